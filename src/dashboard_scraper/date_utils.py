@@ -1,0 +1,67 @@
+"""Days and windows of days. Every day is a UTC day; nothing here reads the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from dashboard_scraper.errors import UsageError
+
+_FORMATS = ("%m-%d-%Y", "%Y-%m-%d")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Window:
+    """The days from `start` to `end`, both inclusive."""
+
+    start: date
+    end: date
+
+    def __post_init__(self) -> None:
+        if self.start > self.end:
+            raise UsageError(f"the start {self.start} is after the end {self.end}; swap the dates")
+
+    def days(self) -> Iterator[date]:
+        """Oldest first."""
+        for offset in range((self.end - self.start).days + 1):
+            yield self.start + timedelta(days=offset)
+
+    def __str__(self) -> str:
+        return f"{self.start}" if self.start == self.end else f"{self.start} to {self.end}"
+
+
+def utc_day(moment: datetime) -> date:
+    """The UTC day of an aware moment."""
+    return moment.astimezone(UTC).date()
+
+
+def last_complete_days(count: int, today: date) -> Window:
+    """The `count` days that end with the day before `today`, the newest that is over."""
+    return Window(today - timedelta(days=count), today - timedelta(days=1))
+
+
+def parse_day(text: str) -> date:
+    """Read `MM-DD-YYYY` or `YYYY-MM-DD`; UsageError for anything else."""
+    for form in _FORMATS:
+        # strptime also takes "1-2-2025"; a day written with missing digits may be a slip.
+        if len(text) == len("YYYY-MM-DD"):
+            try:
+                return datetime.strptime(text, form).replace(tzinfo=UTC).date()
+            except ValueError:
+                continue
+    raise UsageError(f"{text!r} is not a date; write MM-DD-YYYY or YYYY-MM-DD, such as 10-22-2025")
+
+
+def requested_window(start: date, end: date, today: date) -> Window:
+    """The window a user asked for; UsageError where it starts late or reaches into the future."""
+    window = Window(start, end)
+    if end > today:
+        raise UsageError(f"{end} is in the future: in UTC, today is {today}")
+    return window
+
+
+def iso_utc(moment: datetime) -> str:
+    """ISO 8601 in UTC, `2025-10-21T16:02:11Z`; a moment without an offset is taken as UTC."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).isoformat().replace("+00:00", "Z")

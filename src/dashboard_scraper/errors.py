@@ -1,0 +1,52 @@
+"""The errors a user can act on, each named after what they must do, each with its exit code.
+
+ScraperError                1   unexpected: report it
++-- OutputFailed            1   free some space, mend the folder's permissions
++-- UsageError              2   mend the command line or a setting
++-- SignInRequired          3   sign in again
++-- SourceUnavailable       4   wait, or mend the network: the source could not be reached
++-- ContractBroken          5   the source's data is not what we know: nothing of it was used
++-- DaysMissing             6   run again: some days could not be had
+"""
+
+from __future__ import annotations
+
+
+class ScraperError(Exception):
+    """Base of every error whose message alone tells a user what to do."""
+
+    exit_code = 1
+
+
+class OutputFailed(ScraperError):
+    """A file could not be written: disk full, read-only folder, wrong permissions."""
+
+
+class UsageError(ScraperError):
+    """The command line or a setting is wrong; nothing was fetched."""
+
+    exit_code = 2
+
+
+class SignInRequired(ScraperError):
+    """The session is missing, expired or not allowed to see the figures."""
+
+    exit_code = 3
+
+
+class SourceUnavailable(ScraperError):
+    """The source did not answer within the attempts and the time allowed."""
+
+    exit_code = 4
+
+
+class ContractBroken(ScraperError):
+    """The source answered with data of another shape; the message names endpoint and field."""
+
+    exit_code = 5
+
+
+class DaysMissing(ScraperError):
+    """The run finished, but some days could not be had."""
+
+    exit_code = 6
