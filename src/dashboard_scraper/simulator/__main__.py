@@ -1,0 +1,68 @@
+"""`python -m dashboard_scraper.simulator`: serves until it is stopped, for benchmarks."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from datetime import date
+
+import msgspec
+
+from dashboard_scraper.date_utils import last_complete_days
+from dashboard_scraper.simulator.dashboard_api import Paging
+from dashboard_scraper.simulator.organization import Organization
+from dashboard_scraper.simulator.server import Simulator
+
+
+def main() -> int:
+    """Writes one JSON line with `url`, `cookie`, `token` and `pid` once requests are welcome."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    options = _parser().parse_args()
+    organization = Organization(
+        options.users, options.seed, options.service_accounts, options.today
+    )
+    simulator = Simulator(
+        organization,
+        port=options.port,
+        latency=options.latency,
+        rolling=options.rolling,
+        paging=Paging(options.pagination, options.page_size),
+        rate_limit=options.rate_limit,
+        clock_scale=options.clock_scale,
+    )
+    with simulator:
+        if options.warm_days:
+            simulator.prepare(last_complete_days(options.warm_days, organization.today).days())
+        where = {"url": simulator.url, "cookie": simulator.cookie, "token": simulator.token}
+        line = msgspec.json.encode({**where, "pid": os.getpid()}).decode()
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+        stop.wait()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dashboard_scraper.simulator", description=__doc__)
+    parser.add_argument("--users", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--service-accounts", type=int, default=2)
+    parser.add_argument("--today", type=date.fromisoformat, help="YYYY-MM-DD; default: the clock's")
+    parser.add_argument("--port", type=int, default=0, help="0: any that is free")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds a request")
+    parser.add_argument("--warm-days", type=int, default=0, help="days to prepare before serving")
+    parser.add_argument("--rolling", action="store_true", help="renew the session on each answer")
+    styles = ["none", "next", "next-relative", "cursor"]
+    parser.add_argument("--pagination", choices=styles, default="none")
+    parser.add_argument("--page-size", type=int, default=50)
+    parser.add_argument("--rate-limit", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--clock-scale", type=float, default=1.0, help="speed of the rate limit")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""The sockets: requests are read with http.server, answers are sent the way they ask for."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
+from typing import Any
+from urllib.parse import parse_qsl
+
+from dashboard_scraper.simulator.exchange import Answer, Delivery, Request
+
+Respond = Callable[[Request], Answer | None]
+"""The answer to a request; None to hang up, when the simulator stops."""
+
+_POLL = 0.02  # seconds until the accepting thread notices that it is to stop
+_LINGER_RESET = struct.pack("ii", 1, 0)
+
+
+class Server(ThreadingTCPServer):
+    """Serves on a loopback port, one daemon thread for each connection.
+
+    http.server's own servers look up the host's name when they bind, which may take seconds.
+    """
+
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self, port: int, respond: Respond, tls: tuple[str, str] | None) -> None:
+        self.respond = respond
+        self.stopping = threading.Event()
+        self._tls: ssl.SSLContext | None = None
+        if tls:
+            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._tls.load_cert_chain(*tls)
+        self._live: dict[threading.Thread, socket.socket] = {}
+        super().__init__(("127.0.0.1", port), _Handler)
+        self._accepting = threading.Thread(target=self.serve_forever, args=(_POLL,), daemon=True)
+
+    @property
+    def port(self) -> int:
+        return int(self.server_address[1])
+
+    def start(self) -> None:
+        self._accepting.start()
+
+    def stop(self) -> None:
+        """Ends the connections, also those that hang, and waits for their threads."""
+        self.stopping.set()
+        self.shutdown()
+        self._accepting.join()
+        self.server_close()
+        for thread, connection in self._live.items():
+            with suppress(OSError):
+                # Not SSLSocket's own: it would take the TLS state from under a thread that reads.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+            thread.join(timeout=1)
+        self._live.clear()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        if self._tls:
+            # The handshake is left to the connection's thread: a slow client must not stop others.
+            connection = self._tls.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
+        return connection, address
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        thread = threading.Thread(
+            target=self.process_request_thread, args=(request, client_address), daemon=True
+        )
+        self._live = {known: sock for known, sock in self._live.items() if known.is_alive()}
+        self._live[thread] = request
+        thread.start()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is no error; anything else is one of ours, and is shown."""
+        if not isinstance(sys.exc_info()[1], OSError) and not self.stopping.is_set():
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Server
+
+    def do_GET(self) -> None:
+        answer = self.server.respond(self._request())
+        if answer is None:
+            self.close_connection = True
+        else:
+            self._send(answer)
+
+    def log_message(self, *_message: object) -> None:
+        """Silence: standard error belongs to the program under test."""
+
+    def _request(self) -> Request:
+        # Not self.path: http.server folds leading slashes, and two of them are to be refused.
+        target = self.requestline.split()[1]
+        path, _, query = target.partition("?")
+        cookies = self.headers.get_all("Cookie")
+        return Request(
+            method=self.command,
+            path=path,
+            query=dict(parse_qsl(query, keep_blank_values=True)),
+            cookie="; ".join(cookies) if cookies else None,
+            authorization=self.headers["Authorization"],
+            arrived=time.monotonic(),
+        )
+
+    def _send(self, answer: Answer) -> None:
+        if answer.delivery is Delivery.RESET:
+            self._reset()
+            return
+        head, body = _head(answer), answer.body
+        if answer.delivery is not Delivery.WHOLE:
+            body = body[: len(body) // 2]
+            self.close_connection = True
+        if answer.delivery is Delivery.CUT_CHUNKED:
+            body = b"%x\r\n%b\r\n" % (len(body), body)
+        if answer.drip:
+            self.wfile.write(head)
+            for piece in self._dripping(body, answer.drip):
+                self.wfile.write(piece)
+        else:
+            self.wfile.write(head + body)
+        if answer.delivery is Delivery.RESET_MID_BODY:
+            self._reset()
+
+    def _dripping(self, body: bytes, pause: float) -> Iterator[bytes]:
+        for value in body:
+            yield bytes((value,))
+            if self.server.stopping.wait(pause):
+                self.close_connection = True
+                return
+
+    def _reset(self) -> None:
+        """Close with RST: what an application that dies, or a firewall, looks like."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+        self.close_connection = True
+        self.rfile.close()  # it holds the socket too: only without it does the next line close it
+        self.connection.close()
+
+
+def _head(answer: Answer) -> bytes:
+    """Status line and headers, with the framing that the delivery asks for."""
+    framing = [("Content-Length", str(len(answer.body)))]
+    version = "HTTP/1.1"
+    if answer.delivery is Delivery.CUT_CHUNKED:
+        framing = [("Transfer-Encoding", "chunked")]
+    elif answer.delivery is Delivery.CUT_CLOSE:
+        framing, version = [("Connection", "close")], "HTTP/1.0"
+    reasons = [known.phrase for known in HTTPStatus if known == answer.status]
+    lines = [f"{version} {answer.status} {''.join(reasons)}"]
+    headers = [("Content-Type", answer.content_type), *framing, *answer.headers]
+    lines += [f"{name}: {value}" for name, value in headers]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")

@@ -1,0 +1,114 @@
+"""What passes over a connection: a request as it came, an answer with the way it is to be sent."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, replace
+from datetime import date
+from enum import Enum
+
+import msgspec
+
+SIGN_IN_PAGE = (
+    b"<!doctype html><html><head><title>Sign in</title></head>"
+    b"<body><form method=post action=/signin>Sign in to continue</form></body></html>"
+)
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class Delivery(Enum):
+    """How much is sent; the cuts end half-way, each with its own way to tell a body's end."""
+
+    WHOLE = "whole"
+    CUT_LENGTH = "length"
+    CUT_CHUNKED = "chunked"
+    CUT_CLOSE = "close"
+    RESET = "reset"
+    RESET_MID_BODY = "reset mid body"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer; `hang` is in seconds before it, `drip` in seconds after each byte of the body."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: Headers = ()
+    delivery: Delivery = Delivery.WHOLE
+    hang: float = 0.0
+    drip: float = 0.0
+
+    def with_headers(self, *headers: tuple[str, str]) -> Answer:
+        return replace(self, headers=self.headers + headers)
+
+
+class AnswerError(Exception):
+    """A request that an API refuses, and what it says of it."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as it came; `arrived` is monotonic, `status` what was sent (0: no status line)."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    cookie: str | None
+    authorization: str | None
+    arrived: float
+    status: int = 0
+
+    @property
+    def endpoint(self) -> str:
+        """The last segment of the path."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def day(self) -> date | None:
+        """The single day that was asked for, by either API's parameters; None for any other."""
+        for start, end in (("startDate", "endDate"), ("start_date", "end_date"), ("date", "date")):
+            if start in self.query and self.query[start] == self.query.get(end):
+                return _day(self.query[start])
+        return None
+
+
+def json_answer(body: object, status: int = 200) -> Answer:
+    return Answer(status, msgspec.json.encode(body))
+
+
+def html_answer(status: int = 200) -> Answer:
+    """The sign-in page."""
+    return Answer(status, SIGN_IN_PAGE, "text/html; charset=utf-8")
+
+
+def cursor_at(offset: int, scope: str) -> str:
+    """An opaque cursor, good only for the same `scope`: an endpoint and what was asked of it."""
+    return f"{zlib.crc32(f'{scope}@{offset}'.encode()):08x}.{offset}"
+
+
+def offset_of(cursor: str | None, scope: str) -> int:
+    """The inverse of `cursor_at`; AnswerError for a cursor that was never given out."""
+    if cursor is None:
+        return 0
+    number = cursor.rpartition(".")[2]
+    if not (number.isascii() and number.isdigit()) or cursor != cursor_at(int(number), scope):
+        raise AnswerError(400, "InvalidArgument", "invalid cursor")
+    return int(number)
+
+
+def _day(text: str) -> date | None:
+    try:
+        if text.startswith("{"):
+            parts = msgspec.json.decode(text, type=dict[str, int])
+            return date(parts["year"], parts["month"], parts["day"])
+        return date.fromisoformat(text)
+    except (ValueError, KeyError):
+        return None

@@ -1,0 +1,303 @@
+"""Faults on demand: each effect makes another answer of the one that would have been sent."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any, Literal
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import msgspec
+
+from dashboard_scraper.simulator.exchange import (
+    Answer,
+    Delivery,
+    Request,
+    html_answer,
+    json_answer,
+)
+
+Effect = Callable[[Answer, Request], Answer]
+Json = Any  # what msgspec decodes without a type
+
+_CUTS = {
+    "length": Delivery.CUT_LENGTH,
+    "chunked": Delivery.CUT_CHUNKED,
+    "close": Delivery.CUT_CLOSE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What happens to which requests: those of `endpoint` (last segment of the path) and `day`
+    (asked for alone), without the first `after` of them, `times` in all. None means any, or always.
+    """
+
+    effect: Effect
+    endpoint: str | None = None
+    day: date | None = None
+    times: int | None = None
+    after: int = 0
+
+    def matches(self, request: Request) -> bool:
+        if self.endpoint is not None and self.endpoint != request.endpoint:
+            return False
+        return self.day is None or self.day == request.day
+
+
+class FaultBook:
+    """The faults of one simulator, in the order in which they were added. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[Fault, list[Request]]] = []
+        self._lock = threading.Lock()
+
+    def add(self, fault: Fault) -> None:
+        with self._lock:
+            self._seen.append((fault, []))
+
+    def clear(self) -> None:
+        with self._lock:
+            self._seen.clear()
+
+    def apply(self, answer: Answer, request: Request) -> Answer:
+        """The answer after every fault that is due for the request."""
+        for effect in self._due(request):
+            answer = effect(answer, request)
+        return answer
+
+    def _due(self, request: Request) -> list[Effect]:
+        due = []
+        with self._lock:
+            for fault, seen in self._seen:
+                if not fault.matches(request):
+                    continue
+                seen.append(request)
+                hits = len(seen) - fault.after
+                if hits > 0 and (fault.times is None or hits <= fault.times):
+                    due.append(fault.effect)
+        return due
+
+
+def status(code: int, retry_after: str | None = None) -> Effect:
+    """An error answer; `retry_after` is the header's value, seconds or an HTTP date."""
+    headers = () if retry_after is None else (("Retry-After", retry_after),)
+    body = {"error": {"code": "Simulated", "message": f"simulated status {code}"}}
+    return lambda _answer, _request: replace(json_answer(body, code), headers=headers)
+
+
+def reset() -> Effect:
+    """The connection is reset before any answer."""
+    return lambda answer, _request: replace(answer, delivery=Delivery.RESET, status=0)
+
+
+def reset_mid_body() -> Effect:
+    """The connection is reset after half the body."""
+    return lambda answer, _request: replace(answer, delivery=Delivery.RESET_MID_BODY)
+
+
+def hang(seconds: float) -> Effect:
+    """Nothing is sent for so long; then the answer."""
+    return lambda answer, _request: replace(answer, hang=seconds)
+
+
+def drip(seconds_per_byte: float) -> Effect:
+    """The body comes byte by byte."""
+    return lambda answer, _request: replace(answer, drip=seconds_per_byte)
+
+
+def cut_body(framing: Literal["length", "chunked", "close"] = "length") -> Effect:
+    """The connection ends half-way through the body, which `framing` lets a client notice or not.
+
+    With "close", the end of the connection is the end of the body, as in HTTP/1.0.
+    """
+    return lambda answer, _request: replace(answer, delivery=_CUTS[framing])
+
+
+def html(status: int = 200) -> Effect:
+    """The sign-in page in place of the data."""
+    return lambda _answer, _request: html_answer(status)
+
+
+def redirect(location: str, status: int = 302) -> Effect:
+    """A redirect to a URL, or to a path on the same host."""
+    return lambda _answer, _request: Answer(
+        status, b"", "text/plain", headers=(("Location", location),)
+    )
+
+
+def raw_body(body: bytes, content_type: str = "application/json") -> Effect:
+    """Any bytes, with status 200."""
+    return lambda _answer, _request: Answer(200, body, content_type)
+
+
+def null_body() -> Effect:
+    """The JSON `null`."""
+    return raw_body(b"null")
+
+
+def set_cookie(header: str) -> Effect:
+    """One more Set-Cookie header, as given."""
+    return lambda answer, _request: answer.with_headers(("Set-Cookie", header))
+
+
+def rename_key(old: str, new: str) -> Effect:
+    """Another name for a key, wherever in the answer it stands."""
+    return _edit(lambda body, _request: _renamed(body, old, new))
+
+
+def set_value(field: str, value: object, record: int | None = None) -> Effect:
+    """Another value in every record, or in the one with that index; in `metrics` if it is there."""
+
+    def edit(body: Json, _request: Request) -> Json:
+        for row in _chosen(body, record):
+            _holder(row, field)[field] = value
+        return body
+
+    return _edit(edit)
+
+
+def add_field(name: str, value: object, record: int | None = None) -> Effect:
+    """A field more in every record, or in the one with that index."""
+
+    def edit(body: Json, _request: Request) -> Json:
+        for row in _chosen(body, record):
+            row[name] = value
+        return body
+
+    return _edit(edit)
+
+
+def remove_field(name: str, record: int | None = None) -> Effect:
+    """A field less in every record, or in the one with that index."""
+
+    def edit(body: Json, _request: Request) -> Json:
+        for row in _chosen(body, record):
+            _holder(row, name).pop(name, None)
+        return body
+
+    return _edit(edit)
+
+
+def repeat_cursor() -> Effect:
+    """Every page but the first points to itself as the next one."""
+
+    def edit(body: Json, request: Request) -> Json:
+        if "cursor" in request.query:
+            _point_to(body, request, request.query["cursor"])
+        return body
+
+    return _edit(edit)
+
+
+def alternate_cursors() -> Effect:
+    """The cursors go A, B, A, B without an end; it takes at least three pages to show."""
+    first_two: dict[tuple[str, date | None], list[str]] = {}
+
+    def edit(body: Json, request: Request) -> Json:
+        asked, following = request.query.get("cursor"), _cursor(body)
+        known = first_two.setdefault((request.path, request.day), [])
+        if following and len(known) < 2 and following not in known:
+            known.append(following)
+        elif asked in known[1:]:
+            _point_to(body, request, known[0])
+        return body
+
+    return _edit(edit)
+
+
+def next_elsewhere(url: str) -> Effect:
+    """The answer's `next` is a page on another origin."""
+
+    def edit(body: Json, _request: Request) -> Json:
+        return {**body, "next": url} if isinstance(body, dict) else body
+
+    return _edit(edit)
+
+
+def repeat_user(changed: bool = False) -> Effect:
+    """A page's last user comes again first on the next page, or at the end of an only page.
+
+    With `changed` the figures differ from those given before.
+    """
+    last: dict[tuple[str, date | None], Json] = {}
+
+    def edit(body: Json, request: Request) -> Json:
+        key, records = (request.path, request.day), _records(body)
+        again = last.get(key) if "cursor" in request.query else None
+        if records:
+            last[key] = records[-1]
+        if again is not None:
+            records.insert(0, _raised(again) if changed else again)
+        elif records and "cursor" not in request.query and _cursor(body) is None:
+            records.append(_raised(records[-1]) if changed else records[-1])
+        return body
+
+    return _edit(edit)
+
+
+def _edit(change: Callable[[Json, Request], Json]) -> Effect:
+    """An effect on the JSON of an answer that carries data."""
+
+    def effect(answer: Answer, request: Request) -> Answer:
+        if answer.status != 200 or answer.content_type != "application/json":
+            return answer
+        body = change(msgspec.json.decode(answer.body), request)
+        return replace(answer, body=msgspec.json.encode(body))
+
+    return effect
+
+
+def _records(body: Json) -> list[Json]:
+    """The list of records itself, so that it can be changed; else the answer as the one record."""
+    if not isinstance(body, dict):
+        return body if isinstance(body, list) else []
+    lists = [value for value in body.values() if isinstance(value, list)]
+    return lists[0] if lists else [body]
+
+
+def _chosen(body: Json, index: int | None) -> list[Json]:
+    records = _records(body)
+    return records if index is None else records[index : index + 1]
+
+
+def _holder(record: Json, field: str) -> Json:
+    """The object that has the field: the record, or its `metrics`."""
+    metrics = record.get("metrics")
+    return metrics if isinstance(metrics, dict) and field in metrics else record
+
+
+def _renamed(value: Json, old: str, new: str) -> Json:
+    if isinstance(value, list):
+        return [_renamed(item, old, new) for item in value]
+    if isinstance(value, dict):
+        return {new if key == old else key: _renamed(item, old, new) for key, item in value.items()}
+    return value
+
+
+def _raised(record: Json) -> Json:
+    """The record with every whole number one higher."""
+    if isinstance(record, dict):
+        return {key: _raised(value) for key, value in record.items()}
+    return record + 1 if isinstance(record, int) else record
+
+
+def _cursor(body: Json) -> str | None:
+    """The cursor of the next page, wherever the answer has it."""
+    if not isinstance(body, dict):
+        return None
+    if isinstance(body.get("pagination"), dict):
+        found = body["pagination"].get("next_cursor")
+        return found if isinstance(found, str) else None
+    query = parse_qs(urlsplit(body.get("next") or "").query)
+    return query.get("cursor", [None])[0]
+
+
+def _point_to(body: Json, request: Request, cursor: str) -> None:
+    if isinstance(body.get("pagination"), dict):
+        body["pagination"] = {"next_cursor": cursor, "has_more": True}
+    elif "next" in body:
+        # A path is right for both kinds of `next`: a client joins it to the page it came from.
+        body["next"] = f"{request.path}?{urlencode({**request.query, 'cursor': cursor})}"

@@ -1,0 +1,280 @@
+"""The simulator: both APIs on one loopback port, and a record of what was asked of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date
+from hashlib import blake2b
+from http.cookies import CookieError
+from types import TracebackType
+from typing import Literal, Self
+from urllib.parse import quote
+
+from dashboard_scraper.simulator import analytics_api, dashboard_api
+from dashboard_scraper.simulator.connection import Server
+from dashboard_scraper.simulator.dashboard_api import Paging, date_parameter
+from dashboard_scraper.simulator.exchange import (
+    Answer,
+    AnswerError,
+    Request,
+    html_answer,
+    json_answer,
+)
+from dashboard_scraper.simulator.faults import Fault, FaultBook
+from dashboard_scraper.simulator.gate import Bucket, Session, session_value
+from dashboard_scraper.simulator.organization import Organization
+
+ExpiredShape = Literal["401", "redirect", "html"]
+TlsFiles = tuple[str, str]
+"""The paths of a certificate and of its key, both PEM."""
+
+_SIGN_IN = "/signin"
+_CACHED_BYTES = 512 * 1024 * 1024
+
+
+class Simulator:
+    """Stands in for Augment's dashboard and Analytics API while it is entered or started.
+
+    `latency` is in seconds a request. `clock_scale` is how many times faster than the clock the
+    rate limit's time runs. `paging` shapes the dashboard's user statistics.
+    """
+
+    def __init__(
+        self,
+        organization: Organization | None = None,
+        *,
+        port: int = 0,
+        tls: TlsFiles | None = None,
+        latency: float = 0.0,
+        rolling: bool = False,
+        expire_after: int | None = None,
+        expired_shape: ExpiredShape = "401",
+        paging: Paging | None = None,
+        rate_limit: bool = True,
+        clock_scale: float = 1.0,
+        credits_available: bool = True,
+    ) -> None:
+        self.organization = organization or Organization()
+        self.latency = latency
+        self.requests: list[Request] = []
+        self.max_in_flight = 0
+        seed = self.organization.seed
+        self.token = f"svc_{blake2b(f'{seed}/token'.encode(), digest_size=20).hexdigest()}"
+        self._port, self._tls = port, tls
+        self._session = Session(seed, rolling, expire_after)
+        self._expired_shape = expired_shape
+        self._paging = paging or Paging()
+        self._bucket = Bucket(10, 20, clock_scale) if rate_limit else None
+        self._credit_bucket = Bucket(30, 30, clock_scale) if rate_limit else None
+        self._credits_available = credits_available
+        self._faults = FaultBook()
+        self._bodies = _Bodies()
+        self._in_flight = 0
+        self._lock = threading.Lock()
+        self._server: Server | None = None
+
+    def start(self) -> Self:
+        self._server = Server(self._port, self._respond, self._tls)
+        self._server.start()
+        return self
+
+    def stop(self) -> None:
+        """Ends also requests that hang; may be called twice."""
+        server, self._server = self._server, None
+        if server:
+            self._port = server.port  # the address stays known, to be refused at
+            server.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """The base of both APIs, without a slash at its end."""
+        port = self._server.port if self._server else self._port
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{port}"
+
+    @property
+    def cookie(self) -> str:
+        """The newest value of the session as a browser shows it, URL-encoded."""
+        return quote(self.cookie_decoded, safe="")
+
+    @property
+    def cookie_decoded(self) -> str:
+        return self._session.newest
+
+    def expire(self) -> None:
+        """The session is over from now on."""
+        self._session.expire()
+
+    def sign_in(self) -> str:
+        """Begins a session of its own; returns its cookie's value, URL-encoded."""
+        self._session.sign_in()
+        return self.cookie
+
+    def add_fault(self, fault: Fault) -> None:
+        self._faults.add(fault)
+
+    def clear_faults(self) -> None:
+        self._faults.clear()
+
+    def revise(self, day: date) -> None:
+        """From now on both APIs give higher figures for the day."""
+        self.organization.revise(day)
+        self._bodies.clear()
+
+    def prepare(self, days: Iterable[date]) -> None:
+        """Makes the figures of single days and the dashboard's answers (first pages) beforehand."""
+        for day in days:
+            query = dict.fromkeys(("startDate", "endDate"), date_parameter(day))
+            for path in dashboard_api.ENDPOINTS:
+                self._dashboard_answer(Request("GET", path, query, None, None, 0.0))
+
+    def count(self, endpoint: str | None = None, day: date | None = None) -> int:
+        """How many requests came for the endpoint (last segment of the path) and the single day."""
+        return sum(
+            endpoint in (None, request.endpoint) and day in (None, request.day)
+            for request in tuple(self.requests)
+        )
+
+    def _respond(self, request: Request) -> Answer | None:
+        """Notes the request before the answer leaves, so that a test that has it finds the note."""
+        with self._counted():
+            if self._pause(self.latency):
+                return None
+            answer = self._answer(request)
+            self.requests.append(replace(request, status=answer.status))
+            return None if self._pause(answer.hang) else answer
+
+    def _pause(self, seconds: float) -> bool:
+        """Whether the simulator stopped meanwhile."""
+        server = self._server
+        return server is None or (seconds > 0 and server.stopping.wait(seconds))
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._lock:
+            self._in_flight += 1
+            self.max_in_flight = max(self.max_in_flight, self._in_flight)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_flight -= 1
+
+    def _answer(self, request: Request) -> Answer:
+        path, name = request.path, request.endpoint
+        if path == _SIGN_IN:
+            return html_answer()
+        if path in dashboard_api.ENDPOINTS:
+            return self._dashboard(request)
+        if name in analytics_api.ENDPOINTS and path == f"{analytics_api.PREFIX}{name}":
+            return self._analytics(request)
+        return json_answer({"error": "Not Found"}, 404)
+
+    def _dashboard(self, request: Request) -> Answer:
+        try:
+            value = session_value(request.cookie)
+        except CookieError as error:
+            return json_answer({"error": str(error)}, 401)
+        headers = None if value is None else self._session.admit(value)
+        if headers is None:
+            return self._signed_out(request)
+        answer = self._faults.apply(self._dashboard_answer(request), request)
+        return answer.with_headers(*headers)
+
+    def _signed_out(self, request: Request) -> Answer:
+        if self._expired_shape == "html":
+            return html_answer()
+        if self._expired_shape == "redirect":
+            location = f"{_SIGN_IN}?redirect={quote(request.path, safe='')}"
+            return Answer(302, b"", "text/plain", headers=(("Location", location),))
+        return json_answer({"error": "Unauthorized"}, 401)
+
+    def _dashboard_answer(self, request: Request) -> Answer:
+        known = self._bodies.get(request)
+        if known is not None:
+            return known
+        generation = self._bodies.generation
+        try:
+            body = dashboard_api.answer(
+                self.organization, request.path, request.query, self._paging, self.url
+            )
+        except AnswerError as error:
+            return json_answer({"error": error.message}, error.status)
+        return self._bodies.keep(request, json_answer(body), generation)
+
+    def _analytics(self, request: Request) -> Answer:
+        if request.authorization != f"Bearer {self.token}":
+            return _refusal(AnswerError(401, "Unauthenticated", "invalid or missing token"))
+        is_credits = request.endpoint == analytics_api.CREDITS
+        bucket = self._credit_bucket if is_credits else self._bucket
+        retry_after = bucket.take() if bucket else None
+        if retry_after is not None:
+            refused = _refusal(AnswerError(429, "ResourceExhausted", "rate limit exceeded"))
+            return refused.with_headers(("Retry-After", retry_after))
+        if is_credits and not self._credits_available:
+            return _refusal(AnswerError(404, "NotFound", "no such endpoint"))
+        return self._faults.apply(self._analytics_answer(request), request)
+
+    def _analytics_answer(self, request: Request) -> Answer:
+        known = self._bodies.get(request)
+        if known is not None:
+            return known
+        generation = self._bodies.generation
+        try:
+            body = analytics_api.answer(self.organization, request.endpoint, request.query)
+        except AnswerError as error:
+            return _refusal(error)
+        return self._bodies.keep(request, json_answer(body), generation)
+
+
+class _Bodies:
+    """Encoded answers for single days. Thread-safe."""
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self._answers: dict[object, Answer] = {}
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, request: Request) -> Answer | None:
+        with self._lock:
+            return self._answers.get(_key(request))
+
+    def keep(self, request: Request, answer: Answer, generation: int) -> Answer:
+        """Returns the answer; keeps it unless the figures have been revised since it was begun."""
+        with self._lock:
+            if request.day and generation == self.generation:
+                if self._bytes > _CACHED_BYTES:
+                    self._answers.clear()
+                    self._bytes = 0
+                self._answers[_key(request)] = answer
+                self._bytes += len(answer.body)
+        return answer
+
+    def clear(self) -> None:
+        with self._lock:
+            self.generation += 1
+            self._answers.clear()
+            self._bytes = 0
+
+
+def _key(request: Request) -> object:
+    return request.path, frozenset(request.query.items())
+
+
+def _refusal(error: AnswerError) -> Answer:
+    """The Analytics API's form of an error."""
+    return json_answer({"error": {"code": error.code, "message": error.message}}, error.status)
