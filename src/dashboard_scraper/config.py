@@ -1,0 +1,173 @@
+"""Settings from the environment and `.env`, validated with messages that a user can act on."""
+
+from __future__ import annotations
+
+import difflib
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from dotenv import dotenv_values
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
+
+from dashboard_scraper.errors import UsageError
+
+
+class Endpoint(Enum):
+    """The dashboard's endpoints, by the names that SCRAPE_ENDPOINTS takes."""
+
+    USERS = "user-feature-stats"
+    TENANT = "tenant-feature-stats"
+    MONTHLY_ACTIVE_USERS = "tenant-monthly-active-users"
+
+    @property
+    def default_path(self) -> str:
+        """Where the dashboard itself has it."""
+        return f"/api/{self.value}"
+
+
+def _endpoints(text: object) -> object:
+    """Read `all` or names with commas; a name that selects nothing is an error."""
+    if not isinstance(text, str):
+        return text
+    names = [name.strip().lower().replace("_", "-") for name in text.split(",")]
+    if names == ["all"]:
+        return frozenset(Endpoint)
+    known = [endpoint.value for endpoint in Endpoint]
+    if wrong := [name for name in names if name not in known]:
+        raise ValueError(f"{wrong[0]!r} is no endpoint; write all, or some of {', '.join(known)}")
+    return frozenset(Endpoint(name) for name in names)
+
+
+def _upper(text: object) -> object:
+    return text.upper() if isinstance(text, str) else text
+
+
+Endpoints = Annotated[frozenset[Endpoint], NoDecode, BeforeValidator(_endpoints)]
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]
+Seconds = Annotated[float, Field(allow_inf_nan=False, le=3600)]
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default. Read it with `load_settings`; paths are absolute then."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+
+    cookie_file: Path = Field(Path("secrets/cookies.json"), description="Where the session is kept")
+    metrics_api_base_url: str = Field(
+        "https://app.augmentcode.com/", description="Base URL of the dashboard"
+    )
+    user_feature_stats_endpoint: str = Field(
+        Endpoint.USERS.default_path, description="Path of the users' figures"
+    )
+    tenant_feature_stats_endpoint: str = Field(
+        Endpoint.TENANT.default_path, description="Path of the tenant's figures"
+    )
+    tenant_mau_endpoint: str = Field(
+        Endpoint.MONTHLY_ACTIVE_USERS.default_path, description="Path of the monthly active users"
+    )
+    scrape_endpoints: Endpoints = Field(
+        frozenset(Endpoint), description="Which endpoints to fetch: `all`, or names with commas"
+    )
+    lookback_days: int = Field(
+        30, ge=1, le=3660, description="Days that a run without dates fetches"
+    )
+    export_dir: Path = Field(Path("data"), description="Folder of the output files")
+    log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    enterprise_id: str = Field(
+        "283613", min_length=1, description="`enterprise_id` in the Copilot JSON"
+    )
+    request_timeout_seconds: Seconds = Field(
+        30, gt=0, description="Longest silence of the server during a request"
+    )
+    max_retries: int = Field(3, ge=0, le=20, description="Attempts after the first that failed")
+    retry_backoff_seconds: Seconds = Field(
+        0.5, ge=0, description="Wait before the first retry; it doubles each time"
+    )
+    retry_budget_seconds: Seconds = Field(
+        180, gt=0, description="Longest time for one request with all its retries"
+    )
+    max_concurrency: int = Field(8, ge=1, le=64, description="Requests in flight at once")
+
+    @field_validator("metrics_api_base_url")
+    @classmethod
+    def _check_base_url(cls, value: str) -> str:
+        try:
+            url = parse_url(value)
+        except LocationParseError:
+            raise ValueError("this is no URL; write it as https://app.augmentcode.com/") from None
+        if url.scheme not in ("http", "https") or not url.host:
+            raise ValueError("write it with https:// and a host, as https://app.augmentcode.com/")
+        if url.auth or url.query or url.fragment:
+            raise ValueError("write it without user, password, query or fragment")
+        return value
+
+    @field_validator(
+        "user_feature_stats_endpoint", "tenant_feature_stats_endpoint", "tenant_mau_endpoint"
+    )
+    @classmethod
+    def _check_path(cls, value: str) -> str:
+        if "://" in value or "#" in value or not value.isprintable() or " " in value:
+            raise ValueError("write a path below the base URL, as /api/user-feature-stats")
+        return value
+
+    def path_of(self, endpoint: Endpoint) -> str:
+        """The configured path of an endpoint."""
+        return {
+            Endpoint.USERS: self.user_feature_stats_endpoint,
+            Endpoint.TENANT: self.tenant_feature_stats_endpoint,
+            Endpoint.MONTHLY_ACTIVE_USERS: self.tenant_mau_endpoint,
+        }[endpoint]
+
+    def url_of(self, endpoint: Endpoint) -> str:
+        """The endpoint's URL, with exactly one slash between base and path."""
+        return f"{self.metrics_api_base_url.rstrip('/')}/{self.path_of(endpoint).lstrip('/')}"
+
+
+def setting_names() -> list[str]:
+    """The names as the environment has them, in the order of the documentation."""
+    return [name.upper() for name in Settings.model_fields]
+
+
+def load_settings(home: Path, **overrides: object) -> Settings:
+    """Read the environment, then `home/.env`, then defaults; relative paths are below `home`.
+
+    Raises UsageError with one line for each setting that is wrong.
+    """
+    try:
+        settings = Settings(_env_file=home / ".env", _env_file_encoding="utf-8-sig", **overrides)  # type: ignore[call-arg, arg-type]
+    except ValidationError as error:
+        raise UsageError(_explain(error)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{home / '.env'} cannot be read: {error}") from error
+    return settings.model_copy(
+        update={
+            "cookie_file": home / settings.cookie_file.expanduser(),
+            "export_dir": home / settings.export_dir.expanduser(),
+        }
+    )
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        name = str(problem["loc"][0]).upper()
+        # A URL may hold a password; every other value may be repeated.
+        shown = "" if name.endswith("_URL") else f"={problem['input']}"
+        lines.append(f"{name}{shown}: {problem['msg'].removeprefix('Value error, ')}")
+    return "wrong setting (environment or .env)\n  " + "\n  ".join(lines)
+
+
+def misspelt_settings(home: Path) -> list[tuple[str, str]]:
+    """Names in `.env` that are no settings but look like one, each with the name it resembles."""
+    names = setting_names()
+    found = dotenv_values(home / ".env", encoding="utf-8-sig")
+    pairs = []
+    for key in found:
+        close = difflib.get_close_matches(key.upper(), names, n=1, cutoff=0.8)
+        if close and key.upper() not in names:
+            pairs.append((key, close[0]))
+    return pairs

@@ -1,0 +1,152 @@
+"""Files that appear whole or not at all.
+
+A file is written beside its target under a temporary name, its size is checked, it is flushed to
+the disk and renamed, and then the folder is flushed: whoever reads the target reads an old file or
+a new one, never a part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from dashboard_scraper.errors import OutputFailed
+
+logger = logging.getLogger(__name__)
+
+STALE_SUFFIX = ".stale"
+
+
+def make_folder(folder: Path, mode: int = 0o777) -> None:
+    """Create a folder and its parents; only a folder that this call creates gets `mode`."""
+    with explained(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=mode)
+        if not folder.is_dir():
+            raise OutputFailed(f"{folder} is no folder; move it away")
+
+
+def write_whole(target: Path, data: bytes, mode: int = 0o666) -> None:
+    """Replace `target` by `data`; from its first byte the file has `mode` (less the umask)."""
+    with Publication() as publication:
+        publication.add(target, data, mode)
+        publication.publish()
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A file as it was written; `size` in bytes."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+class Publication:
+    """A set of files that are prepared first and then appear together.
+
+    Until `publish` is called, no target is touched; without that call, leaving the context removes
+    what was prepared. Each rename is atomic and they come last, in the order of `add`: the file
+    that vouches for the others is added last.
+    """
+
+    def __init__(self) -> None:
+        self._prepared: dict[Path, Path] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        for temporary in self._prepared.values():
+            temporary.unlink(missing_ok=True)
+        self._prepared.clear()
+
+    def add(self, target: Path, data: bytes | Iterable[bytes], mode: int = 0o666) -> WrittenFile:
+        """Write `data` to the disk under a temporary name beside `target`."""
+        target = target.resolve()  # a link stays a link; what it points to is replaced
+        if target.exists() and not target.is_file():
+            raise OutputFailed(f"{target} is no ordinary file; choose another name")
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+        digest, size = hashlib.sha256(), 0
+        with explained(target):
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            self._prepared[target] = temporary
+            with open(descriptor, "wb") as file:  # noqa: PTH123 - from a descriptor with its mode
+                for chunk in [data] if isinstance(data, bytes) else data:
+                    file.write(chunk)
+                    digest.update(chunk)
+                    size += len(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            if temporary.stat().st_size != size:
+                raise OutputFailed(f"{target}: the disk kept only a part of it")
+        return WrittenFile(target.name, size, digest.hexdigest())
+
+    def publish(self) -> None:
+        """Give every file its name; the folders are flushed to the disk before this returns."""
+        folders = {target.parent for target in self._prepared}
+        for target in list(self._prepared):
+            with explained(target):
+                self._prepared[target].replace(target)
+            del self._prepared[target]
+        for folder in folders:
+            with explained(folder):
+                _flush_folder(folder)
+
+
+@contextlib.contextmanager
+def replaced_or_set_aside(targets: Iterable[Path]) -> Iterator[None]:
+    """Around a run that is to replace `targets`: where it fails, the old ones are set aside.
+
+    Figures of an earlier run must not pass for those of the run that failed, and are not lost.
+    """
+    succeeded = False
+    try:
+        yield
+        succeeded = True
+    finally:
+        if not succeeded:
+            set_aside(targets)
+
+
+def set_aside(targets: Iterable[Path]) -> None:
+    """Rename the files that exist to `NAME.stale`."""
+    for target in targets:
+        if target.is_file():
+            aside = target.with_name(target.name + STALE_SUFFIX)
+            with explained(target):
+                target.replace(aside)
+            logger.warning("%s is of an earlier run; it is now %s", target, aside.name)
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn an OSError while `path` is written to OutputFailed."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputFailed(f"{path} could not be written: {error.strerror or error}") from error
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name == "nt":  # Windows has no descriptor of a folder, and keeps renames in its journal
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,36 @@
+"""One log format, on stderr: stdout carries results only."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class _UtcFormatter(logging.Formatter):
+    """Stamps in UTC, as every day and moment of this program; one line a record.
+
+    A line break that came in with foreign text must not look like a record of its own.
+    """
+
+    converter = staticmethod(time.gmtime)
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        line = super().formatMessage(record)
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+def configure_logging(level: str) -> None:
+    """Send this package's records of `level` and above to stderr.
+
+    Other libraries stay at WARNING whatever the level: what they log of a request at DEBUG has its
+    whole URL.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_UtcFormatter(_FORMAT))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger(__package__).setLevel(level)
