@@ -1,0 +1,94 @@
+"""The CSV files: users in the dashboard's columns, other records flattened, the tenant apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from dashboard_scraper.csv_text import guard, render
+from dashboard_scraper.errors import ContractBroken
+from dashboard_scraper.flatten import Cell, flatten
+from dashboard_scraper.metrics import FIGURES, USER_TITLE, Kind
+from dashboard_scraper.usage import TenantFigure, UserUsage
+
+USER_HEADER: tuple[str, ...] = (USER_TITLE, *(metric.title for metric in FIGURES))
+TENANT_HEADER = ("start_date", "end_date", "metric", "value")
+PRIORITY_COLUMNS = ("timestamp", "date", "user_id", "email", "metric", "value")
+
+_MOMENTS = [i for i, metric in enumerate(FIGURES) if metric.kind is Kind.MOMENT]
+_PERCENTS = [i for i, metric in enumerate(FIGURES) if metric.kind is Kind.PERCENT]
+
+
+def users_csv(users: Sequence[UserUsage]) -> bytes:
+    """One row a user; the fields that the catalogue does not know follow, alphabetically.
+
+    Raises ContractBroken where such a field has the name of one of the dashboard's columns.
+    """
+    extras = [flatten(user.extra) for user in users]
+    extra_names = sorted({name for extra in extras for name in extra})
+    if taken := [name for name in extra_names if name in USER_HEADER]:
+        raise ContractBroken(f"an unknown field has the name of a known column, {taken[0]!r}")
+    return render(
+        (*USER_HEADER, *extra_names),
+        (
+            [guard(user.user), *_cells(user.figures), *_row(extra, extra_names)]
+            for user, extra in zip(users, extras, strict=True)
+        ),
+    )
+
+
+def _cells(figures: Sequence[object]) -> list[Cell]:
+    cells: list[Cell] = list(figures)  # type: ignore[arg-type] # what is no Cell is replaced here
+    for i in _MOMENTS:
+        cells[i] = _day(figures[i])
+    for i in _PERCENTS:
+        cells[i] = _percent(figures[i])
+    return cells
+
+
+def _day(moment: object) -> str | None:
+    return moment.astimezone(UTC).date().isoformat() if isinstance(moment, datetime) else None
+
+
+def _percent(number: object) -> str | None:
+    """At most two decimals, at least one: `40.0%`, `41.67%`."""
+    if not isinstance(number, int | float):
+        return None
+    text = f"{number:.2f}"
+    return f"{text.removesuffix('0')}%"
+
+
+def records_csv(records: Iterable[Mapping[str, object]]) -> bytes:
+    """Records that are no user statistics; the priority columns first, then alphabetically."""
+    rows = [flatten(record) for record in records]
+    names = {name for row in rows for name in row}
+    first = [name for name in PRIORITY_COLUMNS if name in names]
+    header = (*first, *sorted(names.difference(first)))
+    return render(header, (_row(row, header) for row in rows))
+
+
+def tenant_csv(figures: Iterable[TenantFigure]) -> bytes:
+    """One row a figure, in the order given; a nested figure has one for each of its leaves."""
+    return render(
+        TENANT_HEADER,
+        (
+            [
+                figure.window.start.isoformat(),
+                figure.window.end.isoformat(),
+                guard(name),
+                _guarded(value),
+            ]
+            for figure in figures
+            for name, value in flatten({figure.metric: figure.value}).items()
+        ),
+    )
+
+
+def _row(record: Mapping[str, Cell], names: Iterable[str]) -> list[Cell]:
+    return [_guarded(record.get(name)) for name in names]
+
+
+def _guarded(value: Cell) -> Cell:
+    if isinstance(value, str):
+        return guard(value)
+    return str(value).lower() if isinstance(value, bool) else value

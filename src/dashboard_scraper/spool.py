@@ -1,0 +1,57 @@
+"""Days that were fetched, on the disk until they are given out: a month is too much for memory."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import date
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from dashboard_scraper.files import explained
+from dashboard_scraper.usage import DayUsage
+
+
+class Spool:
+    """Keeps DayUsages in a file without a name: it is gone with the process, however that ends."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="dashboard-scraper-")  # noqa: SIM115
+        self._places: dict[date, tuple[int, int]] = {}
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(DayUsage).decode
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def __contains__(self, day: date) -> bool:
+        return day in self._places
+
+    def put(self, usage: DayUsage) -> None:
+        """Keep a day; raises OutputFailed where the folder for temporary files is full."""
+        with explained(_temporary_folder()):
+            start = self._file.seek(0, 2)
+            data = self._encode(usage)
+            self._file.write(data)
+            self._file.flush()
+        self._places[usage.day] = (start, len(data))
+
+    def get(self, day: date) -> DayUsage:
+        """The day as it was put."""
+        start, length = self._places[day]
+        self._file.seek(start)
+        return self._decode(self._file.read(length))
+
+
+def _temporary_folder() -> Path:
+    return Path(tempfile.gettempdir())
