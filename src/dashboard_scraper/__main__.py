@@ -1,0 +1,5 @@
+"""`python -m dashboard_scraper`."""
+
+from dashboard_scraper.main import run
+
+run()

@@ -1,0 +1,174 @@
+"""What the commands do, once the command line is read; stdout gets the paths that they wrote."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from urllib3.util import parse_url
+
+from dashboard_scraper import copilot_converter as copilot
+from dashboard_scraper.client import DashboardSource
+from dashboard_scraper.config import Endpoint, Settings, load_settings, misspelt_settings
+from dashboard_scraper.cookie_auth import SESSION_COOKIE, Cookies, parse_paste, save_cookies
+from dashboard_scraper.csv_import import read_users, window_of_name, window_of_options
+from dashboard_scraper.daily_metrics import DAYS, DailyExport, run_daily_job
+from dashboard_scraper.date_utils import Window, last_complete_days, utc_day
+from dashboard_scraper.errors import UsageError
+from dashboard_scraper.files import Publication, make_folder, replaced_or_set_aside
+from dashboard_scraper.http import origin_of
+from dashboard_scraper.logging_config import configure_logging
+from dashboard_scraper.metrics import is_active
+from dashboard_scraper.period_metrics import default_name, export_period
+from dashboard_scraper.progress import day_progress
+from dashboard_scraper.terminal import read_hidden
+
+logger = logging.getLogger(__name__)
+
+_PASTE_LIMIT = 1 << 20
+
+_HOW_TO_SIGN_IN = f"""\
+How to sign in:
+  1. Open {{base_url}} in your browser and log in.
+  2. Open the developer tools (F12, or Cmd+Option+I), and there
+     Application > Cookies > the dashboard (in Firefox: Storage > Cookies).
+  3. Copy the value of the cookie {SESSION_COOKIE}.
+  4. Paste it here and press Enter. It is not shown.
+Also taken: {SESSION_COOKIE}=VALUE, a whole Cookie header, JSON, a line of a cookies.txt, and
+"Copy as cURL".
+"""
+
+
+def read_settings(home: Path, log_level: str | None, **overrides: object) -> Settings:
+    """Read the settings and start the log at their level, or at the command line's."""
+    if log_level:
+        overrides["log_level"] = log_level
+    settings = load_settings(home, **overrides)
+    configure_logging(settings.log_level)
+    for name, resembled in misspelt_settings(home):
+        logger.warning(".env: %s is no setting; did you mean %s?", name, resembled)
+    return settings
+
+
+def sign_in(settings: Settings, today: date, *, check: bool) -> None:
+    """Save the session that is pasted or piped in, and try it."""
+    if sys.stdin.isatty():
+        sys.stderr.write(_HOW_TO_SIGN_IN.format(base_url=settings.metrics_api_base_url))
+        text = read_hidden("Session cookie: ")
+    else:
+        text = _read_piped()
+    _keep_session(settings, parse_paste(text, _host(settings)), today, check=check)
+
+
+def _host(settings: Settings) -> str:
+    return parse_url(settings.metrics_api_base_url).host or ""
+
+
+def _keep_session(settings: Settings, cookies: Cookies, today: date, *, check: bool) -> None:
+    save_cookies(settings.cookie_file, cookies, origin_of(settings.metrics_api_base_url))
+    logger.info("the session is saved in %s", settings.cookie_file)
+    if check:
+        with contextlib.closing(DashboardSource(settings)) as source:
+            source.check(last_complete_days(1, today))
+        logger.info("the dashboard accepts the session")
+
+
+def _read_piped() -> str:
+    data = sys.stdin.buffer.read(_PASTE_LIMIT + 1)
+    if len(data) > _PASTE_LIMIT:
+        raise UsageError("standard input is too long for a cookie; pipe in the cookie alone")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise UsageError("standard input is no text; copy the cookie again") from None
+
+
+def fetch_period(settings: Settings, today: date, window: Window | None, out: Path | None) -> None:
+    """The forms with dates, and the one without any."""
+    asked_for = window is not None
+    window = window or last_complete_days(settings.lookback_days, today)
+    if window.end == today:
+        logger.warning("%s is not over yet, in UTC: its figures will still grow", today)
+    target = (
+        out.absolute()
+        if out
+        else (settings.export_dir / default_name(window, today, asked_for=asked_for))
+    )
+    with contextlib.ExitStack() as stack:
+        written = export_period(lambda: _opened(stack, settings), settings, window, target)
+    _tell(written)
+
+
+def fetch_daily(settings: Settings, today: date) -> None:
+    """`--last-28-days`."""
+    if Endpoint.USERS not in settings.scrape_endpoints:
+        raise UsageError(f"--last-28-days needs {Endpoint.USERS.value} in SCRAPE_ENDPOINTS")
+    window = last_complete_days(DAYS, today)
+    export = DailyExport(window, settings.export_dir, settings.enterprise_id)
+    with contextlib.ExitStack() as stack:
+        report = stack.enter_context(day_progress(DAYS))
+        folder = run_daily_job(
+            lambda: _opened(stack, settings), export, settings.max_concurrency, report
+        )
+    _tell([folder])
+
+
+def _opened(stack: contextlib.ExitStack, settings: Settings) -> DashboardSource:
+    return stack.enter_context(contextlib.closing(DashboardSource(settings)))
+
+
+def convert(
+    settings: Settings,
+    file: Path,
+    days: tuple[date | None, date | None, date | None],
+    out: Path | None,
+) -> None:
+    """Convert a CSV of the dashboard's columns; `days` are --day, --start and --end."""
+    window = window_of_options(*days) or window_of_name(file)
+    target = out.absolute() if out else file.absolute().with_suffix(".json")
+    with replaced_or_set_aside([target]):
+        users = read_users(file)
+        ids = copilot.reported_user_ids(user.user for user in users)
+        records = [
+            copilot.convert(user, window.end, window, settings.enterprise_id, ids[user.user])
+            for user in users
+            if is_active(user.figures)
+        ]
+        make_folder(target.parent)
+        with Publication() as publication:
+            publication.add(target, copilot.json_chunks(records))
+            publication.publish()
+    logger.info("%s: %d users, %d with activity", window, len(users), len(records))
+    _tell([target])
+
+
+def demo(home: Path, log_level: str | None, *, users: int, seed: int) -> None:
+    """Sign in at a simulated dashboard, and run the 28-day job there."""
+    from dashboard_scraper.simulator import Organization, Simulator  # noqa: PLC0415 - only here
+
+    os.environ["no_proxy"] = "127.0.0.1"  # the simulator is on this machine, not behind a proxy
+    today = utc_day(datetime.now(UTC))
+    with Simulator(Organization(users=users, seed=seed, today=today)) as simulator:
+        defaults = read_settings(home, log_level)
+        folder = defaults.export_dir / "demo"
+        settings = defaults.model_copy(
+            update={
+                "metrics_api_base_url": simulator.url,
+                "cookie_file": folder / "secrets" / "cookies.json",
+                "export_dir": folder,
+                "scrape_endpoints": frozenset(Endpoint),
+            }
+        )
+        cookies = parse_paste(f"{SESSION_COOKIE}={simulator.cookie}", _host(settings))
+        _keep_session(settings, cookies, today, check=True)
+        fetch_daily(settings, today)
+
+
+def _tell(paths: Iterable[Path]) -> None:
+    for path in paths:
+        sys.stdout.write(f"{path}\n")
