@@ -125,12 +125,17 @@ def replaced_or_set_aside(targets: Iterable[Path]) -> Iterator[None]:
 
 def set_aside(targets: Iterable[Path]) -> None:
     """Rename the files that exist to `NAME.stale`."""
-    for target in targets:
-        if target.is_file():
-            aside = target.with_name(target.name + STALE_SUFFIX)
-            with explained(target):
-                target.replace(aside)
-            logger.warning("%s is of an earlier run; it is now %s", target, aside.name)
+    existing = [target for target in targets if target.is_file()]
+    for target in existing:
+        with explained(target):
+            target.replace(target.with_name(target.name + STALE_SUFFIX))
+    if existing:
+        logger.warning(
+            "%d files of an earlier run, such as %s, now end in %s",
+            len(existing),
+            existing[0],
+            STALE_SUFFIX,
+        )
 
 
 @contextlib.contextmanager

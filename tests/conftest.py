@@ -1,0 +1,145 @@
+"""Fixtures: a simulated dashboard, and the program run in a home of its own as a user would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.http import origin_of
+from dashboard_scraper.simulator import Organization, Simulator
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run of the program left: exit code, both streams, and the paths that it told."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def paths(self) -> list[Path]:
+        return [Path(line) for line in self.out.splitlines()]
+
+
+@dataclass
+class Home:
+    """A folder for `--home` and the settings that its runs have in their environment."""
+
+    path: Path
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *words: str, stdin: str | bytes | None = None, cwd: Path | None = None) -> Result:
+        """Run `python -m dashboard_scraper` with `--home` here."""
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        done = subprocess.run(
+            self.command(*words),
+            env=self.environment(),
+            input=data,
+            stdin=None if data is not None else subprocess.DEVNULL,
+            capture_output=True,
+            cwd=cwd or self.path,
+            timeout=60,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def command(self, *words: str) -> list[str]:
+        """A first word that is a command stays first."""
+        command = [words[0]] if words and words[0] in ("demo", "convert") else []
+        return [
+            sys.executable,
+            "-W",
+            "error",
+            "-m",
+            "dashboard_scraper",
+            *command,
+            "--home",
+            str(self.path),
+            *words[len(command) :],
+        ]
+
+    def environment(self) -> dict[str, str]:
+        """The settings and nothing else of the machine's, but what a process needs."""
+        kept = {
+            name: os.environ[name]
+            for name in ("PATH", "PYTHONPATH", "SYSTEMROOT")
+            if name in os.environ
+        }
+        return {**kept, "HOME": str(self.path), **self.settings}
+
+    @property
+    def cookie_file(self) -> Path:
+        return self.path / "secrets" / "cookies.json"
+
+    @property
+    def data(self) -> Path:
+        return self.path / "data"
+
+    @property
+    def daily_folder(self) -> Path:
+        return self.data / f"daily_exports_{today() - timedelta(28)}_to_{yesterday()}"
+
+    def files(self) -> set[str]:
+        """Names of all files below data/, with their folders."""
+        return {str(p.relative_to(self.data)) for p in self.data.rglob("*") if p.is_file()}
+
+
+def today() -> date:
+    return datetime.now(UTC).date()
+
+
+def yesterday() -> date:
+    return today() - timedelta(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _not_at_midnight() -> None:
+    """A run that begins before midnight and ends after it has two todays; wait it out."""
+    now = datetime.now(UTC)
+    midnight = datetime.combine(now.date() + timedelta(1), datetime.min.time(), UTC)
+    if (midnight - now) < timedelta(minutes=3):
+        time.sleep((midnight - now).total_seconds() + 1)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A home without a session; waits between retries are short."""
+    return Home(tmp_path, {"RETRY_BACKOFF_SECONDS": "0.01"})
+
+
+Start = Callable[..., Simulator]
+
+
+@pytest.fixture
+def start(home: Home) -> Iterator[Start]:
+    """Start a simulator (small, unless told otherwise), and sign the home in there."""
+    with ExitStack() as stack:
+
+        def begin(organization: Organization | None = None, **options: Any) -> Simulator:
+            small = Organization(users=12, today=today())
+            simulator = stack.enter_context(Simulator(organization or small, **options))
+            home.settings["METRICS_API_BASE_URL"] = simulator.url + "/"
+            save_cookies(
+                home.cookie_file, {SESSION_COOKIE: simulator.cookie}, origin_of(simulator.url)
+            )
+            return simulator
+
+        yield begin
+
+
+@pytest.fixture
+def sim(start: Start) -> Simulator:
+    """A simulator of 12 users without any fault."""
+    return start()
