@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 import threading
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -48,15 +49,16 @@ _TYPES: dict[Kind, Any] = {
 }
 _FIELDS = frozenset({USER_FIELD, *(metric.dashboard for metric in FIGURES)})
 
+_REQUIRED = [i for i, metric in enumerate(FIGURES) if metric.required]
+_required_of = operator.itemgetter(*_REQUIRED)
+
 
 def _wire_record(*, forbid_unknown_fields: bool) -> Any:
     """A struct of one user's record, made from the catalogue, with its fields in that order."""
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
         ("user", Annotated[str, msgspec.Meta(min_length=1)])
     ]
-    for metric in FIGURES:
-        kind = _TYPES[metric.kind] | None | msgspec.UnsetType
-        fields.append((metric.name, kind, msgspec.UNSET))
+    fields += [(metric.name, _TYPES[metric.kind] | None, None) for metric in FIGURES]
     return msgspec.defstruct(
         "UserRecord",
         fields,
@@ -97,6 +99,7 @@ class DashboardSource:
         )
         self._http = Http(policy, self._session, settings.max_concurrency)
         self._reported = _Once()
+        self._decoding = threading.Lock()
 
     def stop(self) -> None:
         """End requests that wait, from another thread; later calls fail at once."""
@@ -123,14 +126,19 @@ class DashboardSource:
         others: list[dict[str, Any]] = []
         gone = set(range(len(FIGURES)))
         for page in self._pages(Endpoint.USERS, window):
-            records = _decode_records(endpoint, page)
-            if isinstance(records, OtherRecords):
-                others += records.records
-                continue
-            for record, extra in records:
-                usage = self._usage(record, extra, gone)
-                if users.setdefault(usage.user, usage) != usage:
-                    raise ContractBroken(f"{endpoint}: {usage.user} came twice, with two figures")
+            # One thread at a time: more would be no faster, and each would need the memory.
+            with self._decoding:
+                records = _decode_records(endpoint, page)
+                if isinstance(records, OtherRecords):
+                    others += records.records
+                    continue
+                for record, extra in records:
+                    usage = self._usage(record, extra, gone)
+                    first = users.setdefault(usage.user, usage)
+                    if first is not usage and first != usage:
+                        raise ContractBroken(
+                            f"{endpoint}: {usage.user} came twice, with two figures"
+                        )
         if others and users:
             raise ContractBroken(f"{endpoint}: some records are user statistics, some are not")
         if others:
@@ -142,27 +150,26 @@ class DashboardSource:
 
     def _usage(self, record: Any, extra: dict[str, Any], gone: set[int]) -> UserUsage:
         """Turn a record to a user's figures; takes from `gone` the fields that it has."""
-        user, *figures = msgspec.structs.astuple(record)
+        user, *values = msgspec.structs.astuple(record)
+        figures = tuple(values)
         if gone:
-            gone.difference_update([i for i in gone if figures[i] is not msgspec.UNSET])
-        if msgspec.UNSET in figures:
-            figures = [None if figure is msgspec.UNSET else figure for figure in figures]
-        if None in figures:
-            for metric, figure in zip(FIGURES, figures, strict=True):
-                if figure is None and metric.required:
-                    self._reported.warn("%s is unknown for some users", metric.dashboard)
+            gone.difference_update([i for i in gone if figures[i] is not None])
+        if None in _required_of(figures):
+            for i in _REQUIRED:
+                if figures[i] is None:
+                    self._reported.warn("%s is unknown for some users", FIGURES[i].dashboard)
         for name in extra:
             self._reported.warn("unknown field %s, kept as a column of its own", name)
-        return UserUsage(user, tuple(figures), extra)
+        return UserUsage(user, figures, extra)
 
     def _judge_gone(self, endpoint: str, gone: set[int]) -> None:
         for i in sorted(gone):
             if FIGURES[i].required:
                 raise ContractBroken(
-                    f"{endpoint}: the field {FIGURES[i].dashboard} is gone from every record; has"
-                    " it been renamed?"
+                    f"{endpoint}: no record has a value for {FIGURES[i].dashboard}; has the field"
+                    " been renamed?"
                 )
-            self._reported.warn("%s is gone from the answers", FIGURES[i].dashboard)
+            self._reported.warn("no record has a value for %s", FIGURES[i].dashboard)
 
     def fetch_tenant(self, window: Window) -> list[TenantFigure]:
         """The whole tenant's figures in the window, from the selected ones of its endpoints."""
@@ -239,7 +246,7 @@ def _refuse_unauthorised(response: Response) -> None:
             )
         raise SignInRequired(f"the session has expired (sent to {redact(target)}); {SIGN_IN_AGAIN}")
     if response.status == 200 and (
-        response.content_type == "text/html" or response.body.lstrip()[:1] == b"<"
+        response.content_type == "text/html" or response.begins_with(b"<")
     ):
         raise SignInRequired(
             f"the session has expired (a page came where data was due); {SIGN_IN_AGAIN}"

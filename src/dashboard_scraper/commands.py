@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import os
 import sys
@@ -31,6 +32,7 @@ from dashboard_scraper.terminal import read_hidden
 logger = logging.getLogger(__name__)
 
 _PASTE_LIMIT = 1 << 20
+_M_MMAP_THRESHOLD = -3  # of malloc.h
 
 _HOW_TO_SIGN_IN = f"""\
 How to sign in:
@@ -110,12 +112,24 @@ def fetch_daily(settings: Settings, today: date) -> None:
         raise UsageError(f"--last-28-days needs {Endpoint.USERS.value} in SCRAPE_ENDPOINTS")
     window = last_complete_days(DAYS, today)
     export = DailyExport(window, settings.export_dir, settings.enterprise_id)
+    _return_large_blocks()
     with contextlib.ExitStack() as stack:
         report = stack.enter_context(day_progress(DAYS))
         folder = run_daily_job(
             lambda: _opened(stack, settings), export, settings.max_concurrency, report
         )
     _tell([folder])
+
+
+def _return_large_blocks() -> None:
+    """Have glibc give blocks of a megabyte and more back to the system when they are freed.
+
+    Otherwise each thread's arena keeps room for the largest answer that it ever held: with 10,000
+    users, 165 MB at the peak instead of 115. Elsewhere there is nothing to do.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):  # musl has no such function
+            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 20)
 
 
 def _opened(stack: contextlib.ExitStack, settings: Settings) -> DashboardSource:

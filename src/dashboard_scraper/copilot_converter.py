@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -24,7 +25,8 @@ from dashboard_scraper.metrics import (
     Counter,
     Feature,
     Figures,
-    is_active,
+    Place,
+    counts_of,
 )
 from dashboard_scraper.usage import UserUsage
 
@@ -36,32 +38,39 @@ _ENCODE = msgspec.json.Encoder().encode
 _RECORDS_PER_CHUNK = 500
 
 
-def _sources(feature: Feature | None, counter: Counter) -> tuple[int, ...]:
-    """Which figures add up to a counter."""
-    return tuple(
-        i
-        for i, metric in enumerate(FIGURES)
-        for place in metric.copilot
-        if (place.feature, place.counter) == (feature, counter)
-    )
+# Picks the figures that one counter is the sum of.
+Picker = Callable[[Sequence[object]], tuple[Any, ...]]
 
 
-def _filled(feature: Feature | None) -> dict[str, tuple[int, ...]]:
-    return {c.value: sources for c in Counter if (sources := _sources(feature, c))}
+def _picker(indexes: Sequence[int]) -> Picker:
+    if len(indexes) == 1:
+        (index,) = indexes
+        return lambda figures: (figures[index],)
+    return operator.itemgetter(*indexes)
 
 
-_ZEROS: dict[str, int | None] = {counter.value: 0 for counter in Counter}
-_FEATURES = [(feature.value, _filled(feature)) for feature in Feature]
-_TOP_LEVEL = _filled(None)
-_FED = {name: [f for f, filled in _FEATURES if name in filled] for name in _ZEROS}
+def _indexes(matches: Callable[[Place], bool]) -> list[int]:
+    return [i for i, metric in enumerate(FIGURES) for p in metric.copilot if matches(p)]
 
 
-def _feature_figures(feature: Feature) -> tuple[int, ...]:
-    return tuple(i for i, m in enumerate(FIGURES) if any(p.feature is feature for p in m.copilot))
+def _fed(feature: Feature | None) -> list[tuple[str, Picker]]:
+    """The counters of a feature row, or of the top level, that are not always 0."""
+    fed = []
+    for counter in Counter:
+        own = _indexes(lambda p, c=counter: p == Place(feature, c))  # type: ignore[misc]
+        if feature is None and not own:
+            own = _indexes(lambda p, c=counter: p.counter is c)  # type: ignore[misc]
+        if own:
+            fed.append((counter.value, _picker(own)))
+    return fed
 
 
-_AGENT_FIGURES = _feature_figures(Feature.AGENT)
-_CHAT_FIGURES = _feature_figures(Feature.CHAT)
+_ZEROS: Record = {counter.value: 0 for counter in Counter}
+_TOP_LEVEL = _fed(None)
+_FEATURES = [({"feature": feature.value, **_ZEROS}, _fed(feature)) for feature in Feature]
+_agent_figures = _picker(sorted(set(_indexes(lambda p: p.feature is Feature.AGENT))))
+_parts_of_total_lines = _picker(TOTAL_LINES_PARTS)
+_chat_figures = _picker(sorted(set(_indexes(lambda p: p.feature is Feature.CHAT))))
 
 
 class Flags(msgspec.Struct, frozen=True):
@@ -76,17 +85,19 @@ class Flags(msgspec.Struct, frozen=True):
 
 def flags_of(figures: Figures) -> Flags:
     """Agent: any message to an agent of any kind, or any line by one. Chat: any message."""
-    return Flags(any(figures[i] for i in _AGENT_FIGURES), any(figures[i] for i in _CHAT_FIGURES))
+    return Flags(any(_agent_figures(figures)), any(_chat_figures(figures)))
 
 
-def _sum(figures: Figures, sources: Iterable[int]) -> int | None:
-    total = 0
-    for i in sources:
-        figure = figures[i]
-        if figure is None:
-            return None
-        total += figure  # type: ignore[operator] # the catalogue's counts are int
-    return total
+def _sum(counts: tuple[Any, ...]) -> int | None:
+    """What is unknown makes the sum unknown."""
+    return None if None in counts else sum(counts)
+
+
+def _filled(zeros: Record, fed: Iterable[tuple[str, Picker]], figures: Figures) -> Record:
+    row = zeros.copy()
+    for name, picked in fed:
+        row[name] = _sum(picked(figures))
+    return row
 
 
 def convert(
@@ -104,19 +115,6 @@ def convert(
     """
     figures = user.figures
     flags = flags or flags_of(figures)
-    rows: dict[str, dict[str, Any]] = {}
-    for feature, filled in _FEATURES:
-        row: dict[str, Any] = {"feature": feature, **_ZEROS}
-        for name, sources in filled.items():
-            row[name] = _sum(figures, sources)
-        rows[feature] = row
-    top = _ZEROS.copy()
-    for name, fed in _FED.items():
-        if name in _TOP_LEVEL:
-            top[name] = _sum(figures, _TOP_LEVEL[name])
-        elif fed:
-            parts = tuple(rows[feature][name] for feature in fed)
-            top[name] = _sum(parts, range(len(parts)))
     return {
         "report_start_day": report.start.isoformat(),
         "report_end_day": report.end.isoformat(),
@@ -124,8 +122,8 @@ def convert(
         "enterprise_id": enterprise_id,
         "user_id": user_id,
         "user_login": user.user,
-        **top,
-        "totals_by_feature": list(rows.values()),
+        **_filled(_ZEROS, _TOP_LEVEL, figures),
+        "totals_by_feature": [_filled(zeros, fed, figures) for zeros, fed in _FEATURES],
         "used_agent": flags.agent,
         "used_chat": flags.chat,
     }
@@ -172,17 +170,45 @@ class WindowTotals:
     """Adds user-days up to one record a user: sums of the counts, flags or-ed."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, list[object]] = {}
+        self._counts: dict[str, tuple[int | None, ...]] = {}
         self._flags: dict[str, Flags] = {}
         self._active: set[str] = set()
+
+    def add(self, users: Iterable[UserUsage]) -> None:
+        """Add one day's users."""
+        for user in users:
+            name, counts = user.user, counts_of(user.figures)
+            if any(counts):
+                self._active.add(name)
+                flags = flags_of(user.figures)
+                self._flags[name] = self._flags.get(name, flags) | flags
+            elif None not in counts:
+                continue
+            before = self._counts.get(name)
+            self._counts[name] = counts if before is None else _added(before, counts)
+
+    def records(
+        self, report: Window, enterprise_id: str, ids: Mapping[str, int]
+    ) -> Iterator[Record]:
+        """Users with activity in the window, in the order of their addresses."""
+        for name in sorted(self._active):
+            user = UserUsage(name, self._figures(name))
+            yield convert(user, report.end, report, enterprise_id, ids[name], self._flags[name])
+
+    def _figures(self, name: str) -> Figures:
+        figures: list[object] = [None] * len(FIGURES)
+        for i, count in zip(COUNT_INDEXES, self._counts[name], strict=True):
+            figures[i] = count
+        return tuple(figures)
 
     def report_open_sums(self) -> None:
         """Warn once, with both numbers, where a user's lines do not add up to the total."""
         open_sums = []
-        for user, sums in self._sums.items():
-            total, parts = sums[TOTAL_LINES], _sum(tuple(sums), TOTAL_LINES_PARTS)
+        for name in sorted(self._active):
+            figures = self._figures(name)
+            total, parts = figures[TOTAL_LINES], _sum(_parts_of_total_lines(figures))
             if total is not None and parts is not None and total != parts:
-                open_sums.append((user, total, parts))
+                open_sums.append((name, total, parts))
         if open_sums:
             logger.warning(
                 "the lines of %d users do not add up, such as of %s: %s is %d, its parts are %d",
@@ -192,28 +218,11 @@ class WindowTotals:
                 *open_sums[0][1:],
             )
 
-    def add(self, users: Iterable[UserUsage]) -> None:
-        """Add one day's users."""
-        for user in users:
-            figures, flags = user.figures, flags_of(user.figures)
-            if is_active(figures):
-                self._active.add(user.user)
-            sums = self._sums.get(user.user)
-            if sums is None:
-                self._sums[user.user] = list(figures)
-                self._flags[user.user] = flags
-                continue
-            self._flags[user.user] |= flags
-            for i in COUNT_INDEXES:
-                sums[i] = _sum((sums[i], figures[i]), (0, 1))
 
-    def records(
-        self, report: Window, enterprise_id: str, ids: Mapping[str, int]
-    ) -> Iterator[Record]:
-        """Users with activity in the window, in the order of their addresses."""
-        for name in sorted(self._active):
-            user = UserUsage(name, tuple(self._sums[name]))
-            yield convert(user, report.end, report, enterprise_id, ids[name], self._flags[name])
+def _added(left: tuple[Any, ...], right: tuple[Any, ...]) -> tuple[int | None, ...]:
+    if None in left or None in right:
+        return tuple(_sum(pair) for pair in zip(left, right, strict=True))
+    return tuple(map(operator.add, left, right))
 
 
 def json_chunks(records: Iterable[Record]) -> Iterator[bytes]:

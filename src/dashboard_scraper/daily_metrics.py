@@ -115,13 +115,11 @@ def _fetch_days(
     failures: Failures = {}
     with contextlib.ExitStack() as on_error:
         on_error.callback(source.stop)  # the threads that wait for their next attempt end too
-        for day, outcome in each_done(source.fetch_day, days, workers):
-            if isinstance(outcome, DayUsage):
-                spool.put(outcome)
-                report(day, None)
-            else:
-                failures[day] = _bearable(outcome)
-                report(day, outcome)
+        # A thread keeps the day as soon as it has it: eight of them would be a lot of memory.
+        for day, error in each_done(lambda day: spool.put(source.fetch_day(day)), days, workers):
+            if error is not None:
+                failures[day] = _bearable(error)
+            report(day, error)
         on_error.pop_all()
     return failures
 
@@ -162,7 +160,7 @@ def _give_out(spool: Spool, export: DailyExport, failures: Failures, source_name
     """Write all files; the manifest last, since it vouches for the others."""
     fetched = [day for day in export.window.days() if day in spool]
     # One id a user for the whole export, so that it is the same in all of its files.
-    ids = copilot.reported_user_ids({user.user for day in fetched for user in spool.get(day).users})
+    ids = copilot.reported_user_ids(spool.addresses)
     totals = copilot.WindowTotals()
     days: dict[date, _ManifestDay] = {
         day: _ManifestDay(day, "failed", reason=str(error)) for day, error in failures.items()

@@ -15,8 +15,8 @@ USER_HEADER: tuple[str, ...] = (USER_TITLE, *(metric.title for metric in FIGURES
 TENANT_HEADER = ("start_date", "end_date", "metric", "value")
 PRIORITY_COLUMNS = ("timestamp", "date", "user_id", "email", "metric", "value")
 
-_MOMENTS = [i for i, metric in enumerate(FIGURES) if metric.kind is Kind.MOMENT]
-_PERCENTS = [i for i, metric in enumerate(FIGURES) if metric.kind is Kind.PERCENT]
+_MOMENTS = [i for i, metric in enumerate(FIGURES, start=1) if metric.kind is Kind.MOMENT]
+_PERCENTS = [i for i, metric in enumerate(FIGURES, start=1) if metric.kind is Kind.PERCENT]
 
 
 def users_csv(users: Sequence[UserUsage]) -> bytes:
@@ -24,30 +24,32 @@ def users_csv(users: Sequence[UserUsage]) -> bytes:
 
     Raises ContractBroken where such a field has the name of one of the dashboard's columns.
     """
-    extras = [flatten(user.extra) for user in users]
+    extras = [flatten(user.extra) if user.extra else {} for user in users]
     extra_names = sorted({name for extra in extras for name in extra})
     if taken := [name for name in extra_names if name in USER_HEADER]:
         raise ContractBroken(f"an unknown field has the name of a known column, {taken[0]!r}")
-    return render(
-        (*USER_HEADER, *extra_names),
-        (
-            [guard(user.user), *_cells(user.figures), *_row(extra, extra_names)]
-            for user, extra in zip(users, extras, strict=True)
-        ),
-    )
+    rows = (_user_row(user) for user in users)
+    if extra_names:
+        more = (_row(extra, extra_names) for extra in extras)
+        rows = (row + cells for row, cells in zip(rows, more, strict=True))
+    return render((*USER_HEADER, *extra_names), rows)
 
 
-def _cells(figures: Sequence[object]) -> list[Cell]:
-    cells: list[Cell] = list(figures)  # type: ignore[arg-type] # what is no Cell is replaced here
-    for i in _MOMENTS:
-        cells[i] = _day(figures[i])
+def _user_row(user: UserUsage) -> list[Cell]:
+    row: list[Cell] = [guard(user.user), *user.figures]  # type: ignore[list-item] # see below
+    for i in _MOMENTS:  # what is no Cell yet
+        row[i] = _day(row[i])
     for i in _PERCENTS:
-        cells[i] = _percent(figures[i])
-    return cells
+        row[i] = _percent(row[i])
+    return row
 
 
 def _day(moment: object) -> str | None:
-    return moment.astimezone(UTC).date().isoformat() if isinstance(moment, datetime) else None
+    if not isinstance(moment, datetime):
+        return None
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat()[:10]  # three times as fast as by way of a date, and most of the row
 
 
 def _percent(number: object) -> str | None:

@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 MAX_WAIT = 60.0
 _CHUNK = 1 << 16
+_HEAD = 1 << 10
 # Query parameters whose values are no secret; a cursor or a token in a `next` URL may be one.
 _HARMLESS = {"startDate", "endDate", "start_date", "end_date", "date", "page_size", "page"}
 
@@ -55,6 +56,10 @@ class Response:
     def content_type(self) -> str:
         """Lower-cased, without parameters; empty where the server named none."""
         return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    def begins_with(self, first: bytes) -> bool:
+        """Whether the body, after white space, begins so; looks at its head only."""
+        return bytes(self.body[:_HEAD]).lstrip().startswith(first)
 
 
 class Stopped(SourceUnavailable):

@@ -7,6 +7,7 @@ order of `FIGURES`; `None` in them means that the source did not say.
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -269,6 +270,7 @@ FIGURES: tuple[Metric, ...] = (
 TOTAL_LINES = next(i for i, m in enumerate(FIGURES) if Place(None, Counter.ADDED) in m.copilot)
 TOTAL_LINES_PARTS = tuple(i for i, m in enumerate(FIGURES) if m.adds_to_total_lines)
 COUNT_INDEXES: tuple[int, ...] = tuple(i for i, m in enumerate(FIGURES) if m.kind is Kind.COUNT)
+_counts_of = operator.itemgetter(*COUNT_INDEXES)
 
 Figures = tuple[object, ...]
 """One user's figures in the order of FIGURES: an int, a float, a datetime, or None if unknown."""
@@ -290,6 +292,12 @@ TENANT_TOTALS: tuple[TenantMetric, ...] = (
 MONTHLY_ACTIVE_USERS = TenantMetric("monthlyActiveUsers", "Distinct users active in the month")
 
 
+def counts_of(figures: Figures) -> tuple[int | None, ...]:
+    """What adds up over users and days, in the order of COUNT_INDEXES."""
+    counts: tuple[int | None, ...] = _counts_of(figures)
+    return counts
+
+
 def is_active(figures: Figures) -> bool:
     """Whether anything was counted for the user in the period."""
-    return any(figures[i] for i in COUNT_INDEXES)
+    return any(_counts_of(figures))

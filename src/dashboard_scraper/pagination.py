@@ -18,6 +18,7 @@ from dashboard_scraper.http import absolute, origin_of, redact, with_params
 
 GENERAL_LIST_KEYS = ("items", "data", "results")
 MAX_PAGES = 10_000
+_HEAD = 1 << 10  # where a JSON text begins, after any white space
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -33,7 +34,7 @@ class Page:
 
 def parse_page(endpoint: str, own_key: str, body: bytes | bytearray) -> Page:
     """Take an answer apart; raises ContractBroken where it is none of the known shapes."""
-    if body.lstrip()[:1] == b"[":
+    if body[:_HEAD].lstrip()[:1] == b"[":
         return Page(_array(endpoint, own_key, msgspec.Raw(body)), None, None, None)
     fields = parse_object(endpoint, body)
     keys = [key for key in (own_key, *GENERAL_LIST_KEYS) if key in fields]
@@ -59,7 +60,7 @@ def parse_object(endpoint: str, body: bytes | bytearray) -> dict[str, msgspec.Ra
 
 
 def _array(endpoint: str, key: str, raw: msgspec.Raw) -> msgspec.Raw:
-    if bytes(memoryview(raw)[:32]).lstrip()[:1] != b"[":
+    if bytes(memoryview(raw)[:_HEAD]).lstrip()[:1] != b"[":
         raise ContractBroken(f"{endpoint}: {key} is no list")
     return raw
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+import threading
 from datetime import date
 from pathlib import Path
 from types import TracebackType
@@ -19,9 +21,10 @@ class Spool:
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(prefix="dashboard-scraper-")  # noqa: SIM115
+        self._lock = threading.Lock()
         self._places: dict[date, tuple[int, int]] = {}
-        self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(DayUsage).decode
+        self.addresses: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -38,20 +41,18 @@ class Spool:
         return day in self._places
 
     def put(self, usage: DayUsage) -> None:
-        """Keep a day; raises OutputFailed where the folder for temporary files is full."""
-        with explained(_temporary_folder()):
-            start = self._file.seek(0, 2)
-            data = self._encode(usage)
+        """Keep a day, from any thread; OutputFailed where the temporary folder is full."""
+        data = msgspec.msgpack.encode(usage)
+        with self._lock, explained(Path(tempfile.gettempdir())):
+            start = self._file.seek(0, os.SEEK_END)
             self._file.write(data)
             self._file.flush()
-        self._places[usage.day] = (start, len(data))
+            self._places[usage.day] = (start, len(data))
+            self.addresses.update(user.user for user in usage.users)
 
     def get(self, day: date) -> DayUsage:
         """The day as it was put."""
-        start, length = self._places[day]
-        self._file.seek(start)
-        return self._decode(self._file.read(length))
-
-
-def _temporary_folder() -> Path:
-    return Path(tempfile.gettempdir())
+        with self._lock:
+            start, length = self._places[day]
+            self._file.seek(start)
+            return self._decode(self._file.read(length))

@@ -18,7 +18,10 @@ from dashboard_scraper.simulator.server import Simulator
 
 
 def main() -> int:
-    """Writes one JSON line with `url`, `cookie`, `token` and `pid` once requests are welcome."""
+    """Writes one JSON line with `url`, `cookie`, `token` and `pid` once requests are welcome.
+
+    When it is stopped, a second line has the number of `requests` that it answered.
+    """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -39,11 +42,15 @@ def main() -> int:
         if options.warm_days:
             simulator.prepare(last_complete_days(options.warm_days, organization.today).days())
         where = {"url": simulator.url, "cookie": simulator.cookie, "token": simulator.token}
-        line = msgspec.json.encode({**where, "pid": os.getpid()}).decode()
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
+        _tell({**where, "pid": os.getpid()})
         stop.wait()
+    _tell({"requests": simulator.count()})
     return 0
+
+
+def _tell(line: dict[str, object]) -> None:
+    sys.stdout.write(f"{msgspec.json.encode(line).decode()}\n")
+    sys.stdout.flush()
 
 
 def _parser() -> argparse.ArgumentParser:
