@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import operator
 import threading
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -14,7 +13,9 @@ import msgspec
 from dashboard_scraper.config import Endpoint, Settings
 from dashboard_scraper.cookie_auth import SIGN_IN_AGAIN, CookieSession
 from dashboard_scraper.date_utils import Window
+from dashboard_scraper.decoding import UNDECODABLE, decoding
 from dashboard_scraper.errors import ContractBroken, SignInRequired, UsageError
+from dashboard_scraper.flatten import Cell, flatten
 from dashboard_scraper.http import (
     Http,
     Response,
@@ -27,19 +28,29 @@ from dashboard_scraper.http import (
 )
 from dashboard_scraper.metrics import (
     FIGURES,
+    MAX_COUNT,
     MONTHLY_ACTIVE_USERS,
+    REQUIRED_INDEXES,
     TENANT_TOTALS,
     USER_FIELD,
+    USER_TITLE,
     Kind,
     TenantMetric,
+    lacks_required,
 )
-from dashboard_scraper.pagination import Page, Paginator, parse_object, parse_page
+from dashboard_scraper.pagination import (
+    Page,
+    Paginator,
+    decode_field,
+    parse_object,
+    parse_page,
+)
 from dashboard_scraper.usage import DayUsage, TenantFigure, UserUsage
 
 logger = logging.getLogger(__name__)
 
 _USERS_KEY = "userFeatureStats"
-_Count = Annotated[int, msgspec.Meta(ge=0)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 _Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
 _TYPES: dict[Kind, Any] = {
     Kind.COUNT: _Count,
@@ -49,8 +60,8 @@ _TYPES: dict[Kind, Any] = {
 }
 _FIELDS = frozenset({USER_FIELD, *(metric.dashboard for metric in FIGURES)})
 
-_REQUIRED = [i for i, metric in enumerate(FIGURES) if metric.required]
-_required_of = operator.itemgetter(*_REQUIRED)
+_MOMENTS = [i for i, metric in enumerate(FIGURES) if metric.kind is Kind.MOMENT]
+_TITLES = frozenset({USER_TITLE, *(metric.title for metric in FIGURES)})
 
 
 def _wire_record(*, forbid_unknown_fields: bool) -> Any:
@@ -148,14 +159,17 @@ class DashboardSource:
         # Sorted: the server promises no order, and the same data must give the same files.
         return [users[address] for address in sorted(users)]
 
-    def _usage(self, record: Any, extra: dict[str, Any], gone: set[int]) -> UserUsage:
+    def _usage(self, record: Any, extra: dict[str, Cell], gone: set[int]) -> UserUsage:
         """Turn a record to a user's figures; takes from `gone` the fields that it has."""
         user, *values = msgspec.structs.astuple(record)
+        for i in _MOMENTS:
+            if values[i] is not None:
+                values[i] = _in_utc(values[i], FIGURES[i].dashboard)
         figures = tuple(values)
         if gone:
             gone.difference_update([i for i in gone if figures[i] is not None])
-        if None in _required_of(figures):
-            for i in _REQUIRED:
+        if lacks_required(figures):
+            for i in REQUIRED_INDEXES:
                 if figures[i] is None:
                     self._reported.warn("%s is unknown for some users", FIGURES[i].dashboard)
         for name in extra:
@@ -173,28 +187,36 @@ class DashboardSource:
 
     def fetch_tenant(self, window: Window) -> list[TenantFigure]:
         """The whole tenant's figures in the window, from the selected ones of its endpoints."""
-        figures = []
-        if Endpoint.TENANT in self._settings.scrape_endpoints:
-            figures += self._tenant_figures(Endpoint.TENANT, window, TENANT_TOTALS)
-        if Endpoint.MONTHLY_ACTIVE_USERS in self._settings.scrape_endpoints:
-            figures += self._tenant_figures(
-                Endpoint.MONTHLY_ACTIVE_USERS, window, (MONTHLY_ACTIVE_USERS,)
-            )
-        return figures
+        answers = {
+            Endpoint.TENANT: TENANT_TOTALS,
+            Endpoint.MONTHLY_ACTIVE_USERS: (MONTHLY_ACTIVE_USERS,),
+        }
+        figures: dict[str, TenantFigure] = {}
+        for endpoint, known in answers.items():
+            if endpoint in self._settings.scrape_endpoints:
+                for figure in self._tenant_figures(endpoint, window, known):
+                    # The first has the plain name; both may have, say, the time of their making.
+                    taken = figure.metric in figures
+                    name = f"{endpoint.value}.{figure.metric}" if taken else figure.metric
+                    figures[name] = TenantFigure(window, name, figure.value)
+        return list(figures.values())
 
     def _tenant_figures(
         self, endpoint: Endpoint, window: Window, known: tuple[TenantMetric, ...]
     ) -> list[TenantFigure]:
-        fields = parse_object(endpoint.value, self._get(endpoint, self._url(endpoint, window)).body)
-        values: dict[str, object] = {}
+        name = endpoint.value
+        fields = parse_object(name, self._get(endpoint, self._url(endpoint, window)).body)
+        figures = []
         for metric in known:
             if metric.name not in fields:
-                raise ContractBroken(f"{endpoint.value}: the field {metric.name} is missing")
-            values[metric.name] = _decode_field(endpoint, metric.name, fields[metric.name], _Count)
-        for name in sorted(fields.keys() - values.keys()):
-            values[name] = _decode_field(endpoint, name, fields[name], Any)
-            self._reported.warn("unknown field %s, kept as a row of its own", name)
-        return [TenantFigure(window, name, value) for name, value in values.items()]
+                raise ContractBroken(f"{name}: the field {metric.name} is missing")
+            count = decode_field(name, metric.name, fields.pop(metric.name), _Count)
+            figures.append(TenantFigure(window, metric.name, count))
+        others = flatten({key: decode_field(name, key, raw, Any) for key, raw in fields.items()})
+        for key in sorted(others):
+            self._reported.warn("unknown field %s, kept as a row of its own", key)
+            figures.append(TenantFigure(window, key, others[key]))
+        return figures
 
     def check(self, window: Window) -> None:
         """Prove with one request, the smallest that is selected, that the session is good."""
@@ -229,6 +251,9 @@ class DashboardSource:
         return response
 
 
+_REDIRECTS = (301, 302, 303, 307, 308)
+
+
 def _refuse_unauthorised(response: Response) -> None:
     """Recognise an expired session in its three shapes: 401, a redirect, a page."""
     if response.status == 401:
@@ -238,8 +263,8 @@ def _refuse_unauthorised(response: Response) -> None:
             "this account may not see the figures (HTTP 403); as an administrator,"
             f" {SIGN_IN_AGAIN}"
         )
-    if 300 <= response.status < 400:
-        target = absolute(response.url, response.headers.get("Location", ""))
+    if response.status in _REDIRECTS and (location := response.headers.get("Location")):
+        target = absolute(response.url, location)
         if path_of(target).rstrip("/") == path_of(response.url).rstrip("/"):
             raise UsageError(
                 f"{redact(response.url)} has moved to {redact(target)}; set METRICS_API_BASE_URL"
@@ -258,32 +283,39 @@ def _json_date(day: date) -> str:
     return msgspec.json.encode({"year": day.year, "month": day.month, "day": day.day}).decode()
 
 
-def _decode_field(endpoint: Endpoint, name: str, raw: msgspec.Raw, kind: Any) -> Any:
+def _storable(cell: Cell) -> Cell:
+    """An integer beyond 64 bits, where the integers of most formats end, as its digits."""
+    return str(cell) if isinstance(cell, int) and abs(cell) >= 2**63 else cell
+
+
+def _in_utc(moment: datetime, field: str) -> datetime:
     try:
-        return msgspec.json.decode(raw, type=kind)
-    except msgspec.MsgspecError as error:
-        raise ContractBroken(f"{endpoint.value}: {name}: {error}") from error
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ContractBroken(f"{Endpoint.USERS.value}: {field}: {error}") from error
 
 
-def _decode_records(endpoint: str, page: Page) -> list[tuple[Any, dict[str, Any]]] | OtherRecords:
-    """Each record as a wire struct, with the fields that it does not know."""
+def _decode_records(endpoint: str, page: Page) -> list[tuple[Any, dict[str, Cell]]] | OtherRecords:
+    """Each record as a wire struct, with the fields that it does not know, flattened."""
     try:
         return [(record, {}) for record in _USUAL_RECORDS.decode(page.records)]
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         pass  # an unknown field, another API, or a fault: the slow way tells which
-    try:
+    with decoding(endpoint):
         records = _ANY_RECORDS.decode(page.records)
-    except msgspec.MsgspecError as error:
-        raise ContractBroken(f"{endpoint}: {error}") from error
     if page.key != _USERS_KEY and not any(_FIELDS & record.keys() for record in records):
         return OtherRecords(records)
     decoded = []
     for number, record in enumerate(records, start=1):
-        try:
+        with decoding(f"{endpoint}: record {number}"):
             known = msgspec.convert(record, _RECORD)
-        except msgspec.ValidationError as error:
-            raise ContractBroken(f"{endpoint}: record {number}: {error}") from error
-        decoded.append((known, {k: v for k, v in record.items() if k not in _FIELDS}))
+        extra = flatten({k: v for k, v in record.items() if k not in _FIELDS})
+        if taken := _TITLES & extra.keys():
+            raise ContractBroken(
+                f"{endpoint}: record {number}: the unknown field {min(taken)!r} has the name of a"
+                " known column"
+            )
+        decoded.append((known, {name: _storable(cell) for name, cell in extra.items()}))
     return decoded
 
 

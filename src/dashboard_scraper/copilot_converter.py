@@ -27,6 +27,7 @@ from dashboard_scraper.metrics import (
     Figures,
     Place,
     counts_of,
+    is_active,
 )
 from dashboard_scraper.usage import UserUsage
 
@@ -178,7 +179,7 @@ class WindowTotals:
         """Add one day's users."""
         for user in users:
             name, counts = user.user, counts_of(user.figures)
-            if any(counts):
+            if is_active(user.figures):
                 self._active.add(name)
                 flags = flags_of(user.figures)
                 self._flags[name] = self._flags.get(name, flags) | flags

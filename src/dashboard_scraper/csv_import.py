@@ -11,10 +11,10 @@ from pathlib import Path
 from dashboard_scraper.csv_text import parse
 from dashboard_scraper.date_utils import Window, parse_day
 from dashboard_scraper.errors import ContractBroken, UsageError
-from dashboard_scraper.metrics import COUNT_INDEXES, FIGURES, USER_TITLE
+from dashboard_scraper.metrics import COUNT_INDEXES, FIGURES, MAX_COUNT, USER_TITLE
 from dashboard_scraper.usage import UserUsage
 
-_DIGITS = re.compile(r"[0-9]+")
+_DIGITS = re.compile(r"[0-9]{1,20}")
 _ISO_DAYS = re.compile(r"(\d{4}-\d\d-\d\d)(?:(?:-to-|_to_)(\d{4}-\d\d-\d\d))?")
 _COMPACT_DAYS = re.compile(r"(\d{4})(\d\d)(\d\d)_to_(\d{4})(\d\d)(\d\d)")
 
@@ -84,7 +84,7 @@ def _user(name: str, number: int, row: Sequence[str], columns: dict[str, int]) -
     for i in COUNT_INDEXES:
         title = FIGURES[i].title
         cell = row[columns[title]] if title in columns else ""
-        if cell and not _DIGITS.fullmatch(cell):
+        if cell and not (_DIGITS.fullmatch(cell) and int(cell) <= MAX_COUNT):
             raise ContractBroken(f"{name}, row {number}, {title!r}: {cell!r} is no count")
         figures[i] = int(cell) if cell else None
     return UserUsage(user, tuple(figures))

@@ -89,14 +89,13 @@ def run_daily_job(
     Raises DaysMissing after the files of the others are written, or the error that ended the run;
     then no file under its final name is older than the run.
     """
-    with Spool() as spool:
-        with replaced_or_set_aside(export.all_paths()):
-            source = make_source()
-            failures = _fetch(source, export.window, workers, spool, report)
-            if len(failures) == sum(1 for _ in export.window.days()):
-                _raise_first(failures)
-            _give_out(spool, export, failures, source.name)
-        _summarise(export, failures)
+    with replaced_or_set_aside(export.all_paths()), Spool() as spool:
+        source = make_source()
+        failures = _fetch(source, export.window, workers, spool, report)
+        if len(failures) == sum(1 for _ in export.window.days()):
+            _raise_first(failures)
+        _give_out(spool, export, failures, source.name)
+    _summarise(export, failures)
     return export.folder
 
 

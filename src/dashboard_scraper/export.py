@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from dashboard_scraper.csv_text import guard, render
-from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.flatten import Cell, flatten
 from dashboard_scraper.metrics import FIGURES, USER_TITLE, Kind
 from dashboard_scraper.usage import TenantFigure, UserUsage
@@ -20,18 +19,9 @@ _PERCENTS = [i for i, metric in enumerate(FIGURES, start=1) if metric.kind is Ki
 
 
 def users_csv(users: Sequence[UserUsage]) -> bytes:
-    """One row a user; the fields that the catalogue does not know follow, alphabetically.
-
-    Raises ContractBroken where such a field has the name of one of the dashboard's columns.
-    """
-    extras = [flatten(user.extra) if user.extra else {} for user in users]
-    extra_names = sorted({name for extra in extras for name in extra})
-    if taken := [name for name in extra_names if name in USER_HEADER]:
-        raise ContractBroken(f"an unknown field has the name of a known column, {taken[0]!r}")
-    rows = (_user_row(user) for user in users)
-    if extra_names:
-        more = (_row(extra, extra_names) for extra in extras)
-        rows = (row + cells for row, cells in zip(rows, more, strict=True))
+    """One row a user; the fields that the catalogue does not know follow, alphabetically."""
+    extra_names = sorted({name for user in users for name in user.extra})
+    rows = (_user_row(user) + _row(user.extra, extra_names) for user in users)
     return render((*USER_HEADER, *extra_names), rows)
 
 
@@ -47,9 +37,8 @@ def _user_row(user: UserUsage) -> list[Cell]:
 def _day(moment: object) -> str | None:
     if not isinstance(moment, datetime):
         return None
-    if moment.tzinfo is not UTC:
-        moment = moment.astimezone(UTC)
-    return moment.isoformat()[:10]  # three times as fast as by way of a date, and most of the row
+    # By way of astimezone and date it would take three times as long, and most of the row's time.
+    return (moment if moment.tzinfo is UTC else moment.astimezone(UTC)).isoformat()[:10]
 
 
 def _percent(number: object) -> str | None:
@@ -70,18 +59,17 @@ def records_csv(records: Iterable[Mapping[str, object]]) -> bytes:
 
 
 def tenant_csv(figures: Iterable[TenantFigure]) -> bytes:
-    """One row a figure, in the order given; a nested figure has one for each of its leaves."""
+    """One row a figure, in the order given."""
     return render(
         TENANT_HEADER,
         (
             [
                 figure.window.start.isoformat(),
                 figure.window.end.isoformat(),
-                guard(name),
-                _guarded(value),
+                guard(figure.metric),
+                _guarded(figure.value),
             ]
             for figure in figures
-            for name, value in flatten({figure.metric: figure.value}).items()
         ),
     )
 

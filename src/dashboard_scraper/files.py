@@ -8,6 +8,7 @@ a new one, never a part.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import logging
 import os
@@ -77,9 +78,10 @@ class Publication:
 
     def add(self, target: Path, data: bytes | Iterable[bytes], mode: int = 0o666) -> WrittenFile:
         """Write `data` to the disk under a temporary name beside `target`."""
-        target = target.resolve()  # a link stays a link; what it points to is replaced
-        if target.exists() and not target.is_file():
-            raise OutputFailed(f"{target} is no ordinary file; choose another name")
+        target = _behind_links(target)
+        with explained(target):
+            if target.exists() and not target.is_file():
+                raise OutputFailed(f"{target} is no ordinary file; choose another name")
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
         digest, size = hashlib.sha256(), 0
         with explained(target):
@@ -125,7 +127,9 @@ def replaced_or_set_aside(targets: Iterable[Path]) -> Iterator[None]:
 
 def set_aside(targets: Iterable[Path]) -> None:
     """Rename the files that exist to `NAME.stale`."""
-    existing = [target for target in targets if target.is_file()]
+    # os.path: pathlib's is_file raises for a name that no file can have.
+    existing = [path for path in targets if os.path.isfile(path)]  # noqa: PTH113
+    existing = [_behind_links(path) for path in existing]
     for target in existing:
         with explained(target):
             target.replace(target.with_name(target.name + STALE_SUFFIX))
@@ -136,6 +140,15 @@ def set_aside(targets: Iterable[Path]) -> None:
             existing[0],
             STALE_SUFFIX,
         )
+
+
+def _behind_links(target: Path) -> Path:
+    """What a link points to is replaced; the link stays a link."""
+    with explained(target):
+        try:
+            return target.resolve()
+        except RuntimeError as error:  # how pathlib says ELOOP, until Python 3.13
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ def _leaves(prefix: str, record: Mapping[str, object]) -> Iterator[tuple[str, Ce
 def _cell(key: str, value: object) -> Cell:
     if isinstance(value, str):
         return _utc_text(value)
-    if key == _EPOCH_FIELD and isinstance(value, int) and not isinstance(value, bool):
+    if key == _EPOCH_FIELD and isinstance(value, int | float) and not isinstance(value, bool):
         return _utc_epoch(value)
     if value is None or isinstance(value, bool | int | float):
         return value
@@ -64,9 +64,9 @@ def _utc_text(text: str) -> str:
         return text
 
 
-def _utc_epoch(number: int) -> Cell:
-    seconds = number / 1000 if abs(number) >= _FROM_MILLISECONDS else number
+def _utc_epoch(number: float) -> Cell:
     try:
+        seconds = number / 1000 if abs(number) >= _FROM_MILLISECONDS else number
         return iso_utc(datetime.fromtimestamp(seconds, UTC))
-    except (ValueError, OverflowError, OSError):
+    except (ValueError, OverflowError, OSError):  # no moment of our calendar
         return number

@@ -31,6 +31,7 @@ from requests.auth import AuthBase
 from urllib3.util import Url, parse_url
 
 from dashboard_scraper import __version__
+from dashboard_scraper.decoding import UNDECODABLE
 from dashboard_scraper.errors import SourceUnavailable, UsageError
 
 logger = logging.getLogger(__name__)
@@ -209,7 +210,7 @@ def _is_cut(body: bytearray) -> bool:
     """Whether a body that ended with the connection is the beginning of a JSON text."""
     try:
         msgspec.json.decode(body, type=msgspec.Raw)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         return "truncated" in str(error)
     return False
 

@@ -269,8 +269,14 @@ FIGURES: tuple[Metric, ...] = (
 
 TOTAL_LINES = next(i for i, m in enumerate(FIGURES) if Place(None, Counter.ADDED) in m.copilot)
 TOTAL_LINES_PARTS = tuple(i for i, m in enumerate(FIGURES) if m.adds_to_total_lines)
+REQUIRED_INDEXES = tuple(i for i, m in enumerate(FIGURES) if m.required)
 COUNT_INDEXES: tuple[int, ...] = tuple(i for i, m in enumerate(FIGURES) if m.kind is Kind.COUNT)
 _counts_of = operator.itemgetter(*COUNT_INDEXES)
+_required_of = operator.itemgetter(*REQUIRED_INDEXES)
+
+# A count beyond this is a fault of the source: no user writes a trillion lines. Sums of counts
+# stay far below 2**63, where databases and readers of JSON end.
+MAX_COUNT = 10**12
 
 Figures = tuple[object, ...]
 """One user's figures in the order of FIGURES: an int, a float, a datetime, or None if unknown."""
@@ -299,5 +305,13 @@ def counts_of(figures: Figures) -> tuple[int | None, ...]:
 
 
 def is_active(figures: Figures) -> bool:
-    """Whether anything was counted for the user in the period."""
-    return any(_counts_of(figures))
+    """Whether anything was counted for the user in the period, or may have been.
+
+    Of a user with an unknown count nobody knows that there was no activity.
+    """
+    return any(_counts_of(figures)) or lacks_required(figures)
+
+
+def lacks_required(figures: Figures) -> bool:
+    """Whether a figure is unknown that an output counts on."""
+    return None in _required_of(figures)

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from dashboard_scraper.decoding import decoding
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.http import absolute, origin_of, redact, with_params
 
@@ -53,10 +54,8 @@ def parse_page(endpoint: str, own_key: str, body: bytes | bytearray) -> Page:
 
 def parse_object(endpoint: str, body: bytes | bytearray) -> dict[str, msgspec.Raw]:
     """The top level of an answer that must be a JSON object."""
-    try:
+    with decoding(f"{endpoint}: the answer is no JSON object"):
         return _OBJECT.decode(body)
-    except msgspec.MsgspecError as error:
-        raise ContractBroken(f"{endpoint}: the answer is no JSON object: {error}") from error
 
 
 def _array(endpoint: str, key: str, raw: msgspec.Raw) -> msgspec.Raw:
@@ -65,17 +64,16 @@ def _array(endpoint: str, key: str, raw: msgspec.Raw) -> msgspec.Raw:
     return raw
 
 
-def _decoded(endpoint: str, name: str, raw: msgspec.Raw, kind: Any) -> Any:
-    try:
+def decode_field(endpoint: str, name: str, raw: msgspec.Raw, kind: Any) -> Any:
+    """One field of an answer, as the type `kind`."""
+    with decoding(f"{endpoint}: {name}"):
         return msgspec.json.decode(raw, type=kind)
-    except msgspec.MsgspecError as error:
-        raise ContractBroken(f"{endpoint}: {name}: {error}") from error
 
 
 def _next_url(endpoint: str, fields: dict[str, msgspec.Raw]) -> str | None:
     if "next" not in fields:
         return None
-    url: str | None = _decoded(endpoint, "next", fields["next"], str | None)
+    url: str | None = decode_field(endpoint, "next", fields["next"], str | None)
     return url or None
 
 
@@ -87,7 +85,7 @@ class _Cursor(msgspec.Struct):
 def _next_cursor(endpoint: str, fields: dict[str, msgspec.Raw]) -> str | None:
     if "pagination" not in fields:
         return None
-    cursor: _Cursor = _decoded(endpoint, "pagination", fields["pagination"], _Cursor | None)
+    cursor: _Cursor = decode_field(endpoint, "pagination", fields["pagination"], _Cursor | None)
     if cursor is None or cursor.has_more is False:
         return None
     if cursor.has_more and not cursor.next_cursor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import threading
@@ -12,6 +13,7 @@ from typing import Self
 
 import msgspec
 
+from dashboard_scraper.errors import OutputFailed
 from dashboard_scraper.files import explained
 from dashboard_scraper.usage import DayUsage
 
@@ -20,7 +22,10 @@ class Spool:
     """Keeps DayUsages in a file without a name: it is gone with the process, however that ends."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="dashboard-scraper-")  # noqa: SIM115
+        try:
+            self._file = tempfile.TemporaryFile(prefix="dashboard-scraper-")  # noqa: SIM115
+        except OSError as error:
+            raise OutputFailed(f"no temporary file could be made: {error.strerror}") from error
         self._lock = threading.Lock()
         self._places: dict[date, tuple[int, int]] = {}
         self._decode = msgspec.msgpack.Decoder(DayUsage).decode
@@ -35,7 +40,8 @@ class Spool:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # of a full disk; what is in it is not needed any more
+            self._file.close()
 
     def __contains__(self, day: date) -> bool:
         return day in self._places
@@ -44,6 +50,8 @@ class Spool:
         """Keep a day, from any thread; OutputFailed where the temporary folder is full."""
         data = msgspec.msgpack.encode(usage)
         with self._lock, explained(Path(tempfile.gettempdir())):
+            if self._file.closed:  # the run has ended, this thread just does not know it yet
+                return
             start = self._file.seek(0, os.SEEK_END)
             self._file.write(data)
             self._file.flush()

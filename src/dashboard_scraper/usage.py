@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from dashboard_scraper.date_utils import Window
+from dashboard_scraper.flatten import Cell
 from dashboard_scraper.metrics import Figures
 
 
@@ -15,12 +16,12 @@ class UserUsage(msgspec.Struct, frozen=True):
     """One user's figures in one period; of a period of one day, a user-day.
 
     `figures` stand in the order of the catalogue. `extra` holds the fields that the catalogue does
-    not know, as they came.
+    not know, flattened.
     """
 
     user: str
     figures: Figures
-    extra: dict[str, object] = {}
+    extra: dict[str, Cell] = {}
 
 
 class DayUsage(msgspec.Struct, frozen=True):
@@ -35,7 +36,7 @@ class TenantFigure(msgspec.Struct, frozen=True):
 
     window: Window
     metric: str
-    value: object
+    value: Cell
 
 
 class Source(Protocol):
