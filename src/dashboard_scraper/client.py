@@ -61,6 +61,7 @@ _TYPES: dict[Kind, Any] = {
 _FIELDS = frozenset({USER_FIELD, *(metric.dashboard for metric in FIGURES)})
 
 _MOMENTS = [i for i, metric in enumerate(FIGURES) if metric.kind is Kind.MOMENT]
+_PERCENTS = [i for i, metric in enumerate(FIGURES) if metric.kind is Kind.PERCENT]
 _TITLES = frozenset({USER_TITLE, *(metric.title for metric in FIGURES)})
 
 
@@ -69,7 +70,11 @@ def _wire_record(*, forbid_unknown_fields: bool) -> Any:
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
         ("user", Annotated[str, msgspec.Meta(min_length=1)])
     ]
-    fields += [(metric.name, _TYPES[metric.kind] | None, None) for metric in FIGURES]
+    for metric in FIGURES:
+        kind, default = _TYPES[metric.kind] | None, None
+        if metric.kind is Kind.PERCENT:  # null is usual: only its absence tells that it is gone
+            kind, default = kind | msgspec.UnsetType, msgspec.UNSET
+        fields.append((metric.name, kind, default))
     return msgspec.defstruct(
         "UserRecord",
         fields,
@@ -165,6 +170,11 @@ class DashboardSource:
         for i in _MOMENTS:
             if values[i] is not None:
                 values[i] = _in_utc(values[i], FIGURES[i].dashboard)
+        for i in _PERCENTS:
+            if values[i] is msgspec.UNSET:
+                values[i] = None
+            else:
+                gone.discard(i)
         figures = tuple(values)
         if gone:
             gone.difference_update([i for i in gone if figures[i] is not None])
@@ -187,36 +197,38 @@ class DashboardSource:
 
     def fetch_tenant(self, window: Window) -> list[TenantFigure]:
         """The whole tenant's figures in the window, from the selected ones of its endpoints."""
-        answers = {
+        endpoints = {
             Endpoint.TENANT: TENANT_TOTALS,
             Endpoint.MONTHLY_ACTIVE_USERS: (MONTHLY_ACTIVE_USERS,),
         }
-        figures: dict[str, TenantFigure] = {}
-        for endpoint, known in answers.items():
+        taken = {metric.name for known in endpoints.values() for metric in known}
+        figures = []
+        for endpoint, known in endpoints.items():
             if endpoint in self._settings.scrape_endpoints:
-                for figure in self._tenant_figures(endpoint, window, known):
-                    # The first has the plain name; both may have, say, the time of their making.
-                    taken = figure.metric in figures
-                    name = f"{endpoint.value}.{figure.metric}" if taken else figure.metric
-                    figures[name] = TenantFigure(window, name, figure.value)
-        return list(figures.values())
+                counted, others = self._tenant_answer(endpoint, window, known)
+                figures += [TenantFigure(window, name, n) for name, n in counted.items()]
+                for name in sorted(others):
+                    # Both endpoints may tell, say, the time of their making.
+                    own = f"{endpoint.value}.{name}" if name in taken else name
+                    taken.add(name)
+                    figures.append(TenantFigure(window, own, others[name]))
+        return figures
 
-    def _tenant_figures(
+    def _tenant_answer(
         self, endpoint: Endpoint, window: Window, known: tuple[TenantMetric, ...]
-    ) -> list[TenantFigure]:
+    ) -> tuple[dict[str, int], dict[str, Cell]]:
+        """The counts that we know, and the other fields, flattened."""
         name = endpoint.value
         fields = parse_object(name, self._get(endpoint, self._url(endpoint, window)).body)
-        figures = []
+        counted: dict[str, int] = {}
         for metric in known:
             if metric.name not in fields:
                 raise ContractBroken(f"{name}: the field {metric.name} is missing")
-            count = decode_field(name, metric.name, fields.pop(metric.name), _Count)
-            figures.append(TenantFigure(window, metric.name, count))
+            counted[metric.name] = decode_field(name, metric.name, fields.pop(metric.name), _Count)
         others = flatten({key: decode_field(name, key, raw, Any) for key, raw in fields.items()})
-        for key in sorted(others):
+        for key in others:
             self._reported.warn("unknown field %s, kept as a row of its own", key)
-            figures.append(TenantFigure(window, key, others[key]))
-        return figures
+        return counted, others
 
     def check(self, window: Window) -> None:
         """Prove with one request, the smallest that is selected, that the session is good."""
@@ -246,6 +258,8 @@ class DashboardSource:
                 f"{endpoint.value}: {redact(url)} answered HTTP {response.status}; check"
                 " METRICS_API_BASE_URL and the endpoint's path in the settings"
             )
+        if 'rel="next"' in response.headers.get("Link", ""):
+            raise ContractBroken(f"{endpoint.value}: a Link header leads to more pages; not known")
         # Only now: a sign-in page may set an anonymous session, which is nothing to keep.
         self._session.renew(response.cookies)
         return response
@@ -258,6 +272,8 @@ def _refuse_unauthorised(response: Response) -> None:
     """Recognise an expired session in its three shapes: 401, a redirect, a page."""
     if response.status == 401:
         raise SignInRequired(f"the session has expired (HTTP 401); {SIGN_IN_AGAIN}")
+    if response.status == 407:
+        raise UsageError("the proxy refused (HTTP 407); check the user and password of HTTP_PROXY")
     if response.status == 403:
         raise SignInRequired(
             "this account may not see the figures (HTTP 403); as an administrator,"

@@ -21,7 +21,7 @@ from dashboard_scraper.csv_import import read_users, window_of_name, window_of_o
 from dashboard_scraper.daily_metrics import DAYS, DailyExport, run_daily_job
 from dashboard_scraper.date_utils import Window, last_complete_days, utc_day
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.files import Publication, make_folder, replaced_or_set_aside
+from dashboard_scraper.files import Publication, behind_links, make_folder, replaced_or_set_aside
 from dashboard_scraper.http import origin_of
 from dashboard_scraper.logging_config import configure_logging
 from dashboard_scraper.metrics import is_active
@@ -59,6 +59,8 @@ def read_settings(home: Path, log_level: str | None, **overrides: object) -> Set
 
 def sign_in(settings: Settings, today: date, *, check: bool) -> None:
     """Save the session that is pasted or piped in, and try it."""
+    if sys.stdin is None:
+        raise UsageError("standard input is closed; pipe the cookie in, or use a terminal")
     if sys.stdin.isatty():
         sys.stderr.write(_HOW_TO_SIGN_IN.format(base_url=settings.metrics_api_base_url))
         text = read_hidden("Session cookie: ")
@@ -101,6 +103,9 @@ def fetch_period(settings: Settings, today: date, window: Window | None, out: Pa
         if out
         else (settings.export_dir / default_name(window, today, asked_for=asked_for))
     )
+    # os.path: pathlib's methods raise for a name that no file can have.
+    if os.path.exists(target) and not os.path.isfile(target):  # noqa: PTH110, PTH113
+        raise UsageError(f"--out: {target} is no ordinary file; choose another name")
     with contextlib.ExitStack() as stack:
         written = export_period(lambda: _opened(stack, settings), settings, window, target)
     _tell(written)
@@ -145,8 +150,12 @@ def convert(
     """Convert a CSV of the dashboard's columns; `days` are --day, --start and --end."""
     window = window_of_options(*days) or window_of_name(file)
     target = out.absolute() if out else file.absolute().with_suffix(".json")
+    if behind_links(target) == behind_links(file):
+        raise UsageError(f"{file} would be written over; give --out another name")
     with replaced_or_set_aside([target]):
         users = read_users(file)
+        if not users:
+            logger.warning("%s has a header alone: no users", file.name)
         ids = copilot.reported_user_ids(user.user for user in users)
         records = [
             copilot.convert(user, window.end, window, settings.enterprise_id, ids[user.user])
@@ -168,15 +177,14 @@ def demo(home: Path, log_level: str | None, *, users: int, seed: int) -> None:
     os.environ["no_proxy"] = "127.0.0.1"  # the simulator is on this machine, not behind a proxy
     today = utc_day(datetime.now(UTC))
     with Simulator(Organization(users=users, seed=seed, today=today)) as simulator:
-        defaults = read_settings(home, log_level)
-        folder = defaults.export_dir / "demo"
-        settings = defaults.model_copy(
-            update={
-                "metrics_api_base_url": simulator.url,
-                "cookie_file": folder / "secrets" / "cookies.json",
-                "export_dir": folder,
-                "scrape_endpoints": frozenset(Endpoint),
-            }
+        settings = read_settings(home, log_level)
+        folder = settings.export_dir / "demo"
+        # Every other setting has its default: they are about another dashboard.
+        settings = Settings.model_construct(
+            metrics_api_base_url=simulator.url,
+            cookie_file=folder / "secrets" / "cookies.json",
+            export_dir=folder,
+            enterprise_id=settings.enterprise_id,
         )
         cookies = parse_paste(f"{SESSION_COOKIE}={simulator.cookie}", _host(settings))
         _keep_session(settings, cookies, today, check=True)

@@ -135,7 +135,7 @@ def setting_names() -> list[str]:
 def load_settings(home: Path, **overrides: object) -> Settings:
     """Read the environment, then `home/.env`, then defaults; relative paths are below `home`.
 
-    Raises UsageError with one line for each setting that is wrong.
+    Raises UsageError that names every setting that is wrong.
     """
     try:
         settings = Settings(_env_file=home / ".env", _env_file_encoding="utf-8-sig", **overrides)  # type: ignore[call-arg, arg-type]
@@ -145,10 +145,17 @@ def load_settings(home: Path, **overrides: object) -> Settings:
         raise UsageError(f"{home / '.env'} cannot be read: {error}") from error
     return settings.model_copy(
         update={
-            "cookie_file": home / settings.cookie_file.expanduser(),
-            "export_dir": home / settings.export_dir.expanduser(),
+            "cookie_file": home / _expanded("COOKIE_FILE", settings.cookie_file),
+            "export_dir": home / _expanded("EXPORT_DIR", settings.export_dir),
         }
     )
+
+
+def _expanded(name: str, path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{name}={path}: {error}") from error
 
 
 def _explain(error: ValidationError) -> str:
@@ -158,7 +165,7 @@ def _explain(error: ValidationError) -> str:
         # A URL may hold a password; every other value may be repeated.
         shown = "" if name.endswith("_URL") else f"={problem['input']}"
         lines.append(f"{name}{shown}: {problem['msg'].removeprefix('Value error, ')}")
-    return "wrong setting (environment or .env)\n  " + "\n  ".join(lines)
+    return f"wrong setting in the environment or .env: {'; '.join(lines)}"
 
 
 def misspelt_settings(home: Path) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import re
 import shlex
 import stat
@@ -16,15 +17,17 @@ import msgspec
 import requests
 from requests.auth import AuthBase
 
+from dashboard_scraper.decoding import UNDECODABLE
 from dashboard_scraper.errors import SignInRequired, UsageError
 from dashboard_scraper.files import make_folder, write_whole
+from dashboard_scraper.http import host_of
 
 logger = logging.getLogger(__name__)
 
 SESSION_COOKIE = "_session"
 Cookies = dict[str, str]
 
-SIGN_IN_AGAIN = "sign in again: python -m dashboard_scraper --auth"
+SIGN_IN_AGAIN = "sign in again: python -m dashboard_scraper --auth, with the same --home if any"
 
 # What RFC 6265 allows in a cookie's value (cookie-octet). `%` is among it: a value that came
 # URL-encoded is sent as it came, just as the browser does.
@@ -33,7 +36,8 @@ _COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER = re.compile(r"(set-)?cookie:\s*", re.IGNORECASE)
 # `other=x` is a cookie of another name; `c2Vzc2lvbg==.x` is a value whose `=` is padding.
 _OTHER_COOKIE = re.compile(r"[A-Za-z_][\w.-]*=[A-Za-z0-9{\[\"]")
-_BASH_QUOTED = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)
+# The only group is what stands in `$'...'`; the other forms are walked over, `$'` may be in them.
+_BASH_QUOTED = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*"|\\.|\$'((?:[^'\\]|\\.)*)'""", re.DOTALL)
 _CURL_COOKIE_OPTIONS = ("-b", "--cookie")
 _CURL_HEADER_OPTIONS = ("-H", "--header")
 
@@ -49,7 +53,7 @@ def parse_paste(text: str, host: str) -> Cookies:
     if not text:
         raise UsageError("nothing was pasted; copy the cookie and try again")
     if re.match(r"curl(\.exe)?\s", text):
-        cookies = _from_curl(text)
+        cookies = _from_curl(text, host)
     elif text[0] in "{[":
         cookies = _from_json(text, host)
     elif any(line.count("\t") >= 6 for line in text.splitlines()):
@@ -65,7 +69,9 @@ def _checked(cookies: Cookies) -> Cookies:
     for name, value in cookies.items():
         if not _COOKIE_NAME.fullmatch(name):
             raise UsageError("a cookie's name in it has characters that no cookie's name has")
-        if any(ord(c) < 32 or ord(c) == 127 for c in value):
+        if any("\ud800" <= c <= "\udfff" for c in value):
+            raise UsageError("there is half a character in it; copy the value again")
+        if not value.isprintable():
             raise UsageError(
                 "there are control characters in it (a line break, a tab); copy the value alone"
             )
@@ -83,7 +89,7 @@ def _collect(pairs: Iterable[tuple[str, str]]) -> Cookies:
 
 
 def _unquoted(value: str) -> str:
-    return value[1:-1] if len(value) >= 2 and value[0] == value[-1] == '"' else value
+    return value[1:-1] if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'" else value
 
 
 def _from_header(text: str) -> Cookies:
@@ -96,7 +102,7 @@ def _from_header(text: str) -> Cookies:
     pairs = [(name.strip(), _unquoted(value)) for name, eq, value in map(_split, parts) if eq]
     if any(name == SESSION_COOKIE for name, _ in pairs):
         return _collect(pair for pair in pairs if _COOKIE_NAME.fullmatch(pair[0]))
-    value = _unquoted(text)
+    value = _unquoted(parts[0]) if parts else ""
     other = _OTHER_COOKIE.match(value) or "://" in value or " " in value
     if header or len(parts) != 1 or other:
         return {}
@@ -111,10 +117,12 @@ def _from_json(text: str, host: str) -> Cookies:
     """Read `{name: value}`, a browser extension's list of cookies, or our own file's shape."""
     try:
         found = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise UsageError(f"it looks like JSON but is none: {error}") from None
     if isinstance(found, dict) and isinstance(found.get("cookies"), dict | list):
         found = found["cookies"]
+    if isinstance(found, dict) and {"name", "value"} <= found.keys():
+        found = [found]
     if isinstance(found, dict):
         return _collect((k, v) for k, v in found.items() if isinstance(v, str))
     return _collect(
@@ -140,20 +148,31 @@ def _belongs(domain: str, host: str) -> bool:
     return host.lower() == domain or host.lower().endswith("." + domain)
 
 
-def _from_curl(text: str) -> Cookies:
-    if '^"' in text:  # as cmd.exe wants it: carets before what is special there
+def _from_curl(text: str, host: str) -> Cookies:
+    first_quote = re.search(r"""\^?["']""", text)
+    if first_quote and first_quote.group() == '^"':  # for cmd.exe: carets before what is special
         text = re.sub(r"\^(\r?\n|.)", r"\1", text, flags=re.DOTALL).replace("\n", " ")
-    text = _BASH_QUOTED.sub(lambda match: shlex.quote(_bash_unescaped(match.group(1))), text)
+    text = _BASH_QUOTED.sub(_plainly_quoted, text)
     try:
         words = shlex.split(text)
     except ValueError as error:
         raise UsageError(f"the cURL command is cut or malformed ({error}); copy it again") from None
+    sites = [word for word in words if word.startswith(("https://", "http://"))]
+    if sites and host not in map(host_of, sites):
+        return {}
     for option, value in itertools.pairwise(words):
+        if option.startswith("--cookie="):
+            return _from_header(option.replace("--cookie=", "cookie: ", 1))
         if option in _CURL_COOKIE_OPTIONS:
             return _from_header("cookie: " + value)
         if option in _CURL_HEADER_OPTIONS and value.lower().startswith("cookie:"):
             return _from_header(value)
     return {}
+
+
+def _plainly_quoted(match: re.Match[str]) -> str:
+    special = match.group(1)
+    return match.group() if special is None else shlex.quote(_bash_unescaped(special))
 
 
 def _bash_unescaped(text: str) -> str:
@@ -181,14 +200,15 @@ def load_cookies(path: Path, origin: str) -> Cookies:
     file.
     """
     try:
-        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        # Windows has no such modes, and shows every file as one that all can read.
+        if os.name != "nt" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise UsageError(f"others can read {path}; mend it: chmod 600 {shlex.quote(str(path))}")
         kept = msgspec.json.decode(path.read_bytes(), type=_CookieFile)
     except FileNotFoundError:
         raise SignInRequired(f"no cookies found in {path}; {SIGN_IN_AGAIN}") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         raise SignInRequired(f"{path} is damaged; {SIGN_IN_AGAIN}") from None
     if kept.origin != origin:
         raise SignInRequired(

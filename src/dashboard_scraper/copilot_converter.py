@@ -183,7 +183,7 @@ class WindowTotals:
                 self._active.add(name)
                 flags = flags_of(user.figures)
                 self._flags[name] = self._flags.get(name, flags) | flags
-            elif None not in counts:
+            else:
                 continue
             before = self._counts.get(name)
             self._counts[name] = counts if before is None else _added(before, counts)

@@ -15,8 +15,11 @@ from dashboard_scraper.metrics import COUNT_INDEXES, FIGURES, MAX_COUNT, USER_TI
 from dashboard_scraper.usage import UserUsage
 
 _DIGITS = re.compile(r"[0-9]{1,20}")
-_ISO_DAYS = re.compile(r"(\d{4}-\d\d-\d\d)(?:(?:-to-|_to_)(\d{4}-\d\d-\d\d))?")
-_COMPACT_DAYS = re.compile(r"(\d{4})(\d\d)(\d\d)_to_(\d{4})(\d\d)(\d\d)")
+# The days stand at the end of the name, but for the " (1)" of a browser's second download.
+_ISO_DAYS = re.compile(
+    r"\D*(\d{4}-\d\d-\d\d)(?:(?:-to-|_to_)(\d{4}-\d\d-\d\d))?( ?\(\d+\))?", re.ASCII
+)
+_COMPACT_DAYS = re.compile(r"\D*(\d{4})(\d\d)(\d\d)_to_(\d{4})(\d\d)(\d\d)( ?\(\d+\))?", re.ASCII)
 
 
 def window_of_name(path: Path) -> Window:
@@ -25,10 +28,10 @@ def window_of_name(path: Path) -> Window:
     A compact date alone, `metrics_20251022.csv`, tells none: it may name the one day that was
     asked for, or the day on which the last 30 were.
     """
-    if match := _ISO_DAYS.search(path.stem):
+    if match := _ISO_DAYS.fullmatch(path.stem):
         first, last = match.group(1), match.group(2) or match.group(1)
-    elif match := _COMPACT_DAYS.search(path.stem):
-        first, last = "-".join(match.groups()[:3]), "-".join(match.groups()[3:])
+    elif match := _COMPACT_DAYS.fullmatch(path.stem):
+        first, last = "-".join(match.groups()[:3]), "-".join(match.groups()[3:6])
     else:
         raise UsageError(
             f"the name {path.name} does not tell which days it holds; give --day, or --start and"

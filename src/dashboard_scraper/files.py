@@ -78,15 +78,15 @@ class Publication:
 
     def add(self, target: Path, data: bytes | Iterable[bytes], mode: int = 0o666) -> WrittenFile:
         """Write `data` to the disk under a temporary name beside `target`."""
-        target = _behind_links(target)
+        target = behind_links(target)
         with explained(target):
             if target.exists() and not target.is_file():
                 raise OutputFailed(f"{target} is no ordinary file; choose another name")
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+        temporary = target.with_name(f".{secrets.token_hex(16)}.tmp")
+        self._prepared[target] = temporary  # before it is there: a signal may come between
         digest, size = hashlib.sha256(), 0
         with explained(target):
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-            self._prepared[target] = temporary
             with open(descriptor, "wb") as file:  # noqa: PTH123 - from a descriptor with its mode
                 for chunk in [data] if isinstance(data, bytes) else data:
                     file.write(chunk)
@@ -129,7 +129,7 @@ def set_aside(targets: Iterable[Path]) -> None:
     """Rename the files that exist to `NAME.stale`."""
     # os.path: pathlib's is_file raises for a name that no file can have.
     existing = [path for path in targets if os.path.isfile(path)]  # noqa: PTH113
-    existing = [_behind_links(path) for path in existing]
+    existing = [behind_links(path) for path in existing]
     for target in existing:
         with explained(target):
             target.replace(target.with_name(target.name + STALE_SUFFIX))
@@ -142,7 +142,7 @@ def set_aside(targets: Iterable[Path]) -> None:
         )
 
 
-def _behind_links(target: Path) -> Path:
+def behind_links(target: Path) -> Path:
     """What a link points to is replaced; the link stays a link."""
     with explained(target):
         try:

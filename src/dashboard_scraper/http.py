@@ -15,6 +15,7 @@ from __future__ import annotations
 import email.utils
 import logging
 import random
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
-from urllib.parse import parse_qsl, urlencode, urljoin
+from urllib.parse import unquote, urlencode, urljoin
 
 import msgspec
 import requests
@@ -39,6 +40,9 @@ logger = logging.getLogger(__name__)
 MAX_WAIT = 60.0
 _CHUNK = 1 << 16
 _HEAD = 1 << 10
+_PROXY_REFUSAL = re.compile(r"Tunnel connection failed: 4\d\d")
+_NO_CERTIFICATE = "NO_CERTIFICATE_OR_CRL_FOUND"
+_LONGEST_RETRY_AFTER = 10**9  # far beyond the clamp; more digits would be no number to Python
 # Query parameters whose values are no secret; a cursor or a token in a `next` URL may be one.
 _HARMLESS = {"startDate", "endDate", "start_date", "end_date", "date", "page_size", "page"}
 
@@ -129,7 +133,7 @@ class Http:
         attempt = 0
         while True:
             attempt += 1
-            self._sleep_until(self._quiet_until)
+            deadline += self._wait_for_quiet()  # what others were told is not this one's time
             started = time.monotonic()
             try:
                 response = self._attempt(url, deadline)
@@ -158,14 +162,22 @@ class Http:
             ) from refused
         attempts = self._policy.retries + 1
         logger.warning("%s; attempt %d of %d, the next in %.1f s", what, attempt, attempts, wait)
-        self._sleep_until(time.monotonic() + wait)
+        self._sleep(wait)
 
     def _ask_all_to_wait(self, seconds: float) -> None:
         with self._pause_lock:
             self._quiet_until = max(self._quiet_until, time.monotonic() + seconds)
 
-    def _sleep_until(self, moment: float) -> None:
-        if self._stopped.wait(max(0.0, moment - time.monotonic())):
+    def _wait_for_quiet(self) -> float:
+        """Wait while the source asks for quiet, also if that grows meanwhile; returns seconds."""
+        before = time.monotonic()
+        while True:
+            self._sleep(max(0.0, self._quiet_until - time.monotonic()))
+            if time.monotonic() >= self._quiet_until:
+                return time.monotonic() - before
+
+    def _sleep(self, seconds: float) -> None:
+        if self._stopped.wait(seconds):
             raise Stopped("the run was ended")
 
     def _attempt(self, url: str, deadline: float) -> Response:
@@ -177,12 +189,18 @@ class Http:
             ) as answer:
                 body = _read_body(answer, deadline)
         except requests.exceptions.SSLError as error:
+            _refuse_empty_bundle(error)
             raise SourceUnavailable(
                 f"{redact(url)}: the TLS connection failed ({_root_cause(error)}); behind a proxy"
                 " with its own certificate, set REQUESTS_CA_BUNDLE to its CA file"
             ) from error
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
             raise UsageError(f"{redact(url)}: a URL or a proxy setting is wrong") from error
+        except requests.exceptions.ProxyError as error:
+            reason = _root_cause(error)
+            if _PROXY_REFUSAL.search(reason):
+                raise UsageError(f"the proxy refused: {reason}; check HTTPS_PROXY") from error
+            raise _Refused(reason) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise _Refused(_root_cause(error)) from error
         except OSError as error:  # requests' own word for a CA file that is not there
@@ -215,6 +233,13 @@ def _is_cut(body: bytearray) -> bool:
     return False
 
 
+def _refuse_empty_bundle(error: requests.exceptions.SSLError) -> None:
+    if _NO_CERTIFICATE in _root_cause(error):
+        raise UsageError(
+            "REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names a file that holds no certificate"
+        ) from error
+
+
 def _raise_for_retry(answer: requests.Response) -> None:
     status = answer.status_code
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -225,28 +250,30 @@ def _retry_after(value: str | None) -> float | None:
     """Seconds, from either spelling (a number, an HTTP date); None for anything else."""
     if value is None:
         return None
-    try:
-        return max(0.0, float(int(value)))
-    except ValueError:
-        pass
+    if re.fullmatch(r"[0-9]+", value.strip()):
+        digits = value.strip().lstrip("0")
+        return float(_LONGEST_RETRY_AFTER if len(digits) > 9 else digits or 0)
     try:
         moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (aware - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError):
         return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (aware - datetime.now(UTC)).total_seconds())
 
 
 def _root_cause(error: BaseException) -> str:
     """The innermost reason, in words that hold no URL: requests' own messages do."""
     inner: BaseException = error
     while True:
-        reason = getattr(inner, "reason", None) or inner.__cause__ or inner.__context__
-        if not isinstance(reason, BaseException):
+        links = (getattr(inner, "reason", None), inner.__cause__, inner.__context__, *inner.args)
+        below = next((link for link in links if isinstance(link, BaseException)), None)
+        if below is None:
             break
-        inner = reason
+        inner = below
     if isinstance(inner, OSError) and inner.strerror:
         return f"{type(inner).__name__}, {inner.strerror}"
+    if type(inner) is OSError:  # as http.client says that a proxy refused a tunnel
+        return str(inner)
     if isinstance(inner, TimeoutError | urllib3.exceptions.TimeoutError):
         return "the server was silent for too long"
     return type(inner).__name__
@@ -273,6 +300,11 @@ def _parsed(url: str) -> Url:
         return Url()
 
 
+def host_of(url: str) -> str:
+    """The host alone."""
+    return _parsed(url).host or ""
+
+
 def path_of(url: str) -> str:
     """The path alone."""
     return _parsed(url).path or ""
@@ -292,8 +324,12 @@ def redact(url: str) -> str:
         return "a malformed URL"
     query = None
     if parsed.query:
-        pairs = parse_qsl(parsed.query, keep_blank_values=True)
-        query = "&".join(
-            f"{name}={value if name in _HARMLESS else 'REDACTED'}" for name, value in pairs
-        )
+        query = "&".join(_redacted_pair(pair) for pair in parsed.query.split("&"))
     return Url(parsed.scheme, None, parsed.host, parsed.port, parsed.path, query, None).url
+
+
+def _redacted_pair(pair: str) -> str:
+    name, equals, value = pair.partition("=")
+    if not equals:
+        return "REDACTED"
+    return f"{name}={unquote(value) if name in _HARMLESS else 'REDACTED'}"

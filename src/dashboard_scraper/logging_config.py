@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from typing import TextIO
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -24,13 +25,22 @@ class _UtcFormatter(logging.Formatter):
         return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to what sys.stderr is at the time: a progress bar takes it over while it is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 def configure_logging(level: str) -> None:
     """Send this package's records of `level` and above to stderr.
 
-    Other libraries stay at WARNING whatever the level: what they log of a request at DEBUG has its
-    whole URL.
+    Other libraries stay at WARNING whatever the level, urllib3 at ERROR: what they log of a request
+    has its whole URL.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StderrHandler()
     handler.setFormatter(_UtcFormatter(_FORMAT))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     logging.getLogger(__package__).setLevel(level)

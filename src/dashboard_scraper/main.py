@@ -211,9 +211,9 @@ def main(argv: Sequence[str]) -> int:
     try:
         args.run(args)
     except ScraperError as error:
-        # Without a trace: the message says what to do, and a trace would bury it.
+        # Without a trace: the message says what to do, and the libraries' messages in a trace hold
+        # whole URLs.
         logger.error("%s", error)  # noqa: TRY400
-        logger.debug("raised here", exc_info=True)
         return error.exit_code
     except KeyboardInterrupt:
         logger.error("interrupted")  # noqa: TRY400
@@ -222,12 +222,21 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """End as on Ctrl-C: temporary files are removed on the way out."""
-    logger.error("told to end")
+    """End as on Ctrl-C: temporary files are removed on the way out.
+
+    Nothing may be logged here: in the middle of another line that would raise, inside the logging
+    module, which swallows it, and the signal would be lost.
+    """
     sys.exit(_TERMINATED)
 
 
 def run() -> None:
     """The entry point of `python -m dashboard_scraper` and of the installed command."""
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(main(sys.argv[1:]))
+    try:
+        code = main(sys.argv[1:])
+    except SystemExit as ending:
+        if ending.code == _TERMINATED:
+            logger.error("told to end")  # noqa: TRY400
+        raise
+    sys.exit(code)

@@ -37,8 +37,8 @@ _RULES = """\
   of the MD5 of the lower-cased address write. Where two users of one export have the same number,
   the one whose address comes first in alphabetical order keeps it; the other gets the number of
   `ADDRESS#2` (or `#3` and so on), the first that no user of the export has. The run names both.
-- `used_chat` is true with any {chat}. `used_agent` is true with any of {agent}. In the aggregate, a
-  flag is true if it was on any day.
+- `used_chat` is true with any {chat}. `used_agent` is true with any of {agent}. What
+  is unknown sets no flag. In the aggregate, a flag is true if it was on any day.
 - A user for whom nothing was counted that day has no record.
 - `day` is the day whose activity the record holds; in the aggregate, the window's last day.
   `report_start_day` and `report_end_day` are the window of the export.

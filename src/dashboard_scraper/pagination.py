@@ -8,6 +8,7 @@ or `results`; after it a `next` URL (absolute or relative) or `pagination` with 
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,12 +48,13 @@ def parse_page(endpoint: str, own_key: str, body: bytes | bytearray) -> Page:
             f" {own_key}, {', '.join(GENERAL_LIST_KEYS)}; the answer has the keys"
             f" {', '.join(map(repr, sorted(fields))) or 'none'}"
         )
+    _refuse_unknown_paging(endpoint, fields, {*keys, "next", "pagination"})
     next_url = _next_url(endpoint, fields)
     next_cursor = _next_cursor(endpoint, fields) if next_url is None else None
     return Page(_array(endpoint, keys[0], fields[keys[0]]), keys[0], next_url, next_cursor)
 
 
-def parse_object(endpoint: str, body: bytes | bytearray) -> dict[str, msgspec.Raw]:
+def parse_object(endpoint: str, body: bytes | bytearray | msgspec.Raw) -> dict[str, msgspec.Raw]:
     """The top level of an answer that must be a JSON object."""
     with decoding(f"{endpoint}: the answer is no JSON object"):
         return _OBJECT.decode(body)
@@ -70,6 +72,20 @@ def decode_field(endpoint: str, name: str, raw: msgspec.Raw, kind: Any) -> Any:
         return msgspec.json.decode(raw, type=kind)
 
 
+# What a field is called that says that there is more. One of a name that we do not know, and not
+# empty, must not be overlooked: the first page would pass for the whole.
+_CONTINUATION = re.compile(r"next|cursor|has_?more|page_?token|continuation", re.IGNORECASE)
+_EMPTY = (b"null", b"false", b"0", b'""', b"[]", b"{}")
+
+
+def _refuse_unknown_paging(endpoint: str, fields: dict[str, msgspec.Raw], known: set[str]) -> None:
+    for name, raw in fields.items():
+        if name not in known and _CONTINUATION.search(name) and bytes(raw) not in _EMPTY:
+            raise ContractBroken(
+                f"{endpoint}: {name} seems to lead to more pages, in a way that is not known"
+            )
+
+
 def _next_url(endpoint: str, fields: dict[str, msgspec.Raw]) -> str | None:
     if "next" not in fields:
         return None
@@ -85,7 +101,10 @@ class _Cursor(msgspec.Struct):
 def _next_cursor(endpoint: str, fields: dict[str, msgspec.Raw]) -> str | None:
     if "pagination" not in fields:
         return None
-    cursor: _Cursor = decode_field(endpoint, "pagination", fields["pagination"], _Cursor | None)
+    raw = fields["pagination"]
+    cursor: _Cursor | None = decode_field(endpoint, "pagination", raw, _Cursor | None)
+    if cursor is not None:
+        _refuse_unknown_paging(endpoint, parse_object(endpoint, raw), {"has_more", "next_cursor"})
     if cursor is None or cursor.has_more is False:
         return None
     if cursor.has_more and not cursor.next_cursor:

@@ -63,7 +63,7 @@ def export_period(
 def _users(source: DashboardSource, window: Window) -> bytes:
     answer = source.fetch_users(window)
     if isinstance(answer, OtherRecords):
-        logger.info("%s: %d records that are no user statistics", window, len(answer.records))
+        logger.warning("%s: %d records that are no user statistics", window, len(answer.records))
         return records_csv(answer.records)
     if not answer:
         logger.warning("%s: the source answered without a single record", window)

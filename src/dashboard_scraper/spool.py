@@ -40,7 +40,8 @@ class Spool:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        with contextlib.suppress(OSError):  # of a full disk; what is in it is not needed any more
+        # The errors are those of a full disk; what is in the file is not needed any more.
+        with self._lock, contextlib.suppress(OSError):
             self._file.close()
 
     def __contains__(self, day: date) -> bool:

@@ -29,14 +29,15 @@ def read_hidden(prompt: str) -> str:
     """
     if not HAVE_TERMIOS:
         return getpass.getpass(prompt)
-    sys.stderr.write(prompt)
-    sys.stderr.flush()
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
     hidden = termios.tcgetattr(descriptor)
     hidden[3] &= ~(termios.ECHO | termios.ICANON)
     try:
         termios.tcsetattr(descriptor, termios.TCSAFLUSH, hidden)
+        # Only now: whoever pastes at the prompt must find the echo off.
+        sys.stderr.write(prompt)
+        sys.stderr.flush()
         data = _read_until_enter(descriptor)
     finally:
         termios.tcsetattr(descriptor, termios.TCSAFLUSH, before)
