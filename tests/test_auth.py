@@ -1,0 +1,449 @@
+"""The session: pasted or piped in, kept private, proved, renewed, and missed when it is over."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import stat
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from conftest import Home, Result, Start, today, yesterday
+from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.http import origin_of
+from dashboard_scraper.simulator import Fault, Organization, Simulator, html, redirect, set_cookie
+from dashboard_scraper.simulator import status as answer_status
+
+SHAPES = ("401", "redirect", "html")
+ONE_DAY = [str(yesterday())]
+FORMS = {"one day": ONE_DAY, "28 days": ["--last-28-days"]}
+GRACE = 16  # values of a rolling session that the simulator takes at a time
+AUTH = "--auth"
+SIGN_IN = "python -m dashboard_scraper --auth"
+
+
+def kept(home: Home) -> dict[str, str]:
+    """The cookies in the file; it must be whole and private."""
+    assert stat.S_IMODE(home.cookie_file.stat().st_mode) == 0o600
+    cookies: dict[str, str] = json.loads(home.cookie_file.read_bytes())["cookies"]
+    return cookies
+
+
+def sent(sim: Simulator) -> list[list[tuple[str, str]]]:
+    """The cookies of each request, as name and value."""
+    headers = [request.cookie or "" for request in sim.requests]
+    return [
+        [(pair.partition("=")[0], pair.partition("=")[2]) for pair in header.split("; ")]
+        for header in headers
+    ]
+
+
+def assert_no_secret(sim: Simulator, *texts: str) -> None:
+    """No part of a session that was sent, or that the simulator gave out last, is in a text."""
+    values = {value for cookies in sent(sim) for _, value in cookies} | {sim.cookie_decoded}
+    secrets = {part for value in values for part in re.findall(r"[0-9a-f]{40,}", value)}
+    assert secrets
+    for secret in secrets:
+        assert not any(secret in text for text in texts)
+
+
+def curl(sim: Simulator) -> str:
+    """As a browser copies it: many lines, the session in the last of them."""
+    return (
+        f"curl '{sim.url}/api/user-feature-stats' \\\n  -H 'accept: */*' \\\n"
+        f"  -H 'user-agent: Mozilla/5.0' \\\n  -b 'theme=dark; _session={sim.cookie}'\n"
+    )
+
+
+@pytest.fixture
+def signed_out(home: Home, sim: Simulator) -> Home:
+    """A home of `sim` without a cookie file or its folder."""
+    assert sim.url in home.settings["METRICS_API_BASE_URL"]
+    home.cookie_file.unlink()
+    home.cookie_file.parent.rmdir()
+    home.settings["LOG_LEVEL"] = "DEBUG"
+    return home
+
+
+# What is piped in
+
+
+@pytest.mark.parametrize("form", ["encoded", "decoded", "bare", "bare decoded", "curl"])
+def test_a_piped_session_is_saved_and_proved_by_one_request(
+    form: str, signed_out: Home, sim: Simulator
+) -> None:
+    paste = {
+        "encoded": f"_session={sim.cookie}\n",
+        "decoded": f"_session={sim.cookie_decoded}\n",
+        "bare": sim.cookie,
+        "bare decoded": sim.cookie_decoded,
+        "curl": curl(sim),
+    }[form]
+    result = signed_out.run(AUTH, stdin=paste)
+    assert (result.code, result.out) == (0, "")
+    assert [request.status for request in sim.requests] == [200]
+    assert "the dashboard accepts the session" in result.err
+    assert kept(signed_out)[SESSION_COOKIE] in (sim.cookie, sim.cookie_decoded)
+    assert_no_secret(sim, result.err)
+    assert signed_out.run(*ONE_DAY).code == 0
+
+
+def test_no_check_saves_the_session_without_any_request(signed_out: Home, sim: Simulator) -> None:
+    result = signed_out.run(AUTH, "--no-check", stdin=sim.cookie)
+    assert (result.code, sim.requests) == (0, [])
+    assert "accepts" not in result.err
+    assert kept(signed_out) == {SESSION_COOKIE: sim.cookie}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_session_that_the_dashboard_refuses_is_told_with_exit_3(
+    shape: str, home: Home, start: Start
+) -> None:
+    sim = start(expired_shape=shape)
+    result = home.run(AUTH, stdin="_session=0123456789abcdef0123456789abcdef01234567")
+    assert (result.code, sim.count()) == (3, 1)
+    assert SIGN_IN in result.err
+    assert "accepts" not in result.err
+    assert_no_secret(sim, result.err)
+
+
+def test_a_dashboard_that_cannot_be_reached_is_told_with_exit_4(home: Home, start: Start) -> None:
+    sim = start()
+    sim.stop()
+    home.settings["MAX_RETRIES"] = "1"
+    result = home.run(AUTH, stdin=sim.cookie)
+    assert (result.code, "accepts" in result.err) == (4, False)
+    assert kept(home) == {SESSION_COOKIE: sim.cookie}
+
+
+@pytest.mark.parametrize(
+    ("paste", "reason"),
+    [
+        (b"", "nothing was pasted"),
+        (b"theme=dark", "no _session cookie"),
+        (b"\xff\xfe\x00secret", "no text"),
+        (b"x" * (1 << 20) + b"y", "too long"),
+    ],
+    ids=["empty", "another cookie", "no text", "too long"],
+)
+def test_what_is_no_session_is_refused_and_the_kept_one_stays(
+    paste: bytes, reason: str, home: Home, sim: Simulator
+) -> None:
+    before = home.cookie_file.read_bytes()
+    result = home.run(AUTH, stdin=paste)
+    assert (result.code, sim.requests) == (2, [])
+    assert reason in result.err
+    assert home.cookie_file.read_bytes() == before
+
+
+def test_a_closed_standard_input_is_refused_without_a_trace(home: Home, sim: Simulator) -> None:
+    command = ["sh", "-c", 'exec "$@" <&-', "sh", *home.command(AUTH)]
+    done = subprocess.run(
+        command, env=home.environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, "Traceback" in done.stderr, sim.requests) == (2, False, [])
+
+
+# What is pasted on a terminal
+
+
+@dataclass
+class Terminal:
+    """`--auth` on a pseudo-terminal; `shown` is all that it showed."""
+
+    process: subprocess.Popen[bytes]
+    master: int
+    shown: bytes = b""
+    deadline: float = field(default_factory=lambda: time.monotonic() + 30)
+
+    def echo(self) -> bool:
+        return bool(termios.tcgetattr(self.master)[3] & termios.ECHO)
+
+    def read(self) -> bool:
+        """What is there by now; False at the end."""
+        assert time.monotonic() < self.deadline, self.shown
+        try:
+            chunk = os.read(self.master, 65536)
+        except BlockingIOError:
+            time.sleep(0.005)
+            return True
+        except OSError:  # nobody has the other end open any more
+            return False
+        self.shown += chunk
+        return bool(chunk)
+
+    def until_asked(self) -> None:
+        while b"Session cookie: " not in self.shown or self.echo():
+            assert self.read(), self.shown
+
+    def paste(self, text: str) -> None:
+        data = text.encode()
+        while data:
+            try:
+                data = data[os.write(self.master, data) :]
+            except BlockingIOError:
+                assert self.read(), self.shown
+
+    def end(self) -> Result:
+        while self.process.poll() is None:
+            self.read()
+        while not self.echo() and self.read():
+            pass
+        shown = self.shown.decode()
+        return Result(self.process.wait(), "", shown)
+
+
+@contextmanager
+def terminal(home: Home, *words: str) -> Iterator[Terminal]:
+    """All three streams of the program are the terminal; Ctrl-C works as in a shell."""
+    master, slave = pty.openpty()
+    os.set_blocking(master, False)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = subprocess.Popen(
+        home.command(AUTH, *words),
+        env=home.environment(),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    )
+    signal.signal(signal.SIGINT, before)
+    try:
+        yield Terminal(process, master)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(slave)
+        os.close(master)
+
+
+@pytest.mark.parametrize("form", ["value", "long", "curl"])
+def test_a_paste_on_a_terminal_is_taken_whole_and_not_shown(
+    form: str, signed_out: Home, sim: Simulator
+) -> None:
+    long = f"Cookie: theme={'d' * 9000}; _session={sim.cookie}"
+    paste = {"value": sim.cookie, "long": long, "curl": curl(sim)}[form]
+    with terminal(signed_out) as tty:
+        tty.until_asked()
+        for line in f"{paste}\n".splitlines(keepends=True):
+            tty.paste(line)  # a terminal may hand on a paste line by line
+            time.sleep(0.02)
+        result = tty.end()
+        assert tty.echo()
+    assert result.code == 0, result.err
+    assert kept(signed_out)[SESSION_COOKIE] == sim.cookie
+    assert [request.status for request in sim.requests] == [200]
+    assert_no_secret(sim, result.err)
+    assert not any(word in result.err for word in ("dddd", "Mozilla", "theme"))
+    assert "Open the developer tools" in result.err
+
+
+def test_ctrl_c_at_the_prompt_ends_it_and_gives_the_terminal_back(
+    signed_out: Home, sim: Simulator
+) -> None:
+    with terminal(signed_out) as tty:
+        tty.until_asked()
+        tty.process.send_signal(signal.SIGINT)
+        result = tty.end()
+        assert tty.echo()
+    assert (result.code, "Traceback" in result.err, sim.requests) == (130, False, [])
+    assert not signed_out.cookie_file.exists()
+
+
+# The file
+
+WATCH = """
+import os, runpy, stat, sys
+folder, seen, looking = sys.argv.pop(1), set(), False
+def look(event, args):
+    global looking
+    if looking or not os.path.isdir(folder):
+        return
+    looking = True
+    seen.add("folder %o" % stat.S_IMODE(os.stat(folder).st_mode))
+    seen.update("file %o" % stat.S_IMODE(entry.stat().st_mode) for entry in os.scandir(folder))
+    looking = False
+os.umask(0)
+sys.addaudithook(look)
+try:
+    runpy.run_module("dashboard_scraper", run_name="__main__")
+finally:
+    look(None, None)
+    print(*sorted(seen), sep=",")
+"""
+
+
+def test_file_and_folder_are_private_from_the_first_byte(signed_out: Home, sim: Simulator) -> None:
+    # The hook looks at the folder before each file operation of the program.
+    watched = [str(signed_out.cookie_file.parent), "--home", str(signed_out.path), AUTH]
+    done = subprocess.run(
+        [sys.executable, "-c", WATCH, *watched],
+        env=signed_out.environment(),
+        input=sim.cookie,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "file 600,folder 700")
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604])
+def test_a_file_that_others_can_read_is_refused_with_a_command_that_mends_it(
+    mode: int, home: Home, sim: Simulator
+) -> None:
+    home.settings["COOKIE_FILE"] = "it's mine/the cookies.json"
+    assert home.run(AUTH, "--no-check", stdin=sim.cookie).code == 0
+    file = home.path / home.settings["COOKIE_FILE"]
+    file.chmod(mode)
+    result = home.run(*ONE_DAY)
+    assert (result.code, sim.requests, home.files()) == (2, [], set())
+    command = re.search(r"chmod .*$", result.err, re.MULTILINE)
+    assert command
+    subprocess.run(["sh", "-c", command.group()], check=True, timeout=60)
+    assert home.run(*ONE_DAY).code == 0
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_without_a_session_no_request_is_sent_and_no_old_figures_stay(
+    form: str, home: Home, sim: Simulator
+) -> None:
+    assert home.run(*FORMS[form]).code == 0
+    home.cookie_file.unlink()
+    before, requests = home.files(), sim.count()
+    result = home.run(*FORMS[form])
+    assert (result.code, result.out, sim.count()) == (3, "", requests)
+    assert "no cookies found" in result.err
+    assert SIGN_IN in result.err
+    assert home.files() == {f"{name}.stale" for name in before}
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"null", b"[]", b"\xff\xfe", b'{"cookies": 3, "origin": "x"}', b'{"a": 1}']
+)
+def test_a_damaged_file_asks_to_sign_in_again(data: bytes, home: Home, sim: Simulator) -> None:
+    home.cookie_file.write_bytes(data)
+    result = home.run(*ONE_DAY)
+    assert (result.code, sim.requests) == (3, [])
+    assert "damaged" in result.err
+    assert SIGN_IN in result.err
+
+
+def test_cookies_of_another_origin_are_not_sent(home: Home, sim: Simulator) -> None:
+    with Simulator(Organization(users=2, today=today())) as other:
+        home.settings["METRICS_API_BASE_URL"] = other.url
+        result = home.run(*ONE_DAY)
+        assert (result.code, other.requests, sim.requests) == (3, [], [])
+        assert SIGN_IN in result.err
+
+
+# Renewal
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_a_rolling_session_is_followed_and_kept(concurrency: int, home: Home, start: Start) -> None:
+    sim = start(rolling=True)
+    save_cookies(
+        home.cookie_file, {"theme": "dark", SESSION_COOKIE: sim.cookie}, origin_of(sim.url)
+    )
+    home.settings |= {"MAX_CONCURRENCY": str(concurrency), "LOG_LEVEL": "DEBUG"}
+    results = [home.run("--last-28-days"), home.run(*ONE_DAY), home.run("--last-28-days")]
+    assert [result.code for result in results] == [0, 0, 0]
+    assert {request.status for request in sim.requests} == {200}
+    assert sim.count() > 3 * GRACE
+    assert {tuple(name for name, _ in cookies) for cookies in sent(sim)} == {
+        ("theme", SESSION_COOKIE)
+    }
+    assert kept(home).keys() == {"theme", SESSION_COOKIE}
+    if concurrency == 1:
+        assert kept(home) == {"theme": "dark", SESSION_COOKIE: sim.cookie}
+    assert_no_secret(sim, *(result.err + result.out for result in results))
+
+
+def test_another_cookie_is_renewed_too_and_an_empty_one_erases_nothing(
+    home: Home, sim: Simulator
+) -> None:
+    sim.add_fault(Fault(set_cookie("theme=light; Path=/"), times=1))
+    sim.add_fault(Fault(set_cookie("_session=; Path=/")))
+    assert home.run(*ONE_DAY).code == 0
+    assert kept(home) == {SESSION_COOKIE: sim.cookie, "theme": "light"}
+    assert sent(sim)[-1] == [(SESSION_COOKIE, sim.cookie), ("theme", "light")]
+
+
+def test_the_anonymous_session_of_a_sign_in_page_is_not_kept(home: Home, sim: Simulator) -> None:
+    sim.add_fault(Fault(html()))
+    sim.add_fault(Fault(set_cookie("_session=anonymous; Path=/")))
+    assert home.run(*ONE_DAY).code == 3
+    assert kept(home) == {SESSION_COOKIE: sim.cookie}
+
+
+# The end of a session
+
+
+def assert_told_to_sign_in(result: Result) -> None:
+    assert (result.code, result.out) == (3, "")
+    assert SIGN_IN in result.err
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_expired_session_ends_the_run_at_once_and_sets_old_files_aside(
+    shape: str, form: str, home: Home, start: Start
+) -> None:
+    sim = start(expired_shape=shape)
+    home.settings["MAX_CONCURRENCY"] = "4"
+    assert home.run(*FORMS[form]).code == 0
+    before = {name: (home.data / name).read_bytes() for name in home.files()}
+    requests = sim.count()
+    sim.expire()
+    result = home.run(*FORMS[form])
+    assert_told_to_sign_in(result)
+    assert 1 <= sim.count() - requests <= (1 if form == "one day" else 4)
+    assert home.files() == {f"{name}.stale" for name in before}
+    for name, content in before.items():
+        assert (home.data / f"{name}.stale").read_bytes() == content
+    assert_no_secret(sim, result.err)
+
+
+@pytest.mark.parametrize(
+    ("form", "shape", "good"),
+    [("one day", "401", 1), ("28 days", "redirect", 10), ("28 days", "html", 27)],
+)
+def test_a_session_that_expires_in_mid_run_leaves_no_file(
+    form: str, shape: str, good: int, home: Home, start: Start
+) -> None:
+    sim = start(expired_shape=shape, expire_after=good)
+    home.settings["MAX_CONCURRENCY"] = "4"
+    assert_told_to_sign_in(home.run(*FORMS[form]))
+    assert good < sim.count() <= good + 4, [r.status for r in sim.requests]
+    assert home.files() == set()
+
+
+def test_no_secret_is_shown_at_debug_whatever_goes_wrong(home: Home, sim: Simulator) -> None:
+    home.settings |= {"LOG_LEVEL": "DEBUG", "MAX_RETRIES": "1"}
+    signin = f"/signin?session={sim.cookie}"
+    elsewhere = f"https://me:{sim.cookie}@app.example.org/?session={sim.cookie}"
+    renewal = f"_session={sim.cookie_decoded[::-1]}; Path=/"
+    for effect, times, words in (
+        (answer_status(500), 3, ["--last-28-days"]),
+        (redirect(signin), 1, ["--last-28-days"]),
+        (redirect(elsewhere), 1, [AUTH]),
+        (set_cookie(renewal), 1, [AUTH]),
+        (set_cookie(renewal), 1, ONE_DAY),
+    ):
+        sim.clear_faults()
+        sim.add_fault(Fault(effect, times=times))
+        result = home.run(*words, stdin=sim.cookie if words == [AUTH] else None)
+        assert "DEBUG" in result.err
+        assert_no_secret(sim, result.err, result.out)

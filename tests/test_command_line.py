@@ -1,0 +1,334 @@
+"""The command line: its forms, its file names, its refusals, and how it ends when told to."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+import dashboard_scraper
+from conftest import Home, Start, today, yesterday
+from dashboard_scraper.simulator import Fault, Simulator, hang
+from dashboard_scraper.simulator import status as answer_status
+
+DAY = yesterday() - timedelta(9)
+US = f"{DAY:%m-%d-%Y}"
+ENDPOINTS = {"user-feature-stats", "tenant-feature-stats", "tenant-monthly-active-users"}
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    """Every path below a folder, with the content of files."""
+    paths = sorted(folder.rglob("*"))
+    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in paths}
+
+
+def windows(sim: Simulator) -> set[tuple[date, date]]:
+    """First and last day of each request."""
+
+    def day(text: str) -> date:
+        return date(**json.loads(text))
+
+    return {(day(r.query["startDate"]), day(r.query["endDate"])) for r in sim.requests}
+
+
+def both(name: str) -> set[str]:
+    """The users' file and the tenant's."""
+    return {f"{name}.csv", f"{name}_tenant.csv"}
+
+
+# The forms
+
+SINGLE = f"metrics_{DAY:%Y%m%d}"
+RANGE = f"metrics_{DAY:%Y%m%d}_to_{yesterday():%Y%m%d}"
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "first", "last"),
+    [
+        ([], f"metrics_{today():%Y%m%d}", today() - timedelta(30), yesterday()),
+        ([US], SINGLE, DAY, DAY),
+        ([str(DAY)], SINGLE, DAY, DAY),
+        ([str(DAY), US], SINGLE, DAY, DAY),
+        ([US, f"{yesterday():%m-%d-%Y}"], RANGE, DAY, yesterday()),
+        ([str(DAY), str(yesterday())], RANGE, DAY, yesterday()),
+        ([str(today())], f"metrics_{today():%Y%m%d}", today(), today()),
+    ],
+    ids=["none", "one", "one, ISO", "twice the same", "two", "two, ISO", "today"],
+)
+def test_a_form_asks_for_its_days_and_names_its_files_after_them(
+    words: list[str], name: str, first: date, last: date, home: Home, sim: Simulator
+) -> None:
+    result = home.run(*words)
+    assert result.code == 0, result.err
+    assert home.files() == both(name)
+    assert result.paths == [home.data / f"{name}.csv", home.data / f"{name}_tenant.csv"]
+    assert windows(sim) == {(first, last)}
+    assert {request.endpoint for request in sim.requests} == ENDPOINTS
+    assert ("is not over yet" in result.err) == (last == today())
+
+
+def test_lookback_days_sets_the_days_of_a_run_without_dates(home: Home, sim: Simulator) -> None:
+    home.settings["LOOKBACK_DAYS"] = "3"
+    assert home.run().code == 0
+    assert windows(sim) == {(today() - timedelta(3), yesterday())}
+
+
+def test_the_28_days_are_fetched_one_by_one_and_only_the_folder_is_told(
+    home: Home, sim: Simulator
+) -> None:
+    result = home.run("--last-28-days")
+    assert (result.code, result.paths) == (0, [home.daily_folder])
+    days = [today() - timedelta(number) for number in range(1, 29)]
+    assert windows(sim) == {(day, day) for day in days}
+    assert sim.count() == 28
+    expected = {f"augment_metrics_{day}.csv" for day in days}
+    expected |= {f"copilot_metrics_{day}.json" for day in days}
+    expected |= {"copilot_metrics_aggregated.json", "manifest.json"}
+    assert {path.name for path in home.daily_folder.iterdir()} == expected
+
+
+def test_out_is_relative_to_the_current_folder_and_its_folders_are_made(
+    home: Home, sim: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    result = home.run(US, "--out", "new/custom.csv", cwd=elsewhere)
+    files = [elsewhere / "new" / "custom.csv", elsewhere / "new" / "custom_tenant.csv"]
+    assert (result.code, result.paths) == (0, files)
+    assert all(file.read_bytes() for file in files)
+    assert not home.data.exists()
+    absolute = home.path / "absolute.csv"
+    assert home.run(US, "--out", str(absolute), cwd=elsewhere).paths[0] == absolute
+    assert absolute.read_bytes() == files[0].read_bytes()
+    assert sim.count() == 6
+
+
+def test_home_names_the_folder_of_env_session_and_data(
+    home: Home, sim: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / ".env").write_text("METRICS_API_BASE_URL=http://127.0.0.1:9/\n")
+    lines = [f"{name}={value}\n" for name, value in home.settings.items()]
+    (home.path / ".env").write_text("".join(lines) + "EXPORT_DIR=exports\n")
+    home.settings.clear()
+    result = home.run(US, cwd=elsewhere)
+    assert (result.code, sim.count()) == (0, 3)
+    assert result.paths[0] == home.path / "exports" / f"{SINGLE}.csv"
+    assert list(elsewhere.iterdir()) == [elsewhere / ".env"]
+
+
+def test_log_level_of_the_command_line_wins_over_the_setting(home: Home, sim: Simulator) -> None:
+    home.settings["LOG_LEVEL"] = "error"
+    assert home.run(US).err == ""
+    assert "DEBUG" in home.run(US, "--log-level", "debug").err
+    home.settings["LOG_LEVEL"] = "LOUD"
+    assert home.run(US, "--log-level", "INFO").code == 0
+    assert sim.count() == 9
+
+
+def test_version_is_that_of_the_package(home: Home) -> None:
+    result = home.run("--version")
+    assert (result.code, result.out) == (0, f"{dashboard_scraper.__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ([], "DATE --home --log-level --last-28-days --auth --no-check --out --version convert"),
+        ([], "demo MM-DD-YYYY YYYY-MM-DD LOOKBACK_DAYS"),
+        (["convert"], "FILE.csv --day --start --end --out --home --log-level"),
+        (["demo"], "--users --seed --home --log-level"),
+    ],
+    ids=["forms", "commands", "convert", "demo"],
+)
+def test_help_tells_options_and_commands(command: list[str], told: str, home: Home) -> None:
+    result = home.run(*command, "--help")
+    assert (result.code, result.err) == (0, "")
+    assert [word for word in told.split() if word not in result.out] == []
+
+
+# Refusals
+
+WORDS = {
+    "three dates": ([US, US, US], "at most two dates"),
+    "start after end": ([str(yesterday()), US], "after the end"),
+    "a future day": ([str(today() + timedelta(1))], "in the future"),
+    "a future end": ([US, str(today() + timedelta(1))], "in the future"),
+    "28 days with dates": (["--last-28-days", US], "take no dates"),
+    "sign-in with dates": (["--auth", US], "take no dates"),
+    "28 days and sign-in": (["--last-28-days", "--auth"], "not allowed with"),
+    "28 days with a file": (["--last-28-days", "--out", "x.csv"], "--out"),
+    "sign-in with a file": (["--auth", "--out", "x.csv"], "--out"),
+    "no check of nothing": (["--no-check"], "goes with --auth"),
+    "a day that is none": (["02-30-2025"], "is not a date"),
+    "a day of one digit": (["1-2-2025"], "is not a date"),
+    "a day before its month": (["22-10-2025"], "is not a date"),
+    "another spelling": (["2025/10/22"], "is not a date"),
+    "a word": (["yesterday"], "is not a date"),
+    "an empty word": ([""], "is not a date"),
+    "a misspelt demo": (["demmo"], "dashboard-scraper demo"),
+    "a misspelt convert": (["convrt", "x.csv"], "dashboard-scraper convert"),
+    "a command in capitals": (["Demo"], "dashboard-scraper demo"),
+    "a command after a date": ([US, "demo"], "write it first"),
+    "a part of an option": (["--last-28"], "unrecognized"),
+    "an unknown option": (["--fresh"], "unrecognized"),
+    "an unknown level": (["--log-level", "LOUD"], "--log-level"),
+    "a home that is not there": (["--home", "nowhere"], "nowhere is no folder"),
+}
+SETTINGS = {
+    "SCRAPE_ENDPOINTS": ["foo", ",", "user-feature-stat", "user-feature-stats,foo"],
+    "LOG_LEVEL": ["LOUD"],
+    "MAX_RETRIES": ["-1", "many", "1.5"],
+    "LOOKBACK_DAYS": ["0", "-3"],
+    "MAX_CONCURRENCY": ["0"],
+    "REQUEST_TIMEOUT_SECONDS": ["0", "-1", "nan", "inf"],
+    "RETRY_BACKOFF_SECONDS": ["-0.5"],
+    "METRICS_API_BASE_URL": ["app.example.com", "ftp://app.example.com/", "http://[", "https://"],
+    "USER_FEATURE_STATS_ENDPOINT": ["https://app.example.org/api/user-feature-stats"],
+    "EXPORT_DIR": ["~nobody-has-this-name/data"],
+}
+
+
+def assert_refused(home: Home, sim: Simulator, words: list[str], reason: str) -> None:
+    """Refused before anything was asked or touched."""
+    home.data.mkdir()
+    (home.data / f"{SINGLE}.csv").write_text("figures of an earlier run")
+    before = tree(home.path)
+    result = home.run(*words)
+    assert (result.code, result.out, sim.requests) == (2, "", []), result.err
+    assert reason in result.err
+    assert "Traceback" not in result.err
+    assert tree(home.path) == before
+
+
+@pytest.mark.parametrize("case", WORDS)
+def test_a_wrong_command_line_is_refused_before_anything_is_done(
+    case: str, home: Home, sim: Simulator
+) -> None:
+    words, reason = WORDS[case]
+    assert_refused(home, sim, words, reason)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in SETTINGS.items() for value in values]
+)
+def test_a_wrong_setting_is_refused_by_name_before_anything_is_done(
+    name: str, value: str, home: Home, sim: Simulator
+) -> None:
+    home.settings[name] = value
+    assert_refused(home, sim, [US], name)
+
+
+def test_28_days_without_the_endpoint_of_users_are_refused(home: Home, sim: Simulator) -> None:
+    home.settings["SCRAPE_ENDPOINTS"] = "tenant-feature-stats"
+    assert_refused(home, sim, ["--last-28-days"], "user-feature-stats")
+
+
+def test_every_wrong_setting_is_told_at_once_and_no_password(home: Home, sim: Simulator) -> None:
+    home.settings |= {"MAX_RETRIES": "-1", "LOG_LEVEL": "LOUD"}
+    home.settings["METRICS_API_BASE_URL"] = "https://me:SECRET@app.example.com/"
+    result = home.run()
+    assert (result.code, sim.requests) == (2, [])
+    for name in ("METRICS_API_BASE_URL:", "MAX_RETRIES=-1:", "LOG_LEVEL=LOUD:"):
+        assert result.err.count(name) == 1
+    assert "\\n" not in result.err  # a line break is no text to show
+    assert "SECRET" not in result.err
+
+
+# Where files cannot be
+
+
+@pytest.mark.parametrize("out", ["a-folder", "/dev/null", ".", "/"])
+def test_out_that_is_no_ordinary_file_is_refused_before_anything_is_done(
+    out: str, home: Home, sim: Simulator
+) -> None:
+    (home.path / "a-folder").mkdir()
+    assert_refused(home, sim, [US, "--out", out], str(home.path.joinpath(out)))
+    assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize(
+    ("words", "folder", "reason"),
+    [
+        ([US], "taken", "taken is no folder"),
+        ([US], "taken/data", "taken/data"),
+        ([US, "--out", "taken/x.csv"], "data", "taken is no folder"),
+        (["--last-28-days"], "taken", "taken/daily_exports"),
+    ],
+)
+def test_an_output_folder_that_cannot_be_made_ends_with_exit_1(
+    words: list[str], folder: str, reason: str, home: Home, sim: Simulator
+) -> None:
+    (home.path / "taken").write_text("not a folder")
+    home.settings["EXPORT_DIR"] = folder
+    before = tree(home.path)
+    result = home.run(*words)
+    assert (result.code, result.out) == (1, "")
+    assert f"{home.path}/{reason}" in result.err
+    assert "Traceback" not in result.err
+    assert tree(home.path) == before
+    assert sim.count() in (3, 28)
+
+
+def test_where_one_of_two_files_cannot_be_written_neither_appears(
+    home: Home, sim: Simulator
+) -> None:
+    (home.data / f"{SINGLE}_tenant.csv").mkdir(parents=True)
+    (home.data / f"{SINGLE}.csv").write_text("figures of an earlier run")
+    result = home.run(US)
+    assert (result.code, result.out, sim.count()) == (1, "", 3)
+    assert home.files() == {f"{SINGLE}.csv.stale"}
+
+
+# The end
+
+
+def test_paths_are_told_only_of_files_that_were_written(home: Home, sim: Simulator) -> None:
+    home.settings |= {"LOG_LEVEL": "DEBUG", "MAX_RETRIES": "0"}
+    assert home.run(US).code == 0
+    sim.add_fault(Fault(answer_status(500), "tenant-feature-stats"))
+    result = home.run(US)
+    assert (result.code, result.out) == (4, "")
+    assert home.files() == {f"{name}.stale" for name in both(SINGLE)}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("words", [[US], ["--last-28-days"]], ids=["one day", "28 days"])
+def test_a_run_that_is_told_to_end_leaves_no_file_that_looks_fresh(
+    words: list[str], number: signal.Signals, code: int, home: Home, start: Start
+) -> None:
+    sim = start()
+    assert home.run(*words).code == 0
+    before, requests = home.files(), sim.count()
+    scratch = home.path / "scratch"
+    scratch.mkdir()
+    home.settings["TMPDIR"] = str(scratch)
+    sim.add_fault(Fault(hang(60), after=2))
+    # A parent that ignores Ctrl-C, such as a shell's background job, would hand that down.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = subprocess.Popen(
+        home.command(*words),
+        env=home.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    signal.signal(signal.SIGINT, handler)
+    try:
+        deadline = time.monotonic() + 30
+        while sim.count() < requests + 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(process.pid, number)
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, out) == (code, ""), err
+    assert "Traceback" not in err
+    assert home.files() == {f"{name}.stale" for name in before}
+    assert list(scratch.iterdir()) == []

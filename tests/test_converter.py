@@ -1,0 +1,337 @@
+"""The brief's Copilot mapping: every counter, the sums, unknown figures, ids, the aggregate."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from conftest import Home
+from dashboard_scraper.copilot_converter import WindowTotals, convert, json_chunks, user_ids
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.metrics import COUNT_INDEXES, FIGURES, USER_FIELD, Kind
+from dashboard_scraper.simulator import Fault, Simulator, raw_body
+from dashboard_scraper.usage import UserUsage
+
+DAY = date(2024, 12, 11)
+REPORT = Window(date(2024, 11, 14), DAY)
+INDEX = {metric.title: i for i, metric in enumerate(FIGURES)}
+COUNTS = [FIGURES[i].title for i in COUNT_INDEXES]
+
+# The brief's example, with the agents' messages and lines spread over their kinds.
+EXAMPLE = {
+    "Completions": 450,
+    "Accepted Completions": 180,
+    "Chat Messages": 25,
+    "Agent Messages": 40,
+    "Remote Agent Messages": 10,
+    "Interactive CLI Agent Messages": 6,
+    "Non-Interactive CLI Agent Messages": 4,
+    "Tool Uses": 120,
+    "Total Modified Lines of Code": 850,
+    "Completion Lines of Code": 500,
+    "Instruction Lines of Code": 100,
+    "Agent Lines of Code": 200,
+    "Remote Agent Lines of Code": 30,
+    "CLI Agent Lines of Code": 20,
+}
+EXAMPLE_RECORD = """
+{
+  "report_start_day": "2024-11-14",
+  "report_end_day": "2024-12-11",
+  "day": "2024-12-11",
+  "enterprise_id": "283613",
+  "user_id": 3045693125,
+  "user_login": "user@example.com",
+  "user_initiated_interaction_count": 85,
+  "code_generation_activity_count": 450,
+  "code_acceptance_activity_count": 180,
+  "loc_suggested_to_add_sum": 500,
+  "loc_suggested_to_delete_sum": 0,
+  "loc_added_sum": 850,
+  "loc_deleted_sum": 0,
+  "totals_by_feature": [
+    {
+      "feature": "code_completion",
+      "user_initiated_interaction_count": 0,
+      "code_generation_activity_count": 450,
+      "code_acceptance_activity_count": 180,
+      "loc_suggested_to_add_sum": 500,
+      "loc_suggested_to_delete_sum": 0,
+      "loc_added_sum": 500,
+      "loc_deleted_sum": 0
+    },
+    {
+      "feature": "chat_panel",
+      "user_initiated_interaction_count": 25,
+      "code_generation_activity_count": 0,
+      "code_acceptance_activity_count": 0,
+      "loc_suggested_to_add_sum": 0,
+      "loc_suggested_to_delete_sum": 0,
+      "loc_added_sum": 0,
+      "loc_deleted_sum": 0
+    },
+    {
+      "feature": "agent_edit",
+      "user_initiated_interaction_count": 60,
+      "code_generation_activity_count": 0,
+      "code_acceptance_activity_count": 0,
+      "loc_suggested_to_add_sum": 0,
+      "loc_suggested_to_delete_sum": 0,
+      "loc_added_sum": 250,
+      "loc_deleted_sum": 0
+    }
+  ],
+  "used_agent": true,
+  "used_chat": true
+}
+"""
+SEVEN = list(json.loads(EXAMPLE_RECORD)["totals_by_feature"][0])[1:]
+
+AGENT_MESSAGES = {
+    "Agent Messages",
+    "Remote Agent Messages",
+    "Interactive CLI Agent Messages",
+    "Non-Interactive CLI Agent Messages",
+}
+AGENT_LINES = {"Agent Lines of Code", "Remote Agent Lines of Code", "CLI Agent Lines of Code"}
+# The brief's table: which columns a feature's counter is the sum of; every other is 0.
+MAPPING = {
+    ("code_completion", "code_generation_activity_count"): {"Completions"},
+    ("code_completion", "code_acceptance_activity_count"): {"Accepted Completions"},
+    ("code_completion", "loc_suggested_to_add_sum"): {"Completion Lines of Code"},
+    ("code_completion", "loc_added_sum"): {"Completion Lines of Code"},
+    ("chat_panel", "user_initiated_interaction_count"): {"Chat Messages"},
+    ("agent_edit", "user_initiated_interaction_count"): AGENT_MESSAGES,
+    ("agent_edit", "loc_added_sum"): AGENT_LINES,
+}
+
+COLLIDING = ("quillon.ambervale917@example.com", "tamsin.mossgrave492@example.com")
+NATURAL_OF_BOTH = 2186269671
+
+
+def usage(user: str, counts: dict[str, int | None]) -> UserUsage:
+    """Figures by their columns' titles; the others are unknown."""
+    figures: list[int | None] = [None] * len(FIGURES)
+    for title, count in counts.items():
+        figures[INDEX[title]] = count
+    return UserUsage(user, tuple(figures))
+
+
+def record(counts: dict[str, int | None]) -> dict[str, Any]:
+    return convert(usage("ada@example.com", counts), DAY, REPORT, "1", 1)
+
+
+def unless_unknown(counts: list[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def independent_id(address: str) -> int:
+    return int.from_bytes(hashlib.md5(address.lower().encode()).digest()[:4], "big")
+
+
+def test_the_briefs_example_becomes_the_briefs_record() -> None:
+    user = usage("user@example.com", {**EXAMPLE})
+    ids, _ = user_ids([user.user])
+    made = convert(user, DAY, REPORT, "283613", ids[user.user])
+    expected = json.loads(EXAMPLE_RECORD)
+    assert made == expected
+    assert list(made) == list(expected)
+    for row, expected_row in zip(
+        made["totals_by_feature"], expected["totals_by_feature"], strict=True
+    ):
+        assert list(row) == list(expected_row)
+
+
+ANY_COUNTS = st.fixed_dictionaries(
+    {title: st.none() | st.just(0) | st.integers(0, 10**12) for title in COUNTS}
+)
+
+
+@settings(deadline=None)
+@given(ANY_COUNTS)
+@example(dict.fromkeys(COUNTS))
+@example(dict.fromkeys(COUNTS, 0))
+def test_the_sums_hold_for_any_figures_and_unknown_is_never_zero(
+    counts: dict[str, int | None],
+) -> None:
+    made = record(counts)
+    rows = {row["feature"]: row for row in made["totals_by_feature"]}
+    assert list(rows) == ["code_completion", "chat_panel", "agent_edit"]
+    for feature, row in rows.items():
+        assert list(row) == ["feature", *SEVEN]
+        for counter in SEVEN:
+            titles = MAPPING.get((feature, counter), set())
+            assert row[counter] == unless_unknown([counts[title] for title in titles])
+    for counter in SEVEN:
+        total = unless_unknown([row[counter] for row in rows.values()])
+        if counter == "loc_added_sum":
+            total = counts["Total Modified Lines of Code"]
+        assert made[counter] == total
+
+
+@settings(deadline=None)
+@given(ANY_COUNTS)
+def test_a_flag_is_set_by_any_activity_of_its_kind_and_by_nothing_else(
+    counts: dict[str, int | None],
+) -> None:
+    made = record(counts)
+    assert made["used_chat"] is bool(counts["Chat Messages"])
+    assert made["used_agent"] is any(counts[title] for title in AGENT_MESSAGES | AGENT_LINES)
+
+
+@pytest.mark.parametrize(
+    ("address", "number"),
+    [
+        ("ada@example.com", 0x3E3417D7),
+        ("Ada@Example.COM", 0x3E3417D7),
+        (COLLIDING[0], NATURAL_OF_BOTH),
+        (COLLIDING[1], NATURAL_OF_BOTH),
+    ],
+)
+def test_an_id_is_the_first_eight_digits_of_the_md5_of_the_lower_cased_address(
+    address: str, number: int
+) -> None:
+    assert user_ids([address]) == ({address: number}, [])
+    assert independent_id(address) == number
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_of_two_users_with_one_id_the_first_in_the_alphabet_keeps_it_in_any_order(
+    seed: int,
+) -> None:
+    keeper, yielding = COLLIDING
+    people = [f"user{number}@example.com" for number in range(50)]
+    addresses = [*COLLIDING, *people]
+    random.Random(seed).shuffle(addresses)
+    ids, collisions = user_ids(addresses)
+    assert collisions == [COLLIDING]
+    assert ids[keeper] == NATURAL_OF_BOTH
+    assert ids[yielding] == independent_id(f"{yielding}#2")
+    assert all(ids[person] == independent_id(person) for person in people)
+
+
+def test_the_spellings_of_one_address_are_users_of_their_own_with_ids_of_their_own() -> None:
+    spellings = ["ada@example.com", "ADA@example.com", "Ada@example.com"]
+    ids, collisions = user_ids(spellings)
+    assert ids == {
+        "ADA@example.com": independent_id("ada@example.com"),
+        "Ada@example.com": independent_id("ada@example.com#2"),
+        "ada@example.com": independent_id("ada@example.com#3"),
+    }
+    assert collisions == [("ADA@example.com", name) for name in sorted(spellings)[1:]]
+
+
+def test_an_id_that_a_user_has_by_nature_is_never_given_to_one_that_yields() -> None:
+    natural = f"{COLLIDING[1]}#2"
+    ids, _ = user_ids([*COLLIDING, natural])
+    assert ids[natural] == independent_id(natural)
+    assert ids[COLLIDING[1]] == independent_id(f"{COLLIDING[1]}#3")
+
+
+ADDRESSES = st.sampled_from(
+    [*COLLIDING, COLLIDING[1].upper(), f"{COLLIDING[1]}#2", "ada@example.com", "Ada@example.com"]
+) | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
+
+
+@settings(deadline=None)
+@given(st.lists(ADDRESSES, max_size=20), st.randoms())
+def test_ids_are_unique_and_natural_wherever_nobody_else_has_them(
+    addresses: list[str], order: random.Random
+) -> None:
+    ids, _ = user_ids(addresses)
+    assert ids.keys() == set(addresses)
+    assert len(set(ids.values())) == len(ids)
+    naturals = [independent_id(address) for address in ids]
+    for address, number in ids.items():
+        if naturals.count(independent_id(address)) == 1:
+            assert number == independent_id(address)
+    shuffled = [*addresses, *addresses]
+    order.shuffle(shuffled)
+    assert user_ids(shuffled)[0] == ids
+
+
+def test_a_collision_is_reported_with_both_names_and_the_ids_differ_in_every_file(
+    home: Home, sim: Simulator
+) -> None:
+    counts = {metric.dashboard: 1 for metric in FIGURES if metric.kind is Kind.COUNT}
+    body = {"userFeatureStats": [{USER_FIELD: name, **counts} for name in reversed(COLLIDING)]}
+    sim.add_fault(Fault(raw_body(json.dumps(body).encode())))
+    result = home.run("--last-28-days")
+    assert result.code == 0, result.err
+    (line,) = [line for line in result.err.splitlines() if "same user_id" in line]
+    assert f"{COLLIDING[0]} and {COLLIDING[1]}" in line
+    expected = {
+        COLLIDING[0]: NATURAL_OF_BOTH,
+        COLLIDING[1]: independent_id(f"{COLLIDING[1]}#2"),
+    }
+    assert str(expected[COLLIDING[1]]) in line
+    files = list(home.daily_folder.glob("copilot_metrics_*.json"))
+    assert len(files) == 29
+    for file in files:
+        records = json.loads(file.read_bytes())
+        assert {each["user_login"]: each["user_id"] for each in records} == expected
+
+
+DAYS_OF_ONE_USER = st.lists(ANY_COUNTS, min_size=1, max_size=5)
+
+
+@settings(deadline=None)
+@given(DAYS_OF_ONE_USER)
+@example([{**dict.fromkeys(COUNTS, 1), "Chat Messages": None}, dict.fromkeys(COUNTS, 0)])
+@example([dict.fromkeys(COUNTS, 1), {**dict.fromkeys(COUNTS, 0), "Chat Messages": None}])
+def test_the_windows_record_is_the_sum_of_its_days_with_the_flags_of_any_day(
+    days: list[dict[str, int | None]],
+) -> None:
+    totals = WindowTotals()
+    for counts in days:
+        totals.add([usage("ada@example.com", counts)])
+    made = list(totals.records(REPORT, "1", {"ada@example.com": 7}))
+    if not any(count for counts in days for count in counts.values()):
+        return  # what becomes of a user without any known activity is for the daily job to test
+    summed = {title: unless_unknown([counts[title] for counts in days]) for title in COUNTS}
+    daily = [record(counts) for counts in days]
+    expected = record(summed) | {
+        "user_id": 7,
+        "used_agent": any(each["used_agent"] for each in daily),
+        "used_chat": any(each["used_chat"] for each in daily),
+    }
+    assert made == [expected]
+
+
+def test_the_windows_records_come_by_address_and_only_of_who_was_or_may_have_been_active() -> None:
+    totals = WindowTotals()
+    zeros: dict[str, int | None] = dict.fromkeys(COUNTS, 0)
+    totals.add([usage(name, zeros) for name in ("zoe", "ada", "bo", "cy")])
+    totals.add(
+        [
+            usage("zoe", {**zeros, "Tool Uses": 1}),
+            usage("ada", {**zeros, "Completions": 1}),
+            usage("cy", {**zeros, "Chat Messages": None}),
+        ]
+    )
+    ids = {"zoe": 1, "ada": 2, "bo": 3, "cy": 4}
+    found = list(totals.records(REPORT, "1", ids))
+    assert [each["user_login"] for each in found] == ["ada", "cy", "zoe"]
+    assert [each["user_initiated_interaction_count"] for each in found] == [0, None, 0]
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 499, 500, 501, 1000, 1001])
+def test_any_number_of_records_is_one_json_array_with_one_record_a_line(number: int) -> None:
+    records = [{"n": n} for n in range(number)]
+    text = b"".join(json_chunks(iter(records))).decode()
+    assert json.loads(text) == records
+    assert text.endswith("]\n")
+    assert len(text.splitlines()) == (number + 2 if number else 1)
+
+
+def test_the_pieces_of_a_large_array_are_small() -> None:
+    pieces = list(json_chunks({"n": n} for n in range(5000)))
+    assert max(map(len, pieces)) < sum(map(len, pieces)) / 5

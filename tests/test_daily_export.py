@@ -1,0 +1,337 @@
+"""`--last-28-days` and `demo`: the folder, each day's files, their sum, and the manifest."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pty
+import subprocess
+from collections import Counter as Tally
+from datetime import date, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Home, Result, Start, today, yesterday
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.metrics import COUNT_INDEXES, FIGURES, USER_FIELD, USER_TITLE, Counter
+from dashboard_scraper.simulator import (
+    Fault,
+    Organization,
+    Simulator,
+    add_field,
+    raw_body,
+    set_value,
+)
+
+DAYS = [yesterday() - timedelta(27 - number) for number in range(28)]
+DAY = DAYS[20]
+USERS = "user-feature-stats"
+COUNTS = [FIGURES[i].dashboard for i in COUNT_INDEXES]
+COUNTERS = [counter.value for counter in Counter]
+AGGREGATED, MANIFEST = "copilot_metrics_aggregated.json", "manifest.json"
+
+
+def daily(home: Home, code: int = 0) -> Result:
+    result = home.run("--last-28-days")
+    assert result.code == code, result.err
+    assert "Traceback" not in result.err
+    return result
+
+
+def csv_name(day: date) -> str:
+    return f"augment_metrics_{day}.csv"
+
+
+def json_name(day: date) -> str:
+    return f"copilot_metrics_{day}.json"
+
+
+def read(home: Home, name: str) -> Any:
+    return json.loads((home.daily_folder / name).read_bytes())
+
+
+def manifest_days(home: Home) -> dict[str, dict[str, Any]]:
+    return {each["day"]: each for each in read(home, MANIFEST)["days"]}
+
+
+def counters(record: dict[str, Any]) -> Tally[tuple[str, str]]:
+    """Every counter of a record, at the top and of the features, as one bag of numbers."""
+    rows = [("top", record), *((row["feature"], row) for row in record["totals_by_feature"])]
+    return Tally({(name, counter): row[counter] for name, row in rows for counter in COUNTERS})
+
+
+def test_the_folder_and_its_files_have_the_names_of_the_brief(home: Home, sim: Simulator) -> None:
+    result = daily(home)
+    assert home.daily_folder.name == f"daily_exports_{DAYS[0]}_to_{DAYS[-1]}"
+    assert result.paths == [home.daily_folder]
+    pairs = [name(day) for day in DAYS for name in (csv_name, json_name)]
+    names = {str(Path(home.daily_folder.name, name)) for name in [*pairs, AGGREGATED, MANIFEST]}
+    assert home.files() == names
+    for day in DAYS:
+        assert sim.count(USERS, day) == 1
+
+
+def test_each_days_records_are_its_own_and_only_of_users_who_were_active(
+    home: Home, sim: Simulator
+) -> None:
+    daily(home)
+    people = {member.index: member.name for member in sim.organization.people}
+    for day in DAYS:
+        records = read(home, json_name(day))
+        totals = sim.organization.totals(Window(day, day))
+        active = {people[index]: total.counts for index, total in totals.items() if index in people}
+        assert [each["user_login"] for each in records] == sorted(active)
+        for each in records:
+            assert (each["day"], each["enterprise_id"]) == (f"{day}", "283613")
+            period = (each["report_start_day"], each["report_end_day"])
+            assert period == (f"{DAYS[0]}", f"{DAYS[-1]}")
+            counts = active[each["user_login"]]
+            assert each["user_initiated_interaction_count"] == counts.messages
+            assert each["loc_added_sum"] == counts.lines
+
+
+@pytest.mark.usefixtures("sim")
+def test_the_aggregate_is_the_sum_of_the_days_with_the_flags_of_any_day(home: Home) -> None:
+    home.settings["ENTERPRISE_ID"] = "acme"
+    daily(home)
+    sums: dict[str, Tally[tuple[str, str]]] = {}
+    flags: dict[str, set[str]] = {}
+    ids = {}
+    for day in DAYS:
+        for record in read(home, json_name(day)):
+            name = record["user_login"]
+            ids[name] = record["user_id"]
+            sums.setdefault(name, Tally()).update(counters(record))
+            used = {flag for flag in ("used_agent", "used_chat") if record[flag]}
+            flags.setdefault(name, set()).update(used)
+    aggregated = read(home, AGGREGATED)
+    assert [each["user_login"] for each in aggregated] == sorted(sums)
+    assert len(sums) > 5
+    for each in aggregated:
+        name = each["user_login"]
+        assert counters(each) == sums[name]
+        assert {flag for flag in ("used_agent", "used_chat") if each[flag]} == flags[name]
+        assert each["user_id"] == ids[name]
+        assert each["enterprise_id"] == "acme"
+        period = (each["report_start_day"], each["report_end_day"], each["day"])
+        assert period == (f"{DAYS[0]}", f"{DAYS[-1]}", f"{DAYS[-1]}")
+
+
+def test_the_manifest_tells_each_days_status_rows_and_checksums(home: Home, sim: Simulator) -> None:
+    nobody, idle, failed = DAYS[3], DAYS[4], DAYS[5]
+    sim.add_fault(Fault(raw_body(b'{"userFeatureStats":[]}'), USERS, nobody))
+    for field in COUNTS:
+        sim.add_fault(Fault(set_value(field, 0), USERS, idle))
+    sim.add_fault(Fault(raw_body(b'{"renamed":[]}'), USERS, failed))
+    daily(home, 6)
+    manifest = read(home, MANIFEST)
+    assert (manifest["source"], manifest["start"], manifest["end"]) == (
+        "dashboard",
+        f"{DAYS[0]}",
+        f"{DAYS[-1]}",
+    )
+    assert [each["day"] for each in manifest["days"]] == [f"{day}" for day in DAYS]
+    for day, told in zip(DAYS, manifest["days"], strict=True):
+        if day == failed:
+            assert (told["status"], set(told)) == ("failed", {"day", "status", "reason"})
+            assert "userFeatureStats" in told["reason"]
+            continue
+        records = read(home, json_name(day))
+        assert told["status"] == ("complete" if records else "empty")
+        with (home.daily_folder / csv_name(day)).open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert (told["users"], told["active_users"]) == (len(rows), len(records))
+        assert [each["name"] for each in told["files"]] == [csv_name(day), json_name(day)]
+        for each in told["files"]:
+            data = (home.daily_folder / each["name"]).read_bytes()
+            assert (each["size"], each["sha256"]) == (len(data), sha256(data).hexdigest())
+    days = manifest_days(home)
+    assert (days[f"{nobody}"]["status"], days[f"{nobody}"]["users"]) == ("empty", 0)
+    assert (days[f"{idle}"]["status"], days[f"{idle}"]["active_users"]) == ("empty", 0)
+    assert days[f"{idle}"]["users"] > 0
+    assert "complete" in {told["status"] for told in days.values()}
+    assert manifest["aggregated"] is None
+    assert not (home.daily_folder / AGGREGATED).exists()
+
+
+@pytest.mark.usefixtures("sim")
+def test_the_manifest_vouches_for_the_aggregate_of_a_whole_window(home: Home) -> None:
+    daily(home)
+    data = (home.daily_folder / AGGREGATED).read_bytes()
+    assert read(home, MANIFEST)["aggregated"] == {
+        "name": AGGREGATED,
+        "size": len(data),
+        "sha256": sha256(data).hexdigest(),
+    }
+    assert {each["status"] for each in manifest_days(home).values()} <= {"complete", "empty"}
+
+
+def test_a_day_of_which_the_source_says_nothing_is_not_a_day_without_activity(
+    home: Home, sim: Simulator
+) -> None:
+    for field in COUNTS:
+        sim.add_fault(Fault(set_value(field, None), USERS, DAY))
+    result = home.run("--last-28-days")
+    assert result.code in (0, 6), result.err
+    assert manifest_days(home)[f"{DAY}"]["status"] != "empty"
+
+
+def test_a_user_whose_activity_is_unknown_is_not_left_out_of_the_day(
+    home: Home, sim: Simulator
+) -> None:
+    for field in COUNTS:
+        value = None if field == COUNTS[0] else 0
+        sim.add_fault(Fault(set_value(field, value, record=0), USERS, DAY))
+    daily(home)
+    with (home.daily_folder / csv_name(DAY)).open(newline="") as file:
+        (user,) = (row[USER_TITLE] for row in csv.DictReader(file) if not row["Completions"])
+    assert user in {each["user_login"] for each in read(home, json_name(DAY))}
+
+
+def one_user(**fields: object) -> bytes:
+    """An answer with one user, who has 1 in every other count."""
+    record = {USER_FIELD: "ada@example.com", **dict.fromkeys(COUNTS, 1), **fields}
+    return json.dumps({"userFeatureStats": [record]}).encode()
+
+
+def test_a_count_that_is_too_large_to_be_true_costs_its_day_alone(
+    home: Home, sim: Simulator
+) -> None:
+    sim.add_fault(Fault(raw_body(one_user(**{COUNTS[0]: 10**30})), USERS, DAY))
+    result = daily(home, 6)
+    assert manifest_days(home)[f"{DAY}"]["status"] == "failed"
+    assert f"{DAY}" in result.err.splitlines()[-1]
+
+
+def test_an_unknown_number_of_any_size_is_kept_digit_for_digit(home: Home, sim: Simulator) -> None:
+    sim.add_fault(Fault(raw_body(one_user(unknown=10**30, least=-(10**30))), USERS, DAY))
+    daily(home)
+    with (home.daily_folder / csv_name(DAY)).open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["unknown"], row["least"].lstrip("'")) == (f"{10**30}", f"{-(10**30)}")
+
+
+def test_a_field_that_takes_a_columns_name_costs_its_day_alone(home: Home, sim: Simulator) -> None:
+    sim.add_fault(Fault(add_field(USER_TITLE, 1), USERS, DAY))
+    daily(home, 6)
+    assert manifest_days(home)[f"{DAY}"]["status"] == "failed"
+
+
+@pytest.mark.usefixtures("sim")
+def test_a_second_run_over_the_same_figures_gives_the_same_bytes(home: Home) -> None:
+    daily(home)
+    before = contents(home.daily_folder)
+    home.settings["MAX_CONCURRENCY"] = "1"
+    daily(home)
+    assert contents(home.daily_folder) == before
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_lines_that_do_not_add_up_are_told_once_with_both_numbers(
+    home: Home, sim: Simulator
+) -> None:
+    (total,) = (m.dashboard for m in FIGURES if m.title.startswith("Total Modified"))
+    parts = [m.dashboard for m in FIGURES if m.adds_to_total_lines]
+    figures = dict.fromkeys(parts, 3) | {total: 17}
+    sim.add_fault(Fault(raw_body(one_user(**figures)), USERS))
+    (line,) = [line for line in daily(home).err.splitlines() if "add up" in line]
+    assert "WARNING" in line
+    assert "ada@example.com" in line
+    assert f"is {28 * 17}, its parts are {28 * 3 * len(parts)}" in line
+    sim.clear_faults()
+    assert "add up" not in daily(home).err
+
+
+@pytest.mark.usefixtures("sim")
+def test_without_a_terminal_each_day_is_a_plain_line_and_a_summary_ends_the_log(home: Home) -> None:
+    lines = daily(home).err.splitlines()
+    assert "\x1b" not in "".join(lines)
+    assert not [day for day in DAYS if sum(f"{day} fetched" in line for line in lines) != 1]
+    assert "28 of 28 days" in "".join(line for line in lines if "fetched" in line)
+    assert lines[-1].endswith(f"{DAYS[0]} to {DAYS[-1]}: 28 of 28 days")
+
+
+def test_the_summary_names_the_days_that_are_missing_and_why(home: Home, sim: Simulator) -> None:
+    sim.add_fault(Fault(raw_body(b"null"), USERS, DAY))
+    lines = daily(home, 6).err.splitlines()
+    assert sim.count(USERS, DAY) == 2
+    assert f"{DAY} failed: {USERS}" in lines[-3]
+    assert "27 of 28 days" in lines[-2]
+    assert "ERROR" in lines[-1]
+    assert f"{DAY}" in lines[-1]
+
+
+@pytest.mark.usefixtures("sim")
+def test_on_a_terminal_a_bar_shows_how_far_the_run_is(home: Home) -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        home.command("--last-28-days"),
+        env={**home.environment(), "TERM": "xterm", "COLUMNS": "100"},
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while chunk := os.read(ours, 65536):
+                shown += chunk
+        except OSError:  # Linux' way to say that the other end is closed
+            pass
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"28/28" in shown
+    assert b"\x1b[" in shown
+    assert b" fetched" not in shown
+
+
+def demo(path: Path, *words: str, **environment: str) -> Result:
+    """Run the demo in a home of its own."""
+    path.mkdir()
+    return Home(path, environment).run("demo", "--users", "12", *words)
+
+
+def test_the_demo_writes_all_below_its_folder_and_the_seed_alone_tells_what(tmp_path: Path) -> None:
+    nowhere = "http://proxy.invalid:9/"
+    troubled = {
+        "METRICS_API_BASE_URL": "https://dashboard.invalid/",
+        "USER_FEATURE_STATS_ENDPOINT": "/elsewhere",
+        "SCRAPE_ENDPOINTS": "tenant-feature-stats",
+        **dict.fromkeys(["HTTP_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"], nowhere),
+        "NO_PROXY": "other.example.com",
+    }
+    found = {}
+    for name, words, environment in [
+        ("first", ["--seed", "7"], {}),
+        ("second", ["--seed", "7"], troubled),
+        ("other", ["--seed", "8"], {}),
+    ]:
+        result = demo(tmp_path / name, *words, **environment)
+        assert result.code == 0, result.err
+        folder = Home(tmp_path / name).data / "demo" / Home(tmp_path / name).daily_folder.name
+        assert result.paths == [folder]
+        assert len(contents(folder)) == 58
+        outside = [
+            path
+            for path in (tmp_path / name).rglob("*")
+            if path.is_file() and tmp_path / name / "data" / "demo" not in path.parents
+        ]
+        assert outside == []
+        found[name] = contents(folder)
+    assert found["first"] == found["second"]
+    assert found["first"] != found["other"]
+
+
+def test_the_demo_leaves_a_real_session_and_real_files_alone(home: Home, start: Start) -> None:
+    start(Organization(users=3, today=today()))
+    daily(home)
+    session, files = home.cookie_file.read_bytes(), contents(home.daily_folder)
+    assert home.run("demo", "--users", "2").code == 0
+    assert home.cookie_file.read_bytes() == session
+    assert contents(home.daily_folder) == files

@@ -1,0 +1,421 @@
+"""Answers that are not what the dashboard is known to give: refused whole, or said aloud."""
+
+from __future__ import annotations
+
+import csv
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Home, yesterday
+from dashboard_scraper.config import Endpoint
+from dashboard_scraper.metrics import (
+    FIGURES,
+    MONTHLY_ACTIVE_USERS,
+    TENANT_TOTALS,
+    USER_FIELD,
+    USER_TITLE,
+    Kind,
+    Metric,
+)
+from dashboard_scraper.simulator import (
+    Fault,
+    Simulator,
+    add_field,
+    html,
+    null_body,
+    raw_body,
+    redirect,
+    remove_field,
+    rename_key,
+    repeat_user,
+    set_value,
+    status,
+)
+from dashboard_scraper.simulator.faults import Effect
+
+USERS, TENANT, MONTHLY = (e.value for e in Endpoint)
+DAY = yesterday()
+BROKEN_DAY = DAY - timedelta(3)
+CSV_NAME, TENANT_NAME = f"metrics_{DAY:%Y%m%d}.csv", f"metrics_{DAY:%Y%m%d}_tenant.csv"
+AGGREGATED, MANIFEST = "copilot_metrics_aggregated.json", "manifest.json"
+
+
+def field(kind: Kind, *, required: bool) -> Metric:
+    return next(m for m in FIGURES if m.kind is kind and m.required is required)
+
+
+COUNT = field(Kind.COUNT, required=True)
+OPTIONAL = field(Kind.COUNT, required=False)
+ACTIVE_DAYS, RATE, MOMENT = (
+    field(k, required=False) for k in (Kind.DAYS, Kind.PERCENT, Kind.MOMENT)
+)
+TENANT_TOTAL = TENANT_TOTALS[0].name
+
+
+def body(text: str) -> Effect:
+    return raw_body(text.encode())
+
+
+BROKEN_USERS: dict[str, Effect] = {
+    "renamed list key": rename_key("userFeatureStats", "userStats"),
+    "renamed metric": rename_key(COUNT.dashboard, "completions"),
+    "removed metric": remove_field(COUNT.dashboard),
+    "metric null everywhere": set_value(COUNT.dashboard, None),
+    "renamed user": rename_key(USER_FIELD, "email"),
+    "one record without a user": remove_field(USER_FIELD, record=3),
+    "empty user": set_value(USER_FIELD, "", record=3),
+    "null user": set_value(USER_FIELD, None, record=3),
+    "user of another type": set_value(USER_FIELD, 12, record=3),
+    "count as text": set_value(COUNT.dashboard, "450", record=3),
+    "count with decimals": set_value(COUNT.dashboard, 1.5, record=3),
+    "count as boolean": set_value(COUNT.dashboard, True, record=3),
+    "negative count": set_value(COUNT.dashboard, -1, record=3),
+    "count as list": set_value(COUNT.dashboard, [450], record=3),
+    "optional count as text": set_value(OPTIONAL.dashboard, "7", record=3),
+    "negative days": set_value(ACTIVE_DAYS.dashboard, -1, record=3),
+    "rate as text": set_value(RATE.dashboard, "40%", record=3),
+    "rate above 100": set_value(RATE.dashboard, 100.5, record=3),
+    "negative rate": set_value(RATE.dashboard, -0.5, record=3),
+    "naive moment": set_value(MOMENT.dashboard, "2025-10-21T16:02:11", record=3),
+    "moment as number": set_value(MOMENT.dashboard, 1761062531, record=3),
+    "moment that no calendar has": set_value(MOMENT.dashboard, "2025-02-31T00:00:00Z", record=3),
+    "null": null_body(),
+    "empty object": body("{}"),
+    "bare number": body("146"),
+    "bare text": body('"ok"'),
+    "nothing": body(""),
+    "null list": body('{"userFeatureStats":null}'),
+    "object for the list": body('{"userFeatureStats":{}}'),
+    "list of numbers": body('{"userFeatureStats":[1,2]}'),
+    "list of nulls": body('{"userFeatureStats":[null]}'),
+    "two lists": body('{"items":[],"data":[]}'),
+    "error with status 200": body('{"error":{"code":"Internal","message":"oops"}}'),
+    "broken JSON of declared length": body('{"userFeatureStats":['),
+    "more after the JSON": body('{"userFeatureStats":[]}{}'),
+    "no UTF-8": raw_body(b'{"userFeatureStats":[{"userEmail":"\xff"}]}'),
+    "nested without an end": body('{"userFeatureStats":' + "[" * 20_000 + "]" * 20_000 + "}"),
+    "user twice with two figures": repeat_user(changed=True),
+    "400": status(400),
+    "404": status(404),
+    "204": status(204),
+}
+
+MISSING_TOTAL = "the field {} is missing"
+BROKEN_TENANT: dict[str, tuple[str, Effect, str]] = {
+    "missing": (TENANT, remove_field(TENANT_TOTAL), MISSING_TOTAL.format(TENANT_TOTAL)),
+    "renamed": (TENANT, rename_key(TENANT_TOTAL, "messages"), MISSING_TOTAL.format(TENANT_TOTAL)),
+    "null": (TENANT, set_value(TENANT_TOTAL, None), TENANT_TOTAL),
+    "text": (TENANT, set_value(TENANT_TOTAL, "60720"), TENANT_TOTAL),
+    "negative": (TENANT, set_value(TENANT_TOTAL, -1), TENANT_TOTAL),
+    "decimals": (TENANT, set_value(TENANT_TOTAL, 0.5), TENANT_TOTAL),
+    "null body": (TENANT, null_body(), "no JSON object"),
+    "bare list": (TENANT, body("[]"), "no JSON object"),
+    "empty object": (TENANT, body("{}"), "is missing"),
+    "404": (TENANT, status(404), "HTTP 404"),
+    "users renamed": (
+        MONTHLY,
+        rename_key(MONTHLY_ACTIVE_USERS.name, "mau"),
+        MISSING_TOTAL.format(MONTHLY_ACTIVE_USERS.name),
+    ),
+    "users as boolean": (
+        MONTHLY,
+        set_value(MONTHLY_ACTIVE_USERS.name, True),
+        MONTHLY_ACTIVE_USERS.name,
+    ),
+    "bare number": (MONTHLY, body("146"), "no JSON object"),
+}
+
+SAME_PATH = f"/api/{USERS}"
+REFUSED: dict[str, tuple[Effect, int, str]] = {
+    "401": (status(401), 3, "--auth"),
+    "403": (status(403), 3, "may not see"),
+    "page": (html(), 3, "--auth"),
+    "page that is only called one": (raw_body(b"Sign in", "text/html; charset=utf-8"), 3, "--auth"),
+    "page of another type": (raw_body(b"\n <html></html>", "text/plain"), 3, "--auth"),
+    "sign-in here": (redirect("/signin"), 3, "--auth"),
+    "sign-in elsewhere": (redirect("https://login.example.com/?to=x", 307), 3, "--auth"),
+    "moved": (redirect(f"https://new.example.com{SAME_PATH}", 301), 2, "METRICS_API_BASE_URL"),
+    "moved for now": (redirect(f"https://new.example.com{SAME_PATH}/", 302), 2, "new.example.com"),
+}
+
+
+def leave_files_of_an_earlier_run(home: Home, folder: Path, *names: str) -> set[str]:
+    """Returns what they are to be called after a run that failed."""
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / name).write_text("of an earlier run")
+    return {f"{(folder / name).relative_to(home.data)}.stale" for name in names}
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def manifest(home: Home) -> dict[str, dict[str, Any]]:
+    days = json.loads((home.daily_folder / MANIFEST).read_bytes())["days"]
+    return {entry["day"]: entry for entry in days}
+
+
+def pair(day: object) -> set[str]:
+    return {f"augment_metrics_{day}.csv", f"copilot_metrics_{day}.json"}
+
+
+def daily_files(home: Home) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in home.daily_folder.iterdir()}
+
+
+ALL_DAYS = [DAY - timedelta(n) for n in range(28)]
+WHOLE_EXPORT = {AGGREGATED, MANIFEST}.union(*map(pair, ALL_DAYS))
+
+
+@pytest.mark.parametrize("name", BROKEN_USERS)
+def test_a_broken_answer_about_users_is_refused_whole(
+    home: Home, sim: Simulator, name: str
+) -> None:
+    """Exit 5 after one request, nothing written, and earlier files no longer look fresh."""
+    stale = leave_files_of_an_earlier_run(home, home.data, CSV_NAME, TENANT_NAME)
+    sim.add_fault(Fault(BROKEN_USERS[name], USERS))
+    result = home.run(f"{DAY}")
+    assert result.code == 5, result.err
+    assert USERS in result.err
+    assert "Traceback" not in result.err
+    assert (sim.count(), result.out) == (1, "")
+    assert home.files() == stale
+
+
+@pytest.mark.parametrize("name", BROKEN_TENANT)
+def test_a_broken_answer_about_the_tenant_leaves_no_file_at_all(
+    home: Home, sim: Simulator, name: str
+) -> None:
+    endpoint, effect, words = BROKEN_TENANT[name]
+    stale = leave_files_of_an_earlier_run(home, home.data, CSV_NAME, TENANT_NAME)
+    sim.add_fault(Fault(effect, endpoint))
+    result = home.run(f"{DAY}")
+    assert result.code == 5, result.err
+    assert endpoint in result.err
+    assert words in result.err
+    assert [sim.count(e) for e in (USERS, TENANT, MONTHLY)] == [1, 1, int(endpoint == MONTHLY)]
+    assert home.files() == stale
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refusal_is_not_retried_and_says_what_to_do(
+    home: Home, sim: Simulator, name: str
+) -> None:
+    effect, code, words = REFUSED[name]
+    stale = leave_files_of_an_earlier_run(home, home.data, CSV_NAME, TENANT_NAME)
+    sim.add_fault(Fault(effect))
+    result = home.run(f"{DAY}")
+    assert result.code == code, result.err
+    assert words in result.err
+    assert (sim.count(), result.out, home.files()) == (1, "", stale)
+
+
+@pytest.mark.parametrize(
+    ("effect", "code"), [(status(403), 3), (redirect(f"//x.example.com{SAME_PATH}"), 2)]
+)
+def test_what_would_cost_every_day_ends_the_daily_job_at_once(
+    home: Home, sim: Simulator, effect: Effect, code: int
+) -> None:
+    """Of the first requests one is refused; what is in flight then may end, nothing else begins."""
+    home.settings["MAX_CONCURRENCY"] = "2"
+    stale = leave_files_of_an_earlier_run(home, home.daily_folder, *WHOLE_EXPORT)
+    sim.add_fault(Fault(effect, times=1))
+    sim.latency = 0.1
+    result = home.run("--last-28-days")
+    assert result.code == code, result.err
+    assert sim.count() <= 3
+    assert home.files() == stale
+
+
+def test_a_redirect_that_names_no_place_is_no_advice_to_move(home: Home, sim: Simulator) -> None:
+    """A 304 or a redirect without Location tells of no new base URL, so it is a broken answer."""
+    sim.add_fault(Fault(status(302)))
+    result = home.run(f"{DAY}")
+    assert result.code == 5, result.err
+    assert "has moved" not in result.err
+
+
+def test_a_user_twice_with_the_same_figures_is_one_row(home: Home, sim: Simulator) -> None:
+    home.run(f"{DAY}", "--out", "plain.csv")
+    sim.add_fault(Fault(repeat_user()))
+    assert home.run(f"{DAY}", "--out", "twice.csv").code == 0
+    assert (home.path / "twice.csv").read_bytes() == (home.path / "plain.csv").read_bytes()
+
+
+def test_unknown_fields_become_columns_and_are_said_once_a_run(home: Home, sim: Simulator) -> None:
+    sim.add_fault(Fault(add_field("zeta", 7, record=0), USERS))
+    sim.add_fault(Fault(add_field("alpha", {"b": [1], "a": True}, record=1), USERS))
+    result = home.run("--last-28-days")
+    assert result.code == 0, result.err
+    rows = rows_of(home.daily_folder / f"augment_metrics_{DAY}.csv")
+    assert list(rows[0])[-3:] == ["alpha.a", "alpha.b", "zeta"]
+    cells = sorted(list(row.values())[-3:] for row in rows)
+    assert cells == [[""] * 3] * (len(rows) - 2) + [["", "", "7"], ["true", "[1]", ""]]
+    for name in ("alpha.a", "alpha.b", "zeta"):
+        assert result.err.count(f"unknown field {name},") == 1
+
+
+def test_an_unknown_figure_of_the_tenant_becomes_a_row(home: Home, sim: Simulator) -> None:
+    sim.add_fault(Fault(add_field("seats", {"paid": 9}), TENANT))
+    result = home.run(f"{DAY}")
+    assert result.code == 0, result.err
+    assert result.err.count("unknown field seats.paid,") == 1
+    rows = {row["metric"]: row["value"] for row in rows_of(home.data / TENANT_NAME)}
+    names = [metric.name for metric in (*TENANT_TOTALS, MONTHLY_ACTIVE_USERS)]
+    assert sorted(rows) == sorted([*names, "seats.paid"])
+    assert rows["seats.paid"] == "9"
+
+
+@pytest.mark.parametrize("metric", [OPTIONAL, MOMENT, RATE, ACTIVE_DAYS], ids=lambda m: m.name)
+def test_an_optional_field_that_is_gone_is_a_blank_column_and_a_warning(
+    home: Home, sim: Simulator, metric: Metric
+) -> None:
+    sim.add_fault(Fault(remove_field(metric.dashboard), USERS))
+    result = home.run(f"{DAY}")
+    assert result.code == 0, result.err
+    assert result.err.count(metric.dashboard) == result.err.count("WARNING") == 1
+    rows = rows_of(home.data / CSV_NAME)
+    assert {row[metric.title] for row in rows} == {""}
+    assert all(row[COUNT.title].isdigit() for row in rows)
+
+
+@pytest.mark.parametrize(
+    "fault", [set_value(COUNT.dashboard, None, 0), remove_field(COUNT.dashboard, 0)]
+)
+def test_a_figure_that_one_user_lacks_is_blank_and_null_and_never_0(
+    home: Home, sim: Simulator, fault: Effect
+) -> None:
+    """Also in the sum over the window, of which it would be a part."""
+    chat = next(m for m in FIGURES if m.title == "Chat Messages")
+    sim.add_fault(Fault(set_value(chat.dashboard, 5), USERS))  # so that every user has a record
+    sim.add_fault(Fault(fault, USERS, day=BROKEN_DAY))
+    result = home.run("--last-28-days")
+    assert result.code == 0, result.err
+    assert f"{COUNT.dashboard} is unknown" in result.err
+    rows = rows_of(home.daily_folder / f"augment_metrics_{BROKEN_DAY}.csv")
+    (user,) = (row[USER_TITLE] for row in rows if not row[COUNT.title])
+    assert sum(row[COUNT.title].isdigit() for row in rows) == len(rows) - 1
+    (place,) = COUNT.copilot
+    for name in (f"copilot_metrics_{BROKEN_DAY}.json", AGGREGATED):
+        records = {r["user_login"]: r for r in json.loads((home.daily_folder / name).read_bytes())}
+        lacking = records.pop(user)
+        features = {row["feature"]: row for row in lacking["totals_by_feature"]}
+        assert place.feature
+        assert features[place.feature.value][place.counter.value] is None
+        assert lacking[place.counter.value] is None
+        assert all(isinstance(r[place.counter.value], int) for r in records.values())
+
+
+def test_a_user_of_whom_a_count_is_unknown_does_not_pass_for_inactive(
+    home: Home, sim: Simulator
+) -> None:
+    """No record means no activity; of a user with an unknown count and zeros nobody knows that."""
+    counts = [m for m in FIGURES if m.kind is Kind.COUNT]
+    for metric in counts:
+        sim.add_fault(Fault(set_value(metric.dashboard, None if metric is COUNT else 0, 0), USERS))
+    assert home.run("--last-28-days").code == 0
+    rows = rows_of(home.daily_folder / f"augment_metrics_{DAY}.csv")
+    (user,) = (row[USER_TITLE] for row in rows if not row[COUNT.title])
+    records = json.loads((home.daily_folder / f"copilot_metrics_{DAY}.json").read_bytes())
+    assert user in {record["user_login"] for record in records}
+
+
+ONE_DAY_BROKEN: dict[str, tuple[Effect, str]] = {
+    "renamed metric": (rename_key(COUNT.dashboard, "completions"), COUNT.dashboard),
+    "renamed list key": (rename_key("userFeatureStats", "userStats"), "userStats"),
+    "null": (null_body(), "no JSON object"),
+    "user twice": (repeat_user(changed=True), "twice"),
+    "404": (status(404), "HTTP 404"),
+    "503": (status(503), "HTTP 503"),
+    "unknown field with the name of a column": (add_field(COUNT.title, 1, 0), COUNT.title),
+    "unknown fields that share a name": (
+        lambda a, r: add_field("a", {"b": 2}, 0)(add_field("a.b", 1, 0)(a, r), r),
+        "a.b",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ONE_DAY_BROKEN)
+def test_a_day_that_is_broken_is_tried_twice_and_costs_that_day_alone(
+    home: Home, sim: Simulator, name: str
+) -> None:
+    """Exit 6; the day has no file that looks fresh, the window no sum; the manifest says why."""
+    effect, words = ONE_DAY_BROKEN[name]
+    home.settings["MAX_RETRIES"] = "0"
+    lost = {*pair(BROKEN_DAY), AGGREGATED}
+    leave_files_of_an_earlier_run(home, home.daily_folder, *lost, MANIFEST)
+    sim.add_fault(Fault(effect, day=BROKEN_DAY))
+    result = home.run("--last-28-days")
+    assert result.code == 6, result.err
+    assert f"1 of 28 days are missing: {BROKEN_DAY}" in result.err
+    assert sim.count(day=BROKEN_DAY) == 2
+    assert sim.count() == 29
+    assert sim.requests[-1].day == BROKEN_DAY, "tried again at the end of the run"
+    stale = {f"{file}.stale" for file in lost}
+    assert set(daily_files(home)) == (WHOLE_EXPORT - lost) | stale
+    days = manifest(home)
+    assert days.pop(f"{BROKEN_DAY}").keys() == {"day", "status", "reason"}
+    assert {entry["status"] for entry in days.values()} <= {"complete", "empty"}
+    entry = manifest(home)[f"{BROKEN_DAY}"]
+    assert entry["status"] == "failed"
+    assert words in entry["reason"]
+    assert json.loads((home.daily_folder / MANIFEST).read_bytes())["aggregated"] is None
+
+
+def test_a_day_that_works_in_the_second_round_is_whole(home: Home, sim: Simulator) -> None:
+    home.settings["MAX_RETRIES"] = "0"
+    assert home.run("--last-28-days").code == 0
+    expected = daily_files(home)
+    sim.add_fault(Fault(null_body(), day=BROKEN_DAY, times=1))
+    sim.add_fault(Fault(status(500), day=DAY, times=1))
+    before = sim.count()
+    result = home.run("--last-28-days")
+    assert result.code == 0, result.err
+    assert sim.count() - before == 30
+    assert daily_files(home) == expected
+
+
+@pytest.mark.parametrize(("effect", "code"), [(null_body(), 5), (status(502), 4)])
+def test_without_a_single_day_there_is_no_file_and_the_code_says_why(
+    home: Home, sim: Simulator, effect: Effect, code: int
+) -> None:
+    home.settings["MAX_RETRIES"] = "0"
+    stale = leave_files_of_an_earlier_run(home, home.daily_folder, *WHOLE_EXPORT)
+    sim.add_fault(Fault(effect))
+    result = home.run("--last-28-days")
+    assert result.code == code, result.err
+    assert sim.count() == 56
+    assert (home.files(), result.out) == (stale, "")
+
+
+HUGE = 2**70
+EXTREME: dict[str, str] = {
+    "huge count": f'"{COUNT.dashboard}":{HUGE}',
+    "huge unknown field": f'"novel":{HUGE}',
+    "moment before the calendar": f'"{MOMENT.dashboard}":"0001-01-01T00:00:00+14:00"',
+}
+
+
+@pytest.mark.parametrize("form", ["day", "--last-28-days"])
+@pytest.mark.parametrize("name", EXTREME)
+def test_a_value_of_any_size_is_written_or_refused_but_never_a_crash(
+    home: Home, sim: Simulator, name: str, form: str
+) -> None:
+    figures = ",".join(f'"{m.dashboard}":0' for m in FIGURES if m.kind is Kind.COUNT)
+    record = f'{{"{USER_FIELD}":"ada@example.com",{figures},{EXTREME[name]}}}'
+    sim.add_fault(Fault(body(f'{{"userFeatureStats":[{record}]}}'), USERS))
+    result = home.run(f"{DAY}" if form == "day" else form)
+    assert "Traceback" not in result.err
+    assert result.code in (0, 5), result.err
+    if result.code == 0:
+        daily = home.daily_folder / f"augment_metrics_{DAY}.csv"
+        text = (home.data / CSV_NAME if form == "day" else daily).read_text()
+        assert not name.startswith("huge") or f"{HUGE}" in text
+    else:
+        assert home.files() == set()

@@ -1,0 +1,267 @@
+"""Files appear whole or not at all, and what an earlier run left never passes for fresh."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import subprocess
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from conftest import Home, Result, yesterday
+from dashboard_scraper.errors import OutputFailed
+from dashboard_scraper.files import Publication, make_folder, replaced_or_set_aside, write_whole
+from dashboard_scraper.simulator import Fault, Simulator, status
+
+DAY = f"{yesterday()}"
+USERS = "user-feature-stats"
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    """A umask that takes something away; what was there before comes back."""
+    before = os.umask(0o027)
+    yield
+    os.umask(before)
+
+
+def test_nothing_is_there_before_publish_and_everything_after(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_text("old")
+    with Publication() as publication:
+        written = [publication.add(first, b"new"), publication.add(second, [b"a", b"", b"bc"])]
+        assert first.read_text() == "old"
+        assert not second.exists()
+        publication.publish()
+        assert (first.read_text(), second.read_text()) == ("new", "abc")
+    assert names(tmp_path) == {"first", "second"}
+    assert [(each.name, each.size) for each in written] == [("first", 3), ("second", 3)]
+    assert [each.sha256 for each in written] == [
+        sha256(data).hexdigest() for data in (b"new", b"abc")
+    ]
+
+
+def failing_chunks() -> Iterator[bytes]:
+    yield b"half"
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("data", [b"whole", failing_chunks()], ids=["after", "within"])
+def test_an_error_before_publish_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, data: bytes | Iterator[bytes]
+) -> None:
+    target = tmp_path / "file"
+    target.write_text("old")
+    with pytest.raises(ZeroDivisionError), Publication() as publication:
+        publication.add(tmp_path / "other", b"other")
+        publication.add(target, data)
+        raise ZeroDivisionError
+    assert names(tmp_path) == {"file"}
+    assert target.read_text() == "old"
+
+
+def test_an_error_while_files_get_their_names_leaves_no_temporary_file(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OutputFailed, match="second could not be written"),
+        Publication() as publication,
+    ):
+        for name in ("first", "second", "third"):
+            publication.add(tmp_path / name, b"new")
+        (tmp_path / "second").mkdir()
+        publication.publish()
+    assert names(tmp_path) == {"first", "second"}
+
+
+@pytest.mark.usefixtures("umask")
+@pytest.mark.parametrize(("asked", "given"), [(0o600, 0o600), (0o666, 0o640)])
+def test_a_file_has_its_mode_before_its_first_byte(tmp_path: Path, asked: int, given: int) -> None:
+    seen = []
+
+    def chunks() -> Iterator[bytes]:
+        (temporary,) = tmp_path.iterdir()
+        seen.append((mode(temporary), temporary.stat().st_size))
+        yield b"secret"
+
+    with Publication() as publication:
+        publication.add(tmp_path / "file", chunks(), asked)
+        publication.publish()
+    assert seen == [(given, 0)]
+    assert mode(tmp_path / "file") == given
+
+
+def test_a_file_that_was_readable_for_others_is_replaced_by_one_that_is_not(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.write_text("old")
+    target.chmod(0o644)
+    write_whole(target, b"new", 0o600)
+    assert (target.read_text(), mode(target)) == ("new", 0o600)
+
+
+@pytest.mark.usefixtures("umask")
+def test_only_a_folder_that_is_made_gets_the_mode(tmp_path: Path) -> None:
+    make_folder(tmp_path / "parent" / "secrets", 0o700)
+    assert (mode(tmp_path / "parent"), mode(tmp_path / "parent" / "secrets")) == (0o750, 0o700)
+    make_folder(tmp_path / "parent", 0o700)
+    assert mode(tmp_path / "parent") == 0o750
+
+
+def test_a_file_where_a_folder_is_due_is_told(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    with pytest.raises(OutputFailed, match=r"data is no folder"):
+        make_folder(tmp_path / "data")
+    with pytest.raises(OutputFailed, match=r"below could not be written"):
+        make_folder(tmp_path / "data" / "below")
+
+
+def test_after_a_failure_the_earlier_files_are_set_aside_and_after_a_success_they_stay(
+    tmp_path: Path,
+) -> None:
+    old, older, absent = (tmp_path / name for name in ("old", "old.stale", "absent"))
+    old.write_text("old")
+    older.write_text("older")
+    with replaced_or_set_aside([old, absent]):
+        pass
+    assert (old.read_text(), older.read_text()) == ("old", "older")
+    with pytest.raises(ZeroDivisionError), replaced_or_set_aside([old, absent]):
+        raise ZeroDivisionError
+    assert names(tmp_path) == {"old.stale"}
+    assert older.read_text() == "old"
+
+
+def run_one_file(home: Home, out: Path) -> Result:
+    home.settings["SCRAPE_ENDPOINTS"] = USERS
+    result = home.run(DAY, "--out", str(out))
+    assert "Traceback" not in result.err
+    return result
+
+
+@pytest.mark.usefixtures("sim")
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_link_stays_a_link_and_what_it_points_to_is_replaced(home: Home, exists: bool) -> None:
+    real, link = home.path / "elsewhere" / "real.csv", home.path / "link.csv"
+    real.parent.mkdir()
+    if exists:
+        real.write_text("old")
+    link.symlink_to(Path("elsewhere") / "real.csv")
+    assert run_one_file(home, link).code == 0
+    assert link.is_symlink()
+    assert real.read_text().startswith("User,")
+    assert names(real.parent) == {"real.csv"}
+
+
+def test_behind_a_link_too_nothing_of_an_earlier_run_looks_fresh_and_the_link_is_kept(
+    home: Home, sim: Simulator
+) -> None:
+    real, link = home.path / "elsewhere" / "real.csv", home.path / "link.csv"
+    real.parent.mkdir()
+    link.symlink_to(real)
+    assert run_one_file(home, link).code == 0
+    sim.add_fault(Fault(status(404)))
+    assert run_one_file(home, link).code == 5
+    assert link.is_symlink()
+    assert not link.exists()
+    assert names(real.parent) == {"real.csv.stale"}
+
+
+@pytest.mark.usefixtures("sim")
+def test_a_folder_or_a_pipe_is_no_place_for_a_file(home: Home) -> None:
+    (home.path / "folder").mkdir()
+    os.mkfifo(home.path / "pipe")
+    before = names(home.path)
+    for name in ("folder", "pipe"):
+        result = run_one_file(home, home.path / name)
+        assert (result.code, result.out) == (2, "")
+        assert f"{name} is no ordinary file" in result.err
+    assert names(home.path) == before
+    assert (home.path / "pipe").is_fifo()
+
+
+@pytest.mark.usefixtures("sim")
+@pytest.mark.parametrize("kind", ["long", "longer", "loop"])
+def test_a_name_that_no_file_can_have_is_an_error_that_says_so(home: Home, kind: str) -> None:
+    (home.path / "a").symlink_to("b")
+    (home.path / "b").symlink_to("a")
+    name = {"long": "x" * 250 + ".csv", "longer": "x" * 300, "loop": "a"}[kind]
+    result = run_one_file(home, home.path / name)
+    if kind == "long" and result.code == 0:  # as long as a name may be
+        return
+    assert (result.code, result.out) == (1, "")
+    assert "ERROR" in result.err.splitlines()[-1]
+    assert "could not be written" in result.err.splitlines()[-1]
+
+
+def run_with_largest_file(home: Home, blocks: int, *words: str) -> Result:
+    """Run where no file can be larger than so many blocks (of 512 or 1,024 bytes)."""
+    limited = ["sh", "-c", f'ulimit -f {blocks} && exec "$@"', "sh", *home.command(*words)]
+    done = subprocess.run(
+        limited, env=home.environment(), capture_output=True, timeout=60, check=False
+    )
+    return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@pytest.mark.usefixtures("sim")
+@pytest.mark.parametrize(
+    ("blocks", "words"),
+    [(1, (DAY,)), (0, (DAY,)), (1, ("--last-28-days",)), (0, ("--last-28-days",))],
+)
+def test_a_file_that_cannot_be_written_whole_is_not_there_at_all(
+    home: Home, blocks: int, words: tuple[str, ...]
+) -> None:
+    assert home.run(*words).code == 0
+    before = home.files()
+    result = run_with_largest_file(home, blocks, *words)
+    assert (result.code, result.out) == (1, "")
+    assert "Traceback" not in result.err, result.err
+    assert "ERROR" in result.err.splitlines()[-1]
+    assert home.files() == {f"{name}.stale" for name in before}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of two megabytes of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(folder)]
+    try:
+        mounted = not subprocess.run(mount, capture_output=True, timeout=10, check=False).returncode
+    except OSError:
+        mounted = False
+    if not mounted:
+        assert "CI" not in os.environ, "where all is to be proved, a file system must be had"
+        pytest.skip("mounting needs root, and a mount command")
+    yield folder
+    subprocess.run(["umount", str(folder)], timeout=10, check=True)
+
+
+def fill(folder: Path) -> None:
+    with contextlib.suppress(OSError), (folder / "ballast").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+@pytest.mark.usefixtures("sim")
+@pytest.mark.parametrize("words", [(DAY,), ("--last-28-days",)])
+def test_on_a_full_disk_a_run_fails_with_the_reason_and_leaves_no_part_of_a_file(
+    home: Home, small_disk: Path, words: tuple[str, ...]
+) -> None:
+    home.settings["EXPORT_DIR"] = str(small_disk)
+    assert home.run(*words).code == 0
+    before = {path.relative_to(small_disk) for path in small_disk.rglob("*") if path.is_file()}
+    fill(small_disk)
+    result = home.run(*words)
+    assert (result.code, result.out) == (1, "")
+    assert "could not be written: No space left on device" in result.err.splitlines()[-1]
+    left = {path.relative_to(small_disk) for path in small_disk.rglob("*") if path.is_file()}
+    assert left == {path.with_name(f"{path.name}.stale") for path in before} | {Path("ballast")}

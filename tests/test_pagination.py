@@ -1,0 +1,382 @@
+"""Answers in pages: read to the end, in whatever style, and never astray or in a circle."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from conftest import Home, Start, today, yesterday
+from dashboard_scraper.config import Endpoint
+from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.errors import ContractBroken
+from dashboard_scraper.http import origin_of
+from dashboard_scraper.metrics import USER_FIELD
+from dashboard_scraper.pagination import MAX_PAGES, Page, Paginator, parse_page
+from dashboard_scraper.simulator import (
+    Fault,
+    Organization,
+    Paging,
+    Request,
+    Simulator,
+    alternate_cursors,
+    next_elsewhere,
+    raw_body,
+    repeat_cursor,
+    repeat_user,
+    status,
+)
+from dashboard_scraper.simulator.exchange import Answer
+from dashboard_scraper.simulator.faults import Effect
+
+USERS = Endpoint.USERS.value
+OWN_KEY = "userFeatureStats"
+PATH = f"/api/{USERS}"
+DAY = yesterday()
+CSV_NAME = f"metrics_{DAY:%Y%m%d}.csv"
+STYLES = ("next", "next-relative", "cursor")
+
+
+@pytest.fixture(autouse=True)
+def _users_only(home: Home) -> None:
+    """One request a page."""
+    home.settings["SCRAPE_ENDPOINTS"] = USERS
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The day's CSV when it comes in one answer."""
+    home = Home(tmp_path_factory.mktemp("expected"), {"SCRAPE_ENDPOINTS": USERS})
+    with Simulator(Organization(users=12, today=today())) as simulator:
+        home.settings["METRICS_API_BASE_URL"] = simulator.url
+        origin = origin_of(simulator.url)
+        save_cookies(home.cookie_file, {SESSION_COOKIE: simulator.cookie}, origin)
+        assert home.run(f"{DAY}").code == 0
+    return (home.data / CSV_NAME).read_bytes()
+
+
+def assert_refused(home: Home, sim: Simulator, requests: int, words: str = "") -> None:
+    """Exit 5 after so many requests, and no file."""
+    result = home.run(f"{DAY}")
+    assert result.code == 5, result.err
+    assert "Traceback" not in result.err
+    assert words in result.err
+    assert (sim.count(), result.out, home.files()) == (requests, "", set())
+
+
+def edited(**fields: object) -> Effect:
+    """The first page with other fields beside its records."""
+
+    def effect(answer: Answer, _request: Request) -> Answer:
+        records = msgspec.json.decode(answer.body)[OWN_KEY]
+        return replace(answer, body=msgspec.json.encode({OWN_KEY: records, **fields}))
+
+    return effect
+
+
+@pytest.mark.parametrize(
+    ("style", "key"),
+    [
+        *((style, OWN_KEY) for style in ("none", *STYLES)),
+        *((style, key) for style in ("none", "cursor") for key in ("items", "data", "results")),
+    ],
+)
+def test_every_style_and_list_key_gives_the_file_of_one_page(
+    home: Home, start: Start, expected: bytes, style: Any, key: str
+) -> None:
+    rows = expected.count(b"\n") - 1
+    sim = start(paging=Paging(style, page_size=5, list_key=key))
+    result = home.run(f"{DAY}")
+    assert result.code == 0, result.err
+    assert (home.data / CSV_NAME).read_bytes() == expected
+    assert sim.count() == (1 if style == "none" else -(-rows // 5))
+
+
+def test_a_bare_array_gives_the_file_of_one_page(home: Home, start: Start, expected: bytes) -> None:
+    sim = start(paging=Paging(list_key=None))
+    assert home.run(f"{DAY}").code == 0
+    assert (home.data / CSV_NAME).read_bytes() == expected
+    assert sim.count() == 1
+
+
+def reverse(answer: Answer, _request: Request) -> Answer:
+    """The users of a page in the opposite order."""
+    body = msgspec.json.decode(answer.body)
+    return replace(answer, body=msgspec.json.encode({**body, OWN_KEY: body[OWN_KEY][::-1]}))
+
+
+@pytest.mark.parametrize("style", ["none", *STYLES])
+def test_the_daily_files_are_the_same_bytes_whatever_way_and_order_the_data_came_in(
+    home: Home, start: Start, style: Any
+) -> None:
+    def export() -> dict[str, bytes]:
+        result = home.run("--last-28-days")
+        assert result.code == 0, result.err
+        return {path.name: path.read_bytes() for path in home.daily_folder.iterdir()}
+
+    start()
+    expected = export()
+    assert len(expected) == 58
+    sim = start(paging=Paging(style, page_size=7))
+    sim.add_fault(Fault(reverse))
+    assert export() == expected
+    assert sim.count() == (28 if style == "none" else 56)
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[socket.socket]:
+    """Another origin on this machine, which notices every connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        yield listening
+
+
+ASTRAY = {
+    "another port": "http://127.0.0.1:{other}{path}?cursor=x",
+    "without a scheme": "//127.0.0.1:{other}{path}",
+    "backslashes": "http:\\\\127.0.0.1:{other}{path}",
+    "slash and backslash": "/\\127.0.0.1:{other}{path}",
+    "backslash before the path": "http://127.0.0.1:{other}\\@127.0.0.1:{own}{path}",
+    "own origin as user": "http://127.0.0.1:{own}@127.0.0.1:{other}{path}",
+    "user at the own origin": "http://ada@127.0.0.1:{own}{path}",
+    "user and password": "http://ada:secret@127.0.0.1:{own}{path}",
+    "tab in the scheme's slashes": "/\t/127.0.0.1:{other}{path}",
+    "line break": "\n//127.0.0.1:{other}{path}",
+    "own name in another spelling": "http://localhost:{own}{path}",
+    "number for an address": "http://2130706433:{other}{path}",
+    "another scheme": "https://127.0.0.1:{own}{path}",
+    "scheme's default port": "http://127.0.0.1{path}",
+    "file": "file:///etc/hostname",
+    "script": "javascript:alert(1)",
+    "no URL": "http://[",
+    "port of letters": "http://127.0.0.1:port{path}",
+}
+
+
+@pytest.mark.parametrize("name", ASTRAY)
+def test_a_next_that_leaves_the_origin_is_never_followed(
+    home: Home, sim: Simulator, elsewhere: socket.socket, name: str
+) -> None:
+    """Exit 5; the other origin has not received so much as a connection."""
+    own, other = sim.url.rpartition(":")[2], elsewhere.getsockname()[1]
+    sim.add_fault(Fault(next_elsewhere(ASTRAY[name].format(own=own, other=other, path=PATH))))
+    assert_refused(home, sim, 1, "next leads to another origin")
+    with pytest.raises(BlockingIOError):
+        elsewhere.accept()
+
+
+def test_a_next_on_another_server_never_gives_it_the_cookie(home: Home, start: Start) -> None:
+    other = start()
+    sim = start()
+    sim.add_fault(Fault(next_elsewhere(f"{other.url}{PATH}?startDate=x")))
+    assert_refused(home, sim, 1)
+    assert other.requests == []
+
+
+def test_a_next_that_goes_astray_for_one_day_costs_that_day(
+    home: Home, sim: Simulator, elsewhere: socket.socket
+) -> None:
+    other = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/"
+    sim.add_fault(Fault(next_elsewhere(other), day=DAY))
+    assert home.run("--last-28-days").code == 6
+    assert sim.count(day=DAY) == 2
+    with pytest.raises(BlockingIOError):
+        elsewhere.accept()
+
+
+def same_page_with_new_cursors() -> Effect:
+    """The first page again and again, each time with a cursor that was never there."""
+    cursors = iter(range(1000))
+
+    def effect(answer: Answer, request: Request) -> Answer:
+        following = {"has_more": True, "next_cursor": f"c{next(cursors)}"}
+        first = first_pages.setdefault(request.path, msgspec.json.decode(answer.body)[OWN_KEY])
+        body = {OWN_KEY: first, "pagination": following}
+        return replace(answer, status=200, body=msgspec.json.encode(body))
+
+    first_pages: dict[str, object] = {}
+    return effect
+
+
+@pytest.mark.parametrize(
+    ("style", "effect", "requests", "words"),
+    [
+        ("cursor", repeat_cursor(), 2, "circle"),
+        ("next", repeat_cursor(), 2, "circle"),
+        ("next-relative", repeat_cursor(), 2, "circle"),
+        ("cursor", alternate_cursors(), 3, "circle"),
+        ("next", alternate_cursors(), 3, "circle"),
+        ("cursor", repeat_user(changed=True), 2, "came twice"),
+        ("next", repeat_user(changed=True), 2, "came twice"),
+        ("none", same_page_with_new_cursors(), 2, "a page came a second time"),
+    ],
+)
+def test_pages_that_repeat_end_in_an_error(
+    home: Home, start: Start, style: Any, effect: Effect, requests: int, words: str
+) -> None:
+    sim = start(paging=Paging(style, page_size=3))
+    sim.add_fault(Fault(effect))
+    assert_refused(home, sim, requests, words)
+
+
+def test_a_next_that_is_the_page_itself_ends_in_an_error(home: Home, sim: Simulator) -> None:
+    def effect(answer: Answer, request: Request) -> Answer:
+        dates = f'startDate={request.query["startDate"]}&endDate={request.query["endDate"]}'
+        return edited(next=f"{PATH}?{dates}")(answer, request)
+
+    sim.add_fault(Fault(effect))
+    assert_refused(home, sim, 2, "a page came a second time")
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_user_on_two_pages_with_the_same_figures_is_one_row(
+    home: Home, start: Start, expected: bytes, style: Any
+) -> None:
+    """A page shifts when somebody joins while the pages are read."""
+    start(paging=Paging(style, page_size=5)).add_fault(Fault(repeat_user()))
+    assert home.run(f"{DAY}").code == 0
+    assert (home.data / CSV_NAME).read_bytes() == expected
+
+
+NOT_UNDERSTOOD: dict[str, dict[str, object]] = {
+    "next is a number": {"next": 5},
+    "next is a boolean": {"next": True},
+    "next is a list": {"next": []},
+    "next is an object": {"next": {"href": PATH}},
+    "pagination is a number": {"pagination": 5},
+    "pagination is a text": {"pagination": "c1"},
+    "pagination is a list": {"pagination": []},
+    "has_more is a text": {"pagination": {"has_more": "true", "next_cursor": "c1"}},
+    "has_more is a number": {"pagination": {"has_more": 1, "next_cursor": "c1"}},
+    "next_cursor is a number": {"pagination": {"has_more": True, "next_cursor": 5}},
+    "has_more without next_cursor": {"pagination": {"has_more": True}},
+    "has_more with null": {"pagination": {"has_more": True, "next_cursor": None}},
+    "has_more with an empty text": {"pagination": {"has_more": True, "next_cursor": ""}},
+    "another spelling": {"pagination": {"hasMore": True, "nextCursor": "c1"}},
+    "next inside pagination": {"pagination": {"next": f"{PATH}?cursor=c1"}},
+    "cursor at the top": {"next_cursor": "c1", "has_more": True},
+    "cursor at the top, another spelling": {"nextCursor": "c1", "hasMore": True},
+    "token at the top": {"nextPageToken": "c1"},
+}
+
+
+@pytest.mark.parametrize("name", NOT_UNDERSTOOD)
+def test_paging_that_is_not_understood_never_passes_for_a_last_page(
+    home: Home, sim: Simulator, name: str
+) -> None:
+    """Else the first page alone would look like the whole tenant."""
+    sim.add_fault(Fault(edited(**NOT_UNDERSTOOD[name])))
+    assert_refused(home, sim, 1, USERS)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"next": None},
+        {"next": ""},
+        {"pagination": None},
+        {"pagination": {"has_more": False}},
+        {"pagination": {"has_more": False, "next_cursor": None}},
+        {"pagination": {"has_more": False, "next_cursor": "left over"}},
+        {"next": None, "pagination": {"has_more": False, "next_cursor": None}},
+    ],
+    ids=json.dumps,
+)
+def test_a_last_page_is_recognised_in_each_of_its_forms(
+    home: Home, sim: Simulator, fields: dict[str, object]
+) -> None:
+    sim.add_fault(Fault(edited(**fields)))
+    result = home.run(f"{DAY}")
+    assert result.code == 0, result.err
+    assert sim.count() == 1
+
+
+def test_a_fault_on_a_later_page_is_retried_for_that_page_alone(
+    home: Home, start: Start, expected: bytes
+) -> None:
+    sim = start(paging=Paging("cursor", page_size=5))
+    sim.add_fault(Fault(status(503), after=1, times=1))
+    assert home.run(f"{DAY}").code == 0
+    assert (home.data / CSV_NAME).read_bytes() == expected
+    cursors = [request.query.get("cursor") for request in sim.requests]
+    assert (len(cursors), cursors[0], cursors[1]) == (4, None, cursors[2])
+
+
+def test_pages_without_an_end_are_cut_off() -> None:
+    """Empty pages with ever new cursors; asked for over a socket it would take its time."""
+    paginator = Paginator(USERS, "http://127.0.0.1/")
+    url: str | None = "http://127.0.0.1/"
+    with pytest.raises(ContractBroken, match=f"more than {MAX_PAGES} pages"):
+        for number in range(MAX_PAGES + 1):
+            assert url
+            url = paginator.after(url, Page(msgspec.Raw(b"[]"), OWN_KEY, None, f"c{number}"))
+    assert number == MAX_PAGES - 1
+
+
+def test_white_space_before_a_list_does_not_matter() -> None:
+    """However much of it."""
+    for space in (b"", b" ", b"\r\n" * 100):
+        page = parse_page(USERS, OWN_KEY, space + b'{"items":' + space + b"[ ]}" + space)
+        assert bytes(page.records).split() == [b"[", b"]"]
+
+
+OTHERS = (
+    b'[{"value":2,"timestamp":1761062531,"user":{"plan":"pro","id":7},"tags":["a","b"],'
+    b'"name":"=1+1"},{"metric":"x","ok":true,"at":"2025-10-21T18:00:00+02:00","value":1.5}]'
+)
+OTHERS_CSV = """\
+timestamp,metric,value,at,name,ok,tags,user.id,user.plan
+2025-10-21T16:02:11Z,,2,,'=1+1,,"[""a"",""b""]",7,pro
+,x,1.5,2025-10-21T16:00:00Z,,true,,,
+"""
+
+
+@pytest.mark.parametrize("shape", ["{}", '{{"items":{}}}', '{{"data":{}}}', '{{"results":{}}}'])
+def test_records_of_another_api_are_exported_flattened(
+    home: Home, sim: Simulator, shape: str
+) -> None:
+    body = OTHERS.decode() if shape == "{}" else shape.format(OTHERS.decode())
+    sim.add_fault(Fault(raw_body(body.encode())))
+    result = home.run(f"{DAY}")
+    assert result.code == 0, result.err
+    assert (home.data / CSV_NAME).read_bytes().decode() == OTHERS_CSV.replace("\n", "\r\n")
+
+
+def test_records_of_another_api_have_no_days(home: Home, sim: Simulator) -> None:
+    """The daily job would make empty days of them: exit 5, and no file."""
+    sim.add_fault(Fault(raw_body(b'{"items":' + OTHERS + b"}")))
+    result = home.run("--last-28-days")
+    assert result.code == 5, result.err
+    assert "no user statistics" in result.err
+    assert home.files() == set()
+
+
+@pytest.mark.parametrize("others_first", [True, False])
+def test_user_statistics_and_other_records_do_not_mix(
+    home: Home, start: Start, others_first: bool
+) -> None:
+    def effect(answer: Answer, request: Request) -> Answer:
+        if ("cursor" in request.query) is others_first:
+            return answer
+        page = msgspec.json.decode(answer.body)
+        return replace(answer, body=msgspec.json.encode({**page, "items": msgspec.Raw(OTHERS)}))
+
+    sim = start(Organization(users=6, today=DAY), paging=Paging("cursor", 3, "items"))
+    sim.add_fault(Fault(effect))
+    assert_refused(home, sim, 2, "some records are user statistics")
+
+
+def test_other_records_on_the_page_of_users_are_refused(home: Home, sim: Simulator) -> None:
+    records = [{USER_FIELD: "ada@example.com"}, {"metric": "x", "value": 1}]
+    sim.add_fault(Fault(raw_body(msgspec.json.encode({"items": records}))))
+    assert_refused(home, sim, 1, "record 2")
+
+
+def test_other_records_under_the_endpoints_own_key_are_refused(home: Home, sim: Simulator) -> None:
+    sim.add_fault(Fault(raw_body(b'{"userFeatureStats":' + OTHERS + b"}")))
+    assert_refused(home, sim, 1, USER_FIELD)

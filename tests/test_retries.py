@@ -1,0 +1,335 @@
+"""What passes by itself is tried again, within bounds; what does not is asked for once."""
+
+from __future__ import annotations
+
+import email.utils
+import itertools
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import Home, Result, Start, today, yesterday
+from dashboard_scraper.config import Endpoint
+from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.http import MAX_WAIT, RetryPolicy, origin_of
+from dashboard_scraper.simulator import (
+    Fault,
+    Organization,
+    Request,
+    Simulator,
+    cut_body,
+    drip,
+    hang,
+    raw_body,
+    reset,
+    reset_mid_body,
+    status,
+)
+from dashboard_scraper.simulator.exchange import Answer
+from dashboard_scraper.simulator.faults import Effect
+
+USERS = Endpoint.USERS.value
+DAY = yesterday()
+CSV_NAME = f"metrics_{DAY:%Y%m%d}.csv"
+
+PASSING: dict[str, Effect] = {
+    **{f"{code}": status(code) for code in (429, 500, 502, 503, 504)},
+    "503, wait 0 s": status(503, "0"),
+    "reset": reset(),
+    "reset mid-body": reset_mid_body(),
+    "hang": hang(30),
+    "cut, length": cut_body("length"),
+    "cut, chunked": cut_body("chunked"),
+    "cut, close": cut_body("close"),
+}
+# Values of Retry-After that name no time to wait: the program's own wait counts.
+NO_WAIT = {
+    "negative": "-5",
+    "empty": "",
+    "words": "soon",
+    "decimals": "0.5",
+    "past date": "Wed, 21 Oct 2015 07:28:00 GMT",
+    "past date, other zone": "Wed, 21 Oct 2015 09:28:00 +0200",
+    "no such date": "Wed, 99 Oct 2025 07:28:00 GMT",
+    "year too large": "Wed, 21 Oct 99999 07:28:00 GMT",
+    "zone too large": "Wed, 21 Oct 2015 07:28:00 +99999999999999",
+}
+
+
+@pytest.fixture
+def users_only(home: Home) -> Home:
+    """One request a day, so that each one counted is an attempt."""
+    home.settings["SCRAPE_ENDPOINTS"] = USERS
+    return home
+
+
+def add_passing_fault(home: Home, sim: Simulator, name: str, times: int | None = None) -> None:
+    if name == "hang":
+        home.settings["REQUEST_TIMEOUT_SECONDS"] = "0.5"
+    sim.add_fault(Fault(PASSING[name], times=times))
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The day's CSV as it is without any fault."""
+    home = Home(tmp_path_factory.mktemp("expected"), {"SCRAPE_ENDPOINTS": USERS})
+    with Simulator(Organization(users=12, today=today())) as simulator:
+        home.settings["METRICS_API_BASE_URL"] = simulator.url
+        origin = origin_of(simulator.url)
+        save_cookies(home.cookie_file, {SESSION_COOKIE: simulator.cookie}, origin)
+        assert home.run(f"{DAY}").code == 0
+    return (home.data / CSV_NAME).read_bytes()
+
+
+def assert_gave_up(result: Result, home: Home, *words: str) -> None:
+    assert result.code == 4, result.err
+    assert all(word in result.err for word in words), result.err
+    assert "Traceback" not in result.err
+    assert (result.out, home.files()) == ("", set())
+
+
+@pytest.mark.parametrize("name", PASSING)
+def test_a_fault_that_passes_leaves_no_trace_but_its_requests(
+    users_only: Home, sim: Simulator, expected: bytes, name: str
+) -> None:
+    """Two failed attempts, then the answer: exit 0, three requests, the file as without faults."""
+    add_passing_fault(users_only, sim, name, times=2)
+    result = users_only.run(f"{DAY}")
+    assert result.code == 0, result.err
+    assert sim.count() == 3
+    assert "attempt 2 of 4" in result.err
+    assert (users_only.data / CSV_NAME).read_bytes() == expected
+
+
+@pytest.mark.parametrize("name", PASSING)
+def test_a_fault_that_stays_ends_with_the_attempts(
+    users_only: Home, sim: Simulator, name: str
+) -> None:
+    """Attempts are MAX_RETRIES and one more; exit 4, and earlier files are set aside."""
+    users_only.settings["MAX_RETRIES"] = "1"
+    users_only.data.mkdir()
+    (users_only.data / CSV_NAME).write_text("of an earlier run")
+    add_passing_fault(users_only, sim, name)
+    result = users_only.run(f"{DAY}")
+    assert result.code == 4, result.err
+    assert "gave up after 2 attempts" in result.err
+    assert sim.count() == 2
+    assert (result.out, users_only.files()) == ("", {f"{CSV_NAME}.stale"})
+
+
+def test_without_retries_there_is_one_attempt(users_only: Home, sim: Simulator) -> None:
+    users_only.settings["MAX_RETRIES"] = "0"
+    sim.add_fault(Fault(status(503, "0"), times=1))
+    assert_gave_up(users_only.run(f"{DAY}"), users_only, "HTTP 503", "after 1 attempts")
+    assert sim.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("effect", "code"),
+    [
+        (status(400), 5),
+        (status(401), 3),
+        (status(403), 3),
+        (status(404), 5),
+        (raw_body(b"null"), 5),
+        (raw_body(b'{"userFeatureStats":['), 5),
+    ],
+)
+def test_what_does_not_pass_by_itself_is_asked_once(
+    users_only: Home, sim: Simulator, effect: Effect, code: int
+) -> None:
+    sim.add_fault(Fault(effect, times=1))
+    assert users_only.run(f"{DAY}").code == code
+    assert (sim.count(), users_only.files()) == (1, set())
+
+
+def test_the_time_budget_ends_a_storm_before_the_attempts_do(
+    users_only: Home, sim: Simulator
+) -> None:
+    """Waits of at least 0.1, 0.2, 0.4 and 0.8 s: no fifth attempt fits in a second."""
+    users_only.settings |= {
+        "RETRY_BACKOFF_SECONDS": "0.1",
+        "RETRY_BUDGET_SECONDS": "1",
+        "MAX_RETRIES": "20",
+    }
+    sim.add_fault(Fault(status(503)))
+    assert_gave_up(users_only.run(f"{DAY}"), users_only, "RETRY_BUDGET_SECONDS=1 is spent")
+    assert 2 <= sim.count() <= 4
+
+
+@pytest.mark.parametrize("effect", [hang(300), drip(0.2)], ids=["silence", "drip"])
+def test_one_slow_answer_cannot_outlive_the_budget(
+    users_only: Home, sim: Simulator, effect: Effect
+) -> None:
+    """Neither silence within the timeout nor bytes that keep coming: one attempt, then the end."""
+    users_only.settings |= {"REQUEST_TIMEOUT_SECONDS": "300", "RETRY_BUDGET_SECONDS": "0.5"}
+    sim.add_fault(Fault(effect))
+    assert_gave_up(users_only.run(f"{DAY}"), users_only, "RETRY_BUDGET_SECONDS=0.5 is spent")
+    assert sim.count() == 1
+
+
+@pytest.mark.parametrize("name", NO_WAIT)
+def test_a_retry_after_that_names_no_time_changes_nothing(
+    users_only: Home, sim: Simulator, name: str
+) -> None:
+    sim.add_fault(Fault(status(429, NO_WAIT[name]), times=1))
+    result = users_only.run(f"{DAY}")
+    assert "Traceback" not in result.err
+    assert result.code == 0, result.err
+    assert sim.count() == 2
+    assert "the next in 0.0 s" in result.err
+
+
+def after_seconds() -> str:
+    return "1"
+
+
+def after_date() -> str:
+    """In whole seconds, so from 1 to 2 s from now."""
+    return email.utils.formatdate(time.time() + 2, usegmt=True)
+
+
+@pytest.mark.parametrize("spelling", [after_seconds, after_date])
+@pytest.mark.parametrize("code", [429, 503])
+def test_a_retry_after_is_waited_for(
+    users_only: Home, sim: Simulator, spelling: Callable[[], str], code: int
+) -> None:
+    def refuse(answer: Answer, request: Request) -> Answer:
+        return status(code, spelling())(answer, request)
+
+    sim.add_fault(Fault(refuse, times=1))
+    result = users_only.run(f"{DAY}")
+    assert result.code == 0, result.err
+    first, second = sim.requests
+    assert second.arrived - first.arrived > 0.99
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["7200", email.utils.formatdate(time.time() + 7200, usegmt=True), "9" * 30, "9" * 400],
+    ids=["two hours", "date in two hours", "30 digits", "400 digits"],
+)
+class TestLongRetryAfter:
+    def test_that_the_budget_does_not_allow_ends_the_request(
+        self, users_only: Home, sim: Simulator, value: str
+    ) -> None:
+        users_only.settings["RETRY_BUDGET_SECONDS"] = "30"
+        sim.add_fault(Fault(status(429, value), times=1))
+        assert_gave_up(users_only.run(f"{DAY}"), users_only, "RETRY_BUDGET_SECONDS=30 is spent")
+        assert sim.count() == 1
+
+    def test_is_clamped_to_a_minute(self, users_only: Home, sim: Simulator, value: str) -> None:
+        """The program is ended as soon as it has said for how long it means to wait."""
+        sim.add_fault(Fault(status(429, value), times=1))
+        command, environment = users_only.command(f"{DAY}"), users_only.environment()
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as run:
+            try:
+                assert run.stderr
+                said = next((line for line in run.stderr if "HTTP 429" in line), "")
+                run.terminate()
+                run.communicate(timeout=20)
+            finally:
+                run.kill()
+        assert "the next in 60.0 s" in said
+        assert (run.returncode, sim.count()) == (128 + signal.SIGTERM, 1)
+
+
+def test_a_retry_after_holds_back_every_other_request(users_only: Home, start: Start) -> None:
+    """After the refusal come only those that were in flight; then nothing, for the whole time."""
+    workers, refused_at = 4, 6
+    users_only.settings["MAX_CONCURRENCY"] = f"{workers}"
+    sim = start(latency=0.05)
+    sim.add_fault(Fault(status(429, "1"), times=1, after=refused_at))
+    assert users_only.run("--last-28-days").code == 0
+    assert sim.count() == 29
+    arrived = sorted(request.arrived for request in sim.requests)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(arrived)]
+    pause = max(range(len(gaps)), key=gaps.__getitem__)
+    assert gaps[pause] > 0.9
+    assert pause + 1 <= refused_at + 2 * workers, "requests that came before the pause"
+
+
+def test_a_pause_that_grows_while_others_wait_holds_them_too(
+    users_only: Home, sim: Simulator
+) -> None:
+    """One asks for 1 s; another, in flight then, for 2 s more; nobody sends in between."""
+    users_only.settings["MAX_CONCURRENCY"] = "3"
+    first, second, third = (DAY - timedelta(n) for n in (27, 26, 25))
+    sim.add_fault(Fault(status(429, "1"), day=first, times=1))
+    sim.add_fault(Fault(status(503, "2"), day=second, times=1))
+    sim.add_fault(Fault(hang(0.5), day=second, times=1))
+    sim.add_fault(Fault(hang(0.2), day=third, times=1))
+    assert users_only.run("--last-28-days").code == 0
+    refused = next(request for request in sim.requests if request.day == second)
+    inside = [
+        request.day
+        for request in sim.requests
+        if refused.arrived + 0.6 < request.arrived < refused.arrived + 2.45
+    ]
+    assert inside == []
+
+
+def test_a_pause_that_another_request_caused_is_not_taken_from_the_budget(
+    users_only: Home, sim: Simulator
+) -> None:
+    """The budget is for a request and its retries; before the first attempt there was none.
+
+    The day that was refused has no time to wait; it works in the second round.
+    """
+    users_only.settings |= {"MAX_CONCURRENCY": "1", "RETRY_BUDGET_SECONDS": "0.8"}
+    sim.add_fault(Fault(status(429, "1"), times=1))
+    result = users_only.run("--last-28-days")
+    assert result.code == 0, result.err
+    assert result.err.count("RETRY_BUDGET_SECONDS=0.8 is spent") == 1
+    assert sim.count() == 29
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_requests_in_flight_reach_the_limit_and_never_pass_it(
+    users_only: Home, start: Start, workers: int
+) -> None:
+    users_only.settings["MAX_CONCURRENCY"] = f"{workers}"
+    sim = start(latency=0.03)
+    assert users_only.run("--last-28-days").code == 0
+    assert (sim.count(), sim.max_in_flight) == (28, workers)
+
+
+def test_a_day_in_a_storm_costs_its_attempts_in_both_rounds(
+    users_only: Home, sim: Simulator
+) -> None:
+    users_only.settings["MAX_RETRIES"] = "1"
+    broken = DAY - timedelta(5)
+    sim.add_fault(Fault(reset(), day=broken))
+    result = users_only.run("--last-28-days")
+    assert result.code == 6, result.err
+    assert (sim.count(day=broken), sim.count()) == (4, 31)
+
+
+seconds = st.floats(0, 3600)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 21), seconds, st.none() | st.floats(0, 1e9))
+def test_a_wait_is_within_the_bounds_of_backoff_jitter_and_clamp(
+    attempt: int, backoff: float, retry_after: float | None
+) -> None:
+    policy = RetryPolicy(retries=20, backoff=backoff, timeout=30, budget=180)
+    asked = retry_after or 0
+    doubled = backoff * 2 ** (attempt - 1)
+    least, most = max(doubled, asked), max(doubled * 1.5, asked)
+    assert min(least, MAX_WAIT) <= policy.wait(attempt, retry_after) <= min(most, MAX_WAIT)
+
+
+def test_waits_are_spread_by_chance_and_double() -> None:
+    policy = RetryPolicy(retries=20, backoff=0.5, timeout=30, budget=180)
+    for attempt in (1, 2, 5):
+        waits = [policy.wait(attempt, None) for _ in range(500)]
+        least = 0.5 * 2 ** (attempt - 1)
+        assert least <= min(waits) < 1.1 * least
+        assert 1.4 * least < max(waits) <= 1.5 * least
