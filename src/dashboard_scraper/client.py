@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
@@ -85,6 +86,7 @@ def _wire_record(*, forbid_unknown_fields: bool) -> Any:
 
 _RECORD = _wire_record(forbid_unknown_fields=False)
 _USUAL_RECORDS = msgspec.json.Decoder(list[_wire_record(forbid_unknown_fields=True)])  # type: ignore[misc]
+_NO_EXTRA: dict[str, Cell] = {}
 _ANY_RECORDS = msgspec.json.Decoder(list[dict[str, Any]])
 
 
@@ -168,7 +170,7 @@ class DashboardSource:
         """Turn a record to a user's figures; takes from `gone` the fields that it has."""
         user, *values = msgspec.structs.astuple(record)
         for i in _MOMENTS:
-            if values[i] is not None:
+            if values[i] is not None and values[i].tzinfo is not UTC:
                 values[i] = _in_utc(values[i], FIGURES[i].dashboard)
         for i in _PERCENTS:
             if values[i] is msgspec.UNSET:
@@ -311,10 +313,12 @@ def _in_utc(moment: datetime, field: str) -> datetime:
         raise ContractBroken(f"{Endpoint.USERS.value}: {field}: {error}") from error
 
 
-def _decode_records(endpoint: str, page: Page) -> list[tuple[Any, dict[str, Cell]]] | OtherRecords:
+def _decode_records(
+    endpoint: str, page: Page
+) -> Iterable[tuple[Any, dict[str, Cell]]] | OtherRecords:
     """Each record as a wire struct, with the fields that it does not know, flattened."""
     try:
-        return [(record, {}) for record in _USUAL_RECORDS.decode(page.records)]
+        return zip(_USUAL_RECORDS.decode(page.records), itertools.repeat(_NO_EXTRA))
     except UNDECODABLE:
         pass  # an unknown field, another API, or a fault: the slow way tells which
     with decoding(endpoint):

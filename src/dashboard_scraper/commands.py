@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import logging
 import os
 import sys
@@ -117,7 +118,7 @@ def fetch_daily(settings: Settings, today: date) -> None:
         raise UsageError(f"--last-28-days needs {Endpoint.USERS.value} in SCRAPE_ENDPOINTS")
     window = last_complete_days(DAYS, today)
     export = DailyExport(window, settings.export_dir, settings.enterprise_id)
-    _return_large_blocks()
+    _prepare_for_many_records()
     with contextlib.ExitStack() as stack:
         report = stack.enter_context(day_progress(DAYS))
         folder = run_daily_job(
@@ -126,12 +127,15 @@ def fetch_daily(settings: Settings, today: date) -> None:
     _tell([folder])
 
 
-def _return_large_blocks() -> None:
-    """Have glibc give blocks of a megabyte and more back to the system when they are freed.
+def _prepare_for_many_records() -> None:
+    """Set the memory's two managers for a month of a large tenant.
 
-    Otherwise each thread's arena keeps room for the largest answer that it ever held: with 10,000
-    users, 165 MB at the peak instead of 115. Elsewhere there is nothing to do.
+    The garbage collector would walk through all records again and again, which hold no cycles: a
+    tenth of the whole CPU time. And glibc keeps, for each thread, room for the largest answer that
+    it ever held, unless blocks of that size go back to the system when they are freed: with 10,000
+    users, 165 MB at the peak instead of 115. Elsewhere there is no such setting.
     """
+    gc.set_threshold(100_000)
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):  # musl has no such function
             ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 20)

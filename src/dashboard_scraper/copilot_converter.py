@@ -54,21 +54,30 @@ def _indexes(matches: Callable[[Place], bool]) -> list[int]:
     return [i for i, metric in enumerate(FIGURES) for p in metric.copilot if matches(p)]
 
 
-def _fed(feature: Feature | None) -> list[tuple[str, Picker]]:
-    """The counters of a feature row, or of the top level, that are not always 0."""
-    fed = []
+class _Row(msgspec.Struct, frozen=True):
+    """How a feature row, or the top level, is filled: all zeros, but for what the figures feed."""
+
+    zeros: Record
+    single: list[tuple[str, int]]
+    summed: list[tuple[str, Picker]]
+
+
+def _row(feature: Feature | None, zeros: Record) -> _Row:
+    row = _Row(zeros, [], [])
     for counter in Counter:
         own = _indexes(lambda p, c=counter: p == Place(feature, c))  # type: ignore[misc]
         if feature is None and not own:
             own = _indexes(lambda p, c=counter: p.counter is c)  # type: ignore[misc]
-        if own:
-            fed.append((counter.value, _picker(own)))
-    return fed
+        if len(own) == 1:
+            row.single.append((counter.value, own[0]))
+        elif own:
+            row.summed.append((counter.value, _picker(own)))
+    return row
 
 
 _ZEROS: Record = {counter.value: 0 for counter in Counter}
-_TOP_LEVEL = _fed(None)
-_FEATURES = [({"feature": feature.value, **_ZEROS}, _fed(feature)) for feature in Feature]
+_TOP_LEVEL = _row(None, _ZEROS)
+_FEATURES = [_row(feature, {"feature": feature.value, **_ZEROS}) for feature in Feature]
 _agent_figures = _picker(sorted(set(_indexes(lambda p: p.feature is Feature.AGENT))))
 _parts_of_total_lines = _picker(TOTAL_LINES_PARTS)
 _chat_figures = _picker(sorted(set(_indexes(lambda p: p.feature is Feature.CHAT))))
@@ -94,11 +103,13 @@ def _sum(counts: tuple[Any, ...]) -> int | None:
     return None if None in counts else sum(counts)
 
 
-def _filled(zeros: Record, fed: Iterable[tuple[str, Picker]], figures: Figures) -> Record:
-    row = zeros.copy()
-    for name, picked in fed:
-        row[name] = _sum(picked(figures))
-    return row
+def _filled(row: _Row, figures: Figures) -> Record:
+    filled = row.zeros.copy()
+    for name, index in row.single:
+        filled[name] = figures[index]
+    for name, picked in row.summed:
+        filled[name] = _sum(picked(figures))
+    return filled
 
 
 def convert(
@@ -123,8 +134,8 @@ def convert(
         "enterprise_id": enterprise_id,
         "user_id": user_id,
         "user_login": user.user,
-        **_filled(_ZEROS, _TOP_LEVEL, figures),
-        "totals_by_feature": [_filled(zeros, fed, figures) for zeros, fed in _FEATURES],
+        **_filled(_TOP_LEVEL, figures),
+        "totals_by_feature": [_filled(row, figures) for row in _FEATURES],
         "used_agent": flags.agent,
         "used_chat": flags.chat,
     }

@@ -16,12 +16,14 @@ from dashboard_scraper.flatten import Cell
 # Apostrophes before it count too: a cell that already looks guarded must read back as it was.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 _GUARDED = re.compile(r"'+[=+\-@\t\r\n]")
+_SUSPECT = frozenset("'=+-@\t\r\n")
 _BOM = "\ufeff"
 
 
 def guard(text: str) -> str:
     """Keep a spreadsheet from running the text."""
-    return f"'{text}" if _FORMULA.match(text) else text
+    # Hardly any text begins so; the look at one character saves the search in the others.
+    return f"'{text}" if text[:1] in _SUSPECT and _FORMULA.match(text) else text
 
 
 def unguard(cell: str) -> str:

@@ -279,7 +279,7 @@ _required_of = operator.itemgetter(*REQUIRED_INDEXES)
 MAX_COUNT = 10**12
 
 Figures = tuple[object, ...]
-"""One user's figures in the order of FIGURES: an int, a float, a datetime, or None if unknown."""
+"""One user's figures in the order of FIGURES: int, float, datetime in UTC, or None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
