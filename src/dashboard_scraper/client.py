@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
-from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
 
 import msgspec
 
 from dashboard_scraper.config import Endpoint, Settings
 from dashboard_scraper.cookie_auth import SIGN_IN_AGAIN, CookieSession
 from dashboard_scraper.date_utils import Window
-from dashboard_scraper.decoding import UNDECODABLE, decoding
 from dashboard_scraper.errors import ContractBroken, SignInRequired, UsageError
 from dashboard_scraper.flatten import Cell, flatten
 from dashboard_scraper.http import (
@@ -29,13 +27,9 @@ from dashboard_scraper.http import (
 )
 from dashboard_scraper.metrics import (
     FIGURES,
-    MAX_COUNT,
     MONTHLY_ACTIVE_USERS,
     REQUIRED_INDEXES,
     TENANT_TOTALS,
-    USER_FIELD,
-    USER_TITLE,
-    Kind,
     TenantMetric,
     lacks_required,
 )
@@ -47,53 +41,15 @@ from dashboard_scraper.pagination import (
     parse_page,
 )
 from dashboard_scraper.usage import DayUsage, TenantFigure, UserUsage
+from dashboard_scraper.user_records import (
+    USERS_KEY,
+    Count,
+    OtherRecords,
+    decode_records,
+    usage_of,
+)
 
 logger = logging.getLogger(__name__)
-
-_USERS_KEY = "userFeatureStats"
-_Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
-_Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
-_TYPES: dict[Kind, Any] = {
-    Kind.COUNT: _Count,
-    Kind.DAYS: _Count,
-    Kind.PERCENT: _Percent,
-    Kind.MOMENT: Annotated[datetime, msgspec.Meta(tz=True)],
-}
-_FIELDS = frozenset({USER_FIELD, *(metric.dashboard for metric in FIGURES)})
-
-_MOMENTS = [i for i, metric in enumerate(FIGURES) if metric.kind is Kind.MOMENT]
-_PERCENTS = [i for i, metric in enumerate(FIGURES) if metric.kind is Kind.PERCENT]
-_TITLES = frozenset({USER_TITLE, *(metric.title for metric in FIGURES)})
-
-
-def _wire_record(*, forbid_unknown_fields: bool) -> Any:
-    """A struct of one user's record, made from the catalogue, with its fields in that order."""
-    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
-        ("user", Annotated[str, msgspec.Meta(min_length=1)])
-    ]
-    for metric in FIGURES:
-        kind, default = _TYPES[metric.kind] | None, None
-        if metric.kind is Kind.PERCENT:  # null is usual: only its absence tells that it is gone
-            kind, default = kind | msgspec.UnsetType, msgspec.UNSET
-        fields.append((metric.name, kind, default))
-    return msgspec.defstruct(
-        "UserRecord",
-        fields,
-        rename={"user": USER_FIELD, **{metric.name: metric.dashboard for metric in FIGURES}},
-        forbid_unknown_fields=forbid_unknown_fields,
-    )
-
-
-_RECORD = _wire_record(forbid_unknown_fields=False)
-_USUAL_RECORDS = msgspec.json.Decoder(list[_wire_record(forbid_unknown_fields=True)])  # type: ignore[misc]
-_NO_EXTRA: dict[str, Cell] = {}
-_ANY_RECORDS = msgspec.json.Decoder(list[dict[str, Any]])
-
-
-class OtherRecords(msgspec.Struct, frozen=True):
-    """Records of another API behind the same settings: no user statistics, kept as they came."""
-
-    records: list[dict[str, Any]]
 
 
 class DashboardSource:
@@ -146,12 +102,13 @@ class DashboardSource:
         for page in self._pages(Endpoint.USERS, window):
             # One thread at a time: more would be no faster, and each would need the memory.
             with self._decoding:
-                records = _decode_records(endpoint, page)
+                records = decode_records(endpoint, page)
                 if isinstance(records, OtherRecords):
                     others += records.records
                     continue
                 for record, extra in records:
-                    usage = self._usage(record, extra, gone)
+                    usage = usage_of(endpoint, record, extra, gone)
+                    self._report_unknown(usage)
                     first = users.setdefault(usage.user, usage)
                     if first is not usage and first != usage:
                         raise ContractBroken(
@@ -166,27 +123,13 @@ class DashboardSource:
         # Sorted: the server promises no order, and the same data must give the same files.
         return [users[address] for address in sorted(users)]
 
-    def _usage(self, record: Any, extra: dict[str, Cell], gone: set[int]) -> UserUsage:
-        """Turn a record to a user's figures; takes from `gone` the fields that it has."""
-        user, *values = msgspec.structs.astuple(record)
-        for i in _MOMENTS:
-            if values[i] is not None and values[i].tzinfo is not UTC:
-                values[i] = _in_utc(values[i], FIGURES[i].dashboard)
-        for i in _PERCENTS:
-            if values[i] is msgspec.UNSET:
-                values[i] = None
-            else:
-                gone.discard(i)
-        figures = tuple(values)
-        if gone:
-            gone.difference_update([i for i in gone if figures[i] is not None])
-        if lacks_required(figures):
+    def _report_unknown(self, usage: UserUsage) -> None:
+        if lacks_required(usage.figures):
             for i in REQUIRED_INDEXES:
-                if figures[i] is None:
+                if usage.figures[i] is None:
                     self._reported.warn("%s is unknown for some users", FIGURES[i].dashboard)
-        for name in extra:
+        for name in usage.extra:
             self._reported.warn("unknown field %s, kept as a column of its own", name)
-        return UserUsage(user, figures, extra)
 
     def _judge_gone(self, endpoint: str, gone: set[int]) -> None:
         for i in sorted(gone):
@@ -226,7 +169,7 @@ class DashboardSource:
         for metric in known:
             if metric.name not in fields:
                 raise ContractBroken(f"{name}: the field {metric.name} is missing")
-            counted[metric.name] = decode_field(name, metric.name, fields.pop(metric.name), _Count)
+            counted[metric.name] = decode_field(name, metric.name, fields.pop(metric.name), Count)
         others = flatten({key: decode_field(name, key, raw, Any) for key, raw in fields.items()})
         for key in others:
             self._reported.warn("unknown field %s, kept as a row of its own", key)
@@ -248,7 +191,7 @@ class DashboardSource:
         url: str | None = self._url(endpoint, window)
         paginator = Paginator(endpoint.value, url or "")
         while url is not None:
-            page = parse_page(endpoint.value, _USERS_KEY, self._get(endpoint, url).body)
+            page = parse_page(endpoint.value, USERS_KEY, self._get(endpoint, url).body)
             yield page
             url = paginator.after(url, page)
 
@@ -299,44 +242,6 @@ def _refuse_unauthorised(response: Response) -> None:
 def _json_date(day: date) -> str:
     """Compact: with spaces in it, the server answers without data."""
     return msgspec.json.encode({"year": day.year, "month": day.month, "day": day.day}).decode()
-
-
-def _storable(cell: Cell) -> Cell:
-    """An integer beyond 64 bits, where the integers of most formats end, as its digits."""
-    return str(cell) if isinstance(cell, int) and abs(cell) >= 2**63 else cell
-
-
-def _in_utc(moment: datetime, field: str) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as error:
-        raise ContractBroken(f"{Endpoint.USERS.value}: {field}: {error}") from error
-
-
-def _decode_records(
-    endpoint: str, page: Page
-) -> Iterable[tuple[Any, dict[str, Cell]]] | OtherRecords:
-    """Each record as a wire struct, with the fields that it does not know, flattened."""
-    try:
-        return zip(_USUAL_RECORDS.decode(page.records), itertools.repeat(_NO_EXTRA))
-    except UNDECODABLE:
-        pass  # an unknown field, another API, or a fault: the slow way tells which
-    with decoding(endpoint):
-        records = _ANY_RECORDS.decode(page.records)
-    if page.key != _USERS_KEY and not any(_FIELDS & record.keys() for record in records):
-        return OtherRecords(records)
-    decoded = []
-    for number, record in enumerate(records, start=1):
-        with decoding(f"{endpoint}: record {number}"):
-            known = msgspec.convert(record, _RECORD)
-        extra = flatten({k: v for k, v in record.items() if k not in _FIELDS})
-        if taken := _TITLES & extra.keys():
-            raise ContractBroken(
-                f"{endpoint}: record {number}: the unknown field {min(taken)!r} has the name of a"
-                " known column"
-            )
-        decoded.append((known, {name: _storable(cell) for name, cell in extra.items()}))
-    return decoded
 
 
 class _Once:

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from dashboard_scraper.client import DashboardSource, OtherRecords
+from dashboard_scraper.client import DashboardSource
 from dashboard_scraper.config import Endpoint, Settings
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.export import records_csv, tenant_csv, users_csv
 from dashboard_scraper.files import Publication, make_folder, replaced_or_set_aside
+from dashboard_scraper.user_records import OtherRecords
 
 logger = logging.getLogger(__name__)
 
