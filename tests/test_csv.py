@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from conftest import Home, Start, yesterday
+from dashboard_scraper.config import Endpoint
 from dashboard_scraper.csv_import import read_users
 from dashboard_scraper.csv_text import guard, parse, render
 from dashboard_scraper.date_utils import Window
@@ -235,6 +236,22 @@ def test_the_tenants_file_has_the_totals_of_the_period_one_a_row(
     ]
     assert tenant.read_text().splitlines() == ["start_date,end_date,metric,value", *lines]
     assert tenant.name == f"{users.stem}_tenant.csv"
+
+
+def test_fields_of_one_name_from_both_tenant_endpoints_are_told_apart(
+    home: Home, sim: Simulator
+) -> None:
+    """What is known keeps its plain name, and of unknown fields the first."""
+    active, mau = MONTHLY_ACTIVE_USERS.name, Endpoint.MONTHLY_ACTIVE_USERS.value
+    sim.add_fault(Fault(add_field(active, 77), TENANT))
+    sim.add_fault(Fault(add_field("made", 1), TENANT))
+    sim.add_fault(Fault(add_field("made", 2), mau))
+    _, tenant = fetch(home)
+    told = {row["metric"]: row["value"] for row in seen_by_a_spreadsheet(tenant)}
+    assert (told["made"], told[f"{mau}.made"], told[f"{TENANT}.{active}"]) == ("1", "2", "77")
+    totals = sim.organization.totals(Window(DAY, DAY))
+    people = [member for member in sim.organization.people if member.index in totals]
+    assert told[active] == str(len(people))
 
 
 def test_no_metric_of_the_tenant_has_two_values_in_one_file(home: Home, sim: Simulator) -> None:

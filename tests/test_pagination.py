@@ -265,6 +265,12 @@ NOT_UNDERSTOOD: dict[str, dict[str, object]] = {
 }
 
 
+def test_a_link_header_to_more_pages_is_not_overlooked(home: Home, sim: Simulator) -> None:
+    link = ("Link", f'<{PATH}?page=2>; rel="next"')
+    sim.add_fault(Fault(lambda answer, _request: answer.with_headers(link)))
+    assert_refused(home, sim, 1, "Link")
+
+
 @pytest.mark.parametrize("name", NOT_UNDERSTOOD)
 def test_paging_that_is_not_understood_never_passes_for_a_last_page(
     home: Home, sim: Simulator, name: str
