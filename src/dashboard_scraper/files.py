@@ -145,10 +145,12 @@ def set_aside(targets: Iterable[Path]) -> None:
 def behind_links(target: Path) -> Path:
     """What a link points to is replaced; the link stays a link."""
     with explained(target):
-        try:
-            return target.resolve()
-        except RuntimeError as error:  # how pathlib says ELOOP, until Python 3.13
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
+        # os.path: of links in a circle, Path.resolve raises an error of its own or, from Python
+        # 3.13 on, none.
+        behind = Path(os.path.realpath(target))
+        if behind.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        return behind
 
 
 @contextlib.contextmanager
