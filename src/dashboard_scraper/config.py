@@ -5,15 +5,16 @@ from __future__ import annotations
 import difflib
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.logging_config import LOG_LEVELS
 
 
 class Endpoint(Enum):
@@ -42,12 +43,14 @@ def _endpoints(text: object) -> object:
     return frozenset(Endpoint(name) for name in names)
 
 
-def _upper(text: object) -> object:
-    return text.upper() if isinstance(text, str) else text
+def _log_level(text: str) -> str:
+    if text.upper() not in LOG_LEVELS:
+        raise ValueError(f"write one of {', '.join(LOG_LEVELS)}")
+    return text.upper()
 
 
 Endpoints = Annotated[frozenset[Endpoint], NoDecode, BeforeValidator(_endpoints)]
-LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]
+LogLevel = Annotated[str, AfterValidator(_log_level)]
 Seconds = Annotated[float, Field(allow_inf_nan=False, le=3600)]
 
 

@@ -7,10 +7,9 @@ from typing import Any
 
 from dashboard_scraper.csv_text import guard, render
 from dashboard_scraper.flatten import Cell, flatten
-from dashboard_scraper.metrics import FIGURES, USER_TITLE, Kind
+from dashboard_scraper.metrics import FIGURES, USER_HEADER, Kind
 from dashboard_scraper.usage import TenantFigure, UserUsage
 
-USER_HEADER: tuple[str, ...] = (USER_TITLE, *(metric.title for metric in FIGURES))
 TENANT_HEADER = ("start_date", "end_date", "metric", "value")
 PRIORITY_COLUMNS = ("timestamp", "date", "user_id", "email", "metric", "value")
 

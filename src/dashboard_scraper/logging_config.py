@@ -7,6 +7,7 @@ import sys
 import time
 from typing import TextIO
 
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 

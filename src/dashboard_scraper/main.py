@@ -16,12 +16,11 @@ from typing import NoReturn
 from dashboard_scraper import __version__
 from dashboard_scraper.date_utils import parse_day, requested_window, utc_day
 from dashboard_scraper.errors import ScraperError, UsageError
-from dashboard_scraper.logging_config import configure_logging
+from dashboard_scraper.logging_config import LOG_LEVELS, configure_logging
 
 logger = logging.getLogger(__name__)
 
 PROGRAM = "dashboard-scraper"
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _INTERRUPTED = 128 + signal.SIGINT
 _TERMINATED = 128 + signal.SIGTERM
 

@@ -267,6 +267,9 @@ FIGURES: tuple[Metric, ...] = (
     ),
 )
 
+# The header of the CSV; a field that we do not know must not take one of these names.
+USER_HEADER: tuple[str, ...] = (USER_TITLE, *(metric.title for metric in FIGURES))
+
 TOTAL_LINES = next(i for i, m in enumerate(FIGURES) if Place(None, Counter.ADDED) in m.copilot)
 TOTAL_LINES_PARTS = tuple(i for i, m in enumerate(FIGURES) if m.adds_to_total_lines)
 REQUIRED_INDEXES = tuple(i for i, m in enumerate(FIGURES) if m.required)

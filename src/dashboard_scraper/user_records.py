@@ -12,7 +12,7 @@ import msgspec
 from dashboard_scraper.decoding import UNDECODABLE, decoding
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.flatten import Cell, flatten
-from dashboard_scraper.metrics import FIGURES, MAX_COUNT, USER_FIELD, USER_TITLE, Kind
+from dashboard_scraper.metrics import FIGURES, MAX_COUNT, USER_FIELD, USER_HEADER, Kind
 from dashboard_scraper.pagination import Page
 from dashboard_scraper.usage import UserUsage
 
@@ -29,7 +29,6 @@ _FIELDS = frozenset({USER_FIELD, *(metric.dashboard for metric in FIGURES)})
 
 _MOMENTS = [i for i, metric in enumerate(FIGURES) if metric.kind is Kind.MOMENT]
 _PERCENTS = [i for i, metric in enumerate(FIGURES) if metric.kind is Kind.PERCENT]
-_TITLES = frozenset({USER_TITLE, *(metric.title for metric in FIGURES)})
 
 
 def _wire_record(*, forbid_unknown_fields: bool) -> Any:
@@ -79,7 +78,7 @@ def decode_records(
         with decoding(f"{endpoint}: record {number}"):
             known = msgspec.convert(record, _RECORD)
         extra = flatten({k: v for k, v in record.items() if k not in _FIELDS})
-        if taken := _TITLES & extra.keys():
+        if taken := extra.keys() & set(USER_HEADER):
             raise ContractBroken(
                 f"{endpoint}: record {number}: the unknown field {min(taken)!r} has the name of a"
                 " known column"
