@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -13,8 +14,11 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from sqlalchemy import make_url
 
+from dashboard_scraper.command_line import COMMANDS
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.http import origin_of
 from dashboard_scraper.simulator import Organization, Simulator
@@ -57,7 +61,7 @@ class Home:
 
     def command(self, *words: str) -> list[str]:
         """A first word that is a command stays first."""
-        command = [words[0]] if words and words[0] in ("demo", "convert") else []
+        command = [words[0]] if words and words[0] in COMMANDS else []
         return [
             sys.executable,
             "-W",
@@ -92,8 +96,9 @@ class Home:
         return self.data / f"daily_exports_{today() - timedelta(28)}_to_{yesterday()}"
 
     def files(self) -> set[str]:
-        """Names of all files below data/, with their folders."""
-        return {str(p.relative_to(self.data)) for p in self.data.rglob("*") if p.is_file()}
+        """Names of all files below data/, with their folders; the store and its lock apart."""
+        files = {str(p.relative_to(self.data)) for p in self.data.rglob("*") if p.is_file()}
+        return files - {"usage.db", "usage.db.lock"}
 
 
 def today() -> date:
@@ -117,6 +122,41 @@ def _not_at_midnight() -> None:
 def home(tmp_path: Path) -> Home:
     """A home without a session; waits between retries are short."""
     return Home(tmp_path, {"RETRY_BACKOFF_SECONDS": "0.01"})
+
+
+SERVER = "TEST_POSTGRES_URL"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> str:
+    """The URL of a PostgreSQL server on which databases may be made; skips where there is none."""
+    url = os.environ.get(SERVER)
+    if url is None:
+        assert "CI" not in os.environ, f"CI provides a server; {SERVER} has to say where"
+        pytest.skip(f"no PostgreSQL server: {SERVER} is not set")
+    return url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """STORE_URL of a database of the test's own."""
+    name = f"test_{secrets.token_hex(8)}"
+    with psycopg.connect(postgres_server, autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+        try:
+            yield make_url(postgres_server).set(database=name).render_as_string(False)
+        finally:
+            server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, home: Home) -> str:
+    """STORE_URL on each kind of database in turn; runs of the home use it."""
+    if request.param == "postgresql":
+        home.settings["STORE_URL"] = request.getfixturevalue("postgres_url")
+    else:
+        home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
+    return home.settings["STORE_URL"]
 
 
 Start = Callable[..., Simulator]

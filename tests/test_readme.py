@@ -13,8 +13,8 @@ import pytest
 
 from conftest import Home, Start
 from dashboard_scraper import errors
+from dashboard_scraper.command_line import COMMANDS
 from dashboard_scraper.config import Settings, setting_names
-from dashboard_scraper.main import COMMANDS
 from dashboard_scraper.simulator import Organization
 
 ROOT = Path(__file__).parent.parent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
 
@@ -31,6 +31,7 @@ from dashboard_scraper.metrics import (
     REQUIRED_INDEXES,
     TENANT_TOTALS,
     TenantMetric,
+    Totals,
     lacks_required,
 )
 from dashboard_scraper.pagination import (
@@ -84,14 +85,25 @@ class DashboardSource:
         self._http.close()
 
     def fetch_day(self, day: date) -> DayUsage:
-        """Every user's figures of one UTC day."""
-        users = self.fetch_users(Window(day, day))
+        """Every user's figures of one UTC day, and the tenant's if they are selected."""
+        window = Window(day, day)
+        users = self.fetch_users(window)
         if isinstance(users, OtherRecords):
             raise ContractBroken(
                 f"{Endpoint.USERS.value}: the records are no user statistics; only the forms with"
                 " dates can export them"
             )
-        return DayUsage(day, users)
+        return DayUsage(day, users, self.fetch_totals(window) if self.has_totals else None)
+
+    @property
+    def has_totals(self) -> bool:
+        """Whether the settings select the tenant's own figures."""
+        return Endpoint.TENANT in self._settings.scrape_endpoints
+
+    def fetch_totals(self, window: Window) -> Totals:
+        """The tenant's own figures, summed by the dashboard over the window."""
+        counted, _others = self._tenant_answer(Endpoint.TENANT, window, TENANT_TOTALS)
+        return tuple(counted[total.name] for total in TENANT_TOTALS)
 
     def fetch_users(self, window: Window) -> list[UserUsage] | OtherRecords:
         """Every user's figures, summed by the dashboard over the window; by their addresses."""
@@ -142,7 +154,7 @@ class DashboardSource:
 
     def fetch_tenant(self, window: Window) -> list[TenantFigure]:
         """The whole tenant's figures in the window, from the selected ones of its endpoints."""
-        endpoints = {
+        endpoints: dict[Endpoint, Sequence[TenantMetric]] = {
             Endpoint.TENANT: TENANT_TOTALS,
             Endpoint.MONTHLY_ACTIVE_USERS: (MONTHLY_ACTIVE_USERS,),
         }
@@ -153,6 +165,7 @@ class DashboardSource:
                 counted, others = self._tenant_answer(endpoint, window, known)
                 figures += [TenantFigure(window, name, n) for name, n in counted.items()]
                 for name in sorted(others):
+                    self._reported.warn("unknown field %s, kept as a row of its own", name)
                     # Both endpoints may tell, say, the time of their making.
                     own = f"{endpoint.value}.{name}" if name in taken else name
                     taken.add(name)
@@ -160,7 +173,7 @@ class DashboardSource:
         return figures
 
     def _tenant_answer(
-        self, endpoint: Endpoint, window: Window, known: tuple[TenantMetric, ...]
+        self, endpoint: Endpoint, window: Window, known: Sequence[TenantMetric]
     ) -> tuple[dict[str, int], dict[str, Cell]]:
         """The counts that we know, and the other fields, flattened."""
         name = endpoint.value
@@ -171,8 +184,6 @@ class DashboardSource:
                 raise ContractBroken(f"{name}: the field {metric.name} is missing")
             counted[metric.name] = decode_field(name, metric.name, fields.pop(metric.name), Count)
         others = flatten({key: decode_field(name, key, raw, Any) for key, raw in fields.items()})
-        for key in others:
-            self._reported.warn("unknown field %s, kept as a row of its own", key)
         return counted, others
 
     def check(self, window: Window) -> None:

@@ -16,18 +16,27 @@ from urllib3.util import parse_url
 
 from dashboard_scraper import copilot_converter as copilot
 from dashboard_scraper.client import DashboardSource
-from dashboard_scraper.config import Endpoint, Settings, load_settings, misspelt_settings
+from dashboard_scraper.config import (
+    Endpoint,
+    Settings,
+    load_settings,
+    misspelt_settings,
+    sqlite_url,
+)
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, Cookies, parse_paste, save_cookies
 from dashboard_scraper.csv_import import read_users, window_of_name, window_of_options
-from dashboard_scraper.daily_metrics import DAYS, DailyExport, run_daily_job
+from dashboard_scraper.daily_export import DailyExport, default_folder
+from dashboard_scraper.daily_metrics import DAYS, Clock, Job, backfill, run_daily_job
 from dashboard_scraper.date_utils import Window, last_complete_days, utc_day
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.files import Publication, behind_links, make_folder, replaced_or_set_aside
 from dashboard_scraper.http import origin_of
 from dashboard_scraper.logging_config import configure_logging
 from dashboard_scraper.metrics import is_active
-from dashboard_scraper.period_metrics import default_name, export_period
+from dashboard_scraper.period_metrics import Period, default_name, export_period
 from dashboard_scraper.progress import day_progress
+from dashboard_scraper.pseudonyms import rename_of, renamed
+from dashboard_scraper.store import store_at
 from dashboard_scraper.terminal import read_hidden
 
 logger = logging.getLogger(__name__)
@@ -45,6 +54,11 @@ How to sign in:
 Also taken: {SESSION_COOKIE}=VALUE, a whole Cookie header, JSON, a line of a cookies.txt, and
 "Copy as cURL".
 """
+
+
+def utc_now() -> datetime:
+    """The clock of every run."""
+    return datetime.now(UTC)
 
 
 def read_settings(home: Path, log_level: str | None, **overrides: object) -> Settings:
@@ -93,8 +107,11 @@ def _read_piped() -> str:
         raise UsageError("standard input is no text; copy the cookie again") from None
 
 
-def fetch_period(settings: Settings, today: date, window: Window | None, out: Path | None) -> None:
+def fetch_period(
+    settings: Settings, now: datetime, window: Window | None, out: Path | None
+) -> None:
     """The forms with dates, and the one without any."""
+    today = utc_day(now)
     asked_for = window is not None
     window = window or last_complete_days(settings.lookback_days, today)
     if window.end == today:
@@ -107,27 +124,64 @@ def fetch_period(settings: Settings, today: date, window: Window | None, out: Pa
     # os.path: pathlib's methods raise for a name that no file can have.
     if os.path.exists(target) and not os.path.isfile(target):  # noqa: PTH110, PTH113
         raise UsageError(f"--out: {target} is no ordinary file; choose another name")
+    period = Period(window, now, target, settings.scrape_endpoints)
+    rename = rename_of(settings.pseudonym_key_file)
     with contextlib.ExitStack() as stack:
-        written = export_period(lambda: _opened(stack, settings), settings, window, target)
-    _tell(written)
-
-
-def fetch_daily(settings: Settings, today: date) -> None:
-    """`--last-28-days`."""
-    if Endpoint.USERS not in settings.scrape_endpoints:
-        raise UsageError(f"--last-28-days needs {Endpoint.USERS.value} in SCRAPE_ENDPOINTS")
-    window = last_complete_days(DAYS, today)
-    export = DailyExport(window, settings.export_dir, settings.enterprise_id)
-    _prepare_for_many_records()
-    with contextlib.ExitStack() as stack:
-        report = stack.enter_context(day_progress(DAYS))
-        folder = run_daily_job(
-            lambda: _opened(stack, settings), export, settings.max_concurrency, report
+        written = export_period(
+            lambda: opened_source(stack, settings), store_at(settings.store_url), period, rename
         )
-    _tell([folder])
+    tell(written)
 
 
-def _prepare_for_many_records() -> None:
+def fetch_daily(
+    settings: Settings, window: Window | None, *, refresh: bool = False, clock: Clock = utc_now
+) -> None:
+    """`--last-28-days`, and `--daily` with its window."""
+    _check_users_selected(settings)
+    window = window or last_28_days(utc_day(clock()))
+    export = daily_export(settings, window, None)
+    with contextlib.ExitStack() as stack:
+        folder = run_daily_job(
+            job_of(settings, clock), lambda: opened_source(stack, settings), export, refresh=refresh
+        )
+    tell([folder])
+
+
+def last_28_days(today: date) -> Window:
+    """The window of `--last-28-days`."""
+    return last_complete_days(DAYS, today)
+
+
+def backfill_days(settings: Settings, window: Window, clock: Clock = utc_now) -> None:
+    """`backfill`."""
+    _check_users_selected(settings)
+    with contextlib.ExitStack() as stack:
+        backfill(job_of(settings, clock), lambda: opened_source(stack, settings), window)
+
+
+def _check_users_selected(settings: Settings) -> None:
+    if Endpoint.USERS not in settings.scrape_endpoints:
+        raise UsageError(f"fetching days needs {Endpoint.USERS.value} in SCRAPE_ENDPOINTS")
+
+
+def job_of(settings: Settings, clock: Clock) -> Job:
+    """How the settings want days to be fetched."""
+    prepare_for_many_records()
+    store = store_at(settings.store_url)
+    return Job(store, settings.max_concurrency, settings.settle_days, clock, day_progress)
+
+
+def daily_export(settings: Settings, window: Window, folder: Path | None) -> DailyExport:
+    """Where a window's files go, unless in the folder given."""
+    return DailyExport(
+        window,
+        folder or default_folder(settings.export_dir, window),
+        settings.enterprise_id,
+        rename_of(settings.pseudonym_key_file),
+    )
+
+
+def prepare_for_many_records() -> None:
     """Set the memory's two managers for a month of a large tenant.
 
     The garbage collector would walk through all records again and again, which hold no cycles: a
@@ -141,7 +195,8 @@ def _prepare_for_many_records() -> None:
             ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 20)
 
 
-def _opened(stack: contextlib.ExitStack, settings: Settings) -> DashboardSource:
+def opened_source(stack: contextlib.ExitStack, settings: Settings) -> DashboardSource:
+    """The source that the settings name; the stack closes it."""
     return stack.enter_context(contextlib.closing(DashboardSource(settings)))
 
 
@@ -157,7 +212,7 @@ def convert(
     if behind_links(target) == behind_links(file):
         raise UsageError(f"{file} would be written over; give --out another name")
     with replaced_or_set_aside([target]):
-        users = read_users(file)
+        users = renamed(read_users(file), rename_of(settings.pseudonym_key_file))
         if not users:
             logger.warning("%s has a header alone: no users", file.name)
         ids = copilot.reported_user_ids(user.user for user in users)
@@ -171,7 +226,7 @@ def convert(
             publication.add(target, copilot.json_chunks(records))
             publication.publish()
     logger.info("%s: %d users, %d with activity", window, len(users), len(records))
-    _tell([target])
+    tell([target])
 
 
 def demo(home: Path, log_level: str | None, *, users: int, seed: int) -> None:
@@ -184,17 +239,27 @@ def demo(home: Path, log_level: str | None, *, users: int, seed: int) -> None:
         settings = read_settings(home, log_level)
         folder = settings.export_dir / "demo"
         # Every other setting has its default: they are about another dashboard.
+        store = folder / "usage.db"
+        _remove_demo_store(store)
         settings = Settings.model_construct(
             metrics_api_base_url=simulator.url,
             cookie_file=folder / "secrets" / "cookies.json",
             export_dir=folder,
+            store_url=sqlite_url(store),
             enterprise_id=settings.enterprise_id,
         )
         cookies = parse_paste(f"{SESSION_COOKIE}={simulator.cookie}", _host(settings))
         _keep_session(settings, cookies, today, check=True)
-        fetch_daily(settings, today)
+        fetch_daily(settings, None)
 
 
-def _tell(paths: Iterable[Path]) -> None:
+def _remove_demo_store(store: Path) -> None:
+    """Another seed is another organization: its days must not meet those of an earlier demo."""
+    for path in (store, store.with_name(f"{store.name}-wal"), store.with_name(f"{store.name}-shm")):
+        path.unlink(missing_ok=True)
+
+
+def tell(paths: Iterable[Path | str]) -> None:
+    """Write what was made to stdout, one a line."""
     for path in paths:
         sys.stdout.write(f"{path}\n")

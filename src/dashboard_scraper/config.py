@@ -51,6 +51,8 @@ def _log_level(text: str) -> str:
 
 Endpoints = Annotated[frozenset[Endpoint], NoDecode, BeforeValidator(_endpoints)]
 LogLevel = Annotated[str, AfterValidator(_log_level)]
+SQLITE_PREFIX = "sqlite:///"
+_POSTGRES_PREFIXES = ("postgresql://", "postgres://", "postgresql+psycopg://")
 Seconds = Annotated[float, Field(allow_inf_nan=False, le=3600)]
 
 
@@ -79,6 +81,17 @@ class Settings(BaseSettings):
         30, ge=1, le=3660, description="Days that a run without dates fetches"
     )
     export_dir: Path = Field(Path("data"), description="Folder of the output files")
+    store_url: str = Field(
+        "sqlite:///data/usage.db",
+        description="Where fetched days are kept: `sqlite:///FILE`, or"
+        " `postgresql://USER:PASSWORD@HOST/DATABASE`",
+    )
+    settle_days: int = Field(
+        3, ge=0, le=90, description="Days after its end for which a day is fetched again"
+    )
+    pseudonym_key_file: Path | None = Field(
+        None, description="Key that replaces addresses by pseudonyms in every output"
+    )
     log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
     enterprise_id: str = Field(
         "283613", min_length=1, description="`enterprise_id` in the Copilot JSON"
@@ -117,6 +130,18 @@ class Settings(BaseSettings):
             raise ValueError("write a path below the base URL, as /api/user-feature-stats")
         return value
 
+    @field_validator("store_url")
+    @classmethod
+    def _check_store_url(cls, value: str) -> str:
+        file = value.removeprefix(SQLITE_PREFIX) if value.startswith(SQLITE_PREFIX) else None
+        if file is None and not value.startswith(_POSTGRES_PREFIXES):
+            raise ValueError(
+                "write it as sqlite:///data/usage.db or postgresql://USER:PASSWORD@HOST/DATABASE"
+            )
+        if file is not None and (not file or file.endswith("/") or ":memory:" in file):
+            raise ValueError("name a file, as sqlite:///data/usage.db")
+        return value
+
     def path_of(self, endpoint: Endpoint) -> str:
         """The configured path of an endpoint."""
         return {
@@ -146,12 +171,26 @@ def load_settings(home: Path, **overrides: object) -> Settings:
         raise UsageError(_explain(error)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{home / '.env'} cannot be read: {error}") from error
+    key_file = settings.pseudonym_key_file
     return settings.model_copy(
         update={
             "cookie_file": home / _expanded("COOKIE_FILE", settings.cookie_file),
             "export_dir": home / _expanded("EXPORT_DIR", settings.export_dir),
+            "store_url": _absolute_url(home, settings.store_url),
+            "pseudonym_key_file": key_file and home / _expanded("PSEUDONYM_KEY_FILE", key_file),
         }
     )
+
+
+def sqlite_url(path: Path) -> str:
+    """The STORE_URL of a file."""
+    return f"{SQLITE_PREFIX}{path}"
+
+
+def _absolute_url(home: Path, url: str) -> str:
+    if not url.startswith(SQLITE_PREFIX):
+        return url
+    return sqlite_url(home / _expanded("STORE_URL", Path(url.removeprefix(SQLITE_PREFIX))))
 
 
 def _expanded(name: str, path: Path) -> Path:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 import re
 import shlex
-import stat
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,7 +17,7 @@ from requests.auth import AuthBase
 
 from dashboard_scraper.decoding import UNDECODABLE
 from dashboard_scraper.errors import SignInRequired, UsageError
-from dashboard_scraper.files import make_folder, write_whole
+from dashboard_scraper.files import make_folder, read_private, write_whole
 from dashboard_scraper.http import host_of
 
 logger = logging.getLogger(__name__)
@@ -200,14 +198,9 @@ def load_cookies(path: Path, origin: str) -> Cookies:
     file.
     """
     try:
-        # Windows has no such modes, and shows every file as one that all can read.
-        if os.name != "nt" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise UsageError(f"others can read {path}; mend it: chmod 600 {shlex.quote(str(path))}")
-        kept = msgspec.json.decode(path.read_bytes(), type=_CookieFile)
+        kept = msgspec.json.decode(read_private(path), type=_CookieFile)
     except FileNotFoundError:
         raise SignInRequired(f"no cookies found in {path}; {SIGN_IN_AGAIN}") from None
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
     except UNDECODABLE:
         raise SignInRequired(f"{path} is damaged; {SIGN_IN_AGAIN}") from None
     if kept.origin != origin:

@@ -1,30 +1,21 @@
-"""The 28-day job: each day fetched by itself, checked, and given out as CSV and Copilot JSON."""
+"""Which days are needed: they are fetched, checked and kept; the job of the last 28 days."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
-import msgspec
-
-from dashboard_scraper import copilot_converter as copilot
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.errors import ContractBroken, DaysMissing, ScraperError, SourceUnavailable
-from dashboard_scraper.export import users_csv
-from dashboard_scraper.files import (
-    Publication,
-    WrittenFile,
-    make_folder,
-    replaced_or_set_aside,
-    set_aside,
-)
-from dashboard_scraper.metrics import is_active
-from dashboard_scraper.spool import Spool
-from dashboard_scraper.usage import DayUsage, Source
+from dashboard_scraper.checks import changed_days, closing_differences, revision
+from dashboard_scraper.daily_export import DailyExport, give_out, summarise
+from dashboard_scraper.date_utils import Window, end_of_day
+from dashboard_scraper.errors import ContractBroken, ScraperError, SourceUnavailable
+from dashboard_scraper.files import replaced_or_set_aside
+from dashboard_scraper.store import LedgerDay, Store
+from dashboard_scraper.usage import DayUsage, Source, sums_of
 from dashboard_scraper.workers import each_done
 
 logger = logging.getLogger(__name__)
@@ -35,92 +26,195 @@ DAYS = 28
 # ends the run.
 _FAILED_DAY = (SourceUnavailable, ContractBroken)
 
+# After so many days in a row for which the source was unavailable, it will be for the next too.
+_OUTAGE = DAYS
+
 Failures = dict[date, ScraperError]
 Report = Callable[[date, ScraperError | None], None]
 """Called for each day that was fetched (None) or failed."""
+Clock = Callable[[], datetime]
+"""Gives the current moment, in UTC."""
+Progress = Callable[[int], contextlib.AbstractContextManager[Report]]
+"""What shows how far a number of days is."""
 
 
 @dataclass(frozen=True, slots=True)
-class DailyExport:
-    """Where a 28-day job writes, and what it stamps on its records."""
+class Job:
+    """How days are brought into the store."""
 
-    window: Window
-    parent: Path
-    enterprise_id: str
+    store: Store
+    workers: int
+    settle_days: int
+    clock: Clock
+    progress: Progress
 
-    @property
-    def folder(self) -> Path:
-        """Named after the window."""
-        return self.parent / f"daily_exports_{self.window.start}_to_{self.window.end}"
 
-    def csv_path(self, day: date) -> Path:
-        """One day's users."""
-        return self.folder / f"augment_metrics_{day}.csv"
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The days that could not be had, and why the days kept could not be compared, if so."""
 
-    def json_path(self, day: date) -> Path:
-        """One day's Copilot records."""
-        return self.folder / f"copilot_metrics_{day}.json"
+    failures: Failures
+    unchecked: ScraperError | None
 
-    @property
-    def aggregated_path(self) -> Path:
-        """One record a user for the whole window; only where no day is missing."""
-        return self.folder / "copilot_metrics_aggregated.json"
 
-    @property
-    def manifest_path(self) -> Path:
-        """What became of each day, with the SHA-256 of each file."""
-        return self.folder / "manifest.json"
+def is_settled(kept: LedgerDay, settle_days: int, now: datetime) -> bool:
+    """Whether the source had stopped counting when the day was fetched.
 
-    def day_paths(self, days: Iterable[date]) -> list[Path]:
-        """Both files of each day."""
-        return [path for day in days for path in (self.csv_path(day), self.json_path(day))]
+    A fetch in the future says that some clock was wrong, and so nothing.
+    """
+    settled_at = end_of_day(kept.day) + timedelta(days=settle_days)
+    return settled_at <= kept.fetched_at <= now
 
-    def all_paths(self) -> list[Path]:
-        """Every file of the job."""
-        days = self.day_paths(self.window.days())
-        return [*days, self.aggregated_path, self.manifest_path]
+
+def days_to_fetch(
+    kept: Mapping[date, LedgerDay],
+    window: Window,
+    settle_days: int,
+    now: datetime,
+    *,
+    totals: bool,
+) -> list[date]:
+    """The days of the window that are missing or not settled, oldest first.
+
+    With `totals`, also those that were kept without the tenant's figures, and so never checked.
+    """
+    return [
+        day
+        for day in window.days()
+        if day not in kept
+        or not is_settled(kept[day], settle_days, now)
+        or (totals and kept[day].totals is None)
+    ]
 
 
 def run_daily_job(
-    make_source: Callable[[], Source], export: DailyExport, workers: int, report: Report
+    job: Job, make_source: Callable[[], Source], export: DailyExport, *, refresh: bool
 ) -> Path:
-    """Fetch every day of the window, then write every file; returns the folder.
+    """Bring every day of the window into the store, then write every file; returns the folder.
 
     Raises DaysMissing after the files of the others are written, or the error that ended the run;
-    then no file under its final name is older than the run.
+    then no file under its final name is older than the run. LockHeld leaves all as it is.
     """
-    with replaced_or_set_aside(export.all_paths()), Spool() as spool:
+    with (
+        job.store.locked(),
+        replaced_or_set_aside(export.all_paths()),
+        job.store.opened(),
+    ):
         source = make_source()
-        failures = _fetch(source, export.window, workers, spool, report)
-        if len(failures) == sum(1 for _ in export.window.days()):
-            _raise_first(failures)
-        _give_out(spool, export, failures, source.name)
-    _summarise(export, failures)
+        outcome = bring_up_to_date(job, source, export.window, refresh=refresh, compare=True)
+        _raise_if_all_failed(outcome, export.window)
+        reasons = {day: str(error) for day, error in outcome.failures.items()}
+        with job.store.reading() as reader:
+            give_out(reader, source.name, export, reasons)
+    _raise_unless_whole(outcome, export.window)
     return export.folder
 
 
-def _fetch(source: Source, window: Window, workers: int, spool: Spool, report: Report) -> Failures:
+def backfill(job: Job, make_source: Callable[[], Source], window: Window) -> None:
+    """Fetch what is missing of the window, oldest first; raises DaysMissing where some stays so."""
+    with job.store.locked(), job.store.opened():
+        source = make_source()
+        outcome = bring_up_to_date(job, source, window, refresh=False, compare=False)
+    _raise_if_all_failed(outcome, window)
+    _raise_unless_whole(outcome, window)
+
+
+def bring_up_to_date(
+    job: Job, source: Source, window: Window, *, refresh: bool, compare: bool
+) -> Outcome:
+    """Fetch what the ledger lacks of the window (with `refresh` all), each day kept by itself.
+
+    With `compare`, days that have settled are compared with what the source says of them now, and
+    fetched again where that is something else.
+    """
+    if not source.has_totals:
+        logger.warning("the tenant's figures are not selected: nothing shows whether users add up")
+    with job.store.reading() as reader:
+        kept = reader.ledger(source.name, window)
+    needed = days_to_fetch(kept, window, job.settle_days, job.clock(), totals=source.has_totals)
+    needed = list(window.days()) if refresh else needed
+    total = (window.end - window.start).days + 1
+    logger.info("%s: %d days are kept, %d to fetch", window, total - len(needed), len(needed))
+    failures = _fetch(job, source, needed)
+    unchecked = None
+    settled = kept.keys() - set(needed)
+    if settled and compare and source.has_totals:
+        try:
+            changed = _changed(job, source, Window(min(settled), max(settled)), failures)
+        except _FAILED_DAY as error:
+            unchecked = error
+        else:
+            failures |= _fetch(job, source, changed)
+    if not failures and unchecked is None:
+        job.store.put_success(source.name, job.clock())
+    return Outcome(failures, unchecked)
+
+
+def _changed(job: Job, source: Source, span: Window, failures: Failures) -> list[date]:
+    """Days of the span that the source has revised since they were fetched."""
+    with job.store.reading() as reader:
+        kept = reader.ledger(source.name, span)
+    totals = {
+        day: row.totals
+        for day, row in kept.items()
+        if row.totals is not None and day not in failures
+    }
+    changed = changed_days(totals, source.fetch_totals)
+    if changed:
+        days = ", ".join(str(day) for day in changed)
+        logger.warning("the source has revised %s; fetching again", days)
+    return changed
+
+
+def _fetch(job: Job, source: Source, days: list[date]) -> Failures:
     """Every day once, and those that failed once more at the end."""
-    failures = _fetch_days(source, list(window.days()), workers, spool, report)
-    if failures:
-        logger.info("%d days failed; trying them again", len(failures))
-        failures = _fetch_days(source, sorted(failures), workers, spool, report)
+    if not days:
+        return {}
+    with job.progress(len(days)) as report:
+        failures = _fetch_days(job, source, days, report)
+        if failures:
+            logger.info("%d days failed; trying them again", len(failures))
+            failures = _fetch_days(job, source, sorted(failures), report)
     return failures
 
 
-def _fetch_days(
-    source: Source, days: list[date], workers: int, spool: Spool, report: Report
-) -> Failures:
+def _fetch_days(job: Job, source: Source, days: list[date], report: Report) -> Failures:
     failures: Failures = {}
+    in_a_row = 0
     with contextlib.ExitStack() as on_error:
         on_error.callback(source.stop)  # the threads that wait for their next attempt end too
         # A thread keeps the day as soon as it has it: eight of them would be a lot of memory.
-        for day, error in each_done(lambda day: spool.put(source.fetch_day(day)), days, workers):
+        for day, error in each_done(lambda day: _fetch_day(job, source, day), days, job.workers):
             if error is not None:
                 failures[day] = _bearable(error)
             report(day, error)
+            in_a_row = in_a_row + 1 if isinstance(error, SourceUnavailable) else 0
+            if in_a_row == _OUTAGE:
+                raise SourceUnavailable(
+                    f"{_OUTAGE} days in a row could not be had; {day}: {error}"
+                ) from error
         on_error.pop_all()
     return failures
+
+
+def _fetch_day(job: Job, source: Source, day: date) -> None:
+    fetched_at = job.clock()
+    usage = source.fetch_day(day)
+    if differences := closing_differences(sums_of(usage.users), usage.totals):
+        logger.info("%s: %s; fetching it once more", day, differences[0])
+        fetched_at = job.clock()
+        usage = source.fetch_day(day)
+    keep_day(job.store, source.name, usage, fetched_at)
+
+
+def keep_day(store: Store, source_name: str, usage: DayUsage, fetched_at: datetime) -> None:
+    """Put a day in the store; the log says what does not add up, and what a revision changed."""
+    sums = sums_of(usage.users)
+    before = store.put(source_name, usage, fetched_at)
+    for difference in closing_differences(sums, usage.totals):
+        logger.warning("%s does not add up: %s; kept as it is", usage.day, difference)
+    if before is not None and (changes := revision(before.sums, sums)):
+        logger.info("%s was revised: %s", usage.day, changes)
 
 
 def _bearable(error: ScraperError) -> ScraperError:
@@ -130,89 +224,19 @@ def _bearable(error: ScraperError) -> ScraperError:
     return error
 
 
-def _raise_first(failures: Failures) -> None:
-    day = min(failures)
-    kind = type(failures[day])
-    raise kind(f"no day could be had; {day}: {failures[day]}") from failures[day]
+def _raise_if_all_failed(outcome: Outcome, window: Window) -> None:
+    if all(day in outcome.failures for day in window.days()):
+        day = min(outcome.failures)
+        error = outcome.failures[day]
+        raise type(error)(f"no day could be had; {day}: {error}") from error
 
 
-class _ManifestDay(msgspec.Struct, omit_defaults=True):
-    """What became of one day; `users` and `active_users` count rows of its two files."""
-
-    day: date
-    status: str
-    reason: str | None = None
-    users: int | None = None
-    active_users: int | None = None
-    files: list[WrittenFile] | None = None
-
-
-class _Manifest(msgspec.Struct):
-    source: str
-    start: date
-    end: date
-    days: list[_ManifestDay]
-    aggregated: WrittenFile | None
-
-
-def _give_out(spool: Spool, export: DailyExport, failures: Failures, source_name: str) -> None:
-    """Write all files; the manifest last, since it vouches for the others."""
-    fetched = [day for day in export.window.days() if day in spool]
-    # One id a user for the whole export, so that it is the same in all of its files.
-    ids = copilot.reported_user_ids(spool.addresses)
-    totals = copilot.WindowTotals()
-    days: dict[date, _ManifestDay] = {
-        day: _ManifestDay(day, "failed", reason=str(error)) for day, error in failures.items()
-    }
-    make_folder(export.folder)
-    with Publication() as publication:
-        for day in fetched:
-            usage = spool.get(day)
-            totals.add(usage.users)
-            days[day] = _write_day(publication, usage, export, ids)
-        aggregated = None
-        if not failures:
-            records = totals.records(export.window, export.enterprise_id, ids)
-            aggregated = publication.add(export.aggregated_path, copilot.json_chunks(records))
-        manifest = _Manifest(
-            source_name,
-            export.window.start,
-            export.window.end,
-            [days[day] for day in sorted(days)],
-            aggregated,
-        )
-        text = msgspec.json.format(msgspec.json.encode(manifest)) + b"\n"
-        publication.add(export.manifest_path, text)
-        set_aside(export.day_paths(failures))
-        if failures:  # a sum that lacks days would look like the window's
-            set_aside([export.aggregated_path])
-        publication.publish()
-    totals.report_open_sums()
-
-
-def _write_day(
-    publication: Publication, usage: DayUsage, export: DailyExport, ids: dict[str, int]
-) -> _ManifestDay:
-    active = [user for user in usage.users if is_active(user.figures)]
-    records = (
-        copilot.convert(user, usage.day, export.window, export.enterprise_id, ids[user.user])
-        for user in active
-    )
-    files = [
-        publication.add(export.csv_path(usage.day), users_csv(usage.users)),
-        publication.add(export.json_path(usage.day), copilot.json_chunks(records)),
-    ]
-    if not usage.users:
-        logger.warning("%s: the source answered without a single user", usage.day)
-    status = "complete" if active else "empty"
-    return _ManifestDay(usage.day, status, None, len(usage.users), len(active), files)
-
-
-def _summarise(export: DailyExport, failures: Failures) -> None:
-    total = sum(1 for _ in export.window.days())
-    for day, error in sorted(failures.items()):
+def _raise_unless_whole(outcome: Outcome, window: Window) -> None:
+    for day, error in sorted(outcome.failures.items()):
         logger.error("%s failed: %s", day, error)
-    logger.info("%s: %d of %d days", export.window, total - len(failures), total)
-    if failures:
-        missing = ", ".join(str(day) for day in sorted(failures))
-        raise DaysMissing(f"{len(failures)} of {total} days are missing: {missing}; run it again")
+    summarise(window, outcome.failures, "run it again")
+    if outcome.unchecked is not None:
+        raise type(outcome.unchecked)(
+            "the days kept could not be compared with what the source says of them now:"
+            f" {outcome.unchecked}"
+        ) from outcome.unchecked

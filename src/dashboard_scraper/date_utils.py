@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from dashboard_scraper.errors import UsageError
 
@@ -36,6 +36,11 @@ def utc_day(moment: datetime) -> date:
     return moment.astimezone(UTC).date()
 
 
+def end_of_day(day: date) -> datetime:
+    """The moment at which a UTC day is over."""
+    return datetime.combine(day + timedelta(days=1), time.min, UTC)
+
+
 def last_complete_days(count: int, today: date) -> Window:
     """The `count` days that end with the day before `today`, the newest that is over."""
     return Window(today - timedelta(days=count), today - timedelta(days=1))
@@ -59,6 +64,37 @@ def requested_window(start: date, end: date, today: date) -> Window:
     if end > today:
         raise UsageError(f"{end} is in the future: in UTC, today is {today}")
     return window
+
+
+def runs_of_days(days: Iterable[date]) -> Iterator[Window]:
+    """The days, oldest first, as windows without gaps."""
+    start = end = None
+    for day in sorted(days):
+        if start is None or end is None:
+            start = end = day
+        elif day - end > timedelta(days=1):
+            yield Window(start, end)
+            start = day
+        end = day
+    if start is not None and end is not None:
+        yield Window(start, end)
+
+
+def complete_window(start: date, end: date, today: date) -> Window:
+    """The days a user asked for one by one; UsageError where one of them is not over."""
+    window = Window(start, end)
+    if end >= today:
+        raise UsageError(f"{end} is not over yet: in UTC, today is {today}; end with an older day")
+    return window
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read `36h`, `2d` or `90m`; UsageError for anything else."""
+    units = {"m": "minutes", "h": "hours", "d": "days"}
+    number, unit = text[:-1], text[-1:]
+    if not (number.isascii() and number.isdigit()) or unit not in units or len(number) > 6:
+        raise UsageError(f"{text!r} is no duration; write it as 36h, 2d or 90m")
+    return timedelta(**{units[unit]: int(number)})
 
 
 def iso_utc(moment: datetime) -> str:

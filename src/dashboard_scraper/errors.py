@@ -2,11 +2,14 @@
 
 ScraperError                1   unexpected: report it
 +-- OutputFailed            1   free some space, mend the folder's permissions
++-- StoreFailed             1   mend the store: its disk, its server, or from a backup
 +-- UsageError              2   mend the command line or a setting
 +-- SignInRequired          3   sign in again
 +-- SourceUnavailable       4   wait, or mend the network: the source could not be reached
 +-- ContractBroken          5   the source's data is not what we know: nothing of it was used
 +-- DaysMissing             6   run again: some days could not be had
++-- LockHeld                7   wait for the other run, or end it
++-- Stale                   8   look why no newer day was fetched
 """
 
 from __future__ import annotations
@@ -20,6 +23,10 @@ class ScraperError(Exception):
 
 class OutputFailed(ScraperError):
     """A file could not be written: disk full, read-only folder, wrong permissions."""
+
+
+class StoreFailed(ScraperError):
+    """The store could not be read or written, or what it holds does not add up."""
 
 
 class UsageError(ScraperError):
@@ -50,3 +57,15 @@ class DaysMissing(ScraperError):
     """The run finished, but some days could not be had."""
 
     exit_code = 6
+
+
+class LockHeld(ScraperError):
+    """Another run works on the same store."""
+
+    exit_code = 7
+
+
+class Stale(ScraperError):
+    """The newest day in the store is older than the user allows."""
+
+    exit_code = 8

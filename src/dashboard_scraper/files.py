@@ -13,13 +13,22 @@ import hashlib
 import logging
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+import shlex
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dashboard_scraper.errors import OutputFailed
+from dashboard_scraper.errors import OutputFailed, UsageError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    HAVE_FCNTL = False
+else:
+    HAVE_FCNTL = True
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +50,19 @@ def write_whole(target: Path, data: bytes, mode: int = 0o666) -> None:
     with Publication() as publication:
         publication.add(target, data, mode)
         publication.publish()
+
+
+def read_private(path: Path) -> bytes:
+    """Read a secret; UsageError where others can read it too. FileNotFoundError passes."""
+    try:
+        # Windows has no such modes, and shows every file as one that all can read.
+        if os.name != "nt" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise UsageError(f"others can read {path}; mend it: chmod 600 {shlex.quote(str(path))}")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +121,32 @@ class Publication:
         return WrittenFile(target.name, size, digest.hexdigest())
 
     def publish(self) -> None:
-        """Give every file its name; the folders are flushed to the disk before this returns."""
-        folders = {target.parent for target in self._prepared}
-        for target in list(self._prepared):
-            with explained(target):
-                self._prepared[target].replace(target)
-            del self._prepared[target]
-        for folder in folders:
-            with explained(folder):
-                _flush_folder(folder)
+        """Give every file its name; the folders are flushed to the disk before this returns.
+
+        One program at a time gives names in a folder: of two sets, one is there in the end.
+        """
+        folders = sorted({target.parent for target in self._prepared})
+        with contextlib.ExitStack() as held:
+            for folder in folders:
+                with explained(folder):
+                    held.enter_context(_turn_in(folder))
+            for target in list(self._prepared):
+                with explained(target):
+                    self._prepared[target].replace(target)
+                del self._prepared[target]
+            for folder in folders:
+                with explained(folder):
+                    flush_folder(folder)
+
+
+def _stale(name: str) -> str:
+    return name + STALE_SUFFIX
 
 
 @contextlib.contextmanager
-def replaced_or_set_aside(targets: Iterable[Path]) -> Iterator[None]:
+def replaced_or_set_aside(
+    targets: Iterable[Path], stale_name: Callable[[str], str] = _stale
+) -> Iterator[None]:
     """Around a run that is to replace `targets`: where it fails, the old ones are set aside.
 
     Figures of an earlier run must not pass for those of the run that failed, and are not lost.
@@ -122,17 +157,17 @@ def replaced_or_set_aside(targets: Iterable[Path]) -> Iterator[None]:
         succeeded = True
     finally:
         if not succeeded:
-            set_aside(targets)
+            set_aside(targets, stale_name)
 
 
-def set_aside(targets: Iterable[Path]) -> None:
-    """Rename the files that exist to `NAME.stale`."""
+def set_aside(targets: Iterable[Path], stale_name: Callable[[str], str] = _stale) -> None:
+    """Rename the files that exist to `NAME.stale`, or what `stale_name` makes of their names."""
     # os.path: pathlib's is_file raises for a name that no file can have.
     existing = [path for path in targets if os.path.isfile(path)]  # noqa: PTH113
     existing = [behind_links(path) for path in existing]
     for target in existing:
         with explained(target):
-            target.replace(target.with_name(target.name + STALE_SUFFIX))
+            target.replace(target.with_name(stale_name(target.name)))
     if existing:
         logger.warning(
             "%d files of an earlier run, such as %s, now end in %s",
@@ -154,7 +189,7 @@ def behind_links(target: Path) -> Path:
 
 
 @contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explained(path: Path | str) -> Iterator[None]:
     """Turn an OSError while `path` is written to OutputFailed."""
     try:
         yield
@@ -162,7 +197,23 @@ def explained(path: Path) -> Iterator[None]:
         raise OutputFailed(f"{path} could not be written: {error.strerror or error}") from error
 
 
-def _flush_folder(folder: Path) -> None:
+@contextlib.contextmanager
+def _turn_in(folder: Path) -> Iterator[None]:
+    """Wait until no other program gives names in the folder."""
+    if not HAVE_FCNTL:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems lock no folders
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def flush_folder(folder: Path) -> None:
+    """Keep renames in the folder from getting lost with the power."""
     if os.name == "nt":  # Windows has no descriptor of a folder, and keeps renames in its journal
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -83,12 +83,44 @@ ANALYTICS_ONLY: tuple[AnalyticsMetric, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
+class TenantMetric:
+    """One figure of the whole tenant; `name` is the dashboard's field and the CSV's metric."""
+
+    name: str
+    definition: str
+
+
+@dataclass(frozen=True, slots=True)
+class TenantTotal(TenantMetric):
+    """A figure of the tenant that the users' figures add up to; `column` is its name in the store.
+
+    Which of theirs: `Metric.tenant`.
+    """
+
+    column: str
+
+
+_TENANT_MESSAGES = TenantTotal(
+    "userMessages", "Messages of all kinds sent by all users", "tenant_messages"
+)
+_TENANT_TOOL_CALLS = TenantTotal(
+    "toolCalls", "Tools that agents called for all users", "tenant_tool_calls"
+)
+_TENANT_LINES = TenantTotal(
+    "linesOfCode", "Lines of code changed for all users", "tenant_lines_of_code"
+)
+TENANT_TOTALS: tuple[TenantTotal, ...] = (_TENANT_MESSAGES, _TENANT_TOOL_CALLS, _TENANT_LINES)
+MONTHLY_ACTIVE_USERS = TenantMetric("monthlyActiveUsers", "Distinct users active in the month")
+
+
+@dataclass(frozen=True, slots=True)
 class Metric:
     """One figure of one user.
 
     `name` is ours and, where `in_analytics` says so, also the Analytics API's. `dashboard` is the
     field of the dashboard API. `parts` are the Analytics counts whose sum the figure is.
-    `adds_to_total_lines` marks the counts that together are the one at `TOTAL_LINES`.
+    `adds_to_total_lines` marks the counts that together are the one at `TOTAL_LINES`. `tenant` is
+    the tenant's figure that the counts of all users are part of.
     """
 
     name: str
@@ -100,6 +132,7 @@ class Metric:
     parts: tuple[AnalyticsMetric, ...] = ()
     adds_to_total_lines: bool = False
     copilot: tuple[Place, ...] = ()
+    tenant: TenantTotal | None = None
 
     @property
     def required(self) -> bool:
@@ -170,6 +203,7 @@ FIGURES: tuple[Metric, ...] = (
         Kind.COUNT,
         "Messages sent in chat",
         copilot=(Place(_CHAT, Counter.INTERACTIONS),),
+        tenant=_TENANT_MESSAGES,
     ),
     Metric(
         "ide_agent_messages",
@@ -178,6 +212,7 @@ FIGURES: tuple[Metric, ...] = (
         Kind.COUNT,
         "Messages sent to the agent in the editor",
         copilot=_AGENT_MESSAGES,
+        tenant=_TENANT_MESSAGES,
     ),
     Metric(
         "remote_agent_messages",
@@ -186,6 +221,7 @@ FIGURES: tuple[Metric, ...] = (
         Kind.COUNT,
         "Messages sent to remote agents",
         copilot=_AGENT_MESSAGES,
+        tenant=_TENANT_MESSAGES,
     ),
     Metric(
         "cli_agent_interactive_messages",
@@ -194,6 +230,7 @@ FIGURES: tuple[Metric, ...] = (
         Kind.COUNT,
         "Messages sent to the command-line agent by hand",
         copilot=_AGENT_MESSAGES,
+        tenant=_TENANT_MESSAGES,
     ),
     Metric(
         "cli_agent_non_interactive_messages",
@@ -202,6 +239,7 @@ FIGURES: tuple[Metric, ...] = (
         Kind.COUNT,
         "Messages sent to the command-line agent by scripts",
         copilot=_AGENT_MESSAGES,
+        tenant=_TENANT_MESSAGES,
     ),
     Metric(
         "total_tool_calls",
@@ -209,6 +247,7 @@ FIGURES: tuple[Metric, ...] = (
         "totalToolUsesInTimePeriod",
         Kind.COUNT,
         "Tools that agents called",
+        tenant=_TENANT_TOOL_CALLS,
     ),
     Metric(
         "total_modified_lines_of_code",
@@ -217,6 +256,7 @@ FIGURES: tuple[Metric, ...] = (
         Kind.COUNT,
         "Lines of code changed by completions, instructions and agents",
         copilot=(Place(None, Counter.ADDED),),
+        tenant=_TENANT_LINES,
     ),
     Metric(
         "completions_lines_of_code",
@@ -274,6 +314,11 @@ TOTAL_LINES = next(i for i, m in enumerate(FIGURES) if Place(None, Counter.ADDED
 TOTAL_LINES_PARTS = tuple(i for i, m in enumerate(FIGURES) if m.adds_to_total_lines)
 REQUIRED_INDEXES = tuple(i for i, m in enumerate(FIGURES) if m.required)
 COUNT_INDEXES: tuple[int, ...] = tuple(i for i, m in enumerate(FIGURES) if m.kind is Kind.COUNT)
+COUNTS: tuple[Metric, ...] = tuple(FIGURES[i] for i in COUNT_INDEXES)
+# For each of TENANT_TOTALS, the places in COUNTS of what adds up to it.
+TENANT_PARTS: tuple[tuple[int, ...], ...] = tuple(
+    tuple(i for i, metric in enumerate(COUNTS) if metric.tenant is total) for total in TENANT_TOTALS
+)
 _counts_of = operator.itemgetter(*COUNT_INDEXES)
 _required_of = operator.itemgetter(*REQUIRED_INDEXES)
 
@@ -281,24 +326,14 @@ _required_of = operator.itemgetter(*REQUIRED_INDEXES)
 # stay far below 2**63, where databases and readers of JSON end.
 MAX_COUNT = 10**12
 
+Totals = tuple[int, ...]
+"""The tenant's own figures, in the order of TENANT_TOTALS."""
+
+Sums = tuple[int | None, ...]
+"""Sums of the users' counts, in the order of COUNTS; None where a part is unknown."""
+
 Figures = tuple[object, ...]
 """One user's figures in the order of FIGURES: int, float, datetime in UTC, or None if unknown."""
-
-
-@dataclass(frozen=True, slots=True)
-class TenantMetric:
-    """One figure of the whole tenant; `name` is the dashboard's field and the CSV's metric."""
-
-    name: str
-    definition: str
-
-
-TENANT_TOTALS: tuple[TenantMetric, ...] = (
-    TenantMetric("userMessages", "Messages of all kinds sent by all users"),
-    TenantMetric("toolCalls", "Tools that agents called for all users"),
-    TenantMetric("linesOfCode", "Lines of code changed for all users"),
-)
-MONTHLY_ACTIVE_USERS = TenantMetric("monthlyActiveUsers", "Distinct users active in the month")
 
 
 def counts_of(figures: Figures) -> tuple[int | None, ...]:

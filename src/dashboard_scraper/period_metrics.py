@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from datetime import date
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 
 from dashboard_scraper.client import DashboardSource
-from dashboard_scraper.config import Endpoint, Settings
-from dashboard_scraper.date_utils import Window
+from dashboard_scraper.config import Endpoint
+from dashboard_scraper.daily_metrics import keep_day
+from dashboard_scraper.date_utils import Window, utc_day
+from dashboard_scraper.errors import UsageError
 from dashboard_scraper.export import records_csv, tenant_csv, users_csv
 from dashboard_scraper.files import Publication, make_folder, replaced_or_set_aside
+from dashboard_scraper.metrics import TENANT_TOTALS
+from dashboard_scraper.pseudonyms import Rename, as_they_are, renamed
+from dashboard_scraper.store import Store
+from dashboard_scraper.usage import DayUsage, TenantFigure, UserUsage
 from dashboard_scraper.user_records import OtherRecords
 
 logger = logging.getLogger(__name__)
@@ -33,40 +40,84 @@ def tenant_path(users_path: Path) -> Path:
     return users_path.with_name(f"{users_path.stem}{TENANT_SUFFIX}{users_path.suffix}")
 
 
-def export_period(
-    make_source: Callable[[], DashboardSource], settings: Settings, window: Window, target: Path
-) -> list[Path]:
-    """Fetch the selected endpoints and write their files, all or none; returns the paths.
+@dataclass(frozen=True, slots=True)
+class Period:
+    """What is asked for, when, and the file of the users; the tenant's is its sibling."""
 
-    If it fails, files of an earlier run under the same names are set aside.
+    window: Window
+    now: datetime
+    target: Path
+    selected: frozenset[Endpoint]
+
+    @property
+    def tenant_selected(self) -> bool:
+        """Whether any figure of the tenant is asked for."""
+        return bool(self.selected - {Endpoint.USERS})
+
+    @property
+    def targets(self) -> list[Path]:
+        """The files to write."""
+        users = [self.target] if Endpoint.USERS in self.selected else []
+        return users + ([tenant_path(self.target)] if self.tenant_selected else [])
+
+
+def export_period(
+    make_source: Callable[[], DashboardSource], store: Store, period: Period, rename: Rename
+) -> list[Path]:
+    """Fetch the selected endpoints, keep what is whole, write the files, all or none.
+
+    Returns the paths. If it fails, files of an earlier run under the same names are set aside;
+    LockHeld leaves all as it is.
     """
-    selected = settings.scrape_endpoints
-    files: dict[Path, bytes] = {}
-    targets = []
-    if Endpoint.USERS in selected:
-        targets.append(target)
-    if selected - {Endpoint.USERS}:
-        targets.append(tenant_path(target))
-    with replaced_or_set_aside(targets):
+    with store.locked(), replaced_or_set_aside(period.targets):
         source = make_source()
-        if Endpoint.USERS in selected:
-            files[target] = _users(source, window)
-        if selected - {Endpoint.USERS}:
-            files[tenant_path(target)] = tenant_csv(source.fetch_tenant(window))
-        make_folder(target.parent)
+        users = source.fetch_users(period.window) if Endpoint.USERS in period.selected else None
+        tenant = source.fetch_tenant(period.window) if period.tenant_selected else []
+        if period.window.end < utc_day(period.now):  # today's figures are those of half a day
+            with store.opened():
+                _keep(store, source.name, period, users, tenant)
+        files: dict[Path, bytes] = {}
+        if users is not None:
+            files[period.target] = _users_file(period.window, users, rename)
+        if period.tenant_selected:
+            files[tenant_path(period.target)] = tenant_csv(tenant)
+        make_folder(period.target.parent)
         with Publication() as publication:
             for path, data in files.items():
                 publication.add(path, data)
             publication.publish()
-    return targets
+    return period.targets
 
 
-def _users(source: DashboardSource, window: Window) -> bytes:
-    answer = source.fetch_users(window)
-    if isinstance(answer, OtherRecords):
-        logger.warning("%s: %d records that are no user statistics", window, len(answer.records))
-        return records_csv(answer.records)
-    if not answer:
+def _keep(
+    store: Store,
+    source_name: str,
+    period: Period,
+    users: list[UserUsage] | OtherRecords | None,
+    tenant: Sequence[TenantFigure],
+) -> None:
+    """The tenant's figures always; the users' where they are those of one day."""
+    if tenant:
+        store.put_tenant_figures(source_name, tenant, period.now)
+    day = period.window.start
+    if isinstance(users, list) and day == period.window.end:
+        values = {figure.metric: figure.value for figure in tenant}
+        totals = tuple(values.get(total.name) for total in TENANT_TOTALS)
+        known = tuple(value for value in totals if isinstance(value, int))
+        usage = DayUsage(day, users, known if len(known) == len(totals) else None)
+        keep_day(store, source_name, usage, period.now)
+
+
+def _users_file(window: Window, users: list[UserUsage] | OtherRecords, rename: Rename) -> bytes:
+    if isinstance(users, OtherRecords):
+        logger.warning("%s: %d records that are no user statistics", window, len(users.records))
+        if rename is not as_they_are:
+            raise UsageError(
+                "PSEUDONYM_KEY_FILE: the records are no user statistics, and nobody knows which of"
+                " their fields name a person; leave the setting out"
+            )
+        return records_csv(users.records)
+    if not users:
         logger.warning("%s: the source answered without a single record", window)
-    logger.info("%s: %d users", window, len(answer))
-    return users_csv(answer)
+    logger.info("%s: %d users", window, len(users))
+    return users_csv(renamed(users, rename))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+import time
+from collections import deque
 from collections.abc import Iterator
 from datetime import date
 
@@ -12,6 +14,9 @@ from dashboard_scraper.daily_metrics import Report
 from dashboard_scraper.errors import ScraperError
 
 logger = logging.getLogger(__name__)
+
+_RECENT = 20
+_WORTH_TELLING_SECONDS = 10
 
 
 @contextlib.contextmanager
@@ -26,24 +31,57 @@ def day_progress(total: int) -> Iterator[Report]:
 
 def _lines(total: int) -> Report:
     fetched: set[date] = set()
+    pace = _Pace()
 
     def report(day: date, error: ScraperError | None) -> None:
         if error is None:
             fetched.add(day)
-            logger.info("%s fetched, %d of %d days", day, len(fetched), total)
+            left = pace.left(total - len(fetched))
+            logger.info("%s fetched, %d of %d days%s", day, len(fetched), total, left)
         else:
             logger.warning("%s failed: %s", day, error)
 
     return report
 
 
+class _Pace:
+    """How quickly days come in: of the latest ones, since a source may slow down."""
+
+    def __init__(self) -> None:
+        self._moments = deque([time.monotonic()], maxlen=_RECENT + 1)
+
+    def left(self, days: int) -> str:
+        """After a day came in: `, about 3 min left`; nothing where it is hardly worth telling."""
+        self._moments.append(time.monotonic())
+        seconds = (self._moments[-1] - self._moments[0]) / (len(self._moments) - 1) * days
+        return f", about {_rounded(seconds)} left" if seconds >= _WORTH_TELLING_SECONDS else ""
+
+
+def _rounded(seconds: float) -> str:
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 @contextlib.contextmanager
 def _bar(total: int) -> Iterator[Report]:
     # Imported here: rich costs a tenth of a second, and cron has no terminal.
     from rich.console import Console  # noqa: PLC0415
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("days", total=total)
 

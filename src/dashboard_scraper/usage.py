@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from typing import Protocol
 
@@ -9,7 +10,7 @@ import msgspec
 
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.flatten import Cell
-from dashboard_scraper.metrics import Figures
+from dashboard_scraper.metrics import COUNTS, Figures, Sums, Totals, counts_of
 
 
 class UserUsage(msgspec.Struct, frozen=True):
@@ -25,10 +26,21 @@ class UserUsage(msgspec.Struct, frozen=True):
 
 
 class DayUsage(msgspec.Struct, frozen=True):
-    """All that a source said of one UTC day, one entry per user in the source's order."""
+    """All that a source said of one UTC day, one entry per user in the source's order.
+
+    `totals` are the tenant's own figures of the day, None where they were not asked for.
+    """
 
     day: date
     users: list[UserUsage]
+    totals: Totals | None = None
+
+
+def sums_of(users: Iterable[UserUsage]) -> Sums:
+    """What the users' counts add up to; what is unknown makes its sum unknown."""
+    rows = [counts_of(user.figures) for user in users]
+    columns = zip(*rows, strict=True) if rows else ((),) * len(COUNTS)
+    return tuple(None if None in column else sum(column) for column in columns)
 
 
 class TenantFigure(msgspec.Struct, frozen=True):
@@ -42,7 +54,7 @@ class TenantFigure(msgspec.Struct, frozen=True):
 class Source(Protocol):
     """Where usage comes from.
 
-    Both methods raise SignInRequired, SourceUnavailable or ContractBroken, and never return part
+    What fetches raises SignInRequired, SourceUnavailable or ContractBroken, and never returns part
     of an answer.
     """
 
@@ -52,7 +64,16 @@ class Source(Protocol):
         ...
 
     def fetch_day(self, day: date) -> DayUsage:
-        """Fetch every user's figures of one day."""
+        """Fetch every user's figures of one day, and the tenant's where `has_totals`."""
+        ...
+
+    @property
+    def has_totals(self) -> bool:
+        """Whether the tenant's own figures may be asked for."""
+        ...
+
+    def fetch_totals(self, window: Window) -> Totals:
+        """Fetch the tenant's own figures, summed over the window."""
         ...
 
     def stop(self) -> None:

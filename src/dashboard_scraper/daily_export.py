@@ -1,0 +1,186 @@
+"""The files of a window's days, from the store: CSV and Copilot JSON, their sum, and a manifest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import msgspec
+
+from dashboard_scraper import copilot_converter as copilot
+from dashboard_scraper.checks import Difference
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.errors import DaysMissing
+from dashboard_scraper.export import users_csv
+from dashboard_scraper.files import (
+    Publication,
+    WrittenFile,
+    make_folder,
+    replaced_or_set_aside,
+    set_aside,
+)
+from dashboard_scraper.metrics import is_active
+from dashboard_scraper.pseudonyms import Rename, renamed
+from dashboard_scraper.store import LedgerDay, Reader, Store
+from dashboard_scraper.usage import UserUsage
+
+logger = logging.getLogger(__name__)
+
+NOT_KEPT = "not in the store"
+
+
+@dataclass(frozen=True, slots=True)
+class DailyExport:
+    """Where a window's files go, what is stamped on the records, and how users are named."""
+
+    window: Window
+    folder: Path
+    enterprise_id: str
+    rename: Rename
+
+    def csv_path(self, day: date) -> Path:
+        """One day's users."""
+        return self.folder / f"augment_metrics_{day}.csv"
+
+    def json_path(self, day: date) -> Path:
+        """One day's Copilot records."""
+        return self.folder / f"copilot_metrics_{day}.json"
+
+    @property
+    def aggregated_path(self) -> Path:
+        """One record a user for the whole window; only where no day is missing."""
+        return self.folder / "copilot_metrics_aggregated.json"
+
+    @property
+    def manifest_path(self) -> Path:
+        """What became of each day, with the SHA-256 of each file."""
+        return self.folder / "manifest.json"
+
+    def day_paths(self, days: Iterable[date]) -> list[Path]:
+        """Both files of each day."""
+        return [path for day in days for path in (self.csv_path(day), self.json_path(day))]
+
+    def all_paths(self) -> list[Path]:
+        """Every file of the export."""
+        days = self.day_paths(self.window.days())
+        return [*days, self.aggregated_path, self.manifest_path]
+
+
+def default_folder(parent: Path, window: Window) -> Path:
+    """Named after the window."""
+    return parent / f"daily_exports_{window.start}_to_{window.end}"
+
+
+class _ManifestDay(msgspec.Struct, omit_defaults=True):
+    """What became of one day; `users` and `active_users` count rows of its two files.
+
+    `unreconciled` says where users and tenant disagree, `forgotten` how many users were removed.
+    """
+
+    day: date
+    status: str
+    reason: str | None = None
+    users: int | None = None
+    active_users: int | None = None
+    unreconciled: list[Difference] = []
+    forgotten: int = 0
+    files: list[WrittenFile] | None = None
+
+
+class _Manifest(msgspec.Struct):
+    source: str
+    start: date
+    end: date
+    days: list[_ManifestDay]
+    aggregated: WrittenFile | None
+
+
+def give_out_kept(store: Store, source_name: str, export: DailyExport) -> Path:
+    """Write every file from the store alone; raises DaysMissing where days are not in it."""
+    with replaced_or_set_aside(export.all_paths()), store.reading() as reader:
+        kept = reader.ledger(source_name, export.window)
+        missing = [day for day in export.window.days() if day not in kept]
+        if kept:
+            give_out(reader, source_name, export, {})
+        summarise(export.window, missing, "fetch them first")
+    return export.folder
+
+
+def give_out(
+    reader: Reader, source_name: str, export: DailyExport, failures: Mapping[date, str]
+) -> None:
+    """Write all files but those of days that failed or are not in the store.
+
+    The manifest comes last, since it vouches for the others.
+    """
+    window = export.window
+    kept = reader.ledger(source_name, window)
+    missing = [day for day in window.days() if day in failures or day not in kept]
+    # One id a user for the whole export, so that it is the same in all of its files.
+    ids = copilot.reported_user_ids(map(export.rename, reader.users(source_name, window)))
+    totals = copilot.WindowTotals()
+    days = {
+        day: _ManifestDay(day, "failed" if day in failures else "missing", reason)
+        for day, reason in ((day, failures.get(day, NOT_KEPT)) for day in missing)
+    }
+    make_folder(export.folder)
+    with Publication() as publication:
+        for day in sorted(kept.keys() - failures.keys()):
+            users = renamed(reader.day(kept[day]).users, export.rename)
+            totals.add(users)
+            days[day] = _write_day(publication, kept[day], users, export, ids)
+        aggregated = None
+        if not missing:
+            records = totals.records(window, export.enterprise_id, ids)
+            aggregated = publication.add(export.aggregated_path, copilot.json_chunks(records))
+        manifest = _Manifest(
+            source_name, window.start, window.end, [days[day] for day in sorted(days)], aggregated
+        )
+        text = msgspec.json.format(msgspec.json.encode(manifest)) + b"\n"
+        publication.add(export.manifest_path, text)
+        set_aside(export.day_paths(missing))
+        if missing:  # a sum that lacks days would look like the window's
+            set_aside([export.aggregated_path])
+        publication.publish()
+    totals.report_open_sums()
+
+
+def _write_day(
+    publication: Publication,
+    kept: LedgerDay,
+    users: list[UserUsage],
+    export: DailyExport,
+    ids: dict[str, int],
+) -> _ManifestDay:
+    active = [user for user in users if is_active(user.figures)]
+    records = (
+        copilot.convert(user, kept.day, export.window, export.enterprise_id, ids[user.user])
+        for user in active
+    )
+    files = [
+        publication.add(export.csv_path(kept.day), users_csv(users)),
+        publication.add(export.json_path(kept.day), copilot.json_chunks(records)),
+    ]
+    if not users:
+        logger.warning("%s: the source answered without a single user", kept.day)
+    return _ManifestDay(
+        kept.day,
+        kept.status.value,
+        users=len(users),
+        active_users=len(active),
+        unreconciled=kept.unreconciled,
+        forgotten=kept.forgotten,
+        files=files,
+    )
+
+
+def summarise(window: Window, missing: Collection[date], advice: str) -> None:
+    """Tell how many days there are; raises DaysMissing where some are missing."""
+    total = sum(1 for _ in window.days())
+    logger.info("%s: %d of %d days", window, total - len(missing), total)
+    if missing:
+        named = ", ".join(str(day) for day in sorted(missing))
+        raise DaysMissing(f"{len(missing)} of {total} days are missing: {named}; {advice}")

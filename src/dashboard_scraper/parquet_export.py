@@ -1,0 +1,136 @@
+"""User-days as Parquet: one file a day below `day=YYYY-MM-DD/`, in a folder or an object store.
+
+The layout of Hive's partitions, which Spark, Trino, BigQuery, Snowflake and DuckDB read as it is.
+The day stands in the folder's name and so not in the file.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dashboard_scraper.daily_export import summarise
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.errors import UsageError
+from dashboard_scraper.files import (
+    STALE_SUFFIX,
+    Publication,
+    explained,
+    make_folder,
+    replaced_or_set_aside,
+    set_aside,
+)
+from dashboard_scraper.metrics import FIGURES, Kind
+from dashboard_scraper.pseudonyms import Rename, renamed
+from dashboard_scraper.store import LedgerDay, Reader, Store
+from dashboard_scraper.usage import UserUsage
+
+try:
+    import pyarrow as pa
+    import pyarrow.fs
+    import pyarrow.parquet
+except ImportError:
+    raise UsageError(
+        "Parquet needs a library that is not installed: pip install 'dashboard-scraper[parquet]'"
+    ) from None
+
+logger = logging.getLogger(__name__)
+
+_FILE = "user_days.parquet"
+_TYPES = {
+    Kind.COUNT: pa.int64(),
+    Kind.DAYS: pa.int64(),
+    Kind.PERCENT: pa.float64(),
+    Kind.MOMENT: pa.timestamp("us", tz="UTC"),
+}
+SCHEMA = pa.schema(
+    [
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("user_login", pa.string(), nullable=False),
+        *(pa.field(metric.name, _TYPES[metric.kind]) for metric in FIGURES),
+        pa.field("extra", pa.string()),  # JSON: the fields that the catalogue does not know
+    ]
+)
+_encode = msgspec.json.Encoder().encode
+
+
+def export_days(store: Store, source_name: str, window: Window, place: str, rename: Rename) -> str:
+    """Write the window's days below `place`, a folder or a URL as `s3://BUCKET/PREFIX`; returns it.
+
+    Raises DaysMissing, after the others are written, where days are not in the store.
+    """
+    with store.reading() as reader:
+        kept = reader.ledger(source_name, window)
+        days = ((day, _parquet(reader, row, rename)) for day, row in kept.items())
+        if "://" in place:
+            _upload(place, days, window)
+        else:
+            place = str(Path(place).absolute())
+            _write(Path(place), days, window)
+        missing = [day for day in window.days() if day not in kept]
+    summarise(window, missing, "fetch them first")
+    return place
+
+
+def _parquet(reader: Reader, kept: LedgerDay, rename: Rename) -> bytes:
+    users = renamed(reader.day(kept).users, rename)
+    columns: list[Any] = [[kept.source] * len(users), [user.user for user in users]]
+    columns += (list(column) for column in zip(*(user.figures for user in users), strict=True))
+    columns += [[_extra(user) for user in users]]
+    if not users:
+        columns = [[] for _ in SCHEMA]
+    arrays = [pa.array(c, field.type) for c, field in zip(columns, SCHEMA, strict=True)]
+    sink = pa.BufferOutputStream()
+    pyarrow.parquet.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), sink)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def _extra(user: UserUsage) -> str | None:
+    return _encode(user.extra).decode() if user.extra else None
+
+
+def _partition(day: date) -> str:
+    return f"day={day}"
+
+
+def _hidden(name: str) -> str:
+    """What the readers of such folders pass over."""
+    return f".{name}{STALE_SUFFIX}"
+
+
+def _write(folder: Path, days: Iterable[tuple[date, bytes]], window: Window) -> None:
+    """All of them or none; files of days that are not in the store are set aside."""
+    targets = {day: folder / _partition(day) / _FILE for day in window.days()}
+    left = set(targets)
+    with replaced_or_set_aside(targets.values(), _hidden), Publication() as publication:
+        for day, data in days:
+            make_folder(targets[day].parent)
+            publication.add(targets[day], data)
+            left.discard(day)
+        set_aside([targets[day] for day in left], _hidden)
+        publication.publish()
+
+
+def _upload(url: str, days: Iterable[tuple[date, bytes]], window: Window) -> None:
+    """One object after the other, each whole; those of days not in the store are set aside."""
+    try:
+        place, folder = pyarrow.fs.FileSystem.from_uri(url)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise UsageError(f"--out: {error}") from error
+    left = set(window.days())
+    with explained(url):
+        for day, data in days:
+            left.discard(day)
+            with place.open_output_stream(f"{folder}/{_partition(day)}/{_FILE}") as stream:
+                stream.write(data)
+        for day in left:
+            path = f"{folder}/{_partition(day)}/{_FILE}"
+            if place.get_file_info(path).type is pyarrow.fs.FileType.File:
+                place.move(path, f"{folder}/{_partition(day)}/{_hidden(_FILE)}")
+                logger.warning("%s was of an earlier export; it is hidden now", path)

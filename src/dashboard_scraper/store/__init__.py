@@ -1,0 +1,10 @@
+"""The store: what was fetched, for ever, and which days of it are whole."""
+
+from __future__ import annotations
+
+from dashboard_scraper.store.place import store_at
+from dashboard_scraper.store.reader import Reader
+from dashboard_scraper.store.rows import LedgerDay, Status
+from dashboard_scraper.store.store import Store
+
+__all__ = ["LedgerDay", "Reader", "Status", "Store", "store_at"]

@@ -1,0 +1,95 @@
+"""Reading the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import date, datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.errors import StoreFailed
+from dashboard_scraper.store.rows import LedgerDay, ledger_day, user_usage
+from dashboard_scraper.store.schema import (
+    DAY_LEDGER,
+    FIGURE_COLUMNS,
+    INFO,
+    LAST_SUCCESS,
+    TENANT_FIGURE,
+    USER_DAY,
+)
+from dashboard_scraper.usage import DayUsage, TenantFigure, sums_of
+
+Explained = Callable[[], AbstractContextManager[None]]
+"""Turns a driver's errors within it to StoreFailed."""
+
+
+class Reader:
+    """The store as it was at one moment."""
+
+    def __init__(self, connection: Connection, place: str, explained: Explained) -> None:
+        self._connection = connection
+        self._place = place
+        self._explained = explained
+
+    def sources(self) -> list[str]:
+        """Those with any day, by name."""
+        column = DAY_LEDGER.c.source
+        return [row[0] for row in self._all(select(column).distinct().order_by(column))]
+
+    def ledger(self, source: str, window: Window | None = None) -> dict[date, LedgerDay]:
+        """The days that were fetched, oldest first; of all time unless a window is given."""
+        query = select(DAY_LEDGER).where(DAY_LEDGER.c.source == source).order_by(DAY_LEDGER.c.day)
+        if window:
+            query = query.where(DAY_LEDGER.c.day.between(window.start, window.end))
+        with self._explained():
+            days = map(ledger_day, self._connection.execute(query).mappings().all())
+        return {kept.day: kept for kept in days}
+
+    def day(self, kept: LedgerDay) -> DayUsage:
+        """A day's users, by their addresses; StoreFailed where they are not what was kept."""
+        query = (
+            select(USER_DAY.c.user_login, *FIGURE_COLUMNS, USER_DAY.c.extra)
+            .where(USER_DAY.c.source == kept.source, USER_DAY.c.day == kept.day)
+            .order_by(USER_DAY.c.user_login)
+        )
+        users = [user_usage(row) for row in self._all(query)]
+        if len(users) != kept.users or sums_of(users) != kept.sums:
+            raise StoreFailed(
+                f"{self._place}: {kept.day} is not what was kept; bring the store back from a"
+                " backup, or fetch the day again with --refresh"
+            )
+        return DayUsage(kept.day, users, kept.totals)
+
+    def users(self, source: str, window: Window) -> list[str]:
+        """Every address with a row in the window."""
+        column = USER_DAY.c.user_login
+        in_window = USER_DAY.c.day.between(window.start, window.end)
+        query = select(column).distinct().where(USER_DAY.c.source == source, in_window)
+        return [row[0] for row in self._all(query)]
+
+    def tenant_figures(self, source: str) -> list[TenantFigure]:
+        """What the source said of the tenant in periods, oldest first."""
+        table = TENANT_FIGURE
+        query = (
+            select(table.c.start_day, table.c.end_day, table.c.metric, table.c.value)
+            .where(table.c.source == source)
+            .order_by(table.c.start_day, table.c.end_day, table.c.metric)
+        )
+        return [
+            TenantFigure(Window(start, end), metric, msgspec.json.decode(value))
+            for start, end, metric, value in self._all(query)
+        ]
+
+    def last_success(self, source: str) -> datetime | None:
+        """When a run last got all that it was to get."""
+        query = select(INFO.c.value).where(INFO.c.name == f"{LAST_SUCCESS}:{source}")
+        rows = self._all(query)
+        return datetime.fromisoformat(rows[0][0]) if rows else None
+
+    def _all(self, query: Any) -> list[Any]:
+        with self._explained():
+            return list(self._connection.execute(query).all())

@@ -1,0 +1,166 @@
+"""The store's tables and views, made from the catalogue.
+
+A store has the number of its schema in it. The number grows with every change here and with every
+metric that the catalogue gains; an older store is brought up to date by adding what it lacks, where
+NULL says of the rows that are there what is true: unknown.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Date,
+    Dialect,
+    Double,
+    Integer,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    inspect,
+    select,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateColumn
+from sqlalchemy.types import TypeDecorator
+
+from dashboard_scraper.date_utils import iso_utc
+from dashboard_scraper.metrics import COUNTS, FIGURES, TENANT_TOTALS, Kind
+
+VERSION = 1
+
+
+class Moment(TypeDecorator[datetime]):
+    """A moment in UTC: `timestamptz`, or in SQLite, which has no such type, ISO 8601 with a Z."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(Text())
+        return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        return iso_utc(value) if value is not None and dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if dialect.name == "sqlite":
+            return datetime.fromisoformat(value)
+        moment: datetime = value
+        return moment.astimezone(UTC)
+
+
+# In the order of Python's sorting everywhere: the same users give the same bytes.
+_NAME = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+_FIGURE_TYPES: dict[Kind, Any] = {
+    Kind.COUNT: BigInteger,
+    Kind.DAYS: BigInteger,
+    Kind.PERCENT: Double,
+    Kind.MOMENT: Moment,
+}
+
+metadata = MetaData()
+
+INFO = Table(
+    "store_info",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+SCHEMA_VERSION = "schema_version"
+LAST_SUCCESS = "last_success"  # followed by a colon and the source
+
+USER_DAY = Table(
+    "user_day",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("user_login", _NAME, primary_key=True),
+    *(Column(metric.name, _FIGURE_TYPES[metric.kind]) for metric in FIGURES),
+    Column("extra", Text),  # JSON: the fields that the catalogue does not know, flattened
+    sqlite_with_rowid=False,  # the key is the order of the file: a day is read in one piece
+)
+FIGURE_COLUMNS = tuple(USER_DAY.c[metric.name] for metric in FIGURES)
+
+DAY_LEDGER = Table(
+    "day_ledger",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("fetched_at", Moment, nullable=False),
+    Column("users", Integer, nullable=False),
+    Column("active_users", Integer, nullable=False),
+    *(Column(metric.name, BigInteger) for metric in COUNTS),
+    *(Column(total.column, BigInteger) for total in TENANT_TOTALS),
+    Column("unreconciled", Text),  # JSON: where users and tenant disagree
+    Column("forgotten", Integer, nullable=False, server_default="0"),  # rows that were removed
+)
+SUM_COLUMNS = tuple(DAY_LEDGER.c[metric.name] for metric in COUNTS)
+TOTAL_COLUMNS = tuple(DAY_LEDGER.c[total.column] for total in TENANT_TOTALS)
+
+TENANT_FIGURE = Table(
+    "tenant_figure",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("start_day", Date, primary_key=True),
+    Column("end_day", Date, primary_key=True),
+    Column("metric", Text, primary_key=True),
+    Column("value", Text),  # JSON
+    Column("fetched_at", Moment, nullable=False),
+)
+
+# What people query: these names and columns stay, whatever becomes of the tables.
+VIEWS: dict[str, Select[Any]] = {
+    "user_days": select(*USER_DAY.c),
+    "daily_totals": select(*DAY_LEDGER.c),
+}
+
+
+def create(connection: Connection) -> None:
+    """Make every table and view in a place that has none."""
+    metadata.create_all(connection)
+    _make_views(connection)
+    connection.execute(INFO.insert().values(name=SCHEMA_VERSION, value=str(VERSION)))
+
+
+def migrate(connection: Connection) -> None:
+    """Add the tables and columns that an older store lacks; nothing that is there is changed."""
+    for view in VIEWS:
+        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {view}")
+    inspector = inspect(connection)
+    there = set(inspector.get_table_names())
+    columns = {name: {c["name"] for c in inspector.get_columns(name)} for name in there}
+    metadata.create_all(connection)
+    for table in metadata.sorted_tables:
+        for column in table.columns:
+            if table.name in there and column.name not in columns[table.name]:
+                definition = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")
+    _make_views(connection)
+    connection.execute(
+        INFO.update().where(INFO.c.name == SCHEMA_VERSION).values(value=str(VERSION))
+    )
+
+
+def version_of(connection: Connection) -> int | None:
+    """The number in the store; None where there is none: it is no store of ours."""
+    if not inspect(connection).has_table(INFO.name):
+        return None
+    value = connection.scalar(select(INFO.c.value).where(INFO.c.name == SCHEMA_VERSION))
+    return int(value) if value is not None and value.isdigit() else None
+
+
+def _make_views(connection: Connection) -> None:
+    for view, query in VIEWS.items():
+        connection.exec_driver_sql(
+            f"CREATE VIEW {view} AS {query.compile(dialect=connection.dialect)}"
+        )

@@ -1,0 +1,159 @@
+"""A store in one SQLite file, for one machine.
+
+WAL lets others read while a run writes; `synchronous=FULL` lets nothing that was reported as kept
+get lost with the power.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from filelock import FileLock, Timeout
+from sqlalchemy import Connection, Engine, create_engine, event, insert
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from dashboard_scraper.date_utils import iso_utc
+from dashboard_scraper.errors import LockHeld
+from dashboard_scraper.files import explained, flush_folder, make_folder
+from dashboard_scraper.store.backend import Row
+from dashboard_scraper.store.schema import USER_DAY, Moment, create
+
+_MOMENTS = [i for i, column in enumerate(USER_DAY.c) if isinstance(column.type, Moment)]
+
+# SQLite waits within C, where no signal is heard: shortly each time, and often.
+_BUSY_SECONDS = 0.5
+_PATIENCE_SECONDS = 30
+
+
+class SqliteBackend:
+    """A file; its lock, and a note of who holds that, are beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock_path = path.with_name(f"{path.name}.lock")
+        self._holder_path = path.with_name(f"{path.name}.holder")
+        self._writing = _engine(path, "BEGIN IMMEDIATE")
+        self._reading = _engine(path, "BEGIN")
+
+    errors = (SQLAlchemyError, sqlite3.Error)
+
+    @property
+    def shown(self) -> str:
+        return str(self._path)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        make_folder(self._path.parent)
+        with explained(self._lock_path), contextlib.ExitStack() as held:
+            try:
+                held.enter_context(FileLock(self._lock_path, timeout=0))
+            except Timeout:
+                raise LockHeld(
+                    f"another run works on {self.shown}: {self._holder()}; wait for it to end"
+                ) from None
+            begun = iso_utc(datetime.now(UTC).replace(microsecond=0))
+            self._holder_path.write_text(
+                f"process {os.getpid()} on {socket.gethostname()}, since {begun}\n"
+            )
+            held.callback(self._holder_path.unlink, missing_ok=True)
+            free = held.pop_all()
+        with free:
+            yield
+
+    def _holder(self) -> str:
+        try:
+            return self._holder_path.read_text().strip() or "it has just begun"
+        except OSError:
+            return "it has just begun"
+
+    def exists(self) -> bool:
+        return self._path.exists()
+
+    def create(self) -> None:
+        """Under another name first: a file under the store's own name always has its tables."""
+        new = self._path.with_name(f".{self._path.name}.new")
+        with explained(new):
+            for leftover in (new, new.with_name(f"{new.name}-journal")):
+                leftover.unlink(missing_ok=True)
+            new.touch()
+        with _engine(new, "BEGIN IMMEDIATE", "PRAGMA journal_mode=DELETE").begin() as connection:
+            create(connection)
+        with explained(self._path):
+            new.replace(self._path)
+            flush_folder(self._path.parent)
+
+    def writing(self) -> Connection:
+        return self._writing.connect()
+
+    def reading(self) -> Connection:
+        return self._reading.connect()
+
+    def load(self, connection: Connection, rows: Iterable[Row]) -> None:
+        statement = str(insert(USER_DAY).compile(dialect=connection.dialect))
+        driver: Any = connection.connection.driver_connection
+        with contextlib.closing(driver.cursor()) as cursor:
+            cursor.executemany(statement, map(_plain, rows))
+
+    def explain(self, error: Exception) -> str | None:
+        code = getattr(getattr(error, "orig", error), "sqlite_errorcode", None)
+        if code is not None and code & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            return "it is damaged; bring it back from a backup, or move it away and fetch again"
+        return None
+
+    def scrub(self, connection: Connection) -> None:
+        driver: Any = connection.connection.driver_connection  # SQLAlchemy would begin something
+        driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _plain(row: Row) -> list[object]:
+    """With the types that SQLite has; moments are in UTC already."""
+    plain = list(row)
+    plain[1] = row[1].isoformat()
+    for i in _MOMENTS:
+        if row[i] is not None:
+            plain[i] = row[i].isoformat().replace("+00:00", "Z")
+    return plain
+
+
+def _engine(path: Path, begin: str, journal: str = "PRAGMA journal_mode=WAL") -> Engine:
+    """An engine whose transactions begin with `begin`; it never makes a file."""
+    url = f"file:{quote(str(path))}?mode=rw"
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            url, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            for pragma in (journal, "PRAGMA synchronous=FULL", "PRAGMA secure_delete=ON"):
+                connection.execute(pragma)
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
+    event.listen(engine, "begin", lambda connection: _begin(connection, begin))
+    return engine
+
+
+def _begin(connection: Connection, statement: str) -> None:
+    """Begin; while another program writes, wait where signals are heard."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            connection.exec_driver_sql(statement)
+            return
+        except OperationalError as error:
+            busy = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise
