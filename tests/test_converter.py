@@ -263,7 +263,7 @@ def test_a_collision_is_reported_with_both_names_and_the_ids_differ_in_every_fil
 ) -> None:
     counts = {metric.dashboard: 1 for metric in FIGURES if metric.kind is Kind.COUNT}
     body = {"userFeatureStats": [{USER_FIELD: name, **counts} for name in reversed(COLLIDING)]}
-    sim.add_fault(Fault(raw_body(json.dumps(body).encode())))
+    sim.add_fault(Fault(raw_body(json.dumps(body).encode()), "user-feature-stats"))
     result = home.run("--last-28-days")
     assert result.code == 0, result.err
     (line,) = [line for line in result.err.splitlines() if "same user_id" in line]

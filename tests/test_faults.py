@@ -350,12 +350,12 @@ def test_a_day_that_is_broken_is_tried_twice_and_costs_that_day_alone(
     home.settings["MAX_RETRIES"] = "0"
     lost = {*pair(BROKEN_DAY), AGGREGATED}
     leave_files_of_an_earlier_run(home, home.daily_folder, *lost, MANIFEST)
-    sim.add_fault(Fault(effect, day=BROKEN_DAY))
+    sim.add_fault(Fault(effect, USERS, BROKEN_DAY))
     result = home.run("--last-28-days")
     assert result.code == 6, result.err
     assert f"1 of 28 days are missing: {BROKEN_DAY}" in result.err
-    assert sim.count(day=BROKEN_DAY) == 2
-    assert sim.count() == 29
+    assert sim.count(USERS, BROKEN_DAY) == 2
+    assert sim.count(USERS) == 29
     assert sim.requests[-1].day == BROKEN_DAY, "tried again at the end of the run"
     stale = {f"{file}.stale" for file in lost}
     assert set(daily_files(home)) == (WHOLE_EXPORT - lost) | stale
@@ -372,25 +372,28 @@ def test_a_day_that_works_in_the_second_round_is_whole(home: Home, sim: Simulato
     home.settings["MAX_RETRIES"] = "0"
     assert home.run("--last-28-days").code == 0
     expected = daily_files(home)
-    sim.add_fault(Fault(null_body(), day=BROKEN_DAY, times=1))
-    sim.add_fault(Fault(status(500), day=DAY, times=1))
-    before = sim.count()
-    result = home.run("--last-28-days")
+    sim.add_fault(Fault(null_body(), USERS, BROKEN_DAY, times=1))
+    sim.add_fault(Fault(status(500), USERS, DAY, times=1))
+    before = sim.count(USERS)
+    result = home.run("--last-28-days", "--refresh")
     assert result.code == 0, result.err
-    assert sim.count() - before == 30
+    assert sim.count(USERS) - before == 30
     assert daily_files(home) == expected
 
 
-@pytest.mark.parametrize(("effect", "code"), [(null_body(), 5), (status(502), 4)])
+@pytest.mark.parametrize(
+    ("effect", "code", "requests"), [(null_body(), 5, 56), (status(502), 4, 28)]
+)
 def test_without_a_single_day_there_is_no_file_and_the_code_says_why(
-    home: Home, sim: Simulator, effect: Effect, code: int
+    home: Home, sim: Simulator, effect: Effect, code: int, requests: int
 ) -> None:
+    """A source that is down for all days is not asked for each a second time."""
     home.settings["MAX_RETRIES"] = "0"
     stale = leave_files_of_an_earlier_run(home, home.daily_folder, *WHOLE_EXPORT)
     sim.add_fault(Fault(effect))
     result = home.run("--last-28-days")
     assert result.code == code, result.err
-    assert sim.count() == 56
+    assert sim.count() == requests
     assert (home.files(), result.out) == (stale, "")
 
 

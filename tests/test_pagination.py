@@ -115,7 +115,7 @@ def test_the_daily_files_are_the_same_bytes_whatever_way_and_order_the_data_came
     home: Home, start: Start, style: Any
 ) -> None:
     def export() -> dict[str, bytes]:
-        result = home.run("--last-28-days")
+        result = home.run("--last-28-days", "--refresh")
         assert result.code == 0, result.err
         return {path.name: path.read_bytes() for path in home.daily_folder.iterdir()}
 
@@ -123,9 +123,9 @@ def test_the_daily_files_are_the_same_bytes_whatever_way_and_order_the_data_came
     expected = export()
     assert len(expected) == 58
     sim = start(paging=Paging(style, page_size=7))
-    sim.add_fault(Fault(reverse))
+    sim.add_fault(Fault(reverse, "user-feature-stats"))
     assert export() == expected
-    assert sim.count() == (28 if style == "none" else 56)
+    assert sim.count("user-feature-stats") == (28 if style == "none" else 56)
 
 
 @pytest.fixture

@@ -95,11 +95,7 @@ def run_daily_job(
     Raises DaysMissing after the files of the others are written, or the error that ended the run;
     then no file under its final name is older than the run. LockHeld leaves all as it is.
     """
-    with (
-        job.store.locked(),
-        replaced_or_set_aside(export.all_paths()),
-        job.store.opened(),
-    ):
+    with replaced_or_set_aside(export.all_paths(), job.store.locked()), job.store.opened():
         source = make_source()
         outcome = bring_up_to_date(job, source, export.window, refresh=refresh, compare=True)
         _raise_if_all_failed(outcome, export.window)

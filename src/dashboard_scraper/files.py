@@ -16,12 +16,13 @@ import secrets
 import shlex
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dashboard_scraper.errors import OutputFailed, UsageError
+from dashboard_scraper.errors import LockHeld, OutputFailed, UsageError
 
 try:
     import fcntl
@@ -145,19 +146,28 @@ def _stale(name: str) -> str:
 
 @contextlib.contextmanager
 def replaced_or_set_aside(
-    targets: Iterable[Path], stale_name: Callable[[str], str] = _stale
+    targets: Iterable[Path],
+    lock: AbstractContextManager[None] | None = None,
+    stale_name: Callable[[str], str] = _stale,
 ) -> Iterator[None]:
     """Around a run that is to replace `targets`: where it fails, the old ones are set aside.
 
     Figures of an earlier run must not pass for those of the run that failed, and are not lost.
+    `lock` is held meanwhile; where another run has it (LockHeld), its files stay.
     """
     succeeded = False
-    try:
-        yield
-        succeeded = True
-    finally:
-        if not succeeded:
-            set_aside(targets, stale_name)
+    with contextlib.ExitStack() as held:
+        try:
+            if lock is not None:
+                held.enter_context(lock)
+            yield
+            succeeded = True
+        except LockHeld:  # the files are those of the run that holds it
+            succeeded = True
+            raise
+        finally:
+            if not succeeded:
+                set_aside(targets, stale_name)
 
 
 def set_aside(targets: Iterable[Path], stale_name: Callable[[str], str] = _stale) -> None:

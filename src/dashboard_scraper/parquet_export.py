@@ -108,7 +108,7 @@ def _write(folder: Path, days: Iterable[tuple[date, bytes]], window: Window) -> 
     """All of them or none; files of days that are not in the store are set aside."""
     targets = {day: folder / _partition(day) / _FILE for day in window.days()}
     left = set(targets)
-    with replaced_or_set_aside(targets.values(), _hidden), Publication() as publication:
+    with replaced_or_set_aside(targets.values(), stale_name=_hidden), Publication() as publication:
         for day, data in days:
             make_folder(targets[day].parent)
             publication.add(targets[day], data)

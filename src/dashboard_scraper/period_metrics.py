@@ -69,7 +69,7 @@ def export_period(
     Returns the paths. If it fails, files of an earlier run under the same names are set aside;
     LockHeld leaves all as it is.
     """
-    with store.locked(), replaced_or_set_aside(period.targets):
+    with replaced_or_set_aside(period.targets, store.locked()):
         source = make_source()
         users = source.fetch_users(period.window) if Endpoint.USERS in period.selected else None
         tenant = source.fetch_tenant(period.window) if period.tenant_selected else []

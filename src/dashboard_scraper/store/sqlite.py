@@ -62,10 +62,11 @@ class SqliteBackend:
                     f"another run works on {self.shown}: {self._holder()}; wait for it to end"
                 ) from None
             begun = iso_utc(datetime.now(UTC).replace(microsecond=0))
-            self._holder_path.write_text(
-                f"process {os.getpid()} on {socket.gethostname()}, since {begun}\n"
-            )
             held.callback(self._holder_path.unlink, missing_ok=True)
+            with contextlib.suppress(OSError):  # what holds is the lock; this is for people
+                self._holder_path.write_text(
+                    f"process {os.getpid()} on {socket.gethostname()}, since {begun}\n"
+                )
             free = held.pop_all()
         with free:
             yield
