@@ -6,6 +6,7 @@ import contextlib
 import os
 import stat
 import subprocess
+import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +15,13 @@ import pytest
 
 from conftest import Home, Result, yesterday
 from dashboard_scraper.errors import OutputFailed
-from dashboard_scraper.files import Publication, make_folder, replaced_or_set_aside, write_whole
+from dashboard_scraper.files import (
+    Publication,
+    make_folder,
+    remove_leftovers,
+    replaced_or_set_aside,
+    write_whole,
+)
 from dashboard_scraper.simulator import Fault, Simulator, status
 
 DAY = f"{yesterday()}"
@@ -265,3 +272,15 @@ def test_on_a_full_disk_a_run_fails_with_the_reason_and_leaves_no_part_of_a_file
     assert "could not be written: No space left on device" in result.err.splitlines()[-1]
     left = {path.relative_to(small_disk) for path in small_disk.rglob("*") if path.is_file()}
     assert left == {path.with_name(f"{path.name}.stale") for path in before} | {Path("ballast")}
+
+
+def test_what_a_killed_run_left_is_removed_once_it_is_a_day_old(home: Home) -> None:
+    start_of_name = f".{'0a' * 15}"
+    old, new, other = (home.path / f"{start_of_name}{end}" for end in ("00.tmp", "01.tmp", "x.tmp"))
+    for path in (old, new, other):
+        path.write_text("part")
+    two_days_ago = time.time() - 2 * 24 * 3600
+    for path in (old, other):
+        os.utime(path, (two_days_ago, two_days_ago))
+    remove_leftovers(home.path)
+    assert names(home.path) == {new.name, other.name}

@@ -74,7 +74,8 @@ def written(settings: Settings, home: Path) -> dict[str, str]:
             value = value.relative_to(home)
         if name == "STORE_URL":
             value = value.replace(f"{home}/", "")
-        found[name] = f"{value:g}" if isinstance(value, float) else str("" if value is None else value)
+        value = "" if value is None else value
+        found[name] = f"{value:g}" if isinstance(value, float) else str(value)
     return found
 
 

@@ -240,7 +240,10 @@ def demo(home: Path, log_level: str | None, *, users: int, seed: int) -> None:
         folder = settings.export_dir / "demo"
         # Every other setting has its default: they are about another dashboard.
         store = folder / "usage.db"
-        _remove_demo_store(store)
+        # Another seed is another organization: its days must not meet those of an earlier demo.
+        with store_at(sqlite_url(store)).locked():
+            for suffix in ("", "-wal", "-shm"):
+                store.with_name(f"{store.name}{suffix}").unlink(missing_ok=True)
         settings = Settings.model_construct(
             metrics_api_base_url=simulator.url,
             cookie_file=folder / "secrets" / "cookies.json",
@@ -251,12 +254,6 @@ def demo(home: Path, log_level: str | None, *, users: int, seed: int) -> None:
         cookies = parse_paste(f"{SESSION_COOKIE}={simulator.cookie}", _host(settings))
         _keep_session(settings, cookies, today, check=True)
         fetch_daily(settings, None)
-
-
-def _remove_demo_store(store: Path) -> None:
-    """Another seed is another organization: its days must not meet those of an earlier demo."""
-    for path in (store, store.with_name(f"{store.name}-wal"), store.with_name(f"{store.name}-shm")):
-        path.unlink(missing_ok=True)
 
 
 def tell(paths: Iterable[Path | str]) -> None:

@@ -19,17 +19,16 @@ from dashboard_scraper.files import (
     Publication,
     WrittenFile,
     make_folder,
+    remove_leftovers,
     replaced_or_set_aside,
     set_aside,
 )
 from dashboard_scraper.metrics import is_active
-from dashboard_scraper.pseudonyms import Rename, renamed
+from dashboard_scraper.pseudonyms import Rename, hidden, renamed
 from dashboard_scraper.store import LedgerDay, Reader, Store
 from dashboard_scraper.usage import UserUsage
 
 logger = logging.getLogger(__name__)
-
-NOT_KEPT = "not in the store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +122,15 @@ def give_out(
     ids = copilot.reported_user_ids(map(export.rename, reader.users(source_name, window)))
     totals = copilot.WindowTotals()
     days = {
-        day: _ManifestDay(day, "failed" if day in failures else "missing", reason)
-        for day, reason in ((day, failures.get(day, NOT_KEPT)) for day in missing)
+        day: (
+            _ManifestDay(day, "failed", hidden(failures[day], export.rename))
+            if day in failures
+            else _ManifestDay(day, "missing", "not in the store")
+        )
+        for day in missing
     }
     make_folder(export.folder)
+    remove_leftovers(export.folder)
     with Publication() as publication:
         for day in sorted(kept.keys() - failures.keys()):
             users = renamed(reader.day(kept[day]).users, export.rename)

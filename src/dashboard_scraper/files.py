@@ -15,6 +15,7 @@ import os
 import secrets
 import shlex
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -34,6 +35,9 @@ else:
 logger = logging.getLogger(__name__)
 
 STALE_SUFFIX = ".stale"
+_TEMPORARY_SUFFIX = ".tmp"
+_HEX_DIGITS = 32
+_LEFT_OVER_SECONDS = 24 * 3600
 
 
 def make_folder(folder: Path, mode: int = 0o777) -> None:
@@ -44,6 +48,15 @@ def make_folder(folder: Path, mode: int = 0o777) -> None:
             folder.mkdir(mode=mode)
         if not folder.is_dir():
             raise OutputFailed(f"{folder} is no folder; move it away")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files of programs that were killed; a younger one may still be written."""
+    with explained(folder):
+        for path in folder.glob(f".{'[0-9a-f]' * _HEX_DIGITS}{_TEMPORARY_SUFFIX}"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _LEFT_OVER_SECONDS:
+                    path.unlink()
 
 
 def write_whole(target: Path, data: bytes, mode: int = 0o666) -> None:
@@ -105,7 +118,7 @@ class Publication:
         with explained(target):
             if target.exists() and not target.is_file():
                 raise OutputFailed(f"{target} is no ordinary file; choose another name")
-        temporary = target.with_name(f".{secrets.token_hex(16)}.tmp")
+        temporary = target.with_name(f".{secrets.token_hex(_HEX_DIGITS // 2)}{_TEMPORARY_SUFFIX}")
         self._prepared[target] = temporary  # before it is there: a signal may come between
         digest, size = hashlib.sha256(), 0
         with explained(target):

@@ -74,6 +74,11 @@ def renamed(users: Iterable[UserUsage], rename: Rename) -> list[UserUsage]:
     return sorted(shown, key=lambda user: user.user)
 
 
+def hidden(text: str, rename: Rename) -> str:
+    """A message with pseudonyms in place of addresses."""
+    return text if rename is as_they_are else _ADDRESS.sub(lambda match: rename(match[0]), text)
+
+
 def _without(text: str, address: str, rename: Rename) -> str:
     """Pseudonyms in place of the user's own address, and of all that looks like one."""
-    return _ADDRESS.sub(lambda match: rename(match[0]), text.replace(address, rename(address)))
+    return hidden(text.replace(address, rename(address)), rename)

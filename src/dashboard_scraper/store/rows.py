@@ -101,8 +101,8 @@ def user_rows(source: str, usage: DayUsage) -> Iterator[Row]:
 
 def user_usage(row: Any) -> UserUsage:
     """A row of user_login, the figures, and extra."""
-    user, *figures, extra = row
-    return UserUsage(user, tuple(figures), _decode_extra(extra) if extra else {})
+    extra = row[-1]
+    return UserUsage(row[0], row[1:-1], _decode_extra(extra) if extra else {})
 
 
 def recounted(

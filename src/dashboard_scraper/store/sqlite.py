@@ -12,7 +12,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +28,8 @@ from dashboard_scraper.files import explained, flush_folder, make_folder
 from dashboard_scraper.store.backend import Row
 from dashboard_scraper.store.schema import USER_DAY, Moment, create
 
+_DAY = list(USER_DAY.c).index(USER_DAY.c.day)
+_OFFSET = len("+00:00")
 _MOMENTS = [i for i, column in enumerate(USER_DAY.c) if isinstance(column.type, Moment)]
 
 # SQLite waits within C, where no signal is heard: shortly each time, and often.
@@ -103,7 +105,7 @@ class SqliteBackend:
         statement = str(insert(USER_DAY).compile(dialect=connection.dialect))
         driver: Any = connection.connection.driver_connection
         with contextlib.closing(driver.cursor()) as cursor:
-            cursor.executemany(statement, map(_plain, rows))
+            cursor.executemany(statement, _plain(rows))
 
     def explain(self, error: Exception) -> str | None:
         code = getattr(getattr(error, "orig", error), "sqlite_errorcode", None)
@@ -116,14 +118,20 @@ class SqliteBackend:
         driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _plain(row: Row) -> list[object]:
-    """With the types that SQLite has; moments are in UTC already."""
-    plain = list(row)
-    plain[1] = row[1].isoformat()
-    for i in _MOMENTS:
-        if row[i] is not None:
-            plain[i] = row[i].isoformat().replace("+00:00", "Z")
-    return plain
+def _plain(rows: Iterable[Row]) -> Iterator[list[object]]:
+    """The rows of one day with the types that SQLite has; moments are in UTC already."""
+    day: date | None = None
+    text = ""
+    for row in rows:
+        if row[_DAY] is not day:
+            day = row[_DAY]
+            text = row[_DAY].isoformat()
+        plain = list(row)
+        plain[_DAY] = text
+        for i in _MOMENTS:
+            if plain[i] is not None:
+                plain[i] = f"{row[i].isoformat()[:-_OFFSET]}Z"
+        yield plain
 
 
 def _engine(path: Path, begin: str, journal: str = "PRAGMA journal_mode=WAL") -> Engine:
