@@ -1,10 +1,10 @@
-"""What `--last-28-days --refresh` costs, with nothing taken from the store: requests, wall time, our own CPU time, peak memory.
+"""What `--last-28-days` costs where nothing is taken from the store (`--refresh`).
 
-The simulator runs in a process of its own, with its answers prepared beforehand; the figures are
-those of the program's process alone, from start to finish. Each case is run several times; the
-smallest and the largest wall time are printed, so that the machine's noise can be seen. The
-baseline fetches the same 28 answers one after the other with `requests` and parses them with
-`json`, and does nothing else.
+Requests, wall time, our own CPU time, peak memory. The simulator runs in a process of its own, with
+its answers prepared beforehand; the figures are those of the program's process alone, from start to
+finish. Each case is run several times; the smallest and the largest wall time are printed, so that
+the machine's noise can be seen. The baseline fetches the same 28 answers one after the other with
+`requests` and parses them with `json`, and does nothing else.
 
     python bench/last_28_days.py [--runs 3] [--users 200 10000] [--latency 0 0.1]
 """

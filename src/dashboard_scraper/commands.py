@@ -211,8 +211,9 @@ def convert(
     target = out.absolute() if out else file.absolute().with_suffix(".json")
     if behind_links(target) == behind_links(file):
         raise UsageError(f"{file} would be written over; give --out another name")
+    rename = rename_of(settings.pseudonym_key_file)
     with replaced_or_set_aside([target]):
-        users = renamed(read_users(file), rename_of(settings.pseudonym_key_file))
+        users = renamed(read_users(file), rename)
         if not users:
             logger.warning("%s has a header alone: no users", file.name)
         ids = copilot.reported_user_ids(user.user for user in users)

@@ -31,6 +31,9 @@ from dashboard_scraper.usage import UserUsage
 logger = logging.getLogger(__name__)
 
 
+_ADVICE = "fetch them first"
+
+
 @dataclass(frozen=True, slots=True)
 class DailyExport:
     """Where a window's files go, what is stamped on the records, and how users are named."""
@@ -102,9 +105,10 @@ def give_out_kept(store: Store, source_name: str, export: DailyExport) -> Path:
     with replaced_or_set_aside(export.all_paths()), store.reading() as reader:
         kept = reader.ledger(source_name, export.window)
         missing = [day for day in export.window.days() if day not in kept]
-        if kept:
-            give_out(reader, source_name, export, {})
-        summarise(export.window, missing, "fetch them first")
+        if not kept:
+            summarise(export.window, missing, _ADVICE)
+        give_out(reader, source_name, export, {})
+    summarise(export.window, missing, _ADVICE)
     return export.folder
 
 

@@ -189,7 +189,8 @@ def set_aside(targets: Iterable[Path], stale_name: Callable[[str], str] = _stale
     existing = [path for path in targets if os.path.isfile(path)]  # noqa: PTH113
     existing = [behind_links(path) for path in existing]
     for target in existing:
-        with explained(target):
+        # Another program may have set it aside meanwhile.
+        with explained(target), contextlib.suppress(FileNotFoundError):
             target.replace(target.with_name(stale_name(target.name)))
     if existing:
         logger.warning(

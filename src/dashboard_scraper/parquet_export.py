@@ -6,11 +6,13 @@ The day stands in the folder's name and so not in the file.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -64,6 +66,8 @@ def export_days(store: Store, source_name: str, window: Window, place: str, rena
 
     Raises DaysMissing, after the others are written, where days are not in the store.
     """
+    if "://" in place:
+        _check_url(place)
     with store.reading() as reader:
         kept = reader.ledger(source_name, window)
         days = ((day, _parquet(reader, row, rename)) for day, row in kept.items())
@@ -118,19 +122,43 @@ def _write(folder: Path, days: Iterable[tuple[date, bytes]], window: Window) -> 
 
 
 def _upload(url: str, days: Iterable[tuple[date, bytes]], window: Window) -> None:
-    """One object after the other, each whole; those of days not in the store are set aside."""
-    try:
+    """One object after the other, each whole; what an earlier export left of the rest is hidden."""
+    with _explained(url):
         place, folder = pyarrow.fs.FileSystem.from_uri(url)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise UsageError(f"--out: {error}") from error
-    left = set(window.days())
-    with explained(url):
-        for day, data in days:
-            left.discard(day)
-            with place.open_output_stream(f"{folder}/{_partition(day)}/{_FILE}") as stream:
-                stream.write(data)
-        for day in left:
-            path = f"{folder}/{_partition(day)}/{_FILE}"
-            if place.get_file_info(path).type is pyarrow.fs.FileType.File:
-                place.move(path, f"{folder}/{_partition(day)}/{_hidden(_FILE)}")
-                logger.warning("%s was of an earlier export; it is hidden now", path)
+        left = set(window.days())
+        try:
+            for day, data in days:
+                with place.open_output_stream(f"{folder}/{_partition(day)}/{_FILE}") as stream:
+                    stream.write(data)
+                left.discard(day)
+        finally:
+            for day in sorted(left):
+                _hide(place, f"{folder}/{_partition(day)}")
+
+
+def _hide(place: Any, folder: str) -> None:
+    path = f"{folder}/{_FILE}"
+    if place.get_file_info(path).type is pyarrow.fs.FileType.File:
+        place.move(path, f"{folder}/{_hidden(_FILE)}")
+        logger.warning("%s is of an earlier export; it is hidden now", path)
+
+
+@contextlib.contextmanager
+def _explained(url: str) -> Iterator[None]:
+    try:
+        with explained(url):
+            yield
+    except pa.ArrowException as error:
+        raise UsageError(f"--out: {url}: {str(error).splitlines()[0]}") from error
+
+
+def _check_url(url: str) -> None:
+    """UsageError for a URL that is not to be written to, or not to be shown."""
+    parts = urlsplit(url)
+    if "@" in parts.netloc:
+        raise UsageError(
+            "--out: leave the credentials out of the URL, and set them in the environment, as"
+            " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    if parts.scheme == "file" or not parts.netloc:
+        raise UsageError(f"--out: {url} names no bucket; write s3://BUCKET/PREFIX, or a folder")

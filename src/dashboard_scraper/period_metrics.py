@@ -16,7 +16,7 @@ from dashboard_scraper.errors import UsageError
 from dashboard_scraper.export import records_csv, tenant_csv, users_csv
 from dashboard_scraper.files import Publication, make_folder, replaced_or_set_aside
 from dashboard_scraper.metrics import TENANT_TOTALS
-from dashboard_scraper.pseudonyms import Rename, as_they_are, renamed
+from dashboard_scraper.pseudonyms import Rename, as_they_are, hidden_in_figures, renamed
 from dashboard_scraper.store import Store
 from dashboard_scraper.usage import DayUsage, TenantFigure, UserUsage
 from dashboard_scraper.user_records import OtherRecords
@@ -80,7 +80,7 @@ def export_period(
         if users is not None:
             files[period.target] = _users_file(period.window, users, rename)
         if period.tenant_selected:
-            files[tenant_path(period.target)] = tenant_csv(tenant)
+            files[tenant_path(period.target)] = tenant_csv(hidden_in_figures(tenant, rename))
         make_folder(period.target.parent)
         with Publication() as publication:
             for path, data in files.items():

@@ -12,12 +12,12 @@ import msgspec
 
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.files import read_private
-from dashboard_scraper.usage import UserUsage
+from dashboard_scraper.usage import TenantFigure, UserUsage
 
 _SHORTEST_KEY = 32
 _DIGITS = 20
 # Whatever resembles an address, wherever it stands in a field that the catalogue does not know.
-_ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"'=]+@[^\s@<>()\[\],;:\"'=]+")
+_ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"=]+?(?:@|%40)[^\s@<>()\[\],;:\"'=]+", re.IGNORECASE)
 
 Rename = Callable[[str], str]
 """From a user's address to the name that outputs show."""
@@ -75,8 +75,20 @@ def renamed(users: Iterable[UserUsage], rename: Rename) -> list[UserUsage]:
 
 
 def hidden(text: str, rename: Rename) -> str:
-    """A message with pseudonyms in place of addresses."""
+    """The text with pseudonyms in place of addresses."""
     return text if rename is as_they_are else _ADDRESS.sub(lambda match: rename(match[0]), text)
+
+
+def hidden_in_figures(figures: Iterable[TenantFigure], rename: Rename) -> list[TenantFigure]:
+    """The tenant's figures; those that the catalogue does not know may name somebody."""
+    return [
+        msgspec.structs.replace(
+            figure,
+            metric=hidden(figure.metric, rename),
+            value=hidden(figure.value, rename) if isinstance(figure.value, str) else figure.value,
+        )
+        for figure in figures
+    ]
 
 
 def _without(text: str, address: str, rename: Rename) -> str:

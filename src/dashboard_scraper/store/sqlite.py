@@ -7,6 +7,7 @@ get lost with the power.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import sqlite3
@@ -27,6 +28,8 @@ from dashboard_scraper.errors import LockHeld
 from dashboard_scraper.files import explained, flush_folder, make_folder
 from dashboard_scraper.store.backend import Row
 from dashboard_scraper.store.schema import USER_DAY, Moment, create
+
+logger = logging.getLogger(__name__)
 
 _DAY = list(USER_DAY.c).index(USER_DAY.c.day)
 _OFFSET = len("+00:00")
@@ -115,7 +118,12 @@ class SqliteBackend:
 
     def scrub(self, connection: Connection) -> None:
         driver: Any = connection.connection.driver_connection  # SQLAlchemy would begin something
-        driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            logger.warning(
+                "another program is reading %s: what was removed is in its files until that ends",
+                self.shown,
+            )
 
 
 def _plain(rows: Iterable[Row]) -> Iterator[list[object]]:

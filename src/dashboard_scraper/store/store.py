@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from dashboard_scraper.errors import StoreFailed, UsageError
 from dashboard_scraper.metrics import is_active
@@ -186,10 +186,11 @@ class Store:
 
         The ledger says for each day how many users it lost, and has the sums of those who are left.
         """
-        # The databases know the small letters of ASCII alone.
         login = USER_DAY.c.user_login
-        person = or_(func.lower(login) == user.lower(), login == user)
         with self._writing() as connection:
+            # In Python: the databases' own lower() may know the letters of ASCII alone.
+            logins = connection.scalars(select(login).distinct()).all()
+            person = login.in_([name for name in logins if name.lower() == user.lower()])
             rows = connection.execute(
                 select(USER_DAY.c.source, USER_DAY.c.day, *FIGURE_COLUMNS).where(person)
             ).all()

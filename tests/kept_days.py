@@ -1,0 +1,78 @@
+"""Days brought into a store in process, at a moment that the test chooses, and the store's SQL."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, date, datetime
+from typing import Any
+
+import psycopg
+
+from conftest import Home
+from dashboard_scraper import commands, store_commands
+from dashboard_scraper.client import DashboardSource
+from dashboard_scraper.config import SQLITE_PREFIX, Settings, load_settings
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.metrics import TENANT_TOTALS
+from dashboard_scraper.simulator import Fault, Simulator, raw_body, set_value
+from dashboard_scraper.store import LedgerDay, store_at
+from dashboard_scraper.usage import UserUsage
+
+USERS, TENANT = "user-feature-stats", "tenant-feature-stats"
+TODAY = date(2025, 3, 10)
+NOON = datetime(2025, 3, 10, 12, tzinfo=UTC)
+
+
+def march(day: int) -> date:
+    return date(2025, 3, day)
+
+
+def settings_of(home: Home) -> Settings:
+    """As the home's runs read them."""
+    return load_settings(
+        home.path, **{name.lower(): value for name, value in home.settings.items()}
+    )
+
+
+def keep(home: Home, first: date, last: date, now: datetime = NOON) -> None:
+    """`backfill`, at that moment."""
+    commands.backfill_days(settings_of(home), Window(first, last), lambda: now)
+
+
+def fetch(home: Home, first: date, last: date, now: datetime = NOON) -> None:
+    """`--daily`, at that moment."""
+    commands.fetch_daily(settings_of(home), Window(first, last), clock=lambda: now)
+
+
+def forget(home: Home, user: str) -> None:
+    store_commands.forget(settings_of(home), user)
+
+
+def ledger(home: Home) -> dict[date, LedgerDay]:
+    with store_at(home.settings["STORE_URL"]).reading() as reader:
+        return reader.ledger(DashboardSource.name)
+
+
+def kept_users(home: Home) -> dict[date, list[UserUsage]]:
+    """Every day's users, each day checked against the ledger as every export does."""
+    with store_at(home.settings["STORE_URL"]).reading() as reader:
+        return {
+            day: reader.day(row).users for day, row in reader.ledger(DashboardSource.name).items()
+        }
+
+
+def answer_with_nobody(sim: Simulator, day: date) -> None:
+    sim.add_fault(Fault(raw_body(b'{"userFeatureStats":[]}'), USERS, day))
+    for total in TENANT_TOTALS:
+        sim.add_fault(Fault(set_value(total.name, 0), TENANT, day))
+
+
+def sql(store_url: str, statement: str) -> list[tuple[Any, ...]]:
+    """What another program may do with the database; rows where the statement gives some."""
+    if store_url.startswith(SQLITE_PREFIX):
+        with closing(sqlite3.connect(store_url.removeprefix(SQLITE_PREFIX))) as file, file:
+            return file.execute(statement).fetchall()
+    with psycopg.connect(store_url) as server:
+        cursor = server.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []

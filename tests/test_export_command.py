@@ -1,0 +1,213 @@
+"""`export START END`: the files of `--daily`, from the store alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import date, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from conftest import Home, Start, today, yesterday
+from dashboard_scraper.simulator import Organization, Simulator
+from kept_days import TODAY, fetch, keep, march, sql
+
+AGGREGATED, MANIFEST = "copilot_metrics_aggregated.json", "manifest.json"
+
+
+@pytest.fixture
+def spring(start: Start) -> Simulator:
+    """A simulator of four users whose today is the 10th of March, 2025."""
+    return start(Organization(users=4, today=TODAY))
+
+
+def pair(day: date) -> list[str]:
+    return [f"augment_metrics_{day}.csv", f"copilot_metrics_{day}.json"]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def statuses(folder: Path) -> dict[str, str]:
+    days = json.loads((folder / MANIFEST).read_bytes())["days"]
+    return {each["day"]: each["status"] for each in days}
+
+
+def folder_of(home: Home, first: date, last: date) -> Path:
+    return home.data / f"daily_exports_{first}_to_{last}"
+
+
+def assert_vouched_for(folder: Path) -> None:
+    """Every file but the manifest is named in it, with the SHA-256 that it has."""
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    files = [each for day in manifest["days"] for each in day["files"]] + [manifest["aggregated"]]
+    told = {each["name"]: each["sha256"] for each in files}
+    found = contents(folder)
+    del found[MANIFEST]
+    assert told == {name: sha256(data).hexdigest() for name, data in found.items()}
+
+
+@pytest.mark.usefixtures("store_url")
+def test_without_a_network_the_files_are_those_that_the_run_wrote(
+    home: Home, spring: Simulator
+) -> None:
+    first, last = march(3), march(7)
+    fetch(home, first, last)
+    spring.stop()
+    home.cookie_file.unlink()
+    folder = folder_of(home, first, last)
+    before = contents(folder)
+    assert len(before) == 5 * 2 + 2
+    for path in folder.iterdir():
+        path.unlink()
+    again = home.run("export", f"{first}", f"{last}")
+    assert again.code == 0, again.err
+    assert again.paths == [folder]
+    assert contents(folder) == before
+    elsewhere = home.run("export", "03-03-2025", "03-07-2025", "--out", "deep/elsewhere")
+    assert elsewhere.code == 0, elsewhere.err
+    assert elsewhere.paths == [home.path / "deep" / "elsewhere"]
+    assert contents(home.path / "deep" / "elsewhere") == before
+
+
+@pytest.mark.usefixtures("store_url")
+def test_without_an_end_one_day_is_written(home: Home, spring: Simulator) -> None:
+    keep(home, march(3), march(4))
+    spring.stop()
+    assert home.run("export", "2025-03-03").code == 0
+    folder = folder_of(home, march(3), march(3))
+    assert set(contents(folder)) == {*pair(march(3)), AGGREGATED, MANIFEST}
+    assert statuses(folder) == {"2025-03-03": "complete"}
+
+
+@pytest.mark.usefixtures("store_url", "spring")
+def test_of_a_window_that_is_half_in_the_store_the_other_half_is_told_as_missing(
+    home: Home,
+) -> None:
+    keep(home, march(3), march(4))
+    keep(home, march(6), march(6))
+    folder = folder_of(home, march(3), march(7))
+    folder.mkdir(parents=True)
+    earlier = [*pair(march(5)), *pair(march(6)), AGGREGATED, MANIFEST]
+    for name in earlier:
+        (folder / name).write_text("old")
+    result = home.run("export", "2025-03-03", "2025-03-07")
+    assert result.code == 6
+    last = result.err.splitlines()[-1]
+    assert "2 of 5 days are missing: 2025-03-05, 2025-03-07" in last
+    assert result.out == ""
+    complete = [march(3), march(4), march(6)]
+    fresh = {name for day in complete for name in pair(day)} | {MANIFEST}
+    stale = {f"{name}.stale" for name in [*pair(march(5)), AGGREGATED]}
+    found = contents(folder)
+    assert found.keys() == fresh | stale
+    assert all(found[name] != b"old" for name in fresh)
+    assert all(found[name] == b"old" for name in stale)
+    missing = dict.fromkeys(["2025-03-05", "2025-03-07"], "missing")
+    assert statuses(folder) == {f"{day}": "complete" for day in complete} | missing
+    assert json.loads(found[MANIFEST])["aggregated"] is None
+
+
+@pytest.mark.usefixtures("store_url", "spring")
+def test_of_a_window_that_is_not_in_the_store_nothing_looks_fresh(home: Home) -> None:
+    keep(home, march(3), march(3))
+    folder = folder_of(home, march(4), march(5))
+    folder.mkdir(parents=True)
+    for name in [*pair(march(4)), MANIFEST]:
+        (folder / name).write_text("old")
+    result = home.run("export", "2025-03-04", "2025-03-05")
+    assert (result.code, result.out) == (6, "")
+    assert "2 of 2 days are missing" in result.err.splitlines()[-1]
+    stale = {f"{name}.stale": b"old" for name in [*pair(march(4)), MANIFEST]}
+    assert contents(folder) == stale
+
+
+@pytest.mark.usefixtures("spring")
+def test_without_a_store_nothing_is_made_and_older_files_do_not_look_fresh(
+    home: Home, store_url: str
+) -> None:
+    first = home.run("export", "2025-03-03")
+    assert (first.code, first.out) == (2, "")
+    assert "there is no store at" in first.err
+    assert not home.data.exists()
+    if store_url.startswith("postgresql"):
+        tables = "SELECT 1 FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        assert sql(store_url, tables) == []
+    folder = folder_of(home, march(3), march(3))
+    folder.mkdir(parents=True)
+    (folder / MANIFEST).write_text("old")
+    assert home.run("export", "2025-03-03").code == 2
+    assert contents(folder) == {f"{MANIFEST}.stale": b"old"}
+
+
+@pytest.mark.usefixtures("store_url", "spring")
+def test_a_day_that_is_not_what_was_kept_is_refused_whole(home: Home, store_url: str) -> None:
+    keep(home, march(3), march(4))
+    sql(store_url, "UPDATE user_day SET chat_messages = 777 WHERE day = '2025-03-04'")
+    result = home.run("export", "2025-03-03", "2025-03-04")
+    assert (result.code, result.out) == (1, "")
+    assert "2025-03-04 is not what was kept" in result.err
+    assert "Traceback" not in result.err
+    assert contents(folder_of(home, march(3), march(4))) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["2025-03-03", "--out", "s3://bucket/prefix"], "--format parquet"),
+        (["2025-03-03", f"{today()}"], "not over yet"),
+        ([f"{today()}"], "not over yet"),
+        (["2025-03-03", f"{today() + timedelta(400)}"], "not over yet"),
+        (["2025-03-04", "2025-03-03"], "swap the dates"),
+        (["2025-02-30"], "not a date"),
+        ([], "START"),
+        (["2025-03-03", "--format", "csv"], "parquet"),
+    ],
+)
+def test_what_cannot_be_exported_is_a_wrong_usage(
+    home: Home, words: list[str], reason: str
+) -> None:
+    result = home.run("export", *words)
+    assert (result.code, result.out) == (2, "")
+    assert reason in result.err
+    assert list(home.path.iterdir()) == []
+
+
+def test_the_newest_day_that_may_be_exported_is_yesterday(home: Home, start: Start) -> None:
+    start(Organization(users=2))
+    assert home.run("backfill", f"{yesterday()}").code == 0
+    assert home.run("export", f"{yesterday()}").code == 0
+
+
+# Each rename takes a while, as on a slow disk, now more, now less: two exports at once are sure to
+# meet and to overtake each other.
+SLOW_EXPORT = """
+import random, sys, time
+sys.addaudithook(lambda event, _: time.sleep(random.random() / 20) if event == "os.rename" else 0)
+from dashboard_scraper.main import run
+run()
+"""
+
+
+@pytest.mark.usefixtures("spring")
+def test_of_two_exports_at_once_one_is_there_whole(home: Home) -> None:
+    keep(home, march(3), march(9))
+    folder = folder_of(home, march(3), march(9))
+    words = ["export", "--home", f"{home.path}", "2025-03-03", "2025-03-09"]
+    for _ in range(3):
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-W", "error", "-c", SLOW_EXPORT, *words],
+                env={**home.environment(), "ENTERPRISE_ID": enterprise},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
+            for enterprise in ("first", "second")
+        ]
+        told = [process.communicate(timeout=60)[1].decode() for process in processes]
+        assert [process.returncode for process in processes] == [0, 0], told
+        assert_vouched_for(folder)

@@ -1,0 +1,262 @@
+"""`forget USER`: one person is gone from the store, and what is left still adds up."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from contextlib import closing
+from datetime import date, timedelta
+
+import pytest
+
+from conftest import Home, Start
+from dashboard_scraper import store_commands
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.errors import UsageError
+from dashboard_scraper.metrics import COUNT_INDEXES, COUNTS, USER_FIELD, is_active
+from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body
+from dashboard_scraper.store import LedgerDay
+from dashboard_scraper.usage import UserUsage, sums_of
+from kept_days import (
+    NOON,
+    TENANT,
+    TODAY,
+    USERS,
+    fetch,
+    forget,
+    keep,
+    kept_users,
+    ledger,
+    march,
+    settings_of,
+    sql,
+)
+
+Capture = pytest.CaptureFixture[str]
+Kept = dict[date, list[UserUsage]]
+FIRST, LAST = march(3), march(9)
+SETTLED, UNSETTLED = [march(day) for day in (3, 4, 5, 6)], [march(day) for day in (7, 8, 9)]
+
+
+@pytest.fixture
+def spring(start: Start, store_url: str) -> Simulator:
+    """A simulator of six users whose today is the 10th of March, 2025; each database in turn."""
+    assert store_url
+    return start(Organization(users=6, today=TODAY))
+
+
+def busiest(home: Home) -> str:
+    """Who was active on most of the days in the store."""
+    users = [user for users in kept_users(home).values() for user in users]
+    active = [user.user for user in users if is_active(user.figures)]
+    return max(sorted(set(active)), key=active.count)
+
+
+def without(kept: Kept, user: str) -> Kept:
+    return {day: [each for each in users if each.user != user] for day, users in kept.items()}
+
+
+def answer(*records: dict[str, object]) -> bytes:
+    return json.dumps({"userFeatureStats": records}).encode()
+
+
+def record(user: str, **fields: object) -> dict[str, object]:
+    return {USER_FIELD: user, **dict.fromkeys((m.dashboard for m in COUNTS), 1), **fields}
+
+
+def stands_in_files(home: Home, user: str) -> bool:
+    """Whether any file in the folder of the store has the address in it."""
+    files = [path.read_bytes() for path in home.data.rglob("*") if path.is_file()]
+    return any(re.search(re.escape(user.encode()), data, re.IGNORECASE) for data in files)
+
+
+def assert_counted(row: LedgerDay, users: list[UserUsage]) -> None:
+    """What the ledger says of a day are the figures of the users that are left."""
+    assert row.users == len(users)
+    assert row.active_users == sum(is_active(user.figures) for user in users)
+    assert row.sums == sums_of(users)
+
+
+@pytest.mark.usefixtures("spring")
+def test_a_person_is_removed_from_all_days_and_the_others_stay_as_they_were(home: Home) -> None:
+    keep(home, FIRST, LAST)
+    before, user = kept_users(home), busiest(home)
+    days = [day for day, users in before.items() if user in {each.user for each in users}]
+    assert len(days) > 3
+    result = home.run("forget", user)
+    assert result.code == 0, result.err
+    assert result.out == f"{len(days)} rows removed\n"
+    assert "export them again" in result.err
+    assert kept_users(home) == without(before, user)
+    assert sum(map(len, kept_users(home).values())) > 10
+    again = home.run("forget", user)
+    assert (again.code, again.out) == (2, "")
+    assert kept_users(home) == without(before, user)
+
+
+@pytest.mark.usefixtures("spring")
+def test_the_ledger_agrees_with_the_rows_that_are_left(home: Home) -> None:
+    keep(home, FIRST, LAST)
+    before, user = ledger(home), busiest(home)
+    activity = {
+        day: [is_active(each.figures) for each in users if each.user == user]
+        for day, users in kept_users(home).items()
+    }
+    forget(home, user)
+    after, users = ledger(home), kept_users(home)
+    assert {True, False} == {active for days in activity.values() for active in days}
+    for day, row in after.items():
+        assert_counted(row, users[day])
+        assert row.users == before[day].users - len(activity[day])
+        assert row.active_users == before[day].active_users - sum(activity[day])
+        assert row.forgotten == len(activity[day])
+        assert (row.totals, row.status) == (before[day].totals, before[day].status)
+        assert row.fetched_at == before[day].fetched_at
+    assert any(row.sums != before[day].sums for day, row in after.items())
+
+
+@pytest.mark.parametrize("written", ["ada@example.com", "ADA@EXAMPLE.COM", "aDa@example.COM"])
+def test_the_address_may_be_capitalised_in_any_way_in_the_store_and_when_it_is_given(
+    home: Home, spring: Simulator, capsys: Capture, written: str
+) -> None:
+    two = answer(record("Ada@Example.com"), record("ada@example.com"), record("bob@example.com"))
+    spring.add_fault(Fault(raw_body(two), USERS, FIRST))
+    spring.add_fault(Fault(raw_body(answer(record("ada@example.com"))), USERS, march(4)))
+    keep(home, FIRST, march(4))
+    capsys.readouterr()
+    forget(home, written)
+    assert capsys.readouterr().out == "3 rows removed\n"
+    names = {day: [user.user for user in users] for day, users in kept_users(home).items()}
+    assert names == {FIRST: ["bob@example.com"], march(4): []}
+    assert [row.forgotten for row in ledger(home).values()] == [2, 1]
+
+
+@pytest.mark.usefixtures("spring")
+def test_of_whom_nothing_is_kept_is_a_wrong_usage_and_changes_nothing(home: Home) -> None:
+    keep(home, FIRST, march(4))
+    before, rows, user = ledger(home), kept_users(home), busiest(home)
+    for unknown in ("nobody@example.com", user[:-1], f"{user} ", "%", user.replace("@", "_")):
+        with pytest.raises(UsageError, match="has no day of"):
+            forget(home, unknown)
+    assert (ledger(home), kept_users(home)) == (before, rows)
+
+
+def test_without_a_store_nobody_can_be_forgotten_and_nothing_is_made(
+    home: Home, store_url: str
+) -> None:
+    result = home.run("forget", "ada@example.com")
+    assert (result.code, result.out) == (2, "")
+    assert "there is no store" in result.err
+    assert list(home.path.iterdir()) == []
+    if store_url.startswith("postgresql"):
+        tables = "SELECT 1 FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        assert sql(store_url, tables) == []
+
+
+@pytest.mark.usefixtures("spring")
+def test_exports_go_on_and_their_manifest_tells_that_days_lack_a_user(
+    home: Home, capsys: Capture
+) -> None:
+    keep(home, FIRST, march(5))
+    user = busiest(home)
+    forget(home, user)
+    capsys.readouterr()
+    store_commands.export_files(settings_of(home), Window(FIRST, march(5)), home.path / "out")
+    manifest = json.loads((home.path / "out" / "manifest.json").read_bytes())
+    assert [day["forgotten"] for day in manifest["days"]] == [1, 1, 1]
+    assert [day["users"] for day in manifest["days"]] == [
+        len(users) for users in kept_users(home).values()
+    ]
+    written = b"".join(path.read_bytes() for path in (home.path / "out").iterdir())
+    assert b"@example.com" in written
+    assert user.encode() not in written
+    store_commands.tell_status(settings_of(home), NOON, as_json=True, max_age=None, check=False)
+    told = json.loads(capsys.readouterr().out.split("\n", 1)[1])
+    assert told["sources"][0]["forgotten"] == [f"{march(day)}" for day in (3, 4, 5)]
+
+
+def test_where_the_persons_figure_was_the_unknown_one_the_sum_is_known_again(
+    home: Home, spring: Simulator
+) -> None:
+    unknown, other = COUNTS[0], COUNTS[2]
+    hidden = {unknown.dashboard: None}
+    users = [record("ada@example.com", **hidden), record("bob@example.com", **{other.dashboard: 5})]
+    both = [*users, record("cyd@example.com", **hidden)]
+    spring.add_fault(Fault(raw_body(answer(*users)), USERS, FIRST))
+    spring.add_fault(Fault(raw_body(answer(*both)), USERS, march(4)))
+    keep(home, FIRST, march(4))
+    assert [row.sums[0] for row in ledger(home).values()] == [None, None]
+    forget(home, "ada@example.com")
+    kept = ledger(home)
+    assert [row.sums[0] for row in kept.values()] == [1, None]
+    assert [row.sums[2] for row in kept.values()] == [5, 6]
+    for day, left in kept_users(home).items():
+        assert_counted(kept[day], left)
+
+
+def test_a_day_whose_only_user_is_forgotten_has_sums_of_nobody(
+    home: Home, spring: Simulator
+) -> None:
+    spring.add_fault(Fault(raw_body(answer(record("ada@example.com"))), USERS, FIRST))
+    keep(home, FIRST, FIRST)
+    forget(home, "ada@example.com")
+    row = ledger(home)[FIRST]
+    assert (row.users, row.active_users, row.forgotten) == (0, 0, 1)
+    assert row.sums == (0,) * len(COUNT_INDEXES)
+    assert kept_users(home) == {FIRST: []}
+
+
+def test_no_file_of_an_sqlite_store_has_the_address_in_it_any_more(
+    home: Home, start: Start
+) -> None:
+    """Also while another program has the store open, and where days were replaced before, whose
+    old rows lay in pages that were freed.
+    """
+    start(Organization(users=150, today=TODAY))
+    file = home.data / "usage.db"
+    home.settings["STORE_URL"] = f"sqlite:///{file}"
+    keep(home, march(6), LAST)
+    keep(home, march(6), LAST, NOON + timedelta(hours=1))
+    users = [user.user for user in kept_users(home)[LAST]]
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        assert other.execute("SELECT count(*) FROM user_days").fetchone()[0] > 100
+        for user in users[::40]:
+            assert stands_in_files(home, user)
+            forget(home, user)
+            assert not stands_in_files(home, user)
+    assert stands_in_files(home, users[1])
+
+
+def test_a_settled_day_is_not_taken_for_revised_because_of_it(
+    home: Home, spring: Simulator
+) -> None:
+    """And unsettled days bring the person back when they are fetched again, as the log says."""
+    keep(home, FIRST, LAST)
+    before, user = kept_users(home), busiest(home)
+    told = home.run("forget", user)
+    assert "fetched again bring the person back" in " ".join(told.err.split())
+    asked = len(spring.requests)
+    fetch(home, FIRST, LAST, NOON + timedelta(hours=1))
+    later = spring.requests[asked:]
+    assert {each.day for each in later if each.endpoint == USERS} == set(UNSETTLED)
+    assert [each.day for each in later if each.endpoint == TENANT].count(None) == 1
+    after, gone = kept_users(home), without(before, user)
+    assert after == {
+        day: gone[day] if day in SETTLED else before[day] for day in [*SETTLED, *UNSETTLED]
+    }
+    assert [ledger(home)[day].forgotten for day in SETTLED] == [1] * len(SETTLED)
+    assert [ledger(home)[day].forgotten for day in UNSETTLED] == [0] * len(UNSETTLED)
+
+
+def test_a_settled_day_that_the_source_revises_brings_the_person_back(
+    home: Home, spring: Simulator
+) -> None:
+    keep(home, FIRST, march(6))
+    user = busiest(home)
+    forget(home, user)
+    spring.revise(march(4))
+    fetch(home, FIRST, march(6), NOON + timedelta(hours=1))
+    back = [day for day, users in kept_users(home).items() if user in {u.user for u in users}]
+    assert back == [march(4)]
+    assert [row.forgotten for row in ledger(home).values()] == [1, 0, 1, 1]

@@ -1,0 +1,361 @@
+"""`export --format parquet`: read back by another engine, in a folder and in an object store."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow.fs
+import pytest
+import requests
+
+from conftest import Home, Result, Start
+from dashboard_scraper import store_commands
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.errors import DaysMissing, StoreFailed
+from dashboard_scraper.metrics import FIGURES, USER_FIELD, Kind
+from dashboard_scraper.simulator import Fault, Organization, Simulator, add_field, set_value
+from kept_days import (
+    TODAY,
+    USERS,
+    answer_with_nobody,
+    keep,
+    kept_users,
+    march,
+    settings_of,
+    sql,
+)
+
+FIRST, LAST = march(4), march(6)
+EMPTY = march(5)
+FILE = "user_days.parquet"
+TYPES = {
+    Kind.COUNT: "BIGINT",
+    Kind.DAYS: "BIGINT",
+    Kind.PERCENT: "DOUBLE",
+    Kind.MOMENT: "TIMESTAMP WITH TIME ZONE",
+}
+BUCKET = "figures"
+
+
+@pytest.fixture
+def spring(start: Start) -> Simulator:
+    """A simulator of five users whose today is the 10th of March, 2025."""
+    return start(Organization(users=5, today=TODAY))
+
+
+def export(home: Home, place: Path, first: date = FIRST, last: date = LAST) -> None:
+    store_commands.export_parquet(settings_of(home), Window(first, last), f"{place}")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+def partition(day: date) -> str:
+    return f"day={day}/{FILE}"
+
+
+def visible(found: dict[str, bytes]) -> set[str]:
+    """What Spark, and all that follow Hive, read: no name that begins with a dot or a line."""
+    return {name for name in found if Path(name).name[0] not in "._"}
+
+
+def query(folder: Path, what: str) -> list[tuple[Any, ...]]:
+    """What DuckDB reads of the folder."""
+    with duckdb.connect() as engine:
+        source = f"read_parquet('{folder}/*/*.parquet', hive_partitioning = true)"
+        return engine.execute(f"SELECT {what} FROM {source} ORDER BY day, user_login").fetchall()
+
+
+def plain(figure: object) -> object:
+    """Moments as microseconds since 1970; the engine has no Python type of its own for them."""
+    since = figure - datetime(1970, 1, 1, tzinfo=UTC) if isinstance(figure, datetime) else None
+    return figure if since is None else since // timedelta(microseconds=1)
+
+
+@pytest.fixture
+def kept(home: Home, spring: Simulator, store_url: str) -> Simulator:
+    """Three days: with unknown figures and unknown fields, without a user, and a usual one."""
+    assert store_url
+    spring.add_fault(Fault(add_field("plan", {"tier": "pro", "seats": [1, "zwei"]}), USERS, FIRST))
+    spring.add_fault(Fault(add_field("größe", 2**70, record=1), USERS, FIRST))
+    for number, metric in enumerate(FIGURES):
+        spring.add_fault(Fault(set_value(metric.dashboard, None, number % 4), USERS, FIRST))
+    largest = next(m for m in FIGURES if m.kind is Kind.COUNT)
+    spring.add_fault(Fault(set_value(largest.dashboard, 10**12, record=4), USERS, FIRST))
+    spring.add_fault(Fault(set_value(USER_FIELD, "Ünal Ö'Neill", record=0), USERS, LAST))
+    answer_with_nobody(spring, EMPTY)
+    keep(home, FIRST, LAST)
+    return spring
+
+
+@pytest.mark.usefixtures("kept")
+def test_another_engine_reads_every_value_as_it_is_in_the_store(home: Home) -> None:
+    export(home, home.path / "out")
+    assert files(home.path / "out").keys() == {partition(march(day)) for day in (4, 5, 6)}
+    names = [f"epoch_us({m.name})" if m.kind is Kind.MOMENT else m.name for m in FIGURES]
+    rows = query(home.path / "out", ", ".join(["day", "source", "user_login", *names, "extra"]))
+    users = kept_users(home)
+    assert [row[:-1] for row in rows] == [
+        (day, "dashboard", user.user, *map(plain, user.figures))
+        for day in (FIRST, LAST)
+        for user in users[day]
+    ]
+    extras = [json.loads(row[-1]) if row[-1] else {} for row in rows]
+    assert extras == [user.extra for day in (FIRST, LAST) for user in users[day]]
+    assert {"größe", "plan.tier", "plan.seats"} == {name for extra in extras for name in extra}
+    assert {None, 10**12} <= {value for row in rows for value in row}
+    for number in range(3, 3 + len(FIGURES)):
+        assert None in [row[number] for row in rows]
+        assert [row[number] for row in rows if row[number] is not None]
+
+
+@pytest.mark.usefixtures("kept")
+def test_the_types_are_those_of_the_figures_also_of_a_day_without_users(home: Home) -> None:
+    export(home, home.path / "out")
+    figures = [(metric.name, TYPES[metric.kind]) for metric in FIGURES]
+    columns = [("source", "VARCHAR"), ("user_login", "VARCHAR"), *figures, ("extra", "VARCHAR")]
+    with duckdb.connect() as engine:
+        describe = "DESCRIBE SELECT * FROM read_parquet(?, hive_partitioning = ?)"
+        for name in files(home.path / "out"):
+            found = engine.execute(describe, [f"{home.path / 'out' / name}", False]).fetchall()
+            assert [row[:2] for row in found] == columns
+        whole = [f"{home.path}/out/*/*.parquet", True]
+        found = engine.execute(describe, whole).fetchall()
+        assert sorted(row[:2] for row in found) == sorted([*columns, ("day", "DATE")])
+        counted = "SELECT count(*) FROM read_parquet(?)"
+        empty = [f"{home.path / 'out' / partition(EMPTY)}"]
+        assert engine.execute(counted, empty).fetchone() == (0,)
+
+
+@pytest.mark.usefixtures("kept")
+def test_two_exports_give_the_same_bytes_and_one_replaces_the_other(home: Home) -> None:
+    export(home, home.path / "out")
+    export(home, home.path / "again")
+    before = files(home.path / "out")
+    assert files(home.path / "again") == before
+    for path in (home.path / "out").rglob(FILE):
+        path.write_text("old")
+    export(home, home.path / "out")
+    assert files(home.path / "out") == before
+
+
+@pytest.mark.usefixtures("kept")
+def test_an_older_file_of_a_day_that_is_missing_is_hidden_from_every_engine(home: Home) -> None:
+    out = home.path / "out"
+    for day in (FIRST, march(7)):
+        (out / partition(day)).parent.mkdir(parents=True)
+        (out / partition(day)).write_text("old")
+    words = ["2025-03-04", "2025-03-08", "--format", "parquet", "--out", f"{out}"]
+    result = home.run("export", *words)
+    assert (result.code, result.out) == (6, "")
+    assert "2 of 5 days are missing: 2025-03-07, 2025-03-08" in result.err.splitlines()[-1]
+    found = files(out)
+    assert visible(found) == {partition(march(day)) for day in (4, 5, 6)}
+    (hidden,) = found.keys() - visible(found)
+    assert (Path(hidden).parent.name, found[hidden]) == ("day=2025-03-07", b"old")
+    assert {row[0] for row in query(out, "day")} == {FIRST, LAST}
+
+
+@pytest.mark.usefixtures("spring", "store_url")
+def test_of_a_window_that_is_not_in_the_store_nothing_looks_fresh(home: Home) -> None:
+    keep(home, march(3), march(3))
+    path = home.path / "out" / partition(FIRST)
+    path.parent.mkdir(parents=True)
+    path.write_text("old")
+    with pytest.raises(DaysMissing):
+        export(home, home.path / "out")
+    found = files(home.path / "out")
+    assert (visible(found), list(found.values())) == (set(), [b"old"])
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_damaged_day_leaves_nothing_that_looks_fresh(home: Home, store_url: str) -> None:
+    export(home, home.path / "out", FIRST, EMPTY)
+    before = files(home.path / "out")
+    sql(store_url, f"UPDATE user_day SET chat_messages = 777 WHERE day = '{LAST}'")
+    with pytest.raises(StoreFailed, match=f"{LAST} is not what was kept"):
+        export(home, home.path / "out")
+    found = files(home.path / "out")
+    assert visible(found) == set()
+    assert sorted(found.values()) == sorted(before.values())
+    with pytest.raises(StoreFailed):
+        export(home, home.path / "new")
+    assert files(home.path / "new") == {}
+
+
+def test_without_its_library_parquet_names_the_extra(home: Home, spring: Simulator) -> None:
+    keep(home, FIRST, FIRST)
+    spring.stop()
+    code = (
+        "import sys; sys.modules['pyarrow'] = None; from dashboard_scraper.main import run; run()"
+    )
+    words = ["export", "--home", f"{home.path}", f"{FIRST}"]
+    parquet, plain = (
+        subprocess.run(
+            [sys.executable, "-W", "error", "-c", code, *words, *more],
+            env=home.environment(),
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        for more in (["--format", "parquet"], [])
+    )
+    assert (parquet.returncode, parquet.stdout) == (2, b"")
+    assert b"pip install 'dashboard-scraper[parquet]'" in parquet.stderr
+    assert b"Traceback" not in parquet.stderr
+    assert plain.returncode == 0
+    assert not (home.data / "parquet").exists()
+
+
+SECRET = "made-up-secret-key"
+
+
+@pytest.fixture(scope="module")
+def object_store() -> Iterator[str]:
+    """The URL of an S3 server on this machine, with one bucket."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", f"{port}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(300):
+            try:
+                requests.get(f"{url}/moto-api/", timeout=5)
+                break
+            except requests.ConnectionError:
+                time.sleep(0.1)
+        requests.put(f"{url}/{BUCKET}", timeout=5).raise_for_status()
+        yield url
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def bucket_at(url: str) -> Any:
+    host = url.removeprefix("http://")
+    options = f"endpoint_override={host}&scheme=http&region=us-east-1"
+    place, _ = pyarrow.fs.FileSystem.from_uri(f"s3://made-up-id:{SECRET}@{BUCKET}/?{options}")
+    return place
+
+
+def objects(url: str, prefix: str) -> dict[str, bytes]:
+    """By their keys without the prefix."""
+    place, found = bucket_at(url), {}
+    for each in place.get_file_info(pyarrow.fs.FileSelector(f"{BUCKET}/{prefix}", recursive=True)):
+        if each.is_file:
+            with place.open_input_stream(each.path) as stream:
+                found[each.path.removeprefix(f"{BUCKET}/{prefix}/")] = stream.read()
+    return found
+
+
+def put_old(url: str, prefix: str, day: date) -> None:
+    """An object of an earlier export."""
+    path = f"{BUCKET}/{prefix}/{partition(day)}"
+    with bucket_at(url).open_output_stream(path) as stream:
+        stream.write(b"old")
+
+
+def sign_in_at(home: Home, url: str) -> None:
+    home.settings |= {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "made-up-id",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+
+
+def upload(home: Home, place: str, last: date = LAST) -> Result:
+    result = home.run("export", f"{FIRST}", f"{last}", "--format", "parquet", "--out", place)
+    assert "Traceback" not in result.err
+    assert SECRET not in result.out + result.err
+    return result
+
+
+@pytest.mark.usefixtures("kept")
+def test_an_object_store_gets_the_bytes_of_the_folder(home: Home, object_store: str) -> None:
+    sign_in_at(home, object_store)
+    export(home, home.path / "out")
+    place = f"s3://{BUCKET}/{home.path.name}"
+    result = upload(home, place)
+    assert result.code == 0, result.err
+    assert result.out == f"{place}\n"
+    assert objects(object_store, home.path.name) == files(home.path / "out")
+
+
+@pytest.mark.usefixtures("kept")
+def test_an_older_object_of_a_day_that_is_missing_is_hidden(home: Home, object_store: str) -> None:
+    sign_in_at(home, object_store)
+    prefix = home.path.name
+    for day in (FIRST, march(7)):
+        put_old(object_store, prefix, day)
+    result = upload(home, f"s3://{BUCKET}/{prefix}", march(8))
+    assert (result.code, result.out) == (6, "")
+    found = objects(object_store, prefix)
+    assert visible(found) == {partition(march(day)) for day in (4, 5, 6)}
+    assert b"old" not in [found[name] for name in visible(found)]
+    assert [found[name] for name in found.keys() - visible(found)] == [b"old"]
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_damaged_day_leaves_no_older_object_that_looks_fresh(
+    home: Home, store_url: str, object_store: str
+) -> None:
+    sign_in_at(home, object_store)
+    prefix = home.path.name
+    for day in (FIRST, LAST):
+        put_old(object_store, prefix, day)
+    sql(
+        store_url,
+        f"UPDATE user_day SET chat_messages = 777 WHERE day = '{EMPTY}' OR day = '{LAST}'",
+    )
+    result = upload(home, f"s3://{BUCKET}/{prefix}")
+    assert result.code == 1
+    found = objects(object_store, prefix)
+    assert b"old" not in [found[name] for name in visible(found)]
+
+
+@pytest.mark.usefixtures("spring")
+def test_a_place_that_cannot_be_written_is_a_clear_error(home: Home, object_store: str) -> None:
+    keep(home, FIRST, FIRST)
+    sign_in_at(home, object_store)
+    missing = upload(home, "s3://no-such-bucket/prefix", FIRST)
+    assert (missing.code, missing.out) == (1, "")
+    assert "no-such-bucket" in missing.err
+    unknown = upload(home, "foo://bucket/prefix", FIRST)
+    assert (unknown.code, unknown.out) == (2, "")
+    assert "foo" in unknown.err
+    home.settings["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"
+    refused = upload(home, f"s3://{BUCKET}/prefix", FIRST)
+    assert (refused.code, refused.out) == (1, "")
+    assert f"s3://{BUCKET}/prefix" in refused.err
+
+
+@pytest.mark.usefixtures("spring")
+def test_credentials_in_the_url_are_refused_and_told_nowhere(home: Home) -> None:
+    keep(home, FIRST, FIRST)
+    refused = upload(home, f"s3://made-up-id:{SECRET}@{BUCKET}/{home.path.name}", FIRST)
+    assert (refused.code, refused.out) == (2, "")
+    assert "AWS_ACCESS_KEY_ID" in refused.err
+
+
+@pytest.mark.usefixtures("spring")
+def test_a_url_without_a_bucket_is_a_clear_error(home: Home) -> None:
+    keep(home, FIRST, FIRST)
+    for place in ("s3://", "s3:///prefix"):
+        assert upload(home, place, FIRST).code in (1, 2)

@@ -1,0 +1,286 @@
+"""`status`: what the store holds, how old it is, and whether the session is good."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from conftest import Home, Start, yesterday
+from dashboard_scraper import store_commands
+from dashboard_scraper.command_line import parse
+from dashboard_scraper.date_utils import parse_duration
+from dashboard_scraper.errors import ContractBroken, DaysMissing, Stale
+from dashboard_scraper.metrics import TENANT_TOTALS
+from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body, set_value
+from kept_days import (
+    NOON,
+    TENANT,
+    TODAY,
+    USERS,
+    answer_with_nobody,
+    fetch,
+    forget,
+    keep,
+    kept_users,
+    ledger,
+    march,
+    settings_of,
+    sql,
+)
+
+Capture = pytest.CaptureFixture[str]
+MESSAGES = TENANT_TOTALS[0]
+FEBRUARY = [date(2025, 2, day) for day in range(24, 29)]
+NEWEST_ENDED = datetime(2025, 3, 10, tzinfo=UTC)
+
+
+@pytest.fixture
+def spring(start: Start) -> Simulator:
+    """A simulator whose today is the 10th of March, 2025."""
+    return start(Organization(users=12, today=TODAY))
+
+
+def text_of(home: Home, capsys: Capture, now: datetime = NOON) -> list[str]:
+    capsys.readouterr()
+    store_commands.tell_status(settings_of(home), now, as_json=False, max_age=None, check=False)
+    return capsys.readouterr().out.splitlines()
+
+
+def json_of(home: Home, capsys: Capture, now: datetime = NOON) -> dict[str, Any]:
+    """The one source of `status --json`."""
+    capsys.readouterr()
+    store_commands.tell_status(settings_of(home), now, as_json=True, max_age=None, check=False)
+    (source,) = json.loads(capsys.readouterr().out)["sources"]
+    assert isinstance(source, dict)
+    return source
+
+
+def age_checked(home: Home, now: datetime, max_age: str) -> None:
+    store_commands.tell_status(
+        settings_of(home), now, as_json=False, max_age=parse_duration(max_age), check=False
+    )
+
+
+def texts(days: list[date]) -> list[str]:
+    return [f"{day}" for day in days]
+
+
+def test_without_a_store_nothing_has_been_fetched_and_nothing_is_made(
+    home: Home, store_url: str
+) -> None:
+    told = home.run("status")
+    assert (told.code, told.err) == (0, "")
+    assert "no day has been fetched yet" in told.out
+    found = home.run("status", "--json")
+    assert (found.code, json.loads(found.out)["sources"]) == (0, [])
+    assert list(home.path.iterdir()) == []
+    if store_url.startswith("postgresql"):
+        tables = "SELECT 1 FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        assert sql(store_url, tables) == []
+
+
+@pytest.mark.usefixtures("store_url", "spring")
+def test_a_whole_window_is_told_without_anything_missing(home: Home, capsys: Capture) -> None:
+    home.settings["SETTLE_DAYS"] = "0"
+    now = datetime(2025, 3, 7, 12, tzinfo=UTC)
+    keep(home, march(3), march(6), now)
+    lines = text_of(home, capsys, now)
+    assert lines[2:6] == [
+        "dashboard: 2025-03-03 to 2025-03-06",
+        "  4 complete, 0 empty, 0 missing",
+        "  last run that got everything: 2025-03-07T12:00:00Z",
+        "  0 days do not add up",
+    ]
+    assert "  2025-03    ####" in lines
+    lists = ("empty", "missing", "unsettled", "unchecked", "unreconciled", "forgotten")
+    assert json_of(home, capsys, now) == {
+        "source": "dashboard",
+        "first": "2025-03-03",
+        "last": "2025-03-06",
+        "complete": 4,
+        **{name: [] for name in lists},
+        "last_success": "2025-03-07T12:00:00Z",
+    }
+
+
+@pytest.fixture
+def mixed(home: Home, spring: Simulator, store_url: str) -> Simulator:
+    """A store with days of every kind: the 26th is empty, the 4th does not add up, the 5th came
+    without the tenant's figures, and of the 28th to the 2nd there is nothing.
+    """
+    assert store_url
+    answer_with_nobody(spring, FEBRUARY[2])
+    spring.add_fault(Fault(set_value(MESSAGES.name, 10**6), TENANT, march(4)))
+    keep(home, FEBRUARY[0], FEBRUARY[3])
+    keep(home, march(3), march(4))
+    home.settings["SCRAPE_ENDPOINTS"] = USERS
+    keep(home, march(5), march(5))
+    del home.settings["SCRAPE_ENDPOINTS"]
+    keep(home, march(6), march(9))
+    return spring
+
+
+@pytest.mark.usefixtures("mixed")
+def test_the_calendar_has_a_line_a_month_and_a_mark_a_day(home: Home, capsys: Capture) -> None:
+    lines = text_of(home, capsys, NOON + timedelta(days=2))
+    number = lines.index(f"  2025-02  {' ' * 23}##o#.")
+    assert lines[number + 1 :] == [
+        "  2025-03  ..#!?#~~~..",
+        "",
+        "  # complete   o empty   . missing   ~ may still grow   ? not checked   ! does not add up",
+    ]
+    ruler = lines[number - 1]
+    first = lines[number + 1].index("..#")
+    for day in (1, 5, 10, 15, 20, 25, 30):
+        assert ruler[first + day - 1 :].startswith(f"{day}")
+
+
+@pytest.mark.usefixtures("mixed")
+def test_each_kind_of_day_is_named_and_what_does_not_add_up_has_both_numbers(
+    home: Home, capsys: Capture
+) -> None:
+    told = json_of(home, capsys, NOON + timedelta(days=2))
+    assert (told["first"], told["last"]) == (f"{FEBRUARY[0]}", f"{march(9)}")
+    assert told["complete"] == 10
+    assert told["empty"] == [f"{FEBRUARY[2]}"]
+    assert told["missing"] == texts([FEBRUARY[4], march(1), march(2), march(10), march(11)])
+    assert told["unsettled"] == texts([march(7), march(8), march(9)])
+    assert told["unchecked"] == [f"{march(5)}"]
+    sums = ledger(home)[march(4)].unreconciled[0].users
+    assert 0 < sums < 10**6
+    difference = {"metric": MESSAGES.name, "users": sums, "tenant": 10**6}
+    assert told["unreconciled"] == [{"day": f"{march(4)}", "differences": [difference]}]
+    lines = text_of(home, capsys, NOON + timedelta(days=2))
+    assert "  10 complete, 1 empty, 5 missing" in lines
+    assert "  1 days do not add up" in lines
+    assert f"    2025-03-04: {MESSAGES.name} is 1000000, the users' sum is {sums}" in lines
+
+
+@pytest.mark.usefixtures("spring", "store_url")
+def test_days_that_lack_a_user_who_was_forgotten_are_told(home: Home, capsys: Capture) -> None:
+    keep(home, march(3), march(5))
+    assert not [line for line in text_of(home, capsys) if "removed" in line]
+    forget(home, kept_users(home)[march(4)][0].user)
+    assert json_of(home, capsys)["forgotten"] == texts([march(3), march(4), march(5)])
+    assert "  3 days lack a user who was removed" in text_of(home, capsys)
+
+
+@pytest.mark.usefixtures("store_url")
+def test_the_last_success_is_that_of_a_run_which_got_everything(
+    home: Home, spring: Simulator, capsys: Capture
+) -> None:
+    spring.add_fault(Fault(raw_body(b"null"), USERS, march(4)))
+    with pytest.raises(DaysMissing):
+        keep(home, march(3), march(4))
+    assert json_of(home, capsys)["last_success"] is None
+    assert "  last run that got everything: never" in text_of(home, capsys)
+    spring.clear_faults()
+    keep(home, march(3), march(4))
+    assert json_of(home, capsys)["last_success"] == "2025-03-10T12:00:00Z"
+    spring.add_fault(Fault(raw_body(b"null"), USERS, march(5)))
+    with pytest.raises(DaysMissing):
+        keep(home, march(3), march(5), NOON + timedelta(hours=1))
+    assert json_of(home, capsys)["last_success"] == "2025-03-10T12:00:00Z"
+    spring.add_fault(Fault(raw_body(b"null"), TENANT))
+    with pytest.raises(ContractBroken):
+        fetch(home, march(3), march(4), NOON + timedelta(hours=2))
+    assert json_of(home, capsys)["last_success"] == "2025-03-10T12:00:00Z"
+    spring.clear_faults()
+    fetch(home, march(3), march(4), NOON + timedelta(hours=3))
+    assert json_of(home, capsys)["last_success"] == "2025-03-10T15:00:00Z"
+
+
+@pytest.mark.usefixtures("spring", "store_url")
+def test_the_newest_day_may_have_ended_as_long_ago_as_max_age_and_no_longer(home: Home) -> None:
+    keep(home, march(8), march(9))
+    for text, age in [
+        ("36h", timedelta(hours=36)),
+        ("2d", timedelta(days=2)),
+        ("90m", timedelta(minutes=90)),
+        ("0m", timedelta(0)),
+    ]:
+        age_checked(home, NEWEST_ENDED + age, text)
+        with pytest.raises(Stale, match=r"dashboard: the newest day, 2025-03-09,"):
+            age_checked(home, NEWEST_ENDED + age + timedelta(seconds=1), text)
+
+
+@pytest.mark.usefixtures("store_url")
+def test_a_newest_day_on_which_nobody_was_active_is_as_fresh_as_any(
+    home: Home, spring: Simulator
+) -> None:
+    answer_with_nobody(spring, march(9))
+    keep(home, march(8), march(9))
+    age_checked(home, NEWEST_ENDED + timedelta(hours=36), "36h")
+
+
+@pytest.mark.usefixtures("spring")
+def test_a_gap_before_the_newest_day_is_no_matter_of_age(home: Home) -> None:
+    """`status` tells the gap as missing; --max-age asks how old the newest day is."""
+    home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
+    keep(home, march(3), march(3))
+    keep(home, march(9), march(9))
+    age_checked(home, NEWEST_ENDED + timedelta(hours=36), "36h")
+
+
+@pytest.mark.parametrize(
+    "text", ["36", "h", "", "1w", "1.5h", "-1h", "+1h", "1h30m", "1 h", "\u0663h", "1000000h", "H"]
+)
+def test_what_is_no_duration_is_refused(text: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ending:
+        parse(["status", f"--max-age={text}"])
+    assert ending.value.code == 2
+    assert "36h, 2d or 90m" in capsys.readouterr().err
+
+
+def test_what_is_too_old_or_not_there_ends_with_8_after_all_is_told(
+    home: Home, start: Start
+) -> None:
+    start(Organization(users=3))
+    nothing = home.run("status", "--max-age", "36h")
+    assert nothing.code == 8
+    assert "no day has been fetched yet" in nothing.out
+    assert "no day has been fetched yet" in nothing.err
+    assert not home.data.exists()
+    assert home.run("backfill", f"{yesterday()}").code == 0
+    fresh = home.run("status", "--max-age", "1d")
+    assert (fresh.code, fresh.err) == (0, "")
+    stale = home.run("status", "--json", "--max-age", "0m")
+    assert stale.code == 8
+    assert json.loads(stale.out)["sources"][0]["last"] == f"{yesterday()}"
+    (line,) = stale.err.splitlines()
+    assert "ERROR" in line
+    assert f"dashboard: the newest day, {yesterday()}," in line
+
+
+def test_check_tries_the_session_with_one_small_request(home: Home, start: Start) -> None:
+    sim = start(Organization(users=3))
+    good = home.run("status", "--check")
+    assert good.code == 0, good.err
+    assert (sim.count(), sim.count(USERS)) == (1, 0)
+    assert "accepts the session" in good.err
+    assert "no day has been fetched yet" in good.out
+    assert not home.data.exists()
+    sim.expire()
+    bad = home.run("status", "--check", "--json")
+    assert bad.code == 3
+    assert sim.count(USERS) == 0
+    assert "--auth" in bad.err
+    assert json.loads(bad.out)["sources"] == []
+
+
+def test_check_and_max_age_go_together_and_an_expired_session_comes_first(
+    home: Home, start: Start
+) -> None:
+    sim = start(Organization(users=3))
+    assert home.run("backfill", f"{yesterday()}").code == 0
+    assert home.run("status", "--check", "--max-age", "2d").code == 0
+    stale = home.run("status", "--check", "--max-age", "0m")
+    assert stale.code == 8
+    assert "accepts the session" in stale.err
+    sim.expire()
+    expired = home.run("status", "--check", "--max-age", "0m")
+    assert expired.code == 3
+    assert f"{yesterday()}" in expired.out
