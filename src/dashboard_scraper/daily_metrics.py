@@ -102,6 +102,7 @@ def run_daily_job(
         reasons = {day: str(error) for day, error in outcome.failures.items()}
         with job.store.reading() as reader:
             give_out(reader, source.name, export, reasons)
+        _note_success(job, source, outcome)
     _raise_unless_whole(outcome, export.window)
     return export.folder
 
@@ -111,6 +112,7 @@ def backfill(job: Job, make_source: Callable[[], Source], window: Window) -> Non
     with job.store.locked(), job.store.opened():
         source = make_source()
         outcome = bring_up_to_date(job, source, window, refresh=False, compare=False)
+        _note_success(job, source, outcome)
     _raise_if_all_failed(outcome, window)
     _raise_unless_whole(outcome, window)
 
@@ -141,9 +143,12 @@ def bring_up_to_date(
             unchecked = error
         else:
             failures |= _fetch(job, source, changed)
-    if not failures and unchecked is None:
-        job.store.put_success(source.name, job.clock())
     return Outcome(failures, unchecked)
+
+
+def _note_success(job: Job, source: Source, outcome: Outcome) -> None:
+    if not outcome.failures and outcome.unchecked is None:
+        job.store.put_success(source.name, job.clock())
 
 
 def _changed(job: Job, source: Source, span: Window, failures: Failures) -> list[date]:
@@ -167,14 +172,16 @@ def _fetch(job: Job, source: Source, days: list[date]) -> Failures:
     if not days:
         return {}
     with job.progress(len(days)) as report:
-        failures = _fetch_days(job, source, days, report)
+        failures = _fetch_days(job, source, days, report, give_up_after=_OUTAGE)
         if failures:
             logger.info("%d days failed; trying them again", len(failures))
             failures = _fetch_days(job, source, sorted(failures), report)
     return failures
 
 
-def _fetch_days(job: Job, source: Source, days: list[date], report: Report) -> Failures:
+def _fetch_days(
+    job: Job, source: Source, days: list[date], report: Report, give_up_after: int | None = None
+) -> Failures:
     failures: Failures = {}
     in_a_row = 0
     with contextlib.ExitStack() as on_error:
@@ -185,9 +192,9 @@ def _fetch_days(job: Job, source: Source, days: list[date], report: Report) -> F
                 failures[day] = _bearable(error)
             report(day, error)
             in_a_row = in_a_row + 1 if isinstance(error, SourceUnavailable) else 0
-            if in_a_row == _OUTAGE:
+            if in_a_row == give_up_after:
                 raise SourceUnavailable(
-                    f"{_OUTAGE} days in a row could not be had; {day}: {error}"
+                    f"{in_a_row} days in a row could not be had; {day}: {error}"
                 ) from error
         on_error.pop_all()
     return failures

@@ -22,7 +22,7 @@ def store_at(url: str) -> Store:
 
     try:
         return Store(PostgresBackend(make_url(url)))
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # a port that is no number is the latter
         raise UsageError(
             "STORE_URL is no URL; write it as postgresql://USER:PASSWORD@HOST/DATABASE"
         ) from None

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sqlalchemy import URL, Connection, create_engine, inspect, text
+from sqlalchemy import URL, Connection, create_engine, event, inspect, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -58,6 +58,8 @@ class PostgresBackend:
                 "application_name": f"dashboard-scraper {os.getpid()} on {socket.gethostname()}",
             },
         )
+        # Elsewhere, a moment at the edge of the calendar would be beyond it.
+        event.listen(self._engine, "connect", _speak_utc)
         self._held: Connection | None = None
 
     @property
@@ -122,6 +124,11 @@ class PostgresBackend:
         """The server reuses the room in its own time."""
 
 
+def _speak_utc(connection: Any, _record: object) -> None:
+    connection.execute("SET TIME ZONE 'UTC'")
+    connection.commit()
+
+
 def _described(holder: Any) -> str:
     if holder is None:
         return "it has just ended"
@@ -132,7 +139,8 @@ def _described(holder: Any) -> str:
 def _csv_chunks(rows: Iterable[Row]) -> Iterator[str]:
     """What COPY reads, in pieces; an empty cell is NULL. Several times quicker than row by row."""
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
+    # With this end of a line, the writer puts quotes around cells with either of its characters.
+    writer = csv.writer(buffer, lineterminator="\r\n")
     iterator = iter(rows)
     while few := list(itertools.islice(iterator, _ROWS_PER_CHUNK)):
         writer.writerows(few)

@@ -89,11 +89,14 @@ class SqliteBackend:
         """Under another name first: a file under the store's own name always has its tables."""
         new = self._path.with_name(f".{self._path.name}.new")
         with explained(new):
-            for leftover in (new, new.with_name(f"{new.name}-journal")):
-                leftover.unlink(missing_ok=True)
+            for suffix in ("", "-journal", "-wal", "-shm"):  # of a run that was killed right here
+                new.with_name(f"{new.name}{suffix}").unlink(missing_ok=True)
             new.touch()
-        with _engine(new, "BEGIN IMMEDIATE", "PRAGMA journal_mode=DELETE").begin() as connection:
-            create(connection)
+        with _engine(new, "BEGIN IMMEDIATE").connect() as connection:
+            with connection.begin():
+                create(connection)
+            # Kept in the file's head; to set it later would change a file that may not be ours.
+            _driver(connection).execute("PRAGMA journal_mode=WAL")
         with explained(self._path):
             new.replace(self._path)
             flush_folder(self._path.parent)
@@ -106,8 +109,7 @@ class SqliteBackend:
 
     def load(self, connection: Connection, rows: Iterable[Row]) -> None:
         statement = str(insert(USER_DAY).compile(dialect=connection.dialect))
-        driver: Any = connection.connection.driver_connection
-        with contextlib.closing(driver.cursor()) as cursor:
+        with contextlib.closing(_driver(connection).cursor()) as cursor:
             cursor.executemany(statement, _plain(rows))
 
     def explain(self, error: Exception) -> str | None:
@@ -117,8 +119,7 @@ class SqliteBackend:
         return None
 
     def scrub(self, connection: Connection) -> None:
-        driver: Any = connection.connection.driver_connection  # SQLAlchemy would begin something
-        busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        busy, *_ = _driver(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             logger.warning(
                 "another program is reading %s: what was removed is in its files until that ends",
@@ -142,7 +143,12 @@ def _plain(rows: Iterable[Row]) -> Iterator[list[object]]:
         yield plain
 
 
-def _engine(path: Path, begin: str, journal: str = "PRAGMA journal_mode=WAL") -> Engine:
+def _driver(connection: Connection) -> Any:
+    """SQLite's own connection: on SQLAlchemy's, every statement begins a transaction."""
+    return connection.connection.driver_connection
+
+
+def _engine(path: Path, begin: str) -> Engine:
     """An engine whose transactions begin with `begin`; it never makes a file."""
     url = f"file:{quote(str(path))}?mode=rw"
 
@@ -151,7 +157,7 @@ def _engine(path: Path, begin: str, journal: str = "PRAGMA journal_mode=WAL") ->
             url, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
-            for pragma in (journal, "PRAGMA synchronous=FULL", "PRAGMA secure_delete=ON"):
+            for pragma in ("PRAGMA synchronous=FULL", "PRAGMA secure_delete=ON"):
                 connection.execute(pragma)
         except sqlite3.Error:
             connection.close()

@@ -1,0 +1,177 @@
+"""Days are UTC days: no offset, time zone or moment of the day changes which ones are fetched."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import pytest
+
+from conftest import Home, Start, today, yesterday
+from dashboard_scraper.commands import fetch_daily
+from dashboard_scraper.config import sqlite_url
+from dashboard_scraper.daily_metrics import is_settled
+from dashboard_scraper.date_utils import Window, end_of_day, last_complete_days, utc_day
+from dashboard_scraper.simulator import Organization, Simulator
+from dashboard_scraper.store import LedgerDay, Status
+from kept_days import TENANT, USERS, ledger, settings_of
+
+OFFSETS = [timezone(timedelta(minutes=minutes)) for minutes in range(-12 * 60, 14 * 60 + 1, 15)]
+ZONES = ["UTC", "Etc/GMT+12", "America/New_York", "Asia/Kathmandu", "Pacific/Kiritimati"]
+SOURCE = "dashboard"
+SECOND = timedelta(seconds=1)
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+MOMENTS = [
+    (at("2024-02-29 23:59:59"), date(2024, 2, 29)),
+    (at("2024-02-29 23:59:59.999999"), date(2024, 2, 29)),
+    (at("2024-03-01 00:00:00"), date(2024, 3, 1)),
+    (at("2024-03-01 01:59:00"), date(2024, 3, 1)),
+    (at("2024-03-01 02:00:00"), date(2024, 3, 1)),
+    (at("2024-02-29 00:00:00"), date(2024, 2, 29)),
+    (at("2024-12-31 23:59:59"), date(2024, 12, 31)),
+    (at("2025-01-01 00:00:00"), date(2025, 1, 1)),
+    (at("2024-11-03 06:30:00"), date(2024, 11, 3)),
+]
+
+
+@pytest.mark.parametrize(("moment", "day"), MOMENTS)
+def test_a_moment_is_of_the_same_utc_day_in_whatever_offset_it_is_told(
+    moment: datetime, day: date
+) -> None:
+    for offset in OFFSETS:
+        told = moment.astimezone(offset)
+        assert utc_day(told) == day
+        window = last_complete_days(28, utc_day(told))
+        assert window == Window(day - timedelta(28), day - timedelta(1))
+        assert len(list(window.days())) == 28
+        assert end_of_day(window.end) <= told < end_of_day(day)
+
+
+@pytest.fixture(params=ZONES)
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process, and those that it starts, in a time zone."""
+    monkeypatch.setenv("TZ", request.param)
+    monkeypatch.setenv("PGTZ", request.param)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def asked(sim: Simulator, endpoint: str) -> list[date]:
+    """The single days that were asked for, oldest first."""
+    days = (request.day for request in sim.requests if request.endpoint == endpoint)
+    return sorted(day for day in days if day is not None)
+
+
+@pytest.fixture
+def file_store(home: Home) -> None:
+    home.settings["STORE_URL"] = sqlite_url(home.data / "usage.db")
+
+
+def run(home: Home, moment: datetime, window: Window | None = None) -> None:
+    fetch_daily(settings_of(home), window, clock=lambda: moment)
+
+
+@pytest.mark.usefixtures("file_store")
+@pytest.mark.parametrize(("moment", "day"), MOMENTS)
+def test_the_28_utc_days_before_the_moment_are_asked_for_each_once(
+    home: Home, start: Start, moment: datetime, day: date
+) -> None:
+    sim = start(Organization(users=2, today=day))
+    run(home, moment)
+    days = [day - timedelta(number) for number in range(28, 0, -1)]
+    assert asked(sim, USERS) == asked(sim, TENANT) == days
+    assert list(ledger(home)) == days
+    (folder,) = home.data.glob("daily_exports_*")
+    assert folder.name == f"daily_exports_{days[0]}_to_{days[-1]}"
+
+
+@pytest.mark.usefixtures("store_url", "zone")
+def test_the_time_zone_of_the_machine_changes_neither_days_nor_moments(
+    home: Home, start: Start
+) -> None:
+    moment, day = MOMENTS[1]
+    sim = start(Organization(users=2, today=day))
+    run(home, moment)
+    assert asked(sim, USERS) == list(last_complete_days(28, day).days())
+    assert {row.fetched_at for row in ledger(home).values()} == {moment}
+    again = moment + SECOND
+    sim.requests.clear()
+    run(home, again)
+    assert asked(sim, USERS) == [day - timedelta(number) for number in (3, 2, 1, 0)]
+
+
+@pytest.mark.parametrize("zone_name", ["Etc/GMT+12", "Pacific/Kiritimati"])
+def test_the_command_takes_the_day_from_utc_and_not_from_the_machine(
+    home: Home, sim: Simulator, zone_name: str
+) -> None:
+    home.settings["TZ"] = zone_name
+    assert home.run("--last-28-days").code == 0
+    assert home.daily_folder.is_dir()
+    assert asked(sim, USERS) == list(last_complete_days(28, today()).days())
+    refused = home.run("--daily", f"{yesterday()}", f"{today()}")
+    assert refused.code == 2
+    assert f"{today()} is not over yet" in refused.err
+
+
+@pytest.mark.parametrize("settle_days", [0, 1, 3, 90])
+def test_a_day_is_settled_from_the_very_moment_that_its_days_are_over(settle_days: int) -> None:
+    day = date(2024, 2, 28)
+    settled_at = datetime(2024, 2, 29, tzinfo=UTC) + timedelta(settle_days)
+    later = settled_at + timedelta(days=1)
+    for offset in OFFSETS:
+        moment = settled_at.astimezone(offset)
+        assert is_settled(fetched(day, moment), settle_days, later)
+        assert is_settled(fetched(day, moment), settle_days, moment)
+        for instant in (SECOND, timedelta(microseconds=1)):
+            assert not is_settled(fetched(day, moment - instant), settle_days, later)
+            assert not is_settled(fetched(day, moment + instant), settle_days, moment)
+
+
+def fetched(day: date, moment: datetime) -> LedgerDay:
+    return LedgerDay(SOURCE, day, Status.COMPLETE, moment, 1, 1, (), None, [], 0)
+
+
+@pytest.mark.usefixtures("store_url")
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        ("2024-03-01 00:00:00", ["2024-02-27", "2024-02-28", "2024-02-29"]),
+        ("2024-02-29 23:59:59.999999", ["2024-02-26", "2024-02-27", "2024-02-28", "2024-02-29"]),
+        ("2024-02-29 00:00:00", ["2024-02-26", "2024-02-27", "2024-02-28", "2024-02-29"]),
+        ("2024-02-28 23:59:59", [f"2024-02-{day}" for day in range(25, 30)]),
+    ],
+)
+def test_a_run_on_leap_day_or_after_fetches_again_what_had_not_settled_before(
+    home: Home, start: Start, first: str, again: list[str]
+) -> None:
+    sim = start(Organization(users=2, today=date(2024, 3, 1)))
+    run(home, at(first))
+    sim.requests.clear()
+    moment = at("2024-03-01 01:00:00")
+    run(home, moment)
+    assert [f"{day}" for day in asked(sim, USERS)] == again
+    rows = ledger(home)
+    assert [f"{day}" for day, row in rows.items() if row.fetched_at == moment] == again
+    assert {row.fetched_at for row in rows.values()} == {at(first), moment}
+
+
+@pytest.mark.usefixtures("store_url")
+def test_a_day_whose_fetch_lies_in_the_future_is_fetched_again(home: Home, start: Start) -> None:
+    sim = start(Organization(users=2, today=date(2024, 3, 1)))
+    window = Window(date(2023, 12, 30), date(2024, 1, 2))
+    now = at("2024-03-01 12:00:00")
+    run(home, now + SECOND, window)
+    sim.requests.clear()
+    run(home, now, window)
+    assert asked(sim, USERS) == list(window.days())
+    sim.requests.clear()
+    run(home, now, window)
+    assert asked(sim, USERS) == []

@@ -1,0 +1,451 @@
+"""Night after night: what is kept is not fetched again, and what the source revised is."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections import Counter as Tally
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Home, Result, Start, today, yesterday
+from dashboard_scraper import commands, store_commands
+from dashboard_scraper.config import SQLITE_PREFIX
+from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.date_utils import Window, last_complete_days
+from dashboard_scraper.errors import (
+    ContractBroken,
+    DaysMissing,
+    ScraperError,
+    SignInRequired,
+    SourceUnavailable,
+)
+from dashboard_scraper.http import origin_of
+from dashboard_scraper.metrics import COUNTS, TENANT_PARTS, TENANT_TOTALS, Totals
+from dashboard_scraper.simulator import (
+    Fault,
+    Organization,
+    Simulator,
+    raw_body,
+    set_value,
+    status,
+)
+from dashboard_scraper.store import store_at
+from kept_days import NOON, TENANT, TODAY, USERS, keep, ledger, settings_of, sql
+
+NIGHT = timedelta(days=1)
+DAYS = list(last_complete_days(28, TODAY).days())
+AGGREGATED, MANIFEST = "copilot_metrics_aggregated.json", "manifest.json"
+Log = pytest.LogCaptureFixture
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def spring(start: Start, store_url: str, home: Home, caplog: Log) -> Simulator:
+    """A simulator that knows the days of the following nights too; requests are not repeated."""
+    assert store_url
+    home.settings["MAX_RETRIES"] = "0"
+    caplog.set_level(logging.INFO, "dashboard_scraper")
+    return start(Organization(users=40, today=TODAY + timedelta(9)))
+
+
+def run(home: Home, nights: int = 0, *, refresh: bool = False) -> None:
+    """`--last-28-days`, at noon so many days after TODAY."""
+    now = NOON + nights * NIGHT
+    commands.fetch_daily(settings_of(home), None, refresh=refresh, clock=lambda: now)
+
+
+def days_before(nights: int, first: int, last: int = 1) -> list[date]:
+    """From `first` days before the night's today to `last`, both inclusive."""
+    return [TODAY + timedelta(nights - number) for number in range(first, last - 1, -1)]
+
+
+def folder_of(home: Home, nights: int = 0) -> Path:
+    window = last_complete_days(28, TODAY + timedelta(nights))
+    return home.data / f"daily_exports_{window.start}_to_{window.end}"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".stale"}
+
+
+def asked(sim: Simulator, endpoint: str = USERS) -> list[date]:
+    """The single days that were asked for, as the requests came."""
+    found = (request.day for request in tuple(sim.requests) if request.endpoint == endpoint)
+    return [day for day in found if day is not None]
+
+
+def compared(sim: Simulator) -> list[tuple[str, str]]:
+    """The ranges of days of which the tenant's figures were asked for."""
+    ranges = []
+    for request in tuple(sim.requests):
+        if request.endpoint == TENANT and request.day is None:
+            dates = (json.loads(request.query[name]) for name in ("startDate", "endDate"))
+            start, end = (f"{date(each['year'], each['month'], each['day'])}" for each in dates)
+            ranges.append((start, end))
+    return ranges
+
+
+def totals(sim: Simulator, day: date) -> Totals:
+    """The tenant's figures of a day, from the organization itself."""
+    people = len(sim.organization.people)
+    found = sim.organization.totals(Window(day, day)).items()
+    counts = [total.counts for index, total in found if index < people]
+    return (
+        sum(each.messages for each in counts),
+        sum(each.tool_calls for each in counts),
+        sum(each.lines for each in counts),
+    )
+
+
+def messages(caplog: Log, level: int) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno == level]
+
+
+@pytest.mark.parametrize("settle_days", [0, 1, 3, 10, 28])
+def test_the_next_night_asks_for_days_that_may_have_grown_and_compares_the_rest_at_once(
+    home: Home, spring: Simulator, settle_days: int
+) -> None:
+    home.settings |= {"SETTLE_DAYS": f"{settle_days}", "MAX_CONCURRENCY": "1"}
+    run(home)
+    assert asked(spring) == asked(spring, TENANT) == DAYS
+    assert compared(spring) == []
+    spring.requests.clear()
+    run(home, 1)
+    again = days_before(1, min(settle_days + 1, 28))
+    assert asked(spring) == asked(spring, TENANT) == again
+    rest = [day for day in days_before(1, 28) if day not in again]
+    assert compared(spring) == ([(f"{rest[0]}", f"{rest[-1]}")] if rest else [])
+    assert len(spring.requests) == 2 * len(again) + bool(rest)
+    rows = ledger(home)
+    assert [day for day, row in rows.items() if row.fetched_at == NOON + NIGHT] == again
+    assert len(contents(folder_of(home, 1))) == 58
+
+
+def test_a_day_revised_after_it_settled_is_found_with_few_requests_wherever_it_is(
+    home: Home, spring: Simulator, caplog: Log
+) -> None:
+    run(home)
+    unsettled = days_before(0, 3)
+    every = 1 if home.settings["STORE_URL"].startswith(SQLITE_PREFIX) else 6
+    for day in days_before(0, 28, 4)[::every]:
+        before = ledger(home)[day]
+        spring.revise(day)
+        spring.requests.clear()
+        caplog.clear()
+        run(home)
+        assert Tally(asked(spring)) == Tally([*unsettled, day])
+        further = len(compared(spring)) - 1 + asked(spring, TENANT).count(day) + 1
+        assert further <= 2 * math.log2(28)
+        now = ledger(home)[day]
+        assert before.totals != now.totals == totals(spring, day)
+        assert now.unreconciled == []
+        assert any(f"revised {day}" in text for text in messages(caplog, logging.WARNING))
+        (told,) = (text for text in messages(caplog, logging.INFO) if "was revised" in text)
+        assert told.startswith(f"{day} was revised: ")
+        for metric, old, new in zip(COUNTS, before.sums, now.sums, strict=True):
+            assert (f"{metric.name} {old} -> {new}" in told) == (old != new)
+
+
+def test_outputs_after_revisions_are_those_of_a_first_run(
+    home: Home, spring: Simulator, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    run(home)
+    first = contents(folder_of(home))
+    revised = [DAYS[0], DAYS[9], DAYS[23]]
+    for day in revised:
+        spring.revise(day)
+    spring.requests.clear()
+    run(home)
+    assert Tally(asked(spring)) == Tally([*revised, *DAYS[25:]])
+    again = contents(folder_of(home))
+    changed = {name for name in first if first[name] != again[name]}
+    pairs = {f"{kind}_{day}" for day in revised for kind in ("augment_metrics", "copilot_metrics")}
+    assert {name.rpartition(".")[0] for name in changed} == {
+        *pairs,
+        AGGREGATED.removesuffix(".json"),
+        "manifest",
+    }
+    other = Home(tmp_path_factory.mktemp("other"), dict(home.settings))
+    other.settings |= {"STORE_URL": f"sqlite:///{other.data / 'usage.db'}"}
+    other.settings |= {"COOKIE_FILE": f"{home.cookie_file}", "EXPORT_DIR": f"{other.data}"}
+    run(other)
+    assert contents(folder_of(other)) == again
+
+
+def test_refresh_asks_for_every_day_again_and_compares_none(home: Home, spring: Simulator) -> None:
+    run(home)
+    before = contents(folder_of(home))
+    spring.requests.clear()
+    run(home, refresh=True)
+    assert sorted(asked(spring)) == sorted(asked(spring, TENANT)) == DAYS
+    assert compared(spring) == []
+    assert contents(folder_of(home)) == before
+
+
+def test_offline_asks_for_nothing_and_tells_what_is_missing(
+    home: Home, spring: Simulator, capsys: Capture
+) -> None:
+    run(home)
+    before = contents(folder_of(home))
+    spring.requests.clear()
+    spring.stop()
+    settings, window = settings_of(home), last_complete_days(28, TODAY)
+    capsys.readouterr()
+    store_commands.export_files(settings, window, None)
+    assert capsys.readouterr().out == f"{folder_of(home)}\n"
+    assert contents(folder_of(home)) == before
+    for day in DAYS[3:5]:
+        sql(home.settings["STORE_URL"], f"DELETE FROM day_ledger WHERE day = '{day}'")
+    with pytest.raises(DaysMissing, match=f"2 of 28 days are missing: {DAYS[3]}, {DAYS[4]}"):
+        store_commands.export_files(settings, window, None)
+    assert spring.requests == []
+    assert_given_out_but(home, DAYS[3:5], "missing")
+
+
+def assert_given_out_but(home: Home, missing: list[date], word: str) -> None:
+    """Every other day has its files; the manifest says of the missing ones that they are so."""
+    files = contents(folder_of(home))
+    manifest: Any = json.loads(files.pop(MANIFEST))
+    there = [day for day in DAYS if day not in missing]
+    assert set(files) == {f"augment_metrics_{day}.csv" for day in there} | {
+        f"copilot_metrics_{day}.json" for day in there
+    }
+    states = {each["day"]: each["status"] for each in manifest["days"]}
+    assert [day for day, state in states.items() if state == word] == [f"{d}" for d in missing]
+    assert manifest["aggregated"] is None
+
+
+def test_the_command_line_knows_offline_refresh_and_daily(home: Home, sim: Simulator) -> None:
+    start_, end = yesterday() - timedelta(9), yesterday() - timedelta(8)
+    folder = home.data / f"daily_exports_{start_}_to_{end}"
+
+    def daily(*words: str, code: int = 0) -> Result:
+        sim.requests.clear()
+        result = home.run("--daily", *words)
+        assert result.code == code, result.err
+        return result
+
+    for words, days in (((), [start_, end]), ((), []), (("--refresh",), [start_, end])):
+        assert daily(f"{start_}", f"{end}", *words).paths == [folder]
+        assert sorted(asked(sim)) == days
+    assert len(contents(folder)) == 6
+    first = contents(folder)
+    assert daily(f"{start_}", f"{end}", "--offline").paths == [folder]
+    assert (sim.requests, contents(folder)) == ([], first)
+    assert f"{today()} is not over yet" in daily(f"{end}", f"{today()}", code=2).err
+    daily(f"{end}", f"{start_}", code=2)
+    assert sim.requests == []
+
+
+def test_a_run_that_expired_ends_with_3_and_the_next_goes_on_where_it_stopped(
+    home: Home, start: Start, store_url: str
+) -> None:
+    assert store_url
+    home.settings["MAX_CONCURRENCY"] = "1"
+    sim = start(Organization(users=3, today=TODAY), expire_after=40)
+    with pytest.raises(SignInRequired) as caught:
+        run(home)
+    assert caught.value.exit_code == 3
+    assert list(ledger(home)) == DAYS[:20]
+    assert not folder_of(home).exists()
+    save_cookies(home.cookie_file, {SESSION_COOKIE: sim.sign_in()}, origin_of(sim.url))
+    run(home)
+    whole = [request for request in sim.requests if request.status == 200]
+    assert [request.day for request in whole if request.endpoint == USERS] == DAYS
+    assert [request.day for request in whole if request.endpoint == TENANT] == [*DAYS, None]
+    assert compared(sim) == [(f"{DAYS[0]}", f"{DAYS[19]}")]
+    assert len(contents(folder_of(home))) == 58
+
+
+def test_a_day_that_was_unavailable_is_told_left_out_and_fetched_by_the_next_run(
+    home: Home, spring: Simulator
+) -> None:
+    out = [DAYS[4], DAYS[26]]
+    for day in out:
+        spring.add_fault(Fault(status(503), USERS, day))
+    with pytest.raises(DaysMissing) as caught:
+        run(home)
+    assert caught.value.exit_code == 6
+    assert_given_out_but(home, out, "failed")
+    assert list(ledger(home)) == [day for day in DAYS if day not in out]
+    spring.clear_faults()
+    spring.requests.clear()
+    run(home)
+    assert Tally(asked(spring)) == Tally([DAYS[4], *DAYS[25:]])
+    assert len(compared(spring)) == 1
+    assert len(contents(folder_of(home))) == 58
+
+
+def test_a_kept_day_that_was_revised_and_cannot_be_had_now_is_not_given_out(
+    home: Home, spring: Simulator
+) -> None:
+    run(home)
+    spring.revise(DAYS[6])
+    spring.add_fault(Fault(status(503), USERS, DAYS[6]))
+    with pytest.raises(DaysMissing, match=f"{DAYS[6]}"):
+        run(home)
+    assert_given_out_but(home, [DAYS[6]], "failed")
+
+
+def test_backfill_fetches_what_is_missing_oldest_first_and_writes_no_file(
+    home: Home, spring: Simulator, capsys: Capture
+) -> None:
+    home.settings["MAX_CONCURRENCY"] = "1"
+    first, last = TODAY - timedelta(70), TODAY - timedelta(11)
+    window = list(Window(first, last).days())
+    keep(home, window[20], window[24])
+    spring.add_fault(Fault(status(503), USERS, window[30]))
+    spring.requests.clear()
+    capsys.readouterr()
+    with pytest.raises(DaysMissing, match=f"1 of 60 days are missing: {window[30]}"):
+        keep(home, first, last)
+    missing = [day for day in window if day not in window[20:25]]
+    assert asked(spring) == [*missing, window[30]]
+    spring.expire()
+    with pytest.raises(SignInRequired):
+        keep(home, first, last)
+    cookie = {SESSION_COOKIE: spring.sign_in()}
+    save_cookies(home.cookie_file, cookie, origin_of(spring.url))
+    spring.clear_faults()
+    spring.requests.clear()
+    keep(home, first, last)
+    assert asked(spring) == [window[30]]
+    assert list(ledger(home)) == window
+    spring.requests.clear()
+    keep(home, first, last)
+    assert spring.requests == []
+    assert capsys.readouterr().out == ""
+    assert home.files() == set()
+
+
+def test_a_backfill_ends_early_after_28_days_in_a_row_that_were_unavailable(
+    home: Home, spring: Simulator
+) -> None:
+    home.settings["MAX_CONCURRENCY"] = "1"
+    first = TODAY - timedelta(100)
+    spring.add_fault(Fault(status(503), USERS, after=10))
+    with pytest.raises(SourceUnavailable, match="28 days in a row") as caught:
+        keep(home, first, TODAY - timedelta(1))
+    assert caught.value.exit_code == 4
+    assert asked(spring) == list(Window(first, first + timedelta(37)).days())
+    assert list(ledger(home)) == list(Window(first, first + timedelta(9)).days())
+
+
+def test_days_that_were_unavailable_here_and_there_do_not_end_a_backfill(
+    home: Home, spring: Simulator
+) -> None:
+    days = list(Window(TODAY - timedelta(80), TODAY - timedelta(11)).days())
+    out = [day for number, day in enumerate(days) if number % 14]
+    for day in out:
+        spring.add_fault(Fault(status(503), USERS, day))
+    home.settings["MAX_CONCURRENCY"] = "1"
+    with pytest.raises(DaysMissing, match=f"{len(out)} of 70 days are missing"):
+        keep(home, days[0], days[-1])
+    assert list(ledger(home)) == days[::14]
+    assert set(asked(spring)) == set(days)
+
+
+def test_the_time_left_is_told_where_the_source_is_slow(home: Home, start: Start) -> None:
+    home.settings["MAX_CONCURRENCY"] = "1"
+    start(Organization(users=2, today=today()), latency=0.4, expire_after=4)
+    result = home.run("--last-28-days")
+    assert result.code == 3
+    fetched = [line for line in result.err.splitlines() if " fetched, " in line]
+    assert [" s left" in line and "about" in line for line in fetched] == [True, True]
+    seconds = int(fetched[0].partition("about ")[2].split()[0])
+    assert 0.8 * 27 <= seconds <= 60
+
+
+def test_without_the_tenants_figures_days_are_unchecked_until_they_are_selected_again(
+    home: Home, spring: Simulator, caplog: Log, capsys: Capture
+) -> None:
+    home.settings["SCRAPE_ENDPOINTS"] = USERS
+    for nights in range(2):
+        spring.requests.clear()
+        caplog.clear()
+        run(home, nights)
+        assert sorted(asked(spring)) == (days_before(1, 4) if nights else DAYS)
+        assert spring.count(TENANT) == 0
+        assert any("not selected" in text for text in messages(caplog, logging.WARNING))
+    assert unchecked(home, capsys) == [f"{day}" for day in days_before(1, 29)]
+    home.settings["SCRAPE_ENDPOINTS"] = "all"
+    spring.requests.clear()
+    run(home, 1)
+    assert sorted(asked(spring)) == sorted(asked(spring, TENANT)) == days_before(1, 28)
+    assert unchecked(home, capsys) == [f"{DAYS[0]}"]
+
+
+def unchecked(home: Home, capsys: Capture) -> list[str]:
+    return [str(day) for day in status_of(home, capsys)["unchecked"]]
+
+
+def status_of(home: Home, capsys: Capture) -> dict[str, Any]:
+    capsys.readouterr()
+    store_commands.tell_status(settings_of(home), NOON, as_json=True, max_age=None, check=False)
+    (source,) = json.loads(capsys.readouterr().out)["sources"]
+    assert isinstance(source, dict)
+    return source
+
+
+@pytest.mark.parametrize(
+    ("effect", "error"),
+    [(status(503), SourceUnavailable), (raw_body(b"null"), ContractBroken)],
+)
+def test_where_the_comparison_fails_files_are_written_and_the_run_has_not_succeeded(
+    home: Home, spring: Simulator, effect: Any, error: type[ScraperError]
+) -> None:
+    run(home)
+    spring.add_fault(Fault(effect, TENANT, after=4))
+    with pytest.raises(error, match="could not be compared"):
+        run(home, 1)
+    assert error.exit_code == {SourceUnavailable: 4, ContractBroken: 5}[error]
+    assert len(contents(folder_of(home, 1))) == 58
+    with store_at(home.settings["STORE_URL"]).reading() as reader:
+        assert reader.last_success("dashboard") == NOON
+    spring.clear_faults()
+    run(home, 1)
+
+
+MESSAGES = TENANT_TOTALS[0]
+CHAT = COUNTS[TENANT_PARTS[0][0]]
+
+
+def test_a_day_that_does_not_add_up_is_fetched_once_more_then_kept_and_told_everywhere(
+    home: Home, spring: Simulator, caplog: Log, capsys: Capture
+) -> None:
+    day = DAYS[8]
+    spring.add_fault(Fault(set_value(CHAT.dashboard, 10**6, record=0), USERS, day))
+    run(home)
+    assert Tally(asked(spring)) == Tally([*DAYS, day])
+    (difference,) = ledger(home)[day].unreconciled
+    tenant = totals(spring, day)[0]
+    assert (difference.metric, difference.tenant) == (MESSAGES.name, tenant)
+    assert 10**6 <= difference.users <= 10**6 + tenant
+    both = f"{MESSAGES.name} is {tenant}, the users' sum is {difference.users}"
+    (told,) = messages(caplog, logging.WARNING)
+    assert told == f"{day} does not add up: {both}; kept as it is"
+    expected = {"metric": MESSAGES.name, "users": difference.users, "tenant": tenant}
+    manifest: Any = json.loads((folder_of(home) / MANIFEST).read_bytes())
+    found = {each["day"]: each.get("unreconciled") for each in manifest["days"]}
+    assert {key: value for key, value in found.items() if value} == {f"{day}": [expected]}
+    (entry,) = status_of(home, capsys)["unreconciled"]
+    assert entry == {"day": f"{day}", "differences": [expected]}
+    store_commands.tell_status(settings_of(home), NOON, as_json=False, max_age=None, check=False)
+    assert both in capsys.readouterr().out
+
+
+def test_a_day_that_adds_up_the_second_time_is_kept_without_a_warning(
+    home: Home, spring: Simulator, caplog: Log
+) -> None:
+    spring.add_fault(Fault(set_value(CHAT.dashboard, 10**6, record=0), USERS, DAYS[8], times=1))
+    run(home)
+    assert Tally(asked(spring)) == Tally([*DAYS, DAYS[8]])
+    assert messages(caplog, logging.WARNING) == []
+    row = ledger(home)[DAYS[8]]
+    assert (row.unreconciled, row.totals) == ([], totals(spring, DAYS[8]))
+    assert max(count or 0 for count in row.sums) < 10**6

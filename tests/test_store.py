@@ -1,0 +1,453 @@
+"""The store on either database: what is put comes back exactly, whole days at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import Home, today, yesterday
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.errors import ContractBroken, StoreFailed
+from dashboard_scraper.flatten import Cell
+from dashboard_scraper.metrics import (
+    COUNT_INDEXES,
+    COUNTS,
+    FIGURES,
+    MAX_COUNT,
+    MONTHLY_ACTIVE_USERS,
+    TENANT_TOTALS,
+    Figures,
+    Kind,
+)
+from dashboard_scraper.simulator import Simulator
+from dashboard_scraper.store import LedgerDay, Status, Store, store_at
+from dashboard_scraper.store.schema import DAY_LEDGER, USER_DAY
+from dashboard_scraper.usage import DayUsage, TenantFigure, UserUsage
+
+SOURCE = "dashboard"
+DAY = date(2024, 2, 29)
+FETCHED = datetime(2024, 3, 10, 1, 2, 3, 456789, UTC)
+UNKNOWN: Figures = (None,) * len(FIGURES)
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    """A store that is open for writing."""
+    store = store_at(store_url)
+    with store.locked(), store.opened():
+        yield store
+
+
+def figures(**values: object) -> Figures:
+    """Of the kinds given, by their values, such as `count=3`; what is not given is unknown."""
+    return tuple(values.get(metric.kind.value) for metric in FIGURES)
+
+
+def user(name: str, count: int | None = 1, **extra: Cell) -> UserUsage:
+    return UserUsage(name, figures(count=count), extra)
+
+
+def kept(store: Store, day: date = DAY, source: str = SOURCE) -> tuple[LedgerDay, list[UserUsage]]:
+    with store.reading() as reader:
+        row = reader.ledger(source)[day]
+        return row, reader.day(row).users
+
+
+def put(store: Store, *users: UserUsage, day: date = DAY, source: str = SOURCE) -> LedgerDay | None:
+    return store.put(source, DayUsage(day, list(users)), FETCHED)
+
+
+def exact(users: Sequence[UserUsage]) -> list[str]:
+    """Fit to compare: 1 is neither True nor 1.0 here."""
+    return [repr(each) for each in sorted(users, key=lambda each: each.user)]
+
+
+def query(url: str, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Column names and rows, as a program sees them that knows nothing but SQL."""
+    connect: Any = psycopg.connect
+    if url.startswith("sqlite"):
+        connect, url = sqlite3.connect, url.removeprefix("sqlite:///")
+    with contextlib.closing(connect(url)) as connection:
+        cursor = connection.execute(sql)
+        return [column[0] for column in cursor.description], cursor.fetchall()
+
+
+SEEN = datetime(2024, 2, 29, 23, 59, 59, 999999, UTC)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"count": 0, "days": 0, "percent": 0.0},
+        {"count": MAX_COUNT, "days": MAX_COUNT, "percent": 100.0, "moment": SEEN},
+        {
+            "count": 1,
+            "days": 2,
+            "percent": 33.33333333333333,
+            "moment": SEEN.replace(microsecond=0),
+        },
+        {"percent": 0.1 + 0.2, "moment": datetime(1970, 1, 1, 0, 0, 0, 1, UTC)},
+    ],
+)
+def test_figures_of_every_kind_come_back_exactly_and_unknown_is_not_zero(
+    store: Store, values: dict[str, object]
+) -> None:
+    one = UserUsage("ada@example.com", figures(**values))
+    put(store, one)
+    assert exact(kept(store)[1]) == exact([one])
+
+
+def test_each_figure_has_a_place_of_its_own(store: Store) -> None:
+    samples: dict[Kind, object] = {Kind.PERCENT: 1.5, Kind.MOMENT: SEEN}
+    for place, metric in enumerate(FIGURES):
+        values = list(UNKNOWN)
+        values[place] = samples.get(metric.kind, 7)
+        put(store, UserUsage("ada@example.com", tuple(values)))
+        assert kept(store)[1][0].figures == tuple(values)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Kiritimati"])
+@pytest.mark.parametrize(
+    "moment", [SEEN, datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)]
+)
+def test_moments_come_back_in_utc_wherever_the_machine_is(
+    store_url: str, monkeypatch: pytest.MonkeyPatch, zone: str, moment: datetime
+) -> None:
+    monkeypatch.setenv("PGTZ", zone)
+    monkeypatch.setenv("TZ", zone)
+    store = store_at(store_url)
+    with store.locked(), store.opened():
+        put(store, UserUsage("ada@example.com", figures(moment=moment)))
+    assert kept(store)[1][0].figures == figures(moment=moment)
+
+
+AWKWARD_NAMES = [
+    "Z@example.com",
+    "a@example.com",
+    "\u00e9lo\u00efse@example.com",
+    "\u03b1\u03b2\u03b3@example.com",
+    "\ufffd@example.com",
+    "\U0001f600@example.com",
+    'o\'hara,"x";--@example.com',
+    "two\nlines",
+    "two\n\\.\nlines",
+    "tab\t and space ",
+    "\\.",
+    "\\N",
+    "NULL",
+    '"',
+    '""',
+    "\ufeffmark",
+]
+
+
+def test_any_address_comes_back_and_the_order_is_that_of_code_points(store: Store) -> None:
+    users = [user(name, number) for number, name in enumerate(AWKWARD_NAMES)]
+    put(store, *reversed(users))
+    names = [each.user for each in kept(store)[1]]
+    assert names == sorted(AWKWARD_NAMES)
+    assert exact(kept(store)[1]) == exact(users)
+    with store.reading() as reader:
+        assert sorted(reader.users(SOURCE, Window(DAY, DAY))) == sorted(AWKWARD_NAMES)
+
+
+def test_an_address_with_a_carriage_return_comes_back(store: Store) -> None:
+    put(store, user("two\rlines"), user("dos\r\n"))
+    assert [each.user for each in kept(store)[1]] == ["dos\r\n", "two\rlines"]
+
+
+EXTRAS: dict[str, Cell] = {
+    "int": -7,
+    "largest": 2**63 - 1,
+    "twenty digits": "12345678901234567890",
+    "float": 0.1 + 0.2,
+    "whole float": 1.0,
+    "tiny": 5e-324,
+    "huge": 1.7976931348623157e308,
+    "true": True,
+    "false": False,
+    "null": None,
+    "empty": "",
+    "NUL": "a\0b",
+    "na\0me": "NULL",
+    "\u00e9": "\U0001f600\u2028",
+    "quotes": "'\"`\\",
+    "lines": "one\r\ntwo,\\.\n\\N",
+}
+
+
+def test_fields_that_the_catalogue_does_not_know_come_back_with_their_types(store: Store) -> None:
+    users = [user("ada@example.com", 1, **EXTRAS), user("ben@example.com", 1, one="1")]
+    put(store, *users, user("cleo@example.com"))
+    assert exact(kept(store)[1]) == exact([*users, user("cleo@example.com")])
+
+
+_text = st.text(st.characters(codec="utf-8"), max_size=12)
+_values: dict[Kind, st.SearchStrategy[object]] = {
+    Kind.COUNT: st.integers(0, MAX_COUNT),
+    Kind.DAYS: st.integers(0, MAX_COUNT),
+    Kind.PERCENT: st.floats(0, 100),
+    Kind.MOMENT: st.integers(0, 10**17).map(
+        lambda n: datetime(1, 1, 2, tzinfo=UTC) + timedelta(microseconds=n)
+    ),
+}
+_cells: st.SearchStrategy[Cell] = st.one_of(
+    _text,
+    st.integers(-(2**63) + 1, 2**63 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.booleans(),
+    st.none(),
+)
+_users = st.lists(
+    st.builds(
+        UserUsage,
+        st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1, max_size=12),
+        st.tuples(*(st.none() | _values[metric.kind] for metric in FIGURES)),
+        st.dictionaries(_text, _cells, max_size=3),
+    ),
+    unique_by=lambda each: each.user,
+    max_size=6,
+)
+
+
+def test_whatever_is_put_comes_back_exactly(store: Store) -> None:
+    @settings(max_examples=60, deadline=None)
+    @given(_users)
+    def round_trip(users: list[UserUsage]) -> None:
+        put(store, *users)
+        row, found = kept(store)
+        assert exact(found) == exact(users)
+        assert row.users == len(users)
+
+    round_trip()
+
+
+def test_the_ledger_says_when_how_many_and_what_they_add_up_to(store: Store) -> None:
+    offset = timezone(timedelta(hours=-3, minutes=-30))
+    totals = (MAX_COUNT * 2, 3, 4)
+    users = [user("ada@example.com", MAX_COUNT), user("ben@example.com", 0)]
+    assert store.put(SOURCE, DayUsage(DAY, users, totals), FETCHED.astimezone(offset)) is None
+    row, _ = kept(store)
+    assert (row.source, row.day, row.status) == (SOURCE, DAY, Status.COMPLETE)
+    assert (row.fetched_at, row.fetched_at.tzinfo) == (FETCHED, UTC)
+    assert (row.users, row.active_users, row.forgotten) == (2, 1, 0)
+    assert row.sums == (MAX_COUNT,) * len(COUNTS)
+    assert row.totals == totals
+    assert [each.metric for each in row.unreconciled] == [total.name for total in TENANT_TOTALS]
+
+
+@pytest.mark.parametrize("users", [[], [user("ada@example.com", 0)]])
+def test_a_day_on_which_nobody_was_active_is_empty_and_its_sums_are_zero(
+    store: Store, users: list[UserUsage]
+) -> None:
+    put(store, *users)
+    row, found = kept(store)
+    assert (row.status, row.active_users, row.totals) == (Status.EMPTY, 0, None)
+    assert row.sums == (0,) * len(COUNTS)
+    assert found == users
+
+
+def test_a_sum_with_an_unknown_part_is_unknown_and_the_other_sums_are_not(store: Store) -> None:
+    for place in COUNT_INDEXES:
+        values = list(figures(count=2))
+        values[place] = None
+        put(store, UserUsage("ada@example.com", tuple(values)), user("ben@example.com", 2))
+        unknown = FIGURES[place].name
+        expected = [None if metric.name == unknown else 4 for metric in COUNTS]
+        assert list(kept(store)[0].sums) == expected
+
+
+def test_a_second_put_replaces_the_whole_day_and_its_row_in_the_ledger(store: Store) -> None:
+    put(store, user("ada@example.com", 1), user("gone@example.com", 2))
+    first, _ = kept(store)
+    put(store, user("other@example.com", 5), day=DAY + timedelta(1))
+    later = FETCHED + timedelta(days=1)
+    new = [user("ada@example.com", 3), user("new@example.com", None)]
+    assert store.put(SOURCE, DayUsage(DAY, new, (1, 2, 3)), later) == first
+    row, users = kept(store)
+    assert users == new
+    assert (row.users, row.fetched_at, row.totals) == (2, later, (1, 2, 3))
+    assert row.sums == (None,) * len(COUNTS)
+    assert [each.user for each in kept(store, DAY + timedelta(1))[1]] == ["other@example.com"]
+    with store.reading() as reader:
+        assert list(reader.ledger(SOURCE)) == [DAY, DAY + timedelta(1)]
+        assert "gone@example.com" not in reader.users(SOURCE, Window(DAY, DAY))
+
+
+def test_two_sources_do_not_mix(store: Store) -> None:
+    one, other = user("ada@example.com", 1), user("ada@example.com", 9)
+    put(store, one, source="a source")
+    assert put(store, other, user("ben@example.com"), source="b") is None
+    put(store, other, source="b")
+    assert kept(store, source="a source")[1] == [one]
+    assert kept(store, source="b")[1] == [other]
+    figure = TenantFigure(Window(DAY, DAY), TENANT_TOTALS[0].name, 1)
+    store.put_tenant_figures("a source", [figure], FETCHED)
+    store.put_success("b", FETCHED)
+    with store.reading() as reader:
+        assert reader.sources() == ["a source", "b"]
+        assert reader.ledger(SOURCE) == {}
+        assert (reader.tenant_figures("a source"), reader.tenant_figures("b")) == ([figure], [])
+        assert (reader.last_success("a source"), reader.last_success("b")) == (None, FETCHED)
+
+
+def test_puts_from_many_threads_are_all_kept(store: Store) -> None:
+    days = [DAY + timedelta(number) for number in range(30)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda day: put(store, user(f"{day}@example.com"), day=day), days))
+    for day in days:
+        assert [each.user for each in kept(store, day)[1]] == [f"{day}@example.com"]
+
+
+class Breaking(list[UserUsage]):
+    """Users that can be read once, and then end with an error after the first half."""
+
+    reads = 0
+
+    def __iter__(self) -> Iterator[UserUsage]:
+        self.reads += 1
+        for number, each in enumerate(super().__iter__()):
+            if self.reads > 2 and number > len(self) // 2:
+                raise ZeroDivisionError
+            yield each
+
+
+MANY = 5000
+
+
+def many(last: str) -> list[UserUsage]:
+    return [user(f"{number}@example.com", 9) for number in range(MANY)] + [user(last)]
+
+
+@pytest.mark.parametrize(
+    ("users", "error"),
+    [
+        pytest.param(Breaking(many("z@example.com")), ZeroDivisionError, id="error"),
+        pytest.param(many("z\0@example.com"), ContractBroken, id="NUL"),
+        pytest.param(many("1@example.com"), StoreFailed, id="twice"),
+    ],
+)
+def test_an_error_in_the_middle_of_a_put_leaves_the_earlier_day_as_it_was(
+    store: Store, users: list[UserUsage], error: type[Exception]
+) -> None:
+    put(store, user("ada@example.com"), user("ben@example.com"))
+    before = kept(store)
+    if isinstance(users, Breaking):
+        users.reads = 0
+    with pytest.raises(error):
+        store.put(SOURCE, DayUsage(DAY, users), FETCHED + timedelta(1))
+    assert kept(store) == before
+    put(store, user("new@example.com"))
+    assert [each.user for each in kept(store)[1]] == ["new@example.com"]
+
+
+def test_reading_sees_one_moment_whatever_is_written_meanwhile(store: Store) -> None:
+    put(store, user("ada@example.com", 1))
+    next_day = DAY + timedelta(1)
+    with store.reading() as reader:
+        before = reader.ledger(SOURCE)
+        put(store, user("ada@example.com", 2), user("ben@example.com", 2))
+        put(store, user("cleo@example.com"), day=next_day)
+        assert reader.ledger(SOURCE) == before
+        assert reader.day(before[DAY]).users == [user("ada@example.com", 1)]
+        assert reader.users(SOURCE, Window(DAY, next_day)) == ["ada@example.com"]
+    assert len(kept(store)[1]) == 2
+    assert len(kept(store, next_day)[1]) == 1
+
+
+def test_nothing_is_written_without_the_lock_or_after_the_run(store_url: str) -> None:
+    store = store_at(store_url)
+    with pytest.raises(StoreFailed, match="closed"):
+        put(store, user("ada@example.com"))
+    with store.locked(), store.opened():
+        put(store, user("ada@example.com", 1))
+    with pytest.raises(StoreFailed, match="closed"):
+        put(store, user("ada@example.com", 2))
+    assert kept(store)[1] == [user("ada@example.com", 1)]
+
+
+ARBITRARY_TENANT_VALUES: list[Cell] = [0, MAX_COUNT, 10**30, 1.0, -0.5, True, None, "", 'a\0b,"\n']
+
+
+def test_the_tenants_figures_come_back_and_are_replaced_one_by_one(store: Store) -> None:
+    week = Window(DAY - timedelta(6), DAY)
+    figures = [
+        TenantFigure(week, f"metric {number}", value)
+        for number, value in enumerate(ARBITRARY_TENANT_VALUES)
+    ]
+    day = TenantFigure(Window(DAY, DAY), figures[0].metric, 5)
+    store.put_tenant_figures(SOURCE, [day, *figures], FETCHED)
+    with store.reading() as reader:
+        found = reader.tenant_figures(SOURCE)
+    assert [repr(each) for each in found] == [repr(each) for each in [*figures, day]]
+    store.put_tenant_figures(SOURCE, [TenantFigure(week, figures[1].metric, 7)], FETCHED)
+    with store.reading() as reader:
+        values = [each.value for each in reader.tenant_figures(SOURCE)]
+    assert values == [0, 7, *ARBITRARY_TENANT_VALUES[2:], 5]
+
+
+def test_the_views_have_the_documented_columns_and_answer_plain_sql(
+    store: Store, store_url: str
+) -> None:
+    users = [UserUsage("ada@example.com", figures(count=3, moment=SEEN)), user("ben@example.com")]
+    store.put(SOURCE, DayUsage(DAY, users, (1, 2, 3)), FETCHED)
+    columns, rows = query(store_url, "SELECT * FROM user_days ORDER BY user_login")
+    assert columns == [column.name for column in USER_DAY.c]
+    assert columns == ["source", "day", "user_login", *(m.name for m in FIGURES), "extra"]
+    ada = dict(zip(columns, rows[0], strict=True))
+    sqlite = store_url.startswith("sqlite")
+    assert (ada["source"], ada["day"]) == (SOURCE, "2024-02-29" if sqlite else DAY)
+    assert [ada[metric.name] for metric in COUNTS] == [3] * len(COUNTS)
+    assert ada["acceptance_rate"] is None
+    assert ada["last_seen"] == (SEEN.isoformat().replace("+00:00", "Z") if sqlite else SEEN)
+    columns, ((*row,),) = query(store_url, "SELECT * FROM daily_totals")
+    assert columns == [column.name for column in DAY_LEDGER.c]
+    day = dict(zip(columns, row, strict=True))
+    assert (day["day"], day["status"]) == (ada["day"], "complete")
+    assert [day[metric.name] for metric in COUNTS] == [4] * len(COUNTS)
+    assert [day[total.column] for total in TENANT_TOTALS] == [1, 2, 3]
+    in_words = f"SELECT SUM({COUNTS[0].name}) FROM user_days WHERE day = '2024-02-29'"
+    assert query(store_url, in_words)[1] == [(4,)]
+
+
+def test_a_file_is_in_wal_mode_and_has_its_lock_beside_it(home: Home) -> None:
+    url = f"sqlite:///{home.data / 'usage.db'}"
+    store = store_at(url)
+    with store.locked(), store.opened():
+        put(store, user("ada@example.com"))
+    assert query(url, "PRAGMA journal_mode")[1] == [("wal",)]
+    assert {p.name for p in home.data.iterdir()} <= {"usage.db", "usage.db.lock"}
+
+
+def test_one_day_by_date_is_kept_with_the_tenants_figures_a_range_keeps_these_alone(
+    home: Home, sim: Simulator, store_url: str
+) -> None:
+    day, range_ = yesterday() - timedelta(9), Window(yesterday() - timedelta(7), yesterday())
+    for words in ([f"{day}"], [f"{range_.start}", f"{range_.end}"], [f"{today()}"]):
+        result = home.run(*words)
+        assert result.code == 0, result.err
+    totals = sim.organization.totals(Window(day, day))
+    with store_at(store_url).reading() as reader:
+        ledger, figures = reader.ledger(SOURCE), reader.tenant_figures(SOURCE)
+        users = reader.day(ledger[day]).users
+    assert list(ledger) == [day]
+    assert sum(map(bool, (ledger[day].totals, users))) == 2
+    people = [m for m in sim.organization.people if m.belongs(day, day)]
+    assert [each.user for each in users] == sorted(m.name for m in people)
+    active = sum(index < len(sim.organization.people) for index in totals)
+    assert ledger[day].active_users == active
+    assert ledger[day].unreconciled == []
+    metrics = sorted([*(total.name for total in TENANT_TOTALS), MONTHLY_ACTIVE_USERS.name])
+    windows = [Window(day, day)] * len(metrics) + [range_] * len(metrics)
+    assert [each.window for each in figures] == windows
+    assert [each.metric for each in figures] == metrics * 2

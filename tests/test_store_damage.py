@@ -1,0 +1,355 @@
+"""Stores that are older, newer, damaged or not there: mended or refused, never taken for whole."""
+
+from __future__ import annotations
+
+import csv
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from conftest import Home, Result, yesterday
+from dashboard_scraper.commands import fetch_daily
+from dashboard_scraper.config import SQLITE_PREFIX
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.main import main
+from dashboard_scraper.metrics import COUNTS, FIGURES, TENANT_TOTALS, USER_TITLE, Kind
+from dashboard_scraper.simulator import Simulator
+from dashboard_scraper.store import store_at
+from dashboard_scraper.store.schema import VERSION
+from dashboard_scraper.usage import DayUsage, TenantFigure, UserUsage
+from kept_days import kept_users, ledger, settings_of, sql
+
+SOURCE = "dashboard"
+DAY = yesterday() - timedelta(10)
+NEXT = DAY + timedelta(1)
+DAYS = Window(DAY, NEXT)
+FETCHED = datetime.now(UTC).replace(microsecond=0)
+LOST = COUNTS[2]
+(RATE,) = (metric for metric in FIGURES if metric.kind is Kind.PERCENT)
+EXPORT = ("export", f"{DAY}", f"{NEXT}")
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command line within this process: an error that is not ours ends the test."""
+
+    def begin(*words: str) -> Result:
+        for name, value in home.settings.items():
+            monkeypatch.setenv(name, value)
+        capsys.readouterr()
+        code = main(home.command(*words)[5:])
+        out, err = capsys.readouterr()
+        return Result(code, out, err)
+
+    return begin
+
+
+def users(count: int = 7) -> list[UserUsage]:
+    values: dict[Kind, object] = {Kind.COUNT: count, Kind.PERCENT: 50.0, Kind.DAYS: 1}
+    figures = tuple(values.get(metric.kind) for metric in FIGURES)
+    return [UserUsage("ada@example.com", figures, {"team": "a"}), UserUsage("ben", figures)]
+
+
+def make_store(url: str) -> None:
+    store = store_at(url)
+    with store.locked(), store.opened():
+        for day in DAYS.days():
+            store.put(SOURCE, DayUsage(day, users()), FETCHED)
+        store.put_success(SOURCE, FETCHED)
+
+
+def make_older(url: str) -> None:
+    """As a program left it that did not know a count, the rate, or the tenant's figures."""
+    for statement in (
+        "DROP VIEW user_days",
+        "DROP VIEW daily_totals",
+        f"ALTER TABLE user_day DROP COLUMN {LOST.name}",
+        f"ALTER TABLE user_day DROP COLUMN {RATE.name}",
+        f"ALTER TABLE day_ledger DROP COLUMN {LOST.name}",
+        "ALTER TABLE day_ledger DROP COLUMN forgotten",
+        "DROP TABLE tenant_figure",
+    ):
+        sql(url, statement)
+    set_version(url, 0)
+
+
+def set_version(url: str, version: int) -> None:
+    sql(url, f"UPDATE store_info SET value = '{version}' WHERE name = 'schema_version'")
+
+
+def version(url: str) -> str:
+    ((value,),) = sql(url, "SELECT value FROM store_info WHERE name = 'schema_version'")
+    return str(value)
+
+
+def less_known() -> list[UserUsage]:
+    """The users, without what the older program did not know."""
+    return [
+        UserUsage(
+            each.user,
+            tuple(
+                None if metric in (LOST, RATE) else value
+                for metric, value in zip(FIGURES, each.figures, strict=True)
+            ),
+            each.extra,
+        )
+        for each in users()
+    ]
+
+
+def test_an_older_store_gets_what_it_lacks_and_keeps_what_it_has(
+    home: Home, store_url: str
+) -> None:
+    make_store(store_url)
+    make_older(store_url)
+    store = store_at(store_url)
+    new = DAY + timedelta(3)
+    figure = TenantFigure(DAYS, TENANT_TOTALS[0].name, 5)
+    with store.locked(), store.opened():
+        store.put(SOURCE, DayUsage(new, users(), (1, 2, 3)), FETCHED)
+        store.put_tenant_figures(SOURCE, [figure], FETCHED)
+    assert version(store_url) == f"{VERSION}"
+    assert kept_users(home) == {DAY: less_known(), NEXT: less_known(), new: users()}
+    place = COUNTS.index(LOST)
+    for day, row in ledger(home).items():
+        expected: list[int | None] = [14] * len(COUNTS)
+        expected[place] = 14 if day == new else None
+        assert (list(row.sums), row.forgotten, row.fetched_at) == (expected, 0, FETCHED)
+    with store.reading() as reader:
+        assert reader.tenant_figures(SOURCE) == [figure]
+        assert reader.last_success(SOURCE) == FETCHED
+    seen = sql(store_url, f"SELECT {LOST.name}, {RATE.name} FROM user_days ORDER BY day")
+    assert seen == [(None, None)] * 4 + [(7, 50.0)] * 2
+    seen = sql(store_url, f"SELECT {LOST.name}, tenant_messages FROM daily_totals ORDER BY day")
+    assert seen == [(None, None)] * 2 + [(14, 1)]
+
+
+@pytest.mark.parametrize("words", [EXPORT, ("status",)], ids=lambda words: words[0])
+def test_an_older_store_is_brought_up_to_date_also_by_what_only_reads(
+    home: Home, store_url: str, run: Run, words: tuple[str, ...]
+) -> None:
+    make_store(store_url)
+    make_older(store_url)
+    result = run(*words)
+    assert result.code == 0, result.err
+    assert version(store_url) == f"{VERSION}"
+    assert kept_users(home) == {DAY: less_known(), NEXT: less_known()}
+    if words == EXPORT:
+        with (result.paths[0] / f"augment_metrics_{DAY}.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [row[USER_TITLE] for row in rows] == [each.user for each in users()]
+        assert {(row[LOST.title], row[RATE.title], row[COUNTS[0].title]) for row in rows} == {
+            ("", "", "7")
+        }
+
+
+def test_a_day_without_users_is_still_whole_after_the_catalogue_gained_a_count(
+    home: Home, store_url: str
+) -> None:
+    store = store_at(store_url)
+    with store.locked(), store.opened():
+        store.put(SOURCE, DayUsage(DAY, []), FETCHED)
+    make_older(store_url)
+    assert kept_users(home) == {DAY: []}
+
+
+def set_aside_alone(home: Home) -> bool:
+    """Whether every file below data/ but the store's is one that was set aside."""
+    return all(name.endswith(".stale") for name in home.files() if not name.startswith("bad"))
+
+
+@pytest.mark.parametrize("words", [("--last-28-days",), EXPORT, ("status",)])
+def test_a_newer_store_is_refused_and_left_as_it_is(
+    home: Home, store_url: str, sim: Simulator, run: Run, words: tuple[str, ...]
+) -> None:
+    make_store(store_url)
+    set_version(store_url, VERSION + 1)
+    before = everything(home, store_url)
+    result = run(*words)
+    assert (result.code, result.out) == (2, "")
+    assert "update the program" in result.err
+    assert everything(home, store_url) == before
+    assert sim.requests == []
+    assert home.files() == set()
+
+
+def everything(home: Home, url: str) -> object:
+    if url.startswith(SQLITE_PREFIX):
+        return (home.data / "usage.db").read_bytes()
+    return [sql(url, f"SELECT * FROM {t}") for t in ("store_info", "user_day", "day_ledger")]
+
+
+def other_program(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE recipe (name TEXT)")
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def overwritten(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    third = len(data) // 3
+    data[third : 2 * third] = b"\xa5" * third
+    path.write_bytes(data)
+
+
+def header_damaged(path: Path) -> None:
+    path.write_bytes(b"\0" * 16 + path.read_bytes()[16:])
+
+
+def text(path: Path) -> None:
+    path.write_text("a shopping list\n" * 500)
+
+
+def short_text(path: Path) -> None:
+    path.write_text("short")
+
+
+def zero_bytes(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+DAMAGES = [text, short_text, zero_bytes, truncated, overwritten, header_damaged, other_program]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_store_that_is_damaged_is_told_and_neither_read_nor_replaced(
+    home: Home, sim: Simulator, run: Run, damage: Callable[[Path], object]
+) -> None:
+    path = home.data / "usage.db"
+    home.settings["STORE_URL"] = f"{SQLITE_PREFIX}{path}"
+    fetch_daily(settings_of(home), None)
+    damage(path)
+    before, asked = path.read_bytes(), len(sim.requests)
+    days = (f"{yesterday() - timedelta(27)}", f"{yesterday()}")
+    for words in (("export", *days), ("--last-28-days", "--offline"), ("--last-28-days",)):
+        result = run(*words)
+        assert (result.code in (1, 2), result.out) == (True, ""), words
+        last = result.err.splitlines()[-1]
+        assert f"{path}: " in last or f"{path} holds" in last
+        assert any(advice in last for advice in ("backup", "mend STORE_URL")), last
+        assert set_aside_alone(home), words
+        if damage is overwritten and words == ("--last-28-days",):  # the ledger is still whole
+            assert path.stat().st_size >= len(before)
+        else:
+            assert path.read_bytes() == before
+    assert len(home.files()) == 58
+    if damage is not overwritten:
+        assert run("status").code != 0
+        assert path.read_bytes() == before
+        assert len(sim.requests) == asked
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"UPDATE user_day SET {LOST.name} = {LOST.name} + 1 WHERE user_login = 'ben'",
+        f"UPDATE user_day SET {COUNTS[-1].name} = NULL WHERE user_login = 'ben'",
+        f"UPDATE day_ledger SET {COUNTS[0].name} = 0",
+        "DELETE FROM user_day WHERE user_login = 'ben'",
+        "DELETE FROM user_day",
+        f"INSERT INTO user_day (source, day, user_login, {', '.join(m.name for m in COUNTS)})"
+        f" SELECT source, day, 'eve'{', 0' * len(COUNTS)} FROM day_ledger",
+    ],
+)
+def test_a_day_that_was_changed_behind_the_ledgers_back_is_not_given_out(
+    home: Home, store_url: str, run: Run, statement: str
+) -> None:
+    make_store(store_url)
+    assert run(*EXPORT).code == 0
+    sql(store_url, f"{statement} {'AND' if 'WHERE' in statement else 'WHERE'} day = '{NEXT}'")
+    for words in (EXPORT, ("--daily", *EXPORT[1:], "--offline")):
+        result = run(*words)
+        assert (result.code, result.out) == (1, "")
+        assert f"{NEXT} is not what was kept" in result.err
+        assert "--refresh" in result.err
+        assert home.files() != set()
+        assert set_aside_alone(home)
+
+
+@pytest.mark.usefixtures("sim")
+def test_a_changed_day_is_mended_by_fetching_it_again(home: Home, store_url: str, run: Run) -> None:
+    make_store(store_url)
+    sql(store_url, f"DELETE FROM user_day WHERE day = '{NEXT}'")
+    assert run("--daily", *EXPORT[1:], "--refresh").code == 0
+    assert kept_users(home)[NEXT]
+
+
+def test_a_day_whose_row_of_the_ledger_is_gone_is_missing(
+    home: Home, store_url: str, run: Run
+) -> None:
+    make_store(store_url)
+    sql(store_url, f"DELETE FROM day_ledger WHERE day = '{NEXT}'")
+    result = run(*EXPORT)
+    assert result.code == 6
+    assert f"1 of 2 days are missing: {NEXT}" in result.err
+    assert {Path(name).name for name in home.files()} == {
+        f"augment_metrics_{DAY}.csv",
+        f"copilot_metrics_{DAY}.json",
+        "manifest.json",
+    }
+
+
+PASSWORD = "hush-7%40-hush"
+MISTYPED = {
+    "usage.db": 2,
+    "data/usage.db": 2,
+    "sqlite:usage.db": 2,
+    "sqlite://": 2,
+    "sqlite:///": 2,
+    "sqlite:///:memory:": 2,
+    "sqlite:///data/": 2,
+    "sqlite:///secrets": 1,
+    f"mysql://ada:{PASSWORD}@db.example.com/usage": 2,
+    f"postgresql//ada:{PASSWORD}@db.example.com/usage": 2,
+    f"http://ada:{PASSWORD}@db.example.com/usage": 2,
+    f"postgresql://ada:{PASSWORD}@127.0.0.1:1/usage": 1,
+    f"postgres://ada:{PASSWORD}@127.0.0.1:1/usage": 1,
+    f"postgresql://127.0.0.1:1/usage?user=ada&password={PASSWORD}": 1,
+    f"postgresql://ada:{PASSWORD}@127.0.0.1:port/usage": 2,
+    f"postgresql://ada:12@db:{PASSWORD}/usage": 2,
+}
+
+
+@pytest.mark.parametrize(("url", "code"), MISTYPED.items())
+def test_a_mistyped_store_is_refused_before_anything_is_asked_and_no_password_is_told(
+    home: Home, sim: Simulator, run: Run, url: str, code: int
+) -> None:
+    home.settings |= {"STORE_URL": url, "LOG_LEVEL": "DEBUG"}
+    (home.path / "secrets").mkdir(exist_ok=True)
+    for words in (("--last-28-days",), ("status",), EXPORT):
+        result = run(*words)
+        assert (result.code, result.out) == (code, ""), words
+        assert_silent_on_password(result)
+        if code == 2:
+            assert "STORE_URL" in result.err.splitlines()[-1]
+    assert sim.requests == []
+    assert home.files() == set()
+
+
+def assert_silent_on_password(result: Result) -> None:
+    assert "Traceback" not in result.err
+    assert "hush" not in result.err
+    assert "STORE_URL" in result.err or "secrets" in result.err
+
+
+def test_a_database_that_does_not_exist_is_named_and_not_made(
+    home: Home, sim: Simulator, run: Run, postgres_server: str
+) -> None:
+    url = make_url(postgres_server).set(database="no_such_usage", password="hush-7")
+    home.settings["STORE_URL"] = url.render_as_string(hide_password=False)
+    for words in (("--last-28-days",), ("status",)):
+        result = home.run(*words) if words == ("status",) else run(*words)
+        assert (result.code, result.out) == (1, "")
+        assert "no_such_usage" in result.err
+        assert_silent_on_password(result)
+    assert sim.requests == []
