@@ -98,9 +98,7 @@ class Home:
     def files(self) -> set[str]:
         """Names of all files below data/, with their folders; the store and its lock apart."""
         files = (path for path in self.data.rglob("*") if path.is_file())
-        return {
-            str(path.relative_to(self.data)) for path in files if path.stem not in STORE_FILES
-        }
+        return {str(path.relative_to(self.data)) for path in files if path.stem not in STORE_FILES}
 
 
 STORE_FILES = {"usage", "usage.db"}
