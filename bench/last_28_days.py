@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
-from dashboard_scraper.daily_metrics import DAYS
+from dashboard_scraper.date_utils import DAYS
 from dashboard_scraper.http import origin_of
 
 BASELINE = """

@@ -41,7 +41,7 @@ from dashboard_scraper.pagination import (
     parse_object,
     parse_page,
 )
-from dashboard_scraper.usage import DayUsage, TenantFigure, UserUsage
+from dashboard_scraper.usage import DASHBOARD, DayUsage, TenantFigure, UserUsage
 from dashboard_scraper.user_records import (
     USERS_KEY,
     Count,
@@ -59,7 +59,7 @@ class DashboardSource:
     Every method raises SignInRequired, SourceUnavailable or ContractBroken.
     """
 
-    name = "dashboard"
+    name = DASHBOARD
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dashboard_scraper import __version__
 from dashboard_scraper.date_utils import (
+    DAYS,
     complete_window,
     last_complete_days,
     parse_day,
@@ -274,9 +275,9 @@ def _run_fetch(args: argparse.Namespace) -> None:
     window = requested_window(days[0], days[-1], today) if days else None
 
     # Imported here, as in the other commands: what a run needs takes longer than `--help` may.
-    from dashboard_scraper import commands  # noqa: PLC0415
+    from dashboard_scraper import commands, running  # noqa: PLC0415
 
-    settings = commands.read_settings(_home(args), args.log_level)
+    settings = running.read_settings(_home(args), args.log_level)
     if args.auth:
         commands.sign_in(settings, today, check=not args.no_check)
     else:
@@ -284,30 +285,30 @@ def _run_fetch(args: argparse.Namespace) -> None:
 
 
 def _run_daily(args: argparse.Namespace, days: Sequence[date]) -> None:
-    from dashboard_scraper import commands, store_commands  # noqa: PLC0415
+    from dashboard_scraper import commands, running, store_commands  # noqa: PLC0415
 
     today = utc_day(datetime.now(UTC))
     window = complete_window(days[0], days[-1], today) if days else None
-    settings = commands.read_settings(_home(args), args.log_level)
+    settings = running.read_settings(_home(args), args.log_level)
     if args.offline:
-        store_commands.export_files(settings, window or commands.last_28_days(today), None)
+        store_commands.export_files(settings, window or last_complete_days(DAYS, today), None)
     else:
         commands.fetch_daily(settings, window, refresh=args.refresh)
 
 
 def _run_backfill(args: argparse.Namespace) -> None:
-    from dashboard_scraper import commands  # noqa: PLC0415
+    from dashboard_scraper import commands, running  # noqa: PLC0415
 
     today = utc_day(datetime.now(UTC))
     end = args.end or last_complete_days(1, today).end
     window = complete_window(args.start, end, today)
-    commands.backfill_days(commands.read_settings(_home(args), args.log_level), window)
+    commands.backfill_days(running.read_settings(_home(args), args.log_level), window)
 
 
 def _run_status(args: argparse.Namespace) -> None:
-    from dashboard_scraper import commands, store_commands  # noqa: PLC0415
+    from dashboard_scraper import running, store_commands  # noqa: PLC0415
 
-    settings = commands.read_settings(_home(args), args.log_level)
+    settings = running.read_settings(_home(args), args.log_level)
     now = datetime.now(UTC)
     store_commands.tell_status(
         settings, now, as_json=args.json, max_age=args.max_age, check=args.check
@@ -315,10 +316,10 @@ def _run_status(args: argparse.Namespace) -> None:
 
 
 def _run_export(args: argparse.Namespace) -> None:
-    from dashboard_scraper import commands, store_commands  # noqa: PLC0415
+    from dashboard_scraper import running, store_commands  # noqa: PLC0415
 
     window = complete_window(args.start, args.end or args.start, utc_day(datetime.now(UTC)))
-    settings = commands.read_settings(_home(args), args.log_level)
+    settings = running.read_settings(_home(args), args.log_level)
     if args.format == "parquet":
         store_commands.export_parquet(settings, window, args.out)
     elif args.out and "://" in args.out:
@@ -328,15 +329,15 @@ def _run_export(args: argparse.Namespace) -> None:
 
 
 def _run_forget(args: argparse.Namespace) -> None:
-    from dashboard_scraper import commands, store_commands  # noqa: PLC0415
+    from dashboard_scraper import running, store_commands  # noqa: PLC0415
 
-    store_commands.forget(commands.read_settings(_home(args), args.log_level), args.user)
+    store_commands.forget(running.read_settings(_home(args), args.log_level), args.user)
 
 
 def _run_convert(args: argparse.Namespace) -> None:
-    from dashboard_scraper import commands  # noqa: PLC0415
+    from dashboard_scraper import commands, running  # noqa: PLC0415
 
-    settings = commands.read_settings(_home(args), args.log_level)
+    settings = running.read_settings(_home(args), args.log_level)
     commands.convert(settings, args.file, (args.day, args.start, args.end), args.out)
 
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import gc
 import logging
 import os
 import sys
-from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -19,30 +16,32 @@ from dashboard_scraper.client import DashboardSource
 from dashboard_scraper.config import (
     Endpoint,
     Settings,
-    load_settings,
-    misspelt_settings,
     sqlite_url,
 )
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, Cookies, parse_paste, save_cookies
 from dashboard_scraper.csv_import import read_users, window_of_name, window_of_options
-from dashboard_scraper.daily_export import DailyExport, default_folder
-from dashboard_scraper.daily_metrics import DAYS, Clock, Job, backfill, run_daily_job
-from dashboard_scraper.date_utils import Window, last_complete_days, utc_day
+from dashboard_scraper.daily_metrics import Clock, Job, backfill, run_daily_job
+from dashboard_scraper.date_utils import DAYS, Window, last_complete_days, utc_day
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.files import Publication, behind_links, make_folder, replaced_or_set_aside
 from dashboard_scraper.http import origin_of
-from dashboard_scraper.logging_config import configure_logging
 from dashboard_scraper.metrics import is_active
 from dashboard_scraper.period_metrics import Period, default_name, export_period
 from dashboard_scraper.progress import day_progress
 from dashboard_scraper.pseudonyms import rename_of, renamed
+from dashboard_scraper.running import (
+    daily_export,
+    prepare_for_many_records,
+    read_settings,
+    tell,
+    utc_now,
+)
 from dashboard_scraper.store import store_at
 from dashboard_scraper.terminal import read_hidden
 
 logger = logging.getLogger(__name__)
 
 _PASTE_LIMIT = 1 << 20
-_M_MMAP_THRESHOLD = -3  # of malloc.h
 
 _HOW_TO_SIGN_IN = f"""\
 How to sign in:
@@ -54,22 +53,6 @@ How to sign in:
 Also taken: {SESSION_COOKIE}=VALUE, a whole Cookie header, JSON, a line of a cookies.txt, and
 "Copy as cURL".
 """
-
-
-def utc_now() -> datetime:
-    """The clock of every run."""
-    return datetime.now(UTC)
-
-
-def read_settings(home: Path, log_level: str | None, **overrides: object) -> Settings:
-    """Read the settings and start the log at their level, or at the command line's."""
-    if log_level:
-        overrides["log_level"] = log_level
-    settings = load_settings(home, **overrides)
-    configure_logging(settings.log_level)
-    for name, resembled in misspelt_settings(home):
-        logger.warning(".env: %s is no setting; did you mean %s?", name, resembled)
-    return settings
 
 
 def sign_in(settings: Settings, today: date, *, check: bool) -> None:
@@ -138,18 +121,13 @@ def fetch_daily(
 ) -> None:
     """`--last-28-days`, and `--daily` with its window."""
     _check_users_selected(settings)
-    window = window or last_28_days(utc_day(clock()))
+    window = window or last_complete_days(DAYS, utc_day(clock()))
     export = daily_export(settings, window, None)
     with contextlib.ExitStack() as stack:
         folder = run_daily_job(
             job_of(settings, clock), lambda: opened_source(stack, settings), export, refresh=refresh
         )
     tell([folder])
-
-
-def last_28_days(today: date) -> Window:
-    """The window of `--last-28-days`."""
-    return last_complete_days(DAYS, today)
 
 
 def backfill_days(settings: Settings, window: Window, clock: Clock = utc_now) -> None:
@@ -169,30 +147,6 @@ def job_of(settings: Settings, clock: Clock) -> Job:
     prepare_for_many_records()
     store = store_at(settings.store_url)
     return Job(store, settings.max_concurrency, settings.settle_days, clock, day_progress)
-
-
-def daily_export(settings: Settings, window: Window, folder: Path | None) -> DailyExport:
-    """Where a window's files go, unless in the folder given."""
-    return DailyExport(
-        window,
-        folder or default_folder(settings.export_dir, window),
-        settings.enterprise_id,
-        rename_of(settings.pseudonym_key_file),
-    )
-
-
-def prepare_for_many_records() -> None:
-    """Set the memory's two managers for a month of a large tenant.
-
-    The garbage collector would walk through all records again and again, which hold no cycles: a
-    tenth of the whole CPU time. And glibc keeps, for each thread, room for the largest answer that
-    it ever held, unless blocks of that size go back to the system when they are freed: with 10,000
-    users, 165 MB at the peak instead of 115. Elsewhere there is no such setting.
-    """
-    gc.set_threshold(100_000)
-    if sys.platform == "linux":
-        with contextlib.suppress(AttributeError, OSError):  # musl has no such function
-            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 20)
 
 
 def opened_source(stack: contextlib.ExitStack, settings: Settings) -> DashboardSource:
@@ -255,9 +209,3 @@ def demo(home: Path, log_level: str | None, *, users: int, seed: int) -> None:
         cookies = parse_paste(f"{SESSION_COOKIE}={simulator.cookie}", _host(settings))
         _keep_session(settings, cookies, today, check=True)
         fetch_daily(settings, None)
-
-
-def tell(paths: Iterable[Path | str]) -> None:
-    """Write what was made to stdout, one a line."""
-    for path in paths:
-        sys.stdout.write(f"{path}\n")

@@ -7,7 +7,9 @@ source did not say is unknown, `null`, and so is every sum that it is part of: n
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import itertools
 import logging
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 Record = dict[str, Any]
 
-_ENCODE = msgspec.json.Encoder().encode
+_encode_lines = msgspec.json.Encoder().encode_lines
 _RECORDS_PER_CHUNK = 500
 
 
@@ -93,9 +95,13 @@ class Flags(msgspec.Struct, frozen=True):
         return Flags(self.agent or other.agent, self.chat or other.chat)
 
 
+# Made once: there is one pair for each user and day.
+_FLAGS = [[Flags(agent, chat) for chat in (False, True)] for agent in (False, True)]
+
+
 def flags_of(figures: Figures) -> Flags:
     """Agent: any message to an agent of any kind, or any line by one. Chat: any message."""
-    return Flags(any(_agent_figures(figures)), any(_chat_figures(figures)))
+    return _FLAGS[any(_agent_figures(figures))][any(_chat_figures(figures))]
 
 
 def _sum(counts: tuple[Any, ...]) -> int | None:
@@ -110,6 +116,12 @@ def _filled(row: _Row, figures: Figures) -> Record:
     for name, picked in row.summed:
         filled[name] = _sum(picked(figures))
     return filled
+
+
+@functools.lru_cache
+def _iso(day: date) -> str:
+    """The same three days stand in every record of a file."""
+    return day.isoformat()
 
 
 def convert(
@@ -128,9 +140,9 @@ def convert(
     figures = user.figures
     flags = flags or flags_of(figures)
     return {
-        "report_start_day": report.start.isoformat(),
-        "report_end_day": report.end.isoformat(),
-        "day": day.isoformat(),
+        "report_start_day": _iso(report.start),
+        "report_end_day": _iso(report.end),
+        "day": _iso(day),
         "enterprise_id": enterprise_id,
         "user_id": user_id,
         "user_login": user.user,
@@ -184,26 +196,29 @@ class WindowTotals:
     def __init__(self) -> None:
         self._counts: dict[str, tuple[int | None, ...]] = {}
         self._flags: dict[str, Flags] = {}
-        self._active: set[str] = set()
 
-    def add(self, users: Iterable[UserUsage]) -> None:
-        """Add one day's users."""
+    def add(self, users: Iterable[UserUsage]) -> list[tuple[UserUsage, Flags]]:
+        """Add one day's users; returns those with activity, in their order."""
+        active = []
         for user in users:
-            name, counts = user.user, counts_of(user.figures)
-            if is_active(user.figures):
-                self._active.add(name)
-                flags = flags_of(user.figures)
-                self._flags[name] = self._flags.get(name, flags) | flags
-            else:
+            if not is_active(user.figures):
                 continue
+            name, counts, flags = user.user, counts_of(user.figures), flags_of(user.figures)
+            active.append((user, flags))
             before = self._counts.get(name)
-            self._counts[name] = counts if before is None else _added(before, counts)
+            if before is None:
+                self._counts[name], self._flags[name] = counts, flags
+            else:
+                self._counts[name] = _added(before, counts)
+                if self._flags[name] is not flags:
+                    self._flags[name] |= flags
+        return active
 
     def records(
         self, report: Window, enterprise_id: str, ids: Mapping[str, int]
     ) -> Iterator[Record]:
         """Users with activity in the window, in the order of their addresses."""
-        for name in sorted(self._active):
+        for name in sorted(self._counts):
             user = UserUsage(name, self._figures(name))
             yield convert(user, report.end, report, enterprise_id, ids[name], self._flags[name])
 
@@ -216,7 +231,7 @@ class WindowTotals:
     def report_open_sums(self) -> None:
         """Warn once, with both numbers, where a user's lines do not add up to the total."""
         open_sums = []
-        for name in sorted(self._active):
+        for name in sorted(self._counts):
             figures = self._figures(name)
             total, parts = figures[TOTAL_LINES], _sum(_parts_of_total_lines(figures))
             if total is not None and parts is not None and total != parts:
@@ -232,21 +247,18 @@ class WindowTotals:
 
 
 def _added(left: tuple[Any, ...], right: tuple[Any, ...]) -> tuple[int | None, ...]:
-    if None in left or None in right:
+    try:
+        return tuple(map(operator.add, left, right))
+    except TypeError:  # one of them is unknown
         return tuple(_sum(pair) for pair in zip(left, right, strict=True))
-    return tuple(map(operator.add, left, right))
 
 
 def json_chunks(records: Iterable[Record]) -> Iterator[bytes]:
     """A JSON array with one record a line, in pieces: a day of a large tenant is many megabytes."""
-    lines: list[bytes] = []
+    iterator = iter(records)
     opening = b"[\n"
-    for record in records:
-        lines.append(_ENCODE(record))
-        if len(lines) == _RECORDS_PER_CHUNK:
-            yield opening + b",\n".join(lines)
-            opening, lines = b",\n", []
-    if lines:
-        yield opening + b",\n".join(lines)
-        opening = b""
+    while few := list(itertools.islice(iterator, _RECORDS_PER_CHUNK)):
+        # In a line of JSON there is no line break.
+        yield opening + _encode_lines(few)[:-1].replace(b"\n", b",\n")
+        opening = b",\n"
     yield b"[]\n" if opening == b"[\n" else b"\n]\n"

@@ -23,7 +23,6 @@ from dashboard_scraper.files import (
     replaced_or_set_aside,
     set_aside,
 )
-from dashboard_scraper.metrics import is_active
 from dashboard_scraper.pseudonyms import Rename, hidden, renamed
 from dashboard_scraper.store import LedgerDay, Reader, Store
 from dashboard_scraper.usage import UserUsage
@@ -138,8 +137,8 @@ def give_out(
     with Publication() as publication:
         for day in sorted(kept.keys() - failures.keys()):
             users = renamed(reader.day(kept[day]).users, export.rename)
-            totals.add(users)
-            days[day] = _write_day(publication, kept[day], users, export, ids)
+            active = totals.add(users)
+            days[day] = _write_day(publication, kept[day], users, active, export, ids)
         aggregated = None
         if not missing:
             records = totals.records(window, export.enterprise_id, ids)
@@ -160,13 +159,13 @@ def _write_day(
     publication: Publication,
     kept: LedgerDay,
     users: list[UserUsage],
+    active: list[tuple[UserUsage, copilot.Flags]],
     export: DailyExport,
     ids: dict[str, int],
 ) -> _ManifestDay:
-    active = [user for user in users if is_active(user.figures)]
     records = (
-        copilot.convert(user, kept.day, export.window, export.enterprise_id, ids[user.user])
-        for user in active
+        copilot.convert(user, kept.day, export.window, export.enterprise_id, ids[user.user], flags)
+        for user, flags in active
     )
     files = [
         publication.add(export.csv_path(kept.day), users_csv(users)),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dashboard_scraper.checks import changed_days, closing_differences, revision
 from dashboard_scraper.daily_export import DailyExport, give_out, summarise
-from dashboard_scraper.date_utils import Window, end_of_day
+from dashboard_scraper.date_utils import DAYS, Window, end_of_day
 from dashboard_scraper.errors import ContractBroken, ScraperError, SourceUnavailable
 from dashboard_scraper.files import replaced_or_set_aside
 from dashboard_scraper.store import LedgerDay, Store
@@ -19,8 +19,6 @@ from dashboard_scraper.usage import DayUsage, Source, sums_of
 from dashboard_scraper.workers import each_done
 
 logger = logging.getLogger(__name__)
-
-DAYS = 28
 
 # A day that failed for one of these may be had later, and the others now; whatever else is raised
 # ends the run.

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dashboard_scraper.csv_text import guard, render
+from dashboard_scraper.date_utils import iso_utc
 from dashboard_scraper.flatten import Cell, flatten
 from dashboard_scraper.metrics import FIGURES, USER_HEADER, Kind
 from dashboard_scraper.usage import TenantFigure, UserUsage
@@ -13,6 +14,7 @@ from dashboard_scraper.usage import TenantFigure, UserUsage
 TENANT_HEADER = ("start_date", "end_date", "metric", "value")
 PRIORITY_COLUMNS = ("timestamp", "date", "user_id", "email", "metric", "value")
 
+_DATE_PART = len("YYYY-MM-DD")
 _MOMENTS = [i for i, metric in enumerate(FIGURES, start=1) if metric.kind is Kind.MOMENT]
 _PERCENTS = [i for i, metric in enumerate(FIGURES, start=1) if metric.kind is Kind.PERCENT]
 
@@ -30,9 +32,7 @@ def _user_row(user: UserUsage) -> list[Cell]:
     row: list[Any] = [guard(user.user), *user.figures]
     for i in _MOMENTS:
         if row[i] is not None:
-            row[i] = row[i].isoformat()[
-                :10
-            ]  # in UTC already; by way of a date it takes twice as long
+            row[i] = iso_utc(row[i])[:_DATE_PART]
     for i in _PERCENTS:
         if row[i] is not None:
             row[i] = _percent(row[i])

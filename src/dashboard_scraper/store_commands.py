@@ -10,20 +10,15 @@ from pathlib import Path
 
 import msgspec
 
-from dashboard_scraper.client import DashboardSource
-from dashboard_scraper.commands import (
-    daily_export,
-    opened_source,
-    prepare_for_many_records,
-    tell,
-)
 from dashboard_scraper.config import Settings
 from dashboard_scraper.daily_export import give_out_kept
 from dashboard_scraper.date_utils import Window, last_complete_days, utc_day
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.pseudonyms import rename_of
+from dashboard_scraper.running import daily_export, prepare_for_many_records, tell
 from dashboard_scraper.status import StoreStatus, as_text, raise_if_stale, status_of
 from dashboard_scraper.store import store_at
+from dashboard_scraper.usage import DASHBOARD
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +27,7 @@ def export_files(settings: Settings, window: Window, folder: Path | None) -> Non
     """`export`, and the daily forms with `--offline`."""
     prepare_for_many_records()
     export = daily_export(settings, window, folder.absolute() if folder else None)
-    tell([give_out_kept(store_at(settings.store_url), DashboardSource.name, export)])
+    tell([give_out_kept(store_at(settings.store_url), DASHBOARD, export)])
 
 
 def export_parquet(settings: Settings, window: Window, target: str | None) -> None:
@@ -42,7 +37,7 @@ def export_parquet(settings: Settings, window: Window, target: str | None) -> No
     store = store_at(settings.store_url)
     place = target or str(settings.export_dir / "parquet")
     rename = rename_of(settings.pseudonym_key_file)
-    tell([export_days(store, DashboardSource.name, window, place, rename)])
+    tell([export_days(store, DASHBOARD, window, place, rename)])
 
 
 def tell_status(
@@ -60,8 +55,10 @@ def tell_status(
         sys.stdout.write(as_text(status))
     sys.stdout.flush()
     if check:
-        with contextlib.ExitStack() as stack:
-            opened_source(stack, settings).check(last_complete_days(1, utc_day(now)))
+        from dashboard_scraper.client import DashboardSource  # noqa: PLC0415 - the one that fetches
+
+        with contextlib.closing(DashboardSource(settings)) as source:
+            source.check(last_complete_days(1, utc_day(now)))
         logger.info("the dashboard accepts the session")
     if max_age is not None:
         raise_if_stale(status, max_age, now)

@@ -12,6 +12,9 @@ from dashboard_scraper.date_utils import Window
 from dashboard_scraper.flatten import Cell
 from dashboard_scraper.metrics import COUNTS, Figures, Sums, Totals, counts_of
 
+DASHBOARD = "dashboard"
+"""The name of the dashboard source, in the store and in manifests."""
+
 
 class UserUsage(msgspec.Struct, frozen=True):
     """One user's figures in one period; of a period of one day, a user-day.

@@ -32,7 +32,6 @@ from dashboard_scraper.store.schema import USER_DAY, Moment, create
 logger = logging.getLogger(__name__)
 
 _DAY = list(USER_DAY.c).index(USER_DAY.c.day)
-_OFFSET = len("+00:00")
 _MOMENTS = [i for i, column in enumerate(USER_DAY.c) if isinstance(column.type, Moment)]
 
 # SQLite waits within C, where no signal is heard: shortly each time, and often.
@@ -128,7 +127,7 @@ class SqliteBackend:
 
 
 def _plain(rows: Iterable[Row]) -> Iterator[list[object]]:
-    """The rows of one day with the types that SQLite has; moments are in UTC already."""
+    """The rows of one day with the types that SQLite has."""
     day: date | None = None
     text = ""
     for row in rows:
@@ -139,7 +138,7 @@ def _plain(rows: Iterable[Row]) -> Iterator[list[object]]:
         plain[_DAY] = text
         for i in _MOMENTS:
             if plain[i] is not None:
-                plain[i] = f"{row[i].isoformat()[:-_OFFSET]}Z"
+                plain[i] = iso_utc(row[i])
         yield plain
 
 

@@ -1,0 +1,68 @@
+"""What commands begin and end with: settings, memory, where files go, and telling the paths."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import logging
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dashboard_scraper.config import Settings, load_settings, misspelt_settings
+from dashboard_scraper.daily_export import DailyExport, default_folder
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.logging_config import configure_logging
+from dashboard_scraper.pseudonyms import rename_of
+
+logger = logging.getLogger(__name__)
+
+_M_MMAP_THRESHOLD = -3  # of malloc.h
+
+
+def utc_now() -> datetime:
+    """The clock of every run."""
+    return datetime.now(UTC)
+
+
+def read_settings(home: Path, log_level: str | None, **overrides: object) -> Settings:
+    """Read the settings and start the log at their level, or at the command line's."""
+    if log_level:
+        overrides["log_level"] = log_level
+    settings = load_settings(home, **overrides)
+    configure_logging(settings.log_level)
+    for name, resembled in misspelt_settings(home):
+        logger.warning(".env: %s is no setting; did you mean %s?", name, resembled)
+    return settings
+
+
+def daily_export(settings: Settings, window: Window, folder: Path | None) -> DailyExport:
+    """Where a window's files go, unless in the folder given."""
+    return DailyExport(
+        window,
+        folder or default_folder(settings.export_dir, window),
+        settings.enterprise_id,
+        rename_of(settings.pseudonym_key_file),
+    )
+
+
+def prepare_for_many_records() -> None:
+    """Set the memory's two managers for a month of a large tenant.
+
+    The garbage collector would walk through all records again and again, which hold no cycles: a
+    tenth of the whole CPU time. And glibc keeps, for each thread, room for the largest answer that
+    it ever held, unless blocks of that size go back to the system when they are freed: with 10,000
+    users, 165 MB at the peak instead of 115. Elsewhere there is no such setting.
+    """
+    gc.set_threshold(100_000)
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):  # musl has no such function
+            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 20)
+
+
+def tell(paths: Iterable[Path | str]) -> None:
+    """Write what was made to stdout, one a line."""
+    for path in paths:
+        sys.stdout.write(f"{path}\n")
