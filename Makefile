@@ -21,6 +21,7 @@ lint: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m dashboard_scraper.mapping_document > docs/CSV_TO_JSON_MAPPING.md
+	$(BIN)/python -m dashboard_scraper.store_document > docs/STORE.md
 
 bench: $(READY)
 	$(BIN)/python bench/last_28_days.py

@@ -82,14 +82,20 @@ INFO = Table(
 SCHEMA_VERSION = "schema_version"
 LAST_SUCCESS = "last_success"  # followed by a colon and the source
 
+_SOURCE = "Where the figures come from: `dashboard`"
+_EXTRA = "JSON: the fields that the catalogue does not know, flattened"
+_UNRECONCILED = "JSON: where the users' sums and the tenant's own figures disagree, with both"
+_FORGOTTEN = "Users that were removed since"
+_FETCHED_AT = "When the fetch began"
+
 USER_DAY = Table(
     "user_day",
     metadata,
-    Column("source", Text, primary_key=True),
-    Column("day", Date, primary_key=True),
-    Column("user_login", _NAME, primary_key=True),
-    *(Column(metric.name, _FIGURE_TYPES[metric.kind]) for metric in FIGURES),
-    Column("extra", Text),  # JSON: the fields that the catalogue does not know, flattened
+    Column("source", Text, primary_key=True, comment=_SOURCE),
+    Column("day", Date, primary_key=True, comment="The UTC day"),
+    Column("user_login", _NAME, primary_key=True, comment="The user's address"),
+    *(Column(m.name, _FIGURE_TYPES[m.kind], comment=m.definition) for m in FIGURES),
+    Column("extra", Text, comment=_EXTRA),
     sqlite_with_rowid=False,  # the key is the order of the file: a day is read in one piece
 )
 FIGURE_COLUMNS = tuple(USER_DAY.c[metric.name] for metric in FIGURES)
@@ -97,16 +103,16 @@ FIGURE_COLUMNS = tuple(USER_DAY.c[metric.name] for metric in FIGURES)
 DAY_LEDGER = Table(
     "day_ledger",
     metadata,
-    Column("source", Text, primary_key=True),
-    Column("day", Date, primary_key=True),
-    Column("status", Text, nullable=False),
-    Column("fetched_at", Moment, nullable=False),
-    Column("users", Integer, nullable=False),
-    Column("active_users", Integer, nullable=False),
-    *(Column(metric.name, BigInteger) for metric in COUNTS),
-    *(Column(total.column, BigInteger) for total in TENANT_TOTALS),
-    Column("unreconciled", Text),  # JSON: where users and tenant disagree
-    Column("forgotten", Integer, nullable=False, server_default="0"),  # rows that were removed
+    Column("source", Text, primary_key=True, comment=_SOURCE),
+    Column("day", Date, primary_key=True, comment="The UTC day"),
+    Column("status", Text, nullable=False, comment="`complete`, or `empty`: nobody was active"),
+    Column("fetched_at", Moment, nullable=False, comment=_FETCHED_AT),
+    Column("users", Integer, nullable=False, comment="Users that the source listed"),
+    Column("active_users", Integer, nullable=False, comment="Those with any activity"),
+    *(Column(m.name, BigInteger, comment=f"Sum of all users: {m.definition}") for m in COUNTS),
+    *(Column(t.column, BigInteger, comment=t.definition) for t in TENANT_TOTALS),
+    Column("unreconciled", Text, comment=_UNRECONCILED),
+    Column("forgotten", Integer, nullable=False, server_default="0", comment=_FORGOTTEN),
 )
 SUM_COLUMNS = tuple(DAY_LEDGER.c[metric.name] for metric in COUNTS)
 TOTAL_COLUMNS = tuple(DAY_LEDGER.c[total.column] for total in TENANT_TOTALS)
@@ -114,12 +120,12 @@ TOTAL_COLUMNS = tuple(DAY_LEDGER.c[total.column] for total in TENANT_TOTALS)
 TENANT_FIGURE = Table(
     "tenant_figure",
     metadata,
-    Column("source", Text, primary_key=True),
-    Column("start_day", Date, primary_key=True),
-    Column("end_day", Date, primary_key=True),
-    Column("metric", Text, primary_key=True),
-    Column("value", Text),  # JSON
-    Column("fetched_at", Moment, nullable=False),
+    Column("source", Text, primary_key=True, comment=_SOURCE),
+    Column("start_day", Date, primary_key=True, comment="First day of the period"),
+    Column("end_day", Date, primary_key=True, comment="Last day of the period"),
+    Column("metric", Text, primary_key=True, comment="The source's name of the figure"),
+    Column("value", Text, comment="JSON"),
+    Column("fetched_at", Moment, nullable=False, comment=_FETCHED_AT),
 )
 
 # What people query: these names and columns stay, whatever becomes of the tables.
