@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import stat
 import subprocess
 import time
@@ -284,3 +285,20 @@ def test_what_a_killed_run_left_is_removed_once_it_is_a_day_old(home: Home) -> N
         os.utime(path, (two_days_ago, two_days_ago))
     remove_leftovers(home.path)
     assert names(home.path) == {new.name, other.name}
+
+
+def test_a_set_may_have_more_folders_than_a_program_may_have_open_files(tmp_path: Path) -> None:
+    """As years of days in Parquet, each in a folder of its own."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = len(list(Path("/proc/self/fd").iterdir())) + 20
+    targets = [tmp_path / f"day={number}" / "file" for number in range(40)]
+    with Publication() as publication:
+        for target in targets:
+            make_folder(target.parent)
+            publication.add(target, b"figures")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, before[1]))
+        try:
+            publication.publish()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert {target.read_bytes() for target in targets} == {b"figures"}

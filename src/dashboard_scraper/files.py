@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import itertools
 import logging
 import os
 import secrets
@@ -139,18 +140,13 @@ class Publication:
 
         One program at a time gives names in a folder: of two sets, one is there in the end.
         """
-        folders = sorted({target.parent for target in self._prepared})
-        with contextlib.ExitStack() as held:
-            for folder in folders:
-                with explained(folder):
-                    held.enter_context(_turn_in(folder))
-            for target in list(self._prepared):
-                with explained(target):
-                    self._prepared[target].replace(target)
-                del self._prepared[target]
-            for folder in folders:
-                with explained(folder):
-                    flush_folder(folder)
+        for folder, targets in itertools.groupby(list(self._prepared), lambda path: path.parent):
+            with explained(folder), _turn_in(folder):
+                for target in targets:
+                    with explained(target):
+                        self._prepared[target].replace(target)
+                    del self._prepared[target]
+                flush_folder(folder)
 
 
 def _stale(name: str) -> str:
