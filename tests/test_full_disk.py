@@ -316,3 +316,27 @@ def test_an_export_during_a_run_has_whole_days_only(place: Place, tmp_path: Path
         assert len(old | new) == 28
         mixed += bool(old - new) and bool(new - old)
     assert mixed
+
+
+@pytest.mark.parametrize("room", [0, 40, 80, 200])
+def test_where_the_disk_fills_while_somebody_is_forgotten_no_copy_is_left_unsaid(
+    store: Place, disk: Path, room: int
+) -> None:
+    """With little room nothing is removed; with some, the rows are and copies of them may be left,
+    which the same command removes when there is room.
+    """
+    user = store.days[WINDOW.end][1].users[0].user
+    with filled(disk, room):
+        result = store.forks.run(store.home, "forget", user)
+        assert result.code == (0 if room == 200 else 1), result.err
+        assert "Traceback" not in result.err
+        kept = whole_days(store.url)
+        if room < 80:
+            assert kept == store.days
+        else:
+            assert user not in {each.user for _, day in kept.values() for each in day.users}
+    assert ("copies of them may be left" in result.err) == (room == 80)
+    if room < 200:
+        again = store.forks.run(store.home, "forget", user)
+        assert again.code == (0 if room < 80 else 2), again.err
+    assert not any(user.encode() in path.read_bytes() for path in disk.iterdir())

@@ -6,9 +6,10 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from conftest import Home, Result, Start, today, yesterday
 from crash_child import Forks, Run, files_in, until, wait_until_gone, whole_days
 from dashboard_scraper.config import Endpoint
 from dashboard_scraper.simulator import Fault, Organization, Simulator, hang
+from dashboard_scraper.store.sqlite import interruptibly
 
 JOB = "--last-28-days"
 USERS = Endpoint.USERS.value
@@ -216,3 +218,27 @@ def test_a_run_that_is_told_to_end_does_and_the_next_fetches_only_what_is_missin
     assert {day: simulator.count(USERS, day) for day in kept} == before
     assert simulator.count(USERS) - asked == 28 - len(kept)
     assert len(whole_days(store_url)) == 28
+
+
+class Told(Exception):
+    """What the signal's handler raises."""
+
+
+def test_a_long_statement_of_sqlite_is_cut_off_by_a_signal_and_its_connection_is_free() -> None:
+    """The file is rewritten when somebody is forgotten: of a large one, for minutes."""
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(i) FROM n"
+
+    def tell(*_: object) -> None:
+        raise Told
+
+    before = signal.signal(signal.SIGALRM, tell)
+    try:
+        with closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection:
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            with pytest.raises(Told):
+                interruptibly(connection, endless)
+            assert connection.execute("SELECT 1").fetchall() == [(1,)]
+            with pytest.raises(sqlite3.OperationalError, match="no such table"):
+                interruptibly(connection, "SELECT * FROM absent")
+    finally:
+        signal.signal(signal.SIGALRM, before)

@@ -11,8 +11,9 @@ import logging
 import os
 import socket
 import sqlite3
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ _MOMENTS = [i for i, column in enumerate(USER_DAY.c) if isinstance(column.type, 
 # SQLite waits within C, where no signal is heard: shortly each time, and often.
 _BUSY_SECONDS = 0.5
 _PATIENCE_SECONDS = 30
+_BEFORE_INTERRUPT_SECONDS = 0.02
 
 
 class SqliteBackend:
@@ -112,13 +114,18 @@ class SqliteBackend:
             cursor.executemany(statement, _plain(rows))
 
     def explain(self, error: Exception) -> str | None:
-        code = getattr(getattr(error, "orig", error), "sqlite_errorcode", None)
+        code = _error_code(error)
         if code is not None and code & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             return "it is damaged; bring it back from a backup, or move it away and fetch again"
         return None
 
     def scrub(self, connection: Connection) -> None:
-        busy, *_ = _driver(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        """Rewrite the file: pages keep what was removed from them, and also, where SQLite once
+        moved rows to another page, copies that `secure_delete` would not overwrite.
+        """
+        driver = _driver(connection)
+        _patiently(lambda: interruptibly(driver, "VACUUM"))
+        busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             logger.warning(
                 "another program is reading %s: what was removed is in its files until that ends",
@@ -156,8 +163,7 @@ def _engine(path: Path, begin: str) -> Engine:
             url, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
-            for pragma in ("PRAGMA synchronous=FULL", "PRAGMA secure_delete=ON"):
-                connection.execute(pragma)
+            connection.execute("PRAGMA synchronous=FULL")
         except sqlite3.Error:
             connection.close()
             raise
@@ -169,13 +175,46 @@ def _engine(path: Path, begin: str) -> Engine:
 
 
 def _begin(connection: Connection, statement: str) -> None:
-    """Begin; while another program writes, wait where signals are heard."""
+    _patiently(lambda: connection.exec_driver_sql(statement))
+
+
+def _patiently(work: Callable[[], object]) -> None:
+    """Try again while another program writes; between two tries, signals are heard."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
-            connection.exec_driver_sql(statement)
+            work()
             return
-        except OperationalError as error:
-            busy = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+        except (OperationalError, sqlite3.OperationalError) as error:
+            busy = _error_code(error) == sqlite3.SQLITE_BUSY
             if not busy or time.monotonic() > deadline:
                 raise
+
+
+def _error_code(error: Exception) -> int | None:
+    """SQLite's own, extended one; of SQLAlchemy's errors, that of their cause."""
+    code: int | None = getattr(getattr(error, "orig", error), "sqlite_errorcode", None)
+    return code
+
+
+def interruptibly(driver: sqlite3.Connection, statement: str) -> None:
+    """Execute what may take minutes in a thread: the main one goes on hearing signals."""
+    raised: list[sqlite3.Error] = []
+    done = threading.Event()  # a thread's `join` takes it for ended when a signal cuts in
+
+    def execute() -> None:
+        try:
+            driver.execute(statement)
+        except sqlite3.Error as error:
+            raised.append(error)
+        finally:
+            done.set()
+
+    threading.Thread(target=execute, name=statement.lower(), daemon=True).start()
+    try:
+        done.wait()
+    finally:
+        while not done.wait(_BEFORE_INTERRUPT_SECONDS):  # told to end: what was begun is undone
+            driver.interrupt()
+    if raised:
+        raise raised[0]

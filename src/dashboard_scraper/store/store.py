@@ -202,7 +202,16 @@ class Store:
                 left = recounted(connection, source, day, active)
                 ledger_is = (DAY_LEDGER.c.source == source) & (DAY_LEDGER.c.day == day)
                 connection.execute(update(DAY_LEDGER).where(ledger_is).values(left))
-        with self._write_lock, self._explained():
-            if self._writer is not None:
-                self._backend.scrub(self._writer)
+        self._scrub()  # also without rows: an earlier call may have been cut off right here
         return len(rows)
+
+    def _scrub(self) -> None:
+        try:
+            with self._write_lock, self._explained():
+                if self._writer is not None:
+                    self._backend.scrub(self._writer)
+        except StoreFailed as error:
+            raise StoreFailed(
+                f"the rows are removed, but copies of them may be left in the store's files; mend"
+                f" this, and run the same again: {error}"
+            ) from error
