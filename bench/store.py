@@ -27,7 +27,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from dashboard_scraper.config import sqlite_url
-from dashboard_scraper.metrics import COUNT_INDEXES, FIGURES, Kind
+from dashboard_scraper.metrics import COUNT_INDEXES, FIGURES, TENANT_TOTALS, Kind
 from dashboard_scraper.store import store_at
 from dashboard_scraper.usage import DayUsage, UserUsage
 
@@ -61,7 +61,7 @@ def usages(users: int, days: int) -> Iterator[DayUsage]:
     for offset in range(days):
         day = LAST - timedelta(days - 1 - offset)
         rows = [UserUsage(name, figures(day, draw)) for name in names]
-        yield DayUsage(day, rows, (0, 0, 0))
+        yield DayUsage(day, rows, dict.fromkeys(TENANT_TOTALS.values(), 0))
 
 
 def figures(day: date, draw: random.Random) -> tuple[object, ...]:

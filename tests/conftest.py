@@ -183,6 +183,36 @@ def start(home: Home) -> Iterator[Start]:
 
 
 @pytest.fixture
+def start_api(home: Home) -> Iterator[Start]:
+    """As `start`, but the home has a token of the Analytics API, which has no limit unless told."""
+    with ExitStack() as stack:
+
+        def begin(organization: Organization | None = None, **options: Any) -> Simulator:
+            small = Organization(users=12, today=today())
+            options = {"rate_limit": False, **options}
+            simulator = stack.enter_context(Simulator(organization or small, **options))
+            home.settings |= {
+                "ANALYTICS_API_BASE_URL": simulator.url,
+                "AUGMENT_API_TOKEN": simulator.token,
+                "ANALYTICS_READY_HOUR": "0",  # else what a test sees depends on the hour
+            }
+            if not options["rate_limit"]:
+                home.settings |= {
+                    "ANALYTICS_REQUESTS_PER_MINUTE": "60000",
+                    "ANALYTICS_BURST": "1000",
+                }
+            return simulator
+
+        yield begin
+
+
+@pytest.fixture
+def api(start_api: Start) -> Simulator:
+    """A simulator of 12 users and two service accounts, without a limit and without any fault."""
+    return start_api()
+
+
+@pytest.fixture
 def sim(start: Start) -> Simulator:
     """A simulator of 12 users without any fault."""
     return start()

@@ -65,7 +65,7 @@ def kept_users(home: Home) -> dict[date, list[UserUsage]]:
 def answer_with_nobody(sim: Simulator, day: date) -> None:
     sim.add_fault(Fault(raw_body(b'{"userFeatureStats":[]}'), USERS, day))
     for total in TENANT_TOTALS:
-        sim.add_fault(Fault(set_value(total.name, 0), TENANT, day))
+        sim.add_fault(Fault(set_value(total, 0), TENANT, day))
 
 
 def sql(store_url: str, statement: str) -> list[tuple[Any, ...]]:

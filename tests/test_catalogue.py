@@ -6,18 +6,23 @@ import pytest
 
 from dashboard_scraper.mapping_document import document
 from dashboard_scraper.metrics import (
-    ANALYTICS_ONLY,
+    ANALYTICS_COUNTS,
     COUNT_INDEXES,
+    COUNTS,
+    DASHBOARD_FIGURES,
     FIGURES,
     MONTHLY_ACTIVE_USERS,
     TENANT_TOTALS,
     TOTAL_LINES,
-    TOTAL_LINES_PARTS,
+    TOTALS,
+    USER_COUNT,
     USER_FIELD,
+    USER_HEADER,
     USER_TITLE,
     Feature,
     Kind,
     is_active,
+    parts_of,
 )
 
 # The dashboard's table as it was observed: field of the API, title of the column, in its order.
@@ -45,24 +50,29 @@ cliAgentLinesOfCode | CLI Agent Lines of Code
 
 
 def test_the_fields_and_titles_are_the_dashboards_in_its_order() -> None:
-    pairs = [(USER_FIELD, USER_TITLE), *((m.dashboard, m.title) for m in FIGURES)]
+    pairs = [(USER_FIELD, USER_TITLE), *((m.dashboard, m.title) for m in DASHBOARD_FIGURES)]
     assert [f"{field} | {title}" for field, title in pairs] == TABLE.splitlines()
 
 
 def test_the_tenants_figures_are_those_that_were_observed() -> None:
-    names = [metric.name for metric in (*TENANT_TOTALS, MONTHLY_ACTIVE_USERS)]
-    assert names == ["userMessages", "toolCalls", "linesOfCode", "monthlyActiveUsers"]
+    assert [*TENANT_TOTALS, MONTHLY_ACTIVE_USERS] == [
+        "userMessages",
+        "toolCalls",
+        "linesOfCode",
+        "monthlyActiveUsers",
+    ]
 
 
 @pytest.mark.parametrize(
     "names",
     [
-        [m.name for m in FIGURES] + [m.name for m in ANALYTICS_ONLY],
-        [USER_TITLE, *(m.title for m in FIGURES), *(m.title for m in ANALYTICS_ONLY)],
-        [USER_FIELD, *(m.dashboard for m in FIGURES)],
-        [m.name for m in (*TENANT_TOTALS, MONTHLY_ACTIVE_USERS)],
+        [m.name for m in FIGURES],
+        [*USER_HEADER],
+        [USER_FIELD, *(m.dashboard for m in DASHBOARD_FIGURES)],
+        [*TENANT_TOTALS, MONTHLY_ACTIVE_USERS],
+        [total.name for total in TOTALS],
     ],
-    ids=["names", "titles", "dashboard fields", "tenant"],
+    ids=["names", "titles", "dashboard fields", "tenant", "totals"],
 )
 def test_no_name_stands_there_twice(names: list[str]) -> None:
     assert sorted(names) == sorted(set(names))
@@ -71,16 +81,59 @@ def test_no_name_stands_there_twice(names: list[str]) -> None:
 def test_every_metric_is_documented_with_its_title_its_field_and_its_definition() -> None:
     lines = document().splitlines()
     for metric in FIGURES:
-        assert sum(line.startswith(f"| {metric.title} | `{metric.dashboard}` |") for line in lines)
+        field = f"`{metric.dashboard}`" if metric.dashboard else ""
+        (row,) = (line for line in lines if line.startswith(f"| {metric.title} | {field} | "))
+        assert (f"`{metric.name}`" in row) == (
+            metric in ANALYTICS_COUNTS or metric.kind is Kind.DAYS
+        )
         assert f"- **{metric.title}**: {metric.definition}." in lines
         assert metric.definition[0].isupper()
         assert not metric.definition.endswith(".")
 
 
 def test_the_total_of_lines_is_the_total_of_every_kind_of_line() -> None:
-    lines = {i for i, m in enumerate(FIGURES) if m.title.endswith("Lines of Code")}
+    lines = {m for m in DASHBOARD_FIGURES if m.title.endswith("Lines of Code")}
     assert FIGURES[TOTAL_LINES].title == "Total Modified Lines of Code"
-    assert set(TOTAL_LINES_PARTS) == lines - {TOTAL_LINES}
+    assert set(parts_of(FIGURES[TOTAL_LINES])) == lines - {FIGURES[TOTAL_LINES]}
+
+
+def test_the_total_of_messages_is_the_total_of_every_kind_of_message() -> None:
+    messages = [m for m in COUNTS if m.title.endswith("Messages")]
+    total = next(m for m in messages if m.title == "Total Messages")
+    assert set(parts_of(total)) == set(messages) - {total}
+
+
+# The Analytics API's `metrics` as they are documented.
+ANALYTICS = """\
+total_modified_lines_of_code
+total_messages
+total_tool_calls
+completions_count
+completions_accepted
+completions_lines_of_code
+completions_suggested_lines_of_code
+chat_messages
+remote_agent_messages
+remote_agent_lines_of_code
+ide_agent_messages
+ide_agent_lines_of_code
+cli_agent_interactive_messages
+cli_agent_interactive_lines_of_code
+cli_agent_non_interactive_messages
+cli_agent_non_interactive_lines_of_code
+"""
+
+
+def test_the_counts_of_the_analytics_api_are_those_that_are_documented_and_each_has_a_total() -> (
+    None
+):
+    assert {m.name for m in ANALYTICS_COUNTS} == set(ANALYTICS.split())
+    assert [total.name for total in TOTALS] == [
+        *(m.name for m in COUNTS if m in ANALYTICS_COUNTS),
+        USER_COUNT.name,
+    ]
+    assert set(TENANT_TOTALS.values()) <= {total.name for total in TOTALS}
+    assert [m.title for m in ANALYTICS_COUNTS if m.optional] == ["Suggested Lines of Code"]
 
 
 def test_only_counts_have_a_place_in_a_copilot_record_and_each_feature_is_fed() -> None:

@@ -12,9 +12,26 @@ from hypothesis import strategies as st
 
 from dashboard_scraper.checks import Difference, changed_days, closing_differences, revision
 from dashboard_scraper.date_utils import Window
-from dashboard_scraper.metrics import COUNTS, TENANT_PARTS, TENANT_TOTALS, Sums, Totals
+from dashboard_scraper.metrics import (
+    COUNTS,
+    TENANT_TOTALS,
+    TOTALS,
+    USER_COUNT,
+    Metric,
+    Sums,
+    Total,
+    Totals,
+    parts_of,
+)
 
 FIRST = date(2023, 12, 15)
+
+
+NAMES = list(TENANT_TOTALS.values())
+
+
+def told(*values: int) -> Totals:
+    return dict(zip(NAMES, values, strict=True))
 
 
 class Tenant:
@@ -26,14 +43,16 @@ class Tenant:
 
     def totals(self, window: Window) -> Totals:
         self.asked.append(window)
-        return tuple(map(sum, zip(*(self.days[day] for day in window.days()), strict=True)))
+        days = [self.days[day] for day in window.days()]
+        return {name: sum(day[name] for day in days) for name in NAMES}
 
     def revise(self, day: date, *gain: int) -> None:
-        self.days[day] = tuple(a + b for a, b in zip(self.days[day], gain, strict=True))
+        before = self.days[day]
+        self.days[day] = told(*(before[n] + more for n, more in zip(NAMES, gain, strict=True)))
 
 
 def kept_days(count: int, first: date = FIRST) -> dict[date, Totals]:
-    return {first + timedelta(n): (100 + n, 10 * n, 7) for n in range(count)}
+    return {first + timedelta(n): told(100 + n, 10 * n, 7) for n in range(count)}
 
 
 def calls_bound(days: int, changed: int) -> int:
@@ -49,9 +68,9 @@ gains = st.tuples(*[st.integers(0, 10**12)] * len(TENANT_TOTALS))
     st.dictionaries(st.integers(0, 60), gains.filter(any)),
 )
 def test_exactly_the_days_that_gained_are_found_in_few_calls_that_never_span_a_gap(
-    figures: dict[int, Totals], revised: dict[int, Totals]
+    figures: dict[int, tuple[int, ...]], revised: dict[int, tuple[int, ...]]
 ) -> None:
-    kept = {FIRST + timedelta(number): totals for number, totals in figures.items()}
+    kept = {FIRST + timedelta(number): told(*totals) for number, totals in figures.items()}
     tenant = Tenant(kept)
     changed = [FIRST + timedelta(n) for n in revised if n in figures]
     for day in changed:
@@ -118,50 +137,68 @@ def test_gains_and_losses_of_different_totals_do_not_hide_each_other() -> None:
 
 
 SUMS: tuple[int, ...] = tuple(2**place for place in range(len(COUNTS)))
-TENANT: Totals = tuple(sum(SUMS[place] for place in parts) for parts in TENANT_PARTS)
-PLACES = range(len(TENANT_TOTALS))
+USERS = 7
+TOLD: Totals = {
+    **{metric.name: SUMS[place] for place, metric in enumerate(COUNTS)},
+    USER_COUNT.name: USERS,
+}
+WHOLES = [metric for metric in COUNTS if parts_of(metric)]
 
 
-def without(place: int) -> Sums:
-    return tuple(None if i == place else count for i, count in enumerate(SUMS))
+def place_of(metric: Metric) -> int:
+    return COUNTS.index(metric)
 
 
-def off_by_one(number: int) -> Totals:
-    return tuple(count + (i == number) for i, count in enumerate(TENANT))
+def without(*places: int) -> Sums:
+    return tuple(None if i in places else count for i, count in enumerate(SUMS))
 
 
-def test_each_total_is_the_sum_of_the_counts_that_the_catalogue_names_for_it() -> None:
-    for number, total in enumerate(TENANT_TOTALS):
-        assert [COUNTS[place].tenant for place in TENANT_PARTS[number]] == [total] * len(
-            TENANT_PARTS[number]
-        )
-        assert TENANT_PARTS[number]
-    assert closing_differences(SUMS, TENANT) == []
+def parts_sum(metric: Metric) -> int:
+    return sum(SUMS[place_of(part)] for part in parts_of(metric))
 
 
-@pytest.mark.parametrize("number", PLACES)
-def test_a_total_that_is_off_is_told_alone_and_with_both_numbers(number: int) -> None:
-    (difference,) = closing_differences(SUMS, off_by_one(number))
-    users = TENANT[number]
-    assert difference == Difference(TENANT_TOTALS[number].name, users, users + 1)
+def test_what_a_source_tells_of_everybody_is_compared_with_the_users_sums_and_number() -> None:
+    assert closing_differences(SUMS, USERS, TOLD) == []
+    assert closing_differences(SUMS, USERS, {}) == []
+
+
+@pytest.mark.parametrize("total", TOTALS, ids=lambda total: total.name)
+def test_a_total_that_is_off_is_told_alone_and_with_both_numbers(total: Total) -> None:
+    off = {**TOLD, total.name: TOLD[total.name] + 1}
+    (difference,) = closing_differences(SUMS, USERS, off)
+    users = TOLD[total.name]
+    assert difference == Difference(total.name, users, users + 1)
     assert str(difference) == f"{difference.metric} is {users + 1}, the users' sum is {users}"
 
 
 def test_every_total_that_is_off_is_told() -> None:
     none = (0,) * len(COUNTS)
-    assert [d.users for d in closing_differences(none, TENANT)] == [0] * len(TENANT_TOTALS)
+    found = closing_differences(none, 0, TOLD)
+    assert [(each.metric, each.users) for each in found] == [(total.name, 0) for total in TOTALS]
 
 
-@pytest.mark.parametrize("number", PLACES)
-def test_a_sum_with_an_unknown_part_is_not_compared_and_the_others_are(number: int) -> None:
-    for place in TENANT_PARTS[number]:
-        assert closing_differences(without(place), off_by_one(number)) == []
-        other = (number + 1) % len(TENANT_TOTALS)
-        assert len(closing_differences(without(place), off_by_one(other))) == 1
+@pytest.mark.parametrize("whole", WHOLES, ids=lambda metric: metric.name)
+def test_a_sum_that_the_users_do_not_have_is_that_of_its_parts(whole: Metric) -> None:
+    if whole.name not in {total.name for total in TOTALS}:
+        assert whole.part_of is not None
+        return
+    parts = {whole.name: parts_sum(whole)}
+    assert closing_differences(without(place_of(whole)), USERS, parts) == []
+    (difference,) = closing_differences(without(place_of(whole)), USERS, {whole.name: 0})
+    assert difference.users == parts_sum(whole)
+
+
+@pytest.mark.parametrize("whole", WHOLES, ids=lambda metric: metric.name)
+def test_a_sum_with_an_unknown_part_is_not_compared_and_the_others_are(whole: Metric) -> None:
+    for part in parts_of(whole):
+        unknown = [place_of(m) for m in (whole, part, *parts_of(part))]
+        assert closing_differences(without(*unknown), USERS, {whole.name: 1}) == []
+        other = {USER_COUNT.name: USERS + 1, whole.name: 1}
+        assert len(closing_differences(without(*unknown), USERS, other)) == 1
 
 
 def test_without_the_tenants_figures_nothing_is_compared() -> None:
-    assert closing_differences(SUMS, None) == []
+    assert closing_differences(SUMS, USERS, None) == []
 
 
 def test_a_revision_names_each_sum_that_changed_with_both_numbers_and_no_other() -> None:

@@ -12,10 +12,10 @@ import pytest
 from conftest import Home, Result, yesterday
 from dashboard_scraper.csv_import import read_users
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.metrics import FIGURES, USER_TITLE, Kind
+from dashboard_scraper.metrics import DASHBOARD_FIGURES, USER_TITLE, Kind
 
-TITLES = [USER_TITLE, *(metric.title for metric in FIGURES)]
-COUNTED = {metric.title for metric in FIGURES if metric.kind is Kind.COUNT}
+TITLES = [USER_TITLE, *(metric.title for metric in DASHBOARD_FIGURES)]
+COUNTED = {metric.title for metric in DASHBOARD_FIGURES if metric.kind is Kind.COUNT}
 WINDOW_NAME = "user-feature-stats-2025-10-20-to-2025-10-22.csv"
 BOM = b"\xef\xbb\xbf"
 

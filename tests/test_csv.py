@@ -20,6 +20,7 @@ from dashboard_scraper.date_utils import Window
 from dashboard_scraper.export import users_csv
 from dashboard_scraper.metrics import (
     COUNT_INDEXES,
+    DASHBOARD_FIGURES,
     FIGURES,
     MONTHLY_ACTIVE_USERS,
     TENANT_TOTALS,
@@ -36,7 +37,7 @@ from dashboard_scraper.simulator import (
     set_value,
 )
 from dashboard_scraper.simulator.organization import add
-from dashboard_scraper.usage import UserUsage
+from dashboard_scraper.usage import ANALYTICS, UserUsage
 
 HEADER = [
     "User",
@@ -64,7 +65,7 @@ WEEK = Window(DAY - timedelta(6), DAY)
 USERS, TENANT = "user-feature-stats", "tenant-feature-stats"
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'=1", "''+1"]
 BOM = b"\xef\xbb\xbf"
-FIELD = {metric.title: metric.dashboard for metric in FIGURES}
+FIELD = {metric.title: metric.dashboard for metric in DASHBOARD_FIGURES}
 
 
 def fetch(home: Home, *words: str) -> tuple[Path, Path]:
@@ -230,7 +231,7 @@ def test_the_tenants_file_has_the_totals_of_the_period_one_a_row(
     people = [totals[m.index].counts for m in sim.organization.people if m.index in totals]
     everyone = add(people)
     values = [everyone.messages, everyone.tool_calls, everyone.lines, len(people)]
-    names = [metric.name for metric in (*TENANT_TOTALS, MONTHLY_ACTIVE_USERS)]
+    names = [*TENANT_TOTALS, MONTHLY_ACTIVE_USERS]
     lines = [
         f"{WEEK.start},{WEEK.end},{name},{value}" for name, value in zip(names, values, strict=True)
     ]
@@ -242,7 +243,7 @@ def test_fields_of_one_name_from_both_tenant_endpoints_are_told_apart(
     home: Home, sim: Simulator
 ) -> None:
     """What is known keeps its plain name, and of unknown fields the first."""
-    active, mau = MONTHLY_ACTIVE_USERS.name, Endpoint.MONTHLY_ACTIVE_USERS.value
+    active, mau = MONTHLY_ACTIVE_USERS, Endpoint.MONTHLY_ACTIVE_USERS.value
     sim.add_fault(Fault(add_field(active, 77), TENANT))
     sim.add_fault(Fault(add_field("made", 1), TENANT))
     sim.add_fault(Fault(add_field("made", 2), mau))
@@ -335,5 +336,5 @@ def test_the_counts_of_any_users_are_read_back_from_their_csv(
 ) -> None:
     users = [UserUsage(name, counts) for name, counts in figures.items()]
     file = tmp_path / "users.csv"
-    file.write_bytes(users_csv(users))
+    file.write_bytes(users_csv(users, ANALYTICS))
     assert read_users(file) == users

@@ -17,7 +17,16 @@ import pytest
 
 from conftest import Home, Result, Start, today, yesterday
 from dashboard_scraper.date_utils import Window
-from dashboard_scraper.metrics import COUNT_INDEXES, FIGURES, USER_FIELD, USER_TITLE, Counter
+from dashboard_scraper.metrics import (
+    DASHBOARD_FIGURES,
+    FIGURES,
+    TOTAL_LINES,
+    USER_FIELD,
+    USER_TITLE,
+    Counter,
+    Kind,
+    parts_of,
+)
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -30,7 +39,7 @@ from dashboard_scraper.simulator import (
 DAYS = [yesterday() - timedelta(27 - number) for number in range(28)]
 DAY = DAYS[20]
 USERS = "user-feature-stats"
-COUNTS = [FIGURES[i].dashboard for i in COUNT_INDEXES]
+COUNTS = [m.dashboard for m in DASHBOARD_FIGURES if m.kind is Kind.COUNT]
 COUNTERS = [counter.value for counter in Counter]
 AGGREGATED, MANIFEST = "copilot_metrics_aggregated.json", "manifest.json"
 
@@ -237,8 +246,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_lines_that_do_not_add_up_are_told_once_with_both_numbers(
     home: Home, sim: Simulator
 ) -> None:
-    (total,) = (m.dashboard for m in FIGURES if m.title.startswith("Total Modified"))
-    parts = [m.dashboard for m in FIGURES if m.adds_to_total_lines]
+    total = FIGURES[TOTAL_LINES].dashboard
+    parts = [m.dashboard for m in parts_of(FIGURES[TOTAL_LINES])]
     figures = dict.fromkeys(parts, 3) | {total: 17}
     sim.add_fault(Fault(raw_body(one_user(**figures)), USERS))
     (line,) = [line for line in daily(home).err.splitlines() if "its parts are" in line]

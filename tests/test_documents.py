@@ -59,5 +59,5 @@ def test_the_document_has_the_briefs_rows() -> None:
         "| Total Modified Lines of Code | `totalModifiedLinesOfCode` | `loc_added_sum` |",
         "| Tool Uses | `totalToolUsesInTimePeriod` |  |",
     ]
-    lines = document().splitlines()
-    assert [row for row in rows if row not in lines] == []
+    text = document()
+    assert [row for row in rows if f"\n{row}" not in text] == []

@@ -13,7 +13,7 @@ import pytest
 from conftest import Home, yesterday
 from dashboard_scraper.config import Endpoint
 from dashboard_scraper.metrics import (
-    FIGURES,
+    DASHBOARD_FIGURES,
     MONTHLY_ACTIVE_USERS,
     TENANT_TOTALS,
     USER_FIELD,
@@ -45,7 +45,7 @@ AGGREGATED, MANIFEST = "copilot_metrics_aggregated.json", "manifest.json"
 
 
 def field(kind: Kind, *, required: bool) -> Metric:
-    return next(m for m in FIGURES if m.kind is kind and m.required is required)
+    return next(m for m in DASHBOARD_FIGURES if m.kind is kind and m.required is required)
 
 
 COUNT = field(Kind.COUNT, required=True)
@@ -53,7 +53,7 @@ OPTIONAL = field(Kind.COUNT, required=False)
 ACTIVE_DAYS, RATE, MOMENT = (
     field(k, required=False) for k in (Kind.DAYS, Kind.PERCENT, Kind.MOMENT)
 )
-TENANT_TOTAL = TENANT_TOTALS[0].name
+TENANT_TOTAL = next(iter(TENANT_TOTALS))
 
 
 def body(text: str) -> Effect:
@@ -118,13 +118,13 @@ BROKEN_TENANT: dict[str, tuple[str, Effect, str]] = {
     "404": (TENANT, status(404), "HTTP 404"),
     "users renamed": (
         MONTHLY,
-        rename_key(MONTHLY_ACTIVE_USERS.name, "mau"),
-        MISSING_TOTAL.format(MONTHLY_ACTIVE_USERS.name),
+        rename_key(MONTHLY_ACTIVE_USERS, "mau"),
+        MISSING_TOTAL.format(MONTHLY_ACTIVE_USERS),
     ),
     "users as boolean": (
         MONTHLY,
-        set_value(MONTHLY_ACTIVE_USERS.name, True),
-        MONTHLY_ACTIVE_USERS.name,
+        set_value(MONTHLY_ACTIVE_USERS, True),
+        MONTHLY_ACTIVE_USERS,
     ),
     "bare number": (MONTHLY, body("146"), "no JSON object"),
 }
@@ -267,7 +267,7 @@ def test_an_unknown_figure_of_the_tenant_becomes_a_row(home: Home, sim: Simulato
     assert result.code == 0, result.err
     assert result.err.count("unknown field seats.paid,") == 1
     rows = {row["metric"]: row["value"] for row in rows_of(home.data / TENANT_NAME)}
-    names = [metric.name for metric in (*TENANT_TOTALS, MONTHLY_ACTIVE_USERS)]
+    names = [*TENANT_TOTALS, MONTHLY_ACTIVE_USERS]
     assert sorted(rows) == sorted([*names, "seats.paid"])
     assert rows["seats.paid"] == "9"
 
@@ -292,7 +292,7 @@ def test_a_figure_that_one_user_lacks_is_blank_and_null_and_never_0(
     home: Home, sim: Simulator, fault: Effect
 ) -> None:
     """Also in the sum over the window, of which it would be a part."""
-    chat = next(m for m in FIGURES if m.title == "Chat Messages")
+    chat = next(m for m in DASHBOARD_FIGURES if m.title == "Chat Messages")
     sim.add_fault(Fault(set_value(chat.dashboard, 5), USERS))  # so that every user has a record
     sim.add_fault(Fault(fault, USERS, day=BROKEN_DAY))
     result = home.run("--last-28-days")
@@ -316,7 +316,7 @@ def test_a_user_of_whom_a_count_is_unknown_does_not_pass_for_inactive(
     home: Home, sim: Simulator
 ) -> None:
     """No record means no activity; of a user with an unknown count and zeros nobody knows that."""
-    counts = [m for m in FIGURES if m.kind is Kind.COUNT]
+    counts = [m for m in DASHBOARD_FIGURES if m.kind is Kind.COUNT]
     for metric in counts:
         sim.add_fault(Fault(set_value(metric.dashboard, None if metric is COUNT else 0, 0), USERS))
     assert home.run("--last-28-days").code == 0
@@ -410,7 +410,7 @@ EXTREME: dict[str, str] = {
 def test_a_value_of_any_size_is_written_or_refused_but_never_a_crash(
     home: Home, sim: Simulator, name: str, form: str
 ) -> None:
-    figures = ",".join(f'"{m.dashboard}":0' for m in FIGURES if m.kind is Kind.COUNT)
+    figures = ",".join(f'"{m.dashboard}":0' for m in DASHBOARD_FIGURES if m.kind is Kind.COUNT)
     record = f'{{"{USER_FIELD}":"ada@example.com",{figures},{EXTREME[name]}}}'
     sim.add_fault(Fault(body(f'{{"userFeatureStats":[{record}]}}'), USERS))
     result = home.run(f"{DAY}" if form == "day" else form)

@@ -25,7 +25,7 @@ from dashboard_scraper.errors import (
     SourceUnavailable,
 )
 from dashboard_scraper.http import origin_of
-from dashboard_scraper.metrics import COUNTS, TENANT_PARTS, TENANT_TOTALS, Totals
+from dashboard_scraper.metrics import COUNTS, TENANT_TOTALS, Totals, Whole
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -95,11 +95,12 @@ def totals(sim: Simulator, day: date) -> Totals:
     people = len(sim.organization.people)
     found = sim.organization.totals(Window(day, day)).items()
     counts = [total.counts for index, total in found if index < people]
-    return (
+    sums = (
         sum(each.messages for each in counts),
         sum(each.tool_calls for each in counts),
         sum(each.lines for each in counts),
     )
+    return dict(zip(TENANT_TOTALS.values(), sums, strict=True))
 
 
 def messages(caplog: Log, level: int) -> list[str]:
@@ -411,8 +412,8 @@ def test_where_the_comparison_fails_files_are_written_and_the_run_has_not_succee
     run(home, 1)
 
 
-MESSAGES = TENANT_TOTALS[0]
-CHAT = COUNTS[TENANT_PARTS[0][0]]
+MESSAGES = next(iter(TENANT_TOTALS))
+CHAT = next(m for m in COUNTS if m.part_of is Whole.MESSAGES)
 
 
 def test_a_day_that_does_not_add_up_is_fetched_once_more_then_kept_and_told_everywhere(
@@ -423,13 +424,13 @@ def test_a_day_that_does_not_add_up_is_fetched_once_more_then_kept_and_told_ever
     run(home)
     assert Tally(asked(spring)) == Tally([*DAYS, day])
     (difference,) = ledger(home)[day].unreconciled
-    tenant = totals(spring, day)[0]
-    assert (difference.metric, difference.tenant) == (MESSAGES.name, tenant)
+    tenant = totals(spring, day)[TENANT_TOTALS[MESSAGES]]
+    assert (difference.metric, difference.tenant) == (TENANT_TOTALS[MESSAGES], tenant)
     assert 10**6 <= difference.users <= 10**6 + tenant
-    both = f"{MESSAGES.name} is {tenant}, the users' sum is {difference.users}"
+    both = f"{TENANT_TOTALS[MESSAGES]} is {tenant}, the users' sum is {difference.users}"
     (told,) = messages(caplog, logging.WARNING)
     assert told == f"{day} does not add up: {both}; kept as it is"
-    expected = {"metric": MESSAGES.name, "users": difference.users, "tenant": tenant}
+    expected = {"metric": TENANT_TOTALS[MESSAGES], "users": difference.users, "tenant": tenant}
     manifest: Any = json.loads((folder_of(home) / MANIFEST).read_bytes())
     found = {each["day"]: each.get("unreconciled") for each in manifest["days"]}
     assert {key: value for key, value in found.items() if value} == {f"{day}": [expected]}

@@ -21,7 +21,7 @@ from conftest import Home, Result, Start
 from dashboard_scraper import store_commands
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import DaysMissing, StoreFailed
-from dashboard_scraper.metrics import FIGURES, USER_FIELD, Kind
+from dashboard_scraper.metrics import DASHBOARD_FIGURES, FIGURES, USER_FIELD, Kind
 from dashboard_scraper.simulator import Fault, Organization, Simulator, add_field, set_value
 from kept_days import (
     TODAY,
@@ -89,7 +89,7 @@ def kept(home: Home, spring: Simulator, store_url: str) -> Simulator:
     assert store_url
     spring.add_fault(Fault(add_field("plan", {"tier": "pro", "seats": [1, "zwei"]}), USERS, FIRST))
     spring.add_fault(Fault(add_field("größe", 2**70, record=1), USERS, FIRST))
-    for number, metric in enumerate(FIGURES):
+    for number, metric in enumerate(DASHBOARD_FIGURES):
         spring.add_fault(Fault(set_value(metric.dashboard, None, number % 4), USERS, FIRST))
     largest = next(m for m in FIGURES if m.kind is Kind.COUNT)
     spring.add_fault(Fault(set_value(largest.dashboard, 10**12, record=4), USERS, FIRST))
@@ -115,7 +115,7 @@ def test_another_engine_reads_every_value_as_it_is_in_the_store(home: Home) -> N
     assert extras == [user.extra for day in (FIRST, LAST) for user in users[day]]
     assert {"größe", "plan.tier", "plan.seats"} == {name for extra in extras for name in extra}
     assert {None, 10**12} <= {value for row in rows for value in row}
-    for number in range(3, 3 + len(FIGURES)):
+    for number in range(3, 3 + len(DASHBOARD_FIGURES)):
         assert None in [row[number] for row in rows]
         assert [row[number] for row in rows if row[number] is not None]
 
@@ -124,7 +124,8 @@ def test_another_engine_reads_every_value_as_it_is_in_the_store(home: Home) -> N
 def test_the_types_are_those_of_the_figures_also_of_a_day_without_users(home: Home) -> None:
     export(home, home.path / "out")
     figures = [(metric.name, TYPES[metric.kind]) for metric in FIGURES]
-    columns = [("source", "VARCHAR"), ("user_login", "VARCHAR"), *figures, ("extra", "VARCHAR")]
+    columns = [("source", "VARCHAR"), ("user_login", "VARCHAR"), *figures]
+    columns += [("extra", "VARCHAR"), ("service_account", "BOOLEAN")]
     with duckdb.connect() as engine:
         describe = "DESCRIBE SELECT * FROM read_parquet(?, hive_partitioning = ?)"
         for name in files(home.path / "out"):

@@ -78,6 +78,8 @@ def test_the_settings_table_has_every_setting_with_its_default() -> None:
 def default_texts(name: str) -> set[str]:
     """How a default may be written: a number without its `.0`, all endpoints as `all`."""
     default = Settings.model_fields[name.lower()].default
+    if isinstance(default, bool):
+        return {str(default).lower()}
     text = f"{default:g}" if isinstance(default, int | float) else str(default or "")
     return {"all"} if name == "SCRAPE_ENDPOINTS" else {text}
 
@@ -91,7 +93,7 @@ def test_the_exit_codes_of_readme_and_errors_are_the_same() -> None:
 def test_the_cron_line_works_as_cron_runs_it(start: Start, home: Home, tmp_path: Path) -> None:
     """From another folder, by sh, with hardly any environment; it speaks up only on failure."""
     simulator = start(Organization(users=3))
-    (line,) = re.findall(r"^5 1 \* \* \* (.*)$", README, re.MULTILINE)
+    (line,) = re.findall(r"^5 3 \* \* \* (.*)$", README, re.MULTILINE)
     line = line.replace("/opt/dashboard-scraper/.venv/bin/python", sys.executable)
     line = line.replace("/opt/dashboard-scraper", str(home.path))
     line = line.replace("/var/log/dashboard_scraper.log", str(home.path / "log.txt"))

@@ -20,6 +20,16 @@ DEFAULTS = {
     "TENANT_FEATURE_STATS_ENDPOINT": "/api/tenant-feature-stats",
     "TENANT_MAU_ENDPOINT": "/api/tenant-monthly-active-users",
     "SCRAPE_ENDPOINTS": "all",
+    "METRICS_SOURCE": "auto",
+    "AUGMENT_API_TOKEN": "",
+    "AUGMENT_API_TOKEN_FILE": "",
+    "ANALYTICS_API_BASE_URL": "https://api.augmentcode.com",
+    "ANALYTICS_REQUESTS_PER_MINUTE": "10",
+    "ANALYTICS_BURST": "20",
+    "ANALYTICS_READY_HOUR": "2",
+    "INCLUDE_SERVICE_ACCOUNTS": "true",
+    "FETCH_EDITOR_LANGUAGE": "auto",
+    "FETCH_CREDITS": "false",
     "LOOKBACK_DAYS": "30",
     "EXPORT_DIR": "data",
     "STORE_URL": "sqlite:///data/usage.db",
@@ -40,6 +50,16 @@ OTHERS = {
     "TENANT_FEATURE_STATS_ENDPOINT": "/v2/tenant",
     "TENANT_MAU_ENDPOINT": "/v2/mau",
     "SCRAPE_ENDPOINTS": "tenant-feature-stats",
+    "METRICS_SOURCE": "analytics",
+    "AUGMENT_API_TOKEN": "",
+    "AUGMENT_API_TOKEN_FILE": "secrets/token",
+    "ANALYTICS_API_BASE_URL": "https://api.example.com/base",
+    "ANALYTICS_REQUESTS_PER_MINUTE": "0.5",
+    "ANALYTICS_BURST": "1",
+    "ANALYTICS_READY_HOUR": "0",
+    "INCLUDE_SERVICE_ACCOUNTS": "false",
+    "FETCH_EDITOR_LANGUAGE": "true",
+    "FETCH_CREDITS": "true",
     "LOOKBACK_DAYS": "7",
     "EXPORT_DIR": "other",
     "STORE_URL": "postgresql://ada:secret@db.example.com/usage",
@@ -75,6 +95,7 @@ def written(settings: Settings, home: Path) -> dict[str, str]:
         if name == "STORE_URL":
             value = value.replace(f"{home}/", "")
         value = "" if value is None else value
+        value = str(value).lower() if isinstance(value, bool) else value
         found[name] = f"{value:g}" if isinstance(value, float) else str(value)
     return found
 
@@ -96,7 +117,8 @@ def test_every_setting_is_read_from_env_file_and_the_environment_wins(
 ) -> None:
     env(tmp_path, lines(OTHERS))
     assert written(load_settings(tmp_path), tmp_path) == OTHERS
-    defaults = DEFAULTS | {"PSEUDONYM_KEY_FILE": "another/key"}  # empty would be as good as none
+    others = {"PSEUDONYM_KEY_FILE": "another/key", "AUGMENT_API_TOKEN_FILE": "another/token"}
+    defaults = DEFAULTS | others  # empty would be as good as none
     for name, value in defaults.items():
         monkeypatch.setenv(name, value)
     assert written(load_settings(tmp_path), tmp_path) == defaults

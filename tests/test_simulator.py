@@ -15,19 +15,19 @@ import requests
 from dashboard_scraper import simulator
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.metrics import (
-    ANALYTICS_ONLY,
-    COUNT_INDEXES,
-    FIGURES,
+    ANALYTICS_COUNTS,
+    DASHBOARD_FIGURES,
     MONTHLY_ACTIVE_USERS,
     TENANT_TOTALS,
     USER_FIELD,
     Kind,
+    parts_of,
 )
 from dashboard_scraper.simulator import Fault, Organization, Paging, Simulator
 
 TODAY = date(2025, 10, 31)
 DAY = date(2025, 10, 21)
-COUNTS = tuple(FIGURES[index] for index in COUNT_INDEXES)
+COUNTS = tuple(m for m in DASHBOARD_FIGURES if m.kind is Kind.COUNT)
 
 
 @pytest.fixture
@@ -104,16 +104,16 @@ def test_the_tenant_totals_are_the_sums_of_the_user_rows(sim: Simulator) -> None
         sum(row[by_title["Total Modified Lines of Code"]] for row in rows),
     )
     totals = dashboard(sim, "tenant-feature-stats", compact(start), compact(end)).json()
-    assert totals == {t.name: value for t, value in zip(TENANT_TOTALS, sums, strict=True)}
+    assert totals == dict(zip(TENANT_TOTALS, sums, strict=True))
     active = sum(any(row[m.dashboard] for m in COUNTS) for row in rows)
     monthly = dashboard(sim, "tenant-monthly-active-users", compact(start), compact(end)).json()
     assert 0 < active < len(rows)
-    assert monthly == {MONTHLY_ACTIVE_USERS.name: active}
+    assert monthly == {MONTHLY_ACTIVE_USERS: active}
 
 
 def test_the_figures_of_a_row_agree_with_each_other(sim: Simulator) -> None:
-    title = {m.title: m.dashboard for m in FIGURES}
-    (rate,) = (m.dashboard for m in FIGURES if m.kind is Kind.PERCENT)
+    title = {m.title: m.dashboard for m in DASHBOARD_FIGURES}
+    (rate,) = (m.dashboard for m in DASHBOARD_FIGURES if m.kind is Kind.PERCENT)
     parts = [m.dashboard for m in COUNTS if "Lines" in m.title and not m.title.startswith("Total")]
     for row in users(sim, DAY - timedelta(days=20), DAY):
         shown, accepted = row[title["Completions"]], row[title["Accepted Completions"]]
@@ -127,7 +127,7 @@ def test_a_range_is_the_sum_of_its_days(sim: Simulator) -> None:
     by_day = [{row[USER_FIELD]: row for row in users(sim, day)} for day in days]
     for row in users(sim, days[0], days[-1]):
         daily = [rows[row[USER_FIELD]] for rows in by_day if row[USER_FIELD] in rows]
-        for metric in FIGURES:
+        for metric in DASHBOARD_FIGURES:
             if metric.kind in (Kind.COUNT, Kind.DAYS):
                 field = metric.dashboard
                 assert row[field] == sum(one[field] for one in daily)
@@ -140,9 +140,8 @@ def test_both_apis_agree_on_the_people(sim: Simulator) -> None:
     for row in users(sim, start, end):
         metrics = official.get(row[USER_FIELD], {}).get("metrics", {})
         for metric in COUNTS:
-            names = [part.name for part in metric.parts]
-            if metric.in_analytics:
-                names = [metric.name]
+            known = [m for m in (metric, *parts_of(metric)) if m in ANALYTICS_COUNTS]
+            names = [m.name for m in known[:1] if m is metric] or [m.name for m in known]
             if names:
                 total = sum(metrics.get(name, 0) for name in names)
                 assert row[metric.dashboard] == total
@@ -159,7 +158,7 @@ def test_the_analytics_sums_agree_with_each_other(sim: Simulator) -> None:
         cursor = answer["pagination"]["next_cursor"]
         query = {**query, "cursor": cursor} if cursor else {}
     assert len(parts) > len(people)
-    for name in [m.name for m in COUNTS if m.in_analytics] + [m.name for m in ANALYTICS_ONLY]:
+    for name in (metric.name for metric in ANALYTICS_COUNTS):
         assert usage["metrics"][name] == sum(user["metrics"][name] for user in people)
         assert usage["metrics"][name] == sum(part["metrics"][name] for part in parts)
     (counted,) = analytics(sim, "dau-count", **day).json()["daily_active_user_counts"]

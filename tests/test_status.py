@@ -32,7 +32,7 @@ from kept_days import (
 )
 
 Capture = pytest.CaptureFixture[str]
-MESSAGES = TENANT_TOTALS[0]
+MESSAGES = next(iter(TENANT_TOTALS))
 FEBRUARY = [date(2025, 2, day) for day in range(24, 29)]
 NEWEST_ENDED = datetime(2025, 3, 10, tzinfo=UTC)
 
@@ -102,6 +102,9 @@ def test_a_whole_window_is_told_without_anything_missing(home: Home, capsys: Cap
         "last": "2025-03-06",
         "complete": 4,
         **{name: [] for name in lists},
+        "editor_language": 0,
+        "editor_language_unreconciled": [],
+        "credits": 0,
         "last_success": "2025-03-07T12:00:00Z",
     }
 
@@ -113,7 +116,7 @@ def mixed(home: Home, spring: Simulator, store_url: str) -> Simulator:
     """
     assert store_url
     answer_with_nobody(spring, FEBRUARY[2])
-    spring.add_fault(Fault(set_value(MESSAGES.name, 10**6), TENANT, march(4)))
+    spring.add_fault(Fault(set_value(MESSAGES, 10**6), TENANT, march(4)))
     keep(home, FEBRUARY[0], FEBRUARY[3])
     keep(home, march(3), march(4))
     home.settings["SCRAPE_ENDPOINTS"] = USERS
@@ -151,12 +154,14 @@ def test_each_kind_of_day_is_named_and_what_does_not_add_up_has_both_numbers(
     assert told["unchecked"] == [f"{march(5)}"]
     sums = ledger(home)[march(4)].unreconciled[0].users
     assert 0 < sums < 10**6
-    difference = {"metric": MESSAGES.name, "users": sums, "tenant": 10**6}
+    difference = {"metric": TENANT_TOTALS[MESSAGES], "users": sums, "tenant": 10**6}
     assert told["unreconciled"] == [{"day": f"{march(4)}", "differences": [difference]}]
     lines = text_of(home, capsys, NOON + timedelta(days=2))
     assert "  10 complete, 1 empty, 5 missing" in lines
     assert "  1 days do not add up" in lines
-    assert f"    2025-03-04: {MESSAGES.name} is 1000000, the users' sum is {sums}" in lines
+    assert (
+        f"    2025-03-04: {TENANT_TOTALS[MESSAGES]} is 1000000, the users' sum is {sums}" in lines
+    )
 
 
 @pytest.mark.usefixtures("spring", "store_url")

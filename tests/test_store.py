@@ -25,8 +25,10 @@ from dashboard_scraper.metrics import (
     MAX_COUNT,
     MONTHLY_ACTIVE_USERS,
     TENANT_TOTALS,
+    TOTALS,
     Figures,
     Kind,
+    Totals,
 )
 from dashboard_scraper.simulator import Simulator
 from dashboard_scraper.store import LedgerDay, Status, Store, store_at
@@ -232,9 +234,14 @@ def test_whatever_is_put_comes_back_exactly(store: Store) -> None:
     round_trip()
 
 
+def told(*values: int) -> Totals:
+    """The tenant's figures as the dashboard tells them."""
+    return dict(zip(TENANT_TOTALS.values(), values, strict=True))
+
+
 def test_the_ledger_says_when_how_many_and_what_they_add_up_to(store: Store) -> None:
     offset = timezone(timedelta(hours=-3, minutes=-30))
-    totals = (MAX_COUNT * 2, 3, 4)
+    totals = told(MAX_COUNT * 2, 3, 4)
     users = [user("ada@example.com", MAX_COUNT), user("ben@example.com", 0)]
     assert store.put(SOURCE, DayUsage(DAY, users, totals), FETCHED.astimezone(offset)) is None
     row, _ = kept(store)
@@ -243,7 +250,9 @@ def test_the_ledger_says_when_how_many_and_what_they_add_up_to(store: Store) -> 
     assert (row.users, row.active_users, row.forgotten) == (2, 1, 0)
     assert row.sums == (MAX_COUNT,) * len(COUNTS)
     assert row.totals == totals
-    assert [each.metric for each in row.unreconciled] == [total.name for total in TENANT_TOTALS]
+    assert [each.metric for each in row.unreconciled] == sorted(
+        totals, key=[total.name for total in TOTALS].index
+    )
 
 
 @pytest.mark.parametrize("users", [[], [user("ada@example.com", 0)]])
@@ -273,10 +282,10 @@ def test_a_second_put_replaces_the_whole_day_and_its_row_in_the_ledger(store: St
     put(store, user("other@example.com", 5), day=DAY + timedelta(1))
     later = FETCHED + timedelta(days=1)
     new = [user("ada@example.com", 3), user("new@example.com", None)]
-    assert store.put(SOURCE, DayUsage(DAY, new, (1, 2, 3)), later) == first
+    assert store.put(SOURCE, DayUsage(DAY, new, told(1, 2, 3)), later) == first
     row, users = kept(store)
     assert users == new
-    assert (row.users, row.fetched_at, row.totals) == (2, later, (1, 2, 3))
+    assert (row.users, row.fetched_at, row.totals) == (2, later, told(1, 2, 3))
     assert row.sums == (None,) * len(COUNTS)
     assert [each.user for each in kept(store, DAY + timedelta(1))[1]] == ["other@example.com"]
     with store.reading() as reader:
@@ -291,7 +300,7 @@ def test_two_sources_do_not_mix(store: Store) -> None:
     put(store, other, source="b")
     assert kept(store, source="a source")[1] == [one]
     assert kept(store, source="b")[1] == [other]
-    figure = TenantFigure(Window(DAY, DAY), TENANT_TOTALS[0].name, 1)
+    figure = TenantFigure(Window(DAY, DAY), next(iter(TENANT_TOTALS)), 1)
     store.put_tenant_figures("a source", [figure], FETCHED)
     store.put_success("b", FETCHED)
     with store.reading() as reader:
@@ -400,10 +409,17 @@ def test_the_views_have_the_documented_columns_and_answer_plain_sql(
     store: Store, store_url: str
 ) -> None:
     users = [UserUsage("ada@example.com", figures(count=3, moment=SEEN)), user("ben@example.com")]
-    store.put(SOURCE, DayUsage(DAY, users, (1, 2, 3)), FETCHED)
+    store.put(SOURCE, DayUsage(DAY, users, told(1, 2, 3)), FETCHED)
     columns, rows = query(store_url, "SELECT * FROM user_days ORDER BY user_login")
     assert columns == [column.name for column in USER_DAY.c]
-    assert columns == ["source", "day", "user_login", *(m.name for m in FIGURES), "extra"]
+    assert columns == [
+        "source",
+        "day",
+        "user_login",
+        *(m.name for m in FIGURES),
+        "extra",
+        "service_account",
+    ]
     ada = dict(zip(columns, rows[0], strict=True))
     sqlite = store_url.startswith("sqlite")
     assert (ada["source"], ada["day"]) == (SOURCE, "2024-02-29" if sqlite else DAY)
@@ -415,7 +431,8 @@ def test_the_views_have_the_documented_columns_and_answer_plain_sql(
     day = dict(zip(columns, row, strict=True))
     assert (day["day"], day["status"]) == (ada["day"], "complete")
     assert [day[metric.name] for metric in COUNTS] == [4] * len(COUNTS)
-    assert [day[total.column] for total in TENANT_TOTALS] == [1, 2, 3]
+    known = {total.name: day[total.column] for total in TOTALS if day[total.column] is not None}
+    assert known == told(1, 2, 3)
     in_words = f"SELECT SUM({COUNTS[0].name}) FROM user_days WHERE day = '2024-02-29'"
     assert query(store_url, in_words)[1] == [(4,)]
 
@@ -447,7 +464,7 @@ def test_one_day_by_date_is_kept_with_the_tenants_figures_a_range_keeps_these_al
     active = sum(index < len(sim.organization.people) for index in totals)
     assert ledger[day].active_users == active
     assert ledger[day].unreconciled == []
-    metrics = sorted([*(total.name for total in TENANT_TOTALS), MONTHLY_ACTIVE_USERS.name])
+    metrics = sorted([*TENANT_TOTALS, MONTHLY_ACTIVE_USERS])
     windows = [Window(day, day)] * len(metrics) + [range_] * len(metrics)
     assert [each.window for each in figures] == windows
     assert [each.metric for each in figures] == metrics * 2

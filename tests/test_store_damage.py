@@ -17,7 +17,7 @@ from dashboard_scraper.commands import fetch_daily
 from dashboard_scraper.config import SQLITE_PREFIX
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.main import main
-from dashboard_scraper.metrics import COUNTS, FIGURES, TENANT_TOTALS, USER_TITLE, Kind
+from dashboard_scraper.metrics import COUNTS, FIGURES, TENANT_TOTALS, TOTALS, USER_TITLE, Kind
 from dashboard_scraper.simulator import Simulator
 from dashboard_scraper.store import store_at
 from dashboard_scraper.store.schema import VERSION
@@ -110,9 +110,13 @@ def test_an_older_store_gets_what_it_lacks_and_keeps_what_it_has(
     make_older(store_url)
     store = store_at(store_url)
     new = DAY + timedelta(3)
-    figure = TenantFigure(DAYS, TENANT_TOTALS[0].name, 5)
+    figure = TenantFigure(DAYS, next(iter(TENANT_TOTALS)), 5)
     with store.locked(), store.opened():
-        store.put(SOURCE, DayUsage(new, users(), (1, 2, 3)), FETCHED)
+        store.put(
+            SOURCE,
+            DayUsage(new, users(), dict(zip(TENANT_TOTALS.values(), (1, 2, 3), strict=True))),
+            FETCHED,
+        )
         store.put_tenant_figures(SOURCE, [figure], FETCHED)
     assert version(store_url) == f"{VERSION}"
     assert kept_users(home) == {DAY: less_known(), NEXT: less_known(), new: users()}
@@ -126,8 +130,9 @@ def test_an_older_store_gets_what_it_lacks_and_keeps_what_it_has(
         assert reader.last_success(SOURCE) == FETCHED
     seen = sql(store_url, f"SELECT {LOST.name}, {RATE.name} FROM user_days ORDER BY day")
     assert seen == [(None, None)] * 4 + [(7, 50.0)] * 2
-    seen = sql(store_url, f"SELECT {LOST.name}, tenant_messages FROM daily_totals ORDER BY day")
-    assert seen == [(None, None)] * 2 + [(14, 1)]
+    first = next(total for total in TOTALS if total.name in TENANT_TOTALS.values())
+    seen = sql(store_url, f"SELECT {LOST.name}, {first.column} FROM daily_totals ORDER BY day")
+    assert seen == [(None, None)] * 2 + [(14, 2)]
 
 
 @pytest.mark.parametrize("words", [EXPORT, ("status",)], ids=lambda words: words[0])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import date, timedelta
-from typing import Any
 
 import msgspec
 
 from dashboard_scraper.date_utils import Window, runs_of_days
-from dashboard_scraper.metrics import COUNTS, TENANT_PARTS, TENANT_TOTALS, Sums, Totals
+from dashboard_scraper.metrics import COUNTS, TOTALS, USER_COUNT, Sums, Totals, parts_of
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -23,17 +22,30 @@ class Difference(msgspec.Struct, frozen=True):
         return f"{self.metric} is {self.tenant}, the users' sum is {self.users}"
 
 
-def closing_differences(sums: Sums, totals: Totals | None) -> list[Difference]:
-    """Where users and tenant disagree; a sum that is unknown cannot be compared."""
-    if totals is None:
-        return []
+def closing_differences(sums: Sums, users: int, totals: Totals | None) -> list[Difference]:
+    """Where the `sums` of so many users and the tenant's figures disagree.
+
+    A sum that is unknown cannot be compared; that of all its parts can, if they are known.
+    """
     found = []
-    for total, parts, tenant in zip(TENANT_TOTALS, TENANT_PARTS, totals, strict=True):
-        counts = [sums[i] for i in parts]
-        users = None if None in counts else sum(count for count in counts if count is not None)
-        if users is not None and users != tenant:
-            found.append(Difference(total.name, users, tenant))
+    for total in TOTALS:
+        own = users if total is USER_COUNT else _sum_of(total.name, sums)
+        tenant = (totals or {}).get(total.name)
+        if tenant is not None and own is not None and own != tenant:
+            found.append(Difference(total.name, own, tenant))
     return found
+
+
+_PLACES = {metric.name: place for place, metric in enumerate(COUNTS)}
+_PARTS = {metric.name: [part.name for part in parts_of(metric)] for metric in COUNTS}
+
+
+def _sum_of(name: str, sums: Sums) -> int | None:
+    known = sums[_PLACES[name]]
+    parts = [_sum_of(part, sums) for part in _PARTS[name]]
+    if known is not None or not parts or None in parts:
+        return known
+    return sum(part for part in parts if part is not None)
 
 
 def revision(old: Sums, new: Sums) -> str:
@@ -66,17 +78,17 @@ def changed_days(kept: Mapping[date, Totals], totals_now: Callable[[Window], Tot
 def _changed_within(
     kept: Mapping[date, Totals],
     window: Window,
-    gain: tuple[int, ...],
+    gain: Totals,
     totals_now: Callable[[Window], Totals],
 ) -> list[date]:
-    if not any(gain):
+    if not any(gain.values()):
         return []
     if window.start == window.end:
         return [window.start]
     middle = window.start + timedelta(days=(window.end - window.start).days // 2)
     first, second = Window(window.start, middle), Window(middle + timedelta(days=1), window.end)
     first_gain = _gain(kept, first, totals_now)
-    second_gain = tuple(whole - part for whole, part in zip(gain, first_gain, strict=True))
+    second_gain = {name: gain[name] - first_gain[name] for name in gain}
     return [
         *_changed_within(kept, first, first_gain, totals_now),
         *_changed_within(kept, second, second_gain, totals_now),
@@ -85,6 +97,6 @@ def _changed_within(
 
 def _gain(
     kept: Mapping[date, Totals], window: Window, totals_now: Callable[[Window], Totals]
-) -> tuple[int, ...]:
-    before: list[Any] = [sum(column) for column in zip(*map(kept.get, window.days()), strict=True)]
-    return tuple(now - old for now, old in zip(totals_now(window), before, strict=True))
+) -> Totals:
+    days = [kept[day] for day in window.days()]
+    return {name: now - sum(day[name] for day in days) for name, now in totals_now(window).items()}

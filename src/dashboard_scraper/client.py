@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
-from datetime import date
+from collections.abc import Collection, Iterator, Mapping
+from datetime import date, datetime
 from typing import Any
 
 import msgspec
 
+from dashboard_scraper.checks import changed_days
 from dashboard_scraper.config import Endpoint, Settings
 from dashboard_scraper.cookie_auth import SIGN_IN_AGAIN, CookieSession
-from dashboard_scraper.date_utils import Window
+from dashboard_scraper.date_utils import Window, last_complete_days, utc_day
 from dashboard_scraper.errors import ContractBroken, SignInRequired, UsageError
 from dashboard_scraper.flatten import Cell, flatten
 from dashboard_scraper.http import (
@@ -25,12 +26,13 @@ from dashboard_scraper.http import (
     redact,
     with_params,
 )
+from dashboard_scraper.logging_config import Once
 from dashboard_scraper.metrics import (
+    DASHBOARD_FIGURES,
     FIGURES,
     MONTHLY_ACTIVE_USERS,
     REQUIRED_INDEXES,
     TENANT_TOTALS,
-    TenantMetric,
     Totals,
     lacks_required,
 )
@@ -41,11 +43,10 @@ from dashboard_scraper.pagination import (
     parse_object,
     parse_page,
 )
-from dashboard_scraper.usage import DASHBOARD, DayUsage, TenantFigure, UserUsage
+from dashboard_scraper.usage import DASHBOARD, DayUsage, OtherRecords, TenantFigure, UserUsage
 from dashboard_scraper.user_records import (
     USERS_KEY,
     Count,
-    OtherRecords,
     decode_records,
     usage_of,
 )
@@ -60,6 +61,7 @@ class DashboardSource:
     """
 
     name = DASHBOARD
+    details = None
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -73,7 +75,7 @@ class DashboardSource:
             budget=settings.retry_budget_seconds,
         )
         self._http = Http(policy, self._session, settings.max_concurrency)
-        self._reported = _Once()
+        self._reported = Once(logger)
         self._decoding = threading.Lock()
 
     def stop(self) -> None:
@@ -83,6 +85,16 @@ class DashboardSource:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+    def published(self, now: datetime) -> Window:
+        """Every day that is over: nobody knows of an oldest one."""
+        return Window(date.min, last_complete_days(1, utc_day(now)).end)
+
+    def prepare(self, days: Collection[date]) -> None:
+        """Nothing is to be known beforehand."""
+
+    def estimate(self, days: Collection[date]) -> None:
+        """Nothing but its speed limits the dashboard."""
 
     def fetch_day(self, day: date) -> DayUsage:
         """Every user's figures of one UTC day, and the tenant's if they are selected."""
@@ -103,14 +115,18 @@ class DashboardSource:
     def fetch_totals(self, window: Window) -> Totals:
         """The tenant's own figures, summed by the dashboard over the window."""
         counted, _others = self._tenant_answer(Endpoint.TENANT, window, TENANT_TOTALS)
-        return tuple(counted[total.name] for total in TENANT_TOTALS)
+        return {TENANT_TOTALS[field]: count for field, count in counted.items()}
+
+    def changed_days(self, kept: Mapping[date, Totals]) -> list[date]:
+        """Those of the days whose totals now are not those that were kept."""
+        return changed_days(kept, self.fetch_totals)
 
     def fetch_users(self, window: Window) -> list[UserUsage] | OtherRecords:
         """Every user's figures, summed by the dashboard over the window; by their addresses."""
         endpoint = Endpoint.USERS.value
         users: dict[str, UserUsage] = {}
         others: list[dict[str, Any]] = []
-        gone = set(range(len(FIGURES)))
+        gone = set(range(len(DASHBOARD_FIGURES)))
         for page in self._pages(Endpoint.USERS, window):
             # One thread at a time: more would be no faster, and each would need the memory.
             with self._decoding:
@@ -154,11 +170,11 @@ class DashboardSource:
 
     def fetch_tenant(self, window: Window) -> list[TenantFigure]:
         """The whole tenant's figures in the window, from the selected ones of its endpoints."""
-        endpoints: dict[Endpoint, Sequence[TenantMetric]] = {
+        endpoints: dict[Endpoint, Collection[str]] = {
             Endpoint.TENANT: TENANT_TOTALS,
             Endpoint.MONTHLY_ACTIVE_USERS: (MONTHLY_ACTIVE_USERS,),
         }
-        taken = {metric.name for known in endpoints.values() for metric in known}
+        taken = {field for known in endpoints.values() for field in known}
         figures = []
         for endpoint, known in endpoints.items():
             if endpoint in self._settings.scrape_endpoints:
@@ -173,16 +189,16 @@ class DashboardSource:
         return figures
 
     def _tenant_answer(
-        self, endpoint: Endpoint, window: Window, known: Sequence[TenantMetric]
+        self, endpoint: Endpoint, window: Window, known: Collection[str]
     ) -> tuple[dict[str, int], dict[str, Cell]]:
         """The counts that we know, and the other fields, flattened."""
         name = endpoint.value
         fields = parse_object(name, self._get(endpoint, self._url(endpoint, window)).body)
         counted: dict[str, int] = {}
-        for metric in known:
-            if metric.name not in fields:
-                raise ContractBroken(f"{name}: the field {metric.name} is missing")
-            counted[metric.name] = decode_field(name, metric.name, fields.pop(metric.name), Count)
+        for field in known:
+            if field not in fields:
+                raise ContractBroken(f"{name}: the field {field} is missing")
+            counted[field] = decode_field(name, field, fields.pop(field), Count)
         others = flatten({key: decode_field(name, key, raw, Any) for key, raw in fields.items()})
         return counted, others
 
@@ -253,18 +269,3 @@ def _refuse_unauthorised(response: Response) -> None:
 def _json_date(day: date) -> str:
     """Compact: with spaces in it, the server answers without data."""
     return msgspec.json.encode({"year": day.year, "month": day.month, "day": day.day}).decode()
-
-
-class _Once:
-    """Warnings that are given once a run, whichever thread meets their cause first."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._given: set[tuple[str, str]] = set()
-
-    def warn(self, message: str, name: str) -> None:
-        with self._lock:
-            if (message, name) in self._given:
-                return
-            self._given.add((message, name))
-        logger.warning(message, name)

@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dashboard_scraper import __version__
 from dashboard_scraper.date_utils import (
@@ -20,6 +21,10 @@ from dashboard_scraper.date_utils import (
 )
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.logging_config import LOG_LEVELS
+from dashboard_scraper.usage import DASHBOARD, SOURCES
+
+if TYPE_CHECKING:
+    from dashboard_scraper.config import Settings
 
 PROGRAM = "dashboard-scraper"
 
@@ -91,6 +96,7 @@ def _fetch_parser(*, full_help: bool) -> argparse.ArgumentParser:
     parser.add_argument(
         "--offline", action="store_true", help="with these two: write what is kept, fetch nothing"
     )
+    _add_source(parser)
     parser.add_argument("--no-check", action="store_true", help="with --auth: save without trying")
     parser.add_argument("--out", type=Path, metavar="FILE", help="name of the CSV file")
     parser.add_argument("--version", action="version", version=__version__)
@@ -122,6 +128,12 @@ def _demo_parser(*, full_help: bool) -> argparse.ArgumentParser:
         " account and no network is needed. The files are below demo/ in EXPORT_DIR.",
         full_help=full_help,
     )
+    parser.add_argument(
+        "--source",
+        choices=SOURCES,
+        default=DASHBOARD,
+        help="which of its two APIs is read (default: the dashboard's)",
+    )
     parser.add_argument("--users", type=_positive, default=200, help="size of the organization")
     parser.add_argument("--seed", type=int, default=1, help="another seed, other figures")
     parser.set_defaults(run=_run_demo)
@@ -136,6 +148,7 @@ def _backfill_parser(*, full_help: bool) -> argparse.ArgumentParser:
         full_help=full_help,
     )
     _add_range(parser, end="last day (default: yesterday, in UTC)")
+    _add_source(parser)
     parser.set_defaults(run=_run_backfill)
     return parser
 
@@ -146,6 +159,7 @@ def _status_parser(*, full_help: bool) -> argparse.ArgumentParser:
         "Tell which days are in the store, which are missing, and which do not add up.",
         full_help=full_help,
     )
+    _add_source(parser)
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument(
         "--max-age",
@@ -167,6 +181,7 @@ def _export_parser(*, full_help: bool) -> argparse.ArgumentParser:
         full_help=full_help,
     )
     _add_range(parser, end="last day (default: the first)")
+    _add_source(parser)
     parser.add_argument(
         "--format",
         choices=("files", "parquet"),
@@ -197,6 +212,12 @@ def _forget_parser(*, full_help: bool) -> argparse.ArgumentParser:
 def _add_range(parser: argparse.ArgumentParser, *, end: str) -> None:
     parser.add_argument("start", type=_day_argument, metavar="START", help="first day")
     parser.add_argument("end", type=_day_argument, nargs="?", metavar="END", help=end)
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--source", choices=("auto", *SOURCES), help="overrides the setting METRICS_SOURCE"
+    )
 
 
 COMMANDS: dict[str, Callable[..., argparse.ArgumentParser]] = {
@@ -275,9 +296,9 @@ def _run_fetch(args: argparse.Namespace) -> None:
     window = requested_window(days[0], days[-1], today) if days else None
 
     # Imported here, as in the other commands: what a run needs takes longer than `--help` may.
-    from dashboard_scraper import commands, running  # noqa: PLC0415
+    from dashboard_scraper import commands  # noqa: PLC0415
 
-    settings = running.read_settings(_home(args), args.log_level)
+    settings = _settings(args)
     if args.auth:
         commands.sign_in(settings, today, check=not args.no_check)
     else:
@@ -285,11 +306,11 @@ def _run_fetch(args: argparse.Namespace) -> None:
 
 
 def _run_daily(args: argparse.Namespace, days: Sequence[date]) -> None:
-    from dashboard_scraper import commands, running, store_commands  # noqa: PLC0415
+    from dashboard_scraper import commands, store_commands  # noqa: PLC0415
 
     today = utc_day(datetime.now(UTC))
     window = complete_window(days[0], days[-1], today) if days else None
-    settings = running.read_settings(_home(args), args.log_level)
+    settings = _settings(args)
     if args.offline:
         store_commands.export_files(settings, window or last_complete_days(DAYS, today), None)
     else:
@@ -297,18 +318,18 @@ def _run_daily(args: argparse.Namespace, days: Sequence[date]) -> None:
 
 
 def _run_backfill(args: argparse.Namespace) -> None:
-    from dashboard_scraper import commands, running  # noqa: PLC0415
+    from dashboard_scraper import commands  # noqa: PLC0415
 
     today = utc_day(datetime.now(UTC))
     end = args.end or last_complete_days(1, today).end
     window = complete_window(args.start, end, today)
-    commands.backfill_days(running.read_settings(_home(args), args.log_level), window)
+    commands.backfill_days(_settings(args), window)
 
 
 def _run_status(args: argparse.Namespace) -> None:
-    from dashboard_scraper import running, store_commands  # noqa: PLC0415
+    from dashboard_scraper import store_commands  # noqa: PLC0415
 
-    settings = running.read_settings(_home(args), args.log_level)
+    settings = _settings(args)
     now = datetime.now(UTC)
     store_commands.tell_status(
         settings, now, as_json=args.json, max_age=args.max_age, check=args.check
@@ -316,10 +337,10 @@ def _run_status(args: argparse.Namespace) -> None:
 
 
 def _run_export(args: argparse.Namespace) -> None:
-    from dashboard_scraper import running, store_commands  # noqa: PLC0415
+    from dashboard_scraper import store_commands  # noqa: PLC0415
 
     window = complete_window(args.start, args.end or args.start, utc_day(datetime.now(UTC)))
-    settings = running.read_settings(_home(args), args.log_level)
+    settings = _settings(args)
     if args.format == "parquet":
         store_commands.export_parquet(settings, window, args.out)
     elif args.out and "://" in args.out:
@@ -329,22 +350,30 @@ def _run_export(args: argparse.Namespace) -> None:
 
 
 def _run_forget(args: argparse.Namespace) -> None:
-    from dashboard_scraper import running, store_commands  # noqa: PLC0415
+    from dashboard_scraper import store_commands  # noqa: PLC0415
 
-    store_commands.forget(running.read_settings(_home(args), args.log_level), args.user)
+    store_commands.forget(_settings(args), args.user)
 
 
 def _run_convert(args: argparse.Namespace) -> None:
-    from dashboard_scraper import commands, running  # noqa: PLC0415
+    from dashboard_scraper import commands  # noqa: PLC0415
 
-    settings = running.read_settings(_home(args), args.log_level)
+    settings = _settings(args)
     commands.convert(settings, args.file, (args.day, args.start, args.end), args.out)
 
 
 def _run_demo(args: argparse.Namespace) -> None:
     from dashboard_scraper import commands  # noqa: PLC0415
 
-    commands.demo(_home(args), args.log_level, users=args.users, seed=args.seed)
+    commands.demo(_home(args), args.log_level, users=args.users, seed=args.seed, source=args.source)
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    from dashboard_scraper.running import read_settings  # noqa: PLC0415
+
+    source = getattr(args, "source", None)
+    overrides = {"metrics_source": source} if source else {}
+    return read_settings(_home(args), args.log_level, **overrides)
 
 
 def _home(args: argparse.Namespace) -> Path:

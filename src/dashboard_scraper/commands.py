@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import sys
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 
+from pydantic import SecretStr
 from urllib3.util import parse_url
 
 from dashboard_scraper import copilot_converter as copilot
-from dashboard_scraper.client import DashboardSource
+from dashboard_scraper.analytics_client import refuse_unfinished
 from dashboard_scraper.config import (
     Endpoint,
     Settings,
@@ -36,12 +36,16 @@ from dashboard_scraper.running import (
     tell,
     utc_now,
 )
+from dashboard_scraper.sources import check_session, source_maker
 from dashboard_scraper.store import store_at
 from dashboard_scraper.terminal import read_hidden
+from dashboard_scraper.usage import ANALYTICS, DASHBOARD
 
 logger = logging.getLogger(__name__)
 
 _PASTE_LIMIT = 1 << 20
+# At the Analytics API's own limit, the demo would take minutes.
+_DEMO_CLOCK_SCALE = 60
 
 _HOW_TO_SIGN_IN = f"""\
 How to sign in:
@@ -75,9 +79,7 @@ def _keep_session(settings: Settings, cookies: Cookies, today: date, *, check: b
     save_cookies(settings.cookie_file, cookies, origin_of(settings.metrics_api_base_url))
     logger.info("the session is saved in %s", settings.cookie_file)
     if check:
-        with contextlib.closing(DashboardSource(settings)) as source:
-            source.check(last_complete_days(1, today))
-        logger.info("the dashboard accepts the session")
+        check_session(settings, today)
 
 
 def _read_piped() -> str:
@@ -97,7 +99,9 @@ def fetch_period(
     today = utc_day(now)
     asked_for = window is not None
     window = window or last_complete_days(settings.lookback_days, today)
-    if window.end == today:
+    if settings.source == ANALYTICS:
+        refuse_unfinished(window, today)
+    elif window.end == today:
         logger.warning("%s is not over yet, in UTC: its figures will still grow", today)
     target = (
         out.absolute()
@@ -107,13 +111,14 @@ def fetch_period(
     # os.path: pathlib's methods raise for a name that no file can have.
     if os.path.exists(target) and not os.path.isfile(target):  # noqa: PTH110, PTH113
         raise UsageError(f"--out: {target} is no ordinary file; choose another name")
-    period = Period(window, now, target, settings.scrape_endpoints)
-    rename = rename_of(settings.pseudonym_key_file)
-    with contextlib.ExitStack() as stack:
-        written = export_period(
-            lambda: opened_source(stack, settings), store_at(settings.store_url), period, rename
-        )
-    tell(written)
+    selected = settings.scrape_endpoints
+    if settings.source == ANALYTICS:
+        selected = frozenset({Endpoint.USERS, Endpoint.TENANT})
+    period = Period(window, now, target, selected)
+    store = store_at(settings.store_url)
+    export = daily_export(settings, window, None)
+    make_source = source_maker(settings, store, lambda: now)
+    tell(export_period(make_source, store, period, export))
 
 
 def fetch_daily(
@@ -123,22 +128,20 @@ def fetch_daily(
     _check_users_selected(settings)
     window = window or last_complete_days(DAYS, utc_day(clock()))
     export = daily_export(settings, window, None)
-    with contextlib.ExitStack() as stack:
-        folder = run_daily_job(
-            job_of(settings, clock), lambda: opened_source(stack, settings), export, refresh=refresh
-        )
-    tell([folder])
+    job = job_of(settings, clock)
+    make_source = source_maker(settings, job.store, clock)
+    tell([run_daily_job(job, make_source, export, refresh=refresh)])
 
 
 def backfill_days(settings: Settings, window: Window, clock: Clock = utc_now) -> None:
     """`backfill`."""
     _check_users_selected(settings)
-    with contextlib.ExitStack() as stack:
-        backfill(job_of(settings, clock), lambda: opened_source(stack, settings), window)
+    job = job_of(settings, clock)
+    backfill(job, source_maker(settings, job.store, clock), window)
 
 
 def _check_users_selected(settings: Settings) -> None:
-    if Endpoint.USERS not in settings.scrape_endpoints:
+    if settings.source == DASHBOARD and Endpoint.USERS not in settings.scrape_endpoints:
         raise UsageError(f"fetching days needs {Endpoint.USERS.value} in SCRAPE_ENDPOINTS")
 
 
@@ -147,11 +150,6 @@ def job_of(settings: Settings, clock: Clock) -> Job:
     prepare_for_many_records()
     store = store_at(settings.store_url)
     return Job(store, settings.max_concurrency, settings.settle_days, clock, day_progress)
-
-
-def opened_source(stack: contextlib.ExitStack, settings: Settings) -> DashboardSource:
-    """The source that the settings name; the stack closes it."""
-    return stack.enter_context(contextlib.closing(DashboardSource(settings)))
 
 
 def convert(
@@ -184,13 +182,14 @@ def convert(
     tell([target])
 
 
-def demo(home: Path, log_level: str | None, *, users: int, seed: int) -> None:
-    """Sign in at a simulated dashboard, and run the 28-day job there."""
+def demo(home: Path, log_level: str | None, *, users: int, seed: int, source: str) -> None:
+    """Sign in at a simulated dashboard, or take a token of its API; run the 28-day job there."""
     from dashboard_scraper.simulator import Organization, Simulator  # noqa: PLC0415 - only here
 
     os.environ["no_proxy"] = "127.0.0.1"  # the simulator is on this machine, not behind a proxy
-    today = utc_day(datetime.now(UTC))
-    with Simulator(Organization(users=users, seed=seed, today=today)) as simulator:
+    today = utc_day(utc_now())
+    organization = Organization(users=users, seed=seed, today=today)
+    with Simulator(organization, clock_scale=_DEMO_CLOCK_SCALE) as simulator:
         settings = read_settings(home, log_level)
         folder = settings.export_dir / "demo"
         # Every other setting has its default: they are about another dashboard.
@@ -200,12 +199,18 @@ def demo(home: Path, log_level: str | None, *, users: int, seed: int) -> None:
             for suffix in ("", "-wal", "-shm"):
                 store.with_name(f"{store.name}{suffix}").unlink(missing_ok=True)
         settings = Settings.model_construct(
+            metrics_source=source,
             metrics_api_base_url=simulator.url,
             cookie_file=folder / "secrets" / "cookies.json",
+            augment_api_token=SecretStr(simulator.token),
+            analytics_api_base_url=simulator.url,
+            analytics_requests_per_minute=10 * _DEMO_CLOCK_SCALE,
+            analytics_ready_hour=0,
             export_dir=folder,
             store_url=sqlite_url(store),
             enterprise_id=settings.enterprise_id,
         )
-        cookies = parse_paste(f"{SESSION_COOKIE}={simulator.cookie}", _host(settings))
-        _keep_session(settings, cookies, today, check=True)
+        if source == DASHBOARD:
+            cookies = parse_paste(f"{SESSION_COOKIE}={simulator.cookie}", _host(settings))
+            _keep_session(settings, cookies, today, check=True)
         fetch_daily(settings, None)

@@ -5,16 +5,25 @@ from __future__ import annotations
 import difflib
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.logging_config import LOG_LEVELS
+from dashboard_scraper.usage import ANALYTICS, DASHBOARD
 
 
 class Endpoint(Enum):
@@ -49,10 +58,17 @@ def _log_level(text: str) -> str:
     return text.upper()
 
 
+def _lowered(text: object) -> object:
+    return text.strip().lower() if isinstance(text, str) else text
+
+
 Endpoints = Annotated[frozenset[Endpoint], NoDecode, BeforeValidator(_endpoints)]
 LogLevel = Annotated[str, AfterValidator(_log_level)]
 SQLITE_PREFIX = "sqlite:///"
 _POSTGRES_PREFIXES = ("postgresql://", "postgres://", "postgresql+psycopg://")
+EDITOR_LANGUAGE_REQUESTS = 100
+MetricsSource = Annotated[Literal["auto", "dashboard", "analytics"], BeforeValidator(_lowered)]
+EditorLanguage = Annotated[Literal["auto", "true", "false"], BeforeValidator(_lowered)]
 Seconds = Annotated[float, Field(allow_inf_nan=False, le=3600)]
 
 
@@ -77,6 +93,36 @@ class Settings(BaseSettings):
     scrape_endpoints: Endpoints = Field(
         frozenset(Endpoint), description="Which endpoints to fetch: `all`, or names with commas"
     )
+    metrics_source: MetricsSource = Field(
+        "auto",
+        description="Where figures come from: `dashboard`, `analytics`, or `auto`: the Analytics"
+        " API where a token is set, else the dashboard",
+    )
+    augment_api_token: SecretStr | None = Field(
+        None, description="Token of a service account, for the Analytics API"
+    )
+    augment_api_token_file: Path | None = Field(
+        None, description="File with that token, readable by you alone"
+    )
+    analytics_api_base_url: str = Field(
+        "https://api.augmentcode.com", description="Base URL of the Analytics API"
+    )
+    analytics_requests_per_minute: float = Field(
+        10, gt=0, le=60_000, allow_inf_nan=False, description="Requests a minute that it allows"
+    )
+    analytics_burst: int = Field(20, ge=1, le=1000, description="Requests at once that it allows")
+    analytics_ready_hour: int = Field(
+        2, ge=0, le=23, description="Hour, in UTC, at which it has the figures of the day before"
+    )
+    include_service_accounts: bool = Field(
+        True, description="Whether outputs have rows of service accounts; the store always has"
+    )
+    fetch_editor_language: EditorLanguage = Field(
+        "auto",
+        description="Whether the Analytics API is asked for editors and languages: `true`, `false`,"
+        f" or `auto`: for at most {EDITOR_LANGUAGE_REQUESTS} requests a run",
+    )
+    fetch_credits: bool = Field(False, description="Whether it is asked for credits")
     lookback_days: int = Field(
         30, ge=1, le=3660, description="Days that a run without dates fetches"
     )
@@ -108,7 +154,7 @@ class Settings(BaseSettings):
     )
     max_concurrency: int = Field(8, ge=1, le=64, description="Requests in flight at once")
 
-    @field_validator("metrics_api_base_url")
+    @field_validator("metrics_api_base_url", "analytics_api_base_url")
     @classmethod
     def _check_base_url(cls, value: str) -> str:
         try:
@@ -120,6 +166,19 @@ class Settings(BaseSettings):
         if url.auth or url.query or url.fragment:
             raise ValueError("write it without user, password, query or fragment")
         return value
+
+    @model_validator(mode="after")
+    def _check_token(self) -> Self:
+        if self.augment_api_token and self.augment_api_token_file:
+            raise ValueError("AUGMENT_API_TOKEN and AUGMENT_API_TOKEN_FILE: set one of them")
+        return self
+
+    @property
+    def source(self) -> str:
+        """The source that `metrics_source` comes to."""
+        if self.metrics_source != "auto":
+            return self.metrics_source
+        return ANALYTICS if self.augment_api_token or self.augment_api_token_file else DASHBOARD
 
     @field_validator(
         "user_feature_stats_endpoint", "tenant_feature_stats_endpoint", "tenant_mau_endpoint"
@@ -171,13 +230,15 @@ def load_settings(home: Path, **overrides: object) -> Settings:
         raise UsageError(_explain(error)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{home / '.env'} cannot be read: {error}") from error
-    key_file = settings.pseudonym_key_file
+    key_file, token_file = settings.pseudonym_key_file, settings.augment_api_token_file
     return settings.model_copy(
         update={
             "cookie_file": home / _expanded("COOKIE_FILE", settings.cookie_file),
             "export_dir": home / _expanded("EXPORT_DIR", settings.export_dir),
             "store_url": _absolute_url(home, settings.store_url),
             "pseudonym_key_file": key_file and home / _expanded("PSEUDONYM_KEY_FILE", key_file),
+            "augment_api_token_file": token_file
+            and home / _expanded("AUGMENT_API_TOKEN_FILE", token_file),
         }
     )
 
@@ -203,10 +264,14 @@ def _expanded(name: str, path: Path) -> Path:
 def _explain(error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
+        message = problem["msg"].removeprefix("Value error, ")
+        if not problem["loc"]:  # it is about several settings, and names them
+            lines.append(message)
+            continue
         name = str(problem["loc"][0]).upper()
         # A URL may hold a password; every other value may be repeated.
-        shown = "" if name.endswith("_URL") else f"={problem['input']}"
-        lines.append(f"{name}{shown}: {problem['msg'].removeprefix('Value error, ')}")
+        shown = "" if name.endswith(("_URL", "_TOKEN")) else f"={problem['input']}"
+        lines.append(f"{name}{shown}: {message}")
     return f"wrong setting in the environment or .env: {'; '.join(lines)}"
 
 

@@ -23,13 +23,13 @@ from dashboard_scraper.metrics import (
     COUNT_INDEXES,
     FIGURES,
     TOTAL_LINES,
-    TOTAL_LINES_PARTS,
     Counter,
     Feature,
     Figures,
     Place,
     counts_of,
     is_active,
+    parts_of,
 )
 from dashboard_scraper.usage import UserUsage
 
@@ -81,7 +81,7 @@ _ZEROS: Record = {counter.value: 0 for counter in Counter}
 _TOP_LEVEL = _row(None, _ZEROS)
 _FEATURES = [_row(feature, {"feature": feature.value, **_ZEROS}) for feature in Feature]
 _agent_figures = _picker(sorted(set(_indexes(lambda p: p.feature is Feature.AGENT))))
-_parts_of_total_lines = _picker(TOTAL_LINES_PARTS)
+_parts_of_total_lines = _picker([FIGURES.index(m) for m in parts_of(FIGURES[TOTAL_LINES])])
 _chat_figures = _picker(sorted(set(_indexes(lambda p: p.feature is Feature.CHAT))))
 
 

@@ -13,7 +13,7 @@ import msgspec
 from dashboard_scraper import copilot_converter as copilot
 from dashboard_scraper.checks import Difference
 from dashboard_scraper.date_utils import Window
-from dashboard_scraper.errors import DaysMissing
+from dashboard_scraper.errors import DaysMissing, NotPublished, ScraperError
 from dashboard_scraper.export import users_csv
 from dashboard_scraper.files import (
     Publication,
@@ -23,14 +23,11 @@ from dashboard_scraper.files import (
     replaced_or_set_aside,
     set_aside,
 )
-from dashboard_scraper.pseudonyms import Rename, hidden, renamed
+from dashboard_scraper.pseudonyms import Rename, hidden, shown_users
 from dashboard_scraper.store import LedgerDay, Reader, Store
 from dashboard_scraper.usage import UserUsage
 
 logger = logging.getLogger(__name__)
-
-
-_ADVICE = "fetch them first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +38,11 @@ class DailyExport:
     folder: Path
     enterprise_id: str
     rename: Rename
+    service_accounts: bool = True
+
+    def shown(self, users: list[UserUsage]) -> list[UserUsage]:
+        """The users that outputs have, under the names that they have there."""
+        return shown_users(users, self.rename, service_accounts=self.service_accounts)
 
     def csv_path(self, day: date) -> Path:
         """One day's users."""
@@ -104,15 +106,27 @@ def give_out_kept(store: Store, source_name: str, export: DailyExport) -> Path:
     with replaced_or_set_aside(export.all_paths()), store.reading() as reader:
         kept = reader.ledger(source_name, export.window)
         missing = [day for day in export.window.days() if day not in kept]
+        advice = advice_of(reader, source_name)
         if not kept:
-            summarise(export.window, missing, _ADVICE)
+            summarise(export.window, missing, advice)
         give_out(reader, source_name, export, {})
-    summarise(export.window, missing, _ADVICE)
+    summarise(export.window, missing, advice)
     return export.folder
 
 
+def advice_of(reader: Reader, source_name: str) -> str:
+    """What to do where days of a source are not in the store."""
+    others = [name for name in reader.sources() if name != source_name]
+    if reader.ledger(source_name) or not others:
+        return f"fetch them first from the source {source_name}"
+    return (
+        f"the store has no day of the source {source_name}; it has some of {' and '.join(others)}:"
+        " choose with --source or METRICS_SOURCE"
+    )
+
+
 def give_out(
-    reader: Reader, source_name: str, export: DailyExport, failures: Mapping[date, str]
+    reader: Reader, source_name: str, export: DailyExport, failures: Mapping[date, ScraperError]
 ) -> None:
     """Write all files but those of days that failed or are not in the store.
 
@@ -126,7 +140,7 @@ def give_out(
     totals = copilot.WindowTotals()
     days = {
         day: (
-            _ManifestDay(day, "failed", hidden(failures[day], export.rename))
+            _ManifestDay(day, *_word_and_reason(failures[day], export.rename))
             if day in failures
             else _ManifestDay(day, "missing", "not in the store")
         )
@@ -136,7 +150,7 @@ def give_out(
     remove_leftovers(export.folder)
     with Publication() as publication:
         for day in sorted(kept.keys() - failures.keys()):
-            users = renamed(reader.day(kept[day]).users, export.rename)
+            users = export.shown(reader.day(kept[day]).users)
             active = totals.add(users)
             days[day] = _write_day(publication, kept[day], users, active, export, ids)
         aggregated = None
@@ -155,6 +169,11 @@ def give_out(
     totals.report_open_sums()
 
 
+def _word_and_reason(error: ScraperError, rename: Rename) -> tuple[str, str]:
+    word = "unpublished" if isinstance(error, NotPublished) else "failed"
+    return word, hidden(str(error), rename, error.names)
+
+
 def _write_day(
     publication: Publication,
     kept: LedgerDay,
@@ -168,10 +187,10 @@ def _write_day(
         for user, flags in active
     )
     files = [
-        publication.add(export.csv_path(kept.day), users_csv(users)),
+        publication.add(export.csv_path(kept.day), users_csv(users, kept.source)),
         publication.add(export.json_path(kept.day), copilot.json_chunks(records)),
     ]
-    if not users:
+    if not kept.users:
         logger.warning("%s: the source answered without a single user", kept.day)
     return _ManifestDay(
         kept.day,

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from dashboard_scraper.checks import changed_days, closing_differences, revision
+from dashboard_scraper.checks import Difference, closing_differences, revision
 from dashboard_scraper.daily_export import DailyExport, give_out, summarise
-from dashboard_scraper.date_utils import DAYS, Window, end_of_day
-from dashboard_scraper.errors import ContractBroken, ScraperError, SourceUnavailable
+from dashboard_scraper.date_utils import DAYS, Window, end_of_day, rough_duration
+from dashboard_scraper.day_details import fill_details
+from dashboard_scraper.errors import (
+    ContractBroken,
+    NotPublished,
+    ScraperError,
+    SourceUnavailable,
+)
 from dashboard_scraper.files import replaced_or_set_aside
 from dashboard_scraper.store import LedgerDay, Store
-from dashboard_scraper.usage import DayUsage, Source, sums_of
+from dashboard_scraper.usage import DayUsage, Estimate, Source, sums_of
 from dashboard_scraper.workers import each_done
 
 logger = logging.getLogger(__name__)
@@ -27,13 +33,20 @@ _FAILED_DAY = (SourceUnavailable, ContractBroken)
 # After so many days in a row for which the source was unavailable, it will be for the next too.
 _OUTAGE = DAYS
 
+# A run that takes longer says so beforehand.
+_LONG_SECONDS = 60
+
+MakeSource = Callable[[], contextlib.AbstractContextManager[Source]]
 Failures = dict[date, ScraperError]
 Report = Callable[[date, ScraperError | None], None]
 """Called for each day that was fetched (None) or failed."""
 Clock = Callable[[], datetime]
 """Gives the current moment, in UTC."""
-Progress = Callable[[int], contextlib.AbstractContextManager[Report]]
-"""What shows how far a number of days is."""
+Progress = Callable[
+    [Collection[date], Callable[[Collection[date]], Estimate | None]],
+    contextlib.AbstractContextManager[Report],
+]
+"""What shows how far the days are, with what the source knows of the cost of those left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +62,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The days that could not be had, and why the days kept could not be compared, if so."""
+    """The days that could not be had, and what could not be had or checked beside them."""
 
     failures: Failures
-    unchecked: ScraperError | None
+    incomplete: list[ScraperError]
 
 
 def is_settled(kept: LedgerDay, settle_days: int, now: datetime) -> bool:
@@ -85,30 +98,29 @@ def days_to_fetch(
     ]
 
 
-def run_daily_job(
-    job: Job, make_source: Callable[[], Source], export: DailyExport, *, refresh: bool
-) -> Path:
+def run_daily_job(job: Job, make_source: MakeSource, export: DailyExport, *, refresh: bool) -> Path:
     """Bring every day of the window into the store, then write every file; returns the folder.
 
     Raises DaysMissing after the files of the others are written, or the error that ended the run;
     then no file under its final name is older than the run. LockHeld leaves all as it is.
     """
-    with replaced_or_set_aside(export.all_paths(), job.store.locked()), job.store.opened():
-        source = make_source()
+    with (
+        replaced_or_set_aside(export.all_paths(), job.store.locked()),
+        job.store.opened(),
+        make_source() as source,
+    ):
         outcome = bring_up_to_date(job, source, export.window, refresh=refresh, compare=True)
         _raise_if_all_failed(outcome, export.window)
-        reasons = {day: str(error) for day, error in outcome.failures.items()}
         with job.store.reading() as reader:
-            give_out(reader, source.name, export, reasons)
+            give_out(reader, source.name, export, outcome.failures)
         _note_success(job, source, outcome)
     _raise_unless_whole(outcome, export.window)
     return export.folder
 
 
-def backfill(job: Job, make_source: Callable[[], Source], window: Window) -> None:
+def backfill(job: Job, make_source: MakeSource, window: Window) -> None:
     """Fetch what is missing of the window, oldest first; raises DaysMissing where some stays so."""
-    with job.store.locked(), job.store.opened():
-        source = make_source()
+    with job.store.locked(), job.store.opened(), make_source() as source:
         outcome = bring_up_to_date(job, source, window, refresh=False, compare=False)
         _note_success(job, source, outcome)
     _raise_if_all_failed(outcome, window)
@@ -127,30 +139,58 @@ def bring_up_to_date(
         logger.warning("the tenant's figures are not selected: nothing shows whether users add up")
     with job.store.reading() as reader:
         kept = reader.ledger(source.name, window)
-    needed = days_to_fetch(kept, window, job.settle_days, job.clock(), totals=source.has_totals)
+    now = job.clock()
+    needed = days_to_fetch(kept, window, job.settle_days, now, totals=source.has_totals)
     needed = list(window.days()) if refresh else needed
-    total = (window.end - window.start).days + 1
-    logger.info("%s: %d days are kept, %d to fetch", window, total - len(needed), len(needed))
-    failures = _fetch(job, source, needed)
-    unchecked = None
-    settled = kept.keys() - set(needed)
-    if settled and compare and source.has_totals:
+    published = source.published(now)
+    failures: Failures = {day: _not_published(day) for day in needed if day > published.end}
+    needed = [day for day in needed if day not in failures]
+    settled: Collection[date] = ()
+    if compare and source.has_totals:
+        settled = [d for d in kept if d not in {*needed, *failures} and d >= published.start]
+    source.prepare([*needed, *settled])
+    _tell_plan(source, window, needed)
+    failures |= _fetch(job, source, needed)
+    incomplete: list[ScraperError] = []
+    if settled:
         try:
             changed = _changed(job, source, Window(min(settled), max(settled)), failures)
         except _FAILED_DAY as error:
-            unchecked = error
+            what = "the days kept could not be compared with what the source says of them now"
+            incomplete.append(type(error)(f"{what}: {error}"))
         else:
             failures |= _fetch(job, source, changed)
-    return Outcome(failures, unchecked)
+    incomplete += fill_details(job.store, source, window, now)
+    return Outcome(failures, incomplete)
+
+
+def _not_published(day: date) -> NotPublished:
+    return NotPublished(f"{day} is not published yet: the source has it some hours after its end")
+
+
+def _tell_plan(source: Source, window: Window, needed: list[date]) -> None:
+    total = (window.end - window.start).days + 1
+    logger.info("%s: %d days are kept, %d to fetch", window, total - len(needed), len(needed))
+    estimate = source.estimate(needed)
+    if estimate is not None and estimate.seconds >= _LONG_SECONDS:
+        logger.info(
+            "%d days have %d pages of users: as many requests, about %s at the source's limit",
+            len(needed),
+            estimate.requests,
+            rough_duration(estimate.seconds),
+        )
 
 
 def _note_success(job: Job, source: Source, outcome: Outcome) -> None:
-    if not outcome.failures and outcome.unchecked is None:
+    if not outcome.failures and not outcome.incomplete:
         job.store.put_success(source.name, job.clock())
 
 
 def _changed(job: Job, source: Source, span: Window, failures: Failures) -> list[date]:
-    """Days of the span that the source has revised since they were fetched."""
+    """Days of the span that the source has revised since they were fetched.
+
+    Those that were fetched just now are among them: a span without gaps costs fewer requests.
+    """
     with job.store.reading() as reader:
         kept = reader.ledger(source.name, span)
     totals = {
@@ -158,7 +198,7 @@ def _changed(job: Job, source: Source, span: Window, failures: Failures) -> list
         for day, row in kept.items()
         if row.totals is not None and day not in failures
     }
-    changed = changed_days(totals, source.fetch_totals)
+    changed = source.changed_days(totals)
     if changed:
         days = ", ".join(str(day) for day in changed)
         logger.warning("the source has revised %s; fetching again", days)
@@ -169,7 +209,7 @@ def _fetch(job: Job, source: Source, days: list[date]) -> Failures:
     """Every day once, and those that failed once more at the end."""
     if not days:
         return {}
-    with job.progress(len(days)) as report:
+    with job.progress(days, source.estimate) as report:
         failures = _fetch_days(job, source, days, report, give_up_after=_OUTAGE)
         if failures:
             logger.info("%d days failed; trying them again", len(failures))
@@ -201,7 +241,7 @@ def _fetch_days(
 def _fetch_day(job: Job, source: Source, day: date) -> None:
     fetched_at = job.clock()
     usage = source.fetch_day(day)
-    if differences := closing_differences(sums_of(usage.users), usage.totals):
+    if differences := _differences(usage):
         logger.info("%s: %s; fetching it once more", day, differences[0])
         fetched_at = job.clock()
         usage = source.fetch_day(day)
@@ -212,10 +252,14 @@ def keep_day(store: Store, source_name: str, usage: DayUsage, fetched_at: dateti
     """Put a day in the store; the log says what does not add up, and what a revision changed."""
     sums = sums_of(usage.users)
     before = store.put(source_name, usage, fetched_at)
-    for difference in closing_differences(sums, usage.totals):
+    for difference in _differences(usage):
         logger.warning("%s does not add up: %s; kept as it is", usage.day, difference)
     if before is not None and (changes := revision(before.sums, sums)):
         logger.info("%s was revised: %s", usage.day, changes)
+
+
+def _differences(usage: DayUsage) -> list[Difference]:
+    return closing_differences(sums_of(usage.users), len(usage.users), usage.totals)
 
 
 def _bearable(error: ScraperError) -> ScraperError:
@@ -234,10 +278,13 @@ def _raise_if_all_failed(outcome: Outcome, window: Window) -> None:
 
 def _raise_unless_whole(outcome: Outcome, window: Window) -> None:
     for day, error in sorted(outcome.failures.items()):
-        logger.error("%s failed: %s", day, error)
+        if isinstance(error, NotPublished):
+            logger.warning("%s", error)
+        else:
+            logger.error("%s failed: %s", day, error)
+    # One error ends the run; the others are told.
+    for error in outcome.incomplete[0 if outcome.failures else 1 :]:
+        logger.error("%s", error)
     summarise(window, outcome.failures, "run it again")
-    if outcome.unchecked is not None:
-        raise type(outcome.unchecked)(
-            "the days kept could not be compared with what the source says of them now:"
-            f" {outcome.unchecked}"
-        ) from outcome.unchecked
+    for error in outcome.incomplete:
+        raise error

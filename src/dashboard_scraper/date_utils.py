@@ -103,6 +103,14 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(**{units[unit]: int(number)})
 
 
+def rough_duration(seconds: float) -> str:
+    """For people: `40 s`, `5 min`, `3 h`."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def iso_utc(moment: datetime) -> str:
     """ISO 8601 in UTC, `2025-10-21T16:02:11Z`; a moment without an offset is taken as UTC."""
     if moment.tzinfo is not UTC:

@@ -8,6 +8,7 @@ ScraperError                1   unexpected: report it
 +-- SourceUnavailable       4   wait, or mend the network: the source could not be reached
 +-- ContractBroken          5   the source's data is not what we know: nothing of it was used
 +-- DaysMissing             6   run again: some days could not be had
+|   +-- NotPublished            run again later: the source does not have them yet
 +-- LockHeld                7   wait for the other run, or end it
 +-- Stale                   8   look why no newer day was fetched
 """
@@ -19,6 +20,8 @@ class ScraperError(Exception):
     """Base of every error whose message alone tells a user what to do."""
 
     exit_code = 1
+    names: tuple[str, ...] = ()
+    """What in the message may be the name of a user, where that can not be seen from its form."""
 
 
 class OutputFailed(ScraperError):
@@ -57,6 +60,10 @@ class DaysMissing(ScraperError):
     """The run finished, but some days could not be had."""
 
     exit_code = 6
+
+
+class NotPublished(DaysMissing):
+    """The source has no figures of the day yet; it is neither failed nor empty."""
 
 
 class LockHeld(ScraperError):

@@ -8,8 +8,15 @@ from typing import Any
 from dashboard_scraper.csv_text import guard, render
 from dashboard_scraper.date_utils import iso_utc
 from dashboard_scraper.flatten import Cell, flatten
-from dashboard_scraper.metrics import FIGURES, USER_HEADER, Kind
-from dashboard_scraper.usage import TenantFigure, UserUsage
+from dashboard_scraper.metrics import (
+    DASHBOARD_FIGURES,
+    FIGURES,
+    USER_HEADER,
+    USER_TITLE,
+    Figures,
+    Kind,
+)
+from dashboard_scraper.usage import DASHBOARD, TenantFigure, UserUsage
 
 TENANT_HEADER = ("start_date", "end_date", "metric", "value")
 PRIORITY_COLUMNS = ("timestamp", "date", "user_id", "email", "metric", "value")
@@ -19,17 +26,33 @@ _MOMENTS = [i for i, metric in enumerate(FIGURES, start=1) if metric.kind is Kin
 _PERCENTS = [i for i, metric in enumerate(FIGURES, start=1) if metric.kind is Kind.PERCENT]
 
 
-def users_csv(users: Sequence[UserUsage]) -> bytes:
-    """One row a user; the fields that the catalogue does not know follow, alphabetically."""
+def users_csv(users: Sequence[UserUsage], source_name: str) -> bytes:
+    """One row a user: the dashboard's columns, those that only the source knows, and after them the
+    fields that the catalogue does not know, alphabetically.
+    """
+    if source_name == DASHBOARD:
+        header, row_of = (USER_TITLE, *(m.title for m in DASHBOARD_FIGURES)), _dashboard_row
+    else:
+        header, row_of = USER_HEADER, _user_row
     extra_names = sorted({name for user in users for name in user.extra})
-    rows: Iterable[list[Cell]] = map(_user_row, users)
+    rows: Iterable[list[Cell]] = map(row_of, users)
     if extra_names:
-        rows = (_user_row(user) + _row(user.extra, extra_names) for user in users)
-    return render((*USER_HEADER, *extra_names), rows)
+        rows = (row_of(user) + _row(user.extra, extra_names) for user in users)
+    return render((*header, *extra_names), rows)
 
 
 def _user_row(user: UserUsage) -> list[Cell]:
-    row: list[Any] = [guard(user.user), *user.figures]
+    row = _figures_row(user, user.figures)
+    row.append(_guarded(user.service))
+    return row
+
+
+def _dashboard_row(user: UserUsage) -> list[Cell]:
+    return _figures_row(user, user.figures[: len(DASHBOARD_FIGURES)])
+
+
+def _figures_row(user: UserUsage, figures: Figures) -> list[Cell]:
+    row: list[Any] = [guard(user.user), *figures]
     for i in _MOMENTS:
         if row[i] is not None:
             row[i] = iso_utc(row[i])[:_DATE_PART]

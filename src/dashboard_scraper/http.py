@@ -12,13 +12,14 @@ sends while the source asks for quiet only earns more refusals.
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import logging
 import random
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -34,6 +35,7 @@ from urllib3.util import Url, parse_url
 from dashboard_scraper import __version__
 from dashboard_scraper.decoding import UNDECODABLE
 from dashboard_scraper.errors import SourceUnavailable, UsageError
+from dashboard_scraper.pacing import Pace
 
 logger = logging.getLogger(__name__)
 
@@ -74,9 +76,12 @@ class Stopped(SourceUnavailable):
 class _Refused(Exception):
     """An attempt that may be repeated; `retry_after` in seconds where the server named it."""
 
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self, reason: str, retry_after: float | None = None, *, too_many: bool = False
+    ) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+        self.too_many = too_many
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +102,13 @@ class RetryPolicy:
 
 
 class Http:
-    """GET requests to one source, from several threads."""
+    """GET requests to one source, from several threads, at the `pace` that it allows."""
 
-    def __init__(self, policy: RetryPolicy, auth: AuthBase, connections: int) -> None:
+    def __init__(
+        self, policy: RetryPolicy, auth: AuthBase, connections: int, pace: Pace | None = None
+    ) -> None:
         self._policy = policy
+        self._pace = pace
         self._auth = auth
         self._stopped = threading.Event()
         self._pause_lock = threading.Lock()
@@ -133,11 +141,13 @@ class Http:
         attempt = 0
         while True:
             attempt += 1
-            deadline += self._wait_for_quiet()  # what others were told is not this one's time
+            deadline += self._wait_for_turn()  # what others were told is not this one's time
             started = time.monotonic()
             try:
                 response = self._attempt(url, deadline)
             except _Refused as refused:
+                if self._pace is not None and refused.too_many:
+                    self._pace.refused()
                 self._wait_or_give_up(url, attempt, refused, deadline)
             else:
                 logger.debug(
@@ -168,13 +178,27 @@ class Http:
         with self._pause_lock:
             self._quiet_until = max(self._quiet_until, time.monotonic() + seconds)
 
-    def _wait_for_quiet(self) -> float:
-        """Wait while the source asks for quiet, also if that grows meanwhile; returns seconds."""
+    def _wait_for_turn(self) -> float:
+        """Wait while the source asks for quiet, also if that grows meanwhile, and for the pace;
+        returns seconds.
+        """
         before = time.monotonic()
+        wait = 0.0
         while True:
-            self._sleep(max(0.0, self._quiet_until - time.monotonic()))
-            if time.monotonic() >= self._quiet_until:
+            self._sleep(max(wait, self._quiet_until - time.monotonic(), 0.0))
+            if time.monotonic() < self._quiet_until:
+                continue
+            wait = self._pace.take() if self._pace is not None else 0.0
+            if not wait:
                 return time.monotonic() - before
+
+    @contextlib.contextmanager
+    def _told_to_pace(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            if self._pace is not None:
+                self._pace.answered()
 
     def _sleep(self, seconds: float) -> None:
         if self._stopped.wait(seconds):
@@ -184,9 +208,12 @@ class Http:
         """Send, and read the whole body; raises _Refused for what may pass by itself."""
         timeout = min(self._policy.timeout, max(0.001, deadline - time.monotonic()))
         try:
-            with self._session.get(
-                url, auth=self._auth, timeout=timeout, stream=True, allow_redirects=False
-            ) as answer:
+            with (
+                self._told_to_pace(),
+                self._session.get(
+                    url, auth=self._auth, timeout=timeout, stream=True, allow_redirects=False
+                ) as answer,
+            ):
                 body = _read_body(answer, deadline)
         except requests.exceptions.SSLError as error:
             _refuse_empty_bundle(error)
@@ -242,8 +269,10 @@ def _refuse_empty_bundle(error: requests.exceptions.SSLError) -> None:
 
 def _raise_for_retry(answer: requests.Response) -> None:
     status = answer.status_code
-    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise _Refused(f"HTTP {status}", _retry_after(answer.headers.get("Retry-After")))
+    too_many = status == HTTPStatus.TOO_MANY_REQUESTS
+    if too_many or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        retry_after = _retry_after(answer.headers.get("Retry-After"))
+        raise _Refused(f"HTTP {status}", retry_after, too_many=too_many)
 
 
 def _retry_after(value: str | None) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from typing import TextIO
 
@@ -45,3 +46,20 @@ def configure_logging(level: str) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     logging.getLogger(__package__).setLevel(level)
+
+
+class Once:
+    """Warnings that are given once a run, whichever thread meets their cause first."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._lock = threading.Lock()
+        self._given: set[tuple[str, str]] = set()
+
+    def warn(self, message: str, name: str) -> None:
+        """Log the message, in which `%s` stands for the name."""
+        with self._lock:
+            if (message, name) in self._given:
+                return
+            self._given.add((message, name))
+        self._logger.warning(message, name)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 
+from dashboard_scraper.analytics_answers import IDENTITY
 from dashboard_scraper.metrics import (
+    ANALYTICS_COUNTS,
     FIGURES,
+    SERVICE_ACCOUNT_TITLE,
     USER_FIELD,
     USER_TITLE,
     Counter,
     Feature,
+    Kind,
     Metric,
     Place,
+    parts_of,
 )
 
 _HEAD = """\
@@ -31,12 +36,16 @@ _RULES = """\
   level, has all seven counters: {counters}. A counter that no column feeds is 0.
 - A counter of the top level is the sum of the feature rows, except `{total}`, which is
   {total_title} as the source says it.
+- The columns after the dashboard's own table stand only in CSVs whose figures come from the
+  Analytics API, with `{service}` after them: `true` for an account that is no person. What that
+  API does not know is an empty cell there.
 - Several columns that feed one counter are added.
 - An empty cell is unknown: every counter that it feeds is `null`, not 0.
-- `user_login` is the user's address. `user_id` is the number that the first 8 hexadecimal digits
-  of the MD5 of the lower-cased address write. Where two users of one export have the same number,
-  the one whose address comes first in alphabetical order keeps it; the other gets the number of
-  `ADDRESS#2` (or `#3` and so on), the first that no user of the export has. The run names both.
+- `user_login` is the user's address, or the service account's name. `user_id` is the number that
+  the first 8 hexadecimal digits of the MD5 of the lower-cased address write. Where two users of one
+  export have the same number, the one whose address comes first in alphabetical order keeps it; the
+  other gets the number of `ADDRESS#2` (or `#3` and so on), the first that no user of the export
+  has. The run names both.
 - `used_chat` is true with any {chat}. `used_agent` is true with any of {agent}. What
   is unknown sets no flag. In the aggregate, a flag is true if it was on any day.
 - A user for whom nothing was counted that day has no record.
@@ -49,13 +58,14 @@ _RULES = """\
 
 def document() -> str:
     """The whole document, in Markdown."""
-    rows = [(USER_TITLE, USER_FIELD, "`user_login`, `user_id`")]
-    rows += [(metric.title, metric.dashboard, _places(metric)) for metric in FIGURES]
-    table = ["| CSV column | API field | Copilot JSON |", "|---|---|---|"]
-    table += [f"| {title} | `{field}` | {places} |" for title, field, places in rows]
+    table = ["| CSV column | dashboard | Copilot JSON | Analytics API |", "|---|---|---|---|"]
+    rows = [(USER_TITLE, _code([USER_FIELD]), "`user_login`, `user_id`", _code(IDENTITY))]
+    rows += [(m.title, _code([m.dashboard]), _places(m), _in_analytics(m)) for m in FIGURES]
+    table += [f"| {' | '.join(row)} |" for row in rows]
     definitions = ["## What the columns mean", ""]
     definitions += [f"- **{metric.title}**: {metric.definition}." for metric in FIGURES]
     rules = _RULES.format(
+        service=SERVICE_ACCOUNT_TITLE,
         features=_code(feature.value for feature in Feature),
         counters=_code(counter.value for counter in Counter),
         total=Counter.ADDED.value,
@@ -67,7 +77,15 @@ def document() -> str:
 
 
 def _code(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
+    return ", ".join(f"`{name}`" for name in names if name)
+
+
+def _in_analytics(metric: Metric) -> str:
+    if metric in ANALYTICS_COUNTS or metric.kind is Kind.DAYS:
+        return _code([metric.name])
+    if metric.kind is Kind.PERCENT:
+        return "from the two before"
+    return " + ".join(_code([part.name]) for part in parts_of(metric) if part in ANALYTICS_COUNTS)
 
 
 def _titles_at(matches: Callable[[Place], bool]) -> str:

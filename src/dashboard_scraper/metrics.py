@@ -49,78 +49,22 @@ class Place:
     counter: Counter
 
 
-@dataclass(frozen=True, slots=True)
-class AnalyticsMetric:
-    """A count that only the Analytics API knows; `name` is its field."""
+class Whole(Enum):
+    """What several counts are parts of; one count of the catalogue is their sum."""
 
-    name: str
-    title: str
-    definition: str
-
-
-_CLI_LINES = (
-    AnalyticsMetric(
-        "cli_agent_interactive_lines_of_code",
-        "Interactive CLI Agent Lines of Code",
-        "Lines of code written by the command-line agent, used by hand",
-    ),
-    AnalyticsMetric(
-        "cli_agent_non_interactive_lines_of_code",
-        "Non-Interactive CLI Agent Lines of Code",
-        "Lines of code written by the command-line agent, used by scripts",
-    ),
-)
-
-ANALYTICS_ONLY: tuple[AnalyticsMetric, ...] = (
-    AnalyticsMetric("total_messages", "Total Messages", "Messages of all kinds"),
-    AnalyticsMetric(
-        "completions_suggested_lines_of_code",
-        "Suggested Lines of Code",
-        "Lines of code in the completions shown",
-    ),
-    *_CLI_LINES,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class TenantMetric:
-    """One figure of the whole tenant; `name` is the dashboard's field and the CSV's metric."""
-
-    name: str
-    definition: str
-
-
-@dataclass(frozen=True, slots=True)
-class TenantTotal(TenantMetric):
-    """A figure of the tenant that the users' figures add up to; `column` is its name in the store.
-
-    Which of theirs: `Metric.tenant`.
-    """
-
-    column: str
-
-
-_TENANT_MESSAGES = TenantTotal(
-    "userMessages", "Messages of all kinds sent by all users", "tenant_messages"
-)
-_TENANT_TOOL_CALLS = TenantTotal(
-    "toolCalls", "Tools that agents called for all users", "tenant_tool_calls"
-)
-_TENANT_LINES = TenantTotal(
-    "linesOfCode", "Lines of code changed for all users", "tenant_lines_of_code"
-)
-TENANT_TOTALS: tuple[TenantTotal, ...] = (_TENANT_MESSAGES, _TENANT_TOOL_CALLS, _TENANT_LINES)
-MONTHLY_ACTIVE_USERS = TenantMetric("monthlyActiveUsers", "Distinct users active in the month")
+    MESSAGES = "messages of all kinds"
+    LINES = "lines of code of all kinds"
+    CLI_LINES = "lines of code of both kinds of command-line agent"
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One figure of one user.
 
-    `name` is ours and, where `in_analytics` says so, also the Analytics API's. `dashboard` is the
-    field of the dashboard API. `parts` are the Analytics counts whose sum the figure is.
-    `adds_to_total_lines` marks the counts that together are the one at `TOTAL_LINES`. `tenant` is
-    the tenant's figure that the counts of all users are part of.
+    `name` is ours and, where `in_analytics` says so, also the Analytics API's, in whose answers an
+    `optional` one may be absent. `dashboard` is the field of the dashboard API, empty where that
+    does not know the figure. `whole` says what the count is the sum of, `part_of` what it is a part
+    of. `tenant` is the field in which the dashboard tells the sum of all users.
     """
 
     name: str
@@ -129,10 +73,11 @@ class Metric:
     kind: Kind
     definition: str
     in_analytics: bool = True
-    parts: tuple[AnalyticsMetric, ...] = ()
-    adds_to_total_lines: bool = False
+    optional: bool = False
+    whole: Whole | None = None
+    part_of: Whole | None = None
     copilot: tuple[Place, ...] = ()
-    tenant: TenantTotal | None = None
+    tenant: str = ""
 
     @property
     def required(self) -> bool:
@@ -142,6 +87,7 @@ class Metric:
 
 USER_FIELD = "userEmail"
 USER_TITLE = "User"
+SERVICE_ACCOUNT_TITLE = "Service Account"
 
 _COMPLETION, _CHAT, _AGENT = Feature.COMPLETION, Feature.CHAT, Feature.AGENT
 _AGENT_MESSAGES = (Place(_AGENT, Counter.INTERACTIONS),)
@@ -203,7 +149,7 @@ FIGURES: tuple[Metric, ...] = (
         Kind.COUNT,
         "Messages sent in chat",
         copilot=(Place(_CHAT, Counter.INTERACTIONS),),
-        tenant=_TENANT_MESSAGES,
+        part_of=Whole.MESSAGES,
     ),
     Metric(
         "ide_agent_messages",
@@ -212,7 +158,7 @@ FIGURES: tuple[Metric, ...] = (
         Kind.COUNT,
         "Messages sent to the agent in the editor",
         copilot=_AGENT_MESSAGES,
-        tenant=_TENANT_MESSAGES,
+        part_of=Whole.MESSAGES,
     ),
     Metric(
         "remote_agent_messages",
@@ -221,7 +167,7 @@ FIGURES: tuple[Metric, ...] = (
         Kind.COUNT,
         "Messages sent to remote agents",
         copilot=_AGENT_MESSAGES,
-        tenant=_TENANT_MESSAGES,
+        part_of=Whole.MESSAGES,
     ),
     Metric(
         "cli_agent_interactive_messages",
@@ -230,7 +176,7 @@ FIGURES: tuple[Metric, ...] = (
         Kind.COUNT,
         "Messages sent to the command-line agent by hand",
         copilot=_AGENT_MESSAGES,
-        tenant=_TENANT_MESSAGES,
+        part_of=Whole.MESSAGES,
     ),
     Metric(
         "cli_agent_non_interactive_messages",
@@ -239,7 +185,7 @@ FIGURES: tuple[Metric, ...] = (
         Kind.COUNT,
         "Messages sent to the command-line agent by scripts",
         copilot=_AGENT_MESSAGES,
-        tenant=_TENANT_MESSAGES,
+        part_of=Whole.MESSAGES,
     ),
     Metric(
         "total_tool_calls",
@@ -247,7 +193,7 @@ FIGURES: tuple[Metric, ...] = (
         "totalToolUsesInTimePeriod",
         Kind.COUNT,
         "Tools that agents called",
-        tenant=_TENANT_TOOL_CALLS,
+        tenant="toolCalls",
     ),
     Metric(
         "total_modified_lines_of_code",
@@ -255,8 +201,9 @@ FIGURES: tuple[Metric, ...] = (
         "totalModifiedLinesOfCode",
         Kind.COUNT,
         "Lines of code changed by completions, instructions and agents",
+        whole=Whole.LINES,
         copilot=(Place(None, Counter.ADDED),),
-        tenant=_TENANT_LINES,
+        tenant="linesOfCode",
     ),
     Metric(
         "completions_lines_of_code",
@@ -264,7 +211,7 @@ FIGURES: tuple[Metric, ...] = (
         "completionLinesOfCode",
         Kind.COUNT,
         "Lines of code from accepted completions",
-        adds_to_total_lines=True,
+        part_of=Whole.LINES,
         copilot=(Place(_COMPLETION, Counter.SUGGESTED), Place(_COMPLETION, Counter.ADDED)),
     ),
     Metric(
@@ -273,8 +220,8 @@ FIGURES: tuple[Metric, ...] = (
         "instructionLinesOfCode",
         Kind.COUNT,
         "Lines of code from instructions given in the editor",
-        adds_to_total_lines=True,
         in_analytics=False,
+        part_of=Whole.LINES,
     ),
     Metric(
         "ide_agent_lines_of_code",
@@ -282,7 +229,7 @@ FIGURES: tuple[Metric, ...] = (
         "agentLinesOfCode",
         Kind.COUNT,
         "Lines of code written by the agent in the editor",
-        adds_to_total_lines=True,
+        part_of=Whole.LINES,
         copilot=_AGENT_LINES,
     ),
     Metric(
@@ -291,7 +238,7 @@ FIGURES: tuple[Metric, ...] = (
         "remoteAgentLinesOfCode",
         Kind.COUNT,
         "Lines of code written by remote agents",
-        adds_to_total_lines=True,
+        part_of=Whole.LINES,
         copilot=_AGENT_LINES,
     ),
     Metric(
@@ -300,34 +247,104 @@ FIGURES: tuple[Metric, ...] = (
         "cliAgentLinesOfCode",
         Kind.COUNT,
         "Lines of code written by the command-line agent",
-        adds_to_total_lines=True,
         in_analytics=False,
-        parts=_CLI_LINES,
+        whole=Whole.CLI_LINES,
+        part_of=Whole.LINES,
         copilot=_AGENT_LINES,
+    ),
+    Metric(
+        "total_messages",
+        "Total Messages",
+        "",
+        Kind.COUNT,
+        "Messages of all kinds",
+        whole=Whole.MESSAGES,
+        tenant="userMessages",
+    ),
+    Metric(
+        "completions_suggested_lines_of_code",
+        "Suggested Lines of Code",
+        "",
+        Kind.COUNT,
+        "Lines of code in the completions shown",
+        optional=True,
+    ),
+    Metric(
+        "cli_agent_interactive_lines_of_code",
+        "Interactive CLI Agent Lines of Code",
+        "",
+        Kind.COUNT,
+        "Lines of code written by the command-line agent, used by hand",
+        part_of=Whole.CLI_LINES,
+    ),
+    Metric(
+        "cli_agent_non_interactive_lines_of_code",
+        "Non-Interactive CLI Agent Lines of Code",
+        "",
+        Kind.COUNT,
+        "Lines of code written by the command-line agent, used by scripts",
+        part_of=Whole.CLI_LINES,
     ),
 )
 
-# The header of the CSV; a field that we do not know must not take one of these names.
-USER_HEADER: tuple[str, ...] = (USER_TITLE, *(metric.title for metric in FIGURES))
+# The dashboard's own table, and so the first columns of every CSV; what it does not know follows.
+DASHBOARD_FIGURES: tuple[Metric, ...] = tuple(m for m in FIGURES if m.dashboard)
 
-TOTAL_LINES = next(i for i, m in enumerate(FIGURES) if Place(None, Counter.ADDED) in m.copilot)
-TOTAL_LINES_PARTS = tuple(i for i, m in enumerate(FIGURES) if m.adds_to_total_lines)
+# The header of the CSV; a field that we do not know must not take one of these names.
+USER_HEADER: tuple[str, ...] = (
+    USER_TITLE,
+    *(metric.title for metric in FIGURES),
+    SERVICE_ACCOUNT_TITLE,
+)
+
+TOTAL_LINES = next(i for i, m in enumerate(FIGURES) if m.whole is Whole.LINES)
 REQUIRED_INDEXES = tuple(i for i, m in enumerate(FIGURES) if m.required)
 COUNT_INDEXES: tuple[int, ...] = tuple(i for i, m in enumerate(FIGURES) if m.kind is Kind.COUNT)
 COUNTS: tuple[Metric, ...] = tuple(FIGURES[i] for i in COUNT_INDEXES)
-# For each of TENANT_TOTALS, the places in COUNTS of what adds up to it.
-TENANT_PARTS: tuple[tuple[int, ...], ...] = tuple(
-    tuple(i for i, metric in enumerate(COUNTS) if metric.tenant is total) for total in TENANT_TOTALS
-)
+# The counts of the Analytics API, in whose answers they stand; also those by editor and language.
+ANALYTICS_COUNTS: tuple[Metric, ...] = tuple(metric for metric in COUNTS if metric.in_analytics)
 _counts_of = operator.itemgetter(*COUNT_INDEXES)
 _required_of = operator.itemgetter(*REQUIRED_INDEXES)
+
+
+def parts_of(metric: Metric) -> tuple[Metric, ...]:
+    """The counts whose sum the metric is; none where it is not one."""
+    return tuple(part for part in COUNTS if metric.whole and part.part_of is metric.whole)
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """A figure of everybody as a source itself gives it, and its column in the store.
+
+    `name` is that of the count that it is the sum of, or `user_count`.
+    """
+
+    name: str
+    definition: str
+
+    @property
+    def column(self) -> str:
+        """Beside the sum of the users' figures, in the same row."""
+        return f"tenant_{self.name}"
+
+
+USER_COUNT = Total("user_count", "Users with any activity")
+TOTALS: tuple[Total, ...] = (
+    *(Total(m.name, m.definition) for m in COUNTS if m.tenant or m in ANALYTICS_COUNTS),
+    USER_COUNT,
+)
+# The dashboard's fields for the whole tenant, in its order, with the names of what they tell.
+TENANT_TOTALS: dict[str, str] = {
+    m.tenant: m.name for m in sorted(COUNTS, key=lambda m: bool(m.dashboard)) if m.tenant
+}
+MONTHLY_ACTIVE_USERS = "monthlyActiveUsers"
 
 # A count beyond this is a fault of the source: no user writes a trillion lines. Sums of counts
 # stay far below 2**63, where databases and readers of JSON end.
 MAX_COUNT = 10**12
 
-Totals = tuple[int, ...]
-"""The tenant's own figures, in the order of TENANT_TOTALS."""
+Totals = dict[str, int]
+"""The tenant's own figures, by the names of TOTALS; what the source does not tell is absent."""
 
 Sums = tuple[int | None, ...]
 """Sums of the users' counts, in the order of COUNTS; None where a part is unknown."""

@@ -48,7 +48,7 @@ def parse_page(endpoint: str, own_key: str, body: bytes | bytearray) -> Page:
             f" {own_key}, {', '.join(GENERAL_LIST_KEYS)}; the answer has the keys"
             f" {', '.join(map(repr, sorted(fields))) or 'none'}"
         )
-    _refuse_unknown_paging(endpoint, fields, {*keys, "next", "pagination"})
+    refuse_unknown_paging(endpoint, fields, {*keys, "next", "pagination"})
     next_url = _next_url(endpoint, fields)
     next_cursor = _next_cursor(endpoint, fields) if next_url is None else None
     return Page(_array(endpoint, keys[0], fields[keys[0]]), keys[0], next_url, next_cursor)
@@ -78,7 +78,8 @@ _CONTINUATION = re.compile(r"next|cursor|has_?more|page_?token|continuation", re
 _EMPTY = (b"null", b"false", b"0", b'""', b"[]", b"{}")
 
 
-def _refuse_unknown_paging(endpoint: str, fields: dict[str, msgspec.Raw], known: set[str]) -> None:
+def refuse_unknown_paging(endpoint: str, fields: dict[str, msgspec.Raw], known: set[str]) -> None:
+    """Raise ContractBroken for a field not among the `known` that seems to lead to more pages."""
     for name, raw in fields.items():
         if name not in known and _CONTINUATION.search(name) and bytes(raw) not in _EMPTY:
             raise ContractBroken(
@@ -104,7 +105,7 @@ def _next_cursor(endpoint: str, fields: dict[str, msgspec.Raw]) -> str | None:
     raw = fields["pagination"]
     cursor: _Cursor | None = decode_field(endpoint, "pagination", raw, _Cursor | None)
     if cursor is not None:
-        _refuse_unknown_paging(endpoint, parse_object(endpoint, raw), {"has_more", "next_cursor"})
+        refuse_unknown_paging(endpoint, parse_object(endpoint, raw), {"has_more", "next_cursor"})
     if cursor is None or cursor.has_more is False:
         return None
     if cursor.has_more and not cursor.next_cursor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from dashboard_scraper.daily_export import summarise
+from dashboard_scraper.daily_export import advice_of, summarise
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.files import (
@@ -28,7 +28,6 @@ from dashboard_scraper.files import (
     set_aside,
 )
 from dashboard_scraper.metrics import FIGURES, Kind
-from dashboard_scraper.pseudonyms import Rename, renamed
 from dashboard_scraper.store import LedgerDay, Reader, Store
 from dashboard_scraper.usage import UserUsage
 
@@ -56,12 +55,17 @@ SCHEMA = pa.schema(
         pa.field("user_login", pa.string(), nullable=False),
         *(pa.field(metric.name, _TYPES[metric.kind]) for metric in FIGURES),
         pa.field("extra", pa.string()),  # JSON: the fields that the catalogue does not know
+        pa.field("service_account", pa.bool_(), nullable=False),
     ]
 )
 _encode = msgspec.json.Encoder().encode
 
 
-def export_days(store: Store, source_name: str, window: Window, place: str, rename: Rename) -> str:
+Shown = Callable[[list[UserUsage]], list[UserUsage]]
+"""The users that outputs have, under the names that they have there."""
+
+
+def export_days(store: Store, source_name: str, window: Window, place: str, shown: Shown) -> str:
     """Write the window's days below `place`, a folder or a URL as `s3://BUCKET/PREFIX`; returns it.
 
     Raises DaysMissing, after the others are written, where days are not in the store.
@@ -70,22 +74,23 @@ def export_days(store: Store, source_name: str, window: Window, place: str, rena
         _check_url(place)
     with store.reading() as reader:
         kept = reader.ledger(source_name, window)
-        days = ((day, _parquet(reader, row, rename)) for day, row in kept.items())
+        days = ((day, _parquet(reader, row, shown)) for day, row in kept.items())
         if "://" in place:
             _upload(place, days, window)
         else:
             place = str(Path(place).absolute())
             _write(Path(place), days, window)
         missing = [day for day in window.days() if day not in kept]
-    summarise(window, missing, "fetch them first")
+        advice = advice_of(reader, source_name)
+    summarise(window, missing, advice)
     return place
 
 
-def _parquet(reader: Reader, kept: LedgerDay, rename: Rename) -> bytes:
-    users = renamed(reader.day(kept).users, rename)
+def _parquet(reader: Reader, kept: LedgerDay, shown: Shown) -> bytes:
+    users = shown(reader.day(kept).users)
     columns: list[Any] = [[kept.source] * len(users), [user.user for user in users]]
     columns += (list(column) for column in zip(*(user.figures for user in users), strict=True))
-    columns += [[_extra(user) for user in users]]
+    columns += [[_extra(user) for user in users], [user.service for user in users]]
     if not users:
         columns = [[] for _ in SCHEMA]
     arrays = [pa.array(c, field.type) for c, field in zip(columns, SCHEMA, strict=True)]

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from dashboard_scraper.client import DashboardSource
+from dashboard_scraper.checks import closing_differences
 from dashboard_scraper.config import Endpoint
+from dashboard_scraper.daily_export import DailyExport
 from dashboard_scraper.daily_metrics import keep_day
 from dashboard_scraper.date_utils import Window, utc_day
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.export import records_csv, tenant_csv, users_csv
 from dashboard_scraper.files import Publication, make_folder, replaced_or_set_aside
-from dashboard_scraper.metrics import TENANT_TOTALS
-from dashboard_scraper.pseudonyms import Rename, as_they_are, hidden_in_figures, renamed
+from dashboard_scraper.metrics import TENANT_TOTALS, TOTALS, Totals
+from dashboard_scraper.pseudonyms import as_they_are, hidden_in_figures
 from dashboard_scraper.store import Store
-from dashboard_scraper.usage import DayUsage, TenantFigure, UserUsage
-from dashboard_scraper.user_records import OtherRecords
+from dashboard_scraper.usage import (
+    DayUsage,
+    OtherRecords,
+    PeriodSource,
+    TenantFigure,
+    UserUsage,
+    sums_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -61,26 +70,30 @@ class Period:
         return users + ([tenant_path(self.target)] if self.tenant_selected else [])
 
 
+MakePeriodSource = Callable[[], AbstractContextManager[PeriodSource]]
+
+
 def export_period(
-    make_source: Callable[[], DashboardSource], store: Store, period: Period, rename: Rename
+    make_source: MakePeriodSource, store: Store, period: Period, shown: DailyExport
 ) -> list[Path]:
     """Fetch the selected endpoints, keep what is whole, write the files, all or none.
 
     Returns the paths. If it fails, files of an earlier run under the same names are set aside;
-    LockHeld leaves all as it is.
+    LockHeld leaves all as it is. `shown` says which users outputs have, and under which names.
     """
-    with replaced_or_set_aside(period.targets, store.locked()):
-        source = make_source()
+    over = period.window.end < utc_day(period.now)  # today's figures are those of half a day
+    opened = store.opened() if over else contextlib.nullcontext()
+    with replaced_or_set_aside(period.targets, store.locked()), opened, make_source() as source:
         users = source.fetch_users(period.window) if Endpoint.USERS in period.selected else None
         tenant = source.fetch_tenant(period.window) if period.tenant_selected else []
-        if period.window.end < utc_day(period.now):  # today's figures are those of half a day
-            with store.opened():
-                _keep(store, source.name, period, users, tenant)
+        if over:
+            _keep(store, source.name, period, users, tenant)
         files: dict[Path, bytes] = {}
         if users is not None:
-            files[period.target] = _users_file(period.window, users, rename)
+            files[period.target] = _users_file(period.window, users, source.name, shown)
         if period.tenant_selected:
-            files[tenant_path(period.target)] = tenant_csv(hidden_in_figures(tenant, rename))
+            figures = hidden_in_figures(tenant, shown.rename)
+            files[tenant_path(period.target)] = tenant_csv(figures)
         make_folder(period.target.parent)
         with Publication() as publication:
             for path, data in files.items():
@@ -99,19 +112,30 @@ def _keep(
     """The tenant's figures always; the users' where they are those of one day."""
     if tenant:
         store.put_tenant_figures(source_name, tenant, period.now)
-    day = period.window.start
-    if isinstance(users, list) and day == period.window.end:
-        values = {figure.metric: figure.value for figure in tenant}
-        totals = tuple(values.get(total.name) for total in TENANT_TOTALS)
-        known = tuple(value for value in totals if isinstance(value, int))
-        usage = DayUsage(day, users, known if len(known) == len(totals) else None)
-        keep_day(store, source_name, usage, period.now)
+    if not isinstance(users, list):
+        return
+    totals = _totals(tenant)
+    if period.window.start == period.window.end:
+        keep_day(store, source_name, DayUsage(period.window.start, users, totals), period.now)
+        return
+    for difference in closing_differences(sums_of(users), len(users), totals):
+        logger.warning("%s does not add up: %s", period.window, difference)
 
 
-def _users_file(window: Window, users: list[UserUsage] | OtherRecords, rename: Rename) -> bytes:
+def _totals(tenant: Sequence[TenantFigure]) -> Totals | None:
+    """What of the tenant's figures is to be the sum of the users', whatever the source calls it."""
+    names = {total.name for total in TOTALS}
+    found = {TENANT_TOTALS.get(each.metric, each.metric): each.value for each in tenant}
+    known = {name: n for name, n in found.items() if name in names and isinstance(n, int)}
+    return known or None
+
+
+def _users_file(
+    window: Window, users: list[UserUsage] | OtherRecords, source_name: str, shown: DailyExport
+) -> bytes:
     if isinstance(users, OtherRecords):
         logger.warning("%s: %d records that are no user statistics", window, len(users.records))
-        if rename is not as_they_are:
+        if shown.rename is not as_they_are:
             raise UsageError(
                 "PSEUDONYM_KEY_FILE: the records are no user statistics, and nobody knows which of"
                 " their fields name a person; leave the setting out"
@@ -120,4 +144,4 @@ def _users_file(window: Window, users: list[UserUsage] | OtherRecords, rename: R
     if not users:
         logger.warning("%s: the source answered without a single record", window)
     logger.info("%s: %d users", window, len(users))
-    return users_csv(renamed(users, rename))
+    return users_csv(shown.shown(users), source_name)

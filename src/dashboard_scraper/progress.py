@@ -7,65 +7,77 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import date
 
 from dashboard_scraper.daily_metrics import Report
+from dashboard_scraper.date_utils import rough_duration
 from dashboard_scraper.errors import ScraperError
+from dashboard_scraper.usage import Estimate
 
 logger = logging.getLogger(__name__)
 
 _RECENT = 20
 _WORTH_TELLING_SECONDS = 10
 
+EstimateOf = Callable[[Collection[date]], Estimate | None]
+
 
 @contextlib.contextmanager
-def day_progress(total: int) -> Iterator[Report]:
-    """What a job reports its days to; `total` is the number of days."""
+def day_progress(days: Collection[date], estimate: EstimateOf) -> Iterator[Report]:
+    """What a job reports its days to; `estimate` tells what those left will cost, if it can."""
+    left = _Left(days, estimate)
     if sys.stderr.isatty():
-        with _bar(total) as report:
+        with _bar(left) as report:
             yield report
     else:
-        yield _lines(total)
+        yield _lines(left)
 
 
-def _lines(total: int) -> Report:
-    fetched: set[date] = set()
-    pace = _Pace()
+class _Left:
+    """The days that are not fetched yet, and how long they will take.
 
+    Where the source does not know, it is taken from the latest days, since it may slow down.
+    """
+
+    def __init__(self, days: Collection[date], estimate: EstimateOf) -> None:
+        self.total = len(days)
+        self._days = set(days)
+        self._estimate = estimate
+        self._moments = deque([time.monotonic()], maxlen=_RECENT + 1)
+
+    def fetched(self, day: date) -> int:
+        """Note a day that came in; returns how many have by now."""
+        self._days.discard(day)
+        self._moments.append(time.monotonic())
+        return self.total - len(self._days)
+
+    def shown(self) -> str:
+        """`, about 3 min left`; nothing where it is hardly worth telling."""
+        estimate = self._estimate(self._days)
+        if estimate is not None:
+            seconds = estimate.seconds
+        else:
+            a_day = (self._moments[-1] - self._moments[0]) / (len(self._moments) - 1)
+            seconds = a_day * len(self._days)
+        if seconds < _WORTH_TELLING_SECONDS:
+            return ""
+        return f", about {rough_duration(seconds)} left"
+
+
+def _lines(left: _Left) -> Report:
     def report(day: date, error: ScraperError | None) -> None:
         if error is None:
-            fetched.add(day)
-            left = pace.left(total - len(fetched))
-            logger.info("%s fetched, %d of %d days%s", day, len(fetched), total, left)
+            number = left.fetched(day)
+            logger.info("%s fetched, %d of %d days%s", day, number, left.total, left.shown())
         else:
             logger.warning("%s failed: %s", day, error)
 
     return report
 
 
-class _Pace:
-    """How quickly days come in: of the latest ones, since a source may slow down."""
-
-    def __init__(self) -> None:
-        self._moments = deque([time.monotonic()], maxlen=_RECENT + 1)
-
-    def left(self, days: int) -> str:
-        """After a day came in: `, about 3 min left`; nothing where it is hardly worth telling."""
-        self._moments.append(time.monotonic())
-        seconds = (self._moments[-1] - self._moments[0]) / (len(self._moments) - 1) * days
-        return f", about {_rounded(seconds)} left" if seconds >= _WORTH_TELLING_SECONDS else ""
-
-
-def _rounded(seconds: float) -> str:
-    for unit, length in (("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
 @contextlib.contextmanager
-def _bar(total: int) -> Iterator[Report]:
+def _bar(left: _Left) -> Iterator[Report]:
     # Imported here: rich costs a tenth of a second, and cron has no terminal.
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import (  # noqa: PLC0415
@@ -73,21 +85,16 @@ def _bar(total: int) -> Iterator[Report]:
         MofNCompleteColumn,
         Progress,
         TextColumn,
-        TimeRemainingColumn,
     )
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("days", total=total)
+        task = progress.add_task("days", total=left.total)
 
         def report(day: date, error: ScraperError | None) -> None:
             if error is None:
-                progress.update(task, advance=1, description=str(day))
+                left.fetched(day)
+                progress.update(task, advance=1, description=f"{day}{left.shown()}")
             else:
                 logger.warning("%s failed: %s", day, error)
 

@@ -74,9 +74,20 @@ def renamed(users: Iterable[UserUsage], rename: Rename) -> list[UserUsage]:
     return sorted(shown, key=lambda user: user.user)
 
 
-def hidden(text: str, rename: Rename) -> str:
-    """The text with pseudonyms in place of addresses."""
-    return text if rename is as_they_are else _ADDRESS.sub(lambda match: rename(match[0]), text)
+def shown_users(
+    users: Iterable[UserUsage], rename: Rename, *, service_accounts: bool
+) -> list[UserUsage]:
+    """The users that outputs have, renamed; the store has the service accounts in any case."""
+    return renamed((u for u in users if service_accounts or not u.service), rename)
+
+
+def hidden(text: str, rename: Rename, names: Iterable[str] = ()) -> str:
+    """The text with pseudonyms in place of the names, and of all that looks like an address."""
+    if rename is as_they_are:
+        return text
+    for name in names:
+        text = text.replace(name, rename(name))
+    return _ADDRESS.sub(lambda match: rename(match[0]), text)
 
 
 def hidden_in_figures(figures: Iterable[TenantFigure], rename: Rename) -> list[TenantFigure]:

@@ -45,6 +45,7 @@ def daily_export(settings: Settings, window: Window, folder: Path | None) -> Dai
         folder or default_folder(settings.export_dir, window),
         settings.enterprise_id,
         rename_of(settings.pseudonym_key_file),
+        settings.include_service_accounts,
     )
 
 

@@ -12,7 +12,7 @@ from dashboard_scraper.checks import Difference
 from dashboard_scraper.daily_metrics import is_settled
 from dashboard_scraper.date_utils import Window, end_of_day, iso_utc, last_complete_days, utc_day
 from dashboard_scraper.errors import Stale
-from dashboard_scraper.store import LedgerDay, Reader, Status
+from dashboard_scraper.store import DetailStatus, LedgerDay, Reader, Status
 
 
 class Unreconciled(msgspec.Struct):
@@ -26,7 +26,9 @@ class SourceStatus(msgspec.Struct):
     """The days of one source, from the first that was fetched to the newest that is over.
 
     `unsettled` days may still grow, `unchecked` ones came without the tenant's figures, and of
-    `forgotten` ones a user was removed. `last_success` is when a run last got all that it wanted.
+    `forgotten` ones a user was removed. `editor_language` and `credits` count the days that have
+    such figures; those of `editor_language_unreconciled` do not add up to the users' figures.
+    `last_success` is when a run last got all that it wanted.
     """
 
     source: str
@@ -39,6 +41,9 @@ class SourceStatus(msgspec.Struct):
     unchecked: list[date]
     unreconciled: list[Unreconciled]
     forgotten: list[date]
+    editor_language: int
+    editor_language_unreconciled: list[date]
+    credits: int
     last_success: datetime | None
 
 
@@ -85,6 +90,11 @@ def _source_status(
         unchecked=[row.day for row in rows if row.totals is None],
         unreconciled=[Unreconciled(row.day, row.unreconciled) for row in rows if row.unreconciled],
         forgotten=[row.day for row in rows if row.forgotten],
+        editor_language=sum(row.editor_language is not None for row in rows),
+        editor_language_unreconciled=[
+            row.day for row in rows if row.editor_language is DetailStatus.UNRECONCILED
+        ],
+        credits=sum(row.credits is not None for row in rows),
         last_success=reader.last_success(source),
     )
 
@@ -109,12 +119,24 @@ def as_text(status: StoreStatus) -> str:
             for each in source.unreconciled
             for difference in each.differences
         ]
+        lines += _details(source)
         if source.forgotten:
             lines.append(f"  {len(source.forgotten)} days lack a user who was removed")
         lines += ["", f"           {_RULER}", *(f"  {line}" for line in _calendar(source))]
     if status.sources:
         lines += ["", f"  {_LEGEND}"]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _details(source: SourceStatus) -> Iterator[str]:
+    """Of figures that not every source has, and not every run fetches."""
+    if source.editor_language:
+        yield f"  {source.editor_language} days have editors and languages"
+    if source.editor_language_unreconciled:
+        days = ", ".join(map(str, source.editor_language_unreconciled))
+        yield f"    they do not add up to the users' figures: {days}"
+    if source.credits:
+        yield f"  {source.credits} days have credits"
 
 
 def _calendar(source: SourceStatus) -> Iterator[str]:
@@ -134,17 +156,21 @@ def _month_of(day: date) -> str:
     return f"{day:%Y-%m}"
 
 
-def raise_if_stale(status: StoreStatus, max_age: timedelta, now: datetime) -> None:
-    """Stale where the newest day of a source ended longer ago, or where there is none.
+def raise_if_stale(
+    status: StoreStatus, source_name: str, max_age: timedelta, now: datetime
+) -> None:
+    """Stale where the newest day of the source ended longer ago, or where there is none.
 
     A day on which nobody was active counts: it was fetched, and is as whole as it can be.
     """
-    if not status.sources:
-        raise Stale(f"{status.store}: no day has been fetched yet")
     for source in status.sources:
-        age = now - end_of_day(source.last)
-        if age > max_age:
-            raise Stale(
-                f"{source.source}: the newest day, {source.last}, ended"
-                f" {age.total_seconds() / 3600:.0f} hours ago"
-            )
+        if source.source == source_name:
+            age = now - end_of_day(source.last)
+            if age > max_age:
+                raise Stale(
+                    f"{source_name}: the newest day, {source.last}, ended"
+                    f" {age.total_seconds() / 3600:.0f} hours ago"
+                )
+            return
+    others = "".join(f"; there are days of {source.source}" for source in status.sources)
+    raise Stale(f"{status.store}: no day has been fetched yet from {source_name}{others}")

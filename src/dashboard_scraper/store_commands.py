@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
 from datetime import datetime, timedelta
@@ -12,13 +11,11 @@ import msgspec
 
 from dashboard_scraper.config import Settings
 from dashboard_scraper.daily_export import give_out_kept
-from dashboard_scraper.date_utils import Window, last_complete_days, utc_day
+from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.pseudonyms import rename_of
 from dashboard_scraper.running import daily_export, prepare_for_many_records, tell
 from dashboard_scraper.status import StoreStatus, as_text, raise_if_stale, status_of
 from dashboard_scraper.store import store_at
-from dashboard_scraper.usage import DASHBOARD
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +24,7 @@ def export_files(settings: Settings, window: Window, folder: Path | None) -> Non
     """`export`, and the daily forms with `--offline`."""
     prepare_for_many_records()
     export = daily_export(settings, window, folder.absolute() if folder else None)
-    tell([give_out_kept(store_at(settings.store_url), DASHBOARD, export)])
+    tell([give_out_kept(store_at(settings.store_url), settings.source, export)])
 
 
 def export_parquet(settings: Settings, window: Window, target: str | None) -> None:
@@ -36,8 +33,8 @@ def export_parquet(settings: Settings, window: Window, target: str | None) -> No
 
     store = store_at(settings.store_url)
     place = target or str(settings.export_dir / "parquet")
-    rename = rename_of(settings.pseudonym_key_file)
-    tell([export_days(store, DASHBOARD, window, place, rename)])
+    shown = daily_export(settings, window, None).shown
+    tell([export_days(store, settings.source, window, place, shown)])
 
 
 def tell_status(
@@ -55,13 +52,11 @@ def tell_status(
         sys.stdout.write(as_text(status))
     sys.stdout.flush()
     if check:
-        from dashboard_scraper.client import DashboardSource  # noqa: PLC0415 - the one that fetches
+        from dashboard_scraper.sources import check_credentials  # noqa: PLC0415 - these fetch
 
-        with contextlib.closing(DashboardSource(settings)) as source:
-            source.check(last_complete_days(1, utc_day(now)))
-        logger.info("the dashboard accepts the session")
+        check_credentials(settings, now)
     if max_age is not None:
-        raise_if_stale(status, max_age, now)
+        raise_if_stale(status, settings.source, max_age, now)
 
 
 def forget(settings: Settings, user: str) -> None:

@@ -19,9 +19,13 @@ NULL is unknown, never 0. The tables behind the views may change.
 """
 
 _ABOUT = {
-    "user_days": "One row for each user and day, also for users without activity.",
+    "user_days": "One row for each user and day; the dashboard lists users without activity too.",
     "daily_totals": "One row for each day that was fetched. A day without a row was not fetched;"
     " that is not a day without activity.",
+    "editor_language_days": "One row for each user, editor and language of a day, where"
+    " `daily_totals.editor_language` says that they were fetched. Only the Analytics API has them.",
+    "credit_days": "One row for each user and day with credits, where `daily_totals.credits` says"
+    " that they were fetched. Only the Analytics API has them.",
 }
 
 _TAIL = """\

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import date
-from typing import Protocol
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date, datetime
+from typing import Any, Protocol
 
 import msgspec
 
@@ -13,19 +13,28 @@ from dashboard_scraper.flatten import Cell
 from dashboard_scraper.metrics import COUNTS, Figures, Sums, Totals, counts_of
 
 DASHBOARD = "dashboard"
-"""The name of the dashboard source, in the store and in manifests."""
+ANALYTICS = "analytics"
+SOURCES = (DASHBOARD, ANALYTICS)
+"""The names of the sources, in the store and in manifests."""
+
+
+class OtherRecords(msgspec.Struct, frozen=True):
+    """Records of another API behind the same settings: no user statistics, kept as they came."""
+
+    records: list[dict[str, Any]]
 
 
 class UserUsage(msgspec.Struct, frozen=True):
     """One user's figures in one period; of a period of one day, a user-day.
 
     `figures` stand in the order of the catalogue. `extra` holds the fields that the catalogue does
-    not know, flattened.
+    not know, flattened. `service` marks an account that is no person; `user` is its name then.
     """
 
     user: str
     figures: Figures
     extra: dict[str, Cell] = {}
+    service: bool = False
 
 
 class DayUsage(msgspec.Struct, frozen=True):
@@ -54,6 +63,64 @@ class TenantFigure(msgspec.Struct, frozen=True):
     value: Cell
 
 
+class EditorLanguageUsage(msgspec.Struct, frozen=True):
+    """What of a user-day happened in one editor and language; `counts` in the order of
+    ANALYTICS_COUNTS."""
+
+    user: str
+    editor: str
+    language: str
+    counts: tuple[int | None, ...]
+
+
+class CreditUsage(msgspec.Struct, frozen=True):
+    """The credits that a user consumed on one day."""
+
+    day: date
+    user: str
+    credits: float
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """What a number of days costs at a source that limits its requests."""
+
+    requests: int
+    seconds: float
+
+
+class Details(Protocol):
+    """What a source knows of days beside their users' figures. Raises what `Source` raises."""
+
+    @property
+    def editor_language_requests(self) -> int | None:
+        """How many requests may be spent on editors and languages: None for any number, 0 for
+        none. The day on which they run out is finished.
+        """
+        ...
+
+    @property
+    def credits_wanted(self) -> bool:
+        """Whether the settings ask for credits."""
+        ...
+
+    @property
+    def requests(self) -> int:
+        """How many were sent so far."""
+        ...
+
+    def estimate_records(self, days: Iterable[float]) -> Estimate:
+        """What it costs to fetch days of so many records by editor and language."""
+        ...
+
+    def fetch_editor_languages(self, day: date) -> list[EditorLanguageUsage]:
+        """Every user-day of the day by editor and language."""
+        ...
+
+    def fetch_credits(self, window: Window) -> list[CreditUsage] | None:
+        """Every user's credits on each day of at most 90; None where the source has none."""
+        ...
+
+
 class Source(Protocol):
     """Where usage comes from.
 
@@ -66,6 +133,23 @@ class Source(Protocol):
         """Names the source in logs and manifests."""
         ...
 
+    @property
+    def details(self) -> Details | None:
+        """What it knows beside the users' figures, if anything."""
+        ...
+
+    def published(self, now: datetime) -> Window:
+        """The days whose figures can be had at the moment."""
+        ...
+
+    def prepare(self, days: Collection[date]) -> None:
+        """Learn what is cheap to know of the days beforehand. UsageError where one is too old."""
+        ...
+
+    def estimate(self, days: Collection[date]) -> Estimate | None:
+        """What it will cost to fetch days that were prepared; None where nothing limits it."""
+        ...
+
     def fetch_day(self, day: date) -> DayUsage:
         """Fetch every user's figures of one day, and the tenant's where `has_totals`."""
         ...
@@ -75,10 +159,22 @@ class Source(Protocol):
         """Whether the tenant's own figures may be asked for."""
         ...
 
-    def fetch_totals(self, window: Window) -> Totals:
-        """Fetch the tenant's own figures, summed over the window."""
+    def changed_days(self, kept: Mapping[date, Totals]) -> list[date]:
+        """Those of the days that were prepared whose totals now are not those that were kept."""
         ...
 
     def stop(self) -> None:
         """End requests that wait, from another thread; later calls fail at once."""
+        ...
+
+
+class PeriodSource(Source, Protocol):
+    """A source that also sums periods itself."""
+
+    def fetch_users(self, window: Window) -> list[UserUsage] | OtherRecords:
+        """Every user's figures, summed by the source over the window; by their names."""
+        ...
+
+    def fetch_tenant(self, window: Window) -> list[TenantFigure]:
+        """The whole tenant's figures in the window."""
         ...

@@ -12,9 +12,16 @@ import msgspec
 from dashboard_scraper.decoding import UNDECODABLE, decoding
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.flatten import Cell, flatten
-from dashboard_scraper.metrics import FIGURES, MAX_COUNT, USER_FIELD, USER_HEADER, Kind
+from dashboard_scraper.metrics import (
+    DASHBOARD_FIGURES,
+    FIGURES,
+    MAX_COUNT,
+    USER_FIELD,
+    USER_HEADER,
+    Kind,
+)
 from dashboard_scraper.pagination import Page
-from dashboard_scraper.usage import UserUsage
+from dashboard_scraper.usage import OtherRecords, UserUsage
 
 USERS_KEY = "userFeatureStats"
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
@@ -25,10 +32,12 @@ _TYPES: dict[Kind, Any] = {
     Kind.PERCENT: _Percent,
     Kind.MOMENT: Annotated[datetime, msgspec.Meta(tz=True)],
 }
-_FIELDS = frozenset({USER_FIELD, *(metric.dashboard for metric in FIGURES)})
+_FIELDS = frozenset({USER_FIELD, *(metric.dashboard for metric in DASHBOARD_FIGURES)})
 
-_MOMENTS = [i for i, metric in enumerate(FIGURES) if metric.kind is Kind.MOMENT]
-_PERCENTS = [i for i, metric in enumerate(FIGURES) if metric.kind is Kind.PERCENT]
+# The dashboard's figures are the catalogue's first; it does not know those that follow.
+_MOMENTS = [i for i, metric in enumerate(DASHBOARD_FIGURES) if metric.kind is Kind.MOMENT]
+_PERCENTS = [i for i, metric in enumerate(DASHBOARD_FIGURES) if metric.kind is Kind.PERCENT]
+_UNKNOWN = (None,) * (len(FIGURES) - len(DASHBOARD_FIGURES))
 
 
 def _wire_record(*, forbid_unknown_fields: bool) -> Any:
@@ -36,7 +45,7 @@ def _wire_record(*, forbid_unknown_fields: bool) -> Any:
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
         ("user", Annotated[str, msgspec.Meta(min_length=1)])
     ]
-    for metric in FIGURES:
+    for metric in DASHBOARD_FIGURES:
         kind, default = _TYPES[metric.kind] | None, None
         if metric.kind is Kind.PERCENT:  # null is usual: only its absence tells that it is gone
             kind, default = kind | msgspec.UnsetType, msgspec.UNSET
@@ -44,7 +53,7 @@ def _wire_record(*, forbid_unknown_fields: bool) -> Any:
     return msgspec.defstruct(
         "UserRecord",
         fields,
-        rename={"user": USER_FIELD, **{metric.name: metric.dashboard for metric in FIGURES}},
+        rename={"user": USER_FIELD, **{m.name: m.dashboard for m in DASHBOARD_FIGURES}},
         forbid_unknown_fields=forbid_unknown_fields,
     )
 
@@ -53,12 +62,6 @@ _RECORD = _wire_record(forbid_unknown_fields=False)
 _USUAL_RECORDS = msgspec.json.Decoder(list[_wire_record(forbid_unknown_fields=True)])  # type: ignore[misc]
 _NO_EXTRA: dict[str, Cell] = {}
 _ANY_RECORDS = msgspec.json.Decoder(list[dict[str, Any]])
-
-
-class OtherRecords(msgspec.Struct, frozen=True):
-    """Records of another API behind the same settings: no user statistics, kept as they came."""
-
-    records: list[dict[str, Any]]
 
 
 def decode_records(
@@ -97,7 +100,7 @@ def usage_of(endpoint: str, record: Any, extra: dict[str, Cell], gone: set[int])
     user, *values = msgspec.structs.astuple(record)
     for i in _MOMENTS:
         if values[i] is not None and values[i].tzinfo is not UTC:
-            values[i] = _in_utc(endpoint, FIGURES[i].dashboard, values[i])
+            values[i] = _in_utc(endpoint, DASHBOARD_FIGURES[i].dashboard, values[i])
     for i in _PERCENTS:
         if values[i] is msgspec.UNSET:
             values[i] = None
@@ -105,7 +108,7 @@ def usage_of(endpoint: str, record: Any, extra: dict[str, Cell], gone: set[int])
             gone.discard(i)
     if gone:
         gone.difference_update([i for i in gone if values[i] is not None])
-    return UserUsage(user, tuple(values), extra)
+    return UserUsage(user, (*values, *_UNKNOWN), extra)
 
 
 def _in_utc(endpoint: str, field: str, moment: datetime) -> datetime:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dashboard_scraper.metrics import (
-    ANALYTICS_ONLY,
-    COUNT_INDEXES,
+    COUNTS,
+    DASHBOARD_FIGURES,
     FIGURES,
     MONTHLY_ACTIVE_USERS,
     TENANT_TOTALS,
@@ -13,14 +13,12 @@ from dashboard_scraper.metrics import (
 )
 from dashboard_scraper.simulator.organization import Counts
 
-_COUNTS = tuple(FIGURES[index] for index in COUNT_INDEXES)
-_COUNT_FIELDS = tuple(metric.dashboard for metric in _COUNTS)
 _FIRST_SEEN, _LAST_SEEN = (m.dashboard for m in FIGURES if m.kind is Kind.MOMENT)
 (_ACTIVE_DAYS,) = (m for m in FIGURES if m.kind is Kind.DAYS)
 (_RATE,) = (m.dashboard for m in FIGURES if m.kind is Kind.PERCENT)
-_BLANK_ROW: dict[str, object] = dict.fromkeys((USER_FIELD, *(m.dashboard for m in FIGURES)))
-_ANALYTICS_ONLY_NAMES = tuple(metric.name for metric in ANALYTICS_ONLY)
-_TENANT_FIELDS = tuple(total.name for total in TENANT_TOTALS)
+_BLANK_ROW: dict[str, object] = dict.fromkeys(
+    (USER_FIELD, *(m.dashboard for m in DASHBOARD_FIGURES))
+)
 
 ANALYTICS_ACTIVE_DAYS = _ACTIVE_DAYS.name
 
@@ -36,29 +34,26 @@ def dashboard_row(
     row[_ACTIVE_DAYS.dashboard] = active_days
     shown = counts.accepted + counts.rejected
     row[_RATE] = round(100 * counts.accepted / shown, 2) if shown else None
-    row.update(zip(_COUNT_FIELDS, _catalogue_counts(counts), strict=True))
+    pairs = zip(COUNTS, _catalogue_counts(counts), strict=True)
+    row.update((metric.dashboard, value) for metric, value in pairs if metric.dashboard)
     return row
 
 
 def analytics_metrics(counts: Counts) -> dict[str, int]:
     """The `metrics` object of every Analytics answer."""
-    pairs = zip(_COUNTS, _catalogue_counts(counts), strict=True)
-    metrics = {metric.name: value for metric, value in pairs if metric.in_analytics}
-    suggested = counts.accepted_lines + counts.rejected_lines
-    only = (counts.messages, suggested, counts.cli_lines, counts.script_lines)
-    metrics.update(zip(_ANALYTICS_ONLY_NAMES, only, strict=True))
-    return metrics
+    pairs = zip(COUNTS, _catalogue_counts(counts), strict=True)
+    return {metric.name: value for metric, value in pairs if metric.in_analytics}
 
 
 def tenant_totals(counts: Counts) -> dict[str, int]:
     """The tenant's totals, of the sum of its people."""
     values = (counts.messages, counts.tool_calls, counts.lines)
-    return dict(zip(_TENANT_FIELDS, values, strict=True))
+    return dict(zip(TENANT_TOTALS, values, strict=True))
 
 
 def monthly_active(people: int) -> dict[str, int]:
     """The answer with the one number."""
-    return {MONTHLY_ACTIVE_USERS.name: people}
+    return {MONTHLY_ACTIVE_USERS: people}
 
 
 def _catalogue_counts(counts: Counts) -> tuple[int, ...]:
@@ -78,4 +73,8 @@ def _catalogue_counts(counts: Counts) -> tuple[int, ...]:
         counts.agent_lines,
         counts.remote_lines,
         counts.cli_lines + counts.script_lines,
+        counts.messages,
+        counts.accepted_lines + counts.rejected_lines,
+        counts.cli_lines,
+        counts.script_lines,
     )

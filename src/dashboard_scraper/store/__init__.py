@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboard_scraper.store.place import store_at
 from dashboard_scraper.store.reader import Reader
-from dashboard_scraper.store.rows import LedgerDay, Status
+from dashboard_scraper.store.rows import DetailStatus, LedgerDay, Status
 from dashboard_scraper.store.store import Store
 
-__all__ = ["LedgerDay", "Reader", "Status", "Store", "store_at"]
+__all__ = ["DetailStatus", "LedgerDay", "Reader", "Status", "Store", "store_at"]

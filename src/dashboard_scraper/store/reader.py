@@ -14,14 +14,17 @@ from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import StoreFailed
 from dashboard_scraper.store.rows import LedgerDay, ledger_day, user_usage
 from dashboard_scraper.store.schema import (
+    ANALYTICS_COLUMNS,
+    CREDIT_DAY,
     DAY_LEDGER,
+    EDITOR_LANGUAGE_DAY,
     FIGURE_COLUMNS,
     INFO,
     LAST_SUCCESS,
     TENANT_FIGURE,
     USER_DAY,
 )
-from dashboard_scraper.usage import DayUsage, TenantFigure, sums_of
+from dashboard_scraper.usage import DayUsage, EditorLanguageUsage, TenantFigure, sums_of
 
 Explained = Callable[[], AbstractContextManager[None]]
 """Turns a driver's errors within it to StoreFailed."""
@@ -52,7 +55,12 @@ class Reader:
     def day(self, kept: LedgerDay) -> DayUsage:
         """A day's users, by their addresses; StoreFailed where they are not what was kept."""
         query = (
-            select(USER_DAY.c.user_login, *FIGURE_COLUMNS, USER_DAY.c.extra)
+            select(
+                USER_DAY.c.user_login,
+                *FIGURE_COLUMNS,
+                USER_DAY.c.extra,
+                USER_DAY.c.service_account,
+            )
             .where(USER_DAY.c.source == kept.source, USER_DAY.c.day == kept.day)
             .order_by(USER_DAY.c.user_login)
         )
@@ -85,11 +93,34 @@ class Reader:
             for start, end, metric, value in self._all(query)
         ]
 
+    def editor_languages(self, source: str, day: date) -> list[EditorLanguageUsage]:
+        """The day's figures by user, editor and language, in that order."""
+        table = EDITOR_LANGUAGE_DAY
+        query = (
+            select(table.c.user_login, table.c.editor, table.c.language, *ANALYTICS_COLUMNS)
+            .where(table.c.source == source, table.c.day == day)
+            .order_by(table.c.user_login, table.c.editor, table.c.language)
+        )
+        return [
+            EditorLanguageUsage(row[0], row[1], row[2], tuple(row[3:])) for row in self._all(query)
+        ]
+
+    def credits_of(self, source: str, day: date) -> dict[str, float]:
+        """What each user consumed that day."""
+        table = CREDIT_DAY
+        query = select(table.c.user_login, table.c.credits_consumed).order_by(table.c.user_login)
+        rows = self._all(query.where(table.c.source == source, table.c.day == day))
+        return {row[0]: row[1] for row in rows}
+
     def last_success(self, source: str) -> datetime | None:
         """When a run last got all that it was to get."""
-        query = select(INFO.c.value).where(INFO.c.name == f"{LAST_SUCCESS}:{source}")
-        rows = self._all(query)
-        return datetime.fromisoformat(rows[0][0]) if rows else None
+        moment = self.note(f"{LAST_SUCCESS}:{source}")
+        return datetime.fromisoformat(moment) if moment else None
+
+    def note(self, name: str) -> str | None:
+        """What a run left under the name for the next one."""
+        rows = self._all(select(INFO.c.value).where(INFO.c.name == name))
+        return rows[0][0] if rows else None
 
     def _all(self, query: Any) -> list[Any]:
         with self._explained():

@@ -29,11 +29,19 @@ class Status(Enum):
     EMPTY = "empty"  # nobody was active
 
 
+class DetailStatus(Enum):
+    """What became of figures that go with a day."""
+
+    COMPLETE = "complete"
+    UNRECONCILED = "unreconciled"  # they do not add up to the users' figures
+
+
 class LedgerDay(msgspec.Struct, frozen=True):
     """The ledger's row of one day.
 
     `fetched_at` is when the fetch began. `sums` are those of the users' counts, `totals` the
-    tenant's own figures. `forgotten` counts the users who were removed since.
+    tenant's own figures. `forgotten` counts the users who were removed since. `editor_language` and
+    `credits` are None where these were not fetched.
     """
 
     source: str
@@ -46,14 +54,16 @@ class LedgerDay(msgspec.Struct, frozen=True):
     totals: Totals | None
     unreconciled: list[Difference]
     forgotten: int
+    editor_language: DetailStatus | None = None
+    credits: DetailStatus | None = None
 
 
 def ledger_row(source: str, usage: DayUsage, fetched_at: datetime) -> dict[str, Any]:
     """What the ledger says of a day that was just fetched."""
     sums = sums_of(usage.users)
     active = sum(is_active(user.figures) for user in usage.users)
-    totals = usage.totals or (None,) * len(TOTAL_COLUMNS)
-    differences = closing_differences(sums, usage.totals)
+    totals = usage.totals or {}
+    differences = closing_differences(sums, len(usage.users), usage.totals)
     return {
         "source": source,
         "day": usage.day,
@@ -61,20 +71,25 @@ def ledger_row(source: str, usage: DayUsage, fetched_at: datetime) -> dict[str, 
         "fetched_at": fetched_at,
         "users": len(usage.users),
         "active_users": active,
-        **_named(SUM_COLUMNS, sums),
-        **_named(TOTAL_COLUMNS, totals),
+        **named(SUM_COLUMNS, sums),
+        **{column.name: totals.get(name) for name, column in TOTAL_COLUMNS.items()},
         "unreconciled": _encode(differences).decode() if differences else None,
         "forgotten": 0,
+        "editor_language": None,
+        "credits": None,
     }
 
 
-def _named(columns: Sequence[Any], values: Sequence[Any]) -> dict[str, Any]:
+def named(columns: Sequence[Any], values: Sequence[Any]) -> dict[str, Any]:
+    """The values by the names of their columns."""
     return {column.name: value for column, value in zip(columns, values, strict=True)}
 
 
 def ledger_day(kept: Any) -> LedgerDay:
     """A row of the whole ledger table, as a mapping."""
-    totals = tuple(kept[column] for column in TOTAL_COLUMNS)
+    told = {name: kept[column] for name, column in TOTAL_COLUMNS.items()}
+    totals = {name: total for name, total in told.items() if total is not None}
+    details = [kept[column] for column in (DAY_LEDGER.c.editor_language, DAY_LEDGER.c.credits)]
     unreconciled = kept[DAY_LEDGER.c.unreconciled]
     return LedgerDay(
         source=kept[DAY_LEDGER.c.source],
@@ -84,9 +99,11 @@ def ledger_day(kept: Any) -> LedgerDay:
         users=kept[DAY_LEDGER.c.users],
         active_users=kept[DAY_LEDGER.c.active_users],
         sums=tuple(kept[column] for column in SUM_COLUMNS),
-        totals=None if None in totals else totals,
+        totals=totals or None,
         unreconciled=_decode_differences(unreconciled) if unreconciled else [],
         forgotten=kept[DAY_LEDGER.c.forgotten],
+        editor_language=DetailStatus(details[0]) if details[0] else None,
+        credits=DetailStatus(details[1]) if details[1] else None,
     )
 
 
@@ -96,13 +113,13 @@ def user_rows(source: str, usage: DayUsage) -> Iterator[Row]:
         if "\0" in user.user:  # PostgreSQL has no place for it, and no address has one
             raise ContractBroken(f"{usage.day}: the user {user.user!r} has a NUL in it")
         extra = _encode(user.extra).decode() if user.extra else None
-        yield (source, usage.day, user.user, *user.figures, extra)
+        yield (source, usage.day, user.user, *user.figures, extra, user.service)
 
 
 def user_usage(row: Any) -> UserUsage:
-    """A row of user_login, the figures, and extra."""
-    extra = row[-1]
-    return UserUsage(row[0], row[1:-1], _decode_extra(extra) if extra else {})
+    """A row of user_login, the figures, extra and service_account."""
+    extra = row[-2]
+    return UserUsage(row[0], row[1:-2], _decode_extra(extra) if extra else {}, row[-1])
 
 
 def recounted(
@@ -119,7 +136,7 @@ def recounted(
     ]
     query = select(*sums).where(USER_DAY.c.source == source, USER_DAY.c.day == day)
     return {
-        **_named(SUM_COLUMNS, tuple(connection.execute(query).one())),
+        **named(SUM_COLUMNS, tuple(connection.execute(query).one())),
         "users": DAY_LEDGER.c.users - len(lost),
         "active_users": DAY_LEDGER.c.active_users - sum(lost),
         "forgotten": DAY_LEDGER.c.forgotten + len(lost),

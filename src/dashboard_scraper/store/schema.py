@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Connection,
     Date,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    false,
     inspect,
     select,
 )
@@ -30,9 +32,9 @@ from sqlalchemy.schema import CreateColumn
 from sqlalchemy.types import TypeDecorator
 
 from dashboard_scraper.date_utils import iso_utc
-from dashboard_scraper.metrics import COUNTS, FIGURES, TENANT_TOTALS, Kind
+from dashboard_scraper.metrics import ANALYTICS_COUNTS, COUNTS, FIGURES, TOTALS, Kind
 
-VERSION = 1
+VERSION = 2
 
 
 class Moment(TypeDecorator[datetime]):
@@ -82,20 +84,24 @@ INFO = Table(
 SCHEMA_VERSION = "schema_version"
 LAST_SUCCESS = "last_success"  # followed by a colon and the source
 
-_SOURCE = "Where the figures come from: `dashboard`"
+_SOURCE = "Where the figures come from: `dashboard` or `analytics`"
+_USER = "The user's address, or the name of a service account"
 _EXTRA = "JSON: the fields that the catalogue does not know, flattened"
 _UNRECONCILED = "JSON: where the users' sums and the tenant's own figures disagree, with both"
 _FORGOTTEN = "Users that were removed since"
 _FETCHED_AT = "When the fetch began"
+_SERVICE = "Whether it is no person; the dashboard knows only people"
+_DETAIL = "`complete`, `unreconciled`: they do not add up to the users' figures; NULL: not fetched"
 
 USER_DAY = Table(
     "user_day",
     metadata,
     Column("source", Text, primary_key=True, comment=_SOURCE),
     Column("day", Date, primary_key=True, comment="The UTC day"),
-    Column("user_login", _NAME, primary_key=True, comment="The user's address"),
+    Column("user_login", _NAME, primary_key=True, comment=_USER),
     *(Column(m.name, _FIGURE_TYPES[m.kind], comment=m.definition) for m in FIGURES),
     Column("extra", Text, comment=_EXTRA),
+    Column("service_account", Boolean, nullable=False, server_default=false(), comment=_SERVICE),
     sqlite_with_rowid=False,  # the key is the order of the file: a day is read in one piece
 )
 FIGURE_COLUMNS = tuple(USER_DAY.c[metric.name] for metric in FIGURES)
@@ -110,12 +116,42 @@ DAY_LEDGER = Table(
     Column("users", Integer, nullable=False, comment="Users that the source listed"),
     Column("active_users", Integer, nullable=False, comment="Those with any activity"),
     *(Column(m.name, BigInteger, comment=f"Sum of all users: {m.definition}") for m in COUNTS),
-    *(Column(t.column, BigInteger, comment=t.definition) for t in TENANT_TOTALS),
+    *(
+        Column(t.column, BigInteger, comment=f"As the source sums it: {t.definition}")
+        for t in TOTALS
+    ),
     Column("unreconciled", Text, comment=_UNRECONCILED),
     Column("forgotten", Integer, nullable=False, server_default="0", comment=_FORGOTTEN),
+    Column("editor_language", Text, comment=f"Rows of `editor_language_days`: {_DETAIL}"),
+    Column("credits", Text, comment="Rows of `credit_days`: `complete`; NULL: not fetched"),
 )
 SUM_COLUMNS = tuple(DAY_LEDGER.c[metric.name] for metric in COUNTS)
-TOTAL_COLUMNS = tuple(DAY_LEDGER.c[total.column] for total in TENANT_TOTALS)
+TOTAL_COLUMNS = {total.name: DAY_LEDGER.c[total.column] for total in TOTALS}
+
+EDITOR_LANGUAGE_DAY = Table(
+    "editor_language_day",
+    metadata,
+    Column("source", Text, primary_key=True, comment=_SOURCE),
+    Column("day", Date, primary_key=True, comment="The UTC day"),
+    Column("user_login", _NAME, primary_key=True, comment=_USER),
+    Column("editor", _NAME, primary_key=True, comment="As the source spells it, such as `VSCode`"),
+    Column("language", _NAME, primary_key=True, comment="As the source spells it, `Python`"),
+    *(Column(m.name, BigInteger, comment=m.definition) for m in ANALYTICS_COUNTS),
+    sqlite_with_rowid=False,
+)
+ANALYTICS_COLUMNS = tuple(EDITOR_LANGUAGE_DAY.c[metric.name] for metric in ANALYTICS_COUNTS)
+
+CREDIT_DAY = Table(
+    "credit_day",
+    metadata,
+    Column("source", Text, primary_key=True, comment=_SOURCE),
+    Column("day", Date, primary_key=True, comment="The UTC day"),
+    Column("user_login", _NAME, primary_key=True, comment=_USER),
+    Column("credits_consumed", Double, nullable=False, comment="Credits; a fraction is allowed"),
+    sqlite_with_rowid=False,
+)
+# Of a day, all go together.
+DAY_TABLES = (USER_DAY, EDITOR_LANGUAGE_DAY, CREDIT_DAY)
 
 TENANT_FIGURE = Table(
     "tenant_figure",
@@ -132,6 +168,8 @@ TENANT_FIGURE = Table(
 VIEWS: dict[str, Select[Any]] = {
     "user_days": select(*USER_DAY.c),
     "daily_totals": select(*DAY_LEDGER.c),
+    "editor_language_days": select(*EDITOR_LANGUAGE_DAY.c),
+    "credit_days": select(*CREDIT_DAY.c),
 }
 
 

@@ -7,19 +7,32 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, insert, select, update
 
 from dashboard_scraper.errors import StoreFailed, UsageError
 from dashboard_scraper.metrics import is_active
 from dashboard_scraper.store.backend import Backend
 from dashboard_scraper.store.reader import Reader
-from dashboard_scraper.store.rows import LedgerDay, ledger_day, ledger_row, recounted, user_rows
+from dashboard_scraper.store.rows import (
+    DetailStatus,
+    LedgerDay,
+    ledger_day,
+    ledger_row,
+    named,
+    recounted,
+    user_rows,
+)
 from dashboard_scraper.store.schema import (
+    ANALYTICS_COLUMNS,
+    CREDIT_DAY,
     DAY_LEDGER,
+    DAY_TABLES,
+    EDITOR_LANGUAGE_DAY,
     FIGURE_COLUMNS,
     INFO,
     LAST_SUCCESS,
@@ -29,9 +42,13 @@ from dashboard_scraper.store.schema import (
     migrate,
     version_of,
 )
-from dashboard_scraper.usage import DayUsage, TenantFigure
+from dashboard_scraper.usage import DayUsage, EditorLanguageUsage, TenantFigure
 
 _encode = msgspec.json.Encoder().encode
+
+
+def _is_of(table: Table, source: str, day: date) -> ColumnElement[bool]:
+    return (table.c.source == source) & (table.c.day == day)
 
 
 class Store:
@@ -145,12 +162,12 @@ class Store:
         `fetched_at` is when the fetch began: what the source said then is what is kept.
         """
         row = ledger_row(source, usage, fetched_at)
-        day_is = (USER_DAY.c.source == source) & (USER_DAY.c.day == usage.day)
-        ledger_is = (DAY_LEDGER.c.source == source) & (DAY_LEDGER.c.day == usage.day)
+        ledger_is = _is_of(DAY_LEDGER, source, usage.day)
         with self._writing() as connection:
             before = connection.execute(select(DAY_LEDGER).where(ledger_is)).mappings().first()
-            connection.execute(delete(USER_DAY).where(day_is))
-            connection.execute(delete(DAY_LEDGER).where(ledger_is))
+            # With the users' figures goes what was said of them beside.
+            for table in (*DAY_TABLES, DAY_LEDGER):
+                connection.execute(delete(table).where(_is_of(table, source, usage.day)))
             self._backend.load(connection, user_rows(source, usage))
             connection.execute(insert(DAY_LEDGER).values(row))
         return None if before is None else ledger_day(before)
@@ -174,36 +191,89 @@ class Store:
                 value = _encode(figure.value).decode()
                 connection.execute(insert(table).values(**key, value=value, fetched_at=fetched_at))
 
+    def put_editor_languages(
+        self, source: str, day: date, usages: Iterable[EditorLanguageUsage], status: DetailStatus
+    ) -> None:
+        """Keep a day's figures by editor and language; its users' figures are there already."""
+        rows = [
+            {
+                "source": source,
+                "day": day,
+                "user_login": usage.user,
+                "editor": usage.editor,
+                "language": usage.language,
+                **named(ANALYTICS_COLUMNS, usage.counts),
+            }
+            for usage in usages
+        ]
+        self._put_detail(EDITOR_LANGUAGE_DAY, source, day, rows, {"editor_language": status.value})
+
+    def put_credits(self, source: str, day: date, credits_of: Mapping[str, float]) -> None:
+        """Keep what each user consumed on a day whose users' figures are there."""
+        rows = [
+            {"source": source, "day": day, "user_login": user, "credits_consumed": consumed}
+            for user, consumed in credits_of.items()
+        ]
+        status = {"credits": DetailStatus.COMPLETE.value}
+        self._put_detail(CREDIT_DAY, source, day, rows, status)
+
+    def _put_detail(
+        self,
+        table: Table,
+        source: str,
+        day: date,
+        rows: list[dict[str, Any]],
+        status: dict[str, str],
+    ) -> None:
+        with self._writing() as connection:
+            connection.execute(delete(table).where(_is_of(table, source, day)))
+            if rows:
+                connection.execute(insert(table), rows)
+            connection.execute(
+                update(DAY_LEDGER).where(_is_of(DAY_LEDGER, source, day)).values(status)
+            )
+
     def put_success(self, source: str, moment: datetime) -> None:
         """Note that a run got all that it was to get."""
-        name = f"{LAST_SUCCESS}:{source}"
+        self.put_note(f"{LAST_SUCCESS}:{source}", moment.isoformat())
+
+    def put_note(self, name: str, value: str) -> None:
+        """Leave something under a name for the next run."""
         with self._writing() as connection:
             connection.execute(delete(INFO).where(INFO.c.name == name))
-            connection.execute(insert(INFO).values(name=name, value=moment.isoformat()))
+            connection.execute(insert(INFO).values(name=name, value=value))
 
     def forget(self, user: str) -> int:
-        """Remove a person, however the address is capitalised; returns the number of user-days.
+        """Remove a person, however the address is capitalised; returns the number of rows.
 
         The ledger says for each day how many users it lost, and has the sums of those who are left.
         """
-        login = USER_DAY.c.user_login
         with self._writing() as connection:
             # In Python: the databases' own lower() may know the letters of ASCII alone.
-            logins = connection.scalars(select(login).distinct()).all()
-            person = login.in_([name for name in logins if name.lower() == user.lower()])
+            logins = {
+                login
+                for table in DAY_TABLES
+                for login in connection.scalars(select(table.c.user_login).distinct())
+            }
+            names = [login for login in logins if login.lower() == user.lower()]
+            person = USER_DAY.c.user_login.in_(names)
             rows = connection.execute(
                 select(USER_DAY.c.source, USER_DAY.c.day, *FIGURE_COLUMNS).where(person)
             ).all()
-            connection.execute(delete(USER_DAY).where(person))
+            removed = sum(
+                connection.execute(delete(table).where(table.c.user_login.in_(names))).rowcount
+                for table in DAY_TABLES
+            )
             lost: dict[tuple[str, date], list[bool]] = {}
             for source, day, *figures in rows:
                 lost.setdefault((source, day), []).append(is_active(tuple(figures)))
             for (source, day), active in lost.items():
                 left = recounted(connection, source, day, active)
-                ledger_is = (DAY_LEDGER.c.source == source) & (DAY_LEDGER.c.day == day)
-                connection.execute(update(DAY_LEDGER).where(ledger_is).values(left))
+                connection.execute(
+                    update(DAY_LEDGER).where(_is_of(DAY_LEDGER, source, day)).values(left)
+                )
         self._scrub()  # also without rows: an earlier call may have been cut off right here
-        return len(rows)
+        return removed
 
     def _scrub(self) -> None:
         try:

@@ -1,0 +1,427 @@
+"""The analytics source: Augment's official Analytics API, read with a service account's token.
+
+Its limit of requests a minute decides how it is used: two requests tell the totals of up to 90
+days, and with them which days have changed, how many pages each has, and what they must sum to.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import date, datetime, timedelta
+from typing import Any, TypeVar
+
+import msgspec
+
+from dashboard_scraper.analytics_answers import (
+    CREDIT_USAGE,
+    DAILY_USAGE,
+    DAU_COUNT,
+    EDITOR_LANGUAGE,
+    USER_ACTIVITY,
+    Answer,
+    Shape,
+    counts_in,
+    figures_of,
+    identity,
+    read_answer,
+)
+from dashboard_scraper.config import EDITOR_LANGUAGE_REQUESTS, Settings
+from dashboard_scraper.date_utils import Window, end_of_day, utc_day
+from dashboard_scraper.decoding import UNDECODABLE
+from dashboard_scraper.errors import (
+    ContractBroken,
+    NotPublished,
+    ScraperError,
+    SignInRequired,
+    UsageError,
+)
+from dashboard_scraper.http import Http, Response, RetryPolicy, redact, with_params
+from dashboard_scraper.logging_config import Once
+from dashboard_scraper.metrics import ANALYTICS_COUNTS, USER_COUNT, Totals
+from dashboard_scraper.pacing import Pace
+from dashboard_scraper.pagination import Page, Paginator
+from dashboard_scraper.token_auth import HOW_TO_GET_ONE, read_token
+from dashboard_scraper.usage import (
+    ANALYTICS,
+    CreditUsage,
+    DayUsage,
+    EditorLanguageUsage,
+    Estimate,
+    TenantFigure,
+    UserUsage,
+)
+
+logger = logging.getLogger(__name__)
+
+MOST_DAYS = 90
+_OLDEST = timedelta(days=730)
+_PAGE_SIZE, _CREDIT_PAGE_SIZE = 100, 500
+_PREFIX = "/analytics/v0/"
+_MESSAGE_LENGTH = 300
+
+_USER_ACTIVITY = "user-activity"
+_DAILY_USAGE = "daily-usage"
+_DAU_COUNT = "dau-count"
+_EDITOR_LANGUAGE = "daily-user-activity-by-editor-language"
+_CREDIT_USAGE = "credit-usage-by-user"
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+class AnalyticsSource:
+    """Reads users' and the organization's figures; usable from several threads.
+
+    Every method that fetches raises SignInRequired, SourceUnavailable or ContractBroken, and
+    UsageError or NotPublished, before any request, for days that the API does not have.
+    """
+
+    name = ANALYTICS
+    has_totals = True
+
+    def __init__(self, settings: Settings, pace: Pace, clock: Callable[[], datetime]) -> None:
+        self._settings = settings
+        self._pace = pace
+        self._clock = clock
+        policy = RetryPolicy(
+            retries=settings.max_retries,
+            backoff=settings.retry_backoff_seconds,
+            timeout=settings.request_timeout_seconds,
+            budget=settings.retry_budget_seconds,
+        )
+        self._token = read_token(settings)
+        self._http = Http(policy, self._token, settings.max_concurrency, pace)
+        self._reported = Once(logger)
+        self._totals: dict[date, Totals] = {}
+        self._fetched: set[date] = set()
+
+    def stop(self) -> None:
+        """End requests that wait, from another thread; later calls fail at once."""
+        self._http.stop()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    @property
+    def details(self) -> AnalyticsSource:
+        """Editors, languages and credits."""
+        return self
+
+    @property
+    def editor_language_requests(self) -> int | None:
+        """All that it takes, none, or by default so many that a run stays within minutes."""
+        wanted = {"true": None, "false": 0, "auto": EDITOR_LANGUAGE_REQUESTS}
+        return wanted[self._settings.fetch_editor_language]
+
+    @property
+    def credits_wanted(self) -> bool:
+        """Whether the settings ask for credits."""
+        return self._settings.fetch_credits
+
+    @property
+    def requests(self) -> int:
+        """How many were sent so far, with those that were tried again."""
+        return self._pace.taken
+
+    def published(self, now: datetime) -> Window:
+        """Two years, to yesterday or, until the hour at which that is there, to the day before."""
+        today = utc_day(now)
+        ready = end_of_day(today - timedelta(days=1)) + timedelta(
+            hours=self._settings.analytics_ready_hour
+        )
+        newest = today - timedelta(days=1 if now >= ready else 2)
+        return Window(today - _OLDEST, newest)
+
+    def _check_days(self, window: Window) -> None:
+        now = self._clock()
+        refuse_unfinished(window, utc_day(now))
+        published = self.published(now)
+        if window.start < published.start:
+            raise UsageError(
+                f"the Analytics API has figures of the last two years, and none of {window.start};"
+                f" begin with {published.start} or later"
+            )
+        if window.end > published.end:
+            raise NotPublished(
+                f"the Analytics API has not published {window.end} yet; run it again after"
+                f" {self._settings.analytics_ready_hour:02}:00 UTC"
+            )
+
+    def prepare(self, days: Collection[date]) -> None:
+        """Fetch the organization's totals of all of the days, in as few requests as can be."""
+        if days:
+            self._check_days(Window(min(days), max(days)))
+        for window in _windows(days):
+            self._totals |= self._fetch_totals(window)
+
+    def estimate(self, days: Collection[date]) -> Estimate:
+        """What fetching days that were prepared will cost."""
+        requests = sum(_pages_of(self._totals.get(day, {})) for day in days)
+        return Estimate(requests, self._pace.seconds_for(requests))
+
+    def changed_days(self, kept: Mapping[date, Totals]) -> list[date]:
+        """Those of the days that were prepared whose totals now are not those that were kept."""
+        return sorted(day for day, totals in kept.items() if self._totals[day] != totals)
+
+    def fetch_day(self, day: date) -> DayUsage:
+        """Every user's figures of one UTC day; its totals are asked for anew the second time."""
+        if day in self._fetched or day not in self._totals:
+            self._totals[day] = self._fetch_totals(Window(day, day))[day]
+        self._fetched.add(day)
+        totals = self._totals[day]
+        users = self.fetch_users(Window(day, day)) if any(totals.values()) else []
+        return DayUsage(day, users, totals)
+
+    def fetch_users(self, window: Window) -> list[UserUsage]:
+        """Every user's figures, summed by the API over a window of at most 90 days."""
+        _check_length(window)
+        self._check_days(window)
+        found: dict[str, UserUsage] = {}
+        counts = _UserCounts(_USER_ACTIVITY)
+        for answer in self._pages(_USER_ACTIVITY, USER_ACTIVITY, window):
+            counts.add(answer)
+            for record, extra in answer.records:
+                user = self._user(record, extra)
+                _put(_USER_ACTIVITY, found, user.user, user)
+        counts.check()
+        return [found[name] for name in sorted(found)]
+
+    def _user(self, record: Any, extra: dict[str, Any]) -> UserUsage:
+        name, service = identity(_USER_ACTIVITY, record)
+        for field in extra:
+            self._reported.warn("unknown field %s, kept as a column of its own", field)
+        return UserUsage(name, figures_of(counts_in(record), record.active_days), extra, service)
+
+    def fetch_tenant(self, window: Window) -> list[TenantFigure]:
+        """The organization's figures in the window; distinct users are told of single days only."""
+        _check_length(window)
+        self._check_days(window)
+        days = self._fetch_totals(window).values()
+        names = {name: None for totals in days for name in totals}
+        if window.start != window.end:
+            del names[USER_COUNT.name]
+        return [
+            TenantFigure(window, name, sum(totals[name] for totals in days))
+            for name in names
+            if all(name in totals for totals in days)
+        ]
+
+    def _fetch_totals(self, window: Window) -> dict[date, Totals]:
+        """The organization's own figures of each day of a window of at most 90 days."""
+        usage = self._by_day(_DAILY_USAGE, DAILY_USAGE, window)
+        users = self._by_day(_DAU_COUNT, DAU_COUNT, window)
+        if missing := [day for day in window.days() if day not in users]:
+            raise ContractBroken(f"{_DAU_COUNT}: {missing[0]} is missing")
+        names = [metric.name for metric in ANALYTICS_COUNTS]
+        totals = {}
+        for day in window.days():
+            # A day without activity is left out.
+            counts = counts_in(usage[day]) if day in usage else (0,) * len(names)
+            known = {n: count for n, count in zip(names, counts, strict=True) if count is not None}
+            totals[day] = {**known, USER_COUNT.name: users[day].user_count}
+        return totals
+
+    def _by_day(self, endpoint: str, shape: Shape, window: Window) -> dict[date, Any]:
+        (answer,) = self._pages(endpoint, shape, window)
+        found: dict[date, Any] = {}
+        for record, extra in answer.records:
+            _check_within(endpoint, record.date, window)
+            _put(endpoint, found, record.date, record)
+            for field in extra:
+                self._reported.warn("unknown field %s of the organization, left out", field)
+        return found
+
+    def estimate_records(self, days: Iterable[float]) -> Estimate:
+        """What it costs to fetch days of so many records by editor and language."""
+        requests = sum(max(1, math.ceil(records / _PAGE_SIZE)) for records in days)
+        return Estimate(requests, self._pace.seconds_for(requests))
+
+    def fetch_editor_languages(self, day: date) -> list[EditorLanguageUsage]:
+        """Every user-day of the day by editor and language."""
+        window = Window(day, day)
+        found: dict[tuple[str, str, str], EditorLanguageUsage] = {}
+        counts = _UserCounts(_EDITOR_LANGUAGE)
+        for answer in self._pages(_EDITOR_LANGUAGE, EDITOR_LANGUAGE, window):
+            counts.add(answer)
+            for record, extra in answer.records:
+                name, _ = identity(_EDITOR_LANGUAGE, record)
+                usage = EditorLanguageUsage(name, record.editor, record.language, counts_in(record))
+                _put(_EDITOR_LANGUAGE, found, (name, record.editor, record.language), usage)
+                for field in extra:
+                    self._reported.warn(
+                        "unknown field %s of editors and languages, left out", field
+                    )
+        counts.check()
+        return [found[key] for key in sorted(found)]
+
+    def fetch_credits(self, window: Window) -> list[CreditUsage] | None:
+        """Every user's credits on each day of the window; None where the endpoint is not there."""
+        found: dict[tuple[date, str], CreditUsage] = {}
+        counts = _UserCounts(_CREDIT_USAGE)
+        try:
+            for answer in self._pages(_CREDIT_USAGE, CREDIT_USAGE, window):
+                counts.add(answer)
+                for record, _extra in answer.records:
+                    _check_within(_CREDIT_USAGE, record.date, window)
+                    name, _ = identity(_CREDIT_USAGE, record)
+                    usage = CreditUsage(record.date, name, record.credits_consumed)
+                    _put(_CREDIT_USAGE, found, (record.date, name), usage)
+        except _Absent:
+            return None
+        counts.check()
+        return list(found.values())
+
+    def check(self) -> None:
+        """Prove with one small request that the token is good."""
+        day = self.published(self._clock()).end
+        self._by_day(_DAU_COUNT, DAU_COUNT, Window(day, day))
+
+    def _pages(self, endpoint: str, shape: Shape, window: Window) -> Iterator[Answer]:
+        base = self._settings.analytics_api_base_url.rstrip("/")
+        first = with_params(f"{base}{_PREFIX}{endpoint}", _parameters(endpoint, window))
+        paginator = Paginator(endpoint, first)
+        url: str | None = first
+        while url is not None:
+            response = self._http.get(url)
+            if response.status != 200:
+                said = self._token.hidden_in(_said(response))
+                raise _refusal(endpoint, response, said[:_MESSAGE_LENGTH])
+            answer = read_answer(endpoint, shape, window, response.body)
+            yield answer
+            url = paginator.after(url, Page(answer.raw, shape.key, None, answer.next_cursor))
+
+
+def refuse_unfinished(window: Window, today: date) -> None:
+    """UsageError where a day of the window is not over."""
+    if window.end >= today:
+        raise UsageError(
+            f"the Analytics API has no figures of {window.end}: in UTC, today is {today}; end with"
+            " an older day"
+        )
+
+
+def _parameters(endpoint: str, window: Window) -> dict[str, str]:
+    days = {"start_date": f"{window.start}", "end_date": f"{window.end}"}
+    return {
+        _USER_ACTIVITY: {**days, "page_size": f"{_PAGE_SIZE}"},
+        _DAILY_USAGE: days,
+        _DAU_COUNT: days,
+        _EDITOR_LANGUAGE: {"date": f"{window.start}", "page_size": f"{_PAGE_SIZE}"},
+        _CREDIT_USAGE: {**days, "by_date": "true", "page_size": f"{_CREDIT_PAGE_SIZE}"},
+    }[endpoint]
+
+
+def _windows(days: Collection[date]) -> Iterator[Window]:
+    """As few windows as cover the days, each of at most 90."""
+    left = sorted(days)
+    while left:
+        within = [day for day in left if (day - left[0]).days < MOST_DAYS]
+        yield Window(within[0], within[-1])
+        left = left[len(within) :]
+
+
+def _pages_of(totals: Totals) -> int:
+    if not any(totals.values()):
+        return 0
+    return max(1, -(-totals[USER_COUNT.name] // _PAGE_SIZE))
+
+
+def _check_length(window: Window) -> None:
+    if (window.end - window.start).days >= MOST_DAYS:
+        raise UsageError(
+            f"the Analytics API sums at most {MOST_DAYS} days, and {window} are more; ask for fewer"
+            " days (LOOKBACK_DAYS, where no dates are given), or for each by itself with --daily"
+        )
+
+
+def _check_within(endpoint: str, day: date, window: Window) -> None:
+    if not window.start <= day <= window.end:
+        raise ContractBroken(f"{endpoint}: asked for {window}, answered for {day} too")
+
+
+def _put(endpoint: str, found: dict[_Key, _Value], key: _Key, value: _Value) -> None:
+    """The same record on two pages counts once; another one with the same key is an error."""
+    if found.setdefault(key, value) != value:
+        names = tuple(map(str, key)) if isinstance(key, tuple) else (str(key),)
+        error = ContractBroken(f"{endpoint}: {', '.join(names)} came twice, with two figures")
+        error.names = names
+        raise error
+
+
+class _UserCounts:
+    """What `returned_user_count` said of each page, and how many users came on it."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self._told: list[int | None] = []
+        self._here: list[int] = []
+        self._new: list[int] = []
+        self._entries: list[int] = []
+        self._seen: set[str] = set()
+
+    def add(self, answer: Answer) -> None:
+        """A page more."""
+        here = {identity(self._endpoint, record)[0] for record, _extra in answer.records}
+        self._told.append(answer.user_count)
+        self._here.append(len(here))
+        self._new.append(len(here - self._seen))
+        self._entries.append(len(answer.records))
+        self._seen |= here
+
+    def check(self) -> None:
+        """ContractBroken unless it said of each page how many users it has, or how many that no
+        page before had, or everywhere how many there are in all. Where each has one entry, one that
+        came twice may have been counted twice.
+        """
+        everywhere = [len(self._seen)] * len(self._told)
+        entries = self._entries if self._endpoint == _USER_ACTIVITY else everywhere
+        if self._told not in (self._here, self._new, everywhere, entries):
+            told = ", ".join("no number" if n is None else str(n) for n in self._told)
+            raise ContractBroken(
+                f"{self._endpoint}: metadata.returned_user_count is {told}, and"
+                f" {len(self._seen)} users came on {len(self._told)} pages"
+            )
+
+
+class _Absent(ContractBroken):
+    """The endpoint is not there, or not for this token."""
+
+
+def _refusal(endpoint: str, response: Response, said: str) -> ScraperError:
+    """What an answer other than 200 means; `said` are the server's own words."""
+    status, where = response.status, redact(response.url)
+    if endpoint == _CREDIT_USAGE and status in (403, 404):
+        return _Absent(f"{endpoint}: HTTP {status}")
+    if status == 401:
+        return SignInRequired(f"the token was refused (HTTP 401); {HOW_TO_GET_ONE}")
+    if status == 403:
+        return SignInRequired(
+            f"this token may not see the figures (HTTP 403){said}; as an administrator of an"
+            f" enterprise, {HOW_TO_GET_ONE}"
+        )
+    if status == 407:
+        return UsageError("the proxy refused (HTTP 407); check the user and password of HTTP_PROXY")
+    if status == 400:
+        return UsageError(f"{where} was refused (HTTP 400){said}")
+    return ContractBroken(
+        f"{endpoint}: {where} answered HTTP {status}{said}; check ANALYTICS_API_BASE_URL"
+    )
+
+
+class _Error(msgspec.Struct):
+    message: str
+
+
+class _ErrorBody(msgspec.Struct):
+    error: _Error
+
+
+def _said(response: Response) -> str:
+    """The server's own words after a colon, where there are any."""
+    try:
+        return f": {msgspec.json.decode(response.body, type=_ErrorBody).error.message}"
+    except UNDECODABLE:
+        return ""

@@ -1,0 +1,323 @@
+"""Credits of users per day: fetched where they are asked for, and never at the cost of a day."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from conftest import Home, Start
+from dashboard_scraper import store_commands
+from dashboard_scraper.date_utils import Window, last_complete_days
+from dashboard_scraper.errors import (
+    ContractBroken,
+    ScraperError,
+    SignInRequired,
+    SourceUnavailable,
+    UsageError,
+)
+from dashboard_scraper.simulator import (
+    Fault,
+    Organization,
+    Simulator,
+    add_field,
+    remove_field,
+    repeat_user,
+    set_value,
+    status,
+)
+from dashboard_scraper.simulator.analytics_api import CREDITS
+from dashboard_scraper.simulator.exchange import Answer, Request
+from dashboard_scraper.simulator.faults import Effect
+from dashboard_scraper.store import DetailStatus, LedgerDay, store_at
+from dashboard_scraper.usage import ANALYTICS
+from kept_days import NOON, TODAY, fetch, forget, keep, march, settings_of, sql
+
+USERS = "user-activity"
+FIRST, LAST = march(3), march(9)
+DAYS = list(Window(FIRST, LAST).days())
+DAY = march(5)
+AMOUNT = "credits_consumed"
+STRANGER = "stranger@example.com"
+Credits = dict[tuple[str, str], float]
+Json = Any
+Log = pytest.LogCaptureFixture
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def spring(start_api: Start, home: Home, caplog: Log) -> Simulator:
+    """A simulator whose today is the 10th of March, 2025; credits are asked for, once each."""
+    home.settings |= {
+        "MAX_RETRIES": "0",
+        "FETCH_CREDITS": "true",
+        "FETCH_EDITOR_LANGUAGE": "false",
+    }
+    caplog.set_level(logging.INFO, "dashboard_scraper")
+    return start_api(Organization(users=12, today=TODAY + timedelta(9)))
+
+
+@pytest.fixture
+def in_each_store(spring: Simulator, store_url: str) -> Simulator:
+    """As `spring`; each database in turn."""
+    assert store_url
+    return spring
+
+
+def in_organization(sim: Simulator, first: date = FIRST, last: date = LAST) -> Credits:
+    """What everybody consumed, by day and name."""
+    return {
+        (f"{day}", sim.organization.members[index].name): total.counts.credits / 100
+        for day in Window(first, last).days()
+        for index, total in sim.organization.totals(Window(day, day)).items()
+    }
+
+
+def kept_credits(home: Home) -> Credits:
+    """What the view has."""
+    query = (
+        f"SELECT day, user_login, credits_consumed FROM credit_days WHERE source = '{ANALYTICS}'"
+    )
+    rows = sql(settings_of(home).store_url, query)
+    found = {(f"{day}", user): consumed for day, user, consumed in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def ledger_of(home: Home) -> dict[date, LedgerDay]:
+    with store_at(settings_of(home).store_url).reading() as reader:
+        return reader.ledger(ANALYTICS)
+
+
+def days_with(home: Home) -> list[date]:
+    """Those of which the ledger has credits."""
+    return [day for day, row in ledger_of(home).items() if row.credits is DetailStatus.COMPLETE]
+
+
+def asked(sim: Simulator) -> list[Window]:
+    """What credits were asked for, several pages once."""
+    return [
+        Window(date.fromisoformat(r.query["start_date"]), date.fromisoformat(r.query["end_date"]))
+        for r in tuple(sim.requests)
+        if r.endpoint == CREDITS and "cursor" not in r.query
+    ]
+
+
+def edited(change: Callable[[list[Json]], list[Json]]) -> Effect:
+    """Other records in the answer, with the number of users that fits them."""
+
+    def effect(answer: Answer, _request: Request) -> Answer:
+        body = msgspec.json.decode(answer.body)
+        body["records"] = change(body["records"])
+        names = {r.get("user_email") or r.get("service_account_name") for r in body["records"]}
+        body["metadata"]["returned_user_count"] = len(names)
+        return replace(answer, body=msgspec.json.encode(body))
+
+    return effect
+
+
+def test_the_rows_are_the_organizations_with_their_fractions(
+    home: Home, in_each_store: Simulator, capsys: Capture
+) -> None:
+    fetch(home, FIRST, LAST)
+    kept = kept_credits(home)
+    assert kept == in_organization(in_each_store)
+    assert any(not consumed.is_integer() for consumed in kept.values())
+    assert any("@" not in user for _, user in kept)  # service accounts consume them too
+    assert days_with(home) == DAYS
+    assert asked(in_each_store) == [Window(FIRST, LAST)]
+    capsys.readouterr()
+    store_commands.tell_status(settings_of(home), NOON, as_json=False, max_age=None, check=False)
+    assert f"  {len(DAYS)} days have credits\n" in capsys.readouterr().out
+
+
+def test_unless_asked_for_no_request_is_sent(home: Home, spring: Simulator) -> None:
+    del home.settings["FETCH_CREDITS"]
+    fetch(home, FIRST, LAST)
+    assert spring.count(USERS) == len(DAYS)
+    assert spring.count(CREDITS) == 0
+    assert (days_with(home), kept_credits(home)) == ([], {})
+
+
+def test_they_come_after_the_figures_of_all_days(home: Home, spring: Simulator) -> None:
+    home.settings["FETCH_EDITOR_LANGUAGE"] = "true"
+    fetch(home, FIRST, LAST)
+    assert [request.endpoint == CREDITS for request in spring.requests].index(True) == (
+        len(spring.requests) - 1
+    )
+
+
+@pytest.mark.parametrize("code", [403, 404])
+def test_where_there_is_no_such_endpoint_one_line_says_so_and_nothing_has_failed(
+    home: Home, start_api: Start, code: int
+) -> None:
+    home.settings["FETCH_CREDITS"] = "true"
+    sim = start_api(credits_available=code != 404)
+    if code == 403:
+        sim.add_fault(Fault(status(403), CREDITS))
+    day = sim.organization.today - timedelta(1)
+    result = home.run("--daily", f"{day - timedelta(3)}", f"{day}")
+    assert result.code == 0, result.err
+    assert result.err.count("credits") == 1
+    assert "ERROR" not in result.err
+    assert "WARNING" not in result.err
+    assert sim.count(CREDITS) == 1
+    assert (days_with(home), kept_credits(home)) == ([], {})
+    assert len(ledger_of(home)) == 4
+    with store_at(settings_of(home).store_url).reading() as reader:
+        assert reader.last_success(ANALYTICS) is not None
+
+
+def twice(difference: float) -> Effect:
+    """The first record comes again, with so many credits more."""
+    return edited(
+        lambda records: [*records, {**records[0], AMOUNT: records[0][AMOUNT] + difference}]
+    )
+
+
+ERRORS: dict[str, tuple[Effect, type[ScraperError], str]] = {
+    "unavailable": (status(503), SourceUnavailable, "HTTP 503"),
+    "refused": (status(400), UsageError, "HTTP 400"),
+    "unauthorised": (status(401), SignInRequired, "HTTP 401"),
+    "another day": (set_value("date", "2025-03-10", record=5), ContractBroken, "2025-03-10 too"),
+    "no day": (set_value("date", "March", record=5), ContractBroken, r"records\[5\].*date"),
+    "day missing": (remove_field("date", record=5), ContractBroken, r"records\[5\].*date"),
+    "negative": (set_value(AMOUNT, -0.01, record=5), ContractBroken, rf"records\[5\].*{AMOUNT}"),
+    "text": (set_value(AMOUNT, "1.5", record=5), ContractBroken, rf"records\[5\].*{AMOUNT}"),
+    "null": (set_value(AMOUNT, None, record=5), ContractBroken, rf"records\[5\].*{AMOUNT}"),
+    "two values": (twice(0.5), ContractBroken, "came twice, with two figures"),
+    "two names": (add_field("service_account_name", "bot"), ContractBroken, "both of user_email"),
+    "no name": (remove_field("user_email"), ContractBroken, "none of user_email"),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_an_error_costs_no_user_day_and_no_file_and_nothing_of_the_answer_is_kept(
+    home: Home, spring: Simulator, name: str
+) -> None:
+    effect, kind, words = ERRORS[name]
+    spring.add_fault(Fault(effect, CREDITS))
+    with pytest.raises(kind, match=words) as caught:
+        fetch(home, FIRST, LAST)
+    assert f"credits of {FIRST} to {LAST} could not be had" in str(caught.value)
+    code = {UsageError: 2, SourceUnavailable: 4, ContractBroken: 5, SignInRequired: 3}[kind]
+    assert (type(caught.value), caught.value.exit_code) == (kind, code)
+    assert list(ledger_of(home)) == DAYS
+    assert len(home.files()) == 2 * len(DAYS) + 2
+    assert (days_with(home), kept_credits(home)) == ([], {})
+    spring.clear_faults()
+    keep(home, FIRST, LAST)
+    assert kept_credits(home) == in_organization(spring)
+
+
+@pytest.mark.parametrize("effect", [twice(0), repeat_user()], ids=["at the end", "last again"])
+def test_a_record_that_comes_twice_with_the_same_values_counts_once(
+    home: Home, spring: Simulator, effect: Effect
+) -> None:
+    spring.add_fault(Fault(effect, CREDITS))
+    keep(home, FIRST, LAST)
+    assert kept_credits(home) == in_organization(spring)
+
+
+@pytest.mark.usefixtures("spring")
+def test_the_exit_code_of_the_command_is_that_of_the_error(home: Home, start_api: Start) -> None:
+    sim = start_api()
+    sim.add_fault(Fault(set_value(AMOUNT, -1), CREDITS))
+    result = home.run("--daily", f"{sim.organization.today - timedelta(1)}")
+    assert result.code == 5
+    assert AMOUNT in result.err
+    assert len(home.files()) == 4
+
+
+def test_days_that_are_fetched_again_get_theirs_anew_and_no_others_are_asked_for(
+    home: Home, in_each_store: Simulator
+) -> None:
+    fetch(home, FIRST, LAST)
+    before = in_organization(in_each_store)
+    for day in (march(4), march(8)):
+        in_each_store.revise(day)
+    in_each_store.requests.clear()
+    fetch(home, FIRST, LAST, NOON + timedelta(hours=1))
+    assert asked(in_each_store) == [Window(march(4), march(4)), Window(march(7), march(9))]
+    assert kept_credits(home) == in_organization(in_each_store) != before
+    assert days_with(home) == DAYS
+
+
+def test_old_credits_do_not_stay_beside_new_users_where_none_are_fetched(
+    home: Home, in_each_store: Simulator
+) -> None:
+    keep(home, FIRST, LAST)
+    home.settings["FETCH_CREDITS"] = "false"
+    in_each_store.requests.clear()
+    fetch(home, FIRST, LAST, NOON + timedelta(hours=1))
+    assert asked(in_each_store) == []
+    assert days_with(home) == DAYS[:4]
+    assert kept_credits(home) == in_organization(in_each_store, FIRST, march(6))
+
+
+def test_a_month_of_several_pages_is_whole(home: Home, start_api: Start) -> None:
+    home.settings["FETCH_CREDITS"] = "true"
+    sim = start_api(Organization(users=50, today=TODAY))
+    window = last_complete_days(28, TODAY)
+    keep(home, window.start, window.end)
+    expected = in_organization(sim, window.start, window.end)
+    assert sim.count(CREDITS) == -(-len(expected) // 500) > 1
+    assert kept_credits(home) == expected
+
+
+def test_more_days_than_may_be_asked_for_at_once_come_in_pieces(
+    home: Home, spring: Simulator
+) -> None:
+    first = LAST - timedelta(99)
+    keep(home, first, LAST)
+    assert asked(spring) == [
+        Window(first, first + timedelta(89)),
+        Window(first + timedelta(90), LAST),
+    ]
+    assert kept_credits(home) == in_organization(spring, first, LAST)
+
+
+def test_a_person_is_forgotten_here_too(home: Home, in_each_store: Simulator) -> None:
+    keep(home, FIRST, LAST)
+    user = max(name for _, name in kept_credits(home) if "@" in name)
+    forget(home, user.upper())
+    left = {key: value for key, value in in_organization(in_each_store).items() if key[1] != user}
+    assert kept_credits(home) == left != in_organization(in_each_store)
+    assert days_with(home) == DAYS
+
+
+def test_somebody_who_is_only_here_is_forgotten_too(
+    home: Home, spring: Simulator, capsys: Capture
+) -> None:
+    def with_stranger(records: list[Json]) -> list[Json]:
+        return [*records, {**records[0], "user_email": STRANGER}]
+
+    spring.add_fault(Fault(edited(with_stranger), CREDITS))
+    keep(home, FIRST, LAST)
+    assert (f"{FIRST}", STRANGER) in kept_credits(home)
+    capsys.readouterr()
+    forget(home, STRANGER)
+    assert capsys.readouterr().out == "1 rows removed\n"
+    assert kept_credits(home) == in_organization(spring)
+
+
+def test_who_was_forgotten_does_not_come_back_with_what_a_kept_day_lacks(
+    home: Home, spring: Simulator
+) -> None:
+    """Days that are fetched again bring a person back; such a day is not fetched again."""
+    home.settings["FETCH_CREDITS"] = "false"
+    keep(home, FIRST, march(6))
+    user = max(name for _, name in in_organization(spring, FIRST, march(6)) if "@" in name)
+    forget(home, user)
+    home.settings["FETCH_CREDITS"] = "true"
+    spring.requests.clear()
+    keep(home, FIRST, march(6))
+    assert spring.count(USERS) == 0
+    assert days_with(home) == DAYS[:4]
+    assert user not in {name for _, name in kept_credits(home)}
+    assert len(kept_credits(home)) > len(DAYS)

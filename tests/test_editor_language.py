@@ -1,0 +1,481 @@
+"""Figures by editor and language: kept per day, checked against its users, and no day's loss."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from conftest import Home, Start
+from dashboard_scraper import store_commands
+from dashboard_scraper.config import EDITOR_LANGUAGE_REQUESTS
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.errors import (
+    ContractBroken,
+    DaysMissing,
+    ScraperError,
+    SignInRequired,
+    SourceUnavailable,
+    UsageError,
+)
+from dashboard_scraper.metrics import ANALYTICS_COUNTS, FIGURES
+from dashboard_scraper.simulator import (
+    Fault,
+    Organization,
+    Simulator,
+    remove_field,
+    repeat_user,
+    set_value,
+    status,
+)
+from dashboard_scraper.simulator.exchange import Answer, Request
+from dashboard_scraper.simulator.faults import Effect
+from dashboard_scraper.simulator.fields import analytics_metrics
+from dashboard_scraper.store import DetailStatus, LedgerDay, store_at
+from dashboard_scraper.usage import ANALYTICS, UserUsage
+from kept_days import NOON, TODAY, fetch, forget, keep, march, settings_of, sql
+
+ENDPOINT, USERS = "daily-user-activity-by-editor-language", "user-activity"
+FIRST, LAST = march(3), march(9)
+DAYS = list(Window(FIRST, LAST).days())
+DAY = march(5)
+NIGHT = timedelta(days=1)
+COUNT = ANALYTICS_COUNTS[0]
+(OPTIONAL,) = (metric for metric in ANALYTICS_COUNTS if metric.optional)
+COMPLETE, UNRECONCILED = DetailStatus.COMPLETE, DetailStatus.UNRECONCILED
+STRANGER = "stranger@example.com"
+Json = Any
+Log = pytest.LogCaptureFixture
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def spring(start_api: Start, home: Home, caplog: Log) -> Simulator:
+    """A simulator whose today is the 10th of March, 2025; requests are not repeated."""
+    home.settings["MAX_RETRIES"] = "0"
+    caplog.set_level(logging.INFO, "dashboard_scraper")
+    return start_api(Organization(users=12, today=TODAY + timedelta(9)))
+
+
+@pytest.fixture
+def in_each_store(spring: Simulator, store_url: str) -> Simulator:
+    """As `spring`; each database in turn."""
+    assert store_url
+    return spring
+
+
+def in_organization(sim: Simulator, day: date) -> list[tuple[Any, ...]]:
+    """The rows that the day is to have: user, editor, language and the counts."""
+    members, rows = sim.organization.members, []
+    for index, total in sim.organization.totals(Window(day, day)).items():
+        for part in sim.organization.by_editor(members[index], total.counts):
+            counts = analytics_metrics(part.counts)
+            told = tuple(counts[metric.name] for metric in ANALYTICS_COUNTS)
+            rows.append((members[index].name, part.editor, part.language, *told))
+    return sorted(rows)
+
+
+def rows_of(home: Home, day: date) -> list[tuple[Any, ...]]:
+    """What the view has of the day."""
+    columns = ", ".join(["user_login", "editor", "language", *(m.name for m in ANALYTICS_COUNTS)])
+    where = f"source = '{ANALYTICS}' AND day = '{day}'"
+    url = settings_of(home).store_url
+    return sorted(sql(url, f"SELECT {columns} FROM editor_language_days WHERE {where}"))
+
+
+def ledger_of(home: Home) -> dict[date, LedgerDay]:
+    with store_at(settings_of(home).store_url).reading() as reader:
+        return reader.ledger(ANALYTICS)
+
+
+def statuses(home: Home) -> dict[date, DetailStatus | None]:
+    return {day: row.editor_language for day, row in ledger_of(home).items()}
+
+
+def users_of(home: Home, day: date) -> list[UserUsage]:
+    with store_at(settings_of(home).store_url).reading() as reader:
+        return reader.day(reader.ledger(ANALYTICS)[day]).users
+
+
+def asked(sim: Simulator, endpoint: str = ENDPOINT) -> list[date]:
+    """The days that were asked for, as the requests came; several pages of one day once."""
+    found = (r for r in tuple(sim.requests) if r.endpoint == endpoint and "cursor" not in r.query)
+    return [request.day for request in found if request.day is not None]
+
+
+def told_of(home: Home, capsys: Capture, *, as_json: bool, now: datetime = NOON) -> str:
+    """What `status` says."""
+    capsys.readouterr()
+    store_commands.tell_status(settings_of(home), now, as_json=as_json, max_age=None, check=False)
+    return capsys.readouterr().out
+
+
+def edited(change: Callable[[list[Json]], list[Json]]) -> Effect:
+    """Other records in the answer, with the number of users that fits them."""
+
+    def effect(answer: Answer, _request: Request) -> Answer:
+        body = msgspec.json.decode(answer.body)
+        body["records"] = change(body["records"])
+        body["metadata"]["returned_user_count"] = len(set(map(name_of, body["records"])))
+        return replace(answer, body=msgspec.json.encode(body))
+
+    return effect
+
+
+def name_of(record: Json) -> str:
+    name: str = record.get("user_email") or record["service_account_name"]
+    return name
+
+
+def with_stranger(records: list[Json]) -> list[Json]:
+    """The first record once more, of somebody of whom there is no user-day."""
+    return [*records, {**records[0], "user_email": STRANGER}]
+
+
+def doubled(raised: int) -> Effect:
+    """The first record comes twice, the second time with a count so much higher."""
+
+    def change(records: list[Json]) -> list[Json]:
+        metrics = dict(records[0]["metrics"])
+        metrics[COUNT.name] += raised
+        return [*records, {**records[0], "metrics": metrics}]
+
+    return edited(change)
+
+
+def test_the_rows_are_the_organizations_and_close_with_the_user_days(
+    home: Home, in_each_store: Simulator
+) -> None:
+    keep(home, FIRST, LAST)
+    assert statuses(home) == dict.fromkeys(DAYS, COMPLETE)
+    places = [FIGURES.index(metric) for metric in ANALYTICS_COUNTS]
+    editors = set()
+    for day in DAYS:
+        rows = rows_of(home, day)
+        assert rows == in_organization(in_each_store, day)
+        for user in users_of(home, day):
+            counts = [row[3:] for row in rows if row[0] == user.user]
+            assert tuple(map(sum, zip(*counts, strict=True))) == tuple(
+                user.figures[place] for place in places
+            )
+        editors |= {row[1] for row in rows}
+    assert len(editors) > 2
+    assert asked(in_each_store) == DAYS[::-1]
+
+
+def test_a_day_of_several_pages_is_whole(home: Home, start_api: Start) -> None:
+    sim = start_api(Organization(users=160, today=TODAY))
+    keep(home, DAY, DAY)
+    assert sim.count(ENDPOINT, DAY) == 3
+    rows = rows_of(home, DAY)
+    assert len(rows) > 200
+    assert rows == in_organization(sim, DAY)
+
+
+Difference = tuple[Effect, str]
+DIFFERENCES: dict[str, Difference] = {
+    "a value": (set_value(COUNT.name, 10**6, record=1), f"{COUNT.name} of "),
+    "a record less": (edited(lambda records: records[1:]), " is "),
+    "a user less": (
+        edited(lambda all_: [each for each in all_ if name_of(each) != name_of(all_[0])]),
+        " its parts are 0",
+    ),
+    "a user more": (edited(with_stranger), f"{STRANGER} is not among the users"),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_what_does_not_close_is_fetched_once_more_kept_and_told(
+    home: Home, spring: Simulator, caplog: Log, capsys: Capture, name: str
+) -> None:
+    effect, words = DIFFERENCES[name]
+    spring.add_fault(Fault(effect, ENDPOINT, DAY))
+    fetch(home, FIRST, LAST)
+    assert [asked(spring).count(day) for day in DAYS] == [1 + (day == DAY) for day in DAYS]
+    assert statuses(home) == {**dict.fromkeys(DAYS, COMPLETE), DAY: UNRECONCILED}
+    assert rows_of(home, DAY)
+    assert rows_of(home, DAY) != in_organization(spring, DAY)
+    (warning,) = (r.getMessage() for r in caplog.records if r.levelno == logging.WARNING)
+    assert warning.startswith(f"{DAY}: editors and languages do not add up")
+    assert words in warning
+    (source,) = json.loads(told_of(home, capsys, as_json=True))["sources"]
+    assert source["editor_language"] == len(DAYS)
+    assert source["editor_language_unreconciled"] == [f"{DAY}"]
+    assert source["unreconciled"] == []
+    text = told_of(home, capsys, as_json=False)
+    assert f"  {len(DAYS)} days have editors and languages\n" in text
+    assert f"    they do not add up to the users' figures: {DAY}\n" in text
+
+
+def test_what_closes_the_second_time_is_complete(
+    home: Home, spring: Simulator, caplog: Log, capsys: Capture
+) -> None:
+    spring.add_fault(Fault(set_value(COUNT.name, 10**6, record=1), ENDPOINT, DAY, times=1))
+    keep(home, FIRST, LAST)
+    assert asked(spring).count(DAY) == 2
+    assert statuses(home) == dict.fromkeys(DAYS, COMPLETE)
+    assert rows_of(home, DAY) == in_organization(spring, DAY)
+    assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
+    assert "do not add up to the users'" not in told_of(home, capsys, as_json=False)
+
+
+def test_a_count_that_is_not_told_by_editor_is_unknown_and_no_difference(
+    home: Home, spring: Simulator
+) -> None:
+    spring.add_fault(Fault(remove_field(OPTIONAL.name), ENDPOINT, DAY))
+    keep(home, DAY, DAY)
+    assert (asked(spring), statuses(home)) == ([DAY], {DAY: COMPLETE})
+    place = 3 + ANALYTICS_COUNTS.index(OPTIONAL)
+    assert {row[place] for row in rows_of(home, DAY)} == {None}
+
+
+ERRORS: dict[str, tuple[Effect, type[ScraperError], int]] = {
+    "unavailable": (status(503), SourceUnavailable, 4),
+    "broken": (set_value(COUNT.name, -1), ContractBroken, 5),
+    "not found": (status(404), ContractBroken, 5),
+    "forbidden": (status(403), SignInRequired, 3),
+    "refused": (status(400), UsageError, 2),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_an_error_costs_no_user_day_and_no_file_and_the_next_run_fetches_what_lacks(
+    home: Home, spring: Simulator, name: str
+) -> None:
+    effect, kind, code = ERRORS[name]
+    spring.add_fault(Fault(effect, ENDPOINT, DAY))
+    with pytest.raises(kind, match=f"editors and languages of {DAY}") as caught:
+        fetch(home, FIRST, LAST)
+    assert type(caught.value) is kind
+    assert caught.value.exit_code == code
+    assert list(ledger_of(home)) == DAYS
+    assert len(home.files()) == 2 * len(DAYS) + 2
+    with store_at(settings_of(home).store_url).reading() as reader:
+        assert reader.last_success(ANALYTICS) is None
+    before = statuses(home)
+    lacking = [day for day, state in before.items() if state is None]
+    # Where the answer of one day is broken, that of the next may be whole.
+    assert lacking == ([DAY] if kind is ContractBroken else [d for d in DAYS if d <= DAY])
+    assert [rows_of(home, day) for day in lacking] == [[]] * len(lacking)
+    spring.clear_faults()
+    spring.requests.clear()
+    keep(home, FIRST, march(6))  # the days that have settled
+    assert asked(spring) == lacking[::-1]
+    assert asked(spring, USERS) == []
+    assert statuses(home) == dict.fromkeys(DAYS, COMPLETE)
+    assert [rows_of(home, day) for day in DAYS] == [in_organization(spring, day) for day in DAYS]
+
+
+def test_the_exit_code_of_the_command_is_that_of_the_error(home: Home, start_api: Start) -> None:
+    home.settings["MAX_RETRIES"] = "0"
+    sim = start_api()
+    sim.add_fault(Fault(status(503), ENDPOINT))
+    day = f"{sim.organization.today - NIGHT}"
+    result = home.run("--daily", day)
+    assert result.code == 4
+    assert "editors and languages of" in result.err
+    assert len(home.files()) == 4
+
+
+def test_an_error_is_told_also_where_a_day_is_missing(
+    home: Home, spring: Simulator, caplog: Log
+) -> None:
+    spring.add_fault(Fault(status(503), USERS, march(4)))
+    spring.add_fault(Fault(set_value(COUNT.name, -1), ENDPOINT, DAY))
+    with pytest.raises(DaysMissing):
+        fetch(home, FIRST, LAST)
+    assert f"editors and languages of {DAY} could not be had" in caplog.text
+    assert COUNT.name in caplog.text
+
+
+def test_a_day_that_is_fetched_again_loses_its_old_rows_and_gets_new_ones(
+    home: Home, in_each_store: Simulator
+) -> None:
+    fetch(home, FIRST, LAST)
+    settled, unsettled = march(4), march(8)
+    before = {day: rows_of(home, day) for day in DAYS}
+    for day in (settled, unsettled):
+        in_each_store.revise(day)
+    in_each_store.requests.clear()
+    fetch(home, FIRST, LAST, NOON + timedelta(hours=1))
+    assert sorted(asked(in_each_store)) == [settled, march(7), march(8), march(9)]
+    assert statuses(home) == dict.fromkeys(DAYS, COMPLETE)
+    for day in DAYS:
+        assert rows_of(home, day) == in_organization(in_each_store, day)
+        assert (rows_of(home, day) == before[day]) == (day not in (settled, unsettled))
+
+
+def test_old_rows_do_not_stay_beside_new_users_where_none_are_fetched(
+    home: Home, in_each_store: Simulator
+) -> None:
+    keep(home, FIRST, LAST)
+    home.settings["FETCH_EDITOR_LANGUAGE"] = "false"
+    in_each_store.revise(march(4))
+    fetch(home, FIRST, LAST, NOON + timedelta(hours=1))
+    gone = [march(day) for day in (4, 7, 8, 9)]
+    assert [day for day, state in statuses(home).items() if state is None] == gone
+    assert [rows_of(home, day) for day in gone] == [[]] * len(gone)
+    assert rows_of(home, FIRST) == in_organization(in_each_store, FIRST)
+
+
+def test_a_second_run_over_settled_days_asks_for_none(home: Home, spring: Simulator) -> None:
+    home.settings["SETTLE_DAYS"] = "0"
+    for number in (1, 0):
+        fetch(home, FIRST, LAST)
+        assert len(asked(spring)) == number * len(DAYS)
+        spring.requests.clear()
+
+
+def test_where_it_is_switched_off_no_request_is_sent(
+    home: Home, spring: Simulator, caplog: Log, capsys: Capture
+) -> None:
+    home.settings["FETCH_EDITOR_LANGUAGE"] = "false"
+    fetch(home, FIRST, LAST)
+    assert asked(spring, USERS)
+    assert asked(spring) == []
+    assert statuses(home) == dict.fromkeys(DAYS)
+    assert "editors" not in caplog.text + told_of(home, capsys, as_json=False)
+
+
+def test_a_day_without_anybody_needs_no_request(home: Home, start_api: Start) -> None:
+    sim = start_api(Organization(users=1, service_accounts=0, today=TODAY))
+    days = list(Window(TODAY - timedelta(60), TODAY - timedelta(1)).days())
+    quiet = [day for day in days if not sim.organization.totals(Window(day, day))]
+    assert 0 < len(quiet) < len(days)
+    keep(home, days[0], days[-1])
+    assert sorted(asked(sim)) == [day for day in days if day not in quiet]
+    assert statuses(home) == dict.fromkeys(days, COMPLETE)
+
+
+@pytest.mark.parametrize("setting", ["FETCH_EDITOR_LANGUAGE", "FETCH_CREDITS"])
+def test_a_kept_day_of_which_the_api_has_nothing_any_more_is_not_asked_for(
+    home: Home, start_api: Start, setting: str
+) -> None:
+    """Figures are there for two years, those that are kept for ever: they are still given out."""
+    home.settings["FETCH_EDITOR_LANGUAGE"] = "false"
+    start_api(Organization(users=2, today=TODAY))
+    keep(home, FIRST, LAST, NOON + 9 * NIGHT)
+    home.settings[setting] = "true"
+    sim = start_api(Organization(users=2, today=TODAY + 900 * NIGHT))
+    fetch(home, FIRST, LAST, NOON + 900 * NIGHT)
+    assert sim.requests == []
+    assert len(home.files()) == 2 * len(DAYS) + 2
+
+
+def days_within(sim: Simulator, days: Sequence[date], requests: int) -> list[date]:
+    """The days, newest first, that so many requests are enough for; the last is finished."""
+    found: list[date] = []
+    for day in sorted(days, reverse=True):
+        if requests <= 0:
+            break
+        found.append(day)
+        requests -= -(-len(in_organization(sim, day)) // 100)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("users", "number"), [(2, 140), (150, 60)], ids=["a page a day", "several pages a day"]
+)
+def test_unless_told_otherwise_a_run_spends_100_requests_on_the_newest_days(
+    home: Home, start_api: Start, caplog: Log, users: int, number: int
+) -> None:
+    caplog.set_level(logging.INFO, "dashboard_scraper")
+    sim = start_api(Organization(users=users, today=TODAY))
+    days = list(Window(TODAY - timedelta(number), TODAY - NIGHT).days())
+    keep(home, days[0], days[-1])
+    within = days_within(sim, days, EDITOR_LANGUAGE_REQUESTS)
+    assert 0 < len(within) < len(days)
+    assert [day for day, state in statuses(home).items() if state] == sorted(within)
+    spent = sim.count(ENDPOINT)
+    assert EDITOR_LANGUAGE_REQUESTS <= spent <= EDITOR_LANGUAGE_REQUESTS + 3
+    assert f"{len(days) - len(within)} days are left to later runs" in caplog.text
+    first = next(n for n, r in enumerate(sim.requests) if r.endpoint == ENDPOINT)
+    assert {r.endpoint for r in sim.requests[first:]} == {ENDPOINT}
+    home.settings["SETTLE_DAYS"] = "0"
+    keep(home, days[0], days[-1])
+    assert statuses(home) == dict.fromkeys(days, COMPLETE)
+
+
+def test_if_told_so_a_run_fetches_all_days(home: Home, start_api: Start, caplog: Log) -> None:
+    caplog.set_level(logging.INFO, "dashboard_scraper")
+    home.settings["FETCH_EDITOR_LANGUAGE"] = "true"
+    sim = start_api(Organization(users=1, today=TODAY))
+    days = list(Window(TODAY - timedelta(140), TODAY - NIGHT).days())
+    keep(home, days[0], days[-1])
+    assert statuses(home) == dict.fromkeys(days, COMPLETE)
+    assert sim.count(ENDPOINT) > EDITOR_LANGUAGE_REQUESTS
+    assert "left to later runs" not in caplog.text
+
+
+@pytest.mark.parametrize("effect", [doubled(0), repeat_user()], ids=["at the end", "last again"])
+def test_a_record_that_comes_twice_with_the_same_values_counts_once(
+    home: Home, spring: Simulator, effect: Effect
+) -> None:
+    spring.add_fault(Fault(effect, ENDPOINT, DAY))
+    keep(home, DAY, DAY)
+    assert asked(spring) == [DAY]
+    assert statuses(home) == {DAY: COMPLETE}
+    assert rows_of(home, DAY) == in_organization(spring, DAY)
+
+
+def test_a_record_that_comes_twice_with_two_values_is_an_error(
+    home: Home, spring: Simulator
+) -> None:
+    spring.add_fault(Fault(doubled(1), ENDPOINT, DAY))
+    with pytest.raises(ContractBroken, match="came twice, with two figures") as caught:
+        keep(home, DAY, DAY)
+    rows = [", ".join(row[:3]) for row in in_organization(spring, DAY)]
+    assert any(f"{ENDPOINT}: {row} came twice" in str(caught.value) for row in rows)
+    assert statuses(home) == {DAY: None}
+    assert users_of(home, DAY)
+    assert rows_of(home, DAY) == []
+
+
+def busiest(home: Home) -> str:
+    names: list[str] = [row[0] for day in DAYS for row in rows_of(home, day) if "@" in row[0]]
+    return max(sorted(set(names)), key=names.count)
+
+
+@pytest.mark.usefixtures("in_each_store")
+def test_a_person_is_forgotten_here_too(home: Home) -> None:
+    keep(home, FIRST, LAST)
+    user, before = busiest(home), {day: rows_of(home, day) for day in DAYS}
+    forget(home, user.upper())
+    for day in DAYS:
+        assert rows_of(home, day) == [row for row in before[day] if row[0] != user]
+    assert any(rows_of(home, day) != before[day] for day in DAYS)
+    assert statuses(home) == dict.fromkeys(DAYS, COMPLETE)
+
+
+def test_somebody_who_is_only_here_is_forgotten_too(
+    home: Home, spring: Simulator, capsys: Capture
+) -> None:
+    spring.add_fault(Fault(edited(with_stranger), ENDPOINT, DAY))
+    keep(home, DAY, DAY)
+    capsys.readouterr()
+    forget(home, STRANGER)
+    assert capsys.readouterr().out == "1 rows removed\n"
+    assert rows_of(home, DAY) == in_organization(spring, DAY)
+
+
+def test_who_was_forgotten_does_not_come_back_with_what_a_kept_day_lacks(
+    home: Home, spring: Simulator
+) -> None:
+    """Days that are fetched again bring a person back; such a day is not fetched again."""
+    home.settings["FETCH_EDITOR_LANGUAGE"] = "false"
+    keep(home, FIRST, march(6))
+    user = max(each.user for each in users_of(home, DAY) if "@" in each.user)
+    forget(home, user)
+    home.settings["FETCH_EDITOR_LANGUAGE"] = "true"
+    spring.requests.clear()
+    keep(home, FIRST, march(6))
+    assert asked(spring, USERS) == []
+    assert user not in [each.user for each in users_of(home, DAY)]
+    assert rows_of(home, DAY) == [r for r in in_organization(spring, DAY) if r[0] != user]
+    assert statuses(home)[DAY] is COMPLETE

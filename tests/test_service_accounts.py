@@ -1,0 +1,329 @@
+"""Service accounts: rows of their own that are marked, left out of outputs where that is wanted."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+import pytest
+
+from conftest import Home, Start, yesterday
+from dashboard_scraper import store_commands
+from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.csv_text import parse
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.errors import ContractBroken, DaysMissing
+from dashboard_scraper.http import origin_of
+from dashboard_scraper.metrics import SERVICE_ACCOUNT_TITLE, USER_COUNT, USER_TITLE
+from dashboard_scraper.pseudonyms import rename_of
+from dashboard_scraper.simulator import Fault, Organization, Simulator, repeat_user
+from dashboard_scraper.simulator.exchange import Answer, Request
+from dashboard_scraper.simulator.faults import Effect
+from dashboard_scraper.store import store_at
+from dashboard_scraper.usage import ANALYTICS, DASHBOARD, UserUsage
+from kept_days import TODAY, fetch, forget, keep, march, settings_of, sql
+
+FIRST, LAST = march(3), march(5)
+WINDOW = Window(FIRST, LAST)
+DAYS = list(WINDOW.days())
+USERS = "user-activity"
+KEY = "0123456789abcdef0123456789abcdef"
+AGGREGATED = "copilot_metrics_aggregated.json"
+Json = Any
+Log = pytest.LogCaptureFixture
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def spring(start_api: Start, home: Home, caplog: Log) -> Simulator:
+    """A simulator whose today is the 10th of March, 2025; requests are not repeated."""
+    home.settings["MAX_RETRIES"] = "0"
+    caplog.set_level(logging.INFO, "dashboard_scraper")
+    return start_api(Organization(users=12, today=TODAY))
+
+
+@pytest.fixture
+def in_each_store(spring: Simulator, store_url: str) -> Simulator:
+    """As `spring`; each database in turn."""
+    assert store_url
+    return spring
+
+
+def left_out(home: Home) -> None:
+    home.settings["INCLUDE_SERVICE_ACCOUNTS"] = "false"
+
+
+def with_key(home: Home) -> Callable[[str], str]:
+    """Give the home a key for pseudonyms; returns what they will be."""
+    file = home.path / "key"
+    file.write_text(KEY)
+    file.chmod(0o600)
+    home.settings["PSEUDONYM_KEY_FILE"] = f"{file}"
+    return rename_of(file)
+
+
+def accounts(sim: Simulator, day: date) -> set[str]:
+    """Those that were active on the day."""
+    found = sim.organization.totals(Window(day, day))
+    members = [sim.organization.members[index] for index in found]
+    return {member.name for member in members if member.service}
+
+
+def people(sim: Simulator, day: date) -> set[str]:
+    found = sim.organization.totals(Window(day, day))
+    members = [sim.organization.members[index] for index in found]
+    return {member.name for member in members if not member.service}
+
+
+def folder_of(home: Home) -> Path:
+    return home.data / f"daily_exports_{FIRST}_to_{LAST}"
+
+
+def marks(path: Path) -> dict[str, str]:
+    """Of a CSV's users, what stands under the title."""
+    header, *rows = parse(path.read_bytes())
+    user, mark = header.index(USER_TITLE), header.index(SERVICE_ACCOUNT_TITLE)
+    return {row[user]: row[mark] for row in rows}
+
+
+def csv_marks(home: Home, day: date) -> dict[str, str]:
+    return marks(folder_of(home) / f"augment_metrics_{day}.csv")
+
+
+def logins(home: Home, name: str) -> list[str]:
+    """The users of a Copilot file."""
+    records = json.loads((folder_of(home) / name).read_bytes())
+    return [record["user_login"] for record in records]
+
+
+def manifest(home: Home) -> dict[str, Any]:
+    """What it says of each day."""
+    told = json.loads((folder_of(home) / "manifest.json").read_bytes())
+    return {day["day"]: day for day in told["days"]}
+
+
+def in_view(home: Home, source: str, day: date) -> dict[str, bool]:
+    """Of the day's users in the store, whether they are accounts."""
+    where = f"source = '{source}' AND day = '{day}'"
+    query = f"SELECT user_login, service_account FROM user_days WHERE {where}"
+    return {user: bool(mark) for user, mark in sql(settings_of(home).store_url, query)}
+
+
+def in_parquet(home: Home, source: str = ANALYTICS) -> dict[date, dict[str, bool]]:
+    """The same of the exported files."""
+    settings = settings_of(home).model_copy(update={"metrics_source": source})
+    out = home.path / "parquet"
+    store_commands.export_parquet(settings, WINDOW, f"{out}")
+    with duckdb.connect() as engine:
+        rows = engine.execute(
+            "SELECT day, user_login, service_account"
+            f" FROM read_parquet('{out}/*/*.parquet', hive_partitioning = true)"
+        ).fetchall()
+    found: dict[date, dict[str, bool]] = {}
+    for day, user, mark in rows:
+        found.setdefault(day, {})[user] = mark
+    return found
+
+
+def kept_users(home: Home, day: date) -> list[UserUsage]:
+    with store_at(settings_of(home).store_url).reading() as reader:
+        return reader.day(reader.ledger(ANALYTICS)[day]).users
+
+
+def edited(change: Callable[[list[Json]], list[Json]]) -> Effect:
+    """Other users in the answer."""
+
+    def effect(answer: Answer, _request: Request) -> Answer:
+        body = msgspec.json.decode(answer.body)
+        return replace(answer, body=msgspec.json.encode({**body, "users": change(body["users"])}))
+
+    return effect
+
+
+def test_they_are_rows_under_their_names_and_marked(home: Home, in_each_store: Simulator) -> None:
+    fetch(home, FIRST, LAST)
+    for day in DAYS:
+        of_people, of_accounts = people(in_each_store, day), accounts(in_each_store, day)
+        assert of_people
+        assert of_accounts
+        expected = {**dict.fromkeys(of_people, False), **dict.fromkeys(of_accounts, True)}
+        assert in_view(home, ANALYTICS, day) == expected
+        assert {user.user: user.service for user in kept_users(home, day)} == expected
+        assert in_parquet(home)[day] == expected
+        assert csv_marks(home, day) == {
+            user: "true" if mark else "false" for user, mark in expected.items()
+        }
+        assert logins(home, f"copilot_metrics_{day}.json") == sorted(expected)
+        counts = manifest(home)[f"{day}"]
+        assert (counts["users"], counts["active_users"]) == (len(expected), len(expected))
+
+
+def test_left_out_they_are_in_no_output_but_in_the_store_and_the_days_close(
+    home: Home, in_each_store: Simulator, caplog: Log
+) -> None:
+    left_out(home)
+    fetch(home, FIRST, LAST)
+    everybody = set()
+    for day in DAYS:
+        expected = people(in_each_store, day)
+        everybody |= expected
+        assert csv_marks(home, day) == dict.fromkeys(expected, "false")
+        assert logins(home, f"copilot_metrics_{day}.json") == sorted(expected)
+        assert in_parquet(home)[day] == dict.fromkeys(expected, False)
+        counts = manifest(home)[f"{day}"]
+        assert (counts["users"], counts["active_users"]) == (len(expected), len(expected))
+        assert in_view(home, ANALYTICS, day).keys() == expected | accounts(in_each_store, day)
+        with store_at(settings_of(home).store_url).reading() as reader:
+            row = reader.ledger(ANALYTICS)[day]
+        assert row.unreconciled == []
+        assert row.totals is not None
+        assert row.users == row.totals[USER_COUNT.name] == len(in_view(home, ANALYTICS, day))
+    assert logins(home, AGGREGATED) == sorted(everybody)
+    assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
+    written = [path for path in home.path.rglob("*") if path.suffix in (".csv", ".json")]
+    names = {member.name.encode() for member in in_each_store.organization.accounts}
+    assert len(written) == 2 * len(DAYS) + 2
+    assert not [path for path in written for name in names if name in path.read_bytes()]
+
+
+def test_included_again_they_are_in_the_next_export_without_a_request(
+    home: Home, spring: Simulator
+) -> None:
+    left_out(home)
+    fetch(home, FIRST, LAST)
+    del home.settings["INCLUDE_SERVICE_ACCOUNTS"]
+    spring.requests.clear()
+    store_commands.export_files(settings_of(home), WINDOW, None)
+    assert spring.requests == []
+    for day in DAYS:
+        assert logins(home, f"copilot_metrics_{day}.json") == sorted(
+            people(spring, day) | accounts(spring, day)
+        )
+    assert accounts(spring, FIRST) < set(logins(home, AGGREGATED))
+
+
+@pytest.mark.parametrize("included", ["true", "false"])
+def test_a_period_marks_them_or_leaves_them_out(
+    home: Home, start_api: Start, included: str
+) -> None:
+    sim = start_api()
+    home.settings["INCLUDE_SERVICE_ACCOUNTS"] = included
+    result = home.run(f"{yesterday()}")
+    assert result.code == 0, result.err
+    users, _tenant = result.paths
+    expected = dict.fromkeys(people(sim, yesterday()), "false")
+    if included == "true":
+        expected |= dict.fromkeys(accounts(sim, yesterday()), "true")
+    assert marks(users) == expected
+    assert accounts(sim, yesterday()) <= in_view(home, ANALYTICS, yesterday()).keys()
+
+
+def test_a_day_of_accounts_alone_is_no_day_without_an_answer(
+    home: Home, start_api: Start, caplog: Log
+) -> None:
+    start_api(Organization(users=0, service_accounts=2, today=TODAY))
+    left_out(home)
+    fetch(home, FIRST, LAST)
+    assert [logins(home, f"copilot_metrics_{day}.json") for day in DAYS] == [[], [], []]
+    assert [counts["users"] for counts in manifest(home).values()] == [0, 0, 0]
+    assert "without a single user" not in caplog.text
+
+
+def test_pseudonyms_are_theirs_too(home: Home, spring: Simulator) -> None:
+    rename = with_key(home)
+    fetch(home, FIRST, LAST)
+    for day in DAYS:
+        expected = {
+            **{rename(name): "false" for name in people(spring, day)},
+            **{rename(name): "true" for name in accounts(spring, day)},
+        }
+        assert csv_marks(home, day) == expected
+        assert logins(home, f"copilot_metrics_{day}.json") == sorted(expected)
+        assert {f"{mark}".lower() for mark in in_parquet(home)[day].values()} == {"true", "false"}
+        assert in_parquet(home)[day].keys() == expected.keys()
+    written = [path for path in home.path.rglob("*") if path.suffix in (".csv", ".json")]
+    names = {member.name.encode() for member in spring.organization.members}
+    assert not [path for path in written for name in names if name in path.read_bytes()]
+
+
+def test_the_manifest_has_no_name_where_an_accounts_day_failed(
+    home: Home, spring: Simulator
+) -> None:
+    with_key(home)
+    spring.add_fault(Fault(repeat_user(changed=True), USERS, LAST))
+    with pytest.raises(DaysMissing):
+        fetch(home, FIRST, LAST)
+    reason = manifest(home)[f"{LAST}"]["reason"]
+    assert "came twice" in reason
+    assert not [name for name in accounts(spring, LAST) if name in reason]
+
+
+def test_a_name_that_is_a_persons_and_an_accounts_is_an_error(
+    home: Home, spring: Simulator
+) -> None:
+    def same_name(users: list[Json]) -> list[Json]:
+        """The last user, an account, has the first one's address and figures."""
+        account = {"service_account_name": users[0]["user_email"]}
+        person = {name: value for name, value in users[0].items() if name != "user_email"}
+        return [*users[:-1], {**account, **person}]
+
+    spring.add_fault(Fault(edited(same_name), USERS, FIRST))
+    with pytest.raises(ContractBroken, match="came twice"):
+        keep(home, FIRST, FIRST)
+
+
+@pytest.mark.parametrize("fields", ["both", "none"])
+def test_a_user_is_a_person_or_an_account_and_nothing_else(
+    home: Home, spring: Simulator, fields: str
+) -> None:
+    def change(users: list[Json]) -> list[Json]:
+        names = {"user_email": "ada@example.com", "service_account_name": "bot"}
+        rest = {name: value for name, value in users[0].items() if name not in names}
+        return [{**rest, **(names if fields == "both" else {})}, *users[1:]]
+
+    spring.add_fault(Fault(edited(change), USERS, FIRST))
+    with pytest.raises(ContractBroken, match=f"{fields} of user_email and service_account_name"):
+        keep(home, FIRST, FIRST)
+
+
+def test_one_of_them_is_forgotten_by_its_name(
+    home: Home, in_each_store: Simulator, capsys: Capture
+) -> None:
+    home.settings |= {"FETCH_CREDITS": "true"}
+    keep(home, FIRST, LAST)
+    name = min(accounts(in_each_store, FIRST))
+    days = [day for day in DAYS if name in accounts(in_each_store, day)]
+    capsys.readouterr()
+    views = ("user_days", "editor_language_days", "credit_days")
+    forget(home, name.upper())
+    # One row each in every view: an account works nowhere but on the command line.
+    assert capsys.readouterr().out == f"{len(days) * len(views)} rows removed\n"
+    for day in DAYS:
+        everybody = people(in_each_store, day) | accounts(in_each_store, day)
+        assert in_view(home, ANALYTICS, day).keys() == everybody - {name}
+    for view in views:
+        query = f"SELECT count(*) FROM {view} WHERE user_login = '{name}'"
+        assert sql(settings_of(home).store_url, query) == [(0,)]
+
+
+def test_the_dashboards_users_are_all_people(home: Home, in_each_store: Simulator) -> None:
+    save_cookies(
+        home.cookie_file, {SESSION_COOKIE: in_each_store.cookie}, origin_of(in_each_store.url)
+    )
+    home.settings |= {"METRICS_API_BASE_URL": in_each_store.url, "METRICS_SOURCE": DASHBOARD}
+    fetch(home, FIRST, LAST)
+    exported = in_parquet(home, DASHBOARD)
+    for day in DAYS:
+        found = in_view(home, DASHBOARD, day)
+        assert people(in_each_store, day) <= found.keys()
+        assert set(found.values()) == {False}
+        assert exported[day] == found
+        header, *_ = parse((folder_of(home) / f"augment_metrics_{day}.csv").read_bytes())
+        assert SERVICE_ACCOUNT_TITLE not in header
