@@ -1,0 +1,366 @@
+"""What runs cost at the Analytics API: the fewest requests, and not one that its limit refuses.
+
+The simulator's limit is on, and its clock runs quicker than ours; so do the settings.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import re
+import subprocess
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from datetime import date, timedelta
+
+import pytest
+
+from conftest import Home, Start, today
+from dashboard_scraper import commands
+from dashboard_scraper.analytics_client import AnalyticsSource
+from dashboard_scraper.config import EDITOR_LANGUAGE_REQUESTS
+from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.date_utils import Window, last_complete_days
+from dashboard_scraper.errors import SignInRequired
+from dashboard_scraper.http import origin_of
+from dashboard_scraper.pacing import Pace
+from dashboard_scraper.simulator import Fault, Organization, Simulator, status
+from dashboard_scraper.store import LedgerDay, store_at
+from dashboard_scraper.store.rows import DetailStatus, Status
+from dashboard_scraper.usage import ANALYTICS, DASHBOARD
+from kept_days import NOON, TODAY, keep, settings_of, sql
+
+PER_MINUTE, BURST, PAGE = 10, 20, 100  # of the API
+SCALE = 1200
+NIGHT = timedelta(days=1)
+DAYS = list(last_complete_days(28, TODAY).days())
+SETTLED = Window(TODAY - timedelta(31), TODAY - timedelta(4))
+DAILY_USAGE, DAU_COUNT = "daily-usage", "dau-count"
+USER_ACTIVITY, EDITOR_LANGUAGE = "user-activity", "daily-user-activity-by-editor-language"
+Log = pytest.LogCaptureFixture
+Limited = Callable[..., Simulator]
+
+
+@pytest.fixture
+def limited(home: Home, start_api: Start) -> Limited:
+    """Start a simulator whose limit is on, and that knows its figures; the next nights' too."""
+
+    def begin(users: int = 12, *, scale: float = SCALE, service_accounts: int = 2) -> Simulator:
+        organization = Organization(users, 1, service_accounts, TODAY + timedelta(9))
+        for day in Window(TODAY - timedelta(32), TODAY).days():
+            organization.totals(Window(day, day))
+        home.settings |= {
+            "ANALYTICS_REQUESTS_PER_MINUTE": f"{PER_MINUTE * scale}",
+            "ANALYTICS_BURST": f"{BURST}",
+            "FETCH_EDITOR_LANGUAGE": "false",
+        }
+        home.settings.setdefault("STORE_URL", f"sqlite:///{home.data / 'usage.db'}")
+        return start_api(organization, rate_limit=True, clock_scale=scale)
+
+    return begin
+
+
+def run(home: Home, nights: int = 0, *, refresh: bool = False) -> None:
+    """`--last-28-days`, at noon so many days after TODAY."""
+    now = NOON + nights * NIGHT
+    commands.fetch_daily(settings_of(home), None, refresh=refresh, clock=lambda: now)
+
+
+def pages(sim: Simulator, days: Iterable[date]) -> dict[date, int]:
+    """How many pages of users each of the days has; none, where nobody was active."""
+    active = {day: len(sim.organization.totals(Window(day, day))) for day in days}
+    return {day: -(-users // PAGE) for day, users in active.items() if users}
+
+
+def asked(sim: Simulator, endpoint: str = USER_ACTIVITY) -> Tally[date]:
+    """How often each single day was asked for."""
+    return Tally(r.day for r in tuple(sim.requests) if r.endpoint == endpoint and r.day)
+
+
+def in_turn(sim: Simulator, endpoint: str) -> list[date]:
+    """The single days that were asked for, each once, as the requests came."""
+    requests = [r for r in tuple(sim.requests) if r.endpoint == endpoint]
+    return [day for day, _ in itertools.groupby(r.day for r in requests) if day]
+
+
+def assert_cost(sim: Simulator, totals: int, days: Iterable[date]) -> None:
+    """So many requests for totals, the pages of these days, and nothing else; none was refused."""
+    expected = pages(sim, days)
+    assert asked(sim) == expected
+    assert sim.count(DAILY_USAGE) == sim.count(DAU_COUNT) == totals / 2
+    assert [request.status for request in sim.requests] == [200] * (totals + sum(expected.values()))
+    sim.requests.clear()
+
+
+def ledger(home: Home) -> dict[date, LedgerDay]:
+    with store_at(home.settings["STORE_URL"]).reading() as reader:
+        return reader.ledger(ANALYTICS)
+
+
+@pytest.mark.parametrize("users", [200, 2000])
+def test_a_first_run_costs_two_requests_and_every_days_pages(
+    home: Home, limited: Limited, users: int
+) -> None:
+    sim = limited(users)
+    assert sum(pages(sim, DAYS).values()) > 2 * BURST, "else the limit would not be felt"
+    run(home)
+    assert_cost(sim, 2, DAYS)
+    assert [(day, row.unreconciled) for day, row in ledger(home).items()] == [
+        (day, []) for day in DAYS
+    ]
+
+
+@pytest.mark.parametrize("settle_days", [1, 3])
+def test_a_run_right_after_costs_two_requests_and_the_pages_of_unsettled_days(
+    home: Home, limited: Limited, settle_days: int
+) -> None:
+    home.settings["SETTLE_DAYS"] = f"{settle_days}"
+    sim = limited(200)
+    run(home)
+    sim.requests.clear()
+    run(home)
+    assert_cost(sim, 2, DAYS[28 - settle_days :])
+
+
+def test_the_next_nights_job_costs_two_requests_and_the_pages_of_days_not_settled_yet(
+    home: Home, limited: Limited
+) -> None:
+    sim = limited(200)
+    run(home)
+    sim.requests.clear()
+    run(home, 1)
+    assert_cost(sim, 2, [TODAY - timedelta(n) for n in (3, 2, 1, 0)])
+
+
+def test_when_every_day_has_settled_a_run_costs_two_requests(home: Home, limited: Limited) -> None:
+    """With SETTLE_DAYS=0 they have all settled where they were fetched after their end."""
+    sim = limited(200)
+    run(home)
+    home.settings["SETTLE_DAYS"] = "0"
+    sim.requests.clear()
+    run(home)
+    assert_cost(sim, 2, [])
+
+
+def test_runs_that_follow_each_other_share_the_limit(
+    home: Home, limited: Limited, store_url: str
+) -> None:
+    """The first leaves an empty bucket, and so does one that failed; nobody may begin anew."""
+    assert store_url
+    sim = limited(scale=60)
+    keep(home, DAYS[0], DAYS[19])
+    sim.add_fault(Fault(status(401), times=1))
+    with pytest.raises(SignInRequired):
+        keep(home, DAYS[20], DAYS[20])
+    assert sim.requests.pop().status == 401
+    keep(home, DAYS[20], DAYS[27])
+    assert_cost(sim, 4, DAYS)
+
+
+def test_refresh_fetches_every_day_again_for_the_same_requests_as_the_first_time(
+    home: Home, limited: Limited
+) -> None:
+    home.settings["SETTLE_DAYS"] = "0"
+    sim = limited(200)
+    run(home)
+    sim.requests.clear()
+    run(home, refresh=True)
+    assert_cost(sim, 2, DAYS)
+
+
+@pytest.mark.parametrize("number", [0, 24])
+def test_a_settled_day_that_was_revised_is_found_and_it_alone_is_fetched(
+    home: Home, limited: Limited, caplog: Log, number: int
+) -> None:
+    sim = limited(200)
+    run(home)
+    before = ledger(home)
+    sim.revise(DAYS[number])
+    sim.requests.clear()
+    run(home)
+    assert_cost(sim, 2, [DAYS[number], *DAYS[25:]])
+    assert f"the source has revised {DAYS[number]}; fetching again" in caplog.text
+    after = ledger(home)
+    assert [day for day in DAYS[:25] if before[day].totals != after[day].totals] == [DAYS[number]]
+    assert after[DAYS[number]].unreconciled == []
+
+
+def test_a_backfill_costs_two_requests_for_ninety_days_and_skips_what_is_kept(
+    home: Home, limited: Limited
+) -> None:
+    sim = limited()
+    window = last_complete_days(200, TODAY - timedelta(30))
+    days = list(window.days())
+    keep(home, days[110], days[129])
+    assert_cost(sim, 2, days[110:130])
+    keep(home, window.start, window.end)
+    assert_cost(sim, 6, [*days[:110], *days[130:]])
+    keep(home, window.start, window.end)
+    assert sim.requests == []
+    assert list(ledger(home)) == days
+
+
+def test_days_with_nobody_active_cost_no_page_and_are_kept_as_empty(
+    home: Home, limited: Limited
+) -> None:
+    sim = limited(3, service_accounts=0)
+    busy = pages(sim, DAYS)
+    assert 0 < len(busy) < 28
+    run(home)
+    assert_cost(sim, 2, busy)
+    for day, row in ledger(home).items():
+        assert row.status is (Status.COMPLETE if day in busy else Status.EMPTY)
+    home.settings["SETTLE_DAYS"] = "0"
+    run(home)
+    assert_cost(sim, 2, [])
+
+
+def rows_of(home: Home, source: str) -> dict[str, list[tuple[object, ...]]]:
+    """Everything in the store about a source, by table."""
+    url = home.settings["STORE_URL"]
+    tables = ("user_day", "day_ledger", "tenant_figure")
+    return {
+        table: sorted(sql(url, f"SELECT * FROM {table} WHERE source = '{source}'"), key=repr)
+        for table in tables
+    }
+
+
+def test_each_source_leaves_the_days_of_the_other_as_they_are(
+    home: Home, limited: Limited, store_url: str
+) -> None:
+    assert store_url
+    sim = limited()
+    home.settings["METRICS_API_BASE_URL"] = sim.url
+    save_cookies(home.cookie_file, {SESSION_COOKIE: sim.cookie}, origin_of(sim.url))
+    before: dict[str, dict[str, list[tuple[object, ...]]]] = {}
+    sources = (DASHBOARD, ANALYTICS)
+    for source, other in zip(sources * 2, sources[::-1] * 2, strict=True):
+        kept = rows_of(home, other) if before else {}
+        home.settings["METRICS_SOURCE"] = source
+        run(home, len(before))
+        before[f"{source} {len(before)}"] = rows_of(home, source)
+        assert len(rows_of(home, source)["day_ledger"]) >= 28
+        assert not kept or rows_of(home, other) == kept
+    assert {request.status for request in sim.requests} == {200}
+
+
+def seconds_left(line: str) -> int:
+    """Of a line about progress."""
+    found = re.search(r"about (\d+) (s|min) left", line)
+    assert found, line
+    return int(found[1]) * (60 if found[2] == "min" else 1)
+
+
+def said_by(run: subprocess.Popen[str], words: str, count: int) -> Iterator[str]:
+    """The first lines of its log with the words."""
+    assert run.stderr
+    return itertools.islice((line for line in run.stderr if words in line), count)
+
+
+def test_a_long_run_says_beforehand_what_it_costs_and_then_what_is_left(
+    home: Home, limited: Limited
+) -> None:
+    """It is ended after some days: to wait for the end would take longer than the test may."""
+    sim = limited(200)
+    first, last = today() - timedelta(90), today() - timedelta(1)
+    sim.organization.today = today()
+    total = sum(pages(sim, Window(first, last).days()).values())
+    a_minute = total * 60 / 66
+    home.settings |= {"ANALYTICS_REQUESTS_PER_MINUTE": f"{a_minute}", "ANALYTICS_BURST": "1"}
+    command = home.command("backfill", f"{first}", f"{last}")
+    with subprocess.Popen(
+        command, env=home.environment(), stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            (announced,) = said_by(process, "at the source's limit", 1)
+            assert sim.count(USER_ACTIVITY) <= 1
+            left = [seconds_left(line) for line in said_by(process, " of 90 days", 3)]
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
+    assert f"90 days have {total} pages of users: as many requests, about 6" in announced
+    assert left == sorted(left, reverse=True)
+    assert 60 < left[-1] < left[0] <= 66
+
+
+@pytest.mark.parametrize("users", [0, 3, 200])
+def test_the_number_of_pages_is_known_beforehand(home: Home, limited: Limited, users: int) -> None:
+    """Also where on some days nobody is active, or on all."""
+    sim = limited(users, service_accounts=0)
+    pace = Pace(PER_MINUTE * SCALE, BURST)
+    with closing(AnalyticsSource(settings_of(home), pace, lambda: NOON)) as source:
+        source.prepare(DAYS)
+        assert_cost(sim, 2, [])
+        known = pages(sim, DAYS)
+        assert source.estimate(DAYS).requests == sum(known.values())
+        assert [source.estimate([day]).requests for day in DAYS] == [
+            known.get(day, 0) for day in DAYS
+        ]
+
+
+def test_a_short_run_says_nothing_of_its_cost(home: Home, limited: Limited, caplog: Log) -> None:
+    caplog.set_level(logging.INFO, "dashboard_scraper")
+    limited(200)
+    run(home)
+    assert "28 of 28 days" in caplog.text
+    assert "at the source's limit" not in caplog.text
+    assert " left" not in caplog.text
+
+
+def test_a_refusal_that_somebody_else_caused_is_waited_for_as_told(
+    home: Home, limited: Limited
+) -> None:
+    """Of two threads, the other may have sent a request already when the refusal comes."""
+    home.settings["MAX_CONCURRENCY"] = "2"
+    sim = limited()
+    sim.add_fault(Fault(status(429, "1"), USER_ACTIVITY, times=1, after=9))
+    run(home)
+    statuses = [request.status for request in sim.requests]
+    assert Tally(statuses) == {200: 2 + sum(pages(sim, DAYS).values()), 429: 1}
+    refused = next(request.arrived for request in sim.requests if request.status == 429)
+    since = [request.arrived - refused for request in sim.requests if request.arrived > refused]
+    assert sum(seconds < 0.99 for seconds in since) <= 1
+    assert list(ledger(home)) == DAYS
+
+
+def with_editors(home: Home) -> list[date]:
+    """The days that have figures by editor and language."""
+    rows = ledger(home).values()
+    return [row.day for row in rows if row.editor_language is DetailStatus.COMPLETE]
+
+
+def test_editors_and_languages_keep_to_their_budget_newest_days_first_and_go_on_the_next_time(
+    home: Home, limited: Limited
+) -> None:
+    sim = limited(300)
+    home.settings["FETCH_EDITOR_LANGUAGE"] = "auto"
+    days = list(SETTLED.days())[::-1]
+    keep(home, SETTLED.start, SETTLED.end)
+    endpoints = [request.endpoint for request in sim.requests]
+    assert EDITOR_LANGUAGE not in endpoints[: -endpoints[::-1].index(USER_ACTIVITY)]
+    spent, done = asked(sim, EDITOR_LANGUAGE), in_turn(sim, EDITOR_LANGUAGE)
+    assert done == days[: len(done)]
+    assert with_editors(home) == done[::-1]
+    assert spent.total() - spent[done[-1]] < EDITOR_LANGUAGE_REQUESTS <= spent.total()
+    assert 0 < len(done) < 28
+    first = len(sim.requests)
+    keep(home, SETTLED.start, SETTLED.end)
+    assert in_turn(sim, EDITOR_LANGUAGE) == days
+    assert with_editors(home) == days[::-1]
+    assert {request.endpoint for request in sim.requests[first:]} == {EDITOR_LANGUAGE}
+    first = len(sim.requests)
+    keep(home, SETTLED.start, SETTLED.end)
+    assert sim.count() == first
+    assert {request.status for request in sim.requests} == {200}
+
+
+def test_editors_and_languages_of_all_days_are_fetched_where_the_settings_say_so(
+    home: Home, limited: Limited
+) -> None:
+    sim = limited(300)
+    home.settings["FETCH_EDITOR_LANGUAGE"] = "true"
+    keep(home, SETTLED.start, SETTLED.end)
+    assert asked(sim, EDITOR_LANGUAGE).total() > EDITOR_LANGUAGE_REQUESTS
+    assert with_editors(home) == list(SETTLED.days())
+    assert {request.status for request in sim.requests} == {200}

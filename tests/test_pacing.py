@@ -1,0 +1,394 @@
+"""The token bucket: never ahead of the server's, kept between runs, and waited for by every thread.
+
+By itself it reads a clock that only the test moves on; over sockets, the real one.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta, timezone
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from conftest import Home, Start, today
+from dashboard_scraper import pacing
+from dashboard_scraper.http import Http, RetryPolicy
+from dashboard_scraper.pacing import Pace
+from dashboard_scraper.simulator import Fault, Organization, Simulator, status
+from dashboard_scraper.store import store_at
+from dashboard_scraper.token_auth import BearerToken
+from dashboard_scraper.usage import ANALYTICS
+from kept_days import settings_of
+
+MOMENT = datetime(2025, 3, 10, 12, tzinfo=UTC)
+PER_MINUTE, BURST = 60.0, 20  # a token a second
+SECONDS_TO_END = 2
+TINY = 1e-6  # seconds; less than this may be lost in a sum
+DAU_COUNT = "dau-count"
+
+
+class Clock:
+    """Seconds that pass only when told."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def clocked() -> tuple[pytest.MonkeyPatch, Clock]:
+    """A clock that buckets read until the patch is undone."""
+    patch, clock = pytest.MonkeyPatch(), Clock()
+    patch.setattr(pacing, "time", SimpleNamespace(monotonic=clock))
+    return patch, clock
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    patch, clock = clocked()
+    yield clock
+    patch.undo()
+
+
+def full(burst: int = BURST) -> Pace:
+    return Pace(PER_MINUTE, burst)
+
+
+def take_all(pace: Pace) -> int:
+    """How many requests may be sent at once; each is answered before the next."""
+    taken = 0
+    while not pace.take():
+        pace.answered()
+        taken += 1
+    return taken
+
+
+def test_the_burst_goes_at_once_and_then_one_request_at_a_time(clock: Clock) -> None:
+    pace = full()
+    assert take_all(pace) == BURST
+    for _ in range(50):
+        wait = pace.take()
+        assert wait == pytest.approx(1)
+        clock.now += wait / 2
+        assert pace.take() == pytest.approx(wait / 2)
+        clock.now += wait / 2 + 1e-9
+        assert take_all(pace) == 1
+    assert pace.taken == BURST + 50
+
+
+def test_a_bucket_that_nobody_uses_fills_up_to_the_burst_and_no_further(clock: Clock) -> None:
+    pace = full()
+    assert take_all(pace) == BURST
+    clock.now += 7.5
+    assert take_all(pace) == 7
+    clock.now += 24 * 3600
+    assert take_all(pace) == BURST
+
+
+def test_nothing_is_filled_while_the_server_may_not_have_got_the_first_request(
+    clock: Clock,
+) -> None:
+    pace = full()
+    for _ in range(BURST):
+        assert pace.take() == 0
+    clock.now += 3600
+    assert 0 < pace.take() <= 0.1, "to be asked again soon: an answer may come at any moment"
+    pace.answered()
+    assert pace.take() > 0
+    clock.now += 1 + 1e-9
+    assert pace.take() == 0
+
+
+class Server:
+    """The other bucket: takes a token when a request arrives, and fills from the first one on."""
+
+    def __init__(self, burst: int, now: float) -> None:
+        self._burst, self._tokens, self._filled = float(burst), float(burst), now
+
+    def admits(self, now: float) -> bool:
+        gained = (now - self._filled) * PER_MINUTE / 60
+        self._tokens, self._filled = min(self._burst, self._tokens + gained), now
+        admitted = self._tokens > 1 - 1e-6
+        self._tokens -= admitted
+        return admitted
+
+
+Times = list[tuple[float, float, float]]
+seconds = st.floats(0, 4) | st.sampled_from([0.0, 0.0, 1.0, 4.0])
+
+
+def refused(burst: int, workers: int, times: Times) -> list[float]:
+    """When the server refused a request, after the beginning; a simulation without any thread.
+
+    `times` are of each request: how long its thread waits before it, and the ways there and back.
+    """
+    patch, clock = clocked()
+    begin, pace = clock.now, Pace(PER_MINUTE, burst)
+    server = Server(burst, begin)
+    refusals = []
+    left = iter(times)
+    order = itertools.count()
+    events: list[tuple[float, int, str, tuple[float, float]]] = []
+
+    def plan(after: float, what: str, ways: tuple[float, float]) -> None:
+        heapq.heappush(events, (clock.now + after, next(order), what, ways))
+
+    def next_request() -> None:
+        for idle, *ways in itertools.islice(left, 1):
+            plan(idle, "ask", (ways[0], ways[1]))
+
+    for _ in range(workers):
+        next_request()
+    while events:
+        clock.now, _, what, ways = heapq.heappop(events)
+        if what == "ask":
+            wait = pace.take()
+            plan(max(wait, TINY) if wait else ways[0], "ask" if wait else "arrive", ways)
+        elif what == "arrive":
+            if not server.admits(clock.now):
+                refusals.append(clock.now - begin)
+            plan(ways[1], "answer", ways)
+        else:
+            pace.answered()
+            next_request()
+    patch.undo()
+    return refusals
+
+
+# Requests that are under way for long while the server's bucket is full already.
+@example(2, 3, [*[(0.0, 0.0, 0.0)] * 3, (0.0, 3.0, 0.0), (4.0, 0.0, 0.0), (0.0, 1.0, 0.0)])
+@settings(deadline=None, max_examples=300)
+@given(st.integers(1, 5), st.integers(1, 8), st.lists(st.tuples(seconds, seconds, seconds)))
+def test_the_server_refuses_nothing_however_long_requests_and_answers_are_under_way(
+    burst: int, workers: int, times: Times
+) -> None:
+    assert refused(burst, workers, times) == []
+
+
+def test_a_refusal_empties_the_bucket(clock: Clock) -> None:
+    pace = full()
+    assert pace.take() == 0
+    pace.answered()
+    pace.refused()
+    assert pace.take() == pytest.approx(1)
+    assert pace.seconds_for(3) == pytest.approx(3)
+    clock.now += 2.5
+    assert take_all(pace) == 2
+
+
+def test_how_long_requests_take_hangs_on_what_is_left(clock: Clock) -> None:
+    pace = full()
+    assert (pace.seconds_for(0), pace.seconds_for(BURST)) == (0, 0)
+    assert pace.seconds_for(BURST + 30) == pytest.approx(30)
+    assert take_all(pace) == BURST
+    assert pace.seconds_for(30) == pytest.approx(30)
+    clock.now += 10
+    assert pace.seconds_for(30) == pytest.approx(20)
+
+
+class TestKept:
+    """From one run to the next, which has a clock of its own that counts from anywhere."""
+
+    @pytest.fixture
+    def left(self, clock: Clock) -> str:
+        """What a run left that has sent all but five and a half."""
+        pace = full()
+        assert take_all(pace) == BURST
+        clock.now += 5.5
+        text = pace.keep(MOMENT)
+        clock.now = 3.0
+        return text
+
+    def resumed(self, kept: str | None, seconds: float = 0, burst: int = BURST) -> int:
+        """How many requests the next run may send at once, so many seconds after the moment."""
+        pace = full(burst)
+        pace.resume(kept, MOMENT + timedelta(seconds=seconds))
+        return take_all(pace)
+
+    @pytest.mark.parametrize(
+        ("after", "tokens"), [(0, 5), (0.6, 6), (10, 15), (14.4, 19), (14.6, 20), (1e8, BURST)]
+    )
+    def test_a_bucket_fills_with_the_time_that_passed(
+        self, left: str, after: float, tokens: int
+    ) -> None:
+        assert self.resumed(left, after) == tokens
+
+    @pytest.mark.parametrize("ahead", [1, 3600, 1e9])
+    def test_a_note_from_the_future_adds_nothing(self, left: str, ahead: float) -> None:
+        assert self.resumed(left, -ahead) == 5
+
+    def test_it_goes_on_filling_as_the_run_goes_on(self, clock: Clock, left: str) -> None:
+        pace = full()
+        pace.resume(left, MOMENT)
+        assert take_all(pace) == 5
+        clock.now += 0.6
+        assert take_all(pace) == 1
+
+    def test_a_bucket_that_became_smaller_is_full_at_most(self, left: str) -> None:
+        assert self.resumed(left, burst=3) == 3
+
+    def test_what_no_answer_came_to_counts_as_sent(self, clock: Clock) -> None:
+        assert clock
+        pace = full()
+        assert [pace.take() for _ in range(7)] == [0] * 7
+        assert self.resumed(pace.keep(MOMENT)) == BURST - 7
+
+    def test_a_moment_in_another_zone_is_the_same_moment(self, clock: Clock) -> None:
+        pace = full()
+        take_all(pace)
+        kept = pace.keep(MOMENT.astimezone(timezone(timedelta(hours=9))))
+        clock.now += 3600
+        assert self.resumed(kept, 4.5) == 4
+
+    @pytest.mark.parametrize(
+        "note",
+        [
+            None,
+            "",
+            "null",
+            "[]",
+            "{}",
+            "no JSON",
+            '{"tokens":"3","moment":"2025-03-10T12:00:00Z"}',
+            '{"tokens":3}',
+            '{"tokens":3,"moment":"yesterday"}',
+            '{"tokens":3,"moment":"2025-03-10T12:00:00"}',
+            '{"tokens":-1e9,"moment":"2025-03-10T12:00:00Z"}',
+            '{"tokens":3,"moment":"2025-03-10T12:00:00Z"',
+        ],
+    )
+    def test_a_note_that_is_absent_or_makes_no_sense_is_a_full_bucket(
+        self, clock: Clock, note: str | None
+    ) -> None:
+        assert clock
+        assert self.resumed(note) == BURST
+
+
+def test_eight_threads_together_get_what_one_would_get(clock: Clock) -> None:
+    """The interpreter may change the thread at every step; tokens come while they take them."""
+    pace = Pace(PER_MINUTE, 1000)
+    pace.refused()
+    clock.now += 500 + 1e-6
+    granted = [0] * 8
+
+    def take(number: int) -> None:
+        for _ in range(500):
+            if not pace.take():
+                granted[number] += 1
+                pace.answered()
+
+    threads = [threading.Thread(target=take, args=(number,)) for number in range(8)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert sum(granted) == pace.taken == 500
+
+
+def http(sim: Simulator, pace: Pace, budget: float = 30) -> Http:
+    policy = RetryPolicy(retries=3, backoff=0.01, timeout=10, budget=budget)
+    return Http(policy, BearerToken(sim.token), 8, pace)
+
+
+def ask(over: Http, sim: Simulator) -> int:
+    """The status of the answer to a small request."""
+    day = today() - timedelta(1)
+    return over.get(f"{sim.url}/analytics/v0/{DAU_COUNT}?start_date={day}&end_date={day}").status
+
+
+def test_eight_threads_over_one_session_are_never_refused(start_api: Start) -> None:
+    scale, each = 300, 6
+    sim = start_api(rate_limit=True, clock_scale=scale)
+    with closing(http(sim, Pace(10 * scale, BURST))) as over:
+
+        def work() -> None:
+            for _ in range(each):
+                ask(over, sim)
+
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert [request.status for request in sim.requests] == [200] * 8 * each
+
+
+def test_waiting_for_a_turn_is_not_taken_from_the_budget_of_a_request(api: Simulator) -> None:
+    """Each waits for three times as long as a request and its retries may take."""
+    with closing(http(api, Pace(60 / 0.6, 1), budget=0.2)) as over:
+        assert [ask(over, api) for _ in range(3)] == [200] * 3
+    arrived = [request.arrived for request in api.requests]
+    assert all(later - earlier > 0.55 for earlier, later in itertools.pairwise(arrived))
+
+
+def test_a_retry_waits_for_its_turn_too(api: Simulator) -> None:
+    api.add_fault(Fault(status(503), times=1))
+    with closing(http(api, Pace(60 / 0.3, 1))) as over:
+        assert ask(over, api) == 200
+    first, second = (request.arrived for request in api.requests)
+    assert second - first > 0.25
+
+
+def test_after_a_refusal_the_burst_is_gone(api: Simulator) -> None:
+    """The server's word is a second; then comes what its bucket got since, and not our burst."""
+    api.add_fault(Fault(status(429, "1"), times=1, after=1))
+    with closing(http(api, Pace(60 / 0.4, BURST))) as over:
+        assert [ask(over, api) for _ in range(5)] == [200] * 5
+    assert [request.status for request in api.requests] == [200, 429, 200, 200, 200, 200]
+    arrived = [request.arrived for request in api.requests]
+    assert arrived[2] - arrived[1] > 0.99
+    assert arrived[5] - arrived[1] > 4 * 0.4 - 0.05
+
+
+@pytest.mark.parametrize("burst", [1, 4], ids=["before the totals", "before the days"])
+def test_a_run_that_waits_for_its_turn_ends_when_told_and_leaves_its_bucket(
+    home: Home, start_api: Start, burst: int
+) -> None:
+    """The next request would be in twenty minutes."""
+    sim = start_api(Organization(users=12, today=today()))
+    home.settings |= {"ANALYTICS_REQUESTS_PER_MINUTE": "0.05", "ANALYTICS_BURST": f"{burst}"}
+    home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
+    command, environment = home.command("--last-28-days"), home.environment()
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as run:
+        try:
+            until(lambda: sim.count() == burst)
+            time.sleep(0.3)  # the answer is taken in, and the next one asks for its turn
+            began = time.monotonic()
+            run.terminate()
+            _, said = run.communicate(timeout=20)
+            took = time.monotonic() - began
+        finally:
+            run.kill()
+    assert run.returncode == 128 + signal.SIGTERM, said
+    assert took < SECONDS_TO_END
+    assert "Traceback" not in said
+    assert sim.count() == burst
+    with store_at(settings_of(home).store_url).reading() as reader:
+        pace = Pace(0.05, burst)
+        pace.resume(reader.note(f"pace:{ANALYTICS}"), datetime.now(UTC))
+    assert pace.seconds_for(1) > 1000
+
+
+def until(holds: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait for it to hold."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it never came to hold"
+        time.sleep(0.01)
