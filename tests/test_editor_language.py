@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from conftest import Home, Start
-from dashboard_scraper import store_commands
+from dashboard_scraper import commands, store_commands
 from dashboard_scraper.config import EDITOR_LANGUAGE_REQUESTS
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import (
@@ -479,3 +479,17 @@ def test_who_was_forgotten_does_not_come_back_with_what_a_kept_day_lacks(
     assert user not in [each.user for each in users_of(home, DAY)]
     assert rows_of(home, DAY) == [r for r in in_organization(spring, DAY) if r[0] != user]
     assert statuses(home)[DAY] is COMPLETE
+
+
+def test_a_day_that_is_asked_for_alone_keeps_its_rows_unless_it_has_changed(
+    home: Home, in_each_store: Simulator
+) -> None:
+    keep(home, DAY, DAY)
+    later = NOON + timedelta(days=5)
+    commands.fetch_period(settings_of(home), later, Window(DAY, DAY), None)
+    assert rows_of(home, DAY) == in_organization(in_each_store, DAY)
+    assert ledger_of(home)[DAY].fetched_at == later
+    in_each_store.revise(DAY)
+    commands.fetch_period(settings_of(home), later, Window(DAY, DAY), None)
+    assert rows_of(home, DAY) == []
+    assert statuses(home) == {DAY: None}

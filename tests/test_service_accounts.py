@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from conftest import Home, Start, yesterday
-from dashboard_scraper import store_commands
+from dashboard_scraper import commands, store_commands
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.csv_text import parse
 from dashboard_scraper.date_utils import Window
@@ -327,3 +327,17 @@ def test_the_dashboards_users_are_all_people(home: Home, in_each_store: Simulato
         assert exported[day] == found
         header, *_ = parse((folder_of(home) / f"augment_metrics_{day}.csv").read_bytes())
         assert SERVICE_ACCOUNT_TITLE not in header
+
+
+@pytest.mark.parametrize("shown", ["true", "false"])
+def test_a_csv_that_is_converted_has_them_or_not_as_the_setting_says(
+    home: Home, spring: Simulator, shown: str
+) -> None:
+    fetch(home, FIRST, LAST)
+    home.settings["INCLUDE_SERVICE_ACCOUNTS"] = shown
+    target = home.path / "converted.json"
+    file = folder_of(home) / f"augment_metrics_{FIRST}.csv"
+    commands.convert(settings_of(home), file, (None, None, None), target)
+    logins = {record["user_login"] for record in json.loads(target.read_bytes())}
+    assert bool(logins & accounts(spring, FIRST)) == (shown == "true")
+    assert logins - accounts(spring, FIRST) == people(spring, FIRST)

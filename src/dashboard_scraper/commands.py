@@ -28,7 +28,7 @@ from dashboard_scraper.http import origin_of
 from dashboard_scraper.metrics import is_active
 from dashboard_scraper.period_metrics import Period, default_name, export_period
 from dashboard_scraper.progress import day_progress
-from dashboard_scraper.pseudonyms import rename_of, renamed
+from dashboard_scraper.pseudonyms import rename_of, shown_users
 from dashboard_scraper.running import (
     daily_export,
     prepare_for_many_records,
@@ -165,7 +165,8 @@ def convert(
         raise UsageError(f"{file} would be written over; give --out another name")
     rename = rename_of(settings.pseudonym_key_file)
     with replaced_or_set_aside([target]):
-        users = renamed(read_users(file), rename)
+        shown = settings.include_service_accounts
+        users = shown_users(read_users(file), rename, service_accounts=shown)
         if not users:
             logger.warning("%s has a header alone: no users", file.name)
         ids = copilot.reported_user_ids(user.user for user in users)

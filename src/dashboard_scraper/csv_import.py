@@ -11,7 +11,13 @@ from pathlib import Path
 from dashboard_scraper.csv_text import parse
 from dashboard_scraper.date_utils import Window, parse_day
 from dashboard_scraper.errors import ContractBroken, UsageError
-from dashboard_scraper.metrics import COUNT_INDEXES, FIGURES, MAX_COUNT, USER_TITLE
+from dashboard_scraper.metrics import (
+    COUNT_INDEXES,
+    FIGURES,
+    MAX_COUNT,
+    SERVICE_ACCOUNT_TITLE,
+    USER_TITLE,
+)
 from dashboard_scraper.usage import UserUsage
 
 _DIGITS = re.compile(r"[0-9]{1,20}")
@@ -90,7 +96,8 @@ def _user(name: str, number: int, row: Sequence[str], columns: dict[str, int]) -
         if cell and not (_DIGITS.fullmatch(cell) and int(cell) <= MAX_COUNT):
             raise ContractBroken(f"{name}, row {number}, {title!r}: {cell!r} is no count")
         figures[i] = int(cell) if cell else None
-    return UserUsage(user, tuple(figures))
+    service = SERVICE_ACCOUNT_TITLE in columns and row[columns[SERVICE_ACCOUNT_TITLE]] == "true"
+    return UserUsage(user, tuple(figures), service=service)
 
 
 def window_of_options(day: date | None, start: date | None, end: date | None) -> Window | None:

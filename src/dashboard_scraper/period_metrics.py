@@ -116,10 +116,21 @@ def _keep(
         return
     totals = _totals(tenant)
     if period.window.start == period.window.end:
-        keep_day(store, source_name, DayUsage(period.window.start, users, totals), period.now)
+        usage = DayUsage(period.window.start, users, totals)
+        if _is_kept(store, source_name, usage):
+            store.confirm(source_name, usage.day, period.now)
+        else:
+            keep_day(store, source_name, usage, period.now)
         return
     for difference in closing_differences(sums_of(users), len(users), totals):
         logger.warning("%s does not add up: %s", period.window, difference)
+
+
+def _is_kept(store: Store, source_name: str, usage: DayUsage) -> bool:
+    """Whether the day is in the store as it is: with it stays what was fetched of it beside."""
+    with store.reading() as reader:
+        kept = reader.ledger(source_name, Window(usage.day, usage.day))
+        return any(not row.forgotten and reader.day(row) == usage for row in kept.values())
 
 
 def _totals(tenant: Sequence[TenantFigure]) -> Totals | None:

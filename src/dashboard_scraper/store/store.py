@@ -172,6 +172,15 @@ class Store:
             connection.execute(insert(DAY_LEDGER).values(row))
         return None if before is None else ledger_day(before)
 
+    def confirm(self, source: str, day: date, fetched_at: datetime) -> None:
+        """Note that the source said the same of a day once more."""
+        with self._writing() as connection:
+            connection.execute(
+                update(DAY_LEDGER)
+                .where(_is_of(DAY_LEDGER, source, day))
+                .values(fetched_at=fetched_at)
+            )
+
     def put_tenant_figures(
         self, source: str, figures: Iterable[TenantFigure], fetched_at: datetime
     ) -> None:

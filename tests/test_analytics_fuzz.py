@@ -1,0 +1,241 @@
+"""Any JSON in any place of the Analytics API's answers is an error or gives right rows: no guess,
+no traceback, no silence.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from conftest import Home, Start
+from dashboard_scraper.analytics_client import AnalyticsSource
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.errors import ContractBroken, NotPublished, SignInRequired, UsageError
+from dashboard_scraper.metrics import ANALYTICS_COUNTS, FIGURES, MAX_COUNT, USER_COUNT
+from dashboard_scraper.pacing import Pace
+from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body
+from dashboard_scraper.simulator.analytics_api import CREDITS, answer
+from kept_days import NOON, TODAY, settings_of
+
+Json = Any
+Path_ = tuple[str | int, ...]
+DAY = TODAY - timedelta(days=4)
+DAYS = Window(DAY - timedelta(days=1), DAY)
+USERS, TOTALS, COUNTS = "user-activity", "daily-usage", "dau-count"
+LANGUAGES = "daily-user-activity-by-editor-language"
+RANGE = {"start_date": f"{DAYS.start}", "end_date": f"{DAYS.end}"}
+QUERIES = {
+    USERS: {"start_date": f"{DAY}", "end_date": f"{DAY}"},
+    TOTALS: RANGE,
+    COUNTS: RANGE,
+    LANGUAGES: {"date": f"{DAY}"},
+    CREDITS: {**RANGE, "by_date": "true"},
+}
+REFUSALS = (ContractBroken, UsageError, SignInRequired, NotPublished)
+NAMES = [metric.name for metric in ANALYTICS_COUNTS]
+OPTIONAL = {metric.name for metric in ANALYTICS_COUNTS if metric.optional}
+ORGANIZATION = Organization(users=5, today=TODAY)
+GOOD: dict[str, Json] = {
+    endpoint: answer(ORGANIZATION, endpoint, query) for endpoint, query in QUERIES.items()
+}
+
+numbers = st.integers(-2, 2) | st.integers(-(2**70), 2**70) | st.sampled_from([MAX_COUNT + 1])
+words = st.text(max_size=8) | st.sampled_from([f"{DAY}", f"{DAYS.start}", "ada@example.com", "\0"])
+leaves = st.none() | st.booleans() | numbers | st.floats(allow_nan=False) | words
+anything = st.recursive(
+    leaves,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(words | st.sampled_from(NAMES), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+def places(value: Json, path: Path_ = ()) -> Iterator[Path_]:
+    """Every place in a JSON text, the whole among them."""
+    yield path
+    keys: Iterable[str | int] = value if isinstance(value, dict) else ()
+    for key in range(len(value)) if isinstance(value, list) else keys:
+        yield from places(value[key], (*path, key))
+
+
+PLACES = {endpoint: list(places(body)) for endpoint, body in GOOD.items()}
+
+
+def changed(body: Json, path: Path_, how: str, value: Json) -> Json:
+    """Another value at the place, none there any more, the same twice, or one more beside it."""
+    if not path:
+        return value
+    copied = json.loads(json.dumps(body))
+    holder = copied
+    for key in path[:-1]:
+        holder = holder[key]
+    if how == "remove":
+        del holder[path[-1]]
+    elif how == "repeat" and isinstance(holder, list):
+        holder.append(holder[path[-1]])  # type: ignore[index]
+    elif how == "add" and isinstance(holder, dict):
+        holder[f"{path[-1]}_2"] = value
+    else:
+        holder[path[-1]] = value
+    return copied
+
+
+def at(body: Json, path: Path_) -> Json:
+    for key in path:
+        body = body[key]
+    return body
+
+
+def near(value: Json) -> st.SearchStrategy[Json]:
+    """Values that could have stood there."""
+    if isinstance(value, bool):
+        return st.just(not value)
+    if isinstance(value, int | float):
+        return st.sampled_from([value + 1, value - 1, -value, value + 10**13])
+    if isinstance(value, str) and value[:4] == f"{DAY.year}":
+        return st.sampled_from([f"{DAY + timedelta(days=n)}" for n in (-9, -1, 0, 1)])
+    return st.just(f"{value}x") if isinstance(value, str) else anything
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> tuple[str, Json]:
+    endpoint = draw(st.sampled_from(list(GOOD)))
+    path = draw(st.sampled_from(PLACES[endpoint]))
+    how = draw(st.sampled_from(["replace", "near", "near", "remove", "repeat", "add"]))
+    values = near(at(GOOD[endpoint], path)) if how == "near" else anything
+    return endpoint, changed(GOOD[endpoint], path, how, draw(values))
+
+
+@pytest.fixture
+def served(start_api: Start, home: Home) -> Iterator[tuple[Simulator, AnalyticsSource]]:
+    """A source, of which a fault may change each answer; nothing is tried again."""
+    home.settings["MAX_RETRIES"] = "0"
+    simulator = start_api(ORGANIZATION)
+    source = AnalyticsSource(settings_of(home), Pace(60_000, 1000), lambda: NOON)
+    yield simulator, source
+    source.close()
+
+
+def name_of(record: Json) -> str:
+    return str(record.get("user_email") or record.get("service_account_name"))
+
+
+def counts_of(record: Json) -> dict[str, int | None]:
+    """As the answer says them; what is optional and absent is unknown."""
+    counts = {name: record["metrics"].get(name) for name in NAMES}
+    assert all(type(n) is int and 0 <= n <= MAX_COUNT for k, n in counts.items() if n is not None)
+    assert {name for name, count in counts.items() if count is None} <= OPTIONAL
+    return counts
+
+
+def assert_users_are(source: AnalyticsSource, body: Json) -> None:
+    found = {}
+    for user in source.fetch_users(Window(DAY, DAY)):
+        figures = {m.name: figure for m, figure in zip(FIGURES, user.figures, strict=True)}
+        counts = {name: figures[name] for name in NAMES}
+        found[user.user] = (counts, figures["active_days"])
+    assert found == {name_of(r): (counts_of(r), r["active_days"]) for r in body["users"]}
+
+
+def assert_totals_are(source: AnalyticsSource, usage: Json, users: Json) -> None:
+    source.prepare(list(DAYS.days()))
+    told = {r["date"]: counts_of(r) for r in usage["daily_usage"]}
+    active = {r["date"]: r["user_count"] for r in users["daily_active_user_counts"]}
+    zeros = dict.fromkeys(NAMES, 0)
+    for day in DAYS.days():
+        known = {n: c for n, c in told.get(f"{day}", zeros).items() if c is not None}
+        expected = {**known, USER_COUNT.name: active[f"{day}"]}
+        assert source.changed_days({day: expected}) == []
+    assert set(told) <= {f"{day}" for day in DAYS.days()}
+
+
+def assert_languages_are(source: AnalyticsSource, body: Json) -> None:
+    usages = source.fetch_editor_languages(DAY)
+    assert {(each.user, each.editor, each.language): each.counts for each in usages} == {
+        (name_of(r), r["editor"], r["language"]): tuple(counts_of(r).values())
+        for r in body["records"]
+    }
+
+
+def assert_credits_are(source: AnalyticsSource, body: Json) -> None:
+    found = {(f"{c.day}", c.user): c.credits for c in source.fetch_credits(DAYS) or []}
+    assert {day for day, _ in found} <= {f"{day}" for day in DAYS.days()}
+    assert found == {(r["date"], name_of(r)): r["credits_consumed"] for r in body["records"]}
+
+
+def assert_right(source: AnalyticsSource, endpoint: str, body: Json) -> None:
+    """That the source took the answer, and that it is one to what was asked for."""
+    if endpoint == USERS:
+        assert_users_are(source, body)
+    elif endpoint == LANGUAGES:
+        assert_languages_are(source, body)
+    elif endpoint == CREDITS:
+        assert_credits_are(source, body)
+    else:
+        both = {**{e: GOOD[e] for e in (TOTALS, COUNTS)}, endpoint: body}
+        assert_totals_are(source, both[TOTALS], both[COUNTS])
+    metadata = body["metadata"]
+    window = DAYS if QUERIES[endpoint].items() >= RANGE.items() else Window(DAY, DAY)
+    effective = [metadata[f"effective_{name}_date"] for name in ("start", "end")]
+    assert effective == [f"{window.start}", f"{window.end}"]
+    if "returned_user_count" in GOOD[endpoint]["metadata"]:
+        records = next(value for value in body.values() if isinstance(value, list))
+        users = len(set(map(name_of, records)))
+        assert metadata["returned_user_count"] in (users, len(records))
+
+
+@pytest.mark.parametrize("endpoint", list(GOOD))
+def test_an_answer_as_it_is_gives_right_rows(
+    served: tuple[Simulator, AnalyticsSource], endpoint: str
+) -> None:
+    assert_right(served[1], endpoint, GOOD[endpoint])
+
+
+def test_any_value_in_any_place_is_refused_or_gives_right_rows(
+    served: tuple[Simulator, AnalyticsSource],
+) -> None:
+    simulator, source = served
+    seen: dict[str, set[bool]] = defaultdict(set)
+
+    @settings(max_examples=1200, deadline=None, derandomize=True)
+    @given(changes())
+    def fuzz(change: tuple[str, Json]) -> None:
+        endpoint, body = change
+        assume(body != GOOD[endpoint])
+        simulator.clear_faults()
+        simulator.add_fault(Fault(raw_body(json.dumps(body).encode()), endpoint))
+        try:
+            assert_right(source, endpoint, body)
+        except REFUSALS as error:
+            assert endpoint in str(error)
+            seen[endpoint].add(False)
+        else:
+            seen[endpoint].add(True)
+
+    fuzz()
+    # Both came about, everywhere: neither is all refused, nor all taken.
+    assert seen == {endpoint: {True, False} for endpoint in GOOD}
+
+
+def test_bytes_that_are_no_answer_are_refused(served: tuple[Simulator, AnalyticsSource]) -> None:
+    simulator, source = served
+
+    @settings(max_examples=200, deadline=None, derandomize=True)
+    @given(st.sampled_from(list(GOOD)), st.binary(max_size=40) | st.text(max_size=20))
+    def fuzz(endpoint: str, body: bytes | str) -> None:
+        data = body if isinstance(body, bytes) else body.encode()
+        simulator.clear_faults()
+        simulator.add_fault(Fault(raw_body(data), endpoint))
+        with pytest.raises(ContractBroken, match=endpoint):
+            assert_right(source, endpoint, GOOD[endpoint])
+
+    fuzz()
