@@ -511,3 +511,14 @@ def test_the_demo_of_this_source_needs_nothing_and_has_the_figures_of_its_organi
     manifest = json.loads((folder / "manifest.json").read_bytes())
     assert manifest["source"] == ANALYTICS
     assert [path.name for path in home.path.iterdir()] == ["data"]
+
+
+def test_a_day_without_users_is_warned_of_unless_the_source_itself_counts_none(
+    home: Home, begin: Begin, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The dashboard lists everybody, active or not; the other source tells how many were active."""
+    begin(TODAY).organization = Organization(users=0, service_accounts=0, today=TODAY)
+    fetch_from(home, ANALYTICS)
+    assert "without a single user" not in caplog.text
+    fetch_from(home, DASHBOARD)
+    assert "without a single user" in caplog.text

@@ -23,6 +23,7 @@ from dashboard_scraper.files import (
     replaced_or_set_aside,
     set_aside,
 )
+from dashboard_scraper.metrics import USER_COUNT
 from dashboard_scraper.pseudonyms import Rename, hidden, shown_users
 from dashboard_scraper.store import LedgerDay, Reader, Store
 from dashboard_scraper.usage import UserUsage
@@ -190,7 +191,7 @@ def _write_day(
         publication.add(export.csv_path(kept.day), users_csv(users, kept.source)),
         publication.add(export.json_path(kept.day), copilot.json_chunks(records)),
     ]
-    if not kept.users:
+    if not kept.users and USER_COUNT.name not in (kept.totals or {}):  # where that says so too
         logger.warning("%s: the source answered without a single user", kept.day)
     return _ManifestDay(
         kept.day,
