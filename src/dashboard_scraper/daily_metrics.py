@@ -147,7 +147,8 @@ def bring_up_to_date(
     needed = [day for day in needed if day not in failures]
     settled: Collection[date] = ()
     if compare and source.has_totals:
-        settled = [d for d in kept if d not in {*needed, *failures} and d >= published.start]
+        again = {*needed, *failures}
+        settled = [day for day in kept if day not in again and day >= published.start]
     source.prepare([*needed, *settled])
     _tell_plan(source, window, needed)
     failures |= _fetch(job, source, needed)
