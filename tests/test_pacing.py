@@ -153,6 +153,7 @@ def refused(burst: int, workers: int, times: Times) -> list[float]:
         next_request()
     while events:
         clock.now, _, what, ways = heapq.heappop(events)
+        assert clock.now < begin + 20 * len(times), "a request waits for ever"
         if what == "ask":
             wait = pace.take()
             plan(max(wait, TINY) if wait else ways[0], "ask" if wait else "arrive", ways)
