@@ -462,7 +462,7 @@ def test_today_and_the_future_are_refused_before_any_request(
 ) -> None:
     result = home.run(*TOO_LATE[name])
     assert result.code == 2, result.err
-    assert f"{today()}" in error_line(result)
+    assert f"in UTC, today is {today()}" in error_line(result)
     assert (api.requests, home.files()) == ([], set())
 
 
