@@ -18,6 +18,7 @@ from conftest import Home, Start
 from dashboard_scraper.analytics_client import AnalyticsSource
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import ContractBroken, NotPublished, SignInRequired, UsageError
+from dashboard_scraper.flatten import Cell, flatten
 from dashboard_scraper.metrics import ANALYTICS_COUNTS, FIGURES, MAX_COUNT, USER_COUNT
 from dashboard_scraper.pacing import Pace
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body
@@ -100,7 +101,8 @@ def near(value: Json) -> st.SearchStrategy[Json]:
     if isinstance(value, bool):
         return st.just(not value)
     if isinstance(value, int | float):
-        return st.sampled_from([value + 1, value - 1, -value, value + 10**13])
+        near_by = [value + 1, value - 1, -value, value + 10**13]
+        return st.sampled_from([*near_by, f"{value}", float(value), bool(value), [value]])
     if isinstance(value, str) and value[:4] == f"{DAY.year}":
         return st.sampled_from([f"{DAY + timedelta(days=n)}" for n in (-9, -1, 0, 1)])
     return st.just(f"{value}x") if isinstance(value, str) else anything
@@ -137,13 +139,24 @@ def counts_of(record: Json) -> dict[str, int | None]:
     return counts
 
 
+def unknown_of(record: Json) -> dict[str, Cell]:
+    """The fields that are not documented."""
+    known = {"user_email", "service_account_name", "active_days", "metrics"}
+    fields = {name: value for name, value in record.items() if name not in known}
+    counts = {name: value for name, value in record["metrics"].items() if name not in NAMES}
+    return flatten({**fields, "metrics": counts} if counts else fields)
+
+
 def assert_users_are(source: AnalyticsSource, body: Json) -> None:
     found = {}
     for user in source.fetch_users(Window(DAY, DAY)):
         figures = {m.name: figure for m, figure in zip(FIGURES, user.figures, strict=True)}
         counts = {name: figures[name] for name in NAMES}
-        found[user.user] = (counts, figures["active_days"])
-    assert found == {name_of(r): (counts_of(r), r["active_days"]) for r in body["users"]}
+        found[user.user] = (counts, figures["active_days"], user.extra)
+    assert found == {
+        name_of(r): (counts_of(r), r["active_days"], unknown_of(r)) for r in body["users"]
+    }
+    assert all(type(r["active_days"]) is int for r in body["users"])
 
 
 def assert_totals_are(source: AnalyticsSource, usage: Json, users: Json) -> None:
@@ -183,6 +196,8 @@ def assert_right(source: AnalyticsSource, endpoint: str, body: Json) -> None:
     else:
         both = {**{e: GOOD[e] for e in (TOTALS, COUNTS)}, endpoint: body}
         assert_totals_are(source, both[TOTALS], both[COUNTS])
+    if "pagination" in GOOD[endpoint]:
+        assert body["pagination"]["has_more"] is False, "there is more than was asked for"
     metadata = body["metadata"]
     window = DAYS if QUERIES[endpoint].items() >= RANGE.items() else Window(DAY, DAY)
     effective = [metadata[f"effective_{name}_date"] for name in ("start", "end")]
@@ -239,3 +254,35 @@ def test_bytes_that_are_no_answer_are_refused(served: tuple[Simulator, Analytics
             assert_right(source, endpoint, GOOD[endpoint])
 
     fuzz()
+
+
+def test_an_answer_with_a_few_other_bytes_is_refused_or_gives_right_rows(
+    served: tuple[Simulator, AnalyticsSource],
+) -> None:
+    """Those that are no JSON are refused; but what of the text nobody reads may be no UTF-8."""
+    simulator, source = served
+    seen: set[bool] = set()
+
+    @settings(max_examples=500, deadline=None, derandomize=True)
+    @given(st.sampled_from(list(GOOD)), st.integers(0), st.integers(0, 2), st.binary(max_size=2))
+    def fuzz(endpoint: str, place: int, cut: int, inserted: bytes) -> None:
+        good = json.dumps(GOOD[endpoint]).encode()
+        place %= len(good)
+        data = good[:place] + inserted + good[place + cut :]
+        simulator.clear_faults()
+        simulator.add_fault(Fault(raw_body(data), endpoint))
+        try:
+            taken = json.loads(data.decode(errors="replace"))
+        except ValueError:
+            taken = None
+        try:
+            assert_right(source, endpoint, taken or GOOD[endpoint])
+        except REFUSALS as error:
+            assert endpoint in str(error)
+            seen.add(False)
+        else:
+            assert taken is not None, data
+            seen.add(True)
+
+    fuzz()
+    assert seen == {True, False}

@@ -47,7 +47,9 @@ def read_token(settings: Settings) -> BearerToken:
     else:
         raise SignInRequired(f"there is no token for the Analytics API; {HOW_TO_GET_ONE}")
     if not _TOKEN.fullmatch(token):
-        raise UsageError(f"{name}: this is no token: it is empty, or has white space in it")
+        raise UsageError(
+            f"{name}: this is no token: it is empty, or has more in it than visible ASCII"
+        )
     return BearerToken(token)
 
 
