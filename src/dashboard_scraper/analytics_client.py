@@ -45,6 +45,7 @@ from dashboard_scraper.pagination import Page, Paginator
 from dashboard_scraper.token_auth import HOW_TO_GET_ONE, read_token
 from dashboard_scraper.usage import (
     ANALYTICS,
+    DAYS_AT_ONCE,
     CreditUsage,
     DayUsage,
     EditorLanguageUsage,
@@ -55,7 +56,6 @@ from dashboard_scraper.usage import (
 
 logger = logging.getLogger(__name__)
 
-MOST_DAYS = 90
 _OLDEST = timedelta(days=730)
 _PAGE_SIZE, _CREDIT_PAGE_SIZE = 100, 500
 _PREFIX = "/analytics/v0/"
@@ -318,7 +318,7 @@ def _windows(days: Collection[date]) -> Iterator[Window]:
     """As few windows as cover the days, each of at most 90."""
     left = sorted(days)
     while left:
-        within = [day for day in left if (day - left[0]).days < MOST_DAYS]
+        within = [day for day in left if (day - left[0]).days < DAYS_AT_ONCE]
         yield Window(within[0], within[-1])
         left = left[len(within) :]
 
@@ -330,10 +330,11 @@ def _pages_of(totals: Totals) -> int:
 
 
 def _check_length(window: Window) -> None:
-    if (window.end - window.start).days >= MOST_DAYS:
+    if (window.end - window.start).days >= DAYS_AT_ONCE:
         raise UsageError(
-            f"the Analytics API sums at most {MOST_DAYS} days, and {window} are more; ask for fewer"
-            " days (LOOKBACK_DAYS, where no dates are given), or for each by itself with --daily"
+            f"the Analytics API sums at most {DAYS_AT_ONCE} days, and {window} are more; ask for"
+            " fewer days (LOOKBACK_DAYS, where no dates are given), or for each by itself with"
+            " --daily"
         )
 
 

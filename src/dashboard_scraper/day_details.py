@@ -20,13 +20,12 @@ from dashboard_scraper.errors import (
 )
 from dashboard_scraper.metrics import ANALYTICS_COUNTS, FIGURES
 from dashboard_scraper.store import DetailStatus, LedgerDay, Store
-from dashboard_scraper.usage import Details, EditorLanguageUsage, Source, UserUsage
+from dashboard_scraper.usage import DAYS_AT_ONCE, Details, EditorLanguageUsage, Source, UserUsage
 
 logger = logging.getLogger(__name__)
 
 # They cost nothing but what they would have brought: the users' figures are kept.
 _BORNE = (SourceUnavailable, ContractBroken, SignInRequired, UsageError)
-_MOST_DAYS_AT_ONCE = 90
 _RECORDS_A_USER = 3  # until the first days tell
 _WORTH_TELLING_SECONDS = 10
 _PLACES = [FIGURES.index(metric) for metric in ANALYTICS_COUNTS]
@@ -180,6 +179,6 @@ def _pieces(window: Window) -> Iterable[Window]:
     """The window in pieces of as many days as can be asked for at once."""
     start = window.start
     while start <= window.end:
-        end = min(window.end, start + timedelta(days=_MOST_DAYS_AT_ONCE - 1))
+        end = min(window.end, start + timedelta(days=DAYS_AT_ONCE - 1))
         yield Window(start, end)
         start = end + timedelta(days=1)

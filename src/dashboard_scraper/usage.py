@@ -88,6 +88,10 @@ class Estimate(msgspec.Struct, frozen=True):
     seconds: float
 
 
+DAYS_AT_ONCE = 90
+"""The longest range that the Analytics API answers for."""
+
+
 class Details(Protocol):
     """What a source knows of days beside their users' figures. Raises what `Source` raises."""
 
@@ -117,7 +121,7 @@ class Details(Protocol):
         ...
 
     def fetch_credits(self, window: Window) -> list[CreditUsage] | None:
-        """Every user's credits on each day of at most 90; None where the source has none."""
+        """Every user's credits on each of at most DAYS_AT_ONCE days; None where there are none."""
         ...
 
 

@@ -93,12 +93,23 @@ _FETCHED_AT = "When the fetch began"
 _SERVICE = "Whether it is no person; the dashboard knows only people"
 _DETAIL = "`complete`, `unreconciled`: they do not add up to the users' figures; NULL: not fetched"
 
+
+def _day_key() -> tuple[Column[Any], ...]:
+    return (
+        Column("source", Text, primary_key=True, comment=_SOURCE),
+        Column("day", Date, primary_key=True, comment="The UTC day"),
+    )
+
+
+def _user_key() -> Column[Any]:
+    return Column("user_login", _NAME, primary_key=True, comment=_USER)
+
+
 USER_DAY = Table(
     "user_day",
     metadata,
-    Column("source", Text, primary_key=True, comment=_SOURCE),
-    Column("day", Date, primary_key=True, comment="The UTC day"),
-    Column("user_login", _NAME, primary_key=True, comment=_USER),
+    *_day_key(),
+    _user_key(),
     *(Column(m.name, _FIGURE_TYPES[m.kind], comment=m.definition) for m in FIGURES),
     Column("extra", Text, comment=_EXTRA),
     Column("service_account", Boolean, nullable=False, server_default=false(), comment=_SERVICE),
@@ -109,8 +120,7 @@ FIGURE_COLUMNS = tuple(USER_DAY.c[metric.name] for metric in FIGURES)
 DAY_LEDGER = Table(
     "day_ledger",
     metadata,
-    Column("source", Text, primary_key=True, comment=_SOURCE),
-    Column("day", Date, primary_key=True, comment="The UTC day"),
+    *_day_key(),
     Column("status", Text, nullable=False, comment="`complete`, or `empty`: nobody was active"),
     Column("fetched_at", Moment, nullable=False, comment=_FETCHED_AT),
     Column("users", Integer, nullable=False, comment="Users that the source listed"),
@@ -131,9 +141,8 @@ TOTAL_COLUMNS = {total.name: DAY_LEDGER.c[total.column] for total in TOTALS}
 EDITOR_LANGUAGE_DAY = Table(
     "editor_language_day",
     metadata,
-    Column("source", Text, primary_key=True, comment=_SOURCE),
-    Column("day", Date, primary_key=True, comment="The UTC day"),
-    Column("user_login", _NAME, primary_key=True, comment=_USER),
+    *_day_key(),
+    _user_key(),
     Column("editor", _NAME, primary_key=True, comment="As the source spells it, such as `VSCode`"),
     Column("language", _NAME, primary_key=True, comment="As the source spells it, `Python`"),
     *(Column(m.name, BigInteger, comment=m.definition) for m in ANALYTICS_COUNTS),
@@ -144,9 +153,8 @@ ANALYTICS_COLUMNS = tuple(EDITOR_LANGUAGE_DAY.c[metric.name] for metric in ANALY
 CREDIT_DAY = Table(
     "credit_day",
     metadata,
-    Column("source", Text, primary_key=True, comment=_SOURCE),
-    Column("day", Date, primary_key=True, comment="The UTC day"),
-    Column("user_login", _NAME, primary_key=True, comment=_USER),
+    *_day_key(),
+    _user_key(),
     Column("credits_consumed", Double, nullable=False, comment="Credits; a fraction is allowed"),
     sqlite_with_rowid=False,
 )
