@@ -37,6 +37,14 @@ DEFAULTS = {
     "PSEUDONYM_KEY_FILE": "",
     "LOG_LEVEL": "INFO",
     "ENTERPRISE_ID": "283613",
+    "ORGANIZATION_ID": "",
+    "IDENTITY_FILE": "",
+    "GITHUB_REPORTS_MERGE_IDES": "false",
+    "GITHUB_REPORTS_CREDITS": "false",
+    "ENTERPRISE_SLUGS": "",
+    "ORGANIZATION_SLUGS": "",
+    "SERVE_TOKEN_FILE": "secrets/serve-token",
+    "SERVE_PUBLIC_URL": "",
     "REQUEST_TIMEOUT_SECONDS": "30",
     "MAX_RETRIES": "3",
     "RETRY_BACKOFF_SECONDS": "0.5",
@@ -64,9 +72,17 @@ OTHERS = {
     "EXPORT_DIR": "other",
     "STORE_URL": "postgresql://ada:secret@db.example.com/usage",
     "SETTLE_DAYS": "5",
-    "PSEUDONYM_KEY_FILE": "secrets/key",
+    "PSEUDONYM_KEY_FILE": "",
     "LOG_LEVEL": "DEBUG",
     "ENTERPRISE_ID": "another",
+    "ORGANIZATION_ID": "77",
+    "IDENTITY_FILE": "people.csv",
+    "GITHUB_REPORTS_MERGE_IDES": "true",
+    "GITHUB_REPORTS_CREDITS": "true",
+    "ENTERPRISE_SLUGS": "acme,other",
+    "ORGANIZATION_SLUGS": "acme-org",
+    "SERVE_TOKEN_FILE": "secrets/another",
+    "SERVE_PUBLIC_URL": "https://copilot.example.com/base",
     "REQUEST_TIMEOUT_SECONDS": "1.5",
     "MAX_RETRIES": "0",
     "RETRY_BACKOFF_SECONDS": "0",
@@ -90,6 +106,8 @@ def written(settings: Settings, home: Path) -> dict[str, str]:
         if isinstance(value, frozenset):
             some = ",".join(sorted(endpoint.value for endpoint in value))
             value = "all" if value == frozenset(Endpoint) else some
+        if isinstance(value, tuple):
+            value = ",".join(value)
         if isinstance(value, Path):
             value = value.relative_to(home)
         if name == "STORE_URL":
@@ -117,8 +135,15 @@ def test_every_setting_is_read_from_env_file_and_the_environment_wins(
 ) -> None:
     env(tmp_path, lines(OTHERS))
     assert written(load_settings(tmp_path), tmp_path) == OTHERS
-    others = {"PSEUDONYM_KEY_FILE": "another/key", "AUGMENT_API_TOKEN_FILE": "another/token"}
-    defaults = DEFAULTS | others  # empty would be as good as none
+    others = {  # empty would be as good as none
+        "AUGMENT_API_TOKEN_FILE": "another/token",
+        "ORGANIZATION_ID": "78",
+        "IDENTITY_FILE": "others.csv",
+        "ENTERPRISE_SLUGS": "another",
+        "ORGANIZATION_SLUGS": "another-org",
+        "SERVE_PUBLIC_URL": "https://other.example.com",
+    }
+    defaults = DEFAULTS | others
     for name, value in defaults.items():
         monkeypatch.setenv(name, value)
     assert written(load_settings(tmp_path), tmp_path) == defaults
@@ -223,3 +248,21 @@ def test_the_example_file_lists_every_setting_once_with_its_default(tmp_path: Pa
     assert sorted(name for name, _ in found) == sorted(DEFAULTS)
     env(tmp_path, lines(dict(found)))
     assert written(load_settings(tmp_path), tmp_path) == DEFAULTS
+
+
+def test_pseudonyms_and_names_of_people_exclude_each_other(tmp_path: Path) -> None:
+    """GitHub's reports would name those whom the other outputs hide."""
+    env(tmp_path, "PSEUDONYM_KEY_FILE=secrets/key\nIDENTITY_FILE=people.csv\n")
+    with pytest.raises(UsageError, match="IDENTITY_FILE and PSEUDONYM_KEY_FILE"):
+        load_settings(tmp_path)
+
+
+def test_a_key_for_pseudonyms_is_read_below_home(tmp_path: Path) -> None:
+    env(tmp_path, "PSEUDONYM_KEY_FILE=secrets/key\n")
+    assert load_settings(tmp_path).pseudonym_key_file == tmp_path / "secrets/key"
+
+
+@pytest.mark.parametrize("text", ["acme, Acme-Labs", "acme,,ACME-LABS,"])
+def test_names_stand_with_commas_and_capitals_do_not_matter(text: str, tmp_path: Path) -> None:
+    env(tmp_path, f"ENTERPRISE_SLUGS={text}\n")
+    assert load_settings(tmp_path).enterprise_slugs == ("acme", "acme-labs")

@@ -62,6 +62,14 @@ def _lowered(text: object) -> object:
     return text.strip().lower() if isinstance(text, str) else text
 
 
+def _names(text: object) -> object:
+    """Read names with commas."""
+    if not isinstance(text, str):
+        return text
+    return tuple(name.strip().lower() for name in text.split(",") if name.strip())
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 Endpoints = Annotated[frozenset[Endpoint], NoDecode, BeforeValidator(_endpoints)]
 LogLevel = Annotated[str, AfterValidator(_log_level)]
 SQLITE_PREFIX = "sqlite:///"
@@ -142,6 +150,35 @@ class Settings(BaseSettings):
     enterprise_id: str = Field(
         "283613", min_length=1, description="`enterprise_id` in the Copilot JSON"
     )
+    organization_id: str | None = Field(
+        None, description="`organization_id` in GitHub's reports of an organization; none: no such"
+    )
+    identity_file: Path | None = Field(
+        None,
+        description="CSV of `email,login,id,team`: who users are in GitHub's reports, and their"
+        " teams",
+    )
+    github_reports_merge_ides: bool = Field(
+        False, description="Whether GitHub's reports have one row for all editors together"
+    )
+    github_reports_credits: bool = Field(
+        False,
+        description="Whether they have credits as `ai_credits_used`; the unit is not GitHub's",
+    )
+    enterprise_slugs: Names = Field(
+        (), description="Names of the enterprise that `serve` answers to; none: to any"
+    )
+    organization_slugs: Names = Field(
+        (), description="Names of the organization that it answers to; none: to any"
+    )
+    serve_token_file: Path = Field(
+        Path("secrets/serve-token"),
+        description="Token that readers must send; made by the first start of `serve`",
+    )
+    serve_public_url: str | None = Field(
+        None,
+        description="How readers reach `serve` behind a proxy, as `https://copilot.example.com`",
+    )
     request_timeout_seconds: Seconds = Field(
         30, gt=0, description="Longest silence of the server during a request"
     )
@@ -154,9 +191,11 @@ class Settings(BaseSettings):
     )
     max_concurrency: int = Field(8, ge=1, le=64, description="Requests in flight at once")
 
-    @field_validator("metrics_api_base_url", "analytics_api_base_url")
+    @field_validator("metrics_api_base_url", "analytics_api_base_url", "serve_public_url")
     @classmethod
-    def _check_base_url(cls, value: str) -> str:
+    def _check_base_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         try:
             url = parse_url(value)
         except LocationParseError:
@@ -171,6 +210,15 @@ class Settings(BaseSettings):
     def _check_token(self) -> Self:
         if self.augment_api_token and self.augment_api_token_file:
             raise ValueError("AUGMENT_API_TOKEN and AUGMENT_API_TOKEN_FILE: set one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _check_identities(self) -> Self:
+        if self.identity_file and self.pseudonym_key_file:
+            raise ValueError(
+                "IDENTITY_FILE and PSEUDONYM_KEY_FILE: set one of them; one names people in"
+                " GitHub's reports, the other hides who they are"
+            )
         return self
 
     @property
@@ -230,16 +278,13 @@ def load_settings(home: Path, **overrides: object) -> Settings:
         raise UsageError(_explain(error)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{home / '.env'} cannot be read: {error}") from error
-    key_file, token_file = settings.pseudonym_key_file, settings.augment_api_token_file
+    paths = {
+        name: home / _expanded(name.upper(), path)
+        for name in Settings.model_fields
+        if isinstance(path := getattr(settings, name), Path)
+    }
     return settings.model_copy(
-        update={
-            "cookie_file": home / _expanded("COOKIE_FILE", settings.cookie_file),
-            "export_dir": home / _expanded("EXPORT_DIR", settings.export_dir),
-            "store_url": _absolute_url(home, settings.store_url),
-            "pseudonym_key_file": key_file and home / _expanded("PSEUDONYM_KEY_FILE", key_file),
-            "augment_api_token_file": token_file
-            and home / _expanded("AUGMENT_API_TOKEN_FILE", token_file),
-        }
+        update={**paths, "store_url": _absolute_url(home, settings.store_url)}
     )
 
 

@@ -1,4 +1,4 @@
-"""The files of a window's days, from the store: CSV and Copilot JSON, their sum, and a manifest."""
+"""The files of a window's days, from the store, and the manifest that vouches for them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from dashboard_scraper.files import (
     replaced_or_set_aside,
     set_aside,
 )
+from dashboard_scraper.github_files import add_reports, report_paths
+from dashboard_scraper.github_reports import GithubOptions
 from dashboard_scraper.metrics import USER_COUNT
 from dashboard_scraper.pseudonyms import Rename, hidden, shown_users
 from dashboard_scraper.store import LedgerDay, Reader, Store
@@ -40,6 +42,7 @@ class DailyExport:
     enterprise_id: str
     rename: Rename
     service_accounts: bool = True
+    github: GithubOptions | None = None
 
     def shown(self, users: list[UserUsage]) -> list[UserUsage]:
         """The users that outputs have, under the names that they have there."""
@@ -70,7 +73,11 @@ class DailyExport:
     def all_paths(self) -> list[Path]:
         """Every file of the export."""
         days = self.day_paths(self.window.days())
-        return [*days, self.aggregated_path, self.manifest_path]
+        return [*days, self.aggregated_path, *self.github_paths(), self.manifest_path]
+
+    def github_paths(self) -> list[Path]:
+        """Every one of GitHub's reports that there may be."""
+        return report_paths(self.folder, self.window)
 
 
 def default_folder(parent: Path, window: Window) -> Path:
@@ -100,6 +107,7 @@ class _Manifest(msgspec.Struct):
     end: date
     days: list[_ManifestDay]
     aggregated: WrittenFile | None
+    github_reports: list[WrittenFile]
 
 
 def give_out_kept(store: Store, source_name: str, export: DailyExport) -> Path:
@@ -158,16 +166,37 @@ def give_out(
         if not missing:
             records = totals.records(window, export.enterprise_id, ids)
             aggregated = publication.add(export.aggregated_path, copilot.json_chunks(records))
+        reports = dict(_github_reports(publication, reader, source_name, export, missing))
         manifest = _Manifest(
-            source_name, window.start, window.end, [days[day] for day in sorted(days)], aggregated
+            source_name,
+            window.start,
+            window.end,
+            [days[day] for day in sorted(days)],
+            aggregated,
+            list(reports.values()),
         )
         text = msgspec.json.format(msgspec.json.encode(manifest)) + b"\n"
         publication.add(export.manifest_path, text)
         set_aside(export.day_paths(missing))
         if missing:  # a sum that lacks days would look like the window's
             set_aside([export.aggregated_path])
+        set_aside(path for path in export.github_paths() if path not in reports)
         publication.publish()
     totals.report_open_sums()
+
+
+def _github_reports(
+    publication: Publication,
+    reader: Reader,
+    source_name: str,
+    export: DailyExport,
+    missing: Collection[date],
+) -> Iterable[tuple[Path, WrittenFile]]:
+    if export.github is None:
+        return ()
+    return add_reports(
+        publication, reader, source_name, export.github, export.folder, export.window, missing
+    )
 
 
 def _word_and_reason(error: ScraperError, rename: Rename) -> tuple[str, str]:

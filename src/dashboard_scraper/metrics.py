@@ -41,6 +41,26 @@ class Counter(Enum):
     DELETED = "loc_deleted_sum"
 
 
+class GithubFeature(Enum):
+    """The features of GitHub's own reports that Augment's figures have a place in, in our order."""
+
+    COMPLETION = "code_completion"
+    ASK = "chat_panel_ask_mode"
+    AGENT = "chat_panel_agent_mode"
+    EDIT = "agent_edit"
+    INLINE = "chat_inline"
+    CLI = "copilot_cli"
+    OTHERS = "others"  # remote agents: GitHub has no feature row for its cloud agent
+
+
+@dataclass(frozen=True, slots=True)
+class GithubPlace:
+    """Where a metric counts in a record of GitHub's reports."""
+
+    feature: GithubFeature
+    counter: Counter
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a metric counts in a Copilot record; without a feature it is the top level's own."""
@@ -64,7 +84,8 @@ class Metric:
     `name` is ours and, where `in_analytics` says so, also the Analytics API's, in whose answers an
     `optional` one may be absent. `dashboard` is the field of the dashboard API, empty where that
     does not know the figure. `whole` says what the count is the sum of, `part_of` what it is a part
-    of. `tenant` is the field in which the dashboard tells the sum of all users.
+    of. `tenant` is the field in which the dashboard tells the sum of all users. `copilot` is where
+    the figure counts in the brief's Copilot JSON, `github` where in GitHub's own reports.
     """
 
     name: str
@@ -77,6 +98,7 @@ class Metric:
     whole: Whole | None = None
     part_of: Whole | None = None
     copilot: tuple[Place, ...] = ()
+    github: GithubPlace | None = None
     tenant: str = ""
 
     @property
@@ -92,6 +114,8 @@ SERVICE_ACCOUNT_TITLE = "Service Account"
 _COMPLETION, _CHAT, _AGENT = Feature.COMPLETION, Feature.CHAT, Feature.AGENT
 _AGENT_MESSAGES = (Place(_AGENT, Counter.INTERACTIONS),)
 _AGENT_LINES = (Place(_AGENT, Counter.ADDED),)
+
+_CLI_INTERACTIONS = GithubPlace(GithubFeature.CLI, Counter.INTERACTIONS)
 
 FIGURES: tuple[Metric, ...] = (
     Metric(
@@ -125,6 +149,7 @@ FIGURES: tuple[Metric, ...] = (
         Kind.COUNT,
         "Code completions shown",
         copilot=(Place(_COMPLETION, Counter.GENERATIONS),),
+        github=GithubPlace(GithubFeature.COMPLETION, Counter.GENERATIONS),
     ),
     Metric(
         "completions_accepted",
@@ -133,6 +158,7 @@ FIGURES: tuple[Metric, ...] = (
         Kind.COUNT,
         "Code completions accepted",
         copilot=(Place(_COMPLETION, Counter.ACCEPTANCES),),
+        github=GithubPlace(GithubFeature.COMPLETION, Counter.ACCEPTANCES),
     ),
     Metric(
         "acceptance_rate",
@@ -150,6 +176,7 @@ FIGURES: tuple[Metric, ...] = (
         "Messages sent in chat",
         copilot=(Place(_CHAT, Counter.INTERACTIONS),),
         part_of=Whole.MESSAGES,
+        github=GithubPlace(GithubFeature.ASK, Counter.INTERACTIONS),
     ),
     Metric(
         "ide_agent_messages",
@@ -159,6 +186,7 @@ FIGURES: tuple[Metric, ...] = (
         "Messages sent to the agent in the editor",
         copilot=_AGENT_MESSAGES,
         part_of=Whole.MESSAGES,
+        github=GithubPlace(GithubFeature.AGENT, Counter.INTERACTIONS),
     ),
     Metric(
         "remote_agent_messages",
@@ -168,6 +196,7 @@ FIGURES: tuple[Metric, ...] = (
         "Messages sent to remote agents",
         copilot=_AGENT_MESSAGES,
         part_of=Whole.MESSAGES,
+        github=GithubPlace(GithubFeature.OTHERS, Counter.INTERACTIONS),
     ),
     Metric(
         "cli_agent_interactive_messages",
@@ -177,6 +206,7 @@ FIGURES: tuple[Metric, ...] = (
         "Messages sent to the command-line agent by hand",
         copilot=_AGENT_MESSAGES,
         part_of=Whole.MESSAGES,
+        github=_CLI_INTERACTIONS,
     ),
     Metric(
         "cli_agent_non_interactive_messages",
@@ -186,6 +216,7 @@ FIGURES: tuple[Metric, ...] = (
         "Messages sent to the command-line agent by scripts",
         copilot=_AGENT_MESSAGES,
         part_of=Whole.MESSAGES,
+        github=_CLI_INTERACTIONS,
     ),
     Metric(
         "total_tool_calls",
@@ -213,6 +244,7 @@ FIGURES: tuple[Metric, ...] = (
         "Lines of code from accepted completions",
         part_of=Whole.LINES,
         copilot=(Place(_COMPLETION, Counter.SUGGESTED), Place(_COMPLETION, Counter.ADDED)),
+        github=GithubPlace(GithubFeature.COMPLETION, Counter.ADDED),
     ),
     Metric(
         "instruction_lines_of_code",
@@ -222,6 +254,7 @@ FIGURES: tuple[Metric, ...] = (
         "Lines of code from instructions given in the editor",
         in_analytics=False,
         part_of=Whole.LINES,
+        github=GithubPlace(GithubFeature.INLINE, Counter.ADDED),
     ),
     Metric(
         "ide_agent_lines_of_code",
@@ -231,6 +264,7 @@ FIGURES: tuple[Metric, ...] = (
         "Lines of code written by the agent in the editor",
         part_of=Whole.LINES,
         copilot=_AGENT_LINES,
+        github=GithubPlace(GithubFeature.EDIT, Counter.ADDED),
     ),
     Metric(
         "remote_agent_lines_of_code",
@@ -240,6 +274,7 @@ FIGURES: tuple[Metric, ...] = (
         "Lines of code written by remote agents",
         part_of=Whole.LINES,
         copilot=_AGENT_LINES,
+        github=GithubPlace(GithubFeature.OTHERS, Counter.ADDED),
     ),
     Metric(
         "cli_agent_lines_of_code",
@@ -251,6 +286,7 @@ FIGURES: tuple[Metric, ...] = (
         whole=Whole.CLI_LINES,
         part_of=Whole.LINES,
         copilot=_AGENT_LINES,
+        github=GithubPlace(GithubFeature.CLI, Counter.ADDED),
     ),
     Metric(
         "total_messages",
@@ -268,6 +304,7 @@ FIGURES: tuple[Metric, ...] = (
         Kind.COUNT,
         "Lines of code in the completions shown",
         optional=True,
+        github=GithubPlace(GithubFeature.COMPLETION, Counter.SUGGESTED),
     ),
     Metric(
         "cli_agent_interactive_lines_of_code",

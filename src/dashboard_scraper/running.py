@@ -14,6 +14,8 @@ from pathlib import Path
 from dashboard_scraper.config import Settings, load_settings, misspelt_settings
 from dashboard_scraper.daily_export import DailyExport, default_folder
 from dashboard_scraper.date_utils import Window
+from dashboard_scraper.github_reports import GithubOptions
+from dashboard_scraper.identity import read_identities
 from dashboard_scraper.logging_config import configure_logging
 from dashboard_scraper.pseudonyms import rename_of
 
@@ -40,12 +42,27 @@ def read_settings(home: Path, log_level: str | None, **overrides: object) -> Set
 
 def daily_export(settings: Settings, window: Window, folder: Path | None) -> DailyExport:
     """Where a window's files go, unless in the folder given."""
+    github = github_options(settings)
     return DailyExport(
         window,
         folder or default_folder(settings.export_dir, window),
         settings.enterprise_id,
-        rename_of(settings.pseudonym_key_file),
+        github.rename,
         settings.include_service_accounts,
+        github,
+    )
+
+
+def github_options(settings: Settings) -> GithubOptions:
+    """What the settings say of GitHub's reports; UsageError where a file of theirs is wrong."""
+    return GithubOptions(
+        enterprise_id=settings.enterprise_id,
+        organization_id=settings.organization_id,
+        identities=read_identities(settings.identity_file) if settings.identity_file else None,
+        merge_ides=settings.github_reports_merge_ides,
+        with_credits=settings.github_reports_credits,
+        rename=rename_of(settings.pseudonym_key_file),
+        service_accounts=settings.include_service_accounts,
     )
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, cast, false, func, null, or_, select
 
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import StoreFailed
+from dashboard_scraper.metrics import COUNTS, FIGURES, Figures, Kind, Metric
 from dashboard_scraper.store.rows import LedgerDay, ledger_day, user_usage
 from dashboard_scraper.store.schema import (
     ANALYTICS_COLUMNS,
@@ -26,8 +27,14 @@ from dashboard_scraper.store.schema import (
 )
 from dashboard_scraper.usage import DayUsage, EditorLanguageUsage, TenantFigure, sums_of
 
+_REQUIRED = tuple(metric for metric in COUNTS if metric.required)
+
 Explained = Callable[[], AbstractContextManager[None]]
 """Turns a driver's errors within it to StoreFailed."""
+
+
+def _any_of(metrics: Iterable[Metric]) -> ColumnElement[bool]:
+    return or_(*(USER_DAY.c[metric.name] > 0 for metric in metrics))
 
 
 class Reader:
@@ -79,6 +86,39 @@ class Reader:
         in_window = USER_DAY.c.day.between(window.start, window.end)
         query = select(column).distinct().where(USER_DAY.c.source == source, in_window)
         return [row[0] for row in self._all(query)]
+
+    def first_days(self, source: str) -> dict[str, date]:
+        """Everybody who was ever kept, in the order of the first day, then of the address."""
+        name, first = USER_DAY.c.user_login, func.min(USER_DAY.c.day)
+        query = select(name, first).where(USER_DAY.c.source == source).group_by(name)
+        return dict(self._all(query.order_by(first, name)))
+
+    def activity(self, kept: LedgerDay, areas: Sequence[Iterable[Metric]]) -> list[tuple[Any, ...]]:
+        """Users active on a day, as `metrics.is_active` has it.
+
+        Rows of the address, `service_account`, and for each area whether one of its counts is more
+        than 0.
+        """
+        unknown = or_(*(USER_DAY.c[metric.name].is_(None) for metric in _REQUIRED))
+        query = (
+            select(USER_DAY.c.user_login, USER_DAY.c.service_account, *map(_any_of, areas))
+            .where(USER_DAY.c.source == kept.source, USER_DAY.c.day == kept.day)
+            .where(or_(_any_of(COUNTS), unknown))
+        )
+        return list(self._all(query))
+
+    def figure_sums(self, kept: LedgerDay, *, service_accounts: bool) -> Figures:
+        """What the day's counts add up to, without those that are unknown; None without any, and
+        for what is no count.
+        """
+        sums = [
+            cast(func.sum(column) if metric.kind is Kind.COUNT else null(), BigInteger)
+            for metric, column in zip(FIGURES, FIGURE_COLUMNS, strict=True)
+        ]
+        query = select(*sums).where(USER_DAY.c.source == kept.source, USER_DAY.c.day == kept.day)
+        if not service_accounts:
+            query = query.where(USER_DAY.c.service_account == false())
+        return tuple(self._all(query)[0])
 
     def tenant_figures(self, source: str) -> list[TenantFigure]:
         """What the source said of the tenant in periods, oldest first."""

@@ -1,0 +1,362 @@
+"""GitHub's reports, for any day or window of 28 days, from the store.
+
+Reports on users and teams are NDJSON, one compact object a line; those on an enterprise or an
+organization are one compact object on one line. A day that is not in the store has no record.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from dashboard_scraper.date_utils import DAYS, Window, iso_utc
+from dashboard_scraper.github_records import (
+    AGENT_FEATURES,
+    CHAT_FEATURES,
+    Cells,
+    Part,
+    UserTexts,
+    arrays_of,
+    cells_of_figures,
+    is_unknown,
+    lines_added,
+    rows_of,
+    totals_of,
+    user_fields,
+)
+from dashboard_scraper.identity import Identities, Person, persons_of, team_id
+from dashboard_scraper.metrics import (
+    COUNTS,
+    FIGURES,
+    TOTAL_LINES,
+    Figures,
+    GithubFeature,
+    is_active,
+)
+from dashboard_scraper.pseudonyms import Rename, as_they_are, shown_users
+from dashboard_scraper.store import DetailStatus, LedgerDay, Reader
+
+WEEK = 7
+_LINES_PER_CHUNK = 200
+_encode = msgspec.json.Encoder().encode
+
+Persons = Mapping[str, Person]
+"""Everybody who was ever kept, by the names that outputs show."""
+
+
+class Scope(Enum):
+    """Whom a report is on; the beginning of GitHub's names for reports of the whole."""
+
+    ENTERPRISE = "enterprise"
+    ORGANIZATION = "organization"
+
+
+class Subject(Enum):
+    """What its records are of; the beginning of GitHub's names, but for the whole's."""
+
+    WHOLE = ""
+    USERS = "users"
+    TEAMS = "user-teams"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One of GitHub's reports; `latest` ones are of 28 days, the others of one."""
+
+    scope: Scope
+    subject: Subject
+    window: Window
+    latest: bool
+
+    @property
+    def name(self) -> str:
+        """As GitHub calls it, `users-1-day`."""
+        return f"{self.subject.value or self.scope.value}-{DAYS if self.latest else 1}-day"
+
+
+@dataclass(frozen=True, slots=True)
+class GithubOptions:
+    """What the settings say of GitHub's reports; without `organization_id` there are none of it."""
+
+    enterprise_id: str
+    organization_id: str | None = None
+    identities: Identities | None = None
+    merge_ides: bool = False
+    with_credits: bool = False
+    rename: Rename = as_they_are
+    service_accounts: bool = True
+
+    @property
+    def has_teams(self) -> bool:
+        """Whether it is known of anybody."""
+        return any(person.teams for person in (self.identities or {}).values())
+
+    def ids(self, scope: Scope) -> dict[str, str]:
+        """What every record says of where it is from."""
+        ids = {"enterprise_id": self.enterprise_id}
+        if scope is Scope.ORGANIZATION and self.organization_id:
+            ids["organization_id"] = self.organization_id
+        return ids
+
+
+def persons_in(reader: Reader, source: str, options: GithubOptions) -> Persons:
+    """Everybody by name: of all time, since an id or a login is one person's for ever."""
+    names = map(options.rename, reader.first_days(source))
+    return persons_of(names, options.identities or {})
+
+
+class _UserDay(msgspec.Struct):
+    """What one person did on a day; `credits` is None where that is unknown or not asked for."""
+
+    person: Person
+    cells: Cells
+    parts: list[Part]
+    credits: float | None = None
+
+    def add(self, other: _UserDay) -> None:
+        """The same person under an address with other capitals."""
+        self.cells = tuple(map(sum, zip(self.cells, other.cells, strict=True)))
+        self.parts += other.parts
+        if self.credits is not None or other.credits is not None:
+            self.credits = (self.credits or 0) + (other.credits or 0)
+
+
+class GithubReports:
+    """Makes the reports of one source from one view of the store.
+
+    `remarks` tell, once a report was made, what of it a reader should know.
+    """
+
+    def __init__(
+        self, reader: Reader, source: str, options: GithubOptions, persons: Persons
+    ) -> None:
+        self._reader = reader
+        self._source = source
+        self._options = options
+        self._persons = persons
+        self._texts = UserTexts()
+        self._unknown = 0
+        self._open = 0
+        self._first_open = ""
+        self._out_of_reach: dict[str, None] = {}
+
+    def chunks(self, report: Report) -> Iterator[bytes]:
+        """The report in pieces; nothing where its day is not in the store."""
+        if report.subject is Subject.USERS:
+            return self._users(report)
+        if report.subject is Subject.TEAMS:
+            return _pieces(map(_line, self._teams(report)))
+        return self._whole(report)
+
+    def remarks(self) -> list[str]:
+        """What the records cannot say as the source does."""
+        found = list(self._out_of_reach)
+        if self._open:
+            found.append(
+                f"in GitHub's reports, the lines of {self._open} user-days are not the source's"
+                f" own total, {self._first_open}"
+            )
+        if self._unknown:
+            found.append(
+                f"in GitHub's reports, {self._unknown} user-days have a 0 where a figure is"
+                " unknown: the format cannot say that"
+            )
+        return found
+
+    def _users(self, report: Report) -> Iterator[bytes]:
+        """A record for each user and day with activity."""
+        head: dict[str, Any] = {}
+        if report.latest:
+            window = report.window
+            head |= {"report_start_day": window.start, "report_end_day": window.end}
+        for kept in self._reader.ledger(self._source, report.window).values():
+            stamp = _encode(head | {"day": kept.day} | self._options.ids(report.scope))[:-1]
+            yield from _pieces(self._lines(kept, stamp))
+
+    def _lines(self, kept: LedgerDay, stamp: bytes) -> Iterator[bytes]:
+        merge = self._options.merge_ides
+        for user in self._user_days(kept):
+            if user.parts:
+                fields = _encode(user_fields(user.cells, user.parts, merge_ides=merge))
+            else:
+                fields = self._texts.text_of(user.cells)
+            person = _encode({"user_id": user.person.id, "user_login": user.person.login})
+            end = b"" if user.credits is None else b',"ai_credits_used":%b' % _encode(user.credits)
+            yield b"%b,%b,%b%b}\n" % (stamp, person[1:-1], fields[1:-1], end)
+
+    def _user_days(self, kept: LedgerDay) -> Iterable[_UserDay]:
+        """Everybody with activity on the day, once."""
+        options, found = self._options, dict[int, _UserDay]()
+        users = self._reader.day(kept).users
+        parts = self._parts_by_user(kept)
+        consumed = self._credits_by_user(kept)
+        for user in shown_users(users, options.rename, service_accounts=options.service_accounts):
+            if not is_active(user.figures):
+                continue
+            person, cells = self._persons[user.user], cells_of_figures(user.figures)
+            self._note(user.user, kept.day, user.figures, cells)
+            day = _UserDay(person, cells, parts.get(user.user, []), consumed.get(user.user))
+            before = found.setdefault(person.id, day)
+            if before is not day:
+                before.add(day)
+        return found.values()
+
+    def _parts_by_user(self, kept: LedgerDay) -> dict[str, list[Part]]:
+        parts: dict[str, list[Part]] = {}
+        for user, part in self._parts(kept):
+            parts.setdefault(self._options.rename(user), []).append(part)
+        return parts
+
+    def _parts(self, kept: LedgerDay) -> Iterator[tuple[str, Part]]:
+        """By address, where the day has editors and languages that add up to its users' figures."""
+        if kept.editor_language is DetailStatus.COMPLETE:
+            for usage in self._reader.editor_languages(self._source, kept.day):
+                yield usage.user, Part(usage.editor, usage.language, usage.counts)
+
+    def _credits_by_user(self, kept: LedgerDay) -> dict[str, float]:
+        if not self._options.with_credits or kept.credits is None:
+            return {}
+        consumed = self._reader.credits_of(self._source, kept.day)
+        return {self._options.rename(user): number for user, number in consumed.items()}
+
+    def _note(self, name: str, day: date, figures: Figures, cells: Cells) -> None:
+        self._unknown += is_unknown(figures)
+        told, added = figures[TOTAL_LINES], lines_added(cells)
+        if told is not None and told != added:
+            self._open += 1
+            self._first_open = self._first_open or (
+                f"such as of {name} on {day}: {FIGURES[TOTAL_LINES].title} is {told}, the sum of"
+                f" the features is {added}"
+            )
+
+    def _whole(self, report: Report) -> Iterator[bytes]:
+        window = report.window
+        ledger = self._reader.ledger(self._source, window)
+        if not ledger:
+            return
+        active = self._active(window)
+        ids = self._options.ids(report.scope)
+        days = [self._day_record(kept, active, ids) for kept in ledger.values()]
+        if not report.latest:
+            yield _encode(days[0]) + b"\n"
+            return
+        wrapper = {
+            "report_start_day": window.start,
+            "report_end_day": window.end,
+            **ids,
+            # When the newest of its figures were fetched: the same store gives the same bytes.
+            "created_at": iso_utc(max(kept.fetched_at for kept in ledger.values())),
+            "day_totals": days,
+        }
+        yield _encode(wrapper) + b"\n"
+
+    def _day_record(self, kept: LedgerDay, active: _Active, ids: dict[str, str]) -> dict[str, Any]:
+        options = self._options
+        sums = self._reader.figure_sums(kept, service_accounts=options.service_accounts)
+        rows = rows_of(cells_of_figures(sums))
+        left_out = set()
+        if not options.service_accounts:
+            left_out = {user.user for user in self._reader.day(kept).users if user.service}
+        parts = [part for user, part in self._parts(kept) if user not in left_out]
+        return {
+            "day": kept.day,
+            **ids,
+            **active.numbers(kept.day),
+            **totals_of(rows),
+            **arrays_of(rows, parts, merge_ides=options.merge_ides),
+        }
+
+    def _active(self, window: Window) -> _Active:
+        reach = Window(window.start - timedelta(days=DAYS - 1), window.end)
+        ledger = self._reader.ledger(self._source, reach)
+        if missing := sum(day not in ledger for day in reach.days()):
+            self._out_of_reach[
+                f"in GitHub's reports, the weekly and monthly active users of {window} are counted"
+                f" without {missing} days of {reach} that are not in the store"
+            ] = None
+        active = _Active(reach.start)
+        for kept in ledger.values():
+            for name, service, *areas in self._reader.activity(kept, _AREA_COUNTS):
+                if self._options.service_accounts or not service:
+                    active.add(self._persons[self._options.rename(name)].id, kept.day, areas)
+        return active
+
+    def _teams(self, report: Report) -> Iterator[dict[str, Any]]:
+        """A row for each person and team of theirs, whether active on the day or not."""
+        if not self._reader.ledger(self._source, report.window):
+            return
+        entity = dict([self._options.ids(report.scope).popitem()])
+        people = {person.id: person for person in self._persons.values()}
+        for person in sorted(people.values(), key=lambda person: person.login):
+            for slug in person.teams:
+                yield {
+                    "user_id": person.id,
+                    "user_login": person.login,
+                    "day": report.window.end,
+                    "team_id": team_id(slug),
+                    "slug": slug,
+                    **entity,
+                }
+
+
+_AREAS: dict[str, tuple[GithubFeature, ...]] = {
+    "chat": CHAT_FEATURES,
+    "agent": AGENT_FEATURES,
+    "cli": (GithubFeature.CLI,),
+    "copilot_cloud_agent": (GithubFeature.OTHERS,),
+}
+"""What people are counted by, besides any activity; as in the names of GitHub's fields."""
+_AREA_COUNTS = [
+    [metric for metric in COUNTS if metric.github and metric.github.feature in features]
+    for features in _AREAS.values()
+]
+
+
+class _Active:
+    """Who was active on which days: of each person, a number with one bit for each day."""
+
+    def __init__(self, first: date) -> None:
+        self._first = first
+        self._days: dict[str, dict[int, int]] = {area: {} for area in ("", *_AREAS)}
+
+    def add(self, person: int, day: date, areas: Iterable[bool | None]) -> None:
+        """Note a person's day; of which areas, in the order of _AREAS."""
+        bit = 1 << (day - self._first).days
+        for days, there in zip(self._days.values(), (True, *areas), strict=True):
+            if there:
+                days[person] = days.get(person, 0) | bit
+
+    def _count(self, area: str, day: date, days: int) -> int:
+        """Distinct persons in as many days, of which `day` is the last."""
+        window = ((1 << days) - 1) << ((day - self._first).days - days + 1)
+        return sum([1 for bits in self._days[area].values() if bits & window])
+
+    def numbers(self, day: date) -> dict[str, int]:
+        """GitHub's fields; that of the command line only where somebody used it."""
+        found = {}
+        for area in ("", "copilot_cloud_agent"):
+            users = f"{area}_users".lstrip("_")
+            found[f"daily_active_{users}"] = self._count(area, day, 1)
+            found[f"weekly_active_{users}"] = self._count(area, day, WEEK)
+            found[f"monthly_active_{users}"] = self._count(area, day, DAYS)
+        for area in ("chat", "agent"):
+            found[f"monthly_active_{area}_users"] = self._count(area, day, DAYS)
+        if cli := self._count("cli", day, 1):
+            found["daily_active_cli_users"] = cli
+        return found
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    return _encode(row) + b"\n"
+
+
+def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
+    iterator = iter(lines)
+    while few := b"".join(itertools.islice(iterator, _LINES_PER_CHUNK)):
+        yield few
