@@ -101,6 +101,11 @@ class Home:
         return {str(path.relative_to(self.data)) for path in files if path.stem not in STORE_FILES}
 
 
+def all_files(folder: Path) -> list[Path]:
+    """Those of its folders too."""
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
 STORE_FILES = {"usage", "usage.db"}
 
 

@@ -29,7 +29,7 @@ import msgspec
 import psycopg
 from sqlalchemy import Engine, event
 
-from conftest import Home, Result
+from conftest import Home, Result, all_files
 from dashboard_scraper import commands, main, store_commands
 from dashboard_scraper.client import DashboardSource
 from dashboard_scraper.config import SQLITE_PREFIX
@@ -169,7 +169,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
     """What stands under names that are shown."""
     if not folder.is_dir():
         return {}
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name[0] != "."}
+    return {path.name: path.read_bytes() for path in all_files(folder) if path.name[0] != "."}
 
 
 Kept = dict[date, tuple[LedgerDay, DayUsage]]

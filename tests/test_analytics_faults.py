@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from conftest import Home, Start, yesterday
+from conftest import Home, Start, all_files, yesterday
 from dashboard_scraper import store_commands
 from dashboard_scraper.checks import Difference
 from dashboard_scraper.date_utils import Window
@@ -158,12 +158,17 @@ def left_by(home: Home) -> Left:
         found = {date.fromisoformat(row[0]) for row in sql(url, f"SELECT day FROM {table}")}
         assert found <= days.keys(), table
     folder = home.data / FOLDER
-    files = [path for path in folder.glob("*") if path.suffix != ".stale"]
+    files = [path for path in all_files(folder) if path.suffix != ".stale"]
     return Left(days, {path.name: path.read_bytes() for path in files})
 
 
 def files_of(*days: date) -> set[str]:
-    kinds = ("augment_metrics_{}.csv", "copilot_metrics_{}.json")
+    kinds = (
+        "augment_metrics_{}.csv",
+        "copilot_metrics_{}.json",
+        "enterprise-1-day_{}.json",
+        "users-1-day_{}.ndjson",
+    )
     return {kind.format(day) for day in days for kind in kinds}
 
 

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from conftest import Home, Start
+from conftest import Home, Start, all_files
 from dashboard_scraper import store_commands
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import UsageError
@@ -168,7 +168,7 @@ def test_exports_go_on_and_their_manifest_tells_that_days_lack_a_user(
     assert [day["users"] for day in manifest["days"]] == [
         len(users) for users in kept_users(home).values()
     ]
-    written = b"".join(path.read_bytes() for path in (home.path / "out").iterdir())
+    written = b"".join(path.read_bytes() for path in all_files(home.path / "out"))
     assert b"@example.com" in written
     assert user.encode() not in written
     store_commands.tell_status(settings_of(home), NOON, as_json=True, max_age=None, check=False)

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from conftest import Home, Result, Start, today
+from conftest import Home, Result, Start, all_files, today
 from crash_child import Forks, Kept, Trap, empty, files_in, until, whole_days
 from dashboard_scraper.config import Endpoint, sqlite_url
 from dashboard_scraper.date_utils import last_complete_days
@@ -139,7 +139,7 @@ def store(home: Home, forks: Forks, simulator: Simulator, disk: Path) -> Place:
 
 
 def remove(folder: Path) -> None:
-    for path in folder.iterdir():
+    for path in all_files(folder):
         path.unlink()
 
 
@@ -339,4 +339,4 @@ def test_where_the_disk_fills_while_somebody_is_forgotten_no_copy_is_left_unsaid
     if room < 200:
         again = store.forks.run(store.home, "forget", user)
         assert again.code == (0 if room < 80 else 2), again.err
-    assert not any(user.encode() in path.read_bytes() for path in disk.iterdir())
+    assert not any(user.encode() in path.read_bytes() for path in all_files(disk))

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
-from conftest import Home, Start
+from conftest import Home, Start, all_files
 from dashboard_scraper import commands, store_commands
 from dashboard_scraper.copilot_converter import natural_id
 from dashboard_scraper.date_utils import Window
@@ -116,7 +116,7 @@ def export(home: Home, name: str) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in all_files(folder)}
 
 
 @pytest.mark.usefixtures("store_url")

@@ -209,6 +209,24 @@ def _forget_parser(*, full_help: bool) -> argparse.ArgumentParser:
     return parser
 
 
+def _serve_parser(*, full_help: bool) -> argparse.ArgumentParser:
+    parser = _parser(
+        "serve",
+        "Answer GitHub's REST endpoints for Copilot usage from the store, so that tools made for"
+        " them show these figures. The first start makes a token and prints it once.",
+        full_help=full_help,
+    )
+    _add_source(parser)
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default: 127.0.0.1, for this machine alone)",
+    )
+    parser.add_argument("--port", type=_port, default=8377, help="(default: 8377; 0: any)")
+    parser.set_defaults(run=_run_serve)
+    return parser
+
+
 def _add_range(parser: argparse.ArgumentParser, *, end: str) -> None:
     parser.add_argument("start", type=_day_argument, metavar="START", help="first day")
     parser.add_argument("end", type=_day_argument, nargs="?", metavar="END", help=end)
@@ -226,6 +244,7 @@ COMMANDS: dict[str, Callable[..., argparse.ArgumentParser]] = {
     "demo": _demo_parser,
     "export": _export_parser,
     "forget": _forget_parser,
+    "serve": _serve_parser,
     "status": _status_parser,
 }
 
@@ -235,6 +254,12 @@ def _positive(text: str) -> int:
     if not 1 <= number <= 100_000:
         raise argparse.ArgumentTypeError("write a number from 1 to 100000")
     return number
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) < 1 << 16):
+        raise argparse.ArgumentTypeError("write a number from 0 to 65535")
+    return int(text)
 
 
 def _day_argument(text: str) -> date:
@@ -347,6 +372,17 @@ def _run_export(args: argparse.Namespace) -> None:
         raise UsageError("--out: only --format parquet writes to a URL; name a folder")
     else:
         store_commands.export_files(settings, window, Path(args.out) if args.out else None)
+
+
+def _run_serve(args: argparse.Namespace) -> None:
+    settings = _settings(args)
+    try:
+        from dashboard_scraper.serve_command import serve  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f'serve needs the extra serve ({error.name} is missing): pip install "{PROGRAM}[serve]"'
+        ) from error
+    serve(settings, args.host, args.port)
 
 
 def _run_forget(args: argparse.Namespace) -> None:

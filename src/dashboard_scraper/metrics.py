@@ -334,6 +334,7 @@ USER_HEADER: tuple[str, ...] = (
     SERVICE_ACCOUNT_TITLE,
 )
 
+FIRST_SEEN, LAST_SEEN = (metric for metric in FIGURES if metric.kind is Kind.MOMENT)
 TOTAL_LINES = next(i for i, m in enumerate(FIGURES) if m.whole is Whole.LINES)
 REQUIRED_INDEXES = tuple(i for i, m in enumerate(FIGURES) if m.required)
 COUNT_INDEXES: tuple[int, ...] = tuple(i for i, m in enumerate(FIGURES) if m.kind is Kind.COUNT)

@@ -84,3 +84,4 @@ def tell(paths: Iterable[Path | str]) -> None:
     """Write what was made to stdout, one a line."""
     for path in paths:
         sys.stdout.write(f"{path}\n")
+    sys.stdout.flush()

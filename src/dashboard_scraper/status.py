@@ -25,6 +25,7 @@ class Unreconciled(msgspec.Struct):
 class SourceStatus(msgspec.Struct):
     """The days of one source, from the first that was fetched to the newest that is over.
 
+    `newest_over` is the newest day that is kept and had ended, `rows` the number of user-days.
     `unsettled` days may still grow, `unchecked` ones came without the tenant's figures, and of
     `forgotten` ones a user was removed. `editor_language` and `credits` count the days that have
     such figures; those of `editor_language_unreconciled` do not add up to the users' figures.
@@ -34,6 +35,8 @@ class SourceStatus(msgspec.Struct):
     source: str
     first: date
     last: date
+    newest_over: date | None
+    rows: int
     complete: int
     empty: list[date]
     missing: list[date]
@@ -83,6 +86,8 @@ def _source_status(
         source=source,
         first=first,
         last=last,
+        newest_over=max((day for day in kept if end_of_day(day) <= now), default=None),
+        rows=sum(row.users for row in rows),
         complete=sum(row.status is Status.COMPLETE for row in rows),
         empty=[row.day for row in rows if row.status is Status.EMPTY],
         missing=[day for day in span.days() if day not in kept],

@@ -12,7 +12,15 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, cast, false, func,
 
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import StoreFailed
-from dashboard_scraper.metrics import COUNTS, FIGURES, Figures, Kind, Metric
+from dashboard_scraper.metrics import (
+    COUNTS,
+    FIGURES,
+    FIRST_SEEN,
+    LAST_SEEN,
+    Figures,
+    Kind,
+    Metric,
+)
 from dashboard_scraper.store.rows import LedgerDay, ledger_day, user_usage
 from dashboard_scraper.store.schema import (
     ANALYTICS_COLUMNS,
@@ -92,6 +100,20 @@ class Reader:
         name, first = USER_DAY.c.user_login, func.min(USER_DAY.c.day)
         query = select(name, first).where(USER_DAY.c.source == source).group_by(name)
         return dict(self._all(query.order_by(first, name)))
+
+    def seen(
+        self, source: str, window: Window
+    ) -> list[tuple[str, bool, datetime | None, datetime | None]]:
+        """Everybody in the window: address, service account or not, when seen first and last."""
+        name, service = USER_DAY.c.user_login, USER_DAY.c.service_account
+        first, last = func.min(USER_DAY.c[FIRST_SEEN.name]), func.max(USER_DAY.c[LAST_SEEN.name])
+        query = (
+            select(name, service, first, last)
+            .where(USER_DAY.c.source == source, USER_DAY.c.day.between(window.start, window.end))
+            .group_by(name, service)
+            .order_by(name)
+        )
+        return [(row[0], row[1], row[2], row[3]) for row in self._all(query)]
 
     def activity(self, kept: LedgerDay, areas: Sequence[Iterable[Metric]]) -> list[tuple[Any, ...]]:
         """Users active on a day, as `metrics.is_active` has it.

@@ -1,0 +1,117 @@
+"""GitHub's reports of a store as it is whenever somebody asks, from any thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Generator, Mapping
+from contextlib import AbstractContextManager
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from dashboard_scraper.date_utils import DAYS, Window, utc_day
+from dashboard_scraper.errors import DaysMissing
+from dashboard_scraper.github_reports import (
+    GithubOptions,
+    GithubReports,
+    Persons,
+    Report,
+    Scope,
+    Subject,
+    persons_in,
+)
+from dashboard_scraper.github_seats import seats_in
+from dashboard_scraper.logging_config import Once
+from dashboard_scraper.status import StoreStatus, status_of
+from dashboard_scraper.store import LedgerDay, Reader, Store
+
+logger = logging.getLogger(__name__)
+
+_Ledger = Mapping[date, LedgerDay]
+
+
+class GithubViews:
+    """What the store has of one source; DaysMissing says what it does not have."""
+
+    def __init__(
+        self,
+        store: Store,
+        source: str,
+        options: GithubOptions,
+        settle_days: int,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._store = store
+        self._source = source
+        self._options = options
+        self._settle_days = settle_days
+        self._clock = clock
+        self._once = Once(logger)
+        self._lock = threading.Lock()
+        self._persons: tuple[_Ledger, Persons] | None = None
+
+    def of_day(self, scope: Scope, subject: Subject, day: date) -> Report:
+        """A report of one day."""
+        report = Report(scope, subject, Window(day, day), latest=False)
+        with self._reading() as reader:
+            self._check(report, reader.ledger(self._source, report.window))
+        return report
+
+    def latest(self, scope: Scope, subject: Subject) -> Report:
+        """The report of the 28 days that end with the newest one that is kept and over."""
+        with self._reading() as reader:
+            ledger = reader.ledger(self._source)
+        report = Report(scope, subject, self._latest_window(ledger), latest=True)
+        self._check(report, ledger)
+        return report
+
+    def _latest_window(self, ledger: Collection[date]) -> Window:
+        today = utc_day(self._clock())
+        over = [day for day in ledger if day < today]
+        if not over:
+            raise DaysMissing("no day has been fetched yet")
+        return Window(max(over) - timedelta(days=DAYS - 1), max(over))
+
+    def _check(self, report: Report, ledger: Collection[date]) -> None:
+        if report.scope is Scope.ORGANIZATION and not self._options.organization_id:
+            raise DaysMissing("ORGANIZATION_ID is not set: there are no reports of an organization")
+        if report.subject is Subject.TEAMS and not self._options.has_teams:
+            raise DaysMissing("IDENTITY_FILE names no teams: there are no reports of them")
+        if missing := [f"{day}" for day in report.window.days() if day not in ledger]:
+            raise DaysMissing(f"days that have not been fetched: {', '.join(missing)}")
+
+    def chunks(self, report: Report) -> Generator[bytes, None, None]:
+        """The report as the store has it at the first piece, however long the rest takes."""
+        with self._reading() as reader:
+            self._check(report, reader.ledger(self._source, report.window))
+            reports = GithubReports(reader, self._source, self._options, self._persons_in(reader))
+            yield from reports.chunks(report)
+        for remark in reports.remarks():
+            self._once.warn("%s", remark)
+
+    def seats(self) -> list[dict[str, Any]]:
+        """Everybody with a row in the latest 28 days, whether these are all there or not."""
+        with self._reading() as reader:
+            window = self._latest_window(reader.ledger(self._source))
+            return seats_in(reader, self._source, window, self._options, self._persons_in(reader))
+
+    def status(self) -> StoreStatus:
+        """What `status` tells; without sources where nothing has been fetched yet."""
+        now = self._clock()
+        if not self._store.exists():
+            return StoreStatus(self._store.shown, [])
+        with self._store.reading() as reader:
+            return status_of(reader, self._store.shown, self._settle_days, now)
+
+    def _reading(self) -> AbstractContextManager[Reader]:
+        if not self._store.exists():
+            raise DaysMissing("no day has been fetched yet")
+        return self._store.reading()
+
+    def _persons_in(self, reader: Reader) -> Persons:
+        """Found anew when a day came or changed: that reads all of the store."""
+        ledger = reader.ledger(self._source)
+        with self._lock:
+            if self._persons is None or self._persons[0] != ledger:
+                self._persons = ledger, persons_in(reader, self._source, self._options)
+            return self._persons[1]

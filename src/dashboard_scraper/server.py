@@ -1,0 +1,332 @@
+"""GitHub's REST endpoints for Copilot usage, over the store and read-only.
+
+Paths, envelopes and bodies of errors are GitHub's, so that tools made for it can be pointed here.
+Where a figure is missing the answer is 404 with a message that says what, never an empty report.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import anyio
+import msgspec
+from starlette.applications import Starlette
+from starlette.authentication import AuthenticationBackend, AuthenticationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.errors import DaysMissing, ScraperError
+from dashboard_scraper.github_reports import Report, Subject
+from dashboard_scraper.github_reports import Scope as ReportScope
+from dashboard_scraper.github_views import GithubViews
+from dashboard_scraper.server_access import LINK_SECONDS, Access
+from dashboard_scraper.server_metrics import CONTENT_TYPE, open_metrics
+
+logger = logging.getLogger(__name__)
+
+API_VERSIONS = ("2022-11-28", "2026-03-10")
+_VERSION_HEADER = "X-GitHub-Api-Version"
+_DOCUMENTATION = "https://docs.github.com/rest/copilot/copilot-usage-metrics"
+_PER_PAGE, _PER_PAGE_AT_MOST = 50, 100
+_SECONDS_TO_TAKE_A_PIECE = 60
+_OPEN = re.compile(r"/(?:healthz|metrics|downloads/.*)")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_FILE = re.compile(r"(.+)_(\d{4}-\d{2}-\d{2})_(\d{4}-\d{2}-\d{2})\.(?:ndjson|json)")
+_PREFIXES = {ReportScope.ENTERPRISE: "/enterprises", ReportScope.ORGANIZATION: "/orgs"}
+_encode = msgspec.json.Encoder().encode
+
+Endpoint = Callable[[Request], Response]
+Pieces = Generator[bytes, None, None]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """Names that are answered to (none: any), and how readers reach the server behind a proxy."""
+
+    slugs: dict[ReportScope, Sequence[str]]
+    public_url: str | None = None
+
+
+def make_app(views: GithubViews, access: Access, options: ServerOptions) -> Starlette:
+    """The ASGI application."""
+    endpoints = _Endpoints(views, access, options)
+    return Starlette(
+        routes=endpoints.routes(),
+        middleware=[
+            Middleware(_Logged),
+            Middleware(AuthenticationMiddleware, backend=_Token(access), on_error=_refused),
+        ],
+        exception_handlers={
+            HTTPException: _http_error,
+            DaysMissing: _not_there,
+            ScraperError: _failed,
+            Exception: _failed,
+        },
+    )
+
+
+class _Endpoints:
+    """What answers each path. Functions that are not async run in threads: the store blocks."""
+
+    def __init__(self, views: GithubViews, access: Access, options: ServerOptions) -> None:
+        self._views = views
+        self._access = access
+        self._options = options
+
+    def routes(self) -> list[Route]:
+        """Every path; HEAD is answered wherever GET is."""
+        found = [
+            Route("/healthz", self._health),
+            Route("/metrics", self._metrics),
+            Route("/downloads/{scope}/{file}", self._download),
+        ]
+        for scope, prefix in _PREFIXES.items():
+            of_one = f"{prefix}/{{slug}}/copilot"
+            reports = f"{of_one}/metrics/reports"
+            found.append(Route(f"{of_one}/billing/seats", self._seats(scope)))
+            for subject in Subject:
+                one = Report(scope, subject, _ANY, latest=False)
+                found.append(Route(f"{reports}/{one.name}", self._of_day(scope, subject)))
+                if subject is not Subject.TEAMS:  # there is no such report at GitHub's either
+                    latest = Report(scope, subject, _ANY, latest=True)
+                    path = f"{reports}/{latest.name}/latest"
+                    found.append(Route(path, self._latest(scope, subject)))
+        return found
+
+    def _check_slug(self, scope: ReportScope, request: Request) -> None:
+        known = self._options.slugs[scope]
+        if known and request.path_params["slug"].lower() not in known:
+            raise HTTPException(404, "Not Found")
+
+    def _of_day(self, scope: ReportScope, subject: Subject) -> Endpoint:
+        def answer(request: Request) -> Response:
+            self._check_slug(scope, request)
+            report = self._views.of_day(scope, subject, _day_of(request))
+            days = {"report_day": report.window.end}
+            return _json({"download_links": [self._link(request, report)], **days})
+
+        return answer
+
+    def _latest(self, scope: ReportScope, subject: Subject) -> Endpoint:
+        def answer(request: Request) -> Response:
+            self._check_slug(scope, request)
+            report = self._views.latest(scope, subject)
+            window = report.window
+            days = {"report_start_day": window.start, "report_end_day": window.end}
+            return _json({"download_links": [self._link(request, report)], **days})
+
+        return answer
+
+    def _link(self, request: Request, report: Report) -> str:
+        ending = "json" if report.subject is Subject.WHOLE else "ndjson"
+        file = f"{report.name}_{report.window.start}_{report.window.end}.{ending}"
+        path = f"/downloads/{report.scope.value}/{file}"
+        expires = int(time.time()) + LINK_SECONDS
+        signature = self._access.sign(path, expires)
+        return f"{self._base_url(request)}{path}?expires={expires}&signature={signature}"
+
+    def _base_url(self, request: Request) -> str:
+        return (self._options.public_url or f"{request.base_url}").rstrip("/")
+
+    async def _download(self, request: Request) -> Response:
+        """Needs no token: the link is proof enough, of this report and until it expires."""
+        expires = request.query_params.get("expires", "")
+        signature = request.query_params.get("signature", "")
+        if not self._access.is_signed(request.url.path, expires, signature):
+            raise HTTPException(403, "This link is not valid; ask for the report again")
+        if int(expires) < time.time():
+            raise HTTPException(403, "This link has expired; ask for the report again")
+        report = _report_of(**request.path_params)
+        kind = "application/json" if report.subject is Subject.WHOLE else "application/x-ndjson"
+        pieces = self._views.chunks(report)
+        try:
+            # Errors come with the first piece, while there still is a status to tell them by.
+            first = await run_in_threadpool(next, pieces, b"")
+        except BaseException:
+            pieces.close()
+            raise
+        if request.method == "HEAD":
+            await run_in_threadpool(pieces.close)
+            first = b""
+        return _Streamed(first, pieces, kind)
+
+    def _seats(self, scope: ReportScope) -> Endpoint:
+        def answer(request: Request) -> Response:
+            self._check_slug(scope, request)
+            page = _number(request, "page", 1)
+            per_page = min(_number(request, "per_page", _PER_PAGE), _PER_PAGE_AT_MOST)
+            seats = self._views.seats()
+            shown = seats[(page - 1) * per_page : page * per_page]
+            response = _json({"total_seats": len(seats), "seats": shown})
+            last = max(1, -(-len(seats) // per_page))
+            pages = {"prev": page - 1, "next": page + 1, "first": 1, "last": last}
+            response.headers["Link"] = ", ".join(
+                f"<{self._base_url(request)}{request.url.path}?page={number}&per_page={per_page}>;"
+                f' rel="{name}"'
+                for name, number in pages.items()
+                if 1 <= number <= last and number != page
+            )
+            return response
+
+        return answer
+
+    def _health(self, _request: Request) -> Response:
+        self._views.status()
+        return _json({"status": "ok"})
+
+    def _metrics(self, _request: Request) -> Response:
+        return Response(open_metrics(self._views.status()), media_type=CONTENT_TYPE)
+
+
+_ANY = Window(date.min, date.min)
+"""For what a report is called the days do not matter."""
+
+
+def _report_of(scope: str, file: str) -> Report:
+    """The report that a signed link is to; it was made by `_link`."""
+    match = _FILE.fullmatch(file)
+    if match:
+        window = Window(date.fromisoformat(match[2]), date.fromisoformat(match[3]))
+        for subject in Subject:
+            for latest in (False, True):
+                report = Report(ReportScope(scope), subject, window, latest)
+                if report.name == match[1]:
+                    return report
+    raise HTTPException(404, "Not Found")
+
+
+def _day_of(request: Request) -> date:
+    text = request.query_params.get("day", "")
+    with contextlib.suppress(ValueError):
+        if _DAY.fullmatch(text):
+            return date.fromisoformat(text)
+    raise HTTPException(400, "The parameter day must be a date, as day=2026-11-03")
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    text = request.query_params.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
+        raise HTTPException(400, f"The parameter {name} must be a number from 1 on")
+    return int(text)
+
+
+class _Streamed(StreamingResponse):
+    """A report piece by piece. A reader who takes none for a minute is cut off: as long as one
+    reads, a store keeps the state that the report began with.
+    """
+
+    def __init__(self, first: bytes, pieces: Pieces, kind: str) -> None:
+        self._pieces = _in_threads(first, pieces)
+        super().__init__(self._pieces, media_type=kind)
+
+    async def stream_response(self, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            with anyio.fail_after(_SECONDS_TO_TAKE_A_PIECE):
+                await send(message)
+
+        async with contextlib.aclosing(self._pieces):
+            await super().stream_response(send_in_time)
+
+
+async def _in_threads(first: bytes, pieces: Pieces) -> AsyncGenerator[bytes, None]:
+    try:
+        piece = first
+        while piece:
+            yield piece
+            piece = await run_in_threadpool(next, pieces, b"")
+    finally:
+        with anyio.CancelScope(shield=True):
+            await run_in_threadpool(pieces.close)
+
+
+class _Refused(AuthenticationError):
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _Token(AuthenticationBackend):
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    async def authenticate(self, conn: HTTPConnection) -> None:
+        """_Refused without the token, unless the path is open to everybody."""
+        if _OPEN.fullmatch(conn.url.path):
+            return
+        sent = conn.headers.get("Authorization")
+        if sent is None:
+            raise _Refused(401, "Requires authentication")
+        if not self._access.allows(sent):
+            raise _Refused(401, "Bad credentials")
+        version = conn.headers.get(_VERSION_HEADER, API_VERSIONS[-1])
+        if version not in API_VERSIONS:
+            raise _Refused(400, f"{_VERSION_HEADER} must be one of {', '.join(API_VERSIONS)}")
+
+
+class _Logged:
+    """Notes each request; without what follows the path, where signatures are."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def noted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] += [(b"cache-control", b"no-store")]
+                logger.info("%s %s: %d", scope["method"], scope["path"], message["status"])
+            await send(message)
+
+        await self._app(scope, receive, noted)
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    headers = {"X-GitHub-Media-Type": "github.v3; format=json"}
+    return Response(_encode(content), status, headers, "application/json; charset=utf-8")
+
+
+def _error(status: int, message: str) -> Response:
+    body = {"message": message, "documentation_url": _DOCUMENTATION, "status": f"{status}"}
+    return _json(body, status)
+
+
+def _refused(_conn: HTTPConnection, error: AuthenticationError) -> Response:
+    status = error.status if isinstance(error, _Refused) else 401
+    response = _error(status, str(error))
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _http_error(_request: Request, error: Exception) -> Response:
+    status, detail = (
+        (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "")
+    )
+    # GitHub says of a wrong method, too, that there is no such thing.
+    return _error(404, "Not Found") if status == 405 else _error(status, detail)
+
+
+def _not_there(_request: Request, error: Exception) -> Response:
+    return _error(404, str(error))
+
+
+def _failed(_request: Request, error: Exception) -> Response:
+    logger.error("%s", error)
+    return _error(500, "The report could not be made; the server's log says why")

@@ -1,0 +1,82 @@
+"""Who may read from the server: a token for everything, and links that need none for an hour."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import logging
+import secrets
+from pathlib import Path
+
+from dashboard_scraper.errors import UsageError
+from dashboard_scraper.files import make_folder, read_private, write_whole
+
+logger = logging.getLogger(__name__)
+
+_SHORTEST_TOKEN = 20
+_SCHEMES = ("bearer", "token")
+LINK_SECONDS = 3600
+"""As long as GitHub's own links are good for."""
+
+
+class Access:
+    """Compares what readers send with the token, in a time that tells nothing of it."""
+
+    def __init__(self, token: str) -> None:
+        self._token = hashlib.sha256(token.encode()).digest()
+        # Of the token: with another token, earlier links are void.
+        self._key = hmac.digest(token.encode(), b"download links", "sha256")
+
+    def allows(self, authorization: str) -> bool:
+        """Whether the header is `Bearer TOKEN` or `token TOKEN`."""
+        scheme, _, sent = authorization.partition(" ")
+        digest = hashlib.sha256(sent.strip().encode("utf-8", "surrogateescape")).digest()
+        return hmac.compare_digest(digest, self._token) and scheme.lower() in _SCHEMES
+
+    def sign(self, path: str, expires: int) -> str:
+        """What lets anybody read `path` until `expires`, in seconds since 1970."""
+        return hmac.new(self._key, f"{expires} {path}".encode(), hashlib.sha256).hexdigest()
+
+    def is_signed(self, path: str, expires: str, signature: str) -> bool:
+        """Whether the signature is that of this path and this very text of a number."""
+        if not (expires.isascii() and expires.isdigit()) or str(int(expires[:20])) != expires:
+            return False
+        right = self.sign(path, int(expires)).encode()
+        return hmac.compare_digest(signature.encode("utf-8", "surrogateescape"), right)
+
+
+def read_or_make_token(path: Path, host: str) -> tuple[str, bool]:
+    """The token, and whether it was made just now.
+
+    UsageError where others can read the file or it holds no token, and where a first start would
+    let other machines in: nobody has the token yet.
+    """
+    try:
+        token = read_private(path).decode("ascii").strip()
+    except FileNotFoundError:
+        if not is_loopback(host):
+            raise UsageError(
+                f"--host {host} lets other machines in, and there is no token in {path} yet; start"
+                " once without --host, which makes one, or write one there"
+            ) from None
+        token = secrets.token_urlsafe(32)
+        make_folder(path.parent, 0o700)
+        write_whole(path, token.encode() + b"\n", 0o600)
+        return token, True
+    except UnicodeDecodeError:
+        raise UsageError(f"SERVE_TOKEN_FILE: {path} holds no token") from None
+    if len(token) < _SHORTEST_TOKEN or not token.isprintable() or " " in token:
+        raise UsageError(
+            f"SERVE_TOKEN_FILE: {path} holds no token of at least {_SHORTEST_TOKEN} characters;"
+            " remove it, and the next start makes one"
+        )
+    return token, False
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,56 @@
+"""What a monitor should know of the store, in OpenMetrics: nothing of anybody's figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from dashboard_scraper.date_utils import end_of_day
+from dashboard_scraper.status import StoreStatus
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_PREFIX = "dashboard_scraper"
+
+
+class _StatusCollector(Collector):
+    def __init__(self, status: StoreStatus) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        """One gauge after the other, each with a sample for every source."""
+        newest = _gauge(
+            "newest_complete_day_end_timestamp", "End of the newest day that is kept", "seconds"
+        )
+        missing = _gauge("missing_days", "Days between the first and yesterday that are missing")
+        success = _gauge("last_success_timestamp", "When a run last got everything", "seconds")
+        rows = _gauge("rows", "User-days that are kept")
+        for source in self._status.sources:
+            label = [source.source]
+            if source.newest_over:
+                newest.add_metric(label, end_of_day(source.newest_over).timestamp())
+            missing.add_metric(label, len(source.missing))
+            rows.add_metric(label, source.rows)
+            if source.last_success:
+                success.add_metric(label, source.last_success.timestamp())
+        yield from (newest, missing, success, rows)
+
+
+def _gauge(name: str, text: str, unit: str = "") -> GaugeMetricFamily:
+    return GaugeMetricFamily(
+        "_".join(part for part in (_PREFIX, name, unit) if part),
+        text,
+        labels=["source"],
+        unit=unit,
+    )
+
+
+def open_metrics(status: StoreStatus) -> bytes:
+    """The text of `/metrics`."""
+    registry = CollectorRegistry()
+    registry.register(_StatusCollector(status))
+    text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call]
+    return text
