@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from conftest import Home, Start, all_files, yesterday
-from dashboard_scraper import store_commands
+from dashboard_scraper import github_files, store_commands
 from dashboard_scraper.checks import Difference
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import (
@@ -29,6 +29,7 @@ from dashboard_scraper.errors import (
     SourceUnavailable,
     UsageError,
 )
+from dashboard_scraper.github_files import report_paths
 from dashboard_scraper.metrics import (
     ANALYTICS_COUNTS,
     COUNTS,
@@ -162,14 +163,15 @@ def left_by(home: Home) -> Left:
     return Left(days, {path.name: path.read_bytes() for path in files})
 
 
-def files_of(*days: date) -> set[str]:
-    kinds = (
-        "augment_metrics_{}.csv",
-        "copilot_metrics_{}.json",
-        "enterprise-1-day_{}.json",
-        "users-1-day_{}.ndjson",
-    )
+def day_files(*days: date) -> set[str]:
+    kinds = ("augment_metrics_{}.csv", "copilot_metrics_{}.json")
     return {kind.format(day) for day in days for kind in kinds}
+
+
+def files_of(*days: date) -> set[str]:
+    """With GitHub's reports, which are in a folder of their own."""
+    window = {path.name for day in days for path in report_paths(Path(), Window(day, day))}
+    return day_files(*days) | {name for name in window if name.startswith(("enter", "users"))}
 
 
 def manifest(left: Left) -> dict[str, dict[str, Any]]:
@@ -421,7 +423,7 @@ def test_what_would_cost_every_day_ends_the_run_at_once(
     spring.add_fault(Fault(status(code), endpoint, DAY if endpoint == USERS else None))
     folder = home.data / FOLDER
     folder.mkdir(parents=True)
-    for name in (MANIFEST, *files_of(DAY)):
+    for name in (MANIFEST, *day_files(DAY)):
         (folder / name).write_text("of an earlier run")
     error = failure(lambda: fetch(home, SOUND, DAY))
     assert type(error) is ENDING[code]
@@ -429,7 +431,7 @@ def test_what_would_cost_every_day_ends_the_run_at_once(
     assert asked(spring) == expected[endpoint]
     days = {SOUND: undisturbed.days[SOUND]} if endpoint == USERS else {}
     assert left_by(home) == Left(days, {})
-    stale = {f"{name}.stale" for name in (MANIFEST, *files_of(DAY))}
+    stale = {f"{name}.stale" for name in (MANIFEST, *day_files(DAY))}
     assert {path.name for path in folder.iterdir()} == stale
 
 
@@ -914,7 +916,11 @@ def told(spring: Simulator, caplog: Log) -> Iterator[Callable[[int], list[str]]]
     """What was logged at a level."""
     assert spring.requests == []
     caplog.set_level(logging.INFO, "dashboard_scraper")
-    yield lambda level: [r.getMessage() for r in caplog.records if r.levelno == level]
+    yield lambda level: [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno == level and record.name != github_files.__name__
+    ]
 
 
 Told = Callable[[int], list[str]]
@@ -1084,7 +1090,9 @@ def test_a_fault_of_editors_and_languages_costs_nothing_but_these(
     assert type(error) is kind
     assert f"editors and languages of {DAY} could not be had" in str(error)
     assert detailed.count(EDITORS) == requests
-    assert left_by(home).files == undisturbed.files
+    left = left_by(home).files
+    for file in (*day_files(SOUND, DAY), AGGREGATED):
+        assert left[file] == undisturbed.files[file]
     assert_editors(home, detailed, *days)
     detailed.clear_faults()
     fetch(home, SOUND, DAY)

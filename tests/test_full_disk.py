@@ -117,7 +117,7 @@ def undisturbed(home: Home, forks: Forks, simulator: Simulator, url: str, parent
     assert result.code == 0, result.err
     folder = parent / home.daily_folder.name
     files, days = files_in(folder), whole_days(url)
-    assert (len(files), len(days)) == (2 * 28 + 2, 28)
+    assert (len(files), len(days)) == (2 * 28 + 2 + 4, 28)
     return Place(home, forks, simulator, url, folder, files, days)
 
 
@@ -181,9 +181,9 @@ def test_files_that_find_the_disk_full_are_not_there_and_the_days_are(
 
 
 POINTS = [
-    Trap("open", 58, OUTPUT, "full"),
-    *(Trap("fsync", nth, then="full") for nth in (1, 59)),
-    *(Trap("os.rename", nth, OUTPUT, "full") for nth in (1, 58)),
+    Trap("open", 62, OUTPUT, "full"),
+    *(Trap("fsync", nth, then="full") for nth in (1, 59, 64)),
+    *(Trap("os.rename", nth, OUTPUT, "full") for nth in (1, 58, 62)),
 ]
 
 
@@ -197,9 +197,8 @@ def test_wherever_the_disk_is_full_once_no_file_of_the_run_that_failed_looks_fre
         assert f"{place.folder}" in last, trap
         assert f"could not be written: {FULL}" in last, trap
         assert place.fresh() == {}, trap
-        assert place.home.files() == {
-            f"{place.folder.name}/{name}{STALE_SUFFIX}" for name in place.files
-        }, trap
+        left = {Path(name).name for name in place.home.files()}
+        assert left == {f"{name}{STALE_SUFFIX}" for name in place.files}, trap
         place.finish(words)
 
 
@@ -304,7 +303,9 @@ def test_an_export_during_a_run_has_whole_days_only(place: Place, tmp_path: Path
     partial = 0
     for files in exports_during(place, tmp_path / "first"):
         days = days_of(files, place.files)
-        assert len(files) == (2 * len(days) + 1 + (len(days) == 28) if days else 0)
+        own = [name for name in files if "-day" not in name]  # without GitHub's reports
+        assert len(own) == (2 * len(days) + 1 + (len(days) == 28) if days else 0)
+        assert any("28-day" in name for name in files) == (len(days) == 28)
         partial += 0 < len(days) < 28
     assert partial
     for day in WINDOW.days():

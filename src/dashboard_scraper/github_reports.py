@@ -144,7 +144,7 @@ class GithubReports:
         self._unknown = 0
         self._open = 0
         self._first_open = ""
-        self._out_of_reach: dict[str, None] = {}
+        self._out_of_reach: set[date] = set()
 
     def chunks(self, report: Report) -> Iterator[bytes]:
         """The report in pieces; nothing where its day is not in the store."""
@@ -156,7 +156,13 @@ class GithubReports:
 
     def remarks(self) -> list[str]:
         """What the records cannot say as the source does."""
-        found = list(self._out_of_reach)
+        found = []
+        if self._out_of_reach:
+            found.append(
+                "in GitHub's reports, weekly and monthly active users are counted without"
+                f" {len(self._out_of_reach)} days that are not in the store, from"
+                f" {min(self._out_of_reach)} to {max(self._out_of_reach)}"
+            )
         if self._open:
             found.append(
                 f"in GitHub's reports, the lines of {self._open} user-days are not the source's"
@@ -275,11 +281,7 @@ class GithubReports:
     def _active(self, window: Window) -> _Active:
         reach = Window(window.start - timedelta(days=DAYS - 1), window.end)
         ledger = self._reader.ledger(self._source, reach)
-        if missing := sum(day not in ledger for day in reach.days()):
-            self._out_of_reach[
-                f"in GitHub's reports, the weekly and monthly active users of {window} are counted"
-                f" without {missing} days of {reach} that are not in the store"
-            ] = None
+        self._out_of_reach.update(day for day in reach.days() if day not in ledger)
         active = _Active(reach.start)
         for kept in ledger.values():
             for name, service, *areas in self._reader.activity(kept, _AREA_COUNTS):
