@@ -26,6 +26,7 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python bench/last_28_days.py
 	$(BIN)/python bench/store.py
+	$(BIN)/python bench/github_reports.py
 	$(BIN)/python bench/analytics.py
 	$(BIN)/python bench/import_time.py
 

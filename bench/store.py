@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -117,10 +117,14 @@ def keep_plainly(path: str, users: int, days: int) -> None:
     _tell(spent)
 
 
-def _tell(seconds: float) -> None:
+def peak_megabytes() -> float:
+    """Of this process so far."""
     scale = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kilobytes
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
-    sys.stdout.write(json.dumps([seconds, memory]))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
+
+
+def _tell(seconds: float) -> None:
+    sys.stdout.write(json.dumps([seconds, peak_megabytes()]))
 
 
 def measured(command: list[str], environment: dict[str, str] | None = None) -> tuple[float, float]:
@@ -137,15 +141,15 @@ def measured(command: list[str], environment: dict[str, str] | None = None) -> t
     return time.perf_counter() - before, usage.ru_maxrss * scale / 1e6
 
 
-def in_a_process(function: Callable[..., None], *arguments: object) -> tuple[float, float]:
-    """What `function`, run by a new interpreter, prints."""
-    command = [sys.executable, __file__, "--phase", function.__name__, *map(str, arguments)]
+def in_a_process(script: str, phase: str, *arguments: object) -> list[float]:
+    """What a phase of a benchmark, run by a new interpreter, prints."""
+    command = [sys.executable, script, "--phase", phase, *map(str, arguments)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-    seconds, memory = json.loads(done.stdout)
-    return seconds, memory
+    numbers: list[float] = json.loads(done.stdout)
+    return numbers
 
 
-def show(what: str, costs: list[tuple[float, float]], baseline: float | None = None) -> None:
+def show(what: str, costs: Sequence[Sequence[float]], baseline: float | None = None) -> None:
     """Print one line: seconds from the smallest to the largest, peak memory, ratio."""
     seconds = sorted(cost[0] for cost in costs)
     ratio = f"{seconds[0] / baseline:>8.2f}" if baseline else ""
@@ -168,7 +172,7 @@ def main() -> None:
     sys.stdout.write("                          wall s          peak MB   ratio to plain\n")
     with tempfile.TemporaryDirectory() as scratch:
         plain = Path(scratch, "plain.db")
-        kept_plainly = in_a_process(keep_plainly, plain, *size)
+        kept_plainly = in_a_process(__file__, "keep_plainly", plain, *size)
         code = [sys.executable, "-c", BASELINE_EXPORT, str(plain), scratch, f"{first}", f"{LAST}"]
         given_plainly = min(measured(code)[0] for _ in range(args.runs))
         urls = {"SQLite": [sqlite_url(Path(scratch, f"{run}.db")) for run in range(args.runs)]}
@@ -176,7 +180,9 @@ def main() -> None:
             urls["PostgreSQL"] = [args.postgres]
         for name, places in urls.items():
             show(
-                f"{name}, keep", [in_a_process(keep, url, *size) for url in places], kept_plainly[0]
+                f"{name}, keep",
+                [in_a_process(__file__, "keep", url, *size) for url in places],
+                kept_plainly[0],
             )
             environment = {**os.environ, "STORE_URL": places[-1]}
             words = ["--home", scratch, f"{first}", f"{LAST}"]

@@ -1,0 +1,201 @@
+"""GitHub's mapping of a user-day: where each figure counts, and that sums close for any figures."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard_scraper.github_records import (
+    COUNTERS,
+    PLACES,
+    Cells,
+    Part,
+    UserTexts,
+    cells_of_figures,
+    is_unknown,
+    lines_added,
+    user_fields,
+)
+from dashboard_scraper.metrics import (
+    ANALYTICS_COUNTS,
+    COUNT_INDEXES,
+    FIGURES,
+    MAX_COUNT,
+    Figures,
+    Kind,
+)
+
+SEVEN = [counter.value for counter in COUNTERS]
+SIX = SEVEN[1:]
+MESSAGES, GENERATED, ACCEPTED = SEVEN[:3]
+SUGGESTED, ADDED = SEVEN[3], SEVEN[5]
+FLAGS = {
+    "code_completion": set[str](),
+    "chat_panel_ask_mode": {"used_chat"},
+    "chat_panel_agent_mode": {"used_chat", "used_agent"},
+    "agent_edit": {"used_agent"},
+    "chat_inline": {"used_chat"},
+    "copilot_cli": {"used_cli"},
+    "others": {"used_copilot_coding_agent", "used_copilot_cloud_agent"},
+}
+# The table of the mapping, as it is documented.
+MAPPING = {
+    "completions_count": ("code_completion", GENERATED),
+    "completions_accepted": ("code_completion", ACCEPTED),
+    "completions_suggested_lines_of_code": ("code_completion", SUGGESTED),
+    "completions_lines_of_code": ("code_completion", ADDED),
+    "chat_messages": ("chat_panel_ask_mode", MESSAGES),
+    "ide_agent_messages": ("chat_panel_agent_mode", MESSAGES),
+    "ide_agent_lines_of_code": ("agent_edit", ADDED),
+    "instruction_lines_of_code": ("chat_inline", ADDED),
+    "cli_agent_interactive_messages": ("copilot_cli", MESSAGES),
+    "cli_agent_non_interactive_messages": ("copilot_cli", MESSAGES),
+    "cli_agent_lines_of_code": ("copilot_cli", ADDED),
+    "remote_agent_messages": ("others", MESSAGES),
+    "remote_agent_lines_of_code": ("others", ADDED),
+}
+NAMES = [metric.name for metric in FIGURES]
+counts = st.one_of(st.none(), st.just(0), st.integers(0, 9), st.integers(0, MAX_COUNT))
+figures = st.tuples(
+    *(counts if metric.kind is Kind.COUNT else st.none() for metric in FIGURES)
+).map(tuple)
+editors = st.sampled_from(["VSCode", "JetBrains", "CLI", "Vim", "Unknown", 'É"d\\'])
+languages = st.sampled_from(["Python", "C#", "Unknown", "python", "TypeScript"])
+small = st.one_of(st.none(), st.integers(0, 9))
+parts = st.lists(
+    st.builds(Part, editors, languages, st.tuples(*(small for _ in ANALYTICS_COUNTS))), max_size=4
+)
+
+
+def of(**told: int) -> Figures:
+    """A user-day with these figures and zeros."""
+    row: list[object] = [0 if index in COUNT_INDEXES else None for index in range(len(FIGURES))]
+    for name, count in told.items():
+        row[NAMES.index(name)] = count
+    return tuple(row)
+
+
+def summed(rows: list[dict[str, Any]], counters: list[str]) -> list[int]:
+    return [sum(row[counter] for row in rows) for counter in counters]
+
+
+def assert_closed(fields: dict[str, Any]) -> None:
+    """What the format promises of sums, for any record."""
+    top = [fields[counter] for counter in SEVEN]
+    by_feature = fields["totals_by_feature"]
+    assert summed(by_feature, SEVEN) == top
+    assert summed(fields["totals_by_language_feature"], SIX) == top[1:]
+    cli = summed([row for row in by_feature if row["feature"] == "copilot_cli"], SEVEN)
+    ides = summed(fields["totals_by_ide"], SEVEN)
+    assert ides == [whole - part for whole, part in zip(top, cli, strict=True)]
+    chats = [row for row in by_feature if row["feature"].startswith("chat_")]
+    assert [{**row, "model": "unknown"} for row in chats] == fields["totals_by_model_feature"]
+    assert summed(fields["totals_by_language_model"], SIX) == summed(chats, SIX)
+    for name, rows in fields.items():
+        for row in rows if name.startswith("totals_by") else ():
+            numbers = [value for value in row.values() if not isinstance(value, str)]
+            assert any(numbers), (name, row)
+            assert all(type(number) is int for number in numbers)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_metric_counts_where_the_table_says_and_nowhere_else(name: str) -> None:
+    fields = user_fields(cells_of_figures(of(**{name: 7})))
+    flags = {flag for flag, used in fields.items() if used is True}
+    if name not in MAPPING:
+        assert fields["totals_by_feature"] == []
+        assert (flags, [fields[counter] for counter in SEVEN]) == (set(), [0] * 7)
+        return
+    feature, counter = MAPPING[name]
+    row = {"feature": feature, **dict.fromkeys(SEVEN, 0), counter: 7}
+    assert fields["totals_by_feature"] == [row]
+    assert flags == FLAGS[feature]
+
+
+def test_both_kinds_of_messages_to_the_command_line_add_up() -> None:
+    cells = cells_of_figures(
+        of(cli_agent_interactive_messages=3, cli_agent_non_interactive_messages=4)
+    )
+    (row,) = user_fields(cells)["totals_by_feature"]
+    assert row[MESSAGES] == 7
+
+
+@given(figures)
+def test_sums_close_for_any_figures(row: Figures) -> None:
+    cells = cells_of_figures(row)
+    fields = user_fields(cells)
+    assert_closed(fields)
+    assert lines_added(cells) == fields[ADDED]
+
+
+@given(figures, parts, st.booleans())
+def test_sums_close_for_any_editors_and_languages(
+    row: Figures, split: list[Part], merge: bool
+) -> None:
+    """Also where these are only a part of the figures, or more than there is."""
+    fields = user_fields(cells_of_figures(row), split, merge_ides=merge)
+    assert_closed(fields)
+    if merge:
+        assert len(fields["totals_by_ide"]) <= 1
+
+
+@given(st.tuples(*(st.one_of(st.just(0), st.integers(0, 3 * MAX_COUNT)) for _ in PLACES)))
+def test_the_quick_way_prints_what_the_slow_one_encodes(cells: Cells) -> None:
+    texts = UserTexts()
+    expected = msgspec.json.encode(user_fields(cells))
+    assert texts.text_of(cells) == expected
+    assert texts.text_of(cells) == expected, "printed like one that was made before"
+    assert json.loads(expected)
+
+
+def part(editor: str, language: str, **told: int) -> Part:
+    return Part(editor, language, tuple(told.get(m.name, 0) for m in ANALYTICS_COUNTS))
+
+
+def ides_of(fields: dict[str, Any]) -> dict[str, list[int]]:
+    return {row["ide"]: [row[counter] for counter in SEVEN] for row in fields["totals_by_ide"]}
+
+
+def test_editors_have_githubs_names_and_the_command_line_is_none() -> None:
+    cells = cells_of_figures(of(chat_messages=10, cli_agent_interactive_messages=5))
+    split = [
+        part("VSCode", "Python", chat_messages=1),
+        part("JetBrains", "Go", chat_messages=2),
+        part("NeoVim", "Go", chat_messages=3),
+        part("CLI", "Go", chat_messages=3, cli_agent_interactive_messages=5),
+    ]
+    found = {ide: row[0] for ide, row in ides_of(user_fields(cells, split)).items()}
+    assert found == {"vscode": 1, "intellij": 2, "neovim": 3, "unknown": 4}
+    merged = {i: r[0] for i, r in ides_of(user_fields(cells, split, merge_ides=True)).items()}
+    assert merged == {"unknown": 10}
+
+
+def test_languages_are_lower_cased_and_what_is_left_over_is_unknown() -> None:
+    cells = cells_of_figures(of(completions_lines_of_code=10))
+    split = [part("VSCode", "Python", completions_lines_of_code=6), part("Vim", "python")]
+    rows = user_fields(cells, split)["totals_by_language_feature"]
+    assert {row["language"]: row[ADDED] for row in rows} == {"python": 6, "unknown": 4}
+
+
+def test_parts_that_are_more_than_the_whole_are_not_used() -> None:
+    cells = cells_of_figures(of(completions_lines_of_code=10))
+    split = [
+        part("VSCode", "Python", completions_lines_of_code=6),
+        part("Vim", "Go", completions_lines_of_code=5),
+    ]
+    rows = user_fields(cells, split)["totals_by_language_feature"]
+    assert {row["language"]: row[ADDED] for row in rows} == {"unknown": 10}
+
+
+def test_a_figure_that_every_source_tells_is_noticed_where_it_is_unknown() -> None:
+    known = of()
+    assert not is_unknown(known)
+    for name in MAPPING:
+        index = NAMES.index(name)
+        row = (*known[:index], None, *known[index + 1 :])
+        assert is_unknown(row) == FIGURES[index].required, name
