@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import subprocess
@@ -18,6 +19,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from dashboard_scraper import github_files
 from dashboard_scraper.command_line import COMMANDS
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.http import origin_of
@@ -100,10 +102,33 @@ class Home:
         files = (path for path in self.data.rglob("*") if path.is_file())
         return {str(path.relative_to(self.data)) for path in files if path.stem not in STORE_FILES}
 
+    def own_files(self) -> set[str]:
+        """The same without GitHub's reports."""
+        return {name for name in self.files() if github_files.FOLDER not in Path(name).parts}
+
 
 def all_files(folder: Path) -> list[Path]:
     """Those of its folders too."""
     return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def own_files(folder: Path) -> list[Path]:
+    """Those of the days and the window, without GitHub's reports, which are in a folder below."""
+    return [path for path in folder.iterdir() if path.is_file()]
+
+
+def own_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Warnings and errors that are not about what GitHub's reports cannot say."""
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno >= logging.WARNING and record.name != github_files.__name__
+    ]
+
+
+def without_github(log: str) -> str:
+    """The lines of a log that are not about GitHub's reports."""
+    return "".join(line for line in log.splitlines(True) if github_files.__name__ not in line)
 
 
 STORE_FILES = {"usage", "usage.db"}

@@ -12,7 +12,6 @@ import itertools
 import json
 import logging
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -166,15 +165,10 @@ class Forks:
         return int(self._process.stdout.readline())
 
 
-# Of GitHub's report of 28 days, and with it that file's entry in the manifest.
-_MOMENT = re.compile(rb',"created_at":"[^"]*"|,\s*"github_reports": \[[^]]*\]')
-
-
 def files_in(folder: Path) -> dict[str, bytes]:
-    """What stands under names that are shown, without the moment at which days were fetched."""
+    """What stands under names that are shown."""
     found = all_files(folder) if folder.is_dir() else []
-    paths = [path for path in found if path.name[0] != "."]
-    return {path.name: _MOMENT.sub(b"", path.read_bytes()) for path in paths}
+    return {path.name: path.read_bytes() for path in found if path.name[0] != "."}
 
 
 Kept = dict[date, tuple[LedgerDay, DayUsage]]

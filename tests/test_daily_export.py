@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Home, Result, Start, all_files, today, yesterday
+from conftest import Home, Result, Start, own_files, today, yesterday
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.metrics import (
     DASHBOARD_FIGURES,
@@ -79,7 +79,7 @@ def test_the_folder_and_its_files_have_the_names_of_the_brief(home: Home, sim: S
     assert result.paths == [home.daily_folder]
     pairs = [name(day) for day in DAYS for name in (csv_name, json_name)]
     names = {str(Path(home.daily_folder.name, name)) for name in [*pairs, AGGREGATED, MANIFEST]}
-    assert home.files() == names
+    assert home.own_files() == names
     for day in DAYS:
         assert sim.count(USERS, day) == 1
 
@@ -240,7 +240,7 @@ def test_a_second_run_over_the_same_figures_gives_the_same_bytes(home: Home) -> 
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in all_files(folder)}
+    return {path.name: path.read_bytes() for path in own_files(folder)}
 
 
 def test_lines_that_do_not_add_up_are_told_once_with_both_numbers(

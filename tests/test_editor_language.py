@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from conftest import Home, Start
+from conftest import Home, Start, own_warnings
 from dashboard_scraper import commands, store_commands
 from dashboard_scraper.config import EDITOR_LANGUAGE_REQUESTS
 from dashboard_scraper.date_utils import Window
@@ -201,7 +201,7 @@ def test_what_does_not_close_is_fetched_once_more_kept_and_told(
     assert statuses(home) == {**dict.fromkeys(DAYS, COMPLETE), DAY: UNRECONCILED}
     assert rows_of(home, DAY)
     assert rows_of(home, DAY) != in_organization(spring, DAY)
-    (warning,) = (r.getMessage() for r in caplog.records if r.levelno == logging.WARNING)
+    (warning,) = own_warnings(caplog)
     assert warning.startswith(f"{DAY}: editors and languages do not add up")
     assert words in warning
     (source,) = json.loads(told_of(home, capsys, as_json=True))["sources"]
@@ -221,7 +221,7 @@ def test_what_closes_the_second_time_is_complete(
     assert asked(spring).count(DAY) == 2
     assert statuses(home) == dict.fromkeys(DAYS, COMPLETE)
     assert rows_of(home, DAY) == in_organization(spring, DAY)
-    assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
+    assert own_warnings(caplog) == []
     assert "do not add up to the users'" not in told_of(home, capsys, as_json=False)
 
 
@@ -255,7 +255,7 @@ def test_an_error_costs_no_user_day_and_no_file_and_the_next_run_fetches_what_la
     assert type(caught.value) is kind
     assert caught.value.exit_code == code
     assert list(ledger_of(home)) == DAYS
-    assert len(home.files()) == 2 * len(DAYS) + 2
+    assert len(home.own_files()) == 2 * len(DAYS) + 2
     with store_at(settings_of(home).store_url).reading() as reader:
         assert reader.last_success(ANALYTICS) is None
     before = statuses(home)
@@ -280,7 +280,7 @@ def test_the_exit_code_of_the_command_is_that_of_the_error(home: Home, start_api
     result = home.run("--daily", day)
     assert result.code == 4
     assert "editors and languages of" in result.err
-    assert len(home.files()) == 4
+    assert len(home.own_files()) == 4
 
 
 def test_an_error_is_told_also_where_a_day_is_missing(
@@ -365,7 +365,7 @@ def test_a_kept_day_of_which_the_api_has_nothing_any_more_is_not_asked_for(
     sim = start_api(Organization(users=2, today=TODAY + 900 * NIGHT))
     fetch(home, FIRST, LAST, NOON + 900 * NIGHT)
     assert sim.requests == []
-    assert len(home.files()) == 2 * len(DAYS) + 2
+    assert len(home.own_files()) == 2 * len(DAYS) + 2
 
 
 def days_within(sim: Simulator, days: Sequence[date], requests: int) -> list[date]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Home, Start, all_files, today, yesterday
+from conftest import Home, Start, own_files, today, yesterday
 from dashboard_scraper.simulator import Organization, Simulator
 from kept_days import TODAY, fetch, keep, march, sql
 
@@ -29,7 +29,7 @@ def pair(day: date) -> list[str]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in all_files(folder)}
+    return {path.name: path.read_bytes() for path in own_files(folder)}
 
 
 def statuses(folder: Path) -> dict[str, str]:
@@ -62,7 +62,7 @@ def test_without_a_network_the_files_are_those_that_the_run_wrote(
     folder = folder_of(home, first, last)
     before = contents(folder)
     assert len(before) == 5 * 2 + 2
-    for path in all_files(folder):
+    for path in own_files(folder):
         path.unlink()
     again = home.run("export", f"{first}", f"{last}")
     assert again.code == 0, again.err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -232,7 +233,7 @@ def test_files_in_a_read_only_folder_stay_as_they_are(
 @pytest.mark.parametrize("words", [JOB, EXPORT], ids=["job", "export"])
 def test_a_file_in_the_place_of_the_folder_is_named(place: Place, words: tuple[str, ...]) -> None:
     remove(place.folder)
-    place.folder.rmdir()
+    shutil.rmtree(place.folder)
     place.folder.write_text("in the way")
     result = place.forks.run(place.home, *words)
     assert (result.code, result.out) == (1, ""), result.err

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Home, Result, Start, all_files, today, yesterday
+from conftest import Home, Result, Start, own_files, own_warnings, today, yesterday
 from dashboard_scraper import commands, store_commands
 from dashboard_scraper.config import SQLITE_PREFIX
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
@@ -70,7 +70,7 @@ def folder_of(home: Home, nights: int = 0) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in all_files(folder) if path.suffix != ".stale"}
+    return {path.name: path.read_bytes() for path in own_files(folder) if path.suffix != ".stale"}
 
 
 def asked(sim: Simulator, endpoint: str = USERS) -> list[date]:
@@ -428,7 +428,7 @@ def test_a_day_that_does_not_add_up_is_fetched_once_more_then_kept_and_told_ever
     assert (difference.metric, difference.tenant) == (TENANT_TOTALS[MESSAGES], tenant)
     assert 10**6 <= difference.users <= 10**6 + tenant
     both = f"{TENANT_TOTALS[MESSAGES]} is {tenant}, the users' sum is {difference.users}"
-    (told,) = messages(caplog, logging.WARNING)
+    (told,) = own_warnings(caplog)
     assert told == f"{day} does not add up: {both}; kept as it is"
     expected = {"metric": TENANT_TOTALS[MESSAGES], "users": difference.users, "tenant": tenant}
     manifest: Any = json.loads((folder_of(home) / MANIFEST).read_bytes())
@@ -446,7 +446,7 @@ def test_a_day_that_adds_up_the_second_time_is_kept_without_a_warning(
     spring.add_fault(Fault(set_value(CHAT.dashboard, 10**6, record=0), USERS, DAYS[8], times=1))
     run(home)
     assert Tally(asked(spring)) == Tally([*DAYS, DAYS[8]])
-    assert messages(caplog, logging.WARNING) == []
+    assert own_warnings(caplog) == []
     row = ledger(home)[DAYS[8]]
     assert (row.unreconciled, row.totals) == ([], totals(spring, DAYS[8]))
     assert max(count or 0 for count in row.sums) < 10**6

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from dashboard_scraper.date_utils import DAYS, Window, iso_utc
+from dashboard_scraper.date_utils import DAYS, Window, end_of_day, iso_utc
 from dashboard_scraper.github_records import (
     AGENT_FEATURES,
     CHAT_FEATURES,
@@ -256,8 +256,8 @@ class GithubReports:
             "report_start_day": window.start,
             "report_end_day": window.end,
             **ids,
-            # When the newest of its figures were fetched: the same store gives the same bytes.
-            "created_at": iso_utc(max(kept.fetched_at for kept in ledger.values())),
+            # From when on it could be made: the same figures give the same bytes, whenever fetched.
+            "created_at": iso_utc(end_of_day(window.end)),
             "day_totals": days,
         }
         yield _encode(wrapper) + b"\n"
