@@ -1,0 +1,99 @@
+"""A store with made-up user-days, and GitHub's reports of it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from dashboard_scraper.date_utils import DAYS, Window
+from dashboard_scraper.github_reports import (
+    GithubOptions,
+    GithubReports,
+    Report,
+    Scope,
+    Subject,
+    persons_in,
+)
+from dashboard_scraper.metrics import COUNTS, FIGURES, Figures, Kind
+from dashboard_scraper.store import store_at
+from dashboard_scraper.usage import ANALYTICS, DayUsage, UserUsage
+
+SOURCE = ANALYTICS
+LAST = date(2026, 10, 31)
+MONTH = Window(LAST - timedelta(DAYS - 1), LAST)
+FETCHED = datetime(2026, 11, 10, 3, tzinfo=UTC)
+
+
+def figures_of(**counts: int | None) -> Figures:
+    """Zeros but for what is given; of what is no count, nothing is known."""
+    zero = {metric.name: 0 for metric in FIGURES if metric.kind is Kind.COUNT}
+    told: dict[str, int | None] = {**zero, **counts}
+    assert told.keys() == zero.keys()
+    return tuple(told.get(metric.name) for metric in FIGURES)
+
+
+def user(name: str, **counts: int | None) -> UserUsage:
+    return UserUsage(name, figures_of(**counts), service="@" not in name)
+
+
+def put(url: str, days: dict[date, list[UserUsage]], source: str = SOURCE) -> None:
+    """Keep the days, in place of what is there of them."""
+    store = store_at(url)
+    with store.locked(), store.opened():
+        for day, users in days.items():
+            store.put(source, DayUsage(day, sorted(users, key=lambda u: u.user)), FETCHED)
+
+
+def some_days(count: int, users: int = 6, seed: int = 1) -> dict[date, list[UserUsage]]:
+    """Days up to LAST on which some of the users did something of some kinds, and some nothing."""
+    draw = random.Random(seed)
+    names = [f"user{number}@example.com" for number in range(users)] + ["triage-bot"]
+    days = {}
+    for back in range(count):
+        found = []
+        for name in names:
+            kinds = draw.sample(COUNTS, draw.choice([0, 0, 1, 4]))
+            found.append(user(name, **{metric.name: draw.randrange(1, 90) for metric in kinds}))
+        days[LAST - timedelta(back)] = found
+    return days
+
+
+def report_of(
+    url: str,
+    subject: Subject,
+    window: Window | date,
+    options: GithubOptions | None = None,
+    scope: Scope = Scope.ENTERPRISE,
+) -> bytes:
+    """The report of a day, or of 28; what the store has of it."""
+    return remarked(url, subject, window, options, scope)[0]
+
+
+def remarked(
+    url: str,
+    subject: Subject,
+    window: Window | date,
+    options: GithubOptions | None = None,
+    scope: Scope = Scope.ENTERPRISE,
+) -> tuple[bytes, list[str]]:
+    """The report with what a reader should know of it."""
+    options = options or GithubOptions("283613")
+    latest = isinstance(window, Window)
+    days = window if isinstance(window, Window) else Window(window, window)
+    with store_at(url).reading() as reader:
+        reports = GithubReports(reader, SOURCE, options, persons_in(reader, SOURCE, options))
+        made = b"".join(reports.chunks(Report(scope, subject, days, latest)))
+        return made, reports.remarks()
+
+
+def active(users: Iterable[UserUsage], *features: Any) -> set[str]:
+    """Who did anything, or anything that counts for one of the features."""
+    wanted = [
+        i
+        for i, metric in enumerate(FIGURES)
+        if metric.kind is Kind.COUNT
+        and (not features or (metric.github and metric.github.feature in features))
+    ]
+    return {each.user for each in users if any(each.figures[i] for i in wanted)}

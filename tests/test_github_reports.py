@@ -1,0 +1,269 @@
+"""GitHub's reports of a store: who has a record, what the whole adds up to, and who was active."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from dashboard_scraper.date_utils import DAYS, Window
+from dashboard_scraper.github_records import AGENT_FEATURES, CHAT_FEATURES, COUNTERS
+from dashboard_scraper.github_reports import GithubOptions, Scope, Subject
+from dashboard_scraper.identity import Person
+from dashboard_scraper.metrics import ANALYTICS_COUNTS, FIGURES, TOTAL_LINES, GithubFeature
+from dashboard_scraper.store import DetailStatus, store_at
+from dashboard_scraper.usage import EditorLanguageUsage
+from filled_store import LAST, MONTH, SOURCE, active, put, remarked, report_of, some_days, user
+from github_schemas import Json, user_records, whole_record
+
+SEVEN = [counter.value for counter in COUNTERS]
+USERS, WHOLE, TEAMS = Subject.USERS, Subject.WHOLE, Subject.TEAMS
+
+
+def options(**others: Any) -> GithubOptions:
+    return GithubOptions("283613", **others)
+
+
+def without_days(record: Json) -> Json:
+    return {name: value for name, value in record.items() if not name.startswith("report_")}
+
+
+def test_every_user_and_day_with_activity_has_one_record_and_nobody_else(store_url: str) -> None:
+    days = some_days(28)
+    put(store_url, days)
+    records = user_records(report_of(store_url, USERS, MONTH))
+    expected = [(f"{day}", name) for day in sorted(days) for name in sorted(active(days[day]))]
+    assert [(record["day"], record["user_login"]) for record in records] == expected
+    assert 20 < len(expected) < 28 * 7
+    assert {(r["report_start_day"], r["report_end_day"]) for r in records} == {
+        (f"{MONTH.start}", f"{MONTH.end}")
+    }
+    assert {record["enterprise_id"] for record in records} == {"283613"}
+    assert not any("organization_id" in record for record in records)
+
+
+def test_a_days_report_has_the_same_records_without_a_window(store_url: str) -> None:
+    put(store_url, some_days(28))
+    month = user_records(report_of(store_url, USERS, MONTH))
+    of_days = [r for day in MONTH.days() for r in user_records(report_of(store_url, USERS, day))]
+    assert of_days == [without_days(record) for record in month]
+
+
+def test_service_accounts_are_left_out_where_the_settings_say_so(store_url: str) -> None:
+    put(store_url, {LAST: [user("ada@example.com", chat_messages=2), user("bot", chat_messages=3)]})
+    for shown in (True, False):
+        chosen = options(service_accounts=shown)
+        records = user_records(report_of(store_url, USERS, LAST, chosen))
+        whole = whole_record(report_of(store_url, WHOLE, LAST, chosen))
+        assert [r["user_login"] for r in records] == ["ada@example.com", "bot"][: 1 + shown]
+        assert whole["daily_active_users"] == whole["monthly_active_users"] == 1 + shown
+        assert whole["user_initiated_interaction_count"] == (5 if shown else 2)
+
+
+def test_a_person_with_two_spellings_of_an_address_has_one_record_with_both_figures(
+    store_url: str,
+) -> None:
+    both = [user("Ada@example.com", chat_messages=2), user("ada@example.com", chat_messages=3)]
+    put(store_url, {LAST: both})
+    (record,) = user_records(report_of(store_url, USERS, LAST))
+    assert record["user_initiated_interaction_count"] == 5
+    assert whole_record(report_of(store_url, WHOLE, LAST))["daily_active_users"] == 1
+
+
+def added_up(records: list[Json]) -> Json:
+    """The counters and breakdowns of records on users, added up."""
+    found: Json = {name: sum(record[name] for record in records) for name in SEVEN}
+    arrays = [name for record in records for name in record if name.startswith("totals_by")]
+    for array in sorted(set(arrays)):
+        rows: dict[tuple[str, ...], dict[str, int]] = {}
+        for row in (row for record in records for row in record[array]):
+            key = tuple(value for value in row.values() if isinstance(value, str))
+            sums = rows.setdefault(key, {})
+            for name, value in row.items():
+                if not isinstance(value, str):
+                    sums[name] = sums.get(name, 0) + value
+        found[array] = rows
+    return found
+
+
+def taken_apart(whole: Json) -> Json:
+    """The same of the record on the whole."""
+    return added_up([whole])
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_the_whole_is_what_its_users_add_up_to(store_url: str, scope: Scope) -> None:
+    chosen = options(organization_id="77")
+    put(store_url, some_days(28))
+    month = whole_record(report_of(store_url, WHOLE, MONTH, chosen, scope))
+    assert [each["day"] for each in month["day_totals"]] == [f"{day}" for day in MONTH.days()]
+    for each in month["day_totals"]:
+        day = date.fromisoformat(each["day"])
+        records = user_records(report_of(store_url, USERS, day, chosen, scope))
+        if records:
+            assert taken_apart(each) == added_up(records)
+        assert whole_record(report_of(store_url, WHOLE, day, chosen, scope)) == each
+        ids = {"77"} if scope is Scope.ORGANIZATION else {None}
+        assert {each.get("organization_id"), *(r.get("organization_id") for r in records)} == ids
+    assert month.get("organization_id") == ids.pop()
+
+
+def test_active_users_are_distinct_people_of_trailing_days(store_url: str) -> None:
+    days = some_days(60, users=9)
+    put(store_url, days)
+    areas = {
+        "": (),
+        "_chat": CHAT_FEATURES,
+        "_agent": AGENT_FEATURES,
+        "_cli": (GithubFeature.CLI,),
+        "_copilot_cloud_agent": (GithubFeature.OTHERS,),
+    }
+
+    def count(area: str, day: date, length: int) -> int:
+        trailing = (day - timedelta(back) for back in range(length))
+        return len(set().union(*(active(days[each], *areas[area]) for each in trailing)))
+
+    for record in whole_record(report_of(store_url, WHOLE, MONTH))["day_totals"]:
+        day = date.fromisoformat(record["day"])
+        for prefix, length in (("daily", 1), ("weekly", 7), ("monthly", 28)):
+            for area in areas:
+                told = record.get(f"{prefix}_active{area}_users")
+                if told is not None:
+                    assert told == count(area, day, length), (prefix, area, day)
+        assert record.get("daily_active_cli_users", 0) == count("_cli", day, 1)
+
+
+def test_days_beyond_the_stores_reach_are_told(store_url: str) -> None:
+    put(store_url, some_days(55))
+    assert not any("active users" in text for text in remarked(store_url, WHOLE, MONTH)[1])
+    old = LAST - timedelta(40)
+    (remark,) = [t for t in remarked(store_url, WHOLE, old)[1] if "active users" in t]
+    first = LAST - timedelta(54)
+    missing = DAYS - (old - first).days - 1
+    assert f"without {missing} days" in remark
+    assert f"to {first - timedelta(1)}" in remark
+
+
+def test_a_missing_day_has_no_record_and_an_empty_one_has_zeros(store_url: str) -> None:
+    missing, empty = LAST - timedelta(3), LAST - timedelta(5)
+    days = some_days(28) | {empty: []}
+    del days[missing]
+    put(store_url, days)
+    month = whole_record(report_of(store_url, WHOLE, MONTH))["day_totals"]
+    records = {record["day"]: record for record in month}
+    assert records.keys() == {f"{day}" for day in MONTH.days()} - {f"{missing}"}
+    zero = records[f"{empty}"]
+    assert [zero[name] for name in SEVEN] == [0] * 7
+    assert zero["daily_active_users"] == 0 < zero["weekly_active_users"]
+    assert [zero[name] for name in zero if name.startswith("totals_by")] == [[]] * 5
+    assert report_of(store_url, USERS, empty) == b""
+    assert report_of(store_url, WHOLE, missing) == report_of(store_url, USERS, missing) == b""
+
+
+def counts_of(**told: int) -> tuple[int, ...]:
+    return tuple(told.get(metric.name, 0) for metric in ANALYTICS_COUNTS)
+
+
+@pytest.mark.parametrize("status", DetailStatus)
+def test_editors_and_languages_are_used_where_they_add_up(
+    store_url: str, status: DetailStatus
+) -> None:
+    name = "ada@example.com"
+    put(store_url, {LAST: [user(name, chat_messages=5), user("bot", chat_messages=2)]})
+    store = store_at(store_url)
+    with store.locked(), store.opened():
+        rows = [
+            EditorLanguageUsage(name, "VSCode", "Python", counts_of(chat_messages=3)),
+            EditorLanguageUsage(name, "JetBrains", "Go", counts_of(chat_messages=2)),
+            EditorLanguageUsage("bot", "Vim", "Go", counts_of(chat_messages=2)),
+        ]
+        store.put_editor_languages(SOURCE, LAST, rows, status)
+    chosen = options(service_accounts=False)
+    (record,) = user_records(report_of(store_url, USERS, LAST, chosen))
+    whole = whole_record(report_of(store_url, WHOLE, LAST, chosen))
+    used = status is DetailStatus.COMPLETE
+    expected = {"vscode": 3, "intellij": 2} if used else {"unknown": 5}
+    for each in (record, whole):
+        found = {r["ide"]: r["user_initiated_interaction_count"] for r in each["totals_by_ide"]}
+        assert found == expected
+    merged = options(service_accounts=False, merge_ides=True)
+    for each in (
+        user_records(report_of(store_url, USERS, LAST, merged))[0],
+        whole_record(report_of(store_url, WHOLE, LAST, merged)),
+    ):
+        (row,) = each["totals_by_ide"]
+        assert (row["ide"], row["user_initiated_interaction_count"]) == ("unknown", 5)
+
+
+def test_credits_are_in_the_records_only_when_asked_for(store_url: str) -> None:
+    names = ("ada@example.com", "bob@example.com")
+    put(store_url, {LAST: [user(name, chat_messages=5) for name in names]})
+    store = store_at(store_url)
+    with store.locked(), store.opened():
+        store.put_credits(SOURCE, LAST, {names[0]: 1.25})
+    plain = user_records(report_of(store_url, USERS, LAST))
+    assert not any("ai_credits_used" in record for record in plain)
+    records = user_records(report_of(store_url, USERS, LAST, options(with_credits=True)))
+    assert [record.get("ai_credits_used") for record in records] == [1.25, None]
+    assert [{**r, "ai_credits_used": 0} for r in records] == [
+        {**r, "ai_credits_used": 0} for r in plain
+    ]
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_teams_have_a_row_for_each_person_and_team(store_url: str, scope: Scope) -> None:
+    people = {
+        "ada@example.com": Person("ada-l", 11, ("core", "web")),
+        "bob@example.com": Person("bob-m", 12),
+        "cyd@example.com": Person("cyd-n", 13, ("web",)),
+        "eve@example.com": Person("eve-o", 14, ("web",)),
+    }
+    present = ["Ada@example.com", "bob@example.com", "cyd@example.com"]
+    put(store_url, {LAST: [user(name, chat_messages=1) for name in present]})
+    chosen = options(identities=people, organization_id="77")
+    told = [json.loads(r) for r in report_of(store_url, TEAMS, LAST, chosen, scope).splitlines()]
+    assert [(r["user_id"], r["user_login"], r["slug"], r["day"]) for r in told] == [
+        (11, "ada-l", "core", f"{LAST}"),
+        (11, "ada-l", "web", f"{LAST}"),
+        (13, "cyd-n", "web", f"{LAST}"),
+    ]
+    name, value = {"enterprise": ("enterprise_id", "283613")}.get(
+        scope.value, ("organization_id", "77")
+    )
+    assert all(row[name] == value and len(row) == 6 for row in told)
+    assert told[1]["team_id"] == told[2]["team_id"] != told[0]["team_id"] > 0
+    assert report_of(store_url, TEAMS, LAST + timedelta(1), chosen, scope) == b""
+
+
+def test_totals_that_differ_and_figures_that_are_unknown_are_told_once(store_url: str) -> None:
+    total = FIGURES[TOTAL_LINES].name
+    required = next(m.name for m in ANALYTICS_COUNTS if m.github and m.required)
+    lines = {"completions_lines_of_code": 4, total: 9}
+    days = {LAST - timedelta(back): [user("ada@example.com", **lines)] for back in range(28)}
+    days[LAST].append(user("bob@example.com", **{required: None}))
+    put(store_url, days)
+    _, remarks = remarked(store_url, USERS, MONTH)
+    assert len(remarks) == 2
+    assert "of 28 user-days" in remarks[0]
+    assert f"such as of ada@example.com on {MONTH.start}" in remarks[0]
+    assert "is 9, the sum of the features is 4" in remarks[0]
+    assert "1 user-days have a 0" in remarks[1]
+    unknown = user_records(report_of(store_url, USERS, LAST))[1]
+    assert unknown["user_login"] == "bob@example.com"
+    assert unknown["totals_by_feature"] == []
+
+
+def test_the_same_figures_give_the_same_bytes(store_url: str) -> None:
+    put(store_url, some_days(28))
+    before = [report_of(store_url, subject, MONTH) for subject in (USERS, WHOLE)]
+    put(store_url, some_days(28))
+    assert [report_of(store_url, subject, MONTH) for subject in (USERS, WHOLE)] == before
+
+
+def test_an_older_window_is_as_good_as_the_last(store_url: str) -> None:
+    put(store_url, some_days(70))
+    window = Window(LAST - timedelta(60), LAST - timedelta(33))
+    records = user_records(report_of(store_url, USERS, window))
+    assert {record["report_end_day"] for record in records} == {f"{window.end}"}
