@@ -43,6 +43,7 @@ _VERSION_HEADER = "X-GitHub-Api-Version"
 _DOCUMENTATION = "https://docs.github.com/rest/copilot/copilot-usage-metrics"
 _PER_PAGE, _PER_PAGE_AT_MOST = 50, 100
 _SECONDS_TO_TAKE_A_PIECE = 60
+_LONGEST_PATH = 200  # in the log
 _OPEN = re.compile(r"/(?:healthz|metrics|downloads/.*)")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _FILE = re.compile(r"(.+)_(\d{4}-\d{2}-\d{2})_(\d{4}-\d{2}-\d{2})\.(?:ndjson|json)")
@@ -64,7 +65,7 @@ class ServerOptions:
 def make_app(views: GithubViews, access: Access, options: ServerOptions) -> Starlette:
     """The ASGI application."""
     endpoints = _Endpoints(views, access, options)
-    return Starlette(
+    app = Starlette(
         routes=endpoints.routes(),
         middleware=[
             Middleware(_Logged),
@@ -77,6 +78,8 @@ def make_app(views: GithubViews, access: Access, options: ServerOptions) -> Star
             Exception: _failed,
         },
     )
+    app.router.redirect_slashes = False  # a path with one more is another path
+    return app
 
 
 class _Endpoints:
@@ -291,7 +294,8 @@ class _Logged:
         async def noted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] += [(b"cache-control", b"no-store")]
-                logger.info("%s %s: %d", scope["method"], scope["path"], message["status"])
+                path = scope["path"][:_LONGEST_PATH]
+                logger.info("%s %s: %d", scope["method"], path, message["status"])
             await send(message)
 
         await self._app(scope, receive, noted)

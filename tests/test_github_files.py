@@ -1,0 +1,221 @@
+"""GitHub's reports among the files of an export: which there are, and when there must be none."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Home, Start, today, yesterday
+from dashboard_scraper.simulator import Fault, Organization, Simulator, status
+from github_schemas import user_records, whole_record
+
+DAY = f"{yesterday()}"
+OF_28_DAYS = {"users-28-day.ndjson", "enterprise-28-day.json"}
+OF_THE_DAY = {f"users-1-day_{DAY}.ndjson", f"enterprise-1-day_{DAY}.json"}
+JOB = "--last-28-days"
+
+
+def reports_in(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (folder / "github_reports").iterdir()}
+
+
+def listed(folder: Path) -> dict[str, Any]:
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    return {each["name"]: each["sha256"] for each in manifest["github_reports"]}
+
+
+def people_file(home: Home, text: str) -> None:
+    (home.path / "people.csv").write_text(text)
+    home.settings["IDENTITY_FILE"] = "people.csv"
+
+
+@pytest.mark.usefixtures("sim")
+def test_the_job_writes_the_reports_of_28_days_and_of_the_last(home: Home) -> None:
+    assert home.run(JOB).code == 0
+    files = reports_in(home.daily_folder)
+    assert files.keys() == OF_28_DAYS | OF_THE_DAY
+    hashes = {f"github_reports/{name}": sha256(data).hexdigest() for name, data in files.items()}
+    assert listed(home.daily_folder) == hashes
+    month = whole_record(files["enterprise-28-day.json"])
+    assert [each["day"] for each in month["day_totals"]] == [
+        f"{today() - timedelta(back)}" for back in range(28, 0, -1)
+    ]
+    records = user_records(files["users-28-day.ndjson"])
+    (of_day,) = [each for each in month["day_totals"] if each["day"] == DAY]
+    assert whole_record(files[f"enterprise-1-day_{DAY}.json"]) == of_day
+    last = user_records(files[f"users-1-day_{DAY}.ndjson"])
+    window = {name: month[name] for name in ("report_start_day", "report_end_day")}
+    assert [record for record in records if record["day"] == DAY] == [
+        {**window, **record} for record in last
+    ]
+    assert len(last) == of_day["daily_active_users"]
+
+
+@pytest.mark.usefixtures("sim")
+def test_a_reader_that_knows_the_fields_alone_finds_the_users_and_their_sums(home: Home) -> None:
+    """As the consumers read them: line by line, by user_id and day, with strict integers."""
+    assert home.run(JOB).code == 0
+    sums: dict[str, int] = {}
+    keys = set()
+    for line in reports_in(home.daily_folder)["users-28-day.ndjson"].decode().splitlines():
+        record = json.loads(line, parse_float=lambda text: pytest.fail(f"no integer: {text}"))
+        assert isinstance(record["user_id"], int)
+        assert 0 < record["user_id"] < 2**31
+        assert isinstance(record["user_login"], str)
+        keys.add((record["user_id"], record["day"]))
+        assert isinstance(record["totals_by_feature"], list)
+        assert isinstance(record["totals_by_ide"], list)
+        for name, value in record.items():
+            if name.endswith(("_count", "_sum")):
+                sums[name] = sums.get(name, 0) + value
+    assert len(keys) == len(reports_in(home.daily_folder)["users-28-day.ndjson"].splitlines())
+    month = json.loads(reports_in(home.daily_folder)["enterprise-28-day.json"])
+    for name, value in sums.items():
+        assert value == sum(each[name] for each in month["day_totals"])
+
+
+@pytest.mark.usefixtures("sim")
+def test_other_days_have_a_report_each(home: Home) -> None:
+    assert home.run(JOB).code == 0
+    first = f"{today() - timedelta(2)}"
+    (folder,) = home.run("export", first, DAY).paths
+    expected = {name.replace(DAY, day) for name in OF_THE_DAY for day in (first, DAY)}
+    assert reports_in(folder).keys() == expected
+    assert {f"github_reports/{name}" for name in expected} == listed(folder).keys()
+
+
+@pytest.mark.usefixtures("sim")
+def test_without_a_network_they_are_the_same_bytes(home: Home) -> None:
+    assert home.run(JOB).code == 0
+    before = reports_in(home.daily_folder)
+    assert home.run(JOB, "--offline").code == 0
+    assert reports_in(home.daily_folder) == before
+
+
+def test_with_a_missing_day_there_is_no_report_of_28_and_the_old_one_is_set_aside(
+    home: Home, sim: Simulator
+) -> None:
+    assert home.run(JOB).code == 0
+    day = today() - timedelta(9)
+    sim.add_fault(Fault(status(500), "user-feature-stats", day))
+    home.settings["MAX_RETRIES"] = "0"
+    assert home.run(JOB, "--refresh").code == 6
+    stale = {f"{name}.stale" for name in OF_28_DAYS}
+    assert reports_in(home.daily_folder).keys() == OF_THE_DAY | stale
+    assert listed(home.daily_folder).keys() == {f"github_reports/{name}" for name in OF_THE_DAY}
+
+
+def test_where_the_last_day_is_missing_nothing_is_left_under_its_name(
+    home: Home, sim: Simulator
+) -> None:
+    assert home.run(JOB).code == 0
+    sim.add_fault(Fault(status(500), "user-feature-stats", yesterday()))
+    home.settings["MAX_RETRIES"] = "0"
+    assert home.run(JOB, "--refresh").code == 6
+    expected = {f"{name}.stale" for name in OF_28_DAYS | OF_THE_DAY}
+    assert reports_in(home.daily_folder).keys() == expected
+
+
+def test_a_run_that_fails_sets_them_all_aside(home: Home, sim: Simulator) -> None:
+    assert home.run(JOB).code == 0
+    sim.expire()
+    assert home.run(JOB).code == 3
+    expected = {f"{name}.stale" for name in OF_28_DAYS | OF_THE_DAY}
+    assert reports_in(home.daily_folder).keys() == expected
+
+
+@pytest.mark.usefixtures("sim")
+def test_an_organization_has_reports_as_long_as_its_id_is_set(home: Home) -> None:
+    home.settings["ORGANIZATION_ID"] = "77"
+    assert home.run(JOB).code == 0
+    files = reports_in(home.daily_folder)
+    own = {
+        "organization-28-day.json",
+        "organization-users-28-day.ndjson",
+        f"organization-1-day_{DAY}.json",
+        f"organization-users-1-day_{DAY}.ndjson",
+    }
+    assert files.keys() == OF_28_DAYS | OF_THE_DAY | own
+    assert {
+        r["organization_id"] for r in user_records(files["organization-users-28-day.ndjson"])
+    } == {"77"}
+    assert whole_record(files["organization-28-day.json"])["organization_id"] == "77"
+    del home.settings["ORGANIZATION_ID"]
+    assert home.run(JOB, "--offline").code == 0
+    stale = {f"{name}.stale" for name in own}
+    assert reports_in(home.daily_folder).keys() == OF_28_DAYS | OF_THE_DAY | stale
+
+
+def test_teams_have_a_report_where_somebody_is_in_one(home: Home, sim: Simulator) -> None:
+    name = sim.organization.people[0].name
+    people_file(home, f"email,login,id,team\n{name.upper()},ada-l,11,core\n")
+    assert home.run(JOB).code == 0
+    files = reports_in(home.daily_folder)
+    teams = f"user-teams-1-day_{DAY}.ndjson"
+    assert files.keys() == OF_28_DAYS | OF_THE_DAY | {teams}
+    row = json.loads(files[teams])
+    assert (row["user_login"], row["user_id"], row["slug"], row["day"]) == (
+        "ada-l",
+        11,
+        "core",
+        DAY,
+    )
+    logins = {record["user_login"] for record in user_records(files["users-28-day.ndjson"])}
+    assert "ada-l" in logins
+    assert name not in logins
+    people_file(home, f"email,login,id\n{name},ada-l,11\n")
+    assert home.run(JOB, "--offline").code == 0
+    assert f"{teams}.stale" in reports_in(home.daily_folder)
+
+
+def test_both_sources_have_the_same_reports_but_for_what_one_does_not_know(
+    home: Home, start: Start, start_api: Start
+) -> None:
+    """The Analytics API has suggested lines, and editors and languages; not instructions."""
+    organization = Organization(users=6, today=today())
+    start(organization)
+    assert home.run(JOB, "--source", "dashboard").code == 0
+    dashboard = user_records(reports_in(home.daily_folder)["users-28-day.ndjson"])
+    start_api(organization)
+    home.settings["INCLUDE_SERVICE_ACCOUNTS"] = "false"
+    assert home.run(JOB, "--source", "analytics").code == 0
+    analytics = user_records(reports_in(home.daily_folder)["users-28-day.ndjson"])
+    assert any(row["ide"] != "unknown" for record in analytics for row in record["totals_by_ide"])
+
+    def known(records: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[object, ...]]:
+        names = (
+            "user_id",
+            "user_initiated_interaction_count",
+            "code_generation_activity_count",
+            "code_acceptance_activity_count",
+            "used_agent",
+            "used_cli",
+        )
+        return {(r["user_login"], r["day"]): tuple(r[name] for name in names) for r in records}
+
+    assert known(analytics) == known(dashboard)
+
+
+@pytest.mark.usefixtures("api")
+def test_merged_editors_are_one_row(home: Home) -> None:
+    home.settings["GITHUB_REPORTS_MERGE_IDES"] = "true"
+    assert home.run(JOB).code == 0
+    records = user_records(reports_in(home.daily_folder)["users-28-day.ndjson"])
+    assert {len(record["totals_by_ide"]) for record in records} <= {0, 1}
+    assert {row["ide"] for record in records for row in record["totals_by_ide"]} == {"unknown"}
+    assert {row["language"] for r in records for row in r["totals_by_language_feature"]} > {
+        "python"
+    }
+
+
+@pytest.mark.usefixtures("api")
+def test_what_the_reports_cannot_say_is_logged_once(home: Home) -> None:
+    result = home.run(JOB)
+    about = [line for line in result.err.splitlines() if "in GitHub's reports" in line]
+    assert sum("not the source's own total" in line for line in about) == 1
+    assert sum("active users are counted without 27 days" in line for line in about) == 1

@@ -1,0 +1,437 @@
+"""The server's contract: what each of GitHub's endpoints answers, over real sockets."""
+
+from __future__ import annotations
+
+import json
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from conftest import Home
+from dashboard_scraper.date_utils import DAYS, Window, end_of_day
+from dashboard_scraper.github_reports import GithubOptions, Scope, Subject
+from dashboard_scraper.identity import read_identities
+from dashboard_scraper.server_access import LINK_SECONDS, Access
+from filled_store import SOURCE, put, report_of, user
+from github_schemas import user_records, whole_record
+from kept_days import sql
+from serving import SECONDS, Served, serving
+
+TODAY = datetime.now(UTC).date()
+LAST = TODAY - timedelta(2)
+MONTH = Window(LAST - timedelta(DAYS - 1), LAST)
+OLD = MONTH.start - timedelta(5)
+NAMES = ["ada@example.com", "bob@example.com", "cyd@example.com", "triage-bot"]
+IDENTITIES = "email,login,id,team\nada@example.com,ada-l,11,core\nbob@example.com,bob-m,12,\n"
+REPORTS = "/{}/acme/copilot/metrics/reports/{}"
+ENTERPRISE, ORGANIZATION = "enterprises", "orgs"
+WHOLE = {ENTERPRISE: "enterprise", ORGANIZATION: "organization"}
+OF_A_DAY = [
+    (of, name.format(WHOLE[of]))
+    for of in WHOLE
+    for name in ("{}-1-day", "users-1-day", "user-teams-1-day")
+]
+OF_A_MONTH = [
+    (of, name.format(WHOLE[of])) for of in WHOLE for name in ("{}-28-day", "users-28-day")
+]
+
+
+def path_of(of: str, name: str, day: date | str | None = LAST) -> str:
+    path = REPORTS.format(of, name)
+    return f"{path}/latest" if "28" in name else f"{path}?day={day}"
+
+
+def some_day(number: int) -> list[Any]:
+    """Everybody did something on every day, but for the old one without anybody."""
+    return [
+        user(name, chat_messages=number + i, completions_count=1) for i, name in enumerate(NAMES)
+    ]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """28 days, an empty one and a gap before them, and today, which is not over."""
+    home = Home(tmp_path_factory.mktemp("served"), {"METRICS_SOURCE": SOURCE})
+    url = f"sqlite:///{home.data / 'usage.db'}"
+    days = {day: some_day(number) for number, day in enumerate(MONTH.days())}
+    put(url, days | {OLD: [], TODAY: some_day(1)})
+    (home.path / "people.csv").write_text(IDENTITIES)
+    home.settings |= {
+        "STORE_URL": url,
+        "ORGANIZATION_ID": "77",
+        "IDENTITY_FILE": "people.csv",
+        "ENTERPRISE_SLUGS": "acme",
+        "ORGANIZATION_SLUGS": "other,acme",
+    }
+    with serving(home) as server:
+        yield server
+
+
+@pytest.fixture
+def plain(home: Home) -> Iterator[Served]:
+    """A store with one day, and no settings but the source."""
+    home.settings["METRICS_SOURCE"] = SOURCE
+    put(f"sqlite:///{home.data / 'usage.db'}", {LAST: some_day(1)})
+    with serving(home) as server:
+        yield server
+
+
+def error_of(answer: requests.Response, status: int) -> str:
+    """The message of an error in GitHub's form."""
+    assert answer.status_code == status, answer.text
+    body = answer.json()
+    assert body.keys() == {"message", "documentation_url", "status"}
+    assert body["status"] == str(status)
+    assert answer.headers["Content-Type"].startswith("application/json")
+    return str(body["message"])
+
+
+@pytest.mark.parametrize(("of", "name"), [*OF_A_DAY, *OF_A_MONTH])
+def test_each_report_is_an_envelope_with_an_absolute_link(
+    served: Served, of: str, name: str
+) -> None:
+    answer = served.get(path_of(of, name))
+    body = answer.json()
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+    assert answer.headers["Cache-Control"] == "no-store"
+    if "28" in name:
+        days = {"report_start_day": f"{MONTH.start}", "report_end_day": f"{MONTH.end}"}
+    else:
+        days = {"report_day": f"{LAST}"}
+    (link,) = body.pop("download_links")
+    assert body == days
+    assert link.startswith(f"{served.address}/downloads/")
+
+
+@pytest.mark.parametrize(("of", "name"), [*OF_A_DAY, *OF_A_MONTH])
+def test_each_link_needs_no_token_and_has_the_report_that_the_store_makes(
+    served: Served, of: str, name: str
+) -> None:
+    subject = next(
+        (s for s in (Subject.TEAMS, Subject.USERS) if name.startswith(s.value)), Subject.WHOLE
+    )
+    options = GithubOptions("283613", "77", read_identities(served.home.path / "people.csv"))
+    window = MONTH if "28" in name else LAST
+    scope = Scope.ENTERPRISE if of == ENTERPRISE else Scope.ORGANIZATION
+    expected = report_of(served.home.settings["STORE_URL"], subject, window, options, scope)
+    assert served.report(path_of(of, name)) == expected
+    assert expected
+
+
+def test_records_are_those_of_the_identities(served: Served) -> None:
+    records = user_records(served.report(path_of(ENTERPRISE, "users-1-day")))
+    logins = [record["user_login"] for record in records]
+    assert logins == ["ada-l", "bob-m", "cyd@example.com", "triage-bot"]
+    assert [record["user_id"] for record in records][:2] == [11, 12]
+
+
+def test_a_day_on_which_nobody_was_active_is_a_report_of_nobody(served: Served) -> None:
+    assert served.report(path_of(ENTERPRISE, "users-1-day", OLD)) == b""
+    whole = whole_record(served.report(path_of(ENTERPRISE, "enterprise-1-day", OLD)))
+    assert (whole["daily_active_users"], whole["user_initiated_interaction_count"]) == (0, 0)
+
+
+@pytest.mark.parametrize(("of", "name"), OF_A_DAY)
+def test_a_day_that_is_not_there_is_404_and_named(served: Served, of: str, name: str) -> None:
+    missing = OLD + timedelta(1)
+    assert f"{missing}" in error_of(served.get(path_of(of, name, missing)), 404)
+
+
+@pytest.mark.parametrize(
+    "day", ["", "yesterday", "2026-13-01", "20261103", "2026-11-3", "२०२६-११-०३"]
+)
+def test_a_day_that_is_none_is_400(served: Served, day: str) -> None:
+    assert "day" in error_of(served.get(path_of(ENTERPRISE, "users-1-day", day)), 400)
+
+
+def test_without_a_day_it_is_400(served: Served) -> None:
+    assert "day" in error_of(served.get(REPORTS.format(ENTERPRISE, "users-1-day")), 400)
+
+
+@pytest.mark.parametrize(("of", "name"), OF_A_MONTH)
+def test_a_month_with_a_missing_day_is_404_and_names_it(plain: Served, of: str, name: str) -> None:
+    plain.home.settings["ORGANIZATION_ID"] = "77"
+    message = error_of(plain.get(path_of(of, name)), 404)
+    expected = f"{LAST - timedelta(1)}" if of == ENTERPRISE else "ORGANIZATION_ID"
+    assert expected in message
+    assert f"{LAST}" not in message
+
+
+def test_without_a_store_there_is_nothing_yet(home: Home) -> None:
+    with serving(home) as server:
+        for path in (path_of(ENTERPRISE, "users-28-day"), path_of(ENTERPRISE, "users-1-day")):
+            assert "fetched yet" in error_of(server.get(path), 404)
+        assert "fetched yet" in error_of(server.get("/enterprises/a/copilot/billing/seats"), 404)
+        assert server.json("/healthz") == {"status": "ok"}
+        assert server.get("/metrics").status_code == 200
+
+
+def test_organizations_and_teams_that_are_not_set_up_are_404(plain: Served) -> None:
+    assert "ORGANIZATION_ID" in error_of(plain.get(path_of(ORGANIZATION, "users-1-day")), 404)
+    assert "IDENTITY_FILE" in error_of(plain.get(path_of(ENTERPRISE, "user-teams-1-day")), 404)
+
+
+@pytest.mark.parametrize(("slug", "status"), [("acme", 200), ("ACME", 200), ("nobody", 404)])
+def test_only_known_names_are_answered(served: Served, slug: str, status: int) -> None:
+    for path in (
+        f"/enterprises/{slug}/copilot/metrics/reports/users-28-day/latest",
+        f"/enterprises/{slug}/copilot/metrics/reports/users-1-day?day={LAST}",
+        f"/orgs/{slug}/copilot/billing/seats",
+    ):
+        assert served.get(path).status_code == status
+
+
+def test_without_known_names_any_is_answered(plain: Served) -> None:
+    path = f"/enterprises/whatever/copilot/metrics/reports/users-1-day?day={LAST}"
+    assert plain.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "token", "Token"])
+@pytest.mark.parametrize("version", ["2022-11-28", "2026-03-10"])
+def test_both_schemes_and_both_versions_are_taken(
+    served: Served, scheme: str, version: str
+) -> None:
+    headers = {"Authorization": f"{scheme} {served.token}", "X-GitHub-Api-Version": version}
+    assert served.get(path_of(ENTERPRISE, "users-28-day"), **headers).status_code == 200
+
+
+def test_another_version_is_400(served: Served) -> None:
+    answer = served.get(
+        path_of(ENTERPRISE, "users-28-day"), **{"X-GitHub-Api-Version": "2020-01-01"}
+    )
+    assert "2026-03-10" in error_of(answer, 400)
+
+
+@pytest.mark.parametrize("path", [path_of(*each) for each in [*OF_A_DAY, *OF_A_MONTH]])
+@pytest.mark.parametrize("sent", ["Bearer wrong", "Basic {}", "{}", "Bearer {}x", "Bearer  ", ""])
+def test_without_the_token_it_is_401(served: Served, path: str, sent: str) -> None:
+    answer = served.get(path, Authorization=sent.format(served.token))
+    assert error_of(answer, 401) == "Bad credentials"
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_without_the_header_it_is_401(served: Served) -> None:
+    for path in (
+        path_of(ENTERPRISE, "users-28-day"),
+        "/orgs/acme/copilot/billing/seats",
+        "/",
+        "/x",
+    ):
+        answer = requests.get(served.address + path, timeout=SECONDS)
+        assert error_of(answer, 401) == "Requires authentication"
+
+
+@pytest.mark.parametrize("path", ["/", "/nothing", "/enterprises/acme", "/downloads/enterprise"])
+def test_unknown_paths_are_404(served: Served, path: str) -> None:
+    assert error_of(served.get(path), 404) == "Not Found"
+
+
+def test_another_method_is_404_as_at_github(served: Served) -> None:
+    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+        error_of(served.get(path_of(ENTERPRISE, "users-28-day"), method), 404)
+
+
+def test_head_has_the_headers_of_get_and_no_body(served: Served) -> None:
+    link = served.link(path_of(ENTERPRISE, "users-28-day")).removeprefix(served.address)
+    paths = [path_of(*each) for each in [*OF_A_DAY, *OF_A_MONTH]]
+    for path in [*paths, "/orgs/acme/copilot/billing/seats", "/healthz", "/metrics", link]:
+        head, get = served.get(path, "HEAD"), served.get(path)
+        assert (head.status_code, head.content) == (200, b""), path
+        assert {n: v for n, v in head.headers.items() if n.lower() not in ("date", "link")} == {
+            n: v for n, v in get.headers.items() if n.lower() not in ("date", "link")
+        }
+    assert served.get(path_of(ENTERPRISE, "users-1-day", "x"), "HEAD").status_code == 400
+
+
+def test_a_link_ends_after_an_hour(served: Served) -> None:
+    access = Access(served.token)
+    link = served.link(path_of(ENTERPRISE, "users-28-day"))
+    path, _, query = link.partition("?")
+    expires = int(dict(part.split("=") for part in query.split("&"))["expires"])
+    assert LINK_SECONDS - 60 < expires - time.time() <= LINK_SECONDS
+    for seconds, status in ((-1, 403), (60, 200)):
+        at = int(time.time()) + seconds
+        signature = access.sign(path.removeprefix(served.address), at)
+        answer = requests.get(f"{path}?expires={at}&signature={signature}", timeout=SECONDS)
+        assert answer.status_code == status
+        if status == 403:
+            assert "expired" in error_of(answer, 403)
+
+
+def test_links_are_below_the_public_address_where_one_is_set(home: Home) -> None:
+    home.settings |= {
+        "METRICS_SOURCE": SOURCE,
+        "SERVE_PUBLIC_URL": "https://copilot.example.com/x/",
+    }
+    put(f"sqlite:///{home.data / 'usage.db'}", {LAST: some_day(1)})
+    with serving(home) as server:
+        link = server.link(path_of(ENTERPRISE, "users-1-day"))
+        assert link.startswith("https://copilot.example.com/x/downloads/")
+        local = server.address + link.removeprefix("https://copilot.example.com/x")
+        assert requests.get(local, timeout=SECONDS).status_code == 200
+
+
+@pytest.mark.parametrize("of", [ENTERPRISE, ORGANIZATION])
+def test_seats_come_in_pages(served: Served, of: str) -> None:
+    path = f"/{of}/acme/copilot/billing/seats"
+    whole = served.json(path)
+    assert (whole["total_seats"], len(whole["seats"])) == (4, 4)
+    first = whole["seats"][0]
+    assert first["assignee"] == {"login": "ada-l", "id": 11, "type": "User"}
+    assert first["created_at"] == f"{MONTH.start}T00:00:00Z"
+    assert first["last_activity_at"] == f"{LAST}T00:00:00Z"
+    got, url = [], f"{path}?per_page=3"
+    while url:
+        answer = served.get(url.removeprefix(served.address))
+        assert answer.json()["total_seats"] == 4
+        got += answer.json()["seats"]
+        url = answer.links.get("next", {}).get("url", "")
+    assert got == whole["seats"]
+    assert served.json(f"{path}?page=9")["seats"] == []
+    for wrong in ("page=0", "per_page=x", "page=-1", "per_page=99999999999"):
+        error_of(served.get(f"{path}?{wrong}"), 400)
+
+
+def test_monitors_learn_of_the_store_and_nothing_of_anybody(served: Served) -> None:
+    answer = requests.get(f"{served.address}/metrics", timeout=SECONDS)
+    assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+    parsed = text_string_to_metric_families(answer.text)  # type: ignore[no-untyped-call]
+    families = {family.name: family.samples for family in parsed}
+    told = {name: samples[0].value for name, samples in families.items() if samples}
+    assert {sample.labels["source"] for samples in families.values() for sample in samples} == {
+        SOURCE
+    }
+    prefix = "dashboard_scraper_"
+    newest = end_of_day(LAST).timestamp()
+    assert told[f"{prefix}newest_complete_day_end_timestamp_seconds"] == newest
+    assert told[f"{prefix}missing_days"] == 4 + 1
+    assert told[f"{prefix}rows"] == 29 * len(NAMES)
+    assert f"{prefix}last_success_timestamp_seconds" in families
+    assert not any(name in answer.text for name in (*NAMES, "ada-l"))
+
+
+def test_pseudonyms_are_in_reports_and_seats(home: Home) -> None:
+    key = home.path / "secrets" / "key"
+    key.parent.mkdir()
+    key.write_text("k" * 40)
+    key.chmod(0o600)
+    home.settings |= {"METRICS_SOURCE": SOURCE, "PSEUDONYM_KEY_FILE": "secrets/key"}
+    put(f"sqlite:///{home.data / 'usage.db'}", {LAST: some_day(1)})
+    with serving(home) as server:
+        text = server.report(path_of(ENTERPRISE, "users-1-day")).decode()
+        text += json.dumps(server.json("/enterprises/acme/copilot/billing/seats"))
+        assert text.count('"user-') == 2 * len(NAMES)
+        assert not any(name in text for name in NAMES)
+
+
+def test_the_token_is_made_once_private_and_shown_once(home: Home) -> None:
+    with serving(home) as first:
+        file = home.path / "secrets" / "serve-token"
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert len(first.token) >= 40
+        assert first.token not in first.log
+    with serving(home) as second:
+        assert second.token == first.token
+        assert second.process.stdout
+        assert second.token not in second.log
+
+
+# Against a store that changes
+
+
+def test_a_day_that_is_replaced_is_served_whole_old_or_new(plain: Served) -> None:
+    url = f"sqlite:///{plain.home.data / 'usage.db'}"
+    versions = []
+    many = [f"user{number}@example.com" for number in range(1500)]
+    for count in (1, 2):
+        put(url, {LAST: [user(name, chat_messages=count) for name in many]})
+        versions.append(report_of(url, Subject.USERS, LAST))
+    ended = threading.Event()
+
+    def replace() -> None:
+        for count in range(30):
+            put(url, {LAST: [user(name, chat_messages=1 + count % 2) for name in many]})
+        ended.set()
+
+    writer = threading.Thread(target=replace)
+    writer.start()
+    seen = set()
+    while not ended.is_set():
+        report = plain.report(path_of(ENTERPRISE, "users-1-day"))
+        assert report in versions
+        seen.add(report)
+    writer.join()
+    assert len(seen) == 2
+
+
+def test_a_slow_reader_keeps_no_run_from_writing(plain: Served) -> None:
+    url = f"sqlite:///{plain.home.data / 'usage.db'}"
+    many = [f"user{number}@example.com" for number in range(8000)]
+    put(url, {LAST: [user(name, chat_messages=1, completions_count=1) for name in many]})
+    link = plain.link(path_of(ENTERPRISE, "users-1-day"))
+    expected = report_of(url, Subject.USERS, LAST)
+    assert len(expected) > 8_000_000
+    with requests.get(link, stream=True, timeout=SECONDS) as slow:
+        pieces = slow.iter_content(1 << 10)
+        read = next(pieces)
+        put(url, {LAST: [user("ada@example.com", chat_messages=5)]})
+        (record,) = user_records(plain.report(path_of(ENTERPRISE, "users-1-day")))
+        assert record["user_initiated_interaction_count"] == 5
+        assert read + b"".join(pieces) == expected
+
+
+def test_a_day_that_went_after_its_link_was_made_is_404(plain: Served) -> None:
+    link = plain.link(path_of(ENTERPRISE, "users-1-day"))
+    sql(f"sqlite:///{plain.home.data / 'usage.db'}", "DELETE FROM day_ledger")
+    assert f"{LAST}" in error_of(requests.get(link, timeout=SECONDS), 404)
+
+
+def test_a_day_that_is_not_what_was_kept_is_500_and_in_the_log(plain: Served) -> None:
+    sql(f"sqlite:///{plain.home.data / 'usage.db'}", "UPDATE user_day SET chat_messages = 99")
+    link = plain.link(path_of(ENTERPRISE, "users-1-day"))
+    error_of(requests.get(link, timeout=SECONDS), 500)
+    assert f"{LAST} is not what was kept" in plain.log
+    assert "Traceback" not in plain.log
+
+
+def test_a_report_that_breaks_off_does_not_look_whole(served: Served, tmp_path: Path) -> None:
+    """The last of 28 days is damaged: the others are on their way by then."""
+    source = Path(served.home.settings["STORE_URL"].removeprefix("sqlite:///"))
+    home = Home(tmp_path, {"METRICS_SOURCE": SOURCE})
+    home.data.mkdir()
+    (home.data / "usage.db").write_bytes(source.read_bytes())
+    url = f"sqlite:///{home.data / 'usage.db'}"
+    put(url, {MONTH.start: [user(f"u{n}@example.com", chat_messages=1) for n in range(300)]})
+    sql(url, f"UPDATE user_day SET chat_messages = 99 WHERE day = '{LAST}'")
+    with serving(home) as server:
+        link = server.link(path_of(ENTERPRISE, "users-28-day"))
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            requests.get(link, timeout=SECONDS)
+        assert f"{LAST} is not what was kept" in server.log
+        assert server.get("/healthz").status_code == 200
+
+
+def test_twenty_readers_at_once_all_get_everything(plain: Served) -> None:
+    url = f"sqlite:///{plain.home.data / 'usage.db'}"
+    put(url, {LAST: [user(f"u{n}@example.com", chat_messages=n) for n in range(2000)]})
+    expected = report_of(url, Subject.USERS, LAST)
+    link = plain.link(path_of(ENTERPRISE, "users-1-day"))
+    got: list[bytes] = []
+    readers = [
+        threading.Thread(target=lambda: got.append(requests.get(link, timeout=SECONDS).content))
+        for _ in range(20)
+    ]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    assert got == [expected] * 20

@@ -1,0 +1,269 @@
+"""What the server gives to nobody: links that were altered, other paths, its token, its life."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+
+from conftest import Home
+from dashboard_scraper.server_access import Access
+from filled_store import SOURCE, put, user
+from serving import SECONDS, Served, serving
+
+LAST = datetime.now(UTC).date() - timedelta(2)
+DAY_BEFORE = LAST - timedelta(1)
+REPORTS = "/enterprises/acme/copilot/metrics/reports"
+USERS = f"{REPORTS}/users-1-day?day={LAST}"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    home = Home(tmp_path_factory.mktemp("served"), {"METRICS_SOURCE": SOURCE})
+    url = f"sqlite:///{home.data / 'usage.db'}"
+    people = [user(f"user{n}@example.com", chat_messages=n + 1) for n in range(4000)]
+    put(url, {LAST: people, DAY_BEFORE: people[:1]})
+    home.settings |= {"STORE_URL": url, "ORGANIZATION_ID": "77"}
+    with serving(home) as server:
+        yield server
+
+
+def parts_of(link: str) -> tuple[str, str, str]:
+    """Path, expires and signature."""
+    split = urlsplit(link)
+    query = parse_qs(split.query)
+    return split.path, query["expires"][0], query["signature"][0]
+
+
+def altered(path: str, expires: str, signature: str) -> dict[str, str]:
+    """The link with one part changed."""
+
+    def to(path: str = path, expires: str = expires, signature: str = signature) -> str:
+        return f"{path}?expires={expires}&signature={signature}"
+
+    other = "1" if signature[0] != "1" else "2"
+    return {
+        "scope": to(path.replace("/enterprise/", "/organization/")),
+        "name": to(path.replace("users-1-day", "enterprise-1-day")),
+        "first day": to(path.replace(f"{LAST}_", f"{DAY_BEFORE}_")),
+        "last day": to(path.replace(f"_{LAST}.", f"_{DAY_BEFORE}.")),
+        "ending": to(path.replace("ndjson", "json")),
+        "slash": to(path + "/"),
+        "two slashes": to(path.replace("/downloads/", "/downloads//")),
+        "later": to(expires=str(int(expires) + 1)),
+        "leading zero": to(expires="0" + expires),
+        "plus": to(expires="%2B" + expires),
+        "blank": to(expires=expires + "%20"),
+        "other digits": to(expires="%D9%A1" + expires[1:]),
+        "for ever": to(expires="9" * 400),
+        "no moment": to(expires=""),
+        "first digit": to(signature=other + signature[1:]),
+        "last digit": to(signature=signature[:-1] + ("1" if signature[-1] != "1" else "2")),
+        "capitals": to(signature=signature.upper()),
+        "cut": to(signature=signature[:-1]),
+        "longer": to(signature=signature + "0"),
+        "none": to(signature=""),
+        "not ASCII": to(signature="%C3%A9" + signature[1:]),
+        "no query": path,
+        "of a NUL": to(path + "%00"),
+    }
+
+
+@pytest.mark.parametrize("change", altered(f"/a/users-1-day_{LAST}_{LAST}.ndjson", "1", "ab"))
+def test_a_link_that_was_altered_is_refused(served: Served, change: str) -> None:
+    path, expires, signature = parts_of(served.link(USERS))
+    right = requests.get(f"{served.address}{path}?expires={expires}&signature={signature}")
+    assert right.status_code == 200
+    answer = requests.get(
+        served.address + altered(path, expires, signature)[change], timeout=SECONDS
+    )
+    assert answer.status_code in (403, 404)
+    assert b"user0@example.com" not in answer.content
+
+
+def test_a_signature_is_of_one_token(served: Served) -> None:
+    path, expires, _ = parts_of(served.link(USERS))
+    signature = Access("another" * 5).sign(path, int(expires))
+    url = f"{served.address}{path}?expires={expires}&signature={signature}"
+    assert requests.get(url, timeout=SECONDS).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/downloads/../secrets/serve-token",
+        "/downloads/enterprise/../../secrets/serve-token",
+        "/downloads/enterprise/..%2f..%2fsecrets%2fserve-token",
+        "/downloads/%2e%2e/%2e%2e/secrets/serve-token",
+        "/downloads/enterprise//etc/passwd",
+        "//etc/passwd",
+        "/enterprises/../../etc/passwd",
+        "/enterprises/..%2f..%2fdata%2fusage.db/copilot/billing/seats",
+        "/enterprises/a%00b/copilot/nothing",
+        "/.env",
+        "/data/usage.db",
+    ],
+)
+def test_no_path_leads_to_a_file(served: Served, path: str) -> None:
+    request = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {served.token}\r\n\r\n"
+    answer = served.raw(request.encode())
+    assert re.match(rb"HTTP/1.1 (200|403|404) ", answer)
+    assert served.token.encode() not in answer
+    assert b"SQLite" not in answer
+    assert b"root:" not in answer
+    if b" 200 " in answer[:20]:  # a name of an enterprise is any text: these are its seats
+        assert b'"total_seats":4000' in answer
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\r\n\r\n",
+        b"nonsense\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET /\x00 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nA B: c\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 1_000_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 100_000 + b"\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\xfe\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
+    ids=lambda data: repr(data[:40]),
+)
+def test_what_is_no_request_is_refused_and_the_next_one_answered(
+    served: Served, data: bytes
+) -> None:
+    before = served.log.count("Traceback")
+    answer = served.raw(data)
+    assert answer == b"" or re.match(rb"HTTP/1.1 4\d\d ", answer), answer[:100]
+    assert served.json("/healthz") == {"status": "ok"}
+    assert served.log.count("Traceback") == before
+    assert max(map(len, served.log.splitlines())) < 1000
+
+
+def test_a_body_that_breaks_the_protocol_ends_that_connection_alone(served: Served) -> None:
+    head = b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    served.raw(head + b"zz\r\n")
+    assert served.json("/healthz") == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    "sent", ["Bearer", "", " ", "Bearer é", "Bearer " + "a" * 10_000, "Digest a=b", "\tBearer x"]
+)
+def test_what_is_not_the_token_is_refused(served: Served, sent: str) -> None:
+    request = f"GET {USERS} HTTP/1.1\r\nHost: x\r\nAuthorization: {sent}\r\n\r\n".encode()
+    assert served.raw(request).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize("length", [0, 1, 20, -1])
+def test_a_part_of_the_token_is_refused(served: Served, length: int) -> None:
+    answer = served.get(USERS, Authorization=f"Bearer {served.token[:length]}")
+    assert answer.status_code == 401
+
+
+def test_the_log_has_neither_the_token_nor_a_signature(served: Served) -> None:
+    path, expires, signature = parts_of(served.link(USERS))
+    requests.get(f"{served.address}{path}?expires={expires}&signature={signature}", timeout=SECONDS)
+    served.get(f"{REPORTS}/users-1-day?day={served.token}")
+    log = served.log
+    assert f"GET {path}: 200" in log
+    assert served.token not in log
+    assert signature not in log
+
+
+def refused(home: Home, *words: str) -> str:
+    """What `serve` says when it does not start."""
+    result = home.run("serve", "--port", "0", *words)
+    assert (result.code, result.out) == (2, ""), result.err
+    assert "Traceback" not in result.err
+    return result.err
+
+
+def test_other_machines_are_not_let_in_before_there_is_a_token(home: Home) -> None:
+    for host in ("0.0.0.0", "::"):
+        assert "start once without --host" in refused(home, "--host", host)
+    assert not (home.path / "secrets").exists()
+    with serving(home):
+        pass
+    with serving(home, "--host", "0.0.0.0") as server:
+        assert server.address.startswith("http://0.0.0.0:")
+        assert requests.get(f"http://127.0.0.1:{server.port}/healthz", timeout=SECONDS).ok
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "told"),
+    [
+        (b"a" * 40, 0o644, "chmod 600"),
+        (b"short", 0o600, "at least 20 characters"),
+        (b"", 0o600, "at least 20 characters"),
+        (b"two words, and many of them", 0o600, "no token"),
+        (b"\xff" * 40, 0o600, "no token"),
+    ],
+)
+def test_a_file_that_holds_no_secret_token_is_refused(
+    home: Home, text: bytes, mode: int, told: str
+) -> None:
+    file = home.path / "secrets" / "serve-token"
+    file.parent.mkdir()
+    file.write_bytes(text)
+    file.chmod(mode)
+    assert told in refused(home)
+    assert file.read_bytes() == text
+
+
+def test_an_address_that_is_taken_is_named(home: Home) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = home.run("serve", "--port", port)
+    assert result.code == 2
+    assert f"--port {port}" in result.err.splitlines()[-1]
+    assert not (home.path / "secrets").exists()
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "http", "1.5", ""])
+def test_a_port_that_is_none_is_refused(home: Home, port: str) -> None:
+    assert home.run("serve", f"--port={port}").code == 2
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_it_ends_when_told_to_even_while_somebody_reads(
+    home: Home, number: signal.Signals, code: int
+) -> None:
+    home.settings["METRICS_SOURCE"] = SOURCE
+    people = [user(f"user{n}@example.com", chat_messages=n + 1) for n in range(8000)]
+    put(f"sqlite:///{home.data / 'usage.db'}", {LAST: people})
+    with serving(home) as server, requests.get(server.link(USERS), stream=True) as slow:
+        next(slow.iter_content(1 << 10))
+        before = time.monotonic()
+        server.process.send_signal(number)
+        assert server.process.wait(SECONDS) == code
+        assert time.monotonic() - before < 20
+        assert "Traceback" not in server.log
+
+
+def test_without_its_libraries_the_extra_is_named(home: Home) -> None:
+    """A folder before the others hides one of them, as if it were not installed."""
+    (home.path / "hidden").mkdir()
+    (home.path / "hidden" / "starlette.py").write_text("raise ModuleNotFoundError(name=__name__)")
+    environment = home.environment() | {"PYTHONPATH": str(home.path / "hidden")}
+    done = subprocess.run(
+        home.command("serve"), env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "dashboard-scraper[serve]" in done.stderr
