@@ -28,8 +28,8 @@ def read(tmp_path: Path, text: str | bytes) -> dict[str, Person]:
     "text",
     [
         f"email,login,id,team\n{ADA},ada-l,11,core\n{ADA},ada-l,11,web\n{BOB},bob-m,12,\n",
-        f"\ufeffEmail, Login ,ID,Team\r\n {ADA} ,ada-l, 11 ,core\r\nADA@EXAMPLE.COM,ada-l,11,web\r\n"
-        f"\r\n{BOB},bob-m,12,\r\n",
+        f"\ufeffEmail, Login ,ID,Team\r\n {ADA} ,ada-l, 11 ,core\r\nADA@EXAMPLE.COM,ada-l,11,web\r"
+        f"\n\r\n{BOB},bob-m,12,\r\n",
         f'email,login,id,team\n"{ADA}","ada-l","11","core"\n{ADA},ada-l,11,web\n'
         f",,,\n{BOB},bob-m,12,",
     ],

@@ -301,6 +301,14 @@ def test_seats_come_in_pages(served: Served, of: str) -> None:
         error_of(served.get(f"{path}?{wrong}"), 400)
 
 
+def test_connections_are_tried_with_what_github_has_for_that(served: Served) -> None:
+    assert [each["login"] for each in served.json("/user/orgs")] == ["other", "acme"]
+    billing = served.json("/orgs/acme/copilot/billing")
+    assert billing["seat_breakdown"] == {"total": 4, "active_this_cycle": 4}
+    assert (billing["plan_type"], billing["total_seats"]) == ("unknown", 4)
+    assert served.get("/orgs/nobody/copilot/billing").status_code == 404
+
+
 def test_monitors_learn_of_the_store_and_nothing_of_anybody(served: Served) -> None:
     answer = requests.get(f"{served.address}/metrics", timeout=SECONDS)
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text")

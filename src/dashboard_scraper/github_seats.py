@@ -10,6 +10,8 @@ from dashboard_scraper.github_reports import GithubOptions, Persons
 from dashboard_scraper.identity import Person
 from dashboard_scraper.store import Reader
 
+PLAN = "unknown"  # one of GitHub's own values
+
 
 def seats_in(
     reader: Reader, source: str, window: Window, options: GithubOptions, persons: Persons
@@ -44,7 +46,7 @@ def _seat(person: Person, since: datetime, last: datetime | None) -> dict[str, A
         "last_activity_editor": None,
         "last_authenticated_at": None,
         "pending_cancellation_date": None,
-        "plan_type": "unknown",
+        "plan_type": PLAN,
         "assigning_team": None,
         "assignee": {"login": person.login, "id": person.id, "type": "User"},
     }

@@ -32,7 +32,9 @@ from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import DaysMissing, ScraperError
 from dashboard_scraper.github_reports import Report, Subject
 from dashboard_scraper.github_reports import Scope as ReportScope
+from dashboard_scraper.github_seats import PLAN
 from dashboard_scraper.github_views import GithubViews
+from dashboard_scraper.identity import natural_id
 from dashboard_scraper.server_access import LINK_SECONDS, Access
 from dashboard_scraper.server_metrics import CONTENT_TYPE, open_metrics
 
@@ -95,6 +97,8 @@ class _Endpoints:
         found = [
             Route("/healthz", self._health),
             Route("/metrics", self._metrics),
+            Route("/user/orgs", self._organizations),
+            Route("/orgs/{slug}/copilot/billing", self._billing),
             Route("/downloads/{scope}/{file}", self._download),
         ]
         for scope, prefix in _PREFIXES.items():
@@ -186,6 +190,19 @@ class _Endpoints:
             return response
 
         return answer
+
+    def _organizations(self, _request: Request) -> Response:
+        """Those whose names are set: some tools ask first which there are."""
+        slugs = self._options.slugs[ReportScope.ORGANIZATION]
+        return _json([{"login": slug, "id": natural_id(slug)} for slug in slugs])
+
+    def _billing(self, request: Request) -> Response:
+        """What some tools try a connection with."""
+        self._check_slug(ReportScope.ORGANIZATION, request)
+        seats = self._views.seats()
+        active = sum(seat["last_activity_at"] is not None for seat in seats)
+        breakdown = {"total": len(seats), "active_this_cycle": active}
+        return _json({"seat_breakdown": breakdown, "plan_type": PLAN, "total_seats": len(seats)})
 
     def _health(self, _request: Request) -> Response:
         self._views.status()
