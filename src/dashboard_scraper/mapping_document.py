@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable
 
 from dashboard_scraper.analytics_answers import IDENTITY
+from dashboard_scraper.github_records import FLAGS
 from dashboard_scraper.metrics import (
     ANALYTICS_COUNTS,
     FIGURES,
@@ -55,6 +56,14 @@ _RULES = """\
 - Augment does not report deleted lines; the counters for them are 0.
 """
 
+_GITHUB_HEAD = """\
+## GitHub's reports
+
+Which column counts where in `github_reports/` and in what `serve` answers. There, a feature row
+that is all zero is left out, the top level is the sum of the feature rows, and what is unknown
+counts as 0. [github-tools.md](github-tools.md) has the other rules.
+"""
+
 
 def document() -> str:
     """The whole document, in Markdown."""
@@ -73,7 +82,23 @@ def document() -> str:
         chat=_titles_at(lambda place: place.feature is Feature.CHAT),
         agent=_titles_at(lambda place: place.feature is Feature.AGENT),
     )
-    return "\n".join([_HEAD, *table, "", rules, *definitions, ""])
+    return "\n".join([_HEAD, *table, "", rules, *definitions, "", _github(), ""])
+
+
+def _github() -> str:
+    """Where the columns count in GitHub's own reports, which have other features."""
+    rows = [
+        f"| {metric.title} | `{metric.github.feature.value}.{metric.github.counter.value}` |"
+        for metric in FIGURES
+        if metric.github
+    ]
+    flags = [
+        f"- `{flag}` is true with any {_code(feature.value for feature in features)} row."
+        for flag, features in FLAGS.items()
+    ]
+    return "\n".join(
+        [_GITHUB_HEAD, "| CSV column | GitHub's reports |", "|---|---|", *rows, "", *flags]
+    )
 
 
 def _code(names: Iterable[str]) -> str:
