@@ -253,6 +253,7 @@ def test_totals_that_differ_and_figures_that_are_unknown_are_told_once(store_url
     unknown = user_records(report_of(store_url, USERS, LAST))[1]
     assert unknown["user_login"] == "bob@example.com"
     assert unknown["totals_by_feature"] == []
+    assert whole_record(report_of(store_url, WHOLE, LAST))["daily_active_users"] == 2
 
 
 def test_the_same_figures_give_the_same_bytes(store_url: str) -> None:

@@ -128,7 +128,7 @@ def test_no_output_of_any_command_has_an_address_or_a_name_in_it(
     nested = {"who": names[0], names[1]: [names[2], {"deep": f"by <{names[3]}>"}]}
     spring.add_fault(Fault(add_field("notes", nested), USERS))
     found = outputs(write_everything(home))
-    assert len(found) == 2 * (3 * 2 + 2) + 2 * 2 + 3 + 1
+    assert len(found) == 2 * (3 * 4 + 2) + 2 * 2 + 3 + 1
     parts = {part for name in names for part in re.split(r"[@.\d]+", name) if part != "com"}
     for name, text in found.items():
         assert "@" not in text.lower(), name

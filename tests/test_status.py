@@ -100,6 +100,8 @@ def test_a_whole_window_is_told_without_anything_missing(home: Home, capsys: Cap
         "source": "dashboard",
         "first": "2025-03-03",
         "last": "2025-03-06",
+        "newest_over": "2025-03-06",
+        "rows": 4 * 12,
         "complete": 4,
         **{name: [] for name in lists},
         "editor_language": 0,

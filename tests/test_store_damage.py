@@ -247,7 +247,7 @@ def test_a_store_that_is_damaged_is_told_and_neither_read_nor_replaced(
             assert path.stat().st_size >= len(before)
         else:
             assert path.read_bytes() == before
-    assert len(home.files()) == 58
+    assert len(home.files()) == 58 + 4
     if damage is not overwritten:
         assert run("status").code != 0
         assert path.read_bytes() == before
@@ -297,7 +297,7 @@ def test_a_day_whose_row_of_the_ledger_is_gone_is_missing(
     result = run(*EXPORT)
     assert result.code == 6
     assert f"1 of 2 days are missing: {NEXT}" in result.err
-    assert {Path(name).name for name in home.files()} == {
+    assert {Path(name).name for name in home.own_files()} == {
         f"augment_metrics_{DAY}.csv",
         f"copilot_metrics_{DAY}.json",
         "manifest.json",
