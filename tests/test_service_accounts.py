@@ -187,9 +187,10 @@ def test_left_out_they_are_in_no_output_but_in_the_store_and_the_days_close(
         assert row.users == row.totals[USER_COUNT.name] == len(in_view(home, ANALYTICS, day))
     assert logins(home, AGGREGATED) == sorted(everybody)
     assert own_warnings(caplog) == []
-    written = [path for path in home.path.rglob("*") if path.suffix in (".csv", ".json")]
+    kinds = (".csv", ".json", ".ndjson")
+    written = [path for path in home.path.rglob("*") if path.suffix in kinds]
     names = {member.name.encode() for member in in_each_store.organization.accounts}
-    assert len(written) == 2 * len(DAYS) + 2
+    assert len(written) == 4 * len(DAYS) + 2
     assert not [path for path in written for name in names if name in path.read_bytes()]
 
 
@@ -248,7 +249,8 @@ def test_pseudonyms_are_theirs_too(home: Home, spring: Simulator) -> None:
         assert logins(home, f"copilot_metrics_{day}.json") == sorted(expected)
         assert {f"{mark}".lower() for mark in in_parquet(home)[day].values()} == {"true", "false"}
         assert in_parquet(home)[day].keys() == expected.keys()
-    written = [path for path in home.path.rglob("*") if path.suffix in (".csv", ".json")]
+    kinds = (".csv", ".json", ".ndjson")
+    written = [path for path in home.path.rglob("*") if path.suffix in kinds]
     names = {member.name.encode() for member in spring.organization.members}
     assert not [path for path in written for name in names if name in path.read_bytes()]
 
