@@ -163,6 +163,14 @@ def test_a_body_that_breaks_the_protocol_ends_that_connection_alone(served: Serv
     assert served.json("/healthz") == {"status": "ok"}
 
 
+@pytest.mark.parametrize("name", ["a%0d%0aSet-Cookie:%20x=y", "%E2%82%AC", "%FF", "a%20b"])
+def test_a_name_of_an_enterprise_gets_no_header_into_the_answer(served: Served, name: str) -> None:
+    answer = served.get(f"/enterprises/{name}/copilot/billing/seats?per_page=100")
+    assert answer.status_code == 200
+    assert "Set-Cookie" not in answer.headers
+    assert answer.links["last"]["url"].endswith("?page=40&per_page=100")
+
+
 @pytest.mark.parametrize(
     "sent", ["Bearer", "", " ", "Bearer é", "Bearer " + "a" * 10_000, "Digest a=b", "\tBearer x"]
 )

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 import msgspec
@@ -123,8 +124,7 @@ class _Endpoints:
         def answer(request: Request) -> Response:
             self._check_slug(scope, request)
             report = self._views.of_day(scope, subject, _day_of(request))
-            days = {"report_day": report.window.end}
-            return _json({"download_links": [self._link(request, report)], **days})
+            return self._envelope(request, report, report_day=report.window.end)
 
         return answer
 
@@ -132,11 +132,13 @@ class _Endpoints:
         def answer(request: Request) -> Response:
             self._check_slug(scope, request)
             report = self._views.latest(scope, subject)
-            window = report.window
-            days = {"report_start_day": window.start, "report_end_day": window.end}
-            return _json({"download_links": [self._link(request, report)], **days})
+            start, end = report.window.start, report.window.end
+            return self._envelope(request, report, report_start_day=start, report_end_day=end)
 
         return answer
+
+    def _envelope(self, request: Request, report: Report, **days: date) -> Response:
+        return _json({"download_links": [self._link(request, report)], **days})
 
     def _link(self, request: Request, report: Report) -> str:
         ending = "json" if report.subject is Subject.WHOLE else "ndjson"
@@ -160,12 +162,8 @@ class _Endpoints:
         report = _report_of(**request.path_params)
         kind = "application/json" if report.subject is Subject.WHOLE else "application/x-ndjson"
         pieces = self._views.chunks(report)
-        try:
-            # Errors come with the first piece, while there still is a status to tell them by.
-            first = await run_in_threadpool(next, pieces, b"")
-        except BaseException:
-            pieces.close()
-            raise
+        # Errors come with the first piece, while there still is a status to tell them by.
+        first = await run_in_threadpool(next, pieces, b"")
         if request.method == "HEAD":
             await run_in_threadpool(pieces.close)
             first = b""
@@ -180,10 +178,10 @@ class _Endpoints:
             shown = seats[(page - 1) * per_page : page * per_page]
             response = _json({"total_seats": len(seats), "seats": shown})
             last = max(1, -(-len(seats) // per_page))
+            url = self._base_url(request) + quote(request.url.path)
             pages = {"prev": page - 1, "next": page + 1, "first": 1, "last": last}
             response.headers["Link"] = ", ".join(
-                f"<{self._base_url(request)}{request.url.path}?page={number}&per_page={per_page}>;"
-                f' rel="{name}"'
+                f'<{url}?page={number}&per_page={per_page}>; rel="{name}"'
                 for name, number in pages.items()
                 if 1 <= number <= last and number != page
             )
