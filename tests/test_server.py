@@ -353,6 +353,19 @@ def test_the_token_is_made_once_private_and_shown_once(home: Home) -> None:
         assert second.token not in second.log
 
 
+def test_either_kind_of_store_is_served(home: Home, store_url: str) -> None:
+    home.settings["METRICS_SOURCE"] = SOURCE
+    put(store_url, {day: some_day(1) for day in MONTH.days()})
+    with serving(home) as server:
+        for name, subject in (
+            ("users-28-day", Subject.USERS),
+            ("enterprise-28-day", Subject.WHOLE),
+        ):
+            expected = report_of(store_url, subject, MONTH)
+            assert server.report(path_of(ENTERPRISE, name)) == expected
+        assert server.json("/enterprises/acme/copilot/billing/seats")["total_seats"] == len(NAMES)
+
+
 # Against a store that changes
 
 
