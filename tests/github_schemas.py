@@ -7,17 +7,29 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, TypeChecker, validators
 
 SCHEMAS = Path(__file__).parents[1] / "docs" / "schemas"
 Json = dict[str, Any]
 
 
+def _is_strict_integer(_: TypeChecker, value: object) -> bool:
+    """JSON Schema takes 1.0 for an integer; some of the consumers do not."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_Strict = validators.extend(  # type: ignore[no-untyped-call]  # the package's stubs lack it
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_strict_integer),
+)
+
+
 @cache
-def validator(name: str) -> Draft202012Validator:
+def validator(name: str) -> Any:
+    """With `validate` and `is_valid`, for the schema of that name."""
     schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(schema)
-    return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    return _Strict(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
 def user_records(report: bytes) -> list[Json]:
@@ -34,6 +46,19 @@ def whole_record(report: bytes) -> Json:
     record = _compact(line)
     validator("github-enterprise-record").validate(record)
     return record
+
+
+def team_rows(report: bytes) -> list[Json]:
+    """The rows of a report on teams: one compact object a line, of six fields."""
+    rows = [_compact(line) for line in _lines(report)]
+    for row in rows:
+        (entity,) = row.keys() - {"user_id", "user_login", "day", "team_id", "slug"}
+        assert entity in {"enterprise_id", "organization_id"}
+        assert {type(row[name]) for name in ("user_id", "team_id")} == {int}
+        assert {type(row[name]) for name in ("user_login", "day", "slug", entity)} == {str}
+        assert 0 < row["user_id"] < 2**31
+        assert 0 < row["team_id"] < 2**31
+    return rows
 
 
 def _lines(report: bytes) -> list[bytes]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+import re
+from datetime import date, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,18 @@ from typing import Any
 import pytest
 
 from conftest import Home, Start, today, yesterday
-from dashboard_scraper.simulator import Fault, Organization, Simulator, status
+from dashboard_scraper.metrics import DASHBOARD_FIGURES, FIGURES, TOTAL_LINES
+from dashboard_scraper.simulator import Fault, Organization, Simulator, set_value, status
 from github_schemas import user_records, whole_record
 
+USERS_ENDPOINT = "user-feature-stats"
 DAY = f"{yesterday()}"
 OF_28_DAYS = {"users-28-day.ndjson", "enterprise-28-day.json"}
 OF_THE_DAY = {f"users-1-day_{DAY}.ndjson", f"enterprise-1-day_{DAY}.json"}
 JOB = "--last-28-days"
+ACTIVE = ("daily_active_users", "weekly_active_users", "monthly_active_users")
+BREAKDOWNS = ("ide", "feature", "language_feature", "language_model", "model_feature")
+ARRAYS = [f"totals_by_{name}" for name in BREAKDOWNS]
 
 
 def reports_in(folder: Path) -> dict[str, bytes]:
@@ -68,8 +74,8 @@ def test_a_reader_that_knows_the_fields_alone_finds_the_users_and_their_sums(hom
         assert 0 < record["user_id"] < 2**31
         assert isinstance(record["user_login"], str)
         keys.add((record["user_id"], record["day"]))
-        assert isinstance(record["totals_by_feature"], list)
-        assert isinstance(record["totals_by_ide"], list)
+        for array in ARRAYS:
+            assert isinstance(record[array], list)
         for name, value in record.items():
             if name.endswith(("_count", "_sum")):
                 sums[name] = sums.get(name, 0) + value
@@ -77,6 +83,15 @@ def test_a_reader_that_knows_the_fields_alone_finds_the_users_and_their_sums(hom
     month = json.loads(reports_in(home.daily_folder)["enterprise-28-day.json"])
     for name, value in sums.items():
         assert value == sum(each[name] for each in month["day_totals"])
+    for name in ("enterprise-28-day.json", f"enterprise-1-day_{DAY}.json"):
+        (line,) = reports_in(home.daily_folder)[name].decode().splitlines()
+        whole = json.loads(line, parse_float=lambda text: pytest.fail(f"no integer: {text}"))
+        for each in whole.get("day_totals", [whole]):
+            assert date.fromisoformat(each["day"]) < today()
+            for count in ACTIVE:
+                assert type(each[count]) is int
+            for row in (row for array in ARRAYS for row in each[array]):
+                assert {type(value) for value in row.values()} == {int, str}
 
 
 @pytest.mark.usefixtures("sim")
@@ -87,6 +102,19 @@ def test_other_days_have_a_report_each(home: Home) -> None:
     expected = {name.replace(DAY, day) for name in OF_THE_DAY for day in (first, DAY)}
     assert reports_in(folder).keys() == expected
     assert {f"github_reports/{name}" for name in expected} == listed(folder).keys()
+
+
+@pytest.mark.usefixtures("sim")
+def test_any_28_days_have_the_report_of_28_unless_one_is_missing(home: Home) -> None:
+    """The job's own days out of the store are the same; a day earlier, the first is missing."""
+    assert home.run(JOB).code == 0
+    before = reports_in(home.daily_folder)
+    (folder,) = home.run("export", f"{today() - timedelta(28)}", DAY).paths
+    assert reports_in(folder) == before
+    first, last = today() - timedelta(29), today() - timedelta(2)
+    assert home.run("export", f"{first}", f"{last}").code == 6
+    earlier = home.data / f"daily_exports_{first}_to_{last}"
+    assert reports_in(earlier).keys() == {name.replace(DAY, f"{last}") for name in OF_THE_DAY}
 
 
 @pytest.mark.usefixtures("sim")
@@ -102,7 +130,7 @@ def test_with_a_missing_day_there_is_no_report_of_28_and_the_old_one_is_set_asid
 ) -> None:
     assert home.run(JOB).code == 0
     day = today() - timedelta(9)
-    sim.add_fault(Fault(status(500), "user-feature-stats", day))
+    sim.add_fault(Fault(status(500), USERS_ENDPOINT, day))
     home.settings["MAX_RETRIES"] = "0"
     assert home.run(JOB, "--refresh").code == 6
     stale = {f"{name}.stale" for name in OF_28_DAYS}
@@ -114,7 +142,7 @@ def test_where_the_last_day_is_missing_nothing_is_left_under_its_name(
     home: Home, sim: Simulator
 ) -> None:
     assert home.run(JOB).code == 0
-    sim.add_fault(Fault(status(500), "user-feature-stats", yesterday()))
+    sim.add_fault(Fault(status(500), USERS_ENDPOINT, yesterday()))
     home.settings["MAX_RETRIES"] = "0"
     assert home.run(JOB, "--refresh").code == 6
     expected = {f"{name}.stale" for name in OF_28_DAYS | OF_THE_DAY}
@@ -219,3 +247,23 @@ def test_what_the_reports_cannot_say_is_logged_once(home: Home) -> None:
     about = [line for line in result.err.splitlines() if "in GitHub's reports" in line]
     assert sum("not the source's own total" in line for line in about) == 1
     assert sum("active users are counted without 27 days" in line for line in about) == 1
+
+
+def test_totals_that_differ_and_what_is_unknown_are_each_logged_once(
+    home: Home, sim: Simulator
+) -> None:
+    """Of every day; the total with both numbers of one user-day."""
+    sim.add_fault(Fault(set_value(FIGURES[TOTAL_LINES].dashboard, 987654), USERS_ENDPOINT))
+    unknown = next(m for m in DASHBOARD_FIGURES if m.github and m.required)
+    sim.add_fault(Fault(set_value(unknown.dashboard, None, 0), USERS_ENDPOINT))
+    result = home.run(JOB)
+    assert result.code == 0, result.err
+    about = [line for line in result.err.splitlines() if "in GitHub's reports" in line]
+    (differing,) = [line for line in about if "not the source's own total" in line]
+    told, added = re.findall(r" is (\d+)", differing)
+    (day,) = re.findall(r" on ([-\d]+):", differing)
+    name = differing.split(" such as of ")[1].split(" on ")[0]
+    records = user_records(reports_in(home.daily_folder)["users-28-day.ndjson"])
+    (record,) = [r for r in records if (r["user_login"], r["day"]) == (name, day)]
+    assert (int(told), int(added)) == (987654, record["loc_added_sum"])
+    assert sum("have a 0 where a figure is unknown" in line for line in about) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -28,7 +29,10 @@ from dashboard_scraper.metrics import (
     MAX_COUNT,
     Figures,
     Kind,
+    Metric,
+    parts_of,
 )
+from github_schemas import SCHEMAS, Json, validator
 
 SEVEN = [counter.value for counter in COUNTERS]
 SIX = SEVEN[1:]
@@ -59,6 +63,7 @@ MAPPING = {
     "remote_agent_messages": ("others", MESSAGES),
     "remote_agent_lines_of_code": ("others", ADDED),
 }
+IDES = {"JetBrains": "intellij", "CLI": "unknown"}
 NAMES = [metric.name for metric in FIGURES]
 counts = st.one_of(st.none(), st.just(0), st.integers(0, 9), st.integers(0, MAX_COUNT))
 figures = st.tuples(
@@ -144,6 +149,45 @@ def test_sums_close_for_any_editors_and_languages(
         assert len(fields["totals_by_ide"]) <= 1
 
 
+def figures_of(counts: Sequence[int | None]) -> Figures:
+    """A user-day that is one part, `counts` in the order of ANALYTICS_COUNTS."""
+
+    def told(metric: Metric) -> int:
+        known = (metric,) if metric in ANALYTICS_COUNTS else parts_of(metric)
+        return sum(counts[ANALYTICS_COUNTS.index(part)] or 0 for part in known)
+
+    return of(**{metric.name: told(metric) for metric in FIGURES if metric.github})
+
+
+@given(parts, st.tuples(*(small for _ in ANALYTICS_COUNTS)))
+def test_parts_that_fit_are_counted_under_their_editor_and_language(
+    split: list[Part], rest: tuple[int | None, ...]
+) -> None:
+    """And what is left over under none; the same as if each part were a user-day of its own."""
+    everything = [*split, Part("unknown", "unknown", rest)]
+    columns = zip(*(each.counts for each in everything), strict=True)
+    whole = [sum(count or 0 for count in column) for column in columns]
+    ides: dict[str, list[int]] = {}
+    languages: dict[tuple[str, str], list[int]] = {}
+    for each in everything:
+        ide = IDES.get(each.editor, each.editor.lower())
+        for row in user_fields(cells_of_figures(figures_of(each.counts)))["totals_by_feature"]:
+            counted = [row[counter] for counter in SEVEN]
+            if row["feature"] != "copilot_cli":
+                ides[ide] = [a + b for a, b in zip(ides.get(ide, [0] * 7), counted, strict=True)]
+            if any(counted[1:]):
+                key = each.language.lower(), row["feature"]
+                before = languages.get(key, [0] * 6)
+                languages[key] = [a + b for a, b in zip(before, counted[1:], strict=True)]
+    fields = user_fields(cells_of_figures(figures_of(whole)), split)
+    assert_closed(fields)
+    assert ides_of(fields) == ides
+    assert {
+        (row["language"], row["feature"]): [row[counter] for counter in SIX]
+        for row in fields["totals_by_language_feature"]
+    } == languages
+
+
 @given(st.tuples(*(st.one_of(st.just(0), st.integers(0, 3 * MAX_COUNT)) for _ in PLACES)))
 def test_the_quick_way_prints_what_the_slow_one_encodes(cells: Cells) -> None:
     texts = UserTexts()
@@ -199,3 +243,55 @@ def test_a_figure_that_every_source_tells_is_noticed_where_it_is_unknown() -> No
         index = NAMES.index(name)
         row = (*known[:index], None, *known[index + 1 :])
         assert is_unknown(row) == FIGURES[index].required, name
+
+
+def user_record() -> Json:
+    fields = user_fields(cells_of_figures(of(chat_messages=2, completions_count=3)))
+    ids = {"day": "2026-10-31", "enterprise_id": "1", "user_id": 2**31 - 1, "user_login": "ada-l"}
+    return {**ids, **fields}
+
+
+BROKEN: dict[str, tuple[str, object]] = {
+    "integer with a fraction of zero": (MESSAGES, 2.0),
+    "boolean for a counter": (MESSAGES, True),
+    "negative counter": (ADDED, -1),
+    "unknown counter": (ADDED, None),
+    "text for a counter": (ADDED, "1"),
+    "no user": ("user_id", 0),
+    "user of more than 31 bits": ("user_id", 2**31),
+    "user as text": ("user_id", "12"),
+    "enterprise as number": ("enterprise_id", 1),
+    "organization as number": ("organization_id", 1),
+    "day in another form": ("day", "31-10-2026"),
+    "no day of the calendar": ("day", "2026-02-30"),
+    "window without an end": ("report_start_day", "2026-10-04"),
+    "flag as number": ("used_chat", 1),
+    "breakdown that is null": ("totals_by_ide", None),
+    "row without its counters": ("totals_by_feature", [{"feature": "agent_edit"}]),
+    "feature of the other mapping": (
+        "totals_by_feature",
+        [{"feature": "chat_panel", **dict.fromkeys(SEVEN, 1)}],
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), BROKEN.values(), ids=BROKEN)
+def test_the_schema_refuses_what_a_consumer_would_stumble_over(name: str, value: object) -> None:
+    assert validator("github-user-record").is_valid(user_record())
+    assert not validator("github-user-record").is_valid({**user_record(), name: value})
+
+
+def test_the_schema_wants_each_field_of_a_record_and_allows_more() -> None:
+    record = user_record()
+    assert validator("github-user-record").is_valid({**record, "ai_adoption_phase": {}})
+    for name in record:
+        lacking = {other: value for other, value in record.items() if other != name}
+        assert not validator("github-user-record").is_valid(lacking), name
+
+
+def test_both_schemas_say_the_same_of_what_both_records_have() -> None:
+    user, whole = (
+        json.loads((SCHEMAS / f"github-{kind}-record.schema.json").read_bytes())["$defs"]
+        for kind in ("user", "enterprise")
+    )
+    assert user.items() <= whole.items()

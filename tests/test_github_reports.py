@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date, timedelta
 from typing import Any
 
@@ -12,11 +11,11 @@ from dashboard_scraper.date_utils import DAYS, Window
 from dashboard_scraper.github_records import AGENT_FEATURES, CHAT_FEATURES, COUNTERS
 from dashboard_scraper.github_reports import GithubOptions, Scope, Subject
 from dashboard_scraper.identity import Person
-from dashboard_scraper.metrics import ANALYTICS_COUNTS, FIGURES, TOTAL_LINES, GithubFeature
+from dashboard_scraper.metrics import ANALYTICS_COUNTS, FIGURES, TOTAL_LINES, Counter, GithubFeature
 from dashboard_scraper.store import DetailStatus, store_at
-from dashboard_scraper.usage import EditorLanguageUsage
+from dashboard_scraper.usage import EditorLanguageUsage, UserUsage
 from filled_store import LAST, MONTH, SOURCE, active, put, remarked, report_of, some_days, user
-from github_schemas import Json, user_records, whole_record
+from github_schemas import Json, team_rows, user_records, whole_record
 
 SEVEN = [counter.value for counter in COUNTERS]
 USERS, WHOLE, TEAMS = Subject.USERS, Subject.WHOLE, Subject.TEAMS
@@ -72,6 +71,27 @@ def test_a_person_with_two_spellings_of_an_address_has_one_record_with_both_figu
     assert whole_record(report_of(store_url, WHOLE, LAST))["daily_active_users"] == 1
 
 
+def test_both_spellings_of_an_address_are_one_person_in_everything_that_is_told_of_it(
+    store_url: str,
+) -> None:
+    """Editors and languages, credits, and the days on which the person was active."""
+    before = LAST - timedelta(1)
+    both = [user("Ada@example.com", chat_messages=2), user("ada@example.com", chat_messages=4)]
+    put(store_url, {before: both[:1], LAST: both})
+    put_editors(store_url, LAST, both)
+    store = store_at(store_url)
+    with store.locked(), store.opened():
+        store.put_credits(SOURCE, LAST, {each.user: 1.25 for each in both})
+    first, last = user_records(report_of(store_url, USERS, MONTH, options(with_credits=True)))
+    assert (first["user_id"], first["user_login"]) == (last["user_id"], last["user_login"])
+    assert last["ai_credits_used"] == 2.5
+    ides = {row["ide"]: row["user_initiated_interaction_count"] for row in last["totals_by_ide"]}
+    assert ides == {"vscode": 3, "intellij": 3}
+    whole = whole_record(report_of(store_url, WHOLE, LAST))
+    told = {name: count for name, count in whole.items() if name.endswith("active_users")}
+    assert set(told.values()) == {1}, told
+
+
 def added_up(records: list[Json]) -> Json:
     """The counters and breakdowns of records on users, added up."""
     found: Json = {name: sum(record[name] for record in records) for name in SEVEN}
@@ -93,10 +113,30 @@ def taken_apart(whole: Json) -> Json:
     return added_up([whole])
 
 
+def put_editors(url: str, day: date, users: list[UserUsage]) -> None:
+    """Half of what each user did, and as much again in another language; the rest is unknown."""
+    rows = []
+    for each in users:
+        told = dict(zip(FIGURES, each.figures, strict=True))
+        counts = tuple(_half(told[metric]) if metric.github else 0 for metric in ANALYTICS_COUNTS)
+        for editor, language in (("VSCode", "Python"), ("JetBrains", "Go")):
+            rows.append(EditorLanguageUsage(each.user, editor, language, counts))
+    store = store_at(url)
+    with store.locked(), store.opened():
+        store.put_editor_languages(SOURCE, day, rows, DetailStatus.COMPLETE)
+
+
+def _half(figure: object) -> int:
+    return figure // 2 if isinstance(figure, int) else 0
+
+
 @pytest.mark.parametrize("scope", Scope)
 def test_the_whole_is_what_its_users_add_up_to(store_url: str, scope: Scope) -> None:
     chosen = options(organization_id="77")
-    put(store_url, some_days(28))
+    days = some_days(28)
+    put(store_url, days)
+    for day in list(days)[:9]:
+        put_editors(store_url, day, days[day])
     month = whole_record(report_of(store_url, WHOLE, MONTH, chosen, scope))
     assert [each["day"] for each in month["day_totals"]] == [f"{day}" for day in MONTH.days()]
     for each in month["day_totals"]:
@@ -104,10 +144,14 @@ def test_the_whole_is_what_its_users_add_up_to(store_url: str, scope: Scope) -> 
         records = user_records(report_of(store_url, USERS, day, chosen, scope))
         if records:
             assert taken_apart(each) == added_up(records)
+        else:
+            assert [each[name] for name in SEVEN] == [0] * 7
         assert whole_record(report_of(store_url, WHOLE, day, chosen, scope)) == each
         ids = {"77"} if scope is Scope.ORGANIZATION else {None}
         assert {each.get("organization_id"), *(r.get("organization_id") for r in records)} == ids
     assert month.get("organization_id") == ids.pop()
+    ides = {row["ide"] for each in month["day_totals"] for row in each["totals_by_ide"]}
+    assert ides == {"vscode", "intellij", "unknown"}
 
 
 def test_active_users_are_distinct_people_of_trailing_days(store_url: str) -> None:
@@ -133,6 +177,7 @@ def test_active_users_are_distinct_people_of_trailing_days(store_url: str) -> No
                 if told is not None:
                     assert told == count(area, day, length), (prefix, area, day)
         assert record.get("daily_active_cli_users", 0) == count("_cli", day, 1)
+        assert record.get("daily_active_cli_users") != 0, "without any, GitHub leaves it out"
 
 
 def test_days_beyond_the_stores_reach_are_told(store_url: str) -> None:
@@ -197,6 +242,24 @@ def test_editors_and_languages_are_used_where_they_add_up(
         assert (row["ide"], row["user_initiated_interaction_count"]) == ("unknown", 5)
 
 
+def test_an_unknown_figure_takes_editors_and_languages_from_nobody_else(store_url: str) -> None:
+    """Unknown is not compared with its parts; the whole still is what its users add up to."""
+    lines = next(m for m in ANALYTICS_COUNTS if m.github and m.github.counter is Counter.ADDED)
+    ada = user("ada@example.com", chat_messages=1, **{lines.name: None})
+    bob = user("bob@example.com", chat_messages=1, **{lines.name: 10})
+    put(store_url, {LAST: [ada, bob]})
+    store = store_at(store_url)
+    with store.locked(), store.opened():
+        rows = [
+            EditorLanguageUsage(name, "VSCode", "Python", counts_of(**{lines.name: count}))
+            for name, count in (("ada@example.com", 5), ("bob@example.com", 10))
+        ]
+        store.put_editor_languages(SOURCE, LAST, rows, DetailStatus.COMPLETE)
+    records = user_records(report_of(store_url, USERS, LAST))
+    whole = whole_record(report_of(store_url, WHOLE, LAST))
+    assert taken_apart(whole) == added_up(records)
+
+
 def test_credits_are_in_the_records_only_when_asked_for(store_url: str) -> None:
     names = ("ada@example.com", "bob@example.com")
     put(store_url, {LAST: [user(name, chat_messages=5) for name in names]})
@@ -207,6 +270,8 @@ def test_credits_are_in_the_records_only_when_asked_for(store_url: str) -> None:
     assert not any("ai_credits_used" in record for record in plain)
     records = user_records(report_of(store_url, USERS, LAST, options(with_credits=True)))
     assert [record.get("ai_credits_used") for record in records] == [1.25, None]
+    whole = whole_record(report_of(store_url, WHOLE, LAST, options(with_credits=True)))
+    assert "ai_credits_used" not in whole
     assert [{**r, "ai_credits_used": 0} for r in records] == [
         {**r, "ai_credits_used": 0} for r in plain
     ]
@@ -223,7 +288,7 @@ def test_teams_have_a_row_for_each_person_and_team(store_url: str, scope: Scope)
     present = ["Ada@example.com", "bob@example.com", "cyd@example.com"]
     put(store_url, {LAST: [user(name, chat_messages=1) for name in present]})
     chosen = options(identities=people, organization_id="77")
-    told = [json.loads(r) for r in report_of(store_url, TEAMS, LAST, chosen, scope).splitlines()]
+    told = team_rows(report_of(store_url, TEAMS, LAST, chosen, scope))
     assert [(r["user_id"], r["user_login"], r["slug"], r["day"]) for r in told] == [
         (11, "ada-l", "core", f"{LAST}"),
         (11, "ada-l", "web", f"{LAST}"),
@@ -232,7 +297,7 @@ def test_teams_have_a_row_for_each_person_and_team(store_url: str, scope: Scope)
     name, value = {"enterprise": ("enterprise_id", "283613")}.get(
         scope.value, ("organization_id", "77")
     )
-    assert all(row[name] == value and len(row) == 6 for row in told)
+    assert all(row[name] == value for row in told)
     assert told[1]["team_id"] == told[2]["team_id"] != told[0]["team_id"] > 0
     assert report_of(store_url, TEAMS, LAST + timedelta(1), chosen, scope) == b""
 

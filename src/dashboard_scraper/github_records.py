@@ -72,13 +72,14 @@ def _cells_reader(places_of: Callable[[Metric], Iterable[int]]) -> Callable[[Seq
     return cells_of
 
 
-def _in_analytics(metric: Metric) -> Iterable[int]:
+def _places_in_part(metric: Metric) -> list[int]:
+    """The Analytics API knows some figures by their parts alone."""
     known = (metric,) if metric in ANALYTICS_COUNTS else parts_of(metric)
-    return (ANALYTICS_COUNTS.index(part) for part in known)
+    return [ANALYTICS_COUNTS.index(part) for part in known]
 
 
 cells_of_figures = _cells_reader(lambda metric: (FIGURES.index(metric),))
-_cells_of_part = _cells_reader(_in_analytics)
+_cells_of_part = _cells_reader(_places_in_part)
 _told = [place for place, metric in enumerate(FIGURES) if metric.github and metric.required]
 
 
@@ -111,6 +112,24 @@ class Part(msgspec.Struct, frozen=True):
     editor: str
     language: str
     counts: tuple[int | None, ...]
+
+
+_PARTS_OF_FIGURES = [
+    (place, _places_in_part(metric)) for place, metric in enumerate(FIGURES) if metric.github
+]
+
+
+def known_of_whole(
+    counts: tuple[int | None, ...], figures: Sequence[Any] | None
+) -> tuple[int | None, ...]:
+    """A part's counts, without those that are unknown, and so 0, of the user's whole."""
+    unknown = {
+        part
+        for place, parts in _PARTS_OF_FIGURES
+        if figures is not None and figures[place] is None
+        for part in parts
+    }
+    return tuple(None if i in unknown else count for i, count in enumerate(counts))
 
 
 def totals_of(rows: Rows) -> dict[str, int]:

@@ -25,6 +25,7 @@ from dashboard_scraper.github_records import (
     arrays_of,
     cells_of_figures,
     is_unknown,
+    known_of_whole,
     lines_added,
     rows_of,
     totals_of,
@@ -41,6 +42,7 @@ from dashboard_scraper.metrics import (
 )
 from dashboard_scraper.pseudonyms import Rename, as_they_are, shown_users
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader
+from dashboard_scraper.usage import UserUsage
 
 WEEK = 7
 _LINES_PER_CHUNK = 200
@@ -200,7 +202,7 @@ class GithubReports:
         """Everybody with activity on the day, once."""
         options, found = self._options, dict[int, _UserDay]()
         users = self._reader.day(kept).users
-        parts = self._parts_by_user(kept)
+        parts = self._parts_by_user(kept, users)
         consumed = self._credits_by_user(kept)
         for user in shown_users(users, options.rename, service_accounts=options.service_accounts):
             if not is_active(user.figures):
@@ -213,17 +215,19 @@ class GithubReports:
                 before.add(day)
         return found.values()
 
-    def _parts_by_user(self, kept: LedgerDay) -> dict[str, list[Part]]:
+    def _parts_by_user(self, kept: LedgerDay, users: list[UserUsage]) -> dict[str, list[Part]]:
         parts: dict[str, list[Part]] = {}
-        for user, part in self._parts(kept):
+        for user, part in self._parts(kept, users):
             parts.setdefault(self._options.rename(user), []).append(part)
         return parts
 
-    def _parts(self, kept: LedgerDay) -> Iterator[tuple[str, Part]]:
+    def _parts(self, kept: LedgerDay, users: list[UserUsage]) -> Iterator[tuple[str, Part]]:
         """By address, where the day has editors and languages that add up to its users' figures."""
         if kept.editor_language is DetailStatus.COMPLETE:
+            figures = {user.user: user.figures for user in users}
             for usage in self._reader.editor_languages(self._source, kept.day):
-                yield usage.user, Part(usage.editor, usage.language, usage.counts)
+                counts = known_of_whole(usage.counts, figures.get(usage.user))
+                yield usage.user, Part(usage.editor, usage.language, counts)
 
     def _credits_by_user(self, kept: LedgerDay) -> dict[str, float]:
         if not self._options.with_credits or kept.credits is None:
@@ -266,10 +270,9 @@ class GithubReports:
         options = self._options
         sums = self._reader.figure_sums(kept, service_accounts=options.service_accounts)
         rows = rows_of(cells_of_figures(sums))
-        left_out = set()
-        if not options.service_accounts:
-            left_out = {user.user for user in self._reader.day(kept).users if user.service}
-        parts = [part for user, part in self._parts(kept) if user not in left_out]
+        users = self._reader.day(kept).users if kept.editor_language else []
+        left_out = {user.user for user in users if user.service and not options.service_accounts}
+        parts = [part for user, part in self._parts(kept, users) if user not in left_out]
         return {
             "day": kept.day,
             **ids,

@@ -180,11 +180,13 @@ class _Endpoints:
             last = max(1, -(-len(seats) // per_page))
             url = self._base_url(request) + quote(request.url.path)
             pages = {"prev": page - 1, "next": page + 1, "first": 1, "last": last}
-            response.headers["Link"] = ", ".join(
+            links = ", ".join(
                 f'<{url}?page={number}&per_page={per_page}>; rel="{name}"'
                 for name, number in pages.items()
                 if 1 <= number <= last and number != page
             )
+            if links:
+                response.headers["Link"] = links
             return response
 
         return answer
