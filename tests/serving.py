@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import signal
 import socket
@@ -25,6 +26,8 @@ class Served:
     home: Home
     address: str
     token: str
+    shown: list[str]
+    """What it wrote to stdout until it listened."""
     process: subprocess.Popen[str]
 
     @property
@@ -58,7 +61,7 @@ class Served:
         return answer.content
 
     def raw(self, data: bytes) -> bytes:
-        """What the server says to these bytes until it closes, or is silent for a second."""
+        """What the server says to these bytes until it closes, or is silent for a while."""
         with socket.create_connection(("127.0.0.1", self.port), SECONDS) as connection:
             connection.settimeout(1)
             said = b""
@@ -66,9 +69,42 @@ class Served:
                 connection.sendall(data)
                 while piece := connection.recv(1 << 16):
                     said += piece
+                    connection.settimeout(0.3)
             except OSError:  # it waits for more, or has hung up
                 pass
             return said
+
+    @contextmanager
+    def slow_reader(self, link: str) -> Iterator[SlowReader]:
+        """Somebody who has taken the beginning of a download, and waits.
+
+        The window is small from the start: else the kernel takes megabytes for a reader who takes
+        none, and the server is soon done. What is more than 5 MB cannot be on its way.
+        """
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+            connection.settimeout(SECONDS)
+            connection.connect(("127.0.0.1", self.port))
+            path = link.removeprefix(self.address)
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            with response:
+                yield SlowReader(connection, response, response.read(1000))
+
+
+@dataclass(frozen=True)
+class SlowReader:
+    """A download that has begun."""
+
+    connection: socket.socket
+    response: http.client.HTTPResponse
+    beginning: bytes
+
+    def all(self) -> bytes:
+        """Take the rest, quickly; `http.client.IncompleteRead` where it was cut off."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        return self.beginning + self.response.read()
 
 
 @contextmanager
@@ -85,8 +121,9 @@ def serving(home: Home, *words: str) -> Iterator[Served]:
         if lines[0].startswith("token: "):
             lines.append(process.stdout.readline())
         (address,) = re.findall(r"^(http://\S+)$", lines[-1], re.MULTILINE)
-        token = (home.path / "secrets" / "serve-token").read_text().strip()
-        yield Served(home, address, token, process)
+        file = home.settings.get("SERVE_TOKEN_FILE", "secrets/serve-token")
+        token = (home.path / file).read_text().strip()
+        yield Served(home, address, token, [line.strip() for line in lines], process)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)

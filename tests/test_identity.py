@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from conftest import Home
+from conftest import Home, Result, all_files, today
+from dashboard_scraper import store_commands
+from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.identity import LARGEST_ID, Person, natural_id, persons_of, read_identities
-from filled_store import LAST, SOURCE, put, user
+from dashboard_scraper.simulator import Simulator
+from filled_store import LAST, MONTH, SOURCE, put, some_days, user
+from kept_days import settings_of
 
 # Found by trying: the ids that follow from these two addresses are one.
 COLLIDING = ("user57491@example.com", "user77777@example.com")
 ADA, BOB = "ada@example.com", "bob@example.com"
+FILE = "people.csv"
+FEW_WORDS = 20  # how many names a line of the log has
+
+
+def write(home: Home, text: str | bytes) -> None:
+    (home.path / FILE).write_bytes(text.encode() if isinstance(text, str) else text)
+    home.settings["IDENTITY_FILE"] = FILE
 
 
 def read(tmp_path: Path, text: str | bytes) -> dict[str, Person]:
-    file = tmp_path / "people.csv"
+    file = tmp_path / FILE
     file.write_bytes(text.encode() if isinstance(text, str) else text)
     return dict(read_identities(file))
 
@@ -46,37 +61,71 @@ def test_the_column_of_teams_may_be_left_out(tmp_path: Path) -> None:
     assert read(tmp_path, f"email,login,id\n{ADA},ada-l,11\n") == {ADA: Person("ada-l", 11)}
 
 
+HEADER = "email,login,id,team"
 WRONG: dict[str, tuple[str | bytes, str]] = {
-    "nothing": ("", "people.csv"),
-    "another header": ("mail,login,id\n", "email,login,id,team"),
-    "no header": (f"{ADA},ada-l,11\n", "email,login,id,team"),
+    "nothing": ("", "is empty"),
+    "a byte order mark alone": ("\ufeff", "is empty"),
+    "another header": ("mail,login,id\n", HEADER),
+    "columns in another order": ("email,id,login\n", HEADER),
+    "a column too many": ("email,login,id,team,name\n", HEADER),
+    "no header": (f"{ADA},ada-l,11\n", HEADER),
+    "semicolons": (f"email;login;id\n{ADA};ada-l;11\n", HEADER),
     "too few cells": (f"email,login,id\n{ADA},ada-l\n", "row 2"),
     "too many cells": (f"email,login,id\n{BOB},b,1\n{ADA},ada-l,11,x\n", "row 3"),
     "no address": ("email,login,id\n,ada-l,11\n", "row 2"),
+    "an address of spaces": ("email,login,id\n  ,ada-l,11\n", "row 2"),
     "no login": (f"email,login,id\n{ADA},,11\n", "row 2"),
     "no id": (f"email,login,id\n{ADA},ada-l,\n", "row 2"),
     "zero": (f"email,login,id\n{ADA},ada-l,0\n", "row 2"),
     "negative": (f"email,login,id\n{ADA},ada-l,-1\n", "row 2"),
-    "too large": (f"email,login,id\n{ADA},ada-l,{LARGEST_ID + 1}\n", "row 2"),
+    "too large": (f"email,login,id\n{ADA},ada-l,{2**31}\n", "row 2"),
+    "thousands of digits": (f"email,login,id\n{ADA},ada-l,{'9' * 5000}\n", "row 2"),
     "a fraction": (f"email,login,id\n{ADA},ada-l,1.0\n", "row 2"),
     "a word": (f"email,login,id\n{ADA},ada-l,eleven\n", "row 2"),
     "other digits": (f"email,login,id\n{ADA},ada-l,\u0661\n", "row 2"),
     "another login": (f"email,login,id\n{ADA},ada-l,11\nAda@Example.com,ada,11\n", "row 3"),
     "another id": (f"email,login,id\n{ADA},ada-l,11\n{ADA},ada-l,12\n", "row 3"),
-    "a shared id": (f"email,login,id\n{ADA},ada-l,11\n{BOB},bob-m,11\n", BOB),
-    "a shared login": (f"email,login,id\n{ADA},ada-l,11\n{BOB},Ada-L,12\n", BOB),
-    "a quote that stays open": (f'email,login,id\n"{ADA},ada-l,11\n', "people.csv"),
-    "no UTF-8": (b"email,login,id\n\xff,ada-l,11\n", "people.csv"),
+    "another id, after an empty row": (
+        f"email,login,id\n{ADA},ada-l,11\n\n{ADA},ada-l,12\n",
+        "row 4",
+    ),
+    "a shared id": (f"email,login,id\n{ADA},ada-l,11\n{BOB},bob-m,11\n", "row 3"),
+    "a shared login": (f"email,login,id\n{ADA},ada-l,11\n{BOB},Ada-L,12\n", "row 3"),
+    "a quote that stays open": (f'email,login,id\n"{ADA},ada-l,11\n', "CSV"),
+    "no UTF-8": (f"email,login,id\n{BOB},bob-m,12\n".encode() + b"\xff,ada-l,11\n", "row 3"),
+    "UTF-16, as spreadsheets write it": (f"email,login,id\n{ADA},a,1\n".encode("utf-16"), "UTF-8"),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_wrong_is_named_with_its_row(tmp_path: Path, name: str) -> None:
+def test_what_is_wrong_is_named_with_its_row_and_nothing_is_written(home: Home, name: str) -> None:
     text, told = WRONG[name]
+    kept(home, ADA)
+    write(home, text)
     with pytest.raises(UsageError, match=r"^IDENTITY_FILE: ") as raised:
-        read(tmp_path, text)
-    assert told in str(raised.value)
-    assert "people.csv" in str(raised.value)
+        store_commands.export_files(settings_of(home), Window(LAST, LAST), None)
+    message = str(raised.value)
+    assert FILE in message
+    assert told in message
+    assert "unpack" not in message  # what Python says of it is no help
+    assert len(message) < 400
+    assert home.files() == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "owner"),
+    [(f"{ADA},ada-l,11\n{BOB},bob-m,11\n", ADA), (f"{BOB},bob-m,12\n{ADA},BOB-M,11\n", BOB)],
+    ids=["id", "login"],
+)
+def test_of_what_two_have_in_common_both_are_named(tmp_path: Path, text: str, owner: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        read(tmp_path, f"email,login,id\n{text}")
+    assert str(raised.value).index(owner) < str(raised.value).index({ADA: BOB, BOB: ADA}[owner])
+
+
+@pytest.mark.parametrize("number", [1, LARGEST_ID])
+def test_the_smallest_and_the_largest_id_are_ids(tmp_path: Path, number: int) -> None:
+    assert read(tmp_path, f"email,login,id\n{ADA},ada-l,{number}\n")[ADA].id == number
 
 
 def kept(home: Home, *names: str) -> None:
@@ -85,55 +134,157 @@ def kept(home: Home, *names: str) -> None:
     put(home.settings["STORE_URL"], {LAST: [user(name, chat_messages=1) for name in names]})
 
 
-def logins(home: Home) -> dict[str, int]:
+def exported(home: Home, day: date = LAST) -> Result:
+    result = home.run("export", f"{day}")
+    assert (result.code, "Traceback" in result.err) == (0, False)
+    return result
+
+
+def rows_of(home: Home, name: str, day: date = LAST) -> list[Any]:
+    """Of a report that an export of the day wrote."""
+    (file,) = home.data.rglob(f"{name}_{day}.ndjson")
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def logins(home: Home, day: date = LAST) -> dict[str, int]:
     """Of the records that an export of the day has, by login."""
-    home.run("export", f"{LAST}")
-    (file,) = home.data.rglob(f"users-1-day_{LAST}.ndjson")
-    records = map(json.loads, file.read_text().splitlines())
-    return {record["user_login"]: record["user_id"] for record in records}
+    exported(home, day)
+    return written(home, day)
 
 
-@pytest.mark.parametrize("text", ["mail,login,id\n", None], ids=["wrong", "missing"])
-def test_with_a_file_that_cannot_be_used_nothing_is_written(home: Home, text: str | None) -> None:
+def written(home: Home, day: date = LAST) -> dict[str, int]:
+    return {row["user_login"]: row["user_id"] for row in rows_of(home, "users-1-day", day)}
+
+
+def told(result: Result, words: str) -> str:
+    """The one line of the log that has the words."""
+    (line,) = [line for line in result.err.splitlines() if words in line]
+    return line
+
+
+COMMANDS = {
+    "fetching": ["--last-28-days"],
+    "from the store": ["--last-28-days", "--offline"],
+    "export": ["export", f"{today() - timedelta(2)}"],
+    "serving": ["serve", "--port", "0"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_begins_with_a_file_that_cannot_be_used(
+    home: Home, sim: Simulator, command: str
+) -> None:
+    write(home, f"email,login,id\n{ADA},ada-l,11\n{ADA},ada-l,12\n")
+    before = set(all_files(home.path))
+    result = home.run(*COMMANDS[command])
+    assert (result.code, result.out) == (2, "")
+    assert "row 3" in told(result, f"IDENTITY_FILE: {home.path / FILE}")
+    assert "Traceback" not in result.err
+    assert list(sim.requests) == []
+    assert set(all_files(home.path)) == before
+
+
+@pytest.mark.parametrize("there", ["nothing", "a folder"])
+def test_without_the_file_nothing_is_written(home: Home, there: str) -> None:
     kept(home, ADA)
-    home.settings["IDENTITY_FILE"] = "people.csv"
-    if text is not None:
-        (home.path / "people.csv").write_text(text)
+    home.settings["IDENTITY_FILE"] = FILE
+    if there == "a folder":
+        (home.path / FILE).mkdir()
     result = home.run("export", f"{LAST}")
     assert (result.code, result.out) == (2, "")
-    assert "IDENTITY_FILE" in result.err
-    assert "people.csv" in result.err
+    assert FILE in told(result, "IDENTITY_FILE: ")
+    assert home.files() == set()
+
+
+def test_together_with_pseudonyms_it_is_refused(home: Home) -> None:
+    kept(home, ADA)
+    write(home, f"email,login,id\n{ADA},ada-l,11\n")
+    use_key(home)
+    result = home.run("export", f"{LAST}")
+    assert (result.code, result.out) == (2, "")
+    assert "PSEUDONYM_KEY_FILE" in told(result, "IDENTITY_FILE")
     assert home.files() == set()
 
 
 def test_reports_have_the_files_names_and_the_log_lists_once_who_is_not_in_it(home: Home) -> None:
-    strangers = [f"user{number:02}@example.com" for number in range(23)]
+    strangers = [f"user{number:02}@example.com" for number in range(FEW_WORDS + 3)]
     kept(home, "Ada@Example.com", *strangers)
-    (home.path / "people.csv").write_text(
-        f"email,login,id\n{ADA},ada-l,11\n{ADA},ada-l,11\n{BOB},bob-m,12\n"
-    )
-    home.settings["IDENTITY_FILE"] = "people.csv"
-    assert logins(home)["ada-l"] == 11
-    result = home.run("export", f"{LAST}")
-    (unmatched,) = [line for line in result.err.splitlines() if "not in IDENTITY_FILE" in line]
+    again = [user(name, chat_messages=1) for name in ("ADA@example.com", *strangers)]
+    put(home.settings["STORE_URL"], {LAST - timedelta(1): again})
+    write(home, f"email,login,id\n{ADA},ada-l,11\n{ADA},ada-l,11\n{BOB},bob-m,12\n")
+    result = home.run("export", f"{LAST - timedelta(1)}", f"{LAST}")
+    assert result.code == 0
+    for day in (LAST - timedelta(1), LAST):
+        assert written(home, day) == {"ada-l": 11, **{name: natural_id(name) for name in strangers}}
+    unmatched = told(result, "not in IDENTITY_FILE")
     assert (
         f"23 users are not in IDENTITY_FILE, and go by their addresses: {strangers[0]}" in unmatched
     )
-    assert unmatched.endswith(f"{strangers[19]} and 3 more")
-    (twice,) = [line for line in result.err.splitlines() if "there twice" in line]
-    assert f"{ADA} in row 3" in twice
-    (unused,) = [line for line in result.err.splitlines() if "nobody in the store" in line]
-    assert BOB in unused
+    assert unmatched.endswith(f"{strangers[FEW_WORDS - 1]} and 3 more")
+    assert told(result, "there twice").endswith(f"{ADA} in row 3")
+    assert told(result, "nobody in the store").endswith(BOB)
 
 
-def test_without_a_file_the_address_is_the_login_and_the_id_stays(home: Home) -> None:
-    kept(home, ADA, BOB)
-    before = logins(home)
-    assert before == {ADA: natural_id(ADA), BOB: natural_id(BOB)}
-    put(
-        home.settings["STORE_URL"], {LAST: [user(n, chat_messages=1) for n in ("a@b.example", ADA)]}
+@pytest.mark.parametrize("more", [0, 1])
+def test_entries_that_are_there_twice_are_listed_up_to_a_number(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, more: int
+) -> None:
+    rows = [f"user{n}@example.com,login-{n},{n + 1}\n" for n in range(FEW_WORDS + more)]
+    found = read(tmp_path, f"email,login,id\n{''.join(rows)}{''.join(rows)}")
+    assert len(found) == FEW_WORDS + more
+    (message,) = caplog.messages
+    assert message.count(" in row ") == FEW_WORDS
+    assert message.endswith(f" and {more} more" if more else f"in row {2 * len(rows) + 1}")
+
+
+def test_a_person_in_several_teams_is_not_there_twice(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = f"{HEADER}\n{ADA},ada-l,11,\n{ADA},ada-l,11,core\n{ADA},ada-l,11,web\n"
+    assert read(tmp_path, text) == {ADA: Person("ada-l", 11, ("core", "web"))}
+    assert caplog.messages == []
+    assert read(tmp_path, f"{text}{ADA},ada-l,11,core\n")[ADA].teams == ("core", "web")
+    assert [f"{ADA} in row 5" in message for message in caplog.messages] == [True]
+
+
+def test_teams_are_in_their_report(home: Home) -> None:
+    kept(home, "Ada@example.com", BOB, "cyd@example.com")
+    write(
+        home,
+        f"{HEADER}\n{ADA},ada-l,11,core\n{ADA},ada-l,11,web\n{BOB},bob-m,12,\n"
+        "eve@example.com,eve-o,14,core\n",
     )
-    assert logins(home)[ADA] == before[ADA]
+    exported(home)
+    rows = rows_of(home, "user-teams-1-day")
+    assert [(row["user_id"], row["user_login"], row["slug"]) for row in rows] == [
+        (11, "ada-l", "core"),
+        (11, "ada-l", "web"),
+    ]
+    assert len({row["team_id"] for row in rows}) == 2
+
+
+def test_without_a_file_the_address_is_the_login_and_the_id_stays_when_others_come(
+    home: Home, store_url: str
+) -> None:
+    home.settings["METRICS_SOURCE"] = SOURCE
+    # The one that comes first in time is the last by name.
+    newcomer, first = COLLIDING
+    put(store_url, {LAST - timedelta(1): [user(n, chat_messages=1) for n in (ADA, first)]})
+    before = logins(home, LAST - timedelta(1))
+    assert before == {ADA: natural_id(ADA), first: natural_id(first)}
+    put(
+        store_url, {LAST: [user(n, chat_messages=1) for n in ("a@b.example", newcomer, ADA, first)]}
+    )
+    result = exported(home)
+    after = written(home)
+    assert after == {
+        **before,
+        "a@b.example": natural_id("a@b.example"),
+        newcomer: natural_id(f"{newcomer}#2"),
+    }
+    assert len(set(after.values())) == 4
+    assert logins(home, LAST - timedelta(1)) == before
+    assert f"the id {after[newcomer]}" in told(result, f"{newcomer} has the login")
 
 
 @pytest.mark.parametrize("name", [ADA, "x", "é" * 300, ""])
@@ -162,6 +313,46 @@ def test_an_id_of_the_file_is_nobody_elses(caplog: pytest.LogCaptureFixture) -> 
     assert BOB in caplog.text
 
 
+NAMES = [
+    "Ada@example.com",
+    ADA,
+    f"{ADA}#2",
+    "Ada-L",
+    "ada-l#2",
+    "CI",
+    "ci",
+    "ci#2",
+    *COLLIDING,
+    f"{COLLIDING[1]}#2",
+]
+FILES: list[dict[str, Person]] = [
+    {},
+    {ADA: Person("ada-l", natural_id(COLLIDING[0])), BOB: Person("CI", natural_id("ci#2"))},
+]
+
+
+@given(st.permutations(NAMES), st.sampled_from(FILES))
+def test_logins_and_ids_are_one_persons_and_stay_whoever_comes_after(
+    names: list[str], identities: dict[str, Person]
+) -> None:
+    people = persons_of(names, identities)
+    persons = {person.id: person for person in people.values()}
+    assert set(people.values()) == set(persons.values())
+    assert len({person.login.lower() for person in persons.values()}) == len(persons)
+    assert len(persons) == len(names) - 1  # Ada is there in two ways
+    assert all(0 < number < 2**31 for number in persons)
+    for count in range(len(names)):
+        some = persons_of(names[:count], identities)
+        assert some == {name: people[name] for name in names[:count]}
+
+
+def test_a_name_that_is_anothers_login_gets_one_of_its_own_in_reports(home: Home) -> None:
+    kept(home, "Ada-L", ADA)
+    write(home, f"email,login,id\n{ADA},ada-l,11\n")
+    assert "Ada-L#2" in told(exported(home), "has the login")
+    assert written(home) == {"ada-l": 11, "Ada-L#2": natural_id("Ada-L")}
+
+
 def test_a_name_that_is_anothers_login_gets_one_of_its_own() -> None:
     people = persons_of(["Ada-L", ADA, "CI", "ci"], {ADA: Person("ada-l", 11)})
     names = [people[name].login for name in ("Ada-L", ADA, "CI", "ci")]
@@ -176,18 +367,63 @@ def test_addresses_that_differ_in_capitals_are_one_person_and_names_of_services_
     assert people["CI"] != people["ci"]
 
 
-def test_with_pseudonyms_no_report_has_an_address(home: Home) -> None:
-    kept(home, ADA, BOB)
+@pytest.mark.parametrize("listed", ["CI", "ci"])
+def test_a_service_account_in_the_file_is_the_one_that_is_written_so(
+    tmp_path: Path, listed: str
+) -> None:
+    identities = read(tmp_path, f"email,login,id\n{listed},ci-bot,21\n")
+    people = persons_of(["CI", "ci"], identities)
+    assert people[listed] == Person("ci-bot", 21)
+    assert {people["CI"].id, people["ci"].id} == {21, natural_id("ci")}
+
+
+def test_service_accounts_that_differ_in_capitals_can_both_be_in_the_file(tmp_path: Path) -> None:
+    identities = read(tmp_path, "email,login,id\nCI,ci-bot,21\nci,small-bot,22\n")
+    people = persons_of(["CI", "ci"], identities)
+    assert people == {"CI": Person("ci-bot", 21), "ci": Person("small-bot", 22)}
+
+
+def test_in_reports_addresses_that_differ_in_capitals_are_one_and_services_two(home: Home) -> None:
+    kept(home, "Ada@example.com", ADA, "CI", "ci")
+    assert logins(home) == {
+        "Ada@example.com": natural_id(ADA),
+        "CI": natural_id("CI"),
+        "ci#2": natural_id("ci#2"),
+    }
+    assert daily_users(home) == 3
+
+
+def daily_users(home: Home) -> Any:
+    (file,) = home.data.rglob(f"enterprise-1-day_{LAST}.json")
+    return json.loads(file.read_text())["daily_active_users"]
+
+
+def use_key(home: Home) -> None:
     key = home.path / "secrets" / "key"
-    key.parent.mkdir()
+    key.parent.mkdir(exist_ok=True)
+    key.touch(0o600)
     key.write_text("k" * 40)
-    key.chmod(0o600)
     home.settings["PSEUDONYM_KEY_FILE"] = "secrets/key"
-    shown = logins(home)
-    assert len(shown) == 2
-    assert all(
-        name.startswith("user-") and number == natural_id(name) for name, number in shown.items()
-    )
-    written = [p.read_text() for p in home.data.rglob("github_reports/*")]
-    assert len(written) == 2
-    assert not any("@example.com" in text for text in written)
+
+
+def test_with_pseudonyms_no_report_has_an_address(home: Home) -> None:
+    kept(home)
+    put(home.settings["STORE_URL"], some_days(28))
+    home.settings["ORGANIZATION_ID"] = "77"
+    use_key(home)
+    assert home.run("export", f"{MONTH.start}", f"{MONTH.end}").code == 0
+    for row in (*rows_of(home, "users-1-day"), *rows_of(home, "organization-users-1-day")):
+        assert row["user_login"].startswith("user-")
+        assert row["user_id"] == natural_id(row["user_login"])
+    texts = {path.name: path.read_text() for path in home.data.rglob("github_reports/*")}
+    assert len(texts) == 8
+    for name, text in texts.items():
+        assert len(text) > 100, name
+        assert not any(hint in text for hint in ("@", "example", "triage")), name
+
+
+def test_with_pseudonyms_addresses_that_differ_in_capitals_are_one_person_too(home: Home) -> None:
+    kept(home, "Ada@example.com", ADA, "CI", "ci")
+    use_key(home)
+    assert len(logins(home)) == 3
+    assert daily_users(home) == 3

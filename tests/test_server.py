@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ import pytest
 import requests
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from conftest import Home
+from conftest import Home, Start, today, yesterday
 from dashboard_scraper.date_utils import DAYS, Window, end_of_day
 from dashboard_scraper.github_reports import GithubOptions, Scope, Subject
 from dashboard_scraper.identity import read_identities
 from dashboard_scraper.server_access import LINK_SECONDS, Access
-from filled_store import SOURCE, put, report_of, user
+from dashboard_scraper.store import store_at
+from dashboard_scraper.usage import DayUsage
+from filled_store import FETCHED, SOURCE, put, report_of, user
 from github_schemas import user_records, whole_record
 from kept_days import sql
 from serving import SECONDS, Served, serving
@@ -32,6 +35,18 @@ OLD = MONTH.start - timedelta(5)
 NAMES = ["ada@example.com", "bob@example.com", "cyd@example.com", "triage-bot"]
 IDENTITIES = "email,login,id,team\nada@example.com,ada-l,11,core\nbob@example.com,bob-m,12,\n"
 REPORTS = "/{}/acme/copilot/metrics/reports/{}"
+SEAT = {
+    "assignee",
+    "assigning_team",
+    "created_at",
+    "last_activity_at",
+    "last_activity_editor",
+    "last_authenticated_at",
+    "pending_cancellation_date",
+    "plan_type",
+    "updated_at",
+}
+"""GitHub's fields of a seat, but for `organization`, which not every answer has."""
 ENTERPRISE, ORGANIZATION = "enterprises", "orgs"
 WHOLE = {ENTERPRISE: "enterprise", ORGANIZATION: "organization"}
 OF_A_DAY = [
@@ -137,7 +152,9 @@ def test_records_are_those_of_the_identities(served: Served) -> None:
 def test_a_day_on_which_nobody_was_active_is_a_report_of_nobody(served: Served) -> None:
     assert served.report(path_of(ENTERPRISE, "users-1-day", OLD)) == b""
     whole = whole_record(served.report(path_of(ENTERPRISE, "enterprise-1-day", OLD)))
-    assert (whole["daily_active_users"], whole["user_initiated_interaction_count"]) == (0, 0)
+    told = [value for name, value in whole.items() if name not in ("day", "enterprise_id")]
+    assert [value for value in told if value not in (0, [])] == []
+    assert {"daily_active_users", "user_initiated_interaction_count"} < whole.keys()
 
 
 @pytest.mark.parametrize(("of", "name"), OF_A_DAY)
@@ -157,13 +174,16 @@ def test_without_a_day_it_is_400(served: Served) -> None:
     assert "day" in error_of(served.get(REPORTS.format(ENTERPRISE, "users-1-day")), 400)
 
 
-@pytest.mark.parametrize(("of", "name"), OF_A_MONTH)
-def test_a_month_with_a_missing_day_is_404_and_names_it(plain: Served, of: str, name: str) -> None:
-    plain.home.settings["ORGANIZATION_ID"] = "77"
-    message = error_of(plain.get(path_of(of, name)), 404)
-    expected = f"{LAST - timedelta(1)}" if of == ENTERPRISE else "ORGANIZATION_ID"
-    assert expected in message
-    assert f"{LAST}" not in message
+def test_a_month_with_a_missing_day_is_404_and_names_that_day(home: Home) -> None:
+    home.settings |= {"METRICS_SOURCE": SOURCE, "ORGANIZATION_ID": "77"}
+    missing = LAST - timedelta(9)
+    put(f"sqlite:///{home.data / 'usage.db'}", {d: [] for d in MONTH.days() if d != missing})
+    with serving(home) as server:
+        for of, name in OF_A_MONTH:
+            message = error_of(server.get(path_of(of, name)), 404)
+            assert re.findall(r"\d{4}-\d{2}-\d{2}", message) == [f"{missing}"]
+        # Seats are of whom there is, whatever the days.
+        assert server.json("/enterprises/acme/copilot/billing/seats")["total_seats"] == 0
 
 
 def test_without_a_store_there_is_nothing_yet(home: Home) -> None:
@@ -176,7 +196,9 @@ def test_without_a_store_there_is_nothing_yet(home: Home) -> None:
 
 
 def test_organizations_and_teams_that_are_not_set_up_are_404(plain: Served) -> None:
-    assert "ORGANIZATION_ID" in error_of(plain.get(path_of(ORGANIZATION, "users-1-day")), 404)
+    for of, name in (*OF_A_DAY, *OF_A_MONTH):
+        if of == ORGANIZATION:
+            assert "ORGANIZATION_ID" in error_of(plain.get(path_of(of, name)), 404)
     assert "IDENTITY_FILE" in error_of(plain.get(path_of(ENTERPRISE, "user-teams-1-day")), 404)
 
 
@@ -195,7 +217,7 @@ def test_without_known_names_any_is_answered(plain: Served) -> None:
     assert plain.get(path).status_code == 200
 
 
-@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "token", "Token"])
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "token", "Token", "tOKEN"])
 @pytest.mark.parametrize("version", ["2022-11-28", "2026-03-10"])
 def test_both_schemes_and_both_versions_are_taken(
     served: Served, scheme: str, version: str
@@ -243,13 +265,28 @@ def test_another_method_is_404_as_at_github(served: Served) -> None:
 def test_head_has_the_headers_of_get_and_no_body(served: Served) -> None:
     link = served.link(path_of(ENTERPRISE, "users-28-day")).removeprefix(served.address)
     paths = [path_of(*each) for each in [*OF_A_DAY, *OF_A_MONTH]]
-    for path in [*paths, "/orgs/acme/copilot/billing/seats", "/healthz", "/metrics", link]:
+    others = ["/user/orgs", "/orgs/acme/copilot/billing", "/healthz", "/metrics", link]
+    seats = [f"/{of}/acme/copilot/billing/seats" for of in WHOLE]
+    for path in [*paths, *seats, *others]:
         head, get = served.get(path, "HEAD"), served.get(path)
         assert (head.status_code, head.content) == (200, b""), path
         assert {n: v for n, v in head.headers.items() if n.lower() not in ("date", "link")} == {
             n: v for n, v in get.headers.items() if n.lower() not in ("date", "link")
         }
-    assert served.get(path_of(ENTERPRISE, "users-1-day", "x"), "HEAD").status_code == 400
+
+
+def test_head_of_what_is_refused_has_its_status_and_no_body(served: Served) -> None:
+    missing = path_of(ENTERPRISE, "users-1-day", OLD + timedelta(1))
+    for status, path, headers in (
+        (400, path_of(ENTERPRISE, "users-1-day", "x"), {}),
+        (401, path_of(ENTERPRISE, "users-28-day"), {"Authorization": "Bearer x"}),
+        (403, "/downloads/enterprise/x?expires=1&signature=a", {}),
+        (404, missing, {}),
+        (404, "/nothing", {}),
+    ):
+        head, get = served.get(path, "HEAD", **headers), served.get(path, **headers)
+        assert (head.status_code, head.content) == (status, b"")
+        assert head.headers["Content-Length"] == str(len(get.content))
 
 
 def test_a_link_ends_after_an_hour(served: Served) -> None:
@@ -278,6 +315,9 @@ def test_links_are_below_the_public_address_where_one_is_set(home: Home) -> None
         assert link.startswith("https://copilot.example.com/x/downloads/")
         local = server.address + link.removeprefix("https://copilot.example.com/x")
         assert requests.get(local, timeout=SECONDS).status_code == 200
+        seats = "/enterprises/acme/copilot/billing/seats"
+        following = server.get(f"{seats}?per_page=1").links["next"]["url"]
+        assert following == f"https://copilot.example.com/x{seats}?page=2&per_page=1"
 
 
 @pytest.mark.parametrize("of", [ENTERPRISE, ORGANIZATION])
@@ -301,6 +341,42 @@ def test_seats_come_in_pages(served: Served, of: str) -> None:
         error_of(served.get(f"{path}?{wrong}"), 400)
 
 
+def test_pages_of_seats_tell_of_the_others_as_at_github(served: Served) -> None:
+    path = f"{served.address}/enterprises/acme/copilot/billing/seats"
+    pages = {1: {"next": 2, "last": 4}, 2: {"prev": 1, "next": 3, "first": 1, "last": 4}}
+    pages[4] = {"prev": 3, "first": 1}
+    for page, others in pages.items():
+        answer = requests.get(
+            f"{path}?page={page}&per_page=1",
+            headers={"Authorization": f"Bearer {served.token}"},
+            timeout=SECONDS,
+        )
+        told = {name: link["url"] for name, link in answer.links.items()}
+        assert told == {name: f"{path}?page={n}&per_page=1" for name, n in others.items()}
+
+
+def test_where_one_page_has_all_seats_there_is_no_link_as_at_github(served: Served) -> None:
+    assert "Link" not in served.get("/enterprises/acme/copilot/billing/seats").headers
+
+
+def test_a_page_has_at_most_100_seats_and_50_unless_told(home: Home) -> None:
+    home.settings["METRICS_SOURCE"] = SOURCE
+    people = [user(f"user{number:03}@example.com", chat_messages=1) for number in range(120)]
+    people += [user("idle@example.com")]
+    put(f"sqlite:///{home.data / 'usage.db'}", {LAST: people, LAST - timedelta(1): people[:1]})
+    path = "/enterprises/acme/copilot/billing/seats"
+    with serving(home) as server:
+        assert len(server.json(path)["seats"]) == 50
+        whole = server.json(f"{path}?per_page=500")
+        assert (whole["total_seats"], len(whole["seats"])) == (121, 100)
+        idle, first = whole["seats"][:2]
+        assert idle["assignee"]["login"] == "idle@example.com"
+        assert (idle["created_at"], idle["last_activity_at"]) == (f"{LAST}T00:00:00Z", None)
+        assert first["created_at"] == f"{LAST - timedelta(1)}T00:00:00Z"
+        assert first["last_activity_at"] == f"{LAST}T00:00:00Z"
+        assert idle.keys() == first.keys() == SEAT
+
+
 def test_connections_are_tried_with_what_github_has_for_that(served: Served) -> None:
     assert [each["login"] for each in served.json("/user/orgs")] == ["other", "acme"]
     billing = served.json("/orgs/acme/copilot/billing")
@@ -309,22 +385,26 @@ def test_connections_are_tried_with_what_github_has_for_that(served: Served) -> 
     assert served.get("/orgs/nobody/copilot/billing").status_code == 404
 
 
-def test_monitors_learn_of_the_store_and_nothing_of_anybody(served: Served) -> None:
+def figures_of_metrics(served: Served) -> dict[str, float]:
+    """By name without the prefix; of one source."""
     answer = requests.get(f"{served.address}/metrics", timeout=SECONDS)
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
     parsed = text_string_to_metric_families(answer.text)  # type: ignore[no-untyped-call]
-    families = {family.name: family.samples for family in parsed}
-    told = {name: samples[0].value for name, samples in families.items() if samples}
-    assert {sample.labels["source"] for samples in families.values() for sample in samples} == {
-        SOURCE
+    samples = [sample for family in parsed for sample in family.samples]
+    assert len({sample.labels["source"] for sample in samples}) == 1
+    assert len({sample.name for sample in samples}) == len(samples)
+    return {each.name.removeprefix("dashboard_scraper_"): each.value for each in samples}
+
+
+def test_monitors_learn_of_the_store_and_nothing_of_anybody(served: Served) -> None:
+    assert figures_of_metrics(served) == {
+        "newest_complete_day_end_timestamp_seconds": end_of_day(LAST).timestamp(),
+        "missing_days": 4 + 1,
+        "rows": 29 * len(NAMES),
     }
-    prefix = "dashboard_scraper_"
-    newest = end_of_day(LAST).timestamp()
-    assert told[f"{prefix}newest_complete_day_end_timestamp_seconds"] == newest
-    assert told[f"{prefix}missing_days"] == 4 + 1
-    assert told[f"{prefix}rows"] == 29 * len(NAMES)
-    assert f"{prefix}last_success_timestamp_seconds" in families
-    assert not any(name in answer.text for name in (*NAMES, "ada-l"))
+    text = served.get("/metrics").text
+    assert f'source="{SOURCE}"' in text
+    assert not any(name in text for name in (*NAMES, "ada-l"))
 
 
 def test_pseudonyms_are_in_reports_and_seats(home: Home) -> None:
@@ -346,11 +426,23 @@ def test_the_token_is_made_once_private_and_shown_once(home: Home) -> None:
         file = home.path / "secrets" / "serve-token"
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert len(first.token) >= 40
+        assert first.shown == [f"token: {first.token}", first.address]
         assert first.token not in first.log
     with serving(home) as second:
         assert second.token == first.token
-        assert second.process.stdout
+        assert second.shown == [second.address]
         assert second.token not in second.log
+
+
+def test_a_token_of_ones_own_is_taken_and_never_shown(home: Home) -> None:
+    (home.path / "mine").write_text("0123456789-of-my-own\n")
+    (home.path / "mine").chmod(0o600)
+    home.settings["SERVE_TOKEN_FILE"] = "mine"
+    with serving(home) as server:
+        assert server.get("/user/orgs").status_code == 200
+        assert server.shown == [server.address]
+        assert "0123456789-of-my-own" not in server.log
+    assert not (home.path / "secrets").exists()
 
 
 def test_either_kind_of_store_is_served(home: Home, store_url: str) -> None:
@@ -366,62 +458,176 @@ def test_either_kind_of_store_is_served(home: Home, store_url: str) -> None:
         assert server.json("/enterprises/acme/copilot/billing/seats")["total_seats"] == len(NAMES)
 
 
+# What a run left
+
+
+@pytest.fixture
+def after_a_run(home: Home, start: Start) -> Iterator[tuple[Served, Path]]:
+    """The job has run; the folder of its files, and a server with its settings."""
+    address = start().organization.people[0].name
+    (home.path / "people.csv").write_text(f"email,login,id,team\n{address},first,5,core\n")
+    home.settings |= {"ORGANIZATION_ID": "77", "IDENTITY_FILE": "people.csv"}
+    assert home.run("--last-28-days").code == 0
+    with serving(home) as server:
+        yield server, home.daily_folder / "github_reports"
+
+
+def test_downloads_are_the_files_of_an_export(after_a_run: tuple[Served, Path]) -> None:
+    server, folder = after_a_run
+    last, old = yesterday(), today() - timedelta(9)
+    (other,) = server.home.run("export", f"{old}", f"{last}").paths
+    found = set()
+    for of, name in [*OF_A_DAY, *OF_A_MONTH]:
+        prefix = "organization-" if of == ORGANIZATION and not name.startswith("org") else ""
+        for kept, day in ((folder, last), (other / "github_reports", old)):
+            if "28" in name and kept is not folder:
+                continue
+            (file,) = kept.glob(f"{prefix}{name}{'' if '28' in name else f'_{day}'}.*json")
+            assert server.report(path_of(of, name, day)) == file.read_bytes(), file
+            found.add(file)
+    assert {file for file in found if file.parent == folder} == set(folder.iterdir())
+
+
+def test_monitors_learn_when_a_run_last_got_everything(
+    after_a_run: tuple[Served, Path],
+) -> None:
+    server, _ = after_a_run
+    told = figures_of_metrics(server)
+    assert 0 <= time.time() - told["last_success_timestamp_seconds"] < 60
+    assert told["newest_complete_day_end_timestamp_seconds"] == end_of_day(yesterday()).timestamp()
+    assert told["missing_days"] == 0
+    assert "@" not in server.get("/metrics").text
+
+
 # Against a store that changes
 
+MANY = [f"user{number}@example.com" for number in range(5000)]
+THEIRS = [user(name, chat_messages=1, completions_count=1) for name in MANY]
 
-def test_a_day_that_is_replaced_is_served_whole_old_or_new(plain: Served) -> None:
-    url = f"sqlite:///{plain.home.data / 'usage.db'}"
-    versions = []
-    many = [f"user{number}@example.com" for number in range(1500)]
-    for count in (1, 2):
-        put(url, {LAST: [user(name, chat_messages=count) for name in many]})
-        versions.append(report_of(url, Subject.USERS, LAST))
+
+@pytest.fixture
+def changing(home: Home, store_url: str) -> Iterator[Served]:
+    """As `plain`, on each kind of database in turn."""
+    home.settings["METRICS_SOURCE"] = SOURCE
+    put(store_url, {LAST: some_day(1)})
+    with serving(home) as server:
+        yield server
+
+
+def is_being_read(store_url: str) -> bool:
+    """Whether somebody has not ended to read a state of the store that is no longer the newest."""
+    if store_url.startswith("sqlite"):
+        _, in_log, moved = sql(store_url, "PRAGMA wal_checkpoint(PASSIVE)")[0]
+        return bool(moved < in_log)
+    state = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+    return bool(sql(store_url, f"{state} AND state = 'idle in transaction'"))
+
+
+def test_a_run_that_holds_the_store_keeps_nobody_from_reading(
+    changing: Served, store_url: str
+) -> None:
+    with store_at(store_url).locked():
+        records = user_records(changing.report(path_of(ENTERPRISE, "users-1-day")))
+        assert len(records) == len(NAMES)
+        assert changing.json("/enterprises/acme/copilot/billing/seats")["total_seats"] == 4
+
+
+def test_a_day_that_is_replaced_is_served_whole_old_or_new(
+    changing: Served, store_url: str
+) -> None:
+    """By a run that holds the store's lock all the time."""
+    store = store_at(store_url)
+    days = [
+        DayUsage(LAST, [user(name, chat_messages=count) for name in sorted(MANY[:1000])])
+        for count in (1, 2)
+    ]
     ended = threading.Event()
 
     def replace() -> None:
-        for count in range(30):
-            put(url, {LAST: [user(name, chat_messages=1 + count % 2) for name in many]})
-        ended.set()
+        try:
+            for count in range(40):
+                store.put(SOURCE, days[count % 2], FETCHED)
+        finally:
+            ended.set()
 
-    writer = threading.Thread(target=replace)
-    writer.start()
-    seen = set()
-    while not ended.is_set():
-        report = plain.report(path_of(ENTERPRISE, "users-1-day"))
-        assert report in versions
-        seen.add(report)
-    writer.join()
+    with store.locked(), store.opened():
+        versions = []
+        for day in days:
+            store.put(SOURCE, day, FETCHED)
+            versions.append(report_of(store_url, Subject.USERS, LAST))
+        writer = threading.Thread(target=replace)
+        writer.start()
+        seen = set()
+        while not ended.is_set():
+            report = changing.report(path_of(ENTERPRISE, "users-1-day"))
+            assert report in versions
+            seen.add(report)
+        writer.join()
     assert len(seen) == 2
 
 
-def test_a_slow_reader_keeps_no_run_from_writing(plain: Served) -> None:
-    url = f"sqlite:///{plain.home.data / 'usage.db'}"
-    many = [f"user{number}@example.com" for number in range(8000)]
-    put(url, {LAST: [user(name, chat_messages=1, completions_count=1) for name in many]})
-    link = plain.link(path_of(ENTERPRISE, "users-1-day"))
-    expected = report_of(url, Subject.USERS, LAST)
-    assert len(expected) > 8_000_000
-    with requests.get(link, stream=True, timeout=SECONDS) as slow:
-        pieces = slow.iter_content(1 << 10)
-        read = next(pieces)
-        put(url, {LAST: [user("ada@example.com", chat_messages=5)]})
-        (record,) = user_records(plain.report(path_of(ENTERPRISE, "users-1-day")))
+def test_a_slow_reader_keeps_no_run_from_writing_and_gets_what_it_began_with(
+    changing: Served, store_url: str
+) -> None:
+    """Of 28 days the last is replaced while the first ones are on their way."""
+    put(store_url, dict.fromkeys(MONTH.days(), THEIRS[:200]))
+    expected = report_of(store_url, Subject.USERS, MONTH)
+    assert len(expected) > 6_000_000
+    with changing.slow_reader(changing.link(path_of(ENTERPRISE, "users-28-day"))) as reader:
+        before = time.monotonic()
+        put(store_url, {LAST: [user("ada@example.com", chat_messages=5)]})
+        assert time.monotonic() - before < 2
+        assert is_being_read(store_url)
+        (record,) = user_records(changing.report(path_of(ENTERPRISE, "users-1-day")))
         assert record["user_initiated_interaction_count"] == 5
-        assert read + b"".join(pieces) == expected
+        assert reader.all() == expected
+    assert eventually(lambda: not is_being_read(store_url))
 
 
-def test_a_day_that_went_after_its_link_was_made_is_404(plain: Served) -> None:
-    link = plain.link(path_of(ENTERPRISE, "users-1-day"))
-    sql(f"sqlite:///{plain.home.data / 'usage.db'}", "DELETE FROM day_ledger")
-    assert f"{LAST}" in error_of(requests.get(link, timeout=SECONDS), 404)
+def test_a_person_can_be_forgotten_while_somebody_reads(changing: Served, store_url: str) -> None:
+    put(store_url, {LAST: THEIRS})
+    link = changing.link(path_of(ENTERPRISE, "users-1-day"))
+    with changing.slow_reader(link) as reader:
+        assert changing.home.run("forget", MANY[0]).code == 0
+        assert is_being_read(store_url)
+        assert MANY[0].encode() not in requests.get(link, timeout=SECONDS).content
+        assert reader.all().count(b"\n") == len(MANY)
 
 
-def test_a_day_that_is_not_what_was_kept_is_500_and_in_the_log(plain: Served) -> None:
-    sql(f"sqlite:///{plain.home.data / 'usage.db'}", "UPDATE user_day SET chat_messages = 99")
-    link = plain.link(path_of(ENTERPRISE, "users-1-day"))
+def test_a_reader_who_goes_away_leaves_the_store_alone(changing: Served, store_url: str) -> None:
+    put(store_url, {LAST: THEIRS})
+    with changing.slow_reader(changing.link(path_of(ENTERPRISE, "users-1-day"))):
+        put(store_url, {LAST: []})
+        assert is_being_read(store_url)
+    assert eventually(lambda: not is_being_read(store_url))
+    assert "Traceback" not in changing.log
+
+
+def eventually(is_so: Callable[[], bool]) -> bool:
+    ends = time.monotonic() + 10
+    while not is_so():
+        if time.monotonic() > ends:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_a_day_that_went_after_its_link_was_made_is_404(changing: Served, store_url: str) -> None:
+    links = [changing.link(path_of(ENTERPRISE, name)) for _, name in OF_A_DAY[:2]]
+    sql(store_url, "DELETE FROM day_ledger")
+    for link in links:
+        assert f"{LAST}" in error_of(requests.get(link, timeout=SECONDS), 404)
+
+
+def test_a_day_that_is_not_what_was_kept_is_500_and_in_the_log(
+    changing: Served, store_url: str
+) -> None:
+    sql(store_url, "UPDATE user_day SET chat_messages = 99")
+    link = changing.link(path_of(ENTERPRISE, "users-1-day"))
     error_of(requests.get(link, timeout=SECONDS), 500)
-    assert f"{LAST} is not what was kept" in plain.log
-    assert "Traceback" not in plain.log
+    assert f"{LAST} is not what was kept" in changing.log
+    assert " ERROR dashboard_scraper.server" in changing.log
+    assert "Traceback" not in changing.log
 
 
 def test_a_report_that_breaks_off_does_not_look_whole(served: Served, tmp_path: Path) -> None:
@@ -437,8 +643,11 @@ def test_a_report_that_breaks_off_does_not_look_whole(served: Served, tmp_path: 
         link = server.link(path_of(ENTERPRISE, "users-28-day"))
         with pytest.raises(requests.exceptions.ChunkedEncodingError):
             requests.get(link, timeout=SECONDS)
-        assert f"{LAST} is not what was kept" in server.log
         assert server.get("/healthz").status_code == 200
+        (line,) = [each for each in server.log.splitlines() if "is not what was kept" in each]
+        assert " ERROR dashboard_scraper.server" in line
+        assert f"{LAST} is not what was kept" in line
+        assert "Traceback" not in server.log
 
 
 def test_twenty_readers_at_once_all_get_everything(plain: Served) -> None:

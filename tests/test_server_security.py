@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -23,6 +24,21 @@ LAST = datetime.now(UTC).date() - timedelta(2)
 DAY_BEFORE = LAST - timedelta(1)
 REPORTS = "/enterprises/acme/copilot/metrics/reports"
 USERS = f"{REPORTS}/users-1-day?day={LAST}"
+SEATS = "/enterprises/acme/copilot/billing/seats"
+ROUTES = [
+    "/healthz",
+    "/metrics",
+    "/user/orgs",
+    "/orgs/{}/copilot/billing",
+    "/{}s/x/copilot/billing/seats",
+    "/enterprises/{}/copilot/billing/seats",
+    "/orgs/{}/copilot/metrics/reports/organization-28-day/latest",
+    "/enterprises/acme/copilot/metrics/reports/{}",
+    "/enterprises/acme/copilot/metrics/reports/{}/latest",
+    "/enterprises/acme/copilot/metrics/reports/users-1-day?day={}",
+    "/downloads/{}/users-1-day_2026-11-01_2026-11-01.ndjson?expires=9999999999&signature=a",
+    "/downloads/enterprise/{}?expires=9999999999&signature=a",
+]
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +93,36 @@ def altered(path: str, expires: str, signature: str) -> dict[str, str]:
     }
 
 
+def spelled(path: str, expires: str, signature: str) -> dict[str, str]:
+    """The link said in another way, or with something to choose from."""
+    link = f"{path}?expires={expires}&signature={signature}"
+    other = path.replace(f"{LAST}", f"{DAY_BEFORE}")
+    return {
+        "a letter": link.replace("users", "%75sers"),
+        "a slash": link.replace("/downloads/enterprise/", "/downloads%2fenterprise%2f"),
+        "a dot": link.replace(".ndjson", "%2endjson"),
+        "twice": link.replace("users", "%2575sers"),
+        "a question mark": link.replace("?", "%3Fx?"),
+        "a hash": link.replace("?", "%23x?"),
+        "another file after a question mark": link.replace(path, f"{path}%3F{other}"),
+        "another file before it": link.replace(path, f"{other}%3F{path}"),
+        "a dot segment": link.replace("/enterprise/", "/enterprise/x/../"),
+        "a newline": link.replace("?", "%0a?"),
+        "a tab": link.replace("users", "use%09rs"),
+        "expires first wrong": link.replace("?", "?expires=1&"),
+        "expires last wrong": f"{link}&expires=1",
+        "signature first wrong": link.replace("?", "?signature=00&"),
+        "signature last wrong": f"{link}&signature=00",
+        "other order": f"{path}?signature={signature}&expires={expires}",
+        "a semicolon": link.replace("&", ";"),
+        "a parameter more": f"{link}&file={other}&scope=organization&report={other}",
+        "names in capitals": link.replace("expires", "EXPIRES"),
+    }
+
+
+SAME = tuple(spelled("/downloads/enterprise/a", "1", "ab"))
+
+
 @pytest.mark.parametrize("change", altered(f"/a/users-1-day_{LAST}_{LAST}.ndjson", "1", "ab"))
 def test_a_link_that_was_altered_is_refused(served: Served, change: str) -> None:
     path, expires, signature = parts_of(served.link(USERS))
@@ -87,6 +133,53 @@ def test_a_link_that_was_altered_is_refused(served: Served, change: str) -> None
     )
     assert answer.status_code in (403, 404)
     assert b"user0@example.com" not in answer.content
+
+
+@pytest.mark.parametrize("change", SAME)
+def test_a_link_in_another_spelling_has_its_own_report_or_none(served: Served, change: str) -> None:
+    path, expires, signature = parts_of(served.link(USERS))
+    whole = requests.get(served.link(USERS), timeout=SECONDS).content
+    answer = requests.get(
+        served.address + spelled(path, expires, signature)[change], timeout=SECONDS
+    )
+    if answer.status_code == 200:
+        assert answer.content == whole
+    else:
+        assert answer.status_code in (401, 403, 404)
+        assert b"@example.com" not in answer.content
+
+
+@pytest.mark.parametrize("host", ["x{}?", "x{}#", "x{}?a=", "user@x{}?", "[::1]{}?", "x:1{}?"])
+def test_a_link_is_of_the_path_that_is_asked_for_whatever_the_host(
+    served: Served, host: str
+) -> None:
+    """Where the URL is put together from the host and the path, the host may bring a path."""
+    split = urlsplit(served.link(USERS))
+    other = split.path.replace(f"{LAST}", f"{DAY_BEFORE}")
+    head = f"Host: {host.format(split.path)}\r\nConnection: close\r\n"
+    answer = served.raw(f"GET {other}?{split.query} HTTP/1.1\r\n{head}\r\n".encode())
+    assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 403 "))
+    assert b"@example.com" not in answer
+
+
+@pytest.mark.parametrize("opened", ["/healthz", "/metrics", "/downloads/x"])
+@pytest.mark.parametrize("host", ["x{}?", "x{}#", "x{}?a=", "user@x{}?", "[::1]{}?", "x:1{}?"])
+def test_the_token_is_asked_for_whatever_the_host(served: Served, opened: str, host: str) -> None:
+    head = f"Host: {host.format(opened)}\r\nConnection: close\r\n"
+    for path in (SEATS, USERS, "/user/orgs"):
+        answer = served.raw(f"GET {path} HTTP/1.1\r\n{head}\r\n".encode())
+        assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 401 "))
+        assert b"@example.com" not in answer
+
+
+@pytest.mark.parametrize("host", ["[", "[::1", "x:99999", "x:a", "", " ", "a b", "\xe9", "x/y"])
+def test_a_host_that_is_none_breaks_nothing(served: Served, host: str) -> None:
+    head = f"Host: {host}\r\nAuthorization: Bearer {served.token}\r\nConnection: close\r\n\r\n"
+    answer = served.raw(f"GET {USERS} HTTP/1.1\r\n{head}".encode("latin-1"))
+    assert answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 400 "))
+    if answer.startswith(b"HTTP/1.1 200 "):
+        body = json.loads(answer.partition(b"\r\n\r\n")[2])
+        assert body["download_links"][0].startswith(f"{served.address}/downloads/")
 
 
 def test_a_signature_is_of_one_token(served: Served) -> None:
@@ -123,6 +216,20 @@ def test_no_path_leads_to_a_file(served: Served, path: str) -> None:
         assert b'"total_seats":4000' in answer
 
 
+@pytest.mark.parametrize("route", ROUTES)
+def test_what_leads_out_of_a_folder_leads_nowhere_on_any_route(served: Served, route: str) -> None:
+    route = route if "{}" in route else route + "/{}"
+    before = served.log.count("Traceback")
+    for file in ("secrets/serve-token", "data/usage.db", "etc/passwd"):
+        for out in ("../../", "..%2f..%2f", "%2e%2e/%2e%2e/", "%2E%2E%5C", "/", "%2f", "%00/"):
+            path = route.format(out + file)
+            head = f"Host: x\r\nAuthorization: Bearer {served.token}\r\nConnection: close\r\n\r\n"
+            answer = served.raw(f"GET {path} HTTP/1.1\r\n{head}".encode())
+            assert re.match(rb"HTTP/1.1 (400|403|404) ", answer), (path, answer[:80])
+            assert served.token.encode() not in answer
+    assert served.log.count("Traceback") == before
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -155,6 +262,33 @@ def test_what_is_no_request_is_refused_and_the_next_one_answered(
     assert served.json("/healthz") == {"status": "ok"}
     assert served.log.count("Traceback") == before
     assert max(map(len, served.log.splitlines())) < 1000
+
+
+def test_what_follows_a_request_is_read_as_the_next(served: Served) -> None:
+    request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    answer = served.raw(request + b"\x00garbage \x01\r\n\r\n" + request)
+    assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"200", b"400"]
+    last = request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    assert re.findall(rb"HTTP/1.1 (\d+) ", served.raw(request * 2 + last)) == [b"200"] * 3
+
+
+def test_the_body_of_a_get_is_not_the_next_request(served: Served) -> None:
+    inner = f"GET {SEATS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {served.token}\r\n\r\n"
+    for length, body in (
+        (f"Content-Length: {len(inner)}", inner),
+        ("Transfer-Encoding: chunked", f"{len(inner):x}\r\n{inner}\r\n0\r\n\r\n"),
+        ("Content-Length: 99999999999", inner),
+    ):
+        answer = served.raw(f"GET /healthz HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n{body}".encode())
+        assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"200"]
+        assert b"seats" not in answer
+
+
+def test_a_path_writes_no_line_of_its_own_into_the_log(served: Served) -> None:
+    served.get("/x%0d%0a2026-11-24T00:00:00.000Z ERROR made up%1b[31m")
+    assert "made up" in served.log
+    assert not any(line.startswith("2026-11-24T00:00:00.000Z") for line in served.log.splitlines())
+    assert "\x1b" not in served.log
 
 
 def test_a_body_that_breaks_the_protocol_ends_that_connection_alone(served: Served) -> None:
@@ -256,12 +390,24 @@ def test_it_ends_when_told_to_even_while_somebody_reads(
     home.settings["METRICS_SOURCE"] = SOURCE
     people = [user(f"user{n}@example.com", chat_messages=n + 1) for n in range(8000)]
     put(f"sqlite:///{home.data / 'usage.db'}", {LAST: people})
-    with serving(home) as server, requests.get(server.link(USERS), stream=True) as slow:
-        next(slow.iter_content(1 << 10))
+    with serving(home) as server, server.slow_reader(server.link(USERS)):
         before = time.monotonic()
         server.process.send_signal(number)
         assert server.process.wait(SECONDS) == code
-        assert time.monotonic() - before < 20
+        assert time.monotonic() - before < 12
+        # Not the word: with warnings as errors, a socket that is open at the end has a trace.
+        assert "Exception in ASGI" not in server.log
+        assert "CancelledError" not in server.log
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_it_ends_at_once_when_nobody_reads(home: Home, number: signal.Signals, code: int) -> None:
+    with serving(home) as server:
+        assert server.get("/healthz").ok
+        before = time.monotonic()
+        server.process.send_signal(number)
+        assert server.process.wait(SECONDS) == code
+        assert time.monotonic() - before < 5
         assert "Traceback" not in server.log
 
 

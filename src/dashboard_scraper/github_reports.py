@@ -109,8 +109,7 @@ class GithubOptions:
 
 def persons_in(reader: Reader, source: str, options: GithubOptions) -> Persons:
     """Everybody by name: of all time, since an id or a login is one person's for ever."""
-    names = map(options.rename, reader.first_days(source))
-    return persons_of(names, options.identities or {})
+    return persons_of(reader.first_days(source), options.identities or {}, options.rename)
 
 
 class _UserDay(msgspec.Struct):

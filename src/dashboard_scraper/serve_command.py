@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 
@@ -53,7 +54,14 @@ def serve(settings: Settings, host: str, port: int) -> None:
             server_header=False,
             timeout_graceful_shutdown=_SECONDS_TO_END,
         )
+        logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    """Downloads that are cut off at the end are no errors; their traces say nothing."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, asyncio.CancelledError)
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -258,8 +258,12 @@ class _Streamed(StreamingResponse):
             with anyio.fail_after(_SECONDS_TO_TAKE_A_PIECE):
                 await send(message)
 
-        async with contextlib.aclosing(self._pieces):
-            await super().stream_response(send_in_time)
+        try:
+            async with contextlib.aclosing(self._pieces):
+                await super().stream_response(send_in_time)
+        except (ScraperError, TimeoutError) as error:
+            # Its end is not sent, so the connection is cut: the reader sees that something lacks.
+            logger.error("%s; a download was cut off", error or "nobody took it")  # noqa: TRY400
 
 
 async def _in_threads(first: bytes, pieces: Pieces) -> AsyncGenerator[bytes, None]:
