@@ -142,6 +142,7 @@ class GithubReports:
         self._options = options
         self._persons = persons
         self._texts = UserTexts()
+        self._noted: set[date] = set()
         self._unknown = 0
         self._open = 0
         self._first_open = ""
@@ -203,11 +204,14 @@ class GithubReports:
         users = self._reader.day(kept).users
         parts = self._parts_by_user(kept, users)
         consumed = self._credits_by_user(kept)
+        seen_before = kept.day in self._noted  # in another report
+        self._noted.add(kept.day)
         for user in shown_users(users, options.rename, service_accounts=options.service_accounts):
             if not is_active(user.figures):
                 continue
             person, cells = self._persons[user.user], cells_of_figures(user.figures)
-            self._note(user.user, kept.day, user.figures, cells)
+            if not seen_before:
+                self._note(user.user, kept.day, user.figures, cells)
             day = _UserDay(person, cells, parts.get(user.user, []), consumed.get(user.user))
             before = found.setdefault(person.id, day)
             if before is not day:

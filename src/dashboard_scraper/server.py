@@ -155,7 +155,7 @@ class _Endpoints:
         """Needs no token: the link is proof enough, of this report and until it expires."""
         expires = request.query_params.get("expires", "")
         signature = request.query_params.get("signature", "")
-        if not self._access.is_signed(request.url.path, expires, signature):
+        if not self._access.is_signed(request.scope["path"], expires, signature):
             raise HTTPException(403, "This link is not valid; ask for the report again")
         if int(expires) < time.time():
             raise HTTPException(403, "This link has expired; ask for the report again")
@@ -178,7 +178,7 @@ class _Endpoints:
             shown = seats[(page - 1) * per_page : page * per_page]
             response = _json({"total_seats": len(seats), "seats": shown})
             last = max(1, -(-len(seats) // per_page))
-            url = self._base_url(request) + quote(request.url.path)
+            url = self._base_url(request) + quote(request.scope["path"])
             pages = {"prev": page - 1, "next": page + 1, "first": 1, "last": last}
             links = ", ".join(
                 f'<{url}?page={number}&per_page={per_page}>; rel="{name}"'
@@ -289,7 +289,7 @@ class _Token(AuthenticationBackend):
 
     async def authenticate(self, conn: HTTPConnection) -> None:
         """_Refused without the token, unless the path is open to everybody."""
-        if _OPEN.fullmatch(conn.url.path):
+        if _OPEN.fullmatch(conn.scope["path"]):
             return
         sent = conn.headers.get("Authorization")
         if sent is None:
