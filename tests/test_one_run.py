@@ -18,6 +18,7 @@ from conftest import Home, Result, Start, today, yesterday
 from crash_child import Forks, Run, files_in, until, wait_until_gone, whole_days
 from dashboard_scraper.config import Endpoint
 from dashboard_scraper.simulator import Fault, Organization, Simulator, hang
+from dashboard_scraper.store import store_at
 from dashboard_scraper.store.sqlite import interruptibly
 
 JOB = "--last-28-days"
@@ -242,3 +243,12 @@ def test_a_long_statement_of_sqlite_is_cut_off_by_a_signal_and_its_connection_is
                 interruptibly(connection, "SELECT * FROM absent")
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+def test_a_run_may_begin_as_soon_as_another_has_ended(store_url: str) -> None:
+    store = store_at(store_url)
+    with store.locked(), store.opened():
+        pass
+    for _ in range(400):
+        with store.locked():
+            pass

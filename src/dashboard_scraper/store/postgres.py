@@ -80,6 +80,12 @@ class PostgresBackend:
                 yield
             finally:
                 self._held = None
+                # Said, not left to the end of the connection: the server notices that only later,
+                # and a run that begins at once would find the lock held.
+                with contextlib.suppress(*self.errors):
+                    connection.rollback()
+                    connection.execute(text(f"SELECT pg_advisory_unlock({_LOCK})"))
+                    connection.commit()
 
     def exists(self) -> bool:
         with self._engine.connect() as connection:
