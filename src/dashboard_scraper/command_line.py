@@ -186,7 +186,7 @@ def _export_parser(*, full_help: bool) -> argparse.ArgumentParser:
         "--format",
         choices=("files", "parquet"),
         default="files",
-        help="files: CSV and Copilot JSON, as --last-28-days writes them (the default); parquet:"
+        help="files: CSV, Copilot JSON and GitHub's reports, as --last-28-days has them; parquet:"
         " one file a day below day=YYYY-MM-DD/",
     )
     parser.add_argument(

@@ -148,7 +148,9 @@ class Settings(BaseSettings):
     )
     log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
     enterprise_id: str = Field(
-        "283613", min_length=1, description="`enterprise_id` in the Copilot JSON"
+        "283613",
+        min_length=1,
+        description="`enterprise_id` in the Copilot JSON and in GitHub's reports",
     )
     organization_id: str | None = Field(
         None, description="`organization_id` in GitHub's reports of an organization; none: no such"

@@ -340,12 +340,12 @@ def _refused(_conn: HTTPConnection, error: AuthenticationError) -> Response:
     return response
 
 
-def _http_error(_request: Request, error: Exception) -> Response:
-    status, detail = (
-        (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "")
-    )
+def _http_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        return _failed(request, error)
     # GitHub says of a wrong method, too, that there is no such thing.
-    return _error(404, "Not Found") if status == 405 else _error(status, detail)
+    wrong_method = error.status_code == 405
+    return _error(404, "Not Found") if wrong_method else _error(error.status_code, error.detail)
 
 
 def _not_there(_request: Request, error: Exception) -> Response:
