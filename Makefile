@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SOURCES := src tests bench
 
-.PHONY: demo test lint docs lock check-lock bench clean
+.PHONY: demo test lint docs screenshots vendor check-vendor lock check-lock bench clean
 
 demo: $(READY)
 	$(BIN)/python -m dashboard_scraper demo
@@ -23,12 +23,32 @@ docs: $(READY)
 	$(BIN)/python -m dashboard_scraper.mapping_document > docs/CSV_TO_JSON_MAPPING.md
 	$(BIN)/python -m dashboard_scraper.store_document > docs/STORE.md
 
+# With chromium and chromedriver.
+screenshots: $(READY)
+	$(BIN)/python tests/take_screenshots.py docs
+
 bench: $(READY)
 	$(BIN)/python bench/last_28_days.py
 	$(BIN)/python bench/store.py
 	$(BIN)/python bench/github_reports.py
 	$(BIN)/python bench/analytics.py
+	$(BIN)/python bench/report.py
 	$(BIN)/python bench/import_time.py
+
+# The charting library that stands in the report's page, from npm; with npm.
+VENDOR := src/dashboard_scraper/templates/vendor
+MODULES := $(VENV)/vendor/node_modules
+
+vendor: $(READY)
+	mkdir -p $(VENV)/vendor
+	cp $(VENDOR)/package.json $(VENDOR)/package-lock.json $(VENV)/vendor
+	npm ci --prefix $(VENV)/vendor --ignore-scripts --no-audit --no-fund --silent
+	cp $(MODULES)/d3/dist/d3.min.js $(MODULES)/@observablehq/plot/dist/plot.umd.min.js $(VENDOR)
+	cp $(MODULES)/d3/LICENSE $(VENDOR)/LICENSE.d3
+	cp $(MODULES)/@observablehq/plot/LICENSE $(VENDOR)/LICENSE.plot
+
+check-vendor: vendor
+	git diff --exit-code --stat -- $(VENDOR)
 
 # The pins in the files are kept where they still satisfy pyproject.toml.
 LOCK_RUNTIME = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header
