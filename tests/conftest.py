@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import psycopg
 import pytest
@@ -25,10 +26,15 @@ from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.http import origin_of
 from dashboard_scraper.simulator import Organization, Simulator
 
+_FILE = "file://"
+
 
 @dataclass(frozen=True)
 class Result:
-    """What a run of the program left: exit code, both streams, and the paths that it told."""
+    """What a run of the program left: exit code, both streams, and the paths that it told.
+
+    `pages` are those that it told as addresses, for a browser.
+    """
 
     code: int
     out: str
@@ -36,7 +42,17 @@ class Result:
 
     @property
     def paths(self) -> list[Path]:
-        return [Path(line) for line in self.out.splitlines()]
+        return [Path(line) for line in self._told if not line.startswith(_FILE)]
+
+    @property
+    def pages(self) -> list[Path]:
+        return [
+            Path(unquote(line.removeprefix(_FILE))) for line in self._told if line.startswith(_FILE)
+        ]
+
+    @property
+    def _told(self) -> list[str]:
+        return self.out.splitlines()
 
 
 @dataclass

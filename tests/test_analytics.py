@@ -596,7 +596,7 @@ def test_before_the_hour_yesterday_is_unpublished_and_the_other_days_are_written
     }
     assert {entry["status"] for entry in entries.values()} == {"complete"}
     assert kept_days(home) == asked_days(spring) == set(others)
-    assert home.files() == {*files_of(*others), f"{FOLDER}/manifest.json"}
+    assert home.files() == {*files_of(*others), f"{FOLDER}/manifest.json", f"{FOLDER}/report.html"}
     assert not any(record.levelno >= logging.ERROR for record in caplog.records)
     assert any(f"{LAST} is not published yet" in text for text in caplog.messages)
 

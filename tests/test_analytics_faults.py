@@ -76,6 +76,7 @@ SOUND, DAY = march(4), march(5)
 WINDOW = Window(SOUND, DAY)
 FOLDER = f"daily_exports_{SOUND}_to_{DAY}"
 MANIFEST, AGGREGATED = "manifest.json", "copilot_metrics_aggregated.json"
+REPORT = "report.html"
 Log = pytest.LogCaptureFixture
 Capture = pytest.CaptureFixture[str]
 Json = Any
@@ -181,13 +182,13 @@ def manifest(left: Left) -> dict[str, dict[str, Any]]:
 def assert_whole(left: Left, undisturbed: Left) -> None:
     assert left == undisturbed
     assert left.days.keys() == {SOUND, DAY}
-    assert left.files.keys() == {*files_of(SOUND, DAY), MANIFEST, AGGREGATED}
+    assert left.files.keys() == {*files_of(SOUND, DAY), MANIFEST, AGGREGATED, REPORT}
 
 
 def assert_only_the_sound_day(left: Left, undisturbed: Left) -> None:
     """The other day is in no table and has no file; nothing looks like the sum of both."""
     assert left.days == {SOUND: undisturbed.days[SOUND]}
-    assert left.files.keys() == {*files_of(SOUND), MANIFEST}
+    assert left.files.keys() == {*files_of(SOUND), MANIFEST, REPORT}
     for name in files_of(SOUND):
         assert left.files[name] == undisturbed.files[name]
     days = manifest(left)
@@ -993,7 +994,7 @@ def test_a_day_that_does_not_close_is_fetched_once_more_and_kept_with_what_diffe
     for each in row.unreconciled:
         assert f"{DAY} does not add up: {each}; kept as it is" in told(logging.WARNING)
     assert sum(f"{DAY}: " in line and "once more" in line for line in told(logging.INFO)) == 1
-    assert left.files.keys() == {*files_of(SOUND, DAY), MANIFEST, AGGREGATED}
+    assert left.files.keys() == {*files_of(SOUND, DAY), MANIFEST, AGGREGATED, REPORT}
     for as_json in (False, True):
         capsys.readouterr()
         settings = settings_of(home)

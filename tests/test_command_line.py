@@ -90,7 +90,12 @@ def test_the_28_days_are_fetched_one_by_one_and_only_the_folder_is_told(
     assert sim.count() == 56
     expected = {f"augment_metrics_{day}.csv" for day in days}
     expected |= {f"copilot_metrics_{day}.json" for day in days}
-    expected |= {"copilot_metrics_aggregated.json", "github_reports", "manifest.json"}
+    expected |= {
+        "copilot_metrics_aggregated.json",
+        "github_reports",
+        "manifest.json",
+        "report.html",
+    }
     assert {path.name for path in home.daily_folder.iterdir()} == expected
 
 

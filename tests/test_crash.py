@@ -74,7 +74,7 @@ def undisturbed(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Undis
         result = forks.run(home, JOB)
         assert result.code == 0, result.err
     left = Undisturbed(files_in(home.daily_folder), whole_days(f"sqlite:///{home.data}/usage.db"))
-    assert (len(left.files), len(left.days)) == (2 * 28 + 2 + 4, 28)
+    assert (len(left.files), len(left.days)) == (2 * 28 + 3 + 4, 28)
     assert_days_are_the_organizations(left.days)
     return left
 

@@ -208,7 +208,7 @@ def test_an_error_costs_no_user_day_and_no_file_and_nothing_of_the_answer_is_kep
     code = {UsageError: 2, SourceUnavailable: 4, ContractBroken: 5, SignInRequired: 3}[kind]
     assert (type(caught.value), caught.value.exit_code) == (kind, code)
     assert list(ledger_of(home)) == DAYS
-    assert len(home.own_files()) == 2 * len(DAYS) + 2
+    assert len(home.own_files()) == 2 * len(DAYS) + 3
     assert (days_with(home), kept_credits(home)) == ([], {})
     spring.clear_faults()
     keep(home, FIRST, LAST)
@@ -231,7 +231,7 @@ def test_the_exit_code_of_the_command_is_that_of_the_error(home: Home, start_api
     result = home.run("--daily", f"{sim.organization.today - timedelta(1)}")
     assert result.code == 5
     assert AMOUNT in result.err
-    assert len(home.own_files()) == 4
+    assert len(home.own_files()) == 5
 
 
 def test_days_that_are_fetched_again_get_theirs_anew_and_no_others_are_asked_for(

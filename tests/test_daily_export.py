@@ -42,6 +42,7 @@ USERS = "user-feature-stats"
 COUNTS = [m.dashboard for m in DASHBOARD_FIGURES if m.kind is Kind.COUNT]
 COUNTERS = [counter.value for counter in Counter]
 AGGREGATED, MANIFEST = "copilot_metrics_aggregated.json", "manifest.json"
+REPORT = "report.html"
 
 
 def daily(home: Home, code: int = 0) -> Result:
@@ -78,7 +79,9 @@ def test_the_folder_and_its_files_have_the_names_of_the_brief(home: Home, sim: S
     assert home.daily_folder.name == f"daily_exports_{DAYS[0]}_to_{DAYS[-1]}"
     assert result.paths == [home.daily_folder]
     pairs = [name(day) for day in DAYS for name in (csv_name, json_name)]
-    names = {str(Path(home.daily_folder.name, name)) for name in [*pairs, AGGREGATED, MANIFEST]}
+    names = {
+        str(Path(home.daily_folder.name, name)) for name in [*pairs, AGGREGATED, MANIFEST, REPORT]
+    }
     assert home.own_files() == names
     for day in DAYS:
         assert sim.count(USERS, day) == 1
@@ -325,7 +328,7 @@ def test_the_demo_writes_all_below_its_folder_and_the_seed_alone_tells_what(tmp_
         assert result.code == 0, result.err
         folder = Home(tmp_path / name).data / "demo" / Home(tmp_path / name).daily_folder.name
         assert result.paths == [folder]
-        assert len(contents(folder)) == 58
+        assert len(contents(folder)) == 59
         outside = [
             path
             for path in (tmp_path / name).rglob("*")

@@ -255,7 +255,7 @@ def test_an_error_costs_no_user_day_and_no_file_and_the_next_run_fetches_what_la
     assert type(caught.value) is kind
     assert caught.value.exit_code == code
     assert list(ledger_of(home)) == DAYS
-    assert len(home.own_files()) == 2 * len(DAYS) + 2
+    assert len(home.own_files()) == 2 * len(DAYS) + 3
     with store_at(settings_of(home).store_url).reading() as reader:
         assert reader.last_success(ANALYTICS) is None
     before = statuses(home)
@@ -280,7 +280,7 @@ def test_the_exit_code_of_the_command_is_that_of_the_error(home: Home, start_api
     result = home.run("--daily", day)
     assert result.code == 4
     assert "editors and languages of" in result.err
-    assert len(home.own_files()) == 4
+    assert len(home.own_files()) == 5
 
 
 def test_an_error_is_told_also_where_a_day_is_missing(
@@ -365,7 +365,7 @@ def test_a_kept_day_of_which_the_api_has_nothing_any_more_is_not_asked_for(
     sim = start_api(Organization(users=2, today=TODAY + 900 * NIGHT))
     fetch(home, FIRST, LAST, NOON + 900 * NIGHT)
     assert sim.requests == []
-    assert len(home.own_files()) == 2 * len(DAYS) + 2
+    assert len(home.own_files()) == 2 * len(DAYS) + 3
 
 
 def days_within(sim: Simulator, days: Sequence[date], requests: int) -> list[date]:

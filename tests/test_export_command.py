@@ -16,6 +16,7 @@ from dashboard_scraper.simulator import Organization, Simulator
 from kept_days import TODAY, fetch, keep, march, sql
 
 AGGREGATED, MANIFEST = "copilot_metrics_aggregated.json", "manifest.json"
+REPORT = "report.html"
 
 
 @pytest.fixture
@@ -44,7 +45,8 @@ def folder_of(home: Home, first: date, last: date) -> Path:
 def assert_vouched_for(folder: Path) -> None:
     """Every file but the manifest is named in it, with the SHA-256 that it has."""
     manifest = json.loads((folder / MANIFEST).read_bytes())
-    files = [each for day in manifest["days"] for each in day["files"]] + [manifest["aggregated"]]
+    files = [each for day in manifest["days"] for each in day["files"]]
+    files += [manifest["aggregated"], manifest["report"]]
     told = {each["name"]: each["sha256"] for each in files}
     found = contents(folder)
     del found[MANIFEST]
@@ -61,7 +63,7 @@ def test_without_a_network_the_files_are_those_that_the_run_wrote(
     home.cookie_file.unlink()
     folder = folder_of(home, first, last)
     before = contents(folder)
-    assert len(before) == 5 * 2 + 2
+    assert len(before) == 5 * 2 + 3
     for path in own_files(folder):
         path.unlink()
     again = home.run("export", f"{first}", f"{last}")
@@ -80,7 +82,7 @@ def test_without_an_end_one_day_is_written(home: Home, spring: Simulator) -> Non
     spring.stop()
     assert home.run("export", "2025-03-03").code == 0
     folder = folder_of(home, march(3), march(3))
-    assert set(contents(folder)) == {*pair(march(3)), AGGREGATED, MANIFEST}
+    assert set(contents(folder)) == {*pair(march(3)), AGGREGATED, MANIFEST, REPORT}
     assert statuses(folder) == {"2025-03-03": "complete"}
 
 
@@ -101,7 +103,7 @@ def test_of_a_window_that_is_half_in_the_store_the_other_half_is_told_as_missing
     assert "2 of 5 days are missing: 2025-03-05, 2025-03-07" in last
     assert result.out == ""
     complete = [march(3), march(4), march(6)]
-    fresh = {name for day in complete for name in pair(day)} | {MANIFEST}
+    fresh = {name for day in complete for name in pair(day)} | {MANIFEST, REPORT}
     stale = {f"{name}.stale" for name in [*pair(march(5)), AGGREGATED]}
     found = contents(folder)
     assert found.keys() == fresh | stale

@@ -42,6 +42,7 @@ DAY = yesterday()
 BROKEN_DAY = DAY - timedelta(3)
 CSV_NAME, TENANT_NAME = f"metrics_{DAY:%Y%m%d}.csv", f"metrics_{DAY:%Y%m%d}_tenant.csv"
 AGGREGATED, MANIFEST = "copilot_metrics_aggregated.json", "manifest.json"
+REPORT = "report.html"
 
 
 def field(kind: Kind, *, required: bool) -> Metric:
@@ -170,7 +171,7 @@ def daily_files(home: Home) -> dict[str, bytes]:
 
 
 ALL_DAYS = [DAY - timedelta(n) for n in range(28)]
-WHOLE_EXPORT = {AGGREGATED, MANIFEST}.union(*map(pair, ALL_DAYS))
+WHOLE_EXPORT = {AGGREGATED, MANIFEST, REPORT}.union(*map(pair, ALL_DAYS))
 
 
 @pytest.mark.parametrize("name", BROKEN_USERS)

@@ -118,7 +118,7 @@ def undisturbed(home: Home, forks: Forks, simulator: Simulator, url: str, parent
     assert result.code == 0, result.err
     folder = parent / home.daily_folder.name
     files, days = files_in(folder), whole_days(url)
-    assert (len(files), len(days)) == (2 * 28 + 2 + 4, 28)
+    assert (len(files), len(days)) == (2 * 28 + 3 + 4, 28)
     return Place(home, forks, simulator, url, folder, files, days)
 
 
@@ -305,7 +305,7 @@ def test_an_export_during_a_run_has_whole_days_only(place: Place, tmp_path: Path
     for files in exports_during(place, tmp_path / "first"):
         days = days_of(files, place.files)
         own = [name for name in files if "-day" not in name]  # without GitHub's reports
-        assert len(own) == (2 * len(days) + 1 + (len(days) == 28) if days else 0)
+        assert len(own) == (2 * len(days) + 2 + (len(days) == 28) if days else 0)
         assert any("28-day" in name for name in files) == (len(days) == 28)
         partial += 0 < len(days) < 28
     assert partial

@@ -124,7 +124,7 @@ def test_the_next_night_asks_for_days_that_may_have_grown_and_compares_the_rest_
     assert len(spring.requests) == 2 * len(again) + bool(rest)
     rows = ledger(home)
     assert [day for day, row in rows.items() if row.fetched_at == NOON + NIGHT] == again
-    assert len(contents(folder_of(home, 1))) == 58
+    assert len(contents(folder_of(home, 1))) == 59
 
 
 def test_a_day_revised_after_it_settled_is_found_with_few_requests_wherever_it_is(
@@ -168,6 +168,7 @@ def test_outputs_after_revisions_are_those_of_a_first_run(
     pairs = {f"{kind}_{day}" for day in revised for kind in ("augment_metrics", "copilot_metrics")}
     assert {name.rpartition(".")[0] for name in changed} == {
         *pairs,
+        "report",
         AGGREGATED.removesuffix(".json"),
         "manifest",
     }
@@ -198,7 +199,8 @@ def test_offline_asks_for_nothing_and_tells_what_is_missing(
     settings, window = settings_of(home), last_complete_days(28, TODAY)
     capsys.readouterr()
     store_commands.export_files(settings, window, None)
-    assert capsys.readouterr().out == f"{folder_of(home)}\n"
+    folder = folder_of(home)
+    assert capsys.readouterr().out == f"{folder}\n{(folder / 'report.html').as_uri()}\n"
     assert contents(folder_of(home)) == before
     for day in DAYS[3:5]:
         sql(home.settings["STORE_URL"], f"DELETE FROM day_ledger WHERE day = '{day}'")
@@ -215,7 +217,7 @@ def assert_given_out_but(home: Home, missing: list[date], word: str) -> None:
     there = [day for day in DAYS if day not in missing]
     assert set(files) == {f"augment_metrics_{day}.csv" for day in there} | {
         f"copilot_metrics_{day}.json" for day in there
-    }
+    } | {"report.html"}
     states = {each["day"]: each["status"] for each in manifest["days"]}
     assert [day for day, state in states.items() if state == word] == [f"{d}" for d in missing]
     assert manifest["aggregated"] is None
@@ -234,7 +236,7 @@ def test_the_command_line_knows_offline_refresh_and_daily(home: Home, sim: Simul
     for words, days in (((), [start_, end]), ((), []), (("--refresh",), [start_, end])):
         assert daily(f"{start_}", f"{end}", *words).paths == [folder]
         assert sorted(asked(sim)) == days
-    assert len(contents(folder)) == 6
+    assert len(contents(folder)) == 7
     first = contents(folder)
     assert daily(f"{start_}", f"{end}", "--offline").paths == [folder]
     assert (sim.requests, contents(folder)) == ([], first)
@@ -260,7 +262,7 @@ def test_a_run_that_expired_ends_with_3_and_the_next_goes_on_where_it_stopped(
     assert [request.day for request in whole if request.endpoint == USERS] == DAYS
     assert [request.day for request in whole if request.endpoint == TENANT] == [*DAYS, None]
     assert compared(sim) == [(f"{DAYS[0]}", f"{DAYS[19]}")]
-    assert len(contents(folder_of(home))) == 58
+    assert len(contents(folder_of(home))) == 59
 
 
 def test_a_day_that_was_unavailable_is_told_left_out_and_fetched_by_the_next_run(
@@ -279,7 +281,7 @@ def test_a_day_that_was_unavailable_is_told_left_out_and_fetched_by_the_next_run
     run(home)
     assert Tally(asked(spring)) == Tally([DAYS[4], *DAYS[25:]])
     assert len(compared(spring)) == 1
-    assert len(contents(folder_of(home))) == 58
+    assert len(contents(folder_of(home))) == 59
 
 
 def test_a_kept_day_that_was_revised_and_cannot_be_had_now_is_not_given_out(
@@ -405,7 +407,7 @@ def test_where_the_comparison_fails_files_are_written_and_the_run_has_not_succee
     with pytest.raises(error, match="could not be compared"):
         run(home, 1)
     assert error.exit_code == {SourceUnavailable: 4, ContractBroken: 5}[error]
-    assert len(contents(folder_of(home, 1))) == 58
+    assert len(contents(folder_of(home, 1))) == 59
     with store_at(home.settings["STORE_URL"]).reading() as reader:
         assert reader.last_success("dashboard") == NOON
     spring.clear_faults()

@@ -121,7 +121,7 @@ def test_the_daily_files_are_the_same_bytes_whatever_way_and_order_the_data_came
 
     start()
     expected = export()
-    assert len(expected) == 58
+    assert len(expected) == 59
     sim = start(paging=Paging(style, page_size=7))
     sim.add_fault(Fault(reverse, "user-feature-stats"))
     assert export() == expected

@@ -23,7 +23,7 @@ COMMAND = re.compile(r"^(?:pbpaste \| )?python -m dashboard_scraper\b[^#\n]*", r
 OPTION = re.compile(r"--[a-z0-9][a-z0-9-]+")
 
 
-KEPT_FIRST = ("export", "forget", "status")  # they tell of days that are in the store
+KEPT_FIRST = ("export", "forget", "report", "status")  # they tell of days that are in the store
 
 
 def commands() -> list[str]:

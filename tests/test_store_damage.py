@@ -247,7 +247,7 @@ def test_a_store_that_is_damaged_is_told_and_neither_read_nor_replaced(
             assert path.stat().st_size >= len(before)
         else:
             assert path.read_bytes() == before
-    assert len(home.files()) == 58 + 4
+    assert len(home.files()) == 59 + 4
     if damage is not overwritten:
         assert run("status").code != 0
         assert path.read_bytes() == before
@@ -301,6 +301,7 @@ def test_a_day_whose_row_of_the_ledger_is_gone_is_missing(
         f"augment_metrics_{DAY}.csv",
         f"copilot_metrics_{DAY}.json",
         "manifest.json",
+        "report.html",
     }
 
 

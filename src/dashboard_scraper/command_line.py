@@ -198,6 +198,23 @@ def _export_parser(*, full_help: bool) -> argparse.ArgumentParser:
     return parser
 
 
+def _report_parser(*, full_help: bool) -> argparse.ArgumentParser:
+    parser = _parser(
+        "report",
+        "Write a page of figures and charts from the store, report.html in EXPORT_DIR, and print"
+        " its address. It opens in a browser, and needs no network. Without dates: the newest 28"
+        " days in the store that are over.",
+        full_help=full_help,
+    )
+    parser.add_argument("start", type=_day_argument, nargs="?", metavar="START", help="first day")
+    parser.add_argument(
+        "end", type=_day_argument, nargs="?", metavar="END", help="last day (default: the first)"
+    )
+    _add_source(parser)
+    parser.set_defaults(run=_run_report)
+    return parser
+
+
 def _forget_parser(*, full_help: bool) -> argparse.ArgumentParser:
     parser = _parser(
         "forget",
@@ -213,7 +230,8 @@ def _serve_parser(*, full_help: bool) -> argparse.ArgumentParser:
     parser = _parser(
         "serve",
         "Answer GitHub's REST endpoints for Copilot usage from the store, so that tools made for"
-        " them show these figures. The first start makes a token and prints it once.",
+        " them show these figures, and show the page of `report` at /. The first start makes a"
+        " token and prints it once; a browser takes it as the password, with any name.",
         full_help=full_help,
     )
     _add_source(parser)
@@ -244,6 +262,7 @@ COMMANDS: dict[str, Callable[..., argparse.ArgumentParser]] = {
     "demo": _demo_parser,
     "export": _export_parser,
     "forget": _forget_parser,
+    "report": _report_parser,
     "serve": _serve_parser,
     "status": _status_parser,
 }
@@ -372,6 +391,16 @@ def _run_export(args: argparse.Namespace) -> None:
         raise UsageError("--out: only --format parquet writes to a URL; name a folder")
     else:
         store_commands.export_files(settings, window, Path(args.out) if args.out else None)
+
+
+def _run_report(args: argparse.Namespace) -> None:
+    from dashboard_scraper import store_commands  # noqa: PLC0415
+
+    now = datetime.now(UTC)
+    window = None
+    if args.start:
+        window = complete_window(args.start, args.end or args.start, utc_day(now))
+    store_commands.write_report(_settings(args), window, now)
 
 
 def _run_serve(args: argparse.Namespace) -> None:

@@ -130,7 +130,8 @@ def fetch_daily(
     export = daily_export(settings, window, None)
     job = job_of(settings, clock)
     make_source = source_maker(settings, job.store, clock)
-    tell([run_daily_job(job, make_source, export, refresh=refresh)])
+    run_daily_job(job, make_source, export, refresh=refresh)
+    tell(export.results())
 
 
 def backfill_days(settings: Settings, window: Window, clock: Clock = utc_now) -> None:

@@ -167,6 +167,9 @@ class Settings(BaseSettings):
         False,
         description="Whether they have credits as `ai_credits_used`; the unit is not GitHub's",
     )
+    report_users: bool = Field(
+        True, description="Whether the report has the table of users, one row each"
+    )
     enterprise_slugs: Names = Field(
         (), description="Names of the enterprise that `serve` answers to; none: to any"
     )

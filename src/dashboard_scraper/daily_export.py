@@ -27,6 +27,7 @@ from dashboard_scraper.github_files import add_reports, report_paths
 from dashboard_scraper.github_reports import GithubOptions
 from dashboard_scraper.metrics import USER_COUNT
 from dashboard_scraper.pseudonyms import Rename, hidden, shown_users
+from dashboard_scraper.report.options import REPORT, ReportOptions
 from dashboard_scraper.store import LedgerDay, Reader, Store
 from dashboard_scraper.usage import UserUsage
 
@@ -41,8 +42,9 @@ class DailyExport:
     folder: Path
     enterprise_id: str
     rename: Rename
-    service_accounts: bool = True
-    github: GithubOptions | None = None
+    service_accounts: bool
+    github: GithubOptions
+    report: ReportOptions
 
     def shown(self, users: list[UserUsage]) -> list[UserUsage]:
         """The users that outputs have, under the names that they have there."""
@@ -62,6 +64,15 @@ class DailyExport:
         return self.folder / "copilot_metrics_aggregated.json"
 
     @property
+    def report_path(self) -> Path:
+        """The page of the window's figures."""
+        return self.folder / REPORT
+
+    def results(self) -> list[Path | str]:
+        """What to tell of it: its folder, and the address at which a browser opens the page."""
+        return [self.folder, self.report_path.absolute().as_uri()]
+
+    @property
     def manifest_path(self) -> Path:
         """What became of each day, with the SHA-256 of each file."""
         return self.folder / "manifest.json"
@@ -73,7 +84,8 @@ class DailyExport:
     def all_paths(self) -> list[Path]:
         """Every file of the export."""
         days = self.day_paths(self.window.days())
-        return [*days, self.aggregated_path, *self.github_paths(), self.manifest_path]
+        whole = [self.aggregated_path, *self.github_paths(), self.report_path]
+        return [*days, *whole, self.manifest_path]
 
     def github_paths(self) -> list[Path]:
         """Every one of GitHub's reports that there may be."""
@@ -108,9 +120,10 @@ class _Manifest(msgspec.Struct):
     days: list[_ManifestDay]
     aggregated: WrittenFile | None
     github_reports: list[WrittenFile]
+    report: WrittenFile
 
 
-def give_out_kept(store: Store, source_name: str, export: DailyExport) -> Path:
+def give_out_kept(store: Store, source_name: str, export: DailyExport) -> None:
     """Write every file from the store alone; raises DaysMissing where days are not in it."""
     with replaced_or_set_aside(export.all_paths()), store.reading() as reader:
         kept = reader.ledger(source_name, export.window)
@@ -120,7 +133,6 @@ def give_out_kept(store: Store, source_name: str, export: DailyExport) -> Path:
             summarise(export.window, missing, advice)
         give_out(reader, source_name, export, {})
     summarise(export.window, missing, advice)
-    return export.folder
 
 
 def advice_of(reader: Reader, source_name: str) -> str:
@@ -167,6 +179,7 @@ def give_out(
             records = totals.records(window, export.enterprise_id, ids)
             aggregated = publication.add(export.aggregated_path, copilot.json_chunks(records))
         reports = dict(_github_reports(publication, reader, source_name, export, missing))
+        report = _report(publication, reader, source_name, export, missing)
         manifest = _Manifest(
             source_name,
             window.start,
@@ -174,6 +187,7 @@ def give_out(
             [days[day] for day in sorted(days)],
             aggregated,
             list(reports.values()),
+            report,
         )
         text = msgspec.json.format(msgspec.json.encode(manifest)) + b"\n"
         publication.add(export.manifest_path, text)
@@ -192,11 +206,24 @@ def _github_reports(
     export: DailyExport,
     missing: Collection[date],
 ) -> Iterable[tuple[Path, WrittenFile]]:
-    if export.github is None:
-        return ()
     return add_reports(
         publication, reader, source_name, export.github, export.folder, export.window, missing
     )
+
+
+def _report(
+    publication: Publication,
+    reader: Reader,
+    source_name: str,
+    export: DailyExport,
+    missing: Collection[date],
+) -> WrittenFile:
+    """The page, which shows days that are missing as such."""
+    # Imported here: who writes no page does not wait for the templates.
+    from dashboard_scraper.report.render import page_of  # noqa: PLC0415
+
+    page = page_of(reader, source_name, export.window, export.report, missing)
+    return publication.add(export.report_path, page)
 
 
 def _word_and_reason(error: ScraperError, rename: Rename) -> tuple[str, str]:

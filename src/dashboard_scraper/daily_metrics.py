@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
 from dashboard_scraper.checks import Difference, closing_differences, revision
 from dashboard_scraper.daily_export import DailyExport, give_out, summarise
@@ -98,8 +97,8 @@ def days_to_fetch(
     ]
 
 
-def run_daily_job(job: Job, make_source: MakeSource, export: DailyExport, *, refresh: bool) -> Path:
-    """Bring every day of the window into the store, then write every file; returns the folder.
+def run_daily_job(job: Job, make_source: MakeSource, export: DailyExport, *, refresh: bool) -> None:
+    """Bring every day of the window into the store, then write every file.
 
     Raises DaysMissing after the files of the others are written, or the error that ended the run;
     then no file under its final name is older than the run. LockHeld leaves all as it is.
@@ -115,7 +114,6 @@ def run_daily_job(job: Job, make_source: MakeSource, export: DailyExport, *, ref
             give_out(reader, source.name, export, outcome.failures)
         _note_success(job, source, outcome)
     _raise_unless_whole(outcome, export.window)
-    return export.folder
 
 
 def backfill(job: Job, make_source: MakeSource, window: Window) -> None:

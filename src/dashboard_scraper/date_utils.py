@@ -47,6 +47,11 @@ def end_of_day(day: date) -> datetime:
     return datetime.combine(day + timedelta(days=1), time.min, UTC)
 
 
+def newest_over(days: Iterable[date], today: date) -> date | None:
+    """The newest of the days that are over."""
+    return max((day for day in days if day < today), default=None)
+
+
 def last_complete_days(count: int, today: date) -> Window:
     """The `count` days that end with the day before `today`, the newest that is over."""
     return Window(today - timedelta(days=count), today - timedelta(days=1))

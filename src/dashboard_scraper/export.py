@@ -58,11 +58,11 @@ def _figures_row(user: UserUsage, figures: Figures) -> list[Cell]:
             row[i] = iso_utc(row[i])[:_DATE_PART]
     for i in _PERCENTS:
         if row[i] is not None:
-            row[i] = _percent(row[i])
+            row[i] = percent(row[i])
     return row
 
 
-def _percent(number: float) -> str:
+def percent(number: float) -> str:
     """At most two decimals, at least one: `40.0%`, `41.67%`."""
     text = f"{number:.2f}"
     return f"{text.removesuffix('0')}%"

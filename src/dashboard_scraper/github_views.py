@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from dashboard_scraper.date_utils import DAYS, Window, utc_day
+from dashboard_scraper.date_utils import DAYS, Window, newest_over, utc_day
 from dashboard_scraper.errors import DaysMissing
 from dashboard_scraper.github_reports import (
     GithubOptions,
@@ -67,10 +67,10 @@ class GithubViews:
 
     def _latest_window(self, ledger: Collection[date]) -> Window:
         today = utc_day(self._clock())
-        over = [day for day in ledger if day < today]
-        if not over:
+        end = newest_over(ledger, today)
+        if not end:
             raise DaysMissing("no day has been fetched yet")
-        return Window(max(over) - timedelta(days=DAYS - 1), max(over))
+        return Window(end - timedelta(days=DAYS - 1), end)
 
     def _check(self, report: Report, ledger: Collection[date]) -> None:
         if report.scope is Scope.ORGANIZATION and not self._options.organization_id:

@@ -18,6 +18,7 @@ from dashboard_scraper.github_reports import GithubOptions
 from dashboard_scraper.identity import read_identities
 from dashboard_scraper.logging_config import configure_logging
 from dashboard_scraper.pseudonyms import rename_of
+from dashboard_scraper.report.options import ReportOptions
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,15 @@ def daily_export(settings: Settings, window: Window, folder: Path | None) -> Dai
         github.rename,
         settings.include_service_accounts,
         github,
+        report_options(settings, github),
+    )
+
+
+def report_options(settings: Settings, github: GithubOptions | None = None) -> ReportOptions:
+    """What the settings say of the report; it names people and teams as GitHub's reports do."""
+    github = github or github_options(settings)
+    return ReportOptions(
+        github.rename, github.service_accounts, github.identities, settings.report_users
     )
 
 

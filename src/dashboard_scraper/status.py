@@ -10,7 +10,14 @@ import msgspec
 
 from dashboard_scraper.checks import Difference
 from dashboard_scraper.daily_metrics import is_settled
-from dashboard_scraper.date_utils import Window, end_of_day, iso_utc, last_complete_days, utc_day
+from dashboard_scraper.date_utils import (
+    Window,
+    end_of_day,
+    iso_utc,
+    last_complete_days,
+    newest_over,
+    utc_day,
+)
 from dashboard_scraper.errors import Stale
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader, Status
 
@@ -86,7 +93,7 @@ def _source_status(
         source=source,
         first=first,
         last=last,
-        newest_over=max((day for day in kept if end_of_day(day) <= now), default=None),
+        newest_over=newest_over(kept, utc_day(now)),
         rows=sum(row.users for row in rows),
         complete=sum(row.status is Status.COMPLETE for row in rows),
         empty=[row.day for row in rows if row.status is Status.EMPTY],

@@ -11,9 +11,15 @@ import msgspec
 
 from dashboard_scraper.config import Settings
 from dashboard_scraper.daily_export import give_out_kept
-from dashboard_scraper.date_utils import Window
+from dashboard_scraper.date_utils import Window, utc_day
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.running import daily_export, prepare_for_many_records, tell
+from dashboard_scraper.report.options import REPORT
+from dashboard_scraper.running import (
+    daily_export,
+    prepare_for_many_records,
+    report_options,
+    tell,
+)
 from dashboard_scraper.status import StoreStatus, as_text, raise_if_stale, status_of
 from dashboard_scraper.store import store_at
 
@@ -24,7 +30,20 @@ def export_files(settings: Settings, window: Window, folder: Path | None) -> Non
     """`export`, and the daily forms with `--offline`."""
     prepare_for_many_records()
     export = daily_export(settings, window, folder.absolute() if folder else None)
-    tell([give_out_kept(store_at(settings.store_url), settings.source, export)])
+    give_out_kept(store_at(settings.store_url), settings.source, export)
+    tell(export.results())
+
+
+def write_report(settings: Settings, window: Window | None, now: datetime) -> None:
+    """`report`: one page, of the window or of the newest days."""
+    from dashboard_scraper.report_command import write_page  # noqa: PLC0415 - with the templates
+
+    prepare_for_many_records()
+    options = report_options(settings)
+    target = settings.export_dir / REPORT
+    store = store_at(settings.store_url)
+    write_page(store, settings.source, window, options, target, utc_day(now))
+    tell([target.absolute().as_uri()])
 
 
 def export_parquet(settings: Settings, window: Window, target: str | None) -> None:

@@ -8,7 +8,19 @@ from datetime import date, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, ColumnElement, Connection, cast, false, func, null, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    case,
+    cast,
+    false,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+)
 
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import StoreFailed
@@ -166,6 +178,30 @@ class Reader:
         return [
             EditorLanguageUsage(row[0], row[1], row[2], tuple(row[3:])) for row in self._all(query)
         ]
+
+    def editor_language_sums(
+        self, source: str, days: Iterable[date], wholes: Sequence[Iterable[Metric]]
+    ) -> list[tuple[Any, ...]]:
+        """What the days' figures add up to: rows of the address, editor, language, and for each of
+        the wholes the sum of its metrics, None where a part is unknown.
+        """
+        table = EDITOR_LANGUAGE_DAY
+        place = (table.c.user_login, table.c.editor, table.c.language)
+        # A sum with NULL is NULL, and is left out of the count.
+        sums = [sum((table.c[metric.name] for metric in whole), literal(0)) for whole in wholes]
+        query = (
+            select(
+                *place,
+                *(
+                    cast(case((func.count(each) == func.count(), func.sum(each))), BigInteger)
+                    for each in sums
+                ),
+            )
+            .where(table.c.source == source, table.c.day.in_(days))
+            .group_by(*place)
+            .order_by(*place)
+        )
+        return list(self._all(query))
 
     def credits_of(self, source: str, day: date) -> dict[str, float]:
         """What each user consumed that day."""

@@ -1,0 +1,230 @@
+"""Charts with their tables and notes, from the figures: over days, over people, over weekdays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dashboard_scraper.report.charts import (
+    DIFFERS,
+    EMPTY,
+    GAP,
+    MISSING,
+    BarChart,
+    DayChart,
+    Pick,
+    Series,
+    Values,
+    chart_day,
+    mark_of,
+)
+from dashboard_scraper.report.figures import (
+    Bar,
+    Day,
+    Period,
+    ReportFigures,
+    State,
+    weekdays_of,
+)
+from dashboard_scraper.report.parts import Figure, Key, Table
+from dashboard_scraper.report.texts import (
+    ACTIVE,
+    UNKNOWN,
+    WEEKDAY,
+    WEEKDAYS,
+    Term,
+    day_head,
+    many,
+    number,
+    short,
+)
+
+_MARKS = {
+    MISSING: "missing: not in the store",
+    DIFFERS: "users and the source's own totals disagree",
+    EMPTY: "fetched, and nobody was active",
+    GAP: UNKNOWN,
+}
+_BEFORE = "the period before"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is told of each day, and what it is called where there is little room."""
+
+    term: Term
+    pick: Pick
+    label: str = ""
+
+    @property
+    def short(self) -> str:
+        return self.label or self.term.title
+
+
+@dataclass(frozen=True, slots=True)
+class DayPlot:
+    """A chart over the days: the rows as bars that stand on each other, or as `lines`.
+
+    `details` are in the table and in the words of a day, and are not drawn. Where values
+    `may_be_blank`, a day that is kept has none because there is none, and is no gap.
+    """
+
+    name: str
+    title: str
+    rows: Sequence[Row]
+    lines: bool = False
+    details: Sequence[Row] = ()
+    show: Callable[[float | None], str] = number
+    unit: str = ""
+    top: float = 0
+    may_be_blank: bool = False
+    full: bool = False
+
+    def is_gap(self, day: Day) -> bool:
+        """Whether the day cannot be drawn; bars stand on each other, and all have to be known."""
+        if day.state is State.MISSING:
+            return True
+        unknown = [row.pick(day) is None for row in self.rows]
+        return not self.may_be_blank and (all(unknown) if self.lines else any(unknown))
+
+    def texts(self, day: Day) -> list[tuple[Row, str]]:
+        """The day's figures in words; those of a missing day are blank."""
+        shown = [(row, self.show) for row in self.rows] + [(row, number) for row in self.details]
+        missing = day.state is State.MISSING
+        return [(row, "" if missing else show(row.pick(day))) for row, show in shown]
+
+
+def day_figure(
+    figures: ReportFigures, plot: DayPlot, keys: Sequence[Key] = (), notes: Sequence[str] = ()
+) -> Figure:
+    """The chart of the period, with the period before as quiet lines."""
+    now, before = figures.now, figures.before
+    earlier = _lines_before(before, plot)
+    series = [
+        Series(row.short, [row.pick(day) for day in now.days], f"c{place}")
+        for place, row in enumerate(plot.rows, start=1)
+    ]
+    chart = DayChart(
+        [chart_day(day, gap=plot.is_gap(day)) for day in now.days],
+        [_tip(plot, day, i, earlier) for i, day in enumerate(now.days)],
+        bars=() if plot.lines else series,
+        lines=series if plot.lines else (),
+        before=earlier,
+        unit=plot.unit,
+        top=plot.top,
+    )
+    if earlier:
+        keys = [*keys, Key("before", None, _BEFORE)]
+    marks = {mark for day in now.days if (mark := mark_of(day))}
+    if any(plot.is_gap(day) for day in now.kept):
+        marks.add(GAP)
+    headers: list[str | Term] = [
+        "Day",
+        *(row.term for row in (*plot.rows, *plot.details)),
+        "Remark",
+    ]
+    rows = [
+        [f"{day.day}", *(text for _, text in plot.texts(day)), _MARKS.get(mark_of(day), "")]
+        for day in now.days
+    ]
+    meanings = [(mark, meaning) for mark, meaning in _MARKS.items() if mark in marks]
+    table = Table(headers, rows)
+    return Figure(plot.name, plot.title, chart, table, keys, meanings, notes, plot.full)
+
+
+def _lines_before(before: Period, plot: DayPlot) -> list[Series]:
+    """The period before, day for day: of each line, or of all bars together."""
+
+    def total(day: Day) -> float | None:
+        values = [row.pick(day) for row in plot.rows]
+        return None if None in values else sum(value for value in values if value is not None)
+
+    picks = [row.pick for row in plot.rows] if plot.lines else [total]
+    found = [Series(_BEFORE, [pick(day) for day in before.days], "before") for pick in picks]
+    return [series for series in found if any(value is not None for value in series.values)]
+
+
+def _tip(plot: DayPlot, day: Day, place: int, earlier: Sequence[Series]) -> str:
+    lines = [day_head(day)]
+    if day.state is not State.MISSING:
+        lines += [f"{row.short}: {text}" for row, text in plot.texts(day)]
+    if earlier:
+        lines.append(f"{_BEFORE}: {' and '.join(plot.show(s.values[place]) for s in earlier)}")
+    return "\n".join(lines)
+
+
+def people_figure(
+    name: str,
+    term: Term,
+    now: Sequence[Bar],
+    before: Sequence[Bar],
+    notes: Sequence[str],
+    *,
+    full: bool = False,
+) -> Figure:
+    """How many people there are of each kind; `before` has the same kinds, or is empty."""
+    earlier = [bar.people for bar in before]
+    texts = [number(bar.people) for bar in now]
+    rows = [[bar.label, text] for bar, text in zip(now, texts, strict=True)]
+    headers: list[str | Term] = [term, "People"]
+    tips = [f"{bar.label}: {many(bar.people, 'person', 'people')}" for bar in now]
+    keys = []
+    if before:
+        headers.append(_BEFORE.capitalize())
+        rows = [[*row, number(count)] for row, count in zip(rows, earlier, strict=True)]
+        tips = [f"{tip}\n{_BEFORE}: {count}" for tip, count in zip(tips, earlier, strict=True)]
+        keys = [Key("c1", term, "people"), Key("before", None, _BEFORE)]
+    # A span takes more room than there is; the table and the tips have it.
+    labels = [bar.label if len(bar.label) < 3 else f"{short(bar.start)}+" for bar in now]
+    chart = BarChart(labels, [bar.people for bar in now], texts, tips, earlier)
+    title = f"People by {term.title.lower()}"
+    return Figure(name, title, chart, Table(headers, rows), keys, notes=notes, full=full)
+
+
+def weekday_figure(figures: ReportFigures, notes: Sequence[str]) -> Figure:
+    """How many people are active on the average of each day of the week."""
+    now, before = weekdays_of(figures.now), weekdays_of(figures.before)
+    earlier: Values = [each.mean for each in before]
+    has_before = any(mean is not None for mean in earlier)
+    rows = [
+        [
+            WEEKDAYS[each.weekday],
+            _mean(each.mean),
+            number(each.days),
+            *([_mean(mean)] if has_before else []),
+        ]
+        for each, mean in zip(now, earlier, strict=True)
+    ]
+    tips = [
+        f"{name}: {text} active people on average of {many(int(days), 'day')}"
+        + (f"\n{_BEFORE}: {mean[0]}" if mean else "")
+        for name, text, days, *mean in rows
+    ]
+    texts = [_mean(each.mean) for each in now]
+    chart = BarChart(
+        WEEKDAYS, [each.mean for each in now], texts, tips, earlier if has_before else ()
+    )
+    keys = [Key("c1", WEEKDAY, "average of the period's days")]
+    headers: list[str | Term] = ["Weekday", ACTIVE, "Days"]
+    if has_before:
+        keys.append(Key("before", None, _BEFORE))
+        headers.append(_BEFORE.capitalize())
+    return Figure("weekday", WEEKDAY.title, chart, Table(headers, rows), keys, notes=notes)
+
+
+def _mean(value: float | None) -> str:
+    return UNKNOWN if value is None else number(round(value, 1))
+
+
+def whole_notes(period: Period) -> list[str]:
+    """What a chart without days has to say of them: which are left out, and which it counts."""
+    notes = []
+    if period.missing:
+        notes.append(f"{MISSING} {many(period.missing, 'missing day')} left out")
+    differ = sum(bool(day.differences) for day in period.kept)
+    if differ:
+        notes.append(f"{DIFFERS} With {many(differ, 'day')} on which {_MARKS[DIFFERS]}")
+    empty = sum(day.state is State.EMPTY for day in period.kept)
+    if empty:
+        notes.append(f"{EMPTY} With {many(empty, 'day')} on which nobody was active")
+    return notes

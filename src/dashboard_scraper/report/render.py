@@ -1,0 +1,103 @@
+"""The page as HTML: figures, texts, style and scripts in one file that asks for nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Collection
+from datetime import date
+from functools import lru_cache
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from dashboard_scraper import __version__
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.report.gather import figures_of
+from dashboard_scraper.report.options import REPORT, ReportOptions
+from dashboard_scraper.report.page import completeness_of, sections_of, strip_of, tiles_of
+from dashboard_scraper.report.texts import SOURCE_NAMES, TERMS, window_text
+from dashboard_scraper.report.users import ROWS_AT_ONCE, user_cells, user_rows, user_terms
+from dashboard_scraper.store import Reader
+
+_STYLE = "report.css"
+_SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "charts.js", "page.js")
+"""In the order in which they need each other."""
+
+
+def page_of(
+    reader: Reader,
+    source: str,
+    window: Window,
+    options: ReportOptions,
+    failed: Collection[date] = (),
+) -> bytes:
+    """The page; days that `failed` are missing, whatever an older run left of them."""
+    figures = figures_of(reader, source, window, options, failed)
+    rows = user_rows(figures.now) if options.users else []
+    sections = sections_of(figures)
+    charts = {figure.name: figure.chart for each in sections for figure in each.figures}
+    style, scripts = _asset(_STYLE), [_asset(name) for name in _SCRIPTS]
+    text = (
+        _environment()
+        .get_template(REPORT)
+        .render(
+            figures=figures,
+            source=SOURCE_NAMES[source],
+            period=window_text(window),
+            before=window_text(figures.before.window),
+            tiles=tiles_of(figures),
+            completeness=completeness_of(figures),
+            strip=strip_of(figures.now),
+            sections=sections,
+            charts=_embedded(charts),
+            terms=TERMS,
+            with_users=options.users,
+            user_terms=user_terms(),
+            users=rows[:ROWS_AT_ONCE],
+            cells=user_cells(rows[:ROWS_AT_ONCE]),
+            total=len(rows),
+            rows_at_once=ROWS_AT_ONCE,
+            data=_embedded(rows),
+            style=style,
+            scripts=scripts,
+            style_hash=_hash(style),
+            script_hashes=[_hash(script) for script in scripts],
+            version=__version__,
+        )
+    )
+    return text.encode()
+
+
+_TEMPLATES = PackageLoader("dashboard_scraper")
+
+
+@lru_cache
+def _environment() -> Environment:
+    return Environment(
+        loader=_TEMPLATES,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _asset(name: str) -> Markup:
+    """Style and script are ours, and stand in the page as they are."""
+    text = _TEMPLATES.get_source(_environment(), name)[0]
+    return Markup(text)  # noqa: S704
+
+
+def _hash(text: str) -> str:
+    """As a Content-Security-Policy names what it allows."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _embedded(rows: object) -> Markup:
+    """JSON inside an element: no `<` can end it there, and no `&` be taken for an entity."""
+    text = msgspec.json.encode(rows).decode()
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704 - nothing in it means anything to HTML

@@ -1,0 +1,208 @@
+"""How the report words its numbers, and what each of its terms means."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import date
+
+from dashboard_scraper.checks import Difference
+from dashboard_scraper.date_utils import DAYS, Window, runs_of_days
+from dashboard_scraper.export import percent
+from dashboard_scraper.metrics import COUNTS, FIGURES, USER_COUNT, Kind, Metric
+from dashboard_scraper.report.figures import (
+    ACCEPTED,
+    LINE_KINDS,
+    LINES,
+    MESSAGE_KINDS,
+    MESSAGES,
+    RATE,
+    SHOWN,
+    TOOL_CALLS,
+    WEEK,
+    Day,
+    Period,
+    State,
+    change_of,
+    rate_of,
+)
+from dashboard_scraper.usage import ANALYTICS, DASHBOARD
+
+SOURCE_NAMES = {DASHBOARD: "Augment's dashboard", ANALYTICS: "Augment's Analytics API"}
+UNKNOWN, NONE = "unknown", "none"
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """Something that the page counts, and its footnote."""
+
+    key: str
+    title: str
+    definition: str
+
+
+def term_of(metric: Metric) -> Term:
+    """As the catalogue has it."""
+    return Term(metric.name, metric.title, metric.definition)
+
+
+_ACTIVE_DAYS = next(metric for metric in FIGURES if metric.kind is Kind.DAYS)
+
+ACTIVE = Term("active", "Active people", f"{USER_COUNT.definition}, each address counted once")
+ACTIVE_WEEK = Term(
+    "active-week",
+    f"Active in {WEEK} days",
+    f"{USER_COUNT.definition} on one of the {WEEK} days that end with the day; unknown where one of"
+    " these is missing",
+)
+ACTIVE_MONTH = Term(
+    "active-month",
+    f"Active in {DAYS} days",
+    f"{USER_COUNT.definition} on one of the {DAYS} days that end with the day; unknown where one of"
+    " these is missing",
+)
+KNOWN = Term("known", "Known people", "Users that the source ever named, up to the period's end")
+NEW = Term("new", "Newly active", "Active in the period, and not in the one before")
+STAYED = Term("stayed", "Active again", "Active in the period and in the one before")
+LAPSED = Term("lapsed", "Lapsed", "Active in the period before, and not in this one")
+LAST_DAY = Term("last-day", "Last Active", "Last day of the period with any activity")
+TOP_SHARE = Term(
+    "top-share", "Sent by the top tenth", "Messages of the tenth of the active people who sent most"
+)
+MEDIAN = Term(
+    "median", "Median messages", "Half of the active people sent as many messages or fewer"
+)
+WEEKDAY = Term("weekday", "Weekday pattern", "Active people on the average Monday, Tuesday, ...")
+ACTIVE_DAYS, RATE_TERM = term_of(_ACTIVE_DAYS), term_of(RATE)
+
+_TITLES = {metric.name: metric.title for metric in COUNTS} | {USER_COUNT.name: ACTIVE.title}
+
+TERMS: tuple[Term, ...] = (
+    ACTIVE,
+    ACTIVE_WEEK,
+    ACTIVE_MONTH,
+    KNOWN,
+    NEW,
+    STAYED,
+    LAPSED,
+    *map(
+        term_of, (MESSAGES, *MESSAGE_KINDS, LINES, *LINE_KINDS, SHOWN, ACCEPTED, RATE, TOOL_CALLS)
+    ),
+    ACTIVE_DAYS,
+    LAST_DAY,
+    TOP_SHARE,
+    MEDIAN,
+    WEEKDAY,
+)
+
+
+def number(value: float | None) -> str:
+    """`1,234`, `12.5`; what is not known says so."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}".removesuffix(".0")
+
+
+def rate(value: float | None) -> str:
+    """As the CSV writes it."""
+    return UNKNOWN if value is None else percent(value)
+
+
+def share(part: float | None, whole: float | None) -> str:
+    """Whole percents; none where there is nothing to have a share of."""
+    return f"{100 * part / whole:.0f}%" if part is not None and whole else ""
+
+
+def signed(change: float | None) -> str:
+    """`+12%`, with a minus that is one."""
+    if change is None:
+        return ""
+    rounded = round(change)
+    return "no change" if not rounded else f"{rounded:+,}%".replace("-", "\u2212")
+
+
+def many(count: int, one: str, several: str | None = None) -> str:
+    """`1 day`, `2 days`."""
+    return f"{count:,} {one if count == 1 else several or one + 's'}"
+
+
+def days_text(days: Iterable[date]) -> str:
+    """`2025-03-01, 2025-03-04 to 2025-03-06`."""
+    return ", ".join(map(str, runs_of_days(days)))
+
+
+def against(now: float | None, before: float | None, periods: Iterable[Period]) -> str:
+    """A number beside that of the period before; nothing where a day of either is missing."""
+    if any(period.missing for period in periods) or now is None or before is None:
+        return ""
+    change = signed(change_of(now, before))
+    return f"{change} against {number(before)}" if change else f"{number(before)} before"
+
+
+def missing_text(missing: int, total: int, name: str) -> str:
+    """`2 of 28 days of the period are missing`."""
+    if missing == total:
+        return f"no day of {name} is in the store"
+    return f"{missing} of {many(total, 'day')} of {name} {'is' if missing == 1 else 'are'} missing"
+
+
+def window_text(window: Window) -> str:
+    """`3 to 30 November 2025`, as short as it is clear."""
+    start, end = window.start, window.end
+    last = f"{end.day} {end:%B} {end.year}"
+    if start == end:
+        return last
+    if start.year != end.year:
+        return f"{start.day} {start:%B} {start.year} to {last}"
+    return (
+        f"{start.day} to {last}"
+        if start.month == end.month
+        else (f"{start.day} {start:%B} to {last}")
+    )
+
+
+def weekday_text(day: date) -> str:
+    """`Mon 3 Nov`."""
+    return f"{WEEKDAYS[day.weekday()]} {day.day} {day:%b}"
+
+
+def difference_text(difference: Difference) -> str:
+    """In the catalogue's words."""
+    title = _TITLES.get(difference.metric, difference.metric)
+    told, own = number(difference.tenant), number(difference.users)
+    return f"{title}: the source says {told}, the users' sum is {own}"
+
+
+def listed(items: Collection[str], most: int) -> str:
+    """So many of them, and how many more there are."""
+    first = "; ".join(list(items)[:most])
+    return f"{first}; and {len(items) - most} more" if len(items) > most else first
+
+
+def short(value: float) -> str:
+    """For labels without room: `940`, `12k`, `1.5M`."""
+    for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"
+
+
+def rate_cell(shown: int | None, accepted: int | None) -> str:
+    """Blank without completions, as in the CSV."""
+    return "" if shown == 0 else rate(rate_of(shown, accepted))
+
+
+def day_head(day: Day) -> str:
+    """The day, and what is to be known of it."""
+    head = weekday_text(day.day)
+    if day.state is State.MISSING:
+        return f"{head}: missing"
+    if day.differences:
+        return f"{head}: {differences_text(day)}"
+    return f"{head}: nobody was active" if day.state is State.EMPTY else head
+
+
+def differences_text(day: Day) -> str:
+    """Where users and the source's own totals disagree; the first two of them."""
+    return listed([difference_text(each) for each in day.differences], 2)

@@ -1,0 +1,172 @@
+"use strict";
+(() => {
+  // Heights by the room there is; text keeps its size, so a narrow chart is another drawing.
+  const heightOf = (width) => (width < 460 ? 210 : width < 800 ? 230 : 270);
+  const left = 44, right = 8, labelRoom = 62, top = 18, thickest = 44;
+  const si = d3.format("~s");
+  const short = (value) => si(value).replace("G", "B");
+  const whole = d3.format(",");
+
+  // From zero to a round number, marked at whole numbers alone: everything that is counted is whole.
+  function scaleTo(highest) {
+    const scale = d3.scaleLinear([0, Math.max(highest, 1)], [0, 1]).nice(4);
+    return { end: scale.domain()[1], ticks: scale.ticks(4).filter(Number.isInteger) };
+  }
+
+  // Scales, grid and the areas that tell a place in words, around the marks.
+  function frame({ width, scale: { end, ticks }, unit = "", marginRight = right, marginBottom = 24, tips }, marks) {
+    const count = tips.length;
+    const step = (width - left - marginRight) / count;
+    const pad = step * 0.13;
+    const spare = Math.max(0, (step * 0.74 - thickest) / 2);
+    const svg = Plot.plot({
+      className: "chart",
+      width,
+      height: heightOf(width),
+      marginTop: top,
+      marginRight,
+      marginBottom,
+      marginLeft: left,
+      x: { type: "band", domain: d3.range(count), paddingInner: 0.26, paddingOuter: 0.13, round: false, axis: null },
+      y: { domain: [0, end], axis: null },
+      color: { type: "identity" },
+      marks: [
+        Plot.gridY(ticks, { stroke: "var(--rule)", strokeOpacity: 1 }),
+        Plot.axisY(ticks, { tickSize: 0, tickFormat: (value) => short(value) + unit, label: null, className: "scale" }),
+        ...marks({ inset: spare, step }),
+        Plot.barY(tips, { x: (_, i) => i, y1: 0, y2: end, insetLeft: -pad, insetRight: -pad, insetTop: -top, fill: "transparent", className: "hits" }),
+      ],
+    });
+    svg.querySelector("style").remove(); // ours has it all, and the page allows no other
+    svg.querySelectorAll(".hits rect").forEach((hit, place) => { hit.dataset.tip = tips[place]; });
+    svg.setAttribute("aria-hidden", "true"); // the table beside it is for reading aloud
+    return svg;
+  }
+
+  const known = (values) => values.filter((value) => value !== null);
+  const at = { x: (_, place) => place, y: (value) => value };
+  const baseline = () => Plot.ruleY([0], { stroke: "var(--before)", strokeWidth: 1.5 });
+
+  // A line over each run of known values; one between two gaps would hardly be seen, and is a dot.
+  function line({ values, style }, options) {
+    const isAlone = (place) => [values[place - 1], values[place + 1]].every((beside) => (beside ?? null) === null);
+    return [
+      Plot.lineY(values, { ...at, stroke: `var(--${style})`, ...options }),
+      Plot.dot(values, { ...at, filter: (value, place) => value !== null && isAlone(place), r: 2.5, fill: `var(--${style})`, className: options.className }),
+    ];
+  }
+
+  // The period before is quiet, but to be seen on bars too.
+  const under = { ...at, stroke: "var(--card)", strokeWidth: 3, strokeOpacity: 0.75 };
+  const quiet = { strokeWidth: 1.4, strokeDasharray: "3 3", className: "earlier" };
+
+  function earlierLine(series) {
+    return [Plot.lineY(series.values, under), ...line(series, quiet)];
+  }
+
+  function earlierTicks(values, inset) {
+    const insets = { insetLeft: inset, insetRight: inset };
+    return [Plot.tickY(values, { ...under, ...insets }), Plot.tickY(values, { ...at, ...quiet, ...insets, stroke: "var(--before)" })];
+  }
+
+  function valueLabels(values, options) {
+    return Plot.text(values, { ...at, dy: -8, fill: "var(--ink)", stroke: "var(--card)", strokeWidth: 3, className: "values", ...options });
+  }
+
+  // Each line's name at its end, moved apart where they would touch.
+  function endLabels(lines, end, height) {
+    const gap = (14 / height) * end;
+    let highest = -Infinity;
+    const ends = lines.map((series) => ({ ...series, value: series.values.at(-1), place: series.values.length - 1 }))
+      .filter((series) => series.value !== null)
+      .sort((a, b) => a.value - b.value);
+    for (const each of ends) highest = each.at = Math.max(each.value, highest + gap);
+    return Plot.text(ends, { x: "place", y: "at", text: "label", textAnchor: "start", dx: 10, className: "ends" });
+  }
+
+  function drawDays(spec, width) {
+    const count = spec.days.length;
+    const gaps = d3.range(count).filter((place) => spec.days[place].gap);
+    const stacked = [];
+    const heights = [];
+    let highest = spec.top;
+    for (const place of d3.range(count)) {
+      let from = 0;
+      if (spec.bars.some((series) => series.values[place] === null)) continue; // their sum is not known
+      for (const { style, values } of spec.bars) {
+        stacked.push({ place, from, to: from += values[place], fill: `var(--${style})` });
+      }
+      if (spec.bars.length) heights[place] = from;
+      highest = Math.max(highest, from);
+    }
+    const tallest = d3.maxIndex(heights);
+    for (const { values } of [...spec.lines, ...spec.before]) highest = Math.max(highest, ...known(values));
+    const scale = scaleTo(highest);
+    const marginRight = spec.lines.length ? labelRoom : right;
+    const noted = d3.range(count).filter((place) => spec.days[place].mark);
+    const marginBottom = noted.length ? 40 : 24;
+    const { unit, tips } = spec;
+    return frame({ width, scale, unit, marginRight, marginBottom, tips }, ({ inset, step }) => {
+      const every = Math.max(1, Math.ceil(46 / step));
+      const weekly = every > 1 && count > 7;
+      const dated = [];
+      for (const place of d3.range(count)) {
+        const due = !dated.length || place >= dated.at(-1) + every;
+        if (due && (!weekly || spec.days[place].monday)) dated.push(place);
+      }
+      const pad = -step * 0.13;
+      const insets = { insetLeft: inset, insetRight: inset };
+      return [
+        Plot.barY(gaps, { x: Plot.identity, y1: 0, y2: scale.end, insetLeft: pad, insetRight: pad, fill: "url(#gap)", className: "gaps" }),
+        Plot.barY(stacked, { x: "place", y1: "from", y2: "to", fill: "fill", ...insets, className: "bars" }),
+        baseline(),
+        ...spec.before.flatMap(earlierLine),
+        ...spec.lines.flatMap((series) => line(series, { strokeWidth: 2.2, className: "lines" })),
+        valueLabels(heights, { filter: (_, place) => place === tallest && heights[place], text: (height) => whole(height) }),
+        endLabels(spec.lines, scale.end, heightOf(width) - top - marginBottom),
+        Plot.text(dated, { x: Plot.identity, frameAnchor: "bottom", dy: 14, text: (place) => spec.days[place].label, className: "dates" }),
+        Plot.text(noted, { x: Plot.identity, frameAnchor: "bottom", dy: 30, text: (place) => spec.days[place].mark, className: "signs" }),
+      ];
+    });
+  }
+
+  function drawBars(spec, width) {
+    const scale = scaleTo(d3.max(known([...spec.values, ...spec.before])) ?? 0);
+    const most = d3.max(known(spec.values));
+    return frame({ width, scale, tips: spec.tips }, ({ inset, step }) => {
+      const every = Math.max(1, Math.ceil((d3.max(spec.labels, (label) => label.length) * 7) / step));
+      const told = (_, place) => spec.values[place] !== null && (step >= 24 || spec.values[place] === most);
+      return [
+        Plot.barY(spec.values, { ...at, fill: "var(--c1)", insetLeft: inset, insetRight: inset, className: "bars" }),
+        baseline(),
+        ...earlierTicks(spec.before, inset - 2),
+        valueLabels(spec.values, { filter: told, text: (_, place) => spec.texts[place] }),
+        Plot.text(spec.labels, { x: (_, place) => place, filter: (_, place) => place % every === 0, frameAnchor: "bottom", dy: 14, text: Plot.identity, className: "dates" }),
+      ];
+    });
+  }
+
+  const specs = JSON.parse(document.getElementById("chart-data").textContent);
+  const plots = [...document.querySelectorAll(".plot")];
+
+  // Paper is narrower than most screens, and a chart that shrinks has text too small to read: it
+  // has a drawing of its own, of which the style sheet shows one.
+  function drawn(plot, width, medium) {
+    const spec = specs[plot.dataset.chart];
+    const svg = spec.days ? drawDays(spec, width) : drawBars(spec, width);
+    svg.classList.add(medium);
+    return svg;
+  }
+
+  for (const plot of plots) {
+    const paper = plot.closest(".full") ? 680 : 330;
+    plot.replaceChildren(drawn(plot, plot.clientWidth, "screen"), drawn(plot, paper, "paper"));
+  }
+  const resized = new ResizeObserver((entries) => {
+    for (const { target: plot } of entries) {
+      const [width, screen] = [plot.clientWidth, plot.firstChild];
+      if (width && screen.getAttribute("width") !== `${width}`) screen.replaceWith(drawn(plot, width, "screen"));
+    }
+  });
+  for (const plot of plots) resized.observe(plot);
+})();

@@ -1,0 +1,83 @@
+"""Stores of made-up organizations, written in process, and what is in them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from conftest import Home
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.metrics import COUNTS, FIGURES, parts_of
+from dashboard_scraper.store import store_at
+from dashboard_scraper.usage import DASHBOARD, DayUsage, UserUsage
+
+LAST = date(2025, 3, 30)  # a Sunday
+MONTH = Window(LAST - timedelta(27), LAST)
+TWO_MONTHS = Window(LAST - timedelta(55), LAST)
+FETCHED = datetime(2025, 4, 10, 3, tzinfo=UTC)
+
+_TOTALS = {
+    metric.name: [part.name for part in parts_of(metric)]
+    for metric in COUNTS
+    if metric.dashboard and all(part.dashboard for part in parts_of(metric)) and parts_of(metric)
+}
+
+Change = Callable[[DayUsage], DayUsage]
+
+
+def figures_of(counts: Mapping[str, int | None]) -> tuple[Any, ...]:
+    """A user's figures: the counts by the catalogue's names, 0 for others of the dashboard."""
+    known = {metric.name: counts.get(metric.name, 0) for metric in COUNTS if metric.dashboard}
+    for total, names in _TOTALS.items():
+        parts = [known[name] for name in names]
+        if total not in counts:
+            known[total] = None if None in parts else sum(part or 0 for part in parts)
+    return tuple(known.get(metric.name) for metric in FIGURES)
+
+
+def user_days(names: Iterable[str], day: date) -> list[UserUsage]:
+    """Two thirds of them active on a weekday; the same whenever asked."""
+    draw = random.Random(f"{day}")
+    chance = 0.15 if day.weekday() >= 5 else 0.66
+    return [
+        UserUsage(
+            name,
+            figures_of(_counts(draw) if draw.random() < chance else {}),
+        )
+        for name in names
+    ]
+
+
+def _counts(draw: random.Random) -> dict[str, int | None]:
+    shown = draw.randrange(1, 90)
+    counts: dict[str, int | None] = {
+        metric.name: draw.randrange(60) for metric in COUNTS if metric.dashboard
+    }
+    counts |= {"completions_count": shown, "completions_accepted": draw.randrange(shown)}
+    return {name: count for name, count in counts.items() if name not in _TOTALS}
+
+
+def users(count: int) -> list[str]:
+    return [f"user{number:04}@example.com" for number in range(count)]
+
+
+def keep_days(
+    home: Home,
+    names: Collection[str],
+    window: Window,
+    *,
+    missing: Collection[date] = (),
+    empty: Collection[date] = (),
+    change: Change = lambda usage: usage,
+) -> None:
+    """A store with the window's days, but for those that are missing."""
+    home.settings.setdefault("STORE_URL", f"sqlite:///{home.data / 'usage.db'}")
+    home.data.mkdir(exist_ok=True)
+    store = store_at(home.settings["STORE_URL"])
+    with store.locked(), store.opened():
+        for day in window.days():
+            if day not in missing:
+                kept = [] if day in empty else user_days(names, day)
+                store.put(DASHBOARD, change(DayUsage(day, kept, {})), FETCHED)

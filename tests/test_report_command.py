@@ -1,0 +1,284 @@
+"""`report`: which days, whom it shows and how, and what becomes of the file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from conftest import Home, today, yesterday
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.metrics import FIGURES, USER_COUNT
+from dashboard_scraper.report.texts import TERMS
+from dashboard_scraper.simulator import Fault, Simulator, status
+from dashboard_scraper.usage import DayUsage, UserUsage
+from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, keep_days, user_days, users
+from report_reading import REPORT, Report, read_report, without_code
+
+SCRIPT = "</script><script>alert(1)</script>"
+DAYS = list(MONTH.days())
+
+
+def report_of(home: Home, *words: str, code: int = 0) -> Report:
+    result = home.run("report", *words)
+    assert result.code == code, result.err
+    assert "Traceback" not in result.err
+    if not code:
+        assert (result.pages, result.paths) == ([home.data / REPORT], [])
+    return read_report(home.data / REPORT)
+
+
+def test_without_dates_it_has_the_newest_28_days_of_the_store(home: Home) -> None:
+    keep_days(home, users(3), TWO_MONTHS)
+    assert list(report_of(home).column("t-active", "Active people")) == list(map(str, DAYS))
+
+
+def test_a_younger_store_begins_with_its_first_day(home: Home) -> None:
+    keep_days(home, users(3), Window(LAST - timedelta(9), LAST))
+    assert len(report_of(home).column("t-active", "Active people")) == 10
+
+
+def test_a_day_that_is_not_over_is_left_out(home: Home) -> None:
+    keep_days(home, users(3), Window(yesterday(), today()))
+    assert list(report_of(home).column("t-active", "Active people")) == [str(yesterday())]
+
+
+def test_one_date_is_a_day_and_two_are_a_period(home: Home) -> None:
+    keep_days(home, users(3), TWO_MONTHS)
+    day, other = DAYS[4], DAYS[9].strftime("%m-%d-%Y")
+    assert list(report_of(home, str(day)).column("t-active", "Remark")) == [str(day)]
+    assert len(report_of(home, str(day), other).column("t-active", "Remark")) == 6
+
+
+def test_the_same_store_gives_the_same_bytes(home: Home) -> None:
+    keep_days(home, users(9), TWO_MONTHS)
+    assert report_of(home).text == report_of(home).text
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("2025-13-01",), "not a date"),
+        (("2025-03-02", "2025-03-01"), "swap the dates"),
+        ((str(today()),), "not over yet"),
+        (("2025-03-01", "2025-03-02", "2025-03-03"), "unrecognized"),
+    ],
+)
+def test_wrong_dates_are_refused_and_nothing_is_written(
+    words: tuple[str, ...], told: str, home: Home
+) -> None:
+    keep_days(home, users(3), MONTH)
+    result = home.run("report", *words)
+    assert result.code == 2
+    assert told in result.err
+    assert home.files() == set()
+
+
+def test_without_a_store_it_says_so(home: Home) -> None:
+    result = home.run("report")
+    assert (result.code, home.files()) == (2, set())
+    assert "there is no store" in result.err
+
+
+def test_without_any_of_the_days_the_earlier_page_is_set_aside(home: Home) -> None:
+    keep_days(home, users(3), MONTH)
+    report_of(home)
+    result = home.run("report", "2024-01-01", "2024-01-05")
+    assert result.code == 6
+    assert "5 of 5 days are missing" in result.err
+    assert home.files() == {f"{REPORT}.stale"}
+
+
+def test_the_other_source_is_named_where_the_store_has_only_that(home: Home) -> None:
+    keep_days(home, users(3), MONTH)
+    result = home.run("report", "--source", "analytics")
+    assert result.code == 6
+    assert "it has some of dashboard" in result.err
+
+
+def test_a_name_is_text_whatever_is_in_it(home: Home) -> None:
+    keep_days(home, users(4), MONTH)
+    scripts = report_of(home).tags.count("script")
+    keep_days(home, [SCRIPT, 'a"b&amp;c@example.com', *users(2)], MONTH)
+    report = report_of(home)
+    assert SCRIPT not in report.text
+    assert report.tags.count("script") == scripts
+    assert {SCRIPT, 'a"b&amp;c@example.com'} <= {row[0] for row in report.rows or []}
+    assert SCRIPT in report.column("user-table", "Active Days")
+
+
+def test_teams_are_text_too(home: Home) -> None:
+    people = home.path / "people.csv"
+    people.write_text(f"email,login,id,team\n{users(1)[0]},u,1,{SCRIPT}\n")
+    home.settings["IDENTITY_FILE"] = str(people)
+    keep_days(home, users(3), MONTH)
+    report = report_of(home)
+    assert SCRIPT not in report.text
+    assert list(report.column("t-use-by-team", "Active people")) == [SCRIPT, "no team"]
+
+
+def test_the_page_asks_for_nothing_and_forbids_it_too(home: Home) -> None:
+    keep_days(home, users(3), TWO_MONTHS)
+    report = report_of(home)
+    assert {link for link in report.links if not link.startswith("#")} == {"data:,"}
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', report.text)
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+    markup = without_code(report.text)
+    assert not re.search(r"\bstyle=|\bon[a-z]+=|@import|url\((?!#)", markup)
+    (style,) = re.findall(r"<style>(.*?)</style>", report.text, flags=re.DOTALL)
+    assert not re.search(r"@import|url\(", style)
+
+
+def test_teams_have_their_people_and_one_of_two_counts_twice(home: Home) -> None:
+    ada, bob, cy = users(3)
+    people = home.path / "people.csv"
+    rows = [f"{ada},ada,1,red", f"{bob},bob,2,red", f"{bob},bob,2,blue"]
+    people.write_text("\n".join(["email,login,id,team", *rows]))
+    home.settings["IDENTITY_FILE"] = str(people)
+    keep_days(home, [ada.title(), bob, cy], MONTH)
+    report = report_of(home)
+    by_user = {row[0].lower(): row[4] for row in report.rows or []}
+    lines = report.column("t-use-by-team", "Total Modified Lines of Code")
+    assert lines == {
+        "blue": f"{by_user[bob]:,}",
+        "red": f"{by_user[ada] + by_user[bob]:,}",
+        "no team": f"{by_user[cy]:,}",
+    }
+    assert set(report.column("t-use-by-team", "Active people").values()) == {"1 of 1", "2 of 2"}
+
+
+def test_without_teams_or_editors_it_does_not_pretend(home: Home) -> None:
+    keep_days(home, users(3), MONTH)
+    report = report_of(home)
+    assert not {"t-use-by-team", "t-editors"} & report.tables.keys()
+    assert "Not known: the store has no such figures" in report.words
+
+
+def test_report_users_false_leaves_every_name_out(home: Home) -> None:
+    keep_days(home, users(3), MONTH)
+    home.settings["REPORT_USERS"] = "false"
+    report = report_of(home)
+    assert "@example.com" not in report.text
+    assert report.rows is None
+    assert report.number("active") == "3"
+
+
+def test_with_a_key_users_have_pseudonyms(home: Home) -> None:
+    key = home.path / "key"
+    key.write_text("0123456789abcdef" * 4)
+    key.chmod(0o600)
+    home.settings["PSEUDONYM_KEY_FILE"] = str(key)
+    keep_days(home, users(3), TWO_MONTHS)
+    report = report_of(home)
+    assert "@example.com" not in report.text
+    assert [row for row in report.rows or [] if not row[0].startswith("user-")] == []
+    assert (report.number("active"), report.number("known")) == ("3", "3")
+    assert report.numbers["active-month"] == ["3"]
+
+
+@pytest.mark.parametrize("included", [True, False])
+def test_service_accounts_are_marked_or_left_out(included: bool, home: Home) -> None:
+    def with_account(usage: DayUsage) -> DayUsage:
+        account = UserUsage("nightly", figures_of({"chat_messages": 5}), service=True)
+        return DayUsage(usage.day, [account, *usage.users], {})
+
+    home.settings["INCLUDE_SERVICE_ACCOUNTS"] = str(included).lower()
+    three_months = Window(LAST - timedelta(83), LAST)
+    keep_days(home, users(3), three_months, change=with_account)
+    report = report_of(home)
+    assert [row[0] for row in report.rows or [] if row[-1]] == ["nightly"] * included
+    assert report.number("active") == report.number("known") == str(3 + included)
+    assert report.numbers["active-month"] == [str(3 + included)]
+    before = report.charts["distinct"]["before"]
+    assert {count for line in before for count in line["values"]} == {3 + included}
+    messages = sum(row[3] for row in report.rows or [])
+    assert report.number("total_messages") == f"{messages:,}"
+    chat = report.column("t-messages", "Chat Messages")[str(MONTH.end)]
+    rows = user_days(users(3), MONTH.end)
+    place = [metric.name for metric in FIGURES].index("chat_messages")
+    counts = [user.figures[place] for user in rows] + [5] * included
+    assert chat == str(sum(map(int, map(str, counts))))
+    assert ("nightlyservice account" in report.column("user-table", "Active Days")) == included
+
+
+def test_a_day_whose_users_are_not_the_sources_totals_is_marked(home: Home) -> None:
+    def other_total(usage: DayUsage) -> DayUsage:
+        return msgspec.structs.replace(
+            usage, totals={USER_COUNT.name: 77} if usage.day == DAYS[5] else {}
+        )
+
+    keep_days(home, users(3), MONTH, change=other_total)
+    report = report_of(home)
+    assert f"{DAYS[5]}: Active people: the source says 77, the users' sum is 3" in report.words
+    for table in ("t-active", "t-distinct", "t-messages", "t-lines", "t-accepted", "t-rate"):
+        marked = [day for day, text in report.column(table, "Remark").items() if text]
+        assert str(DAYS[5]) in marked, table
+    charts_without_days = 3
+    told = "! With 1 day on which users and the source's own totals disagree"
+    assert report.words.count(told) == charts_without_days
+
+
+def test_every_number_has_its_footnote_from_the_catalogue(home: Home) -> None:
+    keep_days(home, users(3), TWO_MONTHS)
+    report = report_of(home)
+    notes = set(re.findall(r'id="about-([\w-]+)"', report.text))
+    assert notes == {term.key for term in TERMS}
+    assert set(re.findall(r'href="#about-([\w-]+)"', report.text)) <= notes
+    assert set(report.numbers) <= notes
+    definitions = {metric.name: metric.definition for metric in FIGURES}
+    for term in TERMS:
+        assert definitions.get(term.key, term.definition) == term.definition
+        assert term.definition.replace("'", "&#39;") in report.text
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())
+    return found
+
+
+def test_the_daily_export_has_the_page_and_its_manifest_vouches_for_it(
+    home: Home, sim: Simulator
+) -> None:
+    result = home.run("--last-28-days")
+    (folder,) = result.paths
+    assert result.pages == [folder / REPORT]
+    assert sim.requests
+    told = manifest(folder)["report"]
+    page = (folder / REPORT).read_bytes()
+    assert told == {
+        "name": REPORT,
+        "size": len(page),
+        "sha256": hashlib.sha256(page).hexdigest(),
+    }
+    assert page == report_of(home).text.encode()
+
+
+def test_a_day_that_failed_is_a_gap_in_the_daily_exports_page_even_if_an_older_run_had_it(
+    home: Home, sim: Simulator
+) -> None:
+    day = yesterday()
+    (folder,) = home.run("--last-28-days").paths
+    sim.add_fault(Fault(status(400), "user-feature-stats", day))
+    result = home.run("--last-28-days", "--refresh")
+    assert result.code == 6, result.err
+    report = read_report(folder / REPORT)
+    assert report.column("t-active", "Remark")[str(day)].startswith("missing")
+    assert report.column("t-active", "Active people")[str(day)] == ""
+    assert manifest(folder)["report"]["size"] == len(report.text.encode())
+
+
+def test_a_run_that_fails_sets_the_page_aside_with_the_other_files(
+    home: Home, sim: Simulator
+) -> None:
+    (folder,) = home.run("--last-28-days").paths
+    sim.expire()
+    assert home.run("--last-28-days", "--refresh").code == 3
+    assert not (folder / REPORT).exists()
+    assert (folder / f"{REPORT}.stale").is_file()

@@ -1,0 +1,338 @@
+"""The report's figures are those of the store, of the CSV and of the Copilot JSON."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from conftest import Home, Start, yesterday
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.metrics import COUNTS, FIGURES, TOTAL_LINES, Kind, Metric, Whole, parts_of
+from dashboard_scraper.simulator import Organization, Simulator
+from dashboard_scraper.usage import DayUsage, UserUsage
+from kept_days import sql
+from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, keep_days, users
+from report_reading import REPORT, Report, read_report
+
+MESSAGES = parts_of(next(metric for metric in COUNTS if metric.whole is Whole.MESSAGES))
+LINES = FIGURES[TOTAL_LINES]
+RATE = next(metric for metric in FIGURES if metric.kind is Kind.PERCENT)
+SHOWN, ACCEPTED = "completions_count", "completions_accepted"
+DAYS = list(MONTH.days())
+
+
+def report_of(home: Home, *words: str, code: int = 0) -> Report:
+    result = home.run("report", *words)
+    assert result.code == code, result.err
+    assert "Traceback" not in result.err
+    return read_report(home.data / REPORT)
+
+
+def shown(number: int) -> str:
+    return f"{number:,}"
+
+
+def csv_rows(paths: Iterable[Path]) -> list[dict[str, str]]:
+    return [
+        row for path in paths for row in csv.DictReader(path.read_text("utf-8-sig").splitlines())
+    ]
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(path.read_bytes())
+    return found
+
+
+def test_the_same_question_has_the_same_answer_in_report_csv_and_json(
+    home: Home, sim: Simulator
+) -> None:
+    (folder,) = home.run("--last-28-days").paths
+    assert sim.requests
+    report = report_of(home)
+    whole = records(folder / "copilot_metrics_aggregated.json")
+    rows = csv_rows(sorted(folder.glob("*.csv")))
+    for key, counter, metrics in (
+        ("total_messages", "user_initiated_interaction_count", MESSAGES),
+        (LINES.name, "loc_added_sum", (LINES,)),
+        (SHOWN, "code_generation_activity_count", _named(SHOWN)),
+        (ACCEPTED, "code_acceptance_activity_count", _named(ACCEPTED)),
+    ):
+        by_csv = sum(int(row[metric.title]) for row in rows for metric in metrics)
+        assert by_csv == sum(record[counter] for record in whole)
+        assert report.number(key) == shown(by_csv), key
+    assert report.number("active") == shown(len(whole))
+    table = {row[0]: row for row in report.rows or []}
+    for record in whole:
+        _, days, _, messages, lines, *completions, _, _ = table[record["user_login"]]
+        assert messages == record["user_initiated_interaction_count"]
+        assert lines == record["loc_added_sum"]
+        assert completions[0] == record["code_generation_activity_count"]
+        assert completions[1] == record["code_acceptance_activity_count"]
+        active = [row for row in rows if row["User"] == record["user_login"]]
+        assert days == sum(row["Active Days"] == "1" for row in active)
+    assert len(table) == len(whole)
+
+
+def _named(name: str) -> list[Any]:
+    return [metric for metric in COUNTS if metric.name == name]
+
+
+def test_each_days_figures_are_those_of_its_own_files(home: Home, sim: Simulator) -> None:
+    (folder,) = home.run("--last-28-days").paths
+    assert sim.requests
+    report = report_of(home)
+    active = report.column("t-active", "Active people")
+    assert len(active) == 28
+    for day, count in active.items():
+        rows = csv_rows([folder / f"augment_metrics_{day}.csv"])
+        assert int(count) == len(records(folder / f"copilot_metrics_{day}.json"))
+        for table, metrics in (("t-messages", MESSAGES), ("t-lines", parts_of(LINES))):
+            for metric in metrics:
+                told = report.column(table, metric.title)[day]
+                assert told == shown(sum(int(row[metric.title]) for row in rows))
+
+
+def test_a_days_rates_are_written_as_in_its_csv(home: Home, start: Start) -> None:
+    start(Organization(users=40))
+    day = yesterday() - timedelta(yesterday().weekday())  # a Monday: somebody works
+    (folder,) = home.run("--daily", str(day), str(day)).paths
+    report = report_of(home, str(day))
+    told = report.column("user-table", RATE.title)
+    rows = {row["User"]: row for row in csv_rows(folder.glob("*.csv"))}
+    assert any(rows[name][RATE.title] for name in told)
+    for name, text in told.items():
+        assert text == rows[name][RATE.title]
+
+
+def test_the_analytics_api_gives_the_same_sums_and_editors_that_add_up(
+    home: Home, api: Simulator, store_url: str
+) -> None:
+    assert home.settings["STORE_URL"] == store_url
+    home.settings["FETCH_EDITOR_LANGUAGE"] = "true"
+    (folder,) = home.run("--last-28-days").paths
+    report = report_of(home)
+    rows = csv_rows(sorted(folder.glob("*.csv")))
+    lines = sum(int(row[LINES.title]) for row in rows)
+    assert api.requests
+    assert report.number(LINES.name) == shown(lines)
+    for table in ("t-editors", "t-languages"):
+        assert sum_of(report, table) == shown(lines)
+    assert "Instruction Lines of Code: not told by this source" in report.words
+    home.settings["INCLUDE_SERVICE_ACCOUNTS"] = "false"
+    people = report_of(home)
+    assert people.number(LINES.name) != report.number(LINES.name)
+    assert sum_of(people, "t-editors") == people.number(LINES.name)
+    day = next(
+        day for day, count in people.column("t-active", "Active people").items() if int(count)
+    )
+    of_day = report_of(home, day)
+    sql(store_url, f"UPDATE day_ledger SET editor_language = 'unreconciled' WHERE day = '{day}'")
+    fewer = report_of(home)
+    assert "Of 27 of 28 days" in fewer.words
+    whole, one, rest = (number_of(each, LINES) for each in (people, of_day, fewer))
+    assert whole == rest
+    assert sum_of(fewer, "t-editors") == shown(whole - one)
+
+
+def number_of(report: Report, metric: Metric) -> int:
+    return int(report.number(metric.name).replace(",", ""))
+
+
+def sum_of(report: Report, table: str) -> str:
+    told = report.column(table, LINES.title).values()
+    return shown(sum(int(text.replace(",", "")) for text in told))
+
+
+def active_sql(days: Iterable[date]) -> str:
+    counted = " OR ".join(f"{metric.name} > 0" for metric in COUNTS)
+    listed = ", ".join(f"'{day}'" for day in days)
+    return f"FROM user_day WHERE ({counted}) AND day IN ({listed})"
+
+
+def check_against_store(home: Home, report: Report, days: list[date]) -> None:
+    """The numbers at the top and each day's, against SQL over the table."""
+    url = home.settings["STORE_URL"]
+    kept = [date.fromisoformat(row[0]) for row in sql(url, "SELECT day FROM day_ledger")]
+    ((people,),) = sql(url, f"SELECT COUNT(DISTINCT user_login) {active_sql(days)}")
+    gaps = [day for day in days if day not in kept]
+    assert report.number("active") == ("at least " if gaps else "") + shown(people)
+    for key, metrics in (
+        ("total_messages", MESSAGES),
+        (LINES.name, (LINES,)),
+        (ACCEPTED, _named(ACCEPTED)),
+        (SHOWN, _named(SHOWN)),
+    ):
+        summed = "+".join(metric.name for metric in metrics)
+        ((total,),) = sql(url, f"SELECT COALESCE(SUM({summed}), 0) {active_sql(days)}")
+        assert report.number(key) == shown(total), key
+    told = report.column("t-active", "Active people")
+    assert list(told) == list(map(str, days))
+    for day in days:
+        ((count,),) = sql(url, f"SELECT COUNT(*) {active_sql([day])}")
+        assert told[str(day)] == ("" if day in gaps else shown(count))
+        week = [day - timedelta(back) for back in range(7)]
+        ((distinct,),) = sql(url, f"SELECT COUNT(DISTINCT user_login) {active_sql(week)}")
+        known = set(week) <= set(kept)
+        text = report.column("t-distinct", "Active in 7 days")[str(day)]
+        if day in kept:
+            assert text == (shown(distinct) if known else "unknown")
+        else:
+            assert text == ""
+
+
+def test_five_people_with_gaps_are_as_in_the_store(home: Home) -> None:
+    missing, empty = [DAYS[3], DAYS[4], DAYS[20]], [DAYS[7], DAYS[13]]
+    keep_days(home, users(5), TWO_MONTHS, missing=missing, empty=empty)
+    report = report_of(home, code=6)
+    check_against_store(home, report, DAYS)
+    remarks = report.column("t-messages", "Remark")
+    assert [day for day, text in remarks.items() if "missing" in text] == list(map(str, missing))
+    idle = [day for day, text in report.column("t-active", "Active people").items() if text == "0"]
+    assert [day for day, text in remarks.items() if "nobody" in text] == idle
+    assert set(map(str, empty)) <= set(idle)
+    assert "25 of 28 days are in the store" in report.words
+    assert report.number("new") == report.number("lapsed") == "unknown"
+    assert "against" not in report.words.split("How many people")[0]
+    sums_and_people = 4 + 3 + 3  # at the top, of messages, of code
+    assert report.words.count("25 of 28 days only") == sums_and_people
+    spread = report.words.split("How use is spread")[1]
+    charts_without_days = 3
+    assert spread.count("\u00d7 3 missing days left out") == charts_without_days
+    assert (
+        spread.count(f"\u25cb With {len(idle)} days on which nobody was active")
+        == charts_without_days
+    )
+    kinds = report.words.split("What they do")[1].split("How use is spread")[0]
+    assert not re.search(r"[+\u2212]\d+%|no change|% before", kinds)
+    assert report.tables["t-spread-days"][0] == ["Active Days", "People"]
+
+
+def test_one_day_of_five_hundred_people_is_as_in_the_store(home: Home) -> None:
+    day = LAST - timedelta(3)
+    keep_days(home, users(500), Window(day, day))
+    report = report_of(home)
+    check_against_store(home, report, [day])
+    assert report.numbers["active-week"] == ["unknown"]
+    assert "Compared with" not in report.words
+    assert "No day of the period before is in the store, so nothing is compared" in report.words
+
+
+def test_a_month_of_five_thousand_people_is_as_in_the_store_and_small(home: Home) -> None:
+    keep_days(home, users(5000), MONTH)
+    report = report_of(home)
+    check_against_store(home, report, DAYS)
+    assert len(report.text.encode()) < 3e6
+    assert report.rows is not None
+    assert len(report.rows) == 5000
+
+
+def test_an_organization_without_activity_has_zeros_and_says_so(home: Home) -> None:
+    keep_days(home, [], TWO_MONTHS)
+    report = report_of(home)
+    check_against_store(home, report, DAYS)
+    assert report.number("active") == report.number("total_messages") == "0"
+    assert report.words.count("nobody was active") >= 2
+    assert report.number(RATE.name) == "none"
+    assert "Compared with 3 February to 2 March 2025." in report.words
+
+
+def test_people_who_come_and_go_are_counted_from_both_periods(home: Home) -> None:
+    before, now = Window(LAST - timedelta(1), LAST - timedelta(1)), Window(LAST, LAST)
+    one = figures_of({"chat_messages": 1})
+
+    def only(*names: str) -> Any:
+        return lambda usage: DayUsage(usage.day, [UserUsage(name, one) for name in names], {})
+
+    keep_days(home, [], before, change=only("ada@example.com", "bob@example.com"))
+    keep_days(home, [], now, change=only("bob@example.com", "cy@example.com", "di@example.com"))
+    report = report_of(home, str(LAST))
+    assert [report.number(key) for key in ("new", "stayed", "lapsed")] == ["2", "1", "1"]
+    assert "+50% against 2" in report.words
+
+
+def test_the_distributions_are_those_of_the_table_of_users_and_of_the_period_before(
+    home: Home,
+) -> None:
+    keep_days(home, users(40), TWO_MONTHS)
+    now = report_of(home)
+    rows = now.rows or []
+    for days, people in now.column("t-spread-days", "People").items():
+        assert int(people) == sum(row[1] == int(days) for row in rows), days
+    assert sum(map(int, now.column("t-spread-messages", "People").values())) == len(rows)
+    active = now.column("t-active", "Active people")
+    for weekday, (name, mean) in enumerate(now.column("t-weekday", "Active people").items()):
+        counts = [int(count) for day, count in active.items() if is_weekday(day, weekday)]
+        assert float(mean) == pytest.approx(sum(counts) / 4, abs=0.06), name
+    before = report_of(home, str(TWO_MONTHS.start), str(MONTH.start - timedelta(1)))
+    for table in ("t-spread-days", "t-spread-messages", "t-weekday"):
+        title = now.tables[table][0][1]
+        assert now.column(table, "The period before") == before.column(table, title), table
+
+
+def is_weekday(day: str, weekday: int) -> bool:
+    return date.fromisoformat(day).weekday() == weekday
+
+
+def test_people_are_counted_in_the_step_that_their_messages_reach(home: Home) -> None:
+    sent = [0, 1, 9, 10, 29, 30, 99, 100, 299, 300, 999, 1000, 2999, 3000, 70_000]
+    counts = [{"chat_messages": count, "completions_count": 1} for count in sent]
+
+    def exactly(usage: DayUsage) -> DayUsage:
+        figures = zip(users(len(sent)), map(figures_of, counts), strict=True)
+        return DayUsage(usage.day, [UserUsage(*each) for each in figures], {})
+
+    keep_days(home, [], Window(LAST, LAST), change=exactly)
+    told = report_of(home).column("t-spread-messages", "People")
+    assert told == {
+        "0": "1",
+        "1\u20139": "2",
+        "10\u201329": "2",
+        "30\u201399": "2",
+        "100\u2013299": "2",
+        "300\u2013999": "2",
+        "1,000\u20132,999": "2",
+        "3,000+": "2",
+    }
+
+
+def test_an_unknown_figure_makes_its_sums_unknown_and_never_zero(home: Home) -> None:
+    def without_chat(usage: DayUsage) -> DayUsage:
+        if usage.day != DAYS[2]:
+            return usage
+        first = msgspec.structs.replace(usage.users[0], figures=figures_of({"chat_messages": None}))
+        return DayUsage(usage.day, [first, *usage.users[1:]], {})
+
+    keep_days(home, users(5), MONTH, change=without_chat)
+    report = report_of(home)
+    chat = report.column("t-messages", "Chat Messages")
+    assert [day for day, text in chat.items() if text == "unknown"] == [str(DAYS[2])]
+    for key in ("total_messages", "top-share", "median"):
+        assert report.number(key) == "unknown", key
+    assert report.number(LINES.name) != "unknown"
+    rows = {row[0]: row for row in report.rows or []}
+    assert rows[users(1)[0]][3] is None
+    assert "1 person left out: a figure is unknown" in report.words
+    for chart, gaps in (("messages", [2]), ("lines", []), ("active", [])):
+        drawn = report.charts[chart]["days"]
+        assert [place for place, day in enumerate(drawn) if day["gap"]] == gaps, chart
+
+
+@pytest.mark.parametrize("length", [1, 2, 31, 90])
+def test_any_length_of_period_is_drawn_day_by_day(length: int, home: Home) -> None:
+    window = Window(LAST - timedelta(length - 1), LAST)
+    keep_days(home, users(3), window)
+    report = report_of(home, str(window.start), str(window.end))
+    assert len(report.tables["t-active"]) == length + 1
+    rows = report.rows or []
+    for label, people in report.column("t-spread-days", "People").items():
+        first, last = (int(end) for end in (label.split("\u2013") * 2)[:2])
+        assert int(people) == sum(first <= row[1] <= last for row in rows), label
+    assert len(rows) == int(report.number("active"))
