@@ -252,7 +252,9 @@ def test_without_the_header_it_is_401(served: Served) -> None:
         assert error_of(answer, 401) == "Requires authentication"
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/enterprises/acme", "/downloads/enterprise"])
+@pytest.mark.parametrize(
+    "path", ["/report.html", "/nothing", "/enterprises/acme", "/downloads/enterprise"]
+)
 def test_unknown_paths_are_404(served: Served, path: str) -> None:
     assert error_of(served.get(path), 404) == "Not Found"
 

@@ -12,7 +12,14 @@ from dashboard_scraper.config import Settings
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.github_reports import Scope
 from dashboard_scraper.github_views import GithubViews
-from dashboard_scraper.running import github_options, prepare_for_many_records, tell, utc_now
+from dashboard_scraper.report.view import ReportView
+from dashboard_scraper.running import (
+    github_options,
+    prepare_for_many_records,
+    report_options,
+    tell,
+    utc_now,
+)
 from dashboard_scraper.server import ServerOptions, make_app
 from dashboard_scraper.server_access import Access, read_or_make_token
 from dashboard_scraper.store import store_at
@@ -23,15 +30,15 @@ _SECONDS_TO_END = 5
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
-    """Serve GitHub's endpoints from the store; UsageError where the address cannot be had."""
+    """Serve GitHub's endpoints and the page from the store.
+
+    UsageError where the address cannot be had.
+    """
     prepare_for_many_records()
-    views = GithubViews(
-        store_at(settings.store_url),
-        settings.source,
-        github_options(settings),
-        settings.settle_days,
-        utc_now,
-    )
+    store, source = store_at(settings.store_url), settings.source
+    github = github_options(settings)
+    views = GithubViews(store, source, github, settings.settle_days, utc_now)
+    report = ReportView(store, source, report_options(settings, github), utc_now)
     options = ServerOptions(
         {
             Scope.ENTERPRISE: settings.enterprise_slugs,
@@ -48,7 +55,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
         shown = f"[{host}]" if ":" in host else host
         tell([f"http://{shown}:{listener.getsockname()[1]}"])
         config = uvicorn.Config(
-            make_app(views, Access(token), options),
+            make_app(views, report, Access(token), options),
             log_config=None,
             access_log=False,  # it has the signatures of links
             server_header=False,

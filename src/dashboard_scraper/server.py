@@ -1,4 +1,4 @@
-"""GitHub's REST endpoints for Copilot usage, over the store and read-only.
+"""GitHub's REST endpoints for Copilot usage, and the report, over the store and read-only.
 
 Paths, envelopes and bodies of errors are GitHub's, so that tools made for it can be pointed here.
 Where a figure is missing the answer is 404 with a message that says what, never an empty report.
@@ -36,6 +36,7 @@ from dashboard_scraper.github_reports import Scope as ReportScope
 from dashboard_scraper.github_seats import PLAN
 from dashboard_scraper.github_views import GithubViews
 from dashboard_scraper.identity import natural_id
+from dashboard_scraper.report.view import ReportView
 from dashboard_scraper.server_access import LINK_SECONDS, Access
 from dashboard_scraper.server_metrics import CONTENT_TYPE, open_metrics
 
@@ -43,10 +44,18 @@ logger = logging.getLogger(__name__)
 
 API_VERSIONS = ("2022-11-28", "2026-03-10")
 _VERSION_HEADER = "X-GitHub-Api-Version"
+_ASK_USER = 'Basic realm="usage figures: any name, the token as password", charset="UTF-8"'
 _DOCUMENTATION = "https://docs.github.com/rest/copilot/copilot-usage-metrics"
 _PER_PAGE, _PER_PAGE_AT_MOST = 50, 100
 _SECONDS_TO_TAKE_A_PIECE = 60
 _LONGEST_PATH = 200  # in the log
+_PAGE = "/"
+# What a page cannot say of itself; what it may load, it does.
+_PAGE_HEADERS = {
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
 _OPEN = re.compile(r"/(?:healthz|metrics|downloads/.*)")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _FILE = re.compile(r"(.+)_(\d{4}-\d{2}-\d{2})_(\d{4}-\d{2}-\d{2})\.(?:ndjson|json)")
@@ -65,9 +74,11 @@ class ServerOptions:
     public_url: str | None = None
 
 
-def make_app(views: GithubViews, access: Access, options: ServerOptions) -> Starlette:
+def make_app(
+    views: GithubViews, report: ReportView, access: Access, options: ServerOptions
+) -> Starlette:
     """The ASGI application."""
-    endpoints = _Endpoints(views, access, options)
+    endpoints = _Endpoints(views, report, access, options)
     app = Starlette(
         routes=endpoints.routes(),
         middleware=[
@@ -88,14 +99,18 @@ def make_app(views: GithubViews, access: Access, options: ServerOptions) -> Star
 class _Endpoints:
     """What answers each path. Functions that are not async run in threads: the store blocks."""
 
-    def __init__(self, views: GithubViews, access: Access, options: ServerOptions) -> None:
+    def __init__(
+        self, views: GithubViews, report: ReportView, access: Access, options: ServerOptions
+    ) -> None:
         self._views = views
+        self._report = report
         self._access = access
         self._options = options
 
     def routes(self) -> list[Route]:
         """Every path; HEAD is answered wherever GET is."""
         found = [
+            Route(_PAGE, self._page),
             Route("/healthz", self._health),
             Route("/metrics", self._metrics),
             Route("/user/orgs", self._organizations),
@@ -114,6 +129,9 @@ class _Endpoints:
                     path = f"{reports}/{latest.name}/latest"
                     found.append(Route(path, self._latest(scope, subject)))
         return found
+
+    def _page(self, _request: Request) -> Response:
+        return Response(self._report.page(), headers=_PAGE_HEADERS, media_type="text/html")
 
     def _check_slug(self, scope: ReportScope, request: Request) -> None:
         known = self._options.slugs[scope]
@@ -332,11 +350,13 @@ def _error(status: int, message: str) -> Response:
     return _json(body, status)
 
 
-def _refused(_conn: HTTPConnection, error: AuthenticationError) -> Response:
+def _refused(conn: HTTPConnection, error: AuthenticationError) -> Response:
     status = error.status if isinstance(error, _Refused) else 401
     response = _error(status, str(error))
     if status == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
+        # A browser asks its user for them: any name, and the token as the password.
+        is_page = conn.scope["path"] == _PAGE
+        response.headers["WWW-Authenticate"] = _ASK_USER if is_page else "Bearer"
     return response
 
 

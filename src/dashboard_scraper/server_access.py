@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import hashlib
 import hmac
 import ipaddress
@@ -15,7 +17,7 @@ from dashboard_scraper.files import make_folder, read_private, write_whole
 logger = logging.getLogger(__name__)
 
 _SHORTEST_TOKEN = 20
-_SCHEMES = ("bearer", "token")
+_SCHEMES = ("bearer", "token", "basic")
 LINK_SECONDS = 3600
 """As long as GitHub's own links are good for."""
 
@@ -29,8 +31,12 @@ class Access:
         self._key = hmac.digest(token.encode(), b"download links", "sha256")
 
     def allows(self, authorization: str) -> bool:
-        """Whether the header is `Bearer TOKEN` or `token TOKEN`."""
+        """Whether the header is `Bearer TOKEN`, `token TOKEN`, or that of a browser whose user gave
+        any name and the token as the password.
+        """
         scheme, _, sent = authorization.partition(" ")
+        if scheme.lower() == "basic":
+            sent = _password_of(sent)
         digest = hashlib.sha256(sent.strip().encode("utf-8", "surrogateescape")).digest()
         return hmac.compare_digest(digest, self._token) and scheme.lower() in _SCHEMES
 
@@ -44,6 +50,13 @@ class Access:
             return False
         right = self.sign(path, int(expires)).encode()
         return hmac.compare_digest(signature.encode("utf-8", "surrogateescape"), right)
+
+
+def _password_of(credentials: str) -> str:
+    """What follows the name in the credentials of RFC 7617; nothing where they are none."""
+    with contextlib.suppress(ValueError):
+        return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
+    return ""
 
 
 def read_or_make_token(path: Path, host: str) -> tuple[str, bool]:

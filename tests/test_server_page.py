@@ -1,0 +1,151 @@
+"""`serve` shows the page at `/`: to whom, which figures, and what a browser makes of it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+import requests
+
+import browser
+from conftest import Home
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.store import store_at
+from dashboard_scraper.usage import DASHBOARD, DayUsage
+from made_up_days import FETCHED, LAST, MONTH, keep_days, user_days, users
+from report_reading import REPORT, read_text
+from serving import SECONDS, Served, serving
+
+WEEK = Window(LAST - timedelta(6), LAST)
+PAGE = "/"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    home = Home(tmp_path_factory.mktemp("page"))
+    keep_days(home, users(5), MONTH)
+    with serving(home) as server:
+        yield server
+
+
+def basic(text: str) -> str:
+    return f"Basic {base64.b64encode(text.encode()).decode()}"
+
+
+def test_it_is_the_page_that_report_writes(served: Served) -> None:
+    assert served.home.run("report").code == 0
+    answer = served.get(PAGE)
+    assert (answer.status_code, answer.content) == (
+        200,
+        (served.home.data / REPORT).read_bytes(),
+    )
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["Content-Security-Policy"] == "frame-ancestors 'none'"
+    head = served.get(PAGE, "HEAD")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["Content-Length"] == str(len(answer.content))
+
+
+def test_without_the_token_a_browser_is_told_to_ask_for_it(served: Served) -> None:
+    answer = requests.get(served.address + PAGE, timeout=SECONDS)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Basic realm=")
+    assert "@example.com" not in answer.text
+    api = requests.get(f"{served.address}/user/orgs", timeout=SECONDS)
+    assert api.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("name", ["", "ada", "a b"])
+def test_any_name_with_the_token_as_password_opens_it(name: str, served: Served) -> None:
+    sent = requests.get(served.address + PAGE, auth=(name, served.token), timeout=SECONDS)
+    assert sent.status_code == 200
+    assert served.get(PAGE, Authorization=basic(f"{name}:{served.token}")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "sent_for",
+    [
+        lambda _token: "Basic",
+        lambda _token: "Basic ",
+        lambda _token: "Basic !!!",
+        lambda _token: "Basic //79",  # no UTF-8
+        lambda token: f"Basic {token}",
+        lambda token: f"Basic ada:{token}",
+        basic,
+        lambda token: basic(f"{token}:"),
+        lambda token: basic(f"ada:{token} x"),
+        lambda token: basic(f"ada:{token[:-1]}"),
+        lambda token: basic(f"ada:{token}").replace(" ", " !"),
+        lambda _token: basic("ada:wrong"),
+        lambda _token: basic(":"),
+    ],
+)
+def test_other_credentials_do_not(sent_for: Callable[[str], str], served: Served) -> None:
+    answer = served.get(PAGE, Authorization=sent_for(served.token))
+    assert answer.status_code == 401
+    assert "@example.com" not in answer.text
+
+
+def test_no_credentials_are_in_the_log(served: Served) -> None:
+    served.get(PAGE, Authorization=basic(f"ada:{served.token}"))
+    assert served.token not in served.log
+    assert base64.b64encode(f"ada:{served.token}".encode()).decode() not in served.log
+
+
+def test_a_new_day_and_a_changed_one_are_on_it_at_once(home: Home) -> None:
+    keep_days(home, users(3), WEEK)
+    store = store_at(home.settings["STORE_URL"])
+    with serving(home) as server:
+        first = server.get(PAGE).text
+        assert server.get(PAGE).text == first
+        day = LAST + timedelta(1)
+        for names in (users(3), users(9)):
+            with store.locked(), store.opened():
+                store.put(DASHBOARD, DayUsage(day, user_days(names, day), {}), FETCHED)
+            report = read_text(server.get(PAGE).text)
+            told = report.column("t-active", "Active people")
+            assert list(told)[-1] == str(day)
+            assert report.number("known") == str(len(names))
+
+
+def test_a_missing_day_is_a_gap_on_it(home: Home) -> None:
+    gap = LAST - timedelta(2)
+    keep_days(home, users(3), WEEK, missing=[gap])
+    with serving(home) as server:
+        report = read_text(server.get(PAGE).text)
+    assert report.column("t-active", "Remark")[str(gap)].startswith("missing")
+    assert f"Missing, and shown as gaps: {gap}" in report.words
+
+
+def test_before_the_first_day_it_says_so(home: Home) -> None:
+    with serving(home) as server:
+        answer = server.get(PAGE)
+    assert answer.status_code == 404
+    assert "no day has been fetched yet" in answer.text
+
+
+def test_pseudonyms_and_report_users_hold_for_it_too(home: Home) -> None:
+    keep_days(home, users(3), WEEK)
+    home.settings["REPORT_USERS"] = "false"
+    with serving(home) as server:
+        report = read_text(server.get(PAGE).text)
+    assert report.rows is None
+    assert "@example.com" not in report.text
+
+
+@pytest.mark.skipif(not browser.is_there(), reason="no chromium and chromedriver")
+def test_a_browser_shows_it_and_asks_for_nothing_more(served: Served) -> None:
+    address = served.address.replace("//", f"//ada:{served.token}@") + PAGE
+    with browser.started(loopback=True) as chromium:
+        browser.requests_of(chromium)
+        chromium.get(address)
+        assert chromium.title.startswith("Augment Code usage")
+        asked = browser.requests_of(chromium)
+        assert [url for url in asked if not url.startswith("data:")] == [address]
+        assert browser.console_of(chromium) == []
+        assert chromium.execute_script("return document.querySelectorAll('.bars rect').length")
