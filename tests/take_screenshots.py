@@ -1,0 +1,81 @@
+"""Makes the pictures of the report that the README shows, from made-up figures of fixed days.
+
+python tests/take_screenshots.py FOLDER
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from selenium.webdriver.common.by import By
+
+import browser
+from dashboard_scraper import commands
+from dashboard_scraper.config import load_settings
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.report_command import write_page
+from dashboard_scraper.running import report_options
+from dashboard_scraper.simulator import Organization, Simulator
+from dashboard_scraper.simulator.organization import Member
+from dashboard_scraper.store import store_at
+
+TODAY = date(2026, 11, 2)
+TEAMS = ("platform", "payments", "mobile", "data", "design-systems")
+WIDTHS = {1280: "work", 768: "work", 360: "people"}
+"""Of the pictures, with the section after which they end."""
+_BELOW = 24
+
+
+def team_of(person: Member) -> str:
+    """Of unequal sizes."""
+    return TEAMS[person.index**2 // 3 % len(TEAMS)]
+
+
+def page_in(home: Path) -> Path:
+    """The report of an organization of 240 people with ten weeks in its store."""
+    organization = Organization(users=240, seed=7, today=TODAY)
+    people = home / "people.csv"
+    rows = [
+        ",".join([person.name, person.name.split("@")[0], f"{person.index + 1}", team_of(person)])
+        for person in organization.people
+        if person.index % 12
+    ]
+    people.write_text("\n".join(["email,login,id,team", *rows]), encoding="utf-8")
+    now = datetime(TODAY.year, TODAY.month, TODAY.day, 12, tzinfo=UTC)
+    with Simulator(organization, rate_limit=False) as simulator:
+        settings = load_settings(
+            home,
+            analytics_api_base_url=simulator.url,
+            augment_api_token=simulator.token,
+            analytics_requests_per_minute=60000,
+            analytics_burst=1000,
+            fetch_editor_language="true",
+            identity_file=people,
+        )
+        window = Window(TODAY - timedelta(84), TODAY - timedelta(1))
+        commands.backfill_days(settings, window, lambda: now)
+    options, target = report_options(settings), home / "report.html"
+    write_page(store_at(settings.store_url), settings.source, None, options, target, TODAY)
+    return target
+
+
+def main(folder: Path) -> None:
+    """Write a picture for each width, light and dark."""
+    with tempfile.TemporaryDirectory() as home, browser.started() as chromium:
+        page = page_in(Path(home))
+        for width, section in WIDTHS.items():
+            for dark in (False, True):
+                browser.show(chromium, width, dark=dark)
+                browser.open_page(chromium, page)
+                last = chromium.find_element(By.ID, section).rect
+                height = int(last["y"] + last["height"]) + _BELOW
+                browser.show(chromium, width, height=height, dark=dark)
+                name = f"report-{width}{'-dark' if dark else ''}.png"
+                (folder / name).write_bytes(chromium.get_screenshot_as_png())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
