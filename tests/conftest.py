@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -27,6 +28,10 @@ from dashboard_scraper.http import origin_of
 from dashboard_scraper.simulator import Organization, Simulator
 
 _FILE = "file://"
+
+# A shell has what it runs in the background ignore this signal, and then our children would too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)

@@ -256,6 +256,12 @@ def test_people_who_come_and_go_are_counted_from_both_periods(home: Home) -> Non
     report = report_of(home, str(LAST))
     assert [report.number(key) for key in ("new", "stayed", "lapsed")] == ["2", "1", "1"]
     assert "+50% against 2" in report.words
+    assert "Newly active: 2" in report.words
+    named = "cy@example.com di@example.com Lapsed: 1"
+    assert named in report.words
+    assert "ada@example.com" in report.words.split("Lapsed: 1")[1]
+    home.settings["REPORT_USERS"] = "false"
+    assert "@example.com" not in report_of(home, str(LAST)).text
 
 
 def test_the_distributions_are_those_of_the_table_of_users_and_of_the_period_before(

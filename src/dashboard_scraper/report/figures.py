@@ -135,11 +135,11 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """People of two periods: active in this one alone, in both, in the one before alone."""
+    """Names of two periods: active in this one alone, in both, in the one before alone."""
 
-    new: int
-    stayed: int
-    lapsed: int
+    new: list[str]
+    stayed: list[str]
+    lapsed: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +327,7 @@ def movement_of(now: Period, before: Period) -> Movement | None:
     if now.missing or before.missing:
         return None
     here, there = ({person.name for person in period.people} for period in (now, before))
-    return Movement(len(here - there), len(here & there), len(there - here))
+    return Movement(*map(sorted, (here - there, here & there, there - here)))
 
 
 def weekdays_of(period: Period) -> list[Weekday]:

@@ -298,12 +298,12 @@ def _rate_on(day: Day) -> float | None:
 def _spread(figures: ReportFigures) -> Section:
     now, before = figures.now, figures.before
     movement = movement_of(now, before)
-    counts = (movement.new, movement.stayed, movement.lapsed) if movement else (None,) * 3
-    why = "" if movement else "days are missing in the period or in the one before"
-    numbers = [
-        Number(term, number(count), "people" if movement else "", warning=why)
-        for term, count in zip((NEW, STAYED, LAPSED), counts, strict=True)
-    ]
+    if movement:
+        moved = ((NEW, movement.new), (STAYED, movement.stayed), (LAPSED, movement.lapsed))
+        numbers = [Number(term, number(len(names)), "people") for term, names in moved]
+    else:
+        why = "days are missing in the period or in the one before"
+        numbers = [Number(term, UNKNOWN, warning=why) for term in (NEW, STAYED, LAPSED)]
     notes = whole_notes(now)
     compared = movement is not None
     days = people_figure(

@@ -18,7 +18,13 @@ from dashboard_scraper.report.gather import figures_of
 from dashboard_scraper.report.options import REPORT, ReportOptions
 from dashboard_scraper.report.page import completeness_of, sections_of, strip_of, tiles_of
 from dashboard_scraper.report.texts import SOURCE_NAMES, TERMS, window_text
-from dashboard_scraper.report.users import ROWS_AT_ONCE, user_cells, user_rows, user_terms
+from dashboard_scraper.report.users import (
+    ROWS_AT_ONCE,
+    moved_users,
+    user_cells,
+    user_rows,
+    user_terms,
+)
 from dashboard_scraper.store import Reader
 
 _STYLE = "report.css"
@@ -58,6 +64,7 @@ def page_of(
             users=rows[:ROWS_AT_ONCE],
             cells=user_cells(rows[:ROWS_AT_ONCE]),
             total=len(rows),
+            moved=moved_users(figures),
             rows_at_once=ROWS_AT_ONCE,
             data=_embedded(rows),
             style=style,

@@ -13,11 +13,15 @@ from dashboard_scraper.report.figures import (
     MESSAGES,
     SHOWN,
     Period,
+    ReportFigures,
+    movement_of,
     rate_of,
 )
 from dashboard_scraper.report.texts import (
     ACTIVE_DAYS,
+    LAPSED,
     LAST_DAY,
+    NEW,
     RATE_TERM,
     Term,
     number,
@@ -63,6 +67,12 @@ def user_rows(period: Period) -> list[list[Any]]:
         )
     rows.sort(key=lambda row: (-(row[3] if row[3] is not None else -1), row[0]))
     return rows
+
+
+def moved_users(figures: ReportFigures) -> list[tuple[Term, list[str]]]:
+    """Who came and who went since the period before; nobody where days of either are missing."""
+    movement = movement_of(figures.now, figures.before)
+    return [(NEW, movement.new), (LAPSED, movement.lapsed)] if movement else []
 
 
 def user_cells(rows: Iterable[Sequence[Any]]) -> list[list[str]]:
