@@ -35,20 +35,23 @@ bench: $(READY)
 	$(BIN)/python bench/report.py
 	$(BIN)/python bench/import_time.py
 
-# The charting library that stands in the report's page, from npm; with npm.
+# What the report's page draws with and what the tests check it with, as npm's packages have them.
 VENDOR := src/dashboard_scraper/templates/vendor
+VENDOR_OF_TESTS := tests/vendor
 MODULES := $(VENV)/vendor/node_modules
 
 vendor: $(READY)
 	mkdir -p $(VENV)/vendor
-	cp $(VENDOR)/package.json $(VENDOR)/package-lock.json $(VENV)/vendor
+	cp package.json package-lock.json $(VENV)/vendor
 	npm ci --prefix $(VENV)/vendor --ignore-scripts --no-audit --no-fund --silent
 	cp $(MODULES)/d3/dist/d3.min.js $(MODULES)/@observablehq/plot/dist/plot.umd.min.js $(VENDOR)
 	cp $(MODULES)/d3/LICENSE $(VENDOR)/LICENSE.d3
 	cp $(MODULES)/@observablehq/plot/LICENSE $(VENDOR)/LICENSE.plot
+	cp $(MODULES)/axe-core/axe.min.js $(VENDOR_OF_TESTS)
+	cp $(MODULES)/axe-core/LICENSE $(VENDOR_OF_TESTS)/LICENSE.axe
 
 check-vendor: vendor
-	git diff --exit-code --stat -- $(VENDOR)
+	git diff --exit-code --stat -- $(VENDOR) $(VENDOR_OF_TESTS)
 
 # The pins in the files are kept where they still satisfy pyproject.toml.
 LOCK_RUNTIME = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header
