@@ -200,6 +200,7 @@ def test_five_people_with_gaps_are_as_in_the_store(home: Home) -> None:
     assert set(map(str, empty)) <= set(idle)
     assert "25 of 28 days are in the store" in report.words
     assert report.number("new") == report.number("lapsed") == "unknown"
+    assert "Newly active:" not in report.words
     assert "against" not in report.words.split("How many people")[0]
     sums_and_people = 4 + 3 + 3  # at the top, of messages, of code
     assert report.words.count("25 of 28 days only") == sums_and_people
