@@ -68,6 +68,8 @@ def test_the_same_store_gives_the_same_bytes(home: Home) -> None:
         (("2025-03-02", "2025-03-01"), "swap the dates"),
         ((str(today()),), "not over yet"),
         (("2025-03-01", "2025-03-02", "2025-03-03"), "unrecognized"),
+        (("2022-01-01", "2025-03-30"), "1,185 days; a page shows 1098 at most"),
+        (("0001-01-02", "2025-03-30"), "days; a page shows 1098 at most"),
     ],
 )
 def test_wrong_dates_are_refused_and_nothing_is_written(
@@ -272,6 +274,23 @@ def test_a_day_that_failed_is_a_gap_in_the_daily_exports_page_even_if_an_older_r
     assert report.column("t-active", "Remark")[str(day)].startswith("missing")
     assert report.column("t-active", "Active people")[str(day)] == ""
     assert manifest(folder)["report"]["size"] == len(report.text.encode())
+
+
+def test_an_export_of_more_days_than_a_page_shows_has_none_and_says_so(home: Home) -> None:
+    keep_days(home, users(3), MONTH)
+    out = home.path / "out"
+    out.mkdir()
+    (out / REPORT).write_text("of another window")
+    result = home.run("export", "2022-01-01", str(LAST), "--out", str(out))
+    assert result.code == 6
+    assert "no report.html: it shows 1098 days at most" in result.err
+    assert not (out / REPORT).exists()
+    assert (out / f"{REPORT}.stale").exists()
+    assert manifest(out)["report"] is None
+    for first, pages in ((MONTH.start, [out / REPORT]), (LAST - timedelta(1097), [])):
+        result = home.run("export", str(first), str(LAST), "--out", str(out))
+        assert result.pages == pages  # the second is told of nowhere, since days are missing
+        assert (out / REPORT).exists()
 
 
 def test_a_run_that_fails_sets_the_page_aside_with_the_other_files(

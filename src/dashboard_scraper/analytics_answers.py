@@ -13,15 +13,16 @@ from dashboard_scraper.decoding import UNDECODABLE, decoding
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.flatten import Cell, flatten
 from dashboard_scraper.metrics import (
+    ACCEPTED,
     ANALYTICS_COUNTS,
-    COUNTS,
     FIGURES,
     MAX_COUNT,
+    SHOWN,
     USER_HEADER,
-    Counter,
     Figures,
     Kind,
     Metric,
+    accept_rate,
     parts_of,
 )
 from dashboard_scraper.pagination import parse_object, refuse_unknown_paging
@@ -223,15 +224,7 @@ def figures_of(counts: Sequence[int | None], active_days: int) -> Figures:
     )
 
 
-_RATE_OF = [
-    metric.name
-    for counter in (Counter.GENERATIONS, Counter.ACCEPTANCES)
-    for metric in COUNTS
-    if any(place.counter is counter for place in metric.copilot)
-]
-
-
 def _rate(counts: Sequence[int | None]) -> float | None:
     """Accepted of shown completions, rounded as the dashboard does."""
-    shown, accepted = (counts[_PLACES[name]] for name in _RATE_OF)
-    return round(100 * accepted / shown, 2) if shown and accepted is not None else None
+    rate = accept_rate(counts[_PLACES[SHOWN.name]], counts[_PLACES[ACCEPTED.name]])
+    return None if rate is None else round(rate, 2)

@@ -330,7 +330,7 @@ def _pages_of(totals: Totals) -> int:
 
 
 def _check_length(window: Window) -> None:
-    if (window.end - window.start).days >= DAYS_AT_ONCE:
+    if len(window) > DAYS_AT_ONCE:
         raise UsageError(
             f"the Analytics API sums at most {DAYS_AT_ONCE} days, and {window} are more; ask for"
             " fewer days (LOOKBACK_DAYS, where no dates are given), or for each by itself with"

@@ -8,7 +8,15 @@ from datetime import date, timedelta
 import msgspec
 
 from dashboard_scraper.date_utils import Window, runs_of_days
-from dashboard_scraper.metrics import COUNTS, TOTALS, USER_COUNT, Sums, Totals, parts_of
+from dashboard_scraper.metrics import (
+    COUNT_PLACES,
+    COUNTS,
+    TOTALS,
+    USER_COUNT,
+    Sums,
+    Totals,
+    parts_of,
+)
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -36,12 +44,11 @@ def closing_differences(sums: Sums, users: int, totals: Totals | None) -> list[D
     return found
 
 
-_PLACES = {metric.name: place for place, metric in enumerate(COUNTS)}
 _PARTS = {metric.name: [part.name for part in parts_of(metric)] for metric in COUNTS}
 
 
 def _sum_of(name: str, sums: Sums) -> int | None:
-    known = sums[_PLACES[name]]
+    known = sums[COUNT_PLACES[name]]
     parts = [_sum_of(part, sums) for part in _PARTS[name]]
     if known is not None or not parts or None in parts:
         return known

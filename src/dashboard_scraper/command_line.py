@@ -206,10 +206,7 @@ def _report_parser(*, full_help: bool) -> argparse.ArgumentParser:
         " days in the store that are over.",
         full_help=full_help,
     )
-    parser.add_argument("start", type=_day_argument, nargs="?", metavar="START", help="first day")
-    parser.add_argument(
-        "end", type=_day_argument, nargs="?", metavar="END", help="last day (default: the first)"
-    )
+    _add_range(parser, end="last day (default: the first)", optional=True)
     _add_source(parser)
     parser.set_defaults(run=_run_report)
     return parser
@@ -245,8 +242,10 @@ def _serve_parser(*, full_help: bool) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_range(parser: argparse.ArgumentParser, *, end: str) -> None:
-    parser.add_argument("start", type=_day_argument, metavar="START", help="first day")
+def _add_range(parser: argparse.ArgumentParser, *, end: str, optional: bool = False) -> None:
+    start = parser.add_argument("start", type=_day_argument, metavar="START", help="first day")
+    if optional:
+        start.nargs, start.required = "?", False
     parser.add_argument("end", type=_day_argument, nargs="?", metavar="END", help=end)
 
 

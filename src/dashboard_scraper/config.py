@@ -168,7 +168,7 @@ class Settings(BaseSettings):
         description="Whether they have credits as `ai_credits_used`; the unit is not GitHub's",
     )
     report_users: bool = Field(
-        True, description="Whether the report has the table of users, one row each"
+        True, description="Whether the report names its users: each one's row, who came, who went"
     )
     enterprise_slugs: Names = Field(
         (), description="Names of the enterprise that `serve` answers to; none: to any"

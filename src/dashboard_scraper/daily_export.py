@@ -27,7 +27,7 @@ from dashboard_scraper.github_files import add_reports, report_paths
 from dashboard_scraper.github_reports import GithubOptions
 from dashboard_scraper.metrics import USER_COUNT
 from dashboard_scraper.pseudonyms import Rename, hidden, shown_users
-from dashboard_scraper.report.options import REPORT, ReportOptions
+from dashboard_scraper.report.options import MOST_DAYS, REPORT, ReportOptions
 from dashboard_scraper.store import LedgerDay, Reader, Store
 from dashboard_scraper.usage import UserUsage
 
@@ -68,9 +68,15 @@ class DailyExport:
         """The page of the window's figures."""
         return self.folder / REPORT
 
+    @property
+    def has_report(self) -> bool:
+        """Whether a page can show so many days."""
+        return len(self.window) <= MOST_DAYS
+
     def results(self) -> list[Path | str]:
         """What to tell of it: its folder, and the address at which a browser opens the page."""
-        return [self.folder, self.report_path.absolute().as_uri()]
+        page = [self.report_path.absolute().as_uri()] if self.has_report else []
+        return [self.folder, *page]
 
     @property
     def manifest_path(self) -> Path:
@@ -120,7 +126,7 @@ class _Manifest(msgspec.Struct):
     days: list[_ManifestDay]
     aggregated: WrittenFile | None
     github_reports: list[WrittenFile]
-    report: WrittenFile
+    report: WrittenFile | None
 
 
 def give_out_kept(store: Store, source_name: str, export: DailyExport) -> None:
@@ -179,7 +185,9 @@ def give_out(
             records = totals.records(window, export.enterprise_id, ids)
             aggregated = publication.add(export.aggregated_path, copilot.json_chunks(records))
         reports = dict(_github_reports(publication, reader, source_name, export, missing))
-        report = _report(publication, reader, source_name, export, missing)
+        report = None
+        if export.has_report:
+            report = _report(publication, reader, source_name, export, missing)
         manifest = _Manifest(
             source_name,
             window.start,
@@ -195,6 +203,9 @@ def give_out(
         if missing:  # a sum that lacks days would look like the window's
             set_aside([export.aggregated_path])
         set_aside(path for path in export.github_paths() if path not in reports)
+        if report is None:
+            logger.warning("no %s: it shows %d days at most", REPORT, MOST_DAYS)
+            set_aside([export.report_path])
         publication.publish()
     totals.report_open_sums()
 
@@ -262,7 +273,7 @@ def _write_day(
 
 def summarise(window: Window, missing: Collection[date], advice: str) -> None:
     """Tell how many days there are; raises DaysMissing where some are missing."""
-    total = sum(1 for _ in window.days())
+    total = len(window)
     logger.info("%s: %d of %d days", window, total - len(missing), total)
     if missing:
         named = ", ".join(str(day) for day in sorted(missing))

@@ -168,7 +168,7 @@ def _not_published(day: date) -> NotPublished:
 
 
 def _tell_plan(source: Source, window: Window, needed: list[date]) -> None:
-    total = (window.end - window.start).days + 1
+    total = len(window)
     logger.info("%s: %d days are kept, %d to fetch", window, total - len(needed), len(needed))
     estimate = source.estimate(needed)
     if estimate is not None and estimate.seconds >= _LONG_SECONDS:

@@ -30,8 +30,11 @@ class Window:
 
     def days(self) -> Iterator[date]:
         """Oldest first."""
-        for offset in range((self.end - self.start).days + 1):
+        for offset in range(len(self)):
             yield self.start + timedelta(days=offset)
+
+    def __len__(self) -> int:
+        return (self.end - self.start).days + 1
 
     def __str__(self) -> str:
         return f"{self.start}" if self.start == self.end else f"{self.start} to {self.end}"

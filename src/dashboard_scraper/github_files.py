@@ -38,7 +38,7 @@ def all_reports(window: Window) -> list[Report]:
 
     An export of other days has each day's own; 28 days have them too often for their size.
     """
-    month = len(list(window.days())) == DAYS
+    month = len(window) == DAYS
     days = [window.end] if month else list(window.days())
     found = [
         Report(scope, subject, Window(day, day), latest=False)

@@ -339,6 +339,12 @@ TOTAL_LINES = next(i for i, m in enumerate(FIGURES) if m.whole is Whole.LINES)
 REQUIRED_INDEXES = tuple(i for i, m in enumerate(FIGURES) if m.required)
 COUNT_INDEXES: tuple[int, ...] = tuple(i for i, m in enumerate(FIGURES) if m.kind is Kind.COUNT)
 COUNTS: tuple[Metric, ...] = tuple(FIGURES[i] for i in COUNT_INDEXES)
+COUNT_PLACES = {metric.name: place for place, metric in enumerate(COUNTS)}
+SHOWN, ACCEPTED = (
+    next(m for m in COUNTS if any(place.counter is counter for place in m.copilot))
+    for counter in (Counter.GENERATIONS, Counter.ACCEPTANCES)
+)
+ACCEPT_RATE = next(metric for metric in FIGURES if metric.kind is Kind.PERCENT)
 # The counts of the Analytics API, in whose answers they stand; also those by editor and language.
 ANALYTICS_COUNTS: tuple[Metric, ...] = tuple(metric for metric in COUNTS if metric.in_analytics)
 _counts_of = operator.itemgetter(*COUNT_INDEXES)
@@ -395,6 +401,11 @@ def counts_of(figures: Figures) -> tuple[int | None, ...]:
     """What adds up over users and days, in the order of COUNT_INDEXES."""
     counts: tuple[int | None, ...] = _counts_of(figures)
     return counts
+
+
+def accept_rate(shown: int | None, accepted: int | None) -> float | None:
+    """Percent of the completions shown that were accepted; None without completions."""
+    return None if not shown or accepted is None else 100 * accepted / shown
 
 
 def is_active(figures: Figures) -> bool:

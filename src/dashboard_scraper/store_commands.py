@@ -13,7 +13,7 @@ from dashboard_scraper.config import Settings
 from dashboard_scraper.daily_export import give_out_kept
 from dashboard_scraper.date_utils import Window, utc_day
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.report.options import REPORT
+from dashboard_scraper.report.options import MOST_DAYS, REPORT
 from dashboard_scraper.running import (
     daily_export,
     prepare_for_many_records,
@@ -35,9 +35,11 @@ def export_files(settings: Settings, window: Window, folder: Path | None) -> Non
 
 
 def write_report(settings: Settings, window: Window | None, now: datetime) -> None:
-    """`report`: one page, of the window or of the newest days."""
+    """`report`: one page, of the window or of the newest days; UsageError for too many days."""
     from dashboard_scraper.report_command import write_page  # noqa: PLC0415 - with the templates
 
+    if window and len(window) > MOST_DAYS:
+        raise UsageError(f"{window} are {len(window):,} days; a page shows {MOST_DAYS} at most")
     prepare_for_many_records()
     options = report_options(settings)
     target = settings.export_dir / REPORT

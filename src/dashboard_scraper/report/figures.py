@@ -9,22 +9,22 @@ from __future__ import annotations
 import bisect
 import itertools
 import operator
+import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import Enum
 
 from dashboard_scraper.checks import Difference
 from dashboard_scraper.date_utils import DAYS, Window
 from dashboard_scraper.metrics import (
+    ACCEPTED,
+    COUNT_PLACES,
     COUNTS,
     FIGURES,
+    SHOWN,
     TOTAL_LINES,
-    Counter,
-    Feature,
-    Kind,
     Metric,
-    Place,
     Sums,
     Whole,
     counts_of,
@@ -35,21 +35,11 @@ from dashboard_scraper.store import LedgerDay, Status
 from dashboard_scraper.usage import UserUsage, sums_of
 
 WEEK = 7
-
-
-def _completions(counter: Counter) -> Metric:
-    return next(m for m in COUNTS if Place(Feature.COMPLETION, counter) in m.copilot)
-
-
-SHOWN, ACCEPTED = _completions(Counter.GENERATIONS), _completions(Counter.ACCEPTANCES)
-RATE = next(metric for metric in FIGURES if metric.kind is Kind.PERCENT)
 LINES = FIGURES[TOTAL_LINES]
 MESSAGES = next(metric for metric in COUNTS if metric.whole is Whole.MESSAGES)
 MESSAGE_KINDS, LINE_KINDS = parts_of(MESSAGES), parts_of(LINES)
-
 TOOL_CALLS = next(metric for metric in COUNTS if metric.tenant and not metric.whole)
 
-_PLACES = {metric.name: place for place, metric in enumerate(COUNTS)}
 # How many messages a person sent: the first number of each step.
 STEPS = (0, 1, 10, 30, 100, 300, 1000, 3000)
 _MOST_BARS = 31
@@ -166,7 +156,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Weekday:
-    """Active people on the average `day` of the week, of as many days; None without any."""
+    """Active people on the average of so many `days` of one weekday; None without any."""
 
     weekday: int
     mean: float | None
@@ -189,8 +179,8 @@ class ReportFigures:
     """Everything that the page tells.
 
     `known` people have a row in the store up to the window's end; the newest of the window's days
-    was `fetched` then. `editor_days` are those whose
-    editors and languages add up to their users' figures. `teams` is None where no team is known.
+    was `fetched` then. `editor_days` are those whose editors and languages add up to their users'
+    figures. `teams` is None where no team is known.
     """
 
     source: str
@@ -213,12 +203,7 @@ def added(counts: Iterable[int | None]) -> int | None:
 
 def total_of(counts: Sums, metrics: Iterable[Metric]) -> int | None:
     """The sum of the metrics' counts, which stand in the order of COUNTS."""
-    return added(counts[_PLACES[metric.name]] for metric in metrics)
-
-
-def rate_of(shown: int | None, accepted: int | None) -> float | None:
-    """Percent of the completions shown that were accepted; None without completions."""
-    return None if not shown or accepted is None else 100 * accepted / shown
+    return added(counts[COUNT_PLACES[metric.name]] for metric in metrics)
 
 
 def change_of(now: float | None, before: float | None) -> float | None:
@@ -296,17 +281,8 @@ class PeriodTally:
         return Period(self.window, tuple(days), tuple(people))
 
     def _with_distinct(self, activity: Activity, day: date) -> Day:
-        known = self._days[day]
-        return Day(
-            day,
-            known.state,
-            known.active,
-            activity.distinct(day, WEEK),
-            activity.distinct(day, DAYS),
-            known.sums,
-            known.differences,
-            known.forgotten,
-        )
+        week, month = activity.distinct(day, WEEK), activity.distinct(day, DAYS)
+        return replace(self._days[day], week=week, month=month)
 
 
 def _sums_added(left: Sums, right: Sums) -> Sums:
@@ -318,7 +294,7 @@ def _sums_added(left: Sums, right: Sums) -> Sums:
 
 def period_before(window: Window) -> Window:
     """As many days, right before."""
-    length = window.end - window.start + timedelta(days=1)
+    length = timedelta(days=len(window))
     return Window(window.start - length, window.end - length)
 
 
@@ -392,11 +368,8 @@ def top_share(period: Period) -> float | None:
 def median_messages(period: Period) -> float | None:
     """Of the people who were active."""
     counts = [person.sum_of(MESSAGE_KINDS) for person in period.people]
-    known = sorted(count for count in counts if count is not None)
-    if not known or len(known) < len(counts):
-        return None
-    middle = len(known) // 2
-    return known[middle] if len(known) % 2 else (known[middle - 1] + known[middle]) / 2
+    known = [count for count in counts if count is not None]
+    return statistics.median(known) if known and len(known) == len(counts) else None
 
 
 def places_of(parts: Iterable[Part], name_of: Callable[[Part], str]) -> list[Group]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import date, timedelta
 
 from dashboard_scraper.date_utils import DAYS, Window, newest_over, utc_day
@@ -21,7 +21,7 @@ from dashboard_scraper.report.figures import (
     teams_of,
 )
 from dashboard_scraper.report.options import ReportOptions
-from dashboard_scraper.store import DetailStatus, LedgerDay, Reader
+from dashboard_scraper.store import DetailStatus, Reader
 
 
 def newest_window(kept: Collection[date], today: date) -> Window | None:
@@ -47,14 +47,14 @@ def figures_of(
     ledger = {d: k for d, k in reader.ledger(source, reach).items() if d not in failed}
     activity = Activity(reach)
     for kept in (kept for day, kept in ledger.items() if day < before.start):
-        activity.add(kept.day, _active_names(reader, kept, options))
+        activity.add(kept.day, options.shown_names(reader.activity(kept, ())))
     tallies = [PeriodTally(before), PeriodTally(window)]
     for tally in tallies:
         for kept in (ledger[day] for day in tally.window.days() if day in ledger):
             users = options.shown(reader.day(kept).users)
             activity.add(kept.day, tally.add(kept, users))
     earlier, now = (tally.period(activity) for tally in tallies)
-    names = _known_names(reader, source, window.end, options)
+    known = _known_names(reader, source, window.end, options)
     whole = [
         day
         for day in window.days()
@@ -66,29 +66,20 @@ def figures_of(
         source=source,
         now=now,
         before=earlier,
-        known=len(names),
+        known=len(known),
         # Of the day alone: figures that are fetched again and are the same give the same page.
         fetched=utc_day(max(fetched)) if fetched else None,
         editor_days=len(whole),
         editors=places_of(parts, lambda part: part.editor),
         languages=places_of(parts, lambda part: part.language),
-        teams=_teams(now, names, options.identities),
+        teams=_teams(now, known, options.identities),
     )
 
 
-def _active_names(reader: Reader, kept: LedgerDay, options: ReportOptions) -> list[str]:
-    return [
-        options.rename(name)
-        for name, service in reader.activity(kept, ())
-        if options.service_accounts or not service
-    ]
-
-
-def _known_names(reader: Reader, source: str, end: date, options: ReportOptions) -> list[str]:
+def _known_names(reader: Reader, source: str, end: date, options: ReportOptions) -> set[str]:
     """Everybody with a row up to the day."""
     seen = reader.seen(source, Window(date.min, end))
-    shown = {name for name, service, *_ in seen if options.service_accounts or not service}
-    return [options.rename(name) for name in sorted(shown)]
+    return set(options.shown_names((name, service) for name, service, *_ in seen))
 
 
 def _parts(
@@ -101,13 +92,11 @@ def _parts(
     return [part for part in parts if part.user in shown]
 
 
-def _teams(
-    period: Period, names: Iterable[str], identities: Identities | None
-) -> list[Group] | None:
+def _teams(period: Period, known: set[str], identities: Identities | None) -> list[Group] | None:
     if not any(person.teams for person in (identities or {}).values()):
         return None
     members: dict[str, set[str]] = {}
-    for name in {*names, *(person.name for person in period.people)}:
+    for name in known | {person.name for person in period.people}:
         person = (identities or {}).get(name.lower())
         for team in (person.teams if person else ()) or ("",):
             members.setdefault(team, set()).add(name)

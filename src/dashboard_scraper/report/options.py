@@ -12,6 +12,9 @@ from dashboard_scraper.usage import UserUsage
 REPORT = "report.html"
 """The name of the file, and of its template."""
 
+MOST_DAYS = 3 * 366
+"""Each takes about 1 KB of the page, and a place in every chart."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
@@ -25,3 +28,9 @@ class ReportOptions:
     def shown(self, users: Iterable[UserUsage]) -> list[UserUsage]:
         """The users that outputs have, under the names that they have there."""
         return shown_users(users, self.rename, service_accounts=self.service_accounts)
+
+    def shown_names(self, accounts: Iterable[tuple[str, bool]]) -> list[str]:
+        """Names there of those that are shown, of names and whether each is a service account."""
+        return [
+            self.rename(name) for name, service in accounts if self.service_accounts or not service
+        ]

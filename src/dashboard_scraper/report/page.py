@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dashboard_scraper.date_utils import DAYS
-from dashboard_scraper.metrics import Metric
+from dashboard_scraper.metrics import ACCEPTED, SHOWN, Metric, accept_rate
 from dashboard_scraper.report.charts import Pick, mark_of
 from dashboard_scraper.report.figures import (
-    ACCEPTED,
     LINE_KINDS,
     LINES,
     MESSAGE_KINDS,
     MESSAGES,
-    SHOWN,
     TOOL_CALLS,
     WEEK,
     Day,
@@ -26,7 +24,6 @@ from dashboard_scraper.report.figures import (
     change_of,
     median_messages,
     movement_of,
-    rate_of,
     top_share,
     used_bars,
 )
@@ -60,7 +57,6 @@ from dashboard_scraper.report.texts import (
     differences_text,
     listed,
     many,
-    missing_text,
     number,
     rate,
     rate_cell,
@@ -93,7 +89,11 @@ def tiles_of(figures: ReportFigures) -> list[Number]:
         Number(
             term_of(ACCEPTED),
             number(accepted),
-            f"{rate(rate_of(shown, accepted))} of {number(shown)} shown" if shown else "none shown",
+            (
+                f"{rate(accept_rate(shown, accepted))} of {number(shown)} shown"
+                if shown
+                else "none shown"
+            ),
             against(accepted, before.sum_of((ACCEPTED,)), (now, before)),
             _warning(now),
         ),
@@ -132,8 +132,8 @@ def _each(period: Period, parts: Sequence[Metric]) -> str:
 
 
 def _warning(period: Period) -> str:
-    kept = len(period.days) - period.missing
-    return f"{kept} of {many(len(period.days), 'day')} only" if period.missing else ""
+    days = many(len(period.days), "day")
+    return f"{len(period.kept)} of {days} only" if period.missing else ""
 
 
 def completeness_of(figures: ReportFigures) -> list[str]:
@@ -152,9 +152,11 @@ def completeness_of(figures: ReportFigures) -> list[str]:
     lost = [day.day for day in now.days if day.forgotten]
     if lost:
         texts.append(f"A user was removed since, and is not counted: {days_text(lost)}")
-    if before.missing:
-        text = missing_text(before.missing, len(before.days), "the period before")
-        texts.append(f"{text[0].upper()}{text[1:]}, so nothing is compared with it")
+    if not before.kept:
+        texts.append("No day of the period before is in the store, so nothing is compared with it")
+    elif before.missing:
+        days = f"{before.missing} of {many(len(before.days), 'day')}"
+        texts.append(f"Missing of the period before: {days}, so no sum is compared with its")
     return texts
 
 
@@ -255,7 +257,7 @@ def _messages(figures: ReportFigures) -> Section:
 
 def _code(figures: ReportFigures) -> Section:
     now, before = figures.now, figures.before
-    rates = [rate_of(p.sum_of((SHOWN,)), p.sum_of((ACCEPTED,))) for p in (now, before)]
+    rates = [accept_rate(p.sum_of((SHOWN,)), p.sum_of((ACCEPTED,))) for p in (now, before)]
     accepted = day_figure(
         figures,
         DayPlot("accepted", ACCEPTED.title, [Row(term_of(ACCEPTED), _pick(ACCEPTED))]),
@@ -292,7 +294,7 @@ def _code(figures: ReportFigures) -> Section:
 
 
 def _rate_on(day: Day) -> float | None:
-    return rate_of(day.sum_of((SHOWN,)), day.sum_of((ACCEPTED,)))
+    return accept_rate(day.sum_of((SHOWN,)), day.sum_of((ACCEPTED,)))
 
 
 def _spread(figures: ReportFigures) -> Section:

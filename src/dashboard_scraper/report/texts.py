@@ -9,22 +9,28 @@ from datetime import date
 from dashboard_scraper.checks import Difference
 from dashboard_scraper.date_utils import DAYS, Window, runs_of_days
 from dashboard_scraper.export import percent
-from dashboard_scraper.metrics import COUNTS, FIGURES, USER_COUNT, Kind, Metric
-from dashboard_scraper.report.figures import (
+from dashboard_scraper.metrics import (
+    ACCEPT_RATE,
     ACCEPTED,
+    COUNTS,
+    FIGURES,
+    SHOWN,
+    USER_COUNT,
+    Kind,
+    Metric,
+    accept_rate,
+)
+from dashboard_scraper.report.figures import (
     LINE_KINDS,
     LINES,
     MESSAGE_KINDS,
     MESSAGES,
-    RATE,
-    SHOWN,
     TOOL_CALLS,
     WEEK,
     Day,
     Period,
     State,
     change_of,
-    rate_of,
 )
 from dashboard_scraper.usage import ANALYTICS, DASHBOARD
 
@@ -74,7 +80,7 @@ MEDIAN = Term(
     "median", "Median messages", "Half of the active people sent as many messages or fewer"
 )
 WEEKDAY = Term("weekday", "Weekday pattern", "Active people on the average Monday, Tuesday, ...")
-ACTIVE_DAYS, RATE_TERM = term_of(_ACTIVE_DAYS), term_of(RATE)
+ACTIVE_DAYS, RATE_TERM = term_of(_ACTIVE_DAYS), term_of(ACCEPT_RATE)
 
 _TITLES = {metric.name: metric.title for metric in COUNTS} | {USER_COUNT.name: ACTIVE.title}
 
@@ -87,7 +93,8 @@ TERMS: tuple[Term, ...] = (
     STAYED,
     LAPSED,
     *map(
-        term_of, (MESSAGES, *MESSAGE_KINDS, LINES, *LINE_KINDS, SHOWN, ACCEPTED, RATE, TOOL_CALLS)
+        term_of,
+        (MESSAGES, *MESSAGE_KINDS, LINES, *LINE_KINDS, SHOWN, ACCEPTED, ACCEPT_RATE, TOOL_CALLS),
     ),
     ACTIVE_DAYS,
     LAST_DAY,
@@ -140,13 +147,6 @@ def against(now: float | None, before: float | None, periods: Iterable[Period]) 
     return f"{change} against {number(before)}" if change else f"{number(before)} before"
 
 
-def missing_text(missing: int, total: int, name: str) -> str:
-    """`2 of 28 days of the period are missing`."""
-    if missing == total:
-        return f"no day of {name} is in the store"
-    return f"{missing} of {many(total, 'day')} of {name} {'is' if missing == 1 else 'are'} missing"
-
-
 def window_text(window: Window) -> str:
     """`3 to 30 November 2025`, as short as it is clear."""
     start, end = window.start, window.end
@@ -155,11 +155,9 @@ def window_text(window: Window) -> str:
         return last
     if start.year != end.year:
         return f"{start.day} {start:%B} {start.year} to {last}"
-    return (
-        f"{start.day} to {last}"
-        if start.month == end.month
-        else (f"{start.day} {start:%B} to {last}")
-    )
+    if start.month != end.month:
+        return f"{start.day} {start:%B} to {last}"
+    return f"{start.day} to {last}"
 
 
 def weekday_text(day: date) -> str:
@@ -190,7 +188,7 @@ def short(value: float) -> str:
 
 def rate_cell(shown: int | None, accepted: int | None) -> str:
     """Blank without completions, as in the CSV."""
-    return "" if shown == 0 else rate(rate_of(shown, accepted))
+    return "" if shown == 0 else rate(accept_rate(shown, accepted))
 
 
 def day_head(day: Day) -> str:

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dashboard_scraper.metrics import Metric
+from dashboard_scraper.metrics import ACCEPTED, SHOWN, Metric, accept_rate
 from dashboard_scraper.report.figures import (
-    ACCEPTED,
     LINES,
     MESSAGE_KINDS,
     MESSAGES,
-    SHOWN,
     Period,
     ReportFigures,
     movement_of,
-    rate_of,
 )
 from dashboard_scraper.report.texts import (
     ACTIVE_DAYS,
@@ -54,7 +51,7 @@ def user_rows(period: Period) -> list[list[Any]]:
     for person in period.people:
         counts = [person.sum_of(parts) for _, parts in _COUNTS]
         shown, accepted = counts[-2:]
-        of_shown = rate_of(shown, accepted)
+        of_shown = accept_rate(shown, accepted)
         rows.append(
             [
                 person.name,

@@ -13,6 +13,8 @@ from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.report.render import page_of
 from dashboard_scraper.store import LedgerDay, Store
 
+_NOTHING_YET = "no day has been fetched yet"
+
 
 class ReportView:
     """The page of the newest days of one source, made anew when a day came or changed."""
@@ -30,13 +32,13 @@ class ReportView:
     def page(self) -> bytes:
         """The page, which shows missing days as such; DaysMissing where there is no day yet."""
         if not self._store.exists():
-            raise DaysMissing("no day has been fetched yet")
+            raise DaysMissing(_NOTHING_YET)
         # One at a time: who asks meanwhile gets the page that is being made.
         with self._lock, self._store.reading() as reader:
             ledger = reader.ledger(self._source)
             window = newest_window(ledger, utc_day(self._clock()))
             if window is None:
-                raise DaysMissing("no day has been fetched yet")
+                raise DaysMissing(_NOTHING_YET)
             if self._made is None or self._made[:2] != (window, ledger):
                 page = page_of(reader, self._source, window, self._options)
                 self._made = window, ledger, page

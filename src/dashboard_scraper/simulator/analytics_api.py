@@ -143,7 +143,7 @@ def _metadata(organization: Organization, window: Window, users: int | None = No
         "effective_start_date": window.start.isoformat(),
         "effective_end_date": window.end.isoformat(),
         "generated_at": f"{organization.today}T02:04:05.678901Z",
-        "total_days": (window.end - window.start).days + 1,
+        "total_days": len(window),
     }
     return metadata if users is None else {**metadata, "returned_user_count": users}
 
