@@ -26,6 +26,7 @@ from dashboard_scraper.command_line import COMMANDS
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.http import origin_of
 from dashboard_scraper.simulator import Organization, Simulator
+from in_process import run_main
 
 _FILE = "file://"
 
@@ -67,35 +68,33 @@ class Home:
     path: Path
     settings: dict[str, str] = field(default_factory=dict)
 
-    def run(self, *words: str, stdin: str | bytes | None = None, cwd: Path | None = None) -> Result:
-        """Run `python -m dashboard_scraper` with `--home` here."""
+    def run(self, *words: str, stdin: str | bytes = b"", cwd: Path | None = None) -> Result:
+        """Run the program with `--home` here, in this process."""
         data = stdin.encode() if isinstance(stdin, str) else stdin
+        return Result(*run_main(self.words(*words), self.environment(), cwd or self.path, data))
+
+    def run_process(self, *words: str, stdin: str | bytes = b"") -> Result:
+        """The same in a process of its own, for tests of what a process does."""
         done = subprocess.run(
             self.command(*words),
             env=self.environment(),
-            input=data,
-            stdin=None if data is not None else subprocess.DEVNULL,
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
             capture_output=True,
-            cwd=cwd or self.path,
+            cwd=self.path,
             timeout=60,
             check=False,
         )
         return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
 
-    def command(self, *words: str) -> list[str]:
-        """A first word that is a command stays first."""
+    def words(self, *words: str) -> list[str]:
+        """The words with `--home`; a first word that is a command stays first."""
         command = [words[0]] if words and words[0] in COMMANDS else []
-        return [
-            sys.executable,
-            "-W",
-            "error",
-            "-m",
-            "dashboard_scraper",
-            *command,
-            "--home",
-            str(self.path),
-            *words[len(command) :],
-        ]
+        return [*command, "--home", str(self.path), *words[len(command) :]]
+
+    def command(self, *words: str) -> list[str]:
+        """What a process of its own is started with."""
+        program = [sys.executable, "-W", "error", "-m", "dashboard_scraper"]
+        return [*program, *self.words(*words)]
 
     def environment(self) -> dict[str, str]:
         """The settings and nothing else of the machine's, but what a process needs."""

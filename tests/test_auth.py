@@ -444,6 +444,6 @@ def test_no_secret_is_shown_at_debug_whatever_goes_wrong(home: Home, sim: Simula
     ):
         sim.clear_faults()
         sim.add_fault(Fault(effect, times=times))
-        result = home.run(*words, stdin=sim.cookie if words == [AUTH] else None)
+        result = home.run(*words, stdin=sim.cookie if words == [AUTH] else "")
         assert "DEBUG" in result.err
         assert_no_secret(sim, result.err, result.out)

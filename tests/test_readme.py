@@ -48,7 +48,7 @@ def test_each_command_of_the_readme_works(line: str, start: Start, home: Home) -
     if "convert" in words:
         exported = home.run("10-20-2025", "10-22-2025")
         shutil.copy(exported.paths[0], home.path / words[-1])
-    stdin = f"_session={simulator.cookie}" if "--auth" in words else None
+    stdin = f"_session={simulator.cookie}" if "--auth" in words else ""
     result = home.run(*words, stdin=stdin)
     assert result.code == 0, result.err
 
