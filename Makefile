@@ -4,12 +4,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SOURCES := src tests bench
+# Who only tries the program does not wait for the tools that develop it.
+RUNTIME := .venv-runtime
+RUNTIME_READY := $(RUNTIME)/.ready
+SOURCES := src tests bench tools
 
-.PHONY: demo test lint docs screenshots vendor check-vendor lock check-lock bench clean
+.PHONY: demo test lint docs screenshots vendor check-vendor lock check-lock audit bench clean
 
-demo: $(READY)
-	$(BIN)/python -m dashboard_scraper demo
+demo: $(RUNTIME_READY)
+	PYTHONPATH=src $(RUNTIME)/bin/python -m dashboard_scraper demo
 
 test: $(READY)
 	$(BIN)/pytest -n auto
@@ -53,28 +56,45 @@ vendor: $(READY)
 check-vendor: vendor
 	git diff --exit-code --stat -- $(VENDOR) $(VENDOR_OF_TESTS)
 
-# The pins in the files are kept where they still satisfy pyproject.toml.
-LOCK_RUNTIME = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header
-LOCK_DEV = $(LOCK_RUNTIME) --extra dev --constraint requirements.txt
+# Every package with its hashes: what runs the program, that with every extra, and that with the
+# tools. The pins in the files stay where they still satisfy pyproject.toml.
+LOCKS := requirements.txt requirements-extras.txt requirements-dev.txt
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --generate-hashes
+EXTRAS := --extra postgres --extra parquet --extra serve
 
 lock: $(READY)
-	$(LOCK_RUNTIME) pyproject.toml --output-file requirements.txt
-	$(LOCK_DEV) pyproject.toml --output-file requirements-dev.txt
+	$(COMPILE) pyproject.toml --output-file requirements.txt
+	$(COMPILE) $(EXTRAS) --constraint requirements.txt pyproject.toml --output-file requirements-extras.txt
+	$(COMPILE) --extra dev --constraint requirements-extras.txt pyproject.toml --output-file requirements-dev.txt
 
 check-lock: $(READY)
-	cp requirements.txt $(VENV)/runtime.txt
-	cp requirements-dev.txt $(VENV)/dev.txt
-	$(LOCK_RUNTIME) pyproject.toml --output-file $(VENV)/runtime.txt
-	$(LOCK_DEV) pyproject.toml --output-file $(VENV)/dev.txt
-	diff -u requirements.txt $(VENV)/runtime.txt
-	diff -u requirements-dev.txt $(VENV)/dev.txt
+	mkdir -p $(VENV)/lock
+	cp $(LOCKS) pyproject.toml $(VENV)/lock
+	$(MAKE) --no-print-directory -C $(VENV)/lock -f $(CURDIR)/Makefile BIN=$(CURDIR)/$(BIN) READY= lock
+	for lock in $(LOCKS); do diff -u $$lock $(VENV)/lock/$$lock || exit 1; done
+
+# Fails on a known vulnerability; says what no advisory could be found for.
+audit: $(READY)
+	$(BIN)/python tools/audit_dependencies.py requirements-dev.txt
+
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes -r
 
 $(READY): pyproject.toml requirements-dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(CHECK_PYTHON)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/python $(PIP_INSTALL) requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	touch $@
 
+$(RUNTIME_READY): requirements.txt
+	$(CHECK_PYTHON)
+	$(PYTHON) -m venv $(RUNTIME)
+	$(RUNTIME)/bin/python $(PIP_INSTALL) requirements.txt
+	touch $@
+
+define CHECK_PYTHON
+@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+endef
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(RUNTIME) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
