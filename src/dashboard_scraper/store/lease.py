@@ -252,6 +252,11 @@ class Lease:
         """LockLost where another run has it by now."""
         self._retries.run(self._read_writes)
 
+    def raise_if_lost(self) -> None:
+        """The same, where there is an error already: a server that is away has no say in it."""
+        with contextlib.suppress(psycopg.Error):
+            self._read_writes()
+
     def next_number(self) -> int:
         """The number of the transaction that is about to be written."""
         return self._writes + 1

@@ -124,10 +124,13 @@ class PostgresBackend:
         """
         lease = self._held()
         number = lease.next_number()
+        tries = 0
         results: list[Result] = []
 
         def attempt() -> Result:
-            if results and lease.is_sealed(number):
+            nonlocal tries
+            tries += 1
+            if tries > 1 and lease.is_sealed(number):
                 return results[0]
             results.clear()
             with self._writer() as connection, connection.begin():
@@ -137,7 +140,12 @@ class PostgresBackend:
                 results.append(result)
             return result
 
-        result = self._retries.run(attempt)
+        try:
+            result = self._retries.run(attempt)
+        except self.errors:
+            # What another run has written meanwhile may well be in the way.
+            lease.raise_if_lost()
+            raise
         lease.note_sealed(number)
         return result
 
