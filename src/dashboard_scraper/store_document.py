@@ -41,9 +41,9 @@ the store that ends in `.lock`: it ends with the process. For PostgreSQL, it is 
 table `store_lease`, which belongs to no connection, and so holds behind poolers and through lost
 connections:
 
-- The run that takes it raises `fence` by one. The last statement of each of its transactions updates
-  the row under that number; where another run has raised it meanwhile, the transaction is undone,
-  and the run ends with exit code 7.
+- The run that takes it raises `fence` by one. The last statement of each of its transactions
+  updates the row under that number; where another run has raised it meanwhile, the transaction is
+  undone, and the run ends with exit code 7.
 - The run raises `beat` many times in `seconds` (the setting `STORE_LEASE_SECONDS`). Another run
   that finds the row held watches it. As soon as `beat` moves, that run ends with exit code 7, and
   says who holds the row, since when, the last heartbeat, and when it would count as dead. Where
@@ -57,8 +57,8 @@ connections:
 - A run that ends, also by a signal, frees the row at once. To free it by hand:
   `UPDATE store_lease SET held = false`.
 
-Behind a pooler, give STORE_URL its address as it is; parameters that poolers suggest to other drivers
-(`pgbouncer=true`, `prepare_threshold=0`) may stay in it, since nothing is ever prepared.
+Behind a pooler, give STORE_URL its address as it is; parameters that poolers suggest to other
+drivers (`pgbouncer=true`, `prepare_threshold=0`) may stay in it, since nothing is ever prepared.
 """
 
 
