@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import time
@@ -256,6 +257,27 @@ def test_living_holder_is_not_outlived_whatever_the_clocks_say(postgres_url: str
         with pytest.raises(LockHeld, match=r"last heartbeat .* counts as dead 1 s after"):
             other.locked().__enter__()
         assert time.monotonic() - began < SHORT.lease_seconds
+
+
+def test_transaction_that_a_dead_holder_left_open_keeps_nobody_waiting(postgres_url: str) -> None:
+    """In the middle of a COPY, where no time limit of the server's ends it."""
+    store = store_at(postgres_url, waiting=SHORT)
+    with store.locked(), store.opened():
+        pass
+    with contextlib.ExitStack() as dead:
+        name = "usage dead0001 process 1"
+        connection = dead.enter_context(
+            contextlib.closing(psycopg.connect(postgres_url, application_name=name))
+        )
+        connection.execute("INSERT INTO store_info VALUES ('note', 'dead')")
+        connection.pgconn.exec_(b"COPY store_info FROM STDIN")
+        sql(postgres_url, "UPDATE store_lease SET held = true, token = 'dead0001'")
+        began = time.monotonic()
+        with store.locked(), store.opened():
+            store.put_note("note", "alive")
+        assert time.monotonic() - began < 20
+    with store.reading() as reader:
+        assert reader.note("note") == "alive"
 
 
 def test_lock_that_changed_hands_stops_every_write(postgres_url: str) -> None:
