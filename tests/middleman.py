@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from types import TracebackType
 from typing import Literal, Self
 
 from sqlalchemy import make_url
 
 COMMIT = b"COMMIT"
+_SECONDS_TO_COMMIT = 0.3
 
 
 class Middleman:
@@ -54,18 +56,22 @@ class Middleman:
                 client, _ = self._listener.accept()
                 self.connections += 1
                 server = socket.create_connection(self._server)
+                mute = threading.Event()
                 for pair in ((client, server), (server, client)):
-                    threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
+                    threading.Thread(target=self._pass_on, args=(*pair, mute), daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+    def _pass_on(self, source: socket.socket, target: socket.socket, mute: threading.Event) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
                 if COMMIT in data and self.lose is not None:
                     how, self.lose = self.lose, None
                     self.lost += 1
+                    mute.set()
                     if how == "answer":
                         target.sendall(data)
-                        target.recv(1 << 16)
+                        time.sleep(_SECONDS_TO_COMMIT)
+                    break
+                if mute.is_set():
                     break
                 target.sendall(data)
         for each in (source, target):

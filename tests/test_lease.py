@@ -281,7 +281,8 @@ def test_transaction_that_a_dead_holder_left_open_keeps_nobody_waiting(postgres_
 
 
 def test_lock_that_changed_hands_stops_every_write(postgres_url: str) -> None:
-    store = store_at(postgres_url, waiting=SHORT)
+    """Each by itself, and not only once a heartbeat has noticed."""
+    store = store_at(postgres_url, waiting=Waiting(lease_seconds=60))
     with store.locked(), store.opened():
         put(store)
         sql(postgres_url, "UPDATE store_lease SET fence = fence + 1")
