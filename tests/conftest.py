@@ -177,7 +177,7 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path, {"RETRY_BACKOFF_SECONDS": "0.01"})
 
 
-SERVER = "TEST_POSTGRES_URL"
+SERVER, POOLER = "TEST_POSTGRES_URL", "TEST_PGBOUNCER_URL"
 
 
 @pytest.fixture(scope="session")
@@ -202,11 +202,23 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
             server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture
+def pgbouncer_url(postgres_url: str) -> str:
+    """The same behind a PgBouncer that gives each transaction another session."""
+    pooler = os.environ.get(POOLER)
+    if pooler is None:
+        assert "CI" not in os.environ, f"CI provides a pooler; {POOLER} has to say where"
+        pytest.skip(f"no PgBouncer: {POOLER} is not set")
+    name = make_url(postgres_url).database
+    return make_url(pooler).set(database=name).render_as_string(False)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest, home: Home) -> str:
     """STORE_URL on each kind of database in turn; runs of the home use it."""
-    if request.param == "postgresql":
-        home.settings["STORE_URL"] = request.getfixturevalue("postgres_url")
+    if request.param != "sqlite":
+        fixture = {"postgresql": "postgres_url", "pgbouncer": "pgbouncer_url"}[request.param]
+        home.settings["STORE_URL"] = request.getfixturevalue(fixture)
     else:
         home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
     return home.settings["STORE_URL"]

@@ -52,7 +52,7 @@ class Trap:
     point: str
     nth: int = 1
     path: str = ""
-    then: Literal["kill", "full"] = "kill"
+    then: Literal["kill", "stop", "full"] = "kill"
     times: int | None = 1
 
     def set(self) -> None:
@@ -62,6 +62,9 @@ class Trap:
         def reached(*_: object) -> None:
             number = next(numbers) - self.nth
             if number < 0 or (self.times is not None and number >= self.times):
+                return
+            if self.then == "stop":
+                os.kill(os.getpid(), signal.SIGSTOP)
                 return
             if self.then == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -200,9 +203,12 @@ def wait_until_gone(url: str) -> None:
     """PostgreSQL notices within moments that a client was killed; SQLite has nothing to notice."""
     if url.startswith(SQLITE_PREFIX):
         return
-    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-    with psycopg.connect(url, autocommit=True) as connection:
-        until(lambda: connection.execute(query).fetchone() == (1,))
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND pid <> pg_backend_pid() AND state <> 'idle'"
+    )
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
+        until(lambda: connection.execute(query).fetchone() == (0,))
 
 
 def empty(url: str) -> None:
@@ -212,7 +218,7 @@ def empty(url: str) -> None:
         for path in original.parent.glob(f"{original.name}*"):
             path.unlink()
         return
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as connection:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
 

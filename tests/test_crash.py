@@ -41,7 +41,8 @@ USERS = Endpoint.USERS.value
 TRIALS = 20
 BATCHES = [
     *(("sqlite", number) for number in range(200 // TRIALS)),
-    *(("postgresql", number) for number in range(60 // TRIALS)),
+    *(("postgresql", number) for number in range(40 // TRIALS)),
+    ("pgbouncer", 0),
 ]
 OUTPUT, STORE = ".tmp", ".new"
 """How the temporary names of the files end, and that of a store that is being made."""
@@ -154,7 +155,8 @@ def trials(
     home: Home, simulator: Simulator, store_url: str, forks: Forks, undisturbed: Undisturbed
 ) -> Trials:
     simulator.prepare(undisturbed.days)
-    home.settings["MAX_CONCURRENCY"] = "4"
+    # The next run waits so long for a sign of life of one that was killed.
+    home.settings |= {"MAX_CONCURRENCY": "4", "STORE_LEASE_SECONDS": "1"}
     return Trials(home, store_url, forks, undisturbed)
 
 
@@ -206,7 +208,7 @@ def test_a_kill_between_two_pages_of_a_day_leaves_nothing_of_the_day(
     trials.finish()
 
 
-@pytest.mark.parametrize("nth", [1, 2, 3, 4, 20, 31])
+@pytest.mark.parametrize("nth", [1, 2, 3, 20, 31])
 def test_a_kill_before_a_commit_leaves_nothing_of_what_was_to_be_committed(
     trials: Trials, nth: int
 ) -> None:

@@ -330,7 +330,7 @@ MISTYPED = {
 def test_a_mistyped_store_is_refused_before_anything_is_asked_and_no_password_is_told(
     home: Home, sim: Simulator, run: Run, url: str, code: int
 ) -> None:
-    home.settings |= {"STORE_URL": url, "LOG_LEVEL": "DEBUG"}
+    home.settings |= {"STORE_URL": url, "LOG_LEVEL": "DEBUG", "RETRY_BUDGET_SECONDS": "0.1"}
     (home.path / "secrets").mkdir(exist_ok=True)
     for words in (("--last-28-days",), ("status",), EXPORT):
         result = run(*words)

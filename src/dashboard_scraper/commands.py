@@ -37,7 +37,7 @@ from dashboard_scraper.running import (
     utc_now,
 )
 from dashboard_scraper.sources import check_session, source_maker
-from dashboard_scraper.store import store_at
+from dashboard_scraper.store import store_at, waiting_of
 from dashboard_scraper.terminal import read_hidden
 from dashboard_scraper.usage import ANALYTICS, DASHBOARD
 
@@ -115,7 +115,7 @@ def fetch_period(
     if settings.source == ANALYTICS:
         selected = frozenset({Endpoint.USERS, Endpoint.TENANT})
     period = Period(window, now, target, selected)
-    store = store_at(settings.store_url)
+    store = store_at(settings.store_url, waiting=waiting_of(settings))
     export = daily_export(settings, window, None)
     make_source = source_maker(settings, store, lambda: now)
     tell(export_period(make_source, store, period, export))
@@ -149,7 +149,7 @@ def _check_users_selected(settings: Settings) -> None:
 def job_of(settings: Settings, clock: Clock) -> Job:
     """How the settings want days to be fetched."""
     prepare_for_many_records()
-    store = store_at(settings.store_url)
+    store = store_at(settings.store_url, waiting=waiting_of(settings))
     return Job(store, settings.max_concurrency, settings.settle_days, clock, day_progress)
 
 

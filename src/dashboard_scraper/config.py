@@ -74,6 +74,7 @@ Endpoints = Annotated[frozenset[Endpoint], NoDecode, BeforeValidator(_endpoints)
 LogLevel = Annotated[str, AfterValidator(_log_level)]
 SQLITE_PREFIX = "sqlite:///"
 _POSTGRES_PREFIXES = ("postgresql://", "postgres://", "postgresql+psycopg://")
+LEASE_SECONDS = 30
 EDITOR_LANGUAGE_REQUESTS = 100
 MetricsSource = Annotated[Literal["auto", "dashboard", "analytics"], BeforeValidator(_lowered)]
 EditorLanguage = Annotated[Literal["auto", "true", "false"], BeforeValidator(_lowered)]
@@ -140,6 +141,13 @@ class Settings(BaseSettings):
         description="Where fetched days are kept: `sqlite:///FILE`, or"
         " `postgresql://USER:PASSWORD@HOST/DATABASE`",
     )
+    store_lease_seconds: float = Field(
+        LEASE_SECONDS,
+        ge=1,
+        le=60,
+        allow_inf_nan=False,
+        description="Seconds without a sign of life after which PostgreSQL's lock is taken over",
+    )
     settle_days: int = Field(
         3, ge=0, le=90, description="Days after its end for which a day is fetched again"
     )
@@ -192,7 +200,9 @@ class Settings(BaseSettings):
         0.5, ge=0, description="Wait before the first retry; it doubles each time"
     )
     retry_budget_seconds: Seconds = Field(
-        180, gt=0, description="Longest time for one request with all its retries"
+        180,
+        gt=0,
+        description="Longest time for one request, or for the store's server, with all retries",
     )
     max_concurrency: int = Field(8, ge=1, le=64, description="Requests in flight at once")
 

@@ -110,6 +110,7 @@ def run_daily_job(job: Job, make_source: MakeSource, export: DailyExport, *, ref
     ):
         outcome = bring_up_to_date(job, source, export.window, refresh=refresh, compare=True)
         _raise_if_all_failed(outcome, export.window)
+        job.store.check_lock()
         with job.store.reading() as reader:
             give_out(reader, source.name, export, outcome.failures)
         _note_success(job, source, outcome)

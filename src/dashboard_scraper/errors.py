@@ -10,6 +10,7 @@ ScraperError                1   unexpected: report it
 +-- DaysMissing             6   run again: some days could not be had
 |   +-- NotPublished            run again later: the source does not have them yet
 +-- LockHeld                7   wait for the other run, or end it
+|   +-- LockLost                run it again: another run took this one for dead
 +-- Stale                   8   look why no newer day was fetched
 """
 
@@ -70,6 +71,10 @@ class LockHeld(ScraperError):
     """Another run works on the same store."""
 
     exit_code = 7
+
+
+class LockLost(LockHeld):
+    """This run gave no sign of life, and another took the store over; it wrote nothing since."""
 
 
 class Stale(ScraperError):

@@ -94,6 +94,7 @@ def export_period(
         if period.tenant_selected:
             figures = hidden_in_figures(tenant, shown.rename)
             files[tenant_path(period.target)] = tenant_csv(figures)
+        store.check_lock()
         make_folder(period.target.parent)
         with Publication() as publication:
             for path, data in files.items():

@@ -22,7 +22,8 @@ from dashboard_scraper.running import (
 )
 from dashboard_scraper.server import ServerOptions, make_app
 from dashboard_scraper.server_access import Access, read_or_make_token
-from dashboard_scraper.store import store_at
+from dashboard_scraper.store import Waiting, store_at
+from dashboard_scraper.store.patience import Patience
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,11 @@ def serve(settings: Settings, host: str, port: int) -> None:
     UsageError where the address cannot be had.
     """
     prepare_for_many_records()
-    store, source = store_at(settings.store_url), settings.source
+    # Who asks is told at once that the store's server is away, and asks again.
+    store, source = (
+        store_at(settings.store_url, waiting=Waiting(Patience(budget=0))),
+        settings.source,
+    )
     github = github_options(settings)
     views = GithubViews(store, source, github, settings.settle_days, utc_now)
     report = ReportView(store, source, report_options(settings, github), utc_now)

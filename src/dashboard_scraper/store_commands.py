@@ -21,7 +21,7 @@ from dashboard_scraper.running import (
     tell,
 )
 from dashboard_scraper.status import StoreStatus, as_text, raise_if_stale, status_of
-from dashboard_scraper.store import store_at
+from dashboard_scraper.store import store_at, waiting_of
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,9 @@ def export_files(settings: Settings, window: Window, folder: Path | None) -> Non
     """`export`, and the daily forms with `--offline`."""
     prepare_for_many_records()
     export = daily_export(settings, window, folder.absolute() if folder else None)
-    give_out_kept(store_at(settings.store_url), settings.source, export)
+    give_out_kept(
+        store_at(settings.store_url, waiting=waiting_of(settings)), settings.source, export
+    )
     tell(export.results())
 
 
@@ -43,7 +45,7 @@ def write_report(settings: Settings, window: Window | None, now: datetime) -> No
     prepare_for_many_records()
     options = report_options(settings)
     target = settings.export_dir / REPORT
-    store = store_at(settings.store_url)
+    store = store_at(settings.store_url, waiting=waiting_of(settings))
     write_page(store, settings.source, window, options, target, utc_day(now))
     tell([target.absolute().as_uri()])
 
@@ -52,7 +54,7 @@ def export_parquet(settings: Settings, window: Window, target: str | None) -> No
     """`export --format parquet`; `target` is a folder or the URL of an object store."""
     from dashboard_scraper.parquet_export import export_days  # noqa: PLC0415 - an extra
 
-    store = store_at(settings.store_url)
+    store = store_at(settings.store_url, waiting=waiting_of(settings))
     place = target or str(settings.export_dir / "parquet")
     shown = daily_export(settings, window, None).shown
     tell([export_days(store, settings.source, window, place, shown)])
@@ -62,7 +64,7 @@ def tell_status(
     settings: Settings, now: datetime, *, as_json: bool, max_age: timedelta | None, check: bool
 ) -> None:
     """`status`; what is wrong is raised after all is told."""
-    store = store_at(settings.store_url)
+    store = store_at(settings.store_url, waiting=waiting_of(settings))
     status = StoreStatus(store.shown, [])
     if store.exists():
         with store.reading() as reader:
@@ -82,7 +84,7 @@ def tell_status(
 
 def forget(settings: Settings, user: str) -> None:
     """`forget`; UsageError where nothing is kept of the person."""
-    store = store_at(settings.store_url)
+    store = store_at(settings.store_url, waiting=waiting_of(settings))
     if not store.exists():
         raise UsageError(f"there is no store at {store.shown}; mend STORE_URL")
     with store.locked(), store.opened():

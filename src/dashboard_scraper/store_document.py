@@ -33,6 +33,34 @@ In SQLite, a day is text (`2025-10-20`), and a moment is text in ISO 8601 with a
 (`2025-10-20T16:02:11.100000Z`).
 """
 
+_LOCK = """\
+## The lock
+
+One run at a time writes. For SQLite, the lock is one of the operating system's, on the file beside
+the store that ends in `.lock`: it ends with the process. For PostgreSQL, it is the one row of the
+table `store_lease`, which belongs to no connection, and so holds behind poolers and through lost
+connections:
+
+- The run that takes it raises `fence` by one. The last statement of each of its transactions
+  updates the row under that number; where another run has raised it meanwhile, the transaction is
+  undone, and the run ends with exit code 7.
+- The run raises `beat` many times in `seconds` (the setting `STORE_LEASE_SECONDS`). Another run
+  that finds the row held watches it. As soon as `beat` moves, that run ends with exit code 7, and
+  says who holds the row, since when, the last heartbeat, and when it would count as dead. Where
+  `beat` stands still for `seconds`, by the watcher's own monotonic clock, the watcher takes over; a
+  watcher that could not look for a while, since the server was away, begins anew. So a run that was
+  killed costs the next one that time at most, and no clock that jumps changes anything: the moments
+  in the row are for people.
+- Transactions that the dead run has left open are ended: they would keep others from its days.
+- `writes` is the number of the run's last transaction: where a connection is lost before the answer
+  to COMMIT, it tells whether the transaction has to be done again.
+- A run that ends, also by a signal, frees the row at once. To free it by hand:
+  `UPDATE store_lease SET held = false`.
+
+Behind a pooler, give STORE_URL its address as it is; parameters that poolers suggest to other
+drivers (`pgbouncer=true`, `prepare_threshold=0`) may stay in it, since nothing is ever prepared.
+"""
+
 
 def document() -> str:
     """The whole document, in Markdown."""
@@ -45,7 +73,7 @@ def document() -> str:
             types = " | ".join(str(column.type.compile(dialect)) for dialect in dialects)
             lines.append(f"| `{column.name}` | {types} | {column.comment} |")
         lines.append("")
-    return "\n".join([*lines, _TAIL])
+    return "\n".join([*lines, _TAIL, _LOCK])
 
 
 if __name__ == "__main__":

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from dashboard_scraper.store.place import store_at
+from dashboard_scraper.store.place import Waiting, store_at, waiting_of
 from dashboard_scraper.store.reader import Reader
 from dashboard_scraper.store.rows import DetailStatus, LedgerDay, Status
 from dashboard_scraper.store.store import Store
 
-__all__ = ["DetailStatus", "LedgerDay", "Reader", "Status", "Store", "store_at"]
+__all__ = [
+    "DetailStatus",
+    "LedgerDay",
+    "Reader",
+    "Status",
+    "Store",
+    "Waiting",
+    "store_at",
+    "waiting_of",
+]

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
 Row = tuple[Any, ...]
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The store as it is at one moment.
+
+    `confirm` is called after each query, with all its rows read: it raises StoreFailed where they
+    may not be those of that moment.
+    """
+
+    connection: Connection
+    confirm: Callable[[], None]
 
 
 class Backend(Protocol):
@@ -28,6 +42,10 @@ class Backend(Protocol):
         """Keep every other run away from the store; LockHeld where one is there already."""
         ...
 
+    def check_lock(self) -> None:
+        """LockLost where the run that believes to hold the lock has lost it to another."""
+        ...
+
     def exists(self) -> bool:
         """Whether a store, or anything else, is in the place."""
         ...
@@ -36,12 +54,27 @@ class Backend(Protocol):
         """Make an empty store, whole or not at all; the lock is held."""
         ...
 
-    def writing(self) -> AbstractContextManager[Connection]:
-        """The connection of the run that holds the lock."""
+    def writing(self) -> AbstractContextManager[None]:
+        """Make ready for `transact`; the lock is held."""
         ...
 
-    def reading(self) -> Connection:
-        """A connection that sees all the time what the store was when its transaction began."""
+    def transact(self, work: Callable[[Connection], Result]) -> Result:
+        """Do the work in one transaction, which is committed whole or not at all.
+
+        It may be done anew where a connection is lost; LockLost where the lock is.
+        """
+        ...
+
+    def hurry(self) -> None:
+        """End every wait, in all threads: the run ends."""
+        ...
+
+    def reading(self) -> AbstractContextManager[View]:
+        """The store as it is now, whatever is written meanwhile."""
+        ...
+
+    def may_change(self, connection: Connection) -> bool:
+        """Whether whoever runs this may bring an older store up to date."""
         ...
 
     def load(self, connection: Connection, rows: Iterable[Row]) -> None:
@@ -52,6 +85,6 @@ class Backend(Protocol):
         """What to do about an error of the driver, where more can be said than its own words."""
         ...
 
-    def scrub(self, connection: Connection) -> None:
-        """Leave no copy of removed rows in the store's files; outside of a transaction."""
+    def scrub(self) -> None:
+        """Leave no copy of removed rows in the store's files; within `writing`."""
         ...

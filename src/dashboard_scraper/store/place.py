@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from dashboard_scraper.config import SQLITE_PREFIX
+from dashboard_scraper.config import LEASE_SECONDS, SQLITE_PREFIX, Settings
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.store.patience import Patience
 from dashboard_scraper.store.store import Store
 
+_PATIENCE = Patience()
 
-def store_at(url: str) -> Store:
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How a server is waited for, and after how many silent seconds a run counts as dead to it."""
+
+    patience: Patience = _PATIENCE
+    lease_seconds: float = LEASE_SECONDS
+
+
+def waiting_of(settings: Settings) -> Waiting:
+    """What the settings say of it."""
+    patience = Patience(settings.retry_budget_seconds, settings.retry_backoff_seconds)
+    return Waiting(patience, settings.store_lease_seconds)
+
+
+def store_at(url: str, *, waiting: Waiting | None = None) -> Store:
     """The store that STORE_URL names; nothing is opened yet."""
+    waiting = waiting or Waiting()
     if url.startswith(SQLITE_PREFIX):
         from dashboard_scraper.store.sqlite import SqliteBackend  # noqa: PLC0415
 
         return Store(SqliteBackend(Path(url.removeprefix(SQLITE_PREFIX))))
-    from dashboard_scraper.store.postgres import PostgresBackend  # noqa: PLC0415
+    try:
+        from dashboard_scraper.store.postgres import PostgresBackend  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        if error.name != "psycopg":
+            raise
+        raise UsageError(
+            "STORE_URL names a PostgreSQL server, and its driver is not installed:"
+            " pip install 'dashboard-scraper[postgres]'"
+        ) from None
 
     try:
-        return Store(PostgresBackend(make_url(url)))
+        return Store(PostgresBackend(make_url(url), waiting.patience, waiting.lease_seconds))
     except (ArgumentError, ValueError):  # a port that is no number is the latter
         raise UsageError(
             "STORE_URL is no URL; write it as postgresql://USER:PASSWORD@HOST/DATABASE"

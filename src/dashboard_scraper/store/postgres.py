@@ -1,93 +1,109 @@
-"""A store in a PostgreSQL database, for a team that shares one, or has outgrown one machine."""
+"""A store in a PostgreSQL database, for a team that shares one, or has outgrown one machine.
+
+Also behind a pooler that gives each transaction another session: nothing here relies on anything
+that a session keeps from one transaction to the next.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import os
-import socket
-from collections.abc import Iterable, Iterator
-from typing import Any
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import URL, Connection, create_engine, event, inspect, text
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+import psycopg
+from sqlalchemy import URL, Connection, create_engine, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from dashboard_scraper.date_utils import iso_utc
-from dashboard_scraper.errors import LockHeld, UsageError
-from dashboard_scraper.store.backend import Row
+from dashboard_scraper.errors import UsageError
+from dashboard_scraper.store.backend import Row, View
+from dashboard_scraper.store.lease import Lease
+from dashboard_scraper.store.patience import Patience, Retries
+from dashboard_scraper.store.postgres_url import connected, parameters_of, passing_reason
 from dashboard_scraper.store.schema import INFO, USER_DAY, create
 
-# Any number would do, so long as no other program locks with it in the same database.
-_LOCK = 0x6461_7368_7363_7261
-_CONNECT_SECONDS = 10
+Result = TypeVar("Result")
+
 _ROWS_PER_CHUNK = 2000
 _encode_lines = msgspec.json.Encoder().encode_lines
+_INSUFFICIENT_PRIVILEGE = "42501"
 
-_HOLDER = text("""
-    SELECT a.application_name, a.client_addr, a.backend_start
-    FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-    WHERE l.locktype = 'advisory' AND l.granted
-      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND l.classid::bigint = :high AND l.objid::bigint = :low
-""").bindparams(high=_LOCK >> 32, low=_LOCK & 0xFFFFFFFF)
+# For one transaction each, whatever the role, the database or an earlier client has set. A moment
+# at the edge of the calendar would be beyond it in other zones, and fewer digits are other figures.
+_PREPARE = """
+    SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true),
+           set_config('extra_float_digits', '1', true)
+"""
+# A run that stands still with a transaction open would keep the next one from its days.
+_PREPARE_WRITING = (
+    f"{_PREPARE}, set_config('idle_in_transaction_session_timeout', '{{:.0f}}', true)"
+)
+_MAY_CHANGE = text("""
+    SELECT NOT pg_is_in_recovery() AND pg_has_role(relowner, 'USAGE')
+    FROM pg_class WHERE oid = to_regclass(:table)
+""").bindparams(table=INFO.name)
 
 
 class PostgresBackend:
-    """A database; the lock is an advisory one, held by the connection that writes.
-
-    Should the server end that connection, the lock is gone, and so is all that could write.
+    """A database. Each transaction has a connection of its own: none is held while days are
+    fetched, so that there is none that a server or gateway could end for its silence.
     """
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, patience: Patience, lease_seconds: float) -> None:
         self._url = url
-        try:
-            import psycopg  # noqa: PLC0415 - an extra, and a tenth of a second
-        except ImportError:
-            raise UsageError(
-                "STORE_URL names a PostgreSQL server, and its driver is not installed:"
-                " pip install 'dashboard-scraper[postgres]'"
-            ) from None
-        self.errors = (SQLAlchemyError, psycopg.Error)
+        self._token = secrets.token_hex(4)
+        self._parameters = parameters_of(url, self._token)
+        self._lease_seconds = lease_seconds
+        self._retries = Retries(patience, self.errors, self._why_again)
         self._engine = create_engine(
-            url.set(drivername="postgresql+psycopg"),
+            "postgresql+psycopg://",
+            creator=lambda: connected(self._parameters),
             poolclass=NullPool,
-            connect_args={
-                "connect_timeout": _CONNECT_SECONDS,
-                "application_name": f"dashboard-scraper {os.getpid()} on {socket.gethostname()}",
-            },
+            use_native_hstore=False,  # to ask for that type would cost each run a query
         )
-        # Elsewhere, a moment at the edge of the calendar would be beyond it.
-        event.listen(self._engine, "connect", _speak_utc)
-        self._held: Connection | None = None
+        self._lease: Lease | None = None
+
+    errors = (SQLAlchemyError, psycopg.Error)
 
     @property
     def shown(self) -> str:
         return self._url.set(query={}).render_as_string(hide_password=True)
 
+    def _why_again(self, error: Exception) -> str | None:
+        reason = passing_reason(error)
+        return None if reason is None else f"{self.shown}: {reason}"
+
+    def _alone(self) -> psycopg.Connection[Any]:
+        """A connection on which each statement is a transaction."""
+        return connected({**self._parameters, "autocommit": True})
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        with self._engine.connect() as connection:
-            with connection.begin():
-                if not connection.scalar(text(f"SELECT pg_try_advisory_lock({_LOCK})")):
-                    who = connection.execute(_HOLDER).first()
-                    raise LockHeld(
-                        f"another run works on {self.shown}: {_described(who)}; wait for it to end"
-                    )
-            self._held = connection
-            try:
-                yield
-            finally:
-                self._held = None
-                # Said, not left to the end of the connection: the server notices that only later,
-                # and a run that begins at once would find the lock held.
-                with contextlib.suppress(*self.errors):
-                    connection.rollback()
-                    connection.execute(text(f"SELECT pg_advisory_unlock({_LOCK})"))
-                    connection.commit()
+        lease = Lease(self._alone, self._retries, self._token, self._lease_seconds)
+        lease.take(self.shown)
+        self._lease = lease
+        try:
+            yield
+        finally:
+            self._lease = None
+            lease.free()
+            self._retries.begin()
+
+    def _held(self) -> Lease:
+        if self._lease is None:
+            raise RuntimeError("only a run that holds the lock may write")
+        return self._lease
+
+    def check_lock(self) -> None:
+        self._held().check()
 
     def exists(self) -> bool:
+        return self._retries.run(self._exists)
+
+    def _exists(self) -> bool:
         with self._engine.connect() as connection:
             encoding = connection.scalar(text("SHOW server_encoding"))
             if encoding != "UTF8":
@@ -97,18 +113,67 @@ class PostgresBackend:
             return inspect(connection).has_table(INFO.name)
 
     def create(self) -> None:
-        with self.writing() as connection, connection.begin():
-            create(connection)
+        self.transact(create)
 
-    def writing(self) -> contextlib.AbstractContextManager[Connection]:
-        if self._held is None:
-            raise RuntimeError("only a run that holds the lock may write")
-        return contextlib.nullcontext(self._held)
+    def writing(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
-    def reading(self) -> Connection:
-        return self._engine.connect().execution_options(
+    def transact(self, work: Callable[[Connection], Result]) -> Result:
+        """Where the connection is lost before the answer to COMMIT, the lease knows whether it was
+        committed.
+        """
+        lease = self._held()
+        number = lease.next_number()
+        tries = 0
+        results: list[Result] = []
+
+        def attempt() -> Result:
+            nonlocal tries
+            tries += 1
+            if tries > 1 and lease.is_sealed(number):
+                return results[0]
+            results.clear()
+            with self._writer() as connection, connection.begin():
+                connection.exec_driver_sql(_PREPARE_WRITING.format(1000 * self._lease_seconds))
+                result = work(connection)
+                lease.seal(connection, number)
+                results.append(result)
+            return result
+
+        try:
+            result = self._retries.run(attempt)
+        except self.errors:
+            # What another run has written meanwhile may well be in the way.
+            lease.raise_if_lost()
+            raise
+        lease.note_sealed(number)
+        return result
+
+    def _writer(self) -> Connection:
+        # The seal is to see what another run has committed meanwhile, whatever the role's default.
+        return self._engine.connect().execution_options(isolation_level="READ COMMITTED")
+
+    def hurry(self) -> None:
+        self._retries.end()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[View]:
+        with contextlib.closing(self._retries.run(self._begun)) as connection:
+            yield View(connection, lambda: None)
+
+    def _begun(self) -> Connection:
+        connection = self._engine.connect().execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
+        try:
+            connection.exec_driver_sql(_PREPARE)  # which begins the transaction
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def may_change(self, connection: Connection) -> bool:
+        return bool(connection.scalar(_MAY_CHANGE))
 
     def load(self, connection: Connection, rows: Iterable[Row]) -> None:
         """COPY straight into the table: the day's old rows are gone, so there are none to meet."""
@@ -124,24 +189,15 @@ class PostgresBackend:
                 copy.write(chunk)
 
     def explain(self, error: Exception) -> str | None:
-        if isinstance(error, OperationalError) and not error.connection_invalidated:
+        cause = getattr(error, "orig", None) or error
+        if getattr(cause, "sqlstate", None) == _INSUFFICIENT_PRIVILEGE:
+            return "runs that fetch or forget need a role that may write and make tables there"
+        if isinstance(cause, psycopg.OperationalError) and cause.sqlstate is None:
             return "is the server up, and STORE_URL right?"
         return None
 
-    def scrub(self, connection: Connection) -> None:
+    def scrub(self) -> None:
         """The server reuses the room in its own time."""
-
-
-def _speak_utc(connection: Any, _record: object) -> None:
-    connection.execute("SET TIME ZONE 'UTC'")
-    connection.commit()
-
-
-def _described(holder: Any) -> str:
-    if holder is None:
-        return "it has just ended"
-    name, address, begun = holder
-    return f"{name} from {address or 'the same machine'}, since {iso_utc(begun)}"
 
 
 def _csv_chunks(rows: Iterable[Row]) -> Iterator[bytes]:

@@ -34,7 +34,7 @@ from sqlalchemy.types import TypeDecorator
 from dashboard_scraper.date_utils import iso_utc
 from dashboard_scraper.metrics import ANALYTICS_COUNTS, COUNTS, FIGURES, TOTALS, Kind
 
-VERSION = 2
+VERSION = 3
 
 
 class Moment(TypeDecorator[datetime]):

@@ -7,6 +7,7 @@ get lost with the power.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import socket
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from filelock import FileLock, Timeout
@@ -25,12 +26,15 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from dashboard_scraper.date_utils import iso_utc
-from dashboard_scraper.errors import LockHeld
+from dashboard_scraper.errors import LockHeld, StoreFailed
 from dashboard_scraper.files import explained, flush_folder, make_folder
-from dashboard_scraper.store.backend import Row
+from dashboard_scraper.store.backend import Row, View
 from dashboard_scraper.store.schema import USER_DAY, Moment, create
+from dashboard_scraper.store.sqlite_access import WRITING, access_for_reading, may_write, stat_of
 
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 _DAY = list(USER_DAY.c).index(USER_DAY.c.day)
 _MOMENTS = [i for i, column in enumerate(USER_DAY.c) if isinstance(column.type, Moment)]
@@ -38,6 +42,10 @@ _MOMENTS = [i for i, column in enumerate(USER_DAY.c) if isinstance(column.type, 
 # SQLite waits within C, where no signal is heard: shortly each time, and often.
 _BUSY_SECONDS = 0.5
 _PATIENCE_SECONDS = 30
+_PAUSE_SECONDS = 0.01
+_MOST_LOOKS = 5
+# Another program writes, or brings in what a run left that was killed; or many open it at once.
+_PASSES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL)
 _BEFORE_INTERRUPT_SECONDS = 0.02
 
 
@@ -48,8 +56,8 @@ class SqliteBackend:
         self._path = path
         self._lock_path = path.with_name(f"{path.name}.lock")
         self._holder_path = path.with_name(f"{path.name}.holder")
-        self._writing = _engine(path, "BEGIN IMMEDIATE")
-        self._reading = _engine(path, "BEGIN")
+        self._ended = threading.Event()
+        self._writer: Connection | None = None
 
     errors = (SQLAlchemyError, sqlite3.Error)
 
@@ -75,7 +83,10 @@ class SqliteBackend:
                 )
             free = held.pop_all()
         with free:
-            yield
+            try:
+                yield
+            finally:
+                self._ended.clear()
 
     def _holder(self) -> str:
         try:
@@ -83,8 +94,14 @@ class SqliteBackend:
         except OSError:
             return "it has just begun"
 
+    def check_lock(self) -> None:
+        """The system's own: it is this process' until it ends."""
+
     def exists(self) -> bool:
-        return self._path.exists()
+        try:
+            return stat_of(self._path) is not None
+        except OSError as error:
+            raise StoreFailed(f"{self._path} cannot be read: {error.strerror or error}") from error
 
     def create(self) -> None:
         """Under another name first: a file under the store's own name always has its tables."""
@@ -93,7 +110,7 @@ class SqliteBackend:
             for suffix in ("", "-journal", "-wal", "-shm"):  # of a run that was killed right here
                 new.with_name(f"{new.name}{suffix}").unlink(missing_ok=True)
             new.touch()
-        with _engine(new, "BEGIN IMMEDIATE").connect() as connection:
+        with self._engine(WRITING, "BEGIN IMMEDIATE", new).connect() as connection:
             with connection.begin():
                 create(connection)
             # Kept in the file's head; to set it later would change a file that may not be ours.
@@ -102,11 +119,55 @@ class SqliteBackend:
             new.replace(self._path)
             flush_folder(self._path.parent)
 
-    def writing(self) -> Connection:
-        return self._writing.connect()
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """At the end all is in the file itself: who may only read can open it alone."""
+        with self._engine(WRITING, "BEGIN IMMEDIATE").connect() as connection:
+            self._writer = connection
+            try:
+                yield
+            finally:
+                self._writer = None
+                with contextlib.suppress(sqlite3.Error):  # what is in the log is kept as well
+                    driver = _driver(connection)
+                    driver.rollback()
+                    driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def reading(self) -> Connection:
-        return self._reading.connect()
+    def transact(self, work: Callable[[Connection], Result]) -> Result:
+        if self._writer is None:
+            raise RuntimeError("only a run that holds the lock may write")
+        with self._writer.begin():
+            return work(self._writer)
+
+    def hurry(self) -> None:
+        self._ended.set()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[View]:
+        for attempt in itertools.count(1):
+            access = access_for_reading(self._path)
+            try:
+                connection = self._begun(access.options)
+                break
+            except (OperationalError, sqlite3.OperationalError) as error:
+                # A run may have removed its log between the look and the opening.
+                if _error_code(error) != sqlite3.SQLITE_CANTOPEN or attempt == _MOST_LOOKS:
+                    raise
+        with connection:
+            yield View(connection, access.confirm)
+
+    def _begun(self, options: str) -> Connection:
+        connection = self._engine(options, "BEGIN").connect()
+        try:
+            # It is this that takes the moment; another program may be mending what was left behind.
+            self._patiently(lambda: connection.exec_driver_sql("SELECT 1 FROM sqlite_master"))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def may_change(self, connection: Connection) -> bool:  # noqa: ARG002
+        return may_write(self._path)
 
     def load(self, connection: Connection, rows: Iterable[Row]) -> None:
         statement = str(insert(USER_DAY).compile(dialect=connection.dialect))
@@ -115,22 +176,67 @@ class SqliteBackend:
 
     def explain(self, error: Exception) -> str | None:
         code = _error_code(error)
-        if code is not None and code & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             return "it is damaged; bring it back from a backup, or move it away and fetch again"
+        if code == sqlite3.SQLITE_CANTOPEN and not os.access(self._path, os.R_OK):
+            return "this user may not read it"
         return None
 
-    def scrub(self, connection: Connection) -> None:
+    def scrub(self) -> None:
         """Rewrite the file: pages keep what was removed from them, and also, where SQLite once
         moved rows to another page, copies that `secure_delete` would not overwrite.
         """
-        driver = _driver(connection)
-        _patiently(lambda: interruptibly(driver, "VACUUM"))
+        if self._writer is None:
+            return
+        driver = _driver(self._writer)
+        self._patiently(lambda: interruptibly(driver, "VACUUM"))
         busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             logger.warning(
                 "another program is reading %s: what was removed is in its files until that ends",
                 self.shown,
             )
+
+    def _engine(self, options: str, begin: str, path: Path | None = None) -> Engine:
+        """An engine whose transactions begin with `begin`; it never makes a file."""
+        engine = create_engine(
+            "sqlite://",
+            creator=lambda: self._connected(path or self._path, options),
+            poolclass=NullPool,
+        )
+        event.listen(
+            engine,
+            "begin",
+            lambda connection: self._patiently(lambda: connection.exec_driver_sql(begin)),
+        )
+        return engine
+
+    def _connected(self, path: Path, options: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"file:{quote(str(path))}?{options}",
+            uri=True,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            self._patiently(lambda: connection.execute("PRAGMA synchronous=FULL"))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _patiently(self, work: Callable[[], object]) -> None:
+        """Try again while another program writes; between two tries, signals are heard."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                work()
+                return
+            except (OperationalError, sqlite3.OperationalError) as error:
+                busy = _error_code(error) in _PASSES
+                if not busy or time.monotonic() > deadline or self._ended.wait(_PAUSE_SECONDS):
+                    raise
 
 
 def _plain(rows: Iterable[Row]) -> Iterator[list[object]]:
@@ -154,47 +260,10 @@ def _driver(connection: Connection) -> Any:
     return connection.connection.driver_connection
 
 
-def _engine(path: Path, begin: str) -> Engine:
-    """An engine whose transactions begin with `begin`; it never makes a file."""
-    url = f"file:{quote(str(path))}?mode=rw"
-
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            url, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        try:
-            connection.execute("PRAGMA synchronous=FULL")
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return connection
-
-    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
-    event.listen(engine, "begin", lambda connection: _begin(connection, begin))
-    return engine
-
-
-def _begin(connection: Connection, statement: str) -> None:
-    _patiently(lambda: connection.exec_driver_sql(statement))
-
-
-def _patiently(work: Callable[[], object]) -> None:
-    """Try again while another program writes; between two tries, signals are heard."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        try:
-            work()
-            return
-        except (OperationalError, sqlite3.OperationalError) as error:
-            busy = _error_code(error) == sqlite3.SQLITE_BUSY
-            if not busy or time.monotonic() > deadline:
-                raise
-
-
 def _error_code(error: Exception) -> int | None:
-    """SQLite's own, extended one; of SQLAlchemy's errors, that of their cause."""
+    """SQLite's own, without its extension; of SQLAlchemy's errors, that of their cause."""
     code: int | None = getattr(getattr(error, "orig", error), "sqlite_errorcode", None)
-    return code
+    return None if code is None else code & 0xFF
 
 
 def interruptibly(driver: sqlite3.Connection, statement: str) -> None:

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Table, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, delete, insert, select, update
 
 from dashboard_scraper.errors import StoreFailed, UsageError
 from dashboard_scraper.metrics import is_active
-from dashboard_scraper.store.backend import Backend
+from dashboard_scraper.store.backend import Backend, View
 from dashboard_scraper.store.reader import Reader
 from dashboard_scraper.store.rows import (
     DetailStatus,
@@ -44,6 +44,8 @@ from dashboard_scraper.store.schema import (
 )
 from dashboard_scraper.usage import DayUsage, EditorLanguageUsage, TenantFigure
 
+Result = TypeVar("Result")
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -61,7 +63,7 @@ class Store:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._write_lock = threading.Lock()
-        self._writer: Connection | None = None
+        self._is_open = False
 
     @property
     def shown(self) -> str:
@@ -81,6 +83,11 @@ class Store:
                 held.enter_context(self._backend.locked())
             yield
 
+    def check_lock(self) -> None:
+        """LockLost where this run had the lock, and another has it by now."""
+        with self._explained():
+            self._backend.check_lock()
+
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
         """Make ready to write, within `locked`: a store that is absent is made, an old migrated."""
@@ -88,16 +95,19 @@ class Store:
             with self._explained():
                 if not self._backend.exists():
                     self._backend.create()
-                connection = stack.enter_context(self._backend.writing())
-                with connection.begin():
-                    if self._version(connection) < VERSION:
-                        migrate(connection)
-            self._writer = connection
+                stack.enter_context(self._backend.writing())
+                self._backend.transact(self._migrate_if_old)
+            self._is_open = True
             try:
                 yield
             finally:
+                self._backend.hurry()
                 with self._write_lock:  # a thread may be about to keep a day
-                    self._writer = None
+                    self._is_open = False
+
+    def _migrate_if_old(self, connection: Connection) -> None:
+        if self._version(connection) < VERSION:
+            migrate(connection)
 
     def _version(self, connection: Connection) -> int:
         version = version_of(connection)
@@ -115,32 +125,49 @@ class Store:
     @contextlib.contextmanager
     def reading(self) -> Iterator[Reader]:
         """A view of the store as it is now, whatever is written meanwhile."""
-        with self._explained():
-            if not self._backend.exists():
-                raise UsageError(
-                    f"there is no store at {self.shown}; fetch something first, or mend STORE_URL"
-                )
-            self._migrate_if_old()
         with contextlib.ExitStack() as stack:
             with self._explained():
-                connection = stack.enter_context(self._backend.reading())
-                stack.enter_context(connection.begin())
-            yield Reader(connection, self.shown, self._explained)
+                if not self._backend.exists():
+                    raise UsageError(
+                        f"there is no store at {self.shown}; fetch something first, or mend"
+                        " STORE_URL"
+                    )
+                view = stack.enter_context(self._backend.reading())
+                if not self._is_open and self._is_old(view):
+                    stack.close()
+                    with self.locked(), self.opened():
+                        pass
+                    view = stack.enter_context(self._backend.reading())
+            yield Reader(view.connection, self.shown, lambda: self._confirmed(view))
 
-    def _migrate_if_old(self) -> None:
-        with self._backend.reading() as connection, connection.begin():
-            version = self._version(connection)
-        if version < VERSION and self._writer is None:
-            with self.locked(), self.opened():
-                pass
+    def _is_old(self, view: View) -> bool:
+        """UsageError where it is, and may not be brought up to date by whoever reads."""
+        with self._confirmed(view):
+            version = self._version(view.connection)
+            if version == VERSION:
+                return False
+            if not self._backend.may_change(view.connection):
+                raise UsageError(
+                    f"{self.shown} was written by an older version of this program (schema"
+                    f" {version}, here {VERSION}), and may only be read here: run `status` once as"
+                    " the one who fetches, which brings it up to date"
+                )
+        return True
+
+    def _write(self, work: Callable[[Connection], Result]) -> Result:
+        """One transaction; where a connection is lost, the work may be done once more."""
+        with self._write_lock, self._explained():
+            if not self._is_open:
+                raise StoreFailed(f"{self.shown} is closed: the run has ended")
+            return self._backend.transact(work)
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with self._write_lock, self._explained():
-            if self._writer is None:
-                raise StoreFailed(f"{self.shown} is closed: the run has ended")
-            with self._writer.begin():
-                yield self._writer
+    def _confirmed(self, view: View) -> Iterator[None]:
+        with self._explained():
+            try:
+                yield
+            finally:  # what changed under a query may well look like a damaged file
+                view.confirm()
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -163,31 +190,35 @@ class Store:
         """
         row = ledger_row(source, usage, fetched_at)
         ledger_is = _is_of(DAY_LEDGER, source, usage.day)
-        with self._writing() as connection:
+
+        def replace(connection: Connection) -> RowMapping | None:
             before = connection.execute(select(DAY_LEDGER).where(ledger_is)).mappings().first()
             # With the users' figures goes what was said of them beside.
             for table in (*DAY_TABLES, DAY_LEDGER):
                 connection.execute(delete(table).where(_is_of(table, source, usage.day)))
             self._backend.load(connection, user_rows(source, usage))
             connection.execute(insert(DAY_LEDGER).values(row))
+            return before
+
+        before = self._write(replace)
         return None if before is None else ledger_day(before)
 
     def confirm(self, source: str, day: date, fetched_at: datetime) -> None:
         """Note that the source said the same of a day once more."""
-        with self._writing() as connection:
-            connection.execute(
-                update(DAY_LEDGER)
-                .where(_is_of(DAY_LEDGER, source, day))
-                .values(fetched_at=fetched_at)
-            )
+        statement = (
+            update(DAY_LEDGER).where(_is_of(DAY_LEDGER, source, day)).values(fetched_at=fetched_at)
+        )
+        self._write(lambda connection: connection.execute(statement))
 
     def put_tenant_figures(
         self, source: str, figures: Iterable[TenantFigure], fetched_at: datetime
     ) -> None:
         """Keep what the source said of the tenant in a period, in place of what it said before."""
         table = TENANT_FIGURE
-        with self._writing() as connection:
-            for figure in figures:
+        said = list(figures)
+
+        def replace(connection: Connection) -> None:
+            for figure in said:
                 key = {
                     "source": source,
                     "start_day": figure.window.start,
@@ -199,6 +230,8 @@ class Store:
                 )
                 value = _encode(figure.value).decode()
                 connection.execute(insert(table).values(**key, value=value, fetched_at=fetched_at))
+
+        self._write(replace)
 
     def put_editor_languages(
         self, source: str, day: date, usages: Iterable[EditorLanguageUsage], status: DetailStatus
@@ -234,7 +267,8 @@ class Store:
         rows: list[dict[str, Any]],
         status: dict[str, str],
     ) -> None:
-        with self._writing() as connection:
+
+        def replace(connection: Connection) -> None:
             connection.execute(delete(table).where(_is_of(table, source, day)))
             if rows:
                 connection.execute(insert(table), rows)
@@ -242,22 +276,28 @@ class Store:
                 update(DAY_LEDGER).where(_is_of(DAY_LEDGER, source, day)).values(status)
             )
 
+        self._write(replace)
+
     def put_success(self, source: str, moment: datetime) -> None:
         """Note that a run got all that it was to get."""
         self.put_note(f"{LAST_SUCCESS}:{source}", moment.isoformat())
 
     def put_note(self, name: str, value: str) -> None:
         """Leave something under a name for the next run."""
-        with self._writing() as connection:
+
+        def replace(connection: Connection) -> None:
             connection.execute(delete(INFO).where(INFO.c.name == name))
             connection.execute(insert(INFO).values(name=name, value=value))
+
+        self._write(replace)
 
     def forget(self, user: str) -> int:
         """Remove a person, however the address is capitalised; returns the number of rows.
 
         The ledger says for each day how many users it lost, and has the sums of those who are left.
         """
-        with self._writing() as connection:
+
+        def remove(connection: Connection) -> int:
             # In Python: the databases' own lower() may know the letters of ASCII alone.
             logins = {
                 login
@@ -281,14 +321,16 @@ class Store:
                 connection.execute(
                     update(DAY_LEDGER).where(_is_of(DAY_LEDGER, source, day)).values(left)
                 )
+            return removed
+
+        removed = self._write(remove)
         self._scrub()  # also without rows: an earlier call may have been cut off right here
         return removed
 
     def _scrub(self) -> None:
         try:
             with self._write_lock, self._explained():
-                if self._writer is not None:
-                    self._backend.scrub(self._writer)
+                self._backend.scrub()
         except StoreFailed as error:
             raise StoreFailed(
                 f"the rows are removed, but copies of them may be left in the store's files; mend"

@@ -1,0 +1,330 @@
+"""PostgreSQL's lock and connections: poolers, lost connections, and runs that stand still."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from conftest import Home, Start, all_files, today, yesterday
+from crash_child import Forks, Trap, files_in, until, whole_days
+from dashboard_scraper.config import Endpoint
+from dashboard_scraper.errors import LockHeld, LockLost
+from dashboard_scraper.main import main
+from dashboard_scraper.simulator import Fault, Organization, Request, Simulator
+from dashboard_scraper.simulator.exchange import Answer
+from dashboard_scraper.store import Store, Waiting, store_at
+from dashboard_scraper.store.patience import Patience
+from dashboard_scraper.usage import DayUsage
+from kept_days import sql
+from middleman import Middleman
+
+JOB = "--last-28-days"
+DAY = f"{yesterday()}"
+USERS = Endpoint.USERS.value
+SHORT = Waiting(Patience(5, 0.05), lease_seconds=1)
+NOW = datetime.now(UTC)
+TODAY = today()
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    with Forks() as server:
+        yield server
+
+
+@pytest.fixture
+def simulator(start: Start, home: Home) -> Simulator:
+    home.settings |= {"SETTLE_DAYS": "0", "MAX_CONCURRENCY": "1", "STORE_LEASE_SECONDS": "1"}
+    return start(Organization(users=5, today=today()))
+
+
+@pytest.fixture(params=["direct", "pgbouncer"])
+def lock_url(request: pytest.FixtureRequest, home: Home) -> str:
+    """STORE_URL of a server, and of the same behind a pooler."""
+    name = "postgres_url" if request.param == "direct" else "pgbouncer_url"
+    url = request.getfixturevalue(name)
+    assert isinstance(url, str)
+    home.settings["STORE_URL"] = url
+    return url
+
+
+def put(store: Store, day: date = TODAY) -> None:
+    assert store.put("dashboard", DayUsage(day, []), NOW) is None
+
+
+def test_run_that_was_stopped_and_taken_over_writes_nothing(
+    home: Home, simulator: Simulator, lock_url: str, forks: Forks
+) -> None:
+    """It stands still while it waits for its first day, and goes on when another run is done."""
+    gate = threading.Event()
+    waiting: list[Request] = []
+
+    def wait(answer: Answer, request: Request) -> Answer:
+        waiting.append(request)
+        gate.wait(30)
+        return answer
+
+    simulator.add_fault(Fault(wait, USERS, times=1))
+    stopped = forks.start(home, JOB)
+    until(lambda: bool(waiting), 30)
+    stopped.kill(signal.SIGSTOP)
+    other = forks.run(home, JOB)
+    assert other.code == 0, other.err
+    assert f"took the store over from process {stopped.pid}" in other.err
+    kept = ledger_of(lock_url)
+    written = {path: path.stat().st_mtime_ns for path in all_files(home.data)}
+    gate.set()
+    stopped.kill(signal.SIGCONT)
+    result = stopped.wait()
+    assert (result.code, result.out) == (7, ""), result.err
+    assert "took the store over; nothing was written since then" in result.err
+    assert ledger_of(lock_url) == kept
+    assert {path: path.stat().st_mtime_ns for path in all_files(home.data)} == written
+
+
+def ledger_of(url: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(url, prepare_threshold=None) as server:
+        return server.execute("SELECT day, fetched_at FROM day_ledger ORDER BY day").fetchall()
+
+
+@pytest.mark.parametrize(
+    "trap",
+    [
+        pytest.param(Trap("commit", 5, then="stop"), id="sealed, before COMMIT"),
+        pytest.param(Trap("statement", 50, then="stop"), id="in a transaction"),
+    ],
+)
+def test_run_that_was_stopped_within_a_transaction_keeps_nobody_waiting(
+    home: Home, simulator: Simulator, postgres_url: str, forks: Forks, trap: Trap
+) -> None:
+    home.settings["STORE_URL"] = postgres_url
+    assert simulator is not None
+    stopped = forks.start(home, JOB, trap=trap)
+    until(lambda: "State:\tT" in Path(f"/proc/{stopped.pid}/status").read_text(), 30)
+    other = forks.run(home, JOB)
+    assert other.code == 0, other.err
+    days, files = ledger_of(postgres_url), files_in(home.daily_folder)
+    assert len(days) == 28
+    stopped.kill(signal.SIGCONT)
+    result = stopped.wait()
+    assert (result.code, result.out) == (7, ""), result.err
+    assert (ledger_of(postgres_url), files_in(home.daily_folder)) == (days, files)
+
+
+def test_pooler_lets_one_run_work_at_a_time_and_the_next_after_it(
+    home: Home, simulator: Simulator, pgbouncer_url: str, forks: Forks
+) -> None:
+    home.settings |= {"STORE_URL": pgbouncer_url, "STORE_LEASE_SECONDS": "10"}
+    simulator.latency = 0.3
+    first = forks.start(home, "backfill", f"{yesterday().replace(day=1)}", DAY)
+    until(lambda: simulator.count(USERS) > 2, 30)
+    for _ in range(3):
+        assert forks.run(home, "backfill", DAY).code == 7
+    first.kill(signal.SIGTERM)
+    assert first.wait().code == 143
+    simulator.latency = 0
+    for _ in range(3):
+        result = forks.run(home, JOB)
+        assert result.code == 0, result.err
+    assert len(whole_days(pgbouncer_url)) >= 28
+
+
+def test_session_settings_of_others_change_no_figure(postgres_url: str) -> None:
+    """As they are left behind in a pooler, or set for the role."""
+    for setting in (
+        "TimeZone = 'Pacific/Kiritimati'",
+        "DateStyle = 'German'",
+        "extra_float_digits = -10",
+        "default_transaction_isolation = 'serializable'",
+    ):
+        name = postgres_url.rpartition("/")[2].partition("?")[0]
+        sql(postgres_url, f"ALTER DATABASE {name} SET {setting}")
+    store = store_at(postgres_url, waiting=SHORT)
+    with store.locked(), store.opened():
+        store.put("dashboard", DayUsage(today(), []), NOW)
+        store.put_credits("dashboard", today(), {"ada@example.com": 0.1 + 0.2})
+        time.sleep(0.2)  # heartbeats
+        put(store, yesterday())
+    with store.reading() as reader:
+        assert reader.ledger("dashboard")[today()].fetched_at == NOW
+        assert reader.credits_of("dashboard", today()) == {"ada@example.com": 0.1 + 0.2}
+
+
+def test_day_that_takes_longer_than_the_servers_idle_limit_is_stored(
+    home: Home, simulator: Simulator, postgres_url: str, forks: Forks
+) -> None:
+    home.settings |= {"STORE_URL": postgres_url, "STORE_LEASE_SECONDS": "30"}
+    name = postgres_url.rpartition("/")[2].partition("?")[0]
+    sql(postgres_url, f"ALTER DATABASE {name} SET idle_session_timeout = '300ms'")
+    simulator.latency = 1
+    result = forks.run(home, "backfill", DAY)
+    assert result.code == 0, result.err
+    assert len(whole_days(postgres_url)) == 1
+
+
+@pytest.mark.parametrize("lose", ["answer", "statement"])
+def test_commit_whose_answer_is_lost_is_done_once(postgres_url: str, lose: str) -> None:
+    with Middleman(postgres_url) as gateway:
+        gateway.open()
+        store = store_at(gateway.url, waiting=SHORT)
+        with store.locked(), store.opened():
+            gateway.lose = "answer" if lose == "answer" else "statement"
+            put(store)  # a second time, it would find the row of the first
+            assert gateway.lost == 1
+            put(store, yesterday())
+    with store_at(postgres_url).reading() as reader:
+        assert list(reader.ledger("dashboard")) == [yesterday(), today()]
+
+
+def test_connections_that_the_server_ends_cost_no_day(
+    home: Home, simulator: Simulator, postgres_url: str, forks: Forks
+) -> None:
+    home.settings["STORE_URL"] = postgres_url
+    simulator.latency = 0.01
+    run = forks.start(home, JOB)
+    end = (
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    for fetched in (2, 10, 18):
+        until(lambda fetched=fetched: simulator.count(USERS) > fetched, 30)  # type: ignore[misc]
+        sql(postgres_url, end)
+    result = run.wait()
+    assert result.code == 0, result.err
+    assert len(whole_days(postgres_url)) == 28
+
+
+def test_server_that_is_away_at_the_start_is_waited_for(
+    home: Home, simulator: Simulator, postgres_url: str, forks: Forks
+) -> None:
+    with Middleman(postgres_url) as gateway:
+        home.settings |= {"STORE_URL": gateway.url, "RETRY_BUDGET_SECONDS": "30"}
+        run = forks.start(home, JOB)
+        time.sleep(1)
+        assert simulator.requests == []
+        gateway.open()
+        result = run.wait()
+        assert result.code == 0, result.err
+        assert "trying again" in result.err
+
+
+def test_server_that_stays_away_costs_the_run_when_the_budget_is_spent(
+    home: Home, simulator: Simulator, postgres_url: str, forks: Forks
+) -> None:
+    home.settings["STORE_URL"] = postgres_url
+    assert forks.run(home, JOB).code == 0
+    with Middleman(postgres_url) as gateway:
+        home.settings |= {"STORE_URL": gateway.url, "RETRY_BUDGET_SECONDS": "0.5"}
+        asked = len(simulator.requests)
+        result = forks.run(home, JOB)
+    assert (result.code, result.out) == (1, ""), result.err
+    assert "is the server up" in result.err
+    assert len(simulator.requests) == asked
+
+
+def test_missing_database_is_not_waited_for(postgres_url: str) -> None:
+    store = store_at(postgres_url + "_not", waiting=Waiting(Patience(60, 10)))
+    began = time.monotonic()
+    with pytest.raises(Exception, match="does not exist"):
+        store.exists()
+    assert time.monotonic() - began < 10
+
+
+def test_dead_holder_is_outlived_whatever_the_clocks_say(postgres_url: str) -> None:
+    store = store_at(postgres_url, waiting=SHORT)
+    with store.locked():
+        pass
+    for moment in ("now() + interval '1 year'", "now() - interval '1 year'"):
+        sql(postgres_url, f"UPDATE store_lease SET held = true, token = 'dead', beat_at = {moment}")
+        began = time.monotonic()
+        with store.locked():
+            assert time.monotonic() - began > SHORT.lease_seconds
+
+
+def test_living_holder_is_not_outlived_whatever_the_clocks_say(postgres_url: str) -> None:
+    with store_at(postgres_url, waiting=SHORT).locked():
+        sql(postgres_url, "UPDATE store_lease SET beat_at = now() - interval '1 year'")
+        began = time.monotonic()
+        other = store_at(postgres_url, waiting=SHORT)
+        with pytest.raises(LockHeld, match=r"last heartbeat .* counts as dead 1 s after"):
+            other.locked().__enter__()
+        assert time.monotonic() - began < SHORT.lease_seconds
+
+
+def test_transaction_that_a_dead_holder_left_open_keeps_nobody_waiting(postgres_url: str) -> None:
+    """In the middle of a COPY, where no time limit of the server's ends it."""
+    store = store_at(postgres_url, waiting=SHORT)
+    with store.locked(), store.opened():
+        pass
+    with contextlib.ExitStack() as dead:
+        name = "usage dead0001 process 1"
+        connection = dead.enter_context(
+            contextlib.closing(psycopg.connect(postgres_url, application_name=name))
+        )
+        connection.execute("INSERT INTO store_info VALUES ('note', 'dead')")
+        connection.pgconn.exec_(b"COPY store_info FROM STDIN")
+        sql(postgres_url, "UPDATE store_lease SET held = true, token = 'dead0001'")
+        began = time.monotonic()
+        with store.locked(), store.opened():
+            store.put_note("note", "alive")
+        assert time.monotonic() - began < 20
+    with store.reading() as reader:
+        assert reader.note("note") == "alive"
+
+
+def test_lock_that_changed_hands_stops_every_write(postgres_url: str) -> None:
+    """Each by itself, and not only once a heartbeat has noticed."""
+    store = store_at(postgres_url, waiting=Waiting(lease_seconds=60))
+    with store.locked(), store.opened():
+        put(store)
+        sql(postgres_url, "UPDATE store_lease SET fence = fence + 1")
+        with pytest.raises(LockLost):
+            put(store, yesterday())
+        with pytest.raises(LockLost):
+            store.check_lock()
+        with pytest.raises(LockLost):
+            store.put_success("dashboard", NOW)
+    with store.reading() as reader:
+        assert list(reader.ledger("dashboard")) == [today()]
+        assert reader.last_success("dashboard") is None
+
+
+PARAMETERS = {
+    "prepare_threshold=0": 0,
+    "prepare_threshold=None&pgbouncer=true": 0,
+    "sslmode=disable&connect_timeout=3&application_name=usage": 0,
+    "prepare_threshold=many": 2,
+    "prepare_treshold=0": 2,
+    "pool_size=5": 2,
+    "sslmode=maybe": 2,
+    "connect_timeout=soon": 2,
+    "port=70000": 2,
+    "sslmode=disable&sslmode=prefer": 2,
+}
+
+
+@pytest.mark.parametrize(("query", "code"), PARAMETERS.items())
+def test_parameters_of_the_url_are_understood_or_refused(
+    home: Home,
+    postgres_url: str,
+    query: str,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    store = store_at(postgres_url)
+    with store.locked(), store.opened():
+        pass
+    monkeypatch.setenv("STORE_URL", f"{postgres_url}?{query}")
+    monkeypatch.setenv("RETRY_BUDGET_SECONDS", "0.1")
+    assert main(["status", "--home", str(home.path)]) == code
+    err = capsys.readouterr().err
+    assert ("STORE_URL: " in err) == (code == 2), err

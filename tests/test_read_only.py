@@ -1,0 +1,304 @@
+"""What only reads needs no right to write: neither to the store's files, nor to its tables."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from conftest import Home
+from dashboard_scraper.errors import StoreFailed, UsageError
+from dashboard_scraper.main import main
+from dashboard_scraper.store import store_at
+from dashboard_scraper.store.schema import VERSION
+from filled_store import LAST, SOURCE, put, some_days, user
+from kept_days import sql
+from serving import serving
+
+DAYS = some_days(3)
+SPAN = (f"{min(DAYS)}", f"{LAST}")
+READING: dict[str, tuple[str, ...]] = {
+    "status": ("status",),
+    "export": ("export", *SPAN),
+    "report": ("report", *SPAN),
+    "offline": ("--daily", *SPAN, "--offline"),
+}
+NOBODY = 65534
+WAL, SHM = "-wal", "-shm"
+Read = Callable[..., int]
+
+
+@pytest.fixture
+def read(home: Home, monkeypatch: pytest.MonkeyPatch) -> Read:
+    """The command line within this process; its outputs go to the home."""
+
+    def begin(*words: str) -> int:
+        for name, value in home.settings.items():
+            monkeypatch.setenv(name, value)
+        return main([*words[:1], *words[1:], "--home", str(home.path)])
+
+    home.settings |= {"METRICS_SOURCE": SOURCE, "RETRY_BUDGET_SECONDS": "0.1"}
+    return begin
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, for a store."""
+    folder = tmp_path / "volume"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(folder)]
+    if (
+        not shutil.which("mount")
+        or subprocess.run(mount, capture_output=True, check=False).returncode
+    ):
+        assert "CI" not in os.environ, "where all is to be proved, a file system must be had"
+        pytest.skip("mounting needs root, and a mount command")
+    yield folder
+    subprocess.run(["umount", str(folder)], timeout=10, check=True)
+
+
+def make_read_only(volume: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(volume)], timeout=10, check=True)
+
+
+@contextlib.contextmanager
+def writer_at_work(path: Path) -> Iterator[sqlite3.Connection]:
+    """Another program has the file open, with something new in its log."""
+    with closing(sqlite3.connect(path, check_same_thread=False)) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute("INSERT INTO store_info VALUES ('note', 'new')")
+        connection.commit()
+        yield connection
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_run_leaves_a_file_that_needs_nothing_beside_it(home: Home) -> None:
+    """Even where somebody reads at its end, who cannot bring in what is new."""
+    path = home.data / "usage.db"
+    put(f"sqlite:///{path}", DAYS)
+    assert names_in(home.data) <= {"usage.db", "usage.db.lock"}
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as reader:
+        reader.execute("SELECT count(*) FROM user_day").fetchall()
+        put(f"sqlite:///{path}", {LAST: [user("ada@example.com")]})
+        assert Path(f"{path}{WAL}").stat().st_size == 0
+
+
+@pytest.mark.parametrize("words", READING.values(), ids=READING)
+def test_store_on_a_read_only_volume_is_read(
+    home: Home, volume: Path, read: Read, words: tuple[str, ...]
+) -> None:
+    path = volume / "usage.db"
+    put(f"sqlite:///{path}", DAYS)
+    home.settings["STORE_URL"] = f"sqlite:///{path}"
+    before = names_in(volume)
+    make_read_only(volume)
+    assert read(*words) == 0
+    assert names_in(volume) == before
+
+
+def test_store_on_a_read_only_volume_is_served(home: Home, volume: Path) -> None:
+    put(f"sqlite:///{volume / 'usage.db'}", some_days(28))
+    home.settings |= {"STORE_URL": f"sqlite:///{volume / 'usage.db'}", "METRICS_SOURCE": SOURCE}
+    make_read_only(volume)
+    with serving(home) as server:
+        report = server.report(f"/enterprises/x/copilot/metrics/reports/users-1-day?day={LAST}")
+        assert report.count(b"\n") > 1
+
+
+@pytest.mark.parametrize("left", [{WAL, SHM}, {WAL}], ids=["log and index", "log"])
+def test_what_a_killed_run_left_is_read_on_a_read_only_volume_or_refused(
+    home: Home, volume: Path, read: Read, left: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the index of the log, what stands in it cannot be had: the file alone is older."""
+    place = home.path / "elsewhere"
+    put(f"sqlite:///{place / 'usage.db'}", DAYS)
+    with writer_at_work(place / "usage.db"):
+        for suffix in ("", *left):
+            shutil.copy(place / f"usage.db{suffix}", volume)
+    url = f"sqlite:///{volume / 'usage.db'}"
+    home.settings["STORE_URL"] = url
+    make_read_only(volume)
+    if SHM in left:
+        assert read(*READING["export"]) == 0
+        with store_at(url).reading() as reader:
+            assert reader.note("note") == "new"
+        return
+    assert read("status") == 1
+    assert "usage.db-wal" in (err := capsys.readouterr().err)
+    assert "copy both files" in err
+
+
+@contextlib.contextmanager
+def shared(mode: int = 0o555) -> Iterator[Path]:
+    """A folder that everybody may enter, and nobody but root may write."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "store"
+        folder.mkdir()
+        Path(name).chmod(0o755)
+        yield folder
+        folder.chmod(mode)
+
+
+def as_nobody(program: str, *words: str) -> tuple[int, str]:
+    """Run Python in a child as a user who owns nothing."""
+    read_end, write_end = os.pipe()
+    with warnings.catch_warnings():
+        # From Python 3.12 on, of threads that the child does not have.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:  # what is imported already needs no file that only root may read
+        os.close(read_end)
+        os.dup2(write_end, 1)
+        os.dup2(write_end, 2)
+        sys.stdout, sys.stderr = open(1, "w"), open(2, "w")  # noqa: SIM115
+        code = 99
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            code = main([program, *words])
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
+    os.close(write_end)
+    with open(read_end) as said:  # noqa: PTH123
+        text = said.read()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="another user's files need root")
+
+
+@needs_root
+@pytest.mark.parametrize("at_work", [False, True], ids=["alone", "with a writer"])
+def test_store_of_another_user_is_read(home: Home, read: Read, at_work: bool) -> None:
+    with shared() as folder, tempfile.TemporaryDirectory() as own, contextlib.ExitStack() as stack:
+        os.chown(own, NOBODY, NOBODY)
+        path = folder / "usage.db"
+        put(f"sqlite:///{path}", DAYS)
+        path.chmod(0o444)
+        if at_work:
+            stack.enter_context(writer_at_work(path))
+        folder.chmod(0o555)
+        before = names_in(folder)
+        home.settings["STORE_URL"] = f"sqlite:///{path}"
+        for words in (READING["status"], READING["export"]):
+            assert read(*words) == 0  # which imports all that it takes
+            code, text = as_nobody(*words, "--home", own)
+            assert code == 0, text
+        assert names_in(folder) == before
+
+
+@needs_root
+@pytest.mark.parametrize("hidden", ["file", "folder"])
+def test_store_that_a_user_may_not_even_read_is_told(
+    monkeypatch: pytest.MonkeyPatch, hidden: str
+) -> None:
+    with shared(0o755) as folder, tempfile.TemporaryDirectory() as own:
+        os.chown(own, NOBODY, NOBODY)
+        path = folder / "usage.db"
+        put(f"sqlite:///{path}", DAYS)
+        (path if hidden == "file" else folder).chmod(0o600)
+        monkeypatch.setenv("STORE_URL", f"sqlite:///{path}")
+        code, text = as_nobody("status", "--home", own)
+        assert code == 1
+        assert "Traceback" not in text
+        assert "may not read" in text or "Permission denied" in text
+
+
+@needs_root
+def test_file_that_changes_while_it_is_read_alone_is_not_taken_for_whole(volume: Path) -> None:
+    """Who may not write has no lock that a run would heed; here the same file is reached twice."""
+    path = volume / "usage.db"
+    put(f"sqlite:///{path}", DAYS)
+    view = volume.with_name("view")
+    view.mkdir()
+    subprocess.run(["mount", "--bind", str(volume), str(view)], timeout=10, check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(view)], timeout=10, check=True)
+        with store_at(f"sqlite:///{view / 'usage.db'}").reading() as reader:
+            ledger = reader.ledger(SOURCE)
+            put(f"sqlite:///{path}", {LAST: [user("new@example.com")]})
+            with pytest.raises(StoreFailed, match="written to while it was read"):
+                reader.day(ledger[LAST])
+    finally:
+        subprocess.run(["umount", str(view)], timeout=10, check=True)
+
+
+@pytest.fixture
+def reader_url(postgres_url: str) -> Iterator[str]:
+    """STORE_URL of a role that may only select, in a store with days."""
+    put(postgres_url, DAYS)
+    role = f"reader_{make_url(postgres_url).database}"
+    for statement in (
+        f"CREATE ROLE {role} LOGIN",
+        f"GRANT USAGE ON SCHEMA public TO {role}",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}",
+    ):
+        sql(postgres_url, statement)
+    yield make_url(postgres_url).set(username=role).render_as_string(False)
+    sql(postgres_url, f"DROP OWNED BY {role}")
+    sql(postgres_url, f"DROP ROLE {role}")
+
+
+def test_role_that_may_only_select_reads(home: Home, reader_url: str, read: Read) -> None:
+    home.settings["STORE_URL"] = reader_url
+    for words in READING.values():
+        assert read(*words) == 0, words
+
+
+def test_role_that_may_only_select_cannot_fetch_and_is_told(
+    home: Home, reader_url: str, read: Read, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.settings["STORE_URL"] = reader_url
+    assert read("forget", "ada@example.com") == 1
+    assert "need a role that may write" in capsys.readouterr().err
+
+
+def set_version(url: str, version: int) -> None:
+    sql(url, f"UPDATE store_info SET value = '{version}' WHERE name = 'schema_version'")
+
+
+def test_older_store_that_may_only_be_read_is_told(
+    home: Home, postgres_url: str, reader_url: str, volume: Path, read: Read
+) -> None:
+    file = f"sqlite:///{volume / 'usage.db'}"
+    put(file, DAYS)
+    for writable, url in ((postgres_url, reader_url), (file, file)):
+        set_version(writable, VERSION - 1)
+        if url == file:
+            make_read_only(volume)
+        home.settings["STORE_URL"] = url
+        assert read("status") == 2
+        with pytest.raises(UsageError, match="run `status` once"), store_at(url).reading():
+            pass
+
+
+def test_reader_waits_for_who_brings_in_what_a_killed_run_left(home: Home) -> None:
+    """Meanwhile SQLite says that it is busy, by another number than where somebody writes."""
+    path = home.data / "usage.db"
+    put(f"sqlite:///{path}", DAYS)
+    with closing(sqlite3.connect(path, check_same_thread=False)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN IMMEDIATE")
+        free = threading.Timer(1, other.close)
+        free.start()
+        with store_at(f"sqlite:///{path}").reading() as reader:
+            assert len(reader.ledger(SOURCE)) == len(DAYS)
+        free.join()
