@@ -217,15 +217,6 @@ class Settings(BaseSettings):
             raise ValueError("AUGMENT_API_TOKEN and AUGMENT_API_TOKEN_FILE: set one of them")
         return self
 
-    @model_validator(mode="after")
-    def _check_identities(self) -> Self:
-        if self.identity_file and self.pseudonym_key_file:
-            raise ValueError(
-                "IDENTITY_FILE and PSEUDONYM_KEY_FILE: set one of them; one names people in"
-                " GitHub's reports, the other hides who they are"
-            )
-        return self
-
     @property
     def source(self) -> str:
         """The source that `metrics_source` comes to."""

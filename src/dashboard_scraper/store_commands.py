@@ -15,6 +15,7 @@ from dashboard_scraper.date_utils import Window, utc_day
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.report.options import MOST_DAYS, REPORT
 from dashboard_scraper.running import (
+    audience_of,
     daily_export,
     prepare_for_many_records,
     report_options,
@@ -54,8 +55,7 @@ def export_parquet(settings: Settings, window: Window, target: str | None) -> No
 
     store = store_at(settings.store_url)
     place = target or str(settings.export_dir / "parquet")
-    shown = daily_export(settings, window, None).shown
-    tell([export_days(store, settings.source, window, place, shown)])
+    tell([export_days(store, settings.source, window, place, audience_of(settings))])
 
 
 def tell_status(

@@ -9,19 +9,20 @@ from sqlalchemy.exc import ArgumentError
 
 from dashboard_scraper.config import SQLITE_PREFIX
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.people import People
 from dashboard_scraper.store.store import Store
 
 
-def store_at(url: str) -> Store:
-    """The store that STORE_URL names; nothing is opened yet."""
+def store_at(url: str, people: People | None = None) -> Store:
+    """The store that STORE_URL names; nothing is opened yet. `people` are for what writes."""
     if url.startswith(SQLITE_PREFIX):
         from dashboard_scraper.store.sqlite import SqliteBackend  # noqa: PLC0415
 
-        return Store(SqliteBackend(Path(url.removeprefix(SQLITE_PREFIX))))
+        return Store(SqliteBackend(Path(url.removeprefix(SQLITE_PREFIX))), people)
     from dashboard_scraper.store.postgres import PostgresBackend  # noqa: PLC0415
 
     try:
-        return Store(PostgresBackend(make_url(url)))
+        return Store(PostgresBackend(make_url(url)), people)
     except (ArgumentError, ValueError):  # a port that is no number is the latter
         raise UsageError(
             "STORE_URL is no URL; write it as postgresql://USER:PASSWORD@HOST/DATABASE"
