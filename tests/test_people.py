@@ -22,20 +22,22 @@ from dashboard_scraper.audience import Audience
 from dashboard_scraper.config import SQLITE_PREFIX
 from dashboard_scraper.date_utils import DAYS, Window
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.github_reports import persons_in
+from dashboard_scraper.flatten import Cell
+from dashboard_scraper.github_reports import GithubOptions, Subject, persons_in
 from dashboard_scraper.github_seats import seats_in
 from dashboard_scraper.github_views import GithubViews
 from dashboard_scraper.identity import people_of, read_identities
-from dashboard_scraper.metrics import ACCEPT_RATE, FIGURES, FIRST_SEEN, LAST_SEEN
+from dashboard_scraper.metrics import ACCEPT_RATE, ANALYTICS_COUNTS, FIGURES, FIRST_SEEN, LAST_SEEN
 from dashboard_scraper.people import People, person_key
 from dashboard_scraper.report.figures import movement_of
 from dashboard_scraper.report.gather import figures_of
 from dashboard_scraper.running import audience_of, github_options, report_options
 from dashboard_scraper.server_metrics import open_metrics
-from dashboard_scraper.store import store_at
-from dashboard_scraper.usage import UserUsage
-from filled_store import FETCHED, LAST, MONTH, SOURCE, put, user
+from dashboard_scraper.store import DetailStatus, store_at
+from dashboard_scraper.usage import EditorLanguageUsage, UserUsage
+from filled_store import FETCHED, LAST, MONTH, SOURCE, put, report_of, user
 from filled_store import figures_of as figures
+from github_schemas import user_records
 from kept_days import forget, settings_of, sql
 
 ZOE = "Zo\u00eb@example.com"
@@ -200,6 +202,25 @@ def test_the_newest_spelling_is_the_name_and_a_day_has_its_own(
         assert logins - {"ci#2"} == (before - bob - changed) | {"bob-m"}
 
 
+def test_details_of_a_day_under_another_spelling_are_the_same_persons(
+    home: Home, store_url: str
+) -> None:
+    assert home
+    ada, other = SPELLINGS["capitals"]
+    put(store_url, {LAST: [user(ada, chat_messages=2), user(other, chat_messages=3)]})
+    store = store_at(store_url)
+    part = tuple(5 * (metric.name == "chat_messages") for metric in ANALYTICS_COUNTS)
+    with store.locked(), store.opened():
+        rows = [EditorLanguageUsage("ADA@example.com", "VSCode", "Python", part)]
+        store.put_editor_languages(SOURCE, LAST, rows, DetailStatus.COMPLETE)
+        store.put_credits(SOURCE, LAST, {"ADA@example.com": 1.5, other: 2.0})
+    options = GithubOptions("1", with_credits=True)
+    (record,) = user_records(report_of(store_url, Subject.USERS, LAST, options))
+    assert record["ai_credits_used"] == 3.5
+    (editor,) = record["totals_by_ide"]
+    assert (editor["ide"], editor["user_initiated_interaction_count"]) == ("vscode", 5)
+
+
 def moment(day: int) -> Any:
     return FETCHED.replace(day=day)
 
@@ -294,7 +315,7 @@ FORMS = {"before": 0, "after": 1}
 @pytest.mark.parametrize("form", FORMS)
 def test_forget_leaves_nothing_of_any_spelling(home: Home, store_url: str, form: str) -> None:
     fill(home)
-    extra = {"lead": f"by <{SPELLINGS['decomposed'][0]}>", "other": "cyd@example.com"}
+    extra: dict[str, Cell] = {"lead": f"by <{ZOE}>", "other": "cyd@example.com"}
     dan = UserUsage("dan@example.com", figures(chat_messages=1), extra)
     put(store_url, {LAST - timedelta(100): [dan]})
     for what, names in SPELLINGS.items():
@@ -313,14 +334,16 @@ def test_forget_leaves_nothing_of_any_spelling(home: Home, store_url: str, form:
     assert json.loads(left) == {"lead": "by <forgotten>", "other": "forgotten"}
 
 
-def test_a_service_account_is_forgotten_in_other_capitals_unless_two_are_meant(
+def test_capitals_distinguish_service_accounts_also_when_one_is_forgotten(
     home: Home, store_url: str
 ) -> None:
-    put(store_url, {LAST: [user("Bot"), user("CI"), user("ci")]}, "dashboard")
-    forget(home, "BOT")
-    with pytest.raises(UsageError, match="has no day of"):
-        forget(home, "Ci")
-    assert sql(store_url, "SELECT count(*) FROM user_days") == [(2,)]
+    """Else the same command given once more would remove the other."""
+    put(store_url, {LAST: [user("CI"), user("ci")]})
+    forget(home, "CI")
+    for again in range(2):
+        with pytest.raises(UsageError, match=r"distinguish capitals; did you mean ci\?"):
+            forget(home, ("CI", "Ci")[again])
+    assert sql(store_url, "SELECT user_login FROM user_days") == [("ci",)]
 
 
 @pytest.mark.parametrize(

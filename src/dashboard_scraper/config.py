@@ -157,8 +157,8 @@ class Settings(BaseSettings):
     )
     identity_file: Path | None = Field(
         None,
-        description="CSV of `email,login,id,team`: who users are in GitHub's reports, and their"
-        " teams",
+        description="CSV of `email,login,id,team`: which addresses are one person's, who they"
+        " are at GitHub, and their teams",
     )
     github_reports_merge_ides: bool = Field(
         False, description="Whether GitHub's reports have one row for all editors together"

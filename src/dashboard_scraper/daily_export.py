@@ -34,6 +34,8 @@ from dashboard_scraper.usage import UserUsage
 
 logger = logging.getLogger(__name__)
 
+MANIFEST = "manifest.json"
+
 
 @dataclass(frozen=True, slots=True)
 class DailyExport:
@@ -77,7 +79,7 @@ class DailyExport:
     @property
     def manifest_path(self) -> Path:
         """What became of each day, with the SHA-256 of each file."""
-        return self.folder / "manifest.json"
+        return self.folder / MANIFEST
 
     def day_paths(self, days: Iterable[date]) -> list[Path]:
         """Both files of each day."""

@@ -41,6 +41,7 @@ from dashboard_scraper.metrics import (
     GithubFeature,
     is_active,
 )
+from dashboard_scraper.people import person_key
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader
 from dashboard_scraper.usage import UserUsage
 
@@ -203,8 +204,8 @@ class GithubReports:
         """Everybody with activity on the day, once."""
         audience, found = self._options.audience, dict[int, _UserDay]()
         users = self._reader.day(kept).users
-        parts = self._parts_by_user(kept, users)
-        consumed = self._credits_by_user(kept)
+        parts = self._parts_by_person(kept, users)
+        consumed = self._credits_by_person(kept)
         seen_before = kept.day in self._noted  # in another report
         self._noted.add(kept.day)
         for user in users:
@@ -213,30 +214,38 @@ class GithubReports:
             person, cells = self._persons[user.user], cells_of_figures(user.figures)
             if not seen_before:
                 self._note(audience.rename(user.user), kept.day, user.figures, cells)
-            day = _UserDay(person, cells, parts.get(user.user, []), consumed.get(user.user))
+            # Taken once: the same person may come again under another spelling.
+            key = audience.people.key(user.user)
+            day = _UserDay(person, cells, parts.pop(key, []), consumed.pop(key, None))
             before = found.setdefault(person.id, day)
             if before is not day:
                 before.add(day)
         return found.values()
 
-    def _parts_by_user(self, kept: LedgerDay, users: list[UserUsage]) -> dict[str, list[Part]]:
+    def _parts_by_person(self, kept: LedgerDay, users: list[UserUsage]) -> dict[str, list[Part]]:
         parts: dict[str, list[Part]] = {}
         for user, part in self._parts(kept, users):
-            parts.setdefault(user, []).append(part)
+            parts.setdefault(self._options.audience.people.key(user), []).append(part)
         return parts
 
     def _parts(self, kept: LedgerDay, users: list[UserUsage]) -> Iterator[tuple[str, Part]]:
         """By address, where the day has editors and languages that add up to its users' figures."""
         if kept.editor_language is DetailStatus.COMPLETE:
-            figures = {user.user: user.figures for user in users}
+            figures = {person_key(user.user): user.figures for user in users}
+            figures |= {user.user: user.figures for user in users}  # of two spellings, its own
             for usage in self._reader.editor_languages(self._source, kept.day):
-                counts = known_of_whole(usage.counts, figures.get(usage.user))
+                whole = figures.get(usage.user) or figures.get(person_key(usage.user))
+                counts = known_of_whole(usage.counts, whole)
                 yield usage.user, Part(usage.editor, usage.language, counts)
 
-    def _credits_by_user(self, kept: LedgerDay) -> dict[str, float]:
+    def _credits_by_person(self, kept: LedgerDay) -> dict[str, float]:
         if not self._options.with_credits or kept.credits is None:
             return {}
-        return self._reader.credits_of(self._source, kept.day)
+        found: dict[str, float] = {}
+        for user, consumed in self._reader.credits_of(self._source, kept.day).items():
+            key = self._options.audience.people.key(user)
+            found[key] = found.get(key, 0) + consumed
+        return found
 
     def _note(self, name: str, day: date, figures: Figures, cells: Cells) -> None:
         self._unknown += is_unknown(figures)
@@ -274,8 +283,13 @@ class GithubReports:
         sums = self._reader.figure_sums(kept, service_accounts=options.audience.service_accounts)
         rows = rows_of(cells_of_figures(sums))
         users = self._reader.day(kept).users if kept.editor_language else []
-        left_out = {u.user for u in users if not options.audience.includes(service=u.service)}
-        parts = [part for user, part in self._parts(kept, users) if user not in left_out]
+        left_out = {
+            person_key(user.user)
+            for user in users
+            if not options.audience.includes(service=user.service)
+        }
+        found = self._parts(kept, users)
+        parts = [part for user, part in found if person_key(user) not in left_out]
         return {
             "day": kept.day,
             **ids,

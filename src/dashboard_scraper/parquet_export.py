@@ -27,6 +27,7 @@ from dashboard_scraper.files import (
     make_folder,
     replaced_or_set_aside,
     set_aside,
+    write_whole,
 )
 from dashboard_scraper.metrics import FIGURES, Kind
 from dashboard_scraper.store import LedgerDay, Reader, Store
@@ -84,6 +85,19 @@ def export_days(
         advice = advice_of(reader, source_name)
     summarise(window, missing, advice)
     return place
+
+
+def rewrite_day(store: Store, folder: Path, day: date, audience: Audience) -> None:
+    """Write one day of an earlier export again, where the store has it."""
+    path = folder / _partition(day) / _FILE
+    try:
+        table = pyarrow.parquet.read_table(path, columns=["source"], partitioning=None)
+    except (pa.ArrowException, OSError) as error:
+        raise UsageError(f"{path} is not of an export: {error}") from error
+    with store.reading() as reader:
+        for source in set(table.column("source").to_pylist()):
+            for kept in reader.ledger(source, Window(day, day)).values():
+                write_whole(path, _parquet(reader, kept, audience))
 
 
 def _parquet(reader: Reader, kept: LedgerDay, audience: Audience) -> bytes:

@@ -8,7 +8,7 @@ knows that two addresses are one person's, as after a change of the domain.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -45,18 +45,6 @@ class People:
         """The keys of all the addresses of the person whose name is one of them."""
         person = self.key(name)
         return {person, *(alias for alias, owner in self.aliases.items() if owner == person)}
-
-    def names_of(self, wanted: str, names: Collection[str]) -> set[str]:
-        """Those of the names that are the person's whom one of them, `wanted`, names.
-
-        A service account may be named in other capitals where no second one is meant by them.
-        """
-        key = self.key(wanted)
-        found = {name for name in names if self.key(name) == key}
-        if found or "@" in wanted:
-            return found
-        alike = {name for name in names if name.casefold() == wanted.casefold()}
-        return alike if len(set(map(self.key, alike))) == 1 else set()
 
     def newest_names(self, spellings: Iterable[Spelling]) -> dict[str, str]:
         """Each person's name by the key: the newest spelling, of several on that day the last."""

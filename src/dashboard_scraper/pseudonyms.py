@@ -12,7 +12,7 @@ import msgspec
 
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.files import read_private
-from dashboard_scraper.people import People
+from dashboard_scraper.people import person_key
 from dashboard_scraper.usage import TenantFigure, UserUsage
 
 _SHORTEST_KEY = 32
@@ -29,10 +29,11 @@ def as_they_are(address: str) -> str:
     return address
 
 
-def rename_of(key_file: Path | None, people: People | None = None) -> Rename:
+def rename_of(key_file: Path | None, key_of: Callable[[str], str] = person_key) -> Rename:
     """How outputs name users: with a key file, the first digits of HMAC-SHA256(key, person).
 
-    What stands for the person is `People.key`, so that all spellings have one pseudonym.
+    What stands for the person is what `key_of` makes of a name, such as `People.key`: so all
+    spellings have one pseudonym.
 
     UsageError where the file is absent, readable for others, or too short to be a key.
     """
@@ -50,8 +51,6 @@ def rename_of(key_file: Path | None, people: People | None = None) -> Rename:
             f"PSEUDONYM_KEY_FILE: {key_file} holds fewer than {_SHORTEST_KEY} characters; make a"
             f" key: (umask 077; openssl rand -hex 32 > {key_file})"
         )
-
-    key_of = (people or People()).key
 
     def rename(address: str) -> str:
         digest = hmac.new(key, key_of(address).encode(), hashlib.sha256).hexdigest()

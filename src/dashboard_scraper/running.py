@@ -80,7 +80,7 @@ def audience_of(settings: Settings) -> Audience:
     """
     identities = read_identities(settings.identity_file) if settings.identity_file else {}
     people = people_of(identities)
-    rename = rename_of(settings.pseudonym_key_file, people)
+    rename = rename_of(settings.pseudonym_key_file, people.key)
     if settings.pseudonym_key_file and identities:
         logger.info("with pseudonyms, no output has the logins, ids or teams of IDENTITY_FILE")
         identities = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,8 +22,6 @@ from dashboard_scraper.running import (
 )
 from dashboard_scraper.status import StoreStatus, as_text, raise_if_stale, status_of
 from dashboard_scraper.store import store_at
-
-logger = logging.getLogger(__name__)
 
 
 def export_files(settings: Settings, window: Window, folder: Path | None) -> None:
@@ -78,20 +75,3 @@ def tell_status(
         check_credentials(settings, now)
     if max_age is not None:
         raise_if_stale(status, settings.source, max_age, now)
-
-
-def forget(settings: Settings, user: str) -> None:
-    """`forget`; UsageError where nothing is kept of the person."""
-    store = store_at(settings.store_url)
-    if not store.exists():
-        raise UsageError(f"there is no store at {store.shown}; mend STORE_URL")
-    with store.locked(), store.opened():
-        rows = store.forget(user)
-    if not rows:
-        raise UsageError(f"{store.shown} has no day of {user}; write the address as in the CSV")
-    sys.stdout.write(f"{rows} rows removed\n")
-    logger.warning(
-        "files that were written before still have %s: export them again. Days that are fetched"
-        " again bring the person back for as long as the source has them",
-        user,
-    )

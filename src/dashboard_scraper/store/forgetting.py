@@ -32,7 +32,8 @@ def remove_person(connection: Connection, people: People, user: str) -> int:
     """
     # In Python: the databases' own lower() may know the letters of ASCII alone.
     known = names_in_days(connection).union(connection.scalars(select(PERSON.c.user_login)))
-    names = people.names_of(user, known)
+    person = people.key(user)
+    names = [name for name in known if people.key(name) == person]
     is_theirs = USER_DAY.c.user_login.in_(names)
     rows = connection.execute(
         select(USER_DAY.c.source, USER_DAY.c.day, *FIGURE_COLUMNS).where(is_theirs)
@@ -49,14 +50,12 @@ def remove_person(connection: Connection, people: People, user: str) -> int:
         left = recounted(connection, source, day, active)
         connection.execute(update(DAY_LEDGER).where(of_day).values(left))
     connection.execute(delete(PERSON).where(PERSON.c.user_login.in_(names)))
-    _remove_mentions(connection, people, user)
+    _remove_mentions(connection, people, person)
     return removed
 
 
-def _remove_mentions(connection: Connection, people: People, user: str) -> None:
+def _remove_mentions(connection: Connection, people: People, person: str) -> None:
     """Fields that the catalogue does not know, of others and of the tenant, may name the person."""
-
-    person = people.key(user)
 
     def without(text: str) -> str:
         return hidden(text, lambda found: FORGOTTEN if people.key(found) == person else found)

@@ -43,6 +43,7 @@ from dashboard_scraper.store.schema import (
     FIGURE_COLUMNS,
     INFO,
     LAST_SUCCESS,
+    PERSON,
     TENANT_FIGURE,
     USER_DAY,
 )
@@ -107,6 +108,10 @@ class Reader:
         in_window = USER_DAY.c.day.between(window.start, window.end)
         query = select(column).distinct().where(USER_DAY.c.source == source, in_window)
         return [row[0] for row in self._all(query)]
+
+    def names(self) -> list[str]:
+        """Every name as a source wrote it, of all time."""
+        return [row[0] for row in self._all(select(PERSON.c.user_login))]
 
     def spellings(self, source: str, window: Window) -> list[Spelling]:
         """Every address in the window as it is written, with its newest day there."""
