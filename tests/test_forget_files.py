@@ -136,10 +136,12 @@ def test_what_is_not_ours_is_left_and_said(home: Home, caplog: pytest.LogCapture
     fill(home)
     notes = home.data / "notes.txt"
     notes.write_text(f"ask {NEW.upper()}.\n", encoding="utf-8")
-    (home.data / "package.json").write_text(json.dumps({"author": OLD}))
-    (home.data / "manifest.json").write_text(json.dumps({"author": OLD, "start": "a"}))
+    author = json.dumps({"author": OLD}, ensure_ascii=False)
+    (home.data / "package.json").write_text(author, encoding="utf-8")
+    escaped = home.data / "manifest.json"  # with characters by their numbers
+    escaped.write_text(json.dumps({"author": OLD, "start": "a"}))
     (home.data / "report.html").write_text(f"<p>{OLD}", encoding="utf-8")
-    kept = {"notes.txt", "package.json", "manifest.json", "report.html"}
+    kept = {"notes.txt", "package.json", "report.html"}
     people = home.path / "people.csv"
     people = people.rename(home.data / people.name)
     home.settings["IDENTITY_FILE"] = f"{people}"
@@ -147,6 +149,7 @@ def test_what_is_not_ours_is_left_and_said(home: Home, caplog: pytest.LogCapture
     with pytest.raises(OutputFailed, match=r"4 files still show the person, such as .*manifest"):
         forget(home, NEW, files=True)
     assert shown(home) == {*kept, "backup", people.name}
+    assert escaped.exists()
     assert "1 files could not be looked into" in caplog.text
     assert f"{home.data / 'backup'}" in caplog.text
 

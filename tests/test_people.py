@@ -17,11 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import Home
-from dashboard_scraper import store_commands
+from dashboard_scraper import commands, store_commands
 from dashboard_scraper.audience import Audience
 from dashboard_scraper.config import SQLITE_PREFIX
+from dashboard_scraper.copilot_converter import md5_user_id
 from dashboard_scraper.date_utils import DAYS, Window
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.export import users_csv
 from dashboard_scraper.flatten import Cell
 from dashboard_scraper.github_reports import GithubOptions, Subject, persons_in
 from dashboard_scraper.github_seats import seats_in
@@ -34,7 +36,7 @@ from dashboard_scraper.report.gather import figures_of
 from dashboard_scraper.running import audience_of, github_options, report_options
 from dashboard_scraper.server_metrics import open_metrics
 from dashboard_scraper.store import DetailStatus, store_at
-from dashboard_scraper.usage import EditorLanguageUsage, UserUsage
+from dashboard_scraper.usage import DASHBOARD, EditorLanguageUsage, UserUsage
 from filled_store import FETCHED, LAST, MONTH, SOURCE, put, report_of, user
 from filled_store import figures_of as figures
 from github_schemas import user_records
@@ -219,6 +221,16 @@ def test_details_of_a_day_under_another_spelling_are_the_same_persons(
     assert record["ai_credits_used"] == 3.5
     (editor,) = record["totals_by_ide"]
     assert (editor["ide"], editor["user_initiated_interaction_count"]) == ("vscode", 5)
+
+
+def test_convert_makes_one_record_of_two_spellings(home: Home) -> None:
+    file = home.path / f"saved-{LAST}.csv"
+    two = [user(name, chat_messages=2) for name in SPELLINGS["capitals"]]
+    file.write_bytes(users_csv(two, DASHBOARD))
+    commands.convert(settings_of(home), file, (None, None, None), None)
+    (record,) = json_of(file.with_suffix(".json"))
+    assert record["user_initiated_interaction_count"] == 4
+    assert record["user_id"] == md5_user_id("ada@example.com")
 
 
 def moment(day: int) -> Any:

@@ -22,11 +22,8 @@ _CLOSED = (
     b"BZh",
     b"\x28\xb5\x2f\xfd",
 )
-_ESCAPES = (
-    str.maketrans({"&": "&amp;", "'": "&#39;"}),
-    str.maketrans({"&": "\\u0026"}),
-)
-"""Of the page, and of the data in it."""
+_IN_HTML = str.maketrans({"&": "&amp;", "'": "&#39;"})
+_IN_JSON = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +40,8 @@ class Traces:
 
     def pattern(self) -> re.Pattern[str]:
         """Finds any of them in folded text."""
-        addresses = {form for key in self.keys if "@" in key for form in _forms(key)}
+        addresses = {key for key in self.keys if "@" in key}
+        addresses |= {address.translate(_IN_HTML) for address in addresses}
         addresses |= {folded(pseudonym) for pseudonym in self.pseudonyms}
         found = [rf"(?<![\w.+%-])(?:{_any_of(addresses)})(?![\w-]|\.\w)"] if addresses else []
         if names := {folded(key) for key in self.keys if "@" not in key}:
@@ -60,10 +58,11 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
 
 
-def _forms(key: str) -> Iterator[str]:
-    yield key
-    for escapes in _ESCAPES:
-        yield key.translate(escapes)
+def _unescaped(text: str) -> str:
+    """JSON may write any character by its number."""
+    if "\\u" not in text:
+        return text
+    return _IN_JSON.sub(lambda match: chr(int(match[1], 16)), text)
 
 
 def _any_of(words: Iterable[str]) -> str:
@@ -112,7 +111,7 @@ def _shows(path: Path, pattern: re.Pattern[str]) -> bool | None:
     with path.open(encoding="utf-8", errors="replace", newline="") as text:
         before = ""
         while chunk := text.read(_CHUNK):
-            if pattern.search(folded(before + chunk)):
+            if pattern.search(folded(_unescaped(before + chunk))):
                 return True
             before = chunk[-_OVERLAP:]
     return False
