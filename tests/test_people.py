@@ -180,6 +180,9 @@ def test_every_output_counts_the_same_people(home: Home, store_url: str) -> None
             Counted("aggregated messages", sum(len(spelt(day)) for day in MONTH.days()))
         }
     assert {each.people for each in in_views(home)} == {len(SPELLINGS)}
+    reports = folder / "github_reports"
+    logins = [each["user_login"] for each in lines_of(reports / f"users-1-day_{LAST}.ndjson")]
+    assert logins == sorted(logins), "the order of the addresses tells something of them"
     pseudonyms = {name for path in folder.glob("*.csv") for name in csv_users(path)}
     assert len(pseudonyms) == len(SPELLINGS)
     assert all(re.fullmatch("user-[0-9a-f]{20}", name) for name in pseudonyms)

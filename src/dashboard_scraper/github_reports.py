@@ -220,6 +220,8 @@ class GithubReports:
             before = found.setdefault(person.id, day)
             if before is not day:
                 before.add(day)
+        if audience.anonymous:  # the order of the addresses would tell something of them
+            return sorted(found.values(), key=lambda user: user.person.login)
         return found.values()
 
     def _parts_by_person(self, kept: LedgerDay, users: list[UserUsage]) -> dict[str, list[Part]]:
