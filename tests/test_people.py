@@ -58,6 +58,7 @@ SPELLINGS = {
 """Before and after the change; what comes first tells what changes."""
 
 CHANGE = LAST - timedelta(10)
+SHORT = Window(CHANGE - timedelta(1), LAST)
 REACH = Window(LAST - timedelta(2 * DAYS - 1), LAST)
 IDENTITIES = """\
 email,login,id,team
@@ -73,16 +74,15 @@ def spelt(day: date) -> set[str]:
     return {names[place] for names in SPELLINGS.values() for place in days}
 
 
-def fill(home: Home) -> Window:
-    """Two months of these people, all active on every day; a run that knows the aliases follows."""
+def fill(home: Home, window: Window = REACH) -> None:
+    """Days of these people, all active on each; a run that knows the aliases follows."""
     (home.path / "people.csv").write_text(IDENTITIES)
     home.settings |= {"METRICS_SOURCE": SOURCE, "IDENTITY_FILE": "people.csv"}
-    days = {day: [user(name, chat_messages=1) for name in spelt(day)] for day in REACH.days()}
+    days = {day: [user(name, chat_messages=1) for name in spelt(day)] for day in window.days()}
     put(home.settings["STORE_URL"], days)
     store = store_at(home.settings["STORE_URL"], audience_of(settings_of(home)).people)
     with store.locked(), store.opened():
         store.put_credits(SOURCE, LAST, dict.fromkeys(spelt(LAST), 1.5))
-    return MONTH
 
 
 def json_of(path: Path) -> list[dict[str, Any]]:
@@ -300,7 +300,7 @@ def test_a_plain_address_has_itself_in_small_letters_for_its_key(name: str) -> N
 def test_aliases_are_in_the_views_once_a_run_writes_and_gone_with_the_entry(
     home: Home, store_url: str
 ) -> None:
-    fill(home)
+    fill(home, SHORT)
     old, new = SPELLINGS["another domain"]
     query = f"SELECT DISTINCT person FROM user_days WHERE user_login = '{new}'"
     assert sql(store_url, query) == [(old,)]
@@ -312,7 +312,7 @@ def test_aliases_are_in_the_views_once_a_run_writes_and_gone_with_the_entry(
 
 def test_an_older_store_gets_its_persons(home: Home, store_url: str) -> None:
     """As the versions before left one: without the table, and views without the column."""
-    fill(home)
+    fill(home, SHORT)
     for view in ("user_days", "daily_totals", "editor_language_days", "credit_days"):
         sql(store_url, f"DROP VIEW {view}")
     sql(store_url, "DROP TABLE person")
@@ -329,7 +329,7 @@ FORMS = {"before": 0, "after": 1}
 
 @pytest.mark.parametrize("form", FORMS)
 def test_forget_leaves_nothing_of_any_spelling(home: Home, store_url: str, form: str) -> None:
-    fill(home)
+    fill(home, SHORT)
     extra: dict[str, Cell] = {"lead": f"by <{ZOE}>", "other": "cyd@example.com"}
     dan = UserUsage("dan@example.com", figures(chat_messages=1), extra)
     put(store_url, {LAST - timedelta(100): [dan]})
