@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from conftest import Home
-from dashboard_scraper import commands, store_commands
+from dashboard_scraper import commands, forget_command
 from dashboard_scraper.client import DashboardSource
 from dashboard_scraper.config import SQLITE_PREFIX, Settings, load_settings
 from dashboard_scraper.date_utils import Window
@@ -45,8 +45,8 @@ def fetch(home: Home, first: date, last: date, now: datetime = NOON) -> None:
     commands.fetch_daily(settings_of(home), Window(first, last), clock=lambda: now)
 
 
-def forget(home: Home, user: str) -> None:
-    store_commands.forget(settings_of(home), user)
+def forget(home: Home, user: str, *, files: bool = False) -> None:
+    forget_command.forget(settings_of(home), user, files=files)
 
 
 def ledger(home: Home) -> dict[date, LedgerDay]:

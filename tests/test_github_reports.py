@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from dashboard_scraper.audience import Audience
 from dashboard_scraper.date_utils import DAYS, Window
 from dashboard_scraper.github_records import AGENT_FEATURES, CHAT_FEATURES, COUNTERS
 from dashboard_scraper.github_reports import GithubOptions, Scope, Subject
-from dashboard_scraper.identity import Person
+from dashboard_scraper.identity import Identities, Person
 from dashboard_scraper.metrics import ANALYTICS_COUNTS, FIGURES, TOTAL_LINES, Counter, GithubFeature
 from dashboard_scraper.store import DetailStatus, store_at
 from dashboard_scraper.usage import EditorLanguageUsage, UserUsage
@@ -21,8 +22,11 @@ SEVEN = [counter.value for counter in COUNTERS]
 USERS, WHOLE, TEAMS = Subject.USERS, Subject.WHOLE, Subject.TEAMS
 
 
-def options(**others: Any) -> GithubOptions:
-    return GithubOptions("283613", **others)
+def options(
+    *, service_accounts: bool = True, identities: Identities | None = None, **others: Any
+) -> GithubOptions:
+    audience = Audience(service_accounts=service_accounts, identities=identities or {})
+    return GithubOptions("283613", audience=audience, **others)
 
 
 def without_days(record: Json) -> Json:

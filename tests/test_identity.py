@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,13 @@ from conftest import Home, Result, all_files, today
 from dashboard_scraper import store_commands
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.identity import LARGEST_ID, Person, natural_id, persons_of, read_identities
+from dashboard_scraper.identity import (
+    LARGEST_ID,
+    Person,
+    persons_of,
+    read_identities,
+    sha256_user_id,
+)
 from dashboard_scraper.simulator import Simulator
 from filled_store import LAST, MONTH, SOURCE, put, some_days, user
 from kept_days import settings_of
@@ -196,14 +203,21 @@ def test_without_the_file_nothing_is_written(home: Home, there: str) -> None:
     assert home.files() == set()
 
 
-def test_together_with_pseudonyms_it_is_refused(home: Home) -> None:
-    kept(home, ADA)
-    write(home, f"email,login,id\n{ADA},ada-l,11\n")
+def test_with_pseudonyms_it_says_only_who_is_one_person(home: Home) -> None:
+    """Logins, ids and teams would show who hides behind a pseudonym."""
+    old, new = "ada@old.example.com", "ada@new.example.com"
+    kept(home, old, BOB)
+    put(home.settings["STORE_URL"], {LAST - timedelta(1): [user(new, chat_messages=1)]})
+    write(home, f"{HEADER}\n{old},ada-l,11,core\n{new},ada-l,11,core\n")
     use_key(home)
-    result = home.run("export", f"{LAST}")
-    assert (result.code, result.out) == (2, "")
-    assert "PSEUDONYM_KEY_FILE" in told(result, "IDENTITY_FILE")
-    assert home.files() == set()
+    result = home.run("export", f"{LAST - timedelta(1)}", f"{LAST}")
+    assert result.code == 0, result.err
+    assert len(written(home)) == 2
+    assert written(home, LAST - timedelta(1)).items() <= written(home).items()
+    (folder,) = result.paths
+    text = "".join(path.read_text() for path in all_files(folder) if path.suffix != ".html")
+    assert not re.search(r'@|ada|core|"user_id":11\b', text)
+    assert not list(folder.rglob("*teams*"))
 
 
 def test_reports_have_the_files_names_and_the_log_lists_once_who_is_not_in_it(home: Home) -> None:
@@ -215,7 +229,10 @@ def test_reports_have_the_files_names_and_the_log_lists_once_who_is_not_in_it(ho
     result = home.run("export", f"{LAST - timedelta(1)}", f"{LAST}")
     assert result.code == 0
     for day in (LAST - timedelta(1), LAST):
-        assert written(home, day) == {"ada-l": 11, **{name: natural_id(name) for name in strangers}}
+        assert written(home, day) == {
+            "ada-l": 11,
+            **{name: sha256_user_id(name) for name in strangers},
+        }
     unmatched = told(result, "not in IDENTITY_FILE")
     assert (
         f"23 users are not in IDENTITY_FILE, and go by their addresses: {strangers[0]}" in unmatched
@@ -271,7 +288,7 @@ def test_without_a_file_the_address_is_the_login_and_the_id_stays_when_others_co
     newcomer, first = COLLIDING
     put(store_url, {LAST - timedelta(1): [user(n, chat_messages=1) for n in (ADA, first)]})
     before = logins(home, LAST - timedelta(1))
-    assert before == {ADA: natural_id(ADA), first: natural_id(first)}
+    assert before == {ADA: sha256_user_id(ADA), first: sha256_user_id(first)}
     put(
         store_url, {LAST: [user(n, chat_messages=1) for n in ("a@b.example", newcomer, ADA, first)]}
     )
@@ -279,8 +296,8 @@ def test_without_a_file_the_address_is_the_login_and_the_id_stays_when_others_co
     after = written(home)
     assert after == {
         **before,
-        "a@b.example": natural_id("a@b.example"),
-        newcomer: natural_id(f"{newcomer}#2"),
+        "a@b.example": sha256_user_id("a@b.example"),
+        newcomer: sha256_user_id(f"{newcomer}#2"),
     }
     assert len(set(after.values())) == 4
     assert logins(home, LAST - timedelta(1)) == before
@@ -289,27 +306,27 @@ def test_without_a_file_the_address_is_the_login_and_the_id_stays_when_others_co
 
 @pytest.mark.parametrize("name", [ADA, "x", "é" * 300, ""])
 def test_an_id_is_a_positive_number_below_two_to_the_31(name: str) -> None:
-    assert 0 < natural_id(name) < 2**31
-    assert natural_id(name) == natural_id(name.upper().lower())
+    assert 0 < sha256_user_id(name) < 2**31
+    assert sha256_user_id(name) == sha256_user_id(name.upper().lower())
 
 
 def test_of_two_addresses_with_one_id_the_first_that_came_keeps_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     first, second = COLLIDING
-    assert natural_id(first) == natural_id(second)
+    assert sha256_user_id(first) == sha256_user_id(second)
     for order in (COLLIDING, COLLIDING[::-1]):
         caplog.clear()
         people = persons_of(order, {})
-        assert people[order[0]].id == natural_id(first)
-        assert people[order[1]] == Person(order[1], natural_id(f"{order[1]}#2"))
+        assert people[order[0]].id == sha256_user_id(first)
+        assert people[order[1]] == Person(order[1], sha256_user_id(f"{order[1]}#2"))
         (record,) = caplog.records
         assert (record.levelno, order[1] in record.getMessage()) == (logging.WARNING, True)
 
 
 def test_an_id_of_the_file_is_nobody_elses(caplog: pytest.LogCaptureFixture) -> None:
-    people = persons_of([BOB, ADA], {ADA: Person("ada-l", natural_id(BOB))})
-    assert people[ADA].id == natural_id(BOB) != people[BOB].id == natural_id(f"{BOB}#2")
+    people = persons_of([BOB, ADA], {ADA: Person("ada-l", sha256_user_id(BOB))})
+    assert people[ADA].id == sha256_user_id(BOB) != people[BOB].id == sha256_user_id(f"{BOB}#2")
     assert BOB in caplog.text
 
 
@@ -327,7 +344,7 @@ NAMES = [
 ]
 FILES: list[dict[str, Person]] = [
     {},
-    {ADA: Person("ada-l", natural_id(COLLIDING[0])), BOB: Person("CI", natural_id("ci#2"))},
+    {ADA: Person("ada-l", sha256_user_id(COLLIDING[0])), BOB: Person("CI", sha256_user_id("ci#2"))},
 ]
 
 
@@ -350,7 +367,7 @@ def test_a_name_that_is_anothers_login_gets_one_of_its_own_in_reports(home: Home
     kept(home, "Ada-L", ADA)
     write(home, f"email,login,id\n{ADA},ada-l,11\n")
     assert "Ada-L#2" in told(exported(home), "has the login")
-    assert written(home) == {"ada-l": 11, "Ada-L#2": natural_id("Ada-L")}
+    assert written(home) == {"ada-l": 11, "Ada-L#2": sha256_user_id("Ada-L")}
 
 
 def test_a_name_that_is_anothers_login_gets_one_of_its_own() -> None:
@@ -374,7 +391,7 @@ def test_a_service_account_in_the_file_is_the_one_that_is_written_so(
     identities = read(tmp_path, f"email,login,id\n{listed},ci-bot,21\n")
     people = persons_of(["CI", "ci"], identities)
     assert people[listed] == Person("ci-bot", 21)
-    assert {people["CI"].id, people["ci"].id} == {21, natural_id("ci")}
+    assert {people["CI"].id, people["ci"].id} == {21, sha256_user_id("ci")}
 
 
 def test_service_accounts_that_differ_in_capitals_can_both_be_in_the_file(tmp_path: Path) -> None:
@@ -386,9 +403,9 @@ def test_service_accounts_that_differ_in_capitals_can_both_be_in_the_file(tmp_pa
 def test_in_reports_addresses_that_differ_in_capitals_are_one_and_services_two(home: Home) -> None:
     kept(home, "Ada@example.com", ADA, "CI", "ci")
     assert logins(home) == {
-        "Ada@example.com": natural_id(ADA),
-        "CI": natural_id("CI"),
-        "ci#2": natural_id("ci#2"),
+        "Ada@example.com": sha256_user_id(ADA),
+        "CI": sha256_user_id("CI"),
+        "ci#2": sha256_user_id("ci#2"),
     }
     assert daily_users(home) == 3
 
@@ -414,7 +431,7 @@ def test_with_pseudonyms_no_report_has_an_address(home: Home) -> None:
     assert home.run("export", f"{MONTH.start}", f"{MONTH.end}").code == 0
     for row in (*rows_of(home, "users-1-day"), *rows_of(home, "organization-users-1-day")):
         assert row["user_login"].startswith("user-")
-        assert row["user_id"] == natural_id(row["user_login"])
+        assert row["user_id"] == sha256_user_id(row["user_login"])
     texts = {path.name: path.read_text() for path in home.data.rglob("github_reports/*")}
     assert len(texts) == 8
     for name, text in texts.items():

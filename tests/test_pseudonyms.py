@@ -17,7 +17,7 @@ import pytest
 
 from conftest import Home, Start, all_files
 from dashboard_scraper import commands, store_commands
-from dashboard_scraper.copilot_converter import natural_id
+from dashboard_scraper.copilot_converter import md5_user_id
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import DaysMissing, UsageError
 from dashboard_scraper.metrics import COUNTS, USER_FIELD, USER_TITLE
@@ -191,7 +191,7 @@ def test_figures_stay_the_same_and_ids_and_order_follow_the_pseudonyms(
         records: list[dict[str, Any]] = json.loads(path.read_bytes())
         for each in records:
             each["user_login"] = pseudonym(each["user_login"])
-            each["user_id"] = natural_id(each["user_login"])
+            each["user_id"] = md5_user_id(each["user_login"])
         records.sort(key=lambda each: str(each["user_login"]))
         assert len(records) > 1
         assert json.loads((hidden / path.name).read_bytes()) == records

@@ -17,6 +17,7 @@ import requests
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from conftest import Home, Start, today, yesterday
+from dashboard_scraper.audience import Audience
 from dashboard_scraper.date_utils import DAYS, Window, end_of_day
 from dashboard_scraper.github_reports import GithubOptions, Scope, Subject
 from dashboard_scraper.identity import read_identities
@@ -134,7 +135,8 @@ def test_each_link_needs_no_token_and_has_the_report_that_the_store_makes(
     subject = next(
         (s for s in (Subject.TEAMS, Subject.USERS) if name.startswith(s.value)), Subject.WHOLE
     )
-    options = GithubOptions("283613", "77", read_identities(served.home.path / "people.csv"))
+    identities = read_identities(served.home.path / "people.csv")
+    options = GithubOptions("283613", "77", Audience(identities=identities))
     window = MONTH if "28" in name else LAST
     scope = Scope.ENTERPRISE if of == ENTERPRISE else Scope.ORGANIZATION
     expected = report_of(served.home.settings["STORE_URL"], subject, window, options, scope)

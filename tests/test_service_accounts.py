@@ -19,7 +19,7 @@ from dashboard_scraper import commands, store_commands
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.csv_text import parse
 from dashboard_scraper.date_utils import Window
-from dashboard_scraper.errors import ContractBroken, DaysMissing
+from dashboard_scraper.errors import ContractBroken, DaysMissing, UsageError
 from dashboard_scraper.http import origin_of
 from dashboard_scraper.metrics import SERVICE_ACCOUNT_TITLE, USER_COUNT, USER_TITLE
 from dashboard_scraper.pseudonyms import rename_of
@@ -304,7 +304,9 @@ def test_one_of_them_is_forgotten_by_its_name(
     days = [day for day in DAYS if name in accounts(in_each_store, day)]
     capsys.readouterr()
     views = ("user_days", "editor_language_days", "credit_days")
-    forget(home, name.upper())
+    with pytest.raises(UsageError, match=f"did you mean {name}"):
+        forget(home, name.upper())
+    forget(home, name)
     # One row each in every view: an account works nowhere but on the command line.
     assert capsys.readouterr().out == f"{len(days) * len(views)} rows removed\n"
     for day in DAYS:

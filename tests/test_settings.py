@@ -254,13 +254,6 @@ def test_the_example_file_lists_every_setting_once_with_its_default(tmp_path: Pa
     assert written(load_settings(tmp_path), tmp_path) == DEFAULTS
 
 
-def test_pseudonyms_and_names_of_people_exclude_each_other(tmp_path: Path) -> None:
-    """GitHub's reports would name those whom the other outputs hide."""
-    env(tmp_path, "PSEUDONYM_KEY_FILE=secrets/key\nIDENTITY_FILE=people.csv\n")
-    with pytest.raises(UsageError, match="IDENTITY_FILE and PSEUDONYM_KEY_FILE"):
-        load_settings(tmp_path)
-
-
 def test_a_key_for_pseudonyms_is_read_below_home(tmp_path: Path) -> None:
     env(tmp_path, "PSEUDONYM_KEY_FILE=secrets/key\n")
     assert load_settings(tmp_path).pseudonym_key_file == tmp_path / "secrets/key"

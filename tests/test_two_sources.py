@@ -36,7 +36,7 @@ from dashboard_scraper.simulator.fields import analytics_metrics
 from dashboard_scraper.simulator.organization import add
 from dashboard_scraper.store import store_at
 from dashboard_scraper.usage import ANALYTICS, DASHBOARD, SOURCES, UserUsage
-from kept_days import NOON, TODAY, march, settings_of, sql
+from kept_days import NOON, TODAY, forget, march, settings_of, sql
 
 FIRST, LAST = march(1), march(9)
 DAYS = list(Window(FIRST, LAST).days())
@@ -227,7 +227,7 @@ def test_a_person_is_forgotten_in_both_sources(home: Home) -> None:
     for source in SOURCES:
         fetch_from(home, source)
     _, user = max(common_user_days(home, ANALYTICS))
-    store_commands.forget(settings_of(home), user)
+    forget(home, user)
     for source in SOURCES:
         left = rows_of(home, source)
         assert len(left[0]) > len(DAYS)

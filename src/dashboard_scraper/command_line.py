@@ -219,6 +219,12 @@ def _forget_parser(*, full_help: bool) -> argparse.ArgumentParser:
         full_help=full_help,
     )
     parser.add_argument("user", metavar="USER", help="the address, as in the CSV's first column")
+    parser.add_argument(
+        "--files",
+        action="store_true",
+        help="also write the files below EXPORT_DIR again without the person, or remove them;"
+        " otherwise they are listed",
+    )
     parser.set_defaults(run=_run_forget)
     return parser
 
@@ -414,9 +420,9 @@ def _run_serve(args: argparse.Namespace) -> None:
 
 
 def _run_forget(args: argparse.Namespace) -> None:
-    from dashboard_scraper import store_commands  # noqa: PLC0415
+    from dashboard_scraper import forget_command  # noqa: PLC0415
 
-    store_commands.forget(_settings(args), args.user)
+    forget_command.forget(_settings(args), args.user, files=args.files)
 
 
 def _run_convert(args: argparse.Namespace) -> None:

@@ -26,10 +26,11 @@ from dashboard_scraper.errors import UsageError
 from dashboard_scraper.files import Publication, behind_links, make_folder, replaced_or_set_aside
 from dashboard_scraper.http import origin_of
 from dashboard_scraper.metrics import is_active
+from dashboard_scraper.people import People
 from dashboard_scraper.period_metrics import Period, default_name, export_period
 from dashboard_scraper.progress import day_progress
-from dashboard_scraper.pseudonyms import rename_of, shown_users
 from dashboard_scraper.running import (
+    audience_of,
     daily_export,
     prepare_for_many_records,
     read_settings,
@@ -37,7 +38,7 @@ from dashboard_scraper.running import (
     utc_now,
 )
 from dashboard_scraper.sources import check_session, source_maker
-from dashboard_scraper.store import store_at, waiting_of
+from dashboard_scraper.store import store_at, store_of
 from dashboard_scraper.terminal import read_hidden
 from dashboard_scraper.usage import ANALYTICS, DASHBOARD
 
@@ -115,10 +116,10 @@ def fetch_period(
     if settings.source == ANALYTICS:
         selected = frozenset({Endpoint.USERS, Endpoint.TENANT})
     period = Period(window, now, target, selected)
-    store = store_at(settings.store_url, waiting=waiting_of(settings))
-    export = daily_export(settings, window, None)
+    audience = audience_of(settings)
+    store = store_of(settings, audience.people)
     make_source = source_maker(settings, store, lambda: now)
-    tell(export_period(make_source, store, period, export))
+    tell(export_period(make_source, store, period, audience))
 
 
 def fetch_daily(
@@ -128,7 +129,7 @@ def fetch_daily(
     _check_users_selected(settings)
     window = window or last_complete_days(DAYS, utc_day(clock()))
     export = daily_export(settings, window, None)
-    job = job_of(settings, clock)
+    job = job_of(settings, clock, export.audience.people)
     make_source = source_maker(settings, job.store, clock)
     run_daily_job(job, make_source, export, refresh=refresh)
     tell(export.results())
@@ -137,7 +138,7 @@ def fetch_daily(
 def backfill_days(settings: Settings, window: Window, clock: Clock = utc_now) -> None:
     """`backfill`."""
     _check_users_selected(settings)
-    job = job_of(settings, clock)
+    job = job_of(settings, clock, audience_of(settings).people)
     backfill(job, source_maker(settings, job.store, clock), window)
 
 
@@ -146,10 +147,10 @@ def _check_users_selected(settings: Settings) -> None:
         raise UsageError(f"fetching days needs {Endpoint.USERS.value} in SCRAPE_ENDPOINTS")
 
 
-def job_of(settings: Settings, clock: Clock) -> Job:
+def job_of(settings: Settings, clock: Clock, people: People) -> Job:
     """How the settings want days to be fetched."""
     prepare_for_many_records()
-    store = store_at(settings.store_url, waiting=waiting_of(settings))
+    store = store_of(settings, people)
     return Job(store, settings.max_concurrency, settings.settle_days, clock, day_progress)
 
 
@@ -164,16 +165,16 @@ def convert(
     target = out.absolute() if out else file.absolute().with_suffix(".json")
     if behind_links(target) == behind_links(file):
         raise UsageError(f"{file} would be written over; give --out another name")
-    rename = rename_of(settings.pseudonym_key_file)
+    audience = audience_of(settings)
     with replaced_or_set_aside([target]):
-        shown = settings.include_service_accounts
-        users = shown_users(read_users(file), rename, service_accounts=shown)
+        users = audience.shown(read_users(file), len(window))
         if not users:
             logger.warning("%s has a header alone: no users", file.name)
-        ids = copilot.reported_user_ids(user.user for user in users)
+        persons = [audience.person_of_shown(user.user) for user in users]
+        ids = copilot.reported_user_ids(persons)
         records = [
-            copilot.convert(user, window.end, window, settings.enterprise_id, ids[user.user])
-            for user in users
+            copilot.convert(user, window.end, window, settings.enterprise_id, ids[person])
+            for user, person in zip(users, persons, strict=True)
             if is_active(user.figures)
         ]
         make_folder(target.parent)

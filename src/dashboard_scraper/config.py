@@ -165,8 +165,8 @@ class Settings(BaseSettings):
     )
     identity_file: Path | None = Field(
         None,
-        description="CSV of `email,login,id,team`: who users are in GitHub's reports, and their"
-        " teams",
+        description="CSV of `email,login,id,team`: which addresses are one person's, who they"
+        " are at GitHub, and their teams",
     )
     github_reports_merge_ides: bool = Field(
         False, description="Whether GitHub's reports have one row for all editors together"
@@ -225,15 +225,6 @@ class Settings(BaseSettings):
     def _check_token(self) -> Self:
         if self.augment_api_token and self.augment_api_token_file:
             raise ValueError("AUGMENT_API_TOKEN and AUGMENT_API_TOKEN_FILE: set one of them")
-        return self
-
-    @model_validator(mode="after")
-    def _check_identities(self) -> Self:
-        if self.identity_file and self.pseudonym_key_file:
-            raise ValueError(
-                "IDENTITY_FILE and PSEUDONYM_KEY_FILE: set one of them; one names people in"
-                " GitHub's reports, the other hides who they are"
-            )
         return self
 
     @property

@@ -153,8 +153,10 @@ def convert(
     }
 
 
-def natural_id(address: str) -> int:
-    """The first 8 hexadecimal digits of the MD5 of the lower-cased address, as a number."""
+def md5_user_id(address: str) -> int:
+    """The id in the brief's JSON: the first 8 hexadecimal digits of the MD5 of the lower-cased
+    address, as a number. GitHub's reports have another, `identity.sha256_user_id`.
+    """
     digest = hashlib.md5(address.lower().encode(), usedforsecurity=False)
     return int(digest.hexdigest()[:8], 16)
 
@@ -162,17 +164,19 @@ def natural_id(address: str) -> int:
 def user_ids(addresses: Iterable[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """An id for each user of an export, and the pairs (who keeps the id, who had to yield).
 
+    `addresses` are the persons' keys, `Audience.person`: one for all spellings of a person.
+
     Of users with one natural id, the first in alphabetical order (of the lower-cased address, then
     of the address) keeps it. Each other gets the natural id of `ADDRESS#2`, `ADDRESS#3` and so on,
     the first that no user of the export has or got.
     """
     ordered = sorted(set(addresses), key=lambda address: (address.lower(), address))
     owners: dict[int, str] = {}
-    yielding = [a for a in ordered if owners.setdefault(natural_id(a), a) != a]
-    collisions = [(owners[natural_id(address)], address) for address in yielding]
+    yielding = [a for a in ordered if owners.setdefault(md5_user_id(a), a) != a]
+    collisions = [(owners[md5_user_id(address)], address) for address in yielding]
     for address in yielding:
         attempt = 2
-        while owners.setdefault(natural_id(f"{address}#{attempt}"), address) != address:
+        while owners.setdefault(md5_user_id(f"{address}#{attempt}"), address) != address:
             attempt += 1
     return {address: number for number, address in owners.items()}, collisions
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from dashboard_scraper import copilot_converter as copilot
+from dashboard_scraper.audience import Audience, Naming
 from dashboard_scraper.checks import Difference
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import DaysMissing, NotPublished, ScraperError
@@ -26,29 +27,26 @@ from dashboard_scraper.files import (
 from dashboard_scraper.github_files import add_reports, report_paths
 from dashboard_scraper.github_reports import GithubOptions
 from dashboard_scraper.metrics import USER_COUNT
-from dashboard_scraper.pseudonyms import Rename, hidden, shown_users
+from dashboard_scraper.pseudonyms import Rename, hidden
 from dashboard_scraper.report.options import MOST_DAYS, REPORT, ReportOptions
 from dashboard_scraper.store import LedgerDay, Reader, Store
 from dashboard_scraper.usage import UserUsage
 
 logger = logging.getLogger(__name__)
 
+MANIFEST = "manifest.json"
+
 
 @dataclass(frozen=True, slots=True)
 class DailyExport:
-    """Where a window's files go, what is stamped on the records, and how users are named."""
+    """Where a window's files go, what is stamped on the records, and whom they show."""
 
     window: Window
     folder: Path
     enterprise_id: str
-    rename: Rename
-    service_accounts: bool
+    audience: Audience
     github: GithubOptions
     report: ReportOptions
-
-    def shown(self, users: list[UserUsage]) -> list[UserUsage]:
-        """The users that outputs have, under the names that they have there."""
-        return shown_users(users, self.rename, service_accounts=self.service_accounts)
 
     def csv_path(self, day: date) -> Path:
         """One day's users."""
@@ -81,7 +79,7 @@ class DailyExport:
     @property
     def manifest_path(self) -> Path:
         """What became of each day, with the SHA-256 of each file."""
-        return self.folder / "manifest.json"
+        return self.folder / MANIFEST
 
     def day_paths(self, days: Iterable[date]) -> list[Path]:
         """Both files of each day."""
@@ -162,12 +160,12 @@ def give_out(
     window = export.window
     kept = reader.ledger(source_name, window)
     missing = [day for day in window.days() if day in failures or day not in kept]
-    # One id a user for the whole export, so that it is the same in all of its files.
-    ids = copilot.reported_user_ids(map(export.rename, reader.users(source_name, window)))
+    naming = export.audience.naming(reader.spellings(source_name, window))
+    ids = _user_ids(reader, source_name, export, naming)
     totals = copilot.WindowTotals()
     days = {
         day: (
-            _ManifestDay(day, *_word_and_reason(failures[day], export.rename))
+            _ManifestDay(day, *_word_and_reason(failures[day], export.audience.rename))
             if day in failures
             else _ManifestDay(day, "missing", "not in the store")
         )
@@ -177,8 +175,8 @@ def give_out(
     remove_leftovers(export.folder)
     with Publication() as publication:
         for day in sorted(kept.keys() - failures.keys()):
-            users = export.shown(reader.day(kept[day]).users)
-            active = totals.add(users)
+            users = export.audience.shown(reader.day(kept[day]).users)
+            active = totals.add(naming.renamed(users))
             days[day] = _write_day(publication, kept[day], users, active, export, ids)
         aggregated = None
         if not missing:
@@ -208,6 +206,18 @@ def give_out(
             set_aside([export.report_path])
         publication.publish()
     totals.report_open_sums()
+
+
+def _user_ids(
+    reader: Reader, source_name: str, export: DailyExport, naming: Naming
+) -> dict[str, int]:
+    """One id a person for the whole export, by the name: the same in all of its files."""
+    persons = {
+        export.audience.person(login): naming.name(login)
+        for login in reader.users(source_name, export.window)
+    }
+    ids = copilot.reported_user_ids(persons)
+    return {name: ids[person] for person, name in persons.items()}
 
 
 def _github_reports(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from dashboard_scraper.date_utils import Window, rough_duration, runs_of_days
 from dashboard_scraper.errors import (
@@ -19,6 +20,7 @@ from dashboard_scraper.errors import (
     UsageError,
 )
 from dashboard_scraper.metrics import ANALYTICS_COUNTS, FIGURES
+from dashboard_scraper.people import person_key
 from dashboard_scraper.store import DetailStatus, LedgerDay, Store
 from dashboard_scraper.usage import DAYS_AT_ONCE, Details, EditorLanguageUsage, Source, UserUsage
 
@@ -105,12 +107,12 @@ def _fill_day(store: Store, name: str, details: Details, row: LedgerDay) -> int:
     """Fetch and keep one day; returns the number of its records."""
     with store.reading() as reader:
         users = reader.day(row).users
-    names = {user.user for user in users}
+    persons = {person_key(user.user) for user in users}
 
     def fetched() -> list[EditorLanguageUsage]:
         usages = details.fetch_editor_languages(row.day) if users else []
         # Who was removed from the day is not to come back.
-        return [each for each in usages if not row.forgotten or each.user in names]
+        return [each for each in usages if not row.forgotten or person_key(each.user) in persons]
 
     usages = fetched()
     difference = _difference(users, usages)
@@ -133,17 +135,22 @@ def _difference(users: Iterable[UserUsage], usages: Iterable[EditorLanguageUsage
     """The first user and count that do not close, in words; what is unknown is not compared."""
     parts: dict[str, list[tuple[int | None, ...]]] = {}
     for usage in usages:
-        parts.setdefault(usage.user, []).append(usage.counts)
+        parts.setdefault(person_key(usage.user), []).append(usage.counts)
+    wholes: dict[str, list[UserUsage]] = {}
     for user in users:
-        rows = parts.pop(user.user, [])
+        wholes.setdefault(person_key(user.user), []).append(user)
+    for person, spellings in wholes.items():
+        rows = parts.pop(person, [])
         for number, (metric, place) in enumerate(zip(ANALYTICS_COUNTS, _PLACES, strict=True)):
-            whole, column = user.figures[place], [row[number] for row in rows]
-            if whole is None or None in column:
-                continue
-            added = sum(count for count in column if count is not None)
-            if added != whole:
-                return f"{metric.name} of {user.user} is {whole}, its parts are {added}"
+            whole = _sum([user.figures[place] for user in spellings])
+            added = _sum([row[number] for row in rows])
+            if whole is not None and added is not None and added != whole:
+                return f"{metric.name} of {person} is {whole}, its parts are {added}"
     return f"{min(parts)} is not among the users" if parts else ""
+
+
+def _sum(counts: list[Any]) -> int | None:
+    return None if None in counts else sum(counts)
 
 
 def _fill_credits(
@@ -170,8 +177,10 @@ def _fill_credits(
 def _keep_credits(store: Store, name: str, row: LedgerDay, credits_of: dict[str, float]) -> None:
     if row.forgotten:  # who was removed from the day is not to come back
         with store.reading() as reader:
-            names = {user.user for user in reader.day(row).users}
-        credits_of = {user: consumed for user, consumed in credits_of.items() if user in names}
+            persons = {person_key(user.user) for user in reader.day(row).users}
+        credits_of = {
+            user: consumed for user, consumed in credits_of.items() if person_key(user) in persons
+        }
     store.put_credits(name, row.day, credits_of)
 
 

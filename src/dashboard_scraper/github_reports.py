@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import Enum
 from typing import Any
 
 import msgspec
 
+from dashboard_scraper.audience import Audience
 from dashboard_scraper.date_utils import DAYS, Window, end_of_day, iso_utc
 from dashboard_scraper.github_records import (
     AGENT_FEATURES,
@@ -31,7 +32,7 @@ from dashboard_scraper.github_records import (
     totals_of,
     user_fields,
 )
-from dashboard_scraper.identity import Identities, Person, persons_of, team_id
+from dashboard_scraper.identity import Person, persons_of, team_id
 from dashboard_scraper.metrics import (
     COUNTS,
     FIGURES,
@@ -40,7 +41,7 @@ from dashboard_scraper.metrics import (
     GithubFeature,
     is_active,
 )
-from dashboard_scraper.pseudonyms import Rename, as_they_are, shown_users
+from dashboard_scraper.people import person_key
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader
 from dashboard_scraper.usage import UserUsage
 
@@ -49,7 +50,7 @@ _LINES_PER_CHUNK = 200
 _encode = msgspec.json.Encoder().encode
 
 Persons = Mapping[str, Person]
-"""Everybody who was ever kept, by the names that outputs show."""
+"""Everybody who was ever kept, by the names that the store has."""
 
 
 class Scope(Enum):
@@ -88,16 +89,14 @@ class GithubOptions:
 
     enterprise_id: str
     organization_id: str | None = None
-    identities: Identities | None = None
+    audience: Audience = field(default_factory=Audience)
     merge_ides: bool = False
     with_credits: bool = False
-    rename: Rename = as_they_are
-    service_accounts: bool = True
 
     @property
     def has_teams(self) -> bool:
         """Whether it is known of anybody."""
-        return any(person.teams for person in (self.identities or {}).values())
+        return any(person.teams for person in self.audience.identities.values())
 
     def ids(self, scope: Scope) -> dict[str, str]:
         """What every record says of where it is from."""
@@ -109,7 +108,10 @@ class GithubOptions:
 
 def persons_in(reader: Reader, source: str, options: GithubOptions) -> Persons:
     """Everybody by name: of all time, since an id or a login is one person's for ever."""
-    return persons_of(reader.first_days(source), options.identities or {}, options.rename)
+    audience = options.audience
+    return persons_of(
+        reader.first_days(source), audience.identities, audience.rename, audience.people
+    )
 
 
 class _UserDay(msgspec.Struct):
@@ -121,7 +123,7 @@ class _UserDay(msgspec.Struct):
     credits: float | None = None
 
     def add(self, other: _UserDay) -> None:
-        """The same person under an address with other capitals."""
+        """The same person under another spelling or address."""
         self.cells = tuple(map(sum, zip(self.cells, other.cells, strict=True)))
         self.parts += other.parts
         if self.credits is not None or other.credits is not None:
@@ -200,43 +202,52 @@ class GithubReports:
 
     def _user_days(self, kept: LedgerDay) -> Iterable[_UserDay]:
         """Everybody with activity on the day, once."""
-        options, found = self._options, dict[int, _UserDay]()
+        audience, found = self._options.audience, dict[int, _UserDay]()
         users = self._reader.day(kept).users
-        parts = self._parts_by_user(kept, users)
-        consumed = self._credits_by_user(kept)
+        parts = self._parts_by_person(kept, users)
+        consumed = self._credits_by_person(kept)
         seen_before = kept.day in self._noted  # in another report
         self._noted.add(kept.day)
-        for user in shown_users(users, options.rename, service_accounts=options.service_accounts):
-            if not is_active(user.figures):
+        for user in users:
+            if not audience.includes(service=user.service) or not is_active(user.figures):
                 continue
             person, cells = self._persons[user.user], cells_of_figures(user.figures)
             if not seen_before:
-                self._note(user.user, kept.day, user.figures, cells)
-            day = _UserDay(person, cells, parts.get(user.user, []), consumed.get(user.user))
+                self._note(audience.rename(user.user), kept.day, user.figures, cells)
+            # Taken once: the same person may come again under another spelling.
+            key = audience.people.key(user.user)
+            day = _UserDay(person, cells, parts.pop(key, []), consumed.pop(key, None))
             before = found.setdefault(person.id, day)
             if before is not day:
                 before.add(day)
+        if audience.anonymous:  # the order of the addresses would tell something of them
+            return sorted(found.values(), key=lambda user: user.person.login)
         return found.values()
 
-    def _parts_by_user(self, kept: LedgerDay, users: list[UserUsage]) -> dict[str, list[Part]]:
+    def _parts_by_person(self, kept: LedgerDay, users: list[UserUsage]) -> dict[str, list[Part]]:
         parts: dict[str, list[Part]] = {}
         for user, part in self._parts(kept, users):
-            parts.setdefault(self._options.rename(user), []).append(part)
+            parts.setdefault(self._options.audience.people.key(user), []).append(part)
         return parts
 
     def _parts(self, kept: LedgerDay, users: list[UserUsage]) -> Iterator[tuple[str, Part]]:
         """By address, where the day has editors and languages that add up to its users' figures."""
         if kept.editor_language is DetailStatus.COMPLETE:
-            figures = {user.user: user.figures for user in users}
+            figures = {person_key(user.user): user.figures for user in users}
+            figures |= {user.user: user.figures for user in users}  # of two spellings, its own
             for usage in self._reader.editor_languages(self._source, kept.day):
-                counts = known_of_whole(usage.counts, figures.get(usage.user))
+                whole = figures.get(usage.user) or figures.get(person_key(usage.user))
+                counts = known_of_whole(usage.counts, whole)
                 yield usage.user, Part(usage.editor, usage.language, counts)
 
-    def _credits_by_user(self, kept: LedgerDay) -> dict[str, float]:
+    def _credits_by_person(self, kept: LedgerDay) -> dict[str, float]:
         if not self._options.with_credits or kept.credits is None:
             return {}
-        consumed = self._reader.credits_of(self._source, kept.day)
-        return {self._options.rename(user): number for user, number in consumed.items()}
+        found: dict[str, float] = {}
+        for user, consumed in self._reader.credits_of(self._source, kept.day).items():
+            key = self._options.audience.people.key(user)
+            found[key] = found.get(key, 0) + consumed
+        return found
 
     def _note(self, name: str, day: date, figures: Figures, cells: Cells) -> None:
         self._unknown += is_unknown(figures)
@@ -271,11 +282,16 @@ class GithubReports:
 
     def _day_record(self, kept: LedgerDay, active: _Active, ids: dict[str, str]) -> dict[str, Any]:
         options = self._options
-        sums = self._reader.figure_sums(kept, service_accounts=options.service_accounts)
+        sums = self._reader.figure_sums(kept, service_accounts=options.audience.service_accounts)
         rows = rows_of(cells_of_figures(sums))
         users = self._reader.day(kept).users if kept.editor_language else []
-        left_out = {user.user for user in users if user.service and not options.service_accounts}
-        parts = [part for user, part in self._parts(kept, users) if user not in left_out]
+        left_out = {
+            person_key(user.user)
+            for user in users
+            if not options.audience.includes(service=user.service)
+        }
+        found = self._parts(kept, users)
+        parts = [part for user, part in found if person_key(user) not in left_out]
         return {
             "day": kept.day,
             **ids,
@@ -291,8 +307,8 @@ class GithubReports:
         active = _Active(reach.start)
         for kept in ledger.values():
             for name, service, *areas in self._reader.activity(kept, _AREA_COUNTS):
-                if self._options.service_accounts or not service:
-                    active.add(self._persons[self._options.rename(name)].id, kept.day, areas)
+                if self._options.audience.includes(service=service):
+                    active.add(self._persons[name].id, kept.day, areas)
         return active
 
     def _teams(self, report: Report) -> Iterator[dict[str, Any]]:

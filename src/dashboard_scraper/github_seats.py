@@ -27,8 +27,8 @@ def seats_in(
         last_days |= dict.fromkeys((row[0] for row in reader.activity(kept, ())), kept.day)
     seen: dict[Person, tuple[list[datetime], list[datetime]]] = {}
     for name, service, first_seen, last_seen in reader.seen(source, window):
-        if options.service_accounts or not service:
-            first, last = seen.setdefault(persons[options.rename(name)], ([], []))
+        if options.audience.includes(service=service):
+            first, last = seen.setdefault(persons[name], ([], []))
             first.append(first_seen or _start_of(first_days[name]))
             if last_seen or name in last_days:
                 last.append(last_seen or _start_of(last_days[name]))

@@ -95,6 +95,14 @@ class GithubViews:
             window = self._latest_window(reader.ledger(self._source))
             return seats_in(reader, self._source, window, self._options, self._persons_in(reader))
 
+    def people(self) -> dict[str, int]:
+        """How many persons and service accounts were ever kept of the source; by its name."""
+        if not self._store.exists():
+            return {}
+        with self._store.reading() as reader:
+            persons = self._persons_in(reader)
+        return {self._source: len({person.id for person in persons.values()})}
+
     def status(self) -> StoreStatus:
         """What `status` tells; without sources where nothing has been fetched yet."""
         now = self._clock()

@@ -14,6 +14,7 @@ import msgspec
 
 from dashboard_scraper.csv_text import parse
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.people import People, person_key
 from dashboard_scraper.pseudonyms import Rename, as_they_are
 
 logger = logging.getLogger(__name__)
@@ -33,16 +34,17 @@ class Person(msgspec.Struct, frozen=True):
 
 
 Identities = Mapping[str, Person]
-"""Persons by what `key_of` makes of their addresses, or of the names of service accounts."""
+"""Persons by the keys (`people.person_key`) of their addresses, in the order of the file."""
 
 
-def key_of(name: str) -> str:
-    """The same for addresses that differ in capitals; names of service accounts are as they are."""
-    return name.lower() if "@" in name else name
+_Owners = dict[object, tuple[str, Person]]
+"""The first address and person of each login and id."""
 
 
 def read_identities(path: Path) -> Identities:
     """The persons of an IDENTITY_FILE; several rows of one person give several teams.
+
+    Addresses with one login and id are one person's, as before and after a change of the domain.
 
     Raises UsageError, with the row, where it cannot be read or contradicts itself.
     """
@@ -52,7 +54,7 @@ def read_identities(path: Path) -> Identities:
         raise UsageError(f"IDENTITY_FILE: {path}: the header must be {','.join(HEADER)}")
     found: dict[str, Person] = {}
     repeated = []
-    owners: dict[object, str] = {}
+    owners: _Owners = {}
     for number, row in enumerate(rows, start=2):
         cells = [cell.strip() for cell in row]
         if any(cells):
@@ -61,10 +63,17 @@ def read_identities(path: Path) -> Identities:
                 raise UsageError(f"{where}: {len(cells)} cells under {len(names)} columns")
             if not _add(where, found, *cells):
                 repeated.append(f"{cells[0]} in row {number}")
-            _refuse_shared(where, owners, cells[0], found[key_of(cells[0])])
+            _refuse_shared(where, owners, cells[0], found[person_key(cells[0])])
     if repeated:
         logger.warning("IDENTITY_FILE: entries that are there twice: %s", _listed(repeated))
-    return found
+    return _with_all_teams(found)
+
+
+def people_of(identities: Identities) -> People:
+    """Who is one person by these; somebody with several addresses has the key of the first."""
+    first: dict[int, str] = {}
+    owners = {key: first.setdefault(person.id, key) for key, person in identities.items()}
+    return People({key: owner for key, owner in owners.items() if key != owner})
 
 
 def _rows_of(path: Path) -> list[list[str]]:
@@ -93,7 +102,7 @@ def _add(
         raise UsageError(
             f"{where}: {number[:20]!r} is no id; write a number from 1 to {LARGEST_ID}"
         )
-    key = key_of(email)
+    key = person_key(email)
     before = found.get(key, Person(login, int(number)))
     if (before.login, before.id) != (login, int(number)):
         raise UsageError(f"{where}: {email} has another login or id in a row before")
@@ -103,50 +112,75 @@ def _add(
     return bool(new)
 
 
-def _refuse_shared(where: str, owners: dict[object, str], email: str, person: Person) -> None:
-    """One id or login of two persons would make one of them in every consumer."""
+def _refuse_shared(where: str, owners: _Owners, email: str, person: Person) -> None:
+    """One id or login of two persons would make one of them in every consumer.
+
+    Two addresses with the same login and id are one person's.
+    """
     for what, value in (("login", person.login.lower()), ("id", person.id)):
-        other = owners.setdefault(value, email)
-        if key_of(other) != key_of(email):
-            raise UsageError(f"{where}: {other} and {email} have the same {what} {value}")
+        other, known = owners.setdefault(value, (email, person))
+        if (known.login, known.id) != (person.login, person.id):
+            raise UsageError(
+                f"{where}: {other} and {email} have the same {what} {value}; if they are one"
+                " person's, write login and id alike in both rows"
+            )
 
 
-def natural_id(name: str) -> int:
-    """A positive number below 2**31 that follows from the lower-cased name."""
+def _with_all_teams(found: dict[str, Person]) -> Identities:
+    """Each person with the teams of all the addresses."""
+    teams: dict[int, dict[str, None]] = {}
+    for person in found.values():
+        teams.setdefault(person.id, {}).update(dict.fromkeys(person.teams))
+    return {
+        key: Person(person.login, person.id, tuple(teams[person.id]))
+        for key, person in found.items()
+    }
+
+
+def sha256_user_id(name: str) -> int:
+    """The id in GitHub's reports: a positive number below 2**31 from the SHA-256 of the lower-cased
+    name. The brief's JSON has another, `copilot_converter.md5_user_id`.
+    """
     digest = hashlib.sha256(name.lower().encode()).digest()
     return int.from_bytes(digest[:8]) % LARGEST_ID + 1
 
 
 def persons_of(
-    names: Iterable[str], identities: Identities, rename: Rename = as_they_are
+    names: Iterable[str],
+    identities: Identities,
+    rename: Rename = as_they_are,
+    people: People | None = None,
 ) -> dict[str, Person]:
-    """Everybody as the reports name them, by the names that outputs show.
+    """Everybody as the reports name them, by the names that the store has.
 
-    Addresses that differ in capitals are one person's. Without an entry, the login is the shown
-    name as it came first, and the id follows from it. Where another has the login, or the id,
-    `NAME#2` (`NAME#3` and so on) gives one; whoever comes first in `names` keeps it.
+    All names of one person give the same. Without an entry, the login is the pseudonym or the first
+    of the names, which stays when others come, and the id follows from the person's key. Where
+    another has the login, or the id, `NAME#2` (`NAME#3` and so on) gives one; whoever comes first
+    in `names` keeps it.
     """
+    people = people or people_of(identities)
     found: dict[str, Person] = {}
-    people: dict[str, Person] = {}
+    by_key: dict[str, Person] = {}
     unmatched = []
     logins = {person.login.lower() for person in identities.values()}
     ids = {person.id for person in identities.values()}
     for name in names:
-        key = key_of(name)
-        person = people.get(key) or identities.get(key)
+        key = people.key(name)
+        person = by_key.get(key) or identities.get(key)
         if person is None:
-            person = _unlisted(rename(name), logins, ids)
+            person = _unlisted(rename(name), rename(key), logins, ids)
             unmatched.append(name)
-        people[key] = found[rename(name)] = person
+        by_key[key] = found[name] = person
     if identities:
-        _tell_unmatched(unmatched, identities.keys() - people.keys())
+        unused = [key for key in identities if people.key(key) not in by_key]
+        _tell_unmatched(unmatched, unused)
     return found
 
 
-def _unlisted(name: str, logins: set[str], ids: set[int]) -> Person:
+def _unlisted(name: str, key: str, logins: set[str], ids: set[int]) -> Person:
     login = next(tried for tried in _tries(name) if tried.lower() not in logins)
-    number = next(number for tried in _tries(name) if (number := natural_id(tried)) not in ids)
-    if login != name or number != natural_id(name):
+    number = next(number for tried in _tries(key) if (number := sha256_user_id(tried)) not in ids)
+    if login != name or number != sha256_user_id(key):
         logger.warning(
             "%s has the login %s and the id %d: another has its own", name, login, number
         )
@@ -183,4 +217,4 @@ def _listed(names: Collection[str]) -> str:
 
 def team_id(slug: str) -> int:
     """The numeric id of a team: it follows from the slug."""
-    return natural_id(f"team/{slug}")
+    return sha256_user_id(f"team/{slug}")

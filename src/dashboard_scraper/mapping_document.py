@@ -42,11 +42,21 @@ _RULES = """\
   API does not know is an empty cell there.
 - Several columns that feed one counter are added.
 - An empty cell is unknown: every counter that it feeds is `null`, not 0.
-- `user_login` is the user's address, or the service account's name. `user_id` is the number that
-  the first 8 hexadecimal digits of the MD5 of the lower-cased address write. Where two users of one
-  export have the same number, the one whose address comes first in alphabetical order keeps it; the
-  other gets the number of `ADDRESS#2` (or `#3` and so on), the first that no user of the export
-  has. The run names both.
+- A person has one record a day and one in the aggregate, and one `user_id`, whatever the spelling:
+  addresses that differ in capitals or in Unicode's normal form, or that `IDENTITY_FILE` gives to
+  one login, are one person's. Their figures are added. In names of service accounts, capitals
+  count.
+- `user_login` is the person's address, or the service account's name: of several spellings, the
+  newest in the window of the export.
+- `user_id` is the number that the first 8 hexadecimal digits of the MD5 of the case-folded address
+  write; of somebody with several addresses in `IDENTITY_FILE`, of the first. Where two people of
+  one export have the same number, the one whose address comes first in alphabetical order keeps it;
+  the other gets the number of `ADDRESS#2` (or `#3` and so on), the first that nobody of the export
+  has. The run names both. GitHub's reports have another id: it follows from the SHA-256.
+- In the CSV of a day, the user is spelt as the source did that day. Of several spellings on one day
+  there is one row, under the last of them in alphabetical order: counts are added, the accept rate
+  follows from the sums, first and last seen are the earliest and the latest, and what is unknown of
+  one spelling is unknown.
 - `used_chat` is true with any {chat}. `used_agent` is true with any of {agent}. What
   is unknown sets no flag. In the aggregate, a flag is true if it was on any day.
 - A user for whom nothing was counted that day has no record.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from dashboard_scraper.audience import Audience
 from dashboard_scraper.daily_export import advice_of, summarise
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import UsageError
@@ -26,6 +27,7 @@ from dashboard_scraper.files import (
     make_folder,
     replaced_or_set_aside,
     set_aside,
+    write_whole,
 )
 from dashboard_scraper.metrics import FIGURES, Kind
 from dashboard_scraper.store import LedgerDay, Reader, Store
@@ -56,16 +58,15 @@ SCHEMA = pa.schema(
         *(pa.field(metric.name, _TYPES[metric.kind]) for metric in FIGURES),
         pa.field("extra", pa.string()),  # JSON: the fields that the catalogue does not know
         pa.field("service_account", pa.bool_(), nullable=False),
+        pa.field("person", pa.string(), nullable=False),  # the same for all spellings
     ]
 )
 _encode = msgspec.json.Encoder().encode
 
 
-Shown = Callable[[list[UserUsage]], list[UserUsage]]
-"""The users that outputs have, under the names that they have there."""
-
-
-def export_days(store: Store, source_name: str, window: Window, place: str, shown: Shown) -> str:
+def export_days(
+    store: Store, source_name: str, window: Window, place: str, audience: Audience
+) -> str:
     """Write the window's days below `place`, a folder or a URL as `s3://BUCKET/PREFIX`; returns it.
 
     Raises DaysMissing, after the others are written, where days are not in the store.
@@ -74,7 +75,7 @@ def export_days(store: Store, source_name: str, window: Window, place: str, show
         _check_url(place)
     with store.reading() as reader:
         kept = reader.ledger(source_name, window)
-        days = ((day, _parquet(reader, row, shown)) for day, row in kept.items())
+        days = ((day, _parquet(reader, row, audience)) for day, row in kept.items())
         if "://" in place:
             _upload(place, days, window)
         else:
@@ -86,11 +87,25 @@ def export_days(store: Store, source_name: str, window: Window, place: str, show
     return place
 
 
-def _parquet(reader: Reader, kept: LedgerDay, shown: Shown) -> bytes:
-    users = shown(reader.day(kept).users)
+def rewrite_day(store: Store, folder: Path, day: date, audience: Audience) -> None:
+    """Write one day of an earlier export again, where the store has it."""
+    path = folder / _partition(day) / _FILE
+    try:
+        table = pyarrow.parquet.read_table(path, columns=["source"], partitioning=None)
+    except (pa.ArrowException, OSError) as error:
+        raise UsageError(f"{path} is not of an export: {error}") from error
+    with store.reading() as reader:
+        for source in set(table.column("source").to_pylist()):
+            for kept in reader.ledger(source, Window(day, day)).values():
+                write_whole(path, _parquet(reader, kept, audience))
+
+
+def _parquet(reader: Reader, kept: LedgerDay, audience: Audience) -> bytes:
+    users = audience.shown(reader.day(kept).users)
     columns: list[Any] = [[kept.source] * len(users), [user.user for user in users]]
     columns += (list(column) for column in zip(*(user.figures for user in users), strict=True))
     columns += [[_extra(user) for user in users], [user.service for user in users]]
+    columns.append([audience.person_of_shown(user.user) for user in users])
     if not users:
         columns = [[] for _ in SCHEMA]
     arrays = [pa.array(c, field.type) for c, field in zip(columns, SCHEMA, strict=True)]

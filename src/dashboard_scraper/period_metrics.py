@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
+from dashboard_scraper.audience import Audience
 from dashboard_scraper.checks import closing_differences
 from dashboard_scraper.config import Endpoint
-from dashboard_scraper.daily_export import DailyExport
 from dashboard_scraper.daily_metrics import keep_day
 from dashboard_scraper.date_utils import Window, utc_day
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.export import records_csv, tenant_csv, users_csv
 from dashboard_scraper.files import Publication, make_folder, replaced_or_set_aside
 from dashboard_scraper.metrics import TENANT_TOTALS, TOTALS, Totals
-from dashboard_scraper.pseudonyms import as_they_are, hidden_in_figures
+from dashboard_scraper.pseudonyms import hidden_in_figures
 from dashboard_scraper.store import Store
 from dashboard_scraper.usage import (
     DayUsage,
@@ -74,12 +74,12 @@ MakePeriodSource = Callable[[], AbstractContextManager[PeriodSource]]
 
 
 def export_period(
-    make_source: MakePeriodSource, store: Store, period: Period, shown: DailyExport
+    make_source: MakePeriodSource, store: Store, period: Period, audience: Audience
 ) -> list[Path]:
     """Fetch the selected endpoints, keep what is whole, write the files, all or none.
 
     Returns the paths. If it fails, files of an earlier run under the same names are set aside;
-    LockHeld leaves all as it is. `shown` says which users outputs have, and under which names.
+    LockHeld leaves all as it is.
     """
     over = period.window.end < utc_day(period.now)  # today's figures are those of half a day
     opened = store.opened() if over else contextlib.nullcontext()
@@ -90,9 +90,9 @@ def export_period(
             _keep(store, source.name, period, users, tenant)
         files: dict[Path, bytes] = {}
         if users is not None:
-            files[period.target] = _users_file(period.window, users, source.name, shown)
+            files[period.target] = _users_file(period.window, users, source.name, audience)
         if period.tenant_selected:
-            figures = hidden_in_figures(tenant, shown.rename)
+            figures = hidden_in_figures(tenant, audience.rename)
             files[tenant_path(period.target)] = tenant_csv(figures)
         store.check_lock()
         make_folder(period.target.parent)
@@ -143,11 +143,11 @@ def _totals(tenant: Sequence[TenantFigure]) -> Totals | None:
 
 
 def _users_file(
-    window: Window, users: list[UserUsage] | OtherRecords, source_name: str, shown: DailyExport
+    window: Window, users: list[UserUsage] | OtherRecords, source_name: str, audience: Audience
 ) -> bytes:
     if isinstance(users, OtherRecords):
         logger.warning("%s: %d records that are no user statistics", window, len(users.records))
-        if shown.rename is not as_they_are:
+        if audience.anonymous:
             raise UsageError(
                 "PSEUDONYM_KEY_FILE: the records are no user statistics, and nobody knows which of"
                 " their fields name a person; leave the setting out"
@@ -156,4 +156,4 @@ def _users_file(
     if not users:
         logger.warning("%s: the source answered without a single record", window)
     logger.info("%s: %d users", window, len(users))
-    return users_csv(shown.shown(users), source_name)
+    return users_csv(audience.shown(users, len(window)), source_name)

@@ -12,6 +12,7 @@ import msgspec
 
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.files import read_private
+from dashboard_scraper.people import person_key
 from dashboard_scraper.usage import TenantFigure, UserUsage
 
 _SHORTEST_KEY = 32
@@ -28,8 +29,11 @@ def as_they_are(address: str) -> str:
     return address
 
 
-def rename_of(key_file: Path | None) -> Rename:
-    """How outputs name users: with a key file, the first digits of HMAC-SHA256(key, address).
+def rename_of(key_file: Path | None, key_of: Callable[[str], str] = person_key) -> Rename:
+    """How outputs name users: with a key file, the first digits of HMAC-SHA256(key, person).
+
+    What stands for the person is what `key_of` makes of a name, such as `People.key`: so all
+    spellings have one pseudonym.
 
     UsageError where the file is absent, readable for others, or too short to be a key.
     """
@@ -49,16 +53,17 @@ def rename_of(key_file: Path | None) -> Rename:
         )
 
     def rename(address: str) -> str:
-        return f"user-{hmac.new(key, address.encode(), hashlib.sha256).hexdigest()[:_DIGITS]}"
+        digest = hmac.new(key, key_of(address).encode(), hashlib.sha256).hexdigest()
+        return f"user-{digest[:_DIGITS]}"
 
     return rename
 
 
 def renamed(users: Iterable[UserUsage], rename: Rename) -> list[UserUsage]:
-    """The users under the names that outputs show, in the order of these names."""
+    """The users under the names that outputs show, in the same order."""
     if rename is as_they_are:
         return list(users)
-    shown = [
+    return [
         msgspec.structs.replace(
             user,
             user=rename(user.user),
@@ -71,14 +76,6 @@ def renamed(users: Iterable[UserUsage], rename: Rename) -> list[UserUsage]:
         )
         for user in users
     ]
-    return sorted(shown, key=lambda user: user.user)
-
-
-def shown_users(
-    users: Iterable[UserUsage], rename: Rename, *, service_accounts: bool
-) -> list[UserUsage]:
-    """The users that outputs have, renamed; the store has the service accounts in any case."""
-    return renamed((u for u in users if service_accounts or not u.service), rename)
 
 
 def hidden(text: str, rename: Rename, names: Iterable[str] = ()) -> str:

@@ -11,11 +11,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from dashboard_scraper.audience import Audience
 from dashboard_scraper.config import Settings, load_settings, misspelt_settings
 from dashboard_scraper.daily_export import DailyExport, default_folder
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.github_reports import GithubOptions
-from dashboard_scraper.identity import read_identities
+from dashboard_scraper.identity import people_of, read_identities
 from dashboard_scraper.logging_config import configure_logging
 from dashboard_scraper.pseudonyms import rename_of
 from dashboard_scraper.report.options import ReportOptions
@@ -48,8 +49,7 @@ def daily_export(settings: Settings, window: Window, folder: Path | None) -> Dai
         window,
         folder or default_folder(settings.export_dir, window),
         settings.enterprise_id,
-        github.rename,
-        settings.include_service_accounts,
+        github.audience,
         github,
         report_options(settings, github),
     )
@@ -58,9 +58,7 @@ def daily_export(settings: Settings, window: Window, folder: Path | None) -> Dai
 def report_options(settings: Settings, github: GithubOptions | None = None) -> ReportOptions:
     """What the settings say of the report; it names people and teams as GitHub's reports do."""
     github = github or github_options(settings)
-    return ReportOptions(
-        github.rename, github.service_accounts, github.identities, settings.report_users
-    )
+    return ReportOptions(github.audience, settings.report_users)
 
 
 def github_options(settings: Settings) -> GithubOptions:
@@ -68,12 +66,25 @@ def github_options(settings: Settings) -> GithubOptions:
     return GithubOptions(
         enterprise_id=settings.enterprise_id,
         organization_id=settings.organization_id,
-        identities=read_identities(settings.identity_file) if settings.identity_file else None,
+        audience=audience_of(settings),
         merge_ides=settings.github_reports_merge_ides,
         with_credits=settings.github_reports_credits,
-        rename=rename_of(settings.pseudonym_key_file),
-        service_accounts=settings.include_service_accounts,
     )
+
+
+def audience_of(settings: Settings) -> Audience:
+    """Whom outputs show, who is one person, and under which name.
+
+    With pseudonyms, IDENTITY_FILE says only which addresses are one person's: logins, ids and teams
+    would show who somebody is.
+    """
+    identities = read_identities(settings.identity_file) if settings.identity_file else {}
+    people = people_of(identities)
+    rename = rename_of(settings.pseudonym_key_file, people.key)
+    if settings.pseudonym_key_file and identities:
+        logger.info("with pseudonyms, no output has the logins, ids or teams of IDENTITY_FILE")
+        identities = {}
+    return Audience(rename, settings.include_service_accounts, identities, people)
 
 
 def prepare_for_many_records() -> None:

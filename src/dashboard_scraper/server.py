@@ -35,7 +35,7 @@ from dashboard_scraper.github_reports import Report, Subject
 from dashboard_scraper.github_reports import Scope as ReportScope
 from dashboard_scraper.github_seats import PLAN
 from dashboard_scraper.github_views import GithubViews
-from dashboard_scraper.identity import natural_id
+from dashboard_scraper.identity import sha256_user_id
 from dashboard_scraper.report.view import ReportView
 from dashboard_scraper.server_access import LINK_SECONDS, Access
 from dashboard_scraper.server_metrics import CONTENT_TYPE, open_metrics
@@ -212,7 +212,7 @@ class _Endpoints:
     def _organizations(self, _request: Request) -> Response:
         """Those whose names are set: some tools ask first which there are."""
         slugs = self._options.slugs[ReportScope.ORGANIZATION]
-        return _json([{"login": slug, "id": natural_id(slug)} for slug in slugs])
+        return _json([{"login": slug, "id": sha256_user_id(slug)} for slug in slugs])
 
     def _billing(self, request: Request) -> Response:
         """What some tools try a connection with."""
@@ -227,7 +227,8 @@ class _Endpoints:
         return _json({"status": "ok"})
 
     def _metrics(self, _request: Request) -> Response:
-        return Response(open_metrics(self._views.status()), media_type=CONTENT_TYPE)
+        text = open_metrics(self._views.status(), self._views.people())
+        return Response(text, media_type=CONTENT_TYPE)
 
 
 _ANY = Window(date.min, date.min)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -17,8 +17,9 @@ _PREFIX = "dashboard_scraper"
 
 
 class _StatusCollector(Collector):
-    def __init__(self, status: StoreStatus) -> None:
+    def __init__(self, status: StoreStatus, people: Mapping[str, int]) -> None:
         self._status = status
+        self._people = people
 
     def collect(self) -> Iterator[Metric]:
         """One gauge after the other, each with a sample for every source."""
@@ -27,16 +28,19 @@ class _StatusCollector(Collector):
         )
         missing = _gauge("missing_days", "Days between the first and yesterday that are missing")
         success = _gauge("last_success_timestamp", "When a run last got everything", "seconds")
-        rows = _gauge("rows", "User-days that are kept")
+        rows = _gauge("rows", "User-days that are kept, as the source spells users")
+        people = _gauge("people", "People and service accounts that were ever kept, each once")
         for source in self._status.sources:
             label = [source.source]
             if source.newest_over:
                 newest.add_metric(label, end_of_day(source.newest_over).timestamp())
             missing.add_metric(label, len(source.missing))
             rows.add_metric(label, source.rows)
+            if source.source in self._people:
+                people.add_metric(label, self._people[source.source])
             if source.last_success:
                 success.add_metric(label, source.last_success.timestamp())
-        yield from (newest, missing, success, rows)
+        yield from (newest, missing, success, rows, people)
 
 
 def _gauge(name: str, text: str, unit: str = "") -> GaugeMetricFamily:
@@ -48,9 +52,9 @@ def _gauge(name: str, text: str, unit: str = "") -> GaugeMetricFamily:
     )
 
 
-def open_metrics(status: StoreStatus) -> bytes:
-    """The text of `/metrics`."""
+def open_metrics(status: StoreStatus, people: Mapping[str, int]) -> bytes:
+    """The text of `/metrics`; `people` are the numbers of them by source, where these are known."""
     registry = CollectorRegistry()
-    registry.register(_StatusCollector(status))
+    registry.register(_StatusCollector(status, people))
     text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call]
     return text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,24 +14,21 @@ from dashboard_scraper.date_utils import Window, utc_day
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.report.options import MOST_DAYS, REPORT
 from dashboard_scraper.running import (
+    audience_of,
     daily_export,
     prepare_for_many_records,
     report_options,
     tell,
 )
 from dashboard_scraper.status import StoreStatus, as_text, raise_if_stale, status_of
-from dashboard_scraper.store import store_at, waiting_of
-
-logger = logging.getLogger(__name__)
+from dashboard_scraper.store import store_of
 
 
 def export_files(settings: Settings, window: Window, folder: Path | None) -> None:
     """`export`, and the daily forms with `--offline`."""
     prepare_for_many_records()
     export = daily_export(settings, window, folder.absolute() if folder else None)
-    give_out_kept(
-        store_at(settings.store_url, waiting=waiting_of(settings)), settings.source, export
-    )
+    give_out_kept(store_of(settings), settings.source, export)
     tell(export.results())
 
 
@@ -45,7 +41,7 @@ def write_report(settings: Settings, window: Window | None, now: datetime) -> No
     prepare_for_many_records()
     options = report_options(settings)
     target = settings.export_dir / REPORT
-    store = store_at(settings.store_url, waiting=waiting_of(settings))
+    store = store_of(settings)
     write_page(store, settings.source, window, options, target, utc_day(now))
     tell([target.absolute().as_uri()])
 
@@ -54,17 +50,16 @@ def export_parquet(settings: Settings, window: Window, target: str | None) -> No
     """`export --format parquet`; `target` is a folder or the URL of an object store."""
     from dashboard_scraper.parquet_export import export_days  # noqa: PLC0415 - an extra
 
-    store = store_at(settings.store_url, waiting=waiting_of(settings))
+    store = store_of(settings)
     place = target or str(settings.export_dir / "parquet")
-    shown = daily_export(settings, window, None).shown
-    tell([export_days(store, settings.source, window, place, shown)])
+    tell([export_days(store, settings.source, window, place, audience_of(settings))])
 
 
 def tell_status(
     settings: Settings, now: datetime, *, as_json: bool, max_age: timedelta | None, check: bool
 ) -> None:
     """`status`; what is wrong is raised after all is told."""
-    store = store_at(settings.store_url, waiting=waiting_of(settings))
+    store = store_of(settings)
     status = StoreStatus(store.shown, [])
     if store.exists():
         with store.reading() as reader:
@@ -80,20 +75,3 @@ def tell_status(
         check_credentials(settings, now)
     if max_age is not None:
         raise_if_stale(status, settings.source, max_age, now)
-
-
-def forget(settings: Settings, user: str) -> None:
-    """`forget`; UsageError where nothing is kept of the person."""
-    store = store_at(settings.store_url, waiting=waiting_of(settings))
-    if not store.exists():
-        raise UsageError(f"there is no store at {store.shown}; mend STORE_URL")
-    with store.locked(), store.opened():
-        rows = store.forget(user)
-    if not rows:
-        raise UsageError(f"{store.shown} has no day of {user}; write the address as in the CSV")
-    sys.stdout.write(f"{rows} rows removed\n")
-    logger.warning(
-        "files that were written before still have %s: export them again. Days that are fetched"
-        " again bring the person back for as long as the source has them",
-        user,
-    )

@@ -16,6 +16,9 @@ _HEAD = """\
 
 For BI tools and SQL. These names and columns stay from version to version; later ones add to them.
 NULL is unknown, never 0. The tables behind the views may change.
+
+Count people by `person`, not by `user_login`: the latter is what the source wrote, and an address
+may be spelt in several ways, or change with the company's domain.
 """
 
 _ABOUT = {

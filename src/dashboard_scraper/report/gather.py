@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import date, timedelta
 
+from dashboard_scraper.audience import Audience, Naming
 from dashboard_scraper.date_utils import DAYS, Window, newest_over, utc_day
-from dashboard_scraper.identity import Identities
 from dashboard_scraper.report.figures import (
     LINES,
     MESSAGE_KINDS,
@@ -45,22 +45,23 @@ def figures_of(
     before = period_before(window)
     reach = Window(before.start - timedelta(days=DAYS - 1), window.end)
     ledger = {d: k for d, k in reader.ledger(source, reach).items() if d not in failed}
+    naming = options.audience.naming(reader.spellings(source, reach))
     activity = Activity(reach)
     for kept in (kept for day, kept in ledger.items() if day < before.start):
-        activity.add(kept.day, options.shown_names(reader.activity(kept, ())))
+        activity.add(kept.day, naming.names(reader.activity(kept, ())))
     tallies = [PeriodTally(before), PeriodTally(window)]
     for tally in tallies:
         for kept in (ledger[day] for day in tally.window.days() if day in ledger):
-            users = options.shown(reader.day(kept).users)
+            users = naming.shown(reader.day(kept).users)
             activity.add(kept.day, tally.add(kept, users))
     earlier, now = (tally.period(activity) for tally in tallies)
-    known = _known_names(reader, source, window.end, options)
+    known = _known_names(reader, source, window.end, naming)
     whole = [
         day
         for day in window.days()
         if day in ledger and ledger[day].editor_language is DetailStatus.COMPLETE
     ]
-    parts = _parts(reader, source, whole, options, now)
+    parts = _parts(reader, source, whole, naming, now)
     fetched = [kept.fetched_at for day, kept in ledger.items() if day >= window.start]
     return ReportFigures(
         source=source,
@@ -72,32 +73,32 @@ def figures_of(
         editor_days=len(whole),
         editors=places_of(parts, lambda part: part.editor),
         languages=places_of(parts, lambda part: part.language),
-        teams=_teams(now, known, options.identities),
+        teams=_teams(now, known, options.audience),
     )
 
 
-def _known_names(reader: Reader, source: str, end: date, options: ReportOptions) -> set[str]:
+def _known_names(reader: Reader, source: str, end: date, naming: Naming) -> set[str]:
     """Everybody with a row up to the day."""
     seen = reader.seen(source, Window(date.min, end))
-    return set(options.shown_names((name, service) for name, service, *_ in seen))
+    return naming.names((name, service) for name, service, *_ in seen)
 
 
 def _parts(
-    reader: Reader, source: str, days: list[date], options: ReportOptions, period: Period
+    reader: Reader, source: str, days: list[date], naming: Naming, period: Period
 ) -> list[Part]:
     """What everybody who is shown did in each editor and language on the days."""
     shown = {person.name for person in period.people}
     sums = reader.editor_language_sums(source, days, [MESSAGE_KINDS, (LINES,)]) if days else []
-    parts = [Part(options.rename(user), *rest) for user, *rest in sums]
+    parts = [Part(naming.name(user), *rest) for user, *rest in sums]
     return [part for part in parts if part.user in shown]
 
 
-def _teams(period: Period, known: set[str], identities: Identities | None) -> list[Group] | None:
-    if not any(person.teams for person in (identities or {}).values()):
+def _teams(period: Period, known: set[str], audience: Audience) -> list[Group] | None:
+    if not any(person.teams for person in audience.identities.values()):
         return None
     members: dict[str, set[str]] = {}
     for name in known | {person.name for person in period.people}:
-        person = (identities or {}).get(name.lower())
+        person = audience.identities.get(audience.people.key(name))
         for team in (person.teams if person else ()) or ("",):
             members.setdefault(team, set()).add(name)
     return teams_of(period, members)

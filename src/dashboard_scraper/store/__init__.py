@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboard_scraper.store.place import Waiting, store_at, waiting_of
+from dashboard_scraper.store.place import Waiting, store_at, store_of
 from dashboard_scraper.store.reader import Reader
 from dashboard_scraper.store.rows import DetailStatus, LedgerDay, Status
 from dashboard_scraper.store.store import Store
@@ -15,5 +15,5 @@ __all__ = [
     "Store",
     "Waiting",
     "store_at",
-    "waiting_of",
+    "store_of",
 ]

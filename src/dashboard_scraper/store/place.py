@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 from dashboard_scraper.config import LEASE_SECONDS, SQLITE_PREFIX, Settings
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.people import People
 from dashboard_scraper.store.patience import Patience
 from dashboard_scraper.store.store import Store
 
@@ -24,19 +25,20 @@ class Waiting:
     lease_seconds: float = LEASE_SECONDS
 
 
-def waiting_of(settings: Settings) -> Waiting:
-    """What the settings say of it."""
+def store_of(settings: Settings, people: People | None = None) -> Store:
+    """The store of the settings; nothing is opened yet. `people` are for what writes."""
     patience = Patience(settings.retry_budget_seconds, settings.retry_backoff_seconds)
-    return Waiting(patience, settings.store_lease_seconds)
+    waiting = Waiting(patience, settings.store_lease_seconds)
+    return store_at(settings.store_url, people, waiting=waiting)
 
 
-def store_at(url: str, *, waiting: Waiting | None = None) -> Store:
-    """The store that STORE_URL names; nothing is opened yet."""
+def store_at(url: str, people: People | None = None, *, waiting: Waiting | None = None) -> Store:
+    """The store that a STORE_URL names, as `store_of`."""
     waiting = waiting or Waiting()
     if url.startswith(SQLITE_PREFIX):
         from dashboard_scraper.store.sqlite import SqliteBackend  # noqa: PLC0415
 
-        return Store(SqliteBackend(Path(url.removeprefix(SQLITE_PREFIX))))
+        return Store(SqliteBackend(Path(url.removeprefix(SQLITE_PREFIX))), people)
     try:
         from dashboard_scraper.store.postgres import PostgresBackend  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
@@ -48,7 +50,8 @@ def store_at(url: str, *, waiting: Waiting | None = None) -> Store:
         ) from None
 
     try:
-        return Store(PostgresBackend(make_url(url), waiting.patience, waiting.lease_seconds))
+        backend = PostgresBackend(make_url(url), waiting.patience, waiting.lease_seconds)
+        return Store(backend, people)
     except (ArgumentError, ValueError):  # a port that is no number is the latter
         raise UsageError(
             "STORE_URL is no URL; write it as postgresql://USER:PASSWORD@HOST/DATABASE"

@@ -33,6 +33,7 @@ from dashboard_scraper.metrics import (
     Kind,
     Metric,
 )
+from dashboard_scraper.people import Spelling
 from dashboard_scraper.store.rows import LedgerDay, ledger_day, user_usage
 from dashboard_scraper.store.schema import (
     ANALYTICS_COLUMNS,
@@ -42,6 +43,7 @@ from dashboard_scraper.store.schema import (
     FIGURE_COLUMNS,
     INFO,
     LAST_SUCCESS,
+    PERSON,
     TENANT_FIGURE,
     USER_DAY,
 )
@@ -106,6 +108,17 @@ class Reader:
         in_window = USER_DAY.c.day.between(window.start, window.end)
         query = select(column).distinct().where(USER_DAY.c.source == source, in_window)
         return [row[0] for row in self._all(query)]
+
+    def names(self) -> list[str]:
+        """Every name as a source wrote it, of all time."""
+        return [row[0] for row in self._all(select(PERSON.c.user_login))]
+
+    def spellings(self, source: str, window: Window) -> list[Spelling]:
+        """Every address in the window as it is written, with its newest day there."""
+        name, last = USER_DAY.c.user_login, func.max(USER_DAY.c.day)
+        in_window = USER_DAY.c.day.between(window.start, window.end)
+        query = select(name, last).where(USER_DAY.c.source == source, in_window).group_by(name)
+        return [(row[0], row[1]) for row in self._all(query.order_by(name))]
 
     def first_days(self, source: str) -> dict[str, date]:
         """Everybody who was ever kept, in the order of the first day, then of the address."""

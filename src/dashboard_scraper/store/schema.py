@@ -85,7 +85,11 @@ SCHEMA_VERSION = "schema_version"
 LAST_SUCCESS = "last_success"  # followed by a colon and the source
 
 _SOURCE = "Where the figures come from: `dashboard` or `analytics`"
-_USER = "The user's address, or the name of a service account"
+_USER = "The user's address, or the name of a service account, as the source wrote it"
+_PERSON = (
+    "What is the same for all spellings of the address, and for all addresses that IDENTITY_FILE"
+    " gave to one login when a run last wrote"
+)
 _EXTRA = "JSON: the fields that the catalogue does not know, flattened"
 _UNRECONCILED = "JSON: where the users' sums and the tenant's own figures disagree, with both"
 _FORGOTTEN = "Users that were removed since"
@@ -123,8 +127,8 @@ DAY_LEDGER = Table(
     *_day_key(),
     Column("status", Text, nullable=False, comment="`complete`, or `empty`: nobody was active"),
     Column("fetched_at", Moment, nullable=False, comment=_FETCHED_AT),
-    Column("users", Integer, nullable=False, comment="Users that the source listed"),
-    Column("active_users", Integer, nullable=False, comment="Those with any activity"),
+    Column("users", Integer, nullable=False, comment="Users as the source listed them"),
+    Column("active_users", Integer, nullable=False, comment="Those of them with any activity"),
     *(Column(m.name, BigInteger, comment=f"Sum of all users: {m.definition}") for m in COUNTS),
     *(
         Column(t.column, BigInteger, comment=f"As the source sums it: {t.definition}")
@@ -158,6 +162,14 @@ CREDIT_DAY = Table(
     Column("credits_consumed", Double, nullable=False, comment="Credits; a fraction is allowed"),
     sqlite_with_rowid=False,
 )
+# Who is one person, by what the source wrote: not in the rows of days, since it may change.
+PERSON = Table(
+    "person",
+    metadata,
+    Column("user_login", _NAME, primary_key=True, comment=_USER),
+    Column("person", _NAME, nullable=False, comment=_PERSON),
+)
+
 # Of a day, all go together.
 DAY_TABLES = (USER_DAY, EDITOR_LANGUAGE_DAY, CREDIT_DAY)
 
@@ -172,12 +184,18 @@ TENANT_FIGURE = Table(
     Column("fetched_at", Moment, nullable=False, comment=_FETCHED_AT),
 )
 
+
+def _with_person(table: Table) -> Select[Any]:
+    joined = table.outerjoin(PERSON, PERSON.c.user_login == table.c.user_login)
+    return select(*table.c, PERSON.c.person).select_from(joined)
+
+
 # What people query: these names and columns stay, whatever becomes of the tables.
 VIEWS: dict[str, Select[Any]] = {
-    "user_days": select(*USER_DAY.c),
+    "user_days": _with_person(USER_DAY),
     "daily_totals": select(*DAY_LEDGER.c),
-    "editor_language_days": select(*EDITOR_LANGUAGE_DAY.c),
-    "credit_days": select(*CREDIT_DAY.c),
+    "editor_language_days": _with_person(EDITOR_LANGUAGE_DAY),
+    "credit_days": _with_person(CREDIT_DAY),
 }
 
 

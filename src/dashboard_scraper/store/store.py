@@ -15,8 +15,10 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, RowMapping, Table, delete, insert, select, update
 
 from dashboard_scraper.errors import StoreFailed, UsageError
-from dashboard_scraper.metrics import is_active
+from dashboard_scraper.people import People
+from dashboard_scraper.store import persons
 from dashboard_scraper.store.backend import Backend, View
+from dashboard_scraper.store.forgetting import remove_person
 from dashboard_scraper.store.reader import Reader
 from dashboard_scraper.store.rows import (
     DetailStatus,
@@ -24,7 +26,6 @@ from dashboard_scraper.store.rows import (
     ledger_day,
     ledger_row,
     named,
-    recounted,
     user_rows,
 )
 from dashboard_scraper.store.schema import (
@@ -33,11 +34,9 @@ from dashboard_scraper.store.schema import (
     DAY_LEDGER,
     DAY_TABLES,
     EDITOR_LANGUAGE_DAY,
-    FIGURE_COLUMNS,
     INFO,
     LAST_SUCCESS,
     TENANT_FIGURE,
-    USER_DAY,
     VERSION,
     migrate,
     version_of,
@@ -56,12 +55,15 @@ def _is_of(table: Table, source: str, day: date) -> ColumnElement[bool]:
 class Store:
     """A place for user-days. Making one touches nothing; only `locked` runs may write.
 
+    `people` say for the views who is one person; without them, what the store noted of that stays.
+
     Every method raises StoreFailed where the place cannot be read or written, and UsageError where
     it holds what this program does not know.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, people: People | None = None) -> None:
         self._backend = backend
+        self._people = people
         self._write_lock = threading.Lock()
         self._is_open = False
 
@@ -96,7 +98,7 @@ class Store:
                 if not self._backend.exists():
                     self._backend.create()
                 stack.enter_context(self._backend.writing())
-                self._backend.transact(self._migrate_if_old)
+                self._backend.transact(self._bring_up_to_date)
             self._is_open = True
             try:
                 yield
@@ -105,9 +107,12 @@ class Store:
                 with self._write_lock:  # a thread may be about to keep a day
                     self._is_open = False
 
-    def _migrate_if_old(self, connection: Connection) -> None:
+    def _bring_up_to_date(self, connection: Connection) -> None:
         if self._version(connection) < VERSION:
             migrate(connection)
+            persons.add(connection, persons.names_in_days(connection), People())
+        if self._people is not None:
+            persons.refresh(connection, self._people)
 
     def _version(self, connection: Connection) -> int:
         version = version_of(connection)
@@ -197,6 +202,7 @@ class Store:
             for table in (*DAY_TABLES, DAY_LEDGER):
                 connection.execute(delete(table).where(_is_of(table, source, usage.day)))
             self._backend.load(connection, user_rows(source, usage))
+            self._note_names(connection, (user.user for user in usage.users))
             connection.execute(insert(DAY_LEDGER).values(row))
             return before
 
@@ -272,11 +278,15 @@ class Store:
             connection.execute(delete(table).where(_is_of(table, source, day)))
             if rows:
                 connection.execute(insert(table), rows)
+                self._note_names(connection, (row["user_login"] for row in rows))
             connection.execute(
                 update(DAY_LEDGER).where(_is_of(DAY_LEDGER, source, day)).values(status)
             )
 
         self._write(replace)
+
+    def _note_names(self, connection: Connection, names: Iterable[str]) -> None:
+        persons.add(connection, names, self._people or People())
 
     def put_success(self, source: str, moment: datetime) -> None:
         """Note that a run got all that it was to get."""
@@ -292,38 +302,12 @@ class Store:
         self._write(replace)
 
     def forget(self, user: str) -> int:
-        """Remove a person, however the address is capitalised; returns the number of rows.
+        """Remove a person under every spelling and address; returns the number of rows.
 
         The ledger says for each day how many users it lost, and has the sums of those who are left.
         """
-
-        def remove(connection: Connection) -> int:
-            # In Python: the databases' own lower() may know the letters of ASCII alone.
-            logins = {
-                login
-                for table in DAY_TABLES
-                for login in connection.scalars(select(table.c.user_login).distinct())
-            }
-            names = [login for login in logins if login.lower() == user.lower()]
-            person = USER_DAY.c.user_login.in_(names)
-            rows = connection.execute(
-                select(USER_DAY.c.source, USER_DAY.c.day, *FIGURE_COLUMNS).where(person)
-            ).all()
-            removed = sum(
-                connection.execute(delete(table).where(table.c.user_login.in_(names))).rowcount
-                for table in DAY_TABLES
-            )
-            lost: dict[tuple[str, date], list[bool]] = {}
-            for source, day, *figures in rows:
-                lost.setdefault((source, day), []).append(is_active(tuple(figures)))
-            for (source, day), active in lost.items():
-                left = recounted(connection, source, day, active)
-                connection.execute(
-                    update(DAY_LEDGER).where(_is_of(DAY_LEDGER, source, day)).values(left)
-                )
-            return removed
-
-        removed = self._write(remove)
+        people = self._people or People()
+        removed = self._write(lambda connection: remove_person(connection, people, user))
         self._scrub()  # also without rows: an earlier call may have been cut off right here
         return removed
 

@@ -1,0 +1,240 @@
+"""`forget`: one person is removed from the store, and found or removed in the files."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import date
+from pathlib import Path
+
+import msgspec
+
+from dashboard_scraper import traces
+from dashboard_scraper.audience import Audience
+from dashboard_scraper.config import SQLITE_PREFIX, Settings
+from dashboard_scraper.daily_export import MANIFEST, give_out
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.errors import OutputFailed, ScraperError, UsageError
+from dashboard_scraper.files import STALE_SUFFIX, explained, flush_folder
+from dashboard_scraper.github_files import FOLDER
+from dashboard_scraper.identity import read_identities
+from dashboard_scraper.pseudonyms import rename_of
+from dashboard_scraper.report.options import REPORT
+from dashboard_scraper.running import audience_of, daily_export
+from dashboard_scraper.store import Store, store_of
+
+logger = logging.getLogger(__name__)
+
+_OURS = re.compile(
+    r"(augment_metrics|copilot_metrics|metrics)_[\w-]+\.(csv|json)"
+    r"|user_days\.parquet|(users|user-teams|enterprise|organization)-[\w-]+\.(json|ndjson)"
+    rf"|\.[0-9a-f]{{32}}\.tmp|{re.escape(MANIFEST)}|{re.escape(REPORT)}"
+)
+"""The names that commands give; whatever else is in the folder is somebody's own."""
+_MAKER = b"dashboard-scraper"
+_DAY = "day="
+
+
+class _Manifest(msgspec.Struct):
+    """What of an export's manifest tells how to write it again."""
+
+    source: str
+    start: date
+    end: date
+
+
+def forget(settings: Settings, user: str, *, files: bool) -> None:
+    """Remove a person from the store, and with `files` from the files below EXPORT_DIR.
+
+    Without, these are listed. UsageError where nothing is kept of the person, in either.
+    """
+    audience = audience_of(settings)
+    store = store_of(settings, audience.people)
+    if not store.exists():
+        raise UsageError(f"there is no store at {store.shown}; mend STORE_URL")
+    with store.locked(), store.opened():
+        shown_by = _traces(settings, store, audience, user)
+        rows = store.forget(user)
+        search = _Search(settings.export_dir, shown_by, _own_files(settings))
+        found = search.find()
+        if not rows and not found.showing:
+            raise UsageError(f"{store.shown} has no day of {user}; {_advice(store, user)}")
+        sys.stdout.write(f"{rows} rows removed\n")
+        if files and found.showing:
+            _remove_from_files(settings, store, search, found.showing)
+        else:
+            _list(found.showing)
+            if found.showing:
+                logger.warning(
+                    "%d files still show the person; run the same with --files to have them written"
+                    " again from the store, or removed",
+                    len(found.showing),
+                )
+        sys.stdout.flush()
+    if files:
+        found = search.find()
+    _tell(settings, found)
+    if files and found.showing:
+        raise OutputFailed(
+            f"{len(found.showing)} files still show the person, such as {found.showing[0]}, and"
+            " have no names that this program gives: remove them yourself"
+        )
+
+
+def _advice(store: Store, user: str) -> str:
+    with store.reading() as reader:
+        meant = sorted(name for name in reader.names() if name.casefold() == user.casefold())
+    if meant:
+        return f"names of service accounts distinguish capitals; did you mean {meant[0]}?"
+    return "write the address as in the CSV"
+
+
+def _traces(settings: Settings, store: Store, audience: Audience, user: str) -> traces.Traces:
+    """What shows the person: also the pseudonyms that were each spelling's own before."""
+    people = audience.people
+    pseudonyms: set[str] = set()
+    if audience.anonymous:
+        with store.reading() as reader:
+            names = [name for name in reader.names() if people.key(name) == people.key(user)]
+        of_spelling = rename_of(settings.pseudonym_key_file, str)
+        pseudonyms = {audience.rename(user), *map(of_spelling, {user, *names})}
+    # Not those of the audience: of an export before there were pseudonyms, logins are traces too.
+    identities = read_identities(settings.identity_file) if settings.identity_file else {}
+    person = identities.get(people.key(user))
+    keys = frozenset(people.keys_of(user))
+    return traces.Traces(keys, frozenset(pseudonyms), person.login if person else None)
+
+
+def _own_files(settings: Settings) -> set[Path]:
+    """The store's, which has been rewritten, with its lock's, and the user's IDENTITY_FILE."""
+    paths = [f"{settings.identity_file}"] if settings.identity_file else []
+    if settings.store_url.startswith(SQLITE_PREFIX):
+        path = settings.store_url.removeprefix(SQLITE_PREFIX)
+        paths += [f"{path}{end}" for end in ("", "-wal", "-shm", "-journal", ".lock", ".holder")]
+    return {Path(os.path.realpath(path)) for path in paths}
+
+
+class _Search:
+    """The same search, again after files were rewritten."""
+
+    def __init__(self, folder: Path, shown_by: traces.Traces, but: set[Path]) -> None:
+        self._folder, self._traces, self._but = folder, shown_by, but
+
+    def find(self) -> traces.Found:
+        return traces.find(self._folder, self._traces, self._but)
+
+
+def _list(paths: Iterable[Path]) -> None:
+    for path in paths:
+        _say("still shown in", path)
+
+
+def _say(what: str, path: Path) -> None:
+    # Names that are not in UTF-8 have parts that cannot be written.
+    sys.stdout.write(f"{what} {os.fsencode(path).decode(errors='replace')}\n")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a command wrote it: by the name, or where others give such names too, the content."""
+    name = path.name.removesuffix(STALE_SUFFIX)
+    name = name.removeprefix(".") if name != path.name else name
+    if path.is_symlink() or not _OURS.fullmatch(name):
+        return False
+    if name == MANIFEST:
+        return _manifest_in(path) is not None
+    return name != REPORT or _MAKER in path.read_bytes()
+
+
+def _remove_from_files(
+    settings: Settings, store: Store, search: _Search, showing: list[Path]
+) -> None:
+    """Write again what the store has the days of; remove the rest that commands write."""
+    ours = [path for path in showing if _is_ours(path)]
+    current = {_export_folder(path) for path in ours if path.suffix != STALE_SUFFIX}
+    for folder in sorted(current):
+        _write_again(settings, store, folder)
+    for place, day in sorted(set(_parquet_days(ours))):
+        _write_parquet_again(settings, store, place, day)
+    left = [path for path in search.find().showing if _is_ours(path)]
+    gone = {*left, *_vouching(left)}
+    for path in sorted(gone):
+        with explained(path):
+            path.unlink(missing_ok=True)
+            flush_folder(path.parent)
+    for path in sorted({*ours, *gone}):
+        _say("rewritten" if path.exists() else "removed", path)
+
+
+def _vouching(paths: Iterable[Path]) -> Iterator[Path]:
+    """The manifests that say of files that are to go that they are there."""
+    for path in paths:
+        folder = _export_folder(path)
+        name = f'"{path.relative_to(folder)}"'
+        with contextlib.suppress(OSError):
+            if name in (folder / MANIFEST).read_text(encoding="utf-8", errors="replace"):
+                yield folder / MANIFEST
+
+
+def _export_folder(path: Path) -> Path:
+    return path.parent.parent if path.parent.name == FOLDER else path.parent
+
+
+def _write_again(settings: Settings, store: Store, folder: Path) -> None:
+    """An export, by its manifest; nothing where it has none or the store has none of its days."""
+    manifest = _manifest_in(folder / MANIFEST)
+    if manifest is None:
+        return
+    window = Window(manifest.start, manifest.end)
+    try:
+        with store.reading() as reader:
+            if reader.ledger(manifest.source, window):
+                give_out(reader, manifest.source, daily_export(settings, window, folder), {})
+    except ScraperError as error:
+        logger.warning("%s could not be written again: %s", folder, error)
+
+
+def _manifest_in(path: Path) -> _Manifest | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Manifest)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _parquet_days(showing: Iterable[Path]) -> Iterator[tuple[Path, date]]:
+    for path in showing:
+        if path.suffix == ".parquet" and path.parent.name.startswith(_DAY):
+            with contextlib.suppress(ValueError):
+                day = date.fromisoformat(path.parent.name.removeprefix(_DAY))
+                yield path.parent.parent, day
+
+
+def _write_parquet_again(settings: Settings, store: Store, place: Path, day: date) -> None:
+    from dashboard_scraper.parquet_export import rewrite_day  # noqa: PLC0415 - an extra
+
+    try:
+        rewrite_day(store, place, day, audience_of(settings))
+    except ScraperError as error:
+        logger.warning("%s of %s could not be written again: %s", day, place, error)
+
+
+def _tell(settings: Settings, found: traces.Found) -> None:
+    """What is left to do, without the person's name: a log is kept too."""
+    if found.unchecked:
+        logger.warning(
+            "%d files could not be looked into (other databases, and what is compressed), such as"
+            " %s",
+            len(found.unchecked),
+            found.unchecked[0],
+        )
+    if settings.identity_file:
+        logger.warning("%s may still name the person; remove the row", settings.identity_file)
+    logger.warning(
+        "files outside of %s are not known, and copies of the store neither: remove them, or export"
+        " them again. Days that are fetched again bring the person back for as long as the source"
+        " has them",
+        settings.export_dir,
+    )

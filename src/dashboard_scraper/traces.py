@@ -1,0 +1,135 @@
+"""Where files still show a person who was removed from the store."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_CHUNK = 1 << 22
+_OVERLAP = 1 << 10  # no name is longer
+_PARQUET = b"PAR1"
+# Databases and what is compressed: names in them do not stand there as they are.
+_CLOSED = (
+    b"SQLite format 3\0",
+    b"\x1f\x8b",
+    b"PK\x03\x04",
+    b"\xfd7zXZ",
+    b"BZh",
+    b"\x28\xb5\x2f\xfd",
+)
+_IN_HTML = str.maketrans({"&": "&amp;", "'": "&#39;"})
+_IN_JSON = re.compile(r"\\u([0-9a-fA-F]{4})")
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """What shows one person: keys of addresses, pseudonyms, and a login at GitHub.
+
+    A key is compared with the folded text, so that it stands for every spelling. Names of service
+    accounts are found where they fill a cell or a string.
+    """
+
+    keys: frozenset[str]
+    pseudonyms: frozenset[str] = frozenset()
+    login: str | None = None
+
+    def pattern(self) -> re.Pattern[str]:
+        """Finds any of them in folded text."""
+        addresses = {key for key in self.keys if "@" in key}
+        addresses |= {address.translate(_IN_HTML) for address in addresses}
+        addresses |= {folded(pseudonym) for pseudonym in self.pseudonyms}
+        found = [rf"(?<![\w.+%-])(?:{_any_of(addresses)})(?![\w-]|\.\w)"] if addresses else []
+        if names := {folded(key) for key in self.keys if "@" not in key}:
+            found.append(rf'(?:^|[">])(?:{_any_of(names)})(?:#\d+)?[",<]')
+        if self.login:
+            found.append(rf'"user_login": ?"{re.escape(folded(self.login))}"')
+        return re.compile("|".join(found), re.MULTILINE)
+
+
+def folded(text: str) -> str:
+    """As `people.person_key` folds an address."""
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
+
+
+def _unescaped(text: str) -> str:
+    """JSON may write any character by its number."""
+    if "\\u" not in text:
+        return text
+    return _IN_JSON.sub(lambda match: chr(int(match[1], 16)), text)
+
+
+def _any_of(words: Iterable[str]) -> str:
+    return "|".join(re.escape(word) for word in sorted(words))
+
+
+@dataclass(slots=True)
+class Found:
+    """Files that show the person, and those of which that could not be found out."""
+
+    showing: list[Path] = field(default_factory=list)
+    unchecked: list[Path] = field(default_factory=list)
+
+
+def find(folder: Path, traces: Traces, but: Collection[Path]) -> Found:
+    """Look through every file below the folder, but for some, which are given without links."""
+    pattern, found = traces.pattern(), Found()
+    for path in files_below(folder):
+        if Path(os.path.realpath(path)) not in but:
+            try:
+                shows = _shows(path, pattern)
+            except OSError:
+                shows = None
+            if shows is not False:
+                (found.unchecked if shows is None else found.showing).append(path)
+    return found
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """In the order of their paths; links to folders are not followed."""
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (Path(parent, name) for name in sorted(names))
+
+
+def _shows(path: Path, pattern: re.Pattern[str]) -> bool | None:
+    """None where nobody can say."""
+    if not path.is_file():  # a pipe would wait for ever
+        return None
+    with path.open("rb") as file:
+        head = file.read(max(map(len, _CLOSED)))
+    if head.startswith(_PARQUET):
+        return _parquet_shows(path, pattern)
+    if head.startswith(_CLOSED):
+        return None
+    with path.open(encoding="utf-8", errors="replace", newline="") as text:
+        before = ""
+        while chunk := text.read(_CHUNK):
+            if pattern.search(folded(_unescaped(before + chunk))):
+                return True
+            before = chunk[-_OVERLAP:]
+    return False
+
+
+def _parquet_shows(path: Path, pattern: re.Pattern[str]) -> bool | None:
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - an extra
+        import pyarrow.parquet  # noqa: PLC0415
+    except ImportError:
+        return None
+    try:
+        table = pyarrow.parquet.read_table(path, partitioning=None)
+    except pa.ArrowException:
+        return None
+    values: set[Any] = set()
+    for column in table.columns:
+        if pa.types.is_string(column.type):
+            values.update(column.unique().to_pylist())
+    # In quotes, a value of its own is told from a part of one.
+    return any(pattern.search(f'"{folded(value)}"') for value in values if value)

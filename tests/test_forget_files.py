@@ -1,0 +1,199 @@
+"""`forget` lists files below EXPORT_DIR that show the person; `--files` removes it from them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import shutil
+import unicodedata
+from datetime import UTC, datetime, timedelta
+
+import pyarrow.parquet
+import pytest
+
+from conftest import Home, all_files
+from dashboard_scraper import store_commands
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.errors import OutputFailed, UsageError
+from dashboard_scraper.export import users_csv
+from filled_store import LAST, SOURCE, put, user
+from kept_days import forget, settings_of, sql
+
+NEW, OLD = "zo\u00eb@example.com", "Zo\u00eb@Old.Example.com"
+SPELT = (NEW, unicodedata.normalize("NFD", NEW), OLD)
+OTHERS = ("azo\u00eb@example.com", "zo\u00eb@example.company", "bob@example.com")
+WINDOW = Window(LAST - timedelta(2), LAST)
+LONG_AGO = LAST - timedelta(100)
+NOW = datetime(2026, 11, 5, tzinfo=UTC)
+Capture = pytest.CaptureFixture[str]
+
+
+def fill(home: Home, **settings: str) -> None:
+    """A store, and every kind of file that shows somebody in a folder that holds the store too."""
+    home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "METRICS_SOURCE": SOURCE}
+    home.settings |= settings
+    (home.path / "people.csv").write_text(
+        f"email,login,id,team\n{OLD},zoe-b,11,core\n{NEW},zoe-b,11,\n", encoding="utf-8"
+    )
+    home.settings["IDENTITY_FILE"] = "people.csv"
+    for day, name in zip(WINDOW.days(), SPELT, strict=True):
+        put(home.settings["STORE_URL"], {day: [user(n, chat_messages=1) for n in (name, *OTHERS)]})
+    put(home.settings["STORE_URL"], {LONG_AGO: [user(OLD, chat_messages=1)]})
+    settings_read = settings_of(home)
+    store_commands.export_files(settings_read, WINDOW, None)
+    store_commands.export_files(settings_read, Window(LONG_AGO, LONG_AGO), None)
+    store_commands.export_parquet(settings_read, WINDOW, None)
+    (home.data / "old").mkdir()
+    (stale,) = home.data.glob(f"*/augment_metrics_{LAST}.csv")
+    shutil.copy(stale, home.data / "old" / f"{stale.name}.stale")
+    # A day that the store lost since: its export cannot be written again.
+    for table in ("user_day", "day_ledger"):
+        sql(home.settings["STORE_URL"], f"DELETE FROM {table} WHERE day = '{LONG_AGO}'")
+
+
+def shown(home: Home, *marks: str) -> set[str]:
+    """The files but the store's that show the person, as bytes or in Parquet."""
+    found = set()
+    for path in all_files(home.data):
+        data = path.read_bytes()
+        if path.suffix == ".parquet":
+            data = f"{pyarrow.parquet.read_table(path, partitioning=None).to_pylist()}".encode()
+        text = unicodedata.normalize("NFC", data.decode(errors="replace")).lower()
+        if "usage.db" not in path.name and re.search(
+            "|".join([rf"(?<!a){NEW}(?!pany)", "zo\u00eb@old", "zoe-b", *marks]), text
+        ):
+            found.add(str(path.relative_to(home.data)))
+    return found
+
+
+@pytest.mark.parametrize("named", SPELT, ids=["composed", "decomposed", "alias"])
+def test_files_that_show_the_person_are_listed(home: Home, capsys: Capture, named: str) -> None:
+    fill(home)
+    before = shown(home)
+    assert len(before) > 2 * 6 + 3
+    capsys.readouterr()
+    forget(home, named)
+    first, *listed = capsys.readouterr().out.splitlines()
+    assert first == "3 rows removed"
+    assert {line.removeprefix(f"still shown in {home.data}/") for line in listed} == before
+    assert shown(home) == before
+
+
+def test_with_files_nothing_shows_the_person_and_the_rest_is_as_it_was(
+    home: Home, capsys: Capture, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(home)
+    before, others = shown(home), [user(name, chat_messages=1) for name in OTHERS]
+    period = home.data / "metrics_20261031.csv"
+    period.write_bytes(users_csv([user(NEW), *others], SOURCE))
+    harmless = home.data / "metrics_20261030.csv"
+    harmless.write_bytes(users_csv(others, SOURCE))
+    store_commands.write_report(settings_of(home), WINDOW, NOW)
+    capsys.readouterr()
+    with caplog.at_level(logging.INFO):
+        forget(home, NEW, files=True)
+    told = dict(line.split(" ", 1)[::-1] for line in capsys.readouterr().out.splitlines()[1:])
+    assert shown(home) == set()
+    folder = home.data / f"daily_exports_{WINDOW.start}_to_{WINDOW.end}"
+    lost = home.data / f"daily_exports_{LONG_AGO}_to_{LONG_AGO}"
+    assert {told[f"{home.data / name}"] for name in before if name.startswith("old/")} == {
+        "removed"
+    }
+    assert {told[f"{path}"] for path in (period, home.data / "report.html")} == {"removed"}
+    assert told[f"{folder / f'augment_metrics_{LAST}.csv'}"] == "rewritten"
+    assert told[f"{lost / f'augment_metrics_{LONG_AGO}.csv'}"] == "removed"
+    assert told[f"{lost / 'manifest.json'}"] == "removed"
+    assert told[f"{home.data / 'parquet' / f'day={LAST}' / 'user_days.parquet'}"] == "rewritten"
+    assert harmless.read_bytes() == users_csv(others, SOURCE)
+    rows = pyarrow.parquet.read_table(home.data / "parquet").to_pylist()
+    assert {row["user_login"] for row in rows} == set(OTHERS)
+    logged = [r.getMessage() for r in caplog.records if "forget" in r.name]
+    assert len(logged) > 1
+    assert not [message for message in logged if "zo\u00eb" in message.lower()]
+    vouched = json.loads((folder / "manifest.json").read_bytes())
+    for entry in [*(f for day in vouched["days"] for f in day["files"]), vouched["report"]]:
+        assert hashlib.sha256((folder / entry["name"]).read_bytes()).hexdigest() == entry["sha256"]
+    store_commands.export_files(settings_of(home), WINDOW, home.path / "fresh")
+    assert {path.name: path.read_bytes() for path in all_files(home.path / "fresh")} == {
+        path.name: path.read_bytes() for path in all_files(folder)
+    }
+
+
+def test_files_are_removed_also_once_the_rows_are_gone(home: Home, capsys: Capture) -> None:
+    fill(home)
+    forget(home, NEW)
+    capsys.readouterr()
+    forget(home, OLD, files=True)
+    assert capsys.readouterr().out.startswith("0 rows removed\n")
+    assert shown(home) == set()
+    with pytest.raises(UsageError, match="has no day of"):
+        forget(home, OLD, files=True)
+
+
+def test_what_is_not_ours_is_left_and_said(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+    fill(home)
+    notes = home.data / "notes.txt"
+    notes.write_text(f"ask {NEW.upper()}.\n", encoding="utf-8")
+    author = json.dumps({"author": OLD}, ensure_ascii=False)
+    (home.data / "package.json").write_text(author, encoding="utf-8")
+    escaped = home.data / "manifest.json"  # with characters by their numbers
+    escaped.write_text(json.dumps({"author": OLD, "start": "a"}))
+    (home.data / "report.html").write_text(f"<p>{OLD}", encoding="utf-8")
+    kept = {"notes.txt", "package.json", "report.html"}
+    people = home.path / "people.csv"
+    people = people.rename(home.data / people.name)
+    home.settings["IDENTITY_FILE"] = f"{people}"
+    shutil.copy(home.data / "usage.db", home.data / "backup")
+    with pytest.raises(OutputFailed, match=r"4 files still show the person, such as .*manifest"):
+        forget(home, NEW, files=True)
+    assert shown(home) == {*kept, "backup", people.name}
+    assert escaped.exists()
+    assert "1 files could not be looked into" in caplog.text
+    assert f"{home.data / 'backup'}" in caplog.text
+
+
+def test_pseudonyms_of_the_person_are_found_too(home: Home, capsys: Capture) -> None:
+    (home.path / "key").write_text("0123456789abcdef" * 4)
+    (home.path / "key").chmod(0o600)
+    fill(home, PSEUDONYM_KEY_FILE="key")
+    (folder,) = home.data.glob(f"daily_exports_{WINDOW.start}*")
+    names = {
+        name
+        for path in folder.glob("*.csv")
+        for name in re.findall("user-[0-9a-f]{20}", path.read_text())
+    }
+    assert len(names) == 1 + len(OTHERS)
+    capsys.readouterr()
+    forget(home, NEW, files=True)
+    left = {
+        name
+        for path in all_files(home.data)
+        if "usage.db" not in path.name and path.suffix != ".parquet"
+        for name in re.findall("user-[0-9a-f]{20}", path.read_text())
+    }
+    assert len(left) == len(OTHERS)
+    assert left < names
+
+
+def test_a_service_account_is_found_by_its_whole_name(home: Home, capsys: Capture) -> None:
+    home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "METRICS_SOURCE": SOURCE}
+    put(home.settings["STORE_URL"], {LAST: [user(n, chat_messages=1) for n in ("ci", "ci-2")]})
+    store_commands.export_files(settings_of(home), Window(LAST, LAST), None)
+    (folder,) = home.data.glob("daily_exports*")
+    forget(home, "ci", files=True)
+    capsys.readouterr()
+    assert "ci-2" in (folder / f"augment_metrics_{LAST}.csv").read_text()
+    texts = [path.read_text() for path in all_files(folder) if path.suffix != ".html"]
+    assert not [text for text in texts if re.search(r'(?m)(^|")ci[",]', text)]
+
+
+def test_the_command_takes_the_option(home: Home) -> None:
+    fill(home)
+    result = home.run("forget", OLD, "--files")
+    assert result.code == 0, result.err
+    assert shown(home) == set()
+    assert "files outside of" in result.err
+    assert "may still name the person" in result.err
+    assert OLD not in result.err

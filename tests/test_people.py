@@ -1,0 +1,391 @@
+"""Who is one person: the same number of people in every output, however they are spelt."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import unicodedata
+from collections.abc import Iterable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.parquet
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import Home
+from dashboard_scraper import commands, store_commands
+from dashboard_scraper.audience import Audience
+from dashboard_scraper.config import SQLITE_PREFIX
+from dashboard_scraper.copilot_converter import md5_user_id
+from dashboard_scraper.date_utils import DAYS, Window
+from dashboard_scraper.errors import UsageError
+from dashboard_scraper.export import users_csv
+from dashboard_scraper.flatten import Cell
+from dashboard_scraper.github_reports import GithubOptions, Subject, persons_in
+from dashboard_scraper.github_seats import seats_in
+from dashboard_scraper.github_views import GithubViews
+from dashboard_scraper.identity import people_of, read_identities
+from dashboard_scraper.metrics import ACCEPT_RATE, ANALYTICS_COUNTS, FIGURES, FIRST_SEEN, LAST_SEEN
+from dashboard_scraper.people import People, person_key
+from dashboard_scraper.report.figures import movement_of
+from dashboard_scraper.report.gather import figures_of
+from dashboard_scraper.running import audience_of, github_options, report_options
+from dashboard_scraper.server_metrics import open_metrics
+from dashboard_scraper.store import DetailStatus, store_at
+from dashboard_scraper.usage import DASHBOARD, EditorLanguageUsage, UserUsage
+from filled_store import FETCHED, LAST, MONTH, SOURCE, put, report_of, user
+from filled_store import figures_of as figures
+from github_schemas import user_records
+from kept_days import forget, settings_of, sql
+
+ZOE = "Zo\u00eb@example.com"
+SPELLINGS = {
+    "capitals": ("Ada@Example.com", "ada@example.com"),
+    "decomposed": (ZOE, unicodedata.normalize("NFD", ZOE)),
+    "sharp s": ("stra\u00dfe@example.com", "STRASSE@example.com"),
+    "dotted i": ("\u0130pek@example.com", "i\u0307pek@example.com"),
+    "dotless i": ("\u0131lgaz@example.com", "\u0131lgaz@example.com"),
+    "its plain namesake": ("ILGAZ@example.com", "ilgaz@example.com"),
+    "another domain": ("bob@old.example.com", "Bob@new.example.com"),
+    "unchanged": ("cyd@example.com", "cyd@example.com"),
+    "service account": ("CI", "CI"),
+    "its namesake": ("ci", "ci"),
+}
+"""Before and after the change; what comes first tells what changes."""
+
+CHANGE = LAST - timedelta(10)
+SHORT = Window(CHANGE - timedelta(1), LAST)
+REACH = Window(LAST - timedelta(2 * DAYS - 1), LAST)
+IDENTITIES = """\
+email,login,id,team
+BOB@OLD.example.com,bob-m,11,core
+bob@new.example.com,bob-m,11,core
+"""
+KEY = "0123456789abcdef" * 4
+
+
+def spelt(day: date) -> set[str]:
+    """As the source spells them on the day; on that of the change, in both ways."""
+    days = [place for place, there in enumerate((day <= CHANGE, day >= CHANGE)) if there]
+    return {names[place] for names in SPELLINGS.values() for place in days}
+
+
+def fill(home: Home, window: Window = REACH) -> None:
+    """Days of these people, all active on each; a run that knows the aliases follows."""
+    (home.path / "people.csv").write_text(IDENTITIES)
+    home.settings |= {"METRICS_SOURCE": SOURCE, "IDENTITY_FILE": "people.csv"}
+    days = {day: [user(name, chat_messages=1) for name in spelt(day)] for day in window.days()}
+    put(home.settings["STORE_URL"], days)
+    store = store_at(home.settings["STORE_URL"], audience_of(settings_of(home)).people)
+    with store.locked(), store.opened():
+        store.put_credits(SOURCE, LAST, dict.fromkeys(spelt(LAST), 1.5))
+
+
+def json_of(path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(path.read_bytes())
+    return found
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def csv_users(path: Path) -> list[str]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        return [row["User"] for row in csv.DictReader(file)]
+
+
+class Counted(NamedTuple):
+    """How many people an output shows."""
+
+    output: str
+    people: int
+
+
+def in_files(folder: Path) -> Iterable[Counted]:
+    for day in MONTH.days():
+        yield Counted(f"CSV of {day}", len(csv_users(folder / f"augment_metrics_{day}.csv")))
+    records = [r for d in MONTH.days() for r in json_of(folder / f"copilot_metrics_{d}.json")]
+    whole = json_of(folder / "copilot_metrics_aggregated.json")
+    yield Counted("aggregated records", len(whole))
+    yield Counted("aggregated messages", sum(r["user_initiated_interaction_count"] for r in whole))
+    for field in ("user_id", "user_login"):
+        yield Counted(f"JSON, {field}", len({record[field] for record in [*records, *whole]}))
+    reports = folder / "github_reports"
+    monthly = lines_of(reports / "users-28-day.ndjson")
+    yield Counted("users-28-day", len({record["user_id"] for record in monthly}))
+    yield Counted("users-28-day, logins", len({record["user_login"] for record in monthly}))
+    yield Counted("records of the last day", len(lines_of(reports / f"users-1-day_{LAST}.ndjson")))
+    enterprise = json.loads((reports / "enterprise-28-day.json").read_bytes())
+    for day in enterprise["day_totals"]:
+        yield Counted(f"active of a month, {day['day']}", day["monthly_active_users"])
+        yield Counted(f"active of a day, {day['day']}", day["daily_active_users"])
+
+
+def in_store(home: Home) -> Iterable[Counted]:
+    settings = settings_of(home)
+    github, page = github_options(settings), report_options(settings)
+    with store_at(settings.store_url).reading() as reader:
+        seats = seats_in(reader, SOURCE, MONTH, github, persons_in(reader, SOURCE, github))
+        shown = figures_of(reader, SOURCE, MONTH, page, ())
+    yield Counted("seats", len(seats))
+    yield Counted("page", len(shown.now.people))
+    yield Counted("page, the period before", len(shown.before.people))
+    yield Counted("page, known", shown.known)
+    yield from (Counted(f"page, month to {day.day}", day.month or 0) for day in shown.now.days)
+    movement = movement_of(shown.now, shown.before)
+    assert movement is not None
+    assert (movement.new, movement.lapsed) == ([], [])
+    yield Counted("page, those who stayed", len(movement.stayed))
+    views = GithubViews(store_at(settings.store_url), SOURCE, github, 3, lambda: FETCHED)
+    text = open_metrics(views.status(), views.people()).decode()
+    told = re.search(rf'^dashboard_scraper_people{{source="{SOURCE}"}} (\S+)$', text, re.MULTILINE)
+    assert told
+    yield Counted("/metrics", int(float(told[1])))
+
+
+def in_views(home: Home) -> Iterable[Counted]:
+    for view in ("user_days", "credit_days"):
+        query = f"SELECT count(DISTINCT person), count(person), count(*) FROM {view}"
+        ((persons, known, rows),) = sql(home.settings["STORE_URL"], query)
+        assert known == rows
+        yield Counted(view, persons)
+
+
+def in_parquet(home: Home, folder: Path) -> Iterable[Counted]:
+    store_commands.export_parquet(settings_of(home), Window(CHANGE, LAST), f"{folder}")
+    rows = pyarrow.parquet.read_table(folder).to_pylist()
+    yield Counted("Parquet", len({row["person"] for row in rows}))
+    yield Counted("Parquet, each day", len(rows) // (LAST - CHANGE + timedelta(1)).days)
+
+
+def test_every_output_counts_the_same_people(home: Home, store_url: str) -> None:
+    assert store_url
+    fill(home)
+    for name in ("plain", "hidden"):
+        folder = home.path / name
+        if name == "hidden":
+            (home.path / "key").write_text(KEY)
+            (home.path / "key").chmod(0o600)
+            home.settings["PSEUDONYM_KEY_FILE"] = "key"
+        store_commands.export_files(settings_of(home), MONTH, folder)
+        counted = [*in_files(folder), *in_store(home), *in_parquet(home, home.path / f"{name}-p")]
+        assert len(counted) > 3 * DAYS
+        assert {each for each in counted if each.people != len(SPELLINGS)} == {
+            # One message on each day, and two on that of the change of those who changed.
+            Counted("aggregated messages", sum(len(spelt(day)) for day in MONTH.days()))
+        }
+    assert {each.people for each in in_views(home)} == {len(SPELLINGS)}
+    reports = folder / "github_reports"
+    logins = [each["user_login"] for each in lines_of(reports / f"users-1-day_{LAST}.ndjson")]
+    assert logins == sorted(logins), "the order of the addresses tells something of them"
+    pseudonyms = {name for path in folder.glob("*.csv") for name in csv_users(path)}
+    assert len(pseudonyms) == len(SPELLINGS)
+    assert all(re.fullmatch("user-[0-9a-f]{20}", name) for name in pseudonyms)
+
+
+def test_the_newest_spelling_is_the_name_and_a_day_has_its_own(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
+    fill(home)
+    before, after = (set(names) for names in zip(*SPELLINGS.values(), strict=True))
+    store_commands.export_files(settings_of(home), MONTH, home.path / "out")
+    capsys.readouterr()
+    for day, names in ((MONTH.start, before), (LAST, after)):
+        assert set(csv_users(home.path / "out" / f"augment_metrics_{day}.csv")) == names
+        records = json_of(home.path / "out" / f"copilot_metrics_{day}.json")
+        assert {record["user_login"] for record in records} == after
+        github = lines_of(home.path / "out" / "github_reports" / "users-28-day.ndjson")
+        logins = {record["user_login"] for record in github if record["day"] == f"{day}"}
+        bob = set(SPELLINGS["another domain"])
+        changed = {name for name in before if name.casefold() == "ci" and name == "ci"}
+        assert logins - {"ci#2"} == (before - bob - changed) | {"bob-m"}
+
+
+def test_details_of_a_day_under_another_spelling_are_the_same_persons(
+    home: Home, store_url: str
+) -> None:
+    assert home
+    ada, other = SPELLINGS["capitals"]
+    put(store_url, {LAST: [user(ada, chat_messages=2), user(other, chat_messages=3)]})
+    store = store_at(store_url)
+    part = tuple(5 * (metric.name == "chat_messages") for metric in ANALYTICS_COUNTS)
+    with store.locked(), store.opened():
+        rows = [EditorLanguageUsage("ADA@example.com", "VSCode", "Python", part)]
+        store.put_editor_languages(SOURCE, LAST, rows, DetailStatus.COMPLETE)
+        store.put_credits(SOURCE, LAST, {"ADA@example.com": 1.5, other: 2.0})
+    options = GithubOptions("1", with_credits=True)
+    (record,) = user_records(report_of(store_url, Subject.USERS, LAST, options))
+    assert record["ai_credits_used"] == 3.5
+    (editor,) = record["totals_by_ide"]
+    assert (editor["ide"], editor["user_initiated_interaction_count"]) == ("vscode", 5)
+
+
+def test_convert_makes_one_record_of_two_spellings(home: Home) -> None:
+    file = home.path / f"saved-{LAST}.csv"
+    two = [user(name, chat_messages=2) for name in SPELLINGS["capitals"]]
+    file.write_bytes(users_csv(two, DASHBOARD))
+    commands.convert(settings_of(home), file, (None, None, None), None)
+    (record,) = json_of(file.with_suffix(".json"))
+    assert record["user_initiated_interaction_count"] == 4
+    assert record["user_id"] == md5_user_id("ada@example.com")
+
+
+def moment(day: int) -> Any:
+    return FETCHED.replace(day=day)
+
+
+def usage(name: str, **known: Any) -> UserUsage:
+    counts = {n: v for n, v in known.items() if n not in (FIRST_SEEN.name, LAST_SEEN.name)}
+    extra = counts.pop("extra", {})
+    found = list(figures(**{n: v for n, v in counts.items() if n != "active_days"}))
+    for place, metric in enumerate(FIGURES):
+        if metric.name in known and found[place] is None:
+            found[place] = known[metric.name]
+    return UserUsage(name, tuple(found), extra)
+
+
+def of(usage: UserUsage, *names: str) -> list[Any]:
+    by_name = dict(zip((metric.name for metric in FIGURES), usage.figures, strict=True))
+    return [by_name[name] for name in names]
+
+
+def test_two_spellings_of_a_day_are_added_up() -> None:
+    two = [
+        usage("Ada@example.com", completions_count=10, completions_accepted=1, chat_messages=None,
+              active_days=1, first_seen=moment(3), last_seen=moment(4), extra={"a": 1, "b": "x"}),
+        usage("ada@example.com", completions_count=10, completions_accepted=9, chat_messages=5,
+              active_days=1, first_seen=moment(2), last_seen=moment(9), extra={"a": 2, "b": "x"}),
+        usage("bob@example.com", chat_messages=1),
+    ]  # fmt: skip
+    ada, bob = Audience().shown(two)
+    assert (ada.user, bob) == ("ada@example.com", two[2])
+    names = ("completions_count", "completions_accepted", ACCEPT_RATE.name, "chat_messages")
+    assert of(ada, *names) == [20, 10, 50.0, None]
+    assert of(ada, "first_seen", "last_seen") == [moment(2), moment(9)]
+    assert ada.extra == {"a": None, "b": "x"}
+    assert of(ada, "active_days") == [1]
+    ada, _ = Audience().shown(two, days=30)
+    assert of(ada, "active_days") == [None]  # 1 or 2: nobody knows
+
+
+@pytest.mark.parametrize("unknown", ["first_seen", "last_seen", "active_days"])
+def test_what_is_unknown_of_one_spelling_is_unknown(unknown: str) -> None:
+    known = {"first_seen": moment(3), "last_seen": moment(4), "active_days": 1}
+    two = [usage("Ada@x.example", **known), usage("ada@x.example", **{**known, unknown: None})]
+    (ada,) = Audience().shown(two)
+    assert of(ada, *known) == [None if name == unknown else known[name] for name in known]
+
+
+@given(st.text(min_size=1).filter(lambda text: "@" not in text))
+def test_a_key_is_its_own_key_and_that_of_every_spelling(text: str) -> None:
+    address = f"{text}@example.com"
+    key = person_key(address)
+    assert person_key(key) == key == unicodedata.normalize("NFC", key)
+    for form in ("NFC", "NFD"):
+        assert person_key(unicodedata.normalize(form, address)) == key
+    assert person_key(text) == unicodedata.normalize("NFC", text)
+
+
+@pytest.mark.parametrize("name", ["Ada@Example.com", "CI", "ci"])
+def test_a_plain_address_has_itself_in_small_letters_for_its_key(name: str) -> None:
+    assert person_key(name) == (name.lower() if "@" in name else name)
+
+
+def test_aliases_are_in_the_views_once_a_run_writes_and_gone_with_the_entry(
+    home: Home, store_url: str
+) -> None:
+    fill(home, SHORT)
+    old, new = SPELLINGS["another domain"]
+    query = f"SELECT DISTINCT person FROM user_days WHERE user_login = '{new}'"
+    assert sql(store_url, query) == [(old,)]
+    store = store_at(store_url, People())
+    with store.locked(), store.opened():
+        pass
+    assert sql(store_url, query) == [(person_key(new),)]
+
+
+def test_an_older_store_gets_its_persons(home: Home, store_url: str) -> None:
+    """As the versions before left one: without the table, and views without the column."""
+    fill(home, SHORT)
+    for view in ("user_days", "daily_totals", "editor_language_days", "credit_days"):
+        sql(store_url, f"DROP VIEW {view}")
+    sql(store_url, "DROP TABLE person")
+    sql(store_url, "CREATE VIEW user_days AS SELECT * FROM user_day")
+    sql(store_url, "UPDATE store_info SET value = '2' WHERE name = 'schema_version'")
+    store = store_at(store_url, people_of(read_identities(home.path / "people.csv")))
+    with store.locked(), store.opened():
+        pass
+    assert {each.people for each in in_views(home)} == {len(SPELLINGS)}
+
+
+FORMS = {"before": 0, "after": 1}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forget_leaves_nothing_of_any_spelling(home: Home, store_url: str, form: str) -> None:
+    fill(home, SHORT)
+    extra: dict[str, Cell] = {"lead": f"by <{ZOE}>", "other": "cyd@example.com"}
+    dan = UserUsage("dan@example.com", figures(chat_messages=1), extra)
+    put(store_url, {LAST - timedelta(100): [dan]})
+    for what, names in SPELLINGS.items():
+        forget(home, names[FORMS[form]])
+        gone = set(names)
+        for view in ("user_days", "credit_days"):
+            left = {row[0] for row in sql(store_url, f"SELECT DISTINCT user_login FROM {view}")}
+            assert not left & gone, what
+        if store_url.startswith(SQLITE_PREFIX) and "account" not in what and "its" not in what:
+            data = b"".join(path.read_bytes() for path in home.data.iterdir())
+            assert not [name for name in gone if name.encode() in data], what
+        with pytest.raises(UsageError, match="has no day of"):
+            forget(home, names[FORMS[form]])
+    assert sql(store_url, "SELECT DISTINCT user_login FROM user_days") == [(dan.user,)]
+    ((left,),) = sql(store_url, "SELECT extra FROM user_days")
+    assert json.loads(left) == {"lead": "by <forgotten>", "other": "forgotten"}
+
+
+def test_capitals_distinguish_service_accounts_also_when_one_is_forgotten(
+    home: Home, store_url: str
+) -> None:
+    """Else the same command given once more would remove the other."""
+    put(store_url, {LAST: [user("CI"), user("ci")]})
+    forget(home, "CI")
+    for again in range(2):
+        with pytest.raises(UsageError, match=r"distinguish capitals; did you mean ci\?"):
+            forget(home, ("CI", "Ci")[again])
+    assert sql(store_url, "SELECT user_login FROM user_days") == [("ci",)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("a@x.example,ada,1\nb@x.example,ada,2\n", "row 3"),
+        ("a@x.example,ada,1\nb@x.example,bob,1\n", "row 3"),
+        ("a@x.example,ada,1\nb@x.example,Ada,1\n", "row 3"),
+    ],
+    ids=["one login, two ids", "one id, two logins", "a login in two spellings"],
+)
+def test_contradicting_aliases_are_refused_with_their_row(
+    tmp_path: Path, rows: str, message: str
+) -> None:
+    (tmp_path / "people.csv").write_text(f"email,login,id\n{rows}")
+    with pytest.raises(UsageError, match=message) as raised:
+        read_identities(tmp_path / "people.csv")
+    assert "a@x.example and b@x.example" in str(raised.value)
+
+
+def test_an_alias_has_the_teams_of_all_the_persons_addresses(tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text(
+        "email,login,id,team\na@x.example,ada,1,core\nb@x.example,ada,1,web\nc@x.example,cyd,2,\n"
+    )
+    found = read_identities(tmp_path / "people.csv")
+    assert found["a@x.example"] == found["b@x.example"]
+    assert found["a@x.example"].teams == ("core", "web")
+    people = people_of(found)
+    assert {people.key(name) for name in ("A@x.example", "b@X.example")} == {"a@x.example"}
+    assert people.keys_of("b@x.example") == {"a@x.example", "b@x.example"}
