@@ -369,10 +369,9 @@ ELSEWHERE = "http://127.0.0.1:9/"
 BROKEN: dict[str, Effect] = {
     "page": html(),
     "null": null_body(),
-    "nothing": raw_body(b""),
     "empty object": raw_body(b"{}"),
     "bare list": raw_body(b"[]"),
-    "broken JSON of declared length": raw_body(b'{"users":['),
+    "broken JSON": raw_body(b'{"users":[}'),
     "more after the JSON": raw_body(b"{}{}"),
     "no UTF-8": raw_body(b'{"users":"\xff"}'),
     "nested without an end": raw_body(b'{"users":' + b"[" * 20_000 + b"]" * 20_000 + b"}"),
