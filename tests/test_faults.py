@@ -77,13 +77,6 @@ BROKEN_USERS: dict[str, Effect] = {
     "negative count": set_value(COUNT.dashboard, -1, record=3),
     "count as list": set_value(COUNT.dashboard, [450], record=3),
     "optional count as text": set_value(OPTIONAL.dashboard, "7", record=3),
-    "negative days": set_value(ACTIVE_DAYS.dashboard, -1, record=3),
-    "rate as text": set_value(RATE.dashboard, "40%", record=3),
-    "rate above 100": set_value(RATE.dashboard, 100.5, record=3),
-    "negative rate": set_value(RATE.dashboard, -0.5, record=3),
-    "naive moment": set_value(MOMENT.dashboard, "2025-10-21T16:02:11", record=3),
-    "moment as number": set_value(MOMENT.dashboard, 1761062531, record=3),
-    "moment that no calendar has": set_value(MOMENT.dashboard, "2025-02-31T00:00:00Z", record=3),
     "null": null_body(),
     "empty object": body("{}"),
     "bare number": body("146"),
@@ -332,11 +325,6 @@ ONE_DAY_BROKEN: dict[str, tuple[Effect, str]] = {
     "user twice": (repeat_user(changed=True), "twice"),
     "404": (status(404), "HTTP 404"),
     "503": (status(503), "HTTP 503"),
-    "unknown field with the name of a column": (add_field(COUNT.title, 1, 0), COUNT.title),
-    "unknown fields that share a name": (
-        lambda a, r: add_field("a", {"b": 2}, 0)(add_field("a.b", 1, 0)(a, r), r),
-        "a.b",
-    ),
 }
 
 

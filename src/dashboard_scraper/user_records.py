@@ -148,5 +148,5 @@ def _refuse_reversed(values: list[Any], oddities: Oddities) -> None:
     first, last = values[_FIRST_SEEN], values[_LAST_SEEN]
     if first is not None and last is not None and last < first and last.date() < first.date():
         field = DASHBOARD_FIGURES[_LAST_SEEN].dashboard
-        oddities.note(field, f"{last.isoformat()}, before {first.isoformat()}")
+        oddities.note(field, f"{last.date()}, before {first.date()}")
         values[_FIRST_SEEN] = values[_LAST_SEEN] = None
