@@ -19,12 +19,12 @@ from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.store import store_at
 from dashboard_scraper.usage import UserUsage
 from kept_days import keep, kept_users, sql
-from sources import WINDOW, analytics, users_of
+from sources import WINDOW, analytics, dashboard, users_of
 
 RATE = next(metric for metric in FIGURES if metric.kind is Kind.PERCENT)
 DAYS = next(metric for metric in FIGURES if metric.kind is Kind.DAYS)
 COUNT = next(metric for metric in FIGURES if metric.kind is Kind.COUNT)
-USERS, ACTIVITY = "user-feature-stats", "user-activity"
+USERS, TENANT, ACTIVITY = "user-feature-stats", "tenant-feature-stats", "user-activity"
 Log = pytest.LogCaptureFixture
 
 SOON = datetime.now(UTC) + timedelta(days=2)
@@ -280,3 +280,17 @@ def test_answer_without_any_sound_moment_is_a_blank_column(
     text = (home.path / "day.csv").read_text()
     assert "0001" not in text
     assert len(text.splitlines()) == len(users) + 1
+
+
+def test_odd_unknown_figure_of_the_tenant_costs_no_day(
+    home: Home, sim: Simulator, caplog: Log
+) -> None:
+    """The day's check needs the known ones alone; the period's file has what has a name."""
+    effect = add_field("seats", {"paid": 9})
+    sim.add_fault(Fault(effect, TENANT))
+    sim.add_fault(Fault(add_field("seats.paid", 1), TENANT))
+    with dashboard(home) as source:
+        assert source.fetch_day(WINDOW.end).totals
+        names = {figure.metric for figure in source.fetch_tenant(WINDOW)}
+    assert "seats.paid" not in names
+    assert any("seats.paid" in line and "left out" in line for line in warnings(caplog))

@@ -16,7 +16,7 @@ from dashboard_scraper.cookie_auth import SIGN_IN_AGAIN, CookieSession
 from dashboard_scraper.date_utils import Window, last_complete_days, utc_day
 from dashboard_scraper.derived import Oddities
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.flatten import Cell, flatten
+from dashboard_scraper.flatten import Cell, flatten_unknown
 from dashboard_scraper.http import Http, Response, origin_of, with_params
 from dashboard_scraper.logging_config import Once
 from dashboard_scraper.metrics import (
@@ -177,7 +177,8 @@ class DashboardSource:
         figures = []
         for endpoint, known in endpoints.items():
             if endpoint in self._settings.scrape_endpoints:
-                counted, others = self._tenant_answer(endpoint, window, known)
+                counted, fields = self._tenant_answer(endpoint, window, known)
+                others = self._other_figures(endpoint.value, fields)
                 figures += [TenantFigure(window, name, n) for name, n in counted.items()]
                 for name in sorted(others):
                     self._reported.warn("unknown field %s, kept as a row of its own", name)
@@ -189,8 +190,8 @@ class DashboardSource:
 
     def _tenant_answer(
         self, endpoint: Endpoint, window: Window, known: Collection[str]
-    ) -> tuple[dict[str, int], dict[str, Cell]]:
-        """The counts that we know, and the other fields, flattened."""
+    ) -> tuple[dict[str, int], dict[str, msgspec.Raw]]:
+        """The counts that we know, and the other fields."""
         name = endpoint.value
         fields = parse_object(name, self._get(endpoint, self._url(endpoint, window)).body)
         counted: dict[str, int] = {}
@@ -198,8 +199,14 @@ class DashboardSource:
             if field not in fields:
                 raise ContractBroken(f"{name}: the field {field} is missing")
             counted[field] = decode_field(name, field, fields.pop(field), Count)
-        others = flatten({key: decode_field(name, key, raw, Any) for key, raw in fields.items()})
-        return counted, others
+        return counted, fields
+
+    def _other_figures(self, name: str, fields: Mapping[str, msgspec.Raw]) -> dict[str, Cell]:
+        decoded = {key: decode_field(name, key, raw, Any) for key, raw in fields.items()}
+        others, left_out = flatten_unknown(decoded, ())
+        for each in left_out:
+            self._oddities.left_out(each)
+        return others
 
     def check(self, window: Window) -> None:
         """Prove with one request, the smallest that is selected, that the session is good."""
