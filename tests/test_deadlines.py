@@ -133,12 +133,15 @@ def test_cut_headers_are_no_refusal(api: Simulator) -> None:
     assert get(api, retries=1).status == 200
 
 
-def test_slow_page_of_a_refusal_does_not_hide_it(api: Simulator) -> None:
+@pytest.mark.parametrize(("pause", "timeout"), [(30, 0.3), (0.3, 30)], ids=["silence", "drip"])
+def test_slow_page_of_a_refusal_does_not_hide_it(
+    api: Simulator, pause: float, timeout: float
+) -> None:
     api.add_fault(Fault(status(401)))
-    api.add_fault(Fault(drip(30)))
+    api.add_fault(Fault(drip(pause)))
     began = time.monotonic()
-    assert get(api, timeout=0.3, budget=30).status == 401
-    assert time.monotonic() - began < 5
+    assert get(api, timeout=timeout, budget=30).status == 401
+    assert time.monotonic() - began < 10
 
 
 @pytest.fixture

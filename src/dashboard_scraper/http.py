@@ -42,7 +42,7 @@ from dashboard_scraper.statuses import Meaning, meaning_of
 logger = logging.getLogger(__name__)
 
 _EXCERPT = 1 << 18
-_EXCERPT_SECONDS = 5.0  # to read it: the status is known by then, and a page is for people
+_EXCERPT_SECONDS = 3.0  # to read it: the status is known by then, and a page is for people
 _PROXY_REFUSAL = re.compile(r"Tunnel connection failed: 4\d\d")
 _NO_CERTIFICATE = "NO_CERTIFICATE_OR_CRL_FOUND"
 _RETRIED = (Meaning.RETRY, Meaning.RETRY_ELSEWHERE, Meaning.SLOW_DOWN)

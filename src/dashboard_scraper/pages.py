@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _HEAD = 1 << 16  # where the title of a page is, and the marks of those that stand between
+_BEGINNING = 1 << 10  # where the first tag is, after any white space
 _TITLE_LENGTH = 80
 _SERVER_LENGTH = 30
 _LONG_WORD = re.compile(r"\S{33,}")  # a token, a cursor or an address with one: no word of a title
@@ -55,11 +56,11 @@ class Page:
 
 def page_in(content_type: str, headers: Mapping[str, str], body: bytes | bytearray) -> Page | None:
     """The page, if the body is one; what is called HTML, or begins like it, is."""
-    head = bytes(body[:_HEAD])
-    begins = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:5].lower()
+    begins = bytes(body[:_BEGINNING]).lstrip(b"\xef\xbb\xbf \t\r\n")[:5].lower()
     is_html = content_type in ("text/html", "application/xhtml+xml")
     if not is_html and (not begins.startswith(b"<") or begins == b"<?xml"):
         return None
+    head = bytes(body[:_HEAD])
     found = _TITLE.search(head)
     title = html.unescape(found[1].decode(errors="replace")) if found else ""
     mitigated = "cf-mitigated" in headers
