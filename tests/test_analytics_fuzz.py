@@ -17,7 +17,13 @@ from hypothesis import strategies as st
 from conftest import Home, Start
 from dashboard_scraper.analytics_client import AnalyticsSource
 from dashboard_scraper.date_utils import Window
-from dashboard_scraper.errors import ContractBroken, NotPublished, SignInRequired, UsageError
+from dashboard_scraper.errors import (
+    ContractBroken,
+    NotPublished,
+    SignInRequired,
+    SourceUnavailable,
+    UsageError,
+)
 from dashboard_scraper.flatten import Cell, flatten
 from dashboard_scraper.metrics import ANALYTICS_COUNTS, FIGURES, MAX_COUNT, USER_COUNT
 from dashboard_scraper.pacing import Pace
@@ -39,7 +45,9 @@ QUERIES = {
     LANGUAGES: {"date": f"{DAY}"},
     CREDITS: {**RANGE, "by_date": "true"},
 }
-REFUSALS = (ContractBroken, UsageError, SignInRequired, NotPublished)
+# What ends too early may be whole the next time, and a page is told from data by its beginning.
+UNREAD = (ContractBroken, SourceUnavailable)
+REFUSALS = (*UNREAD, UsageError, SignInRequired, NotPublished)
 NAMES = [metric.name for metric in ANALYTICS_COUNTS]
 OPTIONAL = {metric.name for metric in ANALYTICS_COUNTS if metric.optional}
 ORGANIZATION = Organization(users=5, today=TODAY)
@@ -147,16 +155,19 @@ def unknown_of(record: Json) -> dict[str, Cell]:
     return flatten({**fields, "metrics": counts} if counts else fields)
 
 
+def days_of(record: Json) -> int | None:
+    """Nothing depends on them, so what cannot be a number of days is unknown."""
+    days = record["active_days"]
+    return days if type(days) is int and 0 <= days <= MAX_COUNT else None
+
+
 def assert_users_are(source: AnalyticsSource, body: Json) -> None:
     found = {}
     for user in source.fetch_users(Window(DAY, DAY)):
         figures = {m.name: figure for m, figure in zip(FIGURES, user.figures, strict=True)}
         counts = {name: figures[name] for name in NAMES}
         found[user.user] = (counts, figures["active_days"], user.extra)
-    assert found == {
-        name_of(r): (counts_of(r), r["active_days"], unknown_of(r)) for r in body["users"]
-    }
-    assert all(type(r["active_days"]) is int for r in body["users"])
+    assert found == {name_of(r): (counts_of(r), days_of(r), unknown_of(r)) for r in body["users"]}
 
 
 def assert_totals_are(source: AnalyticsSource, usage: Json, users: Json) -> None:
@@ -250,7 +261,7 @@ def test_bytes_that_are_no_answer_are_refused(served: tuple[Simulator, Analytics
         data = body if isinstance(body, bytes) else body.encode()
         simulator.clear_faults()
         simulator.add_fault(Fault(raw_body(data), endpoint))
-        with pytest.raises(ContractBroken, match=endpoint):
+        with pytest.raises(UNREAD, match=endpoint):
             assert_right(source, endpoint, GOOD[endpoint])
 
     fuzz()

@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 
 from conftest import Home, Start, today
 from dashboard_scraper import pacing
-from dashboard_scraper.http import Http, RetryPolicy
+from dashboard_scraper.http import Http
 from dashboard_scraper.pacing import Pace
+from dashboard_scraper.retrying import RetryPolicy
 from dashboard_scraper.simulator import Fault, Organization, Simulator, status
 from dashboard_scraper.store import store_at
 from dashboard_scraper.token_auth import BearerToken

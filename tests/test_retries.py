@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from conftest import Home, Result, Start, today, yesterday
 from dashboard_scraper.config import Endpoint
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
-from dashboard_scraper.http import MAX_WAIT, RetryPolicy, origin_of
+from dashboard_scraper.http import origin_of
+from dashboard_scraper.retrying import MAX_WAIT, RetryPolicy
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -138,7 +139,7 @@ def test_without_retries_there_is_one_attempt(users_only: Home, sim: Simulator) 
         (status(403), 3),
         (status(404), 5),
         (raw_body(b"null"), 5),
-        (raw_body(b'{"userFeatureStats":['), 5),
+        (raw_body(b'{"userFeatureStats":[}'), 5),
     ],
 )
 def test_what_does_not_pass_by_itself_is_asked_once(

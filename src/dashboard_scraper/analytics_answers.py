@@ -10,8 +10,9 @@ import msgspec
 
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.decoding import UNDECODABLE, decoding
+from dashboard_scraper.derived import Oddities, known_or_none
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.flatten import Cell, flatten
+from dashboard_scraper.flatten import Cell, flatten_unknown
 from dashboard_scraper.metrics import (
     ACCEPTED,
     ANALYTICS_COUNTS,
@@ -31,6 +32,7 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 # PostgreSQL has no place for a NUL, and no name has one.
 _Name = Annotated[str, msgspec.Meta(min_length=1, pattern=r"\A[^\x00]*\Z")]
 _METRICS, _PAGINATION, _METADATA = "metrics", "pagination", "metadata"
+_ACTIVE_DAYS = next(metric.name for metric in FIGURES if metric.kind is Kind.DAYS)
 IDENTITY = ("user_email", "service_account_name")
 
 
@@ -79,7 +81,9 @@ class Shape:
         self._usual = msgspec.json.Decoder(list[_record(fields, strict=True)])  # type: ignore[misc]
         self._tolerant = _record(fields, strict=False)
 
-    def decode(self, endpoint: str, raw: msgspec.Raw) -> list[tuple[Any, dict[str, Cell]]]:
+    def decode(
+        self, endpoint: str, raw: msgspec.Raw, oddities: Oddities
+    ) -> list[tuple[Any, dict[str, Cell]]]:
         """Each record with the fields that it does not know, flattened."""
         try:
             return [(record, {}) for record in self._usual.decode(raw)]
@@ -88,11 +92,16 @@ class Shape:
         with decoding(f"{endpoint}: {self.key}"):
             records = msgspec.json.decode(raw, type=list[dict[str, Any]])
         return [
-            self._tolerated(f"{endpoint}: {self.key}[{place}]", record)
+            self._tolerated(f"{endpoint}: {self.key}[{place}]", record, oddities)
             for place, record in enumerate(records)
         ]
 
-    def _tolerated(self, where: str, record: dict[str, Any]) -> tuple[Any, dict[str, Cell]]:
+    def _tolerated(
+        self, where: str, record: dict[str, Any], oddities: Oddities
+    ) -> tuple[Any, dict[str, Cell]]:
+        if _ACTIVE_DAYS in self._known and _ACTIVE_DAYS in record:
+            days = record[_ACTIVE_DAYS]
+            record[_ACTIVE_DAYS] = known_or_none(Kind.DAYS, _ACTIVE_DAYS, days, oddities)
         with decoding(where):
             known = msgspec.convert(record, self._tolerant)
         more = {name: value for name, value in record.items() if name not in self._known}
@@ -101,14 +110,9 @@ class Shape:
             more[_METRICS] = {n: v for n, v in record[_METRICS].items() if n not in names}
             if not more[_METRICS]:
                 del more[_METRICS]
-        try:
-            extra = flatten(more)
-        except ContractBroken as error:
-            raise ContractBroken(f"{where}: {error}") from error
-        if taken := extra.keys() & set(USER_HEADER):
-            raise ContractBroken(
-                f"{where}: the unknown field {min(taken)!r} has the name of a known column"
-            )
+        extra, left_out = flatten_unknown(more, USER_HEADER)
+        for name in left_out:
+            oddities.left_out(name)
         return known, extra
 
 
@@ -116,7 +120,7 @@ _IDENTIFIED: dict[str, Any] = dict.fromkeys(IDENTITY, _Name | None)
 _COUNTED: dict[str, Any] = {_METRICS: None}
 _CREDITS = Annotated[float, msgspec.Meta(ge=0, le=MAX_COUNT)]
 
-USER_ACTIVITY = Shape("users", {**_IDENTIFIED, "active_days": _Count, **_COUNTED}, paged=True)
+USER_ACTIVITY = Shape("users", {**_IDENTIFIED, _ACTIVE_DAYS: _Count | None, **_COUNTED}, paged=True)
 DAILY_USAGE = Shape("daily_usage", {"date": date, **_COUNTED}, paged=False)
 DAU_COUNT = Shape("daily_active_user_counts", {"date": date, "user_count": _Count}, paged=False)
 EDITOR_LANGUAGE = Shape(
@@ -136,7 +140,9 @@ class Answer(msgspec.Struct, frozen=True):
     user_count: int | None
 
 
-def read_answer(endpoint: str, shape: Shape, asked: Window, body: bytes | bytearray) -> Answer:
+def read_answer(
+    endpoint: str, shape: Shape, asked: Window, body: bytes | bytearray, oddities: Oddities
+) -> Answer:
     """Take an answer apart; ContractBroken names what is not as it has to be."""
     fields = parse_object(endpoint, body)
     if shape.key not in fields:
@@ -155,7 +161,7 @@ def read_answer(endpoint: str, shape: Shape, asked: Window, body: bytes | bytear
     cursor = _next_cursor(endpoint, fields) if shape.paged or _PAGINATION in fields else None
     if cursor is not None and not shape.paged:
         raise ContractBroken(f"{endpoint}: {_PAGINATION}: it is not known to come in pages")
-    records = shape.decode(endpoint, fields[shape.key])
+    records = shape.decode(endpoint, fields[shape.key], oddities)
     return Answer(records, fields[shape.key], cursor, metadata.returned_user_count)
 
 
@@ -208,7 +214,7 @@ def _known(metric: Metric, counts: Sequence[int | None]) -> int | None:
     return sum(p for p in parts if p is not None) if parts and None not in parts else None
 
 
-def figures_of(counts: Sequence[int | None], active_days: int) -> Figures:
+def figures_of(counts: Sequence[int | None], active_days: int | None) -> Figures:
     """The catalogue's figures; those that the API does not tell, nor its counts, are unknown."""
     return tuple(
         (

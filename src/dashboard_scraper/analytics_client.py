@@ -30,18 +30,16 @@ from dashboard_scraper.analytics_answers import (
 from dashboard_scraper.config import EDITOR_LANGUAGE_REQUESTS, Settings
 from dashboard_scraper.date_utils import Window, end_of_day, utc_day
 from dashboard_scraper.decoding import UNDECODABLE
-from dashboard_scraper.errors import (
-    ContractBroken,
-    NotPublished,
-    ScraperError,
-    SignInRequired,
-    UsageError,
-)
-from dashboard_scraper.http import Http, Response, RetryPolicy, redact, with_params
+from dashboard_scraper.derived import Oddities
+from dashboard_scraper.errors import ContractBroken, NotPublished, UsageError
+from dashboard_scraper.http import Http, Response, with_params
 from dashboard_scraper.logging_config import Once
 from dashboard_scraper.metrics import ANALYTICS_COUNTS, USER_COUNT, Totals
 from dashboard_scraper.pacing import Pace
 from dashboard_scraper.pagination import Page, Paginator
+from dashboard_scraper.refusals import Access, refuse, refuse_page
+from dashboard_scraper.retrying import RetryPolicy
+from dashboard_scraper.statuses import Meaning
 from dashboard_scraper.token_auth import HOW_TO_GET_ONE, read_token
 from dashboard_scraper.usage import (
     ANALYTICS,
@@ -94,6 +92,7 @@ class AnalyticsSource:
         self._token = read_token(settings)
         self._http = Http(policy, self._token, settings.max_concurrency, pace)
         self._reported = Once(logger)
+        self._oddities = Oddities()
         self._totals: dict[date, Totals] = {}
         self._fetched: set[date] = set()
 
@@ -102,8 +101,9 @@ class AnalyticsSource:
         self._http.stop()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and say what was odd in the answers."""
         self._http.close()
+        self._oddities.report()
 
     @property
     def details(self) -> AnalyticsSource:
@@ -285,13 +285,20 @@ class AnalyticsSource:
         paginator = Paginator(endpoint, first)
         url: str | None = first
         while url is not None:
-            response = self._http.get(url)
-            if response.status != 200:
-                said = self._token.hidden_in(_said(response))
-                raise _refusal(endpoint, response, said[:_MESSAGE_LENGTH])
-            answer = read_answer(endpoint, shape, window, response.body)
+            body = self._get(endpoint, url).body
+            answer = read_answer(endpoint, shape, window, body, self._oddities)
             yield answer
             url = paginator.after(url, Page(answer.raw, shape.key, None, answer.next_cursor))
+
+    def _get(self, endpoint: str, url: str) -> Response:
+        response = self._http.get(url)
+        if response.meaning is not Meaning.DATA:
+            if endpoint == _CREDIT_USAGE and _is_absent(response):
+                raise _Absent(f"{endpoint}: HTTP {response.status}")
+            said = self._token.hidden_in(_said(response))
+            refuse(endpoint, response, _ACCESS, said[:_MESSAGE_LENGTH])
+        refuse_page(endpoint, response, _ACCESS)
+        return response
 
 
 def refuse_unfinished(window: Window, today: date) -> None:
@@ -391,25 +398,20 @@ class _Absent(ContractBroken):
     """The endpoint is not there, or not for this token."""
 
 
-def _refusal(endpoint: str, response: Response, said: str) -> ScraperError:
-    """What an answer other than 200 means; `said` are the server's own words."""
-    status, where = response.status, redact(response.url)
-    if endpoint == _CREDIT_USAGE and status in (403, 404):
-        return _Absent(f"{endpoint}: HTTP {status}")
-    if status == 401:
-        return SignInRequired(f"the token was refused (HTTP 401); {HOW_TO_GET_ONE}")
-    if status == 403:
-        return SignInRequired(
-            f"this token may not see the figures (HTTP 403){said}; as an administrator of an"
-            f" enterprise, {HOW_TO_GET_ONE}"
-        )
-    if status == 407:
-        return UsageError("the proxy refused (HTTP 407); check the user and password of HTTP_PROXY")
-    if status == 400:
-        return UsageError(f"{where} was refused (HTTP 400){said}")
-    return ContractBroken(
-        f"{endpoint}: {where} answered HTTP {status}{said}; check ANALYTICS_API_BASE_URL"
-    )
+def _is_absent(response: Response) -> bool:
+    """Not where a page of something between came: that says nothing of the endpoint."""
+    return response.status in (403, 404) and response.page is None
+
+
+_ACCESS = Access(
+    refused="the token was refused",
+    forbidden="this token may not see the figures",
+    sign_in=HOW_TO_GET_ONE,
+    administrator=f"as an administrator of an enterprise, {HOW_TO_GET_ONE}",
+    base_setting="ANALYTICS_API_BASE_URL",
+    has_sign_in_page=False,
+    bad_request_is_ours=True,
+)
 
 
 class _Error(msgspec.Struct):

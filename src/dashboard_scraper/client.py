@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Collection, Iterator, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import msgspec
@@ -14,18 +14,10 @@ from dashboard_scraper.checks import changed_days
 from dashboard_scraper.config import Endpoint, Settings
 from dashboard_scraper.cookie_auth import SIGN_IN_AGAIN, CookieSession
 from dashboard_scraper.date_utils import Window, last_complete_days, utc_day
-from dashboard_scraper.errors import ContractBroken, SignInRequired, UsageError
-from dashboard_scraper.flatten import Cell, flatten
-from dashboard_scraper.http import (
-    Http,
-    Response,
-    RetryPolicy,
-    absolute,
-    origin_of,
-    path_of,
-    redact,
-    with_params,
-)
+from dashboard_scraper.derived import Oddities
+from dashboard_scraper.errors import ContractBroken
+from dashboard_scraper.flatten import Cell, flatten_unknown
+from dashboard_scraper.http import Http, Response, origin_of, with_params
 from dashboard_scraper.logging_config import Once
 from dashboard_scraper.metrics import (
     DASHBOARD_FIGURES,
@@ -43,6 +35,9 @@ from dashboard_scraper.pagination import (
     parse_object,
     parse_page,
 )
+from dashboard_scraper.refusals import Access, refuse, refuse_page
+from dashboard_scraper.retrying import RetryPolicy
+from dashboard_scraper.statuses import Meaning
 from dashboard_scraper.usage import DASHBOARD, DayUsage, OtherRecords, TenantFigure, UserUsage
 from dashboard_scraper.user_records import (
     USERS_KEY,
@@ -57,7 +52,7 @@ logger = logging.getLogger(__name__)
 class DashboardSource:
     """Reads users' and the tenant's figures of any period; usable from several threads.
 
-    Every method raises SignInRequired, SourceUnavailable or ContractBroken.
+    What fetches raises SignInRequired, SourceUnavailable, ContractBroken or UsageError.
     """
 
     name = DASHBOARD
@@ -76,6 +71,7 @@ class DashboardSource:
         )
         self._http = Http(policy, self._session, settings.max_concurrency)
         self._reported = Once(logger)
+        self._oddities = Oddities()
         self._decoding = threading.Lock()
 
     def stop(self) -> None:
@@ -83,8 +79,9 @@ class DashboardSource:
         self._http.stop()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and say what was odd in the answers."""
         self._http.close()
+        self._oddities.report()
 
     def published(self, now: datetime) -> Window:
         """Every day that is over: nobody knows of an oldest one."""
@@ -127,15 +124,16 @@ class DashboardSource:
         users: dict[str, UserUsage] = {}
         others: list[dict[str, Any]] = []
         gone = set(range(len(DASHBOARD_FIGURES)))
+        now = datetime.now(UTC)
         for page in self._pages(Endpoint.USERS, window):
             # One thread at a time: more would be no faster, and each would need the memory.
             with self._decoding:
-                records = decode_records(endpoint, page)
+                records = decode_records(endpoint, page, self._oddities)
                 if isinstance(records, OtherRecords):
                     others += records.records
                     continue
                 for record, extra in records:
-                    usage = usage_of(endpoint, record, extra, gone)
+                    usage = usage_of(record, extra, gone, now, self._oddities)
                     self._report_unknown(usage)
                     first = users.setdefault(usage.user, usage)
                     if first is not usage and first != usage:
@@ -166,7 +164,8 @@ class DashboardSource:
                     f"{endpoint}: no record has a value for {FIGURES[i].dashboard}; has the field"
                     " been renamed?"
                 )
-            self._reported.warn("no record has a value for %s", FIGURES[i].dashboard)
+            if FIGURES[i].dashboard not in self._oddities:
+                self._reported.warn("no record has a value for %s", FIGURES[i].dashboard)
 
     def fetch_tenant(self, window: Window) -> list[TenantFigure]:
         """The whole tenant's figures in the window, from the selected ones of its endpoints."""
@@ -178,7 +177,8 @@ class DashboardSource:
         figures = []
         for endpoint, known in endpoints.items():
             if endpoint in self._settings.scrape_endpoints:
-                counted, others = self._tenant_answer(endpoint, window, known)
+                counted, fields = self._tenant_answer(endpoint, window, known)
+                others = self._other_figures(endpoint.value, fields)
                 figures += [TenantFigure(window, name, n) for name, n in counted.items()]
                 for name in sorted(others):
                     self._reported.warn("unknown field %s, kept as a row of its own", name)
@@ -190,8 +190,8 @@ class DashboardSource:
 
     def _tenant_answer(
         self, endpoint: Endpoint, window: Window, known: Collection[str]
-    ) -> tuple[dict[str, int], dict[str, Cell]]:
-        """The counts that we know, and the other fields, flattened."""
+    ) -> tuple[dict[str, int], dict[str, msgspec.Raw]]:
+        """The counts that we know, and the other fields."""
         name = endpoint.value
         fields = parse_object(name, self._get(endpoint, self._url(endpoint, window)).body)
         counted: dict[str, int] = {}
@@ -199,8 +199,14 @@ class DashboardSource:
             if field not in fields:
                 raise ContractBroken(f"{name}: the field {field} is missing")
             counted[field] = decode_field(name, field, fields.pop(field), Count)
-        others = flatten({key: decode_field(name, key, raw, Any) for key, raw in fields.items()})
-        return counted, others
+        return counted, fields
+
+    def _other_figures(self, name: str, fields: Mapping[str, msgspec.Raw]) -> dict[str, Cell]:
+        decoded = {key: decode_field(name, key, raw, Any) for key, raw in fields.items()}
+        others, left_out = flatten_unknown(decoded, ())
+        for each in left_out:
+            self._oddities.left_out(each)
+        return others
 
     def check(self, window: Window) -> None:
         """Prove with one request, the smallest that is selected, that the session is good."""
@@ -224,12 +230,9 @@ class DashboardSource:
 
     def _get(self, endpoint: Endpoint, url: str) -> Response:
         response = self._http.get(url)
-        _refuse_unauthorised(response)
-        if response.status != 200:
-            raise ContractBroken(
-                f"{endpoint.value}: {redact(url)} answered HTTP {response.status}; check"
-                " METRICS_API_BASE_URL and the endpoint's path in the settings"
-            )
+        if response.meaning is not Meaning.DATA:
+            refuse(endpoint.value, response, _ACCESS)
+        refuse_page(endpoint.value, response, _ACCESS)
         if 'rel="next"' in response.headers.get("Link", ""):
             raise ContractBroken(f"{endpoint.value}: a Link header leads to more pages; not known")
         # Only now: a sign-in page may set an anonymous session, which is nothing to keep.
@@ -237,33 +240,14 @@ class DashboardSource:
         return response
 
 
-_REDIRECTS = (301, 302, 303, 307, 308)
-
-
-def _refuse_unauthorised(response: Response) -> None:
-    """Recognise an expired session in its three shapes: 401, a redirect, a page."""
-    if response.status == 401:
-        raise SignInRequired(f"the session has expired (HTTP 401); {SIGN_IN_AGAIN}")
-    if response.status == 407:
-        raise UsageError("the proxy refused (HTTP 407); check the user and password of HTTP_PROXY")
-    if response.status == 403:
-        raise SignInRequired(
-            "this account may not see the figures (HTTP 403); as an administrator,"
-            f" {SIGN_IN_AGAIN}"
-        )
-    if response.status in _REDIRECTS and (location := response.headers.get("Location")):
-        target = absolute(response.url, location)
-        if path_of(target).rstrip("/") == path_of(response.url).rstrip("/"):
-            raise UsageError(
-                f"{redact(response.url)} has moved to {redact(target)}; set METRICS_API_BASE_URL"
-            )
-        raise SignInRequired(f"the session has expired (sent to {redact(target)}); {SIGN_IN_AGAIN}")
-    if response.status == 200 and (
-        response.content_type == "text/html" or response.begins_with(b"<")
-    ):
-        raise SignInRequired(
-            f"the session has expired (a page came where data was due); {SIGN_IN_AGAIN}"
-        )
+_ACCESS = Access(
+    refused="the session has expired",
+    forbidden="this account may not see the figures",
+    sign_in=SIGN_IN_AGAIN,
+    administrator=f"as an administrator, {SIGN_IN_AGAIN}",
+    base_setting="METRICS_API_BASE_URL",
+    has_sign_in_page=True,
+)
 
 
 def _json_date(day: date) -> str:

@@ -193,7 +193,10 @@ class Settings(BaseSettings):
         description="How readers reach `serve` behind a proxy, as `https://copilot.example.com`",
     )
     request_timeout_seconds: Seconds = Field(
-        30, gt=0, description="Longest silence of the server during a request"
+        30,
+        gt=0,
+        description="Longest silence of the server during a request, longest time to connect, and"
+        " longest time for all of its headers",
     )
     max_retries: int = Field(3, ge=0, le=20, description="Attempts after the first that failed")
     retry_backoff_seconds: Seconds = Field(
@@ -202,7 +205,8 @@ class Settings(BaseSettings):
     retry_budget_seconds: Seconds = Field(
         180,
         gt=0,
-        description="Longest time for one request, or for the store's server, with all retries",
+        description="Longest time for one request to its last byte, or for the store's server, with"
+        " all retries",
     )
     max_concurrency: int = Field(8, ge=1, le=64, description="Requests in flight at once")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -11,6 +12,14 @@ from dashboard_scraper.errors import ContractBroken
 
 # Not only msgspec's own: text that is no UTF-8 and nesting without an end have Python's errors.
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+# What JSON has not, but Python's and JavaScript's numbers are written as; strings are walked over.
+_NO_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)', re.DOTALL)
+
+
+def with_spelled_numbers(text: bytes) -> bytes:
+    """The JSON text with each bare NaN or Infinity as a string: its field can be judged then."""
+    return _NO_NUMBER.sub(lambda match: b'"%b"' % match[1] if match[1] else match[0], text)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -34,6 +34,21 @@ def flatten(record: Mapping[str, object]) -> dict[str, Cell]:
             raise ContractBroken(f"two fields of a record would both be named {name!r}")
         flat[name] = value
     return flat
+
+
+def flatten_unknown(
+    record: Mapping[str, object], reserved: Collection[str]
+) -> tuple[dict[str, Cell], set[str]]:
+    """The record on one level, without the names that two fields share or that are `reserved`;
+    and those names.
+    """
+    flat: dict[str, Cell] = {}
+    left_out: set[str] = set()
+    for name, value in _leaves("", record):
+        if name in flat or name in reserved:
+            left_out.add(name)
+        flat[name] = value
+    return {name: value for name, value in flat.items() if name not in left_out}, left_out
 
 
 def _leaves(prefix: str, record: Mapping[str, object]) -> Iterator[tuple[str, Cell]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from dashboard_scraper.decoding import decoding
+from dashboard_scraper.decoding import UNDECODABLE, decoding, with_spelled_numbers
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.http import absolute, origin_of, redact, with_params
 
@@ -37,7 +37,8 @@ class Page:
 def parse_page(endpoint: str, own_key: str, body: bytes | bytearray) -> Page:
     """Take an answer apart; raises ContractBroken where it is none of the known shapes."""
     if body[:_HEAD].lstrip()[:1] == b"[":
-        return Page(_array(endpoint, own_key, msgspec.Raw(body)), None, None, None)
+        records = msgspec.Raw(with_spelled_numbers(bytes(body)) if b"NaN" in body else body)
+        return Page(_array(endpoint, own_key, records), None, None, None)
     fields = parse_object(endpoint, body)
     keys = [key for key in (own_key, *GENERAL_LIST_KEYS) if key in fields]
     if own_key in keys:
@@ -56,6 +57,10 @@ def parse_page(endpoint: str, own_key: str, body: bytes | bytearray) -> Page:
 
 def parse_object(endpoint: str, body: bytes | bytearray | msgspec.Raw) -> dict[str, msgspec.Raw]:
     """The top level of an answer that must be a JSON object."""
+    try:
+        return _OBJECT.decode(body)
+    except UNDECODABLE:
+        body = with_spelled_numbers(bytes(body))
     with decoding(f"{endpoint}: the answer is no JSON object"):
         return _OBJECT.decode(body)
 

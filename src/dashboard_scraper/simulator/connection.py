@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import ssl
 import struct
@@ -22,6 +23,7 @@ Respond = Callable[[Request], Answer | None]
 """The answer to a request; None to hang up, when the simulator stops."""
 
 _POLL = 0.02  # seconds until the accepting thread notices that it is to stop
+_CHUNKED = (Delivery.CUT_CHUNKED, Delivery.CUT_LAST_CHUNK)
 _LINGER_RESET = struct.pack("ii", 1, 0)
 
 
@@ -122,20 +124,43 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.delivery is Delivery.RESET:
             self._reset()
             return
-        head, body = _head(answer), answer.body
-        if answer.delivery is not Delivery.WHOLE:
-            body = body[: len(body) // 2]
-            self.close_connection = True
-        if answer.delivery is Delivery.CUT_CHUNKED:
-            body = b"%x\r\n%b\r\n" % (len(body), body)
-        if answer.drip:
-            self.wfile.write(head)
-            for piece in self._dripping(body, answer.drip):
-                self.wfile.write(piece)
-        else:
-            self.wfile.write(head + body)
+        self.close_connection |= answer.delivery is not Delivery.WHOLE
+        if not self._send_interim(answer):
+            return
+        head, body = _parts(answer)
+        for piece in self._paced(head, body, answer):
+            self.wfile.write(piece)
         if answer.delivery is Delivery.RESET_MID_BODY:
             self._reset()
+
+    def _paced(self, head: bytes, body: bytes, answer: Answer) -> Iterator[bytes]:
+        """The answer in as many pieces as it is to come in."""
+        if answer.pause:
+            for line in head.splitlines(keepends=True):
+                yield line
+                if self._pause(answer.pause):
+                    return
+            yield body
+        elif answer.drip:
+            yield head
+            yield from self._dripping(body, answer.drip)
+        else:
+            yield head + body
+
+    def _send_interim(self, answer: Answer) -> bool:
+        """Send what comes before the answer; False if the simulator stopped meanwhile."""
+        status, count = answer.interim
+        for _ in itertools.count() if count is None else range(count):
+            self.wfile.write(b"HTTP/1.1 %d Interim\r\nX-Note: wait\r\n\r\n" % status)
+            if self._pause(answer.pause):
+                return False
+        return True
+
+    def _pause(self, seconds: float) -> bool:
+        """Whether the simulator stopped meanwhile; then the connection ends."""
+        if seconds and self.server.stopping.wait(seconds):
+            self.close_connection = True
+        return self.server.stopping.is_set()
 
     def _dripping(self, body: bytes, pause: float) -> Iterator[bytes]:
         for value in body:
@@ -152,11 +177,23 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.close()
 
 
+def _parts(answer: Answer) -> tuple[bytes, bytes]:
+    """Head and body, as far as they are to be sent."""
+    head, body = _head(answer), answer.body
+    if answer.delivery is Delivery.CUT_HEAD:
+        return head[: len(head) // 2], b""
+    if answer.delivery not in (Delivery.WHOLE, Delivery.CUT_LAST_CHUNK):
+        body = body[: len(body) // 2]
+    if answer.delivery in _CHUNKED:
+        body = b"%x\r\n%b\r\n" % (len(body), body)
+    return head, body
+
+
 def _head(answer: Answer) -> bytes:
     """Status line and headers, with the framing that the delivery asks for."""
     framing = [("Content-Length", str(len(answer.body)))]
     version = "HTTP/1.1"
-    if answer.delivery is Delivery.CUT_CHUNKED:
+    if answer.delivery in _CHUNKED:
         framing = [("Transfer-Encoding", "chunked")]
     elif answer.delivery is Delivery.CUT_CLOSE:
         framing, version = [("Connection", "close")], "HTTP/1.0"

@@ -26,11 +26,17 @@ class Delivery(Enum):
     CUT_CLOSE = "close"
     RESET = "reset"
     RESET_MID_BODY = "reset mid body"
+    CUT_LAST_CHUNK = "last chunk"  # the whole body, without the chunk that ends it
+    CUT_HEAD = "head"  # not even all headers
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer; `hang` is in seconds before it, `drip` in seconds after each byte of the body."""
+    """An answer; `hang` is in seconds before it, `drip` in seconds after each byte of the body.
+
+    Before it come `interim` answers with this status, one every `pause` seconds (None: for ever);
+    with `pause`, each line of the head takes so long too.
+    """
 
     status: int
     body: bytes
@@ -39,6 +45,8 @@ class Answer:
     delivery: Delivery = Delivery.WHOLE
     hang: float = 0.0
     drip: float = 0.0
+    interim: tuple[int, int | None] = (100, 0)
+    pause: float = 0.0
 
     def with_headers(self, *headers: tuple[str, str]) -> Answer:
         return replace(self, headers=self.headers + headers)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
@@ -26,6 +28,8 @@ _CUTS = {
     "length": Delivery.CUT_LENGTH,
     "chunked": Delivery.CUT_CHUNKED,
     "close": Delivery.CUT_CLOSE,
+    "last chunk": Delivery.CUT_LAST_CHUNK,
+    "head": Delivery.CUT_HEAD,
 }
 
 
@@ -108,12 +112,66 @@ def drip(seconds_per_byte: float) -> Effect:
     return lambda answer, _request: replace(answer, drip=seconds_per_byte)
 
 
-def cut_body(framing: Literal["length", "chunked", "close"] = "length") -> Effect:
+def cut_body(
+    framing: Literal["length", "chunked", "close", "last chunk", "head"] = "length",
+) -> Effect:
     """The connection ends half-way through the body, which `framing` lets a client notice or not.
 
-    With "close", the end of the connection is the end of the body, as in HTTP/1.0.
+    With "close", the end of the connection is the end of the body, as in HTTP/1.0. With "last
+    chunk" all is there but the end of the chunks; with "head" the headers are cut.
     """
     return lambda answer, _request: replace(answer, delivery=_CUTS[framing])
+
+
+def interim(status: int, count: int | None = 1, pause: float = 0.0) -> Effect:
+    """So many interim answers before the answer (None: for ever), one every `pause` seconds."""
+    return lambda answer, _request: replace(answer, interim=(status, count), pause=pause)
+
+
+def slow_head(seconds_a_line: float, lines: int = 90) -> Effect:
+    """The headers come line by line, many of them."""
+    more = tuple((f"X-Line-{number}", "x") for number in range(lines))
+    return lambda answer, _request: replace(answer.with_headers(*more), pause=seconds_a_line)
+
+
+def long_head(lines: int, length: int) -> Effect:
+    """So many headers more, each of so many characters."""
+    more = tuple((f"X-Line-{number}", "x" * length) for number in range(lines))
+    return lambda answer, _request: answer.with_headers(*more)
+
+
+def compressed(
+    encoding: Literal["gzip", "deflate", "raw deflate", "br"] = "gzip",
+    spoil: Callable[[bytes], bytes] = bytes,
+) -> Effect:
+    """The body is compressed, then spoilt; its Content-Length is right for what is left."""
+
+    def effect(answer: Answer, _request: Request) -> Answer:
+        body = spoil(_COMPRESS[encoding](answer.body))
+        name = encoding.removeprefix("raw ")
+        return replace(answer, body=body).with_headers(("Content-Encoding", name))
+
+    return effect
+
+
+def _bare_deflate(data: bytes) -> bytes:
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return compressor.compress(data) + compressor.flush()
+
+
+_COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "raw deflate": _bare_deflate,
+    "br": bytes,  # only called so: a client that did not ask for it has to refuse it
+}
+
+
+def page(title: str, status: int = 200, server: str = "", *headers: tuple[str, str]) -> Effect:
+    """A page in HTML, as of a filter or of a check for bots."""
+    body = f"<!DOCTYPE html><html><head><title>{title}</title></head></html>".encode()
+    named = (("Server", server),) if server else ()
+    return lambda _answer, _request: Answer(status, body, "text/html", headers=named + headers)
 
 
 def html(status: int = 200) -> Effect:

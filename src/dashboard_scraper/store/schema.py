@@ -32,6 +32,7 @@ from sqlalchemy.schema import CreateColumn
 from sqlalchemy.types import TypeDecorator
 
 from dashboard_scraper.date_utils import iso_utc
+from dashboard_scraper.derived import EARLIEST
 from dashboard_scraper.metrics import ANALYTICS_COUNTS, COUNTS, FIGURES, TOTALS, Kind
 
 VERSION = 3
@@ -56,6 +57,24 @@ class Moment(TypeDecorator[datetime]):
         return _of_text if dialect.name == "sqlite" else _in_utc
 
 
+class Seen(Moment):
+    """A moment at which somebody was seen; those that no assistant can have seen are unknown.
+
+    They are no longer stored, but older versions did.
+    """
+
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # noqa: ARG002
+        """As that of other moments; of ISO 8601, the order is that of the text."""
+        if dialect.name == "sqlite":
+            return lambda value: None if value is None or value < _EARLIEST else _of_text(value)
+        return lambda value: None if value is None or value < EARLIEST else _in_utc(value)
+
+
+_EARLIEST = iso_utc(EARLIEST)
+
+
 def _of_text(value: str | None) -> datetime | None:
     return None if value is None else datetime.fromisoformat(value)
 
@@ -70,7 +89,7 @@ _FIGURE_TYPES: dict[Kind, Any] = {
     Kind.COUNT: BigInteger,
     Kind.DAYS: BigInteger,
     Kind.PERCENT: Double,
-    Kind.MOMENT: Moment,
+    Kind.MOMENT: Seen,
 }
 
 metadata = MetaData()

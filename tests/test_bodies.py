@@ -1,0 +1,177 @@
+"""The ways in which a body can be incomplete: tried again, then an error; never figures."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from dashboard_scraper.errors import ContractBroken, ScraperError, SourceUnavailable
+from dashboard_scraper.http import Http
+from dashboard_scraper.retrying import RetryPolicy
+from dashboard_scraper.simulator import (
+    Fault,
+    Request,
+    Simulator,
+    compressed,
+    cut_body,
+    raw_body,
+    reset_mid_body,
+)
+from dashboard_scraper.simulator.exchange import Answer, Delivery
+from dashboard_scraper.simulator.faults import Effect
+from dashboard_scraper.token_auth import BearerToken
+from sources import Asking, each
+
+__all__ = ["each"]
+
+
+def edited(change: Callable[[bytes], bytes]) -> Effect:
+    """Other bytes, with a Content-Length that is right for them."""
+    return lambda answer, _request: replace(answer, body=change(answer.body))
+
+
+def by_close(effect: Effect) -> Effect:
+    """The body ends with the connection; all of it is sent."""
+
+    def doubled(answer: Answer, request: Request) -> Answer:
+        answer = effect(answer, request)
+        padded = answer.body + b" " * len(answer.body)
+        return replace(answer, body=padded, delivery=Delivery.CUT_CLOSE)
+
+    return doubled
+
+
+def flipped(data: bytes) -> bytes:
+    """One bit of the checksum is another."""
+    return data[:-5] + bytes((data[-5] ^ 1,)) + data[-4:]
+
+
+def shorter(by: int) -> Callable[[bytes], bytes]:
+    return lambda data: data[:-by]
+
+
+INCOMPLETE: dict[str, tuple[Effect, str]] = {
+    "empty": (raw_body(b""), "empty"),
+    "white space": (raw_body(b" \r\n"), "empty"),
+    "empty, no length": (by_close(raw_body(b"")), "empty"),
+    "cut, by length": (cut_body("length"), ""),
+    "cut, by chunk": (cut_body("chunked"), ""),
+    "cut, no last chunk": (cut_body("last chunk"), ""),
+    "cut, no length": (cut_body("close"), "cut short"),
+    "cut, right length": (edited(lambda body: body[: len(body) // 2]), "cut short"),
+    "last byte lost, right length": (edited(shorter(1)), "cut short"),
+    "cut in the headers": (cut_body("head"), "within the headers"),
+    "reset in the body": (reset_mid_body(), ""),
+    "gzip cut in half": (compressed("gzip", lambda b: b[: len(b) // 2]), "its compression"),
+    "gzip without trailer": (compressed("gzip", shorter(8)), "its compression"),
+    "gzip without last byte": (compressed("gzip", shorter(1)), "its compression"),
+    "gzip of one byte": (compressed("gzip", lambda b: b[:1]), "its compression"),
+    "gzip with wrong checksum": (compressed("gzip", flipped), "its compression"),
+    "gzip with more bytes": (compressed("gzip", lambda b: b + b"garbage"), "its compression"),
+    "gzip with half a member more": (
+        compressed("gzip", lambda b: b + gzip.compress(b"  ")[:-8]),
+        "its compression",
+    ),
+    "empty gzip body": (compressed("gzip", lambda _: b""), "empty"),
+    "gzip that is none": (compressed("gzip", gzip.decompress), "its compression"),
+    "deflate cut in half": (compressed("deflate", lambda b: b[: len(b) // 2]), "its compression"),
+    "deflate without checksum": (compressed("deflate", shorter(4)), "its compression"),
+    "deflate with wrong checksum": (
+        compressed("deflate", lambda b: b[:-1] + bytes((b[-1] ^ 1,))),
+        "its compression",
+    ),
+    "deflate with more bytes": (compressed("deflate", lambda b: b + b"xx"), "its compression"),
+    "deflate of one byte": (compressed("deflate", lambda b: b[:1]), "its compression"),
+    "bare deflate cut": (compressed("raw deflate", shorter(2)), "its compression"),
+}
+
+WHOLE: dict[str, Effect] = {
+    "gzip": compressed("gzip"),
+    "deflate": compressed("deflate"),
+    "bare deflate": compressed("raw deflate"),
+    "gzip of two members": compressed(
+        "gzip",
+        lambda b: gzip.compress(gzip.decompress(b)[:9]) + gzip.compress(gzip.decompress(b)[9:]),
+    ),
+    "no length": by_close(edited(bytes)),
+    "byte order mark": edited(lambda body: b"\xef\xbb\xbf" + body),
+    "white space around": edited(lambda body: b"\r\n " + body + b"\n\n"),
+}
+
+BROKEN: dict[str, Effect] = {
+    "two JSON texts": edited(lambda body: body + body),
+    "trailing garbage": edited(lambda body: body + b"<!-- cached -->"),
+    "UTF-16": edited(lambda body: body.decode().encode("utf-16")),
+    "an encoding that was not asked for": compressed("br"),
+    "gzip that is not called so": edited(gzip.compress),
+    "damaged without a checksum": edited(lambda body: body.replace(b":", b";", 1)),
+}
+
+
+def test_incomplete_body_is_asked_for_again(each: Asking) -> None:
+    expected = each.ask()
+    for name, (effect, _) in INCOMPLETE.items():
+        each.sim.clear_faults()
+        each.sim.add_fault(Fault(effect, each.endpoint, times=1))
+        before = each.requests()
+        assert each.ask() == expected, name
+        assert each.requests() - before == 2, name
+
+
+def test_body_that_stays_incomplete_is_unavailable(each: Asking) -> None:
+    for name, (effect, words) in INCOMPLETE.items():
+        each.sim.clear_faults()
+        each.sim.add_fault(Fault(effect, each.endpoint))
+        with pytest.raises(ScraperError) as caught:
+            each.ask()
+        assert caught.type is SourceUnavailable, name
+        assert words in str(caught.value), name
+        assert "gave up after 2 attempts" in str(caught.value), name
+
+
+def test_whole_body_is_read_in_every_form(each: Asking) -> None:
+    expected = each.ask()
+    for name, effect in WHOLE.items():
+        each.sim.clear_faults()
+        each.sim.add_fault(Fault(effect, each.endpoint))
+        assert each.ask() == expected, name
+
+
+def test_whole_body_that_is_no_answer_is_asked_for_once(each: Asking) -> None:
+    for name, effect in BROKEN.items():
+        each.sim.clear_faults()
+        each.sim.add_fault(Fault(effect, each.endpoint))
+        before = each.requests()
+        with pytest.raises(ScraperError) as caught:
+            each.ask()
+        assert caught.type is ContractBroken, name
+        assert each.endpoint in str(caught.value), name
+        assert each.requests() - before == 1, name
+
+
+def packed(data: bytes, encoding: str) -> bytes:
+    if encoding == "gzip":
+        return gzip.compress(data)
+    return zlib.compress(data) if encoding else data
+
+
+@pytest.mark.parametrize("encoding", ["", "gzip", "deflate"])
+def test_body_without_bound_is_refused(api: Simulator, encoding: str) -> None:
+    """Of a compressed one, a kilobyte may hold a megabyte: what counts is what it becomes."""
+    data = b"[" + b" " * (1 << 20) + b"]"
+    named = (("Content-Encoding", encoding),) if encoding else ()
+    api.add_fault(
+        Fault(lambda _answer, _request: Answer(200, packed(data, encoding), headers=named))
+    )
+    policy = RetryPolicy(retries=2, backoff=0.01, timeout=10, budget=30)
+    url = f"{api.url}/analytics/v0/dau-count"
+    whole = Http(policy, BearerToken(api.token), 1, max_body=len(data))
+    assert len(whole.get(url).body) == len(data)
+    with pytest.raises(ContractBroken, match="longer than 1 MiB"):
+        Http(policy, BearerToken(api.token), 1, max_body=1 << 20).get(url)
+    assert api.count() == 2
+    whole.close()

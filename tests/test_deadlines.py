@@ -1,0 +1,219 @@
+"""Time and size limits hold for all of an answer, from the name's look-up to the last byte."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from conftest import Home, Start, yesterday
+from dashboard_scraper.errors import SourceUnavailable
+from dashboard_scraper.http import Http, Response
+from dashboard_scraper.retrying import RetryPolicy
+from dashboard_scraper.simulator import (
+    Fault,
+    Simulator,
+    cut_body,
+    drip,
+    hang,
+    interim,
+    long_head,
+    slow_head,
+    status,
+)
+from dashboard_scraper.simulator.faults import Effect
+from dashboard_scraper.token_auth import BearerToken
+from test_network import Proxy, begin, certificate, proxies
+
+__all__ = ["certificate", "proxies"]
+
+PATH = "/analytics/v0/dau-count?start_date={0}&end_date={0}"
+ENDLESS: dict[str, tuple[Effect, str]] = {
+    "interim answers, slow": (interim(100, None, 0.02), "headers were not there within"),
+    "interim answers, quick": (interim(103, None), "interim answers"),
+    "headers": (slow_head(0.05), "headers were not there within"),
+    "silence": (hang(30), "headers were not there within"),
+}
+
+
+def get(
+    sim: Simulator, *, timeout: float = 5.0, budget: float = 20.0, retries: int = 0
+) -> Response:
+    policy = RetryPolicy(retries=retries, backoff=0.01, timeout=timeout, budget=budget)
+    with contextlib.closing(Http(policy, BearerToken(sim.token), 1)) as http:
+        return http.get(sim.url + PATH.format(yesterday()))
+
+
+def refused(sim: Simulator, **limits: Any) -> tuple[str, float]:
+    """The words, and how many seconds it took."""
+    began = time.monotonic()
+    with pytest.raises(SourceUnavailable) as caught:
+        get(sim, **limits)
+    return str(caught.value), time.monotonic() - began
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_head_that_does_not_end_is_one_failed_attempt(api: Simulator, name: str) -> None:
+    """Of the longest silence, not of the whole budget: there is time for another attempt."""
+    effect, words = ENDLESS[name]
+    api.add_fault(Fault(effect))
+    said, took = refused(api, timeout=0.4, retries=1)
+    assert words in said
+    assert "gave up after 2 attempts" in said
+    assert took < 5
+    api.clear_faults()
+    api.add_fault(Fault(effect, times=1))
+    assert get(api, timeout=0.4, retries=1).status == 200
+
+
+@pytest.mark.parametrize(
+    "effect", [interim(100, None, 0.02), slow_head(0.05), drip(0.02)], ids=["100", "head", "body"]
+)
+def test_budget_ends_what_the_silence_allows(api: Simulator, effect: Effect) -> None:
+    api.add_fault(Fault(effect))
+    said, took = refused(api, timeout=30, budget=0.5, retries=3)
+    assert "RETRY_BUDGET_SECONDS=0.5 is spent" in said
+    assert took < 5
+    assert api.count() == 1
+
+
+@pytest.mark.parametrize("way", ["TLS", "tunnel"])
+@pytest.mark.parametrize("effect", [interim(100, None, 0.02), drip(0.02)], ids=["100", "body"])
+def test_limits_hold_through_tls_and_proxies(
+    start_api: Start,
+    certificate: tuple[str, str],
+    proxies: list[Proxy],
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+    effect: Effect,
+) -> None:
+    sim = start_api(tls=certificate)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificate[0])
+    if way == "tunnel":
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{begin(proxies, sim).port}")
+    else:
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    assert get(sim).status == 200
+    sim.add_fault(Fault(effect))
+    said, took = refused(sim, timeout=30, budget=0.5)
+    assert "RETRY_BUDGET_SECONDS" in said or "gave up" in said
+    assert took < 5
+
+
+@pytest.mark.parametrize(
+    ("effect", "words"),
+    [
+        (long_head(80, 60_000), "headers are longer than 256 KiB"),
+        (long_head(150, 10), "HTTPException"),
+        (interim(100, 200), "more than 100 interim answers"),
+    ],
+    ids=["long headers", "many headers", "many interim answers"],
+)
+def test_head_is_bounded(api: Simulator, effect: Effect, words: str) -> None:
+    api.add_fault(Fault(effect))
+    assert words in refused(api)[0]
+
+
+def test_large_head_within_the_bounds_is_read(api: Simulator) -> None:
+    api.add_fault(Fault(long_head(80, 1000)))
+    assert get(api).status == 200
+
+
+def test_cut_headers_are_no_refusal(api: Simulator) -> None:
+    """The status line came, and says 401; but who knows what else would have come."""
+    api.add_fault(Fault(status(401), times=1))
+    api.add_fault(Fault(cut_body("head"), times=1))
+    assert get(api, retries=1).status == 200
+
+
+@pytest.mark.parametrize(("pause", "timeout"), [(30, 0.3), (0.3, 30)], ids=["silence", "drip"])
+def test_slow_page_of_a_refusal_does_not_hide_it(
+    api: Simulator, pause: float, timeout: float
+) -> None:
+    api.add_fault(Fault(status(401)))
+    api.add_fault(Fault(drip(pause)))
+    began = time.monotonic()
+    assert get(api, timeout=timeout, budget=30).status == 401
+    assert time.monotonic() - began < 10
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """The port of one who takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield int(listening.getsockname()[1])
+
+
+def connect(url: str, timeout: float) -> tuple[str, float]:
+    policy = RetryPolicy(retries=0, backoff=0.01, timeout=timeout, budget=20)
+    began = time.monotonic()
+    with (
+        contextlib.closing(Http(policy, BearerToken("x"), 1)) as http,
+        pytest.raises(SourceUnavailable) as caught,
+    ):
+        http.get(url)
+    return str(caught.value), time.monotonic() - began
+
+
+def test_handshake_that_hangs_is_bounded(silent: int) -> None:
+    said, took = connect(f"https://127.0.0.1:{silent}/", 0.4)
+    assert "no connection within 0.4 s" in said or "silent" in said
+    assert took < 5
+
+
+def test_name_look_up_that_hangs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot be interrupted: its thread is left behind."""
+    answered = threading.Event()
+
+    def look_up(*_question: object, **_options: object) -> None:
+        answered.wait(30)
+        raise socket.gaierror("nobody")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    try:
+        said, took = connect("http://dashboard.example.com/", 0.4)
+    finally:
+        answered.set()
+    assert "no connection within 0.4 s" in said
+    assert took < 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("state", ["interim answers", "handshake"])
+def test_signal_ends_a_run_within_seconds(
+    home: Home, sim: Simulator, silent: int, state: str, number: signal.Signals
+) -> None:
+    home.settings["SCRAPE_ENDPOINTS"] = "user-feature-stats"
+    home.settings["REQUEST_TIMEOUT_SECONDS"] = "300"
+    sim.add_fault(Fault(interim(100, None, 0.1)))
+    if state == "handshake":
+        home.settings["HTTP_PROXY"] = f"https://127.0.0.1:{silent}"
+    command, environment = (
+        home.command(f"{yesterday()}", "--log-level", "DEBUG"),
+        home.environment(),
+    )
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as run:
+        try:
+            wait_until_it_hangs(sim, run, state)
+            began = time.monotonic()
+            run.send_signal(number)
+            _, said = run.communicate(timeout=20)
+        finally:
+            run.kill()
+    assert run.returncode == 128 + number, said
+    assert time.monotonic() - began < 5
+
+
+def wait_until_it_hangs(sim: Simulator, run: subprocess.Popen[str], state: str) -> None:
+    deadline = time.monotonic() + 40
+    while state == "interim answers" and not sim.count() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.5 if state == "interim answers" else 4)
+    assert run.poll() is None

@@ -1,0 +1,296 @@
+"""What nothing depends on may be odd for one user: it is unknown then, and nothing else is lost."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from conftest import Home, Start
+from dashboard_scraper.errors import ContractBroken
+from dashboard_scraper.metrics import FIGURES, FIRST_SEEN, LAST_SEEN, Kind
+from dashboard_scraper.simulator import Fault, Request, Simulator, add_field, set_value
+from dashboard_scraper.simulator.exchange import Answer
+from dashboard_scraper.simulator.faults import Effect
+from dashboard_scraper.store import store_at
+from dashboard_scraper.usage import UserUsage
+from kept_days import keep, kept_users, sql
+from sources import WINDOW, analytics, dashboard, users_of
+
+RATE = next(metric for metric in FIGURES if metric.kind is Kind.PERCENT)
+DAYS = next(metric for metric in FIGURES if metric.kind is Kind.DAYS)
+COUNT = next(metric for metric in FIGURES if metric.kind is Kind.COUNT)
+USERS, TENANT, ACTIVITY = "user-feature-stats", "tenant-feature-stats", "user-activity"
+Log = pytest.LogCaptureFixture
+
+SOON = datetime.now(UTC) + timedelta(days=2)
+ODD: dict[str, tuple[str, object]] = {
+    "rate above 100": (RATE.dashboard, 100.5),
+    "negative rate": (RATE.dashboard, -0.5),
+    "rate as text": (RATE.dashboard, "40%"),
+    "rate as boolean": (RATE.dashboard, True),
+    "rate as list": (RATE.dashboard, [40]),
+    "infinite rate as text": (RATE.dashboard, "Infinity"),
+    "naive moment": (FIRST_SEEN.dashboard, "2025-10-21T16:02:11"),
+    "moment as number": (LAST_SEEN.dashboard, 1761062531),
+    "no such day": (LAST_SEEN.dashboard, "2025-02-31T00:00:00Z"),
+    "before assistants": (FIRST_SEEN.dashboard, "2001-01-01T00:00:00Z"),
+    "the epoch, elsewhere": (FIRST_SEEN.dashboard, "1969-12-31T19:00:00-05:00"),
+    "in the future": (LAST_SEEN.dashboard, SOON.isoformat()),
+    "negative days": (DAYS.dashboard, -1),
+    "days with a fraction": (DAYS.dashboard, 1.5),
+    "days as text": (DAYS.dashboard, "1"),
+    "days as boolean": (DAYS.dashboard, True),
+    "too many days": (DAYS.dashboard, 2**70),
+}
+SPELLED = ["", " ", "N/A", "n/a", "null", "None", "-", "--", "never", "Unknown", "0", "NaN"]
+SENTINELS = [
+    "0001-01-01T00:00:00Z",
+    "0001-01-01T00:00:00+14:00",
+    "0001-01-01",
+    "1900-01-01T00:00:00Z",
+    "1970-01-01T00:00:00Z",
+    "1970-01-01T00:00:00.000+00:00",
+    "9999-12-31T23:59:59.999999Z",
+    "9999-12-31T00:00:00-08:00",
+]
+
+
+def place(field: str) -> int:
+    return next(i for i, metric in enumerate(FIGURES) if field in (metric.dashboard, metric.name))
+
+
+def warnings(caplog: Log) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+
+
+def without(users: list[UserUsage], which: int, *fields: str) -> list[UserUsage]:
+    """The users as they are, but for these figures of one of them."""
+    figures = list(users[which].figures)
+    for field in fields:
+        figures[place(field)] = None
+    changed = UserUsage(users[which].user, tuple(figures), users[which].extra, users[which].service)
+    return [changed if i == which else user for i, user in enumerate(users)]
+
+
+@pytest.fixture
+def users(home: Home, sim: Simulator) -> list[UserUsage]:
+    """All of the day, without any fault. They come sorted, as they do from the simulator."""
+    home.settings["MAX_RETRIES"] = "0"
+    found = users_of(home)
+    assert sim.count() == 1
+    assert len(found) > 3
+    return found
+
+
+def by_name(home: Home, users: list[UserUsage], sim: Simulator) -> int:
+    """The index, among the sorted users, of the answer's fourth record."""
+    seen: list[str] = []
+
+    def note(answer: Answer, _request: Request) -> Answer:
+        seen.append(json.loads(answer.body)["userFeatureStats"][3]["userEmail"])
+        return answer
+
+    sim.add_fault(Fault(note, USERS, times=1))
+    users_of(home)
+    return [user.user for user in users].index(seen[0])
+
+
+def test_odd_value_of_one_user_is_unknown_and_costs_nothing_else(
+    home: Home, sim: Simulator, users: list[UserUsage], caplog: Log
+) -> None:
+    which = by_name(home, users, sim)
+    for name, (field, value) in ODD.items():
+        sim.clear_faults()
+        caplog.clear()
+        sim.add_fault(Fault(set_value(field, value, record=3), USERS))
+        assert users_of(home) == without(users, which, field), name
+        (warning,) = warnings(caplog)
+        assert warning.startswith(f"{field}: 1 value is out of the ordinary, such as "), name
+        assert "@" not in warning
+
+
+def test_spelled_unknown_is_unknown_without_a_warning(
+    home: Home, sim: Simulator, users: list[UserUsage], caplog: Log
+) -> None:
+    which = by_name(home, users, sim)
+    moments = [(m.dashboard, text) for m in (FIRST_SEEN, LAST_SEEN) for text in SENTINELS + SPELLED]
+    for field, text in [*moments, *((RATE.dashboard, text) for text in SPELLED)]:
+        sim.clear_faults()
+        sim.add_fault(Fault(set_value(field, text, record=3), USERS))
+        assert users_of(home) == without(users, which, field), (field, text)
+    assert warnings(caplog) == []
+
+
+def test_spelled_unknown_is_no_count(home: Home, sim: Simulator, users: list[UserUsage]) -> None:
+    for text in SPELLED:
+        sim.clear_faults()
+        sim.add_fault(Fault(set_value(COUNT.dashboard, text, record=3), USERS))
+        with pytest.raises(ContractBroken, match=f"record 4.*{COUNT.dashboard}"):
+            users_of(home)
+    assert users
+
+
+def bare(field: str, text: bytes) -> Effect:
+    """A number that JSON does not have, in the fourth record."""
+
+    def effect(answer: Answer, request: Request) -> Answer:
+        answer = set_value(field, "PLACE", record=3)(answer, request)
+        return replace(answer, body=answer.body.replace(b'"PLACE"', text))
+
+    return effect
+
+
+@pytest.mark.parametrize("text", [b"NaN", b"-Infinity", b"1e999"])
+def test_number_that_is_none_is_an_unknown_rate_and_no_count(
+    home: Home, sim: Simulator, users: list[UserUsage], text: bytes
+) -> None:
+    """Also where a name looks like it."""
+    which = by_name(home, users, sim)
+    sim.add_fault(Fault(bare(RATE.dashboard, text), USERS))
+    assert users_of(home) == without(users, which, RATE.dashboard)
+    sim.clear_faults()
+    sim.add_fault(Fault(add_field("note", 'a ":NaN,', record=2), USERS))
+    sim.add_fault(Fault(bare(RATE.dashboard, text), USERS))
+    assert [u.extra.get("note") for u in users_of(home)].count('a ":NaN,') == 1
+    sim.clear_faults()
+    sim.add_fault(Fault(bare(COUNT.dashboard, text), USERS))
+    with pytest.raises(ContractBroken, match=COUNT.dashboard):
+        users_of(home)
+
+
+def test_odd_values_are_counted_in_one_warning_a_field(
+    home: Home, sim: Simulator, users: list[UserUsage], caplog: Log
+) -> None:
+    home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
+    sim.add_fault(Fault(set_value(RATE.dashboard, 250), USERS))
+    sim.add_fault(Fault(set_value(LAST_SEEN.dashboard, "ada@example.com", record=0), USERS))
+    last = WINDOW.end
+    keep(home, last - timedelta(2), last, datetime.now(UTC))
+    told = [line for line in warnings(caplog) if "out of the ordinary" in line]
+    assert sorted(told) == [
+        f"{RATE.dashboard}: {3 * len(users)} values are out of the ordinary, such as '250';"
+        " kept as unknown",
+        f"{LAST_SEEN.dashboard}: 3 values are out of the ordinary, such as a text with an address;"
+        " kept as unknown",
+    ]
+    assert len(kept_users(home)[last]) == len(users)
+
+
+def test_seen_last_on_a_day_before_the_first_is_neither(
+    home: Home, sim: Simulator, users: list[UserUsage], caplog: Log
+) -> None:
+    """Within a day it is how moments were rounded."""
+    which = by_name(home, users, sim)
+    sim.add_fault(Fault(set_value(FIRST_SEEN.dashboard, "2025-10-21T10:00:00.5Z", 3), USERS))
+    sim.add_fault(Fault(set_value(LAST_SEEN.dashboard, "2025-10-21T10:00:00Z", 3), USERS))
+    assert users_of(home)[which].figures[0] is not None
+    assert warnings(caplog) == []
+    sim.add_fault(Fault(set_value(LAST_SEEN.dashboard, "2025-10-20T23:00:00Z", 3), USERS))
+    both = (FIRST_SEEN.dashboard, LAST_SEEN.dashboard)
+    assert users_of(home) == without(users, which, *both)
+    (warning,) = warnings(caplog)
+    assert "2025-10-20" in warning
+    assert "before 2025-10-21" in warning
+
+
+def test_moments_are_in_utc_whatever_their_offset(
+    home: Home, sim: Simulator, users: list[UserUsage]
+) -> None:
+    which = by_name(home, users, sim)
+    sim.add_fault(Fault(set_value(LAST_SEEN.dashboard, "2025-10-22T01:00:00+05:00", 3), USERS))
+    sim.add_fault(Fault(set_value(FIRST_SEEN.dashboard, "2025-01-01T00:00:00Z", 3), USERS))
+    last = users_of(home)[which].figures[place(LAST_SEEN.name)]
+    assert last == datetime(2025, 10, 21, 20, tzinfo=UTC)
+    assert isinstance(last, datetime)
+    assert last.tzinfo is UTC
+
+
+def test_unknown_field_with_a_taken_name_is_left_out_and_said(
+    home: Home, sim: Simulator, users: list[UserUsage], caplog: Log
+) -> None:
+    """Nothing depends on it, and the day on nothing of it."""
+    sim.add_fault(Fault(add_field(COUNT.title, 1, 0), USERS))
+    sim.add_fault(Fault(add_field("a", {"b": 2, "c": 3}, 1), USERS))
+    sim.add_fault(Fault(add_field("a.b", 1, 1), USERS))
+    found = users_of(home)
+    assert [user.figures for user in found] == [user.figures for user in users]
+    assert [user.extra for user in found if user.extra] == [{"a.c": 3}]
+    left_out = [line for line in warnings(caplog) if "left out" in line]
+    assert len(left_out) == 2
+    assert COUNT.title in left_out[0]
+    assert "a.b" in left_out[1]
+
+
+ODD_DAYS: list[Any] = [-1, 1.5, 5.0, True, "5", None, [5], {}, 2**70]
+
+
+def test_odd_active_days_of_a_token_are_unknown_too(
+    home: Home, start_api: Start, caplog: Log
+) -> None:
+    home.settings["MAX_RETRIES"] = "0"
+    sim = start_api()
+
+    def users() -> list[UserUsage]:
+        with analytics(home) as source:
+            return source.fetch_users(WINDOW)
+
+    expected = users()
+    for value in ODD_DAYS:
+        sim.clear_faults()
+        caplog.clear()
+        sim.add_fault(Fault(set_value(DAYS.name, value), ACTIVITY))
+        found = users()
+        assert {user.figures[place(DAYS.name)] for user in found} == {None}, value
+        for i, user in enumerate(expected):
+            assert without([user], 0, DAYS.name) == without([found[i]], 0, DAYS.name)
+        told = warnings(caplog)
+        assert len(told) == (value is not None), value
+        assert all(f"{DAYS.name}: {len(found)} value" in line for line in told)
+
+
+def test_sentinel_that_an_older_version_stored_is_unknown_everywhere(
+    home: Home, start: Start, store_url: str
+) -> None:
+    """Settled days are not fetched again, so it stays in the store, but is never shown."""
+    start()
+    last = WINDOW.end
+    keep(home, last, last, datetime.now(UTC))
+    sql(store_url, f"UPDATE user_day SET {FIRST_SEEN.name} = '0001-01-01T00:00:00Z'")
+    sql(store_url, f"UPDATE user_day SET {LAST_SEEN.name} = '1970-01-01T00:00:00Z'")
+    with store_at(store_url).reading() as reader:
+        (row,) = reader.ledger("dashboard").values()
+        users = reader.day(row).users
+        seen = reader.seen("dashboard", WINDOW)
+    assert {user.figures[:2] for user in users} == {(None, None)}
+    assert {row[2:] for row in seen} == {(None, None)}
+
+
+def test_answer_without_any_sound_moment_is_a_blank_column(
+    home: Home, sim: Simulator, users: list[UserUsage]
+) -> None:
+    sim.add_fault(Fault(set_value(FIRST_SEEN.dashboard, SENTINELS[0]), USERS))
+    result = home.run(f"{WINDOW.end}", "--out", "day.csv")
+    assert result.code == 0, result.err
+    assert f"no record has a value for {FIRST_SEEN.dashboard}" in result.err
+    text = (home.path / "day.csv").read_text()
+    assert "0001" not in text
+    assert len(text.splitlines()) == len(users) + 1
+
+
+def test_odd_unknown_figure_of_the_tenant_costs_no_day(
+    home: Home, sim: Simulator, caplog: Log
+) -> None:
+    """The day's check needs the known ones alone; the period's file has what has a name."""
+    effect = add_field("seats", {"paid": 9})
+    sim.add_fault(Fault(effect, TENANT))
+    sim.add_fault(Fault(add_field("seats.paid", 1), TENANT))
+    with dashboard(home) as source:
+        assert source.fetch_day(WINDOW.end).totals
+        names = {figure.metric for figure in source.fetch_tenant(WINDOW)}
+    assert "seats.paid" not in names
+    assert any("seats.paid" in line and "left out" in line for line in warnings(caplog))

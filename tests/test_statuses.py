@@ -1,0 +1,115 @@
+"""Every status of an answer: asked again, or which error, for both sources and their totals."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import pytest
+
+from conftest import Home, Start
+from dashboard_scraper.errors import (
+    ContractBroken,
+    ScraperError,
+    SignInRequired,
+    SourceUnavailable,
+    UsageError,
+)
+from dashboard_scraper.simulator import Fault, interim, redirect, status
+from dashboard_scraper.statuses import Meaning, meaning_of
+from sources import Asking, asking, each, is_dashboard
+
+__all__ = ["each"]
+
+# Asked again: what a server, or something before it, says of a moment and not of the request.
+PASSING = (202, 408, 421, 423, 425, 429, 500, 502, 503, 504, 507, 509, 529, 599)
+OF_A_DELIVERY_NETWORK = (520, 521, 522, 523, 524, 525, 526, 527, 530)
+# Never: the answer would be the same, or is one that nobody asked for.
+REFUSED = (
+    *(201, 203, 204, 205, 206, 207, 208, 226),
+    *(300, 301, 302, 303, 304, 305, 307, 308),  # here without a Location
+    *(402, 404, 405, 406, 409, 410, 411, 412, 413, 414, 415, 416, 417, 418, 422, 424, 426, 428),
+    *(431, 451, 501, 505, 506, 508, 510, 600, 999),
+)
+ENDING: dict[int, type[ScraperError]] = {
+    401: SignInRequired,
+    403: SignInRequired,
+    407: UsageError,
+    511: SourceUnavailable,
+}
+
+
+def test_statuses_are_all_decided() -> None:
+    """Of those that Python knows, each is in one of the lists; 1xx are no answers."""
+    listed = {200, 400, *PASSING, *REFUSED, *ENDING}
+    assert {s.value for s in HTTPStatus if s.value >= 200} <= listed
+    retried = {Meaning.RETRY, Meaning.RETRY_ELSEWHERE, Meaning.SLOW_DOWN}
+    assert {code for code in range(200, 1000) if meaning_of(code) in retried} >= {
+        *PASSING,
+        *OF_A_DELIVERY_NETWORK,
+    }
+
+
+def refused(each: Asking) -> ScraperError:
+    with pytest.raises(ScraperError) as caught:
+        each.ask()
+    return caught.value
+
+
+def test_passing_status_costs_one_more_request(each: Asking) -> None:
+    expected = each.ask()
+    for code in (*PASSING, *OF_A_DELIVERY_NETWORK):
+        each.sim.clear_faults()
+        each.sim.add_fault(Fault(status(code), each.endpoint, times=1))
+        before = each.requests()
+        assert each.ask() == expected, code
+        assert each.requests() - before == 2, code
+
+
+def test_passing_status_that_stays_is_unavailable(each: Asking) -> None:
+    for code in (408, 425, 429, 503, 520):
+        each.sim.clear_faults()
+        each.sim.add_fault(Fault(status(code), each.endpoint))
+        before = each.requests()
+        error = refused(each)
+        assert type(error) is SourceUnavailable
+        assert f"HTTP {code}; gave up after 2 attempts" in str(error)
+        assert each.requests() - before == 2, code
+
+
+def test_other_status_is_asked_once(each: Asking) -> None:
+    kinds: dict[int, type[ScraperError]] = dict.fromkeys(REFUSED, ContractBroken) | ENDING
+    kinds[400] = ContractBroken if is_dashboard(each.endpoint) else UsageError
+    for code, kind in kinds.items():
+        each.sim.clear_faults()
+        each.sim.add_fault(Fault(status(code), each.endpoint, times=1))
+        before = each.requests()
+        error = refused(each)
+        assert type(error) is kind, code
+        assert f"{code}" in str(error)
+        assert each.requests() - before == 1, code
+
+
+@pytest.mark.parametrize("code", [100, 102, 103])
+def test_interim_answers_are_passed_over(each: Asking, code: int) -> None:
+    expected = each.ask()
+    each.sim.add_fault(Fault(interim(code, 3), each.endpoint))
+    before = each.requests()
+    assert each.ask() == expected
+    assert each.requests() - before == 1
+
+
+def test_change_of_protocol_is_no_answer(home: Home, start: Start, start_api: Start) -> None:
+    users = asking("user-feature-stats", home, start, start_api)
+    users.sim.add_fault(Fault(interim(101), users.endpoint))
+    assert "HTTP 101" in str(refused(users))
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_redirect_is_not_followed(each: Asking, code: int) -> None:
+    """A sign-in to a session; to a token, which has none, not the API."""
+    each.sim.add_fault(Fault(redirect("/signin?to=x", code), each.endpoint, times=1))
+    before = each.requests()
+    error = refused(each)
+    assert type(error) is (SignInRequired if is_dashboard(each.endpoint) else ContractBroken)
+    assert f"HTTP {code}" in str(error)
+    assert each.requests() - before == 1
