@@ -42,6 +42,7 @@ from dashboard_scraper.logging_config import Once
 from dashboard_scraper.metrics import ANALYTICS_COUNTS, USER_COUNT, Totals
 from dashboard_scraper.pacing import Pace
 from dashboard_scraper.pagination import Page, Paginator
+from dashboard_scraper.route import route_to
 from dashboard_scraper.token_auth import HOW_TO_GET_ONE, read_token
 from dashboard_scraper.usage import (
     ANALYTICS,
@@ -92,7 +93,8 @@ class AnalyticsSource:
             budget=settings.retry_budget_seconds,
         )
         self._token = read_token(settings)
-        self._http = Http(policy, self._token, settings.max_concurrency, pace)
+        route = route_to(settings.analytics_api_base_url, settings.libraries)
+        self._http = Http(policy, self._token, settings.max_concurrency, pace, route)
         self._reported = Once(logger)
         self._totals: dict[date, Totals] = {}
         self._fetched: set[date] = set()

@@ -36,6 +36,7 @@ from dashboard_scraper import __version__
 from dashboard_scraper.decoding import UNDECODABLE
 from dashboard_scraper.errors import SourceUnavailable, UsageError
 from dashboard_scraper.pacing import Pace
+from dashboard_scraper.route import Route
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,12 @@ class Http:
     """GET requests to one source, from several threads, at the `pace` that it allows."""
 
     def __init__(
-        self, policy: RetryPolicy, auth: AuthBase, connections: int, pace: Pace | None = None
+        self,
+        policy: RetryPolicy,
+        auth: AuthBase,
+        connections: int,
+        pace: Pace | None = None,
+        route: Route | None = None,
     ) -> None:
         self._policy = policy
         self._pace = pace
@@ -114,6 +120,10 @@ class Http:
         self._pause_lock = threading.Lock()
         self._quiet_until = 0.0
         self._session = requests.Session()
+        if route is not None:  # what the environment says is in it
+            self._session.trust_env = False
+            self._session.proxies.update(route.proxies)
+            self._session.verify = route.ca or True
         self._session.headers.update(
             {"Accept": "application/json", "User-Agent": f"dashboard-scraper/{__version__}"}
         )

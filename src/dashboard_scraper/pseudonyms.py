@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.files import read_private
+from dashboard_scraper.secret_files import read_private
 from dashboard_scraper.usage import TenantFigure, UserUsage
 
 _SHORTEST_KEY = 32
@@ -28,7 +28,7 @@ def as_they_are(address: str) -> str:
     return address
 
 
-def rename_of(key_file: Path | None) -> Rename:
+def rename_of(key_file: Path | None, *, allow_readable: bool = False) -> Rename:
     """How outputs name users: with a key file, the first digits of HMAC-SHA256(key, address).
 
     UsageError where the file is absent, readable for others, or too short to be a key.
@@ -36,7 +36,7 @@ def rename_of(key_file: Path | None) -> Rename:
     if key_file is None:
         return as_they_are
     try:
-        key = read_private(key_file).strip()
+        key = read_private(key_file, allow_readable=allow_readable).strip()
     except FileNotFoundError:
         raise UsageError(
             f"PSEUDONYM_KEY_FILE: {key_file} is not there; bring it back, since another key gives"

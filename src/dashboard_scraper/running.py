@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dashboard_scraper.config import Settings, load_settings, misspelt_settings
+from dashboard_scraper.config import Settings, load_settings
 from dashboard_scraper.daily_export import DailyExport, default_folder
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.github_reports import GithubOptions
@@ -36,8 +36,8 @@ def read_settings(home: Path, log_level: str | None, **overrides: object) -> Set
         overrides["log_level"] = log_level
     settings = load_settings(home, **overrides)
     configure_logging(settings.log_level)
-    for name, resembled in misspelt_settings(home):
-        logger.warning(".env: %s is no setting; did you mean %s?", name, resembled)
+    for remark in settings.remarks:
+        logger.warning("%s", remark)
     return settings
 
 
@@ -71,7 +71,9 @@ def github_options(settings: Settings) -> GithubOptions:
         identities=read_identities(settings.identity_file) if settings.identity_file else None,
         merge_ides=settings.github_reports_merge_ides,
         with_credits=settings.github_reports_credits,
-        rename=rename_of(settings.pseudonym_key_file),
+        rename=rename_of(
+            settings.pseudonym_key_file, allow_readable=settings.allow_readable_secrets
+        ),
         service_accounts=settings.include_service_accounts,
     )
 

@@ -55,7 +55,9 @@ def export_parquet(settings: Settings, window: Window, target: str | None) -> No
     store = store_at(settings.store_url)
     place = target or str(settings.export_dir / "parquet")
     shown = daily_export(settings, window, None).shown
-    tell([export_days(store, settings.source, window, place, shown)])
+    with settings.libraries.of_object_stores():
+        place = export_days(store, settings.source, window, place, shown)
+    tell([place])
 
 
 def tell_status(
