@@ -211,9 +211,9 @@ def demo(home: Path, log_level: str | None, *, users: int, seed: int, source: st
             export_dir=folder,
             store_url=sqlite_url(store),
             enterprise_id=settings.enterprise_id,
-        ).using(
-            Libraries(direct=True)
-        )  # the simulator is on this machine, not behind a proxy
+        )
+        # The simulator is on this machine, not behind a proxy.
+        settings = settings.using(Libraries(direct=True))
         if source == DASHBOARD:
             cookies = parse_paste(f"{SESSION_COOKIE}={simulator.cookie}", _host(settings))
             _keep_session(settings, cookies, today, check=True)

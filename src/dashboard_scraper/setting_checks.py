@@ -16,7 +16,6 @@ from dashboard_scraper.hosts import is_loopback
 from dashboard_scraper.library_settings import LIBRARY_SECRETS
 from dashboard_scraper.secret_files import check_private
 from dashboard_scraper.setting_names import Concern, Fields, concern_of, misspelt
-from dashboard_scraper.usage import ANALYTICS
 
 if TYPE_CHECKING:
     from dashboard_scraper.config import Settings
@@ -27,7 +26,7 @@ def refuse_misspelt(environment: Mapping[str, str], fields: Fields) -> None:
 
     Where the environment has the setting itself too, the other name is another program's.
     """
-    present = {name.upper() for name in environment}
+    present = {name.upper() for name, value in environment.items() if value}
     for name, setting in misspelt(environment, fields):
         concern = concern_of(fields[setting.lower()])
         if concern is not None and setting not in present:
@@ -61,13 +60,13 @@ def remarks_on(settings: Settings, found: Mapping[str, Assignment]) -> Iterator[
         concern, name = concern_of(info), field.upper()
         if concern is Concern.PRIVACY and _is_empty(name, found):
             yield f"{name} is empty, which is as good as not set; it says {concern.value}"
-    in_use = "analytics_api_base_url" if settings.source == ANALYTICS else "metrics_api_base_url"
-    url = parse_url(getattr(settings, in_use))
-    if url.scheme == "http" and not is_loopback(url.host or ""):
-        yield (
-            f"{in_use.upper()} begins with http://: the session or token crosses the network in"
-            " clear; write https://"
-        )
+    for field in ("metrics_api_base_url", "analytics_api_base_url"):
+        url = parse_url(getattr(settings, field))
+        if url.scheme == "http" and not is_loopback(url.host or ""):
+            yield (
+                f"{field.upper()} begins with http://: the session or token crosses the network in"
+                " clear; write https://"
+            )
 
 
 def _is_empty(name: str, found: Mapping[str, Assignment]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 
 from pydantic.fields import FieldInfo
@@ -41,10 +41,13 @@ def concern_of(field: FieldInfo) -> Concern | None:
     return next((mark for mark in field.metadata if isinstance(mark, Concern)), None)
 
 
-def misspelt(names: Iterable[str], fields: Fields) -> Iterator[tuple[str, str]]:
-    """The names that are not settings but like one, each with the setting that it is like."""
+def misspelt(environment: Mapping[str, str], fields: Fields) -> Iterator[tuple[str, str]]:
+    """The names that are not settings but like one, each with the setting that it is like.
+
+    An empty variable is as good as none.
+    """
     settings = {field.upper(): concern_of(field_info) for field, field_info in fields.items()}
-    for name in names:
+    for name in (name for name, value in environment.items() if value):
         folded = name.upper()
         if folded in settings or folded in _OTHERS:
             continue
