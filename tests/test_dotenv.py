@@ -82,6 +82,7 @@ def refusal(home: Path) -> str:
         f"NO_SUCH_NAME={SECRET}",
         "PSEUDONYM_KEY_FILE=${NO_SUCH_NAME}",
         "PSEUDONYM_KEY_FILE=${HOME:?}",
+        "EXPORT_DIR=$HOME/usage",
         "LOG_LEVEL=INFO\nPSEUDONYM_KEY_FILE=a\nPSEUDONYM_KEY_FILE=b",
     ],
 )
@@ -155,7 +156,7 @@ def test_what_python_dotenv_reads_is_read_as_it_reads_it(tmp_path: Path) -> None
         "  export LOOKBACK_DAYS = 7   # a week",
         "settle_days='5'",
         'SCRAPE_ENDPOINTS="user-feature-stats,\r\n tenant-feature-stats"',
-        "ENTERPRISE_ID=a b#c",
+        "ENTERPRISE_ID=a b#c$NO_SUCH_NAME",
         "ORGANIZATION_ID= # nothing",
         "EXPORT_DIR=${NO_SUCH_NAME:-exports}/${ENTERPRISE_ID}",
         "LOOKBACK_DAYS=7",
@@ -164,8 +165,8 @@ def test_what_python_dotenv_reads_is_read_as_it_reads_it(tmp_path: Path) -> None
     settings = load_settings(tmp_path)
     assert (settings.lookback_days, settings.settle_days) == (7, 5)
     assert len(settings.scrape_endpoints) == 2
-    assert (settings.enterprise_id, settings.organization_id) == ("a b#c", None)
-    assert settings.export_dir == tmp_path / "exports" / "a b#c"
+    assert (settings.enterprise_id, settings.organization_id) == ("a b#c$NO_SUCH_NAME", None)
+    assert settings.export_dir == tmp_path / "exports" / "a b#c$NO_SUCH_NAME"
 
 
 @pytest.mark.parametrize("text", ["STORE_UR=x\n", "PSEUDONYM_KEY_FILE: secrets/key\n", None])

@@ -21,6 +21,7 @@ from dashboard_scraper.errors import UsageError
 
 _MOST_PROBLEMS = 5
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*|[a-z][a-z0-9_]*")
+_SHELL_VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 _SECRET_IN_URL = re.compile(r"://[^\s@]*:[^\s@]*@|[?&](ssl)?password=", re.IGNORECASE)
 
 
@@ -156,10 +157,18 @@ def _expanded(value: str, variables: Mapping[str, str]) -> str:
         if isinstance(atom, Variable) and atom.default is None and atom.name not in variables:
             raise _Problem(": a ${NAME} in it is not set, neither above nor in the environment")
         text = atom.resolve(variables)
-        if not isinstance(atom, Variable) and "${" in text:
-            raise _Problem(": a ${ in it is neither ${NAME} nor ${NAME:-DEFAULT}")
+        if not isinstance(atom, Variable):
+            _refuse_other_references(text, variables)
         parts.append(text)
     return "".join(parts)
+
+
+def _refuse_other_references(text: str, variables: Mapping[str, str]) -> None:
+    """What a shell would expand and python-dotenv does not; a password may have a $ in it."""
+    if "${" in text:
+        raise _Problem(": a ${ in it is neither ${NAME} nor ${NAME:-DEFAULT}")
+    if any(name in variables for name in _SHELL_VARIABLE.findall(text)):
+        raise _Problem(": a $NAME in it is not expanded; write ${NAME}")
 
 
 def _refuse_second(assignment: Assignment, found: Mapping[str, Assignment]) -> None:
