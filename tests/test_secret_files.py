@@ -90,8 +90,8 @@ def test_what_a_platform_mounts_read_only_and_in_memory_is_taken(
     secret(real, mode)
     (in_memory / "..data").symlink_to("..2026")
     (in_memory / "token").symlink_to("..data/token")
-    for folder in (real, in_memory):
-        folder.chmod(0o3777)
+    real.chmod(0o2777)
+    in_memory.chmod(0o3777)
     close(in_memory)
     assert read_private(in_memory / "token") == TEXT
     assert caplog.messages == []
