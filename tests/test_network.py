@@ -267,7 +267,7 @@ def test_a_certificate_that_is_not_trusted_ends_the_run_at_the_first_attempt(
     assert (len(proxy.asked), secure.count()) == (1, 0)
 
 
-@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
 def test_a_private_ca_is_trusted_where_it_is_named(
     home: Home, secure: Simulator, certificate: tuple[str, str], variable: str
 ) -> None:

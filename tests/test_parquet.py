@@ -299,6 +299,21 @@ def test_an_object_store_gets_the_bytes_of_the_folder(home: Home, object_store: 
     assert objects(object_store, home.path.name) == files(home.path / "out")
 
 
+@pytest.mark.usefixtures("spring")
+def test_the_credentials_of_an_object_store_are_taken_from_env_file(
+    home: Home, object_store: str
+) -> None:
+    keep(home, FIRST, FIRST)
+    sign_in_at(home, object_store)
+    names = [name for name in home.settings if name.startswith("AWS_")]
+    lines = "".join(f"{name}={home.settings.pop(name)}\n" for name in names)
+    (home.path / ".env").touch(0o600)
+    (home.path / ".env").write_text(lines)
+    result = upload(home, f"s3://{BUCKET}/{home.path.name}", FIRST)
+    assert result.code == 0, result.err
+    assert objects(object_store, home.path.name).keys() == {partition(FIRST)}
+
+
 @pytest.mark.usefixtures("kept")
 def test_an_older_object_of_a_day_that_is_missing_is_hidden(home: Home, object_store: str) -> None:
     sign_in_at(home, object_store)

@@ -10,6 +10,7 @@ import pytest
 from conftest import Home
 from dashboard_scraper.config import Endpoint, Settings, load_settings, setting_names
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.library_settings import LIBRARY_SETTINGS, Libraries
 from dashboard_scraper.simulator import Simulator
 
 # As documented; the last two are not in the table that users first saw.
@@ -36,6 +37,7 @@ DEFAULTS = {
     "STORE_LEASE_SECONDS": "30",
     "SETTLE_DAYS": "3",
     "PSEUDONYM_KEY_FILE": "",
+    "ALLOW_READABLE_SECRETS": "false",
     "LOG_LEVEL": "INFO",
     "ENTERPRISE_ID": "283613",
     "ORGANIZATION_ID": "",
@@ -76,6 +78,7 @@ OTHERS = {
     "STORE_LEASE_SECONDS": "12.5",
     "SETTLE_DAYS": "5",
     "PSEUDONYM_KEY_FILE": "",
+    "ALLOW_READABLE_SECRETS": "true",
     "LOG_LEVEL": "DEBUG",
     "ENTERPRISE_ID": "another",
     "ORGANIZATION_ID": "77",
@@ -124,6 +127,7 @@ def written(settings: Settings, home: Path) -> dict[str, str]:
 
 def env(home: Path, text: str | bytes) -> None:
     (home / ".env").write_bytes(text.encode() if isinstance(text, str) else text)
+    (home / ".env").chmod(0o600)
 
 
 def lines(values: dict[str, str]) -> str:
@@ -168,7 +172,7 @@ def test_an_empty_variable_is_as_good_as_none(
         b"\xef\xbb\xbfLOOKBACK_DAYS=7\n",
         b"lookback_days = 7\r\n",
         b"# a comment\n\nexport LOOKBACK_DAYS='7'  # a week\n",
-        'OTHER="zoë"\nLOOKBACK_DAYS="7"'.encode(),
+        'ENTERPRISE_ID="zoë"\nLOOKBACK_DAYS="7"'.encode(),
     ],
     ids=["byte order mark", "Windows", "quotes and comments", "no line end"],
 )
@@ -185,14 +189,187 @@ def test_env_file_that_is_no_utf8_is_refused_by_name(home: Home, sim: Simulator)
     assert "Traceback" not in result.err
 
 
-def test_a_misspelt_name_in_env_file_warns_with_the_right_one(home: Home, sim: Simulator) -> None:
+def test_a_misspelt_name_in_env_file_is_an_error_with_the_right_one(
+    home: Home, sim: Simulator
+) -> None:
     env(home.path, "\ufefflog_level=info\nMAX_RETRYS=9\nscrape_endpoint=foo\nPATH_OF_MINE=x\n")
     result = home.run()
-    assert (result.code, sim.count()) == (0, 3)
-    warnings = [line for line in result.err.splitlines() if "WARNING" in line]
-    assert [line for line in warnings if "MAX_RETRYS" in line and "MAX_RETRIES" in line]
-    assert [line for line in warnings if "scrape_endpoint" in line and "SCRAPE_ENDPOINTS" in line]
-    assert len(warnings) == 2
+    assert (result.code, sim.count(), home.files()) == (2, 0, set())
+    (error,) = result.err.splitlines()
+    assert "line 2: MAX_RETRYS is not a setting; did you mean MAX_RETRIES?" in error
+    assert "line 3: scrape_endpoint is not a setting; did you mean SCRAPE_ENDPOINTS?" in error
+    assert "line 4: PATH_OF_MINE is not a setting" in error
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("STORE_UR", "STORE_URL"),
+        ("STORE_ULR", "STORE_URL"),
+        ("STOREURL", "STORE_URL"),
+        ("store_uri", "STORE_URL"),
+        ("PSEUDONYM_KEYFILE", "PSEUDONYM_KEY_FILE"),
+        ("PSEUDONIM_KEY_FILES", "PSEUDONYM_KEY_FILE"),
+        ("PSEUDONYM_KEY", "PSEUDONYM_KEY_FILE"),
+        ("REPORT_USER", "REPORT_USERS"),
+    ],
+)
+def test_a_name_in_the_environment_that_is_nearly_about_privacy_or_the_store_is_an_error(
+    name: str, setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "secret")
+    with pytest.raises(UsageError, match=f"{name} is in the environment.*{setting}") as caught:
+        load_settings(tmp_path)
+    assert "secret" not in str(caught.value)
+    monkeypatch.setenv(setting, OTHERS[setting] or "secrets/key")
+    assert [name in remark for remark in load_settings(tmp_path).remarks][:1] == [True]
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("METRIC_SOURCE", "METRICS_SOURCE"),
+        ("SETTLEDAYS", "SETTLE_DAYS"),
+        ("ORGANISATION_ID", "ORGANIZATION_ID"),
+        ("AUGMENT_API_TOKNE", "AUGMENT_API_TOKEN"),
+    ],
+)
+def test_one_that_is_nearly_another_setting_is_a_warning(
+    name: str, setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "secret")
+    (remark,) = load_settings(tmp_path).remarks
+    assert name in remark
+    assert setting in remark
+    assert "secret" not in remark
+
+
+# Of shells, desktops, CI systems, Docker, Kubernetes (with a service named store), and libraries.
+ORDINARY = """
+_ BASH_ENV CI COLORTERM COLUMNS DISPLAY EDITOR HISTFILE HOME HOSTNAME HOSTTYPE IFS LANG LANGUAGE
+LC_ALL LINES LOGNAME LS_COLORS MAIL MAILTO MANPATH OLDPWD PAGER PATH PPID PS1 PWD SHELL SHLVL TERM
+TEMP TMP TMPDIR TZ UID USER USERNAME VISUAL XDG_CONFIG_HOME XDG_DATA_DIRS XDG_RUNTIME_DIR
+SSH_AUTH_SOCK SSH_CLIENT SSH_CONNECTION SSH_TTY SUDO_COMMAND SUDO_GID SUDO_UID SUDO_USER
+DBUS_SESSION_BUS_ADDRESS INVOCATION_ID JOURNAL_STREAM MAINPID NOTIFY_SOCKET CREDENTIALS_DIRECTORY
+STATE_DIRECTORY CACHE_DIRECTORY LOGS_DIRECTORY CONFIGURATION_DIRECTORY RUNTIME_DIRECTORY
+GITHUB_ACTION GITHUB_ACTIONS GITHUB_ACTOR GITHUB_API_URL GITHUB_BASE_REF GITHUB_ENV GITHUB_JOB
+GITHUB_REPOSITORY GITHUB_RUN_ID GITHUB_SERVER_URL GITHUB_SHA GITHUB_TOKEN GITHUB_WORKSPACE RUNNER_OS
+RUNNER_TEMP RUNNER_TOOL_CACHE ACTIONS_CACHE_URL ACTIONS_RUNTIME_URL ACTIONS_RUNTIME_TOKEN
+CI_API_V4_URL CI_COMMIT_REF_NAME CI_COMMIT_SHA CI_JOB_ID CI_JOB_TOKEN CI_PIPELINE_ID CI_PROJECT_DIR
+CI_PROJECT_URL CI_REGISTRY CI_REGISTRY_USER CI_SERVER_URL GITLAB_CI GITLAB_USER_EMAIL BUILD_ID
+BUILD_NUMBER BUILD_URL EXECUTOR_NUMBER JENKINS_HOME JENKINS_URL JOB_NAME JOB_URL NODE_NAME
+NODE_LABELS WORKSPACE STAGE_NAME CIRCLE_BRANCH CIRCLE_BUILD_URL TRAVIS_BUILD_DIR BUILDKITE TF_BUILD
+DOCKER_CERT_PATH DOCKER_CONFIG DOCKER_HOST DOCKER_TLS_VERIFY COMPOSE_FILE COMPOSE_PROJECT_NAME
+KUBECONFIG KUBERNETES_PORT KUBERNETES_PORT_443_TCP KUBERNETES_PORT_443_TCP_ADDR
+KUBERNETES_PORT_443_TCP_PORT KUBERNETES_PORT_443_TCP_PROTO KUBERNETES_SERVICE_HOST
+KUBERNETES_SERVICE_PORT KUBERNETES_SERVICE_PORT_HTTPS POD_IP POD_NAME POD_NAMESPACE STORE_PORT
+STORE_PORT_80_TCP STORE_PORT_80_TCP_ADDR STORE_SERVICE_HOST STORE_SERVICE_PORT STORE STORE_DIR
+STORE_ID STORE_KEY STORE_NAME STORE_PATH STORAGE_URL SITE_URL BASE_URL API_URL DB_URL DATABASE_URL
+REDIS_URL BROKER_URL SERVER_URL PUBLIC_URL STATE_URL CORE_URL SENTRY_DSN SERVER_NAME LOG_DIR
+LOG_FILE LOG_FORMAT LOGLEVEL LOGS_DIR EXPORT_PATH IMPORT_DIR REPORT_DIR REPORT_URL OUTPUT_DIR
+DATA_DIR CONFIG_FILE COOKIE_JAR CACHE_FILE KEY_FILE CERT_FILE TOKEN TOKEN_FILE API_TOKEN API_KEY
+USER_ID USERS REPORTS TIMEOUT RETRIES MAX_RETRY MAX_WORKERS MAX_THREADS CONCURRENCY WEB_CONCURRENCY
+HTTP_PROXY HTTPS_PROXY FTP_PROXY NO_PROXY ALL_PROXY http_proxy https_proxy ftp_proxy no_proxy
+REQUESTS_CA_BUNDLE CURL_CA_BUNDLE SSL_CERT_FILE SSL_CERT_DIR NODE_EXTRA_CA_CERTS NETRC OPENSSL_CONF
+AWS_ACCESS_KEY_ID AWS_CA_BUNDLE AWS_DEFAULT_REGION AWS_ENDPOINT_URL AWS_PROFILE AWS_REGION
+AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AZURE_TENANT_ID GOOGLE_APPLICATION_CREDENTIALS PGDATABASE
+PGHOST PGPASSFILE PGPASSWORD PGPORT PGSSLMODE PGSSLROOTCERT PGUSER MYSQL_PASSWORD CONDA_DEFAULT_ENV
+CONDA_PREFIX PIP_CACHE_DIR PIP_INDEX_URL PYENV_ROOT PYTHONDONTWRITEBYTECODE PYTHONHASHSEED
+PYTHONHOME PYTHONPATH PYTHONUNBUFFERED PYTHONWARNINGS VIRTUAL_ENV UV_CACHE_DIR TOX_ENV_NAME
+PYTEST_CURRENT_TEST TEST_POSTGRES_URL NODE_ENV NVM_DIR GOPATH JAVA_HOME CARGO_HOME SYSTEMROOT
+APPDATA COMSPEC PROGRAMFILES USERPROFILE WINDIR PROCESSOR_ARCHITECTURE
+"""
+
+
+def test_ordinary_names_in_the_environment_are_neither_errors_nor_warnings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in set(ORDINARY.split()) - set(setting_names()):
+        monkeypatch.setenv(name, "x")
+    assert load_settings(tmp_path).remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("SETTLE_DAYS=abc", "SETTLE_DAYS=abc: write a whole number from 0 to 90"),
+        ("settle_days=91", "SETTLE_DAYS=91: write a whole number from 0 to 90"),
+        ("MAX_RETRIES=1.5", "MAX_RETRIES=1.5: write a whole number from 0 to 20"),
+        ("FETCH_CREDITS=maybe", "FETCH_CREDITS=maybe: write true or false"),
+        ("METRICS_SOURCE=api", "METRICS_SOURCE=api: write auto, dashboard or analytics"),
+        (
+            "ANALYTICS_REQUESTS_PER_MINUTE=0",
+            "ANALYTICS_REQUESTS_PER_MINUTE=0: write a number above 0 up to 60000",
+        ),
+        ("RETRY_BACKOFF_SECONDS=nan", "RETRY_BACKOFF_SECONDS=nan: write a number from 0 to 3600"),
+        ("LOG_LEVEL=LOUD", "LOG_LEVEL=LOUD: write one of DEBUG, INFO, WARNING, ERROR"),
+        (f"LOOKBACK_DAYS={'9' * 500}", f"LOOKBACK_DAYS={'9' * 60}...: write a whole number"),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_name_its_place_and_what_is_allowed(
+    line: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env(tmp_path, f"\n{line}\n")
+    with pytest.raises(UsageError) as in_file:
+        load_settings(tmp_path)
+    assert message in str(in_file.value)
+    assert str(in_file.value).endswith(f"({tmp_path / '.env'}, line 2)")
+    name, _, value = line.partition("=")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError) as in_environment:
+        load_settings(tmp_path)
+    assert message in str(in_environment.value)
+    assert str(in_environment.value).endswith("(in the environment)")
+
+
+def test_no_setting_is_refused_in_the_words_of_the_validator(tmp_path: Path) -> None:
+    """Of those that can be wrong: each has its own words, or those of its kind and its bounds."""
+    wrong = dict.fromkeys(Settings.model_fields, "://no value")
+    with pytest.raises(UsageError) as caught:
+        load_settings(tmp_path, **wrong)
+    problems = str(caught.value).removeprefix("wrong setting: ").split("; ")
+    assert len(problems) > 20
+    assert [p for p in problems if "nput should" in p or "validation" in p] == []
+
+
+def test_a_setting_about_privacy_that_is_empty_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a variable of Compose or systemd that leads to nothing."""
+    monkeypatch.setenv("PSEUDONYM_KEY_FILE", "")
+    (remark,) = load_settings(tmp_path).remarks
+    assert "PSEUDONYM_KEY_FILE is empty" in remark
+    env(tmp_path, "PSEUDONYM_KEY_FILE=secrets/key\n")
+    settings = load_settings(tmp_path)
+    assert (settings.remarks, settings.pseudonym_key_file) == ((), tmp_path / "secrets/key")
+
+
+@pytest.mark.parametrize(
+    ("lines", "warned"),
+    [
+        ("METRICS_API_BASE_URL=http://app.example.com/", "METRICS_API_BASE_URL"),
+        ("METRICS_API_BASE_URL=http://127.0.0.1:8000/", None),
+        ("METRICS_API_BASE_URL=http://[::1]:8000/", None),
+        ("METRICS_API_BASE_URL=http://localhost/", None),
+        ("METRICS_API_BASE_URL=https://app.example.com/", None),
+        ("ANALYTICS_API_BASE_URL=http://api.example.com", "ANALYTICS_API_BASE_URL"),
+    ],
+)
+def test_a_session_or_token_that_would_cross_a_network_in_clear_is_warned_of(
+    lines: str, warned: str | None, tmp_path: Path
+) -> None:
+    env(tmp_path, f"{lines}\n")
+    remarks = load_settings(tmp_path).remarks
+    assert [warned in remark for remark in remarks if warned] == ([True] if warned else [])
+    assert bool(remarks) == bool(warned)
+
+
+def test_what_looks_wrong_is_logged(home: Home, sim: Simulator) -> None:
+    home.settings |= {"METRIC_SOURCE": "dashboard", "SCRAPE_ENDPOINTS": "tenant-feature-stats"}
+    result = home.run("10-22-2025")
+    assert (result.code, sim.count()) == (0, 1)
+    assert "WARNING" in result.err
+    assert "did you mean METRICS_SOURCE?" in result.err
 
 
 USERS, TENANT, MAU = Endpoint.USERS, Endpoint.TENANT, Endpoint.MONTHLY_ACTIVE_USERS
@@ -249,6 +426,9 @@ def test_paths_are_below_home_unless_they_are_absolute_or_of_the_user(
 def test_the_example_file_lists_every_setting_once_with_its_default(tmp_path: Path) -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
     found = re.findall(r"^(?:# ?)?([A-Z_]+)=(.*)$", text, re.MULTILINE)
+    env(tmp_path, lines(dict(found)))
+    assert load_settings(tmp_path).libraries == Libraries()
+    found = [(name, value) for name, value in found if name not in LIBRARY_SETTINGS]
     assert sorted(name for name, _ in found) == sorted(DEFAULTS)
     env(tmp_path, lines(dict(found)))
     assert written(load_settings(tmp_path), tmp_path) == DEFAULTS

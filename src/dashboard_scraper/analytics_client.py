@@ -39,6 +39,7 @@ from dashboard_scraper.pacing import Pace
 from dashboard_scraper.pagination import Page, Paginator
 from dashboard_scraper.refusals import Access, refuse, refuse_page
 from dashboard_scraper.retrying import RetryPolicy
+from dashboard_scraper.route import route_to
 from dashboard_scraper.statuses import Meaning
 from dashboard_scraper.token_auth import HOW_TO_GET_ONE, read_token
 from dashboard_scraper.usage import (
@@ -90,7 +91,8 @@ class AnalyticsSource:
             budget=settings.retry_budget_seconds,
         )
         self._token = read_token(settings)
-        self._http = Http(policy, self._token, settings.max_concurrency, pace)
+        route = route_to(settings.analytics_api_base_url, settings.libraries)
+        self._http = Http(policy, self._token, settings.max_concurrency, pace, route)
         self._reported = Once(logger)
         self._oddities = Oddities()
         self._totals: dict[date, Totals] = {}

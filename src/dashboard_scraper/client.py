@@ -37,6 +37,7 @@ from dashboard_scraper.pagination import (
 )
 from dashboard_scraper.refusals import Access, refuse, refuse_page
 from dashboard_scraper.retrying import RetryPolicy
+from dashboard_scraper.route import route_to
 from dashboard_scraper.statuses import Meaning
 from dashboard_scraper.usage import DASHBOARD, DayUsage, OtherRecords, TenantFigure, UserUsage
 from dashboard_scraper.user_records import (
@@ -60,8 +61,11 @@ class DashboardSource:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        base_url = settings.metrics_api_base_url
         self._session = CookieSession(
-            settings.cookie_file, origin_of(settings.metrics_api_base_url)
+            settings.cookie_file,
+            origin_of(base_url),
+            allow_readable=settings.allow_readable_secrets,
         )
         policy = RetryPolicy(
             retries=settings.max_retries,
@@ -69,7 +73,8 @@ class DashboardSource:
             timeout=settings.request_timeout_seconds,
             budget=settings.retry_budget_seconds,
         )
-        self._http = Http(policy, self._session, settings.max_concurrency)
+        route = route_to(base_url, settings.libraries)
+        self._http = Http(policy, self._session, settings.max_concurrency, route=route)
         self._reported = Once(logger)
         self._oddities = Oddities()
         self._decoding = threading.Lock()

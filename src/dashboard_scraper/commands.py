@@ -25,6 +25,7 @@ from dashboard_scraper.date_utils import DAYS, Window, last_complete_days, utc_d
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.files import Publication, behind_links, make_folder, replaced_or_set_aside
 from dashboard_scraper.http import origin_of
+from dashboard_scraper.library_settings import Libraries
 from dashboard_scraper.metrics import is_active
 from dashboard_scraper.people import People
 from dashboard_scraper.period_metrics import Period, default_name, export_period
@@ -189,7 +190,6 @@ def demo(home: Path, log_level: str | None, *, users: int, seed: int, source: st
     """Sign in at a simulated dashboard, or take a token of its API; run the 28-day job there."""
     from dashboard_scraper.simulator import Organization, Simulator  # noqa: PLC0415 - only here
 
-    os.environ["no_proxy"] = "127.0.0.1"  # the simulator is on this machine, not behind a proxy
     today = utc_day(utc_now())
     organization = Organization(users=users, seed=seed, today=today)
     with Simulator(organization, clock_scale=_DEMO_CLOCK_SCALE) as simulator:
@@ -213,6 +213,8 @@ def demo(home: Path, log_level: str | None, *, users: int, seed: int, source: st
             store_url=sqlite_url(store),
             enterprise_id=settings.enterprise_id,
         )
+        # The simulator is on this machine, not behind a proxy.
+        settings = settings.using(Libraries(direct=True))
         if source == DASHBOARD:
             cookies = parse_paste(f"{SESSION_COOKIE}={simulator.cookie}", _host(settings))
             _keep_session(settings, cookies, today, check=True)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
+import os
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from dotenv import dotenv_values
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     field_validator,
@@ -21,8 +21,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
+from dashboard_scraper.dotenv_file import read_dotenv
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.library_settings import LIBRARY_SETTINGS, Libraries, library_settings
 from dashboard_scraper.logging_config import LOG_LEVELS
+from dashboard_scraper.setting_checks import refuse_misspelt, refuse_open, remarks_on
+from dashboard_scraper.setting_errors import explained
+from dashboard_scraper.setting_names import Concern
 from dashboard_scraper.usage import ANALYTICS, DASHBOARD
 
 
@@ -136,7 +141,7 @@ class Settings(BaseSettings):
         30, ge=1, le=3660, description="Days that a run without dates fetches"
     )
     export_dir: Path = Field(Path("data"), description="Folder of the output files")
-    store_url: str = Field(
+    store_url: Annotated[str, Concern.STORE] = Field(
         "sqlite:///data/usage.db",
         description="Where fetched days are kept: `sqlite:///FILE`, or"
         " `postgresql://USER:PASSWORD@HOST/DATABASE`",
@@ -151,8 +156,11 @@ class Settings(BaseSettings):
     settle_days: int = Field(
         3, ge=0, le=90, description="Days after its end for which a day is fetched again"
     )
-    pseudonym_key_file: Path | None = Field(
+    pseudonym_key_file: Annotated[Path | None, Concern.PRIVACY] = Field(
         None, description="Key that replaces addresses by pseudonyms in every output"
+    )
+    allow_readable_secrets: bool = Field(
+        False, description="Whether a secret that others can read is taken, with a warning"
     )
     log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
     enterprise_id: str = Field(
@@ -175,7 +183,7 @@ class Settings(BaseSettings):
         False,
         description="Whether they have credits as `ai_credits_used`; the unit is not GitHub's",
     )
-    report_users: bool = Field(
+    report_users: Annotated[bool, Concern.PRIVACY] = Field(
         True, description="Whether the report names its users: each one's row, who came, who went"
     )
     enterprise_slugs: Names = Field(
@@ -210,6 +218,9 @@ class Settings(BaseSettings):
     )
     max_concurrency: int = Field(8, ge=1, le=64, description="Requests in flight at once")
 
+    _libraries: Libraries = PrivateAttr(default_factory=Libraries)
+    _remarks: tuple[str, ...] = PrivateAttr(default=())
+
     @field_validator("metrics_api_base_url", "analytics_api_base_url", "serve_public_url")
     @classmethod
     def _check_base_url(cls, value: str | None) -> str | None:
@@ -230,6 +241,22 @@ class Settings(BaseSettings):
         if self.augment_api_token and self.augment_api_token_file:
             raise ValueError("AUGMENT_API_TOKEN and AUGMENT_API_TOKEN_FILE: set one of them")
         return self
+
+    @property
+    def libraries(self) -> Libraries:
+        """What `.env` says to the libraries, as HTTPS_PROXY."""
+        return self._libraries
+
+    def using(self, libraries: Libraries, remarks: tuple[str, ...] = ()) -> Self:
+        """The same settings with these beside them."""
+        copy = self.model_copy()
+        copy._libraries, copy._remarks = libraries, remarks  # noqa: SLF001 - of this very class
+        return copy
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What looks wrong in the environment or `.env`, and was taken all the same."""
+        return self._remarks
 
     @property
     def source(self) -> str:
@@ -280,22 +307,40 @@ def setting_names() -> list[str]:
 def load_settings(home: Path, **overrides: object) -> Settings:
     """Read the environment, then `home/.env`, then defaults; relative paths are below `home`.
 
-    Raises UsageError that names every setting that is wrong.
+    Raises UsageError that names every setting that is wrong, and every line of `.env` that is not
+    understood.
     """
+    file, names = home / ".env", setting_names()
+    found = read_dotenv(file, {*names, *LIBRARY_SETTINGS}, os.environ)
+    refuse_misspelt(os.environ, Settings.model_fields)
+    in_environment = {name.upper() for name, value in os.environ.items() if value}
+    from_file = {name: found[name].value for name in found if found[name].value}
+    ours = {n.lower(): v for n, v in from_file.items() if n in names and n not in in_environment}
     try:
-        settings = Settings(_env_file=home / ".env", _env_file_encoding="utf-8-sig", **overrides)  # type: ignore[call-arg, arg-type]
+        settings = Settings(**{**ours, **overrides})  # type: ignore[arg-type]
     except ValidationError as error:
-        raise UsageError(_explain(error)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{home / '.env'} cannot be read: {error}") from error
-    paths = {
+        given = {name.upper() for name in overrides}
+
+        def origin(name: str) -> str:
+            if name in given:
+                return "on the command line"
+            in_file = name.lower() in ours
+            return f"{file}, line {found[name].line}" if in_file else "in the environment"
+
+        raise UsageError(explained(error, Settings.model_fields, origin)) from None
+    refuse_open(file, found.values(), settings)
+    settings = settings.model_copy(update=_absolute_places(home, settings))
+    libraries = library_settings(from_file, os.environ, home)
+    return settings.using(libraries, tuple(remarks_on(settings, found)))
+
+
+def _absolute_places(home: Path, settings: Settings) -> dict[str, object]:
+    paths: dict[str, object] = {
         name: home / _expanded(name.upper(), path)
         for name in Settings.model_fields
         if isinstance(path := getattr(settings, name), Path)
     }
-    return settings.model_copy(
-        update={**paths, "store_url": _absolute_url(home, settings.store_url)}
-    )
+    return {**paths, "store_url": _absolute_url(home, settings.store_url)}
 
 
 def sqlite_url(path: Path) -> str:
@@ -314,29 +359,3 @@ def _expanded(name: str, path: Path) -> Path:
         return path.expanduser()
     except RuntimeError as error:
         raise UsageError(f"{name}={path}: {error}") from error
-
-
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors():
-        message = problem["msg"].removeprefix("Value error, ")
-        if not problem["loc"]:  # it is about several settings, and names them
-            lines.append(message)
-            continue
-        name = str(problem["loc"][0]).upper()
-        # A URL may hold a password; every other value may be repeated.
-        shown = "" if name.endswith(("_URL", "_TOKEN")) else f"={problem['input']}"
-        lines.append(f"{name}{shown}: {message}")
-    return f"wrong setting in the environment or .env: {'; '.join(lines)}"
-
-
-def misspelt_settings(home: Path) -> list[tuple[str, str]]:
-    """Names in `.env` that are no settings but look like one, each with the name it resembles."""
-    names = setting_names()
-    found = dotenv_values(home / ".env", encoding="utf-8-sig")
-    pairs = []
-    for key in found:
-        close = difflib.get_close_matches(key.upper(), names, n=1, cutoff=0.8)
-        if close and key.upper() not in names:
-            pairs.append((key, close[0]))
-    return pairs

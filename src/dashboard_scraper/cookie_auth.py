@@ -17,8 +17,8 @@ from requests.auth import AuthBase
 
 from dashboard_scraper.decoding import UNDECODABLE
 from dashboard_scraper.errors import SignInRequired, UsageError
-from dashboard_scraper.files import make_folder, read_private, write_whole
 from dashboard_scraper.http import host_of
+from dashboard_scraper.secret_files import read_private, write_private
 
 logger = logging.getLogger(__name__)
 
@@ -191,14 +191,15 @@ class _CookieFile(msgspec.Struct, frozen=True):
     origin: str
 
 
-def load_cookies(path: Path, origin: str) -> Cookies:
+def load_cookies(path: Path, origin: str, *, allow_readable: bool = False) -> Cookies:
     """Read the kept cookies of `origin` (scheme, host and port).
 
     Raises SignInRequired where there are none for this site, UsageError where others can read the
     file.
     """
     try:
-        kept = msgspec.json.decode(read_private(path), type=_CookieFile)
+        data = read_private(path, allow_readable=allow_readable)
+        kept = msgspec.json.decode(data, type=_CookieFile)
     except FileNotFoundError:
         raise SignInRequired(f"no cookies found in {path}; {SIGN_IN_AGAIN}") from None
     except UNDECODABLE:
@@ -212,9 +213,9 @@ def load_cookies(path: Path, origin: str) -> Cookies:
 
 def save_cookies(path: Path, cookies: Mapping[str, str], origin: str) -> None:
     """Keep the cookies in a file of mode 0600; its folder, if new, has 0700."""
-    make_folder(path.parent, 0o700)
     kept = _CookieFile(dict(cookies), origin)
-    write_whole(path, msgspec.json.format(msgspec.json.encode(kept)) + b"\n", 0o600)
+    data = msgspec.json.format(msgspec.json.encode(kept)) + b"\n"
+    write_private(path, data, "COOKIE_FILE")
 
 
 class CookieSession(AuthBase):
@@ -224,11 +225,11 @@ class CookieSession(AuthBase):
     than the server's stays beside the renewed one, and both would be sent.
     """
 
-    def __init__(self, path: Path, origin: str) -> None:
+    def __init__(self, path: Path, origin: str, *, allow_readable: bool = False) -> None:
         self._path = path
         self._origin = origin
         self._lock = threading.Lock()
-        self._cookies = load_cookies(path, origin)
+        self._cookies = load_cookies(path, origin, allow_readable=allow_readable)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         with self._lock:

@@ -14,8 +14,6 @@ import itertools
 import logging
 import os
 import secrets
-import shlex
-import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -24,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dashboard_scraper.errors import LockHeld, OutputFailed, UsageError
+from dashboard_scraper.errors import LockHeld, OutputFailed
 
 try:
     import fcntl
@@ -65,19 +63,6 @@ def write_whole(target: Path, data: bytes, mode: int = 0o666) -> None:
     with Publication() as publication:
         publication.add(target, data, mode)
         publication.publish()
-
-
-def read_private(path: Path) -> bytes:
-    """Read a secret; UsageError where others can read it too. FileNotFoundError passes."""
-    try:
-        # Windows has no such modes, and shows every file as one that all can read.
-        if os.name != "nt" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise UsageError(f"others can read {path}; mend it: chmod 600 {shlex.quote(str(path))}")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,8 @@ def _traces(settings: Settings, store: Store, audience: Audience, user: str) -> 
     if audience.anonymous:
         with store.reading() as reader:
             names = [name for name in reader.names() if people.key(name) == people.key(user)]
-        of_spelling = rename_of(settings.pseudonym_key_file, str)
+        readable = settings.allow_readable_secrets
+        of_spelling = rename_of(settings.pseudonym_key_file, str, allow_readable=readable)
         pseudonyms = {audience.rename(user), *map(of_spelling, {user, *names})}
     # Not those of the audience: of an export before there were pseudonyms, logins are traces too.
     identities = read_identities(settings.identity_file) if settings.identity_file else {}

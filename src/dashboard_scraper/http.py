@@ -37,6 +37,7 @@ from dashboard_scraper.errors import ContractBroken, SourceUnavailable, UsageErr
 from dashboard_scraper.pacing import Pace
 from dashboard_scraper.pages import Page, page_in
 from dashboard_scraper.retrying import Refused, RetryPolicy, root_cause, seconds_of
+from dashboard_scraper.route import Route
 from dashboard_scraper.statuses import Meaning, meaning_of
 
 logger = logging.getLogger(__name__)
@@ -99,6 +100,7 @@ class Http:
         auth: AuthBase,
         connections: int,
         pace: Pace | None = None,
+        route: Route | None = None,
         max_body: int = MAX_BODY,
     ) -> None:
         self._policy = policy
@@ -109,6 +111,10 @@ class Http:
         self._pause_lock = threading.Lock()
         self._quiet_until = 0.0
         self._session = _Session()
+        if route is not None:  # what the environment says is in it
+            self._session.trust_env = False
+            self._session.proxies.update(route.proxies)
+            self._session.verify = route.ca or True
         self._session.headers.update(
             {
                 "Accept": "application/json",

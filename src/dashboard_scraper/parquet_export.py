@@ -177,8 +177,8 @@ def _check_url(url: str) -> None:
     parts = urlsplit(url)
     if "@" in parts.netloc:
         raise UsageError(
-            "--out: leave the credentials out of the URL, and set them in the environment, as"
-            " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            "--out: leave the credentials out of the URL, and set them in the environment or .env,"
+            " as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
     if parts.scheme == "file" or not parts.netloc:
         raise UsageError(f"--out: {url} names no bucket; write s3://BUCKET/PREFIX, or a folder")

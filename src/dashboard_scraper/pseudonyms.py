@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.files import read_private
 from dashboard_scraper.people import person_key
+from dashboard_scraper.secret_files import read_private
 from dashboard_scraper.usage import TenantFigure, UserUsage
 
 _SHORTEST_KEY = 32
@@ -29,7 +29,12 @@ def as_they_are(address: str) -> str:
     return address
 
 
-def rename_of(key_file: Path | None, key_of: Callable[[str], str] = person_key) -> Rename:
+def rename_of(
+    key_file: Path | None,
+    key_of: Callable[[str], str] = person_key,
+    *,
+    allow_readable: bool = False,
+) -> Rename:
     """How outputs name users: with a key file, the first digits of HMAC-SHA256(key, person).
 
     What stands for the person is what `key_of` makes of a name, such as `People.key`: so all
@@ -40,7 +45,7 @@ def rename_of(key_file: Path | None, key_of: Callable[[str], str] = person_key) 
     if key_file is None:
         return as_they_are
     try:
-        key = read_private(key_file).strip()
+        key = read_private(key_file, allow_readable=allow_readable).strip()
     except FileNotFoundError:
         raise UsageError(
             f"PSEUDONYM_KEY_FILE: {key_file} is not there; bring it back, since another key gives"

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dashboard_scraper.audience import Audience
-from dashboard_scraper.config import Settings, load_settings, misspelt_settings
+from dashboard_scraper.config import Settings, load_settings
 from dashboard_scraper.daily_export import DailyExport, default_folder
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.github_reports import GithubOptions
@@ -37,8 +37,8 @@ def read_settings(home: Path, log_level: str | None, **overrides: object) -> Set
         overrides["log_level"] = log_level
     settings = load_settings(home, **overrides)
     configure_logging(settings.log_level)
-    for name, resembled in misspelt_settings(home):
-        logger.warning(".env: %s is no setting; did you mean %s?", name, resembled)
+    for remark in settings.remarks:
+        logger.warning("%s", remark)
     return settings
 
 
@@ -80,7 +80,8 @@ def audience_of(settings: Settings) -> Audience:
     """
     identities = read_identities(settings.identity_file) if settings.identity_file else {}
     people = people_of(identities)
-    rename = rename_of(settings.pseudonym_key_file, people.key)
+    readable = settings.allow_readable_secrets
+    rename = rename_of(settings.pseudonym_key_file, people.key, allow_readable=readable)
     if settings.pseudonym_key_file and identities:
         logger.info("with pseudonyms, no output has the logins, ids or teams of IDENTITY_FILE")
         identities = {}

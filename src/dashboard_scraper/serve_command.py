@@ -52,7 +52,9 @@ def serve(settings: Settings, host: str, port: int) -> None:
         settings.serve_public_url,
     )
     with _listening(host, port) as listener:
-        token, made = read_or_make_token(settings.serve_token_file, host)
+        token, made = read_or_make_token(
+            settings.serve_token_file, host, allow_readable=settings.allow_readable_secrets
+        )
         if made:
             # To stdout, which is no log, and only once.
             tell([f"token: {token}"])

@@ -6,13 +6,13 @@ import base64
 import contextlib
 import hashlib
 import hmac
-import ipaddress
 import logging
 import secrets
 from pathlib import Path
 
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.files import make_folder, read_private, write_whole
+from dashboard_scraper.hosts import is_loopback
+from dashboard_scraper.secret_files import read_private, write_private
 
 logger = logging.getLogger(__name__)
 
@@ -59,14 +59,14 @@ def _password_of(credentials: str) -> str:
     return ""
 
 
-def read_or_make_token(path: Path, host: str) -> tuple[str, bool]:
+def read_or_make_token(path: Path, host: str, *, allow_readable: bool = False) -> tuple[str, bool]:
     """The token, and whether it was made just now.
 
     UsageError where others can read the file or it holds no token, and where a first start would
     let other machines in: nobody has the token yet.
     """
     try:
-        token = read_private(path).decode("ascii").strip()
+        token = read_private(path, allow_readable=allow_readable).decode("ascii").strip()
     except FileNotFoundError:
         if not is_loopback(host):
             raise UsageError(
@@ -74,8 +74,7 @@ def read_or_make_token(path: Path, host: str) -> tuple[str, bool]:
                 " once without --host, which makes one, or write one there"
             ) from None
         token = secrets.token_urlsafe(32)
-        make_folder(path.parent, 0o700)
-        write_whole(path, token.encode() + b"\n", 0o600)
+        write_private(path, token.encode() + b"\n", "SERVE_TOKEN_FILE")
         return token, True
     except UnicodeDecodeError:
         raise UsageError(f"SERVE_TOKEN_FILE: {path} holds no token") from None
@@ -85,11 +84,3 @@ def read_or_make_token(path: Path, host: str) -> tuple[str, bool]:
             " remove it, and the next start makes one"
         )
     return token, False
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -52,7 +52,9 @@ def export_parquet(settings: Settings, window: Window, target: str | None) -> No
 
     store = store_of(settings)
     place = target or str(settings.export_dir / "parquet")
-    tell([export_days(store, settings.source, window, place, audience_of(settings))])
+    with settings.libraries.of_object_stores():
+        place = export_days(store, settings.source, window, place, audience_of(settings))
+    tell([place])
 
 
 def tell_status(

@@ -10,7 +10,7 @@ from requests.auth import AuthBase
 
 from dashboard_scraper.config import Settings
 from dashboard_scraper.errors import SignInRequired, UsageError
-from dashboard_scraper.files import read_private
+from dashboard_scraper.secret_files import read_private
 
 HOW_TO_GET_ONE = (
     "make a token for a service account at app.augmentcode.com/settings/service-accounts, and put"
@@ -43,7 +43,7 @@ def read_token(settings: Settings) -> BearerToken:
         token = settings.augment_api_token.get_secret_value().strip()
     elif settings.augment_api_token_file is not None:
         name = "AUGMENT_API_TOKEN_FILE"
-        token = _read_file(settings.augment_api_token_file)
+        token = _read_file(settings.augment_api_token_file, settings.allow_readable_secrets)
     else:
         raise SignInRequired(f"there is no token for the Analytics API; {HOW_TO_GET_ONE}")
     if not _TOKEN.fullmatch(token):
@@ -53,9 +53,9 @@ def read_token(settings: Settings) -> BearerToken:
     return BearerToken(token)
 
 
-def _read_file(path: Path) -> str:
+def _read_file(path: Path, allow_readable: bool) -> str:
     try:
-        return read_private(path).decode("ascii").strip()
+        return read_private(path, allow_readable=allow_readable).decode("ascii").strip()
     except FileNotFoundError:
         raise SignInRequired(
             f"AUGMENT_API_TOKEN_FILE: {path} is not there; {HOW_TO_GET_ONE}"

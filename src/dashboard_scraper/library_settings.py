@@ -1,0 +1,98 @@
+"""Settings of the libraries beside ours: proxies, authorities of certificates, object stores.
+
+The libraries read them from the environment. `.env` may have them too; they are handed over to
+where they are needed, and do not enter the environment, which child processes inherit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dashboard_scraper.errors import UsageError
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+NO_PROXY = "NO_PROXY"
+CA_FILES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+"""In the order in which they are looked at; the last is OpenSSL's own."""
+_AWS_FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
+_AWS_SECRETS = (
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+)
+_AWS = (
+    *_AWS_FILES,
+    *_AWS_SECRETS,
+    "AWS_ACCESS_KEY_ID",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    "AWS_MAX_ATTEMPTS",
+    "AWS_RETRY_MODE",
+    "AWS_REQUEST_CHECKSUM_CALCULATION",
+    "AWS_RESPONSE_CHECKSUM_VALIDATION",
+)
+LIBRARY_SETTINGS = (*PROXIES, NO_PROXY, *CA_FILES, *_AWS)
+LIBRARY_SECRETS = _AWS_SECRETS
+
+
+@dataclass(frozen=True, slots=True)
+class Libraries:
+    """What `.env` has of these settings and the environment has not; paths are absolute.
+
+    `direct` says that no proxy is to be used, whatever is set anywhere.
+    """
+
+    from_file: Mapping[str, str] = field(default_factory=dict)
+    direct: bool = False
+
+    @contextlib.contextmanager
+    def of_object_stores(self) -> Iterator[None]:
+        """AWS_* are in the environment meanwhile: their library has no other way to be told all."""
+        values = {name: value for name, value in self.from_file.items() if name in _AWS}
+        before = {name: os.environ.get(name) for name in values}
+        os.environ.update(values)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+
+def library_settings(
+    from_file: Mapping[str, str], environment: Mapping[str, str], home: Path
+) -> Libraries:
+    """Those of the file that the environment does not have, in capitals or small letters."""
+    set_already = {name.upper() for name, value in environment.items() if value}
+    return Libraries(
+        {
+            name: _absolute(home, name, value)
+            for name, value in from_file.items()
+            if name in LIBRARY_SETTINGS and value and name not in set_already
+        }
+    )
+
+
+def _absolute(home: Path, name: str, value: str) -> str:
+    if name not in (*CA_FILES, *_AWS_FILES):
+        return value
+    try:
+        return str(home / Path(value).expanduser())
+    except RuntimeError as error:
+        raise UsageError(f"{name}={value}: {error}") from error
