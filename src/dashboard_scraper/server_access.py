@@ -9,6 +9,7 @@ import hmac
 import ipaddress
 import logging
 import secrets
+import ssl
 from pathlib import Path
 
 from dashboard_scraper.errors import UsageError
@@ -85,6 +86,30 @@ def read_or_make_token(path: Path, host: str) -> tuple[str, bool]:
             " remove it, and the next start makes one"
         )
     return token, False
+
+
+def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    """TLS 1.2 or newer with these files; None without. UsageError where they are none or do not
+    fit, and where others can read the key.
+    """
+    if certificate is None or key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    files = f"SERVE_TLS_CERT_FILE={certificate}, SERVE_TLS_KEY_FILE={key}"
+    try:
+        read_private(key)
+        # An encrypted key would have its password asked for on the terminal.
+        context.load_cert_chain(certificate, key, password=lambda: b"")
+    except FileNotFoundError:
+        raise UsageError(f"{files}: one of them does not exist") from None
+    except OSError as error:  # ssl.SSLError is one
+        raise UsageError(
+            f"{files}: these are not a certificate and its key, in PEM and not encrypted:"
+            f" {error.strerror or error}"
+        ) from None
+    return context
 
 
 def is_loopback(host: str) -> bool:
