@@ -46,6 +46,9 @@ DEFAULTS = {
     "ORGANIZATION_SLUGS": "",
     "SERVE_TOKEN_FILE": "secrets/serve-token",
     "SERVE_PUBLIC_URL": "",
+    "SERVE_HOSTS": "",
+    "SERVE_TLS_CERT_FILE": "",
+    "SERVE_TLS_KEY_FILE": "",
     "REQUEST_TIMEOUT_SECONDS": "30",
     "MAX_RETRIES": "3",
     "RETRY_BACKOFF_SECONDS": "0.5",
@@ -85,6 +88,9 @@ OTHERS = {
     "ORGANIZATION_SLUGS": "acme-org",
     "SERVE_TOKEN_FILE": "secrets/another",
     "SERVE_PUBLIC_URL": "https://copilot.example.com/base",
+    "SERVE_HOSTS": "usage,copilot.example.com",
+    "SERVE_TLS_CERT_FILE": "tls/certificate.pem",
+    "SERVE_TLS_KEY_FILE": "tls/key.pem",
     "REQUEST_TIMEOUT_SECONDS": "1.5",
     "MAX_RETRIES": "0",
     "RETRY_BACKOFF_SECONDS": "0",
@@ -144,6 +150,9 @@ def test_every_setting_is_read_from_env_file_and_the_environment_wins(
         "ENTERPRISE_SLUGS": "another",
         "ORGANIZATION_SLUGS": "another-org",
         "SERVE_PUBLIC_URL": "https://other.example.com",
+        "SERVE_HOSTS": "another",
+        "SERVE_TLS_CERT_FILE": "another/certificate.pem",
+        "SERVE_TLS_KEY_FILE": "another/key.pem",
     }
     defaults = DEFAULTS | others
     for name, value in defaults.items():
