@@ -18,7 +18,8 @@ from dashboard_scraper.config import (
     Settings,
     sqlite_url,
 )
-from dashboard_scraper.cookie_auth import SESSION_COOKIE, Cookies, parse_paste, save_cookies
+from dashboard_scraper.cookie_auth import SESSION_COOKIE, Cookies, save_cookies
+from dashboard_scraper.cookie_paste import parse_paste
 from dashboard_scraper.csv_import import read_users, window_of_name, window_of_options
 from dashboard_scraper.daily_metrics import Clock, Job, backfill, run_daily_job
 from dashboard_scraper.date_utils import DAYS, Window, last_complete_days, utc_day
@@ -54,8 +55,8 @@ How to sign in:
      Application > Cookies > the dashboard (in Firefox: Storage > Cookies).
   3. Copy the value of the cookie {SESSION_COOKIE}.
   4. Paste it here and press Enter. It is not shown.
-Also taken: {SESSION_COOKIE}=VALUE, a whole Cookie header, JSON, a line of a cookies.txt, and
-"Copy as cURL".
+Also taken: {SESSION_COOKIE}=VALUE, a whole Cookie header, JSON, a row of the table of cookies, a
+line of a cookies.txt, and "Copy as cURL", "as PowerShell" or "as fetch (Node.js)".
 """
 
 
