@@ -12,7 +12,7 @@ import msgspec
 
 from dashboard_scraper.checks import changed_days
 from dashboard_scraper.config import Endpoint, Settings
-from dashboard_scraper.cookie_auth import SIGN_IN_AGAIN, CookieSession
+from dashboard_scraper.cookie_auth import SESSION_OVER, SIGN_IN_AGAIN, CookieSession
 from dashboard_scraper.date_utils import Window, last_complete_days, utc_day
 from dashboard_scraper.errors import ContractBroken, SignInRequired, UsageError
 from dashboard_scraper.flatten import Cell, flatten
@@ -63,9 +63,10 @@ class DashboardSource:
     name = DASHBOARD
     details = None
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, session: CookieSession | None = None) -> None:
+        """With the stored session, unless another is given."""
         self._settings = settings
-        self._session = CookieSession(
+        self._session = session or CookieSession(
             settings.cookie_file, origin_of(settings.metrics_api_base_url)
         )
         policy = RetryPolicy(
@@ -243,7 +244,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 def _refuse_unauthorised(response: Response) -> None:
     """Recognise an expired session in its three shapes: 401, a redirect, a page."""
     if response.status == 401:
-        raise SignInRequired(f"the session has expired (HTTP 401); {SIGN_IN_AGAIN}")
+        raise SignInRequired(f"{SESSION_OVER} (HTTP 401); {SIGN_IN_AGAIN}")
     if response.status == 407:
         raise UsageError("the proxy refused (HTTP 407); check the user and password of HTTP_PROXY")
     if response.status == 403:
@@ -257,13 +258,11 @@ def _refuse_unauthorised(response: Response) -> None:
             raise UsageError(
                 f"{redact(response.url)} has moved to {redact(target)}; set METRICS_API_BASE_URL"
             )
-        raise SignInRequired(f"the session has expired (sent to {redact(target)}); {SIGN_IN_AGAIN}")
+        raise SignInRequired(f"{SESSION_OVER} (sent to {redact(target)}); {SIGN_IN_AGAIN}")
     if response.status == 200 and (
         response.content_type == "text/html" or response.begins_with(b"<")
     ):
-        raise SignInRequired(
-            f"the session has expired (a page came where data was due); {SIGN_IN_AGAIN}"
-        )
+        raise SignInRequired(f"{SESSION_OVER} (a page came where data was due); {SIGN_IN_AGAIN}")
 
 
 def _json_date(day: date) -> str:

@@ -83,7 +83,7 @@ def _fetch_parser(*, full_help: bool) -> argparse.ArgumentParser:
         help="one CSV and one Copilot JSON for each of the last 28 days that are over",
     )
     form.add_argument(
-        "--auth", action="store_true", help="save the session cookie of your browser, then end"
+        "--auth", action="store_true", help="try and save the session cookie of your browser"
     )
     form.add_argument(
         "--daily",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Mapping
@@ -21,7 +22,10 @@ logger = logging.getLogger(__name__)
 SESSION_COOKIE = "_session"
 Cookies = dict[str, str]
 
-SIGN_IN_AGAIN = "sign in again: python -m dashboard_scraper --auth, with the same --home if any"
+_HOW = "python -m dashboard_scraper --auth, with the same --home if any"
+SIGN_IN = f"sign in: {_HOW}"
+SIGN_IN_AGAIN = f"sign in again: {_HOW}"
+SESSION_OVER = "the session has expired"
 
 # What RFC 6265 allows in a cookie's value (cookie-octet). `%` is among it: a value that came
 # URL-encoded is sent as it came, just as the browser does.
@@ -42,16 +46,33 @@ def load_cookies(path: Path, origin: str) -> Cookies:
     file.
     """
     try:
-        kept = msgspec.json.decode(read_private(path), type=_CookieFile)
+        kept = _decoded(read_private(path), origin)
     except FileNotFoundError:
-        raise SignInRequired(f"no cookies found in {path}; {SIGN_IN_AGAIN}") from None
-    except UNDECODABLE:
-        raise SignInRequired(f"{path} is damaged; {SIGN_IN_AGAIN}") from None
+        raise SignInRequired(f"no cookies found in {path}; {SIGN_IN}") from None
+    if kept is None:
+        raise SignInRequired(
+            f"{path} is damaged, or holds cookies in a form that only --auth reads, from standard"
+            f" input; {SIGN_IN_AGAIN}"
+        )
     if kept.origin != origin:
         raise SignInRequired(
             f"{path} holds a session of {kept.origin}, not {origin}; {SIGN_IN_AGAIN}"
         )
     return kept.cookies
+
+
+def _decoded(data: bytes, origin: str) -> _CookieFile | None:
+    """What the file holds, also where it is a plain map of names, as earlier tools wrote it.
+
+    Such a one names no site: it is taken to be of `origin`, and the next renewal writes that down.
+    """
+    with contextlib.suppress(*UNDECODABLE):
+        return msgspec.json.decode(data, type=_CookieFile)
+    with contextlib.suppress(*UNDECODABLE):
+        plain = msgspec.json.decode(data, type=Cookies)
+        if plain.get(SESSION_COOKIE):
+            return _CookieFile(plain, origin)
+    return None
 
 
 def save_cookies(path: Path, cookies: Mapping[str, str], origin: str) -> None:
@@ -68,11 +89,13 @@ class CookieSession(AuthBase):
     than the server's stays beside the renewed one, and both would be sent.
     """
 
-    def __init__(self, path: Path, origin: str) -> None:
+    def __init__(self, path: Path, origin: str, pasted: Cookies | None = None) -> None:
+        """Of the stored cookies, or of `pasted` ones, which are not stored before `store`."""
         self._path = path
         self._origin = origin
         self._lock = threading.Lock()
-        self._cookies = load_cookies(path, origin)
+        self._is_stored = pasted is None
+        self._cookies = load_cookies(path, origin) if pasted is None else dict(pasted)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         with self._lock:
@@ -87,8 +110,15 @@ class CookieSession(AuthBase):
             if renewed.items() <= self._cookies.items():
                 return
             self._cookies.update(renewed)
-            save_cookies(self._path, self._cookies, self._origin)
+            if self._is_stored:
+                save_cookies(self._path, self._cookies, self._origin)
         logger.debug("the server renewed %s", ", ".join(sorted(renewed)))
+
+    def store(self) -> None:
+        """Replace the stored cookies by these, as the server has renewed them."""
+        with self._lock:
+            save_cookies(self._path, self._cookies, self._origin)
+            self._is_stored = True
 
 
 def _on_the_wire(value: str) -> str:
