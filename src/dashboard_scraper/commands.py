@@ -27,7 +27,8 @@ from dashboard_scraper.cookie_auth import (
     CookieSession,
 )
 from dashboard_scraper.cookie_paste import parse_paste
-from dashboard_scraper.csv_import import read_users, window_of_name, window_of_options
+from dashboard_scraper.csv_days import window_of_file, window_of_options
+from dashboard_scraper.csv_import import read_users
 from dashboard_scraper.daily_metrics import Clock, Job, backfill, run_daily_job
 from dashboard_scraper.date_utils import DAYS, Window, last_complete_days, utc_day
 from dashboard_scraper.errors import ScraperError, SignInRequired, UsageError
@@ -187,7 +188,7 @@ def convert(
     out: Path | None,
 ) -> None:
     """Convert a CSV of the dashboard's columns; `days` are --day, --start and --end."""
-    window = window_of_options(*days) or window_of_name(file)
+    window = window_of_options(*days) or window_of_file(file)
     target = out.absolute() if out else file.absolute().with_suffix(".json")
     if behind_links(target) == behind_links(file):
         raise UsageError(f"{file} would be written over; give --out another name")
