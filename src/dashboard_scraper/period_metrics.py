@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -116,12 +117,16 @@ def _told_days(
     path, window = period_path(period.target), period.window
     if users is None:
         # The users' file of an earlier run may have its days from the file that is replaced now.
-        earlier = windows_beside(period.target) if period.target.is_file() else set()
+        earlier = windows_beside(period.target) if _exists(period.target) else set()
         return {path: period_csv(*earlier)} if len(earlier) == 1 and earlier != {window} else {}
     is_told = name_tells(period.target, window) or bool(tenant)
-    if isinstance(users, OtherRecords) or (is_told and not path.exists()):
+    if isinstance(users, OtherRecords) or (is_told and not _exists(path)):
         return {}
     return {path: period_csv(window)}
+
+
+def _exists(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - pathlib's raises for a name that is too long
 
 
 def _keep(
