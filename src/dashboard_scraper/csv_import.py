@@ -70,7 +70,7 @@ def read_users(path: Path) -> list[UserUsage]:
 def _rows(path: Path) -> Iterator[Row]:
     """Those that have something in them."""
     text, first = decode(path.read_bytes()), 1
-    if "\0" in text:
+    if "\0" in text[:2]:  # in UTF-16, every second character of a header
         raise csv.Error("it has NUL characters")
     if sep := _SEP_LINE.match(text):
         text, first = text[sep.end() :], 2
@@ -111,7 +111,7 @@ def _fitted(name: str, number: int, row: Sequence[str], header: Sequence[str]) -
 
 def _user(name: str, number: int, row: Sequence[str], columns: dict[str, int]) -> UserUsage:
     where = f"{name}, row {number}"
-    user = row[columns[USER_TITLE]].strip()
+    user = row[columns[USER_TITLE]]
     if not user:
         raise ContractBroken(
             f"{where}: the column {USER_TITLE!r} is empty; if the row has sums, remove it"
