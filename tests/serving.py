@@ -35,6 +35,11 @@ class Served:
         return int(self.address.rpartition(":")[2])
 
     @property
+    def host(self) -> str:
+        """As a request names it."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
     def log(self) -> str:
         return (self.home.path / "serve.log").read_text()
 
@@ -86,7 +91,7 @@ class Served:
             connection.settimeout(SECONDS)
             connection.connect(("127.0.0.1", self.port))
             path = link.removeprefix(self.address)
-            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {self.host}\r\n\r\n".encode())
             response = http.client.HTTPResponse(connection)
             response.begin()
             with response:
@@ -120,7 +125,7 @@ def serving(home: Home, *words: str) -> Iterator[Served]:
         lines = [process.stdout.readline()]
         if lines[0].startswith("token: "):
             lines.append(process.stdout.readline())
-        (address,) = re.findall(r"^(http://\S+)$", lines[-1], re.MULTILINE)
+        (address,) = re.findall(r"^(https?://\S+)$", lines[-1], re.MULTILINE)
         file = home.settings.get("SERVE_TOKEN_FILE", "secrets/serve-token")
         token = (home.path / file).read_text().strip()
         yield Served(home, address, token, [line.strip() for line in lines], process)

@@ -115,15 +115,47 @@ def test_a_session_that_the_dashboard_refuses_is_told_with_exit_3(
     assert SIGN_IN in result.err
     assert "accepts" not in result.err
     assert_no_secret(sim, result.err)
-
-
-def test_a_dashboard_that_cannot_be_reached_is_told_with_exit_4(home: Home, start: Start) -> None:
-    sim = start()
-    sim.stop()
-    home.settings["MAX_RETRIES"] = "1"
-    result = home.run(AUTH, stdin=sim.cookie)
-    assert (result.code, "accepts" in result.err) == (4, False)
+    assert "the stored one stays" in result.err
     assert kept(home) == {SESSION_COOKIE: sim.cookie}
+    assert home.run(*ONE_DAY).code == 0
+
+
+@pytest.mark.parametrize("words", [[AUTH], ONE_DAY], ids=["a wrong paste", "a run"])
+def test_who_never_signed_in_is_not_told_to_sign_in_again(
+    words: list[str], signed_out: Home
+) -> None:
+    result = signed_out.run(*words, stdin="0123456789abcdef")
+    assert (result.code, "Traceback" in result.err) == (3, False)
+    assert SIGN_IN in result.err
+    assert not re.search(r"\bagain\b|expired|stored one", result.err)
+    assert not signed_out.cookie_file.exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "setting", "value"),
+    [(4, "MAX_RETRIES", "0"), (5, "TENANT_MAU_ENDPOINT", "/nothing-here")],
+    ids=["no dashboard", "another path"],
+)
+def test_a_session_that_could_not_be_tried_is_not_saved_unless_told(
+    code: int, setting: str, value: str, home: Home, start: Start
+) -> None:
+    sim = start()
+    home.settings[setting] = value
+    if code == 4:
+        sim.stop()
+    before = home.cookie_file.read_bytes()
+    result = home.run(AUTH, stdin="_session=another")
+    assert (result.code, "accepts" in result.err) == (code, False)
+    assert "--no-check saves it" in result.err
+    assert home.cookie_file.read_bytes() == before
+    assert home.run(AUTH, "--no-check", stdin="_session=another").code == 0
+    assert kept(home) == {SESSION_COOKIE: "another"}
+
+
+def test_what_the_check_renews_is_what_is_saved(signed_out: Home, sim: Simulator) -> None:
+    sim.add_fault(Fault(set_cookie("theme=light; Path=/"), times=1))
+    assert signed_out.run(AUTH, stdin=f"_session={sim.cookie}; theme=dark").code == 0
+    assert kept(signed_out) == {SESSION_COOKIE: sim.cookie, "theme": "light"}
 
 
 @pytest.mark.parametrize(
@@ -329,7 +361,11 @@ def test_without_a_session_no_request_is_sent_and_no_old_figures_stay(
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{", b"null", b"[]", b"\xff\xfe", b'{"cookies": 3, "origin": "x"}', b'{"a": 1}']
+    "data",
+    [
+        *(b"", b"{", b"null", b"[]", b"\xff\xfe", b'{"cookies": 3, "origin": "x"}', b'{"a": 1}'),
+        *(b'{"a": "b"}', b'{"_session": ""}', b'{"_session": {"value": "x"}}'),
+    ],
 )
 def test_a_damaged_file_asks_to_sign_in_again(data: bytes, home: Home, sim: Simulator) -> None:
     home.cookie_file.write_bytes(data)
@@ -337,6 +373,28 @@ def test_a_damaged_file_asks_to_sign_in_again(data: bytes, home: Home, sim: Simu
     assert (result.code, sim.requests) == (3, [])
     assert "damaged" in result.err
     assert SIGN_IN in result.err
+
+
+def test_a_plain_map_of_names_is_taken_and_renewed_into_todays_shape(
+    home: Home, start: Start
+) -> None:
+    """As the first tool for this dashboard wrote it."""
+    sim = start(rolling=True)
+    home.cookie_file.write_text(json.dumps({SESSION_COOKIE: sim.cookie, "theme": "dark"}))
+    assert home.run(*ONE_DAY).code == 0
+    assert kept(home) == {SESSION_COOKIE: sim.cookie, "theme": "dark"}
+    origin = json.loads(home.cookie_file.read_bytes())["origin"]
+    assert origin == origin_of(sim.url)
+
+
+def test_a_list_of_cookies_in_the_file_is_told_what_reads_it(home: Home, sim: Simulator) -> None:
+    exported = json.dumps([{"name": SESSION_COOKIE, "value": sim.cookie, "domain": "127.0.0.1"}])
+    home.cookie_file.write_text(exported)
+    result = home.run(*ONE_DAY)
+    assert (result.code, sim.requests) == (3, [])
+    assert "only --auth reads" in result.err
+    assert home.run(AUTH, stdin=home.cookie_file.read_bytes()).code == 0
+    assert kept(home) == {SESSION_COOKIE: sim.cookie}
 
 
 def test_cookies_of_another_origin_are_not_sent(home: Home, sim: Simulator) -> None:

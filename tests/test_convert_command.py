@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import Home, Result, yesterday
+from conftest import Home, Result, today, yesterday
+from dashboard_scraper.csv_days import period_csv, period_path, tenant_path, window_of_file
 from dashboard_scraper.csv_import import read_users
-from dashboard_scraper.errors import ContractBroken
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.errors import ContractBroken, UsageError
+from dashboard_scraper.export import tenant_csv
 from dashboard_scraper.metrics import DASHBOARD_FIGURES, USER_TITLE, Kind
+from dashboard_scraper.usage import TenantFigure
 
 TITLES = [USER_TITLE, *(metric.title for metric in DASHBOARD_FIGURES)]
 COUNTED = {metric.title for metric in DASHBOARD_FIGURES if metric.kind is Kind.COUNT}
@@ -156,6 +160,7 @@ def test_the_file_that_is_read_is_never_written_over_or_moved(
         assert file.read_bytes() == content
 
 
+WITHOUT_A_COLUMN = "without a column that nothing needs"
 SAVED_OTHERWISE = {
     "with a BOM": BOM + GOOD,
     "with CR LF": sheet(ADA, BO, end="\r\n"),
@@ -163,17 +168,45 @@ SAVED_OTHERWISE = {
     "with blank lines": GOOD + b"\n\n",
     "with a new column": sheet(ADA | {"New": "x"}, BO | {"New": "-1"}, titles=[*TITLES, "New"]),
     "in another order": sheet(ADA, BO, titles=TITLES[::-1]),
-    "without a column that nothing needs": sheet(
-        ADA, BO, titles=[title for title in TITLES if title != "Tool Uses"]
+    "with a row of commas": sheet(ADA, dict.fromkeys(TITLES, ""), BO),
+    "with rows of commas around": b",,\n" + GOOD + b", ,\n",
+    "with empty columns": b"".join(line + b",,\n" for line in GOOD.splitlines()),
+    "with semicolons": GOOD.replace(b",", b";"),
+    "with tabs": GOOD.replace(b",", b"\t"),
+    "with semicolons after sep=": b"sep=;\r\n" + GOOD.replace(b",", b";"),
+    "with commas after sep=": BOM + b"sep=,\n" + GOOD,
+    "with semicolons and percents of a comma": GOOD.replace(b",", b";").replace(b".67%", b",67 %"),
+    "with CR": sheet(ADA, BO, end="\r"),
+    "as Unicode text of Excel": GOOD.decode().replace(",", "\t").encode("utf-16"),
+    "as UTF-16, the other way": b"\xfe\xff" + GOOD.decode().encode("utf-16-be"),
+    "with decimals": sheet(ADA, row("bo@example.com", Chat_Messages="7.0", Completions="2.00")),
+    "with semicolons and decimals": sheet(ADA, BO).replace(b",", b";").replace(b";7;", b";7,0;"),
+    "with dates of a spreadsheet": GOOD.replace(b"2025-10-22", b"22.10.2025"),
+    "with days as numbers": GOOD.replace(b"2024-08-14", b"45518"),
+    "with quotes": sheet(
+        *({title: f'"{cell}"' for title, cell in each.items()} for each in (ADA, BO))
     ),
+    WITHOUT_A_COLUMN: sheet(ADA, BO, titles=[title for title in TITLES if title != "Tool Uses"]),
 }
 
 
-def test_the_same_figures_give_the_same_records_however_the_csv_was_saved(home: Home) -> None:
-    expected = records(home.run("convert", str(saved(home))))
+def test_the_same_figures_give_the_same_users_however_the_csv_was_saved(tmp_path: Path) -> None:
+    file = tmp_path / WINDOW_NAME
+    file.write_bytes(GOOD)
+    expected = read_users(file)
     assert len(expected) == 2
     for how, content in SAVED_OTHERWISE.items():
-        assert records(home.run("convert", str(saved(home, content)))) == expected, how
+        if how == WITHOUT_A_COLUMN:
+            continue
+        file.write_bytes(content)
+        assert read_users(file) == expected, how
+
+
+def test_what_a_spreadsheet_saved_converts_to_the_same_records(home: Home) -> None:
+    expected = records(home.run("convert", str(saved(home))))
+    for how in ("as Unicode text of Excel", WITHOUT_A_COLUMN):
+        content = SAVED_OTHERWISE[how]
+        assert records(home.run("convert", str(saved(home, content)))) == expected
 
 
 def test_the_enterprise_id_is_the_settings_and_users_without_activity_have_no_record(
@@ -198,7 +231,18 @@ def test_a_blank_cell_is_unknown_and_so_is_every_sum_that_it_is_part_of(home: Ho
 
 
 WITHOUT_CHAT = [title for title in TITLES if title != "Chat Messages"]
-BAD_COUNTS = ["12a", "-3", "1.5", "1e3", '"1,000"', " 4", "0x1f", "\u0664", "n/a", "9" * 5000]
+BAD_COUNTS = ["12a", "-3", "1.5", " 4", "0x1f", "\u0664", "n/a", "9" * 5000, ".0", "#REF!"]
+SEPARATED = [
+    '"1,000"',
+    "1.234",
+    "1 234",
+    "1\u00a0234",
+    "1\u202f234",
+    "1'234",
+    '"1,234,567"',
+    "450.000",
+]
+ROUNDED = ["1e3", "1E+05", '"1,2E+05"']
 
 NOT_THE_DASHBOARDS = {
     "column gone": (sheet(ADA, titles=WITHOUT_CHAT), ["'Chat Messages' is missing"]),
@@ -209,7 +253,12 @@ NOT_THE_DASHBOARDS = {
     "short row": (GOOD + b"cy@example.com,1\n", ["row 4", "2 cells", "19 columns"]),
     "long row": (GOOD.removesuffix(b"\n") + b",1\n", ["row 3", "20 cells"]),
     "Latin-1": (GOOD + "zo\xeb".encode("latin-1"), ["UTF-8"]),
-    "UTF-16": (GOOD.decode().encode("utf-16"), ["UTF-8"]),
+    "UTF-16 without a mark": (GOOD.decode().encode("utf-16-le"), ["UTF-8"]),
+    "UTF-16 that is cut": (GOOD.decode().encode("utf-16")[:-1], ["UTF-8"]),
+    "text below an empty title": (
+        b"".join(line + b",\n" for line in GOOD.splitlines())[:-1] + b"x\n",
+        ["row 3", "20 cells", "19 columns"],
+    ),
     "open quote": (GOOD + b'"cy', ["CSV"]),
     "empty": (b"", ["empty"]),
     "BOM alone": (BOM, ["empty"]),
@@ -217,10 +266,31 @@ NOT_THE_DASHBOARDS = {
 } | {
     f"count {cell[:5]}": (
         sheet(ADA, row("bo@example.com", Agent_Messages=cell)),
-        ["row 3", "'Agent Messages'"],
+        ["row 3", "'Agent Messages'", *words],
     )
-    for cell in BAD_COUNTS
+    for cells, words in (
+        (BAD_COUNTS, ["no count"]),
+        (SEPARATED, ["separator", "digits alone"]),
+        (ROUNDED, ["a spreadsheet has rounded"]),
+    )
+    for cell in cells
 }
+TOTALS = [
+    *(
+        "Total",
+        "TOTAL",
+        "Totals",
+        "total:",
+        "Grand Total",
+        "Grand-total",
+        "Subtotal",
+        "Sum",
+        "SUM ",
+    ),
+    *("Sum of users", "Summe", "Gesamt", "Gesamtergebnis", "Insgesamt", "Somme", "Suma", "Totale"),
+    *("Average", "Mittelwert", "Anzahl", "\u5408\u8ba1", "\u0418\u0442\u043e\u0433\u043e"),
+]
+SUMS = {title: "4" for title in TITLES if title in COUNTED} | {"Chat Messages": "9"}
 
 
 @pytest.mark.parametrize(
@@ -249,6 +319,56 @@ def test_after_a_csv_that_is_refused_nothing_looks_fresh(home: Home, kind: str) 
     assert (home.path / f"{earlier.name}.stale").read_text() == "earlier"
 
 
+def broken(tmp_path: Path, content: bytes) -> str:
+    """Why it is refused."""
+    file = tmp_path / WINDOW_NAME
+    file.write_bytes(content)
+    with pytest.raises(ContractBroken) as raised:
+        read_users(file)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("name", TOTALS)
+def test_a_row_of_sums_is_no_user(name: str, tmp_path: Path) -> None:
+    for rows in ([ADA, BO, row(name)], [row(name), ADA]):
+        message = broken(tmp_path, sheet(*rows))
+        assert "sums" in message
+        assert f"row {rows.index(row(name)) + 2}" in message
+
+
+def test_the_sum_of_the_others_is_no_user_whatever_its_name(tmp_path: Path) -> None:
+    sums = row("all of us") | SUMS
+    assert "row 5" in broken(tmp_path, sheet(ADA, BO, row("cy@example.com", **ZEROS), sums))
+
+
+ZEROS = {title.replace(" ", "_"): "0" for title in COUNTED}
+PSEUDONYM = "user-0123456789abcdef0123"
+
+
+@pytest.mark.parametrize("name", ["total@example.com", PSEUDONYM, "totally", "summer-bot"])
+def test_users_who_only_look_like_a_sum_are_kept(name: str, tmp_path: Path) -> None:
+    """An address, a pseudonym, and other names whose figures are their own."""
+    file = tmp_path / WINDOW_NAME
+    is_user = "@" in name or name == PSEUDONYM
+    figures = SUMS if is_user else SUMS | {"Chat Messages": "1"}
+    file.write_bytes(sheet(ADA, BO, row(name) | figures))
+    assert [user.user for user in read_users(file)] == ["ada@example.com", "bo@example.com", name]
+
+
+def test_a_service_account_may_be_called_anything(tmp_path: Path) -> None:
+    titles = [*TITLES, "Service Account"]
+    for flag, told in (("true", True), ("TRUE", True), ("false", False), ("WAHR", None)):
+        name = "Total" if told else "bot"
+        rows = [ADA | {"Service Account": "false"}, row(name) | {"Service Account": flag}]
+        file = tmp_path / WINDOW_NAME
+        file.write_bytes(sheet(*rows, titles=titles))
+        if told is None:
+            with pytest.raises(ContractBroken, match="'WAHR' is not true or false"):
+                read_users(file)
+        else:
+            assert [user.service for user in read_users(file)] == [False, told]
+
+
 def test_a_user_who_stands_there_twice_with_the_same_figures_is_one_user(home: Home) -> None:
     made = records(home.run("convert", str(saved(home, sheet(ADA, BO, ADA)))))
     assert [each["user_login"] for each in made] == ["ada@example.com", "bo@example.com"]
@@ -268,6 +388,75 @@ def test_a_file_that_is_not_there_is_refused_and_the_earlier_output_set_aside(
     assert f"{file} cannot be read" in result.err
     assert not earlier.exists()
     assert (home.path / f"{earlier.name}.stale").read_text() == "earlier"
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "length", "selected"),
+    [
+        ([], f"metrics_{today():%Y%m%d}.csv", 7, "all"),
+        ([], f"metrics_{today():%Y%m%d}.csv", 7, "user-feature-stats"),
+        ([f"{yesterday()}"], f"metrics_{yesterday():%Y%m%d}.csv", 1, "user-feature-stats"),
+        ([f"{yesterday()}", "--out", "data/mine.csv"], "mine.csv", 1, "user-feature-stats"),
+    ],
+    ids=["without dates", "without dates or the tenant", "one day", "another name"],
+)
+@pytest.mark.usefixtures("sim")
+def test_what_the_program_writes_it_reads(
+    home: Home, words: list[str], name: str, length: int, selected: str
+) -> None:
+    home.settings |= {"LOOKBACK_DAYS": "7", "SCRAPE_ENDPOINTS": selected}
+    written = home.run(*words)
+    assert written.code == 0, written.err
+    file = home.data / name
+    assert window_of_file(file) == Window(yesterday() - timedelta(length - 1), yesterday())
+    if not words and selected == "all":
+        assert len(records(home.run("convert", str(file)))) > 1
+
+
+def test_days_beside_a_file_count_only_if_they_are_its_own(tmp_path: Path) -> None:
+    """Where a name and a sibling differ, or two siblings, one of them is of another run."""
+    day, month = date(2025, 10, 22), Window(date(2025, 9, 22), date(2025, 10, 21))
+    compact, named = tmp_path / "metrics_20251022.csv", tmp_path / "metrics_2025-10-22.csv"
+    for file, window, right in (
+        (compact, Window(day, day), True),
+        (compact, month, True),
+        (compact, Window(date(2025, 10, 1), date(2025, 10, 5)), False),
+        (compact.with_name("mine.csv"), month, True),
+        (named, Window(day, day), True),
+        (named, month, False),
+    ):
+        tenant_path(file).write_bytes(tenant_csv([TenantFigure(window, "toolCalls", 1)]))
+        if right:
+            assert window_of_file(file) == window
+        else:
+            with pytest.raises(UsageError, match="--start and --end"):
+                window_of_file(file)
+        period_path(file).write_bytes(period_csv(Window(day, day)))
+        if window != Window(day, day):
+            with pytest.raises(UsageError, match="--start and --end"):
+                window_of_file(file)
+        period_path(file).unlink()
+    tenant_path(compact).write_bytes(b"metric,value\n1,2\n")
+    with pytest.raises(UsageError, match="does not tell"):
+        window_of_file(compact)
+
+
+@pytest.mark.usefixtures("sim")
+def test_a_later_run_for_other_days_leaves_no_wrong_days_beside_a_file(home: Home) -> None:
+    """The users of one run, and then only the tenant's figures of another, under one name."""
+    for first, then in (("all", "tenant-feature-stats"), ("user-feature-stats", "all")):
+        target = home.data / f"mine-{first}.csv"
+        out = ["--out", str(target)]
+        home.settings["SCRAPE_ENDPOINTS"] = first
+        assert home.run(f"{yesterday()}", *out).code == 0
+        assert window_of_file(target) == Window(yesterday(), yesterday())
+        home.settings["SCRAPE_ENDPOINTS"] = then
+        earlier = yesterday() - timedelta(1)
+        assert home.run(f"{earlier}", *out).code == 0
+        if then == "all":
+            assert window_of_file(target) == Window(earlier, earlier)
+        else:
+            assert home.run("convert", str(target)).code == 2
 
 
 @pytest.mark.usefixtures("sim")

@@ -14,12 +14,8 @@ import requests
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dashboard_scraper.cookie_auth import (
-    SESSION_COOKIE,
-    CookieSession,
-    parse_paste,
-    save_cookies,
-)
+from dashboard_scraper.cookie_auth import SESSION_COOKIE, CookieSession, save_cookies
+from dashboard_scraper.cookie_paste import parse_paste
 from dashboard_scraper.errors import UsageError
 
 HOST = "app.example.com"
@@ -80,6 +76,60 @@ def cookies_txt(domain: str, name: str, value: str) -> str:
     return f"{domain}\tTRUE\t/\tTRUE\t1999999999\t{name}\t{value}"
 
 
+def table_row(name: str, value: str, domain: str = HOST) -> str:
+    """As Chrome copies it: name, value, domain, path, end, size, and marks."""
+    return f"{name}\t{value}\t{domain}\t/\tSession\t120\t\u2713\t\u2713\tLax\t\t\tMedium"
+
+
+def safari_row(name: str, value: str) -> str:
+    return f"{name}\t{value}\t{HOST}\t/\tSession\t120 B\t\u2713\t\u2713\tLax"
+
+
+def side_bar(value: str, domain: str = HOST) -> str:
+    """As Firefox copies all of it."""
+    return f'_session:"{value}"\nCreated:"Tue, 24 Nov 2026"\nDomain:"{domain}"\nHttpOnly:true\n'
+
+
+def powershell(*cookies: tuple[str, str, str]) -> str:
+    """Domain, name and value of each, as Chrome and Edge copy a request for PowerShell."""
+
+    def quoted(text: str) -> str:
+        return '"' + re.sub(r'([`"$])', r"`\1", text) + '"'
+
+    lines = ["$session = New-Object Microsoft.PowerShell.Commands.WebRequestSession"]
+    lines += [
+        "$session.Cookies.Add((New-Object System.Net.Cookie("
+        f'{quoted(name)}, {quoted(value)}, "/", {quoted(domain)})))'
+        for domain, name, value in cookies
+    ]
+    lines.append(f'Invoke-WebRequest -UseBasicParsing -Uri "{URL}" `\n-WebSession $session')
+    return "\n".join(lines)
+
+
+def fetch(cookie: str | None, url: str = URL) -> str:
+    """As Chrome copies a request as fetch for Node.js; without cookies, for browsers."""
+    headers = {"accept": "*/*"} | ({"cookie": cookie} if cookie else {})
+    options = {"headers": headers, "body": None, "method": "GET"}
+    return f"fetch({json.dumps(url)}, {json.dumps(options, indent=2)});"
+
+
+def har_request(*cookies: tuple[str, str], url: str = URL) -> dict[str, object]:
+    header = "; ".join(f"{name}={value}" for name, value in cookies)
+    return {
+        "request": {
+            "method": "GET",
+            "url": url,
+            "headers": [{"name": "accept", "value": "*/*"}, {"name": "cookie", "value": header}],
+            "cookies": [{"name": name, "value": value} for name, value in cookies],
+        },
+        "response": {"status": 200},
+    }
+
+
+def har(*entries: dict[str, object]) -> str:
+    return json.dumps({"log": {"version": "1.2", "entries": list(entries)}})
+
+
 ELSEWHERE = ("app.example.org", SESSION_COOKIE, "another-site")
 
 FORMS: dict[str, Form] = {
@@ -126,7 +176,45 @@ FORMS: dict[str, Form] = {
         "-H", f"cookie: _session={v}", quote=old_cmd, line_end=" ^\r\n"
     ),
 }
-ALL_FORMS: dict[str, Form] = {"bare": lambda v: v, "bare in quotes": lambda v: f'"{v}"', **FORMS}
+FORMS |= {
+    "a row of Chrome's table": lambda v: table_row("_session", v) + "\n",
+    "rows of a table": lambda v: "\n".join(
+        [
+            "Name\tValue\tDomain\tPath\tExpires / Max-Age",
+            table_row("_session", "another-site", "app.example.org"),
+            table_row("theme", "dark", ".example.com"),
+            table_row("_session", v),
+        ]
+    ),
+    "a row of Safari's table": lambda v: safari_row("_session", v),
+    "two cells of a table": lambda v: f"_session\t{v}",
+    "Firefox' side bar": lambda v: f'_session:"{v}"',
+    "all of Firefox' side bar": side_bar,
+    "a line of JSON": lambda v: f'"_session": "{v}",',
+    "lines of JSON": lambda v: f'  "theme": "dark",\n  "_session": "{v}"\n',
+    "PowerShell": lambda v: powershell(
+        ELSEWHERE, (HOST, "theme", "dark"), (".example.com", "_session", v)
+    ),
+    "fetch": lambda v: fetch(f"theme=dark; _session={v}"),
+    "several fetches": lambda v: "\n".join(
+        [fetch("_session=another-site", "https://app.example.org/"), fetch(f"_session={v}")]
+    ),
+    "HAR": lambda v: har(
+        har_request(("_session", "another-site"), url="https://app.example.org/"),
+        har_request(("theme", "dark"), ("_session", v)),
+    ),
+    "an entry of a HAR": lambda v: json.dumps(har_request(("_session", v))),
+    "a request of a HAR": lambda v: json.dumps(har_request(("_session", v))["request"]),
+    "headers of a HAR": lambda v: json.dumps([{"name": "Cookie", "value": f"_session={v}"}]),
+    "cURL, PowerShell": lambda v: f'curl.exe "{URL}" `\n  -H "Cookie: _session={v}"',
+}
+ALL_FORMS: dict[str, Form] = {
+    "bare": lambda v: v,
+    "bare in quotes": lambda v: f'"{v}"',
+    "a name, a colon": lambda v: f"_session: {v}",
+    "a name in quotes, a colon": lambda v: f"'_session':'{v}',",
+    **FORMS,
+}
 
 
 @pytest.mark.parametrize("value", [ENCODED, DECODED], ids=["encoded", "decoded"])
@@ -145,6 +233,10 @@ def test_every_form_gives_the_session_as_it_was_pasted(form: str, value: str) ->
         "whole cookies.txt",
         "cURL, bash, -b",
         "cURL, cmd.exe, -H",
+        "rows of a table",
+        "PowerShell",
+        "fetch",
+        "HAR",
     ],
 )
 def test_cookies_beside_the_session_are_kept_and_those_of_other_sites_are_not(form: str) -> None:
@@ -229,6 +321,36 @@ REFUSED = {
     "cURL for cmd.exe, cut": (curl("-b", f"_session={SECRET}", quote=cmd, last=True)[:-2], CUT),
     "cURL without cookies": (curl("-H", f"authorization: {SECRET}"), NONE),
     "cURL with a cookie file": (curl("-b", f"{SECRET}.txt"), NONE),
+    "a row of another site": (table_row("_session", SECRET, "example.org"), NONE),
+    "a row of another cookie": (table_row("theme", SECRET), NONE),
+    "two rows": (
+        f"{table_row('_session', SECRET)}\n{table_row('_session', SECRET + '2')}",
+        DIFFERENT,
+    ),
+    "a row with blanks": (f"_session {SECRET} {HOST} / Session", "row of a table"),
+    "a side bar of another site": (side_bar(SECRET, "example.org"), NONE),
+    "a side bar's other cookie": (f'theme:"{SECRET}"', NONE),
+    "a side bar that is cut": (f'_session:"{SECRET}', "form that is not known"),
+    "a value with a name's end": (f'session"{SECRET}', "quotes in it"),
+    "an object after the name": (f'_session: {{"value": "{SECRET}"}}', "form that is not known"),
+    "PowerShell of another site": (powershell(("example.org", "_session", SECRET)), NONE),
+    "PowerShell without cookies": (powershell(), NONE),
+    "PowerShell that computes": (
+        powershell((HOST, "_session", SECRET)).replace(SECRET, f"{SECRET}$([char]0x41)"),
+        "not known",
+    ),
+    "fetch for browsers": (fetch(None), "Node.js"),
+    "fetch of another site": (fetch(f"_session={SECRET}", "https://app.example.org/"), NONE),
+    "fetch with a bad escape": (fetch(f"_session={SECRET}").replace(SECRET, SECRET + "\\x"), CUT),
+    "HAR without cookies": (har(har_request()), NONE),
+    "HAR of another site": (
+        har(har_request(("_session", SECRET), url="https://app.example.org/")),
+        NONE,
+    ),
+    "two in a HAR": (
+        har(har_request(("_session", SECRET)), har_request(("_session", f"{SECRET}2"))),
+        DIFFERENT,
+    ),
     "cURL of another site": (
         curl("-b", f"_session={SECRET}", url="https://app.example.org/"),
         "",
@@ -253,6 +375,8 @@ FRAGMENTS = st.sampled_from(
         *("{", "}", "[", "]", ",", '{"_session":', '{"cookies":', '"name":"_session"', '"value":'),
         *("null", "1e999", "#HttpOnly_", "\t", "\n", "\x00", "\x7f", "\u200b", "\ufeff"),
         cookies_txt(HOST, "_session", ""),
+        *("_session:", "_session\t", 'fetch("', '"cookie":"', '"request":{"url":"', '"headers":'),
+        *("System.Net.Cookie(", "Invoke-WebRequest", "`", 'Domain:"', HOST, URL),
     ]
 )
 PASTES = st.one_of(st.text(), st.lists(FRAGMENTS | st.text(max_size=5), max_size=30).map("".join))

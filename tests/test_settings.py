@@ -49,6 +49,9 @@ DEFAULTS = {
     "ORGANIZATION_SLUGS": "",
     "SERVE_TOKEN_FILE": "secrets/serve-token",
     "SERVE_PUBLIC_URL": "",
+    "SERVE_HOSTS": "",
+    "SERVE_TLS_CERT_FILE": "",
+    "SERVE_TLS_KEY_FILE": "",
     "REQUEST_TIMEOUT_SECONDS": "30",
     "MAX_RETRIES": "3",
     "RETRY_BACKOFF_SECONDS": "0.5",
@@ -90,6 +93,9 @@ OTHERS = {
     "ORGANIZATION_SLUGS": "acme-org",
     "SERVE_TOKEN_FILE": "secrets/another",
     "SERVE_PUBLIC_URL": "https://copilot.example.com/base",
+    "SERVE_HOSTS": "usage,copilot.example.com",
+    "SERVE_TLS_CERT_FILE": "tls/certificate.pem",
+    "SERVE_TLS_KEY_FILE": "tls/key.pem",
     "REQUEST_TIMEOUT_SECONDS": "1.5",
     "MAX_RETRIES": "0",
     "RETRY_BACKOFF_SECONDS": "0",
@@ -150,6 +156,9 @@ def test_every_setting_is_read_from_env_file_and_the_environment_wins(
         "ENTERPRISE_SLUGS": "another",
         "ORGANIZATION_SLUGS": "another-org",
         "SERVE_PUBLIC_URL": "https://other.example.com",
+        "SERVE_HOSTS": "another",
+        "SERVE_TLS_CERT_FILE": "another/certificate.pem",
+        "SERVE_TLS_KEY_FILE": "another/key.pem",
     }
     defaults = DEFAULTS | others
     for name, value in defaults.items():
@@ -395,7 +404,8 @@ def test_scrape_endpoints_selects_what_it_names(
     assert result.code == 0, result.err
     assert {request.endpoint for request in sim.requests} == {e.value for e in selected}
     expected = {"metrics_20251022.csv"} if USERS in selected else set()
-    expected |= {"metrics_20251022_tenant.csv"} if selected - {USERS} else set()
+    beside = "tenant" if selected - {USERS} else "period"  # one of them tells the day
+    expected.add(f"metrics_20251022_{beside}.csv")
     assert home.files() == expected
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from dashboard_scraper.checks import changed_days
 from dashboard_scraper.config import Endpoint, Settings
-from dashboard_scraper.cookie_auth import SIGN_IN_AGAIN, CookieSession
+from dashboard_scraper.cookie_auth import SESSION_OVER, SIGN_IN_AGAIN, CookieSession
 from dashboard_scraper.date_utils import Window, last_complete_days, utc_day
 from dashboard_scraper.derived import Oddities
 from dashboard_scraper.errors import ContractBroken
@@ -59,10 +59,11 @@ class DashboardSource:
     name = DASHBOARD
     details = None
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, session: CookieSession | None = None) -> None:
+        """With the stored session, unless another is given."""
         self._settings = settings
         base_url = settings.metrics_api_base_url
-        self._session = CookieSession(
+        self._session = session or CookieSession(
             settings.cookie_file,
             origin_of(base_url),
             allow_readable=settings.allow_readable_secrets,
@@ -246,7 +247,7 @@ class DashboardSource:
 
 
 _ACCESS = Access(
-    refused="the session has expired",
+    refused=SESSION_OVER,
     forbidden="this account may not see the figures",
     sign_in=SIGN_IN_AGAIN,
     administrator=f"as an administrator, {SIGN_IN_AGAIN}",

@@ -83,7 +83,7 @@ def _fetch_parser(*, full_help: bool) -> argparse.ArgumentParser:
         help="one CSV and one Copilot JSON for each of the last 28 days that are over",
     )
     form.add_argument(
-        "--auth", action="store_true", help="save the session cookie of your browser, then end"
+        "--auth", action="store_true", help="try and save the session cookie of your browser"
     )
     form.add_argument(
         "--daily",
@@ -244,6 +244,11 @@ def _serve_parser(*, full_help: bool) -> argparse.ArgumentParser:
         help="address to listen on (default: 127.0.0.1, for this machine alone)",
     )
     parser.add_argument("--port", type=_port, default=8377, help="(default: 8377; 0: any)")
+    parser.add_argument(
+        "--insecure",
+        action="store_true",
+        help="let other machines in without TLS; for use behind a proxy that has it",
+    )
     parser.set_defaults(run=_run_serve)
     return parser
 
@@ -416,7 +421,7 @@ def _run_serve(args: argparse.Namespace) -> None:
         raise UsageError(
             f'serve needs the extra serve ({error.name} is missing): pip install "{PROGRAM}[serve]"'
         ) from error
-    serve(settings, args.host, args.port)
+    serve(settings, args.host, args.port, insecure=args.insecure)
 
 
 def _run_forget(args: argparse.Namespace) -> None:

@@ -18,11 +18,20 @@ from dashboard_scraper.config import (
     Settings,
     sqlite_url,
 )
-from dashboard_scraper.cookie_auth import SESSION_COOKIE, Cookies, parse_paste, save_cookies
-from dashboard_scraper.csv_import import read_users, window_of_name, window_of_options
+from dashboard_scraper.cookie_auth import (
+    SESSION_COOKIE,
+    SESSION_OVER,
+    SIGN_IN,
+    SIGN_IN_AGAIN,
+    Cookies,
+    CookieSession,
+)
+from dashboard_scraper.cookie_paste import parse_paste
+from dashboard_scraper.csv_days import window_of_file, window_of_options
+from dashboard_scraper.csv_import import read_users
 from dashboard_scraper.daily_metrics import Clock, Job, backfill, run_daily_job
 from dashboard_scraper.date_utils import DAYS, Window, last_complete_days, utc_day
-from dashboard_scraper.errors import UsageError
+from dashboard_scraper.errors import ScraperError, SignInRequired, UsageError
 from dashboard_scraper.files import Publication, behind_links, make_folder, replaced_or_set_aside
 from dashboard_scraper.http import origin_of
 from dashboard_scraper.library_settings import Libraries
@@ -56,13 +65,13 @@ How to sign in:
      Application > Cookies > the dashboard (in Firefox: Storage > Cookies).
   3. Copy the value of the cookie {SESSION_COOKIE}.
   4. Paste it here and press Enter. It is not shown.
-Also taken: {SESSION_COOKIE}=VALUE, a whole Cookie header, JSON, a line of a cookies.txt, and
-"Copy as cURL".
+Also taken: {SESSION_COOKIE}=VALUE, a whole Cookie header, JSON, a row of the table of cookies, a
+line of a cookies.txt, and "Copy as cURL", "as PowerShell" or "as fetch (Node.js)".
 """
 
 
 def sign_in(settings: Settings, today: date, *, check: bool) -> None:
-    """Save the session that is pasted or piped in, and try it."""
+    """Try the session that is pasted or piped in, and store it."""
     if sys.stdin is None:
         raise UsageError("standard input is closed; pipe the cookie in, or use a terminal")
     if sys.stdin.isatty():
@@ -78,10 +87,29 @@ def _host(settings: Settings) -> str:
 
 
 def _keep_session(settings: Settings, cookies: Cookies, today: date, *, check: bool) -> None:
-    save_cookies(settings.cookie_file, cookies, origin_of(settings.metrics_api_base_url))
-    logger.info("the session is saved in %s", settings.cookie_file)
+    """Replace the stored session by this one, once the dashboard has accepted it."""
+    origin = origin_of(settings.metrics_api_base_url)
+    session = CookieSession(settings.cookie_file, origin, cookies)
     if check:
-        check_session(settings, today)
+        _prove(settings, session, today)
+    session.store()
+    logger.info("the session is saved in %s", settings.cookie_file)
+
+
+def _prove(settings: Settings, session: CookieSession, today: date) -> None:
+    """Raise what `check_session` raises, in words for somebody whose paste is not saved then."""
+    stays = "; the stored one stays" if settings.cookie_file.exists() else ""
+    try:
+        check_session(settings, today, session)
+    except SignInRequired as error:
+        reason = f"{error}".replace(SESSION_OVER, "the dashboard does not accept it")
+        reason = reason.replace(SIGN_IN_AGAIN, SIGN_IN)
+        raise SignInRequired(f"the pasted session is not saved{stays}: {reason}") from error
+    except ScraperError as error:
+        raise type(error)(
+            f"the pasted session could not be tried, and is not saved{stays}: {error};"
+            " --auth --no-check saves it without trying"
+        ) from error
 
 
 def _read_piped() -> str:
@@ -162,7 +190,7 @@ def convert(
     out: Path | None,
 ) -> None:
     """Convert a CSV of the dashboard's columns; `days` are --day, --start and --end."""
-    window = window_of_options(*days) or window_of_name(file)
+    window = window_of_options(*days) or window_of_file(file)
     target = out.absolute() if out else file.absolute().with_suffix(".json")
     if behind_links(target) == behind_links(file):
         raise UsageError(f"{file} would be written over; give --out another name")

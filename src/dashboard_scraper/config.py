@@ -200,6 +200,15 @@ class Settings(BaseSettings):
         None,
         description="How readers reach `serve` behind a proxy, as `https://copilot.example.com`",
     )
+    serve_hosts: Names = Field(
+        (),
+        description="Further host names that requests to `serve` may have, where no public URL is"
+        " set",
+    )
+    serve_tls_cert_file: Path | None = Field(
+        None, description="Certificate of `serve` for TLS, with those that it rests on, in PEM"
+    )
+    serve_tls_key_file: Path | None = Field(None, description="Its key, readable by you alone")
     request_timeout_seconds: Seconds = Field(
         30,
         gt=0,
@@ -240,6 +249,12 @@ class Settings(BaseSettings):
     def _check_token(self) -> Self:
         if self.augment_api_token and self.augment_api_token_file:
             raise ValueError("AUGMENT_API_TOKEN and AUGMENT_API_TOKEN_FILE: set one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if (self.serve_tls_cert_file is None) != (self.serve_tls_key_file is None):
+            raise ValueError("SERVE_TLS_CERT_FILE and SERVE_TLS_KEY_FILE: set both or none")
         return self
 
     @property

@@ -1,13 +1,11 @@
-"""The session cookie: read from what a person pastes, kept in a private file, renewed, sent."""
+"""The session cookie: stored in a private file, renewed, sent."""
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import logging
-import re
-import shlex
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,8 +14,7 @@ import requests
 from requests.auth import AuthBase
 
 from dashboard_scraper.decoding import UNDECODABLE
-from dashboard_scraper.errors import SignInRequired, UsageError
-from dashboard_scraper.http import host_of
+from dashboard_scraper.errors import SignInRequired
 from dashboard_scraper.secret_files import read_private, write_private
 
 logger = logging.getLogger(__name__)
@@ -25,163 +22,14 @@ logger = logging.getLogger(__name__)
 SESSION_COOKIE = "_session"
 Cookies = dict[str, str]
 
-SIGN_IN_AGAIN = "sign in again: python -m dashboard_scraper --auth, with the same --home if any"
+_HOW = "python -m dashboard_scraper --auth, with the same --home if any"
+SIGN_IN = f"sign in: {_HOW}"
+SIGN_IN_AGAIN = f"sign in again: {_HOW}"
+SESSION_OVER = "the session has expired"
 
 # What RFC 6265 allows in a cookie's value (cookie-octet). `%` is among it: a value that came
 # URL-encoded is sent as it came, just as the browser does.
 _COOKIE_OCTETS = "!#$%&'()*+-./:<=>?@[]^_`{|}~"
-_COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_HEADER = re.compile(r"(set-)?cookie:\s*", re.IGNORECASE)
-# `other=x` is a cookie of another name; `c2Vzc2lvbg==.x` is a value whose `=` is padding.
-_OTHER_COOKIE = re.compile(r"[A-Za-z_][\w.-]*=[A-Za-z0-9{\[\"]")
-# The only group is what stands in `$'...'`; the other forms are walked over, `$'` may be in them.
-_BASH_QUOTED = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*"|\\.|\$'((?:[^'\\]|\\.)*)'""", re.DOTALL)
-_CURL_COOKIE_OPTIONS = ("-b", "--cookie")
-_CURL_HEADER_OPTIONS = ("-H", "--header")
-
-
-def parse_paste(text: str, host: str) -> Cookies:
-    """Find the session cookie, and the cookies beside it, in what a person pasted.
-
-    Takes `_session=VALUE`, the bare value, a `Cookie:` header, JSON, lines of a cookies.txt, and a
-    "Copy as cURL" command; URL-encoded values or decoded ones. Cookies that name a site count only
-    if they belong to `host`. Raises UsageError with the reason, which never repeats the text.
-    """
-    text = text.strip().lstrip("\ufeff").strip()
-    if not text:
-        raise UsageError("nothing was pasted; copy the cookie and try again")
-    if re.match(r"curl(\.exe)?\s", text):
-        cookies = _from_curl(text, host)
-    elif text[0] in "{[":
-        cookies = _from_json(text, host)
-    elif any(line.count("\t") >= 6 for line in text.splitlines()):
-        cookies = _from_cookies_txt(text, host)
-    else:
-        cookies = _from_header(text)
-    return _checked(cookies)
-
-
-def _checked(cookies: Cookies) -> Cookies:
-    if not cookies.get(SESSION_COOKIE):
-        raise UsageError(f"there is no {SESSION_COOKIE} cookie in it; copy that one")
-    for name, value in cookies.items():
-        if not _COOKIE_NAME.fullmatch(name):
-            raise UsageError("a cookie's name in it has characters that no cookie's name has")
-        if any("\ud800" <= c <= "\udfff" for c in value):
-            raise UsageError("there is half a character in it; copy the value again")
-        if not value.isprintable():
-            raise UsageError(
-                "there are control characters in it (a line break, a tab); copy the value alone"
-            )
-    return cookies
-
-
-def _collect(pairs: Iterable[tuple[str, str]]) -> Cookies:
-    """Join pairs; the session cookie twice with different values is refused, not guessed."""
-    cookies: Cookies = {}
-    for name, value in pairs:
-        if name == SESSION_COOKIE and cookies.get(name, value) != value:
-            raise UsageError(f"there are two different {SESSION_COOKIE} cookies in it; copy one")
-        cookies[name] = value
-    return cookies
-
-
-def _unquoted(value: str) -> str:
-    return value[1:-1] if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'" else value
-
-
-def _from_header(text: str) -> Cookies:
-    header = _HEADER.match(text)
-    if header:
-        text = text[header.end() :]
-    parts = [part.strip() for part in text.split(";") if part.strip()]
-    if header and header.group(1):
-        parts = parts[:1]  # the rest of a Set-Cookie is attributes
-    pairs = [(name.strip(), _unquoted(value)) for name, eq, value in map(_split, parts) if eq]
-    if any(name == SESSION_COOKIE for name, _ in pairs):
-        return _collect(pair for pair in pairs if _COOKIE_NAME.fullmatch(pair[0]))
-    value = _unquoted(parts[0]) if parts else ""
-    other = _OTHER_COOKIE.match(value) or "://" in value or " " in value
-    if header or len(parts) != 1 or other:
-        return {}
-    return {SESSION_COOKIE: value}
-
-
-def _split(part: str) -> tuple[str, str, str]:
-    return part.partition("=")
-
-
-def _from_json(text: str, host: str) -> Cookies:
-    """Read `{name: value}`, a browser extension's list of cookies, or our own file's shape."""
-    try:
-        found = msgspec.json.decode(text)
-    except UNDECODABLE as error:
-        raise UsageError(f"it looks like JSON but is none: {error}") from None
-    if isinstance(found, dict) and isinstance(found.get("cookies"), dict | list):
-        found = found["cookies"]
-    if isinstance(found, dict) and {"name", "value"} <= found.keys():
-        found = [found]
-    if isinstance(found, dict):
-        return _collect((k, v) for k, v in found.items() if isinstance(v, str))
-    return _collect(
-        (str(entry.get("name")), entry["value"])
-        for entry in found
-        if isinstance(entry, dict)
-        and isinstance(entry.get("value"), str)
-        and _belongs(str(entry.get("domain") or host), host)
-    )
-
-
-def _from_cookies_txt(text: str, host: str) -> Cookies:
-    rows = [line.removeprefix("#HttpOnly_").split("\t") for line in text.splitlines()]
-    return _collect(
-        (row[5], row[6])
-        for row in rows
-        if len(row) == 7 and not row[0].startswith("#") and _belongs(row[0], host)
-    )
-
-
-def _belongs(domain: str, host: str) -> bool:
-    domain = domain.strip().lstrip(".").lower()
-    return host.lower() == domain or host.lower().endswith("." + domain)
-
-
-def _from_curl(text: str, host: str) -> Cookies:
-    first_quote = re.search(r"""\^?["']""", text)
-    if first_quote and first_quote.group() == '^"':  # for cmd.exe: carets before what is special
-        text = re.sub(r"\^(\r?\n|.)", r"\1", text, flags=re.DOTALL).replace("\n", " ")
-    text = _BASH_QUOTED.sub(_plainly_quoted, text)
-    try:
-        words = shlex.split(text)
-    except ValueError as error:
-        raise UsageError(f"the cURL command is cut or malformed ({error}); copy it again") from None
-    sites = [word for word in words if word.startswith(("https://", "http://"))]
-    if sites and host not in map(host_of, sites):
-        return {}
-    for option, value in itertools.pairwise(words):
-        if option.startswith("--cookie="):
-            return _from_header(option.replace("--cookie=", "cookie: ", 1))
-        if option in _CURL_COOKIE_OPTIONS:
-            return _from_header("cookie: " + value)
-        if option in _CURL_HEADER_OPTIONS and value.lower().startswith("cookie:"):
-            return _from_header(value)
-    return {}
-
-
-def _plainly_quoted(match: re.Match[str]) -> str:
-    special = match.group(1)
-    return match.group() if special is None else shlex.quote(_bash_unescaped(special))
-
-
-def _bash_unescaped(text: str) -> str:
-    """The escapes that browsers write in `$'...'`."""
-    named = {"n": "\n", "r": "\r", "t": "\t"}
-
-    def replace(match: re.Match[str]) -> str:
-        code = match.group(1)
-        return chr(int(code[1:], 16)) if len(code) > 1 else named.get(code, code)
-
-    return re.sub(r"\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|.)", replace, text, flags=re.DOTALL)
 
 
 class _CookieFile(msgspec.Struct, frozen=True):
@@ -198,17 +46,33 @@ def load_cookies(path: Path, origin: str, *, allow_readable: bool = False) -> Co
     file.
     """
     try:
-        data = read_private(path, allow_readable=allow_readable)
-        kept = msgspec.json.decode(data, type=_CookieFile)
+        kept = _decoded(read_private(path, allow_readable=allow_readable), origin)
     except FileNotFoundError:
-        raise SignInRequired(f"no cookies found in {path}; {SIGN_IN_AGAIN}") from None
-    except UNDECODABLE:
-        raise SignInRequired(f"{path} is damaged; {SIGN_IN_AGAIN}") from None
+        raise SignInRequired(f"no cookies found in {path}; {SIGN_IN}") from None
+    if kept is None:
+        raise SignInRequired(
+            f"{path} is damaged, or holds cookies in a form that only --auth reads, from standard"
+            f" input; {SIGN_IN_AGAIN}"
+        )
     if kept.origin != origin:
         raise SignInRequired(
             f"{path} holds a session of {kept.origin}, not {origin}; {SIGN_IN_AGAIN}"
         )
     return kept.cookies
+
+
+def _decoded(data: bytes, origin: str) -> _CookieFile | None:
+    """What the file holds, also where it is a plain map of names, as earlier tools wrote it.
+
+    Such a one names no site: it is taken to be of `origin`, and the next renewal writes that down.
+    """
+    with contextlib.suppress(*UNDECODABLE):
+        return msgspec.json.decode(data, type=_CookieFile)
+    with contextlib.suppress(*UNDECODABLE):
+        plain = msgspec.json.decode(data, type=Cookies)
+        if plain.get(SESSION_COOKIE):
+            return _CookieFile(plain, origin)
+    return None
 
 
 def save_cookies(path: Path, cookies: Mapping[str, str], origin: str) -> None:
@@ -225,11 +89,23 @@ class CookieSession(AuthBase):
     than the server's stays beside the renewed one, and both would be sent.
     """
 
-    def __init__(self, path: Path, origin: str, *, allow_readable: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        origin: str,
+        pasted: Cookies | None = None,
+        *,
+        allow_readable: bool = False,
+    ) -> None:
+        """Of the stored cookies, or of `pasted` ones, which are not stored before `store`."""
         self._path = path
         self._origin = origin
         self._lock = threading.Lock()
-        self._cookies = load_cookies(path, origin, allow_readable=allow_readable)
+        self._is_stored = pasted is None
+        if pasted is None:
+            self._cookies = load_cookies(path, origin, allow_readable=allow_readable)
+        else:
+            self._cookies = dict(pasted)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         with self._lock:
@@ -244,8 +120,15 @@ class CookieSession(AuthBase):
             if renewed.items() <= self._cookies.items():
                 return
             self._cookies.update(renewed)
-            save_cookies(self._path, self._cookies, self._origin)
+            if self._is_stored:
+                save_cookies(self._path, self._cookies, self._origin)
         logger.debug("the server renewed %s", ", ".join(sorted(renewed)))
+
+    def store(self) -> None:
+        """Replace the stored cookies by these, as the server has renewed them."""
+        with self._lock:
+            save_cookies(self._path, self._cookies, self._origin)
+            self._is_stored = True
 
 
 def _on_the_wire(value: str) -> str:

@@ -6,6 +6,7 @@ apostrophe before it; reading takes it off again.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -47,5 +48,17 @@ def render(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:
 
 def parse(data: bytes) -> list[list[str]]:
     """The cells of each row, unguarded; raises UnicodeDecodeError or csv.Error."""
-    reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
+    return parse_text(decode(data))
+
+
+def parse_text(text: str, delimiter: str = ",") -> list[list[str]]:
+    """The same of a text, whose cells may be delimited otherwise."""
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, strict=True, delimiter=delimiter)
     return [[unguard(cell) for cell in row] for row in reader]
+
+
+def decode(data: bytes) -> str:
+    """UTF-8, or UTF-16 with its mark, as Excel's "Unicode text"; raises UnicodeDecodeError."""
+    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if is_utf16 else "utf-8-sig")

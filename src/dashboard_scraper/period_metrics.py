@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,6 +14,13 @@ from pathlib import Path
 from dashboard_scraper.audience import Audience
 from dashboard_scraper.checks import closing_differences
 from dashboard_scraper.config import Endpoint
+from dashboard_scraper.csv_days import (
+    name_tells,
+    period_csv,
+    period_path,
+    tenant_path,
+    windows_beside,
+)
 from dashboard_scraper.daily_metrics import keep_day
 from dashboard_scraper.date_utils import Window, utc_day
 from dashboard_scraper.errors import UsageError
@@ -32,8 +40,6 @@ from dashboard_scraper.usage import (
 
 logger = logging.getLogger(__name__)
 
-TENANT_SUFFIX = "_tenant"
-
 
 def default_name(window: Window, today: date, *, asked_for: bool) -> str:
     """The file's name: the dates that were asked for, or the current date where none were."""
@@ -42,11 +48,6 @@ def default_name(window: Window, today: date, *, asked_for: bool) -> str:
     if window.start == window.end:
         return f"metrics_{window.start:%Y%m%d}.csv"
     return f"metrics_{window.start:%Y%m%d}_to_{window.end:%Y%m%d}.csv"
-
-
-def tenant_path(users_path: Path) -> Path:
-    """The sibling of the users' file that holds the tenant's figures."""
-    return users_path.with_name(f"{users_path.stem}{TENANT_SUFFIX}{users_path.suffix}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,12 @@ class Period:
         users = [self.target] if Endpoint.USERS in self.selected else []
         return users + ([tenant_path(self.target)] if self.tenant_selected else [])
 
+    @property
+    def replaced(self) -> list[Path]:
+        """The files of an earlier run that are not true any more, whatever comes of this one."""
+        told = [period_path(self.target)] if Endpoint.USERS in self.selected else []
+        return self.targets + told
+
 
 MakePeriodSource = Callable[[], AbstractContextManager[PeriodSource]]
 
@@ -83,7 +90,7 @@ def export_period(
     """
     over = period.window.end < utc_day(period.now)  # today's figures are those of half a day
     opened = store.opened() if over else contextlib.nullcontext()
-    with replaced_or_set_aside(period.targets, store.locked()), opened, make_source() as source:
+    with replaced_or_set_aside(period.replaced, store.locked()), opened, make_source() as source:
         users = source.fetch_users(period.window) if Endpoint.USERS in period.selected else None
         tenant = source.fetch_tenant(period.window) if period.tenant_selected else []
         if over:
@@ -94,13 +101,33 @@ def export_period(
         if period.tenant_selected:
             figures = hidden_in_figures(tenant, audience.rename)
             files[tenant_path(period.target)] = tenant_csv(figures)
+        files |= _told_days(period, users, tenant)
         store.check_lock()
         make_folder(period.target.parent)
         with Publication() as publication:
             for path, data in files.items():
                 publication.add(path, data)
             publication.publish()
-    return period.targets
+    return list(files)
+
+
+def _told_days(
+    period: Period, users: list[UserUsage] | OtherRecords | None, tenant: Sequence[TenantFigure]
+) -> dict[Path, bytes]:
+    """The file that says for `convert` which days the users' file holds, where it is needed."""
+    path, window = period_path(period.target), period.window
+    if users is None:
+        # The users' file of an earlier run may have its days from the file that is replaced now.
+        earlier = windows_beside(period.target) if _exists(period.target) else set()
+        return {path: period_csv(*earlier)} if len(earlier) == 1 and earlier != {window} else {}
+    is_told = name_tells(period.target, window) or bool(tenant)
+    if isinstance(users, OtherRecords) or (is_told and not _exists(path)):
+        return {}
+    return {path: period_csv(window)}
+
+
+def _exists(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - pathlib's raises for a name that is too long
 
 
 def _keep(

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 
 import uvicorn
+from starlette.applications import Starlette
 
 from dashboard_scraper.config import Settings
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.github_reports import Scope
 from dashboard_scraper.github_views import GithubViews
+from dashboard_scraper.hosts import is_loopback
+from dashboard_scraper.log_repeats import count_repeats
 from dashboard_scraper.report.view import ReportView
 from dashboard_scraper.running import (
     github_options,
@@ -21,7 +25,15 @@ from dashboard_scraper.running import (
     utc_now,
 )
 from dashboard_scraper.server import ServerOptions, make_app
-from dashboard_scraper.server_access import Access, read_or_make_token
+from dashboard_scraper.server_access import Access, read_or_make_token, tls_context
+from dashboard_scraper.server_connections import (
+    LARGEST_HEAD,
+    LimitedListener,
+    Limits,
+    ServingLoop,
+    TimedProtocol,
+)
+from dashboard_scraper.server_requests import Hosts
 from dashboard_scraper.store import Waiting, store_at
 from dashboard_scraper.store.patience import Patience
 
@@ -30,11 +42,24 @@ logger = logging.getLogger(__name__)
 _SECONDS_TO_END = 5
 
 
-def serve(settings: Settings, host: str, port: int) -> None:
+def serve(settings: Settings, host: str, port: int, *, insecure: bool = False) -> None:
     """Serve GitHub's endpoints and the page from the store.
 
-    UsageError where the address cannot be had.
+    UsageError where nothing can listen at the address, and where it would let other machines in
+    without TLS, unless that is meant: `insecure`.
     """
+    readable = settings.allow_readable_secrets
+    context = tls_context(
+        settings.serve_tls_cert_file, settings.serve_tls_key_file, allow_readable=readable
+    )
+    if context and insecure:
+        raise UsageError("--insecure is for serving without TLS, and SERVE_TLS_CERT_FILE is set")
+    if not (context or insecure or is_loopback(host)):
+        raise UsageError(
+            f"--host {host} lets other machines in, and token and figures would be readable on"
+            " their way: set SERVE_TLS_CERT_FILE and SERVE_TLS_KEY_FILE, or give --insecure where a"
+            " proxy with TLS is in front"
+        )
     prepare_for_many_records()
     # Who asks is told at once that the store's server is away, and asks again.
     store, source = (
@@ -50,26 +75,42 @@ def serve(settings: Settings, host: str, port: int) -> None:
             Scope.ORGANIZATION: settings.organization_slugs,
         },
         settings.serve_public_url,
+        None if settings.serve_public_url else Hosts(host, settings.serve_hosts),
     )
     with _listening(host, port) as listener:
-        token, made = read_or_make_token(
-            settings.serve_token_file, host, allow_readable=settings.allow_readable_secrets
-        )
+        token, made = read_or_make_token(settings.serve_token_file, host, allow_readable=readable)
         if made:
             # To stdout, which is no log, and only once.
             tell([f"token: {token}"])
             logger.info("the token is kept in %s", settings.serve_token_file)
         shown = f"[{host}]" if ":" in host else host
-        tell([f"http://{shown}:{listener.getsockname()[1]}"])
-        config = uvicorn.Config(
-            make_app(views, report, Access(token), options),
-            log_config=None,
-            access_log=False,  # it has the signatures of links
-            server_header=False,
-            timeout_graceful_shutdown=_SECONDS_TO_END,
-        )
-        logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
-        uvicorn.Server(config).run(sockets=[listener])
+        tell([f"{'https' if context else 'http'}://{shown}:{listener.getsockname()[1]}"])
+        _answer(make_app(views, report, Access(token), options), listener, context)
+
+
+def _answer(app: Starlette, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+    repeated = count_repeats()
+
+    async def say_repeats() -> None:
+        repeated.flush()
+
+    config = uvicorn.Config(
+        app,
+        http=TimedProtocol,
+        ws="none",
+        h11_max_incomplete_event_size=LARGEST_HEAD,
+        log_config=None,
+        access_log=False,  # it has the signatures of links
+        server_header=False,
+        timeout_graceful_shutdown=_SECONDS_TO_END,
+        callback_notify=say_repeats,
+    )
+    logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
+    try:
+        with asyncio.Runner(loop_factory=lambda: ServingLoop(context)) as runner:
+            runner.run(uvicorn.Server(config).serve(sockets=[listener]))
+    finally:
+        repeated.flush(everything=True)
 
 
 def _is_no_cancellation(record: logging.LogRecord) -> bool:
@@ -78,10 +119,11 @@ def _is_no_cancellation(record: logging.LogRecord) -> bool:
     return not isinstance(error, asyncio.CancelledError)
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listening(host: str, port: int) -> LimitedListener:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
+        plain = socket.create_server((host, port), family=family)
+        return LimitedListener(plain, Limits.of_this_process())
     except OSError as error:
         raise UsageError(
             f"--host {host} --port {port}: nothing can listen there: {error.strerror or error}"

@@ -13,11 +13,9 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 from urllib.parse import quote
 
 import anyio
-import msgspec
 from starlette.applications import Starlette
 from starlette.authentication import AuthenticationBackend, AuthenticationError
 from starlette.concurrency import run_in_threadpool
@@ -36,19 +34,23 @@ from dashboard_scraper.github_reports import Scope as ReportScope
 from dashboard_scraper.github_seats import PLAN
 from dashboard_scraper.github_views import GithubViews
 from dashboard_scraper.identity import sha256_user_id
+from dashboard_scraper.log_repeats import repeats
 from dashboard_scraper.report.view import ReportView
 from dashboard_scraper.server_access import LINK_SECONDS, Access
+from dashboard_scraper.server_answers import error_answer, json_answer
+from dashboard_scraper.server_guesses import Guesses, TooManyGuesses
 from dashboard_scraper.server_metrics import CONTENT_TYPE, open_metrics
+from dashboard_scraper.server_requests import CheckedRequests, Hosts
 
 logger = logging.getLogger(__name__)
 
 API_VERSIONS = ("2022-11-28", "2026-03-10")
 _VERSION_HEADER = "X-GitHub-Api-Version"
 _ASK_USER = 'Basic realm="usage figures: any name, the token as password", charset="UTF-8"'
-_DOCUMENTATION = "https://docs.github.com/rest/copilot/copilot-usage-metrics"
 _PER_PAGE, _PER_PAGE_AT_MOST = 50, 100
 _SECONDS_TO_TAKE_A_PIECE = 60
 _LONGEST_PATH = 200  # in the log
+_REFUSALS = (400, 401, 403, 429)
 _PAGE = "/"
 # What a page cannot say of itself; what it may load, it does.
 _PAGE_HEADERS = {
@@ -60,7 +62,6 @@ _OPEN = re.compile(r"/(?:healthz|metrics|downloads/.*)")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _FILE = re.compile(r"(.+)_(\d{4}-\d{2}-\d{2})_(\d{4}-\d{2}-\d{2})\.(?:ndjson|json)")
 _PREFIXES = {ReportScope.ENTERPRISE: "/enterprises", ReportScope.ORGANIZATION: "/orgs"}
-_encode = msgspec.json.Encoder().encode
 
 Endpoint = Callable[[Request], Response]
 Pieces = Generator[bytes, None, None]
@@ -68,22 +69,30 @@ Pieces = Generator[bytes, None, None]
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """Names that are answered to (none: any), and how readers reach the server behind a proxy."""
+    """Names that are answered to (none: any), and how readers reach the server.
+
+    `hosts` says which a request may name, since links follow it; without, any.
+    """
 
     slugs: dict[ReportScope, Sequence[str]]
     public_url: str | None = None
+    hosts: Hosts | None = None
 
 
 def make_app(
     views: GithubViews, report: ReportView, access: Access, options: ServerOptions
 ) -> Starlette:
     """The ASGI application."""
-    endpoints = _Endpoints(views, report, access, options)
+    guesses = Guesses()
+    endpoints = _Endpoints(views, report, access, guesses, options)
     app = Starlette(
         routes=endpoints.routes(),
         middleware=[
             Middleware(_Logged),
-            Middleware(AuthenticationMiddleware, backend=_Token(access), on_error=_refused),
+            Middleware(CheckedRequests, hosts=options.hosts),
+            Middleware(
+                AuthenticationMiddleware, backend=_Token(access, guesses), on_error=_refused
+            ),
         ],
         exception_handlers={
             HTTPException: _http_error,
@@ -100,11 +109,17 @@ class _Endpoints:
     """What answers each path. Functions that are not async run in threads: the store blocks."""
 
     def __init__(
-        self, views: GithubViews, report: ReportView, access: Access, options: ServerOptions
+        self,
+        views: GithubViews,
+        report: ReportView,
+        access: Access,
+        guesses: Guesses,
+        options: ServerOptions,
     ) -> None:
         self._views = views
         self._report = report
         self._access = access
+        self._guesses = guesses
         self._options = options
 
     def routes(self) -> list[Route]:
@@ -156,7 +171,7 @@ class _Endpoints:
         return answer
 
     def _envelope(self, request: Request, report: Report, **days: date) -> Response:
-        return _json({"download_links": [self._link(request, report)], **days})
+        return json_answer({"download_links": [self._link(request, report)], **days})
 
     def _link(self, request: Request, report: Report) -> str:
         ending = "json" if report.subject is Subject.WHOLE else "ndjson"
@@ -173,7 +188,14 @@ class _Endpoints:
         """Needs no token: the link is proof enough, of this report and until it expires."""
         expires = request.query_params.get("expires", "")
         signature = request.query_params.get("signature", "")
-        if not self._access.is_signed(request.scope["path"], expires, signature):
+        try:
+            signed = await self._guesses.check(
+                _address_of(request),
+                lambda: self._access.is_signed(request.scope["path"], expires, signature),
+            )
+        except TooManyGuesses as error:
+            return _too_many(error)
+        if not signed:
             raise HTTPException(403, "This link is not valid; ask for the report again")
         if int(expires) < time.time():
             raise HTTPException(403, "This link has expired; ask for the report again")
@@ -194,7 +216,7 @@ class _Endpoints:
             per_page = min(_number(request, "per_page", _PER_PAGE), _PER_PAGE_AT_MOST)
             seats = self._views.seats()
             shown = seats[(page - 1) * per_page : page * per_page]
-            response = _json({"total_seats": len(seats), "seats": shown})
+            response = json_answer({"total_seats": len(seats), "seats": shown})
             last = max(1, -(-len(seats) // per_page))
             url = self._base_url(request) + quote(request.scope["path"])
             pages = {"prev": page - 1, "next": page + 1, "first": 1, "last": last}
@@ -212,7 +234,7 @@ class _Endpoints:
     def _organizations(self, _request: Request) -> Response:
         """Those whose names are set: some tools ask first which there are."""
         slugs = self._options.slugs[ReportScope.ORGANIZATION]
-        return _json([{"login": slug, "id": sha256_user_id(slug)} for slug in slugs])
+        return json_answer([{"login": slug, "id": sha256_user_id(slug)} for slug in slugs])
 
     def _billing(self, request: Request) -> Response:
         """What some tools try a connection with."""
@@ -220,11 +242,13 @@ class _Endpoints:
         seats = self._views.seats()
         active = sum(seat["last_activity_at"] is not None for seat in seats)
         breakdown = {"total": len(seats), "active_this_cycle": active}
-        return _json({"seat_breakdown": breakdown, "plan_type": PLAN, "total_seats": len(seats)})
+        return json_answer(
+            {"seat_breakdown": breakdown, "plan_type": PLAN, "total_seats": len(seats)}
+        )
 
     def _health(self, _request: Request) -> Response:
         self._views.status()
-        return _json({"status": "ok"})
+        return json_answer({"status": "ok"})
 
     def _metrics(self, _request: Request) -> Response:
         text = open_metrics(self._views.status(), self._views.people())
@@ -297,14 +321,16 @@ async def _in_threads(first: bytes, pieces: Pieces) -> AsyncGenerator[bytes, Non
 
 
 class _Refused(AuthenticationError):
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, cause: TooManyGuesses | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.cause = cause
 
 
 class _Token(AuthenticationBackend):
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, guesses: Guesses) -> None:
         self._access = access
+        self._guesses = guesses
 
     async def authenticate(self, conn: HTTPConnection) -> None:
         """_Refused without the token, unless the path is open to everybody."""
@@ -313,7 +339,13 @@ class _Token(AuthenticationBackend):
         sent = conn.headers.get("Authorization")
         if sent is None:
             raise _Refused(401, "Requires authentication")
-        if not self._access.allows(sent):
+        try:
+            allowed = await self._guesses.check(
+                _address_of(conn), lambda: self._access.allows(sent)
+            )
+        except TooManyGuesses as error:
+            raise _Refused(429, "", error) from None
+        if not allowed:
             raise _Refused(401, "Bad credentials")
         version = conn.headers.get(_VERSION_HEADER, API_VERSIONS[-1])
         if version not in API_VERSIONS:
@@ -334,26 +366,31 @@ class _Logged:
         async def noted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] += [(b"cache-control", b"no-store")]
+                status = message["status"]
+                # Of what strangers can send, the first of each kind is enough.
+                kind = repeats(f"requests answered {status}") if status in _REFUSALS else None
                 path = scope["path"][:_LONGEST_PATH]
-                logger.info("%s %s: %d", scope["method"], path, message["status"])
+                logger.info("%s %s: %d", scope["method"], path, status, extra=kind)
             await send(message)
 
         await self._app(scope, receive, noted)
 
 
-def _json(content: Any, status: int = 200) -> Response:
-    headers = {"X-GitHub-Media-Type": "github.v3; format=json"}
-    return Response(_encode(content), status, headers, "application/json; charset=utf-8")
+def _address_of(conn: HTTPConnection) -> str:
+    return conn.client.host if conn.client else ""
 
 
-def _error(status: int, message: str) -> Response:
-    body = {"message": message, "documentation_url": _DOCUMENTATION, "status": f"{status}"}
-    return _json(body, status)
+def _too_many(error: TooManyGuesses) -> Response:
+    answer = error_answer(429, "Too many wrong credentials came from here; try again later")
+    answer.headers["Retry-After"] = str(error.retry_after)
+    return answer
 
 
 def _refused(conn: HTTPConnection, error: AuthenticationError) -> Response:
+    if isinstance(error, _Refused) and error.cause:
+        return _too_many(error.cause)
     status = error.status if isinstance(error, _Refused) else 401
-    response = _error(status, str(error))
+    response = error_answer(status, str(error))
     if status == 401:
         # A browser asks its user for them: any name, and the token as the password.
         is_page = conn.scope["path"] == _PAGE
@@ -366,13 +403,17 @@ def _http_error(request: Request, error: Exception) -> Response:
         return _failed(request, error)
     # GitHub says of a wrong method, too, that there is no such thing.
     wrong_method = error.status_code == 405
-    return _error(404, "Not Found") if wrong_method else _error(error.status_code, error.detail)
+    return (
+        error_answer(404, "Not Found")
+        if wrong_method
+        else error_answer(error.status_code, error.detail)
+    )
 
 
 def _not_there(_request: Request, error: Exception) -> Response:
-    return _error(404, str(error))
+    return error_answer(404, str(error))
 
 
 def _failed(_request: Request, error: Exception) -> Response:
     logger.error("%s", error)
-    return _error(500, "The report could not be made; the server's log says why")
+    return error_answer(500, "The report could not be made; the server's log says why")

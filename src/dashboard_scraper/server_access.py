@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import logging
 import secrets
+import ssl
 from pathlib import Path
 
 from dashboard_scraper.errors import UsageError
@@ -84,3 +85,29 @@ def read_or_make_token(path: Path, host: str, *, allow_readable: bool = False) -
             " remove it, and the next start makes one"
         )
     return token, False
+
+
+def tls_context(
+    certificate: Path | None, key: Path | None, *, allow_readable: bool = False
+) -> ssl.SSLContext | None:
+    """TLS 1.2 or newer with these files; None without. UsageError where they are none or do not
+    fit, and where others can read the key.
+    """
+    if certificate is None or key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    files = f"SERVE_TLS_CERT_FILE={certificate}, SERVE_TLS_KEY_FILE={key}"
+    try:
+        read_private(key, allow_readable=allow_readable)
+        # An encrypted key would have its password asked for on the terminal.
+        context.load_cert_chain(certificate, key, password=lambda: b"")
+    except FileNotFoundError:
+        raise UsageError(f"{files}: one of them does not exist") from None
+    except OSError as error:  # ssl.SSLError is one
+        raise UsageError(
+            f"{files}: these are not a certificate and its key, in PEM and not encrypted:"
+            f" {error.strerror or error}"
+        ) from None
+    return context

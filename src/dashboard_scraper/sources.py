@@ -10,6 +10,7 @@ from datetime import date, datetime
 from dashboard_scraper.analytics_client import AnalyticsSource
 from dashboard_scraper.client import DashboardSource
 from dashboard_scraper.config import Settings
+from dashboard_scraper.cookie_auth import CookieSession
 from dashboard_scraper.daily_metrics import Clock
 from dashboard_scraper.date_utils import last_complete_days, utc_day
 from dashboard_scraper.pacing import Pace
@@ -57,8 +58,8 @@ def check_credentials(settings: Settings, now: datetime) -> None:
     logger.info("the Analytics API accepts the token")
 
 
-def check_session(settings: Settings, today: date) -> None:
-    """Prove with one small request that the dashboard accepts the session."""
-    with contextlib.closing(DashboardSource(settings)) as source:
+def check_session(settings: Settings, today: date, session: CookieSession | None = None) -> None:
+    """Prove with one small request that the dashboard accepts the stored session, or this one."""
+    with contextlib.closing(DashboardSource(settings, session)) as source:
         source.check(last_complete_days(1, today))
     logger.info("the dashboard accepts the session")

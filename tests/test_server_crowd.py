@@ -1,0 +1,567 @@
+"""`serve` among strangers: too many, slow ones, guessers, and what two readers read in two ways."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import resource
+import select
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import requests
+
+from conftest import Home
+from dashboard_scraper.config import load_settings
+from dashboard_scraper.errors import UsageError
+from dashboard_scraper.log_repeats import INTERVAL_SECONDS, Repeats, repeats
+from dashboard_scraper.serve_command import serve
+from dashboard_scraper.server_connections import LimitedListener, Limits
+from dashboard_scraper.server_guesses import Guesses, TooManyGuesses
+from dashboard_scraper.server_requests import Hosts
+from filled_store import SOURCE, put, user
+from serving import SECONDS, Served, serving
+
+LAST = datetime.now(UTC).date() - timedelta(2)
+USERS = f"/enterprises/acme/copilot/metrics/reports/users-1-day?day={LAST}"
+OTHER_ADDRESS = "127.0.0.2"
+FILES = 1024
+HALF = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+
+
+@contextlib.contextmanager
+def files_limited(most: int) -> Iterator[None]:
+    """Of this process, and of those that it starts meanwhile."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate that only itself vouches for, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    files = folder / "certificate.pem", folder / "key.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    out = ["-out", f"{files[0]}", "-keyout", f"{files[1]}"]
+    subprocess.run([*command.split(), *names, *out], check=True, capture_output=True, timeout=30)
+    return files
+
+
+def with_a_day(path: Path, **settings: str) -> Home:
+    home = Home(path, {"METRICS_SOURCE": SOURCE, **settings})
+    put(f"sqlite:///{home.data / 'usage.db'}", {LAST: [user("ada@example.com", chat_messages=1)]})
+    return home
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    home = with_a_day(tmp_path_factory.mktemp("served"))
+    with files_limited(FILES):
+        started = serving(home)
+        server = started.__enter__()
+    try:
+        yield server
+    finally:
+        started.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="module")
+def secure(
+    tmp_path_factory: pytest.TempPathFactory, certificate: tuple[Path, Path]
+) -> Iterator[Served]:
+    files = {"SERVE_TLS_CERT_FILE": f"{certificate[0]}", "SERVE_TLS_KEY_FILE": f"{certificate[1]}"}
+    with serving(with_a_day(tmp_path_factory.mktemp("secure"), **files)) as server:
+        yield server
+
+
+class _From(requests.adapters.HTTPAdapter):
+    """Requests from another address of this machine."""
+
+    def init_poolmanager(self, *args: object, **options: object) -> None:
+        options["source_address"] = (OTHER_ADDRESS, 0)
+        super().init_poolmanager(*args, **options)  # type: ignore[arg-type]
+
+
+def from_elsewhere(served: Served, path: str, token: str | None = None) -> int:
+    """The status of a request from `OTHER_ADDRESS`."""
+    with requests.Session() as session:
+        session.mount("http://", _From())
+        headers = {"Authorization": f"Bearer {token or served.token}"}
+        return session.get(served.address + path, headers=headers, timeout=SECONDS).status_code
+
+
+def open_files(served: Served) -> int:
+    return len(list(Path(f"/proc/{served.process.pid}/fd").iterdir()))
+
+
+def connected(served: Served, data: bytes) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", served.port), SECONDS)
+    connection.sendall(data)
+    return connection
+
+
+def is_closed(connection: socket.socket, seconds: float) -> bool:
+    """Whether the other end has hung up before the seconds are over."""
+    ends = time.monotonic() + seconds
+    while (left := ends - time.monotonic()) > 0:
+        if not select.select([connection], [], [], left)[0]:
+            return False
+        try:
+            if not connection.recv(1 << 16):
+                return True
+        except OSError:
+            return True
+    return False
+
+
+# Connections
+
+
+def test_half_requests_leave_others_answered_and_end(served: Served, secure: Served) -> None:
+    """1,100 of one address, and 2,000 more that come and go; then nothing more is sent, or a byte
+    at a time, or nothing of the next request, or not even of a handshake.
+    """
+    before = served.log.count("\n")
+    with contextlib.ExitStack() as stack:
+        first = [stack.enter_context(connected(served, HALF)) for _ in range(100)]
+        kept = f"GET /healthz HTTP/1.1\r\nHost: {served.host}\r\n\r\n".encode()
+        idle = stack.enter_context(connected(served, kept + b"G"))
+        handshake = stack.enter_context(connected(secure, b"\x16\x03"))
+        for _ in range(1000):
+            with contextlib.suppress(OSError):
+                stack.enter_context(connected(served, HALF))
+        for _ in range(2000):
+            with contextlib.suppress(OSError):
+                connected(served, b"G").close()
+        assert from_elsewhere(served, "/healthz") == 200
+        assert from_elsewhere(served, USERS) == 200
+        assert open_files(served) < FILES / 2
+        for _ in range(11):
+            time.sleep(1)
+            with contextlib.suppress(OSError):
+                first[0].sendall(b"A")
+        assert all(is_closed(each, 3) for each in (first[0], first[-1], idle, handshake))
+        assert served.get("/healthz").status_code == 200
+    assert served.log.count("\n") - before < 30
+    assert "Traceback" not in served.log
+
+
+def test_without_a_file_left_the_listener_neither_fails_nor_tries_for_ever(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    limits = Limits(1000, 1000)
+    with LimitedListener(socket.create_server(("127.0.0.1", 0)), limits) as listener:
+        listener.setblocking(False)
+        address = listener.getsockname()
+        with socket.create_connection(address) as waiting, socket.create_connection(address):
+            free = socket.socket()
+            lowest = free.fileno()
+            free.close()
+            with files_limited(lowest), pytest.raises(BlockingIOError):
+                listener.accept()
+            assert is_closed(waiting, SECONDS)
+            listener.accept()[0].close()
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+def test_the_limits_follow_the_files_that_may_be_open() -> None:
+    with files_limited(FILES):
+        assert Limits.of_this_process() == Limits(512, 128)
+    with files_limited(4096):
+        assert Limits.of_this_process() == Limits(1000, 250)
+
+
+def test_the_network_of_an_ipv6_address_is_one_address() -> None:
+    limits = Limits(100, 2)
+    plain = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    with LimitedListener(plain, limits) as listener:
+        address = listener.getsockname()[:2]
+        listener.setblocking(False)
+        with contextlib.ExitStack() as stack:
+            for _ in range(3):
+                stack.enter_context(socket.create_connection(address))
+            accepted = [stack.enter_context(listener.accept()[0]) for _ in range(2)]
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+            accepted[0].close()
+            stack.enter_context(socket.create_connection(address))
+            stack.enter_context(listener.accept()[0])
+
+
+# The log
+
+
+def filtered(lines: Iterator[tuple[float, logging.LogRecord]], made: list[str]) -> Repeats:
+    """What of the lines, each with its second, passes to a log; the numbers go there too."""
+    now = [0.0]
+    counted = Repeats(clock=lambda: now[0])
+    root = logging.getLogger("flood")
+    handler = logging.Handler()
+    handler.emit = lambda record: made.append(record.getMessage())  # type: ignore[method-assign]
+    handler.addFilter(counted)
+    root.handlers, root.propagate = [handler], False
+    for second, record in lines:
+        now[0] = second
+        root.handle(record)
+    return counted
+
+
+def line(text: str, **extra: str) -> logging.LogRecord:
+    record = logging.LogRecord("flood", logging.WARNING, "", 0, "%s", (text,), None)
+    vars(record).update(extra)
+    return record
+
+
+def test_a_line_that_repeats_is_written_once_and_counted() -> None:
+    made: list[str] = []
+    flood = ((i / 1000, line("no request")) for i in range(100_000))
+    counted = filtered(flood, made)
+    assert made == ["no request", "no request: 59,999 more in the last 60 s", "no request"]
+    counted.flush(everything=True)
+    assert made[3:] == ["no request: 39,999 more in the last 40 s"]
+
+
+def test_lines_of_a_group_are_counted_together_and_others_are_not_lost() -> None:
+    made: list[str] = []
+    lines = [line(f"GET /{i}: 401", **repeats("refused")) for i in range(1000)]
+    lines.append(line("the store failed"))
+    counted = filtered(((0.0, each) for each in lines), made)
+    counted.flush(everything=True)
+    assert made == ["GET /0: 401", "the store failed", "refused: 999 more in the last 0 s"]
+
+
+def test_ever_new_lines_are_bounded() -> None:
+    made: list[str] = []
+    flood = ((0.0, line(f"line {i}")) for i in range(20_000))
+    filtered(flood, made).flush(everything=True)
+    assert len(made) < 1010
+    assert made[-1].startswith("other lines: ")
+    assert INTERVAL_SECONDS <= 60
+
+
+def test_requests_that_are_none_or_without_a_token_do_not_fill_the_log(served: Served) -> None:
+    before = served.log.count("\n")
+    for number in range(150):
+        requests.get(f"{served.address}/x{number}", timeout=SECONDS)
+        connected(served, b"nonsense\r\n\r\n").close()
+    assert served.log.count("\n") - before < 10
+
+
+# Guesses
+
+
+def test_wrong_tokens_are_slowed_and_the_right_one_is_taken_among_them(served: Served) -> None:
+    """From one address, while it guesses on eight connections."""
+    answered: list[int] = []
+    ends = time.monotonic() + 4
+
+    def guess() -> None:
+        with requests.Session() as session:
+            while time.monotonic() < ends:
+                headers = {"Authorization": "Bearer wrong"}
+                answer = session.get(served.address + USERS, headers=headers, timeout=SECONDS)
+                answered.append(answer.status_code)
+
+    guessers = [threading.Thread(target=guess) for _ in range(8)]
+    for each in guessers:
+        each.start()
+    time.sleep(1)
+    assert served.get(USERS).status_code == 200
+    assert from_elsewhere(served, USERS) == 200
+    for each in guessers:
+        each.join()
+    assert set(answered) == {401}
+    assert 20 < len(answered) < 150  # 50 at once, and ten a second
+
+
+def test_signatures_of_links_are_slowed_too(served: Served) -> None:
+    """Right after the tokens: they share one count, in which no room is left."""
+    link = served.link(USERS)
+    wrong = link[:-4] + "0000"
+    with requests.Session() as session:
+        statuses = [session.get(wrong, timeout=SECONDS).status_code for _ in range(55)]
+        before = time.monotonic()
+        statuses += [session.get(wrong, timeout=SECONDS).status_code for _ in range(5)]
+    assert set(statuses) == {403}
+    assert time.monotonic() - before > 0.3
+    assert requests.get(link, timeout=SECONDS).status_code == 200
+
+
+NEVER = 1e-6
+"""Turns a second: whoever has to wait for one would wait for days."""
+
+
+def asked(guesses: Guesses, address: str, *, right: bool) -> bool | int:
+    """The answer, or the seconds after which to ask again."""
+    try:
+        return asyncio.run(guesses.check(address, lambda: right))
+    except TooManyGuesses as error:
+        return error.retry_after
+
+
+def test_who_guesses_too_much_is_told_when_to_come_again() -> None:
+    guesses = Guesses(of_an_address=(3, NEVER))
+    assert [asked(guesses, "192.0.2.1", right=False) for _ in range(3)] == [False] * 3
+    assert asked(guesses, "192.0.2.1", right=False) > 1000
+    assert asked(guesses, "192.0.2.2", right=True) is True
+
+
+def test_right_ones_are_not_counted() -> None:
+    guesses = Guesses(of_an_address=(3, NEVER), of_all=(3, NEVER))
+    assert all(asked(guesses, "192.0.2.1", right=True) is True for _ in range(100))
+
+
+def test_many_addresses_together_have_a_limit_that_leaves_known_ones_alone() -> None:
+    guesses = Guesses(of_all=(5, NEVER))
+    assert asked(guesses, "198.51.100.1", right=True) is True
+    answers = [asked(guesses, f"192.0.2.{n}", right=False) for n in range(20)]
+    assert answers[:5] == [False] * 5
+    assert min(answers[5:]) > 1000
+    assert asked(guesses, "198.51.100.1", right=True) is True
+
+
+def test_429_has_the_seconds_to_wait(home: Home) -> None:
+    """From an address that has many guesses on their way; each hangs up, and keeps its turn."""
+    with serving(with_a_day(home.path)) as server:
+        guess = f"GET /x HTTP/1.1\r\nHost: {server.host}\r\nAuthorization: Bearer x\r\n\r\n"
+        for _ in range(25):
+            for _ in range(10):
+                connected(server, guess.encode()).close()
+            time.sleep(0.05)
+        answer = server.get("/x", Authorization="Bearer x")
+        assert answer.status_code == 429
+        assert 1 <= int(answer.headers["Retry-After"]) < 60
+        assert from_elsewhere(server, USERS) == 200
+
+
+# TLS
+
+
+def refusal(home: Home, host: str = "127.0.0.1", *, insecure: bool = False, **set_: str) -> str:
+    """Why it does not start."""
+    settings = load_settings(home.path, **set_)
+    with pytest.raises(UsageError) as refused:
+        serve(settings, host, 0, insecure=insecure)
+    return str(refused.value)
+
+
+def test_tls_is_spoken_and_links_say_so(secure: Served, certificate: tuple[Path, Path]) -> None:
+    assert secure.address.startswith("https://127.0.0.1:")
+    headers = {"Authorization": f"Bearer {secure.token}"}
+    trusted = f"{certificate[0]}"
+    answer = requests.get(secure.address + USERS, headers=headers, verify=trusted, timeout=SECONDS)
+    (link,) = answer.json()["download_links"]
+    assert link.startswith(f"{secure.address}/downloads/")
+    assert requests.get(link, verify=trusted, timeout=SECONDS).status_code == 200
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2])
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
+def test_tls_below_1_2_is_refused(secure: Served, version: ssl.TLSVersion) -> None:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")  # else this end would not even ask
+    context.minimum_version = context.maximum_version = version
+    is_old = version is ssl.TLSVersion.TLSv1_1
+    refusing = pytest.raises(ssl.SSLError) if is_old else contextlib.nullcontext()
+    with socket.create_connection(("127.0.0.1", secure.port), SECONDS) as plain, refusing:
+        context.wrap_socket(plain).close()
+
+
+def test_other_machines_want_tls_or_insecure(home: Home) -> None:
+    for host in ("0.0.0.0", "::", "192.0.2.1", ""):
+        message = refusal(home, host)
+        assert "SERVE_TLS_CERT_FILE" in message
+        assert "--insecure" in message
+    result = home.run("serve", "--port", "0", "--host", "0.0.0.0")
+    assert (result.code, result.out) == (2, "")
+    assert not (home.path / "secrets").exists()
+
+
+def encrypted(certificate: tuple[Path, Path], folder: Path) -> tuple[Path, Path]:
+    key = folder / "encrypted.pem"
+    command = f"openssl ec -in {certificate[1]} -out {key} -aes128 -passout pass:secret"
+    subprocess.run(command.split(), check=True, capture_output=True, timeout=30)
+    key.chmod(0o600)
+    return certificate[0], key
+
+
+def readable(certificate: tuple[Path, Path], folder: Path) -> tuple[Path, Path]:
+    key = folder / "key.pem"
+    key.write_bytes(certificate[1].read_bytes())
+    key.chmod(0o644)
+    return certificate[0], key
+
+
+WRONG_FILES: dict[str, tuple[Callable[[tuple[Path, Path], Path], tuple[Path, Path]], str]] = {
+    "no key": (lambda files, folder: (files[0], folder / "none.pem"), "not exist"),
+    "no certificate": (lambda files, folder: (folder / "none.pem", files[1]), "not exist"),
+    "the other way round": (lambda files, _folder: (files[1], files[1]), "not a certificate"),
+    "encrypted": (encrypted, "not encrypted"),
+    "others can read it": (readable, "chmod 600"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_FILES)
+def test_files_that_are_no_certificate_and_private_key_are_refused(
+    case: str, home: Home, certificate: tuple[Path, Path]
+) -> None:
+    change, told = WRONG_FILES[case]
+    cert, key = change(certificate, home.path)
+    assert told in refusal(home, serve_tls_cert_file=f"{cert}", serve_tls_key_file=f"{key}")
+
+
+def test_one_file_of_two_is_refused_and_so_is_tls_that_is_insecure(
+    home: Home, certificate: tuple[Path, Path]
+) -> None:
+    cert, key = f"{certificate[0]}", f"{certificate[1]}"
+    with pytest.raises(UsageError, match="set both"):
+        load_settings(home.path, serve_tls_cert_file=cert)
+    message = refusal(home, serve_tls_cert_file=cert, serve_tls_key_file=key, insecure=True)
+    assert "--insecure" in message
+
+
+# Hosts
+
+HERE = ("127.0.0.1", 8377)
+
+
+def allowed(hosts: Hosts, host: str, server: tuple[str, int] = HERE, scheme: str = "http") -> bool:
+    return hosts.allows({"server": server, "scheme": scheme}, host.encode())
+
+
+@pytest.mark.parametrize(
+    ("listening", "server", "right", "wrong"),
+    [
+        ("127.0.0.1", HERE, ["127.0.0.1:8377", "localhost:8377", "LocalHost:8377", "[::1]:8377"],
+         ["127.0.0.1", "localhost", "localhost:8378", "evil.example.com:8377", "127.0.0.2:8377"]),
+        ("0.0.0.0", ("192.0.2.7", 8377), ["192.0.2.7:8377", "127.0.0.1:8377"],
+         ["192.0.2.8:8377", "evil.example.com:8377", "192.0.2.7"]),
+        ("::", ("2001:db8::7", 8377), ["[2001:db8::7]:8377", "[2001:db8:0::7]:8377"],
+         ["[2001:db8::8]:8377", "2001:db8::7:8377"]),
+        ("usage.example.com", ("192.0.2.7", 80), ["usage.example.com", "192.0.2.7:80"],
+         ["usage.example.com:8377", "usage.example.com."]),
+    ],
+)  # fmt: skip
+def test_only_hosts_of_this_server_are_allowed(
+    listening: str, server: tuple[str, int], right: list[str], wrong: list[str]
+) -> None:
+    hosts = Hosts(listening, [])
+    assert [host for host in right if not allowed(hosts, host, server)] == []
+    assert [host for host in wrong if allowed(hosts, host, server)] == []
+
+
+def test_names_that_are_set_are_allowed_with_any_port_unless_they_have_one() -> None:
+    hosts = Hosts("127.0.0.1", ["usage.example.com", "other:9000"])
+    for host in (
+        "usage.example.com",
+        "Usage.Example.com:8377",
+        "usage.example.com:1",
+        "other:9000",
+    ):
+        assert allowed(hosts, host), host
+    for host in ("other", "other:1", "sub.usage.example.com", "usage.example.com@evil", ""):
+        assert not allowed(hosts, host), host
+
+
+def test_another_host_is_400_and_not_repeated(served: Served) -> None:
+    for path in ("/healthz", USERS, "/"):
+        head = f"Host: evil.example.com\r\nAuthorization: Bearer {served.token}\r\n\r\n"
+        answer = served.raw(f"GET {path} HTTP/1.1\r\n{head}".encode())
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"SERVE_HOSTS" in answer
+        assert b"evil" not in answer
+    assert served.link(USERS).startswith(served.address)
+
+
+def test_with_names_or_a_public_url_other_hosts_are_answered(home: Home) -> None:
+    for setting, host in (("SERVE_HOSTS", "usage.example.com"), ("SERVE_PUBLIC_URL", "x.example")):
+        there = with_a_day(home.path)
+        value = host if setting == "SERVE_HOSTS" else "https://public.example.com"
+        there.settings[setting] = value
+        with serving(there) as server:
+            (link,) = server.get(USERS, Host=host).json()["download_links"]
+        named = "http://usage.example.com/" if setting == "SERVE_HOSTS" else f"{value}/"
+        assert link.startswith(named)
+
+
+# What two readers would read in two ways
+
+INNER = "GET /user/orgs HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n"
+AMBIGUOUS = {
+    "both lengths": (
+        "Host: {host}\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    ),
+    "both, the other way": (
+        "Host: {host}\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n"
+    ),
+    "two lengths": "Host: {host}\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\n",
+    "two lengths in one": "Host: {host}\r\nContent-Length: 0, 5\r\n\r\n",
+    "a signed length": "Host: {host}\r\nContent-Length: +0\r\n\r\n",
+    "chunked twice": "Host: {host}\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+    "another coding": "Host: {host}\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "a blank before the colon": "Host: {host}\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+    "a folded first line": " Host: {host}\r\n\r\n",
+    "a return alone": "Host: {host}\rX: y\r\n\r\n",
+    "no host": "X: y\r\n\r\n",
+    "two hosts": "Host: {host}\r\nHost: {host}\r\n\r\n",
+    "a chunk without an end": (
+        "Host: {host}\r\nTransfer-Encoding: chunked\r\n\r\n1\r\naXX0\r\n\r\n"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", AMBIGUOUS)
+def test_what_can_be_read_in_two_ways_ends_the_connection(case: str, served: Served) -> None:
+    words = {"host": served.host, "token": served.token}
+    data = f"GET /healthz HTTP/1.1\r\n{AMBIGUOUS[case]}{INNER}".format(**words)
+    answer = served.raw(data.encode())
+    statuses = re.findall(rb"HTTP/1.1 (\d+) ", answer)
+    # The head of the last is in order, and answered; its body is what is not.
+    assert statuses == [b"200" if case == "a chunk without an end" else b"400"]
+    assert b"login" not in answer
+    assert b"connection: close" in answer.lower()
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["Host: {host}\r\nX: a\r\n  b\r\n\r\n", "Host: {host}\nX: y\n\n"],
+    ids=["a folded header", "line feeds alone"],
+)
+def test_older_forms_that_have_one_reading_are_read_so(head: str, served: Served) -> None:
+    """RFC 9112 allows both: a fold is a blank, and a line may end without its return."""
+    data = f"GET /healthz HTTP/1.1\r\n{head}{INNER}".format(host=served.host, token=served.token)
+    assert re.findall(rb"HTTP/1.1 (\d+) ", served.raw(data.encode())) == [b"200", b"200"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_body_ends_the_connection_with_the_answer(method: str, served: Served) -> None:
+    status = b"200" if method == "GET" else b"404"
+    for length, body in (
+        ("Content-Length: 3", "abc"),
+        ("Content-Length: 99999", "abc"),
+        ("Transfer-Encoding: chunked", "0\r\n\r\n"),
+    ):
+        head = f"{method} /healthz HTTP/1.1\r\nHost: {served.host}\r\n{length}\r\n\r\n{body}"
+        data = head + INNER.format(host=served.host, token=served.token)
+        with connected(served, data.encode()) as connection:
+            connection.settimeout(SECONDS)
+            answer = b""
+            with contextlib.suppress(OSError):
+                while piece := connection.recv(1 << 16):
+                    answer += piece
+        assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [status]
