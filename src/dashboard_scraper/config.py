@@ -22,7 +22,7 @@ from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.logging_config import LOG_LEVELS
+from dashboard_scraper.logging_config import AUTO, LOG_LEVELS
 from dashboard_scraper.usage import ANALYTICS, DASHBOARD
 
 
@@ -76,6 +76,7 @@ SQLITE_PREFIX = "sqlite:///"
 _POSTGRES_PREFIXES = ("postgresql://", "postgres://", "postgresql+psycopg://")
 EDITOR_LANGUAGE_REQUESTS = 100
 MetricsSource = Annotated[Literal["auto", "dashboard", "analytics"], BeforeValidator(_lowered)]
+LogFormat = Annotated[Literal["auto", "text", "json"], BeforeValidator(_lowered)]
 EditorLanguage = Annotated[Literal["auto", "true", "false"], BeforeValidator(_lowered)]
 Seconds = Annotated[float, Field(allow_inf_nan=False, le=3600)]
 
@@ -147,6 +148,11 @@ class Settings(BaseSettings):
         None, description="Key that replaces addresses by pseudonyms in every output"
     )
     log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_format: LogFormat = Field(
+        AUTO,
+        description="Form of the log: `text`, `json` (an object a line), or `auto`: text, and on a"
+        " terminal the messages alone",
+    )
     enterprise_id: str = Field(
         "283613",
         min_length=1,

@@ -25,6 +25,7 @@ from dashboard_scraper.files import (
 )
 from dashboard_scraper.github_files import add_reports, report_paths
 from dashboard_scraper.github_reports import GithubOptions
+from dashboard_scraper.listing import listed_days
 from dashboard_scraper.metrics import USER_COUNT
 from dashboard_scraper.pseudonyms import Rename, hidden, shown_users
 from dashboard_scraper.report.options import MOST_DAYS, REPORT, ReportOptions
@@ -276,5 +277,6 @@ def summarise(window: Window, missing: Collection[date], advice: str) -> None:
     total = len(window)
     logger.info("%s: %d of %d days", window, total - len(missing), total)
     if missing:
-        named = ", ".join(str(day) for day in sorted(missing))
-        raise DaysMissing(f"{len(missing)} of {total} days are missing: {named}; {advice}")
+        raise DaysMissing(
+            f"{len(missing)} of {total} days are missing: {listed_days(missing)}; {advice}"
+        )

@@ -21,9 +21,10 @@ _TERMINATED = 128 + signal.SIGTERM
 
 def main(argv: Sequence[str]) -> int:
     """Run one command; returns its exit code."""
-    args = parse(argv)
-    configure_logging(args.log_level or "INFO")
+    configure_logging("INFO")
     try:
+        args = parse(argv)
+        configure_logging(args.log_level or "INFO")
         args.run(args)
     except ScraperError as error:
         # Without a trace: the message says what to do, and the libraries' messages in a trace hold

@@ -35,7 +35,7 @@ def read_settings(home: Path, log_level: str | None, **overrides: object) -> Set
     if log_level:
         overrides["log_level"] = log_level
     settings = load_settings(home, **overrides)
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     for name, resembled in misspelt_settings(home):
         logger.warning(".env: %s is no setting; did you mean %s?", name, resembled)
     return settings
