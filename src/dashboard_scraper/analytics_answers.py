@@ -12,6 +12,7 @@ from dashboard_scraper.date_utils import Window
 from dashboard_scraper.decoding import UNDECODABLE, decoding
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.flatten import Cell, flatten
+from dashboard_scraper.listing import listed
 from dashboard_scraper.metrics import (
     ACCEPTED,
     ANALYTICS_COUNTS,
@@ -142,7 +143,7 @@ def read_answer(endpoint: str, shape: Shape, asked: Window, body: bytes | bytear
     if shape.key not in fields:
         raise ContractBroken(
             f"{endpoint}: {shape.key} is missing; the answer has the keys"
-            f" {', '.join(map(repr, sorted(fields))) or 'none'}"
+            f" {listed([*map(repr, sorted(fields))]) or 'none'}"
         )
     refuse_unknown_paging(endpoint, fields, {shape.key, _METADATA, _PAGINATION})
     metadata = _field(endpoint, fields, _METADATA, _Metadata)

@@ -400,8 +400,10 @@ def _run_serve(args: argparse.Namespace) -> None:
     try:
         from dashboard_scraper.serve_command import serve  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
+        from dashboard_scraper.installation import how_to_install  # noqa: PLC0415
+
         raise UsageError(
-            f'serve needs the extra serve ({error.name} is missing): pip install "{PROGRAM}[serve]"'
+            f"serve needs the extra serve ({error.name} is missing): {how_to_install('serve')}"
         ) from error
     serve(settings, args.host, args.port)
 

@@ -10,25 +10,21 @@ from dashboard_scraper.date_utils import runs_of_days
 
 NAMED_AT_MOST = 20
 _RANGES_AT_MOST = 5
-_LONGEST_NAME = 100
+_LONGEST_NAME = 200
 
 
 def listed(names: Collection[object], most: int = NAMED_AT_MOST, separator: str = ", ") -> str:
     """So many of the names, and how many more there are; a name that is very long is cut."""
     shown = (shortened(str(name), _LONGEST_NAME) for name in itertools.islice(names, most))
-    return separator.join(shown) + _more(len(names) - most, "")
+    more = len(names) - most
+    return separator.join(shown) + (f" and {more:,} more" if more > 0 else "")
 
 
 def listed_days(days: Iterable[date], most: int = _RANGES_AT_MOST) -> str:
     """`2025-03-01, 2025-03-04 to 2025-03-06 and 14 more ranges`, oldest first."""
     ranges = list(runs_of_days(days))
-    return listed(ranges[:most]) + _more(
-        len(ranges) - most, " range" if len(ranges) - most == 1 else " ranges"
-    )
-
-
-def _more(number: int, what: str) -> str:
-    return f" and {number:,} more{what}" if number > 0 else ""
+    more = len(ranges) - most
+    return listed(ranges, most) + (f" range{'s'[: more - 1]}" if more > 0 else "")
 
 
 def shortened(text: str, most: int) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from dashboard_scraper.date_utils import iso_utc
 from dashboard_scraper.errors import LockHeld, UsageError
+from dashboard_scraper.installation import how_to_install
 from dashboard_scraper.store.backend import Row
 from dashboard_scraper.store.schema import INFO, USER_DAY, create
 
@@ -47,7 +48,7 @@ class PostgresBackend:
         except ImportError:
             raise UsageError(
                 "STORE_URL names a PostgreSQL server, and its driver is not installed:"
-                " pip install 'dashboard-scraper[postgres]'"
+                f" {how_to_install('postgres')}"
             ) from None
         self.errors = (SQLAlchemyError, psycopg.Error)
         self._engine = create_engine(
