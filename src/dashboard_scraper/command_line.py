@@ -88,6 +88,12 @@ def _fetch_parser(*, full_help: bool) -> Parser:
         metavar="DATE",
         help=f"one day, or the first and the last; {_SPELLINGS}",
     )
+    _add_fetch_options(parser)
+    parser.set_defaults(run=_run_fetch)
+    return parser
+
+
+def _add_fetch_options(parser: Parser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
         "--last-28-days",
@@ -111,8 +117,6 @@ def _fetch_parser(*, full_help: bool) -> Parser:
     _add_source(parser)
     parser.add_argument("--no-check", action="store_true", help="with --auth: save without trying")
     parser.add_argument("--out", type=Path, metavar="FILE", help="name of the CSV file")
-    parser.set_defaults(run=_run_fetch)
-    return parser
 
 
 def _convert_parser(*, full_help: bool) -> Parser:
@@ -254,6 +258,18 @@ def _serve_parser(*, full_help: bool) -> Parser:
     return parser
 
 
+def _completion_parser(*, full_help: bool) -> Parser:
+    parser = _parser(
+        "completion",
+        "Print a script that completes commands, options and paths in a shell. For bash, in"
+        f" ~/.bashrc: source <({PROGRAM} completion bash)",
+        full_help=full_help,
+    )
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell that runs it")
+    parser.set_defaults(run=_run_completion)
+    return parser
+
+
 def _add_range(parser: Parser, *, end: str, optional: bool = False) -> None:
     start = parser.add_argument(
         "start", type=days, metavar="START", help=f"first day, or a month; {_SPELLINGS}"
@@ -271,6 +287,7 @@ def _add_source(parser: Parser) -> None:
 
 COMMANDS: dict[str, Callable[..., Parser]] = {
     "backfill": _backfill_parser,
+    "completion": _completion_parser,
     "convert": _convert_parser,
     "demo": _demo_parser,
     "export": _export_parser,
@@ -406,6 +423,14 @@ def _run_serve(args: argparse.Namespace) -> None:
             f"serve needs the extra serve ({error.name} is missing): {how_to_install('serve')}"
         ) from error
     serve(settings, args.host, args.port)
+
+
+def _run_completion(args: argparse.Namespace) -> None:
+    from dashboard_scraper.completion import write_script  # noqa: PLC0415
+
+    form = _parser("", "", full_help=False)
+    _add_fetch_options(form)
+    write_script(args.shell, form, COMMANDS)
 
 
 def _run_forget(args: argparse.Namespace) -> None:
