@@ -106,7 +106,9 @@ def test_wrong_words_and_settings_are_objects_too(
 
 def test_an_unforeseen_error_is_an_object_with_its_trace(home: Home) -> None:
     home.settings["LOG_FORMAT"] = "json"
-    code = "from dashboard_scraper.logging_config import configure_logging as c; c('INFO'); 1 / 0"
+    code = "from dashboard_scraper.logging_config import *; configure_logging('INFO');"
+    code += "log_uncaught_errors(); import threading; t = threading.Thread(target=lambda: 1 / 0);"
+    code += "t.start(); t.join(); 1 / 0"
     done = subprocess.run(
         [*home.command()[:3], "-c", code],
         env=home.environment(),
@@ -114,11 +116,12 @@ def test_an_unforeseen_error_is_an_object_with_its_trace(home: Home) -> None:
         text=True,
         check=False,
     )
-    (line,) = done.stderr.splitlines()
-    entry = json.loads(line)
-    assert (done.returncode, entry["level"]) == (1, "CRITICAL")
-    assert entry["exception"].startswith("Traceback")
-    assert entry["exception"].endswith("ZeroDivisionError: division by zero")
+    assert done.returncode == 1
+    in_thread, in_main = map(json.loads, done.stderr.splitlines())
+    for entry in (in_thread, in_main):
+        assert entry["level"] == "CRITICAL"
+        assert entry["exception"].startswith("Traceback")
+        assert entry["exception"].endswith("ZeroDivisionError: division by zero")
 
 
 def test_a_wrong_log_format_is_refused(

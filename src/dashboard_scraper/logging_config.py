@@ -88,9 +88,6 @@ def configure_logging(level: str, log_format: str | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     logging.getLogger(__package__).setLevel(level)
-    for_programs = log_format == JSON
-    sys.excepthook = _log_uncaught if for_programs else sys.__excepthook__
-    threading.excepthook = _log_uncaught_in_thread if for_programs else threading.__excepthook__
 
 
 def _format_of_environment() -> str:
@@ -107,16 +104,31 @@ def _formatter(log_format: str) -> logging.Formatter:
     return _UtcFormatter(_LINE)
 
 
+def log_uncaught_errors() -> None:
+    """Make an error that nobody foresaw, in whichever thread, a line of a log for programs too."""
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_in_thread
+
+
 def _log_uncaught(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """An error that nobody foresaw is a line for programs too, as long as its trace is."""
-    logging.getLogger(__package__).critical("unexpected error", exc_info=(kind, error, trace))
+    if _is_for_programs():
+        found = (kind, error, trace)
+        logging.getLogger(__package__).critical("unexpected error", exc_info=found)
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
-    if args.exc_value is not None:
+    if _is_for_programs() and args.exc_value is not None:
         _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    else:
+        threading.__excepthook__(args)
+
+
+def _is_for_programs() -> bool:
+    return any(isinstance(each.formatter, _JsonFormatter) for each in logging.getLogger().handlers)
 
 
 class Once:
