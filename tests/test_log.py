@@ -8,14 +8,12 @@ import os
 import pty
 import re
 import subprocess
-from datetime import date, timedelta
 
 import pytest
 
 from conftest import Home
 from dashboard_scraper.config import setting_names
-from dashboard_scraper.listing import NAMED_AT_MOST, listed, listed_days
-from dashboard_scraper.logging_config import Once, configure_logging
+from dashboard_scraper.logging_config import configure_logging
 from dashboard_scraper.main import main
 
 Capture = pytest.CaptureFixture[str]
@@ -171,40 +169,3 @@ def test_the_command_line_sets_the_level_whatever_the_setting(
     monkeypatch.setenv("LOG_LEVEL", "INFO")
     assert main(["--home", str(home.path), *words, "status"]) == 0
     assert logging.getLogger("dashboard_scraper").level == getattr(logging, level)
-
-
-# Lists
-
-
-def test_a_warning_about_names_names_so_many_of_them(capsys: Capture) -> None:
-    configure_logging("INFO", "text")
-    once = Once(logger)
-    for number in range(20_001):
-        once.warn("unknown field %s", f"field{number}")
-        once.warn("unknown field %s", f"field{number}")
-    once.warn("another matter %s", "field1")
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == NAMED_AT_MOST + 2
-    assert "unknown field field19" in lines[NAMED_AT_MOST - 1]
-    assert "unknown field (and more, which are not named)" in lines[NAMED_AT_MOST]
-    assert "another matter field1" in lines[-1]
-
-
-def test_days_are_listed_as_ranges_and_so_many_of_them() -> None:
-    first = date(2000, 1, 1)
-
-    def days(*numbers: int) -> list[date]:
-        return [first + timedelta(number) for number in numbers]
-
-    assert listed_days([]) == ""
-    assert listed_days(days(0)) == "2000-01-01"
-    assert listed_days(days(5, 0, 1, 3)) == "2000-01-01 to 2000-01-02, 2000-01-04, 2000-01-06"
-    assert listed_days(days(*range(9802))) == "2000-01-01 to 2026-11-01"
-    assert listed_days(days(*range(0, 12, 2))).endswith(", 2000-01-09 and 1 more range")
-    assert listed_days(days(*range(0, 9802, 2))).endswith(", 2000-01-09 and 4,896 more ranges")
-
-
-def test_names_are_listed_up_to_a_number_and_a_length() -> None:
-    assert listed(["a", "b"]) == "a, b"
-    assert listed(range(9802)).endswith("18, 19 and 9,782 more")
-    assert listed(["x" * 10**6]) == f"{'x' * 200}... (999,800 more characters)"
