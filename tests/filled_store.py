@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from dashboard_scraper.date_utils import DAYS, Window
+from dashboard_scraper.date_utils import DAYS, Window, end_of_day
 from dashboard_scraper.github_reports import (
     GithubOptions,
     GithubReports,
@@ -39,11 +39,12 @@ def user(name: str, **counts: int | None) -> UserUsage:
 
 
 def put(url: str, days: dict[date, list[UserUsage]], source: str = SOURCE) -> None:
-    """Keep the days, in place of what is there of them."""
+    """Keep the days, in place of what is there of them; each was over when it was fetched."""
     store = store_at(url)
     with store.locked(), store.opened():
         for day, users in days.items():
-            store.put(source, DayUsage(day, sorted(users, key=lambda u: u.user)), FETCHED)
+            fetched = max(FETCHED, end_of_day(day))
+            store.put(source, DayUsage(day, sorted(users, key=lambda u: u.user)), fetched)
 
 
 def some_days(count: int, users: int = 6, seed: int = 1) -> dict[date, list[UserUsage]]:

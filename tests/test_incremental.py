@@ -204,7 +204,7 @@ def test_offline_asks_for_nothing_and_tells_what_is_missing(
     assert contents(folder_of(home)) == before
     for day in DAYS[3:5]:
         sql(home.settings["STORE_URL"], f"DELETE FROM day_ledger WHERE day = '{day}'")
-    with pytest.raises(DaysMissing, match=f"2 of 28 days are missing: {DAYS[3]}, {DAYS[4]}"):
+    with pytest.raises(DaysMissing, match=f"2 of 28 days are missing: {DAYS[3]} to {DAYS[4]}"):
         store_commands.export_files(settings, window, None)
     assert spring.requests == []
     assert_given_out_but(home, DAYS[3:5], "missing")

@@ -11,10 +11,13 @@ import pytest
 from conftest import Home, Start, yesterday
 from dashboard_scraper import store_commands
 from dashboard_scraper.command_line import parse
-from dashboard_scraper.date_utils import parse_duration
-from dashboard_scraper.errors import ContractBroken, DaysMissing, Stale
+from dashboard_scraper.date_utils import end_of_day, parse_duration
+from dashboard_scraper.errors import ContractBroken, DaysMissing, Stale, UsageError
 from dashboard_scraper.metrics import TENANT_TOTALS
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body, set_value
+from dashboard_scraper.store import store_at
+from dashboard_scraper.usage import DASHBOARD, DayUsage
+from filled_store import user
 from kept_days import (
     NOON,
     TENANT,
@@ -95,7 +98,16 @@ def test_a_whole_window_is_told_without_anything_missing(home: Home, capsys: Cap
         "  0 days do not add up",
     ]
     assert "  2025-03    ####" in lines
-    lists = ("empty", "missing", "unsettled", "unchecked", "unreconciled", "forgotten")
+    lists = (
+        "future",
+        "fetched_in_future",
+        "empty",
+        "missing",
+        "unsettled",
+        "unchecked",
+        "unreconciled",
+        "forgotten",
+    )
     assert json_of(home, capsys, now) == {
         "source": "dashboard",
         "first": "2025-03-03",
@@ -202,7 +214,7 @@ def test_the_last_success_is_that_of_a_run_which_got_everything(
 
 @pytest.mark.usefixtures("spring", "store_url")
 def test_the_newest_day_may_have_ended_as_long_ago_as_max_age_and_no_longer(home: Home) -> None:
-    keep(home, march(8), march(9))
+    keep(home, march(8), march(9), NEWEST_ENDED)
     for text, age in [
         ("36h", timedelta(hours=36)),
         ("2d", timedelta(days=2)),
@@ -232,14 +244,120 @@ def test_a_gap_before_the_newest_day_is_no_matter_of_age(home: Home) -> None:
     age_checked(home, NEWEST_ENDED + timedelta(hours=36), "36h")
 
 
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.name.endswith(".status")]
+
+
+def put_days(home: Home, fetched: dict[date, datetime]) -> None:
+    """Days of the dashboard with one user each, fetched at these moments."""
+    home.settings["STORE_URL"] = url = f"sqlite:///{home.data / 'usage.db'}"
+    store = store_at(url)
+    with store.locked(), store.opened():
+        for day, moment in fetched.items():
+            store.put(DASHBOARD, DayUsage(day, [user("ada@example.com")]), moment)
+
+
+SOUND = {march(8): NOON, march(9): NOON}
+LATER = NOON + timedelta(days=40)
+AHEAD = {
+    "future": (
+        {date(2025, 4, 15): LATER},
+        "1 days lie in the future, and do not count: 2025-04-15",
+    ),
+    "the far future": ({date(2999, 12, 30): LATER}, "do not count: 2999-12-30"),
+    "fetched in the future": (
+        {march(9): LATER},
+        "1 days were fetched at a moment that is still to come, and do not count: 2025-03-09",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", AHEAD)
+def test_days_of_a_clock_that_was_ahead_are_told_and_do_not_count(
+    case: str, home: Home, capsys: Capture, caplog: pytest.LogCaptureFixture
+) -> None:
+    days, doubt = AHEAD[case]
+    put_days(home, SOUND | days)
+    newest = march(8) if march(9) in days else march(9)
+    assert json_of(home, capsys)["newest_over"] == f"{newest}"
+    lines = text_of(home, capsys)
+    assert [line for line in lines if doubt in line]
+    assert lines[2] == "dashboard: 2025-03-08 to 2025-03-09"
+    assert lines[-4].endswith("30")  # the ruler: the calendar has one month
+    age_checked(home, NOON, "36h")
+    assert [told for told in messages(caplog) if doubt in told]
+    with pytest.raises(Stale, match=rf"the newest day, {newest}, ended"):
+        age_checked(home, NOON, "11h")
+
+
+def test_a_store_of_nothing_but_the_future_is_stale(home: Home, capsys: Capture) -> None:
+    put_days(home, {date(2025, 4, 15): LATER})
+    told = json_of(home, capsys)
+    assert (told["newest_over"], told["missing"]) == (None, [])
+    assert text_of(home, capsys)
+    with pytest.raises(Stale, match="no day is kept that was over when it was fetched"):
+        age_checked(home, NOON, "999d")
+
+
+@pytest.mark.parametrize("day", [march(9), march(10)], ids=["yesterday", "today"])
+def test_a_day_that_was_not_over_when_it_was_fetched_is_not_fresh(day: date, home: Home) -> None:
+    put_days(home, {march(7): NOON, day: end_of_day(day) - timedelta(seconds=1)})
+    now = max(NOON, end_of_day(day) - timedelta(seconds=1))
+    age_checked(home, now, "3d")
+    with pytest.raises(Stale, match=r"day, 2025-03-07, ended .* newer ones do not count"):
+        age_checked(home, now, "36h")
+
+
+def test_the_clock_of_another_machine_may_be_minutes_ahead(home: Home) -> None:
+    put_days(home, {march(9): NOON + timedelta(minutes=4)})
+    age_checked(home, NOON, "13h")
+
+
+@pytest.mark.usefixtures("mixed")
+def test_days_of_the_age_that_do_not_add_up_are_warned_of(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    age_checked(home, NOON, "36h")
+    assert messages(caplog) == []
+    age_checked(home, NOON, "7d")
+    assert messages(caplog) == ["dashboard: days that do not add up: 2025-03-04"]
+
+
+def test_a_long_history_is_told_in_few_lines(home: Home, capsys: Capture) -> None:
+    """Of 26 years, the calendar has the newest months, and `--json` has every day."""
+    put_days(home, {date(1999, 3, 8): NOON, **SOUND})
+    lines = text_of(home, capsys)
+    assert "  (289 months from 1999-03 to 2023-03: see --json)" in lines
+    assert len([line for line in lines if line.startswith("  20")]) == 24
+    assert len(lines) < 40
+    assert len(json_of(home, capsys)["missing"]) == 9496
+
+
+@pytest.mark.usefixtures("spring", "store_url")
+def test_differences_are_listed_up_to_a_number(
+    home: Home, capsys: Capture, spring: Simulator
+) -> None:
+    for total in TENANT_TOTALS:
+        spring.add_fault(Fault(set_value(total, 10**6), TENANT))
+    keep(home, march(1), march(9))
+    told = json_of(home, capsys)["unreconciled"]
+    number = sum(len(each["differences"]) for each in told)
+    lines = text_of(home, capsys)
+    assert number > 20
+    assert f"    {number - 20} more, which --json has; the newest are:" in lines
+    assert len([line for line in lines if line.startswith("    2025-")]) == 20
+    assert (
+        f"{march(9)}: "
+        in lines[lines.index(f"    {number - 20} more, which --json has; the newest are:") + 20]
+    )
+
+
 @pytest.mark.parametrize(
     "text", ["36", "h", "", "1w", "1.5h", "-1h", "+1h", "1h30m", "1 h", "\u0663h", "1000000h", "H"]
 )
-def test_what_is_no_duration_is_refused(text: str, capsys: Capture) -> None:
-    with pytest.raises(SystemExit) as ending:
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--max-age: .*36h, 2d or 90m"):
         parse(["status", f"--max-age={text}"])
-    assert ending.value.code == 2
-    assert "36h, 2d or 90m" in capsys.readouterr().err
 
 
 def test_what_is_too_old_or_not_there_ends_with_8_after_all_is_told(

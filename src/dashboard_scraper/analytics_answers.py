@@ -13,6 +13,7 @@ from dashboard_scraper.decoding import UNDECODABLE, decoding
 from dashboard_scraper.derived import Oddities, known_or_none
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.flatten import Cell, flatten_unknown
+from dashboard_scraper.listing import listed
 from dashboard_scraper.metrics import (
     ACCEPTED,
     ANALYTICS_COUNTS,
@@ -148,7 +149,7 @@ def read_answer(
     if shape.key not in fields:
         raise ContractBroken(
             f"{endpoint}: {shape.key} is missing; the answer has the keys"
-            f" {', '.join(map(repr, sorted(fields))) or 'none'}"
+            f" {listed([*map(repr, sorted(fields))]) or 'none'}"
         )
     refuse_unknown_paging(endpoint, fields, {shape.key, _METADATA, _PAGINATION})
     metadata = _field(endpoint, fields, _METADATA, _Metadata)

@@ -33,6 +33,7 @@ from dashboard_scraper.decoding import UNDECODABLE
 from dashboard_scraper.derived import Oddities
 from dashboard_scraper.errors import ContractBroken, NotPublished, UsageError
 from dashboard_scraper.http import Http, Response, with_params
+from dashboard_scraper.listing import listed
 from dashboard_scraper.logging_config import Once
 from dashboard_scraper.metrics import ANALYTICS_COUNTS, USER_COUNT, Totals
 from dashboard_scraper.pacing import Pace
@@ -389,7 +390,7 @@ class _UserCounts:
         everywhere = [len(self._seen)] * len(self._told)
         entries = self._entries if self._endpoint == _USER_ACTIVITY else everywhere
         if self._told not in (self._here, self._new, everywhere, entries):
-            told = ", ".join("no number" if n is None else str(n) for n in self._told)
+            told = listed(["no number" if n is None else n for n in self._told])
             raise ContractBroken(
                 f"{self._endpoint}: metadata.returned_user_count is {told}, and"
                 f" {len(self._seen)} users came on {len(self._told)} pages"

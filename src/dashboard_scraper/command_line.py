@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dashboard_scraper import __version__
+from dashboard_scraper.arguments import Parser, days, duration, one_day, port, positive, read_days
 from dashboard_scraper.date_utils import (
     DAYS,
+    Window,
     complete_window,
     last_complete_days,
-    parse_day,
-    parse_duration,
     requested_window,
     utc_day,
 )
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.logging_config import LOG_LEVELS
+from dashboard_scraper.routing import HELP, PROGRAM, VERSION, route
 from dashboard_scraper.usage import DASHBOARD, SOURCES
 
 if TYPE_CHECKING:
     from dashboard_scraper.config import Settings
-
-PROGRAM = "dashboard-scraper"
 
 _EPILOG = """\
 exit codes: 0 complete; 1 unexpected error, or a file or the store could not be read or written;
@@ -34,15 +32,19 @@ exit codes: 0 complete; 1 unexpected error, or a file or the store could not be 
 contract; 6 finished, but days are missing; 7 another run is at work; 8 the newest day is too old
 """
 
+_SPELLINGS = (
+    "MM-DD-YYYY or YYYY-MM-DD, in UTC; also yesterday, -7d (seven days ago), or a month, YYYY-MM"
+)
 
-def _parser(command: str, description: str, *, full_help: bool) -> argparse.ArgumentParser:
+
+def _parser(command: str, description: str, *, full_help: bool) -> Parser:
     formatter: type[argparse.HelpFormatter] = argparse.HelpFormatter
     if full_help:
         # Imported here: only a person who reads the help waits for it.
         from rich_argparse import RichHelpFormatter  # noqa: PLC0415
 
         formatter = RichHelpFormatter
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         f"{PROGRAM} {command}".strip(),
         description=description,
         epilog=_EPILOG,
@@ -56,13 +58,23 @@ def _parser(command: str, description: str, *, full_help: bool) -> argparse.Argu
         metavar="DIR",
         help="folder of .env, secrets/ and data/ (default: the current one)",
     )
-    parser.add_argument(
+    level = parser.add_mutually_exclusive_group()
+    level.add_argument(
         "--log-level", type=str.upper, choices=LOG_LEVELS, help="overrides the setting LOG_LEVEL"
     )
+    for name, meant, what in (("--quiet", "ERROR", "errors alone"), ("--verbose", "DEBUG", "all")):
+        level.add_argument(
+            name,
+            action="store_const",
+            const=meant,
+            dest="log_level",
+            help=f"log {what}: --log-level {meant}",
+        )
+    parser.add_argument("--version", action="version", version=__version__)
     return parser
 
 
-def _fetch_parser(*, full_help: bool) -> argparse.ArgumentParser:
+def _fetch_parser(*, full_help: bool) -> Parser:
     parser = _parser(
         "",
         "Fetch usage figures and write them as CSV. Without dates: the last LOOKBACK_DAYS days that"
@@ -74,8 +86,14 @@ def _fetch_parser(*, full_help: bool) -> argparse.ArgumentParser:
         "dates",
         nargs="*",
         metavar="DATE",
-        help="one day, or the first and the last; MM-DD-YYYY or YYYY-MM-DD, in UTC",
+        help=f"one day, or the first and the last; {_SPELLINGS}",
     )
+    _add_fetch_options(parser)
+    parser.set_defaults(run=_run_fetch)
+    return parser
+
+
+def _add_fetch_options(parser: Parser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
         "--last-28-days",
@@ -99,12 +117,9 @@ def _fetch_parser(*, full_help: bool) -> argparse.ArgumentParser:
     _add_source(parser)
     parser.add_argument("--no-check", action="store_true", help="with --auth: save without trying")
     parser.add_argument("--out", type=Path, metavar="FILE", help="name of the CSV file")
-    parser.add_argument("--version", action="version", version=__version__)
-    parser.set_defaults(run=_run_fetch)
-    return parser
 
 
-def _convert_parser(*, full_help: bool) -> argparse.ArgumentParser:
+def _convert_parser(*, full_help: bool) -> Parser:
     parser = _parser(
         "convert",
         "Convert a CSV that was saved from the dashboard to Copilot JSON. Its days are read from"
@@ -112,8 +127,9 @@ def _convert_parser(*, full_help: bool) -> argparse.ArgumentParser:
         full_help=full_help,
     )
     parser.add_argument("file", type=Path, metavar="FILE.csv", help="the CSV")
-    for name, what in (("--day", "the one day"), ("--start", "first day"), ("--end", "last day")):
-        parser.add_argument(name, type=_day_argument, metavar="DATE", help=f"{what} that it holds")
+    parser.add_argument("--day", type=one_day, metavar="DATE", help="the one day that it holds")
+    for name, what in (("--start", "first day"), ("--end", "last day")):
+        parser.add_argument(name, type=days, metavar="DATE", help=f"{what} that it holds")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="name of the JSON file (default: FILE.json)"
     )
@@ -121,7 +137,7 @@ def _convert_parser(*, full_help: bool) -> argparse.ArgumentParser:
     return parser
 
 
-def _demo_parser(*, full_help: bool) -> argparse.ArgumentParser:
+def _demo_parser(*, full_help: bool) -> Parser:
     parser = _parser(
         "demo",
         "Run the 28-day job against a simulated dashboard on this machine, with made-up users; no"
@@ -134,26 +150,26 @@ def _demo_parser(*, full_help: bool) -> argparse.ArgumentParser:
         default=DASHBOARD,
         help="which of its two APIs is read (default: the dashboard's)",
     )
-    parser.add_argument("--users", type=_positive, default=200, help="size of the organization")
+    parser.add_argument("--users", type=positive, default=200, help="size of the organization")
     parser.add_argument("--seed", type=int, default=1, help="another seed, other figures")
     parser.set_defaults(run=_run_demo)
     return parser
 
 
-def _backfill_parser(*, full_help: bool) -> argparse.ArgumentParser:
+def _backfill_parser(*, full_help: bool) -> Parser:
     parser = _parser(
         "backfill",
         "Fetch every day of a range that is not in the store yet, oldest first. A run that was"
         " interrupted goes on where it stopped.",
         full_help=full_help,
     )
-    _add_range(parser, end="last day (default: yesterday, in UTC)")
+    _add_range(parser, end="last day; needed where START is one day before yesterday")
     _add_source(parser)
     parser.set_defaults(run=_run_backfill)
     return parser
 
 
-def _status_parser(*, full_help: bool) -> argparse.ArgumentParser:
+def _status_parser(*, full_help: bool) -> Parser:
     parser = _parser(
         "status",
         "Tell which days are in the store, which are missing, and which do not add up.",
@@ -163,7 +179,7 @@ def _status_parser(*, full_help: bool) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument(
         "--max-age",
-        type=_duration_argument,
+        type=duration,
         metavar="DURATION",
         help="exit with 8 if the newest day ended longer ago; as 36h, 2d or 90m",
     )
@@ -174,13 +190,13 @@ def _status_parser(*, full_help: bool) -> argparse.ArgumentParser:
     return parser
 
 
-def _export_parser(*, full_help: bool) -> argparse.ArgumentParser:
+def _export_parser(*, full_help: bool) -> Parser:
     parser = _parser(
         "export",
         "Write days from the store, without a network.",
         full_help=full_help,
     )
-    _add_range(parser, end="last day (default: the first)")
+    _add_range(parser, end="last day (default: START alone)")
     _add_source(parser)
     parser.add_argument(
         "--format",
@@ -198,7 +214,7 @@ def _export_parser(*, full_help: bool) -> argparse.ArgumentParser:
     return parser
 
 
-def _report_parser(*, full_help: bool) -> argparse.ArgumentParser:
+def _report_parser(*, full_help: bool) -> Parser:
     parser = _parser(
         "report",
         "Write a page of figures and charts from the store, report.html in EXPORT_DIR, and print"
@@ -206,13 +222,13 @@ def _report_parser(*, full_help: bool) -> argparse.ArgumentParser:
         " days in the store that are over.",
         full_help=full_help,
     )
-    _add_range(parser, end="last day (default: the first)", optional=True)
+    _add_range(parser, end="last day (default: START alone)", optional=True)
     _add_source(parser)
     parser.set_defaults(run=_run_report)
     return parser
 
 
-def _forget_parser(*, full_help: bool) -> argparse.ArgumentParser:
+def _forget_parser(*, full_help: bool) -> Parser:
     parser = _parser(
         "forget",
         "Remove one person from the store.",
@@ -229,7 +245,7 @@ def _forget_parser(*, full_help: bool) -> argparse.ArgumentParser:
     return parser
 
 
-def _serve_parser(*, full_help: bool) -> argparse.ArgumentParser:
+def _serve_parser(*, full_help: bool) -> Parser:
     parser = _parser(
         "serve",
         "Answer GitHub's REST endpoints for Copilot usage from the store, so that tools made for"
@@ -243,7 +259,7 @@ def _serve_parser(*, full_help: bool) -> argparse.ArgumentParser:
         default="127.0.0.1",
         help="address to listen on (default: 127.0.0.1, for this machine alone)",
     )
-    parser.add_argument("--port", type=_port, default=8377, help="(default: 8377; 0: any)")
+    parser.add_argument("--port", type=port, default=8377, help="(default: 8377; 0: any)")
     parser.add_argument(
         "--insecure",
         action="store_true",
@@ -253,21 +269,36 @@ def _serve_parser(*, full_help: bool) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_range(parser: argparse.ArgumentParser, *, end: str, optional: bool = False) -> None:
-    start = parser.add_argument("start", type=_day_argument, metavar="START", help="first day")
+def _completion_parser(*, full_help: bool) -> Parser:
+    parser = _parser(
+        "completion",
+        "Print a script that completes commands, options and paths in a shell. For bash, in"
+        f" ~/.bashrc: source <({PROGRAM} completion bash)",
+        full_help=full_help,
+    )
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell that runs it")
+    parser.set_defaults(run=_run_completion)
+    return parser
+
+
+def _add_range(parser: Parser, *, end: str, optional: bool = False) -> None:
+    start = parser.add_argument(
+        "start", type=days, metavar="START", help=f"first day, or a month; {_SPELLINGS}"
+    )
     if optional:
         start.nargs, start.required = "?", False
-    parser.add_argument("end", type=_day_argument, nargs="?", metavar="END", help=end)
+    parser.add_argument("end", type=days, nargs="?", metavar="END", help=end)
 
 
-def _add_source(parser: argparse.ArgumentParser) -> None:
+def _add_source(parser: Parser) -> None:
     parser.add_argument(
         "--source", choices=("auto", *SOURCES), help="overrides the setting METRICS_SOURCE"
     )
 
 
-COMMANDS: dict[str, Callable[..., argparse.ArgumentParser]] = {
+COMMANDS: dict[str, Callable[..., Parser]] = {
     "backfill": _backfill_parser,
+    "completion": _completion_parser,
     "convert": _convert_parser,
     "demo": _demo_parser,
     "export": _export_parser,
@@ -278,61 +309,27 @@ COMMANDS: dict[str, Callable[..., argparse.ArgumentParser]] = {
 }
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 100_000:
-        raise argparse.ArgumentTypeError("write a number from 1 to 100000")
-    return number
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) < 1 << 16):
-        raise argparse.ArgumentTypeError("write a number from 0 to 65535")
-    return int(text)
-
-
-def _day_argument(text: str) -> date:
-    try:
-        return parse_day(text)
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _duration_argument(text: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Route on the first word only: what is no command is a date or an option."""
-    full_help = "-h" in argv or "--help" in argv
-    if argv and argv[0] in COMMANDS:
-        return COMMANDS[argv[0]](full_help=full_help).parse_args(argv[1:])
-    return _fetch_parser(full_help=full_help).parse_args(argv)
-
-
-def _day_of_word(word: str) -> date:
-    """Read a date; a word that resembles a command gets that suggested."""
-    try:
-        return parse_day(word)
-    except UsageError as error:
-        if close := difflib.get_close_matches(word.lower(), COMMANDS, n=1):
-            raise UsageError(
-                f"{error}; for the command, write it first: {PROGRAM} {close[0]}"
-            ) from None
-        raise
+    """Route, then read the options; UsageError for what cannot be understood."""
+    command, words = route(argv, COMMANDS)
+    if command == VERSION:
+        words = ["--version"]
+    elif command == HELP:
+        command, words = route(words, COMMANDS)
+        words = ["--help"]
+    full_help = "-h" in words or "--help" in words
+    make = COMMANDS.get(command, _fetch_parser)
+    return make(full_help=full_help).read(words)
 
 
 def _run_fetch(args: argparse.Namespace) -> None:
-    days = [_day_of_word(word) for word in args.dates]
     daily = args.last_28_days or args.daily
-    if len(days) > 2:
+    if len(args.dates) > 2:
         raise UsageError("at most two dates can be given, the first day and the last")
-    if days and (args.last_28_days or args.auth):
+    asked = _asked(*map(read_days, args.dates)) if args.dates else None
+    if asked and (args.last_28_days or args.auth):
         raise UsageError("--last-28-days and --auth take no dates")
-    if args.daily and not days:
+    if args.daily and not asked:
         raise UsageError("--daily takes the first day and the last")
     if args.out and (daily or args.auth):
         raise UsageError("--out names the one CSV; the daily forms write a folder, --auth none")
@@ -343,11 +340,11 @@ def _run_fetch(args: argparse.Namespace) -> None:
     if args.refresh and args.offline:
         raise UsageError("--refresh fetches and --offline does not; leave one out")
     if daily:
-        _run_daily(args, days)
+        _run_daily(args, asked)
         return
     now = datetime.now(UTC)
     today = utc_day(now)
-    window = requested_window(days[0], days[-1], today) if days else None
+    window = requested_window(asked.start, asked.end, today) if asked else None
 
     # Imported here, as in the other commands: what a run needs takes longer than `--help` may.
     from dashboard_scraper import commands  # noqa: PLC0415
@@ -359,11 +356,22 @@ def _run_fetch(args: argparse.Namespace) -> None:
         commands.fetch_period(settings, now, window, args.out)
 
 
-def _run_daily(args: argparse.Namespace, days: Sequence[date]) -> None:
+def _asked(start: Window, end: Window | None = None) -> Window:
+    """One rule for every command: START alone is that day or month, with END it is the first."""
+    return Window(start.start, (end or start).end)
+
+
+def _complete(args: argparse.Namespace) -> Window:
+    """The days of START and END; UsageError where one of them is not over."""
+    asked = _asked(args.start, args.end)
+    return complete_window(asked.start, asked.end, utc_day(datetime.now(UTC)))
+
+
+def _run_daily(args: argparse.Namespace, asked: Window | None) -> None:
     from dashboard_scraper import commands, store_commands  # noqa: PLC0415
 
     today = utc_day(datetime.now(UTC))
-    window = complete_window(days[0], days[-1], today) if days else None
+    window = complete_window(asked.start, asked.end, today) if asked else None
     settings = _settings(args)
     if args.offline:
         store_commands.export_files(settings, window or last_complete_days(DAYS, today), None)
@@ -374,9 +382,14 @@ def _run_daily(args: argparse.Namespace, days: Sequence[date]) -> None:
 def _run_backfill(args: argparse.Namespace) -> None:
     from dashboard_scraper import commands  # noqa: PLC0415
 
-    today = utc_day(datetime.now(UTC))
-    end = args.end or last_complete_days(1, today).end
-    window = complete_window(args.start, end, today)
+    window = _complete(args)
+    yesterday = last_complete_days(1, utc_day(datetime.now(UTC)))
+    if args.end is None and len(window) == 1 and window != yesterday:
+        # It used to be every day since: as that day alone, history would be missing unnoticed.
+        raise UsageError(
+            f"backfill needs END too: write `backfill {window} yesterday` for every day since, or"
+            f" `backfill {window} {window}` for that day alone"
+        )
     commands.backfill_days(_settings(args), window)
 
 
@@ -393,7 +406,7 @@ def _run_status(args: argparse.Namespace) -> None:
 def _run_export(args: argparse.Namespace) -> None:
     from dashboard_scraper import store_commands  # noqa: PLC0415
 
-    window = complete_window(args.start, args.end or args.start, utc_day(datetime.now(UTC)))
+    window = _complete(args)
     settings = _settings(args)
     if args.format == "parquet":
         store_commands.export_parquet(settings, window, args.out)
@@ -406,11 +419,8 @@ def _run_export(args: argparse.Namespace) -> None:
 def _run_report(args: argparse.Namespace) -> None:
     from dashboard_scraper import store_commands  # noqa: PLC0415
 
-    now = datetime.now(UTC)
-    window = None
-    if args.start:
-        window = complete_window(args.start, args.end or args.start, utc_day(now))
-    store_commands.write_report(_settings(args), window, now)
+    window = _complete(args) if args.start else None
+    store_commands.write_report(_settings(args), window, datetime.now(UTC))
 
 
 def _run_serve(args: argparse.Namespace) -> None:
@@ -418,10 +428,20 @@ def _run_serve(args: argparse.Namespace) -> None:
     try:
         from dashboard_scraper.serve_command import serve  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
+        from dashboard_scraper.installation import how_to_install  # noqa: PLC0415
+
         raise UsageError(
-            f'serve needs the extra serve ({error.name} is missing): pip install "{PROGRAM}[serve]"'
+            f"serve needs the extra serve ({error.name} is missing): {how_to_install('serve')}"
         ) from error
     serve(settings, args.host, args.port, insecure=args.insecure)
+
+
+def _run_completion(args: argparse.Namespace) -> None:
+    from dashboard_scraper.completion import write_script  # noqa: PLC0415
+
+    form = _parser("", "", full_help=False)
+    _add_fetch_options(form)
+    write_script(args.shell, form, COMMANDS)
 
 
 def _run_forget(args: argparse.Namespace) -> None:
@@ -434,7 +454,12 @@ def _run_convert(args: argparse.Namespace) -> None:
     from dashboard_scraper import commands  # noqa: PLC0415
 
     settings = _settings(args)
-    commands.convert(settings, args.file, (args.day, args.start, args.end), args.out)
+    given = (
+        args.day and args.day.start,
+        args.start and args.start.start,
+        args.end and args.end.end,
+    )
+    commands.convert(settings, args.file, given, args.out)
 
 
 def _run_demo(args: argparse.Namespace) -> None:

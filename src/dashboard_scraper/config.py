@@ -24,7 +24,7 @@ from urllib3.util import parse_url
 from dashboard_scraper.dotenv_file import read_dotenv
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.library_settings import LIBRARY_SETTINGS, Libraries, library_settings
-from dashboard_scraper.logging_config import LOG_LEVELS
+from dashboard_scraper.logging_config import AUTO, LOG_LEVELS
 from dashboard_scraper.setting_checks import refuse_misspelt, refuse_open, remarks_on
 from dashboard_scraper.setting_errors import explained
 from dashboard_scraper.setting_names import Concern
@@ -82,6 +82,7 @@ _POSTGRES_PREFIXES = ("postgresql://", "postgres://", "postgresql+psycopg://")
 LEASE_SECONDS = 30
 EDITOR_LANGUAGE_REQUESTS = 100
 MetricsSource = Annotated[Literal["auto", "dashboard", "analytics"], BeforeValidator(_lowered)]
+LogFormat = Annotated[Literal["auto", "text", "json"], BeforeValidator(_lowered)]
 EditorLanguage = Annotated[Literal["auto", "true", "false"], BeforeValidator(_lowered)]
 Seconds = Annotated[float, Field(allow_inf_nan=False, le=3600)]
 
@@ -163,6 +164,11 @@ class Settings(BaseSettings):
         False, description="Whether a secret that others can read is taken, with a warning"
     )
     log_level: LogLevel = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_format: LogFormat = Field(
+        AUTO,
+        description="Form of the log: `text`, `json` (an object a line), or `auto`: text, and on a"
+        " terminal the messages alone",
+    )
     enterprise_id: str = Field(
         "283613",
         min_length=1,

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from dashboard_scraper.date_utils import Window
+from dashboard_scraper.listing import NAMED_AT_MOST
 from dashboard_scraper.metrics import (
     COUNT_INDEXES,
     FIGURES,
@@ -184,13 +185,15 @@ def user_ids(addresses: Iterable[str]) -> tuple[dict[str, int], list[tuple[str, 
 def reported_user_ids(addresses: Iterable[str]) -> dict[str, int]:
     """As `user_ids`; the log names both users of each collision."""
     ids, collisions = user_ids(addresses)
-    for keeper, yielding in collisions:
+    for keeper, yielding in collisions[:NAMED_AT_MOST]:
         logger.warning(
             "%s and %s have the same user_id by their addresses; the second gets %d instead",
             keeper,
             yielding,
             ids[yielding],
         )
+    if len(collisions) > NAMED_AT_MOST:
+        logger.warning("so have %d more pairs of users", len(collisions) - NAMED_AT_MOST)
     return ids
 
 

@@ -26,6 +26,7 @@ from dashboard_scraper.files import (
 )
 from dashboard_scraper.github_files import add_reports, report_paths
 from dashboard_scraper.github_reports import GithubOptions
+from dashboard_scraper.listing import listed_days, shortened
 from dashboard_scraper.metrics import USER_COUNT
 from dashboard_scraper.pseudonyms import Rename, hidden
 from dashboard_scraper.report.options import MOST_DAYS, REPORT, ReportOptions
@@ -35,6 +36,7 @@ from dashboard_scraper.usage import UserUsage
 logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+_LONGEST_REASON = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,7 @@ def give_out(
             users = export.audience.shown(reader.day(kept[day]).users)
             active = totals.add(naming.renamed(users))
             days[day] = _write_day(publication, kept[day], users, active, export, ids)
+        _warn_of_nobody(kept[day] for day in kept.keys() - failures.keys())
         aggregated = None
         if not missing:
             records = totals.records(window, export.enterprise_id, ids)
@@ -247,9 +250,18 @@ def _report(
     return publication.add(export.report_path, page)
 
 
+def _warn_of_nobody(kept: Iterable[LedgerDay]) -> None:
+    """Of days without users that the source does not say to have had none."""
+    unsaid = [
+        row.day for row in kept if not row.users and USER_COUNT.name not in (row.totals or {})
+    ]
+    if unsaid:
+        logger.warning("%s: the source answered without a single user", listed_days(unsaid))
+
+
 def _word_and_reason(error: ScraperError, rename: Rename) -> tuple[str, str]:
     word = "unpublished" if isinstance(error, NotPublished) else "failed"
-    return word, hidden(str(error), rename, error.names)
+    return word, shortened(hidden(str(error), rename, error.names), _LONGEST_REASON)
 
 
 def _write_day(
@@ -268,8 +280,6 @@ def _write_day(
         publication.add(export.csv_path(kept.day), users_csv(users, kept.source)),
         publication.add(export.json_path(kept.day), copilot.json_chunks(records)),
     ]
-    if not kept.users and USER_COUNT.name not in (kept.totals or {}):  # where that says so too
-        logger.warning("%s: the source answered without a single user", kept.day)
     return _ManifestDay(
         kept.day,
         kept.status.value,
@@ -286,5 +296,6 @@ def summarise(window: Window, missing: Collection[date], advice: str) -> None:
     total = len(window)
     logger.info("%s: %d of %d days", window, total - len(missing), total)
     if missing:
-        named = ", ".join(str(day) for day in sorted(missing))
-        raise DaysMissing(f"{len(missing)} of {total} days are missing: {named}; {advice}")
+        raise DaysMissing(
+            f"{len(missing)} of {total} days are missing: {listed_days(missing)}; {advice}"
+        )

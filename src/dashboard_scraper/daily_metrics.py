@@ -19,6 +19,7 @@ from dashboard_scraper.errors import (
     SourceUnavailable,
 )
 from dashboard_scraper.files import replaced_or_set_aside
+from dashboard_scraper.listing import NAMED_AT_MOST, listed, listed_days
 from dashboard_scraper.store import LedgerDay, Store
 from dashboard_scraper.usage import DayUsage, Estimate, Source, sums_of
 from dashboard_scraper.workers import each_done
@@ -200,8 +201,7 @@ def _changed(job: Job, source: Source, span: Window, failures: Failures) -> list
     }
     changed = source.changed_days(totals)
     if changed:
-        days = ", ".join(str(day) for day in changed)
-        logger.warning("the source has revised %s; fetching again", days)
+        logger.warning("the source has revised %s; fetching again", listed_days(changed))
     return changed
 
 
@@ -252,8 +252,9 @@ def keep_day(store: Store, source_name: str, usage: DayUsage, fetched_at: dateti
     """Put a day in the store; the log says what does not add up, and what a revision changed."""
     sums = sums_of(usage.users)
     before = store.put(source_name, usage, fetched_at)
-    for difference in _differences(usage):
-        logger.warning("%s does not add up: %s; kept as it is", usage.day, difference)
+    if differences := _differences(usage):
+        told = listed(differences, separator="; ")
+        logger.warning("%s does not add up: %s; kept as it is", usage.day, told)
     if before is not None and (changes := revision(before.sums, sums)):
         logger.info("%s was revised: %s", usage.day, changes)
 
@@ -277,14 +278,25 @@ def _raise_if_all_failed(outcome: Outcome, window: Window) -> None:
 
 
 def _raise_unless_whole(outcome: Outcome, window: Window) -> None:
-    for day, error in sorted(outcome.failures.items()):
-        if isinstance(error, NotPublished):
-            logger.warning("%s", error)
-        else:
-            logger.error("%s failed: %s", day, error)
+    _log_failures(outcome.failures)
     # One error ends the run; the others are told.
-    for error in outcome.incomplete[0 if outcome.failures else 1 :]:
+    others = outcome.incomplete[0 if outcome.failures else 1 :]
+    for error in others[:NAMED_AT_MOST]:
         logger.error("%s", error)
+    if len(others) > NAMED_AT_MOST:
+        logger.error("and %d more errors", len(others) - NAMED_AT_MOST)
     summarise(window, outcome.failures, "run it again")
     for error in outcome.incomplete:
         raise error
+
+
+def _log_failures(failures: Failures) -> None:
+    """Why days failed, for as many as somebody reads."""
+    days = sorted(failures)
+    for day in days[:NAMED_AT_MOST]:
+        if isinstance(failures[day], NotPublished):
+            logger.warning("%s", failures[day])
+        else:
+            logger.error("%s failed: %s", day, failures[day])
+    if more := days[NAMED_AT_MOST:]:
+        logger.error("%d more days failed: %s", len(more), listed_days(more))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import calendar
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -15,6 +17,9 @@ DAYS = 28
 """Of the job that is named after them."""
 
 _FORMATS = ("%m-%d-%Y", "%Y-%m-%d")
+_DAYS_AGO = re.compile(r"-([0-9]{1,5})d", re.ASCII)
+_MONTH = re.compile(r"([0-9]{4})-([0-9]{2})", re.ASCII)
+DAY_WORDS = ("today", "yesterday")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -69,14 +74,34 @@ def parse_day(text: str) -> date:
                 return datetime.strptime(text, form).replace(tzinfo=UTC).date()
             except ValueError:
                 continue
-    raise UsageError(f"{text!r} is not a date; write MM-DD-YYYY or YYYY-MM-DD, such as 10-22-2025")
+    raise UsageError(
+        f"{text!r} is not a date; write MM-DD-YYYY or YYYY-MM-DD, such as 10-22-2025, or yesterday,"
+        " -7d (seven days ago), or a month as 2025-10"
+    )
+
+
+def parse_days(text: str, today: date) -> Window:
+    """Read a day in each spelling that a command line takes, or a month: all of its days."""
+    word = text.strip().lower()
+    if match := _DAYS_AGO.fullmatch(word):
+        day = today - timedelta(days=int(match[1]))
+    elif word in DAY_WORDS:
+        day = today - timedelta(days=DAY_WORDS.index(word))
+    elif (match := _MONTH.fullmatch(word)) and int(match[1]) and 1 <= int(match[2]) <= 12:
+        year, month = int(match[1]), int(match[2])
+        return Window(date(year, month, 1), date(year, month, calendar.monthrange(year, month)[1]))
+    else:
+        day = parse_day(text.strip() or text)
+    return Window(day, day)
 
 
 def requested_window(start: date, end: date, today: date) -> Window:
     """The window a user asked for; UsageError where it starts late or reaches into the future."""
     window = Window(start, end)
     if end > today:
-        raise UsageError(f"{end} is in the future: in UTC, today is {today}")
+        raise UsageError(
+            f"{end} is in the future: in UTC, today is {today}; end with yesterday or an older day"
+        )
     return window
 
 
@@ -98,7 +123,9 @@ def complete_window(start: date, end: date, today: date) -> Window:
     """The days a user asked for one by one; UsageError where one of them is not over."""
     window = Window(start, end)
     if end >= today:
-        raise UsageError(f"{end} is not over yet: in UTC, today is {today}; end with an older day")
+        raise UsageError(
+            f"{end} is not over yet: in UTC, today is {today}; end with yesterday or an older day"
+        )
     return window
 
 

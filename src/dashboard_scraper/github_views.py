@@ -21,6 +21,7 @@ from dashboard_scraper.github_reports import (
     persons_in,
 )
 from dashboard_scraper.github_seats import seats_in
+from dashboard_scraper.listing import listed_days
 from dashboard_scraper.logging_config import Once
 from dashboard_scraper.status import StoreStatus, status_of
 from dashboard_scraper.store import LedgerDay, Reader, Store
@@ -77,8 +78,8 @@ class GithubViews:
             raise DaysMissing("ORGANIZATION_ID is not set: there are no reports of an organization")
         if report.subject is Subject.TEAMS and not self._options.has_teams:
             raise DaysMissing("IDENTITY_FILE names no teams: there are no reports of them")
-        if missing := [f"{day}" for day in report.window.days() if day not in ledger]:
-            raise DaysMissing(f"days that have not been fetched: {', '.join(missing)}")
+        if missing := [day for day in report.window.days() if day not in ledger]:
+            raise DaysMissing(f"days that have not been fetched: {listed_days(missing)}")
 
     def chunks(self, report: Report) -> Generator[bytes, None, None]:
         """The report as the store has it at the first piece, however long the rest takes."""

@@ -14,6 +14,7 @@ import msgspec
 
 from dashboard_scraper.csv_text import parse
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.listing import listed
 from dashboard_scraper.people import People, person_key
 from dashboard_scraper.pseudonyms import Rename, as_they_are
 
@@ -21,7 +22,6 @@ logger = logging.getLogger(__name__)
 
 HEADER = ("email", "login", "id", "team")
 LARGEST_ID = 2**31 - 1  # GitHub's are below, and some consumers keep them in 32 bits
-_NAMED_AT_MOST = 20
 _ID = re.compile(r"[0-9]{1,10}")
 
 
@@ -65,7 +65,7 @@ def read_identities(path: Path) -> Identities:
                 repeated.append(f"{cells[0]} in row {number}")
             _refuse_shared(where, owners, cells[0], found[person_key(cells[0])])
     if repeated:
-        logger.warning("IDENTITY_FILE: entries that are there twice: %s", _listed(repeated))
+        logger.warning("IDENTITY_FILE: entries that are there twice: %s", listed(repeated))
     return _with_all_teams(found)
 
 
@@ -199,20 +199,14 @@ def _tell_unmatched(unmatched: Collection[str], unused: Collection[str]) -> None
         logger.warning(
             "%d users are not in IDENTITY_FILE, and go by their addresses: %s",
             len(unmatched),
-            _listed(unmatched),
+            listed(unmatched),
         )
     if unused:
         logger.info(
             "%d entries of IDENTITY_FILE are of nobody in the store: %s",
             len(unused),
-            _listed(sorted(unused)),
+            listed(sorted(unused)),
         )
-
-
-def _listed(names: Collection[str]) -> str:
-    first = ", ".join(list(names)[:_NAMED_AT_MOST])
-    more = len(names) - _NAMED_AT_MOST
-    return f"{first} and {more} more" if more > 0 else first
 
 
 def team_id(slug: str) -> int:

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from dashboard_scraper.command_line import parse
 from dashboard_scraper.errors import ScraperError
-from dashboard_scraper.logging_config import configure_logging
+from dashboard_scraper.logging_config import configure_logging, log_uncaught_errors
 
 logger = logging.getLogger(__name__)
 
@@ -21,9 +21,10 @@ _TERMINATED = 128 + signal.SIGTERM
 
 def main(argv: Sequence[str]) -> int:
     """Run one command; returns its exit code."""
-    args = parse(argv)
-    configure_logging(args.log_level or "INFO")
+    configure_logging("INFO")
     try:
+        args = parse(argv)
+        configure_logging(args.log_level or "INFO")
         args.run(args)
     except ScraperError as error:
         # Without a trace: the message says what to do, and the libraries' messages in a trace hold
@@ -48,6 +49,7 @@ def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
 def run() -> None:
     """The entry point of `python -m dashboard_scraper` and of the installed command."""
     signal.signal(signal.SIGTERM, _terminate)
+    log_uncaught_errors()
     try:
         code = main(sys.argv[1:])
     except SystemExit as ending:

@@ -17,6 +17,7 @@ import msgspec
 from dashboard_scraper.decoding import UNDECODABLE, decoding, with_spelled_numbers
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.http import absolute, origin_of, redact, with_params
+from dashboard_scraper.listing import listed
 
 GENERAL_LIST_KEYS = ("items", "data", "results")
 MAX_PAGES = 10_000
@@ -47,7 +48,7 @@ def parse_page(endpoint: str, own_key: str, body: bytes | bytearray) -> Page:
         raise ContractBroken(
             f"{endpoint}: found {'no' if not keys else 'more than one'} list of records under"
             f" {own_key}, {', '.join(GENERAL_LIST_KEYS)}; the answer has the keys"
-            f" {', '.join(map(repr, sorted(fields))) or 'none'}"
+            f" {listed([*map(repr, sorted(fields))]) or 'none'}"
         )
     refuse_unknown_paging(endpoint, fields, {*keys, "next", "pagination"})
     next_url = _next_url(endpoint, fields)

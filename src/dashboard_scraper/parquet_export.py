@@ -29,6 +29,8 @@ from dashboard_scraper.files import (
     set_aside,
     write_whole,
 )
+from dashboard_scraper.installation import how_to_install
+from dashboard_scraper.listing import listed_days
 from dashboard_scraper.metrics import FIGURES, Kind
 from dashboard_scraper.store import LedgerDay, Reader, Store
 from dashboard_scraper.usage import UserUsage
@@ -39,7 +41,7 @@ try:
     import pyarrow.parquet
 except ImportError:
     raise UsageError(
-        "Parquet needs a library that is not installed: pip install 'dashboard-scraper[parquet]'"
+        f"Parquet needs a library that is not installed: {how_to_install('parquet')}"
     ) from None
 
 logger = logging.getLogger(__name__)
@@ -152,15 +154,18 @@ def _upload(url: str, days: Iterable[tuple[date, bytes]], window: Window) -> Non
                     stream.write(data)
                 left.discard(day)
         finally:
-            for day in sorted(left):
-                _hide(place, f"{folder}/{_partition(day)}")
+            hidden = [day for day in left if _hide(place, f"{folder}/{_partition(day)}")]
+            if hidden:
+                logger.warning("%s: hid what earlier exports left of %s", url, listed_days(hidden))
 
 
-def _hide(place: Any, folder: str) -> None:
+def _hide(place: Any, folder: str) -> bool:
+    """Whether there was something to hide."""
     path = f"{folder}/{_FILE}"
-    if place.get_file_info(path).type is pyarrow.fs.FileType.File:
-        place.move(path, f"{folder}/{_hidden(_FILE)}")
-        logger.warning("%s is of an earlier export; it is hidden now", path)
+    if place.get_file_info(path).type is not pyarrow.fs.FileType.File:
+        return False
+    place.move(path, f"{folder}/{_hidden(_FILE)}")
+    return True
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from dashboard_scraper.date_utils import Window, utc_day
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.export import records_csv, tenant_csv, users_csv
 from dashboard_scraper.files import Publication, make_folder, replaced_or_set_aside
+from dashboard_scraper.listing import listed
 from dashboard_scraper.metrics import TENANT_TOTALS, TOTALS, Totals
 from dashboard_scraper.pseudonyms import hidden_in_figures
 from dashboard_scraper.store import Store
@@ -150,8 +151,9 @@ def _keep(
         else:
             keep_day(store, source_name, usage, period.now)
         return
-    for difference in closing_differences(sums_of(users), len(users), totals):
-        logger.warning("%s does not add up: %s", period.window, difference)
+    if differences := closing_differences(sums_of(users), len(users), totals):
+        told = listed(differences, separator="; ")
+        logger.warning("%s does not add up: %s", period.window, told)
 
 
 def _is_kept(store: Store, source_name: str, usage: DayUsage) -> bool:

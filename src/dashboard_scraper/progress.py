@@ -27,7 +27,7 @@ EstimateOf = Callable[[Collection[date]], Estimate | None]
 def day_progress(days: Collection[date], estimate: EstimateOf) -> Iterator[Report]:
     """What a job reports its days to; `estimate` tells what those left will cost, if it can."""
     left = _Left(days, estimate)
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and logger.isEnabledFor(logging.INFO):  # not with --quiet
         with _bar(left) as report:
             yield report
     else:

@@ -36,7 +36,7 @@ def read_settings(home: Path, log_level: str | None, **overrides: object) -> Set
     if log_level:
         overrides["log_level"] = log_level
     settings = load_settings(home, **overrides)
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     for remark in settings.remarks:
         logger.warning("%s", remark)
     return settings

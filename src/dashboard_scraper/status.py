@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
 
@@ -15,11 +16,16 @@ from dashboard_scraper.date_utils import (
     end_of_day,
     iso_utc,
     last_complete_days,
-    newest_over,
     utc_day,
 )
 from dashboard_scraper.errors import Stale
+from dashboard_scraper.listing import NAMED_AT_MOST, listed_days
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader, Status
+
+logger = logging.getLogger(__name__)
+
+_CLOCKS_DIFFER = timedelta(minutes=5)
+"""So far ahead may be the clock of another machine that works on the same store."""
 
 
 class Unreconciled(msgspec.Struct):
@@ -32,11 +38,13 @@ class Unreconciled(msgspec.Struct):
 class SourceStatus(msgspec.Struct):
     """The days of one source, from the first that was fetched to the newest that is over.
 
-    `newest_over` is the newest day that is kept and had ended, `rows` the number of user-days.
-    `unsettled` days may still grow, `unchecked` ones came without the tenant's figures, and of
-    `forgotten` ones a user was removed. `editor_language` and `credits` count the days that have
-    such figures; those of `editor_language_unreconciled` do not add up to the users' figures.
-    `last_success` is when a run last got all that it wanted.
+    `last` may be today; days after it are in `future`: they were kept while a clock was ahead.
+    Those `fetched_in_future` were, by their ledger, at a moment that is still to come.
+    `newest_over` is the newest day that was over when it was fetched, by a clock that was right;
+    `rows` is the number of user-days. `unsettled` days may still grow, `unchecked` ones came
+    without the tenant's figures, and of `forgotten` ones a user was removed. `editor_language` and
+    `credits` count the days that have such figures; those of `editor_language_unreconciled` do not
+    add up to the users' figures. `last_success` is when a run last got all that it wanted.
     """
 
     source: str
@@ -45,6 +53,8 @@ class SourceStatus(msgspec.Struct):
     newest_over: date | None
     rows: int
     complete: int
+    future: list[date]
+    fetched_in_future: list[date]
     empty: list[date]
     missing: list[date]
     unsettled: list[date]
@@ -65,6 +75,7 @@ class StoreStatus(msgspec.Struct):
 
 
 _RULER = "1   5    10   15   20   25   30"
+_MONTHS_AT_MOST = 24
 _LEGEND = "# complete   o empty   . missing   ~ may still grow   ? not checked   ! does not add up"
 
 
@@ -86,18 +97,20 @@ def _source_status(
     settle_days: int,
     now: datetime,
 ) -> SourceStatus:
-    first, last = min(kept), max(kept)
-    span = Window(first, max(last, last_complete_days(1, utc_day(now)).end))
-    rows = kept.values()
+    rows, today = kept.values(), utc_day(now)
+    first = min(kept)
+    last = max((day for day in kept if day <= today), default=max(kept))
     return SourceStatus(
         source=source,
         first=first,
         last=last,
-        newest_over=newest_over(kept, utc_day(now)),
+        newest_over=max((row.day for row in rows if _counts(row, now)), default=None),
         rows=sum(row.users for row in rows),
         complete=sum(row.status is Status.COMPLETE for row in rows),
+        future=[day for day in kept if day > today],
+        fetched_in_future=[row.day for row in rows if _is_in_future(row, now)],
         empty=[row.day for row in rows if row.status is Status.EMPTY],
-        missing=[day for day in span.days() if day not in kept],
+        missing=[day for day in _days_over(first, today) if day not in kept],
         unsettled=[row.day for row in rows if not is_settled(row, settle_days, now)],
         unchecked=[row.day for row in rows if row.totals is None],
         unreconciled=[Unreconciled(row.day, row.unreconciled) for row in rows if row.unreconciled],
@@ -109,6 +122,20 @@ def _source_status(
         credits=sum(row.credits is not None for row in rows),
         last_success=reader.last_success(source),
     )
+
+
+def _counts(row: LedgerDay, now: datetime) -> bool:
+    """Whether the day was over when it was fetched, and that was not later than now."""
+    return end_of_day(row.day) <= row.fetched_at and not _is_in_future(row, now)
+
+
+def _is_in_future(row: LedgerDay, now: datetime) -> bool:
+    return row.fetched_at > now + _CLOCKS_DIFFER
+
+
+def _days_over(first: date, today: date) -> Iterator[date]:
+    yesterday = last_complete_days(1, today).end
+    return Window(first, yesterday).days() if first <= yesterday else iter(())
 
 
 def as_text(status: StoreStatus) -> str:
@@ -126,14 +153,17 @@ def as_text(status: StoreStatus) -> str:
             f"  last run that got everything: {success}",
             f"  {len(source.unreconciled)} days do not add up",
         ]
-        lines += [
-            f"    {each.day}: {difference}"
-            for each in source.unreconciled
-            for difference in each.differences
-        ]
+        lines += _newest(
+            [
+                f"    {each.day}: {difference}"
+                for each in source.unreconciled
+                for difference in each.differences
+            ]
+        )
         lines += _details(source)
         if source.forgotten:
             lines.append(f"  {len(source.forgotten)} days lack a user who was removed")
+        lines += [f"  {doubt}" for doubt in _doubts(source)]
         lines += ["", f"           {_RULER}", *(f"  {line}" for line in _calendar(source))]
     if status.sources:
         lines += ["", f"  {_LEGEND}"]
@@ -145,23 +175,51 @@ def _details(source: SourceStatus) -> Iterator[str]:
     if source.editor_language:
         yield f"  {source.editor_language} days have editors and languages"
     if source.editor_language_unreconciled:
-        days = ", ".join(map(str, source.editor_language_unreconciled))
+        days = listed_days(source.editor_language_unreconciled)
         yield f"    they do not add up to the users' figures: {days}"
     if source.credits:
         yield f"  {source.credits} days have credits"
 
 
+def _newest(lines: list[str]) -> list[str]:
+    more = len(lines) - NAMED_AT_MOST
+    if more <= 0:
+        return lines
+    return [f"    {more:,} more, which --json has; the newest are:", *lines[more:]]
+
+
+def _doubts(source: SourceStatus) -> Iterator[str]:
+    """What was kept while a clock was wrong."""
+    if source.future:
+        yield (
+            f"{len(source.future)} days lie in the future, and do not count:"
+            f" {listed_days(source.future)}; a clock was ahead when they were fetched"
+        )
+    if source.fetched_in_future:
+        yield (
+            f"{len(source.fetched_in_future)} days were fetched at a moment that is still to come,"
+            f" and do not count: {listed_days(source.fetched_in_future)}; a clock was ahead, or"
+            " this one is behind"
+        )
+
+
 def _calendar(source: SourceStatus) -> Iterator[str]:
-    """One line a month, with one character a day."""
+    """One line a month, with one character a day, of the newest months."""
     marks = dict.fromkeys(source.empty, "o")
     marks |= dict.fromkeys(source.unsettled, "~") | dict.fromkeys(source.unchecked, "?")
     marks |= dict.fromkeys([each.day for each in source.unreconciled], "!")
     marks |= dict.fromkeys(source.missing, ".")
     end = max([source.last, *source.missing])
-    for month, days in itertools.groupby(Window(source.first, end).days(), _month_of):
-        listed = list(days)
-        line = "".join(marks.get(day, "#") for day in listed)
-        yield f"{month}  {' ' * (listed[0].day - 1)}{line}"
+    months = [
+        (month, list(days))
+        for month, days in itertools.groupby(Window(source.first, end).days(), _month_of)
+    ]
+    earlier = months[:-_MONTHS_AT_MOST]
+    if earlier:
+        yield f"({len(earlier)} months from {earlier[0][0]} to {earlier[-1][0]}: see --json)"
+    for month, days in months[-_MONTHS_AT_MOST:]:
+        line = "".join(marks.get(day, "#") for day in days)
+        yield f"{month}  {' ' * (days[0].day - 1)}{line}"
 
 
 def _month_of(day: date) -> str:
@@ -173,16 +231,25 @@ def raise_if_stale(
 ) -> None:
     """Stale where the newest day of the source ended longer ago, or where there is none.
 
-    A day on which nobody was active counts: it was fetched, and is as whole as it can be.
+    A day on which nobody was active counts: it was fetched, and is as whole as it can be. One that
+    was not over when it was fetched does not, nor one that only a wrong clock could have fetched.
+    Days of that age that do not add up, and a clock that was wrong, are warned of.
     """
-    for source in status.sources:
-        if source.source == source_name:
-            age = now - end_of_day(source.last)
-            if age > max_age:
-                raise Stale(
-                    f"{source_name}: the newest day, {source.last}, ended"
-                    f" {age.total_seconds() / 3600:.0f} hours ago"
-                )
-            return
-    others = "".join(f"; there are days of {source.source}" for source in status.sources)
-    raise Stale(f"{status.store}: no day has been fetched yet from {source_name}{others}")
+    source = next((each for each in status.sources if each.source == source_name), None)
+    if source is None:
+        others = "".join(f"; there are days of {each.source}" for each in status.sources)
+        raise Stale(f"{status.store}: no day has been fetched yet from {source_name}{others}")
+    for doubt in _doubts(source):
+        logger.warning("%s: %s", source_name, doubt)
+    open_days = [u.day for u in source.unreconciled if now - end_of_day(u.day) <= max_age]
+    if open_days:
+        logger.warning("%s: days that do not add up: %s", source_name, listed_days(open_days))
+    if source.newest_over is None:
+        raise Stale(f"{source_name}: no day is kept that was over when it was fetched")
+    age = now - end_of_day(source.newest_over)
+    if age > max_age:
+        newer = "; newer ones do not count" if source.last > source.newest_over else ""
+        raise Stale(
+            f"{source_name}: the newest day, {source.newest_over}, ended"
+            f" {age.total_seconds() / 3600:.0f} hours ago{newer}"
+        )

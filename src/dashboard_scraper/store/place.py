@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 from dashboard_scraper.config import LEASE_SECONDS, SQLITE_PREFIX, Settings
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.installation import how_to_install
 from dashboard_scraper.people import People
 from dashboard_scraper.store.patience import Patience
 from dashboard_scraper.store.store import Store
@@ -46,7 +47,7 @@ def store_at(url: str, people: People | None = None, *, waiting: Waiting | None 
             raise
         raise UsageError(
             "STORE_URL names a PostgreSQL server, and its driver is not installed:"
-            " pip install 'dashboard-scraper[postgres]'"
+            f" {how_to_install('postgres')}"
         ) from None
 
     try:

@@ -1,0 +1,90 @@
+"""What argparse lacks here: errors of ours, days that begin with a dash, options between words."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NoReturn, TypeVar
+
+from dashboard_scraper.date_utils import Window, parse_days, parse_duration, utc_day
+from dashboard_scraper.errors import UsageError
+
+VALUED = ("--home", "--log-level", "--out", "--source")
+"""Options that take a value, of those that may stand before a command."""
+
+_DAYS_AGO = re.compile(r"-[0-9]+d", re.ASCII)
+_Value = TypeVar("_Value")
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises UsageError, and takes options before, between and after the other words."""
+
+    def error(self, message: str) -> NoReturn:
+        """In place of argparse's own: the usage in full, and the end of the process."""
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+    def read(self, words: Sequence[str]) -> argparse.Namespace:
+        """Parse a command line without the command itself."""
+        # argparse takes -7d for an option; nothing that begins with a blank is one.
+        shown = list(words)
+        for place in plain_words(words):
+            if _DAYS_AGO.fullmatch(words[place]):
+                shown[place] = f" {words[place]}"
+        # Words after -- are lost on parse_intermixed_args, at least before Python 3.12.
+        return self.parse_args(shown) if "--" in shown else self.parse_intermixed_args(shown)
+
+
+def plain_words(words: Sequence[str]) -> Iterator[int]:
+    """The places of the words that are neither options nor the values of those in VALUED."""
+    is_value = False
+    for place, word in enumerate(words):
+        if word == "--":
+            return
+        if not is_value and (not word.startswith("-") or _DAYS_AGO.fullmatch(word)):
+            yield place
+        is_value = not is_value and word in VALUED
+
+
+def _argument(read: Callable[[str], _Value]) -> Callable[[str], _Value]:
+    """A type for argparse, which then names the option in the message."""
+
+    def typed(text: str) -> _Value:
+        try:
+            return read(text)
+        except UsageError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return typed
+
+
+def read_days(text: str) -> Window:
+    """A day or a month, as the clock says now where it is relative."""
+    return parse_days(text, utc_day(datetime.now(UTC)))
+
+
+def _one_day(text: str) -> Window:
+    window = read_days(text)
+    if len(window) > 1:
+        raise UsageError(f"{text!r} is more than one day")
+    return window
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= 100_000):
+        raise UsageError("write a number from 1 to 100000")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) < 1 << 16):
+        raise UsageError("write a number from 0 to 65535")
+    return int(text)
+
+
+days: Callable[[str], Window] = _argument(read_days)
+one_day: Callable[[str], Window] = _argument(_one_day)
+duration: Callable[[str], timedelta] = _argument(parse_duration)
+positive: Callable[[str], int] = _argument(_positive)
+port: Callable[[str], int] = _argument(_port)

@@ -1,0 +1,82 @@
+"""How to install an extra: from where the program itself came, as its metadata tell.
+
+No package index has this program: whoever gives another one its name there would be installed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+import sys
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+NAME = "dashboard-scraper"
+
+
+class _Folder(msgspec.Struct):
+    editable: bool = False
+
+
+class _Commit(msgspec.Struct):
+    vcs: str
+    commit_id: str
+
+
+class Origin(msgspec.Struct):
+    """A `direct_url.json`, which installers leave where the source was no index (PEP 610)."""
+
+    url: str
+    dir_info: _Folder | None = None
+    vcs_info: _Commit | None = None
+    subdirectory: str | None = None
+
+
+def how_to_install(extra: str) -> str:
+    """A command for the shell, or words where nobody knows from where."""
+    origin = _origin()
+    if origin is None:
+        return (
+            f"install the program again from where you had it from, with the extra {extra}, as in"
+            f" '.[{extra}]' for its folder or 'FILE.whl[{extra}]' for its wheel"
+        )
+    return shlex.join([*_installer(), *_requirement(origin, extra)])
+
+
+def _origin() -> Origin | None:
+    try:
+        text = distribution(NAME).read_text("direct_url.json")
+        return msgspec.json.decode(text, type=Origin) if text else None
+    except (PackageNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def _requirement(origin: Origin, extra: str) -> list[str]:
+    parts = urlsplit(origin.url)
+    if parts.scheme == "file" and origin.vcs_info is None:
+        editable = origin.dir_info is not None and origin.dir_info.editable
+        return [*(["--editable"] if editable else []), f"{Path(unquote(parts.path))}[{extra}]"]
+    url = origin.url
+    if origin.vcs_info is not None:
+        url = f"{origin.vcs_info.vcs}+{url}@{origin.vcs_info.commit_id}"
+    folder = f"#subdirectory={origin.subdirectory}" if origin.subdirectory else ""
+    return [f"{NAME}[{extra}] @ {url}{folder}"]
+
+
+def _installer() -> list[str]:
+    """An environment that uv made has no pip of its own."""
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip", "install"]
+    if "\nuv = " in _environment():
+        return ["uv", "pip", "install", "--python", sys.executable]
+    return ["python3", "-m", "pip", "--python", sys.executable, "install"]
+
+
+def _environment() -> str:
+    try:
+        return (Path(sys.prefix) / "pyvenv.cfg").read_text(encoding="utf-8")
+    except OSError:
+        return ""

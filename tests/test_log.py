@@ -1,0 +1,171 @@
+"""The log: for people on a terminal, for files, and for programs that read JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pty
+import re
+import subprocess
+
+import pytest
+
+from conftest import Home
+from dashboard_scraper.config import setting_names
+from dashboard_scraper.logging_config import configure_logging
+from dashboard_scraper.main import main
+
+Capture = pytest.CaptureFixture[str]
+STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+FOREIGN = "a\nb\x1b[2J\u2028c\x9b\ud800"
+logger = logging.getLogger("dashboard_scraper.of_a_test")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in setting_names():
+        monkeypatch.delenv(name, raising=False)
+
+
+def on_terminal(home: Home, *words: str) -> tuple[int, list[str]]:
+    """The exit code, and the lines that a terminal at stderr was sent."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        home.command(*words),
+        env=home.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        sent = b""
+        try:
+            while chunk := os.read(ours, 65536):
+                sent += chunk
+        except OSError:  # how a terminal says that nobody writes to it any more
+            pass
+        os.close(ours)
+    return process.returncode, sent.decode().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "line"),
+    [
+        (["--fresh"], 2, "error: unrecognized arguments: --fresh; see dashboard-scraper --help"),
+        (["status", "--max-age", "x"], 2, "error: argument --max-age: 'x' is no duration; "),
+        (["--auth"], 2, "error: "),
+        (["exprt"], 2, "error: 'exprt' is not a command; did you mean dashboard-scraper export?"),
+    ],
+    ids=["option", "value", "run", "command"],
+)
+def test_an_error_on_a_terminal_has_no_stamp_and_no_logger(
+    words: list[str], code: int, line: str, home: Home
+) -> None:
+    ended, lines = on_terminal(home, *words)
+    assert (ended, len(lines)) == (code, 1), lines
+    assert lines[0].startswith(line)
+    assert not STAMP.search(lines[0])
+    assert "dashboard_scraper." not in lines[0]
+
+
+def test_log_format_text_has_stamps_on_a_terminal_too(home: Home) -> None:
+    (home.path / ".env").write_text("LOG_FORMAT=text\n")
+    _, (line,) = on_terminal(home, "10-20-2025")
+    assert re.fullmatch(rf"{STAMP.pattern} ERROR dashboard_scraper\.main: .*--auth.*", line)
+
+
+@pytest.mark.parametrize("where", ["environment", ".env"])
+def test_log_format_json_has_an_object_a_line(where: str, home: Home) -> None:
+    if where == ".env":
+        (home.path / ".env").write_text("LOG_FORMAT=JSON\n")
+    else:
+        home.settings["LOG_FORMAT"] = "JSON"
+    result = home.run("10-20-2025")
+    (entry,) = map(json.loads, result.err.splitlines())
+    assert result.code == 3
+    assert list(entry) == ["time", "level", "logger", "message"]
+    assert STAMP.fullmatch(entry["time"])
+    assert (entry["level"], entry["logger"]) == ("ERROR", "dashboard_scraper.main")
+    assert "--auth" in entry["message"]
+
+
+def test_wrong_words_and_settings_are_objects_too(
+    home: Home, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOG_FORMAT", "json")
+    monkeypatch.setenv("MAX_RETRIES", "many")
+    assert main(["--fresh"]) == 2
+    assert main(["--home", str(home.path), "10-20-2025"]) == 2
+    unknown, setting = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert "--fresh" in unknown["message"]
+    assert "MAX_RETRIES" in setting["message"]
+
+
+def test_an_unforeseen_error_is_an_object_with_its_trace(home: Home) -> None:
+    home.settings["LOG_FORMAT"] = "json"
+    code = "from dashboard_scraper.logging_config import *; configure_logging('INFO');"
+    code += "log_uncaught_errors(); import threading; t = threading.Thread(target=lambda: 1 / 0);"
+    code += "t.start(); t.join(); 1 / 0"
+    done = subprocess.run(
+        [*home.command()[:3], "-c", code],
+        env=home.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    in_thread, in_main = map(json.loads, done.stderr.splitlines())
+    for entry in (in_thread, in_main):
+        assert entry["level"] == "CRITICAL"
+        assert entry["exception"].startswith("Traceback")
+        assert entry["exception"].endswith("ZeroDivisionError: division by zero")
+
+
+def test_a_wrong_log_format_is_refused(
+    home: Home, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOG_FORMAT", "xml")
+    assert main(["--home", str(home.path), "status"]) == 2
+    assert "LOG_FORMAT=xml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_foreign_text_cannot_begin_a_line_or_steer_a_terminal(
+    log_format: str, capsys: Capture
+) -> None:
+    configure_logging("INFO", log_format)
+    logger.warning("%s", FOREIGN)
+    err = capsys.readouterr().err
+    assert err.endswith("\n")
+    line = err[:-1]
+    assert line.isprintable()
+    assert line.isascii() or log_format == "text"
+    if log_format == "json":
+        assert json.loads(line)["message"] == FOREIGN
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_no_message_is_longer_than_somebody_reads(log_format: str, capsys: Capture) -> None:
+    configure_logging("INFO", log_format)
+    logger.warning("%s", "x" * 1_000_000)
+    err = capsys.readouterr().err
+    assert len(err) < 5000
+    assert "... (996,000 more characters)" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "level"),
+    [
+        ([], "INFO"),
+        (["--quiet"], "ERROR"),
+        (["--verbose"], "DEBUG"),
+        (["--log-level", "warning"], "WARNING"),
+    ],
+)
+def test_the_command_line_sets_the_level_whatever_the_setting(
+    words: list[str], level: str, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "INFO")
+    assert main(["--home", str(home.path), *words, "status"]) == 0
+    assert logging.getLogger("dashboard_scraper").level == getattr(logging, level)
