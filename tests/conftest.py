@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -130,6 +131,11 @@ class Home:
 def all_files(folder: Path) -> list[Path]:
     """Those of its folders too."""
     return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def content_of(path: Path) -> bytes:
+    """What any run over the same figures writes: of a manifest, all but when these were fetched."""
+    return re.sub(rb'\s*"fetched_at": "[^"]*",', b"", path.read_bytes())
 
 
 def own_files(folder: Path) -> list[Path]:

@@ -23,7 +23,13 @@ from dashboard_scraper.csv_import import read_users, window_of_name, window_of_o
 from dashboard_scraper.daily_metrics import Clock, Job, backfill, run_daily_job
 from dashboard_scraper.date_utils import DAYS, Window, last_complete_days, utc_day
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.files import Publication, behind_links, make_folder, replaced_or_set_aside
+from dashboard_scraper.files import (
+    Publication,
+    behind_links,
+    make_folder,
+    remove_leftovers_beside,
+    replaced_or_set_aside,
+)
 from dashboard_scraper.http import origin_of
 from dashboard_scraper.metrics import is_active
 from dashboard_scraper.period_metrics import Period, default_name, export_period
@@ -115,7 +121,7 @@ def fetch_period(
     if settings.source == ANALYTICS:
         selected = frozenset({Endpoint.USERS, Endpoint.TENANT})
     period = Period(window, now, target, selected)
-    store = store_at(settings.store_url)
+    store = store_at(settings.store_url, settings.file_mode)
     export = daily_export(settings, window, None)
     make_source = source_maker(settings, store, lambda: now)
     tell(export_period(make_source, store, period, export))
@@ -149,7 +155,7 @@ def _check_users_selected(settings: Settings) -> None:
 def job_of(settings: Settings, clock: Clock) -> Job:
     """How the settings want days to be fetched."""
     prepare_for_many_records()
-    store = store_at(settings.store_url)
+    store = store_at(settings.store_url, settings.file_mode)
     return Job(store, settings.max_concurrency, settings.settle_days, clock, day_progress)
 
 
@@ -176,8 +182,9 @@ def convert(
             for user in users
             if is_active(user.figures)
         ]
-        make_folder(target.parent)
-        with Publication() as publication:
+        make_folder(target.parent, settings.file_mode)
+        remove_leftovers_beside([target])
+        with Publication(settings.file_mode) as publication:
             publication.add(target, copilot.json_chunks(records))
             publication.publish()
     logger.info("%s: %d users, %d with activity", window, len(users), len(records))
@@ -197,7 +204,7 @@ def demo(home: Path, log_level: str | None, *, users: int, seed: int, source: st
         # Every other setting has its default: they are about another dashboard.
         store = folder / "usage.db"
         # Another seed is another organization: its days must not meet those of an earlier demo.
-        with store_at(sqlite_url(store)).locked():
+        with store_at(sqlite_url(store), settings.file_mode).locked():
             for suffix in ("", "-wal", "-shm"):
                 store.with_name(f"{store.name}{suffix}").unlink(missing_ok=True)
         settings = Settings.model_construct(
@@ -209,6 +216,8 @@ def demo(home: Path, log_level: str | None, *, users: int, seed: int, source: st
             analytics_requests_per_minute=10 * _DEMO_CLOCK_SCALE,
             analytics_ready_hour=0,
             export_dir=folder,
+            output_mode=settings.output_mode,
+            retention_exports=settings.retention_exports,
             store_url=sqlite_url(store),
             enterprise_id=settings.enterprise_id,
         )

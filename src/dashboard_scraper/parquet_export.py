@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from dashboard_scraper.daily_export import advice_of, summarise
+from dashboard_scraper.daily_export import DailyExport, advice_of, summarise
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.files import (
@@ -24,6 +24,7 @@ from dashboard_scraper.files import (
     Publication,
     explained,
     make_folder,
+    remove_leftovers_beside,
     replaced_or_set_aside,
     set_aside,
 )
@@ -65,11 +66,13 @@ Shown = Callable[[list[UserUsage]], list[UserUsage]]
 """The users that outputs have, under the names that they have there."""
 
 
-def export_days(store: Store, source_name: str, window: Window, place: str, shown: Shown) -> str:
+def export_days(store: Store, export: DailyExport, place: str) -> str:
     """Write the window's days below `place`, a folder or a URL as `s3://BUCKET/PREFIX`; returns it.
 
-    Raises DaysMissing, after the others are written, where days are not in the store.
+    The export's own folder has no part in this. Raises DaysMissing, after the others are written,
+    where days are not in the store.
     """
+    source_name, window, shown = export.source, export.window, export.shown
     if "://" in place:
         _check_url(place)
     with store.reading() as reader:
@@ -79,7 +82,7 @@ def export_days(store: Store, source_name: str, window: Window, place: str, show
             _upload(place, days, window)
         else:
             place = str(Path(place).absolute())
-            _write(Path(place), days, window)
+            _write(Path(place), days, window, export.outputs.mode)
         missing = [day for day in window.days() if day not in kept]
         advice = advice_of(reader, source_name)
     summarise(window, missing, advice)
@@ -113,13 +116,17 @@ def _hidden(name: str) -> str:
     return f".{name}{STALE_SUFFIX}"
 
 
-def _write(folder: Path, days: Iterable[tuple[date, bytes]], window: Window) -> None:
+def _write(folder: Path, days: Iterable[tuple[date, bytes]], window: Window, mode: int) -> None:
     """All of them or none; files of days that are not in the store are set aside."""
     targets = {day: folder / _partition(day) / _FILE for day in window.days()}
     left = set(targets)
-    with replaced_or_set_aside(targets.values(), stale_name=_hidden), Publication() as publication:
+    remove_leftovers_beside(targets.values())
+    with (
+        replaced_or_set_aside(targets.values(), stale_name=_hidden),
+        Publication(mode) as publication,
+    ):
         for day, data in days:
-            make_folder(targets[day].parent)
+            make_folder(targets[day].parent, mode)
             publication.add(targets[day], data)
             left.discard(day)
         set_aside([targets[day] for day in left], _hidden)

@@ -17,7 +17,13 @@ from dashboard_scraper.daily_metrics import keep_day
 from dashboard_scraper.date_utils import Window, utc_day
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.export import records_csv, tenant_csv, users_csv
-from dashboard_scraper.files import Publication, make_folder, replaced_or_set_aside
+from dashboard_scraper.export_folders import remove_leftovers_of_runs
+from dashboard_scraper.files import (
+    Publication,
+    make_folder,
+    remove_leftovers_beside,
+    replaced_or_set_aside,
+)
 from dashboard_scraper.metrics import TENANT_TOTALS, TOTALS, Totals
 from dashboard_scraper.pseudonyms import as_they_are, hidden_in_figures
 from dashboard_scraper.store import Store
@@ -79,11 +85,13 @@ def export_period(
     """Fetch the selected endpoints, keep what is whole, write the files, all or none.
 
     Returns the paths. If it fails, files of an earlier run under the same names are set aside;
-    LockHeld leaves all as it is. `shown` says which users outputs have, and under which names.
+    LockHeld leaves all as it is. `shown` says which users outputs have, under which names, and the
+    files' mode.
     """
     over = period.window.end < utc_day(period.now)  # today's figures are those of half a day
     opened = store.opened() if over else contextlib.nullcontext()
     with replaced_or_set_aside(period.targets, store.locked()), opened, make_source() as source:
+        remove_leftovers_of_runs(shown.outputs.folder)
         users = source.fetch_users(period.window) if Endpoint.USERS in period.selected else None
         tenant = source.fetch_tenant(period.window) if period.tenant_selected else []
         if over:
@@ -94,8 +102,9 @@ def export_period(
         if period.tenant_selected:
             figures = hidden_in_figures(tenant, shown.rename)
             files[tenant_path(period.target)] = tenant_csv(figures)
-        make_folder(period.target.parent)
-        with Publication() as publication:
+        make_folder(period.target.parent, shown.outputs.mode)
+        remove_leftovers_beside(files)
+        with Publication(shown.outputs.mode) as publication:
             for path, data in files.items():
                 publication.add(path, data)
             publication.publish()

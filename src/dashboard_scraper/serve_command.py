@@ -35,7 +35,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
     UsageError where the address cannot be had.
     """
     prepare_for_many_records()
-    store, source = store_at(settings.store_url), settings.source
+    store, source = store_at(settings.store_url, settings.file_mode), settings.source
     github = github_options(settings)
     views = GithubViews(store, source, github, settings.settle_days, utc_now)
     report = ReportView(store, source, report_options(settings, github), utc_now)

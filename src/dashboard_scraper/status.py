@@ -9,7 +9,6 @@ from datetime import date, datetime, timedelta
 import msgspec
 
 from dashboard_scraper.checks import Difference
-from dashboard_scraper.daily_metrics import is_settled
 from dashboard_scraper.date_utils import (
     Window,
     end_of_day,
@@ -19,6 +18,7 @@ from dashboard_scraper.date_utils import (
     utc_day,
 )
 from dashboard_scraper.errors import Stale
+from dashboard_scraper.settling import is_settled
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader, Status
 
 

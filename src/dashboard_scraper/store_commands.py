@@ -10,15 +10,17 @@ from pathlib import Path
 import msgspec
 
 from dashboard_scraper.config import Settings
-from dashboard_scraper.daily_export import give_out_kept
 from dashboard_scraper.date_utils import Window, utc_day
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.export_command import give_out_kept
+from dashboard_scraper.export_folders import PARQUET
 from dashboard_scraper.report.options import MOST_DAYS, REPORT
 from dashboard_scraper.running import (
     daily_export,
     prepare_for_many_records,
     report_options,
     tell,
+    utc_now,
 )
 from dashboard_scraper.status import StoreStatus, as_text, raise_if_stale, status_of
 from dashboard_scraper.store import store_at
@@ -30,7 +32,7 @@ def export_files(settings: Settings, window: Window, folder: Path | None) -> Non
     """`export`, and the daily forms with `--offline`."""
     prepare_for_many_records()
     export = daily_export(settings, window, folder.absolute() if folder else None)
-    give_out_kept(store_at(settings.store_url), settings.source, export)
+    give_out_kept(store_at(settings.store_url, settings.file_mode), export, utc_now)
     tell(export.results())
 
 
@@ -43,8 +45,9 @@ def write_report(settings: Settings, window: Window | None, now: datetime) -> No
     prepare_for_many_records()
     options = report_options(settings)
     target = settings.export_dir / REPORT
-    store = store_at(settings.store_url)
-    write_page(store, settings.source, window, options, target, utc_day(now))
+    store = store_at(settings.store_url, settings.file_mode)
+    mode = settings.file_mode
+    write_page(store, settings.source, window, options, target, utc_day(now), mode)
     tell([target.absolute().as_uri()])
 
 
@@ -52,17 +55,17 @@ def export_parquet(settings: Settings, window: Window, target: str | None) -> No
     """`export --format parquet`; `target` is a folder or the URL of an object store."""
     from dashboard_scraper.parquet_export import export_days  # noqa: PLC0415 - an extra
 
-    store = store_at(settings.store_url)
-    place = target or str(settings.export_dir / "parquet")
-    shown = daily_export(settings, window, None).shown
-    tell([export_days(store, settings.source, window, place, shown)])
+    store = store_at(settings.store_url, settings.file_mode)
+    place = target or str(settings.export_dir / PARQUET)
+    export = daily_export(settings, window, None)
+    tell([export_days(store, export, place)])
 
 
 def tell_status(
     settings: Settings, now: datetime, *, as_json: bool, max_age: timedelta | None, check: bool
 ) -> None:
     """`status`; what is wrong is raised after all is told."""
-    store = store_at(settings.store_url)
+    store = store_at(settings.store_url, settings.file_mode)
     status = StoreStatus(store.shown, [])
     if store.exists():
         with store.reading() as reader:
@@ -82,7 +85,7 @@ def tell_status(
 
 def forget(settings: Settings, user: str) -> None:
     """`forget`; UsageError where nothing is kept of the person."""
-    store = store_at(settings.store_url)
+    store = store_at(settings.store_url, settings.file_mode)
     if not store.exists():
         raise UsageError(f"there is no store at {store.shown}; mend STORE_URL")
     with store.locked(), store.opened():

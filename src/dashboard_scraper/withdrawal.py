@@ -1,0 +1,138 @@
+"""What a run that failed leaves of an export that is there: what is right still, and says so."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+
+import msgspec
+
+from dashboard_scraper.daily_export import DailyExport, reason_of
+from dashboard_scraper.errors import OutputFailed, ScraperError, StoreFailed
+from dashboard_scraper.files import Publication, set_aside
+from dashboard_scraper.manifest import (
+    Failure,
+    Manifest,
+    ManifestDay,
+    encoded,
+    is_as_listed,
+    read_manifest,
+)
+from dashboard_scraper.store import LedgerDay, Store
+
+logger = logging.getLogger(__name__)
+
+_INTERRUPTED = 130
+
+
+def withdraw(
+    store: Store, export: DailyExport, clock: Callable[[], datetime], error: BaseException
+) -> None:
+    """Set aside what would look fresh and is not, and write a manifest that says why.
+
+    A day's files stay where the manifest vouches for them, the day had settled when it was fetched,
+    nobody fetched it or removed somebody since, and the settings would make the same files. All
+    that is made from several days is set aside, and everything where nothing stays or the manifest
+    cannot be written.
+    """
+    failure = _failure(export, clock(), error)
+    before = read_manifest(export.manifest_path)
+    staying = _staying(store, export, before, error) if before and failure else {}
+    stays = {*export.day_paths(staying)}
+    # The manifest first: it vouches for the others. One of a failure makes room for the next.
+    aside = [export.manifest_path, *(path for path in export.all_paths()[:-1] if path not in stays)]
+    if not (before and failure and staying):
+        set_aside(aside)
+        return
+    set_aside(aside[1:] if before.failed else aside)
+    try:
+        _publish(export, before, staying, failure)
+    except OutputFailed as second:
+        logger.error("%s", second)  # noqa: TRY400 - the run ends with the first error
+        set_aside([export.manifest_path, *sorted(stays)])
+        return
+    logger.warning(
+        "%d days had settled and stay in %s; its manifest says that this run failed",
+        len(staying),
+        export.folder,
+    )
+
+
+def _failure(export: DailyExport, now: datetime, error: BaseException) -> Failure | None:
+    """What the manifest is to say; None where nobody knows what is right, or nothing can be said.
+
+    Whoever could not write a file will not be able to write a manifest.
+    """
+    at = now.replace(microsecond=0)
+    if isinstance(error, ScraperError) and not isinstance(error, OutputFailed):
+        return Failure(at, error.exit_code, reason_of(error, export.rename))
+    if isinstance(error, KeyboardInterrupt):
+        return Failure(at, _INTERRUPTED, "the run was interrupted")
+    if isinstance(error, SystemExit) and isinstance(error.code, int):
+        return Failure(at, error.code, "the run was told to end")
+    return None
+
+
+def _staying(
+    store: Store, export: DailyExport, before: Manifest, error: BaseException
+) -> dict[date, ManifestDay]:
+    if before.made_with != export.made_with():
+        return {}
+    ledger = _ledger(store, export, error)
+    return {
+        told.day: told
+        for told in before.days
+        if told.settled
+        and (ledger is None or _is_unchanged(told, ledger.get(told.day)))
+        and _has_its_files(export, told)
+    }
+
+
+def _ledger(
+    store: Store, export: DailyExport, error: BaseException
+) -> Mapping[date, LedgerDay] | None:
+    """What the store says now; None where it cannot be read: then the manifest's word is all."""
+    if isinstance(error, StoreFailed):
+        return None
+    try:
+        with store.reading() as reader:
+            return reader.ledger(export.source, export.window)
+    except StoreFailed:
+        return None
+    except ScraperError:  # it is another store than before
+        return {}
+
+
+def _is_unchanged(told: ManifestDay, kept: LedgerDay | None) -> bool:
+    return kept is not None and (kept.fetched_at, kept.forgotten) == (
+        told.fetched_at,
+        told.forgotten,
+    )
+
+
+def _has_its_files(export: DailyExport, told: ManifestDay) -> bool:
+    files = told.files or []
+    names = {path.name for path in export.day_paths([told.day])}
+    return {file.name for file in files} == names and all(
+        is_as_listed(export.folder, file) for file in files
+    )
+
+
+def _publish(
+    export: DailyExport, before: Manifest, staying: Mapping[date, ManifestDay], failure: Failure
+) -> None:
+    manifest = msgspec.structs.replace(
+        before,
+        failed=failure,
+        days=[
+            staying.get(day) or ManifestDay(day, "failed", failure.reason)
+            for day in export.window.days()
+        ],
+        aggregated=None,
+        github_reports=[],
+        report=None,
+    )
+    with Publication(export.outputs.mode) as publication:
+        publication.add(export.manifest_path, encoded(manifest))
+        publication.publish()
