@@ -157,6 +157,18 @@ def without_github(log: str) -> str:
     return "".join(line for line in log.splitlines(True) if github_files.__name__ not in line)
 
 
+def left_after_failure(before: set[str]) -> set[str]:
+    """What those files are called after a run of today that failed.
+
+    Those of days that had settled keep their names, and a new manifest says so.
+    """
+    settled = {f"{today() - timedelta(number)}" for number in range(4, 29)}
+    of_day = re.compile(r"daily_exports_[^/]*/(?:augment|copilot)_metrics_([-0-9]*)\.(?:csv|json)")
+    stay = {name for name in before if (match := of_day.fullmatch(name)) and match[1] in settled}
+    manifests = {name for name in before if stay and name.endswith("/manifest.json")}
+    return stay | manifests | {f"{name}.stale" for name in before - stay}
+
+
 STORE_FILES = {"usage", "usage.db"}
 
 
