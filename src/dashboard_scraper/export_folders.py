@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dashboard_scraper.daily_export import DailyExport, Outputs
 from dashboard_scraper.date_utils import Window
-from dashboard_scraper.errors import OutputFailed
+from dashboard_scraper.errors import LockHeld, OutputFailed
 from dashboard_scraper.files import STALE_SUFFIX, explained, flush_folder, turn_in, write_whole
 from dashboard_scraper.github_files import FOLDER
 from dashboard_scraper.leftovers import remove_leftovers
@@ -100,6 +100,8 @@ def latest_follows(export: DailyExport) -> Iterator[None]:
         return
     try:
         yield
+    except LockHeld:  # the other run is about to do that
+        raise
     except BaseException:
         try:
             point_to_latest(export.outputs)
@@ -219,12 +221,14 @@ def _hidden(path: Path) -> Path:
 
 
 def _remove(export: DailyExport, folder: ExportFolder) -> bool:
-    """Whether it had nothing but an export's files; readers find all of it, or nothing."""
+    """Whether there was nothing in the way; readers find all of the folder, or nothing."""
     with turn_in(folder.path):
         # A temporary file is not one of them: another program may be writing there.
         if not _has_only_own_files(export, folder.path, folder.window):
             return False
         hidden = _hidden(folder.path)
+        if os.path.lexists(hidden):  # with something in it that was left alone before
+            return False
         folder.path.replace(hidden)
     _empty(export, hidden, folder.window)
     logger.info("%s is removed: RETENTION_EXPORTS=%s", folder.path, export.outputs.retention)

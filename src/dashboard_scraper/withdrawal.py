@@ -39,18 +39,19 @@ def withdraw(
     failure = _failure(export, clock(), error)
     before = read_manifest(export.manifest_path)
     staying = _staying(store, export, before, error) if before and failure else {}
-    stays = {*export.day_paths(staying)}
-    # The manifest first: it vouches for the others. One of a failure makes room for the next.
-    aside = [export.manifest_path, *(path for path in export.all_paths()[:-1] if path not in stays)]
+    stays = {export.manifest_path, *export.day_paths(staying)}
+    others = [path for path in export.all_paths() if path not in stays]
+    # The manifest first, since it vouches for the others.
     if not (before and failure and staying):
-        set_aside(aside)
+        set_aside([export.manifest_path, *others])
         return
-    set_aside(aside[1:] if before.failed else aside)
+    # That of a failure is replaced: what was set aside is of the run before.
+    set_aside(others if before.failed else [export.manifest_path, *others])
     try:
         _publish(export, before, staying, failure)
     except OutputFailed as second:
         logger.error("%s", second)  # noqa: TRY400 - the run ends with the first error
-        set_aside([export.manifest_path, *sorted(stays)])
+        set_aside(sorted(stays))
         return
     logger.warning(
         "%d days had settled and stay in %s; its manifest says that this run failed",
