@@ -130,6 +130,28 @@ def test_only_a_folder_that_is_made_gets_the_mode(
     assert mode(folder) == 0o711
 
 
+def test_the_parents_of_a_new_folder_are_flushed_and_so_is_the_folder_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the power could take the folder, with all that was published in it."""
+    flushed: list[Path] = []
+    original = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    folder = tmp_path / "new" / "newer"
+    make_folder(folder)
+    assert flushed == [tmp_path, folder.parent]
+    write_whole(folder / "file", b"figures")
+    assert flushed[-1] == folder
+    flushed.clear()
+    make_folder(folder)
+    assert flushed == []
+
+
 def test_a_file_where_a_folder_is_due_is_told(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
     with pytest.raises(OutputFailed, match=r"data is no folder"):

@@ -91,6 +91,7 @@ def test_a_program_whose_lock_was_taken_for_left_over_takes_another(
     monkeypatch.setattr(fcntl, "flock", flock)
     with Publication() as publication:
         publication.add(tmp_path / "file", b"figures")
+        assert len([*tmp_path.glob(".*.lock")]) == 1
         remove_leftovers([tmp_path])
         publication.publish()
     assert looked
@@ -108,6 +109,7 @@ def test_a_run_removes_what_killed_runs_left_wherever_runs_write(home: Home, for
         other / "github_reports",
         home.data / "parquet" / "day=2025-03-01",
     ]
+    fetch(home, march(4), march(4))
     kill_a_program_that_writes_in(folders)
     for end in ("", "-journal"):
         (home.data / f".usage.db.new{end}").write_text("begun")

@@ -109,6 +109,9 @@ def test_a_store_that_is_wider_is_narrowed_by_the_next_run_and_a_narrower_one_st
     keep(home, march(7), march(7))
     assert mode(store) == 0o600
     assert "its mode" not in caplog.text
+    store.chmod(0o604)
+    keep(home, march(8), march(8))
+    assert mode(store) == 0o600, "nothing is given that was not there"
 
 
 @pytest.mark.parametrize("text", ["0600", "0o600", " 600 "])

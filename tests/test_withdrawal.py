@@ -14,7 +14,8 @@ from conftest import Home, Start, all_files
 from dashboard_scraper import commands, store_commands
 from dashboard_scraper.date_utils import Window, iso_utc
 from dashboard_scraper.errors import ScraperError, SignInRequired, SourceUnavailable, StoreFailed
-from dashboard_scraper.simulator import Fault, Organization, Simulator, status
+from dashboard_scraper.simulator import Fault, Organization, Request, Simulator, status
+from dashboard_scraper.simulator.exchange import Answer
 from kept_days import NOON, TODAY, USERS, fetch, forget, kept_users, march, settings_of
 
 FIRST, LAST = march(3), march(9)
@@ -147,6 +148,25 @@ def key(home: Home) -> str:
     path.write_text("0123456789abcdef" * 4)
     path.chmod(0o600)
     return str(path)
+
+
+def test_failed_run_that_lost_the_store_keeps_no_day_that_it_fetched_before(
+    home: Home, spring: Simulator
+) -> None:
+    """The store cannot be asked then; the manifest knows of the earlier figures alone."""
+
+    def lose(answer: Answer, request: Request) -> Answer:
+        if request.day == march(5):
+            damage(spring, home)
+        return answer
+
+    home.settings["MAX_CONCURRENCY"] = "1"
+    spring.add_fault(Fault(lose, USERS))
+    with pytest.raises(StoreFailed):
+        commands.fetch_daily(
+            settings_of(home), Window(FIRST, LAST), refresh=True, clock=lambda: NOON
+        )
+    assert all(name.endswith(STALE) for name in contents(home))
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def withdraw(
     """
     failure = _failure(export, clock(), error)
     before = read_manifest(export.manifest_path)
-    staying = _staying(store, export, before, error) if before and failure else {}
+    staying = _staying(store, export, before) if before and failure else {}
     stays = {export.manifest_path, *export.day_paths(staying)}
     others = [path for path in export.all_paths() if path not in stays]
     # The manifest first, since it vouches for the others.
@@ -75,27 +75,22 @@ def _failure(export: DailyExport, now: datetime, error: BaseException) -> Failur
     return None
 
 
-def _staying(
-    store: Store, export: DailyExport, before: Manifest, error: BaseException
-) -> dict[date, ManifestDay]:
+def _staying(store: Store, export: DailyExport, before: Manifest) -> dict[date, ManifestDay]:
     if before.made_with != export.made_with():
         return {}
-    ledger = _ledger(store, export, error)
+    ledger = _ledger(store, export)
     return {
         told.day: told
         for told in before.days
         if told.settled
+        and told.day not in store.put_days
         and (ledger is None or _is_unchanged(told, ledger.get(told.day)))
         and _has_its_files(export, told)
     }
 
 
-def _ledger(
-    store: Store, export: DailyExport, error: BaseException
-) -> Mapping[date, LedgerDay] | None:
+def _ledger(store: Store, export: DailyExport) -> Mapping[date, LedgerDay] | None:
     """What the store says now; None where it cannot be read: then the manifest's word is all."""
-    if isinstance(error, StoreFailed):
-        return None
     try:
         with store.reading() as reader:
             return reader.ledger(export.source, export.window)

@@ -62,6 +62,12 @@ class Store:
         self._backend = backend
         self._write_lock = threading.Lock()
         self._writer: Connection | None = None
+        self._put_days: set[date] = set()
+
+    @property
+    def put_days(self) -> frozenset[date]:
+        """Days that were put, or may have been, since this object was made."""
+        return frozenset(self._put_days)
 
     @property
     def shown(self) -> str:
@@ -164,6 +170,7 @@ class Store:
         row = ledger_row(source, usage, fetched_at)
         ledger_is = _is_of(DAY_LEDGER, source, usage.day)
         with self._writing() as connection:
+            self._put_days.add(usage.day)
             before = connection.execute(select(DAY_LEDGER).where(ledger_is)).mappings().first()
             # With the users' figures goes what was said of them beside.
             for table in (*DAY_TABLES, DAY_LEDGER):
