@@ -57,13 +57,15 @@ def expire(sim: Simulator, home: Home) -> type[ScraperError]:
     return SignInRequired
 
 
-def damage(sim: Simulator, home: Home) -> type[ScraperError]:
+def lose_store(sim: Simulator, home: Home) -> type[ScraperError]:
+    """Nothing can be opened under its name any more."""
     assert sim
-    (home.data / "usage.db").write_bytes(b"this was a store" * 1000)
+    (home.data / "usage.db").unlink()
+    (home.data / "usage.db").mkdir()
     return StoreFailed
 
 
-@pytest.mark.parametrize("trouble", [expire, damage])
+@pytest.mark.parametrize("trouble", [expire, lose_store])
 def test_failed_run_keeps_settled_days_and_sets_the_rest_aside(
     home: Home, spring: Simulator, trouble: Callable[[Simulator, Home], type[ScraperError]]
 ) -> None:
@@ -157,7 +159,7 @@ def test_failed_run_that_lost_the_store_keeps_no_day_that_it_fetched_before(
 
     def lose(answer: Answer, request: Request) -> Answer:
         if request.day == march(5):
-            damage(spring, home)
+            lose_store(spring, home)
         return answer
 
     home.settings["MAX_CONCURRENCY"] = "1"
@@ -188,6 +190,14 @@ def test_failed_run_keeps_no_day_from_which_somebody_was_forgotten(
 ) -> None:
     forget(home, kept_users(home)[march(4)][0].user)
     assert fail(home, spring) == set()
+
+
+def test_failed_run_keeps_nothing_where_the_store_is_damaged(home: Home, spring: Simulator) -> None:
+    assert spring
+    (home.data / "usage.db").write_bytes(b"this was a store" * 1000)
+    with pytest.raises(StoreFailed):
+        fetch(home, FIRST, LAST)
+    assert all(name.endswith(STALE) for name in contents(home))
 
 
 def test_failed_nights_in_a_row_lose_nothing_and_the_next_good_one_is_whole(

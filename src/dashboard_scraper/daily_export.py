@@ -124,10 +124,10 @@ class DailyExport:
         return report_paths(self.folder, self.window)
 
     def made_with(self) -> str:
-        """A digest of all that days' files depend on beside the store, but for names of people.
+        """A digest of all that days' files depend on beside the store.
 
         It is that of the files of made-up users, so that a setting or a version of the program
-        that would change files changes it too.
+        that would change files changes it too; and of who people are.
         """
         figures = tuple(
             number if metric.kind in (Kind.COUNT, Kind.DAYS) else None

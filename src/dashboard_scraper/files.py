@@ -96,8 +96,9 @@ def narrow(path: Path, mode: int) -> bool:
     if os.name == "nt":
         return False
     with contextlib.suppress(OSError):  # absent, or somebody else's
-        now = stat.S_IMODE(path.stat().st_mode)
-        if now & ~mode:
+        found = path.stat().st_mode
+        now = stat.S_IMODE(found)
+        if stat.S_ISREG(found) and now & ~mode:
             path.chmod(now & mode)
             return True
     return False

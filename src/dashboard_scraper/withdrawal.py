@@ -19,7 +19,7 @@ from dashboard_scraper.manifest import (
     is_as_listed,
     read_manifest,
 )
-from dashboard_scraper.store import LedgerDay, Store
+from dashboard_scraper.store import LedgerDay, Reader, Store
 
 logger = logging.getLogger(__name__)
 
@@ -78,33 +78,32 @@ def _failure(export: DailyExport, now: datetime, error: BaseException) -> Failur
 def _staying(store: Store, export: DailyExport, before: Manifest) -> dict[date, ManifestDay]:
     if before.made_with != export.made_with():
         return {}
-    ledger = _ledger(store, export)
-    return {
-        told.day: told
+    days = [
+        told
         for told in before.days
-        if told.settled
-        and told.day not in store.put_days
-        and (ledger is None or _is_unchanged(told, ledger.get(told.day)))
-        and _has_its_files(export, told)
-    }
-
-
-def _ledger(store: Store, export: DailyExport) -> Mapping[date, LedgerDay] | None:
-    """What the store says now; None where it cannot be read: then the manifest's word is all."""
+        if told.settled and told.day not in store.put_days and _has_its_files(export, told)
+    ]
     try:
         with store.reading() as reader:
-            return reader.ledger(export.source, export.window)
-    except StoreFailed:
-        return None
+            ledger = reader.ledger(export.source, export.window)
+            days = [told for told in days if _is_kept(reader, ledger.get(told.day), told)]
+    except StoreFailed as failed:
+        # Where it cannot be asked, the manifest's word is all; what is damaged says nothing.
+        days = days if failed.is_away else []
     except ScraperError:  # it is another store than before
-        return {}
+        days = []
+    return {told.day: told for told in days}
 
 
-def _is_unchanged(told: ManifestDay, kept: LedgerDay | None) -> bool:
-    return kept is not None and (kept.fetched_at, kept.forgotten) == (
-        told.fetched_at,
-        told.forgotten,
-    )
+def _is_kept(reader: Reader, kept: LedgerDay | None, told: ManifestDay) -> bool:
+    """Whether the store has the day as it was, and whole."""
+    if kept is None or (kept.fetched_at, kept.forgotten) != (told.fetched_at, told.forgotten):
+        return False
+    try:
+        reader.day(kept)
+    except StoreFailed:
+        return False
+    return True
 
 
 def _has_its_files(export: DailyExport, told: ManifestDay) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Table, delete, insert, select, update
+from sqlalchemy.exc import OperationalError
 
 from dashboard_scraper.errors import StoreFailed, UsageError
 from dashboard_scraper.metrics import is_active
@@ -160,7 +161,9 @@ class Store:
         reason = str(getattr(error, "orig", None) or error).strip()
         first = reason.splitlines()[0] if reason else type(error).__name__
         advice = self._backend.explain(error)
-        return StoreFailed(f"{self.shown}: {first}" + (f"; {advice}" if advice else ""))
+        failed = StoreFailed(f"{self.shown}: {first}" + (f"; {advice}" if advice else ""))
+        failed.is_away = isinstance(error, OperationalError)
+        return failed
 
     def put(self, source: str, usage: DayUsage, fetched_at: datetime) -> LedgerDay | None:
         """Replace a day and its row in the ledger, from any thread; returns the earlier row.
