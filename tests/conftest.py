@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -132,6 +133,11 @@ def all_files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
+def content_of(path: Path) -> bytes:
+    """What any run over the same figures writes: of a manifest, all but when these were fetched."""
+    return re.sub(rb'\s*"fetched_at": "[^"]*",', b"", path.read_bytes())
+
+
 def own_files(folder: Path) -> list[Path]:
     """Those of the days and the window, without GitHub's reports, which are in a folder below."""
     return [path for path in folder.iterdir() if path.is_file()]
@@ -149,6 +155,18 @@ def own_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 def without_github(log: str) -> str:
     """The lines of a log that are not about GitHub's reports."""
     return "".join(line for line in log.splitlines(True) if github_files.__name__ not in line)
+
+
+def left_after_failure(before: set[str]) -> set[str]:
+    """What those files are called after a run of today that failed.
+
+    Those of days that had settled keep their names, and a new manifest says so.
+    """
+    settled = {f"{today() - timedelta(number)}" for number in range(4, 29)}
+    of_day = re.compile(r"daily_exports_[^/]*/(?:augment|copilot)_metrics_([-0-9]*)\.(?:csv|json)")
+    stay = {name for name in before if (match := of_day.fullmatch(name)) and match[1] in settled}
+    manifests = {name for name in before if stay and name.endswith("/manifest.json")}
+    return stay | manifests | {f"{name}.stale" for name in before - stay}
 
 
 STORE_FILES = {"usage", "usage.db"}

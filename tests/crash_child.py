@@ -29,7 +29,7 @@ import msgspec
 import psycopg
 from sqlalchemy import Engine, event
 
-from conftest import Home, Result, all_files
+from conftest import Home, Result, all_files, content_of
 from dashboard_scraper import commands, main, store_commands
 from dashboard_scraper.client import DashboardSource
 from dashboard_scraper.config import SQLITE_PREFIX
@@ -171,7 +171,7 @@ class Forks:
 def files_in(folder: Path) -> dict[str, bytes]:
     """What stands under names that are shown."""
     found = all_files(folder) if folder.is_dir() else []
-    return {path.name: path.read_bytes() for path in found if path.name[0] != "."}
+    return {path.name: content_of(path) for path in found if path.name[0] != "."}
 
 
 Kept = dict[date, tuple[LedgerDay, DayUsage]]

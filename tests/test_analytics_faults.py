@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from conftest import Home, Start, all_files, yesterday
+from conftest import Home, Start, all_files, content_of, yesterday
 from dashboard_scraper import github_files, store_commands
 from dashboard_scraper.checks import Difference
 from dashboard_scraper.date_utils import Window
@@ -161,7 +161,7 @@ def left_by(home: Home) -> Left:
         assert found <= days.keys(), table
     folder = home.data / FOLDER
     files = [path for path in all_files(folder) if path.suffix != ".stale"]
-    return Left(days, {path.name: path.read_bytes() for path in files})
+    return Left(days, {path.name: content_of(path) for path in files})
 
 
 def day_files(*days: date) -> set[str]:

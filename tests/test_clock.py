@@ -11,8 +11,8 @@ import pytest
 from conftest import Home, Start, today, yesterday
 from dashboard_scraper.commands import fetch_daily
 from dashboard_scraper.config import sqlite_url
-from dashboard_scraper.daily_metrics import is_settled
 from dashboard_scraper.date_utils import Window, end_of_day, last_complete_days, utc_day
+from dashboard_scraper.settling import is_settled
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.store import LedgerDay, Status
 from kept_days import TENANT, USERS, ledger, settings_of

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import dashboard_scraper
-from conftest import Home, Start, today, yesterday
+from conftest import Home, Start, left_after_failure, today, yesterday
 from dashboard_scraper.simulator import Fault, Simulator, hang
 from dashboard_scraper.simulator import status as answer_status
 
@@ -338,5 +338,5 @@ def test_a_run_that_is_told_to_end_leaves_no_file_that_looks_fresh(
         process.wait()
     assert (process.returncode, out) == (code, ""), err
     assert "Traceback" not in err
-    assert home.files() == {f"{name}.stale" for name in before}
+    assert home.files() == left_after_failure(before)
     assert list(scratch.iterdir()) == []

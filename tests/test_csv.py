@@ -63,7 +63,7 @@ HEADER = [
 DAY = yesterday() - timedelta(7)
 WEEK = Window(DAY - timedelta(6), DAY)
 USERS, TENANT = "user-feature-stats", "tenant-feature-stats"
-FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'=1", "''+1"]
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'=1", "''+1", " \u200b\uff1d1"]
 BOM = b"\xef\xbb\xbf"
 FIELD = {metric.title: metric.dashboard for metric in DASHBOARD_FIGURES}
 
@@ -299,7 +299,9 @@ def test_records_of_another_api_have_the_priority_columns_first_and_utc_timestam
 
 
 CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.builds(
-    str.__add__, st.sampled_from([*FORMULAS, "'", "\x00", '"', "\ufeff"]), st.text("=x'\n,\"\r\x00")
+    str.__add__,
+    st.sampled_from([*FORMULAS, "'", " ", "\x00", '"', "\ufeff", "\u200b"]),
+    st.text("=x'\n,\"\r\x00"),
 )
 TABLES = st.integers(1, 4).flatmap(
     lambda width: st.lists(st.lists(CELLS, min_size=width, max_size=width), min_size=1, max_size=6)
@@ -314,6 +316,24 @@ TABLES = st.integers(1, 4).flatmap(
 def test_any_text_is_read_back_as_it_was_written(table: list[list[str]]) -> None:
     header, *rows = table
     assert parse(render(header, [[guard(cell) for cell in row] for row in rows])) == table
+
+
+BLANKS = " \t\x0b\x00\x7f\x85\xa0\xad\u061c\u115f\u2003\u200b\u200e\u202e\u2060\u2800\u3000\u3164\ufe0f\ufeff"  # noqa: E501
+SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u2212"
+
+
+@pytest.mark.parametrize("blanks", ["", *BLANKS, BLANKS, "' ", " '"], ids=ascii)
+def test_a_sign_of_a_formula_is_guarded_in_every_form_and_behind_blanks(blanks: str) -> None:
+    texts = [f"{blanks}{sign}1+1" for sign in SIGNS]
+    assert [guard(text) for text in texts] == [f"'{text}" for text in texts]
+    assert parse(render(("a",), [[guard(text)] for text in texts]))[1:] == [[t] for t in texts]
+
+
+@pytest.mark.parametrize(
+    "text", ["ada@example.com", "a=1", "1-2", "zo\u00eb-x", " a=1", "\u3042", ""]
+)
+def test_text_that_is_no_formula_is_written_as_it_is(text: str) -> None:
+    assert guard(text) == text
 
 
 @settings(deadline=None)

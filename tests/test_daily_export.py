@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Home, Result, Start, own_files, today, yesterday
+from conftest import Home, Result, Start, content_of, own_files, today, yesterday
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.metrics import (
     DASHBOARD_FIGURES,
@@ -243,7 +243,7 @@ def test_a_second_run_over_the_same_figures_gives_the_same_bytes(home: Home) -> 
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in own_files(folder)}
+    return {path.name: content_of(path) for path in own_files(folder)}
 
 
 def test_lines_that_do_not_add_up_are_told_once_with_both_numbers(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Home, Start, own_files, today, yesterday
+from conftest import Home, Start, content_of, own_files, today, yesterday
 from dashboard_scraper.simulator import Organization, Simulator
 from kept_days import TODAY, fetch, keep, march, sql
 
@@ -30,7 +30,7 @@ def pair(day: date) -> list[str]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in own_files(folder)}
+    return {path.name: content_of(path) for path in own_files(folder)}
 
 
 def statuses(folder: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Home, own_files, yesterday
+from conftest import Home, content_of, own_files, yesterday
 from dashboard_scraper.config import Endpoint
 from dashboard_scraper.metrics import (
     DASHBOARD_FIGURES,
@@ -158,7 +158,7 @@ def pair(day: object) -> set[str]:
 
 
 def daily_files(home: Home) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in own_files(home.daily_folder)}
+    return {path.name: content_of(path) for path in own_files(home.daily_folder)}
 
 
 ALL_DAYS = [DAY - timedelta(n) for n in range(28)]

@@ -19,10 +19,10 @@ from dashboard_scraper.errors import OutputFailed
 from dashboard_scraper.files import (
     Publication,
     make_folder,
-    remove_leftovers,
     replaced_or_set_aside,
     write_whole,
 )
+from dashboard_scraper.leftovers import remove_leftovers
 from dashboard_scraper.simulator import Fault, Simulator, status
 
 DAY = f"{yesterday()}"
@@ -37,10 +37,10 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-@pytest.fixture
-def umask() -> Iterator[None]:
-    """A umask that takes something away; what was there before comes back."""
-    before = os.umask(0o027)
+@pytest.fixture(params=[0, 0o027, 0o077], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    """One that takes nothing away, one that does, one that all but the owner's; then as before."""
+    before = os.umask(request.param)
     yield
     os.umask(before)
 
@@ -93,20 +93,20 @@ def test_an_error_while_files_get_their_names_leaves_no_temporary_file(tmp_path:
 
 
 @pytest.mark.usefixtures("umask")
-@pytest.mark.parametrize(("asked", "given"), [(0o600, 0o600), (0o666, 0o640)])
-def test_a_file_has_its_mode_before_its_first_byte(tmp_path: Path, asked: int, given: int) -> None:
+@pytest.mark.parametrize("asked", [0o600, 0o640, 0o664])
+def test_a_file_has_its_mode_before_its_first_byte(tmp_path: Path, asked: int) -> None:
     seen = []
 
     def chunks() -> Iterator[bytes]:
-        (temporary,) = tmp_path.iterdir()
+        (temporary,) = tmp_path.glob(".*.tmp")
         seen.append((mode(temporary), temporary.stat().st_size))
         yield b"secret"
 
-    with Publication() as publication:
-        publication.add(tmp_path / "file", chunks(), asked)
+    with Publication(asked) as publication:
+        publication.add(tmp_path / "file", chunks())
         publication.publish()
-    assert seen == [(given, 0)]
-    assert mode(tmp_path / "file") == given
+    assert seen == [(asked, 0)]
+    assert mode(tmp_path / "file") == asked
 
 
 def test_a_file_that_was_readable_for_others_is_replaced_by_one_that_is_not(tmp_path: Path) -> None:
@@ -118,11 +118,38 @@ def test_a_file_that_was_readable_for_others_is_replaced_by_one_that_is_not(tmp_
 
 
 @pytest.mark.usefixtures("umask")
-def test_only_a_folder_that_is_made_gets_the_mode(tmp_path: Path) -> None:
-    make_folder(tmp_path / "parent" / "secrets", 0o700)
-    assert (mode(tmp_path / "parent"), mode(tmp_path / "parent" / "secrets")) == (0o750, 0o700)
-    make_folder(tmp_path / "parent", 0o700)
-    assert mode(tmp_path / "parent") == 0o750
+@pytest.mark.parametrize(("of_files", "given"), [(0o600, 0o700), (0o640, 0o750), (0o664, 0o775)])
+def test_only_a_folder_that_is_made_gets_the_mode(
+    tmp_path: Path, of_files: int, given: int
+) -> None:
+    folder = tmp_path / "parent" / "folder"
+    make_folder(folder, of_files)
+    assert (mode(folder.parent), mode(folder)) == (given, given)
+    folder.chmod(0o711)
+    make_folder(folder, of_files)
+    assert mode(folder) == 0o711
+
+
+def test_the_parents_of_a_new_folder_are_flushed_and_so_is_the_folder_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the power could take the folder, with all that was published in it."""
+    flushed: list[Path] = []
+    original = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    folder = tmp_path / "new" / "newer"
+    make_folder(folder)
+    assert flushed == [tmp_path, folder.parent]
+    write_whole(folder / "file", b"figures")
+    assert flushed[-1] == folder
+    flushed.clear()
+    make_folder(folder)
+    assert flushed == []
 
 
 def test_a_file_where_a_folder_is_due_is_told(tmp_path: Path) -> None:
@@ -275,7 +302,8 @@ def test_on_a_full_disk_a_run_fails_with_the_reason_and_leaves_no_part_of_a_file
     assert left == {path.with_name(f"{path.name}.stale") for path in before} | {Path("ballast")}
 
 
-def test_what_a_killed_run_left_is_removed_once_it_is_a_day_old(home: Home) -> None:
+def test_what_no_lock_tells_of_is_removed_once_it_is_a_day_old(home: Home) -> None:
+    """As an earlier version of the program wrote it, or one on a file system without locks."""
     start_of_name = f".{'0a' * 15}"
     old, new, other = (home.path / f"{start_of_name}{end}" for end in ("00.tmp", "01.tmp", "x.tmp"))
     for path in (old, new, other):
@@ -283,7 +311,7 @@ def test_what_a_killed_run_left_is_removed_once_it_is_a_day_old(home: Home) -> N
     two_days_ago = time.time() - 2 * 24 * 3600
     for path in (old, other):
         os.utime(path, (two_days_ago, two_days_ago))
-    remove_leftovers(home.path)
+    remove_leftovers([home.path])
     assert names(home.path) == {new.name, other.name}
 
 

@@ -95,6 +95,8 @@ class Place:
         assert "Traceback" not in result.err
         assert " ERROR " in result.err.splitlines()[-1]
         fresh = self.fresh()
+        if MANIFEST in fresh and json.loads(fresh[MANIFEST])["failed"]:
+            del fresh[MANIFEST]
         assert fresh == {name: self.files[name] for name in fresh}
         return result
 
@@ -264,7 +266,8 @@ def test_a_server_that_takes_no_writes_is_named_and_loses_nothing(
         result = place.failed((*JOB, "--refresh"))
         assert f"/{name}: " in result.err.splitlines()[-1]
         assert "read-only transaction" in result.err.splitlines()[-1]
-        assert place.fresh() == {}
+        days = {name for name in place.files if "_metrics_20" in name}
+        assert place.fresh().keys() == days | {MANIFEST}
         place.finish(EXPORT)
         connection.execute(setting.format(name, "off"))
     place.finish()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Home, Result, Start, own_files, own_warnings, today, yesterday
+from conftest import Home, Result, Start, content_of, own_files, own_warnings, today, yesterday
 from dashboard_scraper import commands, store_commands
 from dashboard_scraper.config import SQLITE_PREFIX
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
@@ -70,7 +70,7 @@ def folder_of(home: Home, nights: int = 0) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in own_files(folder) if path.suffix != ".stale"}
+    return {path.name: content_of(path) for path in own_files(folder) if path.suffix != ".stale"}
 
 
 def asked(sim: Simulator, endpoint: str = USERS) -> list[date]:

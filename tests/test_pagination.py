@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from conftest import Home, Start, own_files, today, yesterday
+from conftest import Home, Start, content_of, own_files, today, yesterday
 from dashboard_scraper.config import Endpoint
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.errors import ContractBroken
@@ -117,7 +117,7 @@ def test_the_daily_files_are_the_same_bytes_whatever_way_and_order_the_data_came
     def export() -> dict[str, bytes]:
         result = home.run("--last-28-days", "--refresh")
         assert result.code == 0, result.err
-        return {path.name: path.read_bytes() for path in own_files(home.daily_folder)}
+        return {path.name: content_of(path) for path in own_files(home.daily_folder)}
 
     start()
     expected = export()

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
-from conftest import Home, Start, all_files
+from conftest import Home, Start, all_files, content_of
 from dashboard_scraper import commands, store_commands
 from dashboard_scraper.copilot_converter import md5_user_id
 from dashboard_scraper.date_utils import Window
@@ -118,7 +118,7 @@ def export(home: Home, name: str) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in all_files(folder)}
+    return {path.name: content_of(path) for path in all_files(folder)}
 
 
 @pytest.mark.usefixtures("store_url")

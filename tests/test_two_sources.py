@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from conftest import Home, Start, own_files, today, yesterday
+from conftest import Home, Start, content_of, own_files, today, yesterday
 from dashboard_scraper import commands, store_commands
 from dashboard_scraper.config import Settings
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
@@ -135,7 +135,7 @@ def copilot_files(folder: Path) -> dict[str, bytes]:
 
 def contents(folder: Path) -> dict[str, bytes]:
     """All but what is set aside."""
-    return {path.name: path.read_bytes() for path in own_files(folder) if path.suffix != ".stale"}
+    return {path.name: content_of(path) for path in own_files(folder) if path.suffix != ".stale"}
 
 
 def table(path: Path) -> list[dict[str, str]]:

@@ -32,7 +32,13 @@ from dashboard_scraper.csv_import import read_users
 from dashboard_scraper.daily_metrics import Clock, Job, backfill, run_daily_job
 from dashboard_scraper.date_utils import DAYS, Window, last_complete_days, utc_day
 from dashboard_scraper.errors import ScraperError, SignInRequired, UsageError
-from dashboard_scraper.files import Publication, behind_links, make_folder, replaced_or_set_aside
+from dashboard_scraper.files import (
+    Publication,
+    behind_links,
+    make_folder,
+    remove_leftovers_beside,
+    replaced_or_set_aside,
+)
 from dashboard_scraper.http import origin_of
 from dashboard_scraper.library_settings import Libraries
 from dashboard_scraper.metrics import is_active
@@ -42,6 +48,7 @@ from dashboard_scraper.progress import day_progress
 from dashboard_scraper.running import (
     audience_of,
     daily_export,
+    outputs_of,
     prepare_for_many_records,
     read_settings,
     tell,
@@ -148,7 +155,7 @@ def fetch_period(
     audience = audience_of(settings)
     store = store_of(settings, audience.people)
     make_source = source_maker(settings, store, lambda: now)
-    tell(export_period(make_source, store, period, audience))
+    tell(export_period(make_source, store, period, audience, outputs_of(settings)))
 
 
 def fetch_daily(
@@ -206,8 +213,9 @@ def convert(
             for user, person in zip(users, persons, strict=True)
             if is_active(user.figures)
         ]
-        make_folder(target.parent)
-        with Publication() as publication:
+        make_folder(target.parent, settings.file_mode)
+        remove_leftovers_beside([target])
+        with Publication(settings.file_mode) as publication:
             publication.add(target, copilot.json_chunks(records))
             publication.publish()
     logger.info("%s: %d users, %d with activity", window, len(users), len(records))
@@ -226,7 +234,7 @@ def demo(home: Path, log_level: str | None, *, users: int, seed: int, source: st
         # Every other setting has its default: they are about another dashboard.
         store = folder / "usage.db"
         # Another seed is another organization: its days must not meet those of an earlier demo.
-        with store_at(sqlite_url(store)).locked():
+        with store_at(sqlite_url(store), mode=settings.file_mode).locked():
             for suffix in ("", "-wal", "-shm"):
                 store.with_name(f"{store.name}{suffix}").unlink(missing_ok=True)
         settings = Settings.model_construct(
@@ -238,6 +246,8 @@ def demo(home: Path, log_level: str | None, *, users: int, seed: int, source: st
             analytics_requests_per_minute=10 * _DEMO_CLOCK_SCALE,
             analytics_ready_hour=0,
             export_dir=folder,
+            output_mode=settings.output_mode,
+            retention_exports=settings.retention_exports,
             store_url=sqlite_url(store),
             enterprise_id=settings.enterprise_id,
         )

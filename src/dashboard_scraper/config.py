@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -74,9 +75,20 @@ def _names(text: object) -> object:
     return tuple(name.strip().lower() for name in text.split(",") if name.strip())
 
 
+def _output_mode(text: str) -> str:
+    """Three octal digits; only who owns a file or is of its group may be let write it."""
+    if not re.fullmatch(r"(0o?)?6[046][04]", text.strip()):
+        raise ValueError(
+            "write the mode of a file, in which the owner has 6, the group 0, 4 or 6, and the"
+            " others 0 or 4, as 600 or 640"
+        )
+    return text.strip()[-3:]
+
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 Endpoints = Annotated[frozenset[Endpoint], NoDecode, BeforeValidator(_endpoints)]
 LogLevel = Annotated[str, AfterValidator(_log_level)]
+OutputMode = Annotated[str, AfterValidator(_output_mode)]
 SQLITE_PREFIX = "sqlite:///"
 _POSTGRES_PREFIXES = ("postgresql://", "postgres://", "postgresql+psycopg://")
 LEASE_SECONDS = 30
@@ -142,6 +154,17 @@ class Settings(BaseSettings):
         30, ge=1, le=3660, description="Days that a run without dates fetches"
     )
     export_dir: Path = Field(Path("data"), description="Folder of the output files")
+    output_mode: OutputMode = Field(
+        "600",
+        description="Mode of the store and of output files, in octal; folders may be entered by"
+        " who may read",
+    )
+    retention_exports: int | None = Field(
+        None,
+        ge=1,
+        description="Folders of daily exports that stay below `EXPORT_DIR`, newest first; none:"
+        " all",
+    )
     store_url: Annotated[str, Concern.STORE] = Field(
         "sqlite:///data/usage.db",
         description="Where fetched days are kept: `sqlite:///FILE`, or"
@@ -306,6 +329,11 @@ class Settings(BaseSettings):
         if file is not None and (not file or file.endswith("/") or ":memory:" in file):
             raise ValueError("name a file, as sqlite:///data/usage.db")
         return value
+
+    @property
+    def file_mode(self) -> int:
+        """`output_mode` as a number."""
+        return int(self.output_mode, 8)
 
     def path_of(self, endpoint: Endpoint) -> str:
         """The configured path of an endpoint."""

@@ -1,6 +1,7 @@
 """CSV text, safe to open in a spreadsheet and read back unchanged.
 
-Excel and its kin take a text cell that begins with one of `=+-@` as a formula. Such a cell gets an
+Excel and its kin take a text cell that begins with one of `=+-@` as a formula; some also one that
+begins with the wide form of such a sign, or that has blanks before it. Such a cell gets an
 apostrophe before it; reading takes it off again.
 """
 
@@ -10,26 +11,37 @@ import codecs
 import csv
 import io
 import re
+import string
 from collections.abc import Iterable, Sequence
 
 from dashboard_scraper.flatten import Cell
 
+# ASCII's, the wide, small, raised and lowered ones, and the mathematical minus.
+_SIGNS = (
+    r"=+\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u207a-\u207c\u208a-\u208c\u2212\ufb29"
+)
+# All that shows as nothing or as a blank: spaces, control characters, and what Unicode calls
+# default-ignorable, such as a space without width or a mark of direction.
+_BLANKS = (
+    r"\s\x00-\x20\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f"
+    r"\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
 # Apostrophes before it count too: a cell that already looks guarded must read back as it was.
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
-_GUARDED = re.compile(r"'+[=+\-@\t\r\n]")
-_SUSPECT = frozenset("'=+-@\t\r\n")
+_FORMULA = re.compile(rf"['{_BLANKS}]*[{_SIGNS}\t\r\n]")
+_HARMLESS = frozenset(string.ascii_letters + string.digits)
 _BOM = "\ufeff"
 
 
 def guard(text: str) -> str:
     """Keep a spreadsheet from running the text."""
-    # Hardly any text begins so; the look at one character saves the search in the others.
-    return f"'{text}" if text[:1] in _SUSPECT and _FORMULA.match(text) else text
+    # Nearly every text begins so; the look at one character saves the search.
+    return f"'{text}" if text[:1] not in _HARMLESS and _FORMULA.match(text) else text
 
 
 def unguard(cell: str) -> str:
     """The text that `guard` was given."""
-    return cell[1:] if _GUARDED.match(cell) else cell
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell, 1) else cell
 
 
 def render(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:

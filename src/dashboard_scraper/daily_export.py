@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import msgspec
 
 from dashboard_scraper import copilot_converter as copilot
 from dashboard_scraper.audience import Audience, Naming
-from dashboard_scraper.checks import Difference
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import DaysMissing, NotPublished, ScraperError
 from dashboard_scraper.export import users_csv
@@ -20,31 +20,51 @@ from dashboard_scraper.files import (
     Publication,
     WrittenFile,
     make_folder,
-    remove_leftovers,
-    replaced_or_set_aside,
+    remove_leftovers_beside,
     set_aside,
 )
 from dashboard_scraper.github_files import add_reports, report_paths
 from dashboard_scraper.github_reports import GithubOptions
 from dashboard_scraper.listing import listed_days, shortened
-from dashboard_scraper.metrics import USER_COUNT
+from dashboard_scraper.manifest import MANIFEST, Manifest, ManifestDay, encoded
+from dashboard_scraper.metrics import FIGURES, USER_COUNT, Kind
 from dashboard_scraper.pseudonyms import Rename, hidden
 from dashboard_scraper.report.options import MOST_DAYS, REPORT, ReportOptions
-from dashboard_scraper.store import LedgerDay, Reader, Store
+from dashboard_scraper.settling import is_settled
+from dashboard_scraper.store import LedgerDay, Reader
 from dashboard_scraper.usage import UserUsage
 
 logger = logging.getLogger(__name__)
 
-MANIFEST = "manifest.json"
 _LONGEST_REASON = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Outputs:
+    """The folder EXPORT_DIR, the mode of all files, and how many daily exports stay there."""
+
+    folder: Path
+    mode: int
+    retention: int | None
+
+    def of_window(self, window: Window) -> Path:
+        """The folder of a window's daily export."""
+        return self.folder / f"daily_exports_{window.start}_to_{window.end}"
+
+
+@dataclass(frozen=True, slots=True)
 class DailyExport:
-    """Where a window's files go, what is stamped on the records, and whom they show."""
+    """Where a window's files go, what is stamped on the records, and whom they show.
+
+    `folder` is that of the window in `outputs`, or one that the user named. Figures are those of
+    `source`; those of a day have settled when it was fetched `settle_days` after its end.
+    """
 
     window: Window
     folder: Path
+    outputs: Outputs
+    source: str
+    settle_days: int
     enterprise_id: str
     audience: Audience
     github: GithubOptions
@@ -83,6 +103,11 @@ class DailyExport:
         """What became of each day, with the SHA-256 of each file."""
         return self.folder / MANIFEST
 
+    @property
+    def is_named_by_window(self) -> bool:
+        """Whether it is one of the daily exports of EXPORT_DIR."""
+        return self.folder == self.outputs.of_window(self.window)
+
     def day_paths(self, days: Iterable[date]) -> list[Path]:
         """Both files of each day."""
         return [path for day in days for path in (self.csv_path(day), self.json_path(day))]
@@ -97,48 +122,30 @@ class DailyExport:
         """Every one of GitHub's reports that there may be."""
         return report_paths(self.folder, self.window)
 
+    def made_with(self) -> str:
+        """A digest of all that days' files depend on beside the store.
 
-def default_folder(parent: Path, window: Window) -> Path:
-    """Named after the window."""
-    return parent / f"daily_exports_{window.start}_to_{window.end}"
-
-
-class _ManifestDay(msgspec.Struct, omit_defaults=True):
-    """What became of one day; `users` and `active_users` count rows of its two files.
-
-    `unreconciled` says where users and tenant disagree, `forgotten` how many users were removed.
-    """
-
-    day: date
-    status: str
-    reason: str | None = None
-    users: int | None = None
-    active_users: int | None = None
-    unreconciled: list[Difference] = []
-    forgotten: int = 0
-    files: list[WrittenFile] | None = None
-
-
-class _Manifest(msgspec.Struct):
-    source: str
-    start: date
-    end: date
-    days: list[_ManifestDay]
-    aggregated: WrittenFile | None
-    github_reports: list[WrittenFile]
-    report: WrittenFile | None
-
-
-def give_out_kept(store: Store, source_name: str, export: DailyExport) -> None:
-    """Write every file from the store alone; raises DaysMissing where days are not in it."""
-    with replaced_or_set_aside(export.all_paths()), store.reading() as reader:
-        kept = reader.ledger(source_name, export.window)
-        missing = [day for day in export.window.days() if day not in kept]
-        advice = advice_of(reader, source_name)
-        if not kept:
-            summarise(export.window, missing, advice)
-        give_out(reader, source_name, export, {})
-    summarise(export.window, missing, advice)
+        It is that of the files of made-up users, so that a setting or a version of the program
+        that would change files changes it too; and of who people are.
+        """
+        figures = tuple(
+            number if metric.kind in (Kind.COUNT, Kind.DAYS) else None
+            for number, metric in enumerate(FIGURES, start=1)
+        )
+        users = [
+            UserUsage("ada@example.com", figures, {"unknown": "bob@example.com"}),
+            UserUsage("backup", figures, service=True),
+        ]
+        shown = self.audience.shown(users)
+        digest = hashlib.sha256(users_csv(shown, self.source))
+        for chunk in copilot.json_chunks(
+            copilot.convert(user, self.window.end, self.window, self.enterprise_id, number)
+            for number, user in enumerate(shown)
+        ):
+            digest.update(chunk)
+        people = (dict(self.audience.identities), dict(self.audience.people.aliases))
+        digest.update(msgspec.json.encode(people, order="sorted"))
+        return digest.hexdigest()
 
 
 def advice_of(reader: Reader, source_name: str) -> str:
@@ -153,13 +160,13 @@ def advice_of(reader: Reader, source_name: str) -> str:
 
 
 def give_out(
-    reader: Reader, source_name: str, export: DailyExport, failures: Mapping[date, ScraperError]
+    reader: Reader, export: DailyExport, failures: Mapping[date, ScraperError], now: datetime
 ) -> None:
     """Write all files but those of days that failed or are not in the store.
 
     The manifest comes last, since it vouches for the others.
     """
-    window = export.window
+    window, source_name = export.window, export.source
     kept = reader.ledger(source_name, window)
     missing = [day for day in window.days() if day in failures or day not in kept]
     naming = export.audience.naming(reader.spellings(source_name, window))
@@ -167,19 +174,23 @@ def give_out(
     totals = copilot.WindowTotals()
     days = {
         day: (
-            _ManifestDay(day, *_word_and_reason(failures[day], export.audience.rename))
+            ManifestDay(
+                day, _word_of(failures[day]), reason_of(failures[day], export.audience.rename)
+            )
             if day in failures
-            else _ManifestDay(day, "missing", "not in the store")
+            else ManifestDay(day, "missing", "not in the store")
         )
         for day in missing
     }
-    make_folder(export.folder)
-    remove_leftovers(export.folder)
-    with Publication() as publication:
+    make_folder(export.folder, export.outputs.mode)
+    remove_leftovers_beside(export.all_paths())
+    with Publication(export.outputs.mode) as publication:
         for day in sorted(kept.keys() - failures.keys()):
             users = export.audience.shown(reader.day(kept[day]).users)
             active = totals.add(naming.renamed(users))
-            days[day] = _write_day(publication, kept[day], users, active, export, ids)
+            settled = is_settled(kept[day], export.settle_days, now)
+            told = _write_day(publication, kept[day], users, active, export, ids)
+            days[day] = msgspec.structs.replace(told, settled=settled)
         _warn_of_nobody(kept[day] for day in kept.keys() - failures.keys())
         aggregated = None
         if not missing:
@@ -189,17 +200,17 @@ def give_out(
         report = None
         if export.has_report:
             report = _report(publication, reader, source_name, export, missing)
-        manifest = _Manifest(
-            source_name,
-            window.start,
-            window.end,
-            [days[day] for day in sorted(days)],
-            aggregated,
-            list(reports.values()),
-            report,
+        manifest = Manifest(
+            source=source_name,
+            start=window.start,
+            end=window.end,
+            days=[days[day] for day in sorted(days)],
+            aggregated=aggregated,
+            github_reports=list(reports.values()),
+            report=report,
+            made_with=export.made_with(),
         )
-        text = msgspec.json.format(msgspec.json.encode(manifest)) + b"\n"
-        publication.add(export.manifest_path, text)
+        publication.add(export.manifest_path, encoded(manifest))
         set_aside(export.day_paths(missing))
         if missing:  # a sum that lacks days would look like the window's
             set_aside([export.aggregated_path])
@@ -259,9 +270,13 @@ def _warn_of_nobody(kept: Iterable[LedgerDay]) -> None:
         logger.warning("%s: the source answered without a single user", listed_days(unsaid))
 
 
-def _word_and_reason(error: ScraperError, rename: Rename) -> tuple[str, str]:
-    word = "unpublished" if isinstance(error, NotPublished) else "failed"
-    return word, shortened(hidden(str(error), rename, error.names), _LONGEST_REASON)
+def _word_of(error: ScraperError) -> str:
+    return "unpublished" if isinstance(error, NotPublished) else "failed"
+
+
+def reason_of(error: ScraperError, rename: Rename) -> str:
+    """What a manifest says of an error."""
+    return shortened(hidden(str(error), rename, error.names), _LONGEST_REASON)
 
 
 def _write_day(
@@ -271,7 +286,7 @@ def _write_day(
     active: list[tuple[UserUsage, copilot.Flags]],
     export: DailyExport,
     ids: dict[str, int],
-) -> _ManifestDay:
+) -> ManifestDay:
     records = (
         copilot.convert(user, kept.day, export.window, export.enterprise_id, ids[user.user], flags)
         for user, flags in active
@@ -280,9 +295,10 @@ def _write_day(
         publication.add(export.csv_path(kept.day), users_csv(users, kept.source)),
         publication.add(export.json_path(kept.day), copilot.json_chunks(records)),
     ]
-    return _ManifestDay(
+    return ManifestDay(
         kept.day,
         kept.status.value,
+        fetched_at=kept.fetched_at,
         users=len(users),
         active_users=len(active),
         unreconciled=kept.unreconciled,

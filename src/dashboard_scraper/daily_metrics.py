@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from dashboard_scraper.checks import Difference, closing_differences, revision
 from dashboard_scraper.daily_export import DailyExport, give_out, summarise
-from dashboard_scraper.date_utils import DAYS, Window, end_of_day, rough_duration
+from dashboard_scraper.date_utils import DAYS, Window, rough_duration
 from dashboard_scraper.day_details import fill_details
 from dashboard_scraper.errors import (
     ContractBroken,
@@ -18,10 +19,13 @@ from dashboard_scraper.errors import (
     ScraperError,
     SourceUnavailable,
 )
-from dashboard_scraper.files import replaced_or_set_aside
+from dashboard_scraper.export_folders import latest_follows, prune, remove_leftovers_of_runs
+from dashboard_scraper.files import undone_on_failure
 from dashboard_scraper.listing import NAMED_AT_MOST, listed, listed_days
+from dashboard_scraper.settling import is_settled
 from dashboard_scraper.store import LedgerDay, Store
 from dashboard_scraper.usage import DayUsage, Estimate, Source, sums_of
+from dashboard_scraper.withdrawal import withdraw
 from dashboard_scraper.workers import each_done
 
 logger = logging.getLogger(__name__)
@@ -68,15 +72,6 @@ class Outcome:
     incomplete: list[ScraperError]
 
 
-def is_settled(kept: LedgerDay, settle_days: int, now: datetime) -> bool:
-    """Whether the source had stopped counting when the day was fetched.
-
-    A fetch in the future says that some clock was wrong, and so nothing.
-    """
-    settled_at = end_of_day(kept.day) + timedelta(days=settle_days)
-    return settled_at <= kept.fetched_at <= now
-
-
 def days_to_fetch(
     kept: Mapping[date, LedgerDay],
     window: Window,
@@ -101,19 +96,30 @@ def days_to_fetch(
 def run_daily_job(job: Job, make_source: MakeSource, export: DailyExport, *, refresh: bool) -> None:
     """Bring every day of the window into the store, then write every file.
 
-    Raises DaysMissing after the files of the others are written, or the error that ended the run;
-    then no file under its final name is older than the run. LockHeld leaves all as it is.
+    Raises DaysMissing after the files of the others are written, or the error that ended the run:
+    `withdraw` says what stays then. LockHeld leaves all as it is.
     """
-    with (
-        replaced_or_set_aside(export.all_paths(), job.store.locked()),
-        job.store.opened(),
-        make_source() as source,
-    ):
+    undo = functools.partial(withdraw, job.store, export, job.clock)
+    with latest_follows(export):
+        _write_daily(job, make_source, export, undo, refresh=refresh)
+    prune(export)
+
+
+def _write_daily(
+    job: Job,
+    make_source: MakeSource,
+    export: DailyExport,
+    undo: Callable[[BaseException], None],
+    *,
+    refresh: bool,
+) -> None:
+    with undone_on_failure(undo, job.store.locked()), job.store.opened(), make_source() as source:
+        remove_leftovers_of_runs(export.outputs.folder)
         outcome = bring_up_to_date(job, source, export.window, refresh=refresh, compare=True)
         _raise_if_all_failed(outcome, export.window)
         job.store.check_lock()
         with job.store.reading() as reader:
-            give_out(reader, source.name, export, outcome.failures)
+            give_out(reader, export, outcome.failures, job.clock())
         _note_success(job, source, outcome)
     _raise_unless_whole(outcome, export.window)
 

@@ -32,6 +32,9 @@ class OutputFailed(ScraperError):
 class StoreFailed(ScraperError):
     """The store could not be read or written, or what it holds does not add up."""
 
+    is_away = False
+    """Whether it could not be reached, which says nothing of what it holds."""
+
 
 class UsageError(ScraperError):
     """The command line or a setting is wrong; nothing was fetched."""

@@ -13,8 +13,7 @@ import hashlib
 import itertools
 import logging
 import os
-import secrets
-import time
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from types import TracebackType
 from typing import Self
 
 from dashboard_scraper.errors import LockHeld, OutputFailed
+from dashboard_scraper.leftovers import TemporaryNames, remove_leftovers
 
 try:
     import fcntl
@@ -34,35 +34,86 @@ else:
 logger = logging.getLogger(__name__)
 
 STALE_SUFFIX = ".stale"
-_TEMPORARY_SUFFIX = ".tmp"
-_HEX_DIGITS = 32
-_LEFT_OVER_SECONDS = 24 * 3600
+
+PRIVATE = 0o600
+"""The mode of a file that its owner alone may read."""
 
 
-def make_folder(folder: Path, mode: int = 0o777) -> None:
-    """Create a folder and its parents; only a folder that this call creates gets `mode`."""
+def folder_mode(mode: int) -> int:
+    """The mode of a folder of files of `mode`: who may read these may list and enter it."""
+    return mode | (mode & 0o444) >> 2
+
+
+def make_folder(folder: Path, mode: int = PRIVATE) -> None:
+    """Create a folder and its parents for files of `mode`; one that is there stays as it is.
+
+    What is created is on the disk when this returns.
+    """
     with explained(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir(mode=mode)
+        # os.path: a link that leads nowhere is there too.
+        absent = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+        for path in reversed(absent):
+            with contextlib.suppress(FileExistsError):  # another program was faster
+                path.mkdir(folder_mode(mode))
+                _give_folder_mode(path, folder_mode(mode))
+            with contextlib.suppress(PermissionError):  # one may write there, and not read
+                flush_folder(path.parent)
         if not folder.is_dir():
             raise OutputFailed(f"{folder} is no folder; move it away")
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files of programs that were killed; a younger one may still be written."""
-    with explained(folder):
-        for path in folder.glob(f".{'[0-9a-f]' * _HEX_DIGITS}{_TEMPORARY_SUFFIX}"):
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > _LEFT_OVER_SECONDS:
-                    path.unlink()
+def create_file(path: Path, mode: int) -> int:
+    """Create a file that is not there, with `mode` before its first byte; returns a descriptor."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    _give_mode(descriptor, mode)
+    return descriptor
 
 
-def write_whole(target: Path, data: bytes, mode: int = 0o666) -> None:
-    """Replace `target` by `data`; from its first byte the file has `mode` (less the umask)."""
-    with Publication() as publication:
-        publication.add(target, data, mode)
+def _give_folder_mode(folder: Path, mode: int) -> None:
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        _give_mode(descriptor, mode)
+    finally:
+        os.close(descriptor)
+
+
+def _give_mode(descriptor: int, mode: int) -> None:
+    """The very mode, whatever the umask took from it; that a folder hands on its group stays."""
+    if os.name == "nt":  # there are no such modes
+        return
+    given = stat.S_IMODE(os.fstat(descriptor).st_mode)
+    # Some file systems, such as a memory card's, have modes of their own.
+    with contextlib.suppress(PermissionError):
+        if given & ~stat.S_ISGID != mode:
+            os.fchmod(descriptor, mode | (given & stat.S_ISGID))
+
+
+def narrow(path: Path, mode: int) -> bool:
+    """Take from a file what `mode` does not allow; whether there was something to take."""
+    if os.name == "nt":
+        return False
+    with contextlib.suppress(OSError):  # absent, or somebody else's
+        found = path.stat().st_mode
+        now = stat.S_IMODE(found)
+        if stat.S_ISREG(found) and now & ~mode:
+            path.chmod(now & mode)
+            return True
+    return False
+
+
+def write_whole(target: Path, data: bytes, mode: int = PRIVATE) -> None:
+    """Replace `target` by `data`; from its first byte the file has `mode`."""
+    remove_leftovers_beside([target])
+    with Publication(mode) as publication:
+        publication.add(target, data)
         publication.publish()
+
+
+def remove_leftovers_beside(targets: Iterable[Path]) -> None:
+    """Remove the temporary files that killed programs left when they were to write `targets`."""
+    remove_leftovers({behind_links(target).parent for target in targets})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +133,11 @@ class Publication:
     that vouches for the others is added last.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mode: int = PRIVATE) -> None:
+        """Every file has `mode`, from its first byte and whatever the umask."""
+        self.mode = mode
         self._prepared: dict[Path, Path] = {}
+        self._names: TemporaryNames | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -97,19 +151,22 @@ class Publication:
         for temporary in self._prepared.values():
             temporary.unlink(missing_ok=True)
         self._prepared.clear()
+        if self._names is not None:
+            self._names.release()
 
-    def add(self, target: Path, data: bytes | Iterable[bytes], mode: int = 0o666) -> WrittenFile:
+    def add(self, target: Path, data: bytes | Iterable[bytes]) -> WrittenFile:
         """Write `data` to the disk under a temporary name beside `target`."""
         target = behind_links(target)
         with explained(target):
             if target.exists() and not target.is_file():
                 raise OutputFailed(f"{target} is no ordinary file; choose another name")
-        temporary = target.with_name(f".{secrets.token_hex(_HEX_DIGITS // 2)}{_TEMPORARY_SUFFIX}")
+            if self._names is None:
+                self._names = TemporaryNames(target.parent)
+        temporary = self._names.beside(target)
         self._prepared[target] = temporary  # before it is there: a signal may come between
         digest, size = hashlib.sha256(), 0
         with explained(target):
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-            with open(descriptor, "wb") as file:  # noqa: PTH123 - from a descriptor with its mode
+            with open(create_file(temporary, self.mode), "wb") as file:
                 for chunk in [data] if isinstance(data, bytes) else data:
                     file.write(chunk)
                     digest.update(chunk)
@@ -126,7 +183,7 @@ class Publication:
         One program at a time gives names in a folder: of two sets, one is there in the end.
         """
         for folder, targets in itertools.groupby(list(self._prepared), lambda path: path.parent):
-            with explained(folder), _turn_in(folder):
+            with explained(folder), turn_in(folder):
                 for target in targets:
                     with explained(target):
                         self._prepared[target].replace(target)
@@ -139,6 +196,26 @@ def _stale(name: str) -> str:
 
 
 @contextlib.contextmanager
+def undone_on_failure(
+    undo: Callable[[BaseException], None], lock: AbstractContextManager[None] | None = None
+) -> Iterator[None]:
+    """Around a run: where it fails, `undo` gets the error, which goes on to the caller.
+
+    `lock` is held meanwhile; where another run has it (LockHeld), nothing is undone.
+    """
+    with contextlib.ExitStack() as held:
+        try:
+            if lock is not None:
+                held.enter_context(lock)
+            yield
+        except LockHeld:  # the files are those of the run that holds it
+            raise
+        except BaseException as error:
+            undo(error)
+            raise
+
+
+@contextlib.contextmanager
 def replaced_or_set_aside(
     targets: Iterable[Path],
     lock: AbstractContextManager[None] | None = None,
@@ -147,21 +224,9 @@ def replaced_or_set_aside(
     """Around a run that is to replace `targets`: where it fails, the old ones are set aside.
 
     Figures of an earlier run must not pass for those of the run that failed, and are not lost.
-    `lock` is held meanwhile; where another run has it (LockHeld), its files stay.
     """
-    succeeded = False
-    with contextlib.ExitStack() as held:
-        try:
-            if lock is not None:
-                held.enter_context(lock)
-            yield
-            succeeded = True
-        except LockHeld:  # the files are those of the run that holds it
-            succeeded = True
-            raise
-        finally:
-            if not succeeded:
-                set_aside(targets, stale_name)
+    with undone_on_failure(lambda _: set_aside(targets, stale_name), lock):
+        yield
 
 
 def set_aside(targets: Iterable[Path], stale_name: Callable[[str], str] = _stale) -> None:
@@ -203,7 +268,7 @@ def explained(path: Path | str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _turn_in(folder: Path) -> Iterator[None]:
+def turn_in(folder: Path) -> Iterator[None]:
     """Wait until no other program gives names in the folder."""
     if not HAVE_FCNTL:
         yield

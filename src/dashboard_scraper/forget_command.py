@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import re
@@ -11,20 +12,19 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 
-import msgspec
-
 from dashboard_scraper import traces
 from dashboard_scraper.audience import Audience
 from dashboard_scraper.config import SQLITE_PREFIX, Settings
-from dashboard_scraper.daily_export import MANIFEST, give_out
+from dashboard_scraper.daily_export import give_out
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import OutputFailed, ScraperError, UsageError
 from dashboard_scraper.files import STALE_SUFFIX, explained, flush_folder
 from dashboard_scraper.github_files import FOLDER
 from dashboard_scraper.identity import read_identities
+from dashboard_scraper.manifest import MANIFEST, read_manifest
 from dashboard_scraper.pseudonyms import rename_of
 from dashboard_scraper.report.options import REPORT
-from dashboard_scraper.running import audience_of, daily_export
+from dashboard_scraper.running import audience_of, daily_export, utc_now
 from dashboard_scraper.store import Store, store_of
 
 logger = logging.getLogger(__name__)
@@ -37,14 +37,6 @@ _OURS = re.compile(
 """The names that commands give; whatever else is in the folder is somebody's own."""
 _MAKER = b"dashboard-scraper"
 _DAY = "day="
-
-
-class _Manifest(msgspec.Struct):
-    """What of an export's manifest tells how to write it again."""
-
-    source: str
-    start: date
-    end: date
 
 
 def forget(settings: Settings, user: str, *, files: bool) -> None:
@@ -146,7 +138,7 @@ def _is_ours(path: Path) -> bool:
     if path.is_symlink() or not _OURS.fullmatch(name):
         return False
     if name == MANIFEST:
-        return _manifest_in(path) is not None
+        return read_manifest(path) is not None
     return name != REPORT or _MAKER in path.read_bytes()
 
 
@@ -186,23 +178,18 @@ def _export_folder(path: Path) -> Path:
 
 def _write_again(settings: Settings, store: Store, folder: Path) -> None:
     """An export, by its manifest; nothing where it has none or the store has none of its days."""
-    manifest = _manifest_in(folder / MANIFEST)
+    manifest = read_manifest(folder / MANIFEST)
     if manifest is None:
         return
     window = Window(manifest.start, manifest.end)
     try:
         with store.reading() as reader:
             if reader.ledger(manifest.source, window):
-                give_out(reader, manifest.source, daily_export(settings, window, folder), {})
+                export = daily_export(settings, window, folder)
+                export = dataclasses.replace(export, source=manifest.source)
+                give_out(reader, export, {}, utc_now())
     except ScraperError as error:
         logger.warning("%s could not be written again: %s", folder, error)
-
-
-def _manifest_in(path: Path) -> _Manifest | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=_Manifest)
-    except (OSError, msgspec.DecodeError):
-        return None
 
 
 def _parquet_days(showing: Iterable[Path]) -> Iterator[tuple[Path, date]]:
@@ -217,7 +204,7 @@ def _write_parquet_again(settings: Settings, store: Store, place: Path, day: dat
     from dashboard_scraper.parquet_export import rewrite_day  # noqa: PLC0415 - an extra
 
     try:
-        rewrite_day(store, place, day, audience_of(settings))
+        rewrite_day(store, place, day, audience_of(settings), settings.file_mode)
     except ScraperError as error:
         logger.warning("%s of %s could not be written again: %s", day, place, error)
 

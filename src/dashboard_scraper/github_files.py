@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from dashboard_scraper.date_utils import DAYS, Window
-from dashboard_scraper.files import Publication, WrittenFile, make_folder, remove_leftovers
+from dashboard_scraper.files import Publication, WrittenFile, make_folder
 from dashboard_scraper.github_reports import (
     GithubOptions,
     GithubReports,
@@ -79,8 +79,7 @@ def add_reports(
     ]
     if not wanted:
         return
-    make_folder(folder / FOLDER)
-    remove_leftovers(folder / FOLDER)
+    make_folder(folder / FOLDER, publication.mode)
     reports = GithubReports(reader, source, options, persons_in(reader, source, options))
     for report in wanted:
         path = report_path(folder, report)

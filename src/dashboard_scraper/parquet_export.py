@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from dashboard_scraper.audience import Audience
-from dashboard_scraper.daily_export import advice_of, summarise
+from dashboard_scraper.daily_export import DailyExport, advice_of, summarise
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.files import (
@@ -25,6 +25,7 @@ from dashboard_scraper.files import (
     Publication,
     explained,
     make_folder,
+    remove_leftovers_beside,
     replaced_or_set_aside,
     set_aside,
     write_whole,
@@ -66,30 +67,30 @@ SCHEMA = pa.schema(
 _encode = msgspec.json.Encoder().encode
 
 
-def export_days(
-    store: Store, source_name: str, window: Window, place: str, audience: Audience
-) -> str:
+def export_days(store: Store, export: DailyExport, place: str) -> str:
     """Write the window's days below `place`, a folder or a URL as `s3://BUCKET/PREFIX`; returns it.
 
-    Raises DaysMissing, after the others are written, where days are not in the store.
+    The export's own folder has no part in this. Raises DaysMissing, after the others are written,
+    where days are not in the store.
     """
+    source_name, window = export.source, export.window
     if "://" in place:
         _check_url(place)
     with store.reading() as reader:
         kept = reader.ledger(source_name, window)
-        days = ((day, _parquet(reader, row, audience)) for day, row in kept.items())
+        days = ((day, _parquet(reader, row, export.audience)) for day, row in kept.items())
         if "://" in place:
             _upload(place, days, window)
         else:
             place = str(Path(place).absolute())
-            _write(Path(place), days, window)
+            _write(Path(place), days, window, export.outputs.mode)
         missing = [day for day in window.days() if day not in kept]
         advice = advice_of(reader, source_name)
     summarise(window, missing, advice)
     return place
 
 
-def rewrite_day(store: Store, folder: Path, day: date, audience: Audience) -> None:
+def rewrite_day(store: Store, folder: Path, day: date, audience: Audience, mode: int) -> None:
     """Write one day of an earlier export again, where the store has it."""
     path = folder / _partition(day) / _FILE
     try:
@@ -99,7 +100,7 @@ def rewrite_day(store: Store, folder: Path, day: date, audience: Audience) -> No
     with store.reading() as reader:
         for source in set(table.column("source").to_pylist()):
             for kept in reader.ledger(source, Window(day, day)).values():
-                write_whole(path, _parquet(reader, kept, audience))
+                write_whole(path, _parquet(reader, kept, audience), mode)
 
 
 def _parquet(reader: Reader, kept: LedgerDay, audience: Audience) -> bytes:
@@ -130,13 +131,17 @@ def _hidden(name: str) -> str:
     return f".{name}{STALE_SUFFIX}"
 
 
-def _write(folder: Path, days: Iterable[tuple[date, bytes]], window: Window) -> None:
+def _write(folder: Path, days: Iterable[tuple[date, bytes]], window: Window, mode: int) -> None:
     """All of them or none; files of days that are not in the store are set aside."""
     targets = {day: folder / _partition(day) / _FILE for day in window.days()}
     left = set(targets)
-    with replaced_or_set_aside(targets.values(), stale_name=_hidden), Publication() as publication:
+    remove_leftovers_beside(targets.values())
+    with (
+        replaced_or_set_aside(targets.values(), stale_name=_hidden),
+        Publication(mode) as publication,
+    ):
         for day, data in days:
-            make_folder(targets[day].parent)
+            make_folder(targets[day].parent, mode)
             publication.add(targets[day], data)
             left.discard(day)
         set_aside([targets[day] for day in left], _hidden)

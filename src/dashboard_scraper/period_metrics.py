@@ -21,11 +21,18 @@ from dashboard_scraper.csv_days import (
     tenant_path,
     windows_beside,
 )
+from dashboard_scraper.daily_export import Outputs
 from dashboard_scraper.daily_metrics import keep_day
 from dashboard_scraper.date_utils import Window, utc_day
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.export import records_csv, tenant_csv, users_csv
-from dashboard_scraper.files import Publication, make_folder, replaced_or_set_aside
+from dashboard_scraper.export_folders import remove_leftovers_of_runs
+from dashboard_scraper.files import (
+    Publication,
+    make_folder,
+    remove_leftovers_beside,
+    replaced_or_set_aside,
+)
 from dashboard_scraper.listing import listed
 from dashboard_scraper.metrics import TENANT_TOTALS, TOTALS, Totals
 from dashboard_scraper.pseudonyms import hidden_in_figures
@@ -82,7 +89,11 @@ MakePeriodSource = Callable[[], AbstractContextManager[PeriodSource]]
 
 
 def export_period(
-    make_source: MakePeriodSource, store: Store, period: Period, audience: Audience
+    make_source: MakePeriodSource,
+    store: Store,
+    period: Period,
+    audience: Audience,
+    outputs: Outputs,
 ) -> list[Path]:
     """Fetch the selected endpoints, keep what is whole, write the files, all or none.
 
@@ -92,6 +103,7 @@ def export_period(
     over = period.window.end < utc_day(period.now)  # today's figures are those of half a day
     opened = store.opened() if over else contextlib.nullcontext()
     with replaced_or_set_aside(period.replaced, store.locked()), opened, make_source() as source:
+        remove_leftovers_of_runs(outputs.folder)
         users = source.fetch_users(period.window) if Endpoint.USERS in period.selected else None
         tenant = source.fetch_tenant(period.window) if period.tenant_selected else []
         if over:
@@ -104,8 +116,9 @@ def export_period(
             files[tenant_path(period.target)] = tenant_csv(figures)
         files |= _told_days(period, users, tenant)
         store.check_lock()
-        make_folder(period.target.parent)
-        with Publication() as publication:
+        make_folder(period.target.parent, outputs.mode)
+        remove_leftovers_beside(files)
+        with Publication(outputs.mode) as publication:
             for path, data in files.items():
                 publication.add(path, data)
             publication.publish()

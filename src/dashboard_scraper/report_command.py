@@ -7,7 +7,13 @@ from pathlib import Path
 
 from dashboard_scraper.daily_export import advice_of, summarise
 from dashboard_scraper.date_utils import DAYS, Window, last_complete_days
-from dashboard_scraper.files import Publication, make_folder, replaced_or_set_aside
+from dashboard_scraper.files import (
+    PRIVATE,
+    Publication,
+    make_folder,
+    remove_leftovers_beside,
+    replaced_or_set_aside,
+)
 from dashboard_scraper.report.gather import newest_window
 from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.report.render import page_of
@@ -21,6 +27,7 @@ def write_page(
     options: ReportOptions,
     target: Path,
     today: date,
+    mode: int = PRIVATE,
 ) -> None:
     """Write the page of a window, or of the last 28 days of the store that are over.
 
@@ -37,8 +44,9 @@ def write_page(
         if not kept:
             summarise(window, missing, advice)
         page = page_of(reader, source, window, options)
-        make_folder(target.parent)
-        with Publication() as publication:
+        make_folder(target.parent, mode)
+        remove_leftovers_beside([target])
+        with Publication(mode) as publication:
             publication.add(target, page)
             publication.publish()
     summarise(window, missing, advice)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dashboard_scraper.audience import Audience
 from dashboard_scraper.config import Settings, load_settings
-from dashboard_scraper.daily_export import DailyExport, default_folder
+from dashboard_scraper.daily_export import DailyExport, Outputs
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.github_reports import GithubOptions
 from dashboard_scraper.identity import people_of, read_identities
@@ -45,14 +45,23 @@ def read_settings(home: Path, log_level: str | None, **overrides: object) -> Set
 def daily_export(settings: Settings, window: Window, folder: Path | None) -> DailyExport:
     """Where a window's files go, unless in the folder given."""
     github = github_options(settings)
+    outputs = outputs_of(settings)
     return DailyExport(
         window,
-        folder or default_folder(settings.export_dir, window),
+        folder or outputs.of_window(window),
+        outputs,
+        settings.source,
+        settings.settle_days,
         settings.enterprise_id,
         github.audience,
         github,
         report_options(settings, github),
     )
+
+
+def outputs_of(settings: Settings) -> Outputs:
+    """What the settings say of output files in general."""
+    return Outputs(settings.export_dir, settings.file_mode, settings.retention_exports)
 
 
 def report_options(settings: Settings, github: GithubOptions | None = None) -> ReportOptions:

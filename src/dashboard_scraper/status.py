@@ -10,7 +10,6 @@ from datetime import date, datetime, timedelta
 import msgspec
 
 from dashboard_scraper.checks import Difference
-from dashboard_scraper.daily_metrics import is_settled
 from dashboard_scraper.date_utils import (
     Window,
     end_of_day,
@@ -20,6 +19,7 @@ from dashboard_scraper.date_utils import (
 )
 from dashboard_scraper.errors import Stale
 from dashboard_scraper.listing import NAMED_AT_MOST, listed_days
+from dashboard_scraper.settling import is_settled
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader, Status
 
 logger = logging.getLogger(__name__)

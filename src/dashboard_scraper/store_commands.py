@@ -9,16 +9,17 @@ from pathlib import Path
 import msgspec
 
 from dashboard_scraper.config import Settings
-from dashboard_scraper.daily_export import give_out_kept
 from dashboard_scraper.date_utils import Window, utc_day
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.export_command import give_out_kept
+from dashboard_scraper.export_folders import PARQUET
 from dashboard_scraper.report.options import MOST_DAYS, REPORT
 from dashboard_scraper.running import (
-    audience_of,
     daily_export,
     prepare_for_many_records,
     report_options,
     tell,
+    utc_now,
 )
 from dashboard_scraper.status import StoreStatus, as_text, raise_if_stale, status_of
 from dashboard_scraper.store import store_of
@@ -28,7 +29,7 @@ def export_files(settings: Settings, window: Window, folder: Path | None) -> Non
     """`export`, and the daily forms with `--offline`."""
     prepare_for_many_records()
     export = daily_export(settings, window, folder.absolute() if folder else None)
-    give_out_kept(store_of(settings), settings.source, export)
+    give_out_kept(store_of(settings), export, utc_now)
     tell(export.results())
 
 
@@ -41,8 +42,8 @@ def write_report(settings: Settings, window: Window | None, now: datetime) -> No
     prepare_for_many_records()
     options = report_options(settings)
     target = settings.export_dir / REPORT
-    store = store_of(settings)
-    write_page(store, settings.source, window, options, target, utc_day(now))
+    store, mode = store_of(settings), settings.file_mode
+    write_page(store, settings.source, window, options, target, utc_day(now), mode)
     tell([target.absolute().as_uri()])
 
 
@@ -51,9 +52,9 @@ def export_parquet(settings: Settings, window: Window, target: str | None) -> No
     from dashboard_scraper.parquet_export import export_days  # noqa: PLC0415 - an extra
 
     store = store_of(settings)
-    place = target or str(settings.export_dir / "parquet")
+    place = target or str(settings.export_dir / PARQUET)
     with settings.libraries.of_object_stores():
-        place = export_days(store, settings.source, window, place, audience_of(settings))
+        place = export_days(store, daily_export(settings, window, None), place)
     tell([place])
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 from dashboard_scraper.config import LEASE_SECONDS, SQLITE_PREFIX, Settings
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.files import PRIVATE
 from dashboard_scraper.installation import how_to_install
 from dashboard_scraper.people import People
 from dashboard_scraper.store.patience import Patience
@@ -30,16 +31,22 @@ def store_of(settings: Settings, people: People | None = None) -> Store:
     """The store of the settings; nothing is opened yet. `people` are for what writes."""
     patience = Patience(settings.retry_budget_seconds, settings.retry_backoff_seconds)
     waiting = Waiting(patience, settings.store_lease_seconds)
-    return store_at(settings.store_url, people, waiting=waiting)
+    return store_at(settings.store_url, people, waiting=waiting, mode=settings.file_mode)
 
 
-def store_at(url: str, people: People | None = None, *, waiting: Waiting | None = None) -> Store:
-    """The store that a STORE_URL names, as `store_of`."""
+def store_at(
+    url: str,
+    people: People | None = None,
+    *,
+    waiting: Waiting | None = None,
+    mode: int = PRIVATE,
+) -> Store:
+    """The store that a STORE_URL names, as `store_of`. A file that is made has `mode`."""
     waiting = waiting or Waiting()
     if url.startswith(SQLITE_PREFIX):
         from dashboard_scraper.store.sqlite import SqliteBackend  # noqa: PLC0415
 
-        return Store(SqliteBackend(Path(url.removeprefix(SQLITE_PREFIX))), people)
+        return Store(SqliteBackend(Path(url.removeprefix(SQLITE_PREFIX)), mode), people)
     try:
         from dashboard_scraper.store.postgres import PostgresBackend  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:

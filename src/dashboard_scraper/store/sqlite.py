@@ -27,7 +27,14 @@ from sqlalchemy.pool import NullPool
 
 from dashboard_scraper.date_utils import iso_utc
 from dashboard_scraper.errors import LockHeld, StoreFailed
-from dashboard_scraper.files import explained, flush_folder, make_folder
+from dashboard_scraper.files import (
+    PRIVATE,
+    create_file,
+    explained,
+    flush_folder,
+    make_folder,
+    narrow,
+)
 from dashboard_scraper.store.backend import Row, View
 from dashboard_scraper.store.schema import USER_DAY, Moment, create
 from dashboard_scraper.store.sqlite_access import WRITING, access_for_reading, may_write, stat_of
@@ -50,10 +57,15 @@ _BEFORE_INTERRUPT_SECONDS = 0.02
 
 
 class SqliteBackend:
-    """A file; its lock, and a note of who holds that, are beside it."""
+    """A file; its lock, and a note of who holds that, are beside it.
 
-    def __init__(self, path: Path) -> None:
+    All have `mode`; what SQLite adds to the file while it is open has that of the file.
+    """
+
+    def __init__(self, path: Path, mode: int = PRIVATE) -> None:
         self._path = path
+        self._mode = mode
+        self._new_path = path.with_name(f".{path.name}.new")
         self._lock_path = path.with_name(f"{path.name}.lock")
         self._holder_path = path.with_name(f"{path.name}.holder")
         self._ended = threading.Event()
@@ -67,10 +79,10 @@ class SqliteBackend:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        make_folder(self._path.parent)
+        make_folder(self._path.parent, self._mode)
         with explained(self._lock_path), contextlib.ExitStack() as held:
             try:
-                held.enter_context(FileLock(self._lock_path, timeout=0))
+                held.enter_context(FileLock(self._lock_path, timeout=0, mode=self._mode))
             except Timeout:
                 raise LockHeld(
                     f"another run works on {self.shown}: {self._holder()}; wait for it to end"
@@ -78,15 +90,37 @@ class SqliteBackend:
             begun = iso_utc(datetime.now(UTC).replace(microsecond=0))
             held.callback(self._holder_path.unlink, missing_ok=True)
             with contextlib.suppress(OSError):  # what holds is the lock; this is for people
-                self._holder_path.write_text(
-                    f"process {os.getpid()} on {socket.gethostname()}, since {begun}\n"
-                )
+                self._holder_path.unlink(missing_ok=True)  # of a run that was killed
+                with open(create_file(self._holder_path, self._mode), "w") as file:  # noqa: PTH123
+                    file.write(f"process {os.getpid()} on {socket.gethostname()}, since {begun}\n")
             free = held.pop_all()
         with free:
+            self._remove_new()
+            self._narrow()
             try:
                 yield
             finally:
                 self._ended.clear()
+
+    def _remove_new(self) -> None:
+        """A run that was killed while it made the store left them."""
+        with explained(self._new_path):
+            for suffix in ("", "-journal", "-wal", "-shm"):
+                self._new_path.with_name(f"{self._new_path.name}{suffix}").unlink(missing_ok=True)
+
+    def _narrow(self) -> None:
+        """A store of an earlier version, or of a wider OUTPUT_MODE, is closed to the others too.
+
+        One that is narrower than the setting stays so: somebody wanted that.
+        """
+        file = os.path.realpath(self._path)  # beside which SQLite has the others
+        paths = [self._lock_path, *(Path(f"{file}{end}") for end in ("", "-wal", "-shm"))]
+        if sum(narrow(path, self._mode) for path in paths):
+            logger.warning(
+                "%s could be read by others; its mode is %o now, as OUTPUT_MODE says",
+                self.shown,
+                self._mode,
+            )
 
     def _holder(self) -> str:
         try:
@@ -105,11 +139,10 @@ class SqliteBackend:
 
     def create(self) -> None:
         """Under another name first: a file under the store's own name always has its tables."""
-        new = self._path.with_name(f".{self._path.name}.new")
+        new = self._new_path
+        self._remove_new()  # of a call that failed
         with explained(new):
-            for suffix in ("", "-journal", "-wal", "-shm"):  # of a run that was killed right here
-                new.with_name(f"{new.name}{suffix}").unlink(missing_ok=True)
-            new.touch()
+            os.close(create_file(new, self._mode))
         with self._engine(WRITING, "BEGIN IMMEDIATE", new).connect() as connection:
             with connection.begin():
                 create(connection)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, RowMapping, Table, delete, insert, select, update
+from sqlalchemy.exc import OperationalError
 
 from dashboard_scraper.errors import StoreFailed, UsageError
 from dashboard_scraper.people import People
@@ -66,6 +67,12 @@ class Store:
         self._people = people
         self._write_lock = threading.Lock()
         self._is_open = False
+        self._put_days: set[date] = set()
+
+    @property
+    def put_days(self) -> frozenset[date]:
+        """Days that were put, or may have been, since this object was made."""
+        return frozenset(self._put_days)
 
     @property
     def shown(self) -> str:
@@ -186,7 +193,9 @@ class Store:
         reason = str(getattr(error, "orig", None) or error).strip()
         first = reason.splitlines()[0] if reason else type(error).__name__
         advice = self._backend.explain(error)
-        return StoreFailed(f"{self.shown}: {first}" + (f"; {advice}" if advice else ""))
+        failed = StoreFailed(f"{self.shown}: {first}" + (f"; {advice}" if advice else ""))
+        failed.is_away = isinstance(error, OperationalError)
+        return failed
 
     def put(self, source: str, usage: DayUsage, fetched_at: datetime) -> LedgerDay | None:
         """Replace a day and its row in the ledger, from any thread; returns the earlier row.
@@ -195,6 +204,7 @@ class Store:
         """
         row = ledger_row(source, usage, fetched_at)
         ledger_is = _is_of(DAY_LEDGER, source, usage.day)
+        self._put_days.add(usage.day)
 
         def replace(connection: Connection) -> RowMapping | None:
             before = connection.execute(select(DAY_LEDGER).where(ledger_is)).mappings().first()

@@ -1,0 +1,26 @@
+"""`export`: the files of a window of the store, without a network."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from datetime import datetime
+
+from dashboard_scraper.daily_export import DailyExport, advice_of, give_out, summarise
+from dashboard_scraper.export_folders import latest_follows
+from dashboard_scraper.files import undone_on_failure
+from dashboard_scraper.store import Store
+from dashboard_scraper.withdrawal import withdraw
+
+
+def give_out_kept(store: Store, export: DailyExport, clock: Callable[[], datetime]) -> None:
+    """Write every file from the store alone; raises DaysMissing where days are not in it."""
+    undo = functools.partial(withdraw, store, export, clock)
+    with latest_follows(export), undone_on_failure(undo), store.reading() as reader:
+        kept = reader.ledger(export.source, export.window)
+        missing = [day for day in export.window.days() if day not in kept]
+        advice = advice_of(reader, export.source)
+        if not kept:
+            summarise(export.window, missing, advice)
+        give_out(reader, export, {}, clock())
+    summarise(export.window, missing, advice)

@@ -1,0 +1,133 @@
+"""What a run that failed leaves of an export that is there: what is right still, and says so."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+
+import msgspec
+
+from dashboard_scraper.daily_export import DailyExport, reason_of
+from dashboard_scraper.errors import OutputFailed, ScraperError, StoreFailed
+from dashboard_scraper.files import Publication, set_aside
+from dashboard_scraper.manifest import (
+    Failure,
+    Manifest,
+    ManifestDay,
+    encoded,
+    is_as_listed,
+    read_manifest,
+)
+from dashboard_scraper.store import LedgerDay, Reader, Store
+
+logger = logging.getLogger(__name__)
+
+_INTERRUPTED = 130
+
+
+def withdraw(
+    store: Store, export: DailyExport, clock: Callable[[], datetime], error: BaseException
+) -> None:
+    """Set aside what would look fresh and is not, and write a manifest that says why.
+
+    A day's files stay where the manifest vouches for them, the day had settled when it was fetched,
+    nobody fetched it or removed somebody since, and the settings would make the same files. All
+    that is made from several days is set aside, and everything where nothing stays or the manifest
+    cannot be written.
+    """
+    failure = _failure(export, clock(), error)
+    before = read_manifest(export.manifest_path)
+    staying = _staying(store, export, before) if before and failure else {}
+    stays = {export.manifest_path, *export.day_paths(staying)}
+    others = [path for path in export.all_paths() if path not in stays]
+    # The manifest first, since it vouches for the others.
+    if not (before and failure and staying):
+        set_aside([export.manifest_path, *others])
+        return
+    # That of a failure is replaced: what was set aside is of the run before.
+    set_aside(others if before.failed else [export.manifest_path, *others])
+    try:
+        _publish(export, before, staying, failure)
+    except OutputFailed as second:
+        logger.error("%s", second)  # noqa: TRY400 - the run ends with the first error
+        set_aside(sorted(stays))
+        return
+    logger.warning(
+        "%d days had settled and stay in %s; its manifest says that this run failed",
+        len(staying),
+        export.folder,
+    )
+
+
+def _failure(export: DailyExport, now: datetime, error: BaseException) -> Failure | None:
+    """What the manifest is to say; None where nobody knows what is right, or nothing can be said.
+
+    Whoever could not write a file will not be able to write a manifest.
+    """
+    at = now.replace(microsecond=0)
+    if isinstance(error, ScraperError) and not isinstance(error, OutputFailed):
+        return Failure(at, error.exit_code, reason_of(error, export.audience.rename))
+    if isinstance(error, KeyboardInterrupt):
+        return Failure(at, _INTERRUPTED, "the run was interrupted")
+    if isinstance(error, SystemExit) and isinstance(error.code, int):
+        return Failure(at, error.code, "the run was told to end")
+    return None
+
+
+def _staying(store: Store, export: DailyExport, before: Manifest) -> dict[date, ManifestDay]:
+    if before.made_with != export.made_with():
+        return {}
+    days = [
+        told
+        for told in before.days
+        if told.settled and told.day not in store.put_days and _has_its_files(export, told)
+    ]
+    try:
+        with store.reading() as reader:
+            ledger = reader.ledger(export.source, export.window)
+            days = [told for told in days if _is_kept(reader, ledger.get(told.day), told)]
+    except StoreFailed as failed:
+        # Where it cannot be asked, the manifest's word is all; what is damaged says nothing.
+        days = days if failed.is_away else []
+    except ScraperError:  # it is another store than before
+        days = []
+    return {told.day: told for told in days}
+
+
+def _is_kept(reader: Reader, kept: LedgerDay | None, told: ManifestDay) -> bool:
+    """Whether the store has the day as it was, and whole."""
+    if kept is None or (kept.fetched_at, kept.forgotten) != (told.fetched_at, told.forgotten):
+        return False
+    try:
+        reader.day(kept)
+    except StoreFailed:
+        return False
+    return True
+
+
+def _has_its_files(export: DailyExport, told: ManifestDay) -> bool:
+    files = told.files or []
+    names = {path.name for path in export.day_paths([told.day])}
+    return {file.name for file in files} == names and all(
+        is_as_listed(export.folder, file) for file in files
+    )
+
+
+def _publish(
+    export: DailyExport, before: Manifest, staying: Mapping[date, ManifestDay], failure: Failure
+) -> None:
+    manifest = msgspec.structs.replace(
+        before,
+        failed=failure,
+        days=[
+            staying.get(day) or ManifestDay(day, "failed", failure.reason)
+            for day in export.window.days()
+        ],
+        aggregated=None,
+        github_reports=[],
+        report=None,
+    )
+    with Publication(export.outputs.mode) as publication:
+        publication.add(export.manifest_path, encoded(manifest))
+        publication.publish()

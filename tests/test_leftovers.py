@@ -1,0 +1,160 @@
+"""Temporary files of programs that were killed go at once; those of one that writes stay."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from conftest import Home, Start
+from dashboard_scraper import commands, store_commands
+from dashboard_scraper.cookie_auth import save_cookies
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.files import Publication, write_whole
+from dashboard_scraper.leftovers import remove_leftovers
+from dashboard_scraper.simulator import Organization, Simulator
+from kept_days import NOON, TODAY, fetch, march, settings_of
+
+_KILLED = """
+import os, sys
+from pathlib import Path
+from dashboard_scraper.files import Publication
+for folder in map(Path, sys.argv[1:]):
+    folder.mkdir(parents=True, exist_ok=True)
+    publication = Publication()
+    publication.add(folder / "first", b"figures")
+    publication.add(folder / "second", b"figures")
+    globals()[folder] = publication
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.fixture
+def spring(start: Start, home: Home) -> Simulator:
+    """A simulator of two users whose today is the 10th of March, 2025."""
+    home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
+    return start(Organization(users=2, today=TODAY))
+
+
+def kill_a_program_that_writes_in(folders: Iterable[Path]) -> None:
+    command = [sys.executable, "-c", _KILLED, *map(str, folders)]
+    assert subprocess.run(command, timeout=60, check=False).returncode == -9
+
+
+def temporary(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob(".*") if path.suffix in (".tmp", ".lock", ".new")]
+
+
+def test_killed_programs_files_go_at_once_and_a_living_ones_stay(tmp_path: Path) -> None:
+    kill_a_program_that_writes_in([tmp_path])
+    assert len(temporary(tmp_path)) == 3
+    with Publication() as living:
+        living.add(tmp_path / "third", b"figures")
+        remove_leftovers([tmp_path])
+        assert len(temporary(tmp_path)) == 2
+        living.publish()
+    assert [path.name for path in tmp_path.iterdir()] == ["third"]
+
+
+def test_a_living_programs_files_in_other_folders_stay(tmp_path: Path) -> None:
+    """As days of Parquet: one program, and a folder for each file."""
+    days = [tmp_path / name for name in ("day=1", "day=2")]
+    with Publication() as living:
+        for day in days:
+            day.mkdir()
+            living.add(day / "file", b"figures")
+        remove_leftovers([*days, tmp_path])
+        remove_leftovers([days[1]])
+        living.publish()
+    assert [(day / "file").read_bytes() for day in days] == [b"figures"] * 2
+    assert temporary(tmp_path) == []
+
+
+def test_a_program_whose_lock_was_taken_for_left_over_takes_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the file and its lock, another program may look."""
+    import fcntl  # noqa: PLC0415 - as the program does, of which Windows has none
+
+    original = fcntl.flock
+    looked: list[bool] = []
+
+    def flock(descriptor: int, how: int) -> None:
+        if how == fcntl.LOCK_EX and not looked:
+            looked.append(True)
+            remove_leftovers([tmp_path])
+        original(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with Publication() as publication:
+        publication.add(tmp_path / "file", b"figures")
+        assert len([*tmp_path.glob(".*.lock")]) == 1
+        remove_leftovers([tmp_path])
+        publication.publish()
+    assert looked
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.usefixtures("spring")
+@pytest.mark.parametrize("form", ["daily", "period"])
+def test_a_run_removes_what_killed_runs_left_wherever_runs_write(home: Home, form: str) -> None:
+    other = home.data / "daily_exports_2025-03-01_to_2025-03-02"
+    folders = [
+        home.data,
+        home.data / f"daily_exports_{march(5)}_to_{march(5)}",
+        other,
+        other / "github_reports",
+        home.data / "parquet" / "day=2025-03-01",
+    ]
+    fetch(home, march(4), march(4))
+    kill_a_program_that_writes_in(folders)
+    for end in ("", "-journal"):
+        (home.data / f".usage.db.new{end}").write_text("begun")
+    assert len(temporary(home.data)) == 3 * len(folders) + 1
+    if form == "daily":
+        fetch(home, march(5), march(5))
+    else:
+        commands.fetch_period(settings_of(home), NOON, Window(march(5), march(5)), None)
+    assert temporary(home.data) == []
+    assert not (home.data / ".usage.db.new-journal").exists()
+
+
+@pytest.mark.usefixtures("spring")
+@pytest.mark.parametrize("form", ["export", "parquet", "report", "convert", "out", "session"])
+def test_what_writes_without_the_lock_clears_its_own_folder(home: Home, form: str) -> None:
+    fetch(home, march(5), march(5))
+    window, settings = Window(march(5), march(5)), settings_of(home)
+    place = home.path / "place"
+    place.mkdir()
+    folders = {
+        "export": [place, place / "github_reports"],
+        "parquet": [place / f"day={march(5)}"],
+        "report": [home.data],
+        "session": [home.cookie_file.parent],
+    }.get(form, [place])
+    kill_a_program_that_writes_in(folders)
+    if form == "export":
+        store_commands.export_files(settings, window, place)
+    elif form == "parquet":
+        store_commands.export_parquet(settings, window, str(place))
+    elif form == "report":
+        store_commands.write_report(settings, window, NOON)
+    elif form == "convert":
+        (csv,) = home.data.glob("daily_*/*.csv")
+        commands.convert(settings, csv, (march(5), None, None), place / "figures.json")
+    elif form == "out":
+        commands.fetch_period(settings, NOON, window, place / "figures.csv")
+    else:
+        save_cookies(home.cookie_file, {"_session": "x"}, "http://127.0.0.1:1")
+    assert [left for folder in folders for left in temporary(folder)] == []
+
+
+def test_behind_a_link_what_a_killed_program_left_goes_too(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    kill_a_program_that_writes_in([elsewhere])
+    (tmp_path / "link").symlink_to(elsewhere / "real")
+    write_whole(tmp_path / "link", b"figures")
+    assert [path.name for path in elsewhere.iterdir()] == ["real"]

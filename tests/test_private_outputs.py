@@ -1,0 +1,125 @@
+"""Who may read what the program writes: its owner alone, unless OUTPUT_MODE lets others."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conftest import Home, Start
+from dashboard_scraper import commands, store_commands
+from dashboard_scraper.config import load_settings
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.errors import UsageError
+from dashboard_scraper.simulator import Organization, Simulator
+from dashboard_scraper.store import store_of
+from kept_days import NOON, TODAY, fetch, keep, march, settings_of
+
+WINDOW = Window(march(5), march(5))
+
+
+@pytest.fixture
+def spring(start: Start, home: Home) -> Simulator:
+    """A simulator of two users whose today is the 10th of March, 2025."""
+    home.settings["STORE_URL"] = f"sqlite:///{home.data / 'store' / 'usage.db'}"
+    return start(Organization(users=2, today=TODAY))
+
+
+@pytest.fixture(params=[0, 0o077], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    """One after another; then that from before."""
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def modes(folder: Path) -> dict[bool, set[int]]:
+    """Of the files (False) and the folders (True), without links."""
+    found: dict[bool, set[int]] = {False: set(), True: {mode(folder)}}
+    for path in folder.rglob("*"):
+        if not path.is_symlink():
+            found[path.is_dir()].add(mode(path))
+    return found
+
+
+@pytest.mark.usefixtures("spring", "umask")
+@pytest.mark.parametrize(
+    ("text", "of_files", "of_folders"),
+    [("", 0o600, 0o700), ("640", 0o640, 0o750)],
+)
+def test_store_and_all_outputs_have_the_mode_whatever_the_umask(
+    home: Home, text: str, of_files: int, of_folders: int
+) -> None:
+    if text:
+        home.settings["OUTPUT_MODE"] = text
+    settings = settings_of(home)
+    fetch(home, march(5), march(5))
+    commands.fetch_period(settings, NOON, WINDOW, None)
+    commands.fetch_period(settings, NOON, WINDOW, home.data / "mine" / "figures.csv")
+    commands.convert(
+        settings,
+        home.data / "mine" / "figures.csv",
+        (march(5), None, None),
+        home.data / "converted" / "figures.json",
+    )
+    store_commands.export_parquet(settings, WINDOW, None)
+    store_commands.export_files(settings, WINDOW, home.data / "exported")
+    store_commands.write_report(settings, WINDOW, NOON)
+    store = store_of(settings)
+    with store.locked(), store.opened():
+        store.put_note("name", "value")
+        names = {path.name for path in (home.data / "store").iterdir()}
+        assert names >= {f"usage.db{end}" for end in ("", "-wal", "-shm", ".lock", ".holder")}
+        assert modes(home.data) == {False: {of_files}, True: {of_folders}}
+    assert modes(home.cookie_file.parent) == {False: {0o600}, True: {0o700}}
+
+
+@pytest.mark.usefixtures("spring")
+def test_a_file_that_is_replaced_gets_the_mode_and_a_folder_that_is_there_keeps_its_own(
+    home: Home,
+) -> None:
+    home.data.mkdir()
+    target = home.data / "metrics_20250305.csv"
+    target.write_text("old")
+    target.chmod(0o666)
+    home.data.chmod(0o2755)
+    commands.fetch_period(settings_of(home), NOON, WINDOW, None)
+    assert (mode(target), mode(home.data)) == (0o600, 0o2755)
+
+
+@pytest.mark.usefixtures("spring")
+def test_a_store_that_is_wider_is_narrowed_by_the_next_run_and_a_narrower_one_stays(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep(home, march(5), march(5))
+    store = home.data / "store" / "usage.db"
+    store.chmod(0o644)
+    keep(home, march(6), march(6))
+    assert mode(store) == 0o600
+    assert "could be read by others; its mode is 600 now" in caplog.text
+    caplog.clear()
+    home.settings["OUTPUT_MODE"] = "640"
+    keep(home, march(7), march(7))
+    assert mode(store) == 0o600
+    assert "its mode" not in caplog.text
+    store.chmod(0o604)
+    keep(home, march(8), march(8))
+    assert mode(store) == 0o600, "nothing is given that was not there"
+
+
+@pytest.mark.parametrize("text", ["0600", "0o600", " 600 "])
+def test_an_output_mode_may_have_the_marks_of_octal_numbers(tmp_path: Path, text: str) -> None:
+    assert load_settings(tmp_path, output_mode=text).file_mode == 0o600
+
+
+@pytest.mark.parametrize("text", ["400", "700", "606", "666", "620", "1600", "rw-------", "-600"])
+def test_an_output_mode_that_fits_no_file_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError, match="OUTPUT_MODE"):
+        load_settings(tmp_path, output_mode=text)

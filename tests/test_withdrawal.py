@@ -1,0 +1,228 @@
+"""A run that fails leaves what is right still, and a manifest that says from when it is and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Home, Start, all_files
+from dashboard_scraper import commands, store_commands
+from dashboard_scraper.date_utils import Window, iso_utc
+from dashboard_scraper.errors import ScraperError, SignInRequired, SourceUnavailable, StoreFailed
+from dashboard_scraper.simulator import Fault, Organization, Request, Simulator, status
+from dashboard_scraper.simulator.exchange import Answer
+from kept_days import NOON, TODAY, USERS, fetch, forget, kept_users, march, settings_of
+
+FIRST, LAST = march(3), march(9)
+SETTLED, UNSETTLED = [march(day) for day in (3, 4, 5, 6)], [march(day) for day in (7, 8, 9)]
+MANIFEST = "manifest.json"
+STALE = ".stale"
+
+
+@pytest.fixture
+def spring(start: Start, home: Home) -> Simulator:
+    """A simulator of five users whose today is the 10th of March, 2025; the window is fetched."""
+    home.settings |= {"MAX_RETRIES": "0", "STORE_URL": f"sqlite:///{home.data / 'usage.db'}"}
+    simulator = start(Organization(users=5, today=TODAY))
+    fetch(home, FIRST, LAST)
+    return simulator
+
+
+def folder_of(home: Home) -> Path:
+    return home.data / f"daily_exports_{FIRST}_to_{LAST}"
+
+
+def contents(home: Home) -> dict[str, bytes]:
+    folder = folder_of(home)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in all_files(folder)}
+
+
+def pairs(days: list[date]) -> set[str]:
+    kinds = ("augment_metrics_{}.csv", "copilot_metrics_{}.json")
+    return {kind.format(day) for day in days for kind in kinds}
+
+
+def manifest(home: Home) -> Any:
+    return json.loads((folder_of(home) / MANIFEST).read_bytes())
+
+
+def expire(sim: Simulator, home: Home) -> type[ScraperError]:
+    assert home.data
+    sim.expire()
+    return SignInRequired
+
+
+def lose_store(sim: Simulator, home: Home) -> type[ScraperError]:
+    """Nothing can be opened under its name any more."""
+    assert sim
+    (home.data / "usage.db").unlink()
+    (home.data / "usage.db").mkdir()
+    return StoreFailed
+
+
+@pytest.mark.parametrize("trouble", [expire, lose_store])
+def test_failed_run_keeps_settled_days_and_sets_the_rest_aside(
+    home: Home, spring: Simulator, trouble: Callable[[Simulator, Home], type[ScraperError]]
+) -> None:
+    before = contents(home)
+    error = trouble(spring, home)
+    with pytest.raises(error) as raised:
+        fetch(home, FIRST, LAST, NOON + timedelta(hours=1))
+    after = contents(home)
+    stay = pairs(SETTLED)
+    assert after.keys() == stay | {MANIFEST} | {f"{name}{STALE}" for name in before.keys() - stay}
+    assert {name: after[name] for name in stay} == {name: before[name] for name in stay}
+    assert all(after[f"{name}{STALE}"] == before[name] for name in before.keys() - stay)
+    told = manifest(home)
+    assert told["failed"] == {
+        "at": iso_utc(NOON + timedelta(hours=1)),
+        "exit_code": error.exit_code,
+        "reason": str(raised.value),
+    }
+    assert (told["aggregated"], told["github_reports"], told["report"]) == (None, [], None)
+    days = {each["day"]: each for each in told["days"]}
+    complete = {"status": "complete", "fetched_at": iso_utc(NOON), "settled": True}
+    assert all(complete.items() <= days[f"{day}"].items() for day in SETTLED)
+    for day in UNSETTLED:
+        assert days[f"{day}"].keys() == {"day", "status", "reason"}
+        assert days[f"{day}"]["status"] == "failed"
+
+
+def test_manifest_says_when_a_day_was_fetched_and_whether_it_had_settled(
+    home: Home, spring: Simulator
+) -> None:
+    assert spring
+    fetch(home, FIRST, LAST, NOON + timedelta(days=1))
+    told = manifest(home)
+    assert told["failed"] is None
+    moments = {each["day"]: (each["fetched_at"], each["settled"]) for each in told["days"]}
+    first, second = iso_utc(NOON), iso_utc(NOON + timedelta(days=1))
+    assert moments == {
+        **{f"{day}": (first, True) for day in SETTLED},
+        f"{march(7)}": (second, True),
+        **{f"{day}": (second, False) for day in (march(8), march(9))},
+    }
+
+
+def fail(home: Home, sim: Simulator) -> set[str]:
+    """An expired session; the days' files that are left under their names."""
+    sim.expire()
+    with pytest.raises(SignInRequired):
+        fetch(home, FIRST, LAST, NOON + timedelta(hours=1))
+    return {name for name in contents(home) if name.endswith((".csv", ".json"))} - {MANIFEST}
+
+
+def fetched_since(home: Home, sim: Simulator) -> None:
+    sim.revise(march(4))
+    later = NOON + timedelta(minutes=1)
+    commands.fetch_period(settings_of(home), later, Window(march(4), march(4)), None)
+
+
+def edited(home: Home, sim: Simulator) -> None:
+    assert sim
+    path = folder_of(home) / f"augment_metrics_{march(4)}.csv"
+    path.write_bytes(path.read_bytes().replace(b"1", b"2", 1))
+
+
+def gone(home: Home, sim: Simulator) -> None:
+    assert sim
+    (folder_of(home) / f"copilot_metrics_{march(4)}.json").unlink()
+
+
+@pytest.mark.parametrize("change", [fetched_since, edited, gone])
+def test_failed_run_sets_a_settled_day_aside_that_is_not_what_was_kept(
+    home: Home, spring: Simulator, change: Callable[[Home, Simulator], None]
+) -> None:
+    change(home, spring)
+    others = [day for day in SETTLED if day != march(4)]
+    assert fail(home, spring) == pairs(others)
+    days = {each["day"]: each["status"] for each in manifest(home)["days"]}
+    assert days[f"{march(4)}"] == "failed"
+
+
+def key(home: Home) -> str:
+    path = home.path / "key"
+    path.write_text("0123456789abcdef" * 4)
+    path.chmod(0o600)
+    return str(path)
+
+
+def test_failed_run_that_lost_the_store_keeps_no_day_that_it_fetched_before(
+    home: Home, spring: Simulator
+) -> None:
+    """The store cannot be asked then; the manifest knows of the earlier figures alone."""
+
+    def lose(answer: Answer, request: Request) -> Answer:
+        if request.day == march(5):
+            lose_store(spring, home)
+        return answer
+
+    home.settings["MAX_CONCURRENCY"] = "1"
+    spring.add_fault(Fault(lose, USERS))
+    with pytest.raises(StoreFailed):
+        commands.fetch_daily(
+            settings_of(home), Window(FIRST, LAST), refresh=True, clock=lambda: NOON
+        )
+    assert all(name.endswith(STALE) for name in contents(home))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ENTERPRISE_ID", "another"), ("PSEUDONYM_KEY_FILE", ""), ("METRICS_SOURCE", "analytics")],
+)
+def test_failed_run_keeps_nothing_that_was_made_with_other_settings(
+    home: Home, spring: Simulator, name: str, value: str
+) -> None:
+    home.settings |= {name: value or key(home), "AUGMENT_API_TOKEN": "expired"}
+    home.settings["ANALYTICS_API_BASE_URL"] = spring.url
+    home.settings.setdefault("METRICS_SOURCE", "dashboard")
+    assert fail(home, spring) == set()
+    assert not (folder_of(home) / MANIFEST).exists()
+
+
+def test_failed_run_keeps_no_day_from_which_somebody_was_forgotten(
+    home: Home, spring: Simulator
+) -> None:
+    forget(home, kept_users(home)[march(4)][0].user)
+    assert fail(home, spring) == set()
+
+
+def test_failed_run_keeps_nothing_where_the_store_is_damaged(home: Home, spring: Simulator) -> None:
+    assert spring
+    (home.data / "usage.db").write_bytes(b"this was a store" * 1000)
+    with pytest.raises(StoreFailed):
+        fetch(home, FIRST, LAST)
+    assert all(name.endswith(STALE) for name in contents(home))
+
+
+def test_failed_nights_in_a_row_lose_nothing_and_the_next_good_one_is_whole(
+    home: Home, spring: Simulator
+) -> None:
+    before = contents(home)
+    assert fail(home, spring) == fail(home, spring) == pairs(SETTLED)
+    assert contents(home)[f"{MANIFEST}{STALE}"] == before[MANIFEST]
+    spring.clear_faults()
+    store_commands.export_files(settings_of(home), Window(FIRST, LAST), None)
+    fresh = {name: data for name, data in contents(home).items() if not name.endswith(STALE)}
+    assert fresh == before
+
+
+def test_source_that_is_away_leaves_the_settled_days_as_a_partial_export(
+    home: Home, spring: Simulator
+) -> None:
+    """Days that cannot be fetched are missing then (exit 6), or all of them are (exit 4)."""
+    spring.add_fault(Fault(status(502)))
+    with pytest.raises(ScraperError) as raised:
+        fetch(home, FIRST, LAST)
+    assert raised.value.exit_code == 6
+    fresh = {name for name in contents(home) if not name.endswith(STALE)}
+    assert pairs(SETTLED) < fresh
+    assert not fresh & pairs(UNSETTLED)
+    with pytest.raises(SourceUnavailable):
+        fetch(home, march(8), LAST)
+    assert spring.count(USERS)
