@@ -178,7 +178,8 @@ class Part:
 class ReportFigures:
     """Everything that the page tells.
 
-    `known` people have a row in the store up to the window's end; the newest of the window's days
+    `known` people have a row in the store up to the window's end, the `idle` ones among them none
+    with activity in the window; None where days of it are missing. The newest of the window's days
     was `fetched` then. `editor_days` are those whose editors and languages add up to their users'
     figures. `teams` is None where no team is known.
     """
@@ -187,6 +188,7 @@ class ReportFigures:
     now: Period
     before: Period
     known: int
+    idle: list[str] | None
     fetched: date | None
     editor_days: int
     editors: list[Group]
@@ -304,6 +306,11 @@ def movement_of(now: Period, before: Period) -> Movement | None:
         return None
     here, there = ({person.name for person in period.people} for period in (now, before))
     return Movement(*map(sorted, (here - there, here & there, there - here)))
+
+
+def idle_of(now: Period, known: Collection[str]) -> list[str] | None:
+    """Names of the known people without activity; None where days are missing."""
+    return None if now.missing else sorted(set(known) - {person.name for person in now.people})
 
 
 def weekdays_of(period: Period) -> list[Weekday]:
