@@ -157,13 +157,13 @@ def base_of(chromium: Browser, chart: str) -> float:
     return float(chromium.execute_script(script, f"#f-{chart} .screen .hits rect"))
 
 
-def heights(chromium: Browser, chart: str, colour: str) -> list[float]:
+def heights(chromium: Browser, chart: str, style: str) -> list[float]:
     """Of the bars that are not flat."""
     script = (
         "return [...document.querySelectorAll(arguments[0])]"
         ".map(e => e.height.baseVal.value).filter(height => height)"
     )
-    bars = f"#f-{chart} .screen .bars rect[fill='var(--{colour})']"
+    bars = f"#f-{chart} .screen .bars rect[fill='var(--{style})']"
     return list(chromium.execute_script(script, bars))
 
 
@@ -172,9 +172,10 @@ def test_bars_are_as_high_as_their_numbers(name: str, opened: Any, pages: dict[s
     chromium, report = opened(name), read_report(pages[name])
     for chart in ("active", "messages", "lines", "accepted"):
         head = report.tables[f"t-{chart}"][0]
+        styles = [series["style"] for series in report.charts[chart]["bars"]]
         scale = None
-        for place, title in enumerate(head[1:-1], start=1):
-            drawn = heights(chromium, chart, f"c{place}")
+        for style, title in zip(styles, head[1:-1], strict=True):
+            drawn = heights(chromium, chart, style)
             told = [number for number in numbers(report, f"t-{chart}", title) if number]
             assert len(drawn) == len(told) > 0, (chart, title)
             scale = scale or sum(drawn) / sum(told)
@@ -207,8 +208,8 @@ def test_the_period_before_is_drawn_where_its_numbers_are(
     opened: Any, pages: dict[str, Path]
 ) -> None:
     chromium, report = opened(FULL), read_report(pages[FULL])
-    told = [number for number in numbers(report, "t-active", "Active people") if number]
-    scale = sum(heights(chromium, "active", "c1")) / sum(told)
+    told = [number for number in numbers(report, "t-active", "Daily active people") if number]
+    scale = sum(heights(chromium, "active", "people")) / sum(told)
     script = "return [...document.querySelectorAll(arguments[0])].map(e => e.dataset.tip)"
     tips = chromium.execute_script(script, "#f-active .screen .hits rect")
     before = [int(tip.rpartition("the period before: ")[2]) for tip in tips]
@@ -270,7 +271,7 @@ def test_sorting_works_for_every_column_both_ways(opened: Any, pages: dict[str, 
             first = texts(chromium, f"#user-table tbody tr:first-child > :nth-child({place + 1})")
             best = max(values) if down else min(values)
             shown = best if isinstance(best, str) else f"{best:,}"
-            shown = f"{best:.2f}".removesuffix("0") + "%" if isinstance(best, float) else shown
+            shown = f"{best:.1f}%" if isinstance(best, float) else shown
             assert first == [shown], (place, down)
             ways.append(down)
         assert ways == ([True, False] if place else [False, True])
@@ -320,8 +321,8 @@ def test_pointing_at_a_day_tells_its_figures(opened: Any, pages: dict[str, Path]
     chromium.execute_script("arguments[0].scrollIntoView({block: 'center'})", hit)
     settle(chromium)  # told of the scrolling, the page hides what it shows
     ActionChains(chromium).move_to_element(hit).perform()
-    count = read_report(pages[GAPS]).column("t-active", "Active people")[str(DAYS[0])]
-    assert f"Active people: {count}" in one(chromium, "#tip").text
+    count = read_report(pages[GAPS]).column("t-active", "Daily active people")[str(DAYS[0])]
+    assert f"Daily active people: {count}" in one(chromium, "#tip").text
     assert one(chromium, "#tip").value_of_css_property("visibility") == "visible"
 
 

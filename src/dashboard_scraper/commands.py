@@ -8,16 +8,11 @@ import sys
 from datetime import date, datetime
 from pathlib import Path
 
-from pydantic import SecretStr
 from urllib3.util import parse_url
 
 from dashboard_scraper import copilot_converter as copilot
 from dashboard_scraper.analytics_client import refuse_unfinished
-from dashboard_scraper.config import (
-    Endpoint,
-    Settings,
-    sqlite_url,
-)
+from dashboard_scraper.config import Endpoint, Settings
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, Cookies, parse_paste, save_cookies
 from dashboard_scraper.csv_import import read_users, window_of_name, window_of_options
 from dashboard_scraper.daily_metrics import Clock, Job, backfill, run_daily_job
@@ -32,7 +27,6 @@ from dashboard_scraper.pseudonyms import rename_of, shown_users
 from dashboard_scraper.running import (
     daily_export,
     prepare_for_many_records,
-    read_settings,
     tell,
     utc_now,
 )
@@ -44,8 +38,6 @@ from dashboard_scraper.usage import ANALYTICS, DASHBOARD
 logger = logging.getLogger(__name__)
 
 _PASTE_LIMIT = 1 << 20
-# At the Analytics API's own limit, the demo would take minutes.
-_DEMO_CLOCK_SCALE = 60
 
 _HOW_TO_SIGN_IN = f"""\
 How to sign in:
@@ -68,14 +60,15 @@ def sign_in(settings: Settings, today: date, *, check: bool) -> None:
         text = read_hidden("Session cookie: ")
     else:
         text = _read_piped()
-    _keep_session(settings, parse_paste(text, _host(settings)), today, check=check)
+    keep_session(settings, parse_paste(text, _host(settings)), today, check=check)
 
 
 def _host(settings: Settings) -> str:
     return parse_url(settings.metrics_api_base_url).host or ""
 
 
-def _keep_session(settings: Settings, cookies: Cookies, today: date, *, check: bool) -> None:
+def keep_session(settings: Settings, cookies: Cookies, today: date, *, check: bool) -> None:
+    """Save the session, and try it with one request."""
     save_cookies(settings.cookie_file, cookies, origin_of(settings.metrics_api_base_url))
     logger.info("the session is saved in %s", settings.cookie_file)
     if check:
@@ -182,37 +175,3 @@ def convert(
             publication.publish()
     logger.info("%s: %d users, %d with activity", window, len(users), len(records))
     tell([target])
-
-
-def demo(home: Path, log_level: str | None, *, users: int, seed: int, source: str) -> None:
-    """Sign in at a simulated dashboard, or take a token of its API; run the 28-day job there."""
-    from dashboard_scraper.simulator import Organization, Simulator  # noqa: PLC0415 - only here
-
-    os.environ["no_proxy"] = "127.0.0.1"  # the simulator is on this machine, not behind a proxy
-    today = utc_day(utc_now())
-    organization = Organization(users=users, seed=seed, today=today)
-    with Simulator(organization, clock_scale=_DEMO_CLOCK_SCALE) as simulator:
-        settings = read_settings(home, log_level)
-        folder = settings.export_dir / "demo"
-        # Every other setting has its default: they are about another dashboard.
-        store = folder / "usage.db"
-        # Another seed is another organization: its days must not meet those of an earlier demo.
-        with store_at(sqlite_url(store)).locked():
-            for suffix in ("", "-wal", "-shm"):
-                store.with_name(f"{store.name}{suffix}").unlink(missing_ok=True)
-        settings = Settings.model_construct(
-            metrics_source=source,
-            metrics_api_base_url=simulator.url,
-            cookie_file=folder / "secrets" / "cookies.json",
-            augment_api_token=SecretStr(simulator.token),
-            analytics_api_base_url=simulator.url,
-            analytics_requests_per_minute=10 * _DEMO_CLOCK_SCALE,
-            analytics_ready_hour=0,
-            export_dir=folder,
-            store_url=sqlite_url(store),
-            enterprise_id=settings.enterprise_id,
-        )
-        if source == DASHBOARD:
-            cookies = parse_paste(f"{SESSION_COOKIE}={simulator.cookie}", _host(settings))
-            _keep_session(settings, cookies, today, check=True)
-        fetch_daily(settings, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -187,17 +186,17 @@ def people_figure(
             f"{tip}\n{_BEFORE}: {number(count)}" for tip, count in zip(tips, earlier, strict=True)
         ]
         keys = [Key(PEOPLE, term, "people"), Key(BEFORE, None, _BEFORE)]
-    labels = [_label(bar, after) for bar, after in itertools.zip_longest(now, now[1:])]
+    labels = list(map(_label, now))
     chart = BarChart(labels, [bar.people for bar in now], texts, tips, earlier)
     title = f"People by {term.title.lower()}"
     return Figure(name, title, chart, Table(headers, rows), keys, notes=notes, full=full)
 
 
-def _label(bar: Bar, following: Bar | None) -> str:
+def _label(bar: Bar) -> str:
     """A span of large numbers takes more room than there is; the table and the tips have it."""
-    if len(bar.label) <= len("300\u2013999") or following is None:
+    if bar.end is None or len(bar.label) <= len("300\u2013999"):
         return bar.label
-    return f"{short(bar.start)}\u2013{short(following.start)}"
+    return f"{short(bar.start)}\u2013{short(bar.end + 1)}"
 
 
 def weekday_figure(figures: ReportFigures, notes: Sequence[str]) -> Figure:
