@@ -219,7 +219,9 @@ def test_a_day_whose_users_are_not_the_sources_totals_is_marked(home: Home) -> N
 
     keep_days(home, users(3), MONTH, change=other_total)
     report = report_of(home)
-    assert f"{DAYS[5]}: Daily active people: the source says 77, the users' sum is 3" in report.words
+    assert (
+        f"{DAYS[5]}: Daily active people: the source says 77, the users' sum is 3" in report.words
+    )
     for table in ("t-active", "t-distinct", "t-messages", "t-lines", "t-accepted", "t-rate"):
         marked = [day for day, text in report.column(table, "Remark").items() if text]
         assert str(DAYS[5]) in marked, table

@@ -199,7 +199,9 @@ def test_five_people_with_gaps_are_as_in_the_store(home: Home) -> None:
     check_against_store(home, report, DAYS)
     remarks = report.column("t-messages", "Remark")
     assert [day for day, text in remarks.items() if "missing" in text] == list(map(str, missing))
-    idle = [day for day, text in report.column("t-active", "Daily active people").items() if text == "0"]
+    idle = [
+        day for day, text in report.column("t-active", "Daily active people").items() if text == "0"
+    ]
     assert [day for day, text in remarks.items() if "nobody" in text] == idle
     assert set(map(str, empty)) <= set(idle)
     assert "25 of 28 days are in the store" in report.words
