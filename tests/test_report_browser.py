@@ -580,6 +580,11 @@ def test_lines_that_agree_are_both_seen_and_named(width: int, opened: Any) -> No
     assert under == over
     assert drawn[0][1] != drawn[1][1]
     assert drawn[0][2] >= 2 * drawn[1][2]
+    order = chromium.execute_script(
+        "return [...document.querySelectorAll('#f-distinct .screen :is(.lines, .earlier)')]"
+        ".filter(group => group.querySelector('path')).map(group => group.classList[0])"
+    )
+    assert order == ["lines", "earlier", "earlier", "lines"]
     boxes = chromium.execute_script(
         "return ['.ends text:first-child', '.ends text:last-child', '']"
         ".map(each => document.querySelector(`#f-distinct svg.screen ${each}`)"

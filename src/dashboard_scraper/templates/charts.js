@@ -58,6 +58,8 @@
     ];
   }
 
+  const drawnLine = (series) => line(series, { className: "lines" });
+
   // The period before is quiet, but to be seen on bars too.
   const under = { ...at, stroke: "var(--card)", strokeWidth: 3, strokeOpacity: 0.75 };
   const quiet = { strokeWidth: 1.4, strokeDasharray: "3 3", className: "earlier" };
@@ -124,8 +126,9 @@
         Plot.barY(gaps, { x: Plot.identity, y1: 0, y2: scale.end, insetLeft: pad, insetRight: pad, fill: "url(#gap)", className: "gaps" }),
         Plot.barY(stacked, { x: "place", y1: "from", y2: "to", fill: "fill", ...insets, className: "bars" }),
         baseline(),
+        ...spec.lines.filter((series) => series.wide).flatMap(drawnLine),
         ...spec.before.flatMap(earlierLine),
-        ...d3.sort(spec.lines, (series) => !series.wide).flatMap((series) => line(series, { className: "lines" })),
+        ...spec.lines.filter((series) => !series.wide).flatMap(drawnLine),
         valueLabels(heights, { filter: (_, place) => place === tallest && heights[place], text: (height) => whole(height) }),
         endLabels(spec.lines, scale.end, heightOf(width) - top - marginBottom),
         Plot.text(dated, { x: Plot.identity, frameAnchor: "bottom", dy: 14, text: (place) => spec.days[place].label, className: "dates" }),
