@@ -281,6 +281,10 @@ def test_sorting_works_for_every_column_both_ways(opened: Any, pages: dict[str, 
             shown = f"{best:.1f}%" if isinstance(best, float) else shown
             assert first == [shown], (place, down)
             ways.append(down)
+            arrow = chromium.execute_script(
+                "return getComputedStyle(arguments[0].lastElementChild, '::after').content", head
+            )
+            assert ("\u25bc" if down else "\u25b2") in arrow, place
         assert ways == ([True, False] if place else [False, True])
 
 

@@ -86,7 +86,7 @@
       .sort((a, b) => a.value - b.value);
     for (const each of ends) highest = each.at = Math.max(each.value, highest + gap);
     let room = end; // what was pushed beyond the top pushes the others down
-    for (const each of ends.toReversed()) room = (each.at = Math.min(each.at, room)) - gap;
+    for (const each of d3.reverse(ends)) room = (each.at = Math.min(each.at, room)) - gap;
     return Plot.text(ends, { x: "place", y: "at", text: "label", textAnchor: "start", dx: 10, className: "ends" });
   }
 
