@@ -66,7 +66,7 @@ def page_of(
             cells=user_cells(rows[:ROWS_AT_ONCE]),
             found=many(len(rows), "user"),
             users_notes=users_notes(figures.now, rows),
-            named=named_people(figures) if options.users else [],
+            named=named_people(figures),
             rows_at_once=ROWS_AT_ONCE,
             data=_embedded(rows),
             style=style,
