@@ -62,6 +62,9 @@ class _Reader(HTMLParser):
             self._open.append((tag, found))
 
     def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th"):
+            row = self._report.tables[self._table][-1]
+            row[-1] = " ".join(row[-1].split())
         while self._open and self._open.pop()[0] != tag:
             pass
 
@@ -77,7 +80,7 @@ class _Reader(HTMLParser):
         if self._open[-1][1].get("class") == "value" and tags[-1] == "p":
             self._report.numbers.setdefault(self._number, []).append(data)
         if "td" in tags or "th" in tags:
-            self._report.tables[self._table][-1][-1] += data.strip()
+            self._report.tables[self._table][-1][-1] += data
         elif "svg" not in tags:
             self._words.append(data)
             self._report.words = " ".join(" ".join(self._words).split())

@@ -15,35 +15,26 @@ from selenium.webdriver.common.by import By
 import browser
 from dashboard_scraper import commands
 from dashboard_scraper.config import load_settings
+from dashboard_scraper.csv_text import render
 from dashboard_scraper.date_utils import Window
+from dashboard_scraper.demo_command import team_rows
+from dashboard_scraper.identity import HEADER
 from dashboard_scraper.report_command import write_page
 from dashboard_scraper.running import report_options
 from dashboard_scraper.simulator import Organization, Simulator
-from dashboard_scraper.simulator.organization import Member
 from dashboard_scraper.store import store_at
 
 TODAY = date(2026, 11, 2)
-TEAMS = ("platform", "payments", "mobile", "data", "design-systems")
 WIDTHS = {1280: "work", 768: "work", 360: "people"}
 """Of the pictures, with the section after which they end."""
 _BELOW = 24
 
 
-def team_of(person: Member) -> str:
-    """Of unequal sizes."""
-    return TEAMS[person.index**2 // 3 % len(TEAMS)]
-
-
 def page_in(home: Path) -> Path:
-    """The report of an organization of 240 people with ten weeks in its store."""
+    """The report of an organization of 240 people with twelve weeks in its store."""
     organization = Organization(users=240, seed=7, today=TODAY)
     people = home / "people.csv"
-    rows = [
-        ",".join([person.name, person.name.split("@")[0], f"{person.index + 1}", team_of(person)])
-        for person in organization.people
-        if person.index % 12
-    ]
-    people.write_text("\n".join(["email,login,id,team", *rows]), encoding="utf-8")
+    people.write_bytes(render(HEADER, team_rows(organization)))
     now = datetime(TODAY.year, TODAY.month, TODAY.day, 12, tzinfo=UTC)
     with Simulator(organization, rate_limit=False) as simulator:
         settings = load_settings(

@@ -35,6 +35,7 @@ from dashboard_scraper.simulator import (
     raw_body,
     set_value,
 )
+from dashboard_scraper.usage import DASHBOARD
 
 DAYS = [yesterday() - timedelta(27 - number) for number in range(28)]
 DAY = DAYS[20]
@@ -344,6 +345,6 @@ def test_the_demo_leaves_a_real_session_and_real_files_alone(home: Home, start: 
     start(Organization(users=3, today=today()))
     daily(home)
     session, files = home.cookie_file.read_bytes(), contents(home.daily_folder)
-    assert home.run("demo", "--users", "2").code == 0
+    assert home.run("demo", "--source", DASHBOARD, "--users", "2").code == 0
     assert home.cookie_file.read_bytes() == session
     assert contents(home.daily_folder) == files

@@ -28,14 +28,14 @@ pytestmark = pytest.mark.skipif(not browser.is_there(), reason="no chromium and 
 
 SCRIPT = "</script><script>document.title='Taken'</script>"
 DAYS = list(MONTH.days())
-GAPS, LARGE, DAY, EMPTY, FULL = "gaps", "large", "day", "empty", "full"
+GAPS, LARGE, DAY, EMPTY, FULL, SAME = "gaps", "large", "day", "empty", "full", "same"
 ALL = [GAPS, LARGE, DAY, EMPTY, FULL]
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Three organizations, one in which nobody does anything, and one of which everything is known:
-    teams, editors, languages.
+    """Three organizations, one in which nobody does anything, one in which all do the same, and one
+    of which everything is known: teams, editors, languages.
     """
 
     def page(name: str, code: int = 0) -> Path:
@@ -43,6 +43,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         if name == GAPS:
             gaps = {"missing": [DAYS[3], DAYS[20]], "empty": [DAYS[8]], "change": _differs}
             keep_days(home, [SCRIPT, *users(4)], TWO_MONTHS, **gaps)  # type: ignore[arg-type]
+        elif name == SAME:
+            keep_days(home, users(3), TWO_MONTHS, change=_all_at_work)
         elif name == DAY:
             keep_days(home, users(500), Window(LAST, LAST), change=_four_known)
         else:
@@ -50,8 +52,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         assert home.run("report").code == code
         return home.data / REPORT
 
-    found = {GAPS: page(GAPS, 6), LARGE: page(LARGE), DAY: page(DAY), EMPTY: page(EMPTY)}
+    found = {name: page(name, 6 * (name == GAPS)) for name in (GAPS, LARGE, DAY, EMPTY, SAME)}
     return found | {FULL: page_in(tmp_path_factory.mktemp(FULL))}
+
+
+def _all_at_work(usage: DayUsage) -> DayUsage:
+    figures = figures_of({"chat_messages": 7})
+    return DayUsage(usage.day, [UserUsage(name, figures) for name in users(3)], {})
 
 
 def _differs(usage: DayUsage) -> DayUsage:
@@ -157,13 +164,13 @@ def base_of(chromium: Browser, chart: str) -> float:
     return float(chromium.execute_script(script, f"#f-{chart} .screen .hits rect"))
 
 
-def heights(chromium: Browser, chart: str, colour: str) -> list[float]:
+def heights(chromium: Browser, chart: str, style: str) -> list[float]:
     """Of the bars that are not flat."""
     script = (
         "return [...document.querySelectorAll(arguments[0])]"
         ".map(e => e.height.baseVal.value).filter(height => height)"
     )
-    bars = f"#f-{chart} .screen .bars rect[fill='var(--{colour})']"
+    bars = f"#f-{chart} .screen .bars rect[fill='var(--{style})']"
     return list(chromium.execute_script(script, bars))
 
 
@@ -172,9 +179,10 @@ def test_bars_are_as_high_as_their_numbers(name: str, opened: Any, pages: dict[s
     chromium, report = opened(name), read_report(pages[name])
     for chart in ("active", "messages", "lines", "accepted"):
         head = report.tables[f"t-{chart}"][0]
+        styles = [series["style"] for series in report.charts[chart]["bars"]]
         scale = None
-        for place, title in enumerate(head[1:-1], start=1):
-            drawn = heights(chromium, chart, f"c{place}")
+        for style, title in zip(styles, head[1:-1], strict=True):
+            drawn = heights(chromium, chart, style)
             told = [number for number in numbers(report, f"t-{chart}", title) if number]
             assert len(drawn) == len(told) > 0, (chart, title)
             scale = scale or sum(drawn) / sum(told)
@@ -207,8 +215,8 @@ def test_the_period_before_is_drawn_where_its_numbers_are(
     opened: Any, pages: dict[str, Path]
 ) -> None:
     chromium, report = opened(FULL), read_report(pages[FULL])
-    told = [number for number in numbers(report, "t-active", "Active people") if number]
-    scale = sum(heights(chromium, "active", "c1")) / sum(told)
+    told = [number for number in numbers(report, "t-active", "Daily active people") if number]
+    scale = sum(heights(chromium, "active", "people")) / sum(told)
     script = "return [...document.querySelectorAll(arguments[0])].map(e => e.dataset.tip)"
     tips = chromium.execute_script(script, "#f-active .screen .hits rect")
     before = [int(tip.rpartition("the period before: ")[2]) for tip in tips]
@@ -270,9 +278,13 @@ def test_sorting_works_for_every_column_both_ways(opened: Any, pages: dict[str, 
             first = texts(chromium, f"#user-table tbody tr:first-child > :nth-child({place + 1})")
             best = max(values) if down else min(values)
             shown = best if isinstance(best, str) else f"{best:,}"
-            shown = f"{best:.2f}".removesuffix("0") + "%" if isinstance(best, float) else shown
+            shown = f"{best:.1f}%" if isinstance(best, float) else shown
             assert first == [shown], (place, down)
             ways.append(down)
+            arrow = chromium.execute_script(
+                "return getComputedStyle(arguments[0].lastElementChild, '::after').content", head
+            )
+            assert ("\u25bc" if down else "\u25b2") in arrow, place
         assert ways == ([True, False] if place else [False, True])
 
 
@@ -320,8 +332,8 @@ def test_pointing_at_a_day_tells_its_figures(opened: Any, pages: dict[str, Path]
     chromium.execute_script("arguments[0].scrollIntoView({block: 'center'})", hit)
     settle(chromium)  # told of the scrolling, the page hides what it shows
     ActionChains(chromium).move_to_element(hit).perform()
-    count = read_report(pages[GAPS]).column("t-active", "Active people")[str(DAYS[0])]
-    assert f"Active people: {count}" in one(chromium, "#tip").text
+    count = read_report(pages[GAPS]).column("t-active", "Daily active people")[str(DAYS[0])]
+    assert f"Daily active people: {count}" in one(chromium, "#tip").text
     assert one(chromium, "#tip").value_of_css_property("visibility") == "visible"
 
 
@@ -523,3 +535,99 @@ def contrast(left: str, right: str) -> float:
     weights = (0.2126, 0.7152, 0.0722)
     lights = [sum(map(float.__mul__, weights, linear(each))) + 0.05 for each in (left, right)]
     return max(lights) / min(lights)
+
+
+def colour_of(chromium: Browser, chart: str, style: str) -> str:
+    """As it is drawn, of the bars or of a line."""
+    drawn = ", ".join(
+        f"#f-{chart} .screen :is(.bars, .lines){inside}[{attribute}='var(--{style})']"
+        for attribute in ("fill", "stroke")
+        for inside in ("", " ")
+    )
+    script = (
+        "const seen = getComputedStyle(document.querySelector(arguments[0]));"
+        "return seen.stroke.startsWith('rgb') && seen.fill === 'none' ? seen.stroke : seen.fill"
+    )
+    return str(chromium.execute_script(script, drawn))
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_a_colour_means_one_kind_in_every_chart(
+    dark: bool, opened: Any, pages: dict[str, Path]
+) -> None:
+    chromium, report = opened(LARGE, dark=dark), read_report(pages[LARGE])
+    seen: dict[str, set[str]] = {}
+    for chart, spec in report.charts.items():
+        for series in (*spec.get("bars", ()), *spec.get("lines", ())):
+            colour = colour_of(chromium, chart, series["style"])
+            seen.setdefault(series["style"], set()).add(colour)
+            swatch = one(chromium, f"#f-{chart} .swatch.{series['style']}")
+            assert swatch.value_of_css_property("background-color").startswith(
+                colour.replace("rgb(", "rgba(").removesuffix(")")
+            )
+    assert len(seen) == 8 + 2  # kinds of messages and lines; everybody, and 28 days
+    assert [style for style, colours in seen.items() if len(colours) > 1] == []
+    places = [oklab(linear(*colours)) for colours in seen.values()]
+    for left, right in itertools.combinations(places, 2):
+        assert sum((a - b) ** 2 for a, b in zip(left, right, strict=True)) ** 0.5 > 0.08
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_lines_that_agree_are_both_seen_and_named(width: int, opened: Any) -> None:
+    chromium = opened(SAME, width)
+    drawn = chromium.execute_script(
+        "return [...document.querySelectorAll('#f-distinct .screen .lines path')].map(path =>"
+        " [path.getAttribute('d'), getComputedStyle(path).stroke,"
+        " parseFloat(getComputedStyle(path).strokeWidth)])"
+    )
+    (under, *_), (over, *_) = drawn
+    assert under == over
+    assert drawn[0][1] != drawn[1][1]
+    assert drawn[0][2] >= 2 * drawn[1][2]
+    order = chromium.execute_script(
+        "return [...document.querySelectorAll('#f-distinct .screen :is(.lines, .earlier)')]"
+        ".filter(group => group.querySelector('path')).map(group => group.classList[0])"
+    )
+    assert order == ["lines", "earlier", "earlier", "lines"]
+    boxes = chromium.execute_script(
+        "return ['.ends text:first-child', '.ends text:last-child', '']"
+        ".map(each => document.querySelector(`#f-distinct svg.screen ${each}`)"
+        ".getBoundingClientRect()).map(box => [box.top, box.bottom, box.left, box.right])"
+    )
+    *names, chart = boxes
+    above, below = sorted(names)
+    assert above[1] <= below[0] + 3  # a box is higher than its letters
+    for top, bottom, left, right in names:
+        assert chart[0] <= top < bottom <= chart[1]
+        assert chart[2] <= left < right <= chart[3]
+
+
+@pytest.mark.parametrize("name", [FULL, DAY])
+@pytest.mark.parametrize("width", [360, 390, 768])
+def test_no_blank_band_is_above_a_table(width: int, name: str, opened: Any) -> None:
+    chromium = opened(name, width)
+    line = 1.5 * 14.1  # of the tables' text
+    heads = chromium.execute_script(
+        "return [...document.querySelectorAll('.tabled thead, #user-table thead')]"
+        ".map(head => head.getBoundingClientRect().height)"
+    )
+    assert heads
+    assert max(heads) <= 2 * line + 16
+    blank = chromium.execute_script(
+        "const tools = document.querySelector('#users .tools').getBoundingClientRect();"
+        "const box = document.querySelector('#users .scroll').getBoundingClientRect();"
+        "const lines = [...document.querySelectorAll('#user-table thead .line')]"
+        ".map(line => line.getBoundingClientRect()).filter(line => line.right <= box.right);"
+        "return Math.min(...lines.map(line => line.top)) - tools.bottom"
+    )
+    assert 0 <= blank < 1.5 * line
+
+
+@pytest.mark.parametrize("width", [360, 390])
+def test_a_telephone_shows_what_the_users_are_sorted_by(width: int, opened: Any) -> None:
+    chromium = opened(FULL, width)
+    right = chromium.execute_script(
+        "return document.querySelector('#user-table [aria-sort=descending]')"
+        ".getBoundingClientRect().right"
+    )
+    assert right <= width

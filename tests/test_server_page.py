@@ -108,7 +108,7 @@ def test_a_new_day_and_a_changed_one_are_on_it_at_once(home: Home) -> None:
             with store.locked(), store.opened():
                 store.put(DASHBOARD, DayUsage(day, user_days(names, day), {}), FETCHED)
             report = read_text(server.get(PAGE).text)
-            told = report.column("t-active", "Active people")
+            told = report.column("t-active", "Daily active people")
             assert list(told)[-1] == str(day)
             assert report.number("known") == str(len(names))
 

@@ -21,7 +21,7 @@ from dashboard_scraper.date_utils import (
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.logging_config import LOG_LEVELS
 from dashboard_scraper.routing import HELP, PROGRAM, VERSION, route
-from dashboard_scraper.usage import DASHBOARD, SOURCES
+from dashboard_scraper.usage import ANALYTICS, SOURCES
 
 if TYPE_CHECKING:
     from dashboard_scraper.config import Settings
@@ -140,15 +140,16 @@ def _convert_parser(*, full_help: bool) -> Parser:
 def _demo_parser(*, full_help: bool) -> Parser:
     parser = _parser(
         "demo",
-        "Run the 28-day job against a simulated dashboard on this machine, with made-up users; no"
-        " account and no network is needed. The files are below demo/ in EXPORT_DIR.",
+        "Fetch 84 days from a simulated Analytics API on this machine, with made-up users, and run"
+        " the 28-day job; no account and no network is needed. The files are below demo/ in"
+        " EXPORT_DIR.",
         full_help=full_help,
     )
     parser.add_argument(
         "--source",
         choices=SOURCES,
-        default=DASHBOARD,
-        help="which of its two APIs is read (default: the dashboard's)",
+        default=ANALYTICS,
+        help="which of two simulated APIs is read (default: the Analytics API)",
     )
     parser.add_argument("--users", type=positive, default=200, help="size of the organization")
     parser.add_argument("--seed", type=int, default=1, help="another seed, other figures")
@@ -463,9 +464,9 @@ def _run_convert(args: argparse.Namespace) -> None:
 
 
 def _run_demo(args: argparse.Namespace) -> None:
-    from dashboard_scraper import commands  # noqa: PLC0415
+    from dashboard_scraper.demo_command import run_demo  # noqa: PLC0415
 
-    commands.demo(_home(args), args.log_level, users=args.users, seed=args.seed, source=args.source)
+    run_demo(_home(args), args.log_level, users=args.users, seed=args.seed, source=args.source)
 
 
 def _settings(args: argparse.Namespace) -> Settings:

@@ -8,16 +8,11 @@ import sys
 from datetime import date, datetime
 from pathlib import Path
 
-from pydantic import SecretStr
 from urllib3.util import parse_url
 
 from dashboard_scraper import copilot_converter as copilot
 from dashboard_scraper.analytics_client import refuse_unfinished
-from dashboard_scraper.config import (
-    Endpoint,
-    Settings,
-    sqlite_url,
-)
+from dashboard_scraper.config import Endpoint, Settings
 from dashboard_scraper.cookie_auth import (
     SESSION_COOKIE,
     SESSION_OVER,
@@ -40,7 +35,6 @@ from dashboard_scraper.files import (
     replaced_or_set_aside,
 )
 from dashboard_scraper.http import origin_of
-from dashboard_scraper.library_settings import Libraries
 from dashboard_scraper.metrics import is_active
 from dashboard_scraper.people import People
 from dashboard_scraper.period_metrics import Period, default_name, export_period
@@ -50,20 +44,17 @@ from dashboard_scraper.running import (
     daily_export,
     outputs_of,
     prepare_for_many_records,
-    read_settings,
     tell,
     utc_now,
 )
 from dashboard_scraper.sources import check_session, source_maker
-from dashboard_scraper.store import store_at, store_of
+from dashboard_scraper.store import store_of
 from dashboard_scraper.terminal import read_hidden
 from dashboard_scraper.usage import ANALYTICS, DASHBOARD
 
 logger = logging.getLogger(__name__)
 
 _PASTE_LIMIT = 1 << 20
-# At the Analytics API's own limit, the demo would take minutes.
-_DEMO_CLOCK_SCALE = 60
 
 _HOW_TO_SIGN_IN = f"""\
 How to sign in:
@@ -86,14 +77,14 @@ def sign_in(settings: Settings, today: date, *, check: bool) -> None:
         text = read_hidden("Session cookie: ")
     else:
         text = _read_piped()
-    _keep_session(settings, parse_paste(text, _host(settings)), today, check=check)
+    keep_session(settings, parse_paste(text, _host(settings)), today, check=check)
 
 
 def _host(settings: Settings) -> str:
     return parse_url(settings.metrics_api_base_url).host or ""
 
 
-def _keep_session(settings: Settings, cookies: Cookies, today: date, *, check: bool) -> None:
+def keep_session(settings: Settings, cookies: Cookies, today: date, *, check: bool) -> None:
     """Replace the stored session by this one, once the dashboard has accepted it."""
     origin = origin_of(settings.metrics_api_base_url)
     session = CookieSession(settings.cookie_file, origin, cookies)
@@ -220,40 +211,3 @@ def convert(
             publication.publish()
     logger.info("%s: %d users, %d with activity", window, len(users), len(records))
     tell([target])
-
-
-def demo(home: Path, log_level: str | None, *, users: int, seed: int, source: str) -> None:
-    """Sign in at a simulated dashboard, or take a token of its API; run the 28-day job there."""
-    from dashboard_scraper.simulator import Organization, Simulator  # noqa: PLC0415 - only here
-
-    today = utc_day(utc_now())
-    organization = Organization(users=users, seed=seed, today=today)
-    with Simulator(organization, clock_scale=_DEMO_CLOCK_SCALE) as simulator:
-        settings = read_settings(home, log_level)
-        folder = settings.export_dir / "demo"
-        # Every other setting has its default: they are about another dashboard.
-        store = folder / "usage.db"
-        # Another seed is another organization: its days must not meet those of an earlier demo.
-        with store_at(sqlite_url(store), mode=settings.file_mode).locked():
-            for suffix in ("", "-wal", "-shm"):
-                store.with_name(f"{store.name}{suffix}").unlink(missing_ok=True)
-        settings = Settings.model_construct(
-            metrics_source=source,
-            metrics_api_base_url=simulator.url,
-            cookie_file=folder / "secrets" / "cookies.json",
-            augment_api_token=SecretStr(simulator.token),
-            analytics_api_base_url=simulator.url,
-            analytics_requests_per_minute=10 * _DEMO_CLOCK_SCALE,
-            analytics_ready_hour=0,
-            export_dir=folder,
-            output_mode=settings.output_mode,
-            retention_exports=settings.retention_exports,
-            store_url=sqlite_url(store),
-            enterprise_id=settings.enterprise_id,
-        )
-        # The simulator is on this machine, not behind a proxy.
-        settings = settings.using(Libraries(direct=True))
-        if source == DASHBOARD:
-            cookies = parse_paste(f"{SESSION_COOKIE}={simulator.cookie}", _host(settings))
-            _keep_session(settings, cookies, today, check=True)
-        fetch_daily(settings, None)

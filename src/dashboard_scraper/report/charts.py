@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dashboard_scraper.report.figures import Day, State
+from dashboard_scraper.metrics import ACCEPTED, Metric
+from dashboard_scraper.report.figures import LINE_KINDS, Day, State
 
 Values = Sequence[float | None]
 Pick = Callable[[Day], float | None]
@@ -16,16 +17,39 @@ Pick = Callable[[Day], float | None]
 MISSING, DIFFERS, EMPTY, GAP = "\u00d7", "!", "\u25cb", "\u25a8"
 """What stands under a day that is not as others; GAP is the hatched place of what is not known."""
 
+PEOPLE, MONTH, BEFORE = "people", "month", "before"
+"""Colours of the style sheet that are no kind's: of everybody, of 28 days, of the period before."""
+
+_WHOLES = ("_messages", "_lines_of_code")
 _MONDAY = 0
+
+
+def style_of(kind: Metric) -> str:
+    """The colour of a kind, on the whole page: its messages have that of its lines."""
+    stem = kind.name
+    for whole in _WHOLES:
+        stem = stem.removesuffix(whole)
+    return f"kind-{stem.replace('_', '-')}"
+
+
+COMPLETIONS = next(
+    style_of(kind)
+    for kind in LINE_KINDS
+    if {place.feature for place in kind.copilot} & {place.feature for place in ACCEPTED.copilot}
+)
+"""Of what is told of completions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One value a day, None where it is unknown; `style` is a colour of the style sheet."""
+    """One value a day, None where it is unknown; `style` is a colour of the style sheet. A `wide`
+    line lies under the others, and is seen beside one that has the same values.
+    """
 
     label: str
     values: Values
     style: str
+    wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ store has no figures at all. Whoever adds up the days of a period asks it how ma
 from __future__ import annotations
 
 import bisect
-import itertools
 import operator
 import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -147,11 +146,15 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar of a distribution; `start` is the first number of its label."""
+    """One bar of a distribution: people with a number from `start` to `end`, None without one."""
 
-    label: str
     start: int
+    end: int | None
     people: int
+
+    @property
+    def label(self) -> str:
+        return f"{self.start:,}+" if self.end is None else _span(self.start, self.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +181,8 @@ class Part:
 class ReportFigures:
     """Everything that the page tells.
 
-    `known` people have a row in the store up to the window's end; the newest of the window's days
+    `known` people have a row in the store up to the window's end, the `idle` ones among them none
+    with activity in the window; None where days of it are missing. The newest of the window's days
     was `fetched` then. `editor_days` are those whose editors and languages add up to their users'
     figures. `teams` is None where no team is known.
     """
@@ -187,6 +191,7 @@ class ReportFigures:
     now: Period
     before: Period
     known: int
+    idle: list[str] | None
     fetched: date | None
     editor_days: int
     editors: list[Group]
@@ -306,6 +311,11 @@ def movement_of(now: Period, before: Period) -> Movement | None:
     return Movement(*map(sorted, (here - there, here & there, there - here)))
 
 
+def idle_of(now: Period, known: Collection[str]) -> list[str] | None:
+    """Names of the known people without activity; None where days are missing."""
+    return None if now.missing else sorted(set(known) - {person.name for person in now.people})
+
+
 def weekdays_of(period: Period) -> list[Weekday]:
     """Monday first."""
     found = []
@@ -329,7 +339,7 @@ def by_active_days(period: Period) -> list[Bar]:
         people[(person.active_days - 1) // step] += 1
     starts = range(1, length + 1, step)
     return [
-        Bar(_span(start, min(start + step - 1, length)), start, count)
+        Bar(start, min(start + step - 1, length), count)
         for start, count in zip(starts, people, strict=True)
     ]
 
@@ -341,9 +351,8 @@ def by_messages(period: Period) -> tuple[list[Bar], int]:
     for count in counts:
         if count is not None:
             people[bisect.bisect_right(STEPS, count) - 1] += 1
-    labels = [_span(low, high - 1) for low, high in itertools.pairwise(STEPS)]
-    labels.append(f"{STEPS[-1]:,}+")
-    return [Bar(*each) for each in zip(labels, STEPS, people, strict=True)], counts.count(None)
+    ends = [*(following - 1 for following in STEPS[1:]), None]
+    return [Bar(*each) for each in zip(STEPS, ends, people, strict=True)], counts.count(None)
 
 
 def used_bars(now: Sequence[Bar], before: Sequence[Bar]) -> int:

@@ -16,6 +16,7 @@ from dashboard_scraper.report.figures import (
     Period,
     PeriodTally,
     ReportFigures,
+    idle_of,
     period_before,
     places_of,
     teams_of,
@@ -68,6 +69,7 @@ def figures_of(
         now=now,
         before=earlier,
         known=len(known),
+        idle=idle_of(now, known),
         # Of the day alone: figures that are fetched again and are the same give the same page.
         fetched=utc_day(max(fetched)) if fetched else None,
         editor_days=len(whole),

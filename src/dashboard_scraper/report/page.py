@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dashboard_scraper.date_utils import DAYS
 from dashboard_scraper.metrics import ACCEPTED, SHOWN, Metric, accept_rate
-from dashboard_scraper.report.charts import Pick, mark_of
+from dashboard_scraper.report.charts import COMPLETIONS, MONTH, PEOPLE, Pick, mark_of, style_of
 from dashboard_scraper.report.figures import (
     LINE_KINDS,
     LINES,
@@ -38,9 +38,11 @@ from dashboard_scraper.report.plots import (
 )
 from dashboard_scraper.report.texts import (
     ACTIVE,
+    ACTIVE_DAY,
     ACTIVE_DAYS,
     ACTIVE_MONTH,
     ACTIVE_WEEK,
+    IDLE,
     KNOWN,
     LAPSED,
     MEDIAN,
@@ -57,7 +59,9 @@ from dashboard_scraper.report.texts import (
     differences_text,
     listed,
     many,
+    mean,
     number,
+    points,
     rate,
     rate_cell,
     share,
@@ -80,24 +84,10 @@ def sections_of(figures: ReportFigures) -> list[Section]:
 
 def tiles_of(figures: ReportFigures) -> list[Number]:
     """The four numbers at the top."""
-    now, before = figures.now, figures.before
-    shown, accepted = now.sum_of((SHOWN,)), now.sum_of((ACCEPTED,))
-    return [
-        _active(figures),
-        _sum_number(figures, MESSAGES, MESSAGE_KINDS, _each(now, MESSAGE_KINDS)),
-        _sum_number(figures, LINES, (LINES,), _each(now, (LINES,))),
-        Number(
-            term_of(ACCEPTED),
-            number(accepted),
-            (
-                f"{rate(accept_rate(shown, accepted))} of {number(shown)} shown"
-                if shown
-                else "none shown"
-            ),
-            against(accepted, before.sum_of((ACCEPTED,)), (now, before)),
-            _warning(now),
-        ),
-    ]
+    now = figures.now
+    sums = ((MESSAGES, MESSAGE_KINDS), (LINES, (LINES,)), (ACCEPTED, (ACCEPTED,)))
+    numbers = [_sum_number(figures, each, parts, _each(now, parts)) for each, parts in sums]
+    return [_active(figures), *numbers]
 
 
 def _active(figures: ReportFigures) -> Number:
@@ -106,14 +96,10 @@ def _active(figures: ReportFigures) -> Number:
     return Number(
         ACTIVE,
         f"at least {text}" if now.missing else text,
-        f"{_of_known(figures)} of {number(figures.known)} known",
+        f"{share(len(now.people), figures.known) or '0%'} of the known people",
         against(len(now.people), len(before.people), (now, before)),
         _warning(now),
     )
-
-
-def _of_known(figures: ReportFigures) -> str:
-    return share(len(figures.now.people), figures.known) or "0%"
 
 
 def _sum_number(
@@ -128,7 +114,7 @@ def _each(period: Period, parts: Sequence[Metric]) -> str:
     total = period.sum_of(parts)
     if total is None or not period.people or period.missing:
         return ""
-    return f"{number(round(total / len(period.people), 1))} per active person"
+    return f"{mean(total / len(period.people))} per active person"
 
 
 def _warning(period: Period) -> str:
@@ -141,7 +127,7 @@ def completeness_of(figures: ReportFigures) -> list[str]:
     now, before = figures.now, figures.before
     empty = [day.day for day in now.days if day.state is State.EMPTY]
     missing = [day.day for day in now.days if day.state is State.MISSING]
-    texts = [f"{len(now.kept)} of {many(len(now.days), 'day')} are in the store"]
+    texts = [_in_store(now)]
     if missing:
         texts.append(f"Missing, and shown as gaps: {days_text(missing)}")
     if empty:
@@ -160,6 +146,15 @@ def completeness_of(figures: ReportFigures) -> list[str]:
     return texts
 
 
+def _in_store(period: Period) -> str:
+    kept, days = len(period.kept), len(period.days)
+    if days == 1:
+        return "The day is in the store" if kept else "The day is not in the store"
+    if kept == days:
+        return f"All {many(days, 'day')} are in the store"
+    return f"{kept} of {many(days, 'day')} {'is' if kept == 1 else 'are'} in the store"
+
+
 def strip_of(period: Period) -> list[tuple[str, str, str]]:
     """Each day's style, mark and words."""
     return [
@@ -171,46 +166,57 @@ def strip_of(period: Period) -> list[tuple[str, str, str]]:
 def _people(figures: ReportFigures) -> Section:
     last, earlier = figures.now.days[-1], figures.before.days[-1]
     rows = (
-        Row(ACTIVE, lambda day: day.active),
+        Row(ACTIVE_DAY, lambda day: day.active),
         Row(ACTIVE_WEEK, lambda day: day.week, f"{WEEK} days"),
-        Row(ACTIVE_MONTH, lambda day: day.month, f"{DAYS} days"),
+        Row(ACTIVE_MONTH, lambda day: day.month, f"{DAYS} days", MONTH, wide=True),
     )
+    last_day = weekday_text(last.day)
+    # Those of a period of 28 days are its active people, who are told already.
+    told = rows[:2] if len(figures.now.days) == DAYS else rows
+    details = (f"on {last_day}", f"{WEEK} days to {last_day}", f"{DAYS} days to {last_day}")
     numbers = [
         Number(
             row.term,
             number(row.pick(last)),
-            f"{'on' if row is rows[0] else 'to'} {weekday_text(last.day)}",
+            detail,
             against(row.pick(last), row.pick(earlier), ()),
-            "not all of these days are in the store" if row.pick(last) is None else "",
+            _why_unknown(row, last),
         )
-        for row in rows
+        for row, detail in zip(told, details, strict=False)
     ]
-    of_known = f"{_of_known(figures)} of them were active in the period"
-    numbers.append(Number(KNOWN, number(figures.known), of_known))
+    numbers.append(Number(KNOWN, number(figures.known), "up to the period's end"))
     daily = day_figure(
         figures,
-        DayPlot("active", "Active people, day by day", rows[:1]),
-        [Key("c1", ACTIVE, "active on the day")],
+        DayPlot("active", ACTIVE_DAY.title, rows[:1]),
+        [Key(PEOPLE, ACTIVE_DAY, "active on the day")],
     )
-    title = f"Distinct people in {WEEK} and in {DAYS} days"
+    title = "Weekly and monthly active people"
     distinct = day_figure(
         figures,
         DayPlot("distinct", title, rows[1:], lines=True),
         [
-            Key("c1", ACTIVE_WEEK, f"{WEEK} days to the day"),
-            Key("c2", ACTIVE_MONTH, f"{DAYS} days to the day"),
+            Key(PEOPLE, ACTIVE_WEEK, f"in the {WEEK} days to the day"),
+            Key(MONTH, ACTIVE_MONTH, f"in the {DAYS} days to the day"),
         ],
         _rolling_notes(figures.now),
     )
     return Section("people", "How many people are active", numbers, [daily, distinct])
 
 
+def _why_unknown(row: Row, last: Day) -> str:
+    if row.pick(last) is not None:
+        return ""
+    return "the day is missing" if row.term is ACTIVE_DAY else "not all of these days are stored"
+
+
 def _rolling_notes(period: Period) -> list[str]:
-    unknown = sum(day.month is None for day in period.kept)
+    unknown = [day.day for day in period.kept if day.month is None]
     if not unknown:
         return []
-    days = many(unknown, "day")
-    return [f"The {DAYS} days are unknown for {days}: not all days before are in the store"]
+    days = f"{many(len(unknown), 'day')}, to {weekday_text(unknown[-1])}"
+    return [
+        f"{ACTIVE_MONTH.title} are unknown for {days}: not all of the {DAYS} days are in the store."
+    ]
 
 
 def _pick(*metrics: Metric) -> Pick:
@@ -226,30 +232,33 @@ def _stack(
     total = now.sum_of(told)
     comparable = not now.missing and not before.missing
     keys = []
-    for place, metric in enumerate(told, start=1):
+    for metric in told:
         own, earlier = now.sum_of((metric,)), before.sum_of((metric,))
         change = signed(change_of(own, earlier)) if comparable else ""
         of_all = share(own, total)
-        keys.append(Key(f"c{place}", term_of(metric), metric.title, number(own), of_all, change))
-    notes = [f"{metric.title}: not told by this source" for metric in kinds if metric not in told]
+        keys.append(
+            Key(style_of(metric), term_of(metric), metric.title, number(own), of_all, change)
+        )
+    untold = ", ".join(metric.title for metric in kinds if metric not in told)
+    notes = [f"This source does not tell {untold}."] if untold else []
     of_whole = now.sum_of(whole)
     if total is not None and of_whole is not None and total != of_whole:
         notes.append(
-            f"The kinds add up to {number(total)}; the source's own total is {number(of_whole)}"
+            f"The kinds add up to {number(total)}; the source's own total is {number(of_whole)}."
         )
-    rows = [Row(term_of(metric), _pick(metric)) for metric in told]
+    rows = [Row(term_of(metric), _pick(metric), style=style_of(metric)) for metric in told]
     return day_figure(figures, DayPlot(name, title, rows, full=True), keys, notes)
 
 
 def _messages(figures: ReportFigures) -> Section:
     now = figures.now
     top, messages, warning = top_share(now), now.sum_of(MESSAGE_KINDS), _warning(now)
-    median = number(median_messages(now)) if now.people else NONE
-    most = f"{top:.0f}%" if top is not None else UNKNOWN if messages is None else NONE
+    median = mean(median_messages(now)) if now.people else NONE
+    most = share(top, 100) if top is not None else UNKNOWN if messages is None else NONE
     numbers = [
         _sum_number(figures, TOOL_CALLS, (TOOL_CALLS,)),
         Number(MEDIAN, median, "per active person", warning=warning),
-        Number(TOP_SHARE, most, f"of {number(messages)} messages", warning=warning),
+        Number(TOP_SHARE, most, "of all messages", warning=warning),
     ]
     chart = _stack(figures, "messages", "Messages by kind", MESSAGE_KINDS, MESSAGE_KINDS)
     return Section("work", "What they do", numbers, [chart])
@@ -257,34 +266,33 @@ def _messages(figures: ReportFigures) -> Section:
 
 def _code(figures: ReportFigures) -> Section:
     now, before = figures.now, figures.before
-    rates = [accept_rate(p.sum_of((SHOWN,)), p.sum_of((ACCEPTED,))) for p in (now, before)]
+    own, earlier = (accept_rate(p.sum_of((SHOWN,)), p.sum_of((ACCEPTED,))) for p in (now, before))
+    accepted_row = Row(term_of(ACCEPTED), _pick(ACCEPTED), style=COMPLETIONS)
     accepted = day_figure(
         figures,
-        DayPlot("accepted", ACCEPTED.title, [Row(term_of(ACCEPTED), _pick(ACCEPTED))]),
-        [Key("c1", term_of(ACCEPTED), "accepted on the day")],
+        DayPlot("accepted", ACCEPTED.title, [accepted_row]),
+        [Key(COMPLETIONS, term_of(ACCEPTED), "accepted on the day")],
     )
     rates_plot = DayPlot(
         "rate",
         RATE_TERM.title,
-        [Row(RATE_TERM, _rate_on, "rate")],
+        [Row(RATE_TERM, _rate_on, "rate", COMPLETIONS)],
         lines=True,
-        details=[Row(term_of(metric), _pick(metric)) for metric in (SHOWN, ACCEPTED)],
+        details=[Row(term_of(SHOWN), _pick(SHOWN)), accepted_row],
         show=lambda value: NONE if value is None else rate(value),
         unit="%",
         top=100,
         may_be_blank=True,
     )
-    of_shown = [Key("c1", RATE_TERM, "of the completions shown on the day")]
-    comparable = not now.missing and not before.missing and rates[1] is not None
+    of_shown = [Key(COMPLETIONS, RATE_TERM, "of the completions shown on the day")]
     shown = now.sum_of((SHOWN,))
     numbers = [
         _sum_number(figures, SHOWN, (SHOWN,)),
-        _sum_number(figures, ACCEPTED, (ACCEPTED,)),
         Number(
             RATE_TERM,
-            NONE if shown == 0 else rate(rates[0]),
-            f"of {number(shown)} shown",
-            f"{rate(rates[1])} before" if comparable else "",
+            NONE if shown == 0 else rate(own),
+            "of the completions shown",
+            points(own, earlier, (now, before)),
             _warning(now),
         ),
     ]
@@ -301,11 +309,19 @@ def _spread(figures: ReportFigures) -> Section:
     now, before = figures.now, figures.before
     movement = movement_of(now, before)
     if movement:
-        moved = ((NEW, movement.new), (STAYED, movement.stayed), (LAPSED, movement.lapsed))
-        numbers = [Number(term, number(len(names)), "people") for term, names in moved]
+        moved = (
+            (NEW, movement.new, "not in the period before"),
+            (STAYED, movement.stayed, "in both periods"),
+            (LAPSED, movement.lapsed, "in the period before alone"),
+        )
+        numbers = [Number(term, number(len(names)), detail) for term, names, detail in moved]
     else:
-        why = "days are missing in the period or in the one before"
+        why = _why_uncompared(now, before)
         numbers = [Number(term, UNKNOWN, warning=why) for term in (NEW, STAYED, LAPSED)]
+    if figures.idle is None:
+        numbers.append(Number(IDLE, UNKNOWN, warning="days of the period are missing"))
+    else:
+        numbers.append(Number(IDLE, number(len(figures.idle)), "known, without activity"))
     notes = whole_notes(now)
     compared = movement is not None
     days = people_figure(
@@ -331,6 +347,16 @@ def _spread(figures: ReportFigures) -> Section:
     return Section("spread", "How use is spread", numbers, drawn)
 
 
+def _why_uncompared(now: Period, before: Period) -> str:
+    """Which of two periods lacks days."""
+    if not before.kept:
+        return "the period before is not in the store"
+    lacking = [
+        name for period, name in ((now, "period"), (before, "period before")) if period.missing
+    ]
+    return f"days of the {' and of the '.join(lacking)} are missing"
+
+
 def _places(figures: ReportFigures) -> Section:
     title = "Editors and languages"
     kept = len(figures.now.kept)
@@ -342,7 +368,7 @@ def _places(figures: ReportFigures) -> Section:
     if figures.editor_days < len(figures.now.days):
         notes.append(
             f"Of {figures.editor_days} of {many(kept, 'day')}; the others have no such figures, or"
-            " ones that are not those of their users"
+            " ones that are not those of their users."
         )
     notes += whole_notes(figures.now)
     tables = [
@@ -379,5 +405,7 @@ def _teams(figures: ReportFigures, groups: Sequence[Group]) -> Section:
     ]
     headers: list[str | Term] = ["Team", term_of(LINES), term_of(MESSAGES), ACTIVE, RATE_TERM]
     table = Table(headers, rows, _share_bars(groups))
-    notes = ["A person of several teams counts in each of them", *whole_notes(figures.now)]
+    several = sum(group.people or 0 for group in groups) > figures.known
+    notes = ["A person of several teams counts in each of them."] if several else []
+    notes += whole_notes(figures.now)
     return Section("teams", "Teams", tables=[("Use by team", table)], notes=notes)

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dashboard_scraper.report.charts import (
+    BEFORE,
     DIFFERS,
     EMPTY,
     GAP,
     MISSING,
+    PEOPLE,
     BarChart,
     DayChart,
     Pick,
@@ -28,13 +30,14 @@ from dashboard_scraper.report.figures import (
 )
 from dashboard_scraper.report.parts import Figure, Key, Table
 from dashboard_scraper.report.texts import (
-    ACTIVE,
+    ACTIVE_DAY,
     UNKNOWN,
     WEEKDAY,
     WEEKDAYS,
     Term,
     day_head,
     many,
+    mean,
     number,
     short,
 )
@@ -50,11 +53,15 @@ _BEFORE = "the period before"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is told of each day, and what it is called where there is little room."""
+    """What is told of each day, what it is called where there is little room, and how it is
+    drawn.
+    """
 
     term: Term
     pick: Pick
     label: str = ""
+    style: str = PEOPLE
+    wide: bool = False
 
     @property
     def short(self) -> str:
@@ -101,8 +108,8 @@ def day_figure(
     now, before = figures.now, figures.before
     earlier = _lines_before(before, plot)
     series = [
-        Series(row.short, [row.pick(day) for day in now.days], f"c{place}")
-        for place, row in enumerate(plot.rows, start=1)
+        Series(row.short, [row.pick(day) for day in now.days], row.style, row.wide)
+        for row in plot.rows
     ]
     chart = DayChart(
         [chart_day(day, gap=plot.is_gap(day)) for day in now.days],
@@ -114,7 +121,7 @@ def day_figure(
         top=plot.top,
     )
     if earlier:
-        keys = [*keys, Key("before", None, _BEFORE)]
+        keys = [*keys, Key(BEFORE, None, _BEFORE)]
     marks = {mark for day in now.days if (mark := mark_of(day))}
     if any(plot.is_gap(day) for day in now.kept):
         marks.add(GAP)
@@ -139,8 +146,8 @@ def _lines_before(before: Period, plot: DayPlot) -> list[Series]:
         values = [row.pick(day) for row in plot.rows]
         return None if None in values else sum(value for value in values if value is not None)
 
-    picks = [row.pick for row in plot.rows] if plot.lines else [total]
-    found = [Series(_BEFORE, [pick(day) for day in before.days], "before") for pick in picks]
+    picks = [(row.short, row.pick) for row in plot.rows] if plot.lines else [(_BEFORE, total)]
+    found = [Series(name, [pick(day) for day in before.days], BEFORE) for name, pick in picks]
     return [series for series in found if any(value is not None for value in series.values)]
 
 
@@ -149,7 +156,10 @@ def _tip(plot: DayPlot, day: Day, place: int, earlier: Sequence[Series]) -> str:
     if day.state is not State.MISSING:
         lines += [f"{row.short}: {text}" for row, text in plot.texts(day)]
     if earlier:
-        lines.append(f"{_BEFORE}: {' and '.join(plot.show(s.values[place]) for s in earlier)}")
+        told = [(plot.show(series.values[place]), series.label) for series in earlier]
+        several = plot.lines and len(plot.rows) > 1
+        texts = [f"{text} in {label}" if several else text for text, label in told]
+        lines.append(f"{_BEFORE}: {', '.join(texts)}")
     return "\n".join(lines)
 
 
@@ -172,48 +182,52 @@ def people_figure(
     if before:
         headers.append(_BEFORE.capitalize())
         rows = [[*row, number(count)] for row, count in zip(rows, earlier, strict=True)]
-        tips = [f"{tip}\n{_BEFORE}: {count}" for tip, count in zip(tips, earlier, strict=True)]
-        keys = [Key("c1", term, "people"), Key("before", None, _BEFORE)]
-    # A span takes more room than there is; the table and the tips have it.
-    labels = [bar.label if len(bar.label) < 3 else f"{short(bar.start)}+" for bar in now]
+        tips = [
+            f"{tip}\n{_BEFORE}: {number(count)}" for tip, count in zip(tips, earlier, strict=True)
+        ]
+        keys = [Key(PEOPLE, term, "people"), Key(BEFORE, None, _BEFORE)]
+    labels = list(map(_label, now))
     chart = BarChart(labels, [bar.people for bar in now], texts, tips, earlier)
     title = f"People by {term.title.lower()}"
     return Figure(name, title, chart, Table(headers, rows), keys, notes=notes, full=full)
+
+
+def _label(bar: Bar) -> str:
+    """A span of large numbers takes more room than there is; the table and the tips have it."""
+    if bar.end is None or len(bar.label) <= len("300\u2013999"):
+        return bar.label
+    return f"{short(bar.start)}\u2013{short(bar.end + 1)}"
 
 
 def weekday_figure(figures: ReportFigures, notes: Sequence[str]) -> Figure:
     """How many people are active on the average of each day of the week."""
     now, before = weekdays_of(figures.now), weekdays_of(figures.before)
     earlier: Values = [each.mean for each in before]
-    has_before = any(mean is not None for mean in earlier)
+    has_before = any(average is not None for average in earlier)
     rows = [
         [
             WEEKDAYS[each.weekday],
-            _mean(each.mean),
+            mean(each.mean),
             number(each.days),
-            *([_mean(mean)] if has_before else []),
+            *([mean(average)] if has_before else []),
         ]
-        for each, mean in zip(now, earlier, strict=True)
+        for each, average in zip(now, earlier, strict=True)
     ]
     tips = [
-        f"{name}: {text} active people on average of {many(int(days), 'day')}"
-        + (f"\n{_BEFORE}: {mean[0]}" if mean else "")
-        for name, text, days, *mean in rows
+        f"{name}: {text} daily active people on the average of {many(int(days), 'day')}"
+        + (f"\n{_BEFORE}: {average[0]}" if average else "")
+        for name, text, days, *average in rows
     ]
-    texts = [_mean(each.mean) for each in now]
+    texts = [mean(each.mean) for each in now]
     chart = BarChart(
         WEEKDAYS, [each.mean for each in now], texts, tips, earlier if has_before else ()
     )
-    keys = [Key("c1", WEEKDAY, "average of the period's days")]
-    headers: list[str | Term] = ["Weekday", ACTIVE, "Days"]
+    keys = [Key(PEOPLE, WEEKDAY, "average of the period's days")]
+    headers: list[str | Term] = ["Weekday", ACTIVE_DAY, "Days"]
     if has_before:
-        keys.append(Key("before", None, _BEFORE))
+        keys.append(Key(BEFORE, None, _BEFORE))
         headers.append(_BEFORE.capitalize())
     return Figure("weekday", WEEKDAY.title, chart, Table(headers, rows), keys, notes=notes)
-
-
-def _mean(value: float | None) -> str:
-    return UNKNOWN if value is None else number(round(value, 1))
 
 
 def whole_notes(period: Period) -> list[str]:

@@ -17,13 +17,14 @@ from dashboard_scraper.date_utils import Window
 from dashboard_scraper.report.gather import figures_of
 from dashboard_scraper.report.options import REPORT, ReportOptions
 from dashboard_scraper.report.page import completeness_of, sections_of, strip_of, tiles_of
-from dashboard_scraper.report.texts import SOURCE_NAMES, TERMS, window_text
+from dashboard_scraper.report.texts import SOURCE_NAMES, TERMS, many, two_lines, window_text
 from dashboard_scraper.report.users import (
     ROWS_AT_ONCE,
-    moved_users,
+    named_people,
     user_cells,
     user_rows,
     user_terms,
+    users_notes,
 )
 from dashboard_scraper.store import Reader
 
@@ -63,8 +64,9 @@ def page_of(
             user_terms=user_terms(),
             users=rows[:ROWS_AT_ONCE],
             cells=user_cells(rows[:ROWS_AT_ONCE]),
-            total=len(rows),
-            moved=moved_users(figures),
+            found=many(len(rows), "user"),
+            users_notes=users_notes(figures.now, rows),
+            named=named_people(figures),
             rows_at_once=ROWS_AT_ONCE,
             data=_embedded(rows),
             style=style,
@@ -82,13 +84,15 @@ _TEMPLATES = PackageLoader("dashboard_scraper")
 
 @lru_cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=_TEMPLATES,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["two_lines"] = two_lines
+    return environment
 
 
 def _asset(name: str) -> Markup:

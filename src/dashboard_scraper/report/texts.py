@@ -8,7 +8,6 @@ from datetime import date
 
 from dashboard_scraper.checks import Difference
 from dashboard_scraper.date_utils import DAYS, Window, runs_of_days
-from dashboard_scraper.export import percent
 from dashboard_scraper.metrics import (
     ACCEPT_RATE,
     ACCEPTED,
@@ -36,6 +35,7 @@ from dashboard_scraper.usage import ANALYTICS, DASHBOARD
 
 SOURCE_NAMES = {DASHBOARD: "Augment's dashboard", ANALYTICS: "Augment's Analytics API"}
 UNKNOWN, NONE = "unknown", "none"
+_MOST_RUNS = 20
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -55,23 +55,25 @@ def term_of(metric: Metric) -> Term:
 
 _ACTIVE_DAYS = next(metric for metric in FIGURES if metric.kind is Kind.DAYS)
 
-ACTIVE = Term("active", "Active people", f"{USER_COUNT.definition}, each address counted once")
+ACTIVE = Term(
+    "active", "Active people", f"{USER_COUNT.definition} in the period, each address counted once"
+)
+ACTIVE_DAY = Term("active-day", "Daily active people", f"{USER_COUNT.definition} on the day")
 ACTIVE_WEEK = Term(
     "active-week",
-    f"Active in {WEEK} days",
-    f"{USER_COUNT.definition} on one of the {WEEK} days that end with the day; unknown where one of"
-    " these is missing",
+    "Weekly active people",
+    f"{USER_COUNT.definition} on one of the {WEEK} days that end with the day",
 )
 ACTIVE_MONTH = Term(
     "active-month",
-    f"Active in {DAYS} days",
-    f"{USER_COUNT.definition} on one of the {DAYS} days that end with the day; unknown where one of"
-    " these is missing",
+    "Monthly active people",
+    f"{USER_COUNT.definition} on one of the {DAYS} days that end with the day",
 )
 KNOWN = Term("known", "Known people", "Users that the source ever named, up to the period's end")
 NEW = Term("new", "Newly active", "Active in the period, and not in the one before")
 STAYED = Term("stayed", "Active again", "Active in the period and in the one before")
 LAPSED = Term("lapsed", "Lapsed", "Active in the period before, and not in this one")
+IDLE = Term("idle", "Idle people", "Known people without any activity in the period")
 LAST_DAY = Term("last-day", "Last Active", "Last day of the period with any activity")
 TOP_SHARE = Term(
     "top-share", "Sent by the top tenth", "Messages of the tenth of the active people who sent most"
@@ -79,19 +81,23 @@ TOP_SHARE = Term(
 MEDIAN = Term(
     "median", "Median messages", "Half of the active people sent as many messages or fewer"
 )
-WEEKDAY = Term("weekday", "Weekday pattern", "Active people on the average Monday, Tuesday, ...")
+WEEKDAY = Term(
+    "weekday", "Weekday pattern", "Daily active people of the average Monday, Tuesday, ..."
+)
 ACTIVE_DAYS, RATE_TERM = term_of(_ACTIVE_DAYS), term_of(ACCEPT_RATE)
 
-_TITLES = {metric.name: metric.title for metric in COUNTS} | {USER_COUNT.name: ACTIVE.title}
+_TITLES = {metric.name: metric.title for metric in COUNTS} | {USER_COUNT.name: ACTIVE_DAY.title}
 
 TERMS: tuple[Term, ...] = (
     ACTIVE,
+    ACTIVE_DAY,
     ACTIVE_WEEK,
     ACTIVE_MONTH,
     KNOWN,
     NEW,
     STAYED,
     LAPSED,
+    IDLE,
     *map(
         term_of,
         (MESSAGES, *MESSAGE_KINDS, LINES, *LINE_KINDS, SHOWN, ACCEPTED, ACCEPT_RATE, TOOL_CALLS),
@@ -104,29 +110,46 @@ TERMS: tuple[Term, ...] = (
 )
 
 
-def number(value: float | None) -> str:
-    """`1,234`, `12.5`; what is not known says so."""
-    if value is None:
-        return UNKNOWN
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}".removesuffix(".0")
+def number(count: float | None) -> str:
+    """What is counted is whole: `1,234`; what is not known says so."""
+    return UNKNOWN if count is None else f"{count:,.0f}"
+
+
+def mean(value: float | None) -> str:
+    """An average of counts, or the one in their middle, has one decimal: `1,234.0`."""
+    return UNKNOWN if value is None else f"{value:,.1f}"
 
 
 def rate(value: float | None) -> str:
-    """As the CSV writes it."""
-    return UNKNOWN if value is None else percent(value)
+    """One decimal; the CSV has up to two."""
+    return UNKNOWN if value is None else f"{value:.1f}%"
 
 
 def share(part: float | None, whole: float | None) -> str:
-    """Whole percents; none where there is nothing to have a share of."""
-    return f"{100 * part / whole:.0f}%" if part is not None and whole else ""
+    """Whole percents; none where there is nothing to have a share of. What is not nothing does not
+    look like it, nor what is not all.
+    """
+    if part is None or not whole:
+        return ""
+    rounded = f"{100 * part / whole:.0f}%"
+    if rounded == "0%" and part:
+        return "<1%"
+    return ">99%" if rounded == "100%" and part < whole else rounded
 
 
 def signed(change: float | None) -> str:
-    """`+12%`, with a minus that is one."""
+    """`+12%`, with a minus that is one; `\u00b10%` is less than half of one percent."""
     if change is None:
         return ""
-    rounded = round(change)
-    return "no change" if not rounded else f"{rounded:+,}%".replace("-", "\u2212")
+    if not change:
+        return "no change"
+    return _with_sign(f"{change:+,.0f}%")
+
+
+def _with_sign(text: str) -> str:
+    if not any(digit in text for digit in "123456789"):
+        text = f"\u00b1{text[1:]}"
+    return text.replace("-", "\u2212")
 
 
 def many(count: int, one: str, several: str | None = None) -> str:
@@ -135,8 +158,15 @@ def many(count: int, one: str, several: str | None = None) -> str:
 
 
 def days_text(days: Iterable[date]) -> str:
-    """`2025-03-01, 2025-03-04 to 2025-03-06`."""
-    return ", ".join(map(str, runs_of_days(days)))
+    """`2025-03-01, 2025-03-04 to 2025-03-06`; of very many, the first."""
+    return listed([str(run) for run in runs_of_days(days)], _MOST_RUNS, ", ")
+
+
+def two_lines(title: str) -> tuple[str, str]:
+    """The title in two halves, of which each stays on one line at the head of a column."""
+    words = title.split(" ")
+    halves = [(" ".join(words[:i]), " ".join(words[i:])) for i in range(1, len(words) + 1)]
+    return min(halves, key=lambda half: max(map(len, half)))
 
 
 def against(now: float | None, before: float | None, periods: Iterable[Period]) -> str:
@@ -144,7 +174,15 @@ def against(now: float | None, before: float | None, periods: Iterable[Period]) 
     if any(period.missing for period in periods) or now is None or before is None:
         return ""
     change = signed(change_of(now, before))
-    return f"{change} against {number(before)}" if change else f"{number(before)} before"
+    return f"{change} against {number(before)} before" if change else f"{number(before)} before"
+
+
+def points(now: float | None, before: float | None, periods: Iterable[Period]) -> str:
+    """The same for a rate: the difference of percents is in points."""
+    if any(period.missing for period in periods) or now is None or before is None:
+        return ""
+    change = "no change" if now == before else f"{_with_sign(f'{now - before:+.1f}')} points"
+    return f"{change} against {rate(before)} before"
 
 
 def window_text(window: Window) -> str:
@@ -172,10 +210,10 @@ def difference_text(difference: Difference) -> str:
     return f"{title}: the source says {told}, the users' sum is {own}"
 
 
-def listed(items: Collection[str], most: int) -> str:
+def listed(items: Collection[str], most: int, separator: str = "; ") -> str:
     """So many of them, and how many more there are."""
-    first = "; ".join(list(items)[:most])
-    return f"{first}; and {len(items) - most} more" if len(items) > most else first
+    first = separator.join(list(items)[:most])
+    return f"{first}{separator}and {len(items) - most:,} more" if len(items) > most else first
 
 
 def short(value: float) -> str:

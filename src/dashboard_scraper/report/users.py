@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from dashboard_scraper.metrics import ACCEPTED, SHOWN, Metric, accept_rate
+from dashboard_scraper.metrics import ACCEPTED, SHOWN, accept_rate
 from dashboard_scraper.report.figures import (
     LINES,
     MESSAGE_KINDS,
@@ -16,6 +17,7 @@ from dashboard_scraper.report.figures import (
 )
 from dashboard_scraper.report.texts import (
     ACTIVE_DAYS,
+    IDLE,
     LAPSED,
     LAST_DAY,
     NEW,
@@ -29,17 +31,29 @@ from dashboard_scraper.report.texts import (
 ROWS_AT_ONCE = 25
 """As many are in the page as it comes; its script has the others."""
 
-_COUNTS: tuple[tuple[Term, Sequence[Metric]], ...] = (
-    (term_of(MESSAGES), MESSAGE_KINDS),
-    (term_of(LINES), (LINES,)),
-    (term_of(SHOWN), (SHOWN,)),
-    (term_of(ACCEPTED), (ACCEPTED,)),
-)
+_NAMES_LISTED = 200
+"""Of those who came, went or were idle; the rest are counted."""
+
+UNKNOWN_CELL = "?"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPeople:
+    """Of all `people` of a term, the `names` that there is room for."""
+
+    term: Term
+    people: int
+    names: Sequence[str]
+
+    @property
+    def more(self) -> int:
+        return self.people - len(self.names)
 
 
 def user_terms() -> list[Term]:
-    """The columns after their names; the first of the counts is what the rows are sorted by."""
-    return [ACTIVE_DAYS, LAST_DAY, *(term for term, _ in _COUNTS), RATE_TERM]
+    """The columns after the name; what the rows are sorted by is the first, and so always seen."""
+    used, completions = (MESSAGES, LINES), (SHOWN, ACCEPTED)
+    return [*map(term_of, used), ACTIVE_DAYS, LAST_DAY, *map(term_of, completions), RATE_TERM]
 
 
 def user_rows(period: Period) -> list[list[Any]]:
@@ -49,37 +63,59 @@ def user_rows(period: Period) -> list[list[Any]]:
     """
     rows: list[list[Any]] = []
     for person in period.people:
-        counts = [person.sum_of(parts) for _, parts in _COUNTS]
-        shown, accepted = counts[-2:]
+        shown, accepted = person.sum_of((SHOWN,)), person.sum_of((ACCEPTED,))
         of_shown = accept_rate(shown, accepted)
         rows.append(
             [
                 person.name,
+                person.sum_of(MESSAGE_KINDS),
+                person.sum_of((LINES,)),
                 person.active_days,
                 str(person.last_day),
-                *counts,
-                "" if shown == 0 else None if of_shown is None else round(of_shown, 2),
+                shown,
+                accepted,
+                # Rounded here: the script would round what is in the middle another way.
+                "" if shown == 0 else None if of_shown is None else round(of_shown, 1),
                 person.service,
             ]
         )
-    rows.sort(key=lambda row: (-(row[3] if row[3] is not None else -1), row[0]))
+    rows.sort(key=lambda row: (-(row[1] if row[1] is not None else -1), row[0]))
     return rows
 
 
-def moved_users(figures: ReportFigures) -> list[tuple[Term, list[str]]]:
-    """Who came and who went since the period before; nobody where days of either are missing."""
+def named_people(figures: ReportFigures) -> list[NamedPeople]:
+    """Who came and who went since the period before, and who was idle; nobody where days are
+    missing on which they may have been active.
+    """
     movement = movement_of(figures.now, figures.before)
-    return [(NEW, movement.new), (LAPSED, movement.lapsed)] if movement else []
+    groups = [(NEW, movement.new), (LAPSED, movement.lapsed)] if movement else []
+    groups.append((IDLE, figures.idle or []))
+    return [NamedPeople(term, len(names), names[:_NAMES_LISTED]) for term, names in groups if names]
+
+
+def users_notes(period: Period, rows: Iterable[Sequence[Any]]) -> list[str]:
+    """What has to be known of the table, as far as it is in it."""
+    cells = {cell for row in rows for cell in row[1:] if cell in (None, "")}
+    notes = ["People who were active in the period."]
+    if None in cells:
+        notes.append(f"A {UNKNOWN_CELL} is unknown.")
+    if "" in cells:
+        notes.append("A rate is blank without completions.")
+    if period.missing:
+        notes.append("Without the missing days.")
+    return notes
 
 
 def user_cells(rows: Iterable[Sequence[Any]]) -> list[list[str]]:
     """The rows in words, as the script words the others."""
-    return [[row[0], str(row[1]), row[2], *map(_cell, row[3:-2]), _rate(row[-2])] for row in rows]
+    return [[row[0], *map(_cell, row[1:-2]), _rate(row[-2])] for row in rows]
 
 
-def _cell(count: int | None) -> str:
-    return "?" if count is None else number(count)
+def _cell(value: Any) -> str:
+    if value is None:
+        return UNKNOWN_CELL
+    return value if isinstance(value, str) else number(value)
 
 
 def _rate(value: Any) -> str:
-    return "?" if value is None else value if value == "" else rate(value)
+    return _cell(value) if value in (None, "") else rate(value)

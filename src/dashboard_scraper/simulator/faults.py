@@ -217,6 +217,18 @@ def set_value(field: str, value: object, record: int | None = None) -> Effect:
     return _edit(edit)
 
 
+def raise_total(day: date, field: str, by: int) -> Effect:
+    """A higher figure in the record of one day, where an answer has one for each of several."""
+
+    def edit(body: Json, _request: Request) -> Json:
+        for row in _records(body):
+            if row.get("date") == day.isoformat():
+                _holder(row, field)[field] += by
+        return body
+
+    return _edit(edit)
+
+
 def add_field(name: str, value: object, record: int | None = None) -> Effect:
     """A field more in every record, or in the one with that index."""
 

@@ -247,7 +247,7 @@ class Organization:
         if fate < 6:
             joined = self.today - timedelta(days=2 + span % 28)
         elif fate < 12:
-            left = self.today - timedelta(days=2 + span % 28)
+            left = self.today - timedelta(days=2 + span % 84)
         chance = (25 + draws[2] % 70) * _CERTAIN // 100
         if 12 <= fate < 20:
             chance = 0 if fate < 17 else _CERTAIN // 50

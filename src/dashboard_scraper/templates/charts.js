@@ -48,13 +48,17 @@
   const baseline = () => Plot.ruleY([0], { stroke: "var(--before)", strokeWidth: 1.5 });
 
   // A line over each run of known values; one between two gaps would hardly be seen, and is a dot.
-  function line({ values, style }, options) {
+  // A wide line lies under the others, so that both are seen where they agree.
+  function line({ values, style, wide }, options) {
+    const strokeWidth = wide ? 6 : 2.2;
     const isAlone = (place) => [values[place - 1], values[place + 1]].every((beside) => (beside ?? null) === null);
     return [
-      Plot.lineY(values, { ...at, stroke: `var(--${style})`, ...options }),
-      Plot.dot(values, { ...at, filter: (value, place) => value !== null && isAlone(place), r: 2.5, fill: `var(--${style})`, className: options.className }),
+      Plot.lineY(values, { ...at, stroke: `var(--${style})`, strokeWidth, ...options }),
+      Plot.dot(values, { ...at, filter: (value, place) => value !== null && isAlone(place), r: wide ? 5 : 2.5, fill: `var(--${style})`, className: options.className }),
     ];
   }
+
+  const drawnLine = (series) => line(series, { className: "lines" });
 
   // The period before is quiet, but to be seen on bars too.
   const under = { ...at, stroke: "var(--card)", strokeWidth: 3, strokeOpacity: 0.75 };
@@ -81,6 +85,8 @@
       .filter((series) => series.value !== null)
       .sort((a, b) => a.value - b.value);
     for (const each of ends) highest = each.at = Math.max(each.value, highest + gap);
+    let room = end; // what was pushed beyond the top pushes the others down
+    for (const each of d3.reverse(ends)) room = (each.at = Math.min(each.at, room)) - gap;
     return Plot.text(ends, { x: "place", y: "at", text: "label", textAnchor: "start", dx: 10, className: "ends" });
   }
 
@@ -120,8 +126,9 @@
         Plot.barY(gaps, { x: Plot.identity, y1: 0, y2: scale.end, insetLeft: pad, insetRight: pad, fill: "url(#gap)", className: "gaps" }),
         Plot.barY(stacked, { x: "place", y1: "from", y2: "to", fill: "fill", ...insets, className: "bars" }),
         baseline(),
+        ...spec.lines.filter((series) => series.wide).flatMap(drawnLine),
         ...spec.before.flatMap(earlierLine),
-        ...spec.lines.flatMap((series) => line(series, { strokeWidth: 2.2, className: "lines" })),
+        ...spec.lines.filter((series) => !series.wide).flatMap(drawnLine),
         valueLabels(heights, { filter: (_, place) => place === tallest && heights[place], text: (height) => whole(height) }),
         endLabels(spec.lines, scale.end, heightOf(width) - top - marginBottom),
         Plot.text(dated, { x: Plot.identity, frameAnchor: "bottom", dy: 14, text: (place) => spec.days[place].label, className: "dates" }),
@@ -137,7 +144,7 @@
       const every = Math.max(1, Math.ceil((d3.max(spec.labels, (label) => label.length) * 7) / step));
       const told = (_, place) => spec.values[place] !== null && (step >= 24 || spec.values[place] === most);
       return [
-        Plot.barY(spec.values, { ...at, fill: "var(--c1)", insetLeft: inset, insetRight: inset, className: "bars" }),
+        Plot.barY(spec.values, { ...at, fill: "var(--people)", insetLeft: inset, insetRight: inset, className: "bars" }),
         baseline(),
         ...earlierTicks(spec.before, inset - 2),
         valueLabels(spec.values, { filter: told, text: (_, place) => spec.texts[place] }),

@@ -74,7 +74,7 @@
     if (value === null) return "?";
     if (typeof value !== "number") return value;
     if (place !== rateColumn) return numbers.format(value);
-    return `${value.toFixed(2).replace(/0$/, "")}%`;
+    return `${value.toFixed(1)}%`;
   }
 
   function draw() {

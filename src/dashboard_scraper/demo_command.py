@@ -1,0 +1,110 @@
+"""`demo`: the real program against a simulated source on this machine, with made-up users."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+from pydantic import SecretStr
+from urllib3.util import parse_url
+
+from dashboard_scraper import commands
+from dashboard_scraper.config import Settings, sqlite_url
+from dashboard_scraper.cookie_auth import SESSION_COOKIE
+from dashboard_scraper.cookie_paste import parse_paste
+from dashboard_scraper.csv_text import render
+from dashboard_scraper.date_utils import DAYS, last_complete_days, utc_day
+from dashboard_scraper.files import Publication
+from dashboard_scraper.identity import HEADER
+from dashboard_scraper.library_settings import Libraries
+from dashboard_scraper.metrics import COUNTS, Whole
+from dashboard_scraper.running import read_settings, utc_now
+from dashboard_scraper.simulator import Fault, Organization, Simulator, raise_total
+from dashboard_scraper.store import store_of
+from dashboard_scraper.usage import DASHBOARD
+
+_FOLDER, _PEOPLE = "demo", "people.csv"
+# The days shown, those before them, and those on which the first of these look back.
+_DAYS_KEPT = 3 * DAYS
+# At the Analytics API's own limit, the demo would take an hour.
+_CLOCK_SCALE = 1000
+_TEAMS = ("platform", "payments", "mobile", "data", "design-systems")
+_TEAMLESS = 12  # one person of as many
+_DAYS_AGO, _TOO_MANY = 12, 17
+
+
+def run_demo(home: Path, log_level: str | None, *, users: int, seed: int, source: str) -> None:
+    """Fill a store of its own with 84 days, and run the 28-day job on it."""
+    today = utc_day(utc_now())
+    organization = Organization(users=users, seed=seed, today=today)
+    with Simulator(organization, clock_scale=_CLOCK_SCALE) as simulator:
+        simulator.add_fault(_day_that_does_not_add_up(today))
+        settings = _settings_for(simulator, read_settings(home, log_level), source)
+        _remove_store(settings)
+        _write_people(settings, organization)
+        if source == DASHBOARD:
+            host = parse_url(simulator.url).host or ""
+            cookies = parse_paste(f"{SESSION_COOKIE}={simulator.cookie}", host)
+            commands.keep_session(settings, cookies, today, check=True)
+        commands.backfill_days(settings, last_complete_days(_DAYS_KEPT, today))
+        commands.fetch_daily(settings, None)
+
+
+def team_rows(organization: Organization) -> list[tuple[str, ...]]:
+    """The rows of an IDENTITY_FILE: most people in teams of unequal sizes, others in none."""
+    return [
+        (
+            member.name,
+            member.name.partition("@")[0].replace(".", "-"),
+            str(member.index + 1),
+            "" if member.service else _team_of(member.index),
+        )
+        for member in organization.members
+    ]
+
+
+def _team_of(index: int) -> str:
+    return _TEAMS[index**2 // 3 % len(_TEAMS)] if index % _TEAMLESS else ""
+
+
+def _settings_for(simulator: Simulator, own: Settings, source: str) -> Settings:
+    """Every setting but the place has its default: the others are about another dashboard."""
+    folder = own.export_dir / _FOLDER
+    settings = Settings.model_construct(
+        metrics_source=source,
+        metrics_api_base_url=simulator.url,
+        cookie_file=folder / "secrets" / "cookies.json",
+        augment_api_token=SecretStr(simulator.token),
+        analytics_api_base_url=simulator.url,
+        analytics_requests_per_minute=10 * _CLOCK_SCALE,
+        analytics_ready_hour=0,
+        fetch_editor_language="true",
+        export_dir=folder,
+        output_mode=own.output_mode,
+        store_url=sqlite_url(folder / "usage.db"),
+        identity_file=folder / _PEOPLE,
+        enterprise_id=own.enterprise_id,
+    )
+    return settings.using(Libraries(direct=True))  # the simulator is not behind a proxy
+
+
+def _remove_store(settings: Settings) -> None:
+    """Another seed is another organization: its days must not meet those of an earlier demo."""
+    store = settings.export_dir / "usage.db"
+    with store_of(settings).locked():
+        for suffix in ("", "-wal", "-shm"):
+            store.with_name(f"{store.name}{suffix}").unlink(missing_ok=True)
+
+
+def _write_people(settings: Settings, organization: Organization) -> None:
+    with Publication(settings.file_mode) as publication:
+        file = settings.export_dir / _PEOPLE
+        publication.add(file, render(HEADER, team_rows(organization)))
+        publication.publish()
+
+
+def _day_that_does_not_add_up(today: date) -> Fault:
+    """On it, the Analytics API counts more messages in all than of its users."""
+    messages = next(metric.name for metric in COUNTS if metric.whole is Whole.MESSAGES)
+    day = today - timedelta(days=_DAYS_AGO)
+    return Fault(raise_total(day, messages, _TOO_MANY), "daily-usage")

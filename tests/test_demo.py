@@ -1,0 +1,69 @@
+"""`demo`: what somebody sees who tries the program for the first time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from conftest import Home, today, yesterday
+from dashboard_scraper.config import sqlite_url
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.store import DetailStatus, LedgerDay, Status, store_at
+from dashboard_scraper.usage import ANALYTICS, DASHBOARD
+from report_reading import REPORT, Report, read_report
+
+KEPT = Window(today() - timedelta(84), yesterday())
+
+
+def ledger_of(home: Home, source: str) -> list[LedgerDay]:
+    with store_at(sqlite_url(home.data / "demo" / "usage.db")).reading() as reader:
+        return list(reader.ledger(source).values())
+
+
+def tried(home: Home, *words: str) -> Report:
+    """The page of a demo, whose address is the last that is printed."""
+    result = home.run("demo", *words)
+    assert result.code == 0, result.err
+    page = home.data / "demo" / home.daily_folder.name / REPORT
+    assert result.out.splitlines()[-1] == page.as_uri()
+    return read_report(page)
+
+
+def test_the_demo_shows_all_that_a_page_can_show(home: Home) -> None:
+    home.settings.clear()
+    report = tried(home, "--users", "80")
+    kept = ledger_of(home, ANALYTICS)
+    assert [each.day for each in kept] == list(KEPT.days())
+    assert {each.status for each in kept} == {Status.COMPLETE}
+    assert {each.editor_language for each in kept} == {DetailStatus.COMPLETE}
+    assert "All 28 days are in the store" in report.words
+    assert "Compared with" in report.words
+    for key in ("new", "stayed", "lapsed", "idle"):
+        assert int(report.number(key)) > 0, key
+    assert "unknown" not in {number for numbers in report.numbers.values() for number in numbers}
+    assert len(report.tables["t-use-by-team"]) > 5
+    assert min(len(report.tables[table]) for table in ("t-editors", "t-languages")) > 4
+    assert report.words.count("Total Messages: the source says") == 1
+    assert [len(each.unreconciled) for each in kept if each.unreconciled] == [1]
+    assert any(row[-1] for row in report.rows or []), "no service account"
+
+
+def test_the_demo_of_the_dashboard_has_days_to_compare_with(home: Home) -> None:
+    home.settings.clear()
+    report = tried(home, "--source", DASHBOARD, "--users", "12")
+    assert [each.day for each in ledger_of(home, DASHBOARD)] == list(KEPT.days())
+    assert "Compared with" in report.words
+    assert "does not add up" not in report.words
+    assert report.column("t-use-by-team", "Active people")
+
+
+@pytest.mark.parametrize("source", [ANALYTICS, DASHBOARD])
+def test_the_store_of_the_demo_can_be_used_further(source: str, home: Home) -> None:
+    home.settings.clear()
+    tried(home, "--source", source, "--users", "2")
+    home.settings |= {
+        "METRICS_SOURCE": source,
+        "STORE_URL": sqlite_url(home.data / "demo" / "usage.db"),
+    }
+    assert home.run("status", "--max-age", "48h").code == 0
