@@ -243,13 +243,17 @@ def test_requests_go_through_the_proxy_of_env_file(
     assert sim.count() == 0
 
 
-def test_what_env_file_says_to_libraries_is_not_in_the_environment(tmp_path: Path) -> None:
+def test_what_env_file_says_to_libraries_is_not_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "environment")
     before = dict(os.environ)
     env(tmp_path, f"HTTPS_PROXY=http://file:1\nAWS_SECRET_ACCESS_KEY={SECRET}\nAWS_REGION=x\n")
     libraries = load_settings(tmp_path).libraries
     assert dict(os.environ) == before
     with libraries.of_object_stores():
         assert os.environ["AWS_SECRET_ACCESS_KEY"] == SECRET
+        assert os.environ["AWS_REGION"] == "environment"
         assert "HTTPS_PROXY" not in os.environ
     assert dict(os.environ) == before
 

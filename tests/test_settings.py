@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from pydantic import BaseModel, Field
 
 from conftest import Home
 from dashboard_scraper.config import Endpoint, Settings, load_settings, setting_names
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.library_settings import LIBRARY_SETTINGS, Libraries
+from dashboard_scraper.setting_errors import allowed
 from dashboard_scraper.simulator import Simulator
 
 # As documented; the last two are not in the table that users first saw.
@@ -346,6 +349,15 @@ def test_no_setting_is_refused_in_the_words_of_the_validator(tmp_path: Path) -> 
     problems = str(caught.value).removeprefix("wrong setting: ").split("; ")
     assert len(problems) > 20
     assert [p for p in problems if "nput should" in p or "validation" in p] == []
+
+
+def test_what_is_allowed_is_told_of_a_setting_that_may_be_absent_too() -> None:
+    class Some(BaseModel):
+        days: int | None = Field(None, ge=1)
+        mode: Literal["a", "b"] | None = None
+
+    told = [allowed(field) for field in Some.model_fields.values()]
+    assert told == ["a whole number from 1", "a or b"]
 
 
 def test_a_setting_about_privacy_that_is_empty_is_a_warning(

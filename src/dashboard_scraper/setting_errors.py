@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import NoneType
 from typing import Literal, get_args, get_origin
 
 from pydantic import ValidationError
@@ -38,7 +39,7 @@ def _short(value: object) -> str:
 
 def allowed(field: FieldInfo) -> str | None:
     """What the field takes, in words; None where its own check has them."""
-    kind = field.annotation
+    kind = _without_none(field.annotation)
     if kind is bool:
         return "true or false"
     if kind in (int, float):
@@ -47,6 +48,12 @@ def allowed(field: FieldInfo) -> str | None:
         *first, last = get_args(kind)
         return f"{', '.join(first)} or {last}"
     return None
+
+
+def _without_none(kind: object) -> object:
+    """A setting that may be absent takes the same values where it is there."""
+    kinds = [each for each in get_args(kind) if each is not NoneType]
+    return kinds[0] if NoneType in get_args(kind) and len(kinds) == 1 else kind
 
 
 def _bounds(field: FieldInfo) -> str:
