@@ -128,7 +128,7 @@ def test_options_tell_the_days_whatever_the_name_says(
         ["--start", "2025-10-05"],
         ["--end", "2025-10-05"],
         ["--start", "2025-10-06", "--end", "2025-10-05"],
-        ["--day", "yesterday"],
+        ["--day", "2025-10"],
         ["--day", "2025-02-30"],
     ],
 )
