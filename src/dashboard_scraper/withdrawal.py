@@ -32,8 +32,8 @@ def withdraw(
     """Set aside what would look fresh and is not, and write a manifest that says why.
 
     A day's files stay where the manifest vouches for them, the day had settled when it was fetched,
-    nobody fetched it or removed somebody since, and the settings would make the same files. All
-    that is made from several days is set aside, and everything where nothing stays or the manifest
+    the store has it whole and as it was, and the settings would make the same files. All that is
+    made from several days is set aside, and everything where nothing stays or the manifest
     cannot be written.
     """
     failure = _failure(export, clock(), error)
@@ -78,18 +78,15 @@ def _failure(export: DailyExport, now: datetime, error: BaseException) -> Failur
 def _staying(store: Store, export: DailyExport, before: Manifest) -> dict[date, ManifestDay]:
     if before.made_with != export.made_with():
         return {}
-    days = [
-        told
-        for told in before.days
-        if told.settled and told.day not in store.put_days and _has_its_files(export, told)
-    ]
+    days = [told for told in before.days if told.settled and _has_its_files(export, told)]
     try:
         with store.reading() as reader:
             ledger = reader.ledger(export.source, export.window)
             days = [told for told in days if _is_kept(reader, ledger.get(told.day), told)]
     except StoreFailed as failed:
-        # Where it cannot be asked, the manifest's word is all; what is damaged says nothing.
-        days = days if failed.is_away else []
+        # What is damaged says nothing. Where it cannot be asked, the manifest's word is all, but
+        # for days that this run fetched before.
+        days = [told for told in days if failed.is_away and told.day not in store.put_days]
     except ScraperError:  # it is another store than before
         days = []
     return {told.day: told for told in days}
