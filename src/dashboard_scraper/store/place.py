@@ -39,8 +39,8 @@ def store_at(url: str, *, waiting: Waiting | None = None) -> Store:
         return Store(SqliteBackend(Path(url.removeprefix(SQLITE_PREFIX))))
     try:
         from dashboard_scraper.store.postgres import PostgresBackend  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        if error.name != "psycopg":
+    except ImportError as error:
+        if not (error.name or "psycopg").startswith("psycopg"):
             raise
         raise UsageError(
             "STORE_URL names a PostgreSQL server, and its driver is not installed:"
