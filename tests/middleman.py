@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 from sqlalchemy import make_url
 
-COMMIT = b"COMMIT"
+COMMIT = b"COMMIT\0"  # not COMMITTED
 _SECONDS_TO_COMMIT = 0.3
 
 

@@ -297,6 +297,16 @@ def test_lock_that_changed_hands_stops_every_write(postgres_url: str) -> None:
         assert reader.last_success("dashboard") is None
 
 
+def test_lost_lock_is_told_also_where_anothers_work_is_in_the_way(postgres_url: str) -> None:
+    """Another error would have the files of the run that took over set aside."""
+    store = store_at(postgres_url, waiting=Waiting(lease_seconds=60))
+    with store.locked():
+        sql(postgres_url, "UPDATE store_lease SET fence = fence + 1")
+        sql(postgres_url, "CREATE VIEW user_days AS SELECT 1")
+        with pytest.raises(LockLost), store.opened():
+            pass
+
+
 PARAMETERS = {
     "prepare_threshold=0": 0,
     "prepare_threshold=None&pgbouncer=true": 0,

@@ -49,8 +49,8 @@ def store_at(
         return Store(SqliteBackend(Path(url.removeprefix(SQLITE_PREFIX)), mode), people)
     try:
         from dashboard_scraper.store.postgres import PostgresBackend  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        if error.name != "psycopg":
+    except ImportError as error:
+        if not (error.name or "psycopg").startswith("psycopg"):
             raise
         raise UsageError(
             "STORE_URL names a PostgreSQL server, and its driver is not installed:"
