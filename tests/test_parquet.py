@@ -125,7 +125,7 @@ def test_the_types_are_those_of_the_figures_also_of_a_day_without_users(home: Ho
     export(home, home.path / "out")
     figures = [(metric.name, TYPES[metric.kind]) for metric in FIGURES]
     columns = [("source", "VARCHAR"), ("user_login", "VARCHAR"), *figures]
-    columns += [("extra", "VARCHAR"), ("service_account", "BOOLEAN")]
+    columns += [("extra", "VARCHAR"), ("service_account", "BOOLEAN"), ("person", "VARCHAR")]
     with duckdb.connect() as engine:
         describe = "DESCRIBE SELECT * FROM read_parquet(?, hive_partitioning = ?)"
         for name in files(home.path / "out"):

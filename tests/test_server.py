@@ -405,6 +405,7 @@ def test_monitors_learn_of_the_store_and_nothing_of_anybody(served: Served) -> N
         "newest_complete_day_end_timestamp_seconds": end_of_day(LAST).timestamp(),
         "missing_days": 4 + 1,
         "rows": 29 * len(NAMES),
+        "people": len(NAMES),
     }
     text = served.get("/metrics").text
     assert f'source="{SOURCE}"' in text

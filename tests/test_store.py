@@ -411,7 +411,7 @@ def test_the_views_have_the_documented_columns_and_answer_plain_sql(
     users = [UserUsage("ada@example.com", figures(count=3, moment=SEEN)), user("ben@example.com")]
     store.put(SOURCE, DayUsage(DAY, users, told(1, 2, 3)), FETCHED)
     columns, rows = query(store_url, "SELECT * FROM user_days ORDER BY user_login")
-    assert columns == [column.name for column in USER_DAY.c]
+    assert columns == [*(column.name for column in USER_DAY.c), "person"]
     assert columns == [
         "source",
         "day",
@@ -419,6 +419,7 @@ def test_the_views_have_the_documented_columns_and_answer_plain_sql(
         *(m.name for m in FIGURES),
         "extra",
         "service_account",
+        "person",
     ]
     ada = dict(zip(columns, rows[0], strict=True))
     sqlite = store_url.startswith("sqlite")
