@@ -25,7 +25,7 @@ from dashboard_scraper.config import load_settings
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.log_repeats import INTERVAL_SECONDS, Repeats, repeats
 from dashboard_scraper.serve_command import serve
-from dashboard_scraper.server_connections import LimitedListener, Limits
+from dashboard_scraper.server_connections import LimitedListener, Limits, client_of
 from dashboard_scraper.server_guesses import Guesses, TooManyGuesses
 from dashboard_scraper.server_requests import Hosts
 from filled_store import SOURCE, put, user
@@ -185,7 +185,14 @@ def test_the_limits_follow_the_files_that_may_be_open() -> None:
         assert Limits.of_this_process() == Limits(1000, 250)
 
 
-def test_the_network_of_an_ipv6_address_is_one_address() -> None:
+def test_what_one_customer_has_is_one_address() -> None:
+    """Of IPv6 a network; an IPv4 address that is written so is itself."""
+    assert client_of("2001:db8::1") == client_of("2001:db8::ffff:1") != client_of("2001:db8:0:1::1")
+    assert client_of("::ffff:192.0.2.1") == client_of("192.0.2.1") != client_of("192.0.2.2")
+    assert client_of("fe80::1%eth0") == client_of("fe80::2%eth0")
+
+
+def test_an_address_has_no_more_connections_than_its_share() -> None:
     limits = Limits(100, 2)
     plain = socket.create_server(("::1", 0), family=socket.AF_INET6)
     with LimitedListener(plain, limits) as listener:
