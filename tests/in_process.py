@@ -29,7 +29,7 @@ def run_main(
 ) -> tuple[int, str, str]:
     """Exit code, standard output, standard error; an unexpected error fails the test."""
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
-    faulthandler.dump_traceback_later(_LONGEST_SECONDS, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(_LONGEST_SECONDS, exit=True, file=2)
     try:
         with _as_in_a_process(environment, folder, stdin, out, err):
             code = _exit_code(words)
