@@ -72,7 +72,7 @@ class Seen(Moment):
         return lambda value: None if value is None or value < EARLIEST else _in_utc(value)
 
 
-_EARLIEST = iso_utc(EARLIEST)
+_EARLIEST = EARLIEST.date().isoformat()  # a text that begins with it is no less
 
 
 def _of_text(value: str | None) -> datetime | None:
