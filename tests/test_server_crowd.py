@@ -345,13 +345,17 @@ def test_429_has_the_seconds_to_wait(home: Home) -> None:
     """From an address that has many guesses on their way; each hangs up, and keeps its turn."""
     with serving(with_a_day(home.path)) as server:
         guess = f"GET /x HTTP/1.1\r\nHost: {server.host}\r\nAuthorization: Bearer x\r\n\r\n"
-        for _ in range(25):
+        for _ in range(40):
             for _ in range(10):
                 connected(server, guess.encode()).close()
             time.sleep(0.05)
-        answer = server.get("/x", Authorization="Bearer x")
-        assert answer.status_code == 429
-        assert 1 <= int(answer.headers["Retry-After"]) < 60
+        # Of some more at once, the first take what has become free meanwhile.
+        more = [connected(server, guess.encode()) for _ in range(20)]
+        answer = more[-1].recv(1 << 16)
+        for each in more:
+            each.close()
+        assert answer.startswith(b"HTTP/1.1 429 ")
+        assert re.search(rb"retry-after: [1-9]\d?\r\n", answer.lower())
         assert from_elsewhere(server, USERS) == 200
 
 
@@ -538,8 +542,9 @@ def test_what_can_be_read_in_two_ways_ends_the_connection(case: str, served: Ser
     data = f"GET /healthz HTTP/1.1\r\n{AMBIGUOUS[case]}{INNER}".format(**words)
     answer = served.raw(data.encode())
     statuses = re.findall(rb"HTTP/1.1 (\d+) ", answer)
-    # The head of the last is in order, and answered; its body is what is not.
-    assert statuses == [b"200" if case == "a chunk without an end" else b"400"]
+    # The head of the last is in order, and may be answered before its body has come.
+    late = [[b"200"]] if case == "a chunk without an end" else []
+    assert statuses in [[b"400"], *late]
     assert b"login" not in answer
     assert b"connection: close" in answer.lower()
 
