@@ -240,9 +240,9 @@ def test_a_name_that_no_file_can_have_is_an_error_that_says_so(home: Home, kind:
 def run_with_largest_file(home: Home, blocks: int, *words: str) -> Result:
     """Run where no file can be larger than so many blocks (of 512 or 1,024 bytes)."""
     limited = ["sh", "-c", f'ulimit -f {blocks} && exec "$@"', "sh", *home.command(*words)]
-    done = subprocess.run(
-        limited, env=home.environment(), capture_output=True, timeout=60, check=False
-    )
+    # Python's own files would be cut too, and stay so.
+    environment = {**home.environment(), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(limited, env=environment, capture_output=True, timeout=60, check=False)
     return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
