@@ -98,7 +98,7 @@ def ledger(home: Home) -> dict[date, LedgerDay]:
         return reader.ledger(ANALYTICS)
 
 
-@pytest.mark.parametrize("users", [200, 2000])
+@pytest.mark.parametrize("users", [240, 2000])
 def test_a_first_run_costs_two_requests_and_every_days_pages(
     home: Home, limited: Limited, users: int
 ) -> None:

@@ -46,7 +46,7 @@ def fill(home: Home, **settings: str) -> None:
     store_commands.export_files(settings_read, Window(LONG_AGO, LONG_AGO), None)
     store_commands.export_parquet(settings_read, WINDOW, None)
     (home.data / "old").mkdir()
-    (stale,) = home.data.glob(f"*/augment_metrics_{LAST}.csv")
+    (stale,) = home.data.glob(f"daily_exports_*/augment_metrics_{LAST}.csv")
     shutil.copy(stale, home.data / "old" / f"{stale.name}.stale")
     # A day that the store lost since: its export cannot be written again.
     for table in ("user_day", "day_ledger"):

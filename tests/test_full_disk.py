@@ -258,6 +258,7 @@ def test_a_store_in_a_read_only_folder_is_named_and_loses_nothing(store: Place, 
 def test_a_server_that_takes_no_writes_is_named_and_loses_nothing(
     home: Home, forks: Forks, simulator: Simulator, postgres_url: str
 ) -> None:
+    home.settings["RETRY_BUDGET_SECONDS"] = "1"  # as after a failover, it may pass
     place = undisturbed(home, forks, simulator, postgres_url, home.data)
     setting = "ALTER DATABASE {} SET default_transaction_read_only = {}"
     with psycopg.connect(postgres_url, autocommit=True) as connection:
@@ -343,5 +344,5 @@ def test_where_the_disk_fills_while_somebody_is_forgotten_no_copy_is_left_unsaid
     assert ("copies of them may be left" in result.err) == (room == 80)
     if room < 200:
         again = store.forks.run(store.home, "forget", user)
-        assert again.code == (0 if room < 80 else 2), again.err
+        assert again.code == 0, again.err  # also without rows: files still show the person
     assert not any(user.encode() in path.read_bytes() for path in all_files(disk))
