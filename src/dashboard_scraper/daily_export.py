@@ -172,16 +172,7 @@ def give_out(
     naming = export.audience.naming(reader.spellings(source_name, window))
     ids = _user_ids(reader, source_name, export, naming)
     totals = copilot.WindowTotals()
-    days = {
-        day: (
-            ManifestDay(
-                day, _word_of(failures[day]), reason_of(failures[day], export.audience.rename)
-            )
-            if day in failures
-            else ManifestDay(day, "missing", "not in the store")
-        )
-        for day in missing
-    }
+    days = {day: _missing_day(day, failures.get(day), export) for day in missing}
     make_folder(export.folder, export.outputs.mode)
     remove_leftovers_beside(export.all_paths())
     with Publication(export.outputs.mode) as publication:
@@ -211,15 +202,31 @@ def give_out(
             made_with=export.made_with(),
         )
         publication.add(export.manifest_path, encoded(manifest))
-        set_aside(export.day_paths(missing))
-        if missing:  # a sum that lacks days would look like the window's
-            set_aside([export.aggregated_path])
-        set_aside(path for path in export.github_paths() if path not in reports)
-        if report is None:
-            logger.warning("no %s: it shows %d days at most", REPORT, MOST_DAYS)
-            set_aside([export.report_path])
+        _set_aside_unwritten(export, missing, reports, report)
         publication.publish()
     totals.report_open_sums()
+
+
+def _missing_day(day: date, failure: ScraperError | None, export: DailyExport) -> ManifestDay:
+    if failure is None:
+        return ManifestDay(day, "missing", "not in the store")
+    return ManifestDay(day, _word_of(failure), reason_of(failure, export.audience.rename))
+
+
+def _set_aside_unwritten(
+    export: DailyExport,
+    missing: Collection[date],
+    reports: Collection[Path],
+    report: WrittenFile | None,
+) -> None:
+    """What an earlier run wrote, and this one does not: it must not look like a part of it."""
+    set_aside(export.day_paths(missing))
+    if missing:  # a sum that lacks days would look like the window's
+        set_aside([export.aggregated_path])
+    set_aside(path for path in export.github_paths() if path not in reports)
+    if report is None:
+        logger.warning("no %s: it shows %d days at most", REPORT, MOST_DAYS)
+        set_aside([export.report_path])
 
 
 def _user_ids(
