@@ -40,7 +40,7 @@ JOB = "--last-28-days"
 USERS = Endpoint.USERS.value
 TRIALS = 20
 BATCHES = [
-    *(("sqlite", number, TRIALS) for number in range(200 // TRIALS)),
+    *(("sqlite", number, TRIALS) for number in range(100 // TRIALS)),
     *(("postgresql", number, TRIALS) for number in range(40 // TRIALS)),
     ("pgbouncer", 0, TRIALS // 3),
 ]
