@@ -86,7 +86,7 @@ def default_texts(name: str) -> set[str]:
 
 
 def test_the_exit_codes_of_readme_and_errors_are_the_same() -> None:
-    told = {int(code) for code in re.findall(r"^\| (\d) \|", README, re.MULTILINE)}
+    told = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
     classes = [c for c in vars(errors).values() if isinstance(c, type)]
     assert told == {0, *(c.exit_code for c in classes if issubclass(c, errors.ScraperError))}
 

@@ -12,6 +12,9 @@ ScraperError                1   unexpected: report it
 +-- LockHeld                7   wait for the other run, or end it
 |   +-- LockLost                run it again: another run took this one for dead
 +-- Stale                   8   look why no newer day was fetched
++-- NotReconciled           9   see which days do not add up; every file is written
++-- RevisionsHeld          10   accept or reject the revisions; the versions before are in force
++-- Implausible            11   compare with the source: every day is empty, or they are all equal
 """
 
 from __future__ import annotations
@@ -84,3 +87,21 @@ class Stale(ScraperError):
     """The newest day in the store is older than the user allows."""
 
     exit_code = 8
+
+
+class NotReconciled(ScraperError):
+    """Every day is there and every file written, but the users of some do not add up."""
+
+    exit_code = 9
+
+
+class RevisionsHeld(ScraperError):
+    """The source revised earlier days too much to be believed at once."""
+
+    exit_code = 10
+
+
+class Implausible(ScraperError):
+    """The whole window is empty, or its days are all equal: more likely a fault than the truth."""
+
+    exit_code = 11

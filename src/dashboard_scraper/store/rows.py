@@ -41,7 +41,8 @@ class LedgerDay(msgspec.Struct, frozen=True):
 
     `fetched_at` is when the fetch began. `sums` are those of the users' counts, `totals` the
     tenant's own figures. `forgotten` counts the users who were removed since. `editor_language` and
-    `credits` are None where these were not fetched.
+    `credits` are None where these were not fetched. `suspicious` says why the figures are in doubt,
+    and `held` what a newer version would change that is not in force; in words, without a name.
     """
 
     source: str
@@ -56,6 +57,8 @@ class LedgerDay(msgspec.Struct, frozen=True):
     forgotten: int
     editor_language: DetailStatus | None = None
     credits: DetailStatus | None = None
+    suspicious: str | None = None
+    held: str | None = None
 
 
 def ledger_row(source: str, usage: DayUsage, fetched_at: datetime) -> dict[str, Any]:
@@ -77,6 +80,8 @@ def ledger_row(source: str, usage: DayUsage, fetched_at: datetime) -> dict[str, 
         "forgotten": 0,
         "editor_language": None,
         "credits": None,
+        "suspicious": None,
+        "held": None,
     }
 
 
@@ -104,6 +109,8 @@ def ledger_day(kept: Any) -> LedgerDay:
         forgotten=kept[DAY_LEDGER.c.forgotten],
         editor_language=DetailStatus(details[0]) if details[0] else None,
         credits=DetailStatus(details[1]) if details[1] else None,
+        suspicious=kept[DAY_LEDGER.c.suspicious],
+        held=kept[DAY_LEDGER.c.held],
     )
 
 

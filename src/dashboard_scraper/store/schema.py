@@ -35,7 +35,7 @@ from dashboard_scraper.date_utils import iso_utc
 from dashboard_scraper.derived import EARLIEST
 from dashboard_scraper.metrics import ANALYTICS_COUNTS, COUNTS, FIGURES, TOTALS, Kind
 
-VERSION = 3
+VERSION = 4
 
 
 class Moment(TypeDecorator[datetime]):
@@ -114,6 +114,7 @@ _UNRECONCILED = "JSON: where the users' sums and the tenant's own figures disagr
 _FORGOTTEN = "Users that were removed since"
 _FETCHED_AT = "When the fetch began"
 _SERVICE = "Whether it is no person; the dashboard knows only people"
+_VERSION_NUMBER = "Counts the different answers that were ever stored for the day"
 _DETAIL = "`complete`, `unreconciled`: they do not add up to the users' figures; NULL: not fetched"
 
 
@@ -157,6 +158,11 @@ DAY_LEDGER = Table(
     Column("forgotten", Integer, nullable=False, server_default="0", comment=_FORGOTTEN),
     Column("editor_language", Text, comment=f"Rows of `editor_language_days`: {_DETAIL}"),
     Column("credits", Text, comment="Rows of `credit_days`: `complete`; NULL: not fetched"),
+    Column("version", Integer, nullable=False, server_default="1", comment=_VERSION_NUMBER),
+    Column("accepted_at", Moment, comment="Since when these figures are in force"),
+    Column("digest", Text, comment="Of the users' counts: equal where all of these are"),
+    Column("suspicious", Text, comment="Why the figures are in doubt, in words"),
+    Column("held", Text, comment="What a newer version would change, which is not in force"),
 )
 SUM_COLUMNS = tuple(DAY_LEDGER.c[metric.name] for metric in COUNTS)
 TOTAL_COLUMNS = {total.name: DAY_LEDGER.c[total.column] for total in TOTALS}
