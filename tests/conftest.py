@@ -191,8 +191,8 @@ def _not_at_midnight() -> None:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    """A home without a session; waits between retries are short."""
-    return Home(tmp_path, {"RETRY_BACKOFF_SECONDS": "0.01"})
+    """A home without a session; waits between retries are short, and no settled day is re-read."""
+    return Home(tmp_path, {"RETRY_BACKOFF_SECONDS": "0.01", "RECHECK_DAYS": "0"})
 
 
 SERVER, POOLER = "TEST_POSTGRES_URL", "TEST_PGBOUNCER_URL"

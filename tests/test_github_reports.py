@@ -85,7 +85,7 @@ def test_both_spellings_of_an_address_are_one_person_in_everything_that_is_told_
     put_editors(store_url, LAST, both)
     store = store_at(store_url)
     with store.locked(), store.opened():
-        store.put_credits(SOURCE, LAST, {each.user: 1.25 for each in both})
+        store.put_credits(SOURCE, LAST, {each.user: 1.25 for each in both}, FETCHED)
     first, last = user_records(report_of(store_url, USERS, MONTH, options(with_credits=True)))
     assert (first["user_id"], first["user_login"]) == (last["user_id"], last["user_login"])
     assert last["ai_credits_used"] == 2.5
@@ -127,7 +127,7 @@ def put_editors(url: str, day: date, users: list[UserUsage]) -> None:
             rows.append(EditorLanguageUsage(each.user, editor, language, counts))
     store = store_at(url)
     with store.locked(), store.opened():
-        store.put_editor_languages(SOURCE, day, rows, DetailStatus.COMPLETE)
+        store.put_editor_languages(SOURCE, day, rows, DetailStatus.COMPLETE, FETCHED)
 
 
 def _half(figure: object) -> int:
@@ -228,7 +228,7 @@ def test_editors_and_languages_are_used_where_they_add_up(
             EditorLanguageUsage(name, "JetBrains", "Go", counts_of(chat_messages=2)),
             EditorLanguageUsage("bot", "Vim", "Go", counts_of(chat_messages=2)),
         ]
-        store.put_editor_languages(SOURCE, LAST, rows, status)
+        store.put_editor_languages(SOURCE, LAST, rows, status, FETCHED)
     chosen = options(service_accounts=False)
     (record,) = user_records(report_of(store_url, USERS, LAST, chosen))
     whole = whole_record(report_of(store_url, WHOLE, LAST, chosen))
@@ -258,7 +258,7 @@ def test_an_unknown_figure_takes_editors_and_languages_from_nobody_else(store_ur
             EditorLanguageUsage(name, "VSCode", "Python", counts_of(**{lines.name: count}))
             for name, count in (("ada@example.com", 5), ("bob@example.com", 10))
         ]
-        store.put_editor_languages(SOURCE, LAST, rows, DetailStatus.COMPLETE)
+        store.put_editor_languages(SOURCE, LAST, rows, DetailStatus.COMPLETE, FETCHED)
     records = user_records(report_of(store_url, USERS, LAST))
     whole = whole_record(report_of(store_url, WHOLE, LAST))
     assert taken_apart(whole) == added_up(records)
@@ -269,7 +269,7 @@ def test_credits_are_in_the_records_only_when_asked_for(store_url: str) -> None:
     put(store_url, {LAST: [user(name, chat_messages=5) for name in names]})
     store = store_at(store_url)
     with store.locked(), store.opened():
-        store.put_credits(SOURCE, LAST, {names[0]: 1.25})
+        store.put_credits(SOURCE, LAST, {names[0]: 1.25}, FETCHED)
     plain = user_records(report_of(store_url, USERS, LAST))
     assert not any("ai_credits_used" in record for record in plain)
     records = user_records(report_of(store_url, USERS, LAST, options(with_credits=True)))

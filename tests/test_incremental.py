@@ -114,14 +114,14 @@ def test_the_next_night_asks_for_days_that_may_have_grown_and_compares_the_rest_
     home.settings |= {"SETTLE_DAYS": f"{settle_days}", "MAX_CONCURRENCY": "1"}
     run(home)
     assert asked(spring) == asked(spring, TENANT) == DAYS
-    assert compared(spring) == []
+    assert compared(spring) == [(f"{DAYS[0]}", f"{DAYS[-1]}")]
     spring.requests.clear()
     run(home, 1)
     again = days_before(1, min(settle_days + 1, 28))
     assert asked(spring) == asked(spring, TENANT) == again
-    rest = [day for day in days_before(1, 28) if day not in again]
-    assert compared(spring) == ([(f"{rest[0]}", f"{rest[-1]}")] if rest else [])
-    assert len(spring.requests) == 2 * len(again) + bool(rest)
+    window = days_before(1, 28)
+    assert compared(spring) == [(f"{window[0]}", f"{window[-1]}")]
+    assert len(spring.requests) == 2 * len(again) + 1
     rows = ledger(home)
     assert [day for day, row in rows.items() if row.fetched_at == NOON + NIGHT] == again
     assert len(contents(folder_of(home, 1))) == 59
@@ -130,6 +130,7 @@ def test_the_next_night_asks_for_days_that_may_have_grown_and_compares_the_rest_
 def test_a_day_revised_after_it_settled_is_found_with_few_requests_wherever_it_is(
     home: Home, spring: Simulator, caplog: Log
 ) -> None:
+    home.settings["REVISION_LIMIT"] = "100"
     run(home)
     unsettled = days_before(0, 3)
     every = 1 if home.settings["STORE_URL"].startswith(SQLITE_PREFIX) else 6
@@ -155,6 +156,7 @@ def test_a_day_revised_after_it_settled_is_found_with_few_requests_wherever_it_i
 def test_outputs_after_revisions_are_those_of_a_first_run(
     home: Home, spring: Simulator, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    home.settings["REVISION_LIMIT"] = "100"
     run(home)
     first = contents(folder_of(home))
     revised = [DAYS[0], DAYS[9], DAYS[23]]
@@ -179,13 +181,13 @@ def test_outputs_after_revisions_are_those_of_a_first_run(
     assert contents(folder_of(other)) == again
 
 
-def test_refresh_asks_for_every_day_again_and_compares_none(home: Home, spring: Simulator) -> None:
+def test_refresh_asks_for_every_day_again_and_compares_them_with_their_sum(home: Home, spring: Simulator) -> None:
     run(home)
     before = contents(folder_of(home))
     spring.requests.clear()
     run(home, refresh=True)
     assert sorted(asked(spring)) == sorted(asked(spring, TENANT)) == DAYS
-    assert compared(spring) == []
+    assert compared(spring) == [(f"{DAYS[0]}", f"{DAYS[-1]}")]
     assert contents(folder_of(home)) == before
 
 
@@ -261,7 +263,7 @@ def test_a_run_that_expired_ends_with_3_and_the_next_goes_on_where_it_stopped(
     whole = [request for request in sim.requests if request.status == 200]
     assert [request.day for request in whole if request.endpoint == USERS] == DAYS
     assert [request.day for request in whole if request.endpoint == TENANT] == [*DAYS, None]
-    assert compared(sim) == [(f"{DAYS[0]}", f"{DAYS[19]}")]
+    assert compared(sim) == [(f"{DAYS[0]}", f"{DAYS[-1]}")]
     assert len(contents(folder_of(home))) == 59
 
 

@@ -57,7 +57,7 @@ def lock_url(request: pytest.FixtureRequest, home: Home) -> str:
 
 
 def put(store: Store, day: date = TODAY) -> None:
-    assert store.put("dashboard", DayUsage(day, []), NOW) is None
+    assert store.put("dashboard", DayUsage(day, []), NOW)[1] is None
 
 
 def test_run_that_was_stopped_and_taken_over_writes_nothing(
@@ -150,7 +150,7 @@ def test_session_settings_of_others_change_no_figure(postgres_url: str) -> None:
     store = store_at(postgres_url, waiting=SHORT)
     with store.locked(), store.opened():
         store.put("dashboard", DayUsage(today(), []), NOW)
-        store.put_credits("dashboard", today(), {"ada@example.com": 0.1 + 0.2})
+        store.put_credits("dashboard", today(), {"ada@example.com": 0.1 + 0.2}, NOW)
         time.sleep(0.2)  # heartbeats
         put(store, yesterday())
     with store.reading() as reader:

@@ -82,7 +82,7 @@ def fill(home: Home, window: Window = REACH) -> None:
     put(home.settings["STORE_URL"], days)
     store = store_at(home.settings["STORE_URL"], audience_of(settings_of(home)).people)
     with store.locked(), store.opened():
-        store.put_credits(SOURCE, LAST, dict.fromkeys(spelt(LAST), 1.5))
+        store.put_credits(SOURCE, LAST, dict.fromkeys(spelt(LAST), 1.5), FETCHED)
 
 
 def json_of(path: Path) -> list[dict[str, Any]]:
@@ -217,8 +217,8 @@ def test_details_of_a_day_under_another_spelling_are_the_same_persons(
     part = tuple(5 * (metric.name == "chat_messages") for metric in ANALYTICS_COUNTS)
     with store.locked(), store.opened():
         rows = [EditorLanguageUsage("ADA@example.com", "VSCode", "Python", part)]
-        store.put_editor_languages(SOURCE, LAST, rows, DetailStatus.COMPLETE)
-        store.put_credits(SOURCE, LAST, {"ADA@example.com": 1.5, other: 2.0})
+        store.put_editor_languages(SOURCE, LAST, rows, DetailStatus.COMPLETE, FETCHED)
+        store.put_credits(SOURCE, LAST, {"ADA@example.com": 1.5, other: 2.0}, FETCHED)
     options = GithubOptions("1", with_credits=True)
     (record,) = user_records(report_of(store_url, Subject.USERS, LAST, options))
     assert record["ai_credits_used"] == 3.5

@@ -60,11 +60,12 @@ def revision(old: Sums, new: Sums) -> str:
     changed: list[str] = []
     for metric, before, after in zip(COUNTS, old, new, strict=True):
         if before != after:
-            changed.append(f"{metric.name} {_shown(before)} -> {_shown(after)}")
+            changed.append(f"{metric.name} {shown(before)} -> {shown(after)}")
     return ", ".join(changed)
 
 
-def _shown(count: int | None) -> str:
+def shown(count: int | None) -> str:
+    """A sum for people."""
     return "unknown" if count is None else str(count)
 
 

@@ -39,6 +39,7 @@ from dashboard_scraper.metrics import is_active
 from dashboard_scraper.people import People
 from dashboard_scraper.period_metrics import Period, default_name, export_period
 from dashboard_scraper.progress import day_progress
+from dashboard_scraper.revisions import Caution
 from dashboard_scraper.running import (
     audience_of,
     daily_export,
@@ -142,7 +143,7 @@ def fetch_period(
     selected = settings.scrape_endpoints
     if settings.source == ANALYTICS:
         selected = frozenset({Endpoint.USERS, Endpoint.TENANT})
-    period = Period(window, now, target, selected)
+    period = Period(window, now, target, selected, caution_of(settings, lambda: now))
     audience = audience_of(settings)
     store = store_of(settings, audience.people)
     make_source = source_maker(settings, store, lambda: now)
@@ -178,7 +179,15 @@ def job_of(settings: Settings, clock: Clock, people: People) -> Job:
     """How the settings want days to be fetched."""
     prepare_for_many_records()
     store = store_of(settings, people)
-    return Job(store, settings.max_concurrency, settings.settle_days, clock, day_progress)
+    caution = caution_of(settings, clock)
+    workers, recheck_days = settings.max_concurrency, settings.recheck_days
+    return Job(store, workers, caution, recheck_days, clock, day_progress)
+
+
+def caution_of(settings: Settings, clock: Clock) -> Caution:
+    """How far the settings believe an answer that differs from an earlier one."""
+    confirmations = settings.revision_confirmations
+    return Caution(settings.revision_limit / 100, confirmations, settings.settle_days, clock)
 
 
 def convert(

@@ -180,6 +180,28 @@ class Settings(BaseSettings):
     settle_days: int = Field(
         3, ge=0, le=90, description="Days after its end for which a day is fetched again"
     )
+    recheck_days: int = Field(
+        1,
+        ge=0,
+        le=90,
+        description="Settled days that a run reads again, in turn: a source may restate what no"
+        " total tells",
+    )
+    revision_limit: float = Field(
+        20,
+        gt=0,
+        le=100,
+        allow_inf_nan=False,
+        description="Percent of a day by which a later answer may differ; one that differs by more"
+        " is held",
+    )
+    revision_confirmations: int = Field(
+        2,
+        ge=1,
+        le=90,
+        description="Later days on which the source has to repeat a held revision until it is"
+        " accepted by itself",
+    )
     pseudonym_key_file: Annotated[Path | None, Concern.PRIVACY] = Field(
         None, description="Key that replaces addresses by pseudonyms in every output"
     )

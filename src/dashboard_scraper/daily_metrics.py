@@ -6,8 +6,8 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 
 from dashboard_scraper.checks import Difference, closing_differences, revision
 from dashboard_scraper.daily_export import DailyExport, give_out, summarise
@@ -22,8 +22,10 @@ from dashboard_scraper.errors import (
 from dashboard_scraper.export_folders import latest_follows, prune, remove_leftovers_of_runs
 from dashboard_scraper.files import undone_on_failure
 from dashboard_scraper.listing import NAMED_AT_MOST, listed, listed_days
-from dashboard_scraper.settling import is_settled
-from dashboard_scraper.store import LedgerDay, Store
+from dashboard_scraper.metrics import Totals
+from dashboard_scraper.review import review
+from dashboard_scraper.revisions import Caution
+from dashboard_scraper.store import LedgerDay, Store, Stored
 from dashboard_scraper.usage import DayUsage, Estimate, Source, sums_of
 from dashboard_scraper.withdrawal import withdraw
 from dashboard_scraper.workers import each_done
@@ -36,6 +38,9 @@ _FAILED_DAY = (SourceUnavailable, ContractBroken)
 
 # After so many days in a row for which the source was unavailable, it will be for the next too.
 _OUTAGE = DAYS
+
+# Two runs of one night do not read the same days again.
+_RECHECKED_AFTER = timedelta(hours=20)
 
 # A run that takes longer says so beforehand.
 _LONG_SECONDS = 60
@@ -59,7 +64,8 @@ class Job:
 
     store: Store
     workers: int
-    settle_days: int
+    caution: Caution
+    recheck_days: int
     clock: Clock
     progress: Progress
 
@@ -73,14 +79,10 @@ class Outcome:
 
 
 def days_to_fetch(
-    kept: Mapping[date, LedgerDay],
-    window: Window,
-    settle_days: int,
-    now: datetime,
-    *,
-    totals: bool,
+    kept: Mapping[date, LedgerDay], window: Window, caution: Caution, *, totals: bool
 ) -> list[date]:
-    """The days of the window that are missing or not settled, oldest first.
+    """The days of the window that are missing or not settled, or of which a newer version is held,
+    oldest first.
 
     With `totals`, also those that were kept without the tenant's figures, and so never checked.
     """
@@ -88,9 +90,27 @@ def days_to_fetch(
         day
         for day in window.days()
         if day not in kept
-        or not is_settled(kept[day], settle_days, now)
+        or not caution.is_settled(kept[day])
+        or kept[day].held
         or (totals and kept[day].totals is None)
     ]
+
+
+def days_to_recheck(
+    kept: Mapping[date, LedgerDay], needed: Collection[date], most: int, now: datetime
+) -> list[date]:
+    """Days to read again that need not be: a source may restate what no total tells.
+
+    Those that were fetched longest ago, so that each has its turn; none of which somebody was
+    removed, who would come back.
+    """
+    due = [
+        row
+        for day, row in kept.items()
+        if day not in needed and not row.forgotten and now - row.fetched_at > _RECHECKED_AFTER
+    ]
+    due.sort(key=lambda row: row.fetched_at)
+    return sorted(row.day for row in due[:most])
 
 
 def run_daily_job(job: Job, make_source: MakeSource, export: DailyExport, *, refresh: bool) -> None:
@@ -146,28 +166,32 @@ def bring_up_to_date(
     with job.store.reading() as reader:
         kept = reader.ledger(source.name, window)
     now = job.clock()
-    needed = days_to_fetch(kept, window, job.settle_days, now, totals=source.has_totals)
+    needed = days_to_fetch(kept, window, job.caution, totals=source.has_totals)
     needed = list(window.days()) if refresh else needed
     published = source.published(now)
     failures: Failures = {day: _not_published(day) for day in needed if day > published.end}
     needed = [day for day in needed if day not in failures]
-    settled: Collection[date] = ()
-    if compare and source.has_totals:
-        again = {*needed, *failures}
-        settled = [day for day in kept if day not in again and day >= published.start]
-    source.prepare([*needed, *settled])
-    _tell_plan(source, window, needed)
-    failures |= _fetch(job, source, needed)
+    again = {*needed, *failures}
+    rest = {day: row for day, row in kept.items() if day not in again and day >= published.start}
+    recheck = days_to_recheck(rest, again, job.recheck_days, now) if compare else []
+    compared = [*needed, *rest] if compare and source.has_totals else []
+    source.prepare(sorted({*needed, *recheck, *compared}))
+    _tell_plan(source, window, needed, recheck)
+    fetched = _fetch(job, source, sorted([*needed, *recheck]))
+    failures |= fetched.failures
     incomplete: list[ScraperError] = []
-    if settled:
+    if len(compared) > 1:
         try:
-            changed = _changed(job, source, Window(min(settled), max(settled)), failures)
+            compared_again = _compare(job, source, compared, failures)
         except _FAILED_DAY as error:
             what = "the days kept could not be compared with what the source says of them now"
             incomplete.append(type(error)(f"{what}: {error}"))
         else:
-            failures |= _fetch(job, source, changed)
+            failures |= compared_again.failures
+            fetched.stored.update(compared_again.stored)
+    new = [day for day, stored in fetched.stored.items() if stored in _NEW]
     incomplete += fill_details(job.store, source, window, now)
+    incomplete += review(job.store, source.name, window, new, job.caution).errors()
     return Outcome(failures, incomplete)
 
 
@@ -175,9 +199,11 @@ def _not_published(day: date) -> NotPublished:
     return NotPublished(f"{day} is not published yet: the source has it some hours after its end")
 
 
-def _tell_plan(source: Source, window: Window, needed: list[date]) -> None:
+def _tell_plan(source: Source, window: Window, needed: list[date], recheck: list[date]) -> None:
     total = len(window)
     logger.info("%s: %d days are kept, %d to fetch", window, total - len(needed), len(needed))
+    if recheck:
+        logger.info("reading again, in turn: %s", listed_days(recheck))
     estimate = source.estimate(needed)
     if estimate is not None and estimate.seconds >= _LONG_SECONDS:
         logger.info(
@@ -193,47 +219,85 @@ def _note_success(job: Job, source: Source, outcome: Outcome) -> None:
         job.store.put_success(source.name, job.clock())
 
 
-def _changed(job: Job, source: Source, span: Window, failures: Failures) -> list[date]:
-    """Days of the span that the source has revised since they were fetched.
+def _compare(job: Job, source: Source, days: Collection[date], failures: Failures) -> _Fetched:
+    """Fetch again the days whose totals now are not what the source last said of them.
 
-    Those that were fetched just now are among them: a span without gaps costs fewer requests.
+    Days that were fetched just now are compared too: a range without gaps costs fewer requests, and
+    a range that is not the sum of its days is a contradiction. It is one where a day stays as it
+    was, and differs all the same.
     """
+    before = _last_totals(job, source, days, failures)
+    changed = source.changed_days(before)
+    if not changed:
+        return _Fetched()
+    logger.warning("the source has revised %s; fetching again", listed_days(changed))
+    fetched = _fetch(job, source, changed)
+    after = _last_totals(job, source, days, failures | fetched.failures)
+    if any(before[day] == after.get(day) for day in changed):
+        _refuse_contradiction(source, after)
+    return fetched
+
+
+def _last_totals(
+    job: Job, source: Source, days: Collection[date], failures: Failures
+) -> dict[date, Totals]:
+    """What the source last said of the days that could be had, in force or not."""
     with job.store.reading() as reader:
-        kept = reader.ledger(source.name, span)
-    totals = {
+        answers = reader.last_answers(source.name, Window(min(days), max(days)))
+    return {
         day: row.totals
-        for day, row in kept.items()
+        for day, row in answers.items()
         if row.totals is not None and day not in failures
     }
-    changed = source.changed_days(totals)
-    if changed:
-        logger.warning("the source has revised %s; fetching again", listed_days(changed))
-    return changed
 
 
-def _fetch(job: Job, source: Source, days: list[date]) -> Failures:
+def _refuse_contradiction(source: Source, totals: dict[date, Totals]) -> None:
+    if changed := source.changed_days(totals):
+        raise ContractBroken(
+            f"the totals of {Window(min(totals), max(totals))} are not the sum of its days, of"
+            f" which {listed_days(changed)} seem to differ, but are the same when asked for alone"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """What became of each day that could be had, and why the others could not."""
+
+    stored: dict[date, Stored] = field(default_factory=dict)
+    failures: Failures = field(default_factory=dict)
+
+
+# What became of a day whose figures in force are not those from before.
+_NEW = (Stored.FIRST, Stored.REVISED)
+
+
+def _fetch(job: Job, source: Source, days: list[date]) -> _Fetched:
     """Every day once, and those that failed once more at the end."""
     if not days:
-        return {}
+        return _Fetched()
     with job.progress(days, source.estimate) as report:
-        failures = _fetch_days(job, source, days, report, give_up_after=_OUTAGE)
-        if failures:
-            logger.info("%d days failed; trying them again", len(failures))
-            failures = _fetch_days(job, source, sorted(failures), report)
-    return failures
+        fetched = _fetch_days(job, source, days, report, give_up_after=_OUTAGE)
+        if fetched.failures:
+            logger.info("%d days failed; trying them again", len(fetched.failures))
+            second = _fetch_days(job, source, sorted(fetched.failures), report)
+            fetched = _Fetched(fetched.stored | second.stored, second.failures)
+    return fetched
 
 
 def _fetch_days(
     job: Job, source: Source, days: list[date], report: Report, give_up_after: int | None = None
-) -> Failures:
-    failures: Failures = {}
+) -> _Fetched:
+    fetched = _Fetched()
     in_a_row = 0
     with contextlib.ExitStack() as on_error:
         on_error.callback(source.stop)  # the threads that wait for their next attempt end too
         # A thread keeps the day as soon as it has it: eight of them would be a lot of memory.
-        for day, error in each_done(lambda day: _fetch_day(job, source, day), days, job.workers):
-            if error is not None:
-                failures[day] = _bearable(error)
+        for day, result in each_done(lambda day: _fetch_day(job, source, day), days, job.workers):
+            error = result if isinstance(result, ScraperError) else None
+            if isinstance(result, ScraperError):
+                fetched.failures[day] = _bearable(result)
+            else:
+                fetched.stored[day] = result
             report(day, error)
             in_a_row = in_a_row + 1 if isinstance(error, SourceUnavailable) else 0
             if in_a_row == give_up_after:
@@ -241,28 +305,33 @@ def _fetch_days(
                     f"{in_a_row} days in a row could not be had; {day}: {error}"
                 ) from error
         on_error.pop_all()
-    return failures
+    return fetched
 
 
-def _fetch_day(job: Job, source: Source, day: date) -> None:
+def _fetch_day(job: Job, source: Source, day: date) -> Stored:
     fetched_at = job.clock()
     usage = source.fetch_day(day)
     if differences := _differences(usage):
         logger.info("%s: %s; fetching it once more", day, differences[0])
         fetched_at = job.clock()
         usage = source.fetch_day(day)
-    keep_day(job.store, source.name, usage, fetched_at)
+    return keep_day(job.store, source.name, usage, fetched_at, job.caution)
 
 
-def keep_day(store: Store, source_name: str, usage: DayUsage, fetched_at: datetime) -> None:
+def keep_day(
+    store: Store, source_name: str, usage: DayUsage, fetched_at: datetime, caution: Caution
+) -> Stored:
     """Put a day in the store; the log says what does not add up, and what a revision changed."""
     sums = sums_of(usage.users)
-    before = store.put(source_name, usage, fetched_at)
+    stored, before = store.put(source_name, usage, fetched_at, caution)
     if differences := _differences(usage):
         told = listed(differences, separator="; ")
         logger.warning("%s does not add up: %s; kept as it is", usage.day, told)
-    if before is not None and (changes := revision(before.sums, sums)):
+    if before is not None and stored is Stored.REVISED and (changes := revision(before.sums, sums)):
         logger.info("%s was revised: %s", usage.day, changes)
+    if stored is Stored.REJECTED:
+        logger.info("%s: the source says again what was rejected", usage.day)
+    return stored
 
 
 def _differences(usage: DayUsage) -> list[Difference]:

@@ -14,6 +14,7 @@ from dashboard_scraper.errors import UsageError
 
 _encode = msgspec.json.Encoder().encode
 DAYS = 28
+DAYS_A_WEEK = 7
 """Of the job that is named after them."""
 
 _FORMATS = ("%m-%d-%Y", "%Y-%m-%d")

@@ -42,13 +42,13 @@ def fill_details(store: Store, source: Source, window: Window, now: datetime) ->
         kept = reader.ledger(source.name, window)
     rows = [row for day, row in kept.items() if published.start <= day <= published.end]
     return [
-        *_fill_editor_languages(store, source.name, source.details, rows),
-        *_fill_credits(store, source.name, source.details, rows),
+        *_fill_editor_languages(store, source.name, source.details, rows, now),
+        *_fill_credits(store, source.name, source.details, rows, now),
     ]
 
 
 def _fill_editor_languages(
-    store: Store, name: str, details: Details, kept: Iterable[LedgerDay]
+    store: Store, name: str, details: Details, kept: Iterable[LedgerDay], now: datetime
 ) -> list[ScraperError]:
     """The newest days first, until the requests that may be spent are."""
     most = details.editor_language_requests
@@ -64,7 +64,7 @@ def _fill_editor_languages(
     while lacking and (most is None or details.requests - before < most):
         row = lacking.pop()
         try:
-            expected.learn(row, _fill_day(store, name, details, row))
+            expected.learn(row, _fill_day(store, name, details, row, now))
         except _BORNE as error:
             what = f"editors and languages of {row.day} could not be had"
             failed.append(type(error)(f"{what}: {error}"))
@@ -103,7 +103,7 @@ class _Expected:
         return f": about {estimate.requests} requests, {rough_duration(estimate.seconds)}"
 
 
-def _fill_day(store: Store, name: str, details: Details, row: LedgerDay) -> int:
+def _fill_day(store: Store, name: str, details: Details, row: LedgerDay, now: datetime) -> int:
     """Fetch and keep one day; returns the number of its records."""
     with store.reading() as reader:
         users = reader.day(row).users
@@ -127,7 +127,7 @@ def _fill_day(store: Store, name: str, details: Details, row: LedgerDay) -> int:
             difference,
         )
     status = DetailStatus.UNRECONCILED if difference else DetailStatus.COMPLETE
-    store.put_editor_languages(name, row.day, usages, status)
+    store.put_editor_languages(name, row.day, usages, status, now)
     return len(usages)
 
 
@@ -154,7 +154,7 @@ def _sum(counts: list[Any]) -> int | None:
 
 
 def _fill_credits(
-    store: Store, name: str, details: Details, kept: Iterable[LedgerDay]
+    store: Store, name: str, details: Details, kept: Iterable[LedgerDay], now: datetime
 ) -> list[ScraperError]:
     lacking = {row.day: row for row in kept if row.credits is None}
     if not lacking or not details.credits_wanted:
@@ -170,18 +170,20 @@ def _fill_credits(
                 return []
             for day in window.days():
                 of_day = {usage.user: usage.credits for usage in usages if usage.day == day}
-                _keep_credits(store, name, lacking[day], of_day)
+                _keep_credits(store, name, lacking[day], of_day, now)
     return []
 
 
-def _keep_credits(store: Store, name: str, row: LedgerDay, credits_of: dict[str, float]) -> None:
+def _keep_credits(
+    store: Store, name: str, row: LedgerDay, credits_of: dict[str, float], now: datetime
+) -> None:
     if row.forgotten:  # who was removed from the day is not to come back
         with store.reading() as reader:
             persons = {person_key(user.user) for user in reader.day(row).users}
         credits_of = {
             user: consumed for user, consumed in credits_of.items() if person_key(user) in persons
         }
-    store.put_credits(name, row.day, credits_of)
+    store.put_credits(name, row.day, credits_of, now)
 
 
 def _pieces(window: Window) -> Iterable[Window]:

@@ -24,7 +24,7 @@ from dashboard_scraper.csv_days import (
 from dashboard_scraper.daily_export import Outputs
 from dashboard_scraper.daily_metrics import keep_day
 from dashboard_scraper.date_utils import Window, utc_day
-from dashboard_scraper.errors import UsageError
+from dashboard_scraper.errors import ScraperError, UsageError
 from dashboard_scraper.export import records_csv, tenant_csv, users_csv
 from dashboard_scraper.export_folders import remove_leftovers_of_runs
 from dashboard_scraper.files import (
@@ -36,7 +36,9 @@ from dashboard_scraper.files import (
 from dashboard_scraper.listing import listed
 from dashboard_scraper.metrics import TENANT_TOTALS, TOTALS, Totals
 from dashboard_scraper.pseudonyms import hidden_in_figures
-from dashboard_scraper.store import Store
+from dashboard_scraper.review import review
+from dashboard_scraper.revisions import Caution
+from dashboard_scraper.store import Store, Stored
 from dashboard_scraper.usage import (
     DayUsage,
     OtherRecords,
@@ -66,6 +68,7 @@ class Period:
     now: datetime
     target: Path
     selected: frozenset[Endpoint]
+    caution: Caution
 
     @property
     def tenant_selected(self) -> bool:
@@ -106,8 +109,7 @@ def export_period(
         remove_leftovers_of_runs(outputs.folder)
         users = source.fetch_users(period.window) if Endpoint.USERS in period.selected else None
         tenant = source.fetch_tenant(period.window) if period.tenant_selected else []
-        if over:
-            _keep(store, source.name, period, users, tenant)
+        errors = _keep(store, source.name, period, users, tenant) if over else []
         files: dict[Path, bytes] = {}
         if users is not None:
             files[period.target] = _users_file(period.window, users, source.name, audience)
@@ -122,6 +124,8 @@ def export_period(
             for path, data in files.items():
                 publication.add(path, data)
             publication.publish()
+    for error in errors:
+        raise error
     return list(files)
 
 
@@ -150,30 +154,25 @@ def _keep(
     period: Period,
     users: list[UserUsage] | OtherRecords | None,
     tenant: Sequence[TenantFigure],
-) -> None:
-    """The tenant's figures always; the users' where they are those of one day."""
+) -> list[ScraperError]:
+    """The tenant's figures always; the users' where they are those of one day.
+
+    Returns what the run is to end with, once the files are written.
+    """
     if tenant:
         store.put_tenant_figures(source_name, tenant, period.now)
     if not isinstance(users, list):
-        return
+        return []
     totals = _totals(tenant)
     if period.window.start == period.window.end:
         usage = DayUsage(period.window.start, users, totals)
-        if _is_kept(store, source_name, usage):
-            store.confirm(source_name, usage.day, period.now)
-        else:
-            keep_day(store, source_name, usage, period.now)
-        return
+        stored = keep_day(store, source_name, usage, period.now, period.caution)
+        new = [usage.day] if stored in (Stored.FIRST, Stored.REVISED) else []
+        return review(store, source_name, period.window, new, period.caution).errors()
     if differences := closing_differences(sums_of(users), len(users), totals):
         told = listed(differences, separator="; ")
         logger.warning("%s does not add up: %s", period.window, told)
-
-
-def _is_kept(store: Store, source_name: str, usage: DayUsage) -> bool:
-    """Whether the day is in the store as it is: with it stays what was fetched of it beside."""
-    with store.reading() as reader:
-        kept = reader.ledger(source_name, Window(usage.day, usage.day))
-        return any(not row.forgotten and reader.day(row) == usage for row in kept.values())
+    return []
 
 
 def _totals(tenant: Sequence[TenantFigure]) -> Totals | None:

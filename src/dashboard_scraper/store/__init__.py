@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from dashboard_scraper.store.history import Change, DayVersion, HeldRevision, VersionState
 from dashboard_scraper.store.place import Waiting, store_at, store_of
 from dashboard_scraper.store.reader import Reader
+from dashboard_scraper.store.revising import Policy, Stored
 from dashboard_scraper.store.rows import DetailStatus, LedgerDay, Status
 from dashboard_scraper.store.store import Store
 
 __all__ = [
+    "Change",
+    "DayVersion",
     "DetailStatus",
+    "HeldRevision",
     "LedgerDay",
+    "Policy",
     "Reader",
     "Status",
     "Store",
+    "Stored",
+    "VersionState",
     "Waiting",
     "store_at",
     "store_of",

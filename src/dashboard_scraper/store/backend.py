@@ -7,9 +7,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
 
 Row = tuple[Any, ...]
+Load = Callable[[Connection, Table, Iterable[Row]], None]
+"""What `Backend.load` is."""
 Result = TypeVar("Result")
 
 
@@ -77,8 +79,8 @@ class Backend(Protocol):
         """Whether whoever runs this may bring an older store up to date."""
         ...
 
-    def load(self, connection: Connection, rows: Iterable[Row]) -> None:
-        """Insert user-days, in the order of the table's columns, in the current transaction."""
+    def load(self, connection: Connection, table: Table, rows: Iterable[Row]) -> None:
+        """Insert many rows, in the order of the table's columns, in the current transaction."""
         ...
 
     def explain(self, error: Exception) -> str | None:

@@ -5,53 +5,89 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import BigInteger, Connection, case, cast, delete, func, select, update
 
-from dashboard_scraper.metrics import is_active
 from dashboard_scraper.people import People
 from dashboard_scraper.pseudonyms import hidden
+from dashboard_scraper.store import history
 from dashboard_scraper.store.persons import names_in_days
-from dashboard_scraper.store.rows import recounted
+from dashboard_scraper.store.rows import LedgerDay, less, named
 from dashboard_scraper.store.schema import (
     DAY_LEDGER,
     DAY_TABLES,
-    FIGURE_COLUMNS,
+    DAY_VERSION,
     PERSON,
+    SUM_COLUMNS,
     TENANT_FIGURE,
     USER_DAY,
+    VERSION_TABLES,
 )
+from dashboard_scraper.usage import UserUsage
 
 FORGOTTEN = "forgotten"
 """Stands in unknown fields of others where they named the person."""
 
 
 def remove_person(connection: Connection, people: People, user: str) -> int:
-    """Remove a person from all tables; returns how many rows of days there were.
+    """Remove a person from all tables and versions; returns how many rows of days there were.
 
-    The ledger says for each day how many rows it lost, and has the sums of those that are left.
+    The ledger says for each day and version how many users it lost, and has the sums of those who
+    are left. A version of which the person is gone is still what differs from its base.
     """
     # In Python: the databases' own lower() may know the letters of ASCII alone.
     known = names_in_days(connection).union(connection.scalars(select(PERSON.c.user_login)))
     person = people.key(user)
     names = [name for name in known if people.key(name) == person]
-    is_theirs = USER_DAY.c.user_login.in_(names)
-    rows = connection.execute(
-        select(USER_DAY.c.source, USER_DAY.c.day, *FIGURE_COLUMNS).where(is_theirs)
-    ).all()
+    lost = _users_in_versions(connection, names)
     removed = sum(
         connection.execute(delete(table).where(table.c.user_login.in_(names))).rowcount
-        for table in DAY_TABLES
+        for table in (*DAY_TABLES, *VERSION_TABLES.values())
     )
-    lost: dict[tuple[str, date], list[bool]] = {}
-    for source, day, *figures in rows:
-        lost.setdefault((source, day), []).append(is_active(tuple(figures)))
-    for (source, day), active in lost.items():
-        of_day = (DAY_LEDGER.c.source == source) & (DAY_LEDGER.c.day == day)
-        left = recounted(connection, source, day, active)
-        connection.execute(update(DAY_LEDGER).where(of_day).values(left))
+    for ledger, users in lost:
+        _recount(connection, ledger, users)
     connection.execute(delete(PERSON).where(PERSON.c.user_login.in_(names)))
     _remove_mentions(connection, people, person)
     return removed
+
+
+def _users_in_versions(
+    connection: Connection, names: list[str]
+) -> list[tuple[LedgerDay, list[UserUsage]]]:
+    """Every version in which one of the names has a row, with these rows."""
+    days: set[tuple[str, date]] = set()
+    for table in (USER_DAY, VERSION_TABLES[USER_DAY]):
+        query = select(table.c.source, table.c.day).where(table.c.user_login.in_(names)).distinct()
+        days.update((row[0], row[1]) for row in connection.execute(query))
+    return [
+        (version.ledger, users)
+        for source, day in sorted(days)
+        for version in history.versions(connection, source, day)
+        if (users := history.users_of(connection, version.ledger, names))
+    ]
+
+
+def _recount(connection: Connection, ledger: LedgerDay, lost: list[UserUsage]) -> None:
+    for table in (DAY_LEDGER, DAY_VERSION):
+        of_version = (
+            (table.c.source == ledger.source)
+            & (table.c.day == ledger.day)
+            & (table.c.version == ledger.version)
+        )
+        values = less(ledger, lost)
+        if table is DAY_LEDGER and None in ledger.sums:  # what made a sum unknown may be gone
+            values |= _sums(connection, ledger)
+        connection.execute(update(table).where(of_version).values(values))
+
+
+def _sums(connection: Connection, ledger: LedgerDay) -> dict[str, Any]:
+    """What the rows in force add up to."""
+    rows = func.count()
+    sums = [
+        cast(case((func.count(c) == rows, func.coalesce(func.sum(c), 0))), BigInteger)
+        for c in (USER_DAY.c[column.name] for column in SUM_COLUMNS)
+    ]
+    of_day = (USER_DAY.c.source == ledger.source) & (USER_DAY.c.day == ledger.day)
+    return named(SUM_COLUMNS, tuple(connection.execute(select(*sums).where(of_day)).one()))
 
 
 def _remove_mentions(connection: Connection, people: People, person: str) -> None:
@@ -60,12 +96,13 @@ def _remove_mentions(connection: Connection, people: People, person: str) -> Non
     def without(text: str) -> str:
         return hidden(text, lambda found: FORGOTTEN if people.key(found) == person else found)
 
-    key = (USER_DAY.c.source, USER_DAY.c.day, USER_DAY.c.user_login)
-    query = select(*key, USER_DAY.c.extra).where(USER_DAY.c.extra.contains("@"))
-    for source, day, name, extra in connection.execute(query).all():
-        if (changed := without(extra)) != extra:
-            of_user = (key[0] == source) & (key[1] == day) & (key[2] == name)
-            connection.execute(update(USER_DAY).where(of_user).values(extra=changed))
+    for table in (USER_DAY, VERSION_TABLES[USER_DAY]):
+        key = list(table.primary_key.columns)
+        query = select(table.c.extra, *key).where(table.c.extra.contains("@"))
+        for extra, *place in connection.execute(query).all():
+            if (changed := without(extra)) != extra:
+                is_row = [column == value for column, value in zip(key, place, strict=True)]
+                connection.execute(update(table).where(*is_row).values(extra=changed))
     _remove_tenant_mentions(connection, without)
 
 

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from dashboard_scraper.people import People
-from dashboard_scraper.store.schema import DAY_TABLES, PERSON
+from dashboard_scraper.store.schema import DAY_TABLES, PERSON, VERSION_TABLES
 
 
 def names_in_days(connection: Connection) -> set[str]:
     """Every name as a source wrote it."""
     return {
         name
-        for table in DAY_TABLES
+        for table in (*DAY_TABLES, *VERSION_TABLES.values())
         for name in connection.scalars(select(table.c.user_login).distinct())
     }
 

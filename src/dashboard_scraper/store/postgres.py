@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import psycopg
-from sqlalchemy import URL, Connection, create_engine, inspect, text
+from sqlalchemy import URL, Connection, Table, create_engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -23,7 +23,7 @@ from dashboard_scraper.store.backend import Row, View
 from dashboard_scraper.store.lease import Lease
 from dashboard_scraper.store.patience import Patience, Retries
 from dashboard_scraper.store.postgres_url import connected, parameters_of, passing_reason
-from dashboard_scraper.store.schema import INFO, USER_DAY, create
+from dashboard_scraper.store.schema import INFO, create
 
 Result = TypeVar("Result")
 
@@ -175,14 +175,14 @@ class PostgresBackend:
     def may_change(self, connection: Connection) -> bool:
         return bool(connection.scalar(_MAY_CHANGE))
 
-    def load(self, connection: Connection, rows: Iterable[Row]) -> None:
-        """COPY straight into the table: the day's old rows are gone, so there are none to meet."""
-        columns = ", ".join(column.name for column in USER_DAY.c)
+    def load(self, connection: Connection, table: Table, rows: Iterable[Row]) -> None:
+        """COPY straight into the table: the rows that these replace are gone."""
+        columns = ", ".join(column.name for column in table.c)
         driver: Any = connection.connection.driver_connection
         with (
             driver.cursor() as cursor,
             cursor.copy(
-                f"COPY {USER_DAY.name} ({columns}) FROM STDIN (FORMAT csv, NULL 'null')"
+                f"COPY {table.name} ({columns}) FROM STDIN (FORMAT csv, NULL 'null')"
             ) as copy,
         ):
             for chunk in _csv_chunks(rows):

@@ -34,6 +34,8 @@ from dashboard_scraper.metrics import (
     Metric,
 )
 from dashboard_scraper.people import Spelling
+from dashboard_scraper.store import history
+from dashboard_scraper.store.history import DayVersion, HeldRevision
 from dashboard_scraper.store.rows import LedgerDay, ledger_day, user_usage
 from dashboard_scraper.store.schema import (
     ANALYTICS_COLUMNS,
@@ -47,7 +49,7 @@ from dashboard_scraper.store.schema import (
     TENANT_FIGURE,
     USER_DAY,
 )
-from dashboard_scraper.usage import DayUsage, EditorLanguageUsage, TenantFigure, sums_of
+from dashboard_scraper.usage import DayUsage, EditorLanguageUsage, TenantFigure, UserUsage, sums_of
 
 _REQUIRED = tuple(metric for metric in COUNTS if metric.required)
 
@@ -101,6 +103,26 @@ class Reader:
                 " backup, or fetch the day again with --refresh"
             )
         return DayUsage(kept.day, users, kept.totals)
+
+    def versions(self, source: str, day: date) -> list[DayVersion]:
+        """Every version of a day, by their numbers; none where the day is missing."""
+        with self._explained():
+            return history.versions(self._connection, source, day)
+
+    def version(self, ledger: LedgerDay) -> list[UserUsage]:
+        """The users of any version of a day, by their addresses."""
+        with self._explained():
+            return history.users_of(self._connection, ledger)
+
+    def held(self, source: str, window: Window | None = None) -> list[HeldRevision]:
+        """The versions that are held, oldest day first; of all time unless a window is given."""
+        with self._explained():
+            return history.held_revisions(self._connection, source, window)
+
+    def last_answers(self, source: str, window: Window) -> dict[date, LedgerDay]:
+        """What the source last said of each day, whether that is in force or not."""
+        with self._explained():
+            return history.last_answers(self._connection, source, window)
 
     def users(self, source: str, window: Window) -> list[str]:
         """Every address with a row in the window."""

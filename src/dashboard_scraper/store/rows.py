@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from enum import Enum
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Connection, case, cast, func, select
 
 from dashboard_scraper.checks import Difference, closing_differences
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.metrics import Sums, Totals, is_active
+from dashboard_scraper.metrics import Sums, Totals, counts_of, is_active
 from dashboard_scraper.store.backend import Row
-from dashboard_scraper.store.schema import DAY_LEDGER, SUM_COLUMNS, TOTAL_COLUMNS, USER_DAY
+from dashboard_scraper.store.schema import DAY_LEDGER, SUM_COLUMNS, TOTAL_COLUMNS
 from dashboard_scraper.usage import DayUsage, UserUsage, sums_of
 
 _encode = msgspec.json.Encoder().encode
@@ -41,8 +41,10 @@ class LedgerDay(msgspec.Struct, frozen=True):
 
     `fetched_at` is when the fetch began. `sums` are those of the users' counts, `totals` the
     tenant's own figures. `forgotten` counts the users who were removed since. `editor_language` and
-    `credits` are None where these were not fetched. `suspicious` says why the figures are in doubt,
-    and `held` what a newer version would change that is not in force; in words, without a name.
+    `credits` are None where these were not fetched. `version` counts the different answers of the
+    day; this one is in force since `accepted_at`. Days on which the same users had the same counts
+    have the same `digest`. `suspicious` says why the figures are in doubt, and `held` what a newer
+    version would change that is not in force: in words, without a name.
     """
 
     source: str
@@ -57,17 +59,21 @@ class LedgerDay(msgspec.Struct, frozen=True):
     forgotten: int
     editor_language: DetailStatus | None = None
     credits: DetailStatus | None = None
+    version: int = 1
+    accepted_at: datetime | None = None
+    digest: str | None = None
     suspicious: str | None = None
     held: str | None = None
 
 
 def ledger_row(source: str, usage: DayUsage, fetched_at: datetime) -> dict[str, Any]:
-    """What the ledger says of a day that was just fetched."""
+    """What the ledger says of a day that was just fetched, in its first version."""
     sums = sums_of(usage.users)
     active = sum(is_active(user.figures) for user in usage.users)
     totals = usage.totals or {}
     differences = closing_differences(sums, len(usage.users), usage.totals)
     return {
+        **dict.fromkeys(column.name for column in DAY_LEDGER.c),
         "source": source,
         "day": usage.day,
         "status": (Status.COMPLETE if active else Status.EMPTY).value,
@@ -78,11 +84,16 @@ def ledger_row(source: str, usage: DayUsage, fetched_at: datetime) -> dict[str, 
         **{column.name: totals.get(name) for name, column in TOTAL_COLUMNS.items()},
         "unreconciled": _encode(differences).decode() if differences else None,
         "forgotten": 0,
-        "editor_language": None,
-        "credits": None,
-        "suspicious": None,
-        "held": None,
+        "version": 1,
+        "accepted_at": fetched_at,
+        "digest": digest_of(usage.users),
     }
+
+
+def digest_of(users: Sequence[UserUsage]) -> str:
+    """Equal for days on which the same users had the same counts."""
+    counts = sorted((user.user, user.service, counts_of(user.figures)) for user in users)
+    return hashlib.blake2b(_encode(counts), digest_size=16).hexdigest()
 
 
 def named(columns: Sequence[Any], values: Sequence[Any]) -> dict[str, Any]:
@@ -90,37 +101,42 @@ def named(columns: Sequence[Any], values: Sequence[Any]) -> dict[str, Any]:
     return {column.name: value for column, value in zip(columns, values, strict=True)}
 
 
-def ledger_day(kept: Any) -> LedgerDay:
-    """A row of the whole ledger table, as a mapping."""
-    told = {name: kept[column] for name, column in TOTAL_COLUMNS.items()}
+def ledger_day(row: Mapping[Any, Any]) -> LedgerDay:
+    """A row of the ledger, or of a version that is not in force, by the names of its columns."""
+    told = {name: row[column.name] for name, column in TOTAL_COLUMNS.items()}
     totals = {name: total for name, total in told.items() if total is not None}
-    details = [kept[column] for column in (DAY_LEDGER.c.editor_language, DAY_LEDGER.c.credits)]
-    unreconciled = kept[DAY_LEDGER.c.unreconciled]
+    details = [DetailStatus(row[name]) if row[name] else None for name in _DETAILS]
     return LedgerDay(
-        source=kept[DAY_LEDGER.c.source],
-        day=kept[DAY_LEDGER.c.day],
-        status=Status(kept[DAY_LEDGER.c.status]),
-        fetched_at=kept[DAY_LEDGER.c.fetched_at],
-        users=kept[DAY_LEDGER.c.users],
-        active_users=kept[DAY_LEDGER.c.active_users],
-        sums=tuple(kept[column] for column in SUM_COLUMNS),
+        source=row["source"],
+        day=row["day"],
+        status=Status(row["status"]),
+        fetched_at=row["fetched_at"],
+        users=row["users"],
+        active_users=row["active_users"],
+        sums=tuple(row[column.name] for column in SUM_COLUMNS),
         totals=totals or None,
-        unreconciled=_decode_differences(unreconciled) if unreconciled else [],
-        forgotten=kept[DAY_LEDGER.c.forgotten],
-        editor_language=DetailStatus(details[0]) if details[0] else None,
-        credits=DetailStatus(details[1]) if details[1] else None,
-        suspicious=kept[DAY_LEDGER.c.suspicious],
-        held=kept[DAY_LEDGER.c.held],
+        unreconciled=_decode_differences(row["unreconciled"]) if row["unreconciled"] else [],
+        forgotten=row["forgotten"],
+        editor_language=details[0],
+        credits=details[1],
+        version=row["version"],
+        accepted_at=row["accepted_at"],
+        digest=row["digest"],
+        suspicious=row["suspicious"],
+        held=row["held"],
     )
 
 
-def user_rows(source: str, usage: DayUsage) -> Iterator[Row]:
-    """The day's rows, in the order of the table's columns."""
+_DETAILS = ("editor_language", "credits")
+
+
+def user_rows(usage: DayUsage) -> Iterator[Row]:
+    """The day's rows, in the order of the table's columns after source and day."""
     for user in usage.users:
         if "\0" in user.user:  # PostgreSQL has no place for it, and no address has one
             raise ContractBroken(f"{usage.day}: the user {user.user!r} has a NUL in it")
         extra = _encode(user.extra).decode() if user.extra else None
-        yield (source, usage.day, user.user, *user.figures, extra, user.service)
+        yield (user.user, *user.figures, extra, user.service)
 
 
 def user_usage(row: Any) -> UserUsage:
@@ -129,22 +145,20 @@ def user_usage(row: Any) -> UserUsage:
     return UserUsage(row[0], row[1:-2], _decode_extra(extra) if extra else {}, row[-1])
 
 
-def recounted(
-    connection: Connection, source: str, day: date, lost: Sequence[bool]
-) -> dict[str, Any]:
-    """What the ledger is to say of a day that lost rows; of each, `lost` has whether it was active.
+def less(row: LedgerDay, lost: Sequence[UserUsage]) -> dict[str, Any]:
+    """What the ledger is to say of a day that lost some users.
 
-    The sums are those of the rows that are left: one that was unknown may be known now.
+    Whether the users still add up to the tenant's figures is not
+    asked again: these count everybody.
     """
-    rows = func.count()
     sums = [
-        cast(case((func.count(c) == rows, func.coalesce(func.sum(c), 0))), BigInteger)
-        for c in (USER_DAY.c[column.name] for column in SUM_COLUMNS)
+        None if known is None or gone is None else known - gone
+        for known, gone in zip(row.sums, sums_of(lost), strict=True)
     ]
-    query = select(*sums).where(USER_DAY.c.source == source, USER_DAY.c.day == day)
     return {
-        **named(SUM_COLUMNS, tuple(connection.execute(query).one())),
-        "users": DAY_LEDGER.c.users - len(lost),
-        "active_users": DAY_LEDGER.c.active_users - sum(lost),
-        "forgotten": DAY_LEDGER.c.forgotten + len(lost),
+        **named(SUM_COLUMNS, sums),
+        "users": row.users - len(lost),
+        "active_users": row.active_users - sum(is_active(user.figures) for user in lost),
+        "forgotten": row.forgotten + len(lost),
+        "digest": None,
     }

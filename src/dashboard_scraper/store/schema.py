@@ -23,6 +23,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    case,
     false,
     inspect,
     select,
@@ -158,6 +159,8 @@ DAY_LEDGER = Table(
     Column("forgotten", Integer, nullable=False, server_default="0", comment=_FORGOTTEN),
     Column("editor_language", Text, comment=f"Rows of `editor_language_days`: {_DETAIL}"),
     Column("credits", Text, comment="Rows of `credit_days`: `complete`; NULL: not fetched"),
+    Column("editor_language_at", Moment, comment="When `editor_language_days` was stored"),
+    Column("credits_at", Moment, comment="When `credit_days` was stored"),
     Column("version", Integer, nullable=False, server_default="1", comment=_VERSION_NUMBER),
     Column("accepted_at", Moment, comment="Since when these figures are in force"),
     Column("digest", Text, comment="Of the users' counts: equal where all of these are"),
@@ -197,6 +200,61 @@ PERSON = Table(
 
 # Of a day, all go together.
 DAY_TABLES = (USER_DAY, EDITOR_LANGUAGE_DAY, CREDIT_DAY)
+
+
+def _version_key() -> Column[Any]:
+    return Column("version", Integer, primary_key=True)
+
+
+# The ledger's rows of versions that are not in force: they were once, or were never accepted.
+DAY_VERSION = Table(
+    "day_version",
+    metadata,
+    *_day_key(),
+    _version_key(),
+    *(
+        Column(c.name, c.type, nullable=c.nullable, server_default=c.server_default)
+        for c in DAY_LEDGER.c
+        if not c.primary_key and c.name != "version"
+    ),
+    Column("state", Text, nullable=False, comment="A VersionState"),
+    Column("base", Integer, nullable=False, comment="The version that its rows differ from"),
+    Column("state_since", Moment, nullable=False),
+    Column("lost_people", Integer, nullable=False, server_default="0"),
+    Column("gained_people", Integer, nullable=False, server_default="0"),
+)
+
+
+def _version_of(table: Table) -> Table:
+    """A table of rows in which a version of a day differs from its `base`: its own row where it has
+    another one, and `gone` where the base has one and it has none.
+    """
+    keys = [c for c in table.c if c.primary_key]
+    return Table(
+        f"{table.name}_version",
+        metadata,
+        *(Column(c.name, c.type, primary_key=True) for c in keys[:2]),
+        _version_key(),
+        *(Column(c.name, c.type, primary_key=True) for c in keys[2:]),
+        *(Column(c.name, c.type) for c in table.c if not c.primary_key),
+        Column("gone", Boolean, nullable=False, server_default=false()),
+        sqlite_with_rowid=False,
+    )
+
+
+# Of each table of a day.
+VERSION_TABLES = {table: _version_of(table) for table in DAY_TABLES}
+
+# Every fetch, with the version that it found: a version is as old as its first, as fresh as its
+# newest.
+DAY_FETCH = Table(
+    "day_fetch",
+    metadata,
+    *_day_key(),
+    Column("fetched_at", Moment, primary_key=True),
+    Column("version", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
 
 TENANT_FIGURE = Table(
     "tenant_figure",
@@ -244,9 +302,33 @@ def migrate(connection: Connection) -> None:
             if table.name in there and column.name not in columns[table.name]:
                 definition = CreateColumn(column).compile(dialect=connection.dialect)
                 connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")
+    _fill_new_columns(connection)
     _make_views(connection)
     connection.execute(
         INFO.update().where(INFO.c.name == SCHEMA_VERSION).values(value=str(VERSION))
+    )
+
+
+def _fill_new_columns(connection: Connection) -> None:
+    """Days of stores that had no versions: theirs is in force since it was fetched."""
+    ledger = DAY_LEDGER.c
+    connection.execute(
+        DAY_LEDGER.update()
+        .where(ledger.accepted_at.is_(None))
+        .values(
+            accepted_at=ledger.fetched_at,
+            editor_language_at=case((ledger.editor_language.is_not(None), ledger.fetched_at)),
+            credits_at=case((ledger.credits.is_not(None), ledger.fetched_at)),
+        )
+    )
+    days = [ledger.source, ledger.day, ledger.fetched_at, ledger.version]
+    recorded = select(DAY_FETCH.c.day).where(
+        DAY_FETCH.c.source == ledger.source, DAY_FETCH.c.day == ledger.day
+    )
+    connection.execute(
+        DAY_FETCH.insert().from_select(
+            [column.name for column in days], select(*days).where(~recorded.exists())
+        )
     )
 
 

@@ -12,7 +12,7 @@ from datetime import date, datetime
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, RowMapping, Table, delete, insert, select, update
+from sqlalchemy import Connection, Table, delete, insert
 from sqlalchemy.exc import OperationalError
 
 from dashboard_scraper.errors import StoreFailed, UsageError
@@ -21,19 +21,10 @@ from dashboard_scraper.store import persons
 from dashboard_scraper.store.backend import Backend, View
 from dashboard_scraper.store.forgetting import remove_person
 from dashboard_scraper.store.reader import Reader
-from dashboard_scraper.store.rows import (
-    DetailStatus,
-    LedgerDay,
-    ledger_day,
-    ledger_row,
-    named,
-    user_rows,
-)
+from dashboard_scraper.store.revising import Credulous, Policy, Stored, StoredDay
+from dashboard_scraper.store.rows import DetailStatus, LedgerDay
 from dashboard_scraper.store.schema import (
-    ANALYTICS_COLUMNS,
     CREDIT_DAY,
-    DAY_LEDGER,
-    DAY_TABLES,
     EDITOR_LANGUAGE_DAY,
     INFO,
     LAST_SUCCESS,
@@ -42,15 +33,12 @@ from dashboard_scraper.store.schema import (
     migrate,
     version_of,
 )
+from dashboard_scraper.store.versions import Content
 from dashboard_scraper.usage import DayUsage, EditorLanguageUsage, TenantFigure
 
 Result = TypeVar("Result")
 
 _encode = msgspec.json.Encoder().encode
-
-
-def _is_of(table: Table, source: str, day: date) -> ColumnElement[bool]:
-    return (table.c.source == source) & (table.c.day == day)
 
 
 class Store:
@@ -197,34 +185,47 @@ class Store:
         failed.is_away = isinstance(error, OperationalError)
         return failed
 
-    def put(self, source: str, usage: DayUsage, fetched_at: datetime) -> LedgerDay | None:
-        """Replace a day and its row in the ledger, from any thread; returns the earlier row.
+    def put(
+        self,
+        source: str,
+        usage: DayUsage,
+        fetched_at: datetime,
+        policy: Policy | None = None,
+    ) -> tuple[Stored, LedgerDay | None]:
+        """Store an answer for a day, from any thread; returns what became of it, and the ledger's
+        row before.
 
-        `fetched_at` is when the fetch began: what the source said then is what is kept.
+        An answer that differs from the version in force replaces it, unless the policy holds it.
+        `fetched_at` is when the fetch began: what the source said then is what is stored.
         """
-        row = ledger_row(source, usage, fetched_at)
-        ledger_is = _is_of(DAY_LEDGER, source, usage.day)
         self._put_days.add(usage.day)
 
-        def replace(connection: Connection) -> RowMapping | None:
-            before = connection.execute(select(DAY_LEDGER).where(ledger_is)).mappings().first()
-            # With the users' figures goes what was said of them beside.
-            for table in (*DAY_TABLES, DAY_LEDGER):
-                connection.execute(delete(table).where(_is_of(table, source, usage.day)))
-            self._backend.load(connection, user_rows(source, usage))
+        def put(connection: Connection) -> tuple[Stored, LedgerDay | None]:
+            people = self._people or People()
+            stored_day = self._stored_day(connection, source, usage.day)
+            stored = stored_day.put(usage, fetched_at, policy or Credulous(), people)
             self._note_names(connection, (user.user for user in usage.users))
-            connection.execute(insert(DAY_LEDGER).values(row))
-            return before
+            return stored
 
-        before = self._write(replace)
-        return None if before is None else ledger_day(before)
+        return self._write(put)
 
-    def confirm(self, source: str, day: date, fetched_at: datetime) -> None:
-        """Note that the source said the same of a day once more."""
-        statement = (
-            update(DAY_LEDGER).where(_is_of(DAY_LEDGER, source, day)).values(fetched_at=fetched_at)
-        )
-        self._write(lambda connection: connection.execute(statement))
+    def _stored_day(self, connection: Connection, source: str, day: date) -> StoredDay:
+        return StoredDay(connection, self._backend.load, source, day)
+
+    def accept(self, source: str, day: date, moment: datetime) -> bool:
+        """Put the held version of a day in force, from `moment` on; where none is held, note that
+        the day is not suspicious. Returns whether there was anything to accept.
+        """
+        self._put_days.add(day)
+        return self._write(lambda c: self._stored_day(c, source, day).accept(moment))
+
+    def reject(self, source: str, day: date, moment: datetime) -> bool:
+        """Leave the held version of a day aside for good; returns whether there was one."""
+        return self._write(lambda c: self._stored_day(c, source, day).reject(moment))
+
+    def mark(self, source: str, day: date, **reasons: str | None) -> None:
+        """Write in the ledger why a day is `suspicious`, or what is `held`; None removes it."""
+        self._write(lambda c: self._stored_day(c, source, day).mark(**reasons))
 
     def put_tenant_figures(
         self, source: str, figures: Iterable[TenantFigure], fetched_at: datetime
@@ -250,50 +251,35 @@ class Store:
         self._write(replace)
 
     def put_editor_languages(
-        self, source: str, day: date, usages: Iterable[EditorLanguageUsage], status: DetailStatus
-    ) -> None:
-        """Keep a day's figures by editor and language; its users' figures are there already."""
-        rows = [
-            {
-                "source": source,
-                "day": day,
-                "user_login": usage.user,
-                "editor": usage.editor,
-                "language": usage.language,
-                **named(ANALYTICS_COLUMNS, usage.counts),
-            }
-            for usage in usages
-        ]
-        self._put_detail(EDITOR_LANGUAGE_DAY, source, day, rows, {"editor_language": status.value})
-
-    def put_credits(self, source: str, day: date, credits_of: Mapping[str, float]) -> None:
-        """Keep what each user consumed on a day whose users' figures are there."""
-        rows = [
-            {"source": source, "day": day, "user_login": user, "credits_consumed": consumed}
-            for user, consumed in credits_of.items()
-        ]
-        status = {"credits": DetailStatus.COMPLETE.value}
-        self._put_detail(CREDIT_DAY, source, day, rows, status)
-
-    def _put_detail(
         self,
-        table: Table,
         source: str,
         day: date,
-        rows: list[dict[str, Any]],
-        status: dict[str, str],
+        usages: Iterable[EditorLanguageUsage],
+        status: DetailStatus,
+        moment: datetime,
+    ) -> None:
+        """Store a day's figures by editor and language; its users' figures are there already."""
+        content = {(each.user, each.editor, each.language): each.counts for each in usages}
+        noted = {"editor_language": status.value, "editor_language_at": moment}
+        self._put_details(EDITOR_LANGUAGE_DAY, source, day, content, noted)
+
+    def put_credits(
+        self, source: str, day: date, credits_of: Mapping[str, float], moment: datetime
+    ) -> None:
+        """Store what each user consumed on a day whose users' figures are there."""
+        content = {(user,): (consumed,) for user, consumed in credits_of.items()}
+        noted = {"credits": DetailStatus.COMPLETE.value, "credits_at": moment}
+        self._put_details(CREDIT_DAY, source, day, content, noted)
+
+    def _put_details(
+        self, table: Table, source: str, day: date, content: Content, noted: dict[str, Any]
     ) -> None:
 
-        def replace(connection: Connection) -> None:
-            connection.execute(delete(table).where(_is_of(table, source, day)))
-            if rows:
-                connection.execute(insert(table), rows)
-                self._note_names(connection, (row["user_login"] for row in rows))
-            connection.execute(
-                update(DAY_LEDGER).where(_is_of(DAY_LEDGER, source, day)).values(status)
-            )
+        def put(connection: Connection) -> None:
+            self._stored_day(connection, source, day).put_details(table, content, noted)
+            self._note_names(connection, (key[0] for key in content))
 
-        self._write(replace)
+        self._write(put)
 
     def _note_names(self, connection: Connection, names: Iterable[str]) -> None:
         persons.add(connection, names, self._people or People())

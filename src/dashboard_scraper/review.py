@@ -1,0 +1,103 @@
+"""The end of a run's fetching: held revisions are judged, and doubtful days are marked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date
+
+from dashboard_scraper.checks import revision
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.errors import Implausible, RevisionsHeld, ScraperError
+from dashboard_scraper.listing import listed, listed_days
+from dashboard_scraper.plausibility import doubts_of, history_for, implausible
+from dashboard_scraper.revisions import Caution, Verdict, judge
+from dashboard_scraper.store import Store
+
+logger = logging.getLogger(__name__)
+
+_NAMED_AT_MOST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What a run has to report of days that are there: revisions that are held, and a window that
+    cannot well be true.
+    """
+
+    held: list[Verdict]
+    implausible: str | None
+
+    def errors(self) -> list[ScraperError]:
+        """What the run ends with, the first being the most important."""
+        errors: list[ScraperError] = []
+        if self.implausible:
+            errors.append(Implausible(f"{self.implausible}; every file is written, and says so"))
+        if self.held:
+            errors.append(RevisionsHeld(_told(self.held)))
+        return errors
+
+
+def _told(held: list[Verdict]) -> str:
+    days = [verdict.change.before.day for verdict in held]
+    told = [f"{verdict.change.before.day}: {verdict.reason}" for verdict in held]
+    return (
+        f"revisions of {listed_days(days)} are held, and the versions before stay in force"
+        f" ({listed(told, _NAMED_AT_MOST, '; ')}); `revisions` shows them, `revisions accept DAY`"
+        " puts one in force, `revisions reject DAY` never does"
+    )
+
+
+def review(
+    store: Store, source_name: str, window: Window, new: Collection[date], caution: Caution
+) -> Review:
+    """Judge every revision of the window that is held, and mark those of the `new` days that are
+    doubtful: days with figures that were stored in this run.
+    """
+    with store.reading() as reader:
+        held = reader.held(source_name, window)
+        ledger = reader.ledger(source_name, history_for(window)) if held or new else {}
+    verdicts = judge(held, ledger, caution)
+    accepted = [verdict for verdict in verdicts if verdict.reason is None]
+    for verdict in accepted:
+        _accept(store, source_name, verdict, caution)
+    still_held = [verdict for verdict in verdicts if verdict.reason is not None]
+    for verdict in still_held:
+        day = verdict.change.before.day
+        if verdict.reason != ledger[day].held:
+            store.mark(source_name, day, held=verdict.reason)
+    revised = {verdict.change.before.day for verdict in accepted}
+    doubt = _mark_doubtful(store, source_name, window, {*new, *revised})
+    return Review(sorted(still_held, key=lambda v: v.change.before.day), doubt)
+
+
+def _accept(store: Store, source_name: str, verdict: Verdict, caution: Caution) -> None:
+    change = verdict.change
+    store.accept(source_name, change.before.day, caution.clock())
+    changes = revision(change.before.sums, change.after.sums)
+    if verdict.note:
+        day = change.before.day
+        logger.warning("the revision of %s is accepted: %s: %s", day, verdict.note, changes)
+    elif changes:
+        logger.info("%s was revised: %s", change.before.day, changes)
+
+
+def _mark_doubtful(
+    store: Store, source_name: str, window: Window, new: Collection[date]
+) -> str | None:
+    """Returns what cannot well be true of the whole window."""
+    with store.reading() as reader:
+        ledger = reader.ledger(source_name, history_for(window))
+    whole = implausible(window, ledger)
+    doubts: dict[date, str] = {}
+    for day in sorted(new):
+        doubt = doubts_of(day, ledger) or whole
+        if doubt != ledger[day].suspicious:
+            store.mark(source_name, day, suspicious=doubt)
+        if doubt:
+            doubts[day] = doubt
+    if doubts:
+        told = [f"{day}: {doubt}" for day, doubt in doubts.items()]
+        logger.warning("doubtful: %s", listed(told, _NAMED_AT_MOST, "; "))
+    return whole

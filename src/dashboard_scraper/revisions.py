@@ -1,0 +1,168 @@
+"""How far an answer is believed that differs from what the source said of the day before.
+
+    a day that has not settled may grow by anything, and lose up to the limit
+    a day that has settled may change by up to the limit, in either direction
+    several days that change by less are added up: together they may change by the limit of one day
+    a day that is emptied, that gets the figures of another day, or whose users no longer add up to
+    the source's totals, is never believed at once
+
+What is not believed is held: the version before stays in force until somebody accepts the new one,
+or the source has given the same answer on so many later days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from dashboard_scraper.checks import shown
+from dashboard_scraper.listing import listed
+from dashboard_scraper.metrics import COUNT_PLACES, COUNTS
+from dashboard_scraper.settling import is_settled
+from dashboard_scraper.store import Change, HeldRevision, LedgerDay, Status
+
+NOT_JUDGED = "the run ended before it could be compared with the other days"
+
+# Of so few messages, lines or calls nobody can say that they are many; nor of such a day that it is
+# the same as another one by more than chance.
+NEGLIGIBLE = 10
+_TELLING = 20
+_PEOPLE = "active users"
+_NAMED_AT_MOST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """What the store asks when an answer differs from the version in force.
+
+    `limit` is the part of a day that may change, 1 being all of it; `confirmations` the number of
+    later days on which the same answer has to come to be accepted by itself.
+
+    A change in which nothing is lost of a day that had not settled is believed; every other one
+    waits for the end of the run, when all days are known that it changes.
+    """
+
+    limit: float
+    confirmations: int
+    settle_days: int
+    clock: Callable[[], datetime]
+
+    def is_settled(self, stored: LedgerDay) -> bool:
+        """Whether the source had stopped counting when the day was fetched."""
+        return is_settled(stored, self.settle_days, self.clock())
+
+    def reason_to_hold(self, change: Change) -> str | None:
+        """For the time being, in words; None where the change is believed."""
+        if self.is_settled(change.before) or change.lost or any(_losses(change).values()):
+            return NOT_JUDGED
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a held revision: held for the `reason`, or accepted where there is none.
+
+    `note` says why it is accepted although it changes much.
+    """
+
+    change: Change
+    reason: str | None
+    note: str | None = None
+
+
+def judge(
+    held: Iterable[HeldRevision], ledger: Mapping[date, LedgerDay], caution: Caution
+) -> list[Verdict]:
+    """What becomes of each; `ledger` has the days around them, with their versions in force."""
+    verdicts = []
+    small: list[Change] = []
+    for revision in held:
+        change = revision.change
+        if revision.confirmations >= caution.confirmations:
+            note = f"the source said the same on {revision.confirmations} later days"
+            verdicts.append(Verdict(change, None, note))
+        elif reasons := _reasons(change, ledger, caution):
+            verdicts.append(Verdict(change, "; ".join(reasons)))
+        else:
+            small.append(change)
+    together = _together(small, caution)
+    return verdicts + [Verdict(change, together.get(change.before.day)) for change in small]
+
+
+def _reasons(change: Change, ledger: Mapping[date, LedgerDay], caution: Caution) -> list[str]:
+    before, after = change.before, change.after
+    if after.status is Status.EMPTY and before.status is not Status.EMPTY:
+        return [f"nobody is active any more, where {before.active_users} were"]
+    reasons = []
+    if twin := same_as_another(after, ledger):
+        reasons.append(f"the same figures as {twin}")
+    if _is_improvement(before, after):
+        return reasons
+    settled = caution.is_settled(before)
+    if settled and after.unreconciled and not before.unreconciled:
+        reasons.append(f"does not add up: {after.unreconciled[0]}")
+    parts = _losses(change) | (_gains(change) if settled else {})
+    large = [name for name, part in parts.items() if part > caution.limit]
+    if large:
+        told = [_told(name, change) for name in large]
+        reasons.append(listed(told, most=_NAMED_AT_MOST))
+    return reasons
+
+
+def _is_improvement(before: LedgerDay, after: LedgerDay) -> bool:
+    """Of figures that were in doubt, or lack a person who was removed, by some that are not."""
+    doubtful = before.unreconciled or before.suspicious
+    return bool(before.forgotten or (doubtful and after.totals and not after.unreconciled))
+
+
+def same_as_another(day: LedgerDay, ledger: Mapping[date, LedgerDay]) -> date | None:
+    """Another day on which the same users did exactly the same, and more than a little."""
+    if day.digest is None or sum(count or 0 for count in day.sums) < _TELLING:
+        return None
+    twins = (d for d, row in ledger.items() if d != day.day and row.digest == day.digest)
+    return next(twins, None)
+
+
+def _together(changes: list[Change], caution: Caution) -> dict[date, str]:
+    """Why days are held whose changes are small, but add up in one direction."""
+    reasons: dict[date, str] = {}
+    for direction, parts_of in (("lose", _losses), ("gain", _gains)):
+        shares: dict[str, dict[date, float]] = {}
+        for change in changes:
+            if parts_of is _losses or caution.is_settled(change.before):
+                for name, part in parts_of(change).items():
+                    shares.setdefault(name, {})[change.before.day] = part
+        for name, of_days in shares.items():
+            days = [day for day, part in of_days.items() if part]
+            if len(days) > 1 and sum(of_days.values()) > caution.limit:
+                told = f"{len(days)} days {direction} {name} at once"
+                reasons |= {day: told for day in days if day not in reasons}
+    return reasons
+
+
+def _losses(change: Change) -> dict[str, float]:
+    """What is gone of people and sums, as parts of what was there; what is negligible is 0."""
+    return _parts(change.lost, change.before, change.after)
+
+
+def _gains(change: Change) -> dict[str, float]:
+    """What has been added, as parts of what was there."""
+    return _parts(change.gained, change.before, change.after, sign=-1)
+
+
+def _parts(people: int, before: LedgerDay, after: LedgerDay, sign: int = 1) -> dict[str, float]:
+    parts = {_PEOPLE: people / max(before.active_users, 1)}
+    for metric, old, new in zip(COUNTS, before.sums, after.sums, strict=True):
+        if old is not None:  # a sum that has become unknown is gone
+            less = sign * (old - (new or 0))
+            parts[metric.name] = less / max(old, 1) if less >= NEGLIGIBLE else 0.0
+    return parts
+
+
+def _told(name: str, change: Change) -> str:
+    if name == _PEOPLE:
+        before, after = change.before.active_users, change.after.active_users
+        return f"{name} {before:,} -> {after:,} ({change.lost} lost, {change.gained} new)"
+    place = COUNT_PLACES[name]
+    return f"{name} {shown(change.before.sums[place])} -> {shown(change.after.sums[place])}"

@@ -1,0 +1,309 @@
+"""What becomes of an answer for a day: its first version, the same again, a new one, a held one.
+
+Nothing that was ever in force is lost: a version that is replaced stays, with its ledger row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from enum import Enum
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, RowMapping, Table, delete, insert, select, update
+
+from dashboard_scraper.errors import ContractBroken
+from dashboard_scraper.metrics import FIGURES, is_active
+from dashboard_scraper.people import People
+from dashboard_scraper.store.backend import Load
+from dashboard_scraper.store.history import Change, VersionState
+from dashboard_scraper.store.rows import (
+    DetailStatus,
+    LedgerDay,
+    ledger_day,
+    ledger_row,
+    user_rows,
+    user_usage,
+)
+from dashboard_scraper.store.schema import (
+    CREDIT_DAY,
+    DAY_FETCH,
+    DAY_LEDGER,
+    DAY_TABLES,
+    DAY_VERSION,
+    EDITOR_LANGUAGE_DAY,
+    TOTAL_COLUMNS,
+    USER_DAY,
+)
+from dashboard_scraper.store.versions import Content, DayRows, Delta, difference
+from dashboard_scraper.usage import DayUsage, sums_of
+
+
+class Stored(Enum):
+    """What became of an answer."""
+
+    FIRST = "first"  # nothing was stored of the day before
+    SAME = "same"  # as the version in force
+    REVISED = "revised"  # it is in force now
+    HELD = "held"
+    REJECTED = "rejected"  # as a version that was rejected
+
+
+class Policy(Protocol):
+    """What decides whether an answer that differs from the version in force replaces it."""
+
+    def is_settled(self, stored: LedgerDay) -> bool:
+        """Whether the source had stopped counting when the day was fetched."""
+        ...
+
+    def reason_to_hold(self, change: Change) -> str | None:
+        """In words; None where the change may be believed."""
+        ...
+
+
+class Credulous:
+    """Believes everything."""
+
+    def is_settled(self, stored: LedgerDay) -> bool:  # noqa: ARG002
+        """Nobody asks."""
+        return True
+
+    def reason_to_hold(self, change: Change) -> str | None:  # noqa: ARG002
+        """None."""
+        return None
+
+
+class StoredDay:
+    """One day of the store, within a transaction."""
+
+    def __init__(self, connection: Connection, load: Load, source: str, day: date) -> None:
+        self._connection = connection
+        self._source = source
+        self._day = day
+        self._rows = DayRows(connection, source, day, load)
+
+    def put(
+        self, usage: DayUsage, fetched_at: datetime, policy: Policy, people: People
+    ) -> tuple[Stored, LedgerDay | None]:
+        """Store an answer; returns what became of it, and the ledger's row before."""
+        row = ledger_row(self._source, usage, fetched_at)
+        new = {(each[0],): tuple(each[1:]) for each in user_rows(usage)}
+        if len(new) < len(usage.users):
+            raise ContractBroken(f"{usage.day}: a user has two rows")
+        kept = self._in_force()
+        if kept is None:
+            self._rows.replace(USER_DAY, {}, new)
+            self._connection.execute(insert(DAY_LEDGER).values(row))
+            self._note_fetch(fetched_at, row["version"])
+            return Stored.FIRST, None
+        before = ledger_day(kept)
+        old = self._rows.current(USER_DAY)
+        if _is_damaged(old, before):  # what is left of it is no reason to doubt the answer
+            if row["digest"] != kept["digest"]:
+                self._supersede(kept, row, old, new)
+                return Stored.REVISED, before
+            self._rows.replace(USER_DAY, old, new)
+            old = new
+        if new == old and _totals_of(row) == _totals_of(kept) and not before.forgotten:
+            self._confirm(before, row, policy)
+            return Stored.SAME, before
+        known = self._version_like(row)
+        if known is not None and known["state"] == VersionState.REJECTED.value:
+            self._hear_again(known, fetched_at)
+            return Stored.REJECTED, before
+        change = Change(before, ledger_day(row), *_people_between(old, new, people))
+        reason = policy.reason_to_hold(change)
+        if reason is None:
+            self._supersede(kept, row, old, new)
+            return Stored.REVISED, before
+        if known is None:
+            self._hold(change, row, difference(new, old))
+        else:
+            self._hear_again(known, fetched_at)
+        self._update_ledger(held=reason)
+        return Stored.HELD, before
+
+    def _in_force(self) -> RowMapping | None:
+        query = select(DAY_LEDGER).where(self._rows.is_of(DAY_LEDGER))
+        return self._connection.execute(query).mappings().first()
+
+    def _note_fetch(self, fetched_at: datetime, version: int) -> None:
+        of_fetch = self._rows.is_of(DAY_FETCH) & (DAY_FETCH.c.fetched_at == fetched_at)
+        self._connection.execute(delete(DAY_FETCH).where(of_fetch))
+        self._connection.execute(
+            insert(DAY_FETCH).values(
+                source=self._source, day=self._day, fetched_at=fetched_at, version=version
+            )
+        )
+
+    def _update_ledger(self, **values: Any) -> None:
+        self._connection.execute(
+            update(DAY_LEDGER).where(self._rows.is_of(DAY_LEDGER)).values(**values)
+        )
+
+    def _confirm(self, before: LedgerDay, row: dict[str, Any], policy: Policy) -> None:
+        """The source said the same once more: what was fetched beside stays, if it was final."""
+        self._withdraw_held(row["fetched_at"])
+        self._update_ledger(fetched_at=row["fetched_at"], digest=row["digest"], held=None)
+        self._note_fetch(row["fetched_at"], before.version)
+        if before.editor_language is DetailStatus.UNRECONCILED:
+            self._drop_details(EDITOR_LANGUAGE_DAY, "editor_language")
+        if not policy.is_settled(before):
+            self._drop_details(CREDIT_DAY, "credits")
+
+    def _drop_details(self, table: Table, column: str) -> None:
+        self._rows.rebase(table, self._current(), self._rows.current(table), {})
+        self._connection.execute(delete(table).where(self._rows.is_of(table)))
+        self._update_ledger(**{column: None, f"{column}_at": None})
+
+    def _current(self) -> int:
+        number: int = self._connection.execute(
+            select(DAY_LEDGER.c.version).where(self._rows.is_of(DAY_LEDGER))
+        ).scalar_one()
+        return number
+
+    def _newest(self) -> int:
+        """The highest number that a version of the day has."""
+        return max([self._current(), *self._rows.bases()])
+
+    def _supersede(self, kept: RowMapping, row: dict[str, Any], old: Content, new: Content) -> None:
+        self._withdraw_held(row["fetched_at"])
+        row["version"] = self._newest() + 1
+        self._note_fetch(row["fetched_at"], row["version"])
+        self._replace(dict(kept), row, old, new)
+
+    def _replace(
+        self, kept: dict[str, Any], row: dict[str, Any], old: Content, new: Content
+    ) -> None:
+        """Put the row of the ledger and the users' rows in force, and archive those that were."""
+        archived = VersionState.SUPERSEDED
+        self._add_version(kept, archived, row["version"], row["accepted_at"])
+        self._rows.put_delta(USER_DAY, kept["version"], difference(old, new))
+        for table in DAY_TABLES[1:]:  # what was fetched beside is not known of the new one yet
+            self._rows.put_delta(table, kept["version"], {**self._rows.current(table)})
+            self._connection.execute(delete(table).where(self._rows.is_of(table)))
+        self._rows.replace(USER_DAY, old, new)
+        self._connection.execute(delete(DAY_LEDGER).where(self._rows.is_of(DAY_LEDGER)))
+        self._connection.execute(insert(DAY_LEDGER).values(row))
+
+    def _add_version(
+        self, row: dict[str, Any], state: VersionState, base: int, since: datetime, **beside: int
+    ) -> None:
+        values = {**row, **beside, "state": state.value, "base": base, "state_since": since}
+        self._connection.execute(insert(DAY_VERSION).values(values))
+
+    def _hold(self, change: Change, row: dict[str, Any], delta: Delta) -> None:
+        number, since = self._newest() + 1, row["fetched_at"]
+        self._withdraw_held(since)
+        row |= {"version": number, "accepted_at": None}
+        people = {"lost_people": change.lost, "gained_people": change.gained}
+        self._add_version(row, VersionState.HELD, change.before.version, since, **people)
+        self._rows.put_delta(USER_DAY, number, delta)
+        self._note_fetch(since, number)
+
+    def _hear_again(self, known: RowMapping, fetched_at: datetime) -> None:
+        """The source gave an answer once more that is not in force."""
+        number = known["version"]
+        self._withdraw_held(fetched_at, but=number)
+        values: dict[str, Any] = {"fetched_at": fetched_at}
+        if known["state"] == VersionState.WITHDRAWN.value:
+            values |= {"state": VersionState.HELD.value, "state_since": fetched_at}
+        self._update_version(number, **values)
+        self._note_fetch(fetched_at, number)
+        self._update_ledger(held=None)
+
+    def _version_like(self, row: dict[str, Any]) -> RowMapping | None:
+        """The version, of those that were never in force, with the same figures."""
+        never = [s.value for s in VersionState if s is not VersionState.SUPERSEDED]
+        query = select(DAY_VERSION).where(
+            self._rows.is_of(DAY_VERSION),
+            DAY_VERSION.c.digest == row["digest"],
+            DAY_VERSION.c.state.in_(never),
+        )
+        found = self._connection.execute(query).mappings().all()
+        return next((each for each in found if _totals_of(each) == _totals_of(row)), None)
+
+    def _update_version(self, number: int, **values: Any) -> None:
+        of_version = self._rows.is_of(DAY_VERSION) & (DAY_VERSION.c.version == number)
+        self._connection.execute(update(DAY_VERSION).where(of_version).values(**values))
+
+    def _withdraw_held(self, moment: datetime, but: int | None = None) -> None:
+        """The source says something else than what is held."""
+        for held in self._held():
+            if held["version"] != but:
+                self._update_version(
+                    held["version"], state=VersionState.WITHDRAWN.value, state_since=moment
+                )
+
+    def _held(self) -> Sequence[RowMapping]:
+        """One, or none."""
+        is_held = DAY_VERSION.c.state == VersionState.HELD.value
+        query = select(DAY_VERSION).where(self._rows.is_of(DAY_VERSION), is_held)
+        return self._connection.execute(query).mappings().all()
+
+    def accept(self, moment: datetime) -> bool:
+        """Put the held version in force; a day without one is no longer suspicious instead.
+
+        Returns whether there was anything to accept.
+        """
+        kept = self._in_force()
+        if kept is None:
+            return False
+        for held in self._held():
+            self._put_in_force(dict(held), dict(kept) | {"held": None}, moment)
+            return True
+        self._update_ledger(suspicious=None)
+        return kept["suspicious"] is not None
+
+    def _put_in_force(self, held: dict[str, Any], kept: dict[str, Any], moment: datetime) -> None:
+        number = held["version"]
+        old, new = self._rows.current(USER_DAY), self._rows.version(USER_DAY, number)
+        for table in DAY_TABLES:
+            self._rows.drop_delta(table, number)
+        of_version = self._rows.is_of(DAY_VERSION) & (DAY_VERSION.c.version == number)
+        self._connection.execute(delete(DAY_VERSION).where(of_version))
+        row = {column.name: held[column.name] for column in DAY_LEDGER.c}
+        self._replace(kept, row | {"accepted_at": moment}, old, new)
+
+    def reject(self, moment: datetime) -> bool:
+        """Never put the held version in force; returns whether there was one."""
+        held = list(self._held())
+        for each in held:
+            self._update_version(
+                each["version"], state=VersionState.REJECTED.value, state_since=moment
+            )
+        self._update_ledger(held=None)
+        return bool(held)
+
+    def mark(self, **reasons: str | None) -> None:
+        """Write `held` or `suspicious` in the ledger."""
+        self._update_ledger(**reasons)
+
+    def put_details(self, table: Table, content: Content, status: dict[str, Any]) -> None:
+        """Store what was fetched beside the version in force, in place of what is there of it."""
+        old = self._rows.current(table)
+        self._rows.rebase(table, self._current(), old, content)
+        self._rows.replace(table, old, content)
+        self._update_ledger(**status)
+
+
+def _is_damaged(content: Content, ledger: LedgerDay) -> bool:
+    """Whether the rows are not those that the ledger counted."""
+    users = [user_usage((*key, *row)) for key, row in content.items()]
+    return len(users) != ledger.users or bool(users and sums_of(users) != ledger.sums)
+
+
+def _totals_of(row: Any) -> list[int | None]:
+    return [row[column.name] for column in TOTAL_COLUMNS.values()]
+
+
+def _people_between(old: Content, new: Content, people: People) -> tuple[int, int]:
+    """How many are active only in the first, and only in the second."""
+    delta = difference(new, old)
+    before = {people.key(key[0]) for key in delta if key in old and _is_active(old[key])}
+    after = {people.key(key[0]) for key in delta if key in new and _is_active(new[key])}
+    return len(before - after), len(after - before)
+
+
+def _is_active(row: tuple[Any, ...]) -> bool:
+    return is_active(row[: len(FIGURES)])

@@ -1,0 +1,160 @@
+"""The versions of a day's rows: one in force, which is whole, and what differs in the others.
+
+    the table itself      the rows of the version in force
+    its version table     of every other version the rows that differ from those of `base`, which is
+                          another version, or the one in force; so a chain of bases leads there
+
+What is stored grows with what changed. A version that comes into force turns the difference round:
+the one before it becomes a difference from the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date
+from typing import Any, TypeAlias
+
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, select
+
+from dashboard_scraper.store.backend import Load, Row
+from dashboard_scraper.store.schema import DAY_VERSION, VERSION_TABLES
+
+Key: TypeAlias = tuple[Any, ...]
+Content: TypeAlias = dict[Key, tuple[Any, ...]]
+"""A day's rows in one table: what follows the key, by what of the key follows source and day."""
+Delta: TypeAlias = dict[Key, tuple[Any, ...] | None]
+"""The rows of a version that differ from its base's; None for those that only the base has."""
+
+# Beyond this part of a day's rows, they are written anew: cheaper than finding each.
+_MOST_SINGLE_ROWS = 0.5
+
+
+def difference(content: Mapping[Key, Any], base: Mapping[Key, Any]) -> Delta:
+    """What turns `base` into `content`."""
+    delta: Delta = {key: row for key, row in content.items() if base.get(key) != row}
+    delta.update((key, None) for key in base.keys() - content.keys())
+    return delta
+
+
+def applied(delta: Delta, base: Content) -> Content:
+    """What `difference` was made of."""
+    rows = {**base, **delta}
+    return {key: row for key, row in rows.items() if row is not None}
+
+
+class DayRows:
+    """The rows of one day, in every table and version, within a transaction.
+
+    `load` is what inserts many rows; who only reads needs none. With `names`, there are only the
+    rows of the users who have one of them.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        source: str,
+        day: date,
+        load: Load | None = None,
+        names: Collection[str] | None = None,
+    ) -> None:
+        self._connection = connection
+        self._prefix = (source, day)
+        self._loading = load
+        self._names = names
+
+    def is_of(self, table: Table) -> ColumnElement[bool]:
+        """The condition for rows of this day."""
+        source, day = self._prefix
+        return (table.c.source == source) & (table.c.day == day)
+
+    def current(self, table: Table) -> Content:
+        """Of the version in force."""
+        return self._content(table, list(table.c)[2:], _key_length(table), self.is_of(table))
+
+    def replace(self, table: Table, old: Content, new: Content) -> None:
+        """Have the version in force be `new`, where it was `old`."""
+        delta = difference(new, old)
+        if len(delta) > _MOST_SINGLE_ROWS * len(old):
+            self._connection.execute(delete(table).where(self.is_of(table)))
+            delta = {**new}
+        elif delta:
+            self._delete(table, list(delta))
+        rows = (row for row in delta.items() if row[1] is not None)
+        self._load(self._connection, table, ((*self._prefix, *k, *v) for k, v in rows if v))
+
+    def _load(self, connection: Connection, table: Table, rows: Iterable[Row]) -> None:
+        if self._loading is None:
+            raise RuntimeError("this is for reading")
+        self._loading(connection, table, rows)
+
+    def _delete(self, table: Table, keys: list[Key]) -> None:
+        columns = list(table.c)[2 : 2 + _key_length(table)]
+        of_row = [column == bindparam(f"key_{column.name}") for column in columns]
+        names = [f"key_{column.name}" for column in columns]
+        self._connection.execute(
+            delete(table).where(self.is_of(table), *of_row),
+            [dict(zip(names, key, strict=True)) for key in keys],
+        )
+
+    def delta(self, table: Table, version: int) -> Delta:
+        """What was stored of a version that is not in force."""
+        versions = VERSION_TABLES[table]
+        of_version = self.is_of(versions) & (versions.c.version == version)
+        found = self._content(versions, list(versions.c)[3:], _key_length(table), of_version)
+        return {key: None if row[-1] else row[:-1] for key, row in found.items()}
+
+    def put_delta(self, table: Table, version: int, delta: Delta) -> None:
+        """Store it in place of what was stored of the version."""
+        self.drop_delta(table, version)
+        versions = VERSION_TABLES[table]
+        width = len(versions.c) - 4 - _key_length(table)
+        rows = (
+            (*self._prefix, version, *key, *(row or (None,) * width), row is None)
+            for key, row in delta.items()
+        )
+        if delta:
+            self._load(self._connection, versions, rows)
+
+    def drop_delta(self, table: Table, version: int) -> None:
+        """Leave nothing of the version."""
+        versions = VERSION_TABLES[table]
+        of_version = self.is_of(versions) & (versions.c.version == version)
+        self._connection.execute(delete(versions).where(of_version))
+
+    def version(self, table: Table, version: int) -> Content:
+        """Of any version that there is."""
+        bases = self.bases()
+        chain = []
+        while version in bases:
+            chain.append(version)
+            version = bases[version]
+        content = self.current(table)
+        for each in reversed(chain):
+            content = applied(self.delta(table, each), content)
+        return content
+
+    def bases(self) -> dict[int, int]:
+        """Of each version that is not in force, the version that it differs from."""
+        columns = (DAY_VERSION.c.version, DAY_VERSION.c.base)
+        query = select(*columns).where(self.is_of(DAY_VERSION))
+        return {row[0]: row[1] for row in self._connection.execute(query)}
+
+    def rebase(self, table: Table, current: int, old: Content, new: Content) -> None:
+        """Of every version that differs from the one in force, before that changes in place."""
+        for version, base in self.bases().items():
+            if base == current:
+                content = applied(self.delta(table, version), old)
+                self.put_delta(table, version, difference(content, new))
+
+    def _content(
+        self, table: Table, columns: list[Any], keys: int, condition: ColumnElement[bool]
+    ) -> dict[Key, Any]:
+        if self._names is not None:
+            condition &= table.c.user_login.in_(self._names)
+        rows = self._connection.execute(select(*columns).where(condition)).all()
+        return {tuple(row[:keys]): tuple(row[keys:]) for row in rows}
+
+
+def _key_length(table: Table) -> int:
+    """How many columns of the key follow source and day."""
+    return len(table.primary_key.columns) - 2
