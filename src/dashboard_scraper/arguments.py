@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NoReturn, TypeVar
 
-from dashboard_scraper.date_utils import Window, parse_days, parse_duration, utc_day
+from dashboard_scraper.date_utils import Window, parse_days, parse_duration, parse_moment, utc_day
 from dashboard_scraper.errors import UsageError
 
-VALUED = ("--home", "--log-level", "--out", "--source")
+VALUED = ("--as-of", "--home", "--log-level", "--out", "--source")
 """Options that take a value, of those that may stand before a command."""
 
 _DAYS_AGO = re.compile(r"-[0-9]+d", re.ASCII)
@@ -71,6 +71,13 @@ def _one_day(text: str) -> Window:
     return window
 
 
+def _past_moment(text: str) -> datetime:
+    found = parse_moment(text)
+    if found > datetime.now(UTC):
+        raise UsageError(f"{text!r} is in the future; name a moment that is over")
+    return found
+
+
 def _positive(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= 100_000):
         raise UsageError("write a number from 1 to 100000")
@@ -85,6 +92,7 @@ def _port(text: str) -> int:
 
 days: Callable[[str], Window] = _argument(read_days)
 one_day: Callable[[str], Window] = _argument(_one_day)
+moment: Callable[[str], datetime] = _argument(_past_moment)
 duration: Callable[[str], timedelta] = _argument(parse_duration)
 positive: Callable[[str], int] = _argument(_positive)
 port: Callable[[str], int] = _argument(_port)

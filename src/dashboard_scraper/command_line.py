@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dashboard_scraper import __version__
-from dashboard_scraper.arguments import Parser, days, duration, one_day, port, positive, read_days
+from dashboard_scraper.arguments import (
+    Parser,
+    days,
+    duration,
+    moment,
+    one_day,
+    port,
+    positive,
+    read_days,
+)
 from dashboard_scraper.date_utils import (
     DAYS,
     Window,
@@ -211,7 +220,43 @@ def _export_parser(*, full_help: bool) -> Parser:
         metavar="FOLDER",
         help="where to (default: below EXPORT_DIR); for parquet also a URL, as s3://BUCKET/PREFIX",
     )
+    parser.add_argument(
+        "--as-of",
+        type=moment,
+        metavar="MOMENT",
+        help="what was known then, in UTC: 2026-11-20 (its end) or 2026-11-20T03:10; in a folder of"
+        " its own",
+    )
     parser.set_defaults(run=_run_export)
+    return parser
+
+
+def _history_parser(*, full_help: bool) -> Parser:
+    parser = _parser(
+        "history",
+        "Print the versions of a day that the store has, and what changed from one to the next, by"
+        " person and metric.",
+        full_help=full_help,
+    )
+    parser.add_argument("day", type=one_day, metavar="DAY", help=f"the day; {_SPELLINGS}")
+    _add_source(parser)
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.set_defaults(run=_run_history)
+    return parser
+
+
+def _revisions_parser(*, full_help: bool) -> Parser:
+    parser = _parser(
+        "revisions",
+        "List the days of which a later answer is held since it changes too much, and the days that"
+        " are suspicious. With accept, the held version is put in force, or the day is no longer"
+        " suspicious; with reject, the held version never is.",
+        full_help=full_help,
+    )
+    parser.add_argument("action", nargs="?", choices=("accept", "reject"), help="what to do")
+    parser.add_argument("days", nargs="*", type=days, metavar="DAY", help=f"days; {_SPELLINGS}")
+    _add_source(parser)
+    parser.set_defaults(run=_run_revisions)
     return parser
 
 
@@ -304,7 +349,9 @@ COMMANDS: dict[str, Callable[..., Parser]] = {
     "demo": _demo_parser,
     "export": _export_parser,
     "forget": _forget_parser,
+    "history": _history_parser,
     "report": _report_parser,
+    "revisions": _revisions_parser,
     "serve": _serve_parser,
     "status": _status_parser,
 }
@@ -410,11 +457,29 @@ def _run_export(args: argparse.Namespace) -> None:
     window = _complete(args)
     settings = _settings(args)
     if args.format == "parquet":
-        store_commands.export_parquet(settings, window, args.out)
+        store_commands.export_parquet(settings, window, args.out, args.as_of)
     elif args.out and "://" in args.out:
         raise UsageError("--out: only --format parquet writes to a URL; name a folder")
     else:
-        store_commands.export_files(settings, window, Path(args.out) if args.out else None)
+        folder = Path(args.out) if args.out else None
+        store_commands.export_files(settings, window, folder, args.as_of)
+
+
+def _run_history(args: argparse.Namespace) -> None:
+    from dashboard_scraper.history_command import print_history  # noqa: PLC0415
+
+    print_history(_settings(args), args.day.start, as_json=args.json)
+
+
+def _run_revisions(args: argparse.Namespace) -> None:
+    from dashboard_scraper.revisions_command import decide, print_revisions  # noqa: PLC0415
+
+    if args.action and not args.days:
+        raise UsageError(f"name the days to {args.action}; `{PROGRAM} revisions` lists them")
+    if args.action:
+        decide(_settings(args), args.action, args.days, datetime.now(UTC))
+    else:
+        print_revisions(_settings(args))
 
 
 def _run_report(args: argparse.Namespace) -> None:

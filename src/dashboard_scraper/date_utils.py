@@ -14,10 +14,11 @@ from dashboard_scraper.errors import UsageError
 
 _encode = msgspec.json.Encoder().encode
 DAYS = 28
-DAYS_A_WEEK = 7
 """Of the job that is named after them."""
+DAYS_A_WEEK = 7
 
 _FORMATS = ("%m-%d-%Y", "%Y-%m-%d")
+_DAY_ALONE = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}", re.ASCII)
 _DAYS_AGO = re.compile(r"-([0-9]{1,5})d", re.ASCII)
 _MONTH = re.compile(r"([0-9]{4})-([0-9]{2})", re.ASCII)
 DAY_WORDS = ("today", "yesterday")
@@ -94,6 +95,19 @@ def parse_days(text: str, today: date) -> Window:
     else:
         day = parse_day(text.strip() or text)
     return Window(day, day)
+
+
+def parse_moment(text: str) -> datetime:
+    """Read a moment, in UTC unless it has an offset; of a day alone, its end."""
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is no moment; write it as 2026-11-20 or 2026-11-20T03:10"
+        ) from None
+    if _DAY_ALONE.fullmatch(text.strip()):
+        found = datetime.combine(found.date(), time.max)
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def requested_window(start: date, end: date, today: date) -> Window:

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from dashboard_scraper.daily_export import DailyExport, Outputs
@@ -29,6 +29,8 @@ LATEST_FILE = "latest.txt"
 PARQUET = "parquet"
 """The folder of Parquet files, unless one is named."""
 
+_AS_OF = re.compile(r".+_as_of_(\d{8}T\d{6}\d*Z)", re.ASCII)
+_AS_OF_FORMAT = "%Y%m%dT%H%M%S%fZ"
 _NAME = re.compile(r"daily_exports_(\d{4}-\d\d-\d\d)_to_(\d{4}-\d\d-\d\d)", re.ASCII)
 _REMOVED_SUFFIX = ".removed"
 _NAMED_AT_MOST = 5
@@ -63,6 +65,17 @@ class ExportFolder:
                 )
             )
         return False
+
+
+def folder_as_of(folder: Path, moment: datetime) -> Path:
+    """The folder of what was known at a moment: it is never that of a current export."""
+    return folder.with_name(f"{folder.name}_as_of_{moment.astimezone(UTC):{_AS_OF_FORMAT}}")
+
+
+def moment_of(folder: Path) -> datetime | None:
+    """The inverse: None where the folder has current figures."""
+    match = _AS_OF.fullmatch(folder.name)
+    return datetime.strptime(match[1], _AS_OF_FORMAT).replace(tzinfo=UTC) if match else None
 
 
 def remove_leftovers_of_runs(outputs: Path) -> None:

@@ -18,6 +18,7 @@ from dashboard_scraper.config import SQLITE_PREFIX, Settings
 from dashboard_scraper.daily_export import give_out
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import OutputFailed, ScraperError, UsageError
+from dashboard_scraper.export_folders import moment_of
 from dashboard_scraper.files import STALE_SUFFIX, explained, flush_folder
 from dashboard_scraper.github_files import FOLDER
 from dashboard_scraper.identity import read_identities
@@ -183,11 +184,12 @@ def _write_again(settings: Settings, store: Store, folder: Path) -> None:
         return
     window = Window(manifest.start, manifest.end)
     try:
-        with store.reading() as reader:
+        moment = moment_of(folder)
+        with (store.as_of(moment) if moment else store).reading() as reader:
             if reader.ledger(manifest.source, window):
                 export = daily_export(settings, window, folder)
                 export = dataclasses.replace(export, source=manifest.source)
-                give_out(reader, export, {}, utc_now())
+                give_out(reader, export, {}, moment or utc_now())
     except ScraperError as error:
         logger.warning("%s could not be written again: %s", folder, error)
 
@@ -204,6 +206,8 @@ def _write_parquet_again(settings: Settings, store: Store, place: Path, day: dat
     from dashboard_scraper.parquet_export import rewrite_day  # noqa: PLC0415 - an extra
 
     try:
+        moment = moment_of(place)
+        store = store.as_of(moment) if moment else store
         rewrite_day(store, place, day, audience_of(settings), settings.file_mode)
     except ScraperError as error:
         logger.warning("%s of %s could not be written again: %s", day, place, error)

@@ -66,9 +66,9 @@ def review(
     for verdict in still_held:
         day = verdict.change.before.day
         if verdict.reason != ledger[day].held:
-            store.mark(source_name, day, held=verdict.reason)
+            store.mark(source_name, day, caution.clock(), held=verdict.reason)
     revised = {verdict.change.before.day for verdict in accepted}
-    doubt = _mark_doubtful(store, source_name, window, {*new, *revised})
+    doubt = _mark_doubtful(store, source_name, window, {*new, *revised}, caution)
     return Review(sorted(still_held, key=lambda v: v.change.before.day), doubt)
 
 
@@ -84,7 +84,7 @@ def _accept(store: Store, source_name: str, verdict: Verdict, caution: Caution) 
 
 
 def _mark_doubtful(
-    store: Store, source_name: str, window: Window, new: Collection[date]
+    store: Store, source_name: str, window: Window, new: Collection[date], caution: Caution
 ) -> str | None:
     """Returns what cannot well be true of the whole window."""
     with store.reading() as reader:
@@ -94,7 +94,7 @@ def _mark_doubtful(
     for day in sorted(new):
         doubt = doubts_of(day, ledger) or whole
         if doubt != ledger[day].suspicious:
-            store.mark(source_name, day, suspicious=doubt)
+            store.mark(source_name, day, caution.clock(), suspicious=doubt)
         if doubt:
             doubts[day] = doubt
     if doubts:

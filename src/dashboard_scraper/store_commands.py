@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from dashboard_scraper.config import Settings
 from dashboard_scraper.date_utils import Window, utc_day
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.export_command import give_out_kept
-from dashboard_scraper.export_folders import PARQUET
+from dashboard_scraper.export_folders import PARQUET, folder_as_of
 from dashboard_scraper.report.options import MOST_DAYS, REPORT
 from dashboard_scraper.running import (
     daily_export,
@@ -25,11 +26,19 @@ from dashboard_scraper.status import StoreStatus, as_text, raise_if_stale, statu
 from dashboard_scraper.store import store_of
 
 
-def export_files(settings: Settings, window: Window, folder: Path | None) -> None:
+def export_files(
+    settings: Settings, window: Window, folder: Path | None, as_of: datetime | None = None
+) -> None:
     """`export`, and the daily forms with `--offline`."""
     prepare_for_many_records()
+    store = store_of(settings)
     export = daily_export(settings, window, folder.absolute() if folder else None)
-    give_out_kept(store_of(settings), export, utc_now)
+    if as_of is None:
+        give_out_kept(store, export, utc_now)
+    else:
+        if folder is None:
+            export = dataclasses.replace(export, folder=folder_as_of(export.folder, as_of))
+        give_out_kept(store.as_of(as_of), export, lambda: as_of)
     tell(export.results())
 
 
@@ -47,12 +56,18 @@ def write_report(settings: Settings, window: Window | None, now: datetime) -> No
     tell([target.absolute().as_uri()])
 
 
-def export_parquet(settings: Settings, window: Window, target: str | None) -> None:
+def export_parquet(
+    settings: Settings, window: Window, target: str | None, as_of: datetime | None = None
+) -> None:
     """`export --format parquet`; `target` is a folder or the URL of an object store."""
     from dashboard_scraper.parquet_export import export_days  # noqa: PLC0415 - an extra
 
     store = store_of(settings)
-    place = target or str(settings.export_dir / PARQUET)
+    folder = settings.export_dir / PARQUET
+    if as_of is not None:
+        store = store.as_of(as_of)
+        folder = folder_as_of(folder, as_of)
+    place = target or str(folder)
     with settings.libraries.of_object_stores():
         place = export_days(store, daily_export(settings, window, None), place)
     tell([place])

@@ -69,6 +69,11 @@ class Reader:
         self._place = place
         self._explained = explained
 
+    @property
+    def connection(self) -> Connection:
+        """What it reads by."""
+        return self._connection
+
     def sources(self) -> list[str]:
         """Those with any day, by name."""
         column = DAY_LEDGER.c.source

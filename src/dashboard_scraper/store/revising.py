@@ -29,6 +29,7 @@ from dashboard_scraper.store.schema import (
     CREDIT_DAY,
     DAY_FETCH,
     DAY_LEDGER,
+    DAY_MARK,
     DAY_TABLES,
     DAY_VERSION,
     EDITOR_LANGUAGE_DAY,
@@ -37,6 +38,8 @@ from dashboard_scraper.store.schema import (
 )
 from dashboard_scraper.store.versions import Content, DayRows, Delta, difference
 from dashboard_scraper.usage import DayUsage, sums_of
+
+_MARKS = ("held", "suspicious")
 
 
 class Stored(Enum):
@@ -120,7 +123,7 @@ class StoredDay:
             self._hold(change, row, difference(new, old))
         else:
             self._hear_again(known, fetched_at)
-        self._update_ledger(held=reason)
+        self.mark(fetched_at, held=reason)
         return Stored.HELD, before
 
     def _in_force(self) -> RowMapping | None:
@@ -144,7 +147,8 @@ class StoredDay:
     def _confirm(self, before: LedgerDay, row: dict[str, Any], policy: Policy) -> None:
         """The source said the same once more: what was fetched beside stays, if it was final."""
         self._withdraw_held(row["fetched_at"])
-        self._update_ledger(fetched_at=row["fetched_at"], digest=row["digest"], held=None)
+        self._update_ledger(fetched_at=row["fetched_at"], digest=row["digest"])
+        self.mark(row["fetched_at"], held=None)
         self._note_fetch(row["fetched_at"], before.version)
         if before.editor_language is DetailStatus.UNRECONCILED:
             self._drop_details(EDITOR_LANGUAGE_DAY, "editor_language")
@@ -184,7 +188,9 @@ class StoredDay:
             self._connection.execute(delete(table).where(self._rows.is_of(table)))
         self._rows.replace(USER_DAY, old, new)
         self._connection.execute(delete(DAY_LEDGER).where(self._rows.is_of(DAY_LEDGER)))
-        self._connection.execute(insert(DAY_LEDGER).values(row))
+        marks = {name: kept[name] for name in _MARKS}
+        self._connection.execute(insert(DAY_LEDGER).values({**row, **marks}))
+        self.mark(row["accepted_at"], **dict.fromkeys(_MARKS))
 
     def _add_version(
         self, row: dict[str, Any], state: VersionState, base: int, since: datetime, **beside: int
@@ -210,7 +216,7 @@ class StoredDay:
             values |= {"state": VersionState.HELD.value, "state_since": fetched_at}
         self._update_version(number, **values)
         self._note_fetch(fetched_at, number)
-        self._update_ledger(held=None)
+        self.mark(fetched_at, held=None)
 
     def _version_like(self, row: dict[str, Any]) -> RowMapping | None:
         """The version, of those that were never in force, with the same figures."""
@@ -250,9 +256,9 @@ class StoredDay:
         if kept is None:
             return False
         for held in self._held():
-            self._put_in_force(dict(held), dict(kept) | {"held": None}, moment)
+            self._put_in_force(dict(held), dict(kept), moment)
             return True
-        self._update_ledger(suspicious=None)
+        self.mark(moment, suspicious=None)
         return kept["suspicious"] is not None
 
     def _put_in_force(self, held: dict[str, Any], kept: dict[str, Any], moment: datetime) -> None:
@@ -272,12 +278,22 @@ class StoredDay:
             self._update_version(
                 each["version"], state=VersionState.REJECTED.value, state_since=moment
             )
-        self._update_ledger(held=None)
+        if held:
+            self.mark(moment, held=None)
         return bool(held)
 
-    def mark(self, **reasons: str | None) -> None:
-        """Write `held` or `suspicious` in the ledger."""
-        self._update_ledger(**reasons)
+    def mark(self, moment: datetime, **reasons: str | None) -> None:
+        """Write `held` or `suspicious` in the ledger, and since when it says so."""
+        columns = (DAY_LEDGER.c.held, DAY_LEDGER.c.suspicious)
+        query = select(*columns).where(self._rows.is_of(DAY_LEDGER))
+        before = dict(self._connection.execute(query).mappings().one())
+        marks = {**before, **reasons}
+        if marks != before:
+            self._update_ledger(**marks)
+            of_moment = self._rows.is_of(DAY_MARK) & (DAY_MARK.c.marked_at == moment)
+            self._connection.execute(delete(DAY_MARK).where(of_moment))
+            row = {"source": self._source, "day": self._day, "marked_at": moment, **marks}
+            self._connection.execute(insert(DAY_MARK).values(row))
 
     def put_details(self, table: Table, content: Content, status: dict[str, Any]) -> None:
         """Store what was fetched beside the version in force, in place of what is there of it."""

@@ -256,6 +256,17 @@ DAY_FETCH = Table(
     sqlite_with_rowid=False,
 )
 
+# What the ledger said of a day's doubts, from each moment on.
+DAY_MARK = Table(
+    "day_mark",
+    metadata,
+    *_day_key(),
+    Column("marked_at", Moment, primary_key=True),
+    Column("held", Text),
+    Column("suspicious", Text),
+    sqlite_with_rowid=False,
+)
+
 TENANT_FIGURE = Table(
     "tenant_figure",
     metadata,

@@ -140,6 +140,10 @@ class Store:
                     view = stack.enter_context(self._backend.reading())
             yield Reader(view.connection, self.shown, lambda: self._confirmed(view))
 
+    def as_of(self, moment: datetime) -> Store:
+        """The same store for reading, as it was known at the moment."""
+        return _StoreAsOf(self, self._backend, moment)
+
     def _is_old(self, view: View) -> bool:
         """UsageError where it is, and may not be brought up to date by whoever reads."""
         with self._confirmed(view):
@@ -223,9 +227,9 @@ class Store:
         """Leave the held version of a day aside for good; returns whether there was one."""
         return self._write(lambda c: self._stored_day(c, source, day).reject(moment))
 
-    def mark(self, source: str, day: date, **reasons: str | None) -> None:
+    def mark(self, source: str, day: date, moment: datetime, **reasons: str | None) -> None:
         """Write in the ledger why a day is `suspicious`, or what is `held`; None removes it."""
-        self._write(lambda c: self._stored_day(c, source, day).mark(**reasons))
+        self._write(lambda c: self._stored_day(c, source, day).mark(moment, **reasons))
 
     def put_tenant_figures(
         self, source: str, figures: Iterable[TenantFigure], fetched_at: datetime
@@ -316,3 +320,23 @@ class Store:
                 f"the rows are removed, but copies of them may be left in the store's files; mend"
                 f" this, and run the same again: {error}"
             ) from error
+
+
+class _StoreAsOf(Store):
+    """What a store knew at an earlier moment."""
+
+    def __init__(self, store: Store, backend: Backend, moment: datetime) -> None:
+        super().__init__(backend)
+        self._store = store
+        self._moment = moment
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Reader]:
+        """A view of the store as it was."""
+        # Imported here: who asks for no such moment needs no SQLite.
+        from dashboard_scraper.store.as_of import snapshot  # noqa: PLC0415
+
+        with self._store.reading() as reader, contextlib.ExitStack() as stack:
+            with self._explained():
+                copy = stack.enter_context(snapshot(reader.connection, self._moment))
+            yield Reader(copy, self.shown, contextlib.nullcontext)

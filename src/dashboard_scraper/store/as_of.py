@@ -1,0 +1,114 @@
+"""The store as it was known at an earlier moment: a copy of what was in force then.
+
+In SQLite's own kind of temporary file, which no other program can open and which is gone with the
+connection; so everything that reads the store reads this too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Table, create_engine, insert, select
+from sqlalchemy.pool import NullPool
+
+from dashboard_scraper.store.rows import named, user_usage
+from dashboard_scraper.store.schema import (
+    CREDIT_DAY,
+    DAY_FETCH,
+    DAY_LEDGER,
+    DAY_MARK,
+    DAY_VERSION,
+    EDITOR_LANGUAGE_DAY,
+    SUM_COLUMNS,
+    TENANT_FIGURE,
+    USER_DAY,
+    create,
+)
+from dashboard_scraper.store.sqlite import load
+from dashboard_scraper.store.versions import Content, DayRows
+from dashboard_scraper.usage import sums_of
+
+_DETAILS = {EDITOR_LANGUAGE_DAY: "editor_language", CREDIT_DAY: "credits"}
+
+
+@contextlib.contextmanager
+def snapshot(store: Connection, moment: datetime) -> Iterator[Connection]:
+    """A store with the versions that were in force at the moment, and the marks that they had."""
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect("", isolation_level=None, check_same_thread=False),
+        poolclass=NullPool,
+    )
+    with engine.connect() as copy, copy.begin():
+        create(copy)
+        for row in _in_force(store, moment):
+            _copy_day(store, copy, row, moment)
+        figures = select(TENANT_FIGURE)
+        for figure in store.execute(figures).mappings().all():
+            if figure["fetched_at"] <= moment:
+                copy.execute(insert(TENANT_FIGURE).values(**figure))
+        yield copy
+
+
+def _in_force(store: Connection, moment: datetime) -> list[RowMapping]:
+    """The ledger's row of each day, of the version that was accepted last before the moment."""
+    found: dict[tuple[str, date], RowMapping] = {}
+    for table in (DAY_LEDGER, DAY_VERSION):
+        # Compared here: the order of SQLite's moments is not that of their texts.
+        for row in store.execute(select(table)).mappings():
+            key = (row["source"], row["day"])
+            if row["accepted_at"] is None or row["accepted_at"] > moment:
+                continue
+            if key not in found or _order(found[key]) < _order(row):
+                found[key] = row
+    return list(found.values())
+
+
+def _order(row: RowMapping) -> tuple[datetime, int]:
+    return row["accepted_at"], row["version"]
+
+
+def _copy_day(store: Connection, copy: Connection, row: RowMapping, moment: datetime) -> None:
+    rows = DayRows(store, row["source"], row["day"])
+    ledger: dict[str, Any] = {column.name: row[column.name] for column in DAY_LEDGER.c}
+    ledger |= _marks(store, rows, moment)
+    ledger["fetched_at"] = _fetched_at(store, rows, row, moment)
+    users = rows.version(USER_DAY, row["version"])
+    if row["forgotten"]:  # a sum of an archived version may lack a user whose figure was unknown
+        ledger |= named(SUM_COLUMNS, sums_of(user_usage((*k, *v)) for k, v in users.items()))
+    _copy_rows(copy, USER_DAY, row, users)
+    for table, name in _DETAILS.items():
+        since = row[f"{name}_at"]
+        if since is not None and since <= moment:
+            _copy_rows(copy, table, row, rows.version(table, row["version"]))
+        else:
+            ledger |= {name: None, f"{name}_at": None}
+    copy.execute(insert(DAY_LEDGER).values(ledger))
+
+
+def _copy_rows(copy: Connection, table: Table, row: RowMapping, content: Content) -> None:
+    load(copy, table, ((row["source"], row["day"], *k, *v) for k, v in content.items()))
+
+
+def _marks(store: Connection, rows: DayRows, moment: datetime) -> dict[str, str | None]:
+    """What the ledger said then of the day's doubts."""
+    query = select(DAY_MARK.c.marked_at, DAY_MARK.c.held, DAY_MARK.c.suspicious)
+    marks = store.execute(query.where(rows.is_of(DAY_MARK))).all()
+    _, held, suspicious = max(
+        (tuple(mark) for mark in marks if mark[0] <= moment),
+        key=lambda mark: mark[0],
+        default=(None, None, None),
+    )
+    return {"held": held, "suspicious": suspicious}
+
+
+def _fetched_at(store: Connection, rows: DayRows, row: RowMapping, moment: datetime) -> datetime:
+    """When this answer was last given before the moment."""
+    of_version = rows.is_of(DAY_FETCH) & (DAY_FETCH.c.version == row["version"])
+    fetches = store.scalars(select(DAY_FETCH.c.fetched_at).where(of_version))
+    newest: datetime = max((each for each in fetches if each <= moment), default=row["fetched_at"])
+    return newest
