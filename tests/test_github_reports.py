@@ -15,7 +15,18 @@ from dashboard_scraper.identity import Identities, Person
 from dashboard_scraper.metrics import ANALYTICS_COUNTS, FIGURES, TOTAL_LINES, Counter, GithubFeature
 from dashboard_scraper.store import DetailStatus, store_at
 from dashboard_scraper.usage import EditorLanguageUsage, UserUsage
-from filled_store import LAST, MONTH, SOURCE, active, put, remarked, report_of, some_days, user
+from filled_store import (
+    FETCHED,
+    LAST,
+    MONTH,
+    SOURCE,
+    active,
+    put,
+    remarked,
+    report_of,
+    some_days,
+    user,
+)
 from github_schemas import Json, team_rows, user_records, whole_record
 
 SEVEN = [counter.value for counter in COUNTERS]

@@ -181,7 +181,9 @@ def test_outputs_after_revisions_are_those_of_a_first_run(
     assert contents(folder_of(other)) == again
 
 
-def test_refresh_asks_for_every_day_again_and_compares_them_with_their_sum(home: Home, spring: Simulator) -> None:
+def test_refresh_asks_for_every_day_again_and_compares_them_with_their_sum(
+    home: Home, spring: Simulator
+) -> None:
     run(home)
     before = contents(folder_of(home))
     spring.requests.clear()

@@ -1,0 +1,370 @@
+"""Later answers are believed in proportion: what changes too much of a day is held."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from conftest import Home, Start
+from dashboard_scraper.date_utils import DAYS, Window
+from dashboard_scraper.errors import ContractBroken, Implausible, RevisionsHeld, ScraperError
+from dashboard_scraper.metrics import COUNTS, TENANT_TOTALS
+from dashboard_scraper.simulator import Fault, Organization, Simulator, set_value
+from dashboard_scraper.simulator.exchange import Answer, Request
+from dashboard_scraper.store import LedgerDay, Status, VersionState, store_at
+from dashboard_scraper.usage import DASHBOARD
+from kept_days import NOON, TENANT, TODAY, USERS, answer_with_nobody, fetch, kept_users, ledger
+
+NIGHT = timedelta(days=1)
+FIRST, LAST = TODAY - timedelta(10), TODAY - timedelta(1)
+WINDOW = Window(FIRST, LAST)
+SETTLED = FIRST + timedelta(2)
+CHAT = next(m for m in COUNTS if m.dashboard and not m.tenant and m.part_of)
+ACCEPTED = next(m for m in COUNTS if m.name == "completions_accepted")
+Log = pytest.LogCaptureFixture
+
+
+@pytest.fixture
+def spring(start: Start, store_url: str, home: Home) -> Simulator:
+    """A simulator that knows the days of the following nights too."""
+    assert store_url
+    home.settings["MAX_RETRIES"] = "0"
+    return start(Organization(users=30, today=TODAY + timedelta(9)))
+
+
+def run(home: Home, night: int = 0, first: date = FIRST, last: date = LAST) -> int:
+    """`--daily`, at noon so many days after TODAY; returns the exit code."""
+    try:
+        fetch(home, first, last, NOON + night * NIGHT)
+    except ScraperError as error:
+        return error.exit_code
+    return 0
+
+
+def edited(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Any:
+    """An effect on the users' records."""
+
+    def effect(answer: Answer, request: Request) -> Answer:
+        del request
+        body = json.loads(answer.body)
+        body["userFeatureStats"] = change(body["userFeatureStats"])
+        return Answer(answer.status, json.dumps(body).encode())
+
+    return effect
+
+
+def scaled(field: str, factor: float) -> Any:
+    def change(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{**each, field: round(each[field] * factor)} for each in records]
+
+    return edited(change)
+
+
+def manifest(home: Home) -> dict[str, Any]:
+    path = home.data / f"daily_exports_{FIRST}_to_{LAST}" / "manifest.json"
+    found: dict[str, Any] = json.loads(path.read_bytes())
+    return found
+
+
+def states(home: Home, day: date) -> list[VersionState | None]:
+    with store_at(home.settings["STORE_URL"]).reading() as reader:
+        return [version.state for version in reader.versions(DASHBOARD, day)]
+
+
+def test_a_night_that_empties_everything_costs_nothing(home: Home, spring: Simulator) -> None:
+    assert run(home) == 0
+    before = kept_users(home)
+    for day in WINDOW.days():
+        answer_with_nobody(spring, day)
+    spring.add_fault(Fault(zero_totals(), TENANT))
+    with pytest.raises(RevisionsHeld, match=r"10 days|held") as caught:
+        fetch(home, FIRST, LAST, NOON + NIGHT)
+    assert caught.value.exit_code == 10
+    assert kept_users(home) == before
+    rows = ledger(home)
+    active = [day for day, row in rows.items() if row.status is Status.COMPLETE]
+    assert active == [day for day, row in rows.items() if "nobody is active" in (row.held or "")]
+    spring.clear_faults()
+    assert run(home, 2) == 0
+    assert kept_users(home) == before
+    assert [row.held for row in ledger(home).values()] == [None] * 10
+    assert states(home, active[0]) == [None, VersionState.WITHDRAWN]
+
+
+def zero_totals() -> Any:
+    def effect(answer: Answer, request: Request) -> Answer:
+        del request
+        return Answer(answer.status, json.dumps(dict.fromkeys(TENANT_TOTALS, 0)).encode())
+
+    return effect
+
+
+def test_an_answer_that_is_repeated_on_two_later_days_is_accepted(
+    home: Home, spring: Simulator, caplog: Log
+) -> None:
+    assert run(home) == 0
+    answer_with_nobody(spring, SETTLED)
+    spring.add_fault(Fault(minus_day(spring, SETTLED), TENANT))
+    assert [run(home, night) for night in (1, 1, 2)] == [10, 10, 10]
+    assert ledger(home)[SETTLED].status is Status.COMPLETE
+    assert run(home, 3) == 0
+    assert ledger(home)[SETTLED].status is Status.EMPTY
+    assert "the source said the same on 2 later days" in caplog.text
+    assert states(home, SETTLED) == [VersionState.SUPERSEDED, None]
+
+
+def minus_day(sim: Simulator, day: date) -> Any:
+    """Totals of ranges without those of one day: consistent with a day that has nobody."""
+
+    def effect(answer: Answer, request: Request) -> Answer:
+        if request.day is not None:
+            return answer
+        dates = [json.loads(request.query[name]) for name in ("startDate", "endDate")]
+        start, end = (date(each["year"], each["month"], each["day"]) for each in dates)
+        body = json.loads(answer.body)
+        if start <= day <= end:
+            people = range(len(sim.organization.people))
+            totals = sim.organization.totals(Window(day, day)).items()
+            counts = [total.counts for index, total in totals if index in people]
+            gone = [
+                sum(each.messages for each in counts),
+                sum(each.tool_calls for each in counts),
+                sum(each.lines for each in counts),
+            ]
+            body = {**body, **{n: body[n] - g for n, g in zip(TENANT_TOTALS, gone, strict=True)}}
+        return Answer(answer.status, json.dumps(body).encode())
+
+    return effect
+
+
+def hold(home: Home, sim: Simulator) -> None:
+    """A run of which the revision of SETTLED is held."""
+    assert run(home) == 0
+    answer_with_nobody(sim, SETTLED)
+    sim.add_fault(Fault(minus_day(sim, SETTLED), TENANT))
+    assert run(home, 1) == 10
+
+
+def test_held_revisions_are_listed_and_accepted(home: Home, spring: Simulator) -> None:
+    hold(home, spring)
+    listed = home.run("revisions")
+    assert (listed.code, listed.out.count("\n")) == (0, 1)
+    assert listed.out.startswith(f"{SETTLED} held, repeated on 0 of 2 later days: nobody is active")
+    accepted = home.run("revisions", "accept", f"{SETTLED}")
+    assert (accepted.code, accepted.out) == (0, f"{SETTLED} accepted\n")
+    assert ledger(home)[SETTLED].status is Status.EMPTY
+    assert run(home, 2) == 0
+    assert "no revision is held" in home.run("revisions").out
+
+
+def test_a_rejected_revision_stays_so_when_the_source_repeats_it(
+    home: Home, spring: Simulator
+) -> None:
+    hold(home, spring)
+    before = kept_users(home)
+    assert home.run("revisions", "reject", f"{SETTLED}").out == f"{SETTLED} rejected\n"
+    assert [run(home, night) for night in (2, 3, 4, 5)] == [0, 0, 0, 0]
+    assert kept_users(home) == before
+    assert states(home, SETTLED) == [None, VersionState.REJECTED]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("accept",), "name the days to accept"),
+        (("accept", f"{FIRST}"), f"nothing is held of {FIRST}"),
+        (("reject", f"{SETTLED}", "1999-01"), "nothing is held of 1999-01-01 to 1999-01-31"),
+        (("drop", f"{SETTLED}"), "invalid choice"),
+    ],
+)
+def test_decisions_that_decide_nothing_are_refused(
+    home: Home, spring: Simulator, words: tuple[str, ...], reason: str
+) -> None:
+    hold(home, spring)
+    refused = home.run("revisions", *words)
+    assert refused.code == 2
+    assert reason in refused.err
+    assert ledger(home)[SETTLED].held
+
+
+def test_history_prints_what_changed_by_person_and_metric(home: Home, spring: Simulator) -> None:
+    hold(home, spring)
+    active = [each.user for each in kept_users(home)[SETTLED] if any(each.figures[3:])]
+    told = home.run("history", f"{SETTLED}").out
+    assert f"{SETTLED} ({DASHBOARD}): 2 versions\nheld: nobody is active any more" in told
+    assert "version 1, in force since" in told
+    assert "version 2, held since" in told
+    assert all(f"    {name}: gone\n" in told for name in active)
+    found = json.loads(home.run("history", f"{SETTLED}", "--json").out)
+    assert [each["state"] for each in found["versions"]] == ["in force", "held"]
+    assert found["versions"][1]["changes"]
+    missing = home.run("history", "2020-01-01")
+    assert (missing.code, "2020-01-01 is not in the store" in missing.err) == (2, True)
+
+
+def test_a_loss_of_a_day_that_has_not_settled_is_held_and_a_gain_believed(
+    home: Home, spring: Simulator
+) -> None:
+    assert run(home) == 0
+    spring.revise(LAST)
+    assert run(home, 1) == 0
+    assert states(home, LAST) == [VersionState.SUPERSEDED, None]
+    spring.add_fault(Fault(scaled(CHAT.dashboard, 0.5), USERS, LAST))
+    assert run(home, 2) == 10
+    assert CHAT.name in (ledger(home)[LAST].held or "")
+
+
+def test_a_gain_of_a_settled_day_beyond_the_limit_is_held(home: Home, spring: Simulator) -> None:
+    home.settings |= {"RECHECK_DAYS": "10", "REVISION_LIMIT": "30"}
+    assert run(home) == 0
+    spring.add_fault(Fault(scaled(ACCEPTED.dashboard, 1.2), USERS, SETTLED))
+    assert run(home, 1) == 0
+    assert states(home, SETTLED) == [VersionState.SUPERSEDED, None]
+    spring.clear_faults()
+    spring.add_fault(Fault(scaled(ACCEPTED.dashboard, 2), USERS, SETTLED))
+    assert run(home, 2) == 10
+
+
+def test_small_changes_of_several_days_in_one_direction_are_held_together(
+    home: Home, spring: Simulator
+) -> None:
+    home.settings["RECHECK_DAYS"] = "10"
+    assert run(home) == 0
+    days = [FIRST + timedelta(number) for number in range(6)]
+    for day in days:
+        spring.add_fault(Fault(scaled(ACCEPTED.dashboard, 0.85), USERS, day))
+    assert run(home, 1) == 10
+    told = {row.held for row in ledger(home).values()} - {None}
+    (reason,) = told
+    assert f"days lose {ACCEPTED.name} at once" in (reason or "")
+
+
+def test_a_settled_day_that_no_total_covers_is_read_again_in_turn(
+    home: Home, spring: Simulator
+) -> None:
+    """The tenant's totals do not tell of accepted completions; some night the day has its turn."""
+    home.settings["RECHECK_DAYS"] = "2"
+    assert run(home) == 0
+    spring.add_fault(Fault(scaled(ACCEPTED.dashboard, 0.1), USERS, FIRST))
+    codes = []
+    for night in range(1, 6):
+        spring.requests.clear()
+        codes.append(run(home, night))
+    assert set(codes) == {0, 10} or codes[0] == 10
+    assert ACCEPTED.name in (ledger(home)[FIRST].held or "")
+
+
+def test_each_settled_day_has_its_turn(home: Home, spring: Simulator) -> None:
+    home.settings |= {"RECHECK_DAYS": "2", "SETTLE_DAYS": "0"}
+    assert run(home) == 0
+    read: list[date | None] = []
+    for night in range(1, 6):
+        spring.requests.clear()
+        assert run(home, night) == 0
+        read += [r.day for r in spring.requests if r.endpoint == USERS]
+        spring.requests.clear()
+        assert run(home, night) == 0
+        assert [r for r in spring.requests if r.endpoint == USERS] == []
+    assert sorted(filter(None, read)) == list(WINDOW.days())
+
+
+def test_a_day_with_the_figures_of_another_is_held(home: Home, spring: Simulator) -> None:
+    assert run(home) == 0
+    other = edited(lambda _records: records_of(spring, SETTLED - NIGHT))
+    spring.add_fault(Fault(other, USERS, LAST))
+    assert run(home, 1) == 10
+    assert f"the same figures as {SETTLED - NIGHT}" in (ledger(home)[LAST].held or "")
+
+
+def records_of(sim: Simulator, day: date) -> list[dict[str, Any]]:
+    from dashboard_scraper.simulator import dashboard_api  # noqa: PLC0415
+
+    rows = dashboard_api._rows(sim.organization, Window(day, day), sim.organization.people)
+    found: list[dict[str, Any]] = json.loads(json.dumps(rows))
+    return found
+
+
+def test_a_revision_that_makes_a_doubtful_day_add_up_is_believed(
+    home: Home, spring: Simulator
+) -> None:
+    home.settings["RECONCILE"] = "warn"
+    spring.add_fault(Fault(set_value(CHAT.dashboard, 10**6, record=0), USERS, SETTLED))
+    run(home)
+    assert ledger(home)[SETTLED].unreconciled
+    spring.clear_faults()
+    home.settings["RECHECK_DAYS"] = "10"
+    assert run(home, 1) == 0
+    assert ledger(home)[SETTLED].unreconciled == []
+
+
+def test_a_first_window_without_anybody_has_its_own_exit_code(
+    home: Home, spring: Simulator
+) -> None:
+    for day in WINDOW.days():
+        answer_with_nobody(spring, day)
+    spring.add_fault(Fault(zero_totals(), TENANT))
+    with pytest.raises(Implausible, match="nobody is active on any of the 10 days") as caught:
+        fetch(home, FIRST, LAST)
+    assert caught.value.exit_code == 11
+    assert {row.suspicious for row in ledger(home).values()} == {
+        f"nobody is active on any of the 10 days from {WINDOW}"
+    }
+    assert len(manifest(home)["days"]) == 10
+    spring.clear_faults()
+    assert run(home, 1) == 0
+    assert {row.suspicious for row in ledger(home).values()} == {None}
+
+
+def test_a_first_window_of_equal_days_has_its_own_exit_code(home: Home, spring: Simulator) -> None:
+    same = edited(lambda _records: records_of(spring, SETTLED))
+    home.settings["SCRAPE_ENDPOINTS"] = USERS
+    spring.add_fault(Fault(same, USERS))
+    with pytest.raises(Implausible, match="all 10 days with any activity"):
+        fetch(home, FIRST, LAST)
+
+
+def test_a_range_that_is_not_the_sum_of_its_days_is_a_contradiction(
+    home: Home, spring: Simulator
+) -> None:
+    field = next(iter(TENANT_TOTALS))
+
+    def effect(answer: Answer, request: Request) -> Answer:
+        body = json.loads(answer.body)
+        body[field] += 1 if request.day is None else 0
+        return Answer(answer.status, json.dumps(body).encode())
+
+    spring.add_fault(Fault(effect, TENANT))
+    with pytest.raises(ContractBroken, match="are not the sum of its days"):
+        fetch(home, FIRST, LAST)
+    assert len(ledger(home)) == 10
+
+
+def weekly(home: Home, sim: Simulator, factor: float) -> LedgerDay:
+    """The newest day of four weeks, with a part of its people."""
+    newest = TODAY - timedelta(4)  # a weekday
+
+    def change(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return records[: round(len(records) * factor)]
+
+    sim.add_fault(Fault(edited(change), USERS, newest))
+    home.settings["RECONCILE"] = "warn"
+    run(home, 0, newest - timedelta(DAYS), newest)
+    return ledger(home)[newest]
+
+
+def test_a_first_answer_far_from_the_weeks_before_is_suspicious(
+    home: Home, spring: Simulator
+) -> None:
+    row = weekly(home, spring, 0.1)
+    assert "on the same weekday of 4 weeks before" in (row.suspicious or "")
+    assert "suspicious: active users" in home.run("revisions").out
+    assert home.run("revisions", "accept", f"{row.day}").code == 0
+    assert ledger(home)[row.day].suspicious is None
+
+
+def test_a_first_answer_like_the_weeks_before_is_not(home: Home, spring: Simulator) -> None:
+    assert weekly(home, spring, 1).suspicious is None

@@ -1,0 +1,298 @@
+"""Every version of a day is stored, and what was known at any moment can be read again."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from conftest import Home, all_files
+from dashboard_scraper import store_commands
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.export_command import give_out_kept
+from dashboard_scraper.metrics import ANALYTICS_COUNTS
+from dashboard_scraper.people import People
+from dashboard_scraper.running import daily_export
+from dashboard_scraper.store import Change, DetailStatus, LedgerDay, Store, VersionState, store_at
+from dashboard_scraper.store.revising import Stored
+from dashboard_scraper.usage import ANALYTICS, DayUsage, EditorLanguageUsage, UserUsage
+from filled_store import user
+from kept_days import settings_of, sql
+
+DAY = date(2026, 10, 5)
+NIGHT = timedelta(days=1)
+FIRST = datetime(2026, 10, 6, 3, tzinfo=UTC)
+Users = list[UserUsage]
+
+
+class Suspicion:
+    """Holds every change, or none."""
+
+    def __init__(self) -> None:
+        self.holds = False
+
+    def is_settled(self, stored: LedgerDay) -> bool:
+        del stored
+        return False
+
+    def reason_to_hold(self, change: Change) -> str | None:
+        del change
+        return "held for the test" if self.holds else None
+
+
+@pytest.fixture
+def store(home: Home, store_url: str) -> Iterator[Store]:
+    assert home.path.is_dir()
+    place = store_at(store_url, People())
+    with place.locked(), place.opened():
+        yield place
+
+
+def people(count: int, **counts: int) -> Users:
+    return [user(f"user{number:02}@example.com", **counts) for number in range(count)]
+
+
+def put(store: Store, users: Users, night: int, policy: Suspicion | None = None) -> Stored:
+    usage = DayUsage(DAY, sorted(users, key=lambda each: each.user), {"user_count": len(users)})
+    return store.put(ANALYTICS, usage, FIRST + night * NIGHT, policy)[0]
+
+
+def in_force(store: Store) -> Users:
+    with store.reading() as reader:
+        (row,) = reader.ledger(ANALYTICS).values()
+        return reader.day(row).users
+
+
+def contents(store: Store) -> dict[int, Users]:
+    """The users of every version; the ledger of each has their sums."""
+    with store.reading() as reader:
+        versions = reader.versions(ANALYTICS, DAY)
+        return {each.ledger.version: reader.version(each.ledger) for each in versions}
+
+
+def states(store: Store) -> dict[int, VersionState | None]:
+    with store.reading() as reader:
+        return {v.ledger.version: v.state for v in reader.versions(ANALYTICS, DAY)}
+
+
+def test_a_revision_leaves_the_version_before_as_it_was(store: Store) -> None:
+    first, second = people(3, chat_messages=1), [*people(2, chat_messages=1), user("z@example.com")]
+    assert put(store, first, 0) is Stored.FIRST
+    assert put(store, second, 1) is Stored.REVISED
+    assert in_force(store) == second
+    assert contents(store) == {1: first, 2: second}
+    assert states(store) == {1: VersionState.SUPERSEDED, 2: None}
+
+
+def test_the_same_answer_makes_no_version_but_is_noted(store: Store) -> None:
+    for night in range(3):
+        put(store, people(3), night)
+    with store.reading() as reader:
+        (version,) = reader.versions(ANALYTICS, DAY)
+    assert version.fetches == [FIRST + night * NIGHT for night in range(3)]
+    assert version.ledger.fetched_at == FIRST + 2 * NIGHT
+    assert version.since == FIRST
+
+
+def test_what_is_stored_grows_with_what_changed(store: Store, store_url: str) -> None:
+    users = people(50)
+    put(store, users, 0)
+    for night in range(1, 6):
+        users[night] = user(users[night].user, chat_messages=night)
+        put(store, users, night)
+    assert sql(store_url, "SELECT COUNT(*) FROM user_day_version") == [(5,)]
+    assert len(contents(store)) == 6
+
+
+def test_a_held_version_leaves_the_one_before_in_force(store: Store) -> None:
+    policy = Suspicion()
+    put(store, people(3), 0, policy)
+    policy.holds = True
+    assert put(store, people(1), 1, policy) is Stored.HELD
+    assert in_force(store) == people(3)
+    assert contents(store) == {1: people(3), 2: people(1)}
+    with store.reading() as reader:
+        (held,) = reader.held(ANALYTICS)
+        (row,) = reader.ledger(ANALYTICS).values()
+    assert (held.change.lost, held.change.gained, held.confirmations) == (0, 0, 0)
+    assert row.held == "held for the test"
+    assert row.fetched_at == FIRST
+
+
+def test_people_are_lost_and_gained_by_their_activity(store: Store) -> None:
+    policy = Suspicion()
+    put(store, people(3, chat_messages=1), 0, policy)
+    policy.holds = True
+    put(
+        store, [*people(1, chat_messages=1), user("USER01@example.com", chat_messages=1)], 1, policy
+    )
+    with store.reading() as reader:
+        (held,) = reader.held(ANALYTICS)
+    assert (held.change.lost, held.change.gained) == (1, 0)
+
+
+def test_a_held_version_is_counted_on_later_days_and_accepted(store: Store) -> None:
+    policy = Suspicion()
+    put(store, people(3), 0, policy)
+    policy.holds = True
+    for night in (1, 1, 2, 3):
+        put(store, people(1), night, policy)
+    with store.reading() as reader:
+        (held,) = reader.held(ANALYTICS)
+    assert held.confirmations == 2
+    assert store.accept(ANALYTICS, DAY, FIRST + 4 * NIGHT)
+    assert in_force(store) == people(1)
+    assert contents(store) == {1: people(3), 2: people(1)}
+    assert states(store) == {1: VersionState.SUPERSEDED, 2: None}
+    assert not store.accept(ANALYTICS, DAY, FIRST + 4 * NIGHT)
+
+
+def test_a_held_version_is_withdrawn_when_the_source_says_the_old_again(store: Store) -> None:
+    policy = Suspicion()
+    put(store, people(3), 0, policy)
+    policy.holds = True
+    put(store, people(1), 1, policy)
+    assert put(store, people(3), 2, policy) is Stored.SAME
+    assert states(store) == {1: None, 2: VersionState.WITHDRAWN}
+    with store.reading() as reader:
+        (row,) = reader.ledger(ANALYTICS).values()
+    assert (row.held, row.fetched_at) == (None, FIRST + 2 * NIGHT)
+    put(store, people(1), 3, policy)
+    assert states(store) == {1: None, 2: VersionState.HELD}
+
+
+def test_a_rejected_version_is_not_held_again(store: Store) -> None:
+    policy = Suspicion()
+    put(store, people(3), 0, policy)
+    policy.holds = True
+    put(store, people(1), 1, policy)
+    assert store.reject(ANALYTICS, DAY, FIRST + NIGHT)
+    policy.holds = False
+    assert put(store, people(1), 2, policy) is Stored.REJECTED
+    assert in_force(store) == people(3)
+    with store.reading() as reader:
+        assert reader.held(ANALYTICS) == []
+        assert reader.last_answers(ANALYTICS, Window(DAY, DAY))[DAY].version == 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_version_can_be_read_after_any_sequence_of_answers(store: Store, seed: int) -> None:
+    """Revisions, held ones, acceptance, rejection and details in any order lose nothing."""
+    chance, policy = random.Random(seed), Suspicion()
+    said: dict[int, Users] = {}
+    for night in range(25):
+        count = chance.randrange(6)
+        users = [user(each.user, chat_messages=chance.randrange(3)) for each in people(count)]
+        policy.holds = chance.random() < 0.5
+        put(store, users, night, policy)
+        with store.reading() as reader:
+            answer = reader.last_answers(ANALYTICS, Window(DAY, DAY))[DAY]
+        assert said.setdefault(answer.version, users) == users
+        moment = FIRST + night * NIGHT
+        if chance.random() < 0.3:
+            store.accept(ANALYTICS, DAY, moment)
+        elif chance.random() < 0.3:
+            store.reject(ANALYTICS, DAY, moment)
+        if chance.random() < 0.5:
+            store.put_credits(ANALYTICS, DAY, {each.user: 1.5 for each in users}, moment)
+        assert contents(store) == said
+
+
+def test_forgetting_reaches_every_version(store: Store, store_url: str) -> None:
+    policy = Suspicion()
+    put(store, people(3, chat_messages=1), 0, policy)
+    put(store, people(4, chat_messages=2), 1, policy)
+    policy.holds = True
+    put(store, people(2, chat_messages=3), 2, policy)
+    store.put_credits(ANALYTICS, DAY, {each.user: 1.0 for each in people(4)}, FIRST + 2 * NIGHT)
+    assert store.forget("User01@example.com") >= 3
+    for version, users in contents(store).items():
+        assert [each.user[:6] for each in users] == {
+            1: ["user00", "user02"],
+            2: ["user00", "user02", "user03"],
+            3: ["user00"],
+        }[version]
+    with store.reading() as reader:
+        for each in reader.versions(ANALYTICS, DAY):
+            ledger = each.ledger
+            assert (ledger.forgotten, ledger.users) == (1, len(reader.version(ledger)))
+    tables = ("user_day", "credit_day", "editor_language_day")
+    for table in [*tables, *(f"{name}_version" for name in tables)]:
+        assert sql(store_url, f"SELECT * FROM {table} WHERE user_login LIKE 'user01%'") == []
+
+
+def export(home: Home, place: Path, as_of: datetime | None = None) -> dict[str, bytes]:
+    """The files of the days around DAY, by their names."""
+    settings = settings_of(home)
+    window = Window(DAY - NIGHT, DAY)
+    store_commands.export_files(settings, window, place, as_of)
+    return {str(path.relative_to(place)): path.read_bytes() for path in all_files(place)}
+
+
+def put_details(store: Store, users: Users, moment: datetime) -> None:
+    rows = [
+        EditorLanguageUsage(each.user, "VSCode", "Go", (1,) * len(ANALYTICS_COUNTS))
+        for each in users
+    ]
+    store.put_editor_languages(ANALYTICS, DAY, rows, DetailStatus.COMPLETE, moment)
+    store.put_credits(ANALYTICS, DAY, {each.user: 2.5 for each in users}, moment)
+
+
+def test_an_export_as_of_a_moment_has_the_bytes_of_that_moment(
+    home: Home, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Figures, details, and the marks that the days had then."""
+    home.settings |= {"METRICS_SOURCE": ANALYTICS, "GITHUB_REPORTS_CREDITS": "true"}
+    home.settings |= {"AUGMENT_API_TOKEN": "unused"}
+    policy = Suspicion()
+    usage = DayUsage(DAY - NIGHT, people(5, chat_messages=7), {})
+    store.put(ANALYTICS, usage, FIRST - NIGHT)
+    known: dict[datetime, dict[str, bytes]] = {}
+    for night, count in enumerate((4, 5, 5, 2, 6)):
+        policy.holds = count < 4
+        users = people(count, chat_messages=count)
+        put(store, users, night, policy)
+        moment = FIRST + night * NIGHT + timedelta(minutes=5)
+        if night in (0, 1):
+            put_details(store, users[night:], moment)
+        if night == 1:
+            store.mark(ANALYTICS, DAY, moment, suspicious="made up")
+        known[moment] = export_at(home, tmp_path / f"then-{night}", moment)
+    store.forget("nobody@example.com")
+    for number, (moment, files) in enumerate(known.items()):
+        assert export(home, tmp_path / f"now-{number}", moment) == files
+    assert len({json.dumps([*map(str, files.items())]) for files in known.values()}) == 5
+    capsys.readouterr()
+
+
+def export_at(home: Home, place: Path, now: datetime) -> dict[str, bytes]:
+    """An export of what is in force, at a moment that the test chooses."""
+    settings = settings_of(home)
+    export_of = daily_export(settings, Window(DAY - NIGHT, DAY), place)
+    give_out_kept(store_at(settings.store_url), export_of, lambda: now)
+    return {str(path.relative_to(place)): path.read_bytes() for path in all_files(place)}
+
+
+def test_a_store_of_an_earlier_version_gets_versions(store_url: str) -> None:
+    """Its days are in force since they were fetched, and the next revision is a second one."""
+    place = store_at(store_url)
+    with place.locked(), place.opened():
+        put(place, people(3), 0)
+    for table in ("day_version", "day_fetch", "day_mark", "user_day_version"):
+        sql(store_url, f"DROP TABLE {table}")
+    for table in ("editor_language_day_version", "credit_day_version"):
+        sql(store_url, f"DROP TABLE {table}")
+    sql(store_url, "DROP VIEW daily_totals")
+    for column in ("version", "accepted_at", "digest", "suspicious", "held"):
+        sql(store_url, f"ALTER TABLE day_ledger DROP COLUMN {column}")
+    sql(store_url, "UPDATE store_info SET value = '3' WHERE name = 'schema_version'")
+    with place.locked(), place.opened():
+        put(place, people(4), 1)
+        assert contents(place) == {1: people(3), 2: people(4)}
+        with place.as_of(FIRST + timedelta(hours=1)).reading() as reader:
+            (row,) = reader.ledger(ANALYTICS).values()
+            assert reader.day(row).users == people(3)
