@@ -237,6 +237,7 @@ def test_the_exit_code_of_the_command_is_that_of_the_error(home: Home, start_api
 def test_days_that_are_fetched_again_get_theirs_anew_and_no_others_are_asked_for(
     home: Home, in_each_store: Simulator
 ) -> None:
+    home.settings["REVISION_LIMIT"] = "100"
     fetch(home, FIRST, LAST)
     before = in_organization(in_each_store)
     for day in (march(4), march(8)):

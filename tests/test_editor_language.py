@@ -297,6 +297,7 @@ def test_an_error_is_told_also_where_a_day_is_missing(
 def test_a_day_that_is_fetched_again_loses_its_old_rows_and_gets_new_ones(
     home: Home, in_each_store: Simulator
 ) -> None:
+    home.settings["REVISION_LIMIT"] = "100"
     fetch(home, FIRST, LAST)
     settled, unsettled = march(4), march(8)
     before = {day: rows_of(home, day) for day in DAYS}
@@ -315,7 +316,7 @@ def test_old_rows_do_not_stay_beside_new_users_where_none_are_fetched(
     home: Home, in_each_store: Simulator
 ) -> None:
     keep(home, FIRST, LAST)
-    home.settings["FETCH_EDITOR_LANGUAGE"] = "false"
+    home.settings |= {"FETCH_EDITOR_LANGUAGE": "false", "REVISION_LIMIT": "100"}
     in_each_store.revise(march(4))
     fetch(home, FIRST, LAST, NOON + timedelta(hours=1))
     gone = [march(day) for day in (4, 7, 8, 9)]

@@ -16,6 +16,7 @@ from dashboard_scraper import errors
 from dashboard_scraper.command_line import COMMANDS
 from dashboard_scraper.config import Settings, setting_names
 from dashboard_scraper.simulator import Organization
+from kept_days import sql
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -23,7 +24,15 @@ COMMAND = re.compile(r"^(?:pbpaste \| )?python -m dashboard_scraper\b[^#\n]*", r
 OPTION = re.compile(r"--[a-z0-9][a-z0-9-]+")
 
 
-KEPT_FIRST = ("export", "forget", "report", "status")  # they tell of days that are in the store
+DECISIONS = ("revisions",)  # on days of which something is in doubt
+KEPT_FIRST = (
+    "export",
+    "forget",
+    "history",
+    "report",
+    "revisions",
+    "status",
+)  # they tell of days that are in the store
 
 
 def commands() -> list[str]:
@@ -45,6 +54,8 @@ def test_each_command_of_the_readme_works(line: str, start: Start, home: Home) -
         assert home.run("--last-28-days").code == 0
         assert home.run("--daily", "10-20-2025", "10-22-2025").code == 0
         words = [simulator.organization.people[0].name if "@" in word else word for word in words]
+    if words and words[0] in DECISIONS:
+        sql(f"sqlite:///{home.data / 'usage.db'}", "UPDATE day_ledger SET suspicious = 'odd'")
     if "convert" in words:
         exported = home.run("10-20-2025", "10-22-2025")
         shutil.copy(exported.paths[0], home.path / words[-1])

@@ -190,9 +190,10 @@ def bring_up_to_date(
             failures |= compared_again.failures
             fetched.stored.update(compared_again.stored)
     new = [day for day, stored in fetched.stored.items() if stored in _NEW]
+    # Before the details, which go with the figures in force.
+    reviewed = review(job.store, source.name, window, new, job.caution)
     incomplete += fill_details(job.store, source, window, now)
-    incomplete += review(job.store, source.name, window, new, job.caution).errors()
-    return Outcome(failures, incomplete)
+    return Outcome(failures, incomplete + reviewed.errors())
 
 
 def _not_published(day: date) -> NotPublished:

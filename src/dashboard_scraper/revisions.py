@@ -84,6 +84,8 @@ def judge(
             verdicts.append(Verdict(change, None, note))
         elif reasons := _reasons(change, ledger, caution):
             verdicts.append(Verdict(change, "; ".join(reasons)))
+        elif _is_improvement(change):
+            verdicts.append(Verdict(change, None))
         else:
             small.append(change)
     together = _together(small, caution)
@@ -97,21 +99,22 @@ def _reasons(change: Change, ledger: Mapping[date, LedgerDay], caution: Caution)
     reasons = []
     if twin := same_as_another(after, ledger):
         reasons.append(f"the same figures as {twin}")
-    if _is_improvement(before, after):
+    if _is_improvement(change):
         return reasons
     settled = caution.is_settled(before)
     if settled and after.unreconciled and not before.unreconciled:
         reasons.append(f"does not add up: {after.unreconciled[0]}")
-    parts = _losses(change) | (_gains(change) if settled else {})
-    large = [name for name, part in parts.items() if part > caution.limit]
+    changes = [_losses(change), _gains(change)] if settled else [_losses(change)]
+    large = [name for parts in changes for name, part in parts.items() if part > caution.limit]
     if large:
-        told = [_told(name, change) for name in large]
+        told = [_told(name, change) for name in dict.fromkeys(large)]
         reasons.append(listed(told, most=_NAMED_AT_MOST))
     return reasons
 
 
-def _is_improvement(before: LedgerDay, after: LedgerDay) -> bool:
+def _is_improvement(change: Change) -> bool:
     """Of figures that were in doubt, or lack a person who was removed, by some that are not."""
+    before, after = change.before, change.after
     doubtful = before.unreconciled or before.suspicious
     return bool(before.forgotten or (doubtful and after.totals and not after.unreconciled))
 

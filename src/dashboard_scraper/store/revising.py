@@ -150,9 +150,10 @@ class StoredDay:
         self._update_ledger(fetched_at=row["fetched_at"], digest=row["digest"])
         self.mark(row["fetched_at"], held=None)
         self._note_fetch(row["fetched_at"], before.version)
-        if before.editor_language is DetailStatus.UNRECONCILED:
+        settled = policy.is_settled(before)
+        if not settled or before.editor_language is DetailStatus.UNRECONCILED:
             self._drop_details(EDITOR_LANGUAGE_DAY, "editor_language")
-        if not policy.is_settled(before):
+        if not settled:
             self._drop_details(CREDIT_DAY, "credits")
 
     def _drop_details(self, table: Table, column: str) -> None:
