@@ -108,14 +108,24 @@ class Left:
 
 @dataclass(frozen=True)
 class Nights:
-    """What an honest source leaves, night by night; `first` is a store's first night ever."""
+    """What an honest source leaves, night by night; `first` is a store's first night ever.
+
+    `begun` is a home after a month of backfill and the first night, `going_on` the same later.
+    """
 
     source: str
     simulator: Simulator
     server: str | None
     begun: Home
+    going_on: Home
     first: Left
-    honest: dict[int, Left]
+    known: dict[int, Left]
+
+    def honest(self, night: int) -> Left:
+        """After this night, and those before it."""
+        for each in range(max(self.known) + 1, night + 1):
+            self.known[each] = self.run(self.going_on, each)
+        return self.known[night]
 
     @contextmanager
     def after_the_first(self, folder: Path) -> Iterator[Home]:
@@ -142,7 +152,7 @@ class Nights:
         finally:
             self.simulator.clear_faults()
         assert any(altered) or not lie, "it altered nothing"
-        return Left(code, window(night), _files(home, night), _rows(home, self.source))
+        return _left(code, home, night, self.source)
 
 
 def _noted(fault: Fault, altered: list[bool]) -> Fault:
@@ -189,23 +199,27 @@ def _rows(home: Home, source: str) -> Rows:
 
 @contextmanager
 def honest_nights(source: str, server: str | None, folder: Path) -> Iterator[Nights]:
-    """A simulator, and what its honest nights leave in stores below the folder or on the server."""
+    """A simulator, and stores below the folder or on the server with what it says."""
     with ExitStack() as stack:
         simulator = stack.enter_context(Simulator(_ORGANIZATIONS[1], rate_limit=False))
         fresh = stack.enter_context(_own_store(folder / "fresh", server))
         begun = stack.enter_context(_own_store(folder / "begun", server))
-        nights = Nights(source, simulator, server, begun, Left(0, window(1), {}, {}), {})
         for home in (fresh, begun):
             sign_in(home, simulator, source)
-        before = last_complete_days(HISTORY, window(1).start)
-        nights.simulator.speak_for(_ORGANIZATIONS[1])
-        now = moment(1)
+        first = _honest_night(fresh, source)
+        before, now = last_complete_days(HISTORY, window(1).start), moment(1)
         commands.backfill_days(settings_of(begun), before, lambda: now)
-        nights.honest[1] = nights.run(begun, 1)
-        with nights.after_the_first(folder / "going on") as going_on:
-            for night in range(2, LAST + 1):
-                nights.honest[night] = nights.run(going_on, night)
-        yield replace(nights, first=nights.run(fresh, 1))
+        known = {1: _honest_night(begun, source)}
+        going_on = stack.enter_context(_own_store(folder / "going on", server, begun))
+        yield Nights(source, simulator, server, begun, going_on, first, known)
+
+
+def _honest_night(home: Home, source: str) -> Left:
+    return _left(_run(home, 1), home, 1, source)
+
+
+def _left(code: int, home: Home, night: int, source: str) -> Left:
+    return Left(code, window(night), _files(home, night), _rows(home, source))
 
 
 def sign_in(home: Home, simulator: Simulator, source: str) -> None:
