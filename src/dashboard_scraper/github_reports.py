@@ -149,6 +149,7 @@ class GithubReports:
         self._open = 0
         self._first_open = ""
         self._out_of_reach: set[date] = set()
+        self._activity: _Active | None = None
 
     def chunks(self, report: Report) -> Iterator[bytes]:
         """The report in pieces; nothing where its day is not in the store."""
@@ -304,11 +305,14 @@ class GithubReports:
         reach = Window(window.start - timedelta(days=DAYS - 1), window.end)
         ledger = self._reader.ledger(self._source, reach)
         self._out_of_reach.update(day for day in reach.days() if day not in ledger)
-        active = _Active(reach.start)
-        for kept in ledger.values():
-            for name, service, *areas in self._reader.activity(kept, _AREA_COUNTS):
+        active = self._activity
+        if active is None or reach.start < active.first:
+            active = self._activity = _Active(reach.start)
+        for day in sorted(ledger.keys() - active.known):  # most are those of the report before
+            active.known.add(day)
+            for name, service, *areas in self._reader.activity(ledger[day], _AREA_COUNTS):
                 if self._options.audience.includes(service=service):
-                    active.add(self._persons[name].id, kept.day, areas)
+                    active.add(self._persons[name].id, day, areas)
         return active
 
     def _teams(self, report: Report) -> Iterator[dict[str, Any]]:
@@ -346,19 +350,20 @@ class _Active:
     """Who was active on which days: of each person, a number with one bit for each day."""
 
     def __init__(self, first: date) -> None:
-        self._first = first
+        self.first = first
+        self.known: set[date] = set()
         self._days: dict[str, dict[int, int]] = {area: {} for area in ("", *_AREAS)}
 
     def add(self, person: int, day: date, areas: Iterable[bool | None]) -> None:
         """Note a person's day; of which areas, in the order of _AREAS."""
-        bit = 1 << (day - self._first).days
+        bit = 1 << (day - self.first).days
         for days, there in zip(self._days.values(), (True, *areas), strict=True):
             if there:
                 days[person] = days.get(person, 0) | bit
 
     def _count(self, area: str, day: date, days: int) -> int:
         """Distinct persons in as many days, of which `day` is the last."""
-        window = ((1 << days) - 1) << ((day - self._first).days - days + 1)
+        window = ((1 << days) - 1) << ((day - self.first).days - days + 1)
         return sum([1 for bits in self._days[area].values() if bits & window])
 
     def numbers(self, day: date) -> dict[str, int]:

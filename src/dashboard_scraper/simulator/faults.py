@@ -203,7 +203,7 @@ def set_cookie(header: str) -> Effect:
 
 def rename_key(old: str, new: str) -> Effect:
     """Another name for a key, wherever in the answer it stands."""
-    return _edit(lambda body, _request: _renamed(body, old, new))
+    return edited(lambda body, _request: _renamed(body, old, new))
 
 
 def set_value(field: str, value: object, record: int | None = None) -> Effect:
@@ -211,22 +211,22 @@ def set_value(field: str, value: object, record: int | None = None) -> Effect:
 
     def edit(body: Json, _request: Request) -> Json:
         for row in _chosen(body, record):
-            _holder(row, field)[field] = value
+            holder(row, field)[field] = value
         return body
 
-    return _edit(edit)
+    return edited(edit)
 
 
 def raise_total(day: date, field: str, by: int) -> Effect:
     """A higher figure in the record of one day, where an answer has one for each of several."""
 
     def edit(body: Json, _request: Request) -> Json:
-        for row in _records(body):
+        for row in records_of(body):
             if row.get("date") == day.isoformat():
-                _holder(row, field)[field] += by
+                holder(row, field)[field] += by
         return body
 
-    return _edit(edit)
+    return edited(edit)
 
 
 def add_field(name: str, value: object, record: int | None = None) -> Effect:
@@ -237,7 +237,7 @@ def add_field(name: str, value: object, record: int | None = None) -> Effect:
             row[name] = value
         return body
 
-    return _edit(edit)
+    return edited(edit)
 
 
 def remove_field(name: str, record: int | None = None) -> Effect:
@@ -245,10 +245,10 @@ def remove_field(name: str, record: int | None = None) -> Effect:
 
     def edit(body: Json, _request: Request) -> Json:
         for row in _chosen(body, record):
-            _holder(row, name).pop(name, None)
+            holder(row, name).pop(name, None)
         return body
 
-    return _edit(edit)
+    return edited(edit)
 
 
 def repeat_cursor() -> Effect:
@@ -259,7 +259,7 @@ def repeat_cursor() -> Effect:
             _point_to(body, request, request.query["cursor"])
         return body
 
-    return _edit(edit)
+    return edited(edit)
 
 
 def alternate_cursors() -> Effect:
@@ -275,7 +275,7 @@ def alternate_cursors() -> Effect:
             _point_to(body, request, known[0])
         return body
 
-    return _edit(edit)
+    return edited(edit)
 
 
 def next_elsewhere(url: str) -> Effect:
@@ -284,7 +284,7 @@ def next_elsewhere(url: str) -> Effect:
     def edit(body: Json, _request: Request) -> Json:
         return {**body, "next": url} if isinstance(body, dict) else body
 
-    return _edit(edit)
+    return edited(edit)
 
 
 def repeat_user(changed: bool = False) -> Effect:
@@ -295,7 +295,7 @@ def repeat_user(changed: bool = False) -> Effect:
     last: dict[tuple[str, date | None], Json] = {}
 
     def edit(body: Json, request: Request) -> Json:
-        key, records = (request.path, request.day), _records(body)
+        key, records = (request.path, request.day), records_of(body)
         again = last.get(key) if "cursor" in request.query else None
         if records:
             last[key] = records[-1]
@@ -305,10 +305,10 @@ def repeat_user(changed: bool = False) -> Effect:
             records.append(_raised(records[-1]) if changed else records[-1])
         return body
 
-    return _edit(edit)
+    return edited(edit)
 
 
-def _edit(change: Callable[[Json, Request], Json]) -> Effect:
+def edited(change: Callable[[Json, Request], Json]) -> Effect:
     """An effect on the JSON of an answer that carries data."""
 
     def effect(answer: Answer, request: Request) -> Answer:
@@ -320,7 +320,7 @@ def _edit(change: Callable[[Json, Request], Json]) -> Effect:
     return effect
 
 
-def _records(body: Json) -> list[Json]:
+def records_of(body: Json) -> list[Json]:
     """The list of records itself, so that it can be changed; else the answer as the one record."""
     if not isinstance(body, dict):
         return body if isinstance(body, list) else []
@@ -329,11 +329,11 @@ def _records(body: Json) -> list[Json]:
 
 
 def _chosen(body: Json, index: int | None) -> list[Json]:
-    records = _records(body)
+    records = records_of(body)
     return records if index is None else records[index : index + 1]
 
 
-def _holder(record: Json, field: str) -> Json:
+def holder(record: Json, field: str) -> Json:
     """The object that has the field: the record, or its `metrics`."""
     metrics = record.get("metrics")
     return metrics if isinstance(metrics, dict) and field in metrics else record

@@ -134,12 +134,32 @@ class Simulator:
         self.organization.revise(day)
         self._bodies.clear()
 
+    def speak_for(self, organization: Organization) -> None:
+        """From now on both APIs give this organization's figures."""
+        self.organization = organization
+        self._bodies.clear()
+
+    def answer_for(self, organization: Organization, request: Request) -> Answer:
+        """What a request that was let in would get, were these the figures."""
+        query = request.query
+        if request.path in dashboard_api.ENDPOINTS:
+            try:
+                return json_answer(
+                    dashboard_api.answer(organization, request.path, query, self._paging, self.url)
+                )
+            except AnswerError as error:
+                return json_answer({"error": error.message}, error.status)
+        try:
+            return json_answer(analytics_api.answer(organization, request.endpoint, query))
+        except AnswerError as error:
+            return _refusal(error)
+
     def prepare(self, days: Iterable[date]) -> None:
         """Makes the figures of single days and the dashboard's answers (first pages) beforehand."""
         for day in days:
             query = dict.fromkeys(("startDate", "endDate"), date_parameter(day))
             for path in dashboard_api.ENDPOINTS:
-                self._dashboard_answer(Request("GET", path, query, None, None, 0.0))
+                self._honest_answer(Request("GET", path, query, None, None, 0.0))
 
     def count(self, endpoint: str | None = None, day: date | None = None) -> int:
         """How many requests came for the endpoint (last segment of the path) and the single day."""
@@ -191,7 +211,7 @@ class Simulator:
         headers = None if value is None else self._session.admit(value)
         if headers is None:
             return self._signed_out(request)
-        answer = self._faults.apply(self._dashboard_answer(request), request)
+        answer = self._faults.apply(self._honest_answer(request), request)
         return answer.with_headers(*headers)
 
     def _signed_out(self, request: Request) -> Answer:
@@ -201,19 +221,6 @@ class Simulator:
             location = f"{_SIGN_IN}?redirect={quote(request.path, safe='')}"
             return Answer(302, b"", "text/plain", headers=(("Location", location),))
         return json_answer({"error": "Unauthorized"}, 401)
-
-    def _dashboard_answer(self, request: Request) -> Answer:
-        known = self._bodies.get(request)
-        if known is not None:
-            return known
-        generation = self._bodies.generation
-        try:
-            body = dashboard_api.answer(
-                self.organization, request.path, request.query, self._paging, self.url
-            )
-        except AnswerError as error:
-            return json_answer({"error": error.message}, error.status)
-        return self._bodies.keep(request, json_answer(body), generation)
 
     def _analytics(self, request: Request) -> Answer:
         if request.authorization != f"Bearer {self.token}":
@@ -226,18 +233,15 @@ class Simulator:
             return refused.with_headers(("Retry-After", retry_after))
         if is_credits and not self._credits_available:
             return _refusal(AnswerError(404, "NotFound", "no such endpoint"))
-        return self._faults.apply(self._analytics_answer(request), request)
+        return self._faults.apply(self._honest_answer(request), request)
 
-    def _analytics_answer(self, request: Request) -> Answer:
+    def _honest_answer(self, request: Request) -> Answer:
         known = self._bodies.get(request)
         if known is not None:
             return known
         generation = self._bodies.generation
-        try:
-            body = analytics_api.answer(self.organization, request.endpoint, request.query)
-        except AnswerError as error:
-            return _refusal(error)
-        return self._bodies.keep(request, json_answer(body), generation)
+        answer = self.answer_for(self.organization, request)
+        return self._bodies.keep(request, answer, generation) if answer.status == 200 else answer
 
 
 class _Bodies:

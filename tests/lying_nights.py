@@ -1,0 +1,261 @@
+"""Nights of runs against a simulator that lies on one of them, and what each night leaves."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+from sqlalchemy import make_url
+
+from conftest import Home, all_files, content_of
+from dashboard_scraper import commands
+from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.date_utils import Window, last_complete_days
+from dashboard_scraper.errors import ScraperError
+from dashboard_scraper.files import STALE_SUFFIX
+from dashboard_scraper.http import origin_of
+from dashboard_scraper.manifest import MANIFEST
+from dashboard_scraper.report.options import REPORT
+from dashboard_scraper.simulator import Fault, Organization, Simulator
+from dashboard_scraper.simulator.exchange import Answer, Request
+from dashboard_scraper.simulator.lying import Lie, Night
+from dashboard_scraper.store import store_at
+from dashboard_scraper.usage import DASHBOARD, UserUsage
+from kept_days import settings_of
+
+FIRST = datetime(2025, 3, 12, 3, tzinfo=UTC)  # a Wednesday
+DAYS = 7
+HISTORY = 28
+LYING = 2
+_SEED = 1306  # nobody joins or leaves, and weekdays are much like each other
+LAST = 5
+
+Files = dict[str, bytes]
+Rows = dict[date, list[UserUsage]]
+
+_DAY_IN_NAME = re.compile(r"_metrics_(\d{4}-\d\d-\d\d)\.")
+_FAILED = ("failed", "missing", "unpublished")
+_MARKS = ("unreconciled", "suspicious", "held")
+
+
+def moment(night: int) -> datetime:
+    """When the run of a night begins; the first night is 1."""
+    return FIRST + timedelta(night - 1)
+
+
+def window(night: int) -> Window:
+    """The days that it is for."""
+    return last_complete_days(DAYS, moment(night).date())
+
+
+def _as_of(night: int) -> Organization:
+    """Every day has grown a little since the night that fetched it first."""
+    found = Organization(8, _SEED, 2, moment(LAST).date())
+    for before in range(1, night):
+        found.revise(window(before).end)
+    return found
+
+
+_ORGANIZATIONS = {night: _as_of(night) for night in range(1, LAST + 1)}
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a night left: the exit code, the export's files but for the page, the store's rows."""
+
+    code: int
+    window: Window
+    files: Files
+    rows: Rows
+
+    def days_unlike(self, truth: Left) -> set[date]:
+        """Those with a file that says something else."""
+        return {
+            date.fromisoformat(match[1])
+            for name, content in self.files.items()
+            if content != truth.files[name] and (match := _DAY_IN_NAME.search(name))
+        }
+
+    def others_unlike(self, truth: Left) -> set[str]:
+        """Files of several days, and GitHub's reports, that say something else."""
+        return {
+            name
+            for name, content in self.files.items()
+            if content != truth.files[name] and name != MANIFEST and not _DAY_IN_NAME.search(name)
+        }
+
+    def marked(self, *marks: str) -> set[date]:
+        """The days that the manifest does not vouch for, or vouches for with such a mark."""
+        if MANIFEST not in self.files:
+            return set()
+        told = json.loads(self.files[MANIFEST])
+        return {
+            date.fromisoformat(day["day"])
+            for day in told["days"]
+            if told["failed"]
+            or day["status"] in _FAILED
+            or any(day.get(mark) for mark in marks or _MARKS)
+        }
+
+
+@dataclass(frozen=True)
+class Nights:
+    """What an honest source leaves, night by night; `first` is a store's first night ever.
+
+    `begun` is a home after a month of backfill and the first night, `going_on` the same later.
+    """
+
+    source: str
+    simulator: Simulator
+    server: str | None
+    begun: Home
+    going_on: Home
+    first: Left
+    known: dict[int, Left]
+
+    def honest(self, night: int) -> Left:
+        """After this night, and those before it."""
+        for each in range(max(self.known) + 1, night + 1):
+            self.known[each] = self.run(self.going_on, each)
+        return self.known[night]
+
+    @contextmanager
+    def after_the_first(self, folder: Path) -> Iterator[Home]:
+        """A home that has a month of honest days."""
+        with _own_store(folder, self.server, self.begun) as home:
+            yield home
+
+    @contextmanager
+    def before_the_first(self, folder: Path) -> Iterator[Home]:
+        """A home without any day."""
+        with _own_store(folder, self.server) as home:
+            sign_in(home, self.simulator, self.source)
+            yield home
+
+    def run(self, home: Home, night: int, lie: Lie | None = None) -> Left:
+        """The night's run, with what it left; a lie that alters no answer fails."""
+        self.simulator.speak_for(_ORGANIZATIONS[night])
+        altered: list[bool] = []
+        if lie:
+            for fault in lie.tell(Night(self.simulator, window(night))):
+                self.simulator.add_fault(_noted(fault, altered))
+        try:
+            code = _run(home, night)
+        finally:
+            self.simulator.clear_faults()
+        assert any(altered) or not lie, "it altered nothing"
+        return _left(code, home, night, self.source)
+
+
+def _noted(fault: Fault, altered: list[bool]) -> Fault:
+    def effect(answer: Answer, request: Request) -> Answer:
+        other = fault.effect(answer, request)
+        altered.append(other.body != answer.body)
+        return other
+
+    return replace(fault, effect=effect)
+
+
+def _run(home: Home, night: int) -> int:
+    now = moment(night)
+    try:
+        commands.fetch_daily(settings_of(home), window(night), clock=lambda: now)
+    except ScraperError as error:
+        return error.exit_code
+    return 0
+
+
+def _files(home: Home, night: int) -> Files:
+    """Without what runs set aside, and when figures were fetched."""
+    asked = window(night)
+    folder = home.data / f"daily_exports_{asked.start}_to_{asked.end}"
+    return {
+        f"{path.relative_to(folder)}": _without_page(content_of(path))
+        for path in all_files(folder)
+        if path.suffix != STALE_SUFFIX and path.name != REPORT
+    }
+
+
+def _without_page(content: bytes) -> bytes:
+    """The page has the hour of the fetch in it, so that its digest is another each time."""
+    return re.sub(rb'"report": \{[^}]*\}', b'"report": {}', content)
+
+
+def _rows(home: Home, source: str) -> Rows:
+    if not home.data.exists():
+        return {}
+    asked = Window(window(1).start, window(LAST).end)
+    with store_at(home.settings["STORE_URL"]).reading() as reader:
+        return {day: reader.day(row).users for day, row in reader.ledger(source, asked).items()}
+
+
+@contextmanager
+def honest_nights(source: str, server: str | None, folder: Path) -> Iterator[Nights]:
+    """A simulator, and stores below the folder or on the server with what it says."""
+    with ExitStack() as stack:
+        simulator = stack.enter_context(Simulator(_ORGANIZATIONS[1], rate_limit=False))
+        fresh = stack.enter_context(_own_store(folder / "fresh", server))
+        begun = stack.enter_context(_own_store(folder / "begun", server))
+        for home in (fresh, begun):
+            sign_in(home, simulator, source)
+        first = _honest_night(fresh, source)
+        before, now = last_complete_days(HISTORY, window(1).start), moment(1)
+        commands.backfill_days(settings_of(begun), before, lambda: now)
+        known = {1: _honest_night(begun, source)}
+        going_on = stack.enter_context(_own_store(folder / "going on", server, begun))
+        yield Nights(source, simulator, server, begun, going_on, first, known)
+
+
+def _honest_night(home: Home, source: str) -> Left:
+    return _left(_run(home, 1), home, 1, source)
+
+
+def _left(code: int, home: Home, night: int, source: str) -> Left:
+    return Left(code, window(night), _files(home, night), _rows(home, source))
+
+
+def sign_in(home: Home, simulator: Simulator, source: str) -> None:
+    """The home may fetch from the source."""
+    if source == DASHBOARD:
+        home.settings["METRICS_API_BASE_URL"] = f"{simulator.url}/"
+        origin = origin_of(simulator.url)
+        save_cookies(home.cookie_file, {SESSION_COOKIE: simulator.cookie}, origin)
+    else:
+        home.settings |= {
+            "ANALYTICS_API_BASE_URL": simulator.url,
+            "AUGMENT_API_TOKEN": simulator.token,
+            "ANALYTICS_REQUESTS_PER_MINUTE": "60000",
+            "ANALYTICS_BURST": "1000",
+        }
+
+
+@contextmanager
+def _own_store(folder: Path, server: str | None, like: Home | None = None) -> Iterator[Home]:
+    """A home with a store of its own, both as those of another home where one is given."""
+    if like:
+        shutil.copytree(like.path, folder, symlinks=True)
+    else:
+        folder.mkdir()
+    home = Home(folder, dict(like.settings if like else {}))
+    if server is None:
+        home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
+        yield home
+        return
+    name = f"test_{secrets.token_hex(8)}"
+    template = make_url(like.settings["STORE_URL"]).database if like else "template0"
+    with psycopg.connect(server, autocommit=True) as maintenance:
+        maintenance.execute(f"CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8'".encode())
+        try:
+            url = make_url(server).set(database=name)
+            home.settings["STORE_URL"] = url.render_as_string(hide_password=False)
+            yield home
+        finally:
+            maintenance.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
