@@ -17,7 +17,15 @@ from dashboard_scraper.export_command import give_out_kept
 from dashboard_scraper.metrics import ANALYTICS_COUNTS
 from dashboard_scraper.people import People
 from dashboard_scraper.running import daily_export
-from dashboard_scraper.store import Change, DetailStatus, LedgerDay, Store, VersionState, store_at
+from dashboard_scraper.store import (
+    Change,
+    DetailStatus,
+    LedgerDay,
+    Movement,
+    Store,
+    VersionState,
+    store_at,
+)
 from dashboard_scraper.store.revising import Stored
 from dashboard_scraper.usage import ANALYTICS, DayUsage, EditorLanguageUsage, UserUsage
 from filled_store import user
@@ -118,7 +126,7 @@ def test_a_held_version_leaves_the_one_before_in_force(store: Store) -> None:
     with store.reading() as reader:
         (held,) = reader.held(ANALYTICS)
         (row,) = reader.ledger(ANALYTICS).values()
-    assert (held.change.lost, held.change.gained, held.confirmations) == (0, 0, 0)
+    assert (held.movement, held.after.repeats) == (Movement(), 0)
     assert row.held == "held for the test"
     assert row.fetched_at == FIRST
 
@@ -132,7 +140,8 @@ def test_people_are_lost_and_gained_by_their_activity(store: Store) -> None:
     )
     with store.reading() as reader:
         (held,) = reader.held(ANALYTICS)
-    assert (held.change.lost, held.change.gained) == (1, 0)
+    moved = (held.movement.lost_people, held.movement.gained_people)
+    assert (moved, held.movement.lost, held.movement.gained) == ((1, 0), {"chat_messages": 1}, {})
 
 
 def test_a_held_version_is_counted_on_later_days_and_accepted(store: Store) -> None:
@@ -143,7 +152,7 @@ def test_a_held_version_is_counted_on_later_days_and_accepted(store: Store) -> N
         put(store, people(1), night, policy)
     with store.reading() as reader:
         (held,) = reader.held(ANALYTICS)
-    assert held.confirmations == 2
+    assert held.after.repeats == 2
     assert store.accept(ANALYTICS, DAY, FIRST + 4 * NIGHT)
     assert in_force(store) == people(1)
     assert contents(store) == {1: people(3), 2: people(1)}

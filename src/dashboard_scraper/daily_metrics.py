@@ -81,17 +81,18 @@ class Outcome:
 def days_to_fetch(
     kept: Mapping[date, LedgerDay], window: Window, caution: Caution, *, totals: bool
 ) -> list[date]:
-    """The days of the window that are missing or not settled, or of which a newer version is held,
-    oldest first.
+    """The days of the window that are missing, not settled, or in doubt, oldest first.
 
-    With `totals`, also those that were kept without the tenant's figures, and so never checked.
+    A day is in doubt while a newer version is held, and where it does not add up or is suspicious
+    until the source has repeated the answer on some later days. With `totals`, also those that were
+    kept without the tenant's figures, and so never checked.
     """
     return [
         day
         for day in window.days()
         if day not in kept
         or not caution.is_settled(kept[day])
-        or kept[day].held
+        or caution.is_open(kept[day])
         or (totals and kept[day].totals is None)
     ]
 

@@ -1,7 +1,8 @@
 """How far an answer is believed that differs from what the source said of the day before.
 
     a day that has not settled may grow by anything, and lose up to the limit
-    a day that has settled may change by up to the limit, in either direction
+    a day that has settled may change by up to the limit, in either direction; what moves from one
+    person to another is a loss and a gain
     several days that change by less are added up: together they may change by the limit of one day
     a day that is emptied, that gets the figures of another day, or whose users no longer add up to
     the source's totals, is never believed at once
@@ -20,7 +21,7 @@ from dashboard_scraper.checks import shown
 from dashboard_scraper.listing import listed
 from dashboard_scraper.metrics import COUNT_PLACES, COUNTS
 from dashboard_scraper.settling import is_settled
-from dashboard_scraper.store import Change, HeldRevision, LedgerDay, Status
+from dashboard_scraper.store import Change, LedgerDay, Status
 
 NOT_JUDGED = "the run ended before it could be compared with the other days"
 
@@ -52,9 +53,14 @@ class Caution:
         """Whether the source had stopped counting when the day was fetched."""
         return is_settled(stored, self.settle_days, self.clock())
 
+    def is_open(self, stored: LedgerDay) -> bool:
+        """Whether a day that is in doubt has to be asked for again."""
+        doubtful = stored.unreconciled or stored.suspicious
+        return bool(stored.held or (doubtful and stored.repeats < self.confirmations))
+
     def reason_to_hold(self, change: Change) -> str | None:
         """For the time being, in words; None where the change is believed."""
-        if self.is_settled(change.before) or change.lost or any(_losses(change).values()):
+        if self.is_settled(change.before) or any(_losses(change).values()):
             return NOT_JUDGED
         return None
 
@@ -72,15 +78,14 @@ class Verdict:
 
 
 def judge(
-    held: Iterable[HeldRevision], ledger: Mapping[date, LedgerDay], caution: Caution
+    held: Iterable[Change], ledger: Mapping[date, LedgerDay], caution: Caution
 ) -> list[Verdict]:
     """What becomes of each; `ledger` has the days around them, with their versions in force."""
     verdicts = []
     small: list[Change] = []
-    for revision in held:
-        change = revision.change
-        if revision.confirmations >= caution.confirmations:
-            note = f"the source said the same on {revision.confirmations} later days"
+    for change in held:
+        if change.after.repeats >= caution.confirmations:
+            note = f"the source said the same on {change.after.repeats} later days"
             verdicts.append(Verdict(change, None, note))
         elif reasons := _reasons(change, ledger, caution):
             verdicts.append(Verdict(change, "; ".join(reasons)))
@@ -145,27 +150,30 @@ def _together(changes: list[Change], caution: Caution) -> dict[date, str]:
 
 
 def _losses(change: Change) -> dict[str, float]:
-    """What is gone of people and sums, as parts of what was there; what is negligible is 0."""
-    return _parts(change.lost, change.before, change.after)
+    """What people have less, as parts of what was there; what is negligible is 0."""
+    return _parts(change.movement.lost_people, change.movement.lost, change.before)
 
 
 def _gains(change: Change) -> dict[str, float]:
-    """What has been added, as parts of what was there."""
-    return _parts(change.gained, change.before, change.after, sign=-1)
+    """What people have more, as parts of what was there."""
+    return _parts(change.movement.gained_people, change.movement.gained, change.before)
 
 
-def _parts(people: int, before: LedgerDay, after: LedgerDay, sign: int = 1) -> dict[str, float]:
+def _parts(people: int, moved: Mapping[str, int], before: LedgerDay) -> dict[str, float]:
     parts = {_PEOPLE: people / max(before.active_users, 1)}
-    for metric, old, new in zip(COUNTS, before.sums, after.sums, strict=True):
-        if old is not None:  # a sum that has become unknown is gone
-            less = sign * (old - (new or 0))
-            parts[metric.name] = less / max(old, 1) if less >= NEGLIGIBLE else 0.0
+    for metric, count in zip(COUNTS, before.sums, strict=True):
+        by = moved.get(metric.name, 0)
+        if count is not None:  # of a sum that was unknown nobody can say how much it changes
+            parts[metric.name] = by / max(count, 1) if by >= NEGLIGIBLE else 0.0
     return parts
 
 
 def _told(name: str, change: Change) -> str:
+    moved = change.movement
     if name == _PEOPLE:
         before, after = change.before.active_users, change.after.active_users
-        return f"{name} {before:,} -> {after:,} ({change.lost} lost, {change.gained} new)"
-    place = COUNT_PLACES[name]
-    return f"{name} {shown(change.before.sums[place])} -> {shown(change.after.sums[place])}"
+        people = f"{moved.lost_people} less, {moved.gained_people} more"
+        return f"{name} {before:,} -> {after:,} ({people})"
+    place, less, more = COUNT_PLACES[name], moved.lost.get(name, 0), moved.gained.get(name, 0)
+    sums = f"{shown(change.before.sums[place])} -> {shown(change.after.sums[place])}"
+    return f"{name} {sums} ({less:,} less, {more:,} more)" if less and more else f"{name} {sums}"

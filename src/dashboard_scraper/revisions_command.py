@@ -28,7 +28,7 @@ def print_revisions(settings: Settings) -> None:
 
 def _lines(reader: Reader, settings: Settings) -> Iterator[str]:
     """The newest last, as in a log."""
-    repeats = {held.change.before.day: held.confirmations for held in reader.held(settings.source)}
+    repeats = {held.after.day: held.after.repeats for held in reader.held(settings.source)}
     for day, row in reader.ledger(settings.source).items():
         if row.held:
             of = settings.revision_confirmations
@@ -61,7 +61,7 @@ def _days_to_decide(
     store: Store, source: str, action: str, windows: Sequence[Window]
 ) -> list[date]:
     with store.reading() as reader:
-        open_days = {held.change.before.day for held in reader.held(source)}
+        open_days = {held.after.day for held in reader.held(source)}
         if action == ACCEPT:
             rows = reader.ledger(source).values()
             open_days |= {row.day for row in rows if row.suspicious}

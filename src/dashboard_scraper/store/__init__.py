@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from dashboard_scraper.store.history import Change, DayVersion, HeldRevision, VersionState
+from dashboard_scraper.store.history import (
+    Change,
+    DayVersion,
+    Movement,
+    VersionState,
+)
 from dashboard_scraper.store.place import Waiting, store_at, store_of
 from dashboard_scraper.store.reader import Reader
 from dashboard_scraper.store.revising import Policy, Stored
@@ -13,8 +18,8 @@ __all__ = [
     "Change",
     "DayVersion",
     "DetailStatus",
-    "HeldRevision",
     "LedgerDay",
+    "Movement",
     "Policy",
     "Reader",
     "Status",

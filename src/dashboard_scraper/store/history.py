@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
 
-from sqlalchemy import Connection, RowMapping, select
+import msgspec
+from sqlalchemy import Connection, select
 
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.store.rows import LedgerDay, ledger_day, user_usage
@@ -25,28 +26,30 @@ class VersionState(Enum):
     WITHDRAWN = "withdrawn"  # it was held, and the source said something else later
 
 
+class Movement(msgspec.Struct, frozen=True):
+    """How much less and more each person has in a new answer, summed over the persons.
+
+    `lost_people` were active before and are not any more, `gained_people` the other way round.
+    `lost` and `gained` have the counts by their metrics: a figure that moved from one person to
+    another is in both.
+    """
+
+    lost_people: int = 0
+    gained_people: int = 0
+    lost: dict[str, int] = {}
+    gained: dict[str, int] = {}
+
+
+_decode_movement = msgspec.json.Decoder(Movement).decode
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a new answer would change: the ledger's rows, and how many people appear in one alone.
-
-    `lost` were active before and are not any more; `gained` are the other way round.
-    """
+    """What a new answer would change: the ledger's rows, and what moved."""
 
     before: LedgerDay
     after: LedgerDay
-    lost: int
-    gained: int
-
-
-@dataclass(frozen=True, slots=True)
-class HeldRevision:
-    """A version that is not in force, and what it would change.
-
-    `confirmations` counts the later days (in UTC) on which the source gave the same answer.
-    """
-
-    change: Change
-    confirmations: int
+    movement: Movement
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,27 +94,19 @@ def users_of(
 
 def held_revisions(
     connection: Connection, source: str, window: Window | None = None
-) -> list[HeldRevision]:
-    """What is held, oldest day first; of all time unless a window is given."""
+) -> list[Change]:
+    """What held versions would change, oldest day first; of all time unless a window is given."""
     is_held = (DAY_VERSION.c.source == source) & (DAY_VERSION.c.state == VersionState.HELD.value)
     query = select(DAY_VERSION).where(is_held).order_by(DAY_VERSION.c.day)
     if window:
         query = query.where(DAY_VERSION.c.day.between(window.start, window.end))
-    rows = connection.execute(query).mappings().all()
-    return [_held_revision(connection, row) for row in rows]
-
-
-def _held_revision(connection: Connection, held: RowMapping) -> HeldRevision:
-    rows = DayRows(connection, held["source"], held["day"])
-    ledger = select(DAY_LEDGER).where(rows.is_of(DAY_LEDGER))
-    before = ledger_day(connection.execute(ledger).mappings().one())
-    fetch = select(DAY_FETCH.c.fetched_at).where(
-        rows.is_of(DAY_FETCH), DAY_FETCH.c.version == held["version"]
-    )
-    since = held["state_since"].date()
-    later = {moment.date() for moment in connection.scalars(fetch) if moment.date() > since}
-    change = Change(before, ledger_day(held), held["lost_people"], held["gained_people"])
-    return HeldRevision(change, len(later))
+    changes = []
+    for held in connection.execute(query).mappings().all():
+        rows = DayRows(connection, source, held["day"])
+        ledger = select(DAY_LEDGER).where(rows.is_of(DAY_LEDGER))
+        before = ledger_day(connection.execute(ledger).mappings().one())
+        changes.append(Change(before, ledger_day(held), _decode_movement(held["movement"])))
+    return changes
 
 
 def last_answers(connection: Connection, source: str, window: Window) -> dict[date, LedgerDay]:

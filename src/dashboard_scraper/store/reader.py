@@ -38,7 +38,7 @@ from dashboard_scraper.metrics import (
 )
 from dashboard_scraper.people import Spelling
 from dashboard_scraper.store import history
-from dashboard_scraper.store.history import DayVersion, HeldRevision
+from dashboard_scraper.store.history import Change, DayVersion
 from dashboard_scraper.store.rows import LedgerDay, ledger_day, user_usage
 from dashboard_scraper.store.schema import (
     ANALYTICS_COLUMNS,
@@ -132,8 +132,8 @@ class Reader:
         with self._explained():
             return history.users_of(self._connection, ledger)
 
-    def held(self, source: str, window: Window | None = None) -> list[HeldRevision]:
-        """The versions that are held, oldest day first; of all time unless a window is given."""
+    def held(self, source: str, window: Window | None = None) -> list[Change]:
+        """What held versions would change, oldest first; of all time unless a window is given."""
         with self._explained():
             return history.held_revisions(self._connection, source, window)
 

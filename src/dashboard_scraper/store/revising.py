@@ -5,18 +5,20 @@ Nothing that was ever in force is lost: a version that is replaced stays, with i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import Enum
 from typing import Any, Protocol
 
+import msgspec
 from sqlalchemy import Connection, RowMapping, Table, delete, insert, select, update
 
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.metrics import FIGURES, is_active
+from dashboard_scraper.metrics import COUNT_PLACES, FIGURES, counts_of, is_active
 from dashboard_scraper.people import People
 from dashboard_scraper.store.backend import Load
-from dashboard_scraper.store.history import Change, VersionState
+from dashboard_scraper.store.history import Change, Movement, VersionState
 from dashboard_scraper.store.rows import (
     DetailStatus,
     LedgerDay,
@@ -26,17 +28,15 @@ from dashboard_scraper.store.rows import (
     user_usage,
 )
 from dashboard_scraper.store.schema import (
-    CREDIT_DAY,
     DAY_FETCH,
     DAY_LEDGER,
     DAY_MARK,
     DAY_TABLES,
     DAY_VERSION,
-    EDITOR_LANGUAGE_DAY,
     TOTAL_COLUMNS,
     USER_DAY,
 )
-from dashboard_scraper.store.versions import Content, DayRows, Delta, difference
+from dashboard_scraper.store.versions import Content, DayRows, Delta, Key, difference
 from dashboard_scraper.usage import DayUsage, sums_of
 
 _MARKS = ("held", "suspicious")
@@ -108,13 +108,13 @@ class StoredDay:
             self._rows.replace(USER_DAY, old, new)
             old = new
         if new == old and _totals_of(row) == _totals_of(kept) and not before.forgotten:
-            self._confirm(before, row, policy)
+            self._repeat(kept, row, old, settled=policy.is_settled(before))
             return Stored.SAME, before
         known = self._version_like(row)
         if known is not None and known["state"] == VersionState.REJECTED.value:
             self._hear_again(known, fetched_at)
             return Stored.REJECTED, before
-        change = Change(before, ledger_day(row), *_people_between(old, new, people))
+        change = Change(before, ledger_day(row), _movement(old, new, people))
         reason = policy.reason_to_hold(change)
         if reason is None:
             self._supersede(kept, row, old, new)
@@ -144,22 +144,26 @@ class StoredDay:
             update(DAY_LEDGER).where(self._rows.is_of(DAY_LEDGER)).values(**values)
         )
 
-    def _confirm(self, before: LedgerDay, row: dict[str, Any], policy: Policy) -> None:
-        """The source said the same once more: what was fetched beside stays, if it was final."""
-        self._withdraw_held(row["fetched_at"])
-        self._update_ledger(fetched_at=row["fetched_at"], digest=row["digest"])
-        self.mark(row["fetched_at"], held=None)
-        self._note_fetch(row["fetched_at"], before.version)
-        settled = policy.is_settled(before)
-        if not settled or before.editor_language is DetailStatus.UNRECONCILED:
-            self._drop_details(EDITOR_LANGUAGE_DAY, "editor_language")
-        if not settled:
-            self._drop_details(CREDIT_DAY, "credits")
+    def _repeat(
+        self, kept: RowMapping, row: dict[str, Any], content: Content, *, settled: bool
+    ) -> None:
+        """The source gave the same answer again.
 
-    def _drop_details(self, table: Table, column: str) -> None:
-        self._rows.rebase(table, self._current(), self._rows.current(table), {})
-        self._connection.execute(delete(table).where(self._rows.is_of(table)))
-        self._update_ledger(**{column: None, f"{column}_at": None})
+        What was fetched beside it stays if it was final. Otherwise it goes with a version of its
+        own, and is fetched again.
+        """
+        later = kept["fetched_at"].date() < row["fetched_at"].date()
+        repeats = kept["repeats"] + later
+        wrong = kept["editor_language"] == DetailStatus.UNRECONCILED.value
+        has_details = kept["editor_language"] or kept["credits"]
+        if wrong or (has_details and not settled):
+            again = {**row, "repeats": repeats}
+            self._supersede(kept, again, content, content, suspicious=kept["suspicious"])
+            return
+        self._withdraw_held(row["fetched_at"])
+        self._update_ledger(fetched_at=row["fetched_at"], digest=row["digest"], repeats=repeats)
+        self.mark(row["fetched_at"], held=None)
+        self._note_fetch(row["fetched_at"], kept["version"])
 
     def _current(self) -> int:
         number: int = self._connection.execute(
@@ -171,14 +175,26 @@ class StoredDay:
         """The highest number that a version of the day has."""
         return max([self._current(), *self._rows.bases()])
 
-    def _supersede(self, kept: RowMapping, row: dict[str, Any], old: Content, new: Content) -> None:
+    def _supersede(
+        self,
+        kept: RowMapping,
+        row: dict[str, Any],
+        old: Content,
+        new: Content,
+        suspicious: str | None = None,
+    ) -> None:
         self._withdraw_held(row["fetched_at"])
         row["version"] = self._newest() + 1
         self._note_fetch(row["fetched_at"], row["version"])
-        self._replace(dict(kept), row, old, new)
+        self._replace(dict(kept), row, old, new, suspicious)
 
     def _replace(
-        self, kept: dict[str, Any], row: dict[str, Any], old: Content, new: Content
+        self,
+        kept: dict[str, Any],
+        row: dict[str, Any],
+        old: Content,
+        new: Content,
+        suspicious: str | None = None,
     ) -> None:
         """Put the row of the ledger and the users' rows in force, and archive those that were."""
         archived = VersionState.SUPERSEDED
@@ -191,10 +207,10 @@ class StoredDay:
         self._connection.execute(delete(DAY_LEDGER).where(self._rows.is_of(DAY_LEDGER)))
         marks = {name: kept[name] for name in _MARKS}
         self._connection.execute(insert(DAY_LEDGER).values({**row, **marks}))
-        self.mark(row["accepted_at"], **dict.fromkeys(_MARKS))
+        self.mark(row["accepted_at"], held=None, suspicious=suspicious)
 
     def _add_version(
-        self, row: dict[str, Any], state: VersionState, base: int, since: datetime, **beside: int
+        self, row: dict[str, Any], state: VersionState, base: int, since: datetime, **beside: str
     ) -> None:
         values = {**row, **beside, "state": state.value, "base": base, "state_since": since}
         self._connection.execute(insert(DAY_VERSION).values(values))
@@ -203,8 +219,8 @@ class StoredDay:
         number, since = self._newest() + 1, row["fetched_at"]
         self._withdraw_held(since)
         row |= {"version": number, "accepted_at": None}
-        people = {"lost_people": change.lost, "gained_people": change.gained}
-        self._add_version(row, VersionState.HELD, change.before.version, since, **people)
+        movement = msgspec.json.encode(change.movement).decode()
+        self._add_version(row, VersionState.HELD, change.before.version, since, movement=movement)
         self._rows.put_delta(USER_DAY, number, delta)
         self._note_fetch(since, number)
 
@@ -212,9 +228,10 @@ class StoredDay:
         """The source gave an answer once more that is not in force."""
         number = known["version"]
         self._withdraw_held(fetched_at, but=number)
-        values: dict[str, Any] = {"fetched_at": fetched_at}
+        again = known["fetched_at"].date() < fetched_at.date()
+        values: dict[str, Any] = {"fetched_at": fetched_at, "repeats": known["repeats"] + again}
         if known["state"] == VersionState.WITHDRAWN.value:
-            values |= {"state": VersionState.HELD.value, "state_since": fetched_at}
+            values |= {"state": VersionState.HELD.value, "state_since": fetched_at, "repeats": 0}
         self._update_version(number, **values)
         self._note_fetch(fetched_at, number)
         self.mark(fetched_at, held=None)
@@ -314,13 +331,46 @@ def _totals_of(row: Any) -> list[int | None]:
     return [row[column.name] for column in TOTAL_COLUMNS.values()]
 
 
-def _people_between(old: Content, new: Content, people: People) -> tuple[int, int]:
-    """How many are active only in the first, and only in the second."""
+def _movement(old: Content, new: Content, people: People) -> Movement:
+    """What each person gains and loses; a count that becomes unknown is lost."""
     delta = difference(new, old)
-    before = {people.key(key[0]) for key in delta if key in old and _is_active(old[key])}
-    after = {people.key(key[0]) for key in delta if key in new and _is_active(new[key])}
-    return len(before - after), len(after - before)
+    before, after = (_by_person(rows, delta, people) for rows in (old, new))
+    lost, gained = dict.fromkeys(COUNT_PLACES, 0), dict.fromkeys(COUNT_PLACES, 0)
+    nothing = _Person()
+    for person in before.keys() | after.keys():
+        was, is_now = before.get(person, nothing), after.get(person, nothing)
+        for name, less in _less(was.counts, is_now.counts):
+            (lost if less > 0 else gained)[name] += abs(less)
+    active_before = {person for person, each in before.items() if each.active}
+    active_after = {person for person, each in after.items() if each.active}
+    return Movement(
+        len(active_before - active_after),
+        len(active_after - active_before),
+        {name: count for name, count in lost.items() if count},
+        {name: count for name, count in gained.items() if count},
+    )
 
 
-def _is_active(row: tuple[Any, ...]) -> bool:
-    return is_active(row[: len(FIGURES)])
+@dataclass(slots=True)
+class _Person:
+    """What the rows of one person add up to; an unknown count adds nothing."""
+
+    active: bool = False
+    counts: list[int] = field(default_factory=lambda: [0] * len(COUNT_PLACES))
+
+
+def _by_person(rows: Content, keys: Iterable[Key], people: People) -> dict[str, _Person]:
+    found: dict[str, _Person] = {}
+    for key in keys:
+        if row := rows.get(key):
+            person = found.setdefault(people.key(key[0]), _Person())
+            person.active |= is_active(row[: len(FIGURES)])
+            counts = counts_of(row)
+            person.counts = [sum_ + (n or 0) for sum_, n in zip(person.counts, counts, strict=True)]
+    return found
+
+
+def _less(before: list[int], after: list[int]) -> Iterator[tuple[str, int]]:
+    for name, was, is_now in zip(COUNT_PLACES, before, after, strict=True):
+        if was != is_now:
+            yield name, was - is_now

@@ -44,7 +44,8 @@ class LedgerDay(msgspec.Struct, frozen=True):
     `credits` are None where these were not fetched. `version` counts the different answers of the
     day; this one is in force since `accepted_at`. Days on which the same users had the same counts
     have the same `digest`. `suspicious` says why the figures are in doubt, and `held` what a newer
-    version would change that is not in force: in words, without a name.
+    version would change that is not in force: in words, without a name. `repeats` counts the later
+    days (in UTC) on which the source gave the same answer.
     """
 
     source: str
@@ -64,6 +65,7 @@ class LedgerDay(msgspec.Struct, frozen=True):
     digest: str | None = None
     suspicious: str | None = None
     held: str | None = None
+    repeats: int = 0
 
 
 def ledger_row(source: str, usage: DayUsage, fetched_at: datetime) -> dict[str, Any]:
@@ -85,6 +87,7 @@ def ledger_row(source: str, usage: DayUsage, fetched_at: datetime) -> dict[str, 
         "unreconciled": _encode(differences).decode() if differences else None,
         "forgotten": 0,
         "version": 1,
+        "repeats": 0,
         "accepted_at": fetched_at,
         "digest": digest_of(usage.users),
     }
@@ -124,6 +127,7 @@ def ledger_day(row: Mapping[Any, Any]) -> LedgerDay:
         digest=row["digest"],
         suspicious=row["suspicious"],
         held=row["held"],
+        repeats=row["repeats"],
     )
 
 

@@ -164,6 +164,13 @@ DAY_LEDGER = Table(
     Column("version", Integer, nullable=False, server_default="1", comment=_VERSION_NUMBER),
     Column("accepted_at", Moment, comment="Since when these figures are in force"),
     Column("digest", Text, comment="Of the users' counts: equal where all of these are"),
+    Column(
+        "repeats",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="Later days on which the source gave the same answer",
+    ),
     Column("suspicious", Text, comment="Why the figures are in doubt, in words"),
     Column("held", Text, comment="What a newer version would change, which is not in force"),
 )
@@ -220,8 +227,7 @@ DAY_VERSION = Table(
     Column("state", Text, nullable=False, comment="A VersionState"),
     Column("base", Integer, nullable=False, comment="The version that its rows differ from"),
     Column("state_since", Moment, nullable=False),
-    Column("lost_people", Integer, nullable=False, server_default="0"),
-    Column("gained_people", Integer, nullable=False, server_default="0"),
+    Column("movement", Text, comment="JSON: a Movement, of a version that was never in force"),
 )
 
 
