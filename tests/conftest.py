@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import hypothesis
 import psycopg
 import pytest
 from sqlalchemy import make_url
@@ -44,6 +45,10 @@ if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMOR
 for _name in (*CA_FILES, *PROXIES, NO_PROXY):
     for _spelling in (_name, _name.lower()):
         os.environ.pop(_spelling, None)
+
+# How long an example takes says something of the machine alone, where others work too.
+hypothesis.settings.register_profile("patient", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("patient")
 
 # A shell has what it runs in the background ignore this signal, and then our children would too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
