@@ -15,7 +15,7 @@ demo: $(RUNTIME_READY)
 	PYTHONPATH=src $(RUNTIME)/bin/python -m dashboard_scraper demo
 
 test: $(READY)
-	$(BIN)/pytest -n auto --durations 20
+	$(BIN)/pytest -n auto --dist worksteal --durations 20
 
 lint: $(READY)
 	$(BIN)/ruff check $(SOURCES)

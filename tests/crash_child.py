@@ -30,13 +30,14 @@ import psycopg
 from sqlalchemy import Engine, event
 
 from conftest import Home, Result, all_files, content_of
-from dashboard_scraper import commands, main, store_commands
+from dashboard_scraper import main, store_commands
 from dashboard_scraper.client import DashboardSource
 from dashboard_scraper.config import SQLITE_PREFIX
-from dashboard_scraper.store import LedgerDay, postgres, sqlite, store_at
-from dashboard_scraper.usage import DayUsage
+from dashboard_scraper.store import LedgerDay, postgres, store_at
+from dashboard_scraper.usage import DASHBOARD, DayUsage
+from in_process import run_main
 
-WARM = (commands, store_commands, postgres, sqlite)
+WARM = (postgres, store_commands)
 _LONGEST_RUN = 60
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -264,7 +265,15 @@ def _become(order: dict[str, Any], folder: Path) -> None:
         Trap(**order["trap"]).set()
 
 
+def _warm_up() -> None:
+    """Import, compile and cache all that a run needs, once for all of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = ["demo", "--source", DASHBOARD, "--users", "5", "--home", folder]
+        run_main(words, {"HOME": folder}, Path(folder), b"")
+
+
 if __name__ == "__main__":
+    _warm_up()
     gc.collect()
     gc.freeze()  # what was imported stays shared: a collector that looked at it would copy it
     serve(Path(sys.argv[1]))

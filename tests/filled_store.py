@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from dashboard_scraper.date_utils import DAYS, Window, end_of_day
@@ -61,6 +62,9 @@ def some_days(count: int, users: int = 6, seed: int = 1) -> dict[date, list[User
     return days
 
 
+_store = lru_cache(maxsize=4)(store_at)  # each compiles every query for itself
+
+
 def report_of(
     url: str,
     subject: Subject,
@@ -83,7 +87,7 @@ def remarked(
     options = options or GithubOptions("283613")
     latest = isinstance(window, Window)
     days = window if isinstance(window, Window) else Window(window, window)
-    with store_at(url).reading() as reader:
+    with _store(url).reading() as reader:
         reports = GithubReports(reader, SOURCE, options, persons_in(reader, SOURCE, options))
         made = b"".join(reports.chunks(Report(scope, subject, days, latest)))
         return made, reports.remarks()

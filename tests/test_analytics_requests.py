@@ -276,7 +276,7 @@ def test_a_long_run_says_beforehand_what_it_costs_and_then_what_is_left(
         try:
             (announced,) = said_by(process, "at the source's limit", 1)
             assert sim.count(USER_ACTIVITY) <= 2
-            left = [seconds_left(line) for line in said_by(process, " of 90 days", 3)]
+            left = [seconds_left(line) for line in said_by(process, " of 90 days", 6)]
         finally:
             process.terminate()
             process.communicate(timeout=20)

@@ -22,7 +22,7 @@ from dashboard_scraper.simulator.exchange import Answer, Delivery, Request
 Respond = Callable[[Request], Answer | None]
 """The answer to a request; None to hang up, when the simulator stops."""
 
-_POLL = 0.02  # seconds until the accepting thread notices that it is to stop
+_POLL = 1.0  # seconds until the accepting thread notices that it is to stop, should nothing wake it
 _CHUNKED = (Delivery.CUT_CHUNKED, Delivery.CUT_LAST_CHUNK)
 _LINGER_RESET = struct.pack("ii", 1, 0)
 
@@ -46,7 +46,8 @@ class Server(ThreadingTCPServer):
             self._tls.load_cert_chain(*tls)
         self._live: dict[threading.Thread, socket.socket] = {}
         super().__init__(("127.0.0.1", port), _Handler)
-        self._accepting = threading.Thread(target=self.serve_forever, args=(_POLL,), daemon=True)
+        self.timeout = _POLL
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
 
     @property
     def port(self) -> int:
@@ -58,7 +59,8 @@ class Server(ThreadingTCPServer):
     def stop(self) -> None:
         """Ends the connections, also those that hang, and waits for their threads."""
         self.stopping.set()
-        self.shutdown()
+        with suppress(OSError):  # a connection wakes the thread that accepts
+            socket.create_connection(("127.0.0.1", self.port), _POLL).close()
         self._accepting.join()
         self.server_close()
         for thread, connection in self._live.items():
@@ -67,6 +69,14 @@ class Server(ThreadingTCPServer):
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
             thread.join(timeout=1)
         self._live.clear()
+
+    def _accept(self) -> None:
+        while not self.stopping.is_set():
+            self.handle_request()
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002
+        """Whoever comes while it stops is not answered."""
+        return not self.stopping.is_set()
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()

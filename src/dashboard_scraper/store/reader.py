@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -64,14 +64,33 @@ def _any_of(metrics: Iterable[Metric]) -> ColumnElement[bool]:
     return or_(*(USER_DAY.c[metric.name] > 0 for metric in metrics))
 
 
-@functools.cache  # putting it together takes four times as long as the answer
-def _activity_query(areas: tuple[tuple[Metric, ...], ...]) -> Select[Any]:
+# Queries that a run asks for each of its days are made once: that takes longer than to ask one.
+_IS_OF_DAY = (USER_DAY.c.source == bindparam("source"), USER_DAY.c.day == bindparam("day"))
+_USERS_OF_DAY = (
+    select(USER_DAY.c.user_login, *FIGURE_COLUMNS, USER_DAY.c.extra, USER_DAY.c.service_account)
+    .where(*_IS_OF_DAY)
+    .order_by(USER_DAY.c.user_login)
+)
+
+
+@cache
+def _activity_of_day(areas: tuple[tuple[Metric, ...], ...]) -> Select[Any]:
     unknown = or_(*(USER_DAY.c[metric.name].is_(None) for metric in _REQUIRED))
     return (
         select(USER_DAY.c.user_login, USER_DAY.c.service_account, *map(_any_of, areas))
-        .where(USER_DAY.c.source == bindparam("source"), USER_DAY.c.day == bindparam("day"))
+        .where(*_IS_OF_DAY)
         .where(or_(_any_of(COUNTS), unknown))
     )
+
+
+@cache
+def _sums_of_day(*, service_accounts: bool) -> Select[Any]:
+    sums: list[ColumnElement[Any]] = [
+        cast(func.sum(column) if metric.kind is Kind.COUNT else null(), BigInteger)
+        for metric, column in zip(FIGURES, FIGURE_COLUMNS, strict=True)
+    ]
+    query: Select[Any] = select(*sums).where(*_IS_OF_DAY)
+    return query if service_accounts else query.where(USER_DAY.c.service_account == false())
 
 
 class Reader:
@@ -103,17 +122,7 @@ class Reader:
 
     def day(self, kept: LedgerDay) -> DayUsage:
         """A day's users, by their addresses; StoreFailed where they are not what was kept."""
-        query = (
-            select(
-                USER_DAY.c.user_login,
-                *FIGURE_COLUMNS,
-                USER_DAY.c.extra,
-                USER_DAY.c.service_account,
-            )
-            .where(USER_DAY.c.source == kept.source, USER_DAY.c.day == kept.day)
-            .order_by(USER_DAY.c.user_login)
-        )
-        users = [user_usage(row) for row in self._all(query)]
+        users = [user_usage(row) for row in self._all(_USERS_OF_DAY, kept)]
         # Without users all sums are 0, but for those of metrics that are younger than the day.
         if len(users) != kept.users or (users and sums_of(users) != kept.sums):
             raise StoreFailed(
@@ -186,22 +195,13 @@ class Reader:
         Rows of the address, `service_account`, and for each area whether one of its counts is more
         than 0.
         """
-        query = _activity_query(tuple(map(tuple, areas)))
-        query = query.params(source=kept.source, day=kept.day)
-        return list(self._all(query))
+        return self._all(_activity_of_day(tuple(map(tuple, areas))), kept)
 
     def figure_sums(self, kept: LedgerDay, *, service_accounts: bool) -> Figures:
         """What the day's counts add up to, without those that are unknown; None without any, and
         for what is no count.
         """
-        sums = [
-            cast(func.sum(column) if metric.kind is Kind.COUNT else null(), BigInteger)
-            for metric, column in zip(FIGURES, FIGURE_COLUMNS, strict=True)
-        ]
-        query = select(*sums).where(USER_DAY.c.source == kept.source, USER_DAY.c.day == kept.day)
-        if not service_accounts:
-            query = query.where(USER_DAY.c.service_account == false())
-        return tuple(self._all(query)[0])
+        return tuple(self._all(_sums_of_day(service_accounts=service_accounts), kept)[0])
 
     def tenant_figures(self, source: str) -> list[TenantFigure]:
         """What the source said of the tenant in periods, oldest first."""
@@ -269,6 +269,8 @@ class Reader:
         rows = self._all(select(INFO.c.value).where(INFO.c.name == name))
         return rows[0][0] if rows else None
 
-    def _all(self, query: Any) -> list[Any]:
+    def _all(self, query: Any, kept: LedgerDay | None = None) -> list[Any]:
+        """All rows; with `kept`, of a query for one day."""
+        values = {"source": kept.source, "day": kept.day} if kept else {}
         with self._explained():
-            return list(self._connection.execute(query).all())
+            return list(self._connection.execute(query, values).all())

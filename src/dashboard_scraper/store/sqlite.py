@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -68,6 +69,7 @@ class SqliteBackend:
         self._holder_path = path.with_name(f"{path.name}.holder")
         self._ended = threading.Event()
         self._writer: Connection | None = None
+        self._engine = cache(self._new_engine)  # each compiles every statement for itself
 
     errors = (SQLAlchemyError, sqlite3.Error)
 
@@ -226,7 +228,7 @@ class SqliteBackend:
                 self.shown,
             )
 
-    def _engine(self, options: str, begin: str, path: Path | None = None) -> Engine:
+    def _new_engine(self, options: str, begin: str, path: Path | None = None) -> Engine:
         """An engine whose transactions begin with `begin`; it never makes a file."""
         engine = create_engine(
             "sqlite://",
