@@ -188,6 +188,7 @@ def test_totals_are_those_of_all_pages(home: Home, start: Start, style: Any) -> 
     sim = start(paging=Paging(style, page_size=5))
     with dashboard(home) as source:
         expected = source.fetch_users(WINDOW)
+        assert isinstance(expected, list)
         number = len(expected)
         assert number > 5
         for name, value in {

@@ -15,7 +15,7 @@ from dashboard_scraper.checks import changed_days
 from dashboard_scraper.config import Endpoint, Settings
 from dashboard_scraper.cookie_auth import SESSION_OVER, SIGN_IN_AGAIN, CookieSession
 from dashboard_scraper.date_utils import Window, last_complete_days, utc_day
-from dashboard_scraper.derived import Oddities
+from dashboard_scraper.derived import Oddities, latest_moment
 from dashboard_scraper.envelope import Envelope
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.flatten import Cell
@@ -145,7 +145,8 @@ class DashboardSource:
         gone = set(range(len(DASHBOARD_FIGURES)))
         now = datetime.now(UTC)
         envelope = Envelope(endpoint, window, now)
-        reading = Reading(endpoint, window, now, self._oddities, self._unknown, self._names)
+        latest = latest_moment(now)
+        reading = Reading(endpoint, window, latest, self._oddities, self._unknown, self._names)
         for page in self._pages(Endpoint.USERS, window):
             envelope.read(page.fields, UNDERSTOOD)
             # One thread at a time: more would be no faster, and each would need the memory.

@@ -108,14 +108,19 @@ def _is_moment(text: str) -> bool:
         return False
 
 
+def latest_moment(now: datetime) -> datetime:
+    """The latest at which somebody can have been seen, by a clock that is ahead of ours."""
+    return now + _CLOCKS_DIFFER
+
+
 def plausible_moment(
-    field: str, moment: datetime, now: datetime, oddities: Oddities
+    field: str, moment: datetime, latest: datetime, oddities: Oddities
 ) -> datetime | None:
-    """In UTC, if it lies between the first assistants and `now`; else None, noted unless it is a
+    """In UTC, if it lies between the first assistants and `latest`; else None, noted unless it is a
     usual spelling of "unknown".
     """
-    if EARLIEST <= moment <= now + _CLOCKS_DIFFER:
-        return moment.astimezone(UTC)
+    if EARLIEST <= moment <= latest:
+        return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     if not _is_spelled(Kind.MOMENT, moment.isoformat()):
         oddities.note(field, moment.isoformat())
     return None

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from dashboard_scraper.addresses import Names
+from dashboard_scraper.addresses import LONGEST, Names, is_plain
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.decoding import UNDECODABLE, decoding
 from dashboard_scraper.derived import Oddities, known_or_none, plausible_moment
@@ -78,11 +78,13 @@ _DAYS = next(i for i, metric in enumerate(DASHBOARD_FIGURES) if metric.kind is K
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What reads the records of one answer: for which days, when, and where oddities are noted."""
+    """What reads the records of one answer: for which days, until when somebody can have been seen,
+    and where oddities are noted.
+    """
 
     endpoint: str
     asked: Window
-    now: datetime
+    latest: datetime
     oddities: Oddities
     unknown: UnknownFields
     names: Names
@@ -149,11 +151,14 @@ def usage_of(reading: Reading, record: Any, extra: dict[str, Cell], gone: set[in
     for i in _MOMENTS:
         if values[i] is not None:
             field = DASHBOARD_FIGURES[i].dashboard
-            values[i] = plausible_moment(field, values[i], reading.now, reading.oddities)
-    _refuse_reversed(values, reading.oddities)
+            values[i] = plausible_moment(field, values[i], reading.latest, reading.oddities)
+    first, last = values[_FIRST_SEEN], values[_LAST_SEEN]
+    if first is not None and last is not None and last < first:
+        _refuse_reversed(values, first, last, reading.oddities)
     if gone:
         gone.difference_update([i for i in gone if values[i] is not None])
-    user = reading.names.taken(reading.endpoint, USER_FIELD, user)
+    if not is_plain(user) or len(user) > LONGEST:
+        user = reading.names.taken(reading.endpoint, USER_FIELD, user)
     days = values[_DAYS]
     if days and days > 1:
         field = DASHBOARD_FIGURES[_DAYS].dashboard
@@ -161,10 +166,11 @@ def usage_of(reading: Reading, record: Any, extra: dict[str, Cell], gone: set[in
     return UserUsage(user, (*values, *_UNKNOWN), extra)
 
 
-def _refuse_reversed(values: list[Any], oddities: Oddities) -> None:
+def _refuse_reversed(
+    values: list[Any], first: datetime, last: datetime, oddities: Oddities
+) -> None:
     """Who was seen last on a day before the first: one of the two is wrong, so neither is known."""
-    first, last = values[_FIRST_SEEN], values[_LAST_SEEN]
-    if first is not None and last is not None and last < first and last.date() < first.date():
+    if last.date() < first.date():
         field = DASHBOARD_FIGURES[_LAST_SEEN].dashboard
         oddities.note(field, f"{last.date()}, before {first.date()}")
         values[_FIRST_SEEN] = values[_LAST_SEEN] = None
