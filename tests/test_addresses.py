@@ -157,6 +157,7 @@ def test_name_that_is_longer_than_any_address_refuses_the_answer(
         with pytest.raises(ContractBroken, match=f"{endpoint}: {field}: .*{length:,}") as caught:
             users(home)
         assert len(str(caught.value)) < 200
+        assert caught.value.names[0] in str(caught.value), "or pseudonyms would miss it"
 
 
 def test_nights_before_and_after_are_one_person_in_the_store(

@@ -232,6 +232,27 @@ def test_error_beside_an_empty_list_is_no_day_without_users(
         assert home.files() == set()
 
 
+def test_token_that_an_answer_repeats_does_not_get_into_the_log(home: Home, api: Simulator) -> None:
+    api.add_fault(Fault(add_beside("error", value=f"no rights for {api.token}, sorry"), ACTIVITY))
+    result = home.run(f"{DAY}")
+    assert result.code == 5, result.err
+    assert "error is 'no rights for … sorry'" in result.err
+    assert api.token[:20] not in result.err
+
+
+def test_count_on_some_pages_is_that_of_each_or_of_all() -> None:
+    for first, last in ((5, 2), (7, 7)):
+        envelope = Envelope(USERS, WINDOW, NEXT)
+        for said, records in ((first, 5), (None, 5), (last, 2)):
+            envelope.read({} if said is None else {"count": msgspec.Raw(b"%d" % said)})
+            envelope.count(records)
+        if first == 5:
+            envelope.check(12)
+        else:
+            with pytest.raises(ContractBroken, match="count is 7, but 12 records came"):
+                envelope.check(12)
+
+
 # Records
 
 

@@ -58,10 +58,12 @@ class Names:
     def taken(self, endpoint: str, field: str, name: str) -> str:
         """The name as it is kept; ContractBroken where it cannot be anybody's."""
         if len(name) > LONGEST:
-            raise ContractBroken(
+            error = ContractBroken(
                 f"{endpoint}: {field}: {escaped(name)} has {len(name):,} characters; a name has at"
                 f" most {LONGEST}"
             )
+            error.names = (ascii(name)[1:_SHOWN],)
+            raise error
         if is_plain(name) and name:
             return name
         clean = cleaned(name)

@@ -19,7 +19,7 @@ import msgspec
 from dashboard_scraper.date_utils import Window, end_of_day
 from dashboard_scraper.decoding import decoding
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.listing import shortened
+from dashboard_scraper.pages import cleaned
 
 LONGEST_FIELD = 1 << 16
 """Bytes of a field of an envelope; the list of records has no such bound."""
@@ -115,7 +115,7 @@ class Envelope:
         self._pages = 0
         self._records: list[int] = []
         self._said: list[tuple[Says, str, int]] = []
-        self._counts: dict[str, list[int]] = {}
+        self._counts: dict[str, list[tuple[int, int]]] = {}
 
     def read(self, fields: _Raws, understood: Collection[str] = ()) -> None:
         """The next page's fields but its records; those `understood` elsewhere, as `pagination` or
@@ -155,10 +155,11 @@ class Envelope:
                 raise self._broken(path, number, f"{came[0]} records came")
             if says is Says.PAGES and number != self._pages:
                 raise self._broken(path, number, f"{self._pages} pages came")
-        for path, numbers in self._counts.items():
-            everywhere = [[each] * len(numbers) for each in came]
-            if numbers not in (self._records, *everywhere):
-                wrong = next((n for n, m in zip(numbers, self._records, strict=False) if n != m), 0)
+        for path, counts in self._counts.items():
+            told = [number for _, number in counts]
+            here = [self._records[page - 1] for page, _ in counts]
+            if told not in (here, *([each] * len(told) for each in came)):
+                wrong = next(n for n, right in zip(told, here, strict=True) if n != right)
                 raise self._broken(path, wrong, f"{came[0]} records came")
 
     def _decoded(self, path: str, raw: msgspec.Raw) -> Any:
@@ -170,8 +171,7 @@ class Envelope:
             return msgspec.json.decode(raw)
 
     def _broken(self, path: str, value: object, why: str) -> ContractBroken:
-        shown = shortened(ascii(value), _SHOWN)
-        return ContractBroken(f"{self.endpoint}: {_name(path)} is {shown}, but {why}")
+        return ContractBroken(f"{self.endpoint}: {_name(path)} is {_shown(value)}, but {why}")
 
     def _hear(self, path: str, name: str, value: Any, understood: Collection[str]) -> None:
         if path in understood or value in (None, "", [], {}):
@@ -221,7 +221,7 @@ class Envelope:
         if says is Says.OFFSET and value != sum(self._records):
             return f"{sum(self._records)} records came before"
         if says is Says.COUNT:
-            self._counts.setdefault(path, []).append(value)
+            self._counts.setdefault(path, []).append((self._pages, value))
         else:
             self._said.append((says, path, value))
         return None
@@ -235,7 +235,12 @@ class Envelope:
 
 
 def _name(path: str) -> str:
-    return shortened(path, _SHOWN)
+    return cleaned(path, _SHOWN)
+
+
+def _shown(value: object) -> str:
+    """Fit for a log: a long word could be the token, which a server may repeat."""
+    return cleaned(ascii(value), _SHOWN)
 
 
 def _is_date(value: Mapping[str, object]) -> bool:
@@ -334,7 +339,7 @@ def _heard(record: Mapping[str, object]) -> Iterator[tuple[str, Any, Says]]:
 
 
 def _of_record(where: str, name: str, value: object, why: str) -> ContractBroken:
-    return ContractBroken(f"{where}: {_name(name)} is {shortened(ascii(value), _SHOWN)}, but {why}")
+    return ContractBroken(f"{where}: {_name(name)} is {_shown(value)}, but {why}")
 
 
 def refuse_too_many_days(endpoint: str, field: str, user: str, days: int, asked: Window) -> None:

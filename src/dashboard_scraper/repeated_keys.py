@@ -12,7 +12,7 @@ import json
 from collections import Counter
 
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.listing import shortened
+from dashboard_scraper.pages import cleaned
 
 _SHOWN = 60
 
@@ -39,7 +39,7 @@ def refuse_repeated_keys(where: str, text: bytes | bytearray) -> None:
         _LOOK.decode(text.decode(errors="replace"))
     except _Twice as error:
         raise ContractBroken(
-            f"{where}: the key {shortened(ascii(error.args[0]), _SHOWN)} stands twice in an object"
+            f"{where}: the key {cleaned(ascii(error.args[0]), _SHOWN)} stands twice in an object"
         ) from None
     except (ValueError, RecursionError) as error:
         raise ContractBroken(f"{where}: {error}") from error
