@@ -60,9 +60,6 @@ class UnknownFields:
         self, record: Mapping[str, object], reserved: Collection[str], fate: Fate = Fate.COLUMN
     ) -> dict[str, Cell]:
         """What of the record's unknown fields is kept, on one level, under names not `reserved`."""
-        if len(record) > OF_A_RECORD:
-            self.note(Fate.TOO_MANY, record)
-            return {}
         flat, taken = flatten_unknown(record, reserved)
         if taken:
             self.note(Fate.NAME_TAKEN, taken)
