@@ -15,6 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from conftest import Home, Start
+from dashboard_scraper.addresses import cleaned
 from dashboard_scraper.analytics_client import AnalyticsSource
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import (
@@ -136,7 +137,7 @@ def served(start_api: Start, home: Home) -> Iterator[tuple[Simulator, AnalyticsS
 
 
 def name_of(record: Json) -> str:
-    return str(record.get("user_email") or record.get("service_account_name"))
+    return cleaned(str(record.get("user_email") or record.get("service_account_name")))
 
 
 def counts_of(record: Json) -> dict[str, int | None]:
@@ -158,6 +159,7 @@ def unknown_of(record: Json) -> dict[str, Cell]:
 def days_of(record: Json) -> int | None:
     """Nothing depends on them, so what cannot be a number of days is unknown."""
     days = record["active_days"]
+    assert type(days) is not int or not 1 < days <= MAX_COUNT, "days of another window"
     return days if type(days) is int and 0 <= days <= MAX_COUNT else None
 
 

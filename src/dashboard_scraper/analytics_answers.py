@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, TypeVar
 
@@ -11,9 +12,11 @@ import msgspec
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.decoding import UNDECODABLE, decoding
 from dashboard_scraper.derived import Oddities, known_or_none
+from dashboard_scraper.envelope import Envelope, refuse_other_days
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.flatten import Cell, flatten_unknown
+from dashboard_scraper.flatten import Cell
 from dashboard_scraper.listing import listed
+from dashboard_scraper.loose_records import loose_records
 from dashboard_scraper.metrics import (
     ACCEPTED,
     ANALYTICS_COUNTS,
@@ -27,14 +30,25 @@ from dashboard_scraper.metrics import (
     accept_rate,
     parts_of,
 )
-from dashboard_scraper.pagination import parse_object, refuse_unknown_paging
+from dashboard_scraper.pagination import commas_beside, parse_object
+from dashboard_scraper.repeated_keys import refuse_repeated_keys
+from dashboard_scraper.unknown_fields import Fate, UnknownFields
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
-# PostgreSQL has no place for a NUL, and no name has one.
-_Name = Annotated[str, msgspec.Meta(min_length=1, pattern=r"\A[^\x00]*\Z")]
+# What `addresses` makes of it is the user's name.
+_Identity = Annotated[str, msgspec.Meta(min_length=1)]
+# Of an editor or a language. PostgreSQL has no place for a NUL, and no name has one.
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"\A[^\x00]*\Z")]
 _METRICS, _PAGINATION, _METADATA = "metrics", "pagination", "metadata"
-_ACTIVE_DAYS = next(metric.name for metric in FIGURES if metric.kind is Kind.DAYS)
+ACTIVE_DAYS = next(metric.name for metric in FIGURES if metric.kind is Kind.DAYS)
 IDENTITY = ("user_email", "service_account_name")
+# What `read_answer` and the client compare themselves; an envelope passes it over.
+_USERS_RETURNED = "returned_user_count"
+_UNDERSTOOD = (
+    f"{_PAGINATION}.has_more",
+    f"{_PAGINATION}.next_cursor",
+    f"{_METADATA}.{_USERS_RETURNED}",
+)
 
 
 def _metrics(*, forbid_unknown_fields: bool) -> Any:
@@ -55,7 +69,7 @@ def _record(fields: dict[str, Any], *, strict: bool) -> Any:
         if name == _METRICS:
             wire.append((name, _metrics(forbid_unknown_fields=strict)))
         elif name in IDENTITY:
-            wire.append((name, kind, None))
+            wire.append((name, kind | msgspec.UnsetType, msgspec.UNSET))
         else:
             wire.append((name, kind))
     return msgspec.defstruct("Record", wire, kw_only=True, forbid_unknown_fields=strict)
@@ -73,36 +87,46 @@ class _Pagination(msgspec.Struct):
 
 
 class Shape:
-    """One endpoint's answer: the `key` of its list, and the `fields` of the list's records."""
+    """One endpoint's answer: the `key` of its list, the `fields` of the list's records, and what is
+    done with those that are not among them.
+    """
 
-    def __init__(self, key: str, fields: dict[str, Any], *, paged: bool) -> None:
+    def __init__(self, key: str, fields: dict[str, Any], fate: Fate, *, paged: bool) -> None:
         self.key = key
         self.paged = paged
+        self._fate = fate
         self._known = fields.keys()
         self._usual = msgspec.json.Decoder(list[_record(fields, strict=True)])  # type: ignore[misc]
         self._tolerant = _record(fields, strict=False)
 
     def decode(
-        self, endpoint: str, raw: msgspec.Raw, oddities: Oddities
-    ) -> list[tuple[Any, dict[str, Cell]]]:
-        """Each record with the fields that it does not know, flattened."""
+        self, reading: Reading, raw: msgspec.Raw
+    ) -> tuple[list[tuple[Any, dict[str, Cell]]], int]:
+        """Each record with the fields that it does not know, flattened, and the number of keys,
+        less one for each object within them.
+        """
         try:
-            return [(record, {}) for record in self._usual.decode(raw)]
+            usual = self._usual.decode(raw)
         except UNDECODABLE:
             pass  # an unknown field or a fault: the slow way tells which
-        with decoding(f"{endpoint}: {self.key}"):
-            records = msgspec.json.decode(raw, type=list[dict[str, Any]])
+        else:
+            return [(record, {}) for record in usual], sum(map(_keys_of, usual))
+        where = f"{reading.endpoint}: {self.key}"
+        known = self._known
+        records = loose_records(where, raw, known, known & {ACTIVE_DAYS}, reading.unknown)
+        metrics = [record.get(_METRICS) for record in records]
+        keys = sum(map(len, records)) + sum(len(m) - 1 for m in metrics if isinstance(m, dict))
         return [
-            self._tolerated(f"{endpoint}: {self.key}[{place}]", record, oddities)
+            self._tolerated(reading, f"{where}[{place}]", record)
             for place, record in enumerate(records)
-        ]
+        ], keys
 
     def _tolerated(
-        self, where: str, record: dict[str, Any], oddities: Oddities
+        self, reading: Reading, where: str, record: dict[str, Any]
     ) -> tuple[Any, dict[str, Cell]]:
-        if _ACTIVE_DAYS in self._known and _ACTIVE_DAYS in record:
-            days = record[_ACTIVE_DAYS]
-            record[_ACTIVE_DAYS] = known_or_none(Kind.DAYS, _ACTIVE_DAYS, days, oddities)
+        if ACTIVE_DAYS in self._known and ACTIVE_DAYS in record:
+            days = record[ACTIVE_DAYS]
+            record[ACTIVE_DAYS] = known_or_none(Kind.DAYS, ACTIVE_DAYS, days, reading.oddities)
         with decoding(where):
             known = msgspec.convert(record, self._tolerant)
         more = {name: value for name, value in record.items() if name not in self._known}
@@ -111,24 +135,55 @@ class Shape:
             more[_METRICS] = {n: v for n, v in record[_METRICS].items() if n not in names}
             if not more[_METRICS]:
                 del more[_METRICS]
-        extra, left_out = flatten_unknown(more, USER_HEADER)
-        for name in left_out:
-            oddities.left_out(name)
-        return known, extra
+        refuse_other_days(where, more, reading.asked)
+        return known, reading.unknown.kept(more, USER_HEADER, self._fate) if more else {}
 
 
-_IDENTIFIED: dict[str, Any] = dict.fromkeys(IDENTITY, _Name | None)
+def _keys_of(record: Any) -> int:
+    fields = msgspec.structs.astuple(record)
+    keys = len(fields) - fields.count(msgspec.UNSET)
+    for field in fields:
+        if isinstance(field, msgspec.Struct):
+            keys += _keys_of(field) - 1
+    return keys
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What reads one answer: for which days, its envelope, and where oddities are noted."""
+
+    endpoint: str
+    asked: Window
+    envelope: Envelope
+    oddities: Oddities
+    unknown: UnknownFields
+
+
+_IDENTIFIED: dict[str, Any] = dict.fromkeys(IDENTITY, _Identity | None)
 _COUNTED: dict[str, Any] = {_METRICS: None}
 _CREDITS = Annotated[float, msgspec.Meta(ge=0, le=MAX_COUNT)]
 
-USER_ACTIVITY = Shape("users", {**_IDENTIFIED, _ACTIVE_DAYS: _Count | None, **_COUNTED}, paged=True)
-DAILY_USAGE = Shape("daily_usage", {"date": date, **_COUNTED}, paged=False)
-DAU_COUNT = Shape("daily_active_user_counts", {"date": date, "user_count": _Count}, paged=False)
+USER_ACTIVITY = Shape(
+    "users", {**_IDENTIFIED, ACTIVE_DAYS: _Count | None, **_COUNTED}, Fate.COLUMN, paged=True
+)
+DAILY_USAGE = Shape("daily_usage", {"date": date, **_COUNTED}, Fate.OF_ORGANIZATION, paged=False)
+DAU_COUNT = Shape(
+    "daily_active_user_counts",
+    {"date": date, "user_count": _Count},
+    Fate.OF_ORGANIZATION,
+    paged=False,
+)
 EDITOR_LANGUAGE = Shape(
-    "records", {**_IDENTIFIED, "editor": _Name, "language": _Name, **_COUNTED}, paged=True
+    "records",
+    {**_IDENTIFIED, "editor": _Name, "language": _Name, **_COUNTED},
+    Fate.OF_EDITORS,
+    paged=True,
 )
 CREDIT_USAGE = Shape(
-    "records", {**_IDENTIFIED, "date": date, "credits_consumed": _CREDITS}, paged=True
+    "records",
+    {**_IDENTIFIED, "date": date, "credits_consumed": _CREDITS},
+    Fate.OF_CREDITS,
+    paged=True,
 )
 
 
@@ -141,29 +196,27 @@ class Answer(msgspec.Struct, frozen=True):
     user_count: int | None
 
 
-def read_answer(
-    endpoint: str, shape: Shape, asked: Window, body: bytes | bytearray, oddities: Oddities
-) -> Answer:
+def read_answer(reading: Reading, shape: Shape, body: bytes | bytearray) -> Answer:
     """Take an answer apart; ContractBroken names what is not as it has to be."""
+    endpoint = reading.endpoint
     fields = parse_object(endpoint, body)
     if shape.key not in fields:
         raise ContractBroken(
             f"{endpoint}: {shape.key} is missing; the answer has the keys"
             f" {listed([*map(repr, sorted(fields))]) or 'none'}"
         )
-    refuse_unknown_paging(endpoint, fields, {shape.key, _METADATA, _PAGINATION})
+    raw = fields.pop(shape.key)
+    commas = commas_beside(endpoint, body, fields)
     metadata = _field(endpoint, fields, _METADATA, _Metadata)
-    effective = (metadata.effective_start_date, metadata.effective_end_date)
-    if effective != (asked.start, asked.end):
-        raise ContractBroken(
-            f"{endpoint}: {_METADATA}: asked for {asked}, answered for {effective[0]} to"
-            f" {effective[1]}"
-        )
     cursor = _next_cursor(endpoint, fields) if shape.paged or _PAGINATION in fields else None
     if cursor is not None and not shape.paged:
         raise ContractBroken(f"{endpoint}: {_PAGINATION}: it is not known to come in pages")
-    records = shape.decode(endpoint, fields[shape.key], oddities)
-    return Answer(records, fields[shape.key], cursor, metadata.returned_user_count)
+    reading.envelope.read(fields, _UNDERSTOOD)
+    records, keys = shape.decode(reading, raw)
+    if commas != max(0, keys - 1):
+        refuse_repeated_keys(endpoint, body)
+    reading.envelope.count(len(records))
+    return Answer(records, raw, cursor, metadata.returned_user_count)
 
 
 _T = TypeVar("_T")
@@ -178,8 +231,6 @@ def _field(endpoint: str, fields: dict[str, msgspec.Raw], name: str, kind: type[
 
 def _next_cursor(endpoint: str, fields: dict[str, msgspec.Raw]) -> str | None:
     pagination = _field(endpoint, fields, _PAGINATION, _Pagination)
-    told = parse_object(endpoint, fields[_PAGINATION])
-    refuse_unknown_paging(endpoint, told, set(_Pagination.__struct_fields__))
     if not pagination.has_more:
         return None
     if not pagination.next_cursor:
@@ -187,15 +238,15 @@ def _next_cursor(endpoint: str, fields: dict[str, msgspec.Raw]) -> str | None:
     return pagination.next_cursor
 
 
-def identity(endpoint: str, record: Any) -> tuple[str, bool]:
-    """The user's address, or the account's name and True."""
-    email, account = record.user_email, record.service_account_name
-    if (email is None) == (account is None):
+def identity(endpoint: str, record: Any) -> tuple[str, str]:
+    """The field that names the user, and the name as it came: an address, or an account's name."""
+    named = [(each, getattr(record, each)) for each in IDENTITY if getattr(record, each)]
+    if len(named) != 1:
         raise ContractBroken(
-            f"{endpoint}: a record has {'none' if email is None else 'both'} of"
+            f"{endpoint}: a record has {'both' if named else 'none'} of"
             f" {' and '.join(IDENTITY)}; one is due"
         )
-    return (email, False) if account is None else (account, True)
+    return named[0]
 
 
 def counts_in(record: Any) -> tuple[int | None, ...]:

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
 
+from dashboard_scraper.addresses import Names, came_twice
 from dashboard_scraper.analytics_answers import (
+    ACTIVE_DAYS,
     CREDIT_USAGE,
     DAILY_USAGE,
     DAU_COUNT,
     EDITOR_LANGUAGE,
+    IDENTITY,
     USER_ACTIVITY,
     Answer,
+    Reading,
     Shape,
     counts_in,
     figures_of,
@@ -31,18 +35,19 @@ from dashboard_scraper.config import EDITOR_LANGUAGE_REQUESTS, Settings
 from dashboard_scraper.date_utils import Window, end_of_day, utc_day
 from dashboard_scraper.decoding import UNDECODABLE
 from dashboard_scraper.derived import Oddities
+from dashboard_scraper.envelope import Envelope, refuse_too_many_days
 from dashboard_scraper.errors import ContractBroken, NotPublished, UsageError
 from dashboard_scraper.http import Http, Response, with_params
 from dashboard_scraper.listing import listed
-from dashboard_scraper.logging_config import Once
 from dashboard_scraper.metrics import ANALYTICS_COUNTS, USER_COUNT, Totals
 from dashboard_scraper.pacing import Pace
-from dashboard_scraper.pagination import Page, Paginator
+from dashboard_scraper.pagination import Page, Paginator, refuse_too_many
 from dashboard_scraper.refusals import Access, refuse, refuse_page
 from dashboard_scraper.retrying import RetryPolicy
 from dashboard_scraper.route import route_to
 from dashboard_scraper.statuses import Meaning
 from dashboard_scraper.token_auth import HOW_TO_GET_ONE, read_token
+from dashboard_scraper.unknown_fields import UnknownFields
 from dashboard_scraper.usage import (
     ANALYTICS,
     DAYS_AT_ONCE,
@@ -60,6 +65,7 @@ _OLDEST = timedelta(days=730)
 _PAGE_SIZE, _CREDIT_PAGE_SIZE = 100, 500
 _PREFIX = "/analytics/v0/"
 _MESSAGE_LENGTH = 300
+_MAX_BODY = 1 << 24  # of a page of 500 records at most; real ones have 100 KB
 
 _USER_ACTIVITY = "user-activity"
 _DAILY_USAGE = "daily-usage"
@@ -93,9 +99,10 @@ class AnalyticsSource:
         )
         self._token = read_token(settings)
         route = route_to(settings.analytics_api_base_url, settings.libraries)
-        self._http = Http(policy, self._token, settings.max_concurrency, pace, route)
-        self._reported = Once(logger)
+        self._http = Http(policy, self._token, settings.max_concurrency, pace, route, _MAX_BODY)
         self._oddities = Oddities()
+        self._unknown = UnknownFields()
+        self._names = Names()
         self._totals: dict[date, Totals] = {}
         self._fetched: set[date] = set()
 
@@ -106,7 +113,8 @@ class AnalyticsSource:
     def close(self) -> None:
         """Close the connections, and say what was odd in the answers."""
         self._http.close()
-        self._oddities.report()
+        for each in (self._oddities, self._unknown, self._names):
+            each.report()
 
     @property
     def details(self) -> AnalyticsSource:
@@ -170,33 +178,48 @@ class AnalyticsSource:
         return sorted(day for day, totals in kept.items() if self._totals[day] != totals)
 
     def fetch_day(self, day: date) -> DayUsage:
-        """Every user's figures of one UTC day; its totals are asked for anew the second time."""
+        """Every user's figures of one UTC day; its totals are asked for anew the second time.
+
+        Users are asked for even where all totals are zero: two answers could be wrong together.
+        """
         if day in self._fetched or day not in self._totals:
             self._totals[day] = self._fetch_totals(Window(day, day))[day]
         self._fetched.add(day)
-        totals = self._totals[day]
-        users = self.fetch_users(Window(day, day)) if any(totals.values()) else []
-        return DayUsage(day, users, totals)
+        return DayUsage(day, self.fetch_users(Window(day, day)), self._totals[day])
 
     def fetch_users(self, window: Window) -> list[UserUsage]:
         """Every user's figures, summed by the API over a window of at most 90 days."""
         _check_length(window)
         self._check_days(window)
         found: dict[str, UserUsage] = {}
+        spelt: dict[str, str] = {}
         counts = _UserCounts(_USER_ACTIVITY)
-        for answer in self._pages(_USER_ACTIVITY, USER_ACTIVITY, window):
-            counts.add(answer)
-            for record, extra in answer.records:
-                user = self._user(record, extra)
-                _put(_USER_ACTIVITY, found, user.user, user)
+        envelope = self._envelope(_USER_ACTIVITY, window)
+        for answer in self._pages(USER_ACTIVITY, window, envelope):
+            users = [self._user(record, extra, window) for record, extra in answer.records]
+            counts.add(answer.user_count, [user.user for user, _ in users])
+            for user, spelling in users:
+                before = spelt.setdefault(user.user, spelling)
+                if found.setdefault(user.user, user) != user:
+                    raise came_twice(_USER_ACTIVITY, user.user, before, spelling)
+            refuse_too_many(_USER_ACTIVITY, len(found))
         counts.check()
+        envelope.check(len(found))
         return [found[name] for name in sorted(found)]
 
-    def _user(self, record: Any, extra: dict[str, Any]) -> UserUsage:
-        name, service = identity(_USER_ACTIVITY, record)
-        for field in extra:
-            self._reported.warn("unknown field %s, kept as a column of its own", field)
-        return UserUsage(name, figures_of(counts_in(record), record.active_days), extra, service)
+    def _user(self, record: Any, extra: dict[str, Any], window: Window) -> tuple[UserUsage, str]:
+        """With the name as it came."""
+        name, spelling, service = self._named(_USER_ACTIVITY, record)
+        if record.active_days:
+            refuse_too_many_days(_USER_ACTIVITY, ACTIVE_DAYS, name, record.active_days, window)
+        figures = figures_of(counts_in(record), record.active_days)
+        return UserUsage(name, figures, extra, service), spelling
+
+    def _named(self, endpoint: str, record: Any) -> tuple[str, str, bool]:
+        """The user's name, as it came too, and whether it is a service account's."""
+        field, spelling = identity(endpoint, record)
+        name = self._names.taken(endpoint, field, spelling)
+        return name, spelling, field != IDENTITY[0]
 
     def fetch_tenant(self, window: Window) -> list[TenantFigure]:
         """The organization's figures in the window; distinct users are told of single days only."""
@@ -228,13 +251,13 @@ class AnalyticsSource:
         return totals
 
     def _by_day(self, endpoint: str, shape: Shape, window: Window) -> dict[date, Any]:
-        (answer,) = self._pages(endpoint, shape, window)
+        envelope = self._envelope(endpoint, window)
+        (answer,) = self._pages(shape, window, envelope)
         found: dict[date, Any] = {}
-        for record, extra in answer.records:
+        for record, _extra in answer.records:
             _check_within(endpoint, record.date, window)
             _put(endpoint, found, record.date, record)
-            for field in extra:
-                self._reported.warn("unknown field %s of the organization, left out", field)
+        envelope.check(len(found))
         return found
 
     def estimate_records(self, days: Iterable[float]) -> Estimate:
@@ -247,34 +270,36 @@ class AnalyticsSource:
         window = Window(day, day)
         found: dict[tuple[str, str, str], EditorLanguageUsage] = {}
         counts = _UserCounts(_EDITOR_LANGUAGE)
-        for answer in self._pages(_EDITOR_LANGUAGE, EDITOR_LANGUAGE, window):
-            counts.add(answer)
-            for record, extra in answer.records:
-                name, _ = identity(_EDITOR_LANGUAGE, record)
+        envelope = self._envelope(_EDITOR_LANGUAGE, window)
+        for answer in self._pages(EDITOR_LANGUAGE, window, envelope):
+            names = [self._named(_EDITOR_LANGUAGE, record)[0] for record, _extra in answer.records]
+            counts.add(answer.user_count, names)
+            for name, (record, _extra) in zip(names, answer.records, strict=True):
                 usage = EditorLanguageUsage(name, record.editor, record.language, counts_in(record))
                 _put(_EDITOR_LANGUAGE, found, (name, record.editor, record.language), usage)
-                for field in extra:
-                    self._reported.warn(
-                        "unknown field %s of editors and languages, left out", field
-                    )
+            refuse_too_many(_EDITOR_LANGUAGE, len(found))
         counts.check()
+        envelope.check(len(found))
         return [found[key] for key in sorted(found)]
 
     def fetch_credits(self, window: Window) -> list[CreditUsage] | None:
         """Every user's credits on each day of the window; None where the endpoint is not there."""
         found: dict[tuple[date, str], CreditUsage] = {}
         counts = _UserCounts(_CREDIT_USAGE)
+        envelope = self._envelope(_CREDIT_USAGE, window)
         try:
-            for answer in self._pages(_CREDIT_USAGE, CREDIT_USAGE, window):
-                counts.add(answer)
-                for record, _extra in answer.records:
+            for answer in self._pages(CREDIT_USAGE, window, envelope):
+                names = [self._named(_CREDIT_USAGE, record)[0] for record, _extra in answer.records]
+                counts.add(answer.user_count, names)
+                for name, (record, _extra) in zip(names, answer.records, strict=True):
                     _check_within(_CREDIT_USAGE, record.date, window)
-                    name, _ = identity(_CREDIT_USAGE, record)
                     usage = CreditUsage(record.date, name, record.credits_consumed)
                     _put(_CREDIT_USAGE, found, (record.date, name), usage)
+                refuse_too_many(_CREDIT_USAGE, len(found))
         except _Absent:
             return None
         counts.check()
+        envelope.check(len(found))
         return list(found.values())
 
     def check(self) -> None:
@@ -282,14 +307,18 @@ class AnalyticsSource:
         day = self.published(self._clock()).end
         self._by_day(_DAU_COUNT, DAU_COUNT, Window(day, day))
 
-    def _pages(self, endpoint: str, shape: Shape, window: Window) -> Iterator[Answer]:
+    def _envelope(self, endpoint: str, window: Window) -> Envelope:
+        return Envelope(endpoint, window, self._clock())
+
+    def _pages(self, shape: Shape, window: Window, envelope: Envelope) -> Iterator[Answer]:
+        endpoint = envelope.endpoint
+        reading = Reading(endpoint, window, envelope, self._oddities, self._unknown)
         base = self._settings.analytics_api_base_url.rstrip("/")
         first = with_params(f"{base}{_PREFIX}{endpoint}", _parameters(endpoint, window))
         paginator = Paginator(endpoint, first)
         url: str | None = first
         while url is not None:
-            body = self._get(endpoint, url).body
-            answer = read_answer(endpoint, shape, window, body, self._oddities)
+            answer = read_answer(reading, shape, self._get(endpoint, url).body)
             yield answer
             url = paginator.after(url, Page(answer.raw, shape.key, None, answer.next_cursor))
 
@@ -334,9 +363,7 @@ def _windows(days: Collection[date]) -> Iterator[Window]:
 
 
 def _pages_of(totals: Totals) -> int:
-    if not any(totals.values()):
-        return 0
-    return max(1, -(-totals[USER_COUNT.name] // _PAGE_SIZE))
+    return max(1, -(-totals.get(USER_COUNT.name, 0) // _PAGE_SIZE))
 
 
 def _check_length(window: Window) -> None:
@@ -373,13 +400,13 @@ class _UserCounts:
         self._entries: list[int] = []
         self._seen: set[str] = set()
 
-    def add(self, answer: Answer) -> None:
-        """A page more."""
-        here = {identity(self._endpoint, record)[0] for record, _extra in answer.records}
-        self._told.append(answer.user_count)
+    def add(self, told: int | None, names: Sequence[str]) -> None:
+        """A page more, whose records have these names."""
+        here = set(names)
+        self._told.append(told)
         self._here.append(len(here))
         self._new.append(len(here - self._seen))
-        self._entries.append(len(answer.records))
+        self._entries.append(len(names))
         self._seen |= here
 
     def check(self) -> None:

@@ -13,7 +13,8 @@
                                            compression nothing tells it but the JSON text itself
 
 All of these may pass by themselves. Bytes after the end of a compressed body are taken for damage.
-What follows a whole JSON text is for the reader of the text; a byte order mark before it is not
+A body that is too long, or that a small one unpacks to, is refused as soon as that is seen. What
+follows a whole JSON text is for the reader of the text; a byte order mark before it is not
 part of it. Raw deflate has no checksum. A body cut exactly where a whole JSON text ends has lost
 nothing.
 """
@@ -29,9 +30,14 @@ import urllib3.exceptions
 
 from dashboard_scraper.decoding import UNDECODABLE
 
-# After decompression. 250,000 users in one answer have 200 MB; nobody has seen more than 10,000.
-MAX_BODY = 1 << 28
+# After decompression. 150,000 users in one answer have 128 MB; nobody has seen more than 10,000.
+MAX_BODY = 1 << 27
 _CHUNK = 1 << 16
+_STEP = 1 << 20  # what is unpacked before it is looked at
+# Figures become at most some 60 times as long, a bomb 1000 times; nothing short is one.
+_MOST_TIMES = 250
+_SHORT = 1 << 23
+_MOST_MEMBERS = 1000  # of gzip; real bodies have one, and empty ones would never end
 _BOM = b"\xef\xbb\xbf"
 ACCEPTED_ENCODINGS = "gzip, deflate"
 _PLAIN = ("", "identity")
@@ -111,6 +117,8 @@ class _Inflater:
         self._begin = b""
         self._zlib = zlib.decompressobj(_GZIP_FRAME) if self._gzip else None
         self._begun = False
+        self._packed = 0
+        self._members = 1
 
     @property
     def cut(self) -> bool:
@@ -120,23 +128,34 @@ class _Inflater:
     def add(self, data: bytes, into: bytearray, limit: int) -> None:
         """Append what the data hold, but stop soon after the limit."""
         self._begun = True
+        self._packed += len(data)
         if self._zlib is None:
             data = self._begin = self._begin + data
             if len(data) < 2:
                 return
             self._zlib = zlib.decompressobj(_frame_of(data))
-        while data and len(into) <= limit:
+        if self._packed > limit:
+            raise Unreadable(f"the body is longer than {limit >> 20} MiB as it was sent")
+        more = False  # of what was read already
+        while len(into) <= limit and (data or (more and not self._zlib.eof)):
             if self._zlib.eof:
                 self._next_member()
+            most = min(_STEP, limit + 1 - len(into))
             try:
-                into += self._zlib.decompress(data, limit + 1 - len(into))
+                piece = self._zlib.decompress(data, most)
             except zlib.error as error:
                 raise Incomplete("its compression is damaged") from error
-            data = self._zlib.unconsumed_tail or self._zlib.unused_data
+            into += piece
+            if len(into) > max(_SHORT, _MOST_TIMES * self._packed):
+                raise Unreadable(f"the body becomes more than {_MOST_TIMES} times as long")
+            data, more = self._zlib.unconsumed_tail or self._zlib.unused_data, len(piece) == most
 
     def _next_member(self) -> None:
         if not self._gzip:
             raise Incomplete("its compression is damaged: bytes follow its end")
+        self._members += 1
+        if self._members > _MOST_MEMBERS:
+            raise Unreadable(f"its compression has more than {_MOST_MEMBERS:,} members")
         self._zlib = zlib.decompressobj(_GZIP_FRAME)
 
 

@@ -10,13 +10,15 @@ from typing import Any
 
 import msgspec
 
+from dashboard_scraper.addresses import Names, came_twice
 from dashboard_scraper.checks import changed_days
 from dashboard_scraper.config import Endpoint, Settings
 from dashboard_scraper.cookie_auth import SESSION_OVER, SIGN_IN_AGAIN, CookieSession
 from dashboard_scraper.date_utils import Window, last_complete_days, utc_day
-from dashboard_scraper.derived import Oddities
+from dashboard_scraper.derived import Oddities, latest_moment
+from dashboard_scraper.envelope import Envelope
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.flatten import Cell, flatten_unknown
+from dashboard_scraper.flatten import Cell
 from dashboard_scraper.http import Http, Response, origin_of, with_params
 from dashboard_scraper.logging_config import Once
 from dashboard_scraper.metrics import (
@@ -29,25 +31,32 @@ from dashboard_scraper.metrics import (
     lacks_required,
 )
 from dashboard_scraper.pagination import (
+    UNDERSTOOD,
     Page,
     Paginator,
     decode_field,
     parse_object,
     parse_page,
+    refuse_too_many,
 )
 from dashboard_scraper.refusals import Access, refuse, refuse_page
+from dashboard_scraper.repeated_keys import refuse_repeated_keys
 from dashboard_scraper.retrying import RetryPolicy
 from dashboard_scraper.route import route_to
 from dashboard_scraper.statuses import Meaning
+from dashboard_scraper.unknown_fields import Fate, UnknownFields
 from dashboard_scraper.usage import DASHBOARD, DayUsage, OtherRecords, TenantFigure, UserUsage
 from dashboard_scraper.user_records import (
     USERS_KEY,
     Count,
+    Reading,
     decode_records,
     usage_of,
 )
 
 logger = logging.getLogger(__name__)
+
+_LONGEST_OBJECT = 1 << 20  # bytes of an answer that is one record; real ones have 100
 
 
 class DashboardSource:
@@ -78,6 +87,8 @@ class DashboardSource:
         self._http = Http(policy, self._session, settings.max_concurrency, route=route)
         self._reported = Once(logger)
         self._oddities = Oddities()
+        self._unknown = UnknownFields()
+        self._names = Names()
         self._decoding = threading.Lock()
 
     def stop(self) -> None:
@@ -87,7 +98,8 @@ class DashboardSource:
     def close(self) -> None:
         """Close the connections, and say what was odd in the answers."""
         self._http.close()
-        self._oddities.report()
+        for each in (self._oddities, self._unknown, self._names):
+            each.report()
 
     def published(self, now: datetime) -> Window:
         """Every day that is over: nobody knows of an oldest one."""
@@ -129,23 +141,34 @@ class DashboardSource:
         endpoint = Endpoint.USERS.value
         users: dict[str, UserUsage] = {}
         others: list[dict[str, Any]] = []
+        changed: dict[str, str] = {}
         gone = set(range(len(DASHBOARD_FIGURES)))
         now = datetime.now(UTC)
+        envelope = Envelope(endpoint, window, now)
+        latest = latest_moment(now)
+        reading = Reading(endpoint, window, latest, self._oddities, self._unknown, self._names)
         for page in self._pages(Endpoint.USERS, window):
+            envelope.read(page.fields, UNDERSTOOD)
             # One thread at a time: more would be no faster, and each would need the memory.
             with self._decoding:
-                records = decode_records(endpoint, page, self._oddities)
-                if isinstance(records, OtherRecords):
-                    others += records.records
+                decoded = decode_records(reading, page)
+                if isinstance(decoded, OtherRecords):
+                    others += decoded.records
+                    envelope.count(len(decoded.records))
                     continue
-                for record, extra in records:
-                    usage = usage_of(record, extra, gone, now, self._oddities)
+                records, extras = decoded
+                envelope.count(len(records))
+                for record, extra in zip(records, extras, strict=False):
+                    usage = usage_of(reading, record, extra, gone)
                     self._report_unknown(usage)
+                    if record.user != usage.user:
+                        changed[usage.user] = record.user
                     first = users.setdefault(usage.user, usage)
                     if first is not usage and first != usage:
-                        raise ContractBroken(
-                            f"{endpoint}: {usage.user} came twice, with two figures"
-                        )
+                        before = changed.get(usage.user, usage.user)
+                        raise came_twice(endpoint, usage.user, before, record.user)
+            refuse_too_many(endpoint, len(users) + len(others))
+        envelope.check(len(users) + len(others))
         if others and users:
             raise ContractBroken(f"{endpoint}: some records are user statistics, some are not")
         if others:
@@ -160,8 +183,6 @@ class DashboardSource:
             for i in REQUIRED_INDEXES:
                 if usage.figures[i] is None:
                     self._reported.warn("%s is unknown for some users", FIGURES[i].dashboard)
-        for name in usage.extra:
-            self._reported.warn("unknown field %s, kept as a column of its own", name)
 
     def _judge_gone(self, endpoint: str, gone: set[int]) -> None:
         for i in sorted(gone):
@@ -187,7 +208,6 @@ class DashboardSource:
                 others = self._other_figures(endpoint.value, fields)
                 figures += [TenantFigure(window, name, n) for name, n in counted.items()]
                 for name in sorted(others):
-                    self._reported.warn("unknown field %s, kept as a row of its own", name)
                     # Both endpoints may tell, say, the time of their making.
                     own = f"{endpoint.value}.{name}" if name in taken else name
                     taken.add(name)
@@ -199,7 +219,12 @@ class DashboardSource:
     ) -> tuple[dict[str, int], dict[str, msgspec.Raw]]:
         """The counts that we know, and the other fields."""
         name = endpoint.value
-        fields = parse_object(name, self._get(endpoint, self._url(endpoint, window)).body)
+        body = self._get(endpoint, self._url(endpoint, window)).body
+        if len(body) > _LONGEST_OBJECT:
+            raise ContractBroken(f"{name}: the answer is longer than {_LONGEST_OBJECT >> 10} KiB")
+        fields = parse_object(name, body)
+        refuse_repeated_keys(name, body)
+        Envelope(name, window, datetime.now(UTC)).read_figures(fields)
         counted: dict[str, int] = {}
         for field in known:
             if field not in fields:
@@ -208,11 +233,13 @@ class DashboardSource:
         return counted, fields
 
     def _other_figures(self, name: str, fields: Mapping[str, msgspec.Raw]) -> dict[str, Cell]:
-        decoded = {key: decode_field(name, key, raw, Any) for key, raw in fields.items()}
-        others, left_out = flatten_unknown(decoded, ())
-        for each in left_out:
-            self._oddities.left_out(each)
-        return others
+        decoded = {}
+        for key, raw in fields.items():
+            try:
+                decoded[key] = decode_field(name, key, raw, Any)
+            except ContractBroken:
+                self._unknown.note(Fate.UNREADABLE, [key])
+        return self._unknown.kept(decoded, (), Fate.ROW)
 
     def check(self, window: Window) -> None:
         """Prove with one request, the smallest that is selected, that the session is good."""

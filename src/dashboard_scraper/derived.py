@@ -29,7 +29,6 @@ _UNKNOWN = re.compile(
 EARLIEST = datetime(2015, 1, 1, tzinfo=UTC)
 _CLOCKS_DIFFER = timedelta(hours=1)
 _SHOWN = 40
-_NAMES = 20  # of fields that are left out; each has a line
 
 
 @dataclass(slots=True)
@@ -44,7 +43,6 @@ class Oddities:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._odd: dict[str, _Odd] = {}
-        self._left_out: set[str] = set()
 
     def note(self, field: str, value: object) -> None:
         """One value more of the field that is kept as unknown."""
@@ -54,11 +52,6 @@ class Oddities:
             else:
                 self._odd[field] = _Odd(1, _shown(value))
 
-    def left_out(self, name: str) -> None:
-        """One unknown field more that has the name of a column, or shares its own with another."""
-        with self._lock:
-            self._left_out.add(name)
-
     def __contains__(self, field: str) -> bool:
         return field in self._odd
 
@@ -66,9 +59,6 @@ class Oddities:
         """One warning a field, then forget them."""
         with self._lock:
             found, self._odd = self._odd, {}
-            names, self._left_out = sorted(self._left_out), set()
-        for name in names[:_NAMES]:
-            logger.warning("unknown field %s has the name of another field; left out", name)
         for field, odd in found.items():
             logger.warning(
                 "%s: %d %s out of the ordinary, such as %s; kept as unknown",
@@ -118,14 +108,19 @@ def _is_moment(text: str) -> bool:
         return False
 
 
+def latest_moment(now: datetime) -> datetime:
+    """The latest at which somebody can have been seen, by a clock that is ahead of ours."""
+    return now + _CLOCKS_DIFFER
+
+
 def plausible_moment(
-    field: str, moment: datetime, now: datetime, oddities: Oddities
+    field: str, moment: datetime, latest: datetime, oddities: Oddities
 ) -> datetime | None:
-    """In UTC, if it lies between the first assistants and `now`; else None, noted unless it is a
+    """In UTC, if it lies between the first assistants and `latest`; else None, noted unless it is a
     usual spelling of "unknown".
     """
-    if EARLIEST <= moment <= now + _CLOCKS_DIFFER:
-        return moment.astimezone(UTC)
+    if EARLIEST <= moment <= latest:
+        return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     if not _is_spelled(Kind.MOMENT, moment.isoformat()):
         oddities.note(field, moment.isoformat())
     return None

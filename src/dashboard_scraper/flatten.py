@@ -21,6 +21,8 @@ _MOMENT = re.compile(
 # year 5138 as seconds, 1973 as milliseconds), in milliseconds.
 _EPOCH_FIELD = "timestamp"
 _FROM_MILLISECONDS = 10**11
+DEPTH = 8
+"""Levels that become names with dots; what is deeper stays together, as JSON."""
 
 
 def flatten(record: Mapping[str, object]) -> dict[str, Cell]:
@@ -51,11 +53,13 @@ def flatten_unknown(
     return {name: value for name, value in flat.items() if name not in left_out}, left_out
 
 
-def _leaves(prefix: str, record: Mapping[str, object]) -> Iterator[tuple[str, Cell]]:
+def _leaves(
+    prefix: str, record: Mapping[str, object], depth: int = 1
+) -> Iterator[tuple[str, Cell]]:
     for key, value in record.items():
         name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(f"{name}.", value)
+        if isinstance(value, Mapping) and value and depth < DEPTH:
+            yield from _leaves(f"{name}.", value, depth + 1)
         else:
             yield name, _cell(key, value)
 

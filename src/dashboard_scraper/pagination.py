@@ -8,8 +8,8 @@ or `results`; after it a `next` URL (absolute or relative) or `pagination` with 
 from __future__ import annotations
 
 import hashlib
-import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -18,28 +18,56 @@ from dashboard_scraper.decoding import UNDECODABLE, decoding, with_spelled_numbe
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.http import absolute, origin_of, redact, with_params
 from dashboard_scraper.listing import listed
+from dashboard_scraper.repeated_keys import refuse_repeated_keys
 
 GENERAL_LIST_KEYS = ("items", "data", "results")
 MAX_PAGES = 10_000
+MAX_RECORDS = 500_000
+"""Different ones of one answer, over all its pages; as users they take 500 MB."""
 _HEAD = 1 << 10  # where a JSON text begins, after any white space
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
+# What `parse_page` reads itself; an envelope passes it over.
+UNDERSTOOD = ("next", "pagination.has_more", "pagination.next_cursor")
+# Of a text that is longer, the keys are counted before a dictionary of them is made: a gigabyte.
+_LONG = 1 << 24
+_MOST_FIELDS = 10_000
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The records of one page, as the JSON text of an array, and the key that they stood under."""
+    """The records of one page, as the JSON text of an array, and the key that they stood under.
+
+    `fields` are the others of the answer, whose whole text is `text`. `commas` are those of the
+    records, unless a key of the answer itself stands twice.
+    """
 
     records: msgspec.Raw
     key: str | None
     next_url: str | None
     next_cursor: str | None
+    fields: Mapping[str, msgspec.Raw] = field(default_factory=dict)
+    text: bytes | bytearray = b""
+    commas: int = 0
+
+    def refuse_repeated_keys(self, endpoint: str, keys: int) -> None:
+        """ContractBroken where a key stands twice; `keys` are those of the records as decoded, less
+        one for each object within them.
+        """
+        if self.commas != max(0, keys - 1):
+            refuse_repeated_keys(endpoint, self.text)
 
 
 def parse_page(endpoint: str, own_key: str, body: bytes | bytearray) -> Page:
     """Take an answer apart; raises ContractBroken where it is none of the known shapes."""
     if body[:_HEAD].lstrip()[:1] == b"[":
-        records = msgspec.Raw(with_spelled_numbers(bytes(body)) if b"NaN" in body else body)
-        return Page(_array(endpoint, own_key, records), None, None, None)
+        if b"NaN" in body:
+            body = with_spelled_numbers(bytes(body))
+        records = _array(endpoint, own_key, msgspec.Raw(body))
+        return Page(records, None, None, None, {}, body, body.count(b","))
+    if len(body) > _LONG:
+        _refuse_many_fields(endpoint, (own_key, *GENERAL_LIST_KEYS), body)
     fields = parse_object(endpoint, body)
     keys = [key for key in (own_key, *GENERAL_LIST_KEYS) if key in fields]
     if own_key in keys:
@@ -50,10 +78,35 @@ def parse_page(endpoint: str, own_key: str, body: bytes | bytearray) -> Page:
             f" {own_key}, {', '.join(GENERAL_LIST_KEYS)}; the answer has the keys"
             f" {listed([*map(repr, sorted(fields))]) or 'none'}"
         )
-    refuse_unknown_paging(endpoint, fields, {*keys, "next", "pagination"})
+    records = _array(endpoint, keys[0], fields.pop(keys[0]))
+    commas = commas_beside(endpoint, body, fields)
     next_url = _next_url(endpoint, fields)
     next_cursor = _next_cursor(endpoint, fields) if next_url is None else None
-    return Page(_array(endpoint, keys[0], fields[keys[0]]), keys[0], next_url, next_cursor)
+    return Page(records, keys[0], next_url, next_cursor, fields, body, commas)
+
+
+def commas_beside(endpoint: str, body: bytes | bytearray, fields: Mapping[str, msgspec.Raw]) -> int:
+    """Those of the one field of an answer that is not among the `fields`.
+
+    ContractBroken where a key stands twice within one of these.
+    """
+    commas = body.count(b",") - len(fields)
+    for raw in map(bytes, fields.values()):
+        if raw[:1] in (b"{", b"["):
+            refuse_repeated_keys(endpoint, raw)
+        commas -= raw.count(b",")
+    return commas
+
+
+def _refuse_many_fields(endpoint: str, lists: tuple[str, ...], body: bytes | bytearray) -> None:
+    fields = [(key, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for key in lists]
+    with decoding(f"{endpoint}: the answer is no JSON object"):
+        found = msgspec.json.decode(body, type=msgspec.defstruct("Lists", fields))
+    raws = [raw for raw in msgspec.structs.astuple(found) if raw is not msgspec.UNSET]
+    if body.count(b",") - sum(bytes(raw).count(b",") for raw in raws) > _MOST_FIELDS:
+        raise ContractBroken(
+            f"{endpoint}: the answer has more than {_MOST_FIELDS:,} fields beside its records"
+        )
 
 
 def parse_object(endpoint: str, body: bytes | bytearray | msgspec.Raw) -> dict[str, msgspec.Raw]:
@@ -78,21 +131,6 @@ def decode_field(endpoint: str, name: str, raw: msgspec.Raw, kind: Any) -> Any:
         return msgspec.json.decode(raw, type=kind)
 
 
-# What a field is called that says that there is more. One of a name that we do not know, and not
-# empty, must not be overlooked: the first page would pass for the whole.
-_CONTINUATION = re.compile(r"next|cursor|has_?more|page_?token|continuation", re.IGNORECASE)
-_EMPTY = (b"null", b"false", b"0", b'""', b"[]", b"{}")
-
-
-def refuse_unknown_paging(endpoint: str, fields: dict[str, msgspec.Raw], known: set[str]) -> None:
-    """Raise ContractBroken for a field not among the `known` that seems to lead to more pages."""
-    for name, raw in fields.items():
-        if name not in known and _CONTINUATION.search(name) and bytes(raw) not in _EMPTY:
-            raise ContractBroken(
-                f"{endpoint}: {name} seems to lead to more pages, in a way that is not known"
-            )
-
-
 def _next_url(endpoint: str, fields: dict[str, msgspec.Raw]) -> str | None:
     if "next" not in fields:
         return None
@@ -110,13 +148,17 @@ def _next_cursor(endpoint: str, fields: dict[str, msgspec.Raw]) -> str | None:
         return None
     raw = fields["pagination"]
     cursor: _Cursor | None = decode_field(endpoint, "pagination", raw, _Cursor | None)
-    if cursor is not None:
-        refuse_unknown_paging(endpoint, parse_object(endpoint, raw), {"has_more", "next_cursor"})
     if cursor is None or cursor.has_more is False:
         return None
     if cursor.has_more and not cursor.next_cursor:
         raise ContractBroken(f"{endpoint}: pagination.has_more is true, but next_cursor is missing")
     return cursor.next_cursor or None
+
+
+def refuse_too_many(endpoint: str, records: int) -> None:
+    """ContractBroken where there are more than any tenant has."""
+    if records > MAX_RECORDS:
+        raise ContractBroken(f"{endpoint}: more than {MAX_RECORDS:,} records")
 
 
 class Paginator:

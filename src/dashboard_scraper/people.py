@@ -12,19 +12,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
+from dashboard_scraper.addresses import cleaned
+
 Spelling = tuple[str, date]
 """A name as the source wrote it, and the newest day on which it did."""
 
 
 def person_key(name: str) -> str:
-    """The same for every spelling of an address: case-folded, in Unicode's normal form NFC.
+    """The same for every spelling of an address: as `addresses.cleaned` makes it, and case-folded.
 
     A name without `@` is a service account's, and distinguishes capitals.
     """
-    if name.isascii():
-        return name.lower() if "@" in name else name
+    name = cleaned(name)
     if "@" not in name:
-        return unicodedata.normalize("NFC", name)
+        return name
+    if name.isascii():
+        return name.lower()
     # Unicode's canonical caseless match: to fold a composed letter may leave a mark apart.
     folded = unicodedata.normalize("NFD", name).casefold()
     return unicodedata.normalize("NFC", folded)

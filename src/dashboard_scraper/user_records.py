@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 
+from dashboard_scraper.addresses import LONGEST, Names, is_plain
+from dashboard_scraper.date_utils import Window
 from dashboard_scraper.decoding import UNDECODABLE, decoding
 from dashboard_scraper.derived import Oddities, known_or_none, plausible_moment
-from dashboard_scraper.flatten import Cell, flatten_unknown
+from dashboard_scraper.envelope import refuse_other_days, refuse_too_many_days
+from dashboard_scraper.flatten import Cell
+from dashboard_scraper.loose_records import loose_records
 from dashboard_scraper.metrics import (
     DASHBOARD_FIGURES,
     FIGURES,
@@ -21,6 +26,7 @@ from dashboard_scraper.metrics import (
     Kind,
 )
 from dashboard_scraper.pagination import Page
+from dashboard_scraper.unknown_fields import UnknownFields
 from dashboard_scraper.usage import OtherRecords, UserUsage
 
 USERS_KEY = "userFeatureStats"
@@ -43,16 +49,17 @@ _PERCENTS = [i for i, metric in enumerate(DASHBOARD_FIGURES) if metric.kind is K
 _UNKNOWN = (None,) * (len(FIGURES) - len(DASHBOARD_FIGURES))
 
 
-def _wire_record(*, forbid_unknown_fields: bool) -> Any:
+def _wire_record(*, required: bool = False, forbid_unknown_fields: bool = False) -> Any:
     """A struct of one user's record, made from the catalogue, with its fields in that order."""
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
         ("user", Annotated[str, msgspec.Meta(min_length=1)])
     ]
     for metric in DASHBOARD_FIGURES:
-        kind, default = _TYPES[metric.kind] | None, None
-        if metric.kind is Kind.PERCENT:  # null is usual: only its absence tells that it is gone
-            kind, default = kind | msgspec.UnsetType, msgspec.UNSET
-        fields.append((metric.name, kind, default))
+        kind = _TYPES[metric.kind] | None
+        if required:
+            fields.append((metric.name, kind))
+        else:
+            fields.append((metric.name, kind | msgspec.UnsetType, msgspec.UNSET))
     return msgspec.defstruct(
         "UserRecord",
         fields,
@@ -61,61 +68,72 @@ def _wire_record(*, forbid_unknown_fields: bool) -> Any:
     )
 
 
-_RECORD = _wire_record(forbid_unknown_fields=False)
-_USUAL_RECORDS = msgspec.json.Decoder(list[_wire_record(forbid_unknown_fields=True)])  # type: ignore[misc]
+_RECORD = _wire_record()
+_WHOLE_RECORD = _wire_record(required=True, forbid_unknown_fields=True)
+_WHOLE_RECORDS = msgspec.json.Decoder(list[_WHOLE_RECORD])  # type: ignore[valid-type]
+_KNOWN_RECORDS = msgspec.json.Decoder(list[_wire_record(forbid_unknown_fields=True)])  # type: ignore[misc]
 _NO_EXTRA: dict[str, Cell] = {}
-_ANY_RECORDS = msgspec.json.Decoder(list[dict[str, Any]])
-_RAW_RECORDS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
-_ANYTHING = msgspec.json.Decoder()
+_DAYS = next(i for i, metric in enumerate(DASHBOARD_FIGURES) if metric.kind is Kind.DAYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What reads the records of one answer: for which days, until when somebody can have been seen,
+    and where oddities are noted.
+    """
+
+    endpoint: str
+    asked: Window
+    latest: datetime
+    oddities: Oddities
+    unknown: UnknownFields
+    names: Names
 
 
 def decode_records(
-    endpoint: str, page: Page, oddities: Oddities
-) -> Iterable[tuple[Any, dict[str, Cell]]] | OtherRecords:
-    """Each record as a wire struct, with the fields that it does not know, flattened."""
+    reading: Reading, page: Page
+) -> tuple[list[Any], Iterable[dict[str, Cell]]] | OtherRecords:
+    """The records as wire structs, and of each the fields that it does not know, flattened."""
+    endpoint = reading.endpoint
     try:
-        return zip(_USUAL_RECORDS.decode(page.records), itertools.repeat(_NO_EXTRA))
+        records = _WHOLE_RECORDS.decode(page.records)
     except UNDECODABLE:
-        pass  # an unknown field, another API, or a fault: the slow way tells which
-    records = list(_any_records(endpoint, page.records))
+        pass  # a field that is left out or unknown, another API, or a fault
+    else:
+        page.refuse_repeated_keys(endpoint, len(records) * len(_FIELDS))
+        return records, itertools.repeat(_NO_EXTRA)
+    try:
+        records = _KNOWN_RECORDS.decode(page.records)
+    except UNDECODABLE:
+        return _decode_loosely(reading, page)
+    page.refuse_repeated_keys(endpoint, sum(map(_fields_of, records)))
+    return records, itertools.repeat(_NO_EXTRA)
+
+
+def _fields_of(record: Any) -> int:
+    return len(_FIELDS) - msgspec.structs.astuple(record).count(msgspec.UNSET)
+
+
+def _decode_loosely(
+    reading: Reading, page: Page
+) -> tuple[list[Any], list[dict[str, Cell]]] | OtherRecords:
+    endpoint = reading.endpoint
+    records = loose_records(endpoint, page.records, _FIELDS, _DERIVED, reading.unknown)
+    page.refuse_repeated_keys(endpoint, sum(map(len, records)))
     if page.key != USERS_KEY and not any(_FIELDS & record.keys() for record in records):
         return OtherRecords(records)
-    decoded = []
+    decoded, extras = [], []
     for number, record in enumerate(records, start=1):
+        where = f"{endpoint}: record {number}"
         for field in _DERIVED.keys() & record.keys():
-            record[field] = known_or_none(_DERIVED[field], field, record[field], oddities)
-        with decoding(f"{endpoint}: record {number}"):
-            known = msgspec.convert(record, _RECORD)
+            record[field] = known_or_none(_DERIVED[field], field, record[field], reading.oddities)
+        with decoding(where):
+            decoded.append(msgspec.convert(record, _RECORD))
         more = {name: value for name, value in record.items() if name not in _FIELDS}
-        extra, left_out = flatten_unknown(more, USER_HEADER)
-        for name in left_out:
-            oddities.left_out(name)
-        decoded.append((known, {name: _storable(cell) for name, cell in extra.items()}))
-    return decoded
-
-
-def _any_records(endpoint: str, text: msgspec.Raw) -> Iterator[dict[str, Any]]:
-    """A number beyond all numbers fails the whole text, and yet only its own field is to blame."""
-    try:
-        yield from _ANY_RECORDS.decode(text)
-    except UNDECODABLE:
-        with decoding(endpoint):
-            records = _RAW_RECORDS.decode(text)
-        for number, record in enumerate(records, start=1):
-            yield {
-                name: _decoded(f"{endpoint}: record {number}: {name}", name, raw)
-                for name, raw in record.items()
-            }
-
-
-def _decoded(where: str, name: str, raw: msgspec.Raw) -> Any:
-    with decoding(where):
-        try:
-            return _ANYTHING.decode(raw)
-        except UNDECODABLE:
-            if name not in _DERIVED:
-                raise
-            return bytes(raw).decode(errors="replace")
+        refuse_other_days(where, more, reading.asked)
+        extra = reading.unknown.kept(more, USER_HEADER) if more else _NO_EXTRA
+        extras.append({name: _storable(cell) for name, cell in extra.items()})
+    return decoded, extras
 
 
 def _storable(cell: Cell) -> Cell:
@@ -123,30 +141,36 @@ def _storable(cell: Cell) -> Cell:
     return str(cell) if isinstance(cell, int) and abs(cell) >= 2**63 else cell
 
 
-def usage_of(
-    record: Any, extra: dict[str, Cell], gone: set[int], now: datetime, oddities: Oddities
-) -> UserUsage:
+def usage_of(reading: Reading, record: Any, extra: dict[str, Cell], gone: set[int]) -> UserUsage:
     """A wire struct as a user's figures; takes from `gone` the figures that it has a value for."""
     user, *values = msgspec.structs.astuple(record)
+    if gone:  # of a percentage, null is usual: only its absence tells that it is gone
+        gone.difference_update([i for i in _PERCENTS if values[i] is not msgspec.UNSET])
+    if type(record) is not _WHOLE_RECORD:
+        values = [None if value is msgspec.UNSET else value for value in values]
     for i in _MOMENTS:
         if values[i] is not None:
             field = DASHBOARD_FIGURES[i].dashboard
-            values[i] = plausible_moment(field, values[i], now, oddities)
-    _refuse_reversed(values, oddities)
-    for i in _PERCENTS:
-        if values[i] is msgspec.UNSET:
-            values[i] = None
-        else:
-            gone.discard(i)
+            values[i] = plausible_moment(field, values[i], reading.latest, reading.oddities)
+    first, last = values[_FIRST_SEEN], values[_LAST_SEEN]
+    if first is not None and last is not None and last < first:
+        _refuse_reversed(values, first, last, reading.oddities)
     if gone:
         gone.difference_update([i for i in gone if values[i] is not None])
+    if not is_plain(user) or len(user) > LONGEST:
+        user = reading.names.taken(reading.endpoint, USER_FIELD, user)
+    days = values[_DAYS]
+    if days and days > 1:
+        field = DASHBOARD_FIGURES[_DAYS].dashboard
+        refuse_too_many_days(reading.endpoint, field, user, days, reading.asked)
     return UserUsage(user, (*values, *_UNKNOWN), extra)
 
 
-def _refuse_reversed(values: list[Any], oddities: Oddities) -> None:
+def _refuse_reversed(
+    values: list[Any], first: datetime, last: datetime, oddities: Oddities
+) -> None:
     """Who was seen last on a day before the first: one of the two is wrong, so neither is known."""
-    first, last = values[_FIRST_SEEN], values[_LAST_SEEN]
-    if first is not None and last is not None and last < first and last.date() < first.date():
+    if last.date() < first.date():
         field = DASHBOARD_FIGURES[_LAST_SEEN].dashboard
         oddities.note(field, f"{last.date()}, before {first.date()}")
         values[_FIRST_SEEN] = values[_LAST_SEEN] = None

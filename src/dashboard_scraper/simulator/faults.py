@@ -20,6 +20,7 @@ from dashboard_scraper.simulator.exchange import (
     html_answer,
     json_answer,
 )
+from dashboard_scraper.simulator.fields import ACTIVE_DAYS_FIELDS
 
 Effect = Callable[[Answer, Request], Answer]
 Json = Any  # what msgspec decodes without a type
@@ -240,6 +241,39 @@ def add_field(name: str, value: object, record: int | None = None) -> Effect:
     return edited(edit)
 
 
+def add_beside(*path: str, value: object) -> Effect:
+    """A field at a place beside the records, as `add_beside("metadata", "partial", value=True)`."""
+
+    def edit(body: Json, _request: Request) -> Json:
+        holder = body
+        for name in path[:-1]:
+            holder = holder.setdefault(name, {})
+        holder[path[-1]] = value
+        return body
+
+    return _edit(edit)
+
+
+def repeat_key(name: str, value: object) -> Effect:
+    """The first object with the key has it twice, this value first and its own after it."""
+    again = msgspec.json.encode({name: value})[1:-1]
+    key = msgspec.json.encode(name) + b":"
+    return _data(lambda body: body.replace(key, again + b"," + key, 1))
+
+
+def inflate(size: int, times: int = 1) -> Effect:
+    """White space before the body, so many bytes in so many members of gzip, packed to a
+    thousandth: a bomb.
+    """
+    member = gzip.compress(b" " * size) * times
+
+    def effect(answer: Answer, _request: Request) -> Answer:
+        packed = replace(answer, body=member + gzip.compress(answer.body))
+        return packed.with_headers(("Content-Encoding", "gzip"))
+
+    return effect
+
+
 def remove_field(name: str, record: int | None = None) -> Effect:
     """A field less in every record, or in the one with that index."""
 
@@ -310,12 +344,18 @@ def repeat_user(changed: bool = False) -> Effect:
 
 def edited(change: Callable[[Json, Request], Json]) -> Effect:
     """An effect on the JSON of an answer that carries data."""
+    return lambda answer, request: _data(
+        lambda body: msgspec.json.encode(change(msgspec.json.decode(body), request))
+    )(answer, request)
 
-    def effect(answer: Answer, request: Request) -> Answer:
+
+def _data(change: Callable[[bytes], bytes]) -> Effect:
+    """An effect on the bytes of an answer that carries data."""
+
+    def effect(answer: Answer, _request: Request) -> Answer:
         if answer.status != 200 or answer.content_type != "application/json":
             return answer
-        body = change(msgspec.json.decode(answer.body), request)
-        return replace(answer, body=msgspec.json.encode(body))
+        return replace(answer, body=change(answer.body))
 
     return effect
 
@@ -348,9 +388,12 @@ def _renamed(value: Json, old: str, new: str) -> Json:
 
 
 def _raised(record: Json) -> Json:
-    """The record with every whole number one higher."""
+    """The record with every whole number one higher, but for days: a day has no two."""
     if isinstance(record, dict):
-        return {key: _raised(value) for key, value in record.items()}
+        return {
+            key: value if key in ACTIVE_DAYS_FIELDS else _raised(value)
+            for key, value in record.items()
+        }
     return record + 1 if isinstance(record, int) else record
 
 

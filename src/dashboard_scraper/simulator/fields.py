@@ -21,6 +21,7 @@ _BLANK_ROW: dict[str, object] = dict.fromkeys(
 )
 
 ANALYTICS_ACTIVE_DAYS = _ACTIVE_DAYS.name
+ACTIVE_DAYS_FIELDS = (_ACTIVE_DAYS.dashboard, _ACTIVE_DAYS.name)
 
 
 def dashboard_row(

@@ -1,0 +1,173 @@
+"""Names of users as they enter: what nobody sees in them makes no new person."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from conftest import Home, Start
+from dashboard_scraper.addresses import LONGEST, cleaned
+from dashboard_scraper.errors import ContractBroken
+from dashboard_scraper.metrics import USER_FIELD
+from dashboard_scraper.people import person_key
+from dashboard_scraper.simulator import Fault, Simulator, set_value
+from dashboard_scraper.simulator.exchange import Answer, Request
+from dashboard_scraper.simulator.faults import Effect
+from kept_days import keep, kept_users
+from sources import DAY, WINDOW, analytics, asking, dashboard
+
+USERS, ACTIVITY = "user-feature-stats", "user-activity"
+EMAIL, ACCOUNT = "user_email", "service_account_name"
+Users = Callable[[Home], list[Any]]
+Log = pytest.LogCaptureFixture
+ADA = "ada@example.com"
+SPELLINGS = {
+    "blanks around": f"  {ADA}\t",
+    "no-break space": f"\u00a0{ADA}\u3000",
+    "line break": f"{ADA}\r\n",
+    "zero-width space": f"{ADA}\u200b",
+    "byte order mark": f"\ufeff{ADA}",
+    "soft hyphen": "a\u00adda@example.com",
+    "bidi marks": f"\u202a{ADA}\u202c",
+    "joiner": "ada\u200d@example.com",
+    "NUL": "ada\0@example.com",
+    "line separator": f"{ADA}\u2028",
+    "filler": f"{ADA}\u3164",
+    "variation selector": f"{ADA}\ufe0f",
+}
+UNSEEN = ("", " ", "\u200b", "\ufeff \u00ad", "\0")
+
+
+def from_dashboard(home: Home) -> list[Any]:
+    with dashboard(home) as source:
+        users = source.fetch_users(WINDOW)
+    assert isinstance(users, list)
+    return users
+
+
+def from_analytics(home: Home) -> list[Any]:
+    with analytics(home) as source:
+        return source.fetch_users(WINDOW)
+
+
+SOURCES = [(USERS, USER_FIELD, from_dashboard), (ACTIVITY, EMAIL, from_analytics)]
+
+
+def warnings(caplog: Log) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_what_nobody_sees_is_not_in_a_name(name: str) -> None:
+    assert cleaned(SPELLINGS[name]) == ADA
+    assert person_key(SPELLINGS[name]) == person_key(ADA)
+
+
+def test_what_can_be_seen_stays() -> None:
+    """Capitals, letters of any script, and blanks within; composed as everybody writes them."""
+    for name in ("Ada@Example.com", "ада@example.com", "nightly build", "張@example.com"):
+        assert cleaned(name) == name
+    assert cleaned("zoe\u0308@example.com") == "zo\u00eb@example.com"
+
+
+@pytest.mark.parametrize(("endpoint", "field", "users"), SOURCES)
+def test_name_with_characters_that_nobody_sees_is_its_person(
+    home: Home, start: Start, start_api: Start, caplog: Log, endpoint: str, field: str, users: Users
+) -> None:
+    """The figures are those of the person; white space is not worth a word."""
+    sim = asking(endpoint, home, start, start_api).sim
+    expected = users(home)
+    sim.add_fault(Fault(respelt(field, lambda name: f" {name}\n"), endpoint))
+    assert users(home) == expected
+    assert warnings(caplog) == []
+    sim.clear_faults()
+    sim.add_fault(Fault(respelt(field, lambda name: f"{name}\u200b\ufeff"), endpoint))
+    assert users(home) == expected
+    (warning,) = warnings(caplog)
+    number = sum(not user.service for user in expected)
+    assert f"(U+200B, U+FEFF): {number}; taken without these" in warning
+    assert "@" not in warning
+
+
+def respelt(field: str, spell: Callable[[str], str]) -> Effect:
+    def effect(answer: Answer, request: Request) -> Answer:
+        body = msgspec.json.decode(answer.body)
+        records = next(value for value in body.values() if isinstance(value, list))
+        for number, record in enumerate(records):
+            if field in record:
+                answer = set_value(field, spell(record[field]), number)(answer, request)
+        return answer
+
+    return effect
+
+
+def test_name_of_a_service_account_is_cleaned_too(home: Home, api: Simulator) -> None:
+    expected = from_analytics(home)
+    assert any(user.service for user in expected)
+    api.add_fault(Fault(respelt(ACCOUNT, lambda name: f"\u2060{name} "), ACTIVITY))
+    assert from_analytics(home) == expected
+
+
+@pytest.mark.parametrize(("endpoint", "field", "users"), SOURCES)
+def test_two_spellings_of_one_person_with_two_figures_refuse_the_answer(
+    home: Home, start: Start, start_api: Start, endpoint: str, field: str, users: Users
+) -> None:
+    sim = asking(endpoint, home, start, start_api).sim
+    first, second = sorted(user.user for user in users(home) if not user.service)[:2]
+    sim.add_fault(
+        Fault(respelt(field, lambda name: f"{first}\u200b" if name == second else name), endpoint)
+    )
+    with pytest.raises(ContractBroken) as caught:
+        users(home)
+    assert f"{endpoint}: " in str(caught.value)
+    assert "\\u200b'" in str(caught.value)
+    assert "came twice, with two figures" in str(caught.value)
+    assert {first, f"{first}\\u200b"} <= set(caught.value.names)
+
+
+@pytest.mark.parametrize(("endpoint", "field", "users"), SOURCES)
+def test_name_of_which_nothing_is_left_refuses_the_answer(
+    home: Home, start: Start, start_api: Start, endpoint: str, field: str, users: Users
+) -> None:
+    sim = asking(endpoint, home, start, start_api).sim
+    for name in UNSEEN:
+        sim.clear_faults()
+        sim.add_fault(Fault(set_value(field, name, record=2), endpoint))
+        with pytest.raises(ContractBroken, match=endpoint) as caught:
+            users(home)
+        assert field in str(caught.value)
+
+
+@pytest.mark.parametrize(("endpoint", "field", "users"), SOURCES)
+def test_name_that_is_longer_than_any_address_refuses_the_answer(
+    home: Home, start: Start, start_api: Start, endpoint: str, field: str, users: Users
+) -> None:
+    """The message has its beginning alone."""
+    sim = asking(endpoint, home, start, start_api).sim
+    longest = "a" * (LONGEST - 12) + "@example.com"
+    sim.add_fault(Fault(set_value(field, longest, record=2), endpoint))
+    assert longest in {user.user for user in users(home)}
+    for length in (LONGEST + 1, 5_000_000):
+        sim.add_fault(Fault(set_value(field, "a" * length, record=2), endpoint))
+        with pytest.raises(ContractBroken, match=f"{endpoint}: {field}: .*{length:,}") as caught:
+            users(home)
+        assert len(str(caught.value)) < 200
+        assert caught.value.names[0] in str(caught.value), "or pseudonyms would miss it"
+
+
+def test_nights_before_and_after_are_one_person_in_the_store(
+    home: Home, sim: Simulator, store_url: str
+) -> None:
+    """Whatever an address was pasted with on one of them."""
+    assert store_url
+    now = datetime.now(UTC)
+    keep(home, DAY, DAY, now)
+    before = kept_users(home)
+    sim.add_fault(Fault(respelt(USER_FIELD, lambda name: f"\ufeff{name}\u200b"), USERS))
+    keep(home, DAY, DAY, now)
+    assert kept_users(home) == before
