@@ -251,7 +251,7 @@ def add_beside(*path: str, value: object) -> Effect:
         holder[path[-1]] = value
         return body
 
-    return _edit(edit)
+    return edited(edit)
 
 
 def repeat_key(name: str, value: object) -> Effect:
