@@ -13,6 +13,7 @@ from dashboard_scraper.checks import Difference, closing_differences, revision
 from dashboard_scraper.daily_export import DailyExport, give_out, summarise
 from dashboard_scraper.date_utils import DAYS, Window, rough_duration
 from dashboard_scraper.day_details import fill_details
+from dashboard_scraper.doubts import doubts_in
 from dashboard_scraper.errors import (
     ContractBroken,
     NotPublished,
@@ -22,6 +23,7 @@ from dashboard_scraper.errors import (
 from dashboard_scraper.export_folders import latest_follows, prune, remove_leftovers_of_runs
 from dashboard_scraper.files import undone_on_failure
 from dashboard_scraper.listing import NAMED_AT_MOST, listed, listed_days
+from dashboard_scraper.reconciliation import FILES_MARKED, STORE_MARKED, Rules, Verdict
 from dashboard_scraper.settling import is_settled
 from dashboard_scraper.store import LedgerDay, Store
 from dashboard_scraper.usage import DayUsage, Estimate, Source, sums_of
@@ -62,6 +64,7 @@ class Job:
     settle_days: int
     clock: Clock
     progress: Progress
+    rules: Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +96,20 @@ def days_to_fetch(
     ]
 
 
-def run_daily_job(job: Job, make_source: MakeSource, export: DailyExport, *, refresh: bool) -> None:
-    """Bring every day of the window into the store, then write every file.
+def run_daily_job(
+    job: Job, make_source: MakeSource, export: DailyExport, *, refresh: bool
+) -> Verdict:
+    """Bring every day of the window into the store, then write every file; returns what its doubts
+    come to.
 
     Raises DaysMissing after the files of the others are written, or the error that ended the run:
     `withdraw` says what stays then. LockHeld leaves all as it is.
     """
     undo = functools.partial(withdraw, job.store, export, job.clock)
     with latest_follows(export):
-        _write_daily(job, make_source, export, undo, refresh=refresh)
+        verdict = _write_daily(job, make_source, export, undo, refresh=refresh)
     prune(export)
+    return verdict
 
 
 def _write_daily(
@@ -112,25 +119,31 @@ def _write_daily(
     undo: Callable[[BaseException], None],
     *,
     refresh: bool,
-) -> None:
+) -> Verdict:
     with undone_on_failure(undo, job.store.locked()), job.store.opened(), make_source() as source:
         remove_leftovers_of_runs(export.outputs.folder)
         outcome = bring_up_to_date(job, source, export.window, refresh=refresh, compare=True)
         _raise_if_all_failed(outcome, export.window)
         job.store.check_lock()
         with job.store.reading() as reader:
-            give_out(reader, export, outcome.failures, job.clock())
-        _note_success(job, source, outcome)
+            doubts = give_out(reader, export, outcome.failures, job.clock())
+        verdict = job.rules.verdict_on(doubts, FILES_MARKED)
+        _note_success(job, source, outcome, verdict)
     _raise_unless_whole(outcome, export.window)
+    return verdict
 
 
-def backfill(job: Job, make_source: MakeSource, window: Window) -> None:
+def backfill(job: Job, make_source: MakeSource, window: Window) -> Verdict:
     """Fetch what is missing of the window, oldest first; raises DaysMissing where some stays so."""
     with job.store.locked(), job.store.opened(), make_source() as source:
         outcome = bring_up_to_date(job, source, window, refresh=False, compare=False)
-        _note_success(job, source, outcome)
+        with job.store.reading() as reader:
+            doubts = doubts_in(reader.ledger(source.name, window).values(), job.rules.tolerance)
+        verdict = job.rules.verdict_on(doubts, STORE_MARKED)
+        _note_success(job, source, outcome, verdict)
     _raise_if_all_failed(outcome, window)
     _raise_unless_whole(outcome, window)
+    return verdict
 
 
 def bring_up_to_date(
@@ -188,8 +201,8 @@ def _tell_plan(source: Source, window: Window, needed: list[date]) -> None:
         )
 
 
-def _note_success(job: Job, source: Source, outcome: Outcome) -> None:
-    if not outcome.failures and not outcome.incomplete:
+def _note_success(job: Job, source: Source, outcome: Outcome, verdict: Verdict) -> None:
+    if not outcome.failures and not outcome.incomplete and verdict.error is None:
         job.store.put_success(source.name, job.clock())
 
 

@@ -18,6 +18,7 @@ from dashboard_scraper.running import (
     daily_export,
     prepare_for_many_records,
     report_options,
+    rules_of,
     tell,
     utc_now,
 )
@@ -29,8 +30,9 @@ def export_files(settings: Settings, window: Window, folder: Path | None) -> Non
     """`export`, and the daily forms with `--offline`."""
     prepare_for_many_records()
     export = daily_export(settings, window, folder.absolute() if folder else None)
-    give_out_kept(store_of(settings), export, utc_now)
+    verdict = give_out_kept(store_of(settings), export, rules_of(settings), utc_now)
     tell(export.results())
+    verdict.conclude()
 
 
 def write_report(settings: Settings, window: Window | None, now: datetime) -> None:
@@ -54,8 +56,10 @@ def export_parquet(settings: Settings, window: Window, target: str | None) -> No
     store = store_of(settings)
     place = target or str(settings.export_dir / PARQUET)
     with settings.libraries.of_object_stores():
-        place = export_days(store, daily_export(settings, window, None), place)
+        export = daily_export(settings, window, None)
+        place, verdict = export_days(store, export, place, rules_of(settings))
     tell([place])
+    verdict.conclude()
 
 
 def tell_status(
@@ -66,7 +70,9 @@ def tell_status(
     status = StoreStatus(store.shown, [])
     if store.exists():
         with store.reading() as reader:
-            status = status_of(reader, store.shown, settings.settle_days, now)
+            status = status_of(
+                reader, store.shown, settings.settle_days, now, settings.reconcile_tolerance
+            )
     if as_json:
         sys.stdout.write(f"{msgspec.json.format(msgspec.json.encode(status)).decode()}\n")
     else:
