@@ -148,6 +148,7 @@ def test_a_run_that_fails_leaves_notes_of_the_days_that_stay(home: Home, five: S
     notes = (folder(home) / told["notes"]["name"]).read_text()
     doubts = [line.partition(":")[0] for line in notes.splitlines() if line.startswith("20")]
     assert doubts == [f"{FIRST} suspicious", f"{WRONG} unreconciled"]
+    assert not (folder(home) / f"{NOTES}.stale").exists()  # at no moment were they away
 
 
 @pytest.mark.parametrize("first", [FIRST, WRONG], ids=["several days", "one day"])

@@ -25,10 +25,9 @@ class Tolerance:
         return [each for each in differences if not self._covers(each)]
 
     def _covers(self, found: Difference) -> bool:
-        # Of a total of 0 there is no percentage: users beside it are a fault, however few.
-        if found.tenant <= 0 or found.metric not in self.percents:
-            return False
-        return 100 * abs(found.users - found.tenant) <= self.percents[found.metric] * found.tenant
+        # Every percentage of a total of 0 is 0: users beside it are a fault, however few.
+        percent = self.percents.get(found.metric, Decimal(0))
+        return 100 * abs(found.users - found.tenant) <= percent * found.tenant
 
     def __str__(self) -> str:
         return ",".join(f"{name}={percent}" for name, percent in self.percents.items())
