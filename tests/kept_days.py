@@ -68,6 +68,15 @@ def answer_with_nobody(sim: Simulator, day: date) -> None:
         sim.add_fault(Fault(set_value(total, 0), TENANT, day))
 
 
+def mark(store_url: str, day: date, column: str, words: str) -> None:
+    """Have the ledger say of a day why it is `suspicious`, or what is `held` of it."""
+    sql(
+        store_url,
+        f"UPDATE day_ledger SET {column} = '{words.replace(chr(39), chr(39) * 2)}'"
+        f" WHERE day = '{day}'",
+    )
+
+
 def sql(store_url: str, statement: str) -> list[tuple[Any, ...]]:
     """What another program may do with the database; rows where the statement gives some."""
     if store_url.startswith(SQLITE_PREFIX):

@@ -24,6 +24,7 @@ from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import (
     ContractBroken,
     DaysMissing,
+    NotReconciled,
     ScraperError,
     SignInRequired,
     SourceUnavailable,
@@ -38,6 +39,7 @@ from dashboard_scraper.metrics import (
     USER_HEADER,
     Kind,
 )
+from dashboard_scraper.notes import NOTES
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -514,7 +516,8 @@ def test_counts_at_their_bounds_are_kept(home: Home, spring: Simulator) -> None:
     """Of each kind, also where the sum of users is far from the organization's."""
     for name, value in {REQUIRED[0]: 0, REQUIRED[1]: MOST}.items():
         spring.add_fault(Fault(put("users", 1, "metrics", name, value=value), USERS))
-    keep(home, DAY, DAY)
+    with pytest.raises(NotReconciled):
+        keep(home, DAY, DAY)
     _, users = left_by(home).days[DAY]
     places = [[m.name for m in FIGURES].index(name) for name in REQUIRED[:2]]
     assert [0, MOST] in [[user.figures[place] for place in places] for user in users]
@@ -816,7 +819,8 @@ def test_a_list_that_ends_early_is_found_by_the_totals(
 ) -> None:
     """No page is wrong by itself, so the day is kept; but it is told what is lacking."""
     many.add_fault(Fault(PAGES["third page ends early"][0], USERS, DAY))
-    keep(home, DAY, DAY)
+    with pytest.raises(NotReconciled):
+        keep(home, DAY, DAY)
     row, users = left_by(home).days[DAY]
     total = len(many.organization.totals(Window(DAY, DAY)))
     assert len(users) == 200
@@ -930,7 +934,8 @@ def test_every_metric_and_the_user_count_are_compared(
 ) -> None:
     for endpoint in (USAGE, DAU):
         spring.add_fault(Fault(raised_by(3), endpoint))
-    fetch(home, SOUND, DAY)
+    with pytest.raises(NotReconciled):
+        fetch(home, SOUND, DAY)
     row, users = left_by(home).days[DAY]
     assert users == undisturbed.days[DAY][1]
     sums = {metric.name: total for metric, total in zip(COUNTS, row.sums, strict=True)}
@@ -967,7 +972,8 @@ def test_a_day_that_does_not_close_is_fetched_once_more_and_kept_with_what_diffe
     """The differences are in the ledger, the log, the manifest and both forms of `status`."""
     endpoint, effect, metric = OPEN[name]
     spring.add_fault(Fault(effect, endpoint, DAY if endpoint == USERS else None))
-    fetch(home, SOUND, DAY)
+    with pytest.raises(NotReconciled):
+        fetch(home, SOUND, DAY)
     assert spring.count(USERS, DAY) == 2
     left = left_by(home)
     row, users = left.days[DAY]
@@ -980,7 +986,7 @@ def test_a_day_that_does_not_close_is_fetched_once_more_and_kept_with_what_diffe
     differences = "; ".join(map(str, row.unreconciled))
     assert f"{DAY} does not add up: {differences}; kept as it is" in told(logging.WARNING)
     assert sum(f"{DAY}: " in line and "once more" in line for line in told(logging.INFO)) == 1
-    assert left.files.keys() == {*files_of(SOUND, DAY), MANIFEST, AGGREGATED, REPORT}
+    assert left.files.keys() == {*files_of(SOUND, DAY), MANIFEST, AGGREGATED, REPORT, NOTES}
     for as_json in (False, True):
         capsys.readouterr()
         settings = settings_of(home)

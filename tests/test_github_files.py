@@ -257,7 +257,7 @@ def test_totals_that_differ_and_what_is_unknown_are_each_logged_once(
     unknown = next(m for m in DASHBOARD_FIGURES if m.github and m.required)
     sim.add_fault(Fault(set_value(unknown.dashboard, None, 0), USERS_ENDPOINT))
     result = home.run(JOB)
-    assert result.code == 0, result.err
+    assert result.code == 9, result.err
     about = [line for line in result.err.splitlines() if "in GitHub's reports" in line]
     (differing,) = [line for line in about if "not the source's own total" in line]
     told, added = re.findall(r" is (\d+)", differing)

@@ -20,6 +20,7 @@ import requests
 from conftest import Home, Result, Start
 from dashboard_scraper import store_commands
 from dashboard_scraper.date_utils import Window
+from dashboard_scraper.doubts import DoubtKind
 from dashboard_scraper.errors import DaysMissing, StoreFailed
 from dashboard_scraper.metrics import DASHBOARD_FIGURES, FIGURES, USER_FIELD, Kind
 from dashboard_scraper.simulator import Fault, Organization, Simulator, add_field, set_value
@@ -126,6 +127,7 @@ def test_the_types_are_those_of_the_figures_also_of_a_day_without_users(home: Ho
     figures = [(metric.name, TYPES[metric.kind]) for metric in FIGURES]
     columns = [("source", "VARCHAR"), ("user_login", "VARCHAR"), *figures]
     columns += [("extra", "VARCHAR"), ("service_account", "BOOLEAN"), ("person", "VARCHAR")]
+    columns += [(kind.word, "VARCHAR") for kind in DoubtKind]
     with duckdb.connect() as engine:
         describe = "DESCRIBE SELECT * FROM read_parquet(?, hive_partitioning = ?)"
         for name in files(home.path / "out"):

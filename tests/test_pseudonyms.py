@@ -19,7 +19,7 @@ from conftest import Home, Start, all_files, content_of
 from dashboard_scraper import commands, store_commands
 from dashboard_scraper.copilot_converter import md5_user_id
 from dashboard_scraper.date_utils import Window
-from dashboard_scraper.errors import DaysMissing, UsageError
+from dashboard_scraper.errors import DaysMissing, NotReconciled, UsageError
 from dashboard_scraper.metrics import COUNTS, USER_FIELD, USER_TITLE
 from dashboard_scraper.simulator import (
     Fault,
@@ -232,7 +232,8 @@ def test_addresses_in_unknown_fields_are_replaced_wherever_they_stand(
     account = record("release-bot", made="by release-bot for all")
     body = json.dumps({"userFeatureStats": [ada, account]}).encode()
     spring.add_fault(Fault(raw_body(body), USERS))
-    fetch(home, FIRST, FIRST)
+    with pytest.raises(NotReconciled):
+        fetch(home, FIRST, FIRST)
     folder = home.data / f"daily_exports_{FIRST}_to_{FIRST}"
     rows = {row[USER_TITLE]: row for row in rows_of(folder / f"augment_metrics_{FIRST}.csv")}
     row = rows[pseudonym(ADA)]
@@ -254,7 +255,8 @@ def test_an_address_with_an_apostrophe_is_replaced_whole(home: Home, spring: Sim
     cyd = "cyd.o'neill@example.com"
     body = json.dumps({"userFeatureStats": [record(ADA, manager=cyd), record(cyd)]}).encode()
     spring.add_fault(Fault(raw_body(body), USERS))
-    fetch(home, FIRST, FIRST)
+    with pytest.raises(NotReconciled):
+        fetch(home, FIRST, FIRST)
     folder = home.data / f"daily_exports_{FIRST}_to_{FIRST}"
     shown = {row[USER_TITLE]: row for row in rows_of(folder / f"augment_metrics_{FIRST}.csv")}
     assert shown[pseudonym(ADA)]["manager"] == pseudonym(cyd)

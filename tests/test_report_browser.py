@@ -19,7 +19,9 @@ import browser
 from browser import Browser
 from conftest import Home
 from dashboard_scraper.date_utils import Window
+from dashboard_scraper.doubts import DoubtKind
 from dashboard_scraper.usage import DayUsage, UserUsage
+from kept_days import mark
 from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, keep_days, users
 from report_reading import REPORT, Report, read_report
 from take_screenshots import page_in
@@ -43,6 +45,12 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         if name == GAPS:
             gaps = {"missing": [DAYS[3], DAYS[20]], "empty": [DAYS[8]], "change": _differs}
             keep_days(home, [SCRIPT, *users(4)], TWO_MONTHS, **gaps)  # type: ignore[arg-type]
+            for column, words, days in (
+                ("suspicious", "a third of the Mondays before", (DAYS[8], DAYS[14])),
+                ("held", f"70 users -> 0 {SCRIPT}", (DAYS[11], DAYS[16])),
+            ):
+                for day in days:
+                    mark(home.settings["STORE_URL"], day, column, words)
         elif name == SAME:
             keep_days(home, users(3), TWO_MONTHS, change=_all_at_work)
         elif name == DAY:
@@ -233,8 +241,34 @@ def test_a_missing_day_is_a_gap_in_every_chart_over_days(opened: Any) -> None:
         assert len(all_of(chromium, f"#f-{chart} .screen .gaps rect")) == 2, chart
         marks = texts(chromium, f"#f-{chart} .screen .signs text")
         assert marks.count("\u00d7") == 2, chart
-        assert "!" in marks, chart
-        assert "\u25cb" in marks, chart
+        assert marks.count("!") == 1, chart  # the worst of what it has
+        assert marks.count("*") == 2, chart
+        assert marks.count("%") == 1, chart
+
+
+def test_days_in_doubt_say_why_where_they_are_pointed_at_and_in_the_list(opened: Any) -> None:
+    chromium = opened(GAPS)
+    boxes = all_of(chromium, ".strip .doubtful")
+    assert [box.text for box in boxes] == ["*", "!", "*", "%"]
+    ActionChains(chromium).move_to_element(boxes[1]).perform()
+    both = one(chromium, "#tip").text
+    assert "Daily active people: the source says 99, the users' sum is " in both
+    assert f"; held: 70 users -> 0 {SCRIPT}" in both
+    script = "return [...document.querySelectorAll(arguments[0])].map(e => e.dataset.tip)"
+    tips = chromium.execute_script(script, "#f-active .screen .hits rect")
+    assert "suspicious: a third of the Mondays before; nobody was active\n" in tips[8]
+    listed = texts(chromium, ".whole ul li")
+    assert [text for text in listed if text.startswith("Suspicious: ")] == [
+        f"Suspicious: {DAYS[8]}: a third of the Mondays before; {DAYS[14]}: a third of the Mondays"
+        " before"
+    ]
+    held = f"Newer figures of the source are held, and not in force: {DAYS[11]}: 70 users -> 0 "
+    assert [text for text in listed if text.startswith(held)]
+    remarks = texts(chromium, "#t-active td:last-child")
+    assert remarks[8] == f"{DoubtKind.SUSPICIOUS.meaning}; fetched, and nobody was active"
+    assert remarks[16] == DoubtKind.HELD.meaning
+    assert f"* With 2 days on which {DoubtKind.SUSPICIOUS.meaning}" in texts(chromium, ".note")
+    assert browser.console_of(chromium) == []
 
 
 def test_a_day_of_which_one_kind_is_unknown_has_no_bar_but_a_gap(opened: Any) -> None:

@@ -19,6 +19,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from conftest import Home, Start, today, yesterday
 from dashboard_scraper.audience import Audience
 from dashboard_scraper.date_utils import DAYS, Window, end_of_day
+from dashboard_scraper.doubts import DoubtKind
 from dashboard_scraper.github_reports import GithubOptions, Scope, Subject
 from dashboard_scraper.identity import read_identities
 from dashboard_scraper.server_access import LINK_SECONDS, Access
@@ -404,6 +405,7 @@ def test_monitors_learn_of_the_store_and_nothing_of_anybody(served: Served) -> N
     assert figures_of_metrics(served) == {
         "newest_complete_day_end_timestamp_seconds": end_of_day(LAST).timestamp(),
         "missing_days": 4 + 1,
+        **{f"{kind.word}_days": 0 for kind in DoubtKind},
         "rows": 29 * len(NAMES),
         "people": len(NAMES),
     }

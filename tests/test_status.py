@@ -12,7 +12,7 @@ from conftest import Home, Start, yesterday
 from dashboard_scraper import store_commands
 from dashboard_scraper.command_line import parse
 from dashboard_scraper.date_utils import end_of_day, parse_duration
-from dashboard_scraper.errors import ContractBroken, DaysMissing, Stale, UsageError
+from dashboard_scraper.errors import ContractBroken, DaysMissing, NotReconciled, Stale, UsageError
 from dashboard_scraper.metrics import TENANT_TOTALS
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body, set_value
 from dashboard_scraper.store import store_at
@@ -106,6 +106,8 @@ def test_a_whole_window_is_told_without_anything_missing(home: Home, capsys: Cap
         "unsettled",
         "unchecked",
         "unreconciled",
+        "suspicious",
+        "held",
         "forgotten",
     )
     assert json_of(home, capsys, now) == {
@@ -132,7 +134,8 @@ def mixed(home: Home, spring: Simulator, store_url: str) -> Simulator:
     answer_with_nobody(spring, FEBRUARY[2])
     spring.add_fault(Fault(set_value(MESSAGES, 10**6), TENANT, march(4)))
     keep(home, FEBRUARY[0], FEBRUARY[3])
-    keep(home, march(3), march(4))
+    with pytest.raises(NotReconciled):
+        keep(home, march(3), march(4))
     home.settings["SCRAPE_ENDPOINTS"] = USERS
     keep(home, march(5), march(5))
     del home.settings["SCRAPE_ENDPOINTS"]
@@ -147,7 +150,8 @@ def test_the_calendar_has_a_line_a_month_and_a_mark_a_day(home: Home, capsys: Ca
     assert lines[number + 1 :] == [
         "  2025-03  ..#!?#~~~..",
         "",
-        "  # complete   o empty   . missing   ~ may still grow   ? not checked   ! does not add up",
+        "  # complete   o empty   . missing   ~ may still grow   ? not checked",
+        "  ! does not add up   * suspicious   % newer figures are held",
     ]
     ruler = lines[number - 1]
     first = lines[number + 1].index("..#")
@@ -283,7 +287,7 @@ def test_days_of_a_clock_that_was_ahead_are_told_and_do_not_count(
     lines = text_of(home, capsys)
     assert [line for line in lines if doubt in line]
     assert lines[2] == "dashboard: 2025-03-08 to 2025-03-09"
-    assert lines[-4].endswith("30")  # the ruler: the calendar has one month
+    assert lines[-5].endswith("30")  # the ruler: the calendar has one month
     age_checked(home, NOON, "36h")
     assert [told for told in messages(caplog) if doubt in told]
     with pytest.raises(Stale, match=rf"the newest day, {newest}, ended"):
@@ -339,7 +343,8 @@ def test_differences_are_listed_up_to_a_number(
 ) -> None:
     for total in TENANT_TOTALS:
         spring.add_fault(Fault(set_value(total, 10**6), TENANT))
-    keep(home, march(1), march(9))
+    with pytest.raises(NotReconciled, match="2025-03-01 to 2025-03-09 do not add up"):
+        keep(home, march(1), march(9))
     told = json_of(home, capsys)["unreconciled"]
     number = sum(len(each["differences"]) for each in told)
     lines = text_of(home, capsys)

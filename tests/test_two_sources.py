@@ -17,7 +17,7 @@ from dashboard_scraper.config import Settings
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.csv_text import parse
 from dashboard_scraper.date_utils import Window
-from dashboard_scraper.errors import DaysMissing, Stale
+from dashboard_scraper.errors import DaysMissing, NotReconciled, Stale
 from dashboard_scraper.http import origin_of
 from dashboard_scraper.metrics import (
     ANALYTICS_COUNTS,
@@ -418,12 +418,13 @@ def test_a_period_has_the_sums_of_the_organization(
 
 
 @pytest.mark.parametrize("days", [1, 7], ids=["one day", "a range"])
-def test_a_period_whose_users_do_not_add_up_is_warned_of(
+def test_a_period_whose_users_do_not_add_up_ends_with_an_error_and_is_kept(
     home: Home, now: Simulator, caplog: Log, days: int
 ) -> None:
     metric, window = ANALYTICS_COUNTS[2], last_days(days)
     now.add_fault(Fault(set_value(metric.name, 10**9), "daily-usage"))
-    fetch_period(home, window)
+    with pytest.raises(NotReconciled, match=f"{metric.name} is "):
+        fetch_period(home, window)
     (told,) = (text for text in caplog.messages if "does not add up" in text)
     assert told.startswith(f"{window} does not add up: {metric.name} is ")
     now.clear_faults()

@@ -45,6 +45,7 @@ from dashboard_scraper.running import (
     daily_export,
     outputs_of,
     prepare_for_many_records,
+    rules_of,
     tell,
     utc_now,
 )
@@ -147,7 +148,10 @@ def fetch_period(
     audience = audience_of(settings)
     store = store_of(settings, audience.people)
     make_source = source_maker(settings, store, lambda: now)
-    tell(export_period(make_source, store, period, audience, outputs_of(settings)))
+    rules, outputs = rules_of(settings), outputs_of(settings)
+    paths, verdict = export_period(make_source, store, period, audience, outputs, rules)
+    tell(paths)
+    verdict.conclude()
 
 
 def fetch_daily(
@@ -159,15 +163,16 @@ def fetch_daily(
     export = daily_export(settings, window, None)
     job = job_of(settings, clock, export.audience.people)
     make_source = source_maker(settings, job.store, clock)
-    run_daily_job(job, make_source, export, refresh=refresh)
+    verdict = run_daily_job(job, make_source, export, refresh=refresh)
     tell(export.results())
+    verdict.conclude()
 
 
 def backfill_days(settings: Settings, window: Window, clock: Clock = utc_now) -> None:
     """`backfill`."""
     _check_users_selected(settings)
     job = job_of(settings, clock, audience_of(settings).people)
-    backfill(job, source_maker(settings, job.store, clock), window)
+    backfill(job, source_maker(settings, job.store, clock), window).conclude()
 
 
 def _check_users_selected(settings: Settings) -> None:
@@ -181,13 +186,19 @@ def job_of(settings: Settings, clock: Clock, people: People) -> Job:
     store = store_of(settings, people)
     caution = caution_of(settings, clock)
     workers, recheck_days = settings.max_concurrency, settings.recheck_days
-    return Job(store, workers, caution, recheck_days, clock, day_progress)
+    return Job(store, workers, caution, recheck_days, clock, day_progress, rules_of(settings))
 
 
 def caution_of(settings: Settings, clock: Clock) -> Caution:
     """How far the settings believe an answer that differs from an earlier one."""
     confirmations = settings.revision_confirmations
-    return Caution(settings.revision_limit / 100, confirmations, settings.settle_days, clock)
+    return Caution(
+        settings.revision_limit / 100,
+        confirmations,
+        settings.settle_days,
+        clock,
+        settings.reconcile_tolerance,
+    )
 
 
 def convert(

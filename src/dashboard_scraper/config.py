@@ -29,6 +29,7 @@ from dashboard_scraper.logging_config import AUTO, LOG_LEVELS
 from dashboard_scraper.setting_checks import refuse_misspelt, refuse_open, remarks_on
 from dashboard_scraper.setting_errors import explained
 from dashboard_scraper.setting_names import Concern
+from dashboard_scraper.tolerance import EXACT, Tolerance, read_tolerance
 from dashboard_scraper.usage import ANALYTICS, DASHBOARD
 
 
@@ -96,6 +97,8 @@ EDITOR_LANGUAGE_REQUESTS = 100
 MetricsSource = Annotated[Literal["auto", "dashboard", "analytics"], BeforeValidator(_lowered)]
 LogFormat = Annotated[Literal["auto", "text", "json"], BeforeValidator(_lowered)]
 EditorLanguage = Annotated[Literal["auto", "true", "false"], BeforeValidator(_lowered)]
+Reconcile = Annotated[Literal["fail", "warn"], BeforeValidator(_lowered)]
+Tolerances = Annotated[Tolerance, NoDecode, BeforeValidator(read_tolerance)]
 Seconds = Annotated[float, Field(allow_inf_nan=False, le=3600)]
 
 
@@ -201,6 +204,16 @@ class Settings(BaseSettings):
         le=90,
         description="Later days on which the source has to repeat a held revision until it is"
         " accepted by itself",
+    )
+    reconcile: Reconcile = Field(
+        "fail",
+        description="What days do whose users do not add up to the source's own totals: `fail`: the"
+        " run ends with exit code 9, or `warn`",
+    )
+    reconcile_tolerance: Tolerances = Field(
+        EXACT,
+        description="Percent of the source's total that the users' sum may be away from it, as"
+        " `total_messages=0.5,user_count=2`; none: nothing",
     )
     pseudonym_key_file: Annotated[Path | None, Concern.PRIVACY] = Field(
         None, description="Key that replaces addresses by pseudonyms in every output"

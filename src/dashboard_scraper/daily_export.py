@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ import msgspec
 from dashboard_scraper import copilot_converter as copilot
 from dashboard_scraper.audience import Audience, Naming
 from dashboard_scraper.date_utils import Window
+from dashboard_scraper.doubts import Doubt, doubts_in
 from dashboard_scraper.errors import DaysMissing, NotPublished, ScraperError
 from dashboard_scraper.export import users_csv
 from dashboard_scraper.files import (
@@ -28,10 +29,12 @@ from dashboard_scraper.github_reports import GithubOptions
 from dashboard_scraper.listing import listed_days, shortened
 from dashboard_scraper.manifest import MANIFEST, Manifest, ManifestDay, encoded
 from dashboard_scraper.metrics import FIGURES, USER_COUNT, Kind
+from dashboard_scraper.notes import NOTES, is_anothers, notes_text, refuse_anothers
 from dashboard_scraper.pseudonyms import Rename, hidden
 from dashboard_scraper.report.options import MOST_DAYS, REPORT, ReportOptions
 from dashboard_scraper.settling import is_settled
 from dashboard_scraper.store import LedgerDay, Reader
+from dashboard_scraper.tolerance import Tolerance
 from dashboard_scraper.usage import UserUsage
 
 logger = logging.getLogger(__name__)
@@ -57,7 +60,8 @@ class DailyExport:
     """Where a window's files go, what is stamped on the records, and whom they show.
 
     `folder` is that of the window in `outputs`, or one that the user named. Figures are those of
-    `source`; those of a day have settled when it was fetched `settle_days` after its end.
+    `source`; those of a day have settled when it was fetched `settle_days` after its end, and are
+    unreconciled beyond the `tolerance`.
     """
 
     window: Window
@@ -69,6 +73,7 @@ class DailyExport:
     audience: Audience
     github: GithubOptions
     report: ReportOptions
+    tolerance: Tolerance
 
     def csv_path(self, day: date) -> Path:
         """One day's users."""
@@ -87,6 +92,11 @@ class DailyExport:
     def report_path(self) -> Path:
         """The page of the window's figures."""
         return self.folder / REPORT
+
+    @property
+    def notes_path(self) -> Path:
+        """The days that are in doubt; only where some are."""
+        return self.folder / NOTES
 
     @property
     def has_report(self) -> bool:
@@ -115,7 +125,7 @@ class DailyExport:
     def all_paths(self) -> list[Path]:
         """Every file of the export."""
         days = self.day_paths(self.window.days())
-        whole = [self.aggregated_path, *self.github_paths(), self.report_path]
+        whole = [self.aggregated_path, *self.github_paths(), self.report_path, self.notes_path]
         return [*days, *whole, self.manifest_path]
 
     def github_paths(self) -> list[Path]:
@@ -161,10 +171,11 @@ def advice_of(reader: Reader, source_name: str) -> str:
 
 def give_out(
     reader: Reader, export: DailyExport, failures: Mapping[date, ScraperError], now: datetime
-) -> None:
-    """Write all files but those of days that failed or are not in the store.
+) -> list[Doubt]:
+    """Write all files but those of days that failed or are not in the store; returns what is in
+    doubt of the others.
 
-    The manifest comes last, since it vouches for the others.
+    The notes of that come first, and the manifest last, since it vouches for the others.
     """
     window, source_name = export.window, export.source
     kept = reader.ledger(source_name, window)
@@ -173,9 +184,13 @@ def give_out(
     ids = _user_ids(reader, source_name, export, naming)
     totals = copilot.WindowTotals()
     days = {day: _missing_day(day, failures.get(day), export) for day in missing}
+    doubts = doubts_in(
+        (kept[day] for day in sorted(kept.keys() - failures.keys())), export.tolerance
+    )
     make_folder(export.folder, export.outputs.mode)
     remove_leftovers_beside(export.all_paths())
     with Publication(export.outputs.mode) as publication:
+        notes = add_notes(publication, export, doubts)
         for day in sorted(kept.keys() - failures.keys()):
             users = export.audience.shown(reader.day(kept[day]).users)
             active = totals.add(naming.renamed(users))
@@ -199,12 +214,27 @@ def give_out(
             aggregated=aggregated,
             github_reports=list(reports.values()),
             report=report,
+            notes=notes,
+            tolerance=export.tolerance.as_numbers() or msgspec.UNSET,
             made_with=export.made_with(),
         )
         publication.add(export.manifest_path, encoded(manifest))
         _set_aside_unwritten(export, missing, reports, report)
+        if notes is None and not is_anothers(export.notes_path):
+            set_aside([export.notes_path])
         publication.publish()
     totals.report_open_sums()
+    return doubts
+
+
+def add_notes(
+    publication: Publication, export: DailyExport, doubts: Sequence[Doubt]
+) -> WrittenFile | None:
+    """What CSV and JSON cannot say of their days; None where nothing is in doubt."""
+    if not doubts:
+        return None
+    refuse_anothers(export.notes_path)
+    return publication.add(export.notes_path, notes_text(doubts))
 
 
 def _missing_day(day: date, failure: ScraperError | None, export: DailyExport) -> ManifestDay:
@@ -309,6 +339,8 @@ def _write_day(
         users=len(users),
         active_users=len(active),
         unreconciled=kept.unreconciled,
+        suspicious=kept.suspicious,
+        held=kept.held,
         forgotten=kept.forgotten,
         files=files,
     )

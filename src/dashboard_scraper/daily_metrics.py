@@ -13,6 +13,7 @@ from dashboard_scraper.checks import Difference, closing_differences, revision
 from dashboard_scraper.daily_export import DailyExport, give_out, summarise
 from dashboard_scraper.date_utils import DAYS, Window, rough_duration
 from dashboard_scraper.day_details import fill_details
+from dashboard_scraper.doubts import doubts_in
 from dashboard_scraper.errors import (
     ContractBroken,
     NotPublished,
@@ -23,6 +24,7 @@ from dashboard_scraper.export_folders import latest_follows, prune, remove_lefto
 from dashboard_scraper.files import undone_on_failure
 from dashboard_scraper.listing import NAMED_AT_MOST, listed, listed_days
 from dashboard_scraper.metrics import Totals
+from dashboard_scraper.reconciliation import FILES_MARKED, STORE_MARKED, Rules, Verdict
 from dashboard_scraper.review import review
 from dashboard_scraper.revisions import Caution
 from dashboard_scraper.store import LedgerDay, Store, Stored
@@ -68,14 +70,18 @@ class Job:
     recheck_days: int
     clock: Clock
     progress: Progress
+    rules: Rules
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The days that could not be had, and what could not be had or checked beside them."""
+    """The days that could not be had, what could not be had or checked beside them, and what a
+    review of the days that are there came to.
+    """
 
     failures: Failures
     incomplete: list[ScraperError]
+    reviewed: list[ScraperError]
 
 
 def days_to_fetch(
@@ -114,16 +120,20 @@ def days_to_recheck(
     return sorted(row.day for row in due[:most])
 
 
-def run_daily_job(job: Job, make_source: MakeSource, export: DailyExport, *, refresh: bool) -> None:
-    """Bring every day of the window into the store, then write every file.
+def run_daily_job(
+    job: Job, make_source: MakeSource, export: DailyExport, *, refresh: bool
+) -> Verdict:
+    """Bring every day of the window into the store, then write every file; returns what its doubts
+    come to.
 
     Raises DaysMissing after the files of the others are written, or the error that ended the run:
     `withdraw` says what stays then. LockHeld leaves all as it is.
     """
     undo = functools.partial(withdraw, job.store, export, job.clock)
     with latest_follows(export):
-        _write_daily(job, make_source, export, undo, refresh=refresh)
+        verdict = _write_daily(job, make_source, export, undo, refresh=refresh)
     prune(export)
+    return verdict
 
 
 def _write_daily(
@@ -133,25 +143,31 @@ def _write_daily(
     undo: Callable[[BaseException], None],
     *,
     refresh: bool,
-) -> None:
+) -> Verdict:
     with undone_on_failure(undo, job.store.locked()), job.store.opened(), make_source() as source:
         remove_leftovers_of_runs(export.outputs.folder)
         outcome = bring_up_to_date(job, source, export.window, refresh=refresh, compare=True)
         _raise_if_all_failed(outcome, export.window)
         job.store.check_lock()
         with job.store.reading() as reader:
-            give_out(reader, export, outcome.failures, job.clock())
-        _note_success(job, source, outcome)
+            doubts = give_out(reader, export, outcome.failures, job.clock())
+        verdict = job.rules.verdict_on(doubts, FILES_MARKED, outcome.reviewed)
+        _note_success(job, source, outcome, verdict)
     _raise_unless_whole(outcome, export.window)
+    return verdict
 
 
-def backfill(job: Job, make_source: MakeSource, window: Window) -> None:
+def backfill(job: Job, make_source: MakeSource, window: Window) -> Verdict:
     """Fetch what is missing of the window, oldest first; raises DaysMissing where some stays so."""
     with job.store.locked(), job.store.opened(), make_source() as source:
         outcome = bring_up_to_date(job, source, window, refresh=False, compare=False)
-        _note_success(job, source, outcome)
+        with job.store.reading() as reader:
+            doubts = doubts_in(reader.ledger(source.name, window).values(), job.rules.tolerance)
+        verdict = job.rules.verdict_on(doubts, STORE_MARKED, outcome.reviewed)
+        _note_success(job, source, outcome, verdict)
     _raise_if_all_failed(outcome, window)
     _raise_unless_whole(outcome, window)
+    return verdict
 
 
 def bring_up_to_date(
@@ -194,7 +210,7 @@ def bring_up_to_date(
     # Before the details, which go with the figures in force.
     reviewed = review(job.store, source.name, window, new, job.caution)
     incomplete += fill_details(job.store, source, window, now)
-    return Outcome(failures, incomplete + reviewed.errors())
+    return Outcome(failures, incomplete, reviewed.errors())
 
 
 def _not_published(day: date) -> NotPublished:
@@ -216,8 +232,8 @@ def _tell_plan(source: Source, window: Window, needed: list[date], recheck: list
         )
 
 
-def _note_success(job: Job, source: Source, outcome: Outcome) -> None:
-    if not outcome.failures and not outcome.incomplete:
+def _note_success(job: Job, source: Source, outcome: Outcome, verdict: Verdict) -> None:
+    if not outcome.failures and not outcome.incomplete and not verdict.errors:
         job.store.put_success(source.name, job.clock())
 
 
@@ -356,8 +372,10 @@ def _raise_if_all_failed(outcome: Outcome, window: Window) -> None:
 
 def _raise_unless_whole(outcome: Outcome, window: Window) -> None:
     _log_failures(outcome.failures)
-    # One error ends the run; the others are told.
+    # One error ends the run; the others are told. Without one, those of the review end it.
     others = outcome.incomplete[0 if outcome.failures else 1 :]
+    if outcome.failures or outcome.incomplete:
+        others = others + outcome.reviewed
     for error in others[:NAMED_AT_MOST]:
         logger.error("%s", error)
     if len(others) > NAMED_AT_MOST:

@@ -84,6 +84,7 @@ def _settings_for(simulator: Simulator, own: Settings, source: str) -> Settings:
         store_url=sqlite_url(folder / "usage.db"),
         identity_file=folder / _PEOPLE,
         enterprise_id=own.enterprise_id,
+        reconcile="warn",  # one day is made not to add up
     )
     return settings.using(Libraries(direct=True))  # the simulator is not behind a proxy
 

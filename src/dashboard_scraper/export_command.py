@@ -9,11 +9,14 @@ from datetime import datetime
 from dashboard_scraper.daily_export import DailyExport, advice_of, give_out, summarise
 from dashboard_scraper.export_folders import latest_follows
 from dashboard_scraper.files import undone_on_failure
+from dashboard_scraper.reconciliation import FILES_MARKED, Rules, Verdict
 from dashboard_scraper.store import Store
 from dashboard_scraper.withdrawal import withdraw
 
 
-def give_out_kept(store: Store, export: DailyExport, clock: Callable[[], datetime]) -> None:
+def give_out_kept(
+    store: Store, export: DailyExport, rules: Rules, clock: Callable[[], datetime]
+) -> Verdict:
     """Write every file from the store alone; raises DaysMissing where days are not in it."""
     undo = functools.partial(withdraw, store, export, clock)
     with latest_follows(export), undone_on_failure(undo), store.reading() as reader:
@@ -22,5 +25,6 @@ def give_out_kept(store: Store, export: DailyExport, clock: Callable[[], datetim
         advice = advice_of(reader, export.source)
         if not kept:
             summarise(export.window, missing, advice)
-        give_out(reader, export, {}, clock())
+        doubts = give_out(reader, export, {}, clock())
     summarise(export.window, missing, advice)
+    return rules.verdict_on(doubts, FILES_MARKED)

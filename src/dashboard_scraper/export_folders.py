@@ -19,6 +19,7 @@ from dashboard_scraper.files import STALE_SUFFIX, explained, flush_folder, turn_
 from dashboard_scraper.github_files import FOLDER
 from dashboard_scraper.leftovers import remove_leftovers
 from dashboard_scraper.manifest import MANIFEST, Manifest, read_manifest
+from dashboard_scraper.notes import NOTES, is_anothers
 
 logger = logging.getLogger(__name__)
 
@@ -264,16 +265,23 @@ def _has_only_own_files(export: DailyExport, folder: Path, window: Window) -> bo
     files = [entry for entry in entries if entry.name != FOLDER]
     files += [entry for each in below for entry in os.scandir(each)]
     return all(
-        entry.is_file(follow_symlinks=False) and os.path.relpath(entry.path, folder) in own
+        entry.is_file(follow_symlinks=False)
+        and os.path.relpath(entry.path, folder) in own
+        and not _is_anothers_notes(Path(entry.path))
         for entry in files
     )
+
+
+def _is_anothers_notes(path: Path) -> bool:
+    """People too put a file of that name into folders: the name alone does not make it ours."""
+    return path.name.removesuffix(STALE_SUFFIX) == NOTES and is_anothers(path)
 
 
 def _empty(export: DailyExport, folder: Path, window: Window) -> None:
     """Remove the folder with an export's files; what else came there meanwhile stays with it."""
     for name in _own_names(export, window):
         path = folder / name
-        if not path.parent.is_symlink():
+        if not path.parent.is_symlink() and not _is_anothers_notes(path):
             with contextlib.suppress(OSError):
                 path.unlink()
     for each in (folder / FOLDER, folder):

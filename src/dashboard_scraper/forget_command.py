@@ -23,6 +23,7 @@ from dashboard_scraper.files import STALE_SUFFIX, explained, flush_folder
 from dashboard_scraper.github_files import FOLDER
 from dashboard_scraper.identity import read_identities
 from dashboard_scraper.manifest import MANIFEST, read_manifest
+from dashboard_scraper.notes import NOTES, is_anothers
 from dashboard_scraper.pseudonyms import rename_of
 from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.running import audience_of, daily_export, utc_now
@@ -34,6 +35,7 @@ _OURS = re.compile(
     r"(augment_metrics|copilot_metrics|metrics)_[\w-]+\.(csv|json)"
     r"|user_days\.parquet|(users|user-teams|enterprise|organization)-[\w-]+\.(json|ndjson)"
     rf"|\.[0-9a-f]{{32}}\.tmp|{re.escape(MANIFEST)}|{re.escape(REPORT)}"
+    rf"|([\w-]+\.)?{re.escape(NOTES)}"
 )
 """The names that commands give; whatever else is in the folder is somebody's own."""
 _MAKER = b"dashboard-scraper"
@@ -140,6 +142,8 @@ def _is_ours(path: Path) -> bool:
         return False
     if name == MANIFEST:
         return read_manifest(path) is not None
+    if name.endswith(NOTES):
+        return not is_anothers(path)
     return name != REPORT or _MAKER in path.read_bytes()
 
 
@@ -208,7 +212,7 @@ def _write_parquet_again(settings: Settings, store: Store, place: Path, day: dat
     try:
         moment = moment_of(place)
         store = store.as_of(moment) if moment else store
-        rewrite_day(store, place, day, audience_of(settings), settings.file_mode)
+        rewrite_day(store, place, day, daily_export(settings, Window(day, day), place))
     except ScraperError as error:
         logger.warning("%s of %s could not be written again: %s", day, place, error)
 

@@ -19,8 +19,9 @@ class ManifestDay(msgspec.Struct, omit_defaults=True, frozen=True):
     """What became of one day; `users` and `active_users` count rows of its two files.
 
     `fetched_at` is when its figures were fetched, and `settled` whether the source had stopped
-    counting then. `unreconciled` says where users and tenant disagree, `forgotten` how many users
-    were removed.
+    counting then. `unreconciled` says where users and tenant disagree, `suspicious` why the figures
+    are in doubt, `held` what newer ones would change that are not in force, `forgotten` how many
+    users were removed.
     """
 
     day: date
@@ -31,6 +32,8 @@ class ManifestDay(msgspec.Struct, omit_defaults=True, frozen=True):
     users: int | None = None
     active_users: int | None = None
     unreconciled: list[Difference] = []
+    suspicious: str | None = None
+    held: str | None = None
     forgotten: int = 0
     files: list[WrittenFile] | None = None
 
@@ -46,8 +49,9 @@ class Failure(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Vouches for the files that it lists, and for no other.
 
-    `made_with` is a digest of the settings that the days' files depend on. What has a default is
-    not in manifests of earlier versions.
+    `made_with` is a digest of the settings that the days' files depend on. `notes` has the days
+    that are in doubt, and `tolerance` the percents by metric up to which a difference makes no day
+    doubtful. What has a default is not in manifests of earlier versions.
     """
 
     source: str
@@ -58,6 +62,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     aggregated: WrittenFile | None
     github_reports: list[WrittenFile]
     report: WrittenFile | None = None
+    notes: WrittenFile | None = None
+    tolerance: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
     made_with: str = ""
 
     @property
@@ -68,7 +74,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def files(self) -> list[WrittenFile]:
         """All that it lists, by their names below the folder."""
         days = [file for day in self.days for file in day.files or []]
-        whole = [file for file in (self.aggregated, self.report) if file]
+        whole = [file for file in (self.aggregated, self.report, self.notes) if file]
         return [*days, *whole, *self.github_reports]
 
 

@@ -1,7 +1,9 @@
 """User-days as Parquet: one file a day below `day=YYYY-MM-DD/`, in a folder or an object store.
 
 The layout of Hive's partitions, which Spark, Trino, BigQuery, Snowflake and DuckDB read as it is.
-The day stands in the folder's name and so not in the file.
+The day stands in the folder's name and so not in the file. What makes a day doubtful stands in each
+of its rows, where a query can leave it out, and in the file's metadata, for a day without rows.
+Another file beside these would be read as one of them.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import msgspec
 from dashboard_scraper.audience import Audience
 from dashboard_scraper.daily_export import DailyExport, advice_of, summarise
 from dashboard_scraper.date_utils import Window
+from dashboard_scraper.doubts import DoubtKind, doubts_in, doubts_of
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.files import (
     STALE_SUFFIX,
@@ -33,7 +36,9 @@ from dashboard_scraper.files import (
 from dashboard_scraper.installation import how_to_install
 from dashboard_scraper.listing import listed_days
 from dashboard_scraper.metrics import FIGURES, Kind
+from dashboard_scraper.reconciliation import Rules, Verdict
 from dashboard_scraper.store import LedgerDay, Reader, Store
+from dashboard_scraper.tolerance import Tolerance
 from dashboard_scraper.usage import UserUsage
 
 try:
@@ -48,6 +53,7 @@ except ImportError:
 logger = logging.getLogger(__name__)
 
 _FILE = "user_days.parquet"
+_MARKED = "every file is written; its rows and its metadata say so"
 _TYPES = {
     Kind.COUNT: pa.int64(),
     Kind.DAYS: pa.int64(),
@@ -62,13 +68,15 @@ SCHEMA = pa.schema(
         pa.field("extra", pa.string()),  # JSON: the fields that the catalogue does not know
         pa.field("service_account", pa.bool_(), nullable=False),
         pa.field("person", pa.string(), nullable=False),  # the same for all spellings
+        *(pa.field(kind.word, pa.string()) for kind in DoubtKind),  # of the day, in words
     ]
 )
 _encode = msgspec.json.Encoder().encode
 
 
-def export_days(store: Store, export: DailyExport, place: str) -> str:
-    """Write the window's days below `place`, a folder or a URL as `s3://BUCKET/PREFIX`; returns it.
+def export_days(store: Store, export: DailyExport, place: str, rules: Rules) -> tuple[str, Verdict]:
+    """Write the window's days below `place`, a folder or a URL as `s3://BUCKET/PREFIX`; returns it,
+    and what the days' doubts come to.
 
     The export's own folder has no part in this. Raises DaysMissing, after the others are written,
     where days are not in the store.
@@ -78,7 +86,11 @@ def export_days(store: Store, export: DailyExport, place: str) -> str:
         _check_url(place)
     with store.reading() as reader:
         kept = reader.ledger(source_name, window)
-        days = ((day, _parquet(reader, row, export.audience)) for day, row in kept.items())
+        doubts = doubts_in(kept.values(), export.tolerance)
+        days = (
+            (day, _parquet(reader, row, export.audience, export.tolerance))
+            for day, row in kept.items()
+        )
         if "://" in place:
             _upload(place, days, window)
         else:
@@ -87,11 +99,11 @@ def export_days(store: Store, export: DailyExport, place: str) -> str:
         missing = [day for day in window.days() if day not in kept]
         advice = advice_of(reader, source_name)
     summarise(window, missing, advice)
-    return place
+    return place, rules.verdict_on(doubts, _MARKED)
 
 
-def rewrite_day(store: Store, folder: Path, day: date, audience: Audience, mode: int) -> None:
-    """Write one day of an earlier export again, where the store has it."""
+def rewrite_day(store: Store, folder: Path, day: date, export: DailyExport) -> None:
+    """Write one day of an earlier export again, where the store has it; as `export` has days."""
     path = folder / _partition(day) / _FILE
     try:
         table = pyarrow.parquet.read_table(path, columns=["source"], partitioning=None)
@@ -100,20 +112,24 @@ def rewrite_day(store: Store, folder: Path, day: date, audience: Audience, mode:
     with store.reading() as reader:
         for source in set(table.column("source").to_pylist()):
             for kept in reader.ledger(source, Window(day, day)).values():
-                write_whole(path, _parquet(reader, kept, audience), mode)
+                data = _parquet(reader, kept, export.audience, export.tolerance)
+                write_whole(path, data, export.outputs.mode)
 
 
-def _parquet(reader: Reader, kept: LedgerDay, audience: Audience) -> bytes:
+def _parquet(reader: Reader, kept: LedgerDay, audience: Audience, tolerance: Tolerance) -> bytes:
+    marks = {doubt.kind.word: doubt.words for doubt in doubts_of(kept, tolerance)}
     users = audience.shown(reader.day(kept).users)
     columns: list[Any] = [[kept.source] * len(users), [user.user for user in users]]
     columns += (list(column) for column in zip(*(user.figures for user in users), strict=True))
     columns += [[_extra(user) for user in users], [user.service for user in users]]
     columns.append([audience.person_of_shown(user.user) for user in users])
+    columns += ([marks.get(kind.word)] * len(users) for kind in DoubtKind)
     if not users:
         columns = [[] for _ in SCHEMA]
     arrays = [pa.array(c, field.type) for c, field in zip(columns, SCHEMA, strict=True)]
     sink = pa.BufferOutputStream()
-    pyarrow.parquet.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), sink)
+    schema = SCHEMA.with_metadata(marks) if marks else SCHEMA
+    pyarrow.parquet.write_table(pa.Table.from_arrays(arrays, schema=schema), sink)
     data: bytes = sink.getvalue().to_pybytes()
     return data
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from dashboard_scraper.csv_days import (
 from dashboard_scraper.daily_export import Outputs
 from dashboard_scraper.daily_metrics import keep_day
 from dashboard_scraper.date_utils import Window, utc_day
+from dashboard_scraper.doubts import Doubt, DoubtKind, doubts_in, unreconciled
 from dashboard_scraper.errors import ScraperError, UsageError
 from dashboard_scraper.export import records_csv, tenant_csv, users_csv
 from dashboard_scraper.export_folders import remove_leftovers_of_runs
@@ -32,13 +34,17 @@ from dashboard_scraper.files import (
     make_folder,
     remove_leftovers_beside,
     replaced_or_set_aside,
+    set_aside,
 )
 from dashboard_scraper.listing import listed
 from dashboard_scraper.metrics import TENANT_TOTALS, TOTALS, Totals
+from dashboard_scraper.notes import is_anothers, notes_path, notes_text, refuse_anothers
 from dashboard_scraper.pseudonyms import hidden_in_figures
+from dashboard_scraper.reconciliation import Rules, Verdict
 from dashboard_scraper.review import review
 from dashboard_scraper.revisions import Caution
 from dashboard_scraper.store import Store, Stored
+from dashboard_scraper.tolerance import Tolerance
 from dashboard_scraper.usage import (
     DayUsage,
     OtherRecords,
@@ -71,6 +77,11 @@ class Period:
     caution: Caution
 
     @property
+    def is_over(self) -> bool:
+        """Whether its figures can be kept: today's are those of half a day."""
+        return self.window.end < utc_day(self.now)
+
+    @property
     def tenant_selected(self) -> bool:
         """Whether any figure of the tenant is asked for."""
         return bool(self.selected - {Endpoint.USERS})
@@ -84,8 +95,15 @@ class Period:
     @property
     def replaced(self) -> list[Path]:
         """The files of an earlier run that are not true any more, whatever comes of this one."""
-        told = [period_path(self.target)] if Endpoint.USERS in self.selected else []
-        return self.targets + told
+        if Endpoint.USERS not in self.selected:
+            return self.targets
+        notes = [] if is_anothers(self.notes) else [self.notes]
+        return [*self.targets, period_path(self.target), *notes]
+
+    @property
+    def notes(self) -> Path:
+        """Says what of the users is in doubt, where something is."""
+        return notes_path(self.target)
 
 
 MakePeriodSource = Callable[[], AbstractContextManager[PeriodSource]]
@@ -97,20 +115,24 @@ def export_period(
     period: Period,
     audience: Audience,
     outputs: Outputs,
-) -> list[Path]:
+    rules: Rules,
+) -> tuple[list[Path], Verdict]:
     """Fetch the selected endpoints, keep what is whole, write the files, all or none.
 
-    Returns the paths. If it fails, files of an earlier run under the same names are set aside;
-    LockHeld leaves all as it is.
+    Returns the paths, and what doubts come to. If it fails, files of an earlier run under the same
+    names are set aside; LockHeld leaves all as it is.
     """
-    over = period.window.end < utc_day(period.now)  # today's figures are those of half a day
-    opened = store.opened() if over else contextlib.nullcontext()
+    opened = store.opened() if period.is_over else contextlib.nullcontext()
     with replaced_or_set_aside(period.replaced, store.locked()), opened, make_source() as source:
         remove_leftovers_of_runs(outputs.folder)
         users = source.fetch_users(period.window) if Endpoint.USERS in period.selected else None
         tenant = source.fetch_tenant(period.window) if period.tenant_selected else []
-        errors = _keep(store, source.name, period, users, tenant) if over else []
+        reviewed = _keep(store, source.name, period, users, tenant) if period.is_over else []
+        doubts = _doubts(store, source.name, period, users, tenant, rules.tolerance)
         files: dict[Path, bytes] = {}
+        if doubts:
+            refuse_anothers(period.notes)
+            files[period.notes] = notes_text(doubts)
         if users is not None:
             files[period.target] = _users_file(period.window, users, source.name, audience)
         if period.tenant_selected:
@@ -123,10 +145,36 @@ def export_period(
         with Publication(outputs.mode) as publication:
             for path, data in files.items():
                 publication.add(path, data)
+            if users is not None and not doubts and not is_anothers(period.notes):
+                set_aside([period.notes])
             publication.publish()
-    for error in errors:
-        raise error
-    return list(files)
+    marked = f"every file is written; {period.notes.name} says so"
+    # Users and tenant are asked one after the other, and figures of today grow between the two.
+    if not period.is_over:
+        rules = dataclasses.replace(rules, warn_of_unreconciled=True)
+    paths = sorted(files, key=lambda path: path == period.notes)
+    return paths, rules.verdict_on(doubts, marked, reviewed)
+
+
+def _doubts(
+    store: Store,
+    source_name: str,
+    period: Period,
+    users: list[UserUsage] | OtherRecords | None,
+    tenant: Sequence[TenantFigure],
+    tolerance: Tolerance,
+) -> list[Doubt]:
+    """What of these users is in doubt; of one day also what the store says of it."""
+    if not isinstance(users, list):
+        return []
+    differences = closing_differences(sums_of(users), len(users), _totals(tenant))
+    found = unreconciled(period.window, differences, tolerance)
+    if len(period.window) == 1 and period.is_over:
+        with store.reading() as reader:
+            kept = reader.ledger(source_name, period.window)
+        of_store = doubts_in(kept.values(), tolerance)
+        found += (doubt for doubt in of_store if doubt.kind is not DoubtKind.UNRECONCILED)
+    return found
 
 
 def _told_days(

@@ -12,7 +12,7 @@ from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import Implausible, RevisionsHeld, ScraperError
 from dashboard_scraper.listing import listed, listed_days
 from dashboard_scraper.plausibility import doubts_of, history_for, implausible
-from dashboard_scraper.revisions import Caution, Verdict, judge
+from dashboard_scraper.revisions import Caution, Judgement, judge
 from dashboard_scraper.store import Store
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class Review:
     cannot well be true.
     """
 
-    held: list[Verdict]
+    held: list[Judgement]
     implausible: str | None
 
     def errors(self) -> list[ScraperError]:
@@ -39,9 +39,9 @@ class Review:
         return errors
 
 
-def _told(held: list[Verdict]) -> str:
-    days = [verdict.change.before.day for verdict in held]
-    told = [f"{verdict.change.before.day}: {verdict.reason}" for verdict in held]
+def _told(held: list[Judgement]) -> str:
+    days = [judgement.change.before.day for judgement in held]
+    told = [f"{judgement.change.before.day}: {judgement.reason}" for judgement in held]
     return (
         f"revisions of {listed_days(days)} are held, and the versions before stay in force"
         f" ({listed(told, _NAMED_AT_MOST, '; ')}); `revisions` shows them, `revisions accept DAY`"
@@ -58,27 +58,27 @@ def review(
     with store.reading() as reader:
         held = reader.held(source_name, window)
         ledger = reader.ledger(source_name, history_for(window)) if held or new else {}
-    verdicts = judge(held, ledger, caution)
-    accepted = [verdict for verdict in verdicts if verdict.reason is None]
-    for verdict in accepted:
-        _accept(store, source_name, verdict, caution)
-    still_held = [verdict for verdict in verdicts if verdict.reason is not None]
-    for verdict in still_held:
-        day = verdict.change.before.day
-        if verdict.reason != ledger[day].held:
-            store.mark(source_name, day, caution.clock(), held=verdict.reason)
-    revised = {verdict.change.before.day for verdict in accepted}
+    judgements = judge(held, ledger, caution)
+    accepted = [judgement for judgement in judgements if judgement.reason is None]
+    for judgement in accepted:
+        _accept(store, source_name, judgement, caution)
+    still_held = [judgement for judgement in judgements if judgement.reason is not None]
+    for judgement in still_held:
+        day = judgement.change.before.day
+        if judgement.reason != ledger[day].held:
+            store.mark(source_name, day, caution.clock(), held=judgement.reason)
+    revised = {judgement.change.before.day for judgement in accepted}
     doubt = _mark_doubtful(store, source_name, window, {*new, *revised}, caution)
     return Review(sorted(still_held, key=lambda v: v.change.before.day), doubt)
 
 
-def _accept(store: Store, source_name: str, verdict: Verdict, caution: Caution) -> None:
-    change = verdict.change
+def _accept(store: Store, source_name: str, judgement: Judgement, caution: Caution) -> None:
+    change = judgement.change
     store.accept(source_name, change.before.day, caution.clock())
     changes = revision(change.before.sums, change.after.sums)
-    if verdict.note:
+    if judgement.note:
         day = change.before.day
-        logger.warning("the revision of %s is accepted: %s: %s", day, verdict.note, changes)
+        logger.warning("the revision of %s is accepted: %s: %s", day, judgement.note, changes)
     elif changes:
         logger.info("%s was revised: %s", change.before.day, changes)
 

@@ -17,11 +17,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from dashboard_scraper.checks import shown
+from dashboard_scraper.checks import Difference, shown
 from dashboard_scraper.listing import listed
 from dashboard_scraper.metrics import COUNT_PLACES, COUNTS
 from dashboard_scraper.settling import is_settled
 from dashboard_scraper.store import Change, LedgerDay, Status
+from dashboard_scraper.tolerance import Tolerance
 
 NOT_JUDGED = "the run ended before it could be compared with the other days"
 
@@ -48,6 +49,7 @@ class Caution:
     confirmations: int
     settle_days: int
     clock: Callable[[], datetime]
+    tolerance: Tolerance
 
     def is_settled(self, stored: LedgerDay) -> bool:
         """Whether the source had stopped counting when the day was fetched."""
@@ -55,8 +57,12 @@ class Caution:
 
     def is_open(self, stored: LedgerDay) -> bool:
         """Whether a day that is in doubt has to be asked for again."""
-        doubtful = stored.unreconciled or stored.suspicious
+        doubtful = self.differences(stored) or stored.suspicious
         return bool(stored.held or (doubtful and stored.repeats < self.confirmations))
+
+    def differences(self, stored: LedgerDay) -> list[Difference]:
+        """Where the day does not add up, beyond what is tolerated."""
+        return self.tolerance.beyond(stored.unreconciled)
 
     def reason_to_hold(self, change: Change) -> str | None:
         """For the time being, in words; None where the change is believed."""
@@ -66,7 +72,7 @@ class Caution:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Judgement:
     """What becomes of a held revision: held for the `reason`, or accepted where there is none.
 
     `note` says why it is accepted although it changes much.
@@ -79,22 +85,22 @@ class Verdict:
 
 def judge(
     held: Iterable[Change], ledger: Mapping[date, LedgerDay], caution: Caution
-) -> list[Verdict]:
+) -> list[Judgement]:
     """What becomes of each; `ledger` has the days around them, with their versions in force."""
-    verdicts = []
+    judgements = []
     small: list[Change] = []
     for change in held:
         if change.after.repeats >= caution.confirmations:
             note = f"the source said the same on {change.after.repeats} later days"
-            verdicts.append(Verdict(change, None, note))
+            judgements.append(Judgement(change, None, note))
         elif reasons := _reasons(change, ledger, caution):
-            verdicts.append(Verdict(change, "; ".join(reasons)))
-        elif _is_improvement(change):
-            verdicts.append(Verdict(change, None))
+            judgements.append(Judgement(change, "; ".join(reasons)))
+        elif _is_improvement(change, caution):
+            judgements.append(Judgement(change, None))
         else:
             small.append(change)
     together = _together(small, caution)
-    return verdicts + [Verdict(change, together.get(change.before.day)) for change in small]
+    return judgements + [Judgement(change, together.get(change.before.day)) for change in small]
 
 
 def _reasons(change: Change, ledger: Mapping[date, LedgerDay], caution: Caution) -> list[str]:
@@ -104,11 +110,11 @@ def _reasons(change: Change, ledger: Mapping[date, LedgerDay], caution: Caution)
     reasons = []
     if twin := same_as_another(after, ledger):
         reasons.append(f"the same figures as {twin}")
-    if _is_improvement(change):
+    if _is_improvement(change, caution):
         return reasons
     settled = caution.is_settled(before)
-    if settled and after.unreconciled and not before.unreconciled:
-        reasons.append(f"does not add up: {after.unreconciled[0]}")
+    if settled and (open_now := caution.differences(after)) and not caution.differences(before):
+        reasons.append(f"does not add up: {open_now[0]}")
     changes = [_losses(change), _gains(change)] if settled else [_losses(change)]
     large = [name for parts in changes for name, part in parts.items() if part > caution.limit]
     if large:
@@ -117,11 +123,11 @@ def _reasons(change: Change, ledger: Mapping[date, LedgerDay], caution: Caution)
     return reasons
 
 
-def _is_improvement(change: Change) -> bool:
+def _is_improvement(change: Change, caution: Caution) -> bool:
     """Of figures that were in doubt, or lack a person who was removed, by some that are not."""
     before, after = change.before, change.after
-    doubtful = before.unreconciled or before.suspicious
-    return bool(before.forgotten or (doubtful and after.totals and not after.unreconciled))
+    doubtful = caution.differences(before) or before.suspicious
+    return bool(before.forgotten or (doubtful and after.totals and not caution.differences(after)))
 
 
 def same_as_another(day: LedgerDay, ledger: Mapping[date, LedgerDay]) -> date | None:

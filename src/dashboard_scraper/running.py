@@ -19,6 +19,7 @@ from dashboard_scraper.github_reports import GithubOptions
 from dashboard_scraper.identity import people_of, read_identities
 from dashboard_scraper.logging_config import configure_logging
 from dashboard_scraper.pseudonyms import rename_of
+from dashboard_scraper.reconciliation import Rules
 from dashboard_scraper.report.options import ReportOptions
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def daily_export(settings: Settings, window: Window, folder: Path | None) -> Dai
         github.audience,
         github,
         report_options(settings, github),
+        settings.reconcile_tolerance,
     )
 
 
@@ -67,7 +69,12 @@ def outputs_of(settings: Settings) -> Outputs:
 def report_options(settings: Settings, github: GithubOptions | None = None) -> ReportOptions:
     """What the settings say of the report; it names people and teams as GitHub's reports do."""
     github = github or github_options(settings)
-    return ReportOptions(github.audience, settings.report_users)
+    return ReportOptions(github.audience, settings.report_users, settings.reconcile_tolerance)
+
+
+def rules_of(settings: Settings) -> Rules:
+    """What the settings say of days that are in doubt."""
+    return Rules(settings.reconcile_tolerance, warn_of_unreconciled=settings.reconcile == "warn")
 
 
 def github_options(settings: Settings) -> GithubOptions:

@@ -67,7 +67,9 @@ def serve(settings: Settings, host: str, port: int, *, insecure: bool = False) -
         settings.source,
     )
     github = github_options(settings)
-    views = GithubViews(store, source, github, settings.settle_days, utc_now)
+    views = GithubViews(
+        store, source, github, settings.settle_days, utc_now, settings.reconcile_tolerance
+    )
     report = ReportView(store, source, report_options(settings, github), utc_now)
     options = ServerOptions(
         {

@@ -37,7 +37,7 @@ from dashboard_scraper.identity import sha256_user_id
 from dashboard_scraper.log_repeats import repeats
 from dashboard_scraper.report.view import ReportView
 from dashboard_scraper.server_access import LINK_SECONDS, Access
-from dashboard_scraper.server_answers import error_answer, json_answer
+from dashboard_scraper.server_answers import error_answer, json_answer, marked
 from dashboard_scraper.server_guesses import Guesses, TooManyGuesses
 from dashboard_scraper.server_metrics import CONTENT_TYPE, open_metrics
 from dashboard_scraper.server_requests import CheckedRequests, Hosts
@@ -156,17 +156,18 @@ class _Endpoints:
     def _of_day(self, scope: ReportScope, subject: Subject) -> Endpoint:
         def answer(request: Request) -> Response:
             self._check_slug(scope, request)
-            report = self._views.of_day(scope, subject, _day_of(request))
-            return self._envelope(request, report, report_day=report.window.end)
+            report, doubts = self._views.of_day(scope, subject, _day_of(request))
+            return marked(self._envelope(request, report, report_day=report.window.end), doubts)
 
         return answer
 
     def _latest(self, scope: ReportScope, subject: Subject) -> Endpoint:
         def answer(request: Request) -> Response:
             self._check_slug(scope, request)
-            report = self._views.latest(scope, subject)
+            report, doubts = self._views.latest(scope, subject)
             start, end = report.window.start, report.window.end
-            return self._envelope(request, report, report_start_day=start, report_end_day=end)
+            envelope = self._envelope(request, report, report_start_day=start, report_end_day=end)
+            return marked(envelope, doubts)
 
         return answer
 
@@ -201,20 +202,21 @@ class _Endpoints:
             raise HTTPException(403, "This link has expired; ask for the report again")
         report = _report_of(**request.path_params)
         kind = "application/json" if report.subject is Subject.WHOLE else "application/x-ndjson"
-        pieces = self._views.chunks(report)
+        download = self._views.download(report)
+        pieces = download.pieces
         # Errors come with the first piece, while there still is a status to tell them by.
         first = await run_in_threadpool(next, pieces, b"")
         if request.method == "HEAD":
             await run_in_threadpool(pieces.close)
             first = b""
-        return _Streamed(first, pieces, kind)
+        return marked(_Streamed(first, pieces, kind), download.doubts)
 
     def _seats(self, scope: ReportScope) -> Endpoint:
         def answer(request: Request) -> Response:
             self._check_slug(scope, request)
             page = _number(request, "page", 1)
             per_page = min(_number(request, "per_page", _PER_PAGE), _PER_PAGE_AT_MOST)
-            seats = self._views.seats()
+            seats, doubts = self._views.seats()
             shown = seats[(page - 1) * per_page : page * per_page]
             response = json_answer({"total_seats": len(seats), "seats": shown})
             last = max(1, -(-len(seats) // per_page))
@@ -227,7 +229,7 @@ class _Endpoints:
             )
             if links:
                 response.headers["Link"] = links
-            return response
+            return marked(response, doubts)
 
         return answer
 
@@ -239,12 +241,11 @@ class _Endpoints:
     def _billing(self, request: Request) -> Response:
         """What some tools try a connection with."""
         self._check_slug(ReportScope.ORGANIZATION, request)
-        seats = self._views.seats()
+        seats, doubts = self._views.seats()
         active = sum(seat["last_activity_at"] is not None for seat in seats)
         breakdown = {"total": len(seats), "active_this_cycle": active}
-        return json_answer(
-            {"seat_breakdown": breakdown, "plan_type": PLAN, "total_seats": len(seats)}
-        )
+        body = {"seat_breakdown": breakdown, "plan_type": PLAN, "total_seats": len(seats)}
+        return marked(json_answer(body), doubts)
 
     def _health(self, _request: Request) -> Response:
         self._views.status()

@@ -10,6 +10,7 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, genera
 from prometheus_client.registry import Collector
 
 from dashboard_scraper.date_utils import end_of_day
+from dashboard_scraper.doubts import DoubtKind
 from dashboard_scraper.status import StoreStatus
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -27,7 +28,13 @@ class _StatusCollector(Collector):
             "newest_complete_day_end_timestamp", "End of the newest day that is kept", "seconds"
         )
         missing = _gauge("missing_days", "Days between the first and yesterday that are missing")
-        success = _gauge("last_success_timestamp", "When a run last got everything", "seconds")
+        success = _gauge(
+            "last_success_timestamp", "When a run last got everything, and it added up", "seconds"
+        )
+        in_doubt = {
+            kind: _gauge(f"{kind.word}_days", f"Days in doubt: {kind.meaning}")
+            for kind in DoubtKind
+        }
         rows = _gauge("rows", "User-days that are kept, as the source spells users")
         people = _gauge("people", "People and service accounts that were ever kept, each once")
         for source in self._status.sources:
@@ -35,12 +42,14 @@ class _StatusCollector(Collector):
             if source.newest_over:
                 newest.add_metric(label, end_of_day(source.newest_over).timestamp())
             missing.add_metric(label, len(source.missing))
+            for kind, days in source.days_in_doubt().items():
+                in_doubt[kind].add_metric(label, len(days))
             rows.add_metric(label, source.rows)
             if source.source in self._people:
                 people.add_metric(label, self._people[source.source])
             if source.last_success:
                 success.add_metric(label, source.last_success.timestamp())
-        yield from (newest, missing, success, rows, people)
+        yield from (newest, missing, *in_doubt.values(), success, rows, people)
 
 
 def _gauge(name: str, text: str, unit: str = "") -> GaugeMetricFamily:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 import msgspec
@@ -17,10 +17,12 @@ from dashboard_scraper.date_utils import (
     last_complete_days,
     utc_day,
 )
+from dashboard_scraper.doubts import Doubt, DoubtKind, doubts_in
 from dashboard_scraper.errors import Stale
 from dashboard_scraper.listing import NAMED_AT_MOST, listed_days
 from dashboard_scraper.settling import is_settled
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader, Status
+from dashboard_scraper.tolerance import EXACT, Tolerance
 
 logger = logging.getLogger(__name__)
 
@@ -29,10 +31,17 @@ _CLOCKS_DIFFER = timedelta(minutes=5)
 
 
 class Unreconciled(msgspec.Struct):
-    """A day whose users do not add up to the tenant's own figures."""
+    """A day whose users do not add up to the tenant's own figures, beyond what is tolerated."""
 
     day: date
     differences: list[Difference]
+
+
+class Doubtful(msgspec.Struct):
+    """A day whose figures are in doubt, and why, in words."""
+
+    day: date
+    reason: str
 
 
 class SourceStatus(msgspec.Struct):
@@ -44,7 +53,8 @@ class SourceStatus(msgspec.Struct):
     `rows` is the number of user-days. `unsettled` days may still grow, `unchecked` ones came
     without the tenant's figures, and of `forgotten` ones a user was removed. `editor_language` and
     `credits` count the days that have such figures; those of `editor_language_unreconciled` do not
-    add up to the users' figures. `last_success` is when a run last got all that it wanted.
+    add up to the users' figures. `last_success` is when a run last got all that it wanted, and none
+    of its days kept it from being one.
     """
 
     source: str
@@ -60,11 +70,21 @@ class SourceStatus(msgspec.Struct):
     unsettled: list[date]
     unchecked: list[date]
     unreconciled: list[Unreconciled]
+    suspicious: list[Doubtful]
+    held: list[Doubtful]
     forgotten: list[date]
     editor_language: int
     editor_language_unreconciled: list[date]
     credits: int
     last_success: datetime | None
+
+    def days_in_doubt(self) -> dict[DoubtKind, list[date]]:
+        """By what makes them so; the worst first."""
+        return {
+            DoubtKind.UNRECONCILED: [each.day for each in self.unreconciled],
+            DoubtKind.SUSPICIOUS: [each.day for each in self.suspicious],
+            DoubtKind.HELD: [each.day for each in self.held],
+        }
 
 
 class StoreStatus(msgspec.Struct):
@@ -76,15 +96,30 @@ class StoreStatus(msgspec.Struct):
 
 _RULER = "1   5    10   15   20   25   30"
 _MONTHS_AT_MOST = 24
-_LEGEND = "# complete   o empty   . missing   ~ may still grow   ? not checked   ! does not add up"
+_DAY_IS = {
+    DoubtKind.UNRECONCILED: "does not add up",
+    DoubtKind.SUSPICIOUS: "suspicious",
+    DoubtKind.HELD: "newer figures are held",
+}
+_DAYS_ARE = {
+    DoubtKind.UNRECONCILED: "days that do not add up",
+    DoubtKind.SUSPICIOUS: "days that are suspicious",
+    DoubtKind.HELD: "days of which newer figures are held",
+}
+_LEGEND = (
+    "# complete   o empty   . missing   ~ may still grow   ? not checked",
+    "   ".join(f"{kind.sign} {words}" for kind, words in _DAY_IS.items()),
+)
 
 
-def status_of(reader: Reader, place: str, settle_days: int, now: datetime) -> StoreStatus:
+def status_of(
+    reader: Reader, place: str, settle_days: int, now: datetime, tolerance: Tolerance = EXACT
+) -> StoreStatus:
     """What there is at the moment."""
     return StoreStatus(
         place,
         [
-            _source_status(reader, source, reader.ledger(source), settle_days, now)
+            _source_status(reader, source, reader.ledger(source), settle_days, now, tolerance)
             for source in reader.sources()
         ],
     )
@@ -96,8 +131,10 @@ def _source_status(
     kept: Mapping[date, LedgerDay],
     settle_days: int,
     now: datetime,
+    tolerance: Tolerance,
 ) -> SourceStatus:
     rows, today = kept.values(), utc_day(now)
+    doubts = doubts_in(rows, tolerance)
     first = min(kept)
     last = max((day for day in kept if day <= today), default=max(kept))
     return SourceStatus(
@@ -113,7 +150,13 @@ def _source_status(
         missing=[day for day in _days_over(first, today) if day not in kept],
         unsettled=[row.day for row in rows if not is_settled(row, settle_days, now)],
         unchecked=[row.day for row in rows if row.totals is None],
-        unreconciled=[Unreconciled(row.day, row.unreconciled) for row in rows if row.unreconciled],
+        unreconciled=[
+            Unreconciled(each.window.start, [*each.differences])
+            for each in doubts
+            if each.kind is DoubtKind.UNRECONCILED
+        ],
+        suspicious=_of_kind(doubts, DoubtKind.SUSPICIOUS),
+        held=_of_kind(doubts, DoubtKind.HELD),
         forgotten=[row.day for row in rows if row.forgotten],
         editor_language=sum(row.editor_language is not None for row in rows),
         editor_language_unreconciled=[
@@ -122,6 +165,10 @@ def _source_status(
         credits=sum(row.credits is not None for row in rows),
         last_success=reader.last_success(source),
     )
+
+
+def _of_kind(doubts: Iterable[Doubt], kind: DoubtKind) -> list[Doubtful]:
+    return [Doubtful(each.window.start, each.words) for each in doubts if each.kind is kind]
 
 
 def _counts(row: LedgerDay, now: datetime) -> bool:
@@ -160,14 +207,23 @@ def as_text(status: StoreStatus) -> str:
                 for difference in each.differences
             ]
         )
+        lines += _reasons(DoubtKind.SUSPICIOUS, source.suspicious)
+        lines += _reasons(DoubtKind.HELD, source.held)
         lines += _details(source)
         if source.forgotten:
             lines.append(f"  {len(source.forgotten)} days lack a user who was removed")
-        lines += [f"  {doubt}" for doubt in _doubts(source)]
+        lines += [f"  {remark}" for remark in _clock_remarks(source)]
         lines += ["", f"           {_RULER}", *(f"  {line}" for line in _calendar(source))]
     if status.sources:
-        lines += ["", f"  {_LEGEND}"]
+        lines += ["", *(f"  {line}" for line in _LEGEND)]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _reasons(kind: DoubtKind, days: Sequence[Doubtful]) -> list[str]:
+    if not days:
+        return []
+    reasons = _newest([f"    {each.day}: {each.reason}" for each in days])
+    return [f"  {len(days)} {_DAYS_ARE[kind]}", *reasons]
 
 
 def _details(source: SourceStatus) -> Iterator[str]:
@@ -188,7 +244,7 @@ def _newest(lines: list[str]) -> list[str]:
     return [f"    {more:,} more, which --json has; the newest are:", *lines[more:]]
 
 
-def _doubts(source: SourceStatus) -> Iterator[str]:
+def _clock_remarks(source: SourceStatus) -> Iterator[str]:
     """What was kept while a clock was wrong."""
     if source.future:
         yield (
@@ -207,7 +263,8 @@ def _calendar(source: SourceStatus) -> Iterator[str]:
     """One line a month, with one character a day, of the newest months."""
     marks = dict.fromkeys(source.empty, "o")
     marks |= dict.fromkeys(source.unsettled, "~") | dict.fromkeys(source.unchecked, "?")
-    marks |= dict.fromkeys([each.day for each in source.unreconciled], "!")
+    for kind, days in reversed(source.days_in_doubt().items()):  # the worst sign is shown
+        marks |= dict.fromkeys(days, kind.sign)
     marks |= dict.fromkeys(source.missing, ".")
     end = max([source.last, *source.missing])
     months = [
@@ -233,17 +290,17 @@ def raise_if_stale(
 
     A day on which nobody was active counts: it was fetched, and is as whole as it can be. One that
     was not over when it was fetched does not, nor one that only a wrong clock could have fetched.
-    Days of that age that do not add up, and a clock that was wrong, are warned of.
+    Days of that age that are in doubt, and a clock that was wrong, are warned of.
     """
     source = next((each for each in status.sources if each.source == source_name), None)
     if source is None:
         others = "".join(f"; there are days of {each.source}" for each in status.sources)
         raise Stale(f"{status.store}: no day has been fetched yet from {source_name}{others}")
-    for doubt in _doubts(source):
-        logger.warning("%s: %s", source_name, doubt)
-    open_days = [u.day for u in source.unreconciled if now - end_of_day(u.day) <= max_age]
-    if open_days:
-        logger.warning("%s: days that do not add up: %s", source_name, listed_days(open_days))
+    for remark in _clock_remarks(source):
+        logger.warning("%s: %s", source_name, remark)
+    for kind, days in source.days_in_doubt().items():
+        if new := [day for day in days if now - end_of_day(day) <= max_age]:
+            logger.warning("%s: %s: %s", source_name, _DAYS_ARE[kind], listed_days(new))
     if source.newest_over is None:
         raise Stale(f"{source_name}: no day is kept that was over when it was fetched")
     age = now - end_of_day(source.newest_over)

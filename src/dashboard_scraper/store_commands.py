@@ -19,6 +19,7 @@ from dashboard_scraper.running import (
     daily_export,
     prepare_for_many_records,
     report_options,
+    rules_of,
     tell,
     utc_now,
 )
@@ -31,15 +32,16 @@ def export_files(
 ) -> None:
     """`export`, and the daily forms with `--offline`."""
     prepare_for_many_records()
-    store = store_of(settings)
+    store, rules = store_of(settings), rules_of(settings)
     export = daily_export(settings, window, folder.absolute() if folder else None)
     if as_of is None:
-        give_out_kept(store, export, utc_now)
+        verdict = give_out_kept(store, export, rules, utc_now)
     else:
         if folder is None:
             export = dataclasses.replace(export, folder=folder_as_of(export.folder, as_of))
-        give_out_kept(store.as_of(as_of), export, lambda: as_of)
+        verdict = give_out_kept(store.as_of(as_of), export, rules, lambda: as_of)
     tell(export.results())
+    verdict.conclude()
 
 
 def write_report(settings: Settings, window: Window | None, now: datetime) -> None:
@@ -69,8 +71,10 @@ def export_parquet(
         folder = folder_as_of(folder, as_of)
     place = target or str(folder)
     with settings.libraries.of_object_stores():
-        place = export_days(store, daily_export(settings, window, None), place)
+        export = daily_export(settings, window, None)
+        place, verdict = export_days(store, export, place, rules_of(settings))
     tell([place])
+    verdict.conclude()
 
 
 def tell_status(
@@ -81,7 +85,9 @@ def tell_status(
     status = StoreStatus(store.shown, [])
     if store.exists():
         with store.reading() as reader:
-            status = status_of(reader, store.shown, settings.settle_days, now)
+            status = status_of(
+                reader, store.shown, settings.settle_days, now, settings.reconcile_tolerance
+            )
     if as_json:
         sys.stdout.write(f"{msgspec.json.format(msgspec.json.encode(status)).decode()}\n")
     else:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 
 import msgspec
 
-from dashboard_scraper.daily_export import DailyExport, reason_of
+from dashboard_scraper.daily_export import DailyExport, add_notes, reason_of
+from dashboard_scraper.doubts import Doubt, doubts_in
 from dashboard_scraper.errors import OutputFailed, ScraperError, StoreFailed
 from dashboard_scraper.files import Publication, set_aside
 from dashboard_scraper.manifest import (
@@ -19,6 +20,7 @@ from dashboard_scraper.manifest import (
     is_as_listed,
     read_manifest,
 )
+from dashboard_scraper.notes import NOTES, is_anothers
 from dashboard_scraper.store import LedgerDay, Reader, Store
 
 logger = logging.getLogger(__name__)
@@ -39,8 +41,11 @@ def withdraw(
     failure = _failure(export, clock(), error)
     before = read_manifest(export.manifest_path)
     staying = _staying(store, export, before) if before and failure else {}
+    doubts = doubts_in(staying.values(), export.tolerance)
     stays = {export.manifest_path, *export.day_paths(staying)}
-    others = [path for path in export.all_paths() if path not in stays]
+    stays |= {export.notes_path} if doubts else set()
+    ours = [path for path in export.all_paths() if path.name != NOTES or not is_anothers(path)]
+    others = [path for path in ours if path not in stays]
     # The manifest first, since it vouches for the others.
     if not (before and failure and staying):
         set_aside([export.manifest_path, *others])
@@ -48,10 +53,10 @@ def withdraw(
     # That of a failure is replaced: what was set aside is of the run before.
     set_aside(others if before.failed else [export.manifest_path, *others])
     try:
-        _publish(export, before, staying, failure)
+        _publish(export, before, staying, doubts, failure)
     except OutputFailed as second:
         logger.error("%s", second)  # noqa: TRY400 - the run ends with the first error
-        set_aside(sorted(stays))
+        set_aside(path for path in ours if path in stays)
         return
     logger.warning(
         "%d days had settled and stay in %s; its manifest says that this run failed",
@@ -82,7 +87,11 @@ def _staying(store: Store, export: DailyExport, before: Manifest) -> dict[date, 
     try:
         with store.reading() as reader:
             ledger = reader.ledger(export.source, export.window)
-            days = [told for told in days if _is_kept(reader, ledger.get(told.day), told)]
+            days = [
+                _marked(told, ledger[told.day])
+                for told in days
+                if _is_kept(reader, ledger.get(told.day), told)
+            ]
     except StoreFailed as failed:
         # What is damaged says nothing. Where it cannot be asked, the manifest's word is all, but
         # for days that this run fetched before.
@@ -103,6 +112,11 @@ def _is_kept(reader: Reader, kept: LedgerDay | None, told: ManifestDay) -> bool:
     return True
 
 
+def _marked(told: ManifestDay, kept: LedgerDay) -> ManifestDay:
+    """What came to be in doubt since is in doubt in these files too."""
+    return msgspec.structs.replace(told, suspicious=kept.suspicious, held=kept.held)
+
+
 def _has_its_files(export: DailyExport, told: ManifestDay) -> bool:
     files = told.files or []
     names = {path.name for path in export.day_paths([told.day])}
@@ -112,19 +126,25 @@ def _has_its_files(export: DailyExport, told: ManifestDay) -> bool:
 
 
 def _publish(
-    export: DailyExport, before: Manifest, staying: Mapping[date, ManifestDay], failure: Failure
+    export: DailyExport,
+    before: Manifest,
+    staying: Mapping[date, ManifestDay],
+    doubts: Sequence[Doubt],
+    failure: Failure,
 ) -> None:
-    manifest = msgspec.structs.replace(
-        before,
-        failed=failure,
-        days=[
-            staying.get(day) or ManifestDay(day, "failed", failure.reason)
-            for day in export.window.days()
-        ],
-        aggregated=None,
-        github_reports=[],
-        report=None,
-    )
     with Publication(export.outputs.mode) as publication:
+        manifest = msgspec.structs.replace(
+            before,
+            failed=failure,
+            days=[
+                staying.get(day) or ManifestDay(day, "failed", failure.reason)
+                for day in export.window.days()
+            ],
+            aggregated=None,
+            github_reports=[],
+            report=None,
+            notes=add_notes(publication, export, doubts),
+            tolerance=export.tolerance.as_numbers() or msgspec.UNSET,
+        )
         publication.add(export.manifest_path, encoded(manifest))
         publication.publish()

@@ -14,8 +14,10 @@ from dashboard_scraper.report.figures import LINE_KINDS, Day, State
 Values = Sequence[float | None]
 Pick = Callable[[Day], float | None]
 
-MISSING, DIFFERS, EMPTY, GAP = "\u00d7", "!", "\u25cb", "\u25a8"
-"""What stands under a day that is not as others; GAP is the hatched place of what is not known."""
+MISSING, EMPTY, GAP = "\u00d7", "\u25cb", "\u25a8"
+"""What stands under a day that is not as others, but for one in doubt, which has a sign of its
+doubt; GAP is the hatched place of what is not known.
+"""
 
 PEOPLE, MONTH, BEFORE = "people", "month", "before"
 """Colours of the style sheet that are no kind's: of everybody, of 28 days, of the period before."""
@@ -98,9 +100,13 @@ def chart_day(day: Day, *, gap: bool) -> ChartDay:
 
 
 def mark_of(day: Day) -> str:
-    """What stands under a day that is not as others: missing, empty, or it does not add up."""
+    """What stands under a day that is not as others; of several doubts, the sign of the worst."""
+    return next(iter(marks_of(day)), "")
+
+
+def marks_of(day: Day) -> list[str]:
+    """All that is to be known of a day: missing, in doubt, empty."""
     if day.state is State.MISSING:
-        return MISSING
-    if day.differences:
-        return DIFFERS
-    return EMPTY if day.state is State.EMPTY else ""
+        return [MISSING]
+    signs = [doubt.kind.sign for doubt in day.doubts]
+    return [*signs, EMPTY] if day.state is State.EMPTY else signs

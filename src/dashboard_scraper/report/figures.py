@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import Enum
 
-from dashboard_scraper.checks import Difference
 from dashboard_scraper.date_utils import DAYS, Window
+from dashboard_scraper.doubts import Doubt, DoubtKind, doubts_of
 from dashboard_scraper.metrics import (
     ACCEPTED,
     COUNT_PLACES,
@@ -31,6 +31,7 @@ from dashboard_scraper.metrics import (
     parts_of,
 )
 from dashboard_scraper.store import LedgerDay, Status
+from dashboard_scraper.tolerance import Tolerance
 from dashboard_scraper.usage import UserUsage, sums_of
 
 WEEK = 7
@@ -58,8 +59,8 @@ class Day:
 
     `active` people, `week` and `month` are distinct people of the 7 and 28 days that end with it,
     None where not all of these are in the store. `sums` stand in the order of COUNTS, None for a
-    missing day. `differences` say where users and the source's own totals disagree, `forgotten` how
-    many users were removed since.
+    missing day. `doubts` say why the figures may be wrong, the worst first, `forgotten` how many
+    users were removed since.
     """
 
     day: date
@@ -68,8 +69,12 @@ class Day:
     week: int | None = None
     month: int | None = None
     sums: Sums | None = None
-    differences: tuple[Difference, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
     forgotten: int = 0
+
+    def doubts_of(self, kind: DoubtKind) -> list[Doubt]:
+        """Those of one kind: one or none."""
+        return [doubt for doubt in self.doubts if doubt.kind is kind]
 
     def sum_of(self, metrics: Iterable[Metric]) -> int | None:
         """Of the metrics together."""
@@ -243,8 +248,9 @@ class Activity:
 class PeriodTally:
     """Adds a window's user-days up, of each day and of each person."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: Window, tolerance: Tolerance) -> None:
         self.window = window
+        self._tolerance = tolerance
         self._days: dict[date, Day] = {}
         self._counts: dict[str, Sums] = {}
         self._active_days: dict[str, int] = {}
@@ -261,7 +267,7 @@ class PeriodTally:
             active=len(active),
             # The ledger's are those of all users, and were compared when these were read.
             sums=kept.sums if users and len(users) == kept.users else sums_of(users),
-            differences=tuple(kept.unreconciled),
+            doubts=tuple(doubts_of(kept, self._tolerance)),
             forgotten=kept.forgotten,
         )
         return [user.user for user in active]

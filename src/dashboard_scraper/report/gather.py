@@ -50,7 +50,7 @@ def figures_of(
     activity = Activity(reach)
     for kept in (kept for day, kept in ledger.items() if day < before.start):
         activity.add(kept.day, naming.names(reader.activity(kept, ())))
-    tallies = [PeriodTally(before), PeriodTally(window)]
+    tallies = [PeriodTally(each, options.tolerance) for each in (before, window)]
     for tally in tallies:
         for kept in (ledger[day] for day in tally.window.days() if day in ledger):
             users = naming.shown(reader.day(kept).users)

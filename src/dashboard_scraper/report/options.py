@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dashboard_scraper.audience import Audience
+from dashboard_scraper.tolerance import EXACT, Tolerance
 
 REPORT = "report.html"
 """The name of the file, and of its template."""
@@ -15,7 +16,10 @@ MOST_DAYS = 3 * 366
 
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
-    """What the settings say of the page: who is on it, under which names, and in which teams."""
+    """What the settings say of the page: who is on it, under which names, and in which teams; and
+    up to where users may be away from the source's own totals.
+    """
 
     audience: Audience = field(default_factory=Audience)
     users: bool = True
+    tolerance: Tolerance = EXACT

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dashboard_scraper.date_utils import DAYS
+from dashboard_scraper.doubts import Doubt, DoubtKind
 from dashboard_scraper.metrics import ACCEPTED, SHOWN, Metric, accept_rate
 from dashboard_scraper.report.charts import COMPLETIONS, MONTH, PEOPLE, Pick, mark_of, style_of
 from dashboard_scraper.report.figures import (
@@ -56,7 +57,7 @@ from dashboard_scraper.report.texts import (
     against,
     day_head,
     days_text,
-    differences_text,
+    doubt_text,
     listed,
     many,
     mean,
@@ -132,9 +133,10 @@ def completeness_of(figures: ReportFigures) -> list[str]:
         texts.append(f"Missing, and shown as gaps: {days_text(missing)}")
     if empty:
         texts.append(f"Fetched, and nobody was active: {days_text(empty)}")
-    different = [f"{day.day}: {differences_text(day)}" for day in now.days if day.differences]
-    if different:
-        texts.append(f"Not what the source's own totals say: {listed(different, _LONGEST_LIST)}")
+    for kind, title in _DOUBTS.items():
+        doubts = [f"{day.day}: {_reason(d)}" for day in now.days for d in day.doubts_of(kind)]
+        if doubts:
+            texts.append(f"{title}: {listed(doubts, _LONGEST_LIST)}")
     lost = [day.day for day in now.days if day.forgotten]
     if lost:
         texts.append(f"A user was removed since, and is not counted: {days_text(lost)}")
@@ -143,7 +145,21 @@ def completeness_of(figures: ReportFigures) -> list[str]:
     elif before.missing:
         days = f"{before.missing} of {many(len(before.days), 'day')}"
         texts.append(f"Missing of the period before: {days}, so no sum is compared with its")
+    if in_doubt := [day.day for day in before.days if day.doubts]:
+        texts.append(f"In doubt of the period before: {days_text(in_doubt)}")
     return texts
+
+
+_DOUBTS = {
+    DoubtKind.UNRECONCILED: "Not what the source's own totals say",
+    DoubtKind.SUSPICIOUS: "Suspicious",
+    DoubtKind.HELD: "Newer figures of the source are held, and not in force",
+}
+
+
+def _reason(doubt: Doubt) -> str:
+    """Where the kind is said already."""
+    return doubt_text(doubt) if doubt.differences else doubt.words
 
 
 def _in_store(period: Period) -> str:
@@ -158,7 +174,7 @@ def _in_store(period: Period) -> str:
 def strip_of(period: Period) -> list[tuple[str, str, str]]:
     """Each day's style, mark and words."""
     return [
-        ("differs" if day.differences else day.state.value, mark_of(day), day_head(day))
+        ("doubtful" if day.doubts else day.state.value, mark_of(day), day_head(day))
         for day in period.days
     ]
 

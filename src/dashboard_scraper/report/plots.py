@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from dashboard_scraper.doubts import DoubtKind
 from dashboard_scraper.report.charts import (
     BEFORE,
-    DIFFERS,
     EMPTY,
     GAP,
     MISSING,
@@ -18,7 +18,7 @@ from dashboard_scraper.report.charts import (
     Series,
     Values,
     chart_day,
-    mark_of,
+    marks_of,
 )
 from dashboard_scraper.report.figures import (
     Bar,
@@ -44,7 +44,7 @@ from dashboard_scraper.report.texts import (
 
 _MARKS = {
     MISSING: "missing: not in the store",
-    DIFFERS: "users and the source's own totals disagree",
+    **{kind.sign: kind.meaning for kind in DoubtKind},
     EMPTY: "fetched, and nobody was active",
     GAP: UNKNOWN,
 }
@@ -122,7 +122,7 @@ def day_figure(
     )
     if earlier:
         keys = [*keys, Key(BEFORE, None, _BEFORE)]
-    marks = {mark for day in now.days if (mark := mark_of(day))}
+    marks = {mark for day in now.days for mark in marks_of(day)}
     if any(plot.is_gap(day) for day in now.kept):
         marks.add(GAP)
     headers: list[str | Term] = [
@@ -131,12 +131,15 @@ def day_figure(
         "Remark",
     ]
     rows = [
-        [f"{day.day}", *(text for _, text in plot.texts(day)), _MARKS.get(mark_of(day), "")]
-        for day in now.days
+        [f"{day.day}", *(text for _, text in plot.texts(day)), _remark(day)] for day in now.days
     ]
     meanings = [(mark, meaning) for mark, meaning in _MARKS.items() if mark in marks]
     table = Table(headers, rows)
     return Figure(plot.name, plot.title, chart, table, keys, meanings, notes, plot.full)
+
+
+def _remark(day: Day) -> str:
+    return "; ".join(_MARKS[mark] for mark in marks_of(day))
 
 
 def _lines_before(before: Period, plot: DayPlot) -> list[Series]:
@@ -235,9 +238,12 @@ def whole_notes(period: Period) -> list[str]:
     notes = []
     if period.missing:
         notes.append(f"{MISSING} {many(period.missing, 'missing day')} left out")
-    differ = sum(bool(day.differences) for day in period.kept)
-    if differ:
-        notes.append(f"{DIFFERS} With {many(differ, 'day')} on which {_MARKS[DIFFERS]}")
+    doubtful = {kind: sum(bool(day.doubts_of(kind)) for day in period.kept) for kind in DoubtKind}
+    notes += [
+        f"{kind.sign} With {many(days, 'day')} on which {kind.meaning}"
+        for kind, days in doubtful.items()
+        if days
+    ]
     empty = sum(day.state is State.EMPTY for day in period.kept)
     if empty:
         notes.append(f"{EMPTY} With {many(empty, 'day')} on which nobody was active")

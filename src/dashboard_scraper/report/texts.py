@@ -8,6 +8,7 @@ from datetime import date
 
 from dashboard_scraper.checks import Difference
 from dashboard_scraper.date_utils import DAYS, Window, runs_of_days
+from dashboard_scraper.doubts import Doubt
 from dashboard_scraper.metrics import (
     ACCEPT_RATE,
     ACCEPTED,
@@ -234,11 +235,13 @@ def day_head(day: Day) -> str:
     head = weekday_text(day.day)
     if day.state is State.MISSING:
         return f"{head}: missing"
-    if day.differences:
-        return f"{head}: {differences_text(day)}"
-    return f"{head}: nobody was active" if day.state is State.EMPTY else head
+    known = [doubt_text(each) for each in day.doubts]
+    known += ["nobody was active"] if day.state is State.EMPTY else []
+    return f"{head}: {'; '.join(known)}" if known else head
 
 
-def differences_text(day: Day) -> str:
-    """Where users and the source's own totals disagree; the first two of them."""
-    return listed([difference_text(each) for each in day.differences], 2)
+def doubt_text(doubt: Doubt) -> str:
+    """Where users and the source's own totals disagree, the first two of these; else its words."""
+    if doubt.differences:
+        return listed([difference_text(each) for each in doubt.differences], 2)
+    return f"{doubt.kind.word}: {doubt.words}"

@@ -1,0 +1,173 @@
+"""Days in doubt are marked in everything that is made of them, and say why."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pyarrow.parquet
+import pytest
+import requests
+
+from conftest import Home
+from dashboard_scraper.doubts import DoubtKind
+from dashboard_scraper.github_reports import GithubOptions, Scope, Subject
+from dashboard_scraper.github_views import GithubViews
+from dashboard_scraper.running import utc_now
+from dashboard_scraper.store import store_at
+from dashboard_scraper.tolerance import read_tolerance
+from filled_store import LAST, MONTH, SOURCE, put, some_days
+from kept_days import mark, sql
+from report_reading import read_report
+from serving import SECONDS, Served, serving
+
+WRONG, SUSPICIOUS, HELD, ALL, NOBODY = (LAST - timedelta(days) for days in (3, 5, 7, 9, 11))
+DIFFERENCE = '{"metric":"total_messages","users":30,"tenant":37}'
+DIFFERENT = "total_messages is 37, the users' sum is 30"
+WHY, NEWER = "weniger als üblich:\n a 'third'", "70 users -> 0"
+WHY_SHOWN = "weniger als üblich: a 'third'"
+DOUBTS = [
+    f"{NOBODY} suspicious: {WHY_SHOWN}",
+    f"{ALL} unreconciled: {DIFFERENT}",
+    f"{ALL} suspicious: {WHY_SHOWN}",
+    f"{ALL} held: {NEWER}",
+    f"{HELD} held: {NEWER}",
+    f"{SUSPICIOUS} suspicious: {WHY_SHOWN}",
+    f"{WRONG} unreconciled: {DIFFERENT}",
+]
+HEADER = "; ".join(doubt.partition(":")[0] for doubt in DOUBTS)
+WINDOW = (f"{MONTH.start}", f"{MONTH.end}")
+
+
+@pytest.fixture
+def doubtful(home: Home) -> Home:
+    """A home with 28 days in the store, some of which are in doubt for one reason or for all."""
+    url = f"sqlite:///{home.data / 'usage.db'}"
+    home.settings |= {"METRICS_SOURCE": SOURCE, "STORE_URL": url}
+    put(url, some_days(len(MONTH), users=3) | {NOBODY: []})
+    for days, column, words in (
+        ((WRONG, ALL), "unreconciled", f"[{DIFFERENCE}]"),
+        ((SUSPICIOUS, ALL, NOBODY), "suspicious", WHY),
+        ((HELD, ALL), "held", NEWER),
+    ):
+        for day in days:
+            mark(url, day, column, words)
+    return home
+
+
+def test_an_export_says_it_in_manifest_notes_and_page(doubtful: Home) -> None:
+    run = doubtful.run("export", *WINDOW)
+    assert run.code == 9
+    (folder,) = run.paths
+    manifest = json.loads((folder / "manifest.json").read_text())
+    days = {day["day"]: day for day in manifest["days"]}
+    marks = ("unreconciled", "suspicious", "held")
+    told = {day: {name: of[name] for name in marks if name in of} for day, of in days.items()}
+    everything = {"unreconciled": [json.loads(DIFFERENCE)], "suspicious": WHY, "held": NEWER}
+    assert told[f"{ALL}"] == everything
+    assert [day for day in told if told[day]] == [
+        f"{day}" for day in (NOBODY, ALL, HELD, SUSPICIOUS, WRONG)
+    ]
+    notes = (folder / manifest["notes"]["name"]).read_text().splitlines()
+    assert notes[notes.index("", 3) + 1 :] == DOUBTS
+    assert f"{DoubtKind.HELD.word}: {DoubtKind.HELD.meaning}" in notes
+    words = read_report(run.pages[0]).words
+    assert f"Suspicious: {NOBODY}: {WHY_SHOWN}; {ALL}: " in words
+    assert f"are held, and not in force: {ALL}: {NEWER}; {HELD}: {NEWER}" in words
+    assert words.count("the source says 37, the users' sum is 30") == 2
+
+
+def test_rows_of_parquet_say_it_and_files_without_rows(doubtful: Home) -> None:
+    run = doubtful.run("export", *WINDOW, "--format", "parquet")
+    assert run.code == 9
+    marks = {"unreconciled": DIFFERENT, "suspicious": WHY_SHOWN, "held": NEWER}
+    expected = {
+        ALL: marks,
+        NOBODY: {"suspicious": WHY_SHOWN},
+        HELD: {"held": NEWER},
+        LAST: {},
+    }
+    for day, told in expected.items():
+        file = run.paths[0] / f"day={day}" / "user_days.parquet"
+        table = pyarrow.parquet.read_table(file, partitioning=None)
+        assert table.num_rows == (0 if day == NOBODY else 4)
+        for name in marks:
+            assert set(table.column(name).to_pylist()) == {told.get(name)} - (
+                {told.get(name)} if day == NOBODY else set()
+            )
+        metadata = table.schema.metadata or {}
+        assert {name.decode(): words.decode() for name, words in metadata.items()} == told
+
+
+def header_of(answer: requests.Response) -> str | None:
+    assert answer.status_code == 200
+    return answer.headers.get("X-Usage-Doubts")
+
+
+def test_the_server_says_it_in_a_header_and_counts_it_for_monitors(doubtful: Home) -> None:
+    with serving(doubtful) as server:
+        reports = "/enterprises/acme/copilot/metrics/reports"
+        latest = f"{reports}/users-28-day/latest"
+        for path in (latest, "/enterprises/acme/copilot/billing/seats", "/orgs/a/copilot/billing"):
+            assert header_of(server.get(path)) == HEADER, path
+        for day, told in ((HELD, f"{HELD} held"), (LAST, None)):
+            one = f"{reports}/enterprise-1-day?day={day}"
+            assert header_of(server.get(one)) == told
+            link = server.link(one)
+            for method in ("GET", "HEAD"):
+                answer = requests.request(method, link, timeout=SECONDS)
+                assert header_of(answer) == told, method
+        assert header_of(requests.get(server.link(latest), timeout=SECONDS)) == HEADER
+        assert gauges(server) == {"unreconciled": 2, "suspicious": 3, "held": 2}
+        sql(doubtful.settings["STORE_URL"], f"UPDATE day_ledger SET held = '{NEWER}'")
+        long = header_of(server.get(latest)) or ""
+        assert long.endswith(f"; {ALL} unreconciled and 13 more")
+        assert long.isascii()
+        assert len(long) < 600
+
+
+def gauges(server: Served) -> dict[str, float]:
+    lines = server.get("/metrics").text.splitlines()
+    name = 'dashboard_scraper_{}_days{{source="' + SOURCE + '"}} '
+    return {
+        kind.word: float(line.removeprefix(name.format(kind.word)))
+        for kind in DoubtKind
+        for line in lines
+        if line.startswith(name.format(kind.word))
+    }
+
+
+def test_what_is_tolerated_is_no_doubt_of_the_server(doubtful: Home) -> None:
+    store = store_at(doubtful.settings["STORE_URL"])
+
+    def told(percent: int) -> list[str]:
+        tolerance = read_tolerance(f"total_messages={percent}")
+        views = GithubViews(store, SOURCE, GithubOptions("1"), 3, utc_now, tolerance)  # type: ignore[arg-type]
+        return [f"{doubt}" for doubt in views.of_day(Scope.ENTERPRISE, Subject.USERS, ALL)[1]]
+
+    assert told(18) == DOUBTS[1:4]  # 7 of 37 are 18.9 percent
+    assert told(19) == DOUBTS[2:4]
+
+
+def test_status_marks_the_days_and_says_why(doubtful: Home) -> None:
+    told = doubtful.run("status")
+    assert told.code == 0
+    assert "  3 days that are suspicious\n" in told.out
+    assert f"    {SUSPICIOUS}: {WHY_SHOWN}\n" in told.out
+    assert "  2 days of which newer figures are held\n" in told.out
+    assert f"    {HELD}: {NEWER}\n" in told.out
+    (line,) = (line for line in told.out.splitlines() if line.startswith(f"  {LAST:%Y-%m}"))
+    signs = dict(zip(MONTH.days(), line[-len(MONTH) :], strict=True))
+    assert {day: sign for day, sign in signs.items() if sign in "!*%"} == {
+        **dict.fromkeys((ALL, WRONG), "!"),
+        **dict.fromkeys((SUSPICIOUS, NOBODY), "*"),
+        HELD: "%",
+    }
+    (source,) = json.loads(doubtful.run("status", "--json").out)["sources"]
+    assert source["held"] == [{"day": f"{day}", "reason": NEWER} for day in (ALL, HELD)]
+    assert [each["day"] for each in source["suspicious"]] == [
+        f"{day}" for day in (NOBODY, ALL, SUSPICIOUS)
+    ]
+    warned = doubtful.run("status", "--max-age", "9999d").err
+    assert f"days that are suspicious: {NOBODY}, {ALL}, {SUSPICIOUS}\n" in warned
+    assert f"days of which newer figures are held: {ALL}, {HELD}\n" in warned
