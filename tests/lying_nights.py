@@ -23,6 +23,7 @@ from dashboard_scraper.errors import ScraperError
 from dashboard_scraper.files import STALE_SUFFIX
 from dashboard_scraper.http import origin_of
 from dashboard_scraper.manifest import MANIFEST
+from dashboard_scraper.notes import NOTES
 from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.simulator import Fault, Organization, Simulator
 from dashboard_scraper.simulator.exchange import Answer, Request
@@ -81,16 +82,22 @@ class Left:
         return {
             date.fromisoformat(match[1])
             for name, content in self.files.items()
-            if content != truth.files[name] and (match := _DAY_IN_NAME.search(name))
+            if content != truth.files.get(name) and (match := _DAY_IN_NAME.search(name))
         }
 
     def others_unlike(self, truth: Left) -> set[str]:
-        """Files of several days, and GitHub's reports, that say something else."""
+        """Files of several days, and GitHub's reports, that say something else; not the marks."""
         return {
             name
             for name, content in self.files.items()
-            if content != truth.files[name] and name != MANIFEST and not _DAY_IN_NAME.search(name)
+            if content != truth.files.get(name)
+            and name not in (MANIFEST, NOTES)
+            and not _DAY_IN_NAME.search(name)
         }
+
+    def manifest_lines(self) -> list[str]:
+        """What differs in two manifests is easily seen in these."""
+        return self.files[MANIFEST].decode().splitlines()
 
     def marked(self, *marks: str) -> set[date]:
         """The days that the manifest does not vouch for, or vouches for with such a mark."""

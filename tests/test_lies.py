@@ -110,6 +110,7 @@ def test_a_lie_between_honest_nights_is_not_believed(
             if left.code == 0:
                 break
     assert left.code == 0, "an honest night, at the latest after the last confirmation"
+    assert left.manifest_lines() == truth.manifest_lines()
     assert left.files == truth.files
     days = set(left.window.days()) if lie.unseen == Unseen.ALWAYS else truth.rows.keys()
     assert_no_version_lost(left, truth, set(days))

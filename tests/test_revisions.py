@@ -236,7 +236,7 @@ def test_small_changes_of_several_days_in_one_direction_are_held_together(
     assert run(home) == 0
     days = [FIRST + timedelta(number) for number in range(6)]
     for day in days:
-        spring.add_fault(Fault(scaled(ACCEPTED.dashboard, 0.85), USERS, day))
+        spring.add_fault(Fault(scaled(ACCEPTED.dashboard, 0.95), USERS, day))
     assert run(home, 1) == 10
     told = {row.held for row in ledger(home).values()} - {None}
     (reason,) = told

@@ -16,6 +16,7 @@ from dashboard_scraper.date_utils import Window
 from dashboard_scraper.export_command import give_out_kept
 from dashboard_scraper.metrics import ANALYTICS_COUNTS
 from dashboard_scraper.people import People
+from dashboard_scraper.reconciliation import Rules
 from dashboard_scraper.running import daily_export
 from dashboard_scraper.store import (
     Change,
@@ -282,7 +283,7 @@ def export_at(home: Home, place: Path, now: datetime) -> dict[str, bytes]:
     """An export of what is in force, at a moment that the test chooses."""
     settings = settings_of(home)
     export_of = daily_export(settings, Window(DAY - NIGHT, DAY), place)
-    give_out_kept(store_at(settings.store_url), export_of, lambda: now)
+    give_out_kept(store_at(settings.store_url), export_of, Rules(), lambda: now)
     return {str(path.relative_to(place)): path.read_bytes() for path in all_files(place)}
 
 

@@ -72,6 +72,10 @@ class Names:
                 f"{endpoint}: {field}: {escaped(name)} is no name: nothing of it can be seen"
             )
         unseen = set(name.strip()) - set(_seen(name.strip()))
+        if any(unicodedata.category(c) == "Cc" for c in unseen):  # nobody can say who that is
+            raise ContractBroken(
+                f"{endpoint}: {field}: {escaped(name)} has control characters in it"
+            )
         if unseen:
             with self._lock:
                 self._changed.add(clean)

@@ -55,6 +55,17 @@ def _sum_of(name: str, sums: Sums) -> int | None:
     return sum(part for part in parts if part is not None)
 
 
+def parts_differences(sums: Sums) -> dict[str, int]:
+    """By how much each sum of several metrics differs from its parts, where all are known."""
+    found = {}
+    for name, parts in _PARTS.items():
+        known = [sums[COUNT_PLACES[each]] for each in (name, *parts)]
+        if parts and None not in known:
+            whole, *rest = (count for count in known if count is not None)
+            found[name] = whole - sum(rest)
+    return found
+
+
 def revision(old: Sums, new: Sums) -> str:
     """Each sum that changed, as `chat_messages 12 -> 14`; empty where none did."""
     changed: list[str] = []

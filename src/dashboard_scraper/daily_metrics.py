@@ -206,9 +206,8 @@ def bring_up_to_date(
         else:
             failures |= compared_again.failures
             fetched.stored.update(compared_again.stored)
-    new = [day for day, stored in fetched.stored.items() if stored in _NEW]
     # Before the details, which go with the figures in force.
-    reviewed = review(job.store, source.name, window, new, job.caution)
+    reviewed = review(job.store, source.name, window, fetched.stored, job.caution)
     incomplete += fill_details(job.store, source, window, now)
     return Outcome(failures, incomplete, reviewed.errors())
 
@@ -283,10 +282,6 @@ class _Fetched:
 
     stored: dict[date, Stored] = field(default_factory=dict)
     failures: Failures = field(default_factory=dict)
-
-
-# What became of a day whose figures in force are not those from before.
-_NEW = (Stored.FIRST, Stored.REVISED)
 
 
 def _fetch(job: Job, source: Source, days: list[date]) -> _Fetched:

@@ -47,6 +47,7 @@ class Says(Enum):
     WINDOW = "the days, as an object or a text: unless they were asked for"
     ZONE = "whose midnight ends a day: unless it is UTC's"
     MADE = "when it was made: unless that was after the days that are over"
+    RECORDS = "further records: whatever it holds"
     INNER = "nothing by itself: an envelope within"
     NOTHING = "nothing of the records"
 
@@ -75,6 +76,7 @@ _NAMES: dict[Says, str] = {
     Says.ZONE: "timezone time_zone tz utc_offset timezone_offset tz_offset",
     Says.MADE: "generated_at generated created_at made_at computed_at timestamp updated_at"
     " last_updated last_updated_at as_of",
+    Says.RECORDS: "items data results records users user_feature_stats",
     Says.INNER: "metadata meta pagination paging page_info links",
     # Which request it was, who answered in which version, how large a page may be, and where this
     # very answer is: no figure depends on these.
@@ -174,9 +176,15 @@ class Envelope:
         return ContractBroken(f"{self.endpoint}: {_name(path)} is {_shown(value)}, but {why}")
 
     def _hear(self, path: str, name: str, value: Any, understood: Collection[str]) -> None:
-        if path in understood or value in (None, "", [], {}):
-            return
         says = _meaning(name)
+        if path in understood:
+            return
+        if says is Says.RECORDS:
+            raise ContractBroken(
+                f"{self.endpoint}: {_name(path)} is a second list of records; one is due"
+            )
+        if value in (None, "", [], {}):
+            return
         if isinstance(value, dict) and says in (Says.INNER, Says.WINDOW) and not _is_date(value):
             for inner, each in value.items():
                 self._hear(f"{path}.{inner}", inner, each, understood)

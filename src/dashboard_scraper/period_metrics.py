@@ -43,7 +43,7 @@ from dashboard_scraper.pseudonyms import hidden_in_figures
 from dashboard_scraper.reconciliation import Rules, Verdict
 from dashboard_scraper.review import review
 from dashboard_scraper.revisions import Caution
-from dashboard_scraper.store import Store, Stored
+from dashboard_scraper.store import Store
 from dashboard_scraper.tolerance import Tolerance
 from dashboard_scraper.usage import (
     DayUsage,
@@ -215,8 +215,8 @@ def _keep(
     if period.window.start == period.window.end:
         usage = DayUsage(period.window.start, users, totals)
         stored = keep_day(store, source_name, usage, period.now, period.caution)
-        new = [usage.day] if stored in (Stored.FIRST, Stored.REVISED) else []
-        return review(store, source_name, period.window, new, period.caution).errors()
+        became = {usage.day: stored}
+        return review(store, source_name, period.window, became, period.caution).errors()
     if differences := closing_differences(sums_of(users), len(users), totals):
         told = listed(differences, separator="; ")
         logger.warning("%s does not add up: %s", period.window, told)

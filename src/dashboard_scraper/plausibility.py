@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import date, timedelta
 
+from dashboard_scraper.checks import parts_differences
 from dashboard_scraper.date_utils import DAYS_A_WEEK, Window
 from dashboard_scraper.listing import listed
 from dashboard_scraper.metrics import COUNTS
@@ -20,7 +21,7 @@ _WEEKS = 4
 _WEEKS_AT_LEAST = 2
 # Beyond so many times what the weeks before had at most, or below that part of what they had at
 # least, where that was enough to tell.
-_PEOPLE_FACTOR, _PEOPLE_AT_LEAST = 3, 5
+_PEOPLE_FACTOR, _PEOPLE_AT_LEAST = 3, 3
 _SUM_FACTOR, _SUM_AT_LEAST = 5, 100
 _DAYS_EMPTY_AT_LEAST = DAYS_A_WEEK
 _DAYS_EQUAL_AT_LEAST = 3
@@ -41,7 +42,7 @@ def doubts_of(day: date, ledger: Mapping[date, LedgerDay]) -> str | None:
     before = [ledger.get(day - timedelta(weeks=back)) for back in range(1, _WEEKS + 1)]
     usual = [each for each in before if each and not each.suspicious]
     if len(usual) >= _WEEKS_AT_LEAST:
-        doubts += _unusual(row, usual)
+        doubts += [*_open(row, usual), *_unusual(row, usual)]
     return listed(doubts, _NAMED_AT_MOST, "; ") if doubts else None
 
 
@@ -51,6 +52,8 @@ def _unusual(row: LedgerDay, usual: Collection[LedgerDay]) -> list[str]:
     people = [each.active_users for each in usual]
     if _is_far(row.active_users, people, _PEOPLE_FACTOR, _PEOPLE_AT_LEAST):
         found.append(_told("active users", row.active_users, people))
+    if min(people) < _PEOPLE_AT_LEAST:  # of few people, sums go up and down by themselves
+        return found
     for place, metric in enumerate(COUNTS):
         known = [count for each in usual if (count := each.sums[place]) is not None]
         value = row.sums[place]
@@ -59,6 +62,16 @@ def _unusual(row: LedgerDay, usual: Collection[LedgerDay]) -> list[str]:
         if _is_far(value, known, _SUM_FACTOR, _SUM_AT_LEAST):
             found.append(_told(metric.name, value, known))
     return found
+
+
+def _open(row: LedgerDay, usual: Collection[LedgerDay]) -> list[str]:
+    """Sums that are not those of their parts, as they were on all of the others."""
+    before = [parts_differences(each.sums) for each in usual]
+    return [
+        f"{name} is not the sum of its parts"
+        for name, difference in parts_differences(row.sums).items()
+        if difference and all(each.get(name) == 0 for each in before)
+    ]
 
 
 def _is_far(value: int, usual: list[int], factor: int, at_least: int) -> bool:

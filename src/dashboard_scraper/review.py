@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -13,7 +13,7 @@ from dashboard_scraper.errors import Implausible, RevisionsHeld, ScraperError
 from dashboard_scraper.listing import listed, listed_days
 from dashboard_scraper.plausibility import doubts_of, history_for, implausible
 from dashboard_scraper.revisions import Caution, Judgement, judge
-from dashboard_scraper.store import Store
+from dashboard_scraper.store import Store, Stored
 
 logger = logging.getLogger(__name__)
 
@@ -50,26 +50,36 @@ def _told(held: list[Judgement]) -> str:
 
 
 def review(
-    store: Store, source_name: str, window: Window, new: Collection[date], caution: Caution
+    store: Store,
+    source_name: str,
+    window: Window,
+    stored: Mapping[date, Stored],
+    caution: Caution,
 ) -> Review:
-    """Judge every revision of the window that is held, and mark those of the `new` days that are
-    doubtful: days with figures that were stored in this run.
+    """Judge every revision of the window that is held, and mark the days that are doubtful.
+
+    `stored` says what became of each answer of this run.
     """
     with store.reading() as reader:
         held = reader.held(source_name, window)
-        ledger = reader.ledger(source_name, history_for(window)) if held or new else {}
+        ledger = reader.ledger(source_name, history_for(window)) if held else {}
     judgements = judge(held, ledger, caution)
-    accepted = [judgement for judgement in judgements if judgement.reason is None]
-    for judgement in accepted:
-        _accept(store, source_name, judgement, caution)
-    still_held = [judgement for judgement in judgements if judgement.reason is not None]
-    for judgement in still_held:
+    new = {day for day, what in stored.items() if what in (Stored.FIRST, Stored.REVISED)}
+    still_held = []
+    for judgement in judgements:
         day = judgement.change.before.day
-        if judgement.reason != ledger[day].held:
-            store.mark(source_name, day, caution.clock(), held=judgement.reason)
-    revised = {judgement.change.before.day for judgement in accepted}
-    doubt = _mark_doubtful(store, source_name, window, {*new, *revised}, caution)
-    return Review(sorted(still_held, key=lambda v: v.change.before.day), doubt)
+        if judgement.reason is None:
+            _accept(store, source_name, judgement, caution)
+            new.add(day)
+        else:
+            still_held.append(judgement)
+            if judgement.reason != ledger[day].held:
+                store.mark(source_name, day, caution.clock(), held=judgement.reason)
+    first_held = [judgement.change.before.day for judgement in still_held if judgement.is_first]
+    doubts = _Doubts(store, source_name, window, first_held)
+    again = {day for day, what in stored.items() if what is Stored.SAME}
+    doubts.mark(new, again, caution)
+    return Review(sorted(still_held, key=lambda each: each.change.before.day), doubts.whole)
 
 
 def _accept(store: Store, source_name: str, judgement: Judgement, caution: Caution) -> None:
@@ -83,21 +93,34 @@ def _accept(store: Store, source_name: str, judgement: Judgement, caution: Cauti
         logger.info("%s was revised: %s", change.before.day, changes)
 
 
-def _mark_doubtful(
-    store: Store, source_name: str, window: Window, new: Collection[date], caution: Caution
-) -> str | None:
-    """Returns what cannot well be true of the whole window."""
-    with store.reading() as reader:
-        ledger = reader.ledger(source_name, history_for(window))
-    whole = implausible(window, ledger)
-    doubts: dict[date, str] = {}
-    for day in sorted(new):
-        doubt = doubts_of(day, ledger) or whole
-        if doubt != ledger[day].suspicious:
-            store.mark(source_name, day, caution.clock(), suspicious=doubt)
-        if doubt:
-            doubts[day] = doubt
-    if doubts:
-        told = [f"{day}: {doubt}" for day, doubt in doubts.items()]
-        logger.warning("doubtful: %s", listed(told, _NAMED_AT_MOST, "; "))
-    return whole
+class _Doubts:
+    """What makes the days of a run doubtful; `whole` is what cannot well be true of all of them."""
+
+    def __init__(
+        self, store: Store, source_name: str, window: Window, held: Collection[date]
+    ) -> None:
+        self._store = store
+        self._source_name = source_name
+        with store.reading() as reader:
+            self._ledger = reader.ledger(source_name, history_for(window))
+        self.whole = implausible(window, self._ledger)
+        # A source that is wrong about some days may be wrong about all that it says that night.
+        self._beside = f"fetched when answers for {listed_days(held)} were held" if held else None
+
+    def mark(self, new: Collection[date], again: Collection[date], caution: Caution) -> None:
+        """Of days with `new` figures; and of those whose doubtful figures came `again`, which pass
+        when the doubt does, or when they have come often enough.
+        """
+        doubts: dict[date, str] = {}
+        passing = {day for day in again if self._ledger[day].suspicious}
+        for day in sorted({*new, *passing}):
+            row = self._ledger[day]
+            often = day not in new and row.repeats >= caution.confirmations
+            doubt = None if often else doubts_of(day, self._ledger) or self.whole or self._beside
+            if doubt != row.suspicious:
+                self._store.mark(self._source_name, day, caution.clock(), suspicious=doubt)
+            if doubt:
+                doubts[day] = doubt
+        if doubts:
+            told = [f"{day}: {doubt}" for day, doubt in doubts.items()]
+            logger.warning("doubtful: %s", listed(told, _NAMED_AT_MOST, "; "))

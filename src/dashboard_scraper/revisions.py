@@ -3,9 +3,11 @@
     a day that has not settled may grow by anything, and lose up to the limit
     a day that has settled may change by up to the limit, in either direction; what moves from one
     person to another is a loss and a gain
-    several days that change by less are added up: together they may change by the limit of one day
-    a day that is emptied, that gets the figures of another day, or whose users no longer add up to
-    the source's totals, is never believed at once
+    two days that change by less may together change by the limit; three are too many to go in the
+    same direction
+    a day that is emptied, that gets the figures of another day, in which a metric becomes unknown
+    or ceases to be the sum of its parts, or whose users no longer add up to the source's totals, is
+    never believed at once
 
 What is not believed is held: the version before stays in force until somebody accepts the new one,
 or the source has given the same answer on so many later days.
@@ -17,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from dashboard_scraper.checks import Difference, shown
+from dashboard_scraper.checks import Difference, parts_differences, shown
 from dashboard_scraper.listing import listed
 from dashboard_scraper.metrics import COUNT_PLACES, COUNTS
 from dashboard_scraper.settling import is_settled
@@ -32,6 +34,7 @@ NEGLIGIBLE = 10
 _TELLING = 20
 _PEOPLE = "active users"
 _NAMED_AT_MOST = 3
+_SEVERAL = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,8 @@ class Caution:
 
     def reason_to_hold(self, change: Change) -> str | None:
         """For the time being, in words; None where the change is believed."""
-        if self.is_settled(change.before) or any(_losses(change).values()):
+        doubts = _unknown_now(change) or _open_now(change) or any(_losses(change).values())
+        if self.is_settled(change.before) or doubts:
             return NOT_JUDGED
         return None
 
@@ -81,6 +85,11 @@ class Judgement:
     change: Change
     reason: str | None
     note: str | None = None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the source gave this answer on no earlier day."""
+        return self.change.after.repeats == 0
 
 
 def judge(
@@ -110,6 +119,8 @@ def _reasons(change: Change, ledger: Mapping[date, LedgerDay], caution: Caution)
     reasons = []
     if twin := same_as_another(after, ledger):
         reasons.append(f"the same figures as {twin}")
+    reasons += [f"{name} is unknown now" for name in _unknown_now(change)[:_NAMED_AT_MOST]]
+    reasons += [f"{name} is not the sum of its parts any more" for name in _open_now(change)]
     if _is_improvement(change, caution):
         return reasons
     settled = caution.is_settled(before)
@@ -149,7 +160,9 @@ def _together(changes: list[Change], caution: Caution) -> dict[date, str]:
                     shares.setdefault(name, {})[change.before.day] = part
         for name, of_days in shares.items():
             days = [day for day, part in of_days.items() if part]
-            if len(days) > 1 and sum(of_days.values()) > caution.limit:
+            # With a limit of a whole day, somebody wants all but the impossible to be believed.
+            many = len(days) >= _SEVERAL and caution.limit < 1
+            if many or (len(days) > 1 and sum(of_days.values()) > caution.limit):
                 told = f"{len(days)} days {direction} {name} at once"
                 reasons |= {day: told for day in days if day not in reasons}
     return reasons
@@ -172,6 +185,21 @@ def _parts(people: int, moved: Mapping[str, int], before: LedgerDay) -> dict[str
         if count is not None:  # of a sum that was unknown nobody can say how much it changes
             parts[metric.name] = by / max(count, 1) if by >= NEGLIGIBLE else 0.0
     return parts
+
+
+def _unknown_now(change: Change) -> list[str]:
+    """Metrics of which there was something, and nobody knows how much any more."""
+    sums = zip(COUNTS, change.before.sums, change.after.sums, strict=True)
+    return [metric.name for metric, old, new in sums if old and new is None]
+
+
+def _open_now(change: Change) -> list[str]:
+    """Sums of several metrics that were those of their parts, and are not any more."""
+    return [
+        name
+        for name, difference in parts_differences(change.after.sums).items()
+        if difference and parts_differences(change.before.sums).get(name) == 0
+    ]
 
 
 def _told(name: str, change: Change) -> str:

@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 NAME_LENGTH = 200
 VALUE_LENGTH = 4_000
+DEEPEST = 8
+"""Levels of objects and lists within a field."""
 OF_A_RECORD = 100
 """Names, also those within an object; of a record with more, none is kept."""
 OF_A_RUN = 500
@@ -37,6 +39,7 @@ class Fate(Enum):
     VALUE_TOO_LONG = f"with a value of more than {VALUE_LENGTH:,} characters, left out"
     TOO_MANY = f"of records with more than {OF_A_RECORD} of them, left out"
     TOO_MANY_NAMES = f"after the first {OF_A_RUN} different ones of a run, left out"
+    TOO_DEEP = f"of more than {DEEPEST} levels, left out"
     UNREADABLE = "with a value that cannot be read, left out"
 
 
@@ -60,6 +63,10 @@ class UnknownFields:
         self, record: Mapping[str, object], reserved: Collection[str], fate: Fate = Fate.COLUMN
     ) -> dict[str, Cell]:
         """What of the record's unknown fields is kept, on one level, under names not `reserved`."""
+        deep = [name for name, value in record.items() if _is_deeper(value, DEEPEST)]
+        if deep:
+            self.note(Fate.TOO_DEEP, deep)
+            record = {name: value for name, value in record.items() if name not in deep}
         flat, taken = flatten_unknown(record, reserved)
         if taken:
             self.note(Fate.NAME_TAKEN, taken)
@@ -93,3 +100,11 @@ class UnknownFields:
                 logger.warning(
                     "unknown fields %s: %s (%s)", fate.value, listed(sorted(names)), count
                 )
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether it has more levels of objects and lists."""
+    if not isinstance(value, dict | list):
+        return False
+    within = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(each, levels - 1) for each in within)

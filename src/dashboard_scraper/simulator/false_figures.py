@@ -226,8 +226,8 @@ CONSISTENT = [
         from_night=2,
     ),
     Lie(
-        "settled days a twentieth lower",
-        _some_days(_settled, times(19, 20)),
+        "settled days a sixth lower",
+        _some_days(_settled, times(5, 6)),
         from_night=2,
     ),
     Lie(
