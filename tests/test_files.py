@@ -7,6 +7,7 @@ import os
 import resource
 import stat
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from hashlib import sha256
@@ -20,6 +21,7 @@ from dashboard_scraper.files import (
     Publication,
     make_folder,
     replaced_or_set_aside,
+    turn_in,
     write_whole,
 )
 from dashboard_scraper.leftovers import remove_leftovers
@@ -59,6 +61,18 @@ def test_nothing_is_there_before_publish_and_everything_after(tmp_path: Path) ->
     assert [each.sha256 for each in written] == [
         sha256(data).hexdigest() for data in (b"new", b"abc")
     ]
+
+
+def test_publication_waits_while_another_gives_names_in_the_folder(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    thread = threading.Thread(target=write_whole, args=(target, b"new"))
+    with turn_in(tmp_path):
+        thread.start()
+        thread.join(0.1)
+        assert thread.is_alive()
+        assert not target.exists()
+    thread.join(10)
+    assert target.read_bytes() == b"new"
 
 
 def failing_chunks() -> Iterator[bytes]:

@@ -256,7 +256,9 @@ def test_a_run_may_begin_as_soon_as_another_has_ended(store_url: str) -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["ended", "failed"])
-def test_lock_is_free_for_others_once_its_run_has_ended(store_url: str, fails: bool) -> None:
+def test_lock_is_free_for_others_once_its_run_has_ended(
+    home: Home, store_url: str, fails: bool
+) -> None:
     """Also in the same process, whose end would free it anyway."""
     ended, other = (store_at(store_url, waiting=Waiting(lease_seconds=10)) for _ in range(2))
     with suppress(ZeroDivisionError), ended.locked(), ended.opened():
@@ -264,6 +266,7 @@ def test_lock_is_free_for_others_once_its_run_has_ended(store_url: str, fails: b
             other.locked().__enter__()
         if fails:
             raise ZeroDivisionError
+    assert not list(home.path.rglob("*.holder"))
     began = time.monotonic()
     with other.locked():
         assert time.monotonic() - began < 5
