@@ -13,9 +13,18 @@ import pytest
 from conftest import Home, Start, all_files
 from dashboard_scraper import commands, store_commands
 from dashboard_scraper.date_utils import Window, iso_utc
-from dashboard_scraper.errors import ScraperError, SignInRequired, SourceUnavailable, StoreFailed
+from dashboard_scraper.errors import (
+    OutputFailed,
+    ScraperError,
+    SignInRequired,
+    SourceUnavailable,
+    StoreFailed,
+)
+from dashboard_scraper.running import daily_export
 from dashboard_scraper.simulator import Fault, Organization, Request, Simulator, status
 from dashboard_scraper.simulator.exchange import Answer
+from dashboard_scraper.store import store_of
+from dashboard_scraper.withdrawal import withdraw
 from kept_days import NOON, TODAY, USERS, fetch, forget, kept_users, march, settings_of
 
 FIRST, LAST = march(3), march(9)
@@ -91,6 +100,32 @@ def test_failed_run_keeps_settled_days_and_sets_the_rest_aside(
     for day in UNSETTLED:
         assert days[f"{day}"].keys() == {"day", "status", "reason"}
         assert days[f"{day}"]["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "reason"),
+    [
+        pytest.param(KeyboardInterrupt(), 130, "the run was interrupted", id="interrupted"),
+        pytest.param(SystemExit(143), 143, "the run was told to end", id="told to end"),
+        pytest.param(SystemExit("nobody knows why"), None, "", id="without a code"),
+        pytest.param(ZeroDivisionError(), None, "", id="broken"),
+        pytest.param(OutputFailed("the disk is full"), None, "", id="full disk"),
+    ],
+)
+def test_run_that_was_told_to_end_keeps_settled_days_and_one_that_broke_keeps_none(
+    home: Home, spring: Simulator, error: BaseException, code: int | None, reason: str
+) -> None:
+    assert spring
+    settings = settings_of(home)
+    export = daily_export(settings, Window(FIRST, LAST), None)
+    withdraw(store_of(settings), export, lambda: NOON, error)
+    fresh = {name for name in contents(home) if not name.endswith(STALE)}
+    if code is None:
+        assert fresh == set()
+    else:
+        assert fresh == pairs(SETTLED) | {MANIFEST}
+        failed = {"at": iso_utc(NOON), "exit_code": code, "reason": reason}
+        assert manifest(home)["failed"] == failed
 
 
 def test_manifest_says_when_a_day_was_fetched_and_whether_it_had_settled(

@@ -196,7 +196,7 @@ class Trials:
             del sys.modules[name]
 
     def is_noticed(self, module: str, text: str) -> bool:
-        """Whether a test of the module fails, or takes too long, while it has this text."""
+        """Whether a test fails while the module has this text; TimeoutError where one hangs."""
         path = self._folder / PACKAGE / module
         before = path.read_text()
         path.write_text(text)
@@ -224,7 +224,21 @@ class Trials:
             time.sleep(0.02)
         os.killpg(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        return True
+        raise TimeoutError
+
+
+def try_module(trials: Trials, module: str, tried: list[Mutant]) -> None:
+    """Print each change that no test notices, and each with which one hangs."""
+    survived = 0
+    for mutant in sorted(tried, key=lambda each: each.line):
+        said = f"{module}:{mutant.line}: {mutant.change}"
+        try:
+            if not trials.is_noticed(module, mutant.text):
+                survived += 1
+                print(said, flush=True)
+        except TimeoutError:
+            print(f"{said}  (noticed by a test that hangs)", flush=True)
+    print(f"{module}: {len(tried)} changes, {survived} not noticed", flush=True)
 
 
 def main(words: list[str]) -> None:
@@ -234,7 +248,7 @@ def main(words: list[str]) -> None:
     parser.add_argument("--sample", type=int, default=30, help="changes of a module; 0: all")
     parser.add_argument("--seed", type=int, default=0, help="other changes (default: %(default)s)")
     parser.add_argument("--line", type=int, help="only changes of this line")
-    parser.add_argument("--seconds", type=int, default=120, help="a file's tests may take")
+    parser.add_argument("--seconds", type=int, default=600, help="that a file of tests may take")
     args = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as folder:
         trials = Trials(Path(folder), args.seconds)
@@ -245,12 +259,7 @@ def main(words: list[str]) -> None:
             tried = [each for each in mutants(source) if args.line in (None, each.line)]
             if args.sample and len(tried) > args.sample:
                 tried = random.Random(args.seed).sample(tried, args.sample)
-            survived = 0
-            for mutant in sorted(tried, key=lambda each: each.line):
-                if not trials.is_noticed(module, mutant.text):
-                    survived += 1
-                    print(f"{module}:{mutant.line}: {mutant.change}", flush=True)
-            print(f"{module}: {len(tried)} changes, {survived} not noticed", flush=True)
+            try_module(trials, module, tried)
 
 
 if __name__ == "__main__":
