@@ -334,6 +334,13 @@ def test_rows_may_end_as_on_any_system_and_cells_keep_their_line_breaks(end: str
     assert parse(text.encode()) == rows
 
 
+@pytest.mark.parametrize("text", ['User,N\n"ada,3\n', 'User,N\n"ada"x,3\n'])
+def test_quotes_that_do_not_end_where_a_cell_does_are_an_error(text: str) -> None:
+    """As in a file that was cut: the rest of it would be one cell."""
+    with pytest.raises(csv.Error):
+        parse(text.encode())
+
+
 @pytest.mark.parametrize("blanks", ["", *BLANKS, BLANKS, "' ", " '"], ids=ascii)
 def test_a_sign_of_a_formula_is_guarded_in_every_form_and_behind_blanks(blanks: str) -> None:
     texts = [f"{blanks}{sign}1+1" for sign in SIGNS]
