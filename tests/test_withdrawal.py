@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from conftest import Home, Start, all_files
@@ -20,6 +21,8 @@ from dashboard_scraper.errors import (
     SourceUnavailable,
     StoreFailed,
 )
+from dashboard_scraper.files import WrittenFile
+from dashboard_scraper.manifest import is_as_listed, read_manifest
 from dashboard_scraper.running import daily_export
 from dashboard_scraper.simulator import Fault, Organization, Request, Simulator, status
 from dashboard_scraper.simulator.exchange import Answer
@@ -142,6 +145,20 @@ def test_manifest_says_when_a_day_was_fetched_and_whether_it_had_settled(
         f"{march(7)}": (second, True),
         **{f"{day}": (second, False) for day in (march(8), march(9))},
     }
+
+
+def test_manifest_lists_every_other_file_of_its_export(home: Home, spring: Simulator) -> None:
+    assert spring
+    told = read_manifest(folder_of(home) / MANIFEST)
+    assert told is not None
+    assert {file.name for file in told.files()} == contents(home).keys() - {MANIFEST}
+    assert all(is_as_listed(folder_of(home), file) for file in told.files())
+    without_page = msgspec.structs.replace(told, report=None)
+    assert [file for file in told.files() if file != told.report] == without_page.files()
+
+
+def test_file_whose_name_no_file_can_have_is_not_as_listed(tmp_path: Path) -> None:
+    assert not is_as_listed(tmp_path, WrittenFile("x" * 1000, 0, ""))
 
 
 def fail(home: Home, sim: Simulator) -> set[str]:

@@ -65,6 +65,8 @@ _OPPOSITES: dict[type[ast.AST], type[ast.AST]] = {
 }
 _CHANGING = (PACKAGE, "conftest", "in_process")
 _LONGEST = 70
+# That profile has no deadline, which a busy machine misses, and the same examples each time.
+_PYTEST = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile", "ci"]
 _WORDS = (ast.Raise, ast.JoinedStr)
 """What is said in them is for people."""
 
@@ -215,7 +217,7 @@ class Trials:
             for number in range(3):
                 os.dup2(null, number)
             os.chdir(ROOT)
-            os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", str(tests)]))
+            os._exit(pytest.main([*_PYTEST, str(tests)]))
         deadline = time.monotonic() + self._seconds
         while time.monotonic() < deadline:
             ended, status = os.waitpid(child, os.WNOHANG)
