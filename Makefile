@@ -9,7 +9,7 @@ RUNTIME := .venv-runtime
 RUNTIME_READY := $(RUNTIME)/.ready
 SOURCES := src tests bench tools
 
-.PHONY: demo test lint docs screenshots vendor check-vendor lock check-lock audit bench clean
+.PHONY: demo test lint docs screenshots vendor check-vendor lock check-lock audit bench mutants clean
 
 demo: $(RUNTIME_READY)
 	PYTHONPATH=src $(RUNTIME)/bin/python -m dashboard_scraper demo
@@ -37,6 +37,10 @@ bench: $(READY)
 	$(BIN)/python bench/analytics.py
 	$(BIN)/python bench/report.py
 	$(BIN)/python bench/import_time.py
+
+# Half an hour: prints changes of the code that no test notices.
+mutants: $(READY)
+	$(BIN)/python tools/mutation_run.py
 
 # What the report's page draws with and what the tests check it with, as npm's packages have them.
 VENDOR := src/dashboard_scraper/templates/vendor

@@ -327,6 +327,20 @@ BLANKS = " \t\x0b\x00\x7f\x85\xa0\xad\u061c\u115f\u2003\u200b\u200e\u202e\u2060\
 SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u2212"
 
 
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r"], ids=repr)
+def test_rows_may_end_as_on_any_system_and_cells_keep_their_line_breaks(end: str) -> None:
+    rows = [["User", "Note"], ["ada@example.com", "two\rlines"]]
+    text = end.join(["User,Note", 'ada@example.com,"two\rlines"', ""])
+    assert parse(text.encode()) == rows
+
+
+@pytest.mark.parametrize("text", ['User,N\n"ada,3\n', 'User,N\n"ada"x,3\n'])
+def test_quotes_that_do_not_end_where_a_cell_does_are_an_error(text: str) -> None:
+    """As in a file that was cut: the rest of it would be one cell."""
+    with pytest.raises(csv.Error):
+        parse(text.encode())
+
+
 @pytest.mark.parametrize("blanks", ["", *BLANKS, BLANKS, "' ", " '"], ids=ascii)
 def test_a_sign_of_a_formula_is_guarded_in_every_form_and_behind_blanks(blanks: str) -> None:
     texts = [f"{blanks}{sign}1+1" for sign in SIGNS]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import shutil
 import stat
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from hashlib import sha256
@@ -20,6 +22,8 @@ from dashboard_scraper.files import (
     Publication,
     make_folder,
     replaced_or_set_aside,
+    set_aside,
+    turn_in,
     write_whole,
 )
 from dashboard_scraper.leftovers import remove_leftovers
@@ -59,6 +63,59 @@ def test_nothing_is_there_before_publish_and_everything_after(tmp_path: Path) ->
     assert [each.sha256 for each in written] == [
         sha256(data).hexdigest() for data in (b"new", b"abc")
     ]
+
+
+def test_publication_waits_while_another_gives_names_in_the_folder(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    thread = threading.Thread(target=write_whole, args=(target, b"new"))
+    with turn_in(tmp_path):
+        thread.start()
+        thread.join(0.1)
+        assert thread.is_alive()
+        assert not target.exists()
+    thread.join(10)
+    assert target.read_bytes() == b"new"
+
+
+def test_file_of_another_size_than_was_written_does_not_get_its_name(tmp_path: Path) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"figures"
+        (temporary,) = tmp_path.glob(".*.tmp")
+        os.truncate(temporary, 100)
+
+    with pytest.raises(OutputFailed, match="file: the disk kept"), Publication() as publication:
+        publication.add(tmp_path / "file", chunks())
+    assert names(tmp_path) == set()
+
+
+def test_folder_that_is_gone_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    with pytest.raises(OutputFailed, match="folder/file could not be written: No such file"):
+        write_whole(folder / "file", b"new")
+    folder.mkdir()
+    with Publication() as publication:
+        publication.add(folder / "file", b"new")
+        shutil.rmtree(folder)
+        with pytest.raises(OutputFailed, match="folder could not be written: No such file"):
+            publication.publish()
+
+
+def test_file_that_another_program_sets_aside_meanwhile_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+
+    def meanwhile(name: str) -> str:
+        (tmp_path / name).unlink()
+        return f"{name}.stale"
+
+    set_aside([tmp_path / "file"], meanwhile)
+    assert names(tmp_path) == set()
+
+
+def test_file_that_cannot_be_set_aside_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "file.stale").mkdir()
+    with pytest.raises(OutputFailed, match="file could not be written: Is a directory"):
+        set_aside([tmp_path / "file"])
 
 
 def failing_chunks() -> Iterator[bytes]:
@@ -161,7 +218,7 @@ def test_a_file_where_a_folder_is_due_is_told(tmp_path: Path) -> None:
 
 
 def test_after_a_failure_the_earlier_files_are_set_aside_and_after_a_success_they_stay(
-    tmp_path: Path,
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     old, older, absent = (tmp_path / name for name in ("old", "old.stale", "absent"))
     old.write_text("old")
@@ -173,6 +230,8 @@ def test_after_a_failure_the_earlier_files_are_set_aside_and_after_a_success_the
         raise ZeroDivisionError
     assert names(tmp_path) == {"old.stale"}
     assert older.read_text() == "old"
+    (warning,) = caplog.messages
+    assert warning == f"1 files of an earlier run, such as {old}, now end in .stale"
 
 
 def run_one_file(home: Home, out: Path) -> Result:

@@ -19,6 +19,7 @@ from dashboard_scraper.github_records import (
     UserTexts,
     cells_of_figures,
     is_unknown,
+    known_of_whole,
     lines_added,
     user_fields,
 )
@@ -243,6 +244,18 @@ def test_a_figure_that_every_source_tells_is_noticed_where_it_is_unknown() -> No
         index = NAMES.index(name)
         row = (*known[:index], None, *known[index + 1 :])
         assert is_unknown(row) == FIGURES[index].required, name
+
+
+def test_part_of_an_unknown_figure_is_unknown_and_no_other() -> None:
+    """Also where the unknown figure has no place in the format."""
+    counts = tuple(range(1, 1 + len(ANALYTICS_COUNTS)))
+    assert known_of_whole(counts, None) == counts
+    for index, metric in enumerate(FIGURES):
+        figures = (*of()[:index], None, *of()[index + 1 :])
+        known = known_of_whole(counts, figures)
+        lost = {ANALYTICS_COUNTS[count - 1] for count in set(counts) - set(known)}
+        parts = {metric} if metric in ANALYTICS_COUNTS else set(parts_of(metric))
+        assert lost == (parts if metric.name in MAPPING else set()), metric.name
 
 
 def user_record() -> Json:

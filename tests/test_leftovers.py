@@ -59,6 +59,14 @@ def test_killed_programs_files_go_at_once_and_a_living_ones_stay(tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["third"]
 
 
+def test_publication_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    """A folder's lock, or a temporary name's, would be held until the process ends."""
+    before = set(Path("/proc/self/fd").iterdir())
+    for data in (b"first", b"second"):
+        write_whole(tmp_path / "file", data)
+        assert set(Path("/proc/self/fd").iterdir()) == before
+
+
 def test_a_living_programs_files_in_other_folders_stay(tmp_path: Path) -> None:
     """As days of Parquet: one program, and a folder for each file."""
     days = [tmp_path / name for name in ("day=1", "day=2")]

@@ -9,7 +9,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,9 @@ import pytest
 from conftest import Home, Result, Start, today, yesterday
 from crash_child import Forks, Run, files_in, until, wait_until_gone, whole_days
 from dashboard_scraper.config import Endpoint
+from dashboard_scraper.errors import LockHeld
 from dashboard_scraper.simulator import Fault, Organization, Simulator, hang
-from dashboard_scraper.store import store_at
+from dashboard_scraper.store import Waiting, store_at
 from dashboard_scraper.store.sqlite import interruptibly
 
 JOB = "--last-28-days"
@@ -252,3 +253,20 @@ def test_a_run_may_begin_as_soon_as_another_has_ended(store_url: str) -> None:
     for _ in range(400 if store_url.startswith("sqlite") else 40):
         with store.locked():
             pass
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["ended", "failed"])
+def test_lock_is_free_for_others_once_its_run_has_ended(
+    home: Home, store_url: str, fails: bool
+) -> None:
+    """Also in the same process, whose end would free it anyway."""
+    ended, other = (store_at(store_url, waiting=Waiting(lease_seconds=10)) for _ in range(2))
+    with suppress(ZeroDivisionError), ended.locked(), ended.opened():
+        with pytest.raises(LockHeld):
+            other.locked().__enter__()
+        if fails:
+            raise ZeroDivisionError
+    assert not list(home.path.rglob("*.holder"))
+    began = time.monotonic()
+    with other.locked():
+        assert time.monotonic() - began < 5

@@ -8,14 +8,26 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from conftest import Home, Start, all_files
 from dashboard_scraper import commands, store_commands
 from dashboard_scraper.date_utils import Window, iso_utc
-from dashboard_scraper.errors import ScraperError, SignInRequired, SourceUnavailable, StoreFailed
+from dashboard_scraper.errors import (
+    OutputFailed,
+    ScraperError,
+    SignInRequired,
+    SourceUnavailable,
+    StoreFailed,
+)
+from dashboard_scraper.files import WrittenFile
+from dashboard_scraper.manifest import is_as_listed, read_manifest
+from dashboard_scraper.running import daily_export
 from dashboard_scraper.simulator import Fault, Organization, Request, Simulator, status
 from dashboard_scraper.simulator.exchange import Answer
+from dashboard_scraper.store import store_of
+from dashboard_scraper.withdrawal import withdraw
 from kept_days import NOON, TODAY, USERS, fetch, forget, kept_users, march, settings_of
 
 FIRST, LAST = march(3), march(9)
@@ -93,6 +105,32 @@ def test_failed_run_keeps_settled_days_and_sets_the_rest_aside(
         assert days[f"{day}"]["status"] == "failed"
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "reason"),
+    [
+        pytest.param(KeyboardInterrupt(), 130, "the run was interrupted", id="interrupted"),
+        pytest.param(SystemExit(143), 143, "the run was told to end", id="told to end"),
+        pytest.param(SystemExit("nobody knows why"), None, "", id="without a code"),
+        pytest.param(ZeroDivisionError(), None, "", id="broken"),
+        pytest.param(OutputFailed("the disk is full"), None, "", id="full disk"),
+    ],
+)
+def test_run_that_was_told_to_end_keeps_settled_days_and_one_that_broke_keeps_none(
+    home: Home, spring: Simulator, error: BaseException, code: int | None, reason: str
+) -> None:
+    assert spring
+    settings = settings_of(home)
+    export = daily_export(settings, Window(FIRST, LAST), None)
+    withdraw(store_of(settings), export, lambda: NOON, error)
+    fresh = {name for name in contents(home) if not name.endswith(STALE)}
+    if code is None:
+        assert fresh == set()
+    else:
+        assert fresh == pairs(SETTLED) | {MANIFEST}
+        failed = {"at": iso_utc(NOON), "exit_code": code, "reason": reason}
+        assert manifest(home)["failed"] == failed
+
+
 def test_manifest_says_when_a_day_was_fetched_and_whether_it_had_settled(
     home: Home, spring: Simulator
 ) -> None:
@@ -107,6 +145,20 @@ def test_manifest_says_when_a_day_was_fetched_and_whether_it_had_settled(
         f"{march(7)}": (second, True),
         **{f"{day}": (second, False) for day in (march(8), march(9))},
     }
+
+
+def test_manifest_lists_every_other_file_of_its_export(home: Home, spring: Simulator) -> None:
+    assert spring
+    told = read_manifest(folder_of(home) / MANIFEST)
+    assert told is not None
+    assert {file.name for file in told.files()} == contents(home).keys() - {MANIFEST}
+    assert all(is_as_listed(folder_of(home), file) for file in told.files())
+    without_page = msgspec.structs.replace(told, report=None)
+    assert [file for file in told.files() if file != told.report] == without_page.files()
+
+
+def test_file_whose_name_no_file_can_have_is_not_as_listed(tmp_path: Path) -> None:
+    assert not is_as_listed(tmp_path, WrittenFile("x" * 1000, 0, ""))
 
 
 def fail(home: Home, sim: Simulator) -> set[str]:

@@ -244,6 +244,7 @@ def _remove(export: DailyExport, folder: ExportFolder) -> bool:
         if os.path.lexists(hidden):  # with something in it that was left alone before
             return False
         folder.path.replace(hidden)
+        flush_folder(hidden.parent)  # else the power could bring back the name, with files missing
     _empty(export, hidden, folder.window)
     logger.info("%s is removed: RETENTION_EXPORTS=%s", folder.path, export.outputs.retention)
     return True

@@ -230,7 +230,10 @@ def replaced_or_set_aside(
 
 
 def set_aside(targets: Iterable[Path], stale_name: Callable[[str], str] = _stale) -> None:
-    """Rename the files that exist to `NAME.stale`, or what `stale_name` makes of their names."""
+    """Rename the files that exist to `NAME.stale`, or what `stale_name` makes of their names.
+
+    The new names are on the disk when this returns: a power cut brings no old one back.
+    """
     # os.path: pathlib's is_file raises for a name that no file can have.
     existing = [path for path in targets if os.path.isfile(path)]  # noqa: PTH113
     existing = [behind_links(path) for path in existing]
@@ -238,6 +241,9 @@ def set_aside(targets: Iterable[Path], stale_name: Callable[[str], str] = _stale
         # Another program may have set it aside meanwhile.
         with explained(target), contextlib.suppress(FileNotFoundError):
             target.replace(target.with_name(stale_name(target.name)))
+    for folder in sorted({target.parent for target in existing}):
+        with explained(folder):
+            flush_folder(folder)
     if existing:
         logger.warning(
             "%d files of an earlier run, such as %s, now end in %s",

@@ -1,0 +1,296 @@
+"""Nothing that the program reported is lost with the power.
+
+What it has the disk confirm, and when, is read from a trace of its calls. What a power cut at any
+moment would leave is rebuilt from a journal of its writes, and read and used again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import sys
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from conftest import Home, Start, all_files, today, yesterday
+from crash_child import Kept, files_in, whole_days
+from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.http import origin_of
+from dashboard_scraper.manifest import MANIFEST
+from dashboard_scraper.simulator import Organization, Simulator
+from power_cut import Contents, Disk, Journal, Step
+from system_calls import FOLDERS, RENAMES, SYNCS, WRITES, Call, trace
+
+STDOUT = 1
+STORE = "usage.db"
+LOCKS = {f"{STORE}.lock"}
+"""Files that hold no data: what counts of them is that they are there and locked."""
+
+# Each run writes to stdout when it has ended, whether it printed anything itself or not.
+_RUNS = """
+import json, sys
+from pathlib import Path
+from dashboard_scraper.main import main
+from dashboard_scraper.server_access import read_or_make_token
+read_or_make_token(Path(sys.argv[1]), "127.0.0.1")
+print("made", flush=True)
+for words in json.loads(sys.argv[2]):
+    print("exit", main(words), flush=True)
+"""
+
+
+@dataclass(frozen=True)
+class Traced:
+    """The calls of several runs in one process, and the home that they were of."""
+
+    home: Home
+    calls: list[Call]
+
+    def select(self, names: tuple[str, ...], path: Path | None = None) -> list[Call]:
+        """The calls of these names, of those with a path the ones that it is the (last) of."""
+        return [
+            call for call in self.calls if call.name in names and path in (None, call.paths[-1])
+        ]
+
+    def next_print(self, call: Call) -> Call:
+        """When the program next said on stdout that it had done something."""
+        prints = [each for each in self.select(WRITES) if each.descriptor == STDOUT]
+        return next(each for each in prints if each.after(call))
+
+    def flushed(self, path: Path, since: Call, before: Call) -> bool:
+        """Whether the disk confirmed the file or folder after one call and before another."""
+        return any(sync.after(since) and before.after(sync) for sync in self.select(SYNCS, path))
+
+
+def organization() -> Organization:
+    return Organization(users=5, today=today())
+
+
+@pytest.fixture(scope="module")
+def traced(tmp_path_factory: pytest.TempPathFactory) -> Traced:
+    """Every command that writes files, a run that fails, and one that removes an old export."""
+    home = Home(tmp_path_factory.mktemp("traced"), {"RETENTION_EXPORTS": "1"})
+    first, last = f"{today() - timedelta(2)}", f"{yesterday()}"
+    figures = home.data / "figures.json"
+    csv = home.data / f"daily_exports_{first}_to_{last}" / f"augment_metrics_{last}.csv"
+    broken = home.path / "broken.csv"
+    broken.write_text("User,Completions\nada@example.com,many\n")
+    runs = [
+        ["--auth"],
+        ["--daily", first],
+        ["--daily", first, last],
+        ["export", last, "--format", "parquet"],
+        ["report"],
+        [last],
+        ["convert", str(csv), "--day", last, "--out", str(figures)],
+        ["convert", str(broken), "--day", last, "--out", str(figures)],
+    ]
+    words = json.dumps([home.words(*run) for run in runs])
+    program = [sys.executable, "-W", "error", "-c", _RUNS, str(home.path / "serve" / "token")]
+    with Simulator(organization()) as simulator:
+        home.settings["METRICS_API_BASE_URL"] = simulator.url
+        file = tmp_path_factory.mktemp("trace") / "calls"
+        out, calls = trace([*program, words], home.environment(), file, simulator.cookie)
+    codes = [line for line in out.splitlines() if line.startswith("exit")]
+    assert codes == ["exit 0"] * (len(runs) - 1) + ["exit 5"]
+    return Traced(home, [call for call in calls if is_of(home, call)])
+
+
+def is_of(home: Home, call: Call) -> bool:
+    """Python's own writes, of what it compiled, count for nothing."""
+    return call.descriptor == STDOUT or call.paths[-1].is_relative_to(home.path)
+
+
+def prepared(rename: Call) -> bool:
+    """Whether it gives its name to a file that was written for that, and not to a link."""
+    source, target = rename.paths
+    return source.name.startswith(".") and not target.is_symlink()
+
+
+def test_every_file_is_flushed_to_the_disk_under_another_name_before_it_gets_its_own(
+    traced: Traced,
+) -> None:
+    named = [rename for rename in traced.select(RENAMES) if prepared(rename)]
+    for rename in named:
+        source, target = rename.paths
+        assert source.parent == target.parent
+        (last,) = traced.select(WRITES, source)[-1:]
+        assert rename.after(last), target
+        assert traced.flushed(source, last, rename), target
+        if target.name != STORE:
+            assert traced.select(WRITES, target) == []
+    found = {path for path in all_files(traced.home.path) if path.name not in LOCKS}
+    targets = {rename.paths[1] for rename in traced.select(RENAMES)}
+    assert found - targets == {traced.home.path / "broken.csv"}
+
+
+def test_every_name_is_on_the_disk_before_the_program_says_what_it_did(traced: Traced) -> None:
+    """Also those of links, of what was set aside, and of what is to be removed."""
+    for change in traced.select((*RENAMES, *FOLDERS)):
+        printed = traced.next_print(change)
+        assert traced.flushed(change.paths[-1].parent, change, printed), change.paths
+
+
+def test_manifest_gets_its_name_after_every_other_file_of_its_export(traced: Traced) -> None:
+    manifests = [each for each in traced.select(RENAMES) if each.paths[1].name == MANIFEST]
+    assert len(manifests) == 2
+    for manifest in manifests:
+        folder, printed = manifest.paths[1].parent, traced.next_print(manifest)
+        files = [each for each in traced.select(RENAMES) if folder in each.paths[1].parents]
+        files = [each for each in files if traced.next_print(each) == printed]
+        assert len(files) > 5
+        assert files[-1] == manifest
+
+
+def test_new_store_has_its_name_on_the_disk_before_anything_is_stored_in_it(traced: Traced) -> None:
+    store = traced.home.data / STORE
+    (rename,) = [each for each in traced.select(RENAMES) if each.paths[1] == store]
+    stored = traced.select(WRITES, store.with_name(f"{STORE}-wal"))[0]
+    assert traced.flushed(store.parent, rename, stored)
+
+
+def test_secrets_are_written_the_same_way(traced: Traced) -> None:
+    targets = [rename.paths[1] for rename in traced.select(RENAMES) if prepared(rename)]
+    assert traced.home.cookie_file in targets
+    assert traced.home.path / "serve" / "token" in targets
+
+
+# After a power cut
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Two runs of the same days, the second of which has everything fetched and written again."""
+
+    home: Home
+    words: tuple[str, ...]
+    steps: list[Step]
+    days: Kept
+    files: list[dict[str, bytes]]
+
+    @property
+    def folder(self) -> Path:
+        """That of the export."""
+        _, first, last = self.words
+        return self.home.data / f"daily_exports_{first}_to_{last}"
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    home = Home(tmp_path_factory.mktemp("recorded"))
+    words = ("--daily", f"{today() - timedelta(3)}", f"{yesterday()}")
+    journal = Journal(home, tmp_path_factory.mktemp("journal"))
+    with Simulator(organization()) as simulator:
+        home.settings["METRICS_API_BASE_URL"] = simulator.url
+        save_cookies(home.cookie_file, {SESSION_COOKIE: simulator.cookie}, origin_of(simulator.url))
+        recorded = Recorded(home, words, [], {}, [])
+        for options in ((), ("--refresh",)):
+            home.settings["ENTERPRISE_ID"] = f"{1 + len(recorded.files)}"
+            journal.run(*words, *options)
+            recorded.files.append(files_in(recorded.folder))
+    steps, days = journal.steps(), whole_days(f"sqlite:///{home.data / STORE}")
+    first, second = recorded.files
+    assert (len(days), first.keys()) == (3, second.keys())
+    assert first[MANIFEST] != second[MANIFEST]
+    return replace(recorded, steps=steps, days=days)
+
+
+def reported_days(steps: list[Step]) -> set[date]:
+    """Those that the log said were fetched."""
+    printed = b"".join(step.text for step in steps if step.kind == "P").decode()
+    return {date.fromisoformat(day) for day in re.findall(r"(\S{10}) fetched, ", printed)}
+
+
+def printed_paths(steps: list[Step]) -> int:
+    """How often a run printed where its files are."""
+    return sum(step.kind == "P" and step.number == STDOUT for step in steps)
+
+
+def write_out(left: Contents, home: Home, place: Path) -> None:
+    """The disk that was left, at another place."""
+    for path, content in left.items():
+        copy = place / path.relative_to(home.path)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(content)
+
+
+def check_left(recorded: Recorded, before: list[Step], left: Contents, place: Path) -> None:
+    """What was reported is there, and nothing is there in part."""
+    write_out(left, recorded.home, place)
+    reported, store = reported_days(before), place / "data" / STORE
+    if store.exists():
+        with closing(sqlite3.connect(store)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        days = whole_days(f"sqlite:///{store}")
+        assert days == {day: recorded.days[day] for day in days}
+        assert reported <= days.keys()
+    else:
+        assert not reported
+    first, second = recorded.files
+    files = files_in(place / recorded.folder.relative_to(recorded.home.path))
+    assert all(files[name] in (first[name], second[name]) for name in files)
+    if MANIFEST in files or printed_paths(before):
+        assert files.keys() == first.keys()
+    if printed_paths(before) == 2 or files.get(MANIFEST) == second[MANIFEST]:
+        assert files == second
+
+
+def test_journal_has_all_that_the_program_wrote(recorded: Recorded) -> None:
+    """Else what is rebuilt from it would prove nothing."""
+    disk = Disk(recorded.home.path)
+    for step in recorded.steps:
+        disk.do(step)
+    written = {path: path.read_bytes() for path in all_files(recorded.home.data)}
+    assert disk.now() == {p: data for p, data in written.items() if p.name not in LOCKS}
+
+
+def test_what_was_synced_is_enough_at_every_moment(recorded: Recorded, tmp_path: Path) -> None:
+    disk = Disk(recorded.home.path)
+    seen: list[tuple[Contents, set[date], int]] = []
+    for number, step in enumerate(recorded.steps, 1):
+        disk.do(step)
+        before = recorded.steps[:number]
+        left = disk.after_power_cut(None)
+        shown = {path: content for path, content in left.items() if path.name[0] != "."}
+        moment = shown, reported_days(before), printed_paths(before)
+        if seen[-1:] != [moment]:
+            check_left(recorded, before, shown, tmp_path / f"{number}")
+            seen.append(moment)
+    assert len(seen) > 2 * len(recorded.days)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_part_of_the_rest_came_to_the_disk_nothing_is_damaged(
+    recorded: Recorded, tmp_path: Path, seed: int
+) -> None:
+    chance = Random(seed)
+    moments = chance.sample(range(len(recorded.steps)), 12)
+    disk = Disk(recorded.home.path)
+    for number, step in enumerate(recorded.steps):
+        disk.do(step)
+        if number in moments:
+            left = disk.after_power_cut(chance)
+            check_left(recorded, recorded.steps[: number + 1], left, tmp_path / f"{number}")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.8])
+def test_next_run_after_a_power_cut_finishes(
+    recorded: Recorded, home: Home, start: Start, share: float
+) -> None:
+    """While the store was made, while days were stored, and in the middle of the second run."""
+    disk = Disk(recorded.home.path)
+    for step in recorded.steps[: int(share * len(recorded.steps))]:
+        disk.do(step)
+    write_out(disk.after_power_cut(Random(share)), recorded.home, home.path)
+    start(organization())
+    home.settings = recorded.home.settings | home.settings
+    result = home.run(*recorded.words)
+    assert result.code == 0, result.err
+    assert files_in(home.data / recorded.folder.name) == recorded.files[1]
+    assert whole_days(f"sqlite:///{home.data / STORE}") == recorded.days
