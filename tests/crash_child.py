@@ -195,7 +195,10 @@ def whole_days(url: str) -> Kept:
         with store.reading() as reader:
             ledger = reader.ledger(DashboardSource.name)
             return {
-                day: (msgspec.structs.replace(row, fetched_at=_NEVER), reader.day(row))
+                day: (
+                    msgspec.structs.replace(row, fetched_at=_NEVER, accepted_at=_NEVER),
+                    reader.day(row),
+                )
                 for day, row in ledger.items()
             }
 

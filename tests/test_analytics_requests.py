@@ -177,6 +177,7 @@ def test_refresh_fetches_every_day_again_for_the_same_requests_as_the_first_time
 def test_a_settled_day_that_was_revised_is_found_and_it_alone_is_fetched(
     home: Home, limited: Limited, caplog: Log, number: int
 ) -> None:
+    home.settings["REVISION_LIMIT"] = "100"
     sim = limited(200)
     run(home)
     before = ledger(home)

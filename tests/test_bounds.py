@@ -38,7 +38,13 @@ from dashboard_scraper.simulator import (
 )
 from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.token_auth import BearerToken
-from dashboard_scraper.unknown_fields import NAME_LENGTH, OF_A_RECORD, OF_A_RUN, VALUE_LENGTH
+from dashboard_scraper.unknown_fields import (
+    DEEPEST,
+    NAME_LENGTH,
+    OF_A_RECORD,
+    OF_A_RUN,
+    VALUE_LENGTH,
+)
 from sources import DAY, WINDOW, analytics, dashboard, users_of
 
 USERS, TENANT = "user-feature-stats", "tenant-feature-stats"
@@ -228,7 +234,7 @@ SILLY: dict[str, tuple[dict[str, Any], str]] = {
     "a long name": ({"n" * (NAME_LENGTH + 1): 1}, f"more than {NAME_LENGTH} characters"),
     "a long value": ({"n": "v" * (VALUE_LENGTH + 1)}, f"more than {VALUE_LENGTH:,} characters"),
     "a long list": ({"n": ["v"] * VALUE_LENGTH}, f"more than {VALUE_LENGTH:,} characters"),
-    "900 levels": ({"n": nested(900)}, f"more than {VALUE_LENGTH:,} characters"),
+    "900 levels": ({"n": nested(900)}, f"more than {DEEPEST} levels"),
 }
 
 

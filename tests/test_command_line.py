@@ -85,9 +85,10 @@ def test_the_28_days_are_fetched_one_by_one_and_only_the_folder_is_told(
     result = home.run("--last-28-days")
     assert (result.code, result.paths) == (0, [home.daily_folder])
     days = [today() - timedelta(number) for number in range(1, 29)]
-    assert windows(sim) == {(day, day) for day in days}
-    assert [sim.count(name) for name in ("user-feature-stats", "tenant-feature-stats")] == [28, 28]
-    assert sim.count() == 56
+    # And the range, whose totals are to be the sum of the days'.
+    assert windows(sim) == {*((day, day) for day in days), (days[-1], days[0])}
+    assert [sim.count(name) for name in ("user-feature-stats", "tenant-feature-stats")] == [28, 29]
+    assert sim.count() == 57
     expected = {f"augment_metrics_{day}.csv" for day in days}
     expected |= {f"copilot_metrics_{day}.json" for day in days}
     expected |= {
@@ -280,7 +281,7 @@ def test_an_output_folder_that_cannot_be_made_ends_with_exit_1(
     assert "Traceback" not in result.err
     after = tree(home.path)
     assert {name: data for name, data in after.items() if not name.startswith("store")} == before
-    assert sim.count() in (3, 56)
+    assert sim.count() in (3, 57)
 
 
 def test_where_one_of_two_files_cannot_be_written_neither_appears(

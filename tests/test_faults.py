@@ -343,7 +343,8 @@ def test_a_day_that_is_broken_is_tried_twice_and_costs_that_day_alone(
     assert f"1 of 28 days are missing: {BROKEN_DAY}" in result.err
     assert sim.count(USERS, BROKEN_DAY) == 2
     assert sim.count(USERS) == 29
-    assert sim.requests[-1].day == BROKEN_DAY, "tried again at the end of the run"
+    asked = [each for each in sim.requests if each.endpoint == USERS]
+    assert asked[-1].day == BROKEN_DAY, "tried again at the end of the run"
     stale = {f"{file}.stale" for file in lost}
     assert set(daily_files(home)) == (WHOLE_EXPORT - lost) | stale
     days = manifest(home)
@@ -402,8 +403,8 @@ def test_a_value_of_any_size_is_written_or_refused_but_never_a_crash(
     sim.add_fault(Fault(body(f'{{"userFeatureStats":[{record}]}}'), USERS))
     result = home.run(f"{DAY}" if form == "day" else form)
     assert "Traceback" not in result.err
-    assert result.code in (5, 9), result.err  # zeros are not the dashboard's totals
-    if result.code == 9:
+    assert result.code in (5, 9, 11), result.err  # zeros are not the dashboard's totals
+    if result.code != 5:
         daily = home.daily_folder / f"augment_metrics_{DAY}.csv"
         text = (home.data / CSV_NAME if form == "day" else daily).read_text()
         assert not name.startswith("huge") or f"{HUGE}" in text

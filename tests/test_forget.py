@@ -137,7 +137,7 @@ def test_the_address_may_be_capitalised_in_any_way_in_the_store_and_when_it_is_g
 def test_of_whom_nothing_is_kept_is_a_wrong_usage_and_changes_nothing(home: Home) -> None:
     keep(home, FIRST, march(4))
     before, rows, user = ledger(home), kept_users(home), busiest(home)
-    for unknown in ("nobody@example.com", user[:-1], f"{user} ", "%", user.replace("@", "_")):
+    for unknown in ("nobody@example.com", user[:-1], f"{user} x", "%", user.replace("@", "_")):
         with pytest.raises(UsageError, match="has no day of"):
             forget(home, unknown)
     assert (ledger(home), kept_users(home)) == (before, rows)

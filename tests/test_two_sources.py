@@ -17,7 +17,7 @@ from dashboard_scraper.config import Settings
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.csv_text import parse
 from dashboard_scraper.date_utils import Window
-from dashboard_scraper.errors import DaysMissing, NotReconciled, Stale
+from dashboard_scraper.errors import DaysMissing, Implausible, NotReconciled, Stale
 from dashboard_scraper.http import origin_of
 from dashboard_scraper.metrics import (
     ANALYTICS_COUNTS,
@@ -519,7 +519,9 @@ def test_a_day_without_users_is_warned_of_unless_the_source_itself_counts_none(
 ) -> None:
     """The dashboard lists everybody, active or not; the other source tells how many were active."""
     begin(TODAY).organization = Organization(users=0, service_accounts=0, today=TODAY)
-    fetch_from(home, ANALYTICS)
+    with pytest.raises(Implausible):
+        fetch_from(home, ANALYTICS)
     assert "without a single user" not in caplog.text
-    fetch_from(home, DASHBOARD)
+    with pytest.raises(Implausible):
+        fetch_from(home, DASHBOARD)
     assert "without a single user" in caplog.text

@@ -85,9 +85,10 @@ class Outcome:
 
 
 def days_to_fetch(
-    kept: Mapping[date, LedgerDay], window: Window, caution: Caution, *, totals: bool
+    kept: Mapping[date, LedgerDay], window: Window, caution: Caution, *, totals: bool, doubts: bool
 ) -> list[date]:
-    """The days of the window that are missing, not settled, or in doubt, oldest first.
+    """The days of the window that are missing or not settled, oldest first; with `doubts`, also
+    those that are in doubt.
 
     A day is in doubt while a newer version is held, and where it does not add up or is suspicious
     until the source has repeated the answer on some later days. With `totals`, also those that were
@@ -98,7 +99,7 @@ def days_to_fetch(
         for day in window.days()
         if day not in kept
         or not caution.is_settled(kept[day])
-        or caution.is_open(kept[day])
+        or (doubts and caution.is_open(kept[day]))
         or (totals and kept[day].totals is None)
     ]
 
@@ -183,7 +184,7 @@ def bring_up_to_date(
     with job.store.reading() as reader:
         kept = reader.ledger(source.name, window)
     now = job.clock()
-    needed = days_to_fetch(kept, window, job.caution, totals=source.has_totals)
+    needed = days_to_fetch(kept, window, job.caution, totals=source.has_totals, doubts=compare)
     needed = list(window.days()) if refresh else needed
     published = source.published(now)
     failures: Failures = {day: _not_published(day) for day in needed if day > published.end}
@@ -251,8 +252,15 @@ def _compare(job: Job, source: Source, days: Collection[date], failures: Failure
     fetched = _fetch(job, source, changed)
     after = _last_totals(job, source, days, failures | fetched.failures)
     if any(before[day] == after.get(day) for day in changed):
-        _refuse_contradiction(source, after)
+        _refuse_contradiction(source, after, _unreconciled(job, source, after))
     return fetched
+
+
+def _unreconciled(job: Job, source: Source, days: Collection[date]) -> set[date]:
+    """Days of which it is known already that the totals are not those of the users."""
+    with job.store.reading() as reader:
+        answers = reader.last_answers(source.name, Window(min(days), max(days)))
+    return {day for day, row in answers.items() if row.unreconciled}
 
 
 def _last_totals(
@@ -268,8 +276,11 @@ def _last_totals(
     }
 
 
-def _refuse_contradiction(source: Source, totals: dict[date, Totals]) -> None:
-    if changed := source.changed_days(totals):
+def _refuse_contradiction(
+    source: Source, totals: dict[date, Totals], known: Collection[date]
+) -> None:
+    changed = [day for day in source.changed_days(totals) if day not in known]
+    if changed:
         raise ContractBroken(
             f"the totals of {Window(min(totals), max(totals))} are not the sum of its days, of"
             f" which {listed_days(changed)} seem to differ, but are the same when asked for alone"

@@ -21,8 +21,8 @@ _WEEKS = 4
 _WEEKS_AT_LEAST = 2
 # Beyond so many times what the weeks before had at most, or below that part of what they had at
 # least, where that was enough to tell.
-_PEOPLE_FACTOR, _PEOPLE_AT_LEAST = 3, 3
-_SUM_FACTOR, _SUM_AT_LEAST = 5, 100
+_PEOPLE_FACTOR, _PEOPLE_AT_LEAST = 3, 4
+_SUM_FACTOR, _SUM_AT_LEAST = 10, 300
 _DAYS_EMPTY_AT_LEAST = DAYS_A_WEEK
 _DAYS_EQUAL_AT_LEAST = 3
 _NAMED_AT_MOST = 3

@@ -185,14 +185,14 @@ CONSISTENT = [
         NO_HISTORY,
     ),
     Lie(
-        "a fifth of the people on the newest day",
+        "an eighth of the people on the newest day",
         lambda night: figures_of(
             night,
             Altered(
                 night.honest,
                 on(
                     [night.newest],
-                    lambda honest, m, day: NOTHING if m.index % 5 else honest.figures(m, day),
+                    lambda honest, m, day: NOTHING if m.index % 8 else honest.figures(m, day),
                 ),
             ),
         ),
@@ -200,7 +200,7 @@ CONSISTENT = [
         NO_HISTORY,
     ),
     Lie("newest day empty", _some_days(_newest, nothing), Unseen.FIRST_NIGHT, "a holiday"),
-    Lie("newest day tenfold", _some_days(_newest, times(10)), Unseen.FIRST_NIGHT, NO_HISTORY),
+    Lie("newest day fiftyfold", _some_days(_newest, times(50)), Unseen.FIRST_NIGHT, NO_HISTORY),
     Lie(
         "weekends like Fridays",
         _some_days(
