@@ -40,8 +40,8 @@ JOB = "--last-28-days"
 USERS = Endpoint.USERS.value
 TRIALS = 20
 BATCHES = [
-    *(("sqlite", number, TRIALS) for number in range(100 // TRIALS)),
-    *(("postgresql", number, TRIALS) for number in range(40 // TRIALS)),
+    *(("sqlite", number, TRIALS) for number in range(40 // TRIALS)),
+    *(("postgresql", number, TRIALS) for number in range(20 // TRIALS)),
     ("pgbouncer", 0, TRIALS // 3),
 ]
 OUTPUT, STORE = ".tmp", ".new"
