@@ -38,11 +38,11 @@ from dashboard_scraper.store import store_at
 
 JOB = "--last-28-days"
 USERS = Endpoint.USERS.value
-TRIALS = 20
+TRIALS = 10
 BATCHES = [
-    *(("sqlite", number, TRIALS) for number in range(40 // TRIALS)),
-    *(("postgresql", number, TRIALS) for number in range(20 // TRIALS)),
-    ("pgbouncer", 0, TRIALS // 3),
+    *(("sqlite", number, TRIALS) for number in range(30 // TRIALS)),
+    *(("postgresql", number, TRIALS) for number in range(10 // TRIALS)),
+    ("pgbouncer", 0, 6),
 ]
 OUTPUT, STORE = ".tmp", ".new"
 """How the temporary names of the files end, and that of a store that is being made."""
