@@ -199,14 +199,14 @@ def bring_up_to_date(
     failures |= fetched.failures
     incomplete: list[ScraperError] = []
     if len(compared) > 1:
-        try:
-            compared_again = _compare(job, source, compared, failures)
-        except _FAILED_DAY as error:
-            what = "the days kept could not be compared with what the source says of them now"
-            incomplete.append(type(error)(f"{what}: {error}"))
-        else:
-            failures |= compared_again.failures
-            fetched.stored.update(compared_again.stored)
+        again_fetched, incomplete = _compare(job, source, compared, failures)
+        failures |= again_fetched.failures
+        # A day that was new is so still when the source repeats it in the same run.
+        fetched.stored.update(
+            (day, stored)
+            for day, stored in again_fetched.stored.items()
+            if stored is not Stored.SAME or day not in fetched.stored
+        )
     # Before the details, which go with the figures in force.
     reviewed = review(job.store, source.name, window, fetched.stored, job.caution)
     incomplete += fill_details(job.store, source, window, now)
@@ -237,48 +237,51 @@ def _note_success(job: Job, source: Source, outcome: Outcome, verdict: Verdict) 
         job.store.put_success(source.name, job.clock())
 
 
-def _compare(job: Job, source: Source, days: Collection[date], failures: Failures) -> _Fetched:
+def _compare(
+    job: Job, source: Source, days: Collection[date], failures: Failures
+) -> tuple[_Fetched, list[ScraperError]]:
     """Fetch again the days whose totals now are not what the source last said of them.
 
     Days that were fetched just now are compared too: a range without gaps costs fewer requests, and
     a range that is not the sum of its days is a contradiction. It is one where a day stays as it
-    was, and differs all the same.
+    was, and differs all the same. Whatever goes wrong, what was fetched is returned with it.
     """
-    before = _last_totals(job, source, days, failures)
-    changed = source.changed_days(before)
-    if not changed:
-        return _Fetched()
-    logger.warning("the source has revised %s; fetching again", listed_days(changed))
-    fetched = _fetch(job, source, changed)
-    after = _last_totals(job, source, days, failures | fetched.failures)
-    if any(before[day] == after.get(day) for day in changed):
-        _refuse_contradiction(source, after, _unreconciled(job, source, after))
-    return fetched
+    fetched = _Fetched()
+    try:
+        before = _totals_of(_last_answers(job, source, days, failures))
+        changed = source.changed_days(before)
+        if not changed:
+            return fetched, []
+        logger.warning("the source has revised %s; fetching again", listed_days(changed))
+        fetched = _fetch(job, source, changed)
+        answers = _last_answers(job, source, days, failures | fetched.failures)
+        after = _totals_of(answers)
+        if any(before[day] == after.get(day) for day in changed):
+            known = {day for day, row in answers.items() if row.unreconciled}
+            _refuse_contradiction(source, after, known)
+    except _FAILED_DAY as error:
+        what = "the days kept could not be compared with what the source says of them now"
+        return fetched, [type(error)(f"{what}: {error}")]
+    return fetched, []
 
 
-def _unreconciled(job: Job, source: Source, days: Collection[date]) -> set[date]:
-    """Days of which it is known already that the totals are not those of the users."""
-    with job.store.reading() as reader:
-        answers = reader.last_answers(source.name, Window(min(days), max(days)))
-    return {day for day, row in answers.items() if row.unreconciled}
-
-
-def _last_totals(
+def _last_answers(
     job: Job, source: Source, days: Collection[date], failures: Failures
-) -> dict[date, Totals]:
+) -> dict[date, LedgerDay]:
     """What the source last said of the days that could be had, in force or not."""
     with job.store.reading() as reader:
         answers = reader.last_answers(source.name, Window(min(days), max(days)))
-    return {
-        day: row.totals
-        for day, row in answers.items()
-        if row.totals is not None and day not in failures
-    }
+    return {day: row for day, row in answers.items() if day not in failures}
+
+
+def _totals_of(answers: Mapping[date, LedgerDay]) -> dict[date, Totals]:
+    return {day: row.totals for day, row in answers.items() if row.totals is not None}
 
 
 def _refuse_contradiction(
     source: Source, totals: dict[date, Totals], known: Collection[date]
 ) -> None:
+    """Of days `known` not to add up, that has been said."""
     changed = [day for day in source.changed_days(totals) if day not in known]
     if changed:
         raise ContractBroken(
