@@ -13,7 +13,7 @@ from conftest import Home, Start
 from dashboard_scraper.date_utils import DAYS, Window
 from dashboard_scraper.errors import ContractBroken, Implausible, RevisionsHeld, ScraperError
 from dashboard_scraper.metrics import COUNTS, TENANT_TOTALS
-from dashboard_scraper.simulator import Fault, Organization, Simulator, set_value
+from dashboard_scraper.simulator import Fault, Organization, Simulator, set_value, status
 from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.store import LedgerDay, Status, VersionState, store_at
 from dashboard_scraper.usage import DASHBOARD
@@ -22,7 +22,7 @@ from kept_days import NOON, TENANT, TODAY, USERS, answer_with_nobody, fetch, kep
 NIGHT = timedelta(days=1)
 FIRST, LAST = TODAY - timedelta(10), TODAY - timedelta(1)
 WINDOW = Window(FIRST, LAST)
-SETTLED = FIRST + timedelta(2)
+SECOND, SETTLED = FIRST + timedelta(1), FIRST + timedelta(2)
 CHAT = next(m for m in COUNTS if m.dashboard and not m.tenant and m.part_of)
 ACCEPTED = next(m for m in COUNTS if m.name == "completions_accepted")
 Log = pytest.LogCaptureFixture
@@ -334,6 +334,44 @@ def test_a_range_that_is_not_the_sum_of_its_days_is_a_contradiction(
     with pytest.raises(ContractBroken, match="are not the sum of its days"):
         fetch(home, FIRST, LAST)
     assert len(ledger(home)) == 10
+
+
+def ranges_with(*days: date) -> Any:
+    """Ranges say more than their days, for each of these that is among them."""
+    field = next(iter(TENANT_TOTALS))
+
+    def effect(answer: Answer, request: Request) -> Answer:
+        if request.day is not None:
+            return answer
+        dates = [json.loads(request.query[name]) for name in ("startDate", "endDate")]
+        start, end = (date(each["year"], each["month"], each["day"]) for each in dates)
+        body = json.loads(answer.body)
+        body[field] += 1000 * sum(start <= day <= end for day in days)
+        return Answer(answer.status, json.dumps(body).encode())
+
+    return effect
+
+
+def test_a_day_that_fails_beside_a_contradiction_is_not_exported(
+    home: Home, spring: Simulator
+) -> None:
+    assert run(home) == 0
+    spring.add_fault(Fault(ranges_with(SECOND, SETTLED), TENANT))
+    spring.add_fault(Fault(status(503), USERS, SECOND))
+    assert run(home, 1) == 6
+    told = {day["day"]: day["status"] for day in manifest(home)["days"]}
+    assert [day for day, word in told.items() if word == "failed"] == [f"{SECOND}"]
+
+
+def test_a_new_day_that_is_fetched_again_in_its_first_run_is_still_new(
+    home: Home, spring: Simulator
+) -> None:
+    home.settings["RECONCILE"] = "warn"
+    same = edited(lambda _records: records_of(spring, SETTLED))
+    spring.add_fault(Fault(same, USERS, SECOND))
+    spring.add_fault(Fault(ranges_with(SECOND), TENANT))
+    run(home)
+    assert f"the same figures as {SETTLED}" in (ledger(home)[SECOND].suspicious or "")
 
 
 def weekly(home: Home, sim: Simulator, factor: float) -> LedgerDay:
