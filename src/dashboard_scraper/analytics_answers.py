@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, TypeVar
@@ -14,20 +14,19 @@ from dashboard_scraper.decoding import UNDECODABLE, decoding
 from dashboard_scraper.derived import Oddities, known_or_none
 from dashboard_scraper.envelope import Envelope, refuse_other_days
 from dashboard_scraper.errors import ContractBroken
+from dashboard_scraper.figures import accept_rate, maker
 from dashboard_scraper.flatten import Cell
 from dashboard_scraper.listing import listed
 from dashboard_scraper.loose_records import loose_records
 from dashboard_scraper.metrics import (
-    ACCEPTED,
-    ANALYTICS_COUNTS,
-    FIGURES,
+    ACCEPT_RATE,
+    ACTIVE_DAYS,
+    BY_NAME,
     MAX_COUNT,
-    SHOWN,
     USER_HEADER,
+    Count,
     Figures,
     Kind,
-    Metric,
-    accept_rate,
     parts_of,
 )
 from dashboard_scraper.pagination import commas_beside, parse_object
@@ -40,7 +39,31 @@ _Identity = Annotated[str, msgspec.Meta(min_length=1)]
 # Of an editor or a language. PostgreSQL has no place for a NUL, and no name has one.
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"\A[^\x00]*\Z")]
 _METRICS, _PAGINATION, _METADATA = "metrics", "pagination", "metadata"
-ACTIVE_DAYS = next(metric.name for metric in FIGURES if metric.kind is Kind.DAYS)
+DAYS_FIELD = ACTIVE_DAYS.name
+# The API's names are those of the catalogue.
+COUNTED = tuple(
+    BY_NAME[name]
+    for name in (
+        "completions_count",
+        "completions_accepted",
+        "chat_messages",
+        "ide_agent_messages",
+        "remote_agent_messages",
+        "cli_agent_interactive_messages",
+        "cli_agent_non_interactive_messages",
+        "total_tool_calls",
+        "total_modified_lines_of_code",
+        "completions_lines_of_code",
+        "ide_agent_lines_of_code",
+        "remote_agent_lines_of_code",
+        "total_messages",
+        "completions_suggested_lines_of_code",
+        "cli_agent_interactive_lines_of_code",
+        "cli_agent_non_interactive_lines_of_code",
+    )
+)
+OPTIONAL = BY_NAME["completions_suggested_lines_of_code"]
+"""What may be absent from an answer."""
 IDENTITY = ("user_email", "service_account_name")
 # What `read_answer` and the client compare themselves; an envelope passes it over.
 _USERS_RETURNED = "returned_user_count"
@@ -52,10 +75,10 @@ _UNDERSTOOD = (
 
 
 def _metrics(*, forbid_unknown_fields: bool) -> Any:
-    """A struct with the API's counts in the order of ANALYTICS_COUNTS."""
+    """A struct with the counts in the order of COUNTED."""
     fields = [
-        (m.name, _Count | msgspec.UnsetType, msgspec.UNSET) if m.optional else (m.name, _Count)
-        for m in ANALYTICS_COUNTS
+        (m.name, _Count | msgspec.UnsetType, msgspec.UNSET) if m is OPTIONAL else (m.name, _Count)
+        for m in COUNTED
     ]
     return msgspec.defstruct(
         "Metrics", fields, kw_only=True, forbid_unknown_fields=forbid_unknown_fields
@@ -113,7 +136,7 @@ class Shape:
             return [(record, {}) for record in usual], sum(map(_keys_of, usual))
         where = f"{reading.endpoint}: {self.key}"
         known = self._known
-        records = loose_records(where, raw, known, known & {ACTIVE_DAYS}, reading.unknown)
+        records = loose_records(where, raw, known, known & {DAYS_FIELD}, reading.unknown)
         metrics = [record.get(_METRICS) for record in records]
         keys = sum(map(len, records)) + sum(len(m) - 1 for m in metrics if isinstance(m, dict))
         return [
@@ -124,14 +147,14 @@ class Shape:
     def _tolerated(
         self, reading: Reading, where: str, record: dict[str, Any]
     ) -> tuple[Any, dict[str, Cell]]:
-        if ACTIVE_DAYS in self._known and ACTIVE_DAYS in record:
-            days = record[ACTIVE_DAYS]
-            record[ACTIVE_DAYS] = known_or_none(Kind.DAYS, ACTIVE_DAYS, days, reading.oddities)
+        if DAYS_FIELD in self._known and DAYS_FIELD in record:
+            days = record[DAYS_FIELD]
+            record[DAYS_FIELD] = known_or_none(Kind.DAYS, DAYS_FIELD, days, reading.oddities)
         with decoding(where):
             known = msgspec.convert(record, self._tolerant)
         more = {name: value for name, value in record.items() if name not in self._known}
         if _METRICS in self._known:
-            names = {metric.name for metric in ANALYTICS_COUNTS}
+            names = {metric.name for metric in COUNTED}
             more[_METRICS] = {n: v for n, v in record[_METRICS].items() if n not in names}
             if not more[_METRICS]:
                 del more[_METRICS]
@@ -160,13 +183,18 @@ class Reading:
 
 
 _IDENTIFIED: dict[str, Any] = dict.fromkeys(IDENTITY, _Identity | None)
-_COUNTED: dict[str, Any] = {_METRICS: None}
+_WITH_METRICS: dict[str, Any] = {_METRICS: None}
 _CREDITS = Annotated[float, msgspec.Meta(ge=0, le=MAX_COUNT)]
 
 USER_ACTIVITY = Shape(
-    "users", {**_IDENTIFIED, ACTIVE_DAYS: _Count | None, **_COUNTED}, Fate.COLUMN, paged=True
+    "users",
+    {**_IDENTIFIED, DAYS_FIELD: _Count | None, **_WITH_METRICS},
+    Fate.COLUMN,
+    paged=True,
 )
-DAILY_USAGE = Shape("daily_usage", {"date": date, **_COUNTED}, Fate.OF_ORGANIZATION, paged=False)
+DAILY_USAGE = Shape(
+    "daily_usage", {"date": date, **_WITH_METRICS}, Fate.OF_ORGANIZATION, paged=False
+)
 DAU_COUNT = Shape(
     "daily_active_user_counts",
     {"date": date, "user_count": _Count},
@@ -175,7 +203,7 @@ DAU_COUNT = Shape(
 )
 EDITOR_LANGUAGE = Shape(
     "records",
-    {**_IDENTIFIED, "editor": _Name, "language": _Name, **_COUNTED},
+    {**_IDENTIFIED, "editor": _Name, "language": _Name, **_WITH_METRICS},
     Fate.OF_EDITORS,
     paged=True,
 )
@@ -249,40 +277,29 @@ def identity(endpoint: str, record: Any) -> tuple[str, str]:
     return named[0]
 
 
-def counts_in(record: Any) -> tuple[int | None, ...]:
-    """The record's counts in the order of ANALYTICS_COUNTS; None where one is absent."""
+def counts_in(record: Any) -> Figures:
+    """The record's counts, and no other figure; those that are absent are unknown."""
+    return _counts_of(_told(record))
+
+
+_CLI_LINES = BY_NAME["cli_agent_lines_of_code"]
+_cli_lines_of = operator.attrgetter(*(part.name for part in parts_of(_CLI_LINES)))
+_counts_of = maker(COUNTED)
+_figures_of = maker((*COUNTED, ACTIVE_DAYS, ACCEPT_RATE, _CLI_LINES))
+
+
+def figures_in(record: Any) -> Figures:
+    """All figures of a user's record; those that the API does not tell, nor its counts, are
+    unknown. The accept rate is rounded as the dashboard does.
+    """
+    counts = record.metrics
+    rate = accept_rate(counts.completions_count, counts.completions_accepted)
+    rounded = None if rate is None else round(rate, 2)
+    return _figures_of((*_told(record), record.active_days, rounded, sum(_cli_lines_of(counts))))
+
+
+def _told(record: Any) -> tuple[Count, ...]:
     told = msgspec.structs.astuple(record.metrics)
-    return tuple(None if count is msgspec.UNSET else count for count in told)
-
-
-_PLACES = {metric.name: place for place, metric in enumerate(ANALYTICS_COUNTS)}
-
-
-def _known(metric: Metric, counts: Sequence[int | None]) -> int | None:
-    """The count itself, or the sum of its parts where the API has these alone."""
-    if metric in ANALYTICS_COUNTS:
-        return counts[_PLACES[metric.name]]
-    parts = [_known(part, counts) for part in parts_of(metric)]
-    return sum(p for p in parts if p is not None) if parts and None not in parts else None
-
-
-def figures_of(counts: Sequence[int | None], active_days: int | None) -> Figures:
-    """The catalogue's figures; those that the API does not tell, nor its counts, are unknown."""
-    return tuple(
-        (
-            _known(metric, counts)
-            if metric.kind is Kind.COUNT
-            else (
-                active_days
-                if metric.kind is Kind.DAYS
-                else _rate(counts) if metric.kind is Kind.PERCENT else None
-            )
-        )
-        for metric in FIGURES
-    )
-
-
-def _rate(counts: Sequence[int | None]) -> float | None:
-    """Accepted of shown completions, rounded as the dashboard does."""
-    rate = accept_rate(counts[_PLACES[SHOWN.name]], counts[_PLACES[ACCEPTED.name]])
-    return None if rate is None else round(rate, 2)
+    if msgspec.UNSET in told:
+        return tuple(None if count is msgspec.UNSET else count for count in told)
+    return told

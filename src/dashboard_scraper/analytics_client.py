@@ -16,10 +16,11 @@ import msgspec
 
 from dashboard_scraper.addresses import Names, came_twice
 from dashboard_scraper.analytics_answers import (
-    ACTIVE_DAYS,
+    COUNTED,
     CREDIT_USAGE,
     DAILY_USAGE,
     DAU_COUNT,
+    DAYS_FIELD,
     EDITOR_LANGUAGE,
     IDENTITY,
     USER_ACTIVITY,
@@ -27,7 +28,7 @@ from dashboard_scraper.analytics_answers import (
     Reading,
     Shape,
     counts_in,
-    figures_of,
+    figures_in,
     identity,
     read_answer,
 )
@@ -37,9 +38,10 @@ from dashboard_scraper.decoding import UNDECODABLE
 from dashboard_scraper.derived import Oddities
 from dashboard_scraper.envelope import Envelope, refuse_too_many_days
 from dashboard_scraper.errors import ContractBroken, NotPublished, UsageError
+from dashboard_scraper.figures import sum_of
 from dashboard_scraper.http import Http, Response, with_params
 from dashboard_scraper.listing import listed
-from dashboard_scraper.metrics import ANALYTICS_COUNTS, USER_COUNT, Totals
+from dashboard_scraper.metrics import USER_COUNT, Totals
 from dashboard_scraper.pacing import Pace
 from dashboard_scraper.pagination import Page, Paginator, refuse_too_many
 from dashboard_scraper.refusals import Access, refuse, refuse_page
@@ -72,6 +74,8 @@ _DAILY_USAGE = "daily-usage"
 _DAU_COUNT = "dau-count"
 _EDITOR_LANGUAGE = "daily-user-activity-by-editor-language"
 _CREDIT_USAGE = "credit-usage-by-user"
+
+_NO_USAGE = sum_of(())
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -211,9 +215,8 @@ class AnalyticsSource:
         """With the name as it came."""
         name, spelling, service = self._named(_USER_ACTIVITY, record)
         if record.active_days:
-            refuse_too_many_days(_USER_ACTIVITY, ACTIVE_DAYS, name, record.active_days, window)
-        figures = figures_of(counts_in(record), record.active_days)
-        return UserUsage(name, figures, extra, service), spelling
+            refuse_too_many_days(_USER_ACTIVITY, DAYS_FIELD, name, record.active_days, window)
+        return UserUsage(name, figures_in(record), extra, service), spelling
 
     def _named(self, endpoint: str, record: Any) -> tuple[str, str, bool]:
         """The user's name, as it came too, and whether it is a service account's."""
@@ -241,12 +244,12 @@ class AnalyticsSource:
         users = self._by_day(_DAU_COUNT, DAU_COUNT, window)
         if missing := [day for day in window.days() if day not in users]:
             raise ContractBroken(f"{_DAU_COUNT}: {missing[0]} is missing")
-        names = [metric.name for metric in ANALYTICS_COUNTS]
         totals = {}
         for day in window.days():
             # A day without activity is left out.
-            counts = counts_in(usage[day]) if day in usage else (0,) * len(names)
-            known = {n: count for n, count in zip(names, counts, strict=True) if count is not None}
+            counts = counts_in(usage[day]) if day in usage else _NO_USAGE
+            told = {metric.name: counts[metric] for metric in COUNTED}
+            known = {name: count for name, count in told.items() if count is not None}
             totals[day] = {**known, USER_COUNT.name: users[day].user_count}
         return totals
 

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Protocol, TypeVar
 
+import msgspec
+
+from dashboard_scraper.figures import accept_rate, sum_of
 from dashboard_scraper.flatten import Cell
 from dashboard_scraper.identity import Identities
-from dashboard_scraper.metrics import (
-    ACCEPT_RATE,
-    ACCEPTED,
-    COUNT_PLACES,
-    FIGURES,
-    FIRST_SEEN,
-    SHOWN,
-    Kind,
-    accept_rate,
-)
+from dashboard_scraper.metrics import Figures
 from dashboard_scraper.people import People, Spelling
 from dashboard_scraper.pseudonyms import Rename, as_they_are, renamed
-from dashboard_scraper.usage import UserUsage, sums_of
+from dashboard_scraper.usage import UserUsage
+
+
+class Account(Protocol):
+    """Whatever has a name as a source spells it, and says whether that is no person's."""
+
+    @property
+    def user(self) -> str: ...
+
+    @property
+    def service(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +100,10 @@ class Naming:
             self._known[login] = known
         return known
 
-    def names(self, accounts: Iterable[tuple[str, bool]]) -> set[str]:
-        """Of those that outputs have, of names and whether each is a service account."""
+    def names(self, users: Iterable[Account]) -> set[str]:
+        """Of those of the users that outputs have."""
         return {
-            self.name(login)
-            for login, service in accounts
-            if self._audience.includes(service=service)
+            self.name(each.user) for each in users if self._audience.includes(service=each.service)
         }
 
     def shown(self, users: Iterable[UserUsage]) -> list[UserUsage]:
@@ -127,32 +129,35 @@ def _one(spellings: Sequence[UserUsage], days: int) -> UserUsage:
         return spellings[0]
     return UserUsage(
         max(user.user for user in spellings),
-        _figures([user.figures for user in spellings], spellings, days),
+        _figures([user.figures for user in spellings], days),
         _extra([user.extra for user in spellings]),
         all(user.service for user in spellings),
     )
 
 
-def _figures(
-    figures: Sequence[tuple[Any, ...]], spellings: Sequence[UserUsage], days: int
-) -> tuple[Any, ...]:
+def _figures(spellings: Sequence[Figures], days: int) -> Figures:
     """Counts are added, and what follows from them is found anew; unknown parts make unknown."""
-    counts = sums_of(spellings)
-    found: list[Any] = []
-    for place, metric in enumerate(FIGURES):
-        parts = [each[place] for each in figures]
-        if metric.kind is Kind.COUNT:
-            found.append(counts[COUNT_PLACES[metric.name]])
-        elif metric is ACCEPT_RATE:
-            shown, accepted = (counts[COUNT_PLACES[each.name]] for each in (SHOWN, ACCEPTED))
-            found.append(accept_rate(shown, accepted))
-        elif None in parts:
-            found.append(None)
-        elif metric.kind is Kind.DAYS:
-            found.append(_days_together(parts, days))
-        else:
-            found.append(min(parts) if metric is FIRST_SEEN else max(parts))
-    return tuple(found)
+    counts = sum_of(spellings)
+    first = _all_known(each.first_seen for each in spellings)
+    last = _all_known(each.last_seen for each in spellings)
+    active = _all_known(each.active_days for each in spellings)
+    return msgspec.structs.replace(
+        counts,
+        first_seen=min(first) if first else None,
+        last_seen=max(last) if last else None,
+        active_days=_days_together(active, days) if active else None,
+        acceptance_rate=accept_rate(counts.completions_count, counts.completions_accepted),
+    )
+
+
+_T = TypeVar("_T")
+
+
+def _all_known(parts: Iterable[_T | None]) -> list[_T] | None:
+    """The parts; None where one is unknown."""
+    listed = list(parts)
+    known = [part for part in listed if part is not None]
+    return known if len(known) == len(listed) else None
 
 
 def _days_together(parts: Sequence[int], days: int) -> int | None:

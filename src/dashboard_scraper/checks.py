@@ -8,12 +8,15 @@ from datetime import date, timedelta
 import msgspec
 
 from dashboard_scraper.date_utils import Window, runs_of_days
+from dashboard_scraper.figures import added
 from dashboard_scraper.metrics import (
-    COUNT_PLACES,
+    BY_NAME,
     COUNTS,
     TOTALS,
     USER_COUNT,
-    Sums,
+    Count,
+    Figures,
+    Metric,
     Totals,
     parts_of,
 )
@@ -30,49 +33,48 @@ class Difference(msgspec.Struct, frozen=True):
         return f"{self.metric} is {self.tenant}, the users' sum is {self.users}"
 
 
-def closing_differences(sums: Sums, users: int, totals: Totals | None) -> list[Difference]:
+def closing_differences(sums: Figures, users: int, totals: Totals | None) -> list[Difference]:
     """Where the `sums` of so many users and the tenant's figures disagree.
 
     A sum that is unknown cannot be compared; that of all its parts can, if they are known.
     """
     found = []
     for total in TOTALS:
-        own = users if total is USER_COUNT else _sum_of(total.name, sums)
+        own = users if total is USER_COUNT else _sum_of(BY_NAME[total.name], sums)
         tenant = (totals or {}).get(total.name)
         if tenant is not None and own is not None and own != tenant:
             found.append(Difference(total.name, own, tenant))
     return found
 
 
-_PARTS = {metric.name: [part.name for part in parts_of(metric)] for metric in COUNTS}
+_PARTS = {metric: parts_of(metric) for metric in COUNTS}
 
 
-def _sum_of(name: str, sums: Sums) -> int | None:
-    known = sums[COUNT_PLACES[name]]
-    parts = [_sum_of(part, sums) for part in _PARTS[name]]
-    if known is not None or not parts or None in parts:
-        return known
-    return sum(part for part in parts if part is not None)
+def _sum_of(metric: Metric, sums: Figures) -> Count:
+    """The sum itself, or where that is unknown, that of its parts."""
+    known: Count = sums[metric]
+    if known is None and (parts := _PARTS[metric]):
+        return added(_sum_of(part, sums) for part in parts)
+    return known
 
 
-def parts_differences(sums: Sums) -> dict[str, int]:
+def parts_differences(sums: Figures) -> dict[str, int]:
     """By how much each sum of several metrics differs from its parts, where all are known."""
     found = {}
-    for name, parts in _PARTS.items():
-        known = [sums[COUNT_PLACES[each]] for each in (name, *parts)]
-        if parts and None not in known:
-            whole, *rest = (count for count in known if count is not None)
-            found[name] = whole - sum(rest)
+    for metric, parts in _PARTS.items():
+        whole, rest = sums[metric], added(sums[part] for part in parts)
+        if parts and whole is not None and rest is not None:
+            found[metric.name] = whole - rest
     return found
 
 
-def revision(old: Sums, new: Sums) -> str:
+def revision(old: Figures, new: Figures) -> str:
     """Each sum that changed, as `chat_messages 12 -> 14`; empty where none did."""
-    changed: list[str] = []
-    for metric, before, after in zip(COUNTS, old, new, strict=True):
-        if before != after:
-            changed.append(f"{metric.name} {shown(before)} -> {shown(after)}")
-    return ", ".join(changed)
+    return ", ".join(
+        f"{metric.name} {shown(old[metric])} -> {shown(new[metric])}"
+        for metric in COUNTS
+        if old[metric] != new[metric]
+    )
 
 
 def shown(count: int | None) -> str:

@@ -14,22 +14,16 @@ from dashboard_scraper.addresses import Names, came_twice
 from dashboard_scraper.checks import changed_days
 from dashboard_scraper.config import Endpoint, Settings
 from dashboard_scraper.cookie_auth import SESSION_OVER, SIGN_IN_AGAIN, CookieSession
+from dashboard_scraper.dashboard_fields import FIELDS, MONTHLY_ACTIVE_USERS, TENANT_TOTALS
 from dashboard_scraper.date_utils import Window, last_complete_days, utc_day
 from dashboard_scraper.derived import Oddities, latest_moment
 from dashboard_scraper.envelope import Envelope
 from dashboard_scraper.errors import ContractBroken
+from dashboard_scraper.figures import lacks_required
 from dashboard_scraper.flatten import Cell
 from dashboard_scraper.http import Http, Response, origin_of, with_params
 from dashboard_scraper.logging_config import Once
-from dashboard_scraper.metrics import (
-    DASHBOARD_FIGURES,
-    FIGURES,
-    MONTHLY_ACTIVE_USERS,
-    REQUIRED_INDEXES,
-    TENANT_TOTALS,
-    Totals,
-    lacks_required,
-)
+from dashboard_scraper.metrics import REQUIRED, Metric, Totals
 from dashboard_scraper.pagination import (
     UNDERSTOOD,
     Page,
@@ -142,7 +136,7 @@ class DashboardSource:
         users: dict[str, UserUsage] = {}
         others: list[dict[str, Any]] = []
         changed: dict[str, str] = {}
-        gone = set(range(len(DASHBOARD_FIGURES)))
+        gone = set(FIELDS)
         now = datetime.now(UTC)
         envelope = Envelope(endpoint, window, now)
         latest = latest_moment(now)
@@ -180,19 +174,20 @@ class DashboardSource:
 
     def _report_unknown(self, usage: UserUsage) -> None:
         if lacks_required(usage.figures):
-            for i in REQUIRED_INDEXES:
-                if usage.figures[i] is None:
-                    self._reported.warn("%s is unknown for some users", FIGURES[i].dashboard)
+            for metric in REQUIRED:
+                if usage.figures[metric] is None:
+                    self._reported.warn("%s is unknown for some users", FIELDS[metric])
 
-    def _judge_gone(self, endpoint: str, gone: set[int]) -> None:
-        for i in sorted(gone):
-            if FIGURES[i].required:
+    def _judge_gone(self, endpoint: str, gone: set[Metric]) -> None:
+        for metric, field in FIELDS.items():
+            if metric not in gone:
+                continue
+            if metric.required:
                 raise ContractBroken(
-                    f"{endpoint}: no record has a value for {FIGURES[i].dashboard}; has the field"
-                    " been renamed?"
+                    f"{endpoint}: no record has a value for {field}; has the field been renamed?"
                 )
-            if FIGURES[i].dashboard not in self._oddities:
-                self._reported.warn("no record has a value for %s", FIGURES[i].dashboard)
+            if field not in self._oddities:
+                self._reported.warn("no record has a value for %s", field)
 
     def fetch_tenant(self, window: Window) -> list[TenantFigure]:
         """The whole tenant's figures in the window, from the selected ones of its endpoints."""

@@ -27,6 +27,7 @@ from dashboard_scraper.csv_import import read_users
 from dashboard_scraper.daily_metrics import Clock, Job, backfill, run_daily_job
 from dashboard_scraper.date_utils import DAYS, Window, last_complete_days, utc_day
 from dashboard_scraper.errors import ScraperError, SignInRequired, UsageError
+from dashboard_scraper.figures import is_active
 from dashboard_scraper.files import (
     Publication,
     behind_links,
@@ -35,7 +36,6 @@ from dashboard_scraper.files import (
     replaced_or_set_aside,
 )
 from dashboard_scraper.http import origin_of
-from dashboard_scraper.metrics import is_active
 from dashboard_scraper.people import People
 from dashboard_scraper.period_metrics import Period, default_name, export_period
 from dashboard_scraper.progress import day_progress

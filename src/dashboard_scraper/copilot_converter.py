@@ -1,7 +1,7 @@
 """The Copilot JSON of the brief's mapping: one pure function, from a user's figures to a record.
 
-Where a metric goes is the catalogue's knowledge (`Metric.copilot`). A counter of the top level is
-the sum of the three features, unless the catalogue gives it a metric of its own. A figure that the
+Where a metric goes is in `PLACES`. A counter of the top level is the sum of the three features,
+unless a metric has that place to itself. A figure that the
 source did not say is unknown, `null`, and so is every sum that it is part of: not 0.
 """
 
@@ -11,27 +11,19 @@ import functools
 import hashlib
 import itertools
 import logging
-import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
+from enum import Enum
 from typing import Any
 
 import msgspec
 
+from dashboard_scraper.copilot_counters import Counter
 from dashboard_scraper.date_utils import Window
+from dashboard_scraper.figures import Picker, Sums, added, is_active, picker
 from dashboard_scraper.listing import NAMED_AT_MOST
-from dashboard_scraper.metrics import (
-    COUNT_INDEXES,
-    FIGURES,
-    TOTAL_LINES,
-    Counter,
-    Feature,
-    Figures,
-    Place,
-    counts_of,
-    is_active,
-    parts_of,
-)
+from dashboard_scraper.metrics import BY_NAME, LINES, Figures, Metric, parts_of
 from dashboard_scraper.usage import UserUsage
 
 logger = logging.getLogger(__name__)
@@ -42,48 +34,82 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 _RECORDS_PER_CHUNK = 500
 
 
-# Picks the figures that one counter is the sum of.
-Picker = Callable[[Sequence[object]], tuple[Any, ...]]
+class Feature(Enum):
+    """The three features, in their order."""
+
+    COMPLETION = "code_completion"
+    CHAT = "chat_panel"
+    AGENT = "agent_edit"
 
 
-def _picker(indexes: Sequence[int]) -> Picker:
-    if len(indexes) == 1:
-        (index,) = indexes
-        return lambda figures: (figures[index],)
-    return operator.itemgetter(*indexes)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a metric counts in a record; without a feature it is the top level's own."""
+
+    feature: Feature | None
+    counter: Counter
 
 
-def _indexes(matches: Callable[[Place], bool]) -> list[int]:
-    return [i for i, metric in enumerate(FIGURES) for p in metric.copilot if matches(p)]
+_COMPLETION, _CHAT, _AGENT = Feature.COMPLETION, Feature.CHAT, Feature.AGENT
+_AGENT_MESSAGES = [Place(_AGENT, Counter.INTERACTIONS)]
+_AGENT_LINES = [Place(_AGENT, Counter.ADDED)]
+
+PLACES: dict[Metric, list[Place]] = {
+    BY_NAME[name]: places
+    for name, places in {
+        "completions_count": [Place(_COMPLETION, Counter.GENERATIONS)],
+        "completions_accepted": [Place(_COMPLETION, Counter.ACCEPTANCES)],
+        "chat_messages": [Place(_CHAT, Counter.INTERACTIONS)],
+        "ide_agent_messages": _AGENT_MESSAGES,
+        "remote_agent_messages": _AGENT_MESSAGES,
+        "cli_agent_interactive_messages": _AGENT_MESSAGES,
+        "cli_agent_non_interactive_messages": _AGENT_MESSAGES,
+        "total_modified_lines_of_code": [Place(None, Counter.ADDED)],
+        "completions_lines_of_code": [
+            Place(_COMPLETION, Counter.SUGGESTED),
+            Place(_COMPLETION, Counter.ADDED),
+        ],
+        "ide_agent_lines_of_code": _AGENT_LINES,
+        "remote_agent_lines_of_code": _AGENT_LINES,
+        "cli_agent_lines_of_code": _AGENT_LINES,
+    }.items()
+}
+"""What a metric feeds; all of these are required, so that a source that lacks one is refused."""
+
+
+def _at(matches: Callable[[Place], bool]) -> list[Metric]:
+    return [metric for metric, places in PLACES.items() if any(map(matches, places))]
 
 
 class _Row(msgspec.Struct, frozen=True):
     """How a feature row, or the top level, is filled: all zeros, but for what the figures feed."""
 
     zeros: Record
-    single: list[tuple[str, int]]
+    single: list[str]
+    single_of: Picker
     summed: list[tuple[str, Picker]]
 
 
 def _row(feature: Feature | None, zeros: Record) -> _Row:
-    row = _Row(zeros, [], [])
+    single: dict[str, Metric] = {}
+    summed: list[tuple[str, Picker]] = []
     for counter in Counter:
-        own = _indexes(lambda p, c=counter: p == Place(feature, c))  # type: ignore[misc]
+        own = _at(lambda p, c=counter: p == Place(feature, c))  # type: ignore[misc]
         if feature is None and not own:
-            own = _indexes(lambda p, c=counter: p.counter is c)  # type: ignore[misc]
+            own = _at(lambda p, c=counter: p.counter is c)  # type: ignore[misc]
         if len(own) == 1:
-            row.single.append((counter.value, own[0]))
+            single[counter.value] = own[0]
         elif own:
-            row.summed.append((counter.value, _picker(own)))
-    return row
+            summed.append((counter.value, picker(own)))
+    return _Row(zeros, list(single), picker(single.values()), summed)
 
 
 _ZEROS: Record = {counter.value: 0 for counter in Counter}
 _TOP_LEVEL = _row(None, _ZEROS)
 _FEATURES = [_row(feature, {"feature": feature.value, **_ZEROS}) for feature in Feature]
-_agent_figures = _picker(sorted(set(_indexes(lambda p: p.feature is Feature.AGENT))))
-_parts_of_total_lines = _picker([FIGURES.index(m) for m in parts_of(FIGURES[TOTAL_LINES])])
-_chat_figures = _picker(sorted(set(_indexes(lambda p: p.feature is Feature.CHAT))))
+_agent_figures = picker(_at(lambda place: place.feature is Feature.AGENT))
+_chat_figures = picker(_at(lambda place: place.feature is Feature.CHAT))
+_parts_of_lines = picker(parts_of(LINES))
 
 
 class Flags(msgspec.Struct, frozen=True):
@@ -105,17 +131,11 @@ def flags_of(figures: Figures) -> Flags:
     return _FLAGS[any(_agent_figures(figures))][any(_chat_figures(figures))]
 
 
-def _sum(counts: tuple[Any, ...]) -> int | None:
-    """What is unknown makes the sum unknown."""
-    return None if None in counts else sum(counts)
-
-
 def _filled(row: _Row, figures: Figures) -> Record:
     filled = row.zeros.copy()
-    for name, index in row.single:
-        filled[name] = figures[index]
+    filled.update(zip(row.single, row.single_of(figures), strict=True))
     for name, picked in row.summed:
-        filled[name] = _sum(picked(figures))
+        filled[name] = added(picked(figures))
     return filled
 
 
@@ -201,7 +221,7 @@ class WindowTotals:
     """Adds user-days up to one record a user: sums of the counts, flags or-ed."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, tuple[int | None, ...]] = {}
+        self._sums = Sums()
         self._flags: dict[str, Flags] = {}
 
     def add(self, users: Iterable[UserUsage]) -> list[tuple[UserUsage, Flags]]:
@@ -210,37 +230,28 @@ class WindowTotals:
         for user in users:
             if not is_active(user.figures):
                 continue
-            name, counts, flags = user.user, counts_of(user.figures), flags_of(user.figures)
+            name, flags = user.user, flags_of(user.figures)
             active.append((user, flags))
-            before = self._counts.get(name)
-            if before is None:
-                self._counts[name], self._flags[name] = counts, flags
-            else:
-                self._counts[name] = _added(before, counts)
-                if self._flags[name] is not flags:
-                    self._flags[name] |= flags
+            self._sums.add(name, user.figures)
+            before = self._flags.setdefault(name, flags)
+            if before is not flags:
+                self._flags[name] = before | flags
         return active
 
     def records(
         self, report: Window, enterprise_id: str, ids: Mapping[str, int]
     ) -> Iterator[Record]:
         """Users with activity in the window, in the order of their addresses."""
-        for name in sorted(self._counts):
-            user = UserUsage(name, self._figures(name))
+        for name in self._sums.names():
+            user = UserUsage(name, self._sums[name])
             yield convert(user, report.end, report, enterprise_id, ids[name], self._flags[name])
-
-    def _figures(self, name: str) -> Figures:
-        figures: list[object] = [None] * len(FIGURES)
-        for i, count in zip(COUNT_INDEXES, self._counts[name], strict=True):
-            figures[i] = count
-        return tuple(figures)
 
     def report_open_sums(self) -> None:
         """Warn once, with both numbers, where a user's lines do not add up to the total."""
         open_sums = []
-        for name in sorted(self._counts):
-            figures = self._figures(name)
-            total, parts = figures[TOTAL_LINES], _sum(_parts_of_total_lines(figures))
+        for name in self._sums.names():
+            figures = self._sums[name]
+            total, parts = figures[LINES], added(_parts_of_lines(figures))
             if total is not None and parts is not None and total != parts:
                 open_sums.append((name, total, parts))
         if open_sums:
@@ -248,16 +259,9 @@ class WindowTotals:
                 "the lines of %d users do not add up, such as of %s: %s is %d, its parts are %d",
                 len(open_sums),
                 open_sums[0][0],
-                FIGURES[TOTAL_LINES].title,
+                LINES.title,
                 *open_sums[0][1:],
             )
-
-
-def _added(left: tuple[Any, ...], right: tuple[Any, ...]) -> tuple[int | None, ...]:
-    try:
-        return tuple(map(operator.add, left, right))
-    except TypeError:  # one of them is unknown
-        return tuple(_sum(pair) for pair in zip(left, right, strict=True))
 
 
 def json_chunks(records: Iterable[Record]) -> Iterator[bytes]:

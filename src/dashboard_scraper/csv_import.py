@@ -11,10 +11,11 @@ from pathlib import Path
 
 from dashboard_scraper.csv_text import decode, parse_text
 from dashboard_scraper.errors import ContractBroken, UsageError
+from dashboard_scraper.figures import of_counts
 from dashboard_scraper.metrics import (
-    COUNT_INDEXES,
-    FIGURES,
+    COUNTS,
     MAX_COUNT,
+    REQUIRED,
     SERVICE_ACCOUNT_TITLE,
     USER_TITLE,
 )
@@ -28,7 +29,7 @@ _ROUNDED = re.compile(r"[0-9][0-9.,]*[eE][+-]?[0-9]+")
 _FLAGS = {"true": True, "false": False, "": False}
 _DELIMITERS = (",", ";", "\t")
 _SEP_LINE = re.compile(r"sep=([,;\t])\r?\n|sep=([,;\t])\r")
-_NEEDED = [USER_TITLE, *(metric.title for metric in FIGURES if metric.required)]
+_NEEDED = [USER_TITLE, *(metric.title for metric in REQUIRED)]
 
 Row = tuple[int, list[str]]
 """Its number in the file, from 1, and its cells."""
@@ -116,16 +117,15 @@ def _user(name: str, number: int, row: Sequence[str], columns: dict[str, int]) -
         raise ContractBroken(
             f"{where}: the column {USER_TITLE!r} is empty; if the row has sums, remove it"
         )
-    figures: list[int | None] = [None] * len(FIGURES)
-    for i in COUNT_INDEXES:
-        title = FIGURES[i].title
+    counts: list[int | None] = []
+    for title in (metric.title for metric in COUNTS):
         cell = row[columns[title]] if title in columns else ""
-        figures[i] = _count(f"{where}, {title!r}", cell) if cell else None
+        counts.append(_count(f"{where}, {title!r}", cell) if cell else None)
     flag = row[columns[SERVICE_ACCOUNT_TITLE]] if SERVICE_ACCOUNT_TITLE in columns else ""
     service = _FLAGS.get(flag.strip().lower())
     if service is None:
         raise ContractBroken(f"{where}, {SERVICE_ACCOUNT_TITLE!r}: {flag!r} is not true or false")
-    return UserUsage(user, tuple(figures), service=service)
+    return UserUsage(user, of_counts(counts), service=service)
 
 
 def _count(where: str, cell: str) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -28,7 +29,7 @@ from dashboard_scraper.github_files import add_reports, report_paths
 from dashboard_scraper.github_reports import GithubOptions
 from dashboard_scraper.listing import listed_days, shortened
 from dashboard_scraper.manifest import MANIFEST, Manifest, ManifestDay, encoded
-from dashboard_scraper.metrics import FIGURES, USER_COUNT, Kind
+from dashboard_scraper.metrics import METRICS, USER_COUNT, Figures, Kind
 from dashboard_scraper.notes import NOTES, is_anothers, notes_text, refuse_anothers
 from dashboard_scraper.pseudonyms import Rename, hidden
 from dashboard_scraper.report.options import MOST_DAYS, REPORT, ReportOptions
@@ -138,10 +139,11 @@ class DailyExport:
         It is that of the files of made-up users, so that a setting or a version of the program
         that would change files changes it too; and of who people are.
         """
-        figures = tuple(
+        numbers: list[Any] = [
             number if metric.kind in (Kind.COUNT, Kind.DAYS) else None
-            for number, metric in enumerate(FIGURES, start=1)
-        )
+            for number, metric in enumerate(METRICS, start=1)
+        ]
+        figures = Figures(*numbers)
         users = [
             UserUsage("ada@example.com", figures, {"unknown": "bob@example.com"}),
             UserUsage("backup", figures, service=True),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
 
 from dashboard_scraper.date_utils import Window, rough_duration, runs_of_days
 from dashboard_scraper.errors import (
@@ -19,10 +18,18 @@ from dashboard_scraper.errors import (
     SourceUnavailable,
     UsageError,
 )
-from dashboard_scraper.metrics import ANALYTICS_COUNTS, FIGURES
+from dashboard_scraper.figures import sum_of
+from dashboard_scraper.metrics import DETAILED, Figures
 from dashboard_scraper.people import person_key
 from dashboard_scraper.store import DetailStatus, LedgerDay, Store
-from dashboard_scraper.usage import DAYS_AT_ONCE, Details, EditorLanguageUsage, Source, UserUsage
+from dashboard_scraper.usage import (
+    DAYS_AT_ONCE,
+    Details,
+    EditorLanguageUsage,
+    Source,
+    UserUsage,
+    sums_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +37,6 @@ logger = logging.getLogger(__name__)
 _BORNE = (SourceUnavailable, ContractBroken, SignInRequired, UsageError)
 _RECORDS_A_USER = 3  # until the first days tell
 _WORTH_TELLING_SECONDS = 10
-_PLACES = [FIGURES.index(metric) for metric in ANALYTICS_COUNTS]
 
 
 def fill_details(store: Store, source: Source, window: Window, now: datetime) -> list[ScraperError]:
@@ -133,24 +139,20 @@ def _fill_day(store: Store, name: str, details: Details, row: LedgerDay, now: da
 
 def _difference(users: Iterable[UserUsage], usages: Iterable[EditorLanguageUsage]) -> str:
     """The first user and count that do not close, in words; what is unknown is not compared."""
-    parts: dict[str, list[tuple[int | None, ...]]] = {}
+    parts: dict[str, list[Figures]] = {}
     for usage in usages:
-        parts.setdefault(person_key(usage.user), []).append(usage.counts)
+        parts.setdefault(person_key(usage.user), []).append(usage.figures)
     wholes: dict[str, list[UserUsage]] = {}
     for user in users:
         wholes.setdefault(person_key(user.user), []).append(user)
     for person, spellings in wholes.items():
         rows = parts.pop(person, [])
-        for number, (metric, place) in enumerate(zip(ANALYTICS_COUNTS, _PLACES, strict=True)):
-            whole = _sum([user.figures[place] for user in spellings])
-            added = _sum([row[number] for row in rows])
-            if whole is not None and added is not None and added != whole:
-                return f"{metric.name} of {person} is {whole}, its parts are {added}"
+        whole, together = sums_of(spellings), sum_of(rows)
+        for metric in DETAILED:
+            told, parts_sum = whole[metric], together[metric]
+            if told is not None and parts_sum is not None and parts_sum != told:
+                return f"{metric.name} of {person} is {told}, its parts are {parts_sum}"
     return f"{min(parts)} is not among the users" if parts else ""
-
-
-def _sum(counts: list[Any]) -> int | None:
-    return None if None in counts else sum(counts)
 
 
 def _fill_credits(

@@ -17,7 +17,7 @@ from dashboard_scraper.date_utils import DAYS, last_complete_days, utc_day
 from dashboard_scraper.files import Publication
 from dashboard_scraper.identity import HEADER
 from dashboard_scraper.library_settings import Libraries
-from dashboard_scraper.metrics import COUNTS, Whole
+from dashboard_scraper.metrics import MESSAGES
 from dashboard_scraper.running import read_settings, utc_now
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raise_total
 from dashboard_scraper.store import store_of
@@ -106,6 +106,6 @@ def _write_people(settings: Settings, organization: Organization) -> None:
 
 def _day_that_does_not_add_up(today: date) -> Fault:
     """On it, the Analytics API counts more messages in all than of its users."""
-    messages = next(metric.name for metric in COUNTS if metric.whole is Whole.MESSAGES)
+    messages = MESSAGES.name
     day = today - timedelta(days=_DAYS_AGO)
     return Fault(raise_total(day, messages, _TOO_MANY), "daily-usage")

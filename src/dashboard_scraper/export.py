@@ -6,60 +6,58 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dashboard_scraper.csv_text import guard, render
+from dashboard_scraper.dashboard_fields import FIELDS
 from dashboard_scraper.date_utils import iso_utc
+from dashboard_scraper.figures import Picker, picker, values_of
 from dashboard_scraper.flatten import Cell, flatten
-from dashboard_scraper.metrics import (
-    DASHBOARD_FIGURES,
-    FIGURES,
-    USER_HEADER,
-    USER_TITLE,
-    Figures,
-    Kind,
-)
+from dashboard_scraper.metrics import METRICS, SERVICE_ACCOUNT_TITLE, USER_TITLE, Kind, Metric
 from dashboard_scraper.usage import DASHBOARD, TenantFigure, UserUsage
 
 TENANT_HEADER = ("start_date", "end_date", "metric", "value")
 PRIORITY_COLUMNS = ("timestamp", "date", "user_id", "email", "metric", "value")
 
 _DATE_PART = len("YYYY-MM-DD")
-_MOMENTS = [i for i, metric in enumerate(FIGURES, start=1) if metric.kind is Kind.MOMENT]
-_PERCENTS = [i for i, metric in enumerate(FIGURES, start=1) if metric.kind is Kind.PERCENT]
 
 
 def users_csv(users: Sequence[UserUsage], source_name: str) -> bytes:
     """One row a user: the dashboard's columns, those that only the source knows, and after them the
     fields that the catalogue does not know, alphabetically.
     """
-    if source_name == DASHBOARD:
-        header, row_of = (USER_TITLE, *(m.title for m in DASHBOARD_FIGURES)), _dashboard_row
-    else:
-        header, row_of = USER_HEADER, _user_row
+    table = _DASHBOARD_TABLE if source_name == DASHBOARD else _WHOLE_TABLE
     extra_names = sorted({name for user in users for name in user.extra})
-    rows: Iterable[list[Cell]] = map(row_of, users)
+    rows: Iterable[list[Cell]] = map(table.row, users)
     if extra_names:
-        rows = (row_of(user) + _row(user.extra, extra_names) for user in users)
-    return render((*header, *extra_names), rows)
+        rows = (table.row(user) + _row(user.extra, extra_names) for user in users)
+    return render((*table.header, *extra_names), rows)
 
 
-def _user_row(user: UserUsage) -> list[Cell]:
-    row = _figures_row(user, user.figures)
-    row.append(_guarded(user.service))
-    return row
+class _Table:
+    """A CSV's columns, and their cells of one user."""
+
+    def __init__(self, metrics: Sequence[Metric], *, service: bool) -> None:
+        self.header = (USER_TITLE, *(m.title for m in metrics))
+        if service:
+            self.header += (SERVICE_ACCOUNT_TITLE,)
+        self._values_of: Picker = values_of if metrics is METRICS else picker(metrics)
+        self._moments = [i for i, m in enumerate(metrics, start=1) if m.kind is Kind.MOMENT]
+        self._percents = [i for i, m in enumerate(metrics, start=1) if m.kind is Kind.PERCENT]
+        self._service = service
+
+    def row(self, user: UserUsage) -> list[Cell]:
+        row: list[Any] = [guard(user.user), *self._values_of(user.figures)]
+        for i in self._moments:
+            if row[i] is not None:
+                row[i] = iso_utc(row[i])[:_DATE_PART]
+        for i in self._percents:
+            if row[i] is not None:
+                row[i] = percent(row[i])
+        if self._service:
+            row.append(_guarded(user.service))
+        return row
 
 
-def _dashboard_row(user: UserUsage) -> list[Cell]:
-    return _figures_row(user, user.figures[: len(DASHBOARD_FIGURES)])
-
-
-def _figures_row(user: UserUsage, figures: Figures) -> list[Cell]:
-    row: list[Any] = [guard(user.user), *figures]
-    for i in _MOMENTS:
-        if row[i] is not None:
-            row[i] = iso_utc(row[i])[:_DATE_PART]
-    for i in _PERCENTS:
-        if row[i] is not None:
-            row[i] = percent(row[i])
-    return row
+_DASHBOARD_TABLE = _Table(tuple(FIELDS), service=False)
+_WHOLE_TABLE = _Table(METRICS, service=True)
 
 
 def percent(number: float) -> str:

@@ -1,7 +1,7 @@
 """GitHub's own Copilot usage format, as its consumers read it: from figures to records.
 
-Pure functions. Where a metric goes is the catalogue's knowledge (`Metric.github`). A cell is one
-counter of one feature that some metric tells; every number of a record is a sum of cells. The top
+Pure functions. Where a metric goes is in `PLACE_OF`. A cell is one counter of one feature that some
+metric tells; every number of a record is a sum of cells. The top
 level is the sum of the feature rows, always; the rows by language and feature are the same sums
 taken apart; those by editor are the sums less the command line's, which is no editor. Every counter
 is an integer: what the source did not say counts as 0, and `is_unknown` tells of whom.
@@ -11,25 +11,65 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
 from typing import Any, TypeVar
 
 import msgspec
 
-from dashboard_scraper.metrics import (
-    ANALYTICS_COUNTS,
-    FIGURES,
-    Counter,
-    GithubFeature,
-    GithubPlace,
-    Metric,
-    parts_of,
-)
+from dashboard_scraper.copilot_counters import Counter
+from dashboard_scraper.figures import picker
+from dashboard_scraper.metrics import BY_NAME, Figures, Metric, parts_of
 
 _encode = msgspec.json.Encoder().encode
 
 UNKNOWN = "unknown"
 _CLI_EDITOR = "cli"
 _IDES = {"jetbrains": "intellij"}
+
+
+class GithubFeature(Enum):
+    """The features that our figures have a place in, in our order."""
+
+    COMPLETION = "code_completion"
+    ASK = "chat_panel_ask_mode"
+    AGENT = "chat_panel_agent_mode"
+    EDIT = "agent_edit"
+    INLINE = "chat_inline"
+    CLI = "copilot_cli"
+    OTHERS = "others"  # remote agents: GitHub has no feature row for its cloud agent
+
+
+@dataclass(frozen=True, slots=True)
+class GithubPlace:
+    """Where a metric counts in a record."""
+
+    feature: GithubFeature
+    counter: Counter
+
+
+_CLI_INTERACTIONS = GithubPlace(GithubFeature.CLI, Counter.INTERACTIONS)
+
+PLACE_OF: dict[Metric, GithubPlace] = {
+    BY_NAME[name]: place
+    for name, place in {
+        "completions_count": GithubPlace(GithubFeature.COMPLETION, Counter.GENERATIONS),
+        "completions_accepted": GithubPlace(GithubFeature.COMPLETION, Counter.ACCEPTANCES),
+        "chat_messages": GithubPlace(GithubFeature.ASK, Counter.INTERACTIONS),
+        "ide_agent_messages": GithubPlace(GithubFeature.AGENT, Counter.INTERACTIONS),
+        "remote_agent_messages": GithubPlace(GithubFeature.OTHERS, Counter.INTERACTIONS),
+        "cli_agent_interactive_messages": _CLI_INTERACTIONS,
+        "cli_agent_non_interactive_messages": _CLI_INTERACTIONS,
+        "completions_lines_of_code": GithubPlace(GithubFeature.COMPLETION, Counter.ADDED),
+        "instruction_lines_of_code": GithubPlace(GithubFeature.INLINE, Counter.ADDED),
+        "ide_agent_lines_of_code": GithubPlace(GithubFeature.EDIT, Counter.ADDED),
+        "remote_agent_lines_of_code": GithubPlace(GithubFeature.OTHERS, Counter.ADDED),
+        "cli_agent_lines_of_code": GithubPlace(GithubFeature.CLI, Counter.ADDED),
+        "completions_suggested_lines_of_code": GithubPlace(
+            GithubFeature.COMPLETION, Counter.SUGGESTED
+        ),
+    }.items()
+}
 
 CHAT_FEATURES = tuple(f for f in GithubFeature if f.value.startswith("chat_"))
 AGENT_FEATURES = (GithubFeature.AGENT, GithubFeature.EDIT)
@@ -47,7 +87,7 @@ PLACES = tuple(
     place
     for feature in GithubFeature
     for counter in COUNTERS
-    if (place := GithubPlace(feature, counter)) in [metric.github for metric in FIGURES]
+    if (place := GithubPlace(feature, counter)) in PLACE_OF.values()
 )
 """What the cells are, in their order."""
 
@@ -59,36 +99,34 @@ Rows = dict[GithubFeature, Row]
 """Those that are not all zero."""
 
 
-def _cells_reader(places_of: Callable[[Metric], Iterable[int]]) -> Callable[[Sequence[Any]], Cells]:
-    """Adds up a sequence of counts to cells; `places_of` tells where a metric stands in it."""
-    fed = [(PLACES.index(m.github), place) for m in FIGURES if m.github for place in places_of(m)]
+def _cells_reader(feeds: Sequence[tuple[Metric, GithubPlace]]) -> Callable[[Figures], Cells]:
+    """Adds up what feeds each cell."""
+    values_of = picker(metric for metric, _ in feeds)
+    fed = [PLACES.index(place) for _, place in feeds]
 
-    def cells_of(counts: Sequence[Any]) -> Cells:
+    def cells_of(figures: Figures) -> Cells:
         cells = [0] * len(PLACES)
-        for cell, place in fed:
-            cells[cell] += counts[place] or 0
+        for cell, count in zip(fed, values_of(figures), strict=True):
+            cells[cell] += count or 0
         return tuple(cells)
 
     return cells_of
 
 
-def _places_in_part(metric: Metric) -> list[int]:
-    """The Analytics API knows some figures by their parts alone."""
-    known = (metric,) if metric in ANALYTICS_COUNTS else parts_of(metric)
-    return [ANALYTICS_COUNTS.index(part) for part in known]
+# By editor and language, some figures are known by their parts alone.
+_IN_DETAIL = {metric: (metric,) if metric.detailed else parts_of(metric) for metric in PLACE_OF}
 
-
-cells_of_figures = _cells_reader(lambda metric: (FIGURES.index(metric),))
-_cells_of_part = _cells_reader(_places_in_part)
-_told = [place for place, metric in enumerate(FIGURES) if metric.github and metric.required]
-
-
+cells_of_figures = _cells_reader([*PLACE_OF.items()])
+_cells_of_part = _cells_reader(
+    [(part, place) for metric, place in PLACE_OF.items() for part in _IN_DETAIL[metric]]
+)
+_told = picker(metric for metric in PLACE_OF if metric.required)
 _added = [cell for cell, place in enumerate(PLACES) if place.counter is Counter.ADDED]
 
 
-def is_unknown(figures: Sequence[Any]) -> bool:
+def is_unknown(figures: Figures) -> bool:
     """Whether a figure that every source tells is unknown, and counts as 0."""
-    return any(figures[place] is None for place in _told)
+    return None in _told(figures)
 
 
 def rows_of(cells: Cells) -> Rows:
@@ -107,29 +145,22 @@ def lines_added(cells: Cells) -> int:
 
 
 class Part(msgspec.Struct, frozen=True):
-    """What happened in one editor and language; `counts` in the order of ANALYTICS_COUNTS."""
+    """What happened in one editor and language; only `detailed` figures are known."""
 
     editor: str
     language: str
-    counts: tuple[int | None, ...]
+    figures: Figures
 
 
-_PARTS_OF_FIGURES = [
-    (place, _places_in_part(metric)) for place, metric in enumerate(FIGURES) if metric.github
-]
-
-
-def known_of_whole(
-    counts: tuple[int | None, ...], figures: Sequence[Any] | None
-) -> tuple[int | None, ...]:
-    """A part's counts, without those that are unknown, and so 0, of the user's whole."""
+def known_of_whole(part: Figures, whole: Figures | None) -> Figures:
+    """A part's figures, without those that are unknown, and so 0, of the user's whole."""
     unknown = {
-        part
-        for place, parts in _PARTS_OF_FIGURES
-        if figures is not None and figures[place] is None
-        for part in parts
+        each.name
+        for metric, in_detail in _IN_DETAIL.items()
+        if whole is not None and whole[metric] is None
+        for each in in_detail
     }
-    return tuple(None if i in unknown else count for i, count in enumerate(counts))
+    return msgspec.structs.replace(part, **dict.fromkeys(unknown)) if unknown else part
 
 
 def totals_of(rows: Rows) -> dict[str, int]:
@@ -231,7 +262,7 @@ def _split(rows: Rows, parts: Iterable[Part]) -> dict[_Key, Row]:
     left = dict(rows)
     for part in parts:
         editor, language = part.editor.lower(), part.language.lower()
-        for feature, row in rows_of(_cells_of_part(part.counts)).items():
+        for feature, row in rows_of(_cells_of_part(part.figures)).items():
             _add(split, (editor, language, feature), row)
             rest = tuple(a - b for a, b in zip(left.get(feature, row), row, strict=True))
             if feature not in rows or min(rest) < 0:  # more than there is: they are of no use

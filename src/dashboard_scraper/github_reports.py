@@ -17,10 +17,13 @@ import msgspec
 
 from dashboard_scraper.audience import Audience
 from dashboard_scraper.date_utils import DAYS, Window, end_of_day, iso_utc
+from dashboard_scraper.figures import is_active
 from dashboard_scraper.github_records import (
     AGENT_FEATURES,
     CHAT_FEATURES,
+    PLACE_OF,
     Cells,
+    GithubFeature,
     Part,
     UserTexts,
     arrays_of,
@@ -33,14 +36,7 @@ from dashboard_scraper.github_records import (
     user_fields,
 )
 from dashboard_scraper.identity import Person, persons_of, team_id
-from dashboard_scraper.metrics import (
-    COUNTS,
-    FIGURES,
-    TOTAL_LINES,
-    Figures,
-    GithubFeature,
-    is_active,
-)
+from dashboard_scraper.metrics import LINES, Figures
 from dashboard_scraper.people import person_key
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader
 from dashboard_scraper.usage import UserUsage
@@ -238,8 +234,8 @@ class GithubReports:
             figures |= {user.user: user.figures for user in users}  # of two spellings, its own
             for usage in self._reader.editor_languages(self._source, kept.day):
                 whole = figures.get(usage.user) or figures.get(person_key(usage.user))
-                counts = known_of_whole(usage.counts, whole)
-                yield usage.user, Part(usage.editor, usage.language, counts)
+                known = known_of_whole(usage.figures, whole)
+                yield usage.user, Part(usage.editor, usage.language, known)
 
     def _credits_by_person(self, kept: LedgerDay) -> dict[str, float]:
         if not self._options.with_credits or kept.credits is None:
@@ -252,11 +248,11 @@ class GithubReports:
 
     def _note(self, name: str, day: date, figures: Figures, cells: Cells) -> None:
         self._unknown += is_unknown(figures)
-        told, added = figures[TOTAL_LINES], lines_added(cells)
+        told, added = figures[LINES], lines_added(cells)
         if told is not None and told != added:
             self._open += 1
             self._first_open = self._first_open or (
-                f"such as of {name} on {day}: {FIGURES[TOTAL_LINES].title} is {told}, the sum of"
+                f"such as of {name} on {day}: {LINES.title} is {told}, the sum of"
                 f" the features is {added}"
             )
 
@@ -310,9 +306,9 @@ class GithubReports:
             active = self._activity = _Active(reach.start)
         for day in sorted(ledger.keys() - active.known):  # most are those of the report before
             active.known.add(day)
-            for name, service, *areas in self._reader.activity(ledger[day], _AREA_COUNTS):
-                if self._options.audience.includes(service=service):
-                    active.add(self._persons[name].id, day, areas)
+            for user in self._reader.activity(ledger[day], _AREA_COUNTS):
+                if self._options.audience.includes(service=user.service):
+                    active.add(self._persons[user.user].id, day, user.areas)
         return active
 
     def _teams(self, report: Report) -> Iterator[dict[str, Any]]:
@@ -341,7 +337,7 @@ _AREAS: dict[str, tuple[GithubFeature, ...]] = {
 }
 """What people are counted by, besides any activity; as in the names of GitHub's fields."""
 _AREA_COUNTS = [
-    [metric for metric in COUNTS if metric.github and metric.github.feature in features]
+    [metric for metric, place in PLACE_OF.items() if place.feature in features]
     for features in _AREAS.values()
 ]
 

@@ -24,14 +24,14 @@ def seats_in(
     first_days = reader.first_days(source)
     last_days: dict[str, date] = {}
     for kept in reader.ledger(source, window).values():
-        last_days |= dict.fromkeys((row[0] for row in reader.activity(kept, ())), kept.day)
+        last_days |= dict.fromkeys((each.user for each in reader.activity(kept, ())), kept.day)
     seen: dict[Person, tuple[list[datetime], list[datetime]]] = {}
-    for name, service, first_seen, last_seen in reader.seen(source, window):
-        if options.audience.includes(service=service):
-            first, last = seen.setdefault(persons[name], ([], []))
-            first.append(first_seen or _start_of(first_days[name]))
-            if last_seen or name in last_days:
-                last.append(last_seen or _start_of(last_days[name]))
+    for each in reader.seen(source, window):
+        if options.audience.includes(service=each.service):
+            first, last = seen.setdefault(persons[each.user], ([], []))
+            first.append(each.first_seen or _start_of(first_days[each.user]))
+            if each.last_seen or each.user in last_days:
+                last.append(each.last_seen or _start_of(last_days[each.user]))
     seats = [
         _seat(person, min(first), max(last, default=None)) for person, (first, last) in seen.items()
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from typing import Any
 
@@ -14,7 +14,8 @@ from dashboard_scraper.checks import Difference
 from dashboard_scraper.config import Settings
 from dashboard_scraper.date_utils import iso_utc
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.metrics import FIGURES
+from dashboard_scraper.figures import NOTHING_KNOWN
+from dashboard_scraper.metrics import METRICS
 from dashboard_scraper.running import audience_of
 from dashboard_scraper.store import DayVersion, Reader, VersionState, store_of
 from dashboard_scraper.usage import UserUsage
@@ -123,8 +124,9 @@ def _changes(old: Iterable[UserUsage], new: Iterable[UserUsage]) -> Iterator[Per
 
 def _figures(name: str, old: UserUsage | None, new: UserUsage) -> Iterator[PersonChange]:
     """What differs; of a new person, every figure that is known and not 0."""
-    figures: Sequence[Any] = old.figures if old else [None] * len(FIGURES)
-    for metric, was, is_now in zip(FIGURES, figures, new.figures, strict=True):
+    figures = old.figures if old else NOTHING_KNOWN
+    for metric in METRICS:
+        was, is_now = figures[metric], new.figures[metric]
         if was != is_now and (old or is_now):
             yield PersonChange(name, metric.name, was, is_now)
     extra = old.extra if old else {}

@@ -5,19 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 
-from dashboard_scraper.analytics_answers import IDENTITY
-from dashboard_scraper.github_records import FLAGS
+from dashboard_scraper.analytics_answers import COUNTED, IDENTITY
+from dashboard_scraper.copilot_converter import PLACES, Feature, Place
+from dashboard_scraper.copilot_counters import Counter
+from dashboard_scraper.dashboard_fields import FIELDS, USER_FIELD
+from dashboard_scraper.github_records import FLAGS, PLACE_OF
 from dashboard_scraper.metrics import (
-    ANALYTICS_COUNTS,
-    FIGURES,
+    METRICS,
     SERVICE_ACCOUNT_TITLE,
-    USER_FIELD,
     USER_TITLE,
-    Counter,
-    Feature,
     Kind,
     Metric,
-    Place,
     parts_of,
 )
 
@@ -79,10 +77,10 @@ def document() -> str:
     """The whole document, in Markdown."""
     table = ["| CSV column | dashboard | Copilot JSON | Analytics API |", "|---|---|---|---|"]
     rows = [(USER_TITLE, _code([USER_FIELD]), "`user_login`, `user_id`", _code(IDENTITY))]
-    rows += [(m.title, _code([m.dashboard]), _places(m), _in_analytics(m)) for m in FIGURES]
+    rows += [(m.title, _code([FIELDS.get(m, "")]), _places(m), _in_analytics(m)) for m in METRICS]
     table += [f"| {' | '.join(row)} |" for row in rows]
     definitions = ["## What the columns mean", ""]
-    definitions += [f"- **{metric.title}**: {metric.definition}." for metric in FIGURES]
+    definitions += [f"- **{metric.title}**: {metric.definition}." for metric in METRICS]
     rules = _RULES.format(
         service=SERVICE_ACCOUNT_TITLE,
         features=_code(feature.value for feature in Feature),
@@ -98,9 +96,8 @@ def document() -> str:
 def _github() -> str:
     """Where the columns count in GitHub's own reports, which have other features."""
     rows = [
-        f"| {metric.title} | `{metric.github.feature.value}.{metric.github.counter.value}` |"
-        for metric in FIGURES
-        if metric.github
+        f"| {metric.title} | `{place.feature.value}.{place.counter.value}` |"
+        for metric, place in PLACE_OF.items()
     ]
     flags = [
         f"- `{flag}` is true with any {_code(feature.value for feature in features)} row."
@@ -116,21 +113,21 @@ def _code(names: Iterable[str]) -> str:
 
 
 def _in_analytics(metric: Metric) -> str:
-    if metric in ANALYTICS_COUNTS or metric.kind is Kind.DAYS:
+    if metric in COUNTED or metric.kind is Kind.DAYS:
         return _code([metric.name])
     if metric.kind is Kind.PERCENT:
         return "from the two before"
-    return " + ".join(_code([part.name]) for part in parts_of(metric) if part in ANALYTICS_COUNTS)
+    return " + ".join(_code([part.name]) for part in parts_of(metric) if part in COUNTED)
 
 
 def _titles_at(matches: Callable[[Place], bool]) -> str:
-    return ", ".join(m.title for m in FIGURES if any(matches(place) for place in m.copilot))
+    return ", ".join(m.title for m, places in PLACES.items() if any(map(matches, places)))
 
 
 def _places(metric: Metric) -> str:
     return _code(
         f"{place.feature.value}.{place.counter.value}" if place.feature else place.counter.value
-        for place in metric.copilot
+        for place in PLACES.get(metric, ())
     )
 
 

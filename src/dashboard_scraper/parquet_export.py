@@ -23,6 +23,7 @@ from dashboard_scraper.daily_export import DailyExport, advice_of, summarise
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.doubts import DoubtKind, doubts_in, doubts_of
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.figures import values_of
 from dashboard_scraper.files import (
     STALE_SUFFIX,
     Publication,
@@ -35,7 +36,7 @@ from dashboard_scraper.files import (
 )
 from dashboard_scraper.installation import how_to_install
 from dashboard_scraper.listing import listed_days
-from dashboard_scraper.metrics import FIGURES, Kind
+from dashboard_scraper.metrics import METRICS, Kind
 from dashboard_scraper.reconciliation import Rules, Verdict
 from dashboard_scraper.store import LedgerDay, Reader, Store
 from dashboard_scraper.tolerance import Tolerance
@@ -64,7 +65,7 @@ SCHEMA = pa.schema(
     [
         pa.field("source", pa.string(), nullable=False),
         pa.field("user_login", pa.string(), nullable=False),
-        *(pa.field(metric.name, _TYPES[metric.kind]) for metric in FIGURES),
+        *(pa.field(metric.name, _TYPES[metric.kind]) for metric in METRICS),
         pa.field("extra", pa.string()),  # JSON: the fields that the catalogue does not know
         pa.field("service_account", pa.bool_(), nullable=False),
         pa.field("person", pa.string(), nullable=False),  # the same for all spellings
@@ -120,7 +121,8 @@ def _parquet(reader: Reader, kept: LedgerDay, audience: Audience, tolerance: Tol
     marks = {doubt.kind.word: doubt.words for doubt in doubts_of(kept, tolerance)}
     users = audience.shown(reader.day(kept).users)
     columns: list[Any] = [[kept.source] * len(users), [user.user for user in users]]
-    columns += (list(column) for column in zip(*(user.figures for user in users), strict=True))
+    rows = (values_of(user.figures) for user in users)
+    columns += (list(column) for column in zip(*rows, strict=True))
     columns += [[_extra(user) for user in users], [user.service for user in users]]
     columns.append([audience.person_of_shown(user.user) for user in users])
     columns += ([marks.get(kind.word)] * len(users) for kind in DoubtKind)

@@ -24,6 +24,7 @@ from dashboard_scraper.csv_days import (
 )
 from dashboard_scraper.daily_export import Outputs
 from dashboard_scraper.daily_metrics import keep_day
+from dashboard_scraper.dashboard_fields import TENANT_TOTALS
 from dashboard_scraper.date_utils import Window, utc_day
 from dashboard_scraper.doubts import Doubt, DoubtKind, doubts_in, unreconciled
 from dashboard_scraper.errors import ScraperError, UsageError
@@ -37,7 +38,7 @@ from dashboard_scraper.files import (
     set_aside,
 )
 from dashboard_scraper.listing import listed
-from dashboard_scraper.metrics import TENANT_TOTALS, TOTALS, Totals
+from dashboard_scraper.metrics import TOTALS, Totals
 from dashboard_scraper.notes import is_anothers, notes_path, notes_text, refuse_anothers
 from dashboard_scraper.pseudonyms import hidden_in_figures
 from dashboard_scraper.reconciliation import Rules, Verdict

@@ -54,9 +54,9 @@ def _unusual(row: LedgerDay, usual: Collection[LedgerDay]) -> list[str]:
         found.append(_told("active users", row.active_users, people))
     if min(people) < _PEOPLE_AT_LEAST:  # of few people, sums go up and down by themselves
         return found
-    for place, metric in enumerate(COUNTS):
-        known = [count for each in usual if (count := each.sums[place]) is not None]
-        value = row.sums[place]
+    for metric in COUNTS:
+        known = [count for each in usual if (count := each.sums[metric]) is not None]
+        value = row.sums[metric]
         if value is None or len(known) < len(usual):
             continue
         if _is_far(value, known, _SUM_FACTOR, _SUM_AT_LEAST):

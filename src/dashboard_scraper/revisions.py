@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from dashboard_scraper.checks import Difference, parts_differences, shown
+from dashboard_scraper.figures import counts_of
 from dashboard_scraper.listing import listed
-from dashboard_scraper.metrics import COUNT_PLACES, COUNTS
+from dashboard_scraper.metrics import BY_NAME, COUNTS
 from dashboard_scraper.settling import is_settled
 from dashboard_scraper.store import Change, LedgerDay, Status
 from dashboard_scraper.tolerance import Tolerance
@@ -143,7 +144,7 @@ def _is_improvement(change: Change, caution: Caution) -> bool:
 
 def same_as_another(day: LedgerDay, ledger: Mapping[date, LedgerDay]) -> date | None:
     """Another day on which the same users did exactly the same, and more than a little."""
-    if day.digest is None or sum(count or 0 for count in day.sums) < _TELLING:
+    if day.digest is None or sum(count or 0 for count in counts_of(day.sums)) < _TELLING:
         return None
     twins = (d for d, row in ledger.items() if d != day.day and row.digest == day.digest)
     return next(twins, None)
@@ -180,7 +181,8 @@ def _gains(change: Change) -> dict[str, float]:
 
 def _parts(people: int, moved: Mapping[str, int], before: LedgerDay) -> dict[str, float]:
     parts = {_PEOPLE: people / max(before.active_users, 1)}
-    for metric, count in zip(COUNTS, before.sums, strict=True):
+    for metric in COUNTS:
+        count = before.sums[metric]
         by = moved.get(metric.name, 0)
         if count is not None:  # of a sum that was unknown nobody can say how much it changes
             parts[metric.name] = by / max(count, 1) if by >= NEGLIGIBLE else 0.0
@@ -189,8 +191,8 @@ def _parts(people: int, moved: Mapping[str, int], before: LedgerDay) -> dict[str
 
 def _unknown_now(change: Change) -> list[str]:
     """Metrics of which there was something, and nobody knows how much any more."""
-    sums = zip(COUNTS, change.before.sums, change.after.sums, strict=True)
-    return [metric.name for metric, old, new in sums if old and new is None]
+    before, after = change.before.sums, change.after.sums
+    return [metric.name for metric in COUNTS if before[metric] and after[metric] is None]
 
 
 def _open_now(change: Change) -> list[str]:
@@ -208,6 +210,6 @@ def _told(name: str, change: Change) -> str:
         before, after = change.before.active_users, change.after.active_users
         people = f"{moved.lost_people} less, {moved.gained_people} more"
         return f"{name} {before:,} -> {after:,} ({people})"
-    place, less, more = COUNT_PLACES[name], moved.lost.get(name, 0), moved.gained.get(name, 0)
-    sums = f"{shown(change.before.sums[place])} -> {shown(change.after.sums[place])}"
+    metric, less, more = BY_NAME[name], moved.lost.get(name, 0), moved.gained.get(name, 0)
+    sums = f"{shown(change.before.sums[metric])} -> {shown(change.after.sums[metric])}"
     return f"{name} {sums} ({less:,} less, {more:,} more)" if less and more else f"{name} {sums}"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.metrics import COUNT_INDEXES
+from dashboard_scraper.figures import counts_of
 from dashboard_scraper.usage import UserUsage
 
 _TOTAL = re.compile(
@@ -38,8 +38,7 @@ def refuse_totals(name: str, users: Sequence[UserUsage], places: Mapping[str, in
 
 
 def _counts(user: UserUsage) -> list[int]:
-    found = (user.figures[i] for i in COUNT_INDEXES)
-    return [n if isinstance(n, int) else 0 for n in found]
+    return [count or 0 for count in counts_of(user.figures)]
 
 
 def _is_somebody(user: UserUsage) -> bool:

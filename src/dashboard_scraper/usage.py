@@ -9,8 +9,9 @@ from typing import Any, Protocol
 import msgspec
 
 from dashboard_scraper.date_utils import Window
+from dashboard_scraper.figures import sum_of
 from dashboard_scraper.flatten import Cell
-from dashboard_scraper.metrics import COUNTS, Figures, Sums, Totals, counts_of
+from dashboard_scraper.metrics import Figures, Totals
 
 DASHBOARD = "dashboard"
 ANALYTICS = "analytics"
@@ -27,8 +28,8 @@ class OtherRecords(msgspec.Struct, frozen=True):
 class UserUsage(msgspec.Struct, frozen=True):
     """One user's figures in one period; of a period of one day, a user-day.
 
-    `figures` stand in the order of the catalogue. `extra` holds the fields that the catalogue does
-    not know, flattened. `service` marks an account that is no person; `user` is its name then.
+    `extra` holds the fields that the catalogue does not know, flattened. `service` marks an account
+    that is no person; `user` is its name then.
     """
 
     user: str
@@ -48,11 +49,9 @@ class DayUsage(msgspec.Struct, frozen=True):
     totals: Totals | None = None
 
 
-def sums_of(users: Iterable[UserUsage]) -> Sums:
+def sums_of(users: Iterable[UserUsage]) -> Figures:
     """What the users' counts add up to; what is unknown makes its sum unknown."""
-    rows = [counts_of(user.figures) for user in users]
-    columns = zip(*rows, strict=True) if rows else ((),) * len(COUNTS)
-    return tuple(None if None in column else sum(column) for column in columns)
+    return sum_of(user.figures for user in users)
 
 
 class TenantFigure(msgspec.Struct, frozen=True):
@@ -64,13 +63,12 @@ class TenantFigure(msgspec.Struct, frozen=True):
 
 
 class EditorLanguageUsage(msgspec.Struct, frozen=True):
-    """What of a user-day happened in one editor and language; `counts` in the order of
-    ANALYTICS_COUNTS."""
+    """What of a user-day happened in one editor and language; only DETAILED figures are known."""
 
     user: str
     editor: str
     language: str
-    counts: tuple[int | None, ...]
+    figures: Figures
 
 
 class CreditUsage(msgspec.Struct, frozen=True):

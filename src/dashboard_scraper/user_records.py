@@ -11,19 +11,23 @@ from typing import Annotated, Any
 import msgspec
 
 from dashboard_scraper.addresses import LONGEST, Names, is_plain
+from dashboard_scraper.dashboard_fields import FIELDS, USER_FIELD
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.decoding import UNDECODABLE, decoding
 from dashboard_scraper.derived import Oddities, known_or_none, plausible_moment
 from dashboard_scraper.envelope import refuse_other_days, refuse_too_many_days
+from dashboard_scraper.figures import maker
 from dashboard_scraper.flatten import Cell
 from dashboard_scraper.loose_records import loose_records
 from dashboard_scraper.metrics import (
-    DASHBOARD_FIGURES,
-    FIGURES,
+    ACTIVE_DAYS,
+    FIRST_SEEN,
+    LAST_SEEN,
     MAX_COUNT,
-    USER_FIELD,
     USER_HEADER,
+    Figures,
     Kind,
+    Metric,
 )
 from dashboard_scraper.pagination import Page
 from dashboard_scraper.unknown_fields import UnknownFields
@@ -38,15 +42,11 @@ _TYPES: dict[Kind, Any] = {
     Kind.PERCENT: _Percent,
     Kind.MOMENT: Annotated[datetime, msgspec.Meta(tz=True)],
 }
-_FIELDS = frozenset({USER_FIELD, *(metric.dashboard for metric in DASHBOARD_FIGURES)})
-
-# The dashboard's figures are the catalogue's first; it does not know those that follow.
-_DERIVED = {m.dashboard: m.kind for m in DASHBOARD_FIGURES if m.kind is not Kind.COUNT}
-_FIRST_SEEN, _LAST_SEEN = _MOMENTS = [
-    i for i, metric in enumerate(DASHBOARD_FIGURES) if metric.kind is Kind.MOMENT
-]
-_PERCENTS = [i for i, metric in enumerate(DASHBOARD_FIGURES) if metric.kind is Kind.PERCENT]
-_UNKNOWN = (None,) * (len(FIGURES) - len(DASHBOARD_FIGURES))
+_FIELDS = frozenset({USER_FIELD, *FIELDS.values()})
+_DERIVED = {field: metric.kind for metric, field in FIELDS.items() if metric.kind is not Kind.COUNT}
+_MOMENTS = (FIRST_SEEN, LAST_SEEN)
+_PERCENTS = [metric for metric in FIELDS if metric.kind is Kind.PERCENT]
+_figures_of = maker(tuple(FIELDS))
 
 
 def _wire_record(*, required: bool = False, forbid_unknown_fields: bool = False) -> Any:
@@ -54,7 +54,7 @@ def _wire_record(*, required: bool = False, forbid_unknown_fields: bool = False)
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
         ("user", Annotated[str, msgspec.Meta(min_length=1)])
     ]
-    for metric in DASHBOARD_FIGURES:
+    for metric in FIELDS:
         kind = _TYPES[metric.kind] | None
         if required:
             fields.append((metric.name, kind))
@@ -63,7 +63,7 @@ def _wire_record(*, required: bool = False, forbid_unknown_fields: bool = False)
     return msgspec.defstruct(
         "UserRecord",
         fields,
-        rename={"user": USER_FIELD, **{m.name: m.dashboard for m in DASHBOARD_FIGURES}},
+        rename={"user": USER_FIELD, **{m.name: field for m, field in FIELDS.items()}},
         forbid_unknown_fields=forbid_unknown_fields,
     )
 
@@ -73,7 +73,6 @@ _WHOLE_RECORD = _wire_record(required=True, forbid_unknown_fields=True)
 _WHOLE_RECORDS = msgspec.json.Decoder(list[_WHOLE_RECORD])  # type: ignore[valid-type]
 _KNOWN_RECORDS = msgspec.json.Decoder(list[_wire_record(forbid_unknown_fields=True)])  # type: ignore[misc]
 _NO_EXTRA: dict[str, Cell] = {}
-_DAYS = next(i for i, metric in enumerate(DASHBOARD_FIGURES) if metric.kind is Kind.DAYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,36 +140,40 @@ def _storable(cell: Cell) -> Cell:
     return str(cell) if isinstance(cell, int) and abs(cell) >= 2**63 else cell
 
 
-def usage_of(reading: Reading, record: Any, extra: dict[str, Cell], gone: set[int]) -> UserUsage:
-    """A wire struct as a user's figures; takes from `gone` the figures that it has a value for."""
-    user, *values = msgspec.structs.astuple(record)
+def usage_of(reading: Reading, record: Any, extra: dict[str, Cell], gone: set[Metric]) -> UserUsage:
+    """A wire struct as a user's figures; takes from `gone` the metrics that it has a value for."""
     if gone:  # of a percentage, null is usual: only its absence tells that it is gone
-        gone.difference_update([i for i in _PERCENTS if values[i] is not msgspec.UNSET])
+        told = [m for m in _PERCENTS if getattr(record, m.name) is not msgspec.UNSET]
+        gone.difference_update(told)
+    user, *values = msgspec.structs.astuple(record)
     if type(record) is not _WHOLE_RECORD:
         values = [None if value is msgspec.UNSET else value for value in values]
-    for i in _MOMENTS:
-        if values[i] is not None:
-            field = DASHBOARD_FIGURES[i].dashboard
-            values[i] = plausible_moment(field, values[i], reading.latest, reading.oddities)
-    first, last = values[_FIRST_SEEN], values[_LAST_SEEN]
-    if first is not None and last is not None and last < first:
-        _refuse_reversed(values, first, last, reading.oddities)
+    figures = _figures_of(values)
+    if figures.first_seen is not None or figures.last_seen is not None:
+        figures = _with_sound_moments(figures, reading)
     if gone:
-        gone.difference_update([i for i in gone if values[i] is not None])
+        gone.difference_update([metric for metric in gone if figures[metric] is not None])
     if not is_plain(user) or len(user) > LONGEST:
         user = reading.names.taken(reading.endpoint, USER_FIELD, user)
-    days = values[_DAYS]
+    days = figures.active_days
     if days and days > 1:
-        field = DASHBOARD_FIGURES[_DAYS].dashboard
+        field = FIELDS[ACTIVE_DAYS]
         refuse_too_many_days(reading.endpoint, field, user, days, reading.asked)
-    return UserUsage(user, (*values, *_UNKNOWN), extra)
+    return UserUsage(user, figures, extra)
 
 
-def _refuse_reversed(
-    values: list[Any], first: datetime, last: datetime, oddities: Oddities
-) -> None:
-    """Who was seen last on a day before the first: one of the two is wrong, so neither is known."""
-    if last.date() < first.date():
-        field = DASHBOARD_FIGURES[_LAST_SEEN].dashboard
-        oddities.note(field, f"{last.date()}, before {first.date()}")
-        values[_FIRST_SEEN] = values[_LAST_SEEN] = None
+def _with_sound_moments(figures: Figures, reading: Reading) -> Figures:
+    """Without moments at which nobody can have been seen.
+
+    Who was seen last on a day before the first: one of the two is wrong, so neither is known.
+    """
+    first, last = [
+        moment and plausible_moment(FIELDS[metric], moment, reading.latest, reading.oddities)
+        for metric, moment in zip(_MOMENTS, (figures.first_seen, figures.last_seen), strict=True)
+    ]
+    if first is not None and last is not None and last.date() < first.date():
+        reading.oddities.note(FIELDS[LAST_SEEN], f"{last.date()}, before {first.date()}")
+        first = last = None
+    if first is figures.first_seen and last is figures.last_seen:
+        return figures
+    return msgspec.structs.replace(figures, first_seen=first, last_seen=last)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dashboard_scraper.metrics import ACCEPTED, Metric
-from dashboard_scraper.report.figures import LINE_KINDS, Day, State
+from dashboard_scraper.metrics import BY_NAME, Metric
+from dashboard_scraper.report.figures import Day, State
 
 Values = Sequence[float | None]
 Pick = Callable[[Day], float | None]
@@ -34,11 +34,7 @@ def style_of(kind: Metric) -> str:
     return f"kind-{stem.replace('_', '-')}"
 
 
-COMPLETIONS = next(
-    style_of(kind)
-    for kind in LINE_KINDS
-    if {place.feature for place in kind.copilot} & {place.feature for place in ACCEPTED.copilot}
-)
+COMPLETIONS = style_of(BY_NAME["completions_lines_of_code"])
 """Of what is told of completions."""
 
 

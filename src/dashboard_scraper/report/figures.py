@@ -7,7 +7,6 @@ store has no figures at all. Whoever adds up the days of a period asks it how ma
 from __future__ import annotations
 
 import bisect
-import operator
 import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,29 +15,14 @@ from enum import Enum
 
 from dashboard_scraper.date_utils import DAYS, Window
 from dashboard_scraper.doubts import Doubt, DoubtKind, doubts_of
-from dashboard_scraper.metrics import (
-    ACCEPTED,
-    COUNT_PLACES,
-    COUNTS,
-    FIGURES,
-    SHOWN,
-    TOTAL_LINES,
-    Metric,
-    Sums,
-    Whole,
-    counts_of,
-    is_active,
-    parts_of,
-)
+from dashboard_scraper.figures import Sums, added, is_active
+from dashboard_scraper.metrics import ACCEPTED, LINES, MESSAGES, SHOWN, Figures, Metric, parts_of
 from dashboard_scraper.store import LedgerDay, Status
 from dashboard_scraper.tolerance import Tolerance
 from dashboard_scraper.usage import UserUsage, sums_of
 
 WEEK = 7
-LINES = FIGURES[TOTAL_LINES]
-MESSAGES = next(metric for metric in COUNTS if metric.whole is Whole.MESSAGES)
 MESSAGE_KINDS, LINE_KINDS = parts_of(MESSAGES), parts_of(LINES)
-TOOL_CALLS = next(metric for metric in COUNTS if metric.tenant and not metric.whole)
 
 # How many messages a person sent: the first number of each step.
 STEPS = (0, 1, 10, 30, 100, 300, 1000, 3000)
@@ -58,9 +42,8 @@ class Day:
     """One day of everybody.
 
     `active` people, `week` and `month` are distinct people of the 7 and 28 days that end with it,
-    None where not all of these are in the store. `sums` stand in the order of COUNTS, None for a
-    missing day. `doubts` say why the figures may be wrong, the worst first, `forgotten` how many
-    users were removed since.
+    None where not all of these are in the store. `sums` is None for a missing day. `doubts` say why
+    the figures may be wrong, the worst first, `forgotten` how many users were removed since.
     """
 
     day: date
@@ -68,7 +51,7 @@ class Day:
     active: int | None = None
     week: int | None = None
     month: int | None = None
-    sums: Sums | None = None
+    sums: Figures | None = None
     doubts: tuple[Doubt, ...] = ()
     forgotten: int = 0
 
@@ -83,17 +66,17 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who was active in a period; `counts` in the order of COUNTS."""
+    """Somebody who was active in a period, and what the days add up to."""
 
     name: str
     service: bool
-    counts: Sums
+    sums: Figures
     active_days: int
     last_day: date
 
     def sum_of(self, metrics: Iterable[Metric]) -> int | None:
         """Of the metrics together."""
-        return total_of(self.counts, metrics)
+        return total_of(self.sums, metrics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,16 +187,9 @@ class ReportFigures:
     teams: list[Group] | None
 
 
-def added(counts: Iterable[int | None]) -> int | None:
-    """What is unknown makes the sum unknown."""
-    listed = list(counts)
-    known = [count for count in listed if count is not None]
-    return sum(known) if len(known) == len(listed) else None
-
-
-def total_of(counts: Sums, metrics: Iterable[Metric]) -> int | None:
-    """The sum of the metrics' counts, which stand in the order of COUNTS."""
-    return added(counts[COUNT_PLACES[metric.name]] for metric in metrics)
+def total_of(sums: Figures, metrics: Iterable[Metric]) -> int | None:
+    """Of the metrics together."""
+    return added(sums[metric] for metric in metrics)
 
 
 def change_of(now: float | None, before: float | None) -> float | None:
@@ -252,7 +228,7 @@ class PeriodTally:
         self.window = window
         self._tolerance = tolerance
         self._days: dict[date, Day] = {}
-        self._counts: dict[str, Sums] = {}
+        self._sums = Sums()
         self._active_days: dict[str, int] = {}
         self._last: dict[str, tuple[bool, date]] = {}
 
@@ -273,9 +249,8 @@ class PeriodTally:
         return [user.user for user in active]
 
     def _add_person(self, user: UserUsage, day: date) -> None:
-        name, counts = user.user, counts_of(user.figures)
-        before = self._counts.get(name)
-        self._counts[name] = counts if before is None else _sums_added(before, counts)
+        name = user.user
+        self._sums.add(name, user.figures)
         self._active_days[name] = self._active_days.get(name, 0) + 1
         self._last[name] = (user.service, day)
 
@@ -286,7 +261,7 @@ class PeriodTally:
             for day in self.window.days()
         ]
         people = [
-            Person(name, service, self._counts[name], self._active_days[name], last)
+            Person(name, service, self._sums[name], self._active_days[name], last)
             for name, (service, last) in sorted(self._last.items())
         ]
         return Period(self.window, tuple(days), tuple(people))
@@ -294,13 +269,6 @@ class PeriodTally:
     def _with_distinct(self, activity: Activity, day: date) -> Day:
         week, month = activity.distinct(day, WEEK), activity.distinct(day, DAYS)
         return replace(self._days[day], week=week, month=month)
-
-
-def _sums_added(left: Sums, right: Sums) -> Sums:
-    try:
-        return tuple(map(operator.add, left, right))
-    except TypeError:  # one of them is unknown
-        return tuple(added(pair) for pair in zip(left, right, strict=True))
 
 
 def period_before(window: Window) -> Window:

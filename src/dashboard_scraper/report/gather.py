@@ -7,8 +7,8 @@ from datetime import date, timedelta
 
 from dashboard_scraper.audience import Audience, Naming
 from dashboard_scraper.date_utils import DAYS, Window, newest_over, utc_day
+from dashboard_scraper.metrics import LINES
 from dashboard_scraper.report.figures import (
-    LINES,
     MESSAGE_KINDS,
     Activity,
     Group,
@@ -82,7 +82,7 @@ def figures_of(
 def _known_names(reader: Reader, source: str, end: date, naming: Naming) -> set[str]:
     """Everybody with a row up to the day."""
     seen = reader.seen(source, Window(date.min, end))
-    return naming.names((name, service) for name, service, *_ in seen)
+    return naming.names(seen)
 
 
 def _parts(
@@ -91,7 +91,7 @@ def _parts(
     """What everybody who is shown did in each editor and language on the days."""
     shown = {person.name for person in period.people}
     sums = reader.editor_language_sums(source, days, [MESSAGE_KINDS, (LINES,)]) if days else []
-    parts = [Part(naming.name(user), *rest) for user, *rest in sums]
+    parts = [Part(naming.name(each.user), each.editor, each.language, *each.sums) for each in sums]
     return [part for part in parts if part.user in shown]
 
 

@@ -6,14 +6,19 @@ from collections.abc import Sequence
 
 from dashboard_scraper.date_utils import DAYS
 from dashboard_scraper.doubts import Doubt, DoubtKind
-from dashboard_scraper.metrics import ACCEPTED, SHOWN, Metric, accept_rate
+from dashboard_scraper.figures import accept_rate
+from dashboard_scraper.metrics import (
+    ACCEPTED,
+    LINES,
+    MESSAGES,
+    SHOWN,
+    TOOL_CALLS,
+    Metric,
+)
 from dashboard_scraper.report.charts import COMPLETIONS, MONTH, PEOPLE, Pick, mark_of, style_of
 from dashboard_scraper.report.figures import (
     LINE_KINDS,
-    LINES,
     MESSAGE_KINDS,
-    MESSAGES,
-    TOOL_CALLS,
     WEEK,
     Day,
     Group,

@@ -9,23 +9,22 @@ from datetime import date
 from dashboard_scraper.checks import Difference
 from dashboard_scraper.date_utils import DAYS, Window, runs_of_days
 from dashboard_scraper.doubts import Doubt
+from dashboard_scraper.figures import accept_rate
 from dashboard_scraper.metrics import (
     ACCEPT_RATE,
     ACCEPTED,
     COUNTS,
-    FIGURES,
+    LINES,
+    MESSAGES,
     SHOWN,
+    TOOL_CALLS,
     USER_COUNT,
-    Kind,
     Metric,
-    accept_rate,
 )
+from dashboard_scraper.metrics import ACTIVE_DAYS as DAYS_METRIC
 from dashboard_scraper.report.figures import (
     LINE_KINDS,
-    LINES,
     MESSAGE_KINDS,
-    MESSAGES,
-    TOOL_CALLS,
     WEEK,
     Day,
     Period,
@@ -53,8 +52,6 @@ def term_of(metric: Metric) -> Term:
     """As the catalogue has it."""
     return Term(metric.name, metric.title, metric.definition)
 
-
-_ACTIVE_DAYS = next(metric for metric in FIGURES if metric.kind is Kind.DAYS)
 
 ACTIVE = Term(
     "active", "Active people", f"{USER_COUNT.definition} in the period, each address counted once"
@@ -85,7 +82,7 @@ MEDIAN = Term(
 WEEKDAY = Term(
     "weekday", "Weekday pattern", "Daily active people of the average Monday, Tuesday, ..."
 )
-ACTIVE_DAYS, RATE_TERM = term_of(_ACTIVE_DAYS), term_of(ACCEPT_RATE)
+ACTIVE_DAYS, RATE_TERM = term_of(DAYS_METRIC), term_of(ACCEPT_RATE)
 
 _TITLES = {metric.name: metric.title for metric in COUNTS} | {USER_COUNT.name: ACTIVE_DAY.title}
 

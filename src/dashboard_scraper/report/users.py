@@ -6,11 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dashboard_scraper.metrics import ACCEPTED, SHOWN, accept_rate
+from dashboard_scraper.figures import accept_rate
+from dashboard_scraper.metrics import ACCEPTED, LINES, MESSAGES, SHOWN
 from dashboard_scraper.report.figures import (
-    LINES,
     MESSAGE_KINDS,
-    MESSAGES,
     Period,
     ReportFigures,
     movement_of,

@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Callable
 from datetime import timedelta
 
-from dashboard_scraper.metrics import ACCEPTED, COUNTS, MAX_COUNT, SHOWN, USER_FIELD, Whole
+from dashboard_scraper.dashboard_fields import USER_FIELD
+from dashboard_scraper.metrics import ACCEPTED, COUNTS, MAX_COUNT, SHOWN, Whole
 from dashboard_scraper.simulator.exchange import Request
 from dashboard_scraper.simulator.false_figures import NO_HISTORY, NO_MEASURE, nothing, shifted_half
 from dashboard_scraper.simulator.faults import Fault, edited, rename_key
@@ -26,6 +27,7 @@ from dashboard_scraper.simulator.lying import (
     always,
     answered_by,
     beside_users,
+    field_of,
     figures_of,
     get,
     in_each_user,
@@ -303,7 +305,7 @@ def _parts_open(night: Night) -> list[Fault]:
 
 def _twice(text: bytes, request: Request) -> bytes:
     """Every user's completions under the same key twice, the second time 0."""
-    field = (SHOWN.dashboard if is_dashboard(request) else SHOWN.name).encode()
+    field = field_of(SHOWN, request).encode()
     start, *parts = text.split(b'"%b":' % field)
     return start + b"".join(
         b'"%b":%b,"%b":0%b' % (field, number, field, rest)

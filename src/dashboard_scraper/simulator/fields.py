@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from dashboard_scraper.metrics import (
-    COUNTS,
-    DASHBOARD_FIGURES,
-    FIGURES,
+from dashboard_scraper.analytics_answers import COUNTED
+from dashboard_scraper.dashboard_fields import (
+    FIELDS,
     MONTHLY_ACTIVE_USERS,
     TENANT_TOTALS,
     USER_FIELD,
-    Kind,
+)
+from dashboard_scraper.metrics import (
+    ACCEPT_RATE,
+    ACTIVE_DAYS,
+    COUNTS,
+    FIRST_SEEN,
+    LAST_SEEN,
+    Figures,
 )
 from dashboard_scraper.simulator.organization import Counts
 
-_FIRST_SEEN, _LAST_SEEN = (m.dashboard for m in FIGURES if m.kind is Kind.MOMENT)
-(_ACTIVE_DAYS,) = (m for m in FIGURES if m.kind is Kind.DAYS)
-(_RATE,) = (m.dashboard for m in FIGURES if m.kind is Kind.PERCENT)
-_BLANK_ROW: dict[str, object] = dict.fromkeys(
-    (USER_FIELD, *(m.dashboard for m in DASHBOARD_FIGURES))
-)
+_DASHBOARD_COUNTS = [metric for metric in COUNTS if metric in FIELDS]
+_BLANK_ROW: dict[str, object] = dict.fromkeys((USER_FIELD, *FIELDS.values()))
 
-ANALYTICS_ACTIVE_DAYS = _ACTIVE_DAYS.name
-ACTIVE_DAYS_FIELDS = (_ACTIVE_DAYS.dashboard, _ACTIVE_DAYS.name)
+ANALYTICS_ACTIVE_DAYS = ACTIVE_DAYS.name
+ACTIVE_DAYS_FIELDS = (FIELDS[ACTIVE_DAYS], ACTIVE_DAYS.name)
 
 
 def dashboard_row(
@@ -30,20 +32,20 @@ def dashboard_row(
     """One record of the dashboard's user statistics, in the order of its table."""
     row = _BLANK_ROW.copy()
     row[USER_FIELD] = user
-    row[_FIRST_SEEN] = first_seen
-    row[_LAST_SEEN] = last_seen
-    row[_ACTIVE_DAYS.dashboard] = active_days
+    row[FIELDS[FIRST_SEEN]] = first_seen
+    row[FIELDS[LAST_SEEN]] = last_seen
+    row[FIELDS[ACTIVE_DAYS]] = active_days
     shown = counts.accepted + counts.rejected
-    row[_RATE] = round(100 * counts.accepted / shown, 2) if shown else None
-    pairs = zip(COUNTS, _catalogue_counts(counts), strict=True)
-    row.update((metric.dashboard, value) for metric, value in pairs if metric.dashboard)
+    row[FIELDS[ACCEPT_RATE]] = round(100 * counts.accepted / shown, 2) if shown else None
+    figures = _figures_of(counts)
+    row.update((FIELDS[metric], figures[metric]) for metric in _DASHBOARD_COUNTS)
     return row
 
 
 def analytics_metrics(counts: Counts) -> dict[str, int]:
     """The `metrics` object of every Analytics answer."""
-    pairs = zip(COUNTS, _catalogue_counts(counts), strict=True)
-    return {metric.name: value for metric, value in pairs if metric.in_analytics}
+    figures = _figures_of(counts)
+    return {metric.name: figures[metric] for metric in COUNTED}
 
 
 def tenant_totals(counts: Counts) -> dict[str, int]:
@@ -57,25 +59,24 @@ def monthly_active(people: int) -> dict[str, int]:
     return {MONTHLY_ACTIVE_USERS: people}
 
 
-def _catalogue_counts(counts: Counts) -> tuple[int, ...]:
-    """One value for each count of the catalogue, in its order."""
-    return (
-        counts.accepted + counts.rejected,
-        counts.accepted,
-        counts.chat,
-        counts.agent,
-        counts.remote,
-        counts.cli,
-        counts.script,
-        counts.tool_calls,
-        counts.lines,
-        counts.accepted_lines,
-        counts.instruction_lines,
-        counts.agent_lines,
-        counts.remote_lines,
-        counts.cli_lines + counts.script_lines,
-        counts.messages,
-        counts.accepted_lines + counts.rejected_lines,
-        counts.cli_lines,
-        counts.script_lines,
+def _figures_of(counts: Counts) -> Figures:
+    return Figures(
+        completions_count=counts.accepted + counts.rejected,
+        completions_accepted=counts.accepted,
+        chat_messages=counts.chat,
+        ide_agent_messages=counts.agent,
+        remote_agent_messages=counts.remote,
+        cli_agent_interactive_messages=counts.cli,
+        cli_agent_non_interactive_messages=counts.script,
+        total_tool_calls=counts.tool_calls,
+        total_modified_lines_of_code=counts.lines,
+        completions_lines_of_code=counts.accepted_lines,
+        instruction_lines_of_code=counts.instruction_lines,
+        ide_agent_lines_of_code=counts.agent_lines,
+        remote_agent_lines_of_code=counts.remote_lines,
+        cli_agent_lines_of_code=counts.cli_lines + counts.script_lines,
+        total_messages=counts.messages,
+        completions_suggested_lines_of_code=counts.accepted_lines + counts.rejected_lines,
+        cli_agent_interactive_lines_of_code=counts.cli_lines,
+        cli_agent_non_interactive_lines_of_code=counts.script_lines,
     )

@@ -14,8 +14,9 @@ from typing import Any
 
 import msgspec
 
+from dashboard_scraper.dashboard_fields import FIELDS, TENANT_TOTALS, USER_FIELD
 from dashboard_scraper.date_utils import Window
-from dashboard_scraper.metrics import TENANT_TOTALS, USER_FIELD, Metric
+from dashboard_scraper.metrics import Metric
 from dashboard_scraper.simulator.dashboard_api import TENANT_STATS, USER_STATS
 from dashboard_scraper.simulator.exchange import Answer, Request, json_answer
 from dashboard_scraper.simulator.faults import Effect, Fault, edited, holder, records_of
@@ -291,7 +292,7 @@ def is_dashboard(request: Request) -> bool:
 
 def field_of(metric: Metric, request: Request) -> str:
     """What the API that is asked calls a metric."""
-    return metric.dashboard if is_dashboard(request) else metric.name
+    return FIELDS[metric] if is_dashboard(request) else metric.name
 
 
 def get(record: Record, metric: Metric, request: Request) -> int:

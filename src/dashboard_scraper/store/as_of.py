@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Table, create_engine, insert, select
 from sqlalchemy.pool import NullPool
 
-from dashboard_scraper.store.rows import named, user_usage
+from dashboard_scraper.store.rows import sum_columns, user_usage
 from dashboard_scraper.store.schema import (
     CREDIT_DAY,
     DAY_FETCH,
@@ -23,7 +23,6 @@ from dashboard_scraper.store.schema import (
     DAY_MARK,
     DAY_VERSION,
     EDITOR_LANGUAGE_DAY,
-    SUM_COLUMNS,
     TENANT_FIGURE,
     USER_DAY,
     create,
@@ -79,7 +78,7 @@ def _copy_day(store: Connection, copy: Connection, row: RowMapping, moment: date
     ledger["fetched_at"] = _fetched_at(store, rows, row, moment)
     users = rows.version(USER_DAY, row["version"])
     if row["forgotten"]:  # a sum of an archived version may lack a user whose figure was unknown
-        ledger |= named(SUM_COLUMNS, sums_of(user_usage((*k, *v)) for k, v in users.items()))
+        ledger |= sum_columns(sums_of(user_usage((*k, *v)) for k, v in users.items()))
     _copy_rows(copy, USER_DAY, row, users)
     for table, name in _DETAILS.items():
         since = row[f"{name}_at"]

@@ -7,11 +7,12 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, case, cast, delete, func, select, update
 
+from dashboard_scraper.figures import counts_of, of_counts
 from dashboard_scraper.people import People
 from dashboard_scraper.pseudonyms import hidden
 from dashboard_scraper.store import history
 from dashboard_scraper.store.persons import names_in_days
-from dashboard_scraper.store.rows import LedgerDay, less, named
+from dashboard_scraper.store.rows import LedgerDay, less, sum_columns
 from dashboard_scraper.store.schema import (
     DAY_LEDGER,
     DAY_TABLES,
@@ -74,7 +75,8 @@ def _recount(connection: Connection, ledger: LedgerDay, lost: list[UserUsage]) -
             & (table.c.version == ledger.version)
         )
         values = less(ledger, lost)
-        if table is DAY_LEDGER and None in ledger.sums:  # what made a sum unknown may be gone
+        # What made a sum unknown may be gone.
+        if table is DAY_LEDGER and None in counts_of(ledger.sums):
             values |= _sums(connection, ledger)
         connection.execute(update(table).where(of_version).values(values))
 
@@ -87,7 +89,8 @@ def _sums(connection: Connection, ledger: LedgerDay) -> dict[str, Any]:
         for c in (USER_DAY.c[column.name] for column in SUM_COLUMNS)
     ]
     of_day = (USER_DAY.c.source == ledger.source) & (USER_DAY.c.day == ledger.day)
-    return named(SUM_COLUMNS, tuple(connection.execute(select(*sums).where(of_day)).one()))
+    row = connection.execute(select(*sums).where(of_day)).one()
+    return sum_columns(of_counts(row))
 
 
 def _remove_mentions(connection: Connection, people: People, person: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
@@ -27,11 +27,15 @@ from sqlalchemy import (
 
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import StoreFailed
+from dashboard_scraper.figures import maker
 from dashboard_scraper.metrics import (
     COUNTS,
-    FIGURES,
+    DETAILED,
     FIRST_SEEN,
     LAST_SEEN,
+    METRICS,
+    REQUIRED,
+    Count,
     Figures,
     Kind,
     Metric,
@@ -41,9 +45,9 @@ from dashboard_scraper.store import history
 from dashboard_scraper.store.history import Change, DayVersion
 from dashboard_scraper.store.rows import LedgerDay, ledger_day, user_usage
 from dashboard_scraper.store.schema import (
-    ANALYTICS_COLUMNS,
     CREDIT_DAY,
     DAY_LEDGER,
+    DETAILED_COLUMNS,
     EDITOR_LANGUAGE_DAY,
     FIGURE_COLUMNS,
     INFO,
@@ -54,7 +58,34 @@ from dashboard_scraper.store.schema import (
 )
 from dashboard_scraper.usage import DayUsage, EditorLanguageUsage, TenantFigure, UserUsage, sums_of
 
-_REQUIRED = tuple(metric for metric in COUNTS if metric.required)
+_detailed = maker(DETAILED)
+
+
+class SeenUser(NamedTuple):
+    """A name with a row in a window, and when it was seen first and last, if that is known."""
+
+    user: str
+    service: bool
+    first_seen: datetime | None
+    last_seen: datetime | None
+
+
+class ActiveUser(NamedTuple):
+    """A name that was active on a day; of the areas that were asked for, in which."""
+
+    user: str
+    service: bool
+    areas: tuple[bool | None, ...]
+
+
+class PlaceSums(NamedTuple):
+    """What a name did in one editor and language: a sum for each of the wholes asked for."""
+
+    user: str
+    editor: str
+    language: str
+    sums: tuple[Count, ...]
+
 
 Explained = Callable[[], AbstractContextManager[None]]
 """Turns a driver's errors within it to StoreFailed."""
@@ -75,7 +106,7 @@ _USERS_OF_DAY = (
 
 @cache
 def _activity_of_day(areas: tuple[tuple[Metric, ...], ...]) -> Select[Any]:
-    unknown = or_(*(USER_DAY.c[metric.name].is_(None) for metric in _REQUIRED))
+    unknown = or_(*(USER_DAY.c[metric.name].is_(None) for metric in REQUIRED))
     return (
         select(USER_DAY.c.user_login, USER_DAY.c.service_account, *map(_any_of, areas))
         .where(*_IS_OF_DAY)
@@ -87,7 +118,7 @@ def _activity_of_day(areas: tuple[tuple[Metric, ...], ...]) -> Select[Any]:
 def _sums_of_day(*, service_accounts: bool) -> Select[Any]:
     sums: list[ColumnElement[Any]] = [
         cast(func.sum(column) if metric.kind is Kind.COUNT else null(), BigInteger)
-        for metric, column in zip(FIGURES, FIGURE_COLUMNS, strict=True)
+        for metric, column in zip(METRICS, FIGURE_COLUMNS, strict=True)
     ]
     query: Select[Any] = select(*sums).where(*_IS_OF_DAY)
     return query if service_accounts else query.where(USER_DAY.c.service_account == false())
@@ -175,10 +206,8 @@ class Reader:
         query = select(name, first).where(USER_DAY.c.source == source).group_by(name)
         return dict(self._all(query.order_by(first, name)))
 
-    def seen(
-        self, source: str, window: Window
-    ) -> list[tuple[str, bool, datetime | None, datetime | None]]:
-        """Everybody in the window: address, service account or not, when seen first and last."""
+    def seen(self, source: str, window: Window) -> list[SeenUser]:
+        """Everybody in the window, by name."""
         name, service = USER_DAY.c.user_login, USER_DAY.c.service_account
         first, last = func.min(USER_DAY.c[FIRST_SEEN.name]), func.max(USER_DAY.c[LAST_SEEN.name])
         query = (
@@ -187,21 +216,20 @@ class Reader:
             .group_by(name, service)
             .order_by(name)
         )
-        return [(row[0], row[1], row[2], row[3]) for row in self._all(query)]
+        return [SeenUser(*row) for row in self._all(query)]
 
-    def activity(self, kept: LedgerDay, areas: Sequence[Iterable[Metric]]) -> list[tuple[Any, ...]]:
-        """Users active on a day, as `metrics.is_active` has it.
-
-        Rows of the address, `service_account`, and for each area whether one of its counts is more
-        than 0.
+    def activity(self, kept: LedgerDay, areas: Sequence[Iterable[Metric]]) -> list[ActiveUser]:
+        """Users active on a day, as `figures.is_active` has it; in an area is who has more than 0
+        of one of its counts.
         """
-        return self._all(_activity_of_day(tuple(map(tuple, areas))), kept)
+        rows = self._all(_activity_of_day(tuple(map(tuple, areas))), kept)
+        return [ActiveUser(row[0], row[1], row[2:]) for row in rows]
 
     def figure_sums(self, kept: LedgerDay, *, service_accounts: bool) -> Figures:
         """What the day's counts add up to, without those that are unknown; None without any, and
         for what is no count.
         """
-        return tuple(self._all(_sums_of_day(service_accounts=service_accounts), kept)[0])
+        return Figures(*self._all(_sums_of_day(service_accounts=service_accounts), kept)[0])
 
     def tenant_figures(self, source: str) -> list[TenantFigure]:
         """What the source said of the tenant in periods, oldest first."""
@@ -220,19 +248,20 @@ class Reader:
         """The day's figures by user, editor and language, in that order."""
         table = EDITOR_LANGUAGE_DAY
         query = (
-            select(table.c.user_login, table.c.editor, table.c.language, *ANALYTICS_COLUMNS)
+            select(table.c.user_login, table.c.editor, table.c.language, *DETAILED_COLUMNS)
             .where(table.c.source == source, table.c.day == day)
             .order_by(table.c.user_login, table.c.editor, table.c.language)
         )
         return [
-            EditorLanguageUsage(row[0], row[1], row[2], tuple(row[3:])) for row in self._all(query)
+            EditorLanguageUsage(row[0], row[1], row[2], _detailed(row[3:]))
+            for row in self._all(query)
         ]
 
     def editor_language_sums(
         self, source: str, days: Iterable[date], wholes: Sequence[Iterable[Metric]]
-    ) -> list[tuple[Any, ...]]:
-        """What the days' figures add up to: rows of the address, editor, language, and for each of
-        the wholes the sum of its metrics, None where a part is unknown.
+    ) -> list[PlaceSums]:
+        """What the days' figures add up to, for each of the wholes the sum of its metrics: None
+        where a part is unknown.
         """
         table = EDITOR_LANGUAGE_DAY
         place = (table.c.user_login, table.c.editor, table.c.language)
@@ -250,7 +279,7 @@ class Reader:
             .group_by(*place)
             .order_by(*place)
         )
-        return list(self._all(query))
+        return [PlaceSums(row[0], row[1], row[2], row[3:]) for row in self._all(query)]
 
     def credits_of(self, source: str, day: date) -> dict[str, float]:
         """What each user consumed that day."""

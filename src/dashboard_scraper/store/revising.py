@@ -15,7 +15,8 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, Table, delete, insert, select, update
 
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.metrics import COUNT_PLACES, FIGURES, counts_of, is_active
+from dashboard_scraper.figures import counts_of, is_active
+from dashboard_scraper.metrics import COUNTS
 from dashboard_scraper.people import People
 from dashboard_scraper.store.backend import Load
 from dashboard_scraper.store.history import Change, Movement, VersionState
@@ -335,7 +336,7 @@ def _movement(old: Content, new: Content, people: People) -> Movement:
     """What each person gains and loses; a count that becomes unknown is lost."""
     delta = difference(new, old)
     before, after = (_by_person(rows, delta, people) for rows in (old, new))
-    lost, gained = dict.fromkeys(COUNT_PLACES, 0), dict.fromkeys(COUNT_PLACES, 0)
+    lost, gained = (dict.fromkeys((metric.name for metric in COUNTS), 0) for _ in range(2))
     nothing = _Person()
     for person in before.keys() | after.keys():
         was, is_now = before.get(person, nothing), after.get(person, nothing)
@@ -356,7 +357,7 @@ class _Person:
     """What the rows of one person add up to; an unknown count adds nothing."""
 
     active: bool = False
-    counts: list[int] = field(default_factory=lambda: [0] * len(COUNT_PLACES))
+    counts: list[int] = field(default_factory=lambda: [0] * len(COUNTS))
 
 
 def _by_person(rows: Content, keys: Iterable[Key], people: People) -> dict[str, _Person]:
@@ -364,13 +365,14 @@ def _by_person(rows: Content, keys: Iterable[Key], people: People) -> dict[str, 
     for key in keys:
         if row := rows.get(key):
             person = found.setdefault(people.key(key[0]), _Person())
-            person.active |= is_active(row[: len(FIGURES)])
-            counts = counts_of(row)
+            figures = user_usage((*key, *row)).figures
+            person.active |= is_active(figures)
+            counts = counts_of(figures)
             person.counts = [sum_ + (n or 0) for sum_, n in zip(person.counts, counts, strict=True)]
     return found
 
 
 def _less(before: list[int], after: list[int]) -> Iterator[tuple[str, int]]:
-    for name, was, is_now in zip(COUNT_PLACES, before, after, strict=True):
+    for metric, was, is_now in zip(COUNTS, before, after, strict=True):
         if was != is_now:
-            yield name, was - is_now
+            yield metric.name, was - is_now

@@ -12,7 +12,8 @@ import msgspec
 
 from dashboard_scraper.checks import Difference, closing_differences
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.metrics import Sums, Totals, counts_of, is_active
+from dashboard_scraper.figures import counts_of, is_active, of_counts, values_of
+from dashboard_scraper.metrics import COUNTS, Figures, Totals
 from dashboard_scraper.store.backend import Row
 from dashboard_scraper.store.schema import DAY_LEDGER, SUM_COLUMNS, TOTAL_COLUMNS
 from dashboard_scraper.usage import DayUsage, UserUsage, sums_of
@@ -54,7 +55,7 @@ class LedgerDay(msgspec.Struct, frozen=True):
     fetched_at: datetime
     users: int
     active_users: int
-    sums: Sums
+    sums: Figures
     totals: Totals | None
     unreconciled: list[Difference]
     forgotten: int
@@ -82,7 +83,7 @@ def ledger_row(source: str, usage: DayUsage, fetched_at: datetime) -> dict[str, 
         "fetched_at": fetched_at,
         "users": len(usage.users),
         "active_users": active,
-        **named(SUM_COLUMNS, sums),
+        **sum_columns(sums),
         **{column.name: totals.get(name) for name, column in TOTAL_COLUMNS.items()},
         "unreconciled": _encode(differences).decode() if differences else None,
         "forgotten": 0,
@@ -99,9 +100,9 @@ def digest_of(users: Sequence[UserUsage]) -> str:
     return hashlib.blake2b(_encode(counts), digest_size=16).hexdigest()
 
 
-def named(columns: Sequence[Any], values: Sequence[Any]) -> dict[str, Any]:
-    """The values by the names of their columns."""
-    return {column.name: value for column, value in zip(columns, values, strict=True)}
+def sum_columns(sums: Figures) -> dict[str, Any]:
+    """The sums by the names of their columns."""
+    return {column.name: sums[metric] for metric, column in zip(COUNTS, SUM_COLUMNS, strict=True)}
 
 
 def ledger_day(row: Mapping[Any, Any]) -> LedgerDay:
@@ -116,7 +117,7 @@ def ledger_day(row: Mapping[Any, Any]) -> LedgerDay:
         fetched_at=row["fetched_at"],
         users=row["users"],
         active_users=row["active_users"],
-        sums=tuple(row[column.name] for column in SUM_COLUMNS),
+        sums=of_counts([row[column.name] for column in SUM_COLUMNS]),
         totals=totals or None,
         unreconciled=_decode_differences(row["unreconciled"]) if row["unreconciled"] else [],
         forgotten=row["forgotten"],
@@ -140,13 +141,13 @@ def user_rows(usage: DayUsage) -> Iterator[Row]:
         if "\0" in user.user:  # PostgreSQL has no place for it, and no address has one
             raise ContractBroken(f"{usage.day}: the user {user.user!r} has a NUL in it")
         extra = _encode(user.extra).decode() if user.extra else None
-        yield (user.user, *user.figures, extra, user.service)
+        yield (user.user, *values_of(user.figures), extra, user.service)
 
 
 def user_usage(row: Any) -> UserUsage:
     """A row of user_login, the figures, extra and service_account."""
     extra = row[-2]
-    return UserUsage(row[0], row[1:-2], _decode_extra(extra) if extra else {}, row[-1])
+    return UserUsage(row[0], Figures(*row[1:-2]), _decode_extra(extra) if extra else {}, row[-1])
 
 
 def less(row: LedgerDay, lost: Sequence[UserUsage]) -> dict[str, Any]:
@@ -155,12 +156,13 @@ def less(row: LedgerDay, lost: Sequence[UserUsage]) -> dict[str, Any]:
     Whether the users still add up to the tenant's figures is not
     asked again: these count everybody.
     """
+    gone = sums_of(lost)
     sums = [
-        None if known is None or gone is None else known - gone
-        for known, gone in zip(row.sums, sums_of(lost), strict=True)
+        None if known is None or less is None else known - less
+        for known, less in zip(counts_of(row.sums), counts_of(gone), strict=True)
     ]
     return {
-        **named(SUM_COLUMNS, sums),
+        **sum_columns(of_counts(sums)),
         "users": row.users - len(lost),
         "active_users": row.active_users - sum(is_active(user.figures) for user in lost),
         "forgotten": row.forgotten + len(lost),

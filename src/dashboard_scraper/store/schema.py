@@ -34,7 +34,7 @@ from sqlalchemy.types import TypeDecorator
 
 from dashboard_scraper.date_utils import iso_utc
 from dashboard_scraper.derived import EARLIEST
-from dashboard_scraper.metrics import ANALYTICS_COUNTS, COUNTS, FIGURES, TOTALS, Kind
+from dashboard_scraper.metrics import COUNTS, DETAILED, METRICS, TOTALS, Kind
 
 VERSION = 4
 
@@ -135,12 +135,12 @@ USER_DAY = Table(
     metadata,
     *_day_key(),
     _user_key(),
-    *(Column(m.name, _FIGURE_TYPES[m.kind], comment=m.definition) for m in FIGURES),
+    *(Column(m.name, _FIGURE_TYPES[m.kind], comment=m.definition) for m in METRICS),
     Column("extra", Text, comment=_EXTRA),
     Column("service_account", Boolean, nullable=False, server_default=false(), comment=_SERVICE),
     sqlite_with_rowid=False,  # the key is the order of the file: a day is read in one piece
 )
-FIGURE_COLUMNS = tuple(USER_DAY.c[metric.name] for metric in FIGURES)
+FIGURE_COLUMNS = tuple(USER_DAY.c[metric.name] for metric in METRICS)
 
 DAY_LEDGER = Table(
     "day_ledger",
@@ -184,10 +184,10 @@ EDITOR_LANGUAGE_DAY = Table(
     _user_key(),
     Column("editor", _NAME, primary_key=True, comment="As the source spells it, such as `VSCode`"),
     Column("language", _NAME, primary_key=True, comment="As the source spells it, `Python`"),
-    *(Column(m.name, BigInteger, comment=m.definition) for m in ANALYTICS_COUNTS),
+    *(Column(m.name, BigInteger, comment=m.definition) for m in DETAILED),
     sqlite_with_rowid=False,
 )
-ANALYTICS_COLUMNS = tuple(EDITOR_LANGUAGE_DAY.c[metric.name] for metric in ANALYTICS_COUNTS)
+DETAILED_COLUMNS = tuple(EDITOR_LANGUAGE_DAY.c[metric.name] for metric in DETAILED)
 
 CREDIT_DAY = Table(
     "credit_day",
