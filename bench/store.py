@@ -27,7 +27,17 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from dashboard_scraper.config import sqlite_url
-from dashboard_scraper.metrics import COUNT_INDEXES, FIGURES, TENANT_TOTALS, Kind
+from dashboard_scraper.dashboard_fields import TENANT_TOTALS
+from dashboard_scraper.figures import maker, values_of
+from dashboard_scraper.metrics import (
+    ACCEPT_RATE,
+    ACTIVE_DAYS,
+    COUNTS,
+    FIRST_SEEN,
+    LAST_SEEN,
+    METRICS,
+    Figures,
+)
 from dashboard_scraper.store import store_at
 from dashboard_scraper.usage import DayUsage, UserUsage
 
@@ -64,19 +74,14 @@ def usages(users: int, days: int) -> Iterator[DayUsage]:
         yield DayUsage(day, rows, dict.fromkeys(TENANT_TOTALS.values(), 0))
 
 
-def figures(day: date, draw: random.Random) -> tuple[object, ...]:
+def figures(day: date, draw: random.Random) -> Figures:
     """One user's, as the dashboard gives them."""
     seen = datetime(day.year, day.month, day.day, 16, 2, 11, 100000, UTC)
-    counts = iter(draw.choices(range(500), k=len(COUNT_INDEXES)))
-    row: list[object] = []
-    for metric in FIGURES:
-        if metric.kind is Kind.COUNT:
-            row.append(next(counts))
-        elif metric.kind is Kind.MOMENT:
-            row.append(seen)
-        else:
-            row.append(41.67 if metric.kind is Kind.PERCENT else 1)
-    return tuple(row)
+    counts = draw.choices(range(500), k=len(COUNTS))
+    return _make([*counts, seen, seen, 1, 41.67])
+
+
+_make = maker((*COUNTS, FIRST_SEEN, LAST_SEEN, ACTIVE_DAYS, ACCEPT_RATE))
 
 
 def keep(url: str, users: int, days: int) -> None:
@@ -97,16 +102,16 @@ def keep_plainly(path: str, users: int, days: int) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
-    names = ", ".join(metric.name for metric in FIGURES)
+    names = ", ".join(metric.name for metric in METRICS)
     connection.execute(f"CREATE TABLE plain (day, user, {names}, PRIMARY KEY (day, user))")
-    marks = ", ".join("?" * (len(FIGURES) + 2))
+    marks = ", ".join("?" * (len(METRICS) + 2))
     spent = 0.0
     for usage in usages(users, days):
         rows = [
             (
                 f"{usage.day}",
                 user.user,
-                *(f"{x}" if isinstance(x, datetime) else x for x in user.figures),
+                *(f"{x}" if isinstance(x, datetime) else x for x in values_of(user.figures)),
             )
             for user in usage.users
         ]

@@ -20,7 +20,8 @@ import tempfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from dashboard_scraper.metrics import FIGURES, Kind
+from dashboard_scraper.figures import of_counts
+from dashboard_scraper.metrics import COUNTS
 from dashboard_scraper.store import Store, store_at
 from dashboard_scraper.usage import DASHBOARD, DayUsage, UserUsage
 
@@ -40,10 +41,7 @@ commands.fetch_daily(load_settings(Path(sys.argv[2])), None, clock=lambda: night
 
 def user(number: int, chance: random.Random) -> UserUsage:
     """Somebody with a made-up figure in each metric."""
-    figures = tuple(
-        chance.randrange(200) if metric.kind in (Kind.COUNT, Kind.DAYS) else None
-        for metric in FIGURES
-    )
+    figures = of_counts([chance.randrange(200) for _ in COUNTS])
     return UserUsage(f"user{number:06}@example.com", figures)
 
 

@@ -8,7 +8,11 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+from msgspec.structs import replace
+
 from dashboard_scraper.date_utils import DAYS, Window, end_of_day
+from dashboard_scraper.figures import sum_of
+from dashboard_scraper.github_records import PLACE_OF
 from dashboard_scraper.github_reports import (
     GithubOptions,
     GithubReports,
@@ -17,7 +21,7 @@ from dashboard_scraper.github_reports import (
     Subject,
     persons_in,
 )
-from dashboard_scraper.metrics import COUNTS, FIGURES, Figures, Kind
+from dashboard_scraper.metrics import COUNTS, Figures
 from dashboard_scraper.store import store_at
 from dashboard_scraper.usage import ANALYTICS, DayUsage, UserUsage
 
@@ -29,10 +33,7 @@ FETCHED = datetime(2026, 11, 10, 3, tzinfo=UTC)
 
 def figures_of(**counts: int | None) -> Figures:
     """Zeros but for what is given; of what is no count, nothing is known."""
-    zero = {metric.name: 0 for metric in FIGURES if metric.kind is Kind.COUNT}
-    told: dict[str, int | None] = {**zero, **counts}
-    assert told.keys() == zero.keys()
-    return tuple(told.get(metric.name) for metric in FIGURES)
+    return replace(sum_of(()), **counts)
 
 
 def user(name: str, **counts: int | None) -> UserUsage:
@@ -95,10 +96,6 @@ def remarked(
 
 def active(users: Iterable[UserUsage], *features: Any) -> set[str]:
     """Who did anything, or anything that counts for one of the features."""
-    wanted = [
-        i
-        for i, metric in enumerate(FIGURES)
-        if metric.kind is Kind.COUNT
-        and (not features or (metric.github and metric.github.feature in features))
-    ]
-    return {each.user for each in users if any(each.figures[i] for i in wanted)}
+    placed = [metric for metric, place in PLACE_OF.items() if place.feature in features]
+    wanted = placed if features else COUNTS
+    return {each.user for each in users if any(each.figures[metric] for metric in wanted)}

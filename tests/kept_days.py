@@ -13,8 +13,8 @@ from conftest import Home
 from dashboard_scraper import commands, forget_command
 from dashboard_scraper.client import DashboardSource
 from dashboard_scraper.config import SQLITE_PREFIX, Settings, load_settings
+from dashboard_scraper.dashboard_fields import TENANT_TOTALS
 from dashboard_scraper.date_utils import Window
-from dashboard_scraper.metrics import TENANT_TOTALS
 from dashboard_scraper.simulator import Fault, Simulator, raw_body, set_value
 from dashboard_scraper.store import LedgerDay, store_at
 from dashboard_scraper.usage import UserUsage

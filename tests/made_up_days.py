@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+
+from msgspec.structs import replace
 
 from conftest import Home
+from dashboard_scraper.dashboard_fields import FIELDS
 from dashboard_scraper.date_utils import Window
-from dashboard_scraper.metrics import COUNTS, FIGURES, parts_of
+from dashboard_scraper.figures import NOTHING_KNOWN
+from dashboard_scraper.metrics import COUNTS, Figures, parts_of
 from dashboard_scraper.store import store_at
 from dashboard_scraper.usage import DASHBOARD, DayUsage, UserUsage
 
@@ -21,20 +24,20 @@ FETCHED = datetime(2025, 4, 10, 3, tzinfo=UTC)
 _TOTALS = {
     metric.name: [part.name for part in parts_of(metric)]
     for metric in COUNTS
-    if metric.dashboard and all(part.dashboard for part in parts_of(metric)) and parts_of(metric)
+    if metric in FIELDS and all(FIELDS[part] for part in parts_of(metric)) and parts_of(metric)
 }
 
 Change = Callable[[DayUsage], DayUsage]
 
 
-def figures_of(counts: Mapping[str, int | None]) -> tuple[Any, ...]:
+def figures_of(counts: Mapping[str, int | None]) -> Figures:
     """A user's figures: the counts by the catalogue's names, 0 for others of the dashboard."""
-    known = {metric.name: counts.get(metric.name, 0) for metric in COUNTS if metric.dashboard}
+    known = {metric.name: counts.get(metric.name, 0) for metric in COUNTS if metric in FIELDS}
     for total, names in _TOTALS.items():
         parts = [known[name] for name in names]
         if total not in counts:
             known[total] = None if None in parts else sum(part or 0 for part in parts)
-    return tuple(known.get(metric.name) for metric in FIGURES)
+    return replace(NOTHING_KNOWN, **known)
 
 
 def user_days(names: Iterable[str], day: date) -> list[UserUsage]:
@@ -53,7 +56,7 @@ def user_days(names: Iterable[str], day: date) -> list[UserUsage]:
 def _counts(draw: random.Random) -> dict[str, int | None]:
     shown = draw.randrange(1, 90)
     counts: dict[str, int | None] = {
-        metric.name: draw.randrange(60) for metric in COUNTS if metric.dashboard
+        metric.name: draw.randrange(60) for metric in COUNTS if metric in FIELDS
     }
     counts |= {"completions_count": shown, "completions_accepted": draw.randrange(shown)}
     return {name: count for name, count in counts.items() if name not in _TOTALS}

@@ -12,8 +12,8 @@ import pytest
 
 from conftest import Home, Start
 from dashboard_scraper.addresses import LONGEST, cleaned
+from dashboard_scraper.dashboard_fields import USER_FIELD
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.metrics import USER_FIELD
 from dashboard_scraper.people import person_key
 from dashboard_scraper.simulator import Fault, Simulator, set_value
 from dashboard_scraper.simulator.exchange import Answer, Request

@@ -19,6 +19,7 @@ import pytest
 
 from conftest import Home, Start, all_files, content_of, yesterday
 from dashboard_scraper import github_files, store_commands
+from dashboard_scraper.analytics_answers import COUNTED, DAYS_FIELD, OPTIONAL
 from dashboard_scraper.checks import Difference
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import (
@@ -31,14 +32,7 @@ from dashboard_scraper.errors import (
     UsageError,
 )
 from dashboard_scraper.github_files import report_paths
-from dashboard_scraper.metrics import (
-    ANALYTICS_COUNTS,
-    COUNTS,
-    FIGURES,
-    USER_COUNT,
-    USER_HEADER,
-    Kind,
-)
+from dashboard_scraper.metrics import DETAILED, USER_COUNT, USER_HEADER, Figures
 from dashboard_scraper.notes import NOTES
 from dashboard_scraper.simulator import (
     Fault,
@@ -84,10 +78,9 @@ Log = pytest.LogCaptureFixture
 Capture = pytest.CaptureFixture[str]
 Json = Any
 
-OPTIONAL = next(metric for metric in ANALYTICS_COUNTS if metric.optional)
-REQUIRED = [metric.name for metric in ANALYTICS_COUNTS if not metric.optional]
+REQUIRED = [metric.name for metric in COUNTED if metric is not OPTIONAL]
 COUNT = REQUIRED[0]
-(ACTIVE_DAYS,) = (metric.name for metric in FIGURES if metric.kind is Kind.DAYS)
+ACTIVE_DAYS = DAYS_FIELD
 MOST = 10**12
 
 
@@ -519,8 +512,7 @@ def test_counts_at_their_bounds_are_kept(home: Home, spring: Simulator) -> None:
     with pytest.raises(NotReconciled):
         keep(home, DAY, DAY)
     _, users = left_by(home).days[DAY]
-    places = [[m.name for m in FIGURES].index(name) for name in REQUIRED[:2]]
-    assert [0, MOST] in [[user.figures[place] for place in places] for user in users]
+    assert [0, MOST] in [[getattr(u.figures, name) for name in REQUIRED[:2]] for u in users]
 
 
 def renamed_as_account(body: Json) -> None:
@@ -839,9 +831,8 @@ def test_an_optional_count_that_is_absent_is_unknown_and_not_compared(
     fetch(home, SOUND, DAY)
     left = left_by(home)
     row, users = left.days[DAY]
-    place = FIGURES.index(OPTIONAL)
-    assert [user.figures[place] for user in users].count(None) == 1
-    assert row.sums[COUNTS.index(OPTIONAL)] is None
+    assert [user.figures[OPTIONAL] for user in users].count(None) == 1
+    assert row.sums[OPTIONAL] is None
     assert row.unreconciled == []
     assert "does not add up" not in caplog.text
     assert spring.count(USERS, DAY) == 1
@@ -856,8 +847,7 @@ def test_without_the_optional_count_anywhere_no_total_of_it_is_kept(
     spring.add_fault(Fault(remove_field(OPTIONAL.name)))
     fetch(home, SOUND, DAY)
     row, users = left_by(home).days[DAY]
-    place = FIGURES.index(OPTIONAL)
-    assert {user.figures[place] for user in users} == {None}
+    assert {user.figures[OPTIONAL] for user in users} == {None}
     assert row.totals is not None
     assert OPTIONAL.name not in row.totals
     assert row.totals.keys() == {USER_COUNT.name, *REQUIRED}
@@ -938,13 +928,12 @@ def test_every_metric_and_the_user_count_are_compared(
         fetch(home, SOUND, DAY)
     row, users = left_by(home).days[DAY]
     assert users == undisturbed.days[DAY][1]
-    sums = {metric.name: total for metric, total in zip(COUNTS, row.sums, strict=True)}
-    names = [metric.name for metric in ANALYTICS_COUNTS]
+    sums = {metric.name: row.sums[metric] for metric in DETAILED}
     assert {each.metric: (each.users, each.tenant) for each in row.unreconciled} == {
-        **{name: (sums[name], (sums[name] or 0) + 3) for name in names},
+        **{name: (count, (count or 0) + 3) for name, count in sums.items()},
         USER_COUNT.name: (len(users), len(users) + 3),
     }
-    assert len(row.unreconciled) == len(ANALYTICS_COUNTS) + 1 == 17
+    assert len(row.unreconciled) == len(DETAILED) + 1 == 17
 
 
 def add_to_count(body: Json) -> None:
@@ -1042,9 +1031,9 @@ def editors_of(organization: Organization, day: date) -> list[EditorLanguageUsag
     for index, total in organization.totals(Window(day, day)).items():
         member = organization.members[index]
         for part in organization.by_editor(member, total.counts):
-            counts = analytics_metrics(part.counts)
-            told = tuple(counts[metric.name] for metric in ANALYTICS_COUNTS)
-            found.append(EditorLanguageUsage(member.name, part.editor, part.language, told))
+            told: dict[str, Any] = dict(analytics_metrics(part.counts))
+            figures = Figures(**told)
+            found.append(EditorLanguageUsage(member.name, part.editor, part.language, figures))
     return sorted(found, key=lambda usage: (usage.user, usage.editor, usage.language))
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from conftest import Home, Start
 from dashboard_scraper.addresses import cleaned
+from dashboard_scraper.analytics_answers import COUNTED, OPTIONAL
 from dashboard_scraper.analytics_client import AnalyticsSource
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import (
@@ -25,8 +26,9 @@ from dashboard_scraper.errors import (
     SourceUnavailable,
     UsageError,
 )
+from dashboard_scraper.figures import picker
 from dashboard_scraper.flatten import Cell, flatten
-from dashboard_scraper.metrics import ANALYTICS_COUNTS, FIGURES, MAX_COUNT, USER_COUNT
+from dashboard_scraper.metrics import MAX_COUNT, USER_COUNT
 from dashboard_scraper.pacing import Pace
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body
 from dashboard_scraper.simulator.analytics_api import CREDITS, answer
@@ -49,8 +51,7 @@ QUERIES = {
 # What ends too early may be whole the next time, and a page is told from data by its beginning.
 UNREAD = (ContractBroken, SourceUnavailable)
 REFUSALS = (*UNREAD, UsageError, SignInRequired, NotPublished)
-NAMES = [metric.name for metric in ANALYTICS_COUNTS]
-OPTIONAL = {metric.name for metric in ANALYTICS_COUNTS if metric.optional}
+NAMES = [metric.name for metric in COUNTED]
 ORGANIZATION = Organization(users=5, today=TODAY)
 GOOD: dict[str, Json] = {
     endpoint: answer(ORGANIZATION, endpoint, query) for endpoint, query in QUERIES.items()
@@ -144,7 +145,7 @@ def counts_of(record: Json) -> dict[str, int | None]:
     """As the answer says them; what is optional and absent is unknown."""
     counts = {name: record["metrics"].get(name) for name in NAMES}
     assert all(type(n) is int and 0 <= n <= MAX_COUNT for k, n in counts.items() if n is not None)
-    assert {name for name, count in counts.items() if count is None} <= OPTIONAL
+    assert {name for name, count in counts.items() if count is None} <= {OPTIONAL.name}
     return counts
 
 
@@ -166,9 +167,8 @@ def days_of(record: Json) -> int | None:
 def assert_users_are(source: AnalyticsSource, body: Json) -> None:
     found = {}
     for user in source.fetch_users(Window(DAY, DAY)):
-        figures = {m.name: figure for m, figure in zip(FIGURES, user.figures, strict=True)}
-        counts = {name: figures[name] for name in NAMES}
-        found[user.user] = (counts, figures["active_days"], user.extra)
+        counts = {metric.name: user.figures[metric] for metric in COUNTED}
+        found[user.user] = (counts, user.figures.active_days, user.extra)
     assert found == {name_of(r): (counts_of(r), days_of(r), unknown_of(r)) for r in body["users"]}
 
 
@@ -186,7 +186,9 @@ def assert_totals_are(source: AnalyticsSource, usage: Json, users: Json) -> None
 
 def assert_languages_are(source: AnalyticsSource, body: Json) -> None:
     usages = source.fetch_editor_languages(DAY)
-    assert {(each.user, each.editor, each.language): each.counts for each in usages} == {
+    assert {
+        (each.user, each.editor, each.language): picker(COUNTED)(each.figures) for each in usages
+    } == {
         (name_of(r), r["editor"], r["language"]): tuple(counts_of(r).values())
         for r in body["records"]
     }

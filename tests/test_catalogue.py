@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from dashboard_scraper.mapping_document import document
-from dashboard_scraper.metrics import (
-    ANALYTICS_COUNTS,
-    COUNT_INDEXES,
-    COUNTS,
-    DASHBOARD_FIGURES,
-    FIGURES,
+from dashboard_scraper.analytics_answers import COUNTED, OPTIONAL
+from dashboard_scraper.copilot_converter import PLACES, Feature
+from dashboard_scraper.dashboard_fields import (
+    FIELDS,
     MONTHLY_ACTIVE_USERS,
     TENANT_TOTALS,
-    TOTAL_LINES,
+    USER_FIELD,
+)
+from dashboard_scraper.figures import is_active, maker, sum_of
+from dashboard_scraper.mapping_document import document
+from dashboard_scraper.metrics import (
+    COUNTS,
+    DETAILED,
+    LINES,
+    METRICS,
+    REQUIRED,
     TOTALS,
     USER_COUNT,
-    USER_FIELD,
     USER_HEADER,
     USER_TITLE,
-    Feature,
     Kind,
-    is_active,
+    Metric,
+    Whole,
     parts_of,
 )
 
@@ -50,7 +56,7 @@ cliAgentLinesOfCode | CLI Agent Lines of Code
 
 
 def test_the_fields_and_titles_are_the_dashboards_in_its_order() -> None:
-    pairs = [(USER_FIELD, USER_TITLE), *((m.dashboard, m.title) for m in DASHBOARD_FIGURES)]
+    pairs = [(USER_FIELD, USER_TITLE), *((FIELDS[m], m.title) for m in FIELDS)]
     assert [f"{field} | {title}" for field, title in pairs] == TABLE.splitlines()
 
 
@@ -66,9 +72,9 @@ def test_the_tenants_figures_are_those_that_were_observed() -> None:
 @pytest.mark.parametrize(
     "names",
     [
-        [m.name for m in FIGURES],
+        [m.name for m in METRICS],
         [*USER_HEADER],
-        [USER_FIELD, *(m.dashboard for m in DASHBOARD_FIGURES)],
+        [USER_FIELD, *(FIELDS[m] for m in FIELDS)],
         [*TENANT_TOTALS, MONTHLY_ACTIVE_USERS],
         [total.name for total in TOTALS],
     ],
@@ -80,21 +86,19 @@ def test_no_name_stands_there_twice(names: list[str]) -> None:
 
 def test_every_metric_is_documented_with_its_title_its_field_and_its_definition() -> None:
     lines = document().splitlines()
-    for metric in FIGURES:
-        field = f"`{metric.dashboard}`" if metric.dashboard else ""
+    for metric in METRICS:
+        field = f"`{FIELDS[metric]}`" if metric in FIELDS else ""
         (row,) = (line for line in lines if line.startswith(f"| {metric.title} | {field} | "))
-        assert (f"`{metric.name}`" in row) == (
-            metric in ANALYTICS_COUNTS or metric.kind is Kind.DAYS
-        )
+        assert (f"`{metric.name}`" in row) == (metric in DETAILED or metric.kind is Kind.DAYS)
         assert f"- **{metric.title}**: {metric.definition}." in lines
         assert metric.definition[0].isupper()
         assert not metric.definition.endswith(".")
 
 
 def test_the_total_of_lines_is_the_total_of_every_kind_of_line() -> None:
-    lines = {m for m in DASHBOARD_FIGURES if m.title.endswith("Lines of Code")}
-    assert FIGURES[TOTAL_LINES].title == "Total Modified Lines of Code"
-    assert set(parts_of(FIGURES[TOTAL_LINES])) == lines - {FIGURES[TOTAL_LINES]}
+    lines = {m for m in FIELDS if m.title.endswith("Lines of Code")}
+    assert LINES.title == "Total Modified Lines of Code"
+    assert set(parts_of(LINES)) == lines - {LINES}
 
 
 def test_the_total_of_messages_is_the_total_of_every_kind_of_message() -> None:
@@ -127,25 +131,42 @@ cli_agent_non_interactive_lines_of_code
 def test_the_counts_of_the_analytics_api_are_those_that_are_documented_and_each_has_a_total() -> (
     None
 ):
-    assert {m.name for m in ANALYTICS_COUNTS} == set(ANALYTICS.split())
+    assert {m.name for m in COUNTED} == set(ANALYTICS.split())
+    assert set(COUNTED) == set(DETAILED)
     assert [total.name for total in TOTALS] == [
-        *(m.name for m in COUNTS if m in ANALYTICS_COUNTS),
+        *(m.name for m in COUNTS if m in DETAILED),
         USER_COUNT.name,
     ]
     assert set(TENANT_TOTALS.values()) <= {total.name for total in TOTALS}
-    assert [m.title for m in ANALYTICS_COUNTS if m.optional] == ["Suggested Lines of Code"]
+    assert OPTIONAL.title == "Suggested Lines of Code"
 
 
 def test_only_counts_have_a_place_in_a_copilot_record_and_each_feature_is_fed() -> None:
-    placed = [m for m in FIGURES if m.copilot]
-    assert {m.kind for m in placed} == {Kind.COUNT}
-    assert {place.feature for m in placed for place in m.copilot} == {*Feature, None}
-    assert all(m.required == bool(m.copilot) for m in FIGURES)
+    assert {m.kind for m in PLACES} == {Kind.COUNT}
+    assert {place.feature for places in PLACES.values() for place in places} == {*Feature, None}
 
 
-@pytest.mark.parametrize("index", range(len(FIGURES)), ids=[m.title for m in FIGURES])
-def test_a_user_is_active_by_any_count_and_by_nothing_else(index: int) -> None:
-    figures: list[object] = [0] * len(FIGURES)
-    figures[index] = 1
-    assert is_active(tuple(figures)) == (index in COUNT_INDEXES)
-    assert not is_active(tuple([0] * len(FIGURES)))
+def test_required_is_what_the_copilot_record_cannot_do_without() -> None:
+    assert set(PLACES) == set(REQUIRED)
+
+
+def test_the_parts_of_a_sum_have_its_unit() -> None:
+    wholes = {metric: parts_of(metric) for metric in METRICS if metric.whole}
+    assert {whole.whole for whole in wholes} == set(Whole)
+    for whole, parts in wholes.items():
+        assert {part.unit for part in parts} == {whole.unit}
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=[m.title for m in METRICS])
+def test_a_user_is_active_by_any_count_and_by_nothing_else(metric: Metric) -> None:
+    nothing = sum_of(())
+    assert not is_active(nothing)
+    assert is_active(replace(nothing, **{metric.name: 1})) == (metric in COUNTS)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=[m.title for m in METRICS])
+def test_values_in_any_order_become_the_figures_that_they_are(metric: Metric) -> None:
+    others = [each for each in reversed(METRICS) if each is not metric]
+    figures = maker(others)([each.name for each in others])
+    assert figures[metric] is None
+    assert all(figures[each] == each.name for each in others)

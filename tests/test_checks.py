@@ -9,16 +9,18 @@ from datetime import date, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from dashboard_scraper.checks import Difference, changed_days, closing_differences, revision
+from dashboard_scraper.dashboard_fields import TENANT_TOTALS
 from dashboard_scraper.date_utils import Window
+from dashboard_scraper.figures import of_counts, sum_of
 from dashboard_scraper.metrics import (
     COUNTS,
-    TENANT_TOTALS,
     TOTALS,
     USER_COUNT,
+    Figures,
     Metric,
-    Sums,
     Total,
     Totals,
     parts_of,
@@ -136,25 +138,21 @@ def test_gains_and_losses_of_different_totals_do_not_hide_each_other() -> None:
     assert changed_days(kept, tenant.totals) == days
 
 
-SUMS: tuple[int, ...] = tuple(2**place for place in range(len(COUNTS)))
+SUMS = of_counts([2**place for place in range(len(COUNTS))])
 USERS = 7
 TOLD: Totals = {
-    **{metric.name: SUMS[place] for place, metric in enumerate(COUNTS)},
+    **{metric.name: SUMS[metric] for metric in COUNTS},
     USER_COUNT.name: USERS,
 }
 WHOLES = [metric for metric in COUNTS if parts_of(metric)]
 
 
-def place_of(metric: Metric) -> int:
-    return COUNTS.index(metric)
-
-
-def without(*places: int) -> Sums:
-    return tuple(None if i in places else count for i, count in enumerate(SUMS))
+def without(*metrics: Metric) -> Figures:
+    return replace(SUMS, **{metric.name: None for metric in metrics})
 
 
 def parts_sum(metric: Metric) -> int:
-    return sum(SUMS[place_of(part)] for part in parts_of(metric))
+    return sum(SUMS[part] for part in parts_of(metric))
 
 
 def test_what_a_source_tells_of_everybody_is_compared_with_the_users_sums_and_number() -> None:
@@ -172,8 +170,7 @@ def test_a_total_that_is_off_is_told_alone_and_with_both_numbers(total: Total) -
 
 
 def test_every_total_that_is_off_is_told() -> None:
-    none = (0,) * len(COUNTS)
-    found = closing_differences(none, 0, TOLD)
+    found = closing_differences(sum_of(()), 0, TOLD)
     assert [(each.metric, each.users) for each in found] == [(total.name, 0) for total in TOTALS]
 
 
@@ -183,15 +180,15 @@ def test_a_sum_that_the_users_do_not_have_is_that_of_its_parts(whole: Metric) ->
         assert whole.part_of is not None
         return
     parts = {whole.name: parts_sum(whole)}
-    assert closing_differences(without(place_of(whole)), USERS, parts) == []
-    (difference,) = closing_differences(without(place_of(whole)), USERS, {whole.name: 0})
+    assert closing_differences(without(whole), USERS, parts) == []
+    (difference,) = closing_differences(without(whole), USERS, {whole.name: 0})
     assert difference.users == parts_sum(whole)
 
 
 @pytest.mark.parametrize("whole", WHOLES, ids=lambda metric: metric.name)
 def test_a_sum_with_an_unknown_part_is_not_compared_and_the_others_are(whole: Metric) -> None:
     for part in parts_of(whole):
-        unknown = [place_of(m) for m in (whole, part, *parts_of(part))]
+        unknown = [whole, part, *parts_of(part)]
         assert closing_differences(without(*unknown), USERS, {whole.name: 1}) == []
         other = {USER_COUNT.name: USERS + 1, whole.name: 1}
         assert len(closing_differences(without(*unknown), USERS, other)) == 1
@@ -203,14 +200,15 @@ def test_without_the_tenants_figures_nothing_is_compared() -> None:
 
 def test_a_revision_names_each_sum_that_changed_with_both_numbers_and_no_other() -> None:
     assert revision(SUMS, SUMS) == ""
-    new = (SUMS[0] + 4, *SUMS[1:-1], 0)
-    first, last = COUNTS[0].name, COUNTS[-1].name
-    assert revision(SUMS, new) == f"{first} 1 -> 5, {last} {SUMS[-1]} -> 0"
+    first, last = COUNTS[0], COUNTS[-1]
+    new = replace(SUMS, **{first.name: 5, last.name: 0})
+    assert revision(SUMS, new) == f"{first.name} 1 -> 5, {last.name} {SUMS[last]} -> 0"
 
 
 def test_a_revision_from_or_to_unknown_is_one_and_unknown_is_not_told_as_zero() -> None:
-    name = COUNTS[1].name
-    assert revision(without(1), SUMS) == f"{name} unknown -> 2"
-    assert revision(SUMS, without(1)) == f"{name} 2 -> unknown"
-    assert revision(without(1), without(1)) == ""
-    assert revision(without(0), (0, *SUMS[1:])) == f"{COUNTS[0].name} unknown -> 0"
+    second = COUNTS[1]
+    unknown, zero = without(second), replace(SUMS, **{second.name: 0})
+    assert revision(unknown, SUMS) == f"{second.name} unknown -> 2"
+    assert revision(SUMS, unknown) == f"{second.name} 2 -> unknown"
+    assert revision(unknown, unknown) == ""
+    assert revision(unknown, zero) == f"{second.name} unknown -> 0"

@@ -12,6 +12,7 @@ from conftest import Home, Start, today, yesterday
 from dashboard_scraper.commands import fetch_daily
 from dashboard_scraper.config import sqlite_url
 from dashboard_scraper.date_utils import Window, end_of_day, last_complete_days, utc_day
+from dashboard_scraper.figures import NOTHING_KNOWN
 from dashboard_scraper.settling import is_settled
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.store import LedgerDay, Status
@@ -136,7 +137,7 @@ def test_a_day_is_settled_from_the_very_moment_that_its_days_are_over(settle_day
 
 
 def fetched(day: date, moment: datetime) -> LedgerDay:
-    return LedgerDay(SOURCE, day, Status.COMPLETE, moment, 1, 1, (), None, [], 0)
+    return LedgerDay(SOURCE, day, Status.COMPLETE, moment, 1, 1, NOTHING_KNOWN, None, [], 0)
 
 
 @pytest.mark.usefixtures("store_url")

@@ -12,14 +12,15 @@ import pytest
 from conftest import Home, Result, today, yesterday
 from dashboard_scraper.csv_days import period_csv, period_path, tenant_path, window_of_file
 from dashboard_scraper.csv_import import read_users
+from dashboard_scraper.dashboard_fields import FIELDS
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import ContractBroken, UsageError
 from dashboard_scraper.export import tenant_csv
-from dashboard_scraper.metrics import DASHBOARD_FIGURES, USER_TITLE, Kind
+from dashboard_scraper.metrics import USER_TITLE, Kind
 from dashboard_scraper.usage import TenantFigure
 
-TITLES = [USER_TITLE, *(metric.title for metric in DASHBOARD_FIGURES)]
-COUNTED = {metric.title for metric in DASHBOARD_FIGURES if metric.kind is Kind.COUNT}
+TITLES = [USER_TITLE, *(metric.title for metric in FIELDS)]
+COUNTED = {metric.title for metric in FIELDS if metric.kind is Kind.COUNT}
 WINDOW_NAME = "user-feature-stats-2025-10-20-to-2025-10-22.csv"
 BOM = b"\xef\xbb\xbf"
 

@@ -14,15 +14,17 @@ from hypothesis import strategies as st
 
 from conftest import Home
 from dashboard_scraper.copilot_converter import WindowTotals, convert, json_chunks, user_ids
+from dashboard_scraper.dashboard_fields import FIELDS, USER_FIELD
 from dashboard_scraper.date_utils import Window
-from dashboard_scraper.metrics import COUNT_INDEXES, FIGURES, USER_FIELD, Kind
+from dashboard_scraper.metrics import COUNTS as COUNT_METRICS
+from dashboard_scraper.metrics import METRICS, Figures, Kind
 from dashboard_scraper.simulator import Fault, Simulator, raw_body
 from dashboard_scraper.usage import UserUsage
 
 DAY = date(2024, 12, 11)
 REPORT = Window(date(2024, 11, 14), DAY)
-INDEX = {metric.title: i for i, metric in enumerate(FIGURES)}
-COUNTS = [FIGURES[i].title for i in COUNT_INDEXES]
+NAMES = {metric.title: metric.name for metric in METRICS}
+COUNTS = [metric.title for metric in COUNT_METRICS]
 
 # The brief's example, with the agents' messages and lines spread over their kinds.
 EXAMPLE = {
@@ -118,10 +120,8 @@ NATURAL_OF_BOTH = 2186269671
 
 def usage(user: str, counts: dict[str, int | None]) -> UserUsage:
     """Figures by their columns' titles; the others are unknown."""
-    figures: list[int | None] = [None] * len(FIGURES)
-    for title, count in counts.items():
-        figures[INDEX[title]] = count
-    return UserUsage(user, tuple(figures))
+    named: dict[str, Any] = {NAMES[title]: count for title, count in counts.items()}
+    return UserUsage(user, Figures(**named))
 
 
 def record(counts: dict[str, int | None]) -> dict[str, Any]:
@@ -261,7 +261,7 @@ def test_ids_are_unique_and_natural_wherever_nobody_else_has_them(
 def test_a_collision_is_reported_with_both_names_and_the_ids_differ_in_every_file(
     home: Home, sim: Simulator
 ) -> None:
-    counts = {metric.dashboard: 1 for metric in FIGURES if metric.kind is Kind.COUNT}
+    counts = {field: 1 for metric, field in FIELDS.items() if metric.kind is Kind.COUNT}
     body = {"userFeatureStats": [{USER_FIELD: name, **counts} for name in reversed(COLLIDING)]}
     sim.add_fault(Fault(raw_body(json.dumps(body).encode()), "user-feature-stats"))
     result = home.run("--last-28-days")

@@ -28,9 +28,11 @@ from crash_child import (
 )
 from dashboard_scraper.config import Endpoint
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.dashboard_fields import FIELDS
 from dashboard_scraper.date_utils import Window
+from dashboard_scraper.figures import counts_of
 from dashboard_scraper.http import origin_of
-from dashboard_scraper.metrics import COUNTS, counts_of
+from dashboard_scraper.metrics import COUNTS
 from dashboard_scraper.simulator import Fault, Organization, Paging, Request, Simulator
 from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.simulator.fields import dashboard_row
@@ -82,7 +84,7 @@ def undisturbed(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Undis
 
 def assert_days_are_the_organizations(days: Kept) -> None:
     made_up = organization()
-    counted = [metric for metric in COUNTS if metric.dashboard]
+    counted = [metric for metric in COUNTS if metric in FIELDS]
     for day, (ledger, usage) in days.items():
         totals = made_up.totals(Window(day, day))
         here = [member for member in made_up.people if member.belongs(day, day)]
@@ -92,7 +94,7 @@ def assert_days_are_the_organizations(days: Kept) -> None:
         for member in here:
             row = dashboard_row(member.name, None, None, 0, made_up.figures(member, day))
             known = dict(zip(COUNTS, counts[member.name], strict=True))
-            assert {m: known[m] for m in counted} == {m: row[m.dashboard] for m in counted}
+            assert {m: known[m] for m in counted} == {m: row[FIELDS[m]] for m in counted}
 
 
 @pytest.fixture

@@ -17,17 +17,15 @@ from dashboard_scraper.addresses import cleaned
 from dashboard_scraper.config import Endpoint
 from dashboard_scraper.csv_import import read_users
 from dashboard_scraper.csv_text import guard, parse, render
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.export import users_csv
-from dashboard_scraper.metrics import (
-    COUNT_INDEXES,
-    DASHBOARD_FIGURES,
-    FIGURES,
+from dashboard_scraper.dashboard_fields import (
+    FIELDS,
     MONTHLY_ACTIVE_USERS,
     TENANT_TOTALS,
     USER_FIELD,
-    USER_TITLE,
 )
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.export import users_csv
+from dashboard_scraper.metrics import COUNTS, USER_TITLE, Figures
 from dashboard_scraper.simulator import (
     Counts,
     Fault,
@@ -66,7 +64,7 @@ WEEK = Window(DAY - timedelta(6), DAY)
 USERS, TENANT = "user-feature-stats", "tenant-feature-stats"
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'=1", "''+1", " \u200b\uff1d1"]
 BOM = b"\xef\xbb\xbf"
-FIELD = {metric.title: metric.dashboard for metric in DASHBOARD_FIGURES}
+FIELD = {metric.title: FIELDS[metric] for metric in FIELDS}
 
 
 def fetch(home: Home, *words: str) -> tuple[Path, Path]:
@@ -367,13 +365,13 @@ def test_no_cell_of_text_begins_as_a_formula_does(table: list[list[str]]) -> Non
 
 
 COUNT = st.none() | st.integers(0, 10**12)
-COUNTS = st.tuples(*[COUNT if i in COUNT_INDEXES else st.none() for i in range(len(FIGURES))])
+ANY_FIGURES = st.builds(Figures, **{metric.name: COUNT for metric in COUNTS})
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.dictionaries(CELLS.filter(bool), COUNTS, max_size=5))
+@given(st.dictionaries(CELLS.filter(bool), ANY_FIGURES, max_size=5))
 def test_the_counts_of_any_users_are_read_back_from_their_csv(
-    tmp_path: Path, figures: dict[str, tuple[object, ...]]
+    tmp_path: Path, figures: dict[str, Figures]
 ) -> None:
     users = [UserUsage(name, counts) for name, counts in figures.items()]
     file = tmp_path / "users.csv"

@@ -17,17 +17,10 @@ from typing import Any
 import pytest
 
 from conftest import Home, Result, Start, content_of, own_files, today, yesterday
+from dashboard_scraper.copilot_counters import Counter
+from dashboard_scraper.dashboard_fields import FIELDS, USER_FIELD
 from dashboard_scraper.date_utils import Window
-from dashboard_scraper.metrics import (
-    DASHBOARD_FIGURES,
-    FIGURES,
-    TOTAL_LINES,
-    USER_FIELD,
-    USER_TITLE,
-    Counter,
-    Kind,
-    parts_of,
-)
+from dashboard_scraper.metrics import LINES, USER_TITLE, Kind, parts_of
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -41,7 +34,7 @@ from dashboard_scraper.usage import DASHBOARD
 DAYS = [yesterday() - timedelta(27 - number) for number in range(28)]
 DAY = DAYS[20]
 USERS = "user-feature-stats"
-COUNTS = [m.dashboard for m in DASHBOARD_FIGURES if m.kind is Kind.COUNT]
+COUNTS = [FIELDS[m] for m in FIELDS if m.kind is Kind.COUNT]
 COUNTERS = [counter.value for counter in Counter]
 AGGREGATED, MANIFEST = "copilot_metrics_aggregated.json", "manifest.json"
 REPORT = "report.html"
@@ -252,8 +245,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_lines_that_do_not_add_up_are_told_once_with_both_numbers(
     home: Home, sim: Simulator
 ) -> None:
-    total = FIGURES[TOTAL_LINES].dashboard
-    parts = [m.dashboard for m in parts_of(FIGURES[TOTAL_LINES])]
+    total = FIELDS[LINES]
+    parts = [FIELDS[m] for m in parts_of(LINES)]
     figures = dict.fromkeys(parts, 3) | {total: 17}
     sim.add_fault(Fault(raw_body(one_user(**figures)), USERS))
     (line,) = [line for line in daily(home, 11).err.splitlines() if "its parts are" in line]

@@ -9,10 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from conftest import Home, Start
+from dashboard_scraper.dashboard_fields import FIELDS
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.metrics import FIGURES, FIRST_SEEN, LAST_SEEN, Kind
+from dashboard_scraper.metrics import FIRST_SEEN, LAST_SEEN, METRICS, Kind
 from dashboard_scraper.simulator import Fault, Request, Simulator, add_field, set_value
 from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.simulator.faults import Effect
@@ -21,31 +23,31 @@ from dashboard_scraper.usage import UserUsage
 from kept_days import keep, kept_users, sql
 from sources import WINDOW, analytics, dashboard, users_of
 
-RATE = next(metric for metric in FIGURES if metric.kind is Kind.PERCENT)
-DAYS = next(metric for metric in FIGURES if metric.kind is Kind.DAYS)
-COUNT = next(metric for metric in FIGURES if metric.kind is Kind.COUNT)
+RATE = next(metric for metric in METRICS if metric.kind is Kind.PERCENT)
+DAYS = next(metric for metric in METRICS if metric.kind is Kind.DAYS)
+COUNT = next(metric for metric in METRICS if metric.kind is Kind.COUNT)
 USERS, TENANT, ACTIVITY = "user-feature-stats", "tenant-feature-stats", "user-activity"
 Log = pytest.LogCaptureFixture
 
 SOON = datetime.now(UTC) + timedelta(days=2)
 ODD: dict[str, tuple[str, object]] = {
-    "rate above 100": (RATE.dashboard, 100.5),
-    "negative rate": (RATE.dashboard, -0.5),
-    "rate as text": (RATE.dashboard, "40%"),
-    "rate as boolean": (RATE.dashboard, True),
-    "rate as list": (RATE.dashboard, [40]),
-    "infinite rate as text": (RATE.dashboard, "Infinity"),
-    "naive moment": (FIRST_SEEN.dashboard, "2025-10-21T16:02:11"),
-    "moment as number": (LAST_SEEN.dashboard, 1761062531),
-    "no such day": (LAST_SEEN.dashboard, "2025-02-31T00:00:00Z"),
-    "before assistants": (FIRST_SEEN.dashboard, "2001-01-01T00:00:00Z"),
-    "the epoch, elsewhere": (FIRST_SEEN.dashboard, "1969-12-31T19:00:00-05:00"),
-    "in the future": (LAST_SEEN.dashboard, SOON.isoformat()),
-    "negative days": (DAYS.dashboard, -1),
-    "days with a fraction": (DAYS.dashboard, 1.5),
-    "days as text": (DAYS.dashboard, "1"),
-    "days as boolean": (DAYS.dashboard, True),
-    "too many days": (DAYS.dashboard, 2**70),
+    "rate above 100": (FIELDS[RATE], 100.5),
+    "negative rate": (FIELDS[RATE], -0.5),
+    "rate as text": (FIELDS[RATE], "40%"),
+    "rate as boolean": (FIELDS[RATE], True),
+    "rate as list": (FIELDS[RATE], [40]),
+    "infinite rate as text": (FIELDS[RATE], "Infinity"),
+    "naive moment": (FIELDS[FIRST_SEEN], "2025-10-21T16:02:11"),
+    "moment as number": (FIELDS[LAST_SEEN], 1761062531),
+    "no such day": (FIELDS[LAST_SEEN], "2025-02-31T00:00:00Z"),
+    "before assistants": (FIELDS[FIRST_SEEN], "2001-01-01T00:00:00Z"),
+    "the epoch, elsewhere": (FIELDS[FIRST_SEEN], "1969-12-31T19:00:00-05:00"),
+    "in the future": (FIELDS[LAST_SEEN], SOON.isoformat()),
+    "negative days": (FIELDS[DAYS], -1),
+    "days with a fraction": (FIELDS[DAYS], 1.5),
+    "days as text": (FIELDS[DAYS], "1"),
+    "days as boolean": (FIELDS[DAYS], True),
+    "too many days": (FIELDS[DAYS], 2**70),
 }
 SPELLED = ["", " ", "N/A", "n/a", "null", "None", "-", "--", "never", "Unknown", "0", "NaN"]
 SENTINELS = [
@@ -60,8 +62,9 @@ SENTINELS = [
 ]
 
 
-def place(field: str) -> int:
-    return next(i for i, metric in enumerate(FIGURES) if field in (metric.dashboard, metric.name))
+def name_of(field: str) -> str:
+    """Of a figure, by the dashboard's name of it or ours."""
+    return next((metric.name for metric, each in FIELDS.items() if each == field), field)
 
 
 def warnings(caplog: Log) -> list[str]:
@@ -70,10 +73,9 @@ def warnings(caplog: Log) -> list[str]:
 
 def without(users: list[UserUsage], which: int, *fields: str) -> list[UserUsage]:
     """The users as they are, but for these figures of one of them."""
-    figures = list(users[which].figures)
-    for field in fields:
-        figures[place(field)] = None
-    changed = UserUsage(users[which].user, tuple(figures), users[which].extra, users[which].service)
+    one = users[which]
+    figures = structs.replace(one.figures, **dict.fromkeys(map(name_of, fields)))
+    changed = structs.replace(one, figures=figures)
     return [changed if i == which else user for i, user in enumerate(users)]
 
 
@@ -118,8 +120,8 @@ def test_spelled_unknown_is_unknown_without_a_warning(
     home: Home, sim: Simulator, users: list[UserUsage], caplog: Log
 ) -> None:
     which = by_name(home, users, sim)
-    moments = [(m.dashboard, text) for m in (FIRST_SEEN, LAST_SEEN) for text in SENTINELS + SPELLED]
-    for field, text in [*moments, *((RATE.dashboard, text) for text in SPELLED)]:
+    moments = [(FIELDS[m], text) for m in (FIRST_SEEN, LAST_SEEN) for text in SENTINELS + SPELLED]
+    for field, text in [*moments, *((FIELDS[RATE], text) for text in SPELLED)]:
         sim.clear_faults()
         sim.add_fault(Fault(set_value(field, text, record=3), USERS))
         assert users_of(home) == without(users, which, field), (field, text)
@@ -129,8 +131,8 @@ def test_spelled_unknown_is_unknown_without_a_warning(
 def test_spelled_unknown_is_no_count(home: Home, sim: Simulator, users: list[UserUsage]) -> None:
     for text in SPELLED:
         sim.clear_faults()
-        sim.add_fault(Fault(set_value(COUNT.dashboard, text, record=3), USERS))
-        with pytest.raises(ContractBroken, match=f"record 4.*{COUNT.dashboard}"):
+        sim.add_fault(Fault(set_value(FIELDS[COUNT], text, record=3), USERS))
+        with pytest.raises(ContractBroken, match=f"record 4.*{FIELDS[COUNT]}"):
             users_of(home)
     assert users
 
@@ -151,15 +153,15 @@ def test_number_that_is_none_is_an_unknown_rate_and_no_count(
 ) -> None:
     """Also where a name looks like it."""
     which = by_name(home, users, sim)
-    sim.add_fault(Fault(bare(RATE.dashboard, text), USERS))
-    assert users_of(home) == without(users, which, RATE.dashboard)
+    sim.add_fault(Fault(bare(FIELDS[RATE], text), USERS))
+    assert users_of(home) == without(users, which, FIELDS[RATE])
     sim.clear_faults()
     sim.add_fault(Fault(add_field("note", 'a ":NaN,', record=2), USERS))
-    sim.add_fault(Fault(bare(RATE.dashboard, text), USERS))
+    sim.add_fault(Fault(bare(FIELDS[RATE], text), USERS))
     assert [u.extra.get("note") for u in users_of(home)].count('a ":NaN,') == 1
     sim.clear_faults()
-    sim.add_fault(Fault(bare(COUNT.dashboard, text), USERS))
-    with pytest.raises(ContractBroken, match=COUNT.dashboard):
+    sim.add_fault(Fault(bare(FIELDS[COUNT], text), USERS))
+    with pytest.raises(ContractBroken, match=FIELDS[COUNT]):
         users_of(home)
 
 
@@ -167,15 +169,15 @@ def test_odd_values_are_counted_in_one_warning_a_field(
     home: Home, sim: Simulator, users: list[UserUsage], caplog: Log
 ) -> None:
     home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
-    sim.add_fault(Fault(set_value(RATE.dashboard, 250), USERS))
-    sim.add_fault(Fault(set_value(LAST_SEEN.dashboard, "ada@example.com", record=0), USERS))
+    sim.add_fault(Fault(set_value(FIELDS[RATE], 250), USERS))
+    sim.add_fault(Fault(set_value(FIELDS[LAST_SEEN], "ada@example.com", record=0), USERS))
     last = WINDOW.end
     keep(home, last - timedelta(2), last, datetime.now(UTC))
     told = [line for line in warnings(caplog) if "out of the ordinary" in line]
     assert sorted(told) == [
-        f"{RATE.dashboard}: {3 * len(users)} values are out of the ordinary, such as '250';"
+        f"{FIELDS[RATE]}: {3 * len(users)} values are out of the ordinary, such as '250';"
         " kept as unknown",
-        f"{LAST_SEEN.dashboard}: 3 values are out of the ordinary, such as a text with an address;"
+        f"{FIELDS[LAST_SEEN]}: 3 values are out of the ordinary, such as a text with an address;"
         " kept as unknown",
     ]
     assert len(kept_users(home)[last]) == len(users)
@@ -186,12 +188,12 @@ def test_seen_last_on_a_day_before_the_first_is_neither(
 ) -> None:
     """Within a day it is how moments were rounded."""
     which = by_name(home, users, sim)
-    sim.add_fault(Fault(set_value(FIRST_SEEN.dashboard, "2025-10-21T10:00:00.5Z", 3), USERS))
-    sim.add_fault(Fault(set_value(LAST_SEEN.dashboard, "2025-10-21T10:00:00Z", 3), USERS))
-    assert users_of(home)[which].figures[0] is not None
+    sim.add_fault(Fault(set_value(FIELDS[FIRST_SEEN], "2025-10-21T10:00:00.5Z", 3), USERS))
+    sim.add_fault(Fault(set_value(FIELDS[LAST_SEEN], "2025-10-21T10:00:00Z", 3), USERS))
+    assert users_of(home)[which].figures.first_seen is not None
     assert warnings(caplog) == []
-    sim.add_fault(Fault(set_value(LAST_SEEN.dashboard, "2025-10-20T23:00:00Z", 3), USERS))
-    both = (FIRST_SEEN.dashboard, LAST_SEEN.dashboard)
+    sim.add_fault(Fault(set_value(FIELDS[LAST_SEEN], "2025-10-20T23:00:00Z", 3), USERS))
+    both = (FIELDS[FIRST_SEEN], FIELDS[LAST_SEEN])
     assert users_of(home) == without(users, which, *both)
     (warning,) = warnings(caplog)
     assert "2025-10-20" in warning
@@ -202,9 +204,9 @@ def test_moments_are_in_utc_whatever_their_offset(
     home: Home, sim: Simulator, users: list[UserUsage]
 ) -> None:
     which = by_name(home, users, sim)
-    sim.add_fault(Fault(set_value(LAST_SEEN.dashboard, "2025-10-22T01:00:00+05:00", 3), USERS))
-    sim.add_fault(Fault(set_value(FIRST_SEEN.dashboard, "2025-01-01T00:00:00Z", 3), USERS))
-    last = users_of(home)[which].figures[place(LAST_SEEN.name)]
+    sim.add_fault(Fault(set_value(FIELDS[LAST_SEEN], "2025-10-22T01:00:00+05:00", 3), USERS))
+    sim.add_fault(Fault(set_value(FIELDS[FIRST_SEEN], "2025-01-01T00:00:00Z", 3), USERS))
+    last = users_of(home)[which].figures.last_seen
     assert last == datetime(2025, 10, 21, 20, tzinfo=UTC)
     assert isinstance(last, datetime)
     assert last.tzinfo is UTC
@@ -243,7 +245,7 @@ def test_odd_active_days_of_a_token_are_unknown_too(
         caplog.clear()
         sim.add_fault(Fault(set_value(DAYS.name, value), ACTIVITY))
         found = users()
-        assert {user.figures[place(DAYS.name)] for user in found} == {None}, value
+        assert {user.figures.active_days for user in found} == {None}, value
         for i, user in enumerate(expected):
             assert without([user], 0, DAYS.name) == without([found[i]], 0, DAYS.name)
         told = warnings(caplog)
@@ -264,17 +266,17 @@ def test_sentinel_that_an_older_version_stored_is_unknown_everywhere(
         (row,) = reader.ledger("dashboard").values()
         users = reader.day(row).users
         seen = reader.seen("dashboard", WINDOW)
-    assert {user.figures[:2] for user in users} == {(None, None)}
-    assert {row[2:] for row in seen} == {(None, None)}
+    assert {(u.figures.first_seen, u.figures.last_seen) for u in users} == {(None, None)}
+    assert {(each.first_seen, each.last_seen) for each in seen} == {(None, None)}
 
 
 def test_answer_without_any_sound_moment_is_a_blank_column(
     home: Home, sim: Simulator, users: list[UserUsage]
 ) -> None:
-    sim.add_fault(Fault(set_value(FIRST_SEEN.dashboard, SENTINELS[0]), USERS))
+    sim.add_fault(Fault(set_value(FIELDS[FIRST_SEEN], SENTINELS[0]), USERS))
     result = home.run(f"{WINDOW.end}", "--out", "day.csv")
     assert result.code == 0, result.err
-    assert f"no record has a value for {FIRST_SEEN.dashboard}" in result.err
+    assert f"no record has a value for {FIELDS[FIRST_SEEN]}" in result.err
     text = (home.path / "day.csv").read_text()
     assert "0001" not in text
     assert len(text.splitlines()) == len(users) + 1

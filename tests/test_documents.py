@@ -11,7 +11,7 @@ import pytest
 
 from dashboard_scraper import mapping_document, store_document
 from dashboard_scraper.mapping_document import document
-from dashboard_scraper.metrics import FIGURES
+from dashboard_scraper.metrics import METRICS
 
 DOCS = Path(__file__).parents[1] / "docs"
 BOTH = pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_make_docs_writes_what_the_document_is(module: ModuleType, name: str) ->
 
 def test_the_documents_of_the_store_explain_every_metric() -> None:
     text = store_document.document()
-    assert [m.name for m in FIGURES if f"| `{m.name}` |" not in text] == []
+    assert [m.name for m in METRICS if f"| `{m.name}` |" not in text] == []
     assert "None" not in text
 
 

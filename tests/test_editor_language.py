@@ -14,6 +14,7 @@ import pytest
 
 from conftest import Home, Start, own_warnings
 from dashboard_scraper import commands, store_commands
+from dashboard_scraper.analytics_answers import OPTIONAL
 from dashboard_scraper.config import EDITOR_LANGUAGE_REQUESTS
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import (
@@ -24,7 +25,7 @@ from dashboard_scraper.errors import (
     SourceUnavailable,
     UsageError,
 )
-from dashboard_scraper.metrics import ANALYTICS_COUNTS, FIGURES
+from dashboard_scraper.metrics import DETAILED
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -46,8 +47,7 @@ FIRST, LAST = march(3), march(9)
 DAYS = list(Window(FIRST, LAST).days())
 DAY = march(5)
 NIGHT = timedelta(days=1)
-COUNT = ANALYTICS_COUNTS[0]
-(OPTIONAL,) = (metric for metric in ANALYTICS_COUNTS if metric.optional)
+COUNT = DETAILED[0]
 COMPLETE, UNRECONCILED = DetailStatus.COMPLETE, DetailStatus.UNRECONCILED
 STRANGER = "stranger@example.com"
 Json = Any
@@ -76,14 +76,14 @@ def in_organization(sim: Simulator, day: date) -> list[tuple[Any, ...]]:
     for index, total in sim.organization.totals(Window(day, day)).items():
         for part in sim.organization.by_editor(members[index], total.counts):
             counts = analytics_metrics(part.counts)
-            told = tuple(counts[metric.name] for metric in ANALYTICS_COUNTS)
+            told = tuple(counts[metric.name] for metric in DETAILED)
             rows.append((members[index].name, part.editor, part.language, *told))
     return sorted(rows)
 
 
 def rows_of(home: Home, day: date) -> list[tuple[Any, ...]]:
     """What the view has of the day."""
-    columns = ", ".join(["user_login", "editor", "language", *(m.name for m in ANALYTICS_COUNTS)])
+    columns = ", ".join(["user_login", "editor", "language", *(m.name for m in DETAILED)])
     where = f"source = '{ANALYTICS}' AND day = '{day}'"
     url = settings_of(home).store_url
     return sorted(sql(url, f"SELECT {columns} FROM editor_language_days WHERE {where}"))
@@ -154,7 +154,6 @@ def test_the_rows_are_the_organizations_and_close_with_the_user_days(
 ) -> None:
     keep(home, FIRST, LAST)
     assert statuses(home) == dict.fromkeys(DAYS, COMPLETE)
-    places = [FIGURES.index(metric) for metric in ANALYTICS_COUNTS]
     editors = set()
     for day in DAYS:
         rows = rows_of(home, day)
@@ -162,7 +161,7 @@ def test_the_rows_are_the_organizations_and_close_with_the_user_days(
         for user in users_of(home, day):
             counts = [row[3:] for row in rows if row[0] == user.user]
             assert tuple(map(sum, zip(*counts, strict=True))) == tuple(
-                user.figures[place] for place in places
+                user.figures[metric] for metric in DETAILED
             )
         editors |= {row[1] for row in rows}
     assert len(editors) > 2
@@ -231,7 +230,7 @@ def test_a_count_that_is_not_told_by_editor_is_unknown_and_no_difference(
     spring.add_fault(Fault(remove_field(OPTIONAL.name), ENDPOINT, DAY))
     keep(home, DAY, DAY)
     assert (asked(spring), statuses(home)) == ([DAY], {DAY: COMPLETE})
-    place = 3 + ANALYTICS_COUNTS.index(OPTIONAL)
+    place = 3 + DETAILED.index(OPTIONAL)
     assert {row[place] for row in rows_of(home, DAY)} == {None}
 
 

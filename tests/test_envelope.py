@@ -14,10 +14,11 @@ import pytest
 
 from conftest import Home, Start, yesterday
 from dashboard_scraper.config import Endpoint
+from dashboard_scraper.dashboard_fields import FIELDS, TENANT_TOTALS
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.envelope import Envelope
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.metrics import FIGURES, TENANT_TOTALS, USER_COUNT, Kind
+from dashboard_scraper.metrics import METRICS, USER_COUNT, Kind
 from dashboard_scraper.pagination import parse_page
 from dashboard_scraper.simulator import (
     Fault,
@@ -39,12 +40,12 @@ __all__ = ["each"]
 BEFORE = DAY - timedelta(1)
 USERS, ACTIVITY = Endpoint.USERS.value, "user-activity"
 TENANT = Endpoint.TENANT.value
-DAYS = next(metric for metric in FIGURES if metric.kind is Kind.DAYS)
+DAYS = next(metric for metric in METRICS if metric.kind is Kind.DAYS)
 MIDNIGHT = datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC)
 NEXT = MIDNIGHT + timedelta(days=1)
 
 # By the path of the field: values that contradict the records, and values that do not.
-FIELDS: dict[str, tuple[list[Any], list[Any]]] = {
+ENVELOPE_FIELDS: dict[str, tuple[list[Any], list[Any]]] = {
     "partial": ([True, 1, "true", [f"{DAY}"]], [False, None, "", "false", 0]),
     "isTruncated": ([True], [False]),
     "INCOMPLETE": ([True], [False]),
@@ -110,9 +111,9 @@ def heard(path: str, value: object) -> None:
     envelope.check(2)
 
 
-@pytest.mark.parametrize("path", FIELDS)
+@pytest.mark.parametrize("path", ENVELOPE_FIELDS)
 def test_field_that_contradicts_the_records_is_named(path: str) -> None:
-    contradictions, fitting = FIELDS[path]
+    contradictions, fitting = ENVELOPE_FIELDS[path]
     for value in contradictions:
         with pytest.raises(ContractBroken) as caught:
             heard(path, value)
@@ -319,7 +320,7 @@ def test_more_active_days_than_asked_for_are_those_of_another_window(
     home: Home, start: Start, start_api: Start, endpoint: str, users: Callable[[Home], list[Any]]
 ) -> None:
     sim = asking(endpoint, home, start, start_api).sim
-    field = DAYS.dashboard if endpoint == USERS else DAYS.name
+    field = FIELDS[DAYS] if endpoint == USERS else DAYS.name
     assert users(home)
     sim.add_fault(Fault(set_value(field, 6, record=2), endpoint))
     with pytest.raises(
@@ -337,10 +338,10 @@ def test_more_active_days_than_asked_for_are_those_of_another_window(
 
 def test_settings_cannot_hide_the_field_of_the_days(home: Home, sim: Simulator) -> None:
     """A day of the daily job that is answered for another window is missing: exit 6."""
-    sim.add_fault(Fault(set_value(DAYS.dashboard, 6), USERS, day=DAY))
+    sim.add_fault(Fault(set_value(FIELDS[DAYS], 6), USERS, day=DAY))
     result = home.run("--daily", f"{BEFORE}", f"{DAY}")
     assert result.code == 6, result.err
-    assert f"{DAY} failed: {USERS}: {DAYS.dashboard} of " in result.err
+    assert f"{DAY} failed: {USERS}: {FIELDS[DAYS]} of " in result.err
 
 
 # Keys that stand twice
@@ -353,7 +354,7 @@ def spoilt(change: Callable[[bytes], bytes]) -> Effect:
 def keys_of(endpoint: str) -> list[str]:
     """Of an answer, of its records, and of objects within them."""
     of_lists = {
-        USERS: ["userFeatureStats", "userEmail", FIGURES[-5].dashboard, FIGURES[1].dashboard],
+        USERS: ["userFeatureStats", "userEmail", FIELDS[METRICS[-5]], FIELDS[METRICS[1]]],
         TENANT: list(TENANT_TOTALS),
         ACTIVITY: ["users", "user_email", "metrics", "chat_messages", "has_more", "metadata"],
         "daily-usage": ["daily_usage", "date", "metrics", "chat_messages", "total_days"],

@@ -12,15 +12,14 @@ import pytest
 
 from conftest import Home, content_of, own_files, yesterday
 from dashboard_scraper.config import Endpoint
-from dashboard_scraper.metrics import (
-    DASHBOARD_FIGURES,
+from dashboard_scraper.copilot_converter import PLACES
+from dashboard_scraper.dashboard_fields import (
+    FIELDS,
     MONTHLY_ACTIVE_USERS,
     TENANT_TOTALS,
     USER_FIELD,
-    USER_TITLE,
-    Kind,
-    Metric,
 )
+from dashboard_scraper.metrics import USER_TITLE, Kind, Metric
 from dashboard_scraper.simulator import (
     Fault,
     Simulator,
@@ -46,7 +45,7 @@ REPORT = "report.html"
 
 
 def field(kind: Kind, *, required: bool) -> Metric:
-    return next(m for m in DASHBOARD_FIGURES if m.kind is kind and m.required is required)
+    return next(m for m in FIELDS if m.kind is kind and m.required is required)
 
 
 COUNT = field(Kind.COUNT, required=True)
@@ -63,20 +62,20 @@ def body(text: str) -> Effect:
 
 BROKEN_USERS: dict[str, Effect] = {
     "renamed list key": rename_key("userFeatureStats", "userStats"),
-    "renamed metric": rename_key(COUNT.dashboard, "completions"),
-    "removed metric": remove_field(COUNT.dashboard),
-    "metric null everywhere": set_value(COUNT.dashboard, None),
+    "renamed metric": rename_key(FIELDS[COUNT], "completions"),
+    "removed metric": remove_field(FIELDS[COUNT]),
+    "metric null everywhere": set_value(FIELDS[COUNT], None),
     "renamed user": rename_key(USER_FIELD, "email"),
     "one record without a user": remove_field(USER_FIELD, record=3),
     "empty user": set_value(USER_FIELD, "", record=3),
     "null user": set_value(USER_FIELD, None, record=3),
     "user of another type": set_value(USER_FIELD, 12, record=3),
-    "count as text": set_value(COUNT.dashboard, "450", record=3),
-    "count with decimals": set_value(COUNT.dashboard, 1.5, record=3),
-    "count as boolean": set_value(COUNT.dashboard, True, record=3),
-    "negative count": set_value(COUNT.dashboard, -1, record=3),
-    "count as list": set_value(COUNT.dashboard, [450], record=3),
-    "optional count as text": set_value(OPTIONAL.dashboard, "7", record=3),
+    "count as text": set_value(FIELDS[COUNT], "450", record=3),
+    "count with decimals": set_value(FIELDS[COUNT], 1.5, record=3),
+    "count as boolean": set_value(FIELDS[COUNT], True, record=3),
+    "negative count": set_value(FIELDS[COUNT], -1, record=3),
+    "count as list": set_value(FIELDS[COUNT], [450], record=3),
+    "optional count as text": set_value(FIELDS[OPTIONAL], "7", record=3),
     "null": null_body(),
     "empty object": body("{}"),
     "bare number": body("146"),
@@ -268,32 +267,32 @@ def test_an_unknown_figure_of_the_tenant_becomes_a_row(home: Home, sim: Simulato
 def test_an_optional_field_that_is_gone_is_a_blank_column_and_a_warning(
     home: Home, sim: Simulator, metric: Metric
 ) -> None:
-    sim.add_fault(Fault(remove_field(metric.dashboard), USERS))
+    sim.add_fault(Fault(remove_field(FIELDS[metric]), USERS))
     result = home.run(f"{DAY}")
     assert result.code == 0, result.err
-    assert result.err.count(metric.dashboard) == result.err.count("WARNING") == 1
+    assert result.err.count(FIELDS[metric]) == result.err.count("WARNING") == 1
     rows = rows_of(home.data / CSV_NAME)
     assert {row[metric.title] for row in rows} == {""}
     assert all(row[COUNT.title].isdigit() for row in rows)
 
 
 @pytest.mark.parametrize(
-    "fault", [set_value(COUNT.dashboard, None, 0), remove_field(COUNT.dashboard, 0)]
+    "fault", [set_value(FIELDS[COUNT], None, 0), remove_field(FIELDS[COUNT], 0)]
 )
 def test_a_figure_that_one_user_lacks_is_blank_and_null_and_never_0(
     home: Home, sim: Simulator, fault: Effect
 ) -> None:
     """Also in the sum over the window, of which it would be a part."""
-    chat = next(m for m in DASHBOARD_FIGURES if m.title == "Chat Messages")
-    sim.add_fault(Fault(set_value(chat.dashboard, 5), USERS))  # so that every user has a record
+    chat = next(m for m in FIELDS if m.title == "Chat Messages")
+    sim.add_fault(Fault(set_value(FIELDS[chat], 5), USERS))  # so that every user has a record
     sim.add_fault(Fault(fault, USERS, day=BROKEN_DAY))
     result = home.run("--last-28-days")
     assert result.code == 9, result.err  # the dashboard's totals are other users'
-    assert f"{COUNT.dashboard} is unknown" in result.err
+    assert f"{FIELDS[COUNT]} is unknown" in result.err
     rows = rows_of(home.daily_folder / f"augment_metrics_{BROKEN_DAY}.csv")
     (user,) = (row[USER_TITLE] for row in rows if not row[COUNT.title])
     assert sum(row[COUNT.title].isdigit() for row in rows) == len(rows) - 1
-    (place,) = COUNT.copilot
+    (place,) = PLACES[COUNT]
     for name in (f"copilot_metrics_{BROKEN_DAY}.json", AGGREGATED):
         records = {r["user_login"]: r for r in json.loads((home.daily_folder / name).read_bytes())}
         lacking = records.pop(user)
@@ -308,9 +307,9 @@ def test_a_user_of_whom_a_count_is_unknown_does_not_pass_for_inactive(
     home: Home, sim: Simulator
 ) -> None:
     """No record means no activity; of a user with an unknown count and zeros nobody knows that."""
-    counts = [m for m in DASHBOARD_FIGURES if m.kind is Kind.COUNT]
+    counts = [m for m in FIELDS if m.kind is Kind.COUNT]
     for metric in counts:
-        sim.add_fault(Fault(set_value(metric.dashboard, None if metric is COUNT else 0, 0), USERS))
+        sim.add_fault(Fault(set_value(FIELDS[metric], None if metric is COUNT else 0, 0), USERS))
     assert home.run("--last-28-days").code == 9
     rows = rows_of(home.daily_folder / f"augment_metrics_{DAY}.csv")
     (user,) = (row[USER_TITLE] for row in rows if not row[COUNT.title])
@@ -319,7 +318,7 @@ def test_a_user_of_whom_a_count_is_unknown_does_not_pass_for_inactive(
 
 
 ONE_DAY_BROKEN: dict[str, tuple[Effect, str]] = {
-    "renamed metric": (rename_key(COUNT.dashboard, "completions"), COUNT.dashboard),
+    "renamed metric": (rename_key(FIELDS[COUNT], "completions"), FIELDS[COUNT]),
     "renamed list key": (rename_key("userFeatureStats", "userStats"), "userStats"),
     "null": (null_body(), "no JSON object"),
     "user twice": (repeat_user(changed=True), "twice"),
@@ -387,9 +386,9 @@ def test_without_a_single_day_there_is_no_file_and_the_code_says_why(
 
 HUGE = 2**70
 EXTREME: dict[str, str] = {
-    "huge count": f'"{COUNT.dashboard}":{HUGE}',
+    "huge count": f'"{FIELDS[COUNT]}":{HUGE}',
     "huge unknown field": f'"novel":{HUGE}',
-    "moment before the calendar": f'"{MOMENT.dashboard}":"0001-01-01T00:00:00+14:00"',
+    "moment before the calendar": f'"{FIELDS[MOMENT]}":"0001-01-01T00:00:00+14:00"',
 }
 
 
@@ -398,7 +397,7 @@ EXTREME: dict[str, str] = {
 def test_a_value_of_any_size_is_written_or_refused_but_never_a_crash(
     home: Home, sim: Simulator, name: str, form: str
 ) -> None:
-    figures = ",".join(f'"{m.dashboard}":0' for m in DASHBOARD_FIGURES if m.kind is Kind.COUNT)
+    figures = ",".join(f'"{FIELDS[m]}":0' for m in FIELDS if m.kind is Kind.COUNT)
     record = f'{{"{USER_FIELD}":"ada@example.com",{figures},{EXTREME[name]}}}'
     sim.add_fault(Fault(body(f'{{"userFeatureStats":[{record}]}}'), USERS))
     result = home.run(f"{DAY}" if form == "day" else form)

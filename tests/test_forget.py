@@ -12,9 +12,11 @@ import pytest
 
 from conftest import Home, Start, all_files
 from dashboard_scraper import store_commands
+from dashboard_scraper.dashboard_fields import FIELDS, USER_FIELD
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import NotReconciled, UsageError
-from dashboard_scraper.metrics import COUNT_INDEXES, COUNTS, USER_FIELD, is_active
+from dashboard_scraper.figures import is_active, sum_of
+from dashboard_scraper.metrics import COUNTS
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body
 from dashboard_scraper.store import LedgerDay
 from dashboard_scraper.usage import UserUsage, sums_of
@@ -62,7 +64,11 @@ def answer(*records: dict[str, object]) -> bytes:
 
 
 def record(user: str, **fields: object) -> dict[str, object]:
-    return {USER_FIELD: user, **dict.fromkeys((m.dashboard for m in COUNTS), 1), **fields}
+    return {
+        USER_FIELD: user,
+        **dict.fromkeys((FIELDS[m] for m in COUNTS if m in FIELDS), 1),
+        **fields,
+    }
 
 
 def stands_in_files(home: Home, user: str) -> bool:
@@ -182,18 +188,18 @@ def test_where_the_persons_figure_was_the_unknown_one_the_sum_is_known_again(
     home: Home, spring: Simulator
 ) -> None:
     unknown, other = COUNTS[0], COUNTS[2]
-    hidden = {unknown.dashboard: None}
-    users = [record("ada@example.com", **hidden), record("bob@example.com", **{other.dashboard: 5})]
+    hidden = {FIELDS[unknown]: None}
+    users = [record("ada@example.com", **hidden), record("bob@example.com", **{FIELDS[other]: 5})]
     both = [*users, record("cyd@example.com", **hidden)]
     spring.add_fault(Fault(raw_body(answer(*users)), USERS, FIRST))
     spring.add_fault(Fault(raw_body(answer(*both)), USERS, march(4)))
     with pytest.raises(NotReconciled):
         keep(home, FIRST, march(4))
-    assert [row.sums[0] for row in ledger(home).values()] == [None, None]
+    assert [row.sums[unknown] for row in ledger(home).values()] == [None, None]
     forget(home, "ada@example.com")
     kept = ledger(home)
-    assert [row.sums[0] for row in kept.values()] == [1, None]
-    assert [row.sums[2] for row in kept.values()] == [5, 6]
+    assert [row.sums[unknown] for row in kept.values()] == [1, None]
+    assert [row.sums[other] for row in kept.values()] == [5, 6]
     for day, left in kept_users(home).items():
         assert_counted(kept[day], left)
 
@@ -207,7 +213,7 @@ def test_a_day_whose_only_user_is_forgotten_has_sums_of_nobody(
     forget(home, "ada@example.com")
     row = ledger(home)[FIRST]
     assert (row.users, row.active_users, row.forgotten) == (0, 0, 1)
-    assert row.sums == (0,) * len(COUNT_INDEXES)
+    assert row.sums == sum_of(())
     assert kept_users(home) == {FIRST: []}
 
 

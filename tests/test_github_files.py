@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from conftest import Home, Start, today, yesterday
-from dashboard_scraper.metrics import DASHBOARD_FIGURES, FIGURES, TOTAL_LINES
+from dashboard_scraper.dashboard_fields import FIELDS
+from dashboard_scraper.github_records import PLACE_OF
+from dashboard_scraper.metrics import LINES
 from dashboard_scraper.simulator import Fault, Organization, Simulator, set_value, status
 from github_schemas import user_records, whole_record
 
@@ -253,9 +255,9 @@ def test_totals_that_differ_and_what_is_unknown_are_each_logged_once(
     home: Home, sim: Simulator
 ) -> None:
     """Of every day; the total with both numbers of one user-day."""
-    sim.add_fault(Fault(set_value(FIGURES[TOTAL_LINES].dashboard, 987654), USERS_ENDPOINT))
-    unknown = next(m for m in DASHBOARD_FIGURES if m.github and m.required)
-    sim.add_fault(Fault(set_value(unknown.dashboard, None, 0), USERS_ENDPOINT))
+    sim.add_fault(Fault(set_value(FIELDS[LINES], 987654), USERS_ENDPOINT))
+    unknown = next(m for m in FIELDS if m in PLACE_OF and m.required)
+    sim.add_fault(Fault(set_value(FIELDS[unknown], None, 0), USERS_ENDPOINT))
     result = home.run(JOB)
     assert result.code == 9, result.err
     about = [line for line in result.err.splitlines() if "in GitHub's reports" in line]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -11,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashboard_scraper.figures import sum_of
 from dashboard_scraper.github_records import (
     COUNTERS,
+    PLACE_OF,
     PLACES,
     Cells,
     Part,
@@ -24,12 +25,12 @@ from dashboard_scraper.github_records import (
     user_fields,
 )
 from dashboard_scraper.metrics import (
-    ANALYTICS_COUNTS,
-    COUNT_INDEXES,
-    FIGURES,
+    BY_NAME,
+    COUNTS,
+    DETAILED,
     MAX_COUNT,
+    METRICS,
     Figures,
-    Kind,
     Metric,
     parts_of,
 )
@@ -65,25 +66,18 @@ MAPPING = {
     "remote_agent_lines_of_code": ("others", ADDED),
 }
 IDES = {"JetBrains": "intellij", "CLI": "unknown"}
-NAMES = [metric.name for metric in FIGURES]
 counts = st.one_of(st.none(), st.just(0), st.integers(0, 9), st.integers(0, MAX_COUNT))
-figures = st.tuples(
-    *(counts if metric.kind is Kind.COUNT else st.none() for metric in FIGURES)
-).map(tuple)
+figures = st.builds(Figures, **{metric.name: counts for metric in COUNTS})
 editors = st.sampled_from(["VSCode", "JetBrains", "CLI", "Vim", "Unknown", 'É"d\\'])
 languages = st.sampled_from(["Python", "C#", "Unknown", "python", "TypeScript"])
 small = st.one_of(st.none(), st.integers(0, 9))
-parts = st.lists(
-    st.builds(Part, editors, languages, st.tuples(*(small for _ in ANALYTICS_COUNTS))), max_size=4
-)
+detailed = st.builds(Figures, **{metric.name: small for metric in DETAILED})
+parts = st.lists(st.builds(Part, editors, languages, detailed), max_size=4)
 
 
 def of(**told: int) -> Figures:
     """A user-day with these figures and zeros."""
-    row: list[object] = [0 if index in COUNT_INDEXES else None for index in range(len(FIGURES))]
-    for name, count in told.items():
-        row[NAMES.index(name)] = count
-    return tuple(row)
+    return msgspec.structs.replace(sum_of(()), **told)
 
 
 def summed(rows: list[dict[str, Any]], counters: list[str]) -> list[int]:
@@ -109,7 +103,7 @@ def assert_closed(fields: dict[str, Any]) -> None:
             assert all(type(number) is int for number in numbers)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [metric.name for metric in COUNTS])
 def test_each_metric_counts_where_the_table_says_and_nowhere_else(name: str) -> None:
     fields = user_fields(cells_of_figures(of(**{name: 7})))
     flags = {flag for flag, used in fields.items() if used is True}
@@ -150,29 +144,29 @@ def test_sums_close_for_any_editors_and_languages(
         assert len(fields["totals_by_ide"]) <= 1
 
 
-def figures_of(counts: Sequence[int | None]) -> Figures:
-    """A user-day that is one part, `counts` in the order of ANALYTICS_COUNTS."""
+def figures_of(part: Figures) -> Figures:
+    """A user-day that is one part."""
 
     def told(metric: Metric) -> int:
-        known = (metric,) if metric in ANALYTICS_COUNTS else parts_of(metric)
-        return sum(counts[ANALYTICS_COUNTS.index(part)] or 0 for part in known)
+        known = (metric,) if metric in DETAILED else parts_of(metric)
+        return sum(part[each] or 0 for each in known)
 
-    return of(**{metric.name: told(metric) for metric in FIGURES if metric.github})
+    return of(**{metric.name: told(metric) for metric in PLACE_OF})
 
 
-@given(parts, st.tuples(*(small for _ in ANALYTICS_COUNTS)))
+@given(parts, detailed)
 def test_parts_that_fit_are_counted_under_their_editor_and_language(
-    split: list[Part], rest: tuple[int | None, ...]
+    split: list[Part], rest: Figures
 ) -> None:
     """And what is left over under none; the same as if each part were a user-day of its own."""
     everything = [*split, Part("unknown", "unknown", rest)]
-    columns = zip(*(each.counts for each in everything), strict=True)
-    whole = [sum(count or 0 for count in column) for column in columns]
+    sums = {m.name: sum(each.figures[m] or 0 for each in everything) for m in DETAILED}
+    whole = Figures(**sums)  # type: ignore[arg-type]
     ides: dict[str, list[int]] = {}
     languages: dict[tuple[str, str], list[int]] = {}
     for each in everything:
         ide = IDES.get(each.editor, each.editor.lower())
-        for row in user_fields(cells_of_figures(figures_of(each.counts)))["totals_by_feature"]:
+        for row in user_fields(cells_of_figures(figures_of(each.figures)))["totals_by_feature"]:
             counted = [row[counter] for counter in SEVEN]
             if row["feature"] != "copilot_cli":
                 ides[ide] = [a + b for a, b in zip(ides.get(ide, [0] * 7), counted, strict=True)]
@@ -199,7 +193,7 @@ def test_the_quick_way_prints_what_the_slow_one_encodes(cells: Cells) -> None:
 
 
 def part(editor: str, language: str, **told: int) -> Part:
-    return Part(editor, language, tuple(told.get(m.name, 0) for m in ANALYTICS_COUNTS))
+    return Part(editor, language, of(**told))
 
 
 def ides_of(fields: dict[str, Any]) -> dict[str, list[int]]:
@@ -241,20 +235,19 @@ def test_a_figure_that_every_source_tells_is_noticed_where_it_is_unknown() -> No
     known = of()
     assert not is_unknown(known)
     for name in MAPPING:
-        index = NAMES.index(name)
-        row = (*known[:index], None, *known[index + 1 :])
-        assert is_unknown(row) == FIGURES[index].required, name
+        row = msgspec.structs.replace(known, **{name: None})
+        assert is_unknown(row) == BY_NAME[name].required, name
 
 
 def test_part_of_an_unknown_figure_is_unknown_and_no_other() -> None:
     """Also where the unknown figure has no place in the format."""
-    counts = tuple(range(1, 1 + len(ANALYTICS_COUNTS)))
-    assert known_of_whole(counts, None) == counts
-    for index, metric in enumerate(FIGURES):
-        figures = (*of()[:index], None, *of()[index + 1 :])
-        known = known_of_whole(counts, figures)
-        lost = {ANALYTICS_COUNTS[count - 1] for count in set(counts) - set(known)}
-        parts = {metric} if metric in ANALYTICS_COUNTS else set(parts_of(metric))
+    part = of()
+    assert known_of_whole(part, None) == part
+    for metric in METRICS:
+        whole = msgspec.structs.replace(of(), **{metric.name: None})
+        known = known_of_whole(part, whole)
+        lost = {each for each in COUNTS if known[each] is None}
+        parts = {metric} if metric in DETAILED else set(parts_of(metric))
         assert lost == (parts if metric.name in MAPPING else set()), metric.name
 
 

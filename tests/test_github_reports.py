@@ -6,13 +6,22 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from dashboard_scraper.audience import Audience
+from dashboard_scraper.copilot_counters import Counter
 from dashboard_scraper.date_utils import DAYS, Window
-from dashboard_scraper.github_records import AGENT_FEATURES, CHAT_FEATURES, COUNTERS
+from dashboard_scraper.figures import NOTHING_KNOWN
+from dashboard_scraper.github_records import (
+    AGENT_FEATURES,
+    CHAT_FEATURES,
+    COUNTERS,
+    PLACE_OF,
+    GithubFeature,
+)
 from dashboard_scraper.github_reports import GithubOptions, Scope, Subject
 from dashboard_scraper.identity import Identities, Person
-from dashboard_scraper.metrics import ANALYTICS_COUNTS, FIGURES, TOTAL_LINES, Counter, GithubFeature
+from dashboard_scraper.metrics import DETAILED, LINES, Figures
 from dashboard_scraper.store import DetailStatus, store_at
 from dashboard_scraper.usage import EditorLanguageUsage, UserUsage
 from filled_store import (
@@ -132,8 +141,8 @@ def put_editors(url: str, day: date, users: list[UserUsage]) -> None:
     """Half of what each user did, and as much again in another language; the rest is unknown."""
     rows = []
     for each in users:
-        told = dict(zip(FIGURES, each.figures, strict=True))
-        counts = tuple(_half(told[metric]) if metric.github else 0 for metric in ANALYTICS_COUNTS)
+        placed = [metric for metric in DETAILED if metric in PLACE_OF]
+        counts = counts_of(**{metric.name: _half(each.figures[metric]) for metric in placed})
         for editor, language in (("VSCode", "Python"), ("JetBrains", "Go")):
             rows.append(EditorLanguageUsage(each.user, editor, language, counts))
     store = store_at(url)
@@ -222,8 +231,10 @@ def test_a_missing_day_has_no_record_and_an_empty_one_has_zeros(store_url: str) 
     assert report_of(store_url, WHOLE, missing) == report_of(store_url, USERS, missing) == b""
 
 
-def counts_of(**told: int) -> tuple[int, ...]:
-    return tuple(told.get(metric.name, 0) for metric in ANALYTICS_COUNTS)
+def counts_of(**told: int) -> Figures:
+    """What is known by editor and language: zeros but for these."""
+    zeros = dict.fromkeys((metric.name for metric in DETAILED), 0)
+    return replace(NOTHING_KNOWN, **{**zeros, **told})
 
 
 @pytest.mark.parametrize("status", DetailStatus)
@@ -259,7 +270,7 @@ def test_editors_and_languages_are_used_where_they_add_up(
 
 def test_an_unknown_figure_takes_editors_and_languages_from_nobody_else(store_url: str) -> None:
     """Unknown is not compared with its parts; the whole still is what its users add up to."""
-    lines = next(m for m in ANALYTICS_COUNTS if m.github and m.github.counter is Counter.ADDED)
+    lines = next(m for m in DETAILED if m in PLACE_OF and PLACE_OF[m].counter is Counter.ADDED)
     ada = user("ada@example.com", chat_messages=1, **{lines.name: None})
     bob = user("bob@example.com", chat_messages=1, **{lines.name: 10})
     put(store_url, {LAST: [ada, bob]})
@@ -318,8 +329,8 @@ def test_teams_have_a_row_for_each_person_and_team(store_url: str, scope: Scope)
 
 
 def test_totals_that_differ_and_figures_that_are_unknown_are_told_once(store_url: str) -> None:
-    total = FIGURES[TOTAL_LINES].name
-    required = next(m.name for m in ANALYTICS_COUNTS if m.github and m.required)
+    total = LINES.name
+    required = next(m.name for m in DETAILED if m in PLACE_OF and m.required)
     lines = {"completions_lines_of_code": 4, total: 9}
     days = {LAST - timedelta(back): [user("ada@example.com", **lines)] for back in range(28)}
     days[LAST].append(user("bob@example.com", **{required: None}))

@@ -16,6 +16,7 @@ from conftest import Home, Result, Start, content_of, own_files, own_warnings, t
 from dashboard_scraper import commands, store_commands
 from dashboard_scraper.config import SQLITE_PREFIX
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.dashboard_fields import FIELDS, TENANT_TOTALS
 from dashboard_scraper.date_utils import Window, last_complete_days
 from dashboard_scraper.errors import (
     ContractBroken,
@@ -25,8 +26,9 @@ from dashboard_scraper.errors import (
     SignInRequired,
     SourceUnavailable,
 )
+from dashboard_scraper.figures import counts_of
 from dashboard_scraper.http import origin_of
-from dashboard_scraper.metrics import COUNTS, TENANT_TOTALS, Totals, Whole
+from dashboard_scraper.metrics import COUNTS, Totals, Whole
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -150,7 +152,8 @@ def test_a_day_revised_after_it_settled_is_found_with_few_requests_wherever_it_i
         assert any(f"revised {day}" in text for text in messages(caplog, logging.WARNING))
         (told,) = (text for text in messages(caplog, logging.INFO) if "was revised" in text)
         assert told.startswith(f"{day} was revised: ")
-        for metric, old, new in zip(COUNTS, before.sums, now.sums, strict=True):
+        for metric in COUNTS:
+            old, new = before.sums[metric], now.sums[metric]
             assert (f"{metric.name} {old} -> {new}" in told) == (old != new)
 
 
@@ -427,7 +430,7 @@ def test_a_day_that_does_not_add_up_is_fetched_once_more_then_kept_and_told_ever
     home: Home, spring: Simulator, caplog: Log, capsys: Capture
 ) -> None:
     day = DAYS[8]
-    spring.add_fault(Fault(set_value(CHAT.dashboard, 10**6, record=0), USERS, day))
+    spring.add_fault(Fault(set_value(FIELDS[CHAT], 10**6, record=0), USERS, day))
     with pytest.raises(NotReconciled, match=f"^{day} does not add up"):
         run(home)
     assert Tally(asked(spring)) == Tally([*DAYS, day])
@@ -451,10 +454,10 @@ def test_a_day_that_does_not_add_up_is_fetched_once_more_then_kept_and_told_ever
 def test_a_day_that_adds_up_the_second_time_is_kept_without_a_warning(
     home: Home, spring: Simulator, caplog: Log
 ) -> None:
-    spring.add_fault(Fault(set_value(CHAT.dashboard, 10**6, record=0), USERS, DAYS[8], times=1))
+    spring.add_fault(Fault(set_value(FIELDS[CHAT], 10**6, record=0), USERS, DAYS[8], times=1))
     run(home)
     assert Tally(asked(spring)) == Tally([*DAYS, DAYS[8]])
     assert own_warnings(caplog) == []
     row = ledger(home)[DAYS[8]]
     assert (row.unreconciled, row.totals) == ([], totals(spring, DAYS[8]))
-    assert max(count or 0 for count in row.sums) < 10**6
+    assert max(count or 0 for count in counts_of(row.sums)) < 10**6

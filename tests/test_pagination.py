@@ -14,9 +14,9 @@ import pytest
 from conftest import Home, Start, content_of, own_files, today, yesterday
 from dashboard_scraper.config import Endpoint
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.dashboard_fields import USER_FIELD
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.http import origin_of
-from dashboard_scraper.metrics import USER_FIELD
 from dashboard_scraper.pagination import MAX_PAGES, Page, Paginator, parse_page
 from dashboard_scraper.simulator import (
     Fault,

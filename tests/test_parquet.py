@@ -19,10 +19,12 @@ import requests
 
 from conftest import Home, Result, Start
 from dashboard_scraper import store_commands
+from dashboard_scraper.dashboard_fields import FIELDS, USER_FIELD
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.doubts import DoubtKind
 from dashboard_scraper.errors import DaysMissing, StoreFailed
-from dashboard_scraper.metrics import DASHBOARD_FIGURES, FIGURES, USER_FIELD, Kind
+from dashboard_scraper.figures import values_of
+from dashboard_scraper.metrics import METRICS, Kind
 from dashboard_scraper.simulator import Fault, Organization, Simulator, add_field, set_value
 from kept_days import (
     TODAY,
@@ -90,10 +92,10 @@ def kept(home: Home, spring: Simulator, store_url: str) -> Simulator:
     assert store_url
     spring.add_fault(Fault(add_field("plan", {"tier": "pro", "seats": [1, "zwei"]}), USERS, FIRST))
     spring.add_fault(Fault(add_field("größe", 2**70, record=1), USERS, FIRST))
-    for number, metric in enumerate(DASHBOARD_FIGURES):
-        spring.add_fault(Fault(set_value(metric.dashboard, None, number % 4), USERS, FIRST))
-    largest = next(m for m in FIGURES if m.kind is Kind.COUNT)
-    spring.add_fault(Fault(set_value(largest.dashboard, 10**12, record=4), USERS, FIRST))
+    for number, metric in enumerate(FIELDS):
+        spring.add_fault(Fault(set_value(FIELDS[metric], None, number % 4), USERS, FIRST))
+    largest = next(m for m in METRICS if m.kind is Kind.COUNT)
+    spring.add_fault(Fault(set_value(FIELDS[largest], 10**12, record=4), USERS, FIRST))
     spring.add_fault(Fault(set_value(USER_FIELD, "Ünal Ö'Neill", record=0), USERS, LAST))
     answer_with_nobody(spring, EMPTY)
     keep(home, FIRST, LAST)
@@ -104,11 +106,11 @@ def kept(home: Home, spring: Simulator, store_url: str) -> Simulator:
 def test_another_engine_reads_every_value_as_it_is_in_the_store(home: Home) -> None:
     export(home, home.path / "out")
     assert files(home.path / "out").keys() == {partition(march(day)) for day in (4, 5, 6)}
-    names = [f"epoch_us({m.name})" if m.kind is Kind.MOMENT else m.name for m in FIGURES]
+    names = [f"epoch_us({m.name})" if m.kind is Kind.MOMENT else m.name for m in METRICS]
     rows = query(home.path / "out", ", ".join(["day", "source", "user_login", *names, "extra"]))
     users = kept_users(home)
     assert [row[:-1] for row in rows] == [
-        (day, "dashboard", user.user, *map(plain, user.figures))
+        (day, "dashboard", user.user, *map(plain, values_of(user.figures)))
         for day in (FIRST, LAST)
         for user in users[day]
     ]
@@ -116,7 +118,7 @@ def test_another_engine_reads_every_value_as_it_is_in_the_store(home: Home) -> N
     assert extras == [user.extra for day in (FIRST, LAST) for user in users[day]]
     assert {"größe", "plan.tier", "plan.seats"} == {name for extra in extras for name in extra}
     assert {None, 10**12} <= {value for row in rows for value in row}
-    for number in range(3, 3 + len(DASHBOARD_FIGURES)):
+    for number in range(3, 3 + len(FIELDS)):
         assert None in [row[number] for row in rows]
         assert [row[number] for row in rows if row[number] is not None]
 
@@ -124,7 +126,7 @@ def test_another_engine_reads_every_value_as_it_is_in_the_store(home: Home) -> N
 @pytest.mark.usefixtures("kept")
 def test_the_types_are_those_of_the_figures_also_of_a_day_without_users(home: Home) -> None:
     export(home, home.path / "out")
-    figures = [(metric.name, TYPES[metric.kind]) for metric in FIGURES]
+    figures = [(metric.name, TYPES[metric.kind]) for metric in METRICS]
     columns = [("source", "VARCHAR"), ("user_login", "VARCHAR"), *figures]
     columns += [("extra", "VARCHAR"), ("service_account", "BOOLEAN"), ("person", "VARCHAR")]
     columns += [(kind.word, "VARCHAR") for kind in DoubtKind]

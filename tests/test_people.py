@@ -15,6 +15,7 @@ import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from conftest import Home
 from dashboard_scraper import commands, store_commands
@@ -25,12 +26,13 @@ from dashboard_scraper.copilot_converter import md5_user_id
 from dashboard_scraper.date_utils import DAYS, Window
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.export import users_csv
+from dashboard_scraper.figures import sum_of
 from dashboard_scraper.flatten import Cell
 from dashboard_scraper.github_reports import GithubOptions, Subject, persons_in
 from dashboard_scraper.github_seats import seats_in
 from dashboard_scraper.github_views import GithubViews
 from dashboard_scraper.identity import people_of, read_identities
-from dashboard_scraper.metrics import ACCEPT_RATE, ANALYTICS_COUNTS, FIGURES, FIRST_SEEN, LAST_SEEN
+from dashboard_scraper.metrics import ACCEPT_RATE
 from dashboard_scraper.people import People, person_key
 from dashboard_scraper.report.figures import movement_of
 from dashboard_scraper.report.gather import figures_of
@@ -215,7 +217,7 @@ def test_details_of_a_day_under_another_spelling_are_the_same_persons(
     ada, other = SPELLINGS["capitals"]
     put(store_url, {LAST: [user(ada, chat_messages=2), user(other, chat_messages=3)]})
     store = store_at(store_url)
-    part = tuple(5 * (metric.name == "chat_messages") for metric in ANALYTICS_COUNTS)
+    part = replace(sum_of(()), chat_messages=5)
     with store.locked(), store.opened():
         rows = [EditorLanguageUsage("ADA@example.com", "VSCode", "Python", part)]
         store.put_editor_languages(SOURCE, LAST, rows, DetailStatus.COMPLETE, FETCHED)
@@ -242,18 +244,12 @@ def moment(day: int) -> Any:
 
 
 def usage(name: str, **known: Any) -> UserUsage:
-    counts = {n: v for n, v in known.items() if n not in (FIRST_SEEN.name, LAST_SEEN.name)}
-    extra = counts.pop("extra", {})
-    found = list(figures(**{n: v for n, v in counts.items() if n != "active_days"}))
-    for place, metric in enumerate(FIGURES):
-        if metric.name in known and found[place] is None:
-            found[place] = known[metric.name]
-    return UserUsage(name, tuple(found), extra)
+    extra = known.pop("extra", {})
+    return UserUsage(name, replace(sum_of(()), **known), extra)
 
 
 def of(usage: UserUsage, *names: str) -> list[Any]:
-    by_name = dict(zip((metric.name for metric in FIGURES), usage.figures, strict=True))
-    return [by_name[name] for name in names]
+    return [getattr(usage.figures, name) for name in names]
 
 
 def test_two_spellings_of_a_day_are_added_up() -> None:

@@ -18,9 +18,10 @@ import pytest
 from conftest import Home, Start, all_files, content_of
 from dashboard_scraper import commands, store_commands
 from dashboard_scraper.copilot_converter import md5_user_id
+from dashboard_scraper.dashboard_fields import FIELDS, USER_FIELD
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import DaysMissing, NotReconciled, UsageError
-from dashboard_scraper.metrics import COUNTS, USER_FIELD, USER_TITLE
+from dashboard_scraper.metrics import COUNTS, USER_TITLE
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -109,7 +110,11 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def record(user: str, **fields: object) -> dict[str, object]:
-    return {USER_FIELD: user, **dict.fromkeys((m.dashboard for m in COUNTS), 1), **fields}
+    return {
+        USER_FIELD: user,
+        **dict.fromkeys((FIELDS[m] for m in COUNTS if m in FIELDS), 1),
+        **fields,
+    }
 
 
 def export(home: Home, name: str) -> Path:

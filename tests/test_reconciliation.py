@@ -13,7 +13,8 @@ import pytest
 
 from conftest import Home, Start, today, yesterday
 from dashboard_scraper.checks import Difference
-from dashboard_scraper.metrics import TENANT_TOTALS, TOTALS
+from dashboard_scraper.dashboard_fields import TENANT_TOTALS
+from dashboard_scraper.metrics import TOTALS
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body, set_value, status
 from dashboard_scraper.tolerance import Tolerance
 from kept_days import TENANT, USERS, mark

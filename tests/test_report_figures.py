@@ -15,7 +15,7 @@ import pytest
 
 from conftest import Home, Start, yesterday
 from dashboard_scraper.date_utils import Window
-from dashboard_scraper.metrics import COUNTS, FIGURES, TOTAL_LINES, Kind, Metric, Whole, parts_of
+from dashboard_scraper.metrics import COUNTS, LINES, METRICS, Kind, Metric, Whole, parts_of
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.usage import DayUsage, UserUsage
 from kept_days import sql
@@ -23,8 +23,7 @@ from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, keep_days, users
 from report_reading import REPORT, Report, read_report
 
 MESSAGES = parts_of(next(metric for metric in COUNTS if metric.whole is Whole.MESSAGES))
-LINES = FIGURES[TOTAL_LINES]
-RATE = next(metric for metric in FIGURES if metric.kind is Kind.PERCENT)
+RATE = next(metric for metric in METRICS if metric.kind is Kind.PERCENT)
 SHOWN, ACCEPTED = "completions_count", "completions_accepted"
 DAYS = list(MONTH.days())
 
@@ -299,8 +298,8 @@ def test_people_are_counted_in_the_step_that_their_messages_reach(home: Home) ->
     counts = [{"chat_messages": count, "completions_count": 1} for count in sent]
 
     def exactly(usage: DayUsage) -> DayUsage:
-        figures = zip(users(len(sent)), map(figures_of, counts), strict=True)
-        return DayUsage(usage.day, [UserUsage(*each) for each in figures], {})
+        named = zip(users(len(sent)), map(figures_of, counts), strict=True)
+        return DayUsage(usage.day, [UserUsage(name, figures) for name, figures in named], {})
 
     keep_days(home, [], Window(LAST, LAST), change=exactly)
     told = report_of(home).column("t-spread-messages", "People")

@@ -13,7 +13,7 @@ from conftest import Home
 from dashboard_scraper import running
 from dashboard_scraper.config import load_settings
 from dashboard_scraper.date_utils import Window
-from dashboard_scraper.metrics import FIGURES, TOTAL_LINES, parts_of
+from dashboard_scraper.metrics import LINES, parts_of
 from dashboard_scraper.report.charts import style_of
 from dashboard_scraper.report.figures import LINE_KINDS, MESSAGE_KINDS
 from dashboard_scraper.report.render import page_of
@@ -236,7 +236,7 @@ def test_a_kind_has_one_colour_in_all_charts_and_shares_it_with_none(home: Home)
 
 
 def test_parts_of_the_lines_are_kinds_of_the_style_sheet() -> None:
-    lines = FIGURES[TOTAL_LINES]
+    lines = LINES
     assert {style_of(part) for part in parts_of(lines)} == {style_of(kind) for kind in LINE_KINDS}
 
 

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from conftest import Home, Start
+from dashboard_scraper.dashboard_fields import FIELDS, TENANT_TOTALS
 from dashboard_scraper.date_utils import DAYS, Window
 from dashboard_scraper.errors import ContractBroken, Implausible, RevisionsHeld, ScraperError
-from dashboard_scraper.metrics import COUNTS, TENANT_TOTALS
+from dashboard_scraper.figures import is_active
+from dashboard_scraper.metrics import ACCEPTED, BY_NAME
 from dashboard_scraper.simulator import Fault, Organization, Simulator, set_value, status
 from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.store import LedgerDay, Status, VersionState, store_at
@@ -23,8 +25,7 @@ NIGHT = timedelta(days=1)
 FIRST, LAST = TODAY - timedelta(10), TODAY - timedelta(1)
 WINDOW = Window(FIRST, LAST)
 SECOND, SETTLED = FIRST + timedelta(1), FIRST + timedelta(2)
-CHAT = next(m for m in COUNTS if m.dashboard and not m.tenant and m.part_of)
-ACCEPTED = next(m for m in COUNTS if m.name == "completions_accepted")
+CHAT = BY_NAME["chat_messages"]
 Log = pytest.LogCaptureFixture
 
 
@@ -193,7 +194,7 @@ def test_decisions_that_decide_nothing_are_refused(
 
 def test_history_prints_what_changed_by_person_and_metric(home: Home, spring: Simulator) -> None:
     hold(home, spring)
-    active = [each.user for each in kept_users(home)[SETTLED] if any(each.figures[3:])]
+    active = [each.user for each in kept_users(home)[SETTLED] if is_active(each.figures)]
     told = home.run("history", f"{SETTLED}").out
     assert f"{SETTLED} ({DASHBOARD}): 2 versions\nheld: nobody is active any more" in told
     assert "version 1, in force since" in told
@@ -213,7 +214,7 @@ def test_a_loss_of_a_day_that_has_not_settled_is_held_and_a_gain_believed(
     spring.revise(LAST)
     assert run(home, 1) == 0
     assert states(home, LAST) == [VersionState.SUPERSEDED, None]
-    spring.add_fault(Fault(scaled(CHAT.dashboard, 0.5), USERS, LAST))
+    spring.add_fault(Fault(scaled(FIELDS[CHAT], 0.5), USERS, LAST))
     assert run(home, 2) == 10
     assert CHAT.name in (ledger(home)[LAST].held or "")
 
@@ -221,11 +222,11 @@ def test_a_loss_of_a_day_that_has_not_settled_is_held_and_a_gain_believed(
 def test_a_gain_of_a_settled_day_beyond_the_limit_is_held(home: Home, spring: Simulator) -> None:
     home.settings |= {"RECHECK_DAYS": "10", "REVISION_LIMIT": "30"}
     assert run(home) == 0
-    spring.add_fault(Fault(scaled(ACCEPTED.dashboard, 1.2), USERS, SETTLED))
+    spring.add_fault(Fault(scaled(FIELDS[ACCEPTED], 1.2), USERS, SETTLED))
     assert run(home, 1) == 0
     assert states(home, SETTLED) == [VersionState.SUPERSEDED, None]
     spring.clear_faults()
-    spring.add_fault(Fault(scaled(ACCEPTED.dashboard, 2), USERS, SETTLED))
+    spring.add_fault(Fault(scaled(FIELDS[ACCEPTED], 2), USERS, SETTLED))
     assert run(home, 2) == 10
 
 
@@ -236,7 +237,7 @@ def test_small_changes_of_several_days_in_one_direction_are_held_together(
     assert run(home) == 0
     days = [FIRST + timedelta(number) for number in range(6)]
     for day in days:
-        spring.add_fault(Fault(scaled(ACCEPTED.dashboard, 0.95), USERS, day))
+        spring.add_fault(Fault(scaled(FIELDS[ACCEPTED], 0.95), USERS, day))
     assert run(home, 1) == 10
     told = {row.held for row in ledger(home).values()} - {None}
     (reason,) = told
@@ -249,7 +250,7 @@ def test_a_settled_day_is_read_again_although_the_totals_stayed(
     """The tenant's totals do not tell of accepted completions; the day has its turn first."""
     home.settings["RECHECK_DAYS"] = "2"
     assert run(home) == 0
-    spring.add_fault(Fault(scaled(ACCEPTED.dashboard, 0.1), USERS, FIRST))
+    spring.add_fault(Fault(scaled(FIELDS[ACCEPTED], 0.1), USERS, FIRST))
     assert run(home, 1) == 10
     assert ACCEPTED.name in (ledger(home)[FIRST].held or "")
 
@@ -285,7 +286,7 @@ def test_a_revision_that_makes_a_doubtful_day_add_up_is_believed(
     home: Home, spring: Simulator
 ) -> None:
     home.settings["RECONCILE"] = "warn"
-    spring.add_fault(Fault(set_value(CHAT.dashboard, 10**6, record=0), USERS, SETTLED))
+    spring.add_fault(Fault(set_value(FIELDS[CHAT], 10**6, record=0), USERS, SETTLED))
     run(home)
     assert ledger(home)[SETTLED].unreconciled
     spring.clear_faults()

@@ -13,21 +13,19 @@ import pytest
 import requests
 
 from dashboard_scraper import simulator
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.metrics import (
-    ANALYTICS_COUNTS,
-    DASHBOARD_FIGURES,
+from dashboard_scraper.dashboard_fields import (
+    FIELDS,
     MONTHLY_ACTIVE_USERS,
     TENANT_TOTALS,
     USER_FIELD,
-    Kind,
-    parts_of,
 )
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.metrics import DETAILED, Kind, parts_of
 from dashboard_scraper.simulator import Fault, Organization, Paging, Simulator
 
 TODAY = date(2025, 10, 31)
 DAY = date(2025, 10, 21)
-COUNTS = tuple(m for m in DASHBOARD_FIGURES if m.kind is Kind.COUNT)
+COUNTS = tuple(m for m in FIELDS if m.kind is Kind.COUNT)
 
 
 @pytest.fixture
@@ -96,8 +94,8 @@ def test_the_same_seed_gives_the_same_figures_in_any_order() -> None:
 def test_the_tenant_totals_are_the_sums_of_the_user_rows(sim: Simulator) -> None:
     start, end = DAY - timedelta(days=6), DAY
     rows = users(sim, start, end)
-    messages = [m.dashboard for m in COUNTS if m.title.endswith("Messages")]
-    by_title = {m.title: m.dashboard for m in COUNTS}
+    messages = [FIELDS[m] for m in COUNTS if m.title.endswith("Messages")]
+    by_title = {m.title: FIELDS[m] for m in COUNTS}
     sums = (
         sum(row[field] for row in rows for field in messages),
         sum(row[by_title["Tool Uses"]] for row in rows),
@@ -105,16 +103,16 @@ def test_the_tenant_totals_are_the_sums_of_the_user_rows(sim: Simulator) -> None
     )
     totals = dashboard(sim, "tenant-feature-stats", compact(start), compact(end)).json()
     assert totals == dict(zip(TENANT_TOTALS, sums, strict=True))
-    active = sum(any(row[m.dashboard] for m in COUNTS) for row in rows)
+    active = sum(any(row[FIELDS[m]] for m in COUNTS) for row in rows)
     monthly = dashboard(sim, "tenant-monthly-active-users", compact(start), compact(end)).json()
     assert 0 < active < len(rows)
     assert monthly == {MONTHLY_ACTIVE_USERS: active}
 
 
 def test_the_figures_of_a_row_agree_with_each_other(sim: Simulator) -> None:
-    title = {m.title: m.dashboard for m in DASHBOARD_FIGURES}
-    (rate,) = (m.dashboard for m in DASHBOARD_FIGURES if m.kind is Kind.PERCENT)
-    parts = [m.dashboard for m in COUNTS if "Lines" in m.title and not m.title.startswith("Total")]
+    title = {m.title: FIELDS[m] for m in FIELDS}
+    (rate,) = (FIELDS[m] for m in FIELDS if m.kind is Kind.PERCENT)
+    parts = [FIELDS[m] for m in COUNTS if "Lines" in m.title and not m.title.startswith("Total")]
     for row in users(sim, DAY - timedelta(days=20), DAY):
         shown, accepted = row[title["Completions"]], row[title["Accepted Completions"]]
         assert accepted <= shown
@@ -127,9 +125,9 @@ def test_a_range_is_the_sum_of_its_days(sim: Simulator) -> None:
     by_day = [{row[USER_FIELD]: row for row in users(sim, day)} for day in days]
     for row in users(sim, days[0], days[-1]):
         daily = [rows[row[USER_FIELD]] for rows in by_day if row[USER_FIELD] in rows]
-        for metric in DASHBOARD_FIGURES:
+        for metric in FIELDS:
             if metric.kind in (Kind.COUNT, Kind.DAYS):
-                field = metric.dashboard
+                field = FIELDS[metric]
                 assert row[field] == sum(one[field] for one in daily)
 
 
@@ -140,11 +138,11 @@ def test_both_apis_agree_on_the_people(sim: Simulator) -> None:
     for row in users(sim, start, end):
         metrics = official.get(row[USER_FIELD], {}).get("metrics", {})
         for metric in COUNTS:
-            known = [m for m in (metric, *parts_of(metric)) if m in ANALYTICS_COUNTS]
+            known = [m for m in (metric, *parts_of(metric)) if m in DETAILED]
             names = [m.name for m in known[:1] if m is metric] or [m.name for m in known]
             if names:
                 total = sum(metrics.get(name, 0) for name in names)
-                assert row[metric.dashboard] == total
+                assert row[FIELDS[metric]] == total
 
 
 def test_the_analytics_sums_agree_with_each_other(sim: Simulator) -> None:
@@ -158,7 +156,7 @@ def test_the_analytics_sums_agree_with_each_other(sim: Simulator) -> None:
         cursor = answer["pagination"]["next_cursor"]
         query = {**query, "cursor": cursor} if cursor else {}
     assert len(parts) > len(people)
-    for name in (metric.name for metric in ANALYTICS_COUNTS):
+    for name in (metric.name for metric in DETAILED):
         assert usage["metrics"][name] == sum(user["metrics"][name] for user in people)
         assert usage["metrics"][name] == sum(part["metrics"][name] for part in parts)
     (counted,) = analytics(sim, "dau-count", **day).json()["daily_active_user_counts"]
@@ -284,7 +282,7 @@ def test_a_broken_connection_is_seen_once_and_then_mended(
 
 
 def test_faults_in_the_data(sim: Simulator) -> None:
-    field = COUNTS[0].dashboard
+    field = FIELDS[COUNTS[0]]
     sim.add_fault(Fault(simulator.set_value(field, None, record=1)))
     sim.add_fault(Fault(simulator.add_field("novelty", 1)))
     sim.add_fault(Fault(simulator.repeat_user(changed=True)))

@@ -11,9 +11,9 @@ import pytest
 from conftest import Home, Start, yesterday
 from dashboard_scraper import store_commands
 from dashboard_scraper.command_line import parse
+from dashboard_scraper.dashboard_fields import TENANT_TOTALS
 from dashboard_scraper.date_utils import end_of_day, parse_duration
 from dashboard_scraper.errors import ContractBroken, DaysMissing, NotReconciled, Stale, UsageError
-from dashboard_scraper.metrics import TENANT_TOTALS
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body, set_value
 from dashboard_scraper.store import store_at
 from dashboard_scraper.usage import DASHBOARD, DayUsage

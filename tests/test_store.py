@@ -13,19 +13,19 @@ import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from conftest import Home, today, yesterday
+from dashboard_scraper.dashboard_fields import MONTHLY_ACTIVE_USERS, TENANT_TOTALS
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.derived import EARLIEST
 from dashboard_scraper.errors import ContractBroken, StoreFailed
+from dashboard_scraper.figures import NOTHING_KNOWN, of_counts
 from dashboard_scraper.flatten import Cell
 from dashboard_scraper.metrics import (
-    COUNT_INDEXES,
     COUNTS,
-    FIGURES,
     MAX_COUNT,
-    MONTHLY_ACTIVE_USERS,
-    TENANT_TOTALS,
+    METRICS,
     TOTALS,
     Figures,
     Kind,
@@ -39,7 +39,6 @@ from dashboard_scraper.usage import DayUsage, TenantFigure, UserUsage
 SOURCE = "dashboard"
 DAY = date(2024, 2, 29)
 FETCHED = datetime(2024, 3, 10, 1, 2, 3, 456789, UTC)
-UNKNOWN: Figures = (None,) * len(FIGURES)
 
 
 @pytest.fixture
@@ -50,9 +49,9 @@ def store(store_url: str) -> Iterator[Store]:
         yield store
 
 
-def figures(**values: object) -> Figures:
+def figures(**values: Any) -> Figures:
     """Of the kinds given, by their values, such as `count=3`; what is not given is unknown."""
-    return tuple(values.get(metric.kind.value) for metric in FIGURES)
+    return Figures(**{metric.name: values.get(metric.kind.value) for metric in METRICS})
 
 
 def user(name: str, count: int | None = 1, **extra: Cell) -> UserUsage:
@@ -112,11 +111,10 @@ def test_figures_of_every_kind_come_back_exactly_and_unknown_is_not_zero(
 
 def test_each_figure_has_a_place_of_its_own(store: Store) -> None:
     samples: dict[Kind, object] = {Kind.PERCENT: 1.5, Kind.MOMENT: SEEN}
-    for place, metric in enumerate(FIGURES):
-        values = list(UNKNOWN)
-        values[place] = samples.get(metric.kind, 7)
-        put(store, UserUsage("ada@example.com", tuple(values)))
-        assert kept(store)[1][0].figures == tuple(values)
+    for metric in METRICS:
+        one = replace(NOTHING_KNOWN, **{metric.name: samples.get(metric.kind, 7)})
+        put(store, UserUsage("ada@example.com", one))
+        assert kept(store)[1][0].figures == one
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Kiritimati"])
@@ -211,7 +209,7 @@ _users = st.lists(
     st.builds(
         UserUsage,
         st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1, max_size=12),
-        st.tuples(*(st.none() | _values[metric.kind] for metric in FIGURES)),
+        st.tuples(*(st.none() | _values[metric.kind] for metric in METRICS)),
         st.dictionaries(_text, _cells, max_size=3),
     ),
     unique_by=lambda each: each.user,
@@ -245,7 +243,7 @@ def test_the_ledger_says_when_how_many_and_what_they_add_up_to(store: Store) -> 
     assert (row.source, row.day, row.status) == (SOURCE, DAY, Status.COMPLETE)
     assert (row.fetched_at, row.fetched_at.tzinfo) == (FETCHED, UTC)
     assert (row.users, row.active_users, row.forgotten) == (2, 1, 0)
-    assert row.sums == (MAX_COUNT,) * len(COUNTS)
+    assert row.sums == of_counts([MAX_COUNT] * len(COUNTS))
     assert row.totals == totals
     assert [each.metric for each in row.unreconciled] == sorted(
         totals, key=[total.name for total in TOTALS].index
@@ -259,18 +257,15 @@ def test_a_day_on_which_nobody_was_active_is_empty_and_its_sums_are_zero(
     put(store, *users)
     row, found = kept(store)
     assert (row.status, row.active_users, row.totals) == (Status.EMPTY, 0, None)
-    assert row.sums == (0,) * len(COUNTS)
+    assert row.sums == of_counts([0] * len(COUNTS))
     assert found == users
 
 
 def test_a_sum_with_an_unknown_part_is_unknown_and_the_other_sums_are_not(store: Store) -> None:
-    for place in COUNT_INDEXES:
-        values = list(figures(count=2))
-        values[place] = None
-        put(store, UserUsage("ada@example.com", tuple(values)), user("ben@example.com", 2))
-        unknown = FIGURES[place].name
-        expected = [None if metric.name == unknown else 4 for metric in COUNTS]
-        assert list(kept(store)[0].sums) == expected
+    for metric in COUNTS:
+        lacking = replace(figures(count=2), **{metric.name: None})
+        put(store, UserUsage("ada@example.com", lacking), user("ben@example.com", 2))
+        assert kept(store)[0].sums == replace(figures(count=4), **{metric.name: None})
 
 
 def test_a_second_put_replaces_the_whole_day_and_its_row_in_the_ledger(store: Store) -> None:
@@ -283,7 +278,7 @@ def test_a_second_put_replaces_the_whole_day_and_its_row_in_the_ledger(store: St
     row, users = kept(store)
     assert users == new
     assert (row.users, row.fetched_at, row.totals) == (2, later, told(1, 2, 3))
-    assert row.sums == (None,) * len(COUNTS)
+    assert row.sums == NOTHING_KNOWN
     assert [each.user for each in kept(store, DAY + timedelta(1))[1]] == ["other@example.com"]
     with store.reading() as reader:
         assert list(reader.ledger(SOURCE)) == [DAY, DAY + timedelta(1)]
@@ -413,7 +408,7 @@ def test_the_views_have_the_documented_columns_and_answer_plain_sql(
         "source",
         "day",
         "user_login",
-        *(m.name for m in FIGURES),
+        *(m.name for m in METRICS),
         "extra",
         "service_account",
         "person",

@@ -8,16 +8,20 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import make_url
 
 from conftest import Home, Result, yesterday
 from dashboard_scraper.commands import fetch_daily
 from dashboard_scraper.config import SQLITE_PREFIX
+from dashboard_scraper.dashboard_fields import TENANT_TOTALS
 from dashboard_scraper.date_utils import Window
+from dashboard_scraper.figures import of_counts
 from dashboard_scraper.main import main
-from dashboard_scraper.metrics import COUNTS, FIGURES, TENANT_TOTALS, TOTALS, USER_TITLE, Kind
+from dashboard_scraper.metrics import COUNTS, METRICS, TOTALS, USER_TITLE, Figures, Kind
 from dashboard_scraper.simulator import Simulator
 from dashboard_scraper.store import store_at
 from dashboard_scraper.store.schema import VERSION
@@ -30,7 +34,7 @@ NEXT = DAY + timedelta(1)
 DAYS = Window(DAY, NEXT)
 FETCHED = datetime.now(UTC).replace(microsecond=0)
 LOST = COUNTS[2]
-(RATE,) = (metric for metric in FIGURES if metric.kind is Kind.PERCENT)
+(RATE,) = (metric for metric in METRICS if metric.kind is Kind.PERCENT)
 EXPORT = ("export", f"{DAY}", f"{NEXT}")
 Run = Callable[..., Result]
 
@@ -51,8 +55,8 @@ def run(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 
 
 def users(count: int = 7) -> list[UserUsage]:
-    values: dict[Kind, object] = {Kind.COUNT: count, Kind.PERCENT: 50.0, Kind.DAYS: 1}
-    figures = tuple(values.get(metric.kind) for metric in FIGURES)
+    values: dict[Kind, Any] = {Kind.COUNT: count, Kind.PERCENT: 50.0, Kind.DAYS: 1}
+    figures = Figures(**{metric.name: values.get(metric.kind) for metric in METRICS})
     return [UserUsage("ada@example.com", figures, {"team": "a"}), UserUsage("ben", figures)]
 
 
@@ -93,10 +97,7 @@ def less_known() -> list[UserUsage]:
     return [
         UserUsage(
             each.user,
-            tuple(
-                None if metric in (LOST, RATE) else value
-                for metric, value in zip(FIGURES, each.figures, strict=True)
-            ),
+            replace(each.figures, **{LOST.name: None, RATE.name: None}),
             each.extra,
         )
         for each in users()
@@ -120,11 +121,10 @@ def test_an_older_store_gets_what_it_lacks_and_keeps_what_it_has(
         store.put_tenant_figures(SOURCE, [figure], FETCHED)
     assert version(store_url) == f"{VERSION}"
     assert kept_users(home) == {DAY: less_known(), NEXT: less_known(), new: users()}
-    place = COUNTS.index(LOST)
     for day, row in ledger(home).items():
-        expected: list[int | None] = [14] * len(COUNTS)
-        expected[place] = 14 if day == new else None
-        assert (list(row.sums), row.forgotten, row.fetched_at) == (expected, 0, FETCHED)
+        known = of_counts([14] * len(COUNTS))
+        expected = known if day == new else replace(known, **{LOST.name: None})
+        assert (row.sums, row.forgotten, row.fetched_at) == (expected, 0, FETCHED)
     with store.reading() as reader:
         assert reader.tenant_figures(SOURCE) == [figure]
         assert reader.last_success(SOURCE) == FETCHED

@@ -13,22 +13,24 @@ import pytest
 
 from conftest import Home, Start, content_of, own_files, today, yesterday
 from dashboard_scraper import commands, store_commands
+from dashboard_scraper.analytics_answers import COUNTED
 from dashboard_scraper.config import Settings
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.csv_text import parse
+from dashboard_scraper.dashboard_fields import FIELDS
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import DaysMissing, Implausible, NotReconciled, Stale
+from dashboard_scraper.figures import is_active, picker
 from dashboard_scraper.http import origin_of
 from dashboard_scraper.metrics import (
-    ANALYTICS_COUNTS,
-    DASHBOARD_FIGURES,
-    FIGURES,
+    ACCEPT_RATE,
+    ACTIVE_DAYS,
+    DETAILED,
+    METRICS,
     SERVICE_ACCOUNT_TITLE,
     USER_COUNT,
     USER_TITLE,
-    Figures,
     Kind,
-    is_active,
     parts_of,
 )
 from dashboard_scraper.simulator import Counts, Fault, Organization, Simulator, set_value
@@ -40,15 +42,15 @@ from kept_days import NOON, TODAY, forget, march, settings_of, sql
 
 FIRST, LAST = march(1), march(9)
 DAYS = list(Window(FIRST, LAST).days())
-ONLY_ANALYTICS = [metric for metric in FIGURES if not metric.dashboard]
+ONLY_ANALYTICS = [metric for metric in METRICS if metric not in FIELDS]
 # What both tell: the API's own counts, those that are sums of them, days, and the rate of two.
 COMMON = [
-    place
-    for place, metric in enumerate(FIGURES)
-    if metric.dashboard
-    and (metric.in_analytics or parts_of(metric) or metric.kind in (Kind.DAYS, Kind.PERCENT))
+    metric
+    for metric in FIELDS
+    if metric in COUNTED or parts_of(metric) or metric in (ACTIVE_DAYS, ACCEPT_RATE)
 ]
-ONLY_DASHBOARD = [place for place, _ in enumerate(DASHBOARD_FIGURES) if place not in COMMON]
+ONLY_DASHBOARD = [metric for metric in FIELDS if metric not in COMMON]
+common_of = picker(COMMON)
 Begin = Callable[[date], Simulator]
 Log = pytest.LogCaptureFixture
 Capture = pytest.CaptureFixture[str]
@@ -112,10 +114,10 @@ def kept_of(home: Home, source: str) -> dict[date, list[UserUsage]]:
         return {day: reader.day(row).users for day, row in reader.ledger(source).items()}
 
 
-def common_user_days(home: Home, source: str) -> dict[tuple[date, str], Figures]:
+def common_user_days(home: Home, source: str) -> dict[tuple[date, str], tuple[Any, ...]]:
     """What both sources know of the people who were active."""
     return {
-        (day, user.user): tuple(user.figures[place] for place in COMMON)
+        (day, user.user): common_of(user.figures)
         for day, users in kept_of(home, source).items()
         for user in users
         if is_active(user.figures) and not user.service
@@ -146,7 +148,7 @@ def table(path: Path) -> list[dict[str, str]]:
 
 def counted(metrics: dict[str, int]) -> dict[str, str]:
     """The counts of an answer as the CSV has them, by their titles."""
-    return {metric.title: str(metrics[metric.name]) for metric in ANALYTICS_COUNTS}
+    return {metric.title: str(metrics[metric.name]) for metric in DETAILED}
 
 
 def in_organization(sim: Simulator, window: Window) -> dict[str, tuple[Counts, int]]:
@@ -169,25 +171,24 @@ def test_both_sources_give_the_same_user_days_for_every_metric_that_both_know(
         for name in in_organization(in_each_store, Window(day, day))
         if name in people
     }
-    for place, column in zip(COMMON, zip(*found.values(), strict=True), strict=True):
-        assert any(column), FIGURES[place].title  # a column of zeros would say nothing
+    for metric, column in zip(COMMON, zip(*found.values(), strict=True), strict=True):
+        assert any(column), metric.title  # a column of zeros would say nothing
 
 
 @pytest.mark.usefixtures("in_each_store")
 def test_what_one_source_does_not_know_is_unknown_and_not_zero(home: Home) -> None:
     for source in SOURCES:
         fetch_from(home, source)
-    only_analytics = [FIGURES.index(metric) for metric in ONLY_ANALYTICS]
-    assert [FIGURES[place].in_analytics for place in ONLY_DASHBOARD] == [False] * 3
+    assert len(ONLY_DASHBOARD) == 3
     for source, unknown, known in (
-        (ANALYTICS, ONLY_DASHBOARD, only_analytics),
-        (DASHBOARD, only_analytics, ONLY_DASHBOARD),
+        (ANALYTICS, ONLY_DASHBOARD, ONLY_ANALYTICS),
+        (DASHBOARD, ONLY_ANALYTICS, ONLY_DASHBOARD),
     ):
         figures = [u.figures for users in kept_of(home, source).values() for u in users]
         active = [each for each in figures if is_active(each)]
         assert len(active) > len(DAYS)
-        assert {each[place] for each in figures for place in unknown} == {None}
-        assert None not in {each[place] for each in active for place in known}
+        assert {each[metric] for each in figures for metric in unknown} == {None}
+        assert None not in {each[metric] for each in active for metric in known}
 
 
 @pytest.mark.usefixtures("in_each_store")
@@ -337,7 +338,7 @@ def test_the_csv_has_the_dashboards_columns_and_then_what_only_this_source_knows
     home: Home,
 ) -> None:
     folder = fetch_from(home, ANALYTICS)
-    titles = [USER_TITLE, *(metric.title for metric in DASHBOARD_FIGURES)]
+    titles = [USER_TITLE, *(metric.title for metric in FIELDS)]
     more = [metric.title for metric in ONLY_ANALYTICS]
     assert (len(titles), len(more)) == (19, 4)
     for day in DAYS:
@@ -355,7 +356,7 @@ def test_in_the_csv_what_the_source_does_not_know_is_blank_and_all_else_is_told(
         everybody = in_organization(spring, Window(day, day))
         assert {row[USER_TITLE] for row in rows} == everybody.keys()
         for row in rows:
-            assert {row[FIGURES[place].title] for place in ONLY_DASHBOARD} == {""}
+            assert {row[metric.title] for metric in ONLY_DASHBOARD} == {""}
             counts, _ = everybody[row[USER_TITLE]]
             assert row.items() >= counted(analytics_metrics(counts)).items()
 
@@ -363,11 +364,11 @@ def test_in_the_csv_what_the_source_does_not_know_is_blank_and_all_else_is_told(
 @pytest.mark.usefixtures("spring")
 def test_the_dashboards_csv_is_as_it_was_and_both_agree_on_what_both_know(home: Home) -> None:
     folders = {source: fetch_from(home, source) for source in SOURCES}
-    common = [FIGURES[place].title for place in COMMON]
+    common = [metric.title for metric in COMMON]
     for day in DAYS:
         name = f"augment_metrics_{day}.csv"
         (header, *_), _ = (parse((folders[source] / name).read_bytes()) for source in SOURCES)
-        assert header == [USER_TITLE, *(metric.title for metric in DASHBOARD_FIGURES)]
+        assert header == [USER_TITLE, *(metric.title for metric in FIELDS)]
         assert len(header) == 19
         cells = {
             source: {
@@ -406,11 +407,10 @@ def test_a_period_has_the_sums_of_the_organization(
     users, tenant = fetch_period(home, last_days(days) if days else None)
     everybody = in_organization(now, last_days(days or 9))
     assert users.keys() == everybody.keys()
-    (active_days,) = (metric.title for metric in FIGURES if metric.kind is Kind.DAYS)
     for name, (counts, number) in everybody.items():
         assert users[name].items() >= counted(analytics_metrics(counts)).items()
-        assert users[name][active_days] == str(number)
-        assert {users[name][FIGURES[place].title] for place in ONLY_DASHBOARD} == {""}
+        assert users[name][ACTIVE_DAYS.title] == str(number)
+        assert {users[name][metric.title] for metric in ONLY_DASHBOARD} == {""}
     whole = analytics_metrics(add([counts for counts, _ in everybody.values()]))
     # Distinct users of several days are not the sum of the days' users, and not told.
     count = {USER_COUNT.name: len(everybody)} if days == 1 else {}
@@ -421,7 +421,7 @@ def test_a_period_has_the_sums_of_the_organization(
 def test_a_period_whose_users_do_not_add_up_ends_with_an_error_and_is_kept(
     home: Home, now: Simulator, caplog: Log, days: int
 ) -> None:
-    metric, window = ANALYTICS_COUNTS[2], last_days(days)
+    metric, window = DETAILED[2], last_days(days)
     now.add_fault(Fault(set_value(metric.name, 10**9), "daily-usage"))
     with pytest.raises(NotReconciled, match=f"{metric.name} is "):
         fetch_period(home, window)
@@ -454,8 +454,8 @@ def test_another_engine_reads_the_days_of_this_source_from_parquet(home: Home) -
         fetch_from(home, source)
         out = home.path / source
         store_commands.export_parquet(with_source(home, source), Window(FIRST, LAST), f"{out}")
-        counts = [m.name for m in FIGURES if m.kind is not Kind.MOMENT]
-        moments = [f"epoch_us({m.name})" for m in FIGURES if m.kind is Kind.MOMENT]
+        counts = [m.name for m in METRICS if m.kind is not Kind.MOMENT]
+        moments = [f"epoch_us({m.name})" for m in METRICS if m.kind is Kind.MOMENT]
         columns = ", ".join(["day", "source", "user_login", "service_account", *counts])
         with duckdb.connect() as engine:
             engine.execute(
@@ -467,11 +467,7 @@ def test_another_engine_reads_the_days_of_this_source_from_parquet(home: Home) -
         assert rows == [
             (
                 *(day, source, user.user, user.service),
-                *(
-                    figure
-                    for metric, figure in zip(FIGURES, user.figures, strict=True)
-                    if metric.kind is not Kind.MOMENT
-                ),
+                *(user.figures[metric] for metric in METRICS if metric.kind is not Kind.MOMENT),
             )
             for day, users in kept_of(home, source).items()
             for user in users

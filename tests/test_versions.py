@@ -14,7 +14,8 @@ from conftest import Home, all_files
 from dashboard_scraper import store_commands
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.export_command import give_out_kept
-from dashboard_scraper.metrics import ANALYTICS_COUNTS
+from dashboard_scraper.figures import maker
+from dashboard_scraper.metrics import DETAILED
 from dashboard_scraper.people import People
 from dashboard_scraper.reconciliation import Rules
 from dashboard_scraper.running import daily_export
@@ -243,11 +244,14 @@ def export(home: Home, place: Path, as_of: datetime | None = None) -> dict[str, 
     return {str(path.relative_to(place)): path.read_bytes() for path in all_files(place)}
 
 
+ONE_EACH = maker(DETAILED)((1,) * len(DETAILED))
+
+
+ONE_EACH = maker(DETAILED)((1,) * len(DETAILED))
+
+
 def put_details(store: Store, users: Users, moment: datetime) -> None:
-    rows = [
-        EditorLanguageUsage(each.user, "VSCode", "Go", (1,) * len(ANALYTICS_COUNTS))
-        for each in users
-    ]
+    rows = [EditorLanguageUsage(each.user, "VSCode", "Go", ONE_EACH) for each in users]
     store.put_editor_languages(ANALYTICS, DAY, rows, DetailStatus.COMPLETE, moment)
     store.put_credits(ANALYTICS, DAY, {each.user: 2.5 for each in users}, moment)
 
