@@ -18,7 +18,7 @@ def test_a_change_of_tables_or_views_has_a_new_schema_version() -> None:
 
     Where this fails, give VERSION its next number, and that the digest that was found.
     """
-    dialect = sqlite.dialect()  # type: ignore[no-untyped-call]
+    dialect = sqlite.dialect()
     definitions = [f"{CreateTable(t).compile(dialect=dialect)}" for t in metadata.sorted_tables]
     definitions += [f"{view} {query.compile(dialect=dialect)}" for view, query in VIEWS.items()]
     digest = hashlib.sha256("\n".join(definitions).encode()).hexdigest()[:16]
