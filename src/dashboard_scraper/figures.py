@@ -26,6 +26,8 @@ def maker(metrics: Sequence[Metric]) -> Callable[[Sequence[Any]], Figures]:
 
     Ten times as fast as by keywords, which millions of records are worth.
     """
+    if tuple(metrics) == METRICS[: len(metrics)]:
+        return lambda values: Figures(*values)
     places = [metrics.index(m) if m in metrics else len(metrics) for m in METRICS]
     pick = operator.itemgetter(*places)
     return lambda values: Figures(*pick((*values, None)))

@@ -44,7 +44,6 @@ _TYPES: dict[Kind, Any] = {
 }
 _FIELDS = frozenset({USER_FIELD, *FIELDS.values()})
 _DERIVED = {field: metric.kind for metric, field in FIELDS.items() if metric.kind is not Kind.COUNT}
-_MOMENTS = (FIRST_SEEN, LAST_SEEN)
 _PERCENTS = [metric for metric in FIELDS if metric.kind is Kind.PERCENT]
 _figures_of = maker(tuple(FIELDS))
 
@@ -167,11 +166,12 @@ def _with_sound_moments(figures: Figures, reading: Reading) -> Figures:
 
     Who was seen last on a day before the first: one of the two is wrong, so neither is known.
     """
-    first, last = [
-        moment and plausible_moment(FIELDS[metric], moment, reading.latest, reading.oddities)
-        for metric, moment in zip(_MOMENTS, (figures.first_seen, figures.last_seen), strict=True)
-    ]
-    if first is not None and last is not None and last.date() < first.date():
+    first, last = figures.first_seen, figures.last_seen
+    if first is not None:
+        first = plausible_moment(FIELDS[FIRST_SEEN], first, reading.latest, reading.oddities)
+    if last is not None:
+        last = plausible_moment(FIELDS[LAST_SEEN], last, reading.latest, reading.oddities)
+    if first is not None and last is not None and last < first and last.date() < first.date():
         reading.oddities.note(FIELDS[LAST_SEEN], f"{last.date()}, before {first.date()}")
         first = last = None
     if first is figures.first_seen and last is figures.last_seen:
