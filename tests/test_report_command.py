@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -9,7 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from conftest import Home, today, yesterday
@@ -212,7 +212,7 @@ def test_service_accounts_are_marked_or_left_out(included: bool, home: Home) -> 
 
 def test_a_day_whose_users_are_not_the_sources_totals_is_marked(home: Home) -> None:
     def other_total(usage: DayUsage) -> DayUsage:
-        return msgspec.structs.replace(
+        return dataclasses.replace(
             usage, totals={USER_COUNT.name: 77} if usage.day == DAYS[5] else {}
         )
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from dashboard_scraper.checks import Difference, closing_differences, revision
+from dashboard_scraper.checks import revision
 from dashboard_scraper.daily_export import DailyExport, give_out, summarise
 from dashboard_scraper.date_utils import DAYS, Window, rough_duration
 from dashboard_scraper.day_details import fill_details
@@ -28,7 +28,7 @@ from dashboard_scraper.reconciliation import FILES_MARKED, STORE_MARKED, Rules, 
 from dashboard_scraper.review import review
 from dashboard_scraper.revisions import Caution
 from dashboard_scraper.store import LedgerDay, Store, Stored
-from dashboard_scraper.usage import DayUsage, Estimate, Source, sums_of
+from dashboard_scraper.usage import DayUsage, Estimate, Source
 from dashboard_scraper.withdrawal import withdraw
 from dashboard_scraper.workers import each_done
 
@@ -338,8 +338,8 @@ def _fetch_days(
 def _fetch_day(job: Job, source: Source, day: date) -> Stored:
     fetched_at = job.clock()
     usage = source.fetch_day(day)
-    if differences := _differences(usage):
-        logger.info("%s: %s; fetching it once more", day, differences[0])
+    if usage.differences:
+        logger.info("%s: %s; fetching it once more", day, usage.differences[0])
         fetched_at = job.clock()
         usage = source.fetch_day(day)
     return keep_day(job.store, source.name, usage, fetched_at, job.caution)
@@ -349,20 +349,19 @@ def keep_day(
     store: Store, source_name: str, usage: DayUsage, fetched_at: datetime, caution: Caution
 ) -> Stored:
     """Put a day in the store; the log says what does not add up, and what a revision changed."""
-    sums = sums_of(usage.users)
     stored, before = store.put(source_name, usage, fetched_at, caution)
-    if differences := _differences(usage):
-        told = listed(differences, separator="; ")
+    if usage.differences:
+        told = listed(usage.differences, separator="; ")
         logger.warning("%s does not add up: %s; kept as it is", usage.day, told)
-    if before is not None and stored is Stored.REVISED and (changes := revision(before.sums, sums)):
+    if (
+        before is not None
+        and stored is Stored.REVISED
+        and (changes := revision(before.sums, usage.sums))
+    ):
         logger.info("%s was revised: %s", usage.day, changes)
     if stored is Stored.REJECTED:
         logger.info("%s: the source says again what was rejected", usage.day)
     return stored
-
-
-def _differences(usage: DayUsage) -> list[Difference]:
-    return closing_differences(sums_of(usage.users), len(usage.users), usage.totals)
 
 
 def _bearable(error: ScraperError) -> ScraperError:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cached_property
 from typing import Any, Protocol
 
 import msgspec
 
+from dashboard_scraper.checks import Difference, closing_differences
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.figures import sum_of
 from dashboard_scraper.flatten import Cell
@@ -38,7 +41,8 @@ class UserUsage(msgspec.Struct, frozen=True):
     service: bool = False
 
 
-class DayUsage(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class DayUsage:
     """All that a source said of one UTC day, one entry per user in the source's order.
 
     `totals` are the tenant's own figures of the day, None where they were not asked for.
@@ -47,6 +51,16 @@ class DayUsage(msgspec.Struct, frozen=True):
     day: date
     users: list[UserUsage]
     totals: Totals | None = None
+
+    @cached_property
+    def sums(self) -> Figures:
+        """What the users' counts add up to."""
+        return sums_of(self.users)
+
+    @cached_property
+    def differences(self) -> list[Difference]:
+        """Where the users and the tenant's own figures disagree."""
+        return closing_differences(self.sums, len(self.users), self.totals)
 
 
 def sums_of(users: Iterable[UserUsage]) -> Figures:

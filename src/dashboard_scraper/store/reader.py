@@ -56,7 +56,7 @@ from dashboard_scraper.store.schema import (
     TENANT_FIGURE,
     USER_DAY,
 )
-from dashboard_scraper.usage import DayUsage, EditorLanguageUsage, TenantFigure, UserUsage, sums_of
+from dashboard_scraper.usage import DayUsage, EditorLanguageUsage, TenantFigure, UserUsage
 
 _detailed = maker(DETAILED)
 
@@ -154,13 +154,14 @@ class Reader:
     def day(self, kept: LedgerDay) -> DayUsage:
         """A day's users, by their addresses; StoreFailed where they are not what was kept."""
         users = [user_usage(row) for row in self._all(_USERS_OF_DAY, kept)]
+        usage = DayUsage(kept.day, users, kept.totals)
         # Without users all sums are 0, but for those of metrics that are younger than the day.
-        if len(users) != kept.users or (users and sums_of(users) != kept.sums):
+        if len(users) != kept.users or (users and usage.sums != kept.sums):
             raise StoreFailed(
                 f"{self._place}: {kept.day} is not what was kept; bring the store back from a"
                 " backup, or fetch the day again with --refresh"
             )
-        return DayUsage(kept.day, users, kept.totals)
+        return usage
 
     def versions(self, source: str, day: date) -> list[DayVersion]:
         """Every version of a day, by their numbers; none where the day is missing."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from dashboard_scraper.checks import Difference, closing_differences
+from dashboard_scraper.checks import Difference
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.figures import counts_of, is_active, of_counts, values_of
 from dashboard_scraper.metrics import COUNTS, Figures, Totals
@@ -71,10 +71,8 @@ class LedgerDay(msgspec.Struct, frozen=True):
 
 def ledger_row(source: str, usage: DayUsage, fetched_at: datetime) -> dict[str, Any]:
     """What the ledger says of a day that was just fetched, in its first version."""
-    sums = sums_of(usage.users)
     active = sum(is_active(user.figures) for user in usage.users)
     totals = usage.totals or {}
-    differences = closing_differences(sums, len(usage.users), usage.totals)
     return {
         **dict.fromkeys(column.name for column in DAY_LEDGER.c),
         "source": source,
@@ -83,9 +81,9 @@ def ledger_row(source: str, usage: DayUsage, fetched_at: datetime) -> dict[str, 
         "fetched_at": fetched_at,
         "users": len(usage.users),
         "active_users": active,
-        **sum_columns(sums),
+        **sum_columns(usage.sums),
         **{column.name: totals.get(name) for name, column in TOTAL_COLUMNS.items()},
-        "unreconciled": _encode(differences).decode() if differences else None,
+        "unreconciled": _encode(usage.differences).decode() if usage.differences else None,
         "forgotten": 0,
         "version": 1,
         "repeats": 0,
