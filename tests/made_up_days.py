@@ -24,7 +24,7 @@ FETCHED = datetime(2025, 4, 10, 3, tzinfo=UTC)
 _TOTALS = {
     metric.name: [part.name for part in parts_of(metric)]
     for metric in COUNTS
-    if metric in FIELDS and all(FIELDS[part] for part in parts_of(metric)) and parts_of(metric)
+    if metric in FIELDS and all(part in FIELDS for part in parts_of(metric)) and parts_of(metric)
 }
 
 Change = Callable[[DayUsage], DayUsage]

@@ -134,7 +134,7 @@ def in_store(home: Home) -> Iterable[Counted]:
     github, page = github_options(settings), report_options(settings)
     with store_at(settings.store_url).reading() as reader:
         seats = seats_in(reader, SOURCE, MONTH, github, persons_in(reader, SOURCE, github))
-        shown = figures_of(reader, SOURCE, MONTH, page, ())
+        shown = figures_of(reader, SOURCE, MONTH, page)
     yield Counted("seats", len(seats))
     yield Counted("page", len(shown.now.people))
     yield Counted("page, the period before", len(shown.before.people))

@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
+from dashboard_scraper.bundle import write_files
 from dashboard_scraper.checks import revision
-from dashboard_scraper.daily_export import DailyExport, give_out, summarise
+from dashboard_scraper.daily_export import DailyExport, summarise
 from dashboard_scraper.date_utils import DAYS, Window, rough_duration
 from dashboard_scraper.day_details import fill_details
 from dashboard_scraper.doubts import doubts_in
@@ -151,7 +152,7 @@ def _write_daily(
         _raise_if_all_failed(outcome, export.window)
         job.store.check_lock()
         with job.store.reading() as reader:
-            doubts = give_out(reader, export, outcome.failures, job.clock())
+            doubts = write_files(reader, export, outcome.failures, job.clock())
         verdict = job.rules.verdict_on(doubts, FILES_MARKED, outcome.reviewed)
         _note_success(job, source, outcome, verdict)
     _raise_unless_whole(outcome, export.window)

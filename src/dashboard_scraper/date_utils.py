@@ -43,6 +43,9 @@ class Window:
     def __len__(self) -> int:
         return (self.end - self.start).days + 1
 
+    def __contains__(self, day: date) -> bool:
+        return self.start <= day <= self.end
+
     def __str__(self) -> str:
         return f"{self.start}" if self.start == self.end else f"{self.start} to {self.end}"
 

@@ -6,7 +6,8 @@ import functools
 from collections.abc import Callable
 from datetime import datetime
 
-from dashboard_scraper.daily_export import DailyExport, advice_of, give_out, summarise
+from dashboard_scraper.bundle import write_files
+from dashboard_scraper.daily_export import DailyExport, advice_of, summarise
 from dashboard_scraper.export_folders import latest_follows
 from dashboard_scraper.files import undone_on_failure
 from dashboard_scraper.reconciliation import FILES_MARKED, Rules, Verdict
@@ -25,6 +26,6 @@ def give_out_kept(
         advice = advice_of(reader, export.source)
         if not kept:
             summarise(export.window, missing, advice)
-        doubts = give_out(reader, export, {}, clock())
+        doubts = write_files(reader, export, {}, clock())
     summarise(export.window, missing, advice)
     return rules.verdict_on(doubts, FILES_MARKED)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from dashboard_scraper.bundle import all_paths
 from dashboard_scraper.daily_export import DailyExport, Outputs
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import LockHeld, OutputFailed
@@ -252,7 +253,7 @@ def _remove(export: DailyExport, folder: ExportFolder) -> bool:
 
 def _own_names(export: DailyExport, window: Window) -> set[str]:
     """Below the folder; with those of an organization and of teams, and those set aside."""
-    paths = dataclasses.replace(export, window=window).all_paths()
+    paths = all_paths(dataclasses.replace(export, window=window))
     names = {str(path.relative_to(export.folder)) for path in paths}
     return names | {f"{name}{STALE_SUFFIX}" for name in names}
 

@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 from dashboard_scraper.errors import LockHeld, OutputFailed
 from dashboard_scraper.leftovers import TemporaryNames, remove_leftovers
@@ -125,6 +125,34 @@ class WrittenFile:
     sha256: str
 
 
+class PendingFile:
+    """A file of a publication while it is written."""
+
+    def __init__(self, target: Path, temporary: Path, file: BinaryIO) -> None:
+        self._target = target
+        self._temporary = temporary
+        self._file = file
+        self._digest = hashlib.sha256()
+        self._size = 0
+
+    def write(self, chunk: bytes) -> None:
+        """The next bytes."""
+        with explained(self._target):
+            self._file.write(chunk)
+        self._digest.update(chunk)
+        self._size += len(chunk)
+
+    def finish(self) -> WrittenFile:
+        """Have it on the disk, whole."""
+        with explained(self._target):
+            with self._file:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+            if self._temporary.stat().st_size != self._size:
+                raise OutputFailed(f"{self._target}: the disk kept only a part of it")
+        return WrittenFile(self._target.name, self._size, self._digest.hexdigest())
+
+
 class Publication:
     """A set of files that are prepared first and then appear together.
 
@@ -138,6 +166,7 @@ class Publication:
         self.mode = mode
         self._prepared: dict[Path, Path] = {}
         self._names: TemporaryNames | None = None
+        self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         return self
@@ -148,6 +177,8 @@ class Publication:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
+        with contextlib.suppress(OSError):  # what was not finished is thrown away
+            self._open.close()
         for temporary in self._prepared.values():
             temporary.unlink(missing_ok=True)
         self._prepared.clear()
@@ -156,6 +187,13 @@ class Publication:
 
     def add(self, target: Path, data: bytes | Iterable[bytes]) -> WrittenFile:
         """Write `data` to the disk under a temporary name beside `target`."""
+        file = self.begin(target)
+        for chunk in [data] if isinstance(data, bytes) else data:
+            file.write(chunk)
+        return file.finish()
+
+    def begin(self, target: Path) -> PendingFile:
+        """The same in pieces: several files may be written side by side."""
         target = behind_links(target)
         with explained(target):
             if target.exists() and not target.is_file():
@@ -164,18 +202,9 @@ class Publication:
                 self._names = TemporaryNames(target.parent)
         temporary = self._names.beside(target)
         self._prepared[target] = temporary  # before it is there: a signal may come between
-        digest, size = hashlib.sha256(), 0
         with explained(target):
-            with open(create_file(temporary, self.mode), "wb") as file:
-                for chunk in [data] if isinstance(data, bytes) else data:
-                    file.write(chunk)
-                    digest.update(chunk)
-                    size += len(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-            if temporary.stat().st_size != size:
-                raise OutputFailed(f"{target}: the disk kept only a part of it")
-        return WrittenFile(target.name, size, digest.hexdigest())
+            file = os.fdopen(create_file(temporary, self.mode), "wb")
+        return PendingFile(target, temporary, self._open.enter_context(file))
 
     def publish(self) -> None:
         """Give every file its name; the folders are flushed to the disk before this returns.

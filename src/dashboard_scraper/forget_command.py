@@ -14,8 +14,8 @@ from pathlib import Path
 
 from dashboard_scraper import traces
 from dashboard_scraper.audience import Audience
+from dashboard_scraper.bundle import write_files
 from dashboard_scraper.config import SQLITE_PREFIX, Settings
-from dashboard_scraper.daily_export import give_out
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import OutputFailed, ScraperError, UsageError
 from dashboard_scraper.export_folders import moment_of
@@ -193,7 +193,7 @@ def _write_again(settings: Settings, store: Store, folder: Path) -> None:
             if reader.ledger(manifest.source, window):
                 export = daily_export(settings, window, folder)
                 export = dataclasses.replace(export, source=manifest.source)
-                give_out(reader, export, {}, moment or utc_now())
+                write_files(reader, export, {}, moment or utc_now())
     except ScraperError as error:
         logger.warning("%s could not be written again: %s", folder, error)
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
+from dashboard_scraper.daily_export import DailyExport
 from dashboard_scraper.date_utils import DAYS, Window
-from dashboard_scraper.files import Publication, WrittenFile, make_folder
+from dashboard_scraper.files import PendingFile, make_folder
 from dashboard_scraper.github_reports import (
-    GithubOptions,
     GithubReports,
     Report,
     Scope,
     Subject,
     persons_in,
+    stamped,
 )
-from dashboard_scraper.store import Reader
+from dashboard_scraper.outputs import OutputDay, OutputFile, OutputRun
+from dashboard_scraper.usage import UserUsage
 
 logger = logging.getLogger(__name__)
 
@@ -60,30 +63,80 @@ def report_paths(folder: Path, window: Window) -> list[Path]:
     return [report_path(folder, report) for report in all_reports(window)]
 
 
-def add_reports(
-    publication: Publication,
-    reader: Reader,
-    source: str,
-    options: GithubOptions,
-    folder: Path,
-    window: Window,
-    missing: Collection[date],
-) -> Iterator[tuple[Path, WrittenFile]]:
-    """Prepare each report that has all of its days; yields them under their places in `folder`."""
-    wanted = [
-        report
-        for report in all_reports(window)
-        if (report.scope is Scope.ENTERPRISE or options.organization_id)
-        and (report.subject is not Subject.TEAMS or options.has_teams)
-        and not any(day in missing for day in report.window.days())
-    ]
-    if not wanted:
-        return
-    make_folder(folder / FOLDER, publication.mode)
-    reports = GithubReports(reader, source, options, persons_in(reader, source, options))
-    for report in wanted:
-        path = report_path(folder, report)
-        written = publication.add(path, reports.chunks(report))
-        yield path, dataclasses.replace(written, name=f"{FOLDER}/{written.name}")
-    for remark in reports.remarks():
-        logger.warning("%s", remark)
+class GithubFiles:
+    """Each report that has all of its days."""
+
+    def __init__(self, export: DailyExport) -> None:
+        self._export = export
+        self._run: OutputRun
+        self._reports: GithubReports
+        self._wanted: list[Report] = []
+        self._users: dict[Report, PendingFile] = {}
+        self._totals: dict[date, dict[str, Any]] = {}
+
+    @property
+    def reach(self) -> Window:
+        return self._export.window
+
+    def targets(self) -> list[Path]:
+        return report_paths(self._export.folder, self._export.window)
+
+    def day_targets(self, day: date) -> list[Path]:  # noqa: ARG002
+        """None: also those of one day count people of the days before."""
+        return []
+
+    def sample(self, users: Sequence[UserUsage]) -> Iterable[bytes]:  # noqa: ARG002
+        return ()
+
+    def begin(self, run: OutputRun) -> None:
+        options, folder = self._export.github, self._export.folder
+        self._run = run
+        self._wanted = [
+            report
+            for report in all_reports(self._export.window)
+            if (report.scope is Scope.ENTERPRISE or options.organization_id)
+            and (report.subject is not Subject.TEAMS or options.has_teams)
+            and not any(day in run.missing for day in report.window.days())
+        ]
+        if not self._wanted:
+            return
+        make_folder(folder / FOLDER, run.publication.mode)
+        persons = persons_in(run.reader, run.source, options)
+        self._reports = GithubReports(run.reader, run.source, options, persons)
+        for report in sorted(self._wanted, key=lambda each: each.window.start):
+            if report.subject is Subject.WHOLE:
+                self._reports.count_people(report.window)
+        for report in self._wanted:
+            if report.subject is Subject.USERS:
+                self._users[report] = run.publication.begin(report_path(folder, report))
+
+    def add_day(self, day: OutputDay) -> None:
+        files = {report: file for report, file in self._users.items() if day.day in report.window}
+        if files:
+            lines = list(self._reports.user_lines(day.kept, day.users))
+            for report, file in files.items():
+                for piece in stamped(lines, self._reports.stamp(report, day.day)):
+                    file.write(piece)
+        wholes = [each for each in self._wanted if each.subject is Subject.WHOLE]
+        if any(day.day in report.window for report in wholes):
+            self._totals[day.day] = self._reports.totals(day.kept, day.users)
+
+    def finish(self) -> list[OutputFile]:
+        if not self._wanted:
+            return []
+        written = [self._finish(report) for report in self._wanted]
+        for remark in self._reports.remarks():
+            logger.warning("%s", remark)
+        return written
+
+    def _finish(self, report: Report) -> OutputFile:
+        path, add = report_path(self._export.folder, report), self._run.publication.add
+        if report.subject is Subject.USERS:
+            written = self._users[report].finish()
+        elif report.subject is Subject.TEAMS:
+            written = add(path, self._reports.teams(report))
+        else:
+            totals = [self._totals[day] for day in report.window.days()]
+            written = add(path, self._reports.whole(report, totals))
+        named = dataclasses.replace(written, name=f"{FOLDER}/{written.name}")
+        return OutputFile(named, field="github_reports")

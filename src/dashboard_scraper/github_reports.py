@@ -17,6 +17,7 @@ import msgspec
 
 from dashboard_scraper.audience import Audience
 from dashboard_scraper.date_utils import DAYS, Window, end_of_day, iso_utc
+from dashboard_scraper.distinct import DistinctPeople
 from dashboard_scraper.figures import is_active
 from dashboard_scraper.github_records import (
     AGENT_FEATURES,
@@ -140,20 +141,24 @@ class GithubReports:
         self._options = options
         self._persons = persons
         self._texts = UserTexts()
-        self._noted: set[date] = set()
         self._unknown = 0
         self._open = 0
         self._first_open = ""
         self._out_of_reach: set[date] = set()
-        self._activity: _Active | None = None
+        self._active: dict[str, DistinctPeople] | None = None
 
     def chunks(self, report: Report) -> Iterator[bytes]:
         """The report in pieces; nothing where its day is not in the store."""
+        ledger = self._reader.ledger(self._source, report.window).values()
         if report.subject is Subject.USERS:
-            return self._users(report)
-        if report.subject is Subject.TEAMS:
-            return _pieces(map(_line, self._teams(report)))
-        return self._whole(report)
+            for kept in ledger:
+                lines = self.user_lines(kept, self._reader.day(kept).users)
+                yield from stamped(lines, self.stamp(report, kept.day))
+        elif report.subject is Subject.TEAMS:
+            yield from self.teams(report)
+        elif ledger:
+            self.count_people(report.window)
+            yield self.whole(report, [self.totals(kept) for kept in ledger])
 
     def remarks(self) -> list[str]:
         """What the records cannot say as the source does."""
@@ -176,41 +181,38 @@ class GithubReports:
             )
         return found
 
-    def _users(self, report: Report) -> Iterator[bytes]:
-        """A record for each user and day with activity."""
+    def stamp(self, report: Report, day: date) -> bytes:
+        """What each line of a report on users begins with, of one day: the same for everybody."""
         head: dict[str, Any] = {}
         if report.latest:
             window = report.window
             head |= {"report_start_day": window.start, "report_end_day": window.end}
-        for kept in self._reader.ledger(self._source, report.window).values():
-            stamp = _encode(head | {"day": kept.day} | self._options.ids(report.scope))[:-1]
-            yield from _pieces(self._lines(kept, stamp))
+        return _encode(head | {"day": day} | self._options.ids(report.scope))[:-1]
 
-    def _lines(self, kept: LedgerDay, stamp: bytes) -> Iterator[bytes]:
+    def user_lines(self, kept: LedgerDay, users: list[UserUsage]) -> Iterator[bytes]:
+        """A line for everybody with activity on a stored day, without its stamp; `users` are all of
+        the day's.
+        """
         merge = self._options.merge_ides
-        for user in self._user_days(kept):
+        for user in self._user_days(kept, users):
             if user.parts:
                 fields = _encode(user_fields(user.cells, user.parts, merge_ides=merge))
             else:
                 fields = self._texts.text_of(user.cells)
             person = _encode({"user_id": user.person.id, "user_login": user.person.login})
             end = b"" if user.credits is None else b',"ai_credits_used":%b' % _encode(user.credits)
-            yield b"%b,%b,%b%b}\n" % (stamp, person[1:-1], fields[1:-1], end)
+            yield b"%b,%b%b}\n" % (person[1:-1], fields[1:-1], end)
 
-    def _user_days(self, kept: LedgerDay) -> Iterable[_UserDay]:
+    def _user_days(self, kept: LedgerDay, users: list[UserUsage]) -> Iterable[_UserDay]:
         """Everybody with activity on the day, once."""
         audience, found = self._options.audience, dict[int, _UserDay]()
-        users = self._reader.day(kept).users
         parts = self._parts_by_person(kept, users)
         consumed = self._credits_by_person(kept)
-        seen_before = kept.day in self._noted  # in another report
-        self._noted.add(kept.day)
         for user in users:
             if not audience.includes(service=user.service) or not is_active(user.figures):
                 continue
             person, cells = self._persons[user.user], cells_of_figures(user.figures)
-            if not seen_before:
-                self._note(audience.rename(user.user), kept.day, user.figures, cells)
+            self._note(audience.rename(user.user), kept.day, user.figures, cells)
             # Taken once: the same person may come again under another spelling.
             key = audience.people.key(user.user)
             day = _UserDay(person, cells, parts.pop(key, []), consumed.pop(key, None))
@@ -256,17 +258,13 @@ class GithubReports:
                 f" the features is {added}"
             )
 
-    def _whole(self, report: Report) -> Iterator[bytes]:
-        window = report.window
-        ledger = self._reader.ledger(self._source, window)
-        if not ledger:
-            return
-        active = self._active(window)
+    def whole(self, report: Report, totals: list[dict[str, Any]]) -> bytes:
+        """A report on everybody, from what `totals` gave of each of its days, oldest first."""
         ids = self._options.ids(report.scope)
-        days = [self._day_record(kept, active, ids) for kept in ledger.values()]
+        days = [{"day": each["day"], **ids, **each} for each in totals]
         if not report.latest:
-            yield _encode(days[0]) + b"\n"
-            return
+            return _encode(days[0]) + b"\n"
+        window = report.window
         wrapper = {
             "report_start_day": window.start,
             "report_end_day": window.end,
@@ -275,13 +273,20 @@ class GithubReports:
             "created_at": iso_utc(end_of_day(window.end)),
             "day_totals": days,
         }
-        yield _encode(wrapper) + b"\n"
+        return _encode(wrapper) + b"\n"
 
-    def _day_record(self, kept: LedgerDay, active: _Active, ids: dict[str, str]) -> dict[str, Any]:
+    def totals(self, kept: LedgerDay, users: list[UserUsage] | None = None) -> dict[str, Any]:
+        """What all people together did on a stored day, of which `count_people` was told.
+
+        `users` are all of the day's, where somebody has read them already.
+        """
         options = self._options
         sums = self._reader.figure_sums(kept, service_accounts=options.audience.service_accounts)
         rows = rows_of(cells_of_figures(sums))
-        users = self._reader.day(kept).users if kept.editor_language else []
+        if not kept.editor_language:
+            users = []
+        elif users is None:
+            users = self._reader.day(kept).users
         left_out = {
             person_key(user.user)
             for user in users
@@ -291,30 +296,52 @@ class GithubReports:
         parts = [part for user, part in found if person_key(user) not in left_out]
         return {
             "day": kept.day,
-            **ids,
-            **active.numbers(kept.day),
+            **self._people_on(kept.day),
             **totals_of(rows),
             **arrays_of(rows, parts, merge_ides=options.merge_ides),
         }
 
-    def _active(self, window: Window) -> _Active:
+    def count_people(self, window: Window) -> None:
+        """Read who was active in a window, and on the days that its counts look back on."""
         reach = Window(window.start - timedelta(days=DAYS - 1), window.end)
         ledger = self._reader.ledger(self._source, reach)
         self._out_of_reach.update(day for day in reach.days() if day not in ledger)
-        active = self._activity
-        if active is None or reach.start < active.first:
-            active = self._activity = _Active(reach.start)
-        for day in sorted(ledger.keys() - active.known):  # most are those of the report before
-            active.known.add(day)
-            for user in self._reader.activity(ledger[day], _AREA_COUNTS):
-                if self._options.audience.includes(service=user.service):
-                    active.add(self._persons[user.user].id, day, user.areas)
-        return active
+        if self._active is None or reach.start < self._active[_ANY].first:
+            self._active = {area: DistinctPeople(reach.start) for area in (_ANY, *_AREAS)}
+        for day, kept in ledger.items():
+            if self._active[_ANY].has(day):  # most are those of the report before
+                continue
+            active = self._reader.activity(kept, _AREA_COUNTS)
+            users = [u for u in active if self._options.audience.includes(service=u.service)]
+            ids = [self._persons[user.user].id for user in users]
+            self._active[_ANY].add(day, ids)
+            for number, area in enumerate(_AREAS):
+                there = zip(ids, users, strict=True)
+                self._active[area].add(day, [one for one, user in there if user.areas[number]])
+
+    def _people_on(self, day: date) -> dict[str, int]:
+        """GitHub's fields; that of the command line only where somebody used it."""
+        active = self._active or {}
+        found = {}
+        for area in (_ANY, "copilot_cloud_agent"):
+            users = f"{area}_users".lstrip("_")
+            found[f"daily_active_{users}"] = active[area].at_least(day, 1)
+            found[f"weekly_active_{users}"] = active[area].at_least(day, WEEK)
+            found[f"monthly_active_{users}"] = active[area].at_least(day, DAYS)
+        for area in ("chat", "agent"):
+            found[f"monthly_active_{area}_users"] = active[area].at_least(day, DAYS)
+        if cli := active["cli"].at_least(day, 1):
+            found["daily_active_cli_users"] = cli
+        return found
+
+    def teams(self, report: Report) -> Iterator[bytes]:
+        """A line for each person and team of theirs, whether active on the day or not; nothing
+        where the day is not in the store.
+        """
+        if self._reader.ledger(self._source, report.window):
+            yield from _pieces(map(_line, self._teams(report)))
 
     def _teams(self, report: Report) -> Iterator[dict[str, Any]]:
-        """A row for each person and team of theirs, whether active on the day or not."""
-        if not self._reader.ledger(self._source, report.window):
-            return
         entity = dict([self._options.ids(report.scope).popitem()])
         people = {person.id: person for person in self._persons.values()}
         for person in sorted(people.values(), key=lambda person: person.login):
@@ -329,6 +356,7 @@ class GithubReports:
                 }
 
 
+_ANY = ""  # any activity at all
 _AREAS: dict[str, tuple[GithubFeature, ...]] = {
     "chat": CHAT_FEATURES,
     "agent": AGENT_FEATURES,
@@ -342,39 +370,9 @@ _AREA_COUNTS = [
 ]
 
 
-class _Active:
-    """Who was active on which days: of each person, a number with one bit for each day."""
-
-    def __init__(self, first: date) -> None:
-        self.first = first
-        self.known: set[date] = set()
-        self._days: dict[str, dict[int, int]] = {area: {} for area in ("", *_AREAS)}
-
-    def add(self, person: int, day: date, areas: Iterable[bool | None]) -> None:
-        """Note a person's day; of which areas, in the order of _AREAS."""
-        bit = 1 << (day - self.first).days
-        for days, there in zip(self._days.values(), (True, *areas), strict=True):
-            if there:
-                days[person] = days.get(person, 0) | bit
-
-    def _count(self, area: str, day: date, days: int) -> int:
-        """Distinct persons in as many days, of which `day` is the last."""
-        window = ((1 << days) - 1) << ((day - self.first).days - days + 1)
-        return sum([1 for bits in self._days[area].values() if bits & window])
-
-    def numbers(self, day: date) -> dict[str, int]:
-        """GitHub's fields; that of the command line only where somebody used it."""
-        found = {}
-        for area in ("", "copilot_cloud_agent"):
-            users = f"{area}_users".lstrip("_")
-            found[f"daily_active_{users}"] = self._count(area, day, 1)
-            found[f"weekly_active_{users}"] = self._count(area, day, WEEK)
-            found[f"monthly_active_{users}"] = self._count(area, day, DAYS)
-        for area in ("chat", "agent"):
-            found[f"monthly_active_{area}_users"] = self._count(area, day, DAYS)
-        if cli := self._count("cli", day, 1):
-            found["daily_active_cli_users"] = cli
-        return found
+def stamped(lines: Iterable[bytes], stamp: bytes) -> Iterator[bytes]:
+    """Whole lines, several at a time."""
+    return _pieces(b"%b,%b" % (stamp, line) for line in lines)
 
 
 def _line(row: dict[str, Any]) -> bytes:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -51,7 +53,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     `made_with` is a digest of the settings that the days' files depend on. `notes` has the days
     that are in doubt, and `tolerance` the percents by metric up to which a difference makes no day
-    doubtful. What has a default is not in manifests of earlier versions.
+    doubtful. `others` are files of the window in formats without a field of their own. What has a
+    default is not in manifests of earlier versions.
     """
 
     source: str
@@ -65,6 +68,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     notes: WrittenFile | None = None
     tolerance: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
     made_with: str = ""
+    others: list[WrittenFile] | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def is_complete(self) -> bool:
@@ -75,10 +79,24 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """All that it lists, by their names below the folder."""
         days = [file for day in self.days for file in day.files or []]
         whole = [file for file in (self.aggregated, self.report, self.notes) if file]
-        return [*days, *whole, *self.github_reports]
+        others = [] if self.others is msgspec.UNSET else self.others
+        return [*days, *whole, *self.github_reports, *others]
 
 
 _decode = msgspec.json.Decoder(Manifest).decode
+
+
+def fields_of_window(files: Iterable[tuple[str, WrittenFile]]) -> dict[str, Any]:
+    """The manifest's fields for files of the whole window, each with the name of its field."""
+    fields: dict[str, Any] = {"aggregated": None, "github_reports": [], "report": None}
+    for name, file in files:
+        if name not in fields:
+            fields.setdefault("others", []).append(file)
+        elif isinstance(fields[name], list):
+            fields[name].append(file)
+        else:
+            fields[name] = file
+    return fields
 
 
 def encoded(manifest: Manifest) -> bytes:

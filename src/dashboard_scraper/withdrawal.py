@@ -8,7 +8,8 @@ from datetime import date, datetime
 
 import msgspec
 
-from dashboard_scraper.daily_export import DailyExport, add_notes, reason_of
+from dashboard_scraper.bundle import add_notes, all_paths, day_paths, made_with
+from dashboard_scraper.daily_export import DailyExport, reason_of
 from dashboard_scraper.doubts import Doubt, doubts_in
 from dashboard_scraper.errors import OutputFailed, ScraperError, StoreFailed
 from dashboard_scraper.files import Publication, set_aside
@@ -42,9 +43,9 @@ def withdraw(
     before = read_manifest(export.manifest_path)
     staying = _staying(store, export, before) if before and failure else {}
     doubts = doubts_in(staying.values(), export.tolerance)
-    stays = {export.manifest_path, *export.day_paths(staying)}
+    stays = {export.manifest_path, *day_paths(export, staying)}
     stays |= {export.notes_path} if doubts else set()
-    ours = [path for path in export.all_paths() if path.name != NOTES or not is_anothers(path)]
+    ours = [path for path in all_paths(export) if path.name != NOTES or not is_anothers(path)]
     others = [path for path in ours if path not in stays]
     # The manifest first, since it vouches for the others.
     if not (before and failure and staying):
@@ -81,7 +82,7 @@ def _failure(export: DailyExport, now: datetime, error: BaseException) -> Failur
 
 
 def _staying(store: Store, export: DailyExport, before: Manifest) -> dict[date, ManifestDay]:
-    if before.made_with != export.made_with():
+    if before.made_with != made_with(export):
         return {}
     days = [told for told in before.days if told.settled and _has_its_files(export, told)]
     try:
@@ -119,7 +120,7 @@ def _marked(told: ManifestDay, kept: LedgerDay) -> ManifestDay:
 
 def _has_its_files(export: DailyExport, told: ManifestDay) -> bool:
     files = told.files or []
-    names = {path.name for path in export.day_paths([told.day])}
+    names = {path.name for path in day_paths(export, [told.day])}
     return {file.name for file in files} == names and all(
         is_as_listed(export.folder, file) for file in files
     )
@@ -143,6 +144,7 @@ def _publish(
             aggregated=None,
             github_reports=[],
             report=None,
+            others=msgspec.UNSET,
             notes=add_notes(publication, export, doubts),
             tolerance=export.tolerance.as_numbers() or msgspec.UNSET,
         )

@@ -14,6 +14,7 @@ from datetime import date, timedelta
 from enum import Enum
 
 from dashboard_scraper.date_utils import DAYS, Window
+from dashboard_scraper.distinct import DistinctPeople
 from dashboard_scraper.doubts import Doubt, DoubtKind, doubts_of
 from dashboard_scraper.figures import Sums, added, is_active
 from dashboard_scraper.metrics import ACCEPTED, LINES, MESSAGES, SHOWN, Figures, Metric, parts_of
@@ -197,30 +198,6 @@ def change_of(now: float | None, before: float | None) -> float | None:
     return None if now is None or not before else 100 * (now - before) / before
 
 
-class Activity:
-    """Who was active on which days: of each person, a number with one bit for each day."""
-
-    def __init__(self, reach: Window) -> None:
-        self._reach = reach
-        self._bits: dict[str, int] = {}
-        self._kept = 0
-
-    def add(self, day: date, names: Iterable[str]) -> None:
-        """Note a day that is in the store, and who was active on it."""
-        bit = 1 << (day - self._reach.start).days
-        self._kept |= bit
-        for name in names:
-            self._bits[name] = self._bits.get(name, 0) | bit
-
-    def distinct(self, day: date, days: int) -> int | None:
-        """People in as many days, of which `day` is the last; None where one is missing."""
-        first = (day - self._reach.start).days - days + 1
-        window = ((1 << days) - 1) << max(first, 0)
-        if first < 0 or self._kept & window != window:
-            return None
-        return sum([1 for bits in self._bits.values() if bits & window])
-
-
 class PeriodTally:
     """Adds a window's user-days up, of each day and of each person."""
 
@@ -254,10 +231,10 @@ class PeriodTally:
         self._active_days[name] = self._active_days.get(name, 0) + 1
         self._last[name] = (user.service, day)
 
-    def period(self, activity: Activity) -> Period:
-        """All of it; `activity` has also the days before that the first days look back on."""
+    def period(self, distinct: DistinctPeople) -> Period:
+        """All of it; `distinct` has also the days before that the first days look back on."""
         days = [
-            self._with_distinct(activity, day) if day in self._days else Day(day, State.MISSING)
+            self._with_distinct(distinct, day) if day in self._days else Day(day, State.MISSING)
             for day in self.window.days()
         ]
         people = [
@@ -266,8 +243,8 @@ class PeriodTally:
         ]
         return Period(self.window, tuple(days), tuple(people))
 
-    def _with_distinct(self, activity: Activity, day: date) -> Day:
-        week, month = activity.distinct(day, WEEK), activity.distinct(day, DAYS)
+    def _with_distinct(self, distinct: DistinctPeople, day: date) -> Day:
+        week, month = distinct.exactly(day, WEEK), distinct.exactly(day, DAYS)
         return replace(self._days[day], week=week, month=month)
 
 

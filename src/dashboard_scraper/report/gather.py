@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from dashboard_scraper.audience import Audience, Naming
 from dashboard_scraper.date_utils import DAYS, Window, newest_over, utc_day
+from dashboard_scraper.distinct import DistinctPeople
 from dashboard_scraper.metrics import LINES
+from dashboard_scraper.outputs import OutputDay
 from dashboard_scraper.report.figures import (
     MESSAGE_KINDS,
-    Activity,
     Group,
     Part,
     Period,
@@ -33,50 +34,71 @@ def newest_window(kept: Collection[date], today: date) -> Window | None:
     return Window(max(min(kept), end - timedelta(days=DAYS - 1)), end) if end else None
 
 
-def figures_of(
-    reader: Reader,
-    source: str,
-    window: Window,
-    options: ReportOptions,
-    failed: Collection[date],
-) -> ReportFigures:
-    """Those of the window, of as many days before it, and what both look back on; days that
-    `failed` are missing.
+class PageTally:
+    """Gathers what the page shows of a window, of as many days before it, and of those that both
+    look back on, from one stored day after the other.
     """
-    before = period_before(window)
-    reach = Window(before.start - timedelta(days=DAYS - 1), window.end)
-    ledger = {d: k for d, k in reader.ledger(source, reach).items() if d not in failed}
-    naming = options.audience.naming(reader.spellings(source, reach))
-    activity = Activity(reach)
-    for kept in (kept for day, kept in ledger.items() if day < before.start):
-        activity.add(kept.day, naming.names(reader.activity(kept, ())))
-    tallies = [PeriodTally(each, options.tolerance) for each in (before, window)]
-    for tally in tallies:
-        for kept in (ledger[day] for day in tally.window.days() if day in ledger):
-            users = naming.shown(reader.day(kept).users)
-            activity.add(kept.day, tally.add(kept, users))
-    earlier, now = (tally.period(activity) for tally in tallies)
-    known = _known_names(reader, source, window.end, naming)
-    whole = [
-        day
-        for day in window.days()
-        if day in ledger and ledger[day].editor_language is DetailStatus.COMPLETE
-    ]
-    parts = _parts(reader, source, whole, naming, now)
-    fetched = [kept.fetched_at for day, kept in ledger.items() if day >= window.start]
-    return ReportFigures(
-        source=source,
-        now=now,
-        before=earlier,
-        known=len(known),
-        idle=idle_of(now, known),
-        # Of the day alone: figures that are fetched again and are the same give the same page.
-        fetched=utc_day(max(fetched)) if fetched else None,
-        editor_days=len(whole),
-        editors=places_of(parts, lambda part: part.editor),
-        languages=places_of(parts, lambda part: part.language),
-        teams=_teams(now, known, options.audience),
-    )
+
+    def __init__(self, reader: Reader, source: str, window: Window, options: ReportOptions) -> None:
+        self._reader = reader
+        self._source = source
+        self._window = window
+        self._options = options
+        self.reach = reach_of(window)
+        self._naming = options.audience.naming(reader.spellings(source, self.reach))
+        self._people = DistinctPeople(self.reach.start)
+        self._before, self._now = (
+            PeriodTally(each, options.tolerance) for each in (period_before(window), window)
+        )
+        self._fetched: list[datetime] = []
+        self._whole: list[date] = []
+
+    def add_day(self, day: OutputDay) -> None:
+        """The next day of `reach`."""
+        tally = next((t for t in (self._before, self._now) if day.day in t.window), None)
+        if tally is None:
+            self._people.add(day.day, self._naming.names(day.active))
+        else:
+            users = self._naming.renamed(day.shown)
+            self._people.add(day.day, tally.add(day.kept, users))
+        if tally is self._now:
+            self._fetched.append(day.kept.fetched_at)
+            if day.kept.editor_language is DetailStatus.COMPLETE:
+                self._whole.append(day.day)
+
+    def figures(self) -> ReportFigures:
+        """What the days came to; those that were not added are missing."""
+        before, now = (tally.period(self._people) for tally in (self._before, self._now))
+        known = _known_names(self._reader, self._source, self._window.end, self._naming)
+        parts = _parts(self._reader, self._source, self._whole, self._naming, now)
+        return ReportFigures(
+            source=self._source,
+            now=now,
+            before=before,
+            known=len(known),
+            idle=idle_of(now, known),
+            # Of the day alone: figures that are fetched again and are the same give the same page.
+            fetched=utc_day(max(self._fetched)) if self._fetched else None,
+            editor_days=len(self._whole),
+            editors=places_of(parts, lambda part: part.editor),
+            languages=places_of(parts, lambda part: part.language),
+            teams=_teams(now, known, self._options.audience),
+        )
+
+
+def reach_of(window: Window) -> Window:
+    """The days that the page of a window looks at."""
+    return Window(period_before(window).start - timedelta(days=DAYS - 1), window.end)
+
+
+def figures_of(
+    reader: Reader, source: str, window: Window, options: ReportOptions
+) -> ReportFigures:
+    """What the store has for the page of a window."""
+    tally = PageTally(reader, source, window, options)
+    for kept in reader.ledger(source, tally.reach).values():
+        tally.add_day(OutputDay(reader, kept, options.audience))
+    return tally.figures()
 
 
 def _known_names(reader: Reader, source: str, end: date, naming: Naming) -> set[str]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Collection
-from datetime import date
 from functools import lru_cache
 
 import msgspec
@@ -14,6 +12,7 @@ from markupsafe import Markup
 
 from dashboard_scraper import __version__
 from dashboard_scraper.date_utils import Window
+from dashboard_scraper.report.figures import ReportFigures
 from dashboard_scraper.report.gather import figures_of
 from dashboard_scraper.report.options import REPORT, ReportOptions
 from dashboard_scraper.report.page import completeness_of, sections_of, strip_of, tiles_of
@@ -33,15 +32,13 @@ _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "charts.js", "page.js"
 """In the order in which they need each other."""
 
 
-def page_of(
-    reader: Reader,
-    source: str,
-    window: Window,
-    options: ReportOptions,
-    failed: Collection[date] = (),
-) -> bytes:
-    """The page; days that `failed` are missing, whatever an older run left of them."""
-    figures = figures_of(reader, source, window, options, failed)
+def page_of(reader: Reader, source: str, window: Window, options: ReportOptions) -> bytes:
+    """The page of a window of the store."""
+    return rendered(figures_of(reader, source, window, options), options)
+
+
+def rendered(figures: ReportFigures, options: ReportOptions) -> bytes:
+    """The page of the figures."""
     rows = user_rows(figures.now) if options.users else []
     sections = sections_of(figures)
     charts = {figure.name: figure.chart for each in sections for figure in each.figures}
@@ -51,8 +48,8 @@ def page_of(
         .get_template(REPORT)
         .render(
             figures=figures,
-            source=SOURCE_NAMES[source],
-            period=window_text(window),
+            source=SOURCE_NAMES[figures.source],
+            period=window_text(figures.now.window),
             before=window_text(figures.before.window),
             tiles=tiles_of(figures),
             completeness=completeness_of(figures),

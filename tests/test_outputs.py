@@ -1,0 +1,128 @@
+"""An export's formats: each is given every stored day once, whichever formats there are."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from conftest import Home
+from dashboard_scraper import bundle
+from dashboard_scraper.daily_export import DailyExport
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.distinct import DistinctPeople
+from dashboard_scraper.manifest import MANIFEST
+from dashboard_scraper.outputs import OutputDay, OutputFile, OutputRun
+from dashboard_scraper.usage import UserUsage
+from kept_days import sql
+from made_up_days import keep_days, users
+
+LAST = datetime.now(UTC).date() - timedelta(10)
+MONTH = Window(LAST - timedelta(27), LAST)
+NAME = "head_count.txt"
+
+
+class HeadCount:
+    """A format of its own: how many were active on each day, in one file."""
+
+    def __init__(self, export: DailyExport) -> None:
+        self._export = export
+        self._lines: list[bytes] = []
+        self._run: OutputRun
+
+    @property
+    def reach(self) -> Window:
+        return self._export.window
+
+    def targets(self) -> list[Path]:
+        return [self._export.folder / NAME]
+
+    def day_targets(self, day: date) -> list[Path]:  # noqa: ARG002
+        return []
+
+    def sample(self, users: Sequence[UserUsage]) -> Iterable[bytes]:  # noqa: ARG002
+        return ()
+
+    def begin(self, run: OutputRun) -> None:
+        self._run = run
+
+    def add_day(self, day: OutputDay) -> None:
+        self._lines.append(f"{day.day} {len(day.active)}\n".encode())
+
+    def finish(self) -> list[OutputFile]:
+        if self._run.missing:
+            return []
+        (path,) = self.targets()
+        return [OutputFile(self._run.publication.add(path, self._lines))]
+
+
+@pytest.fixture
+def with_head_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program with one row more in its registry of formats."""
+    monkeypatch.setattr(bundle, "OUTPUTS", (*bundle.OUTPUTS, HeadCount))
+
+
+def export(home: Home) -> tuple[int, Path]:
+    result = home.run("export", f"{MONTH.start}", f"{MONTH.end}")
+    return result.code, home.data / f"daily_exports_{MONTH.start}_to_{MONTH.end}"
+
+
+@pytest.mark.usefixtures("with_head_count")
+def test_a_new_format_is_a_class_and_a_row_in_the_registry(home: Home) -> None:
+    """Its file is in the manifest, and is set aside where a run does not write it."""
+    keep_days(home, users(3), MONTH)
+    code, folder = export(home)
+    assert code == 0
+    lines = (folder / NAME).read_text().splitlines()
+    assert [line.split()[0] for line in lines] == [f"{day}" for day in MONTH.days()]
+    (listed,) = json.loads((folder / MANIFEST).read_bytes())["others"]
+    assert listed["name"] == NAME
+    sql(home.settings["STORE_URL"], f"DELETE FROM day_ledger WHERE day = '{LAST}'")
+    assert export(home) == (6, folder)
+    assert not (folder / NAME).exists()
+    assert (folder / f"{NAME}.stale").exists()
+
+
+@pytest.fixture
+def reads() -> Iterator[Counter[str]]:
+    """How often the users of each stored day were read, by day."""
+    found: Counter[str] = Counter()
+
+    def note(_c: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        if "user_day.extra" in statement and "ORDER BY user_day.user_login" in statement:
+            found[next(f"{value}" for value in values if f"{value}".startswith("20"))] += 1
+
+    event.listen(Engine, "before_cursor_execute", note)
+    yield found
+    event.remove(Engine, "before_cursor_execute", note)
+
+
+def test_an_export_of_every_format_reads_each_stored_day_once(
+    home: Home, reads: Counter[str]
+) -> None:
+    """Those of the window, and those before it with which the page compares."""
+    both = Window(MONTH.start - timedelta(28), MONTH.end)
+    keep_days(home, users(3), Window(both.start - timedelta(27), both.end))
+    reads.clear()
+    assert export(home)[0] == 0
+    assert reads == Counter(f"{day}" for day in both.days())
+
+
+def test_distinct_people_are_unknown_where_a_day_is_missing_and_at_least_so_many() -> None:
+    first = MONTH.start
+    people = DistinctPeople(first)
+    people.add(first, ["ada", "ben"])
+    people.add(first + timedelta(2), ["ben", "cyd"])
+    last = first + timedelta(2)
+    assert (people.exactly(last, 1), people.at_least(last, 1)) == (2, 2)
+    assert (people.exactly(last, 3), people.at_least(last, 3)) == (None, 3)
+    people.add(first + timedelta(1), [])
+    assert (people.exactly(last, 3), people.at_least(last, 2)) == (3, 2)
+    assert (people.exactly(last, 4), people.at_least(last, 4)) == (None, 3)
+    assert (people.exactly(first, 2), people.at_least(first, 28)) == (None, 2)
