@@ -26,7 +26,7 @@ from dashboard_scraper.errors import (
     SourceUnavailable,
     UsageError,
 )
-from dashboard_scraper.figures import picker
+from dashboard_scraper.figures import picker, values_of
 from dashboard_scraper.flatten import Cell, flatten
 from dashboard_scraper.metrics import MAX_COUNT, USER_COUNT
 from dashboard_scraper.pacing import Pace
@@ -184,10 +184,14 @@ def assert_totals_are(source: AnalyticsSource, usage: Json, users: Json) -> None
     assert set(told) <= {f"{day}" for day in DAYS.days()}
 
 
+_counted_in = picker(COUNTED)
+
+
 def assert_languages_are(source: AnalyticsSource, body: Json) -> None:
     usages = source.fetch_editor_languages(DAY)
     assert {
-        (each.user, each.editor, each.language): picker(COUNTED)(each.figures) for each in usages
+        (each.user, each.editor, each.language): _counted_in(values_of(each.figures))
+        for each in usages
     } == {
         (name_of(r), r["editor"], r["language"]): tuple(counts_of(r).values())
         for r in body["records"]

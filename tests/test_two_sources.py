@@ -20,7 +20,7 @@ from dashboard_scraper.csv_text import parse
 from dashboard_scraper.dashboard_fields import FIELDS
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import DaysMissing, Implausible, NotReconciled, Stale
-from dashboard_scraper.figures import is_active, picker
+from dashboard_scraper.figures import is_active, picker, values_of
 from dashboard_scraper.http import origin_of
 from dashboard_scraper.metrics import (
     ACCEPT_RATE,
@@ -50,7 +50,7 @@ COMMON = [
     if metric in COUNTED or parts_of(metric) or metric in (ACTIVE_DAYS, ACCEPT_RATE)
 ]
 ONLY_DASHBOARD = [metric for metric in FIELDS if metric not in COMMON]
-common_of = picker(COMMON)
+_common_in = picker(COMMON)
 Begin = Callable[[date], Simulator]
 Log = pytest.LogCaptureFixture
 Capture = pytest.CaptureFixture[str]
@@ -117,7 +117,7 @@ def kept_of(home: Home, source: str) -> dict[date, list[UserUsage]]:
 def common_user_days(home: Home, source: str) -> dict[tuple[date, str], tuple[Any, ...]]:
     """What both sources know of the people who were active."""
     return {
-        (day, user.user): common_of(user.figures)
+        (day, user.user): _common_in(values_of(user.figures))
         for day, users in kept_of(home, source).items()
         for user in users
         if is_active(user.figures) and not user.service

@@ -21,9 +21,18 @@ import msgspec
 
 from dashboard_scraper.copilot_counters import Counter
 from dashboard_scraper.date_utils import Window
-from dashboard_scraper.figures import Picker, Sums, added, is_active, picker
+from dashboard_scraper.figures import (
+    Picker,
+    Sums,
+    Values,
+    added,
+    counts_in,
+    has_activity,
+    picker,
+    values_of,
+)
 from dashboard_scraper.listing import NAMED_AT_MOST
-from dashboard_scraper.metrics import BY_NAME, LINES, Figures, Metric, parts_of
+from dashboard_scraper.metrics import BY_NAME, LINES, METRICS, Figures, Metric, parts_of
 from dashboard_scraper.usage import UserUsage
 
 logger = logging.getLogger(__name__)
@@ -85,23 +94,21 @@ class _Row(msgspec.Struct, frozen=True):
     """How a feature row, or the top level, is filled: all zeros, but for what the figures feed."""
 
     zeros: Record
-    single: list[str]
-    single_of: Picker
+    single: list[tuple[str, int]]
     summed: list[tuple[str, Picker]]
 
 
 def _row(feature: Feature | None, zeros: Record) -> _Row:
-    single: dict[str, Metric] = {}
-    summed: list[tuple[str, Picker]] = []
+    row = _Row(zeros, [], [])
     for counter in Counter:
         own = _at(lambda p, c=counter: p == Place(feature, c))  # type: ignore[misc]
         if feature is None and not own:
             own = _at(lambda p, c=counter: p.counter is c)  # type: ignore[misc]
         if len(own) == 1:
-            single[counter.value] = own[0]
+            row.single.append((counter.value, METRICS.index(own[0])))
         elif own:
-            summed.append((counter.value, picker(own)))
-    return _Row(zeros, list(single), picker(single.values()), summed)
+            row.summed.append((counter.value, picker(own)))
+    return row
 
 
 _ZEROS: Record = {counter.value: 0 for counter in Counter}
@@ -128,14 +135,20 @@ _FLAGS = [[Flags(agent, chat) for chat in (False, True)] for agent in (False, Tr
 
 def flags_of(figures: Figures) -> Flags:
     """Agent: any message to an agent of any kind, or any line by one. Chat: any message."""
-    return _FLAGS[any(_agent_figures(figures))][any(_chat_figures(figures))]
+    return _flags_in(values_of(figures))
 
 
-def _filled(row: _Row, figures: Figures) -> Record:
+def _flags_in(values: Values) -> Flags:
+    return _FLAGS[any(_agent_figures(values))][any(_chat_figures(values))]
+
+
+def _filled(row: _Row, values: Values) -> Record:
     filled = row.zeros.copy()
-    filled.update(zip(row.single, row.single_of(figures), strict=True))
+    for name, place in row.single:
+        filled[name] = values[place]
     for name, picked in row.summed:
-        filled[name] = added(picked(figures))
+        counts = picked(values)
+        filled[name] = None if None in counts else sum(counts)
     return filled
 
 
@@ -158,8 +171,8 @@ def convert(
     `day` is the day of a user-day, and the last day of a longer period. `report` is the window of
     the export. `flags` are those of the figures unless given (for figures that were summed).
     """
-    figures = user.figures
-    flags = flags or flags_of(figures)
+    values = values_of(user.figures)
+    flags = flags or _flags_in(values)
     return {
         "report_start_day": _iso(report.start),
         "report_end_day": _iso(report.end),
@@ -167,8 +180,8 @@ def convert(
         "enterprise_id": enterprise_id,
         "user_id": user_id,
         "user_login": user.user,
-        **_filled(_TOP_LEVEL, figures),
-        "totals_by_feature": [_filled(row, figures) for row in _FEATURES],
+        **_filled(_TOP_LEVEL, values),
+        "totals_by_feature": [_filled(row, values) for row in _FEATURES],
         "used_agent": flags.agent,
         "used_chat": flags.chat,
     }
@@ -228,11 +241,12 @@ class WindowTotals:
         """Add one day's users; returns those with activity, in their order."""
         active = []
         for user in users:
-            if not is_active(user.figures):
+            values = values_of(user.figures)
+            if not has_activity(values):
                 continue
-            name, flags = user.user, flags_of(user.figures)
+            name, flags = user.user, _flags_in(values)
             active.append((user, flags))
-            self._sums.add(name, user.figures)
+            self._sums.add(name, counts_in(values))
             before = self._flags.setdefault(name, flags)
             if before is not flags:
                 self._flags[name] = before | flags
@@ -251,7 +265,7 @@ class WindowTotals:
         open_sums = []
         for name in self._sums.names():
             figures = self._sums[name]
-            total, parts = figures[LINES], added(_parts_of_lines(figures))
+            total, parts = figures[LINES], added(_parts_of_lines(values_of(figures)))
             if total is not None and parts is not None and total != parts:
                 open_sums.append((name, total, parts))
         if open_sums:

@@ -8,7 +8,7 @@ from typing import Any
 from dashboard_scraper.csv_text import guard, render
 from dashboard_scraper.dashboard_fields import FIELDS
 from dashboard_scraper.date_utils import iso_utc
-from dashboard_scraper.figures import Picker, picker, values_of
+from dashboard_scraper.figures import picker, values_of
 from dashboard_scraper.flatten import Cell, flatten
 from dashboard_scraper.metrics import METRICS, SERVICE_ACCOUNT_TITLE, USER_TITLE, Kind, Metric
 from dashboard_scraper.usage import DASHBOARD, TenantFigure, UserUsage
@@ -38,13 +38,13 @@ class _Table:
         self.header = (USER_TITLE, *(m.title for m in metrics))
         if service:
             self.header += (SERVICE_ACCOUNT_TITLE,)
-        self._values_of: Picker = values_of if metrics is METRICS else picker(metrics)
+        self._pick = picker(metrics)
         self._moments = [i for i, m in enumerate(metrics, start=1) if m.kind is Kind.MOMENT]
         self._percents = [i for i, m in enumerate(metrics, start=1) if m.kind is Kind.PERCENT]
         self._service = service
 
     def row(self, user: UserUsage) -> list[Cell]:
-        row: list[Any] = [guard(user.user), *self._values_of(user.figures)]
+        row: list[Any] = [guard(user.user), *self._pick(values_of(user.figures))]
         for i in self._moments:
             if row[i] is not None:
                 row[i] = iso_utc(row[i])[:_DATE_PART]

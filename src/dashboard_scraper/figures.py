@@ -10,15 +10,22 @@ import msgspec
 
 from dashboard_scraper.metrics import COUNTS, METRICS, REQUIRED, Count, Figures, Metric
 
-Picker = Callable[[Figures], tuple[Any, ...]]
+Values = tuple[Any, ...]
+"""Figures in the order of METRICS: what is done millions of times is done with these."""
+
+Picker = Callable[[Values], tuple[Any, ...]]
+
+values_of: Callable[[Figures], Values] = msgspec.structs.astuple
 
 
 def picker(metrics: Iterable[Metric]) -> Picker:
-    """What takes the figures of these metrics, in this order."""
-    names = [metric.name for metric in metrics]
-    if len(names) > 1:
-        return operator.attrgetter(*names)
-    return lambda figures: tuple(getattr(figures, name) for name in names)
+    """What takes the values of these metrics, in this order."""
+    places = [METRICS.index(metric) for metric in metrics]
+    if places == [*range(len(places))]:
+        return operator.itemgetter(slice(len(places)))
+    if len(places) > 1:
+        return operator.itemgetter(*places)
+    return lambda values: tuple(values[place] for place in places)
 
 
 def maker(metrics: Sequence[Metric]) -> Callable[[Sequence[Any]], Figures]:
@@ -33,10 +40,7 @@ def maker(metrics: Sequence[Metric]) -> Callable[[Sequence[Any]], Figures]:
     return lambda values: Figures(*pick((*values, None)))
 
 
-values_of: Callable[[Figures], tuple[Any, ...]] = msgspec.structs.astuple
-"""In the order of METRICS."""
-
-counts_of: Picker = picker(COUNTS)
+counts_in: Picker = picker(COUNTS)
 """What adds up over users and days, in the order of COUNTS."""
 
 of_counts = maker(COUNTS)
@@ -44,7 +48,12 @@ of_counts = maker(COUNTS)
 
 NOTHING_KNOWN = Figures()
 
-_required_of = picker(REQUIRED)
+_required_in = picker(REQUIRED)
+
+
+def counts_of(figures: Figures) -> tuple[Count, ...]:
+    """What adds up over users and days, in the order of COUNTS."""
+    return counts_in(values_of(figures))
 
 
 def added(counts: Iterable[Count]) -> Count:
@@ -66,9 +75,8 @@ class Sums:
     def __init__(self) -> None:
         self._counts: dict[str, tuple[Count, ...]] = {}
 
-    def add(self, name: str, figures: Figures) -> None:
-        """Some more of what has this name."""
-        counts = counts_of(figures)
+    def add(self, name: str, counts: tuple[Count, ...]) -> None:
+        """Some more of what has this name, in the order of COUNTS."""
         before = self._counts.get(name)
         self._counts[name] = counts if before is None else _sums(before, counts)
 
@@ -97,9 +105,14 @@ def is_active(figures: Figures) -> bool:
 
     Of a user with an unknown count nobody knows that there was no activity.
     """
-    return any(counts_of(figures)) or lacks_required(figures)
+    return has_activity(values_of(figures))
+
+
+def has_activity(values: Values) -> bool:
+    """The same of values."""
+    return any(counts_in(values)) or None in _required_in(values)
 
 
 def lacks_required(figures: Figures) -> bool:
     """Whether a figure is unknown that every source tells."""
-    return None in _required_of(figures)
+    return None in _required_in(values_of(figures))

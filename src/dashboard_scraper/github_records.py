@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from dashboard_scraper.copilot_counters import Counter
-from dashboard_scraper.figures import picker
+from dashboard_scraper.figures import picker, values_of
 from dashboard_scraper.metrics import BY_NAME, Figures, Metric, parts_of
 
 _encode = msgspec.json.Encoder().encode
@@ -101,12 +101,12 @@ Rows = dict[GithubFeature, Row]
 
 def _cells_reader(feeds: Sequence[tuple[Metric, GithubPlace]]) -> Callable[[Figures], Cells]:
     """Adds up what feeds each cell."""
-    values_of = picker(metric for metric, _ in feeds)
+    pick = picker(metric for metric, _ in feeds)
     fed = [PLACES.index(place) for _, place in feeds]
 
     def cells_of(figures: Figures) -> Cells:
         cells = [0] * len(PLACES)
-        for cell, count in zip(fed, values_of(figures), strict=True):
+        for cell, count in zip(fed, pick(values_of(figures)), strict=True):
             cells[cell] += count or 0
         return tuple(cells)
 
@@ -126,7 +126,7 @@ _added = [cell for cell, place in enumerate(PLACES) if place.counter is Counter.
 
 def is_unknown(figures: Figures) -> bool:
     """Whether a figure that every source tells is unknown, and counts as 0."""
-    return None in _told(figures)
+    return None in _told(values_of(figures))
 
 
 def rows_of(cells: Cells) -> Rows:

@@ -16,7 +16,7 @@ from enum import Enum
 from dashboard_scraper.date_utils import DAYS, Window
 from dashboard_scraper.distinct import DistinctPeople
 from dashboard_scraper.doubts import Doubt, DoubtKind, doubts_of
-from dashboard_scraper.figures import Sums, added, is_active
+from dashboard_scraper.figures import Sums, added, counts_of, is_active
 from dashboard_scraper.metrics import ACCEPTED, LINES, MESSAGES, SHOWN, Figures, Metric, parts_of
 from dashboard_scraper.store import LedgerDay, Status
 from dashboard_scraper.tolerance import Tolerance
@@ -227,7 +227,7 @@ class PeriodTally:
 
     def _add_person(self, user: UserUsage, day: date) -> None:
         name = user.user
-        self._sums.add(name, user.figures)
+        self._sums.add(name, counts_of(user.figures))
         self._active_days[name] = self._active_days.get(name, 0) + 1
         self._last[name] = (user.service, day)
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Table, delete, insert
 from sqlalchemy.exc import OperationalError
 
 from dashboard_scraper.errors import StoreFailed, UsageError
-from dashboard_scraper.figures import picker
+from dashboard_scraper.figures import picker, values_of
 from dashboard_scraper.metrics import DETAILED
 from dashboard_scraper.people import People
 from dashboard_scraper.store import persons
@@ -41,7 +41,7 @@ from dashboard_scraper.usage import DayUsage, EditorLanguageUsage, TenantFigure
 Result = TypeVar("Result")
 
 _encode = msgspec.json.Encoder().encode
-_detailed_of = picker(DETAILED)
+_detailed_in = picker(DETAILED)
 
 
 class Store:
@@ -267,7 +267,8 @@ class Store:
     ) -> None:
         """Store a day's figures by editor and language; its users' figures are there already."""
         content = {
-            (each.user, each.editor, each.language): _detailed_of(each.figures) for each in usages
+            (each.user, each.editor, each.language): _detailed_in(values_of(each.figures))
+            for each in usages
         }
         noted = {"editor_language": status.value, "editor_language_at": moment}
         self._put_details(EDITOR_LANGUAGE_DAY, source, day, content, noted)
