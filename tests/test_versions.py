@@ -189,7 +189,9 @@ def test_a_held_version_is_withdrawn_when_the_source_says_the_old_again(store: S
     assert states(store) == {1: None, 2: VersionState.HELD}
 
 
-def test_of_several_answers_that_are_not_believed_the_last_is_held(store: Store) -> None:
+def test_of_several_answers_that_are_not_believed_the_last_is_held(
+    store: Store, store_url: str
+) -> None:
     policy = Suspicion()
     put(store, people(3), 0, policy)
     policy.holds = True
@@ -198,10 +200,13 @@ def test_of_several_answers_that_are_not_believed_the_last_is_held(store: Store)
         with store.reading() as reader:
             (held,) = reader.held(ANALYTICS)
         assert (held.after.version, held.after.repeats) == (number, 0)
+    in_order = "SELECT state FROM day_version ORDER BY version"
+    assert sql(store_url, in_order) == [("held",), ("withdrawn",)]
+    assert store.reject(ANALYTICS, DAY, FIRST + 3 * NIGHT)
+    put(store, people(2), 4, policy)
     policy.holds = False
-    assert put(store, people(4), 4, policy) is Stored.REVISED
-    given_up = VersionState.WITHDRAWN
-    assert states(store) == {1: VersionState.SUPERSEDED, 2: given_up, 3: given_up, 4: None}
+    assert put(store, people(4), 5, policy) is Stored.REVISED
+    assert sql(store_url, in_order) == [("superseded",), ("rejected",), ("withdrawn",)]
 
 
 def test_what_is_left_of_a_damaged_day_is_no_reason_to_hold_an_answer(
