@@ -238,6 +238,9 @@ def test_details_stay_with_an_answer_that_is_repeated_if_they_were_final(store: 
     store.mark(ANALYTICS, DAY, FIRST, suspicious="made up")
     final = {each.user: 2.5 for each in people(2)}
     store.put_credits(ANALYTICS, DAY, final, FIRST)
+    with store.reading() as reader:
+        row = reader.ledger(ANALYTICS)[DAY]
+    assert (row.editor_language, row.credits) == (None, DetailStatus.COMPLETE)
     assert repeat(1) == (1, final)
     assert repeat(2, Suspicion()) == (2, {})
     store.put_credits(ANALYTICS, DAY, final, FIRST + 2 * NIGHT)
@@ -263,6 +266,8 @@ def test_a_rejected_version_is_not_held_again(store: Store) -> None:
     put(store, people(1), 1, policy)
     assert store.reject(ANALYTICS, DAY, FIRST + NIGHT)
     policy.holds = False
+    with store.reading() as reader:
+        assert reader.ledger(ANALYTICS)[DAY].held is None
     assert put(store, people(1), 2, policy) is Stored.REJECTED
     assert in_force(store) == people(3)
     with store.reading() as reader:
