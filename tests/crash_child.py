@@ -196,7 +196,7 @@ def whole_days(url: str) -> Kept:
             ledger = reader.ledger(DashboardSource.name)
             return {
                 day: (
-                    msgspec.structs.replace(row, fetched_at=_NEVER, accepted_at=_NEVER),
+                    msgspec.structs.replace(row, fetched_at=_NEVER),
                     reader.day(row),
                 )
                 for day, row in ledger.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import threading
 import time
@@ -238,7 +239,11 @@ def test_missing_database_is_not_waited_for(postgres_url: str) -> None:
     assert time.monotonic() - began < 10
 
 
-def test_dead_holder_is_outlived_whatever_the_clocks_say(postgres_url: str) -> None:
+def test_dead_holder_is_outlived_whatever_the_clocks_say(
+    postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says once why nothing happens, and once that it was outlived."""
+    caplog.set_level(logging.INFO)
     store = store_at(postgres_url, waiting=SHORT)
     with store.locked():
         pass
@@ -247,6 +252,9 @@ def test_dead_holder_is_outlived_whatever_the_clocks_say(postgres_url: str) -> N
         began = time.monotonic()
         with store.locked():
             assert time.monotonic() - began > SHORT.lease_seconds
+        said = [record.getMessage().partition(" ")[0] for record in caplog.records]
+        assert said == ["process", "took"]
+        caplog.clear()
 
 
 def test_living_holder_is_not_outlived_whatever_the_clocks_say(postgres_url: str) -> None:

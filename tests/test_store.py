@@ -395,6 +395,9 @@ def test_the_tenants_figures_come_back_and_are_replaced_one_by_one(store: Store)
     with store.reading() as reader:
         values = [each.value for each in reader.tenant_figures(SOURCE)]
     assert values == [0, 7, *ARBITRARY_TENANT_VALUES[2:], 5]
+    for moment, known in ((FETCHED - timedelta(microseconds=1), []), (FETCHED, values)):
+        with store.as_of(moment).reading() as reader:
+            assert [each.value for each in reader.tenant_figures(SOURCE)] == known
 
 
 def test_the_views_have_the_documented_columns_and_answer_plain_sql(

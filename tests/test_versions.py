@@ -14,7 +14,8 @@ from conftest import Home, all_files
 from dashboard_scraper import store_commands
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.export_command import give_out_kept
-from dashboard_scraper.figures import maker
+from dashboard_scraper.figures import counts_of, maker
+from dashboard_scraper.flatten import Cell
 from dashboard_scraper.metrics import DETAILED
 from dashboard_scraper.people import People
 from dashboard_scraper.reconciliation import Rules
@@ -29,12 +30,19 @@ from dashboard_scraper.store import (
     store_at,
 )
 from dashboard_scraper.store.revising import Stored
-from dashboard_scraper.usage import ANALYTICS, DayUsage, EditorLanguageUsage, UserUsage
+from dashboard_scraper.usage import (
+    ANALYTICS,
+    DayUsage,
+    EditorLanguageUsage,
+    TenantFigure,
+    UserUsage,
+    sums_of,
+)
 from filled_store import user
 from kept_days import settings_of, sql
 
 DAY = date(2026, 10, 5)
-NIGHT = timedelta(days=1)
+NIGHT, INSTANT = timedelta(days=1), timedelta(microseconds=1)
 FIRST = datetime(2026, 10, 6, 3, tzinfo=UTC)
 Users = list[UserUsage]
 
@@ -96,15 +104,20 @@ def test_a_revision_leaves_the_version_before_as_it_was(store: Store) -> None:
     assert in_force(store) == second
     assert contents(store) == {1: first, 2: second}
     assert states(store) == {1: VersionState.SUPERSEDED, 2: None}
+    change = FIRST + NIGHT
+    for moment, known in ((FIRST, first), (change - INSTANT, first), (change, second)):
+        assert in_force(store.as_of(moment)) == known
+    with store.as_of(FIRST - INSTANT).reading() as reader:
+        assert reader.ledger(ANALYTICS) == {}
 
 
 def test_the_same_answer_makes_no_version_but_is_noted(store: Store) -> None:
-    for night in range(3):
+    for night in (0, 0, 1, 1, 2):
         put(store, people(3), night)
     with store.reading() as reader:
         (version,) = reader.versions(ANALYTICS, DAY)
     assert version.fetches == [FIRST + night * NIGHT for night in range(3)]
-    assert version.ledger.fetched_at == FIRST + 2 * NIGHT
+    assert (version.ledger.fetched_at, version.ledger.repeats) == (FIRST + 2 * NIGHT, 2)
     assert version.since == FIRST
 
 
@@ -146,7 +159,7 @@ def test_people_are_lost_and_gained_by_their_activity(store: Store) -> None:
     assert (moved, held.movement.lost, held.movement.gained) == ((1, 0), {"chat_messages": 1}, {})
 
 
-def test_a_held_version_is_counted_on_later_days_and_accepted(store: Store) -> None:
+def test_a_held_version_is_counted_on_later_days_and_accepted(store: Store, store_url: str) -> None:
     policy = Suspicion()
     put(store, people(3), 0, policy)
     policy.holds = True
@@ -159,6 +172,7 @@ def test_a_held_version_is_counted_on_later_days_and_accepted(store: Store) -> N
     assert in_force(store) == people(1)
     assert contents(store) == {1: people(3), 2: people(1)}
     assert states(store) == {1: VersionState.SUPERSEDED, 2: None}
+    assert sql(store_url, "SELECT DISTINCT version FROM user_day_version") == [(1,)]
     assert not store.accept(ANALYTICS, DAY, FIRST + 4 * NIGHT)
 
 
@@ -176,6 +190,76 @@ def test_a_held_version_is_withdrawn_when_the_source_says_the_old_again(store: S
     assert states(store) == {1: None, 2: VersionState.HELD}
 
 
+def test_of_several_answers_that_are_not_believed_the_last_is_held(
+    store: Store, store_url: str
+) -> None:
+    policy = Suspicion()
+    put(store, people(3), 0, policy)
+    policy.holds = True
+    for night, count, number in ((1, 1, 2), (2, 2, 3), (3, 1, 2)):
+        assert put(store, people(count), night, policy) is Stored.HELD
+        with store.reading() as reader:
+            (held,) = reader.held(ANALYTICS)
+        assert (held.after.version, held.after.repeats) == (number, 0)
+    in_order = "SELECT state FROM day_version ORDER BY version"
+    assert sql(store_url, in_order) == [("held",), ("withdrawn",)]
+    assert store.reject(ANALYTICS, DAY, FIRST + 3 * NIGHT)
+    put(store, people(2), 4, policy)
+    policy.holds = False
+    assert put(store, people(4), 5, policy) is Stored.REVISED
+    assert sql(store_url, in_order) == [("superseded",), ("rejected",), ("withdrawn",)]
+
+
+def test_what_is_left_of_a_damaged_day_is_no_reason_to_hold_an_answer(
+    store: Store, store_url: str
+) -> None:
+    policy = Suspicion()
+    put(store, people(3), 0, policy)
+    policy.holds = True
+    sql(store_url, "DELETE FROM user_day WHERE user_login LIKE 'user01%'")
+    assert put(store, people(3), 1, policy) is Stored.SAME
+    assert in_force(store) == people(3)
+    sql(store_url, "UPDATE user_day SET chat_messages = 9 WHERE user_login LIKE 'user01%'")
+    assert put(store, people(2), 2, policy) is Stored.REVISED
+    assert in_force(store) == people(2)
+
+
+def test_details_stay_with_an_answer_that_is_repeated_if_they_were_final(store: Store) -> None:
+    """They go with a version where they may have grown since or do not add up."""
+
+    def repeat(night: int, policy: Suspicion | None = None) -> tuple[int, dict[str, float]]:
+        assert put(store, people(2), night, policy) is Stored.SAME
+        with store.reading() as reader:
+            (row,) = reader.ledger(ANALYTICS).values()
+            assert (row.repeats, row.suspicious) == (night, "made up")
+            assert reader.day(row).users == people(2)
+            return row.version, reader.credits_of(ANALYTICS, DAY)
+
+    put(store, people(2), 0)
+    store.mark(ANALYTICS, DAY, FIRST, suspicious="made up")
+    final = {each.user: 2.5 for each in people(2)}
+    store.put_credits(ANALYTICS, DAY, final, FIRST)
+    with store.reading() as reader:
+        row = reader.ledger(ANALYTICS)[DAY]
+    assert (row.editor_language, row.credits) == (None, DetailStatus.COMPLETE)
+    assert repeat(1) == (1, final)
+    assert repeat(2, Suspicion()) == (2, {})
+    store.put_credits(ANALYTICS, DAY, final, FIRST + 2 * NIGHT)
+    wrong = DetailStatus.UNRECONCILED
+    store.put_editor_languages(ANALYTICS, DAY, [], wrong, FIRST + 2 * NIGHT)
+    assert repeat(3) == (3, {})
+
+
+def test_an_answer_without_the_forgotten_is_a_whole_day(store: Store) -> None:
+    for count in (3, 2):
+        stored, _ = store.put(ANALYTICS, DayUsage(DAY, people(count), {}), FIRST)
+        store.forget("user02@example.com")
+    assert stored is Stored.REVISED
+    with store.reading() as reader:
+        (row,) = reader.ledger(ANALYTICS).values()
+    assert (row.users, row.forgotten) == (2, 0)
+
+
 def test_a_rejected_version_is_not_held_again(store: Store) -> None:
     policy = Suspicion()
     put(store, people(3), 0, policy)
@@ -183,6 +267,8 @@ def test_a_rejected_version_is_not_held_again(store: Store) -> None:
     put(store, people(1), 1, policy)
     assert store.reject(ANALYTICS, DAY, FIRST + NIGHT)
     policy.holds = False
+    with store.reading() as reader:
+        assert reader.ledger(ANALYTICS)[DAY].held is None
     assert put(store, people(1), 2, policy) is Stored.REJECTED
     assert in_force(store) == people(3)
     with store.reading() as reader:
@@ -214,12 +300,23 @@ def test_every_version_can_be_read_after_any_sequence_of_answers(store: Store, s
 
 
 def test_forgetting_reaches_every_version(store: Store, store_url: str) -> None:
+    """The sums of each are those of the users that are left, or unknown."""
     policy = Suspicion()
-    put(store, people(3, chat_messages=1), 0, policy)
+    first = people(3, chat_messages=1)
+    first[1] = user(first[1].user, chat_messages=None)
+    put(store, first, 0, policy)
     put(store, people(4, chat_messages=2), 1, policy)
     policy.holds = True
     put(store, people(2, chat_messages=3), 2, policy)
     store.put_credits(ANALYTICS, DAY, {each.user: 1.0 for each in people(4)}, FIRST + 2 * NIGHT)
+    figures: dict[str, Cell] = {
+        "busiest": "user01@example.com, then user02@example.com",
+        "messages of USER01@example.com": 1,
+        "users": 3,
+    }
+    week = Window(DAY - 6 * NIGHT, DAY)
+    of_week = [TenantFigure(week, metric, value) for metric, value in figures.items()]
+    store.put_tenant_figures(ANALYTICS, of_week, FIRST)
     assert store.forget("User01@example.com") >= 3
     for version, users in contents(store).items():
         assert [each.user[:6] for each in users] == {
@@ -230,7 +327,14 @@ def test_forgetting_reaches_every_version(store: Store, store_url: str) -> None:
     with store.reading() as reader:
         for each in reader.versions(ANALYTICS, DAY):
             ledger = each.ledger
-            assert (ledger.forgotten, ledger.users) == (1, len(reader.version(ledger)))
+            left = reader.version(ledger)
+            assert (ledger.forgotten, ledger.users) == (1, len(left))
+            sums = zip(counts_of(ledger.sums), counts_of(sums_of(left)), strict=True)
+            assert all(told in (None, known) for told, known in sums)
+    assert in_force(store.as_of(FIRST)) == [first[0], first[2]]
+    with store.reading() as reader:
+        said = [(each.metric, each.value) for each in reader.tenant_figures(ANALYTICS)]
+    assert said == [("busiest", "forgotten, then user02@example.com"), ("users", 3)]
     tables = ("user_day", "credit_day", "editor_language_day")
     for table in [*tables, *(f"{name}_version" for name in tables)]:
         assert sql(store_url, f"SELECT * FROM {table} WHERE user_login LIKE 'user01%'") == []
@@ -242,9 +346,6 @@ def export(home: Home, place: Path, as_of: datetime | None = None) -> dict[str, 
     window = Window(DAY - NIGHT, DAY)
     store_commands.export_files(settings, window, place, as_of)
     return {str(path.relative_to(place)): path.read_bytes() for path in all_files(place)}
-
-
-ONE_EACH = maker(DETAILED)((1,) * len(DETAILED))
 
 
 ONE_EACH = maker(DETAILED)((1,) * len(DETAILED))

@@ -30,6 +30,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "dashboard_scraper"
 
+_SEQUENCES = "test_versions -k any_sequence"  # slow, beside the others of this file
+_VERSIONS = "test_versions -k not any_sequence"
+
 TESTS = {
     "copilot_converter.py": ["test_converter"],
     "github_records.py": ["test_github_records"],
@@ -39,6 +42,16 @@ TESTS = {
     "manifest.py": ["test_withdrawal", "test_export_folders"],
     "withdrawal.py": ["test_withdrawal"],
     "files.py": ["test_files", "test_leftovers", "test_durability"],
+    "store/rows.py": ["test_store", _VERSIONS, "test_status"],
+    "store/versions.py": [_VERSIONS, _SEQUENCES],
+    "store/history.py": [_VERSIONS],
+    "store/as_of.py": ["test_store -k tenants_figures", _VERSIONS],
+    "store/revising.py": [_VERSIONS, _SEQUENCES, "test_revisions"],
+    "store/persons.py": ["test_people"],
+    "store/forgetting.py": [_VERSIONS, "test_people -k forget", "test_forget -k not file"],
+    "store/store.py": ["test_store", _VERSIONS, "test_store_damage", "test_people -k forget"],
+    "store/reader.py": ["test_store", _VERSIONS, "test_report_figures"],
+    "store/lease.py": ["test_lease -k holder or lock or commit_whose or session"],
 }
 
 _OPPOSITES: dict[type[ast.AST], type[ast.AST]] = {
@@ -67,6 +80,8 @@ _CHANGING = (PACKAGE, "conftest", "in_process")
 _LONGEST = 70
 # That profile has no deadline, which a busy machine misses, and the same examples each time.
 _PYTEST = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile", "ci"]
+# Each fork has the libraries already, one of which is a plugin.
+_PYTEST += ["-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning"]
 _WORDS = (ast.Raise, ast.JoinedStr)
 """What is said in them is for people."""
 
@@ -205,11 +220,12 @@ class Trials:
         for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*"):
             compiled.unlink()
         try:
-            return any(self._fails(ROOT / "tests" / f"{name}.py") for name in TESTS[module])
+            return any(map(self._fails, TESTS[module]))
         finally:
             path.write_text(before)
 
-    def _fails(self, tests: Path) -> bool:
+    def _fails(self, tests: str) -> bool:
+        name, *choice = tests.split(maxsplit=2)  # -k and an expression, if any
         child = os.fork()
         if child == 0:
             os.setpgrp()
@@ -217,7 +233,11 @@ class Trials:
             for number in range(3):
                 os.dup2(null, number)
             os.chdir(ROOT)
-            os._exit(pytest.main([*_PYTEST, str(tests)]))
+            status = 1
+            try:
+                status = pytest.main([*_PYTEST, *choice, f"{ROOT / 'tests' / name}.py"])
+            finally:  # what comes after is the parent's, and so is the folder
+                os._exit(status)
         deadline = time.monotonic() + self._seconds
         while time.monotonic() < deadline:
             ended, status = os.waitpid(child, os.WNOHANG)

@@ -37,11 +37,7 @@ _DETAILS = {EDITOR_LANGUAGE_DAY: "editor_language", CREDIT_DAY: "credits"}
 @contextlib.contextmanager
 def snapshot(store: Connection, moment: datetime) -> Iterator[Connection]:
     """A store with the versions that were in force at the moment, and the marks that they had."""
-    engine = create_engine(
-        "sqlite://",
-        creator=lambda: sqlite3.connect("", isolation_level=None, check_same_thread=False),
-        poolclass=NullPool,
-    )
+    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(""), poolclass=NullPool)
     with engine.connect() as copy, copy.begin():
         create(copy)
         for row in _in_force(store, moment):

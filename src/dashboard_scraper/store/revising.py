@@ -69,7 +69,7 @@ class Credulous:
     """Believes everything."""
 
     def is_settled(self, stored: LedgerDay) -> bool:  # noqa: ARG002
-        """Nobody asks."""
+        """Yes: what was fetched beside it stays."""
         return True
 
     def reason_to_hold(self, change: Change) -> str | None:  # noqa: ARG002

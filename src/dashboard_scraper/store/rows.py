@@ -43,10 +43,10 @@ class LedgerDay(msgspec.Struct, frozen=True):
     `fetched_at` is when the fetch began. `sums` are those of the users' counts, `totals` the
     tenant's own figures. `forgotten` counts the users who were removed since. `editor_language` and
     `credits` are None where these were not fetched. `version` counts the different answers of the
-    day; this one is in force since `accepted_at`. Days on which the same users had the same counts
-    have the same `digest`. `suspicious` says why the figures are in doubt, and `held` what a newer
-    version would change that is not in force: in words, without a name. `repeats` counts the later
-    days (in UTC) on which the source gave the same answer.
+    day. Days on which the same users had the same counts have the same `digest`. `suspicious` says
+    why the figures are in doubt, and `held` what a newer version would change that is not in force:
+    in words, without a name. `repeats` counts the later days (in UTC) on which the source gave the
+    same answer.
     """
 
     source: str
@@ -62,7 +62,6 @@ class LedgerDay(msgspec.Struct, frozen=True):
     editor_language: DetailStatus | None = None
     credits: DetailStatus | None = None
     version: int = 1
-    accepted_at: datetime | None = None
     digest: str | None = None
     suspicious: str | None = None
     held: str | None = None
@@ -122,7 +121,6 @@ def ledger_day(row: Mapping[Any, Any]) -> LedgerDay:
         editor_language=details[0],
         credits=details[1],
         version=row["version"],
-        accepted_at=row["accepted_at"],
         digest=row["digest"],
         suspicious=row["suspicious"],
         held=row["held"],
