@@ -372,6 +372,18 @@ def test_a_day_that_fails_beside_a_contradiction_is_not_exported(
     assert [day for day, word in told.items() if word == "failed"] == [f"{SECOND}"]
 
 
+def test_a_day_that_failed_is_not_compared_with_what_was_kept(
+    home: Home, spring: Simulator
+) -> None:
+    """It would seem revised, and be asked for once more."""
+    assert run(home) == 0
+    spring.revise(LAST)
+    spring.add_fault(Fault(status(503), USERS, LAST))
+    spring.requests.clear()
+    assert run(home, 1) == 6
+    assert spring.count(USERS, LAST) == 2
+
+
 def test_a_new_day_that_is_fetched_again_in_its_first_run_is_still_new(
     home: Home, spring: Simulator
 ) -> None:
