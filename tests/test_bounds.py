@@ -25,7 +25,7 @@ from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.flatten import DEPTH, flatten
 from dashboard_scraper.http import Http
 from dashboard_scraper.loose_records import MOST_VALUES
-from dashboard_scraper.pagination import MAX_RECORDS, refuse_too_many
+from dashboard_scraper.pagination import MAX_RECORDS, parse_page, refuse_too_many
 from dashboard_scraper.retrying import RetryPolicy
 from dashboard_scraper.simulator import (
     Fault,
@@ -196,6 +196,13 @@ def test_more_fields_beside_the_records_than_any_answer_has_are_refused(
     sim.add_fault(Fault(raw_body(b'{"userFeatureStats":[],' + fields + b"}"), USERS))
     with pytest.raises(ContractBroken, match=f"{USERS}: .* more than 10,000 fields beside"):
         users_of(home)
+
+
+def test_long_answer_may_consist_of_records() -> None:
+    """Of one that is longer than 16 MiB, the fields beside them are counted beforehand."""
+    records = b"[" + b",".join([b'"%01000d"' % 0] * 17_000) + b"]"
+    page = parse_page(USERS, "userFeatureStats", b'{"userFeatureStats":' + records + b"}")
+    assert len(bytes(page.records)) == len(records)
 
 
 def test_an_object_that_is_one_record_has_a_bound(home: Home, sim: Simulator) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +15,11 @@ import pytest
 from conftest import Home, Start, today, yesterday
 from dashboard_scraper.checks import Difference
 from dashboard_scraper.dashboard_fields import TENANT_TOTALS
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.doubts import Doubt, DoubtKind
+from dashboard_scraper.errors import RevisionsHeld
 from dashboard_scraper.metrics import TOTALS
+from dashboard_scraper.reconciliation import FILES_MARKED, Rules
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body, set_value, status
 from dashboard_scraper.tolerance import Tolerance
 from kept_days import TENANT, USERS, mark
@@ -102,6 +107,20 @@ def test_missing_days_go_before_those_that_do_not_add_up(home: Home, five: Simul
     run = home.run("--daily", *THREE_DAYS)
     assert run.code == 6
     assert manifest(home)["notes"]["name"] == NOTES
+
+
+def test_held_revisions_go_before_days_that_do_not_add_up_which_are_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    found = tuple(Difference(METRIC, users, 0) for users in (1, 2, 3, 4))
+    doubt = Doubt(Window(WRONG, WRONG), DoubtKind.UNRECONCILED, "", found)
+    verdict = Rules().verdict_on([doubt], FILES_MARKED, [RevisionsHeld("held")])
+    with pytest.raises(RevisionsHeld, match="held"):
+        verdict.conclude()
+    ((_name, level, logged),) = caplog.record_tuples
+    assert level == logging.ERROR
+    assert logged.startswith(f"{WRONG} does not add up ({WRONG}: {found[0]}; ")
+    assert logged.endswith(f"{found[2]} and 1 more); {FILES_MARKED}")
 
 
 def test_notes_are_set_aside_once_nothing_is_in_doubt(home: Home, five: Simulator) -> None:

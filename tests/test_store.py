@@ -209,7 +209,7 @@ _users = st.lists(
     st.builds(
         UserUsage,
         st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1, max_size=12),
-        st.tuples(*(st.none() | _values[metric.kind] for metric in METRICS)),
+        st.builds(Figures, **{each.name: st.none() | _values[each.kind] for each in METRICS}),
         st.dictionaries(_text, _cells, max_size=3),
     ),
     unique_by=lambda each: each.user,

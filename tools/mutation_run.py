@@ -16,6 +16,7 @@ import copy
 import importlib
 import os
 import random
+import shlex
 import shutil
 import signal
 import sys
@@ -31,7 +32,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "dashboard_scraper"
 
 _SEQUENCES = "test_versions -k any_sequence"  # slow, beside the others of this file
-_VERSIONS = "test_versions -k not any_sequence"
+_VERSIONS = "test_versions -k 'not any_sequence'"
 
 TESTS = {
     "copilot_converter.py": ["test_converter"],
@@ -45,14 +46,36 @@ TESTS = {
     "store/rows.py": ["test_store", _VERSIONS, "test_status"],
     "store/versions.py": [_VERSIONS, _SEQUENCES],
     "store/history.py": [_VERSIONS],
-    "store/as_of.py": ["test_store -k tenants_figures", _VERSIONS],
+    "store/as_of.py": ["test_store -k 'tenants_figures'", _VERSIONS],
     "store/revising.py": [_VERSIONS, _SEQUENCES, "test_revisions"],
     "store/persons.py": ["test_people"],
-    "store/forgetting.py": [_VERSIONS, "test_people -k forget", "test_forget -k not file"],
-    "store/store.py": ["test_store", _VERSIONS, "test_store_damage", "test_people -k forget"],
+    "store/forgetting.py": [_VERSIONS, "test_people -k 'forget'", "test_forget -k 'not file'"],
+    "store/store.py": ["test_store", _VERSIONS, "test_store_damage", "test_people -k 'forget'"],
     "store/reader.py": ["test_store", _VERSIONS, "test_report_figures"],
-    "store/lease.py": ["test_lease -k holder or lock or commit_whose or session"],
+    "store/lease.py": ["test_lease -k 'holder or lock or commit_whose or session'"],
+    "client.py": [
+        "test_envelope",
+        "test_faults -k 'not any_size'",
+        "test_pagination -k 'not same_bytes'",
+        "test_bounds",
+    ],
+    "pagination.py": ["test_envelope", "test_pagination -k 'not same_bytes'", "test_bounds"],
+    "checks.py": ["test_checks", "test_judgements"],
+    "envelope.py": ["test_envelope"],
+    "reconciliation.py": ["test_reconciliation"],
+    "revisions.py": ["test_judgements", "test_revisions"],
+    "review.py": ["test_revisions"],
+    "plausibility.py": ["test_judgements", "test_revisions -k first"],
+    "doubts.py": ["test_doubts", "test_reconciliation", "test_status"],
+    "daily_metrics.py": [
+        "test_reconciliation",
+        "test_revisions -k 'turn or contradiction or new_day or first_window'",
+        "test_faults -k 'day and not any_size'",
+        "test_incremental -k 'not wherever and not outputs_after'",
+    ],
+    "settling.py": ["test_judgements"],
 }
+"""Files, some with pytest's words that choose a few of their tests."""
 
 _OPPOSITES: dict[type[ast.AST], type[ast.AST]] = {
     ast.Eq: ast.NotEq,
@@ -80,8 +103,8 @@ _CHANGING = (PACKAGE, "conftest", "in_process")
 _LONGEST = 70
 # That profile has no deadline, which a busy machine misses, and the same examples each time.
 _PYTEST = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile", "ci"]
-# Each fork has the libraries already, one of which is a plugin.
-_PYTEST += ["-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning"]
+# Its plugin is imported here already, with the libraries.
+_PYTEST += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
 _WORDS = (ast.Raise, ast.JoinedStr)
 """What is said in them is for people."""
 
@@ -220,24 +243,23 @@ class Trials:
         for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*"):
             compiled.unlink()
         try:
-            return any(map(self._fails, TESTS[module]))
+            return any(self._fails(*shlex.split(tests)) for tests in TESTS[module])
         finally:
             path.write_text(before)
 
-    def _fails(self, tests: str) -> bool:
-        name, *choice = tests.split(maxsplit=2)  # -k and an expression, if any
+    def _fails(self, name: str, *words: str) -> bool:
         child = os.fork()
         if child == 0:
             os.setpgrp()
+            code = 1
             null = os.open(os.devnull, os.O_RDWR)
             for number in range(3):
                 os.dup2(null, number)
             os.chdir(ROOT)
-            status = 1
             try:
-                status = pytest.main([*_PYTEST, *choice, f"{ROOT / 'tests' / name}.py"])
-            finally:  # what comes after is the parent's, and so is the folder
-                os._exit(status)
+                code = int(pytest.main([*_PYTEST, *words, str(ROOT / "tests" / f"{name}.py")]))
+            finally:  # an exception would end this copy as if it was the tool itself
+                os._exit(code)
         deadline = time.monotonic() + self._seconds
         while time.monotonic() < deadline:
             ended, status = os.waitpid(child, os.WNOHANG)

@@ -73,7 +73,7 @@ _NAMES: dict[Says, str] = {
     " activity_date",
     Says.DAYS: "days total_days day_count",
     Says.WINDOW: "window period range date_range time_range interval",
-    Says.ZONE: "timezone time_zone tz utc_offset timezone_offset tz_offset",
+    Says.ZONE: "timezone tz utc_offset timezone_offset tz_offset",
     Says.MADE: "generated_at generated created_at made_at computed_at timestamp updated_at"
     " last_updated last_updated_at as_of",
     Says.RECORDS: "items data results records users user_feature_stats",
