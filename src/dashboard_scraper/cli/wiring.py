@@ -1,4 +1,4 @@
-"""What commands begin and end with: settings, memory, where files go, and telling the paths."""
+"""From the settings to what commands work with: what to fetch, how far, whom to show, and where."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import ctypes
 import gc
 import logging
 import sys
-from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from dashboard_scraper.audience import Audience
 from dashboard_scraper.config import Settings, load_settings
 from dashboard_scraper.daily_export import DailyExport, Outputs
+from dashboard_scraper.daily_metrics import Clock
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.github_reports import GithubOptions
 from dashboard_scraper.identity import people_of, read_identities
@@ -21,15 +20,11 @@ from dashboard_scraper.logging_config import configure_logging
 from dashboard_scraper.pseudonyms import rename_of
 from dashboard_scraper.reconciliation import Rules
 from dashboard_scraper.report.options import ReportOptions
+from dashboard_scraper.revisions import Caution
 
 logger = logging.getLogger(__name__)
 
 _M_MMAP_THRESHOLD = -3  # of malloc.h
-
-
-def utc_now() -> datetime:
-    """The clock of every run."""
-    return datetime.now(UTC)
 
 
 def read_settings(home: Path, log_level: str | None, **overrides: object) -> Settings:
@@ -77,6 +72,18 @@ def rules_of(settings: Settings) -> Rules:
     return Rules(settings.reconcile_tolerance, warn_of_unreconciled=settings.reconcile == "warn")
 
 
+def caution_of(settings: Settings, clock: Clock) -> Caution:
+    """How far the settings believe an answer that differs from an earlier one."""
+    confirmations = settings.revision_confirmations
+    return Caution(
+        settings.revision_limit / 100,
+        confirmations,
+        settings.settle_days,
+        clock,
+        settings.reconcile_tolerance,
+    )
+
+
 def github_options(settings: Settings) -> GithubOptions:
     """What the settings say of GitHub's reports; UsageError where a file of theirs is wrong."""
     return GithubOptions(
@@ -116,10 +123,3 @@ def prepare_for_many_records() -> None:
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):  # musl has no such function
             ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 20)
-
-
-def tell(paths: Iterable[Path | str]) -> None:
-    """Write what was made to stdout, one a line."""
-    for path in paths:
-        sys.stdout.write(f"{path}\n")
-    sys.stdout.flush()
