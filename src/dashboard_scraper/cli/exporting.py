@@ -6,8 +6,9 @@ import dataclasses
 from datetime import datetime
 from pathlib import Path
 
+from dashboard_scraper.cli.memory import prepare_for_many_records
 from dashboard_scraper.cli.output import print_lines
-from dashboard_scraper.cli.wiring import daily_export, prepare_for_many_records, rules_of
+from dashboard_scraper.cli.wiring import daily_export, rules_of
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.config import Settings
 from dashboard_scraper.date_utils import Window

@@ -8,16 +8,10 @@ from datetime import datetime
 from pathlib import Path
 
 from dashboard_scraper.analytics_client import refuse_unfinished
+from dashboard_scraper.cli.memory import prepare_for_many_records
 from dashboard_scraper.cli.output import print_lines
 from dashboard_scraper.cli.progress import day_progress
-from dashboard_scraper.cli.wiring import (
-    audience_of,
-    caution_of,
-    daily_export,
-    outputs_of,
-    prepare_for_many_records,
-    rules_of,
-)
+from dashboard_scraper.cli.wiring import audience_of, caution_of, daily_export, outputs_of, rules_of
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.config import Endpoint, Settings
 from dashboard_scraper.daily_metrics import Clock, Job, backfill, run_daily_job

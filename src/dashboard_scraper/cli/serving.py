@@ -10,8 +10,9 @@ import ssl
 import uvicorn
 from starlette.applications import Starlette
 
+from dashboard_scraper.cli.memory import prepare_for_many_records
 from dashboard_scraper.cli.output import print_lines
-from dashboard_scraper.cli.wiring import github_options, prepare_for_many_records, report_options
+from dashboard_scraper.cli.wiring import github_options, report_options
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.config import Settings
 from dashboard_scraper.errors import UsageError

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 import logging
-import sys
 from pathlib import Path
 
 from dashboard_scraper.audience import Audience
@@ -23,8 +19,6 @@ from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.revisions import Caution
 
 logger = logging.getLogger(__name__)
-
-_M_MMAP_THRESHOLD = -3  # of malloc.h
 
 
 def read_settings(home: Path, log_level: str | None, **overrides: object) -> Settings:
@@ -109,17 +103,3 @@ def audience_of(settings: Settings) -> Audience:
         logger.info("with pseudonyms, no output has the logins, ids or teams of IDENTITY_FILE")
         identities = {}
     return Audience(rename, settings.include_service_accounts, identities, people)
-
-
-def prepare_for_many_records() -> None:
-    """Set the memory's two managers for a month of a large tenant.
-
-    The garbage collector would walk through all records again and again, which hold no cycles: a
-    tenth of the whole CPU time. And glibc keeps, for each thread, room for the largest answer that
-    it ever held, unless blocks of that size go back to the system when they are freed: with 10,000
-    users, 165 MB at the peak instead of 115. Elsewhere there is no such setting.
-    """
-    gc.set_threshold(100_000)
-    if sys.platform == "linux":
-        with contextlib.suppress(AttributeError, OSError):  # musl has no such function
-            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 20)

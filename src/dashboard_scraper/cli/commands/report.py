@@ -29,8 +29,9 @@ def run(args: argparse.Namespace) -> None:
 
 def write_report(settings: Settings, window: Window | None, now: datetime) -> None:
     """Write one page, and print its address; UsageError for too many days."""
+    from dashboard_scraper.cli.memory import prepare_for_many_records
     from dashboard_scraper.cli.output import print_lines
-    from dashboard_scraper.cli.wiring import prepare_for_many_records, report_options
+    from dashboard_scraper.cli.wiring import report_options
     from dashboard_scraper.report.options import MOST_DAYS, REPORT
     from dashboard_scraper.report_file import write_page
     from dashboard_scraper.store import store_of
