@@ -1,4 +1,4 @@
-"""The memory's two managers, set for what a run holds."""
+"""How a process that holds many records has its memory managed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _M_MMAP_THRESHOLD = -3  # of malloc.h
 
 
 def prepare_for_many_records() -> None:
-    """Set them for a month of a large tenant.
+    """Set garbage collector and malloc for a month of a large tenant.
 
     The garbage collector would walk through all records again and again, which hold no cycles: a
     tenth of the whole CPU time. And glibc keeps, for each thread, room for the largest answer that
