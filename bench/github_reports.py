@@ -24,6 +24,7 @@ from pathlib import Path
 import requests
 from store import LAST, SOURCE, WINDOW, in_a_process, keep, peak_megabytes
 
+from dashboard_scraper.cli.memory import prepare_for_many_records
 from dashboard_scraper.config import sqlite_url
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.github_reports import (
@@ -34,7 +35,6 @@ from dashboard_scraper.github_reports import (
     Subject,
     persons_in,
 )
-from dashboard_scraper.running import prepare_for_many_records
 from dashboard_scraper.store import store_at
 
 MONTH = Window(LAST - timedelta(WINDOW - 1), LAST)

@@ -31,11 +31,11 @@ NIGHT = """
 import logging, sys, time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from dashboard_scraper import commands
+from dashboard_scraper.cli.fetching import fetch_daily
 from dashboard_scraper.config import load_settings
 night = datetime.now(timezone.utc) - timedelta(int(sys.argv[1]))
 logging.disable()
-commands.fetch_daily(load_settings(Path(sys.argv[2])), None, clock=lambda: night)
+fetch_daily(load_settings(Path(sys.argv[2])), None, clock=lambda: night)
 """
 
 

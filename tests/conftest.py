@@ -25,7 +25,7 @@ import pytest
 from sqlalchemy import make_url
 
 from dashboard_scraper import github_files
-from dashboard_scraper.command_line import COMMANDS
+from dashboard_scraper.cli.commands import COMMANDS
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.http import origin_of
 from dashboard_scraper.library_settings import CA_FILES, NO_PROXY, PROXIES

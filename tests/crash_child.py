@@ -30,14 +30,15 @@ import psycopg
 from sqlalchemy import Engine, event
 
 from conftest import Home, Result, all_files, content_of
-from dashboard_scraper import main, store_commands
+from dashboard_scraper import main, status
+from dashboard_scraper.cli import exporting
 from dashboard_scraper.client import DashboardSource
 from dashboard_scraper.config import SQLITE_PREFIX
 from dashboard_scraper.store import LedgerDay, postgres, store_at
 from dashboard_scraper.usage import DASHBOARD, DayUsage
 from in_process import run_main
 
-WARM = (postgres, store_commands)
+WARM = (exporting, postgres, status)
 _LONGEST_RUN = 60
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -76,7 +77,7 @@ class Trap:
         elif self.point == "statement":
             event.listen(Engine, "before_cursor_execute", reached)
         elif self.point == "fetched":
-            logging.getLogger("dashboard_scraper.progress").addHandler(_Handler(reached))
+            logging.getLogger("dashboard_scraper.cli.progress").addHandler(_Handler(reached))
         elif self.point == "fsync":
             setattr(os, "fsync", _first(reached, os.fsync))  # noqa: B010
         else:

@@ -10,7 +10,8 @@ from typing import Any
 import psycopg
 
 from conftest import Home
-from dashboard_scraper import commands, forget_command
+from dashboard_scraper.cli import forgetting
+from dashboard_scraper.cli.fetching import backfill_days, fetch_daily
 from dashboard_scraper.client import DashboardSource
 from dashboard_scraper.config import SQLITE_PREFIX, Settings, load_settings
 from dashboard_scraper.dashboard_fields import TENANT_TOTALS
@@ -37,16 +38,16 @@ def settings_of(home: Home) -> Settings:
 
 def keep(home: Home, first: date, last: date, now: datetime = NOON) -> None:
     """`backfill`, at that moment."""
-    commands.backfill_days(settings_of(home), Window(first, last), lambda: now)
+    backfill_days(settings_of(home), Window(first, last), lambda: now)
 
 
 def fetch(home: Home, first: date, last: date, now: datetime = NOON) -> None:
     """`--daily`, at that moment."""
-    commands.fetch_daily(settings_of(home), Window(first, last), clock=lambda: now)
+    fetch_daily(settings_of(home), Window(first, last), clock=lambda: now)
 
 
 def forget(home: Home, user: str, *, files: bool = False) -> None:
-    forget_command.forget(settings_of(home), user, files=files)
+    forgetting.forget(settings_of(home), user, files=files)
 
 
 def ledger(home: Home) -> dict[date, LedgerDay]:

@@ -16,7 +16,7 @@ import psycopg
 from sqlalchemy import make_url
 
 from conftest import Home, all_files, content_of
-from dashboard_scraper import commands
+from dashboard_scraper.cli.fetching import backfill_days, fetch_daily
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.date_utils import Window, last_complete_days
 from dashboard_scraper.errors import ScraperError
@@ -174,7 +174,7 @@ def _noted(fault: Fault, altered: list[bool]) -> Fault:
 def _run(home: Home, night: int) -> int:
     now = moment(night)
     try:
-        commands.fetch_daily(settings_of(home), window(night), clock=lambda: now)
+        fetch_daily(settings_of(home), window(night), clock=lambda: now)
     except ScraperError as error:
         return error.exit_code
     return 0
@@ -215,7 +215,7 @@ def honest_nights(source: str, server: str | None, folder: Path) -> Iterator[Nig
             sign_in(home, simulator, source)
         first = _honest_night(fresh, source)
         before, now = last_complete_days(HISTORY, window(1).start), moment(1)
-        commands.backfill_days(settings_of(begun), before, lambda: now)
+        backfill_days(settings_of(begun), before, lambda: now)
         known = {1: _honest_night(begun, source)}
         going_on = stack.enter_context(_own_store(folder / "going on", server, begun))
         yield Nights(source, simulator, server, begun, going_on, first, known)

@@ -11,10 +11,10 @@ import pytest
 from conftest import Home, Start, yesterday
 from dashboard_scraper.analytics_client import AnalyticsSource
 from dashboard_scraper.client import DashboardSource
+from dashboard_scraper.clock import utc_now
 from dashboard_scraper.config import Endpoint
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.pacing import Pace
-from dashboard_scraper.running import utc_now
 from dashboard_scraper.simulator import Simulator
 from dashboard_scraper.usage import UserUsage
 from kept_days import settings_of

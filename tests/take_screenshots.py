@@ -13,14 +13,14 @@ from pathlib import Path
 from selenium.webdriver.common.by import By
 
 import browser
-from dashboard_scraper import commands
+from dashboard_scraper.cli.demo import team_rows
+from dashboard_scraper.cli.fetching import backfill_days
+from dashboard_scraper.cli.wiring import report_options
 from dashboard_scraper.config import load_settings
 from dashboard_scraper.csv_text import render
 from dashboard_scraper.date_utils import Window
-from dashboard_scraper.demo_command import team_rows
 from dashboard_scraper.identity import HEADER
-from dashboard_scraper.report_command import write_page
-from dashboard_scraper.running import report_options
+from dashboard_scraper.report_file import write_page
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.store import store_at
 
@@ -47,7 +47,7 @@ def page_in(home: Path) -> Path:
             identity_file=people,
         )
         window = Window(TODAY - timedelta(84), TODAY - timedelta(1))
-        commands.backfill_days(settings, window, lambda: now)
+        backfill_days(settings, window, lambda: now)
     options, target = report_options(settings), home / "report.html"
     write_page(store_at(settings.store_url), settings.source, None, options, target, TODAY)
     return target

@@ -17,7 +17,8 @@ import msgspec
 import pytest
 
 from conftest import Home, Result, Start, today, yesterday
-from dashboard_scraper import commands, store_commands
+from dashboard_scraper.cli.commands.status import print_status
+from dashboard_scraper.cli.fetching import fetch_daily, fetch_period
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.date_utils import Window, last_complete_days
 from dashboard_scraper.errors import (
@@ -56,7 +57,7 @@ def error_line(result: Result) -> str:
 
 def run_period(home: Home) -> None:
     """The form with one date, in process."""
-    commands.fetch_period(settings_of(home), datetime.now(NOON.tzinfo), Window(DAY, DAY), None)
+    fetch_period(settings_of(home), datetime.now(NOON.tzinfo), Window(DAY, DAY), None)
 
 
 def refused(error: type[ScraperError], run: Callable[[], None]) -> str:
@@ -433,7 +434,7 @@ def test_check_of_a_bad_token_ends_with_what_to_do_after_one_request(
 
 
 def check(home: Home, now: datetime) -> None:
-    store_commands.tell_status(settings_of(home), now, as_json=False, max_age=None, check=True)
+    print_status(settings_of(home), now, as_json=False, max_age=None, check=True)
 
 
 def test_check_asks_for_a_day_that_is_published(spring: Simulator, home: Home) -> None:
@@ -479,7 +480,7 @@ def spring(home: Home, start_api: Start) -> Simulator:
 
 
 def daily(home: Home, now: datetime, window: Window | None = None) -> None:
-    commands.fetch_daily(settings_of(home), window, clock=lambda: now)
+    fetch_daily(settings_of(home), window, clock=lambda: now)
 
 
 def test_a_day_more_than_two_years_old_is_refused_with_the_reason_before_any_request(
@@ -525,7 +526,7 @@ def test_a_period_of_more_than_90_days_is_refused_with_what_to_do(
     home.settings["LOOKBACK_DAYS"] = "91"
     message = refused(
         UsageError,
-        lambda: commands.fetch_period(settings_of(home), datetime.now(NOON.tzinfo), None, None),
+        lambda: fetch_period(settings_of(home), datetime.now(NOON.tzinfo), None, None),
     )
     assert "LOOKBACK_DAYS" in message
     assert (api.requests, home.files()) == ([], set())
@@ -535,7 +536,7 @@ def test_a_period_of_90_days_is_fetched_with_one_request_an_endpoint(
     home: Home, api: Simulator
 ) -> None:
     window = last_complete_days(90, today())
-    commands.fetch_period(settings_of(home), datetime.now(NOON.tzinfo), window, None)
+    fetch_period(settings_of(home), datetime.now(NOON.tzinfo), window, None)
     assert [request.endpoint for request in api.requests] == [USERS, USAGE, DAU]
     assert len(home.files()) == 2
 
@@ -651,9 +652,9 @@ def test_a_period_with_yesterday_is_not_published_before_the_hour_either(
     """A sum that lacks its last day would look like that of the period."""
     window = Window(LAST - timedelta(6), LAST)
     with pytest.raises(NotPublished, match=str(LAST)):
-        commands.fetch_period(settings_of(home), BEFORE, window, None)
+        fetch_period(settings_of(home), BEFORE, window, None)
     assert (spring.requests, home.files()) == ([], set())
-    commands.fetch_period(settings_of(home), READY, window, None)
+    fetch_period(settings_of(home), READY, window, None)
     assert len(home.files()) == 2
 
 
@@ -664,7 +665,7 @@ def test_the_status_of_a_store_with_an_unpublished_day_tells_it_as_missing(
         keep(home, LAST - timedelta(1), LAST, BEFORE)
     assert spring.requests
     capsys.readouterr()
-    store_commands.tell_status(settings_of(home), BEFORE, as_json=True, max_age=None, check=False)
+    print_status(settings_of(home), BEFORE, as_json=True, max_age=None, check=False)
     (source,) = msgspec.json.decode(capsys.readouterr().out)["sources"]
     assert (source["source"], source["missing"], source["empty"]) == (ANALYTICS, [f"{LAST}"], [])
     assert source["last_success"] is None

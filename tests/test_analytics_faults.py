@@ -18,9 +18,10 @@ import msgspec
 import pytest
 
 from conftest import Home, Start, all_files, content_of, yesterday
-from dashboard_scraper import github_files, store_commands
+from dashboard_scraper import github_files
 from dashboard_scraper.analytics_answers import COUNTED, DAYS_FIELD, OPTIONAL
 from dashboard_scraper.checks import Difference
+from dashboard_scraper.cli.commands.status import print_status
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import (
     ContractBroken,
@@ -979,7 +980,7 @@ def test_a_day_that_does_not_close_is_fetched_once_more_and_kept_with_what_diffe
     for as_json in (False, True):
         capsys.readouterr()
         settings = settings_of(home)
-        store_commands.tell_status(settings, NOON, as_json=as_json, max_age=None, check=False)
+        print_status(settings, NOON, as_json=as_json, max_age=None, check=False)
         out = capsys.readouterr().out
         assert all(each.metric in out and f"{each.tenant}" in out for each in row.unreconciled)
     (source,) = json.loads(out)["sources"]

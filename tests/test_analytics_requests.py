@@ -17,8 +17,8 @@ from datetime import date, timedelta
 import pytest
 
 from conftest import Home, Start, today
-from dashboard_scraper import commands
 from dashboard_scraper.analytics_client import AnalyticsSource
+from dashboard_scraper.cli.fetching import fetch_daily
 from dashboard_scraper.config import EDITOR_LANGUAGE_REQUESTS
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.date_utils import Window, last_complete_days
@@ -64,7 +64,7 @@ def limited(home: Home, start_api: Start) -> Limited:
 def run(home: Home, nights: int = 0, *, refresh: bool = False) -> None:
     """`--last-28-days`, at noon so many days after TODAY."""
     now = NOON + nights * NIGHT
-    commands.fetch_daily(settings_of(home), None, refresh=refresh, clock=lambda: now)
+    fetch_daily(settings_of(home), None, refresh=refresh, clock=lambda: now)
 
 
 def active(sim: Simulator, day: date) -> int:

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 
 from conftest import Home, Start, today, yesterday
-from dashboard_scraper.commands import fetch_daily
+from dashboard_scraper.cli.fetching import fetch_daily
 from dashboard_scraper.config import sqlite_url
 from dashboard_scraper.date_utils import Window, end_of_day, last_complete_days, utc_day
 from dashboard_scraper.figures import NOTHING_KNOWN

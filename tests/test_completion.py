@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboard_scraper.command_line import COMMANDS
+from dashboard_scraper.cli.commands import COMMANDS
 from dashboard_scraper.main import main
 
 Capture = pytest.CaptureFixture[str]

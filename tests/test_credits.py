@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from conftest import Home, Start, without_github
-from dashboard_scraper import store_commands
+from dashboard_scraper.cli.commands.status import print_status
 from dashboard_scraper.date_utils import Window, last_complete_days
 from dashboard_scraper.errors import (
     ContractBroken,
@@ -132,7 +132,7 @@ def test_the_rows_are_the_organizations_with_their_fractions(
     assert days_with(home) == DAYS
     assert asked(in_each_store) == [Window(FIRST, LAST)]
     capsys.readouterr()
-    store_commands.tell_status(settings_of(home), NOON, as_json=False, max_age=None, check=False)
+    print_status(settings_of(home), NOON, as_json=False, max_age=None, check=False)
     assert f"  {len(DAYS)} days have credits\n" in capsys.readouterr().out
 
 

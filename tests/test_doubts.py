@@ -10,10 +10,10 @@ import pytest
 import requests
 
 from conftest import Home
+from dashboard_scraper.clock import utc_now
 from dashboard_scraper.doubts import DoubtKind
 from dashboard_scraper.github_reports import GithubOptions, Scope, Subject
 from dashboard_scraper.github_views import GithubViews
-from dashboard_scraper.running import utc_now
 from dashboard_scraper.store import store_at
 from dashboard_scraper.tolerance import read_tolerance
 from filled_store import LAST, MONTH, SOURCE, put, some_days

@@ -13,8 +13,9 @@ import msgspec
 import pytest
 
 from conftest import Home, Start, own_warnings
-from dashboard_scraper import commands, store_commands
 from dashboard_scraper.analytics_answers import OPTIONAL
+from dashboard_scraper.cli.commands.status import print_status
+from dashboard_scraper.cli.fetching import fetch_period
 from dashboard_scraper.config import EDITOR_LANGUAGE_REQUESTS
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import (
@@ -112,7 +113,7 @@ def asked(sim: Simulator, endpoint: str = ENDPOINT) -> list[date]:
 def told_of(home: Home, capsys: Capture, *, as_json: bool, now: datetime = NOON) -> str:
     """What `status` says."""
     capsys.readouterr()
-    store_commands.tell_status(settings_of(home), now, as_json=as_json, max_age=None, check=False)
+    print_status(settings_of(home), now, as_json=as_json, max_age=None, check=False)
     return capsys.readouterr().out
 
 
@@ -486,10 +487,10 @@ def test_a_day_that_is_asked_for_alone_keeps_its_rows_unless_it_has_changed(
 ) -> None:
     keep(home, DAY, DAY)
     later = NOON + timedelta(days=5)
-    commands.fetch_period(settings_of(home), later, Window(DAY, DAY), None)
+    fetch_period(settings_of(home), later, Window(DAY, DAY), None)
     assert rows_of(home, DAY) == in_organization(in_each_store, DAY)
     assert ledger_of(home)[DAY].fetched_at == later
     in_each_store.revise(DAY)
-    commands.fetch_period(settings_of(home), later, Window(DAY, DAY), None)
+    fetch_period(settings_of(home), later, Window(DAY, DAY), None)
     assert rows_of(home, DAY) == []
     assert statuses(home) == {DAY: None}

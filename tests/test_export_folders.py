@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Home, Start
-from dashboard_scraper import store_commands
+from dashboard_scraper.cli.exporting import export_files
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import DaysMissing, SignInRequired
 from dashboard_scraper.simulator import Fault, Organization, Simulator, status
@@ -48,7 +48,7 @@ def exports(home: Home) -> set[int]:
 
 
 def export(home: Home, first: date, last: date, folder: Path | None = None) -> None:
-    store_commands.export_files(settings_of(home), Window(first, last), folder)
+    export_files(settings_of(home), Window(first, last), folder)
 
 
 @pytest.mark.usefixtures("spring")

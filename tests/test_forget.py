@@ -11,7 +11,8 @@ from datetime import date, timedelta
 import pytest
 
 from conftest import Home, Start, all_files
-from dashboard_scraper import store_commands
+from dashboard_scraper.cli.commands.status import print_status
+from dashboard_scraper.cli.exporting import export_files
 from dashboard_scraper.dashboard_fields import FIELDS, USER_FIELD
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import NotReconciled, UsageError
@@ -169,7 +170,7 @@ def test_exports_go_on_and_their_manifest_tells_that_days_lack_a_user(
     user = busiest(home)
     forget(home, user)
     capsys.readouterr()
-    store_commands.export_files(settings_of(home), Window(FIRST, march(5)), home.path / "out")
+    export_files(settings_of(home), Window(FIRST, march(5)), home.path / "out")
     manifest = json.loads((home.path / "out" / "manifest.json").read_bytes())
     assert [day["forgotten"] for day in manifest["days"]] == [1, 1, 1]
     assert [day["users"] for day in manifest["days"]] == [
@@ -179,7 +180,7 @@ def test_exports_go_on_and_their_manifest_tells_that_days_lack_a_user(
     assert b"@example.com" in written
     assert user.encode() not in written
     capsys.readouterr()
-    store_commands.tell_status(settings_of(home), NOON, as_json=True, max_age=None, check=False)
+    print_status(settings_of(home), NOON, as_json=True, max_age=None, check=False)
     told = json.loads(capsys.readouterr().out)
     assert told["sources"][0]["forgotten"] == [f"{march(day)}" for day in (3, 4, 5)]
 

@@ -14,7 +14,8 @@ import pyarrow.parquet
 import pytest
 
 from conftest import Home, all_files
-from dashboard_scraper import store_commands
+from dashboard_scraper.cli.commands.report import write_report
+from dashboard_scraper.cli.exporting import export_files, export_parquet
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import OutputFailed, UsageError
 from dashboard_scraper.export import users_csv
@@ -42,9 +43,9 @@ def fill(home: Home, **settings: str) -> None:
         put(home.settings["STORE_URL"], {day: [user(n, chat_messages=1) for n in (name, *OTHERS)]})
     put(home.settings["STORE_URL"], {LONG_AGO: [user(OLD, chat_messages=1)]})
     settings_read = settings_of(home)
-    store_commands.export_files(settings_read, WINDOW, None)
-    store_commands.export_files(settings_read, Window(LONG_AGO, LONG_AGO), None)
-    store_commands.export_parquet(settings_read, WINDOW, None)
+    export_files(settings_read, WINDOW, None)
+    export_files(settings_read, Window(LONG_AGO, LONG_AGO), None)
+    export_parquet(settings_read, WINDOW, None)
     (home.data / "old").mkdir()
     (stale,) = home.data.glob(f"daily_exports_*/augment_metrics_{LAST}.csv")
     shutil.copy(stale, home.data / "old" / f"{stale.name}.stale")
@@ -90,7 +91,7 @@ def test_with_files_nothing_shows_the_person_and_the_rest_is_as_it_was(
     period.write_bytes(users_csv([user(NEW), *others], SOURCE))
     harmless = home.data / "metrics_20261030.csv"
     harmless.write_bytes(users_csv(others, SOURCE))
-    store_commands.write_report(settings_of(home), WINDOW, NOW)
+    write_report(settings_of(home), WINDOW, NOW)
     capsys.readouterr()
     with caplog.at_level(logging.INFO):
         forget(home, NEW, files=True)
@@ -115,7 +116,7 @@ def test_with_files_nothing_shows_the_person_and_the_rest_is_as_it_was(
     vouched = json.loads((folder / "manifest.json").read_bytes())
     for entry in [*(f for day in vouched["days"] for f in day["files"]), vouched["report"]]:
         assert hashlib.sha256((folder / entry["name"]).read_bytes()).hexdigest() == entry["sha256"]
-    store_commands.export_files(settings_of(home), WINDOW, home.path / "fresh")
+    export_files(settings_of(home), WINDOW, home.path / "fresh")
     assert {path.name: path.read_bytes() for path in all_files(home.path / "fresh")} == {
         path.name: path.read_bytes() for path in all_files(folder)
     }
@@ -180,7 +181,7 @@ def test_pseudonyms_of_the_person_are_found_too(home: Home, capsys: Capture) -> 
 def test_a_service_account_is_found_by_its_whole_name(home: Home, capsys: Capture) -> None:
     home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "METRICS_SOURCE": SOURCE}
     put(home.settings["STORE_URL"], {LAST: [user(n, chat_messages=1) for n in ("ci", "ci-2")]})
-    store_commands.export_files(settings_of(home), Window(LAST, LAST), None)
+    export_files(settings_of(home), Window(LAST, LAST), None)
     (folder,) = home.data.glob("daily_exports*")
     forget(home, "ci", files=True)
     capsys.readouterr()

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import Home, Result, all_files, today
-from dashboard_scraper import store_commands
+from dashboard_scraper.cli.exporting import export_files
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.identity import (
@@ -114,7 +114,7 @@ def test_what_is_wrong_is_named_with_its_row_and_nothing_is_written(home: Home, 
     kept(home, ADA)
     write(home, text)
     with pytest.raises(UsageError, match=r"^IDENTITY_FILE: ") as raised:
-        store_commands.export_files(settings_of(home), Window(LAST, LAST), None)
+        export_files(settings_of(home), Window(LAST, LAST), None)
     message = str(raised.value)
     assert FILE in message
     assert told in message

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from conftest import Home, Result, Start, content_of, own_files, own_warnings, today, yesterday
-from dashboard_scraper import commands, store_commands
+from dashboard_scraper.cli.commands.status import print_status
+from dashboard_scraper.cli.exporting import export_files
+from dashboard_scraper.cli.fetching import fetch_daily
 from dashboard_scraper.config import SQLITE_PREFIX
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.dashboard_fields import FIELDS, TENANT_TOTALS
@@ -59,7 +61,7 @@ def spring(start: Start, store_url: str, home: Home, caplog: Log) -> Simulator:
 def run(home: Home, nights: int = 0, *, refresh: bool = False) -> None:
     """`--last-28-days`, at noon so many days after TODAY."""
     now = NOON + nights * NIGHT
-    commands.fetch_daily(settings_of(home), None, refresh=refresh, clock=lambda: now)
+    fetch_daily(settings_of(home), None, refresh=refresh, clock=lambda: now)
 
 
 def days_before(nights: int, first: int, last: int = 1) -> list[date]:
@@ -206,14 +208,14 @@ def test_offline_asks_for_nothing_and_tells_what_is_missing(
     spring.stop()
     settings, window = settings_of(home), last_complete_days(28, TODAY)
     capsys.readouterr()
-    store_commands.export_files(settings, window, None)
+    export_files(settings, window, None)
     folder = folder_of(home)
     assert capsys.readouterr().out == f"{folder}\n{(folder / 'report.html').as_uri()}\n"
     assert contents(folder_of(home)) == before
     for day in DAYS[3:5]:
         sql(home.settings["STORE_URL"], f"DELETE FROM day_ledger WHERE day = '{day}'")
     with pytest.raises(DaysMissing, match=f"2 of 28 days are missing: {DAYS[3]} to {DAYS[4]}"):
-        store_commands.export_files(settings, window, None)
+        export_files(settings, window, None)
     assert spring.requests == []
     assert_given_out_but(home, DAYS[3:5], "missing")
 
@@ -397,7 +399,7 @@ def unchecked(home: Home, capsys: Capture) -> list[str]:
 
 def status_of(home: Home, capsys: Capture) -> dict[str, Any]:
     capsys.readouterr()
-    store_commands.tell_status(settings_of(home), NOON, as_json=True, max_age=None, check=False)
+    print_status(settings_of(home), NOON, as_json=True, max_age=None, check=False)
     (source,) = json.loads(capsys.readouterr().out)["sources"]
     assert isinstance(source, dict)
     return source
@@ -447,7 +449,7 @@ def test_a_day_that_does_not_add_up_is_fetched_once_more_then_kept_and_told_ever
     assert {key: value for key, value in found.items() if value} == {f"{day}": [expected]}
     (entry,) = status_of(home, capsys)["unreconciled"]
     assert entry == {"day": f"{day}", "differences": [expected]}
-    store_commands.tell_status(settings_of(home), NOON, as_json=False, max_age=None, check=False)
+    print_status(settings_of(home), NOON, as_json=False, max_age=None, check=False)
     assert both in capsys.readouterr().out
 
 

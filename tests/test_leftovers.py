@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from conftest import Home, Start
-from dashboard_scraper import commands, store_commands
+from dashboard_scraper.cli.commands.report import write_report
+from dashboard_scraper.cli.conversion import convert
+from dashboard_scraper.cli.exporting import export_files, export_parquet
+from dashboard_scraper.cli.fetching import fetch_period
 from dashboard_scraper.cookie_auth import save_cookies
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.files import Publication, write_whole
@@ -125,7 +128,7 @@ def test_a_run_removes_what_killed_runs_left_wherever_runs_write(home: Home, for
     if form == "daily":
         fetch(home, march(5), march(5))
     else:
-        commands.fetch_period(settings_of(home), NOON, Window(march(5), march(5)), None)
+        fetch_period(settings_of(home), NOON, Window(march(5), march(5)), None)
     assert temporary(home.data) == []
     assert not (home.data / ".usage.db.new-journal").exists()
 
@@ -145,16 +148,16 @@ def test_what_writes_without_the_lock_clears_its_own_folder(home: Home, form: st
     }.get(form, [place])
     kill_a_program_that_writes_in(folders)
     if form == "export":
-        store_commands.export_files(settings, window, place)
+        export_files(settings, window, place)
     elif form == "parquet":
-        store_commands.export_parquet(settings, window, str(place))
+        export_parquet(settings, window, str(place))
     elif form == "report":
-        store_commands.write_report(settings, window, NOON)
+        write_report(settings, window, NOON)
     elif form == "convert":
         (csv,) = home.data.glob("daily_*/*.csv")
-        commands.convert(settings, csv, (march(5), None, None), place / "figures.json")
+        convert(settings, csv, (march(5), None, None), place / "figures.json")
     elif form == "out":
-        commands.fetch_period(settings, NOON, window, place / "figures.csv")
+        fetch_period(settings, NOON, window, place / "figures.csv")
     else:
         save_cookies(home.cookie_file, {"_session": "x"}, "http://127.0.0.1:1")
     assert [left for folder in folders for left in temporary(folder)] == []

@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from conftest import Home, Result, Start
-from dashboard_scraper import store_commands
+from dashboard_scraper.cli.exporting import export_parquet
 from dashboard_scraper.dashboard_fields import FIELDS, USER_FIELD
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.doubts import DoubtKind
@@ -56,7 +56,7 @@ def spring(start: Start) -> Simulator:
 
 
 def export(home: Home, place: Path, first: date = FIRST, last: date = LAST) -> None:
-    store_commands.export_parquet(settings_of(home), Window(first, last), f"{place}")
+    export_parquet(settings_of(home), Window(first, last), f"{place}")
 
 
 def files(folder: Path) -> dict[str, bytes]:

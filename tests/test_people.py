@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from conftest import Home
-from dashboard_scraper import commands, store_commands
 from dashboard_scraper.addresses import cleaned
 from dashboard_scraper.audience import Audience
+from dashboard_scraper.cli.conversion import convert
+from dashboard_scraper.cli.exporting import export_files, export_parquet
+from dashboard_scraper.cli.wiring import audience_of, github_options, report_options
 from dashboard_scraper.config import SQLITE_PREFIX
 from dashboard_scraper.copilot_converter import md5_user_id
 from dashboard_scraper.date_utils import DAYS, Window
@@ -36,7 +38,6 @@ from dashboard_scraper.metrics import ACCEPT_RATE
 from dashboard_scraper.people import People, person_key
 from dashboard_scraper.report.figures import movement_of
 from dashboard_scraper.report.gather import figures_of
-from dashboard_scraper.running import audience_of, github_options, report_options
 from dashboard_scraper.server_metrics import open_metrics
 from dashboard_scraper.store import DetailStatus, store_at
 from dashboard_scraper.usage import DASHBOARD, EditorLanguageUsage, UserUsage
@@ -160,7 +161,7 @@ def in_views(home: Home) -> Iterable[Counted]:
 
 
 def in_parquet(home: Home, folder: Path) -> Iterable[Counted]:
-    store_commands.export_parquet(settings_of(home), Window(CHANGE, LAST), f"{folder}")
+    export_parquet(settings_of(home), Window(CHANGE, LAST), f"{folder}")
     rows = pyarrow.parquet.read_table(folder).to_pylist()
     yield Counted("Parquet", len({row["person"] for row in rows}))
     yield Counted("Parquet, each day", len(rows) // (LAST - CHANGE + timedelta(1)).days)
@@ -175,7 +176,7 @@ def test_every_output_counts_the_same_people(home: Home, store_url: str) -> None
             (home.path / "key").write_text(KEY)
             (home.path / "key").chmod(0o600)
             home.settings["PSEUDONYM_KEY_FILE"] = "key"
-        store_commands.export_files(settings_of(home), MONTH, folder)
+        export_files(settings_of(home), MONTH, folder)
         counted = [*in_files(folder), *in_store(home), *in_parquet(home, home.path / f"{name}-p")]
         assert len(counted) > 3 * DAYS
         assert {each for each in counted if each.people != len(SPELLINGS)} == {
@@ -197,7 +198,7 @@ def test_the_newest_spelling_is_the_name_and_a_day_has_its_own(
     home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
     fill(home)
     before, after = (set(names) for names in zip(*SPELLINGS.values(), strict=True))
-    store_commands.export_files(settings_of(home), MONTH, home.path / "out")
+    export_files(settings_of(home), MONTH, home.path / "out")
     capsys.readouterr()
     for day, names in ((MONTH.start, before), (LAST, after)):
         assert set(csv_users(home.path / "out" / f"augment_metrics_{day}.csv")) == names
@@ -233,7 +234,7 @@ def test_convert_makes_one_record_of_two_spellings(home: Home) -> None:
     file = home.path / f"saved-{LAST}.csv"
     two = [user(name, chat_messages=2) for name in SPELLINGS["capitals"]]
     file.write_bytes(users_csv(two, DASHBOARD))
-    commands.convert(settings_of(home), file, (None, None, None), None)
+    convert(settings_of(home), file, (None, None, None), None)
     (record,) = json_of(file.with_suffix(".json"))
     assert record["user_initiated_interaction_count"] == 4
     assert record["user_id"] == md5_user_id("ada@example.com")

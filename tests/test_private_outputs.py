@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from conftest import Home, Start
-from dashboard_scraper import commands, store_commands
+from dashboard_scraper.cli.commands.report import write_report
+from dashboard_scraper.cli.conversion import convert
+from dashboard_scraper.cli.exporting import export_files, export_parquet
+from dashboard_scraper.cli.fetching import fetch_period
 from dashboard_scraper.config import load_settings
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import UsageError
@@ -61,17 +64,17 @@ def test_store_and_all_outputs_have_the_mode_whatever_the_umask(
         home.settings["OUTPUT_MODE"] = text
     settings = settings_of(home)
     fetch(home, march(5), march(5))
-    commands.fetch_period(settings, NOON, WINDOW, None)
-    commands.fetch_period(settings, NOON, WINDOW, home.data / "mine" / "figures.csv")
-    commands.convert(
+    fetch_period(settings, NOON, WINDOW, None)
+    fetch_period(settings, NOON, WINDOW, home.data / "mine" / "figures.csv")
+    convert(
         settings,
         home.data / "mine" / "figures.csv",
         (march(5), None, None),
         home.data / "converted" / "figures.json",
     )
-    store_commands.export_parquet(settings, WINDOW, None)
-    store_commands.export_files(settings, WINDOW, home.data / "exported")
-    store_commands.write_report(settings, WINDOW, NOON)
+    export_parquet(settings, WINDOW, None)
+    export_files(settings, WINDOW, home.data / "exported")
+    write_report(settings, WINDOW, NOON)
     store = store_of(settings)
     with store.locked(), store.opened():
         store.put_note("name", "value")
@@ -90,7 +93,7 @@ def test_a_file_that_is_replaced_gets_the_mode_and_a_folder_that_is_there_keeps_
     target.write_text("old")
     target.chmod(0o666)
     home.data.chmod(0o2755)
-    commands.fetch_period(settings_of(home), NOON, WINDOW, None)
+    fetch_period(settings_of(home), NOON, WINDOW, None)
     assert (mode(target), mode(home.data)) == (0o600, 0o2755)
 
 

@@ -16,7 +16,9 @@ import pyarrow.parquet
 import pytest
 
 from conftest import Home, Start, all_files, content_of
-from dashboard_scraper import commands, store_commands
+from dashboard_scraper.cli.conversion import convert
+from dashboard_scraper.cli.exporting import export_files, export_parquet
+from dashboard_scraper.cli.fetching import fetch_period
 from dashboard_scraper.copilot_converter import md5_user_id
 from dashboard_scraper.dashboard_fields import FIELDS, USER_FIELD
 from dashboard_scraper.date_utils import Window
@@ -82,11 +84,11 @@ def write_everything(home: Home) -> Path:
     settings, out = settings_of(home), home.data
     fetch(home, FIRST, LAST)
     for window in (WINDOW, Window(FIRST, FIRST)):
-        commands.fetch_period(settings, NOON, window, None)
-    store_commands.export_files(settings, WINDOW, out / "export")
-    store_commands.export_parquet(settings, WINDOW, f"{out / 'parquet'}")
+        fetch_period(settings, NOON, window, None)
+    export_files(settings, WINDOW, out / "export")
+    export_parquet(settings, WINDOW, f"{out / 'parquet'}")
     file = write_csv(home, *(user.user for user in kept_users(home)[FIRST]))
-    commands.convert(settings, file, (None, None, None), out / "converted.json")
+    convert(settings, file, (None, None, None), out / "converted.json")
     return out
 
 
@@ -118,7 +120,7 @@ def record(user: str, **fields: object) -> dict[str, object]:
 
 
 def export(home: Home, name: str) -> Path:
-    store_commands.export_files(settings_of(home), WINDOW, home.path / name)
+    export_files(settings_of(home), WINDOW, home.path / name)
     return home.path / name
 
 
@@ -211,7 +213,7 @@ def test_the_store_keeps_the_addresses_and_gives_them_back_without_the_setting(
     kept = kept_users(home)
     use_key(home)
     fetch(home, FIRST, LAST)
-    commands.fetch_period(settings_of(home), NOON, Window(FIRST, FIRST), None)
+    fetch_period(settings_of(home), NOON, Window(FIRST, FIRST), None)
     assert kept_users(home) == kept
     assert {user.user for user in kept[FIRST]} <= {m.name for m in spring.organization.people}
     assert contents(export(home, "hidden")) != before
@@ -271,7 +273,7 @@ def test_unknown_figures_of_the_tenant_name_nobody(home: Home, spring: Simulator
     use_key(home)
     spring.add_fault(Fault(add_field("mostActive", ADA), TENANT))
     spring.add_fault(Fault(add_field("byUser", {BOB: 3}), TENANT))
-    commands.fetch_period(settings_of(home), NOON, WINDOW, None)
+    fetch_period(settings_of(home), NOON, WINDOW, None)
     text = (home.data / "metrics_20250304_to_20250306_tenant.csv").read_text()
     assert f"mostActive,{pseudonym(ADA)}" in text
     assert re.search(r"^2025-03-04,2025-03-06,user-[0-9a-f]{20},3$", text, re.MULTILINE)
@@ -313,10 +315,10 @@ def test_without_a_good_key_nothing_is_fetched_or_written(
     settings, file = settings_of(home), write_csv(home, ADA)
     attempts: list[Callable[[], None]] = [
         lambda: fetch(home, FIRST, LAST),
-        lambda: commands.fetch_period(settings, NOON, WINDOW, None),
-        lambda: store_commands.export_files(settings, WINDOW, None),
-        lambda: store_commands.export_parquet(settings, WINDOW, None),
-        lambda: commands.convert(settings, file, (None, None, None), None),
+        lambda: fetch_period(settings, NOON, WINDOW, None),
+        lambda: export_files(settings, WINDOW, None),
+        lambda: export_parquet(settings, WINDOW, None),
+        lambda: convert(settings, file, (None, None, None), None),
     ]
     for attempt in attempts:
         with pytest.raises(UsageError, match=re.escape(advice)):
@@ -328,7 +330,7 @@ def test_without_a_good_key_nothing_is_fetched_or_written(
 
 def test_a_key_of_the_shortest_length_is_a_key(home: Home) -> None:
     use_key(home, KEY[:32])
-    commands.convert(settings_of(home), write_csv(home, ADA), (None, None, None), None)
+    convert(settings_of(home), write_csv(home, ADA), (None, None, None), None)
     (shown,) = json.loads((home.path / "saved-2025-03-04.json").read_bytes())
     assert shown["user_login"] == pseudonym(ADA, KEY[:32])
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conftest import Home
-from dashboard_scraper import running
+from dashboard_scraper.cli.wiring import report_options
 from dashboard_scraper.config import load_settings
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.metrics import LINES, parts_of
@@ -32,7 +32,7 @@ def page(home: Home, window: Window = MONTH, **overrides: Any) -> Report:
     """The page of a window, made in this process."""
     settings = load_settings(home.path, store_url=home.settings["STORE_URL"], **overrides)
     with store_at(settings.store_url).reading() as reader:
-        text = page_of(reader, DASHBOARD, window, running.report_options(settings))
+        text = page_of(reader, DASHBOARD, window, report_options(settings))
     return read_text(text.decode())
 
 

@@ -8,7 +8,8 @@ import pytest
 
 import dashboard_scraper
 from conftest import Home, today, yesterday
-from dashboard_scraper.command_line import COMMANDS, parse
+from dashboard_scraper.cli.commands import COMMANDS
+from dashboard_scraper.cli.parser import parse
 from dashboard_scraper.config import setting_names, sqlite_url
 from dashboard_scraper.date_utils import Window, parse_days
 from dashboard_scraper.errors import UsageError

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from conftest import Home
+from dashboard_scraper.cli.wiring import github_options
 from dashboard_scraper.client import DashboardSource
 from dashboard_scraper.config import Settings, load_settings
 from dashboard_scraper.cookie_auth import save_cookies
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.running import github_options
 from dashboard_scraper.secret_files import read_private
 from dashboard_scraper.server_access import read_or_make_token
 from dashboard_scraper.simulator import Simulator

@@ -21,10 +21,10 @@ import pytest
 import requests
 
 from conftest import Home
+from dashboard_scraper.cli.serving import serve
 from dashboard_scraper.config import load_settings
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.log_repeats import INTERVAL_SECONDS, Repeats, repeats
-from dashboard_scraper.serve_command import serve
 from dashboard_scraper.server_connections import LimitedListener, Limits, client_of
 from dashboard_scraper.server_guesses import Guesses, TooManyGuesses
 from dashboard_scraper.server_requests import Hosts

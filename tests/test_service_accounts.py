@@ -15,7 +15,8 @@ import msgspec
 import pytest
 
 from conftest import Home, Start, own_warnings, yesterday
-from dashboard_scraper import commands, store_commands
+from dashboard_scraper.cli.conversion import convert
+from dashboard_scraper.cli.exporting import export_files, export_parquet
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.csv_text import parse
 from dashboard_scraper.date_utils import Window
@@ -120,7 +121,7 @@ def in_parquet(home: Home, source: str = ANALYTICS) -> dict[date, dict[str, bool
     """The same of the exported files."""
     settings = settings_of(home).model_copy(update={"metrics_source": source})
     out = home.path / "parquet"
-    store_commands.export_parquet(settings, WINDOW, f"{out}")
+    export_parquet(settings, WINDOW, f"{out}")
     with duckdb.connect() as engine:
         rows = engine.execute(
             "SELECT day, user_login, service_account"
@@ -201,7 +202,7 @@ def test_included_again_they_are_in_the_next_export_without_a_request(
     fetch(home, FIRST, LAST)
     del home.settings["INCLUDE_SERVICE_ACCOUNTS"]
     spring.requests.clear()
-    store_commands.export_files(settings_of(home), WINDOW, None)
+    export_files(settings_of(home), WINDOW, None)
     assert spring.requests == []
     for day in DAYS:
         assert logins(home, f"copilot_metrics_{day}.json") == sorted(
@@ -341,7 +342,7 @@ def test_a_csv_that_is_converted_has_them_or_not_as_the_setting_says(
     home.settings["INCLUDE_SERVICE_ACCOUNTS"] = shown
     target = home.path / "converted.json"
     file = folder_of(home) / f"augment_metrics_{FIRST}.csv"
-    commands.convert(settings_of(home), file, (None, None, None), target)
+    convert(settings_of(home), file, (None, None, None), target)
     logins = {record["user_login"] for record in json.loads(target.read_bytes())}
     assert bool(logins & accounts(spring, FIRST)) == (shown == "true")
     assert logins - accounts(spring, FIRST) == people(spring, FIRST)

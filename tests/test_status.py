@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from conftest import Home, Start, yesterday
-from dashboard_scraper import store_commands
-from dashboard_scraper.command_line import parse
+from dashboard_scraper.cli.commands.status import print_status
+from dashboard_scraper.cli.parser import parse
 from dashboard_scraper.dashboard_fields import TENANT_TOTALS
 from dashboard_scraper.date_utils import end_of_day, parse_duration
 from dashboard_scraper.errors import ContractBroken, DaysMissing, NotReconciled, Stale, UsageError
@@ -48,21 +48,21 @@ def spring(start: Start) -> Simulator:
 
 def text_of(home: Home, capsys: Capture, now: datetime = NOON) -> list[str]:
     capsys.readouterr()
-    store_commands.tell_status(settings_of(home), now, as_json=False, max_age=None, check=False)
+    print_status(settings_of(home), now, as_json=False, max_age=None, check=False)
     return capsys.readouterr().out.splitlines()
 
 
 def json_of(home: Home, capsys: Capture, now: datetime = NOON) -> dict[str, Any]:
     """The one source of `status --json`."""
     capsys.readouterr()
-    store_commands.tell_status(settings_of(home), now, as_json=True, max_age=None, check=False)
+    print_status(settings_of(home), now, as_json=True, max_age=None, check=False)
     (source,) = json.loads(capsys.readouterr().out)["sources"]
     assert isinstance(source, dict)
     return source
 
 
 def age_checked(home: Home, now: datetime, max_age: str) -> None:
-    store_commands.tell_status(
+    print_status(
         settings_of(home), now, as_json=False, max_age=parse_duration(max_age), check=False
     )
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from sqlalchemy import make_url
 
 from conftest import Home, Result, yesterday
-from dashboard_scraper.commands import fetch_daily
+from dashboard_scraper.cli.fetching import fetch_daily
 from dashboard_scraper.config import SQLITE_PREFIX
 from dashboard_scraper.dashboard_fields import TENANT_TOTALS
 from dashboard_scraper.date_utils import Window

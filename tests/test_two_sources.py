@@ -12,8 +12,12 @@ import duckdb
 import pytest
 
 from conftest import Home, Start, content_of, own_files, today, yesterday
-from dashboard_scraper import commands, store_commands
 from dashboard_scraper.analytics_answers import COUNTED
+from dashboard_scraper.cli import fetching
+from dashboard_scraper.cli.commands.status import print_status
+from dashboard_scraper.cli.conversion import convert
+from dashboard_scraper.cli.exporting import export_files, export_parquet
+from dashboard_scraper.cli.fetching import fetch_daily
 from dashboard_scraper.config import Settings
 from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.csv_text import parse
@@ -104,7 +108,7 @@ def hours(number: int) -> timedelta:
 def fetch_from(home: Home, source: str, first: date = FIRST, last: date = LAST) -> Path:
     """`--daily` from the source."""
     settings = with_source(home, source)
-    commands.fetch_daily(settings, Window(first, last), clock=lambda: NOON)
+    fetch_daily(settings, Window(first, last), clock=lambda: NOON)
     return home.data / source / f"daily_exports_{first}_to_{last}"
 
 
@@ -242,9 +246,7 @@ def test_status_tells_of_each_source_by_itself(home: Home, capsys: Capture) -> N
     told = {}
     for as_json in (True, False):
         capsys.readouterr()
-        store_commands.tell_status(
-            settings_of(home), NOON, as_json=as_json, max_age=None, check=False
-        )
+        print_status(settings_of(home), NOON, as_json=as_json, max_age=None, check=False)
         told[as_json] = capsys.readouterr().out
     sources = {each["source"]: each for each in json.loads(told[True])["sources"]}
     assert list(sources) == sorted(SOURCES)
@@ -269,7 +271,7 @@ def test_the_age_of_the_newest_day_is_judged_for_the_source_that_the_settings_na
     def stale(source: str) -> str:
         """What is said of days that are too old; empty where none is."""
         try:
-            store_commands.tell_status(
+            print_status(
                 with_source(home, source), NOON, as_json=False, max_age=hours(36), check=False
             )
         except Stale as error:
@@ -323,13 +325,13 @@ def test_where_the_store_has_only_the_other_source_its_name_is_told(home: Home, 
     settings, out = with_source(home, absent), home.path / "out"
     advice = f"no day of the source {absent}; it has some of {there}: choose with --source"
     with pytest.raises(DaysMissing, match=advice) as caught:
-        store_commands.export_files(settings, Window(FIRST, LAST), out)
+        export_files(settings, Window(FIRST, LAST), out)
     assert caught.value.exit_code == 6
     assert not out.exists()
     with pytest.raises(DaysMissing, match=advice):
-        store_commands.export_parquet(settings, Window(FIRST, LAST), f"{out}")
+        export_parquet(settings, Window(FIRST, LAST), f"{out}")
     with pytest.raises(DaysMissing, match=f"fetch them first from the source {there}") as caught:
-        store_commands.export_files(with_source(home, there), Window(LAST, TODAY), out)
+        export_files(with_source(home, there), Window(LAST, TODAY), out)
     assert absent not in str(caught.value)
 
 
@@ -389,7 +391,7 @@ def fetch_period(
     by their metrics.
     """
     out = home.path / "period.csv"
-    commands.fetch_period(settings_of(home), datetime.now(UTC), window, out)
+    fetching.fetch_period(settings_of(home), datetime.now(UTC), window, out)
     users = {row[USER_TITLE]: row for row in table(out)}
     tenant = table(home.path / "period_tenant.csv")
     return users, {row["metric"]: row["value"] for row in tenant}
@@ -444,7 +446,7 @@ def test_one_day_asked_for_alone_is_kept_and_a_range_is_not(home: Home, now: Sim
     assert [user.user for user in kept] == sorted(row[USER_TITLE] for row in table(users))
     assert kept_of(home, DASHBOARD) == {}
     now.requests.clear()
-    store_commands.export_files(settings_of(home), Window(day, day), home.path / "out")
+    export_files(settings_of(home), Window(day, day), home.path / "out")
     assert now.requests == []
 
 
@@ -453,7 +455,7 @@ def test_another_engine_reads_the_days_of_this_source_from_parquet(home: Home) -
     for source in SOURCES:
         fetch_from(home, source)
         out = home.path / source
-        store_commands.export_parquet(with_source(home, source), Window(FIRST, LAST), f"{out}")
+        export_parquet(with_source(home, source), Window(FIRST, LAST), f"{out}")
         counts = [m.name for m in METRICS if m.kind is not Kind.MOMENT]
         moments = [f"epoch_us({m.name})" for m in METRICS if m.kind is Kind.MOMENT]
         columns = ", ".join(["day", "source", "user_login", "service_account", *counts])
@@ -480,7 +482,7 @@ def test_the_csv_of_a_day_converts_to_the_same_copilot_file(home: Home) -> None:
     for day in DAYS:
         folder = fetch_from(home, ANALYTICS, day, day)
         target = home.path / "converted.json"
-        commands.convert(
+        convert(
             settings_of(home), folder / f"augment_metrics_{day}.csv", (None, None, None), target
         )
         written = (folder / f"copilot_metrics_{day}.json").read_bytes()

@@ -11,15 +11,14 @@ from pathlib import Path
 import pytest
 
 from conftest import Home, all_files
-from dashboard_scraper import store_commands
+from dashboard_scraper.cli.exporting import export_files
+from dashboard_scraper.cli.wiring import daily_export
 from dashboard_scraper.date_utils import Window
-from dashboard_scraper.export_command import give_out_kept
 from dashboard_scraper.figures import counts_of, maker
 from dashboard_scraper.flatten import Cell
 from dashboard_scraper.metrics import DETAILED
 from dashboard_scraper.people import People
 from dashboard_scraper.reconciliation import Rules
-from dashboard_scraper.running import daily_export
 from dashboard_scraper.store import (
     Change,
     DetailStatus,
@@ -30,6 +29,7 @@ from dashboard_scraper.store import (
     store_at,
 )
 from dashboard_scraper.store.revising import Stored
+from dashboard_scraper.stored_export import give_out_kept
 from dashboard_scraper.usage import (
     ANALYTICS,
     DayUsage,
@@ -344,7 +344,7 @@ def export(home: Home, place: Path, as_of: datetime | None = None) -> dict[str, 
     """The files of the days around DAY, by their names."""
     settings = settings_of(home)
     window = Window(DAY - NIGHT, DAY)
-    store_commands.export_files(settings, window, place, as_of)
+    export_files(settings, window, place, as_of)
     return {str(path.relative_to(place)): path.read_bytes() for path in all_files(place)}
 
 

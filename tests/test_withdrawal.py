@@ -12,7 +12,9 @@ import msgspec
 import pytest
 
 from conftest import Home, Start, all_files
-from dashboard_scraper import commands, store_commands
+from dashboard_scraper.cli.exporting import export_files
+from dashboard_scraper.cli.fetching import fetch_daily, fetch_period
+from dashboard_scraper.cli.wiring import daily_export
 from dashboard_scraper.date_utils import Window, iso_utc
 from dashboard_scraper.errors import (
     OutputFailed,
@@ -23,7 +25,6 @@ from dashboard_scraper.errors import (
 )
 from dashboard_scraper.files import WrittenFile
 from dashboard_scraper.manifest import is_as_listed, read_manifest
-from dashboard_scraper.running import daily_export
 from dashboard_scraper.simulator import Fault, Organization, Request, Simulator, status
 from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.store import store_of
@@ -172,7 +173,7 @@ def fail(home: Home, sim: Simulator) -> set[str]:
 def fetched_since(home: Home, sim: Simulator) -> None:
     sim.revise(march(4))
     later = NOON + timedelta(minutes=1)
-    commands.fetch_period(settings_of(home), later, Window(march(4), march(4)), None)
+    fetch_period(settings_of(home), later, Window(march(4), march(4)), None)
 
 
 def edited(home: Home, sim: Simulator) -> None:
@@ -217,9 +218,7 @@ def test_failed_run_that_lost_the_store_keeps_no_day_that_it_fetched_before(
     home.settings["MAX_CONCURRENCY"] = "1"
     spring.add_fault(Fault(lose, USERS))
     with pytest.raises(StoreFailed):
-        commands.fetch_daily(
-            settings_of(home), Window(FIRST, LAST), refresh=True, clock=lambda: NOON
-        )
+        fetch_daily(settings_of(home), Window(FIRST, LAST), refresh=True, clock=lambda: NOON)
     assert all(name.endswith(STALE) for name in contents(home))
 
 
@@ -259,7 +258,7 @@ def test_failed_nights_in_a_row_lose_nothing_and_the_next_good_one_is_whole(
     assert fail(home, spring) == fail(home, spring) == pairs(SETTLED)
     assert contents(home)[f"{MANIFEST}{STALE}"] == before[MANIFEST]
     spring.clear_faults()
-    store_commands.export_files(settings_of(home), Window(FIRST, LAST), None)
+    export_files(settings_of(home), Window(FIRST, LAST), None)
     fresh = {name: data for name, data in contents(home).items() if not name.endswith(STALE)}
     assert fresh == before
 

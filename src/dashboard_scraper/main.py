@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-from dashboard_scraper.command_line import parse
+from dashboard_scraper.cli.parser import parse
 from dashboard_scraper.errors import ScraperError
 from dashboard_scraper.logging_config import configure_logging, log_uncaught_errors
 

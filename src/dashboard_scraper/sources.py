@@ -9,13 +9,13 @@ from datetime import date, datetime
 
 from dashboard_scraper.analytics_client import AnalyticsSource
 from dashboard_scraper.client import DashboardSource
+from dashboard_scraper.clock import utc_now
 from dashboard_scraper.config import Settings
 from dashboard_scraper.cookie_auth import CookieSession
 from dashboard_scraper.daily_metrics import Clock
 from dashboard_scraper.date_utils import last_complete_days, utc_day
 from dashboard_scraper.pacing import Pace
 from dashboard_scraper.period_metrics import MakePeriodSource
-from dashboard_scraper.running import utc_now
 from dashboard_scraper.store import Store
 from dashboard_scraper.usage import ANALYTICS
 

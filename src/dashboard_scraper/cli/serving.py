@@ -1,4 +1,4 @@
-"""`serve`: listen, say where, and answer until told to end."""
+"""Listens, says where, and answers until told to end."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ import ssl
 import uvicorn
 from starlette.applications import Starlette
 
+from dashboard_scraper.cli.memory import prepare_for_many_records
+from dashboard_scraper.cli.output import print_lines
+from dashboard_scraper.cli.wiring import github_options, report_options
+from dashboard_scraper.clock import utc_now
 from dashboard_scraper.config import Settings
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.github_reports import Scope
@@ -17,13 +21,6 @@ from dashboard_scraper.github_views import GithubViews
 from dashboard_scraper.hosts import is_loopback
 from dashboard_scraper.log_repeats import count_repeats
 from dashboard_scraper.report.view import ReportView
-from dashboard_scraper.running import (
-    github_options,
-    prepare_for_many_records,
-    report_options,
-    tell,
-    utc_now,
-)
 from dashboard_scraper.server import ServerOptions, make_app
 from dashboard_scraper.server_access import Access, read_or_make_token, tls_context
 from dashboard_scraper.server_connections import (
@@ -83,10 +80,10 @@ def serve(settings: Settings, host: str, port: int, *, insecure: bool = False) -
         token, made = read_or_make_token(settings.serve_token_file, host, allow_readable=readable)
         if made:
             # To stdout, which is no log, and only once.
-            tell([f"token: {token}"])
+            print_lines([f"token: {token}"])
             logger.info("the token is kept in %s", settings.serve_token_file)
         shown = f"[{host}]" if ":" in host else host
-        tell([f"{'https' if context else 'http'}://{shown}:{listener.getsockname()[1]}"])
+        print_lines([f"{'https' if context else 'http'}://{shown}:{listener.getsockname()[1]}"])
         _answer(make_app(views, report, Access(token), options), listener, context)
 
 

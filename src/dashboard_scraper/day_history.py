@@ -1,8 +1,7 @@
-"""`history`: the versions of a day, and what changed from one to the next, by person and metric."""
+"""The versions of a day, and what changed from one to the next, by person and metric."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from typing import Any
@@ -11,13 +10,11 @@ import msgspec
 
 from dashboard_scraper.audience import Audience
 from dashboard_scraper.checks import Difference
-from dashboard_scraper.config import Settings
 from dashboard_scraper.date_utils import iso_utc
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.figures import NOTHING_KNOWN
 from dashboard_scraper.metrics import METRICS
-from dashboard_scraper.running import audience_of
-from dashboard_scraper.store import DayVersion, Reader, VersionState, store_of
+from dashboard_scraper.store import DayVersion, Reader, VersionState
 from dashboard_scraper.usage import UserUsage
 
 _IN_FORCE = "in force"
@@ -61,17 +58,6 @@ class DayHistory(msgspec.Struct, frozen=True):
     held: str | None
     suspicious: str | None
     versions: list[VersionHistory]
-
-
-def print_history(settings: Settings, day: date, *, as_json: bool) -> None:
-    """`history`; UsageError where the day is not in the store."""
-    with store_of(settings).reading() as reader:
-        history = history_of(reader, settings.source, day, audience_of(settings))
-    if as_json:
-        sys.stdout.write(f"{msgspec.json.format(msgspec.json.encode(history)).decode()}\n")
-    else:
-        sys.stdout.writelines(f"{line}\n" for line in _lines(history))
-    sys.stdout.flush()
 
 
 def history_of(reader: Reader, source: str, day: date, audience: Audience) -> DayHistory:
@@ -135,7 +121,8 @@ def _figures(name: str, old: UserUsage | None, new: UserUsage) -> Iterator[Perso
             yield PersonChange(name, field, extra.get(field), new.extra.get(field))
 
 
-def _lines(history: DayHistory) -> Iterator[str]:
+def as_lines(history: DayHistory) -> Iterator[str]:
+    """For people."""
     count = len(history.versions)
     yield f"{history.day} ({history.source}): {count} version{'s'[: count - 1]}"
     for name, doubt in (("held", history.held), ("suspicious", history.suspicious)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Sequence
 
-from dashboard_scraper.arguments import plain_words
+from dashboard_scraper.cli.arguments import plain_words
 from dashboard_scraper.date_utils import DAY_WORDS
 from dashboard_scraper.errors import UsageError
 

@@ -1,19 +1,14 @@
-"""What commands begin and end with: settings, memory, where files go, and telling the paths."""
+"""From the settings to what commands work with: what to fetch, how far, whom to show, and where."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 import logging
-import sys
-from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from dashboard_scraper.audience import Audience
 from dashboard_scraper.config import Settings, load_settings
 from dashboard_scraper.daily_export import DailyExport, Outputs
+from dashboard_scraper.daily_metrics import Clock
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.github_reports import GithubOptions
 from dashboard_scraper.identity import people_of, read_identities
@@ -21,15 +16,9 @@ from dashboard_scraper.logging_config import configure_logging
 from dashboard_scraper.pseudonyms import rename_of
 from dashboard_scraper.reconciliation import Rules
 from dashboard_scraper.report.options import ReportOptions
+from dashboard_scraper.revisions import Caution
 
 logger = logging.getLogger(__name__)
-
-_M_MMAP_THRESHOLD = -3  # of malloc.h
-
-
-def utc_now() -> datetime:
-    """The clock of every run."""
-    return datetime.now(UTC)
 
 
 def read_settings(home: Path, log_level: str | None, **overrides: object) -> Settings:
@@ -77,6 +66,18 @@ def rules_of(settings: Settings) -> Rules:
     return Rules(settings.reconcile_tolerance, warn_of_unreconciled=settings.reconcile == "warn")
 
 
+def caution_of(settings: Settings, clock: Clock) -> Caution:
+    """How far the settings believe an answer that differs from an earlier one."""
+    confirmations = settings.revision_confirmations
+    return Caution(
+        settings.revision_limit / 100,
+        confirmations,
+        settings.settle_days,
+        clock,
+        settings.reconcile_tolerance,
+    )
+
+
 def github_options(settings: Settings) -> GithubOptions:
     """What the settings say of GitHub's reports; UsageError where a file of theirs is wrong."""
     return GithubOptions(
@@ -102,24 +103,3 @@ def audience_of(settings: Settings) -> Audience:
         logger.info("with pseudonyms, no output has the logins, ids or teams of IDENTITY_FILE")
         identities = {}
     return Audience(rename, settings.include_service_accounts, identities, people)
-
-
-def prepare_for_many_records() -> None:
-    """Set the memory's two managers for a month of a large tenant.
-
-    The garbage collector would walk through all records again and again, which hold no cycles: a
-    tenth of the whole CPU time. And glibc keeps, for each thread, room for the largest answer that
-    it ever held, unless blocks of that size go back to the system when they are freed: with 10,000
-    users, 165 MB at the peak instead of 115. Elsewhere there is no such setting.
-    """
-    gc.set_threshold(100_000)
-    if sys.platform == "linux":
-        with contextlib.suppress(AttributeError, OSError):  # musl has no such function
-            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 20)
-
-
-def tell(paths: Iterable[Path | str]) -> None:
-    """Write what was made to stdout, one a line."""
-    for path in paths:
-        sys.stdout.write(f"{path}\n")
-    sys.stdout.flush()

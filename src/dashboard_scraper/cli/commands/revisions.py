@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
-from dashboard_scraper.config import Settings
+from dashboard_scraper.cli.arguments import Parser, days
+from dashboard_scraper.cli.options import SPELLINGS, add_source, settings_of
+from dashboard_scraper.cli.routing import PROGRAM
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.running import audience_of
-from dashboard_scraper.store import Reader, Store, store_of
 
-ACCEPT, REJECT = "accept", "reject"
+if TYPE_CHECKING:
+    from dashboard_scraper.config import Settings
+    from dashboard_scraper.store import Reader, Store
+
+_ACCEPT, _REJECT = "accept", "reject"
+
+
+def configure(parser: Parser) -> None:
+    """What is to be done, and with which days."""
+    parser.add_argument("action", nargs="?", choices=(_ACCEPT, _REJECT), help="what to do")
+    parser.add_argument("days", nargs="*", type=days, metavar="DAY", help=f"days; {SPELLINGS}")
+    add_source(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """List them, or decide about the days that are given."""
+    if args.action and not args.days:
+        raise UsageError(f"name the days to {args.action}; `{PROGRAM} revisions` lists them")
+    if args.action:
+        decide(settings_of(args), args.action, args.days, datetime.now(UTC))
+    else:
+        print_revisions(settings_of(args))
 
 
 def print_revisions(settings: Settings) -> None:
-    """`revisions`: one line for each day."""
-    store = store_of(settings)
-    with store.reading() as reader:
+    """One line for each day."""
+    from dashboard_scraper.store import store_of
+
+    with store_of(settings).reading() as reader:
         lines = list(_lines(reader, settings))
     if not lines:
         lines = ["no revision is held, and no day is suspicious"]
@@ -38,18 +62,20 @@ def _lines(reader: Reader, settings: Settings) -> Iterator[str]:
 
 
 def decide(settings: Settings, action: str, windows: Sequence[Window], now: datetime) -> None:
-    """`revisions accept` and `revisions reject`, for each day that is given.
+    """Accept or reject what is held of each day that is given.
 
     Of a month, the days of which something is held. UsageError, before anything is changed, where
     there is nothing to decide.
     """
+    from dashboard_scraper.cli.wiring import audience_of
+    from dashboard_scraper.store import store_of
+
     store = store_of(settings, audience_of(settings).people)
     if not store.exists():
         raise UsageError(f"there is no store at {store.shown}; fix STORE_URL")
     with store.locked(), store.opened():
-        days = _days_to_decide(store, settings.source, action, windows)
-        for day in days:
-            if action == ACCEPT:
+        for day in _days_to_decide(store, settings.source, action, windows):
+            if action == _ACCEPT:
                 store.accept(settings.source, day, now)
             else:
                 store.reject(settings.source, day, now)
@@ -62,13 +88,13 @@ def _days_to_decide(
 ) -> list[date]:
     with store.reading() as reader:
         open_days = {held.after.day for held in reader.held(source)}
-        if action == ACCEPT:
+        if action == _ACCEPT:
             rows = reader.ledger(source).values()
             open_days |= {row.day for row in rows if row.suspicious}
-    days: list[date] = []
+    decided: list[date] = []
     for window in windows:
         found = sorted(day for day in open_days if window.start <= day <= window.end)
         if not found:
             raise UsageError(f"nothing is held of {window}; `revisions` lists what is")
-        days += [day for day in found if day not in days]
-    return days
+        decided += [day for day in found if day not in decided]
+    return decided

@@ -1,4 +1,4 @@
-"""`demo`: the real program against a simulated source on this machine, with made-up users."""
+"""The real program against a simulated source on this machine, with made-up users."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from pathlib import Path
 from pydantic import SecretStr
 from urllib3.util import parse_url
 
-from dashboard_scraper import commands
+from dashboard_scraper.cli.fetching import backfill_days, fetch_daily
+from dashboard_scraper.cli.sign_in import keep_session
+from dashboard_scraper.cli.wiring import read_settings
+from dashboard_scraper.clock import utc_now
 from dashboard_scraper.config import Settings, sqlite_url
 from dashboard_scraper.cookie_auth import SESSION_COOKIE
 from dashboard_scraper.cookie_paste import parse_paste
@@ -18,7 +21,6 @@ from dashboard_scraper.files import Publication
 from dashboard_scraper.identity import HEADER
 from dashboard_scraper.library_settings import Libraries
 from dashboard_scraper.metrics import MESSAGES
-from dashboard_scraper.running import read_settings, utc_now
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raise_total
 from dashboard_scraper.store import store_of
 from dashboard_scraper.usage import DASHBOARD
@@ -45,9 +47,9 @@ def run_demo(home: Path, log_level: str | None, *, users: int, seed: int, source
         if source == DASHBOARD:
             host = parse_url(simulator.url).host or ""
             cookies = parse_paste(f"{SESSION_COOKIE}={simulator.cookie}", host)
-            commands.keep_session(settings, cookies, today, check=True)
-        commands.backfill_days(settings, last_complete_days(_DAYS_KEPT, today))
-        commands.fetch_daily(settings, None)
+            keep_session(settings, cookies, today, check=True)
+        backfill_days(settings, last_complete_days(_DAYS_KEPT, today))
+        fetch_daily(settings, None)
 
 
 def team_rows(organization: Organization) -> list[tuple[str, ...]]:

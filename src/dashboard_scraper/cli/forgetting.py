@@ -1,4 +1,4 @@
-"""`forget`: one person is removed from the store, and found or removed in the files."""
+"""Removes one person from the store, and finds or removes what files show of the person."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from pathlib import Path
 from dashboard_scraper import traces
 from dashboard_scraper.audience import Audience
 from dashboard_scraper.bundle import write_files
+from dashboard_scraper.cli.wiring import audience_of, daily_export
+from dashboard_scraper.clock import utc_now
 from dashboard_scraper.config import SQLITE_PREFIX, Settings
 from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import OutputFailed, ScraperError, UsageError
@@ -26,7 +28,6 @@ from dashboard_scraper.manifest import MANIFEST, read_manifest
 from dashboard_scraper.notes import NOTES, is_anothers
 from dashboard_scraper.pseudonyms import rename_of
 from dashboard_scraper.report.options import REPORT
-from dashboard_scraper.running import audience_of, daily_export, utc_now
 from dashboard_scraper.store import Store, store_of
 
 logger = logging.getLogger(__name__)

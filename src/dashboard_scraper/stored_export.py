@@ -1,4 +1,4 @@
-"""`export`: the files of a window of the store, without a network."""
+"""The files of a window of the store, without a network."""
 
 from __future__ import annotations
 

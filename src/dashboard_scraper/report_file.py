@@ -1,4 +1,4 @@
-"""`report`: the page of a window of the store, in a file of its own."""
+"""The page of a window of the store, in a file of its own."""
 
 from __future__ import annotations
 

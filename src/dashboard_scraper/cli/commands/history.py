@@ -1,0 +1,42 @@
+"""`history`: the versions of a day, and what changed from one to the next."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import date
+from typing import TYPE_CHECKING
+
+from dashboard_scraper.cli.arguments import Parser, one_day
+from dashboard_scraper.cli.options import SPELLINGS, add_json, add_source, settings_of
+
+if TYPE_CHECKING:
+    from dashboard_scraper.config import Settings
+
+
+def configure(parser: Parser) -> None:
+    """The day, and for whom it is printed."""
+    parser.add_argument("day", type=one_day, metavar="DAY", help=f"the day; {SPELLINGS}")
+    add_source(parser)
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the day's history."""
+    print_history(settings_of(args), args.day.start, as_json=args.json)
+
+
+def print_history(settings: Settings, day: date, *, as_json: bool) -> None:
+    """Print every version; UsageError where the day is not in the store."""
+    from dashboard_scraper.cli.output import print_json
+    from dashboard_scraper.cli.wiring import audience_of
+    from dashboard_scraper.day_history import as_lines, history_of
+    from dashboard_scraper.store import store_of
+
+    with store_of(settings).reading() as reader:
+        history = history_of(reader, settings.source, day, audience_of(settings))
+    if as_json:
+        print_json(history)
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in as_lines(history))
+        sys.stdout.flush()

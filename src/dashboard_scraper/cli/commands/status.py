@@ -1,0 +1,64 @@
+"""`status`: which days the store has, which are missing, and which do not add up."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from dashboard_scraper.cli.arguments import Parser, duration
+from dashboard_scraper.cli.options import add_json, add_source, settings_of
+
+if TYPE_CHECKING:
+    from dashboard_scraper.config import Settings
+
+
+def configure(parser: Parser) -> None:
+    """For whom it is printed, and what ends with an error."""
+    add_source(parser)
+    add_json(parser)
+    parser.add_argument(
+        "--max-age",
+        type=duration,
+        metavar="DURATION",
+        help="exit with 8 if the newest day ended longer ago; as 36h, 2d or 90m",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="try the session too; exit with 3 if it has expired"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print it as of now."""
+    settings = settings_of(args)
+    now = datetime.now(UTC)
+    print_status(settings, now, as_json=args.json, max_age=args.max_age, check=args.check)
+
+
+def print_status(
+    settings: Settings, now: datetime, *, as_json: bool, max_age: timedelta | None, check: bool
+) -> None:
+    """Print the status; what is wrong is raised after all is printed."""
+    from dashboard_scraper.cli.output import print_json
+    from dashboard_scraper.status import StoreStatus, as_text, raise_if_stale, status_of
+    from dashboard_scraper.store import store_of
+
+    store = store_of(settings)
+    status = StoreStatus(store.shown, [])
+    if store.exists():
+        with store.reading() as reader:
+            status = status_of(
+                reader, store.shown, settings.settle_days, now, settings.reconcile_tolerance
+            )
+    if as_json:
+        print_json(status)
+    else:
+        sys.stdout.write(as_text(status))
+        sys.stdout.flush()
+    if check:
+        from dashboard_scraper.sources import check_credentials  # these fetch
+
+        check_credentials(settings, now)
+    if max_age is not None:
+        raise_if_stale(status, settings.source, max_age, now)

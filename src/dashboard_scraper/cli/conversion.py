@@ -1,0 +1,57 @@
+"""Converts a CSV of the dashboard's columns to Copilot JSON."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date
+from pathlib import Path
+
+from dashboard_scraper import copilot_converter as copilot
+from dashboard_scraper.cli.output import print_lines
+from dashboard_scraper.cli.wiring import audience_of
+from dashboard_scraper.config import Settings
+from dashboard_scraper.csv_days import window_of_file, window_of_options
+from dashboard_scraper.csv_import import read_users
+from dashboard_scraper.errors import UsageError
+from dashboard_scraper.figures import is_active
+from dashboard_scraper.files import (
+    Publication,
+    behind_links,
+    make_folder,
+    remove_leftovers_beside,
+    replaced_or_set_aside,
+)
+
+logger = logging.getLogger(__name__)
+
+
+def convert(
+    settings: Settings,
+    file: Path,
+    days: tuple[date | None, date | None, date | None],
+    out: Path | None,
+) -> None:
+    """Write the JSON, and print its path; `days` are --day, --start and --end."""
+    window = window_of_options(*days) or window_of_file(file)
+    target = out.absolute() if out else file.absolute().with_suffix(".json")
+    if behind_links(target) == behind_links(file):
+        raise UsageError(f"{file} would be written over; give --out another name")
+    audience = audience_of(settings)
+    with replaced_or_set_aside([target]):
+        users = audience.shown(read_users(file), len(window))
+        if not users:
+            logger.warning("%s has a header alone: no users", file.name)
+        persons = [audience.person_of_shown(user.user) for user in users]
+        ids = copilot.reported_user_ids(persons)
+        records = [
+            copilot.convert(user, window.end, window, settings.enterprise_id, ids[person])
+            for user, person in zip(users, persons, strict=True)
+            if is_active(user.figures)
+        ]
+        make_folder(target.parent, settings.file_mode)
+        remove_leftovers_beside([target])
+        with Publication(settings.file_mode) as publication:
+            publication.add(target, copilot.json_chunks(records))
+            publication.publish()
+    logger.info("%s: %d users, %d with activity", window, len(users), len(records))
+    print_lines([target])

@@ -1,0 +1,53 @@
+"""Days from the store, written as files or as Parquet, as they are or as they were."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime
+from pathlib import Path
+
+from dashboard_scraper.cli.memory import prepare_for_many_records
+from dashboard_scraper.cli.output import print_lines
+from dashboard_scraper.cli.wiring import daily_export, rules_of
+from dashboard_scraper.clock import utc_now
+from dashboard_scraper.config import Settings
+from dashboard_scraper.date_utils import Window
+from dashboard_scraper.export_folders import PARQUET, folder_as_of
+from dashboard_scraper.store import store_of
+from dashboard_scraper.stored_export import give_out_kept
+
+
+def export_files(
+    settings: Settings, window: Window, folder: Path | None, as_of: datetime | None = None
+) -> None:
+    """`export`, and the daily forms with `--offline`."""
+    prepare_for_many_records()
+    store, rules = store_of(settings), rules_of(settings)
+    export = daily_export(settings, window, folder.absolute() if folder else None)
+    if as_of is None:
+        verdict = give_out_kept(store, export, rules, utc_now)
+    else:
+        if folder is None:
+            export = dataclasses.replace(export, folder=folder_as_of(export.folder, as_of))
+        verdict = give_out_kept(store.as_of(as_of), export, rules, lambda: as_of)
+    print_lines(export.results())
+    verdict.conclude()
+
+
+def export_parquet(
+    settings: Settings, window: Window, target: str | None, as_of: datetime | None = None
+) -> None:
+    """`export --format parquet`; `target` is a folder or the URL of an object store."""
+    from dashboard_scraper.parquet_export import export_days  # noqa: PLC0415 - an extra
+
+    store = store_of(settings)
+    folder = settings.export_dir / PARQUET
+    if as_of is not None:
+        store = store.as_of(as_of)
+        folder = folder_as_of(folder, as_of)
+    place = target or str(folder)
+    with settings.libraries.of_object_stores():
+        export = daily_export(settings, window, None)
+        place, verdict = export_days(store, export, place, rules_of(settings))
+    print_lines([place])
+    verdict.conclude()

@@ -1,0 +1,93 @@
+"""Fetches days or a period as the settings say, and prints the paths of what was written."""
+
+from __future__ import annotations
+
+import logging
+import os
+from datetime import datetime
+from pathlib import Path
+
+from dashboard_scraper.analytics_client import refuse_unfinished
+from dashboard_scraper.cli.memory import prepare_for_many_records
+from dashboard_scraper.cli.output import print_lines
+from dashboard_scraper.cli.progress import day_progress
+from dashboard_scraper.cli.wiring import audience_of, caution_of, daily_export, outputs_of, rules_of
+from dashboard_scraper.clock import utc_now
+from dashboard_scraper.config import Endpoint, Settings
+from dashboard_scraper.daily_metrics import Clock, Job, backfill, run_daily_job
+from dashboard_scraper.date_utils import DAYS, Window, last_complete_days, utc_day
+from dashboard_scraper.errors import UsageError
+from dashboard_scraper.people import People
+from dashboard_scraper.period_metrics import Period, default_name, export_period
+from dashboard_scraper.sources import source_maker
+from dashboard_scraper.store import store_of
+from dashboard_scraper.usage import ANALYTICS, DASHBOARD
+
+logger = logging.getLogger(__name__)
+
+
+def fetch_period(
+    settings: Settings, now: datetime, window: Window | None, out: Path | None
+) -> None:
+    """The forms with dates, and the one without any."""
+    today = utc_day(now)
+    asked_for = window is not None
+    window = window or last_complete_days(settings.lookback_days, today)
+    if settings.source == ANALYTICS:
+        refuse_unfinished(window, today)
+    elif window.end == today:
+        logger.warning("%s is not over yet, in UTC: its figures will still grow", today)
+    target = (
+        out.absolute()
+        if out
+        else (settings.export_dir / default_name(window, today, asked_for=asked_for))
+    )
+    # os.path: pathlib's methods raise for a name that no file can have.
+    if os.path.exists(target) and not os.path.isfile(target):  # noqa: PTH110, PTH113
+        raise UsageError(f"--out: {target} is no ordinary file; choose another name")
+    selected = settings.scrape_endpoints
+    if settings.source == ANALYTICS:
+        selected = frozenset({Endpoint.USERS, Endpoint.TENANT})
+    period = Period(window, now, target, selected, caution_of(settings, lambda: now))
+    audience = audience_of(settings)
+    store = store_of(settings, audience.people)
+    make_source = source_maker(settings, store, lambda: now)
+    rules, outputs = rules_of(settings), outputs_of(settings)
+    paths, verdict = export_period(make_source, store, period, audience, outputs, rules)
+    print_lines(paths)
+    verdict.conclude()
+
+
+def fetch_daily(
+    settings: Settings, window: Window | None, *, refresh: bool = False, clock: Clock = utc_now
+) -> None:
+    """`--last-28-days`, and `--daily` with its window."""
+    _check_users_selected(settings)
+    window = window or last_complete_days(DAYS, utc_day(clock()))
+    export = daily_export(settings, window, None)
+    job = _job_of(settings, clock, export.audience.people)
+    make_source = source_maker(settings, job.store, clock)
+    verdict = run_daily_job(job, make_source, export, refresh=refresh)
+    print_lines(export.results())
+    verdict.conclude()
+
+
+def backfill_days(settings: Settings, window: Window, clock: Clock = utc_now) -> None:
+    """`backfill`."""
+    _check_users_selected(settings)
+    job = _job_of(settings, clock, audience_of(settings).people)
+    backfill(job, source_maker(settings, job.store, clock), window).conclude()
+
+
+def _check_users_selected(settings: Settings) -> None:
+    if settings.source == DASHBOARD and Endpoint.USERS not in settings.scrape_endpoints:
+        raise UsageError(f"fetching days needs {Endpoint.USERS.value} in SCRAPE_ENDPOINTS")
+
+
+def _job_of(settings: Settings, clock: Clock, people: People) -> Job:
+    """How the settings want days to be fetched."""
+    prepare_for_many_records()
+    store = store_of(settings, people)
+    caution = caution_of(settings, clock)
+    workers, recheck_days = settings.max_concurrency, settings.recheck_days
+    return Job(store, workers, caution, recheck_days, clock, day_progress, rules_of(settings))

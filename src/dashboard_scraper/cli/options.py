@@ -1,0 +1,98 @@
+"""Options that several commands share, and what their values mean."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dashboard_scraper import __version__
+from dashboard_scraper.cli.arguments import Parser, days
+from dashboard_scraper.date_utils import Window, complete_window, utc_day
+from dashboard_scraper.errors import UsageError
+from dashboard_scraper.logging_config import LOG_LEVELS
+from dashboard_scraper.usage import SOURCES
+
+if TYPE_CHECKING:
+    from dashboard_scraper.config import Settings
+
+SPELLINGS = (
+    "MM-DD-YYYY or YYYY-MM-DD, in UTC; also yesterday, -7d (seven days ago), or a month, YYYY-MM"
+)
+"""How a day may be written."""
+
+
+def add_common(parser: Parser) -> None:
+    """The options that every command has."""
+    parser.add_argument(
+        "--home",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="folder of .env, secrets/ and data/ (default: the current one)",
+    )
+    level = parser.add_mutually_exclusive_group()
+    level.add_argument(
+        "--log-level", type=str.upper, choices=LOG_LEVELS, help="overrides the setting LOG_LEVEL"
+    )
+    for name, meant, what in (("--quiet", "ERROR", "errors alone"), ("--verbose", "DEBUG", "all")):
+        level.add_argument(
+            name,
+            action="store_const",
+            const=meant,
+            dest="log_level",
+            help=f"log {what}: --log-level {meant}",
+        )
+    parser.add_argument("--version", action="version", version=__version__)
+
+
+def home_of(args: argparse.Namespace) -> Path:
+    """The folder of --home; UsageError where there is none."""
+    home: Path = args.home
+    if not home.is_dir():
+        raise UsageError(f"--home: {home} is no folder")
+    return home.resolve()
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """The settings of --home, with those that the command line overrides."""
+    # Imported here: what reads the settings takes longer than `--help` may.
+    from dashboard_scraper.cli.wiring import read_settings  # noqa: PLC0415
+
+    source = getattr(args, "source", None)
+    overrides = {"metrics_source": source} if source else {}
+    return read_settings(home_of(args), args.log_level, **overrides)
+
+
+def add_source(parser: Parser) -> None:
+    """--source, for commands that read one source or its days."""
+    parser.add_argument(
+        "--source", choices=("auto", *SOURCES), help="overrides the setting METRICS_SOURCE"
+    )
+
+
+def add_json(parser: Parser) -> None:
+    """--json, for commands that print what people read."""
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def add_range(parser: Parser, *, end: str, optional: bool = False) -> None:
+    """START and END; `end` is the help of END."""
+    start = parser.add_argument(
+        "start", type=days, metavar="START", help=f"first day, or a month; {SPELLINGS}"
+    )
+    if optional:
+        start.nargs, start.required = "?", False
+    parser.add_argument("end", type=days, nargs="?", metavar="END", help=end)
+
+
+def range_of(start: Window, end: Window | None = None) -> Window:
+    """One rule for every command: START alone is that day or month, with END it is the first."""
+    return Window(start.start, (end or start).end)
+
+
+def complete_range_of(args: argparse.Namespace) -> Window:
+    """The days of START and END; UsageError where one of them is not over."""
+    asked = range_of(args.start, args.end)
+    return complete_window(asked.start, asked.end, utc_day(datetime.now(UTC)))

@@ -1,0 +1,59 @@
+"""From the words of a command line to what its command is called with."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Sequence
+
+from dashboard_scraper.cli.arguments import Parser
+from dashboard_scraper.cli.commands import COMMANDS, FETCH
+from dashboard_scraper.cli.options import add_common
+from dashboard_scraper.cli.routing import HELP, PROGRAM, VERSION, route
+
+_EPILOG = """\
+exit codes: 0 complete; 1 unexpected error, or a file or the store could not be read or written;
+2 wrong usage or setting; 3 sign in again; 4 source unavailable; 5 the source's data broke the
+contract; 6 finished, but days are missing; 7 another run is at work; 8 the newest day is too old
+"""
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Route, then read the options; UsageError for what cannot be understood."""
+    command, words = route(argv, COMMANDS)
+    if command == VERSION:
+        words = ["--version"]
+    elif command == HELP:
+        command, words = route(words, COMMANDS)
+        words = ["--help"]
+    full_help = "-h" in words or "--help" in words
+    return parser_of(command if command in COMMANDS else "", full_help=full_help).read(words)
+
+
+def parser_of(command: str, *, full_help: bool = False) -> Parser:
+    """The parser of a command, or of the form without one; imports the command's module."""
+    name, summary = COMMANDS[command] if command else FETCH
+    module = importlib.import_module(name)
+    parser = new_parser(command, summary, full_help=full_help)
+    module.configure(parser)
+    parser.set_defaults(run=module.run)
+    return parser
+
+
+def new_parser(command: str, description: str, *, full_help: bool = False) -> Parser:
+    """A parser of the options that every command has; `full_help` is for people to read."""
+    formatter: type[argparse.HelpFormatter] = argparse.HelpFormatter
+    if full_help:
+        # Imported here: only a person who reads the help waits for it.
+        from rich_argparse import RichHelpFormatter  # noqa: PLC0415
+
+        formatter = RichHelpFormatter
+    parser = Parser(
+        f"{PROGRAM} {command}".strip(),
+        description=description,
+        epilog=_EPILOG,
+        formatter_class=formatter,
+        allow_abbrev=False,
+    )
+    add_common(parser)
+    return parser

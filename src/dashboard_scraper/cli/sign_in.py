@@ -1,0 +1,91 @@
+"""Takes the session cookie that somebody pasted, tries it, and stores it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import date
+
+from urllib3.util import parse_url
+
+from dashboard_scraper.cli.terminal import read_hidden
+from dashboard_scraper.config import Settings
+from dashboard_scraper.cookie_auth import (
+    SESSION_COOKIE,
+    SESSION_OVER,
+    SIGN_IN,
+    SIGN_IN_AGAIN,
+    Cookies,
+    CookieSession,
+)
+from dashboard_scraper.cookie_paste import parse_paste
+from dashboard_scraper.errors import ScraperError, SignInRequired, UsageError
+from dashboard_scraper.http import origin_of
+from dashboard_scraper.sources import check_session
+
+logger = logging.getLogger(__name__)
+
+_PASTE_LIMIT = 1 << 20
+
+_HOW_TO_SIGN_IN = f"""\
+How to sign in:
+  1. Open {{base_url}} in your browser and log in.
+  2. Open the developer tools (F12, or Cmd+Option+I), and there
+     Application > Cookies > the dashboard (in Firefox: Storage > Cookies).
+  3. Copy the value of the cookie {SESSION_COOKIE}.
+  4. Paste it here and press Enter. It is not shown.
+Also taken: {SESSION_COOKIE}=VALUE, a whole Cookie header, JSON, a row of the table of cookies, a
+line of a cookies.txt, and "Copy as cURL", "as PowerShell" or "as fetch (Node.js)".
+"""
+
+
+def sign_in(settings: Settings, today: date, *, check: bool) -> None:
+    """Try the session that is pasted or piped in, and store it."""
+    if sys.stdin is None:
+        raise UsageError("standard input is closed; pipe the cookie in, or use a terminal")
+    if sys.stdin.isatty():
+        sys.stderr.write(_HOW_TO_SIGN_IN.format(base_url=settings.metrics_api_base_url))
+        text = read_hidden("Session cookie: ")
+    else:
+        text = _read_piped()
+    keep_session(settings, parse_paste(text, _host(settings)), today, check=check)
+
+
+def _host(settings: Settings) -> str:
+    return parse_url(settings.metrics_api_base_url).host or ""
+
+
+def keep_session(settings: Settings, cookies: Cookies, today: date, *, check: bool) -> None:
+    """Replace the stored session by this one, once the dashboard has accepted it."""
+    origin = origin_of(settings.metrics_api_base_url)
+    session = CookieSession(settings.cookie_file, origin, cookies)
+    if check:
+        _prove(settings, session, today)
+    session.store()
+    logger.info("the session is saved in %s", settings.cookie_file)
+
+
+def _prove(settings: Settings, session: CookieSession, today: date) -> None:
+    """Raise what `check_session` raises, in words for somebody whose paste is not saved then."""
+    stays = "; the stored one stays" if settings.cookie_file.exists() else ""
+    try:
+        check_session(settings, today, session)
+    except SignInRequired as error:
+        reason = f"{error}".replace(SESSION_OVER, "the dashboard does not accept it")
+        reason = reason.replace(SIGN_IN_AGAIN, SIGN_IN)
+        raise SignInRequired(f"the pasted session is not saved{stays}: {reason}") from error
+    except ScraperError as error:
+        raise type(error)(
+            f"the pasted session could not be tried, and is not saved{stays}: {error};"
+            " --auth --no-check saves it without trying"
+        ) from error
+
+
+def _read_piped() -> str:
+    data = sys.stdin.buffer.read(_PASTE_LIMIT + 1)
+    if len(data) > _PASTE_LIMIT:
+        raise UsageError("standard input is too long for a cookie; pipe in the cookie alone")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise UsageError("standard input is no text; copy the cookie again") from None
