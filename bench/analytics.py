@@ -20,7 +20,7 @@ import tempfile
 import time
 from datetime import UTC, datetime
 
-from dashboard_scraper.date_utils import DAYS, Window, last_complete_days
+from dashboard_scraper.model.dates import DAYS, Window, last_complete_days
 from dashboard_scraper.simulator import Organization, Simulator
 
 PER_MINUTE, BURST = 10, 20

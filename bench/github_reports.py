@@ -25,9 +25,7 @@ import requests
 from store import LAST, SOURCE, WINDOW, in_a_process, keep, peak_megabytes
 
 from dashboard_scraper.cli.memory import prepare_for_many_records
-from dashboard_scraper.config import sqlite_url
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.github_reports import (
+from dashboard_scraper.github.reports import (
     GithubOptions,
     GithubReports,
     Report,
@@ -35,6 +33,8 @@ from dashboard_scraper.github_reports import (
     Subject,
     persons_in,
 )
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.settings.config import sqlite_url
 from dashboard_scraper.store import store_at
 
 MONTH = Window(LAST - timedelta(WINDOW - 1), LAST)

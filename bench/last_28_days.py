@@ -21,9 +21,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
-from dashboard_scraper.date_utils import DAYS
-from dashboard_scraper.http import origin_of
+from dashboard_scraper.model.dates import DAYS
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.rest.http import origin_of
 
 BASELINE = """
 import json, os, sys

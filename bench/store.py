@@ -26,10 +26,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from dashboard_scraper.config import sqlite_url
-from dashboard_scraper.dashboard_fields import TENANT_TOTALS
-from dashboard_scraper.figures import maker, values_of
-from dashboard_scraper.metrics import (
+from dashboard_scraper.model.figures import maker, values_of
+from dashboard_scraper.model.metrics import (
     ACCEPT_RATE,
     ACTIVE_DAYS,
     COUNTS,
@@ -38,8 +36,10 @@ from dashboard_scraper.metrics import (
     METRICS,
     Figures,
 )
+from dashboard_scraper.model.usage import DayUsage, UserUsage
+from dashboard_scraper.settings.config import sqlite_url
+from dashboard_scraper.sources.dashboard.fields import TENANT_TOTALS
 from dashboard_scraper.store import store_at
-from dashboard_scraper.usage import DayUsage, UserUsage
 
 LAST = date(2026, 10, 31)
 WINDOW = 28

@@ -20,10 +20,12 @@ import tempfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from dashboard_scraper.figures import of_counts
-from dashboard_scraper.metrics import COUNTS
+from dashboard_scraper.model.figures import of_counts
+from dashboard_scraper.model.metrics import COUNTS
+from dashboard_scraper.model.usage import DASHBOARD, DayUsage, UserUsage
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.rest.http import origin_of
 from dashboard_scraper.store import Store, store_at
-from dashboard_scraper.usage import DASHBOARD, DayUsage, UserUsage
 
 FIRST = date(2026, 1, 1)
 FETCHES = 4
@@ -32,7 +34,7 @@ import logging, sys, time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from dashboard_scraper.cli.fetching import fetch_daily
-from dashboard_scraper.config import load_settings
+from dashboard_scraper.settings.config import load_settings
 night = datetime.now(timezone.utc) - timedelta(int(sys.argv[1]))
 logging.disable()
 fetch_daily(load_settings(Path(sys.argv[2])), None, clock=lambda: night)
@@ -71,9 +73,6 @@ def size_of(users: int, nights: int, changed: float, *, only_last: bool) -> int:
 def night_cost(users: int) -> tuple[float, float]:
     """Seconds of processor time of the first run and of the next night's."""
     from last_28_days import SimulatorProcess  # noqa: PLC0415 - beside this file
-
-    from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies  # noqa: PLC0415
-    from dashboard_scraper.http import origin_of  # noqa: PLC0415
 
     simulator = SimulatorProcess(users, 0.0)
     try:

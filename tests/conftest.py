@@ -24,13 +24,13 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from dashboard_scraper import github_files
 from dashboard_scraper.cli.commands import COMMANDS
-from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
-from dashboard_scraper.http import origin_of
-from dashboard_scraper.library_settings import CA_FILES, NO_PROXY, PROXIES
-from dashboard_scraper.manifest import MANIFEST
+from dashboard_scraper.exports import github_files
+from dashboard_scraper.exports.manifest import MANIFEST
+from dashboard_scraper.settings.library_settings import CA_FILES, NO_PROXY, PROXIES
 from dashboard_scraper.simulator import Organization, Simulator
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.rest.http import origin_of
 from in_process import run_main
 
 _FILE = "file://"

@@ -30,12 +30,12 @@ import psycopg
 from sqlalchemy import Engine, event
 
 from conftest import Home, Result, all_files, content_of
-from dashboard_scraper import main, status
+from dashboard_scraper import main
 from dashboard_scraper.cli import exporting
-from dashboard_scraper.client import DashboardSource
-from dashboard_scraper.config import SQLITE_PREFIX
-from dashboard_scraper.store import LedgerDay, postgres, store_at
-from dashboard_scraper.usage import DASHBOARD, DayUsage
+from dashboard_scraper.model.usage import DASHBOARD, DayUsage
+from dashboard_scraper.settings.config import SQLITE_PREFIX
+from dashboard_scraper.sources.dashboard.client import DashboardSource
+from dashboard_scraper.store import LedgerDay, postgres, status, store_at
 from in_process import run_main
 
 WARM = (exporting, postgres, status)

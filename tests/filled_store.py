@@ -10,10 +10,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from dashboard_scraper.date_utils import DAYS, Window, end_of_day
-from dashboard_scraper.figures import sum_of
-from dashboard_scraper.github_records import PLACE_OF
-from dashboard_scraper.github_reports import (
+from dashboard_scraper.github.records import PLACE_OF
+from dashboard_scraper.github.reports import (
     GithubOptions,
     GithubReports,
     Report,
@@ -21,9 +19,11 @@ from dashboard_scraper.github_reports import (
     Subject,
     persons_in,
 )
-from dashboard_scraper.metrics import COUNTS, Figures
+from dashboard_scraper.model.dates import DAYS, Window, end_of_day
+from dashboard_scraper.model.figures import sum_of
+from dashboard_scraper.model.metrics import COUNTS, Figures
+from dashboard_scraper.model.usage import ANALYTICS, DayUsage, UserUsage
 from dashboard_scraper.store import store_at
-from dashboard_scraper.usage import ANALYTICS, DayUsage, UserUsage
 
 SOURCE = ANALYTICS
 LAST = date(2026, 10, 31)

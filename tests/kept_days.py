@@ -12,13 +12,13 @@ import psycopg
 from conftest import Home
 from dashboard_scraper.cli import forgetting
 from dashboard_scraper.cli.fetching import backfill_days, fetch_daily
-from dashboard_scraper.client import DashboardSource
-from dashboard_scraper.config import SQLITE_PREFIX, Settings, load_settings
-from dashboard_scraper.dashboard_fields import TENANT_TOTALS
-from dashboard_scraper.date_utils import Window
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.usage import UserUsage
+from dashboard_scraper.settings.config import SQLITE_PREFIX, Settings, load_settings
 from dashboard_scraper.simulator import Fault, Simulator, raw_body, set_value
+from dashboard_scraper.sources.dashboard.client import DashboardSource
+from dashboard_scraper.sources.dashboard.fields import TENANT_TOTALS
 from dashboard_scraper.store import LedgerDay, store_at
-from dashboard_scraper.usage import UserUsage
 
 USERS, TENANT = "user-feature-stats", "tenant-feature-stats"
 TODAY = date(2025, 3, 10)

@@ -17,19 +17,19 @@ from sqlalchemy import make_url
 
 from conftest import Home, all_files, content_of
 from dashboard_scraper.cli.fetching import backfill_days, fetch_daily
-from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
-from dashboard_scraper.date_utils import Window, last_complete_days
 from dashboard_scraper.errors import ScraperError
+from dashboard_scraper.exports.manifest import MANIFEST
+from dashboard_scraper.exports.notes import NOTES
 from dashboard_scraper.files import STALE_SUFFIX
-from dashboard_scraper.http import origin_of
-from dashboard_scraper.manifest import MANIFEST
-from dashboard_scraper.notes import NOTES
+from dashboard_scraper.model.dates import Window, last_complete_days
+from dashboard_scraper.model.usage import DASHBOARD, UserUsage
 from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.simulator import Fault, Organization, Simulator
 from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.simulator.lying import Lie, Night
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.rest.http import origin_of
 from dashboard_scraper.store import store_at
-from dashboard_scraper.usage import DASHBOARD, UserUsage
 from kept_days import settings_of
 
 FIRST = datetime(2025, 3, 12, 3, tzinfo=UTC)  # a Wednesday

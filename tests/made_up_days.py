@@ -9,12 +9,12 @@ from datetime import UTC, date, datetime, timedelta
 from msgspec.structs import replace
 
 from conftest import Home
-from dashboard_scraper.dashboard_fields import FIELDS
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.figures import NOTHING_KNOWN
-from dashboard_scraper.metrics import COUNTS, Figures, parts_of
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.figures import NOTHING_KNOWN
+from dashboard_scraper.model.metrics import COUNTS, Figures, parts_of
+from dashboard_scraper.model.usage import DASHBOARD, DayUsage, UserUsage
+from dashboard_scraper.sources.dashboard.fields import FIELDS
 from dashboard_scraper.store import store_at
-from dashboard_scraper.usage import DASHBOARD, DayUsage, UserUsage
 
 LAST = date(2025, 3, 30)  # a Sunday
 MONTH = Window(LAST - timedelta(27), LAST)

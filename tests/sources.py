@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import pytest
 
 from conftest import Home, Start, yesterday
-from dashboard_scraper.analytics_client import AnalyticsSource
-from dashboard_scraper.client import DashboardSource
 from dashboard_scraper.clock import utc_now
-from dashboard_scraper.config import Endpoint
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.pacing import Pace
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.usage import UserUsage
+from dashboard_scraper.settings.config import Endpoint
 from dashboard_scraper.simulator import Simulator
-from dashboard_scraper.usage import UserUsage
+from dashboard_scraper.sources.analytics.client import AnalyticsSource
+from dashboard_scraper.sources.dashboard.client import DashboardSource
+from dashboard_scraper.sources.rest.pacing import Pace
 from kept_days import settings_of
 
 DAY = yesterday()

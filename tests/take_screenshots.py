@@ -16,11 +16,11 @@ import browser
 from dashboard_scraper.cli.demo import team_rows
 from dashboard_scraper.cli.fetching import backfill_days
 from dashboard_scraper.cli.wiring import report_options
-from dashboard_scraper.config import load_settings
 from dashboard_scraper.csv_text import render
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.identity import HEADER
-from dashboard_scraper.report_file import write_page
+from dashboard_scraper.exports.report_file import write_page
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.people.identity import HEADER
+from dashboard_scraper.settings.config import load_settings
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.store import store_at
 

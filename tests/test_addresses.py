@@ -11,13 +11,13 @@ import msgspec
 import pytest
 
 from conftest import Home, Start
-from dashboard_scraper.addresses import LONGEST, cleaned
-from dashboard_scraper.dashboard_fields import USER_FIELD
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.people import person_key
+from dashboard_scraper.model.addresses import LONGEST, cleaned
+from dashboard_scraper.people.people import person_key
 from dashboard_scraper.simulator import Fault, Simulator, set_value
 from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.simulator.faults import Effect
+from dashboard_scraper.sources.dashboard.fields import USER_FIELD
 from kept_days import keep, kept_users
 from sources import DAY, WINDOW, analytics, asking, dashboard
 

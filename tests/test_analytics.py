@@ -19,8 +19,6 @@ import pytest
 from conftest import Home, Result, Start, today, yesterday
 from dashboard_scraper.cli.commands.status import print_status
 from dashboard_scraper.cli.fetching import fetch_daily, fetch_period
-from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
-from dashboard_scraper.date_utils import Window, last_complete_days
 from dashboard_scraper.errors import (
     ContractBroken,
     DaysMissing,
@@ -29,12 +27,14 @@ from dashboard_scraper.errors import (
     SignInRequired,
     UsageError,
 )
-from dashboard_scraper.http import origin_of
+from dashboard_scraper.model.dates import Window, last_complete_days
+from dashboard_scraper.model.usage import ANALYTICS, DASHBOARD
 from dashboard_scraper.simulator import Fault, Organization, Simulator, redirect, reset, status
 from dashboard_scraper.simulator.exchange import Answer, json_answer
 from dashboard_scraper.simulator.faults import Effect
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.rest.http import origin_of
 from dashboard_scraper.store import store_at
-from dashboard_scraper.usage import ANALYTICS, DASHBOARD
 from kept_days import NOON, TODAY, keep, settings_of
 
 USERS, USAGE, DAU = "user-activity", "daily-usage", "dau-count"

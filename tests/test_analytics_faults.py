@@ -18,11 +18,7 @@ import msgspec
 import pytest
 
 from conftest import Home, Start, all_files, content_of, yesterday
-from dashboard_scraper import github_files
-from dashboard_scraper.analytics_answers import COUNTED, DAYS_FIELD, OPTIONAL
-from dashboard_scraper.checks import Difference
 from dashboard_scraper.cli.commands.status import print_status
-from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import (
     ContractBroken,
     DaysMissing,
@@ -32,9 +28,13 @@ from dashboard_scraper.errors import (
     SourceUnavailable,
     UsageError,
 )
-from dashboard_scraper.github_files import report_paths
-from dashboard_scraper.metrics import DETAILED, USER_COUNT, USER_HEADER, Figures
-from dashboard_scraper.notes import NOTES
+from dashboard_scraper.exports import github_files
+from dashboard_scraper.exports.github_files import report_paths
+from dashboard_scraper.exports.notes import NOTES
+from dashboard_scraper.model.checks import Difference
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.metrics import DETAILED, USER_COUNT, USER_HEADER, Figures
+from dashboard_scraper.model.usage import ANALYTICS, EditorLanguageUsage, UserUsage
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -64,8 +64,8 @@ from dashboard_scraper.simulator import (
 from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.simulator.fields import analytics_metrics
+from dashboard_scraper.sources.analytics.answers import COUNTED, DAYS_FIELD, OPTIONAL
 from dashboard_scraper.store import DetailStatus, LedgerDay, store_at
-from dashboard_scraper.usage import ANALYTICS, EditorLanguageUsage, UserUsage
 from kept_days import NOON, TODAY, fetch, keep, march, settings_of, sql
 
 USERS, USAGE, DAU = "user-activity", "daily-usage", "dau-count"

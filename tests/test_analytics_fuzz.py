@@ -15,10 +15,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from conftest import Home, Start
-from dashboard_scraper.addresses import cleaned
-from dashboard_scraper.analytics_answers import COUNTED, OPTIONAL
-from dashboard_scraper.analytics_client import AnalyticsSource
-from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import (
     ContractBroken,
     NotPublished,
@@ -26,12 +22,16 @@ from dashboard_scraper.errors import (
     SourceUnavailable,
     UsageError,
 )
-from dashboard_scraper.figures import picker, values_of
-from dashboard_scraper.flatten import Cell, flatten
-from dashboard_scraper.metrics import MAX_COUNT, USER_COUNT
-from dashboard_scraper.pacing import Pace
+from dashboard_scraper.model.addresses import cleaned
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.figures import picker, values_of
+from dashboard_scraper.model.flatten import Cell, flatten
+from dashboard_scraper.model.metrics import MAX_COUNT, USER_COUNT
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body
 from dashboard_scraper.simulator.analytics_api import CREDITS, answer
+from dashboard_scraper.sources.analytics.answers import COUNTED, OPTIONAL
+from dashboard_scraper.sources.analytics.client import AnalyticsSource
+from dashboard_scraper.sources.rest.pacing import Pace
 from kept_days import NOON, TODAY, settings_of
 
 Json = Any

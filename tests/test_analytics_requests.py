@@ -17,18 +17,18 @@ from datetime import date, timedelta
 import pytest
 
 from conftest import Home, Start, today
-from dashboard_scraper.analytics_client import AnalyticsSource
 from dashboard_scraper.cli.fetching import fetch_daily
-from dashboard_scraper.config import EDITOR_LANGUAGE_REQUESTS
-from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
-from dashboard_scraper.date_utils import Window, last_complete_days
 from dashboard_scraper.errors import SignInRequired
-from dashboard_scraper.http import origin_of
-from dashboard_scraper.pacing import Pace
+from dashboard_scraper.model.dates import Window, last_complete_days
+from dashboard_scraper.model.usage import ANALYTICS, DASHBOARD
+from dashboard_scraper.settings.config import EDITOR_LANGUAGE_REQUESTS
 from dashboard_scraper.simulator import Fault, Organization, Simulator, status
+from dashboard_scraper.sources.analytics.client import AnalyticsSource
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.rest.http import origin_of
+from dashboard_scraper.sources.rest.pacing import Pace
 from dashboard_scraper.store import LedgerDay, store_at
 from dashboard_scraper.store.rows import DetailStatus, Status
-from dashboard_scraper.usage import ANALYTICS, DASHBOARD
 from kept_days import NOON, TODAY, keep, settings_of, sql
 
 PER_MINUTE, BURST, PAGE = 10, 20, 100  # of the API

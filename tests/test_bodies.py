@@ -10,8 +10,6 @@ from dataclasses import replace
 import pytest
 
 from dashboard_scraper.errors import ContractBroken, ScraperError, SourceUnavailable
-from dashboard_scraper.http import Http
-from dashboard_scraper.retrying import RetryPolicy
 from dashboard_scraper.simulator import (
     Fault,
     Request,
@@ -23,7 +21,9 @@ from dashboard_scraper.simulator import (
 )
 from dashboard_scraper.simulator.exchange import Answer, Delivery
 from dashboard_scraper.simulator.faults import Effect
-from dashboard_scraper.token_auth import BearerToken
+from dashboard_scraper.sources.analytics.token_auth import BearerToken
+from dashboard_scraper.sources.rest.http import Http
+from dashboard_scraper.sources.rest.retrying import RetryPolicy
 from sources import Asking, each
 
 __all__ = ["each"]

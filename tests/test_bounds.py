@@ -19,14 +19,8 @@ import msgspec
 import pytest
 
 from conftest import Home, Start
-from dashboard_scraper import bodies
-from dashboard_scraper.bodies import Unreadable, read_whole
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.flatten import DEPTH, flatten
-from dashboard_scraper.http import Http
-from dashboard_scraper.loose_records import MOST_VALUES
-from dashboard_scraper.pagination import MAX_RECORDS, parse_page, refuse_too_many
-from dashboard_scraper.retrying import RetryPolicy
+from dashboard_scraper.model.flatten import DEPTH, flatten
 from dashboard_scraper.simulator import (
     Fault,
     Simulator,
@@ -37,8 +31,14 @@ from dashboard_scraper.simulator import (
     set_value,
 )
 from dashboard_scraper.simulator.exchange import Answer, Request
-from dashboard_scraper.token_auth import BearerToken
-from dashboard_scraper.unknown_fields import (
+from dashboard_scraper.sources.analytics.token_auth import BearerToken
+from dashboard_scraper.sources.rest import bodies
+from dashboard_scraper.sources.rest.bodies import Unreadable, read_whole
+from dashboard_scraper.sources.rest.http import Http
+from dashboard_scraper.sources.rest.loose_records import MOST_VALUES
+from dashboard_scraper.sources.rest.pagination import MAX_RECORDS, parse_page, refuse_too_many
+from dashboard_scraper.sources.rest.retrying import RetryPolicy
+from dashboard_scraper.sources.rest.unknown_fields import (
     DEEPEST,
     NAME_LENGTH,
     OF_A_RECORD,

@@ -5,17 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from dashboard_scraper.analytics_answers import COUNTED, OPTIONAL
-from dashboard_scraper.copilot_converter import PLACES, Feature
-from dashboard_scraper.dashboard_fields import (
-    FIELDS,
-    MONTHLY_ACTIVE_USERS,
-    TENANT_TOTALS,
-    USER_FIELD,
-)
-from dashboard_scraper.figures import is_active, maker, sum_of
+from dashboard_scraper.exports.copilot_converter import PLACES, Feature
 from dashboard_scraper.mapping_document import document
-from dashboard_scraper.metrics import (
+from dashboard_scraper.model.figures import is_active, maker, sum_of
+from dashboard_scraper.model.metrics import (
     COUNTS,
     DETAILED,
     LINES,
@@ -29,6 +22,13 @@ from dashboard_scraper.metrics import (
     Metric,
     Whole,
     parts_of,
+)
+from dashboard_scraper.sources.analytics.answers import COUNTED, OPTIONAL
+from dashboard_scraper.sources.dashboard.fields import (
+    FIELDS,
+    MONTHLY_ACTIVE_USERS,
+    TENANT_TOTALS,
+    USER_FIELD,
 )
 
 # The dashboard's table as it was observed: field of the API, title of the column, in its order.

@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from dashboard_scraper.checks import Difference, changed_days, closing_differences, revision
-from dashboard_scraper.dashboard_fields import TENANT_TOTALS
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.figures import of_counts, sum_of
-from dashboard_scraper.metrics import (
+from dashboard_scraper.model.checks import Difference, changed_days, closing_differences, revision
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.figures import of_counts, sum_of
+from dashboard_scraper.model.metrics import (
     COUNTS,
     TOTALS,
     USER_COUNT,
@@ -25,6 +24,7 @@ from dashboard_scraper.metrics import (
     Totals,
     parts_of,
 )
+from dashboard_scraper.sources.dashboard.fields import TENANT_TOTALS
 
 FIRST = date(2023, 12, 15)
 

@@ -10,12 +10,12 @@ import pytest
 
 from conftest import Home, Start, today, yesterday
 from dashboard_scraper.cli.fetching import fetch_daily
-from dashboard_scraper.config import sqlite_url
-from dashboard_scraper.date_utils import Window, end_of_day, last_complete_days, utc_day
-from dashboard_scraper.figures import NOTHING_KNOWN
-from dashboard_scraper.settling import is_settled
+from dashboard_scraper.model.dates import Window, end_of_day, last_complete_days, utc_day
+from dashboard_scraper.model.figures import NOTHING_KNOWN
+from dashboard_scraper.settings.config import sqlite_url
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.store import LedgerDay, Status
+from dashboard_scraper.store.settling import is_settled
 from kept_days import TENANT, USERS, ledger, settings_of
 
 OFFSETS = [timezone(timedelta(minutes=minutes)) for minutes in range(-12 * 60, 14 * 60 + 1, 15)]

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from conftest import Home, Result, today, yesterday
-from dashboard_scraper.csv_days import period_csv, period_path, tenant_path, window_of_file
-from dashboard_scraper.csv_import import read_users
-from dashboard_scraper.dashboard_fields import FIELDS
-from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import ContractBroken, UsageError
-from dashboard_scraper.export import tenant_csv
-from dashboard_scraper.metrics import USER_TITLE, Kind
-from dashboard_scraper.usage import TenantFigure
+from dashboard_scraper.exports.csv_days import period_csv, period_path, tenant_path, window_of_file
+from dashboard_scraper.exports.csv_import import read_users
+from dashboard_scraper.exports.csv_tables import tenant_csv
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.metrics import USER_TITLE, Kind
+from dashboard_scraper.model.usage import TenantFigure
+from dashboard_scraper.sources.dashboard.fields import FIELDS
 
 TITLES = [USER_TITLE, *(metric.title for metric in FIELDS)]
 COUNTED = {metric.title for metric in FIELDS if metric.kind is Kind.COUNT}

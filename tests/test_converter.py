@@ -13,13 +13,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from conftest import Home
-from dashboard_scraper.copilot_converter import WindowTotals, convert, json_chunks, user_ids
-from dashboard_scraper.dashboard_fields import FIELDS, USER_FIELD
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.metrics import COUNTS as COUNT_METRICS
-from dashboard_scraper.metrics import METRICS, Figures, Kind
+from dashboard_scraper.exports.copilot_converter import WindowTotals, convert, json_chunks, user_ids
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.metrics import COUNTS as COUNT_METRICS
+from dashboard_scraper.model.metrics import METRICS, Figures, Kind
+from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.simulator import Fault, Simulator, raw_body
-from dashboard_scraper.usage import UserUsage
+from dashboard_scraper.sources.dashboard.fields import FIELDS, USER_FIELD
 
 DAY = date(2024, 12, 11)
 REPORT = Window(date(2024, 11, 14), DAY)

@@ -14,9 +14,13 @@ import requests
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dashboard_scraper.cookie_auth import SESSION_COOKIE, CookieSession, save_cookies
-from dashboard_scraper.cookie_paste import parse_paste
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.sources.dashboard.cookie_auth import (
+    SESSION_COOKIE,
+    CookieSession,
+    save_cookies,
+)
+from dashboard_scraper.sources.dashboard.cookie_paste import parse_paste
 
 HOST = "app.example.com"
 ORIGIN = f"https://{HOST}:443"

@@ -13,7 +13,6 @@ import pytest
 
 from conftest import Home, Start, without_github
 from dashboard_scraper.cli.commands.status import print_status
-from dashboard_scraper.date_utils import Window, last_complete_days
 from dashboard_scraper.errors import (
     ContractBroken,
     ScraperError,
@@ -21,6 +20,8 @@ from dashboard_scraper.errors import (
     SourceUnavailable,
     UsageError,
 )
+from dashboard_scraper.model.dates import Window, last_complete_days
+from dashboard_scraper.model.usage import ANALYTICS
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -35,7 +36,6 @@ from dashboard_scraper.simulator.analytics_api import CREDITS
 from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.store import DetailStatus, LedgerDay, store_at
-from dashboard_scraper.usage import ANALYTICS
 from kept_days import NOON, TODAY, fetch, forget, keep, march, settings_of, sql
 
 USERS = "user-activity"

@@ -13,19 +13,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from conftest import Home, Start, yesterday
-from dashboard_scraper.addresses import cleaned
-from dashboard_scraper.config import Endpoint
-from dashboard_scraper.csv_import import read_users
 from dashboard_scraper.csv_text import guard, parse, render
-from dashboard_scraper.dashboard_fields import (
-    FIELDS,
-    MONTHLY_ACTIVE_USERS,
-    TENANT_TOTALS,
-    USER_FIELD,
-)
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.export import users_csv
-from dashboard_scraper.metrics import COUNTS, USER_TITLE, Figures
+from dashboard_scraper.exports.csv_import import read_users
+from dashboard_scraper.exports.csv_tables import users_csv
+from dashboard_scraper.model.addresses import cleaned
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.metrics import COUNTS, USER_TITLE, Figures
+from dashboard_scraper.model.usage import ANALYTICS, UserUsage
+from dashboard_scraper.settings.config import Endpoint
 from dashboard_scraper.simulator import (
     Counts,
     Fault,
@@ -36,7 +31,12 @@ from dashboard_scraper.simulator import (
     set_value,
 )
 from dashboard_scraper.simulator.organization import add
-from dashboard_scraper.usage import ANALYTICS, UserUsage
+from dashboard_scraper.sources.dashboard.fields import (
+    FIELDS,
+    MONTHLY_ACTIVE_USERS,
+    TENANT_TOTALS,
+    USER_FIELD,
+)
 
 HEADER = [
     "User",

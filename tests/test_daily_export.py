@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from conftest import Home, Result, Start, content_of, own_files, today, yesterday
-from dashboard_scraper.copilot_counters import Counter
-from dashboard_scraper.dashboard_fields import FIELDS, USER_FIELD
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.metrics import LINES, USER_TITLE, Kind, parts_of
+from dashboard_scraper.github.counters import Counter
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.metrics import LINES, USER_TITLE, Kind, parts_of
+from dashboard_scraper.model.usage import DASHBOARD
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -29,7 +29,7 @@ from dashboard_scraper.simulator import (
     raw_body,
     set_value,
 )
-from dashboard_scraper.usage import DASHBOARD
+from dashboard_scraper.sources.dashboard.fields import FIELDS, USER_FIELD
 
 DAYS = [yesterday() - timedelta(27 - number) for number in range(28)]
 DAY = DAYS[20]

@@ -15,8 +15,6 @@ import pytest
 
 from conftest import Home, Start, yesterday
 from dashboard_scraper.errors import SourceUnavailable
-from dashboard_scraper.http import Http, Response
-from dashboard_scraper.retrying import RetryPolicy
 from dashboard_scraper.simulator import (
     Fault,
     Simulator,
@@ -29,7 +27,9 @@ from dashboard_scraper.simulator import (
     status,
 )
 from dashboard_scraper.simulator.faults import Effect
-from dashboard_scraper.token_auth import BearerToken
+from dashboard_scraper.sources.analytics.token_auth import BearerToken
+from dashboard_scraper.sources.rest.http import Http, Response
+from dashboard_scraper.sources.rest.retrying import RetryPolicy
 from test_network import Proxy, begin, certificate, proxies
 
 __all__ = ["certificate", "proxies"]

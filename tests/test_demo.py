@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 
 from conftest import Home, today, yesterday
-from dashboard_scraper.config import sqlite_url
-from dashboard_scraper.date_utils import Window
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.usage import ANALYTICS, DASHBOARD
+from dashboard_scraper.settings.config import sqlite_url
 from dashboard_scraper.store import DetailStatus, LedgerDay, Status, store_at
-from dashboard_scraper.usage import ANALYTICS, DASHBOARD
 from report_reading import REPORT, Report, read_report
 
 KEPT = Window(today() - timedelta(84), yesterday())

@@ -12,14 +12,14 @@ import pytest
 from msgspec import structs
 
 from conftest import Home, Start
-from dashboard_scraper.dashboard_fields import FIELDS
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.metrics import FIRST_SEEN, LAST_SEEN, METRICS, Kind
+from dashboard_scraper.model.metrics import FIRST_SEEN, LAST_SEEN, METRICS, Kind
+from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.simulator import Fault, Request, Simulator, add_field, set_value
 from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.simulator.faults import Effect
+from dashboard_scraper.sources.dashboard.fields import FIELDS
 from dashboard_scraper.store import store_at
-from dashboard_scraper.usage import UserUsage
 from kept_days import keep, kept_users, sql
 from sources import WINDOW, analytics, dashboard, users_of
 

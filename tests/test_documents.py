@@ -11,7 +11,7 @@ import pytest
 
 from dashboard_scraper import mapping_document, store_document
 from dashboard_scraper.mapping_document import document
-from dashboard_scraper.metrics import METRICS
+from dashboard_scraper.model.metrics import METRICS
 
 DOCS = Path(__file__).parents[1] / "docs"
 BOTH = pytest.mark.parametrize(

@@ -14,18 +14,18 @@ import certifi
 import pytest
 
 from conftest import Home
-from dashboard_scraper.config import load_settings, setting_names
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.library_settings import LIBRARY_SETTINGS
-from dashboard_scraper.route import Route, route_to
+from dashboard_scraper.settings.config import load_settings, setting_names
+from dashboard_scraper.settings.library_settings import LIBRARY_SETTINGS
 from dashboard_scraper.simulator import Simulator
+from dashboard_scraper.sources.rest.route import Route, route_to
 
 SECRET = "QWXYZ89secret"
 URL = "https://app.example.com/"
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from dashboard_scraper.config import load_settings
+from dashboard_scraper.settings.config import load_settings
 from dashboard_scraper.errors import UsageError
 os.geteuid() or os.setresuid(65534, 65534, 65534)
 try:

@@ -11,11 +11,11 @@ import requests
 
 from conftest import Home
 from dashboard_scraper.clock import utc_now
-from dashboard_scraper.doubts import DoubtKind
-from dashboard_scraper.github_reports import GithubOptions, Scope, Subject
-from dashboard_scraper.github_views import GithubViews
+from dashboard_scraper.github.reports import GithubOptions, Scope, Subject
+from dashboard_scraper.github.views import GithubViews
+from dashboard_scraper.model.doubts import DoubtKind
+from dashboard_scraper.model.tolerance import read_tolerance
 from dashboard_scraper.store import store_at
-from dashboard_scraper.tolerance import read_tolerance
 from filled_store import LAST, MONTH, SOURCE, put, some_days
 from kept_days import mark, sql
 from report_reading import read_report

@@ -20,10 +20,10 @@ import pytest
 
 from conftest import Home, Start, all_files, today, yesterday
 from crash_child import Kept, files_in, whole_days
-from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
-from dashboard_scraper.http import origin_of
-from dashboard_scraper.manifest import MANIFEST
+from dashboard_scraper.exports.manifest import MANIFEST
 from dashboard_scraper.simulator import Organization, Simulator
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.rest.http import origin_of
 from power_cut import Contents, Disk, Journal, Step
 from system_calls import FOLDERS, RENAMES, SYNCS, WRITES, Call, trace
 
@@ -37,7 +37,7 @@ _RUNS = """
 import json, sys
 from pathlib import Path
 from dashboard_scraper.main import main
-from dashboard_scraper.server_access import read_or_make_token
+from dashboard_scraper.server.access import read_or_make_token
 read_or_make_token(Path(sys.argv[1]), "127.0.0.1")
 print("made", flush=True)
 for words in json.loads(sys.argv[2]):

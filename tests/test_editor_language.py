@@ -13,11 +13,8 @@ import msgspec
 import pytest
 
 from conftest import Home, Start, own_warnings
-from dashboard_scraper.analytics_answers import OPTIONAL
 from dashboard_scraper.cli.commands.status import print_status
 from dashboard_scraper.cli.fetching import fetch_period
-from dashboard_scraper.config import EDITOR_LANGUAGE_REQUESTS
-from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import (
     ContractBroken,
     DaysMissing,
@@ -26,7 +23,10 @@ from dashboard_scraper.errors import (
     SourceUnavailable,
     UsageError,
 )
-from dashboard_scraper.metrics import DETAILED
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.metrics import DETAILED
+from dashboard_scraper.model.usage import ANALYTICS, UserUsage
+from dashboard_scraper.settings.config import EDITOR_LANGUAGE_REQUESTS
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -39,8 +39,8 @@ from dashboard_scraper.simulator import (
 from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.simulator.fields import analytics_metrics
+from dashboard_scraper.sources.analytics.answers import OPTIONAL
 from dashboard_scraper.store import DetailStatus, LedgerDay, store_at
-from dashboard_scraper.usage import ANALYTICS, UserUsage
 from kept_days import NOON, TODAY, fetch, forget, keep, march, settings_of, sql
 
 ENDPOINT, USERS = "daily-user-activity-by-editor-language", "user-activity"

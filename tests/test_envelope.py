@@ -13,13 +13,10 @@ import msgspec
 import pytest
 
 from conftest import Home, Start, yesterday
-from dashboard_scraper.config import Endpoint
-from dashboard_scraper.dashboard_fields import FIELDS, TENANT_TOTALS
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.envelope import Envelope
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.metrics import METRICS, USER_COUNT, Kind
-from dashboard_scraper.pagination import parse_page
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.metrics import METRICS, USER_COUNT, Kind
+from dashboard_scraper.settings.config import Endpoint
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -32,6 +29,9 @@ from dashboard_scraper.simulator import (
 )
 from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.simulator.faults import Effect
+from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS
+from dashboard_scraper.sources.rest.envelope import Envelope
+from dashboard_scraper.sources.rest.pagination import parse_page
 from kept_days import settings_of
 from sources import DAY, WINDOW, Asking, analytics, asking, dashboard, each
 

@@ -10,8 +10,8 @@ import pytest
 
 from conftest import Home, Start
 from dashboard_scraper.cli.exporting import export_files
-from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import DaysMissing, SignInRequired
+from dashboard_scraper.model.dates import Window
 from dashboard_scraper.simulator import Fault, Organization, Simulator, status
 from kept_days import TODAY, USERS, fetch, march, settings_of
 

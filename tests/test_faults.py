@@ -11,15 +11,9 @@ from typing import Any
 import pytest
 
 from conftest import Home, content_of, own_files, yesterday
-from dashboard_scraper.config import Endpoint
-from dashboard_scraper.copilot_converter import PLACES
-from dashboard_scraper.dashboard_fields import (
-    FIELDS,
-    MONTHLY_ACTIVE_USERS,
-    TENANT_TOTALS,
-    USER_FIELD,
-)
-from dashboard_scraper.metrics import USER_TITLE, Kind, Metric
+from dashboard_scraper.exports.copilot_converter import PLACES
+from dashboard_scraper.model.metrics import USER_TITLE, Kind, Metric
+from dashboard_scraper.settings.config import Endpoint
 from dashboard_scraper.simulator import (
     Fault,
     Simulator,
@@ -35,6 +29,12 @@ from dashboard_scraper.simulator import (
     status,
 )
 from dashboard_scraper.simulator.faults import Effect
+from dashboard_scraper.sources.dashboard.fields import (
+    FIELDS,
+    MONTHLY_ACTIVE_USERS,
+    TENANT_TOTALS,
+    USER_FIELD,
+)
 
 USERS, TENANT, MONTHLY = (e.value for e in Endpoint)
 DAY = yesterday()

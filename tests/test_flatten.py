@@ -12,7 +12,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.flatten import flatten
+from dashboard_scraper.model.flatten import flatten
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 PLAIN_NAMES = st.text("abcdefgh_", min_size=1, max_size=6)

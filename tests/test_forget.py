@@ -13,14 +13,14 @@ import pytest
 from conftest import Home, Start, all_files
 from dashboard_scraper.cli.commands.status import print_status
 from dashboard_scraper.cli.exporting import export_files
-from dashboard_scraper.dashboard_fields import FIELDS, USER_FIELD
-from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import NotReconciled, UsageError
-from dashboard_scraper.figures import is_active, sum_of
-from dashboard_scraper.metrics import COUNTS
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.figures import is_active, sum_of
+from dashboard_scraper.model.metrics import COUNTS
+from dashboard_scraper.model.usage import UserUsage, sums_of
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body
+from dashboard_scraper.sources.dashboard.fields import FIELDS, USER_FIELD
 from dashboard_scraper.store import LedgerDay
-from dashboard_scraper.usage import UserUsage, sums_of
 from kept_days import (
     NOON,
     TENANT,

@@ -16,9 +16,9 @@ import pytest
 from conftest import Home, all_files
 from dashboard_scraper.cli.commands.report import write_report
 from dashboard_scraper.cli.exporting import export_files, export_parquet
-from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import OutputFailed, UsageError
-from dashboard_scraper.export import users_csv
+from dashboard_scraper.exports.csv_tables import users_csv
+from dashboard_scraper.model.dates import Window
 from filled_store import LAST, SOURCE, put, user
 from kept_days import forget, settings_of, sql
 

@@ -17,9 +17,9 @@ import pytest
 
 from conftest import Home, Result, Start, all_files, today
 from crash_child import Forks, Kept, Trap, empty, files_in, until, whole_days
-from dashboard_scraper.config import Endpoint, sqlite_url
-from dashboard_scraper.date_utils import last_complete_days
 from dashboard_scraper.files import STALE_SUFFIX
+from dashboard_scraper.model.dates import last_complete_days
+from dashboard_scraper.settings.config import Endpoint, sqlite_url
 from dashboard_scraper.simulator import Organization, Simulator
 
 WINDOW = last_complete_days(28, today())

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from conftest import Home, Start, today, yesterday
-from dashboard_scraper.dashboard_fields import FIELDS
-from dashboard_scraper.github_records import PLACE_OF
-from dashboard_scraper.metrics import LINES
+from dashboard_scraper.github.records import PLACE_OF
+from dashboard_scraper.model.metrics import LINES
 from dashboard_scraper.simulator import Fault, Organization, Simulator, set_value, status
+from dashboard_scraper.sources.dashboard.fields import FIELDS
 from github_schemas import user_records, whole_record
 
 USERS_ENDPOINT = "user-feature-stats"

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard_scraper.figures import sum_of
-from dashboard_scraper.github_records import (
+from dashboard_scraper.github.records import (
     COUNTERS,
     PLACE_OF,
     PLACES,
@@ -24,7 +23,8 @@ from dashboard_scraper.github_records import (
     lines_added,
     user_fields,
 )
-from dashboard_scraper.metrics import (
+from dashboard_scraper.model.figures import sum_of
+from dashboard_scraper.model.metrics import (
     BY_NAME,
     COUNTS,
     DETAILED,

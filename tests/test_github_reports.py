@@ -8,22 +8,22 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from dashboard_scraper.audience import Audience
-from dashboard_scraper.copilot_counters import Counter
-from dashboard_scraper.date_utils import DAYS, Window
-from dashboard_scraper.figures import NOTHING_KNOWN
-from dashboard_scraper.github_records import (
+from dashboard_scraper.github.counters import Counter
+from dashboard_scraper.github.records import (
     AGENT_FEATURES,
     CHAT_FEATURES,
     COUNTERS,
     PLACE_OF,
     GithubFeature,
 )
-from dashboard_scraper.github_reports import GithubOptions, Scope, Subject
-from dashboard_scraper.identity import Identities, Person
-from dashboard_scraper.metrics import DETAILED, LINES, Figures
+from dashboard_scraper.github.reports import GithubOptions, Scope, Subject
+from dashboard_scraper.model.dates import DAYS, Window
+from dashboard_scraper.model.figures import NOTHING_KNOWN
+from dashboard_scraper.model.metrics import DETAILED, LINES, Figures
+from dashboard_scraper.model.usage import EditorLanguageUsage, UserUsage
+from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.people.identity import Identities, Person
 from dashboard_scraper.store import DetailStatus, store_at
-from dashboard_scraper.usage import EditorLanguageUsage, UserUsage
 from filled_store import (
     FETCHED,
     LAST,

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from conftest import Home, Result, all_files, today
 from dashboard_scraper.cli.exporting import export_files
-from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.identity import (
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.people.identity import (
     LARGEST_ID,
     Person,
     persons_of,

@@ -16,10 +16,6 @@ from conftest import Home, Result, Start, content_of, own_files, own_warnings, t
 from dashboard_scraper.cli.commands.status import print_status
 from dashboard_scraper.cli.exporting import export_files
 from dashboard_scraper.cli.fetching import fetch_daily
-from dashboard_scraper.config import SQLITE_PREFIX
-from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
-from dashboard_scraper.dashboard_fields import FIELDS, TENANT_TOTALS
-from dashboard_scraper.date_utils import Window, last_complete_days
 from dashboard_scraper.errors import (
     ContractBroken,
     DaysMissing,
@@ -28,9 +24,10 @@ from dashboard_scraper.errors import (
     SignInRequired,
     SourceUnavailable,
 )
-from dashboard_scraper.figures import counts_of
-from dashboard_scraper.http import origin_of
-from dashboard_scraper.metrics import COUNTS, Totals, Whole
+from dashboard_scraper.model.dates import Window, last_complete_days
+from dashboard_scraper.model.figures import counts_of
+from dashboard_scraper.model.metrics import COUNTS, Totals, Whole
+from dashboard_scraper.settings.config import SQLITE_PREFIX
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -39,6 +36,9 @@ from dashboard_scraper.simulator import (
     set_value,
     status,
 )
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS
+from dashboard_scraper.sources.rest.http import origin_of
 from dashboard_scraper.store import store_at
 from kept_days import NOON, TENANT, TODAY, USERS, keep, ledger, settings_of, sql
 

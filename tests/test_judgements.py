@@ -10,16 +10,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from dashboard_scraper.checks import Difference
-from dashboard_scraper.date_utils import Window, end_of_day
-from dashboard_scraper.figures import sum_of
-from dashboard_scraper.metrics import COUNTS, Figures
-from dashboard_scraper.plausibility import doubts_of, history_for, implausible
-from dashboard_scraper.revisions import NOT_JUDGED, Caution, judge
-from dashboard_scraper.settling import is_settled
+from dashboard_scraper.model.checks import Difference
+from dashboard_scraper.model.dates import Window, end_of_day
+from dashboard_scraper.model.figures import sum_of
+from dashboard_scraper.model.metrics import COUNTS, Figures
+from dashboard_scraper.model.tolerance import EXACT, Tolerance
+from dashboard_scraper.model.usage import DASHBOARD
 from dashboard_scraper.store import Change, LedgerDay, Movement, Status
-from dashboard_scraper.tolerance import EXACT, Tolerance
-from dashboard_scraper.usage import DASHBOARD
+from dashboard_scraper.store.settling import is_settled
+from dashboard_scraper.sync.plausibility import doubts_of, history_for, implausible
+from dashboard_scraper.sync.revisions import NOT_JUDGED, Caution, judge
 
 DAY = date(2025, 3, 10)
 NOW = end_of_day(date(2025, 5, 1))

@@ -14,11 +14,11 @@ from dashboard_scraper.cli.commands.report import write_report
 from dashboard_scraper.cli.conversion import convert
 from dashboard_scraper.cli.exporting import export_files, export_parquet
 from dashboard_scraper.cli.fetching import fetch_period
-from dashboard_scraper.cookie_auth import save_cookies
-from dashboard_scraper.date_utils import Window
 from dashboard_scraper.files import Publication, write_whole
 from dashboard_scraper.leftovers import remove_leftovers
+from dashboard_scraper.model.dates import Window
 from dashboard_scraper.simulator import Organization, Simulator
+from dashboard_scraper.sources.dashboard.cookie_auth import save_cookies
 from kept_days import NOON, TODAY, fetch, march, settings_of
 
 _KILLED = """

@@ -10,8 +10,8 @@ import pytest
 
 from conftest import Home, Start
 from dashboard_scraper.errors import DaysMissing
-from dashboard_scraper.listing import NAMED_AT_MOST, listed, listed_days
-from dashboard_scraper.logging_config import Once, configure_logging
+from dashboard_scraper.logs import Once, configure_logging
+from dashboard_scraper.model.listing import NAMED_AT_MOST, listed, listed_days
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body
 from kept_days import TODAY, USERS, fetch, keep, march
 

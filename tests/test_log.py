@@ -12,9 +12,9 @@ import subprocess
 import pytest
 
 from conftest import Home
-from dashboard_scraper.config import setting_names
-from dashboard_scraper.logging_config import configure_logging
+from dashboard_scraper.logs import configure_logging
 from dashboard_scraper.main import main
+from dashboard_scraper.settings.config import setting_names
 
 Capture = pytest.CaptureFixture[str]
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -104,7 +104,7 @@ def test_wrong_words_and_settings_are_objects_too(
 
 def test_an_unforeseen_error_is_an_object_with_its_trace(home: Home) -> None:
     home.settings["LOG_FORMAT"] = "json"
-    code = "from dashboard_scraper.logging_config import *; configure_logging('INFO');"
+    code = "from dashboard_scraper.logs import *; configure_logging('INFO');"
     code += "log_uncaught_errors(); import threading; t = threading.Thread(target=lambda: 1 / 0);"
     code += "t.start(); t.join(); 1 / 0"
     done = subprocess.run(

@@ -17,9 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import Home, Start, yesterday
-from dashboard_scraper.config import Endpoint
-from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
-from dashboard_scraper.http import origin_of, redact
+from dashboard_scraper.settings.config import Endpoint
 from dashboard_scraper.simulator import (
     Fault,
     Paging,
@@ -28,6 +26,8 @@ from dashboard_scraper.simulator import (
     set_cookie,
     status,
 )
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.rest.http import origin_of, redact
 
 PATHS = [f"/api/{endpoint.value}" for endpoint in Endpoint]
 DAY = yesterday()

@@ -13,13 +13,13 @@ import pytest
 from sqlalchemy import Engine, event
 
 from conftest import Home
-from dashboard_scraper import bundle
-from dashboard_scraper.daily_export import DailyExport
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.distinct import DistinctPeople
-from dashboard_scraper.manifest import MANIFEST
-from dashboard_scraper.outputs import OutputDay, OutputFile, OutputRun
-from dashboard_scraper.usage import UserUsage
+from dashboard_scraper.exports import bundle
+from dashboard_scraper.exports.daily_export import DailyExport
+from dashboard_scraper.exports.manifest import MANIFEST
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.distinct import DistinctPeople
+from dashboard_scraper.model.usage import UserUsage
+from dashboard_scraper.output import OutputDay, OutputFile, OutputRun
 from kept_days import sql
 from made_up_days import keep_days, users
 

@@ -22,14 +22,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from conftest import Home, Start, today
-from dashboard_scraper import pacing
-from dashboard_scraper.http import Http
-from dashboard_scraper.pacing import Pace
-from dashboard_scraper.retrying import RetryPolicy
+from dashboard_scraper.model.usage import ANALYTICS
 from dashboard_scraper.simulator import Fault, Organization, Simulator, status
+from dashboard_scraper.sources.analytics.token_auth import BearerToken
+from dashboard_scraper.sources.rest import pacing
+from dashboard_scraper.sources.rest.http import Http
+from dashboard_scraper.sources.rest.pacing import Pace
+from dashboard_scraper.sources.rest.retrying import RetryPolicy
 from dashboard_scraper.store import store_at
-from dashboard_scraper.token_auth import BearerToken
-from dashboard_scraper.usage import ANALYTICS
 from kept_days import settings_of
 
 MOMENT = datetime(2025, 3, 10, 12, tzinfo=UTC)

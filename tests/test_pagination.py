@@ -12,12 +12,8 @@ import msgspec
 import pytest
 
 from conftest import Home, Start, content_of, own_files, today, yesterday
-from dashboard_scraper.config import Endpoint
-from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
-from dashboard_scraper.dashboard_fields import USER_FIELD
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.http import origin_of
-from dashboard_scraper.pagination import MAX_PAGES, Page, Paginator, parse_page
+from dashboard_scraper.settings.config import Endpoint
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -33,6 +29,10 @@ from dashboard_scraper.simulator import (
 )
 from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.simulator.faults import Effect
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.dashboard.fields import USER_FIELD
+from dashboard_scraper.sources.rest.http import origin_of
+from dashboard_scraper.sources.rest.pagination import MAX_PAGES, Page, Paginator, parse_page
 
 USERS = Endpoint.USERS.value
 OWN_KEY = "userFeatureStats"

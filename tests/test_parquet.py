@@ -19,13 +19,13 @@ import requests
 
 from conftest import Home, Result, Start
 from dashboard_scraper.cli.exporting import export_parquet
-from dashboard_scraper.dashboard_fields import FIELDS, USER_FIELD
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.doubts import DoubtKind
 from dashboard_scraper.errors import DaysMissing, StoreFailed
-from dashboard_scraper.figures import values_of
-from dashboard_scraper.metrics import METRICS, Kind
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.doubts import DoubtKind
+from dashboard_scraper.model.figures import values_of
+from dashboard_scraper.model.metrics import METRICS, Kind
 from dashboard_scraper.simulator import Fault, Organization, Simulator, add_field, set_value
+from dashboard_scraper.sources.dashboard.fields import FIELDS, USER_FIELD
 from kept_days import (
     TODAY,
     USERS,

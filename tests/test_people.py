@@ -18,29 +18,29 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from conftest import Home
-from dashboard_scraper.addresses import cleaned
-from dashboard_scraper.audience import Audience
 from dashboard_scraper.cli.conversion import convert
 from dashboard_scraper.cli.exporting import export_files, export_parquet
 from dashboard_scraper.cli.wiring import audience_of, github_options, report_options
-from dashboard_scraper.config import SQLITE_PREFIX
-from dashboard_scraper.copilot_converter import md5_user_id
-from dashboard_scraper.date_utils import DAYS, Window
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.export import users_csv
-from dashboard_scraper.figures import sum_of
-from dashboard_scraper.flatten import Cell
-from dashboard_scraper.github_reports import GithubOptions, Subject, persons_in
-from dashboard_scraper.github_seats import seats_in
-from dashboard_scraper.github_views import GithubViews
-from dashboard_scraper.identity import people_of, read_identities
-from dashboard_scraper.metrics import ACCEPT_RATE
-from dashboard_scraper.people import People, person_key
+from dashboard_scraper.exports.copilot_converter import md5_user_id
+from dashboard_scraper.exports.csv_tables import users_csv
+from dashboard_scraper.github.reports import GithubOptions, Subject, persons_in
+from dashboard_scraper.github.seats import seats_in
+from dashboard_scraper.github.views import GithubViews
+from dashboard_scraper.model.addresses import cleaned
+from dashboard_scraper.model.dates import DAYS, Window
+from dashboard_scraper.model.figures import sum_of
+from dashboard_scraper.model.flatten import Cell
+from dashboard_scraper.model.metrics import ACCEPT_RATE
+from dashboard_scraper.model.usage import DASHBOARD, EditorLanguageUsage, UserUsage
+from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.people.identity import people_of, read_identities
+from dashboard_scraper.people.people import People, person_key
 from dashboard_scraper.report.figures import movement_of
 from dashboard_scraper.report.gather import figures_of
-from dashboard_scraper.server_metrics import open_metrics
+from dashboard_scraper.server.openmetrics import open_metrics
+from dashboard_scraper.settings.config import SQLITE_PREFIX
 from dashboard_scraper.store import DetailStatus, store_at
-from dashboard_scraper.usage import DASHBOARD, EditorLanguageUsage, UserUsage
 from filled_store import FETCHED, LAST, MONTH, SOURCE, put, report_of, user
 from filled_store import figures_of as figures
 from github_schemas import user_records

@@ -14,9 +14,9 @@ from dashboard_scraper.cli.commands.report import write_report
 from dashboard_scraper.cli.conversion import convert
 from dashboard_scraper.cli.exporting import export_files, export_parquet
 from dashboard_scraper.cli.fetching import fetch_period
-from dashboard_scraper.config import load_settings
-from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.settings.config import load_settings
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.store import store_of
 from kept_days import NOON, TODAY, fetch, keep, march, settings_of

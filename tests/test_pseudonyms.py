@@ -19,11 +19,10 @@ from conftest import Home, Start, all_files, content_of
 from dashboard_scraper.cli.conversion import convert
 from dashboard_scraper.cli.exporting import export_files, export_parquet
 from dashboard_scraper.cli.fetching import fetch_period
-from dashboard_scraper.copilot_converter import md5_user_id
-from dashboard_scraper.dashboard_fields import FIELDS, USER_FIELD
-from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import DaysMissing, NotReconciled, UsageError
-from dashboard_scraper.metrics import COUNTS, USER_TITLE
+from dashboard_scraper.exports.copilot_converter import md5_user_id
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.metrics import COUNTS, USER_TITLE
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -32,6 +31,7 @@ from dashboard_scraper.simulator import (
     raw_body,
     repeat_user,
 )
+from dashboard_scraper.sources.dashboard.fields import FIELDS, USER_FIELD
 from kept_days import (
     NOON,
     TENANT,

@@ -14,7 +14,7 @@ import pytest
 from conftest import Home, Start
 from dashboard_scraper import errors
 from dashboard_scraper.cli.commands import COMMANDS
-from dashboard_scraper.config import Settings, setting_names
+from dashboard_scraper.settings.config import Settings, setting_names
 from dashboard_scraper.simulator import Organization
 from kept_days import sql
 

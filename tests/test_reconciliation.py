@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from conftest import Home, Start, today, yesterday
-from dashboard_scraper.checks import Difference
-from dashboard_scraper.dashboard_fields import TENANT_TOTALS
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.doubts import Doubt, DoubtKind
 from dashboard_scraper.errors import RevisionsHeld
-from dashboard_scraper.metrics import TOTALS
-from dashboard_scraper.reconciliation import FILES_MARKED, Rules
+from dashboard_scraper.model.checks import Difference
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.doubts import Doubt, DoubtKind
+from dashboard_scraper.model.metrics import TOTALS
+from dashboard_scraper.model.reconciliation import FILES_MARKED, Rules
+from dashboard_scraper.model.tolerance import Tolerance
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body, set_value, status
-from dashboard_scraper.tolerance import Tolerance
+from dashboard_scraper.sources.dashboard.fields import TENANT_TOTALS
 from kept_days import TENANT, USERS, mark
 
 MESSAGES = next(iter(TENANT_TOTALS))
@@ -97,7 +97,7 @@ def test_warn_brings_0_back_with_a_warning_and_a_success(home: Home) -> None:
     home.settings["RECONCILE"] = "Warn"
     run = home.run("--daily", *THREE_DAYS)
     assert run.code == 0
-    assert f"WARNING dashboard_scraper.reconciliation: {WRONG} does not add up" in run.err
+    assert f"WARNING dashboard_scraper.model.reconciliation: {WRONG} does not add up" in run.err
     assert (folder(home) / NOTES).exists()
     assert last_success(home) is not None
 

@@ -11,9 +11,9 @@ from dashboard_scraper.errors import (
     SignInRequired,
     SourceUnavailable,
 )
-from dashboard_scraper.pages import cleaned
 from dashboard_scraper.simulator import Fault, Simulator, html, page, raw_body, redirect, status
 from dashboard_scraper.simulator.faults import Effect
+from dashboard_scraper.sources.rest.pages import cleaned
 from sources import Asking, each, is_dashboard, users_of
 
 __all__ = ["each"]

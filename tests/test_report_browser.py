@@ -18,9 +18,9 @@ from selenium.webdriver.remote.webelement import WebElement
 import browser
 from browser import Browser
 from conftest import Home
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.doubts import DoubtKind
-from dashboard_scraper.usage import DayUsage, UserUsage
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.doubts import DoubtKind
+from dashboard_scraper.model.usage import DayUsage, UserUsage
 from kept_days import mark
 from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, keep_days, users
 from report_reading import REPORT, Report, read_report

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from conftest import Home, today, yesterday
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.metrics import METRICS, USER_COUNT
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.metrics import METRICS, USER_COUNT
+from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.report.texts import TERMS
 from dashboard_scraper.simulator import Fault, Simulator, status
-from dashboard_scraper.usage import DayUsage, UserUsage
 from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, keep_days, user_days, users
 from report_reading import REPORT, Report, read_report, without_code
 

@@ -14,10 +14,10 @@ import msgspec
 import pytest
 
 from conftest import Home, Start, yesterday
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.metrics import COUNTS, LINES, METRICS, Kind, Metric, Whole, parts_of
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.metrics import COUNTS, LINES, METRICS, Kind, Metric, Whole, parts_of
+from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.simulator import Organization, Simulator
-from dashboard_scraper.usage import DayUsage, UserUsage
 from kept_days import sql
 from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, keep_days, users
 from report_reading import REPORT, Report, read_report

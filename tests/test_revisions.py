@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from conftest import Home, Start
-from dashboard_scraper.dashboard_fields import FIELDS, TENANT_TOTALS
-from dashboard_scraper.date_utils import DAYS, Window
 from dashboard_scraper.errors import ContractBroken, Implausible, RevisionsHeld, ScraperError
-from dashboard_scraper.figures import is_active
-from dashboard_scraper.metrics import ACCEPTED, BY_NAME
+from dashboard_scraper.model.dates import DAYS, Window
+from dashboard_scraper.model.figures import is_active
+from dashboard_scraper.model.metrics import ACCEPTED, BY_NAME
+from dashboard_scraper.model.usage import DASHBOARD
 from dashboard_scraper.simulator import Fault, Organization, Simulator, set_value, status
 from dashboard_scraper.simulator.exchange import Answer, Request
+from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS
 from dashboard_scraper.store import LedgerDay, Status, VersionState, store_at
-from dashboard_scraper.usage import DASHBOARD
 from kept_days import NOON, TENANT, TODAY, USERS, answer_with_nobody, fetch, kept_users, ledger
 
 NIGHT = timedelta(days=1)

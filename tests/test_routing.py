@@ -10,11 +10,11 @@ import dashboard_scraper
 from conftest import Home, today, yesterday
 from dashboard_scraper.cli.commands import COMMANDS
 from dashboard_scraper.cli.parser import parse
-from dashboard_scraper.config import setting_names, sqlite_url
-from dashboard_scraper.date_utils import Window, parse_days
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.main import main
-from dashboard_scraper.usage import DASHBOARD
+from dashboard_scraper.model.dates import Window, parse_days
+from dashboard_scraper.model.usage import DASHBOARD
+from dashboard_scraper.settings.config import setting_names, sqlite_url
 from filled_store import put, user
 
 Capture = pytest.CaptureFixture[str]

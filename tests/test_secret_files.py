@@ -14,14 +14,14 @@ import pytest
 
 from conftest import Home
 from dashboard_scraper.cli.wiring import github_options
-from dashboard_scraper.client import DashboardSource
-from dashboard_scraper.config import Settings, load_settings
-from dashboard_scraper.cookie_auth import save_cookies
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.secret_files import read_private
-from dashboard_scraper.server_access import read_or_make_token
+from dashboard_scraper.server.access import read_or_make_token
+from dashboard_scraper.settings.config import Settings, load_settings
 from dashboard_scraper.simulator import Simulator
-from dashboard_scraper.token_auth import read_token
+from dashboard_scraper.sources.analytics.token_auth import read_token
+from dashboard_scraper.sources.dashboard.client import DashboardSource
+from dashboard_scraper.sources.dashboard.cookie_auth import save_cookies
 
 Log = pytest.LogCaptureFixture
 TEXT = b"0123456789abcdef0123456789abcdef"

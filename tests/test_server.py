@@ -17,14 +17,14 @@ import requests
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from conftest import Home, Start, today, yesterday
-from dashboard_scraper.audience import Audience
-from dashboard_scraper.date_utils import DAYS, Window, end_of_day
-from dashboard_scraper.doubts import DoubtKind
-from dashboard_scraper.github_reports import GithubOptions, Scope, Subject
-from dashboard_scraper.identity import read_identities
-from dashboard_scraper.server_access import LINK_SECONDS, Access
+from dashboard_scraper.github.reports import GithubOptions, Scope, Subject
+from dashboard_scraper.model.dates import DAYS, Window, end_of_day
+from dashboard_scraper.model.doubts import DoubtKind
+from dashboard_scraper.model.usage import DayUsage
+from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.people.identity import read_identities
+from dashboard_scraper.server.access import LINK_SECONDS, Access
 from dashboard_scraper.store import store_at
-from dashboard_scraper.usage import DayUsage
 from filled_store import FETCHED, SOURCE, put, report_of, user
 from github_schemas import user_records, whole_record
 from kept_days import sql
@@ -633,7 +633,7 @@ def test_a_day_that_is_not_what_was_kept_is_500_and_in_the_log(
     link = changing.link(path_of(ENTERPRISE, "users-1-day"))
     error_of(requests.get(link, timeout=SECONDS), 500)
     assert f"{LAST} is not what was kept" in changing.log
-    assert " ERROR dashboard_scraper.server" in changing.log
+    assert " ERROR dashboard_scraper.server.app" in changing.log
     assert "Traceback" not in changing.log
 
 
@@ -652,7 +652,7 @@ def test_a_report_that_breaks_off_does_not_look_whole(served: Served, tmp_path: 
             requests.get(link, timeout=SECONDS)
         assert server.get("/healthz").status_code == 200
         (line,) = [each for each in server.log.splitlines() if "is not what was kept" in each]
-        assert " ERROR dashboard_scraper.server" in line
+        assert " ERROR dashboard_scraper.server.app" in line
         assert f"{LAST} is not what was kept" in line
         assert "Traceback" not in server.log
 

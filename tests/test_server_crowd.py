@@ -22,12 +22,12 @@ import requests
 
 from conftest import Home
 from dashboard_scraper.cli.serving import serve
-from dashboard_scraper.config import load_settings
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.log_repeats import INTERVAL_SECONDS, Repeats, repeats
-from dashboard_scraper.server_connections import LimitedListener, Limits, client_of
-from dashboard_scraper.server_guesses import Guesses, TooManyGuesses
-from dashboard_scraper.server_requests import Hosts
+from dashboard_scraper.server.connections import LimitedListener, Limits, client_of
+from dashboard_scraper.server.guesses import Guesses, TooManyGuesses
+from dashboard_scraper.server.requests import Hosts
+from dashboard_scraper.settings.config import load_settings
 from filled_store import SOURCE, put, user
 from serving import SECONDS, Served, serving
 

@@ -11,9 +11,9 @@ import requests
 
 import browser
 from conftest import Home
-from dashboard_scraper.date_utils import Window
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.usage import DASHBOARD, DayUsage
 from dashboard_scraper.store import store_at
-from dashboard_scraper.usage import DASHBOARD, DayUsage
 from made_up_days import FETCHED, LAST, MONTH, keep_days, user_days, users
 from report_reading import REPORT, read_text
 from serving import SECONDS, Served, serving

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from conftest import Home
-from dashboard_scraper.server_access import Access
+from dashboard_scraper.server.access import Access
 from filled_store import SOURCE, put, user
 from serving import SECONDS, Served, serving
 

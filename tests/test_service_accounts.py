@@ -17,18 +17,18 @@ import pytest
 from conftest import Home, Start, own_warnings, yesterday
 from dashboard_scraper.cli.conversion import convert
 from dashboard_scraper.cli.exporting import export_files, export_parquet
-from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.csv_text import parse
-from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import ContractBroken, DaysMissing, UsageError
-from dashboard_scraper.http import origin_of
-from dashboard_scraper.metrics import SERVICE_ACCOUNT_TITLE, USER_COUNT, USER_TITLE
-from dashboard_scraper.pseudonyms import rename_of
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.metrics import SERVICE_ACCOUNT_TITLE, USER_COUNT, USER_TITLE
+from dashboard_scraper.model.usage import ANALYTICS, DASHBOARD, UserUsage
+from dashboard_scraper.people.pseudonyms import rename_of
 from dashboard_scraper.simulator import Fault, Organization, Simulator, repeat_user
 from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.simulator.faults import Effect
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.rest.http import origin_of
 from dashboard_scraper.store import store_at
-from dashboard_scraper.usage import ANALYTICS, DASHBOARD, UserUsage
 from kept_days import TODAY, fetch, forget, keep, march, settings_of, sql
 
 FIRST, LAST = march(3), march(5)

@@ -10,10 +10,10 @@ import pytest
 from pydantic import BaseModel, Field
 
 from conftest import Home
-from dashboard_scraper.config import Endpoint, Settings, load_settings, setting_names
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.library_settings import LIBRARY_SETTINGS, Libraries
-from dashboard_scraper.setting_errors import allowed
+from dashboard_scraper.settings.config import Endpoint, Settings, load_settings, setting_names
+from dashboard_scraper.settings.errors import allowed
+from dashboard_scraper.settings.library_settings import LIBRARY_SETTINGS, Libraries
 from dashboard_scraper.simulator import Simulator
 
 # As documented; the last two are not in the table that users first saw.

@@ -13,15 +13,15 @@ import pytest
 import requests
 
 from dashboard_scraper import simulator
-from dashboard_scraper.dashboard_fields import (
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.metrics import DETAILED, Kind, parts_of
+from dashboard_scraper.simulator import Fault, Organization, Paging, Simulator
+from dashboard_scraper.sources.dashboard.fields import (
     FIELDS,
     MONTHLY_ACTIVE_USERS,
     TENANT_TOTALS,
     USER_FIELD,
 )
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.metrics import DETAILED, Kind, parts_of
-from dashboard_scraper.simulator import Fault, Organization, Paging, Simulator
 
 TODAY = date(2025, 10, 31)
 DAY = date(2025, 10, 21)

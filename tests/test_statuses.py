@@ -15,7 +15,7 @@ from dashboard_scraper.errors import (
     UsageError,
 )
 from dashboard_scraper.simulator import Fault, interim, redirect, status
-from dashboard_scraper.statuses import Meaning, meaning_of
+from dashboard_scraper.sources.rest.statuses import Meaning, meaning_of
 from sources import Asking, asking, each, is_dashboard
 
 __all__ = ["each"]

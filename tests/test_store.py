@@ -16,13 +16,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from conftest import Home, today, yesterday
-from dashboard_scraper.dashboard_fields import MONTHLY_ACTIVE_USERS, TENANT_TOTALS
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.derived import EARLIEST
 from dashboard_scraper.errors import ContractBroken, StoreFailed
-from dashboard_scraper.figures import NOTHING_KNOWN, of_counts
-from dashboard_scraper.flatten import Cell
-from dashboard_scraper.metrics import (
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.figures import NOTHING_KNOWN, of_counts
+from dashboard_scraper.model.flatten import Cell
+from dashboard_scraper.model.metrics import (
     COUNTS,
     MAX_COUNT,
     METRICS,
@@ -31,10 +29,12 @@ from dashboard_scraper.metrics import (
     Kind,
     Totals,
 )
+from dashboard_scraper.model.usage import DayUsage, TenantFigure, UserUsage
 from dashboard_scraper.simulator import Simulator
+from dashboard_scraper.sources.dashboard.fields import MONTHLY_ACTIVE_USERS, TENANT_TOTALS
+from dashboard_scraper.sources.rest.derived import EARLIEST
 from dashboard_scraper.store import LedgerDay, Status, Store, store_at
 from dashboard_scraper.store.schema import DAY_LEDGER, USER_DAY
-from dashboard_scraper.usage import DayUsage, TenantFigure, UserUsage
 
 SOURCE = "dashboard"
 DAY = date(2024, 2, 29)

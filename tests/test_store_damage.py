@@ -16,16 +16,16 @@ from sqlalchemy import make_url
 
 from conftest import Home, Result, yesterday
 from dashboard_scraper.cli.fetching import fetch_daily
-from dashboard_scraper.config import SQLITE_PREFIX
-from dashboard_scraper.dashboard_fields import TENANT_TOTALS
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.figures import of_counts
 from dashboard_scraper.main import main
-from dashboard_scraper.metrics import COUNTS, METRICS, TOTALS, USER_TITLE, Figures, Kind
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.figures import of_counts
+from dashboard_scraper.model.metrics import COUNTS, METRICS, TOTALS, USER_TITLE, Figures, Kind
+from dashboard_scraper.model.usage import DayUsage, TenantFigure, UserUsage
+from dashboard_scraper.settings.config import SQLITE_PREFIX
 from dashboard_scraper.simulator import Simulator
+from dashboard_scraper.sources.dashboard.fields import TENANT_TOTALS
 from dashboard_scraper.store import store_at
 from dashboard_scraper.store.schema import VERSION
-from dashboard_scraper.usage import DayUsage, TenantFigure, UserUsage
 from kept_days import kept_users, ledger, settings_of, sql
 
 SOURCE = "dashboard"

@@ -12,21 +12,16 @@ import duckdb
 import pytest
 
 from conftest import Home, Start, content_of, own_files, today, yesterday
-from dashboard_scraper.analytics_answers import COUNTED
 from dashboard_scraper.cli import fetching
 from dashboard_scraper.cli.commands.status import print_status
 from dashboard_scraper.cli.conversion import convert
 from dashboard_scraper.cli.exporting import export_files, export_parquet
 from dashboard_scraper.cli.fetching import fetch_daily
-from dashboard_scraper.config import Settings
-from dashboard_scraper.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.csv_text import parse
-from dashboard_scraper.dashboard_fields import FIELDS
-from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import DaysMissing, Implausible, NotReconciled, Stale
-from dashboard_scraper.figures import is_active, picker, values_of
-from dashboard_scraper.http import origin_of
-from dashboard_scraper.metrics import (
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.figures import is_active, picker, values_of
+from dashboard_scraper.model.metrics import (
     ACCEPT_RATE,
     ACTIVE_DAYS,
     DETAILED,
@@ -37,11 +32,16 @@ from dashboard_scraper.metrics import (
     Kind,
     parts_of,
 )
+from dashboard_scraper.model.usage import ANALYTICS, DASHBOARD, SOURCES, UserUsage
+from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.simulator import Counts, Fault, Organization, Simulator, set_value
 from dashboard_scraper.simulator.fields import analytics_metrics
 from dashboard_scraper.simulator.organization import add
+from dashboard_scraper.sources.analytics.answers import COUNTED
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.dashboard.fields import FIELDS
+from dashboard_scraper.sources.rest.http import origin_of
 from dashboard_scraper.store import store_at
-from dashboard_scraper.usage import ANALYTICS, DASHBOARD, SOURCES, UserUsage
 from kept_days import NOON, TODAY, forget, march, settings_of, sql
 
 FIRST, LAST = march(1), march(9)

@@ -13,12 +13,21 @@ import pytest
 from conftest import Home, all_files
 from dashboard_scraper.cli.exporting import export_files
 from dashboard_scraper.cli.wiring import daily_export
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.figures import counts_of, maker
-from dashboard_scraper.flatten import Cell
-from dashboard_scraper.metrics import DETAILED
-from dashboard_scraper.people import People
-from dashboard_scraper.reconciliation import Rules
+from dashboard_scraper.exports.stored_export import give_out_kept
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.figures import counts_of, maker
+from dashboard_scraper.model.flatten import Cell
+from dashboard_scraper.model.metrics import DETAILED
+from dashboard_scraper.model.reconciliation import Rules
+from dashboard_scraper.model.usage import (
+    ANALYTICS,
+    DayUsage,
+    EditorLanguageUsage,
+    TenantFigure,
+    UserUsage,
+    sums_of,
+)
+from dashboard_scraper.people.people import People
 from dashboard_scraper.store import (
     Change,
     DetailStatus,
@@ -29,15 +38,6 @@ from dashboard_scraper.store import (
     store_at,
 )
 from dashboard_scraper.store.revising import Stored
-from dashboard_scraper.stored_export import give_out_kept
-from dashboard_scraper.usage import (
-    ANALYTICS,
-    DayUsage,
-    EditorLanguageUsage,
-    TenantFigure,
-    UserUsage,
-    sums_of,
-)
 from filled_store import user
 from kept_days import settings_of, sql
 

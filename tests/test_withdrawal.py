@@ -15,7 +15,6 @@ from conftest import Home, Start, all_files
 from dashboard_scraper.cli.exporting import export_files
 from dashboard_scraper.cli.fetching import fetch_daily, fetch_period
 from dashboard_scraper.cli.wiring import daily_export
-from dashboard_scraper.date_utils import Window, iso_utc
 from dashboard_scraper.errors import (
     OutputFailed,
     ScraperError,
@@ -23,12 +22,13 @@ from dashboard_scraper.errors import (
     SourceUnavailable,
     StoreFailed,
 )
+from dashboard_scraper.exports.manifest import is_as_listed, read_manifest
+from dashboard_scraper.exports.withdrawal import withdraw
 from dashboard_scraper.files import WrittenFile
-from dashboard_scraper.manifest import is_as_listed, read_manifest
+from dashboard_scraper.model.dates import Window, iso_utc
 from dashboard_scraper.simulator import Fault, Organization, Request, Simulator, status
 from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.store import store_of
-from dashboard_scraper.withdrawal import withdraw
 from kept_days import NOON, TODAY, USERS, fetch, forget, kept_users, march, settings_of
 
 FIRST, LAST = march(3), march(9)

@@ -35,13 +35,13 @@ _SEQUENCES = "test_versions -k any_sequence"  # slow, beside the others of this 
 _VERSIONS = "test_versions -k 'not any_sequence'"
 
 TESTS = {
-    "copilot_converter.py": ["test_converter"],
-    "github_records.py": ["test_github_records"],
-    "export.py": ["test_flatten", "test_csv", "test_convert_command"],
+    "exports/copilot_converter.py": ["test_converter"],
+    "github/records.py": ["test_github_records"],
+    "exports/csv_tables.py": ["test_flatten", "test_csv", "test_convert_command"],
     "csv_text.py": ["test_csv"],
-    "csv_days.py": ["test_convert_command"],
-    "manifest.py": ["test_withdrawal", "test_export_folders"],
-    "withdrawal.py": ["test_withdrawal"],
+    "exports/csv_days.py": ["test_convert_command"],
+    "exports/manifest.py": ["test_withdrawal", "test_export_folders"],
+    "exports/withdrawal.py": ["test_withdrawal"],
     "files.py": ["test_files", "test_leftovers", "test_durability"],
     "store/rows.py": ["test_store", _VERSIONS, "test_status"],
     "store/versions.py": [_VERSIONS, _SEQUENCES],
@@ -53,27 +53,31 @@ TESTS = {
     "store/store.py": ["test_store", _VERSIONS, "test_store_damage", "test_people -k 'forget'"],
     "store/reader.py": ["test_store", _VERSIONS, "test_report_figures"],
     "store/lease.py": ["test_lease -k 'holder or lock or commit_whose or session'"],
-    "client.py": [
+    "sources/dashboard/client.py": [
         "test_envelope",
         "test_faults -k 'not any_size'",
         "test_pagination -k 'not same_bytes'",
         "test_bounds",
     ],
-    "pagination.py": ["test_envelope", "test_pagination -k 'not same_bytes'", "test_bounds"],
-    "checks.py": ["test_checks", "test_judgements"],
-    "envelope.py": ["test_envelope"],
-    "reconciliation.py": ["test_reconciliation"],
-    "revisions.py": ["test_judgements", "test_revisions"],
-    "review.py": ["test_revisions"],
-    "plausibility.py": ["test_judgements", "test_revisions -k first"],
-    "doubts.py": ["test_doubts", "test_reconciliation", "test_status"],
-    "daily_metrics.py": [
+    "sources/rest/pagination.py": [
+        "test_envelope",
+        "test_pagination -k 'not same_bytes'",
+        "test_bounds",
+    ],
+    "model/checks.py": ["test_checks", "test_judgements"],
+    "sources/rest/envelope.py": ["test_envelope"],
+    "model/reconciliation.py": ["test_reconciliation"],
+    "sync/revisions.py": ["test_judgements", "test_revisions"],
+    "sync/review.py": ["test_revisions"],
+    "sync/plausibility.py": ["test_judgements", "test_revisions -k first"],
+    "model/doubts.py": ["test_doubts", "test_reconciliation", "test_status"],
+    "sync/daily_metrics.py": [
         "test_reconciliation",
         "test_revisions -k 'turn or contradiction or new_day or first_window'",
         "test_faults -k 'day and not any_size'",
         "test_incremental -k 'not wherever and not outputs_after'",
     ],
-    "settling.py": ["test_judgements"],
+    "store/settling.py": ["test_judgements"],
 }
 """Files, some with pytest's words that choose a few of their tests."""
 

@@ -14,7 +14,7 @@ import re
 import string
 from collections.abc import Iterable, Sequence
 
-from dashboard_scraper.flatten import Cell
+from dashboard_scraper.model.flatten import Cell
 
 # ASCII's, the wide, small, raised and lowered ones, and the mathematical minus.
 _SIGNS = (

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from dashboard_scraper.cli.parser import parse
 from dashboard_scraper.errors import ScraperError
-from dashboard_scraper.logging_config import configure_logging, log_uncaught_errors
+from dashboard_scraper.logs import configure_logging, log_uncaught_errors
 
 logger = logging.getLogger(__name__)
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 
-from dashboard_scraper.analytics_answers import COUNTED, IDENTITY
-from dashboard_scraper.copilot_converter import PLACES, Feature, Place
-from dashboard_scraper.copilot_counters import Counter
-from dashboard_scraper.dashboard_fields import FIELDS, USER_FIELD
-from dashboard_scraper.github_records import FLAGS, PLACE_OF
-from dashboard_scraper.metrics import (
+from dashboard_scraper.exports.copilot_converter import PLACES, Feature, Place
+from dashboard_scraper.github.counters import Counter
+from dashboard_scraper.github.records import FLAGS, PLACE_OF
+from dashboard_scraper.model.metrics import (
     METRICS,
     SERVICE_ACCOUNT_TITLE,
     USER_TITLE,
@@ -18,6 +16,8 @@ from dashboard_scraper.metrics import (
     Metric,
     parts_of,
 )
+from dashboard_scraper.sources.analytics.answers import COUNTED, IDENTITY
+from dashboard_scraper.sources.dashboard.fields import FIELDS, USER_FIELD
 
 _HEAD = """\
 # From the CSV to the Copilot JSON

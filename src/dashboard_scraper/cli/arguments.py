@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NoReturn, TypeVar
 
-from dashboard_scraper.date_utils import Window, parse_days, parse_duration, parse_moment, utc_day
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.model.dates import Window, parse_days, parse_duration, parse_moment, utc_day
 
 VALUED = ("--as-of", "--home", "--log-level", "--out", "--source")
 """Options that take a value, of those that may stand before a command."""

@@ -6,14 +6,12 @@ import logging
 from datetime import date
 from pathlib import Path
 
-from dashboard_scraper import copilot_converter as copilot
 from dashboard_scraper.cli.output import print_lines
 from dashboard_scraper.cli.wiring import audience_of
-from dashboard_scraper.config import Settings
-from dashboard_scraper.csv_days import window_of_file, window_of_options
-from dashboard_scraper.csv_import import read_users
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.figures import is_active
+from dashboard_scraper.exports import copilot_converter as copilot
+from dashboard_scraper.exports.csv_days import window_of_file, window_of_options
+from dashboard_scraper.exports.csv_import import read_users
 from dashboard_scraper.files import (
     Publication,
     behind_links,
@@ -21,6 +19,8 @@ from dashboard_scraper.files import (
     remove_leftovers_beside,
     replaced_or_set_aside,
 )
+from dashboard_scraper.model.figures import is_active
+from dashboard_scraper.settings.config import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -12,18 +12,18 @@ from dashboard_scraper.cli.fetching import backfill_days, fetch_daily
 from dashboard_scraper.cli.sign_in import keep_session
 from dashboard_scraper.cli.wiring import read_settings
 from dashboard_scraper.clock import utc_now
-from dashboard_scraper.config import Settings, sqlite_url
-from dashboard_scraper.cookie_auth import SESSION_COOKIE
-from dashboard_scraper.cookie_paste import parse_paste
 from dashboard_scraper.csv_text import render
-from dashboard_scraper.date_utils import DAYS, last_complete_days, utc_day
 from dashboard_scraper.files import Publication
-from dashboard_scraper.identity import HEADER
-from dashboard_scraper.library_settings import Libraries
-from dashboard_scraper.metrics import MESSAGES
+from dashboard_scraper.model.dates import DAYS, last_complete_days, utc_day
+from dashboard_scraper.model.metrics import MESSAGES
+from dashboard_scraper.model.usage import DASHBOARD
+from dashboard_scraper.people.identity import HEADER
+from dashboard_scraper.settings.config import Settings, sqlite_url
+from dashboard_scraper.settings.library_settings import Libraries
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raise_total
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE
+from dashboard_scraper.sources.dashboard.cookie_paste import parse_paste
 from dashboard_scraper.store import store_of
-from dashboard_scraper.usage import DASHBOARD
 
 _FOLDER, _PEOPLE = "demo", "people.csv"
 # The days shown, those before them, and those on which the first of these look back.

@@ -10,11 +10,11 @@ from dashboard_scraper.cli.memory import prepare_for_many_records
 from dashboard_scraper.cli.output import print_lines
 from dashboard_scraper.cli.wiring import daily_export, rules_of
 from dashboard_scraper.clock import utc_now
-from dashboard_scraper.config import Settings
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.export_folders import PARQUET, folder_as_of
+from dashboard_scraper.exports.export_folders import PARQUET, folder_as_of
+from dashboard_scraper.exports.stored_export import give_out_kept
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.store import store_of
-from dashboard_scraper.stored_export import give_out_kept
 
 
 def export_files(
@@ -38,7 +38,7 @@ def export_parquet(
     settings: Settings, window: Window, target: str | None, as_of: datetime | None = None
 ) -> None:
     """`export --format parquet`; `target` is a folder or the URL of an object store."""
-    from dashboard_scraper.parquet_export import export_days  # noqa: PLC0415 - an extra
+    from dashboard_scraper.exports.parquet_export import export_days  # noqa: PLC0415 - an extra
 
     store = store_of(settings)
     folder = settings.export_dir / PARQUET

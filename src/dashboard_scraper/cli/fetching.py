@@ -7,21 +7,21 @@ import os
 from datetime import datetime
 from pathlib import Path
 
-from dashboard_scraper.analytics_client import refuse_unfinished
 from dashboard_scraper.cli.memory import prepare_for_many_records
 from dashboard_scraper.cli.output import print_lines
 from dashboard_scraper.cli.progress import day_progress
 from dashboard_scraper.cli.wiring import audience_of, caution_of, daily_export, outputs_of, rules_of
 from dashboard_scraper.clock import utc_now
-from dashboard_scraper.config import Endpoint, Settings
-from dashboard_scraper.daily_metrics import Clock, Job, backfill, run_daily_job
-from dashboard_scraper.date_utils import DAYS, Window, last_complete_days, utc_day
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.people import People
-from dashboard_scraper.period_metrics import Period, default_name, export_period
-from dashboard_scraper.sources import source_maker
+from dashboard_scraper.model.dates import DAYS, Window, last_complete_days, utc_day
+from dashboard_scraper.model.usage import ANALYTICS, DASHBOARD
+from dashboard_scraper.people.people import People
+from dashboard_scraper.settings.config import Endpoint, Settings
+from dashboard_scraper.sources.analytics.client import refuse_unfinished
+from dashboard_scraper.sources.registry import source_maker
 from dashboard_scraper.store import store_of
-from dashboard_scraper.usage import ANALYTICS, DASHBOARD
+from dashboard_scraper.sync.daily_metrics import Clock, Job, backfill, run_daily_job
+from dashboard_scraper.sync.period_metrics import Period, default_name, export_period
 
 logger = logging.getLogger(__name__)
 

@@ -12,22 +12,22 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 
-from dashboard_scraper import traces
-from dashboard_scraper.audience import Audience
-from dashboard_scraper.bundle import write_files
 from dashboard_scraper.cli.wiring import audience_of, daily_export
 from dashboard_scraper.clock import utc_now
-from dashboard_scraper.config import SQLITE_PREFIX, Settings
-from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import OutputFailed, ScraperError, UsageError
-from dashboard_scraper.export_folders import moment_of
+from dashboard_scraper.exports.bundle import write_files
+from dashboard_scraper.exports.export_folders import moment_of
+from dashboard_scraper.exports.github_files import FOLDER
+from dashboard_scraper.exports.manifest import MANIFEST, read_manifest
+from dashboard_scraper.exports.notes import NOTES, is_anothers
 from dashboard_scraper.files import STALE_SUFFIX, explained, flush_folder
-from dashboard_scraper.github_files import FOLDER
-from dashboard_scraper.identity import read_identities
-from dashboard_scraper.manifest import MANIFEST, read_manifest
-from dashboard_scraper.notes import NOTES, is_anothers
-from dashboard_scraper.pseudonyms import rename_of
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.people import traces
+from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.people.identity import read_identities
+from dashboard_scraper.people.pseudonyms import rename_of
 from dashboard_scraper.report.options import REPORT
+from dashboard_scraper.settings.config import SQLITE_PREFIX, Settings
 from dashboard_scraper.store import Store, store_of
 
 logger = logging.getLogger(__name__)
@@ -208,7 +208,7 @@ def _parquet_days(showing: Iterable[Path]) -> Iterator[tuple[Path, date]]:
 
 
 def _write_parquet_again(settings: Settings, store: Store, place: Path, day: date) -> None:
-    from dashboard_scraper.parquet_export import rewrite_day  # noqa: PLC0415 - an extra
+    from dashboard_scraper.exports.parquet_export import rewrite_day  # noqa: PLC0415 - an extra
 
     try:
         moment = moment_of(place)

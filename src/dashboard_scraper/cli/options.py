@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from dashboard_scraper import __version__
 from dashboard_scraper.cli.arguments import Parser, days
-from dashboard_scraper.date_utils import Window, complete_window, utc_day
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.logging_config import LOG_LEVELS
-from dashboard_scraper.usage import SOURCES
+from dashboard_scraper.logs import LOG_LEVELS
+from dashboard_scraper.model.dates import Window, complete_window, utc_day
+from dashboard_scraper.model.usage import SOURCES
 
 if TYPE_CHECKING:
-    from dashboard_scraper.config import Settings
+    from dashboard_scraper.settings.config import Settings
 
 SPELLINGS = (
     "MM-DD-YYYY or YYYY-MM-DD, in UTC; also yesterday, -7d (seven days ago), or a month, YYYY-MM"

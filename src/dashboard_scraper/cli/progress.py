@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from datetime import date
 
-from dashboard_scraper.daily_metrics import Report
-from dashboard_scraper.date_utils import rough_duration
 from dashboard_scraper.errors import ScraperError
-from dashboard_scraper.usage import Estimate
+from dashboard_scraper.model.dates import rough_duration
+from dashboard_scraper.model.usage import Estimate
+from dashboard_scraper.sync.daily_metrics import Report
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Collection, Sequence
 
 from dashboard_scraper.cli.arguments import plain_words
-from dashboard_scraper.date_utils import DAY_WORDS
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.model.dates import DAY_WORDS
 
 PROGRAM = "dashboard-scraper"
 HELP, VERSION = "help", "version"

@@ -14,23 +14,23 @@ from dashboard_scraper.cli.memory import prepare_for_many_records
 from dashboard_scraper.cli.output import print_lines
 from dashboard_scraper.cli.wiring import github_options, report_options
 from dashboard_scraper.clock import utc_now
-from dashboard_scraper.config import Settings
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.github_reports import Scope
-from dashboard_scraper.github_views import GithubViews
+from dashboard_scraper.github.reports import Scope
+from dashboard_scraper.github.views import GithubViews
 from dashboard_scraper.hosts import is_loopback
 from dashboard_scraper.log_repeats import count_repeats
 from dashboard_scraper.report.view import ReportView
-from dashboard_scraper.server import ServerOptions, make_app
-from dashboard_scraper.server_access import Access, read_or_make_token, tls_context
-from dashboard_scraper.server_connections import (
+from dashboard_scraper.server.access import Access, read_or_make_token, tls_context
+from dashboard_scraper.server.app import ServerOptions, make_app
+from dashboard_scraper.server.connections import (
     LARGEST_HEAD,
     LimitedListener,
     Limits,
     ServingLoop,
     TimedProtocol,
 )
-from dashboard_scraper.server_requests import Hosts
+from dashboard_scraper.server.requests import Hosts
+from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.store import Waiting, store_at
 from dashboard_scraper.store.patience import Patience
 

@@ -9,8 +9,9 @@ from datetime import date
 from urllib3.util import parse_url
 
 from dashboard_scraper.cli.terminal import read_hidden
-from dashboard_scraper.config import Settings
-from dashboard_scraper.cookie_auth import (
+from dashboard_scraper.errors import ScraperError, SignInRequired, UsageError
+from dashboard_scraper.settings.config import Settings
+from dashboard_scraper.sources.dashboard.cookie_auth import (
     SESSION_COOKIE,
     SESSION_OVER,
     SIGN_IN,
@@ -18,10 +19,9 @@ from dashboard_scraper.cookie_auth import (
     Cookies,
     CookieSession,
 )
-from dashboard_scraper.cookie_paste import parse_paste
-from dashboard_scraper.errors import ScraperError, SignInRequired, UsageError
-from dashboard_scraper.http import origin_of
-from dashboard_scraper.sources import check_session
+from dashboard_scraper.sources.dashboard.cookie_paste import parse_paste
+from dashboard_scraper.sources.registry import check_session
+from dashboard_scraper.sources.rest.http import origin_of
 
 logger = logging.getLogger(__name__)
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from dashboard_scraper.audience import Audience
-from dashboard_scraper.config import Settings, load_settings
-from dashboard_scraper.daily_export import DailyExport, Outputs
-from dashboard_scraper.daily_metrics import Clock
-from dashboard_scraper.date_utils import Window
-from dashboard_scraper.github_reports import GithubOptions
-from dashboard_scraper.identity import people_of, read_identities
-from dashboard_scraper.logging_config import configure_logging
-from dashboard_scraper.pseudonyms import rename_of
-from dashboard_scraper.reconciliation import Rules
+from dashboard_scraper.exports.daily_export import DailyExport, Outputs
+from dashboard_scraper.github.reports import GithubOptions
+from dashboard_scraper.logs import configure_logging
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.reconciliation import Rules
+from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.people.identity import people_of, read_identities
+from dashboard_scraper.people.pseudonyms import rename_of
 from dashboard_scraper.report.options import ReportOptions
-from dashboard_scraper.revisions import Caution
+from dashboard_scraper.settings.config import Settings, load_settings
+from dashboard_scraper.sync.daily_metrics import Clock
+from dashboard_scraper.sync.revisions import Caution
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dashboard_scraper.metrics import BY_NAME, Metric
+from dashboard_scraper.model.metrics import BY_NAME, Metric
 from dashboard_scraper.report.figures import Day, State
 
 Values = Sequence[float | None]

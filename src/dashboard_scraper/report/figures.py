@@ -13,14 +13,22 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import Enum
 
-from dashboard_scraper.date_utils import DAYS, Window
-from dashboard_scraper.distinct import DistinctPeople
-from dashboard_scraper.doubts import Doubt, DoubtKind, doubts_of
-from dashboard_scraper.figures import Sums, added, counts_of, is_active
-from dashboard_scraper.metrics import ACCEPTED, LINES, MESSAGES, SHOWN, Figures, Metric, parts_of
+from dashboard_scraper.model.dates import DAYS, Window
+from dashboard_scraper.model.distinct import DistinctPeople
+from dashboard_scraper.model.doubts import Doubt, DoubtKind, doubts_of
+from dashboard_scraper.model.figures import Sums, added, counts_of, is_active
+from dashboard_scraper.model.metrics import (
+    ACCEPTED,
+    LINES,
+    MESSAGES,
+    SHOWN,
+    Figures,
+    Metric,
+    parts_of,
+)
+from dashboard_scraper.model.tolerance import Tolerance
+from dashboard_scraper.model.usage import UserUsage, sums_of
 from dashboard_scraper.store import LedgerDay, Status
-from dashboard_scraper.tolerance import Tolerance
-from dashboard_scraper.usage import UserUsage, sums_of
 
 WEEK = 7
 MESSAGE_KINDS, LINE_KINDS = parts_of(MESSAGES), parts_of(LINES)

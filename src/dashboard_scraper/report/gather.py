@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import date, datetime, timedelta
 
-from dashboard_scraper.audience import Audience, Naming
-from dashboard_scraper.date_utils import DAYS, Window, newest_over, utc_day
-from dashboard_scraper.distinct import DistinctPeople
-from dashboard_scraper.metrics import LINES
-from dashboard_scraper.outputs import OutputDay
+from dashboard_scraper.model.dates import DAYS, Window, newest_over, utc_day
+from dashboard_scraper.model.distinct import DistinctPeople
+from dashboard_scraper.model.metrics import LINES
+from dashboard_scraper.output import OutputDay
+from dashboard_scraper.people.audience import Audience, Naming
 from dashboard_scraper.report.figures import (
     MESSAGE_KINDS,
     Group,

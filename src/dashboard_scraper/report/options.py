@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dashboard_scraper.audience import Audience
-from dashboard_scraper.tolerance import EXACT, Tolerance
+from dashboard_scraper.model.tolerance import EXACT, Tolerance
+from dashboard_scraper.people.audience import Audience
 
 REPORT = "report.html"
 """The name of the file, and of its template."""

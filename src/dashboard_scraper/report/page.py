@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dashboard_scraper.date_utils import DAYS
-from dashboard_scraper.doubts import Doubt, DoubtKind
-from dashboard_scraper.figures import accept_rate
-from dashboard_scraper.metrics import (
+from dashboard_scraper.model.dates import DAYS
+from dashboard_scraper.model.doubts import Doubt, DoubtKind
+from dashboard_scraper.model.figures import accept_rate
+from dashboard_scraper.model.metrics import (
     ACCEPTED,
     LINES,
     MESSAGES,

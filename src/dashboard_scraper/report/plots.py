@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dashboard_scraper.doubts import DoubtKind
+from dashboard_scraper.model.doubts import DoubtKind
 from dashboard_scraper.report.charts import (
     BEFORE,
     EMPTY,

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dashboard_scraper import __version__
-from dashboard_scraper.date_utils import Window
+from dashboard_scraper.model.dates import Window
 from dashboard_scraper.report.figures import ReportFigures
 from dashboard_scraper.report.gather import figures_of
 from dashboard_scraper.report.options import REPORT, ReportOptions

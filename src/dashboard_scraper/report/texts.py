@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from dashboard_scraper.checks import Difference
-from dashboard_scraper.date_utils import DAYS, Window, runs_of_days
-from dashboard_scraper.doubts import Doubt
-from dashboard_scraper.figures import accept_rate
-from dashboard_scraper.metrics import (
+from dashboard_scraper.model.checks import Difference
+from dashboard_scraper.model.dates import DAYS, Window, runs_of_days
+from dashboard_scraper.model.doubts import Doubt
+from dashboard_scraper.model.figures import accept_rate
+from dashboard_scraper.model.metrics import (
     ACCEPT_RATE,
     ACCEPTED,
     COUNTS,
@@ -21,7 +21,8 @@ from dashboard_scraper.metrics import (
     USER_COUNT,
     Metric,
 )
-from dashboard_scraper.metrics import ACTIVE_DAYS as DAYS_METRIC
+from dashboard_scraper.model.metrics import ACTIVE_DAYS as DAYS_METRIC
+from dashboard_scraper.model.usage import ANALYTICS, DASHBOARD
 from dashboard_scraper.report.figures import (
     LINE_KINDS,
     MESSAGE_KINDS,
@@ -31,7 +32,6 @@ from dashboard_scraper.report.figures import (
     State,
     change_of,
 )
-from dashboard_scraper.usage import ANALYTICS, DASHBOARD
 
 SOURCE_NAMES = {DASHBOARD: "Augment's dashboard", ANALYTICS: "Augment's Analytics API"}
 UNKNOWN, NONE = "unknown", "none"

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dashboard_scraper.figures import accept_rate
-from dashboard_scraper.metrics import ACCEPTED, LINES, MESSAGES, SHOWN
+from dashboard_scraper.model.figures import accept_rate
+from dashboard_scraper.model.metrics import ACCEPTED, LINES, MESSAGES, SHOWN
 from dashboard_scraper.report.figures import (
     MESSAGE_KINDS,
     Period,

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 
-from dashboard_scraper.date_utils import Window, utc_day
 from dashboard_scraper.errors import DaysMissing
+from dashboard_scraper.model.dates import Window, utc_day
 from dashboard_scraper.report.gather import newest_window
 from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.report.render import page_of

@@ -11,7 +11,7 @@ from datetime import date
 
 import msgspec
 
-from dashboard_scraper.date_utils import last_complete_days
+from dashboard_scraper.model.dates import last_complete_days
 from dashboard_scraper.simulator.dashboard_api import Paging
 from dashboard_scraper.simulator.organization import Organization
 from dashboard_scraper.simulator.server import Simulator

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from typing import TypeVar
 
-from dashboard_scraper.date_utils import Window
+from dashboard_scraper.model.dates import Window
 from dashboard_scraper.simulator.exchange import AnswerError, cursor_at, offset_of
 from dashboard_scraper.simulator.fields import ANALYTICS_ACTIVE_DAYS, analytics_metrics
 from dashboard_scraper.simulator.organization import Counts, Member, Organization, add

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from dashboard_scraper.date_utils import Window
+from dashboard_scraper.model.dates import Window
 from dashboard_scraper.simulator import fields
 from dashboard_scraper.simulator.exchange import AnswerError, cursor_at, offset_of
 from dashboard_scraper.simulator.organization import NOTHING, Member, Organization, Total, add

@@ -6,8 +6,7 @@ import itertools
 from collections.abc import Callable
 from datetime import timedelta
 
-from dashboard_scraper.dashboard_fields import USER_FIELD
-from dashboard_scraper.metrics import ACCEPTED, COUNTS, MAX_COUNT, SHOWN, Whole
+from dashboard_scraper.model.metrics import ACCEPTED, COUNTS, MAX_COUNT, SHOWN, Whole
 from dashboard_scraper.simulator.exchange import Request
 from dashboard_scraper.simulator.false_figures import NO_HISTORY, NO_MEASURE, nothing, shifted_half
 from dashboard_scraper.simulator.faults import Fault, edited, rename_key
@@ -45,6 +44,7 @@ from dashboard_scraper.simulator.lying import (
     without,
 )
 from dashboard_scraper.simulator.organization import Organization
+from dashboard_scraper.sources.dashboard.fields import USER_FIELD
 
 _LINES, _MESSAGES = (
     next(m for m in COUNTS if m.whole is whole) for whole in (Whole.LINES, Whole.MESSAGES)

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from dashboard_scraper.analytics_answers import COUNTED
-from dashboard_scraper.dashboard_fields import (
-    FIELDS,
-    MONTHLY_ACTIVE_USERS,
-    TENANT_TOTALS,
-    USER_FIELD,
-)
-from dashboard_scraper.metrics import (
+from dashboard_scraper.model.metrics import (
     ACCEPT_RATE,
     ACTIVE_DAYS,
     COUNTS,
@@ -18,6 +11,13 @@ from dashboard_scraper.metrics import (
     Figures,
 )
 from dashboard_scraper.simulator.organization import Counts
+from dashboard_scraper.sources.analytics.answers import COUNTED
+from dashboard_scraper.sources.dashboard.fields import (
+    FIELDS,
+    MONTHLY_ACTIVE_USERS,
+    TENANT_TOTALS,
+    USER_FIELD,
+)
 
 _DASHBOARD_COUNTS = [metric for metric in COUNTS if metric in FIELDS]
 _BLANK_ROW: dict[str, object] = dict.fromkeys((USER_FIELD, *FIELDS.values()))

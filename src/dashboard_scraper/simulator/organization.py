@@ -13,7 +13,7 @@ from hashlib import blake2b
 from struct import Struct
 from typing import NamedTuple
 
-from dashboard_scraper.date_utils import Window, utc_day
+from dashboard_scraper.model.dates import Window, utc_day
 
 _FIRST_NAMES = [
     "adira",

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Table, create_engine, insert, select
 from sqlalchemy.pool import NullPool
 
+from dashboard_scraper.model.usage import sums_of
 from dashboard_scraper.store.rows import sum_columns, user_usage
 from dashboard_scraper.store.schema import (
     CREDIT_DAY,
@@ -29,7 +30,6 @@ from dashboard_scraper.store.schema import (
 )
 from dashboard_scraper.store.sqlite import load
 from dashboard_scraper.store.versions import Content, DayRows
-from dashboard_scraper.usage import sums_of
 
 _DETAILS = {EDITOR_LANGUAGE_DAY: "editor_language", CREDIT_DAY: "credits"}
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, case, cast, delete, func, select, update
 
-from dashboard_scraper.figures import counts_of, of_counts
-from dashboard_scraper.people import People
-from dashboard_scraper.pseudonyms import hidden
+from dashboard_scraper.model.figures import counts_of, of_counts
+from dashboard_scraper.model.usage import UserUsage
+from dashboard_scraper.people.people import People
+from dashboard_scraper.people.pseudonyms import hidden
 from dashboard_scraper.store import history
 from dashboard_scraper.store.persons import names_in_days
 from dashboard_scraper.store.rows import LedgerDay, less, sum_columns
@@ -23,7 +24,6 @@ from dashboard_scraper.store.schema import (
     USER_DAY,
     VERSION_TABLES,
 )
-from dashboard_scraper.usage import UserUsage
 
 FORGOTTEN = "forgotten"
 """Stands in unknown fields of others where they named the person."""

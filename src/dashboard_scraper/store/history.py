@@ -10,11 +10,11 @@ from enum import Enum
 import msgspec
 from sqlalchemy import Connection, select
 
-from dashboard_scraper.date_utils import Window
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.store.rows import LedgerDay, ledger_day, user_usage
 from dashboard_scraper.store.schema import DAY_FETCH, DAY_LEDGER, DAY_VERSION, USER_DAY
 from dashboard_scraper.store.versions import DayRows
-from dashboard_scraper.usage import UserUsage
 
 
 class VersionState(Enum):

@@ -32,8 +32,8 @@ import psycopg
 from psycopg.rows import class_row
 from sqlalchemy import Connection, text
 
-from dashboard_scraper.date_utils import iso_utc
 from dashboard_scraper.errors import LockHeld, LockLost
+from dashboard_scraper.model.dates import iso_utc
 from dashboard_scraper.store.patience import Retries
 
 logger = logging.getLogger(__name__)

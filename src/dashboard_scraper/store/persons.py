@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from dashboard_scraper.people import People
+from dashboard_scraper.people.people import People
 from dashboard_scraper.store.schema import DAY_TABLES, PERSON, VERSION_TABLES
 
 

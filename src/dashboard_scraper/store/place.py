@@ -8,11 +8,11 @@ from pathlib import Path
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from dashboard_scraper.config import LEASE_SECONDS, SQLITE_PREFIX, Settings
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.files import PRIVATE
 from dashboard_scraper.installation import how_to_install
-from dashboard_scraper.people import People
+from dashboard_scraper.people.people import People
+from dashboard_scraper.settings.config import LEASE_SECONDS, SQLITE_PREFIX, Settings
 from dashboard_scraper.store.patience import Patience
 from dashboard_scraper.store.store import Store
 

@@ -25,10 +25,10 @@ from sqlalchemy import (
     select,
 )
 
-from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import StoreFailed
-from dashboard_scraper.figures import maker
-from dashboard_scraper.metrics import (
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.figures import maker
+from dashboard_scraper.model.metrics import (
     COUNTS,
     DETAILED,
     FIRST_SEEN,
@@ -40,7 +40,8 @@ from dashboard_scraper.metrics import (
     Kind,
     Metric,
 )
-from dashboard_scraper.people import Spelling
+from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, TenantFigure, UserUsage
+from dashboard_scraper.people.people import Spelling
 from dashboard_scraper.store import history
 from dashboard_scraper.store.history import Change, DayVersion
 from dashboard_scraper.store.rows import LedgerDay, ledger_day, user_usage
@@ -56,7 +57,6 @@ from dashboard_scraper.store.schema import (
     TENANT_FIGURE,
     USER_DAY,
 )
-from dashboard_scraper.usage import DayUsage, EditorLanguageUsage, TenantFigure, UserUsage
 
 _detailed = maker(DETAILED)
 

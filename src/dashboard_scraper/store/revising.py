@@ -15,9 +15,10 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, Table, delete, insert, select, update
 
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.figures import counts_of, is_active
-from dashboard_scraper.metrics import COUNTS
-from dashboard_scraper.people import People
+from dashboard_scraper.model.figures import counts_of, is_active
+from dashboard_scraper.model.metrics import COUNTS
+from dashboard_scraper.model.usage import DayUsage, sums_of
+from dashboard_scraper.people.people import People
 from dashboard_scraper.store.backend import Load
 from dashboard_scraper.store.history import Change, Movement, VersionState
 from dashboard_scraper.store.rows import (
@@ -38,7 +39,6 @@ from dashboard_scraper.store.schema import (
     USER_DAY,
 )
 from dashboard_scraper.store.versions import Content, DayRows, Delta, Key, difference
-from dashboard_scraper.usage import DayUsage, sums_of
 
 _MARKS = ("held", "suspicious")
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import msgspec
 
-from dashboard_scraper.checks import Difference
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.figures import counts_of, is_active, of_counts, values_of
-from dashboard_scraper.metrics import COUNTS, Figures, Totals
+from dashboard_scraper.model.checks import Difference
+from dashboard_scraper.model.figures import counts_of, is_active, of_counts, values_of
+from dashboard_scraper.model.metrics import COUNTS, Figures, Totals
+from dashboard_scraper.model.usage import DayUsage, UserUsage, sums_of
 from dashboard_scraper.store.backend import Row
 from dashboard_scraper.store.schema import DAY_LEDGER, SUM_COLUMNS, TOTAL_COLUMNS
-from dashboard_scraper.usage import DayUsage, UserUsage, sums_of
 
 _encode = msgspec.json.Encoder().encode
 _decode_extra = msgspec.json.Decoder(dict[str, Any]).decode

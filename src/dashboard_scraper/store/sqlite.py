@@ -27,7 +27,6 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.types import TypeEngine
 
-from dashboard_scraper.date_utils import iso_utc
 from dashboard_scraper.errors import LockHeld, StoreFailed
 from dashboard_scraper.files import (
     PRIVATE,
@@ -37,6 +36,7 @@ from dashboard_scraper.files import (
     make_folder,
     narrow,
 )
+from dashboard_scraper.model.dates import iso_utc
 from dashboard_scraper.store.backend import Row, View
 from dashboard_scraper.store.schema import Moment, create
 from dashboard_scraper.store.sqlite_access import WRITING, access_for_reading, may_write, stat_of

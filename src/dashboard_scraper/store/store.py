@@ -16,9 +16,10 @@ from sqlalchemy import Connection, Table, delete, insert
 from sqlalchemy.exc import OperationalError
 
 from dashboard_scraper.errors import StoreFailed, UsageError
-from dashboard_scraper.figures import picker, values_of
-from dashboard_scraper.metrics import DETAILED
-from dashboard_scraper.people import People
+from dashboard_scraper.model.figures import picker, values_of
+from dashboard_scraper.model.metrics import DETAILED
+from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, TenantFigure
+from dashboard_scraper.people.people import People
 from dashboard_scraper.store import persons
 from dashboard_scraper.store.backend import Backend, View
 from dashboard_scraper.store.forgetting import remove_person
@@ -36,7 +37,6 @@ from dashboard_scraper.store.schema import (
     version_of,
 )
 from dashboard_scraper.store.versions import Content
-from dashboard_scraper.usage import DayUsage, EditorLanguageUsage, TenantFigure
 
 Result = TypeVar("Result")
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from dashboard_scraper.cli.arguments import Parser
 from dashboard_scraper.cli.options import add_range, add_source, complete_range_of, settings_of
-from dashboard_scraper.date_utils import last_complete_days, utc_day
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.model.dates import last_complete_days, utc_day
 
 
 def configure(parser: Parser) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from dashboard_scraper.cli.arguments import Parser, read_days
 from dashboard_scraper.cli.options import SPELLINGS, add_source, range_of, settings_of
-from dashboard_scraper.date_utils import (
+from dashboard_scraper.errors import UsageError
+from dashboard_scraper.model.dates import (
     DAYS,
     Window,
     complete_window,
@@ -16,7 +17,6 @@ from dashboard_scraper.date_utils import (
     requested_window,
     utc_day,
 )
-from dashboard_scraper.errors import UsageError
 
 
 def configure(parser: Parser) -> None:

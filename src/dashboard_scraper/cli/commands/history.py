@@ -11,7 +11,7 @@ from dashboard_scraper.cli.arguments import Parser, one_day
 from dashboard_scraper.cli.options import SPELLINGS, add_json, add_source, settings_of
 
 if TYPE_CHECKING:
-    from dashboard_scraper.config import Settings
+    from dashboard_scraper.settings.config import Settings
 
 
 def configure(parser: Parser) -> None:
@@ -28,9 +28,9 @@ def run(args: argparse.Namespace) -> None:
 
 def print_history(settings: Settings, day: date, *, as_json: bool) -> None:
     """Print every version; UsageError where the day is not in the store."""
+    from dashboard_scraper.cli.day_history import as_lines, history_of
     from dashboard_scraper.cli.output import print_json
     from dashboard_scraper.cli.wiring import audience_of
-    from dashboard_scraper.day_history import as_lines, history_of
     from dashboard_scraper.store import store_of
 
     with store_of(settings).reading() as reader:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from dashboard_scraper.cli.arguments import Parser
 from dashboard_scraper.cli.options import add_range, add_source, complete_range_of, settings_of
-from dashboard_scraper.date_utils import Window, utc_day
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.model.dates import Window, utc_day
 
 if TYPE_CHECKING:
-    from dashboard_scraper.config import Settings
+    from dashboard_scraper.settings.config import Settings
 
 
 def configure(parser: Parser) -> None:
@@ -32,8 +32,8 @@ def write_report(settings: Settings, window: Window | None, now: datetime) -> No
     from dashboard_scraper.cli.memory import prepare_for_many_records
     from dashboard_scraper.cli.output import print_lines
     from dashboard_scraper.cli.wiring import report_options
+    from dashboard_scraper.exports.report_file import write_page
     from dashboard_scraper.report.options import MOST_DAYS, REPORT
-    from dashboard_scraper.report_file import write_page
     from dashboard_scraper.store import store_of
 
     if window and len(window) > MOST_DAYS:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from dashboard_scraper.cli.arguments import Parser, days
 from dashboard_scraper.cli.options import SPELLINGS, add_source, settings_of
 from dashboard_scraper.cli.routing import PROGRAM
-from dashboard_scraper.date_utils import Window
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.model.dates import Window
 
 if TYPE_CHECKING:
-    from dashboard_scraper.config import Settings
+    from dashboard_scraper.settings.config import Settings
     from dashboard_scraper.store import Reader, Store
 
 _ACCEPT, _REJECT = "accept", "reject"

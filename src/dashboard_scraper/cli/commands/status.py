@@ -11,7 +11,7 @@ from dashboard_scraper.cli.arguments import Parser, duration
 from dashboard_scraper.cli.options import add_json, add_source, settings_of
 
 if TYPE_CHECKING:
-    from dashboard_scraper.config import Settings
+    from dashboard_scraper.settings.config import Settings
 
 
 def configure(parser: Parser) -> None:
@@ -41,8 +41,8 @@ def print_status(
 ) -> None:
     """Print the status; what is wrong is raised after all is printed."""
     from dashboard_scraper.cli.output import print_json
-    from dashboard_scraper.status import StoreStatus, as_text, raise_if_stale, status_of
     from dashboard_scraper.store import store_of
+    from dashboard_scraper.store.status import StoreStatus, as_text, raise_if_stale, status_of
 
     store = store_of(settings)
     status = StoreStatus(store.shown, [])
@@ -57,7 +57,7 @@ def print_status(
         sys.stdout.write(as_text(status))
         sys.stdout.flush()
     if check:
-        from dashboard_scraper.sources import check_credentials  # these fetch
+        from dashboard_scraper.sources.registry import check_credentials  # these fetch
 
         check_credentials(settings, now)
     if max_age is not None:

@@ -1,0 +1,157 @@
+"""The versions of a day, and what changed from one to the next, by person and metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime
+from typing import Any
+
+import msgspec
+
+from dashboard_scraper.errors import UsageError
+from dashboard_scraper.model.checks import Difference
+from dashboard_scraper.model.dates import iso_utc
+from dashboard_scraper.model.figures import NOTHING_KNOWN
+from dashboard_scraper.model.metrics import METRICS
+from dashboard_scraper.model.usage import UserUsage
+from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.store import DayVersion, Reader, VersionState
+
+_IN_FORCE = "in force"
+_ROW = "row"
+"""What changes of a person who is new or gone: the whole row."""
+
+
+class PersonChange(msgspec.Struct, frozen=True):
+    """A figure of a person before and after; None is unknown. Of `row`, whether there is one."""
+
+    user: str
+    metric: str
+    before: Any
+    after: Any
+
+
+class VersionHistory(msgspec.Struct, frozen=True):
+    """One version of a day, and how it differs from the version before it that was in force.
+
+    `state` is `in force`, or one of VersionState; `since` is when it came into it. `fetched_at` are
+    the moments at which the source gave this answer.
+    """
+
+    version: int
+    state: str
+    since: datetime
+    fetched_at: list[datetime]
+    users: int
+    active_users: int
+    totals: dict[str, int] | None
+    unreconciled: list[Difference]
+    compared_with: int | None
+    changes: list[PersonChange]
+
+
+class DayHistory(msgspec.Struct, frozen=True):
+    """All that `history` prints of one day."""
+
+    source: str
+    day: date
+    held: str | None
+    suspicious: str | None
+    versions: list[VersionHistory]
+
+
+def history_of(reader: Reader, source: str, day: date, audience: Audience) -> DayHistory:
+    """Every version of the day; UsageError where there is none."""
+    versions = reader.versions(source, day)
+    if not versions:
+        raise UsageError(f"{day} is not in the store for the source {source}")
+    (current,) = (version.ledger for version in versions if version.state is None)
+    told = []
+    before: DayVersion | None = None
+    for version in versions:
+        told.append(_version(reader, before, version, audience))
+        if version.state in (None, VersionState.SUPERSEDED):
+            before = version
+    return DayHistory(source, day, current.held, current.suspicious, told)
+
+
+def _version(
+    reader: Reader, before: DayVersion | None, version: DayVersion, audience: Audience
+) -> VersionHistory:
+    ledger = version.ledger
+    changes: list[PersonChange] = []
+    if before is not None:
+        old, new = reader.version(before.ledger), reader.version(ledger)
+        changes = list(_changes(audience.shown(old), audience.shown(new)))
+    return VersionHistory(
+        version=ledger.version,
+        state=version.state.value if version.state else _IN_FORCE,
+        since=version.since,
+        fetched_at=version.fetches,
+        users=ledger.users,
+        active_users=ledger.active_users,
+        totals=ledger.totals,
+        unreconciled=ledger.unreconciled,
+        compared_with=before.ledger.version if before else None,
+        changes=changes,
+    )
+
+
+def _changes(old: Iterable[UserUsage], new: Iterable[UserUsage]) -> Iterator[PersonChange]:
+    before = {user.user: user for user in old}
+    after = {user.user: user for user in new}
+    for name in sorted(before.keys() | after.keys()):
+        if name not in before or name not in after:
+            yield PersonChange(name, _ROW, name in before, name in after)
+            if name in before:
+                continue
+        yield from _figures(name, before.get(name), after[name])
+
+
+def _figures(name: str, old: UserUsage | None, new: UserUsage) -> Iterator[PersonChange]:
+    """What differs; of a new person, every figure that is known and not 0."""
+    figures = old.figures if old else NOTHING_KNOWN
+    for metric in METRICS:
+        was, is_now = figures[metric], new.figures[metric]
+        if was != is_now and (old or is_now):
+            yield PersonChange(name, metric.name, was, is_now)
+    extra = old.extra if old else {}
+    for field in sorted(extra.keys() | new.extra.keys()):
+        if extra.get(field) != new.extra.get(field):
+            yield PersonChange(name, field, extra.get(field), new.extra.get(field))
+
+
+def as_lines(history: DayHistory) -> Iterator[str]:
+    """For people."""
+    count = len(history.versions)
+    yield f"{history.day} ({history.source}): {count} version{'s'[: count - 1]}"
+    for name, doubt in (("held", history.held), ("suspicious", history.suspicious)):
+        if doubt:
+            yield f"{name}: {doubt}"
+    for version in history.versions:
+        yield ""
+        yield f"version {version.version}, {version.state} since {iso_utc(version.since)}"
+        fetched = ", ".join(map(iso_utc, version.fetched_at))
+        yield f"  {version.users} users, {version.active_users} active; fetched {fetched}"
+        for difference in version.unreconciled:
+            yield f"  does not add up: {difference}"
+        if version.compared_with is not None:
+            yield f"  changes from version {version.compared_with}:"
+            yield from (f"    {line}" for line in _changed(version.changes) or ["none"])
+
+
+def _changed(changes: Iterable[PersonChange]) -> list[str]:
+    return [
+        (
+            f"{change.user}: {'new' if change.after else 'gone'}"
+            if change.metric == _ROW
+            else f"{change.user}: {change.metric} {_told(change.before)} -> {_told(change.after)}"
+        )
+        for change in changes
+    ]
+
+
+def _told(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    return iso_utc(value) if isinstance(value, datetime) else str(value)

@@ -1,0 +1,1 @@
+"""Files of a window of stored days, in every format, and the manifest."""

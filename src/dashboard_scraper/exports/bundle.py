@@ -1,0 +1,228 @@
+"""All files of an export, in every format, and the manifest that vouches for them."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from dashboard_scraper.errors import NotPublished, ScraperError
+from dashboard_scraper.exports.copilot_files import CopilotFiles
+from dashboard_scraper.exports.csv_files import CsvFiles
+from dashboard_scraper.exports.daily_export import DailyExport, reason_of
+from dashboard_scraper.exports.github_files import GithubFiles
+from dashboard_scraper.exports.manifest import Manifest, ManifestDay, encoded, fields_of_window
+from dashboard_scraper.exports.notes import is_anothers, notes_text, refuse_anothers
+from dashboard_scraper.exports.page_file import PageFile
+from dashboard_scraper.files import (
+    Publication,
+    WrittenFile,
+    make_folder,
+    remove_leftovers_beside,
+    set_aside,
+)
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.doubts import Doubt, doubts_in
+from dashboard_scraper.model.figures import is_active
+from dashboard_scraper.model.listing import listed_days
+from dashboard_scraper.model.metrics import METRICS, USER_COUNT, Figures, Kind
+from dashboard_scraper.model.usage import UserUsage
+from dashboard_scraper.output import Output, OutputDay, OutputFile, OutputRun
+from dashboard_scraper.store import LedgerDay, Reader
+from dashboard_scraper.store.settling import is_settled
+
+logger = logging.getLogger(__name__)
+
+OUTPUTS: tuple[Callable[[DailyExport], Output], ...] = (
+    CsvFiles,
+    CopilotFiles,
+    GithubFiles,
+    PageFile,
+)
+"""Every format of an export, in the order in which the manifest lists a day's files."""
+
+
+def outputs_of(export: DailyExport) -> list[Output]:
+    """Every format, for one export."""
+    return [make(export) for make in OUTPUTS]
+
+
+def day_paths(export: DailyExport, days: Iterable[date]) -> list[Path]:
+    """The files of each day alone."""
+    outputs = outputs_of(export)
+    return [path for day in days for output in outputs for path in output.day_targets(day)]
+
+
+def all_paths(export: DailyExport) -> list[Path]:
+    """Every file that the export may have."""
+    targets = [path for output in outputs_of(export) for path in output.targets()]
+    return [*targets, export.notes_path, export.manifest_path]
+
+
+def made_with(export: DailyExport) -> str:
+    """A digest of all that days' files depend on beside the store.
+
+    It is that of the files of made-up users, so that a setting or a version of the program that
+    would change files changes it too; and of who people are.
+    """
+    numbers: list[Any] = [
+        number if metric.kind in (Kind.COUNT, Kind.DAYS) else None
+        for number, metric in enumerate(METRICS, start=1)
+    ]
+    figures = Figures(*numbers)
+    users = [
+        UserUsage("ada@example.com", figures, {"unknown": "bob@example.com"}),
+        UserUsage("backup", figures, service=True),
+    ]
+    shown = export.audience.shown(users)
+    digest = hashlib.sha256()
+    for output in outputs_of(export):
+        for chunk in output.sample(shown):
+            digest.update(chunk)
+    people = (dict(export.audience.identities), dict(export.audience.people.aliases))
+    digest.update(msgspec.json.encode(people, order="sorted"))
+    return digest.hexdigest()
+
+
+def write_files(
+    reader: Reader, export: DailyExport, failures: Mapping[date, ScraperError], now: datetime
+) -> list[Doubt]:
+    """Write all files but those of days that failed or are not in the store; returns what is in
+    doubt of the others.
+
+    The notes of that come first, and the manifest last, since it vouches for the others.
+    """
+    outputs = outputs_of(export)
+    ledger = reader.ledger(export.source, _reach(outputs))
+    kept = {day: row for day, row in ledger.items() if day not in failures}
+    of_window = [row for day, row in kept.items() if day in export.window]
+    missing = [day for day in export.window.days() if day not in kept]
+    doubts = doubts_in(of_window, export.tolerance)
+    make_folder(export.folder, export.outputs.mode)
+    remove_leftovers_beside(all_paths(export))
+    with Publication(export.outputs.mode) as publication:
+        notes = add_notes(publication, export, doubts)
+        naming = export.audience.naming(reader.spellings(export.source, export.window))
+        run = OutputRun(reader, publication, export.source, naming, missing)
+        days = [_missing_day(day, failures.get(day), export) for day in missing]
+        days += _hand_out(outputs, run, kept.values(), export, now)
+        _warn_of_nobody(of_window)
+        written = [file for output in outputs for file in output.finish()]
+        manifest = _manifest(export, days, written, notes)
+        publication.add(export.manifest_path, encoded(manifest))
+        _set_aside_unwritten(export, outputs, manifest)
+        publication.publish()
+    return doubts
+
+
+def _reach(outputs: Collection[Output]) -> Window:
+    """The days that some output looks at."""
+    reaches = [output.reach for output in outputs]
+    return Window(min(each.start for each in reaches), max(each.end for each in reaches))
+
+
+def _hand_out(
+    outputs: Sequence[Output],
+    run: OutputRun,
+    kept: Iterable[LedgerDay],
+    export: DailyExport,
+    now: datetime,
+) -> list[ManifestDay]:
+    """Give each day to every output that looks at it; returns what the manifest says of those of
+    the window.
+    """
+    days = []
+    for output in outputs:
+        output.begin(run)
+    for row in kept:
+        day = OutputDay(run.reader, row, export.audience)
+        for output in outputs:
+            if row.day in output.reach:
+                output.add_day(day)
+        if row.day in export.window:
+            days.append(_stored_day(day, settled=is_settled(row, export.settle_days, now)))
+    return days
+
+
+def _stored_day(day: OutputDay, *, settled: bool) -> ManifestDay:
+    kept = day.kept
+    return ManifestDay(
+        kept.day,
+        kept.status.value,
+        fetched_at=kept.fetched_at,
+        settled=settled,
+        users=len(day.shown),
+        active_users=sum(is_active(user.figures) for user in day.shown),
+        unreconciled=kept.unreconciled,
+        suspicious=kept.suspicious,
+        held=kept.held,
+        forgotten=kept.forgotten,
+        files=[],
+    )
+
+
+def _missing_day(day: date, failure: ScraperError | None, export: DailyExport) -> ManifestDay:
+    if failure is None:
+        return ManifestDay(day, "missing", "not in the store")
+    word = "unpublished" if isinstance(failure, NotPublished) else "failed"
+    return ManifestDay(day, word, reason_of(failure, export.audience.rename))
+
+
+def _manifest(
+    export: DailyExport,
+    days: Iterable[ManifestDay],
+    written: Sequence[OutputFile],
+    notes: WrittenFile | None,
+) -> Manifest:
+    of_days: dict[date, list[WrittenFile]] = {}
+    for file in written:
+        if file.day is not None:
+            of_days.setdefault(file.day, []).append(file.written)
+    return Manifest(
+        source=export.source,
+        start=export.window.start,
+        end=export.window.end,
+        days=[
+            day if day.files is None else msgspec.structs.replace(day, files=of_days[day.day])
+            for day in sorted(days, key=lambda day: day.day)
+        ],
+        notes=notes,
+        tolerance=export.tolerance.as_numbers() or msgspec.UNSET,
+        made_with=made_with(export),
+        **fields_of_window((file.field, file.written) for file in written if file.day is None),
+    )
+
+
+def _set_aside_unwritten(
+    export: DailyExport, outputs: Iterable[Output], manifest: Manifest
+) -> None:
+    """What an earlier run wrote, and this one does not: it must not look like a part of it."""
+    written = {export.folder / file.name for file in manifest.files()}
+    for output in outputs:
+        set_aside(path for path in output.targets() if path not in written)
+    if manifest.notes is None and not is_anothers(export.notes_path):
+        set_aside([export.notes_path])
+
+
+def add_notes(
+    publication: Publication, export: DailyExport, doubts: Sequence[Doubt]
+) -> WrittenFile | None:
+    """What CSV and JSON cannot say of their days; None where nothing is in doubt."""
+    if not doubts:
+        return None
+    refuse_anothers(export.notes_path)
+    return publication.add(export.notes_path, notes_text(doubts))
+
+
+def _warn_of_nobody(kept: Iterable[LedgerDay]) -> None:
+    """Of days without users that the source does not say to have had none."""
+    unsaid = [
+        row.day for row in kept if not row.users and USER_COUNT.name not in (row.totals or {})
+    ]
+    if unsaid:
+        logger.warning("%s: the source answered without a single user", listed_days(unsaid))

@@ -1,0 +1,46 @@
+"""An export's CSV files: one a day, with that day's users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from pathlib import Path
+
+from dashboard_scraper.exports.csv_tables import users_csv
+from dashboard_scraper.exports.daily_export import DailyExport
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.usage import UserUsage
+from dashboard_scraper.output import OutputDay, OutputFile, OutputRun
+
+
+class CsvFiles:
+    """`augment_metrics_YYYY-MM-DD.csv`."""
+
+    def __init__(self, export: DailyExport) -> None:
+        self._export = export
+        self._run: OutputRun
+        self._written: list[OutputFile] = []
+
+    @property
+    def reach(self) -> Window:
+        return self._export.window
+
+    def targets(self) -> list[Path]:
+        return [path for day in self._export.window.days() for path in self.day_targets(day)]
+
+    def day_targets(self, day: date) -> list[Path]:
+        return [self._export.folder / f"augment_metrics_{day}.csv"]
+
+    def sample(self, users: Sequence[UserUsage]) -> Iterable[bytes]:
+        yield users_csv(users, self._export.source)
+
+    def begin(self, run: OutputRun) -> None:
+        self._run = run
+
+    def add_day(self, day: OutputDay) -> None:
+        (path,) = self.day_targets(day.day)
+        written = self._run.publication.add(path, users_csv(day.shown, self._run.source))
+        self._written.append(OutputFile(written, day.day))
+
+    def finish(self) -> list[OutputFile]:
+        return self._written

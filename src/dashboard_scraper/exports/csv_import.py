@@ -1,0 +1,141 @@
+"""Reading a CSV of the dashboard's columns back: one that it saved itself, one of ours, or either
+after a spreadsheet had it. What has two readings is refused, with the row.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dashboard_scraper.csv_text import decode, parse_text
+from dashboard_scraper.errors import ContractBroken, UsageError
+from dashboard_scraper.exports.totals_row import refuse_totals
+from dashboard_scraper.model.figures import of_counts
+from dashboard_scraper.model.metrics import (
+    COUNTS,
+    MAX_COUNT,
+    REQUIRED,
+    SERVICE_ACCOUNT_TITLE,
+    USER_TITLE,
+)
+from dashboard_scraper.model.usage import UserUsage
+
+# With one or two zeros after a point or a comma it is the same number everywhere; three are not.
+_COUNT = re.compile(r"([0-9]{1,20})(?:[.,]0{1,2})?")
+_SEPARATED = re.compile(r"[0-9]{1,3}(?:[.,' \u2019\u00a0\u202f][0-9]{3})+")
+_ROUNDED = re.compile(r"[0-9][0-9.,]*[eE][+-]?[0-9]+")
+_FLAGS = {"true": True, "false": False, "": False}
+_DELIMITERS = (",", ";", "\t")
+_SEP_LINE = re.compile(r"sep=([,;\t])\r?\n|sep=([,;\t])\r")
+_NEEDED = [USER_TITLE, *(metric.title for metric in REQUIRED)]
+
+Row = tuple[int, list[str]]
+"""Its number in the file, from 1, and its cells."""
+
+
+def read_users(path: Path) -> list[UserUsage]:
+    """The users of a CSV with their counts; what is not counted (dates, rates) is not read.
+
+    Columns that the catalogue does not know are left alone, and rows without anything in them.
+    Raises UsageError where there is no such file, ContractBroken (with row and column) where it is
+    not the dashboard's CSV.
+    """
+    try:
+        header, *rows = _rows(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ContractBroken(
+            f"{path.name} is no CSV in UTF-8: {error}; save it as CSV in UTF-8"
+        ) from error
+    except csv.Error as error:
+        raise ContractBroken(f"{path.name} is no CSV in UTF-8: {error}") from error
+    except ValueError:
+        raise ContractBroken(f"{path.name} is empty: it has not even a header") from None
+    titles = header[1]
+    columns = _columns(path.name, titles)
+    users: dict[str, UserUsage] = {}
+    places: dict[str, int] = {}
+    for number, row in rows:
+        cells = _fitted(path.name, number, row, titles)
+        user = _user(path.name, number, cells, columns)
+        if users.setdefault(user.user, user) != user:
+            raise ContractBroken(f"{path.name}, row {number}: {user.user} for a second time")
+        places.setdefault(user.user, number)
+    refuse_totals(path.name, list(users.values()), places)
+    return list(users.values())
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    """Those that have something in them."""
+    text, first = decode(path.read_bytes()), 1
+    if "\0" in text[:2]:  # in UTF-16, every second character of a header
+        raise csv.Error("it has NUL characters")
+    if sep := _SEP_LINE.match(text):
+        text, first = text[sep.end() :], 2
+    delimiter = (sep[1] or sep[2]) if sep else _delimiter(text)
+    for number, row in enumerate(parse_text(text, delimiter), start=first):
+        if any(cell.strip() for cell in row):
+            yield number, row
+
+
+def _delimiter(text: str) -> str:
+    """The one with which the header has the columns that are needed; a comma where none has."""
+    line = next((line for line in text.splitlines() if line.strip(" ,;\t")), "")
+    for delimiter in _DELIMITERS:
+        titles = line.split(delimiter)
+        if {title.strip('"') for title in titles}.issuperset(_NEEDED):
+            return delimiter
+    return _DELIMITERS[0]
+
+
+def _columns(name: str, header: Sequence[str]) -> dict[str, int]:
+    columns = {title: i for i, title in enumerate(header) if title}
+    if missing := [title for title in _NEEDED if title not in columns]:
+        raise ContractBroken(f"{name}: the column {missing[0]!r} is missing")
+    if doubled := [title for title in columns if list(header).count(title) > 1]:
+        raise ContractBroken(f"{name}: the column {doubled[0]!r} is there twice")
+    return columns
+
+
+def _fitted(name: str, number: int, row: Sequence[str], header: Sequence[str]) -> Sequence[str]:
+    """The row without the blank cells that a spreadsheet has after the last column."""
+    beyond = [cell for cell in row[len(header) :] if cell.strip()]
+    beyond += [cell for title, cell in zip(header, row, strict=False) if not title and cell.strip()]
+    if len(row) < len(header) or beyond:
+        titles = sum(map(bool, header))
+        raise ContractBroken(f"{name}, row {number}: {len(row)} cells under {titles} columns")
+    return row[: len(header)]
+
+
+def _user(name: str, number: int, row: Sequence[str], columns: dict[str, int]) -> UserUsage:
+    where = f"{name}, row {number}"
+    user = row[columns[USER_TITLE]]
+    if not user:
+        raise ContractBroken(
+            f"{where}: the column {USER_TITLE!r} is empty; if the row has sums, remove it"
+        )
+    counts: list[int | None] = []
+    for title in (metric.title for metric in COUNTS):
+        cell = row[columns[title]] if title in columns else ""
+        counts.append(_count(f"{where}, {title!r}", cell) if cell else None)
+    flag = row[columns[SERVICE_ACCOUNT_TITLE]] if SERVICE_ACCOUNT_TITLE in columns else ""
+    service = _FLAGS.get(flag.strip().lower())
+    if service is None:
+        raise ContractBroken(f"{where}, {SERVICE_ACCOUNT_TITLE!r}: {flag!r} is not true or false")
+    return UserUsage(user, of_counts(counts), service=service)
+
+
+def _count(where: str, cell: str) -> int:
+    match = _COUNT.fullmatch(cell)
+    if match and int(match[1]) <= MAX_COUNT:
+        return int(match[1])
+    if _SEPARATED.fullmatch(cell):
+        reason = ", whose separator may be of thousands or of decimals; write digits alone"
+    elif _ROUNDED.fullmatch(cell):
+        reason = ": a spreadsheet has rounded the number, and its digits are lost"
+    else:
+        reason = ""
+    raise ContractBroken(f"{where}: {cell!r} is no count{reason}")

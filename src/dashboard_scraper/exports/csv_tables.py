@@ -1,0 +1,101 @@
+"""The CSV files: users in the dashboard's columns, other records flattened, the tenant apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from dashboard_scraper.csv_text import guard, render
+from dashboard_scraper.model.dates import iso_utc
+from dashboard_scraper.model.figures import picker, values_of
+from dashboard_scraper.model.flatten import Cell, flatten
+from dashboard_scraper.model.metrics import METRICS, SERVICE_ACCOUNT_TITLE, USER_TITLE, Kind, Metric
+from dashboard_scraper.model.usage import DASHBOARD, TenantFigure, UserUsage
+from dashboard_scraper.sources.dashboard.fields import FIELDS
+
+TENANT_HEADER = ("start_date", "end_date", "metric", "value")
+PRIORITY_COLUMNS = ("timestamp", "date", "user_id", "email", "metric", "value")
+
+_DATE_PART = len("YYYY-MM-DD")
+
+
+def users_csv(users: Sequence[UserUsage], source_name: str) -> bytes:
+    """One row a user: the dashboard's columns, those that only the source knows, and after them the
+    fields that the catalogue does not know, alphabetically.
+    """
+    table = _DASHBOARD_TABLE if source_name == DASHBOARD else _WHOLE_TABLE
+    extra_names = sorted({name for user in users for name in user.extra})
+    rows: Iterable[list[Cell]] = map(table.row, users)
+    if extra_names:
+        rows = (table.row(user) + _row(user.extra, extra_names) for user in users)
+    return render((*table.header, *extra_names), rows)
+
+
+class _Table:
+    """A CSV's columns, and their cells of one user."""
+
+    def __init__(self, metrics: Sequence[Metric], *, service: bool) -> None:
+        self.header = (USER_TITLE, *(m.title for m in metrics))
+        if service:
+            self.header += (SERVICE_ACCOUNT_TITLE,)
+        self._pick = picker(metrics)
+        self._moments = [i for i, m in enumerate(metrics, start=1) if m.kind is Kind.MOMENT]
+        self._percents = [i for i, m in enumerate(metrics, start=1) if m.kind is Kind.PERCENT]
+        self._service = service
+
+    def row(self, user: UserUsage) -> list[Cell]:
+        row: list[Any] = [guard(user.user), *self._pick(values_of(user.figures))]
+        for i in self._moments:
+            if row[i] is not None:
+                row[i] = iso_utc(row[i])[:_DATE_PART]
+        for i in self._percents:
+            if row[i] is not None:
+                row[i] = percent(row[i])
+        if self._service:
+            row.append(_guarded(user.service))
+        return row
+
+
+_DASHBOARD_TABLE = _Table(tuple(FIELDS), service=False)
+_WHOLE_TABLE = _Table(METRICS, service=True)
+
+
+def percent(number: float) -> str:
+    """At most two decimals, at least one: `40.0%`, `41.67%`."""
+    text = f"{number:.2f}"
+    return f"{text.removesuffix('0')}%"
+
+
+def records_csv(records: Iterable[Mapping[str, object]]) -> bytes:
+    """Records that are no user statistics; the priority columns first, then alphabetically."""
+    rows = [flatten(record) for record in records]
+    names = {name for row in rows for name in row}
+    first = [name for name in PRIORITY_COLUMNS if name in names]
+    header = (*first, *sorted(names.difference(first)))
+    return render(header, (_row(row, header) for row in rows))
+
+
+def tenant_csv(figures: Iterable[TenantFigure]) -> bytes:
+    """One row a figure, in the order given."""
+    return render(
+        TENANT_HEADER,
+        (
+            [
+                figure.window.start.isoformat(),
+                figure.window.end.isoformat(),
+                guard(figure.metric),
+                _guarded(figure.value),
+            ]
+            for figure in figures
+        ),
+    )
+
+
+def _row(record: Mapping[str, Cell], names: Iterable[str]) -> list[Cell]:
+    return [_guarded(record.get(name)) for name in names]
+
+
+def _guarded(value: Cell) -> Cell:
+    if isinstance(value, str):
+        return guard(value)
+    return str(value).lower() if isinstance(value, bool) else value

@@ -1,0 +1,142 @@
+"""GitHub's reports as files: of 28 days and of single days, below `github_reports/`."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from dashboard_scraper.exports.daily_export import DailyExport
+from dashboard_scraper.files import PendingFile, make_folder
+from dashboard_scraper.github.reports import (
+    GithubReports,
+    Report,
+    Scope,
+    Subject,
+    persons_in,
+    stamped,
+)
+from dashboard_scraper.model.dates import DAYS, Window
+from dashboard_scraper.model.usage import UserUsage
+from dashboard_scraper.output import OutputDay, OutputFile, OutputRun
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "github_reports"
+
+
+def report_path(folder: Path, report: Report) -> Path:
+    """Where a report goes in the folder of an export."""
+    whole = report.subject is Subject.WHOLE
+    prefix = "" if whole or report.scope is Scope.ENTERPRISE else f"{report.scope.value}-"
+    day = "" if report.latest else f"_{report.window.end}"
+    return folder / FOLDER / f"{prefix}{report.name}{day}{'.json' if whole else '.ndjson'}"
+
+
+def all_reports(window: Window) -> list[Report]:
+    """Those that an export of the window may have: of 28 days, that report and its last day's.
+
+    An export of other days has each day's own; 28 days have them too often for their size.
+    """
+    month = len(window) == DAYS
+    days = [window.end] if month else list(window.days())
+    found = [
+        Report(scope, subject, Window(day, day), latest=False)
+        for day in days
+        for scope in Scope
+        for subject in Subject
+    ]
+    if month:
+        found += [
+            Report(scope, subject, window, latest=True)
+            for scope in Scope
+            for subject in (Subject.WHOLE, Subject.USERS)
+        ]
+    return found
+
+
+def report_paths(folder: Path, window: Window) -> list[Path]:
+    """Every file that an export of the window may have."""
+    return [report_path(folder, report) for report in all_reports(window)]
+
+
+class GithubFiles:
+    """Each report that has all of its days."""
+
+    def __init__(self, export: DailyExport) -> None:
+        self._export = export
+        self._run: OutputRun
+        self._reports: GithubReports
+        self._wanted: list[Report] = []
+        self._users: dict[Report, PendingFile] = {}
+        self._totals: dict[date, dict[str, Any]] = {}
+
+    @property
+    def reach(self) -> Window:
+        return self._export.window
+
+    def targets(self) -> list[Path]:
+        return report_paths(self._export.folder, self._export.window)
+
+    def day_targets(self, day: date) -> list[Path]:  # noqa: ARG002
+        """None: also those of one day count people of the days before."""
+        return []
+
+    def sample(self, users: Sequence[UserUsage]) -> Iterable[bytes]:  # noqa: ARG002
+        return ()
+
+    def begin(self, run: OutputRun) -> None:
+        options, folder = self._export.github, self._export.folder
+        self._run = run
+        self._wanted = [
+            report
+            for report in all_reports(self._export.window)
+            if (report.scope is Scope.ENTERPRISE or options.organization_id)
+            and (report.subject is not Subject.TEAMS or options.has_teams)
+            and not any(day in run.missing for day in report.window.days())
+        ]
+        if not self._wanted:
+            return
+        make_folder(folder / FOLDER, run.publication.mode)
+        persons = persons_in(run.reader, run.source, options)
+        self._reports = GithubReports(run.reader, run.source, options, persons)
+        for report in sorted(self._wanted, key=lambda each: each.window.start):
+            if report.subject is Subject.WHOLE:
+                self._reports.count_people(report.window)
+        for report in self._wanted:
+            if report.subject is Subject.USERS:
+                self._users[report] = run.publication.begin(report_path(folder, report))
+
+    def add_day(self, day: OutputDay) -> None:
+        files = {report: file for report, file in self._users.items() if day.day in report.window}
+        if files:
+            lines = list(self._reports.user_lines(day.kept, day.users))
+            for report, file in files.items():
+                for piece in stamped(lines, self._reports.stamp(report, day.day)):
+                    file.write(piece)
+        wholes = [each for each in self._wanted if each.subject is Subject.WHOLE]
+        if any(day.day in report.window for report in wholes):
+            self._totals[day.day] = self._reports.totals(day.kept, day.users)
+
+    def finish(self) -> list[OutputFile]:
+        if not self._wanted:
+            return []
+        written = [self._finish(report) for report in self._wanted]
+        for remark in self._reports.remarks():
+            logger.warning("%s", remark)
+        return written
+
+    def _finish(self, report: Report) -> OutputFile:
+        path, add = report_path(self._export.folder, report), self._run.publication.add
+        if report.subject is Subject.USERS:
+            written = self._users[report].finish()
+        elif report.subject is Subject.TEAMS:
+            written = add(path, self._reports.teams(report))
+        else:
+            totals = [self._totals[day] for day in report.window.days()]
+            written = add(path, self._reports.whole(report, totals))
+        named = dataclasses.replace(written, name=f"{FOLDER}/{written.name}")
+        return OutputFile(named, field="github_reports")

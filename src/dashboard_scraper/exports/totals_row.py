@@ -1,0 +1,45 @@
+"""A row of sums that somebody added to a CSV: it is no user, and would double every sum."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from dashboard_scraper.errors import ContractBroken
+from dashboard_scraper.model.figures import counts_of
+from dashboard_scraper.model.usage import UserUsage
+
+_TOTAL = re.compile(
+    r"(?:grand|sub|all|overall)?[\s-]*"
+    r"(?:totals?|totale|totaal|sums?|summe|gesamt\w*|insgesamt|zwischensumme|somme|suma|soma|ukupno"
+    r"|average|mean|median|mittelwert|durchschnitt|moyenne|promedio|media|count|anzahl"
+    r"|итого|всего|合計|合计|总计|總計|합계)(?:\W.*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+_PSEUDONYM = re.compile(r"user-[0-9a-f]{20}")
+# In small teams, one person's few figures may be the sum of two others' by chance.
+_ENOUGH_OTHERS, _ENOUGH_FIGURES = 2, 3
+
+
+def refuse_totals(name: str, users: Sequence[UserUsage], places: Mapping[str, int]) -> None:
+    """ContractBroken with the row where a user, who is no address, is the sum of the others."""
+    candidates = [user for user in users if not _is_somebody(user)]
+    if not candidates:
+        return
+    sums = [sum(column) for column in zip(*map(_counts, users), strict=True)]
+    for user in candidates:
+        own = _counts(user)
+        is_sum = len(users) > _ENOUGH_OTHERS and [2 * n for n in own] == sums
+        if _TOTAL.fullmatch(user.user) or (is_sum and sum(map(bool, own)) >= _ENOUGH_FIGURES):
+            raise ContractBroken(
+                f"{name}, row {places[user.user]}: {user.user!r} looks like a row of sums, not"
+                " like a user; remove it"
+            )
+
+
+def _counts(user: UserUsage) -> list[int]:
+    return [count or 0 for count in counts_of(user.figures)]
+
+
+def _is_somebody(user: UserUsage) -> bool:
+    return user.service or "@" in user.user or bool(_PSEUDONYM.fullmatch(user.user))

@@ -1,0 +1,1 @@
+"""GitHub's own report format."""

@@ -1,0 +1,56 @@
+"""Seats in the form of GitHub's billing endpoints: who has used the assistant, and when last."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from dashboard_scraper.github.reports import GithubOptions, Persons
+from dashboard_scraper.model.dates import Window, iso_utc
+from dashboard_scraper.people.identity import Person
+from dashboard_scraper.store import Reader
+
+PLAN = "unknown"  # one of GitHub's own values
+
+
+def seats_in(
+    reader: Reader, source: str, window: Window, options: GithubOptions, persons: Persons
+) -> list[dict[str, Any]]:
+    """A seat for each person with a row in the window, by login.
+
+    Augment tells no seats; a seat was given when the person was first seen, or else first kept.
+    `last_activity_at` is the moment where the source has it, else the start of the day.
+    """
+    first_days = reader.first_days(source)
+    last_days: dict[str, date] = {}
+    for kept in reader.ledger(source, window).values():
+        last_days |= dict.fromkeys((each.user for each in reader.activity(kept, ())), kept.day)
+    seen: dict[Person, tuple[list[datetime], list[datetime]]] = {}
+    for each in reader.seen(source, window):
+        if options.audience.includes(service=each.service):
+            first, last = seen.setdefault(persons[each.user], ([], []))
+            first.append(each.first_seen or _start_of(first_days[each.user]))
+            if each.last_seen or each.user in last_days:
+                last.append(each.last_seen or _start_of(last_days[each.user]))
+    seats = [
+        _seat(person, min(first), max(last, default=None)) for person, (first, last) in seen.items()
+    ]
+    return sorted(seats, key=lambda seat: seat["assignee"]["login"])
+
+
+def _seat(person: Person, since: datetime, last: datetime | None) -> dict[str, Any]:
+    return {
+        "created_at": iso_utc(since),
+        "updated_at": iso_utc(last or since),
+        "last_activity_at": iso_utc(last) if last else None,
+        "last_activity_editor": None,
+        "last_authenticated_at": None,
+        "pending_cancellation_date": None,
+        "plan_type": PLAN,
+        "assigning_team": None,
+        "assignee": {"login": person.login, "id": person.id, "type": "User"},
+    }
+
+
+def _start_of(day: date) -> datetime:
+    return datetime.combine(day, time.min, UTC)

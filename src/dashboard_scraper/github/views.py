@@ -1,0 +1,156 @@
+"""GitHub's reports of a store as it is whenever somebody asks, from any thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Generator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from dashboard_scraper.errors import DaysMissing
+from dashboard_scraper.github.reports import (
+    GithubOptions,
+    GithubReports,
+    Persons,
+    Report,
+    Scope,
+    Subject,
+    persons_in,
+)
+from dashboard_scraper.github.seats import seats_in
+from dashboard_scraper.logs import Once
+from dashboard_scraper.model.dates import DAYS, Window, newest_over, utc_day
+from dashboard_scraper.model.doubts import Doubt, doubts_in
+from dashboard_scraper.model.listing import listed_days
+from dashboard_scraper.model.tolerance import EXACT, Tolerance
+from dashboard_scraper.store import LedgerDay, Reader, Store
+from dashboard_scraper.store.status import StoreStatus, status_of
+
+logger = logging.getLogger(__name__)
+
+_Ledger = Mapping[date, LedgerDay]
+_Pieces = Generator[bytes, None, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A report in pieces. `doubts` are those of its days, known with the first piece."""
+
+    pieces: _Pieces
+    doubts: list[Doubt]
+
+
+class GithubViews:
+    """What the store has of one source; DaysMissing says what it does not have."""
+
+    def __init__(
+        self,
+        store: Store,
+        source: str,
+        options: GithubOptions,
+        settle_days: int,
+        clock: Callable[[], datetime],
+        tolerance: Tolerance = EXACT,
+    ) -> None:
+        self._tolerance = tolerance
+        self._store = store
+        self._source = source
+        self._options = options
+        self._settle_days = settle_days
+        self._clock = clock
+        self._once = Once(logger)
+        self._lock = threading.Lock()
+        self._persons: tuple[_Ledger, Persons] | None = None
+
+    def of_day(self, scope: Scope, subject: Subject, day: date) -> tuple[Report, list[Doubt]]:
+        """A report of one day, and what of it is in doubt."""
+        report = Report(scope, subject, Window(day, day), latest=False)
+        with self._reading() as reader:
+            ledger = reader.ledger(self._source, report.window)
+        return report, self._checked(report, ledger)
+
+    def latest(self, scope: Scope, subject: Subject) -> tuple[Report, list[Doubt]]:
+        """The report of the 28 days that end with the newest one that is kept and over, and what of
+        it is in doubt.
+        """
+        with self._reading() as reader:
+            ledger = reader.ledger(self._source)
+        report = Report(scope, subject, self._latest_window(ledger), latest=True)
+        return report, self._checked(report, ledger)
+
+    def _latest_window(self, ledger: Collection[date]) -> Window:
+        today = utc_day(self._clock())
+        end = newest_over(ledger, today)
+        if not end:
+            raise DaysMissing("no day has been fetched yet")
+        return Window(end - timedelta(days=DAYS - 1), end)
+
+    def _checked(self, report: Report, ledger: _Ledger) -> list[Doubt]:
+        """What is in doubt of the report's days; DaysMissing where there is no such report."""
+        if report.scope is Scope.ORGANIZATION and not self._options.organization_id:
+            raise DaysMissing("ORGANIZATION_ID is not set: there are no reports of an organization")
+        if report.subject is Subject.TEAMS and not self._options.has_teams:
+            raise DaysMissing("IDENTITY_FILE names no teams: there are no reports of them")
+        if missing := [day for day in report.window.days() if day not in ledger]:
+            raise DaysMissing(f"days that have not been fetched: {listed_days(missing)}")
+        return self._doubts(ledger, report.window)
+
+    def _doubts(self, ledger: _Ledger, window: Window) -> list[Doubt]:
+        days = (ledger[day] for day in window.days() if day in ledger)
+        return doubts_in(days, self._tolerance)
+
+    def download(self, report: Report) -> Download:
+        """The report as the store has it at the first piece, however long the rest takes."""
+        doubts: list[Doubt] = []
+        return Download(self._pieces(report, doubts), doubts)
+
+    def _pieces(self, report: Report, doubts: list[Doubt]) -> _Pieces:
+        with self._reading() as reader:
+            doubts += self._checked(report, reader.ledger(self._source, report.window))
+            reports = GithubReports(reader, self._source, self._options, self._persons_in(reader))
+            yield from reports.chunks(report)
+        for remark in reports.remarks():
+            self._once.warn("%s", remark)
+
+    def seats(self) -> tuple[list[dict[str, Any]], list[Doubt]]:
+        """Everybody with a row in the latest 28 days, whether these are all there or not; and what
+        of them is in doubt.
+        """
+        with self._reading() as reader:
+            ledger = reader.ledger(self._source)
+            window = self._latest_window(ledger)
+            persons = self._persons_in(reader)
+            seats = seats_in(reader, self._source, window, self._options, persons)
+            return seats, self._doubts(ledger, window)
+
+    def people(self) -> dict[str, int]:
+        """How many persons and service accounts were ever kept of the source; by its name."""
+        if not self._store.exists():
+            return {}
+        with self._store.reading() as reader:
+            persons = self._persons_in(reader)
+        return {self._source: len({person.id for person in persons.values()})}
+
+    def status(self) -> StoreStatus:
+        """What `status` tells; without sources where nothing has been fetched yet."""
+        now = self._clock()
+        if not self._store.exists():
+            return StoreStatus(self._store.shown, [])
+        with self._store.reading() as reader:
+            return status_of(reader, self._store.shown, self._settle_days, now, self._tolerance)
+
+    def _reading(self) -> AbstractContextManager[Reader]:
+        if not self._store.exists():
+            raise DaysMissing("no day has been fetched yet")
+        return self._store.reading()
+
+    def _persons_in(self, reader: Reader) -> Persons:
+        """Found anew when a day came or changed: that reads all of the store."""
+        ledger = reader.ledger(self._source)
+        with self._lock:
+            if self._persons is None or self._persons[0] != ledger:
+                self._persons = ledger, persons_in(reader, self._source, self._options)
+            return self._persons[1]

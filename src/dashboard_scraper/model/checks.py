@@ -1,0 +1,123 @@
+"""What shows that figures are right: they close, and the source still says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta
+
+import msgspec
+
+from dashboard_scraper.model.dates import Window, runs_of_days
+from dashboard_scraper.model.figures import added
+from dashboard_scraper.model.metrics import (
+    BY_NAME,
+    COUNTS,
+    TOTALS,
+    USER_COUNT,
+    Count,
+    Figures,
+    Metric,
+    Totals,
+    parts_of,
+)
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One of the tenant's figures of a day that is not the sum of its users' figures."""
+
+    metric: str
+    users: int
+    tenant: int
+
+    def __str__(self) -> str:
+        return f"{self.metric} is {self.tenant}, the users' sum is {self.users}"
+
+
+def closing_differences(sums: Figures, users: int, totals: Totals | None) -> list[Difference]:
+    """Where the `sums` of so many users and the tenant's figures disagree.
+
+    A sum that is unknown cannot be compared; that of all its parts can, if they are known.
+    """
+    found = []
+    for total in TOTALS:
+        own = users if total is USER_COUNT else _sum_of(BY_NAME[total.name], sums)
+        tenant = (totals or {}).get(total.name)
+        if tenant is not None and own is not None and own != tenant:
+            found.append(Difference(total.name, own, tenant))
+    return found
+
+
+_PARTS = {metric: parts_of(metric) for metric in COUNTS}
+
+
+def _sum_of(metric: Metric, sums: Figures) -> Count:
+    """The sum itself, or where that is unknown, that of its parts."""
+    known: Count = sums[metric]
+    if known is None and (parts := _PARTS[metric]):
+        return added(_sum_of(part, sums) for part in parts)
+    return known
+
+
+def parts_differences(sums: Figures) -> dict[str, int]:
+    """By how much each sum of several metrics differs from its parts, where all are known."""
+    found = {}
+    for metric, parts in _PARTS.items():
+        whole, rest = sums[metric], added(sums[part] for part in parts)
+        if parts and whole is not None and rest is not None:
+            found[metric.name] = whole - rest
+    return found
+
+
+def revision(old: Figures, new: Figures) -> str:
+    """Each sum that changed, as `chat_messages 12 -> 14`; empty where none did."""
+    return ", ".join(
+        f"{metric.name} {shown(old[metric])} -> {shown(new[metric])}"
+        for metric in COUNTS
+        if old[metric] != new[metric]
+    )
+
+
+def shown(count: int | None) -> str:
+    """A sum for people."""
+    return "unknown" if count is None else str(count)
+
+
+def changed_days(kept: Mapping[date, Totals], totals_now: Callable[[Window], Totals]) -> list[date]:
+    """The days whose totals are not what was kept, found by halving ranges that differ.
+
+    Costs one call for each gapless run of days; then, for each day that changed, one call for each
+    time its run can be halved: what the first half has gained is known not to be the second's.
+    Changes that cancel out within a range are not found.
+    """
+    found: list[date] = []
+    for window in runs_of_days(kept):
+        gain = _gain(kept, window, totals_now)
+        found += _changed_within(kept, window, gain, totals_now)
+    return found
+
+
+def _changed_within(
+    kept: Mapping[date, Totals],
+    window: Window,
+    gain: Totals,
+    totals_now: Callable[[Window], Totals],
+) -> list[date]:
+    if not any(gain.values()):
+        return []
+    if window.start == window.end:
+        return [window.start]
+    middle = window.start + timedelta(days=(window.end - window.start).days // 2)
+    first, second = Window(window.start, middle), Window(middle + timedelta(days=1), window.end)
+    first_gain = _gain(kept, first, totals_now)
+    second_gain = {name: gain[name] - first_gain[name] for name in gain}
+    return [
+        *_changed_within(kept, first, first_gain, totals_now),
+        *_changed_within(kept, second, second_gain, totals_now),
+    ]
+
+
+def _gain(
+    kept: Mapping[date, Totals], window: Window, totals_now: Callable[[Window], Totals]
+) -> Totals:
+    days = [kept[day] for day in window.days()]
+    return {name: now - sum(day[name] for day in days) for name, now in totals_now(window).items()}

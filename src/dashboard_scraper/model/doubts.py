@@ -1,0 +1,95 @@
+"""What makes the figures of a day doubtful: the one place that every output has its marks from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import Enum
+from typing import Protocol
+
+from dashboard_scraper.model.checks import Difference
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.listing import listed
+from dashboard_scraper.model.tolerance import Tolerance
+
+
+class DoubtKind(Enum):
+    """The worst comes first. `sign` marks a day where there is room for one character."""
+
+    UNRECONCILED = ("unreconciled", "!", "users and the source's own totals disagree")
+    SUSPICIOUS = ("suspicious", "*", "the figures are unlikely to be right")
+    HELD = ("held", "%", "the source has newer figures, which are held and not in force")
+
+    def __init__(self, word: str, sign: str, meaning: str) -> None:
+        self.word = word
+        self.sign = sign
+        self.meaning = meaning
+
+
+class MarkedDay(Protocol):
+    """A day with what a ledger or a manifest says of it."""
+
+    @property
+    def day(self) -> date: ...
+    @property
+    def unreconciled(self) -> list[Difference]: ...
+    @property
+    def suspicious(self) -> str | None: ...
+    @property
+    def held(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why the figures of a window, mostly of one day, are in doubt; in words, on one line.
+
+    `differences` has what `words` say of users who do not add up.
+    """
+
+    window: Window
+    kind: DoubtKind
+    words: str
+    differences: tuple[Difference, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.window} {self.kind.word}: {self.words}"
+
+
+def doubts_of(marked: MarkedDay, tolerance: Tolerance) -> list[Doubt]:
+    """Those of one day, the worst first; none for most days."""
+    window = Window(marked.day, marked.day)
+    found = unreconciled(window, marked.unreconciled, tolerance)
+    for kind, words in (
+        (DoubtKind.SUSPICIOUS, marked.suspicious),
+        (DoubtKind.HELD, marked.held),
+    ):
+        if words is not None:
+            found.append(Doubt(window, kind, " ".join(words.split())))
+    return found
+
+
+def unreconciled(
+    window: Window, differences: Iterable[Difference], tolerance: Tolerance
+) -> list[Doubt]:
+    """The doubt that differences make, unless they are all tolerated."""
+    beyond = tolerance.beyond(differences)
+    if not beyond:
+        return []
+    words = listed(beyond, separator="; ")
+    return [Doubt(window, DoubtKind.UNRECONCILED, words, tuple(beyond))]
+
+
+def doubts_in(days: Iterable[MarkedDay], tolerance: Tolerance) -> list[Doubt]:
+    """Those of several days, in the order of the days."""
+    return [doubt for day in days for doubt in doubts_of(day, tolerance)]
+
+
+def days_of(doubts: Iterable[Doubt], kind: DoubtKind) -> list[date]:
+    """The days that are in doubt for that reason."""
+    return [day for doubt in doubts if doubt.kind is kind for day in doubt.window.days()]
+
+
+def short_list(doubts: Sequence[Doubt], most: int) -> str:
+    """Days and kinds alone, in ASCII: `2026-11-03 unreconciled; 2026-11-05 held`."""
+    return listed([f"{each.window} {each.kind.word}" for each in doubts], most, "; ")

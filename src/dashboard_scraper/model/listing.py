@@ -1,0 +1,34 @@
+"""Lists in messages, as long as somebody reads them: the rest is counted."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable
+from datetime import date
+
+from dashboard_scraper.model.dates import runs_of_days
+
+NAMED_AT_MOST = 20
+_RANGES_AT_MOST = 5
+_LONGEST_NAME = 200
+
+
+def listed(names: Collection[object], most: int = NAMED_AT_MOST, separator: str = ", ") -> str:
+    """So many of the names, and how many more there are; a name that is very long is cut."""
+    shown = (shortened(str(name), _LONGEST_NAME) for name in itertools.islice(names, most))
+    more = len(names) - most
+    return separator.join(shown) + (f" and {more:,} more" if more > 0 else "")
+
+
+def listed_days(days: Iterable[date], most: int = _RANGES_AT_MOST) -> str:
+    """`2025-03-01, 2025-03-04 to 2025-03-06 and 14 more ranges`, oldest first."""
+    ranges = list(runs_of_days(days))
+    more = len(ranges) - most
+    return listed(ranges, most) + (f" range{'s'[: more - 1]}" if more > 0 else "")
+
+
+def shortened(text: str, most: int) -> str:
+    """The beginning of a text, and how much of it is left out."""
+    if len(text) <= most:
+        return text
+    return f"{text[:most]}... ({len(text) - most:,} more characters)"

@@ -1,0 +1,1 @@
+"""Who is one person, and under which name outputs show them."""

@@ -1,0 +1,214 @@
+"""Who a user is in GitHub's reports: login, id and teams, from a file or from the address."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import itertools
+import logging
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from dashboard_scraper.csv_text import parse
+from dashboard_scraper.errors import UsageError
+from dashboard_scraper.model.listing import listed
+from dashboard_scraper.people.people import People, person_key
+from dashboard_scraper.people.pseudonyms import Rename, as_they_are
+
+logger = logging.getLogger(__name__)
+
+HEADER = ("email", "login", "id", "team")
+LARGEST_ID = 2**31 - 1  # GitHub's are below, and some consumers keep them in 32 bits
+_ID = re.compile(r"[0-9]{1,10}")
+
+
+class Person(msgspec.Struct, frozen=True):
+    """A user as GitHub's reports name one, with the slugs of the teams."""
+
+    login: str
+    id: int
+    teams: tuple[str, ...] = ()
+
+
+Identities = Mapping[str, Person]
+"""Persons by the keys (`people.person_key`) of their addresses, in the order of the file."""
+
+
+_Owners = dict[object, tuple[str, Person]]
+"""The first address and person of each login and id."""
+
+
+def read_identities(path: Path) -> Identities:
+    """The persons of an IDENTITY_FILE; several rows of one person give several teams.
+
+    Addresses with one login and id are one person's, as before and after a change of the domain.
+
+    Raises UsageError, with the row, where it cannot be read or contradicts itself.
+    """
+    header, *rows = _rows_of(path)
+    names = tuple(name.strip().lower() for name in header)
+    if names not in (HEADER, HEADER[:-1]):
+        raise UsageError(f"IDENTITY_FILE: {path}: the header must be {','.join(HEADER)}")
+    found: dict[str, Person] = {}
+    repeated = []
+    owners: _Owners = {}
+    for number, row in enumerate(rows, start=2):
+        cells = [cell.strip() for cell in row]
+        if any(cells):
+            where = f"IDENTITY_FILE: {path}, row {number}"
+            if len(cells) != len(names):
+                raise UsageError(f"{where}: {len(cells)} cells under {len(names)} columns")
+            if not _add(where, found, *cells):
+                repeated.append(f"{cells[0]} in row {number}")
+            _refuse_shared(where, owners, cells[0], found[person_key(cells[0])])
+    if repeated:
+        logger.warning("IDENTITY_FILE: entries that are there twice: %s", listed(repeated))
+    return _with_all_teams(found)
+
+
+def people_of(identities: Identities) -> People:
+    """Who is one person by these; somebody with several addresses has the key of the first."""
+    first: dict[int, str] = {}
+    owners = {key: first.setdefault(person.id, key) for key, person in identities.items()}
+    return People({key: owner for key, owner in owners.items() if key != owner})
+
+
+def _rows_of(path: Path) -> list[list[str]]:
+    try:
+        data = path.read_bytes()
+        rows = parse(data)
+    except OSError as error:
+        raise UsageError(f"IDENTITY_FILE: {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        row = data[: error.start].count(b"\n") + 1
+        raise UsageError(f"IDENTITY_FILE: {path}, row {row}: this is no UTF-8") from error
+    except csv.Error as error:
+        raise UsageError(f"IDENTITY_FILE: {path} is no CSV: {error}") from error
+    if not rows:
+        raise UsageError(f"IDENTITY_FILE: {path} is empty; write {','.join(HEADER)} and people")
+    return rows
+
+
+def _add(
+    where: str, found: dict[str, Person], email: str, login: str, number: str, team: str = ""
+) -> bool:
+    """False where the row says nothing new."""
+    if not email or not login:
+        raise UsageError(f"{where}: email and login must not be empty")
+    if not _ID.fullmatch(number) or not 0 < int(number) <= LARGEST_ID:
+        raise UsageError(
+            f"{where}: {number[:20]!r} is no id; write a number from 1 to {LARGEST_ID}"
+        )
+    key = person_key(email)
+    before = found.get(key, Person(login, int(number)))
+    if (before.login, before.id) != (login, int(number)):
+        raise UsageError(f"{where}: {email} has another login or id in a row before")
+    new = key not in found or (team and team not in before.teams)
+    teams = (*before.teams, team) if team and team not in before.teams else before.teams
+    found[key] = Person(before.login, before.id, teams)
+    return bool(new)
+
+
+def _refuse_shared(where: str, owners: _Owners, email: str, person: Person) -> None:
+    """One id or login of two persons would make one of them in every consumer.
+
+    Two addresses with the same login and id are one person's.
+    """
+    for what, value in (("login", person.login.lower()), ("id", person.id)):
+        other, known = owners.setdefault(value, (email, person))
+        if (known.login, known.id) != (person.login, person.id):
+            raise UsageError(
+                f"{where}: {other} and {email} have the same {what} {value}; if they are one"
+                " person's, write login and id alike in both rows"
+            )
+
+
+def _with_all_teams(found: dict[str, Person]) -> Identities:
+    """Each person with the teams of all the addresses."""
+    teams: dict[int, dict[str, None]] = {}
+    for person in found.values():
+        teams.setdefault(person.id, {}).update(dict.fromkeys(person.teams))
+    return {
+        key: Person(person.login, person.id, tuple(teams[person.id]))
+        for key, person in found.items()
+    }
+
+
+def sha256_user_id(name: str) -> int:
+    """The id in GitHub's reports: a positive number below 2**31 from the SHA-256 of the lower-cased
+    name. The brief's JSON has another, `copilot_converter.md5_user_id`.
+    """
+    digest = hashlib.sha256(name.lower().encode()).digest()
+    return int.from_bytes(digest[:8]) % LARGEST_ID + 1
+
+
+def persons_of(
+    names: Iterable[str],
+    identities: Identities,
+    rename: Rename = as_they_are,
+    people: People | None = None,
+) -> dict[str, Person]:
+    """Everybody as the reports name them, by the names that the store has.
+
+    All names of one person give the same. Without an entry, the login is the pseudonym or the first
+    of the names, which stays when others come, and the id follows from the person's key. Where
+    another has the login, or the id, `NAME#2` (`NAME#3` and so on) gives one; whoever comes first
+    in `names` keeps it.
+    """
+    people = people or people_of(identities)
+    found: dict[str, Person] = {}
+    by_key: dict[str, Person] = {}
+    unmatched = []
+    logins = {person.login.lower() for person in identities.values()}
+    ids = {person.id for person in identities.values()}
+    for name in names:
+        key = people.key(name)
+        person = by_key.get(key) or identities.get(key)
+        if person is None:
+            person = _unlisted(rename(name), rename(key), logins, ids)
+            unmatched.append(name)
+        by_key[key] = found[name] = person
+    if identities:
+        unused = [key for key in identities if people.key(key) not in by_key]
+        _tell_unmatched(unmatched, unused)
+    return found
+
+
+def _unlisted(name: str, key: str, logins: set[str], ids: set[int]) -> Person:
+    login = next(tried for tried in _tries(name) if tried.lower() not in logins)
+    number = next(number for tried in _tries(key) if (number := sha256_user_id(tried)) not in ids)
+    if login != name or number != sha256_user_id(key):
+        logger.warning(
+            "%s has the login %s and the id %d: another has its own", name, login, number
+        )
+    logins.add(login.lower())
+    ids.add(number)
+    return Person(login, number)
+
+
+def _tries(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}#{attempt}" for attempt in itertools.count(2))
+
+
+def _tell_unmatched(unmatched: Collection[str], unused: Collection[str]) -> None:
+    if unmatched:
+        logger.warning(
+            "%d users are not in IDENTITY_FILE, and go by their addresses: %s",
+            len(unmatched),
+            listed(unmatched),
+        )
+    if unused:
+        logger.info(
+            "%d entries of IDENTITY_FILE are of nobody in the store: %s",
+            len(unused),
+            listed(sorted(unused)),
+        )
+
+
+def team_id(slug: str) -> int:
+    """The numeric id of a team: it follows from the slug."""
+    return sha256_user_id(f"team/{slug}")

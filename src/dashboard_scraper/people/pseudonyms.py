@@ -1,0 +1,109 @@
+"""Names that stand for users in outputs: always the same, and telling nothing without the key."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+
+from dashboard_scraper.errors import UsageError
+from dashboard_scraper.model.usage import TenantFigure, UserUsage
+from dashboard_scraper.people.people import person_key
+from dashboard_scraper.secret_files import read_private
+
+_SHORTEST_KEY = 32
+_DIGITS = 20
+# Whatever resembles an address, wherever it stands in a field that the catalogue does not know.
+_ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"=]+?(?:@|%40)[^\s@<>()\[\],;:\"'=]+", re.IGNORECASE)
+
+Rename = Callable[[str], str]
+"""From a user's address to the name that outputs show."""
+
+
+def as_they_are(address: str) -> str:
+    """No pseudonyms: outputs show addresses."""
+    return address
+
+
+def rename_of(
+    key_file: Path | None,
+    key_of: Callable[[str], str] = person_key,
+    *,
+    allow_readable: bool = False,
+) -> Rename:
+    """How outputs name users: with a key file, the first digits of HMAC-SHA256(key, person).
+
+    What stands for the person is what `key_of` makes of a name, such as `People.key`: so all
+    spellings have one pseudonym.
+
+    UsageError where the file is absent, readable for others, or too short to be a key.
+    """
+    if key_file is None:
+        return as_they_are
+    try:
+        key = read_private(key_file, allow_readable=allow_readable).strip()
+    except FileNotFoundError:
+        raise UsageError(
+            f"PSEUDONYM_KEY_FILE: {key_file} is not there; bring it back, since another key gives"
+            f" other pseudonyms, or make one: (umask 077; openssl rand -hex 32 > {key_file})"
+        ) from None
+    if len(key) < _SHORTEST_KEY:
+        raise UsageError(
+            f"PSEUDONYM_KEY_FILE: {key_file} holds fewer than {_SHORTEST_KEY} characters; make a"
+            f" key: (umask 077; openssl rand -hex 32 > {key_file})"
+        )
+
+    def rename(address: str) -> str:
+        digest = hmac.new(key, key_of(address).encode(), hashlib.sha256).hexdigest()
+        return f"user-{digest[:_DIGITS]}"
+
+    return rename
+
+
+def renamed(users: Iterable[UserUsage], rename: Rename) -> list[UserUsage]:
+    """The users under the names that outputs show, in the same order."""
+    if rename is as_they_are:
+        return list(users)
+    return [
+        msgspec.structs.replace(
+            user,
+            user=rename(user.user),
+            extra={
+                _without(name, user.user, rename): (
+                    _without(cell, user.user, rename) if isinstance(cell, str) else cell
+                )
+                for name, cell in user.extra.items()
+            },
+        )
+        for user in users
+    ]
+
+
+def hidden(text: str, rename: Rename, names: Iterable[str] = ()) -> str:
+    """The text with pseudonyms in place of the names, and of all that looks like an address."""
+    if rename is as_they_are:
+        return text
+    for name in names:
+        text = text.replace(name, rename(name))
+    return _ADDRESS.sub(lambda match: rename(match[0]), text)
+
+
+def hidden_in_figures(figures: Iterable[TenantFigure], rename: Rename) -> list[TenantFigure]:
+    """The tenant's figures; those that the catalogue does not know may name somebody."""
+    return [
+        msgspec.structs.replace(
+            figure,
+            metric=hidden(figure.metric, rename),
+            value=hidden(figure.value, rename) if isinstance(figure.value, str) else figure.value,
+        )
+        for figure in figures
+    ]
+
+
+def _without(text: str, address: str, rename: Rename) -> str:
+    """Pseudonyms in place of the user's own address, and of all that looks like one."""
+    return hidden(text.replace(address, rename(address)), rename)

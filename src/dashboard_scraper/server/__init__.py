@@ -1,0 +1,1 @@
+"""GitHub's endpoints, the page and the metrics over HTTP."""

@@ -1,0 +1,420 @@
+"""GitHub's REST endpoints for Copilot usage, and the report, over the store and read-only.
+
+Paths, envelopes and bodies of errors are GitHub's, so that tools made for it can be pointed here.
+Where a figure is missing the answer is 404 with a message that says what, never an empty report.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from urllib.parse import quote
+
+import anyio
+from starlette.applications import Starlette
+from starlette.authentication import AuthenticationBackend, AuthenticationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dashboard_scraper.errors import DaysMissing, ScraperError
+from dashboard_scraper.github.reports import Report, Subject
+from dashboard_scraper.github.reports import Scope as ReportScope
+from dashboard_scraper.github.seats import PLAN
+from dashboard_scraper.github.views import GithubViews
+from dashboard_scraper.log_repeats import repeats
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.people.identity import sha256_user_id
+from dashboard_scraper.report.view import ReportView
+from dashboard_scraper.server.access import LINK_SECONDS, Access
+from dashboard_scraper.server.answers import error_answer, json_answer, marked
+from dashboard_scraper.server.guesses import Guesses, TooManyGuesses
+from dashboard_scraper.server.openmetrics import CONTENT_TYPE, open_metrics
+from dashboard_scraper.server.requests import CheckedRequests, Hosts
+
+logger = logging.getLogger(__name__)
+
+API_VERSIONS = ("2022-11-28", "2026-03-10")
+_VERSION_HEADER = "X-GitHub-Api-Version"
+_ASK_USER = 'Basic realm="usage figures: any name, the token as password", charset="UTF-8"'
+_PER_PAGE, _PER_PAGE_AT_MOST = 50, 100
+_SECONDS_TO_TAKE_A_PIECE = 60
+_LONGEST_PATH = 200  # in the log
+_REFUSALS = (400, 401, 403, 429)
+_PAGE = "/"
+# What a page cannot say of itself; what it may load, it does.
+_PAGE_HEADERS = {
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_OPEN = re.compile(r"/(?:healthz|metrics|downloads/.*)")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_FILE = re.compile(r"(.+)_(\d{4}-\d{2}-\d{2})_(\d{4}-\d{2}-\d{2})\.(?:ndjson|json)")
+_PREFIXES = {ReportScope.ENTERPRISE: "/enterprises", ReportScope.ORGANIZATION: "/orgs"}
+
+Endpoint = Callable[[Request], Response]
+Pieces = Generator[bytes, None, None]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """Names that are answered to (none: any), and how readers reach the server.
+
+    `hosts` says which a request may name, since links follow it; without, any.
+    """
+
+    slugs: dict[ReportScope, Sequence[str]]
+    public_url: str | None = None
+    hosts: Hosts | None = None
+
+
+def make_app(
+    views: GithubViews, report: ReportView, access: Access, options: ServerOptions
+) -> Starlette:
+    """The ASGI application."""
+    guesses = Guesses()
+    endpoints = _Endpoints(views, report, access, guesses, options)
+    app = Starlette(
+        routes=endpoints.routes(),
+        middleware=[
+            Middleware(_Logged),
+            Middleware(CheckedRequests, hosts=options.hosts),
+            Middleware(
+                AuthenticationMiddleware, backend=_Token(access, guesses), on_error=_refused
+            ),
+        ],
+        exception_handlers={
+            HTTPException: _http_error,
+            DaysMissing: _not_there,
+            ScraperError: _failed,
+            Exception: _failed,
+        },
+    )
+    app.router.redirect_slashes = False  # a path with one more is another path
+    return app
+
+
+class _Endpoints:
+    """What answers each path. Functions that are not async run in threads: the store blocks."""
+
+    def __init__(
+        self,
+        views: GithubViews,
+        report: ReportView,
+        access: Access,
+        guesses: Guesses,
+        options: ServerOptions,
+    ) -> None:
+        self._views = views
+        self._report = report
+        self._access = access
+        self._guesses = guesses
+        self._options = options
+
+    def routes(self) -> list[Route]:
+        """Every path; HEAD is answered wherever GET is."""
+        found = [
+            Route(_PAGE, self._page),
+            Route("/healthz", self._health),
+            Route("/metrics", self._metrics),
+            Route("/user/orgs", self._organizations),
+            Route("/orgs/{slug}/copilot/billing", self._billing),
+            Route("/downloads/{scope}/{file}", self._download),
+        ]
+        for scope, prefix in _PREFIXES.items():
+            of_one = f"{prefix}/{{slug}}/copilot"
+            reports = f"{of_one}/metrics/reports"
+            found.append(Route(f"{of_one}/billing/seats", self._seats(scope)))
+            for subject in Subject:
+                one = Report(scope, subject, _ANY, latest=False)
+                found.append(Route(f"{reports}/{one.name}", self._of_day(scope, subject)))
+                if subject is not Subject.TEAMS:  # there is no such report at GitHub's either
+                    latest = Report(scope, subject, _ANY, latest=True)
+                    path = f"{reports}/{latest.name}/latest"
+                    found.append(Route(path, self._latest(scope, subject)))
+        return found
+
+    def _page(self, _request: Request) -> Response:
+        return Response(self._report.page(), headers=_PAGE_HEADERS, media_type="text/html")
+
+    def _check_slug(self, scope: ReportScope, request: Request) -> None:
+        known = self._options.slugs[scope]
+        if known and request.path_params["slug"].lower() not in known:
+            raise HTTPException(404, "Not Found")
+
+    def _of_day(self, scope: ReportScope, subject: Subject) -> Endpoint:
+        def answer(request: Request) -> Response:
+            self._check_slug(scope, request)
+            report, doubts = self._views.of_day(scope, subject, _day_of(request))
+            return marked(self._envelope(request, report, report_day=report.window.end), doubts)
+
+        return answer
+
+    def _latest(self, scope: ReportScope, subject: Subject) -> Endpoint:
+        def answer(request: Request) -> Response:
+            self._check_slug(scope, request)
+            report, doubts = self._views.latest(scope, subject)
+            start, end = report.window.start, report.window.end
+            envelope = self._envelope(request, report, report_start_day=start, report_end_day=end)
+            return marked(envelope, doubts)
+
+        return answer
+
+    def _envelope(self, request: Request, report: Report, **days: date) -> Response:
+        return json_answer({"download_links": [self._link(request, report)], **days})
+
+    def _link(self, request: Request, report: Report) -> str:
+        ending = "json" if report.subject is Subject.WHOLE else "ndjson"
+        file = f"{report.name}_{report.window.start}_{report.window.end}.{ending}"
+        path = f"/downloads/{report.scope.value}/{file}"
+        expires = int(time.time()) + LINK_SECONDS
+        signature = self._access.sign(path, expires)
+        return f"{self._base_url(request)}{path}?expires={expires}&signature={signature}"
+
+    def _base_url(self, request: Request) -> str:
+        return (self._options.public_url or f"{request.base_url}").rstrip("/")
+
+    async def _download(self, request: Request) -> Response:
+        """Needs no token: the link is proof enough, of this report and until it expires."""
+        expires = request.query_params.get("expires", "")
+        signature = request.query_params.get("signature", "")
+        try:
+            signed = await self._guesses.check(
+                _address_of(request),
+                lambda: self._access.is_signed(request.scope["path"], expires, signature),
+            )
+        except TooManyGuesses as error:
+            return _too_many(error)
+        if not signed:
+            raise HTTPException(403, "This link is not valid; ask for the report again")
+        if int(expires) < time.time():
+            raise HTTPException(403, "This link has expired; ask for the report again")
+        report = _report_of(**request.path_params)
+        kind = "application/json" if report.subject is Subject.WHOLE else "application/x-ndjson"
+        download = self._views.download(report)
+        pieces = download.pieces
+        # Errors come with the first piece, while there still is a status to tell them by.
+        first = await run_in_threadpool(next, pieces, b"")
+        if request.method == "HEAD":
+            await run_in_threadpool(pieces.close)
+            first = b""
+        return marked(_Streamed(first, pieces, kind), download.doubts)
+
+    def _seats(self, scope: ReportScope) -> Endpoint:
+        def answer(request: Request) -> Response:
+            self._check_slug(scope, request)
+            page = _number(request, "page", 1)
+            per_page = min(_number(request, "per_page", _PER_PAGE), _PER_PAGE_AT_MOST)
+            seats, doubts = self._views.seats()
+            shown = seats[(page - 1) * per_page : page * per_page]
+            response = json_answer({"total_seats": len(seats), "seats": shown})
+            last = max(1, -(-len(seats) // per_page))
+            url = self._base_url(request) + quote(request.scope["path"])
+            pages = {"prev": page - 1, "next": page + 1, "first": 1, "last": last}
+            links = ", ".join(
+                f'<{url}?page={number}&per_page={per_page}>; rel="{name}"'
+                for name, number in pages.items()
+                if 1 <= number <= last and number != page
+            )
+            if links:
+                response.headers["Link"] = links
+            return marked(response, doubts)
+
+        return answer
+
+    def _organizations(self, _request: Request) -> Response:
+        """Those whose names are set: some tools ask first which there are."""
+        slugs = self._options.slugs[ReportScope.ORGANIZATION]
+        return json_answer([{"login": slug, "id": sha256_user_id(slug)} for slug in slugs])
+
+    def _billing(self, request: Request) -> Response:
+        """What some tools try a connection with."""
+        self._check_slug(ReportScope.ORGANIZATION, request)
+        seats, doubts = self._views.seats()
+        active = sum(seat["last_activity_at"] is not None for seat in seats)
+        breakdown = {"total": len(seats), "active_this_cycle": active}
+        body = {"seat_breakdown": breakdown, "plan_type": PLAN, "total_seats": len(seats)}
+        return marked(json_answer(body), doubts)
+
+    def _health(self, _request: Request) -> Response:
+        self._views.status()
+        return json_answer({"status": "ok"})
+
+    def _metrics(self, _request: Request) -> Response:
+        text = open_metrics(self._views.status(), self._views.people())
+        return Response(text, media_type=CONTENT_TYPE)
+
+
+_ANY = Window(date.min, date.min)
+"""For what a report is called the days do not matter."""
+
+
+def _report_of(scope: str, file: str) -> Report:
+    """The report that a signed link is to; it was made by `_link`."""
+    match = _FILE.fullmatch(file)
+    if match:
+        window = Window(date.fromisoformat(match[2]), date.fromisoformat(match[3]))
+        for subject in Subject:
+            for latest in (False, True):
+                report = Report(ReportScope(scope), subject, window, latest)
+                if report.name == match[1]:
+                    return report
+    raise HTTPException(404, "Not Found")
+
+
+def _day_of(request: Request) -> date:
+    text = request.query_params.get("day", "")
+    with contextlib.suppress(ValueError):
+        if _DAY.fullmatch(text):
+            return date.fromisoformat(text)
+    raise HTTPException(400, "The parameter day must be a date, as day=2026-11-03")
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    text = request.query_params.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
+        raise HTTPException(400, f"The parameter {name} must be a number from 1 on")
+    return int(text)
+
+
+class _Streamed(StreamingResponse):
+    """A report piece by piece. A reader who takes none for a minute is cut off: as long as one
+    reads, a store keeps the state that the report began with.
+    """
+
+    def __init__(self, first: bytes, pieces: Pieces, kind: str) -> None:
+        self._pieces = _in_threads(first, pieces)
+        super().__init__(self._pieces, media_type=kind)
+
+    async def stream_response(self, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            with anyio.fail_after(_SECONDS_TO_TAKE_A_PIECE):
+                await send(message)
+
+        try:
+            async with contextlib.aclosing(self._pieces):
+                await super().stream_response(send_in_time)
+        except (ScraperError, TimeoutError) as error:
+            # Its end is not sent, so the connection is cut: the reader sees that something lacks.
+            logger.error("%s; a download was cut off", error or "nobody took it")  # noqa: TRY400
+
+
+async def _in_threads(first: bytes, pieces: Pieces) -> AsyncGenerator[bytes, None]:
+    try:
+        piece = first
+        while piece:
+            yield piece
+            piece = await run_in_threadpool(next, pieces, b"")
+    finally:
+        with anyio.CancelScope(shield=True):
+            await run_in_threadpool(pieces.close)
+
+
+class _Refused(AuthenticationError):
+    def __init__(self, status: int, message: str, cause: TooManyGuesses | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.cause = cause
+
+
+class _Token(AuthenticationBackend):
+    def __init__(self, access: Access, guesses: Guesses) -> None:
+        self._access = access
+        self._guesses = guesses
+
+    async def authenticate(self, conn: HTTPConnection) -> None:
+        """_Refused without the token, unless the path is open to everybody."""
+        if _OPEN.fullmatch(conn.scope["path"]):
+            return
+        sent = conn.headers.get("Authorization")
+        if sent is None:
+            raise _Refused(401, "Requires authentication")
+        try:
+            allowed = await self._guesses.check(
+                _address_of(conn), lambda: self._access.allows(sent)
+            )
+        except TooManyGuesses as error:
+            raise _Refused(429, "", error) from None
+        if not allowed:
+            raise _Refused(401, "Bad credentials")
+        version = conn.headers.get(_VERSION_HEADER, API_VERSIONS[-1])
+        if version not in API_VERSIONS:
+            raise _Refused(400, f"{_VERSION_HEADER} must be one of {', '.join(API_VERSIONS)}")
+
+
+class _Logged:
+    """Notes each request; without what follows the path, where signatures are."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def noted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] += [(b"cache-control", b"no-store")]
+                status = message["status"]
+                # Of what strangers can send, the first of each kind is enough.
+                kind = repeats(f"requests answered {status}") if status in _REFUSALS else None
+                path = scope["path"][:_LONGEST_PATH]
+                logger.info("%s %s: %d", scope["method"], path, status, extra=kind)
+            await send(message)
+
+        await self._app(scope, receive, noted)
+
+
+def _address_of(conn: HTTPConnection) -> str:
+    return conn.client.host if conn.client else ""
+
+
+def _too_many(error: TooManyGuesses) -> Response:
+    answer = error_answer(429, "Too many wrong credentials came from here; try again later")
+    answer.headers["Retry-After"] = str(error.retry_after)
+    return answer
+
+
+def _refused(conn: HTTPConnection, error: AuthenticationError) -> Response:
+    if isinstance(error, _Refused) and error.cause:
+        return _too_many(error.cause)
+    status = error.status if isinstance(error, _Refused) else 401
+    response = error_answer(status, str(error))
+    if status == 401:
+        # A browser asks its user for them: any name, and the token as the password.
+        is_page = conn.scope["path"] == _PAGE
+        response.headers["WWW-Authenticate"] = _ASK_USER if is_page else "Bearer"
+    return response
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        return _failed(request, error)
+    # GitHub says of a wrong method, too, that there is no such thing.
+    wrong_method = error.status_code == 405
+    return (
+        error_answer(404, "Not Found")
+        if wrong_method
+        else error_answer(error.status_code, error.detail)
+    )
+
+
+def _not_there(_request: Request, error: Exception) -> Response:
+    return error_answer(404, str(error))
+
+
+def _failed(_request: Request, error: Exception) -> Response:
+    logger.error("%s", error)
+    return error_answer(500, "The report could not be made; the server's log says why")

@@ -1,0 +1,69 @@
+"""What a monitor should know of the store, in OpenMetrics: nothing of anybody's figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from dashboard_scraper.model.dates import end_of_day
+from dashboard_scraper.model.doubts import DoubtKind
+from dashboard_scraper.store.status import StoreStatus
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_PREFIX = "dashboard_scraper"
+
+
+class _StatusCollector(Collector):
+    def __init__(self, status: StoreStatus, people: Mapping[str, int]) -> None:
+        self._status = status
+        self._people = people
+
+    def collect(self) -> Iterator[Metric]:
+        """One gauge after the other, each with a sample for every source."""
+        newest = _gauge(
+            "newest_complete_day_end_timestamp", "End of the newest day that is kept", "seconds"
+        )
+        missing = _gauge("missing_days", "Days between the first and yesterday that are missing")
+        success = _gauge(
+            "last_success_timestamp", "When a run last got everything, and it added up", "seconds"
+        )
+        in_doubt = {
+            kind: _gauge(f"{kind.word}_days", f"Days in doubt: {kind.meaning}")
+            for kind in DoubtKind
+        }
+        rows = _gauge("rows", "User-days that are kept, as the source spells users")
+        people = _gauge("people", "People and service accounts that were ever kept, each once")
+        for source in self._status.sources:
+            label = [source.source]
+            if source.newest_over:
+                newest.add_metric(label, end_of_day(source.newest_over).timestamp())
+            missing.add_metric(label, len(source.missing))
+            for kind, days in source.days_in_doubt().items():
+                in_doubt[kind].add_metric(label, len(days))
+            rows.add_metric(label, source.rows)
+            if source.source in self._people:
+                people.add_metric(label, self._people[source.source])
+            if source.last_success:
+                success.add_metric(label, source.last_success.timestamp())
+        yield from (newest, missing, *in_doubt.values(), success, rows, people)
+
+
+def _gauge(name: str, text: str, unit: str = "") -> GaugeMetricFamily:
+    return GaugeMetricFamily(
+        "_".join(part for part in (_PREFIX, name, unit) if part),
+        text,
+        labels=["source"],
+        unit=unit,
+    )
+
+
+def open_metrics(status: StoreStatus, people: Mapping[str, int]) -> bytes:
+    """The text of `/metrics`; `people` are the numbers of them by source, where these are known."""
+    registry = CollectorRegistry()
+    registry.register(_StatusCollector(status, people))
+    text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call]
+    return text

@@ -1,0 +1,76 @@
+"""What is looked at beyond single values: names that are nearly right, and who can read `.env`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from pydantic import SecretStr
+from urllib3.util import parse_url
+
+from dashboard_scraper.errors import UsageError
+from dashboard_scraper.hosts import is_loopback
+from dashboard_scraper.secret_files import check_private
+from dashboard_scraper.settings.dotenv_file import Assignment
+from dashboard_scraper.settings.library_settings import LIBRARY_SECRETS
+from dashboard_scraper.settings.names import Concern, Fields, concern_of, misspelt
+
+if TYPE_CHECKING:
+    from dashboard_scraper.settings.config import Settings
+
+
+def refuse_misspelt(environment: Mapping[str, str], fields: Fields) -> None:
+    """UsageError for a name in the environment that is nearly that of a guarded setting.
+
+    Where the environment has the setting itself too, the other name is another program's.
+    """
+    present = {name.upper() for name, value in environment.items() if value}
+    for name, setting in misspelt(environment, fields):
+        concern = concern_of(fields[setting.lower()])
+        if concern is not None and setting not in present:
+            raise UsageError(
+                f"{name} is in the environment, and is not a setting; did you mean {setting}, which"
+                f" says {concern.value}? Rename {name}, or unset it"
+            )
+
+
+def refuse_open(file: Path, found: Iterable[Assignment], settings: Settings) -> None:
+    """UsageError where `.env` holds a secret and others can read it."""
+    fields = type(settings).model_fields
+    if any(_is_secret(assignment, fields) for assignment in found):
+        with file.open("rb") as opened:
+            check_private(file, opened.fileno(), allow_readable=settings.allow_readable_secrets)
+
+
+def _is_secret(assignment: Assignment, fields: Fields) -> bool:
+    name, field = assignment.name, fields.get(assignment.name.lower())
+    of_kind = field is not None and SecretStr in get_args(field.annotation)
+    named = of_kind or name in LIBRARY_SECRETS
+    return bool(assignment.value) and (named or assignment.has_password())
+
+
+def remarks_on(settings: Settings, found: Mapping[str, Assignment]) -> Iterator[str]:
+    """What looks wrong in the environment or `.env`, and is taken all the same."""
+    fields = type(settings).model_fields
+    for name, setting in misspelt(os.environ, fields):
+        yield f"{name} is in the environment, and is not a setting; did you mean {setting}?"
+    for field, info in fields.items():
+        concern, name = concern_of(info), field.upper()
+        if concern is Concern.PRIVACY and _is_empty(name, found):
+            yield f"{name} is empty, which is as good as not set; it says {concern.value}"
+    for field in ("metrics_api_base_url", "analytics_api_base_url"):
+        url = parse_url(getattr(settings, field))
+        if url.scheme == "http" and not is_loopback(url.host or ""):
+            yield (
+                f"{field.upper()} begins with http://: the session or token crosses the network in"
+                " clear; write https://"
+            )
+
+
+def _is_empty(name: str, found: Mapping[str, Assignment]) -> bool:
+    """Whether it was written down, and nowhere with a value."""
+    values = [value for key, value in os.environ.items() if key.upper() == name]
+    values += [found[name].value] if name in found else []
+    return bool(values) and not any(values)

@@ -1,0 +1,1 @@
+"""Augment's Analytics API, read with a token."""

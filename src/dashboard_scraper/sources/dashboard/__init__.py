@@ -1,0 +1,1 @@
+"""The dashboard, read with the session cookie of a browser."""

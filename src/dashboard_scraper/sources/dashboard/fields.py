@@ -1,0 +1,43 @@
+"""The dashboard's names of the figures, in the order of its own table."""
+
+from __future__ import annotations
+
+from dashboard_scraper.model.metrics import BY_NAME, Metric
+
+USER_FIELD = "userEmail"
+
+FIELDS: dict[Metric, str] = {
+    BY_NAME[name]: field
+    for name, field in {
+        "first_seen": "firstSeen",
+        "last_seen": "lastSeen",
+        "active_days": "totalActiveDays",
+        "completions_count": "totalCompletionsInTimePeriod",
+        "completions_accepted": "acceptedCompletionsInTimePeriod",
+        "acceptance_rate": "acceptanceRatePercentage",
+        "chat_messages": "totalChatMessagesInTimePeriod",
+        "ide_agent_messages": "totalAgentChatMessagesInTimePeriod",
+        "remote_agent_messages": "totalRemoteAgentMessagesInTimePeriod",
+        "cli_agent_interactive_messages": "totalInteractiveCliAgentMessagesInTimePeriod",
+        "cli_agent_non_interactive_messages": "totalNoninteractiveCliAgentMessagesInTimePeriod",
+        "total_tool_calls": "totalToolUsesInTimePeriod",
+        "total_modified_lines_of_code": "totalModifiedLinesOfCode",
+        "completions_lines_of_code": "completionLinesOfCode",
+        "instruction_lines_of_code": "instructionLinesOfCode",
+        "ide_agent_lines_of_code": "agentLinesOfCode",
+        "remote_agent_lines_of_code": "remoteAgentLinesOfCode",
+        "cli_agent_lines_of_code": "cliAgentLinesOfCode",
+    }.items()
+}
+
+TENANT_TOTALS: dict[str, str] = {
+    field: BY_NAME[name].name
+    for field, name in {
+        "userMessages": "total_messages",
+        "toolCalls": "total_tool_calls",
+        "linesOfCode": "total_modified_lines_of_code",
+    }.items()
+}
+"""Its fields for the whole tenant, and whose sum they are, by the names of TOTALS."""
+
+MONTHLY_ACTIVE_USERS = "monthlyActiveUsers"

@@ -1,0 +1,1 @@
+"""What every source that is read over HTTP has in common."""

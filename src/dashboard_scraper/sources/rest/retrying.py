@@ -1,0 +1,88 @@
+"""When a request is sent again, and the words for why it had to be.
+
+The wait before attempt n + 1 is
+
+    backoff * 2**(n - 1) * (1 + random part up to 1/2),   at most MAX_WAIT
+
+or what `Retry-After` says, if that is longer, clamped to MAX_WAIT too.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import random
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import urllib3.exceptions
+
+from dashboard_scraper.sources.rest.bodies import Incomplete
+from dashboard_scraper.sources.rest.deadlines import MalformedHead, TooSlow
+
+MAX_WAIT = 60.0
+_WORDED = (TooSlow, MalformedHead, Incomplete)
+_LONGEST_RETRY_AFTER = 10**9  # far beyond the clamp; more digits would be no number to Python
+
+
+class Refused(Exception):
+    """An attempt that may be repeated; `retry_after` in seconds where the server named it."""
+
+    def __init__(
+        self, reason: str, retry_after: float | None = None, *, too_many: bool = False
+    ) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+        self.too_many = too_many
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """`retries` attempts after the first; `backoff`, `timeout` and `budget` in seconds."""
+
+    retries: int
+    backoff: float
+    timeout: float
+    budget: float
+
+    def wait(self, attempt: int, retry_after: float | None) -> float:
+        """Seconds to wait after the failed attempt number `attempt`, counted from 1."""
+        # Jitter needs no cryptography: it only keeps clients from knocking all at once.
+        jitter = 1 + random.random() / 2  # noqa: S311
+        own: float = self.backoff * 2 ** (attempt - 1) * jitter
+        return min(max(own, retry_after or 0.0), MAX_WAIT)
+
+
+def seconds_of(retry_after: str | None) -> float | None:
+    """Seconds, from either spelling (a number, an HTTP date); None for anything else."""
+    if retry_after is None:
+        return None
+    if re.fullmatch(r"[0-9]+", retry_after.strip()):
+        digits = retry_after.strip().lstrip("0")
+        return float(_LONGEST_RETRY_AFTER if len(digits) > 9 else digits or 0)
+    try:
+        moment = email.utils.parsedate_to_datetime(retry_after)
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (aware - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError):
+        return None
+
+
+def root_cause(error: BaseException) -> str:
+    """The innermost reason, in words that hold no URL: requests' own messages do."""
+    inner: BaseException = error
+    while not isinstance(inner, _WORDED):
+        links = (getattr(inner, "reason", None), inner.__cause__, inner.__context__, *inner.args)
+        below = next((link for link in links if isinstance(link, BaseException)), None)
+        if below is None:
+            break
+        inner = below
+    if isinstance(inner, _WORDED):
+        return str(inner)
+    if isinstance(inner, OSError) and inner.strerror:
+        return f"{type(inner).__name__}, {inner.strerror}"
+    if type(inner) is OSError:  # as http.client says that a proxy refused a tunnel
+        return str(inner)
+    if isinstance(inner, TimeoutError | urllib3.exceptions.TimeoutError):
+        return "the server was silent for too long"
+    return type(inner).__name__

@@ -1,0 +1,65 @@
+"""How requests leave this machine: through which proxy, and whose certificates are trusted."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from requests.utils import should_bypass_proxies
+
+from dashboard_scraper.errors import UsageError
+from dashboard_scraper.settings.library_settings import CA_FILES, NO_PROXY, PROXIES, Libraries
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`proxies` by scheme, as requests has them; `ca` is a file or folder of certificates."""
+
+    proxies: Mapping[str, str]
+    ca: str | None
+
+
+def route_to(url: str, libraries: Libraries) -> Route:
+    """From the environment, and then `.env`; of the system's own settings where neither has any.
+
+    UsageError where the certificates cannot be read.
+    """
+    if libraries.direct:
+        return Route({}, None)
+    given = _proxies_of(libraries) or urllib.request.getproxies()
+    # An empty text, and not None: with None the library would look at the environment.
+    bypassed = should_bypass_proxies(url, no_proxy=given.get("no", ""))
+    proxies = {} if bypassed else {s: p for s, p in given.items() if s in ("http", "https", "all")}
+    return Route(proxies, _ca(libraries))
+
+
+def _proxies_of(libraries: Libraries) -> dict[str, str]:
+    from_file = {
+        name.removesuffix("_PROXY").lower(): libraries.from_file[name]
+        for name in (*PROXIES, NO_PROXY)
+        if name in libraries.from_file
+    }
+    return {**from_file, **urllib.request.getproxies_environment()}
+
+
+def _ca(libraries: Libraries) -> str | None:
+    for name in CA_FILES:
+        if place := os.environ.get(name) or libraries.from_file.get(name):
+            _check_certificates(name, place)
+            return place
+    return None
+
+
+def _check_certificates(name: str, place: str) -> None:
+    folder = Path(place).is_dir()
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(None if folder else place, place if folder else None)
+    except ssl.SSLError as error:
+        raise UsageError(f"{name}: {place} holds no certificate that can be read") from error
+    except OSError as error:
+        raise UsageError(f"{name}: {place} cannot be read: {error.strerror or error}") from error

@@ -1,0 +1,312 @@
+"""What the store knows of its days, for people and for programs."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
+
+import msgspec
+
+from dashboard_scraper.errors import Stale
+from dashboard_scraper.model.checks import Difference
+from dashboard_scraper.model.dates import (
+    Window,
+    end_of_day,
+    iso_utc,
+    last_complete_days,
+    utc_day,
+)
+from dashboard_scraper.model.doubts import Doubt, DoubtKind, doubts_in
+from dashboard_scraper.model.listing import NAMED_AT_MOST, listed_days
+from dashboard_scraper.model.tolerance import EXACT, Tolerance
+from dashboard_scraper.store import DetailStatus, LedgerDay, Reader, Status
+from dashboard_scraper.store.settling import is_settled
+
+logger = logging.getLogger(__name__)
+
+_CLOCKS_DIFFER = timedelta(minutes=5)
+"""So far ahead may be the clock of another machine that works on the same store."""
+
+
+class Unreconciled(msgspec.Struct):
+    """A day whose users do not add up to the tenant's own figures, beyond what is tolerated."""
+
+    day: date
+    differences: list[Difference]
+
+
+class Doubtful(msgspec.Struct):
+    """A day whose figures are in doubt, and why, in words."""
+
+    day: date
+    reason: str
+
+
+class SourceStatus(msgspec.Struct):
+    """The days of one source, from the first that was fetched to the newest that is over.
+
+    `last` may be today; days after it are in `future`: they were kept while a clock was ahead.
+    Those `fetched_in_future` were, by their ledger, at a moment that is still to come.
+    `newest_over` is the newest day that was over when it was fetched, by a clock that was right;
+    `rows` is the number of user-days. `unsettled` days may still grow, `unchecked` ones came
+    without the tenant's figures, and of `forgotten` ones a user was removed. `editor_language` and
+    `credits` count the days that have such figures; those of `editor_language_unreconciled` do not
+    add up to the users' figures. `last_success` is when a run last got all that it wanted, and none
+    of its days kept it from being one.
+    """
+
+    source: str
+    first: date
+    last: date
+    newest_over: date | None
+    rows: int
+    complete: int
+    future: list[date]
+    fetched_in_future: list[date]
+    empty: list[date]
+    missing: list[date]
+    unsettled: list[date]
+    unchecked: list[date]
+    unreconciled: list[Unreconciled]
+    suspicious: list[Doubtful]
+    held: list[Doubtful]
+    forgotten: list[date]
+    editor_language: int
+    editor_language_unreconciled: list[date]
+    credits: int
+    last_success: datetime | None
+
+    def days_in_doubt(self) -> dict[DoubtKind, list[date]]:
+        """By what makes them so; the worst first."""
+        return {
+            DoubtKind.UNRECONCILED: [each.day for each in self.unreconciled],
+            DoubtKind.SUSPICIOUS: [each.day for each in self.suspicious],
+            DoubtKind.HELD: [each.day for each in self.held],
+        }
+
+
+class StoreStatus(msgspec.Struct):
+    """All that `status` tells."""
+
+    store: str
+    sources: list[SourceStatus]
+
+
+_RULER = "1   5    10   15   20   25   30"
+_MONTHS_AT_MOST = 24
+_DAY_IS = {
+    DoubtKind.UNRECONCILED: "does not add up",
+    DoubtKind.SUSPICIOUS: "suspicious",
+    DoubtKind.HELD: "newer figures are held",
+}
+_DAYS_ARE = {
+    DoubtKind.UNRECONCILED: "days that do not add up",
+    DoubtKind.SUSPICIOUS: "days that are suspicious",
+    DoubtKind.HELD: "days of which newer figures are held",
+}
+_LEGEND = (
+    "# complete   o empty   . missing   ~ may still grow   ? not checked",
+    "   ".join(f"{kind.sign} {words}" for kind, words in _DAY_IS.items()),
+)
+
+
+def status_of(
+    reader: Reader, place: str, settle_days: int, now: datetime, tolerance: Tolerance = EXACT
+) -> StoreStatus:
+    """What there is at the moment."""
+    return StoreStatus(
+        place,
+        [
+            _source_status(reader, source, reader.ledger(source), settle_days, now, tolerance)
+            for source in reader.sources()
+        ],
+    )
+
+
+def _source_status(
+    reader: Reader,
+    source: str,
+    kept: Mapping[date, LedgerDay],
+    settle_days: int,
+    now: datetime,
+    tolerance: Tolerance,
+) -> SourceStatus:
+    rows, today = kept.values(), utc_day(now)
+    doubts = doubts_in(rows, tolerance)
+    first = min(kept)
+    last = max((day for day in kept if day <= today), default=max(kept))
+    return SourceStatus(
+        source=source,
+        first=first,
+        last=last,
+        newest_over=max((row.day for row in rows if _counts(row, now)), default=None),
+        rows=sum(row.users for row in rows),
+        complete=sum(row.status is Status.COMPLETE for row in rows),
+        future=[day for day in kept if day > today],
+        fetched_in_future=[row.day for row in rows if _is_in_future(row, now)],
+        empty=[row.day for row in rows if row.status is Status.EMPTY],
+        missing=[day for day in _days_over(first, today) if day not in kept],
+        unsettled=[row.day for row in rows if not is_settled(row, settle_days, now)],
+        unchecked=[row.day for row in rows if row.totals is None],
+        unreconciled=[
+            Unreconciled(each.window.start, [*each.differences])
+            for each in doubts
+            if each.kind is DoubtKind.UNRECONCILED
+        ],
+        suspicious=_of_kind(doubts, DoubtKind.SUSPICIOUS),
+        held=_of_kind(doubts, DoubtKind.HELD),
+        forgotten=[row.day for row in rows if row.forgotten],
+        editor_language=sum(row.editor_language is not None for row in rows),
+        editor_language_unreconciled=[
+            row.day for row in rows if row.editor_language is DetailStatus.UNRECONCILED
+        ],
+        credits=sum(row.credits is not None for row in rows),
+        last_success=reader.last_success(source),
+    )
+
+
+def _of_kind(doubts: Iterable[Doubt], kind: DoubtKind) -> list[Doubtful]:
+    return [Doubtful(each.window.start, each.words) for each in doubts if each.kind is kind]
+
+
+def _counts(row: LedgerDay, now: datetime) -> bool:
+    """Whether the day was over when it was fetched, and that was not later than now."""
+    return end_of_day(row.day) <= row.fetched_at and not _is_in_future(row, now)
+
+
+def _is_in_future(row: LedgerDay, now: datetime) -> bool:
+    return row.fetched_at > now + _CLOCKS_DIFFER
+
+
+def _days_over(first: date, today: date) -> Iterator[date]:
+    yesterday = last_complete_days(1, today).end
+    return Window(first, yesterday).days() if first <= yesterday else iter(())
+
+
+def as_text(status: StoreStatus) -> str:
+    """For people; every line ends with a line break."""
+    lines = [f"store: {status.store}"]
+    if not status.sources:
+        lines.append("no day has been fetched yet")
+    for source in status.sources:
+        success = iso_utc(source.last_success) if source.last_success else "never"
+        lines += [
+            "",
+            f"{source.source}: {source.first} to {source.last}",
+            f"  {source.complete} complete, {len(source.empty)} empty,"
+            f" {len(source.missing)} missing",
+            f"  last run that got everything: {success}",
+            f"  {len(source.unreconciled)} days do not add up",
+        ]
+        lines += _newest(
+            [
+                f"    {each.day}: {difference}"
+                for each in source.unreconciled
+                for difference in each.differences
+            ]
+        )
+        lines += _reasons(DoubtKind.SUSPICIOUS, source.suspicious)
+        lines += _reasons(DoubtKind.HELD, source.held)
+        lines += _details(source)
+        if source.forgotten:
+            lines.append(f"  {len(source.forgotten)} days lack a user who was removed")
+        lines += [f"  {remark}" for remark in _clock_remarks(source)]
+        lines += ["", f"           {_RULER}", *(f"  {line}" for line in _calendar(source))]
+    if status.sources:
+        lines += ["", *(f"  {line}" for line in _LEGEND)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _reasons(kind: DoubtKind, days: Sequence[Doubtful]) -> list[str]:
+    if not days:
+        return []
+    reasons = _newest([f"    {each.day}: {each.reason}" for each in days])
+    return [f"  {len(days)} {_DAYS_ARE[kind]}", *reasons]
+
+
+def _details(source: SourceStatus) -> Iterator[str]:
+    """Of figures that not every source has, and not every run fetches."""
+    if source.editor_language:
+        yield f"  {source.editor_language} days have editors and languages"
+    if source.editor_language_unreconciled:
+        days = listed_days(source.editor_language_unreconciled)
+        yield f"    they do not add up to the users' figures: {days}"
+    if source.credits:
+        yield f"  {source.credits} days have credits"
+
+
+def _newest(lines: list[str]) -> list[str]:
+    more = len(lines) - NAMED_AT_MOST
+    if more <= 0:
+        return lines
+    return [f"    {more:,} more, which --json has; the newest are:", *lines[more:]]
+
+
+def _clock_remarks(source: SourceStatus) -> Iterator[str]:
+    """What was kept while a clock was wrong."""
+    if source.future:
+        yield (
+            f"{len(source.future)} days lie in the future, and do not count:"
+            f" {listed_days(source.future)}; a clock was ahead when they were fetched"
+        )
+    if source.fetched_in_future:
+        yield (
+            f"{len(source.fetched_in_future)} days were fetched at a moment that is still to come,"
+            f" and do not count: {listed_days(source.fetched_in_future)}; a clock was ahead, or"
+            " this one is behind"
+        )
+
+
+def _calendar(source: SourceStatus) -> Iterator[str]:
+    """One line a month, with one character a day, of the newest months."""
+    marks = dict.fromkeys(source.empty, "o")
+    marks |= dict.fromkeys(source.unsettled, "~") | dict.fromkeys(source.unchecked, "?")
+    for kind, days in reversed(source.days_in_doubt().items()):  # the worst sign is shown
+        marks |= dict.fromkeys(days, kind.sign)
+    marks |= dict.fromkeys(source.missing, ".")
+    end = max([source.last, *source.missing])
+    months = [
+        (month, list(days))
+        for month, days in itertools.groupby(Window(source.first, end).days(), _month_of)
+    ]
+    earlier = months[:-_MONTHS_AT_MOST]
+    if earlier:
+        yield f"({len(earlier)} months from {earlier[0][0]} to {earlier[-1][0]}: see --json)"
+    for month, days in months[-_MONTHS_AT_MOST:]:
+        line = "".join(marks.get(day, "#") for day in days)
+        yield f"{month}  {' ' * (days[0].day - 1)}{line}"
+
+
+def _month_of(day: date) -> str:
+    return f"{day:%Y-%m}"
+
+
+def raise_if_stale(
+    status: StoreStatus, source_name: str, max_age: timedelta, now: datetime
+) -> None:
+    """Stale where the newest day of the source ended longer ago, or where there is none.
+
+    A day on which nobody was active counts: it was fetched, and is as whole as it can be. One that
+    was not over when it was fetched does not, nor one that only a wrong clock could have fetched.
+    Days of that age that are in doubt, and a clock that was wrong, are warned of.
+    """
+    source = next((each for each in status.sources if each.source == source_name), None)
+    if source is None:
+        others = "".join(f"; there are days of {each.source}" for each in status.sources)
+        raise Stale(f"{status.store}: no day has been fetched yet from {source_name}{others}")
+    for remark in _clock_remarks(source):
+        logger.warning("%s: %s", source_name, remark)
+    for kind, days in source.days_in_doubt().items():
+        if new := [day for day in days if now - end_of_day(day) <= max_age]:
+            logger.warning("%s: %s: %s", source_name, _DAYS_ARE[kind], listed_days(new))
+    if source.newest_over is None:
+        raise Stale(f"{source_name}: no day is kept that was over when it was fetched")
+    age = now - end_of_day(source.newest_over)
+    if age > max_age:
+        newer = "; newer ones do not count" if source.last > source.newest_over else ""
+        raise Stale(
+            f"{source_name}: the newest day, {source.newest_over}, ended"
+            f" {age.total_seconds() / 3600:.0f} hours ago{newer}"
+        )

@@ -1,0 +1,1 @@
+"""Which days to fetch, fetching them, and what becomes of the answers."""

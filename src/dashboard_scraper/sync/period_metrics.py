@@ -1,0 +1,249 @@
+"""The forms with dates: one period's figures as the dashboard sums them, in one CSV."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from dashboard_scraper.errors import ScraperError, UsageError
+from dashboard_scraper.exports.csv_days import (
+    name_tells,
+    period_csv,
+    period_path,
+    tenant_path,
+    windows_beside,
+)
+from dashboard_scraper.exports.csv_tables import records_csv, tenant_csv, users_csv
+from dashboard_scraper.exports.daily_export import Outputs
+from dashboard_scraper.exports.export_folders import remove_leftovers_of_runs
+from dashboard_scraper.exports.notes import is_anothers, notes_path, notes_text, refuse_anothers
+from dashboard_scraper.files import (
+    Publication,
+    make_folder,
+    remove_leftovers_beside,
+    replaced_or_set_aside,
+    set_aside,
+)
+from dashboard_scraper.model.checks import closing_differences
+from dashboard_scraper.model.dates import Window, utc_day
+from dashboard_scraper.model.doubts import Doubt, DoubtKind, doubts_in, unreconciled
+from dashboard_scraper.model.listing import listed
+from dashboard_scraper.model.metrics import TOTALS, Totals
+from dashboard_scraper.model.reconciliation import Rules, Verdict
+from dashboard_scraper.model.tolerance import Tolerance
+from dashboard_scraper.model.usage import (
+    DayUsage,
+    OtherRecords,
+    PeriodSource,
+    TenantFigure,
+    UserUsage,
+    sums_of,
+)
+from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.people.pseudonyms import hidden_in_figures
+from dashboard_scraper.settings.config import Endpoint
+from dashboard_scraper.sources.dashboard.fields import TENANT_TOTALS
+from dashboard_scraper.store import Store
+from dashboard_scraper.sync.daily_metrics import keep_day
+from dashboard_scraper.sync.review import review
+from dashboard_scraper.sync.revisions import Caution
+
+logger = logging.getLogger(__name__)
+
+
+def default_name(window: Window, today: date, *, asked_for: bool) -> str:
+    """The file's name: the dates that were asked for, or the current date where none were."""
+    if not asked_for:
+        return f"metrics_{today:%Y%m%d}.csv"
+    if window.start == window.end:
+        return f"metrics_{window.start:%Y%m%d}.csv"
+    return f"metrics_{window.start:%Y%m%d}_to_{window.end:%Y%m%d}.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """What is asked for, when, and the file of the users; the tenant's is its sibling."""
+
+    window: Window
+    now: datetime
+    target: Path
+    selected: frozenset[Endpoint]
+    caution: Caution
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its figures can be kept: today's are those of half a day."""
+        return self.window.end < utc_day(self.now)
+
+    @property
+    def tenant_selected(self) -> bool:
+        """Whether any figure of the tenant is asked for."""
+        return bool(self.selected - {Endpoint.USERS})
+
+    @property
+    def targets(self) -> list[Path]:
+        """The files to write."""
+        users = [self.target] if Endpoint.USERS in self.selected else []
+        return users + ([tenant_path(self.target)] if self.tenant_selected else [])
+
+    @property
+    def replaced(self) -> list[Path]:
+        """The files of an earlier run that are not true any more, whatever comes of this one."""
+        if Endpoint.USERS not in self.selected:
+            return self.targets
+        notes = [] if is_anothers(self.notes) else [self.notes]
+        return [*self.targets, period_path(self.target), *notes]
+
+    @property
+    def notes(self) -> Path:
+        """Says what of the users is in doubt, where something is."""
+        return notes_path(self.target)
+
+
+MakePeriodSource = Callable[[], AbstractContextManager[PeriodSource]]
+
+
+def export_period(
+    make_source: MakePeriodSource,
+    store: Store,
+    period: Period,
+    audience: Audience,
+    outputs: Outputs,
+    rules: Rules,
+) -> tuple[list[Path], Verdict]:
+    """Fetch the selected endpoints, keep what is whole, write the files, all or none.
+
+    Returns the paths, and what doubts come to. If it fails, files of an earlier run under the same
+    names are set aside; LockHeld leaves all as it is.
+    """
+    opened = store.opened() if period.is_over else contextlib.nullcontext()
+    with replaced_or_set_aside(period.replaced, store.locked()), opened, make_source() as source:
+        remove_leftovers_of_runs(outputs.folder)
+        users = source.fetch_users(period.window) if Endpoint.USERS in period.selected else None
+        tenant = source.fetch_tenant(period.window) if period.tenant_selected else []
+        reviewed = _keep(store, source.name, period, users, tenant) if period.is_over else []
+        doubts = _doubts(store, source.name, period, users, tenant, rules.tolerance)
+        files: dict[Path, bytes] = {}
+        if doubts:
+            refuse_anothers(period.notes)
+            files[period.notes] = notes_text(doubts)
+        if users is not None:
+            files[period.target] = _users_file(period.window, users, source.name, audience)
+        if period.tenant_selected:
+            figures = hidden_in_figures(tenant, audience.rename)
+            files[tenant_path(period.target)] = tenant_csv(figures)
+        files |= _told_days(period, users, tenant)
+        store.check_lock()
+        make_folder(period.target.parent, outputs.mode)
+        remove_leftovers_beside(files)
+        with Publication(outputs.mode) as publication:
+            for path, data in files.items():
+                publication.add(path, data)
+            if users is not None and not doubts and not is_anothers(period.notes):
+                set_aside([period.notes])
+            publication.publish()
+    marked = f"every file is written; {period.notes.name} says so"
+    # Users and tenant are asked one after the other, and figures of today grow between the two.
+    if not period.is_over:
+        rules = dataclasses.replace(rules, warn_of_unreconciled=True)
+    paths = sorted(files, key=lambda path: path == period.notes)
+    return paths, rules.verdict_on(doubts, marked, reviewed)
+
+
+def _doubts(
+    store: Store,
+    source_name: str,
+    period: Period,
+    users: list[UserUsage] | OtherRecords | None,
+    tenant: Sequence[TenantFigure],
+    tolerance: Tolerance,
+) -> list[Doubt]:
+    """What of these users is in doubt; of one day also what the store says of it."""
+    if not isinstance(users, list):
+        return []
+    differences = closing_differences(sums_of(users), len(users), _totals(tenant))
+    found = unreconciled(period.window, differences, tolerance)
+    if len(period.window) == 1 and period.is_over:
+        with store.reading() as reader:
+            kept = reader.ledger(source_name, period.window)
+        of_store = doubts_in(kept.values(), tolerance)
+        found += (doubt for doubt in of_store if doubt.kind is not DoubtKind.UNRECONCILED)
+    return found
+
+
+def _told_days(
+    period: Period, users: list[UserUsage] | OtherRecords | None, tenant: Sequence[TenantFigure]
+) -> dict[Path, bytes]:
+    """The file that says for `convert` which days the users' file holds, where it is needed."""
+    path, window = period_path(period.target), period.window
+    if users is None:
+        # The users' file of an earlier run may have its days from the file that is replaced now.
+        earlier = windows_beside(period.target) if _exists(period.target) else set()
+        return {path: period_csv(*earlier)} if len(earlier) == 1 and earlier != {window} else {}
+    is_told = name_tells(period.target, window) or bool(tenant)
+    if isinstance(users, OtherRecords) or (is_told and not _exists(path)):
+        return {}
+    return {path: period_csv(window)}
+
+
+def _exists(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - pathlib's raises for a name that is too long
+
+
+def _keep(
+    store: Store,
+    source_name: str,
+    period: Period,
+    users: list[UserUsage] | OtherRecords | None,
+    tenant: Sequence[TenantFigure],
+) -> list[ScraperError]:
+    """The tenant's figures always; the users' where they are those of one day.
+
+    Returns what the run is to end with, once the files are written.
+    """
+    if tenant:
+        store.put_tenant_figures(source_name, tenant, period.now)
+    if not isinstance(users, list):
+        return []
+    totals = _totals(tenant)
+    if period.window.start == period.window.end:
+        usage = DayUsage(period.window.start, users, totals)
+        stored = keep_day(store, source_name, usage, period.now, period.caution)
+        became = {usage.day: stored}
+        return review(store, source_name, period.window, became, period.caution).errors()
+    if differences := closing_differences(sums_of(users), len(users), totals):
+        told = listed(differences, separator="; ")
+        logger.warning("%s does not add up: %s", period.window, told)
+    return []
+
+
+def _totals(tenant: Sequence[TenantFigure]) -> Totals | None:
+    """What of the tenant's figures is to be the sum of the users', whatever the source calls it."""
+    names = {total.name for total in TOTALS}
+    found = {TENANT_TOTALS.get(each.metric, each.metric): each.value for each in tenant}
+    known = {name: n for name, n in found.items() if name in names and isinstance(n, int)}
+    return known or None
+
+
+def _users_file(
+    window: Window, users: list[UserUsage] | OtherRecords, source_name: str, audience: Audience
+) -> bytes:
+    if isinstance(users, OtherRecords):
+        logger.warning("%s: %d records that are no user statistics", window, len(users.records))
+        if audience.anonymous:
+            raise UsageError(
+                "PSEUDONYM_KEY_FILE: the records are no user statistics, and nobody knows which of"
+                " their fields name a person; leave the setting out"
+            )
+        return records_csv(users.records)
+    if not users:
+        logger.warning("%s: the source answered without a single record", window)
+    logger.info("%s: %d users", window, len(users))
+    return users_csv(audience.shown(users, len(window)), source_name)

@@ -1,0 +1,101 @@
+"""What makes figures doubtful that were fetched for the first time: there is no version before.
+
+They are compared with the same weekdays of the weeks before, and with the other days. A holiday
+looks like a fault here, so a doubt is only written down; but where every day of a window is empty,
+or all are equal, it is hardly a holiday.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import date, timedelta
+
+from dashboard_scraper.model.checks import parts_differences
+from dashboard_scraper.model.dates import DAYS_A_WEEK, Window
+from dashboard_scraper.model.listing import listed
+from dashboard_scraper.model.metrics import COUNTS
+from dashboard_scraper.store import LedgerDay, Status
+from dashboard_scraper.sync.revisions import same_as_another
+
+_WEEKS = 4
+_WEEKS_AT_LEAST = 2
+# Beyond so many times what the weeks before had at most, or below that part of what they had at
+# least, where that was enough to tell.
+_PEOPLE_FACTOR, _PEOPLE_AT_LEAST = 3, 4
+_SUM_FACTOR, _SUM_AT_LEAST = 10, 300
+_DAYS_EMPTY_AT_LEAST = DAYS_A_WEEK
+_DAYS_EQUAL_AT_LEAST = 3
+_NAMED_AT_MOST = 3
+
+
+def history_for(window: Window) -> Window:
+    """The days that `doubts_of` needs for the days of the window."""
+    return Window(window.start - timedelta(weeks=_WEEKS), window.end)
+
+
+def doubts_of(day: date, ledger: Mapping[date, LedgerDay]) -> str | None:
+    """Why the figures of a day are doubtful, in words; `ledger` has the weeks before too."""
+    row = ledger[day]
+    doubts = []
+    if twin := same_as_another(row, ledger):
+        doubts.append(f"the same figures as {twin}")
+    before = [ledger.get(day - timedelta(weeks=back)) for back in range(1, _WEEKS + 1)]
+    usual = [each for each in before if each and not each.suspicious]
+    if len(usual) >= _WEEKS_AT_LEAST:
+        doubts += [*_open(row, usual), *_unusual(row, usual)]
+    return listed(doubts, _NAMED_AT_MOST, "; ") if doubts else None
+
+
+def _unusual(row: LedgerDay, usual: Collection[LedgerDay]) -> list[str]:
+    """What lies far outside of what the same weekdays had."""
+    found = []
+    people = [each.active_users for each in usual]
+    if _is_far(row.active_users, people, _PEOPLE_FACTOR, _PEOPLE_AT_LEAST):
+        found.append(_told("active users", row.active_users, people))
+    if min(people) < _PEOPLE_AT_LEAST:  # of few people, sums go up and down by themselves
+        return found
+    for metric in COUNTS:
+        known = [count for each in usual if (count := each.sums[metric]) is not None]
+        value = row.sums[metric]
+        if value is None or len(known) < len(usual):
+            continue
+        if _is_far(value, known, _SUM_FACTOR, _SUM_AT_LEAST):
+            found.append(_told(metric.name, value, known))
+    return found
+
+
+def _open(row: LedgerDay, usual: Collection[LedgerDay]) -> list[str]:
+    """Sums that are not those of their parts, as they were on all of the others."""
+    before = [parts_differences(each.sums) for each in usual]
+    return [
+        f"{name} is not the sum of its parts"
+        for name, difference in parts_differences(row.sums).items()
+        if difference and all(each.get(name) == 0 for each in before)
+    ]
+
+
+def _is_far(value: int, usual: list[int], factor: int, at_least: int) -> bool:
+    lowest, highest = min(usual), max(usual)
+    too_low = lowest >= at_least and value * factor < lowest
+    return too_low or value > factor * max(highest, at_least)
+
+
+def _told(name: str, value: int, usual: list[int]) -> str:
+    return (
+        f"{name} {value:,}, on the same weekday of {len(usual)} weeks before {min(usual):,} to"
+        f" {max(usual):,}"
+    )
+
+
+def implausible(window: Window, ledger: Mapping[date, LedgerDay]) -> str | None:
+    """What cannot well be true of a whole window, in words."""
+    rows = [ledger[day] for day in window.days() if day in ledger]
+    if len(rows) < len(window):
+        return None
+    if len(rows) >= _DAYS_EMPTY_AT_LEAST and all(row.status is Status.EMPTY for row in rows):
+        return f"nobody is active on any of the {len(rows)} days from {window}"
+    active = [row for row in rows if row.status is not Status.EMPTY]
+    twins = len(active) >= _DAYS_EQUAL_AT_LEAST and len({row.digest for row in active}) == 1
+    if twins and same_as_another(active[0], ledger):
+        return f"all {len(active)} days with any activity from {window} have the same figures"
+    return None
