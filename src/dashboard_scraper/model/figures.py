@@ -21,11 +21,10 @@ values_of: Callable[[Figures], Values] = msgspec.structs.astuple
 def picker(metrics: Iterable[Metric]) -> Picker:
     """What takes the values of these metrics, in this order."""
     places = [METRICS.index(metric) for metric in metrics]
-    if places == [*range(len(places))]:
-        return operator.itemgetter(slice(len(places)))
-    if len(places) > 1:
-        return operator.itemgetter(*places)
-    return lambda values: tuple(values[place] for place in places)
+    first = places[0] if places else 0
+    if places == [*range(first, first + len(places))]:
+        return operator.itemgetter(slice(first, first + len(places)))
+    return operator.itemgetter(*places)
 
 
 def maker(metrics: Sequence[Metric]) -> Callable[[Sequence[Any]], Figures]:
@@ -92,7 +91,8 @@ def _sums(left: tuple[Any, ...], right: tuple[Any, ...]) -> tuple[Count, ...]:
     try:
         return tuple(map(operator.add, left, right))
     except TypeError:  # one of them is unknown
-        return tuple(added(pair) for pair in zip(left, right, strict=True))
+        pairs = zip(left, right, strict=True)
+        return tuple([None if None in pair else sum(pair) for pair in pairs])
 
 
 def accept_rate(shown: Count, accepted: Count) -> float | None:
