@@ -22,8 +22,9 @@ from pathlib import Path
 
 from dashboard_scraper.model.figures import of_counts
 from dashboard_scraper.model.metrics import COUNTS
-from dashboard_scraper.model.usage import DASHBOARD, DayUsage, UserUsage
+from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.sources.rest.http import origin_of
 from dashboard_scraper.store import Store, store_at
 

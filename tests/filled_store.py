@@ -22,7 +22,8 @@ from dashboard_scraper.github.reports import (
 from dashboard_scraper.model.dates import DAYS, Window, end_of_day
 from dashboard_scraper.model.figures import sum_of
 from dashboard_scraper.model.metrics import COUNTS, Figures
-from dashboard_scraper.model.usage import ANALYTICS, DayUsage, UserUsage
+from dashboard_scraper.model.usage import DayUsage, UserUsage
+from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import store_at
 
 SOURCE = ANALYTICS

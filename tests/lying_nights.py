@@ -22,12 +22,13 @@ from dashboard_scraper.exports.manifest import MANIFEST
 from dashboard_scraper.exports.notes import NOTES
 from dashboard_scraper.files import STALE_SUFFIX
 from dashboard_scraper.model.dates import Window, last_complete_days
-from dashboard_scraper.model.usage import DASHBOARD, UserUsage
+from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.simulator import Fault, Organization, Simulator
 from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.simulator.lying import Lie, Night
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.sources.rest.http import origin_of
 from dashboard_scraper.store import store_at
 from kept_days import settings_of

@@ -12,8 +12,9 @@ from conftest import Home
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import NOTHING_KNOWN
 from dashboard_scraper.model.metrics import COUNTS, Figures, parts_of
-from dashboard_scraper.model.usage import DASHBOARD, DayUsage, UserUsage
+from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.sources.dashboard.fields import FIELDS
+from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import store_at
 
 LAST = date(2025, 3, 30)  # a Sunday

@@ -28,11 +28,11 @@ from dashboard_scraper.errors import (
     UsageError,
 )
 from dashboard_scraper.model.dates import Window, last_complete_days
-from dashboard_scraper.model.usage import ANALYTICS, DASHBOARD
 from dashboard_scraper.simulator import Fault, Organization, Simulator, redirect, reset, status
 from dashboard_scraper.simulator.exchange import Answer, json_answer
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
 from dashboard_scraper.sources.rest.http import origin_of
 from dashboard_scraper.store import store_at
 from kept_days import NOON, TODAY, keep, settings_of

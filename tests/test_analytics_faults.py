@@ -34,7 +34,7 @@ from dashboard_scraper.exports.notes import NOTES
 from dashboard_scraper.model.checks import Difference
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import DETAILED, USER_COUNT, USER_HEADER, Figures
-from dashboard_scraper.model.usage import ANALYTICS, EditorLanguageUsage, UserUsage
+from dashboard_scraper.model.usage import EditorLanguageUsage, UserUsage
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -65,6 +65,7 @@ from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.simulator.fields import analytics_metrics
 from dashboard_scraper.sources.analytics.answers import COUNTED, DAYS_FIELD, OPTIONAL
+from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import DetailStatus, LedgerDay, store_at
 from kept_days import NOON, TODAY, fetch, keep, march, settings_of, sql
 

@@ -21,7 +21,6 @@ from dashboard_scraper.errors import (
     UsageError,
 )
 from dashboard_scraper.model.dates import Window, last_complete_days
-from dashboard_scraper.model.usage import ANALYTICS
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -35,6 +34,7 @@ from dashboard_scraper.simulator import (
 from dashboard_scraper.simulator.analytics_api import CREDITS
 from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.simulator.faults import Effect
+from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import DetailStatus, LedgerDay, store_at
 from kept_days import NOON, TODAY, fetch, forget, keep, march, settings_of, sql
 

@@ -20,7 +20,6 @@ from conftest import Home, Result, Start, content_of, own_files, today, yesterda
 from dashboard_scraper.github.counters import Counter
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import LINES, USER_TITLE, Kind, parts_of
-from dashboard_scraper.model.usage import DASHBOARD
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -30,6 +29,7 @@ from dashboard_scraper.simulator import (
     set_value,
 )
 from dashboard_scraper.sources.dashboard.fields import FIELDS, USER_FIELD
+from dashboard_scraper.sources.registry import DASHBOARD
 
 DAYS = [yesterday() - timedelta(27 - number) for number in range(28)]
 DAY = DAYS[20]

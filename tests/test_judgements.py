@@ -15,7 +15,7 @@ from dashboard_scraper.model.dates import Window, end_of_day
 from dashboard_scraper.model.figures import sum_of
 from dashboard_scraper.model.metrics import COUNTS, Figures
 from dashboard_scraper.model.tolerance import EXACT, Tolerance
-from dashboard_scraper.model.usage import DASHBOARD
+from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import Change, LedgerDay, Movement, Status
 from dashboard_scraper.store.settling import is_settled
 from dashboard_scraper.sync.plausibility import doubts_of, history_for, implausible

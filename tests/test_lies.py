@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from dashboard_scraper.model.usage import SOURCES
 from dashboard_scraper.settings.library_settings import CA_FILES
 from dashboard_scraper.simulator.false_figures import CONSISTENT
 from dashboard_scraper.simulator.lies import ABOUT_ANSWERS, ABOUT_FIGURES, LIES, undetectable
 from dashboard_scraper.simulator.lying import Lie, Unseen
+from dashboard_scraper.sources.registry import SOURCES
 from lying_nights import LAST, LYING, Left, Nights, honest_nights, window
 
 

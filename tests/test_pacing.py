@@ -22,9 +22,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from conftest import Home, Start, today
-from dashboard_scraper.model.usage import ANALYTICS
 from dashboard_scraper.simulator import Fault, Organization, Simulator, status
 from dashboard_scraper.sources.analytics.token_auth import BearerToken
+from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.sources.rest import pacing
 from dashboard_scraper.sources.rest.http import Http
 from dashboard_scraper.sources.rest.pacing import Pace

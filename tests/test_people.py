@@ -32,7 +32,7 @@ from dashboard_scraper.model.dates import DAYS, Window
 from dashboard_scraper.model.figures import sum_of
 from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.model.metrics import ACCEPT_RATE
-from dashboard_scraper.model.usage import DASHBOARD, EditorLanguageUsage, UserUsage
+from dashboard_scraper.model.usage import EditorLanguageUsage, UserUsage
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import people_of, read_identities
 from dashboard_scraper.people.people import People, person_key
@@ -40,6 +40,7 @@ from dashboard_scraper.report.figures import movement_of
 from dashboard_scraper.report.gather import figures_of
 from dashboard_scraper.server.openmetrics import open_metrics
 from dashboard_scraper.settings.config import SQLITE_PREFIX
+from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import DetailStatus, store_at
 from filled_store import FETCHED, LAST, MONTH, SOURCE, put, report_of, user
 from filled_store import figures_of as figures

@@ -13,13 +13,14 @@ from conftest import Home
 from dashboard_scraper.cli.wiring import report_options
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import LINES, parts_of
-from dashboard_scraper.model.usage import DASHBOARD, DayUsage, UserUsage
+from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.report.charts import style_of
 from dashboard_scraper.report.figures import LINE_KINDS, MESSAGE_KINDS
 from dashboard_scraper.report.render import page_of
 from dashboard_scraper.report.texts import against, mean, number, points, rate, share, signed
 from dashboard_scraper.report.users import user_terms
 from dashboard_scraper.settings.config import load_settings
+from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import store_at
 from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, keep_days, users
 from report_reading import Report, read_text

@@ -14,10 +14,10 @@ from dashboard_scraper.errors import ContractBroken, Implausible, RevisionsHeld,
 from dashboard_scraper.model.dates import DAYS, Window
 from dashboard_scraper.model.figures import is_active
 from dashboard_scraper.model.metrics import ACCEPTED, BY_NAME
-from dashboard_scraper.model.usage import DASHBOARD
 from dashboard_scraper.simulator import Fault, Organization, Simulator, set_value, status
 from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS
+from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import LedgerDay, Status, VersionState, store_at
 from kept_days import NOON, TENANT, TODAY, USERS, answer_with_nobody, fetch, kept_users, ledger
 

@@ -12,7 +12,8 @@ import requests
 import browser
 from conftest import Home
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.usage import DASHBOARD, DayUsage
+from dashboard_scraper.model.usage import DayUsage
+from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import store_at
 from made_up_days import FETCHED, LAST, MONTH, keep_days, user_days, users
 from report_reading import REPORT, read_text

@@ -21,12 +21,13 @@ from dashboard_scraper.csv_text import parse
 from dashboard_scraper.errors import ContractBroken, DaysMissing, UsageError
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import SERVICE_ACCOUNT_TITLE, USER_COUNT, USER_TITLE
-from dashboard_scraper.model.usage import ANALYTICS, DASHBOARD, UserUsage
+from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.people.pseudonyms import rename_of
 from dashboard_scraper.simulator import Fault, Organization, Simulator, repeat_user
 from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
 from dashboard_scraper.sources.rest.http import origin_of
 from dashboard_scraper.store import store_at
 from kept_days import TODAY, fetch, forget, keep, march, settings_of, sql

@@ -13,9 +13,10 @@ from dashboard_scraper.cli.commands.status import print_status
 from dashboard_scraper.cli.parser import parse
 from dashboard_scraper.errors import ContractBroken, DaysMissing, NotReconciled, Stale, UsageError
 from dashboard_scraper.model.dates import end_of_day, parse_duration
-from dashboard_scraper.model.usage import DASHBOARD, DayUsage
+from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body, set_value
 from dashboard_scraper.sources.dashboard.fields import TENANT_TOTALS
+from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import store_at
 from filled_store import user
 from kept_days import (

@@ -32,7 +32,7 @@ from dashboard_scraper.model.metrics import (
     Kind,
     parts_of,
 )
-from dashboard_scraper.model.usage import ANALYTICS, DASHBOARD, SOURCES, UserUsage
+from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.simulator import Counts, Fault, Organization, Simulator, set_value
 from dashboard_scraper.simulator.fields import analytics_metrics
@@ -40,6 +40,7 @@ from dashboard_scraper.simulator.organization import add
 from dashboard_scraper.sources.analytics.answers import COUNTED
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.fields import FIELDS
+from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD, SOURCES
 from dashboard_scraper.sources.rest.http import origin_of
 from dashboard_scraper.store import store_at
 from kept_days import NOON, TODAY, forget, march, settings_of, sql

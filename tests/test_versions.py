@@ -20,7 +20,6 @@ from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.model.metrics import DETAILED
 from dashboard_scraper.model.reconciliation import Rules
 from dashboard_scraper.model.usage import (
-    ANALYTICS,
     DayUsage,
     EditorLanguageUsage,
     TenantFigure,
@@ -28,6 +27,7 @@ from dashboard_scraper.model.usage import (
     sums_of,
 )
 from dashboard_scraper.people.people import People
+from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import (
     Change,
     DetailStatus,

@@ -16,13 +16,13 @@ from dashboard_scraper.csv_text import render
 from dashboard_scraper.files import Publication
 from dashboard_scraper.model.dates import DAYS, last_complete_days, utc_day
 from dashboard_scraper.model.metrics import MESSAGES
-from dashboard_scraper.model.usage import DASHBOARD
 from dashboard_scraper.people.identity import HEADER
 from dashboard_scraper.settings.config import Settings, sqlite_url
 from dashboard_scraper.settings.library_settings import Libraries
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raise_total
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE
 from dashboard_scraper.sources.dashboard.cookie_paste import parse_paste
+from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import store_of
 
 _FOLDER, _PEOPLE = "demo", "people.csv"

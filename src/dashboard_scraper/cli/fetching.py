@@ -14,13 +14,12 @@ from dashboard_scraper.cli.wiring import audience_of, caution_of, daily_export, 
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.model.dates import DAYS, Window, last_complete_days, utc_day
-from dashboard_scraper.model.usage import ANALYTICS, DASHBOARD
 from dashboard_scraper.people.people import People
-from dashboard_scraper.settings.config import Endpoint, Settings
-from dashboard_scraper.sources.analytics.client import refuse_unfinished
-from dashboard_scraper.sources.registry import source_maker
-from dashboard_scraper.store import store_of
-from dashboard_scraper.sync.daily_metrics import Clock, Job, backfill, run_daily_job
+from dashboard_scraper.settings.config import Settings
+from dashboard_scraper.sources.interface import Clock, MakeSource
+from dashboard_scraper.sources.registry import info_of
+from dashboard_scraper.store import Store, store_of
+from dashboard_scraper.sync.daily_metrics import Job, backfill, run_daily_job
 from dashboard_scraper.sync.period_metrics import Period, default_name, export_period
 
 logger = logging.getLogger(__name__)
@@ -33,10 +32,8 @@ def fetch_period(
     today = utc_day(now)
     asked_for = window is not None
     window = window or last_complete_days(settings.lookback_days, today)
-    if settings.source == ANALYTICS:
-        refuse_unfinished(window, today)
-    elif window.end == today:
-        logger.warning("%s is not over yet, in UTC: its figures will still grow", today)
+    source = info_of(settings.source)
+    source.check_period(window, today)
     target = (
         out.absolute()
         if out
@@ -45,13 +42,11 @@ def fetch_period(
     # os.path: pathlib's methods raise for a name that no file can have.
     if os.path.exists(target) and not os.path.isfile(target):  # noqa: PTH110, PTH113
         raise UsageError(f"--out: {target} is no ordinary file; choose another name")
-    selected = settings.scrape_endpoints
-    if settings.source == ANALYTICS:
-        selected = frozenset({Endpoint.USERS, Endpoint.TENANT})
+    selected = source.selection(settings)
     period = Period(window, now, target, selected, caution_of(settings, lambda: now))
     audience = audience_of(settings)
     store = store_of(settings, audience.people)
-    make_source = source_maker(settings, store, lambda: now)
+    make_source = _source_maker(settings, store, lambda: now)
     rules, outputs = rules_of(settings), outputs_of(settings)
     paths, verdict = export_period(make_source, store, period, audience, outputs, rules)
     print_lines(paths)
@@ -62,11 +57,11 @@ def fetch_daily(
     settings: Settings, window: Window | None, *, refresh: bool = False, clock: Clock = utc_now
 ) -> None:
     """`--last-28-days`, and `--daily` with its window."""
-    _check_users_selected(settings)
+    info_of(settings.source).check_days(settings)
     window = window or last_complete_days(DAYS, utc_day(clock()))
     export = daily_export(settings, window, None)
     job = _job_of(settings, clock, export.audience.people)
-    make_source = source_maker(settings, job.store, clock)
+    make_source = _source_maker(settings, job.store, clock)
     verdict = run_daily_job(job, make_source, export, refresh=refresh)
     print_lines(export.results())
     verdict.conclude()
@@ -74,14 +69,14 @@ def fetch_daily(
 
 def backfill_days(settings: Settings, window: Window, clock: Clock = utc_now) -> None:
     """`backfill`."""
-    _check_users_selected(settings)
+    info_of(settings.source).check_days(settings)
     job = _job_of(settings, clock, audience_of(settings).people)
-    backfill(job, source_maker(settings, job.store, clock), window).conclude()
+    backfill(job, _source_maker(settings, job.store, clock), window).conclude()
 
 
-def _check_users_selected(settings: Settings) -> None:
-    if settings.source == DASHBOARD and Endpoint.USERS not in settings.scrape_endpoints:
-        raise UsageError(f"fetching days needs {Endpoint.USERS.value} in SCRAPE_ENDPOINTS")
+def _source_maker(settings: Settings, store: Store, clock: Clock) -> MakeSource:
+    source = info_of(settings.source)
+    return lambda: source.open(settings, store, clock)
 
 
 def _job_of(settings: Settings, clock: Clock, people: People) -> Job:

@@ -12,7 +12,7 @@ from dashboard_scraper.cli.arguments import Parser, days
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.logs import LOG_LEVELS
 from dashboard_scraper.model.dates import Window, complete_window, utc_day
-from dashboard_scraper.model.usage import SOURCES
+from dashboard_scraper.sources.registry import SOURCES
 
 if TYPE_CHECKING:
     from dashboard_scraper.settings.config import Settings

@@ -15,7 +15,7 @@ from dashboard_scraper.people.identity import people_of, read_identities
 from dashboard_scraper.people.pseudonyms import rename_of
 from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.settings.config import Settings, load_settings
-from dashboard_scraper.sync.daily_metrics import Clock
+from dashboard_scraper.sources.interface import Clock
 from dashboard_scraper.sync.revisions import Caution
 
 logger = logging.getLogger(__name__)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from dashboard_scraper.csv_text import guard, render
 from dashboard_scraper.model.dates import iso_utc
 from dashboard_scraper.model.figures import picker, values_of
 from dashboard_scraper.model.flatten import Cell, flatten
-from dashboard_scraper.model.metrics import METRICS, SERVICE_ACCOUNT_TITLE, USER_TITLE, Kind, Metric
-from dashboard_scraper.model.usage import DASHBOARD, TenantFigure, UserUsage
-from dashboard_scraper.sources.dashboard.fields import FIELDS
+from dashboard_scraper.model.metrics import SERVICE_ACCOUNT_TITLE, USER_TITLE, Kind, Metric
+from dashboard_scraper.model.usage import TenantFigure, UserUsage
+from dashboard_scraper.sources.registry import info_of
 
 TENANT_HEADER = ("start_date", "end_date", "metric", "value")
 PRIORITY_COLUMNS = ("timestamp", "date", "user_id", "email", "metric", "value")
@@ -23,7 +24,7 @@ def users_csv(users: Sequence[UserUsage], source_name: str) -> bytes:
     """One row a user: the dashboard's columns, those that only the source knows, and after them the
     fields that the catalogue does not know, alphabetically.
     """
-    table = _DASHBOARD_TABLE if source_name == DASHBOARD else _WHOLE_TABLE
+    table = _table_of(source_name)
     extra_names = sorted({name for user in users for name in user.extra})
     rows: Iterable[list[Cell]] = map(table.row, users)
     if extra_names:
@@ -56,8 +57,10 @@ class _Table:
         return row
 
 
-_DASHBOARD_TABLE = _Table(tuple(FIELDS), service=False)
-_WHOLE_TABLE = _Table(METRICS, service=True)
+@cache
+def _table_of(source_name: str) -> _Table:
+    info = info_of(source_name)
+    return _Table(info.metrics, service=info.has_service_accounts)
 
 
 def percent(number: float) -> str:

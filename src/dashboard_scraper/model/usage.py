@@ -1,12 +1,12 @@
-"""What a source yields: figures of users, per day or per period, and the protocol of a source."""
+"""What a source yields: figures of users, per day or per period."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -15,11 +15,6 @@ from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import sum_of
 from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.model.metrics import Figures, Totals
-
-DASHBOARD = "dashboard"
-ANALYTICS = "analytics"
-SOURCES = (DASHBOARD, ANALYTICS)
-"""The names of the sources, in the store and in manifests."""
 
 
 class OtherRecords(msgspec.Struct, frozen=True):
@@ -91,106 +86,3 @@ class CreditUsage(msgspec.Struct, frozen=True):
     day: date
     user: str
     credits: float
-
-
-class Estimate(msgspec.Struct, frozen=True):
-    """What a number of days costs at a source that limits its requests."""
-
-    requests: int
-    seconds: float
-
-
-DAYS_AT_ONCE = 90
-"""The longest range that the Analytics API answers for."""
-
-
-class Details(Protocol):
-    """What a source knows of days beside their users' figures. Raises what `Source` raises."""
-
-    @property
-    def editor_language_requests(self) -> int | None:
-        """How many requests may be spent on editors and languages: None for any number, 0 for
-        none. The day on which they run out is finished.
-        """
-        ...
-
-    @property
-    def credits_wanted(self) -> bool:
-        """Whether the settings ask for credits."""
-        ...
-
-    @property
-    def requests(self) -> int:
-        """How many were sent so far."""
-        ...
-
-    def estimate_records(self, days: Iterable[float]) -> Estimate:
-        """What it costs to fetch days of so many records by editor and language."""
-        ...
-
-    def fetch_editor_languages(self, day: date) -> list[EditorLanguageUsage]:
-        """Every user-day of the day by editor and language."""
-        ...
-
-    def fetch_credits(self, window: Window) -> list[CreditUsage] | None:
-        """Every user's credits on each of at most DAYS_AT_ONCE days; None where there are none."""
-        ...
-
-
-class Source(Protocol):
-    """Where usage comes from.
-
-    What fetches raises SignInRequired, SourceUnavailable or ContractBroken, and never returns part
-    of an answer.
-    """
-
-    @property
-    def name(self) -> str:
-        """Names the source in logs and manifests."""
-        ...
-
-    @property
-    def details(self) -> Details | None:
-        """What it knows beside the users' figures, if anything."""
-        ...
-
-    def published(self, now: datetime) -> Window:
-        """The days whose figures can be had at the moment."""
-        ...
-
-    def prepare(self, days: Collection[date]) -> None:
-        """Learn what is cheap to know of the days beforehand. UsageError where one is too old."""
-        ...
-
-    def estimate(self, days: Collection[date]) -> Estimate | None:
-        """What it will cost to fetch days that were prepared; None where nothing limits it."""
-        ...
-
-    def fetch_day(self, day: date) -> DayUsage:
-        """Fetch every user's figures of one day, and the tenant's where `has_totals`."""
-        ...
-
-    @property
-    def has_totals(self) -> bool:
-        """Whether the tenant's own figures may be asked for."""
-        ...
-
-    def changed_days(self, kept: Mapping[date, Totals]) -> list[date]:
-        """Those of the days that were prepared whose totals now are not those that were kept."""
-        ...
-
-    def stop(self) -> None:
-        """End requests that wait, from another thread; later calls fail at once."""
-        ...
-
-
-class PeriodSource(Source, Protocol):
-    """A source that also sums periods itself."""
-
-    def fetch_users(self, window: Window) -> list[UserUsage] | OtherRecords:
-        """Every user's figures, summed by the source over the window; by their names."""
-        ...
-
-    def fetch_tenant(self, window: Window) -> list[TenantFigure]:
-        """The whole tenant's figures in the window."""
-        ...

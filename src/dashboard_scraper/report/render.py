@@ -16,7 +16,7 @@ from dashboard_scraper.report.figures import ReportFigures
 from dashboard_scraper.report.gather import figures_of
 from dashboard_scraper.report.options import REPORT, ReportOptions
 from dashboard_scraper.report.page import completeness_of, sections_of, strip_of, tiles_of
-from dashboard_scraper.report.texts import SOURCE_NAMES, TERMS, many, two_lines, window_text
+from dashboard_scraper.report.texts import TERMS, many, two_lines, window_text
 from dashboard_scraper.report.users import (
     ROWS_AT_ONCE,
     named_people,
@@ -25,6 +25,7 @@ from dashboard_scraper.report.users import (
     user_terms,
     users_notes,
 )
+from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import Reader
 
 _STYLE = "report.css"
@@ -48,7 +49,7 @@ def rendered(figures: ReportFigures, options: ReportOptions) -> bytes:
         .get_template(REPORT)
         .render(
             figures=figures,
-            source=SOURCE_NAMES[figures.source],
+            source=info_of(figures.source).title,
             period=window_text(figures.now.window),
             before=window_text(figures.before.window),
             tiles=tiles_of(figures),

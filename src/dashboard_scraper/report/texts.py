@@ -22,7 +22,6 @@ from dashboard_scraper.model.metrics import (
     Metric,
 )
 from dashboard_scraper.model.metrics import ACTIVE_DAYS as DAYS_METRIC
-from dashboard_scraper.model.usage import ANALYTICS, DASHBOARD
 from dashboard_scraper.report.figures import (
     LINE_KINDS,
     MESSAGE_KINDS,
@@ -33,7 +32,6 @@ from dashboard_scraper.report.figures import (
     change_of,
 )
 
-SOURCE_NAMES = {DASHBOARD: "Augment's dashboard", ANALYTICS: "Augment's Analytics API"}
 UNKNOWN, NONE = "unknown", "none"
 _MOST_RUNS = 20
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

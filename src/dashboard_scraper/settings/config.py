@@ -25,7 +25,6 @@ from urllib3.util import parse_url
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.logs import AUTO, LOG_LEVELS
 from dashboard_scraper.model.tolerance import EXACT, Tolerance, read_tolerance
-from dashboard_scraper.model.usage import ANALYTICS, DASHBOARD
 from dashboard_scraper.settings.checks import refuse_misspelt, refuse_open, remarks_on
 from dashboard_scraper.settings.dotenv_file import read_dotenv
 from dashboard_scraper.settings.errors import explained
@@ -35,6 +34,7 @@ from dashboard_scraper.settings.library_settings import (
     library_settings,
 )
 from dashboard_scraper.settings.names import Concern
+from dashboard_scraper.sources.registry import SOURCES, configured_source
 
 
 class Endpoint(Enum):
@@ -73,6 +73,13 @@ def _lowered(text: object) -> object:
     return text.strip().lower() if isinstance(text, str) else text
 
 
+def _source(name: str) -> str:
+    *first, last = ("auto", *SOURCES)
+    if name not in (*first, last):
+        raise ValueError(f"write {', '.join(first)} or {last}")
+    return name
+
+
 def _names(text: object) -> object:
     """Read names with commas."""
     if not isinstance(text, str):
@@ -98,7 +105,7 @@ SQLITE_PREFIX = "sqlite:///"
 _POSTGRES_PREFIXES = ("postgresql://", "postgres://", "postgresql+psycopg://")
 LEASE_SECONDS = 30
 EDITOR_LANGUAGE_REQUESTS = 100
-MetricsSource = Annotated[Literal["auto", "dashboard", "analytics"], BeforeValidator(_lowered)]
+MetricsSource = Annotated[str, BeforeValidator(_lowered), AfterValidator(_source)]
 LogFormat = Annotated[Literal["auto", "text", "json"], BeforeValidator(_lowered)]
 EditorLanguage = Annotated[Literal["auto", "true", "false"], BeforeValidator(_lowered)]
 Reconcile = Annotated[Literal["fail", "warn"], BeforeValidator(_lowered)]
@@ -346,7 +353,7 @@ class Settings(BaseSettings):
         """The source that `metrics_source` comes to."""
         if self.metrics_source != "auto":
             return self.metrics_source
-        return ANALYTICS if self.augment_api_token or self.augment_api_token_file else DASHBOARD
+        return configured_source(self)
 
     @field_validator(
         "user_feature_stats_endpoint", "tenant_feature_stats_endpoint", "tenant_mau_endpoint"

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 
 from dashboard_scraper.model.metrics import ACCEPTED, SHOWN
-from dashboard_scraper.model.usage import ANALYTICS
 from dashboard_scraper.simulator.exchange import Request
 from dashboard_scraper.simulator.faults import Fault
 from dashboard_scraper.simulator.lying import (
@@ -39,6 +38,7 @@ from dashboard_scraper.simulator.lying import (
     without,
 )
 from dashboard_scraper.simulator.organization import NOTHING, Counts, Member, Organization
+from dashboard_scraper.sources.registry import ANALYTICS
 
 NO_MEASURE = "the day has no version before, and days differ by more among each other"
 NO_HISTORY = "a store without days has nothing that the answers could be compared with"

@@ -16,13 +16,13 @@ import msgspec
 
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import Metric
-from dashboard_scraper.model.usage import SOURCES
 from dashboard_scraper.simulator.dashboard_api import TENANT_STATS, USER_STATS
 from dashboard_scraper.simulator.exchange import Answer, Request, json_answer
 from dashboard_scraper.simulator.faults import Effect, Fault, edited, holder, records_of
 from dashboard_scraper.simulator.organization import NOTHING, Counts, Member, Organization
 from dashboard_scraper.simulator.server import Simulator
 from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS, USER_FIELD
+from dashboard_scraper.sources.registry import SOURCES
 
 USERS = (USER_STATS.rpartition("/")[2], "user-activity")
 TOTALS = (TENANT_STATS.rpartition("/")[2], "daily-usage", "dau-count")
@@ -86,7 +86,7 @@ class Lie:
     tell: Tell
     unseen: Unseen = Unseen.NEVER
     why: str = ""
-    sources: tuple[str, ...] = SOURCES
+    sources: tuple[str, ...] = tuple(SOURCES)
     from_night: int = 1
 
 

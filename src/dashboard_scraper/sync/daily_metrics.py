@@ -26,7 +26,8 @@ from dashboard_scraper.model.doubts import doubts_in
 from dashboard_scraper.model.listing import NAMED_AT_MOST, listed, listed_days
 from dashboard_scraper.model.metrics import Totals
 from dashboard_scraper.model.reconciliation import FILES_MARKED, STORE_MARKED, Rules, Verdict
-from dashboard_scraper.model.usage import DayUsage, Estimate, Source
+from dashboard_scraper.model.usage import DayUsage
+from dashboard_scraper.sources.interface import Clock, Estimate, MakeSource, Source
 from dashboard_scraper.store import LedgerDay, Store, Stored
 from dashboard_scraper.sync.day_details import fill_details
 from dashboard_scraper.sync.review import review
@@ -48,12 +49,9 @@ _RECHECKED_AFTER = timedelta(hours=20)
 # A run that takes longer says so beforehand.
 _LONG_SECONDS = 60
 
-MakeSource = Callable[[], contextlib.AbstractContextManager[Source]]
 Failures = dict[date, ScraperError]
 Report = Callable[[date, ScraperError | None], None]
 """Called for each day that was fetched (None) or failed."""
-Clock = Callable[[], datetime]
-"""Gives the current moment, in UTC."""
 Progress = Callable[
     [Collection[date], Callable[[Collection[date]], Estimate | None]],
     contextlib.AbstractContextManager[Report],

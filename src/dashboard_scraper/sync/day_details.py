@@ -21,14 +21,12 @@ from dashboard_scraper.model.dates import Window, rough_duration, runs_of_days
 from dashboard_scraper.model.figures import sum_of
 from dashboard_scraper.model.metrics import DETAILED, Figures
 from dashboard_scraper.model.usage import (
-    DAYS_AT_ONCE,
-    Details,
     EditorLanguageUsage,
-    Source,
     UserUsage,
     sums_of,
 )
 from dashboard_scraper.people.people import person_key
+from dashboard_scraper.sources.interface import Details, Source
 from dashboard_scraper.store import DetailStatus, LedgerDay, Store
 
 logger = logging.getLogger(__name__)
@@ -162,7 +160,7 @@ def _fill_credits(
     if not lacking or not details.credits_wanted:
         return []
     for run in runs_of_days(lacking):
-        for window in _pieces(run):
+        for window in _pieces(run, details.days_at_once):
             try:
                 usages = details.fetch_credits(window)
             except _BORNE as error:
@@ -188,10 +186,10 @@ def _keep_credits(
     store.put_credits(name, row.day, credits_of, now)
 
 
-def _pieces(window: Window) -> Iterable[Window]:
+def _pieces(window: Window, days_at_once: int) -> Iterable[Window]:
     """The window in pieces of as many days as can be asked for at once."""
     start = window.start
     while start <= window.end:
-        end = min(window.end, start + timedelta(days=DAYS_AT_ONCE - 1))
+        end = min(window.end, start + timedelta(days=days_at_once - 1))
         yield Window(start, end)
         start = end + timedelta(days=1)

@@ -6,8 +6,7 @@ import contextlib
 import dataclasses
 import logging
 import os
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -41,15 +40,14 @@ from dashboard_scraper.model.tolerance import Tolerance
 from dashboard_scraper.model.usage import (
     DayUsage,
     OtherRecords,
-    PeriodSource,
     TenantFigure,
     UserUsage,
     sums_of,
 )
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.pseudonyms import hidden_in_figures
-from dashboard_scraper.settings.config import Endpoint
-from dashboard_scraper.sources.dashboard.fields import TENANT_TOTALS
+from dashboard_scraper.sources.interface import MakeSource, Selection
+from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import Store
 from dashboard_scraper.sync.daily_metrics import keep_day
 from dashboard_scraper.sync.review import review
@@ -74,7 +72,7 @@ class Period:
     window: Window
     now: datetime
     target: Path
-    selected: frozenset[Endpoint]
+    selected: Selection
     caution: Caution
 
     @property
@@ -83,20 +81,15 @@ class Period:
         return self.window.end < utc_day(self.now)
 
     @property
-    def tenant_selected(self) -> bool:
-        """Whether any figure of the tenant is asked for."""
-        return bool(self.selected - {Endpoint.USERS})
-
-    @property
     def targets(self) -> list[Path]:
         """The files to write."""
-        users = [self.target] if Endpoint.USERS in self.selected else []
-        return users + ([tenant_path(self.target)] if self.tenant_selected else [])
+        users = [self.target] if self.selected.users else []
+        return users + ([tenant_path(self.target)] if self.selected.tenant else [])
 
     @property
     def replaced(self) -> list[Path]:
         """The files of an earlier run that are not true any more, whatever comes of this one."""
-        if Endpoint.USERS not in self.selected:
+        if not self.selected.users:
             return self.targets
         notes = [] if is_anothers(self.notes) else [self.notes]
         return [*self.targets, period_path(self.target), *notes]
@@ -107,11 +100,8 @@ class Period:
         return notes_path(self.target)
 
 
-MakePeriodSource = Callable[[], AbstractContextManager[PeriodSource]]
-
-
 def export_period(
-    make_source: MakePeriodSource,
+    make_source: MakeSource,
     store: Store,
     period: Period,
     audience: Audience,
@@ -126,8 +116,8 @@ def export_period(
     opened = store.opened() if period.is_over else contextlib.nullcontext()
     with replaced_or_set_aside(period.replaced, store.locked()), opened, make_source() as source:
         remove_leftovers_of_runs(outputs.folder)
-        users = source.fetch_users(period.window) if Endpoint.USERS in period.selected else None
-        tenant = source.fetch_tenant(period.window) if period.tenant_selected else []
+        users = source.fetch_users(period.window) if period.selected.users else None
+        tenant = source.fetch_tenant(period.window) if period.selected.tenant else []
         reviewed = _keep(store, source.name, period, users, tenant) if period.is_over else []
         doubts = _doubts(store, source.name, period, users, tenant, rules.tolerance)
         files: dict[Path, bytes] = {}
@@ -136,7 +126,7 @@ def export_period(
             files[period.notes] = notes_text(doubts)
         if users is not None:
             files[period.target] = _users_file(period.window, users, source.name, audience)
-        if period.tenant_selected:
+        if period.selected.tenant:
             figures = hidden_in_figures(tenant, audience.rename)
             files[tenant_path(period.target)] = tenant_csv(figures)
         files |= _told_days(period, users, tenant)
@@ -168,7 +158,7 @@ def _doubts(
     """What of these users is in doubt; of one day also what the store says of it."""
     if not isinstance(users, list):
         return []
-    differences = closing_differences(sums_of(users), len(users), _totals(tenant))
+    differences = closing_differences(sums_of(users), len(users), _totals(source_name, tenant))
     found = unreconciled(period.window, differences, tolerance)
     if len(period.window) == 1 and period.is_over:
         with store.reading() as reader:
@@ -212,7 +202,7 @@ def _keep(
         store.put_tenant_figures(source_name, tenant, period.now)
     if not isinstance(users, list):
         return []
-    totals = _totals(tenant)
+    totals = _totals(source_name, tenant)
     if period.window.start == period.window.end:
         usage = DayUsage(period.window.start, users, totals)
         stored = keep_day(store, source_name, usage, period.now, period.caution)
@@ -224,10 +214,10 @@ def _keep(
     return []
 
 
-def _totals(tenant: Sequence[TenantFigure]) -> Totals | None:
+def _totals(source_name: str, tenant: Sequence[TenantFigure]) -> Totals | None:
     """What of the tenant's figures is to be the sum of the users', whatever the source calls it."""
-    names = {total.name for total in TOTALS}
-    found = {TENANT_TOTALS.get(each.metric, each.metric): each.value for each in tenant}
+    names, our_names = {total.name for total in TOTALS}, info_of(source_name).tenant_names
+    found = {our_names.get(each.metric, each.metric): each.value for each in tenant}
     known = {name: n for name, n in found.items() if name in names and isinstance(n, int)}
     return known or None
 

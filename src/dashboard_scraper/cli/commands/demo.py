@@ -6,7 +6,7 @@ import argparse
 
 from dashboard_scraper.cli.arguments import Parser, positive
 from dashboard_scraper.cli.options import home_of
-from dashboard_scraper.model.usage import ANALYTICS, SOURCES
+from dashboard_scraper.sources.registry import ANALYTICS, SOURCES
 
 
 def configure(parser: Parser) -> None:

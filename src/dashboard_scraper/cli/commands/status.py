@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dashboard_scraper.cli.arguments import Parser, duration
 from dashboard_scraper.cli.options import add_json, add_source, settings_of
+from dashboard_scraper.sources.registry import info_of
 
 if TYPE_CHECKING:
     from dashboard_scraper.settings.config import Settings
@@ -57,8 +58,6 @@ def print_status(
         sys.stdout.write(as_text(status))
         sys.stdout.flush()
     if check:
-        from dashboard_scraper.sources.registry import check_credentials  # these fetch
-
-        check_credentials(settings, now)
+        info_of(settings.source).check(settings, now)
     if max_age is not None:
         raise_if_stale(status, settings.source, max_age, now)

@@ -22,12 +22,9 @@ from dashboard_scraper.model.figures import sum_of
 from dashboard_scraper.model.listing import listed
 from dashboard_scraper.model.metrics import USER_COUNT, Totals
 from dashboard_scraper.model.usage import (
-    ANALYTICS,
-    DAYS_AT_ONCE,
     CreditUsage,
     DayUsage,
     EditorLanguageUsage,
-    Estimate,
     TenantFigure,
     UserUsage,
 )
@@ -49,7 +46,10 @@ from dashboard_scraper.sources.analytics.answers import (
     identity,
     read_answer,
 )
+from dashboard_scraper.sources.analytics.info import refuse_unfinished
 from dashboard_scraper.sources.analytics.token_auth import HOW_TO_GET_ONE, read_token
+from dashboard_scraper.sources.interface import Estimate
+from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.sources.rest.derived import Oddities
 from dashboard_scraper.sources.rest.envelope import Envelope, refuse_too_many_days
 from dashboard_scraper.sources.rest.http import Http, Response, with_params
@@ -64,6 +64,7 @@ from dashboard_scraper.sources.rest.unknown_fields import UnknownFields
 logger = logging.getLogger(__name__)
 
 _OLDEST = timedelta(days=730)
+_DAYS_AT_ONCE = 90  # the longest range that it answers for
 _PAGE_SIZE, _CREDIT_PAGE_SIZE = 100, 500
 _PREFIX = "/analytics/v0/"
 _MESSAGE_LENGTH = 300
@@ -90,6 +91,7 @@ class AnalyticsSource:
 
     name = ANALYTICS
     has_totals = True
+    days_at_once = _DAYS_AT_ONCE
 
     def __init__(self, settings: Settings, pace: Pace, clock: Callable[[], datetime]) -> None:
         self._settings = settings
@@ -336,15 +338,6 @@ class AnalyticsSource:
         return response
 
 
-def refuse_unfinished(window: Window, today: date) -> None:
-    """UsageError where a day of the window is not over."""
-    if window.end >= today:
-        raise UsageError(
-            f"the Analytics API has no figures of {window.end}: in UTC, today is {today}; end with"
-            " an older day"
-        )
-
-
 def _parameters(endpoint: str, window: Window) -> dict[str, str]:
     days = {"start_date": f"{window.start}", "end_date": f"{window.end}"}
     return {
@@ -360,7 +353,7 @@ def _windows(days: Collection[date]) -> Iterator[Window]:
     """As few windows as cover the days, each of at most 90."""
     left = sorted(days)
     while left:
-        within = [day for day in left if (day - left[0]).days < DAYS_AT_ONCE]
+        within = [day for day in left if (day - left[0]).days < _DAYS_AT_ONCE]
         yield Window(within[0], within[-1])
         left = left[len(within) :]
 
@@ -370,9 +363,9 @@ def _pages_of(totals: Totals) -> int:
 
 
 def _check_length(window: Window) -> None:
-    if len(window) > DAYS_AT_ONCE:
+    if len(window) > _DAYS_AT_ONCE:
         raise UsageError(
-            f"the Analytics API sums at most {DAYS_AT_ONCE} days, and {window} are more; ask for"
+            f"the Analytics API sums at most {_DAYS_AT_ONCE} days, and {window} are more; ask for"
             " fewer days (LOOKBACK_DAYS, where no dates are given), or for each by itself with"
             " --daily"
         )

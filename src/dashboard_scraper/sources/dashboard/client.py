@@ -18,7 +18,7 @@ from dashboard_scraper.model.dates import Window, last_complete_days, utc_day
 from dashboard_scraper.model.figures import lacks_required
 from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.model.metrics import REQUIRED, Metric, Totals
-from dashboard_scraper.model.usage import DASHBOARD, DayUsage, OtherRecords, TenantFigure, UserUsage
+from dashboard_scraper.model.usage import DayUsage, OtherRecords, TenantFigure, UserUsage
 from dashboard_scraper.settings.config import Endpoint, Settings
 from dashboard_scraper.sources.dashboard.cookie_auth import (
     SESSION_OVER,
@@ -33,6 +33,7 @@ from dashboard_scraper.sources.dashboard.user_records import (
     decode_records,
     usage_of,
 )
+from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.sources.rest.derived import Oddities, latest_moment
 from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.http import Http, Response, origin_of, with_params

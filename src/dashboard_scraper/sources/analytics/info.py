@@ -1,0 +1,81 @@
+"""What is known of the Analytics API before it is opened."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+from dashboard_scraper.clock import utc_now
+from dashboard_scraper.errors import UsageError
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.metrics import METRICS
+from dashboard_scraper.sources.interface import Clock, Selection, SourceInfo
+from dashboard_scraper.sources.registry import ANALYTICS
+
+if TYPE_CHECKING:
+    from dashboard_scraper.settings.config import Settings
+    from dashboard_scraper.sources.analytics.client import AnalyticsSource
+    from dashboard_scraper.sources.rest.pacing import Pace
+    from dashboard_scraper.store import Store
+
+logger = logging.getLogger(__name__)
+
+_PACE = f"pace:{ANALYTICS}"
+
+
+@contextlib.contextmanager
+def _open(settings: Settings, store: Store, clock: Clock) -> Iterator[AnalyticsSource]:
+    """Runs that follow each other share the server's limit, so the store keeps where it stands."""
+    from dashboard_scraper.sources.analytics.client import AnalyticsSource  # noqa: PLC0415
+
+    pace = _pace(settings)
+    with contextlib.closing(AnalyticsSource(settings, pace, clock)) as source:
+        with store.reading() as reader:
+            pace.resume(reader.note(_PACE), utc_now())
+        try:
+            yield source
+        finally:
+            store.put_note(_PACE, pace.keep(utc_now()))
+
+
+def _pace(settings: Settings) -> Pace:
+    from dashboard_scraper.sources.rest.pacing import Pace  # noqa: PLC0415
+
+    return Pace(settings.analytics_requests_per_minute, settings.analytics_burst)
+
+
+def _check(settings: Settings, now: datetime) -> None:
+    from dashboard_scraper.sources.analytics.client import AnalyticsSource  # noqa: PLC0415
+
+    with contextlib.closing(AnalyticsSource(settings, _pace(settings), lambda: now)) as source:
+        source.check()
+    logger.info("the Analytics API accepts the token")
+
+
+def refuse_unfinished(window: Window, today: date) -> None:
+    """UsageError where a day of the window is not over."""
+    if window.end >= today:
+        raise UsageError(
+            f"the Analytics API has no figures of {window.end}: in UTC, today is {today}; end with"
+            " an older day"
+        )
+
+
+INFO = SourceInfo(
+    name=ANALYTICS,
+    title="Augment's Analytics API",
+    metrics=METRICS,
+    has_service_accounts=True,
+    tenant_names={},
+    is_configured=lambda settings: bool(
+        settings.augment_api_token or settings.augment_api_token_file
+    ),
+    open=_open,
+    check=_check,
+    check_period=refuse_unfinished,
+    check_days=lambda _settings: None,
+    selection=lambda _settings: Selection(users=True, tenant=True),
+)
