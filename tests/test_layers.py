@@ -8,7 +8,7 @@ import inspect
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -69,8 +69,17 @@ def test_commands_are_listed_by_name() -> None:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """The modules that a file imports anywhere, and what it imports from them."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    """The modules that a file imports when it runs, and what it imports from them."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = {
+        child
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for child in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if node in for_types:
+            continue
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -86,3 +95,67 @@ def test_nothing_but_the_entry_point_imports_the_command_line() -> None:
         if any(f"{name}.".startswith(f"{PACKAGE}.cli.") for name in imports(path))
     }
     assert found == {"main.py"}
+
+
+FLOORS = (
+    "clock errors hosts installation leftovers log_repeats",
+    "decoding files model",
+    "csv_text logs secret_files sources",
+    "people settings",
+    "sources.rest store",
+    "output sources.analytics sources.dashboard",
+    "github report simulator",
+    "exports server",
+    "sync",
+    "cli",
+    "main",
+    "__main__",
+)
+"""Packages, and modules beside them, from the lowest: each imports from lower floors alone."""
+_FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}
+MODULES = sorted(SOURCE.rglob("*.py"))
+
+
+def room_of(parts: Sequence[str]) -> str:
+    """The package, or the module beside the packages; the packages of sources are their own."""
+    inner = ".".join(parts[:2])
+    return inner if inner in _FLOOR_OF else parts[0]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_a_module_imports_from_its_own_room_and_lower_floors_alone(path: Path) -> None:
+    inside = path.relative_to(SOURCE).with_suffix("").parts
+    if inside == ("__init__",):
+        return
+    room = room_of(inside)
+    for name in imports(path):
+        package, *parts = name.split(".")
+        if package != PACKAGE or parts[0] == "__version__":
+            continue
+        other = room_of(parts)
+        assert other == room or _FLOOR_OF[other] < _FLOOR_OF[room], name
+
+
+def test_every_room_is_on_one_floor() -> None:
+    rooms = [room for floor in FLOORS for room in floor.split()]
+    assert sorted(rooms) == sorted(set(rooms))
+    assert set(rooms) >= {room_of(path.relative_to(SOURCE).parts) for path in SOURCE.glob("*/")} - {
+        "__pycache__",
+        "templates",
+    }
+
+
+def test_nothing_outside_of_the_sources_and_what_plays_them_knows_a_source_by_name() -> None:
+    """The demo starts what plays them, and `--auth` stores the session of one."""
+    knowing = {
+        path.relative_to(SOURCE).as_posix()
+        for path in MODULES
+        if path.relative_to(SOURCE).parts[0] not in ("sources", "simulator")
+        and any(name.rpartition(".")[2] in ("ANALYTICS", "DASHBOARD") for name in imports(path))
+    }
+    assert knowing == {"cli/commands/demo.py", "cli/demo.py"}
+    for path in MODULES:
+        if path.relative_to(SOURCE).parts[0] != "sources":
+            nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            values = {n.value for n in nodes if isinstance(n, ast.Constant)}
+            assert {"analytics", "dashboard"} & values == set(), path

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from conftest import Home, today, yesterday
 from dashboard_scraper.errors import ContractBroken, StoreFailed
-from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.dates import EARLIEST, Window
 from dashboard_scraper.model.figures import NOTHING_KNOWN, of_counts
 from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.model.metrics import (
@@ -32,7 +32,6 @@ from dashboard_scraper.model.metrics import (
 from dashboard_scraper.model.usage import DayUsage, TenantFigure, UserUsage
 from dashboard_scraper.simulator import Simulator
 from dashboard_scraper.sources.dashboard.fields import MONTHLY_ACTIVE_USERS, TENANT_TOTALS
-from dashboard_scraper.sources.rest.derived import EARLIEST
 from dashboard_scraper.store import LedgerDay, Status, Store, store_at
 from dashboard_scraper.store.schema import DAY_LEDGER, USER_DAY
 

@@ -16,6 +16,8 @@ _encode = msgspec.json.Encoder().encode
 DAYS = 28
 """Of the job that is named after them."""
 DAYS_A_WEEK = 7
+# No assistant of this kind is older; a moment before it is the zero of some clock.
+EARLIEST = datetime(2015, 1, 1, tzinfo=UTC)
 
 _FORMATS = ("%m-%d-%Y", "%Y-%m-%d")
 _DAY_ALONE = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}", re.ASCII)

@@ -32,9 +32,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateColumn
 from sqlalchemy.types import TypeDecorator
 
-from dashboard_scraper.model.dates import iso_utc
+from dashboard_scraper.model.dates import EARLIEST, iso_utc
 from dashboard_scraper.model.metrics import COUNTS, DETAILED, METRICS, TOTALS, Kind
-from dashboard_scraper.sources.rest.derived import EARLIEST
 
 VERSION = 4
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from dashboard_scraper.model.dates import EARLIEST
 from dashboard_scraper.model.metrics import MAX_COUNT, Kind
 
 logger = logging.getLogger(__name__)
@@ -25,8 +26,6 @@ _UNKNOWN = re.compile(
     r"|1900-01-01.*|1970-01-01.*|9999-12-31.*)\s*",
     re.IGNORECASE | re.DOTALL,
 )
-# No assistant of this kind is older; what is, is the zero of some clock.
-EARLIEST = datetime(2015, 1, 1, tzinfo=UTC)
 _CLOCKS_DIFFER = timedelta(hours=1)
 _SHOWN = 40
 
