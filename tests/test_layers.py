@@ -106,7 +106,7 @@ FLOORS = (
     "output sources.analytics sources.dashboard",
     "github report simulator",
     "exports server",
-    "sync",
+    "api sync",
     "cli",
     "main",
     "__main__",

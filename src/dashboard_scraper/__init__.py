@@ -1,3 +1,27 @@
-"""Usage figures of an AI coding assistant, per user and day, fetched, checked and given out."""
+"""Usage figures of an AI coding assistant, per user and day: fetched, checked and exported.
+
+For Python programs there is `open_store`; the module `api` describes what it gives.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dashboard_scraper.api import StoredFigures, open_store
 
 __version__ = "0.1.0"
+__all__ = ["StoredFigures", "__version__", "open_store"]
+
+
+def __getattr__(name: str) -> object:
+    """Imported when it is used: `--help` does not wait for a database's library."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from dashboard_scraper import api  # noqa: PLC0415
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

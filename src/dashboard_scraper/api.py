@@ -1,0 +1,119 @@
+"""The store for Python programs: its days as typed figures, and as records of both Copilot formats.
+
+import dashboard_scraper
+
+with dashboard_scraper.open_store("sqlite:///data/usage.db") as store:
+    for day in store.days(date(2026, 11, 1), date(2026, 11, 28)):
+        print(day.day, sum(user.figures.chat_messages or 0 for user in day.users))
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+import msgspec
+
+from dashboard_scraper.errors import DaysMissing, UsageError
+from dashboard_scraper.exports.copilot_converter import convert, reported_user_ids
+from dashboard_scraper.github.reports import (
+    GithubOptions,
+    GithubReports,
+    Report,
+    Scope,
+    Subject,
+    persons_in,
+)
+from dashboard_scraper.model.dates import DAYS, Window
+from dashboard_scraper.model.doubts import Doubt, doubts_in
+from dashboard_scraper.model.figures import is_active
+from dashboard_scraper.model.listing import listed_days
+from dashboard_scraper.model.tolerance import EXACT
+from dashboard_scraper.model.usage import DayUsage
+from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.store import LedgerDay, Reader, store_at
+
+
+@contextlib.contextmanager
+def open_store(url: str) -> Iterator[StoredFigures]:
+    """Open a store for reading, as it is at this moment; `url` is what STORE_URL takes.
+
+    Raises UsageError where there is no store, and StoreFailed where it cannot be read.
+    """
+    with store_at(url).reading() as reader:
+        yield StoredFigures(reader)
+
+
+class StoredFigures:
+    """A store as it was when it was opened.
+
+    Every method takes the first and the last day, both included, and a source where the store has
+    several: UsageError without one. DaysMissing where a day is not in the store: a sum without it
+    would look like a whole one.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def sources(self) -> list[str]:
+        """The names of the sources that the store has days of."""
+        return self._reader.sources()
+
+    def days(self, start: date, end: date, source: str | None = None) -> Iterator[DayUsage]:
+        """Each day, oldest first: its users by address, and the source's own totals.
+
+        A figure that is None is unknown, which is not 0.
+        """
+        for row in self._ledger(Window(start, end), source):
+            yield self._reader.day(row)
+
+    def doubts(self, start: date, end: date, source: str | None = None) -> list[Doubt]:
+        """What is in doubt of the days: not reconciled, suspicious, or with a held revision."""
+        return doubts_in(self._ledger(Window(start, end), source), EXACT)
+
+    def copilot_records(
+        self, start: date, end: date, enterprise_id: str, source: str | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """A record for each user and day with activity, as in `copilot_metrics_YYYY-MM-DD.json`."""
+        window, audience = Window(start, end), Audience()
+        rows = self._ledger(window, source)
+        naming = audience.naming(self._reader.spellings(rows[0].source, window))
+        logins = self._reader.users(rows[0].source, window)
+        ids = reported_user_ids({audience.person(login) for login in logins})
+        for row in rows:
+            for user in naming.shown(self._reader.day(row).users):
+                if is_active(user.figures):
+                    number = ids[audience.person(user.user)]
+                    yield convert(user, row.day, window, enterprise_id, number)
+
+    def github_records(
+        self, start: date, end: date, enterprise_id: str, source: str | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """A record for each user and day with activity, as in GitHub's `users-28-day` report, or of
+        fewer or more days as in its reports of one day.
+        """
+        window, options = Window(start, end), GithubOptions(enterprise_id)
+        name = self._ledger(window, source)[0].source
+        reports = GithubReports(
+            self._reader, name, options, persons_in(self._reader, name, options)
+        )
+        latest = len(window) == DAYS
+        report = Report(Scope.ENTERPRISE, Subject.USERS, window, latest=latest)
+        for piece in reports.chunks(report):
+            yield from map(msgspec.json.decode, piece.splitlines())
+
+    def _ledger(self, window: Window, source: str | None) -> list[LedgerDay]:
+        rows = self._reader.ledger(source or self._only_source(), window)
+        if missing := [day for day in window.days() if day not in rows]:
+            raise DaysMissing(f"days that are not in the store: {listed_days(missing)}")
+        return list(rows.values())
+
+    def _only_source(self) -> str:
+        sources = self.sources()
+        if len(sources) > 1:
+            raise UsageError(f"the store has days of {' and '.join(sources)}; name one of them")
+        if not sources:
+            raise DaysMissing("the store has no day yet")
+        return sources[0]

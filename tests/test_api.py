@@ -1,0 +1,90 @@
+"""What `import dashboard_scraper` offers to Python programs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+import dashboard_scraper
+from conftest import Home
+from dashboard_scraper.errors import DaysMissing, UsageError
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.usage import DayUsage
+from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
+from dashboard_scraper.store import store_at
+from made_up_days import keep_days, user_days, users
+
+LAST = datetime.now(UTC).date() - timedelta(10)
+MONTH = Window(LAST - timedelta(27), LAST)
+ENTERPRISE = "283613"  # the default of ENTERPRISE_ID
+
+
+@pytest.fixture
+def url(home: Home) -> str:
+    """A store with a month of the dashboard's."""
+    keep_days(home, users(4), MONTH)
+    return home.settings["STORE_URL"]
+
+
+def test_days_are_typed_figures_oldest_first(url: str) -> None:
+    with dashboard_scraper.open_store(url) as store:
+        assert store.sources() == [DASHBOARD]
+        days = list(store.days(MONTH.start, MONTH.end))
+    assert [day.day for day in days] == list(MONTH.days())
+    assert days[-1].users == user_days(users(4), LAST)
+    assert isinstance(days[-1].users[0].figures.chat_messages, int)
+
+
+def test_records_of_both_formats_are_those_of_an_export(home: Home, url: str) -> None:
+    assert home.run("export", f"{MONTH.start}", f"{MONTH.end}").code == 0
+    folder = home.data / f"daily_exports_{MONTH.start}_to_{MONTH.end}"
+    with dashboard_scraper.open_store(url) as store:
+        copilot = list(store.copilot_records(MONTH.start, MONTH.end, ENTERPRISE))
+        github = list(store.github_records(MONTH.start, MONTH.end, ENTERPRISE))
+    files = [folder / f"copilot_metrics_{day}.json" for day in MONTH.days()]
+    assert copilot == [record for file in files for record in json.loads(file.read_bytes())]
+    lines = (folder / "github_reports" / "users-28-day.ndjson").read_bytes().splitlines()
+    assert github == [json.loads(line) for line in lines]
+
+
+def test_a_missing_day_is_an_error_and_a_doubtful_one_is_said(home: Home, url: str) -> None:
+    with dashboard_scraper.open_store(url) as store:
+        assert store.doubts(MONTH.start, MONTH.end) == []
+        with pytest.raises(DaysMissing, match=f"{LAST + timedelta(1)}"):
+            list(store.days(MONTH.start, LAST + timedelta(1)))
+    wrong = {"user_count": 99}
+    keep_days(home, users(4), Window(LAST, LAST), change=lambda u: DayUsage(u.day, u.users, wrong))
+    with dashboard_scraper.open_store(url) as store:
+        (doubt,) = store.doubts(LAST, LAST)
+    assert "user_count is 99" in doubt.words
+
+
+def test_of_several_sources_one_has_to_be_named(url: str) -> None:
+    other = store_at(url)
+    with other.locked(), other.opened():
+        other.put(ANALYTICS, DayUsage(LAST, []), datetime.now(UTC))
+    with dashboard_scraper.open_store(url) as store:
+        with pytest.raises(UsageError, match="analytics and dashboard; name one"):
+            list(store.days(LAST, LAST))
+        assert len(next(iter(store.days(LAST, LAST, DASHBOARD))).users) == 4
+
+
+def test_where_there_is_no_store_that_is_said(home: Home) -> None:
+    with (
+        pytest.raises(UsageError, match="there is no store"),
+        dashboard_scraper.open_store(f"sqlite:///{home.path / 'absent.db'}"),
+    ):
+        pass
+
+
+def test_the_import_alone_loads_nothing_slow() -> None:
+    code = "import sys, dashboard_scraper; print('sqlalchemy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+    assert "open_store" in dir(dashboard_scraper)
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = dashboard_scraper.nothing
