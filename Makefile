@@ -26,8 +26,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 docs: $(READY)
-	$(BIN)/python -m dashboard_scraper.mapping_document > docs/CSV_TO_JSON_MAPPING.md
-	$(BIN)/python -m dashboard_scraper.store_document > docs/STORE.md
+	$(BIN)/python tools/make_documents.py
 
 # With chromium and chromedriver.
 screenshots: $(READY)

@@ -14,7 +14,6 @@ from dashboard_scraper.dashboard_fields import (
     USER_FIELD,
 )
 from dashboard_scraper.figures import is_active, maker, sum_of
-from dashboard_scraper.mapping_document import document
 from dashboard_scraper.metrics import (
     COUNTS,
     DETAILED,
@@ -30,6 +29,7 @@ from dashboard_scraper.metrics import (
     Whole,
     parts_of,
 )
+from mapping_document import document
 
 # The dashboard's table as it was observed: field of the API, title of the column, in its order.
 TABLE = """\
