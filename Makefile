@@ -7,9 +7,12 @@ READY := $(VENV)/.ready
 # Who only tries the program does not wait for the tools that develop it.
 RUNTIME := .venv-runtime
 RUNTIME_READY := $(RUNTIME)/.ready
+# Nor do the tests wait for what makes the website.
+SITE := .venv-site
+SITE_READY := $(SITE)/.ready
 SOURCES := src tests bench tools
 
-.PHONY: demo test lint docs screenshots vendor check-vendor lock check-lock audit bench mutants clean
+.PHONY: demo test lint docs site screenshots vendor check-vendor lock check-lock audit bench mutants clean
 
 demo: $(RUNTIME_READY)
 	PYTHONPATH=src $(RUNTIME)/bin/python -m dashboard_scraper demo
@@ -26,8 +29,18 @@ lint: $(READY)
 	$(BIN)/mypy
 
 docs: $(READY)
-	$(BIN)/python -m dashboard_scraper.mapping_document > docs/CSV_TO_JSON_MAPPING.md
-	$(BIN)/python -m dashboard_scraper.store_document > docs/STORE.md
+	$(BIN)/python tools/make_documents.py
+
+# README and docs/ as a website: the same files in the same places, so the same links. A link that
+# leads nowhere fails, but not with --quiet, which counts no warnings.
+PAGES := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE docs
+SITE_SOURCE := build/site-source
+
+site: $(SITE_READY)
+	rm -rf build/site $(SITE_SOURCE)
+	mkdir -p $(SITE_SOURCE)
+	cp -R $(PAGES) $(SITE_SOURCE)
+	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict
 
 # With chromium and chromedriver.
 screenshots: $(READY)
@@ -63,9 +76,9 @@ vendor: $(READY)
 check-vendor: vendor
 	git diff --exit-code --stat -- $(VENDOR) $(VENDOR_OF_TESTS)
 
-# Every package with its hashes: what runs the program, that with every extra, and that with the
-# tools. The pins in the files stay where they still satisfy pyproject.toml.
-LOCKS := requirements.txt requirements-extras.txt requirements-dev.txt
+# Every package with its hashes: what runs the program, that with every extra, that with the tools,
+# and what makes the website. The pins in the files stay where they still satisfy pyproject.toml.
+LOCKS := requirements.txt requirements-extras.txt requirements-dev.txt requirements-docs.txt
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --generate-hashes
 EXTRAS := --extra postgres --extra parquet --extra serve
 
@@ -73,6 +86,7 @@ lock: $(READY)
 	$(COMPILE) pyproject.toml --output-file requirements.txt
 	$(COMPILE) $(EXTRAS) --constraint requirements.txt pyproject.toml --output-file requirements-extras.txt
 	$(COMPILE) --extra dev --constraint requirements-extras.txt pyproject.toml --output-file requirements-dev.txt
+	$(COMPILE) --group pyproject.toml:docs --constraint requirements-dev.txt --output-file requirements-docs.txt
 
 check-lock: $(READY)
 	mkdir -p $(VENV)/lock
@@ -99,9 +113,15 @@ $(RUNTIME_READY): requirements.txt
 	$(RUNTIME)/bin/python $(PIP_INSTALL) requirements.txt
 	touch $@
 
+$(SITE_READY): requirements-docs.txt
+	$(CHECK_PYTHON)
+	$(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/python $(PIP_INSTALL) requirements-docs.txt
+	touch $@
+
 define CHECK_PYTHON
 @$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 endef
 
 clean:
-	rm -rf $(VENV) $(RUNTIME) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(RUNTIME) $(SITE) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

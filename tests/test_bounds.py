@@ -36,7 +36,11 @@ from dashboard_scraper.sources.rest import bodies
 from dashboard_scraper.sources.rest.bodies import Unreadable, read_whole
 from dashboard_scraper.sources.rest.http import Http
 from dashboard_scraper.sources.rest.loose_records import MOST_VALUES
-from dashboard_scraper.sources.rest.pagination import MAX_RECORDS, parse_page, refuse_too_many
+from dashboard_scraper.sources.rest.pagination import (
+    MAX_RECORDS,
+    parse_page,
+    refuse_too_many,
+)
 from dashboard_scraper.sources.rest.retrying import RetryPolicy
 from dashboard_scraper.sources.rest.unknown_fields import (
     DEEPEST,

@@ -6,7 +6,6 @@ import pytest
 from msgspec.structs import replace
 
 from dashboard_scraper.exports.copilot_converter import PLACES, Feature
-from dashboard_scraper.mapping_document import document
 from dashboard_scraper.model.figures import is_active, maker, sum_of
 from dashboard_scraper.model.metrics import (
     COUNTS,
@@ -30,6 +29,7 @@ from dashboard_scraper.sources.dashboard.fields import (
     TENANT_TOTALS,
     USER_FIELD,
 )
+from mapping_document import document
 
 # The dashboard's table as it was observed: field of the API, title of the column, in its order.
 TABLE = """\

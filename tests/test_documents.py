@@ -1,40 +1,45 @@
-"""The documents in `docs/` are those that the catalogue makes."""
+"""The generated documents in `docs/` are those that settings, tables and catalogue make."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-from dashboard_scraper import mapping_document, store_document
-from dashboard_scraper.mapping_document import document
+import make_documents
+import store_document
 from dashboard_scraper.model.metrics import METRICS
-
-DOCS = Path(__file__).parents[1] / "docs"
-BOTH = pytest.mark.parametrize(
-    ("module", "name"),
-    [(mapping_document, "CSV_TO_JSON_MAPPING.md"), (store_document, "STORE.md")],
-)
+from make_documents import DOCS, DOCUMENTS
+from mapping_document import document
 
 
-@BOTH
-def test_the_document_is_the_one_that_the_catalogue_makes(module: ModuleType, name: str) -> None:
-    assert (DOCS / name).read_text(encoding="utf-8") == module.document(), "run `make docs`"
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_each_document_is_up_to_date(name: str) -> None:
+    assert (DOCS / name).read_text(encoding="utf-8") == DOCUMENTS[name](), "run `make docs`"
 
 
-@BOTH
-def test_make_docs_writes_what_the_document_is(module: ModuleType, name: str) -> None:
-    made = subprocess.run(
-        [sys.executable, "-W", "error", "-m", module.__name__],
-        capture_output=True,
-        timeout=60,
-        check=True,
-    )
-    assert made.stdout.decode() == module.document()
-    assert f"> docs/{name}\n" in (DOCS.parent / "Makefile").read_text()
+def test_make_docs_writes_every_document(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", make_documents.__file__, str(tmp_path)]
+    subprocess.run(command, timeout=60, check=True)
+    made = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+    assert made == {name: document() for name, document in DOCUMENTS.items()}
+
+
+def test_page_without_a_place_for_the_table_is_refused(tmp_path: Path) -> None:
+    """Rather than written without the table; run from a copy of the tree whose page lacks it."""
+    shutil.copytree(Path(make_documents.__file__).parent, tmp_path / "tools")
+    (tmp_path / "docs").mkdir()
+    page = tmp_path / "docs" / "configuration.md"
+    page.write_text("# Configuration\n")
+    command = [sys.executable, str(tmp_path / "tools" / "make_documents.py")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "lacks the comments around the table" in done.stderr
+    assert [path.name for path in page.parent.iterdir()] == [page.name]
+    assert page.read_text() == "# Configuration\n"
 
 
 def test_the_documents_of_the_store_explain_every_metric() -> None:

@@ -32,7 +32,12 @@ from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.fields import USER_FIELD
 from dashboard_scraper.sources.rest.http import origin_of
-from dashboard_scraper.sources.rest.pagination import MAX_PAGES, Page, Paginator, parse_page
+from dashboard_scraper.sources.rest.pagination import (
+    MAX_PAGES,
+    Page,
+    Paginator,
+    parse_page,
+)
 
 USERS = Endpoint.USERS.value
 OWN_KEY = "userFeatureStats"

@@ -1,4 +1,4 @@
-"""What the README says is what the program does."""
+"""What the README and the pages in `docs/` say is what the program does."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ import pytest
 from conftest import Home, Start
 from dashboard_scraper import errors
 from dashboard_scraper.cli.commands import COMMANDS
-from dashboard_scraper.settings.config import Settings, setting_names
 from dashboard_scraper.simulator import Organization
 from kept_days import sql
 
 ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMAND = re.compile(r"^(?:pbpaste \| )?python -m dashboard_scraper\b[^#\n]*", re.MULTILINE)
+PAGES = [README, *(path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md")))]
+COMMAND = re.compile(r"^(?:pbpaste \| )?((?:\.venv/bin/)?dashboard-scraper\b[^#\n]*)", re.MULTILINE)
 OPTION = re.compile(r"--[a-z0-9][a-z0-9-]+")
-
+OF_OTHER_PROGRAMS = {"--from"}  # uvx
+README_LINES = 220
 
 DECISIONS = ("revisions",)  # on days of which something is in doubt
 KEPT_FIRST = (
@@ -35,21 +37,33 @@ KEPT_FIRST = (
 )  # they tell of days that are in the store
 
 
-def commands() -> list[str]:
-    """The commands in the README's code blocks, without duplicates; `serve` does not end."""
-    blocks = re.findall(r"^```bash\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def commands(*pages: str) -> list[str]:
+    """The commands in the pages' code blocks, without duplicates; `serve` does not end."""
+    blocks = re.findall(r"^```bash\n(.*?)^```", "\n".join(pages), re.MULTILINE | re.DOTALL)
     found = dict.fromkeys(line.strip() for block in blocks for line in COMMAND.findall(block))
     return [line for line in found if not line.endswith(" serve")]
 
 
-def test_the_readme_has_commands_to_try() -> None:
-    assert len(commands()) >= 7
+def options(text: str) -> set[str]:
+    return set(OPTION.findall(text))
 
 
-@pytest.mark.parametrize("line", commands())
-def test_each_command_of_the_readme_works(line: str, start: Start, home: Home) -> None:
+def section(page: str, heading: str) -> str:
+    """The text of a page below a heading, up to the next heading."""
+    (found,) = re.findall(rf"^#+ {heading}\n(.*?)(?=^#+ |\Z)", page, re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+def test_the_readme_is_for_the_first_steps() -> None:
+    """It has commands to try, in few lines; everything else is a page of its own."""
+    assert len(commands(README)) >= 6
+    assert len(README.splitlines()) <= README_LINES
+
+
+@pytest.mark.parametrize("line", commands(*PAGES))
+def test_each_documented_command_works(line: str, start: Start, home: Home) -> None:
     simulator = start(Organization(users=5))
-    words = shlex.split(line.removeprefix("pbpaste | "))[3:]
+    words = shlex.split(line)[1:]
     if words and words[0] in KEPT_FIRST:
         assert home.run("--last-28-days").code == 0
         assert home.run("--daily", "10-20-2025", "10-22-2025").code == 0
@@ -65,39 +79,31 @@ def test_each_command_of_the_readme_works(line: str, start: Start, home: Home) -
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
-def test_the_options_of_help_and_readme_are_the_same(command: str, home: Home) -> None:
-    """Every option of --help stands in the README."""
-    told = set(OPTION.findall(home.run(*command.split(), "--help").out))
-    assert told
-    assert told <= set(OPTION.findall(README)), "the README lacks an option"
+def test_every_option_of_help_is_documented(command: str, home: Home) -> None:
+    """On the page of the commands: its own in the command's row, the others in the table of all."""
+    page = (DOCS / "commands.md").read_text(encoding="utf-8")
+    own = "".join(re.findall(rf"^\| `{command}\b.*", page, re.MULTILINE)) if command else ""
+    documented = options(section(page, "Options").partition("| Command |")[0] + own)
+    shown = options(home.run(*command.split(), "--help").out)
+    assert shown
+    assert shown <= documented | {"--help"}
 
 
-def test_the_readme_has_no_option_that_does_not_exist(home: Home) -> None:
-    known = {"--auth"}
+def test_no_documented_option_is_unknown(home: Home) -> None:
+    known = set(OF_OTHER_PROGRAMS)
     for command in ("", *COMMANDS):
-        known |= set(OPTION.findall(home.run(*command.split(), "--help").out))
-    known.add("--help")
-    assert set(OPTION.findall(README)) <= known
+        known |= options(home.run(*command.split(), "--help").out)
+    assert options("\n".join(PAGES)) <= known | {"--help"}
 
 
-def test_the_settings_table_has_every_setting_with_its_default() -> None:
-    table = dict(re.findall(r"^\| `([A-Z_]+)` \| (?:`([^`]*)`|none) \|", README, re.MULTILINE))
-    assert list(table) == setting_names()
-    for name, default in table.items():
-        assert default in default_texts(name), name
+def test_every_command_is_in_the_table_of_commands() -> None:
+    page = (DOCS / "commands.md").read_text(encoding="utf-8")
+    assert [name for name in COMMANDS if f"\n| `{name}` | " not in page] == []
 
 
-def default_texts(name: str) -> set[str]:
-    """How a default may be written: a number without its `.0`, all endpoints as `all`."""
-    default = Settings.model_fields[name.lower()].default
-    if isinstance(default, bool):
-        return {str(default).lower()}
-    text = f"{default:g}" if isinstance(default, int | float) else str(default or "")
-    return {"all"} if name == "SCRAPE_ENDPOINTS" else {text}
-
-
-def test_the_exit_codes_of_readme_and_errors_are_the_same() -> None:
-    told = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+def test_every_exit_code_is_documented_and_no_other() -> None:
+    page = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    told = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
     classes = [c for c in vars(errors).values() if isinstance(c, type)]
     assert told == {0, *(c.exit_code for c in classes if issubclass(c, errors.ScraperError))}
 
@@ -105,7 +111,8 @@ def test_the_exit_codes_of_readme_and_errors_are_the_same() -> None:
 def test_the_cron_line_works_as_cron_runs_it(start: Start, home: Home, tmp_path: Path) -> None:
     """From another folder, by sh, with hardly any environment; it speaks up only on failure."""
     simulator = start(Organization(users=3))
-    (line,) = re.findall(r"^5 3 \* \* \* (.*)$", README, re.MULTILINE)
+    page = (DOCS / "daily-runs.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^5 3 \* \* \* (.*)$", page, re.MULTILINE)
     line = line.replace("/opt/dashboard-scraper/.venv/bin/python", sys.executable)
     line = line.replace("/opt/dashboard-scraper", str(home.path))
     line = line.replace("/var/log/dashboard_scraper.log", str(home.path / "log.txt"))

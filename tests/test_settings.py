@@ -122,6 +122,7 @@ OTHERS = {
     "RETRY_BUDGET_SECONDS": "9",
 }
 EXAMPLE = Path(__file__).parents[1] / ".env.example"
+CONFIGURATION = EXAMPLE.parent / "docs" / "configuration.md"
 
 
 @pytest.fixture(autouse=True)
@@ -471,6 +472,18 @@ def test_the_example_file_lists_every_setting_once_with_its_default(tmp_path: Pa
     found = [(name, value) for name, value in found if name not in LIBRARY_SETTINGS]
     assert sorted(name for name, _ in found) == sorted(DEFAULTS)
     env(tmp_path, lines(dict(found)))
+    assert written(load_settings(tmp_path), tmp_path) == DEFAULTS
+
+
+def test_the_documented_table_lists_every_setting_with_its_default(tmp_path: Path) -> None:
+    """In the order of `Settings`; each default, written into `.env`, is the default."""
+    page = CONFIGURATION.read_text(encoding="utf-8")
+    table = dict(
+        re.findall(r"^\| `([A-Z_]+)` \| (?:`([^`]*)`|none) \| \S.* \|$", page, re.MULTILINE)
+    )
+    assert list(table) == setting_names()
+    assert table == DEFAULTS
+    env(tmp_path, lines(table))
     assert written(load_settings(tmp_path), tmp_path) == DEFAULTS
 
 

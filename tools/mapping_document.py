@@ -1,8 +1,7 @@
-"""The mapping document, made from the catalogue: `python -m dashboard_scraper.mapping_document`."""
+"""The mapping from CSV to JSON, made from the metric catalogue."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 
 from dashboard_scraper.exports.copilot_converter import PLACES, Feature, Place
@@ -129,7 +128,3 @@ def _places(metric: Metric) -> str:
         f"{place.feature.value}.{place.counter.value}" if place.feature else place.counter.value
         for place in PLACES.get(metric, ())
     )
-
-
-if __name__ == "__main__":
-    sys.stdout.write(document())

@@ -1,8 +1,6 @@
-"""The document of the store's views: `python -m dashboard_scraper.store_document`."""
+"""The page on the store's views and its lock, made from the tables and the metric catalogue."""
 
 from __future__ import annotations
-
-import sys
 
 from sqlalchemy import Dialect
 from sqlalchemy.dialects import postgresql, sqlite
@@ -77,7 +75,3 @@ def document() -> str:
             lines.append(f"| `{column.name}` | {types} | {column.comment} |")
         lines.append("")
     return "\n".join([*lines, _TAIL, _LOCK])
-
-
-if __name__ == "__main__":
-    sys.stdout.write(document())
