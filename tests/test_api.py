@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -79,6 +81,20 @@ def test_where_there_is_no_store_that_is_said(home: Home) -> None:
         dashboard_scraper.open_store(f"sqlite:///{home.path / 'absent.db'}"),
     ):
         pass
+
+
+def test_the_example_of_the_documentation_runs(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    week = Window(date(2025, 3, 1), date(2025, 3, 7))
+    keep_days(home, users(4), week)
+    page = Path(__file__).parents[1] / "docs" / "python.md"
+    (example,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(home.path)
+    exec(example, {})
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        f"{day}" for day in week.days()
+    ]
 
 
 def test_the_import_alone_loads_nothing_slow() -> None:

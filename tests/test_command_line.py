@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -14,6 +15,7 @@ import pytest
 
 import dashboard_scraper
 from conftest import Home, Start, left_after_failure, today, yesterday
+from dashboard_scraper.errors import ScraperError
 from dashboard_scraper.simulator import Fault, Simulator, hang
 from dashboard_scraper.simulator import status as answer_status
 
@@ -214,6 +216,16 @@ def assert_refused(home: Home, sim: Simulator, words: list[str], reason: str) ->
 
 
 @pytest.mark.parametrize("case", WORDS)
+@pytest.mark.parametrize("words", [("--help",), ("status", "--help")])
+def test_help_lists_every_exit_code(home: Home, words: tuple[str, ...]) -> None:
+    def all_of(error: type[ScraperError]) -> set[int]:
+        return {error.exit_code}.union(*map(all_of, error.__subclasses__()))
+
+    _, _, codes = home.run(*words).out.partition("exit codes:")
+    listed = {int(code) for code in re.findall(r"(?:^|;)\s*(\d+) ", codes)}
+    assert listed == {0, *all_of(ScraperError)}
+
+
 def test_a_wrong_command_line_is_refused_before_anything_is_done(
     case: str, home: Home, sim: Simulator
 ) -> None:
