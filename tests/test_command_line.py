@@ -155,6 +155,16 @@ def test_version_is_that_of_the_package(home: Home) -> None:
     ],
     ids=["forms", "commands", "convert", "demo"],
 )
+@pytest.mark.parametrize("words", [("--help",), ("status", "--help")])
+def test_help_lists_every_exit_code(home: Home, words: tuple[str, ...]) -> None:
+    def all_of(error: type[ScraperError]) -> set[int]:
+        return {error.exit_code}.union(*map(all_of, error.__subclasses__()))
+
+    _, _, codes = home.run(*words).out.partition("exit codes:")
+    listed = {int(code) for code in re.findall(r"(?:^|;)\s*(\d+) ", codes)}
+    assert listed == {0, *all_of(ScraperError)}
+
+
 def test_help_tells_options_and_commands(command: list[str], told: str, home: Home) -> None:
     result = home.run(*command, "--help")
     assert (result.code, result.err) == (0, "")
@@ -216,16 +226,6 @@ def assert_refused(home: Home, sim: Simulator, words: list[str], reason: str) ->
 
 
 @pytest.mark.parametrize("case", WORDS)
-@pytest.mark.parametrize("words", [("--help",), ("status", "--help")])
-def test_help_lists_every_exit_code(home: Home, words: tuple[str, ...]) -> None:
-    def all_of(error: type[ScraperError]) -> set[int]:
-        return {error.exit_code}.union(*map(all_of, error.__subclasses__()))
-
-    _, _, codes = home.run(*words).out.partition("exit codes:")
-    listed = {int(code) for code in re.findall(r"(?:^|;)\s*(\d+) ", codes)}
-    assert listed == {0, *all_of(ScraperError)}
-
-
 def test_a_wrong_command_line_is_refused_before_anything_is_done(
     case: str, home: Home, sim: Simulator
 ) -> None:
