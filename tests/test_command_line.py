@@ -140,6 +140,16 @@ def test_log_level_of_the_command_line_wins_over_the_setting(home: Home, sim: Si
     assert sim.count() == 9
 
 
+@pytest.mark.parametrize("words", [("--help",), ("status", "--help")])
+def test_help_lists_every_exit_code(home: Home, words: tuple[str, ...]) -> None:
+    def all_of(error: type[ScraperError]) -> set[int]:
+        return {error.exit_code}.union(*map(all_of, error.__subclasses__()))
+
+    _, _, codes = home.run(*words).out.partition("exit codes:")
+    listed = {int(code) for code in re.findall(r"(?:^|;)\s*(\d+) ", codes)}
+    assert listed == {0, *all_of(ScraperError)}
+
+
 def test_version_is_that_of_the_package(home: Home) -> None:
     result = home.run("--version")
     assert (result.code, result.out) == (0, f"{dashboard_scraper.__version__}\n")
@@ -155,16 +165,6 @@ def test_version_is_that_of_the_package(home: Home) -> None:
     ],
     ids=["forms", "commands", "convert", "demo"],
 )
-@pytest.mark.parametrize("words", [("--help",), ("status", "--help")])
-def test_help_lists_every_exit_code(home: Home, words: tuple[str, ...]) -> None:
-    def all_of(error: type[ScraperError]) -> set[int]:
-        return {error.exit_code}.union(*map(all_of, error.__subclasses__()))
-
-    _, _, codes = home.run(*words).out.partition("exit codes:")
-    listed = {int(code) for code in re.findall(r"(?:^|;)\s*(\d+) ", codes)}
-    assert listed == {0, *all_of(ScraperError)}
-
-
 def test_help_tells_options_and_commands(command: list[str], told: str, home: Home) -> None:
     result = home.run(*command, "--help")
     assert (result.code, result.err) == (0, "")

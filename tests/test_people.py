@@ -231,6 +231,14 @@ def test_details_of_a_day_under_another_spelling_are_the_same_persons(
     assert (editor["ide"], editor["user_initiated_interaction_count"]) == ("vscode", 5)
 
 
+def test_whoever_has_credits_alone_is_a_person_of_the_views(store_url: str) -> None:
+    put(store_url, {LAST: [user("ada@example.com", chat_messages=2)]})
+    store = store_at(store_url)
+    with store.locked(), store.opened():
+        store.put_credits(SOURCE, LAST, {"Ben@example.com": 2.0}, FETCHED)
+    assert sql(store_url, "SELECT person FROM credit_days") == [("ben@example.com",)]
+
+
 def test_convert_makes_one_record_of_two_spellings(home: Home) -> None:
     file = home.path / f"saved-{LAST}.csv"
     two = [user(name, chat_messages=2) for name in SPELLINGS["capitals"]]

@@ -128,6 +128,12 @@ def test_the_analytics_api_gives_the_same_sums_and_editors_that_add_up(
     assert report.number(LINES.name) == shown(lines)
     for table in ("t-editors", "t-languages"):
         assert sum_of(report, table) == shown(lines)
+    places = {place for member in api.organization.members for place in member.places}
+    for table, known in (
+        ("t-languages", {language for language, _, _ in places} | {"Unknown"}),
+        ("t-editors", {editor for _, editor, _ in places} | {"CLI"}),
+    ):
+        assert {row[0] for row in report.tables[table][1:]} <= known
     assert "This source does not tell Instruction Lines of Code." in report.words
     home.settings["INCLUDE_SERVICE_ACCOUNTS"] = "false"
     people = report_of(home)
