@@ -351,6 +351,16 @@ def export(home: Home, place: Path, as_of: datetime | None = None) -> dict[str, 
 ONE_EACH = maker(DETAILED)((1,) * len(DETAILED))
 
 
+def test_an_earlier_state_is_as_fresh_as_it_was_then(store: Store) -> None:
+    """The same answer on later nights is a later fetch of the same version."""
+    for night in range(3):
+        put(store, people(2), night)
+    for night in range(3):
+        moment = FIRST + night * NIGHT
+        with store.as_of(moment + INSTANT).reading() as reader:
+            assert reader.ledger(ANALYTICS)[DAY].fetched_at == moment
+
+
 def put_details(store: Store, users: Users, moment: datetime) -> None:
     rows = [EditorLanguageUsage(each.user, "VSCode", "Go", ONE_EACH) for each in users]
     store.put_editor_languages(ANALYTICS, DAY, rows, DetailStatus.COMPLETE, moment)
