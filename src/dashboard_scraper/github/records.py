@@ -19,7 +19,7 @@ import msgspec
 
 from dashboard_scraper.github.counters import Counter
 from dashboard_scraper.model.figures import picker, values_of
-from dashboard_scraper.model.metrics import BY_NAME, Figures, Metric, parts_of
+from dashboard_scraper.model.metrics import BY_NAME, METRICS, Figures, Metric, parts_of
 
 _encode = msgspec.json.Encoder().encode
 
@@ -101,13 +101,12 @@ Rows = dict[GithubFeature, Row]
 
 def _cells_reader(feeds: Sequence[tuple[Metric, GithubPlace]]) -> Callable[[Figures], Cells]:
     """Adds up what feeds each cell."""
-    pick = picker(metric for metric, _ in feeds)
-    fed = [PLACES.index(place) for _, place in feeds]
+    fed = [(PLACES.index(place), METRICS.index(metric)) for metric, place in feeds]
 
     def cells_of(figures: Figures) -> Cells:
-        cells = [0] * len(PLACES)
-        for cell, count in zip(fed, pick(values_of(figures)), strict=True):
-            cells[cell] += count or 0
+        cells, values = [0] * len(PLACES), values_of(figures)
+        for cell, position in fed:
+            cells[cell] += values[position] or 0
         return tuple(cells)
 
     return cells_of
