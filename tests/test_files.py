@@ -389,3 +389,14 @@ def test_a_set_may_have_more_folders_than_a_program_may_have_open_files(tmp_path
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, before)
     assert {target.read_bytes() for target in targets} == {b"figures"}
+
+
+def test_a_file_that_is_not_finished_keeps_all_from_being_published(tmp_path: Path) -> None:
+    with (
+        pytest.raises(RuntimeError, match="still being written"),
+        Publication() as publication,
+    ):
+        publication.add(tmp_path / "whole", b"whole")
+        publication.begin(tmp_path / "half").write(b"half")
+        publication.publish()
+    assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 
 from dashboard_scraper.errors import DaysMissing, UsageError
-from dashboard_scraper.exports.copilot_converter import convert, reported_user_ids
+from dashboard_scraper.exports.copilot_converter import convert
+from dashboard_scraper.exports.copilot_files import ids_by_name
 from dashboard_scraper.github.reports import (
     GithubOptions,
     GithubReports,
@@ -81,12 +82,11 @@ class StoredFigures:
         rows = self._ledger(window, source)
         naming = audience.naming(self._reader.spellings(rows[0].source, window))
         logins = self._reader.users(rows[0].source, window)
-        ids = reported_user_ids({audience.person(login) for login in logins})
+        ids = ids_by_name(logins, audience, naming)
         for row in rows:
             for user in naming.shown(self._reader.day(row).users):
                 if is_active(user.figures):
-                    number = ids[audience.person(user.user)]
-                    yield convert(user, row.day, window, enterprise_id, number)
+                    yield convert(user, row.day, window, enterprise_id, ids[user.user])
 
     def github_records(
         self, start: date, end: date, enterprise_id: str, source: str | None = None

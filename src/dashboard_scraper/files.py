@@ -134,6 +134,7 @@ class PendingFile:
         self._file = file
         self._digest = hashlib.sha256()
         self._size = 0
+        self.is_finished = False
 
     def write(self, chunk: bytes) -> None:
         """The next bytes."""
@@ -150,6 +151,7 @@ class PendingFile:
                 os.fsync(self._file.fileno())
             if self._temporary.stat().st_size != self._size:
                 raise OutputFailed(f"{self._target}: the disk kept only a part of it")
+        self.is_finished = True
         return WrittenFile(self._target.name, self._size, self._digest.hexdigest())
 
 
@@ -167,6 +169,7 @@ class Publication:
         self._prepared: dict[Path, Path] = {}
         self._names: TemporaryNames | None = None
         self._open = contextlib.ExitStack()
+        self._pending: list[PendingFile] = []
 
     def __enter__(self) -> Self:
         return self
@@ -204,13 +207,18 @@ class Publication:
         self._prepared[target] = temporary  # before it is there: a signal may come between
         with explained(target):
             file = os.fdopen(create_file(temporary, self.mode), "wb")
-        return PendingFile(target, temporary, self._open.enter_context(file))
+        pending = PendingFile(target, temporary, self._open.enter_context(file))
+        self._pending.append(pending)
+        return pending
 
     def publish(self) -> None:
         """Give every file its name; the folders are flushed to the disk before this returns.
 
-        One program at a time gives names in a folder: of two sets, one is there in the end.
+        One program at a time gives names in a folder: of two sets, one is there in the end. A file
+        that was begun and not finished is not whole: RuntimeError, and no file gets its name.
         """
+        if not all(pending.is_finished for pending in self._pending):
+            raise RuntimeError("a file is still being written")
         for folder, targets in itertools.groupby(list(self._prepared), lambda path: path.parent):
             with explained(folder), turn_in(folder):
                 for target in targets:

@@ -41,20 +41,6 @@ class OutputDay:
         return self._reader.activity(self.kept, ())
 
 
-class Place(Protocol):
-    """What an output has to know of an export to name its files."""
-
-    @property
-    def folder(self) -> Path:
-        """Where they go."""
-        ...
-
-    @property
-    def window(self) -> Window:
-        """The days that they are of."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class OutputRun:
     """What outputs read from and write to. Days of the window that are `missing` are not in the

@@ -32,7 +32,7 @@ from dashboard_scraper.model.figures import (
     values_of,
 )
 from dashboard_scraper.model.listing import NAMED_AT_MOST
-from dashboard_scraper.model.metrics import BY_NAME, LINES, METRICS, Figures, Metric, parts_of
+from dashboard_scraper.model.metrics import BY_NAME, LINES, METRICS, Metric, parts_of
 from dashboard_scraper.model.usage import UserUsage
 
 logger = logging.getLogger(__name__)
@@ -133,12 +133,8 @@ class Flags(msgspec.Struct, frozen=True):
 _FLAGS = [[Flags(agent, chat) for chat in (False, True)] for agent in (False, True)]
 
 
-def flags_of(figures: Figures) -> Flags:
-    """Agent: any message to an agent of any kind, or any line by one. Chat: any message."""
-    return _flags_in(values_of(figures))
-
-
 def _flags_in(values: Values) -> Flags:
+    """Agent: any message to an agent of any kind, or any line by one. Chat: any message."""
     return _FLAGS[any(_agent_figures(values))][any(_chat_figures(values))]
 
 

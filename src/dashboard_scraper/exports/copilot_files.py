@@ -16,6 +16,14 @@ from dashboard_scraper.exports.daily_export import DailyExport
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.output import OutputDay, OutputFile, OutputRun
+from dashboard_scraper.people.audience import Audience, Naming
+
+
+def ids_by_name(logins: Iterable[str], audience: Audience, naming: Naming) -> dict[str, int]:
+    """One id a person for a whole export, by the name: the same in all of its files."""
+    persons = {audience.person(login): naming.name(login) for login in logins}
+    ids = reported_user_ids(persons)
+    return {name: ids[person] for person, name in persons.items()}
 
 
 class CopilotFiles:
@@ -50,16 +58,8 @@ class CopilotFiles:
 
     def begin(self, run: OutputRun) -> None:
         self._run = run
-        self._ids = self._user_ids()
-
-    def _user_ids(self) -> dict[str, int]:
-        """One id a person for the whole export, by the name: the same in all of its files."""
-        persons = {
-            self._export.audience.person(login): self._run.naming.name(login)
-            for login in self._run.reader.users(self._run.source, self._export.window)
-        }
-        ids = reported_user_ids(persons)
-        return {name: ids[person] for person, name in persons.items()}
+        logins = run.reader.users(run.source, self._export.window)
+        self._ids = ids_by_name(logins, self._export.audience, run.naming)
 
     def add_day(self, day: OutputDay) -> None:
         window, enterprise, ids = self._export.window, self._export.enterprise_id, self._ids

@@ -21,8 +21,8 @@ _DATE_PART = len("YYYY-MM-DD")
 
 
 def users_csv(users: Sequence[UserUsage], source_name: str) -> bytes:
-    """One row a user: the dashboard's columns, those that only the source knows, and after them the
-    fields that the catalogue does not know, alphabetically.
+    """One row a user: the source's columns, and after them the fields that the catalogue does not
+    know, alphabetically.
     """
     table = _table_of(source_name)
     extra_names = sorted({name for user in users for name in user.extra})

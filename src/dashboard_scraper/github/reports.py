@@ -145,7 +145,7 @@ class GithubReports:
         self._open = 0
         self._first_open = ""
         self._out_of_reach: set[date] = set()
-        self._active: dict[str, DistinctPeople] | None = None
+        self._active: dict[str, DistinctPeople] = {}
 
     def chunks(self, report: Report) -> Iterator[bytes]:
         """The report in pieces; nothing where its day is not in the store."""
@@ -306,7 +306,7 @@ class GithubReports:
         reach = Window(window.start - timedelta(days=DAYS - 1), window.end)
         ledger = self._reader.ledger(self._source, reach)
         self._out_of_reach.update(day for day in reach.days() if day not in ledger)
-        if self._active is None or reach.start < self._active[_ANY].first:
+        if not self._active or reach.start < self._active[_ANY].first:
             self._active = {area: DistinctPeople(reach.start) for area in (_ANY, *_AREAS)}
         for day, kept in ledger.items():
             if self._active[_ANY].has(day):  # most are those of the report before
@@ -321,8 +321,7 @@ class GithubReports:
 
     def _people_on(self, day: date) -> dict[str, int]:
         """GitHub's fields; that of the command line only where somebody used it."""
-        active = self._active or {}
-        found = {}
+        active, found = self._active, {}
         for area in (_ANY, "copilot_cloud_agent"):
             users = f"{area}_users".lstrip("_")
             found[f"daily_active_{users}"] = active[area].at_least(day, 1)
