@@ -44,7 +44,7 @@ site: $(SITE_READY)
 
 # With chromium and chromedriver.
 screenshots: $(READY)
-	$(BIN)/python tests/take_screenshots.py docs
+	$(BIN)/python tests/support/take_screenshots.py docs
 
 bench: $(READY)
 	$(BIN)/python bench/last_28_days.py

@@ -22,7 +22,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import requests
-from store import LAST, SOURCE, WINDOW, in_a_process, keep, peak_megabytes
 
 from dashboard_scraper.cli.memory import prepare_for_many_records
 from dashboard_scraper.github.reports import (
@@ -36,6 +35,7 @@ from dashboard_scraper.github.reports import (
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.settings.config import sqlite_url
 from dashboard_scraper.store import store_at
+from store import LAST, SOURCE, WINDOW, in_a_process, keep, peak_megabytes
 
 MONTH = Window(LAST - timedelta(WINDOW - 1), LAST)
 PATH = "/enterprises/acme/copilot/metrics/reports"

@@ -74,7 +74,7 @@ def main() -> None:
 
 def in_browser(page: Path, runs: int) -> None:
     """Print the page's times in Chromium, where there is one."""
-    sys.path.insert(0, str(BENCH.parent / "tests"))
+    sys.path.insert(0, str(BENCH.parent / "tests" / "support"))
     import browser  # noqa: PLC0415 - the tests' own
 
     if not browser.is_there():

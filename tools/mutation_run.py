@@ -113,6 +113,10 @@ _WORDS = (ast.Raise, ast.JoinedStr)
 """What is said in them is for people."""
 
 
+def _files_called(name: str) -> list[str]:
+    return [str(path) for path in (ROOT / "tests").rglob(f"{name}.py")]
+
+
 def replacements(node: ast.AST) -> Iterator[ast.AST]:
     """What may stand in place of the node."""
     if type(node) in _OPPOSITES:
@@ -230,7 +234,7 @@ class Trials:
         self._seconds = seconds
         shutil.copytree(ROOT / "src", self._folder)
         compileall.compile_dir(self._folder, quiet=1)
-        sys.path[:0] = [str(self._folder), str(ROOT / "tests")]
+        sys.path[:0] = [str(self._folder), str(ROOT / "tests"), str(ROOT / "tests" / "support")]
         os.environ["PYTHONPATH"] = str(self._folder)
         # A changed file's size and time may be those of the file before.
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
@@ -261,7 +265,7 @@ class Trials:
                 os.dup2(null, number)
             os.chdir(ROOT)
             try:
-                code = int(pytest.main([*_PYTEST, *words, str(ROOT / "tests" / f"{name}.py")]))
+                code = int(pytest.main([*_PYTEST, *words, *_files_called(name)]))
             finally:  # an exception would end this copy as if it was the tool itself
                 os._exit(code)
         deadline = time.monotonic() + self._seconds

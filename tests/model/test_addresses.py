@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from both_sources import DAY, WINDOW, analytics, asking, dashboard
 from conftest import Home, Start
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.addresses import LONGEST, cleaned
@@ -19,7 +20,6 @@ from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.dashboard.fields import USER_FIELD
 from kept_days import keep, kept_users
-from sources import DAY, WINDOW, analytics, asking, dashboard
 
 USERS, ACTIVITY = "user-feature-stats", "user-activity"
 EMAIL, ACCOUNT = "user_email", "service_account_name"

@@ -16,8 +16,8 @@ from dashboard_scraper import errors
 from dashboard_scraper.cli.commands import COMMANDS
 from dashboard_scraper.simulator import Organization
 from kept_days import sql
+from tree import ROOT
 
-ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [README, *(path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md")))]

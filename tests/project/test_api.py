@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -19,6 +18,7 @@ from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
 from dashboard_scraper.store import store_at
 from made_up_days import keep_days, user_days, users
+from tree import ROOT
 
 LAST = datetime.now(UTC).date() - timedelta(10)
 MONTH = Window(LAST - timedelta(27), LAST)
@@ -88,7 +88,7 @@ def test_the_example_of_the_documentation_runs(
 ) -> None:
     week = Window(date(2025, 3, 1), date(2025, 3, 7))
     keep_days(home, users(4), week)
-    page = Path(__file__).parents[1] / "docs" / "python.md"
+    page = ROOT / "docs" / "python.md"
     (example,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     monkeypatch.chdir(home.path)
     exec(example, {})

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tree import ROOT
+
 TRACKED = ("src", "tests", "docs", "bench", "tools")
 IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info")
 

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from both_sources import DAY, WINDOW, analytics, dashboard, users_of
 from conftest import Home, Start
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.flatten import DEPTH, flatten
@@ -49,7 +50,6 @@ from dashboard_scraper.sources.rest.unknown_fields import (
     OF_A_RUN,
     VALUE_LENGTH,
 )
-from sources import DAY, WINDOW, analytics, dashboard, users_of
 
 USERS, TENANT = "user-feature-stats", "tenant-feature-stats"
 EDITORS = "daily-user-activity-by-editor-language"

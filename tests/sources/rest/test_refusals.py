@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from both_sources import Asking, each, is_dashboard, users_of
 from conftest import Home, Start
 from dashboard_scraper.errors import (
     ContractBroken,
@@ -14,7 +15,6 @@ from dashboard_scraper.errors import (
 from dashboard_scraper.simulator import Fault, Simulator, html, page, raw_body, redirect, status
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.rest.pages import cleaned
-from sources import Asking, each, is_dashboard, users_of
 
 __all__ = ["each"]
 

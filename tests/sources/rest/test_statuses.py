@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 import pytest
 
+from both_sources import Asking, asking, each, is_dashboard
 from conftest import Home, Start
 from dashboard_scraper.errors import (
     ContractBroken,
@@ -16,7 +17,6 @@ from dashboard_scraper.errors import (
 )
 from dashboard_scraper.simulator import Fault, interim, redirect, status
 from dashboard_scraper.sources.rest.statuses import Meaning, meaning_of
-from sources import Asking, asking, each, is_dashboard
 
 __all__ = ["each"]
 

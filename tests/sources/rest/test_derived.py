@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from both_sources import WINDOW, analytics, dashboard, users_of
 from conftest import Home, Start
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.metrics import FIRST_SEEN, LAST_SEEN, METRICS, Kind
@@ -21,7 +22,6 @@ from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.dashboard.fields import FIELDS
 from dashboard_scraper.store import store_at
 from kept_days import keep, kept_users, sql
-from sources import WINDOW, analytics, dashboard, users_of
 
 RATE = next(metric for metric in METRICS if metric.kind is Kind.PERCENT)
 DAYS = next(metric for metric in METRICS if metric.kind is Kind.DAYS)

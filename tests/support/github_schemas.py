@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator, TypeChecker, validators
 
-SCHEMAS = Path(__file__).parents[1] / "docs" / "schemas"
+from tree import ROOT
+
+SCHEMAS = ROOT / "docs" / "schemas"
 Json = dict[str, Any]
 
 

@@ -1,6 +1,6 @@
 """Makes the pictures of the report that the README shows, from made-up figures of fixed days.
 
-python tests/take_screenshots.py FOLDER
+python tests/support/take_screenshots.py FOLDER
 """
 
 from __future__ import annotations

@@ -13,8 +13,9 @@ import msgspec
 import pytest
 
 from dashboard_scraper.installation import how_to_install
+from tree import ROOT
 
-SOURCES = Path(__file__).parent.parent / "src"
+SOURCES = ROOT / "src"
 PIP = [sys.executable, "-m", "pip", "install"]
 COMMIT = "0123456789abcdef"
 ORIGINS: dict[str, tuple[dict[str, Any], list[str]]] = {

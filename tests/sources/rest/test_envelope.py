@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from both_sources import DAY, WINDOW, Asking, analytics, asking, dashboard, each
 from conftest import Home, Start, yesterday
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.dates import Window
@@ -33,7 +34,6 @@ from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS
 from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.pagination import parse_page
 from kept_days import settings_of
-from sources import DAY, WINDOW, Asking, analytics, asking, dashboard, each
 
 __all__ = ["each"]
 

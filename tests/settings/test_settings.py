@@ -15,6 +15,7 @@ from dashboard_scraper.settings.config import Endpoint, Settings, load_settings,
 from dashboard_scraper.settings.errors import allowed
 from dashboard_scraper.settings.library_settings import LIBRARY_SETTINGS, Libraries
 from dashboard_scraper.simulator import Simulator
+from tree import ROOT
 
 # As documented; the last two are not in the table that users first saw.
 DEFAULTS = {
@@ -121,7 +122,7 @@ OTHERS = {
     "MAX_CONCURRENCY": "1",
     "RETRY_BUDGET_SECONDS": "9",
 }
-EXAMPLE = Path(__file__).parents[1] / ".env.example"
+EXAMPLE = ROOT / ".env.example"
 CONFIGURATION = EXAMPLE.parent / "docs" / "configuration.md"
 
 

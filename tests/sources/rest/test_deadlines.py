@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from test_network import Proxy, begin, certificate, proxies
 
 from conftest import Home, Start, yesterday
 from dashboard_scraper.errors import SourceUnavailable
@@ -30,7 +31,6 @@ from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.analytics.token_auth import BearerToken
 from dashboard_scraper.sources.rest.http import Http, Response
 from dashboard_scraper.sources.rest.retrying import RetryPolicy
-from test_network import Proxy, begin, certificate, proxies
 
 __all__ = ["certificate", "proxies"]
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from both_sources import Asking, each
 from dashboard_scraper.errors import ContractBroken, ScraperError, SourceUnavailable
 from dashboard_scraper.simulator import (
     Fault,
@@ -24,7 +25,6 @@ from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.analytics.token_auth import BearerToken
 from dashboard_scraper.sources.rest.http import Http
 from dashboard_scraper.sources.rest.retrying import RetryPolicy
-from sources import Asking, each
 
 __all__ = ["each"]
 

@@ -25,6 +25,7 @@ from kept_days import mark
 from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, keep_days, users
 from report_reading import REPORT, Report, read_report
 from take_screenshots import page_in
+from tree import ROOT
 
 pytestmark = pytest.mark.skipif(not browser.is_there(), reason="no chromium and chromedriver")
 
@@ -472,7 +473,7 @@ def brightness(colour: str) -> float:
 
 def audit(chromium: Browser) -> list[str]:
     """What axe finds, each with the first element that it is about."""
-    axe = (Path(__file__).parent / "vendor" / "axe.min.js").read_text("utf-8")
+    axe = (ROOT / "tests" / "vendor" / "axe.min.js").read_text("utf-8")
     chromium.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true })")
     chromium.execute_script(axe)
     found: list[dict[str, Any]] = chromium.execute_async_script(
