@@ -33,7 +33,7 @@ from dashboard_scraper.github.reports import (
     persons_in,
 )
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.settings.config import sqlite_url
+from dashboard_scraper.settings.groups import sqlite_url
 from dashboard_scraper.store import store_at
 from store import LAST, SOURCE, WINDOW, in_a_process, keep, peak_megabytes
 

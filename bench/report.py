@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dashboard_scraper.settings.config import sqlite_url
+from dashboard_scraper.settings.groups import sqlite_url
 
 BENCH = Path(__file__).parent
 KEEP = """

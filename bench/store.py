@@ -37,7 +37,7 @@ from dashboard_scraper.model.metrics import (
     Figures,
 )
 from dashboard_scraper.model.usage import DayUsage, UserUsage
-from dashboard_scraper.settings.config import sqlite_url
+from dashboard_scraper.settings.groups import sqlite_url
 from dashboard_scraper.sources.dashboard.fields import TENANT_TOTALS
 from dashboard_scraper.store import store_at
 

@@ -1,39 +1,65 @@
-"""The page on configuration: its words are written by hand, its table of settings is made."""
+"""The page on configuration: its text is written by hand, its tables of settings are generated."""
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from pathlib import Path
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from dashboard_scraper.settings.config import Endpoint, Settings
+from dashboard_scraper.settings.config import Settings
+from dashboard_scraper.sources.dashboard.settings import Endpoint
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
-BEGIN = "<!-- Generated from `Settings` by `make docs`; do not edit this table. -->\n"
-END = "<!-- The end of the generated table. -->\n"
+BEGIN = "<!-- Generated from `Settings` by `make docs`; do not edit these tables. -->\n"
+END = "<!-- The end of the generated tables. -->\n"
 
 
 def document() -> str:
-    """The whole page as it is now, with the table as `Settings` has it.
+    """The whole page as it is now, with the tables as `Settings` has them.
 
-    ValueError where the page lacks the two comments between which the table belongs.
+    ValueError where the page lacks the two comments between which the tables belong.
     """
     before, begin, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"{PAGE} lacks the comments around the table: {BEGIN}{END}")
-    return f"{before}{BEGIN}\n{_table()}\n{END}{after}"
+        raise ValueError(f"{PAGE} lacks the comments around the tables: {BEGIN}{END}")
+    return f"{before}{BEGIN}\n{_tables()}\n{END}{after}"
 
 
-def _table() -> str:
+def _tables() -> str:
+    return "\n".join(f"### {_title(group)}\n\n{_table(group)}" for group in _groups())
+
+
+def _groups() -> list[type[BaseModel]]:
+    """The groups that make up `Settings`, then those that they share."""
+    own = list(reversed(Settings.__bases__))
+    shared = [each for each in reversed(Settings.__mro__) if each not in (*own, Settings)]
+    return [each for each in (*own, *shared) if issubclass(each, BaseModel) and _names(each)]
+
+
+def _names(group: type[BaseModel]) -> list[str]:
+    """The settings that the group itself declares."""
+    return [
+        name for name in vars(group).get("__annotations__", ()) if name in Settings.model_fields
+    ]
+
+
+def _title(group: type[BaseModel]) -> str:
+    return cleandoc(group.__doc__ or "").rstrip(".")
+
+
+def _table(group: type[BaseModel]) -> str:
     rows = ["| Variable | Default | Description |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
+    for name in _names(group):
+        field = Settings.model_fields[name]
         rows.append(f"| `{name.upper()}` | {_default(field)} | {field.description} |")
     return "\n".join(rows) + "\n"
 
 
 def _default(field: FieldInfo) -> str:
-    """As one writes it in `.env`; what is empty there is `none`."""
+    """As it is written in `.env`; `none` if it is empty there."""
     value = field.default
     if value == frozenset(Endpoint):
         return "`all`"

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import Home, today, yesterday
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.settings.config import sqlite_url
+from dashboard_scraper.settings.groups import sqlite_url
 from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
 from dashboard_scraper.store import DetailStatus, LedgerDay, Status, store_at
 from report_reading import REPORT, Report, read_report

@@ -13,7 +13,8 @@ from dashboard_scraper.cli.parser import parse
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.main import main
 from dashboard_scraper.model.dates import Window, parse_days
-from dashboard_scraper.settings.config import setting_names, sqlite_url
+from dashboard_scraper.settings.config import setting_names
+from dashboard_scraper.settings.groups import sqlite_url
 from dashboard_scraper.sources.registry import DASHBOARD
 from filled_store import put, user
 

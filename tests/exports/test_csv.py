@@ -20,7 +20,6 @@ from dashboard_scraper.model.addresses import cleaned
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import COUNTS, USER_TITLE, Figures
 from dashboard_scraper.model.usage import UserUsage
-from dashboard_scraper.settings.config import Endpoint
 from dashboard_scraper.simulator import (
     Counts,
     Fault,
@@ -37,6 +36,7 @@ from dashboard_scraper.sources.dashboard.fields import (
     TENANT_TOTALS,
     USER_FIELD,
 )
+from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.sources.registry import ANALYTICS
 
 HEADER = [

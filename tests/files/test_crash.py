@@ -29,12 +29,12 @@ from crash_child import (
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import counts_of
 from dashboard_scraper.model.metrics import COUNTS
-from dashboard_scraper.settings.config import Endpoint
 from dashboard_scraper.simulator import Fault, Organization, Paging, Request, Simulator
 from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.simulator.fields import dashboard_row
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.fields import FIELDS
+from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.sources.rest.http import origin_of
 from dashboard_scraper.store import store_at
 

@@ -19,8 +19,9 @@ from conftest import Home, Result, Start, all_files, today
 from crash_child import Forks, Kept, Trap, empty, files_in, until, whole_days
 from dashboard_scraper.files import STALE_SUFFIX
 from dashboard_scraper.model.dates import last_complete_days
-from dashboard_scraper.settings.config import Endpoint, sqlite_url
+from dashboard_scraper.settings.groups import sqlite_url
 from dashboard_scraper.simulator import Organization, Simulator
+from dashboard_scraper.sources.dashboard.settings import Endpoint
 
 WINDOW = last_complete_days(28, today())
 JOB = ("--last-28-days",)

@@ -39,7 +39,7 @@ from dashboard_scraper.people.people import People, person_key
 from dashboard_scraper.report.figures import movement_of
 from dashboard_scraper.report.gather import figures_of
 from dashboard_scraper.server.openmetrics import open_metrics
-from dashboard_scraper.settings.config import SQLITE_PREFIX
+from dashboard_scraper.settings.groups import SQLITE_PREFIX
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import DetailStatus, store_at
 from filled_store import FETCHED, LAST, MONTH, SOURCE, put, report_of, user

@@ -101,6 +101,9 @@ FLOORS = (
     "clock errors hosts installation leftovers log_repeats",
     "decoding files model",
     "csv_text logs secret_files sources",
+    "settings.library_settings settings.values",
+    "sources.rest.settings",
+    "sources.analytics.settings sources.dashboard.settings",
     "people settings",
     "sources.rest store",
     "output sources.analytics sources.dashboard",
@@ -117,9 +120,9 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 
 
 def room_of(parts: Sequence[str]) -> str:
-    """The package, or the module beside the packages; the packages of sources are their own."""
-    inner = ".".join(parts[:2])
-    return inner if inner in _FLOOR_OF else parts[0]
+    """The innermost package or module that has a floor of its own."""
+    names = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return next((name for name in names if name in _FLOOR_OF), parts[0])
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SOURCE).as_posix())

@@ -19,9 +19,9 @@ from crash_child import Forks, Trap, files_in, until, whole_days
 from dashboard_scraper.errors import LockHeld, LockLost
 from dashboard_scraper.main import main
 from dashboard_scraper.model.usage import DayUsage
-from dashboard_scraper.settings.config import Endpoint
 from dashboard_scraper.simulator import Fault, Organization, Request, Simulator
 from dashboard_scraper.simulator.exchange import Answer
+from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.store import Store, Waiting, store_at
 from dashboard_scraper.store.patience import Patience
 from kept_days import sql

@@ -17,8 +17,8 @@ import pytest
 from conftest import Home, Result, Start, today, yesterday
 from crash_child import Forks, Run, files_in, until, wait_until_gone, whole_days
 from dashboard_scraper.errors import LockHeld
-from dashboard_scraper.settings.config import Endpoint
 from dashboard_scraper.simulator import Fault, Organization, Simulator, hang
+from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.store import Waiting, store_at
 from dashboard_scraper.store.sqlite import interruptibly
 

@@ -21,7 +21,7 @@ from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import of_counts
 from dashboard_scraper.model.metrics import COUNTS, METRICS, TOTALS, USER_TITLE, Figures, Kind
 from dashboard_scraper.model.usage import DayUsage, TenantFigure, UserUsage
-from dashboard_scraper.settings.config import SQLITE_PREFIX
+from dashboard_scraper.settings.groups import SQLITE_PREFIX
 from dashboard_scraper.simulator import Simulator
 from dashboard_scraper.sources.dashboard.fields import TENANT_TOTALS
 from dashboard_scraper.store import store_at

@@ -12,10 +12,10 @@ from conftest import Home, Start, yesterday
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.usage import UserUsage
-from dashboard_scraper.settings.config import Endpoint
 from dashboard_scraper.simulator import Simulator
 from dashboard_scraper.sources.analytics.client import AnalyticsSource
 from dashboard_scraper.sources.dashboard.client import DashboardSource
+from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.sources.rest.pacing import Pace
 from kept_days import settings_of
 

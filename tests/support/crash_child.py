@@ -33,7 +33,7 @@ from conftest import Home, Result, all_files, content_of
 from dashboard_scraper import main
 from dashboard_scraper.cli import exporting
 from dashboard_scraper.model.usage import DayUsage
-from dashboard_scraper.settings.config import SQLITE_PREFIX
+from dashboard_scraper.settings.groups import SQLITE_PREFIX
 from dashboard_scraper.sources.dashboard.client import DashboardSource
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import LedgerDay, postgres, status, store_at

@@ -14,7 +14,8 @@ from dashboard_scraper.cli import forgetting
 from dashboard_scraper.cli.fetching import backfill_days, fetch_daily
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.usage import UserUsage
-from dashboard_scraper.settings.config import SQLITE_PREFIX, Settings, load_settings
+from dashboard_scraper.settings.config import Settings, load_settings
+from dashboard_scraper.settings.groups import SQLITE_PREFIX
 from dashboard_scraper.simulator import Fault, Simulator, raw_body, set_value
 from dashboard_scraper.sources.dashboard.client import DashboardSource
 from dashboard_scraper.sources.dashboard.fields import TENANT_TOTALS

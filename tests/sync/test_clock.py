@@ -12,7 +12,7 @@ from conftest import Home, Start, today, yesterday
 from dashboard_scraper.cli.fetching import fetch_daily
 from dashboard_scraper.model.dates import Window, end_of_day, last_complete_days, utc_day
 from dashboard_scraper.model.figures import NOTHING_KNOWN
-from dashboard_scraper.settings.config import sqlite_url
+from dashboard_scraper.settings.groups import sqlite_url
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.store import LedgerDay, Status
 from dashboard_scraper.store.settling import is_settled

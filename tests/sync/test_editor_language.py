@@ -26,7 +26,6 @@ from dashboard_scraper.errors import (
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import DETAILED
 from dashboard_scraper.model.usage import UserUsage
-from dashboard_scraper.settings.config import EDITOR_LANGUAGE_REQUESTS
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -40,6 +39,7 @@ from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.simulator.fields import analytics_metrics
 from dashboard_scraper.sources.analytics.answers import OPTIONAL
+from dashboard_scraper.sources.analytics.settings import EDITOR_LANGUAGE_REQUESTS
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import DetailStatus, LedgerDay, store_at
 from kept_days import NOON, TODAY, fetch, forget, keep, march, settings_of, sql

@@ -27,7 +27,7 @@ from dashboard_scraper.errors import (
 from dashboard_scraper.model.dates import Window, last_complete_days
 from dashboard_scraper.model.figures import counts_of
 from dashboard_scraper.model.metrics import COUNTS, Totals, Whole
-from dashboard_scraper.settings.config import SQLITE_PREFIX
+from dashboard_scraper.settings.groups import SQLITE_PREFIX
 from dashboard_scraper.simulator import (
     Fault,
     Organization,

@@ -17,7 +17,8 @@ from dashboard_scraper.files import Publication
 from dashboard_scraper.model.dates import DAYS, last_complete_days, utc_day
 from dashboard_scraper.model.metrics import MESSAGES
 from dashboard_scraper.people.identity import HEADER
-from dashboard_scraper.settings.config import Settings, sqlite_url
+from dashboard_scraper.settings.config import Settings
+from dashboard_scraper.settings.groups import sqlite_url
 from dashboard_scraper.settings.library_settings import Libraries
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raise_total
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE

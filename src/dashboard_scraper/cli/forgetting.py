@@ -27,7 +27,8 @@ from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import read_identities
 from dashboard_scraper.people.pseudonyms import rename_of
 from dashboard_scraper.report.options import REPORT
-from dashboard_scraper.settings.config import SQLITE_PREFIX, Settings
+from dashboard_scraper.settings.config import Settings
+from dashboard_scraper.settings.groups import SQLITE_PREFIX
 from dashboard_scraper.store import Store, store_of
 
 logger = logging.getLogger(__name__)

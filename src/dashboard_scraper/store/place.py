@@ -12,7 +12,8 @@ from dashboard_scraper.errors import UsageError
 from dashboard_scraper.files import PRIVATE
 from dashboard_scraper.installation import how_to_install
 from dashboard_scraper.people.people import People
-from dashboard_scraper.settings.config import LEASE_SECONDS, SQLITE_PREFIX, Settings
+from dashboard_scraper.settings.config import Settings
+from dashboard_scraper.settings.groups import LEASE_SECONDS, SQLITE_PREFIX
 from dashboard_scraper.store.patience import Patience
 from dashboard_scraper.store.store import Store
 

@@ -20,9 +20,9 @@ from conftest import Home, Start, today
 from dashboard_scraper.cli.fetching import fetch_daily
 from dashboard_scraper.errors import SignInRequired
 from dashboard_scraper.model.dates import Window, last_complete_days
-from dashboard_scraper.settings.config import EDITOR_LANGUAGE_REQUESTS
 from dashboard_scraper.simulator import Fault, Organization, Simulator, status
 from dashboard_scraper.sources.analytics.client import AnalyticsSource
+from dashboard_scraper.sources.analytics.settings import EDITOR_LANGUAGE_REQUESTS
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
 from dashboard_scraper.sources.rest.http import origin_of

@@ -13,7 +13,6 @@ import pytest
 from conftest import Home, content_of, own_files, yesterday
 from dashboard_scraper.exports.copilot_converter import PLACES
 from dashboard_scraper.model.metrics import USER_TITLE, Kind, Metric
-from dashboard_scraper.settings.config import Endpoint
 from dashboard_scraper.simulator import (
     Fault,
     Simulator,
@@ -35,6 +34,7 @@ from dashboard_scraper.sources.dashboard.fields import (
     TENANT_TOTALS,
     USER_FIELD,
 )
+from dashboard_scraper.sources.dashboard.settings import Endpoint
 
 USERS, TENANT, MONTHLY = (e.value for e in Endpoint)
 DAY = yesterday()

@@ -17,7 +17,6 @@ from conftest import Home, Start, yesterday
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import METRICS, USER_COUNT, Kind
-from dashboard_scraper.settings.config import Endpoint
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -31,6 +30,7 @@ from dashboard_scraper.simulator import (
 from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS
+from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.pagination import parse_page
 from kept_days import settings_of

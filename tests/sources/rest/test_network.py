@@ -17,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import Home, Start, yesterday
-from dashboard_scraper.settings.config import Endpoint
 from dashboard_scraper.simulator import (
     Fault,
     Paging,
@@ -27,6 +26,7 @@ from dashboard_scraper.simulator import (
     status,
 )
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.sources.rest.http import origin_of, redact
 
 PATHS = [f"/api/{endpoint.value}" for endpoint in Endpoint]

@@ -13,7 +13,6 @@ import pytest
 
 from conftest import Home, Start, content_of, own_files, today, yesterday
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.settings.config import Endpoint
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -31,6 +30,7 @@ from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.fields import USER_FIELD
+from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.sources.rest.http import origin_of
 from dashboard_scraper.sources.rest.pagination import (
     MAX_PAGES,

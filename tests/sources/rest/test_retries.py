@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import Home, Result, Start, today, yesterday
-from dashboard_scraper.settings.config import Endpoint
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -32,6 +31,7 @@ from dashboard_scraper.simulator import (
 from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.sources.rest.http import origin_of
 from dashboard_scraper.sources.rest.retrying import MAX_WAIT, RetryPolicy
 

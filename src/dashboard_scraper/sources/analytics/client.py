@@ -28,7 +28,6 @@ from dashboard_scraper.model.usage import (
     TenantFigure,
     UserUsage,
 )
-from dashboard_scraper.settings.config import EDITOR_LANGUAGE_REQUESTS, Settings
 from dashboard_scraper.sources.analytics.answers import (
     COUNTED,
     CREDIT_USAGE,
@@ -47,6 +46,7 @@ from dashboard_scraper.sources.analytics.answers import (
     read_answer,
 )
 from dashboard_scraper.sources.analytics.info import refuse_unfinished
+from dashboard_scraper.sources.analytics.settings import EDITOR_LANGUAGE_REQUESTS, AnalyticsSettings
 from dashboard_scraper.sources.analytics.token_auth import HOW_TO_GET_ONE, read_token
 from dashboard_scraper.sources.interface import Estimate
 from dashboard_scraper.sources.registry import ANALYTICS
@@ -93,7 +93,9 @@ class AnalyticsSource:
     has_totals = True
     days_at_once = _DAYS_AT_ONCE
 
-    def __init__(self, settings: Settings, pace: Pace, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, settings: AnalyticsSettings, pace: Pace, clock: Callable[[], datetime]
+    ) -> None:
         self._settings = settings
         self._pace = pace
         self._clock = clock

@@ -16,8 +16,8 @@ from dashboard_scraper.sources.interface import Clock, Selection, SourceInfo
 from dashboard_scraper.sources.registry import ANALYTICS
 
 if TYPE_CHECKING:
-    from dashboard_scraper.settings.config import Settings
     from dashboard_scraper.sources.analytics.client import AnalyticsSource
+    from dashboard_scraper.sources.analytics.settings import AnalyticsSettings
     from dashboard_scraper.sources.rest.pacing import Pace
     from dashboard_scraper.store import Store
 
@@ -27,7 +27,7 @@ _PACE = f"pace:{ANALYTICS}"
 
 
 @contextlib.contextmanager
-def _open(settings: Settings, store: Store, clock: Clock) -> Iterator[AnalyticsSource]:
+def _open(settings: AnalyticsSettings, store: Store, clock: Clock) -> Iterator[AnalyticsSource]:
     """Runs that follow each other share the server's limit, so the store keeps where it stands."""
     from dashboard_scraper.sources.analytics.client import AnalyticsSource  # noqa: PLC0415
 
@@ -41,13 +41,13 @@ def _open(settings: Settings, store: Store, clock: Clock) -> Iterator[AnalyticsS
             store.put_note(_PACE, pace.keep(utc_now()))
 
 
-def _pace(settings: Settings) -> Pace:
+def _pace(settings: AnalyticsSettings) -> Pace:
     from dashboard_scraper.sources.rest.pacing import Pace  # noqa: PLC0415
 
     return Pace(settings.analytics_requests_per_minute, settings.analytics_burst)
 
 
-def _check(settings: Settings, now: datetime) -> None:
+def _check(settings: AnalyticsSettings, now: datetime) -> None:
     from dashboard_scraper.sources.analytics.client import AnalyticsSource  # noqa: PLC0415
 
     with contextlib.closing(AnalyticsSource(settings, _pace(settings), lambda: now)) as source:

@@ -10,7 +10,7 @@ from requests.auth import AuthBase
 
 from dashboard_scraper.errors import SignInRequired, UsageError
 from dashboard_scraper.secret_files import read_private
-from dashboard_scraper.settings.config import Settings
+from dashboard_scraper.sources.analytics.settings import AnalyticsSettings
 
 HOW_TO_GET_ONE = (
     "make a token for a service account at app.augmentcode.com/settings/service-accounts, and put"
@@ -36,7 +36,7 @@ class BearerToken(AuthBase):
         return request
 
 
-def read_token(settings: Settings) -> BearerToken:
+def read_token(settings: AnalyticsSettings) -> BearerToken:
     """SignInRequired where no token is set, UsageError where it is none or others can read it."""
     name = "AUGMENT_API_TOKEN"
     if settings.augment_api_token is not None:

@@ -19,13 +19,13 @@ from dashboard_scraper.model.figures import lacks_required
 from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.model.metrics import REQUIRED, Metric, Totals
 from dashboard_scraper.model.usage import DayUsage, OtherRecords, TenantFigure, UserUsage
-from dashboard_scraper.settings.config import Endpoint, Settings
 from dashboard_scraper.sources.dashboard.cookie_auth import (
     SESSION_OVER,
     SIGN_IN_AGAIN,
     CookieSession,
 )
 from dashboard_scraper.sources.dashboard.fields import FIELDS, MONTHLY_ACTIVE_USERS, TENANT_TOTALS
+from dashboard_scraper.sources.dashboard.settings import DashboardSettings, Endpoint
 from dashboard_scraper.sources.dashboard.user_records import (
     USERS_KEY,
     Count,
@@ -67,7 +67,7 @@ class DashboardSource:
     name = DASHBOARD
     details = None
 
-    def __init__(self, settings: Settings, session: CookieSession | None = None) -> None:
+    def __init__(self, settings: DashboardSettings, session: CookieSession | None = None) -> None:
         """With the stored session, unless another is given."""
         self._settings = settings
         base_url = settings.metrics_api_base_url

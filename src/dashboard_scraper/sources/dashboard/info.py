@@ -15,23 +15,25 @@ from dashboard_scraper.sources.interface import Clock, Selection, SourceInfo
 from dashboard_scraper.sources.registry import DASHBOARD
 
 if TYPE_CHECKING:
-    from dashboard_scraper.settings.config import Settings
     from dashboard_scraper.sources.dashboard.client import DashboardSource
     from dashboard_scraper.sources.dashboard.cookie_auth import CookieSession
+    from dashboard_scraper.sources.dashboard.settings import DashboardSettings
     from dashboard_scraper.store import Store
 
 logger = logging.getLogger(__name__)
 
 
 def _open(
-    settings: Settings, _store: Store, _clock: Clock
+    settings: DashboardSettings, _store: Store, _clock: Clock
 ) -> AbstractContextManager[DashboardSource]:
     from dashboard_scraper.sources.dashboard.client import DashboardSource  # noqa: PLC0415
 
     return contextlib.closing(DashboardSource(settings))
 
 
-def check_session(settings: Settings, today: date, session: CookieSession | None = None) -> None:
+def check_session(
+    settings: DashboardSettings, today: date, session: CookieSession | None = None
+) -> None:
     """Prove with one small request that the dashboard accepts the stored session, or this one."""
     from dashboard_scraper.sources.dashboard.client import DashboardSource  # noqa: PLC0415
 
@@ -40,7 +42,7 @@ def check_session(settings: Settings, today: date, session: CookieSession | None
     logger.info("the dashboard accepts the session")
 
 
-def _check(settings: Settings, now: datetime) -> None:
+def _check(settings: DashboardSettings, now: datetime) -> None:
     check_session(settings, utc_day(now))
 
 
@@ -49,15 +51,15 @@ def _check_period(window: Window, today: date) -> None:
         logger.warning("%s is not over yet, in UTC: its figures will still grow", today)
 
 
-def _check_days(settings: Settings) -> None:
-    from dashboard_scraper.settings.config import Endpoint  # noqa: PLC0415
+def _check_days(settings: DashboardSettings) -> None:
+    from dashboard_scraper.sources.dashboard.settings import Endpoint  # noqa: PLC0415
 
     if not _selection(settings).users:
         raise UsageError(f"fetching days needs {Endpoint.USERS.value} in SCRAPE_ENDPOINTS")
 
 
-def _selection(settings: Settings) -> Selection:
-    from dashboard_scraper.settings.config import Endpoint  # noqa: PLC0415
+def _selection(settings: DashboardSettings) -> Selection:
+    from dashboard_scraper.sources.dashboard.settings import Endpoint  # noqa: PLC0415
 
     selected = settings.scrape_endpoints
     return Selection(Endpoint.USERS in selected, bool(selected - {Endpoint.USERS}))

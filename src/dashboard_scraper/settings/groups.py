@@ -1,0 +1,237 @@
+"""The settings that belong to no source, in groups; a group's docstring heads its documentation."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+from pydantic_settings import NoDecode
+
+from dashboard_scraper.logs import AUTO, LOG_LEVELS
+from dashboard_scraper.model.tolerance import EXACT, Tolerance, read_tolerance
+from dashboard_scraper.settings.names import Concern
+from dashboard_scraper.settings.values import BaseUrl, Names, lowered
+from dashboard_scraper.sources.registry import SOURCES
+
+SQLITE_PREFIX = "sqlite:///"
+_POSTGRES_PREFIXES = ("postgresql://", "postgres://", "postgresql+psycopg://")
+LEASE_SECONDS = 30
+AUTO_SOURCE = "auto"
+
+
+def _source(name: str) -> str:
+    *first, last = (AUTO_SOURCE, *SOURCES)
+    if name not in (*first, last):
+        raise ValueError(f"write {', '.join(first)} or {last}")
+    return name
+
+
+def _store_url(value: str) -> str:
+    file = value.removeprefix(SQLITE_PREFIX) if value.startswith(SQLITE_PREFIX) else None
+    if file is None and not value.startswith(_POSTGRES_PREFIXES):
+        raise ValueError(
+            "write it as sqlite:///data/usage.db or postgresql://USER:PASSWORD@HOST/DATABASE"
+        )
+    if file is not None and (not file or file.endswith("/") or ":memory:" in file):
+        raise ValueError("name a file, as sqlite:///data/usage.db")
+    return value
+
+
+def _output_mode(text: str) -> str:
+    """Three octal digits; nobody but the owner of a file and its group may get write access."""
+    if not re.fullmatch(r"(0o?)?6[046][04]", text.strip()):
+        raise ValueError(
+            "write a file mode in which the owner has 6, the group 0, 4 or 6, and others 0 or 4,"
+            " as 600 or 640"
+        )
+    return text.strip()[-3:]
+
+
+def _log_level(text: str) -> str:
+    if text.upper() not in LOG_LEVELS:
+        raise ValueError(f"write one of {', '.join(LOG_LEVELS)}")
+    return text.upper()
+
+
+class SyncSettings(BaseModel):
+    """Which days are fetched, and when an answer is accepted."""
+
+    metrics_source: Annotated[str, BeforeValidator(lowered), AfterValidator(_source)] = Field(
+        AUTO_SOURCE,
+        description="Where figures come from: `dashboard`, `analytics`, or `auto`: the Analytics"
+        " API where a token is set, else the dashboard",
+    )
+    lookback_days: int = Field(
+        30, ge=1, le=3660, description="Days that a run without dates fetches"
+    )
+    settle_days: int = Field(
+        3, ge=0, le=90, description="Days after its end during which a day is fetched again"
+    )
+    recheck_days: int = Field(
+        1,
+        ge=0,
+        le=90,
+        description="Settled days that each run fetches again, in rotation: a source may restate"
+        " figures without a change in any total",
+    )
+    revision_limit: float = Field(
+        20,
+        gt=0,
+        le=100,
+        allow_inf_nan=False,
+        description="Percent of a day by which a later answer may differ; one that differs by more"
+        " is held",
+    )
+    revision_confirmations: int = Field(
+        2,
+        ge=1,
+        le=90,
+        description="Later days on which the source has to repeat a held revision before it is"
+        " accepted automatically",
+    )
+    reconcile: Annotated[Literal["fail", "warn"], BeforeValidator(lowered)] = Field(
+        "fail",
+        description="What happens when a day's users do not add up to the source's own totals:"
+        " `fail`: the run ends with exit code 9, or `warn`",
+    )
+    reconcile_tolerance: Annotated[Tolerance, NoDecode, BeforeValidator(read_tolerance)] = Field(
+        EXACT,
+        description="Percent of the source's total by which the users' sum may differ from it, as"
+        " `total_messages=0.5,user_count=2`; none: the sums must be equal",
+    )
+
+
+class StoreSettings(BaseModel):
+    """The store."""
+
+    store_url: Annotated[str, AfterValidator(_store_url), Concern.STORE] = Field(
+        "sqlite:///data/usage.db",
+        description="Where fetched days are stored: `sqlite:///FILE`, or"
+        " `postgresql://USER:PASSWORD@HOST/DATABASE`",
+    )
+    store_lease_seconds: float = Field(
+        LEASE_SECONDS,
+        ge=1,
+        le=60,
+        allow_inf_nan=False,
+        description="Seconds without a heartbeat after which another run takes over PostgreSQL's"
+        " lock",
+    )
+
+
+class OutputSettings(BaseModel):
+    """Output files, and whom they show."""
+
+    export_dir: Path = Field(Path("data"), description="Folder of the output files")
+    output_mode: Annotated[str, AfterValidator(_output_mode)] = Field(
+        "600",
+        description="Mode of the store and of output files, in octal; whoever may read them may"
+        " enter their folders",
+    )
+    retention_exports: int | None = Field(
+        None,
+        ge=1,
+        description="How many folders of daily exports stay below `EXPORT_DIR`, newest first;"
+        " none: all",
+    )
+    include_service_accounts: bool = Field(
+        True,
+        description="Whether outputs include service accounts; the store always includes them",
+    )
+    pseudonym_key_file: Annotated[Path | None, Concern.PRIVACY] = Field(
+        None, description="File with the key that replaces addresses by pseudonyms in every output"
+    )
+    identity_file: Path | None = Field(
+        None,
+        description="CSV of `email,login,id,team`: which addresses belong to one person, who they"
+        " are at GitHub, and their teams",
+    )
+    report_users: Annotated[bool, Concern.PRIVACY] = Field(
+        True,
+        description="Whether the report names users: a row for each, who started, who stopped",
+    )
+
+    @property
+    def file_mode(self) -> int:
+        """`output_mode` as a number."""
+        return int(self.output_mode, 8)
+
+
+class GithubSettings(BaseModel):
+    """GitHub's report format."""
+
+    enterprise_id: str = Field(
+        "283613",
+        min_length=1,
+        description="`enterprise_id` in the Copilot JSON and in GitHub's reports",
+    )
+    organization_id: str | None = Field(
+        None,
+        description="`organization_id` in GitHub's reports of an organization; none: there are no"
+        " such reports",
+    )
+    github_reports_merge_ides: bool = Field(
+        False, description="Whether GitHub's reports combine all editors into one row"
+    )
+    github_reports_credits: bool = Field(
+        False,
+        description="Whether they include credits as `ai_credits_used`; the unit is not GitHub's",
+    )
+
+
+class ServeSettings(BaseModel):
+    """The server."""
+
+    enterprise_slugs: Names = Field(
+        (), description="Enterprise names that `serve` accepts, comma-separated; none: any"
+    )
+    organization_slugs: Names = Field(
+        (), description="Organization names that it accepts, comma-separated; none: any"
+    )
+    serve_token_file: Path = Field(
+        Path("secrets/serve-token"),
+        description="File with the token that clients must send; the first start of `serve`"
+        " creates it",
+    )
+    serve_public_url: BaseUrl | None = Field(
+        None,
+        description="URL under which clients reach `serve` behind a proxy, as"
+        " `https://copilot.example.com`",
+    )
+    serve_hosts: Names = Field(
+        (),
+        description="More host names that requests to `serve` may use if no public URL is set,"
+        " comma-separated",
+    )
+    serve_tls_cert_file: Path | None = Field(
+        None, description="TLS certificate of `serve` with its intermediates, in PEM"
+    )
+    serve_tls_key_file: Path | None = Field(
+        None, description="Key of that certificate, readable by its owner alone"
+    )
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if (self.serve_tls_cert_file is None) != (self.serve_tls_key_file is None):
+            raise ValueError("SERVE_TLS_CERT_FILE and SERVE_TLS_KEY_FILE: set both or none")
+        return self
+
+
+class LogSettings(BaseModel):
+    """The log."""
+
+    log_level: Annotated[str, AfterValidator(_log_level)] = Field(
+        "INFO", description="DEBUG, INFO, WARNING or ERROR"
+    )
+    log_format: Annotated[Literal["auto", "text", "json"], BeforeValidator(lowered)] = Field(
+        AUTO,
+        description="Format of the log: `text`, `json` (one object per line), or `auto`: text, and"
+        " on a terminal the messages alone",
+    )
+
+
+def sqlite_url(path: Path) -> str:
+    """The STORE_URL of a file."""
+    return f"{SQLITE_PREFIX}{path}"

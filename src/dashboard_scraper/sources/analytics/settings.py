@@ -1,0 +1,50 @@
+"""Settings of the Analytics API as a source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
+
+from dashboard_scraper.settings.values import BaseUrl, lowered
+from dashboard_scraper.sources.rest.settings import RequestSettings
+
+EDITOR_LANGUAGE_REQUESTS = 100
+"""Requests per run that FETCH_EDITOR_LANGUAGE=auto spends: at ten a minute, ten minutes."""
+EditorLanguage = Annotated[Literal["auto", "true", "false"], BeforeValidator(lowered)]
+
+
+class AnalyticsSettings(RequestSettings):
+    """The Analytics API."""
+
+    augment_api_token: SecretStr | None = Field(
+        None, description="Token of a service account, for the Analytics API"
+    )
+    augment_api_token_file: Path | None = Field(
+        None, description="File with that token, readable by its owner alone"
+    )
+    analytics_api_base_url: BaseUrl = Field(
+        "https://api.augmentcode.com", description="Base URL of the Analytics API"
+    )
+    analytics_requests_per_minute: float = Field(
+        10, gt=0, le=60_000, allow_inf_nan=False, description="Requests per minute that it allows"
+    )
+    analytics_burst: int = Field(
+        20, ge=1, le=1000, description="Requests that it allows in one burst"
+    )
+    analytics_ready_hour: int = Field(
+        2, ge=0, le=23, description="Hour, in UTC, from which it has the previous day's figures"
+    )
+    fetch_editor_language: EditorLanguage = Field(
+        "auto",
+        description="Whether to fetch figures by editor and language: `true`, `false`, or `auto`:"
+        f" with at most {EDITOR_LANGUAGE_REQUESTS} requests per run",
+    )
+    fetch_credits: bool = Field(False, description="Whether to fetch credits")
+
+    @model_validator(mode="after")
+    def _check_token(self) -> Self:
+        if self.augment_api_token and self.augment_api_token_file:
+            raise ValueError("AUGMENT_API_TOKEN and AUGMENT_API_TOKEN_FILE: set one of them")
+        return self
