@@ -33,6 +33,7 @@ from dashboard_scraper.github.reports import (
     persons_in,
 )
 from dashboard_scraper.model.dates import Window
+from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.settings.groups import sqlite_url
 from dashboard_scraper.store import store_at
 from store import LAST, SOURCE, WINDOW, in_a_process, keep, peak_megabytes
@@ -45,11 +46,13 @@ def make(url: str, subject: str) -> None:
     """Make a report of 28 days; prints seconds to its first piece and to its end, and sizes."""
     prepare_for_many_records()
     report = Report(Scope.ENTERPRISE, Subject(subject), MONTH, latest=True)
-    options = GithubOptions("1")
+    audience, options = Audience(), GithubOptions("1")
     before = time.perf_counter()
     first, size = 0.0, 0
     with store_at(url).reading() as reader:
-        reports = GithubReports(reader, SOURCE, options, persons_in(reader, SOURCE, options))
+        reports = GithubReports(
+            reader, SOURCE, audience, options, persons_in(reader, SOURCE, audience)
+        )
         for piece in reports.chunks(report):
             first = first or time.perf_counter() - before
             size += len(piece)
@@ -60,9 +63,11 @@ def make(url: str, subject: str) -> None:
 def dump(url: str) -> None:
     """The baseline: one day's records by `json.dumps`; prints seconds for 28 such days."""
     report = Report(Scope.ENTERPRISE, Subject.USERS, Window(LAST, LAST), latest=False)
-    options = GithubOptions("1")
+    audience, options = Audience(), GithubOptions("1")
     with store_at(url).reading() as reader:
-        reports = GithubReports(reader, SOURCE, options, persons_in(reader, SOURCE, options))
+        reports = GithubReports(
+            reader, SOURCE, audience, options, persons_in(reader, SOURCE, audience)
+        )
         lines = b"".join(reports.chunks(report)).splitlines()
     records = [json.loads(line) for line in lines]
     before = time.perf_counter()

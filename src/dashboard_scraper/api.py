@@ -94,11 +94,10 @@ class StoredFigures:
         """A record for each user and day with activity, as in GitHub's `users-28-day` report, or of
         fewer or more days as in its reports of one day.
         """
-        window, options = Window(start, end), GithubOptions(enterprise_id)
+        window, audience = Window(start, end), Audience()
         name = self._ledger(window, source)[0].source
-        reports = GithubReports(
-            self._reader, name, options, persons_in(self._reader, name, options)
-        )
+        persons = persons_in(self._reader, name, audience)
+        reports = GithubReports(self._reader, name, audience, GithubOptions(enterprise_id), persons)
         latest = len(window) == DAYS
         report = Report(Scope.ENTERPRISE, Subject.USERS, window, latest=latest)
         for piece in reports.chunks(report):

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from dashboard_scraper.files import Publication, WrittenFile
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.usage import UserUsage
+from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.people.audience import Audience, Naming
 from dashboard_scraper.store import ActiveUser, LedgerDay, Reader
 
@@ -26,17 +26,21 @@ class OutputDay:
         self.day = kept.day
 
     @cached_property
-    def users(self) -> list[UserUsage]:
+    def usage(self) -> DayUsage:
         """Every user as the store has them; StoreFailed where they are not what was stored."""
-        return self._reader.day(self.kept).users
+        return self._reader.day(self.kept)
 
     @cached_property
-    def shown(self) -> list[UserUsage]:
-        """Those that outputs show, once each, under the names that they had on the day."""
-        return self._audience.shown(self.users)
+    def shown(self) -> DayUsage:
+        """The users that outputs show, once each, under the names that they had on the day."""
+        users = self._audience.shown(self.usage.users)
+        if not self._audience.anonymous and len(users) == len(self.usage.users):
+            # Nobody was left out, merged or renamed: what is known of the day holds for these too.
+            return self.usage
+        return DayUsage(self.day, users)
 
     @cached_property
-    def active(self) -> list[ActiveUser]:
+    def active_accounts(self) -> list[ActiveUser]:
         """Who was active, without their figures, which costs less."""
         return self._reader.activity(self.kept, ())
 
@@ -50,6 +54,7 @@ class OutputRun:
     reader: Reader
     publication: Publication
     source: str
+    audience: Audience
     naming: Naming
     missing: Collection[date]
 

@@ -17,7 +17,7 @@ from dashboard_scraper.exports.copilot_converter import WindowTotals, convert, j
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import COUNTS as COUNT_METRICS
 from dashboard_scraper.model.metrics import METRICS, Figures, Kind
-from dashboard_scraper.model.usage import UserUsage
+from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.simulator import Fault, Simulator, raw_body
 from dashboard_scraper.sources.dashboard.fields import FIELDS, USER_FIELD
 
@@ -292,7 +292,7 @@ def test_the_windows_record_is_the_sum_of_its_days_with_the_flags_of_any_day(
 ) -> None:
     totals = WindowTotals()
     for counts in days:
-        totals.add([usage("ada@example.com", counts)])
+        totals.add(DayUsage(DAY, [usage("ada@example.com", counts)]).active)
     made = list(totals.records(REPORT, "1", {"ada@example.com": 7}))
     if not any(count for counts in days for count in counts.values()):
         return  # what becomes of a user without any known activity is for the daily job to test
@@ -309,14 +309,14 @@ def test_the_windows_record_is_the_sum_of_its_days_with_the_flags_of_any_day(
 def test_the_windows_records_come_by_address_and_only_of_who_was_or_may_have_been_active() -> None:
     totals = WindowTotals()
     zeros: dict[str, int | None] = dict.fromkeys(COUNTS, 0)
-    totals.add([usage(name, zeros) for name in ("zoe", "ada", "bo", "cy")])
-    totals.add(
-        [
-            usage("zoe", {**zeros, "Tool Uses": 1}),
-            usage("ada", {**zeros, "Completions": 1}),
-            usage("cy", {**zeros, "Chat Messages": None}),
-        ]
-    )
+    resting = [usage(name, zeros) for name in ("zoe", "ada", "bo", "cy")]
+    working = [
+        usage("zoe", {**zeros, "Tool Uses": 1}),
+        usage("ada", {**zeros, "Completions": 1}),
+        usage("cy", {**zeros, "Chat Messages": None}),
+    ]
+    for users in (resting, working):
+        totals.add(DayUsage(DAY, users).active)
     ids = {"zoe": 1, "ada": 2, "bo": 3, "cy": 4}
     found = list(totals.records(REPORT, "1", ids))
     assert [each["user_login"] for each in found] == ["ada", "cy", "zoe"]

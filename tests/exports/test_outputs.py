@@ -53,7 +53,7 @@ class HeadCount:
         self._run = run
 
     def add_day(self, day: OutputDay) -> None:
-        self._lines.append(f"{day.day} {len(day.active)}\n".encode())
+        self._lines.append(f"{day.day} {len(day.active_accounts)}\n".encode())
 
     def finish(self) -> list[OutputFile]:
         if self._run.missing:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Home
-from dashboard_scraper.cli.wiring import github_options
+from dashboard_scraper.cli.wiring import audience_of
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.secret_files import read_private
 from dashboard_scraper.server.access import read_or_make_token
@@ -216,7 +216,7 @@ def _token(settings: Settings) -> object:
 
 
 def _key(settings: Settings) -> object:
-    return github_options(settings)
+    return audience_of(settings)
 
 
 def _serve_token(settings: Settings) -> object:

@@ -22,7 +22,7 @@ from dashboard_scraper.model.figures import NOTHING_KNOWN
 from dashboard_scraper.model.metrics import DETAILED, LINES, Figures
 from dashboard_scraper.model.usage import EditorLanguageUsage, UserUsage
 from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.people.identity import Identities, Person
+from dashboard_scraper.people.identity import Person
 from dashboard_scraper.store import DetailStatus, store_at
 from filled_store import (
     FETCHED,
@@ -42,11 +42,8 @@ SEVEN = [counter.value for counter in COUNTERS]
 USERS, WHOLE, TEAMS = Subject.USERS, Subject.WHOLE, Subject.TEAMS
 
 
-def options(
-    *, service_accounts: bool = True, identities: Identities | None = None, **others: Any
-) -> GithubOptions:
-    audience = Audience(service_accounts=service_accounts, identities=identities or {})
-    return GithubOptions("283613", audience=audience, **others)
+def options(**others: Any) -> GithubOptions:
+    return GithubOptions("283613", **others)
 
 
 def without_days(record: Json) -> Json:
@@ -77,9 +74,9 @@ def test_a_days_report_has_the_same_records_without_a_window(store_url: str) -> 
 def test_service_accounts_are_left_out_where_the_settings_say_so(store_url: str) -> None:
     put(store_url, {LAST: [user("ada@example.com", chat_messages=2), user("bot", chat_messages=3)]})
     for shown in (True, False):
-        chosen = options(service_accounts=shown)
-        records = user_records(report_of(store_url, USERS, LAST, chosen))
-        whole = whole_record(report_of(store_url, WHOLE, LAST, chosen))
+        audience = Audience(service_accounts=shown)
+        records = user_records(report_of(store_url, USERS, LAST, audience=audience))
+        whole = whole_record(report_of(store_url, WHOLE, LAST, audience=audience))
         assert [r["user_login"] for r in records] == ["ada@example.com", "bot"][: 1 + shown]
         assert whole["daily_active_users"] == whole["monthly_active_users"] == 1 + shown
         assert whole["user_initiated_interaction_count"] == (5 if shown else 2)
@@ -251,18 +248,18 @@ def test_editors_and_languages_are_used_where_they_add_up(
             EditorLanguageUsage("bot", "Vim", "Go", counts_of(chat_messages=2)),
         ]
         store.put_editor_languages(SOURCE, LAST, rows, status, FETCHED)
-    chosen = options(service_accounts=False)
-    (record,) = user_records(report_of(store_url, USERS, LAST, chosen))
-    whole = whole_record(report_of(store_url, WHOLE, LAST, chosen))
+    audience = Audience(service_accounts=False)
+    (record,) = user_records(report_of(store_url, USERS, LAST, audience=audience))
+    whole = whole_record(report_of(store_url, WHOLE, LAST, audience=audience))
     used = status is DetailStatus.COMPLETE
     expected = {"vscode": 3, "intellij": 2} if used else {"unknown": 5}
     for each in (record, whole):
         found = {r["ide"]: r["user_initiated_interaction_count"] for r in each["totals_by_ide"]}
         assert found == expected
-    merged = options(service_accounts=False, merge_ides=True)
+    merged = options(merge_ides=True)
     for each in (
-        user_records(report_of(store_url, USERS, LAST, merged))[0],
-        whole_record(report_of(store_url, WHOLE, LAST, merged)),
+        user_records(report_of(store_url, USERS, LAST, merged, audience=audience))[0],
+        whole_record(report_of(store_url, WHOLE, LAST, merged, audience=audience)),
     ):
         (row,) = each["totals_by_ide"]
         assert (row["ide"], row["user_initiated_interaction_count"]) == ("unknown", 5)
@@ -313,8 +310,8 @@ def test_teams_have_a_row_for_each_person_and_team(store_url: str, scope: Scope)
     }
     present = ["Ada@example.com", "bob@example.com", "cyd@example.com"]
     put(store_url, {LAST: [user(name, chat_messages=1) for name in present]})
-    chosen = options(identities=people, organization_id="77")
-    told = team_rows(report_of(store_url, TEAMS, LAST, chosen, scope))
+    chosen, audience = options(organization_id="77"), Audience(identities=people)
+    told = team_rows(report_of(store_url, TEAMS, LAST, chosen, scope, audience))
     assert [(r["user_id"], r["user_login"], r["slug"], r["day"]) for r in told] == [
         (11, "ada-l", "core", f"{LAST}"),
         (11, "ada-l", "web", f"{LAST}"),
@@ -325,7 +322,7 @@ def test_teams_have_a_row_for_each_person_and_team(store_url: str, scope: Scope)
     )
     assert all(row[name] == value for row in told)
     assert told[1]["team_id"] == told[2]["team_id"] != told[0]["team_id"] > 0
-    assert report_of(store_url, TEAMS, LAST + timedelta(1), chosen, scope) == b""
+    assert report_of(store_url, TEAMS, LAST + timedelta(1), chosen, scope, audience) == b""
 
 
 def test_totals_that_differ_and_figures_that_are_unknown_are_told_once(store_url: str) -> None:

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from conftest import Home
 from dashboard_scraper.cli.conversion import convert
 from dashboard_scraper.cli.exporting import export_files, export_parquet
-from dashboard_scraper.cli.wiring import audience_of, github_options, report_options
+from dashboard_scraper.cli.wiring import audience_of, github_options
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.exports.copilot_converter import md5_user_id
 from dashboard_scraper.exports.csv_tables import users_csv
@@ -133,10 +133,10 @@ def in_files(folder: Path) -> Iterable[Counted]:
 
 def in_store(home: Home) -> Iterable[Counted]:
     settings = settings_of(home)
-    github, page = github_options(settings), report_options(settings)
+    audience = audience_of(settings)
     with store_at(settings.store_url).reading() as reader:
-        seats = seats_in(reader, SOURCE, MONTH, github, persons_in(reader, SOURCE, github))
-        shown = figures_of(reader, SOURCE, MONTH, page)
+        seats = seats_in(reader, SOURCE, MONTH, audience, persons_in(reader, SOURCE, audience))
+        shown = figures_of(reader, SOURCE, MONTH, audience, settings.reconcile_tolerance)
     yield Counted("seats", len(seats))
     yield Counted("page", len(shown.now.people))
     yield Counted("page, the period before", len(shown.before.people))
@@ -146,7 +146,8 @@ def in_store(home: Home) -> Iterable[Counted]:
     assert movement is not None
     assert (movement.new, movement.lapsed) == ([], [])
     yield Counted("page, those who stayed", len(movement.stayed))
-    views = GithubViews(store_at(settings.store_url), SOURCE, github, 3, lambda: FETCHED)
+    store, github = store_at(settings.store_url), github_options(settings)
+    views = GithubViews(store, SOURCE, audience, github, 3, lambda: FETCHED)
     text = open_metrics(views.status(), views.people()).decode()
     told = re.search(rf'^dashboard_scraper_people{{source="{SOURCE}"}} (\S+)$', text, re.MULTILINE)
     assert told

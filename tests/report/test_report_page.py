@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conftest import Home
-from dashboard_scraper.cli.wiring import report_options
+from dashboard_scraper.cli.wiring import audience_of, report_options
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import LINES, parts_of
 from dashboard_scraper.model.usage import DayUsage, UserUsage
@@ -33,7 +33,7 @@ def page(home: Home, window: Window = MONTH, **overrides: Any) -> Report:
     """The page of a window, made in this process."""
     settings = load_settings(home.path, store_url=home.settings["STORE_URL"], **overrides)
     with store_at(settings.store_url).reading() as reader:
-        text = page_of(reader, DASHBOARD, window, report_options(settings))
+        text = page_of(reader, DASHBOARD, window, audience_of(settings), report_options(settings))
     return read_text(text.decode())
 
 

@@ -137,10 +137,12 @@ def test_each_link_needs_no_token_and_has_the_report_that_the_store_makes(
         (s for s in (Subject.TEAMS, Subject.USERS) if name.startswith(s.value)), Subject.WHOLE
     )
     identities = read_identities(served.home.path / "people.csv")
-    options = GithubOptions("283613", "77", Audience(identities=identities))
+    options = GithubOptions("283613", "77")
     window = MONTH if "28" in name else LAST
     scope = Scope.ENTERPRISE if of == ENTERPRISE else Scope.ORGANIZATION
-    expected = report_of(served.home.settings["STORE_URL"], subject, window, options, scope)
+    audience = Audience(identities=identities)
+    url = served.home.settings["STORE_URL"]
+    expected = report_of(url, subject, window, options, scope, audience)
     assert served.report(path_of(of, name)) == expected
     assert expected
 

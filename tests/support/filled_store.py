@@ -23,6 +23,7 @@ from dashboard_scraper.model.dates import DAYS, Window, end_of_day
 from dashboard_scraper.model.figures import sum_of
 from dashboard_scraper.model.metrics import COUNTS, Figures
 from dashboard_scraper.model.usage import DayUsage, UserUsage
+from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import store_at
 
@@ -73,9 +74,10 @@ def report_of(
     window: Window | date,
     options: GithubOptions | None = None,
     scope: Scope = Scope.ENTERPRISE,
+    audience: Audience | None = None,
 ) -> bytes:
     """The report of a day, or of 28; what the store has of it."""
-    return remarked(url, subject, window, options, scope)[0]
+    return remarked(url, subject, window, options, scope, audience)[0]
 
 
 def remarked(
@@ -84,13 +86,15 @@ def remarked(
     window: Window | date,
     options: GithubOptions | None = None,
     scope: Scope = Scope.ENTERPRISE,
+    audience: Audience | None = None,
 ) -> tuple[bytes, list[str]]:
     """The report with what a reader should know of it."""
-    options = options or GithubOptions("283613")
+    options, audience = options or GithubOptions("283613"), audience or Audience()
     latest = isinstance(window, Window)
     days = window if isinstance(window, Window) else Window(window, window)
     with _store(url).reading() as reader:
-        reports = GithubReports(reader, SOURCE, options, persons_in(reader, SOURCE, options))
+        persons = persons_in(reader, SOURCE, audience)
+        reports = GithubReports(reader, SOURCE, audience, options, persons)
         made = b"".join(reports.chunks(Report(scope, subject, days, latest)))
         return made, reports.remarks()
 

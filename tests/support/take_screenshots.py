@@ -15,7 +15,7 @@ from selenium.webdriver.common.by import By
 import browser
 from dashboard_scraper.cli.demo import team_rows
 from dashboard_scraper.cli.fetching import backfill_days
-from dashboard_scraper.cli.wiring import report_options
+from dashboard_scraper.cli.wiring import audience_of, report_options
 from dashboard_scraper.csv_text import render
 from dashboard_scraper.exports.report_file import write_page
 from dashboard_scraper.model.dates import Window
@@ -48,8 +48,9 @@ def page_in(home: Path) -> Path:
         )
         window = Window(TODAY - timedelta(84), TODAY - timedelta(1))
         backfill_days(settings, window, lambda: now)
-    options, target = report_options(settings), home / "report.html"
-    write_page(store_at(settings.store_url), settings.source, None, options, target, TODAY)
+    audience, options = audience_of(settings), report_options(settings)
+    store, target = store_at(settings.store_url), home / "report.html"
+    write_page(store, settings.source, None, audience, options, target, TODAY)
     return target
 
 

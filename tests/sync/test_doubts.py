@@ -15,6 +15,7 @@ from dashboard_scraper.github.reports import GithubOptions, Scope, Subject
 from dashboard_scraper.github.views import GithubViews
 from dashboard_scraper.model.doubts import DoubtKind
 from dashboard_scraper.model.tolerance import read_tolerance
+from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.store import store_at
 from filled_store import LAST, MONTH, SOURCE, put, some_days
 from kept_days import mark, sql
@@ -142,7 +143,7 @@ def test_what_is_tolerated_is_no_doubt_of_the_server(doubtful: Home) -> None:
 
     def told(percent: int) -> list[str]:
         tolerance = read_tolerance(f"total_messages={percent}")
-        views = GithubViews(store, SOURCE, GithubOptions("1"), 3, utc_now, tolerance)  # type: ignore[arg-type]
+        views = GithubViews(store, SOURCE, Audience(), GithubOptions("1"), 3, utc_now, tolerance)  # type: ignore[arg-type]
         return [f"{doubt}" for doubt in views.of_day(Scope.ENTERPRISE, Subject.USERS, ALL)[1]]
 
     assert told(18) == DOUBTS[1:4]  # 7 of 37 are 18.9 percent

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 
 from dashboard_scraper.cli.memory import prepare_for_many_records
 from dashboard_scraper.cli.output import print_lines
-from dashboard_scraper.cli.wiring import github_options, report_options
+from dashboard_scraper.cli.wiring import audience_of, github_options, report_options
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.github.reports import Scope
@@ -63,11 +63,17 @@ def serve(settings: Settings, host: str, port: int, *, insecure: bool = False) -
         store_at(settings.store_url, waiting=Waiting(Patience(budget=0))),
         settings.source,
     )
-    github = github_options(settings)
+    audience = audience_of(settings)
     views = GithubViews(
-        store, source, github, settings.settle_days, utc_now, settings.reconcile_tolerance
+        store,
+        source,
+        audience,
+        github_options(settings),
+        settings.settle_days,
+        utc_now,
+        settings.reconcile_tolerance,
     )
-    report = ReportView(store, source, report_options(settings, github), utc_now)
+    report = ReportView(store, source, audience, report_options(settings), utc_now)
     options = ServerOptions(
         {
             Scope.ENTERPRISE: settings.enterprise_slugs,

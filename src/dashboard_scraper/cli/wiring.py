@@ -34,7 +34,6 @@ def read_settings(home: Path, log_level: str | None, **overrides: object) -> Set
 
 def daily_export(settings: Settings, window: Window, folder: Path | None) -> DailyExport:
     """Where a window's files go, unless in the folder given."""
-    github = github_options(settings)
     outputs = outputs_of(settings)
     return DailyExport(
         window,
@@ -43,9 +42,9 @@ def daily_export(settings: Settings, window: Window, folder: Path | None) -> Dai
         settings.source,
         settings.settle_days,
         settings.enterprise_id,
-        github.audience,
-        github,
-        report_options(settings, github),
+        audience_of(settings),
+        github_options(settings),
+        settings.report_users,
         settings.reconcile_tolerance,
     )
 
@@ -55,10 +54,9 @@ def outputs_of(settings: Settings) -> Outputs:
     return Outputs(settings.export_dir, settings.file_mode, settings.retention_exports)
 
 
-def report_options(settings: Settings, github: GithubOptions | None = None) -> ReportOptions:
-    """What the settings say of the report; it names people and teams as GitHub's reports do."""
-    github = github or github_options(settings)
-    return ReportOptions(github.audience, settings.report_users, settings.reconcile_tolerance)
+def report_options(settings: Settings) -> ReportOptions:
+    """What the settings say of the report."""
+    return ReportOptions(settings.report_users, settings.reconcile_tolerance)
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -79,18 +77,18 @@ def caution_of(settings: Settings, clock: Clock) -> Caution:
 
 
 def github_options(settings: Settings) -> GithubOptions:
-    """What the settings say of GitHub's reports; UsageError where a file of theirs is wrong."""
+    """What the settings say of GitHub's reports."""
     return GithubOptions(
         enterprise_id=settings.enterprise_id,
         organization_id=settings.organization_id,
-        audience=audience_of(settings),
         merge_ides=settings.github_reports_merge_ides,
         with_credits=settings.github_reports_credits,
     )
 
 
 def audience_of(settings: Settings) -> Audience:
-    """Whom outputs show, who is one person, and under which name.
+    """Whom outputs show, who is one person, and under which name; UsageError where a file that says
+    so is wrong.
 
     With pseudonyms, IDENTITY_FILE says only which addresses are one person's: logins, ids and teams
     would show who somebody is.

@@ -28,7 +28,6 @@ from dashboard_scraper.files import (
 )
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.doubts import Doubt, doubts_in
-from dashboard_scraper.model.figures import is_active
 from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.model.metrics import METRICS, USER_COUNT, Figures, Kind
 from dashboard_scraper.model.usage import UserUsage
@@ -107,8 +106,9 @@ def write_files(
     remove_leftovers_beside(all_paths(export))
     with Publication(export.outputs.mode) as publication:
         notes = add_notes(publication, export, doubts)
-        naming = export.audience.naming(reader.spellings(export.source, export.window))
-        run = OutputRun(reader, publication, export.source, naming, missing)
+        audience = export.audience
+        naming = audience.naming(reader.spellings(export.source, export.window))
+        run = OutputRun(reader, publication, export.source, audience, naming, missing)
         days = [_missing_day(day, failures.get(day), export) for day in missing]
         days += _hand_out(outputs, run, kept.values(), export, now)
         _warn_of_nobody(of_window)
@@ -140,7 +140,7 @@ def _hand_out(
     for output in outputs:
         output.begin(run)
     for row in kept:
-        day = OutputDay(run.reader, row, export.audience)
+        day = OutputDay(run.reader, row, run.audience)
         for output in outputs:
             if row.day in output.reach:
                 output.add_day(day)
@@ -156,8 +156,8 @@ def _stored_day(day: OutputDay, *, settled: bool) -> ManifestDay:
         kept.status.value,
         fetched_at=kept.fetched_at,
         settled=settled,
-        users=len(day.shown),
-        active_users=sum(is_active(user.figures) for user in day.shown),
+        users=len(day.shown.users),
+        active_users=len(day.shown.active),
         unreconciled=kept.unreconciled,
         suspicious=kept.suspicious,
         held=kept.held,

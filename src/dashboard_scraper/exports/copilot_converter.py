@@ -27,7 +27,6 @@ from dashboard_scraper.model.figures import (
     Values,
     added,
     counts_in,
-    has_activity,
     picker,
     values_of,
 )
@@ -234,12 +233,10 @@ class WindowTotals:
         self._flags: dict[str, Flags] = {}
 
     def add(self, users: Iterable[UserUsage]) -> list[tuple[UserUsage, Flags]]:
-        """Add one day's users; returns those with activity, in their order."""
+        """Add one day's users with activity; returns each with what they did at all."""
         active = []
         for user in users:
             values = values_of(user.figures)
-            if not has_activity(values):
-                continue
             name, flags = user.user, _flags_in(values)
             active.append((user, flags))
             self._sums.add(name, counts_in(values))

@@ -59,11 +59,11 @@ class CopilotFiles:
     def begin(self, run: OutputRun) -> None:
         self._run = run
         logins = run.reader.users(run.source, self._export.window)
-        self._ids = ids_by_name(logins, self._export.audience, run.naming)
+        self._ids = ids_by_name(logins, run.audience, run.naming)
 
     def add_day(self, day: OutputDay) -> None:
         window, enterprise, ids = self._export.window, self._export.enterprise_id, self._ids
-        active = self._totals.add(self._run.naming.renamed(day.shown))
+        active = self._totals.add(self._run.naming.renamed(day.shown.active))
         records = (
             convert(user, day.day, window, enterprise, ids[user.user], flags)
             for user, flags in active

@@ -39,7 +39,7 @@ class CsvFiles:
 
     def add_day(self, day: OutputDay) -> None:
         (path,) = self.day_targets(day.day)
-        written = self._run.publication.add(path, users_csv(day.shown, self._run.source))
+        written = self._run.publication.add(path, users_csv(day.shown.users, self._run.source))
         self._written.append(OutputFile(written, day.day))
 
     def finish(self) -> list[OutputFile]:

@@ -95,14 +95,14 @@ class GithubFiles:
             report
             for report in all_reports(self._export.window)
             if (report.scope is Scope.ENTERPRISE or options.organization_id)
-            and (report.subject is not Subject.TEAMS or options.has_teams)
+            and (report.subject is not Subject.TEAMS or run.audience.has_teams)
             and not any(day in run.missing for day in report.window.days())
         ]
         if not self._wanted:
             return
         make_folder(folder / FOLDER, run.publication.mode)
-        persons = persons_in(run.reader, run.source, options)
-        self._reports = GithubReports(run.reader, run.source, options, persons)
+        persons = persons_in(run.reader, run.source, run.audience)
+        self._reports = GithubReports(run.reader, run.source, run.audience, options, persons)
         for report in sorted(self._wanted, key=lambda each: each.window.start):
             if report.subject is Subject.WHOLE:
                 self._reports.count_people(report.window)
@@ -113,13 +113,13 @@ class GithubFiles:
     def add_day(self, day: OutputDay) -> None:
         files = {report: file for report, file in self._users.items() if day.day in report.window}
         if files:
-            lines = list(self._reports.user_lines(day.kept, day.users))
+            lines = list(self._reports.user_lines(day.kept, day.usage))
             for report, file in files.items():
                 for piece in stamped(lines, self._reports.stamp(report, day.day)):
                     file.write(piece)
         wholes = [each for each in self._wanted if each.subject is Subject.WHOLE]
         if any(day.day in report.window for report in wholes):
-            self._totals[day.day] = self._reports.totals(day.kept, day.users)
+            self._totals[day.day] = self._reports.totals(day.kept, day.usage.users)
 
     def finish(self) -> list[OutputFile]:
         if not self._wanted:

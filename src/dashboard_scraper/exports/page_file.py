@@ -42,8 +42,9 @@ class PageFile:
     def begin(self, run: OutputRun) -> None:
         self._run = run
         if self._export.has_report:
-            options, window = self._export.report, self._export.window
-            self._tally = PageTally(run.reader, run.source, window, options)
+            self._tally = PageTally(
+                run.reader, run.source, self._export.window, run.audience, self._export.tolerance
+            )
         else:
             logger.warning("no %s: it shows %d days at most", REPORT, MOST_DAYS)
 
@@ -57,6 +58,6 @@ class PageFile:
         # Imported here: who writes no page does not wait for the templates.
         from dashboard_scraper.report.render import rendered  # noqa: PLC0415
 
-        page = rendered(self._tally.figures(), self._export.report)
+        page = rendered(self._tally.figures(), with_users=self._export.report_users)
         written = self._run.publication.add(self._export.report_path, page)
         return [OutputFile(written, field="report")]

@@ -14,6 +14,7 @@ from dashboard_scraper.files import (
     replaced_or_set_aside,
 )
 from dashboard_scraper.model.dates import DAYS, Window, last_complete_days
+from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.report.gather import newest_window
 from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.report.render import page_of
@@ -24,6 +25,7 @@ def write_page(
     store: Store,
     source: str,
     window: Window | None,
+    audience: Audience,
     options: ReportOptions,
     target: Path,
     today: date,
@@ -43,7 +45,7 @@ def write_page(
         advice = advice_of(reader, source)
         if not kept:
             summarise(window, missing, advice)
-        page = page_of(reader, source, window, options)
+        page = page_of(reader, source, window, audience, options)
         make_folder(target.parent, mode)
         remove_leftovers_beside([target])
         with Publication(mode) as publication:

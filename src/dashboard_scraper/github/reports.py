@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import Enum
 from typing import Any
@@ -34,9 +34,8 @@ from dashboard_scraper.github.records import (
 )
 from dashboard_scraper.model.dates import DAYS, Window, end_of_day, iso_utc
 from dashboard_scraper.model.distinct import DistinctPeople
-from dashboard_scraper.model.figures import is_active
 from dashboard_scraper.model.metrics import LINES, Figures
-from dashboard_scraper.model.usage import UserUsage
+from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import Person, persons_of, team_id
 from dashboard_scraper.people.people import person_key
@@ -86,14 +85,8 @@ class GithubOptions:
 
     enterprise_id: str
     organization_id: str | None = None
-    audience: Audience = field(default_factory=Audience)
     merge_ides: bool = False
     with_credits: bool = False
-
-    @property
-    def has_teams(self) -> bool:
-        """Whether it is known of anybody."""
-        return any(person.teams for person in self.audience.identities.values())
 
     def ids(self, scope: Scope) -> dict[str, str]:
         """What every record says of where it is from."""
@@ -103,9 +96,8 @@ class GithubOptions:
         return ids
 
 
-def persons_in(reader: Reader, source: str, options: GithubOptions) -> Persons:
+def persons_in(reader: Reader, source: str, audience: Audience) -> Persons:
     """Everybody by name: of all time, since an id or a login is one person's for ever."""
-    audience = options.audience
     return persons_of(
         reader.first_days(source), audience.identities, audience.rename, audience.people
     )
@@ -134,10 +126,16 @@ class GithubReports:
     """
 
     def __init__(
-        self, reader: Reader, source: str, options: GithubOptions, persons: Persons
+        self,
+        reader: Reader,
+        source: str,
+        audience: Audience,
+        options: GithubOptions,
+        persons: Persons,
     ) -> None:
         self._reader = reader
         self._source = source
+        self._audience = audience
         self._options = options
         self._persons = persons
         self._texts = UserTexts()
@@ -152,7 +150,7 @@ class GithubReports:
         ledger = self._reader.ledger(self._source, report.window).values()
         if report.subject is Subject.USERS:
             for kept in ledger:
-                lines = self.user_lines(kept, self._reader.day(kept).users)
+                lines = self.user_lines(kept, self._reader.day(kept))
                 yield from stamped(lines, self.stamp(report, kept.day))
         elif report.subject is Subject.TEAMS:
             yield from self.teams(report)
@@ -189,12 +187,10 @@ class GithubReports:
             head |= {"report_start_day": window.start, "report_end_day": window.end}
         return _encode(head | {"day": day} | self._options.ids(report.scope))[:-1]
 
-    def user_lines(self, kept: LedgerDay, users: list[UserUsage]) -> Iterator[bytes]:
-        """A line for everybody with activity on a stored day, without its stamp; `users` are all of
-        the day's.
-        """
+    def user_lines(self, kept: LedgerDay, usage: DayUsage) -> Iterator[bytes]:
+        """A line for everybody with activity on a stored day, without its stamp."""
         merge = self._options.merge_ides
-        for user in self._user_days(kept, users):
+        for user in self._user_days(kept, usage):
             if user.parts:
                 fields = _encode(user_fields(user.cells, user.parts, merge_ides=merge))
             else:
@@ -203,13 +199,13 @@ class GithubReports:
             end = b"" if user.credits is None else b',"ai_credits_used":%b' % _encode(user.credits)
             yield b"%b,%b%b}\n" % (person[1:-1], fields[1:-1], end)
 
-    def _user_days(self, kept: LedgerDay, users: list[UserUsage]) -> Iterable[_UserDay]:
+    def _user_days(self, kept: LedgerDay, usage: DayUsage) -> Iterable[_UserDay]:
         """Everybody with activity on the day, once."""
-        audience, found = self._options.audience, dict[int, _UserDay]()
-        parts = self._parts_by_person(kept, users)
+        audience, found = self._audience, dict[int, _UserDay]()
+        parts = self._parts_by_person(kept, usage.users)
         consumed = self._credits_by_person(kept)
-        for user in users:
-            if not audience.includes(service=user.service) or not is_active(user.figures):
+        for user in usage.active:
+            if not audience.includes(service=user.service):
                 continue
             person, cells = self._persons[user.user], cells_of_figures(user.figures)
             self._note(audience.rename(user.user), kept.day, user.figures, cells)
@@ -226,7 +222,7 @@ class GithubReports:
     def _parts_by_person(self, kept: LedgerDay, users: list[UserUsage]) -> dict[str, list[Part]]:
         parts: dict[str, list[Part]] = {}
         for user, part in self._parts(kept, users):
-            parts.setdefault(self._options.audience.people.key(user), []).append(part)
+            parts.setdefault(self._audience.people.key(user), []).append(part)
         return parts
 
     def _parts(self, kept: LedgerDay, users: list[UserUsage]) -> Iterator[tuple[str, Part]]:
@@ -244,7 +240,7 @@ class GithubReports:
             return {}
         found: dict[str, float] = {}
         for user, consumed in self._reader.credits_of(self._source, kept.day).items():
-            key = self._options.audience.people.key(user)
+            key = self._audience.people.key(user)
             found[key] = found.get(key, 0) + consumed
         return found
 
@@ -281,7 +277,7 @@ class GithubReports:
         `users` are all of the day's, where somebody has read them already.
         """
         options = self._options
-        sums = self._reader.figure_sums(kept, service_accounts=options.audience.service_accounts)
+        sums = self._reader.figure_sums(kept, service_accounts=self._audience.service_accounts)
         rows = rows_of(cells_of_figures(sums))
         if not kept.editor_language:
             users = []
@@ -290,7 +286,7 @@ class GithubReports:
         left_out = {
             person_key(user.user)
             for user in users
-            if not options.audience.includes(service=user.service)
+            if not self._audience.includes(service=user.service)
         }
         found = self._parts(kept, users)
         parts = [part for user, part in found if person_key(user) not in left_out]
@@ -312,7 +308,7 @@ class GithubReports:
             if self._active[_ANY].has(day):  # most are those of the report before
                 continue
             active = self._reader.activity(kept, _AREA_COUNTS)
-            users = [u for u in active if self._options.audience.includes(service=u.service)]
+            users = [u for u in active if self._audience.includes(service=u.service)]
             ids = [self._persons[user.user].id for user in users]
             self._active[_ANY].add(day, ids)
             for number, area in enumerate(_AREAS):

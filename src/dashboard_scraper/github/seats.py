@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-from dashboard_scraper.github.reports import GithubOptions, Persons
+from dashboard_scraper.github.reports import Persons
 from dashboard_scraper.model.dates import Window, iso_utc
+from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import Person
 from dashboard_scraper.store import Reader
 
@@ -14,7 +15,7 @@ PLAN = "unknown"  # one of GitHub's own values
 
 
 def seats_in(
-    reader: Reader, source: str, window: Window, options: GithubOptions, persons: Persons
+    reader: Reader, source: str, window: Window, audience: Audience, persons: Persons
 ) -> list[dict[str, Any]]:
     """A seat for each person with a row in the window, by login.
 
@@ -27,7 +28,7 @@ def seats_in(
         last_days |= dict.fromkeys((each.user for each in reader.activity(kept, ())), kept.day)
     seen: dict[Person, tuple[list[datetime], list[datetime]]] = {}
     for each in reader.seen(source, window):
-        if options.audience.includes(service=each.service):
+        if audience.includes(service=each.service):
             first, last = seen.setdefault(persons[each.user], ([], []))
             first.append(each.first_seen or _start_of(first_days[each.user]))
             if each.last_seen or each.user in last_days:

@@ -26,6 +26,7 @@ from dashboard_scraper.model.dates import DAYS, Window, newest_over, utc_day
 from dashboard_scraper.model.doubts import Doubt, doubts_in
 from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.model.tolerance import EXACT, Tolerance
+from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.store import LedgerDay, Reader, Store
 from dashboard_scraper.store.status import StoreStatus, status_of
 
@@ -50,6 +51,7 @@ class GithubViews:
         self,
         store: Store,
         source: str,
+        audience: Audience,
         options: GithubOptions,
         settle_days: int,
         clock: Callable[[], datetime],
@@ -58,6 +60,7 @@ class GithubViews:
         self._tolerance = tolerance
         self._store = store
         self._source = source
+        self._audience = audience
         self._options = options
         self._settle_days = settle_days
         self._clock = clock
@@ -92,7 +95,7 @@ class GithubViews:
         """What is in doubt of the report's days; DaysMissing where there is no such report."""
         if report.scope is Scope.ORGANIZATION and not self._options.organization_id:
             raise DaysMissing("ORGANIZATION_ID is not set: there are no reports of an organization")
-        if report.subject is Subject.TEAMS and not self._options.has_teams:
+        if report.subject is Subject.TEAMS and not self._audience.has_teams:
             raise DaysMissing("IDENTITY_FILE names no teams: there are no reports of them")
         if missing := [day for day in report.window.days() if day not in ledger]:
             raise DaysMissing(f"days that have not been fetched: {listed_days(missing)}")
@@ -110,7 +113,8 @@ class GithubViews:
     def _pieces(self, report: Report, doubts: list[Doubt]) -> _Pieces:
         with self._reading() as reader:
             doubts += self._checked(report, reader.ledger(self._source, report.window))
-            reports = GithubReports(reader, self._source, self._options, self._persons_in(reader))
+            persons = self._persons_in(reader)
+            reports = GithubReports(reader, self._source, self._audience, self._options, persons)
             yield from reports.chunks(report)
         for remark in reports.remarks():
             self._once.warn("%s", remark)
@@ -123,7 +127,7 @@ class GithubViews:
             ledger = reader.ledger(self._source)
             window = self._latest_window(ledger)
             persons = self._persons_in(reader)
-            seats = seats_in(reader, self._source, window, self._options, persons)
+            seats = seats_in(reader, self._source, window, self._audience, persons)
             return seats, self._doubts(ledger, window)
 
     def people(self) -> dict[str, int]:
@@ -152,5 +156,5 @@ class GithubViews:
         ledger = reader.ledger(self._source)
         with self._lock:
             if self._persons is None or self._persons[0] != ledger:
-                self._persons = ledger, persons_in(reader, self._source, self._options)
+                self._persons = ledger, persons_in(reader, self._source, self._audience)
             return self._persons[1]

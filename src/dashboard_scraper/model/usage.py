@@ -12,7 +12,7 @@ import msgspec
 
 from dashboard_scraper.model.checks import Difference, closing_differences
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.figures import sum_of
+from dashboard_scraper.model.figures import is_active, sum_of
 from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.model.metrics import Figures, Totals
 
@@ -51,6 +51,11 @@ class DayUsage:
     def sums(self) -> Figures:
         """What the users' counts add up to."""
         return sums_of(self.users)
+
+    @cached_property
+    def active(self) -> list[UserUsage]:
+        """The users with activity, or who may have had some: asked once for every output."""
+        return [user for user in self.users if is_active(user.figures)]
 
     @cached_property
     def differences(self) -> list[Difference]:

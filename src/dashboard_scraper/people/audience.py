@@ -45,6 +45,11 @@ class Audience:
         """Whether outputs have pseudonyms."""
         return self.rename is not as_they_are
 
+    @property
+    def has_teams(self) -> bool:
+        """Whether the teams of anybody are known."""
+        return any(person.teams for person in self.identities.values())
+
     def includes(self, *, service: bool) -> bool:
         """Whether outputs have such an account; the store has them all."""
         return self.service_accounts or not service

@@ -16,7 +16,7 @@ from enum import Enum
 from dashboard_scraper.model.dates import DAYS, Window
 from dashboard_scraper.model.distinct import DistinctPeople
 from dashboard_scraper.model.doubts import Doubt, DoubtKind, doubts_of
-from dashboard_scraper.model.figures import Sums, added, counts_of, is_active
+from dashboard_scraper.model.figures import Sums, added, counts_of
 from dashboard_scraper.model.metrics import (
     ACCEPTED,
     LINES,
@@ -217,9 +217,12 @@ class PeriodTally:
         self._active_days: dict[str, int] = {}
         self._last: dict[str, tuple[bool, date]] = {}
 
-    def add(self, kept: LedgerDay, users: Sequence[UserUsage]) -> list[str]:
-        """Add the users of a day that are shown, oldest day first; returns who was active."""
-        active = [user for user in users if is_active(user.figures)]
+    def add(
+        self, kept: LedgerDay, users: Sequence[UserUsage], active: Sequence[UserUsage]
+    ) -> list[str]:
+        """Add the users of a day that are shown, oldest day first; returns the names of those who
+        were active.
+        """
         for user in active:
             self._add_person(user, kept.day)
         self._days[kept.day] = Day(

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from dashboard_scraper.model.dates import DAYS, Window, newest_over, utc_day
 from dashboard_scraper.model.distinct import DistinctPeople
 from dashboard_scraper.model.metrics import LINES
+from dashboard_scraper.model.tolerance import Tolerance
 from dashboard_scraper.output import OutputDay
 from dashboard_scraper.people.audience import Audience, Naming
 from dashboard_scraper.report.figures import (
@@ -22,7 +23,6 @@ from dashboard_scraper.report.figures import (
     places_of,
     teams_of,
 )
-from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.store import DetailStatus, Reader
 
 
@@ -39,16 +39,18 @@ class PageTally:
     look back on, from one stored day after the other.
     """
 
-    def __init__(self, reader: Reader, source: str, window: Window, options: ReportOptions) -> None:
+    def __init__(
+        self, reader: Reader, source: str, window: Window, audience: Audience, tolerance: Tolerance
+    ) -> None:
         self._reader = reader
         self._source = source
         self._window = window
-        self._options = options
+        self._audience = audience
         self.reach = reach_of(window)
-        self._naming = options.audience.naming(reader.spellings(source, self.reach))
+        self._naming = audience.naming(reader.spellings(source, self.reach))
         self._people = DistinctPeople(self.reach.start)
         self._before, self._now = (
-            PeriodTally(each, options.tolerance) for each in (period_before(window), window)
+            PeriodTally(each, tolerance) for each in (period_before(window), window)
         )
         self._fetched: list[datetime] = []
         self._whole: list[date] = []
@@ -57,10 +59,10 @@ class PageTally:
         """The next day of `reach`."""
         tally = next((t for t in (self._before, self._now) if day.day in t.window), None)
         if tally is None:
-            self._people.add(day.day, self._naming.names(day.active))
+            self._people.add(day.day, self._naming.names(day.active_accounts))
         else:
-            users = self._naming.renamed(day.shown)
-            self._people.add(day.day, tally.add(day.kept, users))
+            active = self._naming.renamed(day.shown.active)
+            self._people.add(day.day, tally.add(day.kept, day.shown.users, active))
         if tally is self._now:
             self._fetched.append(day.kept.fetched_at)
             if day.kept.editor_language is DetailStatus.COMPLETE:
@@ -82,7 +84,7 @@ class PageTally:
             editor_days=len(self._whole),
             editors=places_of(parts, lambda part: part.editor),
             languages=places_of(parts, lambda part: part.language),
-            teams=_teams(now, known, self._options.audience),
+            teams=_teams(now, known, self._audience),
         )
 
 
@@ -92,12 +94,12 @@ def reach_of(window: Window) -> Window:
 
 
 def figures_of(
-    reader: Reader, source: str, window: Window, options: ReportOptions
+    reader: Reader, source: str, window: Window, audience: Audience, tolerance: Tolerance
 ) -> ReportFigures:
     """What the store has for the page of a window."""
-    tally = PageTally(reader, source, window, options)
+    tally = PageTally(reader, source, window, audience, tolerance)
     for kept in reader.ledger(source, tally.reach).values():
-        tally.add_day(OutputDay(reader, kept, options.audience))
+        tally.add_day(OutputDay(reader, kept, audience))
     return tally.figures()
 
 
@@ -118,7 +120,7 @@ def _parts(
 
 
 def _teams(period: Period, known: set[str], audience: Audience) -> list[Group] | None:
-    if not any(person.teams for person in audience.identities.values()):
+    if not audience.has_teams:
         return None
     members: dict[str, set[str]] = {}
     for name in known | {person.name for person in period.people}:

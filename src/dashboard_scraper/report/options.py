@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from dashboard_scraper.model.tolerance import EXACT, Tolerance
-from dashboard_scraper.people.audience import Audience
 
 REPORT = "report.html"
 """The name of the file, and of its template."""
@@ -16,10 +15,9 @@ MOST_DAYS = 3 * 366
 
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
-    """What the settings say of the page: who is on it, under which names, and in which teams; and
-    up to where users may be away from the source's own totals.
+    """What the settings say of the page: whether it names users, and up to where they may be away
+    from the source's own totals.
     """
 
-    audience: Audience = field(default_factory=Audience)
     users: bool = True
     tolerance: Tolerance = EXACT

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from dashboard_scraper import __version__
 from dashboard_scraper.model.dates import Window
+from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.report.figures import ReportFigures
 from dashboard_scraper.report.gather import figures_of
 from dashboard_scraper.report.options import REPORT, ReportOptions
@@ -33,14 +34,17 @@ _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "charts.js", "page.js"
 """In the order in which they need each other."""
 
 
-def page_of(reader: Reader, source: str, window: Window, options: ReportOptions) -> bytes:
+def page_of(
+    reader: Reader, source: str, window: Window, audience: Audience, options: ReportOptions
+) -> bytes:
     """The page of a window of the store."""
-    return rendered(figures_of(reader, source, window, options), options)
+    figures = figures_of(reader, source, window, audience, options.tolerance)
+    return rendered(figures, with_users=options.users)
 
 
-def rendered(figures: ReportFigures, options: ReportOptions) -> bytes:
+def rendered(figures: ReportFigures, *, with_users: bool) -> bytes:
     """The page of the figures."""
-    rows = user_rows(figures.now) if options.users else []
+    rows = user_rows(figures.now) if with_users else []
     sections = sections_of(figures)
     charts = {figure.name: figure.chart for each in sections for figure in each.figures}
     style, scripts = _asset(_STYLE), [_asset(name) for name in _SCRIPTS]
@@ -58,7 +62,7 @@ def rendered(figures: ReportFigures, options: ReportOptions) -> bytes:
             sections=sections,
             charts=_embedded(charts),
             terms=TERMS,
-            with_users=options.users,
+            with_users=with_users,
             user_terms=user_terms(),
             users=rows[:ROWS_AT_ONCE],
             cells=user_cells(rows[:ROWS_AT_ONCE]),

@@ -8,6 +8,7 @@ from datetime import date, datetime
 
 from dashboard_scraper.errors import DaysMissing
 from dashboard_scraper.model.dates import Window, utc_day
+from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.report.gather import newest_window
 from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.report.render import page_of
@@ -20,10 +21,16 @@ class ReportView:
     """The page of the newest days of one source, made anew when a day came or changed."""
 
     def __init__(
-        self, store: Store, source: str, options: ReportOptions, clock: Callable[[], datetime]
+        self,
+        store: Store,
+        source: str,
+        audience: Audience,
+        options: ReportOptions,
+        clock: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._source = source
+        self._audience = audience
         self._options = options
         self._clock = clock
         self._lock = threading.Lock()
@@ -40,6 +47,6 @@ class ReportView:
             if window is None:
                 raise DaysMissing(_NOTHING_YET)
             if self._made is None or self._made[:2] != (window, ledger):
-                page = page_of(reader, self._source, window, self._options)
+                page = page_of(reader, self._source, window, self._audience, self._options)
                 self._made = window, ledger, page
             return self._made[2]

@@ -31,7 +31,7 @@ def write_report(settings: Settings, window: Window | None, now: datetime) -> No
     """Write one page, and print its address; UsageError for too many days."""
     from dashboard_scraper.cli.memory import prepare_for_many_records
     from dashboard_scraper.cli.output import print_lines
-    from dashboard_scraper.cli.wiring import report_options
+    from dashboard_scraper.cli.wiring import audience_of, report_options
     from dashboard_scraper.exports.report_file import write_page
     from dashboard_scraper.report.options import MOST_DAYS, REPORT
     from dashboard_scraper.store import store_of
@@ -39,8 +39,8 @@ def write_report(settings: Settings, window: Window | None, now: datetime) -> No
     if window and len(window) > MOST_DAYS:
         raise UsageError(f"{window} are {len(window):,} days; a page shows {MOST_DAYS} at most")
     prepare_for_many_records()
-    options = report_options(settings)
+    audience, options = audience_of(settings), report_options(settings)
     target = settings.export_dir / REPORT
     store, mode = store_of(settings), settings.file_mode
-    write_page(store, settings.source, window, options, target, utc_day(now), mode)
+    write_page(store, settings.source, window, audience, options, target, utc_day(now), mode)
     print_lines([target.absolute().as_uri()])
