@@ -1,4 +1,4 @@
-"""The log of a program that answers strangers: what it has just said, it counts."""
+"""Limits a server's log: a line that was just written is counted instead of written again."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _OTHERS = "other lines"
 
 
 def repeats(group: str) -> dict[str, str]:
-    """The `extra` of a record that says as much as others of the group, whatever else it names."""
+    """The `extra` of a log record that counts as a repeat of any other record in the group."""
     return {_GROUP: group}
 
 
 @dataclass(slots=True)
-class _Said:
-    """A line that was written, until when it is not written again, and how often it came again."""
+class _Logged:
+    """A line that was written: not written again before `until`; `more` counts its repeats."""
 
     name: str
     level: int
@@ -31,10 +31,10 @@ class _Said:
 
 
 class Repeats(logging.Filter):
-    """Lets a line pass once in an interval, and says afterwards how many more there were.
+    """Passes a line once per interval, and afterwards logs how many repeats there were.
 
-    So what is written in an interval is bounded, whoever sends whatever. Somebody has to call
-    `flush` now and then and at the end: the next line, which would do it, may never come.
+    This bounds what is written in an interval, whatever strangers send. Call `flush` now and then
+    and at the end: otherwise the counts wait for the next record, which may never come.
     """
 
     def __init__(
@@ -44,49 +44,51 @@ class Repeats(logging.Filter):
         self._interval = interval
         self._clock = clock
         self._lock = threading.Lock()
-        # By the line or the group; those whose interval ends first come first.
-        self._said: dict[str, _Said] = {}
+        # By line or group, in the order in which their intervals end.
+        self._logged: dict[str, _Logged] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is to be written."""
+        """Whether to write the record."""
         if hasattr(record, _SUMMARY):
             return True
         self.flush()
         key = getattr(record, _GROUP, None) or record.getMessage()
         with self._lock:
-            if key not in self._said and len(self._said) >= _MOST_GROUPS:
+            if key not in self._logged and len(self._logged) >= _MOST_GROUPS:
                 key = _OTHERS
-            if said := self._said.get(key):
-                said.more += 1
+            if logged := self._logged.get(key):
+                logged.more += 1
                 return False
-            self._said[key] = _Said(record.name, record.levelno, self._clock() + self._interval)
+            until = self._clock() + self._interval
+            self._logged[key] = _Logged(record.name, record.levelno, until)
             return True
 
     def flush(self, *, everything: bool = False) -> None:
-        """Write the numbers of the intervals that are over, or of all."""
+        """Log the counts of the intervals that have ended, or of all."""
         ended = []
         with self._lock:
-            for key, said in list(self._said.items()) if self._is_due(everything) else ():
-                if everything or said.until <= self._clock():
-                    ended.append((key, self._said.pop(key)))
-        for key, said in ended:
-            if said.more:
-                self._summarize(key, said)
+            for key, logged in list(self._logged.items()) if self._has_ended(everything) else ():
+                if everything or logged.until <= self._clock():
+                    ended.append((key, self._logged.pop(key)))
+        # Outside the lock: the summaries pass through this filter too.
+        for key, logged in ended:
+            if logged.more:
+                self._summarize(key, logged)
 
-    def _is_due(self, everything: bool) -> bool:
-        first = next(iter(self._said.values()), None)
+    def _has_ended(self, everything: bool) -> bool:
+        first = next(iter(self._logged.values()), None)
         return first is not None and (everything or first.until <= self._clock())
 
-    def _summarize(self, line: str, said: _Said) -> None:
-        seconds = self._interval + self._clock() - said.until
-        text, args = "%s: %s more in the last %.0f s", (line, f"{said.more:,}", seconds)
-        record = logging.LogRecord(said.name, said.level, __file__, 0, text, args, None)
+    def _summarize(self, line: str, logged: _Logged) -> None:
+        seconds = self._interval + self._clock() - logged.until
+        text, args = "%s: %s more in the last %.0f s", (line, f"{logged.more:,}", seconds)
+        record = logging.LogRecord(logged.name, logged.level, __file__, 0, text, args, None)
         setattr(record, _SUMMARY, True)
-        logging.getLogger(said.name).handle(record)
+        logging.getLogger(logged.name).handle(record)
 
 
 def count_repeats() -> Repeats:
-    """From now on, all that is logged passes through one such filter, which is returned."""
+    """Filter everything that is logged from now on; returns the filter."""
     counted = Repeats()
     for handler in logging.getLogger().handlers:
         handler.addFilter(counted)

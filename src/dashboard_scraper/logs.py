@@ -1,4 +1,4 @@
-"""The log, on stderr, for people, files or programs: stdout carries results only."""
+"""Logging to stderr, for people, files or programs; stdout is for results only."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from dashboard_scraper.model.listing import NAMED_AT_MOST, shortened
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 AUTO: Final = "auto"
-"""On a terminal the messages alone, elsewhere as `text`."""
+"""On a terminal only the messages; elsewhere as `text`."""
 TEXT: Final = "text"
 JSON: Final = "json"
 LOG_FORMATS = (AUTO, TEXT, JSON)
 _LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _MESSAGE = "%(message)s"
-# What a message says it says at its beginning; no source may fill a disk with one line.
+# A source's answer quoted in a message must not fill a disk; the beginning says what is wrong.
 _LONGEST = 4000
 
 
 class _UtcFormatter(logging.Formatter):
-    """Stamps in UTC, as every day and moment of this program; one line a record.
+    """Timestamps in UTC, like every day and moment of this program; one line per record.
 
-    A line break that came in with foreign text must not look like a record of its own.
+    Line breaks and control characters in foreign text are escaped, so that they cannot forge a
+    record or control a terminal.
     """
 
     converter = staticmethod(time.gmtime)
@@ -42,7 +43,7 @@ class _UtcFormatter(logging.Formatter):
 
 
 class _TerminalFormatter(_UtcFormatter):
-    """The message, after what it is unless it only informs: whoever reads it has just called."""
+    """Only the message, prefixed with its level unless it is INFO: no time, no logger."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         line = super().formatMessage(record)
@@ -52,10 +53,10 @@ class _TerminalFormatter(_UtcFormatter):
 
 
 class _JsonFormatter(_UtcFormatter):
-    """An object a line, in ASCII: what is not is escaped, and so are line breaks."""
+    """One JSON object per line, in ASCII: other characters and line breaks are escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
-        import json  # noqa: PLC0415 - msgspec's has no escapes for what is not ASCII
+        import json  # noqa: PLC0415 - msgspec cannot escape what is not ASCII
 
         fields = {
             "time": self.formatTime(record),
@@ -69,7 +70,7 @@ class _JsonFormatter(_UtcFormatter):
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
-    """Writes to what sys.stderr is at the time: a progress bar takes it over while it is shown."""
+    """Looks up sys.stderr for each record: a progress bar replaces it while it is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
@@ -79,8 +80,8 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
 def configure_logging(level: str, log_format: str | None = None) -> None:
     """Send this package's records of `level` and above to stderr.
 
-    Other libraries stay at WARNING whatever the level, urllib3 at ERROR: what they log of a request
-    has its whole URL. Until the settings are read, the format is that of the environment.
+    Other libraries stay at WARNING whatever the level, urllib3 at ERROR: their messages contain
+    whole URLs. Until the settings are read, the format comes from the environment.
     """
     log_format = _format_of_environment() if log_format is None else log_format
     handler = _StderrHandler()
@@ -92,7 +93,7 @@ def configure_logging(level: str, log_format: str | None = None) -> None:
 
 def _format_of_environment() -> str:
     given = os.environ.get("LOG_FORMAT", "").strip().lower()
-    # What is wrong is told when the settings are read.
+    # A wrong value is reported when the settings are read.
     return given if given in LOG_FORMATS else AUTO
 
 
@@ -105,7 +106,7 @@ def _formatter(log_format: str) -> logging.Formatter:
 
 
 def log_uncaught_errors() -> None:
-    """Make an error that nobody foresaw, in whichever thread, a line of a log for programs too."""
+    """With LOG_FORMAT=json, log unexpected errors of any thread as JSON too."""
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
 
@@ -113,7 +114,7 @@ def log_uncaught_errors() -> None:
 def _log_uncaught(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    if _is_for_programs():
+    if _logs_json():
         found = (kind, error, trace)
         logging.getLogger(__package__).critical("unexpected error", exc_info=found)
     else:
@@ -121,37 +122,37 @@ def _log_uncaught(
 
 
 def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
-    if _is_for_programs() and args.exc_value is not None:
+    if _logs_json() and args.exc_value is not None:
         _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
     else:
         threading.__excepthook__(args)
 
 
-def _is_for_programs() -> bool:
+def _logs_json() -> bool:
     return any(isinstance(each.formatter, _JsonFormatter) for each in logging.getLogger().handlers)
 
 
 class Once:
-    """Warnings that are given once a run, whichever thread meets their cause first.
+    """Logs each warning once per run, whichever thread meets its cause first.
 
-    Of one message, so many names at most: a source may invent a name for every record.
+    The names reported for one message are limited: a source may invent a name for every record.
     """
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
         self._lock = threading.Lock()
-        self._given: set[tuple[str, str]] = set()
+        self._logged: set[tuple[str, str]] = set()
         self._names: Counter[str] = Counter()
 
     def warn(self, message: str, name: str) -> None:
         """Log the message, in which `%s` stands for the name."""
         with self._lock:
             number = self._names[message]
-            if number > NAMED_AT_MOST or (message, name) in self._given:
+            if number > NAMED_AT_MOST or (message, name) in self._logged:
                 return
-            self._given.add((message, name))
+            self._logged.add((message, name))
             self._names[message] += 1
         if number == NAMED_AT_MOST:
-            self._logger.warning(message, "(and more, which are not named)")
+            self._logger.warning(message, "(and others)")
         else:
             self._logger.warning(message, name)

@@ -1,4 +1,4 @@
-"""Runs one command, and turns its error into an exit code."""
+"""Runs one command and turns its error into an exit code."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _TERMINATED = 128 + signal.SIGTERM
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one command; returns its exit code."""
+    """Run one command and return its exit code."""
     configure_logging("INFO")
     try:
         args = parse(argv)
         configure_logging(args.log_level or "INFO")
         args.run(args)
     except ScraperError as error:
-        # Without a trace: the message says what to do, and the libraries' messages in a trace hold
-        # whole URLs.
+        # No traceback: the message says what to do, and the libraries' messages in a traceback
+        # contain whole URLs, with cursors and signatures.
         logger.error("%s", error)  # noqa: TRY400
         return error.exit_code
     except KeyboardInterrupt:
@@ -38,10 +38,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """End as on Ctrl-C: temporary files are removed on the way out.
+    """Exit as on Ctrl-C, so that temporary files are removed on the way out.
 
-    Nothing may be logged here: in the middle of another line that would raise, inside the logging
-    module, which swallows it, and the signal would be lost.
+    Nothing may be logged here: if the signal arrives while a line is being written, logging would
+    raise inside the logging module, which swallows the exception, and the signal would be lost.
     """
     sys.exit(_TERMINATED)
 
@@ -54,6 +54,6 @@ def run() -> None:
         code = main(sys.argv[1:])
     except SystemExit as ending:
         if ending.code == _TERMINATED:
-            logger.error("told to end")  # noqa: TRY400
+            logger.error("terminated")  # noqa: TRY400
         raise
     sys.exit(code)

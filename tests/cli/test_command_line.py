@@ -174,7 +174,7 @@ def test_help_tells_options_and_commands(command: list[str], told: str, home: Ho
 # Refusals
 
 WORDS = {
-    "three dates": ([US, US, US], "at most two dates"),
+    "three dates": ([US, US, US], "two dates at most"),
     "start after end": ([str(yesterday()), US], "after the end"),
     "a future day": ([str(today() + timedelta(1))], "in the future"),
     "a future end": ([US, str(today() + timedelta(1))], "in the future"),
@@ -183,7 +183,7 @@ WORDS = {
     "28 days and sign-in": (["--last-28-days", "--auth"], "not allowed with"),
     "28 days with a file": (["--last-28-days", "--out", "x.csv"], "--out"),
     "sign-in with a file": (["--auth", "--out", "x.csv"], "--out"),
-    "no check of nothing": (["--no-check"], "goes with --auth"),
+    "no check of nothing": (["--no-check"], "needs --auth"),
     "a day that is none": (["02-30-2025"], "is not a date"),
     "a day of one digit": (["1-2-2025"], "is not a date"),
     "a day before its month": (["22-10-2025"], "is not a date"),
@@ -197,7 +197,7 @@ WORDS = {
     "a part of an option": (["--last-28"], "unrecognized"),
     "an unknown option": (["--fresh"], "unrecognized"),
     "an unknown level": (["--log-level", "LOUD"], "--log-level"),
-    "a home that is not there": (["--home", "nowhere"], "nowhere is no folder"),
+    "a home that is not there": (["--home", "nowhere"], "nowhere is not a directory"),
 }
 SETTINGS = {
     "SCRAPE_ENDPOINTS": ["foo", ",", "user-feature-stat", "user-feature-stats,foo"],

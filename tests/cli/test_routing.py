@@ -105,7 +105,7 @@ UNKNOWN = {
     "login": "write dashboard-scraper --auth",
     "auth": "write dashboard-scraper --auth",
     "logout": "remove the file of the setting COOKIE_FILE",
-    "fetch 10-20-2025": "fetches without a command",
+    "fetch 10-20-2025": "without a command fetches",
     "daily": "--daily START END",
     "10-20-2025 export": "write it first: dashboard-scraper export",
     "--port 0 serve": "write it first: dashboard-scraper serve",

@@ -151,7 +151,7 @@ def test_what_is_not_ours_is_left_and_said(home: Home, caplog: pytest.LogCapture
         forget(home, NEW, files=True)
     assert shown(home) == {*kept, "backup", people.name}
     assert escaped.exists()
-    assert "1 files could not be looked into" in caplog.text
+    assert "1 files could not be searched" in caplog.text
     assert f"{home.data / 'backup'}" in caplog.text
 
 

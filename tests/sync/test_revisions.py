@@ -182,8 +182,8 @@ def test_a_rejected_revision_stays_so_when_the_source_repeats_it(
     ("words", "reason"),
     [
         (("accept",), "name the days to accept"),
-        (("accept", f"{FIRST}"), f"nothing is held of {FIRST}"),
-        (("reject", f"{SETTLED}", "1999-01"), "nothing is held of 1999-01-01 to 1999-01-31"),
+        (("accept", f"{FIRST}"), f"nothing is held for {FIRST}"),
+        (("reject", f"{SETTLED}", "1999-01"), "nothing is held for 1999-01-01 to 1999-01-31"),
         (("drop", f"{SETTLED}"), "invalid choice"),
     ],
 )

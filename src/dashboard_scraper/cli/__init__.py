@@ -1,1 +1,1 @@
-"""The command line: what may be written, and what turns settings and words into work."""
+"""The command line: parsing, the commands, and building their objects from the settings."""

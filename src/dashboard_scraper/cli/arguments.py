@@ -1,18 +1,15 @@
-"""What argparse lacks here: errors of ours, days that begin with a dash, options between words."""
+"""What argparse lacks: our errors, days that begin with a dash, options between other words."""
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NoReturn, TypeVar
 
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.model.dates import Window, parse_days, parse_duration, parse_moment, utc_day
-
-VALUED = ("--as-of", "--home", "--log-level", "--out", "--source")
-"""Options that take a value, of those that may stand before a command."""
 
 _DAYS_AGO = re.compile(r"-[0-9]+d", re.ASCII)
 _Value = TypeVar("_Value")
@@ -22,33 +19,39 @@ class Parser(argparse.ArgumentParser):
     """Raises UsageError, and takes options before, between and after the other words."""
 
     def error(self, message: str) -> NoReturn:
-        """In place of argparse's own: the usage in full, and the end of the process."""
+        """Raise, where argparse would print the whole usage and exit."""
         raise UsageError(f"{message}; see {self.prog} --help")
+
+    @property
+    def valued(self) -> frozenset[str]:
+        """The options that take a value."""
+        actions = self._actions  # argparse has no public list of them
+        return frozenset(o for a in actions if a.nargs != 0 for o in a.option_strings)
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
         """Parse a command line without the command itself."""
-        # argparse takes -7d for an option; nothing that begins with a blank is one.
+        # argparse takes -7d for an option; nothing that begins with a space is one.
         shown = list(words)
-        for place in plain_words(words):
+        for place in plain_words(words, valued=()):
             if _DAYS_AGO.fullmatch(words[place]):
                 shown[place] = f" {words[place]}"
-        # Words after -- are lost on parse_intermixed_args, at least before Python 3.12.
+        # parse_intermixed_args loses words after --, at least before Python 3.12.
         return self.parse_args(shown) if "--" in shown else self.parse_intermixed_args(shown)
 
 
-def plain_words(words: Sequence[str]) -> Iterator[int]:
-    """The places of the words that are neither options nor the values of those in VALUED."""
+def plain_words(words: Sequence[str], valued: Collection[str]) -> Iterator[int]:
+    """The positions of the words that are neither options nor the values of `valued` options."""
     is_value = False
     for place, word in enumerate(words):
         if word == "--":
             return
         if not is_value and (not word.startswith("-") or _DAYS_AGO.fullmatch(word)):
             yield place
-        is_value = not is_value and word in VALUED
+        is_value = not is_value and word in valued
 
 
 def _argument(read: Callable[[str], _Value]) -> Callable[[str], _Value]:
-    """A type for argparse, which then names the option in the message."""
+    """A type for argparse, which names the option in its message."""
 
     def typed(text: str) -> _Value:
         try:
@@ -60,7 +63,7 @@ def _argument(read: Callable[[str], _Value]) -> Callable[[str], _Value]:
 
 
 def read_days(text: str) -> Window:
-    """A day or a month, as the clock says now where it is relative."""
+    """A day or a month; relative ones such as -7d count from today."""
     return parse_days(text, utc_day(datetime.now(UTC)))
 
 
@@ -74,7 +77,7 @@ def _one_day(text: str) -> Window:
 def _past_moment(text: str) -> datetime:
     found = parse_moment(text)
     if found > datetime.now(UTC):
-        raise UsageError(f"{text!r} is in the future; name a moment that is over")
+        raise UsageError(f"{text!r} is in the future")
     return found
 
 

@@ -35,12 +35,12 @@ def convert(
     window = window_of_options(*days) or window_of_file(file)
     target = out.absolute() if out else file.absolute().with_suffix(".json")
     if behind_links(target) == behind_links(file):
-        raise UsageError(f"{file} would be written over; give --out another name")
+        raise UsageError(f"{file} would be overwritten; choose another name with --out")
     audience = audience_of(settings)
     with replaced_or_set_aside([target]):
         users = audience.shown(read_users(file), len(window))
         if not users:
-            logger.warning("%s has a header alone: no users", file.name)
+            logger.warning("%s has no users, only a header", file.name)
         persons = [audience.person_of_shown(user.user) for user in users]
         ids = copilot.reported_user_ids(persons)
         records = [

@@ -19,11 +19,11 @@ from dashboard_scraper.store import DayVersion, Reader, VersionState
 
 _IN_FORCE = "in force"
 _ROW = "row"
-"""What changes of a person who is new or gone: the whole row."""
+"""In place of a metric: the person's whole row, which is new or gone."""
 
 
 class PersonChange(msgspec.Struct, frozen=True):
-    """A figure of a person before and after; None is unknown. Of `row`, whether there is one."""
+    """A person's figure before and after; None is unknown. For `row`, whether there is one."""
 
     user: str
     metric: str
@@ -32,10 +32,10 @@ class PersonChange(msgspec.Struct, frozen=True):
 
 
 class VersionHistory(msgspec.Struct, frozen=True):
-    """One version of a day, and how it differs from the version before it that was in force.
+    """One version of a day, and its changes from the last version before it that was in force.
 
-    `state` is `in force`, or one of VersionState; `since` is when it came into it. `fetched_at` are
-    the moments at which the source gave this answer.
+    `state` is `in force` or a VersionState, `since` when it was entered. `fetched_at` are all the
+    times at which the source gave this answer.
     """
 
     version: int
@@ -51,7 +51,7 @@ class VersionHistory(msgspec.Struct, frozen=True):
 
 
 class DayHistory(msgspec.Struct, frozen=True):
-    """All that `history` prints of one day."""
+    """What `history` prints for one day."""
 
     source: str
     day: date
@@ -61,18 +61,19 @@ class DayHistory(msgspec.Struct, frozen=True):
 
 
 def history_of(reader: Reader, source: str, day: date, audience: Audience) -> DayHistory:
-    """Every version of the day; UsageError where there is none."""
+    """Every version of the day; UsageError if there is none."""
     versions = reader.versions(source, day)
     if not versions:
         raise UsageError(f"{day} is not in the store for the source {source}")
     (current,) = (version.ledger for version in versions if version.state is None)
-    told = []
+    histories = []
     before: DayVersion | None = None
     for version in versions:
-        told.append(_version(reader, before, version, audience))
+        histories.append(_version(reader, before, version, audience))
+        # Held and rejected versions were never in force, so nothing is compared with them.
         if version.state in (None, VersionState.SUPERSEDED):
             before = version
-    return DayHistory(source, day, current.held, current.suspicious, told)
+    return DayHistory(source, day, current.held, current.suspicious, histories)
 
 
 def _version(
@@ -109,7 +110,7 @@ def _changes(old: Iterable[UserUsage], new: Iterable[UserUsage]) -> Iterator[Per
 
 
 def _figures(name: str, old: UserUsage | None, new: UserUsage) -> Iterator[PersonChange]:
-    """What differs; of a new person, every figure that is known and not 0."""
+    """The figures that differ; for a new person, those that are known and not 0."""
     figures = old.figures if old else NOTHING_KNOWN
     for metric in METRICS:
         was, is_now = figures[metric], new.figures[metric]
@@ -122,7 +123,7 @@ def _figures(name: str, old: UserUsage | None, new: UserUsage) -> Iterator[Perso
 
 
 def as_lines(history: DayHistory) -> Iterator[str]:
-    """For people."""
+    """The history as text."""
     count = len(history.versions)
     yield f"{history.day} ({history.source}): {count} version{'s'[: count - 1]}"
     for name, doubt in (("held", history.held), ("suspicious", history.suspicious)):
@@ -145,13 +146,13 @@ def _changed(changes: Iterable[PersonChange]) -> list[str]:
         (
             f"{change.user}: {'new' if change.after else 'gone'}"
             if change.metric == _ROW
-            else f"{change.user}: {change.metric} {_told(change.before)} -> {_told(change.after)}"
+            else f"{change.user}: {change.metric} {_text(change.before)} -> {_text(change.after)}"
         )
         for change in changes
     ]
 
 
-def _told(value: Any) -> str:
+def _text(value: Any) -> str:
     if value is None:
         return "unknown"
     return iso_utc(value) if isinstance(value, datetime) else str(value)

@@ -1,4 +1,4 @@
-"""The real program against a simulated source on this machine, with made-up users."""
+"""Runs the real program against a simulated source on this machine, with made-up users."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from urllib3.util import parse_url
 
 from dashboard_scraper.cli.fetching import backfill_days, fetch_daily
-from dashboard_scraper.cli.sign_in import keep_session
+from dashboard_scraper.cli.sign_in import store_session
 from dashboard_scraper.cli.wiring import read_settings
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.csv_text import render
@@ -27,12 +27,12 @@ from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import store_of
 
 _FOLDER, _PEOPLE = "demo", "people.csv"
-# The days shown, those before them, and those on which the first of these look back.
-_DAYS_KEPT = 3 * DAYS
-# At the Analytics API's own limit, the demo would take an hour.
+# The report shows 28 days beside the 28 before them, whose trailing figures need 28 more.
+_DAYS_STORED = 3 * DAYS
+# At the Analytics API's real rate limit, the demo would take an hour.
 _CLOCK_SCALE = 1000
 _TEAMS = ("platform", "payments", "mobile", "data", "design-systems")
-_TEAMLESS = 12  # one person of as many
+_TEAMLESS = 12  # one person in so many
 _DAYS_AGO, _TOO_MANY = 12, 17
 
 
@@ -48,13 +48,13 @@ def run_demo(home: Path, log_level: str | None, *, users: int, seed: int, source
         if source == DASHBOARD:
             host = parse_url(simulator.url).host or ""
             cookies = parse_paste(f"{SESSION_COOKIE}={simulator.cookie}", host)
-            keep_session(settings, cookies, today, check=True)
-        backfill_days(settings, last_complete_days(_DAYS_KEPT, today))
+            store_session(settings, cookies, today, check=True)
+        backfill_days(settings, last_complete_days(_DAYS_STORED, today))
         fetch_daily(settings, None)
 
 
 def team_rows(organization: Organization) -> list[tuple[str, ...]]:
-    """The rows of an IDENTITY_FILE: most people in teams of unequal sizes, others in none."""
+    """The rows of an IDENTITY_FILE: most people are in teams of unequal sizes, some in none."""
     return [
         (
             member.name,
@@ -71,7 +71,7 @@ def _team_of(index: int) -> str:
 
 
 def _settings_for(simulator: Simulator, own: Settings, source: str) -> Settings:
-    """Every setting but the place has its default: the others are about another dashboard."""
+    """Defaults for all settings but the paths: the user's own are for another dashboard."""
     folder = own.export_dir / _FOLDER
     settings = Settings.model_construct(
         metrics_source=source,
@@ -87,13 +87,13 @@ def _settings_for(simulator: Simulator, own: Settings, source: str) -> Settings:
         store_url=sqlite_url(folder / "usage.db"),
         identity_file=folder / _PEOPLE,
         enterprise_id=own.enterprise_id,
-        reconcile="warn",  # one day is made not to add up
+        reconcile="warn",  # for `_day_that_does_not_add_up`
     )
-    return settings.using(Libraries(direct=True))  # the simulator is not behind a proxy
+    return settings.using(Libraries(direct=True))  # a proxy cannot reach the simulator
 
 
 def _remove_store(settings: Settings) -> None:
-    """Another seed is another organization: its days must not meet those of an earlier demo."""
+    """Another seed is another organization, whose days must not be mixed with an earlier demo's."""
     store = settings.export_dir / "usage.db"
     with store_of(settings).locked():
         for suffix in ("", "-wal", "-shm"):
@@ -108,7 +108,7 @@ def _write_people(settings: Settings, organization: Organization) -> None:
 
 
 def _day_that_does_not_add_up(today: date) -> Fault:
-    """On it, the Analytics API counts more messages in all than of its users."""
+    """On this day, the Analytics API's total of messages exceeds the sum of its users."""
     messages = MESSAGES.name
     day = today - timedelta(days=_DAYS_AGO)
     return Fault(raise_total(day, messages, _TOO_MANY), "daily-usage")

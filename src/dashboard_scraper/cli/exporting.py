@@ -1,4 +1,4 @@
-"""Days from the store, written as files or as Parquet, as they are or as they were."""
+"""Exports days from the store as files or Parquet, as they are now or as of a moment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dashboard_scraper.store import store_of
 def export_files(
     settings: Settings, window: Window, folder: Path | None, as_of: datetime | None = None
 ) -> None:
-    """`export`, and the daily forms with `--offline`."""
+    """`export`, and the daily jobs with `--offline`."""
     prepare_for_many_records()
     store, rules = store_of(settings), rules_of(settings)
     export = daily_export(settings, window, folder.absolute() if folder else None)

@@ -1,4 +1,4 @@
-"""Fetches days or a period as the settings say, and prints the paths of what was written."""
+"""Fetches days or a period according to the settings, and prints the paths it wrote."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 def fetch_period(
     settings: Settings, now: datetime, window: Window | None, out: Path | None
 ) -> None:
-    """The forms with dates, and the one without any."""
+    """Fetch a period into one CSV: with dates, or the last LOOKBACK_DAYS days."""
     today = utc_day(now)
     asked_for = window is not None
     window = window or last_complete_days(settings.lookback_days, today)
@@ -39,9 +39,9 @@ def fetch_period(
         if out
         else (settings.export_dir / default_name(window, today, asked_for=asked_for))
     )
-    # os.path: pathlib's methods raise for a name that no file can have.
+    # Not pathlib: its methods raise for a name that no file can have.
     if os.path.exists(target) and not os.path.isfile(target):  # noqa: PTH110, PTH113
-        raise UsageError(f"--out: {target} is no ordinary file; choose another name")
+        raise UsageError(f"--out: {target} is not a regular file; choose another name")
     selected = source.selection(settings)
     period = Period(window, now, target, selected, caution_of(settings, lambda: now))
     audience = audience_of(settings)
@@ -80,7 +80,7 @@ def _source_maker(settings: Settings, store: Store, clock: Clock) -> MakeSource:
 
 
 def _job_of(settings: Settings, clock: Clock, people: People) -> Job:
-    """How the settings want days to be fetched."""
+    """The job that the settings describe."""
     prepare_for_many_records()
     store = store_of(settings, people)
     caution = caution_of(settings, clock)

@@ -1,4 +1,4 @@
-"""Removes one person from the store, and finds or removes what files show of the person."""
+"""Removes one person from the store, and finds or removes the person in files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _OURS = re.compile(
     rf"|\.[0-9a-f]{{32}}\.tmp|{re.escape(MANIFEST)}|{re.escape(REPORT)}"
     rf"|([\w-]+\.)?{re.escape(NOTES)}"
 )
-"""The names that commands give; whatever else is in the folder is somebody's own."""
+"""The names that commands give their files; any other file belongs to the user."""
 _MAKER = b"dashboard-scraper"
 _DAY = "day="
 
@@ -47,12 +47,12 @@ _DAY = "day="
 def forget(settings: Settings, user: str, *, files: bool) -> None:
     """Remove a person from the store, and with `files` from the files below EXPORT_DIR.
 
-    Without, these are listed. UsageError where nothing is kept of the person, in either.
+    Without `files`, these are listed. UsageError if neither store nor files have the person.
     """
     audience = audience_of(settings)
     store = store_of(settings, audience.people)
     if not store.exists():
-        raise UsageError(f"there is no store at {store.shown}; mend STORE_URL")
+        raise UsageError(f"there is no store at {store.shown}; fix STORE_URL")
     with store.locked(), store.opened():
         shown_by = _traces(settings, store, audience, user)
         rows = store.forget(user)
@@ -67,18 +67,18 @@ def forget(settings: Settings, user: str, *, files: bool) -> None:
             _list(found.showing)
             if found.showing:
                 logger.warning(
-                    "%d files still show the person; run the same with --files to have them written"
-                    " again from the store, or removed",
+                    "%d files still show the person; run it again with --files to rewrite them from"
+                    " the store, or to remove them",
                     len(found.showing),
                 )
         sys.stdout.flush()
     if files:
         found = search.find()
-    _tell(settings, found)
+    _log_what_is_left(settings, found)
     if files and found.showing:
         raise OutputFailed(
-            f"{len(found.showing)} files still show the person, such as {found.showing[0]}, and"
-            " have no names that this program gives: remove them yourself"
+            f"{len(found.showing)} files still show the person, such as {found.showing[0]}, but"
+            " were not written by this program: remove them yourself"
         )
 
 
@@ -86,12 +86,12 @@ def _advice(store: Store, user: str) -> str:
     with store.reading() as reader:
         meant = sorted(name for name in reader.names() if name.casefold() == user.casefold())
     if meant:
-        return f"names of service accounts distinguish capitals; did you mean {meant[0]}?"
-    return "write the address as in the CSV"
+        return f"service account names are case-sensitive; did you mean {meant[0]}?"
+    return "write the address as the CSV does"
 
 
 def _traces(settings: Settings, store: Store, audience: Audience, user: str) -> traces.Traces:
-    """What shows the person: also the pseudonyms that were each spelling's own before."""
+    """What identifies the person: also the pseudonyms that each spelling once had by itself."""
     people = audience.people
     pseudonyms: set[str] = set()
     if audience.anonymous:
@@ -100,7 +100,8 @@ def _traces(settings: Settings, store: Store, audience: Audience, user: str) -> 
         readable = settings.allow_readable_secrets
         of_spelling = rename_of(settings.pseudonym_key_file, str, allow_readable=readable)
         pseudonyms = {audience.rename(user), *map(of_spelling, {user, *names})}
-    # Not those of the audience: of an export before there were pseudonyms, logins are traces too.
+    # Read here, not taken from the audience, which has none with pseudonyms: an export from before
+    # they were switched on may have the person's login.
     identities = read_identities(settings.identity_file) if settings.identity_file else {}
     person = identities.get(people.key(user))
     keys = frozenset(people.keys_of(user))
@@ -108,7 +109,7 @@ def _traces(settings: Settings, store: Store, audience: Audience, user: str) -> 
 
 
 def _own_files(settings: Settings) -> set[Path]:
-    """The store's, which has been rewritten, with its lock's, and the user's IDENTITY_FILE."""
+    """Files not to search: the store (already cleaned), its locks, and the user's IDENTITY_FILE."""
     paths = [f"{settings.identity_file}"] if settings.identity_file else []
     if settings.store_url.startswith(SQLITE_PREFIX):
         path = settings.store_url.removeprefix(SQLITE_PREFIX)
@@ -117,27 +118,27 @@ def _own_files(settings: Settings) -> set[Path]:
 
 
 class _Search:
-    """The same search, again after files were rewritten."""
+    """A search that is repeated after files were rewritten."""
 
-    def __init__(self, folder: Path, shown_by: traces.Traces, but: set[Path]) -> None:
-        self._folder, self._traces, self._but = folder, shown_by, but
+    def __init__(self, folder: Path, shown_by: traces.Traces, excluded: set[Path]) -> None:
+        self._folder, self._traces, self._excluded = folder, shown_by, excluded
 
     def find(self) -> traces.Found:
-        return traces.find(self._folder, self._traces, self._but)
+        return traces.find(self._folder, self._traces, self._excluded)
 
 
 def _list(paths: Iterable[Path]) -> None:
     for path in paths:
-        _say("still shown in", path)
+        _print("still shown in", path)
 
 
-def _say(what: str, path: Path) -> None:
-    # Names that are not in UTF-8 have parts that cannot be written.
+def _print(what: str, path: Path) -> None:
+    # A name that is not valid UTF-8 cannot be printed as it is.
     sys.stdout.write(f"{what} {os.fsencode(path).decode(errors='replace')}\n")
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a command wrote it: by the name, or where others give such names too, the content."""
+    """Whether a command wrote it: judged by the name or, where that is common, the content."""
     name = path.name.removesuffix(STALE_SUFFIX)
     name = name.removeprefix(".") if name != path.name else name
     if path.is_symlink() or not _OURS.fullmatch(name):
@@ -152,7 +153,7 @@ def _is_ours(path: Path) -> bool:
 def _remove_from_files(
     settings: Settings, store: Store, search: _Search, showing: list[Path]
 ) -> None:
-    """Write again what the store has the days of; remove the rest that commands write."""
+    """Rewrite files whose days are in the store; remove our other files."""
     ours = [path for path in showing if _is_ours(path)]
     current = {_export_folder(path) for path in ours if path.suffix != STALE_SUFFIX}
     for folder in sorted(current):
@@ -166,11 +167,11 @@ def _remove_from_files(
             path.unlink(missing_ok=True)
             flush_folder(path.parent)
     for path in sorted({*ours, *gone}):
-        _say("rewritten" if path.exists() else "removed", path)
+        _print("rewritten" if path.exists() else "removed", path)
 
 
 def _vouching(paths: Iterable[Path]) -> Iterator[Path]:
-    """The manifests that say of files that are to go that they are there."""
+    """The manifests that list files which will be removed."""
     for path in paths:
         folder = _export_folder(path)
         name = f'"{path.relative_to(folder)}"'
@@ -184,7 +185,7 @@ def _export_folder(path: Path) -> Path:
 
 
 def _write_again(settings: Settings, store: Store, folder: Path) -> None:
-    """An export, by its manifest; nothing where it has none or the store has none of its days."""
+    """Rewrite the export that the manifest describes, if the store has any of its days."""
     manifest = read_manifest(folder / MANIFEST)
     if manifest is None:
         return
@@ -197,7 +198,7 @@ def _write_again(settings: Settings, store: Store, folder: Path) -> None:
                 export = dataclasses.replace(export, source=manifest.source)
                 write_files(reader, export, {}, moment or utc_now())
     except ScraperError as error:
-        logger.warning("%s could not be written again: %s", folder, error)
+        logger.warning("%s could not be rewritten: %s", folder, error)
 
 
 def _parquet_days(showing: Iterable[Path]) -> Iterator[tuple[Path, date]]:
@@ -216,23 +217,21 @@ def _write_parquet_again(settings: Settings, store: Store, place: Path, day: dat
         store = store.as_of(moment) if moment else store
         rewrite_day(store, place, day, daily_export(settings, Window(day, day), place))
     except ScraperError as error:
-        logger.warning("%s of %s could not be written again: %s", day, place, error)
+        logger.warning("%s of %s could not be rewritten: %s", day, place, error)
 
 
-def _tell(settings: Settings, found: traces.Found) -> None:
-    """What is left to do, without the person's name: a log is kept too."""
+def _log_what_is_left(settings: Settings, found: traces.Found) -> None:
+    """Log what the user has to do, without the person's name: logs are stored too."""
     if found.unchecked:
         logger.warning(
-            "%d files could not be looked into (other databases, and what is compressed), such as"
-            " %s",
+            "%d files could not be searched (other databases and compressed files), such as" " %s",
             len(found.unchecked),
             found.unchecked[0],
         )
     if settings.identity_file:
         logger.warning("%s may still name the person; remove the row", settings.identity_file)
     logger.warning(
-        "files outside of %s are not known, and copies of the store neither: remove them, or export"
-        " them again. Days that are fetched again bring the person back for as long as the source"
-        " has them",
+        "files outside of %s and copies of the store were not searched: remove them or export them"
+        " again. Days that are fetched again bring the person back while the source has the data",
         settings.export_dir,
     )

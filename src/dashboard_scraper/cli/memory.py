@@ -1,4 +1,4 @@
-"""How a process that holds many records has its memory managed."""
+"""Memory management for processes that hold many records."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _M_MMAP_THRESHOLD = -3  # of malloc.h
 
 
 def prepare_for_many_records() -> None:
-    """Set garbage collector and malloc for a month of a large tenant.
+    """Tune garbage collector and malloc for a month of a large tenant.
 
-    The garbage collector would walk through all records again and again, which hold no cycles: a
-    tenth of the whole CPU time. And glibc keeps, for each thread, room for the largest answer that
-    it ever held, unless blocks of that size go back to the system when they are freed: with 10,000
-    users, 165 MB at the peak instead of 115. Elsewhere there is no such setting.
+    With its defaults the garbage collector walks through all records again and again, though they
+    hold no cycles: a tenth of the CPU time. And glibc's arena of each thread stays as large as the
+    largest answer it ever held, unless such blocks are mapped by themselves and unmapped when they
+    are freed: with 10,000 users, a peak of 165 MB instead of 115. Other systems lack the setting.
     """
     gc.set_threshold(100_000)
     if sys.platform == "linux":

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what their values mean."""
+"""Options that several commands share, and the meaning of their values."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def add_common(parser: Parser) -> None:
     level.add_argument(
         "--log-level", type=str.upper, choices=LOG_LEVELS, help="overrides the setting LOG_LEVEL"
     )
-    for name, meant, what in (("--quiet", "ERROR", "errors alone"), ("--verbose", "DEBUG", "all")):
+    for name, meant, what in (("--quiet", "ERROR", "only errors"), ("--verbose", "DEBUG", "all")):
         level.add_argument(
             name,
             action="store_const",
@@ -48,16 +48,16 @@ def add_common(parser: Parser) -> None:
 
 
 def home_of(args: argparse.Namespace) -> Path:
-    """The folder of --home; UsageError where there is none."""
+    """The folder of --home; UsageError if it is not a directory."""
     home: Path = args.home
     if not home.is_dir():
-        raise UsageError(f"--home: {home} is no folder")
+        raise UsageError(f"--home: {home} is not a directory")
     return home.resolve()
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
-    """The settings of --home, with those that the command line overrides."""
-    # Imported here: what reads the settings takes longer than `--help` may.
+    """The settings of --home, with the overrides of the command line."""
+    # Imported here: reading the settings imports pydantic, which is too slow for `--help`.
     from dashboard_scraper.cli.wiring import read_settings  # noqa: PLC0415
 
     source = getattr(args, "source", None)
@@ -66,15 +66,15 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 
 def add_source(parser: Parser) -> None:
-    """--source, for commands that read one source or its days."""
+    """--source, for commands that use one source or its days."""
     parser.add_argument(
         "--source", choices=("auto", *SOURCES), help="overrides the setting METRICS_SOURCE"
     )
 
 
 def add_json(parser: Parser) -> None:
-    """--json, for commands that print what people read."""
-    parser.add_argument("--json", action="store_true", help="for programs")
+    """--json, for commands whose output is otherwise for people."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def add_range(parser: Parser, *, end: str, optional: bool = False) -> None:
@@ -88,11 +88,11 @@ def add_range(parser: Parser, *, end: str, optional: bool = False) -> None:
 
 
 def range_of(start: Window, end: Window | None = None) -> Window:
-    """One rule for every command: START alone is that day or month, with END it is the first."""
+    """The same rule for every command: START alone is that day or month, END extends the range."""
     return Window(start.start, (end or start).end)
 
 
 def complete_range_of(args: argparse.Namespace) -> Window:
-    """The days of START and END; UsageError where one of them is not over."""
+    """The days of START and END; UsageError if they are not all completed."""
     asked = range_of(args.start, args.end)
     return complete_window(asked.start, asked.end, utc_day(datetime.now(UTC)))

@@ -1,4 +1,4 @@
-"""What a command prints of what it made."""
+"""Printing a command's results to stdout."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 import msgspec
 
 
-def print_lines(made: Iterable[Path | str]) -> None:
-    """Write paths, addresses or whatever was made to stdout, one a line, at once."""
-    for each in made:
+def print_lines(results: Iterable[Path | str]) -> None:
+    """Write paths or addresses to stdout, one per line, and flush."""
+    for each in results:
         sys.stdout.write(f"{each}\n")
     sys.stdout.flush()
 
 
 def print_json(value: msgspec.Struct) -> None:
-    """Write one JSON document to stdout, in lines that people can read too."""
+    """Write one indented JSON document to stdout."""
     sys.stdout.write(f"{msgspec.json.format(msgspec.json.encode(value)).decode()}\n")
     sys.stdout.flush()

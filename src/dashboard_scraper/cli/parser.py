@@ -1,4 +1,4 @@
-"""From the words of a command line to what its command is called with."""
+"""Parses a command line into the arguments of its command."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ from dashboard_scraper.cli.routing import HELP, PROGRAM, VERSION, route
 
 _EPILOG = """\
 exit codes: 0 complete; 1 unexpected error, or a file or the store could not be read or written;
-2 wrong usage or setting; 3 sign in again; 4 source unavailable; 5 the source's data broke the
-contract; 6 finished, but days are missing; 7 another run is at work; 8 the newest day is too old;
+2 wrong usage or setting; 3 sign in again; 4 source unavailable; 5 the source's data broke its
+contract; 6 finished, but days are missing; 7 another run is active; 8 the newest day is too old;
 9 complete, but the users of some days do not add up; 10 revisions of earlier days are held;
 11 all days are empty or equal
 """
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Route, then read the options; UsageError for what cannot be understood."""
-    command, words = route(argv, COMMANDS)
+    """Find the command, then read its options; raises UsageError."""
+    valued = parser_of("").valued
+    command, words = route(argv, COMMANDS, valued)
     if command == VERSION:
         words = ["--version"]
     elif command == HELP:
-        command, words = route(words, COMMANDS)
+        command, words = route(words, COMMANDS, valued)
         words = ["--help"]
     full_help = "-h" in words or "--help" in words
     return parser_of(command if command in COMMANDS else "", full_help=full_help).read(words)
 
 
 def parser_of(command: str, *, full_help: bool = False) -> Parser:
-    """The parser of a command, or of the form without one; imports the command's module."""
+    """The parser of a command, or of the usage without one; imports the command's module."""
     name, summary = COMMANDS[command] if command else FETCH
     module = importlib.import_module(name)
     parser = new_parser(command, summary, full_help=full_help)
@@ -43,10 +44,10 @@ def parser_of(command: str, *, full_help: bool = False) -> Parser:
 
 
 def new_parser(command: str, description: str, *, full_help: bool = False) -> Parser:
-    """A parser of the options that every command has; `full_help` is for people to read."""
+    """A parser with the options that every command has; `full_help` formats the help in colour."""
     formatter: type[argparse.HelpFormatter] = argparse.HelpFormatter
     if full_help:
-        # Imported here: only a person who reads the help waits for it.
+        # Imported here because it is slow, and only needed to print the help.
         from rich_argparse import RichHelpFormatter  # noqa: PLC0415
 
         formatter = RichHelpFormatter

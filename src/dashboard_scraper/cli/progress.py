@@ -1,4 +1,4 @@
-"""Showing how far a run is: a bar on a terminal, plain lines of the log otherwise."""
+"""Shows a run's progress: a bar on a terminal, log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from dashboard_scraper.sync.daily_metrics import Report
 logger = logging.getLogger(__name__)
 
 _RECENT = 20
-_WORTH_TELLING_SECONDS = 10
+_WORTH_SHOWING_SECONDS = 10
 
 EstimateOf = Callable[[Collection[date]], Estimate | None]
 
 
 @contextlib.contextmanager
 def day_progress(days: Collection[date], estimate: EstimateOf) -> Iterator[Report]:
-    """What a job reports its days to; `estimate` tells what those left will cost, if it can."""
+    """Yield what a job reports its days to; `estimate` is the cost of the days left, if known."""
     left = _Left(days, estimate)
     if sys.stderr.isatty() and logger.isEnabledFor(logging.INFO):  # not with --quiet
         with _bar(left) as report:
@@ -37,7 +37,8 @@ def day_progress(days: Collection[date], estimate: EstimateOf) -> Iterator[Repor
 class _Left:
     """The days that are not fetched yet, and how long they will take.
 
-    Where the source does not know, it is taken from the latest days, since it may slow down.
+    Where the source has no estimate, the time is extrapolated from the latest days only, since a
+    source may slow down during a run.
     """
 
     def __init__(self, days: Collection[date], estimate: EstimateOf) -> None:
@@ -47,20 +48,20 @@ class _Left:
         self._moments = deque([time.monotonic()], maxlen=_RECENT + 1)
 
     def fetched(self, day: date) -> int:
-        """Note a day that came in; returns how many have by now."""
+        """Count a fetched day; returns how many there are so far."""
         self._days.discard(day)
         self._moments.append(time.monotonic())
         return self.total - len(self._days)
 
     def shown(self) -> str:
-        """`, about 3 min left`; nothing where it is hardly worth telling."""
+        """`, about 3 min left`; empty for a few seconds."""
         estimate = self._estimate(self._days)
         if estimate is not None:
             seconds = estimate.seconds
         else:
-            a_day = (self._moments[-1] - self._moments[0]) / (len(self._moments) - 1)
-            seconds = a_day * len(self._days)
-        if seconds < _WORTH_TELLING_SECONDS:
+            per_day = (self._moments[-1] - self._moments[0]) / (len(self._moments) - 1)
+            seconds = per_day * len(self._days)
+        if seconds < _WORTH_SHOWING_SECONDS:
             return ""
         return f", about {rough_duration(seconds)} left"
 
@@ -78,7 +79,7 @@ def _lines(left: _Left) -> Report:
 
 @contextlib.contextmanager
 def _bar(left: _Left) -> Iterator[Report]:
-    # Imported here: rich costs a tenth of a second, and cron has no terminal.
+    # Imported here: rich takes a tenth of a second, which cron, without a terminal, need not pay.
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import (  # noqa: PLC0415
         BarColumn,

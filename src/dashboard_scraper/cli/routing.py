@@ -1,4 +1,4 @@
-"""Which command a command line names, and what to answer where there is no such command."""
+"""Finds the command in a command line, and suggests one where there is no such command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dashboard_scraper.model.dates import DAY_WORDS
 PROGRAM = "dashboard-scraper"
 HELP, VERSION = "help", "version"
 
-# Commands of other programs, and what is written here instead.
+# Commands that people know from other programs, and what does the same here.
 _ELSEWHERE = {
     **dict.fromkeys(("auth", "login", "signin"), f"to sign in, write {PROGRAM} --auth"),
     **dict.fromkeys(
@@ -21,25 +21,27 @@ _ELSEWHERE = {
     ),
     **dict.fromkeys(
         ("fetch", "run", "scrape"),
-        f"{PROGRAM} fetches without a command: the last days, or those that are given",
+        f"{PROGRAM} without a command fetches the last days, or the days you give",
     ),
     "daily": f"write {PROGRAM} --daily START END, or --last-28-days",
 }
 
 
-def route(argv: Sequence[str], commands: Collection[str]) -> tuple[str, list[str]]:
-    """The command and all words but its own; an empty one where figures are to be fetched.
+def route(
+    argv: Sequence[str], commands: Collection[str], valued: Collection[str]
+) -> tuple[str, list[str]]:
+    """The command, and all other words; the command is empty for fetching.
 
-    The command is the first word that is neither an option nor an option's value. Raises UsageError
-    for a word in its place that can be neither a command nor a date.
+    The command is the first word that is neither an option nor the value of one in `valued`. Raises
+    UsageError where that word is neither a command nor a date.
     """
-    places = list(plain_words(argv))
+    places = list(plain_words(argv, valued))
     word = argv[places[0]] if places else ""
     if places and word in (*commands, HELP, VERSION):
         return word, [*argv[: places[0]], *argv[places[0] + 1 :]]
     if late := [argv[place] for place in places if argv[place] in commands]:
         raise UsageError(
-            f"the command {late[0]} comes before dates and its own options; write it first:"
+            f"the command {late[0]} must come before dates and its own options; write it first:"
             f" {PROGRAM} {late[0]}"
         )
     if places:
@@ -48,7 +50,7 @@ def route(argv: Sequence[str], commands: Collection[str]) -> tuple[str, list[str
 
 
 def _refuse_unknown(word: str, commands: Collection[str]) -> None:
-    """Nothing for what may be a date: all of these but few have digits."""
+    """Raise UsageError unless the word may be a date: a word from DAY_WORDS, or one with digits."""
     lowered = word.lower()
     if lowered in DAY_WORDS:
         return

@@ -1,4 +1,4 @@
-"""Listens, says where, and answers until told to end."""
+"""Runs the server until it is stopped."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ _SECONDS_TO_END = 5
 
 
 def serve(settings: Settings, host: str, port: int, *, insecure: bool = False) -> None:
-    """Serve GitHub's endpoints and the page from the store.
+    """Serve GitHub's endpoints and the report from the store.
 
-    UsageError where nothing can listen at the address, and where it would let other machines in
-    without TLS, unless that is meant: `insecure`.
+    UsageError if the address cannot be listened on, and if it lets other machines in without TLS
+    and not `insecure`.
     """
     readable = settings.allow_readable_secrets
     context = tls_context(
         settings.serve_tls_cert_file, settings.serve_tls_key_file, allow_readable=readable
     )
     if context and insecure:
-        raise UsageError("--insecure is for serving without TLS, and SERVE_TLS_CERT_FILE is set")
+        raise UsageError("--insecure is for serving without TLS, but SERVE_TLS_CERT_FILE is set")
     if not (context or insecure or is_loopback(host)):
         raise UsageError(
-            f"--host {host} lets other machines in, and token and figures would be readable on"
-            " their way: set SERVE_TLS_CERT_FILE and SERVE_TLS_KEY_FILE, or give --insecure where a"
-            " proxy with TLS is in front"
+            f"--host {host} lets other machines in without TLS, so that others could read token and"
+            " figures on the network: set SERVE_TLS_CERT_FILE and SERVE_TLS_KEY_FILE, or use"
+            " --insecure behind a proxy with TLS"
         )
     prepare_for_many_records()
-    # Who asks is told at once that the store's server is away, and asks again.
+    # No retries: a reader gets an error at once when the store's server is down, and can retry.
     store, source = (
         store_at(settings.store_url, waiting=Waiting(Patience(budget=0))),
         settings.source,
@@ -85,9 +85,9 @@ def serve(settings: Settings, host: str, port: int, *, insecure: bool = False) -
     with _listening(host, port) as listener:
         token, made = read_or_make_token(settings.serve_token_file, host, allow_readable=readable)
         if made:
-            # To stdout, which is no log, and only once.
+            # Only to stdout, never to the log, and only once.
             print_lines([f"token: {token}"])
-            logger.info("the token is kept in %s", settings.serve_token_file)
+            logger.info("the token is stored in %s", settings.serve_token_file)
         shown = f"[{host}]" if ":" in host else host
         print_lines([f"{'https' if context else 'http'}://{shown}:{listener.getsockname()[1]}"])
         _answer(make_app(views, report, Access(token), options), listener, context)
@@ -96,7 +96,7 @@ def serve(settings: Settings, host: str, port: int, *, insecure: bool = False) -
 def _answer(app: Starlette, listener: socket.socket, context: ssl.SSLContext | None) -> None:
     repeated = count_repeats()
 
-    async def say_repeats() -> None:
+    async def log_repeats() -> None:
         repeated.flush()
 
     config = uvicorn.Config(
@@ -105,10 +105,10 @@ def _answer(app: Starlette, listener: socket.socket, context: ssl.SSLContext | N
         ws="none",
         h11_max_incomplete_event_size=LARGEST_HEAD,
         log_config=None,
-        access_log=False,  # it has the signatures of links
+        access_log=False,  # it would contain the signatures of links
         server_header=False,
         timeout_graceful_shutdown=_SECONDS_TO_END,
-        callback_notify=say_repeats,
+        callback_notify=log_repeats,
     )
     logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
     try:
@@ -119,7 +119,7 @@ def _answer(app: Starlette, listener: socket.socket, context: ssl.SSLContext | N
 
 
 def _is_no_cancellation(record: logging.LogRecord) -> bool:
-    """Downloads that are cut off at the end are no errors; their traces say nothing."""
+    """Downloads cut off at shutdown are not errors; uvicorn would log a traceback for each."""
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, asyncio.CancelledError)
 
@@ -131,5 +131,5 @@ def _listening(host: str, port: int) -> LimitedListener:
         return LimitedListener(plain, Limits.of_this_process())
     except OSError as error:
         raise UsageError(
-            f"--host {host} --port {port}: nothing can listen there: {error.strerror or error}"
+            f"--host {host} --port {port}: cannot listen there: {error.strerror or error}"
         ) from error

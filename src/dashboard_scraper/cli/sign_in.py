@@ -1,4 +1,4 @@
-"""Takes the session cookie that somebody pasted, tries it, and stores it."""
+"""Reads a pasted session cookie, tries it, and stores it."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ How to sign in:
      Application > Cookies > the dashboard (in Firefox: Storage > Cookies).
   3. Copy the value of the cookie {SESSION_COOKIE}.
   4. Paste it here and press Enter. It is not shown.
-Also taken: {SESSION_COOKIE}=VALUE, a whole Cookie header, JSON, a row of the table of cookies, a
+Also accepted: {SESSION_COOKIE}=VALUE, a whole Cookie header, JSON, a row of the cookie table, a
 line of a cookies.txt, and "Copy as cURL", "as PowerShell" or "as fetch (Node.js)".
 """
 
 
 def sign_in(settings: Settings, today: date, *, check: bool) -> None:
-    """Try the session that is pasted or piped in, and store it."""
+    """Read a session from the terminal or stdin, try it, and store it."""
     if sys.stdin is None:
         raise UsageError("standard input is closed; pipe the cookie in, or use a terminal")
     if sys.stdin.isatty():
@@ -48,35 +48,35 @@ def sign_in(settings: Settings, today: date, *, check: bool) -> None:
         text = read_hidden("Session cookie: ")
     else:
         text = _read_piped()
-    keep_session(settings, parse_paste(text, _host(settings)), today, check=check)
+    store_session(settings, parse_paste(text, _host(settings)), today, check=check)
 
 
 def _host(settings: Settings) -> str:
     return parse_url(settings.metrics_api_base_url).host or ""
 
 
-def keep_session(settings: Settings, cookies: Cookies, today: date, *, check: bool) -> None:
-    """Replace the stored session by this one, once the dashboard has accepted it."""
+def store_session(settings: Settings, cookies: Cookies, today: date, *, check: bool) -> None:
+    """Replace the stored session, with `check` only once the dashboard has accepted this one."""
     origin = origin_of(settings.metrics_api_base_url)
     session = CookieSession(settings.cookie_file, origin, cookies)
     if check:
-        _prove(settings, session, today)
+        _try(settings, session, today)
     session.store()
     logger.info("the session is saved in %s", settings.cookie_file)
 
 
-def _prove(settings: Settings, session: CookieSession, today: date) -> None:
-    """Raise what `check_session` raises, in words for somebody whose paste is not saved then."""
+def _try(settings: Settings, session: CookieSession, today: date) -> None:
+    """Raise what `check_session` raises, reworded for a paste that is then not stored."""
     stays = "; the stored one stays" if settings.cookie_file.exists() else ""
     try:
         check_session(settings, today, session)
     except SignInRequired as error:
         reason = f"{error}".replace(SESSION_OVER, "the dashboard does not accept it")
         reason = reason.replace(SIGN_IN_AGAIN, SIGN_IN)
-        raise SignInRequired(f"the pasted session is not saved{stays}: {reason}") from error
+        raise SignInRequired(f"the pasted session was not saved{stays}: {reason}") from error
     except ScraperError as error:
         raise type(error)(
-            f"the pasted session could not be tried, and is not saved{stays}: {error};"
+            f"the pasted session could not be tried and was not saved{stays}: {error};"
             " --auth --no-check saves it without trying"
         ) from error
 
@@ -84,8 +84,8 @@ def _prove(settings: Settings, session: CookieSession, today: date) -> None:
 def _read_piped() -> str:
     data = sys.stdin.buffer.read(_PASTE_LIMIT + 1)
     if len(data) > _PASTE_LIMIT:
-        raise UsageError("standard input is too long for a cookie; pipe in the cookie alone")
+        raise UsageError("standard input is too long for a cookie; pipe in only the cookie")
     try:
         return data.decode()
     except UnicodeDecodeError:
-        raise UsageError("standard input is no text; copy the cookie again") from None
+        raise UsageError("standard input is not text; copy the cookie again") from None

@@ -1,4 +1,4 @@
-"""Reading a secret from a terminal, as long and as many-lined as a paste can be."""
+"""Reads a secret from a terminal: a paste of any length, with any number of lines."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _ERASE = (b"\x7f", b"\x08")
 
 
 def read_hidden(prompt: str) -> str:
-    """Ask on the terminal, without echo, until Enter; raises UsageError for what is no text.
+    """Ask on the terminal without echo, until Enter; raises UsageError for input that is not text.
 
-    `getpass` alone would cut a line at 4,096 bytes, the terminal's own limit, and would leave all
-    lines of a paste but the first to the shell, and so in its history.
+    Not `getpass`: it would cut a line at 4,096 bytes, the limit of a terminal in canonical mode,
+    and leave all lines of a paste but the first to the shell, and so in its history.
     """
     if not HAVE_TERMIOS:
         return getpass.getpass(prompt)
@@ -35,7 +35,7 @@ def read_hidden(prompt: str) -> str:
     hidden[3] &= ~(termios.ECHO | termios.ICANON)
     try:
         termios.tcsetattr(descriptor, termios.TCSAFLUSH, hidden)
-        # Only now: whoever pastes at the prompt must find the echo off.
+        # Prompt only now that echo is off: somebody may paste as soon as it appears.
         sys.stderr.write(prompt)
         sys.stderr.flush()
         data = _read_until_enter(descriptor)
@@ -45,7 +45,7 @@ def read_hidden(prompt: str) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError:
-        raise UsageError("what was pasted is no text; copy it again") from None
+        raise UsageError("the pasted input is not text; copy it again") from None
 
 
 def _read_until_enter(descriptor: int) -> bytes:
@@ -58,7 +58,7 @@ def _read_until_enter(descriptor: int) -> bytes:
         data += chunk.removesuffix(_END_OF_INPUT)
         if not chunk or chunk.endswith(_END_OF_INPUT):
             return data
-        # The line breaks inside a paste come at once, the Enter after it does not.
+        # After a line break inside a paste more follows at once; after Enter, nothing does.
         if data.endswith((b"\n", b"\r")):
             more, _, _ = select.select([descriptor], [], [], _PASTE_PAUSE_SECONDS)
             if not more:

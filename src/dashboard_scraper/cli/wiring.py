@@ -1,4 +1,4 @@
-"""From the settings to what commands work with: what to fetch, how far, whom to show, and where."""
+"""Builds the objects that commands work with from the settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def read_settings(home: Path, log_level: str | None, **overrides: object) -> Settings:
-    """Read the settings and start the log at their level, or at the command line's."""
+    """Read the settings and configure logging at their level, or at the command line's."""
     if log_level:
         overrides["log_level"] = log_level
     settings = load_settings(home, **overrides)
@@ -33,7 +33,7 @@ def read_settings(home: Path, log_level: str | None, **overrides: object) -> Set
 
 
 def daily_export(settings: Settings, window: Window, folder: Path | None) -> DailyExport:
-    """Where a window's files go, unless in the folder given."""
+    """The export of a window, into `folder` or the window's own."""
     outputs = outputs_of(settings)
     return DailyExport(
         window,
@@ -50,22 +50,22 @@ def daily_export(settings: Settings, window: Window, folder: Path | None) -> Dai
 
 
 def outputs_of(settings: Settings) -> Outputs:
-    """What the settings say of output files in general."""
+    """Where and how output files are written."""
     return Outputs(settings.export_dir, settings.file_mode, settings.retention_exports)
 
 
 def report_options(settings: Settings) -> ReportOptions:
-    """What the settings say of the report."""
+    """The options of the report."""
     return ReportOptions(settings.report_users, settings.reconcile_tolerance)
 
 
 def rules_of(settings: Settings) -> Rules:
-    """What the settings say of days that are in doubt."""
+    """What days in doubt mean for a run."""
     return Rules(settings.reconcile_tolerance, warn_of_unreconciled=settings.reconcile == "warn")
 
 
 def caution_of(settings: Settings, clock: Clock) -> Caution:
-    """How far the settings believe an answer that differs from an earlier one."""
+    """When an answer that differs from an earlier one is accepted."""
     confirmations = settings.revision_confirmations
     return Caution(
         settings.revision_limit / 100,
@@ -77,7 +77,7 @@ def caution_of(settings: Settings, clock: Clock) -> Caution:
 
 
 def github_options(settings: Settings) -> GithubOptions:
-    """What the settings say of GitHub's reports."""
+    """The options of GitHub's reports."""
     return GithubOptions(
         enterprise_id=settings.enterprise_id,
         organization_id=settings.organization_id,
@@ -87,17 +87,17 @@ def github_options(settings: Settings) -> GithubOptions:
 
 
 def audience_of(settings: Settings) -> Audience:
-    """Whom outputs show, who is one person, and under which name; UsageError where a file that says
-    so is wrong.
+    """Whom outputs show, which addresses are one person, and under which name; UsageError if
+    IDENTITY_FILE or PSEUDONYM_KEY_FILE is invalid.
 
-    With pseudonyms, IDENTITY_FILE says only which addresses are one person's: logins, ids and teams
-    would show who somebody is.
+    With pseudonyms, IDENTITY_FILE is only used to merge a person's addresses: logins, ids and teams
+    would reveal who somebody is.
     """
     identities = read_identities(settings.identity_file) if settings.identity_file else {}
     people = people_of(identities)
     readable = settings.allow_readable_secrets
     rename = rename_of(settings.pseudonym_key_file, people.key, allow_readable=readable)
     if settings.pseudonym_key_file and identities:
-        logger.info("with pseudonyms, no output has the logins, ids or teams of IDENTITY_FILE")
+        logger.info("with pseudonyms, the logins, ids and teams of IDENTITY_FILE are not exported")
         identities = {}
     return Audience(rename, settings.include_service_accounts, identities, people)

@@ -163,7 +163,7 @@ def test_what_the_check_renews_is_what_is_saved(signed_out: Home, sim: Simulator
     [
         (b"", "nothing was pasted"),
         (b"theme=dark", "no _session cookie"),
-        (b"\xff\xfe\x00secret", "no text"),
+        (b"\xff\xfe\x00secret", "not text"),
         (b"x" * (1 << 20) + b"y", "too long"),
     ],
     ids=["empty", "another cookie", "no text", "too long"],

@@ -1,8 +1,8 @@
 """The commands: each is a module, imported only to run it or to print its help.
 
-A module has `configure`, which adds the command's options to a parser, and `run`, which is called
-with what was read. At its top it imports only what the options need: the rest takes a second. Work
-that is long, or that others do too, is in a module of `cli` beside this package.
+A module has `configure`, which adds the command's options to a parser, and `run`, which gets the
+parsed arguments. At its top it imports only what the options need, since importing the rest takes a
+second. Longer code, or code that several commands use, is in the modules of `cli` itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dashboard_scraper.cli.routing import PROGRAM
 
 
 class Command(NamedTuple):
-    """Where a command is, and what it does: the text that its help and completions show."""
+    """A command's module, and its summary for help and shell completion."""
 
     module: str
     summary: str
@@ -22,28 +22,28 @@ class Command(NamedTuple):
 COMMANDS = {
     "backfill": Command(
         "dashboard_scraper.cli.commands.backfill",
-        "Fetch every day of a range that is not in the store yet, oldest first. A run that was"
-        " interrupted goes on where it stopped.",
+        "Fetch the missing days of a range into the store, oldest first. An interrupted run"
+        " continues where it stopped.",
     ),
     "completion": Command(
         "dashboard_scraper.cli.commands.completion",
-        "Print a script that completes commands, options and paths in a shell. For bash, in"
-        f" ~/.bashrc: source <({PROGRAM} completion bash)",
+        "Print a shell completion script. For bash, add this to ~/.bashrc:"
+        f" source <({PROGRAM} completion bash)",
     ),
     "convert": Command(
         "dashboard_scraper.cli.commands.convert",
-        "Convert a CSV that was saved from the dashboard to Copilot JSON. Its days are read from"
-        " its name unless given.",
+        "Convert a CSV saved from the dashboard to Copilot JSON. Its days are read from its name by"
+        " default.",
     ),
     "demo": Command(
         "dashboard_scraper.cli.commands.demo",
         "Fetch 84 days from a simulated Analytics API on this machine, with made-up users, and run"
-        " the 28-day job; no account and no network is needed. The files are below demo/ in"
+        " the 28-day job, without an account or a network. The files are written to demo/ in"
         " EXPORT_DIR.",
     ),
     "export": Command(
         "dashboard_scraper.cli.commands.export",
-        "Write days from the store, without a network.",
+        "Export days from the store, without a network.",
     ),
     "forget": Command(
         "dashboard_scraper.cli.commands.forget",
@@ -51,37 +51,36 @@ COMMANDS = {
     ),
     "history": Command(
         "dashboard_scraper.cli.commands.history",
-        "Print the versions of a day that the store has, and what changed from one to the next, by"
-        " person and metric.",
+        "Print the stored versions of a day, and what changed between them by person and metric.",
     ),
     "report": Command(
         "dashboard_scraper.cli.commands.report",
-        "Write a page of figures and charts from the store, report.html in EXPORT_DIR, and print"
-        " its address. It opens in a browser, and needs no network. Without dates: the newest 28"
-        " days in the store that are over.",
+        "Write a page of figures and charts from the store to report.html in EXPORT_DIR, and print"
+        " its address. It opens in a browser, without a network. Without dates: the newest 28"
+        " completed days in the store.",
     ),
     "revisions": Command(
         "dashboard_scraper.cli.commands.revisions",
-        "List the days of which a later answer is held since it changes too much, and the days that"
-        " are suspicious. With accept, the held version is put in force, or the day is no longer"
-        " suspicious; with reject, the held version never is.",
+        "List days with a held revision (a later answer that changes too much) and suspicious days."
+        " accept puts the held version in force, or clears the suspicion; reject discards the held"
+        " version for good.",
     ),
     "serve": Command(
         "dashboard_scraper.cli.commands.serve",
-        "Answer GitHub's REST endpoints for Copilot usage from the store, so that tools made for"
-        " them show these figures, and show the page of `report` at /. The first start makes a"
-        " token and prints it once; a browser takes it as the password, with any name.",
+        "Serve GitHub's REST endpoints for Copilot usage from the store, for tools made for them,"
+        " and the page of `report` at /. The first start creates a token and prints it once; in a"
+        " browser it is the password, with any user name.",
     ),
     "status": Command(
         "dashboard_scraper.cli.commands.status",
-        "Tell which days are in the store, which are missing, and which do not add up.",
+        "Show which days are stored, missing or in doubt.",
     ),
 }
 
 FETCH = Command(
     "dashboard_scraper.cli.commands.fetch",
-    "Fetch usage figures and write them as CSV. Without dates: the last LOOKBACK_DAYS days that"
-    f" are over, in UTC. Further commands: {', '.join(COMMANDS)}"
+    "Fetch usage figures and write them as CSV. Without dates: the last LOOKBACK_DAYS completed"
+    f" days, in UTC. Other commands: {', '.join(COMMANDS)}"
     f" (see {PROGRAM} COMMAND --help).",
 )
-"""What is done where no command is named."""
+"""What runs when no command is named."""

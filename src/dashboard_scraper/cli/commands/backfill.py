@@ -1,4 +1,4 @@
-"""`backfill`: every day of a range that is not in the store yet."""
+"""`backfill`: fetch the missing days of a range."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from dashboard_scraper.model.dates import last_complete_days, utc_day
 
 
 def configure(parser: Parser) -> None:
-    """A range, of which some need both ends."""
-    add_range(parser, end="last day; needed where START is one day before yesterday")
+    """The range; a single day may need END too."""
+    add_range(parser, end="last day; required if START is a single day before yesterday")
     add_source(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Fetch them; UsageError for a single day whose END could be meant to be yesterday."""
+    """Fetch them; UsageError for a single day without END, unless that is yesterday."""
     window = complete_range_of(args)
     yesterday = last_complete_days(1, utc_day(datetime.now(UTC)))
     if args.end is None and len(window) == 1 and window != yesterday:
-        # It used to be every day since: as that day alone, history would be missing unnoticed.
+        # START alone used to mean every day since then. As that day only, an old script would
+        # silently fetch too little.
         raise UsageError(
-            f"backfill needs END too: write `backfill {window} yesterday` for every day since, or"
+            f"backfill needs END too: `backfill {window} yesterday` for every day since, or"
             f" `backfill {window} {window}` for that day alone"
         )
     from dashboard_scraper.cli.fetching import backfill_days

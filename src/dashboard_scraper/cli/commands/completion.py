@@ -1,4 +1,4 @@
-"""`completion`: a script for a shell; a static one, so that no Tab waits for a start."""
+"""`completion`: a static script for a shell, so that Tab need not start the program."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dashboard_scraper.cli.parser import new_parser, parser_of
 from dashboard_scraper.cli.routing import HELP, VERSION
 
 _FILES, _FOLDERS = ("FILE", "FILE.csv"), ("DIR", "FOLDER")
-"""How the help calls an option's value or a word that is a path."""
+"""The placeholders in the help of values that are paths."""
 
 
 def configure(parser: Parser) -> None:

@@ -1,4 +1,4 @@
-"""`convert`: a CSV of the dashboard's columns becomes Copilot JSON."""
+"""`convert`: convert a CSV with the dashboard's columns to Copilot JSON."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from dashboard_scraper.cli.options import settings_of
 
 
 def configure(parser: Parser) -> None:
-    """The CSV, its days, and where the JSON goes."""
+    """The CSV, its days, and the JSON file."""
     parser.add_argument("file", type=Path, metavar="FILE.csv", help="the CSV")
-    parser.add_argument("--day", type=one_day, metavar="DATE", help="the one day that it holds")
-    for name, what in (("--start", "first day"), ("--end", "last day")):
-        parser.add_argument(name, type=days, metavar="DATE", help=f"{what} that it holds")
+    parser.add_argument("--day", type=one_day, metavar="DATE", help="the only day in it")
+    for name, what in (("--start", "first"), ("--end", "last")):
+        parser.add_argument(name, type=days, metavar="DATE", help=f"the {what} day in it")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="name of the JSON file (default: FILE.json)"
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Convert it; of a month, --start is the first day and --end the last."""
+    """Convert it; a month means its first day as --start, its last as --end."""
     from dashboard_scraper.cli.conversion import convert
 
     settings = settings_of(args)

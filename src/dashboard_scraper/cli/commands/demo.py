@@ -1,4 +1,4 @@
-"""`demo`: the program against a simulated source on this machine."""
+"""`demo`: run the program against a simulated source on this machine."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from dashboard_scraper.sources.registry import ANALYTICS, SOURCES
 
 
 def configure(parser: Parser) -> None:
-    """The source, and the organization that is made up."""
+    """The source and the made-up organization."""
     parser.add_argument(
         "--source",
         choices=SOURCES,
         default=ANALYTICS,
-        help="which of two simulated APIs is read (default: the Analytics API)",
+        help="simulated API to read (default: the Analytics API)",
     )
-    parser.add_argument("--users", type=positive, default=200, help="size of the organization")
-    parser.add_argument("--seed", type=int, default=1, help="another seed, other figures")
+    parser.add_argument("--users", type=positive, default=200, help="number of people")
+    parser.add_argument("--seed", type=int, default=1, help="a number to vary the figures")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run it, with no settings but those of the place."""
+    """Run it; of the settings, only the paths are used."""
     from dashboard_scraper.cli.demo import run_demo
 
     run_demo(home_of(args), args.log_level, users=args.users, seed=args.seed, source=args.source)

@@ -1,4 +1,4 @@
-"""`export`: days from the store, as files or as Parquet, without a network."""
+"""`export`: export days from the store as files or Parquet, without a network."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from dashboard_scraper.errors import UsageError
 
 
 def configure(parser: Parser) -> None:
-    """The days, the format, where to, and as of when."""
+    """The days, the format, the destination, and the moment."""
     add_range(parser, end="last day (default: START alone)")
     add_source(parser)
     parser.add_argument(
         "--format",
         choices=("files", "parquet"),
         default="files",
-        help="files: CSV, Copilot JSON and GitHub's reports, as --last-28-days has them; parquet:"
-        " one file a day below day=YYYY-MM-DD/",
+        help="files: CSV, Copilot JSON and GitHub's reports, as from --last-28-days; parquet: one"
+        " file per day in day=YYYY-MM-DD/",
     )
     parser.add_argument(
         "--out",
         metavar="FOLDER",
-        help="where to (default: below EXPORT_DIR); for parquet also a URL, as s3://BUCKET/PREFIX",
+        help="destination (default: in EXPORT_DIR); for parquet also a URL like s3://BUCKET/PREFIX",
     )
     parser.add_argument(
         "--as-of",
         type=moment,
         metavar="MOMENT",
-        help="what was known then, in UTC: 2026-11-20 (its end) or 2026-11-20T03:10; in a folder of"
-        " its own",
+        help="export what was known then, in UTC: 2026-11-20 (its end) or 2026-11-20T03:10; written"
+        " to a separate folder",
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write them; only Parquet can go to a URL."""
+    """Export them; only Parquet can be written to a URL."""
     from dashboard_scraper.cli.exporting import export_files, export_parquet
 
     window = complete_range_of(args)
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
     if args.format == "parquet":
         export_parquet(settings, window, args.out, args.as_of)
     elif args.out and "://" in args.out:
-        raise UsageError("--out: only --format parquet writes to a URL; name a folder")
+        raise UsageError("--out: only --format parquet can write to a URL; name a folder")
     else:
         folder = Path(args.out) if args.out else None
         export_files(settings, window, folder, args.as_of)

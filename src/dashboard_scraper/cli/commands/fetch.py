@@ -1,4 +1,4 @@
-"""The form without a command: days fetched and written as CSV, the daily forms, and signing in."""
+"""Without a command: fetch a period as CSV, run the daily jobs, or sign in."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def configure(parser: Parser) -> None:
         "dates",
         nargs="*",
         metavar="DATE",
-        help=f"one day, or the first and the last; {SPELLINGS}",
+        help=f"one day, or the first and last; {SPELLINGS}",
     )
     add_options(parser)
 
@@ -36,7 +36,7 @@ def add_options(parser: Parser) -> None:
     form.add_argument(
         "--last-28-days",
         action="store_true",
-        help="one CSV and one Copilot JSON for each of the last 28 days that are over",
+        help="one CSV and one Copilot JSON for each of the last 28 completed days",
     )
     form.add_argument(
         "--auth", action="store_true", help="try and save the session cookie of your browser"
@@ -44,13 +44,13 @@ def add_options(parser: Parser) -> None:
     form.add_argument(
         "--daily",
         action="store_true",
-        help="as --last-28-days, for the days that are given",
+        help="like --last-28-days, for the given days",
     )
     parser.add_argument(
-        "--refresh", action="store_true", help="with these two: fetch also days that are kept"
+        "--refresh", action="store_true", help="with these two: also fetch days that are stored"
     )
     parser.add_argument(
-        "--offline", action="store_true", help="with these two: write what is kept, fetch nothing"
+        "--offline", action="store_true", help="with these two: export stored days, fetch nothing"
     )
     add_source(parser)
     parser.add_argument("--no-check", action="store_true", help="with --auth: save without trying")
@@ -58,9 +58,9 @@ def add_options(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what the options name: the daily job, signing in, or one CSV."""
+    """Run what the options ask for: a daily job, signing in, or one CSV."""
     if len(args.dates) > 2:
-        raise UsageError("at most two dates can be given, the first day and the last")
+        raise UsageError("give two dates at most, the first day and the last")
     asked = range_of(*map(read_days, args.dates)) if args.dates else None
     _refuse_contradictions(args, asked)
     if args.last_28_days or args.daily:
@@ -85,15 +85,15 @@ def _refuse_contradictions(args: argparse.Namespace, asked: Window | None) -> No
     if asked and (args.last_28_days or args.auth):
         raise UsageError("--last-28-days and --auth take no dates")
     if args.daily and not asked:
-        raise UsageError("--daily takes the first day and the last")
+        raise UsageError("--daily needs dates: the first day and the last")
     if args.out and (daily or args.auth):
-        raise UsageError("--out names the one CSV; the daily forms write a folder, --auth none")
+        raise UsageError("--out is for one CSV; --last-28-days and --daily write a folder")
     if args.no_check and not args.auth:
-        raise UsageError("--no-check goes with --auth")
+        raise UsageError("--no-check needs --auth")
     if (args.refresh or args.offline) and not daily:
-        raise UsageError("--refresh and --offline go with --last-28-days and --daily")
+        raise UsageError("--refresh and --offline need --last-28-days or --daily")
     if args.refresh and args.offline:
-        raise UsageError("--refresh fetches and --offline does not; leave one out")
+        raise UsageError("--refresh and --offline contradict each other")
 
 
 def _run_daily(args: argparse.Namespace, asked: Window | None) -> None:

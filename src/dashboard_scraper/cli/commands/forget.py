@@ -1,4 +1,4 @@
-"""`forget`: one person is removed from the store, and found or removed in the files."""
+"""`forget`: remove one person from the store, and find or remove the person in files."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dashboard_scraper.cli.options import settings_of
 
 
 def configure(parser: Parser) -> None:
-    """The person, and whether files are changed."""
+    """The person, and whether to change files."""
     parser.add_argument("user", metavar="USER", help="the address, as in the CSV's first column")
     parser.add_argument(
         "--files",
         action="store_true",
-        help="also write the files below EXPORT_DIR again without the person, or remove them;"
-        " otherwise they are listed",
+        help="also rewrite the files in EXPORT_DIR without the person, or remove them; by default"
+        " they are only listed",
     )
 
 

@@ -1,4 +1,4 @@
-"""`history`: the versions of a day, and what changed from one to the next."""
+"""`history`: print the versions of a day, and what changed between them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def configure(parser: Parser) -> None:
-    """The day, and for whom it is printed."""
+    """The day and the format."""
     parser.add_argument("day", type=one_day, metavar="DAY", help=f"the day; {SPELLINGS}")
     add_source(parser)
     add_json(parser)
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def print_history(settings: Settings, day: date, *, as_json: bool) -> None:
-    """Print every version; UsageError where the day is not in the store."""
+    """Print every version; UsageError if the day is not in the store."""
     from dashboard_scraper.cli.day_history import as_lines, history_of
     from dashboard_scraper.cli.output import print_json
     from dashboard_scraper.cli.wiring import audience_of

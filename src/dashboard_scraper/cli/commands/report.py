@@ -1,4 +1,4 @@
-"""`report`: a page of figures and charts, from the store."""
+"""`report`: write a page of figures and charts from the store."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 def configure(parser: Parser) -> None:
-    """The days, if not the newest."""
+    """The days; by default the newest."""
     add_range(parser, end="last day (default: START alone)", optional=True)
     add_source(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the page of the days that are given, or of the newest."""
+    """Write the page for the given days, or the newest."""
     window = complete_range_of(args) if args.start else None
     write_report(settings_of(args), window, datetime.now(UTC))
 
 
 def write_report(settings: Settings, window: Window | None, now: datetime) -> None:
-    """Write one page, and print its address; UsageError for too many days."""
+    """Write one page and print its address; UsageError for too many days."""
     from dashboard_scraper.cli.memory import prepare_for_many_records
     from dashboard_scraper.cli.output import print_lines
     from dashboard_scraper.cli.wiring import audience_of, report_options
@@ -37,7 +37,7 @@ def write_report(settings: Settings, window: Window | None, now: datetime) -> No
     from dashboard_scraper.store import store_of
 
     if window and len(window) > MOST_DAYS:
-        raise UsageError(f"{window} are {len(window):,} days; a page shows {MOST_DAYS} at most")
+        raise UsageError(f"{window} has {len(window):,} days; a page shows {MOST_DAYS} at most")
     prepare_for_many_records()
     audience, options = audience_of(settings), report_options(settings)
     target = settings.export_dir / REPORT

@@ -1,4 +1,4 @@
-"""`revisions`: list what is held and what is suspicious, accept it, or reject it."""
+"""`revisions`: list, accept or reject held revisions and suspicious days."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _ACCEPT, _REJECT = "accept", "reject"
 
 
 def configure(parser: Parser) -> None:
-    """What is to be done, and with which days."""
+    """What to do, and with which days."""
     parser.add_argument("action", nargs="?", choices=(_ACCEPT, _REJECT), help="what to do")
     parser.add_argument("days", nargs="*", type=days, metavar="DAY", help=f"days; {SPELLINGS}")
     add_source(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """List them, or decide about the days that are given."""
+    """List them, or decide about the given days."""
     if args.action and not args.days:
         raise UsageError(f"name the days to {args.action}; `{PROGRAM} revisions` lists them")
     if args.action:
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def print_revisions(settings: Settings) -> None:
-    """One line for each day."""
+    """Print one line per held or suspicious day."""
     from dashboard_scraper.store import store_of
 
     with store_of(settings).reading() as reader:
@@ -51,7 +51,7 @@ def print_revisions(settings: Settings) -> None:
 
 
 def _lines(reader: Reader, settings: Settings) -> Iterator[str]:
-    """The newest last, as in a log."""
+    """The lines, newest last, as in a log."""
     repeats = {held.after.day: held.after.repeats for held in reader.held(settings.source)}
     for day, row in reader.ledger(settings.source).items():
         if row.held:
@@ -62,10 +62,9 @@ def _lines(reader: Reader, settings: Settings) -> Iterator[str]:
 
 
 def decide(settings: Settings, action: str, windows: Sequence[Window], now: datetime) -> None:
-    """Accept or reject what is held of each day that is given.
+    """Accept or reject the held revision of each given day, or of each such day in a given month.
 
-    Of a month, the days of which something is held. UsageError, before anything is changed, where
-    there is nothing to decide.
+    UsageError, before anything is changed, if a given day or month has none.
     """
     from dashboard_scraper.cli.wiring import audience_of
     from dashboard_scraper.store import store_of
@@ -95,6 +94,6 @@ def _days_to_decide(
     for window in windows:
         found = sorted(day for day in open_days if window.start <= day <= window.end)
         if not found:
-            raise UsageError(f"nothing is held of {window}; `revisions` lists what is")
+            raise UsageError(f"nothing is held for {window}; `revisions` lists what is")
         decided += [day for day in found if day not in decided]
     return decided

@@ -1,4 +1,4 @@
-"""`serve`: GitHub's endpoints and the page of the report, from the store."""
+"""`serve`: serve GitHub's endpoints and the report from the store."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from dashboard_scraper.errors import UsageError
 
 
 def configure(parser: Parser) -> None:
-    """Where it listens, and for whom."""
+    """The source, and where to listen."""
     add_source(parser)
     parser.add_argument(
         "--host",
         default="127.0.0.1",
-        help="address to listen on (default: 127.0.0.1, for this machine alone)",
+        help="address to listen on (default: 127.0.0.1, only for this machine)",
     )
-    parser.add_argument("--port", type=port, default=8377, help="(default: 8377; 0: any)")
+    parser.add_argument("--port", type=port, default=8377, help="default: 8377; 0: any free port")
     parser.add_argument(
         "--insecure",
         action="store_true",
-        help="let other machines in without TLS; for use behind a proxy that has it",
+        help="let other machines in without TLS, for use behind a proxy with TLS",
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Listen until told to end; UsageError where the extra is not installed."""
+    """Serve until stopped; UsageError if the extra is not installed."""
     settings = settings_of(args)
     try:
         from dashboard_scraper.cli.serving import serve

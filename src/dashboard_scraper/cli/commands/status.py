@@ -1,4 +1,4 @@
-"""`status`: which days the store has, which are missing, and which do not add up."""
+"""`status`: show which days are stored, missing or in doubt."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 
 def configure(parser: Parser) -> None:
-    """For whom it is printed, and what ends with an error."""
+    """The format, and the checks that exit with an error."""
     add_source(parser)
     add_json(parser)
     parser.add_argument(
         "--max-age",
         type=duration,
         metavar="DURATION",
-        help="exit with 8 if the newest day ended longer ago; as 36h, 2d or 90m",
+        help="exit with 8 if the newest day ended longer ago: 36h, 2d or 90m, for example",
     )
     parser.add_argument(
-        "--check", action="store_true", help="try the session too; exit with 3 if it has expired"
+        "--check", action="store_true", help="also try the session; exit with 3 if it has expired"
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print it as of now."""
+    """Print the status as of now."""
     settings = settings_of(args)
     now = datetime.now(UTC)
     print_status(settings, now, as_json=args.json, max_age=args.max_age, check=args.check)
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
 def print_status(
     settings: Settings, now: datetime, *, as_json: bool, max_age: timedelta | None, check: bool
 ) -> None:
-    """Print the status; what is wrong is raised after all is printed."""
+    """Print the status; errors are raised after everything is printed."""
     from dashboard_scraper.cli.output import print_json
     from dashboard_scraper.store import store_of
     from dashboard_scraper.store.status import StoreStatus, as_text, raise_if_stale, status_of
