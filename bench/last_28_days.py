@@ -23,7 +23,7 @@ from pathlib import Path
 
 from dashboard_scraper.model.dates import DAYS
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
-from dashboard_scraper.sources.rest.http import origin_of
+from dashboard_scraper.sources.rest.urls import origin_of
 
 BASELINE = """
 import json, os, sys

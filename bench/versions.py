@@ -25,7 +25,7 @@ from dashboard_scraper.model.metrics import COUNTS
 from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.registry import DASHBOARD
-from dashboard_scraper.sources.rest.http import origin_of
+from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import Store, store_at
 
 FIRST = date(2026, 1, 1)

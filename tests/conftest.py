@@ -30,7 +30,7 @@ from dashboard_scraper.exports.manifest import MANIFEST
 from dashboard_scraper.settings.library_settings import CA_FILES, NO_PROXY, PROXIES
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
-from dashboard_scraper.sources.rest.http import origin_of
+from dashboard_scraper.sources.rest.urls import origin_of
 from in_process import run_main
 
 _FILE = "file://"

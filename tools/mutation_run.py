@@ -66,6 +66,7 @@ TESTS = {
     ],
     "model/checks.py": ["test_checks", "test_judgements"],
     "sources/rest/envelope.py": ["test_envelope"],
+    "sources/rest/claimed_days.py": ["test_envelope"],
     "model/reconciliation.py": ["test_reconciliation"],
     "sync/revisions.py": ["test_judgements", "test_revisions"],
     "sync/review.py": ["test_revisions"],

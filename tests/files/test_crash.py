@@ -35,7 +35,7 @@ from dashboard_scraper.simulator.fields import dashboard_row
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.fields import FIELDS
 from dashboard_scraper.sources.dashboard.settings import Endpoint
-from dashboard_scraper.sources.rest.http import origin_of
+from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
 
 JOB = "--last-28-days"

@@ -23,7 +23,7 @@ from crash_child import Kept, files_in, whole_days
 from dashboard_scraper.exports.manifest import MANIFEST
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
-from dashboard_scraper.sources.rest.http import origin_of
+from dashboard_scraper.sources.rest.urls import origin_of
 from power_cut import Contents, Disk, Journal, Step
 from system_calls import FOLDERS, RENAMES, SYNCS, WRITES, Call, trace
 

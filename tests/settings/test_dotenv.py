@@ -269,7 +269,7 @@ def test_certificates_are_read_below_home_and_a_wrong_file_names_its_setting(
     with pytest.raises(UsageError, match=f"{name}: .*No such file"):
         route(tmp_path)
     (tmp_path / "ca.pem").write_text("notes")
-    with pytest.raises(UsageError, match=f"{name}: .*holds no certificate"):
+    with pytest.raises(UsageError, match=f"{name}: .*has no readable certificate"):
         route(tmp_path)
     (tmp_path / "ca.pem").write_bytes(CERTIFICATE.read_bytes())
     assert route(tmp_path).ca == str(tmp_path / "ca.pem")

@@ -41,7 +41,7 @@ from dashboard_scraper.sources.analytics.answers import COUNTED
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.fields import FIELDS
 from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD, SOURCES
-from dashboard_scraper.sources.rest.http import origin_of
+from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
 from kept_days import NOON, TODAY, forget, march, settings_of, sql
 

@@ -29,7 +29,7 @@ from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.simulator.lying import Lie, Night
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.registry import DASHBOARD
-from dashboard_scraper.sources.rest.http import origin_of
+from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
 from kept_days import settings_of
 

@@ -38,7 +38,7 @@ from dashboard_scraper.simulator import (
 )
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS
-from dashboard_scraper.sources.rest.http import origin_of
+from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
 from kept_days import NOON, TENANT, TODAY, USERS, keep, ledger, settings_of, sql
 

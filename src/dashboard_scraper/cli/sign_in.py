@@ -21,7 +21,7 @@ from dashboard_scraper.sources.dashboard.cookie_auth import (
 )
 from dashboard_scraper.sources.dashboard.cookie_paste import parse_paste
 from dashboard_scraper.sources.dashboard.info import check_session
-from dashboard_scraper.sources.rest.http import origin_of
+from dashboard_scraper.sources.rest.urls import origin_of
 
 logger = logging.getLogger(__name__)
 

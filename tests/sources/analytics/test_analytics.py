@@ -33,7 +33,7 @@ from dashboard_scraper.simulator.exchange import Answer, json_answer
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
-from dashboard_scraper.sources.rest.http import origin_of
+from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
 from kept_days import NOON, TODAY, keep, settings_of
 

@@ -748,7 +748,7 @@ PAGES: dict[str, tuple[Effect, str, int]] = {
     ),
     "third page without users": (on_page(3, put("users", value=[])), "returned_user_count", 3),
     "third page without a list": (on_page(3, without("users")), "users", 3),
-    "third page null": (on_page(3, null_body()), "no JSON object", 3),
+    "third page null": (on_page(3, null_body()), "not a JSON object", 3),
     "third page ends early": (on_page(2, put("pagination", "has_more", value=False)), "", 2),
     "user on two pages with two figures": (repeat_user(changed=True), "twice", 2),
     "one user more than was counted": (

@@ -25,8 +25,8 @@ from dashboard_scraper.sources.analytics.client import AnalyticsSource
 from dashboard_scraper.sources.analytics.settings import EDITOR_LANGUAGE_REQUESTS
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
-from dashboard_scraper.sources.rest.http import origin_of
 from dashboard_scraper.sources.rest.pacing import Pace
+from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import LedgerDay, store_at
 from dashboard_scraper.store.rows import DetailStatus, Status
 from kept_days import NOON, TODAY, keep, settings_of, sql

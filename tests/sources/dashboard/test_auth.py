@@ -22,7 +22,7 @@ from conftest import Home, Result, Start, left_after_failure, today, yesterday
 from dashboard_scraper.simulator import Fault, Organization, Simulator, html, redirect, set_cookie
 from dashboard_scraper.simulator import status as answer_status
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
-from dashboard_scraper.sources.rest.http import origin_of
+from dashboard_scraper.sources.rest.urls import origin_of
 
 SHAPES = ("401", "redirect", "html")
 ONE_DAY = [str(yesterday())]

@@ -103,8 +103,8 @@ BROKEN_TENANT: dict[str, tuple[str, Effect, str]] = {
     "text": (TENANT, set_value(TENANT_TOTAL, "60720"), TENANT_TOTAL),
     "negative": (TENANT, set_value(TENANT_TOTAL, -1), TENANT_TOTAL),
     "decimals": (TENANT, set_value(TENANT_TOTAL, 0.5), TENANT_TOTAL),
-    "null body": (TENANT, null_body(), "no JSON object"),
-    "bare list": (TENANT, body("[]"), "no JSON object"),
+    "null body": (TENANT, null_body(), "not a JSON object"),
+    "bare list": (TENANT, body("[]"), "not a JSON object"),
     "empty object": (TENANT, body("{}"), "is missing"),
     "404": (TENANT, status(404), "HTTP 404"),
     "users renamed": (
@@ -117,7 +117,7 @@ BROKEN_TENANT: dict[str, tuple[str, Effect, str]] = {
         set_value(MONTHLY_ACTIVE_USERS, True),
         MONTHLY_ACTIVE_USERS,
     ),
-    "bare number": (MONTHLY, body("146"), "no JSON object"),
+    "bare number": (MONTHLY, body("146"), "not a JSON object"),
 }
 
 SAME_PATH = f"/api/{USERS}"
@@ -248,7 +248,7 @@ def test_unknown_fields_become_columns_and_are_said_once_a_run(home: Home, sim: 
     assert list(rows[0])[-3:] == ["alpha.a", "alpha.b", "zeta"]
     cells = sorted(list(row.values())[-3:] for row in rows)
     assert cells == [[""] * 3] * (len(rows) - 2) + [["", "", "7"], ["true", "[1]", ""]]
-    told = "unknown fields kept as columns of their own: alpha.a, alpha.b, zeta (3)"
+    told = "unknown fields stored as columns of their own: alpha.a, alpha.b, zeta (3)"
     assert result.err.count(told) == result.err.count("unknown field") == 1
 
 
@@ -259,7 +259,7 @@ def test_an_unknown_figure_of_the_tenant_becomes_a_row(home: Home, sim: Simulato
     sim.add_fault(Fault(add_field("seats", {"paid": 8}), monthly))
     result = home.run(f"{DAY}")
     assert result.code == 0, result.err
-    assert result.err.count("unknown fields kept as rows of their own: seats.paid (1)") == 1
+    assert result.err.count("unknown fields stored as rows of their own: seats.paid (1)") == 1
     rows = {row["metric"]: row["value"] for row in rows_of(home.data / TENANT_NAME)}
     names = [*TENANT_TOTALS, MONTHLY_ACTIVE_USERS]
     assert sorted(rows) == sorted([*names, "seats.paid", f"{monthly}.seats.paid"])
@@ -323,7 +323,7 @@ def test_a_user_of_whom_a_count_is_unknown_does_not_pass_for_inactive(
 ONE_DAY_BROKEN: dict[str, tuple[Effect, str]] = {
     "renamed metric": (rename_key(FIELDS[COUNT], "completions"), FIELDS[COUNT]),
     "renamed list key": (rename_key("userFeatureStats", "userStats"), "userStats"),
-    "null": (null_body(), "no JSON object"),
+    "null": (null_body(), "not a JSON object"),
     "user twice": (repeat_user(changed=True), "twice"),
     "404": (status(404), "HTTP 404"),
     "503": (status(503), "HTTP 503"),

@@ -36,10 +36,10 @@ __all__ = ["certificate", "proxies"]
 
 PATH = "/analytics/v0/dau-count?start_date={0}&end_date={0}"
 ENDLESS: dict[str, tuple[Effect, str]] = {
-    "interim answers, slow": (interim(100, None, 0.02), "headers were not there within"),
-    "interim answers, quick": (interim(103, None), "interim answers"),
-    "headers": (slow_head(0.05), "headers were not there within"),
-    "silence": (hang(30), "headers were not there within"),
+    "interim responses, slow": (interim(100, None, 0.02), "headers were not complete within"),
+    "interim responses, quick": (interim(103, None), "interim responses"),
+    "headers": (slow_head(0.05), "headers were not complete within"),
+    "silence": (hang(30), "headers were not complete within"),
 }
 
 
@@ -112,9 +112,9 @@ def test_limits_hold_through_tls_and_proxies(
     [
         (long_head(80, 60_000), "headers are longer than 256 KiB"),
         (long_head(150, 10), "HTTPException"),
-        (interim(100, 200), "more than 100 interim answers"),
+        (interim(100, 200), "more than 100 interim responses"),
     ],
-    ids=["long headers", "many headers", "many interim answers"],
+    ids=["long headers", "many headers", "many interim responses"],
 )
 def test_head_is_bounded(api: Simulator, effect: Effect, words: str) -> None:
     api.add_fault(Fault(effect))
@@ -186,7 +186,7 @@ def test_name_look_up_that_hangs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("state", ["interim answers", "handshake"])
+@pytest.mark.parametrize("state", ["interim responses", "handshake"])
 def test_signal_ends_a_run_within_seconds(
     home: Home, sim: Simulator, silent: int, state: str, number: signal.Signals
 ) -> None:
@@ -213,7 +213,7 @@ def test_signal_ends_a_run_within_seconds(
 
 def wait_until_it_hangs(sim: Simulator, run: subprocess.Popen[str], state: str) -> None:
     deadline = time.monotonic() + 40
-    while state == "interim answers" and not sim.count() and time.monotonic() < deadline:
+    while state == "interim responses" and not sim.count() and time.monotonic() < deadline:
         time.sleep(0.02)
-    time.sleep(0.5 if state == "interim answers" else 4)
+    time.sleep(0.5 if state == "interim responses" else 4)
     assert run.poll() is None

@@ -176,9 +176,9 @@ def test_odd_values_are_counted_in_one_warning_a_field(
     told = [line for line in warnings(caplog) if "out of the ordinary" in line]
     assert sorted(told) == [
         f"{FIELDS[RATE]}: {3 * len(users)} values are out of the ordinary, such as '250';"
-        " kept as unknown",
+        " stored as unknown",
         f"{FIELDS[LAST_SEEN]}: 3 values are out of the ordinary, such as a text with an address;"
-        " kept as unknown",
+        " stored as unknown",
     ]
     assert len(kept_users(home)[last]) == len(users)
 

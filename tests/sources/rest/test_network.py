@@ -27,7 +27,7 @@ from dashboard_scraper.simulator import (
 )
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.settings import Endpoint
-from dashboard_scraper.sources.rest.http import origin_of, redact
+from dashboard_scraper.sources.rest.urls import origin_of, redact
 
 PATHS = [f"/api/{endpoint.value}" for endpoint in Endpoint]
 DAY = yesterday()

@@ -209,7 +209,7 @@ class TestKept:
         pace = full()
         assert take_all(pace) == BURST
         clock.now += 5.5
-        text = pace.keep(MOMENT)
+        text = pace.save(MOMENT)
         clock.now = 3.0
         return text
 
@@ -245,12 +245,12 @@ class TestKept:
         assert clock
         pace = full()
         assert [pace.take() for _ in range(7)] == [0] * 7
-        assert self.resumed(pace.keep(MOMENT)) == BURST - 7
+        assert self.resumed(pace.save(MOMENT)) == BURST - 7
 
     def test_a_moment_in_another_zone_is_the_same_moment(self, clock: Clock) -> None:
         pace = full()
         take_all(pace)
-        kept = pace.keep(MOMENT.astimezone(timezone(timedelta(hours=9))))
+        kept = pace.save(MOMENT.astimezone(timezone(timedelta(hours=9))))
         clock.now += 3600
         assert self.resumed(kept, 4.5) == 4
 

@@ -31,13 +31,13 @@ from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.fields import USER_FIELD
 from dashboard_scraper.sources.dashboard.settings import Endpoint
-from dashboard_scraper.sources.rest.http import origin_of
 from dashboard_scraper.sources.rest.pagination import (
     MAX_PAGES,
     Page,
     Paginator,
     parse_page,
 )
+from dashboard_scraper.sources.rest.urls import origin_of
 
 USERS = Endpoint.USERS.value
 OWN_KEY = "userFeatureStats"

@@ -32,8 +32,8 @@ from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.settings import Endpoint
-from dashboard_scraper.sources.rest.http import origin_of
 from dashboard_scraper.sources.rest.retrying import MAX_WAIT, RetryPolicy
+from dashboard_scraper.sources.rest.urls import origin_of
 
 USERS = Endpoint.USERS.value
 DAY = yesterday()

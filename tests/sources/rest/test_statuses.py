@@ -23,7 +23,7 @@ __all__ = ["each"]
 # Asked again: what a server, or something before it, says of a moment and not of the request.
 PASSING = (202, 408, 421, 423, 425, 429, 500, 502, 503, 504, 507, 509, 529, 599)
 OF_A_DELIVERY_NETWORK = (520, 521, 522, 523, 524, 525, 526, 527, 530)
-# Never: the answer would be the same, or is one that nobody asked for.
+# Never: the answer would be the same, or was not requested.
 REFUSED = (
     *(201, 203, 204, 205, 206, 207, 208, 226),
     *(300, 301, 302, 303, 304, 305, 307, 308),  # here without a Location

@@ -26,8 +26,9 @@ from dashboard_scraper.model.metrics import (
     Kind,
     parts_of,
 )
+from dashboard_scraper.sources.rest.claimed_days import refuse_other_days
 from dashboard_scraper.sources.rest.derived import Oddities, known_or_none
-from dashboard_scraper.sources.rest.envelope import Envelope, refuse_other_days
+from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.loose_records import loose_records
 from dashboard_scraper.sources.rest.pagination import commas_beside, parse_object
 from dashboard_scraper.sources.rest.repeated_keys import refuse_repeated_keys
@@ -159,7 +160,7 @@ class Shape:
             if not more[_METRICS]:
                 del more[_METRICS]
         refuse_other_days(where, more, reading.asked)
-        return known, reading.unknown.kept(more, USER_HEADER, self._fate) if more else {}
+        return known, reading.unknown.storable(more, USER_HEADER, self._fate) if more else {}
 
 
 def _keys_of(record: Any) -> int:

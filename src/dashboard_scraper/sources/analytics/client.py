@@ -50,9 +50,10 @@ from dashboard_scraper.sources.analytics.settings import EDITOR_LANGUAGE_REQUEST
 from dashboard_scraper.sources.analytics.token_auth import HOW_TO_GET_ONE, read_token
 from dashboard_scraper.sources.interface import Estimate
 from dashboard_scraper.sources.registry import ANALYTICS
+from dashboard_scraper.sources.rest.claimed_days import refuse_too_many_days
 from dashboard_scraper.sources.rest.derived import Oddities
-from dashboard_scraper.sources.rest.envelope import Envelope, refuse_too_many_days
-from dashboard_scraper.sources.rest.http import Http, Response, with_params
+from dashboard_scraper.sources.rest.envelope import Envelope
+from dashboard_scraper.sources.rest.http import Http, Response
 from dashboard_scraper.sources.rest.pacing import Pace
 from dashboard_scraper.sources.rest.pagination import Page, Paginator, refuse_too_many
 from dashboard_scraper.sources.rest.refusals import Access, refuse, refuse_page
@@ -60,6 +61,7 @@ from dashboard_scraper.sources.rest.retrying import RetryPolicy
 from dashboard_scraper.sources.rest.route import route_to
 from dashboard_scraper.sources.rest.statuses import Meaning
 from dashboard_scraper.sources.rest.unknown_fields import UnknownFields
+from dashboard_scraper.sources.rest.urls import with_params
 
 logger = logging.getLogger(__name__)
 

@@ -38,7 +38,7 @@ def _open(settings: AnalyticsSettings, store: Store, clock: Clock) -> Iterator[A
         try:
             yield source
         finally:
-            store.put_note(_PACE, pace.keep(utc_now()))
+            store.put_note(_PACE, pace.save(utc_now()))
 
 
 def _pace(settings: AnalyticsSettings) -> Pace:

@@ -36,7 +36,7 @@ from dashboard_scraper.sources.dashboard.user_records import (
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.sources.rest.derived import Oddities, latest_moment
 from dashboard_scraper.sources.rest.envelope import Envelope
-from dashboard_scraper.sources.rest.http import Http, Response, origin_of, with_params
+from dashboard_scraper.sources.rest.http import Http, Response
 from dashboard_scraper.sources.rest.pagination import (
     UNDERSTOOD,
     Page,
@@ -52,6 +52,7 @@ from dashboard_scraper.sources.rest.retrying import RetryPolicy
 from dashboard_scraper.sources.rest.route import route_to
 from dashboard_scraper.sources.rest.statuses import Meaning
 from dashboard_scraper.sources.rest.unknown_fields import Fate, UnknownFields
+from dashboard_scraper.sources.rest.urls import origin_of, with_params
 
 logger = logging.getLogger(__name__)
 
@@ -239,7 +240,7 @@ class DashboardSource:
                 decoded[key] = decode_field(name, key, raw, Any)
             except ContractBroken:
                 self._unknown.note(Fate.UNREADABLE, [key])
-        return self._unknown.kept(decoded, (), Fate.ROW)
+        return self._unknown.storable(decoded, (), Fate.ROW)
 
     def check(self, window: Window) -> None:
         """Prove with one request, the smallest that is selected, that the session is good."""

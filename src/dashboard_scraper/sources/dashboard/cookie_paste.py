@@ -17,7 +17,7 @@ import msgspec
 from dashboard_scraper.decoding import UNDECODABLE
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, Cookies
-from dashboard_scraper.sources.rest.http import host_of
+from dashboard_scraper.sources.rest.urls import host_of
 
 _COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER = re.compile(r"(set-)?cookie:\s*", re.IGNORECASE)

@@ -27,8 +27,8 @@ from dashboard_scraper.model.metrics import (
 )
 from dashboard_scraper.model.usage import OtherRecords, UserUsage
 from dashboard_scraper.sources.dashboard.fields import FIELDS, USER_FIELD
+from dashboard_scraper.sources.rest.claimed_days import refuse_other_days, refuse_too_many_days
 from dashboard_scraper.sources.rest.derived import Oddities, known_or_none, plausible_moment
-from dashboard_scraper.sources.rest.envelope import refuse_other_days, refuse_too_many_days
 from dashboard_scraper.sources.rest.loose_records import loose_records
 from dashboard_scraper.sources.rest.pagination import Page
 from dashboard_scraper.sources.rest.unknown_fields import UnknownFields
@@ -129,7 +129,7 @@ def _decode_loosely(
             decoded.append(msgspec.convert(record, _RECORD))
         more = {name: value for name, value in record.items() if name not in _FIELDS}
         refuse_other_days(where, more, reading.asked)
-        extra = reading.unknown.kept(more, USER_HEADER) if more else _NO_EXTRA
+        extra = reading.unknown.storable(more, USER_HEADER) if more else _NO_EXTRA
         extras.append({name: _storable(cell) for name, cell in extra.items()})
     return decoded, extras
 

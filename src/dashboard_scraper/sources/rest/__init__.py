@@ -1,1 +1,1 @@
-"""What every source that is read over HTTP has in common."""
+"""What every source over HTTP shares: connections, retries, pages, checks of an answer."""

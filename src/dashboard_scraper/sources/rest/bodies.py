@@ -1,22 +1,21 @@
-"""A whole body, or the reason why it is none: how a body can be incomplete, and what notices it.
+"""Reading the body of a response whole, or saying why it is incomplete: what detects which fault.
 
-    nothing at all                         noticed here: no answer of a source is empty
-    ended before its Content-Length        the library below
-    ended within a chunk, or before the
-    last one, of size 0                    the library below
-    ended without a length (HTTP/1.0),
-    or passed on cut, with a length that
-    is right for what was left             here: the JSON text does not end
-    ended within its compression, also
-    within the checksum at its end         here: a decompressor knows whether it saw the end
-    damaged on the way                     here, by the checksum of gzip and of zlib; without
-                                           compression nothing tells it but the JSON text itself
+    empty                                  here: no answer of a source is empty
+    ends before its Content-Length         urllib3
+    ends within a chunk, or before the
+    last chunk, of size 0                  urllib3
+    cut where no length was sent
+    (HTTP/1.0), or cut by a proxy that
+    corrected the length                   here: the JSON text does not end
+    cut within the compressed data or
+    the checksum at their end              here: the decompressor has not seen the end
+    damaged in transit                     here: the checksum of gzip and zlib; without compression
+                                           (and for raw deflate) only the JSON text can show it
 
-All of these may pass by themselves. Bytes after the end of a compressed body are taken for damage.
-A body that is too long, or that a small one unpacks to, is refused as soon as that is seen. What
-follows a whole JSON text is for the reader of the text; a byte order mark before it is not
-part of it. Raw deflate has no checksum. A body cut exactly where a whole JSON text ends has lost
-nothing.
+All of these are temporary faults, so they are retried; so are bytes after the end of compressed
+data. A body that is too long, packed or unpacked, is refused as soon as that is known. Text after
+the end of the JSON text is left to the decoder; a byte order mark before it is removed. A body that
+is cut exactly at the end of a complete JSON text has lost nothing.
 """
 
 from __future__ import annotations
@@ -30,14 +29,16 @@ import urllib3.exceptions
 
 from dashboard_scraper.decoding import UNDECODABLE
 
-# After decompression. 150,000 users in one answer have 128 MB; nobody has seen more than 10,000.
+# After decompression. 150,000 users in one answer take 128 MB; the most ever seen were 10,000.
 MAX_BODY = 1 << 27
 _CHUNK = 1 << 16
-_STEP = 1 << 20  # what is unpacked before it is looked at
-# Figures become at most some 60 times as long, a bomb 1000 times; nothing short is one.
-_MOST_TIMES = 250
+_STEP = 1 << 20  # bytes to decompress before the size is checked again
+# Usage figures grow at most 60 times when decompressed, a decompression bomb 1,000 times. A body
+# below _SHORT is harmless whatever its ratio.
+_MAX_RATIO = 250
 _SHORT = 1 << 23
-_MOST_MEMBERS = 1000  # of gzip; real bodies have one, and empty ones would never end
+# Members of gzip; real bodies have one. Empty members add no output, so no size would stop them.
+_MAX_MEMBERS = 1000
 _BOM = b"\xef\xbb\xbf"
 ACCEPTED_ENCODINGS = "gzip, deflate"
 _PLAIN = ("", "identity")
@@ -47,18 +48,18 @@ _GZIP_FRAME = 16 + zlib.MAX_WBITS
 
 
 class Incomplete(Exception):
-    """The body is not whole, or damaged; another attempt may have it whole."""
+    """The body is incomplete or damaged; a retry may help."""
 
 
 class Unreadable(Exception):
-    """The body is of a kind that no second attempt makes readable."""
+    """The body cannot be used, and a retry would not change that."""
 
 
 class Stream(Protocol):
-    """What a body is read from, as urllib3's responses are."""
+    """What a body is read from: a response of urllib3."""
 
     def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
-        """The bytes of one read from the socket, as they came; none at the end."""
+        """The bytes of one read from the socket, unchanged; empty at the end."""
         ...
 
 
@@ -73,7 +74,7 @@ def read_whole(stream: Stream, encoding: str, limit: int) -> bytearray:
             inflater.add(data, body, limit)
         _check_size(body, limit)
     if inflater is not None and inflater.cut:
-        raise Incomplete("the body was cut short, within its compression")
+        raise Incomplete("the body was cut short, within the compressed data")
     if body.startswith(_BOM):
         del body[: len(_BOM)]
     _refuse_cut(body)
@@ -81,7 +82,7 @@ def read_whole(stream: Stream, encoding: str, limit: int) -> bytearray:
 
 
 def read_excerpt(stream: Stream, encoding: str, limit: int) -> bytearray:
-    """The beginning of a body that is only shown to people; what is wrong with it ends it."""
+    """The beginning of a body that is only shown to people; it ends at any fault."""
     body = bytearray()
     with contextlib.suppress(Incomplete, Unreadable, urllib3.exceptions.HTTPError):
         inflater = _inflater(encoding)
@@ -110,7 +111,7 @@ def _check_size(body: bytearray, limit: int) -> None:
 
 
 class _Inflater:
-    """Decompresses gzip, of one member or several, and deflate, with zlib's frame or bare."""
+    """Decompresses gzip, with one member or several, and deflate, with or without zlib's frame."""
 
     def __init__(self, encoding: str) -> None:
         self._gzip = encoding in _GZIP
@@ -122,11 +123,11 @@ class _Inflater:
 
     @property
     def cut(self) -> bool:
-        """Whether it has begun, but its own mark of the end, after any checksum, has not come."""
+        """Whether data came, but not the end that the format marks, after any checksum."""
         return self._begun and (self._zlib is None or not self._zlib.eof)
 
     def add(self, data: bytes, into: bytearray, limit: int) -> None:
-        """Append what the data hold, but stop soon after the limit."""
+        """Decompress the data and append them, but stop soon after the limit."""
         self._begun = True
         self._packed += len(data)
         if self._zlib is None:
@@ -135,8 +136,8 @@ class _Inflater:
                 return
             self._zlib = zlib.decompressobj(_frame_of(data))
         if self._packed > limit:
-            raise Unreadable(f"the body is longer than {limit >> 20} MiB as it was sent")
-        more = False  # of what was read already
+            raise Unreadable(f"the body is longer than {limit >> 20} MiB before decompression")
+        more = False  # whether zlib holds output of data that it was given before
         while len(into) <= limit and (data or (more and not self._zlib.eof)):
             if self._zlib.eof:
                 self._next_member()
@@ -144,23 +145,23 @@ class _Inflater:
             try:
                 piece = self._zlib.decompress(data, most)
             except zlib.error as error:
-                raise Incomplete("its compression is damaged") from error
+                raise Incomplete("the compressed body is damaged") from error
             into += piece
-            if len(into) > max(_SHORT, _MOST_TIMES * self._packed):
-                raise Unreadable(f"the body becomes more than {_MOST_TIMES} times as long")
+            if len(into) > max(_SHORT, _MAX_RATIO * self._packed):
+                raise Unreadable(f"decompressing makes the body over {_MAX_RATIO} times longer")
             data, more = self._zlib.unconsumed_tail or self._zlib.unused_data, len(piece) == most
 
     def _next_member(self) -> None:
         if not self._gzip:
-            raise Incomplete("its compression is damaged: bytes follow its end")
+            raise Incomplete("the compressed body is damaged: bytes follow its end")
         self._members += 1
-        if self._members > _MOST_MEMBERS:
-            raise Unreadable(f"its compression has more than {_MOST_MEMBERS:,} members")
+        if self._members > _MAX_MEMBERS:
+            raise Unreadable(f"the compressed body has more than {_MAX_MEMBERS:,} members")
         self._zlib = zlib.decompressobj(_GZIP_FRAME)
 
 
 def _frame_of(data: bytes) -> int:
-    """Of `deflate`, which is to mean zlib's format (RFC 9110, 8.4.1.2), but some send it bare."""
+    """zlib's frame, which `deflate` means (RFC 9110, 8.4.1.2), or none: some servers omit it."""
     has_frame = data[0] & 0x0F == zlib.DEFLATED and (data[0] << 8 | data[1]) % 31 == 0
     return zlib.MAX_WBITS if has_frame else -zlib.MAX_WBITS
 
@@ -170,4 +171,4 @@ def _inflater(encoding: str) -> _Inflater | None:
         return None
     if encoding in _GZIP or encoding == _DEFLATE:
         return _Inflater(encoding)
-    raise Unreadable("it has a Content-Encoding that was not asked for")
+    raise Unreadable("the body has a Content-Encoding that was not requested")

@@ -1,14 +1,14 @@
-"""Connections whose answers have time and size limits as a whole, not only from byte to byte.
+"""Connections with limits of time and size for each phase of a response, not only between bytes.
 
-The libraries below bound the silence between two bytes: a header line every half second, or
-`100 Continue` without an end, never trips that. Here each wait is cut at the limit of its phase:
+The libraries below limit only the silence between two bytes. A server that sends a header line
+every half second, or `100 Continue` for ever, stays below that. Here each phase has its limit:
 
-    connect   name look-up, TCP, a proxy's tunnel and TLS   `silence` in all
-    head      interim answers, status line and headers      `silence` in all
-    body      to the last byte                              `silence` between two bytes, `until`
+    connect   name look-up, TCP, proxy tunnel and TLS       `silence` in total
+    head      interim responses, status line and headers    `silence` in total
+    body      to the last byte                              `silence` between two bytes
 
-`until` bounds all three. The first phase runs in a thread of its own: a name look-up cannot be
-interrupted, but it can be left behind; and the thread that waits for it still hears signals.
+`until` limits all three together. Connecting happens in a separate thread: a name look-up cannot be
+interrupted, only abandoned, and the waiting thread still receives signals.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError
 
-# Of a status line with all headers and the interim answers before it; real ones have some KB.
+# Bytes of the status line, all headers and the interim responses before them; usually a few KB.
 MAX_HEAD = 1 << 18
-# Interim answers before the final one; a server that works for a minute may send one a second.
+# A server that works on a response for a minute may send an interim one every second.
 MAX_INTERIM = 100
 
 
 class TooSlow(TimeoutError):
-    """A phase took longer than it may; its text says which."""
+    """A phase exceeded its time limit; the message says which."""
 
 
 class MalformedHead(http.client.HTTPException):
-    """What came before the body is cut, or is no answer to a GET; its text says why."""
+    """The head of the response is cut off or is not an answer to a GET; the message says why."""
 
 
 class Limits:
-    """Of one attempt: at most `silence` seconds without a byte, and none after `until`, which is
-    monotonic and may be brought forward.
+    """Of one attempt: at most `silence` seconds without a byte, and nothing after `until`, a
+    monotonic time that may be brought forward.
     """
 
     def __init__(self, silence: float, until: float) -> None:
@@ -54,11 +54,11 @@ class Limits:
         self.until = until
 
     def left(self) -> float:
-        """Seconds until the end, never 0: that would mean "do not wait" to a socket."""
+        """Seconds until the end; never 0, which would make a socket non-blocking."""
         return max(0.001, self.until - time.monotonic())
 
     def phase(self) -> Limits:
-        """Those of a phase that begins now and has `silence` seconds in all."""
+        """The limits of a phase that starts now and may take `silence` seconds in total."""
         return Limits(self.silence, min(self.until, time.monotonic() + self.silence))
 
 
@@ -67,7 +67,7 @@ _LIMITS: ContextVar[Limits] = ContextVar("limits")
 
 @contextlib.contextmanager
 def limited(limits: Limits) -> Iterator[None]:
-    """Requests that begin within are held to the limits."""
+    """Apply the limits to requests that start within."""
     token = _LIMITS.set(limits)
     try:
         yield
@@ -76,7 +76,7 @@ def limited(limits: Limits) -> Iterator[None]:
 
 
 class _TimedReader(io.RawIOBase):
-    """A socket's raw stream that waits for each piece no longer than its phase has left."""
+    """A socket's raw stream; no read waits longer than its phase has left."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, limits: Limits) -> None:
         self._raw = raw
@@ -109,10 +109,11 @@ class _TimedReader(io.RawIOBase):
     def _too_slow(self) -> TooSlow:
         if self._phase is self._whole:
             return TooSlow("the body came too slowly")
-        return TooSlow(f"its headers were not there within {self._phase.silence:g} s")
+        return TooSlow(f"the headers were not complete within {self._phase.silence:g} s")
 
     def body_follows(self) -> None:
-        """The head has been read. Lines that the end of the connection cut look like its end."""
+        """Switch from the limits of the head to those of the body."""
+        # http.client takes the end of the connection for the empty line that ends the headers.
         if self._ended:
             raise MalformedHead("the connection ended within the headers")
         self._phase = self._whole
@@ -124,7 +125,7 @@ class _TimedReader(io.RawIOBase):
 
 
 class _Response(http.client.HTTPResponse):
-    """Reads what comes before the body within its time and size."""
+    """Reads the head of a response within its limits of time and size."""
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
@@ -140,18 +141,18 @@ class _Response(http.client.HTTPResponse):
             self._timed.body_follows()
 
     def _read_status(self) -> tuple[str, int, str]:
-        """The final answer's: any number of interim ones may come before it (RFC 9110, 15.2), of
-        which http.client knows only 100.
+        """The final response's. Others may come before it (RFC 9110, 15.2): http.client skips 100
+        alone, and would take 102 or 103 for the final one.
         """
         for _ in range(MAX_INTERIM):
             version, status, reason = super()._read_status()  # type: ignore[misc]
             if status == HTTPStatus.SWITCHING_PROTOCOLS:
-                raise MalformedHead("HTTP 101, a change of the protocol that nobody asked for")
+                raise MalformedHead("HTTP 101, a change of protocol that was not requested")
             if status >= HTTPStatus.OK:
                 return version, status, reason
             while self.fp.readline().strip():
                 pass
-        raise MalformedHead(f"more than {MAX_INTERIM} interim answers")
+        raise MalformedHead(f"more than {MAX_INTERIM} interim responses")
 
 
 def _connect_in_time(connect: Callable[[], None], connection: HTTPConnection) -> None:
@@ -160,17 +161,17 @@ def _connect_in_time(connect: Callable[[], None], connection: HTTPConnection) ->
         connect()
         return
     done = threading.Event()
-    left_behind = threading.Event()
+    abandoned = threading.Event()
     raised: list[BaseException] = []
 
     def work() -> None:
         try:
             connect()
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+        except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
             raised.append(error)
         finally:
             done.set()
-            if left_behind.is_set():
+            if abandoned.is_set():
                 connection.close()
 
     context = copy_context()
@@ -178,7 +179,7 @@ def _connect_in_time(connect: Callable[[], None], connection: HTTPConnection) ->
     try:
         in_time = done.wait(limits.phase().left())
     finally:
-        left_behind.set()
+        abandoned.set()
     if not in_time:
         slow = TooSlow(f"no connection within {limits.silence:g} s")
         raise ConnectTimeoutError(connection, str(slow)) from slow
@@ -212,7 +213,7 @@ _POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
 
 
 class TimedAdapter(HTTPAdapter):
-    """requests' own, with connections that keep to `limited`."""
+    """requests' own adapter, with connections that respect `limited`."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)

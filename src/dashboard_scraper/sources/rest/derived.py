@@ -1,7 +1,8 @@
-"""Figures on which nothing depends: a rate, when somebody was seen, days with any activity.
+"""Derived figures: a rate, when a user was first and last seen, the number of active days.
 
-What a source says of these may be odd for one user of thousands. It is unknown then, and said once
-a run; the day, its counts and the other users stay. Counts and identities have no place here.
+Sources have an odd value in one of them for one user of thousands. No other figure depends on it:
+it is stored as unknown and reported once a run; the day, its counts and the other users stay valid.
+Never use this for counts or identities: an odd one of these fails the day.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from dashboard_scraper.model.metrics import MAX_COUNT, Kind
 
 logger = logging.getLogger(__name__)
 
-# How sources spell "unknown" where a moment or a rate is due; the dates, in any form, are those
-# that languages and databases begin or end with.
+# How sources spell "unknown" in place of a moment or a rate. The dates are the first and last ones
+# of programming languages and databases: 0001-01-01 is Go's and .NET's, 1900-01-01 SQL Server's.
 _UNKNOWN = re.compile(
     r"\s*(|-+|—|n/?a|nan|nil|none|null|never|unknown|undefined|0|000[01]-0[01]-0[01].*"
     r"|1900-01-01.*|1970-01-01.*|9999-12-31.*)\s*",
@@ -37,14 +38,14 @@ class _Odd:
 
 
 class Oddities:
-    """The odd values of a run, by field. Thread-safe."""
+    """The odd values of a run, counted by field. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._odd: dict[str, _Odd] = {}
 
     def note(self, field: str, value: object) -> None:
-        """One value more of the field that is kept as unknown."""
+        """Count one more value of the field that is stored as unknown."""
         with self._lock:
             if field in self._odd:
                 self._odd[field].count += 1
@@ -55,12 +56,12 @@ class Oddities:
         return field in self._odd
 
     def report(self) -> None:
-        """One warning a field, then forget them."""
+        """Log one warning per field, then forget them."""
         with self._lock:
             found, self._odd = self._odd, {}
         for field, odd in found.items():
             logger.warning(
-                "%s: %d %s out of the ordinary, such as %s; kept as unknown",
+                "%s: %d %s out of the ordinary, such as %s; stored as unknown",
                 field,
                 odd.count,
                 "value is" if odd.count == 1 else "values are",
@@ -69,7 +70,7 @@ class Oddities:
 
 
 def _shown(value: object) -> str:
-    """A value fit for a log, which may not have what could be an address or a secret."""
+    """The value as a log may hold it: without anything that could be an address or a secret."""
     text = str(value)
     if "@" in text:
         return "a text with an address"
@@ -77,20 +78,20 @@ def _shown(value: object) -> str:
 
 
 def known_or_none(kind: Kind, field: str, value: object, oddities: Oddities) -> object:
-    """The value as it came if it can be one of its kind; else None, noted unless it says so."""
-    if value is None or (isinstance(value, str) and _is_spelled(kind, value)):
+    """The value unchanged if it is valid for its kind, else None; noted unless it means unknown."""
+    if value is None or (isinstance(value, str) and _means_unknown(kind, value)):
         return None
-    if not _is_sound(kind, value):
+    if not _is_valid(kind, value):
         oddities.note(field, value)
         return None
     return value
 
 
-def _is_spelled(kind: Kind, text: str) -> bool:
+def _means_unknown(kind: Kind, text: str) -> bool:
     return kind is not Kind.DAYS and _UNKNOWN.fullmatch(text) is not None
 
 
-def _is_sound(kind: Kind, value: object) -> bool:
+def _is_valid(kind: Kind, value: object) -> bool:
     if isinstance(value, bool):
         return False
     if kind is Kind.MOMENT:
@@ -108,18 +109,18 @@ def _is_moment(text: str) -> bool:
 
 
 def latest_moment(now: datetime) -> datetime:
-    """The latest at which somebody can have been seen, by a clock that is ahead of ours."""
+    """The latest plausible moment at which a user was seen: the source's clock may be ahead."""
     return now + _CLOCKS_DIFFER
 
 
 def plausible_moment(
     field: str, moment: datetime, latest: datetime, oddities: Oddities
 ) -> datetime | None:
-    """In UTC, if it lies between the first assistants and `latest`; else None, noted unless it is a
-    usual spelling of "unknown".
+    """The moment in UTC, if it lies between the first coding assistants and `latest`; else None,
+    noted unless it is a usual spelling of "unknown".
     """
     if EARLIEST <= moment <= latest:
         return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-    if not _is_spelled(Kind.MOMENT, moment.isoformat()):
+    if not _means_unknown(Kind.MOMENT, moment.isoformat()):
         oddities.note(field, moment.isoformat())
     return None

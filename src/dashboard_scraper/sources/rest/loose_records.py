@@ -1,4 +1,4 @@
-"""Records that are not as usual: decoded without their types, within bounds, to find out why."""
+"""Records with unexpected fields or values: decoded without types, within bounds, to judge each."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.sources.rest.unknown_fields import Fate, UnknownFields
 
 MOST_VALUES = 2_000_000
-"""Of one answer, in objects and lists at any depth. As Python's objects they take 500 MB; the users
-of a large organization, with 20 fields each, are a tenth of it.
+"""Values in one answer, at any depth. As Python objects they take 500 MB; the users of a large
+organization, with 20 fields each, need a tenth of that.
 """
 _ANY_RECORDS = msgspec.json.Decoder(list[dict[str, Any]])
 _RAW_RECORDS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
@@ -29,8 +29,9 @@ def loose_records(
 ) -> list[dict[str, Any]]:
     """The records as dictionaries.
 
-    A number beyond all numbers fails the whole text, and yet only its own field is to blame: a
-    `derived` one is a text then, one that is not `known` is left out, and any other is an error.
+    A number that is out of range makes the whole text undecodable, though only its own field is
+    wrong. So the fields are decoded one by one then: of these, a `derived` one becomes a text, an
+    unknown one is left out, and any other is an error.
     """
     _refuse_too_many(where, bytes(text))
     try:
@@ -45,7 +46,7 @@ def loose_records(
 
 
 def _refuse_too_many(where: str, text: bytes) -> None:
-    """Before any of them is made: what a list of empty objects takes is 20 times its text."""
+    """Checked before decoding: a list of empty objects takes 20 times the memory of its text."""
     if text.count(b",") + text.count(b"{") + text.count(b"[") > MOST_VALUES:
         raise ContractBroken(f"{where}: the answer has more than {MOST_VALUES:,} values")
 

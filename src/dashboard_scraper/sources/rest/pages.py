@@ -1,4 +1,4 @@
-"""Pages for people that came where data was due: what they are, told in words fit for a log."""
+"""HTML pages that came in place of data: what kind of page it is, in words that a log may hold."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_HEAD = 1 << 16  # where the title of a page is, and the marks of those that stand between
-_BEGINNING = 1 << 10  # where the first tag is, after any white space
+_HEAD = 1 << 16  # bytes in which the title is searched, and the marks of filters
+_BEGINNING = 1 << 10  # bytes in which the first tag is, after any white space
 _TITLE_LENGTH = 80
 _SERVER_LENGTH = 30
-_LONG_WORD = re.compile(r"\S{33,}")  # a token, a cursor or an address with one: no word of a title
+_LONG_WORD = re.compile(r"\S{33,}")  # a token, a cursor, a URL with one: too long for a word
 _TITLE = re.compile(rb"<title[^>]*>(.{0,2000}?)</title", re.IGNORECASE | re.DOTALL)
 _PASSWORD_FIELD = re.compile(rb"type\s*=\s*[\"']?password", re.IGNORECASE)
 
@@ -19,7 +19,7 @@ _SIGN_IN = re.compile(
     r"\b(sign|log)[\s_-]*(in|on)\b|\bsso\b|\bsaml|\boauth|\bauth(orize|enticate|entication)?\b",
     re.IGNORECASE,
 )
-# Titles of bot checks, and of the pages of filters, firewalls and gateways.
+# Titles of bot checks, and of pages of filters, firewalls and gateways.
 _FILTER_TITLE = re.compile(
     r"just a moment|attention required|checking your browser|verify (that )?you|are you (a )?human"
     r"|captcha|security check|bot (check|protection|manager)|block|denied|forbidden"
@@ -27,7 +27,7 @@ _FILTER_TITLE = re.compile(
     r"|unavailable|maintenance|bad gateway",
     re.IGNORECASE,
 )
-# Not the scripts of bot checks alone: sign-in pages have them too.
+# The script of a bot check is not in the list: sign-in pages load it too.
 _FILTER_BODY = re.compile(
     rb"cf-chl|_incapsula_|incident id|support id|ray id|px-captcha|fgd_icon|fortiguard|zscaler"
     rb"|netskope|forcepoint|websense",
@@ -42,7 +42,7 @@ _FILTER_HOST = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page in HTML: its title, the software that says that it sent it, and what it looks like."""
+    """An HTML page: its title, the software that sent it (`Server`), and what it looks like."""
 
     title: str
     server: str
@@ -55,7 +55,7 @@ class Page:
 
 
 def page_in(content_type: str, headers: Mapping[str, str], body: bytes | bytearray) -> Page | None:
-    """The page, if the body is one; what is called HTML, or begins like it, is."""
+    """The page, if the body is one: by its content type, or because it starts with a tag."""
     begins = bytes(body[:_BEGINNING]).lstrip(b"\xef\xbb\xbf \t\r\n")[:5].lower()
     is_html = content_type in ("text/html", "application/xhtml+xml")
     if not is_html and (not begins.startswith(b"<") or begins == b"<?xml"):
@@ -76,12 +76,12 @@ def page_in(content_type: str, headers: Mapping[str, str], body: bytes | bytearr
 
 
 def looks_like_filter(host: str) -> bool:
-    """Of a host: whether it is called as the makers of filters and gateways call theirs."""
+    """Whether the host is named like a product that filters web traffic."""
     return _FILTER_HOST.search(host) is not None
 
 
 def cleaned(text: str, length: int) -> str:
-    """One line of visible characters, and not more than `length` of them."""
+    """One line of at most `length` visible characters."""
     visible = "".join(c if c.isprintable() else " " for c in text)
     line = " ".join(_LONG_WORD.sub("…", visible).split())
     return line if len(line) <= length else f"{line[: length - 1]}…"

@@ -1,8 +1,8 @@
-"""Reading an answer that may come in pages: one small state machine, strict about every step.
+"""Reading an answer that may come in pages: a small state machine, strict about every step.
 
 Known shapes: a bare array; an object with the records under the endpoint's own key, `items`, `data`
-or `results`; after it a `next` URL (absolute or relative) or `pagination` with `next_cursor` and
-`has_more`. Everything else is an error: an answer that is not understood is not an empty one.
+or `results`, and beside them a `next` URL (absolute or relative) or `pagination` with `next_cursor`
+and `has_more`. Everything else is an error: a renamed key must not look like an empty day.
 """
 
 from __future__ import annotations
@@ -17,30 +17,31 @@ import msgspec
 from dashboard_scraper.decoding import UNDECODABLE, decoding, with_spelled_numbers
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.listing import listed
-from dashboard_scraper.sources.rest.http import absolute, origin_of, redact, with_params
 from dashboard_scraper.sources.rest.repeated_keys import refuse_repeated_keys
+from dashboard_scraper.sources.rest.urls import absolute, origin_of, redact, with_params
 
 GENERAL_LIST_KEYS = ("items", "data", "results")
 MAX_PAGES = 10_000
 MAX_RECORDS = 500_000
-"""Different ones of one answer, over all its pages; as users they take 500 MB."""
-_HEAD = 1 << 10  # where a JSON text begins, after any white space
+"""Distinct records of one answer, over all its pages; as users they take 500 MB."""
+_HEAD = 1 << 10  # bytes in which a JSON text begins, after any white space
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-# What `parse_page` reads itself; an envelope passes it over.
+# What `parse_page` reads itself; the envelope skips it.
 UNDERSTOOD = ("next", "pagination.has_more", "pagination.next_cursor")
-# Of a text that is longer, the keys are counted before a dictionary of them is made: a gigabyte.
+# Bytes of an answer above which its fields are counted before they are decoded: a text of only
+# short keys would become a dictionary of a gigabyte.
 _LONG = 1 << 24
 _MOST_FIELDS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The records of one page, as the JSON text of an array, and the key that they stood under.
+    """The records of one page, as the JSON text of an array, and the key that they were under.
 
-    `fields` are the others of the answer, whose whole text is `text`. `commas` are those of the
-    records, unless a key of the answer itself stands twice.
+    `fields` are the other fields of the answer, whose whole text is `text`. `commas` is the number
+    of commas in the records; more if a key of the answer itself is repeated.
     """
 
     records: msgspec.Raw
@@ -52,15 +53,15 @@ class Page:
     commas: int = 0
 
     def refuse_repeated_keys(self, endpoint: str, keys: int) -> None:
-        """ContractBroken where a key stands twice; `keys` are those of the records as decoded, less
-        one for each object within them.
+        """ContractBroken where a key is repeated; `keys` is the number of keys in the decoded
+        records, less one for each object within a record.
         """
         if self.commas != max(0, keys - 1):
             refuse_repeated_keys(endpoint, self.text)
 
 
 def parse_page(endpoint: str, own_key: str, body: bytes | bytearray) -> Page:
-    """Take an answer apart; raises ContractBroken where it is none of the known shapes."""
+    """Split an answer into records and other fields; ContractBroken for any unknown shape."""
     if body[:_HEAD].lstrip()[:1] == b"[":
         if b"NaN" in body:
             body = with_spelled_numbers(bytes(body))
@@ -86,9 +87,9 @@ def parse_page(endpoint: str, own_key: str, body: bytes | bytearray) -> Page:
 
 
 def commas_beside(endpoint: str, body: bytes | bytearray, fields: Mapping[str, msgspec.Raw]) -> int:
-    """Those of the one field of an answer that is not among the `fields`.
+    """The number of commas in the one field of an answer that is not among `fields`.
 
-    ContractBroken where a key stands twice within one of these.
+    ContractBroken where a key is repeated within one of these.
     """
     commas = body.count(b",") - len(fields)
     for raw in map(bytes, fields.values()):
@@ -100,7 +101,7 @@ def commas_beside(endpoint: str, body: bytes | bytearray, fields: Mapping[str, m
 
 def _refuse_many_fields(endpoint: str, lists: tuple[str, ...], body: bytes | bytearray) -> None:
     fields = [(key, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for key in lists]
-    with decoding(f"{endpoint}: the answer is no JSON object"):
+    with decoding(f"{endpoint}: the answer is not a JSON object"):
         found = msgspec.json.decode(body, type=msgspec.defstruct("Lists", fields))
     raws = [raw for raw in msgspec.structs.astuple(found) if raw is not msgspec.UNSET]
     if body.count(b",") - sum(bytes(raw).count(b",") for raw in raws) > _MOST_FIELDS:
@@ -115,18 +116,18 @@ def parse_object(endpoint: str, body: bytes | bytearray | msgspec.Raw) -> dict[s
         return _OBJECT.decode(body)
     except UNDECODABLE:
         body = with_spelled_numbers(bytes(body))
-    with decoding(f"{endpoint}: the answer is no JSON object"):
+    with decoding(f"{endpoint}: the answer is not a JSON object"):
         return _OBJECT.decode(body)
 
 
 def _array(endpoint: str, key: str, raw: msgspec.Raw) -> msgspec.Raw:
     if bytes(memoryview(raw)[:_HEAD]).lstrip()[:1] != b"[":
-        raise ContractBroken(f"{endpoint}: {key} is no list")
+        raise ContractBroken(f"{endpoint}: {key} is not a list")
     return raw
 
 
 def decode_field(endpoint: str, name: str, raw: msgspec.Raw, kind: Any) -> Any:
-    """One field of an answer, as the type `kind`."""
+    """Decode one field of an answer as the type `kind`."""
     with decoding(f"{endpoint}: {name}"):
         return msgspec.json.decode(raw, type=kind)
 
@@ -156,13 +157,13 @@ def _next_cursor(endpoint: str, fields: dict[str, msgspec.Raw]) -> str | None:
 
 
 def refuse_too_many(endpoint: str, records: int) -> None:
-    """ContractBroken where there are more than any tenant has."""
+    """ContractBroken for more records than any tenant has users."""
     if records > MAX_RECORDS:
         raise ContractBroken(f"{endpoint}: more than {MAX_RECORDS:,} records")
 
 
 class Paginator:
-    """Goes from page to page of one endpoint, and refuses to go in circles or astray."""
+    """Follows the pages of one endpoint; refuses to go in circles or to another origin."""
 
     def __init__(self, endpoint: str, first_url: str) -> None:
         self._endpoint = endpoint
@@ -174,8 +175,8 @@ class Paginator:
     def after(self, url: str, page: Page) -> str | None:
         """The URL that follows `page`, the answer to `url`; None after the last page.
 
-        Raises ContractBroken for another origin, for a page or a URL that came before (any one
-        before: a cursor can alternate), and for more pages than any tenant has.
+        Raises ContractBroken for another origin, for a repeated page or URL, and for more pages
+        than any tenant has. All earlier pages are compared, since a cursor can alternate.
         """
         following = self._following(url, page)
         if following or self._contents:
@@ -203,7 +204,8 @@ class Paginator:
         self._contents.add(content)
 
     def _checked(self, url: str) -> str:
-        # A backslash, a user part or white space is where parsers disagree on what the host is.
+        # URL parsers disagree about the host where there is a backslash, a user or white space: the
+        # check could see our host, and the connection go to another, with the session.
         odd = "\\" in url or "@" in url or not url.isprintable() or " " in url
         if odd or origin_of(url) != self._origin:
             raise ContractBroken(

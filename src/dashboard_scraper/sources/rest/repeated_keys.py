@@ -1,9 +1,9 @@
-"""Keys that stand twice in an object of an answer: which of the two is right, nobody knows.
+"""Repeated keys in an object of an answer: nobody knows which of the two values is right.
 
-A decoder takes the last one and says nothing. To look at every key takes longer than to decode, so
-commas are counted first: an object or list has one less than entries, and each key that stands
-twice adds one. Where there are as many as what was decoded accounts for, no key does. Commas within
-texts make more, never less; then every key is looked at.
+A decoder silently takes the last one. Checking every key takes longer than decoding, so callers
+count commas first. An object or list has one comma less than entries, and a repeated key adds one:
+if the text has as many commas as the decoded records account for, no key is repeated. Commas within
+strings only make the number larger; then every key is checked.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from dashboard_scraper.sources.rest.pages import cleaned
 _SHOWN = 60
 
 
-class _Twice(Exception):
-    """A key does; it is the argument."""
+class _RepeatedKey(Exception):
+    """Its argument is the key."""
 
 
-def _looked_at(pairs: list[tuple[str, None]]) -> None:
-    """Nothing stays of an object but that its keys differ."""
+def _check_keys(pairs: list[tuple[str, None]]) -> None:
+    """Returns None, so that no decoded object stays in memory."""
     if len(dict(pairs)) < len(pairs):
-        raise _Twice(Counter(name for name, _ in pairs).most_common(1)[0][0])
+        raise _RepeatedKey(Counter(name for name, _ in pairs).most_common(1)[0][0])
 
 
-# Numbers are as good as none here; that of their digits is never out of range.
-_LOOK = json.JSONDecoder(
-    object_pairs_hook=_looked_at, parse_int=len, parse_float=len, parse_constant=len, strict=False
+# The values do not matter here. `len` in place of `int` and `float` accepts numbers out of range.
+_KEYS_ALONE = json.JSONDecoder(
+    object_pairs_hook=_check_keys, parse_int=len, parse_float=len, parse_constant=len, strict=False
 )
 
 
 def refuse_repeated_keys(where: str, text: bytes | bytearray) -> None:
-    """ContractBroken that names the key, where one stands twice in any object of the JSON text."""
+    """ContractBroken, which names the key, if one is repeated in any object of the JSON text."""
     try:
-        _LOOK.decode(text.decode(errors="replace"))
-    except _Twice as error:
+        _KEYS_ALONE.decode(text.decode(errors="replace"))
+    except _RepeatedKey as error:
         raise ContractBroken(
-            f"{where}: the key {cleaned(ascii(error.args[0]), _SHOWN)} stands twice in an object"
+            f"{where}: the key {cleaned(ascii(error.args[0]), _SHOWN)} is repeated in an object"
         ) from None
     except (ValueError, RecursionError) as error:
         raise ContractBroken(f"{where}: {error}") from error

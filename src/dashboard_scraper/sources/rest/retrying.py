@@ -1,10 +1,10 @@
-"""When a request is sent again, and the words for why it had to be.
+"""When to retry a request, and how to say in a log why it failed.
 
 The wait before attempt n + 1 is
 
-    backoff * 2**(n - 1) * (1 + random part up to 1/2),   at most MAX_WAIT
+    backoff * 2**(n - 1) * (1 + jitter of up to 1/2)
 
-or what `Retry-After` says, if that is longer, clamped to MAX_WAIT too.
+or the server's `Retry-After`, if that is longer; never more than MAX_WAIT.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from dashboard_scraper.sources.rest.deadlines import MalformedHead, TooSlow
 
 MAX_WAIT = 60.0
 _WORDED = (TooSlow, MalformedHead, Incomplete)
-_LONGEST_RETRY_AFTER = 10**9  # far beyond the clamp; more digits would be no number to Python
+# What any number of more than nine digits counts as: far above MAX_WAIT.
+_LONGEST_RETRY_AFTER = 10**9
 
 
-class Refused(Exception):
-    """An attempt that may be repeated; `retry_after` in seconds where the server named it."""
+class AttemptFailed(Exception):
+    """An attempt that may be repeated; `retry_after` is the server's `Retry-After`, in seconds."""
 
     def __init__(
         self, reason: str, retry_after: float | None = None, *, too_many: bool = False
@@ -47,14 +48,14 @@ class RetryPolicy:
 
     def wait(self, attempt: int, retry_after: float | None) -> float:
         """Seconds to wait after the failed attempt number `attempt`, counted from 1."""
-        # Jitter needs no cryptography: it only keeps clients from knocking all at once.
+        # Jitter needs no cryptography: it only spreads the retries of many clients.
         jitter = 1 + random.random() / 2  # noqa: S311
         own: float = self.backoff * 2 ** (attempt - 1) * jitter
         return min(max(own, retry_after or 0.0), MAX_WAIT)
 
 
 def seconds_of(retry_after: str | None) -> float | None:
-    """Seconds, from either spelling (a number, an HTTP date); None for anything else."""
+    """Seconds, from either form of the header (a number, an HTTP date); None for anything else."""
     if retry_after is None:
         return None
     if re.fullmatch(r"[0-9]+", retry_after.strip()):
@@ -69,7 +70,7 @@ def seconds_of(retry_after: str | None) -> float | None:
 
 
 def root_cause(error: BaseException) -> str:
-    """The innermost reason, in words that hold no URL: requests' own messages do."""
+    """The innermost reason, without URLs: requests' own messages contain them, with any token."""
     inner: BaseException = error
     while not isinstance(inner, _WORDED):
         links = (getattr(inner, "reason", None), inner.__cause__, inner.__context__, *inner.args)
@@ -81,7 +82,7 @@ def root_cause(error: BaseException) -> str:
         return str(inner)
     if isinstance(inner, OSError) and inner.strerror:
         return f"{type(inner).__name__}, {inner.strerror}"
-    if type(inner) is OSError:  # as http.client says that a proxy refused a tunnel
+    if type(inner) is OSError:  # http.client raises a bare OSError where a proxy refuses a tunnel
         return str(inner)
     if isinstance(inner, TimeoutError | urllib3.exceptions.TimeoutError):
         return "the server was silent for too long"

@@ -1,4 +1,4 @@
-"""How requests leave this machine: through which proxy, and whose certificates are trusted."""
+"""How requests leave this machine: through which proxy, and which certificates are trusted."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from dashboard_scraper.settings.library_settings import CA_FILES, NO_PROXY, PROX
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`proxies` by scheme, as requests has them; `ca` is a file or folder of certificates."""
+    """`proxies` by scheme, as requests expects them; `ca` is a file or folder of certificates."""
 
     proxies: Mapping[str, str]
     ca: str | None
 
 
 def route_to(url: str, libraries: Libraries) -> Route:
-    """From the environment, and then `.env`; of the system's own settings where neither has any.
+    """The route that the environment sets, else `.env`, else the operating system.
 
     UsageError where the certificates cannot be read.
     """
     if libraries.direct:
         return Route({}, None)
     given = _proxies_of(libraries) or urllib.request.getproxies()
-    # An empty text, and not None: with None the library would look at the environment.
+    # An empty text, not None: for None the library would read NO_PROXY of the environment.
     bypassed = should_bypass_proxies(url, no_proxy=given.get("no", ""))
     proxies = {} if bypassed else {s: p for s, p in given.items() if s in ("http", "https", "all")}
     return Route(proxies, _ca(libraries))
@@ -60,6 +60,6 @@ def _check_certificates(name: str, place: str) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(None if folder else place, place if folder else None)
     except ssl.SSLError as error:
-        raise UsageError(f"{name}: {place} holds no certificate that can be read") from error
+        raise UsageError(f"{name}: {place} has no readable certificate") from error
     except OSError as error:
         raise UsageError(f"{name}: {place} cannot be read: {error.strerror or error}") from error

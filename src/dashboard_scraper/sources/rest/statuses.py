@@ -1,7 +1,7 @@
-"""What each status of an answer means to a reader of figures, for both sources: the one list.
+"""What each HTTP status means when usage figures were asked for: one table for both sources.
 
-The statuses are those of RFC 9110 and of IANA's registry, and those that gateways made up. What is
-not in the list has the meaning of its class: 5xx passes by itself, all else is refused.
+It covers RFC 9110, IANA's registry, and the codes that gateways invented. A status that is not
+listed has the meaning of its class: a 5xx is retried, everything else is refused.
 """
 
 from __future__ import annotations
@@ -10,54 +10,54 @@ from enum import Enum
 
 
 class Meaning(Enum):
-    """What to do with an answer."""
+    """What to do with a response."""
 
     DATA = "read it"
-    RETRY = "it may pass by itself: ask again, within bounds"
-    RETRY_ELSEWHERE = "ask again, on another connection"
-    SLOW_DOWN = "ask again, later and more slowly"
-    SIGN_IN = "the session or the token is not good"
-    FORBIDDEN = "it is good, but may not see the figures; or a filter stands between"
-    PROXY_SIGN_IN = "a setting: the proxy wants another user or password"
-    NETWORK_SIGN_IN = "the network between wants a sign-in of its own, in a browser"
-    REDIRECT = "another place: a sign-in, a filter, or the place that the API has moved to"
-    REFUSED = "the source is not what this program knows, or is asked in a way that it is not"
+    RETRY = "a temporary failure: retry, within bounds"
+    RETRY_ELSEWHERE = "retry, on a new connection"
+    SLOW_DOWN = "retry, later and more slowly"
+    SIGN_IN = "the session or token is not valid"
+    FORBIDDEN = "the credentials are valid, but may not see the figures; or a filter is in the way"
+    PROXY_SIGN_IN = "a wrong setting: the proxy rejects its user or password"
+    NETWORK_SIGN_IN = "the network requires its own sign-in, in a browser"
+    REDIRECT = "a redirect: to a sign-in page, to a filter, or to where the API has moved"
+    REFUSED = "not the API that this program knows, or a request that it does not accept"
 
 
 _MEANINGS = {
-    # 1xx are passed over before an answer is read; 101 is an answer that nobody asked for.
+    # 1xx are skipped before a response is read, except 101, which is an error: we never ask for it.
     200: Meaning.DATA,
-    202: Meaning.RETRY,  # accepted, but the answer is not ready yet
-    # The other 2xx are refused: 203 has figures that somebody between has changed, 206 a part of
-    # them that nobody asked for, 226 a difference; 204 and 205 say in so many words that there are
-    # none, where a day without users has an empty list.
+    202: Meaning.RETRY,  # accepted, but the result is not ready yet
+    # All other 2xx are refused: 203 was modified by a proxy, 206 is a part that we did not ask for,
+    # 226 a delta. 204 and 205 have no body, and "no body" is not "no users": a day without users is
+    # an empty list.
     301: Meaning.REDIRECT,
     302: Meaning.REDIRECT,
     303: Meaning.REDIRECT,
     307: Meaning.REDIRECT,
     308: Meaning.REDIRECT,
-    # 300, 304, 305 and 306 are refused: nothing that we ask makes them an answer.
+    # 300, 304, 305 and 306 are refused: no request of ours can lead to them.
     401: Meaning.SIGN_IN,
     403: Meaning.FORBIDDEN,
     407: Meaning.PROXY_SIGN_IN,
-    408: Meaning.RETRY_ELSEWHERE,  # the server is about to close a connection that was idle
-    421: Meaning.RETRY_ELSEWHERE,  # it is not the server for this host; RFC 9110, 15.5.20
-    423: Meaning.RETRY,  # locked, for as long as somebody writes
+    408: Meaning.RETRY_ELSEWHERE,  # the server is about to close an idle connection
+    421: Meaning.RETRY_ELSEWHERE,  # this server does not serve the host; RFC 9110, 15.5.20
+    423: Meaning.RETRY,  # locked while another client writes
     425: Meaning.RETRY,  # too early; RFC 8470
     429: Meaning.SLOW_DOWN,
-    # The other 4xx are refused: 400, 404, 405, 406, 410, 414, 422 and so on come again.
-    501: Meaning.REFUSED,  # not implemented: a method, a feature
-    505: Meaning.REFUSED,  # not this version of HTTP
-    506: Meaning.REFUSED,  # the server's own configuration goes in a circle
-    508: Meaning.REFUSED,  # so does what it serves
-    510: Meaning.REFUSED,  # an extension is missing in the request
+    # All other 4xx are refused: 400, 404, 405, 406, 410, 414, 422 ... would only come again.
+    501: Meaning.REFUSED,  # the method or feature is not implemented
+    505: Meaning.REFUSED,  # unsupported HTTP version
+    506: Meaning.REFUSED,  # content negotiation is misconfigured: a loop
+    508: Meaning.REFUSED,  # a loop in the resource itself
+    510: Meaning.REFUSED,  # the request lacks a mandatory extension
     511: Meaning.NETWORK_SIGN_IN,  # a captive portal
-    # The other 5xx pass by themselves: 500, 502, 503, 504, 507, 509, 529, and 520 to 527 and 530,
-    # with which a content delivery network says that it did not get through to the source.
+    # All other 5xx are temporary: 500, 502, 503, 504, 507, 509, 529; also 520 to 527 and 530, which
+    # a content delivery network sends when it cannot reach the source.
 }
 
 
 def meaning_of(status: int) -> Meaning:
-    """The meaning of the status, or of its class."""
+    """The meaning of the status, or that of its class."""
     of_class = Meaning.RETRY if 500 <= status <= 599 else Meaning.REFUSED
     return _MEANINGS.get(status, of_class)

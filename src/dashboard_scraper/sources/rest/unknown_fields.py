@@ -1,6 +1,6 @@
-"""Fields of records that nobody knows yet: kept, but within bounds, and said in a line each way.
+"""Fields of records that this program does not know yet: stored within bounds, and reported.
 
-A user's own figures do not depend on them. So what is beyond a bound is left out, and not the day.
+No known figure depends on them. So a field that exceeds a bound is left out, and the day is stored.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ VALUE_LENGTH = 4_000
 DEEPEST = 8
 """Levels of objects and lists within a field."""
 OF_A_RECORD = 100
-"""Names, also those within an object; of a record with more, none is kept."""
+"""Names, with those of nested objects; of a record with more, none is stored."""
 OF_A_RUN = 500
-"""Different names; each is a column of every file in which a record has it."""
+"""Distinct names; each becomes a column of every file in which a record has it."""
 _COUNTED_AT_MOST = 10_000
 
 
 class Fate(Enum):
-    """What was done with a field, as the log says it."""
+    """What was done with a field, in the words of the log."""
 
-    COLUMN = "kept as columns of their own"
-    ROW = "kept as rows of their own"
+    COLUMN = "stored as columns of their own"
+    ROW = "stored as rows of their own"
     OF_ORGANIZATION = "of the organization, left out"
     OF_EDITORS = "of editors and languages, left out"
     OF_CREDITS = "of credits, left out"
@@ -38,20 +38,20 @@ class Fate(Enum):
     NAME_TOO_LONG = f"with a name of more than {NAME_LENGTH} characters, left out"
     VALUE_TOO_LONG = f"with a value of more than {VALUE_LENGTH:,} characters, left out"
     TOO_MANY = f"of records with more than {OF_A_RECORD} of them, left out"
-    TOO_MANY_NAMES = f"after the first {OF_A_RUN} different ones of a run, left out"
+    TOO_MANY_NAMES = f"after the first {OF_A_RUN} distinct ones of a run, left out"
     TOO_DEEP = f"of more than {DEEPEST} levels, left out"
     UNREADABLE = "with a value that cannot be read, left out"
 
 
 class UnknownFields:
-    """Those of a run. Thread-safe."""
+    """The unknown fields of a run. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._names: dict[Fate, set[str]] = {}
 
     def note(self, fate: Fate, names: Iterable[str]) -> None:
-        """That this was done with fields of these names."""
+        """Record that fields of these names met this fate."""
         with self._lock:
             noted = self._names.setdefault(fate, set())
             for name in names:
@@ -59,10 +59,10 @@ class UnknownFields:
                     break
                 noted.add(name)
 
-    def kept(
+    def storable(
         self, record: Mapping[str, object], reserved: Collection[str], fate: Fate = Fate.COLUMN
     ) -> dict[str, Cell]:
-        """What of the record's unknown fields is kept, on one level, under names not `reserved`."""
+        """Which unknown fields of the record to store, flattened, under names not `reserved`."""
         deep = [name for name, value in record.items() if _is_deeper(value, DEEPEST)]
         if deep:
             self.note(Fate.TOO_DEEP, deep)
@@ -73,9 +73,9 @@ class UnknownFields:
         if len(flat) > OF_A_RECORD:
             self.note(Fate.TOO_MANY, flat)
             return {}
-        return {name: cell for name, cell in flat.items() if self._is_kept(name, cell, fate)}
+        return {name: cell for name, cell in flat.items() if self._is_storable(name, cell, fate)}
 
-    def _is_kept(self, name: str, cell: Cell, fate: Fate) -> bool:
+    def _is_storable(self, name: str, cell: Cell, fate: Fate) -> bool:
         if len(name) > NAME_LENGTH:
             self.note(Fate.NAME_TOO_LONG, [name])
             return False
@@ -91,7 +91,7 @@ class UnknownFields:
         return False
 
     def report(self) -> None:
-        """One warning each way, then forget them."""
+        """Log one warning per fate, then forget them."""
         with self._lock:
             found, self._names = self._names, {}
         for fate, names in found.items():
@@ -103,7 +103,7 @@ class UnknownFields:
 
 
 def _is_deeper(value: object, levels: int) -> bool:
-    """Whether it has more levels of objects and lists."""
+    """Whether the value has more than `levels` levels of objects and lists."""
     if not isinstance(value, dict | list):
         return False
     within = value.values() if isinstance(value, dict) else value
