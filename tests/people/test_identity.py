@@ -239,7 +239,8 @@ def test_reports_have_the_files_names_and_the_log_lists_once_who_is_not_in_it(ho
         }
     unmatched = told(result, "not in IDENTITY_FILE")
     assert (
-        f"23 users are not in IDENTITY_FILE, and go by their addresses: {strangers[0]}" in unmatched
+        f"23 users are not in IDENTITY_FILE, and appear under their addresses: {strangers[0]}"
+        in unmatched
     )
     assert unmatched.endswith(f"{strangers[FEW_WORDS - 1]} and 3 more")
     assert told(result, "there twice").endswith(f"{ADA} in row 3")
@@ -305,7 +306,7 @@ def test_without_a_file_the_address_is_the_login_and_the_id_stays_when_others_co
     }
     assert len(set(after.values())) == 4
     assert logins(home, LAST - timedelta(1)) == before
-    assert f"the id {after[newcomer]}" in told(result, f"{newcomer} has the login")
+    assert f"the id {after[newcomer]}" in told(result, f"{newcomer} gets the login")
 
 
 @pytest.mark.parametrize("name", [ADA, "x", "é" * 300, ""])
@@ -370,7 +371,7 @@ def test_logins_and_ids_are_one_persons_and_stay_whoever_comes_after(
 def test_a_name_that_is_anothers_login_gets_one_of_its_own_in_reports(home: Home) -> None:
     kept(home, "Ada-L", ADA)
     write(home, f"email,login,id\n{ADA},ada-l,11\n")
-    assert "Ada-L#2" in told(exported(home), "has the login")
+    assert "Ada-L#2" in told(exported(home), "gets the login")
     assert written(home) == {"ada-l": 11, "Ada-L#2": sha256_user_id("Ada-L")}
 
 

@@ -1,1 +1,1 @@
-"""Who is one person, and under which name outputs show them."""
+"""Which names belong to one person, and the name that outputs show."""

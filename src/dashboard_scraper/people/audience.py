@@ -1,4 +1,4 @@
-"""Whom outputs show, who of them is one person, and under which name."""
+"""Whom outputs show, which of them are one person, and under which name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dashboard_scraper.people.pseudonyms import Rename, as_they_are, renamed
 
 
 class Account(Protocol):
-    """Whatever has a name as a source spells it, and says whether that is no person's."""
+    """Anything with a name as a source spells it, and whether it is a service account's."""
 
     @property
     def user(self) -> str: ...
@@ -29,10 +29,11 @@ class Account(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """What the settings say of the people in outputs.
+    """How outputs show people, from the settings.
 
-    `rename` gives pseudonyms, which are the same for all spellings of a person. `identities` are
-    those that outputs may show: nobody's where there are pseudonyms, whose aliases `people` has.
+    `rename` returns pseudonyms, the same for all spellings of a person. `identities` are those that
+    outputs may show: none if there are pseudonyms. Their aliases stay in `people` either way, since
+    a person with two addresses is still one person.
     """
 
     rename: Rename = as_they_are
@@ -42,7 +43,7 @@ class Audience:
 
     @property
     def anonymous(self) -> bool:
-        """Whether outputs have pseudonyms."""
+        """Whether outputs show pseudonyms."""
         return self.rename is not as_they_are
 
     @property
@@ -51,22 +52,22 @@ class Audience:
         return any(person.teams for person in self.identities.values())
 
     def includes(self, *, service: bool) -> bool:
-        """Whether outputs have such an account; the store has them all."""
+        """Whether outputs include such an account; the store includes all."""
         return self.service_accounts or not service
 
     def person(self, name: str) -> str:
-        """What is the same for all of a person's spellings, and may be shown."""
+        """An identifier that is the same for all spellings of a person, and may be shown."""
         return self.rename(name) if self.anonymous else self.people.key(name)
 
     def person_of_shown(self, name: str) -> str:
-        """As `person`, by the name that `shown` gave."""
+        """As `person`, for a name that `shown` returned."""
         return name if self.anonymous else self.people.key(name)
 
     def shown(self, users: Iterable[UserUsage], days: int = 1) -> list[UserUsage]:
-        """The users that outputs have, once each, of a period of so many days.
+        """The users that outputs show for a period of `days`, each person once.
 
-        Each has a pseudonym, or the name as the source spells it: of several spellings, the last in
-        alphabetical order.
+        Each has a pseudonym, or the name as the source spells it. Of several spellings it is the
+        last in alphabetical order, so that the order of the answer does not matter.
         """
         included = [user for user in users if self.includes(service=user.service)]
         keys = [self.people.key(user.user) for user in included]
@@ -81,12 +82,12 @@ class Audience:
         return sorted(named, key=lambda user: user.user)
 
     def naming(self, spellings: Iterable[Spelling]) -> Naming:
-        """The names of one output, whose users are spelt so."""
+        """The names in one output, chosen from the spellings that occur in it."""
         return Naming(self, {} if self.anonymous else self.people.newest_names(spellings))
 
 
 class Naming:
-    """One name for each person of an output: the pseudonym, or else the newest spelling in it."""
+    """One name per person in an output: the pseudonym, or else the newest spelling in it."""
 
     def __init__(self, audience: Audience, names: dict[str, str]) -> None:
         self._audience = audience
@@ -94,7 +95,7 @@ class Naming:
         self._known: dict[str, str] = {}
 
     def name(self, login: str) -> str:
-        """The person's; of somebody who is not in the output, the spelling that is asked first."""
+        """The person's name; for somebody outside the output, the spelling that came first."""
         known = self._known.get(login)
         if known is None:
             audience = self._audience
@@ -106,17 +107,17 @@ class Naming:
         return known
 
     def names(self, users: Iterable[Account]) -> set[str]:
-        """Of those of the users that outputs have."""
+        """The names of those users that outputs include."""
         return {
             self.name(each.user) for each in users if self._audience.includes(service=each.service)
         }
 
     def shown(self, users: Iterable[UserUsage]) -> list[UserUsage]:
-        """One day's users that outputs have, once each, under these names and in their order."""
+        """One day's users as `Audience.shown`, under these names and sorted by them."""
         return self.renamed(self._audience.shown(users))
 
     def renamed(self, shown: list[UserUsage]) -> list[UserUsage]:
-        """What `Audience.shown` gave, under these names and in their order."""
+        """The result of `Audience.shown`, under these names and sorted by them."""
         if self._audience.anonymous or all(self.name(user.user) == user.user for user in shown):
             return shown
         return sorted(
@@ -129,7 +130,7 @@ class Naming:
 
 
 def _one(spellings: Sequence[UserUsage], days: int) -> UserUsage:
-    """One person of what the source has under several spellings."""
+    """One person, merged from the spellings under which the source reports them."""
     if len(spellings) == 1:
         return spellings[0]
     return UserUsage(
@@ -141,7 +142,7 @@ def _one(spellings: Sequence[UserUsage], days: int) -> UserUsage:
 
 
 def _figures(spellings: Sequence[Figures], days: int) -> Figures:
-    """Counts are added, and what follows from them is found anew; unknown parts make unknown."""
+    """Counts are added and derived values computed again; an unknown part makes an unknown sum."""
     counts = sum_of(spellings)
     first = _all_known(each.first_seen for each in spellings)
     last = _all_known(each.last_seen for each in spellings)
@@ -159,20 +160,25 @@ _T = TypeVar("_T")
 
 
 def _all_known(parts: Iterable[_T | None]) -> list[_T] | None:
-    """The parts; None where one is unknown."""
+    """The parts, or None if one of them is unknown."""
     listed = list(parts)
     known = [part for part in listed if part is not None]
     return known if len(known) == len(listed) else None
 
 
 def _days_together(parts: Sequence[int], days: int) -> int | None:
-    """On how many of a period's days one of the spellings was active, where that is certain."""
+    """On how many days of the period any of the spellings was active.
+
+    Nobody knows which days coincide, so there is an answer only where the bounds meet.
+    """
     fewest, most = max(parts), min(sum(parts), days)
     return fewest if fewest == most else None
 
 
 def _extra(extras: Sequence[dict[str, Cell]]) -> dict[str, Cell]:
-    """Of fields whose meaning nobody knows, a value is that of all or unknown."""
+    """Fields outside the catalogue cannot be added: a value that differs between spellings is
+    unknown.
+    """
     found: dict[str, Cell] = {}
     for extra in extras:
         for name, cell in extra.items():

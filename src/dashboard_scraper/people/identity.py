@@ -1,4 +1,4 @@
-"""Who a user is in GitHub's reports: login, id and teams, from a file or from the address."""
+"""Identity of users in GitHub's reports: login, id and teams, from a file or from the address."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from dashboard_scraper.people.pseudonyms import Rename, as_they_are
 logger = logging.getLogger(__name__)
 
 HEADER = ("email", "login", "id", "team")
-LARGEST_ID = 2**31 - 1  # GitHub's are below, and some consumers keep them in 32 bits
+LARGEST_ID = 2**31 - 1  # GitHub's ids are smaller, and some consumers store them in 32 bits
 _ID = re.compile(r"[0-9]{1,10}")
 
 
 class Person(msgspec.Struct, frozen=True):
-    """A user as GitHub's reports name one, with the slugs of the teams."""
+    """A user as GitHub's reports name them, with the slugs of their teams."""
 
     login: str
     id: int
@@ -38,15 +38,15 @@ Identities = Mapping[str, Person]
 
 
 _Owners = dict[object, tuple[str, Person]]
-"""The first address and person of each login and id."""
+"""By each login and id, the first address and person that had it."""
 
 
 def read_identities(path: Path) -> Identities:
-    """The persons of an IDENTITY_FILE; several rows of one person give several teams.
+    """Read the persons of an IDENTITY_FILE; several rows of one person mean several teams.
 
-    Addresses with one login and id are one person's, as before and after a change of the domain.
+    Addresses with the same login and id belong to one person, as after a change of the domain.
 
-    Raises UsageError, with the row, where it cannot be read or contradicts itself.
+    Raises UsageError, with the row, if the file cannot be read or contradicts itself.
     """
     header, *rows = _rows_of(path)
     names = tuple(name.strip().lower() for name in header)
@@ -65,12 +65,12 @@ def read_identities(path: Path) -> Identities:
                 repeated.append(f"{cells[0]} in row {number}")
             _refuse_shared(where, owners, cells[0], found[person_key(cells[0])])
     if repeated:
-        logger.warning("IDENTITY_FILE: entries that are there twice: %s", listed(repeated))
+        logger.warning("IDENTITY_FILE: repeated entries: %s", listed(repeated))
     return _with_all_teams(found)
 
 
 def people_of(identities: Identities) -> People:
-    """Who is one person by these; somebody with several addresses has the key of the first."""
+    """Aliases from the identities: the key of a person's first address stands for all of them."""
     first: dict[int, str] = {}
     owners = {key: first.setdefault(person.id, key) for key, person in identities.items()}
     return People({key: owner for key, owner in owners.items() if key != owner})
@@ -84,9 +84,9 @@ def _rows_of(path: Path) -> list[list[str]]:
         raise UsageError(f"IDENTITY_FILE: {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         row = data[: error.start].count(b"\n") + 1
-        raise UsageError(f"IDENTITY_FILE: {path}, row {row}: this is no UTF-8") from error
+        raise UsageError(f"IDENTITY_FILE: {path}, row {row}: not valid UTF-8") from error
     except csv.Error as error:
-        raise UsageError(f"IDENTITY_FILE: {path} is no CSV: {error}") from error
+        raise UsageError(f"IDENTITY_FILE: {path} is not a valid CSV: {error}") from error
     if not rows:
         raise UsageError(f"IDENTITY_FILE: {path} is empty; write {','.join(HEADER)} and people")
     return rows
@@ -95,17 +95,17 @@ def _rows_of(path: Path) -> list[list[str]]:
 def _add(
     where: str, found: dict[str, Person], email: str, login: str, number: str, team: str = ""
 ) -> bool:
-    """False where the row says nothing new."""
+    """Add a row; False if it repeats what is known."""
     if not email or not login:
         raise UsageError(f"{where}: email and login must not be empty")
     if not _ID.fullmatch(number) or not 0 < int(number) <= LARGEST_ID:
         raise UsageError(
-            f"{where}: {number[:20]!r} is no id; write a number from 1 to {LARGEST_ID}"
+            f"{where}: {number[:20]!r} is not an id; write a number from 1 to {LARGEST_ID}"
         )
     key = person_key(email)
     before = found.get(key, Person(login, int(number)))
     if (before.login, before.id) != (login, int(number)):
-        raise UsageError(f"{where}: {email} has another login or id in a row before")
+        raise UsageError(f"{where}: {email} has another login or id in an earlier row")
     new = key not in found or (team and team not in before.teams)
     teams = (*before.teams, team) if team and team not in before.teams else before.teams
     found[key] = Person(before.login, before.id, teams)
@@ -113,21 +113,21 @@ def _add(
 
 
 def _refuse_shared(where: str, owners: _Owners, email: str, person: Person) -> None:
-    """One id or login of two persons would make one of them in every consumer.
+    """Refuse a login or an id that another person has: every consumer would merge the two.
 
-    Two addresses with the same login and id are one person's.
+    Two addresses with the same login and id belong to one person.
     """
     for what, value in (("login", person.login.lower()), ("id", person.id)):
         other, known = owners.setdefault(value, (email, person))
         if (known.login, known.id) != (person.login, person.id):
             raise UsageError(
-                f"{where}: {other} and {email} have the same {what} {value}; if they are one"
-                " person's, write login and id alike in both rows"
+                f"{where}: {other} and {email} have the same {what} {value}; if they belong to"
+                " one person, write the same login and id in both rows"
             )
 
 
 def _with_all_teams(found: dict[str, Person]) -> Identities:
-    """Each person with the teams of all the addresses."""
+    """Each person with the teams of all their addresses."""
     teams: dict[int, dict[str, None]] = {}
     for person in found.values():
         teams.setdefault(person.id, {}).update(dict.fromkeys(person.teams))
@@ -138,8 +138,8 @@ def _with_all_teams(found: dict[str, Person]) -> Identities:
 
 
 def sha256_user_id(name: str) -> int:
-    """The id in GitHub's reports: a positive number below 2**31 from the SHA-256 of the lower-cased
-    name. The brief's JSON has another, `copilot_converter.md5_user_id`.
+    """The id in GitHub's reports: a positive number below 2**31, from the SHA-256 of the lower-case
+    name. The Copilot JSON uses another, `copilot_converter.md5_user_id`.
     """
     digest = hashlib.sha256(name.lower().encode()).digest()
     return int.from_bytes(digest[:8]) % LARGEST_ID + 1
@@ -151,12 +151,12 @@ def persons_of(
     rename: Rename = as_they_are,
     people: People | None = None,
 ) -> dict[str, Person]:
-    """Everybody as the reports name them, by the names that the store has.
+    """Every user as the reports name them, by the names in the store.
 
-    All names of one person give the same. Without an entry, the login is the pseudonym or the first
-    of the names, which stays when others come, and the id follows from the person's key. Where
-    another has the login, or the id, `NAME#2` (`NAME#3` and so on) gives one; whoever comes first
-    in `names` keeps it.
+    All names of one person map to the same Person. Without an entry in the file, the login is the
+    pseudonym or the person's first name in `names`, so that it does not change when another
+    spelling appears, and the id follows from the person's key. If somebody else has that login or
+    id, it is derived from `NAME#2` (`NAME#3` and so on); who comes first in `names` keeps theirs.
     """
     people = people or people_of(identities)
     found: dict[str, Person] = {}
@@ -173,7 +173,7 @@ def persons_of(
         by_key[key] = found[name] = person
     if identities:
         unused = [key for key in identities if people.key(key) not in by_key]
-        _tell_unmatched(unmatched, unused)
+        _log_unmatched(unmatched, unused)
     return found
 
 
@@ -182,7 +182,10 @@ def _unlisted(name: str, key: str, logins: set[str], ids: set[int]) -> Person:
     number = next(number for tried in _tries(key) if (number := sha256_user_id(tried)) not in ids)
     if login != name or number != sha256_user_id(key):
         logger.warning(
-            "%s has the login %s and the id %d: another has its own", name, login, number
+            "%s gets the login %s and the id %d: its own belong to another user",
+            name,
+            login,
+            number,
         )
     logins.add(login.lower())
     ids.add(number)
@@ -194,21 +197,21 @@ def _tries(name: str) -> Iterator[str]:
     yield from (f"{name}#{attempt}" for attempt in itertools.count(2))
 
 
-def _tell_unmatched(unmatched: Collection[str], unused: Collection[str]) -> None:
+def _log_unmatched(unmatched: Collection[str], unused: Collection[str]) -> None:
     if unmatched:
         logger.warning(
-            "%d users are not in IDENTITY_FILE, and go by their addresses: %s",
+            "%d users are not in IDENTITY_FILE and appear under their addresses: %s",
             len(unmatched),
             listed(unmatched),
         )
     if unused:
         logger.info(
-            "%d entries of IDENTITY_FILE are of nobody in the store: %s",
+            "%d entries of IDENTITY_FILE match nobody in the store: %s",
             len(unused),
             listed(sorted(unused)),
         )
 
 
 def team_id(slug: str) -> int:
-    """The numeric id of a team: it follows from the slug."""
+    """The numeric id of a team, derived from the slug."""
     return sha256_user_id(f"team/{slug}")

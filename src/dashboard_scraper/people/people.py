@@ -1,8 +1,8 @@
-"""Who is one person: the one definition, which the store and every output share.
+"""Which names belong to one person: one definition, shared by the store and every output.
 
-An address is written in several ways: in capitals once single sign-on was switched, in composed or
-decomposed Unicode by different clients. All of them have one key. Beyond that, only IDENTITY_FILE
-knows that two addresses are one person's, as after a change of the domain.
+An address is spelled in several ways: with capitals after a change of single sign-on, in composed
+or decomposed Unicode by different clients. All spellings have one key. Beyond that, only
+IDENTITY_FILE knows that two addresses belong to one person, as after a change of the domain.
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ Spelling = tuple[str, date]
 
 
 def person_key(name: str) -> str:
-    """The same for every spelling of an address: as `addresses.cleaned` makes it, and case-folded.
+    """A key for every spelling of an address: as `addresses.cleaned` returns it, case-folded.
 
-    A name without `@` is a service account's, and distinguishes capitals.
+    A name without `@` belongs to a service account and is case-sensitive.
     """
     name = cleaned(name)
     if "@" not in name:
         return name
     if name.isascii():
         return name.lower()
-    # Unicode's canonical caseless match: to fold a composed letter may leave a mark apart.
+    # Unicode's canonical caseless matching: folding a composed letter may leave its mark apart.
     folded = unicodedata.normalize("NFD", name).casefold()
     return unicodedata.normalize("NFC", folded)
 
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """The definition with what IDENTITY_FILE adds: the person's key by the key of each alias."""
+    """`person_key` plus the aliases of IDENTITY_FILE: the person's key by the key of each alias."""
 
     aliases: Mapping[str, str] = field(default_factory=dict)
 
     def key(self, name: str) -> str:
-        """The person's: of somebody with several addresses, that of the first in IDENTITY_FILE."""
+        """The person's key; with several addresses, that of the first in IDENTITY_FILE."""
         key = person_key(name)
         return self.aliases.get(key, key)
 
     def keys_of(self, name: str) -> set[str]:
-        """The keys of all the addresses of the person whose name is one of them."""
+        """The keys of all addresses of the person who has this one."""
         person = self.key(name)
         return {person, *(alias for alias, owner in self.aliases.items() if owner == person)}
 
     def newest_names(self, spellings: Iterable[Spelling]) -> dict[str, str]:
-        """Each person's name by the key: the newest spelling, of several on that day the last."""
+        """The newest spelling of each person, by key; on one day, the last by alphabet."""
         newest: dict[str, Spelling] = {}
         for name, day in spellings:
             key = self.key(name)

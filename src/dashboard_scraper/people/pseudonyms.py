@@ -1,4 +1,4 @@
-"""Names that stand for users in outputs: always the same, and telling nothing without the key."""
+"""Pseudonyms for users in outputs: stable, and meaningless without the key."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dashboard_scraper.secret_files import read_private
 
 _SHORTEST_KEY = 32
 _DIGITS = 20
-# Whatever resembles an address, wherever it stands in a field that the catalogue does not know.
+# Anything that looks like an address: fields outside the catalogue may hold one anywhere.
 _ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"=]+?(?:@|%40)[^\s@<>()\[\],;:\"'=]+", re.IGNORECASE)
 
 Rename = Callable[[str], str]
@@ -25,7 +25,7 @@ Rename = Callable[[str], str]
 
 
 def as_they_are(address: str) -> str:
-    """No pseudonyms: outputs show addresses."""
+    """No pseudonyms: outputs show the address itself."""
     return address
 
 
@@ -37,10 +37,10 @@ def rename_of(
 ) -> Rename:
     """How outputs name users: with a key file, the first digits of HMAC-SHA256(key, person).
 
-    What stands for the person is what `key_of` makes of a name, such as `People.key`: so all
-    spellings have one pseudonym.
+    `key_of` maps a name to what identifies the person, such as `People.key`, so that all spellings
+    have one pseudonym.
 
-    UsageError where the file is absent, readable for others, or too short to be a key.
+    Raises UsageError if the file is missing, readable by others, or too short for a key.
     """
     if key_file is None:
         return as_they_are
@@ -48,13 +48,13 @@ def rename_of(
         key = read_private(key_file, allow_readable=allow_readable).strip()
     except FileNotFoundError:
         raise UsageError(
-            f"PSEUDONYM_KEY_FILE: {key_file} is not there; bring it back, since another key gives"
-            f" other pseudonyms, or make one: (umask 077; openssl rand -hex 32 > {key_file})"
+            f"PSEUDONYM_KEY_FILE: {key_file} is missing; restore it, since another key makes other"
+            f" pseudonyms, or create one: (umask 077; openssl rand -hex 32 > {key_file})"
         ) from None
     if len(key) < _SHORTEST_KEY:
         raise UsageError(
-            f"PSEUDONYM_KEY_FILE: {key_file} holds fewer than {_SHORTEST_KEY} characters; make a"
-            f" key: (umask 077; openssl rand -hex 32 > {key_file})"
+            f"PSEUDONYM_KEY_FILE: {key_file} has fewer than {_SHORTEST_KEY} characters; create"
+            f" a key: (umask 077; openssl rand -hex 32 > {key_file})"
         )
 
     def rename(address: str) -> str:
@@ -84,7 +84,7 @@ def renamed(users: Iterable[UserUsage], rename: Rename) -> list[UserUsage]:
 
 
 def hidden(text: str, rename: Rename, names: Iterable[str] = ()) -> str:
-    """The text with pseudonyms in place of the names, and of all that looks like an address."""
+    """The text with pseudonyms for the names, and for everything that looks like an address."""
     if rename is as_they_are:
         return text
     for name in names:
@@ -93,7 +93,7 @@ def hidden(text: str, rename: Rename, names: Iterable[str] = ()) -> str:
 
 
 def hidden_in_figures(figures: Iterable[TenantFigure], rename: Rename) -> list[TenantFigure]:
-    """The tenant's figures; those that the catalogue does not know may name somebody."""
+    """The tenant's figures; fields outside the catalogue may contain a name."""
     return [
         msgspec.structs.replace(
             figure,
@@ -105,5 +105,5 @@ def hidden_in_figures(figures: Iterable[TenantFigure], rename: Rename) -> list[T
 
 
 def _without(text: str, address: str, rename: Rename) -> str:
-    """Pseudonyms in place of the user's own address, and of all that looks like one."""
+    """The text with pseudonyms for the user's address and for everything that looks like one."""
     return hidden(text.replace(address, rename(address)), rename)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 _CHUNK = 1 << 22
-_OVERLAP = 1 << 10  # no name is longer
+_OVERLAP = 1 << 10  # longer than any name, which may lie across two chunks
 _PARQUET = b"PAR1"
-# Databases and what is compressed: names in them do not stand there as they are.
-_CLOSED = (
+# Databases and compressed files: a text search does not find names in them.
+_UNSEARCHABLE = (
     b"SQLite format 3\0",
     b"\x1f\x8b",
     b"PK\x03\x04",
@@ -28,10 +28,10 @@ _IN_JSON = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """What shows one person: keys of addresses, pseudonyms, and a login at GitHub.
+    """What identifies one person in a file: keys of addresses, pseudonyms, a login at GitHub.
 
-    A key is compared with the folded text, so that it stands for every spelling. Names of service
-    accounts are found where they fill a cell or a string.
+    A key is compared with the case-folded text, so that it matches every spelling. The name of a
+    service account matches only as a whole cell or string: it may be an ordinary word.
     """
 
     keys: frozenset[str]
@@ -39,7 +39,7 @@ class Traces:
     login: str | None = None
 
     def pattern(self) -> re.Pattern[str]:
-        """Finds any of them in folded text."""
+        """Matches any of them in folded text."""
         addresses = {key for key in self.keys if "@" in key}
         addresses |= {address.translate(_IN_HTML) for address in addresses}
         addresses |= {folded(pseudonym) for pseudonym in self.pseudonyms}
@@ -52,14 +52,14 @@ class Traces:
 
 
 def folded(text: str) -> str:
-    """As `people.person_key` folds an address."""
+    """Fold the text as `people.person_key` folds an address."""
     if text.isascii():
         return text.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
 
 
 def _unescaped(text: str) -> str:
-    """JSON may write any character by its number."""
+    """The text without JSON's `\\\\u` escapes, which may stand for any character."""
     if "\\u" not in text:
         return text
     return _IN_JSON.sub(lambda match: chr(int(match[1], 16)), text)
@@ -71,14 +71,14 @@ def _any_of(words: Iterable[str]) -> str:
 
 @dataclass(slots=True)
 class Found:
-    """Files that show the person, and those of which that could not be found out."""
+    """Files that show the person, and files that could not be checked."""
 
     showing: list[Path] = field(default_factory=list)
     unchecked: list[Path] = field(default_factory=list)
 
 
 def find(folder: Path, traces: Traces, but: Collection[Path]) -> Found:
-    """Look through every file below the folder, but for some, which are given without links."""
+    """Search every file below the folder except those in `but`, given as real paths."""
     pattern, found = traces.pattern(), Found()
     for path in files_below(folder):
         if Path(os.path.realpath(path)) not in but:
@@ -92,21 +92,21 @@ def find(folder: Path, traces: Traces, but: Collection[Path]) -> Found:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """In the order of their paths; links to folders are not followed."""
+    """All files, sorted by path; links to folders are not followed."""
     for parent, folders, names in os.walk(folder):
         folders.sort()
         yield from (Path(parent, name) for name in sorted(names))
 
 
 def _shows(path: Path, pattern: re.Pattern[str]) -> bool | None:
-    """None where nobody can say."""
-    if not path.is_file():  # a pipe would wait for ever
+    """Whether the file shows the person; None if it cannot be searched."""
+    if not path.is_file():  # opening a pipe would block for ever
         return None
     with path.open("rb") as file:
-        head = file.read(max(map(len, _CLOSED)))
+        head = file.read(max(map(len, _UNSEARCHABLE)))
     if head.startswith(_PARQUET):
         return _parquet_shows(path, pattern)
-    if head.startswith(_CLOSED):
+    if head.startswith(_UNSEARCHABLE):
         return None
     with path.open(encoding="utf-8", errors="replace", newline="") as text:
         before = ""
@@ -131,5 +131,5 @@ def _parquet_shows(path: Path, pattern: re.Pattern[str]) -> bool | None:
     for column in table.columns:
         if pa.types.is_string(column.type):
             values.update(column.unique().to_pylist())
-    # In quotes, a value of its own is told from a part of one.
+    # In quotes, as in JSON: `pattern` needs to see where a value begins and ends.
     return any(pattern.search(f'"{folded(value)}"') for value in values if value)

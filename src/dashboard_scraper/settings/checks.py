@@ -1,4 +1,4 @@
-"""What is looked at beyond single values: names that are nearly right, and who can read `.env`."""
+"""Checks beyond single values: misspelled names, and who can read `.env`."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
 
 def refuse_misspelt(environment: Mapping[str, str], fields: Fields) -> None:
-    """UsageError for a name in the environment that is nearly that of a guarded setting.
+    """UsageError for a name in the environment that resembles that of a guarded setting.
 
-    Where the environment has the setting itself too, the other name is another program's.
+    If the environment also has the setting itself, the other name belongs to another program.
     """
     present = {name.upper() for name, value in environment.items() if value}
     for name, setting in misspelt(environment, fields):
         concern = concern_of(fields[setting.lower()])
         if concern is not None and setting not in present:
             raise UsageError(
-                f"{name} is in the environment, and is not a setting; did you mean {setting}, which"
-                f" says {concern.value}? Rename {name}, or unset it"
+                f"{name} is in the environment but is not a setting; did you mean {setting}, which"
+                f" decides {concern.value}? Rename {name}, or unset it"
             )
 
 
 def refuse_open(file: Path, found: Iterable[Assignment], settings: Settings) -> None:
-    """UsageError where `.env` holds a secret and others can read it."""
+    """UsageError if `.env` has a secret and others can read it."""
     fields = type(settings).model_fields
     if any(_is_secret(assignment, fields) for assignment in found):
         with file.open("rb") as opened:
@@ -52,10 +52,10 @@ def _is_secret(assignment: Assignment, fields: Fields) -> bool:
 
 
 def remarks_on(settings: Settings, found: Mapping[str, Assignment]) -> Iterator[str]:
-    """What looks wrong in the environment or `.env`, and is taken all the same."""
+    """What looks wrong in the environment or `.env`, and is accepted anyway."""
     fields = type(settings).model_fields
     for name, setting in misspelt(os.environ, fields):
-        yield f"{name} is in the environment, and is not a setting; did you mean {setting}?"
+        yield f"{name} is in the environment but is not a setting; did you mean {setting}?"
     for field, info in fields.items():
         concern, name = concern_of(info), field.upper()
         if concern is Concern.PRIVACY and _is_empty(name, found):

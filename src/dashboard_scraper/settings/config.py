@@ -79,8 +79,7 @@ def setting_names() -> list[str]:
 def load_settings(home: Path, **overrides: object) -> Settings:
     """Read the environment, then `home/.env`, then defaults; relative paths are below `home`.
 
-    Raises UsageError that names every setting that is wrong, and every line of `.env` that is not
-    understood.
+    Raises UsageError with every wrong setting and every line of `.env` that is not understood.
     """
     file, names = home / ".env", setting_names()
     found = read_dotenv(file, {*names, *LIBRARY_SETTINGS}, os.environ)

@@ -1,7 +1,7 @@
-"""`.env`, of which every line is understood or is an error: nothing in it is passed over.
+"""Reading `.env`: a line that is not understood is an error, and none is silently ignored.
 
-The lines are read by python-dotenv's own parser, and what it read is what is used. A message names
-the line, and never repeats what stands in it: that may be a secret.
+python-dotenv's own parser reads the lines, and its values are used. A message names the line but
+never quotes it: it may contain a secret.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ _SECRET_IN_URL = re.compile(r"://[^\s@]*:[^\s@]*@|[?&](ssl)?password=", re.IGNOR
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """One line; the name is in capitals."""
+    """One line; the name is in upper case."""
 
     name: str
     value: str
     line: int
 
     def has_password(self) -> bool:
-        """Whether the value is a URL with a password in it."""
+        """Whether the value is a URL that contains a password."""
         return bool(_SECRET_IN_URL.search(self.value))
 
 
 class _Problem(Exception):
-    """What is wrong with a line, in words that follow `line 7`."""
+    """What is wrong with a line; the message continues the words `line 7`."""
 
 
 def read_dotenv(
     path: Path, known: Collection[str], environment: Mapping[str, str]
 ) -> dict[str, Assignment]:
-    """What the file sets, by name; nothing where there is no such file.
+    """The file's assignments by name; none if there is no file.
 
-    `known` are the names that have a meaning. `${NAME}` and `${NAME:-DEFAULT}` in a value stand for
-    a name further up in the file or in the environment. Raises UsageError that names every line
-    that is not understood.
+    `known` are the names of all settings. `${NAME}` and `${NAME:-DEFAULT}` in a value refer to a
+    name further up in the file or in the environment. Raises UsageError that names every line that
+    is not understood.
     """
     found: dict[str, Assignment] = {}
     problems = []
@@ -88,7 +88,7 @@ def _text(path: Path) -> str:
 
 
 def _bytes(path: Path) -> bytes:
-    """Nothing where there is nothing; a link that leads nowhere is something."""
+    """The file's content, empty if there is no file; a dangling link is an error."""
     try:
         path.lstat()
     except FileNotFoundError:
@@ -110,7 +110,7 @@ def _line_at(data: bytes, place: int) -> int:
 
 
 def _line(binding: Binding) -> int:
-    """Where it begins: the parser counts the empty lines before it as its own."""
+    """The number of the line; the parser includes the empty lines before it."""
     text = binding.original.string
     return binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
 
@@ -118,7 +118,7 @@ def _line(binding: Binding) -> int:
 def _assignment(
     binding: Binding, line: int, known: Collection[str], variables: Mapping[str, str]
 ) -> Assignment | None:
-    """None for a comment, and for what is empty."""
+    """The assignment, or None for a comment or an empty line."""
     if binding.error or (binding.key is not None and binding.value is None):
         raise _Problem(" is not NAME=VALUE; is a quote or the = missing?")
     if binding.key is None or binding.value is None:
@@ -133,7 +133,7 @@ def _assignment(
 def _unknown(name: str, known: Collection[str]) -> str:
     close = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.6)
     if not close:
-        # A secret that was pasted alone may end in =, as base64 does; it has no underscore.
+        # A secret pasted without a name may end in =, as base64 does, but has no underscore.
         shown = f"{name} " if _NAME.fullmatch(name) and "_" in name else "its name "
         return f": {shown}is not a setting"
     if not _NAME.fullmatch(name):
@@ -142,12 +142,12 @@ def _unknown(name: str, known: Collection[str]) -> str:
 
 
 def _refuse_swallowed(value: str, known: Collection[str]) -> None:
-    """A quote that is not closed, and two settings on a line, make one the other's value."""
+    """An unclosed quote, or two settings on one line, make one setting the other's value."""
     for match in re.finditer(r"(?:^|[\s;,])(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=", value):
         if match[1].upper() in known:
             raise _Problem(
-                f": {match[1].upper()} stands in the value of another setting; write it on a line"
-                " of its own, and close every quote"
+                f": {match[1].upper()} is part of the value of another setting; write it on its"
+                " own line, and close every quote"
             )
 
 
@@ -164,7 +164,7 @@ def _expanded(value: str, variables: Mapping[str, str]) -> str:
 
 
 def _refuse_other_references(text: str, variables: Mapping[str, str]) -> None:
-    """What a shell would expand and python-dotenv does not; a password may have a $ in it."""
+    """Refuse what a shell would expand and python-dotenv does not; a password may contain a $."""
     if "${" in text:
         raise _Problem(": a ${ in it is neither ${NAME} nor ${NAME:-DEFAULT}")
     if any(name in variables for name in _SHELL_VARIABLE.findall(text)):

@@ -1,4 +1,4 @@
-"""What is wrong with a setting, and what is allowed, which is taken from the field itself."""
+"""Messages about wrong settings; what is allowed is derived from the field itself."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _OWN_MESSAGE = "Value error, "
 def explained(
     error: ValidationError, fields: Mapping[str, FieldInfo], origin_of: Callable[[str], str]
 ) -> str:
-    """One message for all that is wrong; `origin_of` says where a name was set."""
+    """One message for all errors; `origin_of` returns where a name was set."""
     lines = []
     for problem in error.errors():
-        if not problem["loc"]:  # it is about several settings, and names them
+        if not problem["loc"]:  # it concerns several settings, and names them
             lines.append(problem["msg"].removeprefix(_OWN_MESSAGE))
             continue
         field = str(problem["loc"][0])
         name, own = field.upper(), problem["msg"].startswith(_OWN_MESSAGE)
         words = None if own else allowed(fields[field])
-        # A URL may hold a password; every other value may be repeated.
+        # A URL may contain a password; every other value may be quoted.
         shown = "" if name.endswith(("_URL", "_TOKEN")) else f"={_short(problem['input'])}"
         message = f"write {words}" if words else problem["msg"].removeprefix(_OWN_MESSAGE)
         lines.append(f"{name}{shown}: {message} ({origin_of(name)})")
@@ -38,7 +38,7 @@ def _short(value: object) -> str:
 
 
 def allowed(field: FieldInfo) -> str | None:
-    """What the field takes, in words; None where its own check has them."""
+    """What the field accepts, in words; None if its own check has a message."""
     kind = _without_none(field.annotation)
     if kind is bool:
         return "true or false"
@@ -51,7 +51,7 @@ def allowed(field: FieldInfo) -> str | None:
 
 
 def _without_none(kind: object) -> object:
-    """A setting that may be absent takes the same values where it is there."""
+    """The type of an optional setting's value."""
     kinds = [each for each in get_args(kind) if each is not NoneType]
     return kinds[0] if NoneType in get_args(kind) and len(kinds) == 1 else kind
 

@@ -1,7 +1,7 @@
-"""Settings of the libraries beside ours: proxies, authorities of certificates, object stores.
+"""Settings of the libraries that we use: proxies, certificate authorities, object stores.
 
-The libraries read them from the environment. `.env` may have them too; they are handed over to
-where they are needed, and do not enter the environment, which child processes inherit.
+The libraries read them from the environment. `.env` may contain them too; those are passed to where
+they are needed and do not enter the environment, which child processes would inherit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dashboard_scraper.errors import UsageError
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 NO_PROXY = "NO_PROXY"
 CA_FILES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-"""In the order in which they are looked at; the last is OpenSSL's own."""
+"""In order of precedence; the last is OpenSSL's own."""
 _AWS_FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
 _AWS_SECRETS = (
     "AWS_SECRET_ACCESS_KEY",
@@ -51,9 +51,9 @@ LIBRARY_SECRETS = _AWS_SECRETS
 
 @dataclass(frozen=True, slots=True)
 class Libraries:
-    """What `.env` has of these settings and the environment has not; paths are absolute.
+    """Library settings in `.env` that the environment does not override; paths are absolute.
 
-    `direct` says that no proxy is to be used, whatever is set anywhere.
+    `direct` means that no proxy is used, whatever is set.
     """
 
     from_file: Mapping[str, str] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Libraries:
 
     @contextlib.contextmanager
     def of_object_stores(self) -> Iterator[None]:
-        """AWS_* are in the environment meanwhile: their library has no other way to be told all."""
+        """Put AWS_* into the environment meanwhile: the library takes some of them only there."""
         values = {name: value for name, value in self.from_file.items() if name in _AWS}
         before = {name: os.environ.get(name) for name in values}
         os.environ.update(values)
@@ -78,7 +78,7 @@ class Libraries:
 def library_settings(
     from_file: Mapping[str, str], environment: Mapping[str, str], home: Path
 ) -> Libraries:
-    """Those of the file that the environment does not have, in capitals or small letters."""
+    """The file's library settings that the environment does not have, in upper or lower case."""
     set_already = {name.upper() for name, value in environment.items() if value}
     return Libraries(
         {

@@ -1,4 +1,4 @@
-"""Names in the environment that resemble a setting, and so may be one that was misspelt."""
+"""Names in the environment that resemble a setting, and may be misspellings of it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pydantic.fields import FieldInfo
 Fields = Mapping[str, FieldInfo]
 
 _MOST_EDITS = 2
-# So many letters that the first word of a name is nobody else's.
-_TELLING = 8
-# Within two letters of a setting, and known to be other programs'.
+# A first word of so many letters is unlikely to be another program's.
+_DISTINCTIVE = 8
+# Within two letters of a setting, and known to belong to other programs.
 _OTHERS = frozenset(
     {
         "CORE_URL",
@@ -30,21 +30,21 @@ _OTHERS = frozenset(
 
 
 class Concern(Enum):
-    """What makes a setting one of which a misspelt name ends the run; of others it is a warning."""
+    """Why a misspelled name of this setting ends the run, where others only cause a warning."""
 
     PRIVACY = "who is named in outputs"
     STORE = "where the figures are"
 
 
 def concern_of(field: FieldInfo) -> Concern | None:
-    """The mark in the field's annotation."""
+    """The Concern in the field's annotation, if any."""
     return next((mark for mark in field.metadata if isinstance(mark, Concern)), None)
 
 
 def misspelt(environment: Mapping[str, str], fields: Fields) -> Iterator[tuple[str, str]]:
-    """The names that are not settings but like one, each with the setting that it is like.
+    """Names that are not settings but resemble one, each with that setting.
 
-    An empty variable is as good as none.
+    Empty variables are ignored.
     """
     settings = {field.upper(): concern_of(field_info) for field, field_info in fields.items()}
     for name in (name for name, value in environment.items() if value):
@@ -62,16 +62,16 @@ def misspelt(environment: Mapping[str, str], fields: Fields) -> Iterator[tuple[s
 
 
 def _begins_like(name: str, setting: str) -> bool:
-    """Whether both begin with the same word, one that is hardly another program's."""
+    """Whether both begin with the same distinctive word."""
     word, _, _ = setting.partition("_")
-    return len(word) >= _TELLING and name.startswith(word)
+    return len(word) >= _DISTINCTIVE and name.startswith(word)
 
 
 def within_edits(a: str, b: str, edits: int) -> bool:
-    """Whether at most so many letters are missing, too many, wrong or swapped."""
+    """Whether the names differ by at most `edits` insertions, deletions, substitutions or swaps."""
     if abs(len(a) - len(b)) > edits:
         return False
-    # Each edit takes one letter away at most: that alone tells almost all names apart, and soon.
+    # Each edit removes at most one distinct letter: a fast test that settles almost all names.
     if len(set(a) - set(b)) > edits or len(set(b) - set(a)) > edits:
         return False
     same = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), None)

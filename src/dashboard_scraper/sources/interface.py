@@ -1,4 +1,4 @@
-"""What a source is: what the program may ask it, and what has to be known of it beforehand."""
+"""The interface of a source, and what the program knows of one before it opens it."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ if TYPE_CHECKING:
     from dashboard_scraper.store import Store
 
 Clock = Callable[[], datetime]
-"""Gives the current moment, in UTC."""
+"""Returns the current time, in UTC."""
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """What a number of days costs at a source that limits its requests."""
+    """What it costs to fetch days from a source with a rate limit."""
 
     requests: int
     seconds: float
 
 
 class Details(Protocol):
-    """What a source knows of days beside their users' figures. Raises what `Source` raises."""
+    """What a source provides for a day besides its users' figures. Raises what `Source` raises."""
 
     @property
     def days_at_once(self) -> int:
-        """The longest range of days that it answers for."""
+        """The longest range of days that one request may ask for."""
         ...
 
     @property
     def editor_language_requests(self) -> int | None:
-        """How many requests may be spent on editors and languages: None for any number, 0 for
-        none. The day on which they run out is finished.
+        """How many requests a run may spend on editors and languages: None for any number, 0 for
+        none. The day at which they run out is still finished.
         """
         ...
 
@@ -58,11 +58,11 @@ class Details(Protocol):
 
     @property
     def requests(self) -> int:
-        """How many were sent so far."""
+        """How many requests were sent so far."""
         ...
 
     def estimate_records(self, days: Iterable[float]) -> Estimate:
-        """What it costs to fetch days of so many records by editor and language."""
+        """What it costs to fetch days with these numbers of records by editor and language."""
         ...
 
     def fetch_editor_languages(self, day: date) -> list[EditorLanguageUsage]:
@@ -70,62 +70,62 @@ class Details(Protocol):
         ...
 
     def fetch_credits(self, window: Window) -> list[CreditUsage] | None:
-        """Every user's credits on each of `days_at_once` days at most; None where it has none."""
+        """Every user's credits per day of at most `days_at_once` days; None if it has none."""
         ...
 
 
 class Source(Protocol):
-    """Where usage comes from.
+    """A service that usage is fetched from.
 
-    What fetches raises SignInRequired, SourceUnavailable or ContractBroken, and never returns part
-    of an answer.
+    Methods that fetch raise SignInRequired, SourceUnavailable or ContractBroken, and never return
+    part of an answer.
     """
 
     @property
     def name(self) -> str:
-        """Names the source in logs and manifests."""
+        """The source's name in logs and manifests."""
         ...
 
     @property
     def details(self) -> Details | None:
-        """What it knows beside the users' figures, if anything."""
+        """What it provides besides the users' figures, if anything."""
         ...
 
     def published(self, now: datetime) -> Window:
-        """The days whose figures can be had at the moment."""
+        """The days whose figures are available at `now`."""
         ...
 
     def prepare(self, days: Collection[date]) -> None:
-        """Learn what is cheap to know of the days beforehand. UsageError where one is too old."""
+        """Fetch what is cheap to fetch for all the days at once. UsageError if one is too old."""
         ...
 
     def estimate(self, days: Collection[date]) -> Estimate | None:
-        """What it will cost to fetch days that were prepared; None where nothing limits it."""
+        """What it costs to fetch days that were prepared; None without a rate limit."""
         ...
 
     def fetch_day(self, day: date) -> DayUsage:
-        """Fetch every user's figures of one day, and the tenant's where `has_totals`."""
+        """Fetch every user's figures of one day, and the tenant's if `has_totals`."""
         ...
 
     @property
     def has_totals(self) -> bool:
-        """Whether the tenant's own figures may be asked for."""
+        """Whether the tenant's own totals are available."""
         ...
 
-    def changed_days(self, kept: Mapping[date, Totals]) -> list[date]:
-        """Those of the days that were prepared whose totals now are not those that were kept."""
+    def changed_days(self, stored: Mapping[date, Totals]) -> list[date]:
+        """Which of the prepared days now have other totals than the stored ones."""
         ...
 
     def stop(self) -> None:
-        """End requests that wait, from another thread; later calls fail at once."""
+        """Called from another thread: end waiting requests; later calls fail immediately."""
         ...
 
 
 class PeriodSource(Source, Protocol):
-    """A source that also sums periods itself."""
+    """A source that also adds up periods itself."""
 
     def fetch_users(self, window: Window) -> list[UserUsage] | OtherRecords:
-        """Every user's figures, summed by the source over the window; by their names."""
+        """Every user's figures, added up by the source over the window."""
         ...
 
     def fetch_tenant(self, window: Window) -> list[TenantFigure]:
@@ -134,12 +134,12 @@ class PeriodSource(Source, Protocol):
 
 
 MakeSource = Callable[[], AbstractContextManager[PeriodSource]]
-"""Opens a source, once the store is open."""
+"""Opens a source; called when the store is open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which of the two kinds of figures of a period are asked for."""
+    """Which figures of a period to fetch."""
 
     users: bool
     tenant: bool
@@ -147,11 +147,11 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """All that the program knows of a source before it opens it.
+    """What the program knows of a source before it opens it.
 
-    `title` names it in the report. `metrics` are the columns of its CSV, in their order, and
-    `has_service_accounts` whether one more says who is no person. `tenant_names` are its names of
-    the tenant's totals where these are not ours.
+    `title` is its name in the report. `metrics` are the columns of its CSV, in order;
+    `has_service_accounts` adds a column that marks service accounts. `tenant_names` are its own
+    names of the tenant's totals where they differ from ours.
     """
 
     name: str
@@ -160,14 +160,14 @@ class SourceInfo:
     has_service_accounts: bool
     tenant_names: Mapping[str, str]
     is_configured: Callable[[Settings], bool]
-    """Whether the settings have what METRICS_SOURCE=auto chooses the source for."""
+    """Whether METRICS_SOURCE=auto may choose the source: the settings have its credentials."""
     open: Callable[[Settings, Store, Clock], AbstractContextManager[PeriodSource]]
-    """Opens it; the store is open already."""
+    """Opens the source; the store is already open."""
     check: Callable[[Settings, datetime], None]
-    """Proves with one small request that it lets us in, and says so in the log."""
+    """Sends one small request to prove that the credentials are valid, and logs that they are."""
     check_period: Callable[[Window, date], None]
-    """UsageError, or a warning in the log, where a period that ends today or later is asked for."""
+    """UsageError, or a warning in the log, if a period ends today or later."""
     check_days: Callable[[Settings], None]
-    """UsageError where the settings leave out what fetching days needs."""
+    """UsageError if the settings exclude what fetching days needs."""
     selection: Callable[[Settings], Selection]
-    """What of a period the settings ask for."""
+    """Which figures of a period the settings select."""

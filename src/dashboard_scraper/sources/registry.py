@@ -1,4 +1,4 @@
-"""Every source: a row here, and a module that says what is to be known of it."""
+"""The registry of sources: a row here, and a module with the source's `SourceInfo`."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ if TYPE_CHECKING:
 DASHBOARD = "dashboard"
 ANALYTICS = "analytics"
 
-# Imported only when asked for: the names alone are in every `--help`.
+# Modules are imported on demand: every `--help` needs the names, and nothing else.
 SOURCES = {
     DASHBOARD: "dashboard_scraper.sources.dashboard.info",
     ANALYTICS: "dashboard_scraper.sources.analytics.info",
 }
-"""The module of each source, by its name in settings, store and manifests. Of several for which the
-settings have what they need, METRICS_SOURCE=auto takes the last.
+"""The module of each source, by its name in settings, store and manifests.
+
+METRICS_SOURCE=auto takes the last one that the settings configure.
 """
 
 
 def info_of(name: str) -> SourceInfo:
-    """What is known of a source beforehand."""
+    """The SourceInfo of a source."""
     info: SourceInfo = importlib.import_module(SOURCES[name]).INFO
     return info
 
 
 def configured_source(settings: Settings) -> str:
-    """What METRICS_SOURCE=auto comes to: the first where no source has what it needs."""
+    """What METRICS_SOURCE=auto resolves to; the first source if none is configured."""
     configured = [name for name in SOURCES if info_of(name).is_configured(settings)]
     return configured[-1] if configured else next(iter(SOURCES))
