@@ -109,7 +109,7 @@ def test_identity_file_in_utf_16_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_wrong_is_named_with_its_row_and_nothing_is_written(home: Home, name: str) -> None:
+def test_identity_error_names_row_and_writes_nothing(home: Home, name: str) -> None:
     text, told = WRONG[name]
     kept(home, ADA)
     write(home, text)
@@ -128,7 +128,7 @@ def test_what_is_wrong_is_named_with_its_row_and_nothing_is_written(home: Home, 
     [(f"{ADA},ada-l,11\n{BOB},bob-m,11\n", ADA), (f"{BOB},bob-m,12\n{ADA},BOB-M,11\n", BOB)],
     ids=["id", "login"],
 )
-def test_of_what_two_have_in_common_both_are_named(tmp_path: Path, text: str, owner: str) -> None:
+def test_shared_login_error_names_both(tmp_path: Path, text: str, owner: str) -> None:
     with pytest.raises(UsageError) as raised:
         read(tmp_path, f"email,login,id\n{text}")
     assert str(raised.value).index(owner) < str(raised.value).index({ADA: BOB, BOB: ADA}[owner])
@@ -182,9 +182,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_no_command_begins_with_a_file_that_cannot_be_used(
-    home: Home, sim: Simulator, command: str
-) -> None:
+def test_every_command_checks_identity_file_first(home: Home, sim: Simulator, command: str) -> None:
     write(home, f"email,login,id\n{ADA},ada-l,11\n{ADA},ada-l,12\n")
     before = set(all_files(home.path))
     result = home.run(*COMMANDS[command])
@@ -207,7 +205,7 @@ def test_without_the_file_nothing_is_written(home: Home, there: str) -> None:
     assert home.files() == set()
 
 
-def test_with_pseudonyms_it_says_only_who_is_one_person(home: Home) -> None:
+def test_pseudonyms_use_file_for_aliases_only(home: Home) -> None:
     """Logins, ids and teams would show who hides behind a pseudonym."""
     old, new = "ada@old.example.com", "ada@new.example.com"
     kept(home, old, BOB)
@@ -224,7 +222,7 @@ def test_with_pseudonyms_it_says_only_who_is_one_person(home: Home) -> None:
     assert not list(folder.rglob("*teams*"))
 
 
-def test_reports_have_the_files_names_and_the_log_lists_once_who_is_not_in_it(home: Home) -> None:
+def test_reports_use_file_and_log_lists_unmatched(home: Home) -> None:
     strangers = [f"user{number:02}@example.com" for number in range(FEW_WORDS + 3)]
     kept(home, "Ada@Example.com", *strangers)
     again = [user(name, chat_messages=1) for name in ("ADA@example.com", *strangers)]
@@ -239,16 +237,16 @@ def test_reports_have_the_files_names_and_the_log_lists_once_who_is_not_in_it(ho
         }
     unmatched = told(result, "not in IDENTITY_FILE")
     assert (
-        f"23 users are not in IDENTITY_FILE, and appear under their addresses: {strangers[0]}"
+        f"23 users are not in IDENTITY_FILE and appear under their addresses: {strangers[0]}"
         in unmatched
     )
     assert unmatched.endswith(f"{strangers[FEW_WORDS - 1]} and 3 more")
-    assert told(result, "there twice").endswith(f"{ADA} in row 3")
+    assert told(result, "repeated entries").endswith(f"{ADA} in row 3")
     assert told(result, "nobody in the store").endswith(BOB)
 
 
 @pytest.mark.parametrize("more", [0, 1])
-def test_entries_that_are_there_twice_are_listed_up_to_a_number(
+def test_repeated_entries_are_listed_up_to_limit(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, more: int
 ) -> None:
     rows = [f"user{n}@example.com,login-{n},{n + 1}\n" for n in range(FEW_WORDS + more)]
@@ -259,7 +257,7 @@ def test_entries_that_are_there_twice_are_listed_up_to_a_number(
     assert message.endswith(f" and {more} more" if more else f"in row {2 * len(rows) + 1}")
 
 
-def test_a_person_in_several_teams_is_not_there_twice(
+def test_person_in_several_teams_appears_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     text = f"{HEADER}\n{ADA},ada-l,11,\n{ADA},ada-l,11,core\n{ADA},ada-l,11,web\n"
@@ -285,9 +283,7 @@ def test_teams_are_in_their_report(home: Home) -> None:
     assert len({row["team_id"] for row in rows}) == 2
 
 
-def test_without_a_file_the_address_is_the_login_and_the_id_stays_when_others_come(
-    home: Home, store_url: str
-) -> None:
+def test_without_a_file_login_is_address_and_id_is_stable(home: Home, store_url: str) -> None:
     home.settings["METRICS_SOURCE"] = SOURCE
     # The one that comes first in time is the last by name.
     newcomer, first = COLLIDING
@@ -310,12 +306,12 @@ def test_without_a_file_the_address_is_the_login_and_the_id_stays_when_others_co
 
 
 @pytest.mark.parametrize("name", [ADA, "x", "é" * 300, ""])
-def test_an_id_is_a_positive_number_below_two_to_the_31(name: str) -> None:
+def test_ids_are_positive_and_below_2_to_31(name: str) -> None:
     assert 0 < sha256_user_id(name) < 2**31
     assert sha256_user_id(name) == sha256_user_id(name.upper().lower())
 
 
-def test_of_two_addresses_with_one_id_the_first_that_came_keeps_it(
+def test_first_address_keeps_a_shared_id(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     first, second = COLLIDING
@@ -354,7 +350,7 @@ FILES: list[dict[str, Person]] = [
 
 
 @given(st.permutations(NAMES), st.sampled_from(FILES))
-def test_logins_and_ids_are_one_persons_and_stay_whoever_comes_after(
+def test_logins_and_ids_are_unique_and_stable(
     names: list[str], identities: dict[str, Person]
 ) -> None:
     people = persons_of(names, identities)
@@ -368,21 +364,21 @@ def test_logins_and_ids_are_one_persons_and_stay_whoever_comes_after(
         assert some == {name: people[name] for name in names[:count]}
 
 
-def test_a_name_that_is_anothers_login_gets_one_of_its_own_in_reports(home: Home) -> None:
+def test_reports_give_taken_login_a_suffix(home: Home) -> None:
     kept(home, "Ada-L", ADA)
     write(home, f"email,login,id\n{ADA},ada-l,11\n")
     assert "Ada-L#2" in told(exported(home), "gets the login")
     assert written(home) == {"ada-l": 11, "Ada-L#2": sha256_user_id("Ada-L")}
 
 
-def test_a_name_that_is_anothers_login_gets_one_of_its_own() -> None:
+def test_taken_login_gets_a_suffix() -> None:
     people = persons_of(["Ada-L", ADA, "CI", "ci"], {ADA: Person("ada-l", 11)})
     names = [people[name].login for name in ("Ada-L", ADA, "CI", "ci")]
     assert names == ["Ada-L#2", "ada-l", "CI", "ci#2"]
     assert len({person.id for person in people.values()}) == 4
 
 
-def test_addresses_that_differ_in_capitals_are_one_person_and_names_of_services_are_two() -> None:
+def test_case_matters_for_services_not_for_addresses() -> None:
     people = persons_of(["Ada@example.com", ADA, "CI", "ci"], {})
     assert people["Ada@example.com"] is people[ADA]
     assert people[ADA].login == "Ada@example.com"
@@ -390,22 +386,20 @@ def test_addresses_that_differ_in_capitals_are_one_person_and_names_of_services_
 
 
 @pytest.mark.parametrize("listed", ["CI", "ci"])
-def test_a_service_account_in_the_file_is_the_one_that_is_written_so(
-    tmp_path: Path, listed: str
-) -> None:
+def test_file_matches_service_case_sensitively(tmp_path: Path, listed: str) -> None:
     identities = read(tmp_path, f"email,login,id\n{listed},ci-bot,21\n")
     people = persons_of(["CI", "ci"], identities)
     assert people[listed] == Person("ci-bot", 21)
     assert {people["CI"].id, people["ci"].id} == {21, sha256_user_id("ci")}
 
 
-def test_service_accounts_that_differ_in_capitals_can_both_be_in_the_file(tmp_path: Path) -> None:
+def test_file_accepts_services_that_differ_in_case(tmp_path: Path) -> None:
     identities = read(tmp_path, "email,login,id\nCI,ci-bot,21\nci,small-bot,22\n")
     people = persons_of(["CI", "ci"], identities)
     assert people == {"CI": Person("ci-bot", 21), "ci": Person("small-bot", 22)}
 
 
-def test_in_reports_addresses_that_differ_in_capitals_are_one_and_services_two(home: Home) -> None:
+def test_reports_merge_address_case_not_service_case(home: Home) -> None:
     kept(home, "Ada@example.com", ADA, "CI", "ci")
     assert logins(home) == {
         "Ada@example.com": sha256_user_id(ADA),
@@ -428,7 +422,7 @@ def use_key(home: Home) -> None:
     home.settings["PSEUDONYM_KEY_FILE"] = "secrets/key"
 
 
-def test_with_pseudonyms_no_report_has_an_address(home: Home) -> None:
+def test_pseudonyms_hide_addresses_in_reports(home: Home) -> None:
     kept(home)
     put(home.settings["STORE_URL"], some_days(28))
     home.settings["ORGANIZATION_ID"] = "77"
@@ -444,7 +438,7 @@ def test_with_pseudonyms_no_report_has_an_address(home: Home) -> None:
         assert not any(hint in text for hint in ("@", "example", "triage")), name
 
 
-def test_with_pseudonyms_addresses_that_differ_in_capitals_are_one_person_too(home: Home) -> None:
+def test_pseudonyms_merge_address_case(home: Home) -> None:
     kept(home, "Ada@example.com", ADA, "CI", "ci")
     use_key(home)
     assert len(logins(home)) == 3

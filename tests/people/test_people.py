@@ -194,9 +194,7 @@ def test_every_output_counts_the_same_people(home: Home, store_url: str) -> None
     assert all(re.fullmatch("user-[0-9a-f]{20}", name) for name in pseudonyms)
 
 
-def test_the_newest_spelling_is_the_name_and_a_day_has_its_own(
-    home: Home, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_window_uses_newest_spelling(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
     fill(home)
     before, after = (set(names) for names in zip(*SPELLINGS.values(), strict=True))
@@ -213,9 +211,7 @@ def test_the_newest_spelling_is_the_name_and_a_day_has_its_own(
         assert logins - {"ci#2"} == (before - bob - changed) | {"bob-m"}
 
 
-def test_details_of_a_day_under_another_spelling_are_the_same_persons(
-    home: Home, store_url: str
-) -> None:
+def test_details_match_other_spelling(home: Home, store_url: str) -> None:
     assert home
     ada, other = SPELLINGS["capitals"]
     put(store_url, {LAST: [user(ada, chat_messages=2), user(other, chat_messages=3)]})
@@ -232,7 +228,7 @@ def test_details_of_a_day_under_another_spelling_are_the_same_persons(
     assert (editor["ide"], editor["user_initiated_interaction_count"]) == ("vscode", 5)
 
 
-def test_whoever_has_credits_alone_is_a_person_of_the_views(store_url: str) -> None:
+def test_credits_alone_make_a_person_in_views(store_url: str) -> None:
     put(store_url, {LAST: [user("ada@example.com", chat_messages=2)]})
     store = store_at(store_url)
     with store.locked(), store.opened():
@@ -240,7 +236,7 @@ def test_whoever_has_credits_alone_is_a_person_of_the_views(store_url: str) -> N
     assert sql(store_url, "SELECT person FROM credit_days") == [("ben@example.com",)]
 
 
-def test_convert_makes_one_record_of_two_spellings(home: Home) -> None:
+def test_convert_merges_spellings(home: Home) -> None:
     file = home.path / f"saved-{LAST}.csv"
     two = [user(name, chat_messages=2) for name in SPELLINGS["capitals"]]
     file.write_bytes(users_csv(two, DASHBOARD))
@@ -283,7 +279,7 @@ def test_two_spellings_of_a_day_are_added_up() -> None:
 
 
 @pytest.mark.parametrize("unknown", ["first_seen", "last_seen", "active_days"])
-def test_what_is_unknown_of_one_spelling_is_unknown(unknown: str) -> None:
+def test_unknown_for_one_spelling_is_unknown(unknown: str) -> None:
     known = {"first_seen": moment(3), "last_seen": moment(4), "active_days": 1}
     two = [usage("Ada@x.example", **known), usage("ada@x.example", **{**known, unknown: None})]
     (ada,) = Audience().shown(two)
@@ -291,7 +287,7 @@ def test_what_is_unknown_of_one_spelling_is_unknown(unknown: str) -> None:
 
 
 @given(st.text(min_size=1).filter(lambda text: "@" not in text))
-def test_a_key_is_its_own_key_and_that_of_every_spelling(text: str) -> None:
+def test_key_is_idempotent_over_spellings(text: str) -> None:
     address = f"{text}@example.com"
     key = person_key(address)
     assert person_key(key) == key == unicodedata.normalize("NFC", key)
@@ -301,13 +297,11 @@ def test_a_key_is_its_own_key_and_that_of_every_spelling(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["Ada@Example.com", "CI", "ci"])
-def test_a_plain_address_has_itself_in_small_letters_for_its_key(name: str) -> None:
+def test_key_of_plain_address_is_lower_case(name: str) -> None:
     assert person_key(name) == (name.lower() if "@" in name else name)
 
 
-def test_aliases_are_in_the_views_once_a_run_writes_and_gone_with_the_entry(
-    home: Home, store_url: str
-) -> None:
+def test_next_run_updates_aliases_in_views(home: Home, store_url: str) -> None:
     fill(home, SHORT)
     old, new = SPELLINGS["another domain"]
     query = f"SELECT DISTINCT person FROM user_days WHERE user_login = '{new}'"
@@ -357,9 +351,7 @@ def test_forget_leaves_nothing_of_any_spelling(home: Home, store_url: str, form:
     assert json.loads(left) == {"lead": "by <forgotten>", "other": "forgotten"}
 
 
-def test_capitals_distinguish_service_accounts_also_when_one_is_forgotten(
-    home: Home, store_url: str
-) -> None:
+def test_forget_distinguishes_service_case(home: Home, store_url: str) -> None:
     """Else the same command given once more would remove the other."""
     put(store_url, {LAST: [user("CI"), user("ci")]})
     forget(home, "CI")
@@ -378,16 +370,14 @@ def test_capitals_distinguish_service_accounts_also_when_one_is_forgotten(
     ],
     ids=["one login, two ids", "one id, two logins", "a login in two spellings"],
 )
-def test_contradicting_aliases_are_refused_with_their_row(
-    tmp_path: Path, rows: str, message: str
-) -> None:
+def test_contradicting_aliases_are_refused(tmp_path: Path, rows: str, message: str) -> None:
     (tmp_path / "people.csv").write_text(f"email,login,id\n{rows}")
     with pytest.raises(UsageError, match=message) as raised:
         read_identities(tmp_path / "people.csv")
     assert "a@x.example and b@x.example" in str(raised.value)
 
 
-def test_an_alias_has_the_teams_of_all_the_persons_addresses(tmp_path: Path) -> None:
+def test_alias_has_all_teams_of_person(tmp_path: Path) -> None:
     (tmp_path / "people.csv").write_text(
         "email,login,id,team\na@x.example,ada,1,core\nb@x.example,ada,1,web\nc@x.example,cyd,2,\n"
     )

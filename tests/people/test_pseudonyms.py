@@ -129,9 +129,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.usefixtures("store_url")
-def test_no_output_of_any_command_has_an_address_or_a_name_in_it(
-    home: Home, spring: Simulator
-) -> None:
+def test_no_output_contains_an_address(home: Home, spring: Simulator) -> None:
     use_key(home)
     names = [member.name for member in spring.organization.people]
     nested = {"who": names[0], names[1]: [names[2], {"deep": f"by <{names[3]}>"}]}
@@ -147,9 +145,7 @@ def test_no_output_of_any_command_has_an_address_or_a_name_in_it(
 
 
 @pytest.mark.usefixtures("store_url")
-def test_a_user_has_one_pseudonym_in_all_outputs_and_another_with_another_key(
-    home: Home, spring: Simulator
-) -> None:
+def test_pseudonym_depends_on_user_and_key_alone(home: Home, spring: Simulator) -> None:
     use_key(home)
     shown = {
         name: set(re.findall("user-[0-9a-f]+", text))
@@ -179,9 +175,7 @@ def test_a_user_has_one_pseudonym_in_all_outputs_and_another_with_another_key(
 
 
 @pytest.mark.usefixtures("store_url")
-def test_figures_stay_the_same_and_ids_and_order_follow_the_pseudonyms(
-    home: Home, spring: Simulator
-) -> None:
+def test_ids_and_order_follow_pseudonyms(home: Home, spring: Simulator) -> None:
     keep(home, FIRST, LAST)
     spring.stop()
     plain = export(home, "plain")
@@ -205,9 +199,7 @@ def test_figures_stay_the_same_and_ids_and_order_follow_the_pseudonyms(
 
 
 @pytest.mark.usefixtures("store_url")
-def test_the_store_keeps_the_addresses_and_gives_them_back_without_the_setting(
-    home: Home, spring: Simulator
-) -> None:
+def test_store_has_addresses_not_pseudonyms(home: Home, spring: Simulator) -> None:
     keep(home, FIRST, LAST)
     before = contents(export(home, "plain"))
     kept = kept_users(home)
@@ -222,9 +214,7 @@ def test_the_store_keeps_the_addresses_and_gives_them_back_without_the_setting(
 
 
 @pytest.mark.usefixtures("store_url")
-def test_addresses_in_unknown_fields_are_replaced_wherever_they_stand(
-    home: Home, spring: Simulator
-) -> None:
+def test_addresses_in_unknown_fields_are_replaced(home: Home, spring: Simulator) -> None:
     use_key(home)
     ada = record(
         ADA,
@@ -257,7 +247,7 @@ def test_addresses_in_unknown_fields_are_replaced_wherever_they_stand(
         assert not re.search("@|ada|bob|cyd_|neill|example|release", text), name
 
 
-def test_an_address_with_an_apostrophe_is_replaced_whole(home: Home, spring: Simulator) -> None:
+def test_address_with_apostrophe_is_replaced(home: Home, spring: Simulator) -> None:
     use_key(home)
     cyd = "cyd.o'neill@example.com"
     body = json.dumps({"userFeatureStats": [record(ADA, manager=cyd), record(cyd)]}).encode()
@@ -269,7 +259,7 @@ def test_an_address_with_an_apostrophe_is_replaced_whole(home: Home, spring: Sim
     assert shown[pseudonym(ADA)]["manager"] == pseudonym(cyd)
 
 
-def test_unknown_figures_of_the_tenant_name_nobody(home: Home, spring: Simulator) -> None:
+def test_unknown_tenant_figures_hide_names(home: Home, spring: Simulator) -> None:
     use_key(home)
     spring.add_fault(Fault(add_field("mostActive", ADA), TENANT))
     spring.add_fault(Fault(add_field("byUser", {BOB: 3}), TENANT))
@@ -281,7 +271,7 @@ def test_unknown_figures_of_the_tenant_name_nobody(home: Home, spring: Simulator
     assert "bob" not in text
 
 
-def test_the_reason_why_a_day_failed_names_nobody(home: Home, spring: Simulator) -> None:
+def test_failure_reason_hides_names(home: Home, spring: Simulator) -> None:
     use_key(home)
     spring.add_fault(Fault(repeat_user(changed=True), USERS, LAST))
     with pytest.raises(DaysMissing):
@@ -306,7 +296,7 @@ def test_the_reason_why_a_day_failed_names_nobody(home: Home, spring: Simulator)
         (" " * 64, 0o600, "(umask 077; openssl rand -hex 32 > "),
     ],
 )
-def test_without_a_good_key_nothing_is_fetched_or_written(
+def test_bad_key_stops_before_fetching(
     home: Home, spring: Simulator, key: str | None, mode: int, advice: str
 ) -> None:
     use_key(home, key or "", mode)
@@ -335,9 +325,7 @@ def test_a_key_of_the_shortest_length_is_a_key(home: Home) -> None:
     assert shown["user_login"] == pseudonym(ADA, KEY[:32])
 
 
-def test_a_run_without_its_key_ends_with_2_and_tells_how_to_make_one(
-    home: Home, spring: Simulator
-) -> None:
+def test_missing_key_exits_2_with_instructions(home: Home, spring: Simulator) -> None:
     use_key(home)
     shutil.rmtree(home.path / "secrets")
     result = home.run("--daily", "2025-03-04", "2025-03-05")
@@ -348,9 +336,7 @@ def test_a_run_without_its_key_ends_with_2_and_tells_how_to_make_one(
 
 
 @pytest.mark.usefixtures("store_url")
-def test_records_that_are_no_user_statistics_are_refused_with_pseudonyms(
-    home: Home, spring: Simulator
-) -> None:
+def test_foreign_records_are_refused_with_pseudonyms(home: Home, spring: Simulator) -> None:
     """Nobody knows which of their fields name a person."""
     use_key(home)
     spring.add_fault(Fault(raw_body(b'{"items":[{"email":"ada@example.com","value":1}]}'), USERS))

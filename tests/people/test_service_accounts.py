@@ -149,7 +149,7 @@ def edited(change: Callable[[list[Json]], list[Json]]) -> Effect:
     return effect
 
 
-def test_they_are_rows_under_their_names_and_marked(home: Home, in_each_store: Simulator) -> None:
+def test_accounts_have_marked_rows(home: Home, in_each_store: Simulator) -> None:
     fetch(home, FIRST, LAST)
     for day in DAYS:
         of_people, of_accounts = people(in_each_store, day), accounts(in_each_store, day)
@@ -167,7 +167,7 @@ def test_they_are_rows_under_their_names_and_marked(home: Home, in_each_store: S
         assert (counts["users"], counts["active_users"]) == (len(expected), len(expected))
 
 
-def test_left_out_they_are_in_no_output_but_in_the_store_and_the_days_close(
+def test_excluded_accounts_are_only_in_the_store(
     home: Home, in_each_store: Simulator, caplog: Log
 ) -> None:
     left_out(home)
@@ -196,9 +196,7 @@ def test_left_out_they_are_in_no_output_but_in_the_store_and_the_days_close(
     assert not [path for path in written for name in names if name in path.read_bytes()]
 
 
-def test_included_again_they_are_in_the_next_export_without_a_request(
-    home: Home, spring: Simulator
-) -> None:
+def test_including_accounts_again_needs_no_request(home: Home, spring: Simulator) -> None:
     left_out(home)
     fetch(home, FIRST, LAST)
     del home.settings["INCLUDE_SERVICE_ACCOUNTS"]
@@ -228,9 +226,7 @@ def test_a_period_marks_them_or_leaves_them_out(
     assert accounts(sim, yesterday()) <= in_view(home, ANALYTICS, yesterday()).keys()
 
 
-def test_a_day_of_accounts_alone_is_no_day_without_an_answer(
-    home: Home, start_api: Start, caplog: Log
-) -> None:
+def test_day_of_accounts_alone_is_complete(home: Home, start_api: Start, caplog: Log) -> None:
     start_api(Organization(users=0, service_accounts=2, today=TODAY))
     left_out(home)
     fetch(home, FIRST, LAST)
@@ -257,9 +253,7 @@ def test_pseudonyms_are_theirs_too(home: Home, spring: Simulator) -> None:
     assert not [path for path in written for name in names if name in path.read_bytes()]
 
 
-def test_the_manifest_has_no_name_where_an_accounts_day_failed(
-    home: Home, spring: Simulator
-) -> None:
+def test_manifest_hides_account_of_failed_day(home: Home, spring: Simulator) -> None:
     with_key(home)
     spring.add_fault(Fault(repeat_user(changed=True), USERS, LAST))
     with pytest.raises(DaysMissing):
@@ -269,9 +263,7 @@ def test_the_manifest_has_no_name_where_an_accounts_day_failed(
     assert not [name for name in accounts(spring, LAST) if name in reason]
 
 
-def test_a_name_that_is_a_persons_and_an_accounts_is_an_error(
-    home: Home, spring: Simulator
-) -> None:
+def test_name_of_person_and_account_is_an_error(home: Home, spring: Simulator) -> None:
     def same_name(users: list[Json]) -> list[Json]:
         """The last user, an account, has the first one's address and figures."""
         account = {"service_account_name": users[0]["user_email"]}
@@ -284,9 +276,7 @@ def test_a_name_that_is_a_persons_and_an_accounts_is_an_error(
 
 
 @pytest.mark.parametrize("fields", ["both", "none"])
-def test_a_user_is_a_person_or_an_account_and_nothing_else(
-    home: Home, spring: Simulator, fields: str
-) -> None:
+def test_user_is_person_or_account(home: Home, spring: Simulator, fields: str) -> None:
     def change(users: list[Json]) -> list[Json]:
         names = {"user_email": "ada@example.com", "service_account_name": "bot"}
         rest = {name: value for name, value in users[0].items() if name not in names}
@@ -336,9 +326,7 @@ def test_the_dashboards_users_are_all_people(home: Home, in_each_store: Simulato
 
 
 @pytest.mark.parametrize("shown", ["true", "false"])
-def test_a_csv_that_is_converted_has_them_or_not_as_the_setting_says(
-    home: Home, spring: Simulator, shown: str
-) -> None:
+def test_convert_follows_service_account_setting(home: Home, spring: Simulator, shown: str) -> None:
     fetch(home, FIRST, LAST)
     home.settings["INCLUDE_SERVICE_ACCOUNTS"] = shown
     target = home.path / "converted.json"

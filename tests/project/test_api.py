@@ -41,7 +41,7 @@ def test_days_are_typed_figures_oldest_first(url: str) -> None:
     assert isinstance(days[-1].users[0].figures.chat_messages, int)
 
 
-def test_records_of_both_formats_are_those_of_an_export(home: Home, url: str) -> None:
+def test_api_records_equal_exports(home: Home, url: str) -> None:
     assert home.run("export", f"{MONTH.start}", f"{MONTH.end}").code == 0
     folder = home.data / f"daily_exports_{MONTH.start}_to_{MONTH.end}"
     with dashboard_scraper.open_store(url) as store:
@@ -53,7 +53,7 @@ def test_records_of_both_formats_are_those_of_an_export(home: Home, url: str) ->
     assert github == [json.loads(line) for line in lines]
 
 
-def test_a_missing_day_is_an_error_and_a_doubtful_one_is_said(home: Home, url: str) -> None:
+def test_missing_day_raises_and_doubt_is_reported(home: Home, url: str) -> None:
     with dashboard_scraper.open_store(url) as store:
         assert store.doubts(MONTH.start, MONTH.end) == []
         with pytest.raises(DaysMissing, match=f"{LAST + timedelta(1)}"):

@@ -28,7 +28,7 @@ def test_make_docs_writes_every_document(tmp_path: Path) -> None:
     assert made == {name: document() for name, document in DOCUMENTS.items()}
 
 
-def test_page_without_a_place_for_the_table_is_refused(tmp_path: Path) -> None:
+def test_page_without_table_marker_is_refused(tmp_path: Path) -> None:
     """Rather than written without the table; run from a copy of the tree whose page lacks it."""
     shutil.copytree(Path(make_documents.__file__).parent, tmp_path / "tools")
     (tmp_path / "docs").mkdir()
@@ -42,7 +42,7 @@ def test_page_without_a_place_for_the_table_is_refused(tmp_path: Path) -> None:
     assert page.read_text() == "# Configuration\n"
 
 
-def test_the_documents_of_the_store_explain_every_metric() -> None:
+def test_store_documents_explain_every_metric() -> None:
     text = store_document.document()
     assert [m.name for m in METRICS if f"| `{m.name}` |" not in text] == []
     assert "None" not in text

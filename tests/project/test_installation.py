@@ -63,7 +63,7 @@ def installed(folder: Path, origin: str | None) -> None:
 
 
 @pytest.mark.parametrize("name", ORIGINS)
-def test_an_extra_comes_from_where_the_program_came(
+def test_hint_installs_extra_from_same_origin(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     origin, words = ORIGINS[name]
@@ -84,9 +84,7 @@ def test_of_an_unknown_origin_no_index_is_named(
 
 
 @pytest.mark.parametrize("maker", ["uv", "venv"])
-def test_an_environment_without_pip_is_installed_into_from_outside(
-    maker: str, tmp_path: Path
-) -> None:
+def test_hint_without_pip_installs_from_outside(maker: str, tmp_path: Path) -> None:
     environment, packages = tmp_path / "environment", tmp_path / "packages"
     packages.mkdir()
     (packages / "msgspec").symlink_to(Path(msgspec.__file__).parent)

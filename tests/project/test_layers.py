@@ -38,27 +38,27 @@ def imported_for(command: str) -> set[str]:
     return set(json.loads(done.stdout))
 
 
-def test_the_form_without_a_command_imports_no_command() -> None:
+def test_default_form_imports_no_command() -> None:
     imported = imported_for("")
     assert imported & COMMAND_MODULES == set()
     assert imported & SLOW == set()
 
 
 @pytest.mark.parametrize("name", ["backfill", "convert", "serve", "status"])
-def test_a_command_imports_its_own_module_and_nothing_slow(name: str) -> None:
+def test_command_imports_only_its_module(name: str) -> None:
     imported = imported_for(name)
     assert imported & COMMAND_MODULES == {COMMANDS[name].module}
     assert imported & SLOW == set()
 
 
 @pytest.mark.parametrize("name", ["", *COMMANDS])
-def test_every_command_has_a_module_that_configures_and_runs_it(name: str) -> None:
+def test_command_module_has_configure_and_run(name: str) -> None:
     module = importlib.import_module((COMMANDS[name] if name else FETCH).module)
     assert list(inspect.signature(module.configure).parameters) == ["parser"]
     assert list(inspect.signature(module.run).parameters) == ["args"]
 
 
-def test_every_module_of_a_command_is_in_the_table() -> None:
+def test_every_command_module_is_in_table() -> None:
     files = {path.stem for path in (SOURCE / "cli" / "commands").glob("*.py")} - {"__init__"}
     known = {module.rpartition(".")[2] for module in (*COMMAND_MODULES, FETCH.module)}
     assert files == known
@@ -86,7 +86,7 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{name.name}" for name in node.names)
 
 
-def test_nothing_but_the_entry_point_imports_the_command_line() -> None:
+def test_only_entry_point_imports_cli() -> None:
     cli = SOURCE / "cli"
     others = [path for path in SOURCE.rglob("*.py") if cli not in path.parents]
     found = {
@@ -126,7 +126,7 @@ def room_of(parts: Sequence[str]) -> str:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SOURCE).as_posix())
-def test_a_module_imports_from_its_own_room_and_lower_floors_alone(path: Path) -> None:
+def test_module_imports_lower_floors_only(path: Path) -> None:
     inside = path.relative_to(SOURCE).with_suffix("").parts
     if inside == ("__init__",):
         return
@@ -148,7 +148,7 @@ def test_every_room_is_on_one_floor() -> None:
     }
 
 
-def test_nothing_outside_of_the_sources_and_what_plays_them_knows_a_source_by_name() -> None:
+def test_only_sources_and_simulator_name_a_source() -> None:
     """The demo starts what plays them, and `--auth` stores the session of one."""
     knowing = {
         path.relative_to(SOURCE).as_posix()

@@ -49,7 +49,7 @@ def is_broken(page: Path, link: str) -> bool:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_relative_link_leads_to_a_page_and_a_heading(page: Path) -> None:
+def test_relative_links_have_targets(page: Path) -> None:
     relative = [link for link in links(page) if not re.match(r"[a-z]+:", link)]
     assert [link for link in relative if is_broken(page, link)] == []
 
@@ -59,7 +59,7 @@ def test_a_link_to_nothing_is_noticed(link: str) -> None:
     assert is_broken(ROOT / "README.md", link)
 
 
-def test_every_page_is_in_the_readme_the_index_and_the_website() -> None:
+def test_every_page_is_linked_everywhere() -> None:
     """Nobody finds a page that is linked from nowhere."""
     pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"}
     index = ROOT / "docs" / "index.md"

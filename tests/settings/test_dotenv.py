@@ -86,15 +86,13 @@ def refusal(home: Path) -> str:
         "LOG_LEVEL=INFO\nPSEUDONYM_KEY_FILE=a\nPSEUDONYM_KEY_FILE=b",
     ],
 )
-def test_a_line_that_is_not_understood_is_an_error_with_its_number(
-    line: str, tmp_path: Path
-) -> None:
+def test_unreadable_line_is_an_error_with_number(line: str, tmp_path: Path) -> None:
     env(tmp_path, f"# a comment\n\nLOOKBACK_DAYS=7\n\n{line}\n")
     number = 7 if line.startswith("LOG_LEVEL") else 5
     assert f"{tmp_path / '.env'}: line {number}" in refusal(tmp_path)
 
 
-def test_every_wrong_line_is_named_and_many_are_counted(tmp_path: Path) -> None:
+def test_wrong_lines_are_named_up_to_limit(tmp_path: Path) -> None:
     env(tmp_path, "STORE_UR=x\nLOG_LEVEL: x\n" + "NO_SUCH_NAME=x\n" * 40)
     message = refusal(tmp_path)
     assert "line 1: STORE_UR is not a setting; did you mean STORE_URL?" in message
@@ -102,7 +100,7 @@ def test_every_wrong_line_is_named_and_many_are_counted(tmp_path: Path) -> None:
     assert message.endswith("and 37 more")
 
 
-def test_a_secret_that_was_pasted_alone_is_not_taken_for_a_name(tmp_path: Path) -> None:
+def test_bare_secret_is_not_quoted(tmp_path: Path) -> None:
     env(tmp_path, "q0w1x2y3z4abcdef=\n")
     assert "q0w1x2y3z4abcdef" not in refusal(tmp_path)
 
@@ -150,7 +148,7 @@ def test_a_file_that_may_not_be_read_is_an_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
 
 
-def test_what_python_dotenv_reads_is_read_as_it_reads_it(tmp_path: Path) -> None:
+def test_values_equal_python_dotenv(tmp_path: Path) -> None:
     lines = (
         "\ufeff# settings",
         "  export LOOKBACK_DAYS = 7   # a week",
@@ -190,7 +188,7 @@ def route(home: Path, url: str = URL) -> Route:
     return route_to(url, load_settings(home).libraries)
 
 
-def test_proxies_are_taken_from_env_file_and_the_environment_wins(
+def test_environment_overrides_env_file_proxy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     env(tmp_path, "https_proxy=http://file:1\nALL_PROXY=http://file:2\nNO_PROXY=.internal\n")
@@ -203,7 +201,7 @@ def test_proxies_are_taken_from_env_file_and_the_environment_wins(
     assert route(tmp_path, "https://api.internal/").proxies != {}
 
 
-def test_no_proxy_of_the_environment_holds_for_a_proxy_of_env_file(
+def test_no_proxy_applies_to_env_file_proxy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     env(tmp_path, "HTTPS_PROXY=http://file:1\n")
@@ -243,7 +241,7 @@ def test_requests_go_through_the_proxy_of_env_file(
     assert sim.count() == 0
 
 
-def test_what_env_file_says_to_libraries_is_not_in_the_environment(
+def test_library_settings_stay_out_of_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_REGION", "environment")
@@ -262,9 +260,7 @@ CERTIFICATE = Path(certifi.where())
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
-def test_certificates_are_read_below_home_and_a_wrong_file_names_its_setting(
-    name: str, tmp_path: Path
-) -> None:
+def test_ca_file_is_below_home_and_checked(name: str, tmp_path: Path) -> None:
     env(tmp_path, f"{name}=ca.pem\n")
     with pytest.raises(UsageError, match=f"{name}: .*No such file"):
         route(tmp_path)
@@ -275,13 +271,13 @@ def test_certificates_are_read_below_home_and_a_wrong_file_names_its_setting(
     assert route(tmp_path).ca == str(tmp_path / "ca.pem")
 
 
-def test_a_ca_file_of_env_file_that_does_not_exist_ends_the_run(home: Home, sim: Simulator) -> None:
+def test_missing_ca_file_ends_run(home: Home, sim: Simulator) -> None:
     env(home.path, "REQUESTS_CA_BUNDLE=no-such-file.pem\n")
     result = home.run("10-22-2025")
     assert (result.code, sim.count()) == (2, 0)
     assert "REQUESTS_CA_BUNDLE" in result.err
 
 
-def test_a_name_of_a_library_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
+def test_unknown_library_setting_is_an_error(tmp_path: Path) -> None:
     env(tmp_path, "AWS_ACCES_KEY_ID=x\n")
     assert "did you mean AWS_ACCESS_KEY_ID?" in refusal(tmp_path)

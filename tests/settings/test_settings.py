@@ -166,9 +166,7 @@ def test_every_default_is_the_documented_one(tmp_path: Path) -> None:
     assert written(load_settings(tmp_path), tmp_path) == DEFAULTS
 
 
-def test_every_setting_is_read_from_env_file_and_the_environment_wins(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_environment_overrides_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     env(tmp_path, lines(OTHERS))
     assert written(load_settings(tmp_path), tmp_path) == OTHERS
     others = {  # empty would be as good as none
@@ -214,7 +212,7 @@ def test_env_file_is_read_as_editors_write_it(text: bytes, tmp_path: Path) -> No
     assert load_settings(tmp_path).lookback_days == 7
 
 
-def test_env_file_that_is_no_utf8_is_refused_by_name(home: Home, sim: Simulator) -> None:
+def test_env_file_must_be_utf8(home: Home, sim: Simulator) -> None:
     env(home.path, b"ENTERPRISE_ID=\xff\xfe\n")
     result = home.run()
     assert (result.code, sim.requests) == (2, [])
@@ -222,9 +220,7 @@ def test_env_file_that_is_no_utf8_is_refused_by_name(home: Home, sim: Simulator)
     assert "Traceback" not in result.err
 
 
-def test_a_misspelt_name_in_env_file_is_an_error_with_the_right_one(
-    home: Home, sim: Simulator
-) -> None:
+def test_misspelled_name_in_env_file_is_an_error(home: Home, sim: Simulator) -> None:
     env(home.path, "\ufefflog_level=info\nMAX_RETRYS=9\nscrape_endpoint=foo\nPATH_OF_MINE=x\n")
     result = home.run()
     assert (result.code, sim.count(), home.files()) == (2, 0, set())
@@ -247,7 +243,7 @@ def test_a_misspelt_name_in_env_file_is_an_error_with_the_right_one(
         ("REPORT_USER", "REPORT_USERS"),
     ],
 )
-def test_a_name_in_the_environment_that_is_nearly_about_privacy_or_the_store_is_an_error(
+def test_misspelled_guarded_setting_is_an_error(
     name: str, setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, "secret")
@@ -267,7 +263,7 @@ def test_a_name_in_the_environment_that_is_nearly_about_privacy_or_the_store_is_
         ("AUGMENT_API_TOKNE", "AUGMENT_API_TOKEN"),
     ],
 )
-def test_one_that_is_nearly_another_setting_is_a_warning(
+def test_similar_setting_name_is_a_warning(
     name: str, setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, "secret")
@@ -314,7 +310,7 @@ APPDATA COMSPEC PROGRAMFILES USERPROFILE WINDIR PROCESSOR_ARCHITECTURE
 """
 
 
-def test_ordinary_names_in_the_environment_are_neither_errors_nor_warnings(
+def test_ordinary_environment_is_accepted_silently(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in set(ORDINARY.split()) - set(setting_names()):
@@ -339,7 +335,7 @@ def test_ordinary_names_in_the_environment_are_neither_errors_nor_warnings(
         (f"LOOKBACK_DAYS={'9' * 500}", f"LOOKBACK_DAYS={'9' * 60}...: write a whole number"),
     ],
 )
-def test_a_wrong_value_is_told_with_its_name_its_place_and_what_is_allowed(
+def test_wrong_value_names_setting_place_and_limits(
     line: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     env(tmp_path, f"\n{line}\n")
@@ -355,7 +351,7 @@ def test_a_wrong_value_is_told_with_its_name_its_place_and_what_is_allowed(
     assert str(in_environment.value).endswith("(in the environment)")
 
 
-def test_no_setting_is_refused_in_the_words_of_the_validator(tmp_path: Path) -> None:
+def test_setting_errors_have_own_words(tmp_path: Path) -> None:
     """Of those that can be wrong: each has its own words, or those of its kind and its bounds."""
     wrong = dict.fromkeys(Settings.model_fields, "://no value")
     with pytest.raises(UsageError) as caught:
@@ -365,7 +361,7 @@ def test_no_setting_is_refused_in_the_words_of_the_validator(tmp_path: Path) -> 
     assert [p for p in problems if "nput should" in p or "validation" in p] == []
 
 
-def test_what_is_allowed_is_told_of_a_setting_that_may_be_absent_too() -> None:
+def test_optional_setting_names_its_limits() -> None:
     class Some(BaseModel):
         days: int | None = Field(None, ge=1)
         mode: Literal["a", "b"] | None = None
@@ -374,7 +370,7 @@ def test_what_is_allowed_is_told_of_a_setting_that_may_be_absent_too() -> None:
     assert told == ["a whole number from 1", "a or b"]
 
 
-def test_a_setting_about_privacy_that_is_empty_is_a_warning(
+def test_empty_privacy_setting_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a variable of Compose or systemd that leads to nothing."""
@@ -397,7 +393,7 @@ def test_a_setting_about_privacy_that_is_empty_is_a_warning(
         ("ANALYTICS_API_BASE_URL=http://api.example.com", "ANALYTICS_API_BASE_URL"),
     ],
 )
-def test_a_session_or_token_that_would_cross_a_network_in_clear_is_warned_of(
+def test_cleartext_credentials_are_warned_about(
     lines: str, warned: str | None, tmp_path: Path
 ) -> None:
     env(tmp_path, f"{lines}\n")
@@ -443,7 +439,7 @@ def test_scrape_endpoints_selects_what_it_names(
 
 
 @pytest.mark.parametrize("text", ["foo", "users", "user-feature-stats;tenant-feature-stats", ","])
-def test_an_endpoint_that_is_none_is_refused_with_those_that_are(text: str, tmp_path: Path) -> None:
+def test_unknown_endpoint_is_refused_with_list(text: str, tmp_path: Path) -> None:
     env(tmp_path, f"SCRAPE_ENDPOINTS={text}\n")
     with pytest.raises(UsageError, match="tenant-monthly-active-users"):
         load_settings(tmp_path)
@@ -451,14 +447,12 @@ def test_an_endpoint_that_is_none_is_refused_with_those_that_are(text: str, tmp_
 
 @pytest.mark.parametrize("base", ["https://app.example.com", "https://app.example.com/sub/"])
 @pytest.mark.parametrize("path", ["api/x", "/api/x", "//api/x"])
-def test_there_is_one_slash_between_base_and_path(base: str, path: str, tmp_path: Path) -> None:
+def test_url_has_one_slash_before_path(base: str, path: str, tmp_path: Path) -> None:
     env(tmp_path, f"METRICS_API_BASE_URL={base}\nUSER_FEATURE_STATS_ENDPOINT={path}\n")
     assert load_settings(tmp_path).url_of(USERS) == f"{base.rstrip('/')}/api/x"
 
 
-def test_paths_are_below_home_unless_they_are_absolute_or_of_the_user(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_relative_paths_are_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
     env(tmp_path, "COOKIE_FILE=~/cookies.json\nEXPORT_DIR=/srv/exports\n")
     settings = load_settings(tmp_path)
@@ -466,7 +460,7 @@ def test_paths_are_below_home_unless_they_are_absolute_or_of_the_user(
     assert settings.export_dir == Path("/srv/exports")
 
 
-def test_the_example_file_lists_every_setting_once_with_its_default(tmp_path: Path) -> None:
+def test_example_file_lists_every_default(tmp_path: Path) -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
     found = re.findall(r"^(?:# ?)?([A-Z_]+)=(.*)$", text, re.MULTILINE)
     env(tmp_path, lines(dict(found)))
@@ -477,7 +471,7 @@ def test_the_example_file_lists_every_setting_once_with_its_default(tmp_path: Pa
     assert written(load_settings(tmp_path), tmp_path) == DEFAULTS
 
 
-def test_the_documented_table_lists_every_setting_with_its_default(tmp_path: Path) -> None:
+def test_documented_tables_list_every_default(tmp_path: Path) -> None:
     """Each default, written into `.env`, is the default."""
     page = CONFIGURATION.read_text(encoding="utf-8")
     table = dict(
@@ -495,6 +489,6 @@ def test_a_key_for_pseudonyms_is_read_below_home(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["acme, Acme-Labs", "acme,,ACME-LABS,"])
-def test_names_stand_with_commas_and_capitals_do_not_matter(text: str, tmp_path: Path) -> None:
+def test_names_are_comma_separated_case_insensitive(text: str, tmp_path: Path) -> None:
     env(tmp_path, f"ENTERPRISE_SLUGS={text}\n")
     assert load_settings(tmp_path).enterprise_slugs == ("acme", "acme-labs")
