@@ -1,4 +1,4 @@
-"""What the formats of an export have in common: each gets every stored day once, oldest first."""
+"""The interface of an export's formats: each is given every stored day once, oldest first."""
 
 from __future__ import annotations
 
@@ -17,38 +17,40 @@ from dashboard_scraper.store import ActiveUser, LedgerDay, Reader
 
 
 class OutputDay:
-    """A stored day, read from the store at most once, whoever asks."""
+    """A stored day, loaded from the store at most once however many outputs read it."""
 
-    def __init__(self, reader: Reader, kept: LedgerDay, audience: Audience) -> None:
+    def __init__(self, reader: Reader, ledger_day: LedgerDay, audience: Audience) -> None:
         self._reader = reader
         self._audience = audience
-        self.kept = kept
-        self.day = kept.day
+        self.ledger_day = ledger_day
+        self.day = ledger_day.day
 
     @cached_property
     def usage(self) -> DayUsage:
-        """Every user as the store has them; StoreFailed where they are not what was stored."""
-        return self._reader.day(self.kept)
+        """Every user as stored; StoreFailed where the rows no longer match the ledger."""
+        return self._reader.day(self.ledger_day)
 
     @cached_property
     def shown(self) -> DayUsage:
-        """The users that outputs show, once each, under the names that they had on the day."""
+        """The users that outputs show, one entry per person, under their names of that day."""
         users = self._audience.shown(self.usage.users)
         if not self._audience.anonymous and len(users) == len(self.usage.users):
-            # Nobody was left out, merged or renamed: what is known of the day holds for these too.
+            # Nobody was left out, merged or renamed: share the day's cached values.
             return self.usage
         return DayUsage(self.day, users)
 
     @cached_property
     def active_accounts(self) -> list[ActiveUser]:
-        """Who was active, without their figures, which costs less."""
-        return self._reader.activity(self.kept, ())
+        """Who was active, without loading their figures: for days that only count people."""
+        return self._reader.activity(self.ledger_day, ())
 
 
 @dataclass(frozen=True, slots=True)
 class OutputRun:
-    """What outputs read from and write to. Days of the window that are `missing` are not in the
-    store, or failed in this run. `naming` has one name a person for the whole window.
+    """What outputs read from and write to.
+
+    `missing` days of the window are not in the store, or failed in this run. `naming` has one name
+    per person for the whole window.
     """
 
     reader: Reader
@@ -60,7 +62,7 @@ class OutputRun:
 
 
 class OutputFile(NamedTuple):
-    """A file as it was written: of one day, or of the whole window in a field of the manifest."""
+    """A written file, listed in the manifest under its day, or in a field for the whole window."""
 
     written: WrittenFile
     day: date | None = None
@@ -68,35 +70,37 @@ class OutputFile(NamedTuple):
 
 
 class Output(Protocol):
-    """One format. `targets` and `day_targets` may be asked at any time; then comes `begin`, each
-    day of `reach` that is there and did not fail, and `finish`.
+    """One format.
+
+    `targets`, `day_targets` and `sample` may be called at any time. A run calls `begin`, then
+    `add_day` for each day of `reach` that is stored and did not fail, then `finish`.
     """
 
     @property
     def reach(self) -> Window:
-        """The days that it looks at: those of the export, and others before them."""
+        """The days it reads: the export's window, and perhaps days before it."""
         ...
 
     def targets(self) -> list[Path]:
-        """Every file that it may write; those that it does not write are set aside."""
+        """Every file it may write; earlier ones that this run does not replace are set aside."""
         ...
 
     def day_targets(self, day: date) -> list[Path]:
-        """The files of one day alone, which stay right whatever becomes of the other days."""
+        """The files that depend on this day alone, and stay valid when other days change."""
         ...
 
     def sample(self, users: Sequence[UserUsage]) -> Iterable[bytes]:
-        """What its files of a day would have of these users; nothing where it has no such files."""
+        """What a day's files would contain for these users; nothing if it has no files of a day."""
         ...
 
     def begin(self, run: OutputRun) -> None:
-        """Get ready for the first day."""
+        """Prepare for the first day."""
         ...
 
     def add_day(self, day: OutputDay) -> None:
-        """The next day."""
+        """Write or collect the next day."""
         ...
 
     def finish(self) -> list[OutputFile]:
-        """Write what is of several days; returns every file that was written."""
+        """Write the files that need several days; returns every file written in this run."""
         ...

@@ -248,7 +248,7 @@ ROUNDED = ["1e3", "1E+05", '"1,2E+05"']
 NOT_THE_DASHBOARDS = {
     "column gone": (sheet(ADA, titles=WITHOUT_CHAT), ["'Chat Messages' is missing"]),
     "no user column": (sheet(ADA, titles=TITLES[1:]), ["'User' is missing"]),
-    "column twice": (sheet(ADA, titles=[*TITLES, "Tool Uses"]), ["'Tool Uses' is there twice"]),
+    "column twice": (sheet(ADA, titles=[*TITLES, "Tool Uses"]), ["'Tool Uses' appears twice"]),
     "no user": (sheet(ADA, row("")), ["row 3", "'User'"]),
     "user twice": (sheet(ADA, BO, ADA | {"Completions": "9"}), ["row 4", "ada@example.com"]),
     "short row": (GOOD + b"cy@example.com,1\n", ["row 4", "2 cells", "19 columns"]),
@@ -270,8 +270,8 @@ NOT_THE_DASHBOARDS = {
         ["row 3", "'Agent Messages'", *words],
     )
     for cells, words in (
-        (BAD_COUNTS, ["no count"]),
-        (SEPARATED, ["separator", "digits alone"]),
+        (BAD_COUNTS, ["not a count"]),
+        (SEPARATED, ["separator", "digits only"]),
         (ROUNDED, ["a spreadsheet has rounded"]),
     )
     for cell in cells
@@ -438,7 +438,7 @@ def test_days_beside_a_file_count_only_if_they_are_its_own(tmp_path: Path) -> No
                 window_of_file(file)
         period_path(file).unlink()
     tenant_path(compact).write_bytes(b"metric,value\n1,2\n")
-    with pytest.raises(UsageError, match="does not tell"):
+    with pytest.raises(UsageError, match="does not say"):
         window_of_file(compact)
 
 

@@ -247,7 +247,7 @@ def test_merged_editors_are_one_row(home: Home) -> None:
 def test_what_the_reports_cannot_say_is_logged_once(home: Home) -> None:
     result = home.run(JOB)
     about = [line for line in result.err.splitlines() if "in GitHub's reports" in line]
-    assert sum("not the source's own total" in line for line in about) == 1
+    assert sum("differ from the source's own total" in line for line in about) == 1
     assert sum("active users are counted without 27 days" in line for line in about) == 1
 
 
@@ -261,11 +261,11 @@ def test_totals_that_differ_and_what_is_unknown_are_each_logged_once(
     result = home.run(JOB)
     assert result.code == 9, result.err
     about = [line for line in result.err.splitlines() if "in GitHub's reports" in line]
-    (differing,) = [line for line in about if "not the source's own total" in line]
+    (differing,) = [line for line in about if "differ from the source's own total" in line]
     told, added = re.findall(r" is (\d+)", differing)
     (day,) = re.findall(r" on ([-\d]+):", differing)
     name = differing.split(" such as of ")[1].split(" on ")[0]
     records = user_records(reports_in(home.daily_folder)["users-28-day.ndjson"])
     (record,) = [r for r in records if (r["user_login"], r["day"]) == (name, day)]
     assert (int(told), int(added)) == (987654, record["loc_added_sum"])
-    assert sum("have a 0 where a figure is unknown" in line for line in about) == 1
+    assert sum("have a 0 for an unknown figure" in line for line in about) == 1

@@ -101,7 +101,7 @@ def test_the_other_source_is_named_where_the_store_has_only_that(home: Home) -> 
     keep_days(home, users(3), MONTH)
     result = home.run("report", "--source", "analytics")
     assert result.code == 6
-    assert "it has some of dashboard" in result.err
+    assert "but has some of dashboard" in result.err
 
 
 def test_a_name_is_text_whatever_is_in_it(home: Home) -> None:
@@ -285,7 +285,7 @@ def test_an_export_of_more_days_than_a_page_shows_has_none_and_says_so(home: Hom
     (out / REPORT).write_text("of another window")
     result = home.run("export", "2022-01-01", str(LAST), "--out", str(out))
     assert result.code == 6
-    assert "no report.html: it shows 1098 days at most" in result.err
+    assert "report.html is not written: it shows at most 1098 days" in result.err
     assert not (out / REPORT).exists()
     assert (out / f"{REPORT}.stale").exists()
     assert manifest(out)["report"] is None

@@ -13,7 +13,7 @@ import pytest
 from conftest import Home, all_files
 from dashboard_scraper.cli.exporting import export_files
 from dashboard_scraper.cli.wiring import daily_export
-from dashboard_scraper.exports.stored_export import give_out_kept
+from dashboard_scraper.exports.stored_export import export_stored
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import counts_of, maker
 from dashboard_scraper.model.flatten import Cell
@@ -398,7 +398,7 @@ def export_at(home: Home, place: Path, now: datetime) -> dict[str, bytes]:
     """An export of what is in force, at a moment that the test chooses."""
     settings = settings_of(home)
     export_of = daily_export(settings, Window(DAY - NIGHT, DAY), place)
-    give_out_kept(store_at(settings.store_url), export_of, Rules(), lambda: now)
+    export_stored(store_at(settings.store_url), export_of, Rules(), lambda: now)
     return {str(path.relative_to(place)): path.read_bytes() for path in all_files(place)}
 
 

@@ -151,7 +151,7 @@ def test_exports_with_notes_are_removed_and_somebodys_own_notes_stay(home: Home)
     mark(home.settings["STORE_URL"], FIRST, "suspicious", "a third of the week before")
     refused = home.run(*first, "--offline")
     assert refused.code == 1
-    assert f"{own} is not the program's, which has notes to write; move it away" in refused.err
+    assert f"{own} was not written by this program" in refused.err
     assert own.read_text() == words
 
 

@@ -11,7 +11,7 @@ from dashboard_scraper.cli.output import print_lines
 from dashboard_scraper.cli.wiring import daily_export, rules_of
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.exports.export_folders import PARQUET, folder_as_of
-from dashboard_scraper.exports.stored_export import give_out_kept
+from dashboard_scraper.exports.stored_export import export_stored
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.store import store_of
@@ -25,11 +25,11 @@ def export_files(
     store, rules = store_of(settings), rules_of(settings)
     export = daily_export(settings, window, folder.absolute() if folder else None)
     if as_of is None:
-        verdict = give_out_kept(store, export, rules, utc_now)
+        verdict = export_stored(store, export, rules, utc_now)
     else:
         if folder is None:
             export = dataclasses.replace(export, folder=folder_as_of(export.folder, as_of))
-        verdict = give_out_kept(store.as_of(as_of), export, rules, lambda: as_of)
+        verdict = export_stored(store.as_of(as_of), export, rules, lambda: as_of)
     print_lines(export.results())
     verdict.conclude()
 

@@ -19,7 +19,7 @@ from dashboard_scraper.exports.bundle import write_files
 from dashboard_scraper.exports.export_folders import moment_of
 from dashboard_scraper.exports.github_files import FOLDER
 from dashboard_scraper.exports.manifest import MANIFEST, read_manifest
-from dashboard_scraper.exports.notes import NOTES, is_anothers
+from dashboard_scraper.exports.notes import NOTES, is_foreign
 from dashboard_scraper.files import STALE_SUFFIX, explained, flush_folder
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.people import traces
@@ -146,7 +146,7 @@ def _is_ours(path: Path) -> bool:
     if name == MANIFEST:
         return read_manifest(path) is not None
     if name.endswith(NOTES):
-        return not is_anothers(path)
+        return not is_foreign(path)
     return name != REPORT or _MAKER in path.read_bytes()
 
 

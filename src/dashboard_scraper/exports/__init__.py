@@ -1,1 +1,1 @@
-"""Files of a window of stored days, in every format, and the manifest."""
+"""The files of a window of stored days in every format, and their manifest."""

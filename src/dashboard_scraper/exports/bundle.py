@@ -17,7 +17,7 @@ from dashboard_scraper.exports.csv_files import CsvFiles
 from dashboard_scraper.exports.daily_export import DailyExport, reason_of
 from dashboard_scraper.exports.github_files import GithubFiles
 from dashboard_scraper.exports.manifest import Manifest, ManifestDay, encoded, fields_of_window
-from dashboard_scraper.exports.notes import is_anothers, notes_text, refuse_anothers
+from dashboard_scraper.exports.notes import is_foreign, notes_text, refuse_foreign
 from dashboard_scraper.exports.page_file import PageFile
 from dashboard_scraper.files import (
     Publication,
@@ -43,31 +43,31 @@ OUTPUTS: tuple[Callable[[DailyExport], Output], ...] = (
     GithubFiles,
     PageFile,
 )
-"""Every format of an export, in the order in which the manifest lists a day's files."""
+"""Every format of an export; the manifest lists a day's files in this order."""
 
 
 def outputs_of(export: DailyExport) -> list[Output]:
-    """Every format, for one export."""
+    """An instance of every format, for one export."""
     return [make(export) for make in OUTPUTS]
 
 
 def day_paths(export: DailyExport, days: Iterable[date]) -> list[Path]:
-    """The files of each day alone."""
+    """The files that depend on a single day, for each of the days."""
     outputs = outputs_of(export)
     return [path for day in days for output in outputs for path in output.day_targets(day)]
 
 
 def all_paths(export: DailyExport) -> list[Path]:
-    """Every file that the export may have."""
+    """Every file that the export may contain."""
     targets = [path for output in outputs_of(export) for path in output.targets()]
     return [*targets, export.notes_path, export.manifest_path]
 
 
 def made_with(export: DailyExport) -> str:
-    """A digest of all that days' files depend on beside the store.
+    """A digest of everything besides the store that the files of single days depend on.
 
-    It is that of the files of made-up users, so that a setting or a version of the program that
-    would change files changes it too; and of who people are.
+    It covers the identities, and what every format writes for two made-up users: so any setting or
+    program version that would change a file changes the digest, without a list of such settings.
     """
     numbers: list[Any] = [
         number if metric.kind in (Kind.COUNT, Kind.DAYS) else None
@@ -91,16 +91,15 @@ def made_with(export: DailyExport) -> str:
 def write_files(
     reader: Reader, export: DailyExport, failures: Mapping[date, ScraperError], now: datetime
 ) -> list[Doubt]:
-    """Write all files but those of days that failed or are not in the store; returns what is in
-    doubt of the others.
+    """Write the files of every stored day that did not fail; returns what is in doubt of them.
 
-    The notes of that come first, and the manifest last, since it vouches for the others.
+    The manifest is written last, since it vouches for all other files.
     """
     outputs = outputs_of(export)
     ledger = reader.ledger(export.source, _reach(outputs))
-    kept = {day: row for day, row in ledger.items() if day not in failures}
-    of_window = [row for day, row in kept.items() if day in export.window]
-    missing = [day for day in export.window.days() if day not in kept]
+    stored = {day: row for day, row in ledger.items() if day not in failures}
+    of_window = [row for day, row in stored.items() if day in export.window]
+    missing = [day for day in export.window.days() if day not in stored]
     doubts = doubts_in(of_window, export.tolerance)
     make_folder(export.folder, export.outputs.mode)
     remove_leftovers_beside(all_paths(export))
@@ -110,8 +109,8 @@ def write_files(
         naming = audience.naming(reader.spellings(export.source, export.window))
         run = OutputRun(reader, publication, export.source, audience, naming, missing)
         days = [_missing_day(day, failures.get(day), export) for day in missing]
-        days += _hand_out(outputs, run, kept.values(), export, now)
-        _warn_of_nobody(of_window)
+        days += _feed_outputs(outputs, run, stored.values(), export, now)
+        _warn_of_unexplained_absence(of_window)
         written = [file for output in outputs for file in output.finish()]
         manifest = _manifest(export, days, written, notes)
         publication.add(export.manifest_path, encoded(manifest))
@@ -121,25 +120,23 @@ def write_files(
 
 
 def _reach(outputs: Collection[Output]) -> Window:
-    """The days that some output looks at."""
+    """The smallest window with every day that some output reads."""
     reaches = [output.reach for output in outputs]
     return Window(min(each.start for each in reaches), max(each.end for each in reaches))
 
 
-def _hand_out(
+def _feed_outputs(
     outputs: Sequence[Output],
     run: OutputRun,
-    kept: Iterable[LedgerDay],
+    stored: Iterable[LedgerDay],
     export: DailyExport,
     now: datetime,
 ) -> list[ManifestDay]:
-    """Give each day to every output that looks at it; returns what the manifest says of those of
-    the window.
-    """
+    """Pass each day to every output that reads it; returns the window's days for the manifest."""
     days = []
     for output in outputs:
         output.begin(run)
-    for row in kept:
+    for row in stored:
         day = OutputDay(run.reader, row, run.audience)
         for output in outputs:
             if row.day in output.reach:
@@ -150,18 +147,18 @@ def _hand_out(
 
 
 def _stored_day(day: OutputDay, *, settled: bool) -> ManifestDay:
-    kept = day.kept
+    row = day.ledger_day
     return ManifestDay(
-        kept.day,
-        kept.status.value,
-        fetched_at=kept.fetched_at,
+        row.day,
+        row.status.value,
+        fetched_at=row.fetched_at,
         settled=settled,
         users=len(day.shown.users),
         active_users=len(day.shown.active),
-        unreconciled=kept.unreconciled,
-        suspicious=kept.suspicious,
-        held=kept.held,
-        forgotten=kept.forgotten,
+        unreconciled=row.unreconciled,
+        suspicious=row.suspicious,
+        held=row.held,
+        forgotten=row.forgotten,
         files=[],
     )
 
@@ -169,8 +166,8 @@ def _stored_day(day: OutputDay, *, settled: bool) -> ManifestDay:
 def _missing_day(day: date, failure: ScraperError | None, export: DailyExport) -> ManifestDay:
     if failure is None:
         return ManifestDay(day, "missing", "not in the store")
-    word = "unpublished" if isinstance(failure, NotPublished) else "failed"
-    return ManifestDay(day, word, reason_of(failure, export.audience.rename))
+    status = "unpublished" if isinstance(failure, NotPublished) else "failed"
+    return ManifestDay(day, status, reason_of(failure, export.audience.rename))
 
 
 def _manifest(
@@ -201,28 +198,28 @@ def _manifest(
 def _set_aside_unwritten(
     export: DailyExport, outputs: Iterable[Output], manifest: Manifest
 ) -> None:
-    """What an earlier run wrote, and this one does not: it must not look like a part of it."""
+    """Set aside what an earlier run wrote and this one did not, lest it look like this run's."""
     written = {export.folder / file.name for file in manifest.files()}
     for output in outputs:
         set_aside(path for path in output.targets() if path not in written)
-    if manifest.notes is None and not is_anothers(export.notes_path):
+    if manifest.notes is None and not is_foreign(export.notes_path):
         set_aside([export.notes_path])
 
 
 def add_notes(
     publication: Publication, export: DailyExport, doubts: Sequence[Doubt]
 ) -> WrittenFile | None:
-    """What CSV and JSON cannot say of their days; None where nothing is in doubt."""
+    """Write the notes that CSV and JSON have no place for; None where nothing is in doubt."""
     if not doubts:
         return None
-    refuse_anothers(export.notes_path)
+    refuse_foreign(export.notes_path)
     return publication.add(export.notes_path, notes_text(doubts))
 
 
-def _warn_of_nobody(kept: Iterable[LedgerDay]) -> None:
-    """Of days without users that the source does not say to have had none."""
-    unsaid = [
-        row.day for row in kept if not row.users and USER_COUNT.name not in (row.totals or {})
+def _warn_of_unexplained_absence(stored: Iterable[LedgerDay]) -> None:
+    """Days without users deserve a warning, unless the source's own total confirms that."""
+    unconfirmed = [
+        row.day for row in stored if not row.users and USER_COUNT.name not in (row.totals or {})
     ]
-    if unsaid:
-        logger.warning("%s: the source answered without a single user", listed_days(unsaid))
+    if unconfirmed:
+        logger.warning("%s: the source answered without a single user", listed_days(unconfirmed))

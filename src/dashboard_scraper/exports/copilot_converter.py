@@ -1,8 +1,9 @@
-"""The Copilot JSON of the brief's mapping: one pure function, from a user's figures to a record.
+"""The Copilot JSON as the brief maps it: `convert`, a pure function from a user's figures to a
+record.
 
-Where a metric goes is in `PLACES`. A counter of the top level is the sum of the three features,
-unless a metric has that place to itself. A figure that the
-source did not say is unknown, `null`, and so is every sum that it is part of: not 0.
+`PLACES` maps each metric to its counters. A counter at the top level is the sum of the three
+features, unless a metric is mapped to it directly. A figure that the source did not report is
+`null`, and so is every sum it would be part of: never 0.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _RECORDS_PER_CHUNK = 500
 
 
 class Feature(Enum):
-    """The three features, in their order."""
+    """The three feature rows of a record, in order."""
 
     COMPLETION = "code_completion"
     CHAT = "chat_panel"
@@ -52,7 +53,7 @@ class Feature(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a metric counts in a record; without a feature it is the top level's own."""
+    """A counter in a record: of a feature row, or without a feature of the top level."""
 
     feature: Feature | None
     counter: Counter
@@ -82,7 +83,9 @@ PLACES: dict[Metric, list[Place]] = {
         "cli_agent_lines_of_code": _AGENT_LINES,
     }.items()
 }
-"""What a metric feeds; all of these are required, so that a source that lacks one is refused."""
+"""The counters that each metric adds to. All these metrics are required of every source, so no
+counter is `null` just because of the source.
+"""
 
 
 def _at(matches: Callable[[Place], bool]) -> list[Metric]:
@@ -90,7 +93,9 @@ def _at(matches: Callable[[Place], bool]) -> list[Metric]:
 
 
 class _Row(msgspec.Struct, frozen=True):
-    """How a feature row, or the top level, is filled: all zeros, but for what the figures feed."""
+    """How a feature row or the top level is filled: from zeros, with the counters that have
+    metrics: a `single` one, or several `summed` ones.
+    """
 
     zeros: Record
     single: list[tuple[str, int]]
@@ -119,7 +124,7 @@ _parts_of_lines = picker(parts_of(LINES))
 
 
 class Flags(msgspec.Struct, frozen=True):
-    """What a user did at all, whatever the numbers."""
+    """The `used_agent` and `used_chat` of a record."""
 
     agent: bool
     chat: bool
@@ -128,12 +133,12 @@ class Flags(msgspec.Struct, frozen=True):
         return Flags(self.agent or other.agent, self.chat or other.chat)
 
 
-# Made once: there is one pair for each user and day.
+# Shared: there are only four, and every one of the many user-days has one of them.
 _FLAGS = [[Flags(agent, chat) for chat in (False, True)] for agent in (False, True)]
 
 
 def _flags_in(values: Values) -> Flags:
-    """Agent: any message to an agent of any kind, or any line by one. Chat: any message."""
+    """Agent: any message to any agent, or any line written by one. Chat: any chat message."""
     return _FLAGS[any(_agent_figures(values))][any(_chat_figures(values))]
 
 
@@ -149,7 +154,7 @@ def _filled(row: _Row, values: Values) -> Record:
 
 @functools.lru_cache
 def _iso(day: date) -> str:
-    """The same three days stand in every record of a file."""
+    """Cached: every record of a file has the same three days."""
     return day.isoformat()
 
 
@@ -163,8 +168,8 @@ def convert(
 ) -> Record:
     """One user's figures of one period as a Copilot record.
 
-    `day` is the day of a user-day, and the last day of a longer period. `report` is the window of
-    the export. `flags` are those of the figures unless given (for figures that were summed).
+    `day` is the period's last day, and `report` the window of the export. `flags` follow from the
+    figures by default; for summed figures, pass those of the days, since an unknown sum hides them.
     """
     values = values_of(user.figures)
     flags = flags or _flags_in(values)
@@ -184,20 +189,20 @@ def convert(
 
 def md5_user_id(address: str) -> int:
     """The id in the brief's JSON: the first 8 hexadecimal digits of the MD5 of the lower-cased
-    address, as a number. GitHub's reports have another, `identity.sha256_user_id`.
+    address, as a number. GitHub's reports use another, `identity.sha256_user_id`.
     """
     digest = hashlib.md5(address.lower().encode(), usedforsecurity=False)
     return int(digest.hexdigest()[:8], 16)
 
 
 def user_ids(addresses: Iterable[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """An id for each user of an export, and the pairs (who keeps the id, who had to yield).
+    """An id for each user of an export, and the colliding pairs (keeps its id, gets another).
 
     `addresses` are the persons' keys, `Audience.person`: one for all spellings of a person.
 
-    Of users with one natural id, the first in alphabetical order (of the lower-cased address, then
-    of the address) keeps it. Each other gets the natural id of `ADDRESS#2`, `ADDRESS#3` and so on,
-    the first that no user of the export has or got.
+    Ids of 32 bits do collide in large tenants. Of users with the same MD5 id, the first in
+    alphabetical order (of the lower-cased address, then of the address) keeps it. Every other one
+    gets the id of `ADDRESS#2`, `ADDRESS#3` and so on: the first that is not taken in the export.
     """
     ordered = sorted(set(addresses), key=lambda address: (address.lower(), address))
     owners: dict[int, str] = {}
@@ -211,29 +216,31 @@ def user_ids(addresses: Iterable[str]) -> tuple[dict[str, int], list[tuple[str, 
 
 
 def reported_user_ids(addresses: Iterable[str]) -> dict[str, int]:
-    """As `user_ids`; the log names both users of each collision."""
+    """As `user_ids`; logs both users of each collision."""
     ids, collisions = user_ids(addresses)
     for keeper, yielding in collisions[:NAMED_AT_MOST]:
         logger.warning(
-            "%s and %s have the same user_id by their addresses; the second gets %d instead",
+            "%s and %s would have the same user_id; the second gets %d instead",
             keeper,
             yielding,
             ids[yielding],
         )
     if len(collisions) > NAMED_AT_MOST:
-        logger.warning("so have %d more pairs of users", len(collisions) - NAMED_AT_MOST)
+        logger.warning(
+            "%d more pairs of users would have the same user_id", len(collisions) - NAMED_AT_MOST
+        )
     return ids
 
 
 class WindowTotals:
-    """Adds user-days up to one record a user: sums of the counts, flags or-ed."""
+    """Adds up user-days to one record per user: counts are summed, flags or-ed."""
 
     def __init__(self) -> None:
         self._sums = Sums()
         self._flags: dict[str, Flags] = {}
 
     def add(self, users: Iterable[UserUsage]) -> list[tuple[UserUsage, Flags]]:
-        """Add one day's users with activity; returns each with what they did at all."""
+        """Add one day's active users; returns them with their flags."""
         active = []
         for user in users:
             values = values_of(user.figures)
@@ -248,13 +255,13 @@ class WindowTotals:
     def records(
         self, report: Window, enterprise_id: str, ids: Mapping[str, int]
     ) -> Iterator[Record]:
-        """Users with activity in the window, in the order of their addresses."""
+        """A record for each user who was active in the window, by address."""
         for name in self._sums.names():
             user = UserUsage(name, self._sums[name])
             yield convert(user, report.end, report, enterprise_id, ids[name], self._flags[name])
 
     def report_open_sums(self) -> None:
-        """Warn once, with both numbers, where a user's lines do not add up to the total."""
+        """Log how many users' lines do not add up to their total, with one example."""
         open_sums = []
         for name in self._sums.names():
             figures = self._sums[name]
@@ -272,11 +279,11 @@ class WindowTotals:
 
 
 def json_chunks(records: Iterable[Record]) -> Iterator[bytes]:
-    """A JSON array with one record a line, in pieces: a day of a large tenant is many megabytes."""
+    """A JSON array with one record per line, in chunks: a large tenant's day is many megabytes."""
     iterator = iter(records)
     opening = b"[\n"
     while few := list(itertools.islice(iterator, _RECORDS_PER_CHUNK)):
-        # In a line of JSON there is no line break.
+        # Each line break separates two records: inside JSON strings they are escaped.
         yield opening + _encode_lines(few)[:-1].replace(b"\n", b",\n")
         opening = b",\n"
     yield b"[]\n" if opening == b"[\n" else b"\n]\n"

@@ -1,4 +1,4 @@
-"""An export's Copilot JSON: one file a day, and one for the window where it has all of its days."""
+"""The Copilot JSON of an export: a file per day, and one for the window if no day is missing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dashboard_scraper.people.audience import Audience, Naming
 
 
 def ids_by_name(logins: Iterable[str], audience: Audience, naming: Naming) -> dict[str, int]:
-    """One id a person for a whole export, by the name: the same in all of its files."""
+    """The `user_id` for each name: one per person, the same in all files of the export."""
     persons = {audience.person(login): naming.name(login) for login in logins}
     ids = reported_user_ids(persons)
     return {name: ids[person] for person, name in persons.items()}
@@ -73,7 +73,7 @@ class CopilotFiles:
         self._written.append(OutputFile(written, day.day))
 
     def finish(self) -> list[OutputFile]:
-        if not self._run.missing:  # a sum that lacks days would look like the window's
+        if not self._run.missing:  # a sum without some days would pass for the window's
             records = self._totals.records(
                 self._export.window, self._export.enterprise_id, self._ids
             )

@@ -1,4 +1,4 @@
-"""Which days a CSV holds: what its name says, and what is beside it."""
+"""Which days a CSV covers, from its name and from the files beside it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dashboard_scraper.model.dates import Window, parse_day
 TENANT_SUFFIX = "_tenant"
 _PERIOD_SUFFIX = "_period"
 _PERIOD_HEADER = ("start_date", "end_date")
-# The days stand at the end of the name, but for the " (1)" of a browser's second download.
+# A browser that downloads a file for the second time appends " (1)" to its name.
 _COPY = r"( ?\(\d+\))?"
 _ISO_DAYS = re.compile(
     rf"\D*(\d{{4}}-\d\d-\d\d)(?:(?:-to-|_to_)(\d{{4}}-\d\d-\d\d))?{_COPY}", re.ASCII
@@ -24,31 +24,31 @@ _COMPACT_DAY = re.compile(r"metrics_(\d{4})(\d\d)(\d\d)", re.ASCII)
 
 
 def tenant_path(users_path: Path) -> Path:
-    """The sibling of the users' file that holds the tenant's figures, with their days."""
+    """The file beside the users' CSV with the tenant's figures and their days."""
     return users_path.with_name(f"{users_path.stem}{TENANT_SUFFIX}{users_path.suffix}")
 
 
 def period_path(users_path: Path) -> Path:
-    """The sibling that tells the days, where neither the name nor the tenant's file does."""
+    """The file beside the users' CSV that has its days, where nothing else does."""
     return users_path.with_name(f"{users_path.stem}{_PERIOD_SUFFIX}{users_path.suffix}")
 
 
 def period_csv(window: Window) -> bytes:
-    """The content of that file."""
+    """The content of the `_period.csv`."""
     return render(_PERIOD_HEADER, [[window.start.isoformat(), window.end.isoformat()]])
 
 
 def window_of_file(path: Path) -> Window:
-    """The day or the window that a CSV holds; UsageError where that is not known for sure.
+    """The day or window that a CSV covers; UsageError if that is uncertain.
 
-    The compact date alone of a name, `metrics_20251022.csv`, is of the one day that was asked for,
-    or of the day after the last of several: a file beside it tells which.
+    A single compact date in a name, `metrics_20251022.csv`, is ambiguous: the one day that was
+    fetched, or the day after the last of several. A file beside it decides.
     """
     named, beside = _named(path.stem), windows_beside(path)
     if len(beside | ({named} if named else set())) > 1:
-        told = ", ".join(sorted(f"{window}" for window in beside))
+        listed = ", ".join(sorted(f"{window}" for window in beside))
         raise UsageError(
-            f"{path.name} and what is beside it tell different days ({told}); give --day, or"
+            f"{path.name} and the files beside it name different days ({listed}); give --day, or"
             " --start and --end"
         )
     if named:
@@ -57,14 +57,14 @@ def window_of_file(path: Path) -> Window:
         if _fits(path.stem, window):
             return window
     raise UsageError(
-        f"the name {path.name} does not tell which days it holds, and no"
-        f" {tenant_path(path).name} or {period_path(path).name} beside it does; give --day, or"
-        " --start and --end"
+        f"the name {path.name} does not say which days it covers, and there is no"
+        f" {tenant_path(path).name} or {period_path(path).name} beside it that does; give --day,"
+        " or --start and --end"
     )
 
 
 def window_of_options(day: date | None, start: date | None, end: date | None) -> Window | None:
-    """What --day, --start and --end say; None where none of them is given."""
+    """The window of --day, or of --start and --end; None without any of them."""
     if day is not None and (start or end):
         raise UsageError("give --day, or --start and --end, not both")
     if day is not None:
@@ -76,8 +76,8 @@ def window_of_options(day: date | None, start: date | None, end: date | None) ->
     return Window(start, end)
 
 
-def name_tells(path: Path, window: Window) -> bool:
-    """Whether the name alone tells these days."""
+def name_has(path: Path, window: Window) -> bool:
+    """Whether the name alone identifies the window."""
     try:
         return _named(path.stem) == window
     except UsageError:
@@ -85,7 +85,7 @@ def name_tells(path: Path, window: Window) -> bool:
 
 
 def windows_beside(path: Path) -> set[Window]:
-    """The windows that the siblings of a CSV tell; a sibling that is none of ours tells nothing."""
+    """The windows in the files beside a CSV; files in another format are ignored."""
     found: set[Window] = set()
     for sibling in (tenant_path(path), period_path(path)):
         try:

@@ -1,4 +1,4 @@
-"""An export's CSV files: one a day, with that day's users."""
+"""The CSV files of an export: one per day, with that day's users."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Reading a CSV of the dashboard's columns back: one that it saved itself, one of ours, or either
-after a spreadsheet had it. What has two readings is refused, with the row.
+"""Read a CSV with the dashboard's columns: saved by the dashboard, written by us, or either one
+after a spreadsheet saved it again. Ambiguous cells are refused, with the row.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dashboard_scraper.model.metrics import (
 )
 from dashboard_scraper.model.usage import UserUsage
 
-# With one or two zeros after a point or a comma it is the same number everywhere; three are not.
+# "12.00" is 12 in every locale; "12.000" is twelve thousand in some, and is refused.
 _COUNT = re.compile(r"([0-9]{1,20})(?:[.,]0{1,2})?")
 _SEPARATED = re.compile(r"[0-9]{1,3}(?:[.,' \u2019\u00a0\u202f][0-9]{3})+")
 _ROUNDED = re.compile(r"[0-9][0-9.,]*[eE][+-]?[0-9]+")
@@ -32,15 +32,14 @@ _SEP_LINE = re.compile(r"sep=([,;\t])\r?\n|sep=([,;\t])\r")
 _NEEDED = [USER_TITLE, *(metric.title for metric in REQUIRED)]
 
 Row = tuple[int, list[str]]
-"""Its number in the file, from 1, and its cells."""
+"""The row's number in the file, from 1, and its cells."""
 
 
 def read_users(path: Path) -> list[UserUsage]:
-    """The users of a CSV with their counts; what is not counted (dates, rates) is not read.
+    """The users of a CSV with their counts; dates and rates are not read.
 
-    Columns that the catalogue does not know are left alone, and rows without anything in them.
-    Raises UsageError where there is no such file, ContractBroken (with row and column) where it is
-    not the dashboard's CSV.
+    Unknown columns and blank rows are ignored. Raises UsageError if the file cannot be read, and
+    ContractBroken, with row and column, if it is not the dashboard's CSV.
     """
     try:
         header, *rows = _rows(path)
@@ -48,12 +47,12 @@ def read_users(path: Path) -> list[UserUsage]:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise ContractBroken(
-            f"{path.name} is no CSV in UTF-8: {error}; save it as CSV in UTF-8"
+            f"{path.name} is not a CSV in UTF-8: {error}; save it as CSV in UTF-8"
         ) from error
     except csv.Error as error:
-        raise ContractBroken(f"{path.name} is no CSV in UTF-8: {error}") from error
+        raise ContractBroken(f"{path.name} is not a CSV in UTF-8: {error}") from error
     except ValueError:
-        raise ContractBroken(f"{path.name} is empty: it has not even a header") from None
+        raise ContractBroken(f"{path.name} is empty: it does not even have a header") from None
     titles = header[1]
     columns = _columns(path.name, titles)
     users: dict[str, UserUsage] = {}
@@ -62,16 +61,16 @@ def read_users(path: Path) -> list[UserUsage]:
         cells = _fitted(path.name, number, row, titles)
         user = _user(path.name, number, cells, columns)
         if users.setdefault(user.user, user) != user:
-            raise ContractBroken(f"{path.name}, row {number}: {user.user} for a second time")
+            raise ContractBroken(f"{path.name}, row {number}: a second row for {user.user}")
         places.setdefault(user.user, number)
     refuse_totals(path.name, list(users.values()), places)
     return list(users.values())
 
 
 def _rows(path: Path) -> Iterator[Row]:
-    """Those that have something in them."""
+    """The rows that are not blank."""
     text, first = decode(path.read_bytes()), 1
-    if "\0" in text[:2]:  # in UTF-16, every second character of a header
+    if "\0" in text[:2]:  # UTF-16: every second byte of an ASCII header is 0
         raise csv.Error("it has NUL characters")
     if sep := _SEP_LINE.match(text):
         text, first = text[sep.end() :], 2
@@ -82,7 +81,7 @@ def _rows(path: Path) -> Iterator[Row]:
 
 
 def _delimiter(text: str) -> str:
-    """The one with which the header has the columns that are needed; a comma where none has."""
+    """The delimiter with which the header has all needed columns; a comma if none does."""
     line = next((line for line in text.splitlines() if line.strip(" ,;\t")), "")
     for delimiter in _DELIMITERS:
         titles = line.split(delimiter)
@@ -96,12 +95,12 @@ def _columns(name: str, header: Sequence[str]) -> dict[str, int]:
     if missing := [title for title in _NEEDED if title not in columns]:
         raise ContractBroken(f"{name}: the column {missing[0]!r} is missing")
     if doubled := [title for title in columns if list(header).count(title) > 1]:
-        raise ContractBroken(f"{name}: the column {doubled[0]!r} is there twice")
+        raise ContractBroken(f"{name}: the column {doubled[0]!r} appears twice")
     return columns
 
 
 def _fitted(name: str, number: int, row: Sequence[str], header: Sequence[str]) -> Sequence[str]:
-    """The row without the blank cells that a spreadsheet has after the last column."""
+    """The row without the blank cells that spreadsheets add after the last column."""
     beyond = [cell for cell in row[len(header) :] if cell.strip()]
     beyond += [cell for title, cell in zip(header, row, strict=False) if not title and cell.strip()]
     if len(row) < len(header) or beyond:
@@ -115,7 +114,7 @@ def _user(name: str, number: int, row: Sequence[str], columns: dict[str, int]) -
     user = row[columns[USER_TITLE]]
     if not user:
         raise ContractBroken(
-            f"{where}: the column {USER_TITLE!r} is empty; if the row has sums, remove it"
+            f"{where}: the column {USER_TITLE!r} is empty; if it is a row of sums, remove it"
         )
     counts: list[int | None] = []
     for title in (metric.title for metric in COUNTS):
@@ -133,9 +132,9 @@ def _count(where: str, cell: str) -> int:
     if match and int(match[1]) <= MAX_COUNT:
         return int(match[1])
     if _SEPARATED.fullmatch(cell):
-        reason = ", whose separator may be of thousands or of decimals; write digits alone"
+        reason = ": its separator may be of thousands or of decimals; write digits only"
     elif _ROUNDED.fullmatch(cell):
-        reason = ": a spreadsheet has rounded the number, and its digits are lost"
+        reason = ": a spreadsheet has rounded the number, and its last digits are lost"
     else:
         reason = ""
-    raise ContractBroken(f"{where}: {cell!r} is no count{reason}")
+    raise ContractBroken(f"{where}: {cell!r} is not a count{reason}")

@@ -1,4 +1,4 @@
-"""The CSV files: users in the dashboard's columns, other records flattened, the tenant apart."""
+"""CSV tables: users in the dashboard's columns, other records flattened, the tenant's figures."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _DATE_PART = len("YYYY-MM-DD")
 
 
 def users_csv(users: Sequence[UserUsage], source_name: str) -> bytes:
-    """One row a user: the source's columns, and after them the fields that the catalogue does not
-    know, alphabetically.
+    """One row per user: the source's columns, then any fields that are not in the catalogue,
+    alphabetically.
     """
     table = _table_of(source_name)
     extra_names = sorted({name for user in users for name in user.extra})
@@ -33,7 +33,7 @@ def users_csv(users: Sequence[UserUsage], source_name: str) -> bytes:
 
 
 class _Table:
-    """A CSV's columns, and their cells of one user."""
+    """The columns of a source's CSV, and how a user's row is filled."""
 
     def __init__(self, metrics: Sequence[Metric], *, service: bool) -> None:
         self.header = (USER_TITLE, *(m.title for m in metrics))
@@ -64,13 +64,13 @@ def _table_of(source_name: str) -> _Table:
 
 
 def percent(number: float) -> str:
-    """At most two decimals, at least one: `40.0%`, `41.67%`."""
+    """With two decimals, or one if the second is 0: `40.0%`, `41.67%`."""
     text = f"{number:.2f}"
     return f"{text.removesuffix('0')}%"
 
 
 def records_csv(records: Iterable[Mapping[str, object]]) -> bytes:
-    """Records that are no user statistics; the priority columns first, then alphabetically."""
+    """Records that are not user statistics: the priority columns first, the rest alphabetical."""
     rows = [flatten(record) for record in records]
     names = {name for row in rows for name in row}
     first = [name for name in PRIORITY_COLUMNS if name in names]
@@ -79,7 +79,7 @@ def records_csv(records: Iterable[Mapping[str, object]]) -> bytes:
 
 
 def tenant_csv(figures: Iterable[TenantFigure]) -> bytes:
-    """One row a figure, in the order given."""
+    """One row per figure, in the given order."""
     return render(
         TENANT_HEADER,
         (

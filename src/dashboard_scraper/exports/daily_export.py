@@ -1,4 +1,4 @@
-"""An export of a window's days: where its files go, and whom they show."""
+"""An export of a window: where its files go, and which users they show."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LONGEST_REASON = 1000
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """The folder EXPORT_DIR, the mode of all files, and how many daily exports stay there."""
+    """EXPORT_DIR, the mode of all files, and how many daily exports to retain there."""
 
     folder: Path
     mode: int
@@ -40,11 +40,11 @@ class Outputs:
 
 @dataclass(frozen=True, slots=True)
 class DailyExport:
-    """Where a window's files go, what is stamped on the records, and whom they show.
+    """Where a window's files go, what identifies their records, and which users they show.
 
-    `folder` is that of the window in `outputs`, or one that the user named. Figures are those of
-    `source`; those of a day have settled when it was fetched `settle_days` after its end, and are
-    unreconciled beyond the `tolerance`.
+    `folder` is the window's own below `outputs`, or one that the user named. A day is settled if it
+    was fetched `settle_days` or more after its end, and unreconciled if its users and the tenant's
+    totals differ by more than the `tolerance`.
     """
 
     window: Window
@@ -65,48 +65,48 @@ class DailyExport:
 
     @property
     def notes_path(self) -> Path:
-        """The days that are in doubt; only where some are."""
+        """The days that are in doubt; written only if there are any."""
         return self.folder / NOTES
 
     @property
     def has_report(self) -> bool:
-        """Whether a page can show so many days."""
+        """Whether the window is short enough for a page."""
         return len(self.window) <= MOST_DAYS
 
     def results(self) -> list[Path | str]:
-        """What to tell of it: its folder, and the address at which a browser opens the page."""
+        """What a run prints: the folder, and the URL that opens the page in a browser."""
         page = [self.report_path.absolute().as_uri()] if self.has_report else []
         return [self.folder, *page]
 
     @property
     def manifest_path(self) -> Path:
-        """What became of each day, with the SHA-256 of each file."""
+        """The status of each day, and the SHA-256 of each file."""
         return self.folder / MANIFEST
 
     @property
     def is_named_by_window(self) -> bool:
-        """Whether it is one of the daily exports of EXPORT_DIR."""
+        """Whether it is one of the daily exports below EXPORT_DIR, not in a folder of its own."""
         return self.folder == self.outputs.of_window(self.window)
 
 
 def advice_of(reader: Reader, source_name: str) -> str:
-    """What to do where days of a source are not in the store."""
+    """What the user can do about days of a source that are not in the store."""
     others = [name for name in reader.sources() if name != source_name]
     if reader.ledger(source_name) or not others:
         return f"fetch them first from the source {source_name}"
     return (
-        f"the store has no day of the source {source_name}; it has some of {' and '.join(others)}:"
-        " choose with --source or METRICS_SOURCE"
+        f"the store has no days of the source {source_name}, but has some of"
+        f" {' and '.join(others)}: choose with --source or METRICS_SOURCE"
     )
 
 
 def reason_of(error: ScraperError, rename: Rename) -> str:
-    """What a manifest says of an error."""
+    """An error as a manifest quotes it: with pseudonyms for names, and not too long."""
     return shortened(hidden(str(error), rename, error.names), _LONGEST_REASON)
 
 
 def summarise(window: Window, missing: Collection[date], advice: str) -> None:
-    """Tell how many days there are; raises DaysMissing where some are missing."""
+    """Log how many days there are; raises DaysMissing if some are missing."""
     total = len(window)
     logger.info("%s: %d of %d days", window, total - len(missing), total)
     if missing:

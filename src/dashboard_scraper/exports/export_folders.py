@@ -1,4 +1,4 @@
-"""The daily exports below EXPORT_DIR: the newest, those that are too many, and what was left."""
+"""The daily exports below EXPORT_DIR: `latest`, retention, and removing what killed runs left."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dashboard_scraper.exports.bundle import all_paths
 from dashboard_scraper.exports.daily_export import DailyExport, Outputs
 from dashboard_scraper.exports.github_files import FOLDER
 from dashboard_scraper.exports.manifest import MANIFEST, Manifest, read_manifest
-from dashboard_scraper.exports.notes import NOTES, is_anothers
+from dashboard_scraper.exports.notes import NOTES, is_foreign
 from dashboard_scraper.files import STALE_SUFFIX, explained, flush_folder, turn_in, write_whole
 from dashboard_scraper.leftovers import remove_leftovers
 from dashboard_scraper.model.dates import Window
@@ -25,11 +25,11 @@ from dashboard_scraper.model.dates import Window
 logger = logging.getLogger(__name__)
 
 LATEST = "latest"
-"""The link that names the newest complete export."""
+"""The symbolic link to the newest complete export."""
 LATEST_FILE = "latest.txt"
-"""Has that name where no links can be made."""
+"""Has the newest export's name instead, where the system does not allow symbolic links."""
 PARQUET = "parquet"
-"""The folder of Parquet files, unless one is named."""
+"""The default folder of Parquet files."""
 
 _AS_OF = re.compile(r".+_as_of_(\d{8}T\d{6}\d*Z)", re.ASCII)
 _AS_OF_FORMAT = "%Y%m%dT%H%M%S%fZ"
@@ -40,23 +40,20 @@ _NAMED_AT_MOST = 5
 
 @dataclass(frozen=True, slots=True)
 class ExportFolder:
-    """A folder that is named as a daily export is, with a manifest in it.
-
-    The newest has the latest end and, of the same end, was written last.
-    """
+    """A folder with the name of a daily export and a manifest in it; `written` is its mtime."""
 
     path: Path
     window: Window
     written: float
 
     def manifest(self) -> Manifest | None:
-        """That of an export of the window that the name says."""
+        """The manifest, unless it is of another window than the folder's name says."""
         found = read_manifest(self.path / MANIFEST)
         same = found and (found.start, found.end) == (self.window.start, self.window.end)
         return found if same else None
 
     def is_complete(self) -> bool:
-        """Whether no day is missing, and all files are there."""
+        """Whether no day is missing, and every file is there in its full size."""
         manifest = self.manifest()
         with contextlib.suppress(OSError):
             return (
@@ -70,18 +67,18 @@ class ExportFolder:
 
 
 def folder_as_of(folder: Path, moment: datetime) -> Path:
-    """The folder of what was known at a moment: it is never that of a current export."""
+    """The folder for an export as of a moment, apart from that of the current figures."""
     return folder.with_name(f"{folder.name}_as_of_{moment.astimezone(UTC):{_AS_OF_FORMAT}}")
 
 
 def moment_of(folder: Path) -> datetime | None:
-    """The inverse: None where the folder has current figures."""
+    """The inverse of `folder_as_of`; None for a folder of current figures."""
     match = _AS_OF.fullmatch(folder.name)
     return datetime.strptime(match[1], _AS_OF_FORMAT).replace(tzinfo=UTC) if match else None
 
 
 def remove_leftovers_of_runs(outputs: Path) -> None:
-    """Remove what killed runs left in every folder below EXPORT_DIR in which runs write."""
+    """Remove temporary files of killed runs from the folders below EXPORT_DIR that runs use."""
     remove_leftovers(_folders_of_runs(outputs))
 
 
@@ -96,7 +93,7 @@ def _folders_of_runs(outputs: Path) -> Iterator[Path]:
 
 
 def _folders_in(parent: Path) -> list[Path]:
-    """Its folders; not those that links lead to. None where it is not there."""
+    """Its folders, without following symbolic links; empty if it does not exist."""
     try:
         with os.scandir(parent) as entries:
             return [parent / each.name for each in entries if each.is_dir(follow_symlinks=False)]
@@ -106,16 +103,16 @@ def _folders_in(parent: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def latest_follows(export: DailyExport) -> Iterator[None]:
-    """Around a run that writes the export: after it, `latest` names the newest complete one.
+    """Around a run that writes an export: updates `latest` to the newest complete export.
 
-    Also where the run failed: the one that it was to replace may have been the newest.
+    Also after a failed run, which may have withdrawn the export that `latest` names.
     """
     if not export.is_named_by_window:
         yield
         return
     try:
         yield
-    except LockHeld:  # the other run is about to do that
+    except LockHeld:  # the run that holds the lock will update it
         raise
     except BaseException:
         try:
@@ -127,9 +124,9 @@ def latest_follows(export: DailyExport) -> Iterator[None]:
 
 
 def point_to_latest(outputs: Outputs) -> None:
-    """Have `latest` name the newest complete export, or nothing where there is none.
+    """Point `latest` to the newest complete export, or remove it if there is none.
 
-    Whatever else has that name is left alone.
+    Anything of that name that the program did not create is left alone.
     """
     link = outputs.folder / LATEST
     if not outputs.folder.is_dir():
@@ -137,7 +134,11 @@ def point_to_latest(outputs: Outputs) -> None:
     with explained(link):
         with turn_in(outputs.folder):
             if os.path.lexists(link) and not _is_ours(link):
-                logger.warning("%s is not the program's link to an export; it is left alone", link)
+                logger.warning(
+                    "%s was not created by this program, and is left alone: it is not a link to an"
+                    " export",
+                    link,
+                )
                 return
             newest = next((f for f in export_folders(outputs.folder) if f.is_complete()), None)
             linked = _link(link, newest.path.name if newest else None)
@@ -149,7 +150,7 @@ def _is_ours(link: Path) -> bool:
 
 
 def _link(link: Path, name: str | None) -> bool:
-    """Readers find the old link or the new one at every moment; False where none can be made."""
+    """Replace the link atomically; False where the system does not allow symbolic links."""
     if name is None:
         link.unlink(missing_ok=True)
         return True
@@ -159,7 +160,7 @@ def _link(link: Path, name: str | None) -> bool:
     new.unlink(missing_ok=True)
     try:
         new.symlink_to(name, target_is_directory=True)
-    except (OSError, NotImplementedError):  # a file system without links, or Windows' policy
+    except (OSError, NotImplementedError):  # the file system has no links, or Windows' policy
         link.unlink(missing_ok=True)
         return False
     new.replace(link)
@@ -168,12 +169,12 @@ def _link(link: Path, name: str | None) -> bool:
 
 
 def _write_name(outputs: Outputs, name: str | None) -> None:
-    """The newest export's name in a file, or no such file; one that is not ours is left alone."""
+    """Write the newest export's name to a file, or remove it; another's file is left alone."""
     path = outputs.folder / LATEST_FILE
     text = path.read_text(errors="replace") if path.is_file() else ""
     if os.path.lexists(path) and not _NAME.fullmatch(text.strip()):
         if name:
-            logger.warning("%s is not the program's; it is left alone", path)
+            logger.warning("%s was not written by this program, and is left alone", path)
     elif name is None:
         path.unlink(missing_ok=True)
     elif text.strip() != name:
@@ -181,11 +182,11 @@ def _write_name(outputs: Outputs, name: str | None) -> None:
 
 
 def export_folders(outputs: Path) -> list[ExportFolder]:
-    """What looks like a daily export below EXPORT_DIR, newest first."""
+    """The daily exports below EXPORT_DIR, newest first: by the window's end, then by mtime."""
     found = []
     for path in _folders_in(outputs):
         if window := _window_of(path.name):
-            with contextlib.suppress(OSError):  # without a manifest
+            with contextlib.suppress(OSError):  # no manifest: not an export
                 written = (path / MANIFEST).stat().st_mtime
                 found.append(ExportFolder(path, window, written))
     return sorted(found, key=lambda each: (each.window.end, each.written), reverse=True)
@@ -193,16 +194,16 @@ def export_folders(outputs: Path) -> list[ExportFolder]:
 
 def _window_of(name: str) -> Window | None:
     match = _NAME.fullmatch(name)
-    with contextlib.suppress(ValueError):  # no such day
+    with contextlib.suppress(ValueError):  # not a date, as 2026-02-30
         return Window(*map(date.fromisoformat, match.groups())) if match else None
     return None
 
 
 def prune(export: DailyExport) -> None:
-    """Remove the daily exports that are too many, oldest first, after the complete run of one.
+    """Remove the oldest daily exports beyond RETENTION_EXPORTS, after a run that was complete.
 
-    The folder of the run, and the newest complete one, always stay; so does each with anything in
-    it that is not one of an export's files.
+    The run's own folder and the newest complete one are never removed, nor is any folder with a
+    file in it that no export writes.
     """
     outputs = export.outputs
     if outputs.retention is None:
@@ -213,11 +214,11 @@ def prune(export: DailyExport) -> None:
     if left:
         named = ", ".join(str(path) for path in left[:_NAMED_AT_MOST])
         more = f" and {len(left) - _NAMED_AT_MOST} more" if len(left) > _NAMED_AT_MOST else ""
-        logger.warning("not removed, since there are other files in them: %s%s", named, more)
+        logger.warning("not removed, since they contain other files: %s%s", named, more)
 
 
 def _finish_removals(export: DailyExport) -> None:
-    """Of a run that was killed in the middle of them."""
+    """Finish the removals of a run that was killed in the middle."""
     for path in _folders_in(export.outputs.folder):
         name = path.name.removeprefix(".").removesuffix(_REMOVED_SUFFIX)
         if (window := _window_of(name)) and path == _hidden(path.with_name(name)):
@@ -236,23 +237,27 @@ def _hidden(path: Path) -> Path:
 
 
 def _remove(export: DailyExport, folder: ExportFolder) -> bool:
-    """Whether there was nothing in the way; readers find all of the folder, or nothing."""
+    """Rename the folder, then empty it: readers see all of it or nothing. False if it stays."""
     with turn_in(folder.path):
-        # A temporary file is not one of them: another program may be writing there.
+        # Temporary files count as foreign: another run may be writing there at this moment.
         if not _has_only_own_files(export, folder.path, folder.window):
             return False
         hidden = _hidden(folder.path)
-        if os.path.lexists(hidden):  # with something in it that was left alone before
+        if os.path.lexists(hidden):  # an earlier removal stopped at a foreign file in it
             return False
         folder.path.replace(hidden)
-        flush_folder(hidden.parent)  # else the power could bring back the name, with files missing
+        # Without this, a power cut could undo the rename but not the deletions that follow.
+        flush_folder(hidden.parent)
     _empty(export, hidden, folder.window)
-    logger.info("%s is removed: RETENTION_EXPORTS=%s", folder.path, export.outputs.retention)
+    logger.info("removed %s: RETENTION_EXPORTS=%s", folder.path, export.outputs.retention)
     return True
 
 
 def _own_names(export: DailyExport, window: Window) -> set[str]:
-    """Below the folder; with those of an organization and of teams, and those set aside."""
+    """Every relative path that an export of the window may use, also of files set aside.
+
+    Includes the reports of an organization and of teams, whatever the settings are now.
+    """
     paths = all_paths(dataclasses.replace(export, window=window))
     names = {str(path.relative_to(export.folder)) for path in paths}
     return names | {f"{name}{STALE_SUFFIX}" for name in names}
@@ -269,23 +274,23 @@ def _has_only_own_files(export: DailyExport, folder: Path, window: Window) -> bo
     return all(
         entry.is_file(follow_symlinks=False)
         and os.path.relpath(entry.path, folder) in own
-        and not _is_anothers_notes(Path(entry.path))
+        and not _is_foreign_notes(Path(entry.path))
         for entry in files
     )
 
 
-def _is_anothers_notes(path: Path) -> bool:
-    """People too put a file of that name into folders: the name alone does not make it ours."""
-    return path.name.removesuffix(STALE_SUFFIX) == NOTES and is_anothers(path)
+def _is_foreign_notes(path: Path) -> bool:
+    """Whether it has the name of the notes and is not ours: people use that name as well."""
+    return path.name.removesuffix(STALE_SUFFIX) == NOTES and is_foreign(path)
 
 
 def _empty(export: DailyExport, folder: Path, window: Window) -> None:
-    """Remove the folder with an export's files; what else came there meanwhile stays with it."""
+    """Remove an export's files and the folder; other files that appeared meanwhile stay with it."""
     for name in _own_names(export, window):
         path = folder / name
-        if not path.parent.is_symlink() and not _is_anothers_notes(path):
+        if not path.parent.is_symlink() and not _is_foreign_notes(path):
             with contextlib.suppress(OSError):
                 path.unlink()
     for each in (folder / FOLDER, folder):
-        with contextlib.suppress(OSError):  # a link is not a folder here
+        with contextlib.suppress(OSError):  # not empty, or a symbolic link
             each.rmdir()

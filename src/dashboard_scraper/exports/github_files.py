@@ -1,4 +1,4 @@
-"""GitHub's reports as files: of 28 days and of single days, below `github_reports/`."""
+"""GitHub's reports as files below `github_reports/`: of 28 days, and of single days."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FOLDER = "github_reports"
 
 
 def report_path(folder: Path, report: Report) -> Path:
-    """Where a report goes in the folder of an export."""
+    """A report's file in the folder of an export."""
     whole = report.subject is Subject.WHOLE
     prefix = "" if whole or report.scope is Scope.ENTERPRISE else f"{report.scope.value}-"
     day = "" if report.latest else f"_{report.window.end}"
@@ -37,9 +37,10 @@ def report_path(folder: Path, report: Report) -> Path:
 
 
 def all_reports(window: Window) -> list[Report]:
-    """Those that an export of the window may have: of 28 days, that report and its last day's.
+    """The reports that an export of the window may contain.
 
-    An export of other days has each day's own; 28 days have them too often for their size.
+    A window of 28 days gets the 28-day reports and those of its last day; any other window gets
+    those of each of its days. In daily exports of 28 days, every day's files would recur 28 times.
     """
     month = len(window) == DAYS
     days = [window.end] if month else list(window.days())
@@ -59,12 +60,12 @@ def all_reports(window: Window) -> list[Report]:
 
 
 def report_paths(folder: Path, window: Window) -> list[Path]:
-    """Every file that an export of the window may have."""
+    """Every file that an export of the window may contain."""
     return [report_path(folder, report) for report in all_reports(window)]
 
 
 class GithubFiles:
-    """Each report that has all of its days."""
+    """Every report none of whose days is missing."""
 
     def __init__(self, export: DailyExport) -> None:
         self._export = export
@@ -82,7 +83,7 @@ class GithubFiles:
         return report_paths(self._export.folder, self._export.window)
 
     def day_targets(self, day: date) -> list[Path]:  # noqa: ARG002
-        """None: also those of one day count people of the days before."""
+        """None: even a report of one day counts people over the 27 days before it."""
         return []
 
     def sample(self, users: Sequence[UserUsage]) -> Iterable[bytes]:  # noqa: ARG002
@@ -113,13 +114,13 @@ class GithubFiles:
     def add_day(self, day: OutputDay) -> None:
         files = {report: file for report, file in self._users.items() if day.day in report.window}
         if files:
-            lines = list(self._reports.user_lines(day.kept, day.usage))
+            lines = list(self._reports.user_lines(day.ledger_day, day.usage))
             for report, file in files.items():
                 for piece in stamped(lines, self._reports.stamp(report, day.day)):
                     file.write(piece)
         wholes = [each for each in self._wanted if each.subject is Subject.WHOLE]
         if any(day.day in report.window for report in wholes):
-            self._totals[day.day] = self._reports.totals(day.kept, day.usage.users)
+            self._totals[day.day] = self._reports.totals(day.ledger_day, day.usage.users)
 
     def finish(self) -> list[OutputFile]:
         if not self._wanted:

@@ -1,4 +1,4 @@
-"""The manifest of an export: what became of each day, from when it is, and what vouches for it."""
+"""The manifest of an export: each day's status and freshness, and a digest of every file."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ MANIFEST = "manifest.json"
 
 
 class ManifestDay(msgspec.Struct, omit_defaults=True, frozen=True):
-    """What became of one day; `users` and `active_users` count rows of its two files.
+    """The status of one day; `users` and `active_users` are the rows of its CSV and its JSON.
 
-    `fetched_at` is when its figures were fetched, and `settled` whether the source had stopped
-    counting then. `unreconciled` says where users and tenant disagree, `suspicious` why the figures
-    are in doubt, `held` what newer ones would change that are not in force, `forgotten` how many
-    users were removed.
+    `settled`: at `fetched_at`, the source had stopped changing the day. `unreconciled`: where users
+    and tenant totals differ. `suspicious`: why the figures are in doubt. `held`: what a held
+    revision would change. `forgotten`: how many users were removed.
     """
 
     day: date
@@ -41,7 +40,7 @@ class ManifestDay(msgspec.Struct, omit_defaults=True, frozen=True):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why the last run brought nothing; the files that are listed are of runs before it."""
+    """Why the last run wrote no files; those listed are from runs before it."""
 
     at: datetime
     exit_code: int
@@ -49,12 +48,12 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """Vouches for the files that it lists, and for no other.
+    """Vouches for the files that it lists, and for no others.
 
-    `made_with` is a digest of the settings that the days' files depend on. `notes` has the days
-    that are in doubt, and `tolerance` the percents by metric up to which a difference makes no day
-    doubtful. `others` are files of the window in formats without a field of their own. What has a
-    default is not in manifests of earlier versions.
+    `made_with` is a digest of the settings that the days' files depend on. `tolerance` is, by
+    metric, the percentage up to which a difference leaves a day unsuspected. `others` are files of
+    formats without a field of their own. Fields with a default are absent from the manifests of
+    earlier versions.
     """
 
     source: str
@@ -76,7 +75,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         return self.failed is None and self.aggregated is not None
 
     def files(self) -> list[WrittenFile]:
-        """All that it lists, by their names below the folder."""
+        """Every file it lists, named relative to the folder."""
         days = [file for day in self.days for file in day.files or []]
         whole = [file for file in (self.aggregated, self.report, self.notes) if file]
         others = [] if self.others is msgspec.UNSET else self.others
@@ -87,7 +86,7 @@ _decode = msgspec.json.Decoder(Manifest).decode
 
 
 def fields_of_window(files: Iterable[tuple[str, WrittenFile]]) -> dict[str, Any]:
-    """The manifest's fields for files of the whole window, each with the name of its field."""
+    """The manifest's fields for files of the whole window, from pairs of field name and file."""
     fields: dict[str, Any] = {"aggregated": None, "github_reports": [], "report": None}
     for name, file in files:
         if name not in fields:
@@ -105,7 +104,7 @@ def encoded(manifest: Manifest) -> bytes:
 
 
 def read_manifest(path: Path) -> Manifest | None:
-    """What an earlier run wrote; None where there is nothing of ours."""
+    """The manifest of an earlier run; None if there is none, or the file is not one of ours."""
     try:
         return _decode(path.read_bytes())
     except (OSError, *UNDECODABLE):
@@ -113,12 +112,12 @@ def read_manifest(path: Path) -> Manifest | None:
 
 
 def is_as_listed(folder: Path, listed: WrittenFile) -> bool:
-    """Whether a file is the one that the manifest vouches for."""
+    """Whether the file on disk has the size and digest in the manifest."""
     path = folder / listed.name
     try:
         if not path.is_file() or path.stat().st_size != listed.size:
             return False
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == listed.sha256
-    except (OSError, ValueError):  # a name that no file can have
+    except (OSError, ValueError):  # ValueError: a name with a NUL character, which no file can have
         return False

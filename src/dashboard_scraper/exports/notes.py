@@ -15,20 +15,20 @@ _SECOND_LINE = "Every file beside this one that has figures of such a day is in 
 
 
 def notes_path(users_path: Path) -> Path:
-    """The sibling of one CSV; in the folder of an export, the file is called `NOTES.txt` alone."""
+    """The notes beside a CSV of a period; in the folder of an export, it is just `NOTES.txt`."""
     return users_path.with_name(f"{users_path.stem}.{NOTES}")
 
 
 def notes_text(doubts: Sequence[Doubt]) -> bytes:
-    """The content: what the kinds mean, then a line for each day and reason."""
+    """The file's content: what the kinds of doubt mean, then a line for each day and reason."""
     kinds = [kind for kind in DoubtKind if any(doubt.kind is kind for doubt in doubts)]
     meanings = [f"{kind.word}: {kind.meaning}" for kind in kinds]
     lines = [_FIRST_LINE, _SECOND_LINE, "", *meanings, "", *map(str, doubts)]
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def is_anothers(path: Path) -> bool:
-    """Whether a file of that name is there that somebody else wrote: people give such names too."""
+def is_foreign(path: Path) -> bool:
+    """Whether there is a file of that name that the program did not write: the name is common."""
     if not os.path.lexists(path):
         return False
     try:
@@ -38,7 +38,10 @@ def is_anothers(path: Path) -> bool:
         return True
 
 
-def refuse_anothers(path: Path) -> None:
-    """OutputFailed where somebody else's file is in the way of the notes."""
-    if is_anothers(path):
-        raise OutputFailed(f"{path} is not the program's, which has notes to write; move it away")
+def refuse_foreign(path: Path) -> None:
+    """OutputFailed if somebody else's file is in the way of the notes."""
+    if is_foreign(path):
+        raise OutputFailed(
+            f"{path} was not written by this program, which needs that name for its notes; move it"
+            " away"
+        )

@@ -1,4 +1,4 @@
-"""The page as a file of an export."""
+"""The HTML report as a file of an export."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class PageFile:
-    """`report.html`, which shows days that are missing as such; none of very long windows."""
+    """`report.html`, which marks missing days; not written for windows longer than MOST_DAYS."""
 
     def __init__(self, export: DailyExport) -> None:
         self._export = export
@@ -46,7 +46,7 @@ class PageFile:
                 run.reader, run.source, self._export.window, run.audience, self._export.tolerance
             )
         else:
-            logger.warning("no %s: it shows %d days at most", REPORT, MOST_DAYS)
+            logger.warning("%s is not written: it shows at most %d days", REPORT, MOST_DAYS)
 
     def add_day(self, day: OutputDay) -> None:
         if self._tally is not None:
@@ -55,7 +55,7 @@ class PageFile:
     def finish(self) -> list[OutputFile]:
         if self._tally is None:
             return []
-        # Imported here: who writes no page does not wait for the templates.
+        # Imported here: the templates take long to import, and other runs need not wait for them.
         from dashboard_scraper.report.render import rendered  # noqa: PLC0415
 
         page = rendered(self._tally.figures(), with_users=self._export.report_users)

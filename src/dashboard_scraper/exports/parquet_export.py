@@ -1,9 +1,9 @@
-"""User-days as Parquet: one file a day below `day=YYYY-MM-DD/`, in a folder or an object store.
+"""User-days as Parquet: a file per day in `day=YYYY-MM-DD/`, in a folder or an object store.
 
-The layout of Hive's partitions, which Spark, Trino, BigQuery, Snowflake and DuckDB read as it is.
-The day stands in the folder's name and so not in the file. What makes a day doubtful stands in each
-of its rows, where a query can leave it out, and in the file's metadata, for a day without rows.
-Another file beside these would be read as one of them.
+This is Hive's partition layout, which Spark, Trino, BigQuery, Snowflake and DuckDB read directly.
+The day is in the folder's name, and by that convention not a column of the file. A day's doubts are
+columns, so that a query can filter by them, and also in the file's metadata, for a day without
+rows. There is no manifest or notes file: these readers take every file for a partition's data.
 """
 
 from __future__ import annotations
@@ -66,67 +66,66 @@ SCHEMA = pa.schema(
         pa.field("source", pa.string(), nullable=False),
         pa.field("user_login", pa.string(), nullable=False),
         *(pa.field(metric.name, _TYPES[metric.kind]) for metric in METRICS),
-        pa.field("extra", pa.string()),  # JSON: the fields that the catalogue does not know
+        pa.field("extra", pa.string()),  # JSON: fields of the source that are not in the catalogue
         pa.field("service_account", pa.bool_(), nullable=False),
-        pa.field("person", pa.string(), nullable=False),  # the same for all spellings
-        *(pa.field(kind.word, pa.string()) for kind in DoubtKind),  # of the day, in words
+        pa.field("person", pa.string(), nullable=False),  # the same for all spellings of a name
+        *(pa.field(kind.word, pa.string()) for kind in DoubtKind),  # null, or the reason in words
     ]
 )
 _encode = msgspec.json.Encoder().encode
 
 
 def export_days(store: Store, export: DailyExport, place: str, rules: Rules) -> tuple[str, Verdict]:
-    """Write the window's days below `place`, a folder or a URL as `s3://BUCKET/PREFIX`; returns it,
-    and what the days' doubts come to.
+    """Write the window's days below `place`, a folder or a URL such as `s3://BUCKET/PREFIX`.
 
-    The export's own folder has no part in this. Raises DaysMissing, after the others are written,
-    where days are not in the store.
+    Returns the place and the verdict on the days' doubts. Raises DaysMissing if days are not in the
+    store, after writing the others. `export.folder` is not used.
     """
     source_name, window = export.source, export.window
     if "://" in place:
         _check_url(place)
     with store.reading() as reader:
-        kept = reader.ledger(source_name, window)
-        doubts = doubts_in(kept.values(), export.tolerance)
+        stored = reader.ledger(source_name, window)
+        doubts = doubts_in(stored.values(), export.tolerance)
         days = (
             (day, _parquet(reader, row, export.audience, export.tolerance))
-            for day, row in kept.items()
+            for day, row in stored.items()
         )
         if "://" in place:
             _upload(place, days, window)
         else:
             place = str(Path(place).absolute())
             _write(Path(place), days, window, export.outputs.mode)
-        missing = [day for day in window.days() if day not in kept]
+        missing = [day for day in window.days() if day not in stored]
         advice = advice_of(reader, source_name)
     summarise(window, missing, advice)
     return place, rules.verdict_on(doubts, _MARKED)
 
 
 def rewrite_day(store: Store, folder: Path, day: date, export: DailyExport) -> None:
-    """Write one day of an earlier export again, where the store has it; as `export` has days."""
+    """Rewrite one day of an earlier export below `folder`, if it is stored, as `export` says."""
     path = folder / _partition(day) / _FILE
     try:
         table = pyarrow.parquet.read_table(path, columns=["source"], partitioning=None)
     except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"{path} is not of an export: {error}") from error
+        raise UsageError(f"{path} was not written by an export: {error}") from error
     with store.reading() as reader:
         for source in set(table.column("source").to_pylist()):
-            for kept in reader.ledger(source, Window(day, day)).values():
-                data = _parquet(reader, kept, export.audience, export.tolerance)
+            for stored in reader.ledger(source, Window(day, day)).values():
+                data = _parquet(reader, stored, export.audience, export.tolerance)
                 write_whole(path, data, export.outputs.mode)
 
 
-def _parquet(reader: Reader, kept: LedgerDay, audience: Audience, tolerance: Tolerance) -> bytes:
-    marks = {doubt.kind.word: doubt.words for doubt in doubts_of(kept, tolerance)}
-    users = audience.shown(reader.day(kept).users)
-    columns: list[Any] = [[kept.source] * len(users), [user.user for user in users]]
-    rows = (values_of(user.figures) for user in users)
-    columns += (list(column) for column in zip(*rows, strict=True))
+def _parquet(reader: Reader, row: LedgerDay, audience: Audience, tolerance: Tolerance) -> bytes:
+    marks = {doubt.kind.word: doubt.words for doubt in doubts_of(row, tolerance)}
+    users = audience.shown(reader.day(row).users)
+    columns: list[Any] = [[row.source] * len(users), [user.user for user in users]]
+    all_values = (values_of(user.figures) for user in users)
+    columns += (list(column) for column in zip(*all_values, strict=True))
     columns += [[_extra(user) for user in users], [user.service for user in users]]
     columns.append([audience.person_of_shown(user.user) for user in users])
     columns += ([marks.get(kind.word)] * len(users) for kind in DoubtKind)
-    if not users:
+    if not users:  # zip(*all_values) without users yields no columns
         columns = [[] for _ in SCHEMA]
     arrays = [pa.array(c, field.type) for c, field in zip(columns, SCHEMA, strict=True)]
     sink = pa.BufferOutputStream()
@@ -145,12 +144,12 @@ def _partition(day: date) -> str:
 
 
 def _hidden(name: str) -> str:
-    """What the readers of such folders pass over."""
+    """A name for a file set aside: readers of partitions skip names that begin with a dot."""
     return f".{name}{STALE_SUFFIX}"
 
 
 def _write(folder: Path, days: Iterable[tuple[date, bytes]], window: Window, mode: int) -> None:
-    """All of them or none; files of days that are not in the store are set aside."""
+    """Write all files or none; those of days that are no longer stored are set aside."""
     targets = {day: folder / _partition(day) / _FILE for day in window.days()}
     left = set(targets)
     remove_leftovers_beside(targets.values())
@@ -167,7 +166,11 @@ def _write(folder: Path, days: Iterable[tuple[date, bytes]], window: Window, mod
 
 
 def _upload(url: str, days: Iterable[tuple[date, bytes]], window: Window) -> None:
-    """One object after the other, each whole; what an earlier export left of the rest is hidden."""
+    """Upload one object after another; an earlier export's objects of other days are hidden.
+
+    Object stores have no transaction over several objects, so a failure leaves some days new and
+    hides the old ones of the rest: a reader then misses days, and never takes old ones for current.
+    """
     with _explained(url):
         place, folder = pyarrow.fs.FileSystem.from_uri(url)
         left = set(window.days())
@@ -183,7 +186,7 @@ def _upload(url: str, days: Iterable[tuple[date, bytes]], window: Window) -> Non
 
 
 def _hide(place: Any, folder: str) -> bool:
-    """Whether there was something to hide."""
+    """Rename a day's object so that readers skip it; whether there was one."""
     path = f"{folder}/{_FILE}"
     if place.get_file_info(path).type is not pyarrow.fs.FileType.File:
         return False
@@ -201,12 +204,14 @@ def _explained(url: str) -> Iterator[None]:
 
 
 def _check_url(url: str) -> None:
-    """UsageError for a URL that is not to be written to, or not to be shown."""
+    """UsageError for a URL without a bucket, or with credentials in it, which logs would show."""
     parts = urlsplit(url)
     if "@" in parts.netloc:
         raise UsageError(
-            "--out: leave the credentials out of the URL, and set them in the environment or .env,"
+            "--out: remove the credentials from the URL, and set them in the environment or .env,"
             " as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
     if parts.scheme == "file" or not parts.netloc:
-        raise UsageError(f"--out: {url} names no bucket; write s3://BUCKET/PREFIX, or a folder")
+        raise UsageError(
+            f"--out: {url} does not name a bucket; use s3://BUCKET/PREFIX, or a folder"
+        )

@@ -1,4 +1,4 @@
-"""The page of a window of the store, in a file of its own."""
+"""`report`: the HTML report of a window of the store, as a file of its own."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def write_page(
     today: date,
     mode: int = PRIVATE,
 ) -> None:
-    """Write the page of a window, or of the last 28 days of the store that are over.
+    """Write the page of a window; by default, of the 28 days up to the newest completed stored day.
 
-    Raises DaysMissing where days are not in the store: after the page is written, which shows them,
-    or, where there is none at all, with the earlier page set aside.
+    Raises DaysMissing where days are not in the store: after writing the page, which marks them,
+    or, if no day of the window is stored, after setting an earlier page aside.
     """
     with replaced_or_set_aside([target]), store.reading() as reader:
         window = (
             window or newest_window(reader.ledger(source), today) or last_complete_days(DAYS, today)
         )
-        kept = reader.ledger(source, window)
-        missing = [day for day in window.days() if day not in kept]
+        stored = reader.ledger(source, window)
+        missing = [day for day in window.days() if day not in stored]
         advice = advice_of(reader, source)
-        if not kept:
+        if not stored:
             summarise(window, missing, advice)
         page = page_of(reader, source, window, audience, options)
         make_folder(target.parent, mode)

@@ -1,4 +1,4 @@
-"""The files of a window of the store, without a network."""
+"""The files of a window, from the store alone, without any request."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from dashboard_scraper.model.reconciliation import FILES_MARKED, Rules, Verdict
 from dashboard_scraper.store import Store
 
 
-def give_out_kept(
+def export_stored(
     store: Store, export: DailyExport, rules: Rules, clock: Callable[[], datetime]
 ) -> Verdict:
-    """Write every file from the store alone; raises DaysMissing where days are not in it."""
+    """Write every file from the store alone; raises DaysMissing afterwards if days are missing."""
     undo = functools.partial(withdraw, store, export, clock)
     with latest_follows(export), undone_on_failure(undo), store.reading() as reader:
-        kept = reader.ledger(export.source, export.window)
-        missing = [day for day in export.window.days() if day not in kept]
+        stored = reader.ledger(export.source, export.window)
+        missing = [day for day in export.window.days() if day not in stored]
         advice = advice_of(reader, export.source)
-        if not kept:
+        if not stored:
             summarise(export.window, missing, advice)
         doubts = write_files(reader, export, {}, clock())
     summarise(export.window, missing, advice)

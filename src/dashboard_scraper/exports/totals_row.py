@@ -1,4 +1,4 @@
-"""A row of sums that somebody added to a CSV: it is no user, and would double every sum."""
+"""Refuse a row of sums in a CSV: read as a user, it would double every sum."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ _TOTAL = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _PSEUDONYM = re.compile(r"user-[0-9a-f]{20}")
-# In small teams, one person's few figures may be the sum of two others' by chance.
+# In a small team, a person with few figures may equal the sum of the others by chance.
 _ENOUGH_OTHERS, _ENOUGH_FIGURES = 2, 3
 
 
 def refuse_totals(name: str, users: Sequence[UserUsage], places: Mapping[str, int]) -> None:
-    """ContractBroken with the row where a user, who is no address, is the sum of the others."""
+    """ContractBroken if a user whose name is not an address looks like the sum of the others."""
     candidates = [user for user in users if not _is_somebody(user)]
     if not candidates:
         return
     sums = [sum(column) for column in zip(*map(_counts, users), strict=True)]
     for user in candidates:
         own = _counts(user)
+        # If the row is the sum of all others, all rows together are twice the row.
         is_sum = len(users) > _ENOUGH_OTHERS and [2 * n for n in own] == sums
         if _TOTAL.fullmatch(user.user) or (is_sum and sum(map(bool, own)) >= _ENOUGH_FIGURES):
             raise ContractBroken(
                 f"{name}, row {places[user.user]}: {user.user!r} looks like a row of sums, not"
-                " like a user; remove it"
+                " a user; remove it"
             )
 
 

@@ -1,4 +1,4 @@
-"""What a run that failed leaves of an export that is there: what is right still, and says so."""
+"""After a failed run: withdraw stale files of the export on disk, and mark those still valid."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dashboard_scraper.exports.manifest import (
     is_as_listed,
     read_manifest,
 )
-from dashboard_scraper.exports.notes import NOTES, is_anothers
+from dashboard_scraper.exports.notes import NOTES, is_foreign
 from dashboard_scraper.files import Publication, set_aside
 from dashboard_scraper.model.doubts import Doubt, doubts_in
 from dashboard_scraper.store import LedgerDay, Reader, Store
@@ -32,11 +32,11 @@ _INTERRUPTED = 130
 def withdraw(
     store: Store, export: DailyExport, clock: Callable[[], datetime], error: BaseException
 ) -> None:
-    """Set aside what would look fresh and is not, and write a manifest that says why.
+    """Set aside files that would look fresh and are not, and write a manifest that says why.
 
-    A day's files stay where the manifest vouches for them, the day had settled when it was fetched,
-    the store has it whole and as it was, and the settings would make the same files. All that is
-    made from several days is set aside, and everything where nothing stays or the manifest
+    A day's files stay if the manifest vouches for them, the day was settled when fetched, the store
+    still has it whole and unchanged, and the current settings would write the same files. Files
+    built from several days are always set aside; so is everything if no day stays or the manifest
     cannot be written.
     """
     failure = _failure(export, clock(), error)
@@ -45,13 +45,14 @@ def withdraw(
     doubts = doubts_in(staying.values(), export.tolerance)
     stays = {export.manifest_path, *day_paths(export, staying)}
     stays |= {export.notes_path} if doubts else set()
-    ours = [path for path in all_paths(export) if path.name != NOTES or not is_anothers(path)]
+    ours = [path for path in all_paths(export) if path.name != NOTES or not is_foreign(path)]
     others = [path for path in ours if path not in stays]
-    # The manifest first, since it vouches for the others.
+    # The manifest goes first: a crash in between must not leave it vouching for files set aside.
     if not (before and failure and staying):
         set_aside([export.manifest_path, *others])
         return
-    # That of a failure is replaced: what was set aside is of the run before.
+    # After an earlier failure, its manifest is overwritten instead: the stale copy on disk is from
+    # the last good run, and worth more than that of a failure.
     set_aside(others if before.failed else [export.manifest_path, *others])
     try:
         _publish(export, before, staying, doubts, failure)
@@ -60,16 +61,16 @@ def withdraw(
         set_aside(path for path in ours if path in stays)
         return
     logger.warning(
-        "%d days had settled and stay in %s; its manifest says that this run failed",
+        "the files of %d settled days stay in %s; its manifest says that this run failed",
         len(staying),
         export.folder,
     )
 
 
 def _failure(export: DailyExport, now: datetime, error: BaseException) -> Failure | None:
-    """What the manifest is to say; None where nobody knows what is right, or nothing can be said.
+    """The manifest's entry for an error; None for unexpected ones, after which no file is trusted.
 
-    Whoever could not write a file will not be able to write a manifest.
+    Also None for OutputFailed: a run that could not write its files cannot write a manifest either.
     """
     at = now.replace(microsecond=0)
     if isinstance(error, ScraperError) and not isinstance(error, OutputFailed):
@@ -84,43 +85,45 @@ def _failure(export: DailyExport, now: datetime, error: BaseException) -> Failur
 def _staying(store: Store, export: DailyExport, before: Manifest) -> dict[date, ManifestDay]:
     if before.made_with != made_with(export):
         return {}
-    days = [told for told in before.days if told.settled and _has_its_files(export, told)]
+    days = [listed for listed in before.days if listed.settled and _has_its_files(export, listed)]
     try:
         with store.reading() as reader:
             ledger = reader.ledger(export.source, export.window)
             days = [
-                _marked(told, ledger[told.day])
-                for told in days
-                if _is_kept(reader, ledger.get(told.day), told)
+                _with_doubts_of(listed, ledger[listed.day])
+                for listed in days
+                if _is_unchanged(reader, ledger.get(listed.day), listed)
             ]
     except StoreFailed as failed:
-        # What is damaged says nothing. Where it cannot be asked, the manifest's word is all, but
-        # for days that this run fetched before.
-        days = [told for told in days if failed.is_away and told.day not in store.put_days]
-    except ScraperError:  # it is another store than before
+        # Nothing is trusted beside a damaged store. While its server is away, the manifest is all
+        # the evidence there is; but not for days that this run stored before it failed.
+        days = [listed for listed in days if failed.is_away and listed.day not in store.put_days]
+    except ScraperError:  # not the store that the files were written from
         days = []
-    return {told.day: told for told in days}
+    return {listed.day: listed for listed in days}
 
 
-def _is_kept(reader: Reader, kept: LedgerDay | None, told: ManifestDay) -> bool:
-    """Whether the store has the day as it was, and whole."""
-    if kept is None or (kept.fetched_at, kept.forgotten) != (told.fetched_at, told.forgotten):
+def _is_unchanged(reader: Reader, stored: LedgerDay | None, listed: ManifestDay) -> bool:
+    """Whether the store still has the day, whole and of the same fetch."""
+    if stored is None:
+        return False
+    if (stored.fetched_at, stored.forgotten) != (listed.fetched_at, listed.forgotten):
         return False
     try:
-        reader.day(kept)
+        reader.day(stored)
     except StoreFailed:
         return False
     return True
 
 
-def _marked(told: ManifestDay, kept: LedgerDay) -> ManifestDay:
-    """What came to be in doubt since is in doubt in these files too."""
-    return msgspec.structs.replace(told, suspicious=kept.suspicious, held=kept.held)
+def _with_doubts_of(listed: ManifestDay, stored: LedgerDay) -> ManifestDay:
+    """The day with the doubts that arose since its files were written: they hold for these too."""
+    return msgspec.structs.replace(listed, suspicious=stored.suspicious, held=stored.held)
 
 
-def _has_its_files(export: DailyExport, told: ManifestDay) -> bool:
-    files = told.files or []
-    names = {path.name for path in day_paths(export, [told.day])}
+def _has_its_files(export: DailyExport, listed: ManifestDay) -> bool:
+    files = listed.files or []
+    names = {path.name for path in day_paths(export, [listed.day])}
     return {file.name for file in files} == names and all(
         is_as_listed(export.folder, file) for file in files
     )

@@ -1,1 +1,1 @@
-"""GitHub's own report format."""
+"""GitHub's own report formats, as files and as its HTTP endpoints return them."""

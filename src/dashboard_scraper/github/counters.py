@@ -1,4 +1,4 @@
-"""What both Copilot formats count, the brief's and GitHub's own."""
+"""The counters that both Copilot formats have, the brief's and GitHub's own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Counter(Enum):
-    """The seven counters, at the top of a record and in each feature row, in their order."""
+    """The seven counters at the top level of a record and in each feature row, in order."""
 
     INTERACTIONS = "user_initiated_interaction_count"
     GENERATIONS = "code_generation_activity_count"

@@ -1,10 +1,9 @@
-"""GitHub's own Copilot usage format, as its consumers read it: from figures to records.
+"""GitHub's own Copilot usage format: pure functions from figures to records.
 
-Pure functions. Where a metric goes is in `PLACE_OF`. A cell is one counter of one feature that some
-metric tells; every number of a record is a sum of cells. The top
-level is the sum of the feature rows, always; the rows by language and feature are the same sums
-taken apart; those by editor are the sums less the command line's, which is no editor. Every counter
-is an integer: what the source did not say counts as 0, and `is_unknown` tells of whom.
+`PLACE_OF` maps each metric to one counter of one feature, called a cell; every number of a record
+is a sum of cells. The top level is always the sum of the feature rows, and so are the rows by
+language and feature together. The rows by editor lack the command line's cells, since it is not an
+editor. Consumers expect integers, so unknown figures count as 0; `is_unknown` detects them.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _IDES = {"jetbrains": "intellij"}
 
 
 class GithubFeature(Enum):
-    """The features that our figures have a place in, in our order."""
+    """The features that some metric is mapped to, in the order of the rows."""
 
     COMPLETION = "code_completion"
     ASK = "chat_panel_ask_mode"
@@ -37,12 +36,12 @@ class GithubFeature(Enum):
     EDIT = "agent_edit"
     INLINE = "chat_inline"
     CLI = "copilot_cli"
-    OTHERS = "others"  # remote agents: GitHub has no feature row for its cloud agent
+    OTHERS = "others"  # remote agents: GitHub has no feature name for its cloud agent
 
 
 @dataclass(frozen=True, slots=True)
 class GithubPlace:
-    """Where a metric counts in a record."""
+    """The counter and the feature row that a metric adds to."""
 
     feature: GithubFeature
     counter: Counter
@@ -80,7 +79,7 @@ FLAGS: dict[str, tuple[GithubFeature, ...]] = {
     "used_copilot_coding_agent": (GithubFeature.OTHERS,),
     "used_copilot_cloud_agent": (GithubFeature.OTHERS,),
 }
-"""What a user did at all, by the rows of which features there are."""
+"""Each flag of a user's record is true if there is a row of one of these features."""
 
 COUNTERS = tuple(Counter)
 PLACES = tuple(
@@ -89,18 +88,18 @@ PLACES = tuple(
     for counter in COUNTERS
     if (place := GithubPlace(feature, counter)) in PLACE_OF.values()
 )
-"""What the cells are, in their order."""
+"""The place of each cell, in the order of the cells."""
 
 Cells = tuple[int, ...]
 Row = tuple[int, ...]
 """The seven counters, in the order of COUNTERS."""
 
 Rows = dict[GithubFeature, Row]
-"""Those that are not all zero."""
+"""The feature rows that are not all zero."""
 
 
 def _cells_reader(feeds: Sequence[tuple[Metric, GithubPlace]]) -> Callable[[Figures], Cells]:
-    """Adds up what feeds each cell."""
+    """A function that adds up the metrics of each cell."""
     fed = [(PLACES.index(place), METRICS.index(metric)) for metric, place in feeds]
 
     def cells_of(figures: Figures) -> Cells:
@@ -112,24 +111,24 @@ def _cells_reader(feeds: Sequence[tuple[Metric, GithubPlace]]) -> Callable[[Figu
     return cells_of
 
 
-# By editor and language, some figures are known by their parts alone.
+# By editor and language, the sources report only some metrics; others are sums of their parts.
 _IN_DETAIL = {metric: (metric,) if metric.detailed else parts_of(metric) for metric in PLACE_OF}
 
 cells_of_figures = _cells_reader([*PLACE_OF.items()])
 _cells_of_part = _cells_reader(
     [(part, place) for metric, place in PLACE_OF.items() for part in _IN_DETAIL[metric]]
 )
-_told = picker(metric for metric in PLACE_OF if metric.required)
+_required_in = picker(metric for metric in PLACE_OF if metric.required)
 _added = [cell for cell, place in enumerate(PLACES) if place.counter is Counter.ADDED]
 
 
 def is_unknown(figures: Figures) -> bool:
-    """Whether a figure that every source tells is unknown, and counts as 0."""
-    return None in _told(values_of(figures))
+    """Whether a figure that every source reports is unknown, and so counts as 0."""
+    return None in _required_in(values_of(figures))
 
 
 def rows_of(cells: Cells) -> Rows:
-    """The feature rows, in GitHub's form."""
+    """The feature rows that the cells belong to."""
     rows: dict[GithubFeature, list[int]] = {}
     for place, count in zip(PLACES, cells, strict=True):
         if count:
@@ -139,12 +138,12 @@ def rows_of(cells: Cells) -> Rows:
 
 
 def lines_added(cells: Cells) -> int:
-    """What the top level will say of lines that were added."""
+    """The lines added at the top level of the record."""
     return sum([cells[cell] for cell in _added])
 
 
 class Part(msgspec.Struct, frozen=True):
-    """What happened in one editor and language; only `detailed` figures are known."""
+    """A user's figures in one editor and language; only `detailed` metrics are known."""
 
     editor: str
     language: str
@@ -152,7 +151,10 @@ class Part(msgspec.Struct, frozen=True):
 
 
 def known_of_whole(part: Figures, whole: Figures | None) -> Figures:
-    """A part's figures, without those that are unknown, and so 0, of the user's whole."""
+    """A part's figures, less those that are unknown for the user as a whole.
+
+    These count as 0 in the whole, and parts must not add up to more.
+    """
     unknown = {
         each.name
         for metric, in_detail in _IN_DETAIL.items()
@@ -170,7 +172,11 @@ def totals_of(rows: Rows) -> dict[str, int]:
 def arrays_of(
     rows: Rows, parts: Iterable[Part] = (), *, merge_ides: bool = False
 ) -> dict[str, list[dict[str, Any]]]:
-    """The five breakdowns; what the parts leave over, or all if they are too much, is unknown."""
+    """The five breakdowns by editor, language, feature and model.
+
+    What the parts do not cover has editor and language `unknown`; so has everything if the parts
+    add up to more than the rows.
+    """
     ides: dict[str, Row] = {}
     languages: dict[tuple[str, GithubFeature], Row] = {}
     chats: dict[str, Row] = {}
@@ -204,49 +210,52 @@ def arrays_of(
 def user_fields(
     cells: Cells, parts: Iterable[Part] = (), *, merge_ides: bool = False
 ) -> dict[str, Any]:
-    """Of a user's record, all but what names the day, the report and the user."""
+    """A user's record without the fields that identify the day, the report and the user."""
     rows = rows_of(cells)
     flags = {flag: not rows.keys().isdisjoint(features) for flag, features in FLAGS.items()}
     return {**totals_of(rows), **flags, **arrays_of(rows, parts, merge_ides=merge_ides)}
 
 
 class UserTexts:
-    """`user_fields` without parts, as JSON, ten times as fast: a month may have 280,000 of them.
+    """`user_fields` without parts, as JSON, ten times as fast: a month may have 280,000 records.
 
-    Records in which the same cells are zero differ in nothing but numbers, and every number is a
-    sum of cells. Filled with powers of two, a record shows by itself which cells each number adds
-    up; so one record of each such kind is made, and the others are printed like it.
+    Records with the same zero cells differ only in their numbers, and every number is a sum of
+    cells. So a template is derived once per pattern of zero cells: from a record whose cells are
+    distinct powers of two, in which the bits of each number show which cells it is the sum of.
     """
 
     def __init__(self) -> None:
-        self._forms: dict[tuple[bool, ...], _Form] = {}
+        self._templates: dict[tuple[bool, ...], _Template] = {}
 
     def text_of(self, cells: Cells) -> bytes:
-        """A whole JSON object."""
-        kind = tuple(map(bool, cells))
-        form = self._forms.get(kind)
-        if form is None:
-            form = self._forms[kind] = _form(kind)
-        text, summed, order = form
+        """A user's fields as a JSON object."""
+        pattern = tuple(map(bool, cells))
+        template = self._templates.get(pattern)
+        if template is None:
+            template = self._templates[pattern] = _template(pattern)
+        text, summed, order = template
         numbers = [*cells, *[sum([cells[cell] for cell in each]) for each in summed]]
         return text % tuple([numbers[number] for number in order])
 
 
-_Form = tuple[bytes, list[list[int]], list[int]]
-"""A text to fill in, the sums that are in it, and for each gap a cell or, after these, a sum."""
+_Template = tuple[bytes, list[list[int]], list[int]]
+"""A text with gaps, the cells of each sum in it, and for each gap the number of a cell or, counted
+on from these, of a sum.
+"""
 
 
-def _form(kind: tuple[bool, ...]) -> _Form:
-    powers = tuple(there << cell for cell, there in enumerate(kind))
+def _template(pattern: tuple[bool, ...]) -> _Template:
+    powers = tuple(present << cell for cell, present in enumerate(pattern))
     text = _encode(user_fields(powers))
+    # Only numbers follow a colon with a digit: in compact JSON, texts begin with a quote.
     gaps = re.compile(rb"(?<=:)[1-9]\d*")
-    places = {1 << cell: cell for cell in range(len(kind))}
+    places = {1 << cell: cell for cell in range(len(pattern))}
     summed: list[list[int]] = []
     order = []
     for number in map(int, gaps.findall(text)):
         if number not in places:
-            places[number] = len(kind) + len(summed)
-            summed.append([cell for cell in range(len(kind)) if number >> cell & 1])
+            places[number] = len(pattern) + len(summed)
+            summed.append([cell for cell in range(len(pattern)) if number >> cell & 1])
         order.append(places[number])
     return gaps.sub(b"%d", text), summed, order
 
@@ -256,7 +265,7 @@ _K = TypeVar("_K")
 
 
 def _split(rows: Rows, parts: Iterable[Part]) -> dict[_Key, Row]:
-    """The feature rows by editor, language and feature."""
+    """The feature rows split by editor, language and feature; the rest is under `unknown`."""
     split: dict[_Key, Row] = {}
     left = dict(rows)
     for part in parts:
@@ -264,7 +273,7 @@ def _split(rows: Rows, parts: Iterable[Part]) -> dict[_Key, Row]:
         for feature, row in rows_of(_cells_of_part(part.figures)).items():
             _add(split, (editor, language, feature), row)
             rest = tuple(a - b for a, b in zip(left.get(feature, row), row, strict=True))
-            if feature not in rows or min(rest) < 0:  # more than there is: they are of no use
+            if feature not in rows or min(rest) < 0:  # more than the whole: discard all parts
                 return {(UNKNOWN, UNKNOWN, feature): whole for feature, whole in rows.items()}
             left[feature] = rest
     for feature, row in left.items():
@@ -287,7 +296,7 @@ def _seven(row: Row) -> dict[str, int]:
 
 
 def _six(row: Row) -> dict[str, int]:
-    """Without the messages: the format has none by language."""
+    """The counters without the messages: the format has none by language."""
     seven = _seven(row)
     del seven[Counter.INTERACTIONS.value]
     return seven
@@ -299,5 +308,5 @@ def _by_names(item: tuple[tuple[str, GithubFeature], Row]) -> tuple[str, str]:
 
 
 def _ide_of(editor: str) -> str:
-    """GitHub's name of an editor, lower-cased already; the command line is none."""
+    """GitHub's name of an editor that is lower-cased already; the command line has none."""
     return UNKNOWN if editor == _CLI_EDITOR else _IDES.get(editor, editor)

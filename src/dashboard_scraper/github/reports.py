@@ -1,7 +1,7 @@
-"""GitHub's reports, for any day or window of 28 days, from the store.
+"""GitHub's reports of any day or window of 28 days, from the store.
 
-Reports on users and teams are NDJSON, one compact object a line; those on an enterprise or an
-organization are one compact object on one line. A day that is not in the store has no record.
+Reports on users and teams are NDJSON, with a compact object per line; those on an enterprise or
+organization are a single compact object. There are no records of a day that is not in the store.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ _LINES_PER_CHUNK = 200
 _encode = msgspec.json.Encoder().encode
 
 Persons = Mapping[str, Person]
-"""Everybody who was ever kept, by the names that the store has."""
+"""Everybody ever stored, by name as in the store."""
 
 
 class Scope(Enum):
-    """Whom a report is on; the beginning of GitHub's names for reports of the whole."""
+    """Whom a report covers; reports on the whole are named after it, as `enterprise-1-day`."""
 
     ENTERPRISE = "enterprise"
     ORGANIZATION = "organization"
 
 
 class Subject(Enum):
-    """What its records are of; the beginning of GitHub's names, but for the whole's."""
+    """What a report's records are about; other reports are named after it, as `users-1-day`."""
 
     WHOLE = ""
     USERS = "users"
@@ -66,7 +66,7 @@ class Subject(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One of GitHub's reports; `latest` ones are of 28 days, the others of one."""
+    """One of GitHub's reports: a `latest` one covers 28 days, any other a single day."""
 
     scope: Scope
     subject: Subject
@@ -75,13 +75,13 @@ class Report:
 
     @property
     def name(self) -> str:
-        """As GitHub calls it, `users-1-day`."""
+        """GitHub's name for it, such as `users-1-day`."""
         return f"{self.subject.value or self.scope.value}-{DAYS if self.latest else 1}-day"
 
 
 @dataclass(frozen=True, slots=True)
 class GithubOptions:
-    """What the settings say of GitHub's reports; without `organization_id` there are none of it."""
+    """Options of GitHub's reports; without `organization_id` there are none of an organization."""
 
     enterprise_id: str
     organization_id: str | None = None
@@ -89,7 +89,7 @@ class GithubOptions:
     with_credits: bool = False
 
     def ids(self, scope: Scope) -> dict[str, str]:
-        """What every record says of where it is from."""
+        """The fields of every record that identify the enterprise and organization."""
         ids = {"enterprise_id": self.enterprise_id}
         if scope is Scope.ORGANIZATION and self.organization_id:
             ids["organization_id"] = self.organization_id
@@ -97,14 +97,14 @@ class GithubOptions:
 
 
 def persons_in(reader: Reader, source: str, audience: Audience) -> Persons:
-    """Everybody by name: of all time, since an id or a login is one person's for ever."""
+    """Everybody by name, of all time: an id or login, once given, must not go to anybody else."""
     return persons_of(
         reader.first_days(source), audience.identities, audience.rename, audience.people
     )
 
 
 class _UserDay(msgspec.Struct):
-    """What one person did on a day; `credits` is None where that is unknown or not asked for."""
+    """One person's day; `credits` is None if unknown, or not in the report."""
 
     person: Person
     cells: Cells
@@ -112,7 +112,7 @@ class _UserDay(msgspec.Struct):
     credits: float | None = None
 
     def add(self, other: _UserDay) -> None:
-        """The same person under another spelling or address."""
+        """Add the figures of the same person under another spelling or address."""
         self.cells = tuple(map(sum, zip(self.cells, other.cells, strict=True)))
         self.parts += other.parts
         if self.credits is not None or other.credits is not None:
@@ -120,9 +120,9 @@ class _UserDay(msgspec.Struct):
 
 
 class GithubReports:
-    """Makes the reports of one source from one view of the store.
+    """Writes the reports of one source from one snapshot of the store.
 
-    `remarks` tell, once a report was made, what of it a reader should know.
+    Afterwards, `remarks` has what a reader should know of them.
     """
 
     def __init__(
@@ -146,20 +146,20 @@ class GithubReports:
         self._active: dict[str, DistinctPeople] = {}
 
     def chunks(self, report: Report) -> Iterator[bytes]:
-        """The report in pieces; nothing where its day is not in the store."""
+        """The report in chunks; empty if none of its days is in the store."""
         ledger = self._reader.ledger(self._source, report.window).values()
         if report.subject is Subject.USERS:
-            for kept in ledger:
-                lines = self.user_lines(kept, self._reader.day(kept))
-                yield from stamped(lines, self.stamp(report, kept.day))
+            for row in ledger:
+                lines = self.user_lines(row, self._reader.day(row))
+                yield from stamped(lines, self.stamp(report, row.day))
         elif report.subject is Subject.TEAMS:
             yield from self.teams(report)
         elif ledger:
             self.count_people(report.window)
-            yield self.whole(report, [self.totals(kept) for kept in ledger])
+            yield self.whole(report, [self.totals(row) for row in ledger])
 
     def remarks(self) -> list[str]:
-        """What the records cannot say as the source does."""
+        """Where the records differ from the source, because of the format or of missing days."""
         found = []
         if self._out_of_reach:
             found.append(
@@ -169,28 +169,31 @@ class GithubReports:
             )
         if self._open:
             found.append(
-                f"in GitHub's reports, the lines of {self._open} user-days are not the source's"
+                f"in GitHub's reports, the lines of {self._open} user-days differ from the source's"
                 f" own total, {self._first_open}"
             )
         if self._unknown:
             found.append(
-                f"in GitHub's reports, {self._unknown} user-days have a 0 where a figure is"
-                " unknown: the format cannot say that"
+                f"in GitHub's reports, {self._unknown} user-days have a 0 for an unknown figure:"
+                " the format has no null"
             )
         return found
 
     def stamp(self, report: Report, day: date) -> bytes:
-        """What each line of a report on users begins with, of one day: the same for everybody."""
+        """How every line of a report on users begins, of one day: the fields before the user's."""
         head: dict[str, Any] = {}
         if report.latest:
             window = report.window
             head |= {"report_start_day": window.start, "report_end_day": window.end}
         return _encode(head | {"day": day} | self._options.ids(report.scope))[:-1]
 
-    def user_lines(self, kept: LedgerDay, usage: DayUsage) -> Iterator[bytes]:
-        """A line for everybody with activity on a stored day, without its stamp."""
+    def user_lines(self, row: LedgerDay, usage: DayUsage) -> Iterator[bytes]:
+        """A line without its stamp for everybody who was active on a stored day.
+
+        Reports of several scopes differ in the stamp only, so the lines are encoded once for all.
+        """
         merge = self._options.merge_ides
-        for user in self._user_days(kept, usage):
+        for user in self._user_days(row, usage):
             if user.parts:
                 fields = _encode(user_fields(user.cells, user.parts, merge_ides=merge))
             else:
@@ -199,63 +202,64 @@ class GithubReports:
             end = b"" if user.credits is None else b',"ai_credits_used":%b' % _encode(user.credits)
             yield b"%b,%b%b}\n" % (person[1:-1], fields[1:-1], end)
 
-    def _user_days(self, kept: LedgerDay, usage: DayUsage) -> Iterable[_UserDay]:
-        """Everybody with activity on the day, once."""
+    def _user_days(self, row: LedgerDay, usage: DayUsage) -> Iterable[_UserDay]:
+        """Everybody who was active on the day, merged by person."""
         audience, found = self._audience, dict[int, _UserDay]()
-        parts = self._parts_by_person(kept, usage.users)
-        consumed = self._credits_by_person(kept)
+        parts = self._parts_by_person(row, usage.users)
+        consumed = self._credits_by_person(row)
         for user in usage.active:
             if not audience.includes(service=user.service):
                 continue
             person, cells = self._persons[user.user], cells_of_figures(user.figures)
-            self._note(audience.rename(user.user), kept.day, user.figures, cells)
-            # Taken once: the same person may come again under another spelling.
+            self._note(audience.rename(user.user), row.day, user.figures, cells)
+            # Popped: under another spelling the person must not get the same parts again.
             key = audience.people.key(user.user)
             day = _UserDay(person, cells, parts.pop(key, []), consumed.pop(key, None))
             before = found.setdefault(person.id, day)
             if before is not day:
                 before.add(day)
-        if audience.anonymous:  # the order of the addresses would tell something of them
+        if audience.anonymous:  # else the order would reveal the order of the addresses
             return sorted(found.values(), key=lambda user: user.person.login)
         return found.values()
 
-    def _parts_by_person(self, kept: LedgerDay, users: list[UserUsage]) -> dict[str, list[Part]]:
+    def _parts_by_person(self, row: LedgerDay, users: list[UserUsage]) -> dict[str, list[Part]]:
         parts: dict[str, list[Part]] = {}
-        for user, part in self._parts(kept, users):
+        for user, part in self._parts(row, users):
             parts.setdefault(self._audience.people.key(user), []).append(part)
         return parts
 
-    def _parts(self, kept: LedgerDay, users: list[UserUsage]) -> Iterator[tuple[str, Part]]:
-        """By address, where the day has editors and languages that add up to its users' figures."""
-        if kept.editor_language is DetailStatus.COMPLETE:
+    def _parts(self, row: LedgerDay, users: list[UserUsage]) -> Iterator[tuple[str, Part]]:
+        """The parts by address; none if the day's do not add up to its users' figures."""
+        if row.editor_language is DetailStatus.COMPLETE:
             figures = {person_key(user.user): user.figures for user in users}
-            figures |= {user.user: user.figures for user in users}  # of two spellings, its own
-            for usage in self._reader.editor_languages(self._source, kept.day):
+            # A name as it is spelt wins over its key, which another spelling may share.
+            figures |= {user.user: user.figures for user in users}
+            for usage in self._reader.editor_languages(self._source, row.day):
                 whole = figures.get(usage.user) or figures.get(person_key(usage.user))
                 known = known_of_whole(usage.figures, whole)
                 yield usage.user, Part(usage.editor, usage.language, known)
 
-    def _credits_by_person(self, kept: LedgerDay) -> dict[str, float]:
-        if not self._options.with_credits or kept.credits is None:
+    def _credits_by_person(self, row: LedgerDay) -> dict[str, float]:
+        if not self._options.with_credits or row.credits is None:
             return {}
         found: dict[str, float] = {}
-        for user, consumed in self._reader.credits_of(self._source, kept.day).items():
+        for user, consumed in self._reader.credits_of(self._source, row.day).items():
             key = self._audience.people.key(user)
             found[key] = found.get(key, 0) + consumed
         return found
 
     def _note(self, name: str, day: date, figures: Figures, cells: Cells) -> None:
         self._unknown += is_unknown(figures)
-        told, added = figures[LINES], lines_added(cells)
-        if told is not None and told != added:
+        total, added = figures[LINES], lines_added(cells)
+        if total is not None and total != added:
             self._open += 1
             self._first_open = self._first_open or (
-                f"such as of {name} on {day}: {LINES.title} is {told}, the sum of"
+                f"such as of {name} on {day}: {LINES.title} is {total}, the sum of"
                 f" the features is {added}"
             )
 
     def whole(self, report: Report, totals: list[dict[str, Any]]) -> bytes:
-        """A report on everybody, from what `totals` gave of each of its days, oldest first."""
+        """A report on everybody, from the `totals` of each of its days, oldest first."""
         ids = self._options.ids(report.scope)
         days = [{"day": each["day"], **ids, **each} for each in totals]
         if not report.latest:
@@ -265,49 +269,49 @@ class GithubReports:
             "report_start_day": window.start,
             "report_end_day": window.end,
             **ids,
-            # From when on it could be made: the same figures give the same bytes, whenever fetched.
+            # The end of the window, not the time of the run: the same figures give the same bytes.
             "created_at": iso_utc(end_of_day(window.end)),
             "day_totals": days,
         }
         return _encode(wrapper) + b"\n"
 
-    def totals(self, kept: LedgerDay, users: list[UserUsage] | None = None) -> dict[str, Any]:
-        """What all people together did on a stored day, of which `count_people` was told.
+    def totals(self, row: LedgerDay, users: list[UserUsage] | None = None) -> dict[str, Any]:
+        """The totals of all people on a stored day that a call of `count_people` has covered.
 
-        `users` are all of the day's, where somebody has read them already.
+        Pass all `users` of the day if they are loaded already.
         """
         options = self._options
-        sums = self._reader.figure_sums(kept, service_accounts=self._audience.service_accounts)
+        sums = self._reader.figure_sums(row, service_accounts=self._audience.service_accounts)
         rows = rows_of(cells_of_figures(sums))
-        if not kept.editor_language:
-            users = []
+        if not row.editor_language:
+            users = []  # not needed: there are no parts
         elif users is None:
-            users = self._reader.day(kept).users
+            users = self._reader.day(row).users
         left_out = {
             person_key(user.user)
             for user in users
             if not self._audience.includes(service=user.service)
         }
-        found = self._parts(kept, users)
+        found = self._parts(row, users)
         parts = [part for user, part in found if person_key(user) not in left_out]
         return {
-            "day": kept.day,
-            **self._people_on(kept.day),
+            "day": row.day,
+            **self._people_on(row.day),
             **totals_of(rows),
             **arrays_of(rows, parts, merge_ides=options.merge_ides),
         }
 
     def count_people(self, window: Window) -> None:
-        """Read who was active in a window, and on the days that its counts look back on."""
+        """Count who was active in a window, and in the 27 days before it for the monthly counts."""
         reach = Window(window.start - timedelta(days=DAYS - 1), window.end)
         ledger = self._reader.ledger(self._source, reach)
         self._out_of_reach.update(day for day in reach.days() if day not in ledger)
         if not self._active or reach.start < self._active[_ANY].first:
             self._active = {area: DistinctPeople(reach.start) for area in (_ANY, *_AREAS)}
-        for day, kept in ledger.items():
-            if self._active[_ANY].has(day):  # most are those of the report before
+        for day, row in ledger.items():
+            if self._active[_ANY].has(day):  # counted already for an overlapping window
                 continue
-            active = self._reader.activity(kept, _AREA_COUNTS)
+            active = self._reader.activity(row, _AREA_COUNTS)
             users = [u for u in active if self._audience.includes(service=u.service)]
             ids = [self._persons[user.user].id for user in users]
             self._active[_ANY].add(day, ids)
@@ -316,7 +320,10 @@ class GithubReports:
                 self._active[area].add(day, [one for one, user in there if user.areas[number]])
 
     def _people_on(self, day: date) -> dict[str, int]:
-        """GitHub's fields; that of the command line only where somebody used it."""
+        """The counts of active people, in GitHub's fields.
+
+        GitHub leaves out the command line's count on days when nobody used it.
+        """
         active, found = self._active, {}
         for area in (_ANY, "copilot_cloud_agent"):
             users = f"{area}_users".lstrip("_")
@@ -330,11 +337,11 @@ class GithubReports:
         return found
 
     def teams(self, report: Report) -> Iterator[bytes]:
-        """A line for each person and team of theirs, whether active on the day or not; nothing
-        where the day is not in the store.
+        """A line per person and team, whether active on the day or not; empty if the day is not in
+        the store.
         """
         if self._reader.ledger(self._source, report.window):
-            yield from _pieces(map(_line, self._teams(report)))
+            yield from _chunks(map(_line, self._teams(report)))
 
     def _teams(self, report: Report) -> Iterator[dict[str, Any]]:
         entity = dict([self._options.ids(report.scope).popitem()])
@@ -358,7 +365,7 @@ _AREAS: dict[str, tuple[GithubFeature, ...]] = {
     "cli": (GithubFeature.CLI,),
     "copilot_cloud_agent": (GithubFeature.OTHERS,),
 }
-"""What people are counted by, besides any activity; as in the names of GitHub's fields."""
+"""What people are counted by besides any activity, as named in GitHub's fields."""
 _AREA_COUNTS = [
     [metric for metric, place in PLACE_OF.items() if place.feature in features]
     for features in _AREAS.values()
@@ -366,15 +373,15 @@ _AREA_COUNTS = [
 
 
 def stamped(lines: Iterable[bytes], stamp: bytes) -> Iterator[bytes]:
-    """Whole lines, several at a time."""
-    return _pieces(b"%b,%b" % (stamp, line) for line in lines)
+    """The lines, each after the stamp, in chunks of many."""
+    return _chunks(b"%b,%b" % (stamp, line) for line in lines)
 
 
 def _line(row: dict[str, Any]) -> bytes:
     return _encode(row) + b"\n"
 
 
-def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
+def _chunks(lines: Iterable[bytes]) -> Iterator[bytes]:
     iterator = iter(lines)
-    while few := b"".join(itertools.islice(iterator, _LINES_PER_CHUNK)):
-        yield few
+    while chunk := b"".join(itertools.islice(iterator, _LINES_PER_CHUNK)):
+        yield chunk

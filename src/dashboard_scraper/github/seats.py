@@ -1,4 +1,4 @@
-"""Seats in the form of GitHub's billing endpoints: who has used the assistant, and when last."""
+"""Seats as GitHub's billing endpoints list them: who has used the assistant, and when last."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import Person
 from dashboard_scraper.store import Reader
 
-PLAN = "unknown"  # one of GitHub's own values
+PLAN = "unknown"  # a value that GitHub's API defines
 
 
 def seats_in(
@@ -19,13 +19,14 @@ def seats_in(
 ) -> list[dict[str, Any]]:
     """A seat for each person with a row in the window, by login.
 
-    Augment tells no seats; a seat was given when the person was first seen, or else first kept.
-    `last_activity_at` is the moment where the source has it, else the start of the day.
+    The sources do not report seats, so a seat's creation is when the person was first seen, or else
+    the first stored day. `last_activity_at` is the source's time if it has one, else the start of
+    the last active day.
     """
     first_days = reader.first_days(source)
     last_days: dict[str, date] = {}
-    for kept in reader.ledger(source, window).values():
-        last_days |= dict.fromkeys((each.user for each in reader.activity(kept, ())), kept.day)
+    for row in reader.ledger(source, window).values():
+        last_days |= dict.fromkeys((each.user for each in reader.activity(row, ())), row.day)
     seen: dict[Person, tuple[list[datetime], list[datetime]]] = {}
     for each in reader.seen(source, window):
         if audience.includes(service=each.service):

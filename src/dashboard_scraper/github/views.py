@@ -1,4 +1,4 @@
-"""GitHub's reports of a store as it is whenever somebody asks, from any thread."""
+"""GitHub's reports of the store's current state, for `serve`; may be called from any thread."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ from dashboard_scraper.store.status import StoreStatus, status_of
 logger = logging.getLogger(__name__)
 
 _Ledger = Mapping[date, LedgerDay]
-_Pieces = Generator[bytes, None, None]
+_Chunks = Generator[bytes, None, None]
 
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A report in pieces. `doubts` are those of its days, known with the first piece."""
+    """A report in chunks; the `doubts` of its days are filled in before the first chunk."""
 
-    pieces: _Pieces
+    chunks: _Chunks
     doubts: list[Doubt]
 
 
 class GithubViews:
-    """What the store has of one source; DaysMissing says what it does not have."""
+    """The reports, seats and status of one source; DaysMissing if the store lacks their days."""
 
     def __init__(
         self,
@@ -69,16 +69,14 @@ class GithubViews:
         self._persons: tuple[_Ledger, Persons] | None = None
 
     def of_day(self, scope: Scope, subject: Subject, day: date) -> tuple[Report, list[Doubt]]:
-        """A report of one day, and what of it is in doubt."""
+        """A report of one day, and the doubts about it."""
         report = Report(scope, subject, Window(day, day), latest=False)
         with self._reading() as reader:
             ledger = reader.ledger(self._source, report.window)
         return report, self._checked(report, ledger)
 
     def latest(self, scope: Scope, subject: Subject) -> tuple[Report, list[Doubt]]:
-        """The report of the 28 days that end with the newest one that is kept and over, and what of
-        it is in doubt.
-        """
+        """The report of the 28 days up to the newest completed stored day, and its doubts."""
         with self._reading() as reader:
             ledger = reader.ledger(self._source)
         report = Report(scope, subject, self._latest_window(ledger), latest=True)
@@ -92,7 +90,7 @@ class GithubViews:
         return Window(end - timedelta(days=DAYS - 1), end)
 
     def _checked(self, report: Report, ledger: _Ledger) -> list[Doubt]:
-        """What is in doubt of the report's days; DaysMissing where there is no such report."""
+        """The doubts about the report's days; DaysMissing if there is no such report."""
         if report.scope is Scope.ORGANIZATION and not self._options.organization_id:
             raise DaysMissing("ORGANIZATION_ID is not set: there are no reports of an organization")
         if report.subject is Subject.TEAMS and not self._audience.has_teams:
@@ -106,11 +104,11 @@ class GithubViews:
         return doubts_in(days, self._tolerance)
 
     def download(self, report: Report) -> Download:
-        """The report as the store has it at the first piece, however long the rest takes."""
+        """The report from a snapshot taken at the first chunk, however long the download takes."""
         doubts: list[Doubt] = []
-        return Download(self._pieces(report, doubts), doubts)
+        return Download(self._chunks(report, doubts), doubts)
 
-    def _pieces(self, report: Report, doubts: list[Doubt]) -> _Pieces:
+    def _chunks(self, report: Report, doubts: list[Doubt]) -> _Chunks:
         with self._reading() as reader:
             doubts += self._checked(report, reader.ledger(self._source, report.window))
             persons = self._persons_in(reader)
@@ -120,8 +118,8 @@ class GithubViews:
             self._once.warn("%s", remark)
 
     def seats(self) -> tuple[list[dict[str, Any]], list[Doubt]]:
-        """Everybody with a row in the latest 28 days, whether these are all there or not; and what
-        of them is in doubt.
+        """The seats of everybody with a row in the latest 28 days, even if some are missing, and
+        the doubts about these days.
         """
         with self._reading() as reader:
             ledger = reader.ledger(self._source)
@@ -131,7 +129,7 @@ class GithubViews:
             return seats, self._doubts(ledger, window)
 
     def people(self) -> dict[str, int]:
-        """How many persons and service accounts were ever kept of the source; by its name."""
+        """By the source's name, how many people and service accounts were ever stored of it."""
         if not self._store.exists():
             return {}
         with self._store.reading() as reader:
@@ -139,7 +137,7 @@ class GithubViews:
         return {self._source: len({person.id for person in persons.values()})}
 
     def status(self) -> StoreStatus:
-        """What `status` tells; without sources where nothing has been fetched yet."""
+        """What `status` prints; without sources if nothing has been fetched yet."""
         now = self._clock()
         if not self._store.exists():
             return StoreStatus(self._store.shown, [])
@@ -152,7 +150,7 @@ class GithubViews:
         return self._store.reading()
 
     def _persons_in(self, reader: Reader) -> Persons:
-        """Found anew when a day came or changed: that reads all of the store."""
+        """Cached until a stored day is added or changes, since it reads the whole history."""
         ledger = reader.ledger(self._source)
         with self._lock:
             if self._persons is None or self._persons[0] != ledger:

@@ -1,5 +1,5 @@
-"""The report: figures of the store as one HTML page that needs no network.
+"""The report: figures of the store as one HTML page that works offline.
 
-`gather` reads the store, `figures` counts, `page` says what stands where, `render` fills the
-template. All but `options` take a while to import, for the templates; who writes no page does not.
+`gather` reads the store, `figures` counts, `page` lays out the sections, `render` fills the
+template. Import `render` only where a page is written: the template engine takes long to import.
 """

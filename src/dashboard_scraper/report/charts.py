@@ -1,6 +1,6 @@
-"""What is drawn of the figures, as the page's script hands it to the charting library.
+"""The data of the charts, as JSON in the page, from which its script draws them.
 
-The library is Observable Plot, which stands in the page: see `templates/vendor/README.md`.
+The charting library, Observable Plot, is embedded in the page: see `templates/vendor/README.md`.
 """
 
 from __future__ import annotations
@@ -15,19 +15,21 @@ Values = Sequence[float | None]
 Pick = Callable[[Day], float | None]
 
 MISSING, EMPTY, GAP = "\u00d7", "\u25cb", "\u25a8"
-"""What stands under a day that is not as others, but for one in doubt, which has a sign of its
-doubt; GAP is the hatched place of what is not known.
+"""The marks under special days; days in doubt have the sign of their doubt instead. GAP is in the
+legend for the hatching of days with an unknown figure.
 """
 
 PEOPLE, MONTH, BEFORE = "people", "month", "before"
-"""Colours of the style sheet that are no kind's: of everybody, of 28 days, of the period before."""
+"""Colours of the style sheet for series that are not of one kind of use: all people, the people of
+28 days, and the period before.
+"""
 
 _WHOLES = ("_messages", "_lines_of_code")
 _MONDAY = 0
 
 
 def style_of(kind: Metric) -> str:
-    """The colour of a kind, on the whole page: its messages have that of its lines."""
+    """The colour of a kind of use on the whole page: the same for its messages and its lines."""
     stem = kind.name
     for whole in _WHOLES:
         stem = stem.removesuffix(whole)
@@ -35,13 +37,13 @@ def style_of(kind: Metric) -> str:
 
 
 COMPLETIONS = style_of(BY_NAME["completions_lines_of_code"])
-"""Of what is told of completions."""
+"""The colour of everything about completions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One value a day, None where it is unknown; `style` is a colour of the style sheet. A `wide`
-    line lies under the others, and is seen beside one that has the same values.
+    """One value per day, None where unknown; `style` is a colour of the style sheet. A `wide` line
+    is drawn below the others, and stays visible where another has the same values.
     """
 
     label: str
@@ -52,7 +54,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class ChartDay:
-    """A place on the axis; `gap` where nothing is known of the day."""
+    """A day on the axis; `gap` if it is drawn hatched, since its values are unknown."""
 
     label: str
     monday: bool
@@ -62,10 +64,10 @@ class ChartDay:
 
 @dataclass(frozen=True, slots=True)
 class DayChart:
-    """What is drawn over the days of a period.
+    """A chart over the days of a period.
 
-    `bars` stand on each other, `lines` have their labels at their ends; `before` are the quiet
-    lines of the period before. `tips` tell each day in words. The scale reaches `top` at least.
+    `bars` are stacked, `lines` labelled at their ends; `before` are muted lines of the period
+    before. `tips` describe each day in words. The scale reaches at least up to `top`.
     """
 
     days: Sequence[ChartDay]
@@ -79,9 +81,7 @@ class DayChart:
 
 @dataclass(frozen=True, slots=True)
 class BarChart:
-    """Bars over each other's names, with their values in words; `before` are marks of the period
-    before.
-    """
+    """Labelled bars with their values as text; `before` are markers of the period before."""
 
     labels: Sequence[str]
     values: Values
@@ -91,17 +91,17 @@ class BarChart:
 
 
 def chart_day(day: Day, *, gap: bool) -> ChartDay:
-    """As `3 Nov`."""
+    """The day's place on the axis, labelled like `3 Nov`."""
     return ChartDay(f"{day.day.day} {day.day:%b}", day.day.weekday() == _MONDAY, mark_of(day), gap)
 
 
 def mark_of(day: Day) -> str:
-    """What stands under a day that is not as others; of several doubts, the sign of the worst."""
+    """The mark under a special day: of several, the most important one."""
     return next(iter(marks_of(day)), "")
 
 
 def marks_of(day: Day) -> list[str]:
-    """All that is to be known of a day: missing, in doubt, empty."""
+    """All marks of a day, the most important first: missing, in doubt, empty."""
     if day.state is State.MISSING:
         return [MISSING]
     signs = [doubt.kind.sign for doubt in day.doubts]

@@ -1,7 +1,7 @@
-"""From user-days to the numbers of the report: no store, no text, no colour.
+"""From user-days to the numbers of the report, without wording or layout.
 
-A figure that is not known is None, and so is every sum that it is part of; a day that is not in the
-store has no figures at all. Whoever adds up the days of a period asks it how many are missing.
+An unknown figure is None, and so is every sum that it is part of. A missing day has no figures at
+all and is left out of sums: check `Period.missing` before you compare or display one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from dashboard_scraper.store import LedgerDay, Status
 WEEK = 7
 MESSAGE_KINDS, LINE_KINDS = parts_of(MESSAGES), parts_of(LINES)
 
-# How many messages a person sent: the first number of each step.
+# The lower bounds of the bars by messages: on a logarithmic scale, since most people send few and
+# a handful send thousands.
 STEPS = (0, 1, 10, 30, 100, 300, 1000, 3000)
 _MOST_BARS = 31
 
@@ -48,11 +49,11 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """One day of everybody.
+    """One day of all people together.
 
-    `active` people, `week` and `month` are distinct people of the 7 and 28 days that end with it,
-    None where not all of these are in the store. `sums` is None for a missing day. `doubts` say why
-    the figures may be wrong, the worst first, `forgotten` how many users were removed since.
+    `week` and `month` count distinct active people of the 7 and 28 days up to this one, and are
+    None if any of these days is missing. `sums` is None for a missing day. `doubts` say why the
+    figures may be wrong, the worst first; `forgotten` is how many users were removed since.
     """
 
     day: date
@@ -65,17 +66,17 @@ class Day:
     forgotten: int = 0
 
     def doubts_of(self, kind: DoubtKind) -> list[Doubt]:
-        """Those of one kind: one or none."""
+        """The doubts of one kind: one or none."""
         return [doubt for doubt in self.doubts if doubt.kind is kind]
 
     def sum_of(self, metrics: Iterable[Metric]) -> int | None:
-        """Of the metrics together."""
+        """The sum over the metrics."""
         return None if self.sums is None else total_of(self.sums, metrics)
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who was active in a period, and what the days add up to."""
+    """Somebody who was active in a period, with the sums over its days."""
 
     name: str
     service: bool
@@ -84,44 +85,45 @@ class Person:
     last_day: date
 
     def sum_of(self, metrics: Iterable[Metric]) -> int | None:
-        """Of the metrics together."""
+        """The sum over the metrics."""
         return total_of(self.sums, metrics)
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """The days of a window, and who was active on one of them, by name."""
+    """The days of a window, and the people who were active on any of them, by name."""
 
     window: Window
     days: tuple[Day, ...]
     people: tuple[Person, ...]
 
     @property
-    def kept(self) -> list[Day]:
+    def stored(self) -> list[Day]:
         """The days that are in the store."""
         return [day for day in self.days if day.state is not State.MISSING]
 
     @property
     def missing(self) -> int:
-        """How many days are not: with any, every sum and number of people may be too low."""
-        return len(self.days) - len(self.kept)
+        """How many days are not in the store: if any, sums and counts of people may be too low."""
+        return len(self.days) - len(self.stored)
 
     def sum_of(self, metrics: Collection[Metric]) -> int | None:
-        """Of the metrics together, over the days that are in the store; None without any."""
-        return added([day.sum_of(metrics) for day in self.kept]) if self.kept else None
+        """The sum over the metrics and all stored days; None if no day is stored."""
+        return added([day.sum_of(metrics) for day in self.stored]) if self.stored else None
 
-    def tells(self, metric: Metric) -> bool:
-        """Whether the source knows the metric: it told some day's sum, or somebody's count. Where
-        nobody was active, nothing says that it does not.
+    def reports(self, metric: Metric) -> bool:
+        """Whether the source reports the metric: of any day, or of any person.
+
+        True if nobody was active, since then nothing shows that it does not.
         """
-        told = [day.sum_of((metric,)) for day in self.days if day.state is State.COMPLETE]
-        told += [person.sum_of((metric,)) for person in self.people]
-        return not self.people or any(count is not None for count in told)
+        counts = [day.sum_of((metric,)) for day in self.days if day.state is State.COMPLETE]
+        counts += [person.sum_of((metric,)) for person in self.people]
+        return not self.people or any(count is not None for count in counts)
 
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """Names of two periods: active in this one alone, in both, in the one before alone."""
+    """Names of people active only in this period, in both, and only in the one before."""
 
     new: list[str]
     stayed: list[str]
@@ -130,7 +132,7 @@ class Movement:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """An editor, a language or a team; `active` of its `people`, None where these are not known."""
+    """An editor, a language or a team; `people` is its size, which only teams have."""
 
     name: str
     active: int
@@ -143,7 +145,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar of a distribution: people with a number from `start` to `end`, None without one."""
+    """A bar of a distribution: how many people have from `start` to `end`; None is no limit."""
 
     start: int
     end: int | None
@@ -156,7 +158,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Weekday:
-    """Active people on the average of so many `days` of one weekday; None without any."""
+    """The mean of active people over the stored `days` of one weekday; None without any."""
 
     weekday: int
     mean: float | None
@@ -165,7 +167,7 @@ class Weekday:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one person did in one editor and language over the days that have such figures."""
+    """A person's sums in one editor and language, over the days that have such figures."""
 
     user: str
     editor: str
@@ -176,12 +178,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class ReportFigures:
-    """Everything that the page tells.
+    """Everything on the page.
 
-    `known` people have a row in the store up to the window's end, the `idle` ones among them none
-    with activity in the window; None where days of it are missing. The newest of the window's days
-    was `fetched` then. `editor_days` are those whose editors and languages add up to their users'
-    figures. `teams` is None where no team is known.
+    `known` counts people with a row up to the window's end; `idle` are those without activity in
+    the window, None if days of it are missing. `fetched` is the freshness: when the last of the
+    window's days was fetched. `editor_days` counts days whose editors and languages add up to the
+    users' figures. `teams` is None if nobody's team is known.
     """
 
     source: str
@@ -197,17 +199,17 @@ class ReportFigures:
 
 
 def total_of(sums: Figures, metrics: Iterable[Metric]) -> int | None:
-    """Of the metrics together."""
+    """The sum over the metrics; None if one is unknown."""
     return added(sums[metric] for metric in metrics)
 
 
 def change_of(now: float | None, before: float | None) -> float | None:
-    """In percent; None where one is unknown, or the one before is 0."""
+    """The change in percent; None if a number is unknown or the earlier one is 0."""
     return None if now is None or not before else 100 * (now - before) / before
 
 
 class PeriodTally:
-    """Adds a window's user-days up, of each day and of each person."""
+    """Adds up a window's user-days, per day and per person."""
 
     def __init__(self, window: Window, tolerance: Tolerance) -> None:
         self.window = window
@@ -218,21 +220,22 @@ class PeriodTally:
         self._last: dict[str, tuple[bool, date]] = {}
 
     def add(
-        self, kept: LedgerDay, users: Sequence[UserUsage], active: Sequence[UserUsage]
+        self, row: LedgerDay, users: Sequence[UserUsage], active: Sequence[UserUsage]
     ) -> list[str]:
-        """Add the users of a day that are shown, oldest day first; returns the names of those who
-        were active.
+        """Add a day, oldest first: the `users` shown and the `active` ones among them.
+
+        Returns the names of the active ones.
         """
         for user in active:
-            self._add_person(user, kept.day)
-        self._days[kept.day] = Day(
-            kept.day,
-            State.EMPTY if kept.status is Status.EMPTY else State.COMPLETE,
+            self._add_person(user, row.day)
+        self._days[row.day] = Day(
+            row.day,
+            State.EMPTY if row.status is Status.EMPTY else State.COMPLETE,
             active=len(active),
-            # The ledger's are those of all users, and were compared when these were read.
-            sums=kept.sums if users and len(users) == kept.users else sums_of(users),
-            doubts=tuple(doubts_of(kept, self._tolerance)),
-            forgotten=kept.forgotten,
+            # If nobody is left out, the ledger's sums hold: reading the day has checked them.
+            sums=row.sums if users and len(users) == row.users else sums_of(users),
+            doubts=tuple(doubts_of(row, self._tolerance)),
+            forgotten=row.forgotten,
         )
         return [user.user for user in active]
 
@@ -243,7 +246,7 @@ class PeriodTally:
         self._last[name] = (user.service, day)
 
     def period(self, distinct: DistinctPeople) -> Period:
-        """All of it; `distinct` has also the days before that the first days look back on."""
+        """The tallied period; `distinct` also has the 27 days before it, for its monthly counts."""
         days = [
             self._with_distinct(distinct, day) if day in self._days else Day(day, State.MISSING)
             for day in self.window.days()
@@ -260,13 +263,13 @@ class PeriodTally:
 
 
 def period_before(window: Window) -> Window:
-    """As many days, right before."""
+    """The period of the same length right before the window."""
     length = timedelta(days=len(window))
     return Window(window.start - length, window.end - length)
 
 
 def movement_of(now: Period, before: Period) -> Movement | None:
-    """None where days are missing: on one of them, anybody may have been active."""
+    """Who came and who left; None if days are missing, since anybody may have been active then."""
     if now.missing or before.missing:
         return None
     here, there = ({person.name for person in period.people} for period in (now, before))
@@ -274,12 +277,12 @@ def movement_of(now: Period, before: Period) -> Movement | None:
 
 
 def idle_of(now: Period, known: Collection[str]) -> list[str] | None:
-    """Names of the known people without activity; None where days are missing."""
+    """The names of known people without activity; None if days are missing."""
     return None if now.missing else sorted(set(known) - {person.name for person in now.people})
 
 
 def weekdays_of(period: Period) -> list[Weekday]:
-    """Monday first."""
+    """The average of each weekday, Monday first."""
     found = []
     for weekday in range(WEEK):
         counts = [
@@ -293,7 +296,7 @@ def weekdays_of(period: Period) -> list[Weekday]:
 
 
 def by_active_days(period: Period) -> list[Bar]:
-    """People by the number of days on which they were active, in steps for long periods."""
+    """People by the number of days on which they were active; several per bar in long periods."""
     length = len(period.days)
     step = -(-length // _MOST_BARS)
     people = [0] * (-(-length // step))
@@ -307,7 +310,7 @@ def by_active_days(period: Period) -> list[Bar]:
 
 
 def by_messages(period: Period) -> tuple[list[Bar], int]:
-    """People by how many messages they sent, and how many of whom that is unknown."""
+    """People by how many messages they sent, and the number of people for whom that is unknown."""
     people = [0] * len(STEPS)
     counts = [person.sum_of(MESSAGE_KINDS) for person in period.people]
     for count in counts:
@@ -318,7 +321,7 @@ def by_messages(period: Period) -> tuple[list[Bar], int]:
 
 
 def used_bars(now: Sequence[Bar], before: Sequence[Bar]) -> int:
-    """How many bars there are up to the last with anybody in either; 1 at least."""
+    """The number of bars up to the last that is not empty in both periods; at least 1."""
     counts = [bar.people for bar in now], [bar.people for bar in before]
     return max([1, *(i for each in counts for i, count in enumerate(each, start=1) if count)])
 
@@ -328,7 +331,7 @@ def _span(low: int, high: int) -> str:
 
 
 def top_share(period: Period) -> float | None:
-    """Percent of all messages that the tenth of the people who sent most of them sent."""
+    """The percentage of all messages that the most active tenth of the people sent."""
     counts = [person.sum_of(MESSAGE_KINDS) for person in period.people]
     known = sorted((count for count in counts if count is not None), reverse=True)
     if len(known) < len(counts) or not sum(known):
@@ -337,7 +340,7 @@ def top_share(period: Period) -> float | None:
 
 
 def median_messages(period: Period) -> float | None:
-    """Of the people who were active."""
+    """The median of the active people's messages; None if anybody's are unknown."""
     counts = [person.sum_of(MESSAGE_KINDS) for person in period.people]
     known = [count for count in counts if count is not None]
     return statistics.median(known) if known and len(known) == len(counts) else None
@@ -361,7 +364,7 @@ def places_of(parts: Iterable[Part], name_of: Callable[[Part], str]) -> list[Gro
 
 
 def teams_of(period: Period, members: Mapping[str, Collection[str]]) -> list[Group]:
-    """Each team by its name; `members` are everybody's names by team, "" for those without one."""
+    """The teams by name; `members` are names by team, "" for people without one, who come last."""
     people = {person.name: person for person in period.people}
     groups = []
     for team, names in sorted(members.items(), key=lambda item: (not item[0], item[0])):

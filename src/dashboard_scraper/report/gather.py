@@ -26,17 +26,17 @@ from dashboard_scraper.report.figures import (
 from dashboard_scraper.store import DetailStatus, Reader
 
 
-def newest_window(kept: Collection[date], today: date) -> Window | None:
-    """The 28 days that end with the newest one that is kept and over; from the store's first day,
-    where that is later. None where there is no such day.
+def newest_window(stored: Collection[date], today: date) -> Window | None:
+    """The 28 days up to the newest completed stored day, or from the store's first day if that is
+    later; None without a completed day.
     """
-    end = newest_over(kept, today)
-    return Window(max(min(kept), end - timedelta(days=DAYS - 1)), end) if end else None
+    end = newest_over(stored, today)
+    return Window(max(min(stored), end - timedelta(days=DAYS - 1)), end) if end else None
 
 
 class PageTally:
-    """Gathers what the page shows of a window, of as many days before it, and of those that both
-    look back on, from one stored day after the other.
+    """Collects the page's figures from stored days, oldest first: of the window, of the period of
+    the same length before it, and of the 27 days before that, which monthly counts look back on.
     """
 
     def __init__(
@@ -56,20 +56,20 @@ class PageTally:
         self._whole: list[date] = []
 
     def add_day(self, day: OutputDay) -> None:
-        """The next day of `reach`."""
+        """Add the next stored day of `reach`."""
         tally = next((t for t in (self._before, self._now) if day.day in t.window), None)
         if tally is None:
             self._people.add(day.day, self._naming.names(day.active_accounts))
         else:
             active = self._naming.renamed(day.shown.active)
-            self._people.add(day.day, tally.add(day.kept, day.shown.users, active))
+            self._people.add(day.day, tally.add(day.ledger_day, day.shown.users, active))
         if tally is self._now:
-            self._fetched.append(day.kept.fetched_at)
-            if day.kept.editor_language is DetailStatus.COMPLETE:
+            self._fetched.append(day.ledger_day.fetched_at)
+            if day.ledger_day.editor_language is DetailStatus.COMPLETE:
                 self._whole.append(day.day)
 
     def figures(self) -> ReportFigures:
-        """What the days came to; those that were not added are missing."""
+        """The figures of the days that were added; all other days are missing."""
         before, now = (tally.period(self._people) for tally in (self._before, self._now))
         known = _known_names(self._reader, self._source, self._window.end, self._naming)
         parts = _parts(self._reader, self._source, self._whole, self._naming, now)
@@ -79,7 +79,7 @@ class PageTally:
             before=before,
             known=len(known),
             idle=idle_of(now, known),
-            # Of the day alone: figures that are fetched again and are the same give the same page.
+            # The day without the time: fetching the same figures again gives the same page.
             fetched=utc_day(max(self._fetched)) if self._fetched else None,
             editor_days=len(self._whole),
             editors=places_of(parts, lambda part: part.editor),
@@ -89,22 +89,22 @@ class PageTally:
 
 
 def reach_of(window: Window) -> Window:
-    """The days that the page of a window looks at."""
+    """All days that the page of a window reads."""
     return Window(period_before(window).start - timedelta(days=DAYS - 1), window.end)
 
 
 def figures_of(
     reader: Reader, source: str, window: Window, audience: Audience, tolerance: Tolerance
 ) -> ReportFigures:
-    """What the store has for the page of a window."""
+    """The figures for the page of a window, from the store."""
     tally = PageTally(reader, source, window, audience, tolerance)
-    for kept in reader.ledger(source, tally.reach).values():
-        tally.add_day(OutputDay(reader, kept, audience))
+    for row in reader.ledger(source, tally.reach).values():
+        tally.add_day(OutputDay(reader, row, audience))
     return tally.figures()
 
 
 def _known_names(reader: Reader, source: str, end: date, naming: Naming) -> set[str]:
-    """Everybody with a row up to the day."""
+    """The names of everybody with a row up to the day."""
     seen = reader.seen(source, Window(date.min, end))
     return naming.names(seen)
 
@@ -112,7 +112,7 @@ def _known_names(reader: Reader, source: str, end: date, naming: Naming) -> set[
 def _parts(
     reader: Reader, source: str, days: list[date], naming: Naming, period: Period
 ) -> list[Part]:
-    """What everybody who is shown did in each editor and language on the days."""
+    """The sums over the days by person, editor and language."""
     shown = {person.name for person in period.people}
     sums = reader.editor_language_sums(source, days, [MESSAGE_KINDS, (LINES,)]) if days else []
     parts = [Part(naming.name(each.user), each.editor, each.language, *each.sums) for each in sums]

@@ -1,4 +1,4 @@
-"""What the settings say of the report; apart from what makes it, which takes longer to import."""
+"""The report's options, in a module of their own since the others take longer to import."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from dashboard_scraper.model.tolerance import EXACT, Tolerance
 
 REPORT = "report.html"
-"""The name of the file, and of its template."""
+"""The name of the file and of its template."""
 
 MOST_DAYS = 3 * 366
-"""Each takes about 1 KB of the page, and a place in every chart."""
+"""The longest period of a page: each day takes about 1 KB, and a place in every chart."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
-    """What the settings say of the page: whether it names users, and up to where they may be away
-    from the source's own totals.
+    """Whether the page has a table of users, and the tolerance beyond which users and the source's
+    totals count as different.
     """
 
     users: bool = True

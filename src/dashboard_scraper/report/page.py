@@ -1,4 +1,4 @@
-"""The page from top to bottom: which numbers, charts and tables stand under which heading."""
+"""The layout of the page: which numbers, charts and tables are in which section."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ _LONGEST_LIST = 10
 
 
 def sections_of(figures: ReportFigures) -> list[Section]:
-    """From top to bottom, after the four numbers and before the users."""
+    """The sections between the four numbers at the top and the table of users, in order."""
     found = [_people(figures), _messages(figures), _code(figures), _spread(figures)]
     found.append(_places(figures))
     if figures.teams is not None:
@@ -125,11 +125,11 @@ def _each(period: Period, parts: Sequence[Metric]) -> str:
 
 def _warning(period: Period) -> str:
     days = many(len(period.days), "day")
-    return f"{len(period.kept)} of {days} only" if period.missing else ""
+    return f"{len(period.stored)} of {days} only" if period.missing else ""
 
 
 def completeness_of(figures: ReportFigures) -> list[str]:
-    """What is whole, and by name what is not."""
+    """Sentences on the completeness of the data, naming the days that are not complete."""
     now, before = figures.now, figures.before
     empty = [day.day for day in now.days if day.state is State.EMPTY]
     missing = [day.day for day in now.days if day.state is State.MISSING]
@@ -145,7 +145,7 @@ def completeness_of(figures: ReportFigures) -> list[str]:
     lost = [day.day for day in now.days if day.forgotten]
     if lost:
         texts.append(f"A user was removed since, and is not counted: {days_text(lost)}")
-    if not before.kept:
+    if not before.stored:
         texts.append("No day of the period before is in the store, so nothing is compared with it")
     elif before.missing:
         days = f"{before.missing} of {many(len(before.days), 'day')}"
@@ -163,21 +163,21 @@ _DOUBTS = {
 
 
 def _reason(doubt: Doubt) -> str:
-    """Where the kind is said already."""
+    """The doubt's reason, in a sentence that already names its kind."""
     return doubt_text(doubt) if doubt.differences else doubt.words
 
 
 def _in_store(period: Period) -> str:
-    kept, days = len(period.kept), len(period.days)
+    stored, days = len(period.stored), len(period.days)
     if days == 1:
-        return "The day is in the store" if kept else "The day is not in the store"
-    if kept == days:
+        return "The day is in the store" if stored else "The day is not in the store"
+    if stored == days:
         return f"All {many(days, 'day')} are in the store"
-    return f"{kept} of {many(days, 'day')} {'is' if kept == 1 else 'are'} in the store"
+    return f"{stored} of {many(days, 'day')} {'is' if stored == 1 else 'are'} in the store"
 
 
 def strip_of(period: Period) -> list[tuple[str, str, str]]:
-    """Each day's style, mark and words."""
+    """For each day: its style, its mark, and its description."""
     return [
         ("doubtful" if day.doubts else day.state.value, mark_of(day), day_head(day))
         for day in period.days
@@ -192,8 +192,8 @@ def _people(figures: ReportFigures) -> Section:
         Row(ACTIVE_MONTH, lambda day: day.month, f"{DAYS} days", MONTH, wide=True),
     )
     last_day = weekday_text(last.day)
-    # Those of a period of 28 days are its active people, who are told already.
-    told = rows[:2] if len(figures.now.days) == DAYS else rows
+    # Over 28 days, the monthly active people are those of the first tile: do not repeat them.
+    numbered = rows[:2] if len(figures.now.days) == DAYS else rows
     details = (f"on {last_day}", f"{WEEK} days to {last_day}", f"{DAYS} days to {last_day}")
     numbers = [
         Number(
@@ -203,7 +203,7 @@ def _people(figures: ReportFigures) -> Section:
             against(row.pick(last), row.pick(earlier), ()),
             _why_unknown(row, last),
         )
-        for row, detail in zip(told, details, strict=False)
+        for row, detail in zip(numbered, details, strict=False)
     ]
     numbers.append(Number(KNOWN, number(figures.known), "up to the period's end"))
     daily = day_figure(
@@ -231,7 +231,7 @@ def _why_unknown(row: Row, last: Day) -> str:
 
 
 def _rolling_notes(period: Period) -> list[str]:
-    unknown = [day.day for day in period.kept if day.month is None]
+    unknown = [day.day for day in period.stored if day.month is None]
     if not unknown:
         return []
     days = f"{many(len(unknown), 'day')}, to {weekday_text(unknown[-1])}"
@@ -247,27 +247,27 @@ def _pick(*metrics: Metric) -> Pick:
 def _stack(
     figures: ReportFigures, name: str, title: str, kinds: Sequence[Metric], whole: Sequence[Metric]
 ) -> Figure:
-    """Bars of each kind that the source tells; the legend has their sums."""
+    """Stacked bars of each kind that the source reports; the legend has their sums."""
     now, before = figures.now, figures.before
-    told = [metric for metric in kinds if now.tells(metric)]
-    total = now.sum_of(told)
+    reported = [metric for metric in kinds if now.reports(metric)]
+    total = now.sum_of(reported)
     comparable = not now.missing and not before.missing
     keys = []
-    for metric in told:
+    for metric in reported:
         own, earlier = now.sum_of((metric,)), before.sum_of((metric,))
         change = signed(change_of(own, earlier)) if comparable else ""
         of_all = share(own, total)
         keys.append(
             Key(style_of(metric), term_of(metric), metric.title, number(own), of_all, change)
         )
-    untold = ", ".join(metric.title for metric in kinds if metric not in told)
-    notes = [f"This source does not tell {untold}."] if untold else []
+    lacking = ", ".join(metric.title for metric in kinds if metric not in reported)
+    notes = [f"This source does not tell {lacking}."] if lacking else []
     of_whole = now.sum_of(whole)
     if total is not None and of_whole is not None and total != of_whole:
         notes.append(
             f"The kinds add up to {number(total)}; the source's own total is {number(of_whole)}."
         )
-    rows = [Row(term_of(metric), _pick(metric), style=style_of(metric)) for metric in told]
+    rows = [Row(term_of(metric), _pick(metric), style=style_of(metric)) for metric in reported]
     return day_figure(figures, DayPlot(name, title, rows, full=True), keys, notes)
 
 
@@ -369,8 +369,8 @@ def _spread(figures: ReportFigures) -> Section:
 
 
 def _why_uncompared(now: Period, before: Period) -> str:
-    """Which of two periods lacks days."""
-    if not before.kept:
+    """Which of the two periods has missing days."""
+    if not before.stored:
         return "the period before is not in the store"
     lacking = [
         name for period, name in ((now, "period"), (before, "period before")) if period.missing
@@ -380,7 +380,7 @@ def _why_uncompared(now: Period, before: Period) -> str:
 
 def _places(figures: ReportFigures) -> Section:
     title = "Editors and languages"
-    kept = len(figures.now.kept)
+    stored = len(figures.now.stored)
     if not figures.editor_days:
         return Section(
             "places", title, notes=["Not known: the store has no such figures of these days."]
@@ -388,8 +388,8 @@ def _places(figures: ReportFigures) -> Section:
     notes = []
     if figures.editor_days < len(figures.now.days):
         notes.append(
-            f"Of {figures.editor_days} of {many(kept, 'day')}; the others have no such figures, or"
-            " ones that are not those of their users."
+            f"Of {figures.editor_days} of {many(stored, 'day')}; the others have no such figures,"
+            " or ones that are not those of their users."
         )
     notes += whole_notes(figures.now)
     tables = [

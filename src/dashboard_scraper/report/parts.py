@@ -1,4 +1,4 @@
-"""What the page is made of, as the template shows it: sections of numbers, charts and tables."""
+"""The parts of the page that the template shows: sections of numbers, charts and tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dashboard_scraper.report.texts import Term
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number with its name, what it is compared to, and what makes it uncertain."""
+    """A number with its term, a detail, the change since the period before, and any caveat."""
 
     term: Term
     value: str
@@ -22,9 +22,8 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Texts in rows; the first cell of each is its name. Headers that are terms are explained.
-
-    `bars` stand in the second column: of each row, how much of the column's width (0 to 1).
+    """Rows of text, of which the first cell is the row's name; a header that is a Term gets a
+    footnote. `bars` are drawn in the second column, one per row, as shares of its width (0 to 1).
     """
 
     headers: Sequence[str | Term]
@@ -34,7 +33,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What a colour or a kind of line stands for; with the period's number where there is one."""
+    """A legend entry: what a colour or kind of line means, and perhaps the period's number."""
 
     style: str
     term: Term | None
@@ -46,7 +45,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart, what it says in words, and its figures as a table; `full` takes a whole row."""
+    """A chart with its legend, notes and figures as a table; `full` is as wide as the page."""
 
     name: str
     title: str
@@ -60,7 +59,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading, and numbers, charts, tables and notes under it."""
+    """A heading with the numbers, charts, tables and notes under it."""
 
     name: str
     title: str

@@ -1,4 +1,4 @@
-"""Charts with their tables and notes, from the figures: over days, over people, over weekdays."""
+"""Charts with their tables and notes: over days, over people, over weekdays."""
 
 from __future__ import annotations
 
@@ -53,9 +53,7 @@ _BEFORE = "the period before"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is told of each day, what it is called where there is little room, and how it is
-    drawn.
-    """
+    """A value of each day: its term, how to get it from the day, a short label, and its style."""
 
     term: Term
     pick: Pick
@@ -70,10 +68,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class DayPlot:
-    """A chart over the days: the rows as bars that stand on each other, or as `lines`.
+    """A chart over the days: the rows as stacked bars, or as `lines`.
 
-    `details` are in the table and in the words of a day, and are not drawn. Where values
-    `may_be_blank`, a day that is kept has none because there is none, and is no gap.
+    `details` are in the table and the tooltips only. If values `may_be_blank`, a stored day without
+    one is not a gap: it has nothing to show, such as a rate without completions.
     """
 
     name: str
@@ -88,14 +86,14 @@ class DayPlot:
     full: bool = False
 
     def is_gap(self, day: Day) -> bool:
-        """Whether the day cannot be drawn; bars stand on each other, and all have to be known."""
+        """Whether the day cannot be drawn: a stack of bars needs all its values, lines any."""
         if day.state is State.MISSING:
             return True
         unknown = [row.pick(day) is None for row in self.rows]
         return not self.may_be_blank and (all(unknown) if self.lines else any(unknown))
 
     def texts(self, day: Day) -> list[tuple[Row, str]]:
-        """The day's figures in words; those of a missing day are blank."""
+        """The day's values as text, blank for a missing day."""
         shown = [(row, self.show) for row in self.rows] + [(row, number) for row in self.details]
         missing = day.state is State.MISSING
         return [(row, "" if missing else show(row.pick(day))) for row, show in shown]
@@ -104,7 +102,7 @@ class DayPlot:
 def day_figure(
     figures: ReportFigures, plot: DayPlot, keys: Sequence[Key] = (), notes: Sequence[str] = ()
 ) -> Figure:
-    """The chart of the period, with the period before as quiet lines."""
+    """The chart of the period, with the period before as muted lines."""
     now, before = figures.now, figures.before
     earlier = _lines_before(before, plot)
     series = [
@@ -123,7 +121,7 @@ def day_figure(
     if earlier:
         keys = [*keys, Key(BEFORE, None, _BEFORE)]
     marks = {mark for day in now.days for mark in marks_of(day)}
-    if any(plot.is_gap(day) for day in now.kept):
+    if any(plot.is_gap(day) for day in now.stored):
         marks.add(GAP)
     headers: list[str | Term] = [
         "Day",
@@ -143,7 +141,7 @@ def _remark(day: Day) -> str:
 
 
 def _lines_before(before: Period, plot: DayPlot) -> list[Series]:
-    """The period before, day for day: of each line, or of all bars together."""
+    """The period before, day by day: a line for each line, or one for the whole stack of bars."""
 
     def total(day: Day) -> float | None:
         values = [row.pick(day) for row in plot.rows]
@@ -159,9 +157,9 @@ def _tip(plot: DayPlot, day: Day, place: int, earlier: Sequence[Series]) -> str:
     if day.state is not State.MISSING:
         lines += [f"{row.short}: {text}" for row, text in plot.texts(day)]
     if earlier:
-        told = [(plot.show(series.values[place]), series.label) for series in earlier]
+        values = [(plot.show(series.values[place]), series.label) for series in earlier]
         several = plot.lines and len(plot.rows) > 1
-        texts = [f"{text} in {label}" if several else text for text, label in told]
+        texts = [f"{text} in {label}" if several else text for text, label in values]
         lines.append(f"{_BEFORE}: {', '.join(texts)}")
     return "\n".join(lines)
 
@@ -175,7 +173,7 @@ def people_figure(
     *,
     full: bool = False,
 ) -> Figure:
-    """How many people there are of each kind; `before` has the same kinds, or is empty."""
+    """A chart of people per bar; `before` has the same bars, or is empty."""
     earlier = [bar.people for bar in before]
     texts = [number(bar.people) for bar in now]
     rows = [[bar.label, text] for bar, text in zip(now, texts, strict=True)]
@@ -196,14 +194,14 @@ def people_figure(
 
 
 def _label(bar: Bar) -> str:
-    """A span of large numbers takes more room than there is; the table and the tips have it."""
+    """The bar's label, with short numbers if it is wide; table and tooltips have the exact ones."""
     if bar.end is None or len(bar.label) <= len("300\u2013999"):
         return bar.label
     return f"{short(bar.start)}\u2013{short(bar.end + 1)}"
 
 
 def weekday_figure(figures: ReportFigures, notes: Sequence[str]) -> Figure:
-    """How many people are active on the average of each day of the week."""
+    """A chart of the average number of active people on each weekday."""
     now, before = weekdays_of(figures.now), weekdays_of(figures.before)
     earlier: Values = [each.mean for each in before]
     has_before = any(average is not None for average in earlier)
@@ -234,17 +232,17 @@ def weekday_figure(figures: ReportFigures, notes: Sequence[str]) -> Figure:
 
 
 def whole_notes(period: Period) -> list[str]:
-    """What a chart without days has to say of them: which are left out, and which it counts."""
+    """Notes for a chart without a time axis: on days left out, and special days that it counts."""
     notes = []
     if period.missing:
         notes.append(f"{MISSING} {many(period.missing, 'missing day')} left out")
-    doubtful = {kind: sum(bool(day.doubts_of(kind)) for day in period.kept) for kind in DoubtKind}
+    doubtful = {kind: sum(bool(day.doubts_of(kind)) for day in period.stored) for kind in DoubtKind}
     notes += [
         f"{kind.sign} With {many(days, 'day')} on which {kind.meaning}"
         for kind, days in doubtful.items()
         if days
     ]
-    empty = sum(day.state is State.EMPTY for day in period.kept)
+    empty = sum(day.state is State.EMPTY for day in period.stored)
     if empty:
         notes.append(f"{EMPTY} With {many(empty, 'day')} on which nobody was active")
     return notes

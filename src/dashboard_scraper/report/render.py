@@ -1,4 +1,4 @@
-"""The page as HTML: figures, texts, style and scripts in one file that asks for nothing."""
+"""The page as HTML: figures, texts, style and scripts in one file that loads nothing else."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from dashboard_scraper.store import Reader
 
 _STYLE = "report.css"
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "charts.js", "page.js")
-"""In the order in which they need each other."""
+"""In the order of their dependencies: Plot needs D3."""
 
 
 def page_of(
@@ -98,19 +98,19 @@ def _environment() -> Environment:
 
 
 def _asset(name: str) -> Markup:
-    """Style and script are ours, and stand in the page as they are."""
+    """A style sheet or script of the package, embedded without escaping."""
     text = _TEMPLATES.get_source(_environment(), name)[0]
     return Markup(text)  # noqa: S704
 
 
 def _hash(text: str) -> str:
-    """As a Content-Security-Policy names what it allows."""
+    """The hash of an embedded style or script, as the page's Content-Security-Policy allows it."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def _embedded(rows: object) -> Markup:
-    """JSON inside an element: no `<` can end it there, and no `&` be taken for an entity."""
+    """JSON to embed in an element, escaped so that a `</script>` in a name cannot end it."""
     text = msgspec.json.encode(rows).decode()
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704 - nothing in it means anything to HTML
+    return Markup(text)  # noqa: S704 - no character in it is special in HTML

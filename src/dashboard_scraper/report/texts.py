@@ -1,4 +1,4 @@
-"""How the report words its numbers, and what each of its terms means."""
+"""How the report phrases its numbers, and what its terms mean."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """Something that the page counts, and its footnote."""
+    """A name on the page, with the footnote that defines it."""
 
     key: str
     title: str
@@ -47,7 +47,7 @@ class Term:
 
 
 def term_of(metric: Metric) -> Term:
-    """As the catalogue has it."""
+    """A metric's title and definition in the catalogue, as a term."""
     return Term(metric.name, metric.title, metric.definition)
 
 
@@ -107,23 +107,23 @@ TERMS: tuple[Term, ...] = (
 
 
 def number(count: float | None) -> str:
-    """What is counted is whole: `1,234`; what is not known says so."""
+    """A count: `1,234`, or `unknown`."""
     return UNKNOWN if count is None else f"{count:,.0f}"
 
 
 def mean(value: float | None) -> str:
-    """An average of counts, or the one in their middle, has one decimal: `1,234.0`."""
+    """A mean or median of counts, with one decimal: `1,234.0`."""
     return UNKNOWN if value is None else f"{value:,.1f}"
 
 
 def rate(value: float | None) -> str:
-    """One decimal; the CSV has up to two."""
+    """A percentage with one decimal (the CSV has up to two)."""
     return UNKNOWN if value is None else f"{value:.1f}%"
 
 
 def share(part: float | None, whole: float | None) -> str:
-    """Whole percents; none where there is nothing to have a share of. What is not nothing does not
-    look like it, nor what is not all.
+    """A share in whole percent; empty if the whole is 0 or unknown. Rounding never shows something
+    as 0 % or less than everything as 100 %: `<1%`, `>99%`.
     """
     if part is None or not whole:
         return ""
@@ -134,7 +134,7 @@ def share(part: float | None, whole: float | None) -> str:
 
 
 def signed(change: float | None) -> str:
-    """`+12%`, with a minus that is one; `\u00b10%` is less than half of one percent."""
+    """`+12%`, with a typographic minus; `\u00b10%` is a change of less than half a percent."""
     if change is None:
         return ""
     if not change:
@@ -154,19 +154,19 @@ def many(count: int, one: str, several: str | None = None) -> str:
 
 
 def days_text(days: Iterable[date]) -> str:
-    """`2025-03-01, 2025-03-04 to 2025-03-06`; of very many, the first."""
+    """`2025-03-01, 2025-03-04 to 2025-03-06`, cut off after the first 20 runs."""
     return listed([str(run) for run in runs_of_days(days)], _MOST_RUNS, ", ")
 
 
 def two_lines(title: str) -> tuple[str, str]:
-    """The title in two halves, of which each stays on one line at the head of a column."""
+    """The title split into two lines of similar length, for the head of a column."""
     words = title.split(" ")
     halves = [(" ".join(words[:i]), " ".join(words[i:])) for i in range(1, len(words) + 1)]
     return min(halves, key=lambda half: max(map(len, half)))
 
 
 def against(now: float | None, before: float | None, periods: Iterable[Period]) -> str:
-    """A number beside that of the period before; nothing where a day of either is missing."""
+    """The change of a number against the period before; empty if either period misses a day."""
     if any(period.missing for period in periods) or now is None or before is None:
         return ""
     change = signed(change_of(now, before))
@@ -174,7 +174,7 @@ def against(now: float | None, before: float | None, periods: Iterable[Period]) 
 
 
 def points(now: float | None, before: float | None, periods: Iterable[Period]) -> str:
-    """The same for a rate: the difference of percents is in points."""
+    """As `against` for a rate, whose change is in percentage points."""
     if any(period.missing for period in periods) or now is None or before is None:
         return ""
     change = "no change" if now == before else f"{_with_sign(f'{now - before:+.1f}')} points"
@@ -182,7 +182,7 @@ def points(now: float | None, before: float | None, periods: Iterable[Period]) -
 
 
 def window_text(window: Window) -> str:
-    """`3 to 30 November 2025`, as short as it is clear."""
+    """`3 to 30 November 2025`, without repeating a month or year."""
     start, end = window.start, window.end
     last = f"{end.day} {end:%B} {end.year}"
     if start == end:
@@ -200,20 +200,20 @@ def weekday_text(day: date) -> str:
 
 
 def difference_text(difference: Difference) -> str:
-    """In the catalogue's words."""
+    """Both numbers of a difference, with the metric's title."""
     title = _TITLES.get(difference.metric, difference.metric)
-    told, own = number(difference.tenant), number(difference.users)
-    return f"{title}: the source says {told}, the users' sum is {own}"
+    tenant, users = number(difference.tenant), number(difference.users)
+    return f"{title}: the source says {tenant}, the users' sum is {users}"
 
 
 def listed(items: Collection[str], most: int, separator: str = "; ") -> str:
-    """So many of them, and how many more there are."""
+    """The first items, and how many more there are."""
     first = separator.join(list(items)[:most])
     return f"{first}{separator}and {len(items) - most:,} more" if len(items) > most else first
 
 
 def short(value: float) -> str:
-    """For labels without room: `940`, `12k`, `1.5M`."""
+    """For narrow labels: `940`, `12k`, `1.5M`."""
     for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
         if value >= size:
             return f"{value / size:.3g}{unit}"
@@ -221,12 +221,12 @@ def short(value: float) -> str:
 
 
 def rate_cell(shown: int | None, accepted: int | None) -> str:
-    """Blank without completions, as in the CSV."""
+    """The accept rate, blank without completions as in the CSV."""
     return "" if shown == 0 else rate(accept_rate(shown, accepted))
 
 
 def day_head(day: Day) -> str:
-    """The day, and what is to be known of it."""
+    """The day and anything special about it: missing, in doubt, empty."""
     head = weekday_text(day.day)
     if day.state is State.MISSING:
         return f"{head}: missing"
@@ -236,7 +236,7 @@ def day_head(day: Day) -> str:
 
 
 def doubt_text(doubt: Doubt) -> str:
-    """Where users and the source's own totals disagree, the first two of these; else its words."""
+    """A doubt in words: the first two differences from the source's totals, or its reason."""
     if doubt.differences:
         return listed([difference_text(each) for each in doubt.differences], 2)
     return f"{doubt.kind.word}: {doubt.words}"

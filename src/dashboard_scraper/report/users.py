@@ -1,4 +1,4 @@
-"""The table of users: everybody who was active, one row each."""
+"""The table of users: a row for everybody who was active."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from dashboard_scraper.report.texts import (
 )
 
 ROWS_AT_ONCE = 25
-"""As many are in the page as it comes; its script has the others."""
+"""How many rows the HTML has without its script, which adds the others."""
 
 _NAMES_LISTED = 200
-"""Of those who came, went or were idle; the rest are counted."""
+"""How many names are listed of people who came, left or were idle; the others are counted."""
 
 UNKNOWN_CELL = "?"
 
 
 @dataclass(frozen=True, slots=True)
 class NamedPeople:
-    """Of all `people` of a term, the `names` that there is room for."""
+    """The number of `people` of a term, and the first of their `names`."""
 
     term: Term
     people: int
@@ -50,15 +50,15 @@ class NamedPeople:
 
 
 def user_terms() -> list[Term]:
-    """The columns after the name; what the rows are sorted by is the first, and so always seen."""
+    """The columns after the name. Rows are sorted by the first, which is visible on any screen."""
     used, completions = (MESSAGES, LINES), (SHOWN, ACCEPTED)
     return [*map(term_of, used), ACTIVE_DAYS, LAST_DAY, *map(term_of, completions), RATE_TERM]
 
 
 def user_rows(period: Period) -> list[list[Any]]:
-    """Each active person's row, those with most messages first; None is unknown, "" is blank.
+    """A row for each active person, those with most messages first; None is unknown, "" is blank.
 
-    After the columns, whether it is a service account.
+    The last item, after the columns, says whether it is a service account.
     """
     rows: list[list[Any]] = []
     for person in period.people:
@@ -73,7 +73,7 @@ def user_rows(period: Period) -> list[list[Any]]:
                 str(person.last_day),
                 shown,
                 accepted,
-                # Rounded here: the script would round what is in the middle another way.
+                # Rounded here, since JavaScript rounds halves differently.
                 "" if shown == 0 else None if of_shown is None else round(of_shown, 1),
                 person.service,
             ]
@@ -83,8 +83,8 @@ def user_rows(period: Period) -> list[list[Any]]:
 
 
 def named_people(figures: ReportFigures) -> list[NamedPeople]:
-    """Who came and who went since the period before, and who was idle; nobody where days are
-    missing on which they may have been active.
+    """Who came and who left since the period before, and who was idle; empty if days are missing,
+    on which they may have been active.
     """
     movement = movement_of(figures.now, figures.before)
     groups = [(NEW, movement.new), (LAPSED, movement.lapsed)] if movement else []
@@ -93,7 +93,7 @@ def named_people(figures: ReportFigures) -> list[NamedPeople]:
 
 
 def users_notes(period: Period, rows: Iterable[Sequence[Any]]) -> list[str]:
-    """What has to be known of the table, as far as it is in it."""
+    """Notes on the table, such as on the blanks and question marks that it contains."""
     cells = {cell for row in rows for cell in row[1:] if cell in (None, "")}
     notes = ["People who were active in the period."]
     if None in cells:
@@ -106,7 +106,7 @@ def users_notes(period: Period, rows: Iterable[Sequence[Any]]) -> list[str]:
 
 
 def user_cells(rows: Iterable[Sequence[Any]]) -> list[list[str]]:
-    """The rows in words, as the script words the others."""
+    """The rows as text, formatted as the script formats the others."""
     return [[row[0], *map(_cell, row[1:-2]), _rate(row[-2])] for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""The page of a store as it is whenever somebody asks, from any thread."""
+"""The page of the store's current state, for `serve`; may be called from any thread."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NOTHING_YET = "no day has been fetched yet"
 
 
 class ReportView:
-    """The page of the newest days of one source, made anew when a day came or changed."""
+    """The page of a source's newest days, cached until a stored day is added or changes."""
 
     def __init__(
         self,
@@ -34,19 +34,20 @@ class ReportView:
         self._options = options
         self._clock = clock
         self._lock = threading.Lock()
-        self._made: tuple[Window, Mapping[date, LedgerDay], bytes] | None = None
+        self._cached: tuple[Window, Mapping[date, LedgerDay], bytes] | None = None
 
     def page(self) -> bytes:
-        """The page, which shows missing days as such; DaysMissing where there is no day yet."""
+        """The page, with missing days marked; DaysMissing if no completed day is stored."""
         if not self._store.exists():
             raise DaysMissing(_NOTHING_YET)
-        # One at a time: who asks meanwhile gets the page that is being made.
+        # Rendered once: concurrent requests wait for the lock, and then find the page here.
         with self._lock, self._store.reading() as reader:
             ledger = reader.ledger(self._source)
             window = newest_window(ledger, utc_day(self._clock()))
             if window is None:
                 raise DaysMissing(_NOTHING_YET)
-            if self._made is None or self._made[:2] != (window, ledger):
+            if self._cached is None or self._cached[:2] != (window, ledger):
                 page = page_of(reader, self._source, window, self._audience, self._options)
-                self._made = window, ledger, page
-            return self._made[2]
+                # Equal ledgers mean equal figures: they have every day's digest.
+                self._cached = window, ledger, page
+            return self._cached[2]

@@ -203,7 +203,7 @@ class _Endpoints:
         report = _report_of(**request.path_params)
         kind = "application/json" if report.subject is Subject.WHOLE else "application/x-ndjson"
         download = self._views.download(report)
-        pieces = download.pieces
+        pieces = download.chunks
         # Errors come with the first piece, while there still is a status to tell them by.
         first = await run_in_threadpool(next, pieces, b"")
         if request.method == "HEAD":

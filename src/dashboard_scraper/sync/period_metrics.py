@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dashboard_scraper.errors import ScraperError, UsageError
 from dashboard_scraper.exports.csv_days import (
-    name_tells,
+    name_has,
     period_csv,
     period_path,
     tenant_path,
@@ -22,7 +22,7 @@ from dashboard_scraper.exports.csv_days import (
 from dashboard_scraper.exports.csv_tables import records_csv, tenant_csv, users_csv
 from dashboard_scraper.exports.daily_export import Outputs
 from dashboard_scraper.exports.export_folders import remove_leftovers_of_runs
-from dashboard_scraper.exports.notes import is_anothers, notes_path, notes_text, refuse_anothers
+from dashboard_scraper.exports.notes import is_foreign, notes_path, notes_text, refuse_foreign
 from dashboard_scraper.files import (
     Publication,
     make_folder,
@@ -91,7 +91,7 @@ class Period:
         """The files of an earlier run that are not true any more, whatever comes of this one."""
         if not self.selected.users:
             return self.targets
-        notes = [] if is_anothers(self.notes) else [self.notes]
+        notes = [] if is_foreign(self.notes) else [self.notes]
         return [*self.targets, period_path(self.target), *notes]
 
     @property
@@ -122,7 +122,7 @@ def export_period(
         doubts = _doubts(store, source.name, period, users, tenant, rules.tolerance)
         files: dict[Path, bytes] = {}
         if doubts:
-            refuse_anothers(period.notes)
+            refuse_foreign(period.notes)
             files[period.notes] = notes_text(doubts)
         if users is not None:
             files[period.target] = _users_file(period.window, users, source.name, audience)
@@ -136,7 +136,7 @@ def export_period(
         with Publication(outputs.mode) as publication:
             for path, data in files.items():
                 publication.add(path, data)
-            if users is not None and not doubts and not is_anothers(period.notes):
+            if users is not None and not doubts and not is_foreign(period.notes):
                 set_aside([period.notes])
             publication.publish()
     marked = f"every file is written; {period.notes.name} says so"
@@ -177,7 +177,7 @@ def _told_days(
         # The users' file of an earlier run may have its days from the file that is replaced now.
         earlier = windows_beside(period.target) if _exists(period.target) else set()
         return {path: period_csv(*earlier)} if len(earlier) == 1 and earlier != {window} else {}
-    is_told = name_tells(period.target, window) or bool(tenant)
+    is_told = name_has(period.target, window) or bool(tenant)
     if isinstance(users, OtherRecords) or (is_told and not _exists(path)):
         return {}
     return {path: period_csv(window)}
