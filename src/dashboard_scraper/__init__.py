@@ -1,6 +1,6 @@
 """Usage figures of an AI coding assistant, per user and day: fetched, checked and exported.
 
-For Python programs there is `open_store`; the module `api` describes what it gives.
+Python programs start with `open_store`; the module `api` describes what it returns.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["StoredFigures", "__version__", "open_store"]
 
 
 def __getattr__(name: str) -> object:
-    """Imported when it is used: `--help` does not wait for a database's library."""
+    """Import the API on first use, so that `--help` does not wait for SQLAlchemy."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from dashboard_scraper import api  # noqa: PLC0415

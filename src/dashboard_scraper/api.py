@@ -1,4 +1,4 @@
-"""The store for Python programs: its days as typed figures, and as records of both Copilot formats.
+"""The store as a Python library: days as typed figures, and as records of both Copilot formats.
 
 import dashboard_scraper
 
@@ -39,7 +39,7 @@ from dashboard_scraper.store import LedgerDay, Reader, store_at
 
 @contextlib.contextmanager
 def open_store(url: str) -> Iterator[StoredFigures]:
-    """Open a store for reading, as it is at this moment; `url` is what STORE_URL takes.
+    """Open a snapshot of a store for reading; `url` is written as for STORE_URL.
 
     Raises UsageError where there is no store, and StoreFailed where it cannot be read.
     """
@@ -50,28 +50,28 @@ def open_store(url: str) -> Iterator[StoredFigures]:
 class StoredFigures:
     """A store as it was when it was opened.
 
-    Every method takes the first and the last day, both included, and a source where the store has
-    several: UsageError without one. DaysMissing where a day is not in the store: a sum without it
-    would look like a whole one.
+    Every method takes the first and the last day, both inclusive, and the source, which may be left
+    out where the store has only one (UsageError otherwise). Raises DaysMissing where a day is not
+    in the store: a sum without it would look complete.
     """
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     def sources(self) -> list[str]:
-        """The names of the sources that the store has days of."""
+        """The names of the sources that the store has days from."""
         return self._reader.sources()
 
     def days(self, start: date, end: date, source: str | None = None) -> Iterator[DayUsage]:
         """Each day, oldest first: its users by address, and the source's own totals.
 
-        A figure that is None is unknown, which is not 0.
+        A figure that is None is unknown, which is not the same as 0.
         """
         for row in self._ledger(Window(start, end), source):
             yield self._reader.day(row)
 
     def doubts(self, start: date, end: date, source: str | None = None) -> list[Doubt]:
-        """What is in doubt of the days: not reconciled, suspicious, or with a held revision."""
+        """Why days are in doubt: not reconciled, suspicious, or with a held revision."""
         return doubts_in(self._ledger(Window(start, end), source), EXACT)
 
     def copilot_records(
@@ -91,8 +91,8 @@ class StoredFigures:
     def github_records(
         self, start: date, end: date, enterprise_id: str, source: str | None = None
     ) -> Iterator[dict[str, Any]]:
-        """A record for each user and day with activity, as in GitHub's `users-28-day` report, or of
-        fewer or more days as in its reports of one day.
+        """A record for each user and day with activity: of 28 days as in GitHub's `users-28-day`
+        report, of any other number as in its one-day reports.
         """
         window, audience = Window(start, end), Audience()
         name = self._ledger(window, source)[0].source
@@ -106,13 +106,13 @@ class StoredFigures:
     def _ledger(self, window: Window, source: str | None) -> list[LedgerDay]:
         rows = self._reader.ledger(source or self._only_source(), window)
         if missing := [day for day in window.days() if day not in rows]:
-            raise DaysMissing(f"days that are not in the store: {listed_days(missing)}")
+            raise DaysMissing(f"these days are not in the store: {listed_days(missing)}")
         return list(rows.values())
 
     def _only_source(self) -> str:
         sources = self.sources()
         if len(sources) > 1:
-            raise UsageError(f"the store has days of {' and '.join(sources)}; name one of them")
+            raise UsageError(f"the store has days from {' and '.join(sources)}; name one of them")
         if not sources:
             raise DaysMissing("the store has no day yet")
         return sources[0]

@@ -6,5 +6,5 @@ from datetime import UTC, datetime
 
 
 def utc_now() -> datetime:
-    """This moment."""
+    """The current moment."""
     return datetime.now(UTC)

@@ -1,8 +1,8 @@
-"""CSV text, safe to open in a spreadsheet and read back unchanged.
+"""CSV text that is safe to open in a spreadsheet, and reads back unchanged.
 
-Excel and its kin take a text cell that begins with one of `=+-@` as a formula; some also one that
-begins with the wide form of such a sign, or that has blanks before it. Such a cell gets an
-apostrophe before it; reading takes it off again.
+Spreadsheets run a text cell that begins with one of `=+-@` as a formula (CSV injection); some also
+one that begins with the full-width form of such a sign, or with blanks before it. Such a cell is
+written with an apostrophe before it, which reading removes.
 """
 
 from __future__ import annotations
@@ -16,39 +16,39 @@ from collections.abc import Iterable, Sequence
 
 from dashboard_scraper.model.flatten import Cell
 
-# ASCII's, the wide, small, raised and lowered ones, and the mathematical minus.
+# The signs in ASCII, full-width, small, superscript and subscript; and the mathematical minus.
 _SIGNS = (
     r"=+\-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u207a-\u207c\u208a-\u208c\u2212\ufb29"
 )
-# All that shows as nothing or as a blank: spaces, control characters, and what Unicode calls
-# default-ignorable, such as a space without width or a mark of direction.
+# Every character that is displayed as a blank or not at all: spaces, control characters, and those
+# that Unicode calls default-ignorable, such as a zero-width space or a direction mark.
 _BLANKS = (
     r"\s\x00-\x20\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f"
     r"\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
     r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-# Apostrophes before it count too: a cell that already looks guarded must read back as it was.
+# Apostrophes too: text that already looks guarded must get another one, to read back as it was.
 _FORMULA = re.compile(rf"['{_BLANKS}]*[{_SIGNS}\t\r\n]")
 _HARMLESS = frozenset(string.ascii_letters + string.digits)
 _BOM = "\ufeff"
 
 
 def guard(text: str) -> str:
-    """Keep a spreadsheet from running the text."""
-    # Nearly every text begins so; the look at one character saves the search.
+    """The text as a cell that no spreadsheet runs as a formula."""
+    # Nearly every text begins with a letter or digit; this test saves the regular expression.
     return f"'{text}" if text[:1] not in _HARMLESS and _FORMULA.match(text) else text
 
 
 def unguard(cell: str) -> str:
-    """The text that `guard` was given."""
+    """The inverse of `guard`."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell, 1) else cell
 
 
 def render(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:
-    """UTF-8, rows end in CR LF; None is an empty cell. The caller guards cells of text.
+    """CSV as UTF-8, with CR LF after each row; None is an empty cell. The caller guards text cells.
 
-    A byte order mark comes first only where something is not ASCII: Excel garbles names without
-    it, and plain readers are spared it where they can be.
+    A byte order mark comes first only where something is not ASCII: without it Excel garbles such
+    names, and with it simple readers trip over the first title.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text)
@@ -64,13 +64,15 @@ def parse(data: bytes) -> list[list[str]]:
 
 
 def parse_text(text: str, delimiter: str = ",") -> list[list[str]]:
-    """The same of a text, whose cells may be delimited otherwise."""
+    """The same for a decoded text, with any delimiter."""
     lines = io.StringIO(text, newline="")
     reader = csv.reader(lines, strict=True, delimiter=delimiter)
     return [[unguard(cell) for cell in row] for row in reader]
 
 
 def decode(data: bytes) -> str:
-    """UTF-8, or UTF-16 with its mark, as Excel's "Unicode text"; raises UnicodeDecodeError."""
+    """Decode UTF-8, or UTF-16 with a byte order mark, which is what Excel saves as "Unicode text";
+    raises UnicodeDecodeError.
+    """
     is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return data.decode("utf-16" if is_utf16 else "utf-8-sig")

@@ -1,4 +1,4 @@
-"""Decoding JSON from outside: every way in which it can fail is a broken contract."""
+"""Decoding JSON from outside: every way in which it can fail becomes ContractBroken."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import msgspec
 
 from dashboard_scraper.errors import ContractBroken
 
-# Not only msgspec's own: text that is no UTF-8 and nesting without an end have Python's errors.
+# Not only msgspec's own: text that isn't UTF-8 and nesting without an end raise Python's errors.
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
-# What JSON has not, but Python's and JavaScript's numbers are written as; strings are walked over.
+# JSON has neither, but Python's and JavaScript's encoders write them. Strings are matched whole, so
+# that a NaN inside one is left alone.
 _NO_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)', re.DOTALL)
 
 
@@ -24,7 +25,7 @@ def with_spelled_numbers(text: bytes) -> bytes:
 
 @contextlib.contextmanager
 def decoding(what: str) -> Iterator[None]:
-    """Turn what a decoder raises to ContractBroken; `what` names endpoint and field."""
+    """Turn what a decoder raises into ContractBroken; `what` names endpoint and field."""
     try:
         yield
     except UNDECODABLE as error:

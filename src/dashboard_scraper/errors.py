@@ -1,20 +1,20 @@
 """The errors a user can act on, each named after what they must do, each with its exit code.
 
 ScraperError                1   unexpected: report it
-+-- OutputFailed            1   free some space, mend the folder's permissions
-+-- StoreFailed             1   mend the store: its disk, its server, or from a backup
-+-- UsageError              2   mend the command line or a setting
++-- OutputFailed            1   free some space, fix the folder's permissions
++-- StoreFailed             1   repair the store: its disk, its server, or from a backup
++-- UsageError              2   fix the command line or a setting
 +-- SignInRequired          3   sign in again
-+-- SourceUnavailable       4   wait, or mend the network: the source could not be reached
-+-- ContractBroken          5   the source's data is not what we know: nothing of it was used
-+-- DaysMissing             6   run again: some days could not be had
++-- SourceUnavailable       4   wait, or fix the network: the source could not be reached
++-- ContractBroken          5   the source's data has an unknown shape: none of it was used
++-- DaysMissing             6   run again: some days are missing
 |   +-- NotPublished            run again later: the source does not have them yet
 +-- LockHeld                7   wait for the other run, or end it
-|   +-- LockLost                run it again: another run took this one for dead
-+-- Stale                   8   look why no newer day was fetched
+|   +-- LockLost                run it again: another run took over the store
++-- Stale                   8   find out why no newer day was fetched
 +-- NotReconciled           9   see which days do not add up; every file is written
-+-- RevisionsHeld          10   accept or reject the revisions; the versions before are in force
-+-- Implausible            11   compare with the source: every day is empty, or they are all equal
++-- RevisionsHeld          10   accept or reject the revisions; the earlier versions are in force
++-- Implausible            11   compare with the source: all days are empty, or all are equal
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ class ScraperError(Exception):
 
     exit_code = 1
     names: tuple[str, ...] = ()
-    """What in the message may be the name of a user, where that can not be seen from its form."""
+    """Parts of the message that may be a user's name although they do not look like an address;
+    redaction cannot find these by their form.
+    """
 
 
 class OutputFailed(ScraperError):
@@ -33,10 +35,10 @@ class OutputFailed(ScraperError):
 
 
 class StoreFailed(ScraperError):
-    """The store could not be read or written, or what it holds does not add up."""
+    """The store could not be read or written, or its contents are inconsistent."""
 
     is_away = False
-    """Whether it could not be reached, which says nothing of what it holds."""
+    """Whether it could not be reached, so that its contents may well be fine."""
 
 
 class UsageError(ScraperError):
@@ -46,7 +48,7 @@ class UsageError(ScraperError):
 
 
 class SignInRequired(ScraperError):
-    """The session is missing, expired or not allowed to see the figures."""
+    """The session is missing, expired or not authorized to read the figures."""
 
     exit_code = 3
 
@@ -58,50 +60,50 @@ class SourceUnavailable(ScraperError):
 
 
 class ContractBroken(ScraperError):
-    """The source answered with data of another shape; the message names endpoint and field."""
+    """The source's answer has an unexpected shape; the message names endpoint and field."""
 
     exit_code = 5
 
 
 class DaysMissing(ScraperError):
-    """The run finished, but some days could not be had."""
+    """The run finished, but some days are missing."""
 
     exit_code = 6
 
 
 class NotPublished(DaysMissing):
-    """The source has no figures of the day yet; it is neither failed nor empty."""
+    """The source has not published the day yet; the day is neither failed nor empty."""
 
 
 class LockHeld(ScraperError):
-    """Another run works on the same store."""
+    """Another run is working on the same store."""
 
     exit_code = 7
 
 
 class LockLost(LockHeld):
-    """This run gave no sign of life, and another took the store over; it wrote nothing since."""
+    """This run sent no heartbeat, and another took over the store; this one wrote nothing since."""
 
 
 class Stale(ScraperError):
-    """The newest day in the store is older than the user allows."""
+    """The newest day in the store is older than the freshness that was asked for."""
 
     exit_code = 8
 
 
 class NotReconciled(ScraperError):
-    """Every day is there and every file written, but the users of some do not add up."""
+    """Every day and every file is there, but the users of some days do not add up to the totals."""
 
     exit_code = 9
 
 
 class RevisionsHeld(ScraperError):
-    """The source revised earlier days too much to be believed at once."""
+    """The source revised earlier days by more than is accepted without a decision."""
 
     exit_code = 10
 
 
 class Implausible(ScraperError):
-    """The whole window is empty, or its days are all equal: more likely a fault than the truth."""
+    """All days of the window are empty, or equal: more likely a fault than real usage."""
 
     exit_code = 11

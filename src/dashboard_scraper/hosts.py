@@ -1,4 +1,4 @@
-"""What a host's name says of where it is."""
+"""Where a host is, by its name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ipaddress
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it; an IPv6 address may be in brackets."""
+    """Whether only this machine can reach it; an IPv6 address may be in brackets."""
     try:
         return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
     except ValueError:

@@ -1,6 +1,7 @@
-"""How to install an extra: from where the program itself came, as its metadata tell.
+"""How to install an extra: from the place that the program itself was installed from.
 
-No package index has this program: whoever gives another one its name there would be installed.
+Never by the bare name: this program is not on any package index, so that whoever registers its name
+there would have their code installed.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ class Origin(msgspec.Struct):
 
 
 def how_to_install(extra: str) -> str:
-    """A command for the shell, or words where nobody knows from where."""
+    """A shell command, or a sentence where the metadata does not say where the program is from."""
     origin = _origin()
     if origin is None:
         return (
-            f"install the program again from where you had it from, with the extra {extra}, as in"
-            f" '.[{extra}]' for its folder or 'FILE.whl[{extra}]' for its wheel"
+            f"install the program again from the same place, with the extra {extra}: '.[{extra}]'"
+            f" from its folder, 'FILE.whl[{extra}]' from its wheel"
         )
     return shlex.join([*_installer(), *_requirement(origin, extra)])
 
@@ -67,7 +68,7 @@ def _requirement(origin: Origin, extra: str) -> list[str]:
 
 
 def _installer() -> list[str]:
-    """An environment that uv made has no pip of its own."""
+    """The command to install with; an environment that uv created has no pip of its own."""
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip", "install"]
     if "\nuv = " in _environment():

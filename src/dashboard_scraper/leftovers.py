@@ -1,9 +1,9 @@
-"""Temporary files: their names, who still writes them, and the removal of those that nobody does.
+"""Temporary files: how they are named, and how those of killed programs are found and removed.
 
-Beside the temporary files of one program is a file without content that it holds a lock on. The
-system lets go of the lock when the program ends, however it ends; who gets the lock then knows that
-the files of the same token are left over. This holds across containers, where a process id says
-nothing.
+Each program names its temporary files with a token, and holds a lock on an empty file of the same
+token. The system releases that lock when the program ends, in whichever way; another program that
+can take it knows that the token's files are left over. A process id would not do: it says nothing
+across containers that share a volume.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _TOKEN = f"[0-9a-f]{{{2 * _TOKEN_BYTES}}}"
 _TEMPORARY = re.compile(rf"\.({_TOKEN}){_TOKEN}{re.escape(_TEMPORARY_SUFFIX)}")
 _LOCK = re.compile(rf"\.({_TOKEN}){re.escape(_LOCK_SUFFIX)}")
 
-# What no lock tells of (of a program on Windows, or on a file system without locks) is left over
-# when it is that old.
+# A file without a lock (written on Windows, or on a file system without locks) counts as left over
+# once it is this old.
 _LEFT_OVER_SECONDS = 24 * 3600
 
 
 class TemporaryNames:
-    """Names for temporary files, in any folder, that nobody removes before `release`."""
+    """Names for temporary files, in any folder, that no other program removes before `release`."""
 
     def __init__(self, folder: Path) -> None:
-        """The lock's file is in `folder`, and there from the start; raises OSError."""
+        """Create the lock's file in `folder`; raises OSError."""
         self._lock: tuple[Path, int] | None = None
         while True:
             self._token = secrets.token_hex(_TOKEN_BYTES)
@@ -47,7 +47,7 @@ class TemporaryNames:
                 return
 
     def _take(self, path: Path) -> bool:
-        """Whether the lock is held, or cannot be had here at all."""
+        """Whether the lock is held, or this file system has no locks."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         self._lock = path, descriptor
         try:
@@ -57,7 +57,8 @@ class TemporaryNames:
             return True
         if os.fstat(descriptor).st_nlink:
             return True
-        self.release()  # somebody took it for left over before it was locked
+        # Between creation and lock, another program's cleanup took and removed it: try a new token.
+        self.release()
         return False
 
     def beside(self, target: Path) -> Path:
@@ -66,7 +67,7 @@ class TemporaryNames:
         return target.with_name(name)
 
     def release(self) -> None:
-        """To be called when no file has such a name any more."""
+        """Release the lock, once no file has one of these names any more."""
         if self._lock is not None:
             path, descriptor = self._lock
             self._lock = None
@@ -76,13 +77,13 @@ class TemporaryNames:
 
 
 def remove_leftovers(folders: Iterable[Path]) -> None:
-    """Remove temporary files in the folders whose programs are gone.
+    """Remove the temporary files in these folders whose programs have ended.
 
-    The lock of a file has to be in one of the folders too. What cannot be removed stays.
+    A file's lock must be in one of the folders too. A file that cannot be removed stays.
     """
     unique = sorted(set(folders))
     with contextlib.ExitStack() as held:
-        # The locks first: a program that begins meanwhile has a token that is not among them.
+        # Locks before files: a program that starts in between has a token that is not among these.
         gone = {token for path, token in _found(unique, _LOCK) if held.enter_context(_left(path))}
         for path, token in _found(unique, _TEMPORARY):
             with contextlib.suppress(OSError):
@@ -100,7 +101,7 @@ def _found(folders: Iterable[Path], form: re.Pattern[str]) -> Iterator[tuple[Pat
 
 @contextlib.contextmanager
 def _left(lock: Path) -> Iterator[bool]:
-    """Whether no program holds the lock; it is held until the end, and its file removed then."""
+    """Whether no program holds the lock; then it is held here, and its file removed at the end."""
     if not HAVE_FCNTL:
         yield False
         return
@@ -109,7 +110,7 @@ def _left(lock: Path) -> Iterator[bool]:
             descriptor = os.open(lock, os.O_RDWR | os.O_NOFOLLOW)
             stack.callback(os.close, descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # held, gone meanwhile, or somebody else's
+        except OSError:  # held, removed meanwhile, or another user's
             yield False
             return
         yield True

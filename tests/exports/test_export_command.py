@@ -130,15 +130,15 @@ def test_of_a_window_that_is_not_in_the_store_nothing_looks_fresh(home: Home) ->
 
 @pytest.mark.usefixtures("spring")
 def test_without_a_store_nothing_is_made_and_older_files_do_not_look_fresh(
-    home: Home, store_url: str
+    home: Home, empty_place: str
 ) -> None:
     first = home.run("export", "2025-03-03")
     assert (first.code, first.out) == (2, "")
     assert "there is no store at" in first.err
     assert not home.data.exists()
-    if store_url.startswith("postgresql"):
+    if empty_place.startswith("postgresql"):
         tables = "SELECT 1 FROM pg_class WHERE relnamespace = 'public'::regnamespace"
-        assert sql(store_url, tables) == []
+        assert sql(empty_place, tables) == []
     folder = folder_of(home, march(3), march(3))
     folder.mkdir(parents=True)
     (folder / MANIFEST).write_text("old")
@@ -146,7 +146,7 @@ def test_without_a_store_nothing_is_made_and_older_files_do_not_look_fresh(
     assert contents(folder) == {f"{MANIFEST}.stale": b"old"}
 
 
-@pytest.mark.usefixtures("store_url", "spring")
+@pytest.mark.usefixtures("empty_place", "spring")
 def test_a_day_that_is_not_what_was_kept_is_refused_whole(home: Home, store_url: str) -> None:
     keep(home, march(3), march(4))
     sql(store_url, "UPDATE user_day SET chat_messages = 777 WHERE day = '2025-03-04'")

@@ -154,20 +154,20 @@ class Trials:
 
 @pytest.fixture
 def trials(
-    home: Home, simulator: Simulator, store_url: str, forks: Forks, undisturbed: Undisturbed
+    home: Home, simulator: Simulator, empty_place: str, forks: Forks, undisturbed: Undisturbed
 ) -> Trials:
     simulator.prepare(undisturbed.days)
     # The next run waits so long for a sign of life of one that was killed.
     home.settings |= {"MAX_CONCURRENCY": "4", "STORE_LEASE_SECONDS": "1"}
-    return Trials(home, store_url, forks, undisturbed)
+    return Trials(home, empty_place, forks, undisturbed)
 
 
-@pytest.mark.parametrize(("store_url", "batch", "times"), BATCHES, indirect=["store_url"])
+@pytest.mark.parametrize(("empty_place", "batch", "times"), BATCHES, indirect=["empty_place"])
 def test_a_kill_at_any_moment_costs_no_day_and_no_file_and_the_next_run_finishes(
-    trials: Trials, store_url: str, batch: int, times: int
+    trials: Trials, empty_place: str, batch: int, times: int
 ) -> None:
     """Every third time, the run that is killed had begun on what an earlier kill left."""
-    chance = random.Random(f"{store_url.partition(':')[0]} {batch}")
+    chance = random.Random(f"{empty_place.partition(':')[0]} {batch}")
     seconds = trials.finish()
 
     def kill_at_random() -> bool:
@@ -241,7 +241,7 @@ def test_a_kill_while_the_store_is_made_leaves_a_place_where_the_next_run_makes_
     trials.finish()
 
 
-@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("empty_place", ["sqlite"], indirect=True)
 def test_a_kill_before_a_new_store_gets_its_name_leaves_none(trials: Trials) -> None:
     trials.trapped(Trap("os.rename", path=STORE))
     assert not store_at(trials.url).exists()

@@ -79,7 +79,7 @@ def test_of_an_unknown_origin_no_index_is_named(
     installed(tmp_path, origin)
     monkeypatch.syspath_prepend(str(tmp_path))
     words = how_to_install("parquet")
-    assert words.startswith("install the program again from where you had it from")
+    assert words.startswith("install the program again from the same place")
     assert "dashboard-scraper" not in words
 
 

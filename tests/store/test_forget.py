@@ -151,15 +151,15 @@ def test_of_whom_nothing_is_kept_is_a_wrong_usage_and_changes_nothing(home: Home
 
 
 def test_without_a_store_nobody_can_be_forgotten_and_nothing_is_made(
-    home: Home, store_url: str
+    home: Home, empty_place: str
 ) -> None:
     result = home.run("forget", "ada@example.com")
     assert (result.code, result.out) == (2, "")
     assert "there is no store" in result.err
     assert list(home.path.iterdir()) == []
-    if store_url.startswith("postgresql"):
+    if empty_place.startswith("postgresql"):
         tables = "SELECT 1 FROM pg_class WHERE relnamespace = 'public'::regnamespace"
-        assert sql(store_url, tables) == []
+        assert sql(empty_place, tables) == []
 
 
 @pytest.mark.usefixtures("spring")

@@ -73,7 +73,7 @@ def texts(days: list[date]) -> list[str]:
 
 
 def test_without_a_store_nothing_has_been_fetched_and_nothing_is_made(
-    home: Home, store_url: str
+    home: Home, empty_place: str
 ) -> None:
     told = home.run("status")
     assert (told.code, told.err) == (0, "")
@@ -81,12 +81,12 @@ def test_without_a_store_nothing_has_been_fetched_and_nothing_is_made(
     found = home.run("status", "--json")
     assert (found.code, json.loads(found.out)["sources"]) == (0, [])
     assert list(home.path.iterdir()) == []
-    if store_url.startswith("postgresql"):
+    if empty_place.startswith("postgresql"):
         tables = "SELECT 1 FROM pg_class WHERE relnamespace = 'public'::regnamespace"
-        assert sql(store_url, tables) == []
+        assert sql(empty_place, tables) == []
 
 
-@pytest.mark.usefixtures("store_url", "spring")
+@pytest.mark.usefixtures("empty_place", "spring")
 def test_a_whole_window_is_told_without_anything_missing(home: Home, capsys: Capture) -> None:
     home.settings["SETTLE_DAYS"] = "0"
     now = datetime(2025, 3, 7, 12, tzinfo=UTC)

@@ -135,7 +135,11 @@ class Forks:
         self._folder = tempfile.TemporaryDirectory()
         command = [sys.executable, "-W", "error", __file__, self._folder.name]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            text=True,
         )
         return self
 
