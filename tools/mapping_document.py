@@ -15,7 +15,7 @@ from dashboard_scraper.model.metrics import (
     Metric,
     parts_of,
 )
-from dashboard_scraper.sources.analytics.answers import COUNTED, IDENTITY
+from dashboard_scraper.sources.analytics.fields import COUNTED, IDENTITY
 from dashboard_scraper.sources.dashboard.fields import FIELDS, USER_FIELD
 
 _HEAD = """\

@@ -126,7 +126,7 @@ def test_two_spellings_of_one_person_with_two_figures_refuse_the_answer(
         users(home)
     assert f"{endpoint}: " in str(caught.value)
     assert "\\u200b'" in str(caught.value)
-    assert "came twice, with two figures" in str(caught.value)
+    assert "came twice, with different figures" in str(caught.value)
     assert {first, f"{first}\\u200b"} <= set(caught.value.names)
 
 

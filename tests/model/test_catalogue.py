@@ -22,7 +22,7 @@ from dashboard_scraper.model.metrics import (
     Whole,
     parts_of,
 )
-from dashboard_scraper.sources.analytics.answers import COUNTED, OPTIONAL
+from dashboard_scraper.sources.analytics.fields import COUNTED, OPTIONAL
 from dashboard_scraper.sources.dashboard.fields import (
     FIELDS,
     MONTHLY_ACTIVE_USERS,

@@ -37,7 +37,7 @@ from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.simulator import Counts, Fault, Organization, Simulator, set_value
 from dashboard_scraper.simulator.fields import analytics_metrics
 from dashboard_scraper.simulator.organization import add
-from dashboard_scraper.sources.analytics.answers import COUNTED
+from dashboard_scraper.sources.analytics.fields import COUNTED
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.fields import FIELDS
 from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD, SOURCES

@@ -190,7 +190,7 @@ ERRORS: dict[str, tuple[Effect, type[ScraperError], str]] = {
     "negative": (set_value(AMOUNT, -0.01, record=5), ContractBroken, rf"records\[5\].*{AMOUNT}"),
     "text": (set_value(AMOUNT, "1.5", record=5), ContractBroken, rf"records\[5\].*{AMOUNT}"),
     "null": (set_value(AMOUNT, None, record=5), ContractBroken, rf"records\[5\].*{AMOUNT}"),
-    "two values": (twice(0.5), ContractBroken, "came twice, with two figures"),
+    "two values": (twice(0.5), ContractBroken, "came twice, with different figures"),
     "two names": (add_field("service_account_name", "bot"), ContractBroken, "both of user_email"),
     "no name": (remove_field("user_email"), ContractBroken, "none of user_email"),
 }

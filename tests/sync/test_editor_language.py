@@ -38,7 +38,7 @@ from dashboard_scraper.simulator import (
 from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.simulator.fields import analytics_metrics
-from dashboard_scraper.sources.analytics.answers import OPTIONAL
+from dashboard_scraper.sources.analytics.fields import OPTIONAL
 from dashboard_scraper.sources.analytics.settings import EDITOR_LANGUAGE_REQUESTS
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import DetailStatus, LedgerDay, store_at
@@ -430,7 +430,7 @@ def test_a_record_that_comes_twice_with_two_values_is_an_error(
     home: Home, spring: Simulator
 ) -> None:
     spring.add_fault(Fault(doubled(1), ENDPOINT, DAY))
-    with pytest.raises(ContractBroken, match="came twice, with two figures") as caught:
+    with pytest.raises(ContractBroken, match="came twice, with different figures") as caught:
         keep(home, DAY, DAY)
     rows = [", ".join(row[:3]) for row in in_organization(spring, DAY)]
     assert any(f"{ENDPOINT}: {row} came twice" in str(caught.value) for row in rows)

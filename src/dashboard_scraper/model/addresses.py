@@ -94,16 +94,3 @@ class Names:
                 f"{shown}, …" if len(unseen) > 5 else shown,
                 len(changed),
             )
-
-
-def came_twice(endpoint: str, name: str, *spellings: str) -> ContractBroken:
-    """The error of one user of whom an answer has two different figures, under these spellings."""
-    if set(spellings) <= {name}:
-        error = ContractBroken(f"{endpoint}: {name} came twice, with two figures")
-    else:
-        told = " and ".join(map(escaped, dict.fromkeys(spellings)))
-        error = ContractBroken(
-            f"{endpoint}: {told} are one name, which came twice, with two figures"
-        )
-    error.names = (name, *(ascii(spelling)[1:-1] for spelling in spellings))
-    return error

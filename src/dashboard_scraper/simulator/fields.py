@@ -11,7 +11,7 @@ from dashboard_scraper.model.metrics import (
     Figures,
 )
 from dashboard_scraper.simulator.organization import Counts
-from dashboard_scraper.sources.analytics.answers import COUNTED
+from dashboard_scraper.sources.analytics.fields import COUNTED
 from dashboard_scraper.sources.dashboard.fields import (
     FIELDS,
     MONTHLY_ACTIVE_USERS,

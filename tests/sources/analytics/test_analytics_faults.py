@@ -64,7 +64,7 @@ from dashboard_scraper.simulator import (
 from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.simulator.fields import analytics_metrics
-from dashboard_scraper.sources.analytics.answers import COUNTED, DAYS_FIELD, OPTIONAL
+from dashboard_scraper.sources.analytics.fields import COUNTED, DAYS_FIELD, OPTIONAL
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import DetailStatus, LedgerDay, store_at
 from kept_days import NOON, TODAY, fetch, keep, march, settings_of, sql

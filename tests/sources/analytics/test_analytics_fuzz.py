@@ -29,8 +29,8 @@ from dashboard_scraper.model.flatten import Cell, flatten
 from dashboard_scraper.model.metrics import MAX_COUNT, USER_COUNT
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body
 from dashboard_scraper.simulator.analytics_api import CREDITS, answer
-from dashboard_scraper.sources.analytics.answers import COUNTED, OPTIONAL
 from dashboard_scraper.sources.analytics.client import AnalyticsSource
+from dashboard_scraper.sources.analytics.fields import COUNTED, OPTIONAL
 from dashboard_scraper.sources.rest.pacing import Pace
 from kept_days import NOON, TODAY, settings_of
 

@@ -268,7 +268,7 @@ NOTHING, CONTROL, NONE, DIFFERENT, NO_JSON, CUT = (
     "control characters",
     "there is no _session cookie in it",
     "two different _session cookies",
-    "looks like JSON but is none",
+    "looks like JSON, but is not valid JSON",
     "cut or malformed",
 )
 REFUSED = {
@@ -334,14 +334,14 @@ REFUSED = {
     "a row with blanks": (f"_session {SECRET} {HOST} / Session", "row of a table"),
     "a side bar of another site": (side_bar(SECRET, "example.org"), NONE),
     "a side bar's other cookie": (f'theme:"{SECRET}"', NONE),
-    "a side bar that is cut": (f'_session:"{SECRET}', "form that is not known"),
+    "a side bar that is cut": (f'_session:"{SECRET}', "unknown form"),
     "a value with a name's end": (f'session"{SECRET}', "quotes in it"),
-    "an object after the name": (f'_session: {{"value": "{SECRET}"}}', "form that is not known"),
+    "an object after the name": (f'_session: {{"value": "{SECRET}"}}', "unknown form"),
     "PowerShell of another site": (powershell(("example.org", "_session", SECRET)), NONE),
     "PowerShell without cookies": (powershell(), NONE),
     "PowerShell that computes": (
         powershell((HOST, "_session", SECRET)).replace(SECRET, f"{SECRET}$([char]0x41)"),
-        "not known",
+        "unknown",
     ),
     "fetch for browsers": (fetch(None), "Node.js"),
     "fetch of another site": (fetch(f"_session={SECRET}", "https://app.example.org/"), NONE),

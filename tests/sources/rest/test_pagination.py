@@ -363,7 +363,7 @@ def test_records_of_another_api_have_no_days(home: Home, sim: Simulator) -> None
     sim.add_fault(Fault(raw_body(b'{"items":' + OTHERS + b"}")))
     result = home.run("--last-28-days")
     assert result.code == 5, result.err
-    assert "no user statistics" in result.err
+    assert "not user statistics" in result.err
     assert home.files() == set()
 
 

@@ -1,4 +1,4 @@
-"""What is known of the Analytics API before it is opened."""
+"""The Analytics API in the registry of sources: what the program needs before it opens it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PACE = f"pace:{ANALYTICS}"
 
 @contextlib.contextmanager
 def _open(settings: AnalyticsSettings, store: Store, clock: Clock) -> Iterator[AnalyticsSource]:
-    """Runs that follow each other share the server's limit, so the store keeps where it stands."""
+    """Consecutive runs share the server's rate limit, so the bucket is stored between them."""
     from dashboard_scraper.sources.analytics.client import AnalyticsSource  # noqa: PLC0415
 
     pace = _pace(settings)

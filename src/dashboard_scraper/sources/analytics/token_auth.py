@@ -13,22 +13,22 @@ from dashboard_scraper.secret_files import read_private
 from dashboard_scraper.sources.analytics.settings import AnalyticsSettings
 
 HOW_TO_GET_ONE = (
-    "make a token for a service account at app.augmentcode.com/settings/service-accounts, and put"
+    "create a token for a service account at app.augmentcode.com/settings/service-accounts, and put"
     " it in AUGMENT_API_TOKEN, or in a file that AUGMENT_API_TOKEN_FILE names"
 )
 
-# What may stand in an Authorization header (RFC 6750, b68token), and some more.
+# Wider than RFC 6750's b68token; the point is to catch line breaks, spaces and wrong files.
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
 class BearerToken(AuthBase):
-    """Adds the header; requests never follows a redirect, so no other origin gets it."""
+    """Adds the header. No other origin gets it, since redirects are not followed."""
 
     def __init__(self, token: str) -> None:
         self._token = token
 
-    def hidden_in(self, text: str) -> str:
-        """The text fit for a log, should the server have repeated the token."""
+    def redacted_in(self, text: str) -> str:
+        """The text without the token, which the server may have repeated."""
         return text.replace(self._token, "REDACTED")
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -37,7 +37,9 @@ class BearerToken(AuthBase):
 
 
 def read_token(settings: AnalyticsSettings) -> BearerToken:
-    """SignInRequired where no token is set, UsageError where it is none or others can read it."""
+    """The token of the settings. SignInRequired where none is set, UsageError where it is malformed
+    or other users can read its file.
+    """
     name = "AUGMENT_API_TOKEN"
     if settings.augment_api_token is not None:
         token = settings.augment_api_token.get_secret_value().strip()
@@ -48,7 +50,7 @@ def read_token(settings: AnalyticsSettings) -> BearerToken:
         raise SignInRequired(f"there is no token for the Analytics API; {HOW_TO_GET_ONE}")
     if not _TOKEN.fullmatch(token):
         raise UsageError(
-            f"{name}: this is no token: it is empty, or has more in it than visible ASCII"
+            f"{name}: this is not a token: it is empty, or has other characters than visible ASCII"
         )
     return BearerToken(token)
 
@@ -58,7 +60,7 @@ def _read_file(path: Path, allow_readable: bool) -> str:
         return read_private(path, allow_readable=allow_readable).decode("ascii").strip()
     except FileNotFoundError:
         raise SignInRequired(
-            f"AUGMENT_API_TOKEN_FILE: {path} is not there; {HOW_TO_GET_ONE}"
+            f"AUGMENT_API_TOKEN_FILE: {path} does not exist; {HOW_TO_GET_ONE}"
         ) from None
     except UnicodeDecodeError:
-        raise UsageError(f"AUGMENT_API_TOKEN_FILE: {path} holds no token") from None
+        raise UsageError(f"AUGMENT_API_TOKEN_FILE: {path} does not contain a token") from None

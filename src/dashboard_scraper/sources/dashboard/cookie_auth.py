@@ -1,4 +1,4 @@
-"""The session cookie: stored in a private file, renewed, sent."""
+"""The session cookie: stored in a private file, sent with each request, renewed by the server."""
 
 from __future__ import annotations
 
@@ -27,44 +27,45 @@ SIGN_IN = f"sign in: {_HOW}"
 SIGN_IN_AGAIN = f"sign in again: {_HOW}"
 SESSION_OVER = "the session has expired"
 
-# What RFC 6265 allows in a cookie's value (cookie-octet). `%` is among it: a value that came
-# URL-encoded is sent as it came, just as the browser does.
+# The characters that RFC 6265 allows in a cookie's value (cookie-octet). It includes `%`: a value
+# that was pasted URL-encoded is sent unchanged, as the browser does.
 _COOKIE_OCTETS = "!#$%&'()*+-./:<=>?@[]^_`{|}~"
 
 
 class _CookieFile(msgspec.Struct, frozen=True):
-    """The kept file. `origin` is the site that the cookies were pasted for."""
+    """The stored file. `origin` is the site that the cookies were pasted for."""
 
     cookies: Cookies
     origin: str
 
 
 def load_cookies(path: Path, origin: str, *, allow_readable: bool = False) -> Cookies:
-    """Read the kept cookies of `origin` (scheme, host and port).
+    """Read the stored cookies of `origin` (scheme, host and port).
 
-    Raises SignInRequired where there are none for this site, UsageError where others can read the
-    file.
+    Raises SignInRequired where there are none for this site, UsageError where other users can read
+    the file.
     """
     try:
-        kept = _decoded(read_private(path, allow_readable=allow_readable), origin)
+        stored = _decoded(read_private(path, allow_readable=allow_readable), origin)
     except FileNotFoundError:
         raise SignInRequired(f"no cookies found in {path}; {SIGN_IN}") from None
-    if kept is None:
+    if stored is None:
         raise SignInRequired(
             f"{path} is damaged, or holds cookies in a form that only --auth reads, from standard"
             f" input; {SIGN_IN_AGAIN}"
         )
-    if kept.origin != origin:
+    if stored.origin != origin:
+        # Never sent to another site: METRICS_API_BASE_URL may have been changed, or mistyped.
         raise SignInRequired(
-            f"{path} holds a session of {kept.origin}, not {origin}; {SIGN_IN_AGAIN}"
+            f"{path} holds a session of {stored.origin}, not {origin}; {SIGN_IN_AGAIN}"
         )
-    return kept.cookies
+    return stored.cookies
 
 
 def _decoded(data: bytes, origin: str) -> _CookieFile | None:
-    """What the file holds, also where it is a plain map of names, as earlier tools wrote it.
+    """The content of the file; earlier tools wrote a plain map of names to values.
 
-    Such a one names no site: it is taken to be of `origin`, and the next renewal writes that down.
+    A plain map does not name its site. It is assumed to be `origin`, which the next renewal stores.
     """
     with contextlib.suppress(*UNDECODABLE):
         return msgspec.json.decode(data, type=_CookieFile)
@@ -76,17 +77,17 @@ def _decoded(data: bytes, origin: str) -> _CookieFile | None:
 
 
 def save_cookies(path: Path, cookies: Mapping[str, str], origin: str) -> None:
-    """Keep the cookies in a file of mode 0600; its folder, if new, has 0700."""
-    kept = _CookieFile(dict(cookies), origin)
-    data = msgspec.json.format(msgspec.json.encode(kept)) + b"\n"
+    """Store the cookies in a file of mode 0600; its folder, if new, gets 0700."""
+    content = _CookieFile(dict(cookies), origin)
+    data = msgspec.json.format(msgspec.json.encode(content)) + b"\n"
     write_private(path, data, "COOKIE_FILE")
 
 
 class CookieSession(AuthBase):
-    """Sends the cookies with each request, and keeps those that the server renews.
+    """Sends the cookies with each request, and stores those that the server renews.
 
-    It writes the Cookie header itself. In a jar, a cookie that was set with another domain or path
-    than the server's stays beside the renewed one, and both would be sent.
+    It writes the Cookie header itself, without a cookie jar: a jar keeps a renewed cookie beside
+    the pasted one if their domain or path differ, and sends both.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class CookieSession(AuthBase):
         *,
         allow_readable: bool = False,
     ) -> None:
-        """Of the stored cookies, or of `pasted` ones, which are not stored before `store`."""
+        """With the stored cookies, or with `pasted` ones, which only `store` stores."""
         self._path = path
         self._origin = origin
         self._lock = threading.Lock()
@@ -114,7 +115,7 @@ class CookieSession(AuthBase):
         return request
 
     def renew(self, answered: Mapping[str, str]) -> None:
-        """Keep the cookies that an authorised answer set, and write the file whole again."""
+        """Take over the cookies that an authorized answer set, and rewrite the file."""
         with self._lock:
             renewed = {name: value for name, value in answered.items() if value}
             if renewed.items() <= self._cookies.items():
@@ -125,7 +126,7 @@ class CookieSession(AuthBase):
         logger.debug("the server renewed %s", ", ".join(sorted(renewed)))
 
     def store(self) -> None:
-        """Replace the stored cookies by these, as the server has renewed them."""
+        """Replace the stored cookies with these, including what the server renewed."""
         with self._lock:
             save_cookies(self._path, self._cookies, self._origin)
             self._is_stored = True

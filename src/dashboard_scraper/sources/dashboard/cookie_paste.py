@@ -1,7 +1,7 @@
-"""What a person pastes to sign in: the forms in which browsers copy a cookie, and their neighbours.
+"""Reads what a user pastes to sign in: every form in which browsers and tools copy a cookie.
 
-A form that is not known is refused with words. It is never taken for a bare value: a session that
-has its own name or quotes in it would be refused by the next run as if it had expired.
+An unknown form is refused with the reason. It is never taken for a bare value: a session that
+included its own name or quotes would look expired to the next run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _HEADER = re.compile(r"(set-)?cookie:\s*", re.IGNORECASE)
 # `other=x` is a cookie of another name; `c2Vzc2lvbg==.x` is a value whose `=` is padding.
 _OTHER_COOKIE = re.compile(r"[A-Za-z_][\w.-]*=[A-Za-z0-9{\[\"]|[\w.-]+\s*:\s*[\"']")
 _CURL = re.compile(r"curl(\.exe)?\s")
-# The only group is what stands in `$'...'`; the other forms are walked over, `$'` may be in them.
+# The only group is the content of `$'...'`. The other kinds of quotes are matched so that a `$'`
+# within them is skipped.
 _BASH_QUOTED = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*"|\\.|\$'((?:[^'\\]|\\.)*)'""", re.DOTALL)
 _CURL_COOKIE_OPTIONS = ("-b", "--cookie")
 _CURL_HEADER_OPTIONS = ("-H", "--header")
@@ -36,18 +37,18 @@ _POWERSHELL_STRING = r'"((?:[^"`]|`.)*)"'
 _POWERSHELL_COOKIE = re.compile(
     r"System\.Net\.Cookie\(\s*" + r"\s*,\s*".join([_POWERSHELL_STRING] * 4), re.IGNORECASE
 )
-# Firefox' side bar has `name:"value"`, and below it `Domain:"..."`; JSON's lines end in a comma.
+# Firefox's side bar has `name:"value"`, and below it `Domain:"..."`; lines of JSON end in commas.
 _COLON = re.compile(rf"""\s*(["']?){SESSION_COOKIE}\1\s*:(.*)""")
 _DOMAIN = re.compile(r"""\s*["']?domain["']?\s*:\s*["']([^"']*)["']\s*,?\s*""", re.IGNORECASE)
 
 
 def parse_paste(text: str, host: str) -> Cookies:
-    """Find the session cookie, and the cookies beside it, in what a person pasted.
+    """Find the session cookie, and the cookies beside it, in what a user pasted.
 
-    Takes `_session=VALUE`, `_session: VALUE`, the bare value, a `Cookie:` header, JSON, HAR, lines
+    Reads `_session=VALUE`, `_session: VALUE`, the bare value, a `Cookie:` header, JSON, HAR, lines
     of a cookies.txt, rows of a browser's table, and what browsers copy as cURL, PowerShell or
     fetch; URL-encoded values or decoded ones. Cookies that name a site count only if they belong to
-    `host`. Raises UsageError with the reason, which never repeats the text.
+    `host`. Raises UsageError; its message never repeats the pasted text, which is a secret.
     """
     text = text.strip().lstrip("\ufeff").strip()
     if not text:
@@ -61,8 +62,8 @@ def _checked(cookies: Cookies) -> Cookies:
         raise UsageError(f"there is no {SESSION_COOKIE} cookie in it; copy that one")
     for name, value in cookies.items():
         if not _COOKIE_NAME.fullmatch(name):
-            raise UsageError("a cookie's name in it has characters that no cookie's name has")
-        if any("\ud800" <= c <= "\udfff" for c in value):
+            raise UsageError("a cookie's name in it has characters that are not allowed there")
+        if any("\ud800" <= c <= "\udfff" for c in value):  # an unpaired surrogate
             raise UsageError("there is half a character in it; copy the value again")
         if not value.isprintable():
             raise UsageError(
@@ -72,7 +73,7 @@ def _checked(cookies: Cookies) -> Cookies:
 
 
 def _collect(pairs: Iterable[tuple[str, str]]) -> Cookies:
-    """Join pairs; the session cookie twice with different values is refused, not guessed."""
+    """Collect the pairs; two different values of the session cookie are an error, not a guess."""
     cookies: Cookies = {}
     for name, value in pairs:
         if name == SESSION_COOKIE and cookies.get(name, value) != value:
@@ -99,7 +100,7 @@ def _from_header(text: str) -> Cookies:
         text = text[header.end() :]
     parts = [part.strip() for part in text.split(";") if part.strip()]
     if header and header.group(1):
-        parts = parts[:1]  # the rest of a Set-Cookie is attributes
+        parts = parts[:1]  # the others of a Set-Cookie are attributes
     pairs = [(name.strip(), _unquoted(value)) for name, eq, value in map(_split, parts) if eq]
     if any(name == SESSION_COOKIE for name, _ in pairs):
         return _collect(pair for pair in pairs if _COOKIE_NAME.fullmatch(pair[0]))
@@ -109,7 +110,7 @@ def _from_header(text: str) -> Cookies:
 def _from_bare(value: str) -> Cookies:
     if value.partition(" ")[0] == SESSION_COOKIE:
         raise UsageError(
-            f"it looks like a row of a table, with blanks; copy the value of {SESSION_COOKIE} alone"
+            f"it looks like a row of a table, with spaces; copy the value of {SESSION_COOKIE} alone"
         )
     if _OTHER_COOKIE.match(value) or "://" in value or " " in value:
         return {}
@@ -141,8 +142,8 @@ def _after_colon(text: str) -> str:
     bare = _unquoted(value)
     if any(c in bare for c in '"\\ ') or (bare == value and value[:1] in ("{", "[")):
         raise UsageError(
-            f"it looks like {SESSION_COOKIE}: and a value in a form that is not known; copy the"
-            " value alone, without its name and quotes"
+            f"it looks like {SESSION_COOKIE}: and a value in an unknown form; copy the value alone,"
+            " without its name and quotes"
         )
     return bare
 
@@ -152,7 +153,7 @@ def _is_row(line: str) -> bool:
 
 
 def _from_table(text: str, host: str) -> Cookies:
-    """Name, value, domain and more, with tabs between: Chrome, Edge and Safari copy rows so."""
+    """Name, value, domain and more, separated by tabs: as Chrome, Edge and Safari copy rows."""
     rows = [[cell.strip() for cell in line.split("\t")] for line in text.splitlines()]
     return _collect(
         (row[0], row[1])
@@ -174,11 +175,11 @@ def _from_cookies_txt(text: str, host: str) -> Cookies:
 
 
 def _from_json(text: str, host: str) -> Cookies:
-    """Read `{name: value}`, a browser extension's list of cookies, our own file's shape, or HAR."""
+    """Read `{name: value}`, a browser extension's list of cookies, our own cookie file, or HAR."""
     try:
         found = msgspec.json.decode(text)
     except UNDECODABLE as error:
-        raise UsageError(f"it looks like JSON but is none: {error}") from None
+        raise UsageError(f"it looks like JSON, but is not valid JSON: {error}") from None
     if requests := list(_har_requests(found)):
         return _collect(
             pair
@@ -206,12 +207,12 @@ def _named(entries: Iterable[Any], host: str) -> Iterator[tuple[str, str]]:
 
 
 def _opened(name: str, value: str) -> Iterable[tuple[str, str]]:
-    """A list of headers has the cookies in one that is called so."""
+    """In a list of headers, the cookies are the value of the one named Cookie."""
     return _from_header(f"cookie: {value}").items() if name.lower() == "cookie" else [(name, value)]
 
 
 def _har_requests(found: Any) -> Iterator[dict[str, Any]]:
-    """The requests of a HAR, of its list of entries, of an entry, or one alone."""
+    """The requests of a HAR file, of its list of entries, of one entry, or a single request."""
     if isinstance(found, dict) and isinstance(found.get("log"), dict):
         found = found["log"].get("entries")
     for entry in found if isinstance(found, list) else [found]:
@@ -236,7 +237,7 @@ def _har_cookies(request: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _from_fetch(text: str, host: str) -> Cookies:
-    """Copied as fetch for Node.js: that for browsers has no cookies in it."""
+    """Copied as fetch for Node.js; the variant for browsers has no cookies."""
     calls = [text[match.start() : end] for match, end in _parts(_FETCH, text)]
     here = [call for call in calls if (url := _FETCH.match(call)) and _host_in(url[1]) == host]
     cookies = [match[1] for call in here for match in _FETCH_COOKIE.finditer(call)]
@@ -250,7 +251,7 @@ def _from_fetch(text: str, host: str) -> Cookies:
 
 
 def _parts(pattern: re.Pattern[str], text: str) -> list[tuple[re.Match[str], int]]:
-    """Each match, and where the next one begins."""
+    """Each match, and the position of the next one."""
     found = list(pattern.finditer(text))
     return list(zip(found, [*(match.start() for match in found[1:]), len(text)], strict=True))
 
@@ -277,15 +278,13 @@ def _from_powershell(text: str, host: str) -> Cookies:
 
 def _without_backticks(text: str) -> str:
     if re.search(r"(?<!`)\$\(", text):
-        raise UsageError(
-            "there are characters in this PowerShell command that are not known; copy it as cURL"
-        )
+        raise UsageError("there are unknown characters in this PowerShell command; copy it as cURL")
     return re.sub(r"`(.)", r"\1", text)
 
 
 def _from_curl(text: str, host: str) -> Cookies:
     first_quote = re.search(r"""\^?["']""", text)
-    if first_quote and first_quote.group() == '^"':  # for cmd.exe: carets before what is special
+    if first_quote and first_quote.group() == '^"':  # copied for cmd.exe, which escapes with carets
         text = re.sub(r"\^(\r?\n|.)", r"\1", text, flags=re.DOTALL).replace("\n", " ")
     text = _BASH_QUOTED.sub(_plainly_quoted, text)
     try:
@@ -311,7 +310,7 @@ def _plainly_quoted(match: re.Match[str]) -> str:
 
 
 def _bash_unescaped(text: str) -> str:
-    """The escapes that browsers write in `$'...'`."""
+    """Resolve the escapes that browsers write in `$'...'`."""
     named = {"n": "\n", "r": "\r", "t": "\t"}
 
     def replace(match: re.Match[str]) -> str:
@@ -331,4 +330,6 @@ _FORMS: tuple[tuple[Callable[[str], object], Callable[[str, str], Cookies]], ...
     (_lines_with_colon, _from_colon),
     (lambda _text: True, lambda text, _host: _from_header(text)),
 )
-"""How each form is known, and how it is read; the first that fits."""
+"""How to recognize each form, and how to read it. The first that matches is used: a cURL command
+may contain JSON, and everything could be a bare value.
+"""

@@ -1,4 +1,4 @@
-"""The dashboard's names of the figures, in the order of its own table."""
+"""The dashboard's names of our metrics, in the order of its own table."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ TENANT_TOTALS: dict[str, str] = {
         "linesOfCode": "total_modified_lines_of_code",
     }.items()
 }
-"""Its fields for the whole tenant, and whose sum they are, by the names of TOTALS."""
+"""The dashboard's fields for the whole tenant, and the name in TOTALS of what each sums."""
 
 MONTHLY_ACTIVE_USERS = "monthlyActiveUsers"

@@ -1,4 +1,4 @@
-"""What is known of the dashboard before it is opened."""
+"""The dashboard in the registry of sources: what the program needs before it opens it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The users' records of an answer, decoded against what the catalogue says of each field."""
+"""Decodes the users' records of a page against the types that the catalogue has for each field."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _figures_of = maker(tuple(FIELDS))
 
 
 def _wire_record(*, required: bool = False, forbid_unknown_fields: bool = False) -> Any:
-    """A struct of one user's record, made from the catalogue, with its fields in that order."""
+    """A struct of one user's record, with the fields of the catalogue in the same order."""
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
         ("user", Annotated[str, msgspec.Meta(min_length=1)])
     ]
@@ -76,8 +76,8 @@ _NO_EXTRA: dict[str, Cell] = {}
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What reads the records of one answer: for which days, until when somebody can have been seen,
-    and where oddities are noted.
+    """What decoding the records of one answer needs: the requested days, the latest plausible
+    moment, and where to note odd values, unknown fields and changed names.
     """
 
     endpoint: str
@@ -91,12 +91,15 @@ class Reading:
 def decode_records(
     reading: Reading, page: Page
 ) -> tuple[list[Any], Iterable[dict[str, Cell]]] | OtherRecords:
-    """The records as wire structs, and of each the fields that it does not know, flattened."""
+    """The records as wire structs, and the unknown fields of each, flattened.
+
+    Tries the strictest and fastest decoder first: almost all pages have every field.
+    """
     endpoint = reading.endpoint
     try:
         records = _WHOLE_RECORDS.decode(page.records)
     except UNDECODABLE:
-        pass  # a field that is left out or unknown, another API, or a fault
+        pass  # a field is missing or unknown, it is another API, or the data are wrong
     else:
         page.refuse_repeated_keys(endpoint, len(records) * len(_FIELDS))
         return records, itertools.repeat(_NO_EXTRA)
@@ -135,21 +138,21 @@ def _decode_loosely(
 
 
 def _storable(cell: Cell) -> Cell:
-    """An integer beyond 64 bits, where the integers of most formats end, as its digits."""
+    """Integers of more than 64 bits as text: most formats and stores cannot hold them."""
     return str(cell) if isinstance(cell, int) and abs(cell) >= 2**63 else cell
 
 
 def usage_of(reading: Reading, record: Any, extra: dict[str, Cell], gone: set[Metric]) -> UserUsage:
-    """A wire struct as a user's figures; takes from `gone` the metrics that it has a value for."""
-    if gone:  # of a percentage, null is usual: only its absence tells that it is gone
-        told = [m for m in _PERCENTS if getattr(record, m.name) is not msgspec.UNSET]
-        gone.difference_update(told)
+    """A wire struct as a user's figures; removes from `gone` the metrics that have a value."""
+    if gone:  # a percentage is often null: only a missing field shows that it is gone
+        present = [m for m in _PERCENTS if getattr(record, m.name) is not msgspec.UNSET]
+        gone.difference_update(present)
     user, *values = msgspec.structs.astuple(record)
     if type(record) is not _WHOLE_RECORD:
         values = [None if value is msgspec.UNSET else value for value in values]
     figures = _figures_of(values)
     if figures.first_seen is not None or figures.last_seen is not None:
-        figures = _with_sound_moments(figures, reading)
+        figures = _with_plausible_moments(figures, reading)
     if gone:
         gone.difference_update([metric for metric in gone if figures[metric] is not None])
     if not is_plain(user) or len(user) > LONGEST:
@@ -161,10 +164,10 @@ def usage_of(reading: Reading, record: Any, extra: dict[str, Cell], gone: set[Me
     return UserUsage(user, figures, extra)
 
 
-def _with_sound_moments(figures: Figures, reading: Reading) -> Figures:
-    """Without moments at which nobody can have been seen.
+def _with_plausible_moments(figures: Figures, reading: Reading) -> Figures:
+    """With implausible moments as unknown.
 
-    Who was seen last on a day before the first: one of the two is wrong, so neither is known.
+    If the last day is before the first, one of the two is wrong, so both become unknown.
     """
     first, last = figures.first_seen, figures.last_seen
     if first is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NoReturn
 
 from dashboard_scraper.errors import (
     ContractBroken,
@@ -38,11 +37,6 @@ class Access:
     """Whether its documentation says that 400 explains what is wrong with the request."""
 
 
-def refuse(endpoint: str, response: Response, access: Access, message: str = "") -> NoReturn:
-    """Raise the error of a response without data; `message` is the server's own, if any."""
-    raise _refusal(endpoint, response, access, message)
-
-
 def refuse_page(endpoint: str, response: Response, access: Access) -> None:
     """The same for an HTML page with a status of data; does nothing where there is no page."""
     page = response.page
@@ -68,7 +62,8 @@ _UNSURE = (
 )
 
 
-def _refusal(endpoint: str, response: Response, access: Access, message: str) -> ScraperError:
+def refusal(endpoint: str, response: Response, access: Access, message: str = "") -> ScraperError:
+    """The error of a response without data; `message` is the server's own, if any."""
     where, meaning = redact(response.url), response.meaning
     if meaning is Meaning.SIGN_IN:
         return SignInRequired(f"{access.refused} (HTTP {response.status}); {access.sign_in}")

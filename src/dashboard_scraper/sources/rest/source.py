@@ -1,0 +1,67 @@
+"""What every source over HTTP does the same way: requests, refusals, and reports of odd values."""
+
+from __future__ import annotations
+
+from requests.auth import AuthBase
+
+from dashboard_scraper.errors import ScraperError
+from dashboard_scraper.model.addresses import Names
+from dashboard_scraper.sources.rest.bodies import MAX_BODY
+from dashboard_scraper.sources.rest.derived import Oddities
+from dashboard_scraper.sources.rest.http import Http, Response
+from dashboard_scraper.sources.rest.pacing import Pace
+from dashboard_scraper.sources.rest.refusals import Access, refusal, refuse_page
+from dashboard_scraper.sources.rest.retrying import RetryPolicy
+from dashboard_scraper.sources.rest.route import route_to
+from dashboard_scraper.sources.rest.settings import RequestSettings
+from dashboard_scraper.sources.rest.statuses import Meaning
+from dashboard_scraper.sources.rest.unknown_fields import UnknownFields
+
+
+class RestSource:
+    """The base of both sources; usable from several threads."""
+
+    def __init__(
+        self,
+        settings: RequestSettings,
+        base_url: str,
+        auth: AuthBase,
+        access: Access,
+        *,
+        pace: Pace | None = None,
+        max_body: int = MAX_BODY,
+    ) -> None:
+        policy = RetryPolicy(
+            retries=settings.max_retries,
+            backoff=settings.retry_backoff_seconds,
+            timeout=settings.request_timeout_seconds,
+            budget=settings.retry_budget_seconds,
+        )
+        route = route_to(base_url, settings.libraries)
+        self._http = Http(policy, auth, settings.max_concurrency, pace, route, max_body)
+        self._access = access
+        self._oddities = Oddities()
+        self._unknown = UnknownFields()
+        self._names = Names()
+
+    def stop(self) -> None:
+        """End requests that wait, from another thread; later calls fail at once."""
+        self._http.stop()
+
+    def close(self) -> None:
+        """Close the connections, and report what was odd in the answers."""
+        self._http.close()
+        for each in (self._oddities, self._unknown, self._names):
+            each.report()
+
+    def _get(self, endpoint: str, url: str) -> Response:
+        """A response with data; anything else raises what it means to the user."""
+        response = self._http.get(url)
+        if response.meaning is not Meaning.DATA:
+            raise self._refusal(endpoint, response)
+        refuse_page(endpoint, response, self._access)
+        return response
+
+    def _refusal(self, endpoint: str, response: Response) -> ScraperError:
+        """The error of a response without data; a source that knows more overrides it."""
+        return refusal(endpoint, response, self._access)
