@@ -12,7 +12,7 @@ SITE := .venv-site
 SITE_READY := $(SITE)/.ready
 SOURCES := src tests bench tools
 
-.PHONY: demo test lint docs site screenshots vendor check-vendor lock check-lock audit bench mutants clean
+.PHONY: demo test test-fast lint docs site screenshots vendor check-vendor lock check-lock audit bench mutants clean
 
 demo: $(RUNTIME_READY)
 	PYTHONPATH=src $(RUNTIME)/bin/python -m dashboard_scraper demo
@@ -23,10 +23,16 @@ WORKERS = $(shell $(PYTHON) -c "import os; print(2 * (os.cpu_count() or 1))")
 test: $(READY)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations 20
 
+# While you work, and for other versions of Python: without the tests that take long, and without
+# PostgreSQL and Chromium.
+test-fast: $(READY)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow"
+
 lint: $(READY)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/black --check --quiet $(SOURCES)
 	$(BIN)/mypy
+	$(BIN)/deptry src
 
 docs: $(READY)
 	$(BIN)/python tools/make_documents.py
@@ -124,4 +130,4 @@ define CHECK_PYTHON
 endef
 
 clean:
-	rm -rf $(VENV) $(RUNTIME) $(SITE) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* $(RUNTIME) $(SITE) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -203,6 +203,16 @@ def yesterday() -> date:
     return today() - timedelta(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need PostgreSQL or Chromium are slow; the others say so where they are."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        stores = {params.get("store_url"), params.get("empty_place")} - {None, "sqlite"}
+        if stores or fixtures & {"postgres_server", "chromium"}:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _not_at_midnight() -> None:
     """A run that begins before midnight and ends after it has two todays; wait it out."""
