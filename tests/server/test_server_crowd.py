@@ -321,19 +321,19 @@ def asked(guesses: Guesses, address: str, *, right: bool) -> bool | int:
 
 
 def test_who_guesses_too_much_is_told_when_to_come_again() -> None:
-    guesses = Guesses(of_an_address=(3, NEVER))
+    guesses = Guesses(per_address=(3, NEVER))
     assert [asked(guesses, "192.0.2.1", right=False) for _ in range(3)] == [False] * 3
     assert asked(guesses, "192.0.2.1", right=False) > 1000
     assert asked(guesses, "192.0.2.2", right=True) is True
 
 
 def test_right_ones_are_not_counted() -> None:
-    guesses = Guesses(of_an_address=(3, NEVER), of_all=(3, NEVER))
+    guesses = Guesses(per_address=(3, NEVER), in_total=(3, NEVER))
     assert all(asked(guesses, "192.0.2.1", right=True) is True for _ in range(100))
 
 
 def test_many_addresses_together_have_a_limit_that_leaves_known_ones_alone() -> None:
-    guesses = Guesses(of_all=(5, NEVER))
+    guesses = Guesses(in_total=(5, NEVER))
     assert asked(guesses, "198.51.100.1", right=True) is True
     answers = [asked(guesses, f"192.0.2.{n}", right=False) for n in range(20)]
     assert answers[:5] == [False] * 5

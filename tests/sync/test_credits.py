@@ -204,7 +204,7 @@ def test_an_error_costs_no_user_day_and_no_file_and_nothing_of_the_answer_is_kep
     spring.add_fault(Fault(effect, CREDITS))
     with pytest.raises(kind, match=words) as caught:
         fetch(home, FIRST, LAST)
-    assert f"credits of {FIRST} to {LAST} could not be had" in str(caught.value)
+    assert f"credits of {FIRST} to {LAST} could not be fetched" in str(caught.value)
     code = {UsageError: 2, SourceUnavailable: 4, ContractBroken: 5, SignInRequired: 3}[kind]
     assert (type(caught.value), caught.value.exit_code) == (kind, code)
     assert list(ledger_of(home)) == DAYS

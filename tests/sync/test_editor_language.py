@@ -291,7 +291,7 @@ def test_an_error_is_told_also_where_a_day_is_missing(
     spring.add_fault(Fault(set_value(COUNT.name, -1), ENDPOINT, DAY))
     with pytest.raises(DaysMissing):
         fetch(home, FIRST, LAST)
-    assert f"editors and languages of {DAY} could not be had" in caplog.text
+    assert f"editors and languages of {DAY} could not be fetched" in caplog.text
     assert COUNT.name in caplog.text
 
 

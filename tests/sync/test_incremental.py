@@ -442,7 +442,7 @@ def test_a_day_that_does_not_add_up_is_fetched_once_more_then_kept_and_told_ever
     assert 10**6 <= difference.users <= 10**6 + tenant
     both = f"{TENANT_TOTALS[MESSAGES]} is {tenant}, the users' sum is {difference.users}"
     (told,) = own_warnings(caplog)
-    assert told == f"{day} does not add up: {both}; kept as it is"
+    assert told == f"{day} does not add up: {both}; stored as it is"
     expected = {"metric": TENANT_TOTALS[MESSAGES], "users": difference.users, "tenant": tenant}
     manifest: Any = json.loads((folder_of(home) / MANIFEST).read_bytes())
     found = {each["day"]: each.get("unreconciled") for each in manifest["days"]}

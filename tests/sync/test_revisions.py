@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -15,7 +16,9 @@ from dashboard_scraper.model.dates import DAYS, Window
 from dashboard_scraper.model.figures import is_active
 from dashboard_scraper.model.metrics import ACCEPTED, BY_NAME
 from dashboard_scraper.simulator import Fault, Organization, Simulator, set_value, status
+from dashboard_scraper.simulator.dashboard_api import date_parameter
 from dashboard_scraper.simulator.exchange import Answer, Request
+from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import LedgerDay, Status, VersionState, store_at
@@ -274,8 +277,7 @@ def test_each_settled_day_has_its_turn(home: Home, spring: Simulator) -> None:
 def test_a_day_with_the_figures_of_another_is_held(home: Home, spring: Simulator) -> None:
     """And once the source has repeated them, accepted, but suspicious."""
     assert run(home) == 0
-    other = edited(lambda _records: records_of(spring, SETTLED - NIGHT))
-    spring.add_fault(Fault(other, USERS, LAST))
+    spring.add_fault(Fault(as_on(spring, SETTLED - NIGHT), USERS, LAST))
     assert run(home, 1) == 10
     told = f"the same figures as {SETTLED - NIGHT}"
     assert told in (ledger(home)[LAST].held or "")
@@ -283,12 +285,10 @@ def test_a_day_with_the_figures_of_another_is_held(home: Home, spring: Simulator
     assert ledger(home)[LAST].suspicious == told
 
 
-def records_of(sim: Simulator, day: date) -> list[dict[str, Any]]:
-    from dashboard_scraper.simulator import dashboard_api  # noqa: PLC0415
-
-    rows = dashboard_api._rows(sim.organization, Window(day, day), [*sim.organization.people])
-    found: list[dict[str, Any]] = json.loads(json.dumps(rows))
-    return found
+def as_on(sim: Simulator, day: date) -> Effect:
+    """The dashboard answers with the figures of this day, whichever is asked for."""
+    query = dict.fromkeys(("startDate", "endDate"), date_parameter(day))
+    return lambda _answer, request: sim.answer_for(sim.organization, replace(request, query=query))
 
 
 def test_a_revision_that_makes_a_doubtful_day_add_up_is_believed(
@@ -323,9 +323,8 @@ def test_a_first_window_without_anybody_has_its_own_exit_code(
 
 
 def test_a_first_window_of_equal_days_has_its_own_exit_code(home: Home, spring: Simulator) -> None:
-    same = edited(lambda _records: records_of(spring, SETTLED))
     home.settings["SCRAPE_ENDPOINTS"] = USERS
-    spring.add_fault(Fault(same, USERS))
+    spring.add_fault(Fault(as_on(spring, SETTLED), USERS))
     with pytest.raises(Implausible, match="all 10 days with any activity"):
         fetch(home, FIRST, LAST)
 
@@ -390,8 +389,7 @@ def test_a_new_day_that_is_fetched_again_in_its_first_run_is_still_new(
 ) -> None:
     """And suspicious, until the source has said the same on two later days."""
     home.settings["RECONCILE"] = "warn"
-    same = edited(lambda _records: records_of(spring, SETTLED))
-    spring.add_fault(Fault(same, USERS, SECOND))
+    spring.add_fault(Fault(as_on(spring, SETTLED), USERS, SECOND))
     spring.add_fault(Fault(ranges_with(SECOND), TENANT))
     told = []
     for night in range(3):
@@ -417,7 +415,7 @@ def test_a_first_answer_far_from_the_weeks_before_is_suspicious(
     home: Home, spring: Simulator, caplog: Log
 ) -> None:
     row = weekly(home, spring, 0.1)
-    assert f"doubtful: {row.day}: active users " in caplog.text
+    assert f"suspicious: {row.day}: active users " in caplog.text
     assert "on the same weekday of 4 weeks before" in (row.suspicious or "")
     assert "suspicious: active users" in home.run("revisions").out
     assert home.run("revisions", "accept", f"{row.day}").code == 0

@@ -1,1 +1,1 @@
-"""GitHub's endpoints, the page and the metrics over HTTP."""
+"""GitHub's endpoints, the report and metrics over HTTP."""

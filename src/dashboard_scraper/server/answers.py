@@ -1,4 +1,4 @@
-"""Answers in GitHub's form."""
+"""HTTP responses in GitHub's format."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _encode = msgspec.json.Encoder().encode
 
 
 def json_answer(content: Any, status: int = 200) -> Response:
-    """A body of JSON."""
+    """A JSON response."""
     headers = {"X-GitHub-Media-Type": "github.v3; format=json"}
     return Response(_encode(content), status, headers, "application/json; charset=utf-8")
 
 
 def marked(response: Response, doubts: Sequence[Doubt]) -> Response:
-    """The answer with a header that names days in doubt, where it has any: bodies are GitHub's."""
+    """Name days in doubt in a header: the body is GitHub's, and has no place for them."""
     if doubts:
         response.headers[DOUBTS_HEADER] = short_list(doubts, _DOUBTS_NAMED)
     return response
 
 
 def error_answer(status: int, message: str) -> Response:
-    """What went wrong; the message must not repeat what the reader sent."""
+    """An error; the message must not repeat anything the client sent."""
     body = {"message": message, "documentation_url": _DOCUMENTATION, "status": f"{status}"}
     return json_answer(body, status)

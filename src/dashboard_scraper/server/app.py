@@ -1,7 +1,7 @@
-"""GitHub's REST endpoints for Copilot usage, and the report, over the store and read-only.
+"""Read-only HTTP endpoints on the store: GitHub's REST API for Copilot usage, and the report.
 
-Paths, envelopes and bodies of errors are GitHub's, so that tools made for it can be pointed here.
-Where a figure is missing the answer is 404 with a message that says what, never an empty report.
+Paths, envelopes and error bodies are GitHub's, so that tools made for it can be pointed here. If a
+figure is missing, the response is 404 with a message that says which, never an empty report.
 """
 
 from __future__ import annotations
@@ -46,32 +46,32 @@ logger = logging.getLogger(__name__)
 
 API_VERSIONS = ("2022-11-28", "2026-03-10")
 _VERSION_HEADER = "X-GitHub-Api-Version"
-_ASK_USER = 'Basic realm="usage figures: any name, the token as password", charset="UTF-8"'
+_BASIC_CHALLENGE = 'Basic realm="usage figures: any name, the token as password", charset="UTF-8"'
 _PER_PAGE, _PER_PAGE_AT_MOST = 50, 100
-_SECONDS_TO_TAKE_A_PIECE = 60
+_SECONDS_TO_READ_A_CHUNK = 60
 _LONGEST_PATH = 200  # in the log
 _REFUSALS = (400, 401, 403, 429)
 _PAGE = "/"
-# What a page cannot say of itself; what it may load, it does.
+# Only what a page cannot set in itself; its own meta element has the rest of the policy.
 _PAGE_HEADERS = {
     "Content-Security-Policy": "frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_OPEN = re.compile(r"/(?:healthz|metrics|downloads/.*)")
+_PUBLIC = re.compile(r"/(?:healthz|metrics|downloads/.*)")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _FILE = re.compile(r"(.+)_(\d{4}-\d{2}-\d{2})_(\d{4}-\d{2}-\d{2})\.(?:ndjson|json)")
 _PREFIXES = {ReportScope.ENTERPRISE: "/enterprises", ReportScope.ORGANIZATION: "/orgs"}
 
 Endpoint = Callable[[Request], Response]
-Pieces = Generator[bytes, None, None]
+Chunks = Generator[bytes, None, None]
 
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """Names that are answered to (none: any), and how readers reach the server.
+    """The slugs to answer for (none: any), and how clients reach the server.
 
-    `hosts` says which a request may name, since links follow it; without, any.
+    `hosts` are those a request may name, since download links lead to them; without it, any.
     """
 
     slugs: dict[ReportScope, Sequence[str]]
@@ -101,12 +101,12 @@ def make_app(
             Exception: _failed,
         },
     )
-    app.router.redirect_slashes = False  # a path with one more is another path
+    app.router.redirect_slashes = False  # a path with a trailing slash does not exist at GitHub
     return app
 
 
 class _Endpoints:
-    """What answers each path. Functions that are not async run in threads: the store blocks."""
+    """The endpoint of each path; those that read the store are not async, and run in threads."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class _Endpoints:
         self._options = options
 
     def routes(self) -> list[Route]:
-        """Every path; HEAD is answered wherever GET is."""
+        """Every path; starlette answers HEAD wherever there is GET."""
         found = [
             Route(_PAGE, self._page),
             Route("/healthz", self._health),
@@ -139,7 +139,7 @@ class _Endpoints:
             for subject in Subject:
                 one = Report(scope, subject, _ANY, latest=False)
                 found.append(Route(f"{reports}/{one.name}", self._of_day(scope, subject)))
-                if subject is not Subject.TEAMS:  # there is no such report at GitHub's either
+                if subject is not Subject.TEAMS:  # GitHub has no such report either
                     latest = Report(scope, subject, _ANY, latest=True)
                     path = f"{reports}/{latest.name}/latest"
                     found.append(Route(path, self._latest(scope, subject)))
@@ -186,7 +186,7 @@ class _Endpoints:
         return (self._options.public_url or f"{request.base_url}").rstrip("/")
 
     async def _download(self, request: Request) -> Response:
-        """Needs no token: the link is proof enough, of this report and until it expires."""
+        """Needs no token: the signed link gives access to this report until it expires."""
         expires = request.query_params.get("expires", "")
         signature = request.query_params.get("signature", "")
         try:
@@ -203,13 +203,13 @@ class _Endpoints:
         report = _report_of(**request.path_params)
         kind = "application/json" if report.subject is Subject.WHOLE else "application/x-ndjson"
         download = self._views.download(report)
-        pieces = download.chunks
-        # Errors come with the first piece, while there still is a status to tell them by.
-        first = await run_in_threadpool(next, pieces, b"")
+        chunks = download.chunks
+        # Get the first chunk before the status is sent, so that an error can still change it.
+        first = await run_in_threadpool(next, chunks, b"")
         if request.method == "HEAD":
-            await run_in_threadpool(pieces.close)
+            await run_in_threadpool(chunks.close)
             first = b""
-        return marked(_Streamed(first, pieces, kind), download.doubts)
+        return marked(_Streamed(first, chunks, kind), download.doubts)
 
     def _seats(self, scope: ReportScope) -> Endpoint:
         def answer(request: Request) -> Response:
@@ -234,12 +234,12 @@ class _Endpoints:
         return answer
 
     def _organizations(self, _request: Request) -> Response:
-        """Those whose names are set: some tools ask first which there are."""
+        """The configured organizations: some tools list them first."""
         slugs = self._options.slugs[ReportScope.ORGANIZATION]
         return json_answer([{"login": slug, "id": sha256_user_id(slug)} for slug in slugs])
 
     def _billing(self, request: Request) -> Response:
-        """What some tools try a connection with."""
+        """Some tools test the connection with this endpoint."""
         self._check_slug(ReportScope.ORGANIZATION, request)
         seats, doubts = self._views.seats()
         active = sum(seat["last_activity_at"] is not None for seat in seats)
@@ -257,11 +257,11 @@ class _Endpoints:
 
 
 _ANY = Window(date.min, date.min)
-"""For what a report is called the days do not matter."""
+"""A placeholder: the name of a report does not depend on its days."""
 
 
 def _report_of(scope: str, file: str) -> Report:
-    """The report that a signed link is to; it was made by `_link`."""
+    """The report of a signed link, which `_link` created."""
     match = _FILE.fullmatch(file)
     if match:
         window = Window(date.fromisoformat(match[2]), date.fromisoformat(match[3]))
@@ -289,36 +289,37 @@ def _number(request: Request, name: str, default: int) -> int:
 
 
 class _Streamed(StreamingResponse):
-    """A report piece by piece. A reader who takes none for a minute is cut off: as long as one
-    reads, a store keeps the state that the report began with.
+    """A report in chunks. A client that reads nothing for a minute is disconnected: during a
+    download the store must keep the snapshot that it began with.
     """
 
-    def __init__(self, first: bytes, pieces: Pieces, kind: str) -> None:
-        self._pieces = _in_threads(first, pieces)
-        super().__init__(self._pieces, media_type=kind)
+    def __init__(self, first: bytes, chunks: Chunks, kind: str) -> None:
+        self._chunks = _in_threads(first, chunks)
+        super().__init__(self._chunks, media_type=kind)
 
     async def stream_response(self, send: Send) -> None:
         async def send_in_time(message: Message) -> None:
-            with anyio.fail_after(_SECONDS_TO_TAKE_A_PIECE):
+            with anyio.fail_after(_SECONDS_TO_READ_A_CHUNK):
                 await send(message)
 
         try:
-            async with contextlib.aclosing(self._pieces):
+            async with contextlib.aclosing(self._chunks):
                 await super().stream_response(send_in_time)
         except (ScraperError, TimeoutError) as error:
-            # Its end is not sent, so the connection is cut: the reader sees that something lacks.
-            logger.error("%s; a download was cut off", error or "nobody took it")  # noqa: TRY400
+            # Without the final chunk the connection is cut, so the client sees it is incomplete.
+            reason = error or "the client stopped reading"
+            logger.error("a download was cut off: %s", reason)  # noqa: TRY400
 
 
-async def _in_threads(first: bytes, pieces: Pieces) -> AsyncGenerator[bytes, None]:
+async def _in_threads(first: bytes, chunks: Chunks) -> AsyncGenerator[bytes, None]:
     try:
-        piece = first
-        while piece:
-            yield piece
-            piece = await run_in_threadpool(next, pieces, b"")
+        chunk = first
+        while chunk:
+            yield chunk
+            chunk = await run_in_threadpool(next, chunks, b"")
     finally:
         with anyio.CancelScope(shield=True):
-            await run_in_threadpool(pieces.close)
+            await run_in_threadpool(chunks.close)
 
 
 class _Refused(AuthenticationError):
@@ -334,8 +335,8 @@ class _Token(AuthenticationBackend):
         self._guesses = guesses
 
     async def authenticate(self, conn: HTTPConnection) -> None:
-        """_Refused without the token, unless the path is open to everybody."""
-        if _OPEN.fullmatch(conn.scope["path"]):
+        """Raise _Refused without the token, unless the path is public."""
+        if _PUBLIC.fullmatch(conn.scope["path"]):
             return
         sent = conn.headers.get("Authorization")
         if sent is None:
@@ -354,7 +355,7 @@ class _Token(AuthenticationBackend):
 
 
 class _Logged:
-    """Notes each request; without what follows the path, where signatures are."""
+    """Logs each request without its query string, which may have a signature."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -364,17 +365,17 @@ class _Logged:
             await self._app(scope, receive, send)
             return
 
-        async def noted(message: Message) -> None:
+        async def logged(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] += [(b"cache-control", b"no-store")]
                 status = message["status"]
-                # Of what strangers can send, the first of each kind is enough.
+                # Strangers can cause these: log only the first of each kind, and count the others.
                 kind = repeats(f"requests answered {status}") if status in _REFUSALS else None
                 path = scope["path"][:_LONGEST_PATH]
                 logger.info("%s %s: %d", scope["method"], path, status, extra=kind)
             await send(message)
 
-        await self._app(scope, receive, noted)
+        await self._app(scope, receive, logged)
 
 
 def _address_of(conn: HTTPConnection) -> str:
@@ -393,16 +394,16 @@ def _refused(conn: HTTPConnection, error: AuthenticationError) -> Response:
     status = error.status if isinstance(error, _Refused) else 401
     response = error_answer(status, str(error))
     if status == 401:
-        # A browser asks its user for them: any name, and the token as the password.
+        # Basic makes a browser ask its user: for any name, and the token as the password.
         is_page = conn.scope["path"] == _PAGE
-        response.headers["WWW-Authenticate"] = _ASK_USER if is_page else "Bearer"
+        response.headers["WWW-Authenticate"] = _BASIC_CHALLENGE if is_page else "Bearer"
     return response
 
 
 def _http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         return _failed(request, error)
-    # GitHub says of a wrong method, too, that there is no such thing.
+    # GitHub answers a wrong method with 404, too.
     wrong_method = error.status_code == 405
     return (
         error_answer(404, "Not Found")

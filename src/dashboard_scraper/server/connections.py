@@ -1,8 +1,8 @@
-"""How many connections are open at once, from one address and in all, and how long each may take.
+"""Limits open connections, in total and per address, and the time each may take.
 
-A connection is counted when it is accepted, before TLS, and one too many is closed at once. It then
-has `HEAD_SECONDS` for its handshake and again for each whole head of a request, however slowly it
-sends, and `ANSWER_SECONDS` to take something of what is on its way to it.
+A connection is counted when it is accepted, before TLS; one over the limit is closed at once. The
+others have `HEAD_SECONDS` for the handshake and again for each complete request head, however
+slowly the client sends, and `ANSWER_SECONDS` to read some of a pending answer.
 """
 
 from __future__ import annotations
@@ -36,29 +36,30 @@ ANSWER_SECONDS = 60
 LARGEST_HEAD = 1 << 14
 _MOST_CONNECTIONS = 1000
 _FILES_WHERE_UNKNOWN = 1024
-# Of all that are open, those of one address; a proxy before this server is one address.
-_SHARE_OF_AN_ADDRESS = 4
+# One address may have a quarter of all: a proxy in front of this server is one address, too.
+_PARTS_PER_ADDRESS = 4
 _REFUSED_AT_A_TIME = 100
 _OUT_OF_FILES = (errno.EMFILE, errno.ENFILE)
 _PAUSE_SECONDS = 0.05
-_IPV6_NETWORK = 64  # what one customer has
+_IPV6_NETWORK = 64  # the prefix length that one customer gets
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Connections that are open at a time."""
+    """The most connections that may be open at once."""
 
     in_all: int
-    of_an_address: int
+    per_address: int
 
     @classmethod
     def of_this_process(cls) -> Limits:
-        """Half of the files that it may open: the others are the store's, forty readers' at once.
+        """Half of this process's limit of open files; the store needs the rest.
 
-        Each of those has a database with its log open, or a connection to a server.
+        Up to forty requests read at once, each with a database and its write-ahead log open, or
+        with a connection to a database server.
         """
-        in_all = max(_SHARE_OF_AN_ADDRESS, min(_MOST_CONNECTIONS, _open_files() // 2))
-        return cls(in_all, in_all // _SHARE_OF_AN_ADDRESS)
+        in_all = max(_PARTS_PER_ADDRESS, min(_MOST_CONNECTIONS, _open_files() // 2))
+        return cls(in_all, in_all // _PARTS_PER_ADDRESS)
 
 
 def _open_files() -> int:
@@ -71,7 +72,7 @@ def _open_files() -> int:
 
 
 def client_of(address: str) -> str:
-    """What counts as one address: of IPv6 the network, since a customer has 2^64 addresses."""
+    """What counts as one address: for IPv6 the network, as one customer has 2^64 addresses."""
     with contextlib.suppress(ValueError):
         parsed = ipaddress.ip_address(address.partition("%")[0])
         if isinstance(parsed, ipaddress.IPv6Address):
@@ -83,14 +84,14 @@ def client_of(address: str) -> str:
 
 
 class _Counted(socket.socket):
-    """An accepted connection that says when it is closed."""
+    """An accepted connection that calls back when it is closed."""
 
     def __init__(self, accepted: socket.socket, closed: Callable[[], None]) -> None:
         super().__init__(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
         self._closed_callback: Callable[[], None] | None = closed
 
     def close(self) -> None:
-        """Close it; a second time does nothing."""
+        """Close it; may be called twice."""
         super().close()
         callback, self._closed_callback = self._closed_callback, None
         if callback:
@@ -98,7 +99,7 @@ class _Counted(socket.socket):
 
 
 class LimitedListener(socket.socket):
-    """A listening socket that accepts no more connections than the limits allow."""
+    """A listening socket that accepts connections up to the limits."""
 
     def __init__(self, listener: socket.socket, limits: Limits) -> None:
         super().__init__(listener.family, listener.type, listener.proto, fileno=listener.detach())
@@ -115,9 +116,9 @@ class LimitedListener(socket.socket):
             os.close(spare)
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """The next connection within the limits; BlockingIOError where none waits.
+        """The next connection within the limits; BlockingIOError if none is waiting.
 
-        After a number that were refused, too: whoever is connected already has a turn then.
+        Also after refusing a number of them, to give the event loop time for open connections.
         """
         for _ in range(_REFUSED_AT_A_TIME):
             connection, address = self._accept_any()
@@ -125,10 +126,10 @@ class LimitedListener(socket.socket):
             if reason := self._refused(client):
                 connection.close()
                 logger.warning(
-                    "a connection of %s was closed at once: %s",
+                    "a connection from %s was refused: %s",
                     client,
                     reason,
-                    extra=repeats("connections that were closed at once"),
+                    extra=repeats("connections that were refused"),
                 )
                 continue
             return _Counted(connection, functools.partial(self._ended, client)), address
@@ -140,14 +141,14 @@ class LimitedListener(socket.socket):
         except OSError as error:
             if error.errno not in _OUT_OF_FILES:
                 raise
-            logger.error("no file is left for a connection: %s", error.strerror)  # noqa: TRY400
+            logger.error("too many open files for a connection: %s", error.strerror)  # noqa: TRY400
         self._close_one()
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     def _close_one(self) -> None:
-        """Tell one that waits that it waits in vain: with the file that is spared for this.
+        """Refuse a waiting connection, with the spare file descriptor.
 
-        Left where it is, the connection would have the event loop try again without end.
+        Left in the backlog, it would make the event loop retry `accept` endlessly.
         """
         os.close(self._spare)
         try:
@@ -158,12 +159,12 @@ class LimitedListener(socket.socket):
         self._spare = os.open(os.devnull, os.O_RDONLY)
 
     def _refused(self, client: str) -> str | None:
-        """Why there is no room for the client; where there is, it has its place from now on."""
+        """Why the client is over a limit; if it is not, count its connection."""
         with self._lock:
-            if self._open[client] >= self._limits.of_an_address:
-                return f"{self._limits.of_an_address} of one address are open"
+            if self._open[client] >= self._limits.per_address:
+                return f"{self._limits.per_address} from one address are open"
             if self._open.total() >= self._limits.in_all:
-                return f"{self._limits.in_all} are open in all"
+                return f"{self._limits.in_all} are open in total"
             self._open[client] += 1
         return None
 
@@ -175,41 +176,41 @@ class LimitedListener(socket.socket):
 
 
 class TimedProtocol(H11Protocol):
-    """uvicorn's, which has no time limit for a head, nor for who does not take the answer."""
+    """Adds time limits that uvicorn lacks: for a request's head, and for reading the answer."""
 
     _head_timer: asyncio.TimerHandle | None = None
     _answer_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """From now on, the first head is waited for."""
+        """Start the time limit of the first head."""
         super().connection_made(transport)
         self._time_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is waited for any more."""
+        """Cancel the time limits."""
         super().connection_lost(exc)
         for timer in (self._head_timer, self._answer_timer):
             if timer:
                 timer.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """A part of a head gives no more time for its rest."""
+        """Stop the head's time limit only once the head is complete."""
         super().data_received(data)
         self._time_head()
 
     def on_response_complete(self) -> None:
-        """The next head is waited for, or the rest of the answer is to be taken."""
+        """Start the time limits of the next head and of reading the rest of the answer."""
         super().on_response_complete()
         self._time_head()
         self._time_answer()
 
     def pause_writing(self) -> None:
-        """More of an answer waits than the connection takes."""
+        """Start the time limit of reading: the client reads more slowly than we write."""
         super().pause_writing()
         self._time_answer()
 
     def send_400_response(self, msg: str) -> None:
-        """What is no request after the answer has begun, as a body's malformed end, has none."""
+        """Close the connection if it is too late for an error, such as after a malformed body."""
         try:
             super().send_400_response(msg)
         except h11.LocalProtocolError:
@@ -235,20 +236,20 @@ class TimedProtocol(H11Protocol):
     def _end_answer(self, before: int) -> None:
         self._answer_timer = None
         if self.transport.get_write_buffer_size() >= before:
-            self.transport.abort()  # to close it would wait until all is taken
+            self.transport.abort()  # close() would wait until the client has read everything
         else:
             self._time_answer()
 
 
 class ServingLoop(asyncio.SelectorEventLoop):
-    """Listens with TLS where there is a context, whose handshake has the time of a head."""
+    """Listens with TLS if there is a context; the handshake has the time limit of a head."""
 
     def __init__(self, context: ssl.SSLContext | None) -> None:
         super().__init__()
         self._context = context
 
     async def create_server(self, *args: Any, **options: Any) -> asyncio.Server:
-        """As asyncio's own."""
+        """As asyncio's, with TLS."""
         if self._context:
             options |= {"ssl": self._context, "ssl_handshake_timeout": HEAD_SECONDS}
         return await super().create_server(*args, **options)

@@ -1,10 +1,10 @@
-"""Wrong tokens and signatures: how many are looked at in a second, of one address and of all.
+"""Limits how many tokens and signatures are checked per second, per address and in total.
 
-An address that has sent many waits for its turn, longer the more there are, and a right one from it
-waits with them: if it were looked at first, a guesser would learn as much from the wait as from the
-answer. It is looked at, though: a dashboard with a wrong token locks nobody out who shares its
-address. Who would have to wait too long is told when to come again. Addresses from which a right
-one came lately do not wait for strangers.
+An address that has sent many wrong ones waits before each check, the longer the more there are. A
+right one from it waits too: if it were checked first, the missing wait would tell a guesser as much
+as the answer. But it is checked: a dashboard with a wrong token locks out nobody behind the same
+address. A client that would wait too long is told when to retry. Addresses that lately sent a right
+one are exempt from the total limit, so strangers do not slow them down.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 
 class TooManyGuesses(Exception):
-    """This one was not looked at."""
+    """The token or signature was not checked."""
 
     def __init__(self, wait: float) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class TooManyGuesses(Exception):
 
 
 class _Turns:
-    """So many at once, and then one after the other at a rate."""
+    """A rate limit that allows a burst."""
 
     def __init__(self, at_once: int, per_second: float) -> None:
         self._step = 1 / per_second
@@ -52,23 +52,23 @@ class _Turns:
 
 
 class Guesses:
-    """Keeps count. All methods belong to one event loop."""
+    """Counts wrong tokens and signatures. All methods must be called from one event loop."""
 
     def __init__(
         self,
-        of_an_address: tuple[int, float] = (50, 10),
-        of_all: tuple[int, float] = (500, 50),
+        per_address: tuple[int, float] = (50, 10),
+        in_total: tuple[int, float] = (500, 50),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Of each: how many wrong ones at once, and then how many a second."""
-        self._of_an_address = of_an_address
-        self._all = _Turns(*of_all)
+        """Each limit: wrong ones at once, and then per second."""
+        self._per_address = per_address
+        self._all = _Turns(*in_total)
         self._clock = clock
         self._turns: OrderedDict[str, _Turns] = OrderedDict()
         self._trusted: OrderedDict[str, float] = OrderedDict()
 
     async def check(self, address: str, is_right: Callable[[], bool]) -> bool:
-        """Whether it is right, after the address's turn has come; TooManyGuesses if it is far."""
+        """Whether it is right, after waiting for a turn; TooManyGuesses if that takes too long."""
         client, now = client_of(address), self._clock()
         turns = [self._turns_of(client)]
         if now - self._trusted.get(client, -math.inf) > _TRUSTED_SECONDS:
@@ -88,7 +88,7 @@ class Guesses:
         return True
 
     def _turns_of(self, client: str) -> _Turns:
-        turns = self._turns.get(client) or _Turns(*self._of_an_address)
+        turns = self._turns.get(client) or _Turns(*self._per_address)
         _remember(self._turns, client, turns)
         return turns
 

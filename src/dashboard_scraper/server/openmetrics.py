@@ -1,4 +1,4 @@
-"""What a monitor should know of the store, in OpenMetrics: nothing of anybody's figures."""
+"""The state of the store in OpenMetrics, for monitoring: no usage figures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _StatusCollector(Collector):
         self._people = people
 
     def collect(self) -> Iterator[Metric]:
-        """One gauge after the other, each with a sample for every source."""
+        """One gauge after the other, each with a sample per source."""
         newest = _gauge(
             "newest_complete_day_end_timestamp", "End of the newest day that is kept", "seconds"
         )
@@ -62,7 +62,7 @@ def _gauge(name: str, text: str, unit: str = "") -> GaugeMetricFamily:
 
 
 def open_metrics(status: StoreStatus, people: Mapping[str, int]) -> bytes:
-    """The text of `/metrics`; `people` are the numbers of them by source, where these are known."""
+    """The body of `/metrics`; `people` has the number of people by source, if known."""
     registry = CollectorRegistry()
     registry.register(_StatusCollector(status, people))
     text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call]

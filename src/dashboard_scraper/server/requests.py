@@ -1,4 +1,4 @@
-"""What a request must be before anybody asks who sent it: one message, to a host of this server."""
+"""Checks a request before authentication: it must be unambiguous, and for one of our hosts."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _CLOSE = (b"connection", b"close")
 
 
 class Hosts:
-    """The hosts that a request may name: download links lead to the one that it names.
+    """The hosts that a request may name: download links lead to the host that it names.
 
-    With the port that it came in on: loopback names, the address that is listened on, and the
-    connection's own address, for those who listen on all. And the names that are given, with any
-    port unless they have one.
+    With the port of the connection: loopback names, the address we listen on, and the connection's
+    local address, in case we listen on all. Also the given names, with any port unless they include
+    one.
     """
 
     def __init__(self, listening_on: str, names: Collection[str]) -> None:
@@ -51,9 +51,9 @@ def _canonical(host: str) -> str:
 
 
 class CheckedRequests:
-    """Refuses what two programs in a row may read in two ways, or a host that is not ours.
+    """Refuses requests for other hosts, and those that a proxy may parse differently (smuggling).
 
-    No endpoint reads a body: a connection on which one was announced ends with the answer.
+    No endpoint reads a body, so a connection on which one was announced is closed after the answer.
     """
 
     def __init__(self, app: ASGIApp, hosts: Hosts | None) -> None:
@@ -82,7 +82,7 @@ class CheckedRequests:
     def _reason(self, scope: Scope, headers: dict[bytes, bytes]) -> str | None:
         if b"transfer-encoding" in headers and b"content-length" in headers:
             return "A request has either Content-Length or Transfer-Encoding"
-        host = headers.get(b"host")  # of HTTP/1.0 there may be none; links have our address then
+        host = headers.get(b"host")  # HTTP/1.0 may have none; links then have our own address
         if host is not None and self._hosts and not self._hosts.allows(scope, host):
             return "The host of this request is not one of this server's; SERVE_HOSTS names them"
         return None

@@ -1,4 +1,4 @@
-"""A stand-in for Augment's dashboard API and Analytics API on a loopback port."""
+"""A simulator of Augment's dashboard API and Analytics API on a loopback port."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m dashboard_scraper.simulator`: serves until it is stopped, for benchmarks."""
+"""`python -m dashboard_scraper.simulator`: runs the simulator until it is stopped."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from dashboard_scraper.simulator.server import Simulator
 
 
 def main() -> int:
-    """Writes one JSON line with `url`, `cookie`, `token` and `pid` once requests are welcome.
+    """Print one JSON line with `url`, `cookie`, `token` and `pid` once it accepts requests.
 
-    When it is stopped, a second line has the number of `requests` that it answered.
+    When it is stopped, print a second line with the number of `requests` that it answered.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -42,13 +42,13 @@ def main() -> int:
         if options.warm_days:
             simulator.prepare(last_complete_days(options.warm_days, organization.today).days())
         where = {"url": simulator.url, "cookie": simulator.cookie, "token": simulator.token}
-        _tell({**where, "pid": os.getpid()})
+        _print({**where, "pid": os.getpid()})
         stop.wait()
-    _tell({"requests": simulator.count()})
+    _print({"requests": simulator.count()})
     return 0
 
 
-def _tell(line: dict[str, object]) -> None:
+def _print(line: dict[str, object]) -> None:
     sys.stdout.write(f"{msgspec.json.encode(line).decode()}\n")
     sys.stdout.flush()
 
@@ -59,10 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--service-accounts", type=int, default=2)
     parser.add_argument("--today", type=date.fromisoformat, help="YYYY-MM-DD; default: the clock's")
-    parser.add_argument("--port", type=int, default=0, help="0: any that is free")
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds a request")
+    parser.add_argument("--port", type=int, default=0, help="0: any free port")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds per request")
     parser.add_argument("--warm-days", type=int, default=0, help="days to prepare before serving")
-    parser.add_argument("--rolling", action="store_true", help="renew the session on each answer")
+    parser.add_argument("--rolling", action="store_true", help="renew the session on every answer")
     styles = ["none", "next", "next-relative", "cursor"]
     parser.add_argument("--pagination", choices=styles, default="none")
     parser.add_argument("--page-size", type=int, default=50)

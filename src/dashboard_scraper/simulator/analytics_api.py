@@ -151,7 +151,7 @@ def _metadata(organization: Organization, window: Window, users: int | None = No
 def _page(
     rows: Sequence[_Row], query: Query, scope: str, default: int, most: int
 ) -> tuple[Sequence[_Row], Json]:
-    """The rows of the asked page, and the answer's `pagination`."""
+    """The rows of the requested page, and the answer's `pagination`."""
     text = query.get("page_size", str(default))
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
         raise _invalid(f"page_size must be between 1 and {most}")
@@ -162,7 +162,7 @@ def _page(
 
 
 def _range(organization: Organization, query: Query, newest: date | None = None) -> Window:
-    """The asked range, whose days end with `newest`: yesterday unless given."""
+    """The requested range, which may extend to `newest`, by default yesterday."""
     if "start_date" not in query and "end_date" not in query:
         yesterday = organization.today - timedelta(days=1)
         return Window(yesterday - timedelta(days=_DEFAULT_DAYS - 1), yesterday)

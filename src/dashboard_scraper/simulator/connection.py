@@ -1,4 +1,4 @@
-"""The sockets: requests are read with http.server, answers are sent the way they ask for."""
+"""The sockets: reads requests with http.server, and sends answers as their `Delivery` asks."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from urllib.parse import parse_qsl
 from dashboard_scraper.simulator.exchange import Answer, Delivery, Request
 
 Respond = Callable[[Request], Answer | None]
-"""The answer to a request; None to hang up, when the simulator stops."""
+"""The answer to a request; None to hang up because the simulator stops."""
 
-_POLL = 1.0  # seconds until the accepting thread notices that it is to stop, should nothing wake it
+_POLL = 1.0  # seconds until the accepting thread notices that it must stop, if nothing wakes it
 _CHUNKED = (Delivery.CUT_CHUNKED, Delivery.CUT_LAST_CHUNK)
 _LINGER_RESET = struct.pack("ii", 1, 0)
 
@@ -30,7 +30,7 @@ _LINGER_RESET = struct.pack("ii", 1, 0)
 class Server(ThreadingTCPServer):
     """Serves on a loopback port, one daemon thread for each connection.
 
-    http.server's own servers look up the host's name when they bind, which may take seconds.
+    Not one of http.server's own, which look up the host's name when they bind: that takes seconds.
     """
 
     allow_reuse_address = True
@@ -57,15 +57,15 @@ class Server(ThreadingTCPServer):
         self._accepting.start()
 
     def stop(self) -> None:
-        """Ends the connections, also those that hang, and waits for their threads."""
+        """End all connections, also those that hang, and wait for their threads."""
         self.stopping.set()
-        with suppress(OSError):  # a connection wakes the thread that accepts
+        with suppress(OSError):  # connecting wakes the accepting thread
             socket.create_connection(("127.0.0.1", self.port), _POLL).close()
         self._accepting.join()
         self.server_close()
         for thread, connection in self._live.items():
             with suppress(OSError):
-                # Not SSLSocket's own: it would take the TLS state from under a thread that reads.
+                # Not SSLSocket.shutdown, which drops the TLS state while a thread may be reading.
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
             thread.join(timeout=1)
         self._live.clear()
@@ -75,13 +75,13 @@ class Server(ThreadingTCPServer):
             self.handle_request()
 
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002
-        """Whoever comes while it stops is not answered."""
+        """Refuse connections while stopping."""
         return not self.stopping.is_set()
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
         if self._tls:
-            # The handshake is left to the connection's thread: a slow client must not stop others.
+            # The connection's thread does the handshake: a slow client must not block others.
             connection = self._tls.wrap_socket(
                 connection, server_side=True, do_handshake_on_connect=False
             )
@@ -96,7 +96,7 @@ class Server(ThreadingTCPServer):
         thread.start()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no error; anything else is one of ours, and is shown."""
+        """Print the traceback, unless a client just hung up: that is not an error."""
         if not isinstance(sys.exc_info()[1], OSError) and not self.stopping.is_set():
             super().handle_error(request, client_address)
 
@@ -114,10 +114,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(answer)
 
     def log_message(self, *_message: object) -> None:
-        """Silence: standard error belongs to the program under test."""
+        """Log nothing: standard error belongs to the program under test."""
 
     def _request(self) -> Request:
-        # Not self.path: http.server folds leading slashes, and two of them are to be refused.
+        # Not self.path: http.server merges leading slashes, but a path with two must be refused.
         target = self.requestline.split()[1]
         path, _, query = target.partition("?")
         cookies = self.headers.get_all("Cookie")
@@ -144,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._reset()
 
     def _paced(self, head: bytes, body: bytes, answer: Answer) -> Iterator[bytes]:
-        """The answer in as many pieces as it is to come in."""
+        """The pieces in which to send the answer."""
         if answer.pause:
             for line in head.splitlines(keepends=True):
                 yield line
@@ -158,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
             yield head + body
 
     def _send_interim(self, answer: Answer) -> bool:
-        """Send what comes before the answer; False if the simulator stopped meanwhile."""
+        """Send the interim answers; False if the simulator stopped meanwhile."""
         status, count = answer.interim
         for _ in itertools.count() if count is None else range(count):
             self.wfile.write(b"HTTP/1.1 %d Interim\r\nX-Note: wait\r\n\r\n" % status)
@@ -180,15 +180,15 @@ class _Handler(BaseHTTPRequestHandler):
                 return
 
     def _reset(self) -> None:
-        """Close with RST: what an application that dies, or a firewall, looks like."""
+        """Close with RST, like an application that dies or a firewall."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
         self.close_connection = True
-        self.rfile.close()  # it holds the socket too: only without it does the next line close it
+        self.rfile.close()  # it holds the socket too: the next line alone would not close it
         self.connection.close()
 
 
 def _parts(answer: Answer) -> tuple[bytes, bytes]:
-    """Head and body, as far as they are to be sent."""
+    """The parts of head and body to send."""
     head, body = _head(answer), answer.body
     if answer.delivery is Delivery.CUT_HEAD:
         return head[: len(head) // 2], b""

@@ -24,7 +24,7 @@ _INACTIVE = Total(NOTHING, 0)
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """How the user statistics are paged; without a `list_key` they are one bare array."""
+    """How the user statistics are paged; without a `list_key` they are a bare array."""
 
     style: Literal["none", "next", "next-relative", "cursor"] = "none"
     page_size: int = 50
@@ -46,7 +46,7 @@ def answer(
     """
     texts = [query.get(name, "") for name in ("startDate", "endDate")]
     if any(character.isspace() for text in texts for character in text):
-        return {}  # as observed: dates that are not compact are answered without data
+        return {}  # as observed: dates with white space get an answer without data
     start, end = (_date(text) for text in texts)
     if start > end:
         raise AnswerError(400, "InvalidArgument", "startDate is after endDate")
@@ -106,7 +106,7 @@ def _rows(
 
 
 def _people(organization: Organization, window: Window) -> list[Total]:
-    """Totals of the people who were active; service accounts are unknown to the dashboard."""
+    """Totals of active people; the dashboard does not know service accounts."""
     totals = organization.totals(window)
     return [total for index, total in totals.items() if index < len(organization.people)]
 

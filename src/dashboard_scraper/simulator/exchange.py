@@ -1,4 +1,4 @@
-"""What passes over a connection: a request as it came, an answer with the way it is to be sent."""
+"""A request as it was received, and an answer with how to deliver it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Headers = tuple[tuple[str, str], ...]
 
 
 class Delivery(Enum):
-    """How much is sent; the cuts end half-way, each with its own way to tell a body's end."""
+    """How much is sent; each CUT_ ends half-way, with another framing of the body."""
 
     WHOLE = "whole"
     CUT_LENGTH = "length"
@@ -32,10 +32,10 @@ class Delivery(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer; `hang` is in seconds before it, `drip` in seconds after each byte of the body.
+    """An answer; `hang` is the seconds before it, `drip` the seconds after each byte of the body.
 
-    Before it come `interim` answers with this status, one every `pause` seconds (None: for ever);
-    with `pause`, each line of the head takes so long too.
+    `interim` is the status and number of interim answers before it (None: endless), one every
+    `pause` seconds; each line of the head takes `pause` seconds too.
     """
 
     status: int
@@ -53,7 +53,7 @@ class Answer:
 
 
 class AnswerError(Exception):
-    """A request that an API refuses, and what it says of it."""
+    """A request that an API refuses, with the API's message."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -64,7 +64,7 @@ class AnswerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it came; `arrived` is monotonic, `status` what was sent (0: no status line)."""
+    """A received request; `arrived` is monotonic, `status` what was sent (0: no status line)."""
 
     method: str
     path: str
@@ -81,7 +81,7 @@ class Request:
 
     @property
     def day(self) -> date | None:
-        """The single day that was asked for, by either API's parameters; None for any other."""
+        """The single day it asks for, with either API's parameters; None for anything else."""
         for start, end in (("startDate", "endDate"), ("start_date", "end_date"), ("date", "date")):
             if start in self.query and self.query[start] == self.query.get(end):
                 return _day(self.query[start])
@@ -98,12 +98,12 @@ def html_answer(status: int = 200) -> Answer:
 
 
 def cursor_at(offset: int, scope: str) -> str:
-    """An opaque cursor, good only for the same `scope`: an endpoint and what was asked of it."""
+    """An opaque cursor, valid only for the same `scope`: an endpoint and its parameters."""
     return f"{zlib.crc32(f'{scope}@{offset}'.encode()):08x}.{offset}"
 
 
 def offset_of(cursor: str | None, scope: str) -> int:
-    """The inverse of `cursor_at`; AnswerError for a cursor that was never given out."""
+    """The inverse of `cursor_at`; AnswerError for a cursor that was never issued."""
     if cursor is None:
         return 0
     number = cursor.rpartition(".")[2]

@@ -1,4 +1,4 @@
-"""Lies in the form of answers: pages, what answers say of themselves, and single records."""
+"""Lies in the form of answers: in pages, in metadata, and in single records."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ Pages = list[Records]
 
 
 def _middle_lost(pages: Pages) -> Pages:
-    """Not one of people who did nothing: whether these are listed, nothing says."""
+    """Lose a page with an active person: inactive ones may be missing from an honest list too."""
     lost = next((page for page in pages[1:] if any(map(is_active, page))), None)
     return [page for page in pages if page is not lost]
 
@@ -75,7 +75,7 @@ def _middle_gone(honest: Organization) -> Altered:
 
 
 def _border_lost(pages: Pages) -> Pages:
-    """Somebody moved to a page that was read before, and somebody else came twice for it."""
+    """As when somebody moves to a page that was read already, and somebody else comes twice."""
     if not (lost := next(filter(is_active, itertools.chain(*pages[1:])), None)):
         return pages
     twice = pages[0][-1]
@@ -116,7 +116,7 @@ PAGES = [
 
 
 def _half(night: Night) -> list[Fault]:
-    """As an answer that was cut off says: totals agree with the half that came."""
+    """Half of the users, with totals that agree."""
     return without(lambda member: member.index % 2 == 0)(night)
 
 
@@ -129,7 +129,7 @@ def _none_with(**fields: object) -> Tell:
 
 
 def _in_metadata(fields: Callable[[Request], Record]) -> list[Fault]:
-    """What the Analytics API says of an answer; the dashboard has it beside the records."""
+    """Fields in the Analytics API's metadata; for the dashboard, beside the records."""
 
     def edit(body: Record, request: Request) -> Record:
         if "metadata" in body:
@@ -237,7 +237,7 @@ ENVELOPE = [
 
 
 def _first(value: object) -> Tell:
-    """The completions of one user."""
+    """Another value for the completions of one user."""
     return lambda _night: in_one_user(lambda record, request: put(record, SHOWN, request, value))
 
 
@@ -282,7 +282,7 @@ def _one_named(change: Callable[[str], str]) -> Tell:
 
 
 def _exchanged(record: Record, request: Request) -> None:
-    """People become service accounts, and the other way round."""
+    """Turn people into service accounts, and the other way round."""
     if is_dashboard(request):
         named(record, name_of(record).partition("@")[0])
     elif ACCOUNT in record:
@@ -292,7 +292,7 @@ def _exchanged(record: Record, request: Request) -> None:
 
 
 def _parts_open(night: Night) -> list[Fault]:
-    """A total and its sum of all users are higher than the parts."""
+    """A user's total, and with it the tenant's, exceeds the sum of its parts."""
 
     def change(record: Record, request: Request) -> None:
         metric = _LINES if is_dashboard(request) else _MESSAGES
@@ -304,7 +304,7 @@ def _parts_open(night: Night) -> list[Fault]:
 
 
 def _twice(text: bytes, request: Request) -> bytes:
-    """Every user's completions under the same key twice, the second time 0."""
+    """Write every user's completions twice under the same key, the second time as 0."""
     field = field_of(SHOWN, request).encode()
     start, *parts = text.split(b'"%b":' % field)
     return start + b"".join(

@@ -1,4 +1,4 @@
-"""Lies about figures: those of other people, days or amounts; with totals that agree, or not."""
+"""Lies about figures: of other people, days or amounts, with totals that agree or not."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _settled(night: Night) -> list[date]:
 
 
 def _one_settled(night: Night) -> list[date]:
-    """A working day with much to lose."""
+    """A settled working day, which has many figures to lose."""
     return [max(day for day in night.settled if day.weekday() < _SUNDAY - 1)]
 
 
@@ -95,7 +95,7 @@ def _stale(night: Night) -> list[Fault]:
 
 
 def shifted_half(honest: Organization, member: Member, day: date) -> Counts:
-    """As where a day ends eight hours later: of some, what they did last comes a day late."""
+    """As in a time zone where a day ends later: some people's activity counts a day late."""
     return honest.figures(member, day - _DAY if member.index % 2 else day)
 
 
@@ -121,7 +121,7 @@ def _billion(counts: Counts) -> Counts:
 
 
 def _next_person(honest: Organization, member: Member, day: date) -> Counts:
-    """Each has the figures of somebody else of those who were active."""
+    """Give each active person the figures of the next one."""
     active = [m for m in honest.people if any(honest.figures(m, day))]
     if member not in active:
         return honest.figures(member, day)

@@ -1,4 +1,4 @@
-"""Faults on demand: each effect makes another answer of the one that would have been sent."""
+"""Faults on demand: each effect changes the answer that would have been sent."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ _CUTS = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens to which requests: those of `endpoint` (last segment of the path) and `day`
-    (asked for alone), without the first `after` of them, `times` in all. None means any, or always.
+    """An effect on requests for `endpoint` (the last segment of the path) and a single `day`.
+
+    It skips the first `after` of them, and applies `times` times. None means any, or always.
     """
 
     effect: Effect
@@ -68,7 +69,7 @@ class FaultBook:
             self._seen.clear()
 
     def apply(self, answer: Answer, request: Request) -> Answer:
-        """The answer after every fault that is due for the request."""
+        """The answer after every fault that applies to the request."""
         for effect in self._due(request):
             answer = effect(answer, request)
         return answer
@@ -94,49 +95,49 @@ def status(code: int, retry_after: str | None = None) -> Effect:
 
 
 def reset() -> Effect:
-    """The connection is reset before any answer."""
+    """Reset the connection before any answer."""
     return lambda answer, _request: replace(answer, delivery=Delivery.RESET, status=0)
 
 
 def reset_mid_body() -> Effect:
-    """The connection is reset after half the body."""
+    """Reset the connection after half the body."""
     return lambda answer, _request: replace(answer, delivery=Delivery.RESET_MID_BODY)
 
 
 def hang(seconds: float) -> Effect:
-    """Nothing is sent for so long; then the answer."""
+    """Send nothing for so long, then the answer."""
     return lambda answer, _request: replace(answer, hang=seconds)
 
 
 def drip(seconds_per_byte: float) -> Effect:
-    """The body comes byte by byte."""
+    """Send the body byte by byte."""
     return lambda answer, _request: replace(answer, drip=seconds_per_byte)
 
 
 def cut_body(
     framing: Literal["length", "chunked", "close", "last chunk", "head"] = "length",
 ) -> Effect:
-    """The connection ends half-way through the body, which `framing` lets a client notice or not.
+    """End the connection half-way through the body, which a client can notice with some `framing`.
 
     With "close", the end of the connection is the end of the body, as in HTTP/1.0. With "last
-    chunk" all is there but the end of the chunks; with "head" the headers are cut.
+    chunk", only the final empty chunk is missing; with "head", the headers are cut.
     """
     return lambda answer, _request: replace(answer, delivery=_CUTS[framing])
 
 
 def interim(status: int, count: int | None = 1, pause: float = 0.0) -> Effect:
-    """So many interim answers before the answer (None: for ever), one every `pause` seconds."""
+    """Send interim answers before the answer (None: endlessly), one every `pause` seconds."""
     return lambda answer, _request: replace(answer, interim=(status, count), pause=pause)
 
 
 def slow_head(seconds_a_line: float, lines: int = 90) -> Effect:
-    """The headers come line by line, many of them."""
+    """Send many headers, line by line."""
     more = tuple((f"X-Line-{number}", "x") for number in range(lines))
     return lambda answer, _request: replace(answer.with_headers(*more), pause=seconds_a_line)
 
 
 def long_head(lines: int, length: int) -> Effect:
-    """So many headers more, each of so many characters."""
+    """Add so many headers of so many characters."""
     more = tuple((f"X-Line-{number}", "x" * length) for number in range(lines))
     return lambda answer, _request: answer.with_headers(*more)
 
@@ -145,7 +146,7 @@ def compressed(
     encoding: Literal["gzip", "deflate", "raw deflate", "br"] = "gzip",
     spoil: Callable[[bytes], bytes] = bytes,
 ) -> Effect:
-    """The body is compressed, then spoilt; its Content-Length is right for what is left."""
+    """Compress the body, then spoil it; Content-Length is right for the result."""
 
     def effect(answer: Answer, _request: Request) -> Answer:
         body = spoil(_COMPRESS[encoding](answer.body))
@@ -164,19 +165,19 @@ _COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "deflate": zlib.compress,
     "raw deflate": _bare_deflate,
-    "br": bytes,  # only called so: a client that did not ask for it has to refuse it
+    "br": bytes,  # only in name: a client that did not ask for it must refuse it
 }
 
 
 def page(title: str, status: int = 200, server: str = "", *headers: tuple[str, str]) -> Effect:
-    """A page in HTML, as of a filter or of a check for bots."""
+    """An HTML page, like that of a filter or a check for bots."""
     body = f"<!DOCTYPE html><html><head><title>{title}</title></head></html>".encode()
     named = (("Server", server),) if server else ()
     return lambda _answer, _request: Answer(status, body, "text/html", headers=named + headers)
 
 
 def html(status: int = 200) -> Effect:
-    """The sign-in page in place of the data."""
+    """The sign-in page instead of the data."""
     return lambda _answer, _request: html_answer(status)
 
 
@@ -188,7 +189,7 @@ def redirect(location: str, status: int = 302) -> Effect:
 
 
 def raw_body(body: bytes, content_type: str = "application/json") -> Effect:
-    """Any bytes, with status 200."""
+    """These bytes, with status 200."""
     return lambda _answer, _request: Answer(200, body, content_type)
 
 
@@ -198,17 +199,17 @@ def null_body() -> Effect:
 
 
 def set_cookie(header: str) -> Effect:
-    """One more Set-Cookie header, as given."""
+    """Add a Set-Cookie header."""
     return lambda answer, _request: answer.with_headers(("Set-Cookie", header))
 
 
 def rename_key(old: str, new: str) -> Effect:
-    """Another name for a key, wherever in the answer it stands."""
+    """Rename a key wherever it is in the answer."""
     return edited(lambda body, _request: _renamed(body, old, new))
 
 
 def set_value(field: str, value: object, record: int | None = None) -> Effect:
-    """Another value in every record, or in the one with that index; in `metrics` if it is there."""
+    """Replace a value in every record or the one with that index, in `metrics` if it is there."""
 
     def edit(body: Json, _request: Request) -> Json:
         for row in _chosen(body, record):
@@ -219,7 +220,7 @@ def set_value(field: str, value: object, record: int | None = None) -> Effect:
 
 
 def raise_total(day: date, field: str, by: int) -> Effect:
-    """A higher figure in the record of one day, where an answer has one for each of several."""
+    """Raise a figure in the record of one day, in answers with a record per day."""
 
     def edit(body: Json, _request: Request) -> Json:
         for row in records_of(body):
@@ -231,7 +232,7 @@ def raise_total(day: date, field: str, by: int) -> Effect:
 
 
 def add_field(name: str, value: object, record: int | None = None) -> Effect:
-    """A field more in every record, or in the one with that index."""
+    """Add a field to every record, or to the one with that index."""
 
     def edit(body: Json, _request: Request) -> Json:
         for row in _chosen(body, record):
@@ -242,7 +243,7 @@ def add_field(name: str, value: object, record: int | None = None) -> Effect:
 
 
 def add_beside(*path: str, value: object) -> Effect:
-    """A field at a place beside the records, as `add_beside("metadata", "partial", value=True)`."""
+    """Add a field beside the records, as in `add_beside("metadata", "partial", value=True)`."""
 
     def edit(body: Json, _request: Request) -> Json:
         holder = body
@@ -255,16 +256,14 @@ def add_beside(*path: str, value: object) -> Effect:
 
 
 def repeat_key(name: str, value: object) -> Effect:
-    """The first object with the key has it twice, this value first and its own after it."""
+    """Write a key twice in the first object that has it: first with this value, then its own."""
     again = msgspec.json.encode({name: value})[1:-1]
     key = msgspec.json.encode(name) + b":"
     return _data(lambda body: body.replace(key, again + b"," + key, 1))
 
 
 def inflate(size: int, times: int = 1) -> Effect:
-    """White space before the body, so many bytes in so many members of gzip, packed to a
-    thousandth: a bomb.
-    """
+    """A gzip bomb: white space before the body, in members of `size` bytes each."""
     member = gzip.compress(b" " * size) * times
 
     def effect(answer: Answer, _request: Request) -> Answer:
@@ -275,7 +274,7 @@ def inflate(size: int, times: int = 1) -> Effect:
 
 
 def remove_field(name: str, record: int | None = None) -> Effect:
-    """A field less in every record, or in the one with that index."""
+    """Remove a field from every record, or from the one with that index."""
 
     def edit(body: Json, _request: Request) -> Json:
         for row in _chosen(body, record):
@@ -286,7 +285,7 @@ def remove_field(name: str, record: int | None = None) -> Effect:
 
 
 def repeat_cursor() -> Effect:
-    """Every page but the first points to itself as the next one."""
+    """Every page but the first names itself as the next one."""
 
     def edit(body: Json, request: Request) -> Json:
         if "cursor" in request.query:
@@ -297,7 +296,7 @@ def repeat_cursor() -> Effect:
 
 
 def alternate_cursors() -> Effect:
-    """The cursors go A, B, A, B without an end; it takes at least three pages to show."""
+    """Cursors alternate A, B, A, B endlessly; this needs at least three pages."""
     first_two: dict[tuple[str, date | None], list[str]] = {}
 
     def edit(body: Json, request: Request) -> Json:
@@ -322,9 +321,9 @@ def next_elsewhere(url: str) -> Effect:
 
 
 def repeat_user(changed: bool = False) -> Effect:
-    """A page's last user comes again first on the next page, or at the end of an only page.
+    """Repeat a page's last user first on the next page, or at the end of a single page.
 
-    With `changed` the figures differ from those given before.
+    With `changed`, the figures of the two differ.
     """
     last: dict[tuple[str, date | None], Json] = {}
 
@@ -343,14 +342,14 @@ def repeat_user(changed: bool = False) -> Effect:
 
 
 def edited(change: Callable[[Json, Request], Json]) -> Effect:
-    """An effect on the JSON of an answer that carries data."""
+    """An effect on the JSON of an answer with data."""
     return lambda answer, request: _data(
         lambda body: msgspec.json.encode(change(msgspec.json.decode(body), request))
     )(answer, request)
 
 
 def _data(change: Callable[[bytes], bytes]) -> Effect:
-    """An effect on the bytes of an answer that carries data."""
+    """An effect on the bytes of an answer with data."""
 
     def effect(answer: Answer, _request: Request) -> Answer:
         if answer.status != 200 or answer.content_type != "application/json":
@@ -361,7 +360,7 @@ def _data(change: Callable[[bytes], bytes]) -> Effect:
 
 
 def records_of(body: Json) -> list[Json]:
-    """The list of records itself, so that it can be changed; else the answer as the one record."""
+    """The list of records itself, so that it can be changed; else the answer as a single record."""
     if not isinstance(body, dict):
         return body if isinstance(body, list) else []
     lists = [value for value in body.values() if isinstance(value, list)]
@@ -388,7 +387,7 @@ def _renamed(value: Json, old: str, new: str) -> Json:
 
 
 def _raised(record: Json) -> Json:
-    """The record with every whole number one higher, but for days: a day has no two."""
+    """The record with every integer one higher, except active days: one day has one at most."""
     if isinstance(record, dict):
         return {
             key: value if key in ACTIVE_DAYS_FIELDS else _raised(value)
@@ -398,7 +397,7 @@ def _raised(record: Json) -> Json:
 
 
 def _cursor(body: Json) -> str | None:
-    """The cursor of the next page, wherever the answer has it."""
+    """The cursor of the next page, in either style of paging."""
     if not isinstance(body, dict):
         return None
     if isinstance(body.get("pagination"), dict):
@@ -412,5 +411,5 @@ def _point_to(body: Json, request: Request, cursor: str) -> None:
     if isinstance(body.get("pagination"), dict):
         body["pagination"] = {"next_cursor": cursor, "has_more": True}
     elif "next" in body:
-        # A path is right for both kinds of `next`: a client joins it to the page it came from.
+        # A path works for both styles of `next`: a client resolves it against the current page.
         body["next"] = f"{request.path}?{urlencode({**request.query, 'cursor': cursor})}"

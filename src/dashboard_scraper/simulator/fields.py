@@ -1,4 +1,4 @@
-"""The organization's counts under the catalogue's names, as either API spells them."""
+"""Maps the organization's counts to the field names of either API."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def analytics_metrics(counts: Counts) -> dict[str, int]:
 
 
 def tenant_totals(counts: Counts) -> dict[str, int]:
-    """The tenant's totals, of the sum of its people."""
+    """The tenant's totals: the sums of its people."""
     values = (counts.messages, counts.tool_calls, counts.lines)
     return dict(zip(TENANT_TOTALS, values, strict=True))
 
 
 def monthly_active(people: int) -> dict[str, int]:
-    """The answer with the one number."""
+    """The answer with the number of monthly active users."""
     return {MONTHLY_ACTIVE_USERS: people}
 
 

@@ -1,4 +1,4 @@
-"""Who is let in, and how often: the dashboard's session, and the Analytics API's rate limit."""
+"""The dashboard's session, and the Analytics API's rate limit."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from dashboard_scraper.simulator.exchange import Headers
 
 COOKIE_NAME = "_session"
 
-_GRACE = 16  # values of a rolling session that are good at a time
+_GRACE = 16  # values of a rolling session that are valid at once, for concurrent requests
 
 
 class Session:
     """One browser's session. Thread-safe.
 
-    A rolling session gives out a new value with each answer; one with `expire_after` is over after
-    so many requests.
+    A rolling session issues a new value with each answer; `expire_after` is the number of requests
+    after which it expires.
     """
 
     def __init__(self, seed: int, rolling: bool, expire_after: int | None) -> None:
@@ -36,7 +36,7 @@ class Session:
         self.sign_in()
 
     def sign_in(self) -> None:
-        """A session of its own: no older value is good any more."""
+        """Start a new session, which invalidates all older values."""
         with self._lock:
             self._good.clear()
             self._left = self._expire_after
@@ -47,7 +47,7 @@ class Session:
             self._good.clear()
 
     def admit(self, value: str) -> Headers | None:
-        """The headers that go with an authorised answer; None for a value that is not good."""
+        """The headers to add to an authorised answer; None for an invalid value."""
         with self._lock:
             if unquote(value) not in self._good or self._left == 0:
                 return None
@@ -63,7 +63,7 @@ class Session:
         self._serial += 1
         digest = blake2b(f"{self._seed}/session/{self._serial}".encode(), digest_size=40).digest()
         payload = base64.b64encode(digest[:16]).decode()
-        # Encoding makes a difference to these characters, as in real signed cookies.
+        # Real signed cookies have these characters too, which differ once URL-encoded.
         self.newest = f"{payload}.{self._serial}/+{digest[16:].hex()}="
         self._good.append(self.newest)
 
@@ -80,7 +80,7 @@ class Bucket:
         self._lock = threading.Lock()
 
     def take(self) -> str | None:
-        """None if a request may pass; else the value for Retry-After, in seconds of the clock."""
+        """None if a request may pass; else the value for Retry-After, in real seconds."""
         with self._lock:
             now = time.monotonic()
             refill = (now - self._since) * self._per_second
@@ -93,7 +93,7 @@ class Bucket:
 
 
 def session_value(header: str | None) -> str | None:
-    """The session's value in a Cookie header; None without one, CookieError with several."""
+    """The session's value in a Cookie header; None without one, CookieError for several."""
     pairs = (pair.strip().partition("=") for pair in (header or "").split(";"))
     values = [value for name, _, value in pairs if name == COOKIE_NAME]
     if len(values) > 1:

@@ -1,6 +1,6 @@
-"""The catalogue of lies: answers that are well-formed, often add up, and are not the truth.
+"""The catalogue of lies: answers that are well-formed and often add up, but are wrong.
 
-A fault is an answer that nobody could take for data; a lie is one that somebody could believe.
+A fault is an answer that cannot be mistaken for data; a lie can be.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ LIES = ABOUT_FIGURES + ABOUT_ANSWERS
 
 
 def undetectable() -> list[str]:
-    """One line for each lie that cannot be known: of which days, and why."""
+    """One line for each lie that cannot be detected: for which days, and why."""
     return [
         f"{lie.name} ({lie.unseen.name.lower().replace('_', ' ')}): {lie.why}"
         for lie in LIES

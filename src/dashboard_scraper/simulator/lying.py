@@ -1,6 +1,6 @@
-"""What a lie is, and is made of: another organization that answers, or answers that are altered.
+"""Building blocks of lies: answers for another organization, or altered answers.
 
-Faults of both APIs are made together: a program asks one of them.
+Each lie has faults for both APIs; a program uses one of them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from dashboard_scraper.sources.registry import SOURCES
 USERS = (USER_STATS.rpartition("/")[2], "user-activity")
 TOTALS = (TENANT_STATS.rpartition("/")[2], "daily-usage", "dau-count")
 EVERYTHING = (None,)
-"""Endpoints to lie at: those of the users' figures, those of everybody's sums, and all."""
+"""Endpoints that lie: those of users, those of totals, and all."""
 
 PERSON, ACCOUNT = "user_email", "service_account_name"
 
@@ -39,7 +39,7 @@ Figures = Callable[[Organization, Member, date], Counts]
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """When to lie: the days that a run asks for, and who answers it."""
+    """One run: the days that it asks for, and the simulator that answers."""
 
     simulator: Simulator
     window: Window
@@ -47,18 +47,18 @@ class Night:
 
     @property
     def newest(self) -> date:
-        """The day that no run before has asked for."""
+        """The day that no earlier run has asked for."""
         return self.window.end
 
     @property
     def settled(self) -> list[date]:
-        """The days that a run of the night before has seen for the last time."""
+        """The days that had settled by the run of the night before."""
         last = self.newest - timedelta(self.settle_days + 1)
         return [day for day in self.window.days() if day <= last]
 
     @property
     def honest(self) -> Organization:
-        """Whose figures are the truth."""
+        """The organization with the true figures."""
         return self.simulator.organization
 
 
@@ -66,20 +66,20 @@ Tell = Callable[[Night], list[Fault]]
 
 
 class Unseen(IntEnum):
-    """For which days nothing outside a lying answer can know that it lies; each means more."""
+    """For which days nothing can reveal that an answer is a lie; each includes those before it."""
 
     NEVER = 0
-    FIRST_NIGHT = 1  # there is no day yet to compare with
-    FIRST_FETCH = 2  # other days are known, but they differ as much from each other
-    ALWAYS = 3  # not even what was fetched before for the same day
+    FIRST_NIGHT = 1  # no other day is stored yet to compare with
+    FIRST_FETCH = 2  # other days are stored, but differ as much from each other
+    ALWAYS = 3  # not even an earlier answer for the same day reveals it
 
 
 @dataclass(frozen=True, slots=True)
 class Lie:
-    """What `name` says, told by the faults of one night.
+    """A lie, told by the faults of one night.
 
-    `unseen` says of which days the lie cannot be known, and `why`. Only some `sources` can tell it,
-    and only from a night on.
+    `unseen` says for which days it cannot be detected, and `why`. Only `sources` can tell it, and
+    only from the night `from_night` on.
     """
 
     name: str
@@ -91,7 +91,7 @@ class Lie:
 
 
 class Altered(Organization):
-    """The same people with other figures, without those who are `gone`."""
+    """The same people with other figures, and without those who are `gone`."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ def figures_of(
     endpoints: Iterable[str | None] = EVERYTHING,
     day: date | None = None,
 ) -> list[Fault]:
-    """The endpoints answer for another organization."""
+    """The endpoints answer with another organization's figures."""
 
     def effect(_answer: Answer, request: Request) -> Answer:
         return night.simulator.answer_for(organization, request)
@@ -142,7 +142,7 @@ def without(gone: Callable[[Member], bool], endpoints: Iterable[str | None] = EV
 
 
 def on(days: Iterable[date], figures: Figures) -> Figures:
-    """Other figures on these days, the truth on all others."""
+    """Other figures on these days, the true ones on all others."""
     chosen = frozenset(days)
 
     def figures_on(honest: Organization, member: Member, day: date) -> Counts:
@@ -152,14 +152,14 @@ def on(days: Iterable[date], figures: Figures) -> Figures:
 
 
 def times(number: int, of: int = 1) -> Figures:
-    """So many times the truth, or so many parts `of` it, rounded up."""
+    """The true figures times `number` / `of`, rounded up."""
     return lambda honest, member, day: Counts(
         *(-(-count * number // of) for count in honest.figures(member, day))
     )
 
 
 def with_counts(change: Callable[[Counts], Counts]) -> Figures:
-    """What the change makes of each user-day that is not empty."""
+    """The change, applied to each user-day that is not empty."""
 
     def figures(honest: Organization, member: Member, day: date) -> Counts:
         counts = honest.figures(member, day)
@@ -174,7 +174,7 @@ def of_day(other: Callable[[date], date]) -> Figures:
 
 
 def of_days_until(days: int) -> Figures:
-    """The sum of so many days, of which the day asked for is the last."""
+    """The sum of so many days up to the requested one."""
 
     def figures(honest: Organization, member: Member, day: date) -> Counts:
         several = (honest.figures(member, day - timedelta(number)) for number in range(days))
@@ -184,7 +184,7 @@ def of_days_until(days: int) -> Figures:
 
 
 def every_second(effect: Effect) -> Effect:
-    """The lie and the truth by turns, for each thing that is asked for."""
+    """The lie and the truth by turns, for each kind of request."""
     asked: dict[object, int] = {}
     lock = threading.Lock()
 
@@ -198,12 +198,12 @@ def every_second(effect: Effect) -> Effect:
 
 
 def alternating(faults: Iterable[Fault]) -> list[Fault]:
-    """The faults, each due every second time."""
+    """The faults, each applied every second time."""
     return [replace(fault, effect=every_second(fault.effect)) for fault in faults]
 
 
 def in_users(change: Change, day: date | None = None) -> list[Fault]:
-    """Other users' records; what the answer says of their number goes with them."""
+    """Changed records of users; the number of users that the answer states is changed with them."""
 
     def edit(body: Any, request: Request) -> Any:
         return _with_records(body, change(records_of(body), request))
@@ -212,7 +212,7 @@ def in_users(change: Change, day: date | None = None) -> list[Fault]:
 
 
 def in_each_user(change: Callable[[Record, Request], None], day: date | None = None) -> list[Fault]:
-    """Each user's record is changed in place."""
+    """Change each user's record in place."""
 
     def change_all(records: Records, request: Request) -> Records:
         for record in records:
@@ -223,7 +223,7 @@ def in_each_user(change: Callable[[Record, Request], None], day: date | None = N
 
 
 def in_one_user(change: Callable[[Record, Request], None], day: date | None = None) -> list[Fault]:
-    """The record of the first user who did anything is changed in place."""
+    """Change the record of the first active user in place."""
 
     def change_one(records: Records, request: Request) -> Records:
         for record in [each for each in records if is_active(each)][:1]:
@@ -234,14 +234,14 @@ def in_one_user(change: Callable[[Record, Request], None], day: date | None = No
 
 
 def beside_users(fields: Record) -> list[Fault]:
-    """More fields beside the list of users."""
+    """Add fields beside the list of users."""
     return [Fault(edited(lambda body, _request: {**body, **fields}), each) for each in USERS]
 
 
 def in_pages(
     night: Night, organization: Organization, change: Callable[[list[Records]], list[Records]]
 ) -> list[Fault]:
-    """The users come in pages of three, altered; the cursor is the number of a page."""
+    """Send the users in altered pages of three; the cursor is a page's number."""
 
     def effect(_answer: Answer, request: Request) -> Answer:
         query = {name: value for name, value in request.query.items() if name != "cursor"}
@@ -258,7 +258,7 @@ def in_pages(
 
 
 def in_totals(metric: Metric, by: int, day: date) -> list[Fault]:
-    """One figure of everybody is higher on the day."""
+    """Raise one total on the day."""
     field = next(field for field, name in TENANT_TOTALS.items() if name == metric.name)
 
     def edit_dashboard(body: Any, _request: Request) -> Any:
@@ -277,7 +277,7 @@ def in_totals(metric: Metric, by: int, day: date) -> list[Fault]:
 
 
 def in_text(change: Callable[[bytes, Request], bytes], endpoints: Iterable[str]) -> list[Fault]:
-    """What JSON libraries do not write."""
+    """Change the text of an answer, to what JSON libraries do not write."""
 
     def effect(answer: Answer, request: Request) -> Answer:
         return replace(answer, body=change(answer.body, request)) if _has_data(answer) else answer
@@ -286,12 +286,12 @@ def in_text(change: Callable[[bytes, Request], bytes], endpoints: Iterable[str])
 
 
 def is_dashboard(request: Request) -> bool:
-    """Whether the dashboard is asked, or else the Analytics API."""
+    """Whether the request is for the dashboard, not the Analytics API."""
     return request.endpoint in (USERS[0], TOTALS[0])
 
 
 def field_of(metric: Metric, request: Request) -> str:
-    """What the API that is asked calls a metric."""
+    """The requested API's name of a metric."""
     return FIELDS[metric] if is_dashboard(request) else metric.name
 
 
@@ -302,7 +302,7 @@ def get(record: Record, metric: Metric, request: Request) -> int:
 
 
 def put(record: Record, metric: Metric, request: Request, value: object) -> None:
-    """Another figure of a user."""
+    """Replace one figure of a user."""
     field = field_of(metric, request)
     holder(record, field)[field] = value
 
@@ -313,12 +313,12 @@ def name_of(record: Record) -> str:
 
 
 def named(record: Record, name: str) -> None:
-    """Give the user another name."""
+    """Rename the user."""
     record[next(key for key in (USER_FIELD, PERSON, ACCOUNT) if key in record)] = name
 
 
 def is_active(record: Record) -> bool:
-    """Whether anything was counted for the user."""
+    """Whether the user has any count above 0."""
     counts = record.get("metrics") or record
     return any(isinstance(count, int) and count for count in counts.values())
 

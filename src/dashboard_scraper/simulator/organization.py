@@ -1,6 +1,6 @@
 """A made-up organization: who belongs to it, and what each did on each day.
 
-Every figure follows from the seed, the member and the day alone, whatever was asked before.
+Every figure depends only on the seed, the member and the day, not on earlier requests.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _MODELS = ("quick-1", "thorough-2")
 
 _WEEKEND = (5, 6)
 _CERTAIN = 65536  # one more than the largest number drawn
-_LONGEST_PAUSE = 63  # days; even a rare user turns up as often, so that a last day is soon found
+_LONGEST_PAUSE = 63  # days between active ones at most, so that the search for the last is short
 _CACHED_DAYS = 200
 _CACHED_RANGES = 16
 
@@ -51,7 +51,7 @@ _NUMBERS = Struct("<18H")
 
 
 class Counts(NamedTuple):
-    """What was counted in any stretch of time; every part adds up and divides by itself.
+    """What was counted in any period; each field can be summed and divided by itself.
 
     `cli` is the command-line agent used by hand, `script` the one used by scripts.
     """
@@ -122,7 +122,7 @@ _ACCOUNT_PROFILE = Habits(script=80)
 class Member:
     """A person, or a service account; `name` is an address or the account's name.
 
-    `chance` of activity on a weekday is out of 65536; 0 is a member who is never seen.
+    `chance` of activity on a weekday is out of 65536; 0 is a member who is never active.
     `places` are (language, editor, weight of 100), where the member works in an editor.
     """
 
@@ -136,12 +136,12 @@ class Member:
     places: tuple[tuple[str, str, int], ...]
 
     def belongs(self, start: date, end: date) -> bool:
-        """Whether on any day of the period the member was in the organization."""
+        """Whether the member was in the organization on any day of the period."""
         return self.joined <= end and (self.left is None or self.left >= start)
 
 
 class Part(NamedTuple):
-    """What of a user-day happened in one language and editor."""
+    """The part of a user-day in one language and editor."""
 
     language: str
     editor: str
@@ -149,7 +149,7 @@ class Part(NamedTuple):
 
 
 class Total(NamedTuple):
-    """A member's sums over a period, and the days of it with any activity."""
+    """A member's sums over a period, and the number of active days."""
 
     counts: Counts
     active_days: int
@@ -158,7 +158,7 @@ class Total(NamedTuple):
 class Organization:
     """`users` people at example.com and some service accounts; `today` is the current UTC day.
 
-    The days on which members join and leave hang on `today`; the figures of a day do not.
+    When members join and leave depends on `today`; the figures of a day do not.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class Organization:
         self._lock = threading.RLock()
 
     def figures(self, member: Member, day: date) -> Counts:
-        """One user-day, as the source tells it now."""
+        """One user-day, with its revisions so far."""
         draws = self._active(member, day)
         if draws is None:
             return NOTHING
@@ -189,14 +189,14 @@ class Organization:
         return counts
 
     def revise(self, day: date) -> None:
-        """From now on the day's figures are higher, for everyone who was active on it."""
+        """Raise the day's figures, for everyone who was active on it."""
         with self._lock:
             self._revisions[day] = self._revisions.get(day, 0) + 1
             self._days.pop(day, None)
             self._ranges.clear()
 
     def totals(self, window: Window) -> dict[int, Total]:
-        """By member index, in its order: those with any activity in the window."""
+        """The totals by member index, in order, of those with any activity in the window."""
         with self._lock:
             if window.start == window.end:
                 return self._day(window.start)
@@ -207,11 +207,11 @@ class Organization:
             return self._ranges[window]
 
     def first_seen(self, member: Member) -> str | None:
-        """RFC 3339 in UTC with a fraction of a second; None for a member who is never seen."""
+        """RFC 3339 in UTC with a fraction of a second; None for a member who is never active."""
         return self._moment(member, member.joined, first_hour=6) if member.chance else None
 
     def last_seen(self, member: Member, by: date) -> str | None:
-        """As `first_seen`; no later than the end of the day `by`."""
+        """Like `first_seen`, but the last activity up to the end of the day `by`."""
         day = min(by, self.today, member.left or by)
         while day >= member.joined and member.chance:
             if self._active(member, day) is not None:
@@ -220,7 +220,7 @@ class Organization:
         return None
 
     def by_editor(self, member: Member, counts: Counts) -> Iterator[Part]:
-        """Parts whose sum is exactly `counts`; the command line is an editor of its own."""
+        """Parts whose sum is exactly `counts`; the command line counts as an editor."""
         in_editor = Counts(*counts[:_FIRST_CLI_FIELD])
         done, share = NOTHING, 0
         for language, editor, weight in member.places:
@@ -235,7 +235,7 @@ class Organization:
             yield Part("Unknown", "CLI", by_cli)
 
     def by_model(self, member: Member, counts: Counts) -> Iterator[tuple[str, int]]:
-        """(model, credits in hundredths), in all the credits of `counts`."""
+        """(model, credits in hundredths), which sum up to the credits of `counts`."""
         quick = counts.credits * (member.index % 10) // 10
         yield from zip(_MODELS, (quick, counts.credits - quick), strict=True)
 
@@ -265,7 +265,7 @@ class Organization:
         return Member(index, name, True, joined, None, _CERTAIN - 1, _ACCOUNT_PROFILE, ())
 
     def _active(self, member: Member, day: date) -> tuple[int, ...] | None:
-        """The numbers that the user-day is made of; None for a day without activity."""
+        """The random numbers of a user-day; None for a day without activity."""
         if not member.chance or day > self.today or not member.belongs(day, day):
             return None
         ordinal = day.toordinal()
@@ -298,12 +298,12 @@ class Organization:
 
 
 def add(many: Iterable[Counts]) -> Counts:
-    """The sum, part by part."""
+    """The sum, field by field."""
     return Counts(*map(sum, zip(*many, strict=True)))
 
 
 def _draw(text: str) -> tuple[int, ...]:
-    """Eighteen numbers below 65536 that follow from the text; far quicker than seeding a Random."""
+    """Eighteen numbers below 65536 from a hash of the text: far quicker than seeding a Random."""
     return _NUMBERS.unpack(blake2b(text.encode(), digest_size=_NUMBERS.size).digest())
 
 

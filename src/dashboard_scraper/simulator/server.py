@@ -1,4 +1,4 @@
-"""The simulator: both APIs on one loopback port, and a record of what was asked of them."""
+"""The simulator: both APIs on one loopback port, and a record of their requests."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _CACHED_BYTES = 512 * 1024 * 1024
 
 
 class Simulator:
-    """Stands in for Augment's dashboard and Analytics API while it is entered or started.
+    """Simulates Augment's dashboard and Analytics API while it is entered or started.
 
-    `latency` is in seconds a request. `clock_scale` is how many times faster than the clock the
-    rate limit's time runs. `paging` shapes the dashboard's user statistics.
+    `latency` is in seconds per request. With `clock_scale`, the time of the rate limit runs so many
+    times faster. `paging` is for the dashboard's user statistics.
     """
 
     def __init__(
@@ -82,10 +82,10 @@ class Simulator:
         return self
 
     def stop(self) -> None:
-        """Ends also requests that hang; may be called twice."""
+        """Stop, also requests that hang; may be called twice."""
         server, self._server = self._server, None
         if server:
-            self._port = server.port  # the address stays known, to be refused at
+            self._port = server.port  # so that `url` still names the address, which refuses now
             server.stop()
 
     def __enter__(self) -> Self:
@@ -107,7 +107,7 @@ class Simulator:
 
     @property
     def cookie(self) -> str:
-        """The newest value of the session as a browser shows it, URL-encoded."""
+        """The session's newest value, URL-encoded, as a browser shows it."""
         return quote(self.cookie_decoded, safe="")
 
     @property
@@ -115,11 +115,11 @@ class Simulator:
         return self._session.newest
 
     def expire(self) -> None:
-        """The session is over from now on."""
+        """Expire the session."""
         self._session.expire()
 
     def sign_in(self) -> str:
-        """Begins a session of its own; returns its cookie's value, URL-encoded."""
+        """Start a new session; returns its cookie's value, URL-encoded."""
         self._session.sign_in()
         return self.cookie
 
@@ -130,17 +130,17 @@ class Simulator:
         self._faults.clear()
 
     def revise(self, day: date) -> None:
-        """From now on both APIs give higher figures for the day."""
+        """Raise the figures of the day in both APIs."""
         self.organization.revise(day)
         self._bodies.clear()
 
     def speak_for(self, organization: Organization) -> None:
-        """From now on both APIs give this organization's figures."""
+        """Switch both APIs to this organization's figures."""
         self.organization = organization
         self._bodies.clear()
 
     def answer_for(self, organization: Organization, request: Request) -> Answer:
-        """What a request that was let in would get, were these the figures."""
+        """The answer to an authorised request, with this organization's figures."""
         query = request.query
         if request.path in dashboard_api.ENDPOINTS:
             try:
@@ -155,21 +155,21 @@ class Simulator:
             return _refusal(error)
 
     def prepare(self, days: Iterable[date]) -> None:
-        """Makes the figures of single days and the dashboard's answers (first pages) beforehand."""
+        """Cache the figures of single days, and the dashboard's answers (first pages)."""
         for day in days:
             query = dict.fromkeys(("startDate", "endDate"), date_parameter(day))
             for path in dashboard_api.ENDPOINTS:
                 self._honest_answer(Request("GET", path, query, None, None, 0.0))
 
     def count(self, endpoint: str | None = None, day: date | None = None) -> int:
-        """How many requests came for the endpoint (last segment of the path) and the single day."""
+        """The number of requests for the endpoint (the last segment of the path) and single day."""
         return sum(
             endpoint in (None, request.endpoint) and day in (None, request.day)
             for request in tuple(self.requests)
         )
 
     def _respond(self, request: Request) -> Answer | None:
-        """Notes the request before the answer leaves, so that a test that has it finds the note."""
+        """Answer, and record the request first, so that whoever has the answer finds the record."""
         with self._counted():
             if self._pause(self.latency):
                 return None
@@ -241,11 +241,11 @@ class Simulator:
             return known
         generation = self._bodies.generation
         answer = self.answer_for(self.organization, request)
-        return self._bodies.keep(request, answer, generation) if answer.status == 200 else answer
+        return self._bodies.store(request, answer, generation) if answer.status == 200 else answer
 
 
 class _Bodies:
-    """Encoded answers for single days. Thread-safe."""
+    """A cache of encoded answers for single days. Thread-safe."""
 
     def __init__(self) -> None:
         self.generation = 0
@@ -257,8 +257,8 @@ class _Bodies:
         with self._lock:
             return self._answers.get(_key(request))
 
-    def keep(self, request: Request, answer: Answer, generation: int) -> Answer:
-        """Returns the answer; keeps it unless the figures have been revised since it was begun."""
+    def store(self, request: Request, answer: Answer, generation: int) -> Answer:
+        """Store the answer, unless the figures were revised while it was computed; returns it."""
         with self._lock:
             if request.day and generation == self.generation:
                 if self._bytes > _CACHED_BYTES:

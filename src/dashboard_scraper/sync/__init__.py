@@ -1,1 +1,1 @@
-"""Which days to fetch, fetching them, and what becomes of the answers."""
+"""Fetches the days that are needed, and decides which answers to accept."""

@@ -1,4 +1,4 @@
-"""Which days are needed: they are fetched, checked and kept; the job of the last 28 days."""
+"""Fetches, checks and stores the days that are needed: the 28-day job and backfill."""
 
 from __future__ import annotations
 
@@ -36,32 +36,33 @@ from dashboard_scraper.sync.workers import each_done
 
 logger = logging.getLogger(__name__)
 
-# A day that failed for one of these may be had later, and the others now; whatever else is raised
-# ends the run.
-_FAILED_DAY = (SourceUnavailable, ContractBroken)
+# These fail one day, which may succeed later; any other error would fail every day, and ends the
+# run.
+_DAY_ERRORS = (SourceUnavailable, ContractBroken)
 
-# After so many days in a row for which the source was unavailable, it will be for the next too.
+# After so many unavailable days in a row the source is down, and the rest would only add load.
 _OUTAGE = DAYS
 
-# Two runs of one night do not read the same days again.
+# Less than a day, so that a nightly job that starts a little earlier still rechecks; but two runs
+# of one night do not recheck the same days.
 _RECHECKED_AFTER = timedelta(hours=20)
 
-# A run that takes longer says so beforehand.
+# Log an estimate beforehand for runs that take longer.
 _LONG_SECONDS = 60
 
 Failures = dict[date, ScraperError]
 Report = Callable[[date, ScraperError | None], None]
-"""Called for each day that was fetched (None) or failed."""
+"""Called for each day that was fetched (with None) or failed."""
 Progress = Callable[
     [Collection[date], Callable[[Collection[date]], Estimate | None]],
     contextlib.AbstractContextManager[Report],
 ]
-"""What shows how far the days are, with what the source knows of the cost of those left."""
+"""Shows the progress; gets the days, and what estimates the cost of those left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """How days are brought into the store."""
+    """How to bring days into the store."""
 
     store: Store
     workers: int
@@ -74,9 +75,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The days that could not be had, what could not be had or checked beside them, and what a
-    review of the days that are there came to.
-    """
+    """Why days failed, what else could not be fetched or compared, and the errors of the review."""
 
     failures: Failures
     incomplete: list[ScraperError]
@@ -84,36 +83,40 @@ class Outcome:
 
 
 def days_to_fetch(
-    kept: Mapping[date, LedgerDay], window: Window, caution: Caution, *, totals: bool, doubts: bool
+    stored: Mapping[date, LedgerDay],
+    window: Window,
+    caution: Caution,
+    *,
+    totals: bool,
+    doubts: bool,
 ) -> list[date]:
-    """The days of the window that are missing or not settled, oldest first; with `doubts`, also
-    those that are in doubt.
+    """The days of the window that are missing or not settled, oldest first.
 
-    A day is in doubt while a newer version is held, and where it does not add up or is suspicious
-    until the source has repeated the answer on some later days. With `totals`, also those that were
-    kept without the tenant's figures, and so never checked.
+    With `doubts`, also days in doubt: while a newer version is held; if the day does not add up or
+    is suspicious, until the source has repeated the answer on some later days. With `totals`, also
+    days that were stored without the tenant's figures, and so were never reconciled.
     """
     return [
         day
         for day in window.days()
-        if day not in kept
-        or not caution.is_settled(kept[day])
-        or (doubts and caution.is_open(kept[day]))
-        or (totals and kept[day].totals is None)
+        if day not in stored
+        or not caution.is_settled(stored[day])
+        or (doubts and caution.is_open(stored[day]))
+        or (totals and stored[day].totals is None)
     ]
 
 
 def days_to_recheck(
-    kept: Mapping[date, LedgerDay], needed: Collection[date], most: int, now: datetime
+    stored: Mapping[date, LedgerDay], needed: Collection[date], most: int, now: datetime
 ) -> list[date]:
-    """Days to read again that need not be: a source may restate what no total tells.
+    """Stored days to fetch again as a check: a source may restate figures that no total reveals.
 
-    Those that were fetched longest ago, so that each has its turn; none of which somebody was
-    removed, who would come back.
+    Those fetched longest ago first, so that every day gets its turn; but no day from which somebody
+    was removed, since the source would bring the person back.
     """
     due = [
         row
-        for day, row in kept.items()
+        for day, row in stored.items()
         if day not in needed and not row.forgotten and now - row.fetched_at > _RECHECKED_AFTER
     ]
     due.sort(key=lambda row: row.fetched_at)
@@ -123,11 +126,11 @@ def days_to_recheck(
 def run_daily_job(
     job: Job, make_source: MakeSource, export: DailyExport, *, refresh: bool
 ) -> Verdict:
-    """Bring every day of the window into the store, then write every file; returns what its doubts
-    come to.
+    """Bring every day of the window into the store, then write every file.
 
-    Raises DaysMissing after the files of the others are written, or the error that ended the run:
-    `withdraw` says what stays then. LockHeld leaves all as it is.
+    Returns the verdict on days in doubt. Raises DaysMissing after the files of the other days are
+    written, or the error that ended the run; `withdraw` says which files remain then. LockHeld
+    changes nothing.
     """
     undo = functools.partial(withdraw, job.store, export, job.clock)
     with latest_follows(export):
@@ -158,7 +161,7 @@ def _write_daily(
 
 
 def backfill(job: Job, make_source: MakeSource, window: Window) -> Verdict:
-    """Fetch what is missing of the window, oldest first; raises DaysMissing where some stays so."""
+    """Fetch the missing days of the window, oldest first; raises DaysMissing if some remain."""
     with job.store.locked(), job.store.opened(), make_source() as source:
         outcome = bring_up_to_date(job, source, window, refresh=False, compare=False)
         with job.store.reading() as reader:
@@ -173,58 +176,60 @@ def backfill(job: Job, make_source: MakeSource, window: Window) -> Verdict:
 def bring_up_to_date(
     job: Job, source: Source, window: Window, *, refresh: bool, compare: bool
 ) -> Outcome:
-    """Fetch what the ledger lacks of the window (with `refresh` all), each day kept by itself.
+    """Fetch and store, one by one, the days of the window that are needed; with `refresh`, all.
 
-    With `compare`, days that have settled are compared with what the source says of them now, and
-    fetched again where that is something else.
+    With `compare`, stored days are compared with the source's totals of now, and fetched again if
+    these differ.
     """
     if not source.has_totals:
-        logger.warning("the tenant's figures are not selected: nothing shows whether users add up")
+        logger.warning(
+            "the tenant's figures are not selected: users cannot be reconciled with them"
+        )
     with job.store.reading() as reader:
-        kept = reader.ledger(source.name, window)
+        stored = reader.ledger(source.name, window)
     now = job.clock()
-    needed = days_to_fetch(kept, window, job.caution, totals=source.has_totals, doubts=compare)
+    needed = days_to_fetch(stored, window, job.caution, totals=source.has_totals, doubts=compare)
     needed = list(window.days()) if refresh else needed
     published = source.published(now)
     failures: Failures = {day: _not_published(day) for day in needed if day > published.end}
     needed = [day for day in needed if day not in failures]
     again = {*needed, *failures}
-    rest = {day: row for day, row in kept.items() if day not in again and day >= published.start}
+    rest = {day: row for day, row in stored.items() if day not in again and day >= published.start}
     recheck = days_to_recheck(rest, again, job.recheck_days, now) if compare else []
     compared = [*needed, *rest] if compare and source.has_totals else []
     source.prepare(sorted({*needed, *recheck, *compared}))
-    _tell_plan(source, window, needed, recheck)
+    _log_plan(source, window, needed, recheck)
     fetched = _fetch(job, source, sorted([*needed, *recheck]))
     failures |= fetched.failures
     incomplete: list[ScraperError] = []
     if len(compared) > 1:
         again_fetched, incomplete = _compare(job, source, compared, failures)
         failures |= again_fetched.failures
-        # A day that was new is so still when the source repeats it in the same run.
-        fetched.stored.update(
-            (day, stored)
-            for day, stored in again_fetched.stored.items()
-            if stored is not Stored.SAME or day not in fetched.stored
+        # A day that is new in this run stays new if the source then repeats the same answer.
+        fetched.results.update(
+            (day, result)
+            for day, result in again_fetched.results.items()
+            if result is not Stored.SAME or day not in fetched.results
         )
-    # Before the details, which go with the figures in force.
-    reviewed = review(job.store, source.name, window, fetched.stored, job.caution)
+    # Before the details, which belong to the figures in force: the review may change these.
+    reviewed = review(job.store, source.name, window, fetched.results, job.caution)
     incomplete += fill_details(job.store, source, window, now)
     return Outcome(failures, incomplete, reviewed.errors())
 
 
 def _not_published(day: date) -> NotPublished:
-    return NotPublished(f"{day} is not published yet: the source has it some hours after its end")
+    return NotPublished(f"{day} is not published yet; the source has it some hours after its end")
 
 
-def _tell_plan(source: Source, window: Window, needed: list[date], recheck: list[date]) -> None:
+def _log_plan(source: Source, window: Window, needed: list[date], recheck: list[date]) -> None:
     total = len(window)
-    logger.info("%s: %d days are kept, %d to fetch", window, total - len(needed), len(needed))
+    logger.info("%s: %d days are stored, %d to fetch", window, total - len(needed), len(needed))
     if recheck:
-        logger.info("reading again, in turn: %s", listed_days(recheck))
+        logger.info("rechecking, in turn: %s", listed_days(recheck))
     estimate = source.estimate(needed)
     if estimate is not None and estimate.seconds >= _LONG_SECONDS:
         logger.info(
-            "%d days have %d pages of users: as many requests, about %s at the source's limit",
+            "%d days take %d requests for pages of users, about %s at the source's rate limit",
             len(needed),
             estimate.requests,
             rough_duration(estimate.seconds),
@@ -239,11 +244,12 @@ def _note_success(job: Job, source: Source, outcome: Outcome, verdict: Verdict) 
 def _compare(
     job: Job, source: Source, days: Collection[date], failures: Failures
 ) -> tuple[_Fetched, list[ScraperError]]:
-    """Fetch again the days whose totals now are not what the source last said of them.
+    """Fetch again the days whose totals have changed since the source's last answer for them.
 
     Days that were fetched just now are compared too: a range without gaps costs fewer requests, and
-    a range that is not the sum of its days is a contradiction. It is one where a day stays as it
-    was, and differs all the same. Whatever goes wrong, what was fetched is returned with it.
+    a total of a range that is not the sum of its days is a contradiction in the source's answers.
+    So is a day that differs here, but is unchanged when it is fetched again. Errors are returned
+    beside the days that were fetched before them.
     """
     fetched = _Fetched()
     try:
@@ -251,15 +257,15 @@ def _compare(
         changed = source.changed_days(before)
         if not changed:
             return fetched, []
-        logger.warning("the source has revised %s; fetching again", listed_days(changed))
+        logger.warning("the source has revised %s; fetching them again", listed_days(changed))
         fetched = _fetch(job, source, changed)
         answers = _last_answers(job, source, days, failures | fetched.failures)
         after = _totals_of(answers)
         if any(before[day] == after.get(day) for day in changed):
             known = {day for day, row in answers.items() if row.unreconciled}
             _refuse_contradiction(source, after, known)
-    except _FAILED_DAY as error:
-        what = "the days kept could not be compared with what the source says of them now"
+    except _DAY_ERRORS as error:
+        what = "the stored days could not be compared with the source's totals of now"
         return fetched, [type(error)(f"{what}: {error}")]
     return fetched, []
 
@@ -267,7 +273,7 @@ def _compare(
 def _last_answers(
     job: Job, source: Source, days: Collection[date], failures: Failures
 ) -> dict[date, LedgerDay]:
-    """What the source last said of the days that could be had, in force or not."""
+    """The source's last answers for the days that did not fail, whether in force or held."""
     with job.store.reading() as reader:
         answers = reader.last_answers(source.name, Window(min(days), max(days)))
     return {day: row for day, row in answers.items() if day not in failures}
@@ -280,25 +286,25 @@ def _totals_of(answers: Mapping[date, LedgerDay]) -> dict[date, Totals]:
 def _refuse_contradiction(
     source: Source, totals: dict[date, Totals], known: Collection[date]
 ) -> None:
-    """Of days `known` not to add up, that has been said."""
+    """Raise ContractBroken if days still differ, except those `known` to be unreconciled."""
     changed = [day for day in source.changed_days(totals) if day not in known]
     if changed:
         raise ContractBroken(
-            f"the totals of {Window(min(totals), max(totals))} are not the sum of its days, of"
-            f" which {listed_days(changed)} seem to differ, but are the same when asked for alone"
+            f"the totals of {Window(min(totals), max(totals))} are not the sum of its days:"
+            f" {listed_days(changed)} differ in it, but are unchanged when fetched alone"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Fetched:
-    """What became of each day that could be had, and why the others could not."""
+    """What the store did with each fetched day, and why the others failed."""
 
-    stored: dict[date, Stored] = field(default_factory=dict)
+    results: dict[date, Stored] = field(default_factory=dict)
     failures: Failures = field(default_factory=dict)
 
 
 def _fetch(job: Job, source: Source, days: list[date]) -> _Fetched:
-    """Every day once, and those that failed once more at the end."""
+    """Fetch every day, and at the end those that failed once more."""
     if not days:
         return _Fetched()
     with job.progress(days, source.estimate) as report:
@@ -306,7 +312,7 @@ def _fetch(job: Job, source: Source, days: list[date]) -> _Fetched:
         if fetched.failures:
             logger.info("%d days failed; trying them again", len(fetched.failures))
             second = _fetch_days(job, source, sorted(fetched.failures), report)
-            fetched = _Fetched(fetched.stored | second.stored, second.failures)
+            fetched = _Fetched(fetched.results | second.results, second.failures)
     return fetched
 
 
@@ -316,19 +322,19 @@ def _fetch_days(
     fetched = _Fetched()
     in_a_row = 0
     with contextlib.ExitStack() as on_error:
-        on_error.callback(source.stop)  # the threads that wait for their next attempt end too
-        # A thread keeps the day as soon as it has it: eight of them would be a lot of memory.
+        on_error.callback(source.stop)  # ends threads that wait for their next attempt, too
+        # Each thread stores its day at once: a queue of eight days of a large tenant is big.
         for day, result in each_done(lambda day: _fetch_day(job, source, day), days, job.workers):
             error = result if isinstance(result, ScraperError) else None
             if isinstance(result, ScraperError):
-                fetched.failures[day] = _bearable(result)
+                fetched.failures[day] = _error_of_day(result)
             else:
-                fetched.stored[day] = result
+                fetched.results[day] = result
             report(day, error)
             in_a_row = in_a_row + 1 if isinstance(error, SourceUnavailable) else 0
             if in_a_row == give_up_after:
                 raise SourceUnavailable(
-                    f"{in_a_row} days in a row could not be had; {day}: {error}"
+                    f"{in_a_row} days in a row could not be fetched; {day}: {error}"
                 ) from error
         on_error.pop_all()
     return fetched
@@ -338,34 +344,35 @@ def _fetch_day(job: Job, source: Source, day: date) -> Stored:
     fetched_at = job.clock()
     usage = source.fetch_day(day)
     if usage.differences:
+        # Users and totals are separate requests; the source may have changed between the two.
         logger.info("%s: %s; fetching it once more", day, usage.differences[0])
         fetched_at = job.clock()
         usage = source.fetch_day(day)
-    return keep_day(job.store, source.name, usage, fetched_at, job.caution)
+    return store_day(job.store, source.name, usage, fetched_at, job.caution)
 
 
-def keep_day(
+def store_day(
     store: Store, source_name: str, usage: DayUsage, fetched_at: datetime, caution: Caution
 ) -> Stored:
-    """Put a day in the store; the log says what does not add up, and what a revision changed."""
-    stored, before = store.put(source_name, usage, fetched_at, caution)
+    """Store a day; logs what does not add up, and what a revision changed."""
+    result, before = store.put(source_name, usage, fetched_at, caution)
     if usage.differences:
-        told = listed(usage.differences, separator="; ")
-        logger.warning("%s does not add up: %s; kept as it is", usage.day, told)
+        differences = listed(usage.differences, separator="; ")
+        logger.warning("%s does not add up: %s; stored as it is", usage.day, differences)
     if (
         before is not None
-        and stored is Stored.REVISED
+        and result is Stored.REVISED
         and (changes := revision(before.sums, usage.sums))
     ):
         logger.info("%s was revised: %s", usage.day, changes)
-    if stored is Stored.REJECTED:
-        logger.info("%s: the source says again what was rejected", usage.day)
-    return stored
+    if result is Stored.REJECTED:
+        logger.info("%s: the source repeats an answer that was rejected", usage.day)
+    return result
 
 
-def _bearable(error: ScraperError) -> ScraperError:
-    """An error that costs one day; one that would cost every day ends the run."""
-    if not isinstance(error, _FAILED_DAY):
+def _error_of_day(error: ScraperError) -> ScraperError:
+    """The error, if it fails only its day; raises one that would fail every day."""
+    if not isinstance(error, _DAY_ERRORS):
         raise error
     return error
 
@@ -374,12 +381,12 @@ def _raise_if_all_failed(outcome: Outcome, window: Window) -> None:
     if all(day in outcome.failures for day in window.days()):
         day = min(outcome.failures)
         error = outcome.failures[day]
-        raise type(error)(f"no day could be had; {day}: {error}") from error
+        raise type(error)(f"no day could be fetched; {day}: {error}") from error
 
 
 def _raise_unless_whole(outcome: Outcome, window: Window) -> None:
     _log_failures(outcome.failures)
-    # One error ends the run; the others are told. Without one, those of the review end it.
+    # The run ends with one error, so the others are logged; the caller raises the review's.
     others = outcome.incomplete[0 if outcome.failures else 1 :]
     if outcome.failures or outcome.incomplete:
         others = others + outcome.reviewed
@@ -393,7 +400,7 @@ def _raise_unless_whole(outcome: Outcome, window: Window) -> None:
 
 
 def _log_failures(failures: Failures) -> None:
-    """Why days failed, for as many as somebody reads."""
+    """Log why days failed, up to NAMED_AT_MOST of them."""
     days = sorted(failures)
     for day in days[:NAMED_AT_MOST]:
         if isinstance(failures[day], NotPublished):

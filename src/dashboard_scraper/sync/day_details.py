@@ -1,7 +1,7 @@
-"""What goes with the days that are kept, where the source has it: editors, languages, credits.
+"""Adds details to stored days if the source has them: editors, languages, credits.
 
-They come after the users' figures of all days, since these matter more where requests are few; what
-is left over, the next run fetches.
+They are fetched after the users' figures of all days, which matter more when requests are limited;
+the next run fetches what is left.
 """
 
 from __future__ import annotations
@@ -31,20 +31,21 @@ from dashboard_scraper.store import DetailStatus, LedgerDay, Store
 
 logger = logging.getLogger(__name__)
 
-# They cost nothing but what they would have brought: the users' figures are kept.
-_BORNE = (SourceUnavailable, ContractBroken, SignInRequired, UsageError)
-_RECORDS_A_USER = 3  # until the first days tell
-_WORTH_TELLING_SECONDS = 10
+# These lose only details, also SignInRequired and UsageError: a token may lack their scope while
+# the users' figures, which are stored by now, could be fetched.
+_DETAIL_ERRORS = (SourceUnavailable, ContractBroken, SignInRequired, UsageError)
+_RECORDS_PER_USER = 3  # until the first days are known
+_WORTH_SHOWING_SECONDS = 10
 
 
 def fill_details(store: Store, source: Source, window: Window, now: datetime) -> list[ScraperError]:
-    """Fetch what days of the window lack, and what the settings ask for; returns what failed."""
+    """Fetch the details that days of the window lack and the settings ask for; returns errors."""
     if source.details is None:
         return []
     published = source.published(now)
     with store.reading() as reader:
-        kept = reader.ledger(source.name, window)
-    rows = [row for day, row in kept.items() if published.start <= day <= published.end]
+        stored = reader.ledger(source.name, window)
+    rows = [row for day, row in stored.items() if published.start <= day <= published.end]
     return [
         *_fill_editor_languages(store, source.name, source.details, rows, now),
         *_fill_credits(store, source.name, source.details, rows, now),
@@ -52,26 +53,27 @@ def fill_details(store: Store, source: Source, window: Window, now: datetime) ->
 
 
 def _fill_editor_languages(
-    store: Store, name: str, details: Details, kept: Iterable[LedgerDay], now: datetime
+    store: Store, name: str, details: Details, stored: Iterable[LedgerDay], now: datetime
 ) -> list[ScraperError]:
-    """The newest days first, until the requests that may be spent are."""
+    """Newest days first, until the budget of requests is spent."""
     most = details.editor_language_requests
-    lacking = [row for row in kept if row.editor_language is None]
+    lacking = [row for row in stored if row.editor_language is None]
     if not lacking or most == 0:
         return []
     before, total = details.requests, len(lacking)
     expected = _Expected()
     failed: list[ScraperError] = []
     logger.info(
-        "editors and languages of %d days follow%s", total, expected.shown(details, lacking)
+        "fetching editors and languages of %d days%s", total, expected.shown(details, lacking)
     )
     while lacking and (most is None or details.requests - before < most):
         row = lacking.pop()
         try:
             expected.learn(row, _fill_day(store, name, details, row, now))
-        except _BORNE as error:
-            what = f"editors and languages of {row.day} could not be had"
+        except _DETAIL_ERRORS as error:
+            what = f"editors and languages of {row.day} could not be fetched"
             failed.append(type(error)(f"{what}: {error}"))
+            # A broken answer may be that day's alone; any other error would repeat on every day.
             if not isinstance(error, ContractBroken):
                 break
         else:
@@ -88,34 +90,34 @@ def _fill_editor_languages(
 
 
 class _Expected:
-    """How many requests days will take: nobody knows beforehand how many records a user has."""
+    """Estimates requests by the records per user of the days so far: none are known beforehand."""
 
     def __init__(self) -> None:
-        self._users, self._records = 1, _RECORDS_A_USER
+        self._users, self._records = 1, _RECORDS_PER_USER
 
     def learn(self, row: LedgerDay, records: int) -> None:
-        """What a day turned out to have."""
+        """Count a day that was fetched."""
         self._users += row.users
         self._records += records
 
     def shown(self, details: Details, lacking: Iterable[LedgerDay]) -> str:
-        """`: about 40 requests, 4 min`; nothing where it is hardly worth telling."""
+        """`: about 40 requests, 4 min`; empty for a few seconds."""
         records = (row.users * self._records / self._users for row in lacking)
         estimate = details.estimate_records(records)
-        if estimate.seconds < _WORTH_TELLING_SECONDS:
+        if estimate.seconds < _WORTH_SHOWING_SECONDS:
             return ""
         return f": about {estimate.requests} requests, {rough_duration(estimate.seconds)}"
 
 
 def _fill_day(store: Store, name: str, details: Details, row: LedgerDay, now: datetime) -> int:
-    """Fetch and keep one day; returns the number of its records."""
+    """Fetch and store one day; returns the number of its records."""
     with store.reading() as reader:
         users = reader.day(row).users
     persons = {person_key(user.user) for user in users}
 
     def fetched() -> list[EditorLanguageUsage]:
         usages = details.fetch_editor_languages(row.day) if users else []
-        # Who was removed from the day is not to come back.
+        # Somebody who was removed from the day must not come back.
         return [each for each in usages if not row.forgotten or person_key(each.user) in persons]
 
     usages = fetched()
@@ -126,7 +128,7 @@ def _fill_day(store: Store, name: str, details: Details, row: LedgerDay, now: da
         difference = _difference(users, usages)
     if difference:
         logger.warning(
-            "%s: editors and languages do not add up to the users' figures: %s; kept as they are",
+            "%s: editors and languages do not add up to the users' figures: %s; stored as they are",
             row.day,
             difference,
         )
@@ -136,7 +138,7 @@ def _fill_day(store: Store, name: str, details: Details, row: LedgerDay, now: da
 
 
 def _difference(users: Iterable[UserUsage], usages: Iterable[EditorLanguageUsage]) -> str:
-    """The first user and count that do not close, in words; what is unknown is not compared."""
+    """The first user and count that do not add up, in words; unknown figures are not compared."""
     parts: dict[str, list[Figures]] = {}
     for usage in usages:
         parts.setdefault(person_key(usage.user), []).append(usage.figures)
@@ -147,37 +149,39 @@ def _difference(users: Iterable[UserUsage], usages: Iterable[EditorLanguageUsage
         rows = parts.pop(person, [])
         whole, together = sums_of(spellings), sum_of(rows)
         for metric in DETAILED:
-            told, parts_sum = whole[metric], together[metric]
-            if told is not None and parts_sum is not None and parts_sum != told:
-                return f"{metric.name} of {person} is {told}, its parts are {parts_sum}"
+            expected, found = whole[metric], together[metric]
+            if expected is not None and found is not None and found != expected:
+                return f"{metric.name} of {person} is {expected}, its parts are {found}"
     return f"{min(parts)} is not among the users" if parts else ""
 
 
 def _fill_credits(
-    store: Store, name: str, details: Details, kept: Iterable[LedgerDay], now: datetime
+    store: Store, name: str, details: Details, stored: Iterable[LedgerDay], now: datetime
 ) -> list[ScraperError]:
-    lacking = {row.day: row for row in kept if row.credits is None}
+    lacking = {row.day: row for row in stored if row.credits is None}
     if not lacking or not details.credits_wanted:
         return []
     for run in runs_of_days(lacking):
         for window in _pieces(run, details.days_at_once):
             try:
                 usages = details.fetch_credits(window)
-            except _BORNE as error:
-                return [type(error)(f"credits of {window} could not be had: {error}")]
+            except _DETAIL_ERRORS as error:
+                return [type(error)(f"credits of {window} could not be fetched: {error}")]
             if usages is None:
-                logger.info("credits are not to be had: the source has no such endpoint for us")
+                logger.info(
+                    "credits are unavailable: the source does not offer that endpoint to us"
+                )
                 return []
             for day in window.days():
                 of_day = {usage.user: usage.credits for usage in usages if usage.day == day}
-                _keep_credits(store, name, lacking[day], of_day, now)
+                _store_credits(store, name, lacking[day], of_day, now)
     return []
 
 
-def _keep_credits(
+def _store_credits(
     store: Store, name: str, row: LedgerDay, credits_of: dict[str, float], now: datetime
 ) -> None:
-    if row.forgotten:  # who was removed from the day is not to come back
+    if row.forgotten:  # somebody who was removed from the day must not come back
         with store.reading() as reader:
             persons = {person_key(user.user) for user in reader.day(row).users}
         credits_of = {
@@ -187,7 +191,7 @@ def _keep_credits(
 
 
 def _pieces(window: Window, days_at_once: int) -> Iterable[Window]:
-    """The window in pieces of as many days as can be asked for at once."""
+    """The window in pieces that one request can ask for."""
     start = window.start
     while start <= window.end:
         end = min(window.end, start + timedelta(days=days_at_once - 1))

@@ -1,4 +1,4 @@
-"""The forms with dates: one period's figures as the dashboard sums them, in one CSV."""
+"""Fetches a period's figures, as the source sums them, into one CSV."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from dashboard_scraper.people.pseudonyms import hidden_in_figures
 from dashboard_scraper.sources.interface import MakeSource, Selection
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import Store
-from dashboard_scraper.sync.daily_metrics import keep_day
+from dashboard_scraper.sync.daily_metrics import store_day
 from dashboard_scraper.sync.review import review
 from dashboard_scraper.sync.revisions import Caution
 
@@ -57,7 +57,7 @@ logger = logging.getLogger(__name__)
 
 
 def default_name(window: Window, today: date, *, asked_for: bool) -> str:
-    """The file's name: the dates that were asked for, or the current date where none were."""
+    """The file's name: the dates that were asked for, or else the current date."""
     if not asked_for:
         return f"metrics_{today:%Y%m%d}.csv"
     if window.start == window.end:
@@ -67,7 +67,7 @@ def default_name(window: Window, today: date, *, asked_for: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """What is asked for, when, and the file of the users; the tenant's is its sibling."""
+    """A period, when it is fetched, and the users' file; the tenant's file is beside it."""
 
     window: Window
     now: datetime
@@ -77,7 +77,7 @@ class Period:
 
     @property
     def is_over(self) -> bool:
-        """Whether its figures can be kept: today's are those of half a day."""
+        """Whether it is completed, so that its figures can be stored: today's still grow."""
         return self.window.end < utc_day(self.now)
 
     @property
@@ -88,7 +88,7 @@ class Period:
 
     @property
     def replaced(self) -> list[Path]:
-        """The files of an earlier run that are not true any more, whatever comes of this one."""
+        """The files of an earlier run that are outdated, even if this run fails."""
         if not self.selected.users:
             return self.targets
         notes = [] if is_foreign(self.notes) else [self.notes]
@@ -96,7 +96,7 @@ class Period:
 
     @property
     def notes(self) -> Path:
-        """Says what of the users is in doubt, where something is."""
+        """The file that names the users' doubts, if there are any."""
         return notes_path(self.target)
 
 
@@ -108,17 +108,17 @@ def export_period(
     outputs: Outputs,
     rules: Rules,
 ) -> tuple[list[Path], Verdict]:
-    """Fetch the selected endpoints, keep what is whole, write the files, all or none.
+    """Fetch the selected endpoints, store completed days, and write the files, all or none.
 
-    Returns the paths, and what doubts come to. If it fails, files of an earlier run under the same
-    names are set aside; LockHeld leaves all as it is.
+    Returns the paths and the verdict on doubts. If it fails, files of an earlier run under the same
+    names are set aside; LockHeld changes nothing.
     """
     opened = store.opened() if period.is_over else contextlib.nullcontext()
     with replaced_or_set_aside(period.replaced, store.locked()), opened, make_source() as source:
         remove_leftovers_of_runs(outputs.folder)
         users = source.fetch_users(period.window) if period.selected.users else None
         tenant = source.fetch_tenant(period.window) if period.selected.tenant else []
-        reviewed = _keep(store, source.name, period, users, tenant) if period.is_over else []
+        reviewed = _store(store, source.name, period, users, tenant) if period.is_over else []
         doubts = _doubts(store, source.name, period, users, tenant, rules.tolerance)
         files: dict[Path, bytes] = {}
         if doubts:
@@ -129,7 +129,7 @@ def export_period(
         if period.selected.tenant:
             figures = hidden_in_figures(tenant, audience.rename)
             files[tenant_path(period.target)] = tenant_csv(figures)
-        files |= _told_days(period, users, tenant)
+        files |= _period_file(period, users, tenant)
         store.check_lock()
         make_folder(period.target.parent, outputs.mode)
         remove_leftovers_beside(files)
@@ -140,7 +140,7 @@ def export_period(
                 set_aside([period.notes])
             publication.publish()
     marked = f"every file is written; {period.notes.name} says so"
-    # Users and tenant are asked one after the other, and figures of today grow between the two.
+    # Users and tenant are two requests, and figures of today grow between them.
     if not period.is_over:
         rules = dataclasses.replace(rules, warn_of_unreconciled=True)
     paths = sorted(files, key=lambda path: path == period.notes)
@@ -155,48 +155,48 @@ def _doubts(
     tenant: Sequence[TenantFigure],
     tolerance: Tolerance,
 ) -> list[Doubt]:
-    """What of these users is in doubt; of one day also what the store says of it."""
+    """The doubts about these users; for a single day also those in the store."""
     if not isinstance(users, list):
         return []
     differences = closing_differences(sums_of(users), len(users), _totals(source_name, tenant))
     found = unreconciled(period.window, differences, tolerance)
     if len(period.window) == 1 and period.is_over:
         with store.reading() as reader:
-            kept = reader.ledger(source_name, period.window)
-        of_store = doubts_in(kept.values(), tolerance)
+            stored = reader.ledger(source_name, period.window)
+        of_store = doubts_in(stored.values(), tolerance)
         found += (doubt for doubt in of_store if doubt.kind is not DoubtKind.UNRECONCILED)
     return found
 
 
-def _told_days(
+def _period_file(
     period: Period, users: list[UserUsage] | OtherRecords | None, tenant: Sequence[TenantFigure]
 ) -> dict[Path, bytes]:
-    """The file that says for `convert` which days the users' file holds, where it is needed."""
+    """The file that says for `convert` which days the users' file has, if it is needed."""
     path, window = period_path(period.target), period.window
     if users is None:
-        # The users' file of an earlier run may have its days from the file that is replaced now.
+        # An earlier run's users' file may get its days from the tenant's file, replaced now.
         earlier = windows_beside(period.target) if _exists(period.target) else set()
         return {path: period_csv(*earlier)} if len(earlier) == 1 and earlier != {window} else {}
-    is_told = name_has(period.target, window) or bool(tenant)
-    if isinstance(users, OtherRecords) or (is_told and not _exists(path)):
+    is_known = name_has(period.target, window) or bool(tenant)
+    if isinstance(users, OtherRecords) or (is_known and not _exists(path)):
         return {}
     return {path: period_csv(window)}
 
 
 def _exists(path: Path) -> bool:
-    return os.path.exists(path)  # noqa: PTH110 - pathlib's raises for a name that is too long
+    return os.path.exists(path)  # noqa: PTH110 - pathlib raises for a name that is too long
 
 
-def _keep(
+def _store(
     store: Store,
     source_name: str,
     period: Period,
     users: list[UserUsage] | OtherRecords | None,
     tenant: Sequence[TenantFigure],
 ) -> list[ScraperError]:
-    """The tenant's figures always; the users' where they are those of one day.
+    """Store the tenant's figures, and the users' if the period is a single day.
 
-    Returns what the run is to end with, once the files are written.
+    Returns the errors to end the run with, once the files are written.
     """
     if tenant:
         store.put_tenant_figures(source_name, tenant, period.now)
@@ -205,17 +205,16 @@ def _keep(
     totals = _totals(source_name, tenant)
     if period.window.start == period.window.end:
         usage = DayUsage(period.window.start, users, totals)
-        stored = keep_day(store, source_name, usage, period.now, period.caution)
+        stored = store_day(store, source_name, usage, period.now, period.caution)
         became = {usage.day: stored}
         return review(store, source_name, period.window, became, period.caution).errors()
     if differences := closing_differences(sums_of(users), len(users), totals):
-        told = listed(differences, separator="; ")
-        logger.warning("%s does not add up: %s", period.window, told)
+        logger.warning("%s does not add up: %s", period.window, listed(differences, separator="; "))
     return []
 
 
 def _totals(source_name: str, tenant: Sequence[TenantFigure]) -> Totals | None:
-    """What of the tenant's figures is to be the sum of the users', whatever the source calls it."""
+    """The tenant's figures that must be the sums of the users', under the catalogue's names."""
     names, our_names = {total.name for total in TOTALS}, info_of(source_name).tenant_names
     found = {our_names.get(each.metric, each.metric): each.value for each in tenant}
     known = {name: n for name, n in found.items() if name in names and isinstance(n, int)}
@@ -226,10 +225,10 @@ def _users_file(
     window: Window, users: list[UserUsage] | OtherRecords, source_name: str, audience: Audience
 ) -> bytes:
     if isinstance(users, OtherRecords):
-        logger.warning("%s: %d records that are no user statistics", window, len(users.records))
+        logger.warning("%s: %d records that are not user statistics", window, len(users.records))
         if audience.anonymous:
             raise UsageError(
-                "PSEUDONYM_KEY_FILE: the records are no user statistics, and nobody knows which of"
+                "PSEUDONYM_KEY_FILE: the records are not user statistics, so it is unknown which of"
                 " their fields name a person; leave the setting out"
             )
         return records_csv(users.records)

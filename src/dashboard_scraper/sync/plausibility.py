@@ -1,8 +1,8 @@
-"""What makes figures doubtful that were fetched for the first time: there is no version before.
+"""Judges figures that were fetched for the first time, and so have no earlier version.
 
-They are compared with the same weekdays of the weeks before, and with the other days. A holiday
-looks like a fault here, so a doubt is only written down; but where every day of a window is empty,
-or all are equal, it is hardly a holiday.
+They are compared with the same weekdays of earlier weeks, and with all other days. A holiday looks
+like a fault here, so a day is only marked as suspicious; but a whole window of empty or equal days
+is hardly a holiday.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dashboard_scraper.sync.revisions import same_as_another
 
 _WEEKS = 4
 _WEEKS_AT_LEAST = 2
-# Beyond so many times what the weeks before had at most, or below that part of what they had at
-# least, where that was enough to tell.
+# Suspicious: more than the factor times the highest of these weeks, or less than the lowest divided
+# by it; values below *_AT_LEAST vary too much by themselves.
 _PEOPLE_FACTOR, _PEOPLE_AT_LEAST = 3, 4
 _SUM_FACTOR, _SUM_AT_LEAST = 10, 300
 _DAYS_EMPTY_AT_LEAST = DAYS_A_WEEK
@@ -34,7 +34,7 @@ def history_for(window: Window) -> Window:
 
 
 def doubts_of(day: date, ledger: Mapping[date, LedgerDay]) -> str | None:
-    """Why the figures of a day are doubtful, in words; `ledger` has the weeks before too."""
+    """Why a day is suspicious, in words; `ledger` has the weeks before it too."""
     row = ledger[day]
     doubts = []
     if twin := same_as_another(row, ledger):
@@ -47,12 +47,12 @@ def doubts_of(day: date, ledger: Mapping[date, LedgerDay]) -> str | None:
 
 
 def _unusual(row: LedgerDay, usual: Collection[LedgerDay]) -> list[str]:
-    """What lies far outside of what the same weekdays had."""
+    """Figures far outside the range of the same weekdays."""
     found = []
     people = [each.active_users for each in usual]
     if _is_far(row.active_users, people, _PEOPLE_FACTOR, _PEOPLE_AT_LEAST):
         found.append(_told("active users", row.active_users, people))
-    if min(people) < _PEOPLE_AT_LEAST:  # of few people, sums go up and down by themselves
+    if min(people) < _PEOPLE_AT_LEAST:  # sums of few people vary too much
         return found
     for metric in COUNTS:
         known = [count for each in usual if (count := each.sums[metric]) is not None]
@@ -65,7 +65,7 @@ def _unusual(row: LedgerDay, usual: Collection[LedgerDay]) -> list[str]:
 
 
 def _open(row: LedgerDay, usual: Collection[LedgerDay]) -> list[str]:
-    """Sums that are not those of their parts, as they were on all of the others."""
+    """Sums that are not the sum of their parts, though they were on all of the other days."""
     before = [parts_differences(each.sums) for each in usual]
     return [
         f"{name} is not the sum of its parts"
@@ -88,7 +88,7 @@ def _told(name: str, value: int, usual: list[int]) -> str:
 
 
 def implausible(window: Window, ledger: Mapping[date, LedgerDay]) -> str | None:
-    """What cannot well be true of a whole window, in words."""
+    """Why a whole window is implausible, in words."""
     rows = [ledger[day] for day in window.days() if day in ledger]
     if len(rows) < len(window):
         return None

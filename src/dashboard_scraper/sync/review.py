@@ -1,4 +1,4 @@
-"""The end of a run's fetching: held revisions are judged, and doubtful days are marked."""
+"""The end of a run: judges held revisions, and marks suspicious days."""
 
 from __future__ import annotations
 
@@ -22,30 +22,28 @@ _NAMED_AT_MOST = 3
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What a run has to report of days that are there: revisions that are held, and a window that
-    cannot well be true.
-    """
+    """The revisions that stay held, and why the whole window is implausible, if it is."""
 
     held: list[Judgement]
     implausible: str | None
 
     def errors(self) -> list[ScraperError]:
-        """What the run ends with, the first being the most important."""
+        """The errors to end the run with, the most important first."""
         errors: list[ScraperError] = []
         if self.implausible:
-            errors.append(Implausible(f"{self.implausible}; every file is written, and says so"))
+            errors.append(Implausible(f"{self.implausible}; every file is written and marked"))
         if self.held:
-            errors.append(RevisionsHeld(_told(self.held)))
+            errors.append(RevisionsHeld(_message(self.held)))
         return errors
 
 
-def _told(held: list[Judgement]) -> str:
+def _message(held: list[Judgement]) -> str:
     days = [judgement.change.before.day for judgement in held]
-    told = [f"{judgement.change.before.day}: {judgement.reason}" for judgement in held]
+    reasons = [f"{judgement.change.before.day}: {judgement.reason}" for judgement in held]
     return (
-        f"revisions of {listed_days(days)} are held, and the versions before stay in force"
-        f" ({listed(told, _NAMED_AT_MOST, '; ')}); `revisions` shows them, `revisions accept DAY`"
-        " puts one in force, `revisions reject DAY` never does"
+        f"revisions of {listed_days(days)} are held, the earlier versions stay in force"
+        f" ({listed(reasons, _NAMED_AT_MOST, '; ')}); list them with `revisions`, then"
+        " `revisions accept DAY` or `revisions reject DAY`"
     )
 
 
@@ -56,9 +54,9 @@ def review(
     stored: Mapping[date, Stored],
     caution: Caution,
 ) -> Review:
-    """Judge every revision of the window that is held, and mark the days that are doubtful.
+    """Judge every held revision of the window, and mark suspicious days.
 
-    `stored` says what became of each answer of this run.
+    `stored` has what the store did with each answer of this run.
     """
     with store.reading() as reader:
         held = reader.held(source_name, window)
@@ -76,10 +74,10 @@ def review(
             if judgement.reason != ledger[day].held:
                 store.mark(source_name, day, caution.clock(), held=judgement.reason)
     first_held = [judgement.change.before.day for judgement in still_held if judgement.is_first]
-    doubts = _Doubts(store, source_name, window, first_held)
+    suspicions = _Suspicions(store, source_name, window, first_held)
     again = {day for day, what in stored.items() if what is Stored.SAME}
-    doubts.mark(new, again, caution)
-    return Review(sorted(still_held, key=lambda each: each.change.before.day), doubts.whole)
+    suspicions.mark(new, again, caution)
+    return Review(sorted(still_held, key=lambda each: each.change.before.day), suspicions.whole)
 
 
 def _accept(store: Store, source_name: str, judgement: Judgement, caution: Caution) -> None:
@@ -93,8 +91,8 @@ def _accept(store: Store, source_name: str, judgement: Judgement, caution: Cauti
         logger.info("%s was revised: %s", change.before.day, changes)
 
 
-class _Doubts:
-    """What makes the days of a run doubtful; `whole` is what cannot well be true of all of them."""
+class _Suspicions:
+    """Marks suspicious days of a run; `whole` is why the whole window is implausible."""
 
     def __init__(
         self, store: Store, source_name: str, window: Window, held: Collection[date]
@@ -104,12 +102,13 @@ class _Doubts:
         with store.reading() as reader:
             self._ledger = reader.ledger(source_name, history_for(window))
         self.whole = implausible(window, self._ledger)
-        # A source that is wrong about some days may be wrong about all that it says that night.
+        # A source that is wrong about some days may be wrong about everything it says that night.
         self._beside = f"fetched when answers for {listed_days(held)} were held" if held else None
 
     def mark(self, new: Collection[date], again: Collection[date], caution: Caution) -> None:
-        """Of days with `new` figures; and of those whose doubtful figures came `again`, which pass
-        when the doubt does, or when they have come often enough.
+        """Mark days with `new` figures, and those whose figures came `again`.
+
+        A repeated answer loses its mark when the reason is gone, or after enough repetitions.
         """
         doubts: dict[date, str] = {}
         passing = {day for day in again if self._ledger[day].suspicious}
@@ -122,5 +121,5 @@ class _Doubts:
             if doubt:
                 doubts[day] = doubt
         if doubts:
-            told = [f"{day}: {doubt}" for day, doubt in doubts.items()]
-            logger.warning("doubtful: %s", listed(told, _NAMED_AT_MOST, "; "))
+            reasons = [f"{day}: {doubt}" for day, doubt in doubts.items()]
+            logger.warning("suspicious: %s", listed(reasons, _NAMED_AT_MOST, "; "))

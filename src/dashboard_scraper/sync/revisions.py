@@ -1,16 +1,16 @@
-"""How far an answer is believed that differs from what the source said of the day before.
+"""When to accept an answer that differs from an earlier one for the same day.
 
-    a day that has not settled may grow by anything, and lose up to the limit
-    a day that has settled may change by up to the limit, in either direction; what moves from one
-    person to another is a loss and a gain
-    two days that change by less may together change by the limit; three are too many to go in the
-    same direction
-    a day that is emptied, that gets the figures of another day, in which a metric becomes unknown
-    or ceases to be the sum of its parts, or whose users no longer add up to the source's totals, is
-    never believed at once
+    an unsettled day may grow by any amount, and shrink up to the limit
+    a settled day may change up to the limit, in either direction; what moves from one person to
+    another counts as a loss and a gain
+    two days with smaller changes may together change up to the limit; three days that change in the
+    same direction are held
+    never accepted at once: a day that becomes empty, gets the figures of another day, no longer
+    adds up to the source's totals, or has a metric that becomes unknown or is no longer the sum of
+    its parts
 
-What is not believed is held: the version before stays in force until somebody accepts the new one,
-or the source has given the same answer on so many later days.
+An answer that is not accepted is held: the earlier version stays in force until somebody accepts
+the new one, or the source has repeated it on enough later days.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from dashboard_scraper.store.settling import is_settled
 
 NOT_JUDGED = "the run ended before it could be compared with the other days"
 
-# Of so few messages, lines or calls nobody can say that they are many; nor of such a day that it is
-# the same as another one by more than chance.
+# Smaller changes of a metric are ignored, since any of them is a large part of a small number.
 NEGLIGIBLE = 10
-_TELLING = 20
+# A day with less in it may equal another day by chance.
+_DISTINCTIVE = 20
 _PEOPLE = "active users"
 _NAMED_AT_MOST = 3
 _SEVERAL = 3
@@ -40,13 +40,13 @@ _SEVERAL = 3
 
 @dataclass(frozen=True, slots=True)
 class Caution:
-    """What the store asks when an answer differs from the version in force.
+    """Judges answers that differ from the version in force.
 
-    `limit` is the part of a day that may change, 1 being all of it; `confirmations` the number of
-    later days on which the same answer has to come to be accepted by itself.
+    `limit` is the share of a day that may change, 1 being all of it; `confirmations` the number of
+    later days on which an answer must be repeated to be accepted automatically.
 
-    A change in which nothing is lost of a day that had not settled is believed; every other one
-    waits for the end of the run, when all days are known that it changes.
+    An unsettled day that only grows is accepted at once. Every other change is held until the end
+    of the run, when all changed days are known.
     """
 
     limit: float
@@ -56,20 +56,20 @@ class Caution:
     tolerance: Tolerance
 
     def is_settled(self, stored: LedgerDay) -> bool:
-        """Whether the source had stopped counting when the day was fetched."""
+        """Whether the source had finished counting when the day was fetched."""
         return is_settled(stored, self.settle_days, self.clock())
 
     def is_open(self, stored: LedgerDay) -> bool:
-        """Whether a day that is in doubt has to be asked for again."""
+        """Whether the day is in doubt and must be fetched again."""
         doubtful = self.differences(stored) or stored.suspicious
         return bool(stored.held or (doubtful and stored.repeats < self.confirmations))
 
     def differences(self, stored: LedgerDay) -> list[Difference]:
-        """Where the day does not add up, beyond what is tolerated."""
+        """Where the day does not add up, beyond the tolerance."""
         return self.tolerance.beyond(stored.unreconciled)
 
     def reason_to_hold(self, change: Change) -> str | None:
-        """For the time being, in words; None where the change is believed."""
+        """Why to hold the change until the end of the run; None to accept it at once."""
         doubts = _unknown_now(change) or _open_now(change) or any(_losses(change).values())
         if self.is_settled(change.before) or doubts:
             return NOT_JUDGED
@@ -78,9 +78,9 @@ class Caution:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What becomes of a held revision: held for the `reason`, or accepted where there is none.
+    """A held revision stays held for the `reason`; without one it is accepted.
 
-    `note` says why it is accepted although it changes much.
+    `note` says why it is accepted although it changes a lot.
     """
 
     change: Change
@@ -89,14 +89,14 @@ class Judgement:
 
     @property
     def is_first(self) -> bool:
-        """Whether the source gave this answer on no earlier day."""
+        """Whether the source gave this answer for the first time."""
         return self.change.after.repeats == 0
 
 
 def judge(
     held: Iterable[Change], ledger: Mapping[date, LedgerDay], caution: Caution
 ) -> list[Judgement]:
-    """What becomes of each; `ledger` has the days around them, with their versions in force."""
+    """Judge each held revision; `ledger` has the versions in force, also of the days around."""
     judgements = []
     small: list[Change] = []
     for change in held:
@@ -136,22 +136,22 @@ def _reasons(change: Change, ledger: Mapping[date, LedgerDay], caution: Caution)
 
 
 def _is_improvement(change: Change, caution: Caution) -> bool:
-    """Of figures that were in doubt, or lack a person who was removed, by some that are not."""
+    """Whether figures that were in doubt, or lack a removed person, are replaced by sound ones."""
     before, after = change.before, change.after
     doubtful = caution.differences(before) or before.suspicious
     return bool(before.forgotten or (doubtful and after.totals and not caution.differences(after)))
 
 
 def same_as_another(day: LedgerDay, ledger: Mapping[date, LedgerDay]) -> date | None:
-    """Another day on which the same users did exactly the same, and more than a little."""
-    if day.digest is None or sum(count or 0 for count in counts_of(day.sums)) < _TELLING:
+    """Another day with exactly the same figures, if there are enough to rule out chance."""
+    if day.digest is None or sum(count or 0 for count in counts_of(day.sums)) < _DISTINCTIVE:
         return None
     twins = (d for d, row in ledger.items() if d != day.day and row.digest == day.digest)
     return next(twins, None)
 
 
 def _together(changes: list[Change], caution: Caution) -> dict[date, str]:
-    """Why days are held whose changes are small, but add up in one direction."""
+    """Why days with small changes are held: together they change too much in one direction."""
     reasons: dict[date, str] = {}
     for direction, parts_of in (("lose", _losses), ("gain", _gains)):
         shares: dict[str, dict[date, float]] = {}
@@ -161,7 +161,7 @@ def _together(changes: list[Change], caution: Caution) -> dict[date, str]:
                     shares.setdefault(name, {})[change.before.day] = part
         for name, of_days in shares.items():
             days = [day for day, part in of_days.items() if part]
-            # With a limit of a whole day, somebody wants all but the impossible to be believed.
+            # A limit of the whole day means: accept everything that is possible at all.
             many = len(days) >= _SEVERAL and caution.limit < 1
             if many or (len(days) > 1 and sum(of_days.values()) > caution.limit):
                 told = f"{len(days)} days {direction} {name} at once"
@@ -170,12 +170,12 @@ def _together(changes: list[Change], caution: Caution) -> dict[date, str]:
 
 
 def _losses(change: Change) -> dict[str, float]:
-    """What people have less, as parts of what was there; what is negligible is 0."""
+    """What people lost, as shares of the day's figures; negligible changes are 0."""
     return _parts(change.movement.lost_people, change.movement.lost, change.before)
 
 
 def _gains(change: Change) -> dict[str, float]:
-    """What people have more, as parts of what was there."""
+    """What people gained, as shares of the day's figures."""
     return _parts(change.movement.gained_people, change.movement.gained, change.before)
 
 
@@ -184,19 +184,19 @@ def _parts(people: int, moved: Mapping[str, int], before: LedgerDay) -> dict[str
     for metric in COUNTS:
         count = before.sums[metric]
         by = moved.get(metric.name, 0)
-        if count is not None:  # of a sum that was unknown nobody can say how much it changes
+        if count is not None:  # the change of an unknown sum is unknown too
             parts[metric.name] = by / max(count, 1) if by >= NEGLIGIBLE else 0.0
     return parts
 
 
 def _unknown_now(change: Change) -> list[str]:
-    """Metrics of which there was something, and nobody knows how much any more."""
+    """Metrics that had a value and are unknown now."""
     before, after = change.before.sums, change.after.sums
     return [metric.name for metric in COUNTS if before[metric] and after[metric] is None]
 
 
 def _open_now(change: Change) -> list[str]:
-    """Sums of several metrics that were those of their parts, and are not any more."""
+    """Metrics that were the sum of their parts and no longer are."""
     return [
         name
         for name, difference in parts_differences(change.after.sums).items()

@@ -1,7 +1,7 @@
-"""Doing many fetches at once, a few at a time, in threads that never keep the program alive.
+"""Runs fetches in a few daemon threads.
 
-`concurrent.futures` waits for its threads when the program ends; one that reads from a server that
-hangs would keep a run that was told to end for the whole of the read timeout.
+Not `concurrent.futures`, which waits for its threads when the program ends: one that reads from a
+server that hangs would delay the end of an interrupted run by the whole read timeout.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def each_done(
 ) -> Iterator[tuple[Item, Result | ScraperError]]:
     """Yield each item with what the function returned or the ScraperError that it raised.
 
-    In the order in which they are done. A new item begins only when the caller comes back for the
-    next one, so at most `workers` results are held.
+    In the order in which they finish. A new item starts only when the caller asks for the next
+    result, so at most `workers` results are in memory.
     """
     tasks: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
     results: queue.SimpleQueue[tuple[Item, Result | ScraperError] | None] = queue.SimpleQueue()
@@ -50,7 +50,7 @@ def each_done(
         while outstanding:
             done = results.get()
             if done is None:
-                raise RuntimeError("a worker died; its traceback stands above")
+                raise RuntimeError("a worker thread died; its traceback is above")
             yield done
             outstanding -= 1
             for item in itertools.islice(waiting, 1):

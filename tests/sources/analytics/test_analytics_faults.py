@@ -975,7 +975,7 @@ def test_a_day_that_does_not_close_is_fetched_once_more_and_kept_with_what_diffe
     assert entry["status"] == "complete"
     assert msgspec.convert(entry["unreconciled"], list[Difference]) == row.unreconciled
     differences = "; ".join(map(str, row.unreconciled))
-    assert f"{DAY} does not add up: {differences}; kept as it is" in told(logging.WARNING)
+    assert f"{DAY} does not add up: {differences}; stored as it is" in told(logging.WARNING)
     assert sum(f"{DAY}: " in line and "once more" in line for line in told(logging.INFO)) == 1
     assert left.files.keys() == {*files_of(SOUND, DAY), MANIFEST, AGGREGATED, REPORT, NOTES}
     for as_json in (False, True):
@@ -1072,7 +1072,7 @@ def test_a_fault_of_editors_and_languages_costs_nothing_but_these(
     detailed.add_fault(Fault(effect, EDITORS, DAY))
     error = failure(lambda: fetch(home, SOUND, DAY))
     assert type(error) is kind
-    assert f"editors and languages of {DAY} could not be had" in str(error)
+    assert f"editors and languages of {DAY} could not be fetched" in str(error)
     assert detailed.count(EDITORS) == requests
     left = left_by(home).files
     for file in (*day_files(SOUND, DAY), AGGREGATED):
@@ -1216,7 +1216,7 @@ def test_a_fault_of_credits_costs_nothing_but_these(
     credited.add_fault(Fault(effect, CREDITS))
     error = failure(lambda: fetch(home, SOUND, DAY))
     assert type(error) is kind
-    assert f"credits of {WINDOW} could not be had" in str(error)
+    assert f"credits of {WINDOW} could not be fetched" in str(error)
     assert credited.count(CREDITS) == requests
     assert left_by(home) == undisturbed
     credited.clear_faults()

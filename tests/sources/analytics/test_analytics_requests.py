@@ -185,7 +185,7 @@ def test_a_settled_day_that_was_revised_is_found_and_it_alone_is_fetched(
     sim.requests.clear()
     run(home)
     assert_cost(sim, 2, [DAYS[number], *DAYS[25:]])
-    assert f"the source has revised {DAYS[number]}; fetching again" in caplog.text
+    assert f"the source has revised {DAYS[number]}; fetching them again" in caplog.text
     after = ledger(home)
     assert [day for day in DAYS[:25] if before[day].totals != after[day].totals] == [DAYS[number]]
     assert after[DAYS[number]].unreconciled == []
@@ -280,13 +280,13 @@ def test_a_long_run_says_beforehand_what_it_costs_and_then_what_is_left(
         command, env=home.environment(), stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            (announced,) = said_by(process, "at the source's limit", 1)
+            (announced,) = said_by(process, "at the source's rate limit", 1)
             assert sim.count(USER_ACTIVITY) <= 2
             left = [seconds_left(line) for line in said_by(process, " of 90 days", 6)]
         finally:
             process.terminate()
             process.communicate(timeout=20)
-    assert f"90 days have {total} pages of users: as many requests, about 6" in announced
+    assert f"90 days take {total} requests for pages of users, about 6" in announced
     assert left == sorted(left, reverse=True)
     assert 60 < left[-1] < left[0] <= 66
 
@@ -309,7 +309,7 @@ def test_a_short_run_says_nothing_of_its_cost(home: Home, limited: Limited, capl
     limited(200)
     run(home)
     assert "28 of 28 days" in caplog.text
-    assert "at the source's limit" not in caplog.text
+    assert "at the source's rate limit" not in caplog.text
     assert " left" not in caplog.text
 
 
