@@ -128,7 +128,6 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: content_of(path) for path in all_files(folder)}
 
 
-@pytest.mark.usefixtures("store_url")
 def test_no_output_contains_an_address(home: Home, spring: Simulator) -> None:
     use_key(home)
     names = [member.name for member in spring.organization.people]
@@ -144,7 +143,6 @@ def test_no_output_contains_an_address(home: Home, spring: Simulator) -> None:
             assert re.search("user-[0-9a-f]{20}", text), name
 
 
-@pytest.mark.usefixtures("store_url")
 def test_pseudonym_depends_on_user_and_key_alone(home: Home, spring: Simulator) -> None:
     use_key(home)
     shown = {
@@ -174,7 +172,6 @@ def test_pseudonym_depends_on_user_and_key_alone(home: Home, spring: Simulator) 
     assert not everyone & others
 
 
-@pytest.mark.usefixtures("store_url")
 def test_ids_and_order_follow_pseudonyms(home: Home, spring: Simulator) -> None:
     keep(home, FIRST, LAST)
     spring.stop()
@@ -213,7 +210,6 @@ def test_store_has_addresses_not_pseudonyms(home: Home, spring: Simulator) -> No
     assert contents(export(home, "again")) == before
 
 
-@pytest.mark.usefixtures("store_url")
 def test_addresses_in_unknown_fields_are_replaced(home: Home, spring: Simulator) -> None:
     use_key(home)
     ada = record(
@@ -335,7 +331,6 @@ def test_missing_key_exits_2_with_instructions(home: Home, spring: Simulator) ->
     assert (spring.count(), home.data.exists()) == (0, False)
 
 
-@pytest.mark.usefixtures("store_url")
 def test_foreign_records_are_refused_with_pseudonyms(home: Home, spring: Simulator) -> None:
     """Nobody knows which of their fields name a person."""
     use_key(home)

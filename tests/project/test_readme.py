@@ -14,7 +14,9 @@ import pytest
 from conftest import Home, Start
 from dashboard_scraper import errors
 from dashboard_scraper.cli.commands import COMMANDS
-from dashboard_scraper.simulator import Organization
+from dashboard_scraper.simulator import Organization, Simulator
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.rest.urls import origin_of
 from kept_days import sql
 from tree import ROOT
 
@@ -27,21 +29,23 @@ OF_OTHER_PROGRAMS = {"--from"}  # uvx
 README_LINES = 220
 
 DECISIONS = ("revisions",)  # on days of which something is in doubt
-KEPT_FIRST = (
+NEEDS_DAYS = (
     "export",
     "forget",
     "history",
     "report",
     "revisions",
     "status",
-)  # they tell of days that are in the store
+)
 
 
 def commands(*pages: str) -> list[str]:
-    """The commands in the pages' code blocks, without duplicates; `serve` does not end."""
+    """The commands in the pages' code blocks, once each: without `serve`, which does not end, and
+    `demo`, which takes long and has tests of its own.
+    """
     blocks = re.findall(r"^```bash\n(.*?)^```", "\n".join(pages), re.MULTILINE | re.DOTALL)
     found = dict.fromkeys(line.strip() for block in blocks for line in COMMAND.findall(block))
-    return [line for line in found if not line.endswith(" serve")]
+    return [line for line in found if not line.endswith((" serve", " demo"))]
 
 
 def options(text: str) -> set[str]:
@@ -60,13 +64,24 @@ def test_the_readme_is_for_the_first_steps() -> None:
     assert len(README.splitlines()) <= README_LINES
 
 
-@pytest.mark.parametrize("line", commands(*PAGES))
-def test_each_documented_command_works(line: str, start: Start, home: Home) -> None:
-    simulator = start(Organization(users=5))
-    words = shlex.split(line)[1:]
-    if words and words[0] in KEPT_FIRST:
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder of an organization of five, with the days that the pages speak of."""
+    home = Home(tmp_path_factory.mktemp("filled"))
+    with Simulator(Organization(users=5)) as simulator:
+        home.settings["METRICS_API_BASE_URL"] = simulator.url
+        save_cookies(home.cookie_file, {SESSION_COOKIE: simulator.cookie}, origin_of(simulator.url))
         assert home.run("--last-28-days").code == 0
         assert home.run("--daily", "10-20-2025", "10-22-2025").code == 0
+    return home.data
+
+
+@pytest.mark.parametrize("line", commands(*PAGES))
+def test_each_documented_command_works(line: str, start: Start, home: Home, filled: Path) -> None:
+    simulator = start(Organization(users=5))
+    words = shlex.split(line)[1:]
+    if words and words[0] in NEEDS_DAYS:
+        shutil.copytree(filled, home.data)
         words = [simulator.organization.people[0].name if "@" in word else word for word in words]
     if words and words[0] in DECISIONS:
         sql(f"sqlite:///{home.data / 'usage.db'}", "UPDATE day_ledger SET suspicious = 'odd'")

@@ -33,7 +33,7 @@ def source_tree(folder: Path, moment: int) -> Path:
 
 def built(source: Path, umask: int) -> dict[str, Path]:
     """The wheel and the source archive, by their names."""
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", "dist", "."]
+    command = [sys.executable, "-m", "hatchling", "build", "--directory", "dist"]
     subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=300, umask=umask)
     return {path.name: path for path in (source / "dist").iterdir()}
 

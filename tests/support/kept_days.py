@@ -52,13 +52,13 @@ def forget(home: Home, user: str, *, files: bool = False) -> None:
 
 
 def ledger(home: Home) -> dict[date, LedgerDay]:
-    with store_at(home.settings["STORE_URL"]).reading() as reader:
+    with store_at(settings_of(home).store_url).reading() as reader:
         return reader.ledger(DashboardSource.name)
 
 
 def kept_users(home: Home) -> dict[date, list[UserUsage]]:
     """Every day's users, each day checked against the ledger as every export does."""
-    with store_at(home.settings["STORE_URL"]).reading() as reader:
+    with store_at(settings_of(home).store_url).reading() as reader:
         return {
             day: reader.day(row).users for day, row in reader.ledger(DashboardSource.name).items()
         }
