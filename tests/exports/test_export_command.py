@@ -152,7 +152,7 @@ def test_a_day_that_is_not_what_was_kept_is_refused_whole(home: Home, store_url:
     sql(store_url, "UPDATE user_day SET chat_messages = 777 WHERE day = '2025-03-04'")
     result = home.run("export", "2025-03-03", "2025-03-04")
     assert (result.code, result.out) == (1, "")
-    assert "2025-03-04 is not what was kept" in result.err
+    assert "the rows of 2025-03-04 do not match the ledger" in result.err
     assert "Traceback" not in result.err
     assert contents(folder_of(home, march(3), march(4))) == {}
 

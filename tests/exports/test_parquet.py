@@ -189,7 +189,7 @@ def test_a_damaged_day_leaves_nothing_that_looks_fresh(home: Home, store_url: st
     export(home, home.path / "out", FIRST, EMPTY)
     before = files(home.path / "out")
     sql(store_url, f"UPDATE user_day SET chat_messages = 777 WHERE day = '{LAST}'")
-    with pytest.raises(StoreFailed, match=f"{LAST} is not what was kept"):
+    with pytest.raises(StoreFailed, match=f"the rows of {LAST} do not match the ledger"):
         export(home, home.path / "out")
     found = files(home.path / "out")
     assert visible(found) == set()

@@ -634,7 +634,7 @@ def test_a_day_that_is_not_what_was_kept_is_500_and_in_the_log(
     sql(store_url, "UPDATE user_day SET chat_messages = 99")
     link = changing.link(path_of(ENTERPRISE, "users-1-day"))
     error_of(requests.get(link, timeout=SECONDS), 500)
-    assert f"{LAST} is not what was kept" in changing.log
+    assert f"the rows of {LAST} do not match the ledger" in changing.log
     assert " ERROR dashboard_scraper.server.app" in changing.log
     assert "Traceback" not in changing.log
 
@@ -653,9 +653,9 @@ def test_a_report_that_breaks_off_does_not_look_whole(served: Served, tmp_path: 
         with pytest.raises(requests.exceptions.ChunkedEncodingError):
             requests.get(link, timeout=SECONDS)
         assert server.get("/healthz").status_code == 200
-        (line,) = [each for each in server.log.splitlines() if "is not what was kept" in each]
+        (line,) = [each for each in server.log.splitlines() if "do not match the ledger" in each]
         assert " ERROR dashboard_scraper.server.app" in line
-        assert f"{LAST} is not what was kept" in line
+        assert f"the rows of {LAST} do not match the ledger" in line
         assert "Traceback" not in server.log
 
 

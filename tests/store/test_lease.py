@@ -79,14 +79,14 @@ def test_run_that_was_stopped_and_taken_over_writes_nothing(
     stopped.kill(signal.SIGSTOP)
     other = forks.run(home, JOB)
     assert other.code == 0, other.err
-    assert f"took the store over from process {stopped.pid}" in other.err
+    assert f"took over the store from process {stopped.pid}" in other.err
     kept = ledger_of(lock_url)
     written = {path: path.stat().st_mtime_ns for path in all_files(home.data)}
     gate.set()
     stopped.kill(signal.SIGCONT)
     result = stopped.wait()
     assert (result.code, result.out) == (7, ""), result.err
-    assert "took the store over; nothing was written since then" in result.err
+    assert "took over the store; this run wrote nothing since then" in result.err
     assert ledger_of(lock_url) == kept
     assert {path: path.stat().st_mtime_ns for path in all_files(home.data)} == written
 

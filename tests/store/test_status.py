@@ -300,7 +300,7 @@ def test_a_store_of_nothing_but_the_future_is_stale(home: Home, capsys: Capture)
     told = json_of(home, capsys)
     assert (told["newest_over"], told["missing"]) == (None, [])
     assert text_of(home, capsys)
-    with pytest.raises(Stale, match="no day is kept that was over when it was fetched"):
+    with pytest.raises(Stale, match="every stored day was fetched before it had ended"):
         age_checked(home, NOON, "999d")
 
 

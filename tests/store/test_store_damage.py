@@ -240,8 +240,8 @@ def test_a_store_that_is_damaged_is_told_and_neither_read_nor_replaced(
         result = run(*words)
         assert (result.code in (1, 2), result.out) == (True, ""), words
         last = result.err.splitlines()[-1]
-        assert f"{path}: " in last or f"{path} holds" in last
-        assert any(advice in last for advice in ("backup", "mend STORE_URL")), last
+        assert f"{path}: " in last or f"{path} is not a store" in last
+        assert any(advice in last for advice in ("backup", "fix STORE_URL")), last
         assert damage is overwritten or set_aside_alone(home), words
         if damage is overwritten and words == ("--last-28-days",):  # the ledger is still whole
             assert path.stat().st_size >= len(before)
@@ -275,7 +275,7 @@ def test_a_day_that_was_changed_behind_the_ledgers_back_is_not_given_out(
     for words in (EXPORT, ("--daily", *EXPORT[1:], "--offline")):
         result = run(*words)
         assert (result.code, result.out) == (1, "")
-        assert f"{NEXT} is not what was kept" in result.err
+        assert f"the rows of {NEXT} do not match the ledger" in result.err
         assert "--refresh" in result.err
         fresh = {name for name in home.own_files() if not name.endswith(".stale")}
         assert not [name for name in fresh if f"{NEXT}." in name or "aggregated" in name]
@@ -287,7 +287,10 @@ def test_a_changed_day_is_mended_by_fetching_it_again(home: Home, store_url: str
     make_store(store_url)
     sql(store_url, f"DELETE FROM user_day WHERE day = '{NEXT}'")
     result = run("--daily", *EXPORT[1:], "--refresh")
-    assert (result.code, "is not what was kept" in result.err) == (10, False), "the other is held"
+    assert (result.code, "do not match the ledger" in result.err) == (
+        10,
+        False,
+    ), "the other is held"
     assert kept_users(home)[NEXT]
 
 

@@ -1,4 +1,4 @@
-"""The store: what was fetched, for ever, and which days of it are whole."""
+"""The store: every day that was ever fetched, in all its versions, and which days are complete."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The store as it was known at an earlier moment: a copy of what was in force then.
+"""The store as of an earlier moment: a copy of the versions that were in force then.
 
-In SQLite's own kind of temporary file, which no other program can open and which is gone with the
-connection; so everything that reads the store reads this too.
+The copy is a complete SQLite store, so that every query works on it too. It is in SQLite's kind of
+temporary file: in memory first, on the disk when it grows, never visible to another program.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ _DETAILS = {EDITOR_LANGUAGE_DAY: "editor_language", CREDIT_DAY: "credits"}
 
 @contextlib.contextmanager
 def snapshot(store: Connection, moment: datetime) -> Iterator[Connection]:
-    """A store with the versions that were in force at the moment, and the marks that they had."""
+    """A store with the versions that were in force at the moment, and their marks of that time."""
+    # The empty name is SQLite's temporary database; ":memory:" would never spill to the disk.
     engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(""), poolclass=NullPool)
     with engine.connect() as copy, copy.begin():
         create(copy)
@@ -50,10 +51,10 @@ def snapshot(store: Connection, moment: datetime) -> Iterator[Connection]:
 
 
 def _in_force(store: Connection, moment: datetime) -> list[RowMapping]:
-    """The ledger's row of each day, of the version that was accepted last before the moment."""
+    """Of each day, the ledger's row of the version that was the last to be accepted by then."""
     found: dict[tuple[str, date], RowMapping] = {}
     for table in (DAY_LEDGER, DAY_VERSION):
-        # Compared here: the order of SQLite's moments is not that of their texts.
+        # Not in SQL: SQLite stores moments as text, and `12:00:00.5Z` sorts before `12:00:00Z`.
         for row in store.execute(select(table)).mappings():
             key = (row["source"], row["day"])
             if row["accepted_at"] is None or row["accepted_at"] > moment:
@@ -73,7 +74,9 @@ def _copy_day(store: Connection, copy: Connection, row: RowMapping, moment: date
     ledger |= _marks(store, rows, moment)
     ledger["fetched_at"] = _fetched_at(store, rows, row, moment)
     users = rows.version(USER_DAY, row["version"])
-    if row["forgotten"]:  # a sum of an archived version may lack a user whose figure was unknown
+    # The sums of an archived version are not recomputed when a user with an unknown figure is
+    # forgotten: they may be known by now.
+    if row["forgotten"]:
         ledger |= sum_columns(sums_of(user_usage((*k, *v)) for k, v in users.items()))
     _copy_rows(copy, USER_DAY, row, users)
     for table, name in _DETAILS.items():
@@ -90,7 +93,7 @@ def _copy_rows(copy: Connection, table: Table, row: RowMapping, content: Content
 
 
 def _marks(store: Connection, rows: DayRows, moment: datetime) -> dict[str, str | None]:
-    """What the ledger said then of the day's doubts."""
+    """What the ledger said about the day's doubts at that moment."""
     query = select(DAY_MARK.c.marked_at, DAY_MARK.c.held, DAY_MARK.c.suspicious)
     marks = store.execute(query.where(rows.is_of(DAY_MARK))).all()
     _, held, suspicious = max(
@@ -102,7 +105,7 @@ def _marks(store: Connection, rows: DayRows, moment: datetime) -> dict[str, str 
 
 
 def _fetched_at(store: Connection, rows: DayRows, row: RowMapping, moment: datetime) -> datetime:
-    """When this answer was last given before the moment."""
+    """When the source last gave this answer before the moment."""
     of_version = rows.is_of(DAY_FETCH) & (DAY_FETCH.c.version == row["version"])
     fetches = store.scalars(select(DAY_FETCH.c.fetched_at).where(of_version))
     newest: datetime = max((each for each in fetches if each <= moment), default=row["fetched_at"])

@@ -1,4 +1,4 @@
-"""Where a store can be: what SQLite and PostgreSQL do differently, and nothing else."""
+"""The interface of a storage backend: only what SQLite and PostgreSQL do differently."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from sqlalchemy import Connection, Table
 
 Row = tuple[Any, ...]
 Load = Callable[[Connection, Table, Iterable[Row]], None]
-"""What `Backend.load` is."""
+"""The type of `Backend.load`."""
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The store as it is at one moment.
+    """A consistent snapshot of the store.
 
-    `confirm` is called after each query, with all its rows read: it raises StoreFailed where they
-    may not be those of that moment.
+    `confirm` is called after each query, once all its rows are read: it raises StoreFailed where
+    they may not belong to the snapshot.
     """
 
     connection: Connection
@@ -28,65 +28,65 @@ class View:
 
 
 class Backend(Protocol):
-    """One place for a store. Nothing is touched before a method is called."""
+    """A place for a store. Creating one has no effect; connections are opened by the methods."""
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """What its driver and SQLAlchemy raise."""
+        """The exceptions of its driver and of SQLAlchemy."""
         ...
 
     @property
     def shown(self) -> str:
-        """The place, fit for a log: without a password."""
+        """The place for logs and messages: without a password."""
         ...
 
     def locked(self) -> AbstractContextManager[None]:
-        """Keep every other run away from the store; LockHeld where one is there already."""
+        """Hold the store's lock, so that no other run writes; LockHeld where another run has it."""
         ...
 
     def check_lock(self) -> None:
-        """LockLost where the run that believes to hold the lock has lost it to another."""
+        """Raise LockLost if another run has taken over the lock."""
         ...
 
     def exists(self) -> bool:
-        """Whether a store, or anything else, is in the place."""
+        """Whether there is a store, or anything else, in this place."""
         ...
 
     def create(self) -> None:
-        """Make an empty store, whole or not at all; the lock is held."""
+        """Create an empty store, atomically. Requires the lock."""
         ...
 
     def writing(self) -> AbstractContextManager[None]:
-        """Make ready for `transact`; the lock is held."""
+        """Open for `transact`. Requires the lock."""
         ...
 
     def transact(self, work: Callable[[Connection], Result]) -> Result:
-        """Do the work in one transaction, which is committed whole or not at all.
+        """Run the work in one transaction, and commit it.
 
-        It may be done anew where a connection is lost; LockLost where the lock is.
+        Where the connection is lost, the work may run again; where the lock is lost, LockLost.
         """
         ...
 
-    def hurry(self) -> None:
-        """End every wait, in all threads: the run ends."""
+    def stop_waiting(self) -> None:
+        """End every wait and retry, in all threads, since the run is ending."""
         ...
 
     def reading(self) -> AbstractContextManager[View]:
-        """The store as it is now, whatever is written meanwhile."""
+        """A snapshot of the store as it is now, whatever is written meanwhile."""
         ...
 
     def may_change(self, connection: Connection) -> bool:
-        """Whether whoever runs this may bring an older store up to date."""
+        """Whether this user may migrate an older store."""
         ...
 
     def load(self, connection: Connection, table: Table, rows: Iterable[Row]) -> None:
-        """Insert many rows, in the order of the table's columns, in the current transaction."""
+        """Bulk-load rows, in the order of the table's columns, within the current transaction."""
         ...
 
     def explain(self, error: Exception) -> str | None:
-        """What to do about an error of the driver, where more can be said than its own words."""
+        """Advice about an error of the driver, where its own message does not say enough."""
         ...
 
     def scrub(self) -> None:
-        """Leave no copy of removed rows in the store's files; within `writing`."""
+        """Overwrite what is left of deleted rows in the store's files. Requires `writing`."""
         ...

@@ -1,4 +1,4 @@
-"""Removing one person from the store, under every spelling and address."""
+"""Removing a person from the store, under every spelling and address."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from dashboard_scraper.store.schema import (
 )
 
 FORGOTTEN = "forgotten"
-"""Stands in unknown fields of others where they named the person."""
+"""Replaces the person's address where unknown fields of other users mention it."""
 
 
 def remove_person(connection: Connection, people: People, user: str) -> int:
-    """Remove a person from all tables and versions; returns how many rows of days there were.
+    """Remove a person from all tables and versions; returns the number of deleted rows of days.
 
-    The ledger says for each day and version how many users it lost, and has the sums of those who
-    are left. A version of which the person is gone is still what differs from its base.
+    The ledger then has, for each day and version, the sums of the remaining users, and how many
+    were removed. Versions remain differences from their base: base and difference lose the rows.
     """
-    # In Python: the databases' own lower() may know the letters of ASCII alone.
+    # In Python: a database's lower() may handle ASCII letters only.
     known = names_in_days(connection).union(connection.scalars(select(PERSON.c.user_login)))
     person = people.key(user)
     names = [name for name in known if people.key(name) == person]
@@ -54,7 +54,7 @@ def remove_person(connection: Connection, people: People, user: str) -> int:
 def _users_in_versions(
     connection: Connection, names: list[str]
 ) -> list[tuple[LedgerDay, list[UserUsage]]]:
-    """Every version in which one of the names has a row, with these rows."""
+    """Every version in which one of the names has a row, with those rows."""
     days: set[tuple[str, date]] = set()
     for table in (USER_DAY, VERSION_TABLES[USER_DAY]):
         query = select(table.c.source, table.c.day).where(table.c.user_login.in_(names)).distinct()
@@ -75,14 +75,14 @@ def _recount(connection: Connection, ledger: LedgerDay, lost: list[UserUsage]) -
             & (table.c.version == ledger.version)
         )
         values = less(ledger, lost)
-        # What made a sum unknown may be gone.
+        # The sum may have been unknown only because of the user who was removed.
         if table is DAY_LEDGER and None in counts_of(ledger.sums):
             values |= _sums(connection, ledger)
         connection.execute(update(table).where(of_version).values(values))
 
 
 def _sums(connection: Connection, ledger: LedgerDay) -> dict[str, Any]:
-    """What the rows in force add up to."""
+    """The sums of the rows in force; NULL where one of them is."""
     rows = func.count()
     sums = [
         cast(case((func.count(c) == rows, func.coalesce(func.sum(c), 0))), BigInteger)
@@ -94,7 +94,7 @@ def _sums(connection: Connection, ledger: LedgerDay) -> dict[str, Any]:
 
 
 def _remove_mentions(connection: Connection, people: People, person: str) -> None:
-    """Fields that the catalogue does not know, of others and of the tenant, may name the person."""
+    """Replace the person's addresses in unknown fields, of other users and of the tenant."""
 
     def without(text: str) -> str:
         return hidden(text, lambda found: FORGOTTEN if people.key(found) == person else found)

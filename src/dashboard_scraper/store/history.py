@@ -1,4 +1,4 @@
-"""Reading what the store has of a day beside the version in force."""
+"""Reading the versions of a day that are not in force, and what they would change."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from dashboard_scraper.store.versions import DayRows
 
 
 class VersionState(Enum):
-    """What became of a version that is not in force."""
+    """Why a version is not in force."""
 
-    SUPERSEDED = "superseded"  # it was in force, until another one was accepted
-    HELD = "held"  # it is not believed yet
-    REJECTED = "rejected"  # somebody said that it is wrong
-    WITHDRAWN = "withdrawn"  # it was held, and the source said something else later
+    SUPERSEDED = "superseded"  # it was in force until another version was accepted
+    HELD = "held"  # it waits for a decision
+    REJECTED = "rejected"  # a user decided that it is wrong
+    WITHDRAWN = "withdrawn"  # it was held, until the source gave another answer
 
 
 class Movement(msgspec.Struct, frozen=True):
-    """How much less and more each person has in a new answer, summed over the persons.
+    """How much each person loses and gains by a new answer, summed over all persons.
 
-    `lost_people` were active before and are not any more, `gained_people` the other way round.
-    `lost` and `gained` have the counts by their metrics: a figure that moved from one person to
-    another is in both.
+    `lost_people` were active before and no longer are, `gained_people` the other way round. `lost`
+    and `gained` are counts by metric; a count that moves from one person to another is in both,
+    although the day's sum stays the same.
     """
 
     lost_people: int = 0
@@ -45,7 +45,7 @@ _decode_movement = msgspec.json.Decoder(Movement).decode
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a new answer would change: the ledger's rows, and what moved."""
+    """What a new answer would change: the ledger's row before and after, and the movement."""
 
     before: LedgerDay
     after: LedgerDay
@@ -54,9 +54,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class DayVersion:
-    """One version of a day; `state` is None of the one in force.
+    """One version of a day; the `state` of the version in force is None.
 
-    `since` is when it came into force or into its state; `fetches` are the moments at which the
+    `since` is when it came into force or entered its state; `fetches` are the times at which the
     source gave this answer, oldest first.
     """
 
@@ -67,7 +67,7 @@ class DayVersion:
 
 
 def versions(connection: Connection, source: str, day: date) -> list[DayVersion]:
-    """Every version of the day, by their numbers; none where the day is missing."""
+    """Every version of the day, by number; empty where the day is missing."""
     rows = DayRows(connection, source, day)
     fetches: dict[int, list[datetime]] = {}
     fetch = select(DAY_FETCH.c.version, DAY_FETCH.c.fetched_at).where(rows.is_of(DAY_FETCH))
@@ -86,7 +86,7 @@ def versions(connection: Connection, source: str, day: date) -> list[DayVersion]
 def users_of(
     connection: Connection, ledger: LedgerDay, names: Collection[str] | None = None
 ) -> list[UserUsage]:
-    """The users of any version, by their addresses; only those of the `names`, if any are given."""
+    """The users of any version, sorted by address; with `names`, only these."""
     rows = DayRows(connection, ledger.source, ledger.day, names=names)
     content = rows.version(USER_DAY, ledger.version)
     return [user_usage((*key, *row)) for key, row in sorted(content.items())]
@@ -95,7 +95,7 @@ def users_of(
 def held_revisions(
     connection: Connection, source: str, window: Window | None = None
 ) -> list[Change]:
-    """What held versions would change, oldest day first; of all time unless a window is given."""
+    """What held versions would change, oldest day first; by default of all days."""
     is_held = (DAY_VERSION.c.source == source) & (DAY_VERSION.c.state == VersionState.HELD.value)
     query = select(DAY_VERSION).where(is_held).order_by(DAY_VERSION.c.day)
     if window:
@@ -110,7 +110,7 @@ def held_revisions(
 
 
 def last_answers(connection: Connection, source: str, window: Window) -> dict[date, LedgerDay]:
-    """What the source last said of each day of the window, in force or not, oldest day first."""
+    """The source's latest answer for each day of the window, in force or not, oldest day first."""
     answers: dict[date, LedgerDay] = {}
     for table in (DAY_LEDGER, DAY_VERSION):
         of_window = (table.c.source == source) & table.c.day.between(window.start, window.end)

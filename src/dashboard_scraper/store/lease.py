@@ -1,17 +1,17 @@
-"""PostgreSQL's lock: a row that says which run works on the store, and that it still lives.
+"""The lock of a PostgreSQL store: a lease with a heartbeat and a fencing token, in one row.
 
-A lock of the server's own would belong to a connection: it is gone when a gateway ends that, and
-behind a pooler it belongs to nobody. The row belongs to the run:
+An advisory lock would belong to a connection: a gateway that drops the connection drops the lock,
+and behind a pooler it belongs to no run at all. This row belongs to the run:
 
-- `fence` grows by one whenever the row changes hands. Every writing transaction seals itself by an
-  update of the row under its own number; another run's number means LockLost, and a rollback.
-- `beat` grows every few moments for as long as the run lives. Who finds the row held watches it:
-  where the number moves, the holder lives (LockHeld); where it stands still for `seconds`, by the
-  watcher's own monotonic clock, the holder counts as dead, and the row changes hands. No clock of
-  the day is compared with another, so none that jumps can fool anybody; the moments in the row are
-  for people.
-- `writes` is the number of the holder's last transaction. It tells whether one was committed whose
-  connection was lost at that very moment.
+- `fence` grows by one whenever the lease changes hands. Every writing transaction ends with an
+  update of the row under its own fence; if another run has the row, that updates nothing, and the
+  transaction is rolled back with LockLost.
+- `beat` grows with each heartbeat. A run that finds the lease held watches it: if the number
+  grows, the holder is alive (LockHeld); if it does not grow for `seconds`, measured by the
+  watcher's monotonic clock, the holder counts as dead and the watcher takes over. Wall clocks are
+  never compared, since they differ between machines and jump; the timestamps are for people.
+- `writes` is the number of the holder's last transaction. It answers whether a transaction was
+  committed when the connection was lost during COMMIT.
 """
 
 from __future__ import annotations
@@ -39,14 +39,16 @@ from dashboard_scraper.store.patience import Retries
 logger = logging.getLogger(__name__)
 
 Connect = Callable[[], psycopg.Connection[Any]]
-"""Opens a connection on which every statement is a transaction."""
+"""Opens a connection in autocommit mode."""
 
 BEATS = 30
-"""Heartbeats in the time after which a holder that gave none counts as dead."""
+"""Heartbeats within the time after which a silent holder counts as dead."""
 _LOOKS_A_BEAT = 4
-_MOST_WATCHES = 4  # of a holder that may only seem silent, since nobody could look for so long
-_QUIET_BEATS = 5  # then somebody is told why nothing happens
-_MAKING = 0x6461_7368_7363_7261  # any number that no other program locks with
+# A watch is extended while the watcher itself could not look (see `_Watch`); after so many lease
+# times it gives up.
+_MOST_WATCHES = 4
+_QUIET_BEATS = 5  # missed heartbeats after which the log says why nothing happens
+_CREATION_LOCK = 0x6461_7368_7363_7261  # arbitrary: "dashscra" in ASCII
 
 _TABLE = """
     CREATE TABLE IF NOT EXISTS store_lease (
@@ -85,7 +87,7 @@ _BEAT = """
     WHERE name = 'run' AND held AND fence = %s
 """
 _FREE = "UPDATE store_lease SET held = false WHERE name = 'run' AND held AND fence = %s"
-# A transaction that is open on a connection that nobody will use again keeps others from its days.
+# A dead run's open transaction would hold its row locks until the server notices.
 _END_TRANSACTIONS = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE strpos(application_name, %s) > 0 AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()
@@ -94,13 +96,13 @@ _SEAL = text("""
     UPDATE store_lease SET writes = :number, beat = beat + 1, beat_at = clock_timestamp()
     WHERE name = 'run' AND held AND fence = :fence
 """)
-# It waits for a transaction that is being committed.
+# FOR UPDATE waits for a transaction that is just being committed.
 _SEALED = "SELECT writes FROM store_lease WHERE name = 'run' AND held AND fence = %s FOR UPDATE"
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """The row as somebody else has it."""
+    """The row while another run holds the lease."""
 
     fence: int
     beat: int
@@ -114,7 +116,7 @@ class _Held:
         return (
             f"{self.holder}, since {_moment(self.taken_at)}, last heartbeat"
             f" {_moment(self.beat_at)}; wait for it to end: it counts as dead {self.seconds:g} s"
-            " after a heartbeat that is its last"
+            " after its last heartbeat"
         )
 
 
@@ -123,7 +125,7 @@ def _moment(utc: datetime) -> str:
 
 
 class _Watch:
-    """Sees by this process' own clock whether a holder gives signs of life."""
+    """Measures, by this process' own clock, for how long a holder has sent no heartbeat."""
 
     def __init__(self, first: _Held) -> None:
         self._first = first
@@ -131,10 +133,10 @@ class _Watch:
         self._began = self._quiet_since = self._looked_at = time.monotonic()
 
     def sees_life(self, now_held: _Held) -> bool:
-        """Whether the row has moved since the first look."""
+        """Whether the row has changed since the first look."""
         now = time.monotonic()
-        # While nobody could look, the holder may not have been able to give a sign either: the
-        # server was away, or this process stood still.
+        # A gap between two looks means that the server was down or this process was suspended; the
+        # holder may have been unable to send a heartbeat too, so the silence starts again.
         if now - self._looked_at > self._first.seconds / 3:
             self._quiet_since = now
         self._looked_at = now
@@ -142,7 +144,7 @@ class _Watch:
 
     @property
     def quiet(self) -> float:
-        """Seconds without a sign of life."""
+        """Seconds without a heartbeat."""
         return self._looked_at - self._quiet_since
 
     @property
@@ -152,11 +154,11 @@ class _Watch:
 
 
 class Lease:
-    """The lock while this run holds it: from `take`, which waits for it, until `free`."""
+    """The store's lock, held from `take`, which waits for it, until `free`."""
 
     def __init__(self, connect: Connect, retries: Retries, token: str, seconds: float) -> None:
-        """`seconds` without a sign of life, and this run counts as dead. The token, which no other
-        run has, is in the server's names of this run's connections.
+        """After `seconds` without a heartbeat, this run counts as dead. The unique `token` is also
+        in the application_name of this run's connections, by which they can be terminated.
         """
         self._connect = connect
         self._retries = retries
@@ -169,16 +171,16 @@ class Lease:
         self._lost = threading.Event()
 
     def take(self, shown: str) -> None:
-        """Hold the lock; LockHeld where another run has it and lives."""
+        """Take the lock; LockHeld where another run has it and is alive."""
         held = self._retries.run(lambda: self._try(None))
         if held is not None:
-            self._outlive(held, shown)
+            self._wait_until_dead(held, shown)
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
-    def _outlive(self, held: _Held, shown: str) -> None:
-        """Watch the holder, and take over when it is dead; LockHeld as soon as it shows life."""
+    def _wait_until_dead(self, held: _Held, shown: str) -> None:
+        """Watch the holder, and take over once it counts as dead; LockHeld on any heartbeat."""
         watch = _Watch(held)
-        told = False
+        logged = False
         while True:
             dead = held if watch.quiet >= held.seconds else None
             now_held = self._retries.run(functools.partial(self._try, dead))
@@ -186,8 +188,8 @@ class Lease:
                 break
             if watch.sees_life(now_held) or watch.has_lasted > _MOST_WATCHES * held.seconds:
                 raise LockHeld(f"another run works on {shown}: {now_held}")
-            if not told and watch.quiet > held.seconds * _QUIET_BEATS / BEATS:
-                told = True
+            if not logged and watch.quiet > held.seconds * _QUIET_BEATS / BEATS:
+                logged = True
                 logger.info(
                     "%s holds the store and is silent; waiting for up to %g s",
                     held.holder,
@@ -195,10 +197,12 @@ class Lease:
                 )
             time.sleep(watch.interval)
         if watch.quiet >= held.seconds:
-            self._bury(held)
+            self._end_transactions_of(held)
 
     def _try(self, dead: _Held | None) -> _Held | None:
-        """Take the row if it is free, or as it was with the dead; who has it otherwise."""
+        """Take the lease if it is free, or unchanged since `dead` held it; otherwise return its
+        holder.
+        """
         values = {
             "holder": self._holder,
             "token": self._token,
@@ -214,12 +218,12 @@ class Lease:
                     self._fence, self._writes = taken[0], 0
                     return None
                 held = connection.cursor(row_factory=class_row(_Held)).execute(_LOOK).fetchone()
-                if held is not None:  # else it became free between the two
+                if held is not None:  # else it was freed between the two statements
                     return held
 
-    def _bury(self, dead: _Held) -> None:
+    def _end_transactions_of(self, dead: _Held) -> None:
         logger.warning(
-            "took the store over from %s, which had given no sign of life for %g s",
+            "took over the store from %s, which had sent no heartbeat for %g s",
             dead.holder,
             dead.seconds,
         )
@@ -234,7 +238,7 @@ class Lease:
                 if connection.execute(_BEAT, [self._fence]).rowcount == 0:
                     self._lost.set()
                     break
-            except psycopg.Error as error:  # the next one may come through
+            except psycopg.Error as error:  # the next one may succeed
                 logger.debug("a heartbeat failed: %s", error)
                 if connection is not None:
                     connection.close()
@@ -243,36 +247,36 @@ class Lease:
             connection.close()
 
     def free(self) -> None:
-        """Let the next run begin at once; where the server is away, it has to wait."""
+        """Let the next run start at once; if the server is down, it has to wait for the timeout."""
         self._ended.set()
         with contextlib.suppress(psycopg.Error), self._connect() as connection:
             connection.execute(_FREE, [self._fence])
 
     def check(self) -> None:
-        """LockLost where another run has it by now."""
+        """Raise LockLost if another run has taken over."""
         self._retries.run(self._read_writes)
 
     def raise_if_lost(self) -> None:
-        """The same, where there is an error already: a server that is away has no say in it."""
+        """The same while another error is handled: a server that is down is ignored."""
         with contextlib.suppress(psycopg.Error):
             self._read_writes()
 
     def next_number(self) -> int:
-        """The number of the transaction that is about to be written."""
+        """The number for the next writing transaction."""
         return self._writes + 1
 
     def seal(self, connection: Connection, number: int) -> None:
-        """The last statement of a writing transaction: what it wrote counts only with the lock."""
+        """The last statement of a writing transaction; LockLost rolls it back."""
         values = {"number": number, "fence": self._fence}
         if self._lost.is_set() or connection.execute(_SEAL, values).rowcount == 0:
             raise self._taken_over()
 
     def is_sealed(self, number: int) -> bool:
-        """Whether the transaction was committed, where nobody had the answer to its COMMIT."""
+        """Whether the transaction was committed, after its COMMIT got no answer."""
         return self._read_writes() == number
 
     def note_sealed(self, number: int) -> None:
-        """Go on with the next number."""
+        """Record that the transaction with this number was committed."""
         self._writes = number
 
     def _read_writes(self) -> int:
@@ -288,16 +292,16 @@ class Lease:
             held = connection.cursor(row_factory=class_row(_Held)).execute(_LOOK).fetchone()
             who = held.holder if held else who
         return LockLost(
-            f"this run gave no sign of life for {self._seconds:g} s, and {who} took the store over;"
-            " nothing was written since then: run it again"
+            f"this run sent no heartbeat for {self._seconds:g} s, and {who} took over the store;"
+            " this run wrote nothing since then: run it again"
         )
 
 
 def _make_table(connection: psycopg.Connection[Any]) -> None:
-    """Not with the store's own tables: the lock is there before them."""
+    """Create the lease's table, which is needed before the store's own tables are created."""
     found = connection.execute("SELECT to_regclass('store_lease')").fetchone()
     if found is None or found[0] is None:
         with connection.transaction():
-            # Of two that make it at once, one would fail.
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", [_MAKING])
+            # CREATE TABLE IF NOT EXISTS fails in one of two sessions that run it at once.
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", [_CREATION_LOCK])
             connection.execute(_TABLE)

@@ -1,4 +1,4 @@
-"""Waiting for a server that is away for a while, as the source is waited for."""
+"""Retrying while a database server is unavailable."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _LONGEST_WAIT = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """For how long a server is tried again, and the wait before the first time; in seconds."""
+    """How long to retry, and the wait before the first retry; in seconds."""
 
     budget: float = 180.0
     backoff: float = 0.5
 
     def wait(self, attempt: int) -> float:
-        """Seconds before the next attempt; the wait doubles, with some jitter, up to a limit."""
-        doubled = self.backoff * 2.0 ** min(attempt - 1, 20)
-        # Jitter needs no cryptography: it only keeps clients from knocking all at once.
+        """Seconds before the next attempt: exponential backoff with jitter, up to a limit."""
+        doubled = self.backoff * 2.0 ** min(attempt - 1, 20)  # the cap avoids an overflow
+        # Jitter needs no cryptography: it only keeps clients from retrying all at once.
         jitter = 1 + random.random() / 2  # noqa: S311
         return min(max(doubled * jitter, _SHORTEST_WAIT), _LONGEST_WAIT)
 
 
 class Retries:
-    """Does things again that failed for a reason that may pass by itself.
+    """Retries work that failed for a transient reason.
 
-    The budget is counted from the first failure: what takes long and succeeds costs none of it.
+    The budget is counted from the first failure: slow work that succeeds uses none of it.
     """
 
     def __init__(
@@ -45,22 +45,22 @@ class Retries:
         errors: tuple[type[Exception], ...],
         reason: Callable[[Exception], str | None],
     ) -> None:
-        """`reason` says in words why an error may pass by itself; None where it will not."""
+        """`reason` describes a transient error in words, and is None for a permanent one."""
         self._patience = patience
         self._errors = errors
         self._reason = reason
         self._ended = threading.Event()
 
     def end(self) -> None:
-        """End every wait, in all threads; what fails until `begin` has failed."""
+        """End every wait, in all threads: until `begin`, nothing is retried."""
         self._ended.set()
 
     def begin(self) -> None:
-        """Wait again."""
+        """Retry again from now on."""
         self._ended.clear()
 
     def run(self, work: Callable[[], Result]) -> Result:
-        """Do the work until it succeeds; the last error is raised when the budget is spent."""
+        """Run the work until it succeeds; raise its last error when the budget is spent."""
         attempt = 0
         deadline = 0.0
         while True:

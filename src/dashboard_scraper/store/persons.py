@@ -1,4 +1,4 @@
-"""Who is one person, for the views: of every name in the store, the key of the person."""
+"""The table behind the views' column `person`: every name in the store with its person's key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dashboard_scraper.store.schema import DAY_TABLES, PERSON, VERSION_TABLES
 
 
 def names_in_days(connection: Connection) -> set[str]:
-    """Every name as a source wrote it."""
+    """Every user name in the store, as a source spelled it."""
     return {
         name
         for table in (*DAY_TABLES, *VERSION_TABLES.values())
@@ -20,7 +20,7 @@ def names_in_days(connection: Connection) -> set[str]:
 
 
 def add(connection: Connection, names: Iterable[str], people: People) -> None:
-    """Note those of the names that are new."""
+    """Store the keys of those names that are new."""
     known = set(connection.scalars(select(PERSON.c.user_login)))
     rows = [{"user_login": name, "person": people.key(name)} for name in sorted(set(names) - known)]
     if rows:
@@ -28,7 +28,7 @@ def add(connection: Connection, names: Iterable[str], people: People) -> None:
 
 
 def refresh(connection: Connection, people: People) -> None:
-    """Bring what was noted up to what IDENTITY_FILE says now."""
+    """Update the stored keys to what IDENTITY_FILE says now."""
     rows = connection.execute(select(PERSON.c.user_login, PERSON.c.person)).all()
     changed = [
         {"name": name, "key": key} for name, noted in rows if (key := people.key(name)) != noted

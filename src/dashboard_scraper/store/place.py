@@ -1,4 +1,4 @@
-"""From the setting STORE_URL to a store."""
+"""The store that the setting STORE_URL names."""
 
 from __future__ import annotations
 
@@ -22,14 +22,16 @@ _PATIENCE = Patience()
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How a server is waited for, and after how many silent seconds a run counts as dead to it."""
+    """How long to retry while a server is unavailable, and the lease time: after that many seconds
+    without a heartbeat, a run counts as dead.
+    """
 
     patience: Patience = _PATIENCE
     lease_seconds: float = LEASE_SECONDS
 
 
 def store_of(settings: Settings, people: People | None = None) -> Store:
-    """The store of the settings; nothing is opened yet. `people` are for what writes."""
+    """The store of the settings, not opened yet. Pass `people` in order to write."""
     patience = Patience(settings.retry_budget_seconds, settings.retry_backoff_seconds)
     waiting = Waiting(patience, settings.store_lease_seconds)
     return store_at(settings.store_url, people, waiting=waiting, mode=settings.file_mode)
@@ -42,7 +44,7 @@ def store_at(
     waiting: Waiting | None = None,
     mode: int = PRIVATE,
 ) -> Store:
-    """The store that a STORE_URL names, as `store_of`. A file that is made has `mode`."""
+    """The store that a STORE_URL names, as `store_of`. New files get `mode`."""
     waiting = waiting or Waiting()
     if url.startswith(SQLITE_PREFIX):
         from dashboard_scraper.store.sqlite import SqliteBackend  # noqa: PLC0415
@@ -61,7 +63,7 @@ def store_at(
     try:
         backend = PostgresBackend(make_url(url), waiting.patience, waiting.lease_seconds)
         return Store(backend, people)
-    except (ArgumentError, ValueError):  # a port that is no number is the latter
+    except (ArgumentError, ValueError):  # ValueError: the port is not a number
         raise UsageError(
-            "STORE_URL is no URL; write it as postgresql://USER:PASSWORD@HOST/DATABASE"
+            "STORE_URL is not a URL; write it as postgresql://USER:PASSWORD@HOST/DATABASE"
         ) from None

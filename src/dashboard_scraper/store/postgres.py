@@ -1,7 +1,7 @@
 """A store in a PostgreSQL database, for a team that shares one, or has outgrown one machine.
 
-Also behind a pooler that gives each transaction another session: nothing here relies on anything
-that a session keeps from one transaction to the next.
+It also works behind a pooler in transaction mode, which may run each transaction in another
+session: nothing here relies on session state, such as SET, advisory locks or prepared statements.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ _ROWS_PER_CHUNK = 2000
 _encode_lines = msgspec.json.Encoder().encode_lines
 _INSUFFICIENT_PRIVILEGE = "42501"
 
-# For one transaction each, whatever the role, the database or an earlier client has set. A moment
-# at the edge of the calendar would be beyond it in other zones, and fewer digits are other figures.
+# Set for each transaction, against defaults of the role or database, and what an earlier client of
+# a pooled session has set. In other time zones, timestamps at the edge of the calendar overflow
+# Python's; with fewer float digits, figures would not come back as they were stored.
 _PREPARE = """
     SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO', true),
            set_config('extra_float_digits', '1', true)
 """
-# A run that stands still with a transaction open would keep the next one from its days.
+# A suspended run must not hold its row locks for longer than its lease.
 _PREPARE_WRITING = (
     f"{_PREPARE}, set_config('idle_in_transaction_session_timeout', '{{:.0f}}', true)"
 )
@@ -48,8 +49,8 @@ _MAY_CHANGE = text("""
 
 
 class PostgresBackend:
-    """A database. Each transaction has a connection of its own: none is held while days are
-    fetched, so that there is none that a server or gateway could end for its silence.
+    """A database. Each transaction opens a connection of its own: none is idle while days are
+    fetched, which servers and gateways would drop after a timeout.
     """
 
     def __init__(self, url: URL, patience: Patience, lease_seconds: float) -> None:
@@ -62,7 +63,7 @@ class PostgresBackend:
             "postgresql+psycopg://",
             creator=lambda: connected(self._parameters),
             poolclass=NullPool,
-            use_native_hstore=False,  # to ask for that type would cost each run a query
+            use_native_hstore=False,  # saves SQLAlchemy's query for that type on each connection
         )
         self._lease: Lease | None = None
 
@@ -77,7 +78,7 @@ class PostgresBackend:
         return None if reason is None else f"{self.shown}: {reason}"
 
     def _alone(self) -> psycopg.Connection[Any]:
-        """A connection on which each statement is a transaction."""
+        """A connection in autocommit mode."""
         return connected({**self._parameters, "autocommit": True})
 
     @contextlib.contextmanager
@@ -119,8 +120,8 @@ class PostgresBackend:
         return contextlib.nullcontext()
 
     def transact(self, work: Callable[[Connection], Result]) -> Result:
-        """Where the connection is lost before the answer to COMMIT, the lease knows whether it was
-        committed.
+        """Where the connection is lost during COMMIT, the lease knows whether it was committed, so
+        that no work is applied twice.
         """
         lease = self._held()
         number = lease.next_number()
@@ -143,17 +144,18 @@ class PostgresBackend:
         try:
             result = self._retries.run(attempt)
         except self.errors:
-            # What another run has written meanwhile may well be in the way.
+            # An error may only be the consequence of what another run has written meanwhile.
             lease.raise_if_lost()
             raise
         lease.note_sealed(number)
         return result
 
     def _writer(self) -> Connection:
-        # The seal is to see what another run has committed meanwhile, whatever the role's default.
+        # The lease's seal must see what another run has committed since this transaction began; a
+        # role's default may be a stricter level.
         return self._engine.connect().execution_options(isolation_level="READ COMMITTED")
 
-    def hurry(self) -> None:
+    def stop_waiting(self) -> None:
         self._retries.end()
 
     @contextlib.contextmanager
@@ -176,7 +178,7 @@ class PostgresBackend:
         return bool(connection.scalar(_MAY_CHANGE))
 
     def load(self, connection: Connection, table: Table, rows: Iterable[Row]) -> None:
-        """COPY straight into the table: the rows that these replace are gone."""
+        """COPY into the table; the caller has deleted the rows that these replace."""
         columns = ", ".join(column.name for column in table.c)
         driver: Any = connection.connection.driver_connection
         with (
@@ -191,20 +193,20 @@ class PostgresBackend:
     def explain(self, error: Exception) -> str | None:
         cause = getattr(error, "orig", None) or error
         if getattr(cause, "sqlstate", None) == _INSUFFICIENT_PRIVILEGE:
-            return "runs that fetch or forget need a role that may write and make tables there"
+            return "runs that fetch or forget need a role that may write and create tables there"
         if isinstance(cause, psycopg.OperationalError) and cause.sqlstate is None:
             return "is the server up, and STORE_URL right?"
         return None
 
     def scrub(self) -> None:
-        """The server reuses the room in its own time."""
+        """Nothing: autovacuum reclaims the space of deleted rows."""
 
 
 def _csv_chunks(rows: Iterable[Row]) -> Iterator[bytes]:
-    """What COPY reads, in pieces: every text in quotes, and `null` without any for NULL.
+    """Rows as CSV for COPY, in chunks: every text in quotes, and an unquoted `null` for NULL.
 
-    A line of JSON is just that, less its brackets, so long as nothing in it had to be escaped; and
-    is made ten times as quickly as by the csv module.
+    A JSON array without its brackets is such a line, as long as nothing in it is escaped; msgspec
+    writes it ten times as fast as the csv module.
     """
     iterator = iter(rows)
     while few := list(itertools.islice(iterator, _ROWS_PER_CHUNK)):

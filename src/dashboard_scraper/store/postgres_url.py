@@ -1,4 +1,4 @@
-"""Connecting to the PostgreSQL server that STORE_URL names, and why that failed."""
+"""Connecting to the PostgreSQL server that STORE_URL names, and explaining why that failed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from dashboard_scraper.errors import UsageError
 
-# So that nothing waits for ever for a server, or a gateway before it, that has vanished.
+# Without these, a connection to a server or gateway that has vanished would hang for hours.
 _DEFAULTS = {
     "connect_timeout": "5",
     "keepalives_idle": "10",
@@ -23,7 +23,8 @@ _DEFAULTS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "15000",
 }
-# How the URLs of poolers tell other drivers that nothing may be prepared; here nothing ever is.
+# URLs copied from a pooler's console have these for other drivers, against prepared statements;
+# here nothing is ever prepared.
 _POOLER_WORDS = (
     "pgbouncer",
     "prepare_threshold",
@@ -31,13 +32,13 @@ _POOLER_WORDS = (
     "statement_cache_size",
 )
 _POOLER_VALUE = re.compile(r"\d+|none|true|false", re.IGNORECASE)
-_LONGEST_NAME = 63  # the server cuts what is longer
+_LONGEST_NAME = 63  # the server truncates application_name to NAMEDATALEN - 1
 _LONGEST_PROGRAM = 20
 _SEVERAL = ("host", "port")
 _QUOTED = re.compile(r"""["'][^"']*["']""")
 _INVALID = "connection is bad: invalid "
 
-# What a server answers before there is a session has no SQLSTATE for the driver, only words.
+# An error while connecting has no SQLSTATE in psycopg, so permanent ones are known by their text.
 _WILL_NOT_PASS = re.compile(
     r"authentication failed|auth failed|no password supplied|no pg_hba\.conf entry"
     r"|(database|role|user) \S+ does not exist|no such (database|user)|not permitted to log in"
@@ -45,15 +46,16 @@ _WILL_NOT_PASS = re.compile(
     r"|Name or service not known",
     re.IGNORECASE,
 )
-# Connections that broke, or were refused for now; a server that starts, stops, or is a standby for
-# the moment; transactions that met each other.
+# SQLSTATEs of transient errors: broken or refused connections (08, 53300); a server that starts,
+# stops or fails over (57P0x, 25006: read-only standby); a timeout in a transaction (25P03);
+# serialization failures and deadlocks (40001, 40P01).
 _PASSES = re.compile(r"08...|53300|57P0[1235]|25P03|25006|40001|40P01")
 
 
 def parameters_of(url: URL, token: str) -> dict[str, Any]:
-    """What the driver connects with; UsageError for a parameter that nobody understands.
+    """The driver's parameters; UsageError for one that is unknown.
 
-    The server shows the token in the name of each connection, after that which the URL gives.
+    The application_name of each connection is the URL's, then the token.
     """
     query = {name: _checked(name, value) for name, value in url.query.items()}
     known = {name: value for name, value in query.items() if name not in _POOLER_WORDS}
@@ -77,15 +79,15 @@ def _checked(name: str, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
         advice = f"did you mean {close[0]}?" if close else "leave it out"
-        raise UsageError(f"STORE_URL: {name} is not a parameter of PostgreSQL's URLs; {advice}")
+        raise UsageError(f"STORE_URL: {name} is not a parameter of PostgreSQL URLs; {advice}")
     return value
 
 
 def connected(parameters: Mapping[str, Any]) -> psycopg.Connection[Any]:
-    """A new connection; UsageError where a parameter has a value that the driver refuses.
+    """A new connection; UsageError where the driver rejects the value of a parameter.
 
-    Nothing is ever prepared: behind a pooler, the next transaction may meet another session, which
-    does not know the statement, or already has one of that name.
+    Without prepared statements: behind a pooler in transaction mode, the next transaction may run
+    in another session, which lacks the statement, or has another one of the same name.
     """
     try:
         return psycopg.connect(**parameters, prepare_threshold=None)
@@ -98,13 +100,13 @@ def connected(parameters: Mapping[str, Any]) -> psycopg.Connection[Any]:
 
 
 def _refused(error: psycopg.Error) -> UsageError:
-    """In the driver's words, without the value, which may be a password in the wrong place."""
+    """The driver's message without the value, which may be a misplaced password."""
     reason = _QUOTED.sub("...", str(error).strip().removeprefix("connection is bad: "))
     return UsageError(f"STORE_URL: a parameter is wrong: {reason}")
 
 
 def passing_reason(error: Exception) -> str | None:
-    """Why an error may pass by itself, in the server's words; None where it will not."""
+    """The server's message for a transient error; None for a permanent one."""
     cause = getattr(error, "orig", None) or error
     words = str(cause).strip().splitlines() or [type(cause).__name__]
     state = getattr(cause, "sqlstate", None)

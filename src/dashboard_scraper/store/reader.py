@@ -1,4 +1,4 @@
-"""Reading the store."""
+"""Queries on a snapshot of the store."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _detailed = maker(DETAILED)
 
 
 class SeenUser(NamedTuple):
-    """A name with a row in a window, and when it was seen first and last, if that is known."""
+    """A user with a row in a window, and when they were first and last seen, if known."""
 
     user: str
     service: bool
@@ -71,7 +71,7 @@ class SeenUser(NamedTuple):
 
 
 class ActiveUser(NamedTuple):
-    """A name that was active on a day; of the areas that were asked for, in which."""
+    """A user who was active on a day; `areas` says in which of the requested areas."""
 
     user: str
     service: bool
@@ -79,7 +79,7 @@ class ActiveUser(NamedTuple):
 
 
 class PlaceSums(NamedTuple):
-    """What a name did in one editor and language: a sum for each of the wholes asked for."""
+    """A user's activity in one editor and language: a sum for each of the requested groups."""
 
     user: str
     editor: str
@@ -88,14 +88,15 @@ class PlaceSums(NamedTuple):
 
 
 Explained = Callable[[], AbstractContextManager[None]]
-"""Turns a driver's errors within it to StoreFailed."""
+"""A context in which errors of the driver become StoreFailed."""
 
 
 def _any_of(metrics: Iterable[Metric]) -> ColumnElement[bool]:
     return or_(*(USER_DAY.c[metric.name] > 0 for metric in metrics))
 
 
-# Queries that a run asks for each of its days are made once: that takes longer than to ask one.
+# Queries of a single day are built once and run for each day: SQLAlchemy takes longer to build such
+# a query than the database to run it.
 _IS_OF_DAY = (USER_DAY.c.source == bindparam("source"), USER_DAY.c.day == bindparam("day"))
 _USERS_OF_DAY = (
     select(USER_DAY.c.user_login, *FIGURE_COLUMNS, USER_DAY.c.extra, USER_DAY.c.service_account)
@@ -125,7 +126,7 @@ def _sums_of_day(*, service_accounts: bool) -> Select[Any]:
 
 
 class Reader:
-    """The store as it was at one moment."""
+    """A snapshot of the store."""
 
     def __init__(self, connection: Connection, place: str, explained: Explained) -> None:
         self._connection = connection
@@ -134,52 +135,53 @@ class Reader:
 
     @property
     def connection(self) -> Connection:
-        """What it reads by."""
+        """The connection with the snapshot's transaction."""
         return self._connection
 
     def sources(self) -> list[str]:
-        """Those with any day, by name."""
+        """The sources that the store has days from, sorted by name."""
         column = DAY_LEDGER.c.source
         return [row[0] for row in self._all(select(column).distinct().order_by(column))]
 
     def ledger(self, source: str, window: Window | None = None) -> dict[date, LedgerDay]:
-        """The days that were fetched, oldest first; of all time unless a window is given."""
+        """The stored days, oldest first; by default all of them."""
         query = select(DAY_LEDGER).where(DAY_LEDGER.c.source == source).order_by(DAY_LEDGER.c.day)
         if window:
             query = query.where(DAY_LEDGER.c.day.between(window.start, window.end))
         with self._explained():
             days = map(ledger_day, self._connection.execute(query).mappings().all())
-        return {kept.day: kept for kept in days}
+        return {ledger.day: ledger for ledger in days}
 
-    def day(self, kept: LedgerDay) -> DayUsage:
-        """A day's users, by their addresses; StoreFailed where they are not what was kept."""
-        users = [user_usage(row) for row in self._all(_USERS_OF_DAY, kept)]
-        usage = DayUsage(kept.day, users, kept.totals)
-        # Without users all sums are 0, but for those of metrics that are younger than the day.
-        if len(users) != kept.users or (users and usage.sums != kept.sums):
+    def day(self, ledger: LedgerDay) -> DayUsage:
+        """A day's users, sorted by address; StoreFailed where they do not match the ledger."""
+        users = [user_usage(row) for row in self._all(_USERS_OF_DAY, ledger)]
+        usage = DayUsage(ledger.day, users, ledger.totals)
+        # Of a day without users the sums are not compared: computed they are 0, and in the ledger
+        # NULL for metrics that were added to the catalogue after the day was stored.
+        if len(users) != ledger.users or (users and usage.sums != ledger.sums):
             raise StoreFailed(
-                f"{self._place}: {kept.day} is not what was kept; bring the store back from a"
-                " backup, or fetch the day again with --refresh"
+                f"{self._place}: the rows of {ledger.day} do not match the ledger; restore the"
+                " store from a backup, or fetch the day again with --refresh"
             )
         return usage
 
     def versions(self, source: str, day: date) -> list[DayVersion]:
-        """Every version of a day, by their numbers; none where the day is missing."""
+        """Every version of a day, by number; empty where the day is missing."""
         with self._explained():
             return history.versions(self._connection, source, day)
 
     def version(self, ledger: LedgerDay) -> list[UserUsage]:
-        """The users of any version of a day, by their addresses."""
+        """The users of any version of a day, sorted by address."""
         with self._explained():
             return history.users_of(self._connection, ledger)
 
     def held(self, source: str, window: Window | None = None) -> list[Change]:
-        """What held versions would change, oldest first; of all time unless a window is given."""
+        """What held versions would change, oldest first; by default of all days."""
         with self._explained():
             return history.held_revisions(self._connection, source, window)
 
     def last_answers(self, source: str, window: Window) -> dict[date, LedgerDay]:
-        """What the source last said of each day, whether that is in force or not."""
+        """The source's latest answer for each day, whether that is in force or not."""
         with self._explained():
             return history.last_answers(self._connection, source, window)
 
@@ -191,24 +193,24 @@ class Reader:
         return [row[0] for row in self._all(query)]
 
     def names(self) -> list[str]:
-        """Every name as a source wrote it, of all time."""
+        """Every user name in the store, as a source spelled it."""
         return [row[0] for row in self._all(select(PERSON.c.user_login))]
 
     def spellings(self, source: str, window: Window) -> list[Spelling]:
-        """Every address in the window as it is written, with its newest day there."""
+        """Every spelling of an address in the window, with its newest day there."""
         name, last = USER_DAY.c.user_login, func.max(USER_DAY.c.day)
         in_window = USER_DAY.c.day.between(window.start, window.end)
         query = select(name, last).where(USER_DAY.c.source == source, in_window).group_by(name)
         return [(row[0], row[1]) for row in self._all(query.order_by(name))]
 
     def first_days(self, source: str) -> dict[str, date]:
-        """Everybody who was ever kept, in the order of the first day, then of the address."""
+        """Every user of the source, ordered by their first day, then by address."""
         name, first = USER_DAY.c.user_login, func.min(USER_DAY.c.day)
         query = select(name, first).where(USER_DAY.c.source == source).group_by(name)
         return dict(self._all(query.order_by(first, name)))
 
     def seen(self, source: str, window: Window) -> list[SeenUser]:
-        """Everybody in the window, by name."""
+        """Every user in the window, sorted by name."""
         name, service = USER_DAY.c.user_login, USER_DAY.c.service_account
         first, last = func.min(USER_DAY.c[FIRST_SEEN.name]), func.max(USER_DAY.c[LAST_SEEN.name])
         query = (
@@ -219,21 +221,21 @@ class Reader:
         )
         return [SeenUser(*row) for row in self._all(query)]
 
-    def activity(self, kept: LedgerDay, areas: Sequence[Iterable[Metric]]) -> list[ActiveUser]:
-        """Users active on a day, as `figures.is_active` has it; in an area is who has more than 0
-        of one of its counts.
+    def activity(self, ledger: LedgerDay, areas: Sequence[Iterable[Metric]]) -> list[ActiveUser]:
+        """The users active on a day, as `figures.is_active` defines it. A user is active in an area
+        if one of its counts is above 0.
         """
-        rows = self._all(_activity_of_day(tuple(map(tuple, areas))), kept)
+        rows = self._all(_activity_of_day(tuple(map(tuple, areas))), ledger)
         return [ActiveUser(row[0], row[1], row[2:]) for row in rows]
 
-    def figure_sums(self, kept: LedgerDay, *, service_accounts: bool) -> Figures:
-        """What the day's counts add up to, without those that are unknown; None without any, and
-        for what is no count.
+    def figure_sums(self, ledger: LedgerDay, *, service_accounts: bool) -> Figures:
+        """The sums of the day's known counts; None where no user's count is known, and for metrics
+        that are not counts.
         """
-        return Figures(*self._all(_sums_of_day(service_accounts=service_accounts), kept)[0])
+        return Figures(*self._all(_sums_of_day(service_accounts=service_accounts), ledger)[0])
 
     def tenant_figures(self, source: str) -> list[TenantFigure]:
-        """What the source said of the tenant in periods, oldest first."""
+        """The source's figures of the tenant per period, oldest first."""
         table = TENANT_FIGURE
         query = (
             select(table.c.start_day, table.c.end_day, table.c.metric, table.c.value)
@@ -261,12 +263,12 @@ class Reader:
     def editor_language_sums(
         self, source: str, days: Iterable[date], wholes: Sequence[Iterable[Metric]]
     ) -> list[PlaceSums]:
-        """What the days' figures add up to, for each of the wholes the sum of its metrics: None
-        where a part is unknown.
+        """For each user, editor and language the sums over the days: of each of the `wholes`, the
+        sum of its metrics, or None where a part is unknown.
         """
         table = EDITOR_LANGUAGE_DAY
         place = (table.c.user_login, table.c.editor, table.c.language)
-        # A sum with NULL is NULL, and is left out of the count.
+        # In SQL, x + NULL is NULL, and count() leaves NULL out: so an unknown part shows.
         sums = [sum((table.c[metric.name] for metric in whole), literal(0)) for whole in wholes]
         query = (
             select(
@@ -283,24 +285,24 @@ class Reader:
         return [PlaceSums(row[0], row[1], row[2], row[3:]) for row in self._all(query)]
 
     def credits_of(self, source: str, day: date) -> dict[str, float]:
-        """What each user consumed that day."""
+        """The credits that each user consumed on the day."""
         table = CREDIT_DAY
         query = select(table.c.user_login, table.c.credits_consumed).order_by(table.c.user_login)
         rows = self._all(query.where(table.c.source == source, table.c.day == day))
         return {row[0]: row[1] for row in rows}
 
     def last_success(self, source: str) -> datetime | None:
-        """When a run last got all that it was to get."""
+        """When a run last fetched everything that it should."""
         moment = self.note(f"{LAST_SUCCESS}:{source}")
         return datetime.fromisoformat(moment) if moment else None
 
     def note(self, name: str) -> str | None:
-        """What a run left under the name for the next one."""
+        """The value that a run stored under the name for later ones."""
         rows = self._all(select(INFO.c.value).where(INFO.c.name == name))
         return rows[0][0] if rows else None
 
-    def _all(self, query: Any, kept: LedgerDay | None = None) -> list[Any]:
-        """All rows; with `kept`, of a query for one day."""
-        values = {"source": kept.source, "day": kept.day} if kept else {}
+    def _all(self, query: Any, ledger: LedgerDay | None = None) -> list[Any]:
+        """All rows; `ledger` gives the parameters of a query for one day."""
+        values = {"source": ledger.source, "day": ledger.day} if ledger else {}
         with self._explained():
             return list(self._connection.execute(query, values).all())

@@ -1,6 +1,6 @@
-"""What becomes of an answer for a day: its first version, the same again, a new one, a held one.
+"""Storing an answer for a day: as its first version, a repeat, a revision, or a held version.
 
-Nothing that was ever in force is lost: a version that is replaced stays, with its ledger row.
+Versions are never overwritten: one that is no longer in force is archived with its ledger row.
 """
 
 from __future__ import annotations
@@ -44,36 +44,36 @@ _MARKS = ("held", "suspicious")
 
 
 class Stored(Enum):
-    """What became of an answer."""
+    """What `put` did with an answer."""
 
-    FIRST = "first"  # nothing was stored of the day before
-    SAME = "same"  # as the version in force
-    REVISED = "revised"  # it is in force now
+    FIRST = "first"  # the day was missing before
+    SAME = "same"  # it equals the version in force
+    REVISED = "revised"  # it replaced the version in force
     HELD = "held"
-    REJECTED = "rejected"  # as a version that was rejected
+    REJECTED = "rejected"  # it equals a version that was rejected
 
 
 class Policy(Protocol):
-    """What decides whether an answer that differs from the version in force replaces it."""
+    """Decides whether an answer that differs from the version in force replaces it."""
 
     def is_settled(self, stored: LedgerDay) -> bool:
-        """Whether the source had stopped counting when the day was fetched."""
+        """Whether the day was settled when it was fetched."""
         ...
 
     def reason_to_hold(self, change: Change) -> str | None:
-        """In words; None where the change may be believed."""
+        """Why the change needs a decision, in words; None to accept it."""
         ...
 
 
-class Credulous:
-    """Believes everything."""
+class AcceptAll:
+    """The policy that accepts every change."""
 
     def is_settled(self, stored: LedgerDay) -> bool:  # noqa: ARG002
-        """Yes: what was fetched beside it stays."""
+        """True, so that the details of a repeated answer stay."""
         return True
 
     def reason_to_hold(self, change: Change) -> str | None:  # noqa: ARG002
-        """None."""
+        """No reason."""
         return None
 
 
@@ -89,41 +89,42 @@ class StoredDay:
     def put(
         self, usage: DayUsage, fetched_at: datetime, policy: Policy, people: People
     ) -> tuple[Stored, LedgerDay | None]:
-        """Store an answer; returns what became of it, and the ledger's row before."""
+        """Store an answer; returns what was done with it, and the ledger's row before."""
         row = ledger_row(self._source, usage, fetched_at)
         new = {(each[0],): tuple(each[1:]) for each in user_rows(usage)}
         if len(new) < len(usage.users):
             raise ContractBroken(f"{usage.day}: a user has two rows")
-        kept = self._in_force()
-        if kept is None:
+        current = self._in_force()
+        if current is None:
             self._rows.replace(USER_DAY, {}, new)
             self._connection.execute(insert(DAY_LEDGER).values(row))
-            self._note_fetch(fetched_at, row["version"])
+            self._record_fetch(fetched_at, row["version"])
             return Stored.FIRST, None
-        before = ledger_day(kept)
+        before = ledger_day(current)
         old = self._rows.current(USER_DAY)
-        if _is_damaged(old, before):  # what is left of it is no reason to doubt the answer
-            if row["digest"] != kept["digest"]:
-                self._supersede(kept, row, old, new)
+        if _is_damaged(old, before):  # a comparison with damaged rows says nothing: repair them
+            if row["digest"] != current["digest"]:
+                self._supersede(current, row, old, new)
                 return Stored.REVISED, before
             self._rows.replace(USER_DAY, old, new)
             old = new
-        if new == old and _totals_of(row) == _totals_of(kept) and not before.forgotten:
-            self._repeat(kept, row, old, settled=policy.is_settled(before))
+        # After `forget`, even an equal answer is a revision: with it, nobody is missing any more.
+        if new == old and _totals_of(row) == _totals_of(current) and not before.forgotten:
+            self._repeat(current, row, old, settled=policy.is_settled(before))
             return Stored.SAME, before
         known = self._version_like(row)
         if known is not None and known["state"] == VersionState.REJECTED.value:
-            self._hear_again(known, fetched_at)
+            self._repeat_archived(known, fetched_at)
             return Stored.REJECTED, before
         change = Change(before, ledger_day(row), _movement(old, new, people))
         reason = policy.reason_to_hold(change)
         if reason is None:
-            self._supersede(kept, row, old, new)
+            self._supersede(current, row, old, new)
             return Stored.REVISED, before
         if known is None:
             self._hold(change, row, difference(new, old))
         else:
-            self._hear_again(known, fetched_at)
+            self._repeat_archived(known, fetched_at)
         self.mark(fetched_at, held=reason)
         return Stored.HELD, before
 
@@ -131,7 +132,7 @@ class StoredDay:
         query = select(DAY_LEDGER).where(self._rows.is_of(DAY_LEDGER))
         return self._connection.execute(query).mappings().first()
 
-    def _note_fetch(self, fetched_at: datetime, version: int) -> None:
+    def _record_fetch(self, fetched_at: datetime, version: int) -> None:
         of_fetch = self._rows.is_of(DAY_FETCH) & (DAY_FETCH.c.fetched_at == fetched_at)
         self._connection.execute(delete(DAY_FETCH).where(of_fetch))
         self._connection.execute(
@@ -146,25 +147,26 @@ class StoredDay:
         )
 
     def _repeat(
-        self, kept: RowMapping, row: dict[str, Any], content: Content, *, settled: bool
+        self, current: RowMapping, row: dict[str, Any], content: Content, *, settled: bool
     ) -> None:
-        """The source gave the same answer again.
+        """Record that the source gave the same answer again.
 
-        What was fetched beside it stays if it was final. Otherwise it goes with a version of its
-        own, and is fetched again.
+        Details (editors and languages, credits) of a settled day stay. Otherwise they may have
+        changed although the users' figures have not: they are archived with a version of their own,
+        so that they are fetched again.
         """
-        later = kept["fetched_at"].date() < row["fetched_at"].date()
-        repeats = kept["repeats"] + later
-        wrong = kept["editor_language"] == DetailStatus.UNRECONCILED.value
-        has_details = kept["editor_language"] or kept["credits"]
+        later = current["fetched_at"].date() < row["fetched_at"].date()
+        repeats = current["repeats"] + later
+        wrong = current["editor_language"] == DetailStatus.UNRECONCILED.value
+        has_details = current["editor_language"] or current["credits"]
         if wrong or (has_details and not settled):
             again = {**row, "repeats": repeats}
-            self._supersede(kept, again, content, content, suspicious=kept["suspicious"])
+            self._supersede(current, again, content, content, suspicious=current["suspicious"])
             return
         self._withdraw_held(row["fetched_at"])
         self._update_ledger(fetched_at=row["fetched_at"], digest=row["digest"], repeats=repeats)
         self.mark(row["fetched_at"], held=None)
-        self._note_fetch(row["fetched_at"], kept["version"])
+        self._record_fetch(row["fetched_at"], current["version"])
 
     def _current(self) -> int:
         number: int = self._connection.execute(
@@ -178,35 +180,36 @@ class StoredDay:
 
     def _supersede(
         self,
-        kept: RowMapping,
+        current: RowMapping,
         row: dict[str, Any],
         old: Content,
         new: Content,
         suspicious: str | None = None,
     ) -> None:
+        """Put a new answer in force, with the next number."""
         self._withdraw_held(row["fetched_at"])
         row["version"] = self._newest() + 1
-        self._note_fetch(row["fetched_at"], row["version"])
-        self._replace(dict(kept), row, old, new, suspicious)
+        self._record_fetch(row["fetched_at"], row["version"])
+        self._replace(dict(current), row, old, new, suspicious)
 
     def _replace(
         self,
-        kept: dict[str, Any],
+        current: dict[str, Any],
         row: dict[str, Any],
         old: Content,
         new: Content,
         suspicious: str | None = None,
     ) -> None:
-        """Put the row of the ledger and the users' rows in force, and archive those that were."""
+        """Put a ledger row and its users' rows in force, and archive the `current` ones."""
         archived = VersionState.SUPERSEDED
-        self._add_version(kept, archived, row["version"], row["accepted_at"])
-        self._rows.put_delta(USER_DAY, kept["version"], difference(old, new))
-        for table in DAY_TABLES[1:]:  # what was fetched beside is not known of the new one yet
-            self._rows.put_delta(table, kept["version"], {**self._rows.current(table)})
+        self._add_version(current, archived, row["version"], row["accepted_at"])
+        self._rows.put_delta(USER_DAY, current["version"], difference(old, new))
+        for table in DAY_TABLES[1:]:  # the new version has no details until they are fetched
+            self._rows.put_delta(table, current["version"], {**self._rows.current(table)})
             self._connection.execute(delete(table).where(self._rows.is_of(table)))
         self._rows.replace(USER_DAY, old, new)
         self._connection.execute(delete(DAY_LEDGER).where(self._rows.is_of(DAY_LEDGER)))
-        marks = {name: kept[name] for name in _MARKS}
+        marks = {name: current[name] for name in _MARKS}
         self._connection.execute(insert(DAY_LEDGER).values({**row, **marks}))
         self.mark(row["accepted_at"], held=None, suspicious=suspicious)
 
@@ -223,10 +226,10 @@ class StoredDay:
         movement = msgspec.json.encode(change.movement).decode()
         self._add_version(row, VersionState.HELD, change.before.version, since, movement=movement)
         self._rows.put_delta(USER_DAY, number, delta)
-        self._note_fetch(since, number)
+        self._record_fetch(since, number)
 
-    def _hear_again(self, known: RowMapping, fetched_at: datetime) -> None:
-        """The source gave an answer once more that is not in force."""
+    def _repeat_archived(self, known: RowMapping, fetched_at: datetime) -> None:
+        """Record that the source gave again an answer that is stored but not in force."""
         number = known["version"]
         self._withdraw_held(fetched_at, but=number)
         again = known["fetched_at"].date() < fetched_at.date()
@@ -234,11 +237,11 @@ class StoredDay:
         if known["state"] == VersionState.WITHDRAWN.value:
             values |= {"state": VersionState.HELD.value, "state_since": fetched_at, "repeats": 0}
         self._update_version(number, **values)
-        self._note_fetch(fetched_at, number)
+        self._record_fetch(fetched_at, number)
         self.mark(fetched_at, held=None)
 
     def _version_like(self, row: dict[str, Any]) -> RowMapping | None:
-        """The version, of those that were never in force, with the same figures."""
+        """The version with the same figures among those that were never in force."""
         never = [s.value for s in VersionState if s is not VersionState.SUPERSEDED]
         query = select(DAY_VERSION).where(
             self._rows.is_of(DAY_VERSION),
@@ -253,7 +256,7 @@ class StoredDay:
         self._connection.execute(update(DAY_VERSION).where(of_version).values(**values))
 
     def _withdraw_held(self, moment: datetime, but: int | None = None) -> None:
-        """The source says something else than what is held."""
+        """Withdraw the held version, since the source has given another answer."""
         for held in self._held():
             if held["version"] != but:
                 self._update_version(
@@ -261,26 +264,28 @@ class StoredDay:
                 )
 
     def _held(self) -> Sequence[RowMapping]:
-        """One, or none."""
+        """The held version: at most one."""
         is_held = DAY_VERSION.c.state == VersionState.HELD.value
         query = select(DAY_VERSION).where(self._rows.is_of(DAY_VERSION), is_held)
         return self._connection.execute(query).mappings().all()
 
     def accept(self, moment: datetime) -> bool:
-        """Put the held version in force; a day without one is no longer suspicious instead.
+        """Put the held version in force; without one, clear the day's `suspicious` mark.
 
         Returns whether there was anything to accept.
         """
-        kept = self._in_force()
-        if kept is None:
+        current = self._in_force()
+        if current is None:
             return False
         for held in self._held():
-            self._put_in_force(dict(held), dict(kept), moment)
+            self._put_in_force(dict(held), dict(current), moment)
             return True
         self.mark(moment, suspicious=None)
-        return kept["suspicious"] is not None
+        return current["suspicious"] is not None
 
-    def _put_in_force(self, held: dict[str, Any], kept: dict[str, Any], moment: datetime) -> None:
+    def _put_in_force(
+        self, held: dict[str, Any], current: dict[str, Any], moment: datetime
+    ) -> None:
         number = held["version"]
         old, new = self._rows.current(USER_DAY), self._rows.version(USER_DAY, number)
         for table in DAY_TABLES:
@@ -288,10 +293,10 @@ class StoredDay:
         of_version = self._rows.is_of(DAY_VERSION) & (DAY_VERSION.c.version == number)
         self._connection.execute(delete(DAY_VERSION).where(of_version))
         row = {column.name: held[column.name] for column in DAY_LEDGER.c}
-        self._replace(kept, row | {"accepted_at": moment}, old, new)
+        self._replace(current, row | {"accepted_at": moment}, old, new)
 
     def reject(self, moment: datetime) -> bool:
-        """Never put the held version in force; returns whether there was one."""
+        """Reject the held version for good; returns whether there was one."""
         held = list(self._held())
         for each in held:
             self._update_version(
@@ -302,7 +307,7 @@ class StoredDay:
         return bool(held)
 
     def mark(self, moment: datetime, **reasons: str | None) -> None:
-        """Write `held` or `suspicious` in the ledger, and since when it says so."""
+        """Set or clear `held` or `suspicious` in the ledger, and record when for `as_of`."""
         columns = (DAY_LEDGER.c.held, DAY_LEDGER.c.suspicious)
         query = select(*columns).where(self._rows.is_of(DAY_LEDGER))
         before = dict(self._connection.execute(query).mappings().one())
@@ -315,7 +320,7 @@ class StoredDay:
             self._connection.execute(insert(DAY_MARK).values(row))
 
     def put_details(self, table: Table, content: Content, status: dict[str, Any]) -> None:
-        """Store what was fetched beside the version in force, in place of what is there of it."""
+        """Upsert the details that were fetched with the version in force."""
         old = self._rows.current(table)
         self._rows.rebase(table, self._current(), old, content)
         self._rows.replace(table, old, content)
@@ -323,7 +328,7 @@ class StoredDay:
 
 
 def _is_damaged(content: Content, ledger: LedgerDay) -> bool:
-    """Whether the rows are not those that the ledger counted."""
+    """Whether the rows do not match the ledger's counts."""
     users = [user_usage((*key, *row)) for key, row in content.items()]
     return len(users) != ledger.users or bool(users and sums_of(users) != ledger.sums)
 
@@ -333,7 +338,7 @@ def _totals_of(row: Any) -> list[int | None]:
 
 
 def _movement(old: Content, new: Content, people: People) -> Movement:
-    """What each person gains and loses; a count that becomes unknown is lost."""
+    """What each person gains and loses; a count that becomes unknown counts as lost."""
     delta = difference(new, old)
     before, after = (_by_person(rows, delta, people) for rows in (old, new))
     lost, gained = (dict.fromkeys((metric.name for metric in COUNTS), 0) for _ in range(2))
@@ -354,7 +359,7 @@ def _movement(old: Content, new: Content, people: People) -> Movement:
 
 @dataclass(slots=True)
 class _Person:
-    """What the rows of one person add up to; an unknown count adds nothing."""
+    """The sums of one person's rows; an unknown count adds nothing."""
 
     active: bool = False
     counts: list[int] = field(default_factory=lambda: [0] * len(COUNTS))

@@ -1,4 +1,4 @@
-"""From what a source said to the rows of the tables, and back."""
+"""Conversion between a source's answer and the rows of the tables."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _decode_differences = msgspec.json.Decoder(list[Difference]).decode
 
 
 class Status(Enum):
-    """What became of a day that was fetched; a day without a row in the ledger is missing."""
+    """The status of a fetched day; a day without a row in the ledger is missing."""
 
     COMPLETE = "complete"
     EMPTY = "empty"  # nobody was active
 
 
 class DetailStatus(Enum):
-    """What became of figures that go with a day."""
+    """The status of a day's details: its editors and languages, or its credits."""
 
     COMPLETE = "complete"
     UNRECONCILED = "unreconciled"  # they do not add up to the users' figures
@@ -42,11 +42,10 @@ class LedgerDay(msgspec.Struct, frozen=True):
 
     `fetched_at` is when the fetch began. `sums` are those of the users' counts, `totals` the
     tenant's own figures. `forgotten` counts the users who were removed since. `editor_language` and
-    `credits` are None where these were not fetched. `version` counts the different answers of the
+    `credits` are None where these were not fetched. `version` numbers the different answers for the
     day. Days on which the same users had the same counts have the same `digest`. `suspicious` says
-    why the figures are in doubt, and `held` what a newer version would change that is not in force:
-    in words, without a name. `repeats` counts the later days (in UTC) on which the source gave the
-    same answer.
+    why the figures are in doubt, `held` what the held version would change: in words, without
+    names. `repeats` counts the later days (in UTC) on which the source gave the same answer.
     """
 
     source: str
@@ -69,7 +68,7 @@ class LedgerDay(msgspec.Struct, frozen=True):
 
 
 def ledger_row(source: str, usage: DayUsage, fetched_at: datetime) -> dict[str, Any]:
-    """What the ledger says of a day that was just fetched, in its first version."""
+    """The ledger's row for an answer, as the first version of its day."""
     active = sum(is_active(user.figures) for user in usage.users)
     totals = usage.totals or {}
     return {
@@ -98,14 +97,14 @@ def digest_of(users: Sequence[UserUsage]) -> str:
 
 
 def sum_columns(sums: Figures) -> dict[str, Any]:
-    """The sums by the names of their columns."""
+    """The sums, by column name."""
     return {column.name: sums[metric] for metric, column in zip(COUNTS, SUM_COLUMNS, strict=True)}
 
 
 def ledger_day(row: Mapping[Any, Any]) -> LedgerDay:
-    """A row of the ledger, or of a version that is not in force, by the names of its columns."""
-    told = {name: row[column.name] for name, column in TOTAL_COLUMNS.items()}
-    totals = {name: total for name, total in told.items() if total is not None}
+    """From a row of the ledger, or of an archived version, by column name."""
+    stored = {name: row[column.name] for name, column in TOTAL_COLUMNS.items()}
+    totals = {name: total for name, total in stored.items() if total is not None}
     details = [DetailStatus(row[name]) if row[name] else None for name in _DETAILS]
     return LedgerDay(
         source=row["source"],
@@ -134,23 +133,23 @@ _DETAILS = ("editor_language", "credits")
 def user_rows(usage: DayUsage) -> Iterator[Row]:
     """The day's rows, in the order of the table's columns after source and day."""
     for user in usage.users:
-        if "\0" in user.user:  # PostgreSQL has no place for it, and no address has one
+        if "\0" in user.user:  # PostgreSQL's text cannot store it
             raise ContractBroken(f"{usage.day}: the user {user.user!r} has a NUL in it")
         extra = _encode(user.extra).decode() if user.extra else None
         yield (user.user, *values_of(user.figures), extra, user.service)
 
 
 def user_usage(row: Any) -> UserUsage:
-    """A row of user_login, the figures, extra and service_account."""
+    """From a row of user_login, the figures, extra and service_account."""
     extra = row[-2]
     return UserUsage(row[0], Figures(*row[1:-2]), _decode_extra(extra) if extra else {}, row[-1])
 
 
 def less(row: LedgerDay, lost: Sequence[UserUsage]) -> dict[str, Any]:
-    """What the ledger is to say of a day that lost some users.
+    """The ledger's new values for a day from which some users were removed.
 
-    Whether the users still add up to the tenant's figures is not
-    asked again: these count everybody.
+    `unreconciled` stays: the tenant's figures still include the removed users, so comparing again
+    would find a difference that the source does not have.
     """
     gone = sums_of(lost)
     sums = [

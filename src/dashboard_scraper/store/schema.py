@@ -1,8 +1,8 @@
-"""The store's tables and views, made from the catalogue.
+"""The store's tables and views, generated from the catalogue of metrics.
 
-A store has the number of its schema in it. The number grows with every change here and with every
-metric that the catalogue gains; an older store is brought up to date by adding what it lacks, where
-NULL says of the rows that are there what is true: unknown.
+A store records the version of its schema. The version grows with every change here and with every
+metric added to the catalogue. Migration only adds tables and columns: in existing rows a new column
+is NULL, which means unknown, as is true.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ VERSION = 4
 
 
 class Moment(TypeDecorator[datetime]):
-    """A moment in UTC: `timestamptz`, or in SQLite, which has no such type, ISO 8601 with a Z."""
+    """A UTC timestamp: `timestamptz`, or in SQLite, which has no such type, ISO 8601 with a Z."""
 
     impl = Text
     cache_ok = True
@@ -53,26 +53,26 @@ class Moment(TypeDecorator[datetime]):
         return iso_utc(value) if value is not None and dialect.name == "sqlite" else value
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # noqa: ARG002
-        """A plain function: there are two moments in every row that is read."""
+        """A plain function, faster than `process_result_value`: every row has two timestamps."""
         return _of_text if dialect.name == "sqlite" else _in_utc
 
 
 class Seen(Moment):
-    """A moment at which somebody was seen; those that no assistant can have seen are unknown.
+    """When a user was first or last seen; None where that is before EARLIEST.
 
-    They are no longer stored, but older versions did.
+    Such a timestamp is the zero of some clock. It is no longer stored, but older versions did.
     """
 
     cache_ok = True
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # noqa: ARG002
-        """As that of other moments; of ISO 8601, the order is that of the text."""
+        """As for other timestamps; ISO 8601 dates sort as text."""
         if dialect.name == "sqlite":
             return lambda value: None if value is None or value < _EARLIEST else _of_text(value)
         return lambda value: None if value is None or value < EARLIEST else _in_utc(value)
 
 
-_EARLIEST = EARLIEST.date().isoformat()  # a text that begins with it is no less
+_EARLIEST = EARLIEST.date().isoformat()  # a longer text that begins with it sorts after it
 
 
 def _of_text(value: str | None) -> datetime | None:
@@ -83,7 +83,7 @@ def _in_utc(value: datetime | None) -> datetime | None:
     return None if value is None else value.astimezone(UTC)
 
 
-# In the order of Python's sorting everywhere: the same users give the same bytes.
+# Sorted as in Python, whatever the database's collation: the same users give the same output bytes.
 _NAME = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 _FIGURE_TYPES: dict[Kind, Any] = {
     Kind.COUNT: BigInteger,
@@ -137,7 +137,7 @@ USER_DAY = Table(
     *(Column(m.name, _FIGURE_TYPES[m.kind], comment=m.definition) for m in METRICS),
     Column("extra", Text, comment=_EXTRA),
     Column("service_account", Boolean, nullable=False, server_default=false(), comment=_SERVICE),
-    sqlite_with_rowid=False,  # the key is the order of the file: a day is read in one piece
+    sqlite_with_rowid=False,  # clustered by the key: a day's rows are on adjacent pages
 )
 FIGURE_COLUMNS = tuple(USER_DAY.c[metric.name] for metric in METRICS)
 
@@ -196,7 +196,7 @@ CREDIT_DAY = Table(
     Column("credits_consumed", Double, nullable=False, comment="Credits; a fraction is allowed"),
     sqlite_with_rowid=False,
 )
-# Who is one person, by what the source wrote: not in the rows of days, since it may change.
+# Which names are one person: not stored in the rows of days, since IDENTITY_FILE may change.
 PERSON = Table(
     "person",
     metadata,
@@ -204,7 +204,7 @@ PERSON = Table(
     Column("person", _NAME, nullable=False, comment=_PERSON),
 )
 
-# Of a day, all go together.
+# The rows of a day, which are replaced and archived together; the users' own come first.
 DAY_TABLES = (USER_DAY, EDITOR_LANGUAGE_DAY, CREDIT_DAY)
 
 
@@ -212,7 +212,7 @@ def _version_key() -> Column[Any]:
     return Column("version", Integer, primary_key=True)
 
 
-# The ledger's rows of versions that are not in force: they were once, or were never accepted.
+# The ledger's rows of versions that are not in force: superseded, held, rejected or withdrawn.
 DAY_VERSION = Table(
     "day_version",
     metadata,
@@ -231,8 +231,8 @@ DAY_VERSION = Table(
 
 
 def _version_of(table: Table) -> Table:
-    """A table of rows in which a version of a day differs from its `base`: its own row where it has
-    another one, and `gone` where the base has one and it has none.
+    """A table for the rows by which a version of a day differs from its `base`: the version's own
+    row, or one marked `gone` where only the base has it.
     """
     keys = [c for c in table.c if c.primary_key]
     return Table(
@@ -247,11 +247,10 @@ def _version_of(table: Table) -> Table:
     )
 
 
-# Of each table of a day.
 VERSION_TABLES = {table: _version_of(table) for table in DAY_TABLES}
 
-# Every fetch, with the version that it found: a version is as old as its first, as fresh as its
-# newest.
+# Every fetch, with the version that it found: a version's age is that of its first fetch, its
+# freshness that of its newest.
 DAY_FETCH = Table(
     "day_fetch",
     metadata,
@@ -261,7 +260,7 @@ DAY_FETCH = Table(
     sqlite_with_rowid=False,
 )
 
-# What the ledger said of a day's doubts, from each moment on.
+# The history of the ledger's marks of a day, for `as_of`: each row is valid from `marked_at` on.
 DAY_MARK = Table(
     "day_mark",
     metadata,
@@ -289,7 +288,7 @@ def _with_person(table: Table) -> Select[Any]:
     return select(*table.c, PERSON.c.person).select_from(joined)
 
 
-# What people query: these names and columns stay, whatever becomes of the tables.
+# The public interface for SQL: these names and columns stay, however the tables change.
 VIEWS: dict[str, Select[Any]] = {
     "user_days": _with_person(USER_DAY),
     "daily_totals": select(*DAY_LEDGER.c),
@@ -299,14 +298,14 @@ VIEWS: dict[str, Select[Any]] = {
 
 
 def create(connection: Connection) -> None:
-    """Make every table and view in a place that has none."""
+    """Create every table and view."""
     metadata.create_all(connection)
     _make_views(connection)
     connection.execute(INFO.insert().values(name=SCHEMA_VERSION, value=str(VERSION)))
 
 
 def migrate(connection: Connection) -> None:
-    """Add the tables and columns that an older store lacks; nothing that is there is changed."""
+    """Add the tables and columns that an older store lacks, and recreate the views."""
     for view in VIEWS:
         connection.exec_driver_sql(f"DROP VIEW IF EXISTS {view}")
     inspector = inspect(connection)
@@ -326,7 +325,7 @@ def migrate(connection: Connection) -> None:
 
 
 def _fill_new_columns(connection: Connection) -> None:
-    """Days of stores that had no versions: theirs is in force since it was fetched."""
+    """Give days of stores from before versions a version in force since the day was fetched."""
     ledger = DAY_LEDGER.c
     connection.execute(
         DAY_LEDGER.update()
@@ -349,7 +348,7 @@ def _fill_new_columns(connection: Connection) -> None:
 
 
 def version_of(connection: Connection) -> int | None:
-    """The number in the store; None where there is none: it is no store of ours."""
+    """The schema version of the store; None where there is none, so that it isn't a store."""
     if not inspect(connection).has_table(INFO.name):
         return None
     value = connection.scalar(select(INFO.c.value).where(INFO.c.name == SCHEMA_VERSION))

@@ -1,4 +1,4 @@
-"""When the figures of a day stop growing."""
+"""When a day's figures are final: SETTLE_DAYS after its end."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dashboard_scraper.model.dates import end_of_day
 from dashboard_scraper.store import LedgerDay
 
 
-def is_settled(kept: LedgerDay, settle_days: int, now: datetime) -> bool:
-    """Whether the source had stopped counting when the day was fetched.
+def is_settled(stored: LedgerDay, settle_days: int, now: datetime) -> bool:
+    """Whether the day was settled by the time it was fetched.
 
-    A fetch in the future says that some clock was wrong, and so nothing.
+    A day that was fetched in the future is not: some clock was wrong.
     """
-    settled_at = end_of_day(kept.day) + timedelta(days=settle_days)
-    return settled_at <= kept.fetched_at <= now
+    settled_at = end_of_day(stored.day) + timedelta(days=settle_days)
+    return settled_at <= stored.fetched_at <= now

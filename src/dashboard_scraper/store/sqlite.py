@@ -1,7 +1,7 @@
 """A store in one SQLite file, for one machine.
 
-WAL lets others read while a run writes; `synchronous=FULL` lets nothing that was reported as kept
-get lost with the power.
+WAL mode lets others read while a run writes. `synchronous=FULL` flushes each commit, so that a day
+that was reported as stored survives a power cut.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-# SQLite waits within C, where no signal is heard: shortly each time, and often.
+# SQLite's busy timeout waits in C, where Python handles no signals: so it is short, and retried.
 _BUSY_SECONDS = 0.5
 _PATIENCE_SECONDS = 30
 _PAUSE_SECONDS = 0.01
 _MOST_LOOKS = 5
-# Another program writes, or brings in what a run left that was killed; or many open it at once.
+# Another program is writing, or recovering the WAL of a killed run; or many open it at once.
 _PASSES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL)
 _BEFORE_INTERRUPT_SECONDS = 0.02
 
 
 class SqliteBackend:
-    """A file; its lock, and a note of who holds that, are beside it.
+    """A file; beside it are its lock file, and a note of which process holds the lock.
 
-    All have `mode`; what SQLite adds to the file while it is open has that of the file.
+    All have `mode`; the -wal and -shm files that SQLite adds get the mode of the database file.
     """
 
     def __init__(self, path: Path, mode: int = PRIVATE) -> None:
@@ -69,7 +69,7 @@ class SqliteBackend:
         self._holder_path = path.with_name(f"{path.name}.holder")
         self._ended = threading.Event()
         self._writer: Connection | None = None
-        self._engine = cache(self._new_engine)  # each compiles every statement for itself
+        self._engine = cache(self._new_engine)  # SQLAlchemy caches compiled statements per engine
 
     errors = (SQLAlchemyError, sqlite3.Error)
 
@@ -89,8 +89,8 @@ class SqliteBackend:
                 ) from None
             begun = iso_utc(datetime.now(UTC).replace(microsecond=0))
             held.callback(self._holder_path.unlink, missing_ok=True)
-            with contextlib.suppress(OSError):  # what holds is the lock; this is for people
-                self._holder_path.unlink(missing_ok=True)  # of a run that was killed
+            with contextlib.suppress(OSError):  # only information for people: the lock is held
+                self._holder_path.unlink(missing_ok=True)  # left by a killed run
                 with open(create_file(self._holder_path, self._mode), "w") as file:  # noqa: PTH123
                     file.write(f"process {os.getpid()} on {socket.gethostname()}, since {begun}\n")
             free = held.pop_all()
@@ -103,17 +103,17 @@ class SqliteBackend:
                 self._ended.clear()
 
     def _remove_new(self) -> None:
-        """A run that was killed while it made the store left them."""
+        """Remove what a run left that was killed while it created the store."""
         with explained(self._new_path):
             for suffix in ("", "-journal", "-wal", "-shm"):
                 self._new_path.with_name(f"{self._new_path.name}{suffix}").unlink(missing_ok=True)
 
     def _narrow(self) -> None:
-        """A store of an earlier version, or of a wider OUTPUT_MODE, is closed to the others too.
+        """Restrict the files of a store that was created with a wider mode to OUTPUT_MODE.
 
-        One that is narrower than the setting stays so: somebody wanted that.
+        A mode that is narrower than the setting stays: somebody chose it.
         """
-        file = os.path.realpath(self._path)  # beside which SQLite has the others
+        file = os.path.realpath(self._path)  # SQLite puts -wal and -shm beside a link's target
         paths = [self._lock_path, *(Path(f"{file}{end}") for end in ("", "-wal", "-shm"))]
         if sum(narrow(path, self._mode) for path in paths):
             logger.warning(
@@ -129,7 +129,7 @@ class SqliteBackend:
             return "it has just begun"
 
     def check_lock(self) -> None:
-        """The system's own: it is this process' until it ends."""
+        """Nothing: a file lock of the system cannot be lost while the process lives."""
 
     def exists(self) -> bool:
         try:
@@ -138,15 +138,16 @@ class SqliteBackend:
             raise StoreFailed(f"{self._path} cannot be read: {error.strerror or error}") from error
 
     def create(self) -> None:
-        """Under another name first: a file under the store's own name always has its tables."""
+        """Under another name first, so that a file under the store's name always has its tables."""
         new = self._new_path
-        self._remove_new()  # of a call that failed
+        self._remove_new()  # left by a call that failed
         with explained(new):
             os.close(create_file(new, self._mode))
         with self._engine(WRITING, "BEGIN IMMEDIATE", new).connect() as connection:
             with connection.begin():
                 create(connection)
-            # Kept in the file's head; to set it later would change a file that may not be ours.
+            # Persistent in the file's header. Not set when opening: that would change a file before
+            # it is known to be a store.
             _driver(connection).execute("PRAGMA journal_mode=WAL")
         with explained(self._path):
             new.replace(self._path)
@@ -154,14 +155,14 @@ class SqliteBackend:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """At the end all is in the file itself: who may only read can open it alone."""
+        """At the end, the WAL is merged into the file, so that read-only users can open it."""
         with self._engine(WRITING, "BEGIN IMMEDIATE").connect() as connection:
             self._writer = connection
             try:
                 yield
             finally:
                 self._writer = None
-                with contextlib.suppress(sqlite3.Error):  # what is in the log is kept as well
+                with contextlib.suppress(sqlite3.Error):  # what stays in the WAL is stored as well
                     driver = _driver(connection)
                     driver.rollback()
                     driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -172,7 +173,7 @@ class SqliteBackend:
         with self._writer.begin():
             return work(self._writer)
 
-    def hurry(self) -> None:
+    def stop_waiting(self) -> None:
         self._ended.set()
 
     @contextlib.contextmanager
@@ -183,7 +184,7 @@ class SqliteBackend:
                 connection = self._begun(access.options)
                 break
             except (OperationalError, sqlite3.OperationalError) as error:
-                # A run may have removed its log between the look and the opening.
+                # A run may have removed its -wal file between the check and the opening.
                 if _error_code(error) != sqlite3.SQLITE_CANTOPEN or attempt == _MOST_LOOKS:
                     raise
         with connection:
@@ -192,7 +193,8 @@ class SqliteBackend:
     def _begun(self, options: str) -> Connection:
         connection = self._engine(options, "BEGIN").connect()
         try:
-            # It is this that takes the moment; another program may be mending what was left behind.
+            # BEGIN is lazy in SQLite: the first read takes the snapshot. It may have to wait for
+            # another program that recovers the WAL of a killed run.
             self._patiently(lambda: connection.exec_driver_sql("SELECT 1 FROM sqlite_master"))
         except BaseException:
             connection.close()
@@ -208,14 +210,14 @@ class SqliteBackend:
     def explain(self, error: Exception) -> str | None:
         code = _error_code(error)
         if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            return "it is damaged; bring it back from a backup, or move it away and fetch again"
+            return "it is damaged; restore it from a backup, or move it away and fetch again"
         if code == sqlite3.SQLITE_CANTOPEN and not os.access(self._path, os.R_OK):
             return "this user may not read it"
         return None
 
     def scrub(self) -> None:
-        """Rewrite the file: pages keep what was removed from them, and also, where SQLite once
-        moved rows to another page, copies that `secure_delete` would not overwrite.
+        """VACUUM: deleted rows stay readable in free pages until these are reused. `secure_delete`
+        would not do, since it leaves the copies that remain where SQLite moved rows between pages.
         """
         if self._writer is None:
             return
@@ -224,12 +226,12 @@ class SqliteBackend:
         busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             logger.warning(
-                "another program is reading %s: what was removed is in its files until that ends",
+                "another program is reading %s: deleted rows stay in its files until that ends",
                 self.shown,
             )
 
     def _new_engine(self, options: str, begin: str, path: Path | None = None) -> Engine:
-        """An engine whose transactions begin with `begin`; it never makes a file."""
+        """An engine whose transactions begin with `begin`; it never creates a file."""
         engine = create_engine(
             "sqlite://",
             creator=lambda: self._connected(path or self._path, options),
@@ -258,7 +260,7 @@ class SqliteBackend:
         return connection
 
     def _patiently(self, work: Callable[[], object]) -> None:
-        """Try again while another program writes; between two tries, signals are heard."""
+        """Retry while another program writes; signals are handled between two attempts."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while True:
             try:
@@ -271,14 +273,14 @@ class SqliteBackend:
 
 
 def load(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
-    """Insert many rows of one day: three times as quick as SQLAlchemy's own way."""
+    """Bulk-load rows through the driver: three times as fast as SQLAlchemy's executemany."""
     statement = str(insert(table).compile(dialect=connection.dialect))
     with contextlib.closing(_driver(connection).cursor()) as cursor:
         cursor.executemany(statement, _plain(table, rows))
 
 
 def _plain(table: Table, rows: Iterable[Row]) -> Iterator[list[object]]:
-    """The rows with the types that SQLite has."""
+    """The rows with values of SQLite's types."""
     days, moments = _places(table, Date), _places(table, Moment)
     texts: dict[date, str] = {}
     for row in rows:
@@ -296,20 +298,21 @@ def _places(table: Table, kind: type[TypeEngine[Any]]) -> list[int]:
 
 
 def _driver(connection: Connection) -> Any:
-    """SQLite's own connection: on SQLAlchemy's, every statement begins a transaction."""
+    """The sqlite3 connection; on SQLAlchemy's, every statement begins a transaction."""
     return connection.connection.driver_connection
 
 
 def _error_code(error: Exception) -> int | None:
-    """SQLite's own, without its extension; of SQLAlchemy's errors, that of their cause."""
+    """SQLite's primary error code, also of an error that SQLAlchemy has wrapped."""
     code: int | None = getattr(getattr(error, "orig", error), "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
+    return None if code is None else code & 0xFF  # the higher bits are the extended code
 
 
 def interruptibly(driver: sqlite3.Connection, statement: str) -> None:
-    """Execute what may take minutes in a thread: the main one goes on hearing signals."""
+    """Execute a statement of minutes in a thread, so that the main thread handles signals."""
     raised: list[sqlite3.Error] = []
-    done = threading.Event()  # a thread's `join` takes it for ended when a signal cuts in
+    # An event, since Thread.join, when a signal interrupts it, may mark a running thread as ended.
+    done = threading.Event()
 
     def execute() -> None:
         try:
@@ -323,7 +326,7 @@ def interruptibly(driver: sqlite3.Connection, statement: str) -> None:
     try:
         done.wait()
     finally:
-        while not done.wait(_BEFORE_INTERRUPT_SECONDS):  # told to end: what was begun is undone
-            driver.interrupt()
+        while not done.wait(_BEFORE_INTERRUPT_SECONDS):  # only after a signal's exception
+            driver.interrupt()  # SQLite rolls the statement back
     if raised:
         raise raised[0]

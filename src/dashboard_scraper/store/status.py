@@ -1,4 +1,4 @@
-"""What the store knows of its days, for people and for programs."""
+"""The status of the store's days, and their freshness, for people and for programs."""
 
 from __future__ import annotations
 
@@ -27,34 +27,34 @@ from dashboard_scraper.store.settling import is_settled
 logger = logging.getLogger(__name__)
 
 _CLOCKS_DIFFER = timedelta(minutes=5)
-"""So far ahead may be the clock of another machine that works on the same store."""
+"""Clock skew to allow for between machines that work on the same store."""
 
 
 class Unreconciled(msgspec.Struct):
-    """A day whose users do not add up to the tenant's own figures, beyond what is tolerated."""
+    """A day whose users' sums differ from the tenant's own figures by more than is tolerated."""
 
     day: date
     differences: list[Difference]
 
 
 class Doubtful(msgspec.Struct):
-    """A day whose figures are in doubt, and why, in words."""
+    """A day whose figures are in doubt, and the reason in words."""
 
     day: date
     reason: str
 
 
 class SourceStatus(msgspec.Struct):
-    """The days of one source, from the first that was fetched to the newest that is over.
+    """The days of one source, from the first that was fetched to the newest completed one.
 
-    `last` may be today; days after it are in `future`: they were kept while a clock was ahead.
-    Those `fetched_in_future` were, by their ledger, at a moment that is still to come.
-    `newest_over` is the newest day that was over when it was fetched, by a clock that was right;
-    `rows` is the number of user-days. `unsettled` days may still grow, `unchecked` ones came
-    without the tenant's figures, and of `forgotten` ones a user was removed. `editor_language` and
-    `credits` count the days that have such figures; those of `editor_language_unreconciled` do not
-    add up to the users' figures. `last_success` is when a run last got all that it wanted, and none
-    of its days kept it from being one.
+    `last` may be today; days after it are in `future`: they were stored while a clock was ahead.
+    The `fetched_at` of days in `fetched_in_future` is still to come. `newest_over` is the newest
+    day that had ended when it was fetched, as far as clocks were right: the freshness is measured
+    from its end. `rows` is the number of user-days. `unsettled` days may still grow, `unchecked`
+    ones came without the tenant's figures, and from `forgotten` ones a user was removed.
+    `editor_language` and `credits` count the days that have such figures; those of
+    `editor_language_unreconciled` do not add up to the users' figures. `last_success` is when a run
+    last fetched everything that it should, without a day in doubt.
     """
 
     source: str
@@ -79,7 +79,7 @@ class SourceStatus(msgspec.Struct):
     last_success: datetime | None
 
     def days_in_doubt(self) -> dict[DoubtKind, list[date]]:
-        """By what makes them so; the worst first."""
+        """The days in doubt by kind of doubt, the worst kind first."""
         return {
             DoubtKind.UNRECONCILED: [each.day for each in self.unreconciled],
             DoubtKind.SUSPICIOUS: [each.day for each in self.suspicious],
@@ -88,7 +88,7 @@ class SourceStatus(msgspec.Struct):
 
 
 class StoreStatus(msgspec.Struct):
-    """All that `status` tells."""
+    """The report of `status`."""
 
     store: str
     sources: list[SourceStatus]
@@ -115,7 +115,7 @@ _LEGEND = (
 def status_of(
     reader: Reader, place: str, settle_days: int, now: datetime, tolerance: Tolerance = EXACT
 ) -> StoreStatus:
-    """What there is at the moment."""
+    """The status of every source in the store."""
     return StoreStatus(
         place,
         [
@@ -128,15 +128,15 @@ def status_of(
 def _source_status(
     reader: Reader,
     source: str,
-    kept: Mapping[date, LedgerDay],
+    ledger: Mapping[date, LedgerDay],
     settle_days: int,
     now: datetime,
     tolerance: Tolerance,
 ) -> SourceStatus:
-    rows, today = kept.values(), utc_day(now)
+    rows, today = ledger.values(), utc_day(now)
     doubts = doubts_in(rows, tolerance)
-    first = min(kept)
-    last = max((day for day in kept if day <= today), default=max(kept))
+    first = min(ledger)
+    last = max((day for day in ledger if day <= today), default=max(ledger))
     return SourceStatus(
         source=source,
         first=first,
@@ -144,10 +144,10 @@ def _source_status(
         newest_over=max((row.day for row in rows if _counts(row, now)), default=None),
         rows=sum(row.users for row in rows),
         complete=sum(row.status is Status.COMPLETE for row in rows),
-        future=[day for day in kept if day > today],
+        future=[day for day in ledger if day > today],
         fetched_in_future=[row.day for row in rows if _is_in_future(row, now)],
         empty=[row.day for row in rows if row.status is Status.EMPTY],
-        missing=[day for day in _days_over(first, today) if day not in kept],
+        missing=[day for day in _completed_days(first, today) if day not in ledger],
         unsettled=[row.day for row in rows if not is_settled(row, settle_days, now)],
         unchecked=[row.day for row in rows if row.totals is None],
         unreconciled=[
@@ -172,7 +172,9 @@ def _of_kind(doubts: Iterable[Doubt], kind: DoubtKind) -> list[Doubtful]:
 
 
 def _counts(row: LedgerDay, now: datetime) -> bool:
-    """Whether the day was over when it was fetched, and that was not later than now."""
+    """Whether the day counts for the freshness: it had ended when it was fetched, and the fetch is
+    not in the future.
+    """
     return end_of_day(row.day) <= row.fetched_at and not _is_in_future(row, now)
 
 
@@ -180,13 +182,13 @@ def _is_in_future(row: LedgerDay, now: datetime) -> bool:
     return row.fetched_at > now + _CLOCKS_DIFFER
 
 
-def _days_over(first: date, today: date) -> Iterator[date]:
+def _completed_days(first: date, today: date) -> Iterator[date]:
     yesterday = last_complete_days(1, today).end
     return Window(first, yesterday).days() if first <= yesterday else iter(())
 
 
 def as_text(status: StoreStatus) -> str:
-    """For people; every line ends with a line break."""
+    """The report for people; every line ends with a line break."""
     lines = [f"store: {status.store}"]
     if not status.sources:
         lines.append("no day has been fetched yet")
@@ -227,7 +229,7 @@ def _reasons(kind: DoubtKind, days: Sequence[Doubtful]) -> list[str]:
 
 
 def _details(source: SourceStatus) -> Iterator[str]:
-    """Of figures that not every source has, and not every run fetches."""
+    """Lines about figures that only some sources have, and only some runs fetch."""
     if source.editor_language:
         yield f"  {source.editor_language} days have editors and languages"
     if source.editor_language_unreconciled:
@@ -245,7 +247,7 @@ def _newest(lines: list[str]) -> list[str]:
 
 
 def _clock_remarks(source: SourceStatus) -> Iterator[str]:
-    """What was kept while a clock was wrong."""
+    """Lines about days that were stored while a clock was wrong."""
     if source.future:
         yield (
             f"{len(source.future)} days lie in the future, and do not count:"
@@ -260,10 +262,10 @@ def _clock_remarks(source: SourceStatus) -> Iterator[str]:
 
 
 def _calendar(source: SourceStatus) -> Iterator[str]:
-    """One line a month, with one character a day, of the newest months."""
+    """One line per month with one character per day, for the newest months."""
     marks = dict.fromkeys(source.empty, "o")
     marks |= dict.fromkeys(source.unsettled, "~") | dict.fromkeys(source.unchecked, "?")
-    for kind, days in reversed(source.days_in_doubt().items()):  # the worst sign is shown
+    for kind, days in reversed(source.days_in_doubt().items()):  # the worst kind overwrites others
         marks |= dict.fromkeys(days, kind.sign)
     marks |= dict.fromkeys(source.missing, ".")
     end = max([source.last, *source.missing])
@@ -286,11 +288,11 @@ def _month_of(day: date) -> str:
 def raise_if_stale(
     status: StoreStatus, source_name: str, max_age: timedelta, now: datetime
 ) -> None:
-    """Stale where the newest day of the source ended longer ago, or where there is none.
+    """Raise Stale if the source's newest day ended longer than `max_age` ago, or there is none.
 
-    A day on which nobody was active counts: it was fetched, and is as whole as it can be. One that
-    was not over when it was fetched does not, nor one that only a wrong clock could have fetched.
-    Days of that age that are in doubt, and a clock that was wrong, are warned of.
+    An empty day counts: it was fetched, and nobody was active. A day that had not ended when it was
+    fetched does not count, nor one whose fetch is in the future. Logs a warning for days within
+    `max_age` that are in doubt, and for days that were stored while a clock was wrong.
     """
     source = next((each for each in status.sources if each.source == source_name), None)
     if source is None:
@@ -302,7 +304,7 @@ def raise_if_stale(
         if new := [day for day in days if now - end_of_day(day) <= max_age]:
             logger.warning("%s: %s: %s", source_name, _DAYS_ARE[kind], listed_days(new))
     if source.newest_over is None:
-        raise Stale(f"{source_name}: no day is kept that was over when it was fetched")
+        raise Stale(f"{source_name}: every stored day was fetched before it had ended")
     age = now - end_of_day(source.newest_over)
     if age > max_age:
         newer = "; newer ones do not count" if source.last > source.newest_over else ""

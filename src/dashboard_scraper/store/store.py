@@ -1,6 +1,6 @@
 """The store: every user-day that was ever fetched, and the ledger of days.
 
-A day is there whole, together with its row in the ledger, or not at all.
+A day and its row in the ledger are written in one transaction: a day is complete or missing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dashboard_scraper.store import persons
 from dashboard_scraper.store.backend import Backend, View
 from dashboard_scraper.store.forgetting import remove_person
 from dashboard_scraper.store.reader import Reader
-from dashboard_scraper.store.revising import Credulous, Policy, Stored, StoredDay
+from dashboard_scraper.store.revising import AcceptAll, Policy, Stored, StoredDay
 from dashboard_scraper.store.rows import DetailStatus, LedgerDay
 from dashboard_scraper.store.schema import (
     CREDIT_DAY,
@@ -45,12 +45,12 @@ _detailed_in = picker(DETAILED)
 
 
 class Store:
-    """A place for user-days. Making one touches nothing; only `locked` runs may write.
+    """A store of user-days. Creating the object opens nothing; writing requires `locked`.
 
-    `people` say for the views who is one person; without them, what the store noted of that stays.
+    `people` say which names are one person, for the views; without them, the stored keys stay.
 
-    Every method raises StoreFailed where the place cannot be read or written, and UsageError where
-    it holds what this program does not know.
+    Every method raises StoreFailed where the store cannot be read or written, and UsageError where
+    it is not a store, or one of a newer version.
     """
 
     def __init__(self, backend: Backend, people: People | None = None) -> None:
@@ -62,35 +62,35 @@ class Store:
 
     @property
     def put_days(self) -> frozenset[date]:
-        """Days that were put, or may have been, since this object was made."""
+        """Days that this object has written, or tried to."""
         return frozenset(self._put_days)
 
     @property
     def shown(self) -> str:
-        """The place, without a password."""
+        """The store's place for logs and messages: without a password."""
         return self._backend.shown
 
     def exists(self) -> bool:
-        """Whether a store, or anything else, is in the place."""
+        """Whether there is a store, or anything else, in this place."""
         with self._explained():
             return self._backend.exists()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep every other run away; LockHeld, which says who it is, where one is there already."""
+        """Hold the store's lock; LockHeld, which names the holder, where another run has it."""
         with contextlib.ExitStack() as held:
             with self._explained():
                 held.enter_context(self._backend.locked())
             yield
 
     def check_lock(self) -> None:
-        """LockLost where this run had the lock, and another has it by now."""
+        """Raise LockLost if another run has taken over the lock."""
         with self._explained():
             self._backend.check_lock()
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[None]:
-        """Make ready to write, within `locked`: a store that is absent is made, an old migrated."""
+        """Open for writing, within `locked`: create a missing store, migrate an old one."""
         with contextlib.ExitStack() as stack:
             with self._explained():
                 if not self._backend.exists():
@@ -101,8 +101,8 @@ class Store:
             try:
                 yield
             finally:
-                self._backend.hurry()
-                with self._write_lock:  # a thread may be about to keep a day
+                self._backend.stop_waiting()
+                with self._write_lock:  # a worker thread may still be writing a day
                     self._is_open = False
 
     def _bring_up_to_date(self, connection: Connection) -> None:
@@ -115,9 +115,7 @@ class Store:
     def _version(self, connection: Connection) -> int:
         version = version_of(connection)
         if version is None:
-            raise UsageError(
-                f"{self.shown} holds something else than usage figures; mend STORE_URL"
-            )
+            raise UsageError(f"{self.shown} is not a store of usage figures; fix STORE_URL")
         if version > VERSION:
             raise UsageError(
                 f"{self.shown} was written by a newer version of this program (schema {version},"
@@ -127,15 +125,16 @@ class Store:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Reader]:
-        """A view of the store as it is now, whatever is written meanwhile."""
+        """A snapshot of the store as it is now, whatever is written meanwhile."""
         with contextlib.ExitStack() as stack:
             with self._explained():
                 if not self._backend.exists():
                     raise UsageError(
-                        f"there is no store at {self.shown}; fetch something first, or mend"
+                        f"there is no store at {self.shown}; fetch something first, or fix"
                         " STORE_URL"
                     )
                 view = stack.enter_context(self._backend.reading())
+                # While this object writes, the store has been migrated already.
                 if not self._is_open and self._is_old(view):
                     stack.close()
                     with self.locked(), self.opened():
@@ -144,11 +143,11 @@ class Store:
             yield Reader(view.connection, self.shown, lambda: self._confirmed(view))
 
     def as_of(self, moment: datetime) -> Store:
-        """The same store for reading, as it was known at the moment."""
+        """The store for reading, as of an earlier moment."""
         return _StoreAsOf(self, self._backend, moment)
 
     def _is_old(self, view: View) -> bool:
-        """UsageError where it is, and may not be brought up to date by whoever reads."""
+        """Whether the store needs a migration; UsageError where this user may not migrate it."""
         with self._confirmed(view):
             version = self._version(view.connection)
             if version == VERSION:
@@ -156,13 +155,13 @@ class Store:
             if not self._backend.may_change(view.connection):
                 raise UsageError(
                     f"{self.shown} was written by an older version of this program (schema"
-                    f" {version}, here {VERSION}), and may only be read here: run `status` once as"
-                    " the one who fetches, which brings it up to date"
+                    f" {version}, here {VERSION}), and this user may only read it: run `status`"
+                    " once as the user who fetches, which migrates it"
                 )
         return True
 
     def _write(self, work: Callable[[Connection], Result]) -> Result:
-        """One transaction; where a connection is lost, the work may be done once more."""
+        """Run the work in one transaction; where the connection is lost, it may run again."""
         with self._write_lock, self._explained():
             if not self._is_open:
                 raise StoreFailed(f"{self.shown} is closed: the run has ended")
@@ -173,7 +172,7 @@ class Store:
         with self._explained():
             try:
                 yield
-            finally:  # what changed under a query may well look like a damaged file
+            finally:  # also after an error: a file that changed under a query may look damaged
                 view.confirm()
 
     @contextlib.contextmanager
@@ -184,7 +183,7 @@ class Store:
             raise self._failed(error) from error
 
     def _failed(self, error: Exception) -> StoreFailed:
-        """The error in words; without the lines in which a server may repeat data."""
+        """The first line of the driver's message: in the others, a server may repeat data."""
         reason = str(getattr(error, "orig", None) or error).strip()
         first = reason.splitlines()[0] if reason else type(error).__name__
         advice = self._backend.explain(error)
@@ -199,19 +198,19 @@ class Store:
         fetched_at: datetime,
         policy: Policy | None = None,
     ) -> tuple[Stored, LedgerDay | None]:
-        """Store an answer for a day, from any thread; returns what became of it, and the ledger's
-        row before.
+        """Upsert an answer for a day, from any thread; returns what was done with it, and the
+        ledger's row before.
 
         An answer that differs from the version in force replaces it, unless the policy holds it.
-        `fetched_at` is when the fetch began: what the source said then is what is stored.
+        `fetched_at` is when the fetch began: the answer may lack anything that happened since.
         """
         self._put_days.add(usage.day)
 
         def put(connection: Connection) -> tuple[Stored, LedgerDay | None]:
             people = self._people or People()
             stored_day = self._stored_day(connection, source, usage.day)
-            stored = stored_day.put(usage, fetched_at, policy or Credulous(), people)
-            self._note_names(connection, (user.user for user in usage.users))
+            stored = stored_day.put(usage, fetched_at, policy or AcceptAll(), people)
+            self._add_names(connection, (user.user for user in usage.users))
             return stored
 
         return self._write(put)
@@ -220,29 +219,29 @@ class Store:
         return StoredDay(connection, self._backend.load, source, day)
 
     def accept(self, source: str, day: date, moment: datetime) -> bool:
-        """Put the held version of a day in force, from `moment` on; where none is held, note that
-        the day is not suspicious. Returns whether there was anything to accept.
+        """Put the held version of a day in force from `moment` on; without one, clear the day's
+        `suspicious` mark. Returns whether there was anything to accept.
         """
         self._put_days.add(day)
         return self._write(lambda c: self._stored_day(c, source, day).accept(moment))
 
     def reject(self, source: str, day: date, moment: datetime) -> bool:
-        """Leave the held version of a day aside for good; returns whether there was one."""
+        """Reject the held version of a day for good; returns whether there was one."""
         return self._write(lambda c: self._stored_day(c, source, day).reject(moment))
 
     def mark(self, source: str, day: date, moment: datetime, **reasons: str | None) -> None:
-        """Write in the ledger why a day is `suspicious`, or what is `held`; None removes it."""
+        """Set in the ledger why a day is `suspicious`, or what is `held`; None clears it."""
         self._write(lambda c: self._stored_day(c, source, day).mark(moment, **reasons))
 
     def put_tenant_figures(
         self, source: str, figures: Iterable[TenantFigure], fetched_at: datetime
     ) -> None:
-        """Keep what the source said of the tenant in a period, in place of what it said before."""
+        """Upsert the tenant's figures of a period."""
         table = TENANT_FIGURE
-        said = list(figures)
+        rows = list(figures)  # the work may run twice
 
         def replace(connection: Connection) -> None:
-            for figure in said:
+            for figure in rows:
                 key = {
                     "source": source,
                     "start_day": figure.window.start,
@@ -265,41 +264,41 @@ class Store:
         status: DetailStatus,
         moment: datetime,
     ) -> None:
-        """Store a day's figures by editor and language; its users' figures are there already."""
+        """Upsert a day's figures by editor and language; its users' figures must be stored."""
         content = {
             (each.user, each.editor, each.language): _detailed_in(values_of(each.figures))
             for each in usages
         }
-        noted = {"editor_language": status.value, "editor_language_at": moment}
-        self._put_details(EDITOR_LANGUAGE_DAY, source, day, content, noted)
+        ledger = {"editor_language": status.value, "editor_language_at": moment}
+        self._put_details(EDITOR_LANGUAGE_DAY, source, day, content, ledger)
 
     def put_credits(
         self, source: str, day: date, credits_of: Mapping[str, float], moment: datetime
     ) -> None:
-        """Store what each user consumed on a day whose users' figures are there."""
+        """Upsert each user's credits of a day; its users' figures must be stored."""
         content = {(user,): (consumed,) for user, consumed in credits_of.items()}
-        noted = {"credits": DetailStatus.COMPLETE.value, "credits_at": moment}
-        self._put_details(CREDIT_DAY, source, day, content, noted)
+        ledger = {"credits": DetailStatus.COMPLETE.value, "credits_at": moment}
+        self._put_details(CREDIT_DAY, source, day, content, ledger)
 
     def _put_details(
-        self, table: Table, source: str, day: date, content: Content, noted: dict[str, Any]
+        self, table: Table, source: str, day: date, content: Content, ledger: dict[str, Any]
     ) -> None:
 
         def put(connection: Connection) -> None:
-            self._stored_day(connection, source, day).put_details(table, content, noted)
-            self._note_names(connection, (key[0] for key in content))
+            self._stored_day(connection, source, day).put_details(table, content, ledger)
+            self._add_names(connection, (key[0] for key in content))
 
         self._write(put)
 
-    def _note_names(self, connection: Connection, names: Iterable[str]) -> None:
+    def _add_names(self, connection: Connection, names: Iterable[str]) -> None:
         persons.add(connection, names, self._people or People())
 
     def put_success(self, source: str, moment: datetime) -> None:
-        """Note that a run got all that it was to get."""
+        """Record that a run fetched everything that it should."""
         self.put_note(f"{LAST_SUCCESS}:{source}", moment.isoformat())
 
     def put_note(self, name: str, value: str) -> None:
-        """Leave something under a name for the next run."""
+        """Upsert a value under a name, for later runs."""
 
         def replace(connection: Connection) -> None:
             connection.execute(delete(INFO).where(INFO.c.name == name))
@@ -308,13 +307,13 @@ class Store:
         self._write(replace)
 
     def forget(self, user: str) -> int:
-        """Remove a person under every spelling and address; returns the number of rows.
+        """Remove a person under every spelling and address; returns the number of deleted rows.
 
-        The ledger says for each day how many users it lost, and has the sums of those who are left.
+        The ledger then has the sums of the remaining users, and how many were removed.
         """
         people = self._people or People()
         removed = self._write(lambda connection: remove_person(connection, people, user))
-        self._scrub()  # also without rows: an earlier call may have been cut off right here
+        self._scrub()  # even without rows: an earlier call may have been interrupted before this
         return removed
 
     def _scrub(self) -> None:
@@ -323,13 +322,13 @@ class Store:
                 self._backend.scrub()
         except StoreFailed as error:
             raise StoreFailed(
-                f"the rows are removed, but copies of them may be left in the store's files; mend"
-                f" this, and run the same again: {error}"
+                "the rows are removed, but copies of them may be left in the store's files; fix"
+                f" this, and run the same command again: {error}"
             ) from error
 
 
 class _StoreAsOf(Store):
-    """What a store knew at an earlier moment."""
+    """A store as of an earlier moment."""
 
     def __init__(self, store: Store, backend: Backend, moment: datetime) -> None:
         super().__init__(backend)
@@ -338,8 +337,8 @@ class _StoreAsOf(Store):
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Reader]:
-        """A view of the store as it was."""
-        # Imported here: who asks for no such moment needs no SQLite.
+        """A snapshot of the store as of the moment."""
+        # Imported on use: a PostgreSQL store needs SQLite for nothing else.
         from dashboard_scraper.store.as_of import snapshot  # noqa: PLC0415
 
         with self._store.reading() as reader, contextlib.ExitStack() as stack:

@@ -1,11 +1,11 @@
-"""The versions of a day's rows: one in force, which is whole, and what differs in the others.
+"""The versions of a day's rows: the one in force in full, the others as deltas.
 
     the table itself      the rows of the version in force
-    its version table     of every other version the rows that differ from those of `base`, which is
-                          another version, or the one in force; so a chain of bases leads there
+    its version table     of every other version, the rows that differ from its `base`: another
+                          version, or the one in force; following the bases always ends there
 
-What is stored grows with what changed. A version that comes into force turns the difference round:
-the one before it becomes a difference from the new one.
+So the store grows with what changed, not with the number of versions. When a version comes into
+force, the delta is reversed: the version before it becomes a delta from the new one.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from dashboard_scraper.store.schema import DAY_VERSION, VERSION_TABLES
 
 Key: TypeAlias = tuple[Any, ...]
 Content: TypeAlias = dict[Key, tuple[Any, ...]]
-"""A day's rows in one table: what follows the key, by what of the key follows source and day."""
+"""A day's rows in one table: their other columns, by the part of the key after source and day."""
 Delta: TypeAlias = dict[Key, tuple[Any, ...] | None]
 """The rows of a version that differ from its base's; None for those that only the base has."""
 
-# Beyond this part of a day's rows, they are written anew: cheaper than finding each.
+# If a larger share of a day's rows changes, all are rewritten: cheaper than to find each.
 _MOST_SINGLE_ROWS = 0.5
 
 
 def difference(content: Mapping[Key, Any], base: Mapping[Key, Any]) -> Delta:
-    """What turns `base` into `content`."""
+    """The delta that turns `base` into `content`."""
     delta: Delta = {key: row for key, row in content.items() if base.get(key) != row}
     delta.update((key, None) for key in base.keys() - content.keys())
     return delta
 
 
 def applied(delta: Delta, base: Content) -> Content:
-    """What `difference` was made of."""
+    """The base with the delta applied: the inverse of `difference`."""
     rows = {**base, **delta}
     return {key: row for key, row in rows.items() if row is not None}
 
@@ -45,8 +45,7 @@ def applied(delta: Delta, base: Content) -> Content:
 class DayRows:
     """The rows of one day, in every table and version, within a transaction.
 
-    `load` is what inserts many rows; who only reads needs none. With `names`, there are only the
-    rows of the users who have one of them.
+    `load` is the backend's, and needed for writing only. `names` restricts reading to these users.
     """
 
     def __init__(
@@ -63,16 +62,16 @@ class DayRows:
         self._names = names
 
     def is_of(self, table: Table) -> ColumnElement[bool]:
-        """The condition for rows of this day."""
+        """The SQL condition for rows of this day."""
         source, day = self._prefix
         return (table.c.source == source) & (table.c.day == day)
 
     def current(self, table: Table) -> Content:
-        """Of the version in force."""
+        """The rows of the version in force."""
         return self._content(table, list(table.c)[2:], _key_length(table), self.is_of(table))
 
     def replace(self, table: Table, old: Content, new: Content) -> None:
-        """Have the version in force be `new`, where it was `old`."""
+        """Change the rows in force from `old` to `new`."""
         delta = difference(new, old)
         if len(delta) > _MOST_SINGLE_ROWS * len(old):
             self._connection.execute(delete(table).where(self.is_of(table)))
@@ -84,7 +83,7 @@ class DayRows:
 
     def _load(self, connection: Connection, table: Table, rows: Iterable[Row]) -> None:
         if self._loading is None:
-            raise RuntimeError("this is for reading")
+            raise RuntimeError("these rows were opened for reading")
         self._loading(connection, table, rows)
 
     def _delete(self, table: Table, keys: list[Key]) -> None:
@@ -97,14 +96,14 @@ class DayRows:
         )
 
     def delta(self, table: Table, version: int) -> Delta:
-        """What was stored of a version that is not in force."""
+        """The stored delta of a version that is not in force."""
         versions = VERSION_TABLES[table]
         of_version = self.is_of(versions) & (versions.c.version == version)
         found = self._content(versions, list(versions.c)[3:], _key_length(table), of_version)
         return {key: None if row[-1] else row[:-1] for key, row in found.items()}
 
     def put_delta(self, table: Table, version: int, delta: Delta) -> None:
-        """Store it in place of what was stored of the version."""
+        """Upsert the delta of a version."""
         self.drop_delta(table, version)
         versions = VERSION_TABLES[table]
         width = len(versions.c) - 4 - _key_length(table)
@@ -116,13 +115,13 @@ class DayRows:
             self._load(self._connection, versions, rows)
 
     def drop_delta(self, table: Table, version: int) -> None:
-        """Leave nothing of the version."""
+        """Delete the delta of a version."""
         versions = VERSION_TABLES[table]
         of_version = self.is_of(versions) & (versions.c.version == version)
         self._connection.execute(delete(versions).where(of_version))
 
     def version(self, table: Table, version: int) -> Content:
-        """Of any version that there is."""
+        """The rows of any version."""
         bases = self.bases()
         chain = []
         while version in bases:
@@ -134,13 +133,15 @@ class DayRows:
         return content
 
     def bases(self) -> dict[int, int]:
-        """Of each version that is not in force, the version that it differs from."""
+        """The base of each version that is not in force."""
         columns = (DAY_VERSION.c.version, DAY_VERSION.c.base)
         query = select(*columns).where(self.is_of(DAY_VERSION))
         return {row[0]: row[1] for row in self._connection.execute(query)}
 
     def rebase(self, table: Table, current: int, old: Content, new: Content) -> None:
-        """Of every version that differs from the one in force, before that changes in place."""
+        """Rewrite the deltas based on the version in force, before that changes from `old` to `new`
+        in place.
+        """
         for version, base in self.bases().items():
             if base == current:
                 content = applied(self.delta(table, version), old)
@@ -156,5 +157,5 @@ class DayRows:
 
 
 def _key_length(table: Table) -> int:
-    """How many columns of the key follow source and day."""
+    """The number of key columns after source and day."""
     return len(table.primary_key.columns) - 2
