@@ -76,7 +76,7 @@ def read_or_make_token(path: Path, host: str, *, allow_readable: bool = False) -
         write_private(path, token.encode() + b"\n", "SERVE_TOKEN_FILE")
         return token, True
     except UnicodeDecodeError:
-        raise UsageError(f"SERVE_TOKEN_FILE: {path} does not have a token") from None
+        raise UsageError(f"SERVE_TOKEN_FILE: {path} has no token") from None
     if len(token) < _SHORTEST_TOKEN or not token.isprintable() or " " in token:
         raise UsageError(
             f"SERVE_TOKEN_FILE: {path} has no token of at least {_SHORTEST_TOKEN} characters;"
