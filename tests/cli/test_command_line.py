@@ -63,7 +63,7 @@ RANGE = f"metrics_{DAY:%Y%m%d}_to_{yesterday():%Y%m%d}"
     ],
     ids=["none", "one", "one, ISO", "twice the same", "two", "two, ISO", "today"],
 )
-def test_a_form_asks_for_its_days_and_names_its_files_after_them(
+def test_dates_select_days_and_name_files(
     words: list[str], name: str, first: date, last: date, home: Home, sim: Simulator
 ) -> None:
     result = home.run(*words)
@@ -75,15 +75,13 @@ def test_a_form_asks_for_its_days_and_names_its_files_after_them(
     assert ("is not over yet" in result.err) == (last == today())
 
 
-def test_lookback_days_sets_the_days_of_a_run_without_dates(home: Home, sim: Simulator) -> None:
+def test_lookback_days_sets_default_period(home: Home, sim: Simulator) -> None:
     home.settings["LOOKBACK_DAYS"] = "3"
     assert home.run().code == 0
     assert windows(sim) == {(today() - timedelta(3), yesterday())}
 
 
-def test_the_28_days_are_fetched_one_by_one_and_only_the_folder_is_told(
-    home: Home, sim: Simulator
-) -> None:
+def test_last_28_days_prints_only_its_folder(home: Home, sim: Simulator) -> None:
     result = home.run("--last-28-days")
     assert (result.code, result.paths) == (0, [home.daily_folder])
     days = [today() - timedelta(number) for number in range(1, 29)]
@@ -102,7 +100,7 @@ def test_the_28_days_are_fetched_one_by_one_and_only_the_folder_is_told(
     assert {path.name for path in home.daily_folder.iterdir()} == expected
 
 
-def test_out_is_relative_to_the_current_folder_and_its_folders_are_made(
+def test_out_is_relative_and_its_folders_are_made(
     home: Home, sim: Simulator, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
@@ -117,7 +115,7 @@ def test_out_is_relative_to_the_current_folder_and_its_folders_are_made(
     assert sim.count() == 6
 
 
-def test_home_names_the_folder_of_env_session_and_data(
+def test_home_has_env_session_and_data(
     home: Home, sim: Simulator, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
@@ -131,7 +129,7 @@ def test_home_names_the_folder_of_env_session_and_data(
     assert list(elsewhere.iterdir()) == [elsewhere / ".env"]
 
 
-def test_log_level_of_the_command_line_wins_over_the_setting(home: Home, sim: Simulator) -> None:
+def test_log_level_option_overrides_setting(home: Home, sim: Simulator) -> None:
     home.settings["LOG_LEVEL"] = "error"
     assert home.run(US).err == ""
     assert "DEBUG" in home.run(US, "--log-level", "debug").err
@@ -150,7 +148,7 @@ def test_help_lists_every_exit_code(home: Home, words: tuple[str, ...]) -> None:
     assert listed == {0, *all_of(ScraperError)}
 
 
-def test_version_is_that_of_the_package(home: Home) -> None:
+def test_version_is_printed(home: Home) -> None:
     result = home.run("--version")
     assert (result.code, result.out) == (0, f"{dashboard_scraper.__version__}\n")
 
@@ -165,7 +163,7 @@ def test_version_is_that_of_the_package(home: Home) -> None:
     ],
     ids=["forms", "commands", "convert", "demo"],
 )
-def test_help_tells_options_and_commands(command: list[str], told: str, home: Home) -> None:
+def test_help_lists_options_and_commands(command: list[str], told: str, home: Home) -> None:
     result = home.run(*command, "--help")
     assert (result.code, result.err) == (0, "")
     assert [word for word in told.split() if word not in result.out] == []
@@ -226,9 +224,7 @@ def assert_refused(home: Home, sim: Simulator, words: list[str], reason: str) ->
 
 
 @pytest.mark.parametrize("case", WORDS)
-def test_a_wrong_command_line_is_refused_before_anything_is_done(
-    case: str, home: Home, sim: Simulator
-) -> None:
+def test_wrong_command_line_is_refused_first(case: str, home: Home, sim: Simulator) -> None:
     words, reason = WORDS[case]
     assert_refused(home, sim, words, reason)
 
@@ -236,19 +232,20 @@ def test_a_wrong_command_line_is_refused_before_anything_is_done(
 @pytest.mark.parametrize(
     ("name", "value"), [(name, value) for name, values in SETTINGS.items() for value in values]
 )
-def test_a_wrong_setting_is_refused_by_name_before_anything_is_done(
+def test_wrong_setting_is_refused_by_name(
     name: str, value: str, home: Home, sim: Simulator
 ) -> None:
     home.settings[name] = value
     assert_refused(home, sim, [US], name)
 
 
-def test_28_days_without_the_endpoint_of_users_are_refused(home: Home, sim: Simulator) -> None:
+def test_daily_run_needs_users_endpoint(home: Home, sim: Simulator) -> None:
     home.settings["SCRAPE_ENDPOINTS"] = "tenant-feature-stats"
     assert_refused(home, sim, ["--last-28-days"], "user-feature-stats")
 
 
-def test_every_wrong_setting_is_told_at_once_and_no_password(home: Home, sim: Simulator) -> None:
+def test_all_wrong_settings_are_named_at_once(home: Home, sim: Simulator) -> None:
+    """Without any password."""
     home.settings |= {"MAX_RETRIES": "-1", "LOG_LEVEL": "LOUD"}
     home.settings["METRICS_API_BASE_URL"] = "https://me:SECRET@app.example.com/"
     result = home.run()
@@ -263,9 +260,7 @@ def test_every_wrong_setting_is_told_at_once_and_no_password(home: Home, sim: Si
 
 
 @pytest.mark.parametrize("out", ["a-folder", "/dev/null", ".", "/"])
-def test_out_that_is_no_ordinary_file_is_refused_before_anything_is_done(
-    out: str, home: Home, sim: Simulator
-) -> None:
+def test_out_must_be_a_regular_file(out: str, home: Home, sim: Simulator) -> None:
     (home.path / "a-folder").mkdir()
     assert_refused(home, sim, [US, "--out", out], str(home.path.joinpath(out)))
     assert Path("/dev/null").is_char_device()
@@ -280,7 +275,7 @@ def test_out_that_is_no_ordinary_file_is_refused_before_anything_is_done(
         (["--last-28-days"], "taken", "taken/daily_exports"),
     ],
 )
-def test_an_output_folder_that_cannot_be_made_ends_with_exit_1(
+def test_unwritable_output_folder_ends_with_1(
     words: list[str], folder: str, reason: str, home: Home, sim: Simulator
 ) -> None:
     (home.path / "taken").write_text("not a folder")
@@ -296,9 +291,7 @@ def test_an_output_folder_that_cannot_be_made_ends_with_exit_1(
     assert sim.count() in (3, 57)
 
 
-def test_where_one_of_two_files_cannot_be_written_neither_appears(
-    home: Home, sim: Simulator
-) -> None:
+def test_two_files_are_written_both_or_neither(home: Home, sim: Simulator) -> None:
     (home.data / f"{SINGLE}_tenant.csv").mkdir(parents=True)
     (home.data / f"{SINGLE}.csv").write_text("figures of an earlier run")
     result = home.run(US)
@@ -309,7 +302,7 @@ def test_where_one_of_two_files_cannot_be_written_neither_appears(
 # The end
 
 
-def test_paths_are_told_only_of_files_that_were_written(home: Home, sim: Simulator) -> None:
+def test_only_written_files_are_printed(home: Home, sim: Simulator) -> None:
     home.settings |= {"LOG_LEVEL": "DEBUG", "MAX_RETRIES": "0"}
     assert home.run(US).code == 0
     sim.add_fault(Fault(answer_status(500), "tenant-feature-stats"))
@@ -320,7 +313,7 @@ def test_paths_are_told_only_of_files_that_were_written(home: Home, sim: Simulat
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 @pytest.mark.parametrize("words", [[US], ["--last-28-days"]], ids=["one day", "28 days"])
-def test_a_run_that_is_told_to_end_leaves_no_file_that_looks_fresh(
+def test_terminated_run_leaves_no_current_file(
     words: list[str], number: signal.Signals, code: int, home: Home, start: Start
 ) -> None:
     sim = start()

@@ -80,9 +80,7 @@ def period(result: Result) -> tuple[str, str, str]:
         ("metrics_20251020_to_20251022.csv", "2025-10-20", "2025-10-22"),
     ],
 )
-def test_the_days_are_read_from_the_files_name(
-    home: Home, name: str, first: str, last: str
-) -> None:
+def test_days_are_read_from_file_name(home: Home, name: str, first: str, last: str) -> None:
     result = home.run("convert", str(saved(home, name=name)))
     assert period(result) == (first, last, last)
     assert result.paths == [(home.path / name).with_suffix(".json")]
@@ -99,7 +97,7 @@ def test_the_days_are_read_from_the_files_name(
         "2025-11-01 user-feature-stats-2025-10-20-to-2025-10-22.csv",
     ],
 )
-def test_a_name_that_does_not_tell_the_days_for_sure_is_refused(home: Home, name: str) -> None:
+def test_ambiguous_file_name_is_refused(home: Home, name: str) -> None:
     file = saved(home, name=name)
     refused = home.run("convert", str(file))
     assert (refused.code, refused.out) == (2, "")
@@ -113,9 +111,7 @@ def test_a_name_that_does_not_tell_the_days_for_sure_is_refused(home: Home, name
         (["--start", "2025-10-01", "--end", "10-05-2025"], "2025-10-01", "2025-10-05"),
     ],
 )
-def test_options_tell_the_days_whatever_the_name_says(
-    home: Home, options: list[str], first: str, last: str
-) -> None:
+def test_options_override_file_name(home: Home, options: list[str], first: str, last: str) -> None:
     for name in (WINDOW_NAME, "stats.csv"):
         result = home.run("convert", str(saved(home, name=name)), *options)
         assert period(result) == (first, last, last)
@@ -133,7 +129,7 @@ def test_options_tell_the_days_whatever_the_name_says(
         ["--day", "2025-02-30"],
     ],
 )
-def test_options_that_do_not_go_together_are_refused(home: Home, options: list[str]) -> None:
+def test_contradictory_options_are_refused(home: Home, options: list[str]) -> None:
     file = saved(home)
     result = home.run("convert", str(file), *options)
     assert (result.code, result.out) == (2, "")
@@ -141,7 +137,7 @@ def test_options_that_do_not_go_together_are_refused(home: Home, options: list[s
     assert not file.with_suffix(".json").exists()
 
 
-def test_out_names_the_file_and_its_folder_is_made(home: Home) -> None:
+def test_out_names_file_and_its_folder_is_made(home: Home) -> None:
     result = home.run("convert", str(saved(home)), "--out", "new/deep/copilot.json")
     assert [each["user_login"] for each in records(result)] == ["ada@example.com", "bo@example.com"]
     assert result.paths == [home.path / "new" / "deep" / "copilot.json"]
@@ -151,9 +147,7 @@ def test_out_names_the_file_and_its_folder_is_made(home: Home) -> None:
     ("name", "options"),
     [(WINDOW_NAME, ["--out", WINDOW_NAME]), (WINDOW_NAME.replace(".csv", ".json"), [])],
 )
-def test_the_file_that_is_read_is_never_written_over_or_moved(
-    home: Home, name: str, options: list[str]
-) -> None:
+def test_input_file_is_never_overwritten(home: Home, name: str, options: list[str]) -> None:
     for content in (GOOD, b"no csv of ours\n"):
         file = saved(home, content, name)
         result = home.run("convert", str(file), *options)
@@ -191,7 +185,7 @@ SAVED_OTHERWISE = {
 }
 
 
-def test_the_same_figures_give_the_same_users_however_the_csv_was_saved(tmp_path: Path) -> None:
+def test_csv_dialects_give_the_same_users(tmp_path: Path) -> None:
     file = tmp_path / WINDOW_NAME
     file.write_bytes(GOOD)
     expected = read_users(file)
@@ -203,16 +197,17 @@ def test_the_same_figures_give_the_same_users_however_the_csv_was_saved(tmp_path
         assert read_users(file) == expected, how
 
 
-def test_what_a_spreadsheet_saved_converts_to_the_same_records(home: Home) -> None:
+def test_spreadsheet_csv_gives_the_same_records(home: Home) -> None:
     expected = records(home.run("convert", str(saved(home))))
     for how in ("as Unicode text of Excel", WITHOUT_A_COLUMN):
         content = SAVED_OTHERWISE[how]
         assert records(home.run("convert", str(saved(home, content)))) == expected
 
 
-def test_the_enterprise_id_is_the_settings_and_users_without_activity_have_no_record(
+def test_inactive_users_have_no_record(
     home: Home,
 ) -> None:
+    """And the enterprise id comes from the settings."""
     home.settings["ENTERPRISE_ID"] = "acme"
     idle = row("idle@example.com", **{title.replace(" ", "_"): "0" for title in COUNTED})
     made = records(home.run("convert", str(saved(home, sheet(ADA, idle)))))
@@ -220,7 +215,7 @@ def test_the_enterprise_id_is_the_settings_and_users_without_activity_have_no_re
     assert found == [("ada@example.com", "acme")]
 
 
-def test_a_blank_cell_is_unknown_and_so_is_every_sum_that_it_is_part_of(home: Home) -> None:
+def test_blank_cell_makes_its_sums_unknown(home: Home) -> None:
     blank = row("ada@example.com", CLI_Agent_Lines_of_Code="", Chat_Messages="")
     (made,) = records(home.run("convert", str(saved(home, sheet(blank)))))
     completion, chat, agent = made["totals_by_feature"]
@@ -297,7 +292,7 @@ SUMS = {title: "4" for title in TITLES if title in COUNTED} | {"Chat Messages": 
 @pytest.mark.parametrize(
     ("content", "words"), NOT_THE_DASHBOARDS.values(), ids=NOT_THE_DASHBOARDS.keys()
 )
-def test_what_is_not_the_dashboards_csv_is_an_error_with_the_place(
+def test_invalid_csv_is_an_error_with_its_place(
     tmp_path: Path, content: bytes, words: list[str]
 ) -> None:
     file = tmp_path / WINDOW_NAME
@@ -308,7 +303,7 @@ def test_what_is_not_the_dashboards_csv_is_an_error_with_the_place(
 
 
 @pytest.mark.parametrize("kind", ["column gone", "count 1.5", "empty"])
-def test_after_a_csv_that_is_refused_nothing_looks_fresh(home: Home, kind: str) -> None:
+def test_refused_csv_leaves_no_current_output(home: Home, kind: str) -> None:
     content, words = NOT_THE_DASHBOARDS[kind]
     file = saved(home, content)
     earlier = file.with_suffix(".json")
@@ -330,14 +325,14 @@ def broken(tmp_path: Path, content: bytes) -> str:
 
 
 @pytest.mark.parametrize("name", TOTALS)
-def test_a_row_of_sums_is_no_user(name: str, tmp_path: Path) -> None:
+def test_row_of_sums_is_not_a_user(name: str, tmp_path: Path) -> None:
     for rows in ([ADA, BO, row(name)], [row(name), ADA]):
         message = broken(tmp_path, sheet(*rows))
         assert "sums" in message
         assert f"row {rows.index(row(name)) + 2}" in message
 
 
-def test_the_sum_of_the_others_is_no_user_whatever_its_name(tmp_path: Path) -> None:
+def test_sum_of_others_is_not_a_user_under_any_name(tmp_path: Path) -> None:
     sums = row("all of us") | SUMS
     assert "row 5" in broken(tmp_path, sheet(ADA, BO, row("cy@example.com", **ZEROS), sums))
 
@@ -347,7 +342,7 @@ PSEUDONYM = "user-0123456789abcdef0123"
 
 
 @pytest.mark.parametrize("name", ["total@example.com", PSEUDONYM, "totally", "summer-bot"])
-def test_users_who_only_look_like_a_sum_are_kept(name: str, tmp_path: Path) -> None:
+def test_users_who_look_like_a_sum_stay(name: str, tmp_path: Path) -> None:
     """An address, a pseudonym, and other names whose figures are their own."""
     file = tmp_path / WINDOW_NAME
     is_user = "@" in name or name == PSEUDONYM
@@ -356,7 +351,7 @@ def test_users_who_only_look_like_a_sum_are_kept(name: str, tmp_path: Path) -> N
     assert [user.user for user in read_users(file)] == ["ada@example.com", "bo@example.com", name]
 
 
-def test_a_service_account_may_be_called_anything(tmp_path: Path) -> None:
+def test_service_account_may_have_any_name(tmp_path: Path) -> None:
     titles = [*TITLES, "Service Account"]
     for flag, told in (("true", True), ("TRUE", True), ("false", False), ("WAHR", None)):
         name = "Total" if told else "bot"
@@ -370,15 +365,14 @@ def test_a_service_account_may_be_called_anything(tmp_path: Path) -> None:
             assert [user.service for user in read_users(file)] == [False, told]
 
 
-def test_a_user_who_stands_there_twice_with_the_same_figures_is_one_user(home: Home) -> None:
+def test_equal_rows_are_one_user(home: Home) -> None:
     made = records(home.run("convert", str(saved(home, sheet(ADA, BO, ADA)))))
     assert [each["user_login"] for each in made] == ["ada@example.com", "bo@example.com"]
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder"])
-def test_a_file_that_is_not_there_is_refused_and_the_earlier_output_set_aside(
-    home: Home, kind: str
-) -> None:
+def test_missing_file_is_refused(home: Home, kind: str) -> None:
+    """The earlier output is set aside."""
     file = home.path / WINDOW_NAME
     if kind == "folder":
         file.mkdir()
@@ -402,7 +396,7 @@ def test_a_file_that_is_not_there_is_refused_and_the_earlier_output_set_aside(
     ids=["without dates", "without dates or the tenant", "one day", "another name"],
 )
 @pytest.mark.usefixtures("sim")
-def test_what_the_program_writes_it_reads(
+def test_own_csv_can_be_converted(
     home: Home, words: list[str], name: str, length: int, selected: str
 ) -> None:
     home.settings |= {"LOOKBACK_DAYS": "7", "SCRAPE_ENDPOINTS": selected}
@@ -414,7 +408,7 @@ def test_what_the_program_writes_it_reads(
         assert len(records(home.run("convert", str(file)))) > 1
 
 
-def test_days_beside_a_file_count_only_if_they_are_its_own(tmp_path: Path) -> None:
+def test_period_file_counts_only_for_its_csv(tmp_path: Path) -> None:
     """Where a name and a sibling differ, or two siblings, one of them is of another run."""
     day, month = date(2025, 10, 22), Window(date(2025, 9, 22), date(2025, 10, 21))
     compact, named = tmp_path / "metrics_20251022.csv", tmp_path / "metrics_2025-10-22.csv"
@@ -443,7 +437,7 @@ def test_days_beside_a_file_count_only_if_they_are_its_own(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("sim")
-def test_a_later_run_for_other_days_leaves_no_wrong_days_beside_a_file(home: Home) -> None:
+def test_later_run_leaves_no_wrong_period_file(home: Home) -> None:
     """The users of one run, and then only the tenant's figures of another, under one name."""
     for first, then in (("all", "tenant-feature-stats"), ("user-feature-stats", "all")):
         target = home.data / f"mine-{first}.csv"
@@ -461,7 +455,7 @@ def test_a_later_run_for_other_days_leaves_no_wrong_days_beside_a_file(home: Hom
 
 
 @pytest.mark.usefixtures("sim")
-def test_a_daily_csv_converts_to_the_records_of_that_days_json(home: Home) -> None:
+def test_daily_csv_converts_to_records_of_its_json(home: Home) -> None:
     assert home.run("--last-28-days").code == 0
     compared = 0
     for day in (yesterday() - timedelta(number) for number in range(4)):  # not only a weekend

@@ -30,7 +30,7 @@ def tried(home: Home, *words: str) -> Report:
     return read_report(page)
 
 
-def test_the_demo_shows_all_that_a_page_can_show(home: Home) -> None:
+def test_demo_shows_every_part_of_the_page(home: Home) -> None:
     home.settings.clear()
     report = tried(home, "--users", "80")
     kept = ledger_of(home, ANALYTICS)
@@ -49,7 +49,7 @@ def test_the_demo_shows_all_that_a_page_can_show(home: Home) -> None:
     assert any(row[-1] for row in report.rows or []), "no service account"
 
 
-def test_the_demo_of_the_dashboard_has_days_to_compare_with(home: Home) -> None:
+def test_dashboard_demo_has_days_to_compare(home: Home) -> None:
     home.settings.clear()
     report = tried(home, "--source", DASHBOARD, "--users", "12")
     assert [each.day for each in ledger_of(home, DASHBOARD)] == list(KEPT.days())
@@ -59,7 +59,7 @@ def test_the_demo_of_the_dashboard_has_days_to_compare_with(home: Home) -> None:
 
 
 @pytest.mark.parametrize("source", [ANALYTICS, DASHBOARD])
-def test_the_store_of_the_demo_can_be_used_further(source: str, home: Home) -> None:
+def test_demo_store_can_be_exported(source: str, home: Home) -> None:
     home.settings.clear()
     tried(home, "--source", source, "--users", "2")
     home.settings |= {

@@ -59,7 +59,7 @@ def on_terminal(home: Home, *words: str) -> tuple[int, list[str]]:
     ],
     ids=["option", "value", "run", "command"],
 )
-def test_an_error_on_a_terminal_has_no_stamp_and_no_logger(
+def test_terminal_log_has_no_timestamp_and_no_logger(
     words: list[str], code: int, line: str, home: Home
 ) -> None:
     ended, lines = on_terminal(home, *words)
@@ -69,14 +69,14 @@ def test_an_error_on_a_terminal_has_no_stamp_and_no_logger(
     assert "dashboard_scraper." not in lines[0]
 
 
-def test_log_format_text_has_stamps_on_a_terminal_too(home: Home) -> None:
+def test_text_format_has_timestamps_on_terminal(home: Home) -> None:
     (home.path / ".env").write_text("LOG_FORMAT=text\n")
     _, (line,) = on_terminal(home, "10-20-2025")
     assert re.fullmatch(rf"{STAMP.pattern} ERROR dashboard_scraper\.main: .*--auth.*", line)
 
 
 @pytest.mark.parametrize("where", ["environment", ".env"])
-def test_log_format_json_has_an_object_a_line(where: str, home: Home) -> None:
+def test_json_format_has_one_object_per_line(where: str, home: Home) -> None:
     if where == ".env":
         (home.path / ".env").write_text("LOG_FORMAT=JSON\n")
     else:
@@ -90,7 +90,7 @@ def test_log_format_json_has_an_object_a_line(where: str, home: Home) -> None:
     assert "--auth" in entry["message"]
 
 
-def test_wrong_words_and_settings_are_objects_too(
+def test_usage_errors_are_json_too(
     home: Home, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOG_FORMAT", "json")
@@ -102,7 +102,7 @@ def test_wrong_words_and_settings_are_objects_too(
     assert "MAX_RETRIES" in setting["message"]
 
 
-def test_an_unforeseen_error_is_an_object_with_its_trace(home: Home) -> None:
+def test_unexpected_error_is_json_with_traceback(home: Home) -> None:
     home.settings["LOG_FORMAT"] = "json"
     code = "from dashboard_scraper.logs import *; configure_logging('INFO');"
     code += "log_uncaught_errors(); import threading; t = threading.Thread(target=lambda: 1 / 0);"
@@ -122,7 +122,7 @@ def test_an_unforeseen_error_is_an_object_with_its_trace(home: Home) -> None:
         assert entry["exception"].endswith("ZeroDivisionError: division by zero")
 
 
-def test_a_wrong_log_format_is_refused(
+def test_invalid_log_format_is_refused(
     home: Home, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOG_FORMAT", "xml")
@@ -131,9 +131,8 @@ def test_a_wrong_log_format_is_refused(
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_foreign_text_cannot_begin_a_line_or_steer_a_terminal(
-    log_format: str, capsys: Capture
-) -> None:
+def test_foreign_text_cannot_forge_lines(log_format: str, capsys: Capture) -> None:
+    """Nor control a terminal."""
     configure_logging("INFO", log_format)
     logger.warning("%s", FOREIGN)
     err = capsys.readouterr().err
@@ -146,7 +145,7 @@ def test_foreign_text_cannot_begin_a_line_or_steer_a_terminal(
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_no_message_is_longer_than_somebody_reads(log_format: str, capsys: Capture) -> None:
+def test_long_message_is_shortened(log_format: str, capsys: Capture) -> None:
     configure_logging("INFO", log_format)
     logger.warning("%s", "x" * 1_000_000)
     err = capsys.readouterr().err
@@ -163,7 +162,7 @@ def test_no_message_is_longer_than_somebody_reads(log_format: str, capsys: Captu
         (["--log-level", "warning"], "WARNING"),
     ],
 )
-def test_the_command_line_sets_the_level_whatever_the_setting(
+def test_command_line_sets_log_level(
     words: list[str], level: str, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOG_LEVEL", "INFO")

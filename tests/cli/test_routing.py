@@ -46,16 +46,14 @@ SHARED = [
     [["status", "--json"], ["export", "-7d", "yesterday"], ["10-20-2025", "10-22-2025"]],
     ids=" ".join,
 )
-def test_options_stand_before_between_and_after_the_words(
-    words: list[str], option: list[str]
-) -> None:
+def test_options_may_be_anywhere(words: list[str], option: list[str]) -> None:
     places = range(len(words) + 1)
     found = [parse([*words[:place], *option, *words[place:]]) for place in places]
     assert found == [found[0]] * len(found)
 
 
 @pytest.mark.parametrize("value", ["status", "export", "help"])
-def test_the_value_of_an_option_is_not_the_command(value: str) -> None:
+def test_value_of_option_is_not_the_command(value: str) -> None:
     args = parse(["--home", value, "--out", value, "10-20-2025"])
     assert (str(args.home), str(args.out), args.dates) == (value, value, ["10-20-2025"])
     assert str(parse(["--home", value, "serve", "--port", "0"]).home) == value
@@ -71,7 +69,7 @@ def test_the_value_of_an_option_is_not_the_command(value: str) -> None:
     ],
     ids=" ".join,
 )
-def test_an_option_that_the_command_does_not_have_is_refused(words: list[str]) -> None:
+def test_option_of_another_command_is_refused(words: list[str]) -> None:
     with pytest.raises(UsageError, match="unrecognized"):
         parse(words)
 
@@ -115,7 +113,7 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize("line", UNKNOWN)
-def test_a_word_that_is_no_command_is_answered(line: str, capsys: Capture) -> None:
+def test_unknown_command_gets_a_hint(line: str, capsys: Capture) -> None:
     assert main(line.split()) == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
@@ -130,7 +128,7 @@ def told(words: list[str], capsys: Capture) -> str:
     return out
 
 
-def test_help_and_version_are_words_too(capsys: Capture) -> None:
+def test_help_and_version_are_commands_too(capsys: Capture) -> None:
     assert told(["help"], capsys) == told(["--help"], capsys)
     for command in COMMANDS:
         assert told(["help", command], capsys) == told([command, "--help"], capsys)
@@ -168,7 +166,7 @@ def test_a_day_has_several_spellings(text: str) -> None:
         *("2024-13", "2024-00", "0000-01", "2024-2", "24-02", "02-2024", "2024/02", "202402"),
     ),
 )
-def test_another_spelling_of_a_day_is_refused(text: str) -> None:
+def test_invalid_day_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="is not a date"):
         parse_days(text, MARCH_FIRST)
 
@@ -201,14 +199,12 @@ RULE = {
 
 
 @pytest.mark.parametrize("line", RULE)
-def test_one_date_is_that_day_or_month_and_two_are_a_range(
-    line: str, kept: Home, capsys: Capture
-) -> None:
+def test_one_date_is_a_day_or_month_and_two_a_range(line: str, kept: Home, capsys: Capture) -> None:
     assert main(["--home", str(kept.path), *line.split()]) == 6
     assert RULE[line] in capsys.readouterr().err
 
 
-def test_a_long_gap_is_one_short_line(kept: Home, capsys: Capture) -> None:
+def test_long_gap_is_one_short_line(kept: Home, capsys: Capture) -> None:
     assert main(["export", "2000-01-01", "2024-12-31", "--home", str(kept.path)]) == 6
     line = capsys.readouterr().err.splitlines()[-1]
     assert "9132 of 9132 days are missing: 2000-01-01 to 2024-12-31;" in line
@@ -217,9 +213,7 @@ def test_a_long_gap_is_one_short_line(kept: Home, capsys: Capture) -> None:
 
 @pytest.mark.parametrize("word", ["export", "report", "backfill", "--daily"])
 @pytest.mark.parametrize("day", ["today", f"{today():%Y-%m}"])
-def test_days_that_are_not_over_are_refused(
-    word: str, day: str, kept: Home, capsys: Capture
-) -> None:
+def test_unfinished_days_are_refused(word: str, day: str, kept: Home, capsys: Capture) -> None:
     if parse_days(day, today()).end < today():
         pytest.skip("the month ended since")
     assert main(["--home", str(kept.path), word, "2025-01-01", day]) == 2
@@ -237,13 +231,13 @@ def test_backfill_of_one_day_needs_its_end(start: str, kept: Home, capsys: Captu
 
 
 @pytest.mark.parametrize("words", [["yesterday"], ["2025-10"], ["-7d", "yesterday"]], ids=" ".join)
-def test_backfill_takes_what_has_one_meaning(words: list[str], kept: Home, capsys: Capture) -> None:
+def test_backfill_accepts_unambiguous_dates(words: list[str], kept: Home, capsys: Capture) -> None:
     """It goes on to the session, which is not there."""
     assert main(["backfill", *words, "--home", str(kept.path)]) == 3
     assert "--auth" in capsys.readouterr().err
 
 
-def test_convert_takes_the_spellings_of_days(capsys: Capture) -> None:
+def test_convert_accepts_the_spellings_of_days(capsys: Capture) -> None:
     assert parse(["convert", "x.csv", "--day", "-7d"]).day == parse_days("-7d", today())
     with pytest.raises(UsageError, match="--day: '2025-10' is more than one day"):
         parse(["convert", "x.csv", "--day", "2025-10"])

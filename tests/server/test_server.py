@@ -112,9 +112,7 @@ def error_of(answer: requests.Response, status: int) -> str:
 
 
 @pytest.mark.parametrize(("of", "name"), [*OF_A_DAY, *OF_A_MONTH])
-def test_each_report_is_an_envelope_with_an_absolute_link(
-    served: Served, of: str, name: str
-) -> None:
+def test_report_is_envelope_with_absolute_link(served: Served, of: str, name: str) -> None:
     answer = served.get(path_of(of, name))
     body = answer.json()
     assert answer.status_code == 200
@@ -130,9 +128,7 @@ def test_each_report_is_an_envelope_with_an_absolute_link(
 
 
 @pytest.mark.parametrize(("of", "name"), [*OF_A_DAY, *OF_A_MONTH])
-def test_each_link_needs_no_token_and_has_the_report_that_the_store_makes(
-    served: Served, of: str, name: str
-) -> None:
+def test_link_needs_no_token(served: Served, of: str, name: str) -> None:
     subject = next(
         (s for s in (Subject.TEAMS, Subject.USERS) if name.startswith(s.value)), Subject.WHOLE
     )
@@ -147,14 +143,14 @@ def test_each_link_needs_no_token_and_has_the_report_that_the_store_makes(
     assert expected
 
 
-def test_records_are_those_of_the_identities(served: Served) -> None:
+def test_records_use_identities(served: Served) -> None:
     records = user_records(served.report(path_of(ENTERPRISE, "users-1-day")))
     logins = [record["user_login"] for record in records]
     assert logins == ["ada-l", "bob-m", "cyd@example.com", "triage-bot"]
     assert [record["user_id"] for record in records][:2] == [11, 12]
 
 
-def test_a_day_on_which_nobody_was_active_is_a_report_of_nobody(served: Served) -> None:
+def test_empty_day_is_an_empty_report(served: Served) -> None:
     assert served.report(path_of(ENTERPRISE, "users-1-day", OLD)) == b""
     whole = whole_record(served.report(path_of(ENTERPRISE, "enterprise-1-day", OLD)))
     told = [value for name, value in whole.items() if name not in ("day", "enterprise_id")]
@@ -163,7 +159,7 @@ def test_a_day_on_which_nobody_was_active_is_a_report_of_nobody(served: Served) 
 
 
 @pytest.mark.parametrize(("of", "name"), OF_A_DAY)
-def test_a_day_that_is_not_there_is_404_and_named(served: Served, of: str, name: str) -> None:
+def test_missing_day_is_404(served: Served, of: str, name: str) -> None:
     missing = OLD + timedelta(1)
     assert f"{missing}" in error_of(served.get(path_of(of, name, missing)), 404)
 
@@ -171,15 +167,15 @@ def test_a_day_that_is_not_there_is_404_and_named(served: Served, of: str, name:
 @pytest.mark.parametrize(
     "day", ["", "yesterday", "2026-13-01", "20261103", "2026-11-3", "२०२६-११-०३"]
 )
-def test_a_day_that_is_none_is_400(served: Served, day: str) -> None:
+def test_invalid_day_is_400(served: Served, day: str) -> None:
     assert "day" in error_of(served.get(path_of(ENTERPRISE, "users-1-day", day)), 400)
 
 
-def test_without_a_day_it_is_400(served: Served) -> None:
+def test_missing_day_parameter_is_400(served: Served) -> None:
     assert "day" in error_of(served.get(REPORTS.format(ENTERPRISE, "users-1-day")), 400)
 
 
-def test_a_month_with_a_missing_day_is_404_and_names_that_day(home: Home) -> None:
+def test_month_with_missing_day_is_404(home: Home) -> None:
     home.settings |= {"METRICS_SOURCE": SOURCE, "ORGANIZATION_ID": "77"}
     missing = LAST - timedelta(9)
     put(f"sqlite:///{home.data / 'usage.db'}", {d: [] for d in MONTH.days() if d != missing})
@@ -191,7 +187,7 @@ def test_a_month_with_a_missing_day_is_404_and_names_that_day(home: Home) -> Non
         assert server.json("/enterprises/acme/copilot/billing/seats")["total_seats"] == 0
 
 
-def test_without_a_store_there_is_nothing_yet(home: Home) -> None:
+def test_missing_store_is_404(home: Home) -> None:
     with serving(home) as server:
         for path in (path_of(ENTERPRISE, "users-28-day"), path_of(ENTERPRISE, "users-1-day")):
             assert "fetched yet" in error_of(server.get(path), 404)
@@ -200,7 +196,7 @@ def test_without_a_store_there_is_nothing_yet(home: Home) -> None:
         assert server.get("/metrics").status_code == 200
 
 
-def test_organizations_and_teams_that_are_not_set_up_are_404(plain: Served) -> None:
+def test_unconfigured_organizations_and_teams_are_404(plain: Served) -> None:
     for of, name in (*OF_A_DAY, *OF_A_MONTH):
         if of == ORGANIZATION:
             assert "ORGANIZATION_ID" in error_of(plain.get(path_of(of, name)), 404)
@@ -208,7 +204,7 @@ def test_organizations_and_teams_that_are_not_set_up_are_404(plain: Served) -> N
 
 
 @pytest.mark.parametrize(("slug", "status"), [("acme", 200), ("ACME", 200), ("nobody", 404)])
-def test_only_known_names_are_answered(served: Served, slug: str, status: int) -> None:
+def test_unknown_slug_is_404(served: Served, slug: str, status: int) -> None:
     for path in (
         f"/enterprises/{slug}/copilot/metrics/reports/users-28-day/latest",
         f"/enterprises/{slug}/copilot/metrics/reports/users-1-day?day={LAST}",
@@ -217,21 +213,19 @@ def test_only_known_names_are_answered(served: Served, slug: str, status: int) -
         assert served.get(path).status_code == status
 
 
-def test_without_known_names_any_is_answered(plain: Served) -> None:
+def test_any_slug_is_answered_without_setting(plain: Served) -> None:
     path = f"/enterprises/whatever/copilot/metrics/reports/users-1-day?day={LAST}"
     assert plain.get(path).status_code == 200
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "token", "Token", "tOKEN"])
 @pytest.mark.parametrize("version", ["2022-11-28", "2026-03-10"])
-def test_both_schemes_and_both_versions_are_taken(
-    served: Served, scheme: str, version: str
-) -> None:
+def test_both_schemes_and_versions_are_accepted(served: Served, scheme: str, version: str) -> None:
     headers = {"Authorization": f"{scheme} {served.token}", "X-GitHub-Api-Version": version}
     assert served.get(path_of(ENTERPRISE, "users-28-day"), **headers).status_code == 200
 
 
-def test_another_version_is_400(served: Served) -> None:
+def test_unknown_api_version_is_400(served: Served) -> None:
     answer = served.get(
         path_of(ENTERPRISE, "users-28-day"), **{"X-GitHub-Api-Version": "2020-01-01"}
     )
@@ -240,13 +234,13 @@ def test_another_version_is_400(served: Served) -> None:
 
 @pytest.mark.parametrize("path", [path_of(*each) for each in [*OF_A_DAY, *OF_A_MONTH]])
 @pytest.mark.parametrize("sent", ["Bearer wrong", "Basic {}", "{}", "Bearer {}x", "Bearer  ", ""])
-def test_without_the_token_it_is_401(served: Served, path: str, sent: str) -> None:
+def test_wrong_token_is_401(served: Served, path: str, sent: str) -> None:
     answer = served.get(path, Authorization=sent.format(served.token))
     assert error_of(answer, 401) == "Bad credentials"
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_without_the_header_it_is_401(served: Served) -> None:
+def test_missing_authorization_is_401(served: Served) -> None:
     for path in (
         path_of(ENTERPRISE, "users-28-day"),
         "/orgs/acme/copilot/billing/seats",
@@ -264,12 +258,12 @@ def test_unknown_paths_are_404(served: Served, path: str) -> None:
     assert error_of(served.get(path), 404) == "Not Found"
 
 
-def test_another_method_is_404_as_at_github(served: Served) -> None:
+def test_wrong_method_is_404_like_github(served: Served) -> None:
     for method in ("POST", "PUT", "DELETE", "OPTIONS"):
         error_of(served.get(path_of(ENTERPRISE, "users-28-day"), method), 404)
 
 
-def test_head_has_the_headers_of_get_and_no_body(served: Served) -> None:
+def test_head_has_headers_of_get(served: Served) -> None:
     link = served.link(path_of(ENTERPRISE, "users-28-day")).removeprefix(served.address)
     paths = [path_of(*each) for each in [*OF_A_DAY, *OF_A_MONTH]]
     others = ["/user/orgs", "/orgs/acme/copilot/billing", "/healthz", "/metrics", link]
@@ -282,7 +276,7 @@ def test_head_has_the_headers_of_get_and_no_body(served: Served) -> None:
         }
 
 
-def test_head_of_what_is_refused_has_its_status_and_no_body(served: Served) -> None:
+def test_head_of_refused_request_has_its_status(served: Served) -> None:
     missing = path_of(ENTERPRISE, "users-1-day", OLD + timedelta(1))
     for status, path, headers in (
         (400, path_of(ENTERPRISE, "users-1-day", "x"), {}),
@@ -296,7 +290,7 @@ def test_head_of_what_is_refused_has_its_status_and_no_body(served: Served) -> N
         assert head.headers["Content-Length"] == str(len(get.content))
 
 
-def test_a_link_ends_after_an_hour(served: Served) -> None:
+def test_link_expires_after_an_hour(served: Served) -> None:
     access = Access(served.token)
     link = served.link(path_of(ENTERPRISE, "users-28-day"))
     path, _, query = link.partition("?")
@@ -311,7 +305,7 @@ def test_a_link_ends_after_an_hour(served: Served) -> None:
             assert "expired" in error_of(answer, 403)
 
 
-def test_links_are_below_the_public_address_where_one_is_set(home: Home) -> None:
+def test_links_use_public_url(home: Home) -> None:
     home.settings |= {
         "METRICS_SOURCE": SOURCE,
         "SERVE_PUBLIC_URL": "https://copilot.example.com/x/",
@@ -328,7 +322,7 @@ def test_links_are_below_the_public_address_where_one_is_set(home: Home) -> None
 
 
 @pytest.mark.parametrize("of", [ENTERPRISE, ORGANIZATION])
-def test_seats_come_in_pages(served: Served, of: str) -> None:
+def test_seats_are_paged(served: Served, of: str) -> None:
     path = f"/{of}/acme/copilot/billing/seats"
     whole = served.json(path)
     assert (whole["total_seats"], len(whole["seats"])) == (4, 4)
@@ -348,7 +342,7 @@ def test_seats_come_in_pages(served: Served, of: str) -> None:
         error_of(served.get(f"{path}?{wrong}"), 400)
 
 
-def test_pages_of_seats_tell_of_the_others_as_at_github(served: Served) -> None:
+def test_seat_pages_link_to_each_other_like_github(served: Served) -> None:
     path = f"{served.address}/enterprises/acme/copilot/billing/seats"
     pages = {1: {"next": 2, "last": 4}, 2: {"prev": 1, "next": 3, "first": 1, "last": 4}}
     pages[4] = {"prev": 3, "first": 1}
@@ -362,11 +356,11 @@ def test_pages_of_seats_tell_of_the_others_as_at_github(served: Served) -> None:
         assert told == {name: f"{path}?page={n}&per_page=1" for name, n in others.items()}
 
 
-def test_where_one_page_has_all_seats_there_is_no_link_as_at_github(served: Served) -> None:
+def test_single_seat_page_has_no_link_like_github(served: Served) -> None:
     assert "Link" not in served.get("/enterprises/acme/copilot/billing/seats").headers
 
 
-def test_a_page_has_at_most_100_seats_and_50_unless_told(home: Home) -> None:
+def test_page_has_50_seats_by_default_and_100_at_most(home: Home) -> None:
     home.settings["METRICS_SOURCE"] = SOURCE
     people = [user(f"user{number:03}@example.com", chat_messages=1) for number in range(120)]
     people += [user("idle@example.com")]
@@ -384,7 +378,7 @@ def test_a_page_has_at_most_100_seats_and_50_unless_told(home: Home) -> None:
         assert idle.keys() == first.keys() == SEAT
 
 
-def test_connections_are_tried_with_what_github_has_for_that(served: Served) -> None:
+def test_tools_can_test_their_connection(served: Served) -> None:
     assert [each["login"] for each in served.json("/user/orgs")] == ["other", "acme"]
     billing = served.json("/orgs/acme/copilot/billing")
     assert billing["seat_breakdown"] == {"total": 4, "active_this_cycle": 4}
@@ -403,7 +397,7 @@ def figures_of_metrics(served: Served) -> dict[str, float]:
     return {each.name.removeprefix("dashboard_scraper_"): each.value for each in samples}
 
 
-def test_monitors_learn_of_the_store_and_nothing_of_anybody(served: Served) -> None:
+def test_metrics_describe_store_and_no_person(served: Served) -> None:
     assert figures_of_metrics(served) == {
         "newest_complete_day_end_timestamp_seconds": end_of_day(LAST).timestamp(),
         "missing_days": 4 + 1,
@@ -416,7 +410,7 @@ def test_monitors_learn_of_the_store_and_nothing_of_anybody(served: Served) -> N
     assert not any(name in text for name in (*NAMES, "ada-l"))
 
 
-def test_pseudonyms_are_in_reports_and_seats(home: Home) -> None:
+def test_reports_and_seats_have_pseudonyms(home: Home) -> None:
     key = home.path / "secrets" / "key"
     key.parent.mkdir()
     key.write_text("k" * 40)
@@ -430,7 +424,7 @@ def test_pseudonyms_are_in_reports_and_seats(home: Home) -> None:
         assert not any(name in text for name in NAMES)
 
 
-def test_the_token_is_made_once_private_and_shown_once(home: Home) -> None:
+def test_token_is_created_and_printed_once(home: Home) -> None:
     with serving(home) as first:
         file = home.path / "secrets" / "serve-token"
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -443,7 +437,7 @@ def test_the_token_is_made_once_private_and_shown_once(home: Home) -> None:
         assert second.token not in second.log
 
 
-def test_a_token_of_ones_own_is_taken_and_never_shown(home: Home) -> None:
+def test_own_token_is_never_printed(home: Home) -> None:
     (home.path / "mine").write_text("0123456789-of-my-own\n")
     (home.path / "mine").chmod(0o600)
     home.settings["SERVE_TOKEN_FILE"] = "mine"
@@ -454,7 +448,7 @@ def test_a_token_of_ones_own_is_taken_and_never_shown(home: Home) -> None:
     assert not (home.path / "secrets").exists()
 
 
-def test_either_kind_of_store_is_served(home: Home, store_url: str) -> None:
+def test_each_kind_of_store_is_served(home: Home, store_url: str) -> None:
     home.settings["METRICS_SOURCE"] = SOURCE
     put(store_url, {day: some_day(1) for day in MONTH.days()})
     with serving(home) as server:
@@ -481,7 +475,7 @@ def after_a_run(home: Home, start: Start) -> Iterator[tuple[Served, Path]]:
         yield server, home.daily_folder / "github_reports"
 
 
-def test_downloads_are_the_files_of_an_export(after_a_run: tuple[Served, Path]) -> None:
+def test_downloads_equal_exported_files(after_a_run: tuple[Served, Path]) -> None:
     server, folder = after_a_run
     last, old = yesterday(), today() - timedelta(9)
     (other,) = server.home.run("export", f"{old}", f"{last}").paths
@@ -497,7 +491,7 @@ def test_downloads_are_the_files_of_an_export(after_a_run: tuple[Served, Path]) 
     assert {file for file in found if file.parent == folder} == set(folder.iterdir())
 
 
-def test_monitors_learn_when_a_run_last_got_everything(
+def test_metrics_have_time_of_last_success(
     after_a_run: tuple[Served, Path],
 ) -> None:
     server, _ = after_a_run
@@ -532,18 +526,14 @@ def is_being_read(store_url: str) -> bool:
     return bool(sql(store_url, f"{state} AND state = 'idle in transaction'"))
 
 
-def test_a_run_that_holds_the_store_keeps_nobody_from_reading(
-    changing: Served, store_url: str
-) -> None:
+def test_running_job_does_not_block_readers(changing: Served, store_url: str) -> None:
     with store_at(store_url).locked():
         records = user_records(changing.report(path_of(ENTERPRISE, "users-1-day")))
         assert len(records) == len(NAMES)
         assert changing.json("/enterprises/acme/copilot/billing/seats")["total_seats"] == 4
 
 
-def test_a_day_that_is_replaced_is_served_whole_old_or_new(
-    changing: Served, store_url: str
-) -> None:
+def test_replaced_day_is_served_from_one_version(changing: Served, store_url: str) -> None:
     """By a run that holds the store's lock all the time."""
     store = store_at(store_url)
     days = [
@@ -575,9 +565,7 @@ def test_a_day_that_is_replaced_is_served_whole_old_or_new(
     assert len(seen) == 2
 
 
-def test_a_slow_reader_keeps_no_run_from_writing_and_gets_what_it_began_with(
-    changing: Served, store_url: str
-) -> None:
+def test_slow_reader_gets_its_snapshot(changing: Served, store_url: str) -> None:
     """Of 28 days the last is replaced while the first ones are on their way."""
     put(store_url, dict.fromkeys(MONTH.days(), THEIRS[:200]))
     expected = report_of(store_url, Subject.USERS, MONTH)
@@ -593,7 +581,7 @@ def test_a_slow_reader_keeps_no_run_from_writing_and_gets_what_it_began_with(
     assert eventually(lambda: not is_being_read(store_url))
 
 
-def test_a_person_can_be_forgotten_while_somebody_reads(changing: Served, store_url: str) -> None:
+def test_person_can_be_forgotten_during_download(changing: Served, store_url: str) -> None:
     put(store_url, {LAST: THEIRS})
     link = changing.link(path_of(ENTERPRISE, "users-1-day"))
     with changing.slow_reader(link) as reader:
@@ -603,7 +591,7 @@ def test_a_person_can_be_forgotten_while_somebody_reads(changing: Served, store_
         assert reader.all().count(b"\n") == len(MANY)
 
 
-def test_a_reader_who_goes_away_leaves_the_store_alone(changing: Served, store_url: str) -> None:
+def test_aborted_download_releases_the_store(changing: Served, store_url: str) -> None:
     put(store_url, {LAST: THEIRS})
     with changing.slow_reader(changing.link(path_of(ENTERPRISE, "users-1-day"))):
         put(store_url, {LAST: []})
@@ -621,16 +609,14 @@ def eventually(is_so: Callable[[], bool]) -> bool:
     return True
 
 
-def test_a_day_that_went_after_its_link_was_made_is_404(changing: Served, store_url: str) -> None:
+def test_day_removed_after_its_link_is_404(changing: Served, store_url: str) -> None:
     links = [changing.link(path_of(ENTERPRISE, name)) for _, name in OF_A_DAY[:2]]
     sql(store_url, "DELETE FROM day_ledger")
     for link in links:
         assert f"{LAST}" in error_of(requests.get(link, timeout=SECONDS), 404)
 
 
-def test_a_day_that_is_not_what_was_kept_is_500_and_in_the_log(
-    changing: Served, store_url: str
-) -> None:
+def test_damaged_day_is_500_and_logged(changing: Served, store_url: str) -> None:
     sql(store_url, "UPDATE user_day SET chat_messages = 99")
     link = changing.link(path_of(ENTERPRISE, "users-1-day"))
     error_of(requests.get(link, timeout=SECONDS), 500)
@@ -639,7 +625,7 @@ def test_a_day_that_is_not_what_was_kept_is_500_and_in_the_log(
     assert "Traceback" not in changing.log
 
 
-def test_a_report_that_breaks_off_does_not_look_whole(served: Served, tmp_path: Path) -> None:
+def test_aborted_report_looks_incomplete(served: Served, tmp_path: Path) -> None:
     """The last of 28 days is damaged: the others are on their way by then."""
     source = Path(served.home.settings["STORE_URL"].removeprefix("sqlite:///"))
     home = Home(tmp_path, {"METRICS_SOURCE": SOURCE})
@@ -659,7 +645,7 @@ def test_a_report_that_breaks_off_does_not_look_whole(served: Served, tmp_path: 
         assert "Traceback" not in server.log
 
 
-def test_twenty_readers_at_once_all_get_everything(plain: Served) -> None:
+def test_twenty_readers_at_once_get_everything(plain: Served) -> None:
     url = f"sqlite:///{plain.home.data / 'usage.db'}"
     put(url, {LAST: [user(f"u{n}@example.com", chat_messages=n) for n in range(2000)]})
     expected = report_of(url, Subject.USERS, LAST)

@@ -131,7 +131,7 @@ def is_closed(connection: socket.socket, seconds: float) -> bool:
 # Connections
 
 
-def test_half_requests_leave_others_answered_and_end(served: Served, secure: Served) -> None:
+def test_incomplete_requests_do_not_block_others(served: Served, secure: Served) -> None:
     """1,100 of one address, and 2,000 more that come and go; then nothing more is sent, or a byte
     at a time, or nothing of the next request, or not even of a handshake.
     """
@@ -160,7 +160,7 @@ def test_half_requests_leave_others_answered_and_end(served: Served, secure: Ser
     assert "Traceback" not in served.log
 
 
-def test_without_a_file_left_the_listener_neither_fails_nor_tries_for_ever(
+def test_listener_survives_lack_of_file_descriptors(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     limits = Limits(1000, 1000)
@@ -178,21 +178,21 @@ def test_without_a_file_left_the_listener_neither_fails_nor_tries_for_ever(
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
-def test_the_limits_follow_the_files_that_may_be_open() -> None:
+def test_limits_follow_open_file_limit() -> None:
     with files_limited(FILES):
         assert Limits.of_this_process() == Limits(512, 128)
     with files_limited(4096):
         assert Limits.of_this_process() == Limits(1000, 250)
 
 
-def test_what_one_customer_has_is_one_address() -> None:
+def test_ipv6_network_counts_as_one_address() -> None:
     """Of IPv6 a network; an IPv4 address that is written so is itself."""
     assert client_of("2001:db8::1") == client_of("2001:db8::ffff:1") != client_of("2001:db8:0:1::1")
     assert client_of("::ffff:192.0.2.1") == client_of("192.0.2.1") != client_of("192.0.2.2")
     assert client_of("fe80::1%eth0") == client_of("fe80::2%eth0")
 
 
-def test_an_address_has_no_more_connections_than_its_share() -> None:
+def test_address_is_limited_to_its_share() -> None:
     limits = Limits(100, 2)
     plain = socket.create_server(("::1", 0), family=socket.AF_INET6)
     with LimitedListener(plain, limits) as listener:
@@ -233,7 +233,7 @@ def line(text: str, **extra: str) -> logging.LogRecord:
     return record
 
 
-def test_a_line_that_repeats_is_written_once_and_counted() -> None:
+def test_repeated_line_is_logged_once_and_counted() -> None:
     made: list[str] = []
     flood = ((i / 1000, line("no request")) for i in range(100_000))
     counted = filtered(flood, made)
@@ -242,7 +242,7 @@ def test_a_line_that_repeats_is_written_once_and_counted() -> None:
     assert made[3:] == ["no request: 39,999 more in the last 40 s"]
 
 
-def test_lines_of_a_group_are_counted_together_and_others_are_not_lost() -> None:
+def test_lines_of_group_are_counted_together() -> None:
     made: list[str] = []
     lines = [line(f"GET /{i}: 401", **repeats("refused")) for i in range(1000)]
     lines.append(line("the store failed"))
@@ -251,7 +251,7 @@ def test_lines_of_a_group_are_counted_together_and_others_are_not_lost() -> None
     assert made == ["GET /0: 401", "the store failed", "refused: 999 more in the last 0 s"]
 
 
-def test_ever_new_lines_are_bounded() -> None:
+def test_number_of_different_lines_is_bounded() -> None:
     made: list[str] = []
     flood = ((0.0, line(f"line {i}")) for i in range(20_000))
     filtered(flood, made).flush(everything=True)
@@ -260,7 +260,7 @@ def test_ever_new_lines_are_bounded() -> None:
     assert INTERVAL_SECONDS <= 60
 
 
-def test_requests_that_are_none_or_without_a_token_do_not_fill_the_log(served: Served) -> None:
+def test_bad_requests_do_not_fill_the_log(served: Served) -> None:
     before = served.log.count("\n")
     for number in range(150):
         requests.get(f"{served.address}/x{number}", timeout=SECONDS)
@@ -271,7 +271,7 @@ def test_requests_that_are_none_or_without_a_token_do_not_fill_the_log(served: S
 # Guesses
 
 
-def test_wrong_tokens_are_slowed_and_the_right_one_is_taken_among_them(served: Served) -> None:
+def test_wrong_tokens_are_slowed_but_right_one_accepted(served: Served) -> None:
     """From one address, while it guesses on eight connections."""
     answered: list[int] = []
     ends = time.monotonic() + 4
@@ -295,7 +295,7 @@ def test_wrong_tokens_are_slowed_and_the_right_one_is_taken_among_them(served: S
     assert 20 < len(answered) < 150  # 50 at once, and ten a second
 
 
-def test_signatures_of_links_are_slowed_too(served: Served) -> None:
+def test_wrong_signatures_are_slowed_too(served: Served) -> None:
     """Right after the tokens: they share one count, in which no room is left."""
     link = served.link(USERS)
     wrong = link[:-4] + "0000"
@@ -320,19 +320,19 @@ def asked(guesses: Guesses, address: str, *, right: bool) -> bool | int:
         return error.retry_after
 
 
-def test_who_guesses_too_much_is_told_when_to_come_again() -> None:
+def test_too_many_guesses_raise_time_to_retry() -> None:
     guesses = Guesses(per_address=(3, NEVER))
     assert [asked(guesses, "192.0.2.1", right=False) for _ in range(3)] == [False] * 3
     assert asked(guesses, "192.0.2.1", right=False) > 1000
     assert asked(guesses, "192.0.2.2", right=True) is True
 
 
-def test_right_ones_are_not_counted() -> None:
+def test_right_tokens_are_not_counted() -> None:
     guesses = Guesses(per_address=(3, NEVER), in_total=(3, NEVER))
     assert all(asked(guesses, "192.0.2.1", right=True) is True for _ in range(100))
 
 
-def test_many_addresses_together_have_a_limit_that_leaves_known_ones_alone() -> None:
+def test_total_limit_exempts_known_addresses() -> None:
     guesses = Guesses(in_total=(5, NEVER))
     assert asked(guesses, "198.51.100.1", right=True) is True
     answers = [asked(guesses, f"192.0.2.{n}", right=False) for n in range(20)]
@@ -341,7 +341,7 @@ def test_many_addresses_together_have_a_limit_that_leaves_known_ones_alone() -> 
     assert asked(guesses, "198.51.100.1", right=True) is True
 
 
-def test_429_has_the_seconds_to_wait(home: Home) -> None:
+def test_429_has_seconds_to_wait(home: Home) -> None:
     """From an address that has many guesses on their way; each hangs up, and keeps its turn."""
     with serving(with_a_day(home.path)) as server:
         guess = f"GET /x HTTP/1.1\r\nHost: {server.host}\r\nAuthorization: Bearer x\r\n\r\n"
@@ -370,7 +370,7 @@ def refusal(home: Home, host: str = "127.0.0.1", *, insecure: bool = False, **se
     return str(refused.value)
 
 
-def test_tls_is_spoken_and_links_say_so(secure: Served, certificate: tuple[Path, Path]) -> None:
+def test_tls_is_served_and_links_use_https(secure: Served, certificate: tuple[Path, Path]) -> None:
     assert secure.address.startswith("https://127.0.0.1:")
     headers = {"Authorization": f"Bearer {secure.token}"}
     trusted = f"{certificate[0]}"
@@ -393,7 +393,7 @@ def test_tls_below_1_2_is_refused(secure: Served, version: ssl.TLSVersion) -> No
         context.wrap_socket(plain).close()
 
 
-def test_other_machines_want_tls_or_insecure(home: Home) -> None:
+def test_other_machines_need_tls_or_insecure(home: Home) -> None:
     for host in ("0.0.0.0", "::", "192.0.2.1", ""):
         message = refusal(home, host)
         assert "SERVE_TLS_CERT_FILE" in message
@@ -428,7 +428,7 @@ WRONG_FILES: dict[str, tuple[Callable[[tuple[Path, Path], Path], tuple[Path, Pat
 
 
 @pytest.mark.parametrize("case", WRONG_FILES)
-def test_files_that_are_no_certificate_and_private_key_are_refused(
+def test_invalid_certificate_or_key_is_refused(
     case: str, home: Home, certificate: tuple[Path, Path]
 ) -> None:
     change, told = WRONG_FILES[case]
@@ -436,9 +436,8 @@ def test_files_that_are_no_certificate_and_private_key_are_refused(
     assert told in refusal(home, serve_tls_cert_file=f"{cert}", serve_tls_key_file=f"{key}")
 
 
-def test_one_file_of_two_is_refused_and_so_is_tls_that_is_insecure(
-    home: Home, certificate: tuple[Path, Path]
-) -> None:
+def test_incomplete_tls_settings_are_refused(home: Home, certificate: tuple[Path, Path]) -> None:
+    """And so is `--insecure` with TLS."""
     cert, key = f"{certificate[0]}", f"{certificate[1]}"
     with pytest.raises(UsageError, match="set both"):
         load_settings(home.path, serve_tls_cert_file=cert)
@@ -468,7 +467,7 @@ def allowed(hosts: Hosts, host: str, server: tuple[str, int] = HERE, scheme: str
          ["usage.example.com:8377", "usage.example.com."]),
     ],
 )  # fmt: skip
-def test_only_hosts_of_this_server_are_allowed(
+def test_only_own_hosts_are_allowed(
     listening: str, server: tuple[str, int], right: list[str], wrong: list[str]
 ) -> None:
     hosts = Hosts(listening, [])
@@ -476,7 +475,8 @@ def test_only_hosts_of_this_server_are_allowed(
     assert [host for host in wrong if allowed(hosts, host, server)] == []
 
 
-def test_names_that_are_set_are_allowed_with_any_port_unless_they_have_one() -> None:
+def test_configured_hosts_are_allowed() -> None:
+    """With any port, unless they have one."""
     hosts = Hosts("127.0.0.1", ["usage.example.com", "other:9000"])
     for host in (
         "usage.example.com",
@@ -489,7 +489,7 @@ def test_names_that_are_set_are_allowed_with_any_port_unless_they_have_one() -> 
         assert not allowed(hosts, host), host
 
 
-def test_another_host_is_400_and_not_repeated(served: Served) -> None:
+def test_foreign_host_is_400_and_not_repeated(served: Served) -> None:
     for path in ("/healthz", USERS, "/"):
         head = f"Host: evil.example.com\r\nAuthorization: Bearer {served.token}\r\n\r\n"
         answer = served.raw(f"GET {path} HTTP/1.1\r\n{head}".encode())
@@ -499,7 +499,7 @@ def test_another_host_is_400_and_not_repeated(served: Served) -> None:
     assert served.link(USERS).startswith(served.address)
 
 
-def test_with_names_or_a_public_url_other_hosts_are_answered(home: Home) -> None:
+def test_configured_hosts_or_public_url_are_answered(home: Home) -> None:
     for setting, host in (("SERVE_HOSTS", "usage.example.com"), ("SERVE_PUBLIC_URL", "x.example")):
         there = with_a_day(home.path)
         value = host if setting == "SERVE_HOSTS" else "https://public.example.com"
@@ -537,7 +537,7 @@ AMBIGUOUS = {
 
 
 @pytest.mark.parametrize("case", AMBIGUOUS)
-def test_what_can_be_read_in_two_ways_ends_the_connection(case: str, served: Served) -> None:
+def test_ambiguous_request_closes_connection(case: str, served: Served) -> None:
     words = {"host": served.host, "token": served.token}
     data = f"GET /healthz HTTP/1.1\r\n{AMBIGUOUS[case]}{INNER}".format(**words)
     answer = served.raw(data.encode())
@@ -554,14 +554,14 @@ def test_what_can_be_read_in_two_ways_ends_the_connection(case: str, served: Ser
     ["Host: {host}\r\nX: a\r\n  b\r\n\r\n", "Host: {host}\nX: y\n\n"],
     ids=["a folded header", "line feeds alone"],
 )
-def test_older_forms_that_have_one_reading_are_read_so(head: str, served: Served) -> None:
+def test_old_but_unambiguous_requests_are_answered(head: str, served: Served) -> None:
     """RFC 9112 allows both: a fold is a blank, and a line may end without its return."""
     data = f"GET /healthz HTTP/1.1\r\n{head}{INNER}".format(host=served.host, token=served.token)
     assert re.findall(rb"HTTP/1.1 (\d+) ", served.raw(data.encode())) == [b"200", b"200"]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_body_ends_the_connection_with_the_answer(method: str, served: Served) -> None:
+def test_body_closes_connection_after_answer(method: str, served: Served) -> None:
     status = b"200" if method == "GET" else b"404"
     for length, body in (
         ("Content-Length: 3", "abc"),

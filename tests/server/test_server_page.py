@@ -35,7 +35,7 @@ def basic(text: str) -> str:
     return f"Basic {base64.b64encode(text.encode()).decode()}"
 
 
-def test_it_is_the_page_that_report_writes(served: Served) -> None:
+def test_page_equals_report_file(served: Served) -> None:
     assert served.home.run("report").code == 0
     answer = served.get(PAGE)
     assert (answer.status_code, answer.content) == (
@@ -52,7 +52,7 @@ def test_it_is_the_page_that_report_writes(served: Served) -> None:
     assert head.headers["Content-Length"] == str(len(answer.content))
 
 
-def test_without_the_token_a_browser_is_told_to_ask_for_it(served: Served) -> None:
+def test_browser_is_asked_for_token(served: Served) -> None:
     answer = requests.get(served.address + PAGE, timeout=SECONDS)
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"].startswith("Basic realm=")
@@ -62,7 +62,7 @@ def test_without_the_token_a_browser_is_told_to_ask_for_it(served: Served) -> No
 
 
 @pytest.mark.parametrize("name", ["", "ada", "a b"])
-def test_any_name_with_the_token_as_password_opens_it(name: str, served: Served) -> None:
+def test_token_as_password_opens_page(name: str, served: Served) -> None:
     sent = requests.get(served.address + PAGE, auth=(name, served.token), timeout=SECONDS)
     assert sent.status_code == 200
     assert served.get(PAGE, Authorization=basic(f"{name}:{served.token}")).status_code == 200
@@ -86,19 +86,19 @@ def test_any_name_with_the_token_as_password_opens_it(name: str, served: Served)
         lambda _token: basic(":"),
     ],
 )
-def test_other_credentials_do_not(sent_for: Callable[[str], str], served: Served) -> None:
+def test_other_credentials_are_refused(sent_for: Callable[[str], str], served: Served) -> None:
     answer = served.get(PAGE, Authorization=sent_for(served.token))
     assert answer.status_code == 401
     assert "@example.com" not in answer.text
 
 
-def test_no_credentials_are_in_the_log(served: Served) -> None:
+def test_log_has_no_credentials(served: Served) -> None:
     served.get(PAGE, Authorization=basic(f"ada:{served.token}"))
     assert served.token not in served.log
     assert base64.b64encode(f"ada:{served.token}".encode()).decode() not in served.log
 
 
-def test_a_new_day_and_a_changed_one_are_on_it_at_once(home: Home) -> None:
+def test_page_shows_new_and_changed_days_at_once(home: Home) -> None:
     keep_days(home, users(3), WEEK)
     store = store_at(home.settings["STORE_URL"])
     with serving(home) as server:
@@ -114,7 +114,7 @@ def test_a_new_day_and_a_changed_one_are_on_it_at_once(home: Home) -> None:
             assert report.number("known") == str(len(names))
 
 
-def test_a_missing_day_is_a_gap_on_it(home: Home) -> None:
+def test_missing_day_is_a_gap(home: Home) -> None:
     gap = LAST - timedelta(2)
     keep_days(home, users(3), WEEK, missing=[gap])
     with serving(home) as server:
@@ -123,14 +123,14 @@ def test_a_missing_day_is_a_gap_on_it(home: Home) -> None:
     assert f"Missing, and shown as gaps: {gap}" in report.words
 
 
-def test_before_the_first_day_it_says_so(home: Home) -> None:
+def test_page_without_days_says_so(home: Home) -> None:
     with serving(home) as server:
         answer = server.get(PAGE)
     assert answer.status_code == 404
     assert "no day has been fetched yet" in answer.text
 
 
-def test_pseudonyms_and_report_users_hold_for_it_too(home: Home) -> None:
+def test_page_follows_pseudonyms_and_report_users(home: Home) -> None:
     keep_days(home, users(3), WEEK)
     home.settings["REPORT_USERS"] = "false"
     with serving(home) as server:
@@ -140,7 +140,7 @@ def test_pseudonyms_and_report_users_hold_for_it_too(home: Home) -> None:
 
 
 @pytest.mark.skipif(not browser.is_there(), reason="no chromium and chromedriver")
-def test_a_browser_shows_it_and_asks_for_nothing_more(served: Served) -> None:
+def test_browser_shows_page_without_more_requests(served: Served) -> None:
     address = served.address.replace("//", f"//ada:{served.token}@") + PAGE
     with browser.started(loopback=True) as chromium:
         browser.requests_of(chromium)

@@ -123,7 +123,7 @@ SAME = tuple(spelled("/downloads/enterprise/a", "1", "ab"))
 
 
 @pytest.mark.parametrize("change", altered(f"/a/users-1-day_{LAST}_{LAST}.ndjson", "1", "ab"))
-def test_a_link_that_was_altered_is_refused(served: Served, change: str) -> None:
+def test_altered_link_is_refused(served: Served, change: str) -> None:
     path, expires, signature = parts_of(served.link(USERS))
     right = requests.get(f"{served.address}{path}?expires={expires}&signature={signature}")
     assert right.status_code == 200
@@ -135,7 +135,7 @@ def test_a_link_that_was_altered_is_refused(served: Served, change: str) -> None
 
 
 @pytest.mark.parametrize("change", SAME)
-def test_a_link_in_another_spelling_has_its_own_report_or_none(served: Served, change: str) -> None:
+def test_respelled_link_never_gets_another_report(served: Served, change: str) -> None:
     path, expires, signature = parts_of(served.link(USERS))
     whole = requests.get(served.link(USERS), timeout=SECONDS).content
     answer = requests.get(
@@ -149,9 +149,7 @@ def test_a_link_in_another_spelling_has_its_own_report_or_none(served: Served, c
 
 
 @pytest.mark.parametrize("host", ["x{}?", "x{}#", "x{}?a=", "user@x{}?", "[::1]{}?", "x:1{}?"])
-def test_a_link_is_of_the_path_that_is_asked_for_whatever_the_host(
-    served: Served, host: str
-) -> None:
+def test_signature_covers_path_whatever_the_host(served: Served, host: str) -> None:
     """Where the URL is put together from the host and the path, the host may bring a path."""
     split = urlsplit(served.link(USERS))
     other = split.path.replace(f"{LAST}", f"{DAY_BEFORE}")
@@ -163,7 +161,7 @@ def test_a_link_is_of_the_path_that_is_asked_for_whatever_the_host(
 
 @pytest.mark.parametrize("opened", ["/healthz", "/metrics", "/downloads/x"])
 @pytest.mark.parametrize("host", ["x{}?", "x{}#", "x{}?a=", "user@x{}?", "[::1]{}?", "x:1{}?"])
-def test_the_token_is_asked_for_whatever_the_host(served: Served, opened: str, host: str) -> None:
+def test_token_is_required_whatever_the_host(served: Served, opened: str, host: str) -> None:
     head = f"Host: {host.format(opened)}\r\nConnection: close\r\n"
     for path in (SEATS, USERS, "/user/orgs"):
         answer = served.raw(f"GET {path} HTTP/1.1\r\n{head}\r\n".encode())
@@ -172,13 +170,13 @@ def test_the_token_is_asked_for_whatever_the_host(served: Served, opened: str, h
 
 
 @pytest.mark.parametrize("host", ["[", "[::1", "x:99999", "x:a", "", " ", "a b", "\xe9", "x/y"])
-def test_a_host_that_is_none_breaks_nothing(served: Served, host: str) -> None:
+def test_invalid_host_breaks_nothing(served: Served, host: str) -> None:
     head = f"Host: {host}\r\nAuthorization: Bearer {served.token}\r\nConnection: close\r\n\r\n"
     answer = served.raw(f"GET {USERS} HTTP/1.1\r\n{head}".encode("latin-1"))
     assert answer.startswith(b"HTTP/1.1 400 ")
 
 
-def test_a_signature_is_of_one_token(served: Served) -> None:
+def test_signature_belongs_to_one_token(served: Served) -> None:
     path, expires, _ = parts_of(served.link(USERS))
     signature = Access("another" * 5).sign(path, int(expires))
     url = f"{served.address}{path}?expires={expires}&signature={signature}"
@@ -213,7 +211,7 @@ def test_no_path_leads_to_a_file(served: Served, path: str) -> None:
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_what_leads_out_of_a_folder_leads_nowhere_on_any_route(served: Served, route: str) -> None:
+def test_no_route_leaves_its_folder(served: Served, route: str) -> None:
     route = route if "{}" in route else route + "/{}"
     before = served.log.count("Traceback")
     for file in ("secrets/serve-token", "data/usage.db", "etc/passwd"):
@@ -250,9 +248,8 @@ def test_what_leads_out_of_a_folder_leads_nowhere_on_any_route(served: Served, r
     ],
     ids=lambda data: repr(data[:40]),
 )
-def test_what_is_no_request_is_refused_and_the_next_one_answered(
-    served: Served, data: bytes
-) -> None:
+def test_invalid_request_is_refused(served: Served, data: bytes) -> None:
+    """The next one is answered."""
     before = served.log.count("Traceback")
     answer = served.raw(data)
     assert answer == b"" or re.match(rb"HTTP/1.1 4\d\d ", answer), answer[:100]
@@ -261,7 +258,7 @@ def test_what_is_no_request_is_refused_and_the_next_one_answered(
     assert max(map(len, served.log.splitlines())) < 1000
 
 
-def test_what_follows_a_request_is_read_as_the_next(served: Served) -> None:
+def test_pipelined_request_is_answered(served: Served) -> None:
     request = f"GET /healthz HTTP/1.1\r\nHost: {served.host}\r\n\r\n".encode()
     answer = served.raw(request + b"\x00garbage \x01\r\n\r\n" + request)
     assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"200", b"400"]
@@ -269,7 +266,7 @@ def test_what_follows_a_request_is_read_as_the_next(served: Served) -> None:
     assert re.findall(rb"HTTP/1.1 (\d+) ", served.raw(request * 2 + last)) == [b"200"] * 3
 
 
-def test_the_body_of_a_get_is_not_the_next_request(served: Served) -> None:
+def test_body_of_get_is_not_the_next_request(served: Served) -> None:
     head = f"HTTP/1.1\r\nHost: {served.host}\r\n"
     inner = f"GET {SEATS} {head}Authorization: Bearer {served.token}\r\n\r\n"
     for length, body in (
@@ -282,21 +279,21 @@ def test_the_body_of_a_get_is_not_the_next_request(served: Served) -> None:
         assert b"seats" not in answer
 
 
-def test_a_path_writes_no_line_of_its_own_into_the_log(served: Served) -> None:
+def test_path_cannot_forge_log_lines(served: Served) -> None:
     served.get("/x%0d%0a2026-11-24T00:00:00.000Z ERROR made up%1b[31m")
     assert "made up" in served.log
     assert not any(line.startswith("2026-11-24T00:00:00.000Z") for line in served.log.splitlines())
     assert "\x1b" not in served.log
 
 
-def test_a_body_that_breaks_the_protocol_ends_that_connection_alone(served: Served) -> None:
+def test_malformed_body_closes_only_its_connection(served: Served) -> None:
     head = f"GET / HTTP/1.1\r\nHost: {served.host}\r\nTransfer-Encoding: chunked\r\n\r\n"
     served.raw(f"{head}zz\r\n".encode())
     assert served.json("/healthz") == {"status": "ok"}
 
 
 @pytest.mark.parametrize("name", ["a%0d%0aSet-Cookie:%20x=y", "%E2%82%AC", "%FF", "a%20b"])
-def test_a_name_of_an_enterprise_gets_no_header_into_the_answer(served: Served, name: str) -> None:
+def test_enterprise_name_cannot_inject_header(served: Served, name: str) -> None:
     answer = served.get(f"/enterprises/{name}/copilot/billing/seats?per_page=100")
     assert answer.status_code == 200
     assert "Set-Cookie" not in answer.headers
@@ -306,18 +303,18 @@ def test_a_name_of_an_enterprise_gets_no_header_into_the_answer(served: Served, 
 @pytest.mark.parametrize(
     "sent", ["Bearer", "", " ", "Bearer é", "Bearer " + "a" * 10_000, "Digest a=b", "\tBearer x"]
 )
-def test_what_is_not_the_token_is_refused(served: Served, sent: str) -> None:
+def test_similar_token_is_refused(served: Served, sent: str) -> None:
     head = f"Host: {served.host}\r\nAuthorization: {sent}\r\n\r\n"
     assert served.raw(f"GET {USERS} HTTP/1.1\r\n{head}".encode()).startswith(b"HTTP/1.1 401 ")
 
 
 @pytest.mark.parametrize("length", [0, 1, 20, -1])
-def test_a_part_of_the_token_is_refused(served: Served, length: int) -> None:
+def test_part_of_token_is_refused(served: Served, length: int) -> None:
     answer = served.get(USERS, Authorization=f"Bearer {served.token[:length]}")
     assert answer.status_code == 401
 
 
-def test_the_log_has_neither_the_token_nor_a_signature(served: Served) -> None:
+def test_log_has_no_token_and_no_signature(served: Served) -> None:
     path, expires, signature = parts_of(served.link(USERS))
     requests.get(f"{served.address}{path}?expires={expires}&signature={signature}", timeout=SECONDS)
     served.get(f"{REPORTS}/users-1-day?day={served.token}")
@@ -335,7 +332,7 @@ def refused(home: Home, *words: str) -> str:
     return result.err
 
 
-def test_other_machines_are_not_let_in_before_there_is_a_token(home: Home) -> None:
+def test_other_machines_need_existing_token(home: Home) -> None:
     for host in ("0.0.0.0", "::"):
         assert "start once without --host" in refused(home, "--host", host, "--insecure")
     assert not (home.path / "secrets").exists()
@@ -356,7 +353,7 @@ def test_other_machines_are_not_let_in_before_there_is_a_token(home: Home) -> No
         (b"\xff" * 40, 0o600, "no token"),
     ],
 )
-def test_a_file_that_holds_no_secret_token_is_refused(
+def test_file_without_secret_token_is_refused(
     home: Home, text: bytes, mode: int, told: str
 ) -> None:
     file = home.path / "secrets" / "serve-token"
@@ -367,7 +364,7 @@ def test_a_file_that_holds_no_secret_token_is_refused(
     assert file.read_bytes() == text
 
 
-def test_an_address_that_is_taken_is_named(home: Home) -> None:
+def test_occupied_address_is_named(home: Home) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         result = home.run("serve", "--port", port)
@@ -377,14 +374,12 @@ def test_an_address_that_is_taken_is_named(home: Home) -> None:
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "http", "1.5", ""])
-def test_a_port_that_is_none_is_refused(home: Home, port: str) -> None:
+def test_invalid_port_is_refused(home: Home, port: str) -> None:
     assert home.run("serve", f"--port={port}").code == 2
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_it_ends_when_told_to_even_while_somebody_reads(
-    home: Home, number: signal.Signals, code: int
-) -> None:
+def test_signal_stops_server_during_download(home: Home, number: signal.Signals, code: int) -> None:
     home.settings["METRICS_SOURCE"] = SOURCE
     people = [user(f"user{n}@example.com", chat_messages=n + 1) for n in range(8000)]
     put(f"sqlite:///{home.data / 'usage.db'}", {LAST: people})
@@ -399,7 +394,7 @@ def test_it_ends_when_told_to_even_while_somebody_reads(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_it_ends_at_once_when_nobody_reads(home: Home, number: signal.Signals, code: int) -> None:
+def test_signal_stops_idle_server_at_once(home: Home, number: signal.Signals, code: int) -> None:
     with serving(home) as server:
         assert server.get("/healthz").ok
         before = time.monotonic()
@@ -409,7 +404,7 @@ def test_it_ends_at_once_when_nobody_reads(home: Home, number: signal.Signals, c
         assert "Traceback" not in server.log
 
 
-def test_without_its_libraries_the_extra_is_named(home: Home) -> None:
+def test_missing_libraries_name_the_extra(home: Home) -> None:
     """A folder before the others hides one of them, as if it were not installed."""
     (home.path / "hidden").mkdir()
     (home.path / "hidden" / "starlette.py").write_text("raise ModuleNotFoundError(name=__name__)")

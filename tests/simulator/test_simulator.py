@@ -83,7 +83,7 @@ def activity(sim: Simulator, start: date, end: date) -> list[dict[str, Any]]:
         query["cursor"] = answer["pagination"]["next_cursor"]
 
 
-def test_the_same_seed_gives_the_same_figures_in_any_order() -> None:
+def test_same_seed_gives_same_figures_in_any_order() -> None:
     forward, backward, other = (Organization(users=30, seed=s, today=TODAY) for s in (7, 7, 8))
     days = list(Window(DAY, TODAY).days())
     first = {day: forward.totals(Window(day, day)) for day in days}
@@ -91,7 +91,7 @@ def test_the_same_seed_gives_the_same_figures_in_any_order() -> None:
     assert other.totals(Window(DAY, DAY)) != first[DAY]
 
 
-def test_the_tenant_totals_are_the_sums_of_the_user_rows(sim: Simulator) -> None:
+def test_tenant_totals_are_sums_of_users(sim: Simulator) -> None:
     start, end = DAY - timedelta(days=6), DAY
     rows = users(sim, start, end)
     messages = [FIELDS[m] for m in COUNTS if m.title.endswith("Messages")]
@@ -109,7 +109,7 @@ def test_the_tenant_totals_are_the_sums_of_the_user_rows(sim: Simulator) -> None
     assert monthly == {MONTHLY_ACTIVE_USERS: active}
 
 
-def test_the_figures_of_a_row_agree_with_each_other(sim: Simulator) -> None:
+def test_figures_of_row_agree_with_each_other(sim: Simulator) -> None:
     title = {m.title: FIELDS[m] for m in FIELDS}
     (rate,) = (FIELDS[m] for m in FIELDS if m.kind is Kind.PERCENT)
     parts = [FIELDS[m] for m in COUNTS if "Lines" in m.title and not m.title.startswith("Total")]
@@ -120,7 +120,7 @@ def test_the_figures_of_a_row_agree_with_each_other(sim: Simulator) -> None:
         assert row[title["Total Modified Lines of Code"]] == sum(row[field] for field in parts)
 
 
-def test_a_range_is_the_sum_of_its_days(sim: Simulator) -> None:
+def test_range_is_sum_of_its_days(sim: Simulator) -> None:
     days = list(Window(DAY - timedelta(days=9), DAY).days())
     by_day = [{row[USER_FIELD]: row for row in users(sim, day)} for day in days]
     for row in users(sim, days[0], days[-1]):
@@ -145,7 +145,7 @@ def test_both_apis_agree_on_the_people(sim: Simulator) -> None:
                 assert row[FIELDS[metric]] == total
 
 
-def test_the_analytics_sums_agree_with_each_other(sim: Simulator) -> None:
+def test_analytics_sums_agree_with_each_other(sim: Simulator) -> None:
     day = {"start_date": f"{DAY}", "end_date": f"{DAY}"}
     (usage,) = analytics(sim, "daily-usage", **day).json()["daily_usage"]
     people = activity(sim, DAY, DAY)
@@ -178,13 +178,13 @@ def test_credits_add_up_however_they_are_grouped(sim: Simulator, grouped: tuple[
     assert total == pytest.approx(sum(record["credits_consumed"] for record in plain))
 
 
-def test_dates_with_spaces_and_double_slashes_give_no_data(sim: Simulator) -> None:
+def test_spaces_in_dates_or_double_slashes_give_no_data(sim: Simulator) -> None:
     spaced = json.dumps({"year": DAY.year, "month": DAY.month, "day": DAY.day})
     assert dashboard(sim, "user-feature-stats", spaced).json() == {}
     assert requests.get(f"{sim.url}//api/user-feature-stats", timeout=5).status_code == 404
 
 
-def test_a_rolling_session_outgrows_the_value_it_began_with() -> None:
+def test_rolling_session_invalidates_old_values() -> None:
     with Simulator(Organization(users=3, today=TODAY), rolling=True) as sim:
         first = sim.cookie
         for _ in range(20):
@@ -202,7 +202,7 @@ def test_two_sessions_in_one_request_are_refused(sim: Simulator) -> None:
     assert dashboard(sim, "tenant-feature-stats", compact(DAY), cookie=both).status_code == 401
 
 
-def test_the_rate_limit_allows_a_burst_of_20() -> None:
+def test_rate_limit_allows_burst_of_20() -> None:
     with Simulator(Organization(users=3, today=TODAY)) as sim:
         answers = [analytics(sim, "dau-count") for _ in range(21)]
         assert [answer.status_code for answer in answers] == [200] * 20 + [429]
@@ -228,7 +228,7 @@ def test_parameters_out_of_bounds_are_refused(sim: Simulator, query: dict[str, s
 
 
 @pytest.mark.parametrize("style", ["next", "next-relative", "cursor"])
-def test_pages_hold_every_user_once(style: Any) -> None:
+def test_pages_have_every_user_once(style: Any) -> None:
     paging = Paging(style=style, page_size=7, list_key="items")
     with Simulator(Organization(users=30, today=TODAY), paging=paging) as sim:
         found: list[str] = []
@@ -245,7 +245,7 @@ def test_pages_hold_every_user_once(style: Any) -> None:
     assert found == expected
 
 
-def test_a_revised_day_has_higher_figures_in_both_apis(sim: Simulator) -> None:
+def test_revised_day_has_higher_figures_in_both_apis(sim: Simulator) -> None:
     def figures() -> tuple[int, int]:
         totals = dashboard(sim, "tenant-feature-stats", compact(DAY)).json()
         users = activity(sim, DAY, DAY)
@@ -268,7 +268,7 @@ def test_a_revised_day_has_higher_figures_in_both_apis(sim: Simulator) -> None:
         simulator.cut_body("close"),
     ],
 )
-def test_a_broken_connection_is_seen_once_and_then_mended(
+def test_broken_connection_recovers(
     sim: Simulator, effect: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
     sim.add_fault(Fault(effect, endpoint="user-feature-stats", day=DAY, times=1, after=1))
@@ -281,7 +281,7 @@ def test_a_broken_connection_is_seen_once_and_then_mended(
     assert capfd.readouterr().err == ""
 
 
-def test_faults_in_the_data(sim: Simulator) -> None:
+def test_faults_change_the_data(sim: Simulator) -> None:
     field = FIELDS[COUNTS[0]]
     sim.add_fault(Fault(simulator.set_value(field, None, record=1)))
     sim.add_fault(Fault(simulator.add_field("novelty", 1)))
@@ -296,7 +296,7 @@ def test_faults_in_the_data(sim: Simulator) -> None:
     assert dashboard(sim, "user-feature-stats", compact(DAY)).headers["Retry-After"] == "2"
 
 
-def test_cursors_may_go_round_in_circles(sim: Simulator) -> None:
+def test_cursors_may_loop(sim: Simulator) -> None:
     sim.add_fault(Fault(simulator.alternate_cursors()))
     query = {"start_date": f"{DAY}", "end_date": f"{DAY}", "page_size": "5"}
     cursors = []
@@ -309,7 +309,7 @@ def test_cursors_may_go_round_in_circles(sim: Simulator) -> None:
     assert len(set(cursors)) == 2
 
 
-def test_stopping_does_not_wait_for_requests_that_hang(sim: Simulator) -> None:
+def test_stop_does_not_wait_for_hanging_requests(sim: Simulator) -> None:
     sim.add_fault(Fault(simulator.hang(60)))
     failures: list[Exception] = []
 

@@ -42,9 +42,7 @@ MOMENTS = [
 
 
 @pytest.mark.parametrize(("moment", "day"), MOMENTS)
-def test_a_moment_is_of_the_same_utc_day_in_whatever_offset_it_is_told(
-    moment: datetime, day: date
-) -> None:
+def test_utc_day_ignores_offset_of_moment(moment: datetime, day: date) -> None:
     for offset in OFFSETS:
         told = moment.astimezone(offset)
         assert utc_day(told) == day
@@ -82,7 +80,7 @@ def run(home: Home, moment: datetime, window: Window | None = None) -> None:
 
 @pytest.mark.usefixtures("file_store")
 @pytest.mark.parametrize(("moment", "day"), MOMENTS)
-def test_the_28_utc_days_before_the_moment_are_asked_for_each_once(
+def test_run_fetches_28_utc_days_before_its_moment(
     home: Home, start: Start, moment: datetime, day: date
 ) -> None:
     sim = start(Organization(users=2, today=day))
@@ -95,9 +93,7 @@ def test_the_28_utc_days_before_the_moment_are_asked_for_each_once(
 
 
 @pytest.mark.usefixtures("store_url", "zone")
-def test_the_time_zone_of_the_machine_changes_neither_days_nor_moments(
-    home: Home, start: Start
-) -> None:
+def test_machine_time_zone_changes_nothing(home: Home, start: Start) -> None:
     moment, day = MOMENTS[1]
     sim = start(Organization(users=2, today=day))
     run(home, moment)
@@ -110,9 +106,7 @@ def test_the_time_zone_of_the_machine_changes_neither_days_nor_moments(
 
 
 @pytest.mark.parametrize("zone_name", ["Etc/GMT+12", "Pacific/Kiritimati"])
-def test_the_command_takes_the_day_from_utc_and_not_from_the_machine(
-    home: Home, sim: Simulator, zone_name: str
-) -> None:
+def test_command_takes_its_day_from_utc(home: Home, sim: Simulator, zone_name: str) -> None:
     home.settings["TZ"] = zone_name
     assert home.run("--last-28-days").code == 0
     assert home.daily_folder.is_dir()
@@ -123,7 +117,7 @@ def test_the_command_takes_the_day_from_utc_and_not_from_the_machine(
 
 
 @pytest.mark.parametrize("settle_days", [0, 1, 3, 90])
-def test_a_day_is_settled_from_the_very_moment_that_its_days_are_over(settle_days: int) -> None:
+def test_day_settles_at_exact_moment(settle_days: int) -> None:
     day = date(2024, 2, 28)
     settled_at = datetime(2024, 2, 29, tzinfo=UTC) + timedelta(settle_days)
     later = settled_at + timedelta(days=1)
@@ -150,7 +144,7 @@ def fetched(day: date, moment: datetime) -> LedgerDay:
         ("2024-02-28 23:59:59", [f"2024-02-{day}" for day in range(25, 30)]),
     ],
 )
-def test_a_run_on_leap_day_or_after_fetches_again_what_had_not_settled_before(
+def test_run_around_leap_day_refetches_unsettled_days(
     home: Home, start: Start, first: str, again: list[str]
 ) -> None:
     sim = start(Organization(users=2, today=date(2024, 3, 1)))
@@ -165,7 +159,7 @@ def test_a_run_on_leap_day_or_after_fetches_again_what_had_not_settled_before(
 
 
 @pytest.mark.usefixtures("store_url")
-def test_a_day_whose_fetch_lies_in_the_future_is_fetched_again(home: Home, start: Start) -> None:
+def test_day_fetched_in_the_future_is_refetched(home: Home, start: Start) -> None:
     sim = start(Organization(users=2, today=date(2024, 3, 1)))
     window = Window(date(2023, 12, 30), date(2024, 1, 2))
     now = at("2024-03-01 12:00:00")

@@ -121,9 +121,10 @@ def edited(change: Callable[[list[Json]], list[Json]]) -> Effect:
     return effect
 
 
-def test_the_rows_are_the_organizations_with_their_fractions(
+def test_stored_credits_equal_the_source(
     home: Home, in_each_store: Simulator, capsys: Capture
 ) -> None:
+    """With their fractions."""
     fetch(home, FIRST, LAST)
     kept = kept_credits(home)
     assert kept == in_organization(in_each_store)
@@ -136,7 +137,7 @@ def test_the_rows_are_the_organizations_with_their_fractions(
     assert f"  {len(DAYS)} days have credits\n" in capsys.readouterr().out
 
 
-def test_unless_asked_for_no_request_is_sent(home: Home, spring: Simulator) -> None:
+def test_credits_are_not_requested_by_default(home: Home, spring: Simulator) -> None:
     del home.settings["FETCH_CREDITS"]
     fetch(home, FIRST, LAST)
     assert spring.count(USERS) == len(DAYS)
@@ -144,7 +145,7 @@ def test_unless_asked_for_no_request_is_sent(home: Home, spring: Simulator) -> N
     assert (days_with(home), kept_credits(home)) == ([], {})
 
 
-def test_they_come_after_the_figures_of_all_days(home: Home, spring: Simulator) -> None:
+def test_credits_are_fetched_after_all_users(home: Home, spring: Simulator) -> None:
     home.settings["FETCH_EDITOR_LANGUAGE"] = "true"
     fetch(home, FIRST, LAST)
     assert [request.endpoint == CREDITS for request in spring.requests].index(True) == (
@@ -153,9 +154,7 @@ def test_they_come_after_the_figures_of_all_days(home: Home, spring: Simulator) 
 
 
 @pytest.mark.parametrize("code", [403, 404])
-def test_where_there_is_no_such_endpoint_one_line_says_so_and_nothing_has_failed(
-    home: Home, start_api: Start, code: int
-) -> None:
+def test_missing_endpoint_is_not_an_error(home: Home, start_api: Start, code: int) -> None:
     home.settings["FETCH_CREDITS"] = "true"
     sim = start_api(credits_available=code != 404)
     if code == 403:
@@ -197,9 +196,8 @@ ERRORS: dict[str, tuple[Effect, type[ScraperError], str]] = {
 
 
 @pytest.mark.parametrize("name", ERRORS)
-def test_an_error_costs_no_user_day_and_no_file_and_nothing_of_the_answer_is_kept(
-    home: Home, spring: Simulator, name: str
-) -> None:
+def test_error_loses_only_credits(home: Home, spring: Simulator, name: str) -> None:
+    """No user-day and no file; nothing of the wrong answer is stored."""
     effect, kind, words = ERRORS[name]
     spring.add_fault(Fault(effect, CREDITS))
     with pytest.raises(kind, match=words) as caught:
@@ -216,16 +214,14 @@ def test_an_error_costs_no_user_day_and_no_file_and_nothing_of_the_answer_is_kep
 
 
 @pytest.mark.parametrize("effect", [twice(0), repeat_user()], ids=["at the end", "last again"])
-def test_a_record_that_comes_twice_with_the_same_values_counts_once(
-    home: Home, spring: Simulator, effect: Effect
-) -> None:
+def test_repeated_credit_record_counts_once(home: Home, spring: Simulator, effect: Effect) -> None:
     spring.add_fault(Fault(effect, CREDITS))
     keep(home, FIRST, LAST)
     assert kept_credits(home) == in_organization(spring)
 
 
 @pytest.mark.usefixtures("spring")
-def test_the_exit_code_of_the_command_is_that_of_the_error(home: Home, start_api: Start) -> None:
+def test_credit_error_sets_exit_code(home: Home, start_api: Start) -> None:
     sim = start_api()
     sim.add_fault(Fault(set_value(AMOUNT, -1), CREDITS))
     result = home.run("--daily", f"{sim.organization.today - timedelta(1)}")
@@ -234,9 +230,8 @@ def test_the_exit_code_of_the_command_is_that_of_the_error(home: Home, start_api
     assert len(home.own_files()) == 5
 
 
-def test_days_that_are_fetched_again_get_theirs_anew_and_no_others_are_asked_for(
-    home: Home, in_each_store: Simulator
-) -> None:
+def test_refetched_days_get_new_credits(home: Home, in_each_store: Simulator) -> None:
+    """No other days are asked for."""
     home.settings["REVISION_LIMIT"] = "100"
     fetch(home, FIRST, LAST)
     before = in_organization(in_each_store)
@@ -249,9 +244,8 @@ def test_days_that_are_fetched_again_get_theirs_anew_and_no_others_are_asked_for
     assert days_with(home) == DAYS
 
 
-def test_old_credits_do_not_stay_beside_new_users_where_none_are_fetched(
-    home: Home, in_each_store: Simulator
-) -> None:
+def test_refetched_day_loses_old_credits(home: Home, in_each_store: Simulator) -> None:
+    """Where credits are not fetched any more."""
     keep(home, FIRST, LAST)
     home.settings["FETCH_CREDITS"] = "false"
     in_each_store.requests.clear()
@@ -261,7 +255,7 @@ def test_old_credits_do_not_stay_beside_new_users_where_none_are_fetched(
     assert kept_credits(home) == in_organization(in_each_store, FIRST, march(6))
 
 
-def test_a_month_of_several_pages_is_whole(home: Home, start_api: Start) -> None:
+def test_month_of_several_pages_is_complete(home: Home, start_api: Start) -> None:
     home.settings["FETCH_CREDITS"] = "true"
     sim = start_api(Organization(users=50, today=TODAY))
     window = last_complete_days(28, TODAY)
@@ -271,9 +265,7 @@ def test_a_month_of_several_pages_is_whole(home: Home, start_api: Start) -> None
     assert kept_credits(home) == expected
 
 
-def test_more_days_than_may_be_asked_for_at_once_come_in_pieces(
-    home: Home, spring: Simulator
-) -> None:
+def test_long_window_is_fetched_in_pieces(home: Home, spring: Simulator) -> None:
     first = LAST - timedelta(99)
     keep(home, first, LAST)
     assert asked(spring) == [
@@ -283,7 +275,7 @@ def test_more_days_than_may_be_asked_for_at_once_come_in_pieces(
     assert kept_credits(home) == in_organization(spring, first, LAST)
 
 
-def test_a_person_is_forgotten_here_too(home: Home, in_each_store: Simulator) -> None:
+def test_forget_removes_credits(home: Home, in_each_store: Simulator) -> None:
     keep(home, FIRST, LAST)
     user = max(name for _, name in kept_credits(home) if "@" in name)
     forget(home, user.upper())
@@ -292,7 +284,7 @@ def test_a_person_is_forgotten_here_too(home: Home, in_each_store: Simulator) ->
     assert days_with(home) == DAYS
 
 
-def test_somebody_who_is_only_here_is_forgotten_too(
+def test_forget_removes_person_with_only_credits(
     home: Home, spring: Simulator, capsys: Capture
 ) -> None:
     def with_stranger(records: list[Json]) -> list[Json]:
@@ -307,9 +299,7 @@ def test_somebody_who_is_only_here_is_forgotten_too(
     assert kept_credits(home) == in_organization(spring)
 
 
-def test_who_was_forgotten_does_not_come_back_with_what_a_kept_day_lacks(
-    home: Home, spring: Simulator
-) -> None:
+def test_forgotten_person_stays_away_from_late_credits(home: Home, spring: Simulator) -> None:
     """Days that are fetched again bring a person back; such a day is not fetched again."""
     home.settings["FETCH_CREDITS"] = "false"
     keep(home, FIRST, march(6))

@@ -56,7 +56,8 @@ def doubtful(home: Home) -> Home:
     return home
 
 
-def test_an_export_says_it_in_manifest_notes_and_page(doubtful: Home) -> None:
+def test_export_marks_days_in_doubt(doubtful: Home) -> None:
+    """In manifest, notes and page."""
     run = doubtful.run("export", *WINDOW)
     assert run.code == 9
     (folder,) = run.paths
@@ -78,7 +79,8 @@ def test_an_export_says_it_in_manifest_notes_and_page(doubtful: Home) -> None:
     assert words.count("the source says 37, the users' sum is 30") == 2
 
 
-def test_rows_of_parquet_say_it_and_files_without_rows(doubtful: Home) -> None:
+def test_parquet_marks_days_in_doubt(doubtful: Home) -> None:
+    """In each row, or in the metadata of files without rows."""
     run = doubtful.run("export", *WINDOW, "--format", "parquet")
     assert run.code == 9
     marks = {"unreconciled": DIFFERENT, "suspicious": WHY_SHOWN, "held": NEWER}
@@ -105,7 +107,8 @@ def header_of(answer: requests.Response) -> str | None:
     return answer.headers.get("X-Usage-Doubts")
 
 
-def test_the_server_says_it_in_a_header_and_counts_it_for_monitors(doubtful: Home) -> None:
+def test_server_marks_days_in_doubt(doubtful: Home) -> None:
+    """In a header, and as numbers for monitors."""
     with serving(doubtful) as server:
         reports = "/enterprises/acme/copilot/metrics/reports"
         latest = f"{reports}/users-28-day/latest"
@@ -138,7 +141,7 @@ def gauges(server: Served) -> dict[str, float]:
     }
 
 
-def test_what_is_tolerated_is_no_doubt_of_the_server(doubtful: Home) -> None:
+def test_server_ignores_tolerated_differences(doubtful: Home) -> None:
     store = store_at(doubtful.settings["STORE_URL"])
 
     def told(percent: int) -> list[str]:
@@ -150,7 +153,7 @@ def test_what_is_tolerated_is_no_doubt_of_the_server(doubtful: Home) -> None:
     assert told(19) == DOUBTS[2:4]
 
 
-def test_status_marks_the_days_and_says_why(doubtful: Home) -> None:
+def test_status_marks_days_in_doubt(doubtful: Home) -> None:
     told = doubtful.run("status")
     assert told.code == 0
     assert "  3 days that are suspicious\n" in told.out

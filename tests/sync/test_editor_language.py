@@ -151,9 +151,7 @@ def doubled(raised: int) -> Effect:
     return edited(change)
 
 
-def test_the_rows_are_the_organizations_and_close_with_the_user_days(
-    home: Home, in_each_store: Simulator
-) -> None:
+def test_stored_rows_add_up_to_user_days(home: Home, in_each_store: Simulator) -> None:
     keep(home, FIRST, LAST)
     assert statuses(home) == dict.fromkeys(DAYS, COMPLETE)
     editors = set()
@@ -170,7 +168,7 @@ def test_the_rows_are_the_organizations_and_close_with_the_user_days(
     assert asked(in_each_store) == DAYS[::-1]
 
 
-def test_a_day_of_several_pages_is_whole(home: Home, start_api: Start) -> None:
+def test_day_of_several_pages_is_complete(home: Home, start_api: Start) -> None:
     sim = start_api(Organization(users=160, today=TODAY))
     keep(home, DAY, DAY)
     assert sim.count(ENDPOINT, DAY) == 3
@@ -192,9 +190,10 @@ DIFFERENCES: dict[str, Difference] = {
 
 
 @pytest.mark.parametrize("name", DIFFERENCES)
-def test_what_does_not_close_is_fetched_once_more_kept_and_told(
+def test_unreconciled_rows_are_stored_and_logged(
     home: Home, spring: Simulator, caplog: Log, capsys: Capture, name: str
 ) -> None:
+    """After they were fetched once more."""
     effect, words = DIFFERENCES[name]
     spring.add_fault(Fault(effect, ENDPOINT, DAY))
     fetch(home, FIRST, LAST)
@@ -214,7 +213,7 @@ def test_what_does_not_close_is_fetched_once_more_kept_and_told(
     assert f"    they do not add up to the users' figures: {DAY}\n" in text
 
 
-def test_what_closes_the_second_time_is_complete(
+def test_rows_that_add_up_on_second_fetch_are_complete(
     home: Home, spring: Simulator, caplog: Log, capsys: Capture
 ) -> None:
     spring.add_fault(Fault(set_value(COUNT.name, 10**6, record=1), ENDPOINT, DAY, times=1))
@@ -226,9 +225,8 @@ def test_what_closes_the_second_time_is_complete(
     assert "do not add up to the users'" not in told_of(home, capsys, as_json=False)
 
 
-def test_a_count_that_is_not_told_by_editor_is_unknown_and_no_difference(
-    home: Home, spring: Simulator
-) -> None:
+def test_count_missing_by_editor_is_unknown(home: Home, spring: Simulator) -> None:
+    """It is not a difference either."""
     spring.add_fault(Fault(remove_field(OPTIONAL.name), ENDPOINT, DAY))
     keep(home, DAY, DAY)
     assert (asked(spring), statuses(home)) == ([DAY], {DAY: COMPLETE})
@@ -246,9 +244,8 @@ ERRORS: dict[str, tuple[Effect, type[ScraperError], int]] = {
 
 
 @pytest.mark.parametrize("name", ERRORS)
-def test_an_error_costs_no_user_day_and_no_file_and_the_next_run_fetches_what_lacks(
-    home: Home, spring: Simulator, name: str
-) -> None:
+def test_error_loses_only_editor_rows(home: Home, spring: Simulator, name: str) -> None:
+    """No user-day and no file; the next run fetches what is missing."""
     effect, kind, code = ERRORS[name]
     spring.add_fault(Fault(effect, ENDPOINT, DAY))
     with pytest.raises(kind, match=f"editors and languages of {DAY}") as caught:
@@ -273,7 +270,7 @@ def test_an_error_costs_no_user_day_and_no_file_and_the_next_run_fetches_what_la
     assert [rows_of(home, day) for day in DAYS] == [in_organization(spring, day) for day in DAYS]
 
 
-def test_the_exit_code_of_the_command_is_that_of_the_error(home: Home, start_api: Start) -> None:
+def test_editor_error_sets_exit_code(home: Home, start_api: Start) -> None:
     home.settings["MAX_RETRIES"] = "0"
     sim = start_api()
     sim.add_fault(Fault(status(503), ENDPOINT))
@@ -284,9 +281,7 @@ def test_the_exit_code_of_the_command_is_that_of_the_error(home: Home, start_api
     assert len(home.own_files()) == 5
 
 
-def test_an_error_is_told_also_where_a_day_is_missing(
-    home: Home, spring: Simulator, caplog: Log
-) -> None:
+def test_error_is_logged_beside_missing_day(home: Home, spring: Simulator, caplog: Log) -> None:
     spring.add_fault(Fault(status(503), USERS, march(4)))
     spring.add_fault(Fault(set_value(COUNT.name, -1), ENDPOINT, DAY))
     with pytest.raises(DaysMissing):
@@ -295,9 +290,7 @@ def test_an_error_is_told_also_where_a_day_is_missing(
     assert COUNT.name in caplog.text
 
 
-def test_a_day_that_is_fetched_again_loses_its_old_rows_and_gets_new_ones(
-    home: Home, in_each_store: Simulator
-) -> None:
+def test_refetched_day_gets_new_rows(home: Home, in_each_store: Simulator) -> None:
     home.settings["REVISION_LIMIT"] = "100"
     fetch(home, FIRST, LAST)
     settled, unsettled = march(4), march(8)
@@ -313,9 +306,8 @@ def test_a_day_that_is_fetched_again_loses_its_old_rows_and_gets_new_ones(
         assert (rows_of(home, day) == before[day]) == (day not in (settled, unsettled))
 
 
-def test_old_rows_do_not_stay_beside_new_users_where_none_are_fetched(
-    home: Home, in_each_store: Simulator
-) -> None:
+def test_refetched_day_loses_old_rows(home: Home, in_each_store: Simulator) -> None:
+    """Where they are not fetched any more."""
     keep(home, FIRST, LAST)
     home.settings |= {"FETCH_EDITOR_LANGUAGE": "false", "REVISION_LIMIT": "100"}
     in_each_store.revise(march(4))
@@ -326,7 +318,7 @@ def test_old_rows_do_not_stay_beside_new_users_where_none_are_fetched(
     assert rows_of(home, FIRST) == in_organization(in_each_store, FIRST)
 
 
-def test_a_second_run_over_settled_days_asks_for_none(home: Home, spring: Simulator) -> None:
+def test_settled_days_are_not_requested_again(home: Home, spring: Simulator) -> None:
     home.settings["SETTLE_DAYS"] = "0"
     for number in (1, 0):
         fetch(home, FIRST, LAST)
@@ -334,7 +326,7 @@ def test_a_second_run_over_settled_days_asks_for_none(home: Home, spring: Simula
         spring.requests.clear()
 
 
-def test_where_it_is_switched_off_no_request_is_sent(
+def test_switched_off_endpoint_is_not_requested(
     home: Home, spring: Simulator, caplog: Log, capsys: Capture
 ) -> None:
     home.settings["FETCH_EDITOR_LANGUAGE"] = "false"
@@ -345,7 +337,7 @@ def test_where_it_is_switched_off_no_request_is_sent(
     assert "editors" not in caplog.text + told_of(home, capsys, as_json=False)
 
 
-def test_a_day_without_anybody_needs_no_request(home: Home, start_api: Start) -> None:
+def test_empty_day_needs_no_request(home: Home, start_api: Start) -> None:
     sim = start_api(Organization(users=1, service_accounts=0, today=TODAY))
     days = list(Window(TODAY - timedelta(60), TODAY - timedelta(1)).days())
     quiet = [day for day in days if not sim.organization.totals(Window(day, day))]
@@ -356,7 +348,7 @@ def test_a_day_without_anybody_needs_no_request(home: Home, start_api: Start) ->
 
 
 @pytest.mark.parametrize("setting", ["FETCH_EDITOR_LANGUAGE", "FETCH_CREDITS"])
-def test_a_kept_day_of_which_the_api_has_nothing_any_more_is_not_asked_for(
+def test_day_out_of_range_of_api_is_not_requested(
     home: Home, start_api: Start, setting: str
 ) -> None:
     """Figures are there for two years, those that are kept for ever: they are still given out."""
@@ -384,9 +376,10 @@ def days_within(sim: Simulator, days: Sequence[date], requests: int) -> list[dat
 @pytest.mark.parametrize(
     ("users", "number"), [(2, 140), (150, 60)], ids=["a page a day", "several pages a day"]
 )
-def test_unless_told_otherwise_a_run_spends_100_requests_on_the_newest_days(
+def test_run_spends_100_requests_by_default(
     home: Home, start_api: Start, caplog: Log, users: int, number: int
 ) -> None:
+    """On the newest days."""
     caplog.set_level(logging.INFO, "dashboard_scraper")
     sim = start_api(Organization(users=users, today=TODAY))
     days = list(Window(TODAY - timedelta(number), TODAY - NIGHT).days())
@@ -404,7 +397,7 @@ def test_unless_told_otherwise_a_run_spends_100_requests_on_the_newest_days(
     assert statuses(home) == dict.fromkeys(days, COMPLETE)
 
 
-def test_if_told_so_a_run_fetches_all_days(home: Home, start_api: Start, caplog: Log) -> None:
+def test_setting_true_fetches_all_days(home: Home, start_api: Start, caplog: Log) -> None:
     caplog.set_level(logging.INFO, "dashboard_scraper")
     home.settings["FETCH_EDITOR_LANGUAGE"] = "true"
     sim = start_api(Organization(users=1, today=TODAY))
@@ -416,9 +409,7 @@ def test_if_told_so_a_run_fetches_all_days(home: Home, start_api: Start, caplog:
 
 
 @pytest.mark.parametrize("effect", [doubled(0), repeat_user()], ids=["at the end", "last again"])
-def test_a_record_that_comes_twice_with_the_same_values_counts_once(
-    home: Home, spring: Simulator, effect: Effect
-) -> None:
+def test_repeated_editor_record_counts_once(home: Home, spring: Simulator, effect: Effect) -> None:
     spring.add_fault(Fault(effect, ENDPOINT, DAY))
     keep(home, DAY, DAY)
     assert asked(spring) == [DAY]
@@ -426,9 +417,7 @@ def test_a_record_that_comes_twice_with_the_same_values_counts_once(
     assert rows_of(home, DAY) == in_organization(spring, DAY)
 
 
-def test_a_record_that_comes_twice_with_two_values_is_an_error(
-    home: Home, spring: Simulator
-) -> None:
+def test_contradicting_editor_records_are_an_error(home: Home, spring: Simulator) -> None:
     spring.add_fault(Fault(doubled(1), ENDPOINT, DAY))
     with pytest.raises(ContractBroken, match="came twice, with different figures") as caught:
         keep(home, DAY, DAY)
@@ -445,7 +434,7 @@ def busiest(home: Home) -> str:
 
 
 @pytest.mark.usefixtures("in_each_store")
-def test_a_person_is_forgotten_here_too(home: Home) -> None:
+def test_forget_removes_editor_rows(home: Home) -> None:
     keep(home, FIRST, LAST)
     user, before = busiest(home), {day: rows_of(home, day) for day in DAYS}
     forget(home, user.upper())
@@ -455,7 +444,7 @@ def test_a_person_is_forgotten_here_too(home: Home) -> None:
     assert statuses(home) == dict.fromkeys(DAYS, COMPLETE)
 
 
-def test_somebody_who_is_only_here_is_forgotten_too(
+def test_forget_removes_person_with_only_editor_rows(
     home: Home, spring: Simulator, capsys: Capture
 ) -> None:
     spring.add_fault(Fault(edited(with_stranger), ENDPOINT, DAY))
@@ -466,9 +455,7 @@ def test_somebody_who_is_only_here_is_forgotten_too(
     assert rows_of(home, DAY) == in_organization(spring, DAY)
 
 
-def test_who_was_forgotten_does_not_come_back_with_what_a_kept_day_lacks(
-    home: Home, spring: Simulator
-) -> None:
+def test_forgotten_person_stays_away_from_late_rows(home: Home, spring: Simulator) -> None:
     """Days that are fetched again bring a person back; such a day is not fetched again."""
     home.settings["FETCH_EDITOR_LANGUAGE"] = "false"
     keep(home, FIRST, march(6))
@@ -483,9 +470,7 @@ def test_who_was_forgotten_does_not_come_back_with_what_a_kept_day_lacks(
     assert statuses(home)[DAY] is COMPLETE
 
 
-def test_a_day_that_is_asked_for_alone_keeps_its_rows_unless_it_has_changed(
-    home: Home, in_each_store: Simulator
-) -> None:
+def test_single_day_keeps_rows_unless_it_changed(home: Home, in_each_store: Simulator) -> None:
     keep(home, DAY, DAY)
     later = NOON + timedelta(days=5)
     fetch_period(settings_of(home), later, Window(DAY, DAY), None)

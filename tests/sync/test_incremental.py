@@ -113,9 +113,10 @@ def messages(caplog: Log, level: int) -> list[str]:
 
 
 @pytest.mark.parametrize("settle_days", [0, 1, 3, 10, 28])
-def test_the_next_night_asks_for_days_that_may_have_grown_and_compares_the_rest_at_once(
+def test_next_night_fetches_only_unsettled_days(
     home: Home, spring: Simulator, settle_days: int
 ) -> None:
+    """The others are compared with one request."""
     home.settings |= {"SETTLE_DAYS": f"{settle_days}", "MAX_CONCURRENCY": "1"}
     run(home)
     assert asked(spring) == asked(spring, TENANT) == DAYS
@@ -132,7 +133,7 @@ def test_the_next_night_asks_for_days_that_may_have_grown_and_compares_the_rest_
     assert len(contents(folder_of(home, 1))) == 59
 
 
-def test_a_day_revised_after_it_settled_is_found_with_few_requests_wherever_it_is(
+def test_revised_settled_day_is_found_by_bisection(
     home: Home, spring: Simulator, caplog: Log
 ) -> None:
     home.settings["REVISION_LIMIT"] = "100"
@@ -159,7 +160,7 @@ def test_a_day_revised_after_it_settled_is_found_with_few_requests_wherever_it_i
             assert (f"{metric.name} {old} -> {new}" in told) == (old != new)
 
 
-def test_outputs_after_revisions_are_those_of_a_first_run(
+def test_outputs_after_revision_equal_first_run(
     home: Home, spring: Simulator, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     home.settings["REVISION_LIMIT"] = "100"
@@ -187,9 +188,8 @@ def test_outputs_after_revisions_are_those_of_a_first_run(
     assert contents(folder_of(other)) == again
 
 
-def test_refresh_asks_for_every_day_again_and_compares_them_with_their_sum(
-    home: Home, spring: Simulator
-) -> None:
+def test_refresh_fetches_every_day(home: Home, spring: Simulator) -> None:
+    """And compares them with their sum."""
     run(home)
     before = contents(folder_of(home))
     spring.requests.clear()
@@ -199,9 +199,7 @@ def test_refresh_asks_for_every_day_again_and_compares_them_with_their_sum(
     assert contents(folder_of(home)) == before
 
 
-def test_offline_asks_for_nothing_and_tells_what_is_missing(
-    home: Home, spring: Simulator, capsys: Capture
-) -> None:
+def test_offline_sends_no_request(home: Home, spring: Simulator, capsys: Capture) -> None:
     run(home)
     before = contents(folder_of(home))
     spring.requests.clear()
@@ -233,7 +231,7 @@ def assert_given_out_but(home: Home, missing: list[date], word: str) -> None:
     assert manifest["aggregated"] is None
 
 
-def test_the_command_line_knows_offline_refresh_and_daily(home: Home, sim: Simulator) -> None:
+def test_command_line_has_offline_refresh_and_daily(home: Home, sim: Simulator) -> None:
     start_, end = yesterday() - timedelta(9), yesterday() - timedelta(8)
     folder = home.data / f"daily_exports_{start_}_to_{end}"
 
@@ -255,9 +253,7 @@ def test_the_command_line_knows_offline_refresh_and_daily(home: Home, sim: Simul
     assert sim.requests == []
 
 
-def test_a_run_that_expired_ends_with_3_and_the_next_goes_on_where_it_stopped(
-    home: Home, start: Start, store_url: str
-) -> None:
+def test_next_run_resumes_after_expired_session(home: Home, start: Start, store_url: str) -> None:
     assert store_url
     home.settings["MAX_CONCURRENCY"] = "1"
     sim = start(Organization(users=3, today=TODAY), expire_after=40)
@@ -275,9 +271,7 @@ def test_a_run_that_expired_ends_with_3_and_the_next_goes_on_where_it_stopped(
     assert len(contents(folder_of(home))) == 59
 
 
-def test_a_day_that_was_unavailable_is_told_left_out_and_fetched_by_the_next_run(
-    home: Home, spring: Simulator
-) -> None:
+def test_unavailable_day_is_fetched_by_next_run(home: Home, spring: Simulator) -> None:
     out = [DAYS[4], DAYS[26]]
     for day in out:
         spring.add_fault(Fault(status(503), USERS, day))
@@ -294,9 +288,7 @@ def test_a_day_that_was_unavailable_is_told_left_out_and_fetched_by_the_next_run
     assert len(contents(folder_of(home))) == 59
 
 
-def test_a_kept_day_that_was_revised_and_cannot_be_had_now_is_not_given_out(
-    home: Home, spring: Simulator
-) -> None:
+def test_revised_day_that_fails_is_not_exported(home: Home, spring: Simulator) -> None:
     run(home)
     spring.revise(DAYS[6])
     spring.add_fault(Fault(status(503), USERS, DAYS[6]))
@@ -305,9 +297,10 @@ def test_a_kept_day_that_was_revised_and_cannot_be_had_now_is_not_given_out(
     assert_given_out_but(home, [DAYS[6]], "failed")
 
 
-def test_backfill_fetches_what_is_missing_oldest_first_and_writes_no_file(
+def test_backfill_fetches_missing_days_oldest_first(
     home: Home, spring: Simulator, capsys: Capture
 ) -> None:
+    """And writes no file."""
     home.settings["MAX_CONCURRENCY"] = "1"
     first, last = TODAY - timedelta(70), TODAY - timedelta(11)
     window = list(Window(first, last).days())
@@ -336,9 +329,7 @@ def test_backfill_fetches_what_is_missing_oldest_first_and_writes_no_file(
     assert home.files() == set()
 
 
-def test_a_backfill_ends_early_after_28_days_in_a_row_that_were_unavailable(
-    home: Home, spring: Simulator
-) -> None:
+def test_backfill_stops_after_28_unavailable_days(home: Home, spring: Simulator) -> None:
     home.settings["MAX_CONCURRENCY"] = "1"
     first = TODAY - timedelta(100)
     spring.add_fault(Fault(status(503), USERS, after=10))
@@ -349,9 +340,7 @@ def test_a_backfill_ends_early_after_28_days_in_a_row_that_were_unavailable(
     assert list(ledger(home)) == list(Window(first, first + timedelta(9)).days())
 
 
-def test_days_that_were_unavailable_here_and_there_do_not_end_a_backfill(
-    home: Home, spring: Simulator
-) -> None:
+def test_scattered_failures_do_not_stop_backfill(home: Home, spring: Simulator) -> None:
     days = list(Window(TODAY - timedelta(80), TODAY - timedelta(11)).days())
     out = [day for number, day in enumerate(days) if number % 14]
     for day in out:
@@ -363,7 +352,7 @@ def test_days_that_were_unavailable_here_and_there_do_not_end_a_backfill(
     assert set(asked(spring)) == set(days)
 
 
-def test_the_time_left_is_told_where_the_source_is_slow(home: Home, start: Start) -> None:
+def test_time_left_is_logged_for_slow_source(home: Home, start: Start) -> None:
     home.settings["MAX_CONCURRENCY"] = "1"
     start(Organization(users=2, today=today()), latency=0.4, expire_after=4)
     result = home.run("--last-28-days")
@@ -374,7 +363,7 @@ def test_the_time_left_is_told_where_the_source_is_slow(home: Home, start: Start
     assert 0.8 * 27 <= seconds <= 60
 
 
-def test_without_the_tenants_figures_days_are_unchecked_until_they_are_selected_again(
+def test_days_without_totals_stay_unchecked(
     home: Home, spring: Simulator, caplog: Log, capsys: Capture
 ) -> None:
     home.settings["SCRAPE_ENDPOINTS"] = USERS
@@ -409,9 +398,10 @@ def status_of(home: Home, capsys: Capture) -> dict[str, Any]:
     ("effect", "error"),
     [(status(503), SourceUnavailable), (raw_body(b"null"), ContractBroken)],
 )
-def test_where_the_comparison_fails_files_are_written_and_the_run_has_not_succeeded(
+def test_failed_comparison_still_writes_files(
     home: Home, spring: Simulator, effect: Any, error: type[ScraperError]
 ) -> None:
+    """But the run is not a success."""
     run(home)
     spring.add_fault(Fault(effect, TENANT, after=4))
     with pytest.raises(error, match="could not be compared"):
@@ -428,9 +418,10 @@ MESSAGES = next(iter(TENANT_TOTALS))
 CHAT = next(m for m in COUNTS if m.part_of is Whole.MESSAGES)
 
 
-def test_a_day_that_does_not_add_up_is_fetched_once_more_then_kept_and_told_everywhere(
+def test_unreconciled_day_is_stored_and_reported(
     home: Home, spring: Simulator, caplog: Log, capsys: Capture
 ) -> None:
+    """After it was fetched once more."""
     day = DAYS[8]
     spring.add_fault(Fault(set_value(FIELDS[CHAT], 10**6, record=0), USERS, day))
     with pytest.raises(NotReconciled, match=f"^{day} does not add up"):
@@ -453,7 +444,7 @@ def test_a_day_that_does_not_add_up_is_fetched_once_more_then_kept_and_told_ever
     assert both in capsys.readouterr().out
 
 
-def test_a_day_that_adds_up_the_second_time_is_kept_without_a_warning(
+def test_day_that_adds_up_on_second_fetch_is_clean(
     home: Home, spring: Simulator, caplog: Log
 ) -> None:
     spring.add_fault(Fault(set_value(FIELDS[CHAT], 10**6, record=0), USERS, DAYS[8], times=1))

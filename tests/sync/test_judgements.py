@@ -114,7 +114,7 @@ def test_doubtful_day_is_open_until_it_was_repeated(fields: Any, is_open: bool) 
     assert caution().is_open(ledger_day(**fields)) is is_open
 
 
-def test_difference_that_is_tolerated_leaves_no_day_open() -> None:
+def test_tolerated_difference_leaves_no_day_open() -> None:
     tolerance = Tolerance({MESSAGES: Decimal(20)})
     tolerant = Caution(0.5, 2, SETTLE_DAYS, lambda: NOW, tolerance)
     assert tolerant.differences(ledger_day(unreconciled=[TOLERATED, OFF])) == [OFF]
@@ -142,14 +142,14 @@ CLOSED = sums(chat_messages=6, total_messages=6)
         (changed(ledger_day()), True),
     ],
 )
-def test_gain_of_a_day_that_may_grow_is_believed_at_once(change: Change, waits: bool) -> None:
+def test_gain_of_unsettled_day_is_accepted_at_once(change: Change, waits: bool) -> None:
     assert caution().reason_to_hold(change) == (NOT_JUDGED if waits else None)
 
 
 # What is held
 
 
-def test_answer_that_was_repeated_often_enough_is_accepted() -> None:
+def test_answer_repeated_often_enough_is_accepted() -> None:
     emptied = [
         changed(ledger_day(), status=Status.EMPTY, repeats=repeats) for repeats in (0, 1, 2, 3)
     ]
@@ -165,7 +165,7 @@ def test_answer_that_was_repeated_often_enough_is_accepted() -> None:
     assert [each.is_first for each in judgements] == [True, False, False, False]
 
 
-def test_day_without_anybody_that_stays_so_is_not_emptied() -> None:
+def test_empty_day_that_stays_empty_is_not_held() -> None:
     empty = ledger_day(status=Status.EMPTY, active_users=0, sums=sums())
     assert reason(changed(empty)) is None
 
@@ -191,7 +191,7 @@ def test_metric_that_becomes_unknown_is_named() -> None:
     assert reason(change) == f"{ACCEPTED} is unknown now"
 
 
-def test_sum_that_ceases_to_be_that_of_its_parts_is_named() -> None:
+def test_sum_that_loses_its_parts_is_named() -> None:
     assert reason(changed(young(sums=CLOSED), sums=OPEN)) == (
         f"{MESSAGES} is not the sum of its parts any more"
     )
@@ -201,7 +201,7 @@ def test_sum_that_ceases_to_be_that_of_its_parts_is_named() -> None:
 
 
 @pytest.mark.parametrize(("count", "held"), [(500, False), (501, True)])
-def test_loss_beyond_the_limit_is_held_whether_settled_or_not(count: int, held: bool) -> None:
+def test_loss_beyond_limit_is_held_in_any_day(count: int, held: bool) -> None:
     after = {"sums": sums(completions_accepted=1000 - count)}
     told = f"{ACCEPTED} 1000 -> {1000 - count}" if held else None
     assert reason(changed(ledger_day(), lost(count), **after)) == told
@@ -209,21 +209,22 @@ def test_loss_beyond_the_limit_is_held_whether_settled_or_not(count: int, held: 
 
 
 @pytest.mark.parametrize(("count", "held"), [(500, False), (501, True)])
-def test_gain_beyond_the_limit_is_held_of_a_settled_day(count: int, held: bool) -> None:
+def test_gain_beyond_limit_is_held_in_settled_day(count: int, held: bool) -> None:
     after = {"sums": sums(completions_accepted=1000 + count)}
     told = f"{ACCEPTED} 1000 -> {1000 + count}" if held else None
     assert reason(changed(ledger_day(), gained(count), **after)) == told
     assert reason(changed(young(), gained(count), **after)) is None
 
 
-def test_what_moves_from_one_person_to_another_is_a_loss_and_a_gain() -> None:
+def test_move_between_people_is_loss_and_gain() -> None:
     moved = Movement(lost={ACCEPTED: 600}, gained={ACCEPTED: 1600})
     assert reason(changed(ledger_day(), moved, sums=sums(completions_accepted=2000))) == (
         f"{ACCEPTED} 1000 -> 2000 (600 less, 1,600 more)"
     )
 
 
-def test_three_large_changes_are_named_and_the_others_counted() -> None:
+def test_three_large_changes_are_named() -> None:
+    """The others are counted."""
     names = [metric.name for metric in COUNTS if not metric.whole and not metric.part_of][:4]
     row = young(sums=sums(**dict.fromkeys(names, 100)))
     found = reason(changed(row, Movement(lost=dict.fromkeys(names, 90)))) or ""
@@ -231,7 +232,7 @@ def test_three_large_changes_are_named_and_the_others_counted() -> None:
     assert found.endswith(f"{names[2]} 100 -> 100 and 1 more")
 
 
-def test_people_who_went_or_came_are_a_part_of_those_that_were_there() -> None:
+def test_change_of_people_is_a_share_of_those_before() -> None:
     went = Movement(lost_people=6, gained_people=1)
     assert reason(changed(young(), went, active_users=5)) == (
         "active users 10 -> 5 (6 less, 1 more)"
@@ -243,7 +244,7 @@ def test_people_who_went_or_came_are_a_part_of_those_that_were_there() -> None:
     )
 
 
-def test_of_nothing_a_gain_is_the_whole_and_of_the_unknown_it_is_none() -> None:
+def test_gain_on_zero_is_total_and_on_unknown_is_none() -> None:
     nothing = ledger_day(sums=sums())
     assert reason(changed(nothing, gained(9))) is None
     assert reason(changed(nothing, gained(10), sums=sums(completions_accepted=10)), limit=9) == (
@@ -264,7 +265,7 @@ def test_of_nothing_a_gain_is_the_whole_and_of_the_unknown_it_is_none() -> None:
         ({}, {}, False),
     ],
 )
-def test_large_change_is_believed_where_it_ends_a_doubt(
+def test_large_change_that_ends_a_doubt_is_accepted(
     doubtful: Any, after: Any, believed: bool
 ) -> None:
     change = changed(
@@ -273,13 +274,13 @@ def test_large_change_is_believed_where_it_ends_a_doubt(
     assert (reason(change) is None) is believed
 
 
-def test_end_of_a_doubt_by_the_figures_of_another_day_is_held() -> None:
+def test_figures_of_another_day_do_not_end_a_doubt() -> None:
     change = changed(ledger_day(suspicious="odd"), digest="same")
     twin = ledger_day(DAY - NIGHT, digest="same")
     assert reason(change, twin) == f"the same figures as {twin.day}"
 
 
-def test_settled_day_that_ceases_to_add_up_is_held() -> None:
+def test_settled_day_that_stops_adding_up_is_held() -> None:
     off: dict[str, Any] = {"unreconciled": [OFF]}
     assert reason(changed(ledger_day(), **off)) == f"does not add up: {OFF}"
     assert reason(changed(young(), **off)) is None
@@ -299,7 +300,7 @@ def series(moved: Movement, count: int, row: Any = ledger_day) -> list[Change]:
     return [changed(row(DAY + n * NIGHT), moved) for n in range(count)]
 
 
-def test_two_days_may_together_change_by_the_limit() -> None:
+def test_two_days_may_change_by_the_limit_together() -> None:
     assert together(*series(lost(250), 2)) == [None, None]
     assert together(*series(lost(251), 2)) == [f"2 days lose {ACCEPTED} at once"] * 2
     assert together(*series(gained(250), 2)) == [None, None]
@@ -318,12 +319,12 @@ def test_days_in_different_directions_are_not_added() -> None:
     )
 
 
-def test_gains_of_days_that_may_grow_are_not_added_and_losses_are() -> None:
+def test_only_losses_of_unsettled_days_are_added() -> None:
     assert together(*series(gained(400), 3, young)) == [None] * 3
     assert together(*series(lost(10), 3, young)) == [f"3 days lose {ACCEPTED} at once"] * 3
 
 
-def test_with_a_limit_of_a_whole_day_only_more_than_that_is_held() -> None:
+def test_limit_of_whole_day_accepts_all_but_more() -> None:
     assert together(*series(lost(250), 4), limit=1) == [None] * 4
     assert together(*series(lost(251), 4), limit=1) == [f"4 days lose {ACCEPTED} at once"] * 4
 
@@ -361,7 +362,7 @@ def test_history_goes_back_four_weeks() -> None:
     assert history_for(week) == Window(DAY - 4 * WEEK, week.end)
 
 
-def test_two_of_the_last_four_weeks_are_needed_to_tell() -> None:
+def test_judging_needs_two_of_four_weeks() -> None:
     told = "active users 1, on the same weekday of 2 weeks before 10 to 12"
     assert weeks(people(1), people(10), None, None, people(12)) == told
     assert weeks(people(1), people(10)) is None
@@ -383,9 +384,10 @@ def test_two_of_the_last_four_weeks_are_needed_to_tell() -> None:
         (13, (1, 2), True),
     ],
 )
-def test_people_are_a_third_to_three_times_those_of_other_weeks(
+def test_people_beyond_three_times_other_weeks_are_odd(
     number: int, before: tuple[int, int], odd: bool
 ) -> None:
+    """Or below a third."""
     assert (weeks(people(number), *map(people, before)) is not None) is odd
 
 
@@ -403,34 +405,36 @@ def test_people_are_a_third_to_three_times_those_of_other_weeks(
         (4001, (None, 300), False),
     ],
 )
-def test_sums_are_a_tenth_to_ten_times_those_of_other_weeks(
+def test_sums_beyond_ten_times_other_weeks_are_odd(
     count: int | None, before: tuple[int | None, int | None], odd: bool
 ) -> None:
+    """Or below a tenth."""
     found = weeks(accepted(count), *map(accepted, before))
     assert (found is not None) is odd
     if found:
         assert found.startswith(f"{ACCEPTED} {count:,}, on the same weekday of 2 weeks before ")
 
 
-def test_sums_of_few_people_go_up_and_down() -> None:
+def test_sums_of_few_people_may_vary() -> None:
     assert weeks(accepted(10**5, 4), accepted(0, 4), accepted(0, 4)) is not None
     assert weeks(accepted(10**5, 4), accepted(0, 4), accepted(0, 3)) is None
 
 
-def test_sum_that_is_not_that_of_its_parts_is_odd_where_it_always_was() -> None:
+def test_sum_without_its_parts_is_odd_if_it_never_was() -> None:
     opened, closed = ledger_day(sums=OPEN), ledger_day(sums=CLOSED)
     assert weeks(opened, closed, closed) == f"{MESSAGES} is not the sum of its parts"
     assert weeks(opened, closed, opened) is None
     assert weeks(closed, closed, closed) is None
 
 
-def test_day_with_the_figures_of_any_other_is_odd() -> None:
+def test_day_with_figures_of_another_is_odd() -> None:
     twin = ledger_day(DAY + NIGHT, digest="same")
     found = doubts_of(DAY, by_day([ledger_day(digest="same"), twin]))
     assert found == f"the same figures as {twin.day}"
 
 
-def test_three_oddities_are_named_and_the_others_counted() -> None:
+def test_three_oddities_are_named() -> None:
+    """The others are counted."""
     names = [metric.name for metric in COUNTS if not metric.whole]
     many = dict.fromkeys(names[:4], 10**6)
     odd = ledger_day(sums=sums(**many), active_users=1000)
@@ -452,7 +456,7 @@ EMPTY = ledger_day(status=Status.EMPTY, active_users=0, sums=sums(), digest="nob
 SAME = ledger_day(digest="same")
 
 
-def test_week_without_anybody_is_implausible() -> None:
+def test_empty_week_is_implausible() -> None:
     week = Window(DAY, DAY + 6 * NIGHT)
     told = f"nobody is active on any of the 7 days from {week}"
     assert window_of(*[EMPTY] * 7) == told
@@ -461,7 +465,7 @@ def test_week_without_anybody_is_implausible() -> None:
     assert implausible(week, by_day([ledger_day(DAY)])) is None
 
 
-def test_three_days_with_the_same_figures_are_implausible() -> None:
+def test_three_equal_days_are_implausible() -> None:
     window = Window(DAY, DAY + 3 * NIGHT)
     told = f"all 3 days with any activity from {window} have the same figures"
     assert window_of(SAME, EMPTY, SAME, SAME) == told

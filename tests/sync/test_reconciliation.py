@@ -56,7 +56,7 @@ def last_success(home: Home) -> Any:
 
 
 @pytest.mark.usefixtures("five", "store_url")
-def test_a_complete_run_over_a_day_that_does_not_add_up_ends_with_9(home: Home) -> None:
+def test_unreconciled_day_ends_run_with_9(home: Home) -> None:
     run = home.run("--daily", *THREE_DAYS)
     assert run.code == 9
     assert run.paths == [folder(home)]
@@ -93,7 +93,7 @@ def test_a_complete_run_over_a_day_that_does_not_add_up_ends_with_9(home: Home) 
 
 
 @pytest.mark.usefixtures("five")
-def test_warn_brings_0_back_with_a_warning_and_a_success(home: Home) -> None:
+def test_reconcile_warn_ends_with_0(home: Home) -> None:
     home.settings["RECONCILE"] = "Warn"
     run = home.run("--daily", *THREE_DAYS)
     assert run.code == 0
@@ -102,16 +102,17 @@ def test_warn_brings_0_back_with_a_warning_and_a_success(home: Home) -> None:
     assert last_success(home) is not None
 
 
-def test_missing_days_go_before_those_that_do_not_add_up(home: Home, five: Simulator) -> None:
+def test_missing_days_outrank_unreconciled_ones(home: Home, five: Simulator) -> None:
     five.add_fault(Fault(raw_body(b"null"), USERS, LAST))
     run = home.run("--daily", *THREE_DAYS)
     assert run.code == 6
     assert manifest(home)["notes"]["name"] == NOTES
 
 
-def test_held_revisions_go_before_days_that_do_not_add_up_which_are_logged(
+def test_held_revisions_outrank_unreconciled_days(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """Which are logged."""
     found = tuple(Difference(METRIC, users, 0) for users in (1, 2, 3, 4))
     doubt = Doubt(Window(WRONG, WRONG), DoubtKind.UNRECONCILED, "", found)
     verdict = Rules().verdict_on([doubt], FILES_MARKED, [RevisionsHeld("held")])
@@ -123,7 +124,7 @@ def test_held_revisions_go_before_days_that_do_not_add_up_which_are_logged(
     assert logged.endswith(f"{found[2]} and 1 more); {FILES_MARKED}")
 
 
-def test_notes_are_set_aside_once_nothing_is_in_doubt(home: Home, five: Simulator) -> None:
+def test_notes_are_set_aside_without_doubts(home: Home, five: Simulator) -> None:
     assert home.run("--daily", *THREE_DAYS).code == 9
     five.clear_faults()
     assert home.run("--daily", *THREE_DAYS, "--refresh").code == 0
@@ -133,7 +134,7 @@ def test_notes_are_set_aside_once_nothing_is_in_doubt(home: Home, five: Simulato
 
 
 @pytest.mark.usefixtures("five")
-def test_exports_with_notes_are_removed_and_somebodys_own_notes_stay(home: Home) -> None:
+def test_pruning_removes_our_notes_only(home: Home) -> None:
     """Retention also works where every run ends with 9."""
     home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
     first = ("--daily", f"{FIRST}", f"{FIRST}")
@@ -155,7 +156,7 @@ def test_exports_with_notes_are_removed_and_somebodys_own_notes_stay(home: Home)
     assert own.read_text() == words
 
 
-def test_a_run_that_fails_leaves_notes_of_the_days_that_stay(home: Home, five: Simulator) -> None:
+def test_failed_run_keeps_notes_of_remaining_days(home: Home, five: Simulator) -> None:
     """Also of what came to be in doubt since."""
     home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
     assert home.run("--daily", *THREE_DAYS).code == 9
@@ -172,7 +173,7 @@ def test_a_run_that_fails_leaves_notes_of_the_days_that_stay(home: Home, five: S
 
 
 @pytest.mark.parametrize("first", [FIRST, WRONG], ids=["several days", "one day"])
-def test_a_period_that_does_not_add_up_ends_with_9_and_has_notes_beside_it(
+def test_unreconciled_period_ends_with_9_and_notes(
     first: date, home: Home, five: Simulator
 ) -> None:
     last = WRONG if first == WRONG else LAST
@@ -191,7 +192,7 @@ def test_a_period_that_does_not_add_up_ends_with_9_and_has_notes_beside_it(
     assert [path.name for path in home.path.glob("*NOTES*")] == [f"{notes.name}.stale"]
 
 
-def test_a_period_with_today_is_marked_and_ends_with_0(home: Home, five: Simulator) -> None:
+def test_period_with_today_is_marked_and_ends_with_0(home: Home, five: Simulator) -> None:
     """Between the requests for users and tenant, today's figures grow."""
     five.add_fault(Fault(set_value(MESSAGES, TOO_MANY), TENANT))
     run = home.run(f"{yesterday()}", f"{today()}", "--out", "period.csv")
@@ -201,7 +202,7 @@ def test_a_period_with_today_is_marked_and_ends_with_0(home: Home, five: Simulat
 
 
 @pytest.mark.usefixtures("five")
-def test_what_is_tolerated_is_recorded_and_makes_no_day_doubtful(home: Home) -> None:
+def test_tolerated_difference_is_recorded_without_doubt(home: Home) -> None:
     assert home.run("--daily", *THREE_DAYS).code == 9
     (found,) = manifest(home)["days"][1]["unreconciled"]
     home.settings["RECONCILE_TOLERANCE"] = f"{METRIC}=99.999999, user_count=2"
@@ -233,7 +234,7 @@ def test_what_is_tolerated_is_recorded_and_makes_no_day_doubtful(home: Home) -> 
         ("99.9", 0, 1, False),
     ],
 )
-def test_a_tolerance_is_a_percentage_of_the_tenants_figure(
+def test_tolerance_is_percentage_of_tenant_figure(
     percent: str, users: int, tenant: int, tolerated: bool
 ) -> None:
     tolerance = Tolerance({METRIC: Decimal(percent)})
@@ -255,7 +256,7 @@ def test_a_tolerance_is_a_percentage_of_the_tenants_figure(
         ("user_count=1,user_count=2", "user_count is there twice"),
     ],
 )
-def test_a_tolerance_that_is_not_understood_is_refused(value: str, words: str, home: Home) -> None:
+def test_invalid_tolerance_is_refused(value: str, words: str, home: Home) -> None:
     home.settings["RECONCILE_TOLERANCE"] = value
     run = home.run("status")
     assert run.code == 2

@@ -79,7 +79,7 @@ def states(home: Home, day: date) -> list[VersionState | None]:
         return [version.state for version in reader.versions(DASHBOARD, day)]
 
 
-def test_a_night_that_empties_everything_costs_nothing(home: Home, spring: Simulator) -> None:
+def test_night_of_empty_answers_changes_nothing(home: Home, spring: Simulator) -> None:
     assert run(home) == 0
     before = kept_users(home)
     for day in WINDOW.days():
@@ -107,7 +107,7 @@ def zero_totals() -> Any:
     return effect
 
 
-def test_an_answer_that_is_repeated_on_two_later_days_is_accepted(
+def test_answer_repeated_on_two_days_is_accepted(
     home: Home, spring: Simulator, caplog: Log
 ) -> None:
     assert run(home) == 0
@@ -170,9 +170,7 @@ def test_held_revisions_are_listed_and_accepted(home: Home, spring: Simulator) -
     assert "no revision is held" in home.run("revisions").out
 
 
-def test_a_rejected_revision_stays_so_when_the_source_repeats_it(
-    home: Home, spring: Simulator
-) -> None:
+def test_repeated_revision_stays_rejected(home: Home, spring: Simulator) -> None:
     hold(home, spring)
     before = kept_users(home)
     assert home.run("revisions", "reject", f"{SETTLED}").out == f"{SETTLED} rejected\n"
@@ -190,7 +188,7 @@ def test_a_rejected_revision_stays_so_when_the_source_repeats_it(
         (("drop", f"{SETTLED}"), "invalid choice"),
     ],
 )
-def test_decisions_that_decide_nothing_are_refused(
+def test_decision_without_held_day_is_refused(
     home: Home, spring: Simulator, words: tuple[str, ...], reason: str
 ) -> None:
     hold(home, spring)
@@ -200,7 +198,7 @@ def test_decisions_that_decide_nothing_are_refused(
     assert ledger(home)[SETTLED].held
 
 
-def test_history_prints_what_changed_by_person_and_metric(home: Home, spring: Simulator) -> None:
+def test_history_prints_changes_by_person_and_metric(home: Home, spring: Simulator) -> None:
     hold(home, spring)
     active = [each.user for each in kept_users(home)[SETTLED] if is_active(each.figures)]
     told = home.run("history", f"{SETTLED}").out
@@ -215,9 +213,7 @@ def test_history_prints_what_changed_by_person_and_metric(home: Home, spring: Si
     assert (missing.code, "2020-01-01 is not in the store" in missing.err) == (2, True)
 
 
-def test_a_loss_of_a_day_that_has_not_settled_is_held_and_a_gain_believed(
-    home: Home, spring: Simulator
-) -> None:
+def test_unsettled_day_may_gain_but_not_lose(home: Home, spring: Simulator) -> None:
     assert run(home) == 0
     spring.revise(LAST)
     assert run(home, 1) == 0
@@ -227,7 +223,7 @@ def test_a_loss_of_a_day_that_has_not_settled_is_held_and_a_gain_believed(
     assert CHAT.name in (ledger(home)[LAST].held or "")
 
 
-def test_a_gain_of_a_settled_day_beyond_the_limit_is_held(home: Home, spring: Simulator) -> None:
+def test_large_gain_of_settled_day_is_held(home: Home, spring: Simulator) -> None:
     home.settings |= {"RECHECK_DAYS": "10", "REVISION_LIMIT": "30"}
     assert run(home) == 0
     spring.add_fault(Fault(scaled(FIELDS[ACCEPTED], 1.2), USERS, SETTLED))
@@ -238,9 +234,7 @@ def test_a_gain_of_a_settled_day_beyond_the_limit_is_held(home: Home, spring: Si
     assert run(home, 2) == 10
 
 
-def test_small_changes_of_several_days_in_one_direction_are_held_together(
-    home: Home, spring: Simulator
-) -> None:
+def test_small_changes_in_one_direction_are_held(home: Home, spring: Simulator) -> None:
     home.settings["RECHECK_DAYS"] = "10"
     assert run(home) == 0
     days = [FIRST + timedelta(number) for number in range(6)]
@@ -252,9 +246,7 @@ def test_small_changes_of_several_days_in_one_direction_are_held_together(
     assert f"days lose {ACCEPTED.name} at once" in (reason or "")
 
 
-def test_a_settled_day_is_read_again_although_the_totals_stayed(
-    home: Home, spring: Simulator
-) -> None:
+def test_settled_day_is_rechecked_without_new_totals(home: Home, spring: Simulator) -> None:
     """The tenant's totals do not tell of accepted completions; the day has its turn first."""
     home.settings["RECHECK_DAYS"] = "2"
     assert run(home) == 0
@@ -263,7 +255,7 @@ def test_a_settled_day_is_read_again_although_the_totals_stayed(
     assert ACCEPTED.name in (ledger(home)[FIRST].held or "")
 
 
-def test_each_settled_day_has_its_turn(home: Home, spring: Simulator) -> None:
+def test_each_settled_day_gets_its_recheck(home: Home, spring: Simulator) -> None:
     home.settings |= {"RECHECK_DAYS": "2", "SETTLE_DAYS": "0"}
     assert run(home) == 0
     read: list[date | None] = []
@@ -274,7 +266,7 @@ def test_each_settled_day_has_its_turn(home: Home, spring: Simulator) -> None:
     assert sorted(filter(None, read)) == list(WINDOW.days())
 
 
-def test_a_day_with_the_figures_of_another_is_held(home: Home, spring: Simulator) -> None:
+def test_figures_of_another_day_are_held(home: Home, spring: Simulator) -> None:
     """And once the source has repeated them, accepted, but suspicious."""
     assert run(home) == 0
     spring.add_fault(Fault(as_on(spring, SETTLED - NIGHT), USERS, LAST))
@@ -291,9 +283,7 @@ def as_on(sim: Simulator, day: date) -> Effect:
     return lambda _answer, request: sim.answer_for(sim.organization, replace(request, query=query))
 
 
-def test_a_revision_that_makes_a_doubtful_day_add_up_is_believed(
-    home: Home, spring: Simulator
-) -> None:
+def test_revision_that_resolves_a_doubt_is_accepted(home: Home, spring: Simulator) -> None:
     home.settings["RECONCILE"] = "warn"
     spring.add_fault(Fault(set_value(FIELDS[CHAT], 10**6, record=0), USERS, SETTLED))
     run(home)
@@ -304,9 +294,7 @@ def test_a_revision_that_makes_a_doubtful_day_add_up_is_believed(
     assert ledger(home)[SETTLED].unreconciled == []
 
 
-def test_a_first_window_without_anybody_has_its_own_exit_code(
-    home: Home, spring: Simulator
-) -> None:
+def test_empty_first_window_ends_with_11(home: Home, spring: Simulator) -> None:
     for day in WINDOW.days():
         answer_with_nobody(spring, day)
     spring.add_fault(Fault(zero_totals(), TENANT))
@@ -322,16 +310,14 @@ def test_a_first_window_without_anybody_has_its_own_exit_code(
     assert {row.suspicious for row in ledger(home).values()} == {None}
 
 
-def test_a_first_window_of_equal_days_has_its_own_exit_code(home: Home, spring: Simulator) -> None:
+def test_equal_days_in_first_window_end_with_11(home: Home, spring: Simulator) -> None:
     home.settings["SCRAPE_ENDPOINTS"] = USERS
     spring.add_fault(Fault(as_on(spring, SETTLED), USERS))
     with pytest.raises(Implausible, match="all 10 days with any activity"):
         fetch(home, FIRST, LAST)
 
 
-def test_a_range_that_is_not_the_sum_of_its_days_is_a_contradiction(
-    home: Home, spring: Simulator
-) -> None:
+def test_range_unequal_to_its_days_is_a_contradiction(home: Home, spring: Simulator) -> None:
     field = next(iter(TENANT_TOTALS))
 
     def effect(answer: Answer, request: Request) -> Answer:
@@ -361,9 +347,7 @@ def ranges_with(*days: date) -> Any:
     return effect
 
 
-def test_a_day_that_fails_beside_a_contradiction_is_not_exported(
-    home: Home, spring: Simulator
-) -> None:
+def test_day_failing_beside_contradiction_is_not_exported(home: Home, spring: Simulator) -> None:
     assert run(home) == 0
     spring.add_fault(Fault(ranges_with(SECOND, SETTLED), TENANT))
     spring.add_fault(Fault(status(503), USERS, SECOND))
@@ -372,9 +356,7 @@ def test_a_day_that_fails_beside_a_contradiction_is_not_exported(
     assert [day for day, word in told.items() if word == "failed"] == [f"{SECOND}"]
 
 
-def test_a_day_that_failed_is_not_compared_with_what_was_kept(
-    home: Home, spring: Simulator
-) -> None:
+def test_failed_day_is_not_compared(home: Home, spring: Simulator) -> None:
     """It would seem revised, and be asked for once more."""
     assert run(home) == 0
     spring.revise(LAST)
@@ -384,9 +366,7 @@ def test_a_day_that_failed_is_not_compared_with_what_was_kept(
     assert spring.count(USERS, LAST) == 2
 
 
-def test_a_new_day_that_is_fetched_again_in_its_first_run_is_still_new(
-    home: Home, spring: Simulator
-) -> None:
+def test_day_refetched_in_its_first_run_is_still_new(home: Home, spring: Simulator) -> None:
     """And suspicious, until the source has said the same on two later days."""
     home.settings["RECONCILE"] = "warn"
     spring.add_fault(Fault(as_on(spring, SETTLED), USERS, SECOND))
@@ -411,7 +391,7 @@ def weekly(home: Home, sim: Simulator, factor: float) -> LedgerDay:
     return ledger(home)[newest]
 
 
-def test_a_first_answer_far_from_the_weeks_before_is_suspicious(
+def test_first_answer_unlike_earlier_weeks_is_suspicious(
     home: Home, spring: Simulator, caplog: Log
 ) -> None:
     row = weekly(home, spring, 0.1)
@@ -422,5 +402,5 @@ def test_a_first_answer_far_from_the_weeks_before_is_suspicious(
     assert ledger(home)[row.day].suspicious is None
 
 
-def test_a_first_answer_like_the_weeks_before_is_not(home: Home, spring: Simulator) -> None:
+def test_first_answer_like_earlier_weeks_is_not(home: Home, spring: Simulator) -> None:
     assert weekly(home, spring, 1).suspicious is None
