@@ -34,6 +34,9 @@ from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
 from in_process import run_main
 
+# The browser of the report's tests, one for all modules.
+pytest_plugins = ["report_pages"]
+
 _FILE = "file://"
 
 # A run flushes some seventy files to the disk: in memory that costs thousands of runs nothing. (The

@@ -13,13 +13,15 @@ from typing import Any
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
 
 Browser = webdriver.Chrome
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
 
 def is_there() -> bool:
-    """Whether this machine has the browser; CI must have it."""
+    """Whether this machine has the browser, which CI must have."""
     there = bool(CHROMIUM and DRIVER)
     assert there or "CI" not in os.environ, "CI has to have chromium and chromedriver"
     return there
@@ -27,7 +29,7 @@ def is_there() -> bool:
 
 @contextlib.contextmanager
 def started(*, loopback: bool = False) -> Iterator[Browser]:
-    """A browser whose requests are noted, and would fail, but for those to a `loopback` server."""
+    """A browser that logs its requests; all fail, except those to a `loopback` server."""
     assert CHROMIUM
     assert DRIVER
     options = Options()
@@ -60,12 +62,32 @@ def show(
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": [scheme]})
 
 
+def settle(browser: Browser) -> None:
+    """Wait until the page has drawn what follows from a change, such as of its width."""
+    browser.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+
+
 def open_page(browser: Browser, page: Path) -> None:
     browser.get(page.absolute().as_uri())
 
 
+def all_of(browser: Browser, selector: str) -> list[WebElement]:
+    return browser.find_elements(By.CSS_SELECTOR, selector)
+
+
+def one(browser: Browser, selector: str) -> WebElement:
+    return browser.find_element(By.CSS_SELECTOR, selector)
+
+
+def texts(browser: Browser, selector: str) -> list[str]:
+    """The text of every element, whether it is visible or not."""
+    script = "return [...document.querySelectorAll(arguments[0])].map(e => e.textContent.trim())"
+    found: list[str] = browser.execute_script(script, selector)
+    return found
+
+
 def requests_of(browser: Browser) -> list[str]:
-    """The addresses that were asked for since the last call."""
+    """The URLs requested since the last call."""
     logged = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]  # type: ignore[no-untyped-call]
     return [
         each["params"]["request"]["url"]
@@ -75,5 +97,5 @@ def requests_of(browser: Browser) -> list[str]:
 
 
 def console_of(browser: Browser) -> list[Any]:
-    """What the browser had to complain of since the last call."""
+    """The errors and warnings in the browser's console since the last call."""
     return list(browser.get_log("browser"))  # type: ignore[no-untyped-call]

@@ -30,9 +30,9 @@ WIDTHS = {1280: "work", 768: "work", 360: "people"}
 _BELOW = 24
 
 
-def page_in(home: Path) -> Path:
-    """The report of an organization of 240 people with twelve weeks in its store."""
-    organization = Organization(users=240, seed=7, today=TODAY)
+def page_in(home: Path, users: int = 240, weeks: int = 12) -> Path:
+    """The report of an organization with so many weeks in its store."""
+    organization = Organization(users=users, seed=7, today=TODAY)
     people = home / "people.csv"
     people.write_bytes(render(HEADER, team_rows(organization)))
     now = datetime(TODAY.year, TODAY.month, TODAY.day, 12, tzinfo=UTC)
@@ -46,7 +46,7 @@ def page_in(home: Path) -> Path:
             fetch_editor_language="true",
             identity_file=people,
         )
-        window = Window(TODAY - timedelta(84), TODAY - timedelta(1))
+        window = Window(TODAY - timedelta(7 * weeks), TODAY - timedelta(1))
         backfill_days(settings, window, lambda: now)
     audience, options = audience_of(settings), report_options(settings)
     store, target = store_at(settings.store_url), home / "report.html"

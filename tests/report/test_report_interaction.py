@@ -1,0 +1,115 @@
+"""The report in a browser: search, sort and page through users, and read charts by hand."""
+
+from __future__ import annotations
+
+import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+import browser
+from browser import all_of, one, texts
+from report_pages import DAY, DAYS, GAPS, LARGE, SCRIPT, Pages, Screen
+from report_reading import read_report
+
+
+def test_markup_in_a_name_is_not_run(screen: Screen) -> None:
+    chromium = screen.open(GAPS)
+    assert chromium.title != "Taken"
+    one(chromium, "#search").send_keys("'taken'</SCRIPT>")
+    assert texts(chromium, "#user-table tbody th") == [SCRIPT]
+    assert chromium.title != "Taken"
+
+
+def test_search_finds_any_part_of_a_name(screen: Screen, pages: Pages) -> None:
+    chromium, rows = screen.open(LARGE), read_report(pages[LARGE]).rows or []
+    named = sorted(row[0] for row in rows if "user010" in row[0])
+    one(chromium, "#search").send_keys("USER010")
+    assert len(named) > 5
+    assert one(chromium, "#found").text == f"{len(named)} of {len(rows):,} users"
+    assert sorted(texts(chromium, "#user-table tbody th")) == named
+    one(chromium, "#search").send_keys("nobody")
+    assert one(chromium, "#found").text == f"0 of {len(rows):,} users"
+    assert texts(chromium, "#user-table tbody th") == []
+
+
+def test_every_column_sorts_both_ways(screen: Screen, pages: Pages) -> None:
+    chromium, rows = screen.open(LARGE), read_report(pages[LARGE]).rows or []
+    heads = all_of(chromium, "#user-table thead button")
+    assert len(heads) == len(rows[0]) - 1
+    for place, head in enumerate(heads):
+        values = [row[place] for row in rows if row[place] not in (None, "")]
+        ways = []
+        for _ in range(2):
+            head.click()
+            down = head.find_element(By.XPATH, "..").get_attribute("aria-sort") == "descending"
+            first = texts(chromium, f"#user-table tbody tr:first-child > :nth-child({place + 1})")
+            best = max(values) if down else min(values)
+            shown = best if isinstance(best, str) else f"{best:,}"
+            shown = f"{best:.1f}%" if isinstance(best, float) else shown
+            assert first == [shown], (place, down)
+            ways.append(down)
+            arrow = chromium.execute_script(
+                "return getComputedStyle(arguments[0].lastElementChild, '::after').content", head
+            )
+            assert ("\u25bc" if down else "\u25b2") in arrow, place
+        assert ways == ([True, False] if place else [False, True])
+
+
+@pytest.mark.parametrize(("title", "placeholder"), [("Total Messages", "?"), ("Accept Rate", "")])
+def test_unknown_values_always_sort_last(title: str, placeholder: str, screen: Screen) -> None:
+    chromium = screen.open(DAY)
+    one(chromium, "#search").send_keys("user000")
+    place = texts(chromium, "#user-table thead button").index(title)
+    head = all_of(chromium, "#user-table thead button")[place]
+    for _ in range(2):
+        head.click()
+        *known, last = texts(chromium, f"#user-table tbody tr > :nth-child({place + 1})")
+        assert last == placeholder
+        assert len(known) > 2
+        assert placeholder not in known
+
+
+def test_users_are_paged_through(screen: Screen, pages: Pages) -> None:
+    chromium, people = screen.open(LARGE), len(read_report(pages[LARGE]).rows or [])
+    assert people > 1000
+    assert not one(chromium, "#previous").is_enabled()
+    assert one(chromium, "#range").text == f"1\u201325 of {people:,}"
+    one(chromium, "#next").click()
+    assert one(chromium, "#range").text == f"26\u201350 of {people:,}"
+    assert len(texts(chromium, "#user-table tbody th")) == 25
+    one(chromium, "#previous").click()
+    assert one(chromium, "#range").text == f"1\u201325 of {people:,}"
+
+
+def test_first_rows_match_those_without_the_script(screen: Screen, pages: Pages) -> None:
+    for name in (GAPS, LARGE):
+        chromium = screen.look(name)
+        seen = [
+            texts(chromium, f"#user-table tbody tr:nth-child({row + 1}) > *") for row in range(5)
+        ]
+        assert seen == read_report(pages[name]).tables["user-table"][1:6]
+
+
+def test_hovering_a_day_shows_its_figures(screen: Screen, pages: Pages) -> None:
+    chromium = screen.open(GAPS)
+    hit = all_of(chromium, "#f-active .screen .hits rect")[0]
+    chromium.execute_script("arguments[0].scrollIntoView({block: 'center'})", hit)
+    browser.settle(chromium)  # the page hides its tooltip when it scrolls
+    ActionChains(chromium).move_to_element(hit).perform()
+    count = read_report(pages[GAPS]).column("t-active", "Daily active people")[str(DAYS[0])]
+    assert f"Daily active people: {count}" in one(chromium, "#tip").text
+    assert one(chromium, "#tip").value_of_css_property("visibility") == "visible"
+
+
+def test_arrow_keys_read_a_chart_day_by_day(screen: Screen) -> None:
+    chromium = screen.open(GAPS)
+    plot = one(chromium, "#f-messages .plot")
+    chromium.execute_script("arguments[0].focus({preventScroll: true})", plot)
+    plot.send_keys(Keys.ARROW_RIGHT)
+    first = one(chromium, "#tip").text
+    plot.send_keys(Keys.ARROW_RIGHT * 3)
+    assert first.startswith("Mon 3 Mar")
+    assert one(chromium, "#tip").text.startswith("Thu 6 Mar: missing")
+    plot.send_keys(Keys.ESCAPE)
+    assert one(chromium, "#tip").text == ""
