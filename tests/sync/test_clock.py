@@ -52,7 +52,7 @@ def test_utc_day_ignores_offset_of_moment(moment: datetime, day: date) -> None:
         assert end_of_day(window.end) <= told < end_of_day(day)
 
 
-@pytest.fixture(params=ZONES)
+@pytest.fixture
 def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """This process, and those that it starts, in a time zone."""
     monkeypatch.setenv("TZ", request.param)
@@ -79,7 +79,7 @@ def run(home: Home, moment: datetime, window: Window | None = None) -> None:
 
 
 @pytest.mark.usefixtures("file_store")
-@pytest.mark.parametrize(("moment", "day"), MOMENTS)
+@pytest.mark.parametrize(("moment", "day"), [*MOMENTS[1:3], *MOMENTS[6:8]])
 def test_run_fetches_28_utc_days_before_its_moment(
     home: Home, start: Start, moment: datetime, day: date
 ) -> None:
@@ -93,6 +93,15 @@ def test_run_fetches_28_utc_days_before_its_moment(
 
 
 @pytest.mark.usefixtures("store_url", "zone")
+@pytest.mark.parametrize(
+    ("store_url", "zone"),
+    [
+        *(("sqlite", zone) for zone in ZONES),
+        ("postgresql", "Etc/GMT+12"),
+        ("postgresql", "Pacific/Kiritimati"),
+    ],
+    indirect=True,
+)
 def test_machine_time_zone_changes_nothing(home: Home, start: Start) -> None:
     moment, day = MOMENTS[1]
     sim = start(Organization(users=2, today=day))
@@ -134,27 +143,36 @@ def fetched(day: date, moment: datetime) -> LedgerDay:
     return LedgerDay(SOURCE, day, Status.COMPLETE, moment, 1, 1, NOTHING_KNOWN, None, [], 0)
 
 
+LAST_INSTANT = "2024-02-29 23:59:59.999999"
+
+
 @pytest.mark.usefixtures("store_url")
 @pytest.mark.parametrize(
-    ("first", "again"),
+    ("store_url", "first", "again"),
     [
-        ("2024-03-01 00:00:00", ["2024-02-27", "2024-02-28", "2024-02-29"]),
-        ("2024-02-29 23:59:59.999999", ["2024-02-26", "2024-02-27", "2024-02-28", "2024-02-29"]),
-        ("2024-02-29 00:00:00", ["2024-02-26", "2024-02-27", "2024-02-28", "2024-02-29"]),
-        ("2024-02-28 23:59:59", [f"2024-02-{day}" for day in range(25, 30)]),
+        ("sqlite", "2024-03-01 00:00:00", range(27, 30)),
+        ("sqlite", LAST_INSTANT, range(26, 30)),
+        ("postgresql", LAST_INSTANT, range(26, 30)),
+        ("sqlite", "2024-02-29 00:00:00", range(26, 30)),
+        ("sqlite", "2024-02-28 23:59:59", range(25, 30)),
     ],
+    indirect=["store_url"],
 )
 def test_run_around_leap_day_refetches_unsettled_days(
-    home: Home, start: Start, first: str, again: list[str]
+    home: Home, start: Start, first: str, again: range
 ) -> None:
+    def run_week(moment: datetime) -> None:
+        run(home, moment, last_complete_days(7, utc_day(moment)))
+
     sim = start(Organization(users=2, today=date(2024, 3, 1)))
-    run(home, at(first))
+    run_week(at(first))
     sim.requests.clear()
     moment = at("2024-03-01 01:00:00")
-    run(home, moment)
-    assert [f"{day}" for day in asked(sim, USERS)] == again
+    run_week(moment)
+    days = [date(2024, 2, day) for day in again]
+    assert asked(sim, USERS) == days
     rows = ledger(home)
-    assert [f"{day}" for day, row in rows.items() if row.fetched_at == moment] == again
+    assert [day for day, row in rows.items() if row.fetched_at == moment] == days
     assert {row.fetched_at for row in rows.values()} == {at(first), moment}
 
 

@@ -27,7 +27,7 @@ from dashboard_scraper.errors import (
 from dashboard_scraper.model.dates import Window, last_complete_days
 from dashboard_scraper.model.figures import counts_of
 from dashboard_scraper.model.metrics import COUNTS, Totals, Whole
-from dashboard_scraper.settings.groups import SQLITE_PREFIX
+from dashboard_scraper.settings.groups import sqlite_url
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -43,25 +43,38 @@ from dashboard_scraper.store import store_at
 from kept_days import NOON, TENANT, TODAY, USERS, keep, ledger, settings_of, sql
 
 NIGHT = timedelta(days=1)
-DAYS = list(last_complete_days(28, TODAY).days())
+SIZE = 10
+"""Days of a run, enough for some that have settled; a run of 28 costs three times as much."""
+DAYS = list(last_complete_days(SIZE, TODAY).days())
+FILES = 2 * SIZE + 3
 AGGREGATED, MANIFEST = "copilot_metrics_aggregated.json", "manifest.json"
 Log = pytest.LogCaptureFixture
 Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def spring(start: Start, store_url: str, home: Home, caplog: Log) -> Simulator:
-    """A simulator that knows the days of the following nights too; requests are not repeated."""
-    assert store_url
-    home.settings["MAX_RETRIES"] = "0"
+def spring(start: Start, home: Home, caplog: Log) -> Simulator:
+    """A simulator that knows the days of the following nights too; requests are not repeated.
+
+    The store is SQLite, unless a test asks for `in_each_store`: what is tested here is above it.
+    """
+    home.settings |= {"MAX_RETRIES": "0", "STORE_URL": sqlite_url(home.data / "usage.db")}
     caplog.set_level(logging.INFO, "dashboard_scraper")
-    return start(Organization(users=40, today=TODAY + timedelta(9)))
+    return start(Organization(users=12, today=TODAY + timedelta(9)))
 
 
-def run(home: Home, nights: int = 0, *, refresh: bool = False) -> None:
-    """`--last-28-days`, at noon so many days after TODAY."""
+@pytest.fixture
+def in_each_store(spring: Simulator, store_url: str) -> Simulator:
+    """As `spring`; each database in turn."""
+    assert store_url
+    return spring
+
+
+def run(home: Home, nights: int = 0, *, refresh: bool = False, size: int = SIZE) -> None:
+    """The daily job for the last days, at noon so many days after TODAY."""
     now = NOON + nights * NIGHT
-    fetch_daily(settings_of(home), None, refresh=refresh, clock=lambda: now)
+    window = last_complete_days(size, TODAY + nights * NIGHT)
+    fetch_daily(settings_of(home), window, refresh=refresh, clock=lambda: now)
 
 
 def days_before(nights: int, first: int, last: int = 1) -> list[date]:
@@ -70,7 +83,7 @@ def days_before(nights: int, first: int, last: int = 1) -> list[date]:
 
 
 def folder_of(home: Home, nights: int = 0) -> Path:
-    window = last_complete_days(28, TODAY + timedelta(nights))
+    window = last_complete_days(SIZE, TODAY + timedelta(nights))
     return home.data / f"daily_exports_{window.start}_to_{window.end}"
 
 
@@ -112,40 +125,45 @@ def messages(caplog: Log, level: int) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno == level]
 
 
-@pytest.mark.parametrize("settle_days", [0, 1, 3, 10, 28])
+@pytest.mark.parametrize(
+    ("store_url", "settle_days"),
+    [("sqlite", 0), ("sqlite", 1), ("sqlite", 3), ("postgresql", 3), ("sqlite", SIZE + 2)],
+    indirect=["store_url"],
+)
 def test_next_night_fetches_only_unsettled_days(
-    home: Home, spring: Simulator, settle_days: int
+    home: Home, in_each_store: Simulator, settle_days: int
 ) -> None:
     """The others are compared with one request."""
     home.settings |= {"SETTLE_DAYS": f"{settle_days}", "MAX_CONCURRENCY": "1"}
+    sim = in_each_store
     run(home)
-    assert asked(spring) == asked(spring, TENANT) == DAYS
-    assert compared(spring) == [(f"{DAYS[0]}", f"{DAYS[-1]}")]
-    spring.requests.clear()
+    assert asked(sim) == asked(sim, TENANT) == DAYS
+    assert compared(sim) == [(f"{DAYS[0]}", f"{DAYS[-1]}")]
+    sim.requests.clear()
     run(home, 1)
-    again = days_before(1, min(settle_days + 1, 28))
-    assert asked(spring) == asked(spring, TENANT) == again
-    window = days_before(1, 28)
-    assert compared(spring) == [(f"{window[0]}", f"{window[-1]}")]
-    assert len(spring.requests) == 2 * len(again) + 1
+    again = days_before(1, min(settle_days + 1, SIZE))
+    assert asked(sim) == asked(sim, TENANT) == again
+    window = days_before(1, SIZE)
+    assert compared(sim) == [(f"{window[0]}", f"{window[-1]}")]
+    assert len(sim.requests) == 2 * len(again) + 1
     rows = ledger(home)
     assert [day for day, row in rows.items() if row.fetched_at == NOON + NIGHT] == again
-    assert len(contents(folder_of(home, 1))) == 59
+    assert len(contents(folder_of(home, 1))) == FILES
 
 
 def test_revised_settled_day_is_found_by_bisection(
     home: Home, spring: Simulator, caplog: Log
 ) -> None:
     home.settings["REVISION_LIMIT"] = "100"
-    run(home)
+    run(home, size=28)
     unsettled = days_before(0, 3)
-    every = 1 if home.settings["STORE_URL"].startswith(SQLITE_PREFIX) else 6
-    for day in days_before(0, 28, 4)[::every]:
+    settled = [day for day in days_before(0, 28, 4) if any(totals(spring, day).values())]
+    for day in (settled[0], *settled[1:-1:4], settled[-1]):
         before = ledger(home)[day]
         spring.revise(day)
         spring.requests.clear()
         caplog.clear()
-        run(home)
+        run(home, size=28)
         assert Tally(asked(spring)) == Tally([*unsettled, day])
         further = len(compared(spring)) - 1 + asked(spring, TENANT).count(day) + 1
         assert further <= 2 * math.log2(28)
@@ -161,17 +179,18 @@ def test_revised_settled_day_is_found_by_bisection(
 
 
 def test_outputs_after_revision_equal_first_run(
-    home: Home, spring: Simulator, tmp_path_factory: pytest.TempPathFactory
+    home: Home, in_each_store: Simulator, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    sim = in_each_store
     home.settings["REVISION_LIMIT"] = "100"
     run(home)
     first = contents(folder_of(home))
-    revised = [DAYS[0], DAYS[23]]
+    revised = [DAYS[0], DAYS[5]]
     for day in revised:
-        spring.revise(day)
-    spring.requests.clear()
+        sim.revise(day)
+    sim.requests.clear()
     run(home)
-    assert Tally(asked(spring)) == Tally([*revised, *DAYS[25:]])
+    assert Tally(asked(sim)) == Tally([*revised, *DAYS[7:]])
     again = contents(folder_of(home))
     changed = {name for name in first if first[name] != again[name]}
     pairs = {f"{kind}_{day}" for day in revised for kind in ("augment_metrics", "copilot_metrics")}
@@ -204,7 +223,7 @@ def test_offline_sends_no_request(home: Home, spring: Simulator, capsys: Capture
     before = contents(folder_of(home))
     spring.requests.clear()
     spring.stop()
-    settings, window = settings_of(home), last_complete_days(28, TODAY)
+    settings, window = settings_of(home), last_complete_days(SIZE, TODAY)
     capsys.readouterr()
     export_files(settings, window, None)
     folder = folder_of(home)
@@ -212,13 +231,13 @@ def test_offline_sends_no_request(home: Home, spring: Simulator, capsys: Capture
     assert contents(folder_of(home)) == before
     for day in DAYS[3:5]:
         sql(home.settings["STORE_URL"], f"DELETE FROM day_ledger WHERE day = '{day}'")
-    with pytest.raises(DaysMissing, match=f"2 of 28 days are missing: {DAYS[3]} to {DAYS[4]}"):
+    with pytest.raises(DaysMissing, match=f"2 of {SIZE} days are missing: {DAYS[3]} to {DAYS[4]}"):
         export_files(settings, window, None)
     assert spring.requests == []
-    assert_given_out_but(home, DAYS[3:5], "missing")
+    assert_written_except(home, DAYS[3:5], "missing")
 
 
-def assert_given_out_but(home: Home, missing: list[date], word: str) -> None:
+def assert_written_except(home: Home, missing: list[date], word: str) -> None:
     """Every other day has its files; the manifest says of the missing ones that they are so."""
     files = contents(folder_of(home))
     manifest: Any = json.loads(files.pop(MANIFEST))
@@ -256,11 +275,11 @@ def test_command_line_has_offline_refresh_and_daily(home: Home, sim: Simulator) 
 def test_next_run_resumes_after_expired_session(home: Home, start: Start, store_url: str) -> None:
     assert store_url
     home.settings["MAX_CONCURRENCY"] = "1"
-    sim = start(Organization(users=3, today=TODAY), expire_after=40)
+    sim = start(Organization(users=3, today=TODAY), expire_after=14)
     with pytest.raises(SignInRequired) as caught:
         run(home)
     assert caught.value.exit_code == 3
-    assert list(ledger(home)) == DAYS[:20]
+    assert list(ledger(home)) == DAYS[:7]
     assert not folder_of(home).exists()
     save_cookies(home.cookie_file, {SESSION_COOKIE: sim.sign_in()}, origin_of(sim.url))
     run(home)
@@ -268,24 +287,24 @@ def test_next_run_resumes_after_expired_session(home: Home, start: Start, store_
     assert [request.day for request in whole if request.endpoint == USERS] == DAYS
     assert [request.day for request in whole if request.endpoint == TENANT] == [*DAYS, None]
     assert compared(sim) == [(f"{DAYS[0]}", f"{DAYS[-1]}")]
-    assert len(contents(folder_of(home))) == 59
+    assert len(contents(folder_of(home))) == FILES
 
 
 def test_unavailable_day_is_fetched_by_next_run(home: Home, spring: Simulator) -> None:
-    out = [DAYS[4], DAYS[26]]
+    out = [DAYS[4], DAYS[8]]
     for day in out:
         spring.add_fault(Fault(status(503), USERS, day))
     with pytest.raises(DaysMissing) as caught:
         run(home)
     assert caught.value.exit_code == 6
-    assert_given_out_but(home, out, "failed")
+    assert_written_except(home, out, "failed")
     assert list(ledger(home)) == [day for day in DAYS if day not in out]
     spring.clear_faults()
     spring.requests.clear()
     run(home)
-    assert Tally(asked(spring)) == Tally([DAYS[4], *DAYS[25:]])
+    assert Tally(asked(spring)) == Tally([DAYS[4], *DAYS[7:]])
     assert len(compared(spring)) == 1
-    assert len(contents(folder_of(home))) == 59
+    assert len(contents(folder_of(home))) == FILES
 
 
 def test_revised_day_that_fails_is_not_exported(home: Home, spring: Simulator) -> None:
@@ -294,7 +313,7 @@ def test_revised_day_that_fails_is_not_exported(home: Home, spring: Simulator) -
     spring.add_fault(Fault(status(503), USERS, DAYS[6]))
     with pytest.raises(DaysMissing, match=f"{DAYS[6]}"):
         run(home)
-    assert_given_out_but(home, [DAYS[6]], "failed")
+    assert_written_except(home, [DAYS[6]], "failed")
 
 
 def test_backfill_fetches_missing_days_oldest_first(
@@ -302,16 +321,16 @@ def test_backfill_fetches_missing_days_oldest_first(
 ) -> None:
     """And writes no file."""
     home.settings["MAX_CONCURRENCY"] = "1"
-    first, last = TODAY - timedelta(70), TODAY - timedelta(11)
+    first, last = TODAY - timedelta(30), TODAY - timedelta(11)
     window = list(Window(first, last).days())
-    keep(home, window[20], window[24])
-    spring.add_fault(Fault(status(503), USERS, window[30]))
+    keep(home, window[5], window[9])
+    spring.add_fault(Fault(status(503), USERS, window[12]))
     spring.requests.clear()
     capsys.readouterr()
-    with pytest.raises(DaysMissing, match=f"1 of 60 days are missing: {window[30]}"):
+    with pytest.raises(DaysMissing, match=f"1 of 20 days are missing: {window[12]}"):
         keep(home, first, last)
-    missing = [day for day in window if day not in window[20:25]]
-    assert asked(spring) == [*missing, window[30]]
+    missing = [day for day in window if day not in window[5:10]]
+    assert asked(spring) == [*missing, window[12]]
     spring.expire()
     with pytest.raises(SignInRequired):
         keep(home, first, last)
@@ -320,7 +339,7 @@ def test_backfill_fetches_missing_days_oldest_first(
     spring.clear_faults()
     spring.requests.clear()
     keep(home, first, last)
-    assert asked(spring) == [window[30]]
+    assert asked(spring) == [window[12]]
     assert list(ledger(home)) == window
     spring.requests.clear()
     keep(home, first, last)
@@ -341,12 +360,12 @@ def test_backfill_stops_after_28_unavailable_days(home: Home, spring: Simulator)
 
 
 def test_scattered_failures_do_not_stop_backfill(home: Home, spring: Simulator) -> None:
-    days = list(Window(TODAY - timedelta(80), TODAY - timedelta(11)).days())
+    days = list(Window(TODAY - timedelta(52), TODAY - timedelta(11)).days())
     out = [day for number, day in enumerate(days) if number % 14]
     for day in out:
         spring.add_fault(Fault(status(503), USERS, day))
     home.settings["MAX_CONCURRENCY"] = "1"
-    with pytest.raises(DaysMissing, match=f"{len(out)} of 70 days are missing"):
+    with pytest.raises(DaysMissing, match=f"{len(out)} of {len(days)} days are missing"):
         keep(home, days[0], days[-1])
     assert list(ledger(home)) == days[::14]
     assert set(asked(spring)) == set(days)
@@ -374,11 +393,11 @@ def test_days_without_totals_stay_unchecked(
         assert sorted(asked(spring)) == (days_before(1, 4) if nights else DAYS)
         assert spring.count(TENANT) == 0
         assert any("not selected" in text for text in messages(caplog, logging.WARNING))
-    assert unchecked(home, capsys) == [f"{day}" for day in days_before(1, 29)]
+    assert unchecked(home, capsys) == [f"{day}" for day in days_before(1, SIZE + 1)]
     home.settings["SCRAPE_ENDPOINTS"] = "all"
     spring.requests.clear()
     run(home, 1)
-    assert sorted(asked(spring)) == sorted(asked(spring, TENANT)) == days_before(1, 28)
+    assert sorted(asked(spring)) == sorted(asked(spring, TENANT)) == days_before(1, SIZE)
     assert unchecked(home, capsys) == [f"{DAYS[0]}"]
 
 
@@ -407,7 +426,7 @@ def test_failed_comparison_still_writes_files(
     with pytest.raises(error, match="could not be compared"):
         run(home, 1)
     assert error.exit_code == {SourceUnavailable: 4, ContractBroken: 5}[error]
-    assert len(contents(folder_of(home, 1))) == 59
+    assert len(contents(folder_of(home, 1))) == FILES
     with store_at(home.settings["STORE_URL"]).reading() as reader:
         assert reader.last_success("dashboard") == NOON
     spring.clear_faults()
