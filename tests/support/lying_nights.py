@@ -1,4 +1,4 @@
-"""Nights of runs against a simulator that lies on one of them, and what each night leaves."""
+"""Nightly runs against a simulator that lies on one night, and the result of each night."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ _MARKS = ("unreconciled", "suspicious", "held")
 
 
 def moment(night: int) -> datetime:
-    """When the run of a night begins; the first night is 1."""
+    """When a night's run starts; the first night is 1."""
     return FIRST + timedelta(night - 1)
 
 
 def window(night: int) -> Window:
-    """The days that it is for."""
+    """The days that the night's run exports."""
     return last_complete_days(DAYS, moment(night).date())
 
 
 def _as_of(night: int) -> Organization:
-    """Every day has grown a little since the night that fetched it first."""
+    """The honest figures of a night: each day has grown a little since it was first fetched."""
     found = Organization(8, _SEED, 2, moment(LAST).date())
     for before in range(1, night):
         found.revise(window(before).end)
@@ -71,7 +71,7 @@ _ORGANIZATIONS = {night: _as_of(night) for night in range(1, LAST + 1)}
 
 @dataclass(frozen=True)
 class Left:
-    """What a night left: the exit code, the export's files but for the page, the store's rows."""
+    """The result of a night: exit code, exported files without the page, rows of the store."""
 
     code: int
     window: Window
@@ -79,7 +79,7 @@ class Left:
     rows: Rows
 
     def days_unlike(self, truth: Left) -> set[date]:
-        """Those with a file that says something else."""
+        """The days with a file that differs."""
         return {
             date.fromisoformat(match[1])
             for name, content in self.files.items()
@@ -87,7 +87,7 @@ class Left:
         }
 
     def others_unlike(self, truth: Left) -> set[str]:
-        """Files of several days, and GitHub's reports, that say something else; not the marks."""
+        """Files of several days, and GitHub's reports, that differ; without the marks."""
         return {
             name
             for name, content in self.files.items()
@@ -97,18 +97,18 @@ class Left:
         }
 
     def manifest_lines(self) -> list[str]:
-        """What differs in two manifests is easily seen in these."""
+        """Lines, so that a failed comparison shows the difference."""
         return self.files[MANIFEST].decode().splitlines()
 
     def marked(self, *marks: str) -> set[date]:
-        """The days that the manifest does not vouch for, or vouches for with such a mark."""
+        """The days that the manifest does not vouch for, or only with one of the marks."""
         if MANIFEST not in self.files:
             return set()
-        told = json.loads(self.files[MANIFEST])
+        manifest = json.loads(self.files[MANIFEST])
         return {
             date.fromisoformat(day["day"])
-            for day in told["days"]
-            if told["failed"]
+            for day in manifest["days"]
+            if manifest["failed"]
             or day["status"] in _FAILED
             or any(day.get(mark) for mark in marks or _MARKS)
         }
@@ -116,9 +116,9 @@ class Left:
 
 @dataclass(frozen=True)
 class Nights:
-    """What an honest source leaves, night by night; `first` is a store's first night ever.
+    """The results of an honest source, night by night; `first` is the first night of a new store.
 
-    `begun` is a home after a month of backfill and the first night, `going_on` the same later.
+    `begun` is a home after a month of backfill and the first night; `going_on` continues it.
     """
 
     source: str
@@ -130,26 +130,26 @@ class Nights:
     known: dict[int, Left]
 
     def honest(self, night: int) -> Left:
-        """After this night, and those before it."""
+        """The result of this night, after honest ones before it."""
         for each in range(max(self.known) + 1, night + 1):
             self.known[each] = self.run(self.going_on, each)
         return self.known[night]
 
     @contextmanager
     def after_the_first(self, folder: Path) -> Iterator[Home]:
-        """A home that has a month of honest days."""
+        """A home with a month of honest days."""
         with _own_store(folder, self.server, self.begun) as home:
             yield home
 
     @contextmanager
     def before_the_first(self, folder: Path) -> Iterator[Home]:
-        """A home without any day."""
+        """A home without any stored day."""
         with _own_store(folder, self.server) as home:
             sign_in(home, self.simulator, self.source)
             yield home
 
     def run(self, home: Home, night: int, lie: Lie | None = None) -> Left:
-        """The night's run, with what it left; a lie that alters no answer fails."""
+        """Run the night; fails if the lie changed no answer."""
         self.simulator.speak_for(_ORGANIZATIONS[night])
         altered: list[bool] = []
         if lie:
@@ -159,7 +159,7 @@ class Nights:
             code = _run(home, night)
         finally:
             self.simulator.clear_faults()
-        assert any(altered) or not lie, "it altered nothing"
+        assert any(altered) or not lie, "the lie changed no answer"
         return _left(code, home, night, self.source)
 
 
@@ -182,7 +182,7 @@ def _run(home: Home, night: int) -> int:
 
 
 def _files(home: Home, night: int) -> Files:
-    """Without what runs set aside, and when figures were fetched."""
+    """The exported files, without those that runs set aside and without the page."""
     asked = window(night)
     folder = home.data / f"daily_exports_{asked.start}_to_{asked.end}"
     return {
@@ -193,7 +193,7 @@ def _files(home: Home, night: int) -> Files:
 
 
 def _without_page(content: bytes) -> bytes:
-    """The page has the hour of the fetch in it, so that its digest is another each time."""
+    """The page shows the hour of the fetch, so its digest in the manifest always differs."""
     return re.sub(rb'"report": \{[^}]*\}', b'"report": {}', content)
 
 
@@ -207,7 +207,7 @@ def _rows(home: Home, source: str) -> Rows:
 
 @contextmanager
 def honest_nights(source: str, server: str | None, folder: Path) -> Iterator[Nights]:
-    """A simulator, and stores below the folder or on the server with what it says."""
+    """A simulator, and stores with its figures, below the folder or on the server."""
     with ExitStack() as stack:
         simulator = stack.enter_context(Simulator(_ORGANIZATIONS[1], rate_limit=False))
         fresh = stack.enter_context(_own_store(folder / "fresh", server))
@@ -231,7 +231,7 @@ def _left(code: int, home: Home, night: int, source: str) -> Left:
 
 
 def sign_in(home: Home, simulator: Simulator, source: str) -> None:
-    """The home may fetch from the source."""
+    """Set up the home to fetch from the source."""
     if source == DASHBOARD:
         home.settings["METRICS_API_BASE_URL"] = f"{simulator.url}/"
         origin = origin_of(simulator.url)
@@ -247,7 +247,7 @@ def sign_in(home: Home, simulator: Simulator, source: str) -> None:
 
 @contextmanager
 def _own_store(folder: Path, server: str | None, like: Home | None = None) -> Iterator[Home]:
-    """A home with a store of its own, both as those of another home where one is given."""
+    """A home with its own store; with `like`, both are copies of that home's."""
     if like:
         shutil.copytree(like.path, folder, symlinks=True)
     else:
