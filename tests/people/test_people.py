@@ -42,6 +42,7 @@ from dashboard_scraper.server.openmetrics import open_metrics
 from dashboard_scraper.settings.groups import SQLITE_PREFIX
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import DetailStatus, store_at
+from dashboard_scraper.store.cache import StoreCache
 from filled_store import FETCHED, LAST, MONTH, SOURCE, put, report_of, user
 from filled_store import figures_of as figures
 from github_schemas import user_records
@@ -147,7 +148,7 @@ def in_store(home: Home) -> Iterable[Counted]:
     assert (movement.new, movement.lapsed) == ([], [])
     yield Counted("page, those who stayed", len(movement.stayed))
     store, github = store_at(settings.store_url), github_options(settings)
-    views = GithubViews(store, SOURCE, audience, github, 3, lambda: FETCHED)
+    views = GithubViews(StoreCache(store), SOURCE, audience, github, 3, lambda: FETCHED)
     text = open_metrics(views.status(), views.people()).decode()
     told = re.search(rf'^dashboard_scraper_people{{source="{SOURCE}"}} (\S+)$', text, re.MULTILINE)
     assert told

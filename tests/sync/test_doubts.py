@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import timedelta
 
@@ -17,6 +18,7 @@ from dashboard_scraper.model.doubts import DoubtKind
 from dashboard_scraper.model.tolerance import read_tolerance
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.store import store_at
+from dashboard_scraper.store.cache import StoreCache
 from filled_store import LAST, MONTH, SOURCE, put, some_days
 from kept_days import mark, sql
 from report_reading import read_report
@@ -146,8 +148,18 @@ def test_server_ignores_tolerated_differences(doubtful: Home) -> None:
 
     def told(percent: int) -> list[str]:
         tolerance = read_tolerance(f"total_messages={percent}")
-        views = GithubViews(store, SOURCE, Audience(), GithubOptions("1"), 3, utc_now, tolerance)  # type: ignore[arg-type]
-        return [f"{doubt}" for doubt in views.of_day(Scope.ENTERPRISE, Subject.USERS, ALL)[1]]
+        options = GithubOptions("1")
+        with contextlib.closing(store):
+            views = GithubViews(
+                StoreCache(store),
+                SOURCE,
+                Audience(),
+                options,
+                3,
+                utc_now,
+                tolerance,  # type: ignore[arg-type]
+            )
+            return [f"{doubt}" for doubt in views.of_day(Scope.ENTERPRISE, Subject.USERS, ALL)[1]]
 
     assert told(18) == DOUBTS[1:4]  # 7 of 37 are 18.9 percent
     assert told(19) == DOUBTS[2:4]

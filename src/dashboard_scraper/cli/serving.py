@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
@@ -32,6 +33,7 @@ from dashboard_scraper.server.connections import (
 from dashboard_scraper.server.requests import Hosts
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.store import Waiting, store_at
+from dashboard_scraper.store.cache import StoreCache
 from dashboard_scraper.store.patience import Patience
 
 logger = logging.getLogger(__name__)
@@ -59,13 +61,10 @@ def serve(settings: Settings, host: str, port: int, *, insecure: bool = False) -
         )
     prepare_for_many_records()
     # No retries: a reader gets an error at once when the store's server is down, and can retry.
-    store, source = (
-        store_at(settings.store_url, waiting=Waiting(Patience(budget=0))),
-        settings.source,
-    )
-    audience = audience_of(settings)
+    store = store_at(settings.store_url, waiting=Waiting(Patience(budget=0)))
+    cache, source, audience = StoreCache(store), settings.source, audience_of(settings)
     views = GithubViews(
-        store,
+        cache,
         source,
         audience,
         github_options(settings),
@@ -73,7 +72,7 @@ def serve(settings: Settings, host: str, port: int, *, insecure: bool = False) -
         utc_now,
         settings.reconcile_tolerance,
     )
-    report = ReportView(store, source, audience, report_options(settings), utc_now)
+    report = ReportView(cache, source, audience, report_options(settings), utc_now)
     options = ServerOptions(
         {
             Scope.ENTERPRISE: settings.enterprise_slugs,
@@ -82,7 +81,7 @@ def serve(settings: Settings, host: str, port: int, *, insecure: bool = False) -
         settings.serve_public_url,
         None if settings.serve_public_url else Hosts(host, settings.serve_hosts),
     )
-    with _listening(host, port) as listener:
+    with contextlib.closing(store), _listening(host, port) as listener:
         token, made = read_or_make_token(settings.serve_token_file, host, allow_readable=readable)
         if made:
             # Only to stdout, never to the log, and only once.

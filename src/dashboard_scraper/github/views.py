@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import threading
-from collections.abc import Callable, Collection, Generator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from dashboard_scraper.errors import DaysMissing
@@ -27,13 +27,16 @@ from dashboard_scraper.model.doubts import Doubt, doubts_in
 from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.model.tolerance import EXACT, Tolerance
 from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.store import LedgerDay, Reader, Store
+from dashboard_scraper.store import LedgerDay
+from dashboard_scraper.store.cache import CachedView, StoreCache
 from dashboard_scraper.store.status import StoreStatus, status_of
 
 logger = logging.getLogger(__name__)
 
 _Ledger = Mapping[date, LedgerDay]
 _Chunks = Generator[bytes, None, None]
+_LEDGER, _PERSONS = "ledger", "persons"
+"""Keys of the cache, for the two values that most others need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class GithubViews:
 
     def __init__(
         self,
-        store: Store,
+        cache: StoreCache,
         source: str,
         audience: Audience,
         options: GithubOptions,
@@ -58,27 +61,22 @@ class GithubViews:
         tolerance: Tolerance = EXACT,
     ) -> None:
         self._tolerance = tolerance
-        self._store = store
+        self._cache = cache
         self._source = source
         self._audience = audience
         self._options = options
         self._settle_days = settle_days
         self._clock = clock
         self._once = Once(logger)
-        self._lock = threading.Lock()
-        self._persons: tuple[_Ledger, Persons] | None = None
 
     def of_day(self, scope: Scope, subject: Subject, day: date) -> tuple[Report, list[Doubt]]:
         """A report of one day, and the doubts about it."""
         report = Report(scope, subject, Window(day, day), latest=False)
-        with self._reading() as reader:
-            ledger = reader.ledger(self._source, report.window)
-        return report, self._checked(report, ledger)
+        return report, self._checked(report, self._cache.get(_LEDGER, self._ledger))
 
     def latest(self, scope: Scope, subject: Subject) -> tuple[Report, list[Doubt]]:
         """The report of the 28 days up to the newest completed stored day, and its doubts."""
-        with self._reading() as reader:
-            ledger = reader.ledger(self._source)
+        ledger = self._cache.get(_LEDGER, self._ledger)
         report = Report(scope, subject, self._latest_window(ledger), latest=True)
         return report, self._checked(report, ledger)
 
@@ -109,11 +107,23 @@ class GithubViews:
         return Download(self._chunks(report, doubts), doubts)
 
     def _chunks(self, report: Report, doubts: list[Doubt]) -> _Chunks:
-        with self._reading() as reader:
-            doubts += self._checked(report, reader.ledger(self._source, report.window))
-            persons = self._persons_in(reader)
-            reports = GithubReports(reader, self._source, self._audience, self._options, persons)
-            yield from reports.chunks(report)
+        if report.subject is Subject.WHOLE:  # a single object, and small, but it reads a lot
+            found, content = self._cache.get(report, partial(self._whole, report))
+            doubts += found
+            yield content
+            return
+        with self._cache.view() as view:
+            doubts += self._checked(report, view.get(_LEDGER, self._ledger))
+            yield from self._written(report, view)
+
+    def _whole(self, report: Report, view: CachedView) -> tuple[list[Doubt], bytes]:
+        doubts = self._checked(report, view.get(_LEDGER, self._ledger))
+        return doubts, b"".join(self._written(report, view))
+
+    def _written(self, report: Report, view: CachedView) -> Iterator[bytes]:
+        persons = view.get(_PERSONS, self._persons)
+        reports = GithubReports(view.reader, self._source, self._audience, self._options, persons)
+        yield from reports.chunks(report)
         for remark in reports.remarks():
             self._once.warn("%s", remark)
 
@@ -121,38 +131,43 @@ class GithubViews:
         """The seats of everybody with a row in the latest 28 days, even if some are missing, and
         the doubts about these days.
         """
-        with self._reading() as reader:
-            ledger = reader.ledger(self._source)
-            window = self._latest_window(ledger)
-            persons = self._persons_in(reader)
-            seats = seats_in(reader, self._source, window, self._audience, persons)
-            return seats, self._doubts(ledger, window)
+        ledger = self._cache.get(_LEDGER, self._ledger)
+        window = self._latest_window(ledger)
+        # Its key has the window, which moves with the day though nothing is stored.
+        return self._cache.get(("seats", window), partial(self._seats, window))
+
+    def _seats(self, window: Window, view: CachedView) -> tuple[list[dict[str, Any]], list[Doubt]]:
+        persons = view.get(_PERSONS, self._persons)
+        seats = seats_in(view.reader, self._source, window, self._audience, persons)
+        return seats, self._doubts(view.get(_LEDGER, self._ledger), window)
 
     def people(self) -> dict[str, int]:
         """By the source's name, how many people and service accounts were ever stored of it."""
-        if not self._store.exists():
+        try:
+            persons = self._cache.get(_PERSONS, self._persons)
+        except DaysMissing:
             return {}
-        with self._store.reading() as reader:
-            persons = self._persons_in(reader)
         return {self._source: len({person.id for person in persons.values()})}
 
     def status(self) -> StoreStatus:
         """What `status` prints; without sources if nothing has been fetched yet."""
-        now = self._clock()
-        if not self._store.exists():
-            return StoreStatus(self._store.shown, [])
-        with self._store.reading() as reader:
-            return status_of(reader, self._store.shown, self._settle_days, now, self._tolerance)
+        try:
+            with self._cache.view() as view:
+                return self._status(view)
+        except DaysMissing:
+            return StoreStatus(self._cache.shown, [])
 
-    def _reading(self) -> AbstractContextManager[Reader]:
-        if not self._store.exists():
-            raise DaysMissing("no day has been fetched yet")
-        return self._store.reading()
+    def check(self) -> None:
+        """Raise what the store raises if it cannot be read now."""
+        with contextlib.suppress(DaysMissing):
+            self._cache.get("status", self._status)
 
-    def _persons_in(self, reader: Reader) -> Persons:
-        """Cached until a stored day is added or changes, since it reads the whole history."""
-        ledger = reader.ledger(self._source)
-        with self._lock:
-            if self._persons is None or self._persons[0] != ledger:
-                self._persons = ledger, persons_in(reader, self._source, self._audience)
-            return self._persons[1]
+    def _status(self, view: CachedView) -> StoreStatus:
+        shown, now = self._cache.shown, self._clock()
+        return status_of(view.reader, shown, self._settle_days, now, self._tolerance)
+
+    def _ledger(self, view: CachedView) -> _Ledger:
+        return view.reader.ledger(self._source)
+
+    def _persons(self, view: CachedView) -> Persons:
+        return persons_in(view.reader, self._source, self._audience)

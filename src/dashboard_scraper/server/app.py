@@ -248,7 +248,7 @@ class _Endpoints:
         return marked(json_answer(body), doubts)
 
     def _health(self, _request: Request) -> Response:
-        self._views.status()
+        self._views.check()
         return json_answer({"status": "ok"})
 
     def _metrics(self, _request: Request) -> Response:

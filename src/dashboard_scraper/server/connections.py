@@ -132,6 +132,9 @@ class LimitedListener(socket.socket):
                     extra=repeats("connections that were refused"),
                 )
                 continue
+            # asyncio sets it only where the socket names its protocol, which a listener of
+            # create_server does not: a kept-alive client would wait 40 ms for each answer.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return _Counted(connection, functools.partial(self._ended, client)), address
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 

@@ -9,6 +9,8 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Table
 
+from dashboard_scraper.store.watch import Watch
+
 Row = tuple[Any, ...]
 Load = Callable[[Connection, Table, Iterable[Row]], None]
 """The type of `Backend.load`."""
@@ -73,6 +75,11 @@ class Backend(Protocol):
 
     def reading(self) -> AbstractContextManager[View]:
         """A snapshot of the store as it is now, whatever is written meanwhile."""
+        ...
+
+    @property
+    def watch(self) -> Watch:
+        """What notices commits to the store; nothing is opened before it is asked."""
         ...
 
     def may_change(self, connection: Connection) -> bool:

@@ -24,6 +24,7 @@ from dashboard_scraper.store.lease import Lease
 from dashboard_scraper.store.patience import Patience, Retries
 from dashboard_scraper.store.postgres_url import connected, parameters_of, passing_reason
 from dashboard_scraper.store.schema import INFO, create
+from dashboard_scraper.store.watch import PostgresWatch
 
 Result = TypeVar("Result")
 
@@ -65,6 +66,7 @@ class PostgresBackend:
             poolclass=NullPool,
             use_native_hstore=False,  # saves SQLAlchemy's query for that type on each connection
         )
+        self.watch = PostgresWatch(self._alone, self.errors)
         self._lease: Lease | None = None
 
     errors = (SQLAlchemyError, psycopg.Error)

@@ -40,6 +40,7 @@ from dashboard_scraper.model.dates import iso_utc
 from dashboard_scraper.store.backend import Row, View
 from dashboard_scraper.store.schema import Moment, create
 from dashboard_scraper.store.sqlite_access import WRITING, access_for_reading, may_write, stat_of
+from dashboard_scraper.store.watch import SqliteWatch
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class SqliteBackend:
         self._holder_path = path.with_name(f"{path.name}.holder")
         self._ended = threading.Event()
         self._writer: Connection | None = None
+        self.watch = SqliteWatch(path, self._connected)
         self._engine = cache(self._new_engine)  # SQLAlchemy caches compiled statements per engine
 
     errors = (SQLAlchemyError, sqlite3.Error)

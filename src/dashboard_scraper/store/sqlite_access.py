@@ -17,7 +17,7 @@ from dashboard_scraper.errors import StoreFailed
 
 WRITING = "mode=rw"
 _WITH_WAL = "mode=ro&readonly_shm=1"
-_IMMUTABLE = "mode=ro&immutable=1"
+IMMUTABLE = "mode=ro&immutable=1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +56,16 @@ def access_for_reading(path: Path) -> Access:
             " permission to write here: run `status` once as a user who has it, or copy both files"
             " to a folder that you can write to"
         )
-    before = _stamp(real)
+    before = stamp_of(real)
 
     def confirm() -> None:
-        if _stamp(real) != before:
+        if stamp_of(real) != before:
             raise StoreFailed(f"{path} was written to while it was read; run the same again")
 
-    return Access(_IMMUTABLE, confirm)
+    return Access(IMMUTABLE, confirm)
 
 
-def _stamp(path: Path) -> tuple[int, ...] | None:
+def stamp_of(path: Path) -> tuple[int, ...] | None:
+    """The file's number, and what changes when it is written to; None if there is no file."""
     found = stat_of(path)
     return None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns)

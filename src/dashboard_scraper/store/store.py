@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from datetime import date, datetime
 from typing import Any, TypeVar
 
@@ -141,6 +141,15 @@ class Store:
                         pass
                     view = stack.enter_context(self._backend.reading())
             yield Reader(view.connection, self.shown, lambda: self._confirmed(view))
+
+    def state(self) -> Hashable:
+        """Equal to an earlier state only if no program committed anything in between."""
+        with self._explained():
+            return self._backend.watch.state()
+
+    def close(self) -> None:
+        """Close the connection that `state` keeps open."""
+        self._backend.watch.close()
 
     def as_of(self, moment: datetime) -> Store:
         """The store for reading, as of an earlier moment."""
