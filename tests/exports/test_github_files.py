@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from collections.abc import Iterator
 from datetime import date, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +17,9 @@ from conftest import Home, Start, today, yesterday
 from dashboard_scraper.github.records import PLACE_OF
 from dashboard_scraper.model.metrics import LINES
 from dashboard_scraper.simulator import Fault, Organization, Simulator, set_value, status
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.fields import FIELDS
+from dashboard_scraper.sources.rest.urls import origin_of
 from github_schemas import user_records, whole_record
 
 USERS_ENDPOINT = "user-feature-stats"
@@ -25,6 +29,7 @@ OF_THE_DAY = {f"users-1-day_{DAY}.ndjson", f"enterprise-1-day_{DAY}.json"}
 JOB = "--last-28-days"
 ACTIVE = ("daily_active_users", "weekly_active_users", "monthly_active_users")
 BREAKDOWNS = ("ide", "feature", "language_feature", "language_model", "model_feature")
+ORGANIZATION = Organization(users=6, today=today())
 ARRAYS = [f"totals_by_{name}" for name in BREAKDOWNS]
 
 
@@ -42,9 +47,55 @@ def people_file(home: Home, text: str) -> None:
     home.settings["IDENTITY_FILE"] = "people.csv"
 
 
-@pytest.mark.usefixtures("sim")
-def test_the_job_writes_the_reports_of_28_days_and_of_the_last(home: Home) -> None:
-    assert home.run(JOB).code == 0
+@pytest.fixture(scope="module")
+def dashboard_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of a job that wrote an export from the dashboard; tests use copies."""
+    home = Home(tmp_path_factory.mktemp("dashboard"), {"RECHECK_DAYS": "0"})
+    with Simulator(ORGANIZATION) as simulator:
+        sign_in(home, simulator)
+        assert home.run(JOB).code == 0
+    return home.path
+
+
+@pytest.fixture(scope="module")
+def analytics_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """The home of a job that wrote an export from the Analytics API."""
+    home = Home(tmp_path_factory.mktemp("analytics"), {"INCLUDE_SERVICE_ACCOUNTS": "false"})
+    with Simulator(ORGANIZATION, rate_limit=False) as simulator:
+        home.settings |= {
+            "ANALYTICS_API_BASE_URL": simulator.url,
+            "AUGMENT_API_TOKEN": simulator.token,
+            "ANALYTICS_READY_HOUR": "0",
+            "ANALYTICS_REQUESTS_PER_MINUTE": "60000",
+            "ANALYTICS_BURST": "1000",
+        }
+        assert home.run(JOB).code == 0
+    return home
+
+
+@pytest.fixture
+def exported(home: Home, dashboard_home: Path) -> Home:
+    """A home of the test's own in which the job has written its export."""
+    shutil.copytree(dashboard_home, home.path, dirs_exist_ok=True)
+    return home
+
+
+def sign_in(home: Home, simulator: Simulator) -> None:
+    home.settings["METRICS_API_BASE_URL"] = simulator.url + "/"
+    cookies = {SESSION_COOKIE: simulator.cookie}
+    save_cookies(home.cookie_file, cookies, origin_of(simulator.url))
+
+
+@pytest.fixture
+def sim(exported: Home) -> Iterator[Simulator]:
+    """A simulator with the figures of the export, which another run can ask."""
+    with Simulator(ORGANIZATION) as simulator:
+        sign_in(exported, simulator)
+        yield simulator
+
+
+def test_job_writes_reports_of_28_days_and_the_last(exported: Home) -> None:
+    home = exported
     files = reports_in(home.daily_folder)
     assert files.keys() == OF_28_DAYS | OF_THE_DAY
     hashes = {f"github_reports/{name}": sha256(data).hexdigest() for name, data in files.items()}
@@ -64,10 +115,9 @@ def test_the_job_writes_the_reports_of_28_days_and_of_the_last(home: Home) -> No
     assert len(last) == of_day["daily_active_users"]
 
 
-@pytest.mark.usefixtures("sim")
-def test_a_reader_that_knows_the_fields_alone_finds_the_users_and_their_sums(home: Home) -> None:
-    """As the consumers read them: line by line, by user_id and day, with strict integers."""
-    assert home.run(JOB).code == 0
+def test_consumer_finds_users_and_their_sums(exported: Home) -> None:
+    """As consumers read the files: line by line, by user_id and day, with strict integers."""
+    home = exported
     sums: dict[str, int] = {}
     keys = set()
     for line in reports_in(home.daily_folder)["users-28-day.ndjson"].decode().splitlines():
@@ -96,9 +146,8 @@ def test_a_reader_that_knows_the_fields_alone_finds_the_users_and_their_sums(hom
                 assert {type(value) for value in row.values()} == {int, str}
 
 
-@pytest.mark.usefixtures("sim")
-def test_other_days_have_a_report_each(home: Home) -> None:
-    assert home.run(JOB).code == 0
+def test_other_windows_have_a_report_per_day(exported: Home) -> None:
+    home = exported
     first = f"{today() - timedelta(2)}"
     (folder,) = home.run("export", first, DAY).paths
     expected = {name.replace(DAY, day) for name in OF_THE_DAY for day in (first, DAY)}
@@ -106,10 +155,9 @@ def test_other_days_have_a_report_each(home: Home) -> None:
     assert {f"github_reports/{name}" for name in expected} == listed(folder).keys()
 
 
-@pytest.mark.usefixtures("sim")
-def test_any_28_days_have_the_report_of_28_unless_one_is_missing(home: Home) -> None:
-    """The job's own days out of the store are the same; a day earlier, the first is missing."""
-    assert home.run(JOB).code == 0
+def test_28_stored_days_have_the_28_day_report(exported: Home) -> None:
+    """The job's own days, exported, give the same bytes; a day earlier, the first is missing."""
+    home = exported
     before = reports_in(home.daily_folder)
     (folder,) = home.run("export", f"{today() - timedelta(28)}", DAY).paths
     assert reports_in(folder) == before
@@ -119,18 +167,14 @@ def test_any_28_days_have_the_report_of_28_unless_one_is_missing(home: Home) -> 
     assert reports_in(earlier).keys() == {name.replace(DAY, f"{last}") for name in OF_THE_DAY}
 
 
-@pytest.mark.usefixtures("sim")
-def test_without_a_network_they_are_the_same_bytes(home: Home) -> None:
-    assert home.run(JOB).code == 0
+def test_offline_reports_are_the_same_bytes(exported: Home) -> None:
+    home = exported
     before = reports_in(home.daily_folder)
     assert home.run(JOB, "--offline").code == 0
     assert reports_in(home.daily_folder) == before
 
 
-def test_with_a_missing_day_there_is_no_report_of_28_and_the_old_one_is_set_aside(
-    home: Home, sim: Simulator
-) -> None:
-    assert home.run(JOB).code == 0
+def test_missing_day_sets_the_28_day_report_aside(home: Home, sim: Simulator) -> None:
     day = today() - timedelta(9)
     sim.add_fault(Fault(status(500), USERS_ENDPOINT, day))
     home.settings["MAX_RETRIES"] = "0"
@@ -140,10 +184,7 @@ def test_with_a_missing_day_there_is_no_report_of_28_and_the_old_one_is_set_asid
     assert listed(home.daily_folder).keys() == {f"github_reports/{name}" for name in OF_THE_DAY}
 
 
-def test_where_the_last_day_is_missing_nothing_is_left_under_its_name(
-    home: Home, sim: Simulator
-) -> None:
-    assert home.run(JOB).code == 0
+def test_missing_last_day_sets_all_reports_aside(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(status(500), USERS_ENDPOINT, yesterday()))
     home.settings["MAX_RETRIES"] = "0"
     assert home.run(JOB, "--refresh").code == 6
@@ -151,18 +192,17 @@ def test_where_the_last_day_is_missing_nothing_is_left_under_its_name(
     assert reports_in(home.daily_folder).keys() == expected
 
 
-def test_a_run_that_fails_sets_them_all_aside(home: Home, sim: Simulator) -> None:
-    assert home.run(JOB).code == 0
+def test_failed_run_sets_all_reports_aside(home: Home, sim: Simulator) -> None:
     sim.expire()
     assert home.run(JOB).code == 3
     expected = {f"{name}.stale" for name in OF_28_DAYS | OF_THE_DAY}
     assert reports_in(home.daily_folder).keys() == expected
 
 
-@pytest.mark.usefixtures("sim")
-def test_an_organization_has_reports_as_long_as_its_id_is_set(home: Home) -> None:
+def test_organization_id_adds_its_reports(exported: Home) -> None:
+    home = exported
     home.settings["ORGANIZATION_ID"] = "77"
-    assert home.run(JOB).code == 0
+    assert home.run(JOB, "--offline").code == 0
     files = reports_in(home.daily_folder)
     own = {
         "organization-28-day.json",
@@ -181,10 +221,10 @@ def test_an_organization_has_reports_as_long_as_its_id_is_set(home: Home) -> Non
     assert reports_in(home.daily_folder).keys() == OF_28_DAYS | OF_THE_DAY | stale
 
 
-def test_teams_have_a_report_where_somebody_is_in_one(home: Home, sim: Simulator) -> None:
-    name = sim.organization.people[0].name
+def test_teams_have_a_report_if_somebody_is_in_one(exported: Home) -> None:
+    home, name = exported, ORGANIZATION.people[0].name
     people_file(home, f"email,login,id,team\n{name.upper()},ada-l,11,core\n")
-    assert home.run(JOB).code == 0
+    assert home.run(JOB, "--offline").code == 0
     files = reports_in(home.daily_folder)
     teams = f"user-teams-1-day_{DAY}.ndjson"
     assert files.keys() == OF_28_DAYS | OF_THE_DAY | {teams}
@@ -203,18 +243,12 @@ def test_teams_have_a_report_where_somebody_is_in_one(home: Home, sim: Simulator
     assert f"{teams}.stale" in reports_in(home.daily_folder)
 
 
-def test_both_sources_have_the_same_reports_but_for_what_one_does_not_know(
-    home: Home, start: Start, start_api: Start
-) -> None:
-    """The Analytics API has suggested lines, and editors and languages; not instructions."""
-    organization = Organization(users=6, today=today())
-    start(organization)
-    assert home.run(JOB, "--source", "dashboard").code == 0
-    dashboard = user_records(reports_in(home.daily_folder)["users-28-day.ndjson"])
-    start_api(organization)
-    home.settings["INCLUDE_SERVICE_ACCOUNTS"] = "false"
-    assert home.run(JOB, "--source", "analytics").code == 0
-    analytics = user_records(reports_in(home.daily_folder)["users-28-day.ndjson"])
+def test_both_sources_agree_on_what_both_know(exported: Home, analytics_home: Home) -> None:
+    """The Analytics API also has suggested lines, editors and languages; it lacks instructions."""
+    dashboard, analytics = (
+        user_records(reports_in(home.daily_folder)["users-28-day.ndjson"])
+        for home in (exported, analytics_home)
+    )
     assert any(row["ide"] != "unknown" for record in analytics for row in record["totals_by_ide"])
 
     def known(records: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[object, ...]]:
@@ -231,30 +265,26 @@ def test_both_sources_have_the_same_reports_but_for_what_one_does_not_know(
     assert known(analytics) == known(dashboard)
 
 
-@pytest.mark.usefixtures("api")
-def test_merged_editors_are_one_row(home: Home) -> None:
-    home.settings["GITHUB_REPORTS_MERGE_IDES"] = "true"
-    assert home.run(JOB).code == 0
+def test_merged_editors_are_one_row(home: Home, analytics_home: Home) -> None:
+    shutil.copytree(analytics_home.path, home.path, dirs_exist_ok=True)
+    home.settings |= {"METRICS_SOURCE": "analytics", "GITHUB_REPORTS_MERGE_IDES": "true"}
+    result = home.run(JOB, "--offline")
+    assert result.code == 0
     records = user_records(reports_in(home.daily_folder)["users-28-day.ndjson"])
     assert {len(record["totals_by_ide"]) for record in records} <= {0, 1}
     assert {row["ide"] for record in records for row in record["totals_by_ide"]} == {"unknown"}
     assert {row["language"] for r in records for row in r["totals_by_language_feature"]} > {
         "python"
     }
-
-
-@pytest.mark.usefixtures("api")
-def test_what_the_reports_cannot_say_is_logged_once(home: Home) -> None:
-    result = home.run(JOB)
+    # What the reports cannot say is logged once, whatever the number of reports.
     about = [line for line in result.err.splitlines() if "in GitHub's reports" in line]
     assert sum("differ from the source's own total" in line for line in about) == 1
     assert sum("active users are counted without 27 days" in line for line in about) == 1
 
 
-def test_totals_that_differ_and_what_is_unknown_are_each_logged_once(
-    home: Home, sim: Simulator
-) -> None:
-    """Of every day; the total with both numbers of one user-day."""
+def test_differing_totals_are_logged_once(home: Home, start: Start) -> None:
+    """Of all days together, with both numbers of one user-day; and so are unknown figures."""
+    sim = start(ORGANIZATION)
     sim.add_fault(Fault(set_value(FIELDS[LINES], 987654), USERS_ENDPOINT))
     unknown = next(m for m in FIELDS if m in PLACE_OF and m.required)
     sim.add_fault(Fault(set_value(FIELDS[unknown], None, 0), USERS_ENDPOINT))

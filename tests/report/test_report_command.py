@@ -34,30 +34,30 @@ def report_of(home: Home, *words: str, code: int = 0) -> Report:
     return read_report(home.data / REPORT)
 
 
-def test_without_dates_it_has_the_newest_28_days_of_the_store(home: Home) -> None:
+def test_default_is_the_newest_28_days(home: Home) -> None:
     keep_days(home, users(3), TWO_MONTHS)
     assert list(report_of(home).column("t-active", "Daily active people")) == list(map(str, DAYS))
 
 
-def test_a_younger_store_begins_with_its_first_day(home: Home) -> None:
+def test_young_store_begins_with_its_first_day(home: Home) -> None:
     keep_days(home, users(3), Window(LAST - timedelta(9), LAST))
     assert len(report_of(home).column("t-active", "Daily active people")) == 10
 
 
-def test_a_day_that_is_not_over_is_left_out(home: Home) -> None:
+def test_today_is_left_out(home: Home) -> None:
     keep_days(home, users(3), Window(yesterday(), today()))
     assert list(report_of(home).column("t-active", "Daily active people")) == [str(yesterday())]
 
 
-def test_one_date_is_a_day_and_two_are_a_period(home: Home) -> None:
-    keep_days(home, users(3), TWO_MONTHS)
+def test_dates_select_a_day_or_a_period(home: Home) -> None:
+    keep_days(home, users(3), Window(DAYS[4], DAYS[9]))
     day, other = DAYS[4], DAYS[9].strftime("%m-%d-%Y")
     assert list(report_of(home, str(day)).column("t-active", "Remark")) == [str(day)]
     assert len(report_of(home, str(day), other).column("t-active", "Remark")) == 6
 
 
-def test_the_same_store_gives_the_same_bytes(home: Home) -> None:
-    keep_days(home, users(9), TWO_MONTHS)
+def test_same_store_gives_the_same_bytes(home: Home) -> None:
+    keep_days(home, users(9), MONTH)
     assert report_of(home).text == report_of(home).text
 
 
@@ -72,24 +72,22 @@ def test_the_same_store_gives_the_same_bytes(home: Home) -> None:
         (("0001-01-02", "2025-03-30"), "days; a page shows 1098 at most"),
     ],
 )
-def test_wrong_dates_are_refused_and_nothing_is_written(
-    words: tuple[str, ...], told: str, home: Home
-) -> None:
-    keep_days(home, users(3), MONTH)
+def test_wrong_dates_are_refused(words: tuple[str, ...], told: str, home: Home) -> None:
+    keep_days(home, users(3), Window(LAST, LAST))
     result = home.run("report", *words)
     assert result.code == 2
     assert told in result.err
     assert home.files() == set()
 
 
-def test_without_a_store_it_says_so(home: Home) -> None:
+def test_missing_store_is_an_error(home: Home) -> None:
     result = home.run("report")
     assert (result.code, home.files()) == (2, set())
     assert "there is no store" in result.err
 
 
-def test_without_any_of_the_days_the_earlier_page_is_set_aside(home: Home) -> None:
-    keep_days(home, users(3), MONTH)
+def test_missing_days_set_the_earlier_page_aside(home: Home) -> None:
+    keep_days(home, users(3), Window(LAST, LAST))
     report_of(home)
     result = home.run("report", "2024-01-01", "2024-01-05")
     assert result.code == 6
@@ -97,17 +95,18 @@ def test_without_any_of_the_days_the_earlier_page_is_set_aside(home: Home) -> No
     assert home.files() == {f"{REPORT}.stale"}
 
 
-def test_the_other_source_is_named_where_the_store_has_only_that(home: Home) -> None:
-    keep_days(home, users(3), MONTH)
+def test_advice_names_the_other_source(home: Home) -> None:
+    keep_days(home, users(3), Window(LAST, LAST))
     result = home.run("report", "--source", "analytics")
     assert result.code == 6
     assert "but has some of dashboard" in result.err
 
 
-def test_a_name_is_text_whatever_is_in_it(home: Home) -> None:
-    keep_days(home, users(4), MONTH)
+def test_any_name_is_text(home: Home) -> None:
+    window = Window(LAST - timedelta(4), LAST)
+    keep_days(home, users(4), window)
     scripts = report_of(home).tags.count("script")
-    keep_days(home, [SCRIPT, 'a"b&amp;c@example.com', *users(2)], MONTH)
+    keep_days(home, [SCRIPT, 'a"b&amp;c@example.com', *users(2)], window)
     report = report_of(home)
     assert SCRIPT not in report.text
     assert report.tags.count("script") == scripts
@@ -115,7 +114,7 @@ def test_a_name_is_text_whatever_is_in_it(home: Home) -> None:
     assert SCRIPT in report.column("user-table", "Active Days")
 
 
-def test_teams_are_text_too(home: Home) -> None:
+def test_any_team_is_text(home: Home) -> None:
     people = home.path / "people.csv"
     people.write_text(f"email,login,id,team\n{users(1)[0]},u,1,{SCRIPT}\n")
     home.settings["IDENTITY_FILE"] = str(people)
@@ -125,8 +124,8 @@ def test_teams_are_text_too(home: Home) -> None:
     assert list(report.column("t-use-by-team", "Active people")) == [SCRIPT, "no team"]
 
 
-def test_the_page_asks_for_nothing_and_forbids_it_too(home: Home) -> None:
-    keep_days(home, users(3), TWO_MONTHS)
+def test_page_loads_nothing_and_forbids_it(home: Home) -> None:
+    keep_days(home, users(3), MONTH)
     report = report_of(home)
     assert {link for link in report.links if not link.startswith("#")} == {"data:,"}
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', report.text)
@@ -138,7 +137,7 @@ def test_the_page_asks_for_nothing_and_forbids_it_too(home: Home) -> None:
     assert not re.search(r"@import|url\(", style)
 
 
-def test_teams_have_their_people_and_one_of_two_counts_twice(home: Home) -> None:
+def test_person_of_two_teams_counts_in_both(home: Home) -> None:
     ada, bob, cy = users(3)
     people = home.path / "people.csv"
     rows = [f"{ada},ada,1,red", f"{bob},bob,2,red", f"{bob},bob,2,blue"]
@@ -156,14 +155,14 @@ def test_teams_have_their_people_and_one_of_two_counts_twice(home: Home) -> None
     assert set(report.column("t-use-by-team", "Active people").values()) == {"1 of 1", "2 of 2"}
 
 
-def test_without_teams_or_editors_it_does_not_pretend(home: Home) -> None:
+def test_missing_teams_and_editors_are_left_out(home: Home) -> None:
     keep_days(home, users(3), MONTH)
     report = report_of(home)
     assert not {"t-use-by-team", "t-editors"} & report.tables.keys()
     assert "Not known: the store has no such figures" in report.words
 
 
-def test_report_users_false_leaves_every_name_out(home: Home) -> None:
+def test_names_can_be_left_out(home: Home) -> None:
     keep_days(home, users(3), MONTH)
     home.settings["REPORT_USERS"] = "false"
     report = report_of(home)
@@ -172,7 +171,7 @@ def test_report_users_false_leaves_every_name_out(home: Home) -> None:
     assert report.number("active") == "3"
 
 
-def test_with_a_key_users_have_pseudonyms(home: Home) -> None:
+def test_key_gives_users_pseudonyms(home: Home) -> None:
     key = home.path / "key"
     key.write_text("0123456789abcdef" * 4)
     key.chmod(0o600)
@@ -210,7 +209,7 @@ def test_service_accounts_are_marked_or_left_out(included: bool, home: Home) -> 
     assert ("nightly service account" in report.column("user-table", "Active Days")) == included
 
 
-def test_a_day_whose_users_are_not_the_sources_totals_is_marked(home: Home) -> None:
+def test_unreconciled_day_is_marked(home: Home) -> None:
     def other_total(usage: DayUsage) -> DayUsage:
         return dataclasses.replace(
             usage, totals={USER_COUNT.name: 77} if usage.day == DAYS[5] else {}
@@ -229,8 +228,8 @@ def test_a_day_whose_users_are_not_the_sources_totals_is_marked(home: Home) -> N
     assert report.words.count(told) == charts_without_days
 
 
-def test_every_number_has_its_footnote_from_the_catalogue(home: Home) -> None:
-    keep_days(home, users(3), TWO_MONTHS)
+def test_every_number_has_its_footnote(home: Home) -> None:
+    keep_days(home, users(3), MONTH)
     report = report_of(home)
     notes = set(re.findall(r'id="about-([\w-]+)"', report.text))
     assert notes == {term.key for term in TERMS}
@@ -247,9 +246,7 @@ def manifest(folder: Path) -> dict[str, Any]:
     return found
 
 
-def test_the_daily_export_has_the_page_and_its_manifest_vouches_for_it(
-    home: Home, sim: Simulator
-) -> None:
+def test_daily_export_vouches_for_its_page(home: Home, sim: Simulator) -> None:
     result = home.run("--last-28-days")
     (folder,) = result.paths
     assert result.pages == [folder / REPORT]
@@ -264,9 +261,8 @@ def test_the_daily_export_has_the_page_and_its_manifest_vouches_for_it(
     assert page == report_of(home).text.encode()
 
 
-def test_a_day_that_failed_is_a_gap_in_the_daily_exports_page_even_if_an_older_run_had_it(
-    home: Home, sim: Simulator
-) -> None:
+def test_failed_day_is_a_gap_in_the_page(home: Home, sim: Simulator) -> None:
+    """Even if an older run had stored it."""
     day = yesterday()
     (folder,) = home.run("--last-28-days").paths
     sim.add_fault(Fault(status(400), "user-feature-stats", day))
@@ -278,7 +274,7 @@ def test_a_day_that_failed_is_a_gap_in_the_daily_exports_page_even_if_an_older_r
     assert manifest(folder)["report"]["size"] == len(report.text.encode())
 
 
-def test_an_export_of_more_days_than_a_page_shows_has_none_and_says_so(home: Home) -> None:
+def test_export_too_long_for_a_page_has_none(home: Home) -> None:
     keep_days(home, users(3), MONTH)
     out = home.path / "out"
     out.mkdir()
@@ -291,15 +287,14 @@ def test_an_export_of_more_days_than_a_page_shows_has_none_and_says_so(home: Hom
     assert manifest(out)["report"] is None
     for first, pages in ((MONTH.start, [out / REPORT]), (LAST - timedelta(1097), [])):
         result = home.run("export", str(first), str(LAST), "--out", str(out))
-        assert result.pages == pages  # the second is told of nowhere, since days are missing
+        assert result.pages == pages  # the second is not printed, since days are missing
         assert (out / REPORT).exists()
 
 
-def test_a_run_that_fails_sets_the_page_aside_with_the_other_files(
-    home: Home, sim: Simulator
-) -> None:
-    (folder,) = home.run("--last-28-days").paths
+def test_failed_run_sets_the_page_aside(home: Home, sim: Simulator) -> None:
+    window = [f"{yesterday() - timedelta(1)}", f"{yesterday()}"]
+    (folder,) = home.run("--daily", *window).paths
     sim.expire()
-    assert home.run("--last-28-days", "--refresh").code == 3
+    assert home.run("--daily", *window, "--refresh").code == 3
     assert not (folder / REPORT).exists()
     assert (folder / f"{REPORT}.stale").is_file()

@@ -13,11 +13,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from conftest import Home, Start, yesterday
+from conftest import Home, Start, today, yesterday
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import COUNTS, LINES, METRICS, Kind, Metric, Whole, parts_of
 from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.simulator import Organization, Simulator
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.rest.urls import origin_of
 from kept_days import sql
 from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, keep_days, users
 from report_reading import REPORT, Report, read_report
@@ -50,12 +52,20 @@ def records(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def test_the_same_question_has_the_same_answer_in_report_csv_and_json(
-    home: Home, sim: Simulator
-) -> None:
-    (folder,) = home.run("--last-28-days").paths
-    assert sim.requests
-    report = report_of(home)
+@pytest.fixture(scope="module")
+def month(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
+    """A daily export from the dashboard, and the page of its store."""
+    home = Home(tmp_path_factory.mktemp("month"))
+    with Simulator(Organization(users=12, today=today())) as simulator:
+        home.settings["METRICS_API_BASE_URL"] = simulator.url + "/"
+        cookies = {SESSION_COOKIE: simulator.cookie}
+        save_cookies(home.cookie_file, cookies, origin_of(simulator.url))
+        (folder,) = home.run("--last-28-days").paths
+    return folder, report_of(home)
+
+
+def test_report_csv_and_json_agree(month: tuple[Path, Report]) -> None:
+    folder, report = month
     whole = records(folder / "copilot_metrics_aggregated.json")
     rows = csv_rows(sorted(folder.glob("*.csv")))
     for key, counter, metrics in (
@@ -84,10 +94,8 @@ def _named(name: str) -> list[Any]:
     return [metric for metric in COUNTS if metric.name == name]
 
 
-def test_each_days_figures_are_those_of_its_own_files(home: Home, sim: Simulator) -> None:
-    (folder,) = home.run("--last-28-days").paths
-    assert sim.requests
-    report = report_of(home)
+def test_each_day_agrees_with_its_files(month: tuple[Path, Report]) -> None:
+    folder, report = month
     active = report.column("t-active", "Daily active people")
     assert len(active) == 28
     for day, count in active.items():
@@ -95,11 +103,11 @@ def test_each_days_figures_are_those_of_its_own_files(home: Home, sim: Simulator
         assert int(count) == len(records(folder / f"copilot_metrics_{day}.json"))
         for table, metrics in (("t-messages", MESSAGES), ("t-lines", parts_of(LINES))):
             for metric in metrics:
-                told = report.column(table, metric.title)[day]
-                assert told == shown(sum(int(row[metric.title]) for row in rows))
+                cell = report.column(table, metric.title)[day]
+                assert cell == shown(sum(int(row[metric.title]) for row in rows))
 
 
-def test_a_days_rates_are_those_of_its_csv_with_one_decimal(home: Home, start: Start) -> None:
+def test_rates_agree_with_the_csv(home: Home, start: Start) -> None:
     start(Organization(users=40))
     day = yesterday() - timedelta(yesterday().weekday())  # a Monday: somebody works
     (folder,) = home.run("--daily", str(day), str(day)).paths
@@ -115,13 +123,13 @@ def test_a_days_rates_are_those_of_its_csv_with_one_decimal(home: Home, start: S
             assert float(text.strip("%")) == pytest.approx(float(by_csv.strip("%")), abs=0.0551)
 
 
-def test_the_analytics_api_gives_the_same_sums_and_editors_that_add_up(
-    home: Home, api: Simulator, store_url: str
-) -> None:
+def test_analytics_sums_and_editors_add_up(home: Home, api: Simulator, store_url: str) -> None:
     assert home.settings["STORE_URL"] == store_url
     home.settings["FETCH_EDITOR_LANGUAGE"] = "true"
-    (folder,) = home.run("--last-28-days").paths
-    report = report_of(home)
+    monday = yesterday() - timedelta(yesterday().weekday() + 7)  # whole days of work
+    window = [f"{monday}", f"{monday + timedelta(2)}"]
+    (folder,) = home.run("--daily", *window).paths
+    report = report_of(home, *window)
     rows = csv_rows(sorted(folder.glob("*.csv")))
     lines = sum(int(row[LINES.title]) for row in rows)
     assert api.requests
@@ -136,7 +144,7 @@ def test_the_analytics_api_gives_the_same_sums_and_editors_that_add_up(
         assert {row[0] for row in report.tables[table][1:]} <= known
     assert "This source does not tell Instruction Lines of Code." in report.words
     home.settings["INCLUDE_SERVICE_ACCOUNTS"] = "false"
-    people = report_of(home)
+    people = report_of(home, *window)
     assert people.number(LINES.name) != report.number(LINES.name)
     assert sum_of(people, "t-editors") == people.number(LINES.name)
     day = next(
@@ -144,8 +152,8 @@ def test_the_analytics_api_gives_the_same_sums_and_editors_that_add_up(
     )
     of_day = report_of(home, day)
     sql(store_url, f"UPDATE day_ledger SET editor_language = 'unreconciled' WHERE day = '{day}'")
-    fewer = report_of(home)
-    assert "Of 27 of 28 days" in fewer.words
+    fewer = report_of(home, *window)
+    assert "Of 2 of 3 days" in fewer.words
     whole, one, rest = (number_of(each, LINES) for each in (people, of_day, fewer))
     assert whole == rest
     assert sum_of(fewer, "t-editors") == shown(whole - one)
@@ -197,7 +205,7 @@ def check_against_store(home: Home, report: Report, days: list[date]) -> None:
             assert text == ""
 
 
-def test_five_people_with_gaps_are_as_in_the_store(home: Home) -> None:
+def test_gaps_are_as_in_the_store(home: Home) -> None:
     missing, empty = [DAYS[3], DAYS[4], DAYS[20]], [DAYS[7], DAYS[13]]
     keep_days(home, users(5), TWO_MONTHS, missing=missing, empty=empty)
     report = report_of(home, code=6)
@@ -227,26 +235,25 @@ def test_five_people_with_gaps_are_as_in_the_store(home: Home) -> None:
     assert report.tables["t-spread-days"][0] == ["Active Days", "People"]
 
 
-def test_one_day_of_five_hundred_people_is_as_in_the_store(home: Home) -> None:
-    day = LAST - timedelta(3)
-    keep_days(home, users(500), Window(day, day))
+def test_day_of_five_thousand_people_is_small(home: Home) -> None:
+    """It is as in the store, too."""
+    figures = figures_of(dict.fromkeys((metric.name for metric in MESSAGES), 12345))
+
+    def all_active(usage: DayUsage) -> DayUsage:
+        return DayUsage(usage.day, [UserUsage(name, figures) for name in users(5000)], {})
+
+    keep_days(home, [], Window(LAST, LAST), change=all_active)
     report = report_of(home)
-    check_against_store(home, report, [day])
+    check_against_store(home, report, [LAST])
+    assert len(report.text.encode()) < 3e6
+    assert report.rows is not None
+    assert len(report.rows) == 5000
     assert report.numbers["active-week"] == ["unknown"]
     assert "Compared with" not in report.words
     assert "No day of the period before is in the store, so nothing is compared" in report.words
 
 
-def test_a_month_of_five_thousand_people_is_as_in_the_store_and_small(home: Home) -> None:
-    keep_days(home, users(5000), MONTH)
-    report = report_of(home)
-    check_against_store(home, report, DAYS)
-    assert len(report.text.encode()) < 3e6
-    assert report.rows is not None
-    assert len(report.rows) == 5000
-
-
-def test_an_organization_without_activity_has_zeros_and_says_so(home: Home) -> None:
+def test_period_without_activity_has_zeros(home: Home) -> None:
     keep_days(home, [], TWO_MONTHS)
     report = report_of(home)
     check_against_store(home, report, DAYS)
@@ -256,7 +263,7 @@ def test_an_organization_without_activity_has_zeros_and_says_so(home: Home) -> N
     assert "Compared with 3 February to 2 March 2025." in report.words
 
 
-def test_people_who_come_and_go_are_counted_from_both_periods(home: Home) -> None:
+def test_people_who_come_and_go_are_counted(home: Home) -> None:
     before, now = Window(LAST - timedelta(1), LAST - timedelta(1)), Window(LAST, LAST)
     one = figures_of({"chat_messages": 1})
 
@@ -276,11 +283,11 @@ def test_people_who_come_and_go_are_counted_from_both_periods(home: Home) -> Non
     assert "@example.com" not in report_of(home, str(LAST)).text
 
 
-def test_the_distributions_are_those_of_the_table_of_users_and_of_the_period_before(
-    home: Home,
-) -> None:
+def test_distributions_agree_with_the_users(home: Home) -> None:
+    """And those of the period before with a page of that period."""
     keep_days(home, users(40), TWO_MONTHS)
     now = report_of(home)
+    check_against_store(home, now, DAYS)
     rows = now.rows or []
     for days, people in now.column("t-spread-days", "People").items():
         assert int(people) == sum(row[3] == int(days) for row in rows), days
@@ -299,7 +306,7 @@ def is_weekday(day: str, weekday: int) -> bool:
     return date.fromisoformat(day).weekday() == weekday
 
 
-def test_people_are_counted_in_the_step_that_their_messages_reach(home: Home) -> None:
+def test_people_are_counted_in_their_bar(home: Home) -> None:
     sent = [0, 1, 9, 10, 29, 30, 99, 100, 299, 300, 999, 1000, 2999, 3000, 70_000]
     counts = [{"chat_messages": count, "completions_count": 1} for count in sent]
 
@@ -321,7 +328,7 @@ def test_people_are_counted_in_the_step_that_their_messages_reach(home: Home) ->
     }
 
 
-def test_an_unknown_figure_makes_its_sums_unknown_and_never_zero(home: Home) -> None:
+def test_unknown_figure_makes_its_sums_unknown(home: Home) -> None:
     def without_chat(usage: DayUsage) -> DayUsage:
         if usage.day != DAYS[2]:
             return usage
@@ -343,8 +350,8 @@ def test_an_unknown_figure_makes_its_sums_unknown_and_never_zero(home: Home) -> 
         assert [place for place, day in enumerate(drawn) if day["gap"]] == gaps, chart
 
 
-@pytest.mark.parametrize("length", [1, 2, 31, 90])
-def test_any_length_of_period_is_drawn_day_by_day(length: int, home: Home) -> None:
+@pytest.mark.parametrize("length", [1, 32, 90])
+def test_period_of_any_length_is_drawn_by_day(length: int, home: Home) -> None:
     window = Window(LAST - timedelta(length - 1), LAST)
     keep_days(home, users(3), window)
     report = report_of(home, str(window.start), str(window.end))
