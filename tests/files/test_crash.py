@@ -1,6 +1,6 @@
-"""A run that is killed at any moment leaves whole days and whole files, and the next one finishes.
+"""A run that is killed leaves complete days and complete files, and the next run finishes.
 
-Killed with SIGKILL, which nothing can prepare for, at random moments and at the points that matter.
+It is killed with SIGKILL, which no handler sees, at random moments and at the critical points.
 """
 
 from __future__ import annotations
@@ -16,15 +16,19 @@ import pytest
 
 from conftest import Home, Result, Start, today
 from crash_child import (
+    DAYS,
+    FILES,
+    JOB,
     Forks,
-    Kept,
     Run,
+    StoredDays,
     Trap,
-    empty,
+    drop_store,
     files_in,
+    job_folder,
+    stored_days,
     until,
-    wait_until_gone,
-    whole_days,
+    wait_until_disconnected,
 )
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import counts_of
@@ -38,16 +42,9 @@ from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
 
-JOB = "--last-28-days"
 USERS = Endpoint.USERS.value
-TRIALS = 10
-BATCHES = [
-    *(("sqlite", number, TRIALS) for number in range(30 // TRIALS)),
-    *(("postgresql", number, TRIALS) for number in range(10 // TRIALS)),
-    ("pgbouncer", 0, 6),
-]
 OUTPUT, STORE = ".tmp", ".new"
-"""How the temporary names of the files end, and that of a store that is being made."""
+"""The suffixes of temporary names: of output files, and of a store that is being created."""
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +55,10 @@ def forks() -> Iterator[Forks]:
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What a run leaves that nobody kills, on either kind of store."""
+    """What a run leaves that is not killed; the same on every kind of store."""
 
     files: dict[str, bytes]
-    days: Kept
+    days: StoredDays
 
 
 def organization() -> Organization:
@@ -74,15 +71,15 @@ def undisturbed(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Undis
     with Simulator(organization()) as simulator:
         home.settings["METRICS_API_BASE_URL"] = simulator.url
         save_cookies(home.cookie_file, {SESSION_COOKIE: simulator.cookie}, origin_of(simulator.url))
-        result = forks.run(home, JOB)
+        result = forks.run(home, *JOB)
         assert result.code == 0, result.err
-    left = Undisturbed(files_in(home.daily_folder), whole_days(f"sqlite:///{home.data}/usage.db"))
-    assert (len(left.files), len(left.days)) == (2 * 28 + 3 + 4, 28)
+    left = Undisturbed(files_in(job_folder(home)), stored_days(f"sqlite:///{home.data}/usage.db"))
+    assert (len(left.files), len(left.days)) == (FILES, DAYS)
     assert_days_are_the_organizations(left.days)
     return left
 
 
-def assert_days_are_the_organizations(days: Kept) -> None:
+def assert_days_are_the_organizations(days: StoredDays) -> None:
     made_up = organization()
     counted = [metric for metric in COUNTS if metric in FIELDS]
     for day, (ledger, usage) in days.items():
@@ -99,56 +96,55 @@ def assert_days_are_the_organizations(days: Kept) -> None:
 
 @pytest.fixture
 def simulator(start: Start) -> Simulator:
-    """Slow enough for a kill to come between any two steps; most answers have two pages."""
+    """Slow enough that a kill can come between any two steps; most answers have two pages."""
     return start(organization(), latency=0.002, paging=Paging("cursor", page_size=5))
 
 
 @dataclass(frozen=True)
 class Trials:
-    """Kills of the 28-day job in one home."""
+    """Killed runs in one home."""
 
     home: Home
     url: str
     forks: Forks
     undisturbed: Undisturbed
 
-    def empty(self) -> None:
-        """No store and no file, as before the first run."""
-        empty(self.url)
+    def start_over(self) -> None:
+        """Remove the store and all files."""
+        drop_store(self.url)
         shutil.rmtree(self.home.data, ignore_errors=True)
 
-    def killed(self, run: Run) -> Result:
-        """What a run left that was killed, or had ended before; it is whole in any case."""
+    def result_of(self, run: Run) -> Result:
+        """The result of a run that was killed, or had ended before; nothing is damaged."""
         result = run.wait()
         assert result.code in (-SIGKILL, 0), result.err
-        wait_until_gone(self.url)
+        wait_until_disconnected(self.url)
         self.check()
         return result
 
-    def trapped(self, trap: Trap) -> Result:
-        """What a run left that was killed at a point."""
-        result = self.killed(self.forks.start(self.home, JOB, trap=trap))
+    def kill_at(self, trap: Trap) -> Result:
+        """The result of a run that is killed at a point."""
+        result = self.result_of(self.forks.start(self.home, *JOB, trap=trap))
         assert result.code == -SIGKILL
         return result
 
     def check(self) -> None:
-        """Each day and each file is what the undisturbed run made, or is not there."""
-        kept = whole_days(self.url)
-        assert kept == {day: self.undisturbed.days[day] for day in kept}
-        found = files_in(self.home.daily_folder)
+        """Each day and each file is as the undisturbed run wrote it, or missing."""
+        found_days = stored_days(self.url)
+        assert found_days == {day: self.undisturbed.days[day] for day in found_days}
+        found = files_in(job_folder(self.home))
         assert found == {name: self.undisturbed.files[name] for name in found}
 
     def finish(self) -> float:
-        """The next run finishes, and nobody can tell that another was killed before.
+        """Run again: the result is as if no run had been killed. Returns the run's seconds.
 
-        Its files are made from the store, of which each day is checked once more then. Returns how
-        long it took.
+        The files are written from the store, which checks every day again.
         """
         began = time.monotonic()
-        result = self.forks.run(self.home, JOB)
+        result = self.forks.run(self.home, *JOB)
         seconds = time.monotonic() - began
         assert result.code == 0, result.err
-        assert files_in(self.home.daily_folder) == self.undisturbed.files
+        assert files_in(job_folder(self.home)) == self.undisturbed.files
         return seconds
 
 
@@ -157,29 +153,31 @@ def trials(
     home: Home, simulator: Simulator, empty_place: str, forks: Forks, undisturbed: Undisturbed
 ) -> Trials:
     simulator.prepare(undisturbed.days)
-    # The next run waits so long for a sign of life of one that was killed.
+    # The next run waits for so long for a heartbeat of the killed one.
     home.settings |= {"MAX_CONCURRENCY": "4", "STORE_LEASE_SECONDS": "1"}
     return Trials(home, empty_place, forks, undisturbed)
 
 
-@pytest.mark.parametrize(("empty_place", "batch", "times"), BATCHES, indirect=["empty_place"])
-def test_a_kill_at_any_moment_costs_no_day_and_no_file_and_the_next_run_finishes(
-    trials: Trials, empty_place: str, batch: int, times: int
-) -> None:
-    """Every third time, the run that is killed had begun on what an earlier kill left."""
-    chance = random.Random(f"{empty_place.partition(':')[0]} {batch}")
+@pytest.mark.parametrize(
+    ("empty_place", "times"),
+    [("sqlite", 20), ("postgresql", 5), ("pgbouncer", 3)],
+    indirect=["empty_place"],
+)
+def test_kill_at_any_moment_loses_nothing(trials: Trials, empty_place: str, times: int) -> None:
+    """Every third time, the killed run had started on what an earlier kill left."""
+    chance = random.Random(empty_place.partition(":")[0])
     seconds = trials.finish()
 
     def kill_at_random() -> bool:
         moment = chance.uniform(0, 1.1 * seconds)
-        run = trials.forks.start(trials.home, JOB)
+        run = trials.forks.start(trials.home, *JOB)
         time.sleep(moment)
         run.kill()
-        return trials.killed(run).code == -SIGKILL
+        return trials.result_of(run).code == -SIGKILL
 
     hits = 0
     for number in range(times):
-        trials.empty()
+        trials.start_over()
         if number % 3 == 2:
             kill_at_random()
         hits += kill_at_random()
@@ -187,8 +185,8 @@ def test_a_kill_at_any_moment_costs_no_day_and_no_file_and_the_next_run_finishes
     assert hits >= times // 3, "too few kills came before the end of a run"
 
 
-@pytest.mark.parametrize("nth", [1, 2, 20])
-def test_a_kill_between_two_pages_of_a_day_leaves_nothing_of_the_day(
+@pytest.mark.parametrize("nth", [1, 4])
+def test_kill_between_pages_stores_no_part_of_the_day(
     trials: Trials, simulator: Simulator, nth: int
 ) -> None:
     running: list[Run] = []
@@ -203,56 +201,49 @@ def test_a_kill_between_two_pages_of_a_day_leaves_nothing_of_the_day(
         return answer
 
     simulator.add_fault(Fault(kill, USERS))
-    running.append(trials.forks.start(trials.home, JOB))
-    assert trials.killed(running[0]).code == -SIGKILL
-    assert cut[nth - 1].day not in whole_days(trials.url)
+    running.append(trials.forks.start(trials.home, *JOB))
+    assert trials.result_of(running[0]).code == -SIGKILL
+    assert cut[nth - 1].day not in stored_days(trials.url)
     simulator.clear_faults()
     trials.finish()
 
 
-@pytest.mark.parametrize("nth", [1, 2, 3, 20, 31])
-def test_a_kill_before_a_commit_leaves_nothing_of_what_was_to_be_committed(
-    trials: Trials, nth: int
-) -> None:
-    """The first commits are those of a store that is made, the others those of days."""
+@pytest.mark.parametrize("nth", [1, 2, 3, 6, DAYS + 3])
+def test_kill_before_commit_stores_nothing_of_it(trials: Trials, nth: int) -> None:
+    """The first three commits create the store, the others are those of days."""
     trials.home.settings["MAX_CONCURRENCY"] = "1"
-    reported = trials.trapped(Trap("commit", nth)).err.count(" fetched, ")
-    assert (reported > 0) == (nth >= 20)
-    assert list(whole_days(trials.url)) == sorted(trials.undisturbed.days)[:reported]
+    reported = trials.kill_at(Trap("commit", nth)).err.count(" fetched, ")
+    assert (reported > 0) == (nth > 4)
+    assert list(stored_days(trials.url)) == sorted(trials.undisturbed.days)[:reported]
     trials.finish()
 
 
-@pytest.mark.parametrize("nth", [1, 15, 28])
-def test_a_day_that_was_reported_as_fetched_survives_a_kill_right_after_it(
-    trials: Trials, nth: int
-) -> None:
+@pytest.mark.parametrize("nth", [1, DAYS])
+def test_day_reported_as_fetched_survives_kill(trials: Trials, nth: int) -> None:
     trials.home.settings["MAX_CONCURRENCY"] = "1"
-    trials.trapped(Trap("fetched", nth))
-    assert list(whole_days(trials.url)) == sorted(trials.undisturbed.days)[:nth]
+    trials.kill_at(Trap("fetched", nth))
+    assert list(stored_days(trials.url)) == sorted(trials.undisturbed.days)[:nth]
     trials.finish()
 
 
-@pytest.mark.parametrize("nth", [2, 4, 6, 8, 10])
-def test_a_kill_while_the_store_is_made_leaves_a_place_where_the_next_run_makes_it(
-    trials: Trials, nth: int
-) -> None:
-    trials.trapped(Trap("statement", nth))
+@pytest.mark.parametrize("nth", [2, 6, 10])
+def test_kill_while_store_is_created_leaves_none(trials: Trials, nth: int) -> None:
+    trials.kill_at(Trap("statement", nth))
     assert not store_at(trials.url).exists()
     trials.finish()
 
 
 @pytest.mark.parametrize("empty_place", ["sqlite"], indirect=True)
-def test_a_kill_before_a_new_store_gets_its_name_leaves_none(trials: Trials) -> None:
-    trials.trapped(Trap("os.rename", path=STORE))
+def test_kill_before_store_is_renamed_leaves_none(trials: Trials) -> None:
+    trials.kill_at(Trap("os.rename", path=STORE))
     assert not store_at(trials.url).exists()
     trials.finish()
 
 
-@pytest.mark.parametrize("nth", [1, 2, 30, 58, 62])
-def test_a_kill_between_a_temporary_file_and_its_name_leaves_the_files_that_have_theirs(
-    trials: Trials, nth: int
-) -> None:
-    trials.trapped(Trap("os.rename", nth, OUTPUT))
-    assert len(files_in(trials.home.daily_folder)) == nth - 1
-    assert whole_days(trials.url) == trials.undisturbed.days
+@pytest.mark.parametrize("empty_place", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("nth", [1, FILES // 2, FILES])
+def test_kill_between_renames_leaves_complete_files(trials: Trials, nth: int) -> None:
+    trials.kill_at(Trap("os.rename", nth, OUTPUT))
+    assert len(files_in(job_folder(trials.home))) == nth - 1
+    assert stored_days(trials.url) == trials.undisturbed.days
     trials.finish()

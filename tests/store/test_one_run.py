@@ -1,4 +1,4 @@
-"""One run at a time works on a store; another says who does, and changes nothing."""
+"""One run at a time writes to a store; another one names it, and changes nothing."""
 
 from __future__ import annotations
 
@@ -15,23 +15,32 @@ from pathlib import Path
 import pytest
 
 from conftest import Home, Result, Start, today, yesterday
-from crash_child import Forks, Run, files_in, until, wait_until_gone, whole_days
+from crash_child import (
+    DAYS,
+    JOB,
+    Forks,
+    Run,
+    files_in,
+    job_folder,
+    stored_days,
+    until,
+    wait_until_disconnected,
+)
 from dashboard_scraper.errors import LockHeld
 from dashboard_scraper.simulator import Fault, Organization, Simulator, hang
 from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.store import Waiting, store_at
 from dashboard_scraper.store.sqlite import interruptibly
 
-JOB = "--last-28-days"
 USERS = Endpoint.USERS.value
 DAY = f"{yesterday()}"
 HELD = 7
 SECONDS_TO_END = 2
 
 FETCHING: dict[str, tuple[str, ...]] = {
-    "28 days": (JOB,),
-    "daily": ("--daily", DAY, DAY),
-    "refresh": (JOB, "--refresh"),
+    "28 days": ("--last-28-days",),
+    "daily": JOB,
+    "refresh": (*JOB, "--refresh"),
     "backfill": ("backfill", DAY),
     "one day": (DAY,),
     "period": (f"{yesterday().replace(day=1)}", DAY),
@@ -41,7 +50,7 @@ FETCHING: dict[str, tuple[str, ...]] = {
 READING: dict[str, tuple[str, ...]] = {
     "export": ("export", DAY),
     "status": ("status",),
-    "offline": (JOB, "--offline"),
+    "offline": (*JOB, "--offline"),
 }
 
 
@@ -53,13 +62,13 @@ def forks() -> Iterator[Forks]:
 
 @pytest.fixture
 def simulator(start: Start, home: Home) -> Simulator:
-    """Small, and each day is fetched but once."""
+    """Small; each day is fetched only once."""
     home.settings |= {"SETTLE_DAYS": "0", "MAX_CONCURRENCY": "4", "STORE_LEASE_SECONDS": "5"}
     return start(Organization(users=5, today=today()))
 
 
 def all_files(home: Home) -> dict[Path, tuple[int, bytes]]:
-    """Every output with the moment of its last change."""
+    """Every output with the time of its last change."""
     return {
         path: (path.stat().st_mtime_ns, path.read_bytes())
         for path in home.data.rglob("*")
@@ -67,19 +76,19 @@ def all_files(home: Home) -> dict[Path, tuple[int, bytes]]:
     }
 
 
-def whole(home: Home, forks: Forks) -> dict[str, bytes]:
-    """What an undisturbed run writes."""
-    result = forks.run(home, JOB)
+def files_of_job(home: Home, forks: Forks) -> dict[str, bytes]:
+    """The files that an undisturbed run writes."""
+    result = forks.run(home, *JOB)
     assert result.code == 0, result.err
-    return files_in(home.daily_folder)
+    return files_in(job_folder(home))
 
 
 @contextmanager
 def run_at_work(home: Home, simulator: Simulator, forks: Forks) -> Iterator[Run]:
-    """A run of which every thread waits for a day; it is killed in the end."""
+    """A run whose threads all wait for an answer; it is killed in the end."""
     waiting = simulator.count(USERS) + int(home.settings["MAX_CONCURRENCY"])
     simulator.add_fault(Fault(hang(60), USERS))
-    run = forks.start(home, JOB, "--refresh")
+    run = forks.start(home, *JOB, "--refresh")
     until(lambda: simulator.count(USERS) == waiting)
     try:
         yield run
@@ -90,21 +99,21 @@ def run_at_work(home: Home, simulator: Simulator, forks: Forks) -> Iterator[Run]
 
 
 def names_holder(run: Run) -> Callable[[str], bool]:
-    """Whether a message says which process it is, and where."""
+    """Whether a message names the run's process and host."""
     host = re.escape(socket.gethostname())
     who = f"process {run.pid} on {host}, since \\d{{4}}-\\S+Z(, last heartbeat \\d{{4}}-\\S+Z)?"
     pattern = re.compile(rf"another run works on \S+: {who}; wait for it")
     return lambda message: bool(pattern.search(message))
 
 
-def test_a_run_that_finds_the_store_taken_says_by_whom_and_changes_nothing(
+def test_second_run_names_holder_and_changes_nothing(
     home: Home, simulator: Simulator, store_url: str, forks: Forks
 ) -> None:
-    """Every form that writes to the store; the next run gets the lock of one that was killed."""
-    files = whole(home, forks)
+    """For every command that writes to the store; after a kill, the next run gets the lock."""
+    files = files_of_job(home, forks)
     for form in ("one day", "period", "no dates"):
         assert forks.run(home, *FETCHING[form]).code == 0
-    days, before = whole_days(store_url), all_files(home)
+    days, before = stored_days(store_url), all_files(home)
     with run_at_work(home, simulator, forks) as run:
         asked = simulator.count()
         is_named = names_holder(run)
@@ -114,67 +123,68 @@ def test_a_run_that_finds_the_store_taken_says_by_whom_and_changes_nothing(
             assert is_named(result.err.splitlines()[-1]), result.err
             assert all_files(home) == before, form
         assert simulator.count() == asked
-        assert whole_days(store_url) == days
-    wait_until_gone(store_url)
-    assert whole(home, forks) == files
+        assert stored_days(store_url) == days
+    wait_until_disconnected(store_url)
+    assert files_of_job(home, forks) == files
     assert all_files(home).keys() == before.keys()
 
 
-def test_what_only_reads_the_store_works_during_a_run(
+def test_readers_work_during_a_run(
     home: Home, simulator: Simulator, store_url: str, forks: Forks
 ) -> None:
-    files = whole(home, forks)
-    days = whole_days(store_url)
+    files = files_of_job(home, forks)
+    days = stored_days(store_url)
     with run_at_work(home, simulator, forks):
         for form, words in READING.items():
             result = forks.run(home, *words)
             assert result.code == 0, (form, result.err)
-        assert "28 days" in forks.run(home, JOB, "--offline").err
-    assert files_in(home.daily_folder) == files
-    assert whole_days(store_url) == days
+        assert f"{DAYS} of {DAYS} days" in forks.run(home, *JOB, "--offline").err
+    assert files_in(job_folder(home)) == files
+    assert stored_days(store_url) == days
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 @pytest.mark.usefixtures("store_url")
-def test_a_store_of_which_nobody_says_who_holds_it_is_held_all_the_same(
+def test_store_is_locked_without_holder_file(
     home: Home, simulator: Simulator, forks: Forks
 ) -> None:
-    """The note beside SQLite's file is for people; the lock is another thing."""
-    whole(home, forks)
+    """The note beside SQLite's file is for people; the lock is another file."""
     with run_at_work(home, simulator, forks):
-        for note in home.data.glob("usage.db.holder"):
-            note.unlink()
-        assert forks.run(home, JOB).code == HELD
+        (home.data / "usage.db.holder").unlink()
+        assert forks.run(home, *JOB).code == HELD
 
 
 @pytest.mark.parametrize(
-    ("store_url", "times"),
-    [("sqlite", 50), ("postgresql", 10), ("pgbouncer", 5)],
-    indirect=["store_url"],
+    ("empty_place", "times"),
+    [("sqlite", 16), ("postgresql", 4), ("pgbouncer", 3)],
+    indirect=["empty_place"],
 )
 @pytest.mark.usefixtures("simulator")
-def test_of_two_runs_that_start_together_each_works_alone_or_says_that_it_did_not(
-    home: Home, store_url: str, forks: Forks, times: int
+def test_simultaneous_runs_work_alone_or_refuse(
+    home: Home, empty_place: str, forks: Forks, times: int
 ) -> None:
-    files = whole(home, forks)
-    days = whole_days(store_url)
+    """Two runs that start together, from time to time without a store."""
+    store_url = empty_place
+    files = files_of_job(home, forks)
+    days = stored_days(store_url)
     codes = []
     for number in range(times):
-        if number % 5 == 0 and store_url.startswith("sqlite"):
+        if number % 4 == 0 and store_url.startswith("sqlite"):
             shutil.rmtree(home.data)
-        runs = [forks.start(home, JOB) for _ in range(2)]
+        runs = [forks.start(home, *JOB) for _ in range(2)]
         results = [run.wait() for run in runs]
-        wait_until_gone(store_url)
+        wait_until_disconnected(store_url)
         codes += [result.code for result in results]
         assert 0 in codes[-2:], results
         for result, other in zip(results, reversed(runs), strict=True):
             assert_done_or_refused(result, other)
-        assert files_in(home.daily_folder) == files
+        assert files_in(job_folder(home)) == files
     assert set(codes) == {0, HELD}
-    assert whole_days(store_url) == days
+    assert stored_days(store_url) == days
 
 
 def assert_done_or_refused(result: Result, other: Run) -> None:
-    """Between the lock and the note of its holder, and after its end, there is nobody to name."""
+    """Before the holder is noted, and after it has ended, the message names nobody."""
     last = result.err.splitlines()[-1]
     if result.code == 0:
         return
@@ -188,7 +198,7 @@ SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("hanging", [False, True], ids=["busy", "hanging"])
-def test_a_run_that_is_told_to_end_does_and_the_next_fetches_only_what_is_missing(
+def test_signal_ends_run_and_next_fetches_the_rest(
     home: Home,
     simulator: Simulator,
     store_url: str,
@@ -196,12 +206,14 @@ def test_a_run_that_is_told_to_end_does_and_the_next_fetches_only_what_is_missin
     number: signal.Signals,
     hanging: bool,
 ) -> None:
+    """Also while every thread waits for an answer that does not come."""
+    job = "--last-28-days"  # long enough for the signal to come in the middle
     fetched_first = 10
     if hanging:
         simulator.add_fault(Fault(hang(60), USERS, after=fetched_first))
     simulator.latency = 0.02
-    run = forks.start(home, JOB)
-    until(lambda: simulator.count(USERS) > fetched_first and len(whole_days(store_url)) > 4)
+    run = forks.start(home, job)
+    until(lambda: simulator.count(USERS) > fetched_first and len(stored_days(store_url)) > 4)
     began = time.monotonic()
     run.kill(number)
     result = run.wait()
@@ -209,35 +221,35 @@ def test_a_run_that_is_told_to_end_does_and_the_next_fetches_only_what_is_missin
     assert result.code == SIGNALS[number], result.err
     assert seconds < SECONDS_TO_END
     assert "Traceback" not in result.err
-    wait_until_gone(store_url)
-    kept = whole_days(store_url)
-    assert 4 < len(kept) < 28
+    wait_until_disconnected(store_url)
+    stored = stored_days(store_url)
+    assert 4 < len(stored) < 28
     assert files_in(home.daily_folder) == {}
     simulator.clear_faults()
-    before = {day: simulator.count(USERS, day) for day in kept}
+    before = {day: simulator.count(USERS, day) for day in stored}
     asked = simulator.count(USERS)
-    assert forks.run(home, JOB).code == 0
-    assert {day: simulator.count(USERS, day) for day in kept} == before
-    assert simulator.count(USERS) - asked == 28 - len(kept)
-    assert len(whole_days(store_url)) == 28
+    assert forks.run(home, job).code == 0
+    assert {day: simulator.count(USERS, day) for day in stored} == before
+    assert simulator.count(USERS) - asked == 28 - len(stored)
+    assert len(stored_days(store_url)) == 28
 
 
-class Told(Exception):
-    """What the signal's handler raises."""
+class Interrupted(Exception):
+    """Raised by the signal's handler."""
 
 
-def test_a_long_statement_of_sqlite_is_cut_off_by_a_signal_and_its_connection_is_free() -> None:
-    """The file is rewritten when somebody is forgotten: of a large one, for minutes."""
+def test_signal_interrupts_long_sqlite_statement() -> None:
+    """VACUUM of a large store, after `forget`, takes minutes; the connection stays usable."""
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(i) FROM n"
 
-    def tell(*_: object) -> None:
-        raise Told
+    def interrupt(*_: object) -> None:
+        raise Interrupted
 
-    before = signal.signal(signal.SIGALRM, tell)
+    before = signal.signal(signal.SIGALRM, interrupt)
     try:
         with closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection:
             signal.setitimer(signal.ITIMER_REAL, 0.2)
-            with pytest.raises(Told):
+            with pytest.raises(Interrupted):
                 interruptibly(connection, endless)
             assert connection.execute("SELECT 1").fetchall() == [(1,)]
             with pytest.raises(sqlite3.OperationalError, match="no such table"):
@@ -246,20 +258,18 @@ def test_a_long_statement_of_sqlite_is_cut_off_by_a_signal_and_its_connection_is
         signal.signal(signal.SIGALRM, before)
 
 
-def test_a_run_may_begin_as_soon_as_another_has_ended(store_url: str) -> None:
+def test_lock_can_be_taken_right_after_release(store_url: str) -> None:
     store = store_at(store_url)
     with store.locked(), store.opened():
         pass
-    for _ in range(400 if store_url.startswith("sqlite") else 40):
+    for _ in range(100 if store_url.startswith("sqlite") else 10):
         with store.locked():
             pass
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["ended", "failed"])
-def test_lock_is_free_for_others_once_its_run_has_ended(
-    home: Home, store_url: str, fails: bool
-) -> None:
-    """Also in the same process, whose end would free it anyway."""
+def test_ended_run_releases_lock(home: Home, store_url: str, fails: bool) -> None:
+    """Also within one process, whose end would release it anyway."""
     ended, other = (store_at(store_url, waiting=Waiting(lease_seconds=10)) for _ in range(2))
     with suppress(ZeroDivisionError), ended.locked(), ended.opened():
         with pytest.raises(LockHeld):

@@ -1,7 +1,7 @@
-"""Runs of the program by the hundred: a server that has imported it forks one process a run.
+"""Many runs of the program as processes: a server that has imported it forks one for each run.
 
-As a program this file is that server; `Forks` starts it and gives it orders. A run can be told to
-die, or to find the disk full, at a point of its own.
+Run as a program, this file is that server; `Forks` starts it and sends it orders. A run can be set
+up to be killed, or to find the disk full, at a chosen point.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ import msgspec
 import psycopg
 from sqlalchemy import Engine, event
 
-from conftest import Home, Result, all_files, content_of
+from conftest import Home, Result, all_files, content_of, today
 from dashboard_scraper import main
 from dashboard_scraper.cli import exporting
+from dashboard_scraper.model.dates import last_complete_days
 from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.settings.groups import SQLITE_PREFIX
 from dashboard_scraper.sources.dashboard.client import DashboardSource
@@ -43,13 +44,25 @@ WARM = (exporting, postgres, status)
 _LONGEST_RUN = 60
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
+DAYS = 5
+WINDOW = last_complete_days(DAYS, today())
+JOB = ("--daily", f"{WINDOW.start}", f"{WINDOW.end}")
+"""The daily job in small: 28 days would do the same more often, in four times the time."""
+FILES = 4 * DAYS + 3
+"""Two of each day, two of GitHub's reports of each day, and three of the window."""
+
+
+def job_folder(home: Home) -> Path:
+    """Where JOB writes."""
+    return home.data / f"daily_exports_{WINDOW.start}_to_{WINDOW.end}"
+
 
 @dataclass(frozen=True)
 class Trap:
-    """What a run meets at a point, once or (`times` is None) from then on.
+    """A fault that a run meets at a point, once or (`times` is None) from then on.
 
-    `point` is "commit" (before it), "statement", "fetched" (a day was kept), "fsync", or an audit
-    event of the interpreter; of that, `path` is how the path in it ends.
+    `point` is "commit" (before it), "statement", "fetched" (a day was stored), "fsync", or an audit
+    event of the interpreter, whose path must end with `path`.
     """
 
     point: str
@@ -59,7 +72,7 @@ class Trap:
     times: int | None = 1
 
     def set(self) -> None:
-        """In the process that is to meet it."""
+        """Install it in this process."""
         numbers = itertools.count(1)
 
         def reached(*_: object) -> None:
@@ -108,7 +121,7 @@ def _first(reached: Callable[..., None], function: Callable[[int], None]) -> Cal
 
 
 class Run:
-    """A run that was started; `wait` may be called once."""
+    """A running process; `wait` may be called once."""
 
     def __init__(self, server: Forks, pid: int, folder: Path) -> None:
         self._server = server
@@ -116,14 +129,14 @@ class Run:
         self.pid = pid
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """Nobody else can have the process id, even after its end, before `wait`."""
+        """Send a signal; the process id is not reused before `wait`, even if the run has ended."""
         os.kill(self.pid, number)
 
     def wait(self) -> Result:
-        """What it left; the code is negative where a signal ended it."""
+        """Its result; the code is negative where a signal ended it."""
         code = self._server.ask(wait=self.pid)
         paths = (self._folder / f"{self.pid}.{name}" for name in ("out", "err"))
-        # A kill may come before there are any.
+        # A kill may come before these files are created.
         out, err = (path.read_text() if path.exists() else "" for path in paths)
         return Result(code, out, err)
 
@@ -153,7 +166,7 @@ class Forks:
         self._folder.cleanup()
 
     def start(self, home: Home, *words: str, trap: Trap | None = None) -> Run:
-        """Begin `dashboard-scraper WORDS` in the home."""
+        """Start `dashboard-scraper WORDS` in the home."""
         pid = self.ask(
             argv=home.command(*words)[4:],
             environment=home.environment(),
@@ -176,18 +189,18 @@ class Forks:
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
-    """What stands under names that are shown."""
+    """The contents of all files that are not hidden, by name."""
     found = all_files(folder) if folder.is_dir() else []
     return {path.name: content_of(path) for path in found if path.name[0] != "."}
 
 
-Kept = dict[date, tuple[LedgerDay, DayUsage]]
+StoredDays = dict[date, tuple[LedgerDay, DayUsage]]
 
 
-def whole_days(url: str) -> Kept:
-    """Every day of the ledger, proved to be whole by the program's own check, without its moment.
+def stored_days(url: str) -> StoredDays:
+    """Every day of the store, checked against the ledger by the reader; `fetched_at` is cleared.
 
-    Of SQLite's file a copy is read: what a killed run left is mended by the next one alone.
+    A copy of SQLite's files is read, so that only the next run recovers what a killed one left.
     """
     with tempfile.TemporaryDirectory() as folder:
         if url.startswith(SQLITE_PREFIX):
@@ -209,8 +222,8 @@ def whole_days(url: str) -> Kept:
             }
 
 
-def wait_until_gone(url: str) -> None:
-    """PostgreSQL notices within moments that a client was killed; SQLite has nothing to notice."""
+def wait_until_disconnected(url: str) -> None:
+    """Wait until PostgreSQL has noticed that a client was killed."""
     if url.startswith(SQLITE_PREFIX):
         return
     query = (
@@ -221,7 +234,7 @@ def wait_until_gone(url: str) -> None:
         until(lambda: connection.execute(query).fetchone() == (0,))
 
 
-def empty(url: str) -> None:
+def drop_store(url: str) -> None:
     """Remove the store."""
     if url.startswith(SQLITE_PREFIX):
         original = Path(url.removeprefix(SQLITE_PREFIX))
@@ -234,7 +247,7 @@ def empty(url: str) -> None:
 
 
 def until(reached: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait for something that is about to happen."""
+    """Poll until something has happened."""
     deadline = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < deadline, "it did not happen"
@@ -242,7 +255,7 @@ def until(reached: Callable[[], bool], seconds: float = 10) -> None:
 
 
 def serve(folder: Path) -> None:
-    """Fork a process for each run that is ordered, in which this returns by its SystemExit."""
+    """Fork a process for each ordered run; in that process, this ends by SystemExit."""
     for line in sys.stdin:
         order = json.loads(line)
         if "wait" in order:
@@ -257,7 +270,7 @@ def serve(folder: Path) -> None:
 
 
 def _become(order: dict[str, Any], folder: Path) -> None:
-    """As a shell would start it; should the run hang, an alarm ends it."""
+    """Set the process up as a shell would; an alarm ends a run that hangs."""
     signal.alarm(_LONGEST_RUN)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     paths = [Path(os.devnull), *(folder / f"{os.getpid()}.{name}" for name in ("out", "err"))]
@@ -275,7 +288,7 @@ def _become(order: dict[str, Any], folder: Path) -> None:
 
 
 def _warm_up() -> None:
-    """Import, compile and cache all that a run needs, once for all of them."""
+    """Import and cache everything that a run needs, once for all runs."""
     with tempfile.TemporaryDirectory() as folder:
         words = ["demo", "--source", DASHBOARD, "--users", "5", "--home", folder]
         run_main(words, {"HOME": folder}, Path(folder), b"")
@@ -284,5 +297,5 @@ def _warm_up() -> None:
 if __name__ == "__main__":
     _warm_up()
     gc.collect()
-    gc.freeze()  # what was imported stays shared: a collector that looked at it would copy it
+    gc.freeze()  # a collection in a child would write to every object, and so copy shared pages
     serve(Path(sys.argv[1]))
