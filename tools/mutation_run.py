@@ -46,7 +46,7 @@ TESTS = {
     "store/rows.py": ["test_store", _VERSIONS, "test_status"],
     "store/versions.py": [_VERSIONS, _SEQUENCES],
     "store/history.py": [_VERSIONS],
-    "store/as_of.py": ["test_store -k 'tenants_figures'", _VERSIONS],
+    "store/as_of.py": ["test_store -k 'figures_are_upserted'", _VERSIONS],
     "store/revising.py": [_VERSIONS, _SEQUENCES, "test_revisions"],
     "store/persons.py": ["test_people"],
     "store/forgetting.py": [_VERSIONS, "test_people -k 'forget'", "test_forget -k 'not file'"],

@@ -19,7 +19,7 @@ from random import Random
 import pytest
 
 from conftest import Home, Start, all_files, today, yesterday
-from crash_child import Kept, files_in, whole_days
+from crash_child import StoredDays, files_in, stored_days
 from dashboard_scraper.exports.manifest import MANIFEST
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
@@ -113,7 +113,7 @@ def prepared(rename: Call) -> bool:
     return source.name.startswith(".") and not target.is_symlink()
 
 
-def test_every_file_is_flushed_to_the_disk_under_another_name_before_it_gets_its_own(
+def test_files_are_flushed_before_they_are_renamed(
     traced: Traced,
 ) -> None:
     named = [rename for rename in traced.select(RENAMES) if prepared(rename)]
@@ -130,14 +130,14 @@ def test_every_file_is_flushed_to_the_disk_under_another_name_before_it_gets_its
     assert found - targets == {traced.home.path / "broken.csv"}
 
 
-def test_every_name_is_on_the_disk_before_the_program_says_what_it_did(traced: Traced) -> None:
+def test_renames_are_flushed_before_output(traced: Traced) -> None:
     """Also those of links, of what was set aside, and of what is to be removed."""
     for change in traced.select((*RENAMES, *FOLDERS)):
         printed = traced.next_print(change)
         assert traced.flushed(change.paths[-1].parent, change, printed), change.paths
 
 
-def test_manifest_gets_its_name_after_every_other_file_of_its_export(traced: Traced) -> None:
+def test_manifest_is_renamed_last(traced: Traced) -> None:
     manifests = [each for each in traced.select(RENAMES) if each.paths[1].name == MANIFEST]
     assert len(manifests) == 2
     for manifest in manifests:
@@ -148,7 +148,7 @@ def test_manifest_gets_its_name_after_every_other_file_of_its_export(traced: Tra
         assert files[-1] == manifest
 
 
-def test_new_store_has_its_name_on_the_disk_before_anything_is_stored_in_it(traced: Traced) -> None:
+def test_new_store_is_renamed_before_it_is_filled(traced: Traced) -> None:
     store = traced.home.data / STORE
     (rename,) = [each for each in traced.select(RENAMES) if each.paths[1] == store]
     stored = traced.select(WRITES, store.with_name(f"{STORE}-wal"))[0]
@@ -171,7 +171,7 @@ class Recorded:
     home: Home
     words: tuple[str, ...]
     steps: list[Step]
-    days: Kept
+    days: StoredDays
     files: list[dict[str, bytes]]
 
     @property
@@ -194,7 +194,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
             home.settings["ENTERPRISE_ID"] = f"{1 + len(recorded.files)}"
             journal.run(*words, *options)
             recorded.files.append(files_in(recorded.folder))
-    steps, days = journal.steps(), whole_days(f"sqlite:///{home.data / STORE}")
+    steps, days = journal.steps(), stored_days(f"sqlite:///{home.data / STORE}")
     first, second = recorded.files
     assert (len(days), first.keys()) == (3, second.keys())
     assert first[MANIFEST] != second[MANIFEST]
@@ -227,7 +227,7 @@ def check_left(recorded: Recorded, before: list[Step], left: Contents, place: Pa
     if store.exists():
         with closing(sqlite3.connect(store)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        days = whole_days(f"sqlite:///{store}")
+        days = stored_days(f"sqlite:///{store}")
         assert days == {day: recorded.days[day] for day in days}
         assert reported <= days.keys()
     else:
@@ -266,9 +266,7 @@ def test_what_was_synced_is_enough_at_every_moment(recorded: Recorded, tmp_path:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_whatever_part_of_the_rest_came_to_the_disk_nothing_is_damaged(
-    recorded: Recorded, tmp_path: Path, seed: int
-) -> None:
+def test_partial_writes_damage_nothing(recorded: Recorded, tmp_path: Path, seed: int) -> None:
     chance = Random(seed)
     moments = chance.sample(range(len(recorded.steps)), 12)
     disk = Disk(recorded.home.path)
@@ -293,4 +291,4 @@ def test_next_run_after_a_power_cut_finishes(
     result = home.run(*recorded.words)
     assert result.code == 0, result.err
     assert files_in(home.data / recorded.folder.name) == recorded.files[1]
-    assert whole_days(f"sqlite:///{home.data / STORE}") == recorded.days
+    assert stored_days(f"sqlite:///{home.data / STORE}") == recorded.days

@@ -49,7 +49,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[None]:
     os.umask(before)
 
 
-def test_nothing_is_there_before_publish_and_everything_after(tmp_path: Path) -> None:
+def test_files_appear_on_publish(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     first.write_text("old")
     with Publication() as publication:
@@ -65,7 +65,7 @@ def test_nothing_is_there_before_publish_and_everything_after(tmp_path: Path) ->
     ]
 
 
-def test_publication_waits_while_another_gives_names_in_the_folder(tmp_path: Path) -> None:
+def test_publications_rename_one_at_a_time(tmp_path: Path) -> None:
     target = tmp_path / "file"
     thread = threading.Thread(target=write_whole, args=(target, b"new"))
     with turn_in(tmp_path):
@@ -77,7 +77,7 @@ def test_publication_waits_while_another_gives_names_in_the_folder(tmp_path: Pat
     assert target.read_bytes() == b"new"
 
 
-def test_file_of_another_size_than_was_written_does_not_get_its_name(tmp_path: Path) -> None:
+def test_file_of_wrong_size_is_not_published(tmp_path: Path) -> None:
     def chunks() -> Iterator[bytes]:
         yield b"figures"
         (temporary,) = tmp_path.glob(".*.tmp")
@@ -100,7 +100,7 @@ def test_folder_that_is_gone_is_named(tmp_path: Path) -> None:
             publication.publish()
 
 
-def test_file_that_another_program_sets_aside_meanwhile_is_no_error(tmp_path: Path) -> None:
+def test_set_aside_tolerates_missing_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("old")
 
     def meanwhile(name: str) -> str:
@@ -124,7 +124,7 @@ def failing_chunks() -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("data", [b"whole", failing_chunks()], ids=["after", "within"])
-def test_an_error_before_publish_leaves_the_old_file_and_nothing_else(
+def test_error_before_publish_leaves_old_file_only(
     tmp_path: Path, data: bytes | Iterator[bytes]
 ) -> None:
     target = tmp_path / "file"
@@ -137,7 +137,7 @@ def test_an_error_before_publish_leaves_the_old_file_and_nothing_else(
     assert target.read_text() == "old"
 
 
-def test_an_error_while_files_get_their_names_leaves_no_temporary_file(tmp_path: Path) -> None:
+def test_error_during_publish_leaves_no_temporary_file(tmp_path: Path) -> None:
     with (
         pytest.raises(OutputFailed, match="second could not be written"),
         Publication() as publication,
@@ -151,7 +151,7 @@ def test_an_error_while_files_get_their_names_leaves_no_temporary_file(tmp_path:
 
 @pytest.mark.usefixtures("umask")
 @pytest.mark.parametrize("asked", [0o600, 0o640, 0o664])
-def test_a_file_has_its_mode_before_its_first_byte(tmp_path: Path, asked: int) -> None:
+def test_file_has_its_mode_from_the_first_byte(tmp_path: Path, asked: int) -> None:
     seen = []
 
     def chunks() -> Iterator[bytes]:
@@ -166,7 +166,7 @@ def test_a_file_has_its_mode_before_its_first_byte(tmp_path: Path, asked: int) -
     assert mode(tmp_path / "file") == asked
 
 
-def test_a_file_that_was_readable_for_others_is_replaced_by_one_that_is_not(tmp_path: Path) -> None:
+def test_readable_file_is_replaced_by_private_one(tmp_path: Path) -> None:
     target = tmp_path / "file"
     target.write_text("old")
     target.chmod(0o644)
@@ -187,9 +187,7 @@ def test_only_a_folder_that_is_made_gets_the_mode(
     assert mode(folder) == 0o711
 
 
-def test_the_parents_of_a_new_folder_are_flushed_and_so_is_the_folder_of_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folders_of_new_names_are_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the power could take the folder, with all that was published in it."""
     flushed: list[Path] = []
     original = os.fsync
@@ -209,7 +207,7 @@ def test_the_parents_of_a_new_folder_are_flushed_and_so_is_the_folder_of_a_file(
     assert flushed == []
 
 
-def test_a_file_where_a_folder_is_due_is_told(tmp_path: Path) -> None:
+def test_file_in_place_of_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
     with pytest.raises(OutputFailed, match=r"data is no folder"):
         make_folder(tmp_path / "data")
@@ -217,9 +215,7 @@ def test_a_file_where_a_folder_is_due_is_told(tmp_path: Path) -> None:
         make_folder(tmp_path / "data" / "below")
 
 
-def test_after_a_failure_the_earlier_files_are_set_aside_and_after_a_success_they_stay(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_failure_sets_earlier_files_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     old, older, absent = (tmp_path / name for name in ("old", "old.stale", "absent"))
     old.write_text("old")
     older.write_text("older")
@@ -243,7 +239,7 @@ def run_one_file(home: Home, out: Path) -> Result:
 
 @pytest.mark.usefixtures("sim")
 @pytest.mark.parametrize("exists", [True, False])
-def test_a_link_stays_a_link_and_what_it_points_to_is_replaced(home: Home, exists: bool) -> None:
+def test_target_of_link_is_replaced(home: Home, exists: bool) -> None:
     real, link = home.path / "elsewhere" / "real.csv", home.path / "link.csv"
     real.parent.mkdir()
     if exists:
@@ -255,9 +251,7 @@ def test_a_link_stays_a_link_and_what_it_points_to_is_replaced(home: Home, exist
     assert names(real.parent) == {"real.csv"}
 
 
-def test_behind_a_link_too_nothing_of_an_earlier_run_looks_fresh_and_the_link_is_kept(
-    home: Home, sim: Simulator
-) -> None:
+def test_file_behind_link_is_set_aside(home: Home, sim: Simulator) -> None:
     real, link = home.path / "elsewhere" / "real.csv", home.path / "link.csv"
     real.parent.mkdir()
     link.symlink_to(real)
@@ -270,7 +264,7 @@ def test_behind_a_link_too_nothing_of_an_earlier_run_looks_fresh_and_the_link_is
 
 
 @pytest.mark.usefixtures("sim")
-def test_a_folder_or_a_pipe_is_no_place_for_a_file(home: Home) -> None:
+def test_folder_or_pipe_is_not_overwritten(home: Home) -> None:
     (home.path / "folder").mkdir()
     os.mkfifo(home.path / "pipe")
     before = names(home.path)
@@ -284,7 +278,7 @@ def test_a_folder_or_a_pipe_is_no_place_for_a_file(home: Home) -> None:
 
 @pytest.mark.usefixtures("sim")
 @pytest.mark.parametrize("kind", ["long", "longer", "loop"])
-def test_a_name_that_no_file_can_have_is_an_error_that_says_so(home: Home, kind: str) -> None:
+def test_impossible_file_name_is_reported(home: Home, kind: str) -> None:
     (home.path / "a").symlink_to("b")
     (home.path / "b").symlink_to("a")
     name = {"long": "x" * 250 + ".csv", "longer": "x" * 300, "loop": "a"}[kind]
@@ -310,7 +304,7 @@ def run_with_largest_file(home: Home, blocks: int, *words: str) -> Result:
     ("blocks", "words"),
     [(1, (DAY,)), (0, (DAY,)), (1, ("--last-28-days",)), (0, ("--last-28-days",))],
 )
-def test_a_file_that_cannot_be_written_whole_is_not_there_at_all(
+def test_file_is_written_completely_or_not_at_all(
     home: Home, blocks: int, words: tuple[str, ...]
 ) -> None:
     assert home.run(*words).code == 0
@@ -347,7 +341,7 @@ def fill(folder: Path) -> None:
 
 @pytest.mark.usefixtures("sim")
 @pytest.mark.parametrize("words", [(DAY,), ("--last-28-days",)])
-def test_on_a_full_disk_a_run_fails_with_the_reason_and_leaves_no_part_of_a_file(
+def test_full_disk_leaves_no_partial_file(
     home: Home, small_disk: Path, words: tuple[str, ...]
 ) -> None:
     home.settings["EXPORT_DIR"] = str(small_disk)
@@ -361,7 +355,7 @@ def test_on_a_full_disk_a_run_fails_with_the_reason_and_leaves_no_part_of_a_file
     assert left == {path.with_name(f"{path.name}.stale") for path in before} | {Path("ballast")}
 
 
-def test_what_no_lock_tells_of_is_removed_once_it_is_a_day_old(home: Home) -> None:
+def test_leftover_without_lock_is_removed_after_a_day(home: Home) -> None:
     """As an earlier version of the program wrote it, or one on a file system without locks."""
     start_of_name = f".{'0a' * 15}"
     old, new, other = (home.path / f"{start_of_name}{end}" for end in ("00.tmp", "01.tmp", "x.tmp"))
@@ -374,7 +368,7 @@ def test_what_no_lock_tells_of_is_removed_once_it_is_a_day_old(home: Home) -> No
     assert names(home.path) == {new.name, other.name}
 
 
-def test_a_set_may_have_more_folders_than_a_program_may_have_open_files(tmp_path: Path) -> None:
+def test_publication_may_exceed_open_file_limit(tmp_path: Path) -> None:
     """As years of days in Parquet, each in a folder of its own."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     few = len(list(Path("/proc/self/fd").iterdir())) + 20
@@ -391,7 +385,7 @@ def test_a_set_may_have_more_folders_than_a_program_may_have_open_files(tmp_path
     assert {target.read_bytes() for target in targets} == {b"figures"}
 
 
-def test_a_file_that_is_not_finished_keeps_all_from_being_published(tmp_path: Path) -> None:
+def test_unfinished_file_prevents_publication(tmp_path: Path) -> None:
     with (
         pytest.raises(RuntimeError, match="still being written"),
         Publication() as publication,

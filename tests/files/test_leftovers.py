@@ -51,7 +51,7 @@ def temporary(folder: Path) -> list[Path]:
     return [path for path in folder.rglob(".*") if path.suffix in (".tmp", ".lock", ".new")]
 
 
-def test_killed_programs_files_go_at_once_and_a_living_ones_stay(tmp_path: Path) -> None:
+def test_only_leftovers_of_killed_programs_are_removed(tmp_path: Path) -> None:
     kill_a_program_that_writes_in([tmp_path])
     assert len(temporary(tmp_path)) == 3
     with Publication() as living:
@@ -70,7 +70,7 @@ def test_publication_leaves_no_descriptor_open(tmp_path: Path) -> None:
         assert set(Path("/proc/self/fd").iterdir()) == before
 
 
-def test_a_living_programs_files_in_other_folders_stay(tmp_path: Path) -> None:
+def test_living_programs_files_stay_in_other_folders(tmp_path: Path) -> None:
     """As days of Parquet: one program, and a folder for each file."""
     days = [tmp_path / name for name in ("day=1", "day=2")]
     with Publication() as living:
@@ -84,7 +84,7 @@ def test_a_living_programs_files_in_other_folders_stay(tmp_path: Path) -> None:
     assert temporary(tmp_path) == []
 
 
-def test_a_program_whose_lock_was_taken_for_left_over_takes_another(
+def test_program_replaces_a_lock_that_was_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the file and its lock, another program may look."""
@@ -111,7 +111,7 @@ def test_a_program_whose_lock_was_taken_for_left_over_takes_another(
 
 @pytest.mark.usefixtures("spring")
 @pytest.mark.parametrize("form", ["daily", "period"])
-def test_a_run_removes_what_killed_runs_left_wherever_runs_write(home: Home, form: str) -> None:
+def test_run_removes_leftovers_in_every_folder(home: Home, form: str) -> None:
     other = home.data / "daily_exports_2025-03-01_to_2025-03-02"
     folders = [
         home.data,
@@ -135,7 +135,7 @@ def test_a_run_removes_what_killed_runs_left_wherever_runs_write(home: Home, for
 
 @pytest.mark.usefixtures("spring")
 @pytest.mark.parametrize("form", ["export", "parquet", "report", "convert", "out", "session"])
-def test_what_writes_without_the_lock_clears_its_own_folder(home: Home, form: str) -> None:
+def test_commands_without_lock_clean_their_folder(home: Home, form: str) -> None:
     fetch(home, march(5), march(5))
     window, settings = Window(march(5), march(5)), settings_of(home)
     place = home.path / "place"
@@ -163,7 +163,7 @@ def test_what_writes_without_the_lock_clears_its_own_folder(home: Home, form: st
     assert [left for folder in folders for left in temporary(folder)] == []
 
 
-def test_behind_a_link_what_a_killed_program_left_goes_too(tmp_path: Path) -> None:
+def test_leftovers_behind_link_are_removed(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     kill_a_program_that_writes_in([elsewhere])
     (tmp_path / "link").symlink_to(elsewhere / "real")

@@ -81,9 +81,7 @@ def close(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o400, 0o440, 0o444, 0o600, 0o640, 0o644])
-def test_what_a_platform_mounts_read_only_and_in_memory_is_taken(
-    mode: int, in_memory: Path, caplog: Log
-) -> None:
+def test_read_only_in_memory_secret_is_accepted(mode: int, in_memory: Path, caplog: Log) -> None:
     """As Kubernetes does, through links, in a folder that it lets everybody write to."""
     real = in_memory / "..2026"
     real.mkdir()
@@ -109,7 +107,7 @@ def test_what_a_platform_mounts_read_only_and_in_memory_is_taken(
         (0o444, SOMEBODY, 0, None),
     ],
 )
-def test_in_memory_it_is_taken_where_it_is_of_root_or_this_user_and_nobody_can_write(
+def test_unwritable_in_memory_secret_is_accepted(
     mode: int, owner: int, group: int, taken: str | None, in_memory: Path, caplog: Log
 ) -> None:
     """Anybody may make files in /dev/shm."""
@@ -124,7 +122,7 @@ def test_in_memory_it_is_taken_where_it_is_of_root_or_this_user_and_nobody_can_w
 
 
 @pytest.mark.parametrize(("mode", "warnings"), [(0o400, 0), (0o440, 0), (0o444, 1), (0o666, 1)])
-def test_on_a_read_only_mount_of_a_disk_what_all_can_read_is_warned_of(
+def test_readable_secret_on_read_only_mount_is_warned_of(
     mode: int, warnings: int, bound: Path, caplog: Log
 ) -> None:
     """As Docker mounts a file of its host."""
@@ -135,7 +133,7 @@ def test_on_a_read_only_mount_of_a_disk_what_all_can_read_is_warned_of(
 
 
 @pytest.mark.parametrize("mode", [0o440, 0o444])
-def test_elsewhere_it_is_taken_where_nobody_else_can_enter_its_folder(
+def test_unwritable_secret_in_closed_folder_is_accepted(
     mode: int, open_folder: Path, caplog: Log
 ) -> None:
     path = secret(open_folder, mode)
@@ -147,9 +145,7 @@ def test_elsewhere_it_is_taken_where_nobody_else_can_enter_its_folder(
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644])
-def test_a_file_that_its_owner_can_close_is_refused_unless_a_setting_allows_it(
-    mode: int, tmp_path: Path, caplog: Log
-) -> None:
+def test_readable_secret_needs_a_setting(mode: int, tmp_path: Path, caplog: Log) -> None:
     """In a folder that nobody else can enter too: a copy of the file would be open."""
     path = secret(tmp_path, mode)
     with pytest.raises(UsageError, match=f"mode 0{mode:o}.* chmod 600 {path}$"):
@@ -160,7 +156,7 @@ def test_a_file_that_its_owner_can_close_is_refused_unless_a_setting_allows_it(
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])
-def test_a_file_that_others_can_write_to_is_refused_in_any_case(mode: int, tmp_path: Path) -> None:
+def test_writable_secret_is_always_refused(mode: int, tmp_path: Path) -> None:
     path = secret(tmp_path, mode)
     with pytest.raises(UsageError, match=r"others can write to .* chmod 600"):
         read_private(path, allow_readable=True)
@@ -177,7 +173,7 @@ def test_a_file_that_others_can_write_to_is_refused_in_any_case(mode: int, tmp_p
     ],
 )
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to other groups")
-def test_a_folder_that_others_can_write_to_is_refused(
+def test_writable_folder_of_secret_is_refused(
     mode: int, group: int, refused: bool, tmp_path: Path
 ) -> None:
     """For reading and for writing, and behind a link."""
@@ -200,7 +196,7 @@ def test_a_folder_that_others_can_write_to_is_refused(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
-def test_in_a_folder_like_tmp_a_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
+def test_foreign_file_in_sticky_folder_is_refused(tmp_path: Path) -> None:
     path = secret(tmp_path)
     tmp_path.chmod(0o1777)
     os.chown(path, SOMEBODY, 0)
@@ -238,7 +234,7 @@ READERS = {
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_the_rule_holds_for_every_file_with_a_secret(name: str, tmp_path: Path) -> None:
+def test_every_secret_file_is_checked(name: str, tmp_path: Path) -> None:
     path = secret(tmp_path)
     if name == "COOKIE_FILE":
         save_cookies(path, {"_session": "x"}, "https://app.augmentcode.com:443")
@@ -305,9 +301,7 @@ def test_no_secret_is_written_through_a_link(there: bool, tmp_path: Path) -> Non
             read_or_make_token(path, "127.0.0.1")
 
 
-def test_signing_in_with_a_link_in_place_of_the_session_file_says_what_to_do(
-    home: Home, sim: Simulator
-) -> None:
+def test_sign_in_refuses_linked_session_file(home: Home, sim: Simulator) -> None:
     elsewhere = home.path / "elsewhere.json"
     home.cookie_file.rename(elsewhere)
     home.cookie_file.symlink_to(elsewhere)

@@ -76,7 +76,7 @@ def test_what_can_be_seen_stays() -> None:
 
 
 @pytest.mark.parametrize(("endpoint", "field", "users"), SOURCES)
-def test_name_with_characters_that_nobody_sees_is_its_person(
+def test_invisible_characters_are_removed_from_names(
     home: Home, start: Start, start_api: Start, caplog: Log, endpoint: str, field: str, users: Users
 ) -> None:
     """The figures are those of the person; white space is not worth a word."""
@@ -114,7 +114,7 @@ def test_name_of_a_service_account_is_cleaned_too(home: Home, api: Simulator) ->
 
 
 @pytest.mark.parametrize(("endpoint", "field", "users"), SOURCES)
-def test_two_spellings_of_one_person_with_two_figures_refuse_the_answer(
+def test_two_figures_of_one_person_are_refused(
     home: Home, start: Start, start_api: Start, endpoint: str, field: str, users: Users
 ) -> None:
     sim = asking(endpoint, home, start, start_api).sim
@@ -131,7 +131,7 @@ def test_two_spellings_of_one_person_with_two_figures_refuse_the_answer(
 
 
 @pytest.mark.parametrize(("endpoint", "field", "users"), SOURCES)
-def test_name_of_which_nothing_is_left_refuses_the_answer(
+def test_invisible_name_is_refused(
     home: Home, start: Start, start_api: Start, endpoint: str, field: str, users: Users
 ) -> None:
     sim = asking(endpoint, home, start, start_api).sim
@@ -144,7 +144,7 @@ def test_name_of_which_nothing_is_left_refuses_the_answer(
 
 
 @pytest.mark.parametrize(("endpoint", "field", "users"), SOURCES)
-def test_name_that_is_longer_than_any_address_refuses_the_answer(
+def test_too_long_name_is_refused(
     home: Home, start: Start, start_api: Start, endpoint: str, field: str, users: Users
 ) -> None:
     """The message has its beginning alone."""
@@ -160,9 +160,7 @@ def test_name_that_is_longer_than_any_address_refuses_the_answer(
         assert caught.value.names[0] in str(caught.value), "or pseudonyms would miss it"
 
 
-def test_nights_before_and_after_are_one_person_in_the_store(
-    home: Home, sim: Simulator, store_url: str
-) -> None:
+def test_spellings_of_two_nights_are_one_person(home: Home, sim: Simulator, store_url: str) -> None:
     """Whatever an address was pasted with on one of them."""
     assert store_url
     now = datetime.now(UTC)

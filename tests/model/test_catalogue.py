@@ -55,12 +55,12 @@ cliAgentLinesOfCode | CLI Agent Lines of Code
 """
 
 
-def test_the_fields_and_titles_are_the_dashboards_in_its_order() -> None:
+def test_catalogue_has_the_dashboards_fields_in_order() -> None:
     pairs = [(USER_FIELD, USER_TITLE), *((FIELDS[m], m.title) for m in FIELDS)]
     assert [f"{field} | {title}" for field, title in pairs] == TABLE.splitlines()
 
 
-def test_the_tenants_figures_are_those_that_were_observed() -> None:
+def test_tenants_figures_are_the_observed_ones() -> None:
     assert [*TENANT_TOTALS, MONTHLY_ACTIVE_USERS] == [
         "userMessages",
         "toolCalls",
@@ -84,7 +84,7 @@ def test_no_name_stands_there_twice(names: list[str]) -> None:
     assert sorted(names) == sorted(set(names))
 
 
-def test_every_metric_is_documented_with_its_title_its_field_and_its_definition() -> None:
+def test_every_metric_is_documented() -> None:
     lines = document().splitlines()
     for metric in METRICS:
         field = f"`{FIELDS[metric]}`" if metric in FIELDS else ""
@@ -95,13 +95,13 @@ def test_every_metric_is_documented_with_its_title_its_field_and_its_definition(
         assert not metric.definition.endswith(".")
 
 
-def test_the_total_of_lines_is_the_total_of_every_kind_of_line() -> None:
+def test_lines_are_the_sum_of_their_kinds() -> None:
     lines = {m for m in FIELDS if m.title.endswith("Lines of Code")}
     assert LINES.title == "Total Modified Lines of Code"
     assert set(parts_of(LINES)) == lines - {LINES}
 
 
-def test_the_total_of_messages_is_the_total_of_every_kind_of_message() -> None:
+def test_messages_are_the_sum_of_their_kinds() -> None:
     messages = [m for m in COUNTS if m.title.endswith("Messages")]
     total = next(m for m in messages if m.title == "Total Messages")
     assert set(parts_of(total)) == set(messages) - {total}
@@ -128,9 +128,7 @@ cli_agent_non_interactive_lines_of_code
 """
 
 
-def test_the_counts_of_the_analytics_api_are_those_that_are_documented_and_each_has_a_total() -> (
-    None
-):
+def test_analytics_counts_are_the_documented_ones() -> None:
     assert {m.name for m in COUNTED} == set(ANALYTICS.split())
     assert set(COUNTED) == set(DETAILED)
     assert [total.name for total in TOTALS] == [
@@ -141,16 +139,16 @@ def test_the_counts_of_the_analytics_api_are_those_that_are_documented_and_each_
     assert OPTIONAL.title == "Suggested Lines of Code"
 
 
-def test_only_counts_have_a_place_in_a_copilot_record_and_each_feature_is_fed() -> None:
+def test_every_copilot_feature_has_a_count() -> None:
     assert {m.kind for m in PLACES} == {Kind.COUNT}
     assert {place.feature for places in PLACES.values() for place in places} == {*Feature, None}
 
 
-def test_required_is_what_the_copilot_record_cannot_do_without() -> None:
+def test_copilot_record_needs_required_metrics() -> None:
     assert set(PLACES) == set(REQUIRED)
 
 
-def test_the_parts_of_a_sum_have_its_unit() -> None:
+def test_parts_have_the_unit_of_their_sum() -> None:
     wholes = {metric: parts_of(metric) for metric in METRICS if metric.whole}
     assert {whole.whole for whole in wholes} == set(Whole)
     for whole, parts in wholes.items():
@@ -158,14 +156,14 @@ def test_the_parts_of_a_sum_have_its_unit() -> None:
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=[m.title for m in METRICS])
-def test_a_user_is_active_by_any_count_and_by_nothing_else(metric: Metric) -> None:
+def test_any_count_makes_a_user_active(metric: Metric) -> None:
     nothing = sum_of(())
     assert not is_active(nothing)
     assert is_active(replace(nothing, **{metric.name: 1})) == (metric in COUNTS)
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=[m.title for m in METRICS])
-def test_values_in_any_order_become_the_figures_that_they_are(metric: Metric) -> None:
+def test_maker_takes_values_in_any_order(metric: Metric) -> None:
     others = [each for each in reversed(METRICS) if each is not metric]
     figures = maker(others)([each.name for each in others])
     assert figures[metric] is None

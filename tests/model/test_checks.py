@@ -69,7 +69,7 @@ gains = st.tuples(*[st.integers(0, 10**12)] * len(TENANT_TOTALS))
     st.dictionaries(st.integers(0, 60), gains, min_size=1),
     st.dictionaries(st.integers(0, 60), gains.filter(any)),
 )
-def test_exactly_the_days_that_gained_are_found_in_few_calls_that_never_span_a_gap(
+def test_changed_days_are_found_in_few_calls(
     figures: dict[int, tuple[int, ...]], revised: dict[int, tuple[int, ...]]
 ) -> None:
     kept = {FIRST + timedelta(number): told(*totals) for number, totals in figures.items()}
@@ -85,9 +85,7 @@ def test_exactly_the_days_that_gained_are_found_in_few_calls_that_never_span_a_g
 
 
 @given(st.integers(1, 90), st.data())
-def test_one_revised_day_is_found_in_one_call_and_one_for_each_halving(
-    count: int, data: st.DataObject
-) -> None:
+def test_one_changed_day_costs_a_call_per_halving(count: int, data: st.DataObject) -> None:
     kept = kept_days(count)
     tenant = Tenant(kept)
     day = FIRST + timedelta(data.draw(st.integers(0, count - 1)))
@@ -97,7 +95,7 @@ def test_one_revised_day_is_found_in_one_call_and_one_for_each_halving(
 
 
 @pytest.mark.parametrize("count", [1, 2, 27, 28])
-def test_days_that_did_not_change_cost_one_call_whatever_their_number(count: int) -> None:
+def test_unchanged_days_cost_one_call(count: int) -> None:
     tenant = Tenant(kept_days(count))
     assert changed_days(tenant.days, tenant.totals) == []
     assert tenant.asked == [Window(FIRST, FIRST + timedelta(count - 1))]
@@ -121,7 +119,7 @@ def test_each_run_of_days_between_gaps_costs_one_call() -> None:
 
 @pytest.mark.parametrize("place", range(len(TENANT_TOTALS)))
 @pytest.mark.parametrize("gain", [1, -1])
-def test_a_change_of_any_one_total_up_or_down_is_found(place: int, gain: int) -> None:
+def test_change_of_any_total_is_found(place: int, gain: int) -> None:
     kept = kept_days(28)
     tenant = Tenant(kept)
     day = FIRST + timedelta(19)
@@ -129,7 +127,7 @@ def test_a_change_of_any_one_total_up_or_down_is_found(place: int, gain: int) ->
     assert changed_days(kept, tenant.totals) == [day]
 
 
-def test_gains_and_losses_of_different_totals_do_not_hide_each_other() -> None:
+def test_gains_and_losses_do_not_cancel_out() -> None:
     kept = kept_days(28)
     tenant = Tenant(kept)
     days = [FIRST + timedelta(4), FIRST + timedelta(21)]
@@ -155,13 +153,13 @@ def parts_sum(metric: Metric) -> int:
     return sum(SUMS[part] for part in parts_of(metric))
 
 
-def test_what_a_source_tells_of_everybody_is_compared_with_the_users_sums_and_number() -> None:
+def test_totals_are_compared_with_users() -> None:
     assert closing_differences(SUMS, USERS, TOLD) == []
     assert closing_differences(SUMS, USERS, {}) == []
 
 
 @pytest.mark.parametrize("total", TOTALS, ids=lambda total: total.name)
-def test_a_total_that_is_off_is_told_alone_and_with_both_numbers(total: Total) -> None:
+def test_difference_has_both_numbers(total: Total) -> None:
     off = {**TOLD, total.name: TOLD[total.name] + 1}
     (difference,) = closing_differences(SUMS, USERS, off)
     users = TOLD[total.name]
@@ -175,7 +173,7 @@ def test_every_total_that_is_off_is_told() -> None:
 
 
 @pytest.mark.parametrize("whole", WHOLES, ids=lambda metric: metric.name)
-def test_a_sum_that_the_users_do_not_have_is_that_of_its_parts(whole: Metric) -> None:
+def test_unknown_sum_is_computed_from_its_parts(whole: Metric) -> None:
     if whole.name not in {total.name for total in TOTALS}:
         assert whole.part_of is not None
         return
@@ -186,7 +184,7 @@ def test_a_sum_that_the_users_do_not_have_is_that_of_its_parts(whole: Metric) ->
 
 
 @pytest.mark.parametrize("whole", WHOLES, ids=lambda metric: metric.name)
-def test_a_sum_with_an_unknown_part_is_not_compared_and_the_others_are(whole: Metric) -> None:
+def test_sum_with_unknown_part_is_not_compared(whole: Metric) -> None:
     for part in parts_of(whole):
         unknown = [whole, part, *parts_of(part)]
         assert closing_differences(without(*unknown), USERS, {whole.name: 1}) == []
@@ -194,18 +192,18 @@ def test_a_sum_with_an_unknown_part_is_not_compared_and_the_others_are(whole: Me
         assert len(closing_differences(without(*unknown), USERS, other)) == 1
 
 
-def test_without_the_tenants_figures_nothing_is_compared() -> None:
+def test_nothing_is_compared_without_totals() -> None:
     assert closing_differences(SUMS, USERS, None) == []
 
 
-def test_a_revision_names_each_sum_that_changed_with_both_numbers_and_no_other() -> None:
+def test_revision_lists_changed_sums_only() -> None:
     assert revision(SUMS, SUMS) == ""
     first, last = COUNTS[0], COUNTS[-1]
     new = replace(SUMS, **{first.name: 5, last.name: 0})
     assert revision(SUMS, new) == f"{first.name} 1 -> 5, {last.name} {SUMS[last]} -> 0"
 
 
-def test_a_revision_from_or_to_unknown_is_one_and_unknown_is_not_told_as_zero() -> None:
+def test_revision_shows_unknown_as_unknown() -> None:
     second = COUNTS[1]
     unknown, zero = without(second), replace(SUMS, **{second.name: 0})
     assert revision(unknown, SUMS) == f"{second.name} unknown -> 2"

@@ -19,7 +19,7 @@ Capture = pytest.CaptureFixture[str]
 logger = logging.getLogger("dashboard_scraper.of_a_test")
 
 
-def test_a_warning_about_names_names_so_many_of_them(capsys: Capture) -> None:
+def test_warning_lists_a_limited_number_of_names(capsys: Capture) -> None:
     configure_logging("INFO", "text")
     once = Once(logger)
     for number in range(20_001):
@@ -59,7 +59,7 @@ def spring(start: Start) -> Simulator:
     return start(Organization(users=2, today=TODAY))
 
 
-def test_the_reason_of_a_day_is_short_in_log_and_manifest(
+def test_reason_is_short_in_log_and_manifest(
     home: Home, spring: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     keys = json.dumps({f"{'k' * 300}{number}": 1 for number in range(2000)})

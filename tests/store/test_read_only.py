@@ -87,7 +87,7 @@ def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_run_leaves_a_file_that_needs_nothing_beside_it(home: Home) -> None:
+def test_run_leaves_no_wal_file(home: Home) -> None:
     """Even where somebody reads at its end, who cannot bring in what is new."""
     path = home.data / "usage.db"
     put(f"sqlite:///{path}", DAYS)
@@ -121,7 +121,7 @@ def test_store_on_a_read_only_volume_is_served(home: Home, volume: Path) -> None
 
 
 @pytest.mark.parametrize("left", [{WAL, SHM}, {WAL}], ids=["log and index", "log"])
-def test_what_a_killed_run_left_is_read_on_a_read_only_volume_or_refused(
+def test_wal_of_killed_run_is_read_or_refused(
     home: Home, volume: Path, read: Read, left: set[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without the index of the log, what stands in it cannot be had: the file alone is older."""
@@ -223,7 +223,7 @@ def test_store_that_a_user_may_not_even_read_is_told(
 
 
 @needs_root
-def test_file_that_changes_while_it_is_read_alone_is_not_taken_for_whole(volume: Path) -> None:
+def test_changed_file_is_detected_while_read(volume: Path) -> None:
     """Who may not write has no lock that a run would heed; here the same file is reached twice."""
     path = volume / "usage.db"
     put(f"sqlite:///{path}", DAYS)
@@ -263,7 +263,7 @@ def test_role_that_may_only_select_reads(home: Home, reader_url: str, read: Read
         assert read(*words) == 0, words
 
 
-def test_role_that_may_only_select_cannot_fetch_and_is_told(
+def test_select_only_role_cannot_fetch(
     home: Home, reader_url: str, read: Read, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home.settings["STORE_URL"] = reader_url
@@ -290,7 +290,7 @@ def test_older_store_that_may_only_be_read_is_told(
             pass
 
 
-def test_reader_waits_for_who_brings_in_what_a_killed_run_left(home: Home) -> None:
+def test_reader_waits_for_wal_recovery(home: Home) -> None:
     """Meanwhile SQLite says that it is busy, by another number than where somebody writes."""
     path = home.data / "usage.db"
     put(f"sqlite:///{path}", DAYS)

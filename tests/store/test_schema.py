@@ -13,7 +13,7 @@ from dashboard_scraper.store.schema import VERSION, VIEWS, metadata
 DIGESTS = {4: "2b184eb46c832ad8"}
 
 
-def test_a_change_of_tables_or_views_has_a_new_schema_version() -> None:
+def test_schema_change_needs_new_version() -> None:
     """A store of the same version is not migrated, and would lack a column that is new.
 
     Where this fails, give VERSION its next number, and that the digest that was found.

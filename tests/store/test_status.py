@@ -72,9 +72,7 @@ def texts(days: list[date]) -> list[str]:
     return [f"{day}" for day in days]
 
 
-def test_without_a_store_nothing_has_been_fetched_and_nothing_is_made(
-    home: Home, empty_place: str
-) -> None:
+def test_status_without_store_creates_nothing(home: Home, empty_place: str) -> None:
     told = home.run("status")
     assert (told.code, told.err) == (0, "")
     assert "no day has been fetched yet" in told.out
@@ -87,7 +85,7 @@ def test_without_a_store_nothing_has_been_fetched_and_nothing_is_made(
 
 
 @pytest.mark.usefixtures("empty_place", "spring")
-def test_a_whole_window_is_told_without_anything_missing(home: Home, capsys: Capture) -> None:
+def test_status_of_complete_window(home: Home, capsys: Capture) -> None:
     home.settings["SETTLE_DAYS"] = "0"
     now = datetime(2025, 3, 7, 12, tzinfo=UTC)
     keep(home, march(3), march(6), now)
@@ -145,7 +143,7 @@ def mixed(home: Home, spring: Simulator, store_url: str) -> Simulator:
 
 
 @pytest.mark.usefixtures("mixed")
-def test_the_calendar_has_a_line_a_month_and_a_mark_a_day(home: Home, capsys: Capture) -> None:
+def test_calendar_has_a_mark_per_day(home: Home, capsys: Capture) -> None:
     lines = text_of(home, capsys, NOON + timedelta(days=2))
     number = lines.index(f"  2025-02  {' ' * 23}##o#.")
     assert lines[number + 1 :] == [
@@ -161,9 +159,7 @@ def test_the_calendar_has_a_line_a_month_and_a_mark_a_day(home: Home, capsys: Ca
 
 
 @pytest.mark.usefixtures("mixed")
-def test_each_kind_of_day_is_named_and_what_does_not_add_up_has_both_numbers(
-    home: Home, capsys: Capture
-) -> None:
+def test_status_lists_every_kind_of_day(home: Home, capsys: Capture) -> None:
     told = json_of(home, capsys, NOON + timedelta(days=2))
     assert (told["first"], told["last"]) == (f"{FEBRUARY[0]}", f"{march(9)}")
     assert told["complete"] == 10
@@ -184,7 +180,7 @@ def test_each_kind_of_day_is_named_and_what_does_not_add_up_has_both_numbers(
 
 
 @pytest.mark.usefixtures("spring", "store_url")
-def test_days_that_lack_a_user_who_was_forgotten_are_told(home: Home, capsys: Capture) -> None:
+def test_status_counts_days_with_forgotten_users(home: Home, capsys: Capture) -> None:
     keep(home, march(3), march(5))
     assert not [line for line in text_of(home, capsys) if "removed" in line]
     forget(home, kept_users(home)[march(4)][0].user)
@@ -193,9 +189,7 @@ def test_days_that_lack_a_user_who_was_forgotten_are_told(home: Home, capsys: Ca
 
 
 @pytest.mark.usefixtures("store_url")
-def test_the_last_success_is_that_of_a_run_which_got_everything(
-    home: Home, spring: Simulator, capsys: Capture
-) -> None:
+def test_last_success_is_of_a_complete_run(home: Home, spring: Simulator, capsys: Capture) -> None:
     spring.add_fault(Fault(raw_body(b"null"), USERS, march(4)))
     with pytest.raises(DaysMissing):
         keep(home, march(3), march(4))
@@ -218,7 +212,7 @@ def test_the_last_success_is_that_of_a_run_which_got_everything(
 
 
 @pytest.mark.usefixtures("spring", "store_url")
-def test_the_newest_day_may_have_ended_as_long_ago_as_max_age_and_no_longer(home: Home) -> None:
+def test_max_age_limits_age_of_newest_day(home: Home) -> None:
     keep(home, march(8), march(9), NEWEST_ENDED)
     for text, age in [
         ("36h", timedelta(hours=36)),
@@ -232,16 +226,14 @@ def test_the_newest_day_may_have_ended_as_long_ago_as_max_age_and_no_longer(home
 
 
 @pytest.mark.usefixtures("store_url")
-def test_a_newest_day_on_which_nobody_was_active_is_as_fresh_as_any(
-    home: Home, spring: Simulator
-) -> None:
+def test_empty_newest_day_is_fresh(home: Home, spring: Simulator) -> None:
     answer_with_nobody(spring, march(9))
     keep(home, march(8), march(9))
     age_checked(home, NEWEST_ENDED + timedelta(hours=36), "36h")
 
 
 @pytest.mark.usefixtures("spring")
-def test_a_gap_before_the_newest_day_is_no_matter_of_age(home: Home) -> None:
+def test_gap_does_not_make_store_stale(home: Home) -> None:
     """`status` tells the gap as missing; --max-age asks how old the newest day is."""
     home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
     keep(home, march(3), march(3))
@@ -278,7 +270,7 @@ AHEAD = {
 
 
 @pytest.mark.parametrize("case", AHEAD)
-def test_days_of_a_clock_that_was_ahead_are_told_and_do_not_count(
+def test_days_fetched_in_future_do_not_count(
     case: str, home: Home, capsys: Capture, caplog: pytest.LogCaptureFixture
 ) -> None:
     days, doubt = AHEAD[case]
@@ -295,7 +287,7 @@ def test_days_of_a_clock_that_was_ahead_are_told_and_do_not_count(
         age_checked(home, NOON, "11h")
 
 
-def test_a_store_of_nothing_but_the_future_is_stale(home: Home, capsys: Capture) -> None:
+def test_store_with_future_days_only_is_stale(home: Home, capsys: Capture) -> None:
     put_days(home, {date(2025, 4, 15): LATER})
     told = json_of(home, capsys)
     assert (told["newest_over"], told["missing"]) == (None, [])
@@ -305,7 +297,7 @@ def test_a_store_of_nothing_but_the_future_is_stale(home: Home, capsys: Capture)
 
 
 @pytest.mark.parametrize("day", [march(9), march(10)], ids=["yesterday", "today"])
-def test_a_day_that_was_not_over_when_it_was_fetched_is_not_fresh(day: date, home: Home) -> None:
+def test_day_fetched_before_its_end_is_not_fresh(day: date, home: Home) -> None:
     put_days(home, {march(7): NOON, day: end_of_day(day) - timedelta(seconds=1)})
     now = max(NOON, end_of_day(day) - timedelta(seconds=1))
     age_checked(home, now, "3d")
@@ -313,13 +305,13 @@ def test_a_day_that_was_not_over_when_it_was_fetched_is_not_fresh(day: date, hom
         age_checked(home, now, "36h")
 
 
-def test_the_clock_of_another_machine_may_be_minutes_ahead(home: Home) -> None:
+def test_clock_skew_of_minutes_is_tolerated(home: Home) -> None:
     put_days(home, {march(9): NOON + timedelta(minutes=4)})
     age_checked(home, NOON, "13h")
 
 
 @pytest.mark.usefixtures("mixed")
-def test_days_of_the_age_that_do_not_add_up_are_warned_of(
+def test_recent_unreconciled_days_are_warned_of(
     home: Home, caplog: pytest.LogCaptureFixture
 ) -> None:
     age_checked(home, NOON, "36h")
@@ -328,7 +320,7 @@ def test_days_of_the_age_that_do_not_add_up_are_warned_of(
     assert messages(caplog) == ["dashboard: days that do not add up: 2025-03-04"]
 
 
-def test_a_long_history_is_told_in_few_lines(home: Home, capsys: Capture) -> None:
+def test_long_history_is_reported_in_few_lines(home: Home, capsys: Capture) -> None:
     """Of 26 years, the calendar has the newest months, and `--json` has every day."""
     put_days(home, {date(1999, 3, 8): NOON, **SOUND})
     lines = text_of(home, capsys)
@@ -366,9 +358,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         parse(["status", f"--max-age={text}"])
 
 
-def test_what_is_too_old_or_not_there_ends_with_8_after_all_is_told(
-    home: Home, start: Start
-) -> None:
+def test_stale_store_exits_8_after_the_report(home: Home, start: Start) -> None:
     start(Organization(users=3))
     nothing = home.run("status", "--max-age", "36h")
     assert nothing.code == 8
@@ -386,7 +376,7 @@ def test_what_is_too_old_or_not_there_ends_with_8_after_all_is_told(
     assert f"dashboard: the newest day, {yesterday()}," in line
 
 
-def test_check_tries_the_session_with_one_small_request(home: Home, start: Start) -> None:
+def test_check_sends_one_small_request(home: Home, start: Start) -> None:
     sim = start(Organization(users=3))
     good = home.run("status", "--check")
     assert good.code == 0, good.err
@@ -402,9 +392,7 @@ def test_check_tries_the_session_with_one_small_request(home: Home, start: Start
     assert json.loads(bad.out)["sources"] == []
 
 
-def test_check_and_max_age_go_together_and_an_expired_session_comes_first(
-    home: Home, start: Start
-) -> None:
+def test_expired_session_precedes_staleness(home: Home, start: Start) -> None:
     sim = start(Organization(users=3))
     assert home.run("backfill", f"{yesterday()}").code == 0
     assert home.run("status", "--check", "--max-age", "2d").code == 0

@@ -104,9 +104,7 @@ def less_known() -> list[UserUsage]:
     ]
 
 
-def test_an_older_store_gets_what_it_lacks_and_keeps_what_it_has(
-    home: Home, store_url: str
-) -> None:
+def test_migration_adds_and_loses_nothing(home: Home, store_url: str) -> None:
     make_store(store_url)
     make_older(store_url)
     store = store_at(store_url)
@@ -136,7 +134,7 @@ def test_an_older_store_gets_what_it_lacks_and_keeps_what_it_has(
 
 
 @pytest.mark.parametrize("words", [EXPORT, ("status",)], ids=lambda words: words[0])
-def test_an_older_store_is_brought_up_to_date_also_by_what_only_reads(
+def test_readers_migrate_an_older_store(
     home: Home, store_url: str, run: Run, words: tuple[str, ...]
 ) -> None:
     make_store(store_url)
@@ -154,9 +152,7 @@ def test_an_older_store_is_brought_up_to_date_also_by_what_only_reads(
         }
 
 
-def test_a_day_without_users_is_still_whole_after_the_catalogue_gained_a_count(
-    home: Home, store_url: str
-) -> None:
+def test_empty_day_stays_valid_after_migration(home: Home, store_url: str) -> None:
     store = store_at(store_url)
     with store.locked(), store.opened():
         store.put(SOURCE, DayUsage(DAY, []), FETCHED)
@@ -170,7 +166,7 @@ def set_aside_alone(home: Home) -> bool:
 
 
 @pytest.mark.parametrize("words", [("--last-28-days",), EXPORT, ("status",)])
-def test_a_newer_store_is_refused_and_left_as_it_is(
+def test_newer_store_is_refused(
     home: Home, store_url: str, sim: Simulator, run: Run, words: tuple[str, ...]
 ) -> None:
     make_store(store_url)
@@ -227,7 +223,7 @@ DAMAGES = [text, short_text, zero_bytes, truncated, overwritten, header_damaged,
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_store_that_is_damaged_is_told_and_neither_read_nor_replaced(
+def test_damaged_store_is_reported_and_left_alone(
     home: Home, sim: Simulator, run: Run, damage: Callable[[Path], object]
 ) -> None:
     path = home.data / "usage.db"
@@ -266,7 +262,7 @@ def test_a_store_that_is_damaged_is_told_and_neither_read_nor_replaced(
         f" SELECT source, day, 'eve'{', 0' * len(COUNTS)} FROM day_ledger",
     ],
 )
-def test_a_day_that_was_changed_behind_the_ledgers_back_is_not_given_out(
+def test_day_that_contradicts_ledger_is_not_exported(
     home: Home, store_url: str, run: Run, statement: str
 ) -> None:
     make_store(store_url)
@@ -283,7 +279,7 @@ def test_a_day_that_was_changed_behind_the_ledgers_back_is_not_given_out(
 
 
 @pytest.mark.usefixtures("sim")
-def test_a_changed_day_is_mended_by_fetching_it_again(home: Home, store_url: str, run: Run) -> None:
+def test_refresh_repairs_a_changed_day(home: Home, store_url: str, run: Run) -> None:
     make_store(store_url)
     sql(store_url, f"DELETE FROM user_day WHERE day = '{NEXT}'")
     result = run("--daily", *EXPORT[1:], "--refresh")
@@ -294,9 +290,7 @@ def test_a_changed_day_is_mended_by_fetching_it_again(home: Home, store_url: str
     assert kept_users(home)[NEXT]
 
 
-def test_a_day_whose_row_of_the_ledger_is_gone_is_missing(
-    home: Home, store_url: str, run: Run
-) -> None:
+def test_day_without_ledger_row_is_missing(home: Home, store_url: str, run: Run) -> None:
     make_store(store_url)
     sql(store_url, f"DELETE FROM day_ledger WHERE day = '{NEXT}'")
     result = run(*EXPORT)
@@ -332,7 +326,7 @@ MISTYPED = {
 
 
 @pytest.mark.parametrize(("url", "code"), MISTYPED.items())
-def test_a_mistyped_store_is_refused_before_anything_is_asked_and_no_password_is_told(
+def test_invalid_store_url_is_refused_without_password(
     home: Home, sim: Simulator, run: Run, url: str, code: int
 ) -> None:
     home.settings |= {"STORE_URL": url, "LOG_LEVEL": "DEBUG", "RETRY_BUDGET_SECONDS": "0.1"}
@@ -353,7 +347,7 @@ def assert_silent_on_password(result: Result) -> None:
     assert "STORE_URL" in result.err or "secrets" in result.err
 
 
-def test_a_database_that_does_not_exist_is_named_and_not_made(
+def test_missing_database_is_reported_and_not_created(
     home: Home, sim: Simulator, run: Run, postgres_server: str
 ) -> None:
     url = make_url(postgres_server).set(database="no_such_usage", password="hush-7")
