@@ -306,16 +306,16 @@ def test_refetched_day_gets_new_rows(home: Home, in_each_store: Simulator) -> No
         assert (rows_of(home, day) == before[day]) == (day not in (settled, unsettled))
 
 
-def test_refetched_day_loses_old_rows(home: Home, in_each_store: Simulator) -> None:
+def test_refetched_day_loses_old_rows(home: Home, spring: Simulator) -> None:
     """Where they are not fetched any more."""
     keep(home, FIRST, LAST)
     home.settings |= {"FETCH_EDITOR_LANGUAGE": "false", "REVISION_LIMIT": "100"}
-    in_each_store.revise(march(4))
+    spring.revise(march(4))
     fetch(home, FIRST, LAST, NOON + timedelta(hours=1))
     gone = [march(day) for day in (4, 7, 8, 9)]
     assert [day for day, state in statuses(home).items() if state is None] == gone
     assert [rows_of(home, day) for day in gone] == [[]] * len(gone)
-    assert rows_of(home, FIRST) == in_organization(in_each_store, FIRST)
+    assert rows_of(home, FIRST) == in_organization(spring, FIRST)
 
 
 def test_settled_days_are_not_requested_again(home: Home, spring: Simulator) -> None:
@@ -374,7 +374,7 @@ def days_within(sim: Simulator, days: Sequence[date], requests: int) -> list[dat
 
 
 @pytest.mark.parametrize(
-    ("users", "number"), [(2, 140), (150, 60)], ids=["a page a day", "several pages a day"]
+    ("users", "number"), [(8, 112), (150, 52)], ids=["a page a day", "several pages a day"]
 )
 def test_run_spends_100_requests_by_default(
     home: Home, start_api: Start, caplog: Log, users: int, number: int
@@ -400,8 +400,8 @@ def test_run_spends_100_requests_by_default(
 def test_setting_true_fetches_all_days(home: Home, start_api: Start, caplog: Log) -> None:
     caplog.set_level(logging.INFO, "dashboard_scraper")
     home.settings["FETCH_EDITOR_LANGUAGE"] = "true"
-    sim = start_api(Organization(users=1, today=TODAY))
-    days = list(Window(TODAY - timedelta(140), TODAY - NIGHT).days())
+    sim = start_api(Organization(users=8, today=TODAY))
+    days = list(Window(TODAY - timedelta(112), TODAY - NIGHT).days())
     keep(home, days[0], days[-1])
     assert statuses(home) == dict.fromkeys(days, COMPLETE)
     assert sim.count(ENDPOINT) > EDITOR_LANGUAGE_REQUESTS
@@ -470,13 +470,13 @@ def test_forgotten_person_stays_away_from_late_rows(home: Home, spring: Simulato
     assert statuses(home)[DAY] is COMPLETE
 
 
-def test_single_day_keeps_rows_unless_it_changed(home: Home, in_each_store: Simulator) -> None:
+def test_single_day_keeps_rows_unless_it_changed(home: Home, spring: Simulator) -> None:
     keep(home, DAY, DAY)
     later = NOON + timedelta(days=5)
     fetch_period(settings_of(home), later, Window(DAY, DAY), None)
-    assert rows_of(home, DAY) == in_organization(in_each_store, DAY)
+    assert rows_of(home, DAY) == in_organization(spring, DAY)
     assert ledger_of(home)[DAY].fetched_at == later
-    in_each_store.revise(DAY)
+    spring.revise(DAY)
     fetch_period(settings_of(home), later, Window(DAY, DAY), None)
     assert rows_of(home, DAY) == []
     assert statuses(home) == {DAY: None}
