@@ -13,7 +13,7 @@ import pytest
 
 from conftest import Home, Start, content_of, own_files, today, yesterday
 from dashboard_scraper.simulator import Organization, Simulator
-from kept_days import TODAY, fetch, keep, march, sql
+from stored_days import TODAY, backfill, fetch, march, sql
 
 AGGREGATED, MANIFEST = "copilot_metrics_aggregated.json", "manifest.json"
 REPORT = "report.html"
@@ -78,7 +78,7 @@ def test_without_a_network_the_files_are_those_that_the_run_wrote(
 
 @pytest.mark.usefixtures("store_url")
 def test_without_an_end_one_day_is_written(home: Home, spring: Simulator) -> None:
-    keep(home, march(3), march(4))
+    backfill(home, march(3), march(4))
     spring.stop()
     assert home.run("export", "2025-03-03").code == 0
     folder = folder_of(home, march(3), march(3))
@@ -90,8 +90,8 @@ def test_without_an_end_one_day_is_written(home: Home, spring: Simulator) -> Non
 def test_of_a_window_that_is_half_in_the_store_the_other_half_is_told_as_missing(
     home: Home,
 ) -> None:
-    keep(home, march(3), march(4))
-    keep(home, march(6), march(6))
+    backfill(home, march(3), march(4))
+    backfill(home, march(6), march(6))
     folder = folder_of(home, march(3), march(7))
     folder.mkdir(parents=True)
     earlier = [*pair(march(5)), *pair(march(6)), AGGREGATED, MANIFEST]
@@ -116,7 +116,7 @@ def test_of_a_window_that_is_half_in_the_store_the_other_half_is_told_as_missing
 
 @pytest.mark.usefixtures("store_url", "spring")
 def test_of_a_window_that_is_not_in_the_store_nothing_looks_fresh(home: Home) -> None:
-    keep(home, march(3), march(3))
+    backfill(home, march(3), march(3))
     folder = folder_of(home, march(4), march(5))
     folder.mkdir(parents=True)
     for name in [*pair(march(4)), MANIFEST]:
@@ -148,7 +148,7 @@ def test_without_a_store_nothing_is_made_and_older_files_do_not_look_fresh(
 
 @pytest.mark.usefixtures("empty_place", "spring")
 def test_a_day_that_is_not_what_was_kept_is_refused_whole(home: Home, store_url: str) -> None:
-    keep(home, march(3), march(4))
+    backfill(home, march(3), march(4))
     sql(store_url, "UPDATE user_day SET chat_messages = 777 WHERE day = '2025-03-04'")
     result = home.run("export", "2025-03-03", "2025-03-04")
     assert (result.code, result.out) == (1, "")
@@ -197,7 +197,7 @@ run()
 
 @pytest.mark.usefixtures("spring")
 def test_of_two_exports_at_once_one_is_there_whole(home: Home) -> None:
-    keep(home, march(3), march(9))
+    backfill(home, march(3), march(9))
     folder = folder_of(home, march(3), march(9))
     words = ["export", "--home", f"{home.path}", "2025-03-03", "2025-03-09"]
     for _ in range(3):

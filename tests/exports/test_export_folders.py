@@ -13,7 +13,7 @@ from dashboard_scraper.cli.exporting import export_files
 from dashboard_scraper.errors import DaysMissing, SignInRequired
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.simulator import Fault, Organization, Simulator, status
-from kept_days import TODAY, USERS, fetch, march, settings_of
+from stored_days import TODAY, USERS, fetch, march, settings_of
 
 Log = pytest.LogCaptureFixture
 

@@ -20,7 +20,7 @@ from dashboard_scraper.errors import OutputFailed, UsageError
 from dashboard_scraper.exports.csv_tables import users_csv
 from dashboard_scraper.model.dates import Window
 from filled_store import LAST, SOURCE, put, user
-from kept_days import forget, settings_of, sql
+from stored_days import forget, settings_of, sql
 
 NEW, OLD = "zo\u00eb@example.com", "Zo\u00eb@Old.Example.com"
 SPELT = (NEW, unicodedata.normalize("NFD", NEW), OLD)

@@ -20,8 +20,8 @@ from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.distinct import DistinctPeople
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.output import OutputDay, OutputFile, OutputRun
-from kept_days import sql
-from made_up_days import keep_days, users
+from made_up_days import store_days, users
+from stored_days import sql
 
 LAST = datetime.now(UTC).date() - timedelta(10)
 MONTH = Window(LAST - timedelta(27), LAST)
@@ -76,7 +76,7 @@ def export(home: Home) -> tuple[int, Path]:
 @pytest.mark.usefixtures("with_head_count")
 def test_a_new_format_is_a_class_and_a_row_in_the_registry(home: Home) -> None:
     """Its file is in the manifest, and is set aside where a run does not write it."""
-    keep_days(home, users(3), MONTH)
+    store_days(home, users(3), MONTH)
     code, folder = export(home)
     assert code == 0
     lines = (folder / NAME).read_text().splitlines()
@@ -108,7 +108,7 @@ def test_an_export_of_every_format_reads_each_stored_day_once(
 ) -> None:
     """Those of the window, and those before it with which the page compares."""
     both = Window(MONTH.start - timedelta(28), MONTH.end)
-    keep_days(home, users(3), Window(both.start - timedelta(27), both.end))
+    store_days(home, users(3), Window(both.start - timedelta(27), both.end))
     reads.clear()
     assert export(home)[0] == 0
     assert reads == Counter(f"{day}" for day in both.days())

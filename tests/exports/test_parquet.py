@@ -26,15 +26,15 @@ from dashboard_scraper.model.figures import values_of
 from dashboard_scraper.model.metrics import METRICS, Kind
 from dashboard_scraper.simulator import Fault, Organization, Simulator, add_field, set_value
 from dashboard_scraper.sources.dashboard.fields import FIELDS, USER_FIELD
-from kept_days import (
+from stored_days import (
     TODAY,
     USERS,
     answer_with_nobody,
-    keep,
-    kept_users,
+    backfill,
     march,
     settings_of,
     sql,
+    stored_users,
 )
 
 FIRST, LAST = march(4), march(6)
@@ -98,7 +98,7 @@ def kept(home: Home, spring: Simulator, store_url: str) -> Simulator:
     spring.add_fault(Fault(set_value(FIELDS[largest], 10**12, record=4), USERS, FIRST))
     spring.add_fault(Fault(set_value(USER_FIELD, "Ünal Ö'Neill", record=0), USERS, LAST))
     answer_with_nobody(spring, EMPTY)
-    keep(home, FIRST, LAST)
+    backfill(home, FIRST, LAST)
     return spring
 
 
@@ -108,7 +108,7 @@ def test_another_engine_reads_every_value_as_it_is_in_the_store(home: Home) -> N
     assert files(home.path / "out").keys() == {partition(march(day)) for day in (4, 5, 6)}
     names = [f"epoch_us({m.name})" if m.kind is Kind.MOMENT else m.name for m in METRICS]
     rows = query(home.path / "out", ", ".join(["day", "source", "user_login", *names, "extra"]))
-    users = kept_users(home)
+    users = stored_users(home)
     assert [row[:-1] for row in rows] == [
         (day, "dashboard", user.user, *map(plain, values_of(user.figures)))
         for day in (FIRST, LAST)
@@ -174,7 +174,7 @@ def test_an_older_file_of_a_day_that_is_missing_is_hidden_from_every_engine(home
 
 @pytest.mark.usefixtures("spring", "store_url")
 def test_of_a_window_that_is_not_in_the_store_nothing_looks_fresh(home: Home) -> None:
-    keep(home, march(3), march(3))
+    backfill(home, march(3), march(3))
     path = home.path / "out" / partition(FIRST)
     path.parent.mkdir(parents=True)
     path.write_text("old")
@@ -200,7 +200,7 @@ def test_a_damaged_day_leaves_nothing_that_looks_fresh(home: Home, store_url: st
 
 
 def test_without_its_library_parquet_names_the_extra(home: Home, spring: Simulator) -> None:
-    keep(home, FIRST, FIRST)
+    backfill(home, FIRST, FIRST)
     spring.stop()
     code = (
         "import sys; sys.modules['pyarrow'] = None; from dashboard_scraper.main import run; run()"
@@ -308,7 +308,7 @@ def test_an_object_store_gets_the_bytes_of_the_folder(home: Home, object_store: 
 def test_the_credentials_of_an_object_store_are_taken_from_env_file(
     home: Home, object_store: str
 ) -> None:
-    keep(home, FIRST, FIRST)
+    backfill(home, FIRST, FIRST)
     sign_in_at(home, object_store)
     names = [name for name in home.settings if name.startswith("AWS_")]
     lines = "".join(f"{name}={home.settings.pop(name)}\n" for name in names)
@@ -353,7 +353,7 @@ def test_a_damaged_day_leaves_no_older_object_that_looks_fresh(
 
 @pytest.mark.usefixtures("spring")
 def test_a_place_that_cannot_be_written_is_a_clear_error(home: Home, object_store: str) -> None:
-    keep(home, FIRST, FIRST)
+    backfill(home, FIRST, FIRST)
     sign_in_at(home, object_store)
     missing = upload(home, "s3://no-such-bucket/prefix", FIRST)
     assert (missing.code, missing.out) == (1, "")
@@ -369,7 +369,7 @@ def test_a_place_that_cannot_be_written_is_a_clear_error(home: Home, object_stor
 
 @pytest.mark.usefixtures("spring")
 def test_credentials_in_the_url_are_refused_and_told_nowhere(home: Home) -> None:
-    keep(home, FIRST, FIRST)
+    backfill(home, FIRST, FIRST)
     refused = upload(home, f"s3://made-up-id:{SECRET}@{BUCKET}/{home.path.name}", FIRST)
     assert (refused.code, refused.out) == (2, "")
     assert "AWS_ACCESS_KEY_ID" in refused.err
@@ -377,6 +377,6 @@ def test_credentials_in_the_url_are_refused_and_told_nowhere(home: Home) -> None
 
 @pytest.mark.usefixtures("spring")
 def test_a_url_without_a_bucket_is_a_clear_error(home: Home) -> None:
-    keep(home, FIRST, FIRST)
+    backfill(home, FIRST, FIRST)
     for place in ("s3://", "s3:///prefix"):
         assert upload(home, place, FIRST).code in (1, 2)

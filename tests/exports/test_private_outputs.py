@@ -19,7 +19,7 @@ from dashboard_scraper.model.dates import Window
 from dashboard_scraper.settings.config import load_settings
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.store import store_of
-from kept_days import NOON, TODAY, fetch, keep, march, settings_of
+from stored_days import NOON, TODAY, backfill, fetch, march, settings_of
 
 WINDOW = Window(march(5), march(5))
 
@@ -101,19 +101,19 @@ def test_a_file_that_is_replaced_gets_the_mode_and_a_folder_that_is_there_keeps_
 def test_a_store_that_is_wider_is_narrowed_by_the_next_run_and_a_narrower_one_stays(
     home: Home, caplog: pytest.LogCaptureFixture
 ) -> None:
-    keep(home, march(5), march(5))
+    backfill(home, march(5), march(5))
     store = home.data / "store" / "usage.db"
     store.chmod(0o644)
-    keep(home, march(6), march(6))
+    backfill(home, march(6), march(6))
     assert mode(store) == 0o600
     assert "could be read by others; its mode is 600 now" in caplog.text
     caplog.clear()
     home.settings["OUTPUT_MODE"] = "640"
-    keep(home, march(7), march(7))
+    backfill(home, march(7), march(7))
     assert mode(store) == 0o600
     assert "its mode" not in caplog.text
     store.chmod(0o604)
-    keep(home, march(8), march(8))
+    backfill(home, march(8), march(8))
     assert mode(store) == 0o600, "nothing is given that was not there"
 
 

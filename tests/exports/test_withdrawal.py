@@ -29,7 +29,7 @@ from dashboard_scraper.model.dates import Window, iso_utc
 from dashboard_scraper.simulator import Fault, Organization, Request, Simulator, status
 from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.store import store_of
-from kept_days import NOON, TODAY, USERS, fetch, forget, kept_users, march, settings_of
+from stored_days import NOON, TODAY, USERS, fetch, forget, march, settings_of, stored_users
 
 FIRST, LAST = march(3), march(9)
 SETTLED, UNSETTLED = [march(day) for day in (3, 4, 5, 6)], [march(day) for day in (7, 8, 9)]
@@ -239,7 +239,7 @@ def test_failed_run_keeps_nothing_that_was_made_with_other_settings(
 def test_failed_run_keeps_no_day_from_which_somebody_was_forgotten(
     home: Home, spring: Simulator
 ) -> None:
-    forget(home, kept_users(home)[march(4)][0].user)
+    forget(home, stored_users(home)[march(4)][0].user)
     assert fail(home, spring) == set()
 
 

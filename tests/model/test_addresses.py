@@ -19,7 +19,7 @@ from dashboard_scraper.simulator import Fault, Simulator, set_value
 from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.dashboard.fields import USER_FIELD
-from kept_days import keep, kept_users
+from stored_days import backfill, stored_users
 
 USERS, ACTIVITY = "user-feature-stats", "user-activity"
 EMAIL, ACCOUNT = "user_email", "service_account_name"
@@ -164,8 +164,8 @@ def test_spellings_of_two_nights_are_one_person(home: Home, sim: Simulator, stor
     """Whatever an address was pasted with on one of them."""
     assert store_url
     now = datetime.now(UTC)
-    keep(home, DAY, DAY, now)
-    before = kept_users(home)
+    backfill(home, DAY, DAY, now)
+    before = stored_users(home)
     sim.add_fault(Fault(respelt(USER_FIELD, lambda name: f"\ufeff{name}\u200b"), USERS))
-    keep(home, DAY, DAY, now)
-    assert kept_users(home) == before
+    backfill(home, DAY, DAY, now)
+    assert stored_users(home) == before

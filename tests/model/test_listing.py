@@ -13,7 +13,7 @@ from dashboard_scraper.errors import DaysMissing
 from dashboard_scraper.logs import Once, configure_logging
 from dashboard_scraper.model.listing import NAMED_AT_MOST, listed, listed_days
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body
-from kept_days import TODAY, USERS, fetch, keep, march
+from stored_days import TODAY, USERS, backfill, fetch, march
 
 Capture = pytest.CaptureFixture[str]
 logger = logging.getLogger("dashboard_scraper.of_a_test")
@@ -78,10 +78,10 @@ def test_days_that_fail_are_named_up_to_a_number(
     home: Home, spring: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = TODAY - timedelta(31)
-    keep(home, first, first)
+    backfill(home, first, first)
     spring.add_fault(Fault(raw_body(b"null"), USERS))
     with pytest.raises(DaysMissing, match="30 of 31 days are missing: "):
-        keep(home, first, march(9))
+        backfill(home, first, march(9))
     errors = [each.getMessage() for each in caplog.records if each.levelno == logging.ERROR]
     assert len(errors) == NAMED_AT_MOST + 1
     assert errors[-2].startswith("2025-02-27 failed: ")

@@ -26,7 +26,7 @@ from dashboard_scraper.people.identity import (
 )
 from dashboard_scraper.simulator import Simulator
 from filled_store import LAST, MONTH, SOURCE, put, some_days, user
-from kept_days import settings_of
+from stored_days import settings_of
 
 # Found by trying: the ids that follow from these two addresses are one.
 COLLIDING = ("user57491@example.com", "user77777@example.com")

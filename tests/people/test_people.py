@@ -46,7 +46,7 @@ from dashboard_scraper.store.cache import StoreCache
 from filled_store import FETCHED, LAST, MONTH, SOURCE, put, report_of, user
 from filled_store import figures_of as figures
 from github_schemas import user_records
-from kept_days import forget, settings_of, sql
+from stored_days import forget, settings_of, sql
 
 ZOE = "Zo\u00eb@example.com"
 SPELLINGS = {

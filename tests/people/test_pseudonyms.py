@@ -32,18 +32,18 @@ from dashboard_scraper.simulator import (
     repeat_user,
 )
 from dashboard_scraper.sources.dashboard.fields import FIELDS, USER_FIELD
-from kept_days import (
+from report_reading import without_code
+from stored_days import (
     NOON,
     TENANT,
     TODAY,
     USERS,
+    backfill,
     fetch,
-    keep,
-    kept_users,
     march,
     settings_of,
+    stored_users,
 )
-from report_reading import without_code
 
 FIRST, LAST = march(4), march(6)
 WINDOW = Window(FIRST, LAST)
@@ -87,7 +87,7 @@ def write_everything(home: Home) -> Path:
         fetch_period(settings, NOON, window, None)
     export_files(settings, WINDOW, out / "export")
     export_parquet(settings, WINDOW, f"{out / 'parquet'}")
-    file = write_csv(home, *(user.user for user in kept_users(home)[FIRST]))
+    file = write_csv(home, *(user.user for user in stored_users(home)[FIRST]))
     convert(settings, file, (None, None, None), out / "converted.json")
     return out
 
@@ -149,13 +149,13 @@ def test_pseudonym_depends_on_user_and_key_alone(home: Home, spring: Simulator) 
         name: set(re.findall("user-[0-9a-f]+", text))
         for name, text in outputs(write_everything(home)).items()
     }
-    users = {user.user for users in kept_users(home).values() for user in users}
+    users = {user.user for users in stored_users(home).values() for user in users}
     assert len(users) > 3
     everyone = {pseudonym(user) for user in users}
     assert set.union(*shown.values()) == everyone
     for name in ("metrics_20250304_to_20250306.csv", "converted.json"):
         assert shown[name] <= everyone
-    first_day = {pseudonym(user.user) for user in kept_users(home)[FIRST]}
+    first_day = {pseudonym(user.user) for user in stored_users(home)[FIRST]}
     for name in (
         "export/augment_metrics_2025-03-04.csv",
         "daily_exports_2025-03-04_to_2025-03-06/augment_metrics_2025-03-04.csv",
@@ -173,7 +173,7 @@ def test_pseudonym_depends_on_user_and_key_alone(home: Home, spring: Simulator) 
 
 
 def test_ids_and_order_follow_pseudonyms(home: Home, spring: Simulator) -> None:
-    keep(home, FIRST, LAST)
+    backfill(home, FIRST, LAST)
     spring.stop()
     plain = export(home, "plain")
     use_key(home)
@@ -197,13 +197,13 @@ def test_ids_and_order_follow_pseudonyms(home: Home, spring: Simulator) -> None:
 
 @pytest.mark.usefixtures("store_url")
 def test_store_has_addresses_not_pseudonyms(home: Home, spring: Simulator) -> None:
-    keep(home, FIRST, LAST)
+    backfill(home, FIRST, LAST)
     before = contents(export(home, "plain"))
-    kept = kept_users(home)
+    kept = stored_users(home)
     use_key(home)
     fetch(home, FIRST, LAST)
     fetch_period(settings_of(home), NOON, Window(FIRST, FIRST), None)
-    assert kept_users(home) == kept
+    assert stored_users(home) == kept
     assert {user.user for user in kept[FIRST]} <= {m.name for m in spring.organization.people}
     assert contents(export(home, "hidden")) != before
     del home.settings["PSEUDONYM_KEY_FILE"]

@@ -30,7 +30,7 @@ from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save
 from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
 from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
-from kept_days import TODAY, fetch, forget, keep, march, settings_of, sql
+from stored_days import TODAY, backfill, fetch, forget, march, settings_of, sql
 
 FIRST, LAST = march(3), march(5)
 WINDOW = Window(FIRST, LAST)
@@ -134,7 +134,7 @@ def in_parquet(home: Home, source: str = ANALYTICS) -> dict[date, dict[str, bool
     return found
 
 
-def kept_users(home: Home, day: date) -> list[UserUsage]:
+def stored_users(home: Home, day: date) -> list[UserUsage]:
     with store_at(settings_of(home).store_url).reading() as reader:
         return reader.day(reader.ledger(ANALYTICS)[day]).users
 
@@ -157,7 +157,7 @@ def test_accounts_have_marked_rows(home: Home, in_each_store: Simulator) -> None
         assert of_accounts
         expected = {**dict.fromkeys(of_people, False), **dict.fromkeys(of_accounts, True)}
         assert in_view(home, ANALYTICS, day) == expected
-        assert {user.user: user.service for user in kept_users(home, day)} == expected
+        assert {user.user: user.service for user in stored_users(home, day)} == expected
         assert in_parquet(home)[day] == expected
         assert csv_marks(home, day) == {
             user: "true" if mark else "false" for user, mark in expected.items()
@@ -272,7 +272,7 @@ def test_name_of_person_and_account_is_an_error(home: Home, spring: Simulator) -
 
     spring.add_fault(Fault(edited(same_name), USERS, FIRST))
     with pytest.raises(ContractBroken, match="came twice"):
-        keep(home, FIRST, FIRST)
+        backfill(home, FIRST, FIRST)
 
 
 @pytest.mark.parametrize("fields", ["both", "none"])
@@ -284,14 +284,14 @@ def test_user_is_person_or_account(home: Home, spring: Simulator, fields: str) -
 
     spring.add_fault(Fault(edited(change), USERS, FIRST))
     with pytest.raises(ContractBroken, match=f"{fields} of user_email and service_account_name"):
-        keep(home, FIRST, FIRST)
+        backfill(home, FIRST, FIRST)
 
 
 def test_one_of_them_is_forgotten_by_its_name(
     home: Home, in_each_store: Simulator, capsys: Capture
 ) -> None:
     home.settings |= {"FETCH_CREDITS": "true"}
-    keep(home, FIRST, LAST)
+    backfill(home, FIRST, LAST)
     name = min(accounts(in_each_store, FIRST))
     days = [day for day in DAYS if name in accounts(in_each_store, day)]
     capsys.readouterr()

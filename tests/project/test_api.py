@@ -17,7 +17,7 @@ from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
 from dashboard_scraper.store import store_at
-from made_up_days import keep_days, user_days, users
+from made_up_days import store_days, user_days, users
 from tree import ROOT
 
 LAST = datetime.now(UTC).date() - timedelta(10)
@@ -28,7 +28,7 @@ ENTERPRISE = "283613"  # the default of ENTERPRISE_ID
 @pytest.fixture
 def url(home: Home) -> str:
     """A store with a month of the dashboard's."""
-    keep_days(home, users(4), MONTH)
+    store_days(home, users(4), MONTH)
     return home.settings["STORE_URL"]
 
 
@@ -59,7 +59,7 @@ def test_missing_day_raises_and_doubt_is_reported(home: Home, url: str) -> None:
         with pytest.raises(DaysMissing, match=f"{LAST + timedelta(1)}"):
             list(store.days(MONTH.start, LAST + timedelta(1)))
     wrong = {"user_count": 99}
-    keep_days(home, users(4), Window(LAST, LAST), change=lambda u: DayUsage(u.day, u.users, wrong))
+    store_days(home, users(4), Window(LAST, LAST), change=lambda u: DayUsage(u.day, u.users, wrong))
     with dashboard_scraper.open_store(url) as store:
         (doubt,) = store.doubts(LAST, LAST)
     assert "user_count is 99" in doubt.words
@@ -87,7 +87,7 @@ def test_the_example_of_the_documentation_runs(
     home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     week = Window(date(2025, 3, 1), date(2025, 3, 7))
-    keep_days(home, users(4), week)
+    store_days(home, users(4), week)
     page = ROOT / "docs" / "python.md"
     (example,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     monkeypatch.chdir(home.path)

@@ -17,7 +17,7 @@ from dashboard_scraper.cli.commands import COMMANDS
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.rest.urls import origin_of
-from kept_days import sql
+from stored_days import sql
 from tree import ROOT
 
 DOCS = ROOT / "docs"

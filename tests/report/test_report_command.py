@@ -18,7 +18,7 @@ from dashboard_scraper.model.metrics import METRICS, USER_COUNT
 from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.report.texts import TERMS
 from dashboard_scraper.simulator import Fault, Simulator, status
-from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, keep_days, user_days, users
+from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, store_days, user_days, users
 from report_reading import REPORT, Report, read_report, without_code
 
 SCRIPT = "</script><script>alert(1)</script>"
@@ -35,29 +35,29 @@ def report_of(home: Home, *words: str, code: int = 0) -> Report:
 
 
 def test_default_is_the_newest_28_days(home: Home) -> None:
-    keep_days(home, users(3), TWO_MONTHS)
+    store_days(home, users(3), TWO_MONTHS)
     assert list(report_of(home).column("t-active", "Daily active people")) == list(map(str, DAYS))
 
 
 def test_young_store_begins_with_its_first_day(home: Home) -> None:
-    keep_days(home, users(3), Window(LAST - timedelta(9), LAST))
+    store_days(home, users(3), Window(LAST - timedelta(9), LAST))
     assert len(report_of(home).column("t-active", "Daily active people")) == 10
 
 
 def test_today_is_left_out(home: Home) -> None:
-    keep_days(home, users(3), Window(yesterday(), today()))
+    store_days(home, users(3), Window(yesterday(), today()))
     assert list(report_of(home).column("t-active", "Daily active people")) == [str(yesterday())]
 
 
 def test_dates_select_a_day_or_a_period(home: Home) -> None:
-    keep_days(home, users(3), Window(DAYS[4], DAYS[9]))
+    store_days(home, users(3), Window(DAYS[4], DAYS[9]))
     day, other = DAYS[4], DAYS[9].strftime("%m-%d-%Y")
     assert list(report_of(home, str(day)).column("t-active", "Remark")) == [str(day)]
     assert len(report_of(home, str(day), other).column("t-active", "Remark")) == 6
 
 
 def test_same_store_gives_the_same_bytes(home: Home) -> None:
-    keep_days(home, users(9), MONTH)
+    store_days(home, users(9), MONTH)
     assert report_of(home).text == report_of(home).text
 
 
@@ -73,7 +73,7 @@ def test_same_store_gives_the_same_bytes(home: Home) -> None:
     ],
 )
 def test_wrong_dates_are_refused(words: tuple[str, ...], told: str, home: Home) -> None:
-    keep_days(home, users(3), Window(LAST, LAST))
+    store_days(home, users(3), Window(LAST, LAST))
     result = home.run("report", *words)
     assert result.code == 2
     assert told in result.err
@@ -87,7 +87,7 @@ def test_missing_store_is_an_error(home: Home) -> None:
 
 
 def test_missing_days_set_the_earlier_page_aside(home: Home) -> None:
-    keep_days(home, users(3), Window(LAST, LAST))
+    store_days(home, users(3), Window(LAST, LAST))
     report_of(home)
     result = home.run("report", "2024-01-01", "2024-01-05")
     assert result.code == 6
@@ -96,7 +96,7 @@ def test_missing_days_set_the_earlier_page_aside(home: Home) -> None:
 
 
 def test_advice_names_the_other_source(home: Home) -> None:
-    keep_days(home, users(3), Window(LAST, LAST))
+    store_days(home, users(3), Window(LAST, LAST))
     result = home.run("report", "--source", "analytics")
     assert result.code == 6
     assert "but has some of dashboard" in result.err
@@ -104,9 +104,9 @@ def test_advice_names_the_other_source(home: Home) -> None:
 
 def test_any_name_is_text(home: Home) -> None:
     window = Window(LAST - timedelta(4), LAST)
-    keep_days(home, users(4), window)
+    store_days(home, users(4), window)
     scripts = report_of(home).tags.count("script")
-    keep_days(home, [SCRIPT, 'a"b&amp;c@example.com', *users(2)], window)
+    store_days(home, [SCRIPT, 'a"b&amp;c@example.com', *users(2)], window)
     report = report_of(home)
     assert SCRIPT not in report.text
     assert report.tags.count("script") == scripts
@@ -118,14 +118,14 @@ def test_any_team_is_text(home: Home) -> None:
     people = home.path / "people.csv"
     people.write_text(f"email,login,id,team\n{users(1)[0]},u,1,{SCRIPT}\n")
     home.settings["IDENTITY_FILE"] = str(people)
-    keep_days(home, users(3), MONTH)
+    store_days(home, users(3), MONTH)
     report = report_of(home)
     assert SCRIPT not in report.text
     assert list(report.column("t-use-by-team", "Active people")) == [SCRIPT, "no team"]
 
 
 def test_page_loads_nothing_and_forbids_it(home: Home) -> None:
-    keep_days(home, users(3), MONTH)
+    store_days(home, users(3), MONTH)
     report = report_of(home)
     assert {link for link in report.links if not link.startswith("#")} == {"data:,"}
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', report.text)
@@ -143,7 +143,7 @@ def test_person_of_two_teams_counts_in_both(home: Home) -> None:
     rows = [f"{ada},ada,1,red", f"{bob},bob,2,red", f"{bob},bob,2,blue"]
     people.write_text("\n".join(["email,login,id,team", *rows]))
     home.settings["IDENTITY_FILE"] = str(people)
-    keep_days(home, [ada.title(), bob, cy], MONTH)
+    store_days(home, [ada.title(), bob, cy], MONTH)
     report = report_of(home)
     by_user = {row[0].lower(): row[2] for row in report.rows or []}
     lines = report.column("t-use-by-team", "Total Modified Lines of Code")
@@ -156,14 +156,14 @@ def test_person_of_two_teams_counts_in_both(home: Home) -> None:
 
 
 def test_missing_teams_and_editors_are_left_out(home: Home) -> None:
-    keep_days(home, users(3), MONTH)
+    store_days(home, users(3), MONTH)
     report = report_of(home)
     assert not {"t-use-by-team", "t-editors"} & report.tables.keys()
     assert "Not known: the store has no such figures" in report.words
 
 
 def test_names_can_be_left_out(home: Home) -> None:
-    keep_days(home, users(3), MONTH)
+    store_days(home, users(3), MONTH)
     home.settings["REPORT_USERS"] = "false"
     report = report_of(home)
     assert "@example.com" not in report.text
@@ -176,7 +176,7 @@ def test_key_gives_users_pseudonyms(home: Home) -> None:
     key.write_text("0123456789abcdef" * 4)
     key.chmod(0o600)
     home.settings["PSEUDONYM_KEY_FILE"] = str(key)
-    keep_days(home, users(3), TWO_MONTHS)
+    store_days(home, users(3), TWO_MONTHS)
     report = report_of(home)
     assert "@example.com" not in report.text
     assert [row for row in report.rows or [] if not row[0].startswith("user-")] == []
@@ -192,7 +192,7 @@ def test_service_accounts_are_marked_or_left_out(included: bool, home: Home) -> 
 
     home.settings["INCLUDE_SERVICE_ACCOUNTS"] = str(included).lower()
     three_months = Window(LAST - timedelta(83), LAST)
-    keep_days(home, users(3), three_months, change=with_account)
+    store_days(home, users(3), three_months, change=with_account)
     report = report_of(home)
     assert [row[0] for row in report.rows or [] if row[-1]] == ["nightly"] * included
     assert report.number("active") == report.number("known") == str(3 + included)
@@ -215,7 +215,7 @@ def test_unreconciled_day_is_marked(home: Home) -> None:
             usage, totals={USER_COUNT.name: 77} if usage.day == DAYS[5] else {}
         )
 
-    keep_days(home, users(3), MONTH, change=other_total)
+    store_days(home, users(3), MONTH, change=other_total)
     report = report_of(home)
     assert (
         f"{DAYS[5]}: Daily active people: the source says 77, the users' sum is 3" in report.words
@@ -229,7 +229,7 @@ def test_unreconciled_day_is_marked(home: Home) -> None:
 
 
 def test_every_number_has_its_footnote(home: Home) -> None:
-    keep_days(home, users(3), MONTH)
+    store_days(home, users(3), MONTH)
     report = report_of(home)
     notes = set(re.findall(r'id="about-([\w-]+)"', report.text))
     assert notes == {term.key for term in TERMS}
@@ -275,7 +275,7 @@ def test_failed_day_is_a_gap_in_the_page(home: Home, sim: Simulator) -> None:
 
 
 def test_export_too_long_for_a_page_has_none(home: Home) -> None:
-    keep_days(home, users(3), MONTH)
+    store_days(home, users(3), MONTH)
     out = home.path / "out"
     out.mkdir()
     (out / REPORT).write_text("of another window")

@@ -20,9 +20,9 @@ from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.rest.urls import origin_of
-from kept_days import sql
-from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, keep_days, users
+from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, store_days, users
 from report_reading import REPORT, Report, read_report
+from stored_days import sql
 
 MESSAGES = parts_of(next(metric for metric in COUNTS if metric.whole is Whole.MESSAGES))
 RATE = next(metric for metric in METRICS if metric.kind is Kind.PERCENT)
@@ -207,7 +207,7 @@ def check_against_store(home: Home, report: Report, days: list[date]) -> None:
 
 def test_gaps_are_as_in_the_store(home: Home) -> None:
     missing, empty = [DAYS[3], DAYS[4], DAYS[20]], [DAYS[7], DAYS[13]]
-    keep_days(home, users(5), TWO_MONTHS, missing=missing, empty=empty)
+    store_days(home, users(5), TWO_MONTHS, missing=missing, empty=empty)
     report = report_of(home, code=6)
     check_against_store(home, report, DAYS)
     remarks = report.column("t-messages", "Remark")
@@ -242,7 +242,7 @@ def test_day_of_five_thousand_people_is_small(home: Home) -> None:
     def all_active(usage: DayUsage) -> DayUsage:
         return DayUsage(usage.day, [UserUsage(name, figures) for name in users(5000)], {})
 
-    keep_days(home, [], Window(LAST, LAST), change=all_active)
+    store_days(home, [], Window(LAST, LAST), change=all_active)
     report = report_of(home)
     check_against_store(home, report, [LAST])
     assert len(report.text.encode()) < 3e6
@@ -254,7 +254,7 @@ def test_day_of_five_thousand_people_is_small(home: Home) -> None:
 
 
 def test_period_without_activity_has_zeros(home: Home) -> None:
-    keep_days(home, [], TWO_MONTHS)
+    store_days(home, [], TWO_MONTHS)
     report = report_of(home)
     check_against_store(home, report, DAYS)
     assert report.number("active") == report.number("total_messages") == "0"
@@ -270,8 +270,8 @@ def test_people_who_come_and_go_are_counted(home: Home) -> None:
     def only(*names: str) -> Any:
         return lambda usage: DayUsage(usage.day, [UserUsage(name, one) for name in names], {})
 
-    keep_days(home, [], before, change=only("ada@example.com", "bob@example.com"))
-    keep_days(home, [], now, change=only("bob@example.com", "cy@example.com", "di@example.com"))
+    store_days(home, [], before, change=only("ada@example.com", "bob@example.com"))
+    store_days(home, [], now, change=only("bob@example.com", "cy@example.com", "di@example.com"))
     report = report_of(home, str(LAST))
     assert [report.number(key) for key in ("new", "stayed", "lapsed")] == ["2", "1", "1"]
     assert "+50% against 2 before" in report.words
@@ -285,7 +285,7 @@ def test_people_who_come_and_go_are_counted(home: Home) -> None:
 
 def test_distributions_agree_with_the_users(home: Home) -> None:
     """And those of the period before with a page of that period."""
-    keep_days(home, users(40), TWO_MONTHS)
+    store_days(home, users(40), TWO_MONTHS)
     now = report_of(home)
     check_against_store(home, now, DAYS)
     rows = now.rows or []
@@ -314,7 +314,7 @@ def test_people_are_counted_in_their_bar(home: Home) -> None:
         named = zip(users(len(sent)), map(figures_of, counts), strict=True)
         return DayUsage(usage.day, [UserUsage(name, figures) for name, figures in named], {})
 
-    keep_days(home, [], Window(LAST, LAST), change=exactly)
+    store_days(home, [], Window(LAST, LAST), change=exactly)
     told = report_of(home).column("t-spread-messages", "People")
     assert told == {
         "0": "1",
@@ -335,7 +335,7 @@ def test_unknown_figure_makes_its_sums_unknown(home: Home) -> None:
         first = msgspec.structs.replace(usage.users[0], figures=figures_of({"chat_messages": None}))
         return DayUsage(usage.day, [first, *usage.users[1:]], {})
 
-    keep_days(home, users(5), MONTH, change=without_chat)
+    store_days(home, users(5), MONTH, change=without_chat)
     report = report_of(home)
     chat = report.column("t-messages", "Chat Messages")
     assert [day for day, text in chat.items() if text == "unknown"] == [str(DAYS[2])]
@@ -353,7 +353,7 @@ def test_unknown_figure_makes_its_sums_unknown(home: Home) -> None:
 @pytest.mark.parametrize("length", [1, 32, 90])
 def test_period_of_any_length_is_drawn_by_day(length: int, home: Home) -> None:
     window = Window(LAST - timedelta(length - 1), LAST)
-    keep_days(home, users(3), window)
+    store_days(home, users(3), window)
     report = report_of(home, str(window.start), str(window.end))
     assert len(report.tables["t-active"]) == length + 1
     rows = report.rows or []

@@ -22,7 +22,7 @@ from dashboard_scraper.report.users import user_terms
 from dashboard_scraper.settings.config import load_settings
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import store_at
-from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, keep_days, users
+from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, store_days, users
 from report_reading import Report, read_text
 
 THREE_MONTHS = Window(LAST - timedelta(83), LAST)
@@ -50,7 +50,7 @@ def tiles(report: Report) -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("days", [7, 28, 40], ids="{} days".format)
 def test_each_tile_has_a_name_and_a_number_of_its_own(days: int, home: Home) -> None:
-    keep_days(home, users(9), THREE_MONTHS)
+    store_days(home, users(9), THREE_MONTHS)
     report = page(home, Window(LAST - timedelta(days - 1), LAST))
     keys, names, _ = zip(*tiles(report), strict=True)
     for each in (keys, names):
@@ -59,7 +59,7 @@ def test_each_tile_has_a_name_and_a_number_of_its_own(days: int, home: Home) -> 
 
 
 def test_the_accept_rate_is_told_once_beside_its_chart(home: Home) -> None:
-    keep_days(home, users(9), TWO_MONTHS)
+    store_days(home, users(9), TWO_MONTHS)
     report = page(home)
     told = report.number("acceptance_rate")
     assert re.fullmatch(r"\d+\.\d%", told)
@@ -84,7 +84,7 @@ def test_each_kind_of_figure_is_written_one_way() -> None:
 
 
 def test_all_rates_and_averages_of_a_page_have_one_decimal(home: Home) -> None:
-    keep_days(home, users(9), TWO_MONTHS)
+    store_days(home, users(9), TWO_MONTHS)
     report = page(home)
     for table, title in (("t-rate", "Accept Rate"), ("user-table", "Accept Rate")):
         told = set(report.column(table, title).values()) - {"", "none"}
@@ -114,7 +114,7 @@ def test_all_rates_and_averages_of_a_page_have_one_decimal(home: Home) -> None:
 def test_what_is_missing_is_told_where_it_is_missing(
     window: Window, missing: list[Any], told: str, home: Home
 ) -> None:
-    keep_days(home, users(9), window, missing=missing)
+    store_days(home, users(9), window, missing=missing)
     report = page(home)
     movement = ("new", "stayed", "lapsed")
     unknown = [key for key in movement if report.number(key) == "unknown"]
@@ -129,7 +129,7 @@ def test_what_is_missing_is_told_where_it_is_missing(
 
 
 def test_a_day_and_a_person_are_told_in_the_singular(home: Home) -> None:
-    keep_days(home, users(1), Window(LAST - timedelta(1), LAST), missing=[LAST - timedelta(1)])
+    store_days(home, users(1), Window(LAST - timedelta(1), LAST), missing=[LAST - timedelta(1)])
     words = page(home, Window(LAST, LAST)).words
     assert "The day is in the store" in words
     assert not re.search(r"\b1 (?:people|users|days)\b", words)
@@ -139,7 +139,7 @@ def test_a_day_and_a_person_are_told_in_the_singular(home: Home) -> None:
 
 def test_a_list_of_days_without_activity_is_bounded(home: Home) -> None:
     days = list(THREE_MONTHS.days())
-    keep_days(home, users(2), THREE_MONTHS, empty=days[::2])
+    store_days(home, users(2), THREE_MONTHS, empty=days[::2])
     told = page(home, THREE_MONTHS).words
     (listed,) = re.findall(r"nobody was active: (.*? more)", told)
     assert re.search(r", and \d+ more$", listed)
@@ -159,8 +159,8 @@ def some_idle(home: Home, idle: int) -> None:
 
         return change
 
-    keep_days(home, [], before, change=with_others(bot))
-    keep_days(home, [], now, change=with_others(*resting))
+    store_days(home, [], before, change=with_others(bot))
+    store_days(home, [], now, change=with_others(*resting))
 
 
 def named(report: Report, title: str) -> list[str]:
@@ -205,14 +205,14 @@ def test_a_long_list_of_names_is_bounded_and_the_rest_counted(home: Home) -> Non
 
 
 def test_nobody_is_idle_where_days_are_missing(home: Home) -> None:
-    keep_days(home, users(3), TWO_MONTHS, missing=[LAST])
+    store_days(home, users(3), TWO_MONTHS, missing=[LAST])
     report = page(home)
     assert report.number("idle") == "unknown"
     assert "Idle people:" not in report.words
 
 
 def test_a_kind_has_one_colour_in_all_charts_and_shares_it_with_none(home: Home) -> None:
-    keep_days(home, users(3), MONTH)
+    store_days(home, users(3), MONTH)
     report = page(home)
     kinds = [*MESSAGE_KINDS, *LINE_KINDS]
     drawn = {
@@ -242,7 +242,7 @@ def test_parts_of_the_lines_are_kinds_of_the_style_sheet() -> None:
 
 
 def test_what_the_users_are_sorted_by_is_their_first_column(home: Home) -> None:
-    keep_days(home, users(3), MONTH)
+    store_days(home, users(3), MONTH)
     report = page(home)
     assert report.tables["user-table"][0][1] == user_terms()[0].title == "Total Messages"
     counts = [row[1] for row in report.rows or []]

@@ -27,8 +27,8 @@ from dashboard_scraper.server.access import LINK_SECONDS, Access
 from dashboard_scraper.store import store_at
 from filled_store import FETCHED, SOURCE, put, report_of, user
 from github_schemas import user_records, whole_record
-from kept_days import sql
 from serving import SECONDS, Served, serving
+from stored_days import sql
 
 TODAY = datetime.now(UTC).date()
 LAST = TODAY - timedelta(2)

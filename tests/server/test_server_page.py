@@ -15,7 +15,7 @@ from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import store_at
-from made_up_days import FETCHED, LAST, MONTH, keep_days, user_days, users
+from made_up_days import FETCHED, LAST, MONTH, store_days, user_days, users
 from report_reading import REPORT, read_text
 from serving import SECONDS, Served, serving
 
@@ -26,7 +26,7 @@ PAGE = "/"
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     home = Home(tmp_path_factory.mktemp("page"))
-    keep_days(home, users(5), MONTH)
+    store_days(home, users(5), MONTH)
     with serving(home) as server:
         yield server
 
@@ -99,7 +99,7 @@ def test_log_has_no_credentials(served: Served) -> None:
 
 
 def test_page_shows_new_and_changed_days_at_once(home: Home) -> None:
-    keep_days(home, users(3), WEEK)
+    store_days(home, users(3), WEEK)
     store = store_at(home.settings["STORE_URL"])
     with serving(home) as server:
         first = server.get(PAGE).text
@@ -116,7 +116,7 @@ def test_page_shows_new_and_changed_days_at_once(home: Home) -> None:
 
 def test_missing_day_is_a_gap(home: Home) -> None:
     gap = LAST - timedelta(2)
-    keep_days(home, users(3), WEEK, missing=[gap])
+    store_days(home, users(3), WEEK, missing=[gap])
     with serving(home) as server:
         report = read_text(server.get(PAGE).text)
     assert report.column("t-active", "Remark")[str(gap)].startswith("missing")
@@ -131,7 +131,7 @@ def test_page_without_days_says_so(home: Home) -> None:
 
 
 def test_page_follows_pseudonyms_and_report_users(home: Home) -> None:
-    keep_days(home, users(3), WEEK)
+    store_days(home, users(3), WEEK)
     home.settings["REPORT_USERS"] = "false"
     with serving(home) as server:
         report = read_text(server.get(PAGE).text)

@@ -44,8 +44,8 @@ from dashboard_scraper.sources.dashboard.fields import FIELDS
 from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD, SOURCES
 from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
-from kept_days import NOON, TODAY, forget, march, settings_of, sql
 from lying_nights import sign_in
+from stored_days import NOON, TODAY, forget, march, settings_of, sql
 
 FIRST, LAST = march(4), march(6)  # on weekends, a small organization may have no user
 DAYS = list(Window(FIRST, LAST).days())

@@ -21,19 +21,19 @@ from dashboard_scraper.model.usage import UserUsage, sums_of
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body
 from dashboard_scraper.sources.dashboard.fields import FIELDS, USER_FIELD
 from dashboard_scraper.store import LedgerDay
-from kept_days import (
+from stored_days import (
     NOON,
     TENANT,
     TODAY,
     USERS,
+    backfill,
     fetch,
     forget,
-    keep,
-    kept_users,
     ledger,
     march,
     settings_of,
     sql,
+    stored_users,
 )
 
 Capture = pytest.CaptureFixture[str]
@@ -51,7 +51,7 @@ def spring(start: Start, store_url: str) -> Simulator:
 
 def busiest(home: Home) -> str:
     """Who was active on most of the days in the store."""
-    users = [user for users in kept_users(home).values() for user in users]
+    users = [user for users in stored_users(home).values() for user in users]
     active = [user.user for user in users if is_active(user.figures)]
     return max(sorted(set(active)), key=active.count)
 
@@ -87,31 +87,31 @@ def assert_counted(row: LedgerDay, users: list[UserUsage]) -> None:
 
 @pytest.mark.usefixtures("spring")
 def test_forget_removes_a_person_from_all_days(home: Home) -> None:
-    keep(home, FIRST, LAST)
-    before, user = kept_users(home), busiest(home)
+    backfill(home, FIRST, LAST)
+    before, user = stored_users(home), busiest(home)
     days = [day for day, users in before.items() if user in {each.user for each in users}]
     assert len(days) > 3
     result = home.run("forget", user)
     assert result.code == 0, result.err
     assert result.out == f"{len(days)} rows removed\n"
     assert "export them again" in result.err
-    assert kept_users(home) == without(before, user)
-    assert sum(map(len, kept_users(home).values())) > 10
+    assert stored_users(home) == without(before, user)
+    assert sum(map(len, stored_users(home).values())) > 10
     again = home.run("forget", user)
     assert (again.code, again.out) == (2, "")
-    assert kept_users(home) == without(before, user)
+    assert stored_users(home) == without(before, user)
 
 
 @pytest.mark.usefixtures("spring")
 def test_ledger_matches_the_remaining_rows(home: Home) -> None:
-    keep(home, FIRST, LAST)
+    backfill(home, FIRST, LAST)
     before, user = ledger(home), busiest(home)
     activity = {
         day: [is_active(each.figures) for each in users if each.user == user]
-        for day, users in kept_users(home).items()
+        for day, users in stored_users(home).items()
     }
     forget(home, user)
-    after, users = ledger(home), kept_users(home)
+    after, users = ledger(home), stored_users(home)
     assert {True, False} == {active for days in activity.values() for active in days}
     for day, row in after.items():
         assert_counted(row, users[day])
@@ -131,23 +131,23 @@ def test_forget_ignores_capitals_in_addresses(
     spring.add_fault(Fault(raw_body(two), USERS, FIRST))
     spring.add_fault(Fault(raw_body(answer(record("ada@example.com"))), USERS, march(4)))
     with pytest.raises(NotReconciled):  # the dashboard's totals are still everybody's
-        keep(home, FIRST, march(4))
+        backfill(home, FIRST, march(4))
     capsys.readouterr()
     forget(home, written)
     assert capsys.readouterr().out == "3 rows removed\n"
-    names = {day: [user.user for user in users] for day, users in kept_users(home).items()}
+    names = {day: [user.user for user in users] for day, users in stored_users(home).items()}
     assert names == {FIRST: ["bob@example.com"], march(4): []}
     assert [row.forgotten for row in ledger(home).values()] == [2, 1]
 
 
 @pytest.mark.usefixtures("spring")
 def test_forget_refuses_unknown_user(home: Home) -> None:
-    keep(home, FIRST, march(4))
-    before, rows, user = ledger(home), kept_users(home), busiest(home)
+    backfill(home, FIRST, march(4))
+    before, rows, user = ledger(home), stored_users(home), busiest(home)
     for unknown in ("nobody@example.com", user[:-1], f"{user} x", "%", user.replace("@", "_")):
         with pytest.raises(UsageError, match="has no day of"):
             forget(home, unknown)
-    assert (ledger(home), kept_users(home)) == (before, rows)
+    assert (ledger(home), stored_users(home)) == (before, rows)
 
 
 def test_forget_without_store_creates_nothing(home: Home, empty_place: str) -> None:
@@ -162,7 +162,7 @@ def test_forget_without_store_creates_nothing(home: Home, empty_place: str) -> N
 
 @pytest.mark.usefixtures("spring")
 def test_manifest_counts_forgotten_users(home: Home, capsys: Capture) -> None:
-    keep(home, FIRST, march(5))
+    backfill(home, FIRST, march(5))
     user = busiest(home)
     forget(home, user)
     capsys.readouterr()
@@ -170,7 +170,7 @@ def test_manifest_counts_forgotten_users(home: Home, capsys: Capture) -> None:
     manifest = json.loads((home.path / "out" / "manifest.json").read_bytes())
     assert [day["forgotten"] for day in manifest["days"]] == [1, 1, 1]
     assert [day["users"] for day in manifest["days"]] == [
-        len(users) for users in kept_users(home).values()
+        len(users) for users in stored_users(home).values()
     ]
     written = b"".join(path.read_bytes() for path in all_files(home.path / "out"))
     assert b"@example.com" in written
@@ -189,25 +189,25 @@ def test_sum_is_known_once_unknown_user_is_forgotten(home: Home, spring: Simulat
     spring.add_fault(Fault(raw_body(answer(*users)), USERS, FIRST))
     spring.add_fault(Fault(raw_body(answer(*both)), USERS, march(4)))
     with pytest.raises(NotReconciled):
-        keep(home, FIRST, march(4))
+        backfill(home, FIRST, march(4))
     assert [row.sums[unknown] for row in ledger(home).values()] == [None, None]
     forget(home, "ada@example.com")
     kept = ledger(home)
     assert [row.sums[unknown] for row in kept.values()] == [1, None]
     assert [row.sums[other] for row in kept.values()] == [5, 6]
-    for day, left in kept_users(home).items():
+    for day, left in stored_users(home).items():
         assert_counted(kept[day], left)
 
 
 def test_day_without_remaining_users_has_zero_sums(home: Home, spring: Simulator) -> None:
     spring.add_fault(Fault(raw_body(answer(record("ada@example.com"))), USERS, FIRST))
     with pytest.raises(NotReconciled):
-        keep(home, FIRST, FIRST)
+        backfill(home, FIRST, FIRST)
     forget(home, "ada@example.com")
     row = ledger(home)[FIRST]
     assert (row.users, row.active_users, row.forgotten) == (0, 0, 1)
     assert row.sums == sum_of(())
-    assert kept_users(home) == {FIRST: []}
+    assert stored_users(home) == {FIRST: []}
 
 
 def test_no_sqlite_file_contains_a_forgotten_address(home: Home, start: Start) -> None:
@@ -219,9 +219,9 @@ def test_no_sqlite_file_contains_a_forgotten_address(home: Home, start: Start) -
     file = home.data / "usage.db"
     home.settings |= {"STORE_URL": f"sqlite:///{file}", "MAX_CONCURRENCY": "1"}
     for day in (9, 3, 7, 5, 8, 4, 6):
-        keep(home, march(day), march(day))
-    keep(home, march(6), LAST, NOON + timedelta(hours=1))
-    users = [user.user for user in kept_users(home)[LAST]]
+        backfill(home, march(day), march(day))
+    backfill(home, march(6), LAST, NOON + timedelta(hours=1))
+    users = [user.user for user in stored_users(home)[LAST]]
     whole = file.read_bytes()
     for number, user in list(enumerate(users))[::12]:
         file.write_bytes(whole)
@@ -236,8 +236,8 @@ def test_no_sqlite_file_contains_a_forgotten_address(home: Home, start: Start) -
 
 def test_forget_is_not_a_revision_of_settled_days(home: Home, spring: Simulator) -> None:
     """And unsettled days bring the person back when they are fetched again, as the log says."""
-    keep(home, FIRST, LAST)
-    before, user = kept_users(home), busiest(home)
+    backfill(home, FIRST, LAST)
+    before, user = stored_users(home), busiest(home)
     told = home.run("forget", user)
     assert "fetched again bring the person back" in " ".join(told.err.split())
     asked = len(spring.requests)
@@ -245,7 +245,7 @@ def test_forget_is_not_a_revision_of_settled_days(home: Home, spring: Simulator)
     later = spring.requests[asked:]
     assert {each.day for each in later if each.endpoint == USERS} == set(UNSETTLED)
     assert [each.day for each in later if each.endpoint == TENANT].count(None) == 1
-    after, gone = kept_users(home), without(before, user)
+    after, gone = stored_users(home), without(before, user)
     assert after == {
         day: gone[day] if day in SETTLED else before[day] for day in [*SETTLED, *UNSETTLED]
     }
@@ -254,11 +254,11 @@ def test_forget_is_not_a_revision_of_settled_days(home: Home, spring: Simulator)
 
 
 def test_revised_day_brings_a_forgotten_person_back(home: Home, spring: Simulator) -> None:
-    keep(home, FIRST, march(6))
+    backfill(home, FIRST, march(6))
     user = busiest(home)
     forget(home, user)
     spring.revise(march(4))
     fetch(home, FIRST, march(6), NOON + timedelta(hours=1))
-    back = [day for day, users in kept_users(home).items() if user in {u.user for u in users}]
+    back = [day for day, users in stored_users(home).items() if user in {u.user for u in users}]
     assert back == [march(4)]
     assert [row.forgotten for row in ledger(home).values()] == [1, 0, 1, 1]

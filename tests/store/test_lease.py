@@ -24,8 +24,8 @@ from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.store import Store, Waiting, store_at
 from dashboard_scraper.store.patience import Patience
-from kept_days import sql
 from middleman import Middleman
+from stored_days import sql
 
 DAY = f"{yesterday()}"
 USERS = Endpoint.USERS.value

@@ -24,8 +24,8 @@ from dashboard_scraper.main import main
 from dashboard_scraper.store import store_at
 from dashboard_scraper.store.schema import VERSION
 from filled_store import LAST, SOURCE, put, some_days, user
-from kept_days import sql
 from serving import serving
+from stored_days import sql
 
 DAYS = some_days(3)
 SPAN = (f"{min(DAYS)}", f"{LAST}")

@@ -19,20 +19,20 @@ from dashboard_scraper.sources.dashboard.fields import TENANT_TOTALS
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import store_at
 from filled_store import user
-from kept_days import (
+from stored_days import (
     NOON,
     TENANT,
     TODAY,
     USERS,
     answer_with_nobody,
+    backfill,
     fetch,
     forget,
-    keep,
-    kept_users,
     ledger,
     march,
     settings_of,
     sql,
+    stored_users,
 )
 
 Capture = pytest.CaptureFixture[str]
@@ -88,7 +88,7 @@ def test_status_without_store_creates_nothing(home: Home, empty_place: str) -> N
 def test_status_of_complete_window(home: Home, capsys: Capture) -> None:
     home.settings["SETTLE_DAYS"] = "0"
     now = datetime(2025, 3, 7, 12, tzinfo=UTC)
-    keep(home, march(3), march(6), now)
+    backfill(home, march(3), march(6), now)
     lines = text_of(home, capsys, now)
     assert lines[2:6] == [
         "dashboard: 2025-03-03 to 2025-03-06",
@@ -132,13 +132,13 @@ def mixed(home: Home, spring: Simulator, store_url: str) -> Simulator:
     assert store_url
     answer_with_nobody(spring, FEBRUARY[2])
     spring.add_fault(Fault(set_value(MESSAGES, 10**6), TENANT, march(4)))
-    keep(home, FEBRUARY[0], FEBRUARY[3])
+    backfill(home, FEBRUARY[0], FEBRUARY[3])
     with pytest.raises(NotReconciled):
-        keep(home, march(3), march(4))
+        backfill(home, march(3), march(4))
     home.settings["SCRAPE_ENDPOINTS"] = USERS
-    keep(home, march(5), march(5))
+    backfill(home, march(5), march(5))
     del home.settings["SCRAPE_ENDPOINTS"]
-    keep(home, march(6), march(9))
+    backfill(home, march(6), march(9))
     return spring
 
 
@@ -181,9 +181,9 @@ def test_status_lists_every_kind_of_day(home: Home, capsys: Capture) -> None:
 
 @pytest.mark.usefixtures("spring", "store_url")
 def test_status_counts_days_with_forgotten_users(home: Home, capsys: Capture) -> None:
-    keep(home, march(3), march(5))
+    backfill(home, march(3), march(5))
     assert not [line for line in text_of(home, capsys) if "removed" in line]
-    forget(home, kept_users(home)[march(4)][0].user)
+    forget(home, stored_users(home)[march(4)][0].user)
     assert json_of(home, capsys)["forgotten"] == texts([march(3), march(4), march(5)])
     assert "  3 days lack a user who was removed" in text_of(home, capsys)
 
@@ -192,15 +192,15 @@ def test_status_counts_days_with_forgotten_users(home: Home, capsys: Capture) ->
 def test_last_success_is_of_a_complete_run(home: Home, spring: Simulator, capsys: Capture) -> None:
     spring.add_fault(Fault(raw_body(b"null"), USERS, march(4)))
     with pytest.raises(DaysMissing):
-        keep(home, march(3), march(4))
+        backfill(home, march(3), march(4))
     assert json_of(home, capsys)["last_success"] is None
     assert "  last run that got everything: never" in text_of(home, capsys)
     spring.clear_faults()
-    keep(home, march(3), march(4))
+    backfill(home, march(3), march(4))
     assert json_of(home, capsys)["last_success"] == "2025-03-10T12:00:00Z"
     spring.add_fault(Fault(raw_body(b"null"), USERS, march(5)))
     with pytest.raises(DaysMissing):
-        keep(home, march(3), march(5), NOON + timedelta(hours=1))
+        backfill(home, march(3), march(5), NOON + timedelta(hours=1))
     assert json_of(home, capsys)["last_success"] == "2025-03-10T12:00:00Z"
     spring.add_fault(Fault(raw_body(b"null"), TENANT))
     with pytest.raises(ContractBroken):
@@ -213,7 +213,7 @@ def test_last_success_is_of_a_complete_run(home: Home, spring: Simulator, capsys
 
 @pytest.mark.usefixtures("spring", "store_url")
 def test_max_age_limits_age_of_newest_day(home: Home) -> None:
-    keep(home, march(8), march(9), NEWEST_ENDED)
+    backfill(home, march(8), march(9), NEWEST_ENDED)
     for text, age in [
         ("36h", timedelta(hours=36)),
         ("2d", timedelta(days=2)),
@@ -228,7 +228,7 @@ def test_max_age_limits_age_of_newest_day(home: Home) -> None:
 @pytest.mark.usefixtures("store_url")
 def test_empty_newest_day_is_fresh(home: Home, spring: Simulator) -> None:
     answer_with_nobody(spring, march(9))
-    keep(home, march(8), march(9))
+    backfill(home, march(8), march(9))
     age_checked(home, NEWEST_ENDED + timedelta(hours=36), "36h")
 
 
@@ -236,8 +236,8 @@ def test_empty_newest_day_is_fresh(home: Home, spring: Simulator) -> None:
 def test_gap_does_not_make_store_stale(home: Home) -> None:
     """`status` tells the gap as missing; --max-age asks how old the newest day is."""
     home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
-    keep(home, march(3), march(3))
-    keep(home, march(9), march(9))
+    backfill(home, march(3), march(3))
+    backfill(home, march(9), march(9))
     age_checked(home, NEWEST_ENDED + timedelta(hours=36), "36h")
 
 
@@ -337,7 +337,7 @@ def test_differences_are_listed_up_to_a_number(
     for total in TENANT_TOTALS:
         spring.add_fault(Fault(set_value(total, 10**6), TENANT))
     with pytest.raises(NotReconciled, match="2025-03-01 to 2025-03-09 do not add up"):
-        keep(home, march(1), march(9))
+        backfill(home, march(1), march(9))
     told = json_of(home, capsys)["unreconciled"]
     number = sum(len(each["differences"]) for each in told)
     lines = text_of(home, capsys)

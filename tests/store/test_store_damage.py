@@ -26,7 +26,7 @@ from dashboard_scraper.simulator import Simulator
 from dashboard_scraper.sources.dashboard.fields import TENANT_TOTALS
 from dashboard_scraper.store import store_at
 from dashboard_scraper.store.schema import VERSION
-from kept_days import kept_users, ledger, settings_of, sql
+from stored_days import ledger, settings_of, sql, stored_users
 
 SOURCE = "dashboard"
 DAY = yesterday() - timedelta(10)
@@ -118,7 +118,7 @@ def test_migration_adds_and_loses_nothing(home: Home, store_url: str) -> None:
         )
         store.put_tenant_figures(SOURCE, [figure], FETCHED)
     assert version(store_url) == f"{VERSION}"
-    assert kept_users(home) == {DAY: less_known(), NEXT: less_known(), new: users()}
+    assert stored_users(home) == {DAY: less_known(), NEXT: less_known(), new: users()}
     for day, row in ledger(home).items():
         known = of_counts([14] * len(COUNTS))
         expected = known if day == new else replace(known, **{LOST.name: None})
@@ -142,7 +142,7 @@ def test_readers_migrate_an_older_store(
     result = run(*words)
     assert result.code == 0, result.err
     assert version(store_url) == f"{VERSION}"
-    assert kept_users(home) == {DAY: less_known(), NEXT: less_known()}
+    assert stored_users(home) == {DAY: less_known(), NEXT: less_known()}
     if words == EXPORT:
         with (result.paths[0] / f"augment_metrics_{DAY}.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
@@ -157,7 +157,7 @@ def test_empty_day_stays_valid_after_migration(home: Home, store_url: str) -> No
     with store.locked(), store.opened():
         store.put(SOURCE, DayUsage(DAY, []), FETCHED)
     make_older(store_url)
-    assert kept_users(home) == {DAY: []}
+    assert stored_users(home) == {DAY: []}
 
 
 def set_aside_alone(home: Home) -> bool:
@@ -287,7 +287,7 @@ def test_refresh_repairs_a_changed_day(home: Home, store_url: str, run: Run) -> 
         10,
         False,
     ), "the other is held"
-    assert kept_users(home)[NEXT]
+    assert stored_users(home)[NEXT]
 
 
 def test_day_without_ledger_row_is_missing(home: Home, store_url: str, run: Run) -> None:

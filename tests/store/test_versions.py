@@ -39,7 +39,7 @@ from dashboard_scraper.store import (
 )
 from dashboard_scraper.store.revising import Stored
 from filled_store import user
-from kept_days import settings_of, sql
+from stored_days import settings_of, sql
 
 DAY = date(2026, 10, 5)
 NIGHT, INSTANT = timedelta(days=1), timedelta(microseconds=1)

@@ -36,7 +36,7 @@ from dashboard_scraper.sources.analytics.fields import COUNTED, DAYS_FIELD, OPTI
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.sources.rest.pacing import Pace
 from dashboard_scraper.store import LedgerDay, store_at
-from kept_days import NOON, TODAY, fetch, march, settings_of, sql
+from stored_days import NOON, TODAY, fetch, march, settings_of, sql
 
 USERS, USAGE, DAU = "user-activity", "daily-usage", "dau-count"
 EDITORS, CREDITS = "daily-user-activity-by-editor-language", "credit-usage-by-user"

@@ -17,7 +17,7 @@ from dashboard_scraper.sources.analytics.client import AnalyticsSource
 from dashboard_scraper.sources.dashboard.client import DashboardSource
 from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.sources.rest.pacing import Pace
-from kept_days import settings_of
+from stored_days import settings_of
 
 DAY = yesterday()
 WINDOW = Window(DAY, DAY)

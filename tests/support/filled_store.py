@@ -34,7 +34,7 @@ FETCHED = datetime(2026, 11, 10, 3, tzinfo=UTC)
 
 
 def figures_of(**counts: int | None) -> Figures:
-    """Zeros but for what is given; of what is no count, nothing is known."""
+    """These counts, and 0 for all others; figures that are not counts are unknown."""
     return replace(sum_of(()), **counts)
 
 
@@ -43,7 +43,7 @@ def user(name: str, **counts: int | None) -> UserUsage:
 
 
 def put(url: str, days: dict[date, list[UserUsage]], source: str = SOURCE) -> None:
-    """Keep the days, in place of what is there of them; each was over when it was fetched."""
+    """Upsert the days; each had ended when it was fetched."""
     store = store_at(url)
     with store.locked(), store.opened():
         for day, users in days.items():
@@ -52,7 +52,7 @@ def put(url: str, days: dict[date, list[UserUsage]], source: str = SOURCE) -> No
 
 
 def some_days(count: int, users: int = 6, seed: int = 1) -> dict[date, list[UserUsage]]:
-    """Days up to LAST on which some of the users did something of some kinds, and some nothing."""
+    """Days up to LAST on which users have counts of some kinds, or none."""
     draw = random.Random(seed)
     names = [f"user{number}@example.com" for number in range(users)] + ["triage-bot"]
     days = {}
@@ -65,7 +65,7 @@ def some_days(count: int, users: int = 6, seed: int = 1) -> dict[date, list[User
     return days
 
 
-_store = lru_cache(maxsize=4)(store_at)  # each compiles every query for itself
+_store = lru_cache(maxsize=4)(store_at)  # each store object compiles its queries anew
 
 
 def report_of(
@@ -76,7 +76,7 @@ def report_of(
     scope: Scope = Scope.ENTERPRISE,
     audience: Audience | None = None,
 ) -> bytes:
-    """The report of a day, or of 28; what the store has of it."""
+    """The report of a day or of 28 days, from the store."""
     return remarked(url, subject, window, options, scope, audience)[0]
 
 
@@ -88,7 +88,7 @@ def remarked(
     scope: Scope = Scope.ENTERPRISE,
     audience: Audience | None = None,
 ) -> tuple[bytes, list[str]]:
-    """The report with what a reader should know of it."""
+    """The report and its remarks for readers."""
     options, audience = options or GithubOptions("283613"), audience or Audience()
     latest = isinstance(window, Window)
     days = window if isinstance(window, Window) else Window(window, window)
@@ -100,7 +100,7 @@ def remarked(
 
 
 def active(users: Iterable[UserUsage], *features: Any) -> set[str]:
-    """Who did anything, or anything that counts for one of the features."""
+    """The users with any activity, or with activity of one of the features."""
     placed = [metric for metric, place in PLACE_OF.items() if place.feature in features]
     wanted = placed if features else COUNTS
     return {each.user for each in users if any(each.figures[metric] for metric in wanted)}

@@ -31,7 +31,7 @@ from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
-from kept_days import settings_of
+from stored_days import settings_of
 
 FIRST = datetime(2025, 3, 12, 3, tzinfo=UTC)  # a Wednesday
 DAYS = 7

@@ -32,7 +32,7 @@ Change = Callable[[DayUsage], DayUsage]
 
 
 def figures_of(counts: Mapping[str, int | None]) -> Figures:
-    """A user's figures: the counts by the catalogue's names, 0 for others of the dashboard."""
+    """A user's figures: these counts by name, and 0 for the dashboard's other ones."""
     known = {metric.name: counts.get(metric.name, 0) for metric in COUNTS if metric in FIELDS}
     for total, names in _TOTALS.items():
         parts = [known[name] for name in names]
@@ -42,7 +42,7 @@ def figures_of(counts: Mapping[str, int | None]) -> Figures:
 
 
 def user_days(names: Iterable[str], day: date) -> list[UserUsage]:
-    """Two thirds of them active on a weekday; the same whenever asked."""
+    """Figures of which two thirds are active on a weekday; the same on every call."""
     draw = random.Random(f"{day}")
     chance = 0.15 if day.weekday() >= 5 else 0.66
     return [
@@ -67,7 +67,7 @@ def users(count: int) -> list[str]:
     return [f"user{number:04}@example.com" for number in range(count)]
 
 
-def keep_days(
+def store_days(
     home: Home,
     names: Collection[str],
     window: Window,
@@ -76,12 +76,12 @@ def keep_days(
     empty: Collection[date] = (),
     change: Change = lambda usage: usage,
 ) -> None:
-    """A store with the window's days, but for those that are missing."""
+    """Store the days of a window, except for the missing ones."""
     home.settings.setdefault("STORE_URL", f"sqlite:///{home.data / 'usage.db'}")
     home.data.mkdir(exist_ok=True)
     store = store_at(home.settings["STORE_URL"])
     with store.locked(), store.opened():
         for day in window.days():
             if day not in missing:
-                kept = [] if day in empty else user_days(names, day)
-                store.put(DASHBOARD, change(DayUsage(day, kept, {})), FETCHED)
+                found = [] if day in empty else user_days(names, day)
+                store.put(DASHBOARD, change(DayUsage(day, found, {})), FETCHED)

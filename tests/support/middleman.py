@@ -1,4 +1,4 @@
-"""A gateway between a client and its database: it may be away, or lose an answer."""
+"""A gateway between a client and its database, which may be down, or lose an answer."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SECONDS_TO_COMMIT = 0.3
 
 
 class Middleman:
-    """Passes on what both say, while entered and `open`ed.
+    """Forwards data in both directions once it is `open`.
 
-    `lose` is what becomes of the next COMMIT: its answer is lost, or the statement itself, and the
-    connection with it.
+    `lose` says what to lose at the next COMMIT: the statement or its answer, and with either the
+    connection.
     """
 
     def __init__(self, url: str) -> None:
@@ -46,7 +46,7 @@ class Middleman:
         self._listener.close()
 
     def open(self) -> None:
-        """Until then, connections are refused."""
+        """Accept connections; before this, they are refused."""
         self._listener.listen()
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -12,9 +12,9 @@ from browser import Browser
 from conftest import Home
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.usage import DayUsage, UserUsage
-from kept_days import mark
-from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, keep_days, users
+from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, store_days, users
 from report_reading import REPORT
+from stored_days import mark
 from take_screenshots import page_in
 
 SCRIPT = "</script><script>document.title='Taken'</script>"
@@ -48,7 +48,7 @@ class Pages:
 def _report(home: Home, name: str) -> Path:
     if name == GAPS:
         gaps = {"missing": [DAYS[3], DAYS[20]], "empty": [DAYS[8]], "change": _differs}
-        keep_days(home, [SCRIPT, *users(4)], TWO_MONTHS, **gaps)  # type: ignore[arg-type]
+        store_days(home, [SCRIPT, *users(4)], TWO_MONTHS, **gaps)  # type: ignore[arg-type]
         for column, words, days in (
             ("suspicious", "a third of the Mondays before", (DAYS[8], DAYS[14])),
             ("held", f"70 users -> 0 {SCRIPT}", (DAYS[11], DAYS[16])),
@@ -56,13 +56,13 @@ def _report(home: Home, name: str) -> Path:
             for day in days:
                 mark(home.settings["STORE_URL"], day, column, words)
     elif name == SAME:
-        keep_days(home, users(3), TWO_MONTHS, change=_all_at_work)
+        store_days(home, users(3), TWO_MONTHS, change=_all_at_work)
     elif name == DAY:
-        keep_days(home, users(60), Window(LAST, LAST), change=_four_known)
+        store_days(home, users(60), Window(LAST, LAST), change=_four_known)
     elif name == LARGE:
-        keep_days(home, users(_MANY), MONTH, change=_few_but_on_the_last_days)
+        store_days(home, users(_MANY), MONTH, change=_few_but_on_the_last_days)
     else:
-        keep_days(home, [], MONTH)
+        store_days(home, [], MONTH)
     assert home.run("report").code == 6 * (name == GAPS)
     return home.data / REPORT
 

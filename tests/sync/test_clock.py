@@ -16,7 +16,7 @@ from dashboard_scraper.settings.groups import sqlite_url
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.store import LedgerDay, Status
 from dashboard_scraper.store.settling import is_settled
-from kept_days import TENANT, USERS, ledger, settings_of
+from stored_days import TENANT, USERS, ledger, settings_of
 
 OFFSETS = [timezone(timedelta(minutes=minutes)) for minutes in range(-12 * 60, 14 * 60 + 1, 15)]
 ZONES = ["UTC", "Etc/GMT+12", "America/New_York", "Asia/Kathmandu", "Pacific/Kiritimati"]

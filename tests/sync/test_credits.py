@@ -36,7 +36,7 @@ from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import DetailStatus, LedgerDay, store_at
-from kept_days import NOON, TODAY, fetch, forget, keep, march, settings_of, sql
+from stored_days import NOON, TODAY, backfill, fetch, forget, march, settings_of, sql
 
 USERS = "user-activity"
 FIRST, LAST = march(3), march(9)
@@ -209,14 +209,14 @@ def test_error_loses_only_credits(home: Home, spring: Simulator, name: str) -> N
     assert len(home.own_files()) == 2 * len(DAYS) + 3
     assert (days_with(home), kept_credits(home)) == ([], {})
     spring.clear_faults()
-    keep(home, FIRST, LAST)
+    backfill(home, FIRST, LAST)
     assert kept_credits(home) == in_organization(spring)
 
 
 @pytest.mark.parametrize("effect", [twice(0), repeat_user()], ids=["at the end", "last again"])
 def test_repeated_credit_record_counts_once(home: Home, spring: Simulator, effect: Effect) -> None:
     spring.add_fault(Fault(effect, CREDITS))
-    keep(home, FIRST, LAST)
+    backfill(home, FIRST, LAST)
     assert kept_credits(home) == in_organization(spring)
 
 
@@ -246,7 +246,7 @@ def test_refetched_days_get_new_credits(home: Home, in_each_store: Simulator) ->
 
 def test_refetched_day_loses_old_credits(home: Home, in_each_store: Simulator) -> None:
     """Where credits are not fetched any more."""
-    keep(home, FIRST, LAST)
+    backfill(home, FIRST, LAST)
     home.settings["FETCH_CREDITS"] = "false"
     in_each_store.requests.clear()
     fetch(home, FIRST, LAST, NOON + timedelta(hours=1))
@@ -259,7 +259,7 @@ def test_month_of_several_pages_is_complete(home: Home, start_api: Start) -> Non
     home.settings["FETCH_CREDITS"] = "true"
     sim = start_api(Organization(users=50, today=TODAY))
     window = last_complete_days(28, TODAY)
-    keep(home, window.start, window.end)
+    backfill(home, window.start, window.end)
     expected = in_organization(sim, window.start, window.end)
     assert sim.count(CREDITS) == -(-len(expected) // 500) > 1
     assert kept_credits(home) == expected
@@ -267,7 +267,7 @@ def test_month_of_several_pages_is_complete(home: Home, start_api: Start) -> Non
 
 def test_long_window_is_fetched_in_pieces(home: Home, spring: Simulator) -> None:
     first = LAST - timedelta(99)
-    keep(home, first, LAST)
+    backfill(home, first, LAST)
     assert asked(spring) == [
         Window(first, first + timedelta(89)),
         Window(first + timedelta(90), LAST),
@@ -276,7 +276,7 @@ def test_long_window_is_fetched_in_pieces(home: Home, spring: Simulator) -> None
 
 
 def test_forget_removes_credits(home: Home, in_each_store: Simulator) -> None:
-    keep(home, FIRST, LAST)
+    backfill(home, FIRST, LAST)
     user = max(name for _, name in kept_credits(home) if "@" in name)
     forget(home, user.upper())
     left = {key: value for key, value in in_organization(in_each_store).items() if key[1] != user}
@@ -291,7 +291,7 @@ def test_forget_removes_person_with_only_credits(
         return [*records, {**records[0], "user_email": STRANGER}]
 
     spring.add_fault(Fault(edited(with_stranger), CREDITS))
-    keep(home, FIRST, LAST)
+    backfill(home, FIRST, LAST)
     assert (f"{FIRST}", STRANGER) in kept_credits(home)
     capsys.readouterr()
     forget(home, STRANGER)
@@ -302,12 +302,12 @@ def test_forget_removes_person_with_only_credits(
 def test_forgotten_person_stays_away_from_late_credits(home: Home, spring: Simulator) -> None:
     """Days that are fetched again bring a person back; such a day is not fetched again."""
     home.settings["FETCH_CREDITS"] = "false"
-    keep(home, FIRST, march(6))
+    backfill(home, FIRST, march(6))
     user = max(name for _, name in in_organization(spring, FIRST, march(6)) if "@" in name)
     forget(home, user)
     home.settings["FETCH_CREDITS"] = "true"
     spring.requests.clear()
-    keep(home, FIRST, march(6))
+    backfill(home, FIRST, march(6))
     assert spring.count(USERS) == 0
     assert days_with(home) == DAYS[:4]
     assert user not in {name for _, name in kept_credits(home)}

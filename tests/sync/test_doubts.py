@@ -20,9 +20,9 @@ from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.store import store_at
 from dashboard_scraper.store.cache import StoreCache
 from filled_store import LAST, MONTH, SOURCE, put, some_days
-from kept_days import mark, sql
 from report_reading import read_report
 from serving import SECONDS, Served, serving
+from stored_days import mark, sql
 
 WRONG, SUSPICIOUS, HELD, ALL, NOBODY = (LAST - timedelta(days) for days in (3, 5, 7, 9, 11))
 DIFFERENCE = '{"metric":"total_messages","users":30,"tenant":37}'

@@ -42,7 +42,7 @@ from dashboard_scraper.sources.analytics.fields import OPTIONAL
 from dashboard_scraper.sources.analytics.settings import EDITOR_LANGUAGE_REQUESTS
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import DetailStatus, LedgerDay, store_at
-from kept_days import NOON, TODAY, fetch, forget, keep, march, settings_of, sql
+from stored_days import NOON, TODAY, backfill, fetch, forget, march, settings_of, sql
 
 ENDPOINT, USERS = "daily-user-activity-by-editor-language", "user-activity"
 FIRST, LAST = march(3), march(9)
@@ -152,7 +152,7 @@ def doubled(raised: int) -> Effect:
 
 
 def test_stored_rows_add_up_to_user_days(home: Home, in_each_store: Simulator) -> None:
-    keep(home, FIRST, LAST)
+    backfill(home, FIRST, LAST)
     assert statuses(home) == dict.fromkeys(DAYS, COMPLETE)
     editors = set()
     for day in DAYS:
@@ -170,7 +170,7 @@ def test_stored_rows_add_up_to_user_days(home: Home, in_each_store: Simulator) -
 
 def test_day_of_several_pages_is_complete(home: Home, start_api: Start) -> None:
     sim = start_api(Organization(users=160, today=TODAY))
-    keep(home, DAY, DAY)
+    backfill(home, DAY, DAY)
     assert sim.count(ENDPOINT, DAY) == 3
     rows = rows_of(home, DAY)
     assert len(rows) > 200
@@ -217,7 +217,7 @@ def test_rows_that_add_up_on_second_fetch_are_complete(
     home: Home, spring: Simulator, caplog: Log, capsys: Capture
 ) -> None:
     spring.add_fault(Fault(set_value(COUNT.name, 10**6, record=1), ENDPOINT, DAY, times=1))
-    keep(home, FIRST, LAST)
+    backfill(home, FIRST, LAST)
     assert asked(spring).count(DAY) == 2
     assert statuses(home) == dict.fromkeys(DAYS, COMPLETE)
     assert rows_of(home, DAY) == in_organization(spring, DAY)
@@ -228,7 +228,7 @@ def test_rows_that_add_up_on_second_fetch_are_complete(
 def test_count_missing_by_editor_is_unknown(home: Home, spring: Simulator) -> None:
     """It is not a difference either."""
     spring.add_fault(Fault(remove_field(OPTIONAL.name), ENDPOINT, DAY))
-    keep(home, DAY, DAY)
+    backfill(home, DAY, DAY)
     assert (asked(spring), statuses(home)) == ([DAY], {DAY: COMPLETE})
     place = 3 + DETAILED.index(OPTIONAL)
     assert {row[place] for row in rows_of(home, DAY)} == {None}
@@ -263,7 +263,7 @@ def test_error_loses_only_editor_rows(home: Home, spring: Simulator, name: str) 
     assert [rows_of(home, day) for day in lacking] == [[]] * len(lacking)
     spring.clear_faults()
     spring.requests.clear()
-    keep(home, FIRST, march(6))  # the days that have settled
+    backfill(home, FIRST, march(6))  # the days that have settled
     assert asked(spring) == lacking[::-1]
     assert asked(spring, USERS) == []
     assert statuses(home) == dict.fromkeys(DAYS, COMPLETE)
@@ -308,7 +308,7 @@ def test_refetched_day_gets_new_rows(home: Home, in_each_store: Simulator) -> No
 
 def test_refetched_day_loses_old_rows(home: Home, spring: Simulator) -> None:
     """Where they are not fetched any more."""
-    keep(home, FIRST, LAST)
+    backfill(home, FIRST, LAST)
     home.settings |= {"FETCH_EDITOR_LANGUAGE": "false", "REVISION_LIMIT": "100"}
     spring.revise(march(4))
     fetch(home, FIRST, LAST, NOON + timedelta(hours=1))
@@ -342,7 +342,7 @@ def test_empty_day_needs_no_request(home: Home, start_api: Start) -> None:
     days = list(Window(TODAY - timedelta(60), TODAY - timedelta(1)).days())
     quiet = [day for day in days if not sim.organization.totals(Window(day, day))]
     assert 0 < len(quiet) < len(days)
-    keep(home, days[0], days[-1])
+    backfill(home, days[0], days[-1])
     assert sorted(asked(sim)) == [day for day in days if day not in quiet]
     assert statuses(home) == dict.fromkeys(days, COMPLETE)
 
@@ -354,7 +354,7 @@ def test_day_out_of_range_of_api_is_not_requested(
     """Figures are there for two years, those that are kept for ever: they are still given out."""
     home.settings["FETCH_EDITOR_LANGUAGE"] = "false"
     start_api(Organization(users=2, today=TODAY))
-    keep(home, FIRST, LAST, NOON + 9 * NIGHT)
+    backfill(home, FIRST, LAST, NOON + 9 * NIGHT)
     home.settings[setting] = "true"
     sim = start_api(Organization(users=2, today=TODAY + 900 * NIGHT))
     fetch(home, FIRST, LAST, NOON + 900 * NIGHT)
@@ -383,7 +383,7 @@ def test_run_spends_100_requests_by_default(
     caplog.set_level(logging.INFO, "dashboard_scraper")
     sim = start_api(Organization(users=users, today=TODAY))
     days = list(Window(TODAY - timedelta(number), TODAY - NIGHT).days())
-    keep(home, days[0], days[-1])
+    backfill(home, days[0], days[-1])
     within = days_within(sim, days, EDITOR_LANGUAGE_REQUESTS)
     assert 0 < len(within) < len(days)
     assert [day for day, state in statuses(home).items() if state] == sorted(within)
@@ -393,7 +393,7 @@ def test_run_spends_100_requests_by_default(
     first = next(n for n, r in enumerate(sim.requests) if r.endpoint == ENDPOINT)
     assert {r.endpoint for r in sim.requests[first:]} == {ENDPOINT}
     home.settings["SETTLE_DAYS"] = "0"
-    keep(home, days[0], days[-1])
+    backfill(home, days[0], days[-1])
     assert statuses(home) == dict.fromkeys(days, COMPLETE)
 
 
@@ -402,7 +402,7 @@ def test_setting_true_fetches_all_days(home: Home, start_api: Start, caplog: Log
     home.settings["FETCH_EDITOR_LANGUAGE"] = "true"
     sim = start_api(Organization(users=8, today=TODAY))
     days = list(Window(TODAY - timedelta(112), TODAY - NIGHT).days())
-    keep(home, days[0], days[-1])
+    backfill(home, days[0], days[-1])
     assert statuses(home) == dict.fromkeys(days, COMPLETE)
     assert sim.count(ENDPOINT) > EDITOR_LANGUAGE_REQUESTS
     assert "left to later runs" not in caplog.text
@@ -411,7 +411,7 @@ def test_setting_true_fetches_all_days(home: Home, start_api: Start, caplog: Log
 @pytest.mark.parametrize("effect", [doubled(0), repeat_user()], ids=["at the end", "last again"])
 def test_repeated_editor_record_counts_once(home: Home, spring: Simulator, effect: Effect) -> None:
     spring.add_fault(Fault(effect, ENDPOINT, DAY))
-    keep(home, DAY, DAY)
+    backfill(home, DAY, DAY)
     assert asked(spring) == [DAY]
     assert statuses(home) == {DAY: COMPLETE}
     assert rows_of(home, DAY) == in_organization(spring, DAY)
@@ -420,7 +420,7 @@ def test_repeated_editor_record_counts_once(home: Home, spring: Simulator, effec
 def test_contradicting_editor_records_are_an_error(home: Home, spring: Simulator) -> None:
     spring.add_fault(Fault(doubled(1), ENDPOINT, DAY))
     with pytest.raises(ContractBroken, match="came twice, with different figures") as caught:
-        keep(home, DAY, DAY)
+        backfill(home, DAY, DAY)
     rows = [", ".join(row[:3]) for row in in_organization(spring, DAY)]
     assert any(f"{ENDPOINT}: {row} came twice" in str(caught.value) for row in rows)
     assert statuses(home) == {DAY: None}
@@ -435,7 +435,7 @@ def busiest(home: Home) -> str:
 
 @pytest.mark.usefixtures("in_each_store")
 def test_forget_removes_editor_rows(home: Home) -> None:
-    keep(home, FIRST, LAST)
+    backfill(home, FIRST, LAST)
     user, before = busiest(home), {day: rows_of(home, day) for day in DAYS}
     forget(home, user.upper())
     for day in DAYS:
@@ -448,7 +448,7 @@ def test_forget_removes_person_with_only_editor_rows(
     home: Home, spring: Simulator, capsys: Capture
 ) -> None:
     spring.add_fault(Fault(edited(with_stranger), ENDPOINT, DAY))
-    keep(home, DAY, DAY)
+    backfill(home, DAY, DAY)
     capsys.readouterr()
     forget(home, STRANGER)
     assert capsys.readouterr().out == "1 rows removed\n"
@@ -458,12 +458,12 @@ def test_forget_removes_person_with_only_editor_rows(
 def test_forgotten_person_stays_away_from_late_rows(home: Home, spring: Simulator) -> None:
     """Days that are fetched again bring a person back; such a day is not fetched again."""
     home.settings["FETCH_EDITOR_LANGUAGE"] = "false"
-    keep(home, FIRST, march(6))
+    backfill(home, FIRST, march(6))
     user = max(each.user for each in users_of(home, DAY) if "@" in each.user)
     forget(home, user)
     home.settings["FETCH_EDITOR_LANGUAGE"] = "true"
     spring.requests.clear()
-    keep(home, FIRST, march(6))
+    backfill(home, FIRST, march(6))
     assert asked(spring, USERS) == []
     assert user not in [each.user for each in users_of(home, DAY)]
     assert rows_of(home, DAY) == [r for r in in_organization(spring, DAY) if r[0] != user]
@@ -471,7 +471,7 @@ def test_forgotten_person_stays_away_from_late_rows(home: Home, spring: Simulato
 
 
 def test_single_day_keeps_rows_unless_it_changed(home: Home, spring: Simulator) -> None:
-    keep(home, DAY, DAY)
+    backfill(home, DAY, DAY)
     later = NOON + timedelta(days=5)
     fetch_period(settings_of(home), later, Window(DAY, DAY), None)
     assert rows_of(home, DAY) == in_organization(spring, DAY)

@@ -40,7 +40,7 @@ from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save
 from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS
 from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
-from kept_days import NOON, TENANT, TODAY, USERS, keep, ledger, settings_of, sql
+from stored_days import NOON, TENANT, TODAY, USERS, backfill, ledger, settings_of, sql
 
 NIGHT = timedelta(days=1)
 SIZE = 10
@@ -323,26 +323,26 @@ def test_backfill_fetches_missing_days_oldest_first(
     home.settings["MAX_CONCURRENCY"] = "1"
     first, last = TODAY - timedelta(30), TODAY - timedelta(11)
     window = list(Window(first, last).days())
-    keep(home, window[5], window[9])
+    backfill(home, window[5], window[9])
     spring.add_fault(Fault(status(503), USERS, window[12]))
     spring.requests.clear()
     capsys.readouterr()
     with pytest.raises(DaysMissing, match=f"1 of 20 days are missing: {window[12]}"):
-        keep(home, first, last)
+        backfill(home, first, last)
     missing = [day for day in window if day not in window[5:10]]
     assert asked(spring) == [*missing, window[12]]
     spring.expire()
     with pytest.raises(SignInRequired):
-        keep(home, first, last)
+        backfill(home, first, last)
     cookie = {SESSION_COOKIE: spring.sign_in()}
     save_cookies(home.cookie_file, cookie, origin_of(spring.url))
     spring.clear_faults()
     spring.requests.clear()
-    keep(home, first, last)
+    backfill(home, first, last)
     assert asked(spring) == [window[12]]
     assert list(ledger(home)) == window
     spring.requests.clear()
-    keep(home, first, last)
+    backfill(home, first, last)
     assert spring.requests == []
     assert capsys.readouterr().out == ""
     assert home.files() == set()
@@ -353,7 +353,7 @@ def test_backfill_stops_after_28_unavailable_days(home: Home, spring: Simulator)
     first = TODAY - timedelta(100)
     spring.add_fault(Fault(status(503), USERS, after=10))
     with pytest.raises(SourceUnavailable, match="28 days in a row") as caught:
-        keep(home, first, TODAY - timedelta(1))
+        backfill(home, first, TODAY - timedelta(1))
     assert caught.value.exit_code == 4
     assert asked(spring) == list(Window(first, first + timedelta(37)).days())
     assert list(ledger(home)) == list(Window(first, first + timedelta(9)).days())
@@ -366,7 +366,7 @@ def test_scattered_failures_do_not_stop_backfill(home: Home, spring: Simulator) 
         spring.add_fault(Fault(status(503), USERS, day))
     home.settings["MAX_CONCURRENCY"] = "1"
     with pytest.raises(DaysMissing, match=f"{len(out)} of {len(days)} days are missing"):
-        keep(home, days[0], days[-1])
+        backfill(home, days[0], days[-1])
     assert list(ledger(home)) == days[::14]
     assert set(asked(spring)) == set(days)
 

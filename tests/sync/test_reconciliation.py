@@ -22,7 +22,7 @@ from dashboard_scraper.model.reconciliation import FILES_MARKED, Rules
 from dashboard_scraper.model.tolerance import Tolerance
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body, set_value, status
 from dashboard_scraper.sources.dashboard.fields import TENANT_TOTALS
-from kept_days import TENANT, USERS, mark
+from stored_days import TENANT, USERS, mark
 
 MESSAGES = next(iter(TENANT_TOTALS))
 METRIC = TENANT_TOTALS[MESSAGES]

@@ -23,7 +23,7 @@ from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import LedgerDay, Status, VersionState, store_at
-from kept_days import NOON, TENANT, TODAY, USERS, answer_with_nobody, fetch, kept_users, ledger
+from stored_days import NOON, TENANT, TODAY, USERS, answer_with_nobody, fetch, ledger, stored_users
 
 NIGHT = timedelta(days=1)
 FIRST, LAST = TODAY - timedelta(10), TODAY - timedelta(1)
@@ -91,20 +91,20 @@ def states(home: Home, day: date) -> list[VersionState | None]:
 
 def test_night_of_empty_answers_changes_nothing(home: Home, spring: Simulator) -> None:
     assert run(home) == 0
-    before = kept_users(home)
+    before = stored_users(home)
     for day in WINDOW.days():
         answer_with_nobody(spring, day)
     spring.add_fault(Fault(zero_totals(), TENANT))
     with pytest.raises(RevisionsHeld, match=r"10 days|held") as caught:
         fetch(home, FIRST, LAST, NOON + NIGHT)
     assert caught.value.exit_code == 10
-    assert kept_users(home) == before
+    assert stored_users(home) == before
     rows = ledger(home)
     active = [day for day, row in rows.items() if row.status is Status.COMPLETE]
     assert active == [day for day, row in rows.items() if "nobody is active" in (row.held or "")]
     spring.clear_faults()
     assert run(home, 2) == 0
-    assert kept_users(home) == before
+    assert stored_users(home) == before
     assert [row.held for row in ledger(home).values()] == [None] * 10
     assert states(home, active[0]) == [None, VersionState.WITHDRAWN]
 
@@ -182,10 +182,10 @@ def test_held_revisions_are_listed_and_accepted(home: Home, in_each_store: Simul
 
 def test_repeated_revision_stays_rejected(home: Home, in_each_store: Simulator) -> None:
     hold(home, in_each_store)
-    before = kept_users(home)
+    before = stored_users(home)
     assert home.run("revisions", "reject", f"{SETTLED}").out == f"{SETTLED} rejected\n"
     assert [run(home, night) for night in (2, 3, 4)] == [0, 0, 0]
-    assert kept_users(home) == before
+    assert stored_users(home) == before
     assert states(home, SETTLED) == [None, VersionState.REJECTED]
 
 
@@ -208,7 +208,7 @@ def test_decision_without_held_day_is_refused(home: Home, spring: Simulator) -> 
 
 def test_history_prints_changes_by_person_and_metric(home: Home, spring: Simulator) -> None:
     hold(home, spring)
-    active = [each.user for each in kept_users(home)[SETTLED] if is_active(each.figures)]
+    active = [each.user for each in stored_users(home)[SETTLED] if is_active(each.figures)]
     told = home.run("history", f"{SETTLED}").out
     assert f"{SETTLED} ({DASHBOARD}): 2 versions\nheld: nobody is active any more" in told
     assert "version 1, in force since" in told

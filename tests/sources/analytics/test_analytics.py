@@ -35,7 +35,7 @@ from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save
 from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
 from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
-from kept_days import NOON, TODAY, keep, settings_of
+from stored_days import NOON, TODAY, backfill, settings_of
 
 USERS, USAGE, DAU = "user-activity", "daily-usage", "dau-count"
 WHERE_TO_GET_ONE = "app.augmentcode.com/settings/service-accounts"
@@ -488,8 +488,8 @@ def test_a_day_more_than_two_years_old_is_refused_with_the_reason_before_any_req
 ) -> None:
     old = OLDEST - timedelta(1)
     runs: list[Callable[[], None]] = [
-        lambda: keep(home, old, old),
-        lambda: keep(home, old, OLDEST),
+        lambda: backfill(home, old, old),
+        lambda: backfill(home, old, OLDEST),
         lambda: daily(home, NOON, Window(old, OLDEST)),
     ]
     for run in runs:
@@ -510,7 +510,7 @@ def test_a_period_more_than_two_years_old_is_refused_with_the_reason(
 
 
 def test_a_day_exactly_two_years_old_is_fetched(home: Home, spring: Simulator) -> None:
-    keep(home, OLDEST, OLDEST)
+    backfill(home, OLDEST, OLDEST)
     assert spring.count(USAGE, OLDEST) == 1
     assert {request.status for request in spring.requests} == {200}
 
@@ -619,14 +619,14 @@ def test_from_the_hour_on_yesterday_is_fetched_and_the_window_is_whole(
 def test_the_hour_is_a_setting(home: Home, spring: Simulator, hour: int) -> None:
     home.settings["ANALYTICS_READY_HOUR"] = f"{hour}"
     ready = READY.replace(hour=hour)
-    keep(home, LAST, LAST, ready)
-    keep(home, LAST - timedelta(1), LAST - timedelta(1), ready - timedelta(microseconds=1))
+    backfill(home, LAST, LAST, ready)
+    backfill(home, LAST - timedelta(1), LAST - timedelta(1), ready - timedelta(microseconds=1))
     assert kept_days(home) == {LAST - timedelta(1), LAST}
     tomorrow = ready + timedelta(1) - timedelta(microseconds=1)
     spring.requests.clear()
     if hour:
         with pytest.raises(NotPublished, match=f"{TODAY} is not published yet"):
-            keep(home, TODAY, TODAY, tomorrow)
+            backfill(home, TODAY, TODAY, tomorrow)
         assert spring.requests == []
 
 
@@ -634,7 +634,7 @@ def test_a_backfill_of_yesterday_alone_says_that_it_is_not_published(
     home: Home, spring: Simulator
 ) -> None:
     with pytest.raises(NotPublished, match=f"{LAST} is not published yet") as caught:
-        keep(home, LAST, LAST, BEFORE)
+        backfill(home, LAST, LAST, BEFORE)
     assert caught.value.exit_code == 6
     assert spring.requests == []
     assert kept_days(home) == set()
@@ -642,7 +642,7 @@ def test_a_backfill_of_yesterday_alone_says_that_it_is_not_published(
 
 def test_a_backfill_up_to_yesterday_keeps_the_days_before(home: Home, spring: Simulator) -> None:
     with pytest.raises(DaysMissing, match=f"1 of 3 days are missing: {LAST}"):
-        keep(home, LAST - timedelta(2), LAST, BEFORE)
+        backfill(home, LAST - timedelta(2), LAST, BEFORE)
     assert kept_days(home) == asked_days(spring) == {LAST - timedelta(2), LAST - timedelta(1)}
 
 
@@ -662,7 +662,7 @@ def test_the_status_of_a_store_with_an_unpublished_day_tells_it_as_missing(
     home: Home, spring: Simulator, capsys: Capture
 ) -> None:
     with pytest.raises(DaysMissing):
-        keep(home, LAST - timedelta(1), LAST, BEFORE)
+        backfill(home, LAST - timedelta(1), LAST, BEFORE)
     assert spring.requests
     capsys.readouterr()
     print_status(settings_of(home), BEFORE, as_json=True, max_age=None, check=False)

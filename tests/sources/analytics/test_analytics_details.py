@@ -64,7 +64,7 @@ from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.simulator.fields import analytics_metrics
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import DetailStatus, store_at
-from kept_days import fetch, keep, march, settings_of
+from stored_days import backfill, fetch, march, settings_of
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_unknown_shape_of_editors_is_refused(home: Home, detailed: Simulator, na
 
 def test_refused_editors_are_not_stored(home: Home, detailed: Simulator) -> None:
     detailed.add_fault(Fault(SHAPES_OF_EDITORS["metric negative"][0], EDITORS))
-    assert type(failure(lambda: keep(home, DAY, DAY))) is ContractBroken
+    assert type(failure(lambda: backfill(home, DAY, DAY))) is ContractBroken
     assert left_by(home).days.keys() == {DAY}
     assert_editors(home, detailed)
 
@@ -327,7 +327,7 @@ def test_unknown_shape_of_credits_is_refused(home: Home, credited: Simulator, na
 
 def test_refused_credits_are_not_stored(home: Home, credited: Simulator) -> None:
     credited.add_fault(Fault(SHAPES_OF_CREDITS["credits -0.5"][0], CREDITS))
-    assert type(failure(lambda: keep(home, DAY, DAY))) is ContractBroken
+    assert type(failure(lambda: backfill(home, DAY, DAY))) is ContractBroken
     assert left_by(home).days.keys() == {DAY}
     assert_credits(home, credited)
 
@@ -346,7 +346,7 @@ def test_credits_are_stored_unchanged(
     home: Home, credited: Simulator, credits_consumed: float
 ) -> None:
     credited.add_fault(Fault(put(*RECORD, "credits_consumed", value=credits_consumed), CREDITS))
-    keep(home, DAY, DAY)
+    backfill(home, DAY, DAY)
     expected = credits_of(credited.organization, DAY)
     changed = [user for user, value in credits_kept(home, DAY).items() if value != expected[user]]
     assert [credits_kept(home, DAY)[user] for user in changed] == [credits_consumed]

@@ -54,7 +54,7 @@ from dashboard_scraper.simulator import (
     status,
 )
 from dashboard_scraper.simulator.faults import Effect
-from kept_days import fetch
+from stored_days import fetch
 
 
 @pytest.mark.parametrize("endpoint", [USERS, USAGE, DAU])

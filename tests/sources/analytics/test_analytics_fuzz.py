@@ -32,7 +32,7 @@ from dashboard_scraper.simulator.analytics_api import CREDITS, answer
 from dashboard_scraper.sources.analytics.client import AnalyticsSource
 from dashboard_scraper.sources.analytics.fields import COUNTED, OPTIONAL
 from dashboard_scraper.sources.rest.pacing import Pace
-from kept_days import NOON, TODAY, settings_of
+from stored_days import NOON, TODAY, settings_of
 
 Json = Any
 Path_ = tuple[str | int, ...]

@@ -50,7 +50,7 @@ from dashboard_scraper.simulator import (
 )
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.analytics.fields import OPTIONAL
-from kept_days import fetch, keep
+from stored_days import backfill, fetch
 
 
 def same_page() -> Effect:
@@ -110,7 +110,7 @@ def test_fault_of_one_page_refuses_the_day(home: Home, many: Simulator, name: st
 
 def test_fault_of_the_last_page_stores_nothing(home: Home, many: Simulator) -> None:
     many.add_fault(Fault(PAGES["third page null"][0], USERS))
-    assert type(failure(lambda: keep(home, DAY, DAY))) is ContractBroken
+    assert type(failure(lambda: backfill(home, DAY, DAY))) is ContractBroken
     assert left_by(home) == Left({}, {})
     assert many.count(USERS) == 2 * 3, "the day is tried once more"
 
@@ -152,7 +152,7 @@ def test_missing_page_is_found_by_the_totals(home: Home, many: Simulator, caplog
     """No page is wrong by itself, so the day is stored, with what is missing."""
     many.add_fault(Fault(PAGES["third page ends early"][0], USERS, DAY))
     with pytest.raises(NotReconciled):
-        keep(home, DAY, DAY)
+        backfill(home, DAY, DAY)
     row, users = left_by(home).days[DAY]
     total = len(many.organization.totals(Window(DAY, DAY)))
     assert len(users) == 200

@@ -29,7 +29,7 @@ from dashboard_scraper.sources.rest.pacing import Pace
 from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import LedgerDay, store_at
 from dashboard_scraper.store.rows import DetailStatus, Status
-from kept_days import NOON, TODAY, keep, settings_of, sql
+from stored_days import NOON, TODAY, backfill, settings_of, sql
 
 PER_MINUTE, BURST, PAGE = 10, 20, 100  # of the API
 SCALE = 1200
@@ -153,12 +153,12 @@ def test_runs_that_follow_each_other_share_the_limit(
     """The first leaves an empty bucket, and so does one that failed; nobody may begin anew."""
     assert store_url
     sim = limited(scale=60)
-    keep(home, DAYS[0], DAYS[19])
+    backfill(home, DAYS[0], DAYS[19])
     sim.add_fault(Fault(status(401), times=1))
     with pytest.raises(SignInRequired):
-        keep(home, DAYS[20], DAYS[20])
+        backfill(home, DAYS[20], DAYS[20])
     assert sim.requests.pop().status == 401
-    keep(home, DAYS[20], DAYS[27])
+    backfill(home, DAYS[20], DAYS[27])
     assert_cost(sim, 4, DAYS)
 
 
@@ -197,11 +197,11 @@ def test_a_backfill_costs_two_requests_for_ninety_days_and_skips_what_is_kept(
     sim = limited()
     window = last_complete_days(200, TODAY - timedelta(30))
     days = list(window.days())
-    keep(home, days[110], days[129])
+    backfill(home, days[110], days[129])
     assert_cost(sim, 2, days[110:130])
-    keep(home, window.start, window.end)
+    backfill(home, window.start, window.end)
     assert_cost(sim, 6, [*days[:110], *days[130:]])
-    keep(home, window.start, window.end)
+    backfill(home, window.start, window.end)
     assert sim.requests == []
     assert list(ledger(home)) == days
 
@@ -341,7 +341,7 @@ def test_editors_and_languages_keep_to_their_budget_newest_days_first_and_go_on_
     sim = limited(300)
     home.settings["FETCH_EDITOR_LANGUAGE"] = "auto"
     days = list(SETTLED.days())[::-1]
-    keep(home, SETTLED.start, SETTLED.end)
+    backfill(home, SETTLED.start, SETTLED.end)
     endpoints = [request.endpoint for request in sim.requests]
     assert EDITOR_LANGUAGE not in endpoints[: -endpoints[::-1].index(USER_ACTIVITY)]
     spent, done = asked(sim, EDITOR_LANGUAGE), in_turn(sim, EDITOR_LANGUAGE)
@@ -350,12 +350,12 @@ def test_editors_and_languages_keep_to_their_budget_newest_days_first_and_go_on_
     assert spent.total() - spent[done[-1]] < EDITOR_LANGUAGE_REQUESTS <= spent.total()
     assert 0 < len(done) < 28
     first = len(sim.requests)
-    keep(home, SETTLED.start, SETTLED.end)
+    backfill(home, SETTLED.start, SETTLED.end)
     assert in_turn(sim, EDITOR_LANGUAGE) == days
     assert with_editors(home) == days[::-1]
     assert {request.endpoint for request in sim.requests[first:]} == {EDITOR_LANGUAGE}
     first = len(sim.requests)
-    keep(home, SETTLED.start, SETTLED.end)
+    backfill(home, SETTLED.start, SETTLED.end)
     assert sim.count() == first
     assert {request.status for request in sim.requests} == {200}
 
@@ -365,7 +365,7 @@ def test_editors_and_languages_of_all_days_are_fetched_where_the_settings_say_so
 ) -> None:
     sim = limited(300)
     home.settings["FETCH_EDITOR_LANGUAGE"] = "true"
-    keep(home, SETTLED.start, SETTLED.end)
+    backfill(home, SETTLED.start, SETTLED.end)
     assert asked(sim, EDITOR_LANGUAGE).total() > EDITOR_LANGUAGE_REQUESTS
     assert with_editors(home) == list(SETTLED.days())
     assert {request.status for request in sim.requests} == {200}

@@ -43,7 +43,7 @@ from dashboard_scraper.simulator import (
 )
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.analytics.fields import OPTIONAL
-from kept_days import fetch, keep, march
+from stored_days import backfill, fetch, march
 
 NO_COUNTS: dict[str, object] = {
     "negative": -1,
@@ -93,7 +93,7 @@ def test_counts_at_their_bounds_are_stored(home: Home, spring: Simulator) -> Non
     for name, value in {REQUIRED[0]: 0, REQUIRED[1]: MOST}.items():
         spring.add_fault(Fault(put("users", 1, "metrics", name, value=value), USERS))
     with pytest.raises(NotReconciled):
-        keep(home, DAY, DAY)
+        backfill(home, DAY, DAY)
     _, users = left_by(home).days[DAY]
     assert [0, MOST] in [[getattr(u.figures, name) for name in REQUIRED[:2]] for u in users]
 

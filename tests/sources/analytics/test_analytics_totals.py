@@ -46,7 +46,7 @@ from dashboard_scraper.simulator import (
     null_body,
 )
 from dashboard_scraper.simulator.faults import Effect
-from kept_days import NOON, fetch, settings_of
+from stored_days import NOON, fetch, settings_of
 
 
 def raised_by(number: int) -> Effect:

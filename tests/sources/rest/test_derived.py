@@ -21,7 +21,7 @@ from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.dashboard.fields import FIELDS
 from dashboard_scraper.store import store_at
-from kept_days import keep, kept_users, sql
+from stored_days import backfill, sql, stored_users
 
 RATE = next(metric for metric in METRICS if metric.kind is Kind.PERCENT)
 DAYS = next(metric for metric in METRICS if metric.kind is Kind.DAYS)
@@ -172,7 +172,7 @@ def test_odd_values_are_counted_in_one_warning_a_field(
     sim.add_fault(Fault(set_value(FIELDS[RATE], 250), USERS))
     sim.add_fault(Fault(set_value(FIELDS[LAST_SEEN], "ada@example.com", record=0), USERS))
     last = WINDOW.end
-    keep(home, last - timedelta(2), last, datetime.now(UTC))
+    backfill(home, last - timedelta(2), last, datetime.now(UTC))
     told = [line for line in warnings(caplog) if "out of the ordinary" in line]
     assert sorted(told) == [
         f"{FIELDS[RATE]}: {3 * len(users)} values are out of the ordinary, such as '250';"
@@ -180,7 +180,7 @@ def test_odd_values_are_counted_in_one_warning_a_field(
         f"{FIELDS[LAST_SEEN]}: 3 values are out of the ordinary, such as a text with an address;"
         " stored as unknown",
     ]
-    assert len(kept_users(home)[last]) == len(users)
+    assert len(stored_users(home)[last]) == len(users)
 
 
 def test_seen_last_on_a_day_before_the_first_is_neither(
@@ -259,7 +259,7 @@ def test_sentinel_that_an_older_version_stored_is_unknown_everywhere(
     """Settled days are not fetched again, so it stays in the store, but is never shown."""
     start()
     last = WINDOW.end
-    keep(home, last, last, datetime.now(UTC))
+    backfill(home, last, last, datetime.now(UTC))
     sql(store_url, f"UPDATE user_day SET {FIRST_SEEN.name} = '0001-01-01T00:00:00Z'")
     sql(store_url, f"UPDATE user_day SET {LAST_SEEN.name} = '1970-01-01T00:00:00Z'")
     with store_at(store_url).reading() as reader:

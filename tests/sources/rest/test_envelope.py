@@ -33,7 +33,7 @@ from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS
 from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.pagination import parse_page
-from kept_days import settings_of
+from stored_days import settings_of
 
 __all__ = ["each"]
 

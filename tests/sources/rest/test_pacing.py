@@ -30,7 +30,7 @@ from dashboard_scraper.sources.rest.http import Http
 from dashboard_scraper.sources.rest.pacing import Pace
 from dashboard_scraper.sources.rest.retrying import RetryPolicy
 from dashboard_scraper.store import store_at
-from kept_days import settings_of
+from stored_days import settings_of
 
 MOMENT = datetime(2025, 3, 10, 12, tzinfo=UTC)
 PER_MINUTE, BURST = 60.0, 20  # a token a second

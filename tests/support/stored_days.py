@@ -1,4 +1,4 @@
-"""Days brought into a store in process, at a moment that the test chooses, and the store's SQL."""
+"""Days fetched into a store in process, at a time that the test chooses, and SQL on the store."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def march(day: int) -> date:
 
 
 def settings_of(home: Home) -> Settings:
-    """As the home's runs read them."""
+    """The settings of the home's runs."""
     return load_settings(
         home.path, **{name.lower(): value for name, value in home.settings.items()}
     )
 
 
-def keep(home: Home, first: date, last: date, now: datetime = NOON) -> None:
-    """`backfill`, at that moment."""
+def backfill(home: Home, first: date, last: date, now: datetime = NOON) -> None:
+    """Run `backfill` at that time."""
     backfill_days(settings_of(home), Window(first, last), lambda: now)
 
 
 def fetch(home: Home, first: date, last: date, now: datetime = NOON) -> None:
-    """`--daily`, at that moment."""
+    """Run `--daily` at that time."""
     fetch_daily(settings_of(home), Window(first, last), clock=lambda: now)
 
 
@@ -56,8 +56,8 @@ def ledger(home: Home) -> dict[date, LedgerDay]:
         return reader.ledger(DashboardSource.name)
 
 
-def kept_users(home: Home) -> dict[date, list[UserUsage]]:
-    """Every day's users, each day checked against the ledger as every export does."""
+def stored_users(home: Home) -> dict[date, list[UserUsage]]:
+    """Every day's users, each day checked against the ledger as exports do."""
     with store_at(settings_of(home).store_url).reading() as reader:
         return {
             day: reader.day(row).users for day, row in reader.ledger(DashboardSource.name).items()
@@ -71,7 +71,7 @@ def answer_with_nobody(sim: Simulator, day: date) -> None:
 
 
 def mark(store_url: str, day: date, column: str, words: str) -> None:
-    """Have the ledger say of a day why it is `suspicious`, or what is `held` of it."""
+    """Write a reason in the ledger's column `suspicious` or `held` of a day."""
     sql(
         store_url,
         f"UPDATE day_ledger SET {column} = '{words.replace(chr(39), chr(39) * 2)}'"
@@ -80,7 +80,7 @@ def mark(store_url: str, day: date, column: str, words: str) -> None:
 
 
 def sql(store_url: str, statement: str) -> list[tuple[Any, ...]]:
-    """What another program may do with the database; rows where the statement gives some."""
+    """Execute SQL as another program would; returns the rows, if there are any."""
     if store_url.startswith(SQLITE_PREFIX):
         with closing(sqlite3.connect(store_url.removeprefix(SQLITE_PREFIX))) as file, file:
             return file.execute(statement).fetchall()
