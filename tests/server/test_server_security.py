@@ -350,7 +350,7 @@ def test_other_machines_need_existing_token(home: Home) -> None:
         (b"short", 0o600, "at least 20 characters"),
         (b"", 0o600, "at least 20 characters"),
         (b"two words, and many of them", 0o600, "no token"),
-        (b"\xff" * 40, 0o600, "not have a token"),
+        (b"\xff" * 40, 0o600, "no token"),
     ],
 )
 def test_file_without_secret_token_is_refused(
