@@ -57,6 +57,7 @@ bench: $(READY)
 	$(BIN)/python bench/store.py
 	$(BIN)/python bench/github_reports.py
 	$(BIN)/python bench/analytics.py
+	$(BIN)/python bench/serve.py --users 500
 	$(BIN)/python bench/report.py
 	$(BIN)/python bench/import_time.py
 

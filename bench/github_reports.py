@@ -36,7 +36,7 @@ from dashboard_scraper.model.dates import Window
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.settings.groups import sqlite_url
 from dashboard_scraper.store import store_at
-from store import LAST, SOURCE, WINDOW, in_a_process, keep, peak_megabytes
+from store import LAST, SOURCE, WINDOW, fill, in_a_process, peak_megabytes
 
 MONTH = Window(LAST - timedelta(WINDOW - 1), LAST)
 PATH = "/enterprises/acme/copilot/metrics/reports"
@@ -148,7 +148,7 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         url = sqlite_url(Path(scratch, "usage.db"))
-        in_a_process(__file__, "keep", url, args.users, WINDOW)
+        in_a_process(__file__, "fill", url, args.users, WINDOW)
         plain = in_a_process(__file__, "dump", url)[0]
         sys.stdout.write(f"{args.users * WINDOW:,} user-days\n{'':<22}   first byte s    whole s\n")
         for name, subject in (("users-28-day", "users"), ("enterprise-28-day", "")):
@@ -162,8 +162,8 @@ def main() -> None:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["--phase", "keep", url, users, days]:
-            keep(url, int(users), int(days))
+        case ["--phase", "fill", url, users, days]:
+            fill(url, int(users), int(days))
         case ["--phase", "make", url, subject]:
             make(url, subject)
         case ["--phase", "dump", url]:

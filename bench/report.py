@@ -22,11 +22,11 @@ from pathlib import Path
 from dashboard_scraper.settings.groups import sqlite_url
 
 BENCH = Path(__file__).parent
-KEEP = """
+FILL = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import store
-store.keep(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+store.fill(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
 """
 DAYS = 28
 KEPT_BEFORE = 56
@@ -41,8 +41,8 @@ def made_in(home: Path, users: int, days: int) -> Callable[[], float]:
     """A store of so many days; what is returned makes its page and gives the seconds."""
     (home / "data").mkdir(parents=True)
     url = sqlite_url(home / "data" / "usage.db")
-    keep = [sys.executable, "-c", KEEP, str(BENCH), url, str(users), str(days)]
-    subprocess.run(keep, check=True, capture_output=True)
+    fill = [sys.executable, "-c", FILL, str(BENCH), url, str(users), str(days)]
+    subprocess.run(fill, check=True, capture_output=True)
     command = [sys.executable, "-m", "dashboard_scraper", "report", "--home", str(home)]
 
     def make() -> float:
@@ -64,7 +64,7 @@ def main() -> None:
             home = Path(folder, str(days))
             make = made_in(home, options.users, days)
             print(
-                f"report, {options.users} users, {days} days kept:",
+                f"report, {options.users} users, {days} days stored:",
                 several(options.runs, make, "s"),
             )
             page = home / "data" / "report.html"

@@ -1,7 +1,7 @@
-"""What the store costs: a million user-days kept, and a window of 28 days given out from it.
+"""What the store costs: storing a million user-days, and exporting a window of 28 days from it.
 
-Each phase is a process of its own; its time is that of the calls alone for keeping (the figures are
-made up beforehand, day by day) and of the whole program for giving out. The baselines keep the same
+Each phase is a process of its own; its time is that of the calls alone for storing (the figures are
+made up beforehand, day by day) and of the whole program for exporting. The baselines store the same
 rows in a plain SQLite table with `executemany`, and give out the same window with `csv` and `json`.
 Each case is run several times; the smallest and the largest time are printed.
 
@@ -54,13 +54,13 @@ names = [column[0] for column in rows.description]
 days = {}
 for row in rows:
     days.setdefault(row[0], []).append(row)
-for day, kept in days.items():
+for day, rows in days.items():
     with open(f"{folder}/{day}.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(names)
-        writer.writerows(kept)
+        writer.writerows(rows)
     with open(f"{folder}/{day}.json", "w") as file:
-        json.dump([dict(zip(names, row)) for row in kept], file)
+        json.dump([dict(zip(names, row)) for row in rows], file)
 """
 
 
@@ -84,8 +84,8 @@ def figures(day: date, draw: random.Random) -> Figures:
 _make = maker((*COUNTS, FIRST_SEEN, LAST_SEEN, ACTIVE_DAYS, ACCEPT_RATE))
 
 
-def keep(url: str, users: int, days: int) -> None:
-    """Keep all days, as a run does; prints seconds and megabytes."""
+def fill(url: str, users: int, days: int) -> None:
+    """Store all days, as a run does; prints seconds and megabytes."""
     store = store_at(url)
     spent = 0.0
     moment = datetime(LAST.year, LAST.month, LAST.day, tzinfo=UTC) + timedelta(days=5)
@@ -94,11 +94,11 @@ def keep(url: str, users: int, days: int) -> None:
             before = time.perf_counter()
             store.put(SOURCE, usage, moment)
             spent += time.perf_counter() - before
-    _tell(spent)
+    _report(spent)
 
 
-def keep_plainly(path: str, users: int, days: int) -> None:
-    """The baseline of keeping; prints seconds and megabytes."""
+def fill_plainly(path: str, users: int, days: int) -> None:
+    """The baseline of storing; prints seconds and megabytes."""
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
@@ -119,7 +119,7 @@ def keep_plainly(path: str, users: int, days: int) -> None:
         with connection:
             connection.executemany(f"INSERT INTO plain VALUES ({marks})", rows)
         spent += time.perf_counter() - before
-    _tell(spent)
+    _report(spent)
 
 
 def peak_megabytes() -> float:
@@ -128,7 +128,7 @@ def peak_megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
 
 
-def _tell(seconds: float) -> None:
+def _report(seconds: float) -> None:
     sys.stdout.write(json.dumps([seconds, peak_megabytes()]))
 
 
@@ -177,17 +177,17 @@ def main() -> None:
     sys.stdout.write("                          wall s          peak MB   ratio to plain\n")
     with tempfile.TemporaryDirectory() as scratch:
         plain = Path(scratch, "plain.db")
-        kept_plainly = in_a_process(__file__, "keep_plainly", plain, *size)
+        filled_plainly = in_a_process(__file__, "fill_plainly", plain, *size)
         code = [sys.executable, "-c", BASELINE_EXPORT, str(plain), scratch, f"{first}", f"{LAST}"]
         given_plainly = min(measured(code)[0] for _ in range(args.runs))
         urls = {"SQLite": [sqlite_url(Path(scratch, f"{run}.db")) for run in range(args.runs)]}
-        if args.postgres:  # a second run replaces what the first has kept, which costs more
+        if args.postgres:  # a second run replaces what the first has stored, which costs more
             urls["PostgreSQL"] = [args.postgres]
         for name, places in urls.items():
             show(
-                f"{name}, keep",
-                [in_a_process(__file__, "keep", url, *size) for url in places],
-                kept_plainly[0],
+                f"{name}, store",
+                [in_a_process(__file__, "fill", url, *size) for url in places],
+                filled_plainly[0],
             )
             environment = {**os.environ, "STORE_URL": places[-1]}
             words = ["--home", scratch, f"{first}", f"{LAST}"]
@@ -198,6 +198,6 @@ def main() -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--phase"]:
         _, _, phase, place, *numbers = sys.argv
-        {"keep": keep, "keep_plainly": keep_plainly}[phase](place, *map(int, numbers))
+        {"fill": fill, "fill_plainly": fill_plainly}[phase](place, *map(int, numbers))
     else:
         main()
