@@ -92,11 +92,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield server
 
 
-@pytest.fixture
-def plain(home: Home) -> Iterator[Served]:
-    """A store with one day, and no settings but the source."""
-    home.settings["METRICS_SOURCE"] = SOURCE
-    put(f"sqlite:///{home.data / 'usage.db'}", {LAST: some_day(1)})
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A store with one day, and no settings but the source; tests may store other days."""
+    home = Home(tmp_path_factory.mktemp("plain"), {"METRICS_SOURCE": SOURCE})
+    home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
+    put(home.settings["STORE_URL"], {LAST: some_day(1)})
     with serving(home) as server:
         yield server
 
@@ -185,15 +186,6 @@ def test_month_with_missing_day_is_404(home: Home) -> None:
             assert re.findall(r"\d{4}-\d{2}-\d{2}", message) == [f"{missing}"]
         # Seats are of whom there is, whatever the days.
         assert server.json("/enterprises/acme/copilot/billing/seats")["total_seats"] == 0
-
-
-def test_missing_store_is_404(home: Home) -> None:
-    with serving(home) as server:
-        for path in (path_of(ENTERPRISE, "users-28-day"), path_of(ENTERPRISE, "users-1-day")):
-            assert "fetched yet" in error_of(server.get(path), 404)
-        assert "fetched yet" in error_of(server.get("/enterprises/a/copilot/billing/seats"), 404)
-        assert server.json("/healthz") == {"status": "ok"}
-        assert server.get("/metrics").status_code == 200
 
 
 def test_unconfigured_organizations_and_teams_are_404(plain: Served) -> None:
@@ -312,7 +304,8 @@ def test_links_use_public_url(home: Home) -> None:
     }
     put(f"sqlite:///{home.data / 'usage.db'}", {LAST: some_day(1)})
     with serving(home) as server:
-        link = server.link(path_of(ENTERPRISE, "users-1-day"))
+        report = server.get(path_of(ENTERPRISE, "users-1-day"), Host="x.example")
+        (link,) = report.json()["download_links"]
         assert link.startswith("https://copilot.example.com/x/downloads/")
         local = server.address + link.removeprefix("https://copilot.example.com/x")
         assert requests.get(local, timeout=SECONDS).status_code == 200
@@ -424,12 +417,18 @@ def test_reports_and_seats_have_pseudonyms(home: Home) -> None:
         assert not any(name in text for name in NAMES)
 
 
-def test_token_is_created_and_printed_once(home: Home) -> None:
+def test_missing_store_is_404_and_token_is_created_once(home: Home) -> None:
+    """A first start: its token is printed, and not by the next one."""
     with serving(home) as first:
         file = home.path / "secrets" / "serve-token"
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert len(first.token) >= 40
         assert first.shown == [f"token: {first.token}", first.address]
+        for path in (path_of(ENTERPRISE, "users-28-day"), path_of(ENTERPRISE, "users-1-day")):
+            assert "fetched yet" in error_of(first.get(path), 404)
+        assert "fetched yet" in error_of(first.get("/enterprises/a/copilot/billing/seats"), 404)
+        assert first.json("/healthz") == {"status": "ok"}
+        assert first.get("/metrics").status_code == 200
         assert first.token not in first.log
     with serving(home) as second:
         assert second.token == first.token
@@ -448,15 +447,15 @@ def test_own_token_is_never_printed(home: Home) -> None:
     assert not (home.path / "secrets").exists()
 
 
-def test_each_kind_of_store_is_served(home: Home, store_url: str) -> None:
-    home.settings["METRICS_SOURCE"] = SOURCE
-    put(store_url, {day: some_day(1) for day in MONTH.days()})
+def test_postgresql_store_is_served(home: Home, postgres_store_url: str) -> None:
+    home.settings |= {"METRICS_SOURCE": SOURCE, "STORE_URL": postgres_store_url}
+    put(postgres_store_url, {day: some_day(1) for day in MONTH.days()})
     with serving(home) as server:
         for name, subject in (
             ("users-28-day", Subject.USERS),
             ("enterprise-28-day", Subject.WHOLE),
         ):
-            expected = report_of(store_url, subject, MONTH)
+            expected = report_of(postgres_store_url, subject, MONTH)
             assert server.report(path_of(ENTERPRISE, name)) == expected
         assert server.json("/enterprises/acme/copilot/billing/seats")["total_seats"] == len(NAMES)
 
@@ -464,42 +463,31 @@ def test_each_kind_of_store_is_served(home: Home, store_url: str) -> None:
 # What a run left
 
 
-@pytest.fixture
-def after_a_run(home: Home, start: Start) -> Iterator[tuple[Served, Path]]:
-    """The job has run; the folder of its files, and a server with its settings."""
+def test_downloads_equal_exported_files(home: Home, start: Start) -> None:
     address = start().organization.people[0].name
     (home.path / "people.csv").write_text(f"email,login,id,team\n{address},first,5,core\n")
     home.settings |= {"ORGANIZATION_ID": "77", "IDENTITY_FILE": "people.csv"}
     assert home.run("--last-28-days").code == 0
-    with serving(home) as server:
-        yield server, home.daily_folder / "github_reports"
-
-
-def test_downloads_equal_exported_files(after_a_run: tuple[Served, Path]) -> None:
-    server, folder = after_a_run
+    folder = home.daily_folder / "github_reports"
     last, old = yesterday(), today() - timedelta(9)
-    (other,) = server.home.run("export", f"{old}", f"{last}").paths
+    (other,) = home.run("export", f"{old}", f"{last}").paths
     found = set()
-    for of, name in [*OF_A_DAY, *OF_A_MONTH]:
-        prefix = "organization-" if of == ORGANIZATION and not name.startswith("org") else ""
-        for kept, day in ((folder, last), (other / "github_reports", old)):
-            if "28" in name and kept is not folder:
-                continue
-            (file,) = kept.glob(f"{prefix}{name}{'' if '28' in name else f'_{day}'}.*json")
-            assert server.report(path_of(of, name, day)) == file.read_bytes(), file
-            found.add(file)
-    assert {file for file in found if file.parent == folder} == set(folder.iterdir())
-
-
-def test_metrics_have_time_of_last_success(
-    after_a_run: tuple[Served, Path],
-) -> None:
-    server, _ = after_a_run
-    told = figures_of_metrics(server)
-    assert 0 <= time.time() - told["last_success_timestamp_seconds"] < 60
-    assert told["newest_complete_day_end_timestamp_seconds"] == end_of_day(yesterday()).timestamp()
-    assert told["missing_days"] == 0
-    assert "@" not in server.get("/metrics").text
+    with serving(home) as server:
+        for of, name in [*OF_A_DAY, *OF_A_MONTH]:
+            prefix = "organization-" if of == ORGANIZATION and not name.startswith("org") else ""
+            for kept, day in ((folder, last), (other / "github_reports", old)):
+                if "28" in name and kept is not folder:
+                    continue
+                (file,) = kept.glob(f"{prefix}{name}{'' if '28' in name else f'_{day}'}.*json")
+                assert server.report(path_of(of, name, day)) == file.read_bytes(), file
+                found.add(file)
+        assert {file for file in found if file.parent == folder} == set(folder.iterdir())
+        figures = figures_of_metrics(server)
+        assert 0 <= time.time() - figures["last_success_timestamp_seconds"] < 60
+        newest = figures["newest_complete_day_end_timestamp_seconds"]
+        assert newest == end_of_day(yesterday()).timestamp()
+        assert figures["missing_days"] == 0
+        assert "@" not in server.get("/metrics").text
 
 
 # Against a store that changes
@@ -537,14 +525,14 @@ def test_replaced_day_is_served_from_one_version(changing: Served, store_url: st
     """By a run that holds the store's lock all the time."""
     store = store_at(store_url)
     days = [
-        DayUsage(LAST, [user(name, chat_messages=count) for name in sorted(MANY[:1000])])
+        DayUsage(LAST, [user(name, chat_messages=count) for name in sorted(MANY[:300])])
         for count in (1, 2)
     ]
     ended = threading.Event()
 
     def replace() -> None:
         try:
-            for count in range(40):
+            for count in range(20):
                 store.put(SOURCE, days[count % 2], FETCHED)
         finally:
             ended.set()
@@ -609,20 +597,24 @@ def eventually(is_so: Callable[[], bool]) -> bool:
     return True
 
 
-def test_day_removed_after_its_link_is_404(changing: Served, store_url: str) -> None:
-    links = [changing.link(path_of(ENTERPRISE, name)) for _, name in OF_A_DAY[:2]]
-    sql(store_url, "DELETE FROM day_ledger")
+def test_day_removed_after_its_link_is_404(plain: Served) -> None:
+    url, day = plain.home.settings["STORE_URL"], LAST - timedelta(3)
+    put(url, {day: some_day(1)})
+    links = [plain.link(path_of(ENTERPRISE, name, day)) for _, name in OF_A_DAY[:2]]
+    sql(url, f"DELETE FROM day_ledger WHERE day = '{day}'")
     for link in links:
-        assert f"{LAST}" in error_of(requests.get(link, timeout=SECONDS), 404)
+        assert f"{day}" in error_of(requests.get(link, timeout=SECONDS), 404)
 
 
-def test_damaged_day_is_500_and_logged(changing: Served, store_url: str) -> None:
-    sql(store_url, "UPDATE user_day SET chat_messages = 99")
-    link = changing.link(path_of(ENTERPRISE, "users-1-day"))
+def test_damaged_day_is_500_and_logged(plain: Served) -> None:
+    url, day = plain.home.settings["STORE_URL"], LAST - timedelta(4)
+    put(url, {day: some_day(1)})
+    sql(url, f"UPDATE user_day SET chat_messages = 99 WHERE day = '{day}'")
+    link = plain.link(path_of(ENTERPRISE, "users-1-day", day))
     error_of(requests.get(link, timeout=SECONDS), 500)
-    assert f"the rows of {LAST} do not match the ledger" in changing.log
-    assert " ERROR dashboard_scraper.server.app" in changing.log
-    assert "Traceback" not in changing.log
+    assert f"the rows of {day} do not match the ledger" in plain.log
+    assert " ERROR dashboard_scraper.server.app" in plain.log
+    assert "Traceback" not in plain.log
 
 
 def test_aborted_report_looks_incomplete(served: Served, tmp_path: Path) -> None:
@@ -646,10 +638,10 @@ def test_aborted_report_looks_incomplete(served: Served, tmp_path: Path) -> None
 
 
 def test_twenty_readers_at_once_get_everything(plain: Served) -> None:
-    url = f"sqlite:///{plain.home.data / 'usage.db'}"
-    put(url, {LAST: [user(f"u{n}@example.com", chat_messages=n) for n in range(2000)]})
-    expected = report_of(url, Subject.USERS, LAST)
-    link = plain.link(path_of(ENTERPRISE, "users-1-day"))
+    url, day = plain.home.settings["STORE_URL"], LAST - timedelta(5)
+    put(url, {day: [user(f"u{n}@example.com", chat_messages=n) for n in range(2000)]})
+    expected = report_of(url, Subject.USERS, day)
+    link = plain.link(path_of(ENTERPRISE, "users-1-day", day))
     got: list[bytes] = []
     readers = [
         threading.Thread(target=lambda: got.append(requests.get(link, timeout=SECONDS).content))
