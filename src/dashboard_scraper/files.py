@@ -1,8 +1,8 @@
-"""Files that appear whole or not at all.
+"""Atomic writing of files: a file appears completely or not at all.
 
 A file is written beside its target under a temporary name, its size is checked, it is flushed to
-the disk and renamed, and then the folder is flushed: whoever reads the target reads an old file or
-a new one, never a part.
+the disk and renamed, and then the folder is flushed. So readers of the target see the old file or
+the new one, never a part, also after a crash or a power cut.
 """
 
 from __future__ import annotations
@@ -36,34 +36,36 @@ logger = logging.getLogger(__name__)
 STALE_SUFFIX = ".stale"
 
 PRIVATE = 0o600
-"""The mode of a file that its owner alone may read."""
+"""The mode of a file that only its owner may read."""
 
 
 def folder_mode(mode: int) -> int:
-    """The mode of a folder of files of `mode`: who may read these may list and enter it."""
+    """The mode of a folder for files of `mode`: whoever may read these may list and enter it."""
     return mode | (mode & 0o444) >> 2
 
 
 def make_folder(folder: Path, mode: int = PRIVATE) -> None:
-    """Create a folder and its parents for files of `mode`; one that is there stays as it is.
+    """Create a folder and its parents for files of `mode`; an existing one is not changed.
 
-    What is created is on the disk when this returns.
+    New folders are flushed to the disk before this returns.
     """
     with explained(folder):
-        # os.path: a link that leads nowhere is there too.
+        # os.path.lexists: a broken link is in the way too.
         absent = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
         for path in reversed(absent):
             with contextlib.suppress(FileExistsError):  # another program was faster
                 path.mkdir(folder_mode(mode))
                 _give_folder_mode(path, folder_mode(mode))
-            with contextlib.suppress(PermissionError):  # one may write there, and not read
+            with contextlib.suppress(
+                PermissionError
+            ):  # the parent may be writable but not readable
                 flush_folder(path.parent)
         if not folder.is_dir():
-            raise OutputFailed(f"{folder} is no folder; move it away")
+            raise OutputFailed(f"{folder} is not a folder; move it away")
 
 
 def create_file(path: Path, mode: int) -> int:
-    """Create a file that is not there, with `mode` before its first byte; returns a descriptor."""
+    """Create a new file with `mode` from its first byte; returns its descriptor."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     _give_mode(descriptor, mode)
     return descriptor
@@ -80,21 +82,21 @@ def _give_folder_mode(folder: Path, mode: int) -> None:
 
 
 def _give_mode(descriptor: int, mode: int) -> None:
-    """The very mode, whatever the umask took from it; that a folder hands on its group stays."""
-    if os.name == "nt":  # there are no such modes
+    """Set exactly this mode, whatever the umask; a folder's inherited setgid bit stays."""
+    if os.name == "nt":  # Windows has no such modes
         return
     given = stat.S_IMODE(os.fstat(descriptor).st_mode)
-    # Some file systems, such as a memory card's, have modes of their own.
+    # Some file systems have fixed modes, such as FAT on memory cards, and refuse others.
     with contextlib.suppress(PermissionError):
         if given & ~stat.S_ISGID != mode:
             os.fchmod(descriptor, mode | (given & stat.S_ISGID))
 
 
 def narrow(path: Path, mode: int) -> bool:
-    """Take from a file what `mode` does not allow; whether there was something to take."""
+    """Remove permissions of a file that `mode` does not have; returns whether it had any."""
     if os.name == "nt":
         return False
-    with contextlib.suppress(OSError):  # absent, or somebody else's
+    with contextlib.suppress(OSError):  # missing, or another user's
         found = path.stat().st_mode
         now = stat.S_IMODE(found)
         if stat.S_ISREG(found) and now & ~mode:
@@ -104,7 +106,7 @@ def narrow(path: Path, mode: int) -> bool:
 
 
 def write_whole(target: Path, data: bytes, mode: int = PRIVATE) -> None:
-    """Replace `target` by `data`; from its first byte the file has `mode`."""
+    """Write `data` to `target` atomically; the file has `mode` from its first byte."""
     remove_leftovers_beside([target])
     with Publication(mode) as publication:
         publication.add(target, data)
@@ -112,13 +114,13 @@ def write_whole(target: Path, data: bytes, mode: int = PRIVATE) -> None:
 
 
 def remove_leftovers_beside(targets: Iterable[Path]) -> None:
-    """Remove the temporary files that killed programs left when they were to write `targets`."""
+    """Remove the temporary files that killed programs left in the folders of `targets`."""
     remove_leftovers({behind_links(target).parent for target in targets})
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenFile:
-    """A file as it was written; `size` in bytes."""
+    """The name, size in bytes, and checksum of a file that was written."""
 
     name: str
     size: int
@@ -126,7 +128,7 @@ class WrittenFile:
 
 
 class PendingFile:
-    """A file of a publication while it is written."""
+    """A file of a publication that is still being written."""
 
     def __init__(self, target: Path, temporary: Path, file: BinaryIO) -> None:
         self._target = target
@@ -137,34 +139,34 @@ class PendingFile:
         self.is_finished = False
 
     def write(self, chunk: bytes) -> None:
-        """The next bytes."""
+        """Append bytes."""
         with explained(self._target):
             self._file.write(chunk)
         self._digest.update(chunk)
         self._size += len(chunk)
 
     def finish(self) -> WrittenFile:
-        """Have it on the disk, whole."""
+        """Flush it to the disk, and check that it is complete."""
         with explained(self._target):
             with self._file:
                 self._file.flush()
                 os.fsync(self._file.fileno())
             if self._temporary.stat().st_size != self._size:
-                raise OutputFailed(f"{self._target}: the disk kept only a part of it")
+                raise OutputFailed(f"{self._target}: only a part of it is on the disk")
         self.is_finished = True
         return WrittenFile(self._target.name, self._size, self._digest.hexdigest())
 
 
 class Publication:
-    """A set of files that are prepared first and then appear together.
+    """A set of files that are written first, and then appear together.
 
-    Until `publish` is called, no target is touched; without that call, leaving the context removes
-    what was prepared. Each rename is atomic and they come last, in the order of `add`: the file
-    that vouches for the others is added last.
+    Until `publish`, no target is touched; without it, leaving the context removes the temporary
+    files. The renames come last, in the order of `add`, and each is atomic: so add the file that
+    vouches for the others, such as a manifest, as the last one.
     """
 
     def __init__(self, mode: int = PRIVATE) -> None:
-        """Every file has `mode`, from its first byte and whatever the umask."""
+        """Every file gets `mode`, from its first byte and whatever the umask."""
         self.mode = mode
         self._prepared: dict[Path, Path] = {}
         self._names: TemporaryNames | None = None
@@ -180,7 +182,7 @@ class Publication:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        with contextlib.suppress(OSError):  # what was not finished is thrown away
+        with contextlib.suppress(OSError):  # closing flushes an unfinished file, which may fail
             self._open.close()
         for temporary in self._prepared.values():
             temporary.unlink(missing_ok=True)
@@ -196,15 +198,15 @@ class Publication:
         return file.finish()
 
     def begin(self, target: Path) -> PendingFile:
-        """The same in pieces: several files may be written side by side."""
+        """As `add`, in pieces, so that several files can be written side by side."""
         target = behind_links(target)
         with explained(target):
             if target.exists() and not target.is_file():
-                raise OutputFailed(f"{target} is no ordinary file; choose another name")
+                raise OutputFailed(f"{target} is not a regular file; choose another name")
             if self._names is None:
                 self._names = TemporaryNames(target.parent)
         temporary = self._names.beside(target)
-        self._prepared[target] = temporary  # before it is there: a signal may come between
+        self._prepared[target] = temporary  # before the file exists: a signal may come in between
         with explained(target):
             file = os.fdopen(create_file(temporary, self.mode), "wb")
         pending = PendingFile(target, temporary, self._open.enter_context(file))
@@ -212,10 +214,10 @@ class Publication:
         return pending
 
     def publish(self) -> None:
-        """Give every file its name; the folders are flushed to the disk before this returns.
+        """Rename every file to its target; the folders are flushed before this returns.
 
-        One program at a time gives names in a folder: of two sets, one is there in the end. A file
-        that was begun and not finished is not whole: RuntimeError, and no file gets its name.
+        Only one program at a time renames files in a folder, so that two sets do not mix. Raises
+        RuntimeError, and renames nothing, if a file was begun and not finished.
         """
         if not all(pending.is_finished for pending in self._pending):
             raise RuntimeError("a file is still being written")
@@ -236,16 +238,16 @@ def _stale(name: str) -> str:
 def undone_on_failure(
     undo: Callable[[BaseException], None], lock: AbstractContextManager[None] | None = None
 ) -> Iterator[None]:
-    """Around a run: where it fails, `undo` gets the error, which goes on to the caller.
+    """Call `undo` with any error of the block, which is then raised again.
 
-    `lock` is held meanwhile; where another run has it (LockHeld), nothing is undone.
+    `lock` is held meanwhile. If another run has it (LockHeld), nothing is undone.
     """
     with contextlib.ExitStack() as held:
         try:
             if lock is not None:
                 held.enter_context(lock)
             yield
-        except LockHeld:  # the files are those of the run that holds it
+        except LockHeld:  # the files belong to the run that holds the lock
             raise
         except BaseException as error:
             undo(error)
@@ -258,24 +260,25 @@ def replaced_or_set_aside(
     lock: AbstractContextManager[None] | None = None,
     stale_name: Callable[[str], str] = _stale,
 ) -> Iterator[None]:
-    """Around a run that is to replace `targets`: where it fails, the old ones are set aside.
+    """Set the old `targets` aside if the block, which should replace them, fails.
 
-    Figures of an earlier run must not pass for those of the run that failed, and are not lost.
+    Otherwise figures of an earlier run would pass for those of the failed one; so they are renamed,
+    not deleted.
     """
     with undone_on_failure(lambda _: set_aside(targets, stale_name), lock):
         yield
 
 
 def set_aside(targets: Iterable[Path], stale_name: Callable[[str], str] = _stale) -> None:
-    """Rename the files that exist to `NAME.stale`, or what `stale_name` makes of their names.
+    """Rename existing files to `NAME.stale`, or to what `stale_name` returns.
 
-    The new names are on the disk when this returns: a power cut brings no old one back.
+    The folders are flushed before this returns, so that a power cut brings no old name back.
     """
-    # os.path: pathlib's is_file raises for a name that no file can have.
+    # os.path.isfile: Path.is_file raises for an impossible name, such as one that is too long.
     existing = [path for path in targets if os.path.isfile(path)]  # noqa: PTH113
     existing = [behind_links(path) for path in existing]
     for target in existing:
-        # Another program may have set it aside meanwhile.
+        # FileNotFoundError: another program has set it aside meanwhile.
         with explained(target), contextlib.suppress(FileNotFoundError):
             target.replace(target.with_name(stale_name(target.name)))
     for folder in sorted({target.parent for target in existing}):
@@ -291,10 +294,10 @@ def set_aside(targets: Iterable[Path], stale_name: Callable[[str], str] = _stale
 
 
 def behind_links(target: Path) -> Path:
-    """What a link points to is replaced; the link stays a link."""
+    """The file that a link points to, which is replaced instead of the link."""
     with explained(target):
-        # os.path: of links in a circle, Path.resolve raises an error of its own or, from Python
-        # 3.13 on, none.
+        # os.path.realpath: for a loop of links, Path.resolve raises RuntimeError before Python
+        # 3.13, and nothing since.
         behind = Path(os.path.realpath(target))
         if behind.is_symlink():
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
@@ -303,7 +306,7 @@ def behind_links(target: Path) -> Path:
 
 @contextlib.contextmanager
 def explained(path: Path | str) -> Iterator[None]:
-    """Turn an OSError while `path` is written to OutputFailed."""
+    """Turn an OSError while `path` is written into OutputFailed."""
     try:
         yield
     except OSError as error:
@@ -312,13 +315,13 @@ def explained(path: Path | str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def turn_in(folder: Path) -> Iterator[None]:
-    """Wait until no other program gives names in the folder."""
+    """Hold a lock on the folder, so that one program at a time renames files in it."""
     if not HAVE_FCNTL:
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with contextlib.suppress(OSError):  # some network file systems lock no folders
+        with contextlib.suppress(OSError):  # some network file systems cannot lock folders
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
@@ -326,8 +329,8 @@ def turn_in(folder: Path) -> Iterator[None]:
 
 
 def flush_folder(folder: Path) -> None:
-    """Keep renames in the folder from getting lost with the power."""
-    if os.name == "nt":  # Windows has no descriptor of a folder, and keeps renames in its journal
+    """Flush the folder's names to the disk, so that renames survive a power cut."""
+    if os.name == "nt":  # Windows cannot open a folder; NTFS journals renames itself
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

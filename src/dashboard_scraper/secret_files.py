@@ -1,9 +1,9 @@
-"""Secrets in files: who else can read or replace them, and how they are written.
+"""Secrets in files: checking who else can read or replace them, and writing them.
 
-A secret that a person keeps has mode 0600, in a folder that nobody else can write to. Platforms
-mount theirs otherwise, and no `chmod` can change that: Kubernetes gives 0440 to a group of the
-process, through links; systemd shows an access list as group bits; Docker gives 0444. These are
-known by where they are: on a mount that is read-only, in memory, or both.
+A user's secret must have mode 0600, in a folder that nobody else can write to. Secrets that a
+platform mounts have other modes, which no `chmod` can change: Kubernetes gives 0440 to a group of
+the process, through links; systemd shows an access list as group bits; Docker gives 0444. These are
+recognized by their mount, which is read-only, in memory, or both.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ _IN_MEMORY = ("tmpfs", "ramfs")
 
 
 def read_private(path: Path, *, allow_readable: bool = False) -> bytes:
-    """Read a secret; UsageError where others can read or replace it. FileNotFoundError passes.
+    """Read a secret; UsageError where others can read or replace it, FileNotFoundError where it is
+    missing.
 
-    With `allow_readable`, a secret that others can read is taken with a warning.
+    With `allow_readable`, a secret that others can read is accepted with a warning.
     """
     try:
         with path.open("rb") as file:
@@ -49,8 +50,8 @@ def read_private(path: Path, *, allow_readable: bool = False) -> bytes:
 def write_private(path: Path, data: bytes, setting: str) -> None:
     """Write a secret with mode 0600; a new folder gets 0700.
 
-    `setting` is the one that names the file. UsageError where the file is a link, since what it
-    leads to would be replaced, and where others can write to the folder.
+    `setting` is the name of the setting with the path. UsageError where the file is a link, since
+    its target would be replaced, and where others can write to the folder.
     """
     make_folder(path.parent, 0o700)
     if path.is_symlink():
@@ -81,16 +82,16 @@ def check_private(path: Path, descriptor: int, *, allow_readable: bool) -> None:
     reason = _excuse(path, state, mode, place)
     if reason is None and not allow_readable:
         raise UsageError(
-            f"others can read {path} (mode {mode:04o}); ALLOW_READABLE_SECRETS=true takes it with a"
-            f" warning, or {advice}"
+            f"others can read {path} (mode {mode:04o}); accept that with a warning by"
+            f" ALLOW_READABLE_SECRETS=true, or {advice}"
         )
-    reason = reason or "ALLOW_READABLE_SECRETS is true, though others may read it"
-    logger.warning("%s has mode %04o, and is taken since %s", path, mode, reason)
+    reason = reason or "ALLOW_READABLE_SECRETS is true, although others can read it"
+    logger.warning("%s has mode %04o, and is accepted since %s", path, mode, reason)
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What kind of mount a file is on."""
+    """The kind of mount that a file is on."""
 
     read_only: bool
     in_memory: bool
@@ -102,7 +103,7 @@ class _Place:
 
 
 def _file_system(device: int) -> str:
-    """The type of the file system on the device; empty where the system does not say."""
+    """The type of the file system on the device; empty where it is unknown."""
     wanted = f"{os.major(device)}:{os.minor(device)}"
     try:
         mounts = _MOUNTS.read_text(encoding="utf-8", errors="replace")
@@ -116,7 +117,7 @@ def _file_system(device: int) -> str:
 
 
 def _is_as_mounted(state: os.stat_result, mode: int, place: _Place) -> bool:
-    """Whether the mode is what a platform gives to the secrets of this process alone."""
+    """Whether the mode is one that platforms give to secrets of this process only."""
     if place.read_only and place.in_memory:
         return True
     ours = state.st_uid in (_ROOT, os.geteuid()) and state.st_gid in _own_groups()
@@ -124,15 +125,15 @@ def _is_as_mounted(state: os.stat_result, mode: int, place: _Place) -> bool:
 
 
 def _own_groups() -> set[int]:
-    """Root's is among them: an access list shows as bits of the file's group, which is root's."""
+    """This process' groups and root's: systemd's access list shows as bits of root's group."""
     return {_ROOT, os.getegid(), *os.getgroups()}
 
 
 def _excuse(path: Path, state: os.stat_result, mode: int, place: _Place) -> str | None:
-    """Why a file that its mode opens to others is taken all the same; None where it is not.
+    """Why a file whose mode lets others read it is accepted; None where it is not.
 
-    A platform put it on a read-only mount; or nobody may write to it, not even its owner, who is
-    this user or root, and it is in memory or below a folder that no other user can enter.
+    It is on a read-only mount; or nobody can write to it, not even its owner, who is this user or
+    root, and it is in memory or below a folder that no other user can enter.
     """
     if place.read_only:
         return "it is on a read-only mount"
@@ -156,7 +157,7 @@ def _refuse_shared_folder(path: Path, state: os.stat_result | None) -> None:
         if not _others_can_write(folder):
             continue
         sticky = folder.stat().st_mode & stat.S_ISVTX
-        # In such a folder, as /tmp, a file can be replaced by its owner alone.
+        # In a sticky folder, such as /tmp, only its owner can replace a file.
         if sticky and (state is None or state.st_uid in (_ROOT, os.geteuid())):
             continue
         raise UsageError(
@@ -173,7 +174,9 @@ def _others_can_write(folder: Path) -> bool:
 
 
 def _is_users_own(group: int) -> bool:
-    """Whether nobody else is in the group: where umask is 002, it has the name of the user."""
+    """Whether the user is the group's only member. Systems with umask 002 give each user such a
+    group, with the same name, so that its write permission lets nobody else in.
+    """
     import grp  # noqa: PLC0415 - not on Windows
     import pwd  # noqa: PLC0415
 

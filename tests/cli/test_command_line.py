@@ -72,7 +72,7 @@ def test_dates_select_days_and_name_files(
     assert result.paths == [home.data / f"{name}.csv", home.data / f"{name}_tenant.csv"]
     assert windows(sim) == {(first, last)}
     assert {request.endpoint for request in sim.requests} == ENDPOINTS
-    assert ("is not over yet" in result.err) == (last == today())
+    assert ("has not ended yet" in result.err) == (last == today())
 
 
 def test_lookback_days_sets_default_period(home: Home, sim: Simulator) -> None:
@@ -269,9 +269,9 @@ def test_out_must_be_a_regular_file(out: str, home: Home, sim: Simulator) -> Non
 @pytest.mark.parametrize(
     ("words", "folder", "reason"),
     [
-        ([US], "taken", "taken is no folder"),
+        ([US], "taken", "taken is not a folder"),
         ([US], "taken/data", "taken/data"),
-        ([US, "--out", "taken/x.csv"], "data", "taken is no folder"),
+        ([US, "--out", "taken/x.csv"], "data", "taken is not a folder"),
         (["--last-28-days"], "taken", "taken/daily_exports"),
     ],
 )

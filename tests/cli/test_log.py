@@ -53,7 +53,7 @@ def on_terminal(home: Home, *words: str) -> tuple[int, list[str]]:
     ("words", "code", "line"),
     [
         (["--fresh"], 2, "error: unrecognized arguments: --fresh; see dashboard-scraper --help"),
-        (["status", "--max-age", "x"], 2, "error: argument --max-age: 'x' is no duration; "),
+        (["status", "--max-age", "x"], 2, "error: argument --max-age: 'x' is not a duration; "),
         (["--auth"], 2, "error: "),
         (["exprt"], 2, "error: 'exprt' is not a command; did you mean dashboard-scraper export?"),
     ],

@@ -217,7 +217,7 @@ def test_unfinished_days_are_refused(word: str, day: str, kept: Home, capsys: Ca
     if parse_days(day, today()).end < today():
         pytest.skip("the month ended since")
     assert main(["--home", str(kept.path), word, "2025-01-01", day]) == 2
-    assert "is not over yet" in capsys.readouterr().err
+    assert "has not ended yet" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("start", ["10-20-2025", "-7d", "-2d"])

@@ -83,7 +83,7 @@ def test_file_of_wrong_size_is_not_published(tmp_path: Path) -> None:
         (temporary,) = tmp_path.glob(".*.tmp")
         os.truncate(temporary, 100)
 
-    with pytest.raises(OutputFailed, match="file: the disk kept"), Publication() as publication:
+    with pytest.raises(OutputFailed, match="file: only a part of it"), Publication() as publication:
         publication.add(tmp_path / "file", chunks())
     assert names(tmp_path) == set()
 
@@ -209,7 +209,7 @@ def test_folders_of_new_names_are_flushed(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_file_in_place_of_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
-    with pytest.raises(OutputFailed, match=r"data is no folder"):
+    with pytest.raises(OutputFailed, match=r"data is not a folder"):
         make_folder(tmp_path / "data")
     with pytest.raises(OutputFailed, match=r"below could not be written"):
         make_folder(tmp_path / "data" / "below")
@@ -271,7 +271,7 @@ def test_folder_or_pipe_is_not_overwritten(home: Home) -> None:
     for name in ("folder", "pipe"):
         result = run_one_file(home, home.path / name)
         assert (result.code, result.out) == (2, "")
-        assert f"{name} is no ordinary file" in result.err
+        assert f"{name} is not a regular file" in result.err
     assert names(home.path) == before
     assert (home.path / "pipe").is_fifo()
 

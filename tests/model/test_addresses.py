@@ -90,7 +90,7 @@ def test_invisible_characters_are_removed_from_names(
     assert users(home) == expected
     (warning,) = warnings(caplog)
     number = sum(not user.service for user in expected)
-    assert f"(U+200B, U+FEFF): {number}; taken without these" in warning
+    assert f"{number} names had invisible characters (U+200B, U+FEFF)" in warning
     assert "@" not in warning
 
 

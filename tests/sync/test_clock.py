@@ -122,7 +122,7 @@ def test_command_takes_its_day_from_utc(home: Home, sim: Simulator, zone_name: s
     assert asked(sim, USERS) == list(last_complete_days(28, today()).days())
     refused = home.run("--daily", f"{yesterday()}", f"{today()}")
     assert refused.code == 2
-    assert f"{today()} is not over yet" in refused.err
+    assert f"{today()} has not ended yet" in refused.err
 
 
 @pytest.mark.parametrize("settle_days", [0, 1, 3, 90])

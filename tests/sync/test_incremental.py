@@ -267,7 +267,7 @@ def test_command_line_has_offline_refresh_and_daily(home: Home, sim: Simulator) 
     first = contents(folder)
     assert daily(f"{start_}", f"{end}", "--offline").paths == [folder]
     assert (sim.requests, contents(folder)) == ([], first)
-    assert f"{today()} is not over yet" in daily(f"{end}", f"{today()}", code=2).err
+    assert f"{today()} has not ended yet" in daily(f"{end}", f"{today()}", code=2).err
     daily(f"{end}", f"{start_}", code=2)
     assert sim.requests == []
 

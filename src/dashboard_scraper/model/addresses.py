@@ -1,7 +1,7 @@
-"""Names of users as they enter: one spelling, which everybody sees, and no more of it than a name.
+"""Cleaning of user names when they arrive from a source.
 
-Sources let white space and characters that nobody sees into addresses, which would be new people.
-What `people.person_key` folds beyond that, such as capitals, stays as it came.
+Sources let white space and invisible characters into addresses, which would make new people of the
+same ones. Other differences, such as capitals, stay: `people.person_key` ignores them later.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from dashboard_scraper.model.listing import shortened
 logger = logging.getLogger(__name__)
 
 LONGEST = 320
-"""Characters of an address: 64 before the @, 255 after it (RFC 5321, 4.5.3.1)."""
+"""The most characters of an address: 64 before the @, 255 after it (RFC 5321, 4.5.3.1)."""
 _SHOWN = 40
-# Control, format and line separators; and what is invisible, though Unicode calls it a letter or a
-# mark: fillers, joiners and the selectors of variants.
+# Control, format and separator characters; and invisible ones that Unicode classes as letters or
+# marks: fillers, joiners and variation selectors.
 _UNSEEN = ("Cc", "Cf", "Zl", "Zp")
 _UNSEEN_TOO = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
@@ -28,12 +28,12 @@ _UNSEEN_TOO = re.compile(
 
 
 def is_plain(name: str) -> bool:
-    """Whether there is nothing to change: visible ASCII without a blank, as almost always."""
+    """Whether there is nothing to clean: visible ASCII without blanks, as almost always."""
     return name.isascii() and name.isprintable() and " " not in name
 
 
 def cleaned(name: str) -> str:
-    """The name in Unicode's form NFC, without white space around it or unseen characters in it."""
+    """The name in Unicode's form NFC, without surrounding white space or invisible characters."""
     return name if is_plain(name) else unicodedata.normalize("NFC", _seen(name)).strip()
 
 
@@ -43,12 +43,12 @@ def _seen(name: str) -> str:
 
 
 def escaped(name: str) -> str:
-    """For a message: visible, and not longer than somebody reads."""
+    """The name for a message: in ASCII, and shortened."""
     return shortened(ascii(name), _SHOWN)
 
 
 class Names:
-    """The names of users that a run has met. Thread-safe."""
+    """Cleans the user names of a run, and reports what was removed. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -56,7 +56,7 @@ class Names:
         self._unseen: set[str] = set()
 
     def taken(self, endpoint: str, field: str, name: str) -> str:
-        """The name as it is kept; ContractBroken where it cannot be anybody's."""
+        """The name as it is stored; ContractBroken where it cannot be a user's name."""
         if len(name) > LONGEST:
             error = ContractBroken(
                 f"{endpoint}: {field}: {escaped(name)} has {len(name):,} characters; a name has at"
@@ -69,10 +69,11 @@ class Names:
         clean = cleaned(name)
         if not clean:
             raise ContractBroken(
-                f"{endpoint}: {field}: {escaped(name)} is no name: nothing of it can be seen"
+                f"{endpoint}: {field}: {escaped(name)} is not a name: it has no visible character"
             )
         unseen = set(name.strip()) - set(_seen(name.strip()))
-        if any(unicodedata.category(c) == "Cc" for c in unseen):  # nobody can say who that is
+        # Control characters mean a fault of the source, where others are slips of people.
+        if any(unicodedata.category(c) == "Cc" for c in unseen):
             raise ContractBroken(
                 f"{endpoint}: {field}: {escaped(name)} has control characters in it"
             )
@@ -83,14 +84,14 @@ class Names:
         return clean
 
     def report(self) -> None:
-        """One warning for all that was removed, then forget it."""
+        """Log one warning for everything that was removed since the last report."""
         with self._lock:
             changed, self._changed = self._changed, set()
             unseen, self._unseen = sorted(self._unseen), set()
         if changed:
             shown = ", ".join(f"U+{ord(c):04X}" for c in unseen[:5])
             logger.warning(
-                "names with characters that nobody sees (%s): %d; taken without these",
-                f"{shown}, …" if len(unseen) > 5 else shown,
+                "%d names had invisible characters (%s), which were removed",
                 len(changed),
+                f"{shown}, …" if len(unseen) > 5 else shown,
             )

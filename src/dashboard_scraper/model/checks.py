@@ -1,4 +1,4 @@
-"""What shows that figures are right: they close, and the source still says the same."""
+"""Checks of figures: sums against the source's own totals, and stored totals against new ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dashboard_scraper.model.metrics import (
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """One of the tenant's figures of a day that is not the sum of its users' figures."""
+    """One of the tenant's figures of a day that differs from the sum of its users' figures."""
 
     metric: str
     users: int
@@ -34,9 +34,9 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def closing_differences(sums: Figures, users: int, totals: Totals | None) -> list[Difference]:
-    """Where the `sums` of so many users and the tenant's figures disagree.
+    """Where the users' `sums` and number differ from the tenant's figures.
 
-    A sum that is unknown cannot be compared; that of all its parts can, if they are known.
+    Instead of an unknown sum, that of its parts is compared if they are all known.
     """
     found = []
     for total in TOTALS:
@@ -51,7 +51,7 @@ _PARTS = {metric: parts_of(metric) for metric in COUNTS}
 
 
 def _sum_of(metric: Metric, sums: Figures) -> Count:
-    """The sum itself, or where that is unknown, that of its parts."""
+    """The metric's own sum, or the sum of its parts where that is unknown."""
     known: Count = sums[metric]
     if known is None and (parts := _PARTS[metric]):
         return added(_sum_of(part, sums) for part in parts)
@@ -59,7 +59,7 @@ def _sum_of(metric: Metric, sums: Figures) -> Count:
 
 
 def parts_differences(sums: Figures) -> dict[str, int]:
-    """By how much each sum of several metrics differs from its parts, where all are known."""
+    """By how much each metric that is a sum differs from its parts, where all are known."""
     found = {}
     for metric, parts in _PARTS.items():
         whole, rest = sums[metric], added(sums[part] for part in parts)
@@ -69,7 +69,7 @@ def parts_differences(sums: Figures) -> dict[str, int]:
 
 
 def revision(old: Figures, new: Figures) -> str:
-    """Each sum that changed, as `chat_messages 12 -> 14`; empty where none did."""
+    """The sums that changed, as `chat_messages 12 -> 14`; empty if none did."""
     return ", ".join(
         f"{metric.name} {shown(old[metric])} -> {shown(new[metric])}"
         for metric in COUNTS
@@ -78,16 +78,16 @@ def revision(old: Figures, new: Figures) -> str:
 
 
 def shown(count: int | None) -> str:
-    """A sum for people."""
+    """A sum as text."""
     return "unknown" if count is None else str(count)
 
 
 def changed_days(kept: Mapping[date, Totals], totals_now: Callable[[Window], Totals]) -> list[date]:
-    """The days whose totals are not what was kept, found by halving ranges that differ.
+    """The days whose totals differ from the stored ones, found by bisecting ranges that differ.
 
-    Costs one call for each gapless run of days; then, for each day that changed, one call for each
-    time its run can be halved: what the first half has gained is known not to be the second's.
-    Changes that cancel out within a range are not found.
+    Costs one call for each gapless run of days; then, for each changed day, one call for each
+    halving of its run: the second half's gain follows from the first half's. Changes that cancel
+    each other out within a range are not found.
     """
     found: list[date] = []
     for window in runs_of_days(kept):

@@ -1,4 +1,4 @@
-"""Days and windows of days. Every day is a UTC day; nothing here reads the clock."""
+"""Days and windows of days. Every day is a UTC day; `today` is always a parameter."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from dashboard_scraper.errors import UsageError
 
 _encode = msgspec.json.Encoder().encode
 DAYS = 28
-"""Of the job that is named after them."""
+"""The length of the daily job's window."""
 DAYS_A_WEEK = 7
-# No assistant of this kind is older; a moment before it is the zero of some clock.
+# No assistant of this kind is older; an earlier timestamp is the zero of some clock.
 EARLIEST = datetime(2015, 1, 1, tzinfo=UTC)
 
 _FORMATS = ("%m-%d-%Y", "%Y-%m-%d")
@@ -58,24 +58,24 @@ def utc_day(moment: datetime) -> date:
 
 
 def end_of_day(day: date) -> datetime:
-    """The moment at which a UTC day is over."""
+    """The moment at which a UTC day ends."""
     return datetime.combine(day + timedelta(days=1), time.min, UTC)
 
 
 def newest_over(days: Iterable[date], today: date) -> date | None:
-    """The newest of the days that are over."""
+    """The newest completed day among these."""
     return max((day for day in days if day < today), default=None)
 
 
 def last_complete_days(count: int, today: date) -> Window:
-    """The `count` days that end with the day before `today`, the newest that is over."""
+    """The last `count` completed days, of which yesterday is the newest."""
     return Window(today - timedelta(days=count), today - timedelta(days=1))
 
 
 def parse_day(text: str) -> date:
     """Read `MM-DD-YYYY` or `YYYY-MM-DD`; UsageError for anything else."""
     for form in _FORMATS:
-        # strptime also takes "1-2-2025"; a day written with missing digits may be a slip.
+        # strptime also accepts "1-2-2025"; missing digits may be a typing error.
         if len(text) == len("YYYY-MM-DD"):
             try:
                 return datetime.strptime(text, form).replace(tzinfo=UTC).date()
@@ -88,7 +88,7 @@ def parse_day(text: str) -> date:
 
 
 def parse_days(text: str, today: date) -> Window:
-    """Read a day in each spelling that a command line takes, or a month: all of its days."""
+    """Read a day in any form that the command line accepts, or a month, for all of its days."""
     word = text.strip().lower()
     if match := _DAYS_AGO.fullmatch(word):
         day = today - timedelta(days=int(match[1]))
@@ -103,12 +103,12 @@ def parse_days(text: str, today: date) -> Window:
 
 
 def parse_moment(text: str) -> datetime:
-    """Read a moment, in UTC unless it has an offset; of a day alone, its end."""
+    """Read a point in time, in UTC unless it has an offset; a day without a time means its end."""
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:
         raise UsageError(
-            f"{text!r} is no moment; write it as 2026-11-20 or 2026-11-20T03:10"
+            f"{text!r} is not a date or time; write 2026-11-20 or 2026-11-20T03:10"
         ) from None
     if _DAY_ALONE.fullmatch(text.strip()):
         found = datetime.combine(found.date(), time.max)
@@ -116,7 +116,9 @@ def parse_moment(text: str) -> datetime:
 
 
 def requested_window(start: date, end: date, today: date) -> Window:
-    """The window a user asked for; UsageError where it starts late or reaches into the future."""
+    """The window that a user asked for; UsageError where it starts after its end, or ends in the
+    future.
+    """
     window = Window(start, end)
     if end > today:
         raise UsageError(
@@ -126,7 +128,7 @@ def requested_window(start: date, end: date, today: date) -> Window:
 
 
 def runs_of_days(days: Iterable[date]) -> Iterator[Window]:
-    """The days, oldest first, as windows without gaps."""
+    """The days as the fewest windows without gaps, oldest first."""
     start = end = None
     for day in sorted(days):
         if start is None or end is None:
@@ -140,11 +142,11 @@ def runs_of_days(days: Iterable[date]) -> Iterator[Window]:
 
 
 def complete_window(start: date, end: date, today: date) -> Window:
-    """The days a user asked for one by one; UsageError where one of them is not over."""
+    """The completed days that a user asked for; UsageError where one has not ended yet."""
     window = Window(start, end)
     if end >= today:
         raise UsageError(
-            f"{end} is not over yet: in UTC, today is {today}; end with yesterday or an older day"
+            f"{end} has not ended yet: in UTC, today is {today}; end with yesterday or an older day"
         )
     return window
 
@@ -154,12 +156,12 @@ def parse_duration(text: str) -> timedelta:
     units = {"m": "minutes", "h": "hours", "d": "days"}
     number, unit = text[:-1], text[-1:]
     if not (number.isascii() and number.isdigit()) or unit not in units or len(number) > 6:
-        raise UsageError(f"{text!r} is no duration; write it as 36h, 2d or 90m")
+        raise UsageError(f"{text!r} is not a duration; write it as 36h, 2d or 90m")
     return timedelta(**{units[unit]: int(number)})
 
 
 def rough_duration(seconds: float) -> str:
-    """For people: `40 s`, `5 min`, `3 h`."""
+    """A rounded duration as text: `40 s`, `5 min`, `3 h`."""
     for unit, length in (("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
@@ -167,8 +169,8 @@ def rough_duration(seconds: float) -> str:
 
 
 def iso_utc(moment: datetime) -> str:
-    """ISO 8601 in UTC, `2025-10-21T16:02:11Z`; a moment without an offset is taken as UTC."""
+    """ISO 8601 in UTC, `2025-10-21T16:02:11Z`; without an offset, the timestamp counts as UTC."""
     if moment.tzinfo is not UTC:
         aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         moment = aware.astimezone(UTC)
-    return _encode(moment)[1:-1].decode()  # eight times as quick as isoformat
+    return _encode(moment)[1:-1].decode()  # eight times as fast as isoformat

@@ -1,7 +1,7 @@
-"""How many different people were active in the days up to one: of each, a number with a bit a day.
+"""Counting distinct active people over several days: a bitmap of days for each person.
 
-Where days are missing, nobody knows: there were at least so many. The page says then that it is
-unknown; GitHub's format has no word for that, so its reports have the number, and the run warns.
+Where days are missing, the number is only a lower bound. The page then shows it as unknown;
+GitHub's format cannot say that, so its reports have the lower bound, and the run logs a warning.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import date
 
 
 class DistinctPeople:
-    """Counts people by what is the same for each; `first` is the first day that there may be."""
+    """Counts people by any key; no day before `first` can be added."""
 
     def __init__(self, first: date) -> None:
         self.first = first
@@ -19,7 +19,7 @@ class DistinctPeople:
         self._days = 0
 
     def add(self, day: date, people: Iterable[Hashable]) -> None:
-        """A day that is in the store, and who was active on it; in several calls, or in one."""
+        """Add people who were active on a stored day; may be called several times for a day."""
         bit = self._bit(day)
         self._days |= bit
         for person in people:
@@ -30,12 +30,12 @@ class DistinctPeople:
         return bool(self._days & self._bit(day))
 
     def at_least(self, day: date, days: int) -> int:
-        """People in as many days, of which `day` is the last, without days that are missing."""
+        """The people active in so many days up to `day`; missing days count as without activity."""
         window = self._window(day, days)
         return sum([1 for bits in self._people.values() if bits & window])
 
     def exactly(self, day: date, days: int) -> int | None:
-        """The same; None where one of the days is missing."""
+        """The same; None if one of the days is missing."""
         begins = (day - self.first).days - days + 1
         window = self._window(day, days)
         if begins < 0 or self._days & window != window:

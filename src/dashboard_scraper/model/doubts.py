@@ -1,4 +1,4 @@
-"""What makes the figures of a day doubtful: the one place that every output has its marks from."""
+"""Reasons to doubt a day's figures. Every output takes its marks from here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dashboard_scraper.model.tolerance import Tolerance
 
 
 class DoubtKind(Enum):
-    """The worst comes first. `sign` marks a day where there is room for one character."""
+    """Kinds of doubt, the worst first. `sign` marks a day in one character."""
 
     UNRECONCILED = ("unreconciled", "!", "users and the source's own totals disagree")
     SUSPICIOUS = ("suspicious", "*", "the figures are unlikely to be right")
@@ -28,7 +28,7 @@ class DoubtKind(Enum):
 
 
 class MarkedDay(Protocol):
-    """A day with what a ledger or a manifest says of it."""
+    """A day with its marks in a ledger or manifest."""
 
     @property
     def day(self) -> date: ...
@@ -42,9 +42,9 @@ class MarkedDay(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Why the figures of a window, mostly of one day, are in doubt; in words, on one line.
+    """Why the figures of a window, mostly a single day, are in doubt: in words, on one line.
 
-    `differences` has what `words` say of users who do not add up.
+    For UNRECONCILED, `differences` has the same as data.
     """
 
     window: Window
@@ -57,7 +57,7 @@ class Doubt:
 
 
 def doubts_of(marked: MarkedDay, tolerance: Tolerance) -> list[Doubt]:
-    """Those of one day, the worst first; none for most days."""
+    """The doubts about a day, the worst first; most days have none."""
     window = Window(marked.day, marked.day)
     found = unreconciled(window, marked.unreconciled, tolerance)
     for kind, words in (
@@ -72,7 +72,7 @@ def doubts_of(marked: MarkedDay, tolerance: Tolerance) -> list[Doubt]:
 def unreconciled(
     window: Window, differences: Iterable[Difference], tolerance: Tolerance
 ) -> list[Doubt]:
-    """The doubt that differences make, unless they are all tolerated."""
+    """The doubt that these differences cause, unless they are all tolerated."""
     beyond = tolerance.beyond(differences)
     if not beyond:
         return []
@@ -81,15 +81,15 @@ def unreconciled(
 
 
 def doubts_in(days: Iterable[MarkedDay], tolerance: Tolerance) -> list[Doubt]:
-    """Those of several days, in the order of the days."""
+    """The doubts about several days, in the order of the days."""
     return [doubt for day in days for doubt in doubts_of(day, tolerance)]
 
 
 def days_of(doubts: Iterable[Doubt], kind: DoubtKind) -> list[date]:
-    """The days that are in doubt for that reason."""
+    """The days with a doubt of that kind."""
     return [day for doubt in doubts if doubt.kind is kind for day in doubt.window.days()]
 
 
 def short_list(doubts: Sequence[Doubt], most: int) -> str:
-    """Days and kinds alone, in ASCII: `2026-11-03 unreconciled; 2026-11-05 held`."""
+    """Only days and kinds, in ASCII: `2026-11-03 unreconciled; 2026-11-05 held`."""
     return listed([f"{each.window} {each.kind.word}" for each in doubts], most, "; ")

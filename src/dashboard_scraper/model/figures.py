@@ -1,4 +1,4 @@
-"""Figures by their names: made of values in any order, added up, and what follows from them."""
+"""Working with figures: converting them from and to values, adding them up, deriving others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 from dashboard_scraper.model.metrics import COUNTS, METRICS, REQUIRED, Count, Figures, Metric
 
 Values = tuple[Any, ...]
-"""Figures in the order of METRICS: what is done millions of times is done with these."""
+"""Figures as a tuple in the order of METRICS, for code that runs millions of times."""
 
 Picker = Callable[[Values], tuple[Any, ...]]
 
@@ -19,7 +19,7 @@ values_of: Callable[[Figures], Values] = msgspec.structs.astuple
 
 
 def picker(metrics: Iterable[Metric]) -> Picker:
-    """What takes the values of these metrics, in this order."""
+    """A function that picks the values of these metrics, in this order."""
     places = [METRICS.index(metric) for metric in metrics]
     first = places[0] if places else 0
     if places == [*range(first, first + len(places))]:
@@ -28,9 +28,9 @@ def picker(metrics: Iterable[Metric]) -> Picker:
 
 
 def maker(metrics: Sequence[Metric]) -> Callable[[Sequence[Any]], Figures]:
-    """What makes figures of values in the order of these metrics; the others are unknown.
+    """A function that builds figures from values in the order of these metrics; others are unknown.
 
-    Several times as fast as by keywords, which counts for millions of records.
+    Several times as fast as keyword arguments, which matters for millions of records.
     """
     if tuple(metrics) == METRICS[: len(metrics)]:
         return lambda values: Figures(*values)
@@ -40,10 +40,10 @@ def maker(metrics: Sequence[Metric]) -> Callable[[Sequence[Any]], Figures]:
 
 
 counts_in: Picker = picker(COUNTS)
-"""What adds up over users and days, in the order of COUNTS."""
+"""The counts among values, in the order of COUNTS: what adds up over users and days."""
 
 of_counts = maker(COUNTS)
-"""Figures of nothing but counts, from these in the order of COUNTS."""
+"""Figures from counts in the order of COUNTS; all others are unknown."""
 
 NOTHING_KNOWN = Figures()
 
@@ -51,31 +51,31 @@ _required_in = picker(REQUIRED)
 
 
 def counts_of(figures: Figures) -> tuple[Count, ...]:
-    """What adds up over users and days, in the order of COUNTS."""
+    """The counts of figures, in the order of COUNTS."""
     return counts_in(values_of(figures))
 
 
 def added(counts: Iterable[Count]) -> Count:
-    """What is unknown makes the sum unknown."""
+    """The sum; None if one of the counts is unknown."""
     listed = list(counts)
     return None if None in listed else sum(listed)  # type: ignore[arg-type]
 
 
 def sum_of(all_figures: Iterable[Figures]) -> Figures:
-    """What the counts add up to, 0 without any; what is unknown makes its sum unknown."""
+    """The sum of each count, 0 for no figures; an unknown count makes its sum unknown."""
     rows = [counts_of(figures) for figures in all_figures]
     columns = zip(*rows, strict=True) if rows else ((),) * len(COUNTS)
     return of_counts([None if None in column else sum(column) for column in columns])
 
 
 class Sums:
-    """Adds up the figures of each of many, such as the days of each person."""
+    """Adds up counts by name, such as those of each person over many days."""
 
     def __init__(self) -> None:
         self._counts: dict[str, tuple[Count, ...]] = {}
 
     def add(self, name: str, counts: tuple[Count, ...]) -> None:
-        """Some more of what has this name, in the order of COUNTS."""
+        """Add counts to those of this name, in the order of COUNTS."""
         before = self._counts.get(name)
         self._counts[name] = counts if before is None else _sums(before, counts)
 
@@ -90,29 +90,29 @@ class Sums:
 def _sums(left: tuple[Any, ...], right: tuple[Any, ...]) -> tuple[Count, ...]:
     try:
         return tuple(map(operator.add, left, right))
-    except TypeError:  # one of them is unknown
+    except TypeError:  # a count is None, which is rare: checking first would slow down all others
         pairs = zip(left, right, strict=True)
         return tuple([None if None in pair else sum(pair) for pair in pairs])
 
 
 def accept_rate(shown: Count, accepted: Count) -> float | None:
-    """Percent of the completions shown that were accepted; None without completions."""
+    """The percentage of shown completions that were accepted; None without completions."""
     return None if not shown or accepted is None else 100 * accepted / shown
 
 
 def is_active(figures: Figures) -> bool:
-    """Whether anything was counted for the user in the period, or may have been.
+    """Whether the user has, or may have, any activity in the period.
 
-    Of a user with an unknown count nobody knows that there was no activity.
+    A user with an unknown required count counts as active: there may have been activity.
     """
     return has_activity(values_of(figures))
 
 
 def has_activity(values: Values) -> bool:
-    """The same of values."""
+    """The same for values."""
     return any(counts_in(values)) or None in _required_in(values)
 
 
 def lacks_required(figures: Figures) -> bool:
-    """Whether a figure is unknown that every source tells."""
+    """Whether a figure that every source has is unknown."""
     return None in _required_in(values_of(figures))

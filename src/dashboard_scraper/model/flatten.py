@@ -12,23 +12,23 @@ from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.dates import iso_utc
 
 Cell = str | int | float | bool | None
-"""A cell of a table; a str is text from outside, the others are written as they are."""
+"""A cell of a table; a str may come from outside, so it is guarded when it is written."""
 
 _MOMENT = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?", re.ASCII
 )
-# A number in a field of this name is a moment since 1970, in seconds or, from this size on (the
-# year 5138 as seconds, 1973 as milliseconds), in milliseconds.
+# A number in a field of this name is a Unix timestamp: in milliseconds from this size on (1973 as
+# milliseconds, the year 5138 as seconds), otherwise in seconds.
 _EPOCH_FIELD = "timestamp"
 _FROM_MILLISECONDS = 10**11
 DEPTH = 8
-"""Levels that become names with dots; what is deeper stays together, as JSON."""
+"""Levels that become dotted names; deeper ones are written as JSON."""
 
 
 def flatten(record: Mapping[str, object]) -> dict[str, Cell]:
-    """One level of keys from many; `{"usage": {"count": 1}}` becomes `{"usage.count": 1}`.
+    """Flatten nested keys: `{"usage": {"count": 1}}` becomes `{"usage.count": 1}`.
 
-    Raises ContractBroken where two fields would share a name, since one would be lost.
+    Raises ContractBroken if two fields would get the same name, since one would be lost.
     """
     flat: dict[str, Cell] = {}
     for name, value in _leaves("", record):
@@ -41,9 +41,7 @@ def flatten(record: Mapping[str, object]) -> dict[str, Cell]:
 def flatten_unknown(
     record: Mapping[str, object], reserved: Collection[str]
 ) -> tuple[dict[str, Cell], set[str]]:
-    """The record on one level, without the names that two fields share or that are `reserved`;
-    and those names.
-    """
+    """The flattened record without ambiguous and `reserved` names; and the names left out."""
     flat: dict[str, Cell] = {}
     left_out: set[str] = set()
     for name, value in _leaves("", record):
@@ -79,7 +77,7 @@ def _utc_text(text: str) -> str:
         return text
     try:
         return iso_utc(datetime.fromisoformat(text))
-    except (ValueError, OverflowError):  # the 31st of February: not ours to mend
+    except (ValueError, OverflowError):  # such as February 31: written as it came
         return text
 
 
@@ -87,5 +85,5 @@ def _utc_epoch(number: float) -> Cell:
     try:
         seconds = number / 1000 if abs(number) >= _FROM_MILLISECONDS else number
         return iso_utc(datetime.fromtimestamp(seconds, UTC))
-    except (ValueError, OverflowError, OSError):  # no moment of our calendar
+    except (ValueError, OverflowError, OSError):  # outside the calendar: written as it came
         return number

@@ -1,4 +1,4 @@
-"""Lists in messages, as long as somebody reads them: the rest is counted."""
+"""Lists in messages, limited to a readable length: the rest is counted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONGEST_NAME = 200
 
 
 def listed(names: Collection[object], most: int = NAMED_AT_MOST, separator: str = ", ") -> str:
-    """So many of the names, and how many more there are; a name that is very long is cut."""
+    """The first `most` names, each shortened if it is very long, and the number of the others."""
     shown = (shortened(str(name), _LONGEST_NAME) for name in itertools.islice(names, most))
     more = len(names) - most
     return separator.join(shown) + (f" and {more:,} more" if more > 0 else "")
@@ -28,7 +28,7 @@ def listed_days(days: Iterable[date], most: int = _RANGES_AT_MOST) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """The beginning of a text, and how much of it is left out."""
+    """The text, or its beginning and how much is left out."""
     if len(text) <= most:
         return text
     return f"{text[:most]}... ({len(text) - most:,} more characters)"

@@ -1,8 +1,8 @@
 """The catalogue: every metric once, as a field of `Figures`.
 
-A field's annotation says what the metric is; the order of the fields is that of the dashboard's
-own table, and so of the CSV. Which field of a source is a metric, that source knows; where a metric
-counts in an output, that output.
+A field's annotation defines the metric; the fields are in the order of the dashboard's own table,
+and so of the CSV. The mapping from a source's fields is in that source, the mapping to an output in
+that output.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import msgspec
 
 
 class Kind(Enum):
-    """What a figure is, and how the CSV shows it."""
+    """The type of a figure, and how the CSV shows it."""
 
-    COUNT = "count"  # int >= 0 of one period; adds up over users and days
-    DAYS = "days"  # int >= 0 of one period; does not add up
+    COUNT = "count"  # int >= 0 for a period; adds up over users and days
+    DAYS = "days"  # int >= 0 for a period; does not add up
     PERCENT = "percent"  # number from 0 to 100; `40.0%`
     MOMENT = "moment"  # when a user was seen, of all time; `2024-11-14`
 
 
 class Unit(Enum):
-    """What a figure is a number of."""
+    """The unit of a figure."""
 
     COMPLETIONS = "completions"
     MESSAGES = "messages"
@@ -42,11 +42,11 @@ _KINDS = {
     Unit.PERCENT: Kind.PERCENT,
     Unit.DATE: Kind.MOMENT,
 }
-"""Of units that are not counted."""
+"""The kinds of units that are not counts."""
 
 
 class Whole(Enum):
-    """What several counts are parts of; one count of the catalogue is their sum."""
+    """A sum of several counts, which is itself a count of the catalogue."""
 
     MESSAGES = "messages of all kinds"
     LINES = "lines of code of all kinds"
@@ -55,12 +55,12 @@ class Whole(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Metric:
-    """What one figure of a user means.
+    """The definition of one figure of a user.
 
-    `whole` says what the count is the sum of, `part_of` what it is a part of. A `required` one is
-    known of every user in a whole answer of any source, since outputs cannot do without it. A
-    `detailed` one has a place in the store by editor and language too, and as the source itself
-    sums it for everybody. `name` is that of the field.
+    `whole` says what the count is the sum of, `part_of` what it is a part of. A `required` metric
+    is known for every user in any source's complete answer, since outputs depend on it. A
+    `detailed` one is also stored by editor and language, and as the source's own total. `name` is
+    the field's.
     """
 
     title: str
@@ -74,7 +74,7 @@ class Metric:
 
     @property
     def kind(self) -> Kind:
-        """Whether and how it adds up, by its unit."""
+        """The kind of its unit."""
         return _KINDS.get(self.unit, Kind.COUNT)
 
 
@@ -84,9 +84,9 @@ Moment = datetime | None
 
 
 class Figures(msgspec.Struct, frozen=True, gc=False):
-    """Figures of one user, or what those of several add up to; None is unknown.
+    """Figures of one user, or the sum of several users' figures; None is unknown.
 
-    Moments are in UTC. Of a sum, all that does not add up is None.
+    Timestamps are in UTC. In a sum, everything that does not add up is None.
     """
 
     first_seen: Annotated[
@@ -296,7 +296,7 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
     ] = None
 
     def __getitem__(self, metric: Metric) -> Any:
-        """The figure of a metric that is only known when the program runs."""
+        """The figure of a metric that is chosen at run time."""
         return getattr(self, metric.name)
 
 
@@ -329,28 +329,28 @@ MESSAGES, LINES = (
 
 USER_TITLE = "User"
 SERVICE_ACCOUNT_TITLE = "Service Account"
-# The header of the CSV; a field that we do not know must not take one of these names.
+# The header of the CSV; a source's unknown field must not take one of these names.
 USER_HEADER: tuple[str, ...] = (
     USER_TITLE,
     *(metric.title for metric in METRICS),
     SERVICE_ACCOUNT_TITLE,
 )
 
-# A count beyond this is a fault of the source: no user writes a trillion lines. Sums of counts
-# stay far below 2**63, where databases and readers of JSON end.
+# A larger count is a fault of the source: no user writes a trillion lines. With this limit, sums
+# stay below 2**63, the limit of databases' integers and of many JSON readers.
 MAX_COUNT = 10**12
 
 
 def parts_of(metric: Metric) -> tuple[Metric, ...]:
-    """The counts whose sum the metric is; none where it is not one."""
+    """The counts whose sum the metric is; empty if it is not a sum."""
     return tuple(part for part in COUNTS if metric.whole and part.part_of is metric.whole)
 
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """A figure of everybody as a source itself gives it, and its column in the store.
+    """A source's own figure of the whole tenant, and its column in the store.
 
-    `name` is that of the count that it is the sum of, or `user_count`.
+    `name` is that of the count that it sums, or `user_count`.
     """
 
     name: str
@@ -358,7 +358,7 @@ class Total:
 
     @property
     def column(self) -> str:
-        """Beside the sum of the users' figures, in the same row."""
+        """The column of the ledger, which also has the sum of the users' figures."""
         return f"tenant_{self.name}"
 
 
@@ -366,4 +366,4 @@ USER_COUNT = Total("user_count", "Users with any activity")
 TOTALS: tuple[Total, ...] = (*(Total(m.name, m.definition) for m in DETAILED), USER_COUNT)
 
 Totals = dict[str, int]
-"""The tenant's own figures, by the names of TOTALS; what the source does not tell is absent."""
+"""The tenant's own figures, by the names of TOTALS; those that a source lacks are absent."""

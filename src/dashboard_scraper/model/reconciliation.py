@@ -1,4 +1,4 @@
-"""What a run ends with whose days are all there and whose files are written: right, or in doubt."""
+"""How a run ends whose days and files are all there: with success, or with days in doubt."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ STORE_MARKED = "the days are in the store, and marked there"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The `errors` of which the first ends the run, and a `remark` that is logged; mostly none."""
+    """The `errors`, the first of which ends the run, and a `remark` to log; mostly neither."""
 
     errors: tuple[ScraperError, ...] = ()
     remark: str = ""
 
     def conclude(self) -> None:
-        """To be called last: log the remark and all errors but the first, which is raised."""
+        """Log the remark and all errors but the first, which is raised. To be called last."""
         if self.remark:
             logger.warning("%s", self.remark)
         for error in self.errors[1:]:
@@ -38,7 +38,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How the settings want doubts to be judged."""
+    """How to judge doubts, by the settings."""
 
     tolerance: Tolerance = EXACT
     warn_of_unreconciled: bool = False
@@ -46,10 +46,10 @@ class Rules:
     def verdict_on(
         self, doubts: Sequence[Doubt], outcome: str, heavier: Sequence[ScraperError] = ()
     ) -> Verdict:
-        """Of the doubts of a run's own days; `outcome` says what became of these, in words.
+        """The verdict on a run's doubts; `outcome` says in words what was done with its days.
 
-        What is `heavier`, as days that are held, goes before days that do not add up. A run with an
-        error has not got everything: it is not noted as a success.
+        `heavier` errors, such as held days, come before days that do not add up. A run with an
+        error is not recorded as a success.
         """
         days = days_of(doubts, DoubtKind.UNRECONCILED)
         if not days:

@@ -1,4 +1,4 @@
-"""How far users' sums may be from a source's own totals, for sources that are known to differ."""
+"""How far users' sums may differ from a source's own totals, where they are known to differ."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Tolerance:
     percents: Mapping[str, Decimal] = field(default_factory=dict)
 
     def beyond(self, differences: Iterable[Difference]) -> list[Difference]:
-        """Those that are too large."""
+        """The differences that are too large."""
         return [each for each in differences if not self._covers(each)]
 
     def _covers(self, found: Difference) -> bool:
-        # Every percentage of a total of 0 is 0: users beside it are a fault, however few.
+        # Any percentage of a total of 0 is 0: users beside such a total are always a fault.
         percent = self.percents.get(found.metric, Decimal(0))
         return 100 * abs(found.users - found.tenant) <= percent * found.tenant
 

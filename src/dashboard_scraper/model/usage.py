@@ -1,4 +1,4 @@
-"""What a source yields: figures of users, per day or per period."""
+"""The data that a source yields: figures of users, per day or per period."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from dashboard_scraper.model.metrics import Figures, Totals
 
 
 class OtherRecords(msgspec.Struct, frozen=True):
-    """Records of another API behind the same settings: no user statistics, kept as they came."""
+    """Records of another API behind the same settings, unchanged: they are not user statistics."""
 
     records: list[dict[str, Any]]
 
 
 class UserUsage(msgspec.Struct, frozen=True):
-    """One user's figures in one period; of a period of one day, a user-day.
+    """One user's figures for a period; for a single day, a user-day.
 
-    `extra` holds the fields that the catalogue does not know, flattened. `service` marks an account
-    that is no person; `user` is its name then.
+    `extra` has the fields that the catalogue does not know, flattened. `service` marks a service
+    account, whose name `user` is.
     """
 
     user: str
@@ -38,9 +38,9 @@ class UserUsage(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class DayUsage:
-    """All that a source said of one UTC day, one entry per user in the source's order.
+    """A source's answer for one UTC day, with one entry per user in the source's order.
 
-    `totals` are the tenant's own figures of the day, None where they were not asked for.
+    `totals` are the tenant's own figures of the day, None if they were not requested.
     """
 
     day: date
@@ -49,7 +49,7 @@ class DayUsage:
 
     @cached_property
     def sums(self) -> Figures:
-        """What the users' counts add up to."""
+        """The sums of the users' counts."""
         return sums_of(self.users)
 
     @cached_property
@@ -59,12 +59,12 @@ class DayUsage:
 
     @cached_property
     def differences(self) -> list[Difference]:
-        """Where the users and the tenant's own figures disagree."""
+        """Where the users' sums and the tenant's own figures differ."""
         return closing_differences(self.sums, len(self.users), self.totals)
 
 
 def sums_of(users: Iterable[UserUsage]) -> Figures:
-    """What the users' counts add up to; what is unknown makes its sum unknown."""
+    """The sums of the users' counts; an unknown count makes its sum unknown."""
     return sum_of(user.figures for user in users)
 
 
@@ -77,7 +77,7 @@ class TenantFigure(msgspec.Struct, frozen=True):
 
 
 class EditorLanguageUsage(msgspec.Struct, frozen=True):
-    """What of a user-day happened in one editor and language; only DETAILED figures are known."""
+    """The part of a user-day in one editor and language; only DETAILED figures are known."""
 
     user: str
     editor: str

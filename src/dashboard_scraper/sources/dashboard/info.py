@@ -48,7 +48,7 @@ def _check(settings: DashboardSettings, now: datetime) -> None:
 
 def _check_period(window: Window, today: date) -> None:
     if window.end == today:
-        logger.warning("%s is not over yet, in UTC: its figures will still grow", today)
+        logger.warning("%s has not ended yet, in UTC: its figures will still grow", today)
 
 
 def _check_days(settings: DashboardSettings) -> None:
