@@ -311,8 +311,11 @@ def test_only_written_files_are_printed(home: Home, sim: Simulator) -> None:
     assert home.files() == {f"{name}.stale" for name in both(SINGLE)}
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("words", [[US], ["--last-28-days"]], ids=["one day", "28 days"])
+@pytest.mark.parametrize(
+    ("words", "number", "code"),
+    [([US], signal.SIGTERM, 143), (["--last-28-days"], signal.SIGINT, 130)],
+    ids=["one day, terminated", "28 days, interrupted"],
+)
 def test_terminated_run_leaves_no_current_file(
     words: list[str], number: signal.Signals, code: int, home: Home, start: Start
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -34,7 +35,9 @@ from dashboard_scraper.simulator import (
 from dashboard_scraper.simulator.analytics_api import CREDITS
 from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.simulator.faults import Effect
+from dashboard_scraper.sources.analytics.client import AnalyticsSource
 from dashboard_scraper.sources.registry import ANALYTICS
+from dashboard_scraper.sources.rest.pacing import Pace
 from dashboard_scraper.store import DetailStatus, LedgerDay, store_at
 from stored_days import NOON, TODAY, backfill, fetch, forget, march, settings_of, sql
 
@@ -179,19 +182,33 @@ def twice(difference: float) -> Effect:
     )
 
 
+BROKEN: dict[str, tuple[Effect, str]] = {
+    "another day": (set_value("date", "2025-03-10", record=5), "2025-03-10 too"),
+    "no day": (set_value("date", "March", record=5), r"records\[5\].*date"),
+    "day missing": (remove_field("date", record=5), r"records\[5\].*date"),
+    "negative": (set_value(AMOUNT, -0.01, record=5), rf"records\[5\].*{AMOUNT}"),
+    "text": (set_value(AMOUNT, "1.5", record=5), rf"records\[5\].*{AMOUNT}"),
+    "null": (set_value(AMOUNT, None, record=5), rf"records\[5\].*{AMOUNT}"),
+    "two values": (twice(0.5), "came twice, with different figures"),
+    "two names": (add_field("service_account_name", "bot"), "both of user_email"),
+    "no name": (remove_field("user_email"), "none of user_email"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_answer_is_refused(home: Home, spring: Simulator, name: str) -> None:
+    effect, words = BROKEN[name]
+    spring.add_fault(Fault(effect, CREDITS))
+    source = AnalyticsSource(settings_of(home), Pace(60_000, 1000), lambda: NOON)
+    with closing(source), pytest.raises(ContractBroken, match=words):
+        source.details.fetch_credits(Window(FIRST, LAST))
+
+
 ERRORS: dict[str, tuple[Effect, type[ScraperError], str]] = {
     "unavailable": (status(503), SourceUnavailable, "HTTP 503"),
     "refused": (status(400), UsageError, "HTTP 400"),
     "unauthorised": (status(401), SignInRequired, "HTTP 401"),
-    "another day": (set_value("date", "2025-03-10", record=5), ContractBroken, "2025-03-10 too"),
-    "no day": (set_value("date", "March", record=5), ContractBroken, r"records\[5\].*date"),
-    "day missing": (remove_field("date", record=5), ContractBroken, r"records\[5\].*date"),
-    "negative": (set_value(AMOUNT, -0.01, record=5), ContractBroken, rf"records\[5\].*{AMOUNT}"),
-    "text": (set_value(AMOUNT, "1.5", record=5), ContractBroken, rf"records\[5\].*{AMOUNT}"),
-    "null": (set_value(AMOUNT, None, record=5), ContractBroken, rf"records\[5\].*{AMOUNT}"),
     "two values": (twice(0.5), ContractBroken, "came twice, with different figures"),
-    "two names": (add_field("service_account_name", "bot"), ContractBroken, "both of user_email"),
-    "no name": (remove_field("user_email"), ContractBroken, "none of user_email"),
 }
 
 
@@ -244,15 +261,15 @@ def test_refetched_days_get_new_credits(home: Home, in_each_store: Simulator) ->
     assert days_with(home) == DAYS
 
 
-def test_refetched_day_loses_old_credits(home: Home, in_each_store: Simulator) -> None:
+def test_refetched_day_loses_old_credits(home: Home, spring: Simulator) -> None:
     """Where credits are not fetched any more."""
     backfill(home, FIRST, LAST)
     home.settings["FETCH_CREDITS"] = "false"
-    in_each_store.requests.clear()
+    spring.requests.clear()
     fetch(home, FIRST, LAST, NOON + timedelta(hours=1))
-    assert asked(in_each_store) == []
+    assert asked(spring) == []
     assert days_with(home) == DAYS[:4]
-    assert kept_credits(home) == in_organization(in_each_store, FIRST, march(6))
+    assert kept_credits(home) == in_organization(spring, FIRST, march(6))
 
 
 def test_month_of_several_pages_is_complete(home: Home, start_api: Start) -> None:
