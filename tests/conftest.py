@@ -307,6 +307,10 @@ def store_url(request: pytest.FixtureRequest, home: Home) -> str:
     return _store_url_of(request, home, fixtures)
 
 
+on_sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+"""One kind of store is enough where only what is built upon the store's answers is tested."""
+
+
 def _store_url_of(request: pytest.FixtureRequest, home: Home, fixtures: dict[str, str]) -> str:
     """Runs of the home use it."""
     fixture = fixtures.get(request.param)

@@ -137,7 +137,7 @@ def independent_id(address: str) -> int:
     return int.from_bytes(hashlib.md5(address.lower().encode()).digest()[:4], "big")
 
 
-def test_the_briefs_example_becomes_the_briefs_record() -> None:
+def test_example_of_the_brief_is_converted() -> None:
     user = usage("user@example.com", {**EXAMPLE})
     ids, _ = user_ids([user.user])
     made = convert(user, DAY, REPORT, "283613", ids[user.user])
@@ -159,7 +159,7 @@ ANY_COUNTS = st.fixed_dictionaries(
 @given(ANY_COUNTS)
 @example(dict.fromkeys(COUNTS))
 @example(dict.fromkeys(COUNTS, 0))
-def test_the_sums_hold_for_any_figures_and_unknown_is_never_zero(
+def test_unknown_is_never_zero_in_any_sum(
     counts: dict[str, int | None],
 ) -> None:
     made = record(counts)
@@ -179,7 +179,7 @@ def test_the_sums_hold_for_any_figures_and_unknown_is_never_zero(
 
 @settings(deadline=None)
 @given(ANY_COUNTS)
-def test_a_flag_is_set_by_any_activity_of_its_kind_and_by_nothing_else(
+def test_flags_follow_their_own_activity(
     counts: dict[str, int | None],
 ) -> None:
     made = record(counts)
@@ -196,17 +196,17 @@ def test_a_flag_is_set_by_any_activity_of_its_kind_and_by_nothing_else(
         (COLLIDING[1], NATURAL_OF_BOTH),
     ],
 )
-def test_an_id_is_the_first_eight_digits_of_the_md5_of_the_lower_cased_address(
-    address: str, number: int
-) -> None:
+def test_user_id_is_from_the_address_md5(address: str, number: int) -> None:
+    """The first eight hexadecimal digits, of the lower-cased address."""
     assert user_ids([address]) == ({address: number}, [])
     assert independent_id(address) == number
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_of_two_users_with_one_id_the_first_in_the_alphabet_keeps_it_in_any_order(
+def test_first_in_the_alphabet_keeps_a_shared_id(
     seed: int,
 ) -> None:
+    """In whichever order they come."""
     keeper, yielding = COLLIDING
     people = [f"user{number}@example.com" for number in range(50)]
     addresses = [*COLLIDING, *people]
@@ -218,7 +218,7 @@ def test_of_two_users_with_one_id_the_first_in_the_alphabet_keeps_it_in_any_orde
     assert all(ids[person] == independent_id(person) for person in people)
 
 
-def test_the_spellings_of_one_address_are_users_of_their_own_with_ids_of_their_own() -> None:
+def test_each_spelling_gets_its_own_id() -> None:
     spellings = ["ada@example.com", "ADA@example.com", "Ada@example.com"]
     ids, collisions = user_ids(spellings)
     assert ids == {
@@ -229,7 +229,7 @@ def test_the_spellings_of_one_address_are_users_of_their_own_with_ids_of_their_o
     assert collisions == [("ADA@example.com", name) for name in sorted(spellings)[1:]]
 
 
-def test_an_id_that_a_user_has_by_nature_is_never_given_to_one_that_yields() -> None:
+def test_replacement_id_is_nobody_elses_own() -> None:
     natural = f"{COLLIDING[1]}#2"
     ids, _ = user_ids([*COLLIDING, natural])
     assert ids[natural] == independent_id(natural)
@@ -243,9 +243,7 @@ ADDRESSES = st.sampled_from(
 
 @settings(deadline=None)
 @given(st.lists(ADDRESSES, max_size=20), st.randoms())
-def test_ids_are_unique_and_natural_wherever_nobody_else_has_them(
-    addresses: list[str], order: random.Random
-) -> None:
+def test_ids_are_unique_and_natural_if_free(addresses: list[str], order: random.Random) -> None:
     ids, _ = user_ids(addresses)
     assert ids.keys() == set(addresses)
     assert len(set(ids.values())) == len(ids)
@@ -258,9 +256,8 @@ def test_ids_are_unique_and_natural_wherever_nobody_else_has_them(
     assert user_ids(shuffled)[0] == ids
 
 
-def test_a_collision_is_reported_with_both_names_and_the_ids_differ_in_every_file(
-    home: Home, sim: Simulator
-) -> None:
+def test_id_collision_is_logged_with_both_names(home: Home, sim: Simulator) -> None:
+    """And the two ids differ in every file."""
     counts = {field: 1 for metric, field in FIELDS.items() if metric.kind is Kind.COUNT}
     body = {"userFeatureStats": [{USER_FIELD: name, **counts} for name in reversed(COLLIDING)]}
     sim.add_fault(Fault(raw_body(json.dumps(body).encode()), "user-feature-stats"))
@@ -287,9 +284,10 @@ DAYS_OF_ONE_USER = st.lists(ANY_COUNTS, min_size=1, max_size=5)
 @given(DAYS_OF_ONE_USER)
 @example([{**dict.fromkeys(COUNTS, 1), "Chat Messages": None}, dict.fromkeys(COUNTS, 0)])
 @example([dict.fromkeys(COUNTS, 1), {**dict.fromkeys(COUNTS, 0), "Chat Messages": None}])
-def test_the_windows_record_is_the_sum_of_its_days_with_the_flags_of_any_day(
+def test_window_record_sums_its_days(
     days: list[dict[str, int | None]],
 ) -> None:
+    """Its flags are those of any day."""
     totals = WindowTotals()
     for counts in days:
         totals.add(DayUsage(DAY, [usage("ada@example.com", counts)]).active)
@@ -306,7 +304,8 @@ def test_the_windows_record_is_the_sum_of_its_days_with_the_flags_of_any_day(
     assert made == [expected]
 
 
-def test_the_windows_records_come_by_address_and_only_of_who_was_or_may_have_been_active() -> None:
+def test_window_records_are_of_active_users() -> None:
+    """Or of those who may have been active, by address."""
     totals = WindowTotals()
     zeros: dict[str, int | None] = dict.fromkeys(COUNTS, 0)
     resting = [usage(name, zeros) for name in ("zoe", "ada", "bo", "cy")]
@@ -324,7 +323,7 @@ def test_the_windows_records_come_by_address_and_only_of_who_was_or_may_have_bee
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 499, 500, 501, 1000, 1001])
-def test_any_number_of_records_is_one_json_array_with_one_record_a_line(number: int) -> None:
+def test_records_are_one_json_array_by_line(number: int) -> None:
     records = [{"n": n} for n in range(number)]
     text = b"".join(json_chunks(iter(records))).decode()
     assert json.loads(text) == records
@@ -332,6 +331,6 @@ def test_any_number_of_records_is_one_json_array_with_one_record_a_line(number: 
     assert len(text.splitlines()) == (number + 2 if number else 1)
 
 
-def test_the_pieces_of_a_large_array_are_small() -> None:
+def test_chunks_of_a_large_array_are_small() -> None:
     pieces = list(json_chunks({"n": n} for n in range(5000)))
     assert max(map(len, pieces)) < sum(map(len, pieces)) / 5

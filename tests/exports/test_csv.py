@@ -111,9 +111,7 @@ def expected_row(organization: Organization, index: int, window: Window) -> list
     ]
 
 
-def test_the_columns_are_the_dashboards_in_its_order_and_the_cells_are_the_sources_figures(
-    home: Home, start: Start
-) -> None:
+def test_columns_and_cells_are_the_dashboards(home: Home, start: Start) -> None:
     sim = start(Organization(users=40))
     users, _ = fetch(home, f"{WEEK.start}", f"{WEEK.end}")
     header, *rows = csv.reader(users.read_text().splitlines())
@@ -137,17 +135,16 @@ def test_the_columns_are_the_dashboards_in_its_order_and_the_cells_are_the_sourc
         (None, ""),
     ],
 )
-def test_a_rate_has_at_least_one_decimal_and_at_most_two_and_is_blank_where_unknown(
+def test_rate_has_one_or_two_decimals(
     home: Home, sim: Simulator, number: float | None, cell: str
 ) -> None:
+    """It is blank if unknown."""
     sim.add_fault(Fault(set_value(FIELD["Accept Rate"], number), USERS))
     users, _ = fetch(home)
     assert {row["Accept Rate"] for row in seen_by_a_spreadsheet(users)} == {cell}
 
 
-def test_a_moment_is_shown_as_its_utc_day_and_an_unknown_count_as_a_blank(
-    home: Home, sim: Simulator
-) -> None:
+def test_times_are_utc_days_and_unknown_is_blank(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(set_value(FIELD["First Seen"], "2025-10-21T23:30:00-02:00"), USERS))
     sim.add_fault(Fault(set_value(FIELD["Tool Uses"], None, record=0), USERS))
     users, _ = fetch(home)
@@ -156,15 +153,14 @@ def test_a_moment_is_shown_as_its_utc_day_and_an_unknown_count_as_a_blank(
     assert sum(row["Tool Uses"] == "" for row in rows) == 1
 
 
-def test_a_moment_that_utc_has_no_date_for_is_blank(home: Home, sim: Simulator) -> None:
+def test_time_without_a_utc_date_is_blank(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(set_value(FIELD["Last Seen"], "0001-01-01T00:00:00+14:00", 0), USERS))
     users, _ = fetch(home)
     assert sum(row["Last Seen"] == "" for row in seen_by_a_spreadsheet(users)) == 1
 
 
-def test_unknown_fields_follow_alphabetically_with_dots_and_lists_are_json(
-    home: Home, sim: Simulator
-) -> None:
+def test_unknown_fields_follow_alphabetically(home: Home, sim: Simulator) -> None:
+    """Nested ones with dots in their names, lists as JSON."""
     for name, value in [
         ("zone", "north"),
         ("meta", {"team": {"name": "core"}, "active": True}),
@@ -181,16 +177,14 @@ def test_unknown_fields_follow_alphabetically_with_dots_and_lists_are_json(
     assert [row[name] for name in new] == cells
 
 
-def test_a_field_that_only_some_users_have_is_blank_for_the_others(
-    home: Home, sim: Simulator
-) -> None:
+def test_field_of_some_users_is_blank_for_others(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(add_field("team", "core", record=0), USERS))
     users, _ = fetch(home)
     cells = [row["team"] for row in seen_by_a_spreadsheet(users)]
     assert sorted(cells) == [""] * (len(cells) - 1) + ["core"]
 
 
-def test_an_unknown_field_with_the_name_of_a_column_is_left_out(home: Home, sim: Simulator) -> None:
+def test_field_named_like_a_column_is_left_out(home: Home, sim: Simulator) -> None:
     """It costs nobody's day, and the column has its own figure."""
     users, _ = fetch(home)
     before = users.read_bytes()
@@ -201,7 +195,7 @@ def test_an_unknown_field_with_the_name_of_a_column_is_left_out(home: Home, sim:
 
 
 @pytest.mark.parametrize("text", FORMULAS)
-def test_no_text_of_the_source_becomes_a_formula(home: Home, sim: Simulator, text: str) -> None:
+def test_source_text_never_becomes_a_formula(home: Home, sim: Simulator, text: str) -> None:
     sim.add_fault(Fault(set_value(USER_FIELD, text, record=0), USERS))
     sim.add_fault(Fault(add_field("note", text, record=0), USERS))
     sim.add_fault(Fault(add_field(f"{text}field", 5, record=0), USERS))
@@ -211,14 +205,12 @@ def test_no_text_of_the_source_becomes_a_formula(home: Home, sim: Simulator, tex
     row = next(row for row in seen_by_a_spreadsheet(users) if row["note"])
     assert (row["note"], row[f"'{text}field"]) == (f"'{text}", "5")
     assert row[USER_TITLE] == f"'{cleaned(text)}"
-    told = {row["metric"]: row["value"] for row in seen_by_a_spreadsheet(tenant)}
-    assert (told[f"'{text}"], told["note"]) == ("6", f"'{text}")
+    reported = {row["metric"]: row["value"] for row in seen_by_a_spreadsheet(tenant)}
+    assert (reported[f"'{text}"], reported["note"]) == ("6", f"'{text}")
 
 
 @pytest.mark.parametrize("name", ["zoë@example.com", "zoe@example.com"])
-def test_a_byte_order_mark_comes_only_where_something_is_not_ascii(
-    home: Home, sim: Simulator, name: str
-) -> None:
+def test_bom_is_written_only_for_non_ascii(home: Home, sim: Simulator, name: str) -> None:
     sim.add_fault(Fault(set_value(USER_FIELD, name, record=0), USERS))
     users, tenant = fetch(home)
     assert users.read_bytes().startswith(BOM) == (not name.isascii())
@@ -226,9 +218,7 @@ def test_a_byte_order_mark_comes_only_where_something_is_not_ascii(
     assert name in users.read_text("utf-8-sig")
 
 
-def test_the_tenants_file_has_the_totals_of_the_period_one_a_row(
-    home: Home, sim: Simulator
-) -> None:
+def test_tenant_csv_has_a_total_per_row(home: Home, sim: Simulator) -> None:
     users, tenant = fetch(home, f"{WEEK.start}", f"{WEEK.end}")
     totals = sim.organization.totals(WEEK)
     people = [totals[m.index].counts for m in sim.organization.people if m.index in totals]
@@ -242,23 +232,25 @@ def test_the_tenants_file_has_the_totals_of_the_period_one_a_row(
     assert tenant.name == f"{users.stem}_tenant.csv"
 
 
-def test_fields_of_one_name_from_both_tenant_endpoints_are_told_apart(
-    home: Home, sim: Simulator
-) -> None:
-    """What is known keeps its plain name, and of unknown fields the first."""
+def test_same_field_of_both_endpoints_is_distinct(home: Home, sim: Simulator) -> None:
+    """A known field has its plain name; of unknown ones, the first has."""
     active, mau = MONTHLY_ACTIVE_USERS, Endpoint.MONTHLY_ACTIVE_USERS.value
     sim.add_fault(Fault(add_field(active, 77), TENANT))
     sim.add_fault(Fault(add_field("made", 1), TENANT))
     sim.add_fault(Fault(add_field("made", 2), mau))
     _, tenant = fetch(home)
-    told = {row["metric"]: row["value"] for row in seen_by_a_spreadsheet(tenant)}
-    assert (told["made"], told[f"{mau}.made"], told[f"{TENANT}.{active}"]) == ("1", "2", "77")
+    reported = {row["metric"]: row["value"] for row in seen_by_a_spreadsheet(tenant)}
+    assert (reported["made"], reported[f"{mau}.made"], reported[f"{TENANT}.{active}"]) == (
+        "1",
+        "2",
+        "77",
+    )
     totals = sim.organization.totals(Window(DAY, DAY))
     people = [member for member in sim.organization.people if member.index in totals]
-    assert told[active] == str(len(people))
+    assert reported[active] == str(len(people))
 
 
-def test_no_metric_of_the_tenant_has_two_values_in_one_file(home: Home, sim: Simulator) -> None:
+def test_tenant_metrics_have_one_value_each(home: Home, sim: Simulator) -> None:
     """Of two unknown fields of one name, nobody knows which is meant."""
     sim.add_fault(Fault(add_field("plan.seats", 5), TENANT))
     sim.add_fault(Fault(add_field("plan", {"seats": 6}), TENANT))
@@ -269,9 +261,7 @@ def test_no_metric_of_the_tenant_has_two_values_in_one_file(home: Home, sim: Sim
     assert "plan" not in tenant.read_text()
 
 
-def test_no_records_give_a_file_with_the_header_alone_a_warning_and_success(
-    home: Home, sim: Simulator
-) -> None:
+def test_no_records_give_a_header_and_a_warning(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(raw_body(b'{"userFeatureStats":[]}'), USERS))
     home.settings["SCRAPE_ENDPOINTS"] = USERS
     result = home.run(f"{DAY}")
@@ -281,9 +271,8 @@ def test_no_records_give_a_file_with_the_header_alone_a_warning_and_success(
     assert "without a single record" in result.err
 
 
-def test_records_of_another_api_have_the_priority_columns_first_and_utc_timestamps(
-    home: Home, sim: Simulator
-) -> None:
+def test_other_records_have_priority_columns_first(home: Home, sim: Simulator) -> None:
+    """And UTC timestamps."""
     records = [
         {"zeta": 1, "value": 2.5, "metric": "=x", "timestamp": 1761062531, "date": "2025-10-21"},
         {"usage": {"count": 3}, "email": "ada@example.com", "user_id": 7, "alpha": [1, 2]},
@@ -319,7 +308,7 @@ TABLES = st.integers(1, 4).flatmap(
 @example([["\ufeffUser"]])
 @example([[""], [""]])
 @example([["a\r\nb", "\r", "\n", "\x00"]])
-def test_any_text_is_read_back_as_it_was_written(table: list[list[str]]) -> None:
+def test_any_text_is_read_back_unchanged(table: list[list[str]]) -> None:
     header, *rows = table
     assert parse(render(header, [[guard(cell) for cell in row] for row in rows])) == table
 
@@ -329,21 +318,22 @@ SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b\u2212"
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n", "\r"], ids=repr)
-def test_rows_may_end_as_on_any_system_and_cells_keep_their_line_breaks(end: str) -> None:
+def test_rows_may_end_as_on_any_system(end: str) -> None:
+    """Cells keep their own line breaks."""
     rows = [["User", "Note"], ["ada@example.com", "two\rlines"]]
     text = end.join(["User,Note", 'ada@example.com,"two\rlines"', ""])
     assert parse(text.encode()) == rows
 
 
 @pytest.mark.parametrize("text", ['User,N\n"ada,3\n', 'User,N\n"ada"x,3\n'])
-def test_quotes_that_do_not_end_where_a_cell_does_are_an_error(text: str) -> None:
+def test_unbalanced_quotes_are_an_error(text: str) -> None:
     """As in a file that was cut: the rest of it would be one cell."""
     with pytest.raises(csv.Error):
         parse(text.encode())
 
 
 @pytest.mark.parametrize("blanks", ["", *BLANKS, BLANKS, "' ", " '"], ids=ascii)
-def test_a_sign_of_a_formula_is_guarded_in_every_form_and_behind_blanks(blanks: str) -> None:
+def test_formula_signs_are_guarded_behind_blanks(blanks: str) -> None:
     texts = [f"{blanks}{sign}1+1" for sign in SIGNS]
     assert [guard(text) for text in texts] == [f"'{text}" for text in texts]
     assert parse(render(("a",), [[guard(text)] for text in texts]))[1:] == [[t] for t in texts]
@@ -352,13 +342,13 @@ def test_a_sign_of_a_formula_is_guarded_in_every_form_and_behind_blanks(blanks: 
 @pytest.mark.parametrize(
     "text", ["ada@example.com", "a=1", "1-2", "zo\u00eb-x", " a=1", "\u3042", ""]
 )
-def test_text_that_is_no_formula_is_written_as_it_is(text: str) -> None:
+def test_other_text_is_written_unchanged(text: str) -> None:
     assert guard(text) == text
 
 
 @settings(deadline=None)
 @given(TABLES)
-def test_no_cell_of_text_begins_as_a_formula_does(table: list[list[str]]) -> None:
+def test_no_text_cell_begins_like_a_formula(table: list[list[str]]) -> None:
     header, *rows = table
     data = render(header, [[guard(cell) for cell in row] for row in rows])
     written = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))
@@ -371,9 +361,7 @@ ANY_FIGURES = st.builds(Figures, **{metric.name: COUNT for metric in COUNTS})
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(CELLS.filter(bool), ANY_FIGURES, max_size=5))
-def test_the_counts_of_any_users_are_read_back_from_their_csv(
-    tmp_path: Path, figures: dict[str, Figures]
-) -> None:
+def test_counts_are_read_back_from_their_csv(tmp_path: Path, figures: dict[str, Figures]) -> None:
     users = [UserUsage(name, counts) for name, counts in figures.items()]
     file = tmp_path / "users.csv"
     file.write_bytes(users_csv(users, ANALYTICS))

@@ -69,7 +69,7 @@ def counters(record: dict[str, Any]) -> Tally[tuple[str, str]]:
     return Tally({(name, counter): row[counter] for name, row in rows for counter in COUNTERS})
 
 
-def test_the_folder_and_its_files_have_the_names_of_the_brief(home: Home, sim: Simulator) -> None:
+def test_files_have_the_names_of_the_brief(home: Home, sim: Simulator) -> None:
     result = daily(home)
     assert home.daily_folder.name == f"daily_exports_{DAYS[0]}_to_{DAYS[-1]}"
     assert result.paths == [home.daily_folder]
@@ -82,9 +82,7 @@ def test_the_folder_and_its_files_have_the_names_of_the_brief(home: Home, sim: S
         assert sim.count(USERS, day) == 1
 
 
-def test_each_days_records_are_its_own_and_only_of_users_who_were_active(
-    home: Home, sim: Simulator
-) -> None:
+def test_daily_records_are_of_active_users(home: Home, sim: Simulator) -> None:
     daily(home)
     people = {member.index: member.name for member in sim.organization.people}
     for day in DAYS:
@@ -102,7 +100,7 @@ def test_each_days_records_are_its_own_and_only_of_users_who_were_active(
 
 
 @pytest.mark.usefixtures("sim")
-def test_the_aggregate_is_the_sum_of_the_days_with_the_flags_of_any_day(home: Home) -> None:
+def test_aggregate_sums_days_and_ors_flags(home: Home) -> None:
     home.settings["ENTERPRISE_ID"] = "acme"
     daily(home)
     sums: dict[str, Tally[tuple[str, str]]] = {}
@@ -128,7 +126,8 @@ def test_the_aggregate_is_the_sum_of_the_days_with_the_flags_of_any_day(home: Ho
         assert period == (f"{DAYS[0]}", f"{DAYS[-1]}", f"{DAYS[-1]}")
 
 
-def test_the_manifest_tells_each_days_status_rows_and_checksums(home: Home, sim: Simulator) -> None:
+def test_manifest_lists_every_day(home: Home, sim: Simulator) -> None:
+    """Its status, the number of rows, and the checksums of its files."""
     nobody, idle, failed = DAYS[3], DAYS[4], DAYS[5]
     sim.add_fault(Fault(raw_body(b'{"userFeatureStats":[]}'), USERS, nobody))
     for field in COUNTS:
@@ -142,31 +141,31 @@ def test_the_manifest_tells_each_days_status_rows_and_checksums(home: Home, sim:
         f"{DAYS[-1]}",
     )
     assert [each["day"] for each in manifest["days"]] == [f"{day}" for day in DAYS]
-    for day, told in zip(DAYS, manifest["days"], strict=True):
+    for day, reported in zip(DAYS, manifest["days"], strict=True):
         if day == failed:
-            assert (told["status"], set(told)) == ("failed", {"day", "status", "reason"})
-            assert "userFeatureStats" in told["reason"]
+            assert (reported["status"], set(reported)) == ("failed", {"day", "status", "reason"})
+            assert "userFeatureStats" in reported["reason"]
             continue
         records = read(home, json_name(day))
-        assert told["status"] == ("complete" if records else "empty")
+        assert reported["status"] == ("complete" if records else "empty")
         with (home.daily_folder / csv_name(day)).open(newline="") as file:
             rows = list(csv.DictReader(file))
-        assert (told["users"], told["active_users"]) == (len(rows), len(records))
-        assert [each["name"] for each in told["files"]] == [csv_name(day), json_name(day)]
-        for each in told["files"]:
+        assert (reported["users"], reported["active_users"]) == (len(rows), len(records))
+        assert [each["name"] for each in reported["files"]] == [csv_name(day), json_name(day)]
+        for each in reported["files"]:
             data = (home.daily_folder / each["name"]).read_bytes()
             assert (each["size"], each["sha256"]) == (len(data), sha256(data).hexdigest())
     days = manifest_days(home)
     assert (days[f"{nobody}"]["status"], days[f"{nobody}"]["users"]) == ("empty", 0)
     assert (days[f"{idle}"]["status"], days[f"{idle}"]["active_users"]) == ("empty", 0)
     assert days[f"{idle}"]["users"] > 0
-    assert "complete" in {told["status"] for told in days.values()}
+    assert "complete" in {reported["status"] for reported in days.values()}
     assert manifest["aggregated"] is None
     assert not (home.daily_folder / AGGREGATED).exists()
 
 
 @pytest.mark.usefixtures("sim")
-def test_the_manifest_vouches_for_the_aggregate_of_a_whole_window(home: Home) -> None:
+def test_manifest_lists_the_aggregate(home: Home) -> None:
     daily(home)
     data = (home.daily_folder / AGGREGATED).read_bytes()
     assert read(home, MANIFEST)["aggregated"] == {
@@ -177,9 +176,7 @@ def test_the_manifest_vouches_for_the_aggregate_of_a_whole_window(home: Home) ->
     assert {each["status"] for each in manifest_days(home).values()} <= {"complete", "empty"}
 
 
-def test_a_day_of_which_the_source_says_nothing_is_not_a_day_without_activity(
-    home: Home, sim: Simulator
-) -> None:
+def test_day_without_an_answer_is_not_empty(home: Home, sim: Simulator) -> None:
     for field in COUNTS:
         sim.add_fault(Fault(set_value(field, None), USERS, DAY))
     result = home.run("--last-28-days")
@@ -187,9 +184,7 @@ def test_a_day_of_which_the_source_says_nothing_is_not_a_day_without_activity(
     assert manifest_days(home)[f"{DAY}"]["status"] != "empty"
 
 
-def test_a_user_whose_activity_is_unknown_is_not_left_out_of_the_day(
-    home: Home, sim: Simulator
-) -> None:
+def test_user_with_unknown_activity_has_a_record(home: Home, sim: Simulator) -> None:
     for field in COUNTS:
         value = None if field == COUNTS[0] else 0
         sim.add_fault(Fault(set_value(field, value, record=0), USERS, DAY))
@@ -205,16 +200,14 @@ def one_user(**fields: object) -> bytes:
     return json.dumps({"userFeatureStats": [record]}).encode()
 
 
-def test_a_count_that_is_too_large_to_be_true_costs_its_day_alone(
-    home: Home, sim: Simulator
-) -> None:
+def test_impossible_count_costs_only_its_day(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(raw_body(one_user(**{COUNTS[0]: 10**30})), USERS, DAY))
     result = daily(home, 6)
     assert manifest_days(home)[f"{DAY}"]["status"] == "failed"
     assert f"{DAY}" in result.err.splitlines()[-1]
 
 
-def test_an_unknown_number_of_any_size_is_kept_digit_for_digit(home: Home, sim: Simulator) -> None:
+def test_large_unknown_numbers_stay_exact(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(raw_body(one_user(unknown=10**30, least=-(10**30))), USERS, DAY))
     daily(home, 9)
     with (home.daily_folder / csv_name(DAY)).open(newline="") as file:
@@ -222,7 +215,7 @@ def test_an_unknown_number_of_any_size_is_kept_digit_for_digit(home: Home, sim: 
     assert (row["unknown"], row["least"].lstrip("'")) == (f"{10**30}", f"{-(10**30)}")
 
 
-def test_a_field_that_takes_a_columns_name_costs_no_day(home: Home, sim: Simulator) -> None:
+def test_field_named_like_a_column_costs_no_day(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(add_field(USER_TITLE, 1), USERS, DAY))
     result = daily(home)
     assert f"with the name of another field, left out: {USER_TITLE} (1)" in result.err
@@ -230,7 +223,7 @@ def test_a_field_that_takes_a_columns_name_costs_no_day(home: Home, sim: Simulat
 
 
 @pytest.mark.usefixtures("sim")
-def test_a_second_run_over_the_same_figures_gives_the_same_bytes(home: Home) -> None:
+def test_second_run_writes_the_same_bytes(home: Home) -> None:
     daily(home)
     before = contents(home.daily_folder)
     home.settings["MAX_CONCURRENCY"] = "1"
@@ -242,9 +235,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: content_of(path) for path in own_files(folder)}
 
 
-def test_lines_that_do_not_add_up_are_told_once_with_both_numbers(
-    home: Home, sim: Simulator
-) -> None:
+def test_unequal_lines_are_logged_once(home: Home, sim: Simulator) -> None:
+    """With both numbers of one user."""
     total = FIELDS[LINES]
     parts = [FIELDS[m] for m in parts_of(LINES)]
     figures = dict.fromkeys(parts, 3) | {total: 17}
@@ -259,7 +251,7 @@ def test_lines_that_do_not_add_up_are_told_once_with_both_numbers(
 
 
 @pytest.mark.usefixtures("sim")
-def test_without_a_terminal_each_day_is_a_plain_line_and_a_summary_ends_the_log(home: Home) -> None:
+def test_log_has_a_line_per_day_and_a_summary(home: Home) -> None:
     lines = daily(home).err.splitlines()
     assert "\x1b" not in "".join(lines)
     assert not [day for day in DAYS if sum(f"{day} fetched" in line for line in lines) != 1]
@@ -267,7 +259,7 @@ def test_without_a_terminal_each_day_is_a_plain_line_and_a_summary_ends_the_log(
     assert lines[-1].endswith(f"{DAYS[0]} to {DAYS[-1]}: 28 of 28 days")
 
 
-def test_the_summary_names_the_days_that_are_missing_and_why(home: Home, sim: Simulator) -> None:
+def test_summary_names_missing_days_and_reasons(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(raw_body(b"null"), USERS, DAY))
     lines = daily(home, 6).err.splitlines()
     assert sim.count(USERS, DAY) == 2
@@ -278,10 +270,10 @@ def test_the_summary_names_the_days_that_are_missing_and_why(home: Home, sim: Si
 
 
 @pytest.mark.usefixtures("sim")
-def test_on_a_terminal_a_bar_shows_how_far_the_run_is(home: Home) -> None:
+def test_terminal_shows_a_progress_bar(home: Home) -> None:
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        home.command("--last-28-days"),
+        home.command("--daily", f"{DAYS[-2]}", f"{DAYS[-1]}"),
         env={**home.environment(), "TERM": "xterm", "COLUMNS": "100"},
         stdout=subprocess.DEVNULL,
         stderr=theirs,
@@ -295,7 +287,7 @@ def test_on_a_terminal_a_bar_shows_how_far_the_run_is(home: Home) -> None:
             pass
     os.close(ours)
     assert process.returncode == 0
-    assert b"28/28" in shown
+    assert b"2/2" in shown
     assert b"\x1b[" in shown
     assert b" fetched" not in shown
 
@@ -303,10 +295,11 @@ def test_on_a_terminal_a_bar_shows_how_far_the_run_is(home: Home) -> None:
 def demo(path: Path, *words: str, **environment: str) -> Result:
     """Run the demo in a home of its own."""
     path.mkdir()
-    return Home(path, environment).run("demo", "--users", "12", *words)
+    return Home(path, environment).run("demo", "--users", "3", *words)
 
 
-def test_the_demo_writes_all_below_its_folder_and_the_seed_alone_tells_what(tmp_path: Path) -> None:
+def test_demo_depends_on_its_seed_alone(tmp_path: Path) -> None:
+    """And writes only below its own folder."""
     nowhere = "http://proxy.invalid:9/"
     troubled = {
         "METRICS_API_BASE_URL": "https://dashboard.invalid/",
@@ -337,7 +330,7 @@ def test_the_demo_writes_all_below_its_folder_and_the_seed_alone_tells_what(tmp_
     assert found["first"] != found["other"]
 
 
-def test_the_demo_leaves_a_real_session_and_real_files_alone(home: Home, start: Start) -> None:
+def test_demo_leaves_real_files_alone(home: Home, start: Start) -> None:
     start(Organization(users=3, today=today()))
     daily(home)
     session, files = home.cookie_file.read_bytes(), contents(home.daily_folder)

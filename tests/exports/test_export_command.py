@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Home, Start, content_of, own_files, today, yesterday
+from conftest import Home, Start, content_of, on_sqlite, own_files, today, yesterday
 from dashboard_scraper.simulator import Organization, Simulator
 from stored_days import TODAY, backfill, fetch, march, sql
 
@@ -47,16 +47,14 @@ def assert_vouched_for(folder: Path) -> None:
     manifest = json.loads((folder / MANIFEST).read_bytes())
     files = [each for day in manifest["days"] for each in day["files"]]
     files += [manifest["aggregated"], manifest["report"]]
-    told = {each["name"]: each["sha256"] for each in files}
+    reported = {each["name"]: each["sha256"] for each in files}
     found = contents(folder)
     del found[MANIFEST]
-    assert told == {name: sha256(data).hexdigest() for name, data in found.items()}
+    assert reported == {name: sha256(data).hexdigest() for name, data in found.items()}
 
 
 @pytest.mark.usefixtures("store_url")
-def test_without_a_network_the_files_are_those_that_the_run_wrote(
-    home: Home, spring: Simulator
-) -> None:
+def test_export_equals_what_the_run_wrote(home: Home, spring: Simulator) -> None:
     first, last = march(3), march(7)
     fetch(home, first, last)
     spring.stop()
@@ -76,8 +74,9 @@ def test_without_a_network_the_files_are_those_that_the_run_wrote(
     assert contents(home.path / "deep" / "elsewhere") == before
 
 
+@on_sqlite
 @pytest.mark.usefixtures("store_url")
-def test_without_an_end_one_day_is_written(home: Home, spring: Simulator) -> None:
+def test_export_without_end_writes_one_day(home: Home, spring: Simulator) -> None:
     backfill(home, march(3), march(4))
     spring.stop()
     assert home.run("export", "2025-03-03").code == 0
@@ -86,8 +85,9 @@ def test_without_an_end_one_day_is_written(home: Home, spring: Simulator) -> Non
     assert statuses(folder) == {"2025-03-03": "complete"}
 
 
+@on_sqlite
 @pytest.mark.usefixtures("store_url", "spring")
-def test_of_a_window_that_is_half_in_the_store_the_other_half_is_told_as_missing(
+def test_export_reports_missing_days(
     home: Home,
 ) -> None:
     backfill(home, march(3), march(4))
@@ -114,8 +114,9 @@ def test_of_a_window_that_is_half_in_the_store_the_other_half_is_told_as_missing
     assert json.loads(found[MANIFEST])["aggregated"] is None
 
 
+@on_sqlite
 @pytest.mark.usefixtures("store_url", "spring")
-def test_of_a_window_that_is_not_in_the_store_nothing_looks_fresh(home: Home) -> None:
+def test_export_of_missing_days_sets_files_aside(home: Home) -> None:
     backfill(home, march(3), march(3))
     folder = folder_of(home, march(4), march(5))
     folder.mkdir(parents=True)
@@ -129,9 +130,8 @@ def test_of_a_window_that_is_not_in_the_store_nothing_looks_fresh(home: Home) ->
 
 
 @pytest.mark.usefixtures("spring")
-def test_without_a_store_nothing_is_made_and_older_files_do_not_look_fresh(
-    home: Home, empty_place: str
-) -> None:
+def test_export_without_a_store_writes_nothing(home: Home, empty_place: str) -> None:
+    """It sets older files aside, so that they do not look fresh."""
     first = home.run("export", "2025-03-03")
     assert (first.code, first.out) == (2, "")
     assert "there is no store at" in first.err
@@ -147,7 +147,7 @@ def test_without_a_store_nothing_is_made_and_older_files_do_not_look_fresh(
 
 
 @pytest.mark.usefixtures("empty_place", "spring")
-def test_a_day_that_is_not_what_was_kept_is_refused_whole(home: Home, store_url: str) -> None:
+def test_damaged_day_refuses_the_export(home: Home, store_url: str) -> None:
     backfill(home, march(3), march(4))
     sql(store_url, "UPDATE user_day SET chat_messages = 777 WHERE day = '2025-03-04'")
     result = home.run("export", "2025-03-03", "2025-03-04")
@@ -170,16 +170,14 @@ def test_a_day_that_is_not_what_was_kept_is_refused_whole(home: Home, store_url:
         (["2025-03-03", "--format", "csv"], "parquet"),
     ],
 )
-def test_what_cannot_be_exported_is_a_wrong_usage(
-    home: Home, words: list[str], reason: str
-) -> None:
+def test_impossible_exports_are_usage_errors(home: Home, words: list[str], reason: str) -> None:
     result = home.run("export", *words)
     assert (result.code, result.out) == (2, "")
     assert reason in result.err
     assert list(home.path.iterdir()) == []
 
 
-def test_the_newest_day_that_may_be_exported_is_yesterday(home: Home, start: Start) -> None:
+def test_newest_exportable_day_is_yesterday(home: Home, start: Start) -> None:
     start(Organization(users=2))
     assert home.run("backfill", f"{yesterday()}").code == 0
     assert home.run("export", f"{yesterday()}").code == 0
@@ -196,20 +194,19 @@ run()
 
 
 @pytest.mark.usefixtures("spring")
-def test_of_two_exports_at_once_one_is_there_whole(home: Home) -> None:
+def test_one_of_two_exports_at_once_is_whole(home: Home) -> None:
     backfill(home, march(3), march(9))
     folder = folder_of(home, march(3), march(9))
     words = ["export", "--home", f"{home.path}", "2025-03-03", "2025-03-09"]
-    for _ in range(3):
-        processes = [
-            subprocess.Popen(
-                [sys.executable, "-W", "error", "-c", SLOW_EXPORT, *words],
-                env={**home.environment(), "ENTERPRISE_ID": enterprise},
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-            )
-            for enterprise in ("first", "second")
-        ]
-        told = [process.communicate(timeout=60)[1].decode() for process in processes]
-        assert [process.returncode for process in processes] == [0, 0], told
-        assert_vouched_for(folder)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", SLOW_EXPORT, *words],
+            env={**home.environment(), "ENTERPRISE_ID": enterprise},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        for enterprise in ("first", "second")
+    ]
+    errors = [process.communicate(timeout=60)[1].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    assert_vouched_for(folder)

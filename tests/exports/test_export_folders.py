@@ -52,7 +52,8 @@ def export(home: Home, first: date, last: date, folder: Path | None = None) -> N
 
 
 @pytest.mark.usefixtures("spring")
-def test_latest_names_the_newest_window_whatever_is_exported_after_it(home: Home) -> None:
+def test_latest_names_the_newest_window(home: Home) -> None:
+    """Whatever else is exported after it."""
     one_day(home, 4)
     assert latest(home) == name_of(march(4))
     assert (home.data / "latest" / "manifest.json").is_file()
@@ -66,7 +67,7 @@ def test_latest_names_the_newest_window_whatever_is_exported_after_it(home: Home
     assert latest(home) == name_of(march(5), march(6)), "of the same end, the last one written"
 
 
-def test_latest_never_names_an_export_with_missing_days(home: Home, spring: Simulator) -> None:
+def test_latest_skips_exports_with_missing_days(home: Home, spring: Simulator) -> None:
     one_day(home, 5)
     spring.add_fault(Fault(status(500), USERS, march(7)))
     with pytest.raises(DaysMissing):
@@ -81,7 +82,7 @@ def test_latest_never_names_an_export_with_missing_days(home: Home, spring: Simu
     assert latest(home) == name_of(march(5)), "the export that it named is not complete any more"
 
 
-def test_latest_leaves_an_export_whose_run_failed(home: Home, spring: Simulator) -> None:
+def test_latest_leaves_a_failed_export(home: Home, spring: Simulator) -> None:
     one_day(home, 5, 8)
     spring.expire()
     with pytest.raises(SignInRequired):
@@ -94,7 +95,7 @@ def test_latest_leaves_an_export_whose_run_failed(home: Home, spring: Simulator)
 
 @pytest.mark.usefixtures("spring")
 @pytest.mark.parametrize("kind", ["folder", "file", "link"])
-def test_what_else_is_called_latest_is_left_alone(home: Home, kind: str, caplog: Log) -> None:
+def test_foreign_latest_is_left_alone(home: Home, kind: str, caplog: Log) -> None:
     place = home.data / "latest"
     place.parent.mkdir()
     if kind == "folder":
@@ -109,9 +110,7 @@ def test_what_else_is_called_latest_is_left_alone(home: Home, kind: str, caplog:
 
 
 @pytest.mark.usefixtures("spring")
-def test_where_no_link_can_be_made_a_file_has_the_name(
-    home: Home, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_latest_is_a_file_without_links(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object, **__: object) -> None:
         raise PermissionError
 
@@ -126,7 +125,7 @@ def test_where_no_link_can_be_made_a_file_has_the_name(
 
 
 @pytest.mark.usefixtures("spring")
-def test_retention_keeps_the_newest_and_removes_older_exports(home: Home) -> None:
+def test_retention_removes_older_exports(home: Home) -> None:
     one_day(home, 4, 5, 6)
     assert exports(home) == {4, 5, 6}, "without the setting, all"
     home.settings["RETENTION_EXPORTS"] = "2"
@@ -160,7 +159,7 @@ def test_retention_spares_the_newest_complete_export(home: Home, spring: Simulat
 
 
 @pytest.mark.usefixtures("spring")
-def test_retention_leaves_what_is_not_the_programs(home: Home, caplog: Log) -> None:
+def test_retention_leaves_foreign_files(home: Home, caplog: Log) -> None:
     one_day(home, 2, 3, 4, 5, 6)
     elsewhere = home.path / "elsewhere"
     elsewhere.mkdir()

@@ -70,7 +70,7 @@ def shown(home: Home, *marks: str) -> set[str]:
 
 
 @pytest.mark.parametrize("named", SPELT, ids=["composed", "decomposed", "alias"])
-def test_files_that_show_the_person_are_listed(home: Home, capsys: Capture, named: str) -> None:
+def test_files_with_the_person_are_listed(home: Home, capsys: Capture, named: str) -> None:
     fill(home)
     before = shown(home)
     assert len(before) > 2 * 6 + 3
@@ -82,7 +82,7 @@ def test_files_that_show_the_person_are_listed(home: Home, capsys: Capture, name
     assert shown(home) == before
 
 
-def test_with_files_nothing_shows_the_person_and_the_rest_is_as_it_was(
+def test_forget_rewrites_only_files_with_the_person(
     home: Home, capsys: Capture, caplog: pytest.LogCaptureFixture
 ) -> None:
     fill(home)
@@ -95,18 +95,18 @@ def test_with_files_nothing_shows_the_person_and_the_rest_is_as_it_was(
     capsys.readouterr()
     with caplog.at_level(logging.INFO):
         forget(home, NEW, files=True)
-    told = dict(line.split(" ", 1)[::-1] for line in capsys.readouterr().out.splitlines()[1:])
+    reported = dict(line.split(" ", 1)[::-1] for line in capsys.readouterr().out.splitlines()[1:])
     assert shown(home) == set()
     folder = home.data / f"daily_exports_{WINDOW.start}_to_{WINDOW.end}"
     lost = home.data / f"daily_exports_{LONG_AGO}_to_{LONG_AGO}"
-    assert {told[f"{home.data / name}"] for name in before if name.startswith("old/")} == {
+    assert {reported[f"{home.data / name}"] for name in before if name.startswith("old/")} == {
         "removed"
     }
-    assert {told[f"{path}"] for path in (period, home.data / "report.html")} == {"removed"}
-    assert told[f"{folder / f'augment_metrics_{LAST}.csv'}"] == "rewritten"
-    assert told[f"{lost / f'augment_metrics_{LONG_AGO}.csv'}"] == "removed"
-    assert told[f"{lost / 'manifest.json'}"] == "removed"
-    assert told[f"{home.data / 'parquet' / f'day={LAST}' / 'user_days.parquet'}"] == "rewritten"
+    assert {reported[f"{path}"] for path in (period, home.data / "report.html")} == {"removed"}
+    assert reported[f"{folder / f'augment_metrics_{LAST}.csv'}"] == "rewritten"
+    assert reported[f"{lost / f'augment_metrics_{LONG_AGO}.csv'}"] == "removed"
+    assert reported[f"{lost / 'manifest.json'}"] == "removed"
+    assert reported[f"{home.data / 'parquet' / f'day={LAST}' / 'user_days.parquet'}"] == "rewritten"
     assert harmless.read_bytes() == users_csv(others, SOURCE)
     rows = pyarrow.parquet.read_table(home.data / "parquet").to_pylist()
     assert {row["user_login"] for row in rows} == set(OTHERS)
@@ -122,7 +122,7 @@ def test_with_files_nothing_shows_the_person_and_the_rest_is_as_it_was(
     }
 
 
-def test_files_are_removed_also_once_the_rows_are_gone(home: Home, capsys: Capture) -> None:
+def test_files_are_found_without_rows_in_the_store(home: Home, capsys: Capture) -> None:
     fill(home)
     forget(home, NEW)
     capsys.readouterr()
@@ -133,7 +133,7 @@ def test_files_are_removed_also_once_the_rows_are_gone(home: Home, capsys: Captu
         forget(home, OLD, files=True)
 
 
-def test_what_is_not_ours_is_left_and_said(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+def test_foreign_files_are_left_and_reported(home: Home, caplog: pytest.LogCaptureFixture) -> None:
     fill(home)
     notes = home.data / "notes.txt"
     notes.write_text(f"ask {NEW.upper()}.\n", encoding="utf-8")
@@ -142,20 +142,20 @@ def test_what_is_not_ours_is_left_and_said(home: Home, caplog: pytest.LogCapture
     escaped = home.data / "manifest.json"  # with characters by their numbers
     escaped.write_text(json.dumps({"author": OLD, "start": "a"}))
     (home.data / "report.html").write_text(f"<p>{OLD}", encoding="utf-8")
-    kept = {"notes.txt", "package.json", "report.html"}
+    left = {"notes.txt", "package.json", "report.html"}
     people = home.path / "people.csv"
     people = people.rename(home.data / people.name)
     home.settings["IDENTITY_FILE"] = f"{people}"
     shutil.copy(home.data / "usage.db", home.data / "backup")
     with pytest.raises(OutputFailed, match=r"4 files still show the person, such as .*manifest"):
         forget(home, NEW, files=True)
-    assert shown(home) == {*kept, "backup", people.name}
+    assert shown(home) == {*left, "backup", people.name}
     assert escaped.exists()
     assert "1 files could not be searched" in caplog.text
     assert f"{home.data / 'backup'}" in caplog.text
 
 
-def test_pseudonyms_of_the_person_are_found_too(home: Home, capsys: Capture) -> None:
+def test_pseudonyms_of_the_person_are_found(home: Home, capsys: Capture) -> None:
     (home.path / "key").write_text("0123456789abcdef" * 4)
     (home.path / "key").chmod(0o600)
     fill(home, PSEUDONYM_KEY_FILE="key")
@@ -178,7 +178,7 @@ def test_pseudonyms_of_the_person_are_found_too(home: Home, capsys: Capture) -> 
     assert left < names
 
 
-def test_a_service_account_is_found_by_its_whole_name(home: Home, capsys: Capture) -> None:
+def test_service_account_is_found_by_full_name(home: Home, capsys: Capture) -> None:
     home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "METRICS_SOURCE": SOURCE}
     put(home.settings["STORE_URL"], {LAST: [user(n, chat_messages=1) for n in ("ci", "ci-2")]})
     export_files(settings_of(home), Window(LAST, LAST), None)
@@ -190,7 +190,7 @@ def test_a_service_account_is_found_by_its_whole_name(home: Home, capsys: Captur
     assert not [text for text in texts if re.search(r'(?m)(^|")ci[",]', text)]
 
 
-def test_the_command_takes_the_option(home: Home) -> None:
+def test_forget_command_takes_the_option(home: Home) -> None:
     fill(home)
     result = home.run("forget", OLD, "--files")
     assert result.code == 0, result.err

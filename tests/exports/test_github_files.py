@@ -292,10 +292,10 @@ def test_differing_totals_are_logged_once(home: Home, start: Start) -> None:
     assert result.code == 9, result.err
     about = [line for line in result.err.splitlines() if "in GitHub's reports" in line]
     (differing,) = [line for line in about if "differ from the source's own total" in line]
-    told, added = re.findall(r" is (\d+)", differing)
+    reported, added = re.findall(r" is (\d+)", differing)
     (day,) = re.findall(r" on ([-\d]+):", differing)
     name = differing.split(" such as of ")[1].split(" on ")[0]
     records = user_records(reports_in(home.daily_folder)["users-28-day.ndjson"])
     (record,) = [r for r in records if (r["user_login"], r["day"]) == (name, day)]
-    assert (int(told), int(added)) == (987654, record["loc_added_sum"])
+    assert (int(reported), int(added)) == (987654, record["loc_added_sum"])
     assert sum("have a 0 for an unknown figure" in line for line in about) == 1

@@ -74,7 +74,7 @@ def export(home: Home) -> tuple[int, Path]:
 
 
 @pytest.mark.usefixtures("with_head_count")
-def test_a_new_format_is_a_class_and_a_row_in_the_registry(home: Home) -> None:
+def test_new_format_is_a_class_and_a_row(home: Home) -> None:
     """Its file is in the manifest, and is set aside where a run does not write it."""
     store_days(home, users(3), MONTH)
     code, folder = export(home)
@@ -103,9 +103,7 @@ def reads() -> Iterator[Counter[str]]:
     event.remove(Engine, "before_cursor_execute", note)
 
 
-def test_an_export_of_every_format_reads_each_stored_day_once(
-    home: Home, reads: Counter[str]
-) -> None:
+def test_export_reads_each_stored_day_once(home: Home, reads: Counter[str]) -> None:
     """Those of the window, and those before it with which the page compares."""
     both = Window(MONTH.start - timedelta(28), MONTH.end)
     store_days(home, users(3), Window(both.start - timedelta(27), both.end))
@@ -114,7 +112,8 @@ def test_an_export_of_every_format_reads_each_stored_day_once(
     assert reads == Counter(f"{day}" for day in both.days())
 
 
-def test_distinct_people_are_unknown_where_a_day_is_missing_and_at_least_so_many() -> None:
+def test_distinct_people_need_every_day() -> None:
+    """With a missing day, the exact number is unknown, and only a lower bound known."""
     first = MONTH.start
     people = DistinctPeople(first)
     people.add(first, ["ada", "ben"])

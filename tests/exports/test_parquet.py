@@ -17,7 +17,7 @@ import pyarrow.fs
 import pytest
 import requests
 
-from conftest import Home, Result, Start
+from conftest import Home, Result, Start, on_sqlite
 from dashboard_scraper.cli.exporting import export_parquet
 from dashboard_scraper.errors import DaysMissing, StoreFailed
 from dashboard_scraper.model.dates import Window
@@ -87,7 +87,7 @@ def plain(figure: object) -> object:
 
 
 @pytest.fixture
-def kept(home: Home, spring: Simulator, store_url: str) -> Simulator:
+def three_days(home: Home, spring: Simulator, store_url: str) -> Simulator:
     """Three days: with unknown figures and unknown fields, without a user, and a usual one."""
     assert store_url
     spring.add_fault(Fault(add_field("plan", {"tier": "pro", "seats": [1, "zwei"]}), USERS, FIRST))
@@ -102,8 +102,8 @@ def kept(home: Home, spring: Simulator, store_url: str) -> Simulator:
     return spring
 
 
-@pytest.mark.usefixtures("kept")
-def test_another_engine_reads_every_value_as_it_is_in_the_store(home: Home) -> None:
+@pytest.mark.usefixtures("three_days")
+def test_duckdb_reads_every_stored_value(home: Home) -> None:
     export(home, home.path / "out")
     assert files(home.path / "out").keys() == {partition(march(day)) for day in (4, 5, 6)}
     names = [f"epoch_us({m.name})" if m.kind is Kind.MOMENT else m.name for m in METRICS]
@@ -123,8 +123,9 @@ def test_another_engine_reads_every_value_as_it_is_in_the_store(home: Home) -> N
         assert [row[number] for row in rows if row[number] is not None]
 
 
-@pytest.mark.usefixtures("kept")
-def test_the_types_are_those_of_the_figures_also_of_a_day_without_users(home: Home) -> None:
+@on_sqlite
+@pytest.mark.usefixtures("three_days")
+def test_types_hold_for_a_day_without_users(home: Home) -> None:
     export(home, home.path / "out")
     figures = [(metric.name, TYPES[metric.kind]) for metric in METRICS]
     columns = [("source", "VARCHAR"), ("user_login", "VARCHAR"), *figures]
@@ -143,8 +144,9 @@ def test_the_types_are_those_of_the_figures_also_of_a_day_without_users(home: Ho
         assert engine.execute(counted, empty).fetchone() == (0,)
 
 
-@pytest.mark.usefixtures("kept")
-def test_two_exports_give_the_same_bytes_and_one_replaces_the_other(home: Home) -> None:
+@on_sqlite
+@pytest.mark.usefixtures("three_days")
+def test_second_export_replaces_the_same_bytes(home: Home) -> None:
     export(home, home.path / "out")
     export(home, home.path / "again")
     before = files(home.path / "out")
@@ -155,8 +157,9 @@ def test_two_exports_give_the_same_bytes_and_one_replaces_the_other(home: Home) 
     assert files(home.path / "out") == before
 
 
-@pytest.mark.usefixtures("kept")
-def test_an_older_file_of_a_day_that_is_missing_is_hidden_from_every_engine(home: Home) -> None:
+@on_sqlite
+@pytest.mark.usefixtures("three_days")
+def test_older_file_of_a_missing_day_is_hidden(home: Home) -> None:
     out = home.path / "out"
     for day in (FIRST, march(7)):
         (out / partition(day)).parent.mkdir(parents=True)
@@ -172,8 +175,9 @@ def test_an_older_file_of_a_day_that_is_missing_is_hidden_from_every_engine(home
     assert {row[0] for row in query(out, "day")} == {FIRST, LAST}
 
 
+@on_sqlite
 @pytest.mark.usefixtures("spring", "store_url")
-def test_of_a_window_that_is_not_in_the_store_nothing_looks_fresh(home: Home) -> None:
+def test_export_of_missing_days_sets_files_aside(home: Home) -> None:
     backfill(home, march(3), march(3))
     path = home.path / "out" / partition(FIRST)
     path.parent.mkdir(parents=True)
@@ -184,8 +188,9 @@ def test_of_a_window_that_is_not_in_the_store_nothing_looks_fresh(home: Home) ->
     assert (visible(found), list(found.values())) == (set(), [b"old"])
 
 
-@pytest.mark.usefixtures("kept")
-def test_a_damaged_day_leaves_nothing_that_looks_fresh(home: Home, store_url: str) -> None:
+@on_sqlite
+@pytest.mark.usefixtures("three_days")
+def test_damaged_day_hides_older_files(home: Home, store_url: str) -> None:
     export(home, home.path / "out", FIRST, EMPTY)
     before = files(home.path / "out")
     sql(store_url, f"UPDATE user_day SET chat_messages = 777 WHERE day = '{LAST}'")
@@ -199,28 +204,26 @@ def test_a_damaged_day_leaves_nothing_that_looks_fresh(home: Home, store_url: st
     assert files(home.path / "new") == {}
 
 
-def test_without_its_library_parquet_names_the_extra(home: Home, spring: Simulator) -> None:
+def test_missing_library_names_the_extra(home: Home, spring: Simulator) -> None:
     backfill(home, FIRST, FIRST)
     spring.stop()
     code = (
-        "import sys; sys.modules['pyarrow'] = None; from dashboard_scraper.main import run; run()"
+        "import sys; sys.modules['pyarrow'] = None; words = sys.argv[1:]\n"
+        "from dashboard_scraper.main import main\n"
+        "sys.exit(main([*words, '--format', 'parquet']) * 10 + main(words))"
     )
-    words = ["export", "--home", f"{home.path}", f"{FIRST}"]
-    parquet, plain = (
-        subprocess.run(
-            [sys.executable, "-W", "error", "-c", code, *words, *more],
-            env=home.environment(),
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        for more in (["--format", "parquet"], [])
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, "export", "--home", f"{home.path}", f"{FIRST}"],
+        env=home.environment(),
+        capture_output=True,
+        timeout=60,
+        check=False,
     )
-    assert (parquet.returncode, parquet.stdout) == (2, b"")
-    assert b"[parquet]" in parquet.stderr
-    assert b"install dashboard-scraper" not in parquet.stderr
-    assert b"Traceback" not in parquet.stderr
-    assert plain.returncode == 0
+    assert done.returncode == 20, "2 of the first export, 0 of the other"
+    assert b"[parquet]" in done.stderr
+    assert b"install dashboard-scraper" not in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert len(done.stdout.splitlines()) == 2, "the folder and the page of the other"
     assert not (home.data / "parquet").exists()
 
 
@@ -293,8 +296,9 @@ def upload(home: Home, place: str, last: date = LAST) -> Result:
     return result
 
 
-@pytest.mark.usefixtures("kept")
-def test_an_object_store_gets_the_bytes_of_the_folder(home: Home, object_store: str) -> None:
+@on_sqlite
+@pytest.mark.usefixtures("three_days")
+def test_object_store_gets_the_folders_bytes(home: Home, object_store: str) -> None:
     sign_in_at(home, object_store)
     export(home, home.path / "out")
     place = f"s3://{BUCKET}/{home.path.name}"
@@ -305,9 +309,7 @@ def test_an_object_store_gets_the_bytes_of_the_folder(home: Home, object_store: 
 
 
 @pytest.mark.usefixtures("spring")
-def test_the_credentials_of_an_object_store_are_taken_from_env_file(
-    home: Home, object_store: str
-) -> None:
+def test_object_store_credentials_come_from_env_file(home: Home, object_store: str) -> None:
     backfill(home, FIRST, FIRST)
     sign_in_at(home, object_store)
     names = [name for name in home.settings if name.startswith("AWS_")]
@@ -319,8 +321,9 @@ def test_the_credentials_of_an_object_store_are_taken_from_env_file(
     assert objects(object_store, home.path.name).keys() == {partition(FIRST)}
 
 
-@pytest.mark.usefixtures("kept")
-def test_an_older_object_of_a_day_that_is_missing_is_hidden(home: Home, object_store: str) -> None:
+@on_sqlite
+@pytest.mark.usefixtures("three_days")
+def test_older_object_of_a_missing_day_is_hidden(home: Home, object_store: str) -> None:
     sign_in_at(home, object_store)
     prefix = home.path.name
     for day in (FIRST, march(7)):
@@ -333,10 +336,9 @@ def test_an_older_object_of_a_day_that_is_missing_is_hidden(home: Home, object_s
     assert [found[name] for name in found.keys() - visible(found)] == [b"old"]
 
 
-@pytest.mark.usefixtures("kept")
-def test_a_damaged_day_leaves_no_older_object_that_looks_fresh(
-    home: Home, store_url: str, object_store: str
-) -> None:
+@on_sqlite
+@pytest.mark.usefixtures("three_days")
+def test_damaged_day_hides_older_objects(home: Home, store_url: str, object_store: str) -> None:
     sign_in_at(home, object_store)
     prefix = home.path.name
     for day in (FIRST, LAST):
@@ -352,7 +354,7 @@ def test_a_damaged_day_leaves_no_older_object_that_looks_fresh(
 
 
 @pytest.mark.usefixtures("spring")
-def test_a_place_that_cannot_be_written_is_a_clear_error(home: Home, object_store: str) -> None:
+def test_unwritable_place_is_a_clear_error(home: Home, object_store: str) -> None:
     backfill(home, FIRST, FIRST)
     sign_in_at(home, object_store)
     missing = upload(home, "s3://no-such-bucket/prefix", FIRST)
@@ -368,7 +370,8 @@ def test_a_place_that_cannot_be_written_is_a_clear_error(home: Home, object_stor
 
 
 @pytest.mark.usefixtures("spring")
-def test_credentials_in_the_url_are_refused_and_told_nowhere(home: Home) -> None:
+def test_credentials_in_a_url_are_refused(home: Home) -> None:
+    """And shown nowhere."""
     backfill(home, FIRST, FIRST)
     refused = upload(home, f"s3://made-up-id:{SECRET}@{BUCKET}/{home.path.name}", FIRST)
     assert (refused.code, refused.out) == (2, "")
@@ -376,7 +379,7 @@ def test_credentials_in_the_url_are_refused_and_told_nowhere(home: Home) -> None
 
 
 @pytest.mark.usefixtures("spring")
-def test_a_url_without_a_bucket_is_a_clear_error(home: Home) -> None:
+def test_url_without_a_bucket_is_a_clear_error(home: Home) -> None:
     backfill(home, FIRST, FIRST)
     for place in ("s3://", "s3:///prefix"):
         assert upload(home, place, FIRST).code in (1, 2)

@@ -57,7 +57,7 @@ def modes(folder: Path) -> dict[bool, set[int]]:
     ("text", "of_files", "of_folders"),
     [("", 0o600, 0o700), ("640", 0o640, 0o750)],
 )
-def test_store_and_all_outputs_have_the_mode_whatever_the_umask(
+def test_outputs_have_the_mode_despite_the_umask(
     home: Home, text: str, of_files: int, of_folders: int
 ) -> None:
     if text:
@@ -85,9 +85,10 @@ def test_store_and_all_outputs_have_the_mode_whatever_the_umask(
 
 
 @pytest.mark.usefixtures("spring")
-def test_a_file_that_is_replaced_gets_the_mode_and_a_folder_that_is_there_keeps_its_own(
+def test_replaced_files_get_the_mode(
     home: Home,
 ) -> None:
+    """Folders that exist already keep theirs."""
     home.data.mkdir()
     target = home.data / "metrics_20250305.csv"
     target.write_text("old")
@@ -98,9 +99,8 @@ def test_a_file_that_is_replaced_gets_the_mode_and_a_folder_that_is_there_keeps_
 
 
 @pytest.mark.usefixtures("spring")
-def test_a_store_that_is_wider_is_narrowed_by_the_next_run_and_a_narrower_one_stays(
-    home: Home, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_next_run_narrows_the_stores_mode(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+    """It never widens it."""
     backfill(home, march(5), march(5))
     store = home.data / "store" / "usage.db"
     store.chmod(0o644)
@@ -118,11 +118,11 @@ def test_a_store_that_is_wider_is_narrowed_by_the_next_run_and_a_narrower_one_st
 
 
 @pytest.mark.parametrize("text", ["0600", "0o600", " 600 "])
-def test_an_output_mode_may_have_the_marks_of_octal_numbers(tmp_path: Path, text: str) -> None:
+def test_output_mode_accepts_octal_prefixes(tmp_path: Path, text: str) -> None:
     assert load_settings(tmp_path, output_mode=text).file_mode == 0o600
 
 
 @pytest.mark.parametrize("text", ["400", "700", "606", "666", "620", "1600", "rw-------", "-600"])
-def test_an_output_mode_that_fits_no_file_is_refused(tmp_path: Path, text: str) -> None:
+def test_output_mode_rejects_impossible_modes(tmp_path: Path, text: str) -> None:
     with pytest.raises(UsageError, match="OUTPUT_MODE"):
         load_settings(tmp_path, output_mode=text)

@@ -79,9 +79,10 @@ def lose_store(sim: Simulator, home: Home) -> type[ScraperError]:
 
 
 @pytest.mark.parametrize("trouble", [expire, lose_store])
-def test_failed_run_keeps_settled_days_and_sets_the_rest_aside(
+def test_failed_run_leaves_settled_days(
     home: Home, spring: Simulator, trouble: Callable[[Simulator, Home], type[ScraperError]]
 ) -> None:
+    """It sets all other files aside."""
     before = contents(home)
     error = trouble(spring, home)
     with pytest.raises(error) as raised:
@@ -91,14 +92,18 @@ def test_failed_run_keeps_settled_days_and_sets_the_rest_aside(
     assert after.keys() == stay | {MANIFEST} | {f"{name}{STALE}" for name in before.keys() - stay}
     assert {name: after[name] for name in stay} == {name: before[name] for name in stay}
     assert all(after[f"{name}{STALE}"] == before[name] for name in before.keys() - stay)
-    told = manifest(home)
-    assert told["failed"] == {
+    reported = manifest(home)
+    assert reported["failed"] == {
         "at": iso_utc(NOON + timedelta(hours=1)),
         "exit_code": error.exit_code,
         "reason": str(raised.value),
     }
-    assert (told["aggregated"], told["github_reports"], told["report"]) == (None, [], None)
-    days = {each["day"]: each for each in told["days"]}
+    assert (reported["aggregated"], reported["github_reports"], reported["report"]) == (
+        None,
+        [],
+        None,
+    )
+    days = {each["day"]: each for each in reported["days"]}
     complete = {"status": "complete", "fetched_at": iso_utc(NOON), "settled": True}
     assert all(complete.items() <= days[f"{day}"].items() for day in SETTLED)
     for day in UNSETTLED:
@@ -116,9 +121,10 @@ def test_failed_run_keeps_settled_days_and_sets_the_rest_aside(
         pytest.param(OutputFailed("the disk is full"), None, "", id="full disk"),
     ],
 )
-def test_run_that_was_told_to_end_keeps_settled_days_and_one_that_broke_keeps_none(
+def test_stopped_run_leaves_settled_days(
     home: Home, spring: Simulator, error: BaseException, code: int | None, reason: str
 ) -> None:
+    """A run that ended with a bug in it leaves none."""
     assert spring
     settings = settings_of(home)
     export = daily_export(settings, Window(FIRST, LAST), None)
@@ -132,14 +138,12 @@ def test_run_that_was_told_to_end_keeps_settled_days_and_one_that_broke_keeps_no
         assert manifest(home)["failed"] == failed
 
 
-def test_manifest_says_when_a_day_was_fetched_and_whether_it_had_settled(
-    home: Home, spring: Simulator
-) -> None:
+def test_manifest_says_how_fresh_each_day_is(home: Home, spring: Simulator) -> None:
     assert spring
     fetch(home, FIRST, LAST, NOON + timedelta(days=1))
-    told = manifest(home)
-    assert told["failed"] is None
-    moments = {each["day"]: (each["fetched_at"], each["settled"]) for each in told["days"]}
+    reported = manifest(home)
+    assert reported["failed"] is None
+    moments = {each["day"]: (each["fetched_at"], each["settled"]) for each in reported["days"]}
     first, second = iso_utc(NOON), iso_utc(NOON + timedelta(days=1))
     assert moments == {
         **{f"{day}": (first, True) for day in SETTLED},
@@ -148,17 +152,17 @@ def test_manifest_says_when_a_day_was_fetched_and_whether_it_had_settled(
     }
 
 
-def test_manifest_lists_every_other_file_of_its_export(home: Home, spring: Simulator) -> None:
+def test_manifest_lists_every_other_file(home: Home, spring: Simulator) -> None:
     assert spring
-    told = read_manifest(folder_of(home) / MANIFEST)
-    assert told is not None
-    assert {file.name for file in told.files()} == contents(home).keys() - {MANIFEST}
-    assert all(is_as_listed(folder_of(home), file) for file in told.files())
-    without_page = msgspec.structs.replace(told, report=None)
-    assert [file for file in told.files() if file != told.report] == without_page.files()
+    reported = read_manifest(folder_of(home) / MANIFEST)
+    assert reported is not None
+    assert {file.name for file in reported.files()} == contents(home).keys() - {MANIFEST}
+    assert all(is_as_listed(folder_of(home), file) for file in reported.files())
+    without_page = msgspec.structs.replace(reported, report=None)
+    assert [file for file in reported.files() if file != reported.report] == without_page.files()
 
 
-def test_file_whose_name_no_file_can_have_is_not_as_listed(tmp_path: Path) -> None:
+def test_impossible_file_name_is_not_as_listed(tmp_path: Path) -> None:
     assert not is_as_listed(tmp_path, WrittenFile("x" * 1000, 0, ""))
 
 
@@ -188,7 +192,7 @@ def gone(home: Home, sim: Simulator) -> None:
 
 
 @pytest.mark.parametrize("change", [fetched_since, edited, gone])
-def test_failed_run_sets_a_settled_day_aside_that_is_not_what_was_kept(
+def test_failed_run_sets_changed_days_aside(
     home: Home, spring: Simulator, change: Callable[[Home, Simulator], None]
 ) -> None:
     change(home, spring)
@@ -205,9 +209,7 @@ def key(home: Home) -> str:
     return str(path)
 
 
-def test_failed_run_that_lost_the_store_keeps_no_day_that_it_fetched_before(
-    home: Home, spring: Simulator
-) -> None:
+def test_days_stored_before_losing_the_store_go(home: Home, spring: Simulator) -> None:
     """The store cannot be asked then; the manifest knows of the earlier figures alone."""
 
     def lose(answer: Answer, request: Request) -> Answer:
@@ -226,7 +228,7 @@ def test_failed_run_that_lost_the_store_keeps_no_day_that_it_fetched_before(
     ("name", "value"),
     [("ENTERPRISE_ID", "another"), ("PSEUDONYM_KEY_FILE", ""), ("METRICS_SOURCE", "analytics")],
 )
-def test_failed_run_keeps_nothing_that_was_made_with_other_settings(
+def test_failed_run_with_other_settings_leaves_nothing(
     home: Home, spring: Simulator, name: str, value: str
 ) -> None:
     home.settings |= {name: value or key(home), "AUGMENT_API_TOKEN": "expired"}
@@ -236,14 +238,12 @@ def test_failed_run_keeps_nothing_that_was_made_with_other_settings(
     assert not (folder_of(home) / MANIFEST).exists()
 
 
-def test_failed_run_keeps_no_day_from_which_somebody_was_forgotten(
-    home: Home, spring: Simulator
-) -> None:
+def test_failed_run_sets_forgotten_days_aside(home: Home, spring: Simulator) -> None:
     forget(home, stored_users(home)[march(4)][0].user)
     assert fail(home, spring) == set()
 
 
-def test_failed_run_keeps_nothing_where_the_store_is_damaged(home: Home, spring: Simulator) -> None:
+def test_failed_run_with_a_damaged_store_leaves_nothing(home: Home, spring: Simulator) -> None:
     assert spring
     (home.data / "usage.db").write_bytes(b"this was a store" * 1000)
     with pytest.raises(StoreFailed):
@@ -251,9 +251,8 @@ def test_failed_run_keeps_nothing_where_the_store_is_damaged(home: Home, spring:
     assert all(name.endswith(STALE) for name in contents(home))
 
 
-def test_failed_nights_in_a_row_lose_nothing_and_the_next_good_one_is_whole(
-    home: Home, spring: Simulator
-) -> None:
+def test_failures_in_a_row_lose_nothing(home: Home, spring: Simulator) -> None:
+    """The next good run is complete again."""
     before = contents(home)
     assert fail(home, spring) == fail(home, spring) == pairs(SETTLED)
     assert contents(home)[f"{MANIFEST}{STALE}"] == before[MANIFEST]
@@ -263,9 +262,7 @@ def test_failed_nights_in_a_row_lose_nothing_and_the_next_good_one_is_whole(
     assert fresh == before
 
 
-def test_source_that_is_away_leaves_the_settled_days_as_a_partial_export(
-    home: Home, spring: Simulator
-) -> None:
+def test_unavailable_source_leaves_a_partial_export(home: Home, spring: Simulator) -> None:
     """Days that cannot be fetched are missing then (exit 6), or all of them are (exit 4)."""
     spring.add_fault(Fault(status(502)))
     with pytest.raises(ScraperError) as raised:

@@ -75,9 +75,9 @@ detailed = st.builds(Figures, **{metric.name: small for metric in DETAILED})
 parts = st.lists(st.builds(Part, editors, languages, detailed), max_size=4)
 
 
-def of(**told: int) -> Figures:
+def of(**counts: int) -> Figures:
     """A user-day with these figures and zeros."""
-    return msgspec.structs.replace(sum_of(()), **told)
+    return msgspec.structs.replace(sum_of(()), **counts)
 
 
 def summed(rows: list[dict[str, Any]], counters: list[str]) -> list[int]:
@@ -104,7 +104,7 @@ def assert_closed(fields: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", [metric.name for metric in COUNTS])
-def test_each_metric_counts_where_the_table_says_and_nowhere_else(name: str) -> None:
+def test_metric_counts_only_in_its_place(name: str) -> None:
     fields = user_fields(cells_of_figures(of(**{name: 7})))
     flags = {flag for flag, used in fields.items() if used is True}
     if name not in MAPPING:
@@ -117,7 +117,7 @@ def test_each_metric_counts_where_the_table_says_and_nowhere_else(name: str) -> 
     assert flags == FLAGS[feature]
 
 
-def test_both_kinds_of_messages_to_the_command_line_add_up() -> None:
+def test_command_line_messages_add_up() -> None:
     cells = cells_of_figures(
         of(cli_agent_interactive_messages=3, cli_agent_non_interactive_messages=4)
     )
@@ -147,17 +147,15 @@ def test_sums_close_for_any_editors_and_languages(
 def figures_of(part: Figures) -> Figures:
     """A user-day that is one part."""
 
-    def told(metric: Metric) -> int:
+    def count_of(metric: Metric) -> int:
         known = (metric,) if metric in DETAILED else parts_of(metric)
         return sum(part[each] or 0 for each in known)
 
-    return of(**{metric.name: told(metric) for metric in PLACE_OF})
+    return of(**{metric.name: count_of(metric) for metric in PLACE_OF})
 
 
 @given(parts, detailed)
-def test_parts_that_fit_are_counted_under_their_editor_and_language(
-    split: list[Part], rest: Figures
-) -> None:
+def test_parts_count_under_editor_and_language(split: list[Part], rest: Figures) -> None:
     """And what is left over under none; the same as if each part were a user-day of its own."""
     everything = [*split, Part("unknown", "unknown", rest)]
     sums = {m.name: sum(each.figures[m] or 0 for each in everything) for m in DETAILED}
@@ -184,7 +182,7 @@ def test_parts_that_fit_are_counted_under_their_editor_and_language(
 
 
 @given(st.tuples(*(st.one_of(st.just(0), st.integers(0, 3 * MAX_COUNT)) for _ in PLACES)))
-def test_the_quick_way_prints_what_the_slow_one_encodes(cells: Cells) -> None:
+def test_templates_print_what_the_encoder_does(cells: Cells) -> None:
     texts = UserTexts()
     expected = msgspec.json.encode(user_fields(cells))
     assert texts.text_of(cells) == expected
@@ -192,15 +190,16 @@ def test_the_quick_way_prints_what_the_slow_one_encodes(cells: Cells) -> None:
     assert json.loads(expected)
 
 
-def part(editor: str, language: str, **told: int) -> Part:
-    return Part(editor, language, of(**told))
+def part(editor: str, language: str, **counts: int) -> Part:
+    return Part(editor, language, of(**counts))
 
 
 def ides_of(fields: dict[str, Any]) -> dict[str, list[int]]:
     return {row["ide"]: [row[counter] for counter in SEVEN] for row in fields["totals_by_ide"]}
 
 
-def test_editors_have_githubs_names_and_the_command_line_is_none() -> None:
+def test_editors_have_githubs_names() -> None:
+    """The command line is not an editor."""
     cells = cells_of_figures(of(chat_messages=10, cli_agent_interactive_messages=5))
     split = [
         part("VSCode", "Python", chat_messages=1),
@@ -214,14 +213,15 @@ def test_editors_have_githubs_names_and_the_command_line_is_none() -> None:
     assert merged == {"unknown": 10}
 
 
-def test_languages_are_lower_cased_and_what_is_left_over_is_unknown() -> None:
+def test_languages_are_lower_cased() -> None:
+    """What the parts leave over is unknown."""
     cells = cells_of_figures(of(completions_lines_of_code=10))
     split = [part("VSCode", "Python", completions_lines_of_code=6), part("Vim", "python")]
     rows = user_fields(cells, split)["totals_by_language_feature"]
     assert {row["language"]: row[ADDED] for row in rows} == {"python": 6, "unknown": 4}
 
 
-def test_parts_that_are_more_than_the_whole_are_not_used() -> None:
+def test_parts_beyond_the_whole_are_discarded() -> None:
     cells = cells_of_figures(of(completions_lines_of_code=10))
     split = [
         part("VSCode", "Python", completions_lines_of_code=6),
@@ -231,7 +231,7 @@ def test_parts_that_are_more_than_the_whole_are_not_used() -> None:
     assert {row["language"]: row[ADDED] for row in rows} == {"unknown": 10}
 
 
-def test_a_figure_that_every_source_tells_is_noticed_where_it_is_unknown() -> None:
+def test_unknown_required_figure_is_detected() -> None:
     known = of()
     assert not is_unknown(known)
     for name in MAPPING:
@@ -239,7 +239,7 @@ def test_a_figure_that_every_source_tells_is_noticed_where_it_is_unknown() -> No
         assert is_unknown(row) == BY_NAME[name].required, name
 
 
-def test_part_of_an_unknown_figure_is_unknown_and_no_other() -> None:
+def test_part_of_an_unknown_figure_is_unknown() -> None:
     """Also where the unknown figure has no place in the format."""
     part = of()
     assert known_of_whole(part, None) == part
@@ -282,12 +282,12 @@ BROKEN: dict[str, tuple[str, object]] = {
 
 
 @pytest.mark.parametrize(("name", "value"), BROKEN.values(), ids=BROKEN)
-def test_the_schema_refuses_what_a_consumer_would_stumble_over(name: str, value: object) -> None:
+def test_schema_rejects_what_breaks_consumers(name: str, value: object) -> None:
     assert validator("github-user-record").is_valid(user_record())
     assert not validator("github-user-record").is_valid({**user_record(), name: value})
 
 
-def test_the_schema_wants_each_field_of_a_record_and_allows_more() -> None:
+def test_schema_requires_each_field_and_allows_more() -> None:
     record = user_record()
     assert validator("github-user-record").is_valid({**record, "ai_adoption_phase": {}})
     for name in record:
@@ -295,7 +295,7 @@ def test_the_schema_wants_each_field_of_a_record_and_allows_more() -> None:
         assert not validator("github-user-record").is_valid(lacking), name
 
 
-def test_both_schemas_say_the_same_of_what_both_records_have() -> None:
+def test_both_schemas_agree_on_shared_fields() -> None:
     user, whole = (
         json.loads((SCHEMAS / f"github-{kind}-record.schema.json").read_bytes())["$defs"]
         for kind in ("user", "enterprise")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from conftest import on_sqlite
 from dashboard_scraper.github.counters import Counter
 from dashboard_scraper.github.records import (
     AGENT_FEATURES,
@@ -40,10 +41,6 @@ from github_schemas import Json, team_rows, user_records, whole_record
 
 SEVEN = [counter.value for counter in COUNTERS]
 USERS, WHOLE, TEAMS = Subject.USERS, Subject.WHOLE, Subject.TEAMS
-
-
-# Where only what is built upon the store's answers is tested, one kind of store is enough.
-on_sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 
 
 def options(**others: Any) -> GithubOptions:
@@ -96,7 +93,7 @@ def test_two_spellings_of_an_address_share_a_record(store_url: str) -> None:
     assert whole_record(report_of(store_url, WHOLE, LAST))["daily_active_users"] == 1
 
 
-def test_both_spellings_of_an_address_are_one_person_in_everything_that_is_told_of_it(
+def test_two_spellings_are_one_person_everywhere(
     store_url: str,
 ) -> None:
     """Editors and languages, credits, and the days on which the person was active."""
@@ -113,8 +110,8 @@ def test_both_spellings_of_an_address_are_one_person_in_everything_that_is_told_
     ides = {row["ide"]: row["user_initiated_interaction_count"] for row in last["totals_by_ide"]}
     assert ides == {"vscode": 3, "intellij": 3}
     whole = whole_record(report_of(store_url, WHOLE, LAST))
-    told = {name: count for name, count in whole.items() if name.endswith("active_users")}
-    assert set(told.values()) == {1}, told
+    counts = {name: count for name, count in whole.items() if name.endswith("active_users")}
+    assert set(counts.values()) == {1}, counts
 
 
 def added_up(records: list[Json]) -> Json:
@@ -197,9 +194,9 @@ def test_active_users_are_distinct_over_trailing_days(store_url: str) -> None:
         day = date.fromisoformat(record["day"])
         for prefix, length in (("daily", 1), ("weekly", 7), ("monthly", 28)):
             for area in areas:
-                told = record.get(f"{prefix}_active{area}_users")
-                if told is not None:
-                    assert told == count(area, day, length), (prefix, area, day)
+                number = record.get(f"{prefix}_active{area}_users")
+                if number is not None:
+                    assert number == count(area, day, length), (prefix, area, day)
         assert record.get("daily_active_cli_users", 0) == count("_cli", day, 1)
         assert record.get("daily_active_cli_users") != 0, "without any, GitHub leaves it out"
 
@@ -233,10 +230,10 @@ def test_missing_day_has_no_record_and_empty_one_zeros(store_url: str) -> None:
     assert report_of(store_url, WHOLE, missing) == report_of(store_url, USERS, missing) == b""
 
 
-def counts_of(**told: int) -> Figures:
+def counts_of(**counts: int) -> Figures:
     """What is known by editor and language: zeros but for these."""
     zeros = dict.fromkeys((metric.name for metric in DETAILED), 0)
-    return replace(NOTHING_KNOWN, **{**zeros, **told})
+    return replace(NOTHING_KNOWN, **{**zeros, **counts})
 
 
 @pytest.mark.parametrize("status", DetailStatus)
@@ -316,8 +313,8 @@ def test_teams_have_a_row_per_person_and_team(store_url: str, scope: Scope) -> N
     present = ["Ada@example.com", "bob@example.com", "cyd@example.com"]
     put(store_url, {LAST: [user(name, chat_messages=1) for name in present]})
     chosen, audience = options(organization_id="77"), Audience(identities=people)
-    told = team_rows(report_of(store_url, TEAMS, LAST, chosen, scope, audience))
-    assert [(r["user_id"], r["user_login"], r["slug"], r["day"]) for r in told] == [
+    rows = team_rows(report_of(store_url, TEAMS, LAST, chosen, scope, audience))
+    assert [(r["user_id"], r["user_login"], r["slug"], r["day"]) for r in rows] == [
         (11, "ada-l", "core", f"{LAST}"),
         (11, "ada-l", "web", f"{LAST}"),
         (13, "cyd-n", "web", f"{LAST}"),
@@ -325,8 +322,8 @@ def test_teams_have_a_row_per_person_and_team(store_url: str, scope: Scope) -> N
     name, value = {"enterprise": ("enterprise_id", "283613")}.get(
         scope.value, ("organization_id", "77")
     )
-    assert all(row[name] == value for row in told)
-    assert told[1]["team_id"] == told[2]["team_id"] != told[0]["team_id"] > 0
+    assert all(row[name] == value for row in rows)
+    assert rows[1]["team_id"] == rows[2]["team_id"] != rows[0]["team_id"] > 0
     assert report_of(store_url, TEAMS, LAST + timedelta(1), chosen, scope, audience) == b""
 
 

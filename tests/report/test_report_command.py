@@ -62,7 +62,7 @@ def test_same_store_gives_the_same_bytes(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("2025-13-01",), "not a date"),
         (("2025-03-02", "2025-03-01"), "swap the dates"),
@@ -72,11 +72,11 @@ def test_same_store_gives_the_same_bytes(home: Home) -> None:
         (("0001-01-02", "2025-03-30"), "days; a page shows 1098 at most"),
     ],
 )
-def test_wrong_dates_are_refused(words: tuple[str, ...], told: str, home: Home) -> None:
+def test_wrong_dates_are_refused(words: tuple[str, ...], message: str, home: Home) -> None:
     store_days(home, users(3), Window(LAST, LAST))
     result = home.run("report", *words)
     assert result.code == 2
-    assert told in result.err
+    assert message in result.err
     assert home.files() == set()
 
 
@@ -224,8 +224,8 @@ def test_unreconciled_day_is_marked(home: Home) -> None:
         marked = [day for day, text in report.column(table, "Remark").items() if text]
         assert str(DAYS[5]) in marked, table
     charts_without_days = 3
-    told = "! With 1 day on which users and the source's own totals disagree"
-    assert report.words.count(told) == charts_without_days
+    note = "! With 1 day on which users and the source's own totals disagree"
+    assert report.words.count(note) == charts_without_days
 
 
 def test_every_number_has_its_footnote(home: Home) -> None:
@@ -251,9 +251,9 @@ def test_daily_export_vouches_for_its_page(home: Home, sim: Simulator) -> None:
     (folder,) = result.paths
     assert result.pages == [folder / REPORT]
     assert sim.requests
-    told = manifest(folder)["report"]
+    listed = manifest(folder)["report"]
     page = (folder / REPORT).read_bytes()
-    assert told == {
+    assert listed == {
         "name": REPORT,
         "size": len(page),
         "sha256": hashlib.sha256(page).hexdigest(),

@@ -112,10 +112,10 @@ def test_rates_agree_with_the_csv(home: Home, start: Start) -> None:
     day = yesterday() - timedelta(yesterday().weekday())  # a Monday: somebody works
     (folder,) = home.run("--daily", str(day), str(day)).paths
     report = report_of(home, str(day))
-    told = report.column("user-table", RATE.title)
+    reported = report.column("user-table", RATE.title)
     rows = {row["User"]: row for row in csv_rows(folder.glob("*.csv"))}
-    assert any(rows[name][RATE.title] for name in told)
-    for name, text in told.items():
+    assert any(rows[name][RATE.title] for name in reported)
+    for name, text in reported.items():
         by_csv = rows[name][RATE.title]
         assert bool(text) == bool(by_csv)
         if text:
@@ -164,8 +164,8 @@ def number_of(report: Report, metric: Metric) -> int:
 
 
 def sum_of(report: Report, table: str) -> str:
-    told = report.column(table, LINES.title).values()
-    return shown(sum(int(text.replace(",", "")) for text in told))
+    reported = report.column(table, LINES.title).values()
+    return shown(sum(int(text.replace(",", "")) for text in reported))
 
 
 def active_sql(days: Iterable[date]) -> str:
@@ -177,9 +177,9 @@ def active_sql(days: Iterable[date]) -> str:
 def check_against_store(home: Home, report: Report, days: list[date]) -> None:
     """The numbers at the top and each day's, against SQL over the table."""
     url = home.settings["STORE_URL"]
-    kept = [date.fromisoformat(row[0]) for row in sql(url, "SELECT day FROM day_ledger")]
+    stored = [date.fromisoformat(row[0]) for row in sql(url, "SELECT day FROM day_ledger")]
     ((people,),) = sql(url, f"SELECT COUNT(DISTINCT user_login) {active_sql(days)}")
-    gaps = [day for day in days if day not in kept]
+    gaps = [day for day in days if day not in stored]
     assert report.number("active") == ("at least " if gaps else "") + shown(people)
     for key, metrics in (
         ("total_messages", MESSAGES),
@@ -190,16 +190,16 @@ def check_against_store(home: Home, report: Report, days: list[date]) -> None:
         summed = "+".join(metric.name for metric in metrics)
         ((total,),) = sql(url, f"SELECT COALESCE(SUM({summed}), 0) {active_sql(days)}")
         assert report.number(key) == shown(total), key
-    told = report.column("t-active", "Daily active people")
-    assert list(told) == list(map(str, days))
+    reported = report.column("t-active", "Daily active people")
+    assert list(reported) == list(map(str, days))
     for day in days:
         ((count,),) = sql(url, f"SELECT COUNT(*) {active_sql([day])}")
-        assert told[str(day)] == ("" if day in gaps else shown(count))
+        assert reported[str(day)] == ("" if day in gaps else shown(count))
         week = [day - timedelta(back) for back in range(7)]
         ((distinct,),) = sql(url, f"SELECT COUNT(DISTINCT user_login) {active_sql(week)}")
-        known = set(week) <= set(kept)
+        known = set(week) <= set(stored)
         text = report.column("t-distinct", "Weekly active people")[str(day)]
-        if day in kept:
+        if day in stored:
             assert text == (shown(distinct) if known else "unknown")
         else:
             assert text == ""
@@ -315,8 +315,8 @@ def test_people_are_counted_in_their_bar(home: Home) -> None:
         return DayUsage(usage.day, [UserUsage(name, figures) for name, figures in named], {})
 
     store_days(home, [], Window(LAST, LAST), change=exactly)
-    told = report_of(home).column("t-spread-messages", "People")
-    assert told == {
+    reported = report_of(home).column("t-spread-messages", "People")
+    assert reported == {
         "0": "1",
         "1\u20139": "2",
         "10\u201329": "2",

@@ -49,7 +49,7 @@ def tiles(report: Report) -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("days", [7, 28, 40], ids="{} days".format)
-def test_each_tile_has_a_name_and_a_number_of_its_own(days: int, home: Home) -> None:
+def test_every_tile_has_its_own_name_and_number(days: int, home: Home) -> None:
     store_days(home, users(9), THREE_MONTHS)
     report = page(home, Window(LAST - timedelta(days - 1), LAST))
     keys, names, _ = zip(*tiles(report), strict=True)
@@ -58,24 +58,24 @@ def test_each_tile_has_a_name_and_a_number_of_its_own(days: int, home: Home) -> 
     assert ("Monthly active people" in names) == (days != 28)  # else those are the active people
 
 
-def test_the_accept_rate_is_told_once_beside_its_chart(home: Home) -> None:
+def test_accept_rate_appears_once_beside_its_chart(home: Home) -> None:
     store_days(home, users(9), TWO_MONTHS)
     report = page(home)
-    told = report.number("acceptance_rate")
-    assert re.fullmatch(r"\d+\.\d%", told)
+    reported = report.number("acceptance_rate")
+    assert re.fullmatch(r"\d+\.\d%", reported)
     prose = re.sub(r"<table.*?</table>|<script.*?</script>", "", report.text, flags=re.DOTALL)
-    assert prose.count(told) == 1
+    assert prose.count(reported) == 1
 
 
-def test_each_kind_of_figure_is_written_one_way() -> None:
+def test_each_kind_of_number_has_one_format() -> None:
     assert [number(count) for count in (0, 1234, None)] == ["0", "1,234", "unknown"]
     assert [mean(value) for value in (124, 125.75, 3164.0)] == ["124.0", "125.8", "3,164.0"]
     assert [rate(value) for value in (33.08, 33.0, 100.0)] == ["33.1%", "33.0%", "100.0%"]
     parts = [(0, 9), (1, 999), (1, 3), (998, 999), (9, 9), (1, 0)]
     assert [share(*each) for each in parts] == ["0%", "<1%", "33%", ">99%", "100%", ""]
     changes = (12.4, -3.6, 0.4, -0.4, 0.0, 1234.0, None)
-    told = ["+12%", "\u22124%", "\u00b10%", "\u00b10%", "no change", "+1,234%", ""]
-    assert [signed(change) for change in changes] == told
+    expected = ["+12%", "\u22124%", "\u00b10%", "\u00b10%", "no change", "+1,234%", ""]
+    assert [signed(change) for change in changes] == expected
     assert against(3, 2, ()) == "+50% against 2 before"
     assert against(3, 0, ()) == "0 before"
     assert points(33.1, 30.0, ()) == "+3.1 points against 30.0% before"
@@ -83,12 +83,12 @@ def test_each_kind_of_figure_is_written_one_way() -> None:
     assert points(30.0, 30.0, ()) == "no change against 30.0% before"
 
 
-def test_all_rates_and_averages_of_a_page_have_one_decimal(home: Home) -> None:
+def test_rates_and_averages_have_one_decimal(home: Home) -> None:
     store_days(home, users(9), TWO_MONTHS)
     report = page(home)
     for table, title in (("t-rate", "Accept Rate"), ("user-table", "Accept Rate")):
-        told = set(report.column(table, title).values()) - {"", "none"}
-        assert [text for text in told if not re.fullmatch(r"\d+\.\d%", text)] == []
+        reported = set(report.column(table, title).values()) - {"", "none"}
+        assert [text for text in reported if not re.fullmatch(r"\d+\.\d%", text)] == []
     means = report.column("t-weekday", "Daily active people").values()
     assert [text for text in means if not re.fullmatch(r"\d+\.\d", text)] == []
     assert report.charts["weekday"]["texts"] == list(means)
@@ -97,7 +97,7 @@ def test_all_rates_and_averages_of_a_page_have_one_decimal(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("window", "missing", "told"),
+    ("window", "missing", "reason"),
     [
         (THREE_MONTHS, (), ""),
         (MONTH, (), "the period before is not in the store"),
@@ -111,24 +111,24 @@ def test_all_rates_and_averages_of_a_page_have_one_decimal(home: Home) -> None:
     ],
     ids=["whole", "first", "gap before", "gap", "gaps"],
 )
-def test_what_is_missing_is_told_where_it_is_missing(
-    window: Window, missing: list[Any], told: str, home: Home
+def test_missing_days_are_noted_where_they_matter(
+    window: Window, missing: list[Any], reason: str, home: Home
 ) -> None:
     store_days(home, users(9), window, missing=missing)
     report = page(home)
     movement = ("new", "stayed", "lapsed")
     unknown = [key for key in movement if report.number(key) == "unknown"]
-    assert unknown == (list(movement) if told else [])
-    if told:
-        idle_too = told == "days of the period are missing"
-        assert report.words.count(f" {told} ") == 3 + idle_too
+    assert unknown == (list(movement) if reason else [])
+    if reason:
+        idle_too = reason == "days of the period are missing"
+        assert report.words.count(f" {reason} ") == 3 + idle_too
     whole = LAST not in missing
     assert ("A gap is a day" in report.words) == (not whole)
     if whole and window is THREE_MONTHS:
         assert re.findall(r"\w* ?(?:missing|gap\b|unknown)", report.words) == []
 
 
-def test_a_day_and_a_person_are_told_in_the_singular(home: Home) -> None:
+def test_one_day_and_one_person_are_singular(home: Home) -> None:
     store_days(home, users(1), Window(LAST - timedelta(1), LAST), missing=[LAST - timedelta(1)])
     words = page(home, Window(LAST, LAST)).words
     assert "The day is in the store" in words
@@ -137,11 +137,11 @@ def test_a_day_and_a_person_are_told_in_the_singular(home: Home) -> None:
     assert "1 of 2 days is in the store" in two
 
 
-def test_a_list_of_days_without_activity_is_bounded(home: Home) -> None:
+def test_list_of_empty_days_is_bounded(home: Home) -> None:
     days = list(THREE_MONTHS.days())
     store_days(home, users(2), THREE_MONTHS, empty=days[::2])
-    told = page(home, THREE_MONTHS).words
-    (listed,) = re.findall(r"nobody was active: (.*? more)", told)
+    words = page(home, THREE_MONTHS).words
+    (listed,) = re.findall(r"nobody was active: (.*? more)", words)
     assert re.search(r", and \d+ more$", listed)
     assert len(listed) < 700
 
@@ -177,7 +177,7 @@ def test_idle_people_are_counted_and_named(home: Home) -> None:
     assert "33% of the known people" in report.words
 
 
-def test_idle_people_follow_the_settings_that_say_who_is_shown(home: Home) -> None:
+def test_idle_people_follow_the_settings(home: Home) -> None:
     some_idle(home, 3)
     without = page(home, include_service_accounts=False)
     assert without.number("idle") == "3"
@@ -195,7 +195,7 @@ def test_idle_people_follow_the_settings_that_say_who_is_shown(home: Home) -> No
     assert names == sorted(names)
 
 
-def test_a_long_list_of_names_is_bounded_and_the_rest_counted(home: Home) -> None:
+def test_long_list_of_names_is_bounded(home: Home) -> None:
     some_idle(home, 1234)
     report = page(home)
     assert report.number("idle") == "1,235"
@@ -204,14 +204,14 @@ def test_a_long_list_of_names_is_bounded_and_the_rest_counted(home: Home) -> Non
     assert listed[-1] == "and 1,035 more"
 
 
-def test_nobody_is_idle_where_days_are_missing(home: Home) -> None:
+def test_idle_is_unknown_with_missing_days(home: Home) -> None:
     store_days(home, users(3), TWO_MONTHS, missing=[LAST])
     report = page(home)
     assert report.number("idle") == "unknown"
     assert "Idle people:" not in report.words
 
 
-def test_a_kind_has_one_colour_in_all_charts_and_shares_it_with_none(home: Home) -> None:
+def test_every_kind_has_one_colour_of_its_own(home: Home) -> None:
     store_days(home, users(3), MONTH)
     report = page(home)
     kinds = [*MESSAGE_KINDS, *LINE_KINDS]
@@ -236,12 +236,12 @@ def test_a_kind_has_one_colour_in_all_charts_and_shares_it_with_none(home: Home)
         assert f".swatch.{name} {{" in style, name
 
 
-def test_parts_of_the_lines_are_kinds_of_the_style_sheet() -> None:
+def test_style_sheet_has_every_kind_of_lines() -> None:
     lines = LINES
     assert {style_of(part) for part in parts_of(lines)} == {style_of(kind) for kind in LINE_KINDS}
 
 
-def test_what_the_users_are_sorted_by_is_their_first_column(home: Home) -> None:
+def test_users_are_sorted_by_the_first_column(home: Home) -> None:
     store_days(home, users(3), MONTH)
     report = page(home)
     assert report.tables["user-table"][0][1] == user_terms()[0].title == "Total Messages"

@@ -1,4 +1,4 @@
-"""What a report tells, read from its HTML as a person would: numbers, tables, lists."""
+"""A report read from its HTML as a person would read it: numbers, tables, lists."""
 
 from __future__ import annotations
 
