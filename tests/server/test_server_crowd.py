@@ -1,4 +1,4 @@
-"""`serve` among strangers: too many, slow ones, guessers, and what two readers read in two ways."""
+"""`serve` among strangers: too many connections, slow ones, floods of the log, and guessers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -26,13 +25,10 @@ from dashboard_scraper.errors import UsageError
 from dashboard_scraper.log_repeats import INTERVAL_SECONDS, Repeats, repeats
 from dashboard_scraper.server.connections import LimitedListener, Limits, client_of
 from dashboard_scraper.server.guesses import Guesses, TooManyGuesses
-from dashboard_scraper.server.requests import Hosts
 from dashboard_scraper.settings.config import load_settings
-from filled_store import SOURCE, put, user
+from github_requests import USERS, with_a_day
 from serving import SECONDS, Served, serving
 
-LAST = datetime.now(UTC).date() - timedelta(2)
-USERS = f"/enterprises/acme/copilot/metrics/reports/users-1-day?day={LAST}"
 OTHER_ADDRESS = "127.0.0.2"
 FILES = 1024
 HALF = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
@@ -59,12 +55,6 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     out = ["-out", f"{files[0]}", "-keyout", f"{files[1]}"]
     subprocess.run([*command.split(), *names, *out], check=True, capture_output=True, timeout=30)
     return files
-
-
-def with_a_day(path: Path, **settings: str) -> Home:
-    home = Home(path, {"METRICS_SOURCE": SOURCE, **settings})
-    put(f"sqlite:///{home.data / 'usage.db'}", {LAST: [user("ada@example.com", chat_messages=1)]})
-    return home
 
 
 @pytest.fixture(scope="module")
@@ -108,12 +98,6 @@ def open_files(served: Served) -> int:
     return len(list(Path(f"/proc/{served.process.pid}/fd").iterdir()))
 
 
-def connected(served: Served, data: bytes) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", served.port), SECONDS)
-    connection.sendall(data)
-    return connection
-
-
 def is_closed(connection: socket.socket, seconds: float) -> bool:
     """Whether the other end has hung up before the seconds are over."""
     ends = time.monotonic() + seconds
@@ -137,16 +121,16 @@ def test_incomplete_requests_do_not_block_others(served: Served, secure: Served)
     """
     before = served.log.count("\n")
     with contextlib.ExitStack() as stack:
-        first = [stack.enter_context(connected(served, HALF)) for _ in range(100)]
+        first = [stack.enter_context(served.connected(HALF)) for _ in range(100)]
         kept = f"GET /healthz HTTP/1.1\r\nHost: {served.host}\r\n\r\n".encode()
-        idle = stack.enter_context(connected(served, kept + b"G"))
-        handshake = stack.enter_context(connected(secure, b"\x16\x03"))
+        idle = stack.enter_context(served.connected(kept + b"G"))
+        handshake = stack.enter_context(secure.connected(b"\x16\x03"))
         for _ in range(1000):
             with contextlib.suppress(OSError):
-                stack.enter_context(connected(served, HALF))
+                stack.enter_context(served.connected(HALF))
         for _ in range(2000):
             with contextlib.suppress(OSError):
-                connected(served, b"G").close()
+                served.connected(b"G").close()
         assert from_elsewhere(served, "/healthz") == 200
         assert from_elsewhere(served, USERS) == 200
         assert open_files(served) < FILES / 2
@@ -264,7 +248,7 @@ def test_bad_requests_do_not_fill_the_log(served: Served) -> None:
     before = served.log.count("\n")
     for number in range(150):
         requests.get(f"{served.address}/x{number}", timeout=SECONDS)
-        connected(served, b"nonsense\r\n\r\n").close()
+        served.connected(b"nonsense\r\n\r\n").close()
     assert served.log.count("\n") - before < 10
 
 
@@ -347,10 +331,10 @@ def test_429_has_seconds_to_wait(home: Home) -> None:
         guess = f"GET /x HTTP/1.1\r\nHost: {server.host}\r\nAuthorization: Bearer x\r\n\r\n"
         for _ in range(40):
             for _ in range(10):
-                connected(server, guess.encode()).close()
+                server.connected(guess.encode()).close()
             time.sleep(0.05)
         # Of some more at once, the first take what has become free meanwhile.
-        more = [connected(server, guess.encode()) for _ in range(20)]
+        more = [server.connected(guess.encode()) for _ in range(20)]
         answer = more[-1].recv(1 << 16)
         for each in more:
             each.close()
@@ -443,133 +427,3 @@ def test_incomplete_tls_settings_are_refused(home: Home, certificate: tuple[Path
         load_settings(home.path, serve_tls_cert_file=cert)
     message = refusal(home, serve_tls_cert_file=cert, serve_tls_key_file=key, insecure=True)
     assert "--insecure" in message
-
-
-# Hosts
-
-HERE = ("127.0.0.1", 8377)
-
-
-def allowed(hosts: Hosts, host: str, server: tuple[str, int] = HERE, scheme: str = "http") -> bool:
-    return hosts.allows({"server": server, "scheme": scheme}, host.encode())
-
-
-@pytest.mark.parametrize(
-    ("listening", "server", "right", "wrong"),
-    [
-        ("127.0.0.1", HERE, ["127.0.0.1:8377", "localhost:8377", "LocalHost:8377", "[::1]:8377"],
-         ["127.0.0.1", "localhost", "localhost:8378", "evil.example.com:8377", "127.0.0.2:8377"]),
-        ("0.0.0.0", ("192.0.2.7", 8377), ["192.0.2.7:8377", "127.0.0.1:8377"],
-         ["192.0.2.8:8377", "evil.example.com:8377", "192.0.2.7"]),
-        ("::", ("2001:db8::7", 8377), ["[2001:db8::7]:8377", "[2001:db8:0::7]:8377"],
-         ["[2001:db8::8]:8377", "2001:db8::7:8377"]),
-        ("usage.example.com", ("192.0.2.7", 80), ["usage.example.com", "192.0.2.7:80"],
-         ["usage.example.com:8377", "usage.example.com."]),
-    ],
-)  # fmt: skip
-def test_only_own_hosts_are_allowed(
-    listening: str, server: tuple[str, int], right: list[str], wrong: list[str]
-) -> None:
-    hosts = Hosts(listening, [])
-    assert [host for host in right if not allowed(hosts, host, server)] == []
-    assert [host for host in wrong if allowed(hosts, host, server)] == []
-
-
-def test_configured_hosts_are_allowed() -> None:
-    """With any port, unless they have one."""
-    hosts = Hosts("127.0.0.1", ["usage.example.com", "other:9000"])
-    for host in (
-        "usage.example.com",
-        "Usage.Example.com:8377",
-        "usage.example.com:1",
-        "other:9000",
-    ):
-        assert allowed(hosts, host), host
-    for host in ("other", "other:1", "sub.usage.example.com", "usage.example.com@evil", ""):
-        assert not allowed(hosts, host), host
-
-
-def test_foreign_host_is_400_and_not_repeated(served: Served) -> None:
-    for path in ("/healthz", USERS, "/"):
-        head = f"Host: evil.example.com\r\nAuthorization: Bearer {served.token}\r\n\r\n"
-        answer = served.raw(f"GET {path} HTTP/1.1\r\n{head}".encode())
-        assert answer.startswith(b"HTTP/1.1 400 ")
-        assert b"SERVE_HOSTS" in answer
-        assert b"evil" not in answer
-    assert served.link(USERS).startswith(served.address)
-
-
-def test_configured_host_is_answered(home: Home) -> None:
-    there = with_a_day(home.path, SERVE_HOSTS="usage.example.com")
-    with serving(there) as server:
-        (link,) = server.get(USERS, Host="usage.example.com").json()["download_links"]
-    assert link.startswith("http://usage.example.com/")
-
-
-# What two readers would read in two ways
-
-INNER = "GET /user/orgs HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n"
-AMBIGUOUS = {
-    "both lengths": (
-        "Host: {host}\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
-    ),
-    "both, the other way": (
-        "Host: {host}\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n"
-    ),
-    "two lengths": "Host: {host}\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\n",
-    "two lengths in one": "Host: {host}\r\nContent-Length: 0, 5\r\n\r\n",
-    "a signed length": "Host: {host}\r\nContent-Length: +0\r\n\r\n",
-    "chunked twice": "Host: {host}\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
-    "another coding": "Host: {host}\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-    "a blank before the colon": "Host: {host}\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
-    "a folded first line": " Host: {host}\r\n\r\n",
-    "a return alone": "Host: {host}\rX: y\r\n\r\n",
-    "no host": "X: y\r\n\r\n",
-    "two hosts": "Host: {host}\r\nHost: {host}\r\n\r\n",
-    "a chunk without an end": (
-        "Host: {host}\r\nTransfer-Encoding: chunked\r\n\r\n1\r\naXX0\r\n\r\n"
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", AMBIGUOUS)
-def test_ambiguous_request_closes_connection(case: str, served: Served) -> None:
-    words = {"host": served.host, "token": served.token}
-    data = f"GET /healthz HTTP/1.1\r\n{AMBIGUOUS[case]}{INNER}".format(**words)
-    answer = served.raw(data.encode())
-    statuses = re.findall(rb"HTTP/1.1 (\d+) ", answer)
-    # The head of the last is in order, and may be answered before its body has come.
-    late = [[b"200"]] if case == "a chunk without an end" else []
-    assert statuses in [[b"400"], *late]
-    assert b"login" not in answer
-    assert b"connection: close" in answer.lower()
-
-
-@pytest.mark.parametrize(
-    "head",
-    ["Host: {host}\r\nX: a\r\n  b\r\n\r\n", "Host: {host}\nX: y\n\n"],
-    ids=["a folded header", "line feeds alone"],
-)
-def test_old_but_unambiguous_requests_are_answered(head: str, served: Served) -> None:
-    """RFC 9112 allows both: a fold is a blank, and a line may end without its return."""
-    data = f"GET /healthz HTTP/1.1\r\n{head}{INNER}".format(host=served.host, token=served.token)
-    assert re.findall(rb"HTTP/1.1 (\d+) ", served.raw(data.encode())) == [b"200", b"200"]
-
-
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_body_closes_connection_after_answer(method: str, served: Served) -> None:
-    status = b"200" if method == "GET" else b"404"
-    for length, body in (
-        ("Content-Length: 3", "abc"),
-        ("Content-Length: 99999", "abc"),
-        ("Transfer-Encoding: chunked", "0\r\n\r\n"),
-    ):
-        head = f"{method} /healthz HTTP/1.1\r\nHost: {served.host}\r\n{length}\r\n\r\n{body}"
-        data = head + INNER.format(host=served.host, token=served.token)
-        with connected(served, data.encode()) as connection:
-            connection.settimeout(SECONDS)
-            answer = b""
-            with contextlib.suppress(OSError):
-                while piece := connection.recv(1 << 16):
-                    answer += piece
-        assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [status]

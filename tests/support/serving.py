@@ -79,6 +79,12 @@ class Served:
                 pass
             return said
 
+    def connected(self, data: bytes) -> socket.socket:
+        """A connection that has sent these bytes."""
+        connection = socket.create_connection(("127.0.0.1", self.port), SECONDS)
+        connection.sendall(data)
+        return connection
+
     @contextmanager
     def slow_reader(self, link: str) -> Iterator[SlowReader]:
         """Somebody who has taken the beginning of a download, and waits.
