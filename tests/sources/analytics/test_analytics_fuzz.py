@@ -240,7 +240,7 @@ def test_any_value_in_any_place_is_refused_or_gives_right_rows(
     simulator, source = served
     seen: dict[str, set[bool]] = defaultdict(set)
 
-    @settings(max_examples=1200, deadline=None, derandomize=True)
+    @settings(max_examples=400, deadline=None, derandomize=True)
     @given(changes())
     def fuzz(change: tuple[str, Json]) -> None:
         endpoint, body = change
@@ -263,7 +263,7 @@ def test_any_value_in_any_place_is_refused_or_gives_right_rows(
 def test_bytes_that_are_no_answer_are_refused(served: tuple[Simulator, AnalyticsSource]) -> None:
     simulator, source = served
 
-    @settings(max_examples=200, deadline=None, derandomize=True)
+    @settings(max_examples=100, deadline=None, derandomize=True)
     @given(st.sampled_from(list(GOOD)), st.binary(max_size=40) | st.text(max_size=20))
     def fuzz(endpoint: str, body: bytes | str) -> None:
         data = body if isinstance(body, bytes) else body.encode()

@@ -23,13 +23,11 @@ from dashboard_scraper.model.dates import Window, last_complete_days
 from dashboard_scraper.simulator import Fault, Organization, Simulator, status
 from dashboard_scraper.sources.analytics.client import AnalyticsSource
 from dashboard_scraper.sources.analytics.settings import EDITOR_LANGUAGE_REQUESTS
-from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
-from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
+from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.sources.rest.pacing import Pace
-from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import LedgerDay, store_at
 from dashboard_scraper.store.rows import DetailStatus, Status
-from stored_days import NOON, TODAY, backfill, settings_of, sql
+from stored_days import NOON, TODAY, backfill, settings_of
 
 PER_MINUTE, BURST, PAGE = 10, 20, 100  # of the API
 SCALE = 1200
@@ -102,11 +100,8 @@ def ledger(home: Home) -> dict[date, LedgerDay]:
         return reader.ledger(ANALYTICS)
 
 
-@pytest.mark.parametrize("users", [240, 2000])
-def test_a_first_run_costs_two_requests_and_every_days_pages(
-    home: Home, limited: Limited, users: int
-) -> None:
-    sim = limited(users)
+def test_first_run_costs_two_requests_and_all_pages(home: Home, limited: Limited) -> None:
+    sim = limited(240)
     assert sum(pages(sim, DAYS).values()) > 2 * BURST, "else the limit would not be felt"
     run(home)
     assert_cost(sim, 2, DAYS)
@@ -116,42 +111,37 @@ def test_a_first_run_costs_two_requests_and_every_days_pages(
 
 
 @pytest.mark.parametrize("settle_days", [1, 3])
-def test_a_run_right_after_costs_two_requests_and_the_pages_of_unsettled_days(
+def test_run_right_after_fetches_unsettled_days(
     home: Home, limited: Limited, settle_days: int
 ) -> None:
     home.settings["SETTLE_DAYS"] = f"{settle_days}"
     sim = limited(200)
-    run(home)
+    backfill(home, DAYS[0], DAYS[-1])
     sim.requests.clear()
     run(home)
     assert_cost(sim, 2, DAYS[28 - settle_days :])
 
 
-def test_the_next_nights_job_costs_two_requests_and_the_pages_of_days_not_settled_yet(
-    home: Home, limited: Limited
-) -> None:
+def test_next_night_fetches_unsettled_days(home: Home, limited: Limited) -> None:
     sim = limited(200)
-    run(home)
+    backfill(home, DAYS[0], DAYS[-1])
     sim.requests.clear()
     run(home, 1)
     assert_cost(sim, 2, [TODAY - timedelta(n) for n in (3, 2, 1, 0)])
 
 
-def test_when_every_day_has_settled_a_run_costs_two_requests(home: Home, limited: Limited) -> None:
+def test_settled_days_cost_two_requests(home: Home, limited: Limited) -> None:
     """With SETTLE_DAYS=0 they have all settled where they were fetched after their end."""
     sim = limited(200)
-    run(home)
+    backfill(home, DAYS[0], DAYS[-1])
     home.settings["SETTLE_DAYS"] = "0"
     sim.requests.clear()
     run(home)
     assert_cost(sim, 2, [])
 
 
-def test_runs_that_follow_each_other_share_the_limit(
-    home: Home, limited: Limited, store_url: str
-) -> None:
-    """The first leaves an empty bucket, and so does one that failed; nobody may begin anew."""
-    assert store_url
+def test_consecutive_runs_share_the_limit(home: Home, limited: Limited) -> None:
+    """A run resumes the empty bucket that the one before left, even if that failed."""
     sim = limited(scale=60)
     backfill(home, DAYS[0], DAYS[19])
     sim.add_fault(Fault(status(401), times=1))
@@ -162,24 +152,22 @@ def test_runs_that_follow_each_other_share_the_limit(
     assert_cost(sim, 4, DAYS)
 
 
-def test_refresh_fetches_every_day_again_for_the_same_requests_as_the_first_time(
-    home: Home, limited: Limited
-) -> None:
+def test_refresh_costs_as_much_as_the_first_run(home: Home, limited: Limited) -> None:
     home.settings["SETTLE_DAYS"] = "0"
     sim = limited(200)
-    run(home)
+    backfill(home, DAYS[0], DAYS[-1])
     sim.requests.clear()
     run(home, refresh=True)
     assert_cost(sim, 2, DAYS)
 
 
 @pytest.mark.parametrize("number", [0, 24])
-def test_a_settled_day_that_was_revised_is_found_and_it_alone_is_fetched(
+def test_revised_settled_day_alone_is_fetched(
     home: Home, limited: Limited, caplog: Log, number: int
 ) -> None:
     home.settings["REVISION_LIMIT"] = "100"
     sim = limited(200)
-    run(home)
+    backfill(home, DAYS[0], DAYS[-1])
     before = ledger(home)
     sim.revise(DAYS[number])
     sim.requests.clear()
@@ -191,9 +179,7 @@ def test_a_settled_day_that_was_revised_is_found_and_it_alone_is_fetched(
     assert after[DAYS[number]].unreconciled == []
 
 
-def test_a_backfill_costs_two_requests_for_ninety_days_and_skips_what_is_kept(
-    home: Home, limited: Limited
-) -> None:
+def test_backfill_costs_two_requests_per_ninety_days(home: Home, limited: Limited) -> None:
     sim = limited()
     window = last_complete_days(200, TODAY - timedelta(30))
     days = list(window.days())
@@ -206,10 +192,8 @@ def test_a_backfill_costs_two_requests_for_ninety_days_and_skips_what_is_kept(
     assert list(ledger(home)) == days
 
 
-def test_days_with_nobody_active_cost_a_page_and_are_stored_as_empty(
-    home: Home, limited: Limited
-) -> None:
-    """Two totals of zero could be wrong together; users are asked before they are believed."""
+def test_day_without_activity_costs_a_page(home: Home, limited: Limited) -> None:
+    """It is stored as empty only then: two totals of zero could be wrong together."""
     sim = limited(3, service_accounts=0)
     busy = [day for day in DAYS if active(sim, day)]
     assert 0 < len(busy) < 28
@@ -220,35 +204,6 @@ def test_days_with_nobody_active_cost_a_page_and_are_stored_as_empty(
     home.settings["SETTLE_DAYS"] = "0"
     run(home)
     assert_cost(sim, 2, [])
-
-
-def rows_of(home: Home, source: str) -> dict[str, list[tuple[object, ...]]]:
-    """Everything in the store about a source, by table."""
-    url = home.settings["STORE_URL"]
-    tables = ("user_day", "day_ledger", "tenant_figure")
-    return {
-        table: sorted(sql(url, f"SELECT * FROM {table} WHERE source = '{source}'"), key=repr)
-        for table in tables
-    }
-
-
-def test_each_source_leaves_the_days_of_the_other_as_they_are(
-    home: Home, limited: Limited, store_url: str
-) -> None:
-    assert store_url
-    sim = limited()
-    home.settings["METRICS_API_BASE_URL"] = sim.url
-    save_cookies(home.cookie_file, {SESSION_COOKIE: sim.cookie}, origin_of(sim.url))
-    before: dict[str, dict[str, list[tuple[object, ...]]]] = {}
-    sources = (DASHBOARD, ANALYTICS)
-    for source, other in zip(sources * 2, sources[::-1] * 2, strict=True):
-        kept = rows_of(home, other) if before else {}
-        home.settings["METRICS_SOURCE"] = source
-        run(home, len(before))
-        before[f"{source} {len(before)}"] = rows_of(home, source)
-        assert len(rows_of(home, source)["day_ledger"]) >= 28
-        assert not kept or rows_of(home, other) == kept
-    assert {request.status for request in sim.requests} == {200}
 
 
 def seconds_left(line: str) -> int:
@@ -264,9 +219,7 @@ def said_by(run: subprocess.Popen[str], words: str, count: int) -> Iterator[str]
     return itertools.islice((line for line in run.stderr if words in line), count)
 
 
-def test_a_long_run_says_beforehand_what_it_costs_and_then_what_is_left(
-    home: Home, limited: Limited
-) -> None:
+def test_long_run_logs_its_cost_and_what_is_left(home: Home, limited: Limited) -> None:
     """It is ended after some days: to wait for the end would take longer than the test may."""
     sim = limited(200)
     first, last = today() - timedelta(90), today() - timedelta(1)
@@ -292,7 +245,7 @@ def test_a_long_run_says_beforehand_what_it_costs_and_then_what_is_left(
 
 
 @pytest.mark.parametrize("users", [0, 3, 200])
-def test_the_number_of_pages_is_known_beforehand(home: Home, limited: Limited, users: int) -> None:
+def test_number_of_pages_is_known_before_fetching(home: Home, limited: Limited, users: int) -> None:
     """Also where on some days nobody is active, or on all."""
     sim = limited(users, service_accounts=0)
     pace = Pace(PER_MINUTE * SCALE, BURST)
@@ -304,7 +257,7 @@ def test_the_number_of_pages_is_known_beforehand(home: Home, limited: Limited, u
         assert [source.estimate([day]).requests for day in DAYS] == list(known.values())
 
 
-def test_a_short_run_says_nothing_of_its_cost(home: Home, limited: Limited, caplog: Log) -> None:
+def test_short_run_does_not_log_its_cost(home: Home, limited: Limited, caplog: Log) -> None:
     caplog.set_level(logging.INFO, "dashboard_scraper")
     limited(200)
     run(home)
@@ -313,9 +266,7 @@ def test_a_short_run_says_nothing_of_its_cost(home: Home, limited: Limited, capl
     assert " left" not in caplog.text
 
 
-def test_a_refusal_that_somebody_else_caused_is_waited_for_as_told(
-    home: Home, limited: Limited
-) -> None:
+def test_retry_after_of_another_clients_requests_is_obeyed(home: Home, limited: Limited) -> None:
     """Of two threads, the other may have sent a request already when the refusal comes."""
     home.settings["MAX_CONCURRENCY"] = "2"
     sim = limited()
@@ -335,9 +286,7 @@ def with_editors(home: Home) -> list[date]:
     return [row.day for row in rows if row.editor_language is DetailStatus.COMPLETE]
 
 
-def test_editors_and_languages_keep_to_their_budget_newest_days_first_and_go_on_the_next_time(
-    home: Home, limited: Limited
-) -> None:
+def test_editors_stay_within_budget_and_continue_next_run(home: Home, limited: Limited) -> None:
     sim = limited(300)
     home.settings["FETCH_EDITOR_LANGUAGE"] = "auto"
     days = list(SETTLED.days())[::-1]
@@ -360,9 +309,7 @@ def test_editors_and_languages_keep_to_their_budget_newest_days_first_and_go_on_
     assert {request.status for request in sim.requests} == {200}
 
 
-def test_editors_and_languages_of_all_days_are_fetched_where_the_settings_say_so(
-    home: Home, limited: Limited
-) -> None:
+def test_editors_of_all_days_are_fetched_on_request(home: Home, limited: Limited) -> None:
     sim = limited(300)
     home.settings["FETCH_EDITOR_LANGUAGE"] = "true"
     backfill(home, SETTLED.start, SETTLED.end)

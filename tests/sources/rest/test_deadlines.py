@@ -145,10 +145,15 @@ def test_slow_page_of_a_refusal_does_not_hide_it(
 
 
 @pytest.fixture
-def silent() -> Iterator[int]:
-    """The port of one who takes connections and says nothing."""
+def silent() -> Iterator[socket.socket]:
+    """A server that takes connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield int(listening.getsockname()[1])
+        listening.settimeout(40)
+        yield listening
+
+
+def port_of(listening: socket.socket) -> int:
+    return int(listening.getsockname()[1])
 
 
 def connect(url: str, timeout: float) -> tuple[str, float]:
@@ -162,8 +167,8 @@ def connect(url: str, timeout: float) -> tuple[str, float]:
     return str(caught.value), time.monotonic() - began
 
 
-def test_handshake_that_hangs_is_bounded(silent: int) -> None:
-    said, took = connect(f"https://127.0.0.1:{silent}/", 0.4)
+def test_handshake_that_hangs_is_bounded(silent: socket.socket) -> None:
+    said, took = connect(f"https://127.0.0.1:{port_of(silent)}/", 0.4)
     assert "no connection within 0.4 s" in said or "silent" in said
     assert took < 5
 
@@ -185,35 +190,45 @@ def test_name_look_up_that_hangs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     assert took < 5
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("state", ["interim responses", "handshake"])
+@pytest.mark.parametrize(
+    ("state", "number"),
+    [("interim responses", signal.SIGTERM), ("handshake", signal.SIGINT)],
+)
 def test_signal_ends_a_run_within_seconds(
-    home: Home, sim: Simulator, silent: int, state: str, number: signal.Signals
+    home: Home, sim: Simulator, silent: socket.socket, state: str, number: signal.Signals
 ) -> None:
     home.settings["SCRAPE_ENDPOINTS"] = "user-feature-stats"
     home.settings["REQUEST_TIMEOUT_SECONDS"] = "300"
     sim.add_fault(Fault(interim(100, None, 0.1)))
     if state == "handshake":
-        home.settings["HTTP_PROXY"] = f"https://127.0.0.1:{silent}"
+        home.settings["HTTP_PROXY"] = f"https://127.0.0.1:{port_of(silent)}"
     command, environment = (
         home.command(f"{yesterday()}", "--log-level", "DEBUG"),
         home.environment(),
     )
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as run:
         try:
-            wait_until_it_hangs(sim, run, state)
-            began = time.monotonic()
-            run.send_signal(number)
-            _, said = run.communicate(timeout=20)
+            with hanging(sim, silent, state):
+                assert run.poll() is None
+                began = time.monotonic()
+                run.send_signal(number)
+                _, said = run.communicate(timeout=20)
         finally:
             run.kill()
     assert run.returncode == 128 + number, said
     assert time.monotonic() - began < 5
 
 
-def wait_until_it_hangs(sim: Simulator, run: subprocess.Popen[str], state: str) -> None:
+@contextlib.contextmanager
+def hanging(sim: Simulator, silent: socket.socket, state: str) -> Iterator[None]:
+    """The run waits for the rest of an answer, or for the other side of the handshake."""
+    if state == "handshake":
+        connection, _ = silent.accept()
+        with connection:
+            connection.recv(1)  # of the client's part of the handshake
+            yield
+        return
     deadline = time.monotonic() + 40
-    while state == "interim responses" and not sim.count() and time.monotonic() < deadline:
+    while not sim.count() and time.monotonic() < deadline:
         time.sleep(0.02)
-    time.sleep(0.5 if state == "interim responses" else 4)
-    assert run.poll() is None
+    yield
