@@ -92,7 +92,7 @@ def check_marked(left: Left, truth: Left, undetectable_days: set[date]) -> None:
         assert not left.others_unlike(truth)
 
 
-def test_catalogue_has_a_reason_for_each_undetectable_lie() -> None:
+def test_undetectable_lies_have_a_reason() -> None:
     assert len({lie.name for lie in LIES}) == len(LIES) >= 50
     assert all(bool(lie.why) == bool(lie.unseen) for lie in LIES)
     assert len(undetectable()) == sum(lie.unseen > Unseen.NEVER for lie in LIES)

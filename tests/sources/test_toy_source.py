@@ -19,7 +19,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> str:
     return toy_source.NAME
 
 
-def test_the_daily_job_fetches_checks_and_exports_a_new_source(home: Home, toy: str) -> None:
+def test_daily_job_exports_a_new_source(home: Home, toy: str) -> None:
     result = home.run("--last-28-days", "--source", toy)
     assert result.code == 0, result.err
     with (home.daily_folder / f"augment_metrics_{yesterday()}.csv").open(encoding="utf-8-sig") as f:
@@ -33,9 +33,7 @@ def test_the_daily_job_fetches_checks_and_exports_a_new_source(home: Home, toy: 
     assert toy_source.INFO.title in (home.daily_folder / "report.html").read_text()
 
 
-def test_one_period_of_a_new_source_is_one_csv_with_its_totals_beside_it(
-    home: Home, toy: str
-) -> None:
+def test_period_of_a_new_source_has_its_totals(home: Home, toy: str) -> None:
     result = home.run(f"{yesterday()}", "--source", toy)
     assert result.code == 0, result.err
     users, tenant = result.paths
@@ -51,7 +49,7 @@ def test_status_and_its_check_know_a_new_source(home: Home, toy: str) -> None:
     assert json.loads(status.out)["sources"][0]["source"] == toy
 
 
-def test_a_source_that_is_in_no_row_is_refused_with_those_that_are(home: Home) -> None:
+def test_unregistered_source_is_refused(home: Home) -> None:
     home.settings["METRICS_SOURCE"] = toy_source.NAME
     result = home.run("--last-28-days")
     assert result.code == 2

@@ -480,7 +480,7 @@ def test_converted_csv_is_the_same_copilot_file(both: Fetched, tmp_path: Path) -
         assert json.loads(written)
 
 
-def test_demo_of_analytics_has_its_organizations_figures(home: Home) -> None:
+def test_demo_has_its_organizations_figures(home: Home) -> None:
     home.settings.clear()
     result = home.run("demo", "--source", ANALYTICS, "--users", "3", "--seed", "5")
     assert result.code == 0, result.err
@@ -500,7 +500,7 @@ def test_demo_of_analytics_has_its_organizations_figures(home: Home) -> None:
     assert [path.name for path in home.path.iterdir()] == ["data"]
 
 
-def test_day_without_users_is_warned_of_unless_counted_as_none(
+def test_uncounted_day_without_users_is_warned_of(
     home: Home, begin: Begin, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The dashboard lists all users, active or not; the other source counts the active ones."""

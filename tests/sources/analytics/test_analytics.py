@@ -91,7 +91,7 @@ def test_a_token_is_all_that_a_first_run_needs(home: Home, api: Simulator) -> No
     assert [request.endpoint for request in api.requests] == [USERS, USAGE, DAU]
 
 
-def test_the_file_of_the_token_is_found_relative_to_the_home(
+def test_token_file_is_relative_to_the_home(
     home: Home, api: Simulator, token_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     assert token_file.is_file()
@@ -100,7 +100,7 @@ def test_the_file_of_the_token_is_found_relative_to_the_home(
     assert {request.authorization for request in api.requests} == {f"Bearer {api.token}"}
 
 
-def test_a_token_that_others_can_read_is_refused_with_the_command_that_mends_it(
+def test_readable_token_file_is_refused_with_a_fix(
     home: Home, api: Simulator, token_file: Path
 ) -> None:
     token_file.chmod(0o644)
@@ -122,7 +122,7 @@ def test_no_right_of_others_on_the_file_is_borne(
     assert api.requests == []
 
 
-def test_a_file_that_is_not_there_ends_with_where_to_get_a_token(
+def test_missing_token_file_says_where_to_get_one(
     home: Home, api: Simulator, token_file: Path
 ) -> None:
     token_file.unlink()
@@ -135,7 +135,7 @@ def test_a_file_that_is_not_there_ends_with_where_to_get_a_token(
     assert api.requests == []
 
 
-def test_a_token_and_a_file_of_one_are_a_wrong_setting(
+def test_token_and_token_file_are_a_usage_error(
     home: Home, api: Simulator, token_file: Path
 ) -> None:
     home.settings["AUGMENT_API_TOKEN"] = token_file.read_text().strip()
@@ -147,7 +147,7 @@ def test_a_token_and_a_file_of_one_are_a_wrong_setting(
     assert api.requests == []
 
 
-def test_without_a_token_the_error_says_where_to_get_one(home: Home, api: Simulator) -> None:
+def test_missing_token_says_where_to_get_one(home: Home, api: Simulator) -> None:
     del home.settings["AUGMENT_API_TOKEN"]
     result = home.run(*PERIOD, "--source", ANALYTICS)
     assert result.code == 3, result.err
@@ -169,7 +169,7 @@ NO_TOKENS = {
 
 @pytest.mark.parametrize("name", NO_TOKENS)
 @pytest.mark.parametrize("in_file", [False, True])
-def test_what_can_be_no_token_is_refused_without_a_request_and_not_repeated(
+def test_invalid_token_is_refused_and_not_repeated(
     home: Home, api: Simulator, token_file: Path, name: str, in_file: bool
 ) -> None:
     setting = "AUGMENT_API_TOKEN_FILE" if in_file else "AUGMENT_API_TOKEN"
@@ -185,7 +185,7 @@ def test_what_can_be_no_token_is_refused_without_a_request_and_not_repeated(
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe", b"svc_\x00"])
-def test_a_file_without_a_token_is_refused_without_a_request(
+def test_file_without_a_token_is_refused(
     home: Home, api: Simulator, token_file: Path, content: bytes
 ) -> None:
     token_file.write_bytes(content)
@@ -193,7 +193,7 @@ def test_a_file_without_a_token_is_refused_without_a_request(
     assert api.requests == []
 
 
-def test_a_folder_for_the_file_of_the_token_is_a_wrong_setting(
+def test_folder_as_token_file_is_a_usage_error(
     home: Home, api: Simulator, token_file: Path
 ) -> None:
     token_file.unlink()
@@ -221,9 +221,7 @@ def bytes_below(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-def test_the_token_is_in_no_log_no_output_and_no_file_of_the_store(
-    home: Home, api: Simulator
-) -> None:
+def test_token_is_in_no_log_and_no_file(home: Home, api: Simulator) -> None:
     """Neither of a run that goes well, nor of those that the server ends."""
     home.settings |= {"MAX_RETRIES": "1", "FETCH_CREDITS": "true"}
     runs = [home.run("--last-28-days", "--log-level", "DEBUG")]
@@ -241,9 +239,7 @@ def test_the_token_is_in_no_log_no_output_and_no_file_of_the_store(
 
 
 @pytest.mark.parametrize("code", [400, 403, 404])
-def test_a_server_that_repeats_the_token_in_its_message_does_not_get_it_into_the_log(
-    home: Home, api: Simulator, code: int
-) -> None:
+def test_token_in_a_message_is_redacted(home: Home, api: Simulator, code: int) -> None:
     api.add_fault(Fault(said(code, f"no rights for Bearer {api.token}, sorry")))
     with pytest.raises(ScraperError) as caught:
         run_period(home)
@@ -272,7 +268,7 @@ def sources_asked(sim: Simulator) -> set[str]:
 
 @pytest.mark.parametrize("token", [True, False])
 @pytest.mark.parametrize("chosen", [None, "auto", DASHBOARD, ANALYTICS, " Dashboard", "ANALYTICS"])
-def test_the_setting_chooses_the_source_and_else_the_token_does(
+def test_setting_or_token_chooses_the_source(
     home: Home, both: Simulator, chosen: str | None, token: bool
 ) -> None:
     if not token:
@@ -308,12 +304,12 @@ def test_the_option_overrides_the_setting(
     assert sources_asked(both) == {expected}
 
 
-def test_a_file_of_the_token_chooses_the_source_too(home: Home, token_file: Path) -> None:
+def test_token_file_chooses_the_source(home: Home, token_file: Path) -> None:
     assert token_file.is_file()
     assert settings_of(home).source == ANALYTICS
 
 
-def test_another_name_of_a_source_is_a_wrong_setting(home: Home, both: Simulator) -> None:
+def test_unknown_source_is_a_usage_error(home: Home, both: Simulator) -> None:
     home.settings["METRICS_SOURCE"] = "analytic"
     assert "METRICS_SOURCE" in refused(UsageError, lambda: run_period(home))
     assert both.requests == []
@@ -336,7 +332,7 @@ ANSWERS: dict[int, tuple[type[ScraperError], list[str]]] = {
 
 @pytest.mark.parametrize("code", ANSWERS)
 @pytest.mark.parametrize("endpoint", [USERS, USAGE, DAU])
-def test_a_refusal_is_not_repeated_and_says_what_to_do(
+def test_refusal_of_the_token_says_what_to_do(
     home: Home, api: Simulator, code: int, endpoint: str
 ) -> None:
     error, words = ANSWERS[code]
@@ -357,7 +353,7 @@ def test_the_exit_codes_are_those_of_the_refusals(home: Home, api: Simulator) ->
     assert codes == [2, 3, 5]
 
 
-def test_the_servers_words_are_one_line_of_bounded_length(home: Home, api: Simulator) -> None:
+def test_server_message_is_one_short_line(home: Home, api: Simulator) -> None:
     api.add_fault(Fault(said(400, "start_date\nis\r\nwrong\x1b[31m " + "a" * 100_000)))
     result = home.run(*PERIOD)
     assert result.code == 2, result.err
@@ -384,7 +380,7 @@ def elsewhere() -> Iterator[socket.socket]:
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed_and_the_token_goes_nowhere_else(
+def test_token_is_not_sent_to_another_host(
     home: Home, api: Simulator, elsewhere: socket.socket, code: int
 ) -> None:
     port = elsewhere.getsockname()[1]
@@ -395,7 +391,7 @@ def test_a_redirect_is_not_followed_and_the_token_goes_nowhere_else(
         elsewhere.accept()
 
 
-def test_a_redirect_on_the_same_host_is_not_followed_either(home: Home, api: Simulator) -> None:
+def test_redirect_on_the_same_host_is_refused(home: Home, api: Simulator) -> None:
     api.add_fault(Fault(redirect(f"/analytics/v0/{DAU}"), USERS))
     refused(ContractBroken, lambda: run_period(home))
     assert [request.endpoint for request in api.requests] == [USERS]
@@ -413,7 +409,7 @@ def test_between_base_and_endpoint_is_one_slash(home: Home, api: Simulator, path
 # `status --check`
 
 
-def test_check_proves_a_good_token_with_one_request(home: Home, api: Simulator) -> None:
+def test_check_accepts_a_good_token(home: Home, api: Simulator) -> None:
     result = home.run("status", "--check")
     assert result.code == 0, result.err
     assert "accepts the token" in result.err
@@ -421,9 +417,7 @@ def test_check_proves_a_good_token_with_one_request(home: Home, api: Simulator) 
     assert result.out.startswith("store: ")
 
 
-def test_check_of_a_bad_token_ends_with_what_to_do_after_one_request(
-    home: Home, api: Simulator
-) -> None:
+def test_check_of_a_bad_token_says_what_to_do(home: Home, api: Simulator) -> None:
     home.settings["AUGMENT_API_TOKEN"] = "svc_of-another-organization"
     result = home.run("status", "--check")
     assert result.code == 3, result.err
@@ -458,9 +452,7 @@ TOO_LATE = {
 
 
 @pytest.mark.parametrize("name", TOO_LATE)
-def test_today_and_the_future_are_refused_before_any_request(
-    home: Home, api: Simulator, name: str
-) -> None:
+def test_today_and_future_are_refused(home: Home, api: Simulator, name: str) -> None:
     result = home.run(*TOO_LATE[name])
     assert result.code == 2, result.err
     assert f"in UTC, today is {today()}" in error_line(result)
@@ -483,9 +475,7 @@ def daily(home: Home, now: datetime, window: Window | None = None) -> None:
     fetch_daily(settings_of(home), window, clock=lambda: now)
 
 
-def test_a_day_more_than_two_years_old_is_refused_with_the_reason_before_any_request(
-    home: Home, spring: Simulator
-) -> None:
+def test_day_over_two_years_old_is_refused(home: Home, spring: Simulator) -> None:
     old = OLDEST - timedelta(1)
     runs: list[Callable[[], None]] = [
         lambda: backfill(home, old, old),
@@ -500,9 +490,7 @@ def test_a_day_more_than_two_years_old_is_refused_with_the_reason_before_any_req
     assert (spring.requests, home.files()) == ([], set())
 
 
-def test_a_period_more_than_two_years_old_is_refused_with_the_reason(
-    home: Home, api: Simulator
-) -> None:
+def test_period_over_two_years_old_is_refused(home: Home, api: Simulator) -> None:
     result = home.run(f"{today() - timedelta(731)}")
     assert result.code == 2, result.err
     assert "two years" in error_line(result)
@@ -515,9 +503,7 @@ def test_a_day_exactly_two_years_old_is_fetched(home: Home, spring: Simulator) -
     assert {request.status for request in spring.requests} == {200}
 
 
-def test_a_period_of_more_than_90_days_is_refused_with_what_to_do(
-    home: Home, api: Simulator
-) -> None:
+def test_period_over_90_days_is_refused(home: Home, api: Simulator) -> None:
     result = home.run(f"{today() - timedelta(91)}", f"{DAY}")
     assert result.code == 2, result.err
     line = error_line(result)
@@ -532,9 +518,7 @@ def test_a_period_of_more_than_90_days_is_refused_with_what_to_do(
     assert (api.requests, home.files()) == ([], set())
 
 
-def test_a_period_of_90_days_is_fetched_with_one_request_an_endpoint(
-    home: Home, api: Simulator
-) -> None:
+def test_period_of_90_days_costs_one_request_each(home: Home, api: Simulator) -> None:
     window = last_complete_days(90, today())
     fetch_period(settings_of(home), datetime.now(NOON.tzinfo), window, None)
     assert [request.endpoint for request in api.requests] == [USERS, USAGE, DAU]
@@ -580,7 +564,7 @@ def files_of(*days: date) -> set[str]:
     }
 
 
-def test_before_the_hour_yesterday_is_unpublished_and_the_other_days_are_written(
+def test_yesterday_is_unpublished_before_the_hour(
     home: Home, spring: Simulator, caplog: Log
 ) -> None:
     """Neither failed nor empty: exit 6, no request for it, and no sum that would lack it."""
@@ -602,9 +586,7 @@ def test_before_the_hour_yesterday_is_unpublished_and_the_other_days_are_written
     assert any(f"{LAST} is not published yet" in text for text in caplog.messages)
 
 
-def test_from_the_hour_on_yesterday_is_fetched_and_the_window_is_whole(
-    home: Home, spring: Simulator
-) -> None:
+def test_yesterday_is_fetched_from_the_hour_on(home: Home, spring: Simulator) -> None:
     with pytest.raises(DaysMissing):
         daily(home, BEFORE)
     daily(home, READY)
@@ -630,9 +612,7 @@ def test_the_hour_is_a_setting(home: Home, spring: Simulator, hour: int) -> None
         assert spring.requests == []
 
 
-def test_a_backfill_of_yesterday_alone_says_that_it_is_not_published(
-    home: Home, spring: Simulator
-) -> None:
+def test_backfill_of_unpublished_day_is_reported(home: Home, spring: Simulator) -> None:
     with pytest.raises(NotPublished, match=f"{LAST} is not published yet") as caught:
         backfill(home, LAST, LAST, BEFORE)
     assert caught.value.exit_code == 6
@@ -640,15 +620,13 @@ def test_a_backfill_of_yesterday_alone_says_that_it_is_not_published(
     assert kept_days(home) == set()
 
 
-def test_a_backfill_up_to_yesterday_keeps_the_days_before(home: Home, spring: Simulator) -> None:
+def test_backfill_stores_days_before_yesterday(home: Home, spring: Simulator) -> None:
     with pytest.raises(DaysMissing, match=f"1 of 3 days are missing: {LAST}"):
         backfill(home, LAST - timedelta(2), LAST, BEFORE)
     assert kept_days(home) == asked_days(spring) == {LAST - timedelta(2), LAST - timedelta(1)}
 
 
-def test_a_period_with_yesterday_is_not_published_before_the_hour_either(
-    home: Home, spring: Simulator
-) -> None:
+def test_period_with_yesterday_is_unpublished(home: Home, spring: Simulator) -> None:
     """A sum that lacks its last day would look like that of the period."""
     window = Window(LAST - timedelta(6), LAST)
     with pytest.raises(NotPublished, match=str(LAST)):
@@ -658,7 +636,7 @@ def test_a_period_with_yesterday_is_not_published_before_the_hour_either(
     assert len(home.files()) == 2
 
 
-def test_the_status_of_a_store_with_an_unpublished_day_tells_it_as_missing(
+def test_status_reports_unpublished_day_as_missing(
     home: Home, spring: Simulator, capsys: Capture
 ) -> None:
     with pytest.raises(DaysMissing):

@@ -194,7 +194,7 @@ def part_of_a_stranger(body: Json) -> None:
 
 
 @pytest.mark.parametrize("change", [add_to_part, part_of_a_stranger])
-def test_unreconciled_editors_are_stored_with_a_warning(
+def test_unreconciled_editors_are_stored_and_logged(
     home: Home, detailed: Simulator, told: Told, change: Callable[[Json], None]
 ) -> None:
     detailed.add_fault(Fault(edited(change), EDITORS, DAY))
@@ -207,9 +207,7 @@ def test_unreconciled_editors_are_stored_with_a_warning(
     assert warning.startswith(f"{DAY}: editors and languages do not add up")
 
 
-def test_editors_that_reconcile_on_retry_have_no_warning(
-    home: Home, detailed: Simulator, told: Told
-) -> None:
+def test_reconciled_editors_have_no_warning(home: Home, detailed: Simulator, told: Told) -> None:
     detailed.add_fault(Fault(edited(add_to_part), EDITORS, DAY, times=1))
     fetch(home, SOUND, DAY)
     assert_editors(home, detailed, SOUND, DAY)

@@ -234,7 +234,7 @@ def test_an_answer_as_it_is_gives_right_rows(
     assert_right(served[1], endpoint, GOOD[endpoint])
 
 
-def test_any_value_in_any_place_is_refused_or_gives_right_rows(
+def test_any_value_is_refused_or_read_right(
     served: tuple[Simulator, AnalyticsSource],
 ) -> None:
     simulator, source = served
@@ -275,7 +275,7 @@ def test_bytes_that_are_no_answer_are_refused(served: tuple[Simulator, Analytics
     fuzz()
 
 
-def test_an_answer_with_a_few_other_bytes_is_refused_or_gives_right_rows(
+def test_altered_bytes_are_refused_or_read_right(
     served: tuple[Simulator, AnalyticsSource],
 ) -> None:
     """Those that are no JSON are refused; but what of the text nobody reads may be no UTF-8."""

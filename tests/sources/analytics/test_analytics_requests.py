@@ -100,7 +100,7 @@ def ledger(home: Home) -> dict[date, LedgerDay]:
         return reader.ledger(ANALYTICS)
 
 
-def test_first_run_costs_two_requests_and_all_pages(home: Home, limited: Limited) -> None:
+def test_first_run_costs_totals_and_all_pages(home: Home, limited: Limited) -> None:
     sim = limited(240)
     assert sum(pages(sim, DAYS).values()) > 2 * BURST, "else the limit would not be felt"
     run(home)
@@ -179,7 +179,7 @@ def test_revised_settled_day_alone_is_fetched(
     assert after[DAYS[number]].unreconciled == []
 
 
-def test_backfill_costs_two_requests_per_ninety_days(home: Home, limited: Limited) -> None:
+def test_backfill_fetches_totals_per_90_days(home: Home, limited: Limited) -> None:
     sim = limited()
     window = last_complete_days(200, TODAY - timedelta(30))
     days = list(window.days())
@@ -266,7 +266,7 @@ def test_short_run_does_not_log_its_cost(home: Home, limited: Limited, caplog: L
     assert " left" not in caplog.text
 
 
-def test_retry_after_of_another_clients_requests_is_obeyed(home: Home, limited: Limited) -> None:
+def test_refusal_by_a_shared_limit_is_obeyed(home: Home, limited: Limited) -> None:
     """Of two threads, the other may have sent a request already when the refusal comes."""
     home.settings["MAX_CONCURRENCY"] = "2"
     sim = limited()
@@ -286,7 +286,7 @@ def with_editors(home: Home) -> list[date]:
     return [row.day for row in rows if row.editor_language is DetailStatus.COMPLETE]
 
 
-def test_editors_stay_within_budget_and_continue_next_run(home: Home, limited: Limited) -> None:
+def test_editors_continue_within_the_next_budget(home: Home, limited: Limited) -> None:
     sim = limited(300)
     home.settings["FETCH_EDITOR_LANGUAGE"] = "auto"
     days = list(SETTLED.days())[::-1]

@@ -97,7 +97,7 @@ OPEN: dict[str, tuple[str, Effect, str]] = {
 
 
 @pytest.mark.parametrize("name", OPEN)
-def test_unreconciled_day_is_stored_with_its_differences(
+def test_unreconciled_day_has_its_differences(
     home: Home, spring: Simulator, told: Told, capsys: Capture, name: str
 ) -> None:
     """It is fetched once more; ledger, log, manifest and `status` have the differences."""

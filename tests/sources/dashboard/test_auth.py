@@ -79,9 +79,7 @@ def signed_out(home: Home, sim: Simulator) -> Home:
 
 
 @pytest.mark.parametrize("form", ["encoded", "decoded", "bare", "bare decoded", "curl"])
-def test_a_piped_session_is_saved_and_proved_by_one_request(
-    form: str, signed_out: Home, sim: Simulator
-) -> None:
+def test_piped_session_is_checked_and_stored(form: str, signed_out: Home, sim: Simulator) -> None:
     paste = {
         "encoded": f"_session={sim.cookie}\n",
         "decoded": f"_session={sim.cookie_decoded}\n",
@@ -98,7 +96,7 @@ def test_a_piped_session_is_saved_and_proved_by_one_request(
     assert signed_out.run(*ONE_DAY).code == 0
 
 
-def test_no_check_saves_the_session_without_any_request(signed_out: Home, sim: Simulator) -> None:
+def test_no_check_stores_without_a_request(signed_out: Home, sim: Simulator) -> None:
     result = signed_out.run(AUTH, "--no-check", stdin=sim.cookie)
     assert (result.code, sim.requests) == (0, [])
     assert "accepts" not in result.err
@@ -106,9 +104,7 @@ def test_no_check_saves_the_session_without_any_request(signed_out: Home, sim: S
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_session_that_the_dashboard_refuses_is_told_with_exit_3(
-    shape: str, home: Home, start: Start
-) -> None:
+def test_refused_session_is_not_stored(shape: str, home: Home, start: Start) -> None:
     sim = start(expired_shape=shape)
     result = home.run(AUTH, stdin="_session=0123456789abcdef0123456789abcdef01234567")
     assert (result.code, sim.count()) == (3, 1)
@@ -121,9 +117,7 @@ def test_a_session_that_the_dashboard_refuses_is_told_with_exit_3(
 
 
 @pytest.mark.parametrize("words", [[AUTH], ONE_DAY], ids=["a wrong paste", "a run"])
-def test_who_never_signed_in_is_not_told_to_sign_in_again(
-    words: list[str], signed_out: Home
-) -> None:
+def test_first_sign_in_does_not_say_again(words: list[str], signed_out: Home) -> None:
     result = signed_out.run(*words, stdin="0123456789abcdef")
     assert (result.code, "Traceback" in result.err) == (3, False)
     assert SIGN_IN in result.err
@@ -136,7 +130,7 @@ def test_who_never_signed_in_is_not_told_to_sign_in_again(
     [(4, "MAX_RETRIES", "0"), (5, "TENANT_MAU_ENDPOINT", "/nothing-here")],
     ids=["no dashboard", "another path"],
 )
-def test_a_session_that_could_not_be_tried_is_not_saved_unless_told(
+def test_unchecked_session_is_stored_only_on_request(
     code: int, setting: str, value: str, home: Home, start: Start
 ) -> None:
     sim = start()
@@ -152,7 +146,7 @@ def test_a_session_that_could_not_be_tried_is_not_saved_unless_told(
     assert kept(home) == {SESSION_COOKIE: "another"}
 
 
-def test_what_the_check_renews_is_what_is_saved(signed_out: Home, sim: Simulator) -> None:
+def test_session_renewed_by_the_check_is_stored(signed_out: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(set_cookie("theme=light; Path=/"), times=1))
     assert signed_out.run(AUTH, stdin=f"_session={sim.cookie}; theme=dark").code == 0
     assert kept(signed_out) == {SESSION_COOKIE: sim.cookie, "theme": "light"}
@@ -168,7 +162,7 @@ def test_what_the_check_renews_is_what_is_saved(signed_out: Home, sim: Simulator
     ],
     ids=["empty", "another cookie", "no text", "too long"],
 )
-def test_what_is_no_session_is_refused_and_the_kept_one_stays(
+def test_invalid_paste_leaves_the_stored_session(
     paste: bytes, reason: str, home: Home, sim: Simulator
 ) -> None:
     before = home.cookie_file.read_bytes()
@@ -178,7 +172,7 @@ def test_what_is_no_session_is_refused_and_the_kept_one_stays(
     assert home.cookie_file.read_bytes() == before
 
 
-def test_a_closed_standard_input_is_refused_without_a_trace(home: Home, sim: Simulator) -> None:
+def test_closed_standard_input_is_refused(home: Home, sim: Simulator) -> None:
     command = ["sh", "-c", 'exec "$@" <&-', "sh", *home.command(AUTH)]
     done = subprocess.run(
         command, env=home.environment(), capture_output=True, text=True, timeout=60, check=False
@@ -260,9 +254,7 @@ def terminal(home: Home, *words: str) -> Iterator[Terminal]:
 
 
 @pytest.mark.parametrize("form", ["value", "long", "curl"])
-def test_a_paste_on_a_terminal_is_taken_whole_and_not_shown(
-    form: str, signed_out: Home, sim: Simulator
-) -> None:
+def test_paste_on_a_terminal_is_not_shown(form: str, signed_out: Home, sim: Simulator) -> None:
     long = f"Cookie: theme={'d' * 9000}; _session={sim.cookie}"
     paste = {"value": sim.cookie, "long": long, "curl": curl(sim)}[form]
     with terminal(signed_out) as tty:
@@ -280,9 +272,7 @@ def test_a_paste_on_a_terminal_is_taken_whole_and_not_shown(
     assert "Open the developer tools" in result.err
 
 
-def test_ctrl_c_at_the_prompt_ends_it_and_gives_the_terminal_back(
-    signed_out: Home, sim: Simulator
-) -> None:
+def test_ctrl_c_at_the_prompt_restores_the_terminal(signed_out: Home, sim: Simulator) -> None:
     with terminal(signed_out) as tty:
         tty.until_asked()
         tty.process.send_signal(signal.SIGINT)
@@ -315,7 +305,7 @@ finally:
 """
 
 
-def test_file_and_folder_are_private_from_the_first_byte(signed_out: Home, sim: Simulator) -> None:
+def test_cookie_file_is_private_from_the_start(signed_out: Home, sim: Simulator) -> None:
     # The hook looks at the folder before each file operation of the program.
     watched = [str(signed_out.cookie_file.parent), "--home", str(signed_out.path), AUTH]
     done = subprocess.run(
@@ -331,9 +321,7 @@ def test_file_and_folder_are_private_from_the_first_byte(signed_out: Home, sim: 
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604])
-def test_a_file_that_others_can_read_is_refused_with_a_command_that_mends_it(
-    mode: int, home: Home, sim: Simulator
-) -> None:
+def test_readable_cookie_file_is_refused_with_a_fix(mode: int, home: Home, sim: Simulator) -> None:
     home.settings["COOKIE_FILE"] = "it's mine/the cookies.json"
     assert home.run(AUTH, "--no-check", stdin=sim.cookie).code == 0
     file = home.path / home.settings["COOKIE_FILE"]
@@ -347,9 +335,7 @@ def test_a_file_that_others_can_read_is_refused_with_a_command_that_mends_it(
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_without_a_session_no_request_is_sent_and_no_old_figures_stay(
-    form: str, home: Home, sim: Simulator
-) -> None:
+def test_run_without_session_sends_no_request(form: str, home: Home, sim: Simulator) -> None:
     assert home.run(*FORMS[form]).code == 0
     home.cookie_file.unlink()
     before, requests = home.files(), sim.count()
@@ -367,7 +353,7 @@ def test_without_a_session_no_request_is_sent_and_no_old_figures_stay(
         *(b'{"a": "b"}', b'{"_session": ""}', b'{"_session": {"value": "x"}}'),
     ],
 )
-def test_a_damaged_file_asks_to_sign_in_again(data: bytes, home: Home, sim: Simulator) -> None:
+def test_damaged_cookie_file_is_reported(data: bytes, home: Home, sim: Simulator) -> None:
     home.cookie_file.write_bytes(data)
     result = home.run(*ONE_DAY)
     assert (result.code, sim.requests) == (3, [])
@@ -375,9 +361,7 @@ def test_a_damaged_file_asks_to_sign_in_again(data: bytes, home: Home, sim: Simu
     assert SIGN_IN in result.err
 
 
-def test_a_plain_map_of_names_is_taken_and_renewed_into_todays_shape(
-    home: Home, start: Start
-) -> None:
+def test_plain_map_of_cookies_is_converted(home: Home, start: Start) -> None:
     """As the first tool for this dashboard wrote it."""
     sim = start(rolling=True)
     home.cookie_file.write_text(json.dumps({SESSION_COOKIE: sim.cookie, "theme": "dark"}))
@@ -387,7 +371,7 @@ def test_a_plain_map_of_names_is_taken_and_renewed_into_todays_shape(
     assert origin == origin_of(sim.url)
 
 
-def test_a_list_of_cookies_in_the_file_is_told_what_reads_it(home: Home, sim: Simulator) -> None:
+def test_list_of_cookies_in_the_file_is_refused(home: Home, sim: Simulator) -> None:
     exported = json.dumps([{"name": SESSION_COOKIE, "value": sim.cookie, "domain": "127.0.0.1"}])
     home.cookie_file.write_text(exported)
     result = home.run(*ONE_DAY)
@@ -409,7 +393,7 @@ def test_cookies_of_another_origin_are_not_sent(home: Home, sim: Simulator) -> N
 
 
 @pytest.mark.parametrize("concurrency", [1, 8])
-def test_a_rolling_session_is_followed_and_kept(concurrency: int, home: Home, start: Start) -> None:
+def test_rolling_session_is_stored(concurrency: int, home: Home, start: Start) -> None:
     sim = start(rolling=True)
     save_cookies(
         home.cookie_file, {"theme": "dark", SESSION_COOKIE: sim.cookie}, origin_of(sim.url)
@@ -428,9 +412,7 @@ def test_a_rolling_session_is_followed_and_kept(concurrency: int, home: Home, st
     assert_no_secret(sim, *(result.err + result.out for result in results))
 
 
-def test_another_cookie_is_renewed_too_and_an_empty_one_erases_nothing(
-    home: Home, sim: Simulator
-) -> None:
+def test_empty_cookie_erases_nothing(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(set_cookie("theme=light; Path=/"), times=1))
     sim.add_fault(Fault(set_cookie("_session=; Path=/")))
     assert home.run(*ONE_DAY).code == 0
@@ -438,7 +420,7 @@ def test_another_cookie_is_renewed_too_and_an_empty_one_erases_nothing(
     assert sent(sim)[-1] == [(SESSION_COOKIE, sim.cookie), ("theme", "light")]
 
 
-def test_the_anonymous_session_of_a_sign_in_page_is_not_kept(home: Home, sim: Simulator) -> None:
+def test_anonymous_session_is_not_stored(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(html()))
     sim.add_fault(Fault(set_cookie("_session=anonymous; Path=/")))
     assert home.run(*ONE_DAY).code == 3
@@ -456,9 +438,7 @@ def assert_told_to_sign_in(result: Result) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_an_expired_session_ends_the_run_at_once_and_sets_old_files_aside(
-    shape: str, form: str, home: Home, start: Start
-) -> None:
+def test_expired_session_ends_the_run(shape: str, form: str, home: Home, start: Start) -> None:
     sim = start(expired_shape=shape)
     home.settings["MAX_CONCURRENCY"] = "4"
     assert home.run(*FORMS[form]).code == 0
@@ -480,7 +460,7 @@ def test_an_expired_session_ends_the_run_at_once_and_sets_old_files_aside(
     ("form", "shape", "good"),
     [("one day", "401", 1), ("28 days", "redirect", 10), ("28 days", "html", 27)],
 )
-def test_a_session_that_expires_in_mid_run_leaves_no_file(
+def test_session_that_expires_midway_leaves_no_file(
     form: str, shape: str, good: int, home: Home, start: Start
 ) -> None:
     sim = start(expired_shape=shape, expire_after=good)
@@ -490,7 +470,7 @@ def test_a_session_that_expires_in_mid_run_leaves_no_file(
     assert home.files() == set()
 
 
-def test_no_secret_is_shown_at_debug_whatever_goes_wrong(home: Home, sim: Simulator) -> None:
+def test_debug_log_has_no_secret(home: Home, sim: Simulator) -> None:
     home.settings |= {"LOG_LEVEL": "DEBUG", "MAX_RETRIES": "1"}
     signin = f"/signin?session={sim.cookie}"
     elsewhere = f"https://me:{sim.cookie}@app.example.org/?session={sim.cookie}"

@@ -223,7 +223,7 @@ ALL_FORMS: dict[str, Form] = {
 
 @pytest.mark.parametrize("value", [ENCODED, DECODED], ids=["encoded", "decoded"])
 @pytest.mark.parametrize("form", ALL_FORMS)
-def test_every_form_gives_the_session_as_it_was_pasted(form: str, value: str) -> None:
+def test_every_form_gives_the_session(form: str, value: str) -> None:
     assert parse_paste(ALL_FORMS[form](value), HOST)[SESSION_COOKIE] == value
 
 
@@ -243,22 +243,22 @@ def test_every_form_gives_the_session_as_it_was_pasted(form: str, value: str) ->
         "HAR",
     ],
 )
-def test_cookies_beside_the_session_are_kept_and_those_of_other_sites_are_not(form: str) -> None:
+def test_cookies_of_other_sites_are_dropped(form: str) -> None:
     cookies = parse_paste(FORMS[form](ENCODED), HOST)
     assert cookies.pop("lang", "en") == "en"
     assert cookies == {"theme": "dark", SESSION_COOKIE: ENCODED}
 
 
-def test_attributes_of_a_set_cookie_header_are_no_cookies() -> None:
+def test_set_cookie_attributes_are_not_cookies() -> None:
     assert parse_paste(FORMS["Set-Cookie"](ENCODED), HOST) == {SESSION_COOKIE: ENCODED}
 
 
 @pytest.mark.parametrize("value", ["YQ==", "YWI=", "YQ==.", "YQ==--0a1b", "a-b_c.d~e", "%7B%7D"])
-def test_padding_and_signs_do_not_make_another_cookie_of_a_bare_value(value: str) -> None:
+def test_padding_in_a_bare_value_is_part_of_it(value: str) -> None:
     assert parse_paste(value, HOST) == {SESSION_COOKIE: value}
 
 
-def test_a_separator_after_a_bare_value_is_no_part_of_it() -> None:
+def test_separator_after_a_bare_value_is_removed() -> None:
     assert parse_paste(f"{ENCODED};", HOST) == {SESSION_COOKIE: ENCODED}
 
 
@@ -363,7 +363,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_no_session_is_refused_with_a_reason_that_never_repeats_it(case: str) -> None:
+def test_refusal_never_repeats_the_paste(case: str) -> None:
     text, reason = REFUSED[case]
     with pytest.raises(UsageError) as caught:
         parse_paste(text, HOST)
@@ -402,7 +402,7 @@ def sent(cookies: dict[str, str], kept: Path) -> str:
 @example(text='{"a":' * 5000)
 @example(text=r"curl x -b $'_session=\ud800'")
 @settings(deadline=None, max_examples=400)
-def test_any_text_gives_cookies_that_can_be_sent_or_a_usage_error(text: str, kept: Path) -> None:
+def test_any_text_gives_cookies_or_a_usage_error(text: str, kept: Path) -> None:
     try:
         cookies = parse_paste(text, HOST)
     except UsageError:
@@ -414,9 +414,7 @@ def test_any_text_gives_cookies_that_can_be_sent_or_a_usage_error(text: str, kep
 @example(value="0123$")
 @example(value="$''!^%41")
 @settings(deadline=None)
-def test_any_legal_session_survives_every_form_and_is_sent_as_it_came(
-    value: str, kept: Path
-) -> None:
+def test_any_legal_session_survives_every_form(value: str, kept: Path) -> None:
     for name, form in FORMS.items():
         cookies = parse_paste(form(value), HOST)
         assert cookies[SESSION_COOKIE] == value, name
@@ -425,13 +423,13 @@ def test_any_legal_session_survives_every_form_and_is_sent_as_it_came(
 
 @given(value=st.from_regex(r"[A-Za-z0-9+/_.%~-]{1,40}={0,2}", fullmatch=True))
 @settings(deadline=None)
-def test_any_base64_or_url_encoded_value_is_taken_bare(value: str) -> None:
+def test_any_encoded_value_is_read_bare(value: str) -> None:
     assert parse_paste(value, HOST) == {SESSION_COOKIE: value}
 
 
 @given(value=st.text(st.characters(min_codepoint=0x20, codec="utf-8"), min_size=1).map(str.strip))
 @settings(deadline=None)
-def test_a_decoded_value_is_encoded_where_a_header_needs_it(value: str, kept: Path) -> None:
+def test_decoded_value_is_encoded_for_the_header(value: str, kept: Path) -> None:
     header = sent({SESSION_COOKIE: value}, kept)
     assert LEGAL_HEADER.fullmatch(header)
     encoded = header.removeprefix("_session=")

@@ -141,7 +141,7 @@ def test_whole_body_is_read_in_every_form(each: Asking) -> None:
         assert each.ask() == expected, name
 
 
-def test_whole_body_that_is_no_answer_is_asked_for_once(each: Asking) -> None:
+def test_complete_body_of_another_kind_is_not_retried(each: Asking) -> None:
     for name, effect in BROKEN.items():
         each.sim.clear_faults()
         each.sim.add_fault(Fault(effect, each.endpoint))

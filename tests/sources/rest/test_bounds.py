@@ -98,7 +98,7 @@ ENDLESS: dict[str, tuple[str, Endless, str]] = {
 
 
 @pytest.mark.parametrize("name", ENDLESS)
-def test_body_without_an_end_is_refused_in_time_and_memory(name: str) -> None:
+def test_endless_body_is_refused(name: str) -> None:
     encoding, stream, words = ENDLESS[name]
     begun = time.process_time()
     tracemalloc.start()
@@ -112,9 +112,7 @@ def test_body_without_an_end_is_refused_in_time_and_memory(name: str) -> None:
     assert time.process_time() - begun < 30
 
 
-def test_eight_mebibytes_that_unpack_to_eight_gibibytes_end_in_a_sentence(
-    home: Home, sim: Simulator
-) -> None:
+def test_decompression_bomb_is_refused(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(inflate(64 * MIB, 128), USERS))
     begun = time.process_time()
     result = home.run(f"{DAY}")
@@ -127,7 +125,7 @@ def test_eight_mebibytes_that_unpack_to_eight_gibibytes_end_in_a_sentence(
 
 
 @pytest.mark.parametrize("size", [MIB - 1, MIB, MIB + 1, 2 * MIB])
-def test_body_is_whole_wherever_a_step_of_unpacking_ends(size: int) -> None:
+def test_decompression_steps_do_not_change_the_body(size: int) -> None:
     """Also where the last bytes are within the decompressor when its input has been read."""
     text = b"[" + b" " * (size - 2) + b"]"
     bare = zlib.compressobj(wbits=-zlib.MAX_WBITS)
@@ -183,9 +181,7 @@ def test_server_that_never_stops_sending_is_left(without_end: str) -> None:
 # Numbers of things
 
 
-def test_more_values_than_any_tenant_has_are_refused_before_they_are_made(
-    home: Home, sim: Simulator
-) -> None:
+def test_too_many_values_are_refused_before_decoding(home: Home, sim: Simulator) -> None:
     """Three bytes of text for each, and 70 of memory."""
     body = b'{"userFeatureStats":[' + b"{}," * MOST_VALUES + b"{}]}"
     sim.add_fault(Fault(raw_body(body), USERS))
@@ -193,9 +189,7 @@ def test_more_values_than_any_tenant_has_are_refused_before_they_are_made(
         users_of(home)
 
 
-def test_more_fields_beside_the_records_than_any_answer_has_are_refused(
-    home: Home, sim: Simulator
-) -> None:
+def test_too_many_fields_beside_records_are_refused(home: Home, sim: Simulator) -> None:
     fields = b",".join(b'"field%07d":1' % number for number in range(1_200_000))
     sim.add_fault(Fault(raw_body(b'{"userFeatureStats":[],' + fields + b"}"), USERS))
     with pytest.raises(ContractBroken, match=f"{USERS}: .* more than 10,000 fields beside"):
@@ -231,7 +225,7 @@ def nested(levels: int) -> Any:
     return value
 
 
-def test_what_is_nested_deeper_than_a_name_goes_stays_together() -> None:
+def test_deeply_nested_field_stays_one_column() -> None:
     flat = flatten({"x": nested(400)})
     (name,) = flat
     assert name == "x" + ".a" * (DEPTH - 1)
@@ -261,7 +255,7 @@ def with_fields(fields: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("name", SILLY)
-def test_unknown_field_beyond_a_bound_is_left_out_and_said_in_one_line(
+def test_unknown_field_beyond_a_bound_is_left_out(
     home: Home, start: Start, start_api: Start, caplog: Log, name: str
 ) -> None:
     """For both sources; nobody's figures are lost."""
@@ -285,7 +279,7 @@ def users_after(home: Home, sim: Simulator) -> tuple[list[Any], Simulator]:
 
 
 @pytest.mark.parametrize("number", [b"1e999", b"9" * 5000])
-def test_number_beyond_all_numbers_costs_an_unknown_field_alone(
+def test_number_out_of_range_costs_its_field(
     home: Home, sim: Simulator, caplog: Log, number: bytes
 ) -> None:
     expected = users_of(home)
@@ -297,9 +291,7 @@ def test_number_beyond_all_numbers_costs_an_unknown_field_alone(
     ]
 
 
-def test_names_that_every_record_invents_are_kept_up_to_a_bound(
-    home: Home, sim: Simulator, caplog: Log
-) -> None:
+def test_distinct_unknown_names_are_bounded(home: Home, sim: Simulator, caplog: Log) -> None:
     expected = users_of(home)
 
     def effect(answer: Answer, _request: Request) -> Answer:
@@ -322,9 +314,7 @@ def test_names_that_every_record_invents_are_kept_up_to_a_bound(
 
 
 @pytest.mark.parametrize("field", ["editor", "language"])
-def test_names_of_editors_and_languages_have_a_bound(
-    home: Home, api: Simulator, field: str
-) -> None:
+def test_names_of_editors_are_bounded(home: Home, api: Simulator, field: str) -> None:
     """Beyond it, the day's editors and languages are refused, and its users stored."""
     for length, refused in ((200, False), (201, True), (5_000_000, True)):
         api.clear_faults()

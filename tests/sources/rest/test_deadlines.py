@@ -60,7 +60,7 @@ def refused(sim: Simulator, **limits: Any) -> tuple[str, float]:
 
 
 @pytest.mark.parametrize("name", ENDLESS)
-def test_head_that_does_not_end_is_one_failed_attempt(api: Simulator, name: str) -> None:
+def test_endless_head_is_one_failed_attempt(api: Simulator, name: str) -> None:
     """Of the longest silence, not of the whole budget: there is time for another attempt."""
     effect, words = ENDLESS[name]
     api.add_fault(Fault(effect))

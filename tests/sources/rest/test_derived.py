@@ -102,7 +102,7 @@ def by_name(home: Home, users: list[UserUsage], sim: Simulator) -> int:
     return [user.user for user in users].index(seen[0])
 
 
-def test_odd_value_of_one_user_is_unknown_and_costs_nothing_else(
+def test_odd_value_of_one_user_is_unknown(
     home: Home, sim: Simulator, users: list[UserUsage], caplog: Log
 ) -> None:
     which = by_name(home, users, sim)
@@ -116,7 +116,7 @@ def test_odd_value_of_one_user_is_unknown_and_costs_nothing_else(
         assert "@" not in warning
 
 
-def test_spelled_unknown_is_unknown_without_a_warning(
+def test_spelling_of_unknown_has_no_warning(
     home: Home, sim: Simulator, users: list[UserUsage], caplog: Log
 ) -> None:
     which = by_name(home, users, sim)
@@ -148,7 +148,7 @@ def bare(field: str, text: bytes) -> Effect:
 
 
 @pytest.mark.parametrize("text", [b"NaN", b"-Infinity", b"1e999"])
-def test_number_that_is_none_is_an_unknown_rate_and_no_count(
+def test_invalid_number_is_an_unknown_rate(
     home: Home, sim: Simulator, users: list[UserUsage], text: bytes
 ) -> None:
     """Also where a name looks like it."""
@@ -165,7 +165,7 @@ def test_number_that_is_none_is_an_unknown_rate_and_no_count(
         users_of(home)
 
 
-def test_odd_values_are_counted_in_one_warning_a_field(
+def test_odd_values_have_one_warning_per_field(
     home: Home, sim: Simulator, users: list[UserUsage], caplog: Log
 ) -> None:
     home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
@@ -183,7 +183,7 @@ def test_odd_values_are_counted_in_one_warning_a_field(
     assert len(stored_users(home)[last]) == len(users)
 
 
-def test_seen_last_on_a_day_before_the_first_is_neither(
+def test_last_seen_before_first_seen_is_unknown(
     home: Home, sim: Simulator, users: list[UserUsage], caplog: Log
 ) -> None:
     """Within a day it is how moments were rounded."""
@@ -212,7 +212,7 @@ def test_moments_are_in_utc_whatever_their_offset(
     assert last.tzinfo is UTC
 
 
-def test_unknown_field_with_a_taken_name_is_left_out_and_said(
+def test_unknown_field_with_a_taken_name_is_left_out(
     home: Home, sim: Simulator, users: list[UserUsage], caplog: Log
 ) -> None:
     """Nothing depends on it, and the day on nothing of it."""
@@ -229,7 +229,7 @@ def test_unknown_field_with_a_taken_name_is_left_out_and_said(
 ODD_DAYS: list[Any] = [-1, 1.5, 5.0, True, "5", None, [5], {}, 2**70]
 
 
-def test_odd_active_days_of_a_token_are_unknown_too(
+def test_odd_active_days_of_analytics_are_unknown(
     home: Home, start_api: Start, caplog: Log
 ) -> None:
     home.settings["MAX_RETRIES"] = "0"
@@ -253,9 +253,7 @@ def test_odd_active_days_of_a_token_are_unknown_too(
         assert all(f"{DAYS.name}: {len(found)} value" in line for line in told)
 
 
-def test_sentinel_that_an_older_version_stored_is_unknown_everywhere(
-    home: Home, start: Start, store_url: str
-) -> None:
+def test_stored_sentinel_is_unknown_everywhere(home: Home, start: Start, store_url: str) -> None:
     """Settled days are not fetched again, so it stays in the store, but is never shown."""
     start()
     last = WINDOW.end
@@ -270,7 +268,7 @@ def test_sentinel_that_an_older_version_stored_is_unknown_everywhere(
     assert {(each.first_seen, each.last_seen) for each in seen} == {(None, None)}
 
 
-def test_answer_without_any_sound_moment_is_a_blank_column(
+def test_no_valid_moment_is_a_blank_column(
     home: Home, sim: Simulator, users: list[UserUsage]
 ) -> None:
     sim.add_fault(Fault(set_value(FIELDS[FIRST_SEEN], SENTINELS[0]), USERS))
@@ -282,9 +280,7 @@ def test_answer_without_any_sound_moment_is_a_blank_column(
     assert len(text.splitlines()) == len(users) + 1
 
 
-def test_odd_unknown_figure_of_the_tenant_costs_no_day(
-    home: Home, sim: Simulator, caplog: Log
-) -> None:
+def test_odd_tenant_figure_costs_no_day(home: Home, sim: Simulator, caplog: Log) -> None:
     """The day's check needs the known ones alone; the period's file has what has a name."""
     effect = add_field("seats", {"paid": 9})
     sim.add_fault(Fault(effect, TENANT))

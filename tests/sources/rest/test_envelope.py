@@ -116,7 +116,7 @@ def heard(path: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("path", ENVELOPE_FIELDS)
-def test_field_that_contradicts_the_records_is_named(path: str) -> None:
+def test_contradicting_field_is_refused_by_name(path: str) -> None:
     contradictions, fitting = ENVELOPE_FIELDS[path]
     for value in contradictions:
         with pytest.raises(ContractBroken) as caught:
@@ -126,7 +126,7 @@ def test_field_that_contradicts_the_records_is_named(path: str) -> None:
         heard(path, value)
 
 
-def test_answer_made_before_the_end_of_a_day_lacks_nothing_until_the_day_is_over() -> None:
+def test_early_generation_is_refused_after_the_day() -> None:
     made = {"generated_at": msgspec.Raw(msgspec.json.encode(NEXT - timedelta(hours=2)))}
     Envelope(USERS, WINDOW, NEXT - timedelta(seconds=1)).read(made)
     with pytest.raises(ContractBroken, match=f"{DAY} had not ended by then"):
@@ -227,9 +227,7 @@ def numbered(answer: Answer, request: Request) -> Answer:
     return replace(answer, body=msgspec.json.encode(body))
 
 
-def test_error_beside_an_empty_list_is_no_day_without_users(
-    home: Home, start: Start, start_api: Start
-) -> None:
+def test_error_beside_an_empty_list_is_refused(home: Home, start: Start, start_api: Start) -> None:
     """With status 200: exit 5, and nothing is stored."""
     lists = {USERS: ["userFeatureStats"], ACTIVITY: ["users"], "dau-count": [], "daily-usage": []}
     for endpoint, path in lists.items():
@@ -244,7 +242,7 @@ def test_error_beside_an_empty_list_is_no_day_without_users(
         assert home.files() == set()
 
 
-def test_token_that_an_answer_repeats_does_not_get_into_the_log(home: Home, api: Simulator) -> None:
+def test_token_in_an_answer_is_not_logged(home: Home, api: Simulator) -> None:
     api.add_fault(Fault(add_beside("error", value=f"no rights for {api.token}, sorry"), ACTIVITY))
     result = home.run(f"{DAY}")
     assert result.code == 5, result.err
@@ -252,7 +250,7 @@ def test_token_that_an_answer_repeats_does_not_get_into_the_log(home: Home, api:
     assert api.token[:20] not in result.err
 
 
-def test_count_on_some_pages_is_that_of_each_or_of_all() -> None:
+def test_count_may_be_of_a_page_or_of_all_pages() -> None:
     for first, last in ((5, 2), (7, 7)):
         envelope = Envelope(USERS, WINDOW, NEXT)
         for said, records in ((first, 5), (None, 5), (last, 2)):
@@ -327,7 +325,7 @@ def test_record_of_another_day_refuses_the_answer(
 
 
 @pytest.mark.parametrize(("endpoint", "users"), SOURCES)
-def test_more_active_days_than_asked_for_are_those_of_another_window(
+def test_more_active_days_than_requested_are_refused(
     home: Home, start: Start, start_api: Start, endpoint: str, users: Callable[[Home], list[Any]]
 ) -> None:
     sim = asking(endpoint, home, start, start_api).sim
@@ -347,7 +345,7 @@ def test_more_active_days_than_asked_for_are_those_of_another_window(
             source.fetch_users(week)
 
 
-def test_settings_cannot_hide_the_field_of_the_days(home: Home, sim: Simulator) -> None:
+def test_setting_cannot_hide_the_days_field(home: Home, sim: Simulator) -> None:
     """A day of the daily job that is answered for another window is missing: exit 6."""
     sim.add_fault(Fault(set_value(FIELDS[DAYS], 6), USERS, day=DAY))
     result = home.run("--daily", f"{BEFORE}", f"{DAY}")
@@ -395,9 +393,7 @@ HIDDEN: dict[str, tuple[bytes, bytes]] = {
 
 
 @pytest.mark.parametrize("name", HIDDEN)
-def test_key_that_stands_twice_is_found_however_it_is_written(
-    home: Home, sim: Simulator, name: str
-) -> None:
+def test_repeated_key_is_found_in_every_spelling(home: Home, sim: Simulator, name: str) -> None:
     old, new = HIDDEN[name]
     if not new:
         sim.add_fault(Fault(set_value("firstSeen", None, record=4), USERS))
@@ -415,7 +411,7 @@ def test_commas_in_texts_are_no_keys(home: Home, sim: Simulator) -> None:
     assert '"a,b": ,@example.com' in {user.user for user in statistics(home)}
 
 
-def test_white_space_between_fields_changes_nothing(home: Home, sim: Simulator) -> None:
+def test_white_space_between_fields_is_ignored(home: Home, sim: Simulator) -> None:
     expected = statistics(home)
     sim.add_fault(Fault(spoilt(lambda body: msgspec.json.format(body, indent=3)), USERS))
     assert statistics(home) == expected
@@ -440,7 +436,7 @@ def zeros(answer: Answer, _request: Request) -> Answer:
     return replace(answer, body=msgspec.json.encode(body))
 
 
-def test_users_are_asked_before_totals_of_zero_are_believed(home: Home, api: Simulator) -> None:
+def test_totals_of_zero_are_checked_with_users(home: Home, api: Simulator) -> None:
     """They are stored, and what does not add up is said."""
     expected = activity(home)
     api.requests.clear()
@@ -457,7 +453,7 @@ def test_users_are_asked_before_totals_of_zero_are_believed(home: Home, api: Sim
     assert f"{DAY} does not add up: " in result.err
 
 
-def test_day_without_anybody_costs_one_request_more(home: Home, start_api: Start) -> None:
+def test_day_without_users_costs_one_request(home: Home, start_api: Start) -> None:
     sim = start_api(Organization(users=0, service_accounts=0, today=DAY + timedelta(1)))
     with analytics(home) as source:
         source.prepare([DAY])

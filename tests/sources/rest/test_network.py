@@ -98,7 +98,7 @@ def test_dates_are_sent_as_compact_json(home: Home, sim: Simulator) -> None:
     ] * 3
 
 
-def test_a_refused_connection_is_an_unavailable_source(home: Home, closed_port: int) -> None:
+def test_refused_connection_is_unavailable(home: Home, closed_port: int) -> None:
     sign_in_at(home, f"http://127.0.0.1:{closed_port}", "x")
     assert_failed(home, 4, "Connection refused", "gave up after 4 attempts")
 
@@ -194,7 +194,7 @@ def begin(proxies: list[Proxy], target: Simulator, credentials: str | None = Non
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_a_proxy_leads_to_a_host_that_only_it_knows(
+def test_proxy_resolves_the_host(
     home: Home, sim: Simulator, proxies: list[Proxy], variable: str
 ) -> None:
     proxy = begin(proxies, sim)
@@ -211,7 +211,7 @@ def test_no_proxy_is_honoured(home: Home, sim: Simulator, closed_port: int) -> N
     assert sim.count() == 3
 
 
-def test_a_proxys_password_reaches_the_proxy_and_no_log(
+def test_proxy_password_is_sent_but_not_logged(
     home: Home, sim: Simulator, proxies: list[Proxy], closed_port: int
 ) -> None:
     """Where it works, where the proxy refuses it, and where there is no proxy at all."""
@@ -232,9 +232,7 @@ def test_a_proxys_password_reaches_the_proxy_and_no_log(
 
 
 @pytest.mark.parametrize("proxy", ["nonsense://127.0.0.1:1", "http://[", "http://127.0.0.1:port"])
-def test_a_malformed_proxy_setting_is_a_wrong_setting(
-    home: Home, sim: Simulator, proxy: str
-) -> None:
+def test_malformed_proxy_is_a_usage_error(home: Home, sim: Simulator, proxy: str) -> None:
     home.settings["HTTP_PROXY"] = proxy
     assert_failed(home, 2, "proxy")
     assert sim.count() == 0
@@ -257,7 +255,7 @@ def secure(start: Start, certificate: tuple[str, str]) -> Simulator:
     return start(tls=certificate)
 
 
-def test_a_certificate_that_is_not_trusted_ends_the_run_at_the_first_attempt(
+def test_untrusted_certificate_is_not_retried(
     home: Home, secure: Simulator, proxies: list[Proxy]
 ) -> None:
     """Counted in tunnels: what fails before the first byte of a request reaches no server."""
@@ -289,7 +287,7 @@ def test_tls_goes_through_a_proxys_tunnel(
     assert proxy.asked == [f"{HOST}:443"]
 
 
-def test_a_tunnel_that_the_proxy_refuses_is_told_with_its_reason(
+def test_refused_tunnel_is_reported_with_its_reason(
     home: Home, secure: Simulator, proxies: list[Proxy]
 ) -> None:
     proxy = begin(proxies, secure, CREDENTIALS)
@@ -298,15 +296,13 @@ def test_a_tunnel_that_the_proxy_refuses_is_told_with_its_reason(
     assert secure.count() == 0
 
 
-def test_a_ca_file_that_is_not_there_is_a_wrong_setting(home: Home, secure: Simulator) -> None:
+def test_missing_ca_file_is_a_usage_error(home: Home, secure: Simulator) -> None:
     home.settings["REQUESTS_CA_BUNDLE"] = f"{home.path / 'missing.pem'}"
     assert_failed(home, 2, "REQUESTS_CA_BUNDLE", "missing.pem")
     assert secure.count() == 0
 
 
-def test_a_ca_file_that_holds_no_certificate_is_a_wrong_setting(
-    home: Home, secure: Simulator
-) -> None:
+def test_ca_file_without_certificate_is_a_usage_error(home: Home, secure: Simulator) -> None:
     bundle = home.path / "notes.pem"
     bundle.write_text("no certificate")
     home.settings["REQUESTS_CA_BUNDLE"] = f"{bundle}"
@@ -338,7 +334,7 @@ def test_no_cursor_and_no_cookie_is_in_any_log(
     assert not [secret for secret in (*cursors, sim.cookie, sim.cookie_decoded) if secret in log]
 
 
-def test_a_failed_connection_on_a_later_page_logs_no_cursor(home: Home) -> None:
+def test_failure_on_a_later_page_logs_no_cursor(home: Home) -> None:
     """Also not in the trace that DEBUG gives: the libraries' own messages hold whole URLs."""
     page = b'{"userFeatureStats":[],"next":"?cursor=opaque-secret"}'
 
@@ -359,7 +355,7 @@ def test_a_failed_connection_on_a_later_page_logs_no_cursor(home: Home) -> None:
     assert "opaque-secret" not in log
 
 
-def test_a_next_with_a_password_is_refused_without_telling_it(home: Home, sim: Simulator) -> None:
+def test_next_with_a_password_is_refused_unlogged(home: Home, sim: Simulator) -> None:
     url = f"{sim.url.replace('://', f'://{USER}:{PASSWORD}@')}/api?cursor=opaque-secret"
     sim.add_fault(Fault(next_elsewhere(url)))
     log = assert_failed(home, 5, "nothing was sent")
@@ -385,7 +381,7 @@ paths = st.sampled_from(["", "/", "/api/a-b", "//api"])
     st.none() | secrets,
     st.none() | secrets,
 )
-def test_a_redacted_url_holds_no_user_and_no_value_but_still_its_place(
+def test_redacted_url_has_no_user_and_no_value(
     scheme: str,
     auth: tuple[str, str | None] | None,
     host: str,
@@ -409,13 +405,13 @@ def test_a_redacted_url_holds_no_user_and_no_value_but_still_its_place(
     assert all(f"{name}=REDACTED" in redacted for name, _ in query)
 
 
-def test_dates_and_page_sizes_stay_readable_in_a_redacted_url() -> None:
+def test_redacted_url_has_dates_and_page_sizes() -> None:
     url = f"http://{HOST}/api?startDate=2025-10-21&page_size=50&cursor=c1"
     assert redact(url) == url.replace("c1", "REDACTED")
 
 
 @settings(deadline=None)
 @given(st.text())
-def test_a_password_is_in_no_redacted_text_however_malformed(rest: str) -> None:
+def test_malformed_url_shows_no_password(rest: str) -> None:
     """A server may write anything into `next`."""
     assert PASSWORD not in redact(f"http://{USER}:{PASSWORD}@{rest}")

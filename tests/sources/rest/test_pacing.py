@@ -76,7 +76,7 @@ def take_all(pace: Pace) -> int:
     return taken
 
 
-def test_the_burst_goes_at_once_and_then_one_request_at_a_time(clock: Clock) -> None:
+def test_burst_is_sent_at_once(clock: Clock) -> None:
     pace = full()
     assert take_all(pace) == BURST
     for _ in range(50):
@@ -89,7 +89,7 @@ def test_the_burst_goes_at_once_and_then_one_request_at_a_time(clock: Clock) -> 
     assert pace.taken == BURST + 50
 
 
-def test_a_bucket_that_nobody_uses_fills_up_to_the_burst_and_no_further(clock: Clock) -> None:
+def test_bucket_fills_up_to_the_burst(clock: Clock) -> None:
     pace = full()
     assert take_all(pace) == BURST
     clock.now += 7.5
@@ -98,7 +98,7 @@ def test_a_bucket_that_nobody_uses_fills_up_to_the_burst_and_no_further(clock: C
     assert take_all(pace) == BURST
 
 
-def test_nothing_is_filled_while_the_server_may_not_have_got_the_first_request(
+def test_bucket_does_not_fill_during_a_request(
     clock: Clock,
 ) -> None:
     pace = full()
@@ -173,9 +173,7 @@ def refused(burst: int, workers: int, times: Times) -> list[float]:
 @example(2, 3, [*[(0.0, 0.0, 0.0)] * 3, (0.0, 3.0, 0.0), (4.0, 0.0, 0.0), (0.0, 1.0, 0.0)])
 @settings(deadline=None, max_examples=300)
 @given(st.integers(1, 5), st.integers(1, 8), st.lists(st.tuples(seconds, seconds, seconds)))
-def test_the_server_refuses_nothing_however_long_requests_and_answers_are_under_way(
-    burst: int, workers: int, times: Times
-) -> None:
+def test_server_refuses_nothing_at_any_latency(burst: int, workers: int, times: Times) -> None:
     assert refused(burst, workers, times) == []
 
 
@@ -190,7 +188,7 @@ def test_a_refusal_empties_the_bucket(clock: Clock) -> None:
     assert take_all(pace) == 2
 
 
-def test_how_long_requests_take_hangs_on_what_is_left(clock: Clock) -> None:
+def test_estimate_depends_on_tokens_left(clock: Clock) -> None:
     pace = full()
     assert (pace.seconds_for(0), pace.seconds_for(BURST)) == (0, 0)
     assert pace.seconds_for(BURST + 30) == pytest.approx(30)
@@ -238,7 +236,7 @@ class TestKept:
         clock.now += 0.6
         assert take_all(pace) == 1
 
-    def test_a_bucket_that_became_smaller_is_full_at_most(self, left: str) -> None:
+    def test_resumed_bucket_is_at_most_full(self, left: str) -> None:
         assert self.resumed(left, burst=3) == 3
 
     def test_what_no_answer_came_to_counts_as_sent(self, clock: Clock) -> None:
@@ -247,7 +245,7 @@ class TestKept:
         assert [pace.take() for _ in range(7)] == [0] * 7
         assert self.resumed(pace.save(MOMENT)) == BURST - 7
 
-    def test_a_moment_in_another_zone_is_the_same_moment(self, clock: Clock) -> None:
+    def test_saved_moment_may_be_in_any_time_zone(self, clock: Clock) -> None:
         pace = full()
         take_all(pace)
         kept = pace.save(MOMENT.astimezone(timezone(timedelta(hours=9))))
@@ -271,14 +269,12 @@ class TestKept:
             '{"tokens":3,"moment":"2025-03-10T12:00:00Z"',
         ],
     )
-    def test_a_note_that_is_absent_or_makes_no_sense_is_a_full_bucket(
-        self, clock: Clock, note: str | None
-    ) -> None:
+    def test_missing_or_damaged_note_is_a_full_bucket(self, clock: Clock, note: str | None) -> None:
         assert clock
         assert self.resumed(note) == BURST
 
 
-def test_eight_threads_together_get_what_one_would_get(clock: Clock) -> None:
+def test_threads_share_one_bucket(clock: Clock) -> None:
     """The interpreter may change the thread at every step; tokens come while they take them."""
     pace = Pace(PER_MINUTE, 1000)
     pace.refused()
@@ -315,7 +311,7 @@ def ask(over: Http, sim: Simulator) -> int:
     return over.get(f"{sim.url}/analytics/v0/{DAU_COUNT}?start_date={day}&end_date={day}").status
 
 
-def test_eight_threads_over_one_session_are_never_refused(start_api: Start) -> None:
+def test_threads_of_one_session_are_never_refused(start_api: Start) -> None:
     scale, each = 300, 6
     sim = start_api(rate_limit=True, clock_scale=scale)
     with closing(http(sim, Pace(10 * scale, BURST))) as over:
@@ -332,7 +328,7 @@ def test_eight_threads_over_one_session_are_never_refused(start_api: Start) -> N
     assert [request.status for request in sim.requests] == [200] * 8 * each
 
 
-def test_waiting_for_a_turn_is_not_taken_from_the_budget_of_a_request(api: Simulator) -> None:
+def test_waiting_for_the_pace_costs_no_budget(api: Simulator) -> None:
     """Each waits for three times as long as a request and its retries may take."""
     with closing(http(api, Pace(60 / 0.6, 1), budget=0.2)) as over:
         assert [ask(over, api) for _ in range(3)] == [200] * 3
@@ -360,9 +356,7 @@ def test_after_a_refusal_the_burst_is_gone(api: Simulator) -> None:
 
 
 @pytest.mark.parametrize("burst", [1, 4], ids=["before the totals", "before the days"])
-def test_a_run_that_waits_for_its_turn_ends_when_told_and_leaves_its_bucket(
-    home: Home, start_api: Start, burst: int
-) -> None:
+def test_waiting_run_stops_and_saves_its_bucket(home: Home, start_api: Start, burst: int) -> None:
     """The next request would be in twenty minutes."""
     sim = start_api(Organization(users=12, today=today()))
     home.settings |= {"ANALYTICS_REQUESTS_PER_MINUTE": "0.05", "ANALYTICS_BURST": f"{burst}"}

@@ -360,9 +360,7 @@ def test_records_of_another_api_have_no_days(home: Home, sim: Simulator) -> None
 
 
 @pytest.mark.parametrize("others_first", [True, False])
-def test_user_statistics_and_other_records_do_not_mix(
-    home: Home, start: Start, others_first: bool
-) -> None:
+def test_users_and_other_records_do_not_mix(home: Home, start: Start, others_first: bool) -> None:
     def effect(answer: Answer, request: Request) -> Answer:
         if ("cursor" in request.query) is others_first:
             return answer
@@ -374,12 +372,12 @@ def test_user_statistics_and_other_records_do_not_mix(
     assert_refused(home, sim, 2, "some records are user statistics")
 
 
-def test_other_records_on_the_page_of_users_are_refused(home: Home, sim: Simulator) -> None:
+def test_other_records_among_users_are_refused(home: Home, sim: Simulator) -> None:
     records = [{USER_FIELD: "ada@example.com"}, {"metric": "x", "value": 1}]
     sim.add_fault(Fault(raw_body(msgspec.json.encode({"items": records}))))
     assert_refused(home, sim, 1, "record 2")
 
 
-def test_other_records_under_the_endpoints_own_key_are_refused(home: Home, sim: Simulator) -> None:
+def test_other_records_under_the_own_key_are_refused(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(raw_body(b'{"userFeatureStats":' + OTHERS + b"}")))
     assert_refused(home, sim, 1, USER_FIELD)

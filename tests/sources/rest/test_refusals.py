@@ -53,7 +53,7 @@ def test_what_stands_between_is_no_expired_session(each: Asking) -> None:
         assert each.requests() - before == 1, name
 
 
-def test_bot_check_with_a_status_that_passes_is_tried_again_and_named(each: Asking) -> None:
+def test_bot_check_with_temporary_status_is_retried(each: Asking) -> None:
     error = refused(each, page("Checking your browser", 503, "ddos-guard"))
     assert type(error) is SourceUnavailable
     for word in ("HTTP 503", "'Checking your browser'", "ddos-guard", "after 2 attempts"):
@@ -97,7 +97,7 @@ def test_other_page_names_both_possibilities(home: Home, sim: Simulator) -> None
         ("https://gw.example.com/auth", False),
     ],
 )
-def test_redirect_elsewhere_names_both_possibilities(
+def test_redirect_elsewhere_names_both_causes(
     home: Home, sim: Simulator, location: str, sure: bool
 ) -> None:
     """A single sign-on is on another host, and so is many a gateway."""
@@ -114,7 +114,7 @@ def test_redirect_to_itself_is_no_new_address(home: Home, sim: Simulator) -> Non
         users_of(home)
 
 
-def test_page_is_told_on_one_line_of_bounded_length(home: Home, start: Start) -> None:
+def test_page_is_reported_on_one_short_line(home: Home, start: Start) -> None:
     """A title may repeat what was sent, or have what a terminal takes for a command."""
     sim = start()
     title = f"blocked \x1b[31m\n {sim.cookie} <b> &lt;i&gt; {'word ' * 100}"

@@ -295,7 +295,7 @@ def test_requests_in_flight_reach_the_limit(users_only: Home, start: Start, work
     assert (sim.count(), sim.max_in_flight) == (28, workers)
 
 
-def test_broken_day_costs_its_attempts_in_both_rounds(users_only: Home, sim: Simulator) -> None:
+def test_broken_day_costs_attempts_in_both_rounds(users_only: Home, sim: Simulator) -> None:
     users_only.settings["MAX_RETRIES"] = "1"
     broken = DAY - timedelta(5)
     sim.add_fault(Fault(reset(), day=broken))
