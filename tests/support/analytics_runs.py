@@ -8,14 +8,15 @@ import logging
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from conftest import Home, all_files, content_of
+from conftest import Home, Result, all_files, content_of, yesterday
+from dashboard_scraper.cli.fetching import fetch_period
 from dashboard_scraper.errors import (
     ContractBroken,
     ScraperError,
@@ -307,3 +308,25 @@ def told(spring: Simulator, caplog: Log) -> Iterator[Callable[[int], list[str]]]
 
 
 Told = Callable[[int], list[str]]
+
+
+def run_period(home: Home) -> None:
+    """Fetch yesterday as a period, in this process."""
+    day = yesterday()
+    fetch_period(settings_of(home), datetime.now(UTC), Window(day, day), None)
+
+
+def message_of(error: type[ScraperError], run: Callable[[], None]) -> str:
+    """The message of the error that ends the run, exactly of this class, so with its exit code."""
+    with pytest.raises(error) as caught:
+        run()
+    assert type(caught.value) is error
+    return str(caught.value)
+
+
+def error_line(result: Result) -> str:
+    """The one line that says why the run failed; it is not a traceback, and nothing was printed."""
+    (line,) = (line for line in result.err.splitlines() if " ERROR " in line)
+    assert "Traceback" not in result.err
+    assert result.out == ""
+    return line

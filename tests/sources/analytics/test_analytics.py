@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import shlex
 import socket
 import stat
 import subprocess
-from collections.abc import Callable, Iterator
-from datetime import date, datetime, timedelta
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
-from conftest import Home, Result, Start, today, yesterday
-from dashboard_scraper.cli.commands.status import print_status
-from dashboard_scraper.cli.fetching import fetch_daily, fetch_period
+from analytics_runs import error_line, message_of, run_period
+from conftest import Home, yesterday
 from dashboard_scraper.errors import (
     ContractBroken,
-    DaysMissing,
-    NotPublished,
     ScraperError,
     SignInRequired,
     UsageError,
 )
-from dashboard_scraper.model.dates import Window, last_complete_days
-from dashboard_scraper.simulator import Fault, Organization, Simulator, redirect, reset, status
+from dashboard_scraper.simulator import Fault, Simulator, redirect, reset, status
 from dashboard_scraper.simulator.exchange import Answer, json_answer
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
 from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
-from stored_days import NOON, TODAY, backfill, settings_of
+from stored_days import settings_of
 
 USERS, USAGE, DAU = "user-activity", "daily-usage", "dau-count"
 WHERE_TO_GET_ONE = "app.augmentcode.com/settings/service-accounts"
@@ -45,27 +36,6 @@ NAMES = {f"metrics_{DAY:%Y%m%d}.csv", f"metrics_{DAY:%Y%m%d}_tenant.csv"}
 TOKEN_FILE = "token.txt"
 Log = pytest.LogCaptureFixture
 Capture = pytest.CaptureFixture[str]
-
-
-def error_line(result: Result) -> str:
-    """The one line that says why the run failed; it is no traceback, and nothing was given out."""
-    (line,) = (line for line in result.err.splitlines() if " ERROR " in line)
-    assert "Traceback" not in result.err
-    assert result.out == ""
-    return line
-
-
-def run_period(home: Home) -> None:
-    """The form with one date, in process."""
-    fetch_period(settings_of(home), datetime.now(NOON.tzinfo), Window(DAY, DAY), None)
-
-
-def refused(error: type[ScraperError], run: Callable[[], None]) -> str:
-    """What the error says that the run ends with: exactly of this class, so with its exit code."""
-    with pytest.raises(error) as caught:
-        run()
-    assert type(caught.value) is error
-    return str(caught.value)
 
 
 # The token
@@ -118,7 +88,7 @@ def test_no_right_of_others_on_the_file_is_borne(
     home: Home, api: Simulator, token_file: Path, mode: int
 ) -> None:
     token_file.chmod(mode)
-    assert "chmod 600" in refused(UsageError, lambda: run_period(home))
+    assert "chmod 600" in message_of(UsageError, lambda: run_period(home))
     assert api.requests == []
 
 
@@ -178,7 +148,7 @@ def test_invalid_token_is_refused_and_not_repeated(
     else:
         del home.settings["AUGMENT_API_TOKEN_FILE"]
         home.settings["AUGMENT_API_TOKEN"] = NO_TOKENS[name]
-    message = refused(UsageError, lambda: run_period(home))
+    message = message_of(UsageError, lambda: run_period(home))
     assert setting in message
     assert "svc_l" not in message
     assert api.requests == []
@@ -189,7 +159,7 @@ def test_file_without_a_token_is_refused(
     home: Home, api: Simulator, token_file: Path, content: bytes
 ) -> None:
     token_file.write_bytes(content)
-    assert "AUGMENT_API_TOKEN_FILE" in refused(UsageError, lambda: run_period(home))
+    assert "AUGMENT_API_TOKEN_FILE" in message_of(UsageError, lambda: run_period(home))
     assert api.requests == []
 
 
@@ -198,7 +168,7 @@ def test_folder_as_token_file_is_a_usage_error(
 ) -> None:
     token_file.unlink()
     token_file.mkdir(mode=0o700)
-    assert str(token_file) in refused(UsageError, lambda: run_period(home))
+    assert str(token_file) in message_of(UsageError, lambda: run_period(home))
     assert api.requests == []
 
 
@@ -278,7 +248,7 @@ def test_setting_or_token_chooses_the_source(
     words = (chosen or "auto").strip().lower()
     expected = {"auto": ANALYTICS if token else DASHBOARD}.get(words, words)
     if expected == ANALYTICS and not token:
-        refused(SignInRequired, lambda: run_period(home))
+        message_of(SignInRequired, lambda: run_period(home))
         assert both.requests == []
         return
     run_period(home)
@@ -311,7 +281,7 @@ def test_token_file_chooses_the_source(home: Home, token_file: Path) -> None:
 
 def test_unknown_source_is_a_usage_error(home: Home, both: Simulator) -> None:
     home.settings["METRICS_SOURCE"] = "analytic"
-    assert "METRICS_SOURCE" in refused(UsageError, lambda: run_period(home))
+    assert "METRICS_SOURCE" in message_of(UsageError, lambda: run_period(home))
     assert both.requests == []
 
 
@@ -337,7 +307,7 @@ def test_refusal_of_the_token_says_what_to_do(
 ) -> None:
     error, words = ANSWERS[code]
     api.add_fault(Fault(status(code), endpoint))
-    message = refused(error, lambda: run_period(home))
+    message = message_of(error, lambda: run_period(home))
     assert [word for word in words if word not in message] == []
     assert api.count(endpoint) == 1
     assert api.requests[-1].endpoint == endpoint, "nothing was asked after it"
@@ -368,7 +338,7 @@ def test_server_message_is_one_short_line(home: Home, api: Simulator) -> None:
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"<html>", b'{"error":"x"}', b"\xff"])
 def test_a_refusal_without_words_is_told_too(home: Home, api: Simulator, body: bytes) -> None:
     api.add_fault(Fault(lambda _answer, _request: Answer(400, body)))
-    assert "HTTP 400" in refused(UsageError, lambda: run_period(home))
+    assert "HTTP 400" in message_of(UsageError, lambda: run_period(home))
 
 
 @pytest.fixture
@@ -385,7 +355,7 @@ def test_token_is_not_sent_to_another_host(
 ) -> None:
     port = elsewhere.getsockname()[1]
     api.add_fault(Fault(redirect(f"http://127.0.0.1:{port}/analytics/v0/{USERS}", code)))
-    assert f"HTTP {code}" in refused(ContractBroken, lambda: run_period(home))
+    assert f"HTTP {code}" in message_of(ContractBroken, lambda: run_period(home))
     assert api.count() == 1
     with pytest.raises(BlockingIOError):
         elsewhere.accept()
@@ -393,7 +363,7 @@ def test_token_is_not_sent_to_another_host(
 
 def test_redirect_on_the_same_host_is_refused(home: Home, api: Simulator) -> None:
     api.add_fault(Fault(redirect(f"/analytics/v0/{DAU}"), USERS))
-    refused(ContractBroken, lambda: run_period(home))
+    message_of(ContractBroken, lambda: run_period(home))
     assert [request.endpoint for request in api.requests] == [USERS]
 
 
@@ -425,225 +395,3 @@ def test_check_of_a_bad_token_says_what_to_do(home: Home, api: Simulator) -> Non
     assert "svc_of-another" not in result.err
     assert len(api.requests) == 1
     assert result.out.startswith("store: "), "what the store knows is told all the same"
-
-
-def check(home: Home, now: datetime) -> None:
-    print_status(settings_of(home), now, as_json=False, max_age=None, check=True)
-
-
-def test_check_asks_for_a_day_that_is_published(spring: Simulator, home: Home) -> None:
-    check(home, BEFORE)
-    assert [request.day for request in spring.requests] == [TODAY - timedelta(2)]
-
-
-# Days that the API does not have
-
-
-LATER = today() + timedelta(1)
-TOO_LATE = {
-    "period, today": [f"{today()}"],
-    "period, a range to today": [f"{DAY}", f"{today()}"],
-    "period, the future": [f"{LATER}"],
-    "daily, today": ["--daily", f"{DAY}", f"{today()}"],
-    "daily, the future": ["--daily", f"{LATER}", f"{LATER}"],
-    "backfill, today": ["backfill", f"{DAY}", f"{today()}"],
-    "backfill, the future": ["backfill", f"{LATER}", f"{LATER}"],
-}
-
-
-@pytest.mark.parametrize("name", TOO_LATE)
-def test_today_and_future_are_refused(home: Home, api: Simulator, name: str) -> None:
-    result = home.run(*TOO_LATE[name])
-    assert result.code == 2, result.err
-    assert f"in UTC, today is {today()}" in error_line(result)
-    assert (api.requests, home.files()) == ([], set())
-
-
-OLDEST = TODAY - timedelta(730)
-
-
-@pytest.fixture
-def spring(home: Home, start_api: Start) -> Simulator:
-    """A simulator whose today is the 10th of March, 2025; the API's own ready hour."""
-    home.settings |= {"FETCH_EDITOR_LANGUAGE": "false", "MAX_RETRIES": "0"}
-    sim = start_api(Organization(users=12, today=TODAY))
-    del home.settings["ANALYTICS_READY_HOUR"]
-    return sim
-
-
-def daily(home: Home, now: datetime, window: Window | None = None) -> None:
-    fetch_daily(settings_of(home), window, clock=lambda: now)
-
-
-def test_day_over_two_years_old_is_refused(home: Home, spring: Simulator) -> None:
-    old = OLDEST - timedelta(1)
-    runs: list[Callable[[], None]] = [
-        lambda: backfill(home, old, old),
-        lambda: backfill(home, old, OLDEST),
-        lambda: daily(home, NOON, Window(old, OLDEST)),
-    ]
-    for run in runs:
-        message = refused(UsageError, run)
-        assert "two years" in message
-        assert str(old) in message
-        assert str(OLDEST) in message, "the day to begin with"
-    assert (spring.requests, home.files()) == ([], set())
-
-
-def test_period_over_two_years_old_is_refused(home: Home, api: Simulator) -> None:
-    result = home.run(f"{today() - timedelta(731)}")
-    assert result.code == 2, result.err
-    assert "two years" in error_line(result)
-    assert (api.requests, home.files()) == ([], set())
-
-
-def test_a_day_exactly_two_years_old_is_fetched(home: Home, spring: Simulator) -> None:
-    backfill(home, OLDEST, OLDEST)
-    assert spring.count(USAGE, OLDEST) == 1
-    assert {request.status for request in spring.requests} == {200}
-
-
-def test_period_over_90_days_is_refused(home: Home, api: Simulator) -> None:
-    result = home.run(f"{today() - timedelta(91)}", f"{DAY}")
-    assert result.code == 2, result.err
-    line = error_line(result)
-    assert "90 days" in line
-    assert "--daily" in line
-    home.settings["LOOKBACK_DAYS"] = "91"
-    message = refused(
-        UsageError,
-        lambda: fetch_period(settings_of(home), datetime.now(NOON.tzinfo), None, None),
-    )
-    assert "LOOKBACK_DAYS" in message
-    assert (api.requests, home.files()) == ([], set())
-
-
-def test_period_of_90_days_costs_one_request_each(home: Home, api: Simulator) -> None:
-    window = last_complete_days(90, today())
-    fetch_period(settings_of(home), datetime.now(NOON.tzinfo), window, None)
-    assert [request.endpoint for request in api.requests] == [USERS, USAGE, DAU]
-    assert len(home.files()) == 2
-
-
-# Before the figures of yesterday are there
-
-
-BEFORE = datetime(2025, 3, 10, 1, 59, 59, 999_999, tzinfo=NOON.tzinfo)
-READY = datetime(2025, 3, 10, 2, tzinfo=NOON.tzinfo)
-LAST = TODAY - timedelta(1)
-WINDOW = last_complete_days(28, TODAY)
-FOLDER = f"daily_exports_{WINDOW.start}_to_{WINDOW.end}"
-
-
-def manifest(home: Home) -> dict[date, dict[str, Any]]:
-    days = json.loads((home.data / FOLDER / "manifest.json").read_bytes())["days"]
-    return {date.fromisoformat(entry["day"]): entry for entry in days}
-
-
-def kept_days(home: Home) -> set[date]:
-    with store_at(settings_of(home).store_url).reading() as reader:
-        return set(reader.ledger(ANALYTICS))
-
-
-def asked_days(sim: Simulator) -> set[date]:
-    """Every day that some request reached to."""
-    days: set[date] = set()
-    for request in sim.requests:
-        query = request.query
-        first = date.fromisoformat(query.get("start_date", query.get("date", "")))
-        last = date.fromisoformat(query.get("end_date", query.get("date", "")))
-        days |= set(Window(first, last).days())
-    return days
-
-
-def files_of(*days: date) -> set[str]:
-    return {
-        f"{FOLDER}/{name}"
-        for day in days
-        for name in (f"augment_metrics_{day}.csv", f"copilot_metrics_{day}.json")
-    }
-
-
-def test_yesterday_is_unpublished_before_the_hour(
-    home: Home, spring: Simulator, caplog: Log
-) -> None:
-    """Neither failed nor empty: exit 6, no request for it, and no sum that would lack it."""
-    caplog.set_level(logging.INFO, "dashboard_scraper")
-    others = [day for day in WINDOW.days() if day != LAST]
-    with pytest.raises(DaysMissing, match=f"1 of 28 days are missing: {LAST}") as caught:
-        daily(home, BEFORE)
-    assert caught.value.exit_code == 6
-    entries = manifest(home)
-    assert entries.pop(LAST) | {"reason": ""} == {
-        "day": f"{LAST}",
-        "status": "unpublished",
-        "reason": "",
-    }
-    assert {entry["status"] for entry in entries.values()} == {"complete"}
-    assert kept_days(home) == asked_days(spring) == set(others)
-    assert home.files() == {*files_of(*others), f"{FOLDER}/manifest.json", f"{FOLDER}/report.html"}
-    assert not any(record.levelno >= logging.ERROR for record in caplog.records)
-    assert any(f"{LAST} is not published yet" in text for text in caplog.messages)
-
-
-def test_yesterday_is_fetched_from_the_hour_on(home: Home, spring: Simulator) -> None:
-    with pytest.raises(DaysMissing):
-        daily(home, BEFORE)
-    daily(home, READY)
-    assert spring.count(USERS, LAST) == 1
-    assert {entry["status"] for entry in manifest(home).values()} == {"complete"}
-    assert kept_days(home) == set(WINDOW.days())
-    assert files_of(LAST) < home.files()
-    assert f"{FOLDER}/copilot_metrics_aggregated.json" in home.files()
-
-
-@pytest.mark.parametrize("hour", [0, 5, 23])
-def test_the_hour_is_a_setting(home: Home, spring: Simulator, hour: int) -> None:
-    home.settings["ANALYTICS_READY_HOUR"] = f"{hour}"
-    ready = READY.replace(hour=hour)
-    backfill(home, LAST, LAST, ready)
-    backfill(home, LAST - timedelta(1), LAST - timedelta(1), ready - timedelta(microseconds=1))
-    assert kept_days(home) == {LAST - timedelta(1), LAST}
-    tomorrow = ready + timedelta(1) - timedelta(microseconds=1)
-    spring.requests.clear()
-    if hour:
-        with pytest.raises(NotPublished, match=f"{TODAY} is not published yet"):
-            backfill(home, TODAY, TODAY, tomorrow)
-        assert spring.requests == []
-
-
-def test_backfill_of_unpublished_day_is_reported(home: Home, spring: Simulator) -> None:
-    with pytest.raises(NotPublished, match=f"{LAST} is not published yet") as caught:
-        backfill(home, LAST, LAST, BEFORE)
-    assert caught.value.exit_code == 6
-    assert spring.requests == []
-    assert kept_days(home) == set()
-
-
-def test_backfill_stores_days_before_yesterday(home: Home, spring: Simulator) -> None:
-    with pytest.raises(DaysMissing, match=f"1 of 3 days are missing: {LAST}"):
-        backfill(home, LAST - timedelta(2), LAST, BEFORE)
-    assert kept_days(home) == asked_days(spring) == {LAST - timedelta(2), LAST - timedelta(1)}
-
-
-def test_period_with_yesterday_is_unpublished(home: Home, spring: Simulator) -> None:
-    """A sum that lacks its last day would look like that of the period."""
-    window = Window(LAST - timedelta(6), LAST)
-    with pytest.raises(NotPublished, match=str(LAST)):
-        fetch_period(settings_of(home), BEFORE, window, None)
-    assert (spring.requests, home.files()) == ([], set())
-    fetch_period(settings_of(home), READY, window, None)
-    assert len(home.files()) == 2
-
-
-def test_status_reports_unpublished_day_as_missing(
-    home: Home, spring: Simulator, capsys: Capture
-) -> None:
-    with pytest.raises(DaysMissing):
-        backfill(home, LAST - timedelta(1), LAST, BEFORE)
-    assert spring.requests
-    capsys.readouterr()
-    print_status(settings_of(home), BEFORE, as_json=True, max_age=None, check=False)
-    (source,) = msgspec.json.decode(capsys.readouterr().out)["sources"]
-    assert (source["source"], source["missing"], source["empty"]) == (ANALYTICS, [f"{LAST}"], [])
-    assert source["last_success"] is None

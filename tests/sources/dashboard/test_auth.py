@@ -1,4 +1,4 @@
-"""The session: pasted or piped in, kept private, proved, renewed, and missed when it is over."""
+"""The session: pasted or piped in, stored in a private file, checked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import signal
-import stat
 import subprocess
 import sys
 import termios
@@ -18,43 +17,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from conftest import Home, Result, Start, left_after_failure, today, yesterday
-from dashboard_scraper.simulator import Fault, Organization, Simulator, html, redirect, set_cookie
-from dashboard_scraper.simulator import status as answer_status
-from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from conftest import Home, Result, Start, left_after_failure, today
+from dashboard_scraper.simulator import Fault, Organization, Simulator, set_cookie
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE
 from dashboard_scraper.sources.rest.urls import origin_of
-
-SHAPES = ("401", "redirect", "html")
-ONE_DAY = [str(yesterday())]
-FORMS = {"one day": ONE_DAY, "28 days": ["--last-28-days"]}
-GRACE = 16  # values of a rolling session that the simulator takes at a time
-AUTH = "--auth"
-SIGN_IN = "python -m dashboard_scraper --auth"
-
-
-def kept(home: Home) -> dict[str, str]:
-    """The cookies in the file; it must be whole and private."""
-    assert stat.S_IMODE(home.cookie_file.stat().st_mode) == 0o600
-    cookies: dict[str, str] = json.loads(home.cookie_file.read_bytes())["cookies"]
-    return cookies
-
-
-def sent(sim: Simulator) -> list[list[tuple[str, str]]]:
-    """The cookies of each request, as name and value."""
-    headers = [request.cookie or "" for request in sim.requests]
-    return [
-        [(pair.partition("=")[0], pair.partition("=")[2]) for pair in header.split("; ")]
-        for header in headers
-    ]
-
-
-def assert_no_secret(sim: Simulator, *texts: str) -> None:
-    """No part of a session that was sent, or that the simulator gave out last, is in a text."""
-    values = {value for cookies in sent(sim) for _, value in cookies} | {sim.cookie_decoded}
-    secrets = {part for value in values for part in re.findall(r"[0-9a-f]{40,}", value)}
-    assert secrets
-    for secret in secrets:
-        assert not any(secret in text for text in texts)
+from sessions import AUTH, FORMS, ONE_DAY, SHAPES, SIGN_IN, assert_no_secret, kept
 
 
 def curl(sim: Simulator) -> str:
@@ -387,103 +354,3 @@ def test_cookies_of_another_origin_are_not_sent(home: Home, sim: Simulator) -> N
         result = home.run(*ONE_DAY)
         assert (result.code, other.requests, sim.requests) == (3, [], [])
         assert SIGN_IN in result.err
-
-
-# Renewal
-
-
-@pytest.mark.parametrize("concurrency", [1, 8])
-def test_rolling_session_is_stored(concurrency: int, home: Home, start: Start) -> None:
-    sim = start(rolling=True)
-    save_cookies(
-        home.cookie_file, {"theme": "dark", SESSION_COOKIE: sim.cookie}, origin_of(sim.url)
-    )
-    home.settings |= {"MAX_CONCURRENCY": str(concurrency), "LOG_LEVEL": "DEBUG"}
-    results = [home.run("--last-28-days"), home.run(*ONE_DAY), home.run("--last-28-days")]
-    assert [result.code for result in results] == [0, 0, 0]
-    assert {request.status for request in sim.requests} == {200}
-    assert sim.count() > 3 * GRACE
-    assert {tuple(name for name, _ in cookies) for cookies in sent(sim)} == {
-        ("theme", SESSION_COOKIE)
-    }
-    assert kept(home).keys() == {"theme", SESSION_COOKIE}
-    if concurrency == 1:
-        assert kept(home) == {"theme": "dark", SESSION_COOKIE: sim.cookie}
-    assert_no_secret(sim, *(result.err + result.out for result in results))
-
-
-def test_empty_cookie_erases_nothing(home: Home, sim: Simulator) -> None:
-    sim.add_fault(Fault(set_cookie("theme=light; Path=/"), times=1))
-    sim.add_fault(Fault(set_cookie("_session=; Path=/")))
-    assert home.run(*ONE_DAY).code == 0
-    assert kept(home) == {SESSION_COOKIE: sim.cookie, "theme": "light"}
-    assert sent(sim)[-1] == [(SESSION_COOKIE, sim.cookie), ("theme", "light")]
-
-
-def test_anonymous_session_is_not_stored(home: Home, sim: Simulator) -> None:
-    sim.add_fault(Fault(html()))
-    sim.add_fault(Fault(set_cookie("_session=anonymous; Path=/")))
-    assert home.run(*ONE_DAY).code == 3
-    assert kept(home) == {SESSION_COOKIE: sim.cookie}
-
-
-# The end of a session
-
-
-def assert_told_to_sign_in(result: Result) -> None:
-    assert (result.code, result.out) == (3, "")
-    assert SIGN_IN in result.err
-    assert "Traceback" not in result.err
-
-
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("shape", SHAPES)
-def test_expired_session_ends_the_run(shape: str, form: str, home: Home, start: Start) -> None:
-    sim = start(expired_shape=shape)
-    home.settings["MAX_CONCURRENCY"] = "4"
-    assert home.run(*FORMS[form]).code == 0
-    before = {name: (home.data / name).read_bytes() for name in home.files()}
-    requests = sim.count()
-    sim.expire()
-    result = home.run(*FORMS[form])
-    assert_told_to_sign_in(result)
-    assert 1 <= sim.count() - requests <= (1 if form == "one day" else 4)
-    left = left_after_failure({*before})
-    assert home.files() == left
-    for name, content in before.items():
-        stale = f"{name}.stale"
-        assert (home.data / (stale if stale in left else name)).read_bytes() == content
-    assert_no_secret(sim, result.err)
-
-
-@pytest.mark.parametrize(
-    ("form", "shape", "good"),
-    [("one day", "401", 1), ("28 days", "redirect", 10), ("28 days", "html", 27)],
-)
-def test_session_that_expires_midway_leaves_no_file(
-    form: str, shape: str, good: int, home: Home, start: Start
-) -> None:
-    sim = start(expired_shape=shape, expire_after=good)
-    home.settings["MAX_CONCURRENCY"] = "4"
-    assert_told_to_sign_in(home.run(*FORMS[form]))
-    assert good < sim.count() <= good + 4, [r.status for r in sim.requests]
-    assert home.files() == set()
-
-
-def test_debug_log_has_no_secret(home: Home, sim: Simulator) -> None:
-    home.settings |= {"LOG_LEVEL": "DEBUG", "MAX_RETRIES": "1"}
-    signin = f"/signin?session={sim.cookie}"
-    elsewhere = f"https://me:{sim.cookie}@app.example.org/?session={sim.cookie}"
-    renewal = f"_session={sim.cookie_decoded[::-1]}; Path=/"
-    for effect, times, words in (
-        (answer_status(500), 3, ["--last-28-days"]),
-        (redirect(signin), 1, ["--last-28-days"]),
-        (redirect(elsewhere), 1, [AUTH]),
-        (set_cookie(renewal), 1, [AUTH]),
-        (set_cookie(renewal), 1, ONE_DAY),
-    ):
-        sim.clear_faults()
-        sim.add_fault(Fault(effect, times=times))
-        result = home.run(*words, stdin=sim.cookie if words == [AUTH] else "")
-        assert "DEBUG" in result.err
-        assert_no_secret(sim, result.err, result.out)
