@@ -231,6 +231,15 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path, {"RETRY_BACKOFF_SECONDS": "0.01", "RECHECK_DAYS": "0"})
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Any]:
+    """The `crash_child.Forks` of this worker: its server imports the program once for all runs."""
+    from crash_child import Forks  # noqa: PLC0415 - it imports this module
+
+    with Forks() as server:
+        yield server
+
+
 SERVER, POOLER = "TEST_POSTGRES_URL", "TEST_PGBOUNCER_URL"
 
 

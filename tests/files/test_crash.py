@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from signal import SIGKILL
 
@@ -45,12 +44,6 @@ from dashboard_scraper.store import store_at
 USERS = Endpoint.USERS.value
 OUTPUT, STORE = ".tmp", ".new"
 """The suffixes of temporary names: of output files, and of a store that is being created."""
-
-
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    with Forks() as server:
-        yield server
 
 
 @dataclass(frozen=True)

@@ -42,12 +42,6 @@ SIZE = 4096  # kilobytes
 FULL = "No space left on device"
 
 
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    with Forks() as server:
-        yield server
-
-
 def mount(*words: str) -> bool:
     with contextlib.suppress(OSError):
         return not subprocess.run(words, capture_output=True, timeout=10, check=False).returncode

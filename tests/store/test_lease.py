@@ -7,7 +7,6 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -32,12 +31,6 @@ USERS = Endpoint.USERS.value
 SHORT = Waiting(Patience(5, 0.05), lease_seconds=1)
 NOW = datetime.now(UTC)
 TODAY = today()
-
-
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    with Forks() as server:
-        yield server
 
 
 @pytest.fixture
@@ -137,7 +130,7 @@ def test_one_run_at_a_time_behind_pooler(
     assert len(stored_days(pgbouncer_url)) == DAYS
 
 
-def test_session_settings_change_no_figure(postgres_url: str) -> None:
+def test_session_settings_change_no_figure(postgres_store_url: str) -> None:
     """As they are left behind in a pooler, or set for the role."""
     for setting in (
         "TimeZone = 'Pacific/Kiritimati'",
@@ -145,9 +138,9 @@ def test_session_settings_change_no_figure(postgres_url: str) -> None:
         "extra_float_digits = -10",
         "default_transaction_isolation = 'serializable'",
     ):
-        name = postgres_url.rpartition("/")[2].partition("?")[0]
-        sql(postgres_url, f"ALTER DATABASE {name} SET {setting}")
-    store = store_at(postgres_url, waiting=SHORT)
+        name = postgres_store_url.rpartition("/")[2].partition("?")[0]
+        sql(postgres_store_url, f"ALTER DATABASE {name} SET {setting}")
+    store = store_at(postgres_store_url, waiting=SHORT)
     with store.locked(), store.opened():
         store.put("dashboard", DayUsage(today(), []), NOW)
         store.put_credits("dashboard", today(), {"ada@example.com": 0.1 + 0.2}, NOW)
@@ -159,20 +152,20 @@ def test_session_settings_change_no_figure(postgres_url: str) -> None:
 
 
 def test_day_slower_than_idle_timeout_is_stored(
-    home: Home, simulator: Simulator, postgres_url: str, forks: Forks
+    home: Home, simulator: Simulator, postgres_store_url: str, forks: Forks
 ) -> None:
-    home.settings |= {"STORE_URL": postgres_url, "STORE_LEASE_SECONDS": "30"}
-    name = postgres_url.rpartition("/")[2].partition("?")[0]
-    sql(postgres_url, f"ALTER DATABASE {name} SET idle_session_timeout = '300ms'")
+    home.settings |= {"STORE_URL": postgres_store_url, "STORE_LEASE_SECONDS": "30"}
+    name = postgres_store_url.rpartition("/")[2].partition("?")[0]
+    sql(postgres_store_url, f"ALTER DATABASE {name} SET idle_session_timeout = '300ms'")
     simulator.latency = 1
     result = forks.run(home, "backfill", DAY)
     assert result.code == 0, result.err
-    assert len(stored_days(postgres_url)) == 1
+    assert len(stored_days(postgres_store_url)) == 1
 
 
 @pytest.mark.parametrize("lose", ["answer", "statement"])
-def test_commit_whose_answer_is_lost_is_applied_once(postgres_url: str, lose: str) -> None:
-    with Middleman(postgres_url) as gateway:
+def test_commit_whose_answer_is_lost_is_applied_once(postgres_store_url: str, lose: str) -> None:
+    with Middleman(postgres_store_url) as gateway:
         gateway.open()
         store = store_at(gateway.url, waiting=SHORT)
         with store.locked(), store.opened():
@@ -180,14 +173,14 @@ def test_commit_whose_answer_is_lost_is_applied_once(postgres_url: str, lose: st
             put(store)  # a second time, it would find the row of the first
             assert gateway.lost == 1
             put(store, yesterday())
-    with store_at(postgres_url).reading() as reader:
+    with store_at(postgres_store_url).reading() as reader:
         assert list(reader.ledger("dashboard")) == [yesterday(), today()]
 
 
 def test_dropped_connections_lose_no_day(
-    home: Home, simulator: Simulator, postgres_url: str, forks: Forks
+    home: Home, simulator: Simulator, postgres_store_url: str, forks: Forks
 ) -> None:
-    home.settings["STORE_URL"] = postgres_url
+    home.settings["STORE_URL"] = postgres_store_url
     simulator.latency = 0.01
     run = forks.start(home, *JOB)
     end = (
@@ -196,16 +189,16 @@ def test_dropped_connections_lose_no_day(
     )
     for fetched in (1, 2, 3):
         until(lambda fetched=fetched: simulator.count(USERS) > fetched, 30)  # type: ignore[misc]
-        sql(postgres_url, end)
+        sql(postgres_store_url, end)
     result = run.wait()
     assert result.code == 0, result.err
-    assert len(stored_days(postgres_url)) == DAYS
+    assert len(stored_days(postgres_store_url)) == DAYS
 
 
 def test_run_waits_for_unavailable_server(
-    home: Home, simulator: Simulator, postgres_url: str, forks: Forks
+    home: Home, simulator: Simulator, postgres_store_url: str, forks: Forks
 ) -> None:
-    with Middleman(postgres_url) as gateway:
+    with Middleman(postgres_store_url) as gateway:
         home.settings |= {"STORE_URL": gateway.url, "RETRY_BUDGET_SECONDS": "30"}
         run = forks.start(home, "backfill", DAY)
         time.sleep(1)
@@ -217,11 +210,11 @@ def test_run_waits_for_unavailable_server(
 
 
 def test_run_fails_when_retry_budget_is_spent(
-    home: Home, simulator: Simulator, postgres_url: str, forks: Forks
+    home: Home, simulator: Simulator, postgres_store_url: str, forks: Forks
 ) -> None:
-    home.settings["STORE_URL"] = postgres_url
+    home.settings["STORE_URL"] = postgres_store_url
     assert forks.run(home, "backfill", DAY).code == 0
-    with Middleman(postgres_url) as gateway:
+    with Middleman(postgres_store_url) as gateway:
         home.settings |= {"STORE_URL": gateway.url, "RETRY_BUDGET_SECONDS": "0.5"}
         asked = len(simulator.requests)
         result = forks.run(home, "backfill", DAY)
@@ -266,19 +259,19 @@ def test_living_holder_is_not_replaced(postgres_url: str) -> None:
         assert time.monotonic() - began < SHORT.lease_seconds
 
 
-def test_open_transaction_of_dead_holder_is_ended(postgres_url: str) -> None:
+def test_open_transaction_of_dead_holder_is_ended(postgres_store_url: str) -> None:
     """In the middle of a COPY, where no time limit of the server's ends it."""
-    store = store_at(postgres_url, waiting=SHORT)
+    store = store_at(postgres_store_url, waiting=SHORT)
     with store.locked(), store.opened():
         pass
     with contextlib.ExitStack() as dead:
         name = "usage dead0001 process 1"
         connection = dead.enter_context(
-            contextlib.closing(psycopg.connect(postgres_url, application_name=name))
+            contextlib.closing(psycopg.connect(postgres_store_url, application_name=name))
         )
         connection.execute("INSERT INTO store_info VALUES ('note', 'dead')")
         connection.pgconn.exec_(b"COPY store_info FROM STDIN")
-        sql(postgres_url, "UPDATE store_lease SET held = true, token = 'dead0001'")
+        sql(postgres_store_url, "UPDATE store_lease SET held = true, token = 'dead0001'")
         began = time.monotonic()
         with store.locked(), store.opened():
             store.put_note("note", "alive")
@@ -287,12 +280,12 @@ def test_open_transaction_of_dead_holder_is_ended(postgres_url: str) -> None:
         assert reader.note("note") == "alive"
 
 
-def test_lost_lock_stops_every_write(postgres_url: str) -> None:
+def test_lost_lock_stops_every_write(postgres_store_url: str) -> None:
     """Each by itself, and not only once a heartbeat has noticed."""
-    store = store_at(postgres_url, waiting=Waiting(lease_seconds=60))
+    store = store_at(postgres_store_url, waiting=Waiting(lease_seconds=60))
     with store.locked(), store.opened():
         put(store)
-        sql(postgres_url, "UPDATE store_lease SET fence = fence + 1")
+        sql(postgres_store_url, "UPDATE store_lease SET fence = fence + 1")
         with pytest.raises(LockLost):
             put(store, yesterday())
         with pytest.raises(LockLost):
@@ -331,16 +324,13 @@ PARAMETERS = {
 @pytest.mark.parametrize(("query", "code"), PARAMETERS.items())
 def test_url_parameters_are_checked(
     home: Home,
-    postgres_url: str,
+    postgres_store_url: str,
     query: str,
     code: int,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    store = store_at(postgres_url)
-    with store.locked(), store.opened():
-        pass
-    monkeypatch.setenv("STORE_URL", f"{postgres_url}?{query}")
+    monkeypatch.setenv("STORE_URL", f"{postgres_store_url}?{query}")
     monkeypatch.setenv("RETRY_BUDGET_SECONDS", "0.1")
     assert main(["status", "--home", str(home.path)]) == code
     err = capsys.readouterr().err

@@ -54,12 +54,6 @@ READING: dict[str, tuple[str, ...]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    with Forks() as server:
-        yield server
-
-
 @pytest.fixture
 def simulator(start: Start, home: Home) -> Simulator:
     """Small; each day is fetched only once."""

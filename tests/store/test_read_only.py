@@ -1,4 +1,4 @@
-"""What only reads needs no right to write: neither to the store's files, nor to its tables."""
+"""Commands that only read need no write permission, neither for files nor for tables."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def volume(tmp_path: Path) -> Iterator[Path]:
         not shutil.which("mount")
         or subprocess.run(mount, capture_output=True, check=False).returncode
     ):
-        assert "CI" not in os.environ, "where all is to be proved, a file system must be had"
+        assert "CI" not in os.environ, "CI must be able to mount a file system"
         pytest.skip("mounting needs root, and a mount command")
     yield folder
     subprocess.run(["umount", str(folder)], timeout=10, check=True)
@@ -75,7 +75,7 @@ def make_read_only(volume: Path) -> None:
 
 @contextlib.contextmanager
 def writer_at_work(path: Path) -> Iterator[sqlite3.Connection]:
-    """Another program has the file open, with something new in its log."""
+    """Another program has the file open, with new data in its WAL."""
     with closing(sqlite3.connect(path, check_same_thread=False)) as connection:
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("INSERT INTO store_info VALUES ('note', 'new')")
@@ -88,7 +88,7 @@ def names_in(folder: Path) -> set[str]:
 
 
 def test_run_leaves_no_wal_file(home: Home) -> None:
-    """Even where somebody reads at its end, who cannot bring in what is new."""
+    """Even if a reader has the file open at the end of the run."""
     path = home.data / "usage.db"
     put(f"sqlite:///{path}", DAYS)
     assert names_in(home.data) <= {"usage.db", "usage.db.lock"}
@@ -112,7 +112,7 @@ def test_store_on_a_read_only_volume_is_read(
 
 
 def test_store_on_a_read_only_volume_is_served(home: Home, volume: Path) -> None:
-    put(f"sqlite:///{volume / 'usage.db'}", some_days(28))
+    put(f"sqlite:///{volume / 'usage.db'}", DAYS)
     home.settings |= {"STORE_URL": f"sqlite:///{volume / 'usage.db'}", "METRICS_SOURCE": SOURCE}
     make_read_only(volume)
     with serving(home) as server:
@@ -124,7 +124,7 @@ def test_store_on_a_read_only_volume_is_served(home: Home, volume: Path) -> None
 def test_wal_of_killed_run_is_read_or_refused(
     home: Home, volume: Path, read: Read, left: set[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without the index of the log, what stands in it cannot be had: the file alone is older."""
+    """Without the WAL's index, the WAL cannot be read, and the file alone would be outdated."""
     place = home.path / "elsewhere"
     put(f"sqlite:///{place / 'usage.db'}", DAYS)
     with writer_at_work(place / "usage.db"):
@@ -145,7 +145,7 @@ def test_wal_of_killed_run_is_read_or_refused(
 
 @contextlib.contextmanager
 def shared(mode: int = 0o555) -> Iterator[Path]:
-    """A folder that everybody may enter, and nobody but root may write."""
+    """A folder that every user may enter, and only root may write to."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "store"
         folder.mkdir()
@@ -155,13 +155,13 @@ def shared(mode: int = 0o555) -> Iterator[Path]:
 
 
 def as_nobody(program: str, *words: str) -> tuple[int, str]:
-    """Run Python in a child as a user who owns nothing."""
+    """Run the program in a forked child, as a user who owns no file."""
     read_end, write_end = os.pipe()
     with warnings.catch_warnings():
         # From Python 3.12 on, of threads that the child does not have.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
-    if child == 0:  # what is imported already needs no file that only root may read
+    if child == 0:  # the modules are imported: this user might not be able to read them
         os.close(read_end)
         os.dup2(write_end, 1)
         os.dup2(write_end, 2)
@@ -242,19 +242,19 @@ def test_changed_file_is_detected_while_read(volume: Path) -> None:
 
 
 @pytest.fixture
-def reader_url(postgres_url: str) -> Iterator[str]:
+def reader_url(postgres_store_url: str) -> Iterator[str]:
     """STORE_URL of a role that may only select, in a store with days."""
-    put(postgres_url, DAYS)
-    role = f"reader_{make_url(postgres_url).database}"
+    put(postgres_store_url, DAYS)
+    role = f"reader_{make_url(postgres_store_url).database}"
     for statement in (
         f"CREATE ROLE {role} LOGIN",
         f"GRANT USAGE ON SCHEMA public TO {role}",
         f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}",
     ):
-        sql(postgres_url, statement)
-    yield make_url(postgres_url).set(username=role).render_as_string(False)
-    sql(postgres_url, f"DROP OWNED BY {role}")
-    sql(postgres_url, f"DROP ROLE {role}")
+        sql(postgres_store_url, statement)
+    yield make_url(postgres_store_url).set(username=role).render_as_string(False)
+    sql(postgres_store_url, f"DROP OWNED BY {role}")
+    sql(postgres_store_url, f"DROP ROLE {role}")
 
 
 def test_role_that_may_only_select_reads(home: Home, reader_url: str, read: Read) -> None:
@@ -276,11 +276,11 @@ def set_version(url: str, version: int) -> None:
 
 
 def test_older_store_that_may_only_be_read_is_told(
-    home: Home, postgres_url: str, reader_url: str, volume: Path, read: Read
+    home: Home, postgres_store_url: str, reader_url: str, volume: Path, read: Read
 ) -> None:
     file = f"sqlite:///{volume / 'usage.db'}"
     put(file, DAYS)
-    for writable, url in ((postgres_url, reader_url), (file, file)):
+    for writable, url in ((postgres_store_url, reader_url), (file, file)):
         set_version(writable, VERSION - 1)
         if url == file:
             make_read_only(volume)
