@@ -1,4 +1,4 @@
-"""The command line: its forms, its file names, its refusals, and how it ends when told to."""
+"""The command line: its forms, its file names, its refusals, and how it ends on a signal."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_version_is_printed(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "words"),
     [
         ([], "DATE --home --log-level --last-28-days --auth --no-check --out --version convert"),
         ([], "demo MM-DD-YYYY YYYY-MM-DD LOOKBACK_DAYS"),
@@ -163,10 +163,10 @@ def test_version_is_printed(home: Home) -> None:
     ],
     ids=["forms", "commands", "convert", "demo"],
 )
-def test_help_lists_options_and_commands(command: list[str], told: str, home: Home) -> None:
+def test_help_lists_options_and_commands(command: list[str], words: str, home: Home) -> None:
     result = home.run(*command, "--help")
     assert (result.code, result.err) == (0, "")
-    assert [word for word in told.split() if word not in result.out] == []
+    assert [word for word in words.split() if word not in result.out] == []
 
 
 # Refusals
@@ -252,7 +252,7 @@ def test_all_wrong_settings_are_named_at_once(home: Home, sim: Simulator) -> Non
     assert (result.code, sim.requests) == (2, [])
     for name in ("METRICS_API_BASE_URL:", "MAX_RETRIES=-1:", "LOG_LEVEL=LOUD:"):
         assert result.err.count(name) == 1
-    assert "\\n" not in result.err  # a line break is no text to show
+    assert "\\n" not in result.err  # a line break is not text to show
     assert "SECRET" not in result.err
 
 

@@ -57,7 +57,7 @@ def saved(home: Home, content: bytes = GOOD, name: str = WINDOW_NAME) -> Path:
 
 
 def records(result: Result) -> list[dict[str, Any]]:
-    """What the one file holds that a run tells; the run must have succeeded."""
+    """The records in the one file that a successful run prints."""
     assert result.code == 0, result.err
     (path,) = result.paths
     found: list[dict[str, Any]] = json.loads(path.read_bytes())
@@ -353,16 +353,16 @@ def test_users_who_look_like_a_sum_stay(name: str, tmp_path: Path) -> None:
 
 def test_service_account_may_have_any_name(tmp_path: Path) -> None:
     titles = [*TITLES, "Service Account"]
-    for flag, told in (("true", True), ("TRUE", True), ("false", False), ("WAHR", None)):
-        name = "Total" if told else "bot"
+    for flag, known in (("true", True), ("TRUE", True), ("false", False), ("WAHR", None)):
+        name = "Total" if known else "bot"
         rows = [ADA | {"Service Account": "false"}, row(name) | {"Service Account": flag}]
         file = tmp_path / WINDOW_NAME
         file.write_bytes(sheet(*rows, titles=titles))
-        if told is None:
+        if known is None:
             with pytest.raises(ContractBroken, match="'WAHR' is not true or false"):
                 read_users(file)
         else:
-            assert [user.service for user in read_users(file)] == [False, told]
+            assert [user.service for user in read_users(file)] == [False, known]
 
 
 def test_equal_rows_are_one_user(home: Home) -> None:

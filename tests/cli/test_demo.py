@@ -13,7 +13,7 @@ from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
 from dashboard_scraper.store import DetailStatus, LedgerDay, Status, store_at
 from report_reading import REPORT, Report, read_report
 
-KEPT = Window(today() - timedelta(84), yesterday())
+STORED = Window(today() - timedelta(84), yesterday())
 
 
 def ledger_of(home: Home, source: str) -> list[LedgerDay]:
@@ -33,10 +33,10 @@ def tried(home: Home, *words: str) -> Report:
 def test_demo_shows_every_part_of_the_page(home: Home) -> None:
     home.settings.clear()
     report = tried(home, "--users", "80")
-    kept = ledger_of(home, ANALYTICS)
-    assert [each.day for each in kept] == list(KEPT.days())
-    assert {each.status for each in kept} == {Status.COMPLETE}
-    assert {each.editor_language for each in kept} == {DetailStatus.COMPLETE}
+    days = ledger_of(home, ANALYTICS)
+    assert [each.day for each in days] == list(STORED.days())
+    assert {each.status for each in days} == {Status.COMPLETE}
+    assert {each.editor_language for each in days} == {DetailStatus.COMPLETE}
     assert "All 28 days are in the store" in report.words
     assert "Compared with" in report.words
     for key in ("new", "stayed", "lapsed", "idle"):
@@ -45,14 +45,14 @@ def test_demo_shows_every_part_of_the_page(home: Home) -> None:
     assert len(report.tables["t-use-by-team"]) > 5
     assert min(len(report.tables[table]) for table in ("t-editors", "t-languages")) > 4
     assert report.words.count("Total Messages: the source says") == 1
-    assert [len(each.unreconciled) for each in kept if each.unreconciled] == [1]
+    assert [len(each.unreconciled) for each in days if each.unreconciled] == [1]
     assert any(row[-1] for row in report.rows or []), "no service account"
 
 
 def test_dashboard_demo_has_days_to_compare(home: Home) -> None:
     home.settings.clear()
     report = tried(home, "--source", DASHBOARD, "--users", "12")
-    assert [each.day for each in ledger_of(home, DASHBOARD)] == list(KEPT.days())
+    assert [each.day for each in ledger_of(home, DASHBOARD)] == list(STORED.days())
     assert "Compared with" in report.words
     assert "does not add up" not in report.words
     assert report.column("t-use-by-team", "Active people")

@@ -88,7 +88,7 @@ def test_contradictory_levels_are_refused(levels: list[str]) -> None:
         parse([*levels, "status"])
 
 
-# Words that are no command
+# Words that are not a command
 
 UNKNOWN = {
     "exprt": "did you mean dashboard-scraper export",
@@ -120,7 +120,7 @@ def test_unknown_command_gets_a_hint(line: str, capsys: Capture) -> None:
     assert UNKNOWN[line] in err
 
 
-def told(words: list[str], capsys: Capture) -> str:
+def printed(words: list[str], capsys: Capture) -> str:
     with pytest.raises(SystemExit) as ending:
         main(words)
     out, err = capsys.readouterr()
@@ -129,11 +129,11 @@ def told(words: list[str], capsys: Capture) -> str:
 
 
 def test_help_and_version_are_commands_too(capsys: Capture) -> None:
-    assert told(["help"], capsys) == told(["--help"], capsys)
+    assert printed(["help"], capsys) == printed(["--help"], capsys)
     for command in COMMANDS:
-        assert told(["help", command], capsys) == told([command, "--help"], capsys)
+        assert printed(["help", command], capsys) == printed([command, "--help"], capsys)
     for words in (["version"], ["--version"], ["status", "--version"]):
-        assert told(words, capsys) == f"{dashboard_scraper.__version__}\n"
+        assert printed(words, capsys) == f"{dashboard_scraper.__version__}\n"
 
 
 # Days
@@ -172,7 +172,7 @@ def test_invalid_day_is_refused(text: str) -> None:
 
 
 @pytest.fixture
-def kept(home: Home) -> Home:
+def stored(home: Home) -> Home:
     """A home whose store has one day, long ago."""
     url = sqlite_url(home.data / "usage.db")
     put(url, {A_DAY: [user("ada@example.com")]}, DASHBOARD)
@@ -199,13 +199,15 @@ RULE = {
 
 
 @pytest.mark.parametrize("line", RULE)
-def test_one_date_is_a_day_or_month_and_two_a_range(line: str, kept: Home, capsys: Capture) -> None:
-    assert main(["--home", str(kept.path), *line.split()]) == 6
+def test_one_date_is_a_day_or_month_and_two_a_range(
+    line: str, stored: Home, capsys: Capture
+) -> None:
+    assert main(["--home", str(stored.path), *line.split()]) == 6
     assert RULE[line] in capsys.readouterr().err
 
 
-def test_long_gap_is_one_short_line(kept: Home, capsys: Capture) -> None:
-    assert main(["export", "2020-01-01", "2024-12-31", "--home", str(kept.path)]) == 6
+def test_long_gap_is_one_short_line(stored: Home, capsys: Capture) -> None:
+    assert main(["export", "2020-01-01", "2024-12-31", "--home", str(stored.path)]) == 6
     line = capsys.readouterr().err.splitlines()[-1]
     assert "1827 of 1827 days are missing: 2020-01-01 to 2024-12-31;" in line
     assert len(line) < 300
@@ -213,17 +215,17 @@ def test_long_gap_is_one_short_line(kept: Home, capsys: Capture) -> None:
 
 @pytest.mark.parametrize("word", ["export", "report", "backfill", "--daily"])
 @pytest.mark.parametrize("day", ["today", f"{today():%Y-%m}"])
-def test_unfinished_days_are_refused(word: str, day: str, kept: Home, capsys: Capture) -> None:
+def test_unfinished_days_are_refused(word: str, day: str, stored: Home, capsys: Capture) -> None:
     if parse_days(day, today()).end < today():
         pytest.skip("the month ended since")
-    assert main(["--home", str(kept.path), word, "2025-01-01", day]) == 2
+    assert main(["--home", str(stored.path), word, "2025-01-01", day]) == 2
     assert "has not ended yet" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("start", ["10-20-2025", "-7d", "-2d"])
-def test_backfill_of_one_day_needs_its_end(start: str, kept: Home, capsys: Capture) -> None:
+def test_backfill_of_one_day_needs_its_end(start: str, stored: Home, capsys: Capture) -> None:
     """It used to mean every day since: neither of the two meanings may be taken unasked."""
-    assert main(["backfill", start, "--home", str(kept.path)]) == 2
+    assert main(["backfill", start, "--home", str(stored.path)]) == 2
     day = parse_days(start, today()).start
     err = capsys.readouterr().err
     assert f"`backfill {day} yesterday` for every day since" in err
@@ -231,9 +233,11 @@ def test_backfill_of_one_day_needs_its_end(start: str, kept: Home, capsys: Captu
 
 
 @pytest.mark.parametrize("words", [["yesterday"], ["2025-10"], ["-7d", "yesterday"]], ids=" ".join)
-def test_backfill_accepts_unambiguous_dates(words: list[str], kept: Home, capsys: Capture) -> None:
+def test_backfill_accepts_unambiguous_dates(
+    words: list[str], stored: Home, capsys: Capture
+) -> None:
     """It goes on to the session, which is not there."""
-    assert main(["backfill", *words, "--home", str(kept.path)]) == 3
+    assert main(["backfill", *words, "--home", str(stored.path)]) == 3
     assert "--auth" in capsys.readouterr().err
 
 

@@ -116,8 +116,8 @@ def is_closed(connection: socket.socket, seconds: float) -> bool:
 
 
 def test_incomplete_requests_do_not_block_others(served: Served, secure: Served) -> None:
-    """1,100 of one address, and 2,000 more that come and go; then nothing more is sent, or a byte
-    at a time, or nothing of the next request, or not even of a handshake.
+    """1,100 from one address, and 2,000 more that come and go; then they send nothing more, or a
+    byte at a time, or nothing of the next request, or not even a handshake.
     """
     before = served.log.count("\n")
     with contextlib.ExitStack() as stack:
@@ -293,7 +293,7 @@ def test_wrong_signatures_are_slowed_too(served: Served) -> None:
 
 
 NEVER = 1e-6
-"""Turns a second: whoever has to wait for one would wait for days."""
+"""Turns per second: a wait for one would take days."""
 
 
 def asked(guesses: Guesses, address: str, *, right: bool) -> bool | int:

@@ -109,8 +109,8 @@ def test_page_shows_new_and_changed_days_at_once(home: Home) -> None:
             with store.locked(), store.opened():
                 store.put(DASHBOARD, DayUsage(day, user_days(names, day), {}), FETCHED)
             report = read_text(server.get(PAGE).text)
-            told = report.column("t-active", "Daily active people")
-            assert list(told)[-1] == str(day)
+            column = report.column("t-active", "Daily active people")
+            assert list(column)[-1] == str(day)
             assert report.number("known") == str(len(names))
 
 

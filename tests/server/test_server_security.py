@@ -345,7 +345,7 @@ def test_other_machines_need_existing_token(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "mode", "told"),
+    ("text", "mode", "reason"),
     [
         (b"a" * 40, 0o644, "chmod 600"),
         (b"short", 0o600, "at least 20 characters"),
@@ -355,13 +355,13 @@ def test_other_machines_need_existing_token(home: Home) -> None:
     ],
 )
 def test_file_without_secret_token_is_refused(
-    home: Home, text: bytes, mode: int, told: str
+    home: Home, text: bytes, mode: int, reason: str
 ) -> None:
     file = home.path / "secrets" / "serve-token"
     file.parent.mkdir()
     file.write_bytes(text)
     file.chmod(mode)
-    assert told in refused(home)
+    assert reason in refused(home)
     assert file.read_bytes() == text
 
 

@@ -176,10 +176,10 @@ def test_downloads_equal_exported_files(home: Home, start: Start) -> None:
     with serving(home) as server:
         for of, name in [*OF_A_DAY, *OF_A_MONTH]:
             prefix = "organization-" if of == ORGANIZATION and not name.startswith("org") else ""
-            for kept, day in ((folder, last), (other / "github_reports", old)):
-                if "28" in name and kept is not folder:
+            for place, day in ((folder, last), (other / "github_reports", old)):
+                if "28" in name and place is not folder:
                     continue
-                (file,) = kept.glob(f"{prefix}{name}{'' if '28' in name else f'_{day}'}.*json")
+                (file,) = place.glob(f"{prefix}{name}{'' if '28' in name else f'_{day}'}.*json")
                 assert server.report(path_of(of, name, day)) == file.read_bytes(), file
                 found.add(file)
         assert {file for file in found if file.parent == folder} == set(folder.iterdir())
@@ -205,7 +205,7 @@ def changing(home: Home, store_url: str) -> Iterator[Served]:
 
 
 def is_being_read(store_url: str) -> bool:
-    """Whether somebody has not ended to read a state of the store that is no longer the newest."""
+    """Whether somebody still reads a state of the store that is no longer the newest."""
     if store_url.startswith("sqlite"):
         _, in_log, moved = sql(store_url, "PRAGMA wal_checkpoint(PASSIVE)")[0]
         return bool(moved < in_log)

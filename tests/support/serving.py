@@ -21,7 +21,7 @@ SECONDS = 30
 
 @dataclass(frozen=True)
 class Served:
-    """A server that listens: where, with which token, and its log so far in a file of the home."""
+    """A running server: its address and token, and its log in a file of the home."""
 
     home: Home
     address: str
@@ -60,13 +60,13 @@ class Served:
         return link
 
     def report(self, path: str) -> bytes:
-        """What is behind the link, which needs no token."""
+        """The download behind the link, which needs no token."""
         answer = requests.get(self.link(path), timeout=SECONDS)
         assert answer.status_code == 200, answer.text
         return answer.content
 
     def raw(self, data: bytes) -> bytes:
-        """What the server says to these bytes until it closes, or is silent for a while."""
+        """The server's answer to these bytes, until it closes or sends nothing for a while."""
         with socket.create_connection(("127.0.0.1", self.port), SECONDS) as connection:
             connection.settimeout(1)
             said = b""
@@ -87,10 +87,10 @@ class Served:
 
     @contextmanager
     def slow_reader(self, link: str) -> Iterator[SlowReader]:
-        """Somebody who has taken the beginning of a download, and waits.
+        """A client that has read the beginning of a download, and waits.
 
-        The window is small from the start: else the kernel takes megabytes for a reader who takes
-        none, and the server is soon done. What is more than 5 MB cannot be on its way.
+        Its receive window is small from the start: else the kernel buffers megabytes for it, and
+        the server is soon done. More than 5 MB do not fit into all buffers.
         """
         with socket.socket() as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
@@ -113,14 +113,14 @@ class SlowReader:
     beginning: bytes
 
     def all(self) -> bytes:
-        """Take the rest, quickly; `http.client.IncompleteRead` where it was cut off."""
+        """Read the rest quickly; raises `http.client.IncompleteRead` if it was cut off."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         return self.beginning + self.response.read()
 
 
 @contextmanager
 def serving(home: Home, *words: str) -> Iterator[Served]:
-    """Start it on a free port; it is told to end afterwards, and must."""
+    """Start it on a free port; afterwards it gets SIGTERM, and must end."""
     command = home.command("serve", "--port", "0", "--log-level", "DEBUG", *words)
     with (home.path / "serve.log").open("a") as log:
         process = subprocess.Popen(

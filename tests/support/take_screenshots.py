@@ -1,4 +1,4 @@
-"""Makes the pictures of the report that the README shows, from made-up figures of fixed days.
+"""Takes the screenshots of the report for the README, with made-up figures of fixed days.
 
 python tests/support/take_screenshots.py FOLDER
 """
@@ -26,12 +26,12 @@ from dashboard_scraper.store import store_at
 
 TODAY = date(2026, 11, 2)
 WIDTHS = {1280: "work", 768: "work", 360: "people"}
-"""Of the pictures, with the section after which they end."""
+"""The widths of the screenshots, with the section after which each ends."""
 _BELOW = 24
 
 
 def page_in(home: Path, users: int = 240, weeks: int = 12) -> Path:
-    """The report of an organization with so many weeks in its store."""
+    """The report of an organization with so many weeks in the store."""
     organization = Organization(users=users, seed=7, today=TODAY)
     people = home / "people.csv"
     people.write_bytes(render(HEADER, team_rows(organization)))
@@ -55,7 +55,7 @@ def page_in(home: Path, users: int = 240, weeks: int = 12) -> Path:
 
 
 def main(folder: Path) -> None:
-    """Write a picture for each width, light and dark."""
+    """Write a screenshot for each width, light and dark."""
     with tempfile.TemporaryDirectory() as home, browser.started() as chromium:
         page = page_in(Path(home))
         for width, section in WIDTHS.items():

@@ -44,12 +44,12 @@ MOMENTS = [
 @pytest.mark.parametrize(("moment", "day"), MOMENTS)
 def test_utc_day_ignores_offset_of_moment(moment: datetime, day: date) -> None:
     for offset in OFFSETS:
-        told = moment.astimezone(offset)
-        assert utc_day(told) == day
-        window = last_complete_days(28, utc_day(told))
+        local = moment.astimezone(offset)
+        assert utc_day(local) == day
+        window = last_complete_days(28, utc_day(local))
         assert window == Window(day - timedelta(28), day - timedelta(1))
         assert len(list(window.days())) == 28
-        assert end_of_day(window.end) <= told < end_of_day(day)
+        assert end_of_day(window.end) <= local < end_of_day(day)
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def in_organization(sim: Simulator, first: date = FIRST, last: date = LAST) -> C
     }
 
 
-def kept_credits(home: Home) -> Credits:
+def stored_credits(home: Home) -> Credits:
     """What the view has."""
     query = (
         f"SELECT day, user_login, credits_consumed FROM credit_days WHERE source = '{ANALYTICS}'"
@@ -98,7 +98,7 @@ def ledger_of(home: Home) -> dict[date, LedgerDay]:
 
 
 def days_with(home: Home) -> list[date]:
-    """Those of which the ledger has credits."""
+    """The days with credits in the ledger."""
     return [day for day, row in ledger_of(home).items() if row.credits is DetailStatus.COMPLETE]
 
 
@@ -129,10 +129,10 @@ def test_stored_credits_equal_the_source(
 ) -> None:
     """With their fractions."""
     fetch(home, FIRST, LAST)
-    kept = kept_credits(home)
-    assert kept == in_organization(in_each_store)
-    assert any(not consumed.is_integer() for consumed in kept.values())
-    assert any("@" not in user for _, user in kept)  # service accounts consume them too
+    stored = stored_credits(home)
+    assert stored == in_organization(in_each_store)
+    assert any(not consumed.is_integer() for consumed in stored.values())
+    assert any("@" not in user for _, user in stored)  # service accounts consume them too
     assert days_with(home) == DAYS
     assert asked(in_each_store) == [Window(FIRST, LAST)]
     capsys.readouterr()
@@ -145,7 +145,7 @@ def test_credits_are_not_requested_by_default(home: Home, spring: Simulator) -> 
     fetch(home, FIRST, LAST)
     assert spring.count(USERS) == len(DAYS)
     assert spring.count(CREDITS) == 0
-    assert (days_with(home), kept_credits(home)) == ([], {})
+    assert (days_with(home), stored_credits(home)) == ([], {})
 
 
 def test_credits_are_fetched_after_all_users(home: Home, spring: Simulator) -> None:
@@ -169,7 +169,7 @@ def test_missing_endpoint_is_not_an_error(home: Home, start_api: Start, code: in
     assert "ERROR" not in result.err
     assert "WARNING" not in without_github(result.err)
     assert sim.count(CREDITS) == 1
-    assert (days_with(home), kept_credits(home)) == ([], {})
+    assert (days_with(home), stored_credits(home)) == ([], {})
     assert len(ledger_of(home)) == 4
     with store_at(settings_of(home).store_url).reading() as reader:
         assert reader.last_success(ANALYTICS) is not None
@@ -224,17 +224,17 @@ def test_error_loses_only_credits(home: Home, spring: Simulator, name: str) -> N
     assert (type(caught.value), caught.value.exit_code) == (kind, code)
     assert list(ledger_of(home)) == DAYS
     assert len(home.own_files()) == 2 * len(DAYS) + 3
-    assert (days_with(home), kept_credits(home)) == ([], {})
+    assert (days_with(home), stored_credits(home)) == ([], {})
     spring.clear_faults()
     backfill(home, FIRST, LAST)
-    assert kept_credits(home) == in_organization(spring)
+    assert stored_credits(home) == in_organization(spring)
 
 
 @pytest.mark.parametrize("effect", [twice(0), repeat_user()], ids=["at the end", "last again"])
 def test_repeated_credit_record_counts_once(home: Home, spring: Simulator, effect: Effect) -> None:
     spring.add_fault(Fault(effect, CREDITS))
     backfill(home, FIRST, LAST)
-    assert kept_credits(home) == in_organization(spring)
+    assert stored_credits(home) == in_organization(spring)
 
 
 @pytest.mark.usefixtures("spring")
@@ -257,7 +257,7 @@ def test_refetched_days_get_new_credits(home: Home, in_each_store: Simulator) ->
     in_each_store.requests.clear()
     fetch(home, FIRST, LAST, NOON + timedelta(hours=1))
     assert asked(in_each_store) == [Window(march(4), march(4)), Window(march(7), march(9))]
-    assert kept_credits(home) == in_organization(in_each_store) != before
+    assert stored_credits(home) == in_organization(in_each_store) != before
     assert days_with(home) == DAYS
 
 
@@ -269,7 +269,7 @@ def test_refetched_day_loses_old_credits(home: Home, spring: Simulator) -> None:
     fetch(home, FIRST, LAST, NOON + timedelta(hours=1))
     assert asked(spring) == []
     assert days_with(home) == DAYS[:4]
-    assert kept_credits(home) == in_organization(spring, FIRST, march(6))
+    assert stored_credits(home) == in_organization(spring, FIRST, march(6))
 
 
 def test_month_of_several_pages_is_complete(home: Home, start_api: Start) -> None:
@@ -279,7 +279,7 @@ def test_month_of_several_pages_is_complete(home: Home, start_api: Start) -> Non
     backfill(home, window.start, window.end)
     expected = in_organization(sim, window.start, window.end)
     assert sim.count(CREDITS) == -(-len(expected) // 500) > 1
-    assert kept_credits(home) == expected
+    assert stored_credits(home) == expected
 
 
 def test_long_window_is_fetched_in_pieces(home: Home, spring: Simulator) -> None:
@@ -289,15 +289,15 @@ def test_long_window_is_fetched_in_pieces(home: Home, spring: Simulator) -> None
         Window(first, first + timedelta(89)),
         Window(first + timedelta(90), LAST),
     ]
-    assert kept_credits(home) == in_organization(spring, first, LAST)
+    assert stored_credits(home) == in_organization(spring, first, LAST)
 
 
 def test_forget_removes_credits(home: Home, in_each_store: Simulator) -> None:
     backfill(home, FIRST, LAST)
-    user = max(name for _, name in kept_credits(home) if "@" in name)
+    user = max(name for _, name in stored_credits(home) if "@" in name)
     forget(home, user.upper())
     left = {key: value for key, value in in_organization(in_each_store).items() if key[1] != user}
-    assert kept_credits(home) == left != in_organization(in_each_store)
+    assert stored_credits(home) == left != in_organization(in_each_store)
     assert days_with(home) == DAYS
 
 
@@ -309,11 +309,11 @@ def test_forget_removes_person_with_only_credits(
 
     spring.add_fault(Fault(edited(with_stranger), CREDITS))
     backfill(home, FIRST, LAST)
-    assert (f"{FIRST}", STRANGER) in kept_credits(home)
+    assert (f"{FIRST}", STRANGER) in stored_credits(home)
     capsys.readouterr()
     forget(home, STRANGER)
     assert capsys.readouterr().out == "1 rows removed\n"
-    assert kept_credits(home) == in_organization(spring)
+    assert stored_credits(home) == in_organization(spring)
 
 
 def test_forgotten_person_stays_away_from_late_credits(home: Home, spring: Simulator) -> None:
@@ -327,5 +327,5 @@ def test_forgotten_person_stays_away_from_late_credits(home: Home, spring: Simul
     backfill(home, FIRST, march(6))
     assert spring.count(USERS) == 0
     assert days_with(home) == DAYS[:4]
-    assert user not in {name for _, name in kept_credits(home)}
-    assert len(kept_credits(home)) > len(DAYS)
+    assert user not in {name for _, name in stored_credits(home)}
+    assert len(stored_credits(home)) > len(DAYS)

@@ -44,7 +44,7 @@ WINDOW = (f"{MONTH.start}", f"{MONTH.end}")
 
 @pytest.fixture
 def doubtful(home: Home) -> Home:
-    """A home with 28 days in the store, some of which are in doubt for one reason or for all."""
+    """A home with 28 days in the store, some in doubt for one reason, and one for all."""
     url = f"sqlite:///{home.data / 'usage.db'}"
     home.settings |= {"METRICS_SOURCE": SOURCE, "STORE_URL": url}
     put(url, some_days(len(MONTH), users=3) | {NOBODY: []})
@@ -66,10 +66,10 @@ def test_export_marks_days_in_doubt(doubtful: Home) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     days = {day["day"]: day for day in manifest["days"]}
     marks = ("unreconciled", "suspicious", "held")
-    told = {day: {name: of[name] for name in marks if name in of} for day, of in days.items()}
+    shown = {day: {name: of[name] for name in marks if name in of} for day, of in days.items()}
     everything = {"unreconciled": [json.loads(DIFFERENCE)], "suspicious": WHY, "held": NEWER}
-    assert told[f"{ALL}"] == everything
-    assert [day for day in told if told[day]] == [
+    assert shown[f"{ALL}"] == everything
+    assert [day for day in shown if shown[day]] == [
         f"{day}" for day in (NOBODY, ALL, HELD, SUSPICIOUS, WRONG)
     ]
     notes = (folder / manifest["notes"]["name"]).read_text().splitlines()
@@ -92,16 +92,16 @@ def test_parquet_marks_days_in_doubt(doubtful: Home) -> None:
         HELD: {"held": NEWER},
         LAST: {},
     }
-    for day, told in expected.items():
+    for day, shown in expected.items():
         file = run.paths[0] / f"day={day}" / "user_days.parquet"
         table = pyarrow.parquet.read_table(file, partitioning=None)
         assert table.num_rows == (0 if day == NOBODY else 4)
         for name in marks:
-            assert set(table.column(name).to_pylist()) == {told.get(name)} - (
-                {told.get(name)} if day == NOBODY else set()
+            assert set(table.column(name).to_pylist()) == {shown.get(name)} - (
+                {shown.get(name)} if day == NOBODY else set()
             )
         metadata = table.schema.metadata or {}
-        assert {name.decode(): words.decode() for name, words in metadata.items()} == told
+        assert {name.decode(): words.decode() for name, words in metadata.items()} == shown
 
 
 def header_of(answer: requests.Response) -> str | None:
@@ -116,13 +116,13 @@ def test_server_marks_days_in_doubt(doubtful: Home) -> None:
         latest = f"{reports}/users-28-day/latest"
         for path in (latest, "/enterprises/acme/copilot/billing/seats", "/orgs/a/copilot/billing"):
             assert header_of(server.get(path)) == HEADER, path
-        for day, told in ((HELD, f"{HELD} held"), (LAST, None)):
+        for day, shown in ((HELD, f"{HELD} held"), (LAST, None)):
             one = f"{reports}/enterprise-1-day?day={day}"
-            assert header_of(server.get(one)) == told
+            assert header_of(server.get(one)) == shown
             link = server.link(one)
             for method in ("GET", "HEAD"):
                 answer = requests.request(method, link, timeout=SECONDS)
-                assert header_of(answer) == told, method
+                assert header_of(answer) == shown, method
         assert header_of(requests.get(server.link(latest), timeout=SECONDS)) == HEADER
         assert gauges(server) == {"unreconciled": 2, "suspicious": 3, "held": 2}
         sql(doubtful.settings["STORE_URL"], f"UPDATE day_ledger SET held = '{NEWER}'")
@@ -146,7 +146,7 @@ def gauges(server: Served) -> dict[str, float]:
 def test_server_ignores_tolerated_differences(doubtful: Home) -> None:
     store = store_at(doubtful.settings["STORE_URL"])
 
-    def told(percent: int) -> list[str]:
+    def shown(percent: int) -> list[str]:
         tolerance = read_tolerance(f"total_messages={percent}")
         options = GithubOptions("1")
         with contextlib.closing(store):
@@ -161,18 +161,18 @@ def test_server_ignores_tolerated_differences(doubtful: Home) -> None:
             )
             return [f"{doubt}" for doubt in views.of_day(Scope.ENTERPRISE, Subject.USERS, ALL)[1]]
 
-    assert told(18) == DOUBTS[1:4]  # 7 of 37 are 18.9 percent
-    assert told(19) == DOUBTS[2:4]
+    assert shown(18) == DOUBTS[1:4]  # 7 of 37 are 18.9 percent
+    assert shown(19) == DOUBTS[2:4]
 
 
 def test_status_marks_days_in_doubt(doubtful: Home) -> None:
-    told = doubtful.run("status")
-    assert told.code == 0
-    assert "  3 days that are suspicious\n" in told.out
-    assert f"    {SUSPICIOUS}: {WHY_SHOWN}\n" in told.out
-    assert "  2 days of which newer figures are held\n" in told.out
-    assert f"    {HELD}: {NEWER}\n" in told.out
-    (line,) = (line for line in told.out.splitlines() if line.startswith(f"  {LAST:%Y-%m}"))
+    shown = doubtful.run("status")
+    assert shown.code == 0
+    assert "  3 days that are suspicious\n" in shown.out
+    assert f"    {SUSPICIOUS}: {WHY_SHOWN}\n" in shown.out
+    assert "  2 days of which newer figures are held\n" in shown.out
+    assert f"    {HELD}: {NEWER}\n" in shown.out
+    (line,) = (line for line in shown.out.splitlines() if line.startswith(f"  {LAST:%Y-%m}"))
     signs = dict(zip(MONTH.days(), line[-len(MONTH) :], strict=True))
     assert {day: sign for day, sign in signs.items() if sign in "!*%"} == {
         **dict.fromkeys((ALL, WRONG), "!"),

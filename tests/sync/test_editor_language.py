@@ -1,4 +1,4 @@
-"""Figures by editor and language: kept per day, checked against its users, and no day's loss."""
+"""Figures by editor and language: stored per day, and checked against its users."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def in_organization(sim: Simulator, day: date) -> list[tuple[Any, ...]]:
     for index, total in sim.organization.totals(Window(day, day)).items():
         for part in sim.organization.by_editor(members[index], total.counts):
             counts = analytics_metrics(part.counts)
-            told = tuple(counts[metric.name] for metric in DETAILED)
-            rows.append((members[index].name, part.editor, part.language, *told))
+            figures = tuple(counts[metric.name] for metric in DETAILED)
+            rows.append((members[index].name, part.editor, part.language, *figures))
     return sorted(rows)
 
 
@@ -111,7 +111,7 @@ def asked(sim: Simulator, endpoint: str = ENDPOINT) -> list[date]:
     return [request.day for request in found if request.day is not None]
 
 
-def told_of(home: Home, capsys: Capture, *, as_json: bool, now: datetime = NOON) -> str:
+def status_text(home: Home, capsys: Capture, *, as_json: bool, now: datetime = NOON) -> str:
     """What `status` says."""
     capsys.readouterr()
     print_status(settings_of(home), now, as_json=as_json, max_age=None, check=False)
@@ -136,7 +136,7 @@ def name_of(record: Json) -> str:
 
 
 def with_stranger(records: list[Json]) -> list[Json]:
-    """The first record once more, of somebody of whom there is no user-day."""
+    """The first record once more, for somebody who has no user-day."""
     return [*records, {**records[0], "user_email": STRANGER}]
 
 
@@ -204,11 +204,11 @@ def test_unreconciled_rows_are_stored_and_logged(
     (warning,) = own_warnings(caplog)
     assert warning.startswith(f"{DAY}: editors and languages do not add up")
     assert words in warning
-    (source,) = json.loads(told_of(home, capsys, as_json=True))["sources"]
+    (source,) = json.loads(status_text(home, capsys, as_json=True))["sources"]
     assert source["editor_language"] == len(DAYS)
     assert source["editor_language_unreconciled"] == [f"{DAY}"]
     assert source["unreconciled"] == []
-    text = told_of(home, capsys, as_json=False)
+    text = status_text(home, capsys, as_json=False)
     assert f"  {len(DAYS)} days have editors and languages\n" in text
     assert f"    they do not add up to the users' figures: {DAY}\n" in text
 
@@ -222,7 +222,7 @@ def test_rows_that_add_up_on_second_fetch_are_complete(
     assert statuses(home) == dict.fromkeys(DAYS, COMPLETE)
     assert rows_of(home, DAY) == in_organization(spring, DAY)
     assert own_warnings(caplog) == []
-    assert "do not add up to the users'" not in told_of(home, capsys, as_json=False)
+    assert "do not add up to the users'" not in status_text(home, capsys, as_json=False)
 
 
 def test_count_missing_by_editor_is_unknown(home: Home, spring: Simulator) -> None:
@@ -334,7 +334,7 @@ def test_switched_off_endpoint_is_not_requested(
     assert asked(spring, USERS)
     assert asked(spring) == []
     assert statuses(home) == dict.fromkeys(DAYS)
-    assert "editors" not in caplog.text + told_of(home, capsys, as_json=False)
+    assert "editors" not in caplog.text + status_text(home, capsys, as_json=False)
 
 
 def test_empty_day_needs_no_request(home: Home, start_api: Start) -> None:
@@ -351,7 +351,7 @@ def test_empty_day_needs_no_request(home: Home, start_api: Start) -> None:
 def test_day_out_of_range_of_api_is_not_requested(
     home: Home, start_api: Start, setting: str
 ) -> None:
-    """Figures are there for two years, those that are kept for ever: they are still given out."""
+    """The API has figures of two years; stored days that are older are still exported."""
     home.settings["FETCH_EDITOR_LANGUAGE"] = "false"
     start_api(Organization(users=2, today=TODAY))
     backfill(home, FIRST, LAST, NOON + 9 * NIGHT)

@@ -1,4 +1,4 @@
-"""Night after night: what is kept is not fetched again, and what the source revised is."""
+"""Night after night: stored days are not fetched again, unless the source revised them."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def asked(sim: Simulator, endpoint: str = USERS) -> list[date]:
 
 
 def compared(sim: Simulator) -> list[tuple[str, str]]:
-    """The ranges of days of which the tenant's figures were asked for."""
+    """The ranges for which the tenant's figures were requested."""
     ranges = []
     for request in tuple(sim.requests):
         if request.endpoint == TENANT and request.day is None:

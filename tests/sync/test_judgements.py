@@ -1,4 +1,4 @@
-"""What is believed of a later answer, and what looks odd in a first one: the edges of each rule."""
+"""When a later answer is accepted, and when a first one looks odd: the edges of each rule."""
 
 from __future__ import annotations
 
@@ -40,9 +40,14 @@ THOUSAND = sums(completions_accepted=1000)
 
 def ledger_day(day: date = DAY, **fields: Any) -> LedgerDay:
     """Of ten people with a thousand accepted completions, long after the day had settled."""
-    told = {"status": Status.COMPLETE, "fetched_at": NOW - NIGHT, "users": 10, "active_users": 10}
+    expected = {
+        "status": Status.COMPLETE,
+        "fetched_at": NOW - NIGHT,
+        "users": 10,
+        "active_users": 10,
+    }
     whole = {"sums": THOUSAND, "totals": {MESSAGES: 0}, "unreconciled": [], "forgotten": 0}
-    return LedgerDay(**{"source": DASHBOARD, "day": day, **told, **whole, **fields})
+    return LedgerDay(**{"source": DASHBOARD, "day": day, **expected, **whole, **fields})
 
 
 def young(day: date = DAY, **fields: Any) -> LedgerDay:
@@ -71,7 +76,7 @@ def by_day(rows: Iterable[LedgerDay]) -> dict[date, LedgerDay]:
 
 
 def reason(change: Change, *others: LedgerDay, limit: float = 0.5) -> str | None:
-    """Why the change alone is held; None where it is believed."""
+    """Why the change alone is held; None if it is accepted."""
     (judgement,) = judge([change], by_day([change.before, *others]), caution(limit))
     assert judgement.note is None
     return judgement.reason
@@ -154,8 +159,8 @@ def test_answer_repeated_often_enough_is_accepted() -> None:
         changed(ledger_day(), status=Status.EMPTY, repeats=repeats) for repeats in (0, 1, 2, 3)
     ]
     judgements = judge(emptied, {}, caution())
-    told = "nobody is active any more, where 10 were"
-    assert [each.reason for each in judgements] == [told, told, None, None]
+    expected = "nobody is active any more, where 10 were"
+    assert [each.reason for each in judgements] == [expected, expected, None, None]
     assert {each.change.after.repeats: each.note for each in judgements} == {
         0: None,
         1: None,
@@ -203,16 +208,16 @@ def test_sum_that_loses_its_parts_is_named() -> None:
 @pytest.mark.parametrize(("count", "held"), [(500, False), (501, True)])
 def test_loss_beyond_limit_is_held_in_any_day(count: int, held: bool) -> None:
     after = {"sums": sums(completions_accepted=1000 - count)}
-    told = f"{ACCEPTED} 1000 -> {1000 - count}" if held else None
-    assert reason(changed(ledger_day(), lost(count), **after)) == told
-    assert reason(changed(young(), lost(count), **after)) == told
+    expected = f"{ACCEPTED} 1000 -> {1000 - count}" if held else None
+    assert reason(changed(ledger_day(), lost(count), **after)) == expected
+    assert reason(changed(young(), lost(count), **after)) == expected
 
 
 @pytest.mark.parametrize(("count", "held"), [(500, False), (501, True)])
 def test_gain_beyond_limit_is_held_in_settled_day(count: int, held: bool) -> None:
     after = {"sums": sums(completions_accepted=1000 + count)}
-    told = f"{ACCEPTED} 1000 -> {1000 + count}" if held else None
-    assert reason(changed(ledger_day(), gained(count), **after)) == told
+    expected = f"{ACCEPTED} 1000 -> {1000 + count}" if held else None
+    assert reason(changed(ledger_day(), gained(count), **after)) == expected
     assert reason(changed(young(), gained(count), **after)) is None
 
 
@@ -255,7 +260,7 @@ def test_gain_on_zero_is_total_and_on_unknown_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("doubtful", "after", "believed"),
+    ("doubtful", "after", "accepted"),
     [
         ({"unreconciled": [OFF]}, {"unreconciled": []}, True),
         ({"unreconciled": [OFF]}, {"unreconciled": [], "totals": None}, False),
@@ -266,12 +271,12 @@ def test_gain_on_zero_is_total_and_on_unknown_is_none() -> None:
     ],
 )
 def test_large_change_that_ends_a_doubt_is_accepted(
-    doubtful: Any, after: Any, believed: bool
+    doubtful: Any, after: Any, accepted: bool
 ) -> None:
     change = changed(
         ledger_day(**doubtful), lost(900), sums=sums(completions_accepted=100), **after
     )
-    assert (reason(change) is None) is believed
+    assert (reason(change) is None) is accepted
 
 
 def test_figures_of_another_day_do_not_end_a_doubt() -> None:
@@ -363,8 +368,8 @@ def test_history_goes_back_four_weeks() -> None:
 
 
 def test_judging_needs_two_of_four_weeks() -> None:
-    told = "active users 1, on the same weekday of 2 weeks before 10 to 12"
-    assert weeks(people(1), people(10), None, None, people(12)) == told
+    expected = "active users 1, on the same weekday of 2 weeks before 10 to 12"
+    assert weeks(people(1), people(10), None, None, people(12)) == expected
     assert weeks(people(1), people(10)) is None
     assert weeks(people(1), people(10), None, None, None, people(12)) is None
     suspicious = ledger_day(suspicious="odd")
@@ -458,8 +463,8 @@ SAME = ledger_day(digest="same")
 
 def test_empty_week_is_implausible() -> None:
     week = Window(DAY, DAY + 6 * NIGHT)
-    told = f"nobody is active on any of the 7 days from {week}"
-    assert window_of(*[EMPTY] * 7) == told
+    expected = f"nobody is active on any of the 7 days from {week}"
+    assert window_of(*[EMPTY] * 7) == expected
     assert window_of(*[EMPTY] * 6) is None
     assert window_of(*[EMPTY] * 6, SAME) is None
     assert implausible(week, by_day([ledger_day(DAY)])) is None
@@ -467,8 +472,8 @@ def test_empty_week_is_implausible() -> None:
 
 def test_three_equal_days_are_implausible() -> None:
     window = Window(DAY, DAY + 3 * NIGHT)
-    told = f"all 3 days with any activity from {window} have the same figures"
-    assert window_of(SAME, EMPTY, SAME, SAME) == told
+    expected = f"all 3 days with any activity from {window} have the same figures"
+    assert window_of(SAME, EMPTY, SAME, SAME) == expected
     assert window_of(SAME, EMPTY, SAME, EMPTY) is None
     assert window_of(SAME, SAME, SAME, ledger_day(digest="own")) is None
     few = ledger_day(digest="same", sums=sums(completions_accepted=19))

@@ -27,7 +27,7 @@ from stored_days import TENANT, USERS, mark
 MESSAGES = next(iter(TENANT_TOTALS))
 METRIC = TENANT_TOTALS[MESSAGES]
 TOO_MANY = 10**6
-LAST = today() - timedelta(8)  # settled: what is kept is not asked for again
+LAST = today() - timedelta(8)  # settled: a stored day is not fetched again
 WRONG = LAST - timedelta(1)
 FIRST = LAST - timedelta(2)
 THREE_DAYS = (f"{FIRST}", f"{LAST}")
@@ -36,7 +36,7 @@ NOTES = "NOTES.txt"
 
 @pytest.fixture
 def five(start: Start) -> Simulator:
-    """Five users, and one day of which the dashboard counts more messages than of its users."""
+    """Five users, and one day whose total of messages exceeds the sum of its users."""
     sim = start(Organization(users=5, today=today()))
     sim.add_fault(Fault(set_value(MESSAGES, TOO_MANY), TENANT, WRONG))
     return sim
@@ -65,11 +65,11 @@ def test_unreconciled_day_ends_run_with_9(home: Home) -> None:
     last_line = run.err.splitlines()[-1]
     assert f"{WRONG} does not add up ({WRONG}: {METRIC} is {TOO_MANY}, " in last_line
     assert "every file is written; manifest, page and NOTES.txt say so" in last_line
-    told = manifest(home)
-    assert [len(day.get("unreconciled", [])) for day in told["days"]] == [0, 1, 0]
-    assert "tolerance" not in told
+    described = manifest(home)
+    assert [len(day.get("unreconciled", [])) for day in described["days"]] == [0, 1, 0]
+    assert "tolerance" not in described
     notes = (folder(home) / NOTES).read_bytes()
-    assert told["notes"] == {
+    assert described["notes"] == {
         "name": NOTES,
         "size": len(notes),
         "sha256": hashlib.sha256(notes).hexdigest(),
@@ -163,10 +163,10 @@ def test_failed_run_keeps_notes_of_remaining_days(home: Home, five: Simulator) -
     mark(home.settings["STORE_URL"], FIRST, "suspicious", "a third of the week before")
     five.add_fault(Fault(status(401), TENANT))
     assert home.run("--daily", *THREE_DAYS).code == 3
-    told = manifest(home)
-    assert [day["status"] for day in told["days"]] == ["complete"] * 3
-    assert told["days"][0]["suspicious"] == "a third of the week before"
-    notes = (folder(home) / told["notes"]["name"]).read_text()
+    described = manifest(home)
+    assert [day["status"] for day in described["days"]] == ["complete"] * 3
+    assert described["days"][0]["suspicious"] == "a third of the week before"
+    notes = (folder(home) / described["notes"]["name"]).read_text()
     doubts = [line.partition(":")[0] for line in notes.splitlines() if line.startswith("20")]
     assert doubts == [f"{FIRST} suspicious", f"{WRONG} unreconciled"]
     assert not (folder(home) / f"{NOTES}.stale").exists()  # at no moment were they away
@@ -208,10 +208,10 @@ def test_tolerated_difference_is_recorded_without_doubt(home: Home) -> None:
     home.settings["RECONCILE_TOLERANCE"] = f"{METRIC}=99.999999, user_count=2"
     run = home.run("--daily", *THREE_DAYS)
     assert run.code == 0
-    told = manifest(home)
-    assert told["tolerance"] == {METRIC: 99.999999, "user_count": 2}
-    assert told["days"][1]["unreconciled"] == [found]
-    assert told["notes"] is None
+    described = manifest(home)
+    assert described["tolerance"] == {METRIC: 99.999999, "user_count": 2}
+    assert described["days"][1]["unreconciled"] == [found]
+    assert described["notes"] is None
     assert "users' sum" not in (folder(home) / "report.html").read_text()
     assert last_success(home) is not None
     (source,) = json.loads(home.run("status", "--json").out)["sources"]

@@ -1,4 +1,4 @@
-"""Later answers are believed in proportion: what changes too much of a day is held."""
+"""Later answers are accepted in proportion: one that changes too much of a day is held."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def minus_day(sim: Simulator, day: date) -> Any:
 
 
 def hold(home: Home, sim: Simulator) -> None:
-    """A run of which the revision of SETTLED is held."""
+    """A run in which the revision of SETTLED is held."""
     assert run(home) == 0
     answer_with_nobody(sim, SETTLED)
     sim.add_fault(Fault(minus_day(sim, SETTLED), TENANT))
@@ -209,11 +209,11 @@ def test_decision_without_held_day_is_refused(home: Home, spring: Simulator) -> 
 def test_history_prints_changes_by_person_and_metric(home: Home, spring: Simulator) -> None:
     hold(home, spring)
     active = [each.user for each in stored_users(home)[SETTLED] if is_active(each.figures)]
-    told = home.run("history", f"{SETTLED}").out
-    assert f"{SETTLED} ({DASHBOARD}): 2 versions\nheld: nobody is active any more" in told
-    assert "version 1, in force since" in told
-    assert "version 2, held since" in told
-    assert all(f"    {name}: gone\n" in told for name in active)
+    printed = home.run("history", f"{SETTLED}").out
+    assert f"{SETTLED} ({DASHBOARD}): 2 versions\nheld: nobody is active any more" in printed
+    assert "version 1, in force since" in printed
+    assert "version 2, held since" in printed
+    assert all(f"    {name}: gone\n" in printed for name in active)
     found = json.loads(home.run("history", f"{SETTLED}", "--json").out)
     assert [each["state"] for each in found["versions"]] == ["in force", "held"]
     assert found["versions"][1]["changes"]
@@ -249,13 +249,12 @@ def test_small_changes_in_one_direction_are_held(home: Home, spring: Simulator) 
     for day in days:
         spring.add_fault(Fault(scaled(FIELDS[ACCEPTED], 0.95), USERS, day))
     assert run(home, 1) == 10
-    told = {row.held for row in ledger(home).values()} - {None}
-    (reason,) = told
+    (reason,) = {row.held for row in ledger(home).values()} - {None}
     assert f"days lose {ACCEPTED.name} at once" in (reason or "")
 
 
 def test_settled_day_is_rechecked_without_new_totals(home: Home, spring: Simulator) -> None:
-    """The tenant's totals do not tell of accepted completions; the day has its turn first."""
+    """The tenant's totals do not include accepted completions; the oldest day comes first."""
     home.settings["RECHECK_DAYS"] = "2"
     assert run(home) == 0
     spring.add_fault(Fault(scaled(FIELDS[ACCEPTED], 0.1), USERS, FIRST))
@@ -279,10 +278,10 @@ def test_figures_of_another_day_are_held(home: Home, spring: Simulator) -> None:
     assert run(home) == 0
     spring.add_fault(Fault(as_on(spring, SETTLED - NIGHT), USERS, LAST))
     assert run(home, 1) == 10
-    told = f"the same figures as {SETTLED - NIGHT}"
-    assert told in (ledger(home)[LAST].held or "")
+    reason = f"the same figures as {SETTLED - NIGHT}"
+    assert reason in (ledger(home)[LAST].held or "")
     assert (run(home, 2), run(home, 3)) == (10, 9)
-    assert ledger(home)[LAST].suspicious == told
+    assert ledger(home)[LAST].suspicious == reason
 
 
 def as_on(sim: Simulator, day: date) -> Effect:
@@ -360,8 +359,8 @@ def test_day_failing_beside_contradiction_is_not_exported(home: Home, spring: Si
     spring.add_fault(Fault(ranges_with(SECOND, SETTLED), TENANT))
     spring.add_fault(Fault(status(503), USERS, SECOND))
     assert run(home, 1) == 6
-    told = {day["day"]: day["status"] for day in manifest(home)["days"]}
-    assert [day for day, word in told.items() if word == "failed"] == [f"{SECOND}"]
+    states_of_days = {day["day"]: day["status"] for day in manifest(home)["days"]}
+    assert [day for day, word in states_of_days.items() if word == "failed"] == [f"{SECOND}"]
 
 
 def test_failed_day_is_not_compared(home: Home, spring: Simulator) -> None:
@@ -379,11 +378,11 @@ def test_day_refetched_in_its_first_run_is_still_new(home: Home, spring: Simulat
     home.settings["RECONCILE"] = "warn"
     spring.add_fault(Fault(as_on(spring, SETTLED), USERS, SECOND))
     spring.add_fault(Fault(ranges_with(SECOND), TENANT))
-    told = []
+    reasons = []
     for night in range(3):
         run(home, night)
-        told.append(ledger(home)[SECOND].suspicious)
-    assert told == [f"the same figures as {SETTLED}"] * 2 + [None]
+        reasons.append(ledger(home)[SECOND].suspicious)
+    assert reasons == [f"the same figures as {SETTLED}"] * 2 + [None]
 
 
 def weekly(home: Home, sim: Simulator, factor: float) -> LedgerDay:
