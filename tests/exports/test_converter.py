@@ -103,7 +103,7 @@ AGENT_MESSAGES = {
     "Non-Interactive CLI Agent Messages",
 }
 AGENT_LINES = {"Agent Lines of Code", "Remote Agent Lines of Code", "CLI Agent Lines of Code"}
-# The brief's table: which columns a feature's counter is the sum of; every other is 0.
+# The brief's table: the columns that each counter of a feature sums up; all others are 0.
 MAPPING = {
     ("code_completion", "code_generation_activity_count"): {"Completions"},
     ("code_completion", "code_acceptance_activity_count"): {"Accepted Completions"},
@@ -119,7 +119,7 @@ NATURAL_OF_BOTH = 2186269671
 
 
 def usage(user: str, counts: dict[str, int | None]) -> UserUsage:
-    """Figures by their columns' titles; the others are unknown."""
+    """A user with the counts of these columns; all other figures are unknown."""
     named: dict[str, Any] = {NAMES[title]: count for title, count in counts.items()}
     return UserUsage(user, Figures(**named))
 
@@ -293,7 +293,7 @@ def test_window_record_sums_its_days(
         totals.add(DayUsage(DAY, [usage("ada@example.com", counts)]).active)
     made = list(totals.records(REPORT, "1", {"ada@example.com": 7}))
     if not any(count for counts in days for count in counts.values()):
-        return  # what becomes of a user without any known activity is for the daily job to test
+        return  # users without any known activity are tested with the daily job
     summed = {title: unless_unknown([counts[title] for counts in days]) for title in COUNTS}
     daily = [record(counts) for counts in days]
     expected = record(summed) | {

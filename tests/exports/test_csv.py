@@ -69,7 +69,7 @@ FIELD = {metric.title: FIELDS[metric] for metric in FIELDS}
 
 
 def fetch(home: Home, *words: str) -> tuple[Path, Path]:
-    """The users' file and the tenant's of a run that succeeds."""
+    """The users' CSV and the tenant's CSV of a successful run."""
     result = home.run(*(words or [f"{DAY}"]))
     assert result.code == 0, result.err
     users, tenant = result.paths
@@ -77,7 +77,7 @@ def fetch(home: Home, *words: str) -> tuple[Path, Path]:
 
 
 def seen_by_a_spreadsheet(path: Path) -> list[dict[str, str]]:
-    """The rows as they stand in the file, with the guards."""
+    """The rows as written in the file, guards included."""
     text = io.StringIO(path.read_bytes().decode("utf-8-sig"), newline="")
     return list(csv.DictReader(text, strict=True))
 
@@ -185,7 +185,7 @@ def test_field_of_some_users_is_blank_for_others(home: Home, sim: Simulator) -> 
 
 
 def test_field_named_like_a_column_is_left_out(home: Home, sim: Simulator) -> None:
-    """It costs nobody's day, and the column has its own figure."""
+    """No day is refused, and the column has its own figure."""
     users, _ = fetch(home)
     before = users.read_bytes()
     sim.add_fault(Fault(add_field("Tool Uses", 5, record=0), USERS))
@@ -251,7 +251,7 @@ def test_same_field_of_both_endpoints_is_distinct(home: Home, sim: Simulator) ->
 
 
 def test_tenant_metrics_have_one_value_each(home: Home, sim: Simulator) -> None:
-    """Of two unknown fields of one name, nobody knows which is meant."""
+    """Two unknown fields of the same name are ambiguous."""
     sim.add_fault(Fault(add_field("plan.seats", 5), TENANT))
     sim.add_fault(Fault(add_field("plan", {"seats": 6}), TENANT))
     result = home.run(f"{DAY}")
@@ -327,7 +327,7 @@ def test_rows_may_end_as_on_any_system(end: str) -> None:
 
 @pytest.mark.parametrize("text", ['User,N\n"ada,3\n', 'User,N\n"ada"x,3\n'])
 def test_unbalanced_quotes_are_an_error(text: str) -> None:
-    """As in a file that was cut: the rest of it would be one cell."""
+    """As in a truncated file, the rest of which would be read as one cell."""
     with pytest.raises(csv.Error):
         parse(text.encode())
 

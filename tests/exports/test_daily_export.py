@@ -64,7 +64,7 @@ def manifest_days(home: Home) -> dict[str, dict[str, Any]]:
 
 
 def counters(record: dict[str, Any]) -> Tally[tuple[str, str]]:
-    """Every counter of a record, at the top and of the features, as one bag of numbers."""
+    """Every counter of a record, at the top level and of its features, as a multiset."""
     rows = [("top", record), *((row["feature"], row) for row in record["totals_by_feature"])]
     return Tally({(name, counter): row[counter] for name, row in rows for counter in COUNTERS})
 
@@ -236,7 +236,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_unequal_lines_are_logged_once(home: Home, sim: Simulator) -> None:
-    """With both numbers of one user."""
+    """The line has both numbers of one user."""
     total = FIELDS[LINES]
     parts = [FIELDS[m] for m in parts_of(LINES)]
     figures = dict.fromkeys(parts, 3) | {total: 17}
@@ -283,7 +283,7 @@ def test_terminal_shows_a_progress_bar(home: Home) -> None:
         try:
             while chunk := os.read(ours, 65536):
                 shown += chunk
-        except OSError:  # Linux' way to say that the other end is closed
+        except OSError:  # how Linux reports that the other end is closed
             pass
     os.close(ours)
     assert process.returncode == 0
@@ -299,7 +299,7 @@ def demo(path: Path, *words: str, **environment: str) -> Result:
 
 
 def test_demo_depends_on_its_seed_alone(tmp_path: Path) -> None:
-    """And writes only below its own folder."""
+    """Not on the settings; and it writes only below its own folder."""
     nowhere = "http://proxy.invalid:9/"
     troubled = {
         "METRICS_API_BASE_URL": "https://dashboard.invalid/",

@@ -183,8 +183,8 @@ def test_newest_exportable_day_is_yesterday(home: Home, start: Start) -> None:
     assert home.run("export", f"{yesterday()}").code == 0
 
 
-# Each rename takes a while, as on a slow disk, now more, now less: two exports at once are sure to
-# meet and to overtake each other.
+# Every rename takes a random time, as on a slow disk, so that two simultaneous exports are sure to
+# interleave.
 SLOW_EXPORT = """
 import random, sys, time
 sys.addaudithook(lambda event, _: time.sleep(random.random() / 20) if event == "os.rename" else 0)

@@ -32,7 +32,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 def fill(home: Home, **settings: str) -> None:
-    """A store, and every kind of file that shows somebody in a folder that holds the store too."""
+    """A store, and beside it every kind of file that shows somebody."""
     home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "METRICS_SOURCE": SOURCE}
     home.settings |= settings
     (home.path / "people.csv").write_text(
@@ -49,13 +49,13 @@ def fill(home: Home, **settings: str) -> None:
     (home.data / "old").mkdir()
     (stale,) = home.data.glob(f"daily_exports_*/augment_metrics_{LAST}.csv")
     shutil.copy(stale, home.data / "old" / f"{stale.name}.stale")
-    # A day that the store lost since: its export cannot be written again.
+    # A day that is no longer stored, so that its export cannot be written again.
     for table in ("user_day", "day_ledger"):
         sql(home.settings["STORE_URL"], f"DELETE FROM {table} WHERE day = '{LONG_AGO}'")
 
 
 def shown(home: Home, *marks: str) -> set[str]:
-    """The files but the store's that show the person, as bytes or in Parquet."""
+    """The files besides the store that show the person, as bytes or in Parquet."""
     found = set()
     for path in all_files(home.data):
         data = path.read_bytes()
@@ -139,7 +139,7 @@ def test_foreign_files_are_left_and_reported(home: Home, caplog: pytest.LogCaptu
     notes.write_text(f"ask {NEW.upper()}.\n", encoding="utf-8")
     author = json.dumps({"author": OLD}, ensure_ascii=False)
     (home.data / "package.json").write_text(author, encoding="utf-8")
-    escaped = home.data / "manifest.json"  # with characters by their numbers
+    escaped = home.data / "manifest.json"  # with escaped characters
     escaped.write_text(json.dumps({"author": OLD, "start": "a"}))
     (home.data / "report.html").write_text(f"<p>{OLD}", encoding="utf-8")
     left = {"notes.txt", "package.json", "report.html"}

@@ -1,4 +1,4 @@
-"""GitHub's reports among the files of an export: which there are, and when there must be none."""
+"""GitHub's reports among the files of an export: which are written, and when they must not be."""
 
 from __future__ import annotations
 
@@ -276,7 +276,7 @@ def test_merged_editors_are_one_row(home: Home, analytics_home: Home) -> None:
     assert {row["language"] for r in records for row in r["totals_by_language_feature"]} > {
         "python"
     }
-    # What the reports cannot say is logged once, whatever the number of reports.
+    # The limits of the format are logged once, not once per report.
     about = [line for line in result.err.splitlines() if "in GitHub's reports" in line]
     assert sum("differ from the source's own total" in line for line in about) == 1
     assert sum("active users are counted without 27 days" in line for line in about) == 1

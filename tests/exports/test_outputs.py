@@ -91,7 +91,7 @@ def test_new_format_is_a_class_and_a_row(home: Home) -> None:
 
 @pytest.fixture
 def reads() -> Iterator[Counter[str]]:
-    """How often the users of each stored day were read, by day."""
+    """How often each stored day was loaded."""
     found: Counter[str] = Counter()
 
     def note(_c: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:

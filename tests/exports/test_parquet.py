@@ -69,7 +69,7 @@ def partition(day: date) -> str:
 
 
 def visible(found: dict[str, bytes]) -> set[str]:
-    """What Spark, and all that follow Hive, read: no name that begins with a dot or a line."""
+    """What readers of Hive partitions see: no name that begins with a dot or an underscore."""
     return {name for name in found if Path(name).name[0] not in "._"}
 
 
@@ -81,7 +81,7 @@ def query(folder: Path, what: str) -> list[tuple[Any, ...]]:
 
 
 def plain(figure: object) -> object:
-    """Moments as microseconds since 1970; the engine has no Python type of its own for them."""
+    """Times as microseconds since 1970, since DuckDB has no Python type for them without pytz."""
     since = figure - datetime(1970, 1, 1, tzinfo=UTC) if isinstance(figure, datetime) else None
     return figure if since is None else since // timedelta(microseconds=1)
 
@@ -264,7 +264,7 @@ def bucket_at(url: str) -> Any:
 
 
 def objects(url: str, prefix: str) -> dict[str, bytes]:
-    """By their keys without the prefix."""
+    """The objects by their keys, without the prefix."""
     place, found = bucket_at(url), {}
     for each in place.get_file_info(pyarrow.fs.FileSelector(f"{BUCKET}/{prefix}", recursive=True)):
         if each.is_file:
@@ -371,7 +371,7 @@ def test_unwritable_place_is_a_clear_error(home: Home, object_store: str) -> Non
 
 @pytest.mark.usefixtures("spring")
 def test_credentials_in_a_url_are_refused(home: Home) -> None:
-    """And shown nowhere."""
+    """And never shown."""
     backfill(home, FIRST, FIRST)
     refused = upload(home, f"s3://made-up-id:{SECRET}@{BUCKET}/{home.path.name}", FIRST)
     assert (refused.code, refused.out) == (2, "")

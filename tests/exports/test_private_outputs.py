@@ -33,7 +33,7 @@ def spring(start: Start, home: Home) -> Simulator:
 
 @pytest.fixture(params=[0, 0o077], ids=oct)
 def umask(request: pytest.FixtureRequest) -> Iterator[None]:
-    """One after another; then that from before."""
+    """Each umask in turn; the original one is restored."""
     before = os.umask(request.param)
     yield
     os.umask(before)
@@ -44,7 +44,7 @@ def mode(path: Path) -> int:
 
 
 def modes(folder: Path) -> dict[bool, set[int]]:
-    """Of the files (False) and the folders (True), without links."""
+    """The modes of files (False) and folders (True), without links."""
     found: dict[bool, set[int]] = {False: set(), True: {mode(folder)}}
     for path in folder.rglob("*"):
         if not path.is_symlink():

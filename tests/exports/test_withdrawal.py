@@ -1,4 +1,4 @@
-"""A run that fails leaves what is right still, and a manifest that says from when it is and why."""
+"""A failed run leaves files that are still valid, and a manifest that says how fresh they are."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def expire(sim: Simulator, home: Home) -> type[ScraperError]:
 
 
 def lose_store(sim: Simulator, home: Home) -> type[ScraperError]:
-    """Nothing can be opened under its name any more."""
+    """Replace the store by a folder, which nothing can open as a store."""
     assert sim
     (home.data / "usage.db").unlink()
     (home.data / "usage.db").mkdir()
@@ -124,7 +124,7 @@ def test_failed_run_leaves_settled_days(
 def test_stopped_run_leaves_settled_days(
     home: Home, spring: Simulator, error: BaseException, code: int | None, reason: str
 ) -> None:
-    """A run that ended with a bug in it leaves none."""
+    """A run that ended because of a bug leaves none."""
     assert spring
     settings = settings_of(home)
     export = daily_export(settings, Window(FIRST, LAST), None)
@@ -167,7 +167,7 @@ def test_impossible_file_name_is_not_as_listed(tmp_path: Path) -> None:
 
 
 def fail(home: Home, sim: Simulator) -> set[str]:
-    """An expired session; the days' files that are left under their names."""
+    """Run with an expired session; returns the daily files that keep their names."""
     sim.expire()
     with pytest.raises(SignInRequired):
         fetch(home, FIRST, LAST, NOON + timedelta(hours=1))
@@ -210,7 +210,7 @@ def key(home: Home) -> str:
 
 
 def test_days_stored_before_losing_the_store_go(home: Home, spring: Simulator) -> None:
-    """The store cannot be asked then; the manifest knows of the earlier figures alone."""
+    """The store is unavailable then, and the manifest only knows the earlier figures."""
 
     def lose(answer: Answer, request: Request) -> Answer:
         if request.day == march(5):
@@ -263,7 +263,7 @@ def test_failures_in_a_row_lose_nothing(home: Home, spring: Simulator) -> None:
 
 
 def test_unavailable_source_leaves_a_partial_export(home: Home, spring: Simulator) -> None:
-    """Days that cannot be fetched are missing then (exit 6), or all of them are (exit 4)."""
+    """Whether some days cannot be fetched (exit 6), or none can (exit 4)."""
     spring.add_fault(Fault(status(502)))
     with pytest.raises(ScraperError) as raised:
         fetch(home, FIRST, LAST)

@@ -49,7 +49,7 @@ FLAGS = {
     "copilot_cli": {"used_cli"},
     "others": {"used_copilot_coding_agent", "used_copilot_cloud_agent"},
 }
-# The table of the mapping, as it is documented.
+# The documented mapping.
 MAPPING = {
     "completions_count": ("code_completion", GENERATED),
     "completions_accepted": ("code_completion", ACCEPTED),
@@ -76,7 +76,7 @@ parts = st.lists(st.builds(Part, editors, languages, detailed), max_size=4)
 
 
 def of(**counts: int) -> Figures:
-    """A user-day with these figures and zeros."""
+    """A user-day with these figures; all others are 0."""
     return msgspec.structs.replace(sum_of(()), **counts)
 
 
@@ -85,7 +85,7 @@ def summed(rows: list[dict[str, Any]], counters: list[str]) -> list[int]:
 
 
 def assert_closed(fields: dict[str, Any]) -> None:
-    """What the format promises of sums, for any record."""
+    """The sums that the format promises, of any record."""
     top = [fields[counter] for counter in SEVEN]
     by_feature = fields["totals_by_feature"]
     assert summed(by_feature, SEVEN) == top
@@ -137,7 +137,7 @@ def test_sums_close_for_any_figures(row: Figures) -> None:
 def test_sums_close_for_any_editors_and_languages(
     row: Figures, split: list[Part], merge: bool
 ) -> None:
-    """Also where these are only a part of the figures, or more than there is."""
+    """Whether these are a part of the figures, or more than the whole."""
     fields = user_fields(cells_of_figures(row), split, merge_ides=merge)
     assert_closed(fields)
     if merge:
@@ -156,7 +156,7 @@ def figures_of(part: Figures) -> Figures:
 
 @given(parts, detailed)
 def test_parts_count_under_editor_and_language(split: list[Part], rest: Figures) -> None:
-    """And what is left over under none; the same as if each part were a user-day of its own."""
+    """The rest counts as unknown; the sums are as if each part were a user-day of its own."""
     everything = [*split, Part("unknown", "unknown", rest)]
     sums = {m.name: sum(each.figures[m] or 0 for each in everything) for m in DETAILED}
     whole = Figures(**sums)  # type: ignore[arg-type]
@@ -240,7 +240,7 @@ def test_unknown_required_figure_is_detected() -> None:
 
 
 def test_part_of_an_unknown_figure_is_unknown() -> None:
-    """Also where the unknown figure has no place in the format."""
+    """Even if the unknown figure is not mapped to the format."""
     part = of()
     assert known_of_whole(part, None) == part
     for metric in METRICS:

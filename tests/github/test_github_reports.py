@@ -1,4 +1,4 @@
-"""GitHub's reports of a store: who has a record, what the whole adds up to, and who was active."""
+"""GitHub's reports of a store: who has a record, what the totals sum up, and who was active."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def added_up(records: list[Json]) -> Json:
 
 
 def taken_apart(whole: Json) -> Json:
-    """The same of the record on the whole."""
+    """The counters and breakdowns of the record on the whole."""
     return added_up([whole])
 
 
@@ -231,7 +231,7 @@ def test_missing_day_has_no_record_and_empty_one_zeros(store_url: str) -> None:
 
 
 def counts_of(**counts: int) -> Figures:
-    """What is known by editor and language: zeros but for these."""
+    """Figures by editor and language: these, and 0 for all others."""
     zeros = dict.fromkeys((metric.name for metric in DETAILED), 0)
     return replace(NOTHING_KNOWN, **{**zeros, **counts})
 
@@ -267,7 +267,7 @@ def test_editors_are_used_only_if_they_add_up(store_url: str, status: DetailStat
 
 @on_sqlite
 def test_unknown_figure_costs_nobody_else_their_editors(store_url: str) -> None:
-    """Unknown is not compared with its parts; the whole still is what its users add up to."""
+    """An unknown figure is not compared with its parts; the totals are still the users' sums."""
     lines = next(m for m in DETAILED if m in PLACE_OF and PLACE_OF[m].counter is Counter.ADDED)
     ada = user("ada@example.com", chat_messages=1, **{lines.name: None})
     bob = user("bob@example.com", chat_messages=1, **{lines.name: 10})

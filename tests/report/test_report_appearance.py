@@ -1,4 +1,4 @@
-"""The report in a browser, on screens of any size and on paper, for everybody's eyes."""
+"""The report in a browser: accessibility, colours, screens of any size, and print."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`report`: which days, whom it shows and how, and what becomes of the file."""
+"""`report`: which days and users it shows, and when its file is written or set aside."""
 
 from __future__ import annotations
 

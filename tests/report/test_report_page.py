@@ -1,4 +1,4 @@
-"""What the page calls its numbers, how it writes them, and whom it names."""
+"""The page's terms, its number formats, and the people it names."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_list_of_empty_days_is_bounded(home: Home) -> None:
 
 
 def some_idle(home: Home, idle: int) -> None:
-    """Two who are at work, a service account that no longer is, and people who are idle."""
+    """Two active people, a service account that is no longer active, and idle people."""
     before, now = Window(MONTH.start - timedelta(28), MONTH.start - timedelta(1)), MONTH
     bot = UserUsage("old-bot", AT_WORK, service=True)
     resting = [UserUsage(name, figures_of({})) for name in users(idle)]

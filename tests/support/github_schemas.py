@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 
 def _is_strict_integer(_: TypeChecker, value: object) -> bool:
-    """JSON Schema takes 1.0 for an integer; some of the consumers do not."""
+    """Reject 1.0 as an integer, as some consumers do; JSON Schema accepts it."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -27,7 +27,7 @@ _Strict = validators.extend(  # type: ignore[no-untyped-call]  # the package's s
 
 @cache
 def validator(name: str) -> Any:
-    """With `validate` and `is_valid`, for the schema of that name."""
+    """The validator for the schema of that name."""
     schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(schema)
     return _Strict(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
@@ -35,12 +35,12 @@ def validator(name: str) -> Any:
 
 @cache
 def _validate(name: str, line: bytes) -> None:
-    """Many tests read the same lines, and to look at one takes a millisecond."""
+    """Cached: many tests read the same lines, and validating one takes a millisecond."""
     validator(name).validate(json.loads(line))
 
 
 def user_records(report: bytes) -> list[Json]:
-    """The records of a report on users: one valid, compact object a line."""
+    """The records of a report on users: one valid, compact object per line."""
     lines = _lines(report)
     for line in lines:
         _validate("github-user-record", line)
@@ -55,7 +55,7 @@ def whole_record(report: bytes) -> Json:
 
 
 def team_rows(report: bytes) -> list[Json]:
-    """The rows of a report on teams: one compact object a line, of six fields."""
+    """The rows of a report on teams: one compact object per line, of six fields."""
     rows = [_compact(line) for line in _lines(report)]
     for row in rows:
         (entity,) = row.keys() - {"user_id", "user_login", "day", "team_id", "slug"}

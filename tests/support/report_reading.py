@@ -18,7 +18,7 @@ __all__ = ["REPORT", "Report", "read_report", "read_text", "without_code"]
 
 @dataclass
 class Report:
-    """`numbers` by the key of what they count, first on the page first; tables by their ids."""
+    """`numbers` by their term's key, in the order of the page; tables by their ids."""
 
     text: str
     numbers: dict[str, list[str]] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Report:
         return self.numbers[key][0]
 
     def column(self, table: str, title: str) -> dict[str, str]:
-        """One column by the names of the rows."""
+        """One column, by the names of the rows."""
         head, *rows = self.tables[table]
         return {row[0]: row[head.index(title)] for row in rows}
 
@@ -87,7 +87,7 @@ class _Reader(HTMLParser):
 
 
 def without_code(text: str) -> str:
-    """The page without what is the same in all: its style and its scripts."""
+    """The page without its style and scripts, which are the same in all pages."""
     return re.sub(r"<(style|script)>.*?</\1>", "", text, flags=re.DOTALL)
 
 
