@@ -51,7 +51,7 @@ def _unusual(row: LedgerDay, usual: Collection[LedgerDay]) -> list[str]:
     found = []
     people = [each.active_users for each in usual]
     if _is_far(row.active_users, people, _PEOPLE_FACTOR, _PEOPLE_AT_LEAST):
-        found.append(_told("active users", row.active_users, people))
+        found.append(_described("active users", row.active_users, people))
     if min(people) < _PEOPLE_AT_LEAST:  # sums of few people vary too much
         return found
     for metric in COUNTS:
@@ -60,7 +60,7 @@ def _unusual(row: LedgerDay, usual: Collection[LedgerDay]) -> list[str]:
         if value is None or len(known) < len(usual):
             continue
         if _is_far(value, known, _SUM_FACTOR, _SUM_AT_LEAST):
-            found.append(_told(metric.name, value, known))
+            found.append(_described(metric.name, value, known))
     return found
 
 
@@ -80,7 +80,7 @@ def _is_far(value: int, usual: list[int], factor: int, at_least: int) -> bool:
     return too_low or value > factor * max(highest, at_least)
 
 
-def _told(name: str, value: int, usual: list[int]) -> str:
+def _described(name: str, value: int, usual: list[int]) -> str:
     return (
         f"{name} {value:,}, on the same weekday of {len(usual)} weeks before {min(usual):,} to"
         f" {max(usual):,}"

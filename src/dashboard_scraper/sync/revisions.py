@@ -130,8 +130,8 @@ def _reasons(change: Change, ledger: Mapping[date, LedgerDay], caution: Caution)
     changes = [_losses(change), _gains(change)] if settled else [_losses(change)]
     large = [name for parts in changes for name, part in parts.items() if part > caution.limit]
     if large:
-        told = [_told(name, change) for name in dict.fromkeys(large)]
-        reasons.append(listed(told, most=_NAMED_AT_MOST))
+        shown_changes = [_described(name, change) for name in dict.fromkeys(large)]
+        reasons.append(listed(shown_changes, most=_NAMED_AT_MOST))
     return reasons
 
 
@@ -164,8 +164,8 @@ def _together(changes: list[Change], caution: Caution) -> dict[date, str]:
             # A limit of the whole day means: accept everything that is possible at all.
             many = len(days) >= _SEVERAL and caution.limit < 1
             if many or (len(days) > 1 and sum(of_days.values()) > caution.limit):
-                told = f"{len(days)} days {direction} {name} at once"
-                reasons |= {day: told for day in days if day not in reasons}
+                reason = f"{len(days)} days {direction} {name} at once"
+                reasons |= {day: reason for day in days if day not in reasons}
     return reasons
 
 
@@ -204,7 +204,7 @@ def _open_now(change: Change) -> list[str]:
     ]
 
 
-def _told(name: str, change: Change) -> str:
+def _described(name: str, change: Change) -> str:
     moved = change.movement
     if name == _PEOPLE:
         before, after = change.before.active_users, change.after.active_users
