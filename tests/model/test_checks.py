@@ -32,7 +32,7 @@ FIRST = date(2023, 12, 15)
 NAMES = list(TENANT_TOTALS.values())
 
 
-def told(*values: int) -> Totals:
+def totals_of(*values: int) -> Totals:
     return dict(zip(NAMES, values, strict=True))
 
 
@@ -50,11 +50,11 @@ class Tenant:
 
     def revise(self, day: date, *gain: int) -> None:
         before = self.days[day]
-        self.days[day] = told(*(before[n] + more for n, more in zip(NAMES, gain, strict=True)))
+        self.days[day] = totals_of(*(before[n] + more for n, more in zip(NAMES, gain, strict=True)))
 
 
-def kept_days(count: int, first: date = FIRST) -> dict[date, Totals]:
-    return {first + timedelta(n): told(100 + n, 10 * n, 7) for n in range(count)}
+def stored_totals(count: int, first: date = FIRST) -> dict[date, Totals]:
+    return {first + timedelta(n): totals_of(100 + n, 10 * n, 7) for n in range(count)}
 
 
 def calls_bound(days: int, changed: int) -> int:
@@ -72,31 +72,31 @@ gains = st.tuples(*[st.integers(0, 10**12)] * len(TENANT_TOTALS))
 def test_changed_days_are_found_in_few_calls(
     figures: dict[int, tuple[int, ...]], revised: dict[int, tuple[int, ...]]
 ) -> None:
-    kept = {FIRST + timedelta(number): told(*totals) for number, totals in figures.items()}
-    tenant = Tenant(kept)
+    stored = {FIRST + timedelta(number): totals_of(*totals) for number, totals in figures.items()}
+    tenant = Tenant(stored)
     changed = [FIRST + timedelta(n) for n in revised if n in figures]
     for day in changed:
         tenant.revise(day, *revised[(day - FIRST).days])
-    assert changed_days(kept, tenant.totals) == sorted(changed)
-    assert all(set(window.days()) <= kept.keys() for window in tenant.asked)
-    starts = sum(day - timedelta(1) not in kept for day in kept)
-    assert len(tenant.asked) <= starts + len(changed) * math.ceil(math.log2(len(kept)))
+    assert changed_days(stored, tenant.totals) == sorted(changed)
+    assert all(set(window.days()) <= stored.keys() for window in tenant.asked)
+    starts = sum(day - timedelta(1) not in stored for day in stored)
+    assert len(tenant.asked) <= starts + len(changed) * math.ceil(math.log2(len(stored)))
     assert len(set(tenant.asked)) == len(tenant.asked)
 
 
 @given(st.integers(1, 90), st.data())
 def test_one_changed_day_costs_a_call_per_halving(count: int, data: st.DataObject) -> None:
-    kept = kept_days(count)
-    tenant = Tenant(kept)
+    stored = stored_totals(count)
+    tenant = Tenant(stored)
     day = FIRST + timedelta(data.draw(st.integers(0, count - 1)))
     tenant.revise(day, 0, 0, 1)
-    assert changed_days(kept, tenant.totals) == [day]
+    assert changed_days(stored, tenant.totals) == [day]
     assert len(tenant.asked) <= calls_bound(count, 1)
 
 
 @pytest.mark.parametrize("count", [1, 2, 27, 28])
 def test_unchanged_days_cost_one_call(count: int) -> None:
-    tenant = Tenant(kept_days(count))
+    tenant = Tenant(stored_totals(count))
     assert changed_days(tenant.days, tenant.totals) == []
     assert tenant.asked == [Window(FIRST, FIRST + timedelta(count - 1))]
 
@@ -108,11 +108,11 @@ def test_without_days_nothing_is_asked() -> None:
 
 
 def test_each_run_of_days_between_gaps_costs_one_call() -> None:
-    kept = kept_days(10)
+    stored = stored_totals(10)
     for number in (3, 4, 8):
-        del kept[FIRST + timedelta(number)]
-    tenant = Tenant(kept)
-    assert changed_days(kept, tenant.totals) == []
+        del stored[FIRST + timedelta(number)]
+    tenant = Tenant(stored)
+    assert changed_days(stored, tenant.totals) == []
     runs = [(0, 2), (5, 7), (9, 9)]
     assert tenant.asked == [Window(FIRST + timedelta(a), FIRST + timedelta(b)) for a, b in runs]
 
@@ -120,20 +120,20 @@ def test_each_run_of_days_between_gaps_costs_one_call() -> None:
 @pytest.mark.parametrize("place", range(len(TENANT_TOTALS)))
 @pytest.mark.parametrize("gain", [1, -1])
 def test_change_of_any_total_is_found(place: int, gain: int) -> None:
-    kept = kept_days(28)
-    tenant = Tenant(kept)
+    stored = stored_totals(28)
+    tenant = Tenant(stored)
     day = FIRST + timedelta(19)
     tenant.revise(day, *(gain if i == place else 0 for i in range(len(TENANT_TOTALS))))
-    assert changed_days(kept, tenant.totals) == [day]
+    assert changed_days(stored, tenant.totals) == [day]
 
 
 def test_gains_and_losses_do_not_cancel_out() -> None:
-    kept = kept_days(28)
-    tenant = Tenant(kept)
+    stored = stored_totals(28)
+    tenant = Tenant(stored)
     days = [FIRST + timedelta(4), FIRST + timedelta(21)]
     tenant.revise(days[0], 5, -5, 0)
     tenant.revise(days[1], -5, 6, 0)
-    assert changed_days(kept, tenant.totals) == days
+    assert changed_days(stored, tenant.totals) == days
 
 
 SUMS = of_counts([2**place for place in range(len(COUNTS))])

@@ -53,7 +53,7 @@ def test_every_leaf_has_its_dotted_path(record: dict[str, Any]) -> None:
     for name, value in expected.items():
         if isinstance(value, list | dict):
             assert json.loads(str(flat[name])) == value
-        else:  # text so short is no moment
+        else:  # too short for a timestamp
             assert (flat[name], type(flat[name])) == (value, type(value))
 
 

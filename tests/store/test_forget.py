@@ -177,8 +177,8 @@ def test_manifest_counts_forgotten_users(home: Home, capsys: Capture) -> None:
     assert user.encode() not in written
     capsys.readouterr()
     print_status(settings_of(home), NOON, as_json=True, max_age=None, check=False)
-    told = json.loads(capsys.readouterr().out)
-    assert told["sources"][0]["forgotten"] == [f"{march(day)}" for day in (3, 4, 5)]
+    found = json.loads(capsys.readouterr().out)
+    assert found["sources"][0]["forgotten"] == [f"{march(day)}" for day in (3, 4, 5)]
 
 
 def test_sum_is_known_once_unknown_user_is_forgotten(home: Home, spring: Simulator) -> None:
@@ -238,8 +238,8 @@ def test_forget_is_not_a_revision_of_settled_days(home: Home, spring: Simulator)
     """And unsettled days bring the person back when they are fetched again, as the log says."""
     backfill(home, FIRST, LAST)
     before, user = stored_users(home), busiest(home)
-    told = home.run("forget", user)
-    assert "fetched again bring the person back" in " ".join(told.err.split())
+    found = home.run("forget", user)
+    assert "fetched again bring the person back" in " ".join(found.err.split())
     asked = len(spring.requests)
     fetch(home, FIRST, LAST, NOON + timedelta(hours=1))
     later = spring.requests[asked:]

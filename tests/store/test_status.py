@@ -73,9 +73,9 @@ def texts(days: list[date]) -> list[str]:
 
 
 def test_status_without_store_creates_nothing(home: Home, empty_place: str) -> None:
-    told = home.run("status")
-    assert (told.code, told.err) == (0, "")
-    assert "no day has been fetched yet" in told.out
+    found = home.run("status")
+    assert (found.code, found.err) == (0, "")
+    assert "no day has been fetched yet" in found.out
     found = home.run("status", "--json")
     assert (found.code, json.loads(found.out)["sources"]) == (0, [])
     assert list(home.path.iterdir()) == []
@@ -160,17 +160,17 @@ def test_calendar_has_a_mark_per_day(home: Home, capsys: Capture) -> None:
 
 @pytest.mark.usefixtures("mixed")
 def test_status_lists_every_kind_of_day(home: Home, capsys: Capture) -> None:
-    told = json_of(home, capsys, NOON + timedelta(days=2))
-    assert (told["first"], told["last"]) == (f"{FEBRUARY[0]}", f"{march(9)}")
-    assert told["complete"] == 10
-    assert told["empty"] == [f"{FEBRUARY[2]}"]
-    assert told["missing"] == texts([FEBRUARY[4], march(1), march(2), march(10), march(11)])
-    assert told["unsettled"] == texts([march(7), march(8), march(9)])
-    assert told["unchecked"] == [f"{march(5)}"]
+    found = json_of(home, capsys, NOON + timedelta(days=2))
+    assert (found["first"], found["last"]) == (f"{FEBRUARY[0]}", f"{march(9)}")
+    assert found["complete"] == 10
+    assert found["empty"] == [f"{FEBRUARY[2]}"]
+    assert found["missing"] == texts([FEBRUARY[4], march(1), march(2), march(10), march(11)])
+    assert found["unsettled"] == texts([march(7), march(8), march(9)])
+    assert found["unchecked"] == [f"{march(5)}"]
     sums = ledger(home)[march(4)].unreconciled[0].users
     assert 0 < sums < 10**6
     difference = {"metric": TENANT_TOTALS[MESSAGES], "users": sums, "tenant": 10**6}
-    assert told["unreconciled"] == [{"day": f"{march(4)}", "differences": [difference]}]
+    assert found["unreconciled"] == [{"day": f"{march(4)}", "differences": [difference]}]
     lines = text_of(home, capsys, NOON + timedelta(days=2))
     assert "  10 complete, 1 empty, 5 missing" in lines
     assert "  1 days do not add up" in lines
@@ -282,15 +282,15 @@ def test_days_fetched_in_future_do_not_count(
     assert lines[2] == "dashboard: 2025-03-08 to 2025-03-09"
     assert lines[-5].endswith("30")  # the ruler: the calendar has one month
     age_checked(home, NOON, "36h")
-    assert [told for told in messages(caplog) if doubt in told]
+    assert [found for found in messages(caplog) if doubt in found]
     with pytest.raises(Stale, match=rf"the newest day, {newest}, ended"):
         age_checked(home, NOON, "11h")
 
 
 def test_store_with_future_days_only_is_stale(home: Home, capsys: Capture) -> None:
     put_days(home, {date(2025, 4, 15): LATER})
-    told = json_of(home, capsys)
-    assert (told["newest_over"], told["missing"]) == (None, [])
+    found = json_of(home, capsys)
+    assert (found["newest_over"], found["missing"]) == (None, [])
     assert text_of(home, capsys)
     with pytest.raises(Stale, match="every stored day was fetched before it had ended"):
         age_checked(home, NOON, "999d")
@@ -338,8 +338,8 @@ def test_differences_are_listed_up_to_a_number(
         spring.add_fault(Fault(set_value(total, 10**6), TENANT))
     with pytest.raises(NotReconciled, match="2025-03-01 to 2025-03-09 do not add up"):
         backfill(home, march(1), march(9))
-    told = json_of(home, capsys)["unreconciled"]
-    number = sum(len(each["differences"]) for each in told)
+    found = json_of(home, capsys)["unreconciled"]
+    number = sum(len(each["differences"]) for each in found)
     lines = text_of(home, capsys)
     assert number > 20
     assert f"    {number - 20} more, which --json has; the newest are:" in lines

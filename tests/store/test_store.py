@@ -57,7 +57,9 @@ def user(name: str, count: int | None = 1, **extra: Cell) -> UserUsage:
     return UserUsage(name, figures(count=count), extra)
 
 
-def kept(store: Store, day: date = DAY, source: str = SOURCE) -> tuple[LedgerDay, list[UserUsage]]:
+def stored(
+    store: Store, day: date = DAY, source: str = SOURCE
+) -> tuple[LedgerDay, list[UserUsage]]:
     with store.reading() as reader:
         row = reader.ledger(source)[day]
         return row, reader.day(row).users
@@ -103,7 +105,7 @@ SEEN = datetime(2024, 2, 29, 23, 59, 59, 999999, UTC)
 def test_figures_of_every_kind_come_back_exactly(store: Store, values: dict[str, object]) -> None:
     one = UserUsage("ada@example.com", figures(**values))
     put(store, one)
-    assert exact(kept(store)[1]) == exact([one])
+    assert exact(stored(store)[1]) == exact([one])
 
 
 def test_each_figure_has_its_own_column(store: Store) -> None:
@@ -112,7 +114,7 @@ def test_each_figure_has_its_own_column(store: Store) -> None:
         replace(NOTHING_KNOWN, **{metric.name: samples.get(metric.kind, 7)}) for metric in METRICS
     ]
     put(store, *(UserUsage(f"{number:02}", one) for number, one in enumerate(known)))
-    assert [each.figures for each in kept(store)[1]] == known
+    assert [each.figures for each in stored(store)[1]] == known
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Kiritimati"])
@@ -125,7 +127,7 @@ def test_timestamps_come_back_in_utc(
     store = store_at(store_url)
     with store.locked(), store.opened():
         put(store, UserUsage("ada@example.com", figures(moment=moment)))
-    assert kept(store)[1][0].figures == figures(moment=moment)
+    assert stored(store)[1][0].figures == figures(moment=moment)
 
 
 AWKWARD_NAMES = [
@@ -151,16 +153,16 @@ AWKWARD_NAMES = [
 def test_awkward_addresses_come_back_in_code_point_order(store: Store) -> None:
     users = [user(name, number) for number, name in enumerate(AWKWARD_NAMES)]
     put(store, *reversed(users))
-    names = [each.user for each in kept(store)[1]]
+    names = [each.user for each in stored(store)[1]]
     assert names == sorted(AWKWARD_NAMES)
-    assert exact(kept(store)[1]) == exact(users)
+    assert exact(stored(store)[1]) == exact(users)
     with store.reading() as reader:
         assert sorted(reader.users(SOURCE, Window(DAY, DAY))) == sorted(AWKWARD_NAMES)
 
 
 def test_address_with_carriage_return_comes_back(store: Store) -> None:
     put(store, user("two\rlines"), user("dos\r\n"))
-    assert [each.user for each in kept(store)[1]] == ["dos\r\n", "two\rlines"]
+    assert [each.user for each in stored(store)[1]] == ["dos\r\n", "two\rlines"]
 
 
 EXTRAS: dict[str, Cell] = {
@@ -186,7 +188,7 @@ EXTRAS: dict[str, Cell] = {
 def test_unknown_fields_come_back_with_their_types(store: Store) -> None:
     users = [user("ada@example.com", 1, **EXTRAS), user("ben@example.com", 1, one="1")]
     put(store, *users, user("cleo@example.com"))
-    assert exact(kept(store)[1]) == exact([*users, user("cleo@example.com")])
+    assert exact(stored(store)[1]) == exact([*users, user("cleo@example.com")])
 
 
 _text = st.text(st.characters(codec="utf-8"), max_size=12)
@@ -220,24 +222,24 @@ def test_any_users_come_back_exactly(store: Store) -> None:
     @given(_users)
     def round_trip(users: list[UserUsage]) -> None:
         put(store, *users)
-        row, found = kept(store)
+        row, found = stored(store)
         assert exact(found) == exact(users)
         assert row.users == len(users)
 
     round_trip()
 
 
-def told(*values: int) -> Totals:
-    """The tenant's figures as the dashboard tells them."""
+def totals_of(*values: int) -> Totals:
+    """The tenant's figures by the names of the totals."""
     return dict(zip(TENANT_TOTALS.values(), values, strict=True))
 
 
 def test_ledger_has_time_number_and_sums(store: Store) -> None:
     offset = timezone(timedelta(hours=-3, minutes=-30))
-    totals = told(MAX_COUNT * 2, 3, 4)
+    totals = totals_of(MAX_COUNT * 2, 3, 4)
     users = [user("ada@example.com", MAX_COUNT), user("ben@example.com", 0)]
     assert store.put(SOURCE, DayUsage(DAY, users, totals), FETCHED.astimezone(offset))[1] is None
-    row, _ = kept(store)
+    row, _ = stored(store)
     assert (row.source, row.day, row.status) == (SOURCE, DAY, Status.COMPLETE)
     assert (row.fetched_at, row.fetched_at.tzinfo) == (FETCHED, UTC)
     assert (row.users, row.active_users, row.forgotten) == (2, 1, 0)
@@ -251,7 +253,7 @@ def test_ledger_has_time_number_and_sums(store: Store) -> None:
 @pytest.mark.parametrize("users", [[], [user("ada@example.com", 0)]])
 def test_day_without_activity_is_empty(store: Store, users: list[UserUsage]) -> None:
     put(store, *users)
-    row, found = kept(store)
+    row, found = stored(store)
     assert (row.status, row.active_users, row.totals) == (Status.EMPTY, 0, None)
     assert row.sums == of_counts([0] * len(COUNTS))
     assert found == users
@@ -261,21 +263,21 @@ def test_sum_with_unknown_part_is_unknown(store: Store) -> None:
     for metric in COUNTS:
         lacking = replace(figures(count=2), **{metric.name: None})
         put(store, UserUsage("ada@example.com", lacking), user("ben@example.com", 2))
-        assert kept(store)[0].sums == replace(figures(count=4), **{metric.name: None})
+        assert stored(store)[0].sums == replace(figures(count=4), **{metric.name: None})
 
 
 def test_second_put_replaces_the_day(store: Store) -> None:
     put(store, user("ada@example.com", 1), user("gone@example.com", 2))
-    first, _ = kept(store)
+    first, _ = stored(store)
     put(store, user("other@example.com", 5), day=DAY + timedelta(1))
     later = FETCHED + timedelta(days=1)
     new = [user("ada@example.com", 3), user("new@example.com", None)]
-    assert store.put(SOURCE, DayUsage(DAY, new, told(1, 2, 3)), later)[1] == first
-    row, users = kept(store)
+    assert store.put(SOURCE, DayUsage(DAY, new, totals_of(1, 2, 3)), later)[1] == first
+    row, users = stored(store)
     assert users == new
-    assert (row.users, row.fetched_at, row.totals) == (2, later, told(1, 2, 3))
+    assert (row.users, row.fetched_at, row.totals) == (2, later, totals_of(1, 2, 3))
     assert row.sums == NOTHING_KNOWN
-    assert [each.user for each in kept(store, DAY + timedelta(1))[1]] == ["other@example.com"]
+    assert [each.user for each in stored(store, DAY + timedelta(1))[1]] == ["other@example.com"]
     with store.reading() as reader:
         assert list(reader.ledger(SOURCE)) == [DAY, DAY + timedelta(1)]
         assert "gone@example.com" not in reader.users(SOURCE, Window(DAY, DAY))
@@ -286,8 +288,8 @@ def test_two_sources_do_not_mix(store: Store) -> None:
     put(store, one, source="a source")
     assert put(store, other, user("ben@example.com"), source="b") is None
     put(store, other, source="b")
-    assert kept(store, source="a source")[1] == [one]
-    assert kept(store, source="b")[1] == [other]
+    assert stored(store, source="a source")[1] == [one]
+    assert stored(store, source="b")[1] == [other]
     figure = TenantFigure(Window(DAY, DAY), next(iter(TENANT_TOTALS)), 1)
     store.put_tenant_figures("a source", [figure], FETCHED)
     store.put_success("b", FETCHED)
@@ -303,7 +305,7 @@ def test_puts_from_many_threads_are_all_stored(store: Store) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda day: put(store, user(f"{day}@example.com"), day=day), days))
     for day in days:
-        assert [each.user for each in kept(store, day)[1]] == [f"{day}@example.com"]
+        assert [each.user for each in stored(store, day)[1]] == [f"{day}@example.com"]
 
 
 class Breaking(list[UserUsage]):
@@ -338,14 +340,14 @@ def test_failed_put_changes_nothing(
     store: Store, users: list[UserUsage], error: type[Exception]
 ) -> None:
     put(store, user("ada@example.com"), user("ben@example.com"))
-    before = kept(store)
+    before = stored(store)
     if isinstance(users, Breaking):
         users.reads = 0
     with pytest.raises(error):
         store.put(SOURCE, DayUsage(DAY, users), FETCHED + timedelta(1))
-    assert kept(store) == before
+    assert stored(store) == before
     put(store, user("new@example.com"))
-    assert [each.user for each in kept(store)[1]] == ["new@example.com"]
+    assert [each.user for each in stored(store)[1]] == ["new@example.com"]
 
 
 def test_reader_sees_a_consistent_snapshot(store: Store) -> None:
@@ -358,8 +360,8 @@ def test_reader_sees_a_consistent_snapshot(store: Store) -> None:
         assert reader.ledger(SOURCE) == before
         assert reader.day(before[DAY]).users == [user("ada@example.com", 1)]
         assert reader.users(SOURCE, Window(DAY, next_day)) == ["ada@example.com"]
-    assert len(kept(store)[1]) == 2
-    assert len(kept(store, next_day)[1]) == 1
+    assert len(stored(store)[1]) == 2
+    assert len(stored(store, next_day)[1]) == 1
 
 
 def test_writing_requires_lock_and_open_store(store_url: str) -> None:
@@ -370,7 +372,7 @@ def test_writing_requires_lock_and_open_store(store_url: str) -> None:
         put(store, user("ada@example.com", 1))
     with pytest.raises(StoreFailed, match="closed"):
         put(store, user("ada@example.com", 2))
-    assert kept(store)[1] == [user("ada@example.com", 1)]
+    assert stored(store)[1] == [user("ada@example.com", 1)]
 
 
 ARBITRARY_TENANT_VALUES: list[Cell] = [0, MAX_COUNT, 10**30, 1.0, -0.5, True, None, "", 'a\0b,"\n']
@@ -398,7 +400,7 @@ def test_tenants_figures_are_upserted_one_by_one(store: Store) -> None:
 
 def test_views_have_the_documented_columns(store: Store, store_url: str) -> None:
     users = [UserUsage("ada@example.com", figures(count=3, moment=SEEN)), user("ben@example.com")]
-    store.put(SOURCE, DayUsage(DAY, users, told(1, 2, 3)), FETCHED)
+    store.put(SOURCE, DayUsage(DAY, users, totals_of(1, 2, 3)), FETCHED)
     columns, rows = query(store_url, "SELECT * FROM user_days ORDER BY user_login")
     assert columns == [*(column.name for column in USER_DAY.c), "person"]
     assert columns == [
@@ -422,7 +424,7 @@ def test_views_have_the_documented_columns(store: Store, store_url: str) -> None
     assert (day["day"], day["status"]) == (ada["day"], "complete")
     assert [day[metric.name] for metric in COUNTS] == [4] * len(COUNTS)
     known = {total.name: day[total.column] for total in TOTALS if day[total.column] is not None}
-    assert known == told(1, 2, 3)
+    assert known == totals_of(1, 2, 3)
     in_words = f"SELECT SUM({COUNTS[0].name}) FROM user_days WHERE day = '2024-02-29'"
     assert query(store_url, in_words)[1] == [(4,)]
 

@@ -1,4 +1,4 @@
-"""Stores that are older, newer, damaged or not there: mended or refused, never taken for whole."""
+"""Older, newer, damaged or missing stores are migrated, reported or refused, never misread."""
 
 from __future__ import annotations
 

@@ -327,7 +327,7 @@ def test_forgetting_reaches_every_version(store: Store, store_url: str) -> None:
             left = reader.version(ledger)
             assert (ledger.forgotten, ledger.users) == (1, len(left))
             sums = zip(counts_of(ledger.sums), counts_of(sums_of(left)), strict=True)
-            assert all(told in (None, known) for told, known in sums)
+            assert all(stored in (None, known) for stored, known in sums)
     assert in_force(store.as_of(FIRST)) == [first[0], first[2]]
     with store.reading() as reader:
         said = [(each.metric, each.value) for each in reader.tenant_figures(ANALYTICS)]

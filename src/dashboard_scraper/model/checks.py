@@ -82,7 +82,9 @@ def shown(count: int | None) -> str:
     return "unknown" if count is None else str(count)
 
 
-def changed_days(kept: Mapping[date, Totals], totals_now: Callable[[Window], Totals]) -> list[date]:
+def changed_days(
+    stored: Mapping[date, Totals], totals_now: Callable[[Window], Totals]
+) -> list[date]:
     """The days whose totals differ from the stored ones, found by bisecting ranges that differ.
 
     Costs one call for each gapless run of days; then, for each changed day, one call for each
@@ -90,14 +92,14 @@ def changed_days(kept: Mapping[date, Totals], totals_now: Callable[[Window], Tot
     each other out within a range are not found.
     """
     found: list[date] = []
-    for window in runs_of_days(kept):
-        gain = _gain(kept, window, totals_now)
-        found += _changed_within(kept, window, gain, totals_now)
+    for window in runs_of_days(stored):
+        gain = _gain(stored, window, totals_now)
+        found += _changed_within(stored, window, gain, totals_now)
     return found
 
 
 def _changed_within(
-    kept: Mapping[date, Totals],
+    stored: Mapping[date, Totals],
     window: Window,
     gain: Totals,
     totals_now: Callable[[Window], Totals],
@@ -108,16 +110,16 @@ def _changed_within(
         return [window.start]
     middle = window.start + timedelta(days=(window.end - window.start).days // 2)
     first, second = Window(window.start, middle), Window(middle + timedelta(days=1), window.end)
-    first_gain = _gain(kept, first, totals_now)
+    first_gain = _gain(stored, first, totals_now)
     second_gain = {name: gain[name] - first_gain[name] for name in gain}
     return [
-        *_changed_within(kept, first, first_gain, totals_now),
-        *_changed_within(kept, second, second_gain, totals_now),
+        *_changed_within(stored, first, first_gain, totals_now),
+        *_changed_within(stored, second, second_gain, totals_now),
     ]
 
 
 def _gain(
-    kept: Mapping[date, Totals], window: Window, totals_now: Callable[[Window], Totals]
+    stored: Mapping[date, Totals], window: Window, totals_now: Callable[[Window], Totals]
 ) -> Totals:
-    days = [kept[day] for day in window.days()]
+    days = [stored[day] for day in window.days()]
     return {name: now - sum(day[name] for day in days) for name, now in totals_now(window).items()}

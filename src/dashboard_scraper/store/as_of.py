@@ -93,7 +93,7 @@ def _copy_rows(copy: Connection, table: Table, row: RowMapping, content: Content
 
 
 def _marks(store: Connection, rows: DayRows, moment: datetime) -> dict[str, str | None]:
-    """What the ledger said about the day's doubts at that moment."""
+    """What the ledger recorded about the day's doubts at that moment."""
     query = select(DAY_MARK.c.marked_at, DAY_MARK.c.held, DAY_MARK.c.suspicious)
     marks = store.execute(query.where(rows.is_of(DAY_MARK))).all()
     _, held, suspicious = max(

@@ -113,7 +113,7 @@ _EXTRA = "JSON: the fields that the catalogue does not know, flattened"
 _UNRECONCILED = "JSON: where the users' sums and the tenant's own figures disagree, with both"
 _FORGOTTEN = "Users that were removed since"
 _FETCHED_AT = "When the fetch began"
-_SERVICE = "Whether it is no person; the dashboard knows only people"
+_SERVICE = "Whether it is a service account; the dashboard has only people"
 _VERSION_NUMBER = "Counts the different answers that were ever stored for the day"
 _DETAIL = "`complete`, `unreconciled`: they do not add up to the users' figures; NULL: not fetched"
 
