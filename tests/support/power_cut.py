@@ -1,8 +1,8 @@
-"""What a disk has after a power cut: rebuilt from the journal of all that a process wrote.
+"""Simulated power cuts: the contents of a disk, rebuilt from a journal of a process' writes.
 
-For sure it has what was synced: a file's bytes by a sync of the file, names and removals by one of
-their folder. Of the rest it may have any part: single sectors of what was written, and the first of
-the changes of names, which file systems keep in order.
+The disk certainly has everything that was synced: a file's bytes by fsync of the file, names and
+removals by fsync of their folder. It may have any part of the rest: single sectors of the writes,
+and a prefix of the changes to names, whose order file systems preserve.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _SOURCE = Path(__file__).with_name("write_journal.c")
 _HEAD = struct.Struct("=cQQQQ")
 _SECTOR = 512
 _NOT_DATA = ("-shm", ".lock", ".holder")
-"""SQLite's index of its log, which is mapped into memory and made anew; locks, and who has them."""
+"""SQLite's WAL index, which is mapped into memory and can be rebuilt; locks, and their holders."""
 
 
 class Journal:
-    """Records what runs of a home write; it must have nothing that they write from the start."""
+    """Records what the runs of a home write; before the first, the home must be empty."""
 
     def __init__(self, home: Home, folder: Path) -> None:
         self._home = home
@@ -63,7 +63,7 @@ class Journal:
         return done.stdout
 
     def steps(self) -> list[Step]:
-        """All that was recorded, in order."""
+        """Everything that was recorded, in order."""
         return list(_steps(self._file.read_bytes()))
 
 
@@ -104,13 +104,13 @@ _Write = tuple[int, bytes | None]
 
 @dataclass
 class _File:
-    """What the disk has of a file's bytes, and what was written since then."""
+    """A file's synced bytes, and the writes since then."""
 
     synced: bytearray = field(default_factory=bytearray)
     since: list[_Write] = field(default_factory=list)
 
     def sync(self) -> None:
-        """The disk took all of it."""
+        """Move all writes to the disk."""
         self.synced, self.since = self.with_all(), []
 
     def with_all(self) -> bytearray:
@@ -118,7 +118,7 @@ class _File:
         return self._with(self.since)
 
     def with_some(self, chance: Random) -> bytearray:
-        """As it is where the disk took some of the writes, in whole sectors."""
+        """The contents if only some of the writes reached the disk, in whole sectors."""
         share = chance.choice((0, 0.5, 1))
         sectors = (sector for write in self.since for sector in _sectors(*write))
         return self._with(sector for sector in sectors if chance.random() < share)
@@ -156,7 +156,7 @@ Contents = dict[Path, bytes]
 
 
 class Disk:
-    """A disk below `root`, empty at first, on which a journal's steps are done one by one."""
+    """A disk below `root`, empty at first, to which a journal's steps are applied one by one."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -165,7 +165,7 @@ class Disk:
         self._since: list[tuple[Step, _File | None]] = []
 
     def do(self, step: Step) -> None:
-        """What the program asked for next."""
+        """Apply the next step."""
         if step.kind == "C":
             self._files[step.number] = _File()  # the system uses a removed file's number again
         if step.kind in "CRUD":
@@ -186,7 +186,7 @@ class Disk:
         return self._left(len(self._since), lambda file: file.with_all())
 
     def after_power_cut(self, chance: Random | None) -> Contents:
-        """What is left: nothing but what was synced, or some of the rest too."""
+        """The contents after a power cut: what was synced, and perhaps some of the rest."""
         if chance is None:
             return self._left(0, lambda file: file.synced)
         return self._left(chance.randint(0, len(self._since)), lambda file: file.with_some(chance))

@@ -1,4 +1,4 @@
-"""What a program asks of the system, in order, as strace writes it down: writes, syncs, renames."""
+"""The system calls of a program, in order, as strace prints them: writes, syncs and renames."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Call:
     ended: int
 
     def after(self, other: Call) -> bool:
-        """Whether it began when the other was over."""
+        """Whether it began after the other had ended."""
         return self.began > other.ended
 
 
