@@ -161,9 +161,9 @@ def test_damaged_day_refuses_the_export(home: Home, store_url: str) -> None:
     ("words", "reason"),
     [
         (["2025-03-03", "--out", "s3://bucket/prefix"], "--format parquet"),
-        (["2025-03-03", f"{today()}"], "not over yet"),
-        ([f"{today()}"], "not over yet"),
-        (["2025-03-03", f"{today() + timedelta(400)}"], "not over yet"),
+        (["2025-03-03", f"{today()}"], "has not ended yet"),
+        ([f"{today()}"], "has not ended yet"),
+        (["2025-03-03", f"{today() + timedelta(400)}"], "has not ended yet"),
         (["2025-03-04", "2025-03-03"], "swap the dates"),
         (["2025-02-30"], "not a date"),
         ([], "START"),

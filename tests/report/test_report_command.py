@@ -66,7 +66,7 @@ def test_same_store_gives_the_same_bytes(home: Home) -> None:
     [
         (("2025-13-01",), "not a date"),
         (("2025-03-02", "2025-03-01"), "swap the dates"),
-        ((str(today()),), "not over yet"),
+        ((str(today()),), "has not ended yet"),
         (("2025-03-01", "2025-03-02", "2025-03-03"), "unrecognized"),
         (("2022-01-01", "2025-03-30"), "1,185 days; a page shows 1098 at most"),
         (("0001-01-02", "2025-03-30"), "days; a page shows 1098 at most"),
