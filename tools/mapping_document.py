@@ -33,9 +33,9 @@ _RULES = """\
 - Every record has three feature rows, in this order: {features}. Every feature row, and the top
   level, has all seven counters: {counters}. A counter that no column feeds is 0.
 - A counter of the top level is the sum of the feature rows, except `{total}`, which is
-  {total_title} as the source says it.
+  {total_title} as the source reports it.
 - The columns after the dashboard's own table stand only in CSVs whose figures come from the
-  Analytics API, with `{service}` after them: `true` for an account that is no person. What that
+  Analytics API, with `{service}` after them: `true` for an account that is not a person. What that
   API does not know is an empty cell there.
 - Several columns that feed one counter are added.
 - An empty cell is unknown: every counter that it feeds is `null`, not 0.
