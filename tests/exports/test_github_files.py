@@ -27,6 +27,7 @@ DAY = f"{yesterday()}"
 OF_28_DAYS = {"users-28-day.ndjson", "enterprise-28-day.json"}
 OF_THE_DAY = {f"users-1-day_{DAY}.ndjson", f"enterprise-1-day_{DAY}.json"}
 JOB = "--last-28-days"
+ALL_REPORTS = {"GITHUB_REPORTS_USERS_28_DAY": "true"}
 ACTIVE = ("daily_active_users", "weekly_active_users", "monthly_active_users")
 BREAKDOWNS = ("ide", "feature", "language_feature", "language_model", "model_feature")
 ORGANIZATION = Organization(users=6, today=today())
@@ -50,7 +51,7 @@ def people_file(home: Home, text: str) -> None:
 @pytest.fixture(scope="module")
 def dashboard_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The home of a job that wrote an export from the dashboard; tests use copies."""
-    home = Home(tmp_path_factory.mktemp("dashboard"), {"RECHECK_DAYS": "0"})
+    home = Home(tmp_path_factory.mktemp("dashboard"), {"RECHECK_DAYS": "0"} | ALL_REPORTS)
     with Simulator(ORGANIZATION) as simulator:
         sign_in(home, simulator)
         assert home.run(JOB).code == 0
@@ -60,7 +61,9 @@ def dashboard_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def analytics_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """The home of a job that wrote an export from the Analytics API."""
-    home = Home(tmp_path_factory.mktemp("analytics"), {"INCLUDE_SERVICE_ACCOUNTS": "false"})
+    home = Home(
+        tmp_path_factory.mktemp("analytics"), {"INCLUDE_SERVICE_ACCOUNTS": "false"} | ALL_REPORTS
+    )
     with Simulator(ORGANIZATION, rate_limit=False) as simulator:
         home.settings |= {
             "ANALYTICS_API_BASE_URL": simulator.url,
@@ -77,6 +80,7 @@ def analytics_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 def exported(home: Home, dashboard_home: Path) -> Home:
     """A home of the test's own in which the job has written its export."""
     shutil.copytree(dashboard_home, home.path, dirs_exist_ok=True)
+    home.settings |= ALL_REPORTS
     return home
 
 
@@ -113,6 +117,16 @@ def test_job_writes_reports_of_28_days_and_the_last(exported: Home) -> None:
         {**window, **record} for record in last
     ]
     assert len(last) == of_day["daily_active_users"]
+
+
+def test_users_of_28_days_are_written_on_request(exported: Home, sim: Simulator) -> None:
+    """Those of an earlier export do not stay beside newer files."""
+    assert sim
+    del exported.settings["GITHUB_REPORTS_USERS_28_DAY"]
+    assert exported.run(JOB).code == 0
+    names = reports_in(exported.daily_folder).keys()
+    assert names == {"enterprise-28-day.json", "users-28-day.ndjson.stale"} | OF_THE_DAY
+    assert "github_reports/users-28-day.ndjson" not in listed(exported.daily_folder)
 
 
 def test_consumer_finds_users_and_their_sums(exported: Home) -> None:
@@ -268,6 +282,7 @@ def test_both_sources_agree_on_what_both_know(exported: Home, analytics_home: Ho
 def test_merged_editors_are_one_row(home: Home, analytics_home: Home) -> None:
     shutil.copytree(analytics_home.path, home.path, dirs_exist_ok=True)
     home.settings |= {"METRICS_SOURCE": "analytics", "GITHUB_REPORTS_MERGE_IDES": "true"}
+    home.settings |= ALL_REPORTS
     result = home.run(JOB, "--offline")
     assert result.code == 0
     records = user_records(reports_in(home.daily_folder)["users-28-day.ndjson"])
@@ -288,9 +303,19 @@ def test_differing_totals_are_logged_once(home: Home, start: Start) -> None:
     sim.add_fault(Fault(set_value(FIELDS[LINES], 987654), USERS_ENDPOINT))
     unknown = next(m for m in FIELDS if m in PLACE_OF and m.required)
     sim.add_fault(Fault(set_value(FIELDS[unknown], None, 0), USERS_ENDPOINT))
+    quiet = home.run(JOB)
+    home.settings |= ALL_REPORTS
     result = home.run(JOB)
     assert result.code == 9, result.err
-    about = [line for line in result.err.splitlines() if "in GitHub's reports" in line]
+    about, without = (
+        [
+            line.partition("in GitHub's reports")[2]
+            for line in log.splitlines()
+            if "in GitHub's" in line
+        ]
+        for log in (result.err, quiet.err)
+    )
+    assert about == without, "the reports on the whole differ as much without a line for each user"
     (differing,) = [line for line in about if "differ from the source's own total" in line]
     reported, added = re.findall(r" is (\d+)", differing)
     (day,) = re.findall(r" on ([-\d]+):", differing)

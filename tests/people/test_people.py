@@ -84,6 +84,7 @@ def fill(home: Home, window: Window = REACH) -> None:
     """Days of these people, all active on each; a run that knows the aliases follows."""
     (home.path / "people.csv").write_text(IDENTITIES)
     home.settings |= {"METRICS_SOURCE": SOURCE, "IDENTITY_FILE": "people.csv"}
+    home.settings["GITHUB_REPORTS_USERS_28_DAY"] = "true"
     days = {day: [user(name, chat_messages=1) for name in spelt(day)] for day in window.days()}
     put(home.settings["STORE_URL"], days)
     store = store_at(home.settings["STORE_URL"], audience_of(settings_of(home)).people)

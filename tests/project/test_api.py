@@ -42,6 +42,7 @@ def test_days_are_typed_figures_oldest_first(url: str) -> None:
 
 
 def test_api_records_equal_exports(home: Home, url: str) -> None:
+    home.settings["GITHUB_REPORTS_USERS_28_DAY"] = "true"
     assert home.run("export", f"{MONTH.start}", f"{MONTH.end}").code == 0
     folder = home.data / f"daily_exports_{MONTH.start}_to_{MONTH.end}"
     with dashboard_scraper.open_store(url) as store:

@@ -56,6 +56,7 @@ DEFAULTS = {
     "ORGANIZATION_ID": "",
     "IDENTITY_FILE": "",
     "GITHUB_REPORTS_MERGE_IDES": "false",
+    "GITHUB_REPORTS_USERS_28_DAY": "false",
     "GITHUB_REPORTS_CREDITS": "false",
     "REPORT_USERS": "true",
     "ENTERPRISE_SLUGS": "",
@@ -108,6 +109,7 @@ OTHERS = {
     "ORGANIZATION_ID": "77",
     "IDENTITY_FILE": "people.csv",
     "GITHUB_REPORTS_MERGE_IDES": "true",
+    "GITHUB_REPORTS_USERS_28_DAY": "true",
     "GITHUB_REPORTS_CREDITS": "true",
     "REPORT_USERS": "false",
     "ENTERPRISE_SLUGS": "acme,other",
@@ -462,7 +464,7 @@ def test_relative_paths_are_below_home(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_example_file_lists_every_default(tmp_path: Path) -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
-    found = re.findall(r"^(?:# ?)?([A-Z_]+)=(.*)$", text, re.MULTILINE)
+    found = re.findall(r"^(?:# ?)?([A-Z0-9_]+)=(.*)$", text, re.MULTILINE)
     env(tmp_path, lines(dict(found)))
     assert load_settings(tmp_path).libraries == Libraries()
     found = [(name, value) for name, value in found if name not in LIBRARY_SETTINGS]
@@ -475,7 +477,7 @@ def test_documented_tables_list_every_default(tmp_path: Path) -> None:
     """Each default, written into `.env`, is the default."""
     page = CONFIGURATION.read_text(encoding="utf-8")
     table = dict(
-        re.findall(r"^\| `([A-Z_]+)` \| (?:`([^`]*)`|none) \| \S.* \|$", page, re.MULTILINE)
+        re.findall(r"^\| `([A-Z0-9_]+)` \| (?:`([^`]*)`|none) \| \S.* \|$", page, re.MULTILINE)
     )
     assert sorted(table) == sorted(setting_names())
     assert table == DEFAULTS

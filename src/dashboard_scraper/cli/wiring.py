@@ -82,6 +82,7 @@ def github_options(settings: Settings) -> GithubOptions:
         enterprise_id=settings.enterprise_id,
         organization_id=settings.organization_id,
         merge_ides=settings.github_reports_merge_ides,
+        users_28_day_files=settings.github_reports_users_28_day,
         with_credits=settings.github_reports_credits,
     )
 

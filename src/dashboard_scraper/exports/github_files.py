@@ -59,6 +59,11 @@ def all_reports(window: Window) -> list[Report]:
     return found
 
 
+def _is_users_28_day(report: Report) -> bool:
+    """Whether it has a line for every user and day: most of an export's bytes, every night anew."""
+    return report.latest and report.subject is Subject.USERS
+
+
 def report_paths(folder: Path, window: Window) -> list[Path]:
     """Every file that an export of the window may contain."""
     return [report_path(folder, report) for report in all_reports(window)]
@@ -97,6 +102,7 @@ class GithubFiles:
             for report in all_reports(self._export.window)
             if (report.scope is Scope.ENTERPRISE or options.organization_id)
             and (report.subject is not Subject.TEAMS or run.audience.has_teams)
+            and (options.users_28_day_files or not _is_users_28_day(report))
             and not any(day in run.missing for day in report.window.days())
         ]
         if not self._wanted:
@@ -121,6 +127,8 @@ class GithubFiles:
         wholes = [each for each in self._wanted if each.subject is Subject.WHOLE]
         if any(day.day in report.window for report in wholes):
             self._totals[day.day] = self._reports.totals(day.ledger_day, day.usage.users)
+            if not files:
+                self._reports.note_differences(day.ledger_day, day.usage)
 
     def finish(self) -> list[OutputFile]:
         if not self._wanted:

@@ -86,6 +86,7 @@ class GithubOptions:
     enterprise_id: str
     organization_id: str | None = None
     merge_ides: bool = False
+    users_28_day_files: bool = False
     with_credits: bool = False
 
     def ids(self, scope: Scope) -> dict[str, str]:
@@ -247,6 +248,13 @@ class GithubReports:
             key = self._audience.people.key(user)
             found[key] = found.get(key, 0) + consumed
         return found
+
+    def note_differences(self, row: LedgerDay, usage: DayUsage) -> None:
+        """Look for what `remarks` has to say of a day of which no line is written."""
+        for user in usage.active:
+            if self._audience.includes(service=user.service):
+                name, cells = self._audience.rename(user.user), cells_of_figures(user.figures)
+                self._note(name, row.day, user.figures, cells)
 
     def _note(self, name: str, day: date, figures: Figures, cells: Cells) -> None:
         self._unknown += is_unknown(figures)

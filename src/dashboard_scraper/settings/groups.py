@@ -175,6 +175,11 @@ class GithubSettings(BaseModel):
     github_reports_merge_ides: bool = Field(
         False, description="Whether GitHub's reports combine all editors into one row"
     )
+    github_reports_users_28_day: bool = Field(
+        False,
+        description="Whether exports of 28 days include `users-28-day`, which is larger than all"
+        " other files together; `serve` makes that report on demand",
+    )
     github_reports_credits: bool = Field(
         False,
         description="Whether they include credits as `ai_credits_used`; the unit is not GitHub's",
