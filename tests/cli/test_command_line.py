@@ -81,6 +81,7 @@ def test_lookback_days_sets_default_period(home: Home, sim: Simulator) -> None:
     assert windows(sim) == {(today() - timedelta(3), yesterday())}
 
 
+@pytest.mark.slow
 def test_last_28_days_prints_only_its_folder(home: Home, sim: Simulator) -> None:
     result = home.run("--last-28-days")
     assert (result.code, result.paths) == (0, [home.daily_folder])
@@ -100,6 +101,7 @@ def test_last_28_days_prints_only_its_folder(home: Home, sim: Simulator) -> None
     assert {path.name for path in home.daily_folder.iterdir()} == expected
 
 
+@pytest.mark.slow
 def test_out_is_relative_and_its_folders_are_made(
     home: Home, sim: Simulator, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -129,6 +131,7 @@ def test_home_has_env_session_and_data(
     assert list(elsewhere.iterdir()) == [elsewhere / ".env"]
 
 
+@pytest.mark.slow
 def test_log_level_option_overrides_setting(home: Home, sim: Simulator) -> None:
     home.settings["LOG_LEVEL"] = "error"
     assert home.run(US).err == ""
@@ -275,6 +278,7 @@ def test_out_must_be_a_regular_file(out: str, home: Home, sim: Simulator) -> Non
         (["--last-28-days"], "taken", "taken/daily_exports"),
     ],
 )
+@pytest.mark.slow
 def test_unwritable_output_folder_ends_with_1(
     words: list[str], folder: str, reason: str, home: Home, sim: Simulator
 ) -> None:
@@ -316,6 +320,7 @@ def test_only_written_files_are_printed(home: Home, sim: Simulator) -> None:
     [([US], signal.SIGTERM, 143), (["--last-28-days"], signal.SIGINT, 130)],
     ids=["one day, terminated", "28 days, interrupted"],
 )
+@pytest.mark.slow
 def test_terminated_run_leaves_no_current_file(
     words: list[str], number: signal.Signals, code: int, home: Home, start: Start
 ) -> None:

@@ -455,6 +455,7 @@ def test_later_run_leaves_no_wrong_period_file(home: Home) -> None:
 
 
 @pytest.mark.usefixtures("sim")
+@pytest.mark.slow
 def test_daily_csv_converts_to_records_of_its_json(home: Home) -> None:
     assert home.run("--last-28-days").code == 0
     compared = 0

@@ -30,6 +30,7 @@ def tried(home: Home, *words: str) -> Report:
     return read_report(page)
 
 
+@pytest.mark.slow
 def test_demo_shows_every_part_of_the_page(home: Home) -> None:
     home.settings.clear()
     report = tried(home, "--users", "80")
@@ -49,6 +50,7 @@ def test_demo_shows_every_part_of_the_page(home: Home) -> None:
     assert any(row[-1] for row in report.rows or []), "no service account"
 
 
+@pytest.mark.slow
 def test_dashboard_demo_has_days_to_compare(home: Home) -> None:
     home.settings.clear()
     report = tried(home, "--source", DASHBOARD, "--users", "12")
@@ -59,6 +61,7 @@ def test_dashboard_demo_has_days_to_compare(home: Home) -> None:
 
 
 @pytest.mark.parametrize("source", [ANALYTICS, DASHBOARD])
+@pytest.mark.slow
 def test_demo_store_can_be_exported(source: str, home: Home) -> None:
     home.settings.clear()
     tried(home, "--source", source, "--users", "2")

@@ -59,6 +59,7 @@ def on_terminal(home: Home, *words: str) -> tuple[int, list[str]]:
     ],
     ids=["option", "value", "run", "command"],
 )
+@pytest.mark.slow
 def test_terminal_log_has_no_timestamp_and_no_logger(
     words: list[str], code: int, line: str, home: Home
 ) -> None:
@@ -69,6 +70,7 @@ def test_terminal_log_has_no_timestamp_and_no_logger(
     assert "dashboard_scraper." not in lines[0]
 
 
+@pytest.mark.slow
 def test_text_format_has_timestamps_on_terminal(home: Home) -> None:
     (home.path / ".env").write_text("LOG_FORMAT=text\n")
     _, (line,) = on_terminal(home, "10-20-2025")

@@ -206,6 +206,7 @@ def test_one_date_is_a_day_or_month_and_two_a_range(
     assert RULE[line] in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_long_gap_is_one_short_line(stored: Home, capsys: Capture) -> None:
     assert main(["export", "2020-01-01", "2024-12-31", "--home", str(stored.path)]) == 6
     line = capsys.readouterr().err.splitlines()[-1]

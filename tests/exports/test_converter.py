@@ -159,6 +159,7 @@ ANY_COUNTS = st.fixed_dictionaries(
 @given(ANY_COUNTS)
 @example(dict.fromkeys(COUNTS))
 @example(dict.fromkeys(COUNTS, 0))
+@pytest.mark.slow
 def test_unknown_is_never_zero_in_any_sum(
     counts: dict[str, int | None],
 ) -> None:
@@ -179,6 +180,7 @@ def test_unknown_is_never_zero_in_any_sum(
 
 @settings(deadline=None)
 @given(ANY_COUNTS)
+@pytest.mark.slow
 def test_flags_follow_their_own_activity(
     counts: dict[str, int | None],
 ) -> None:
@@ -243,6 +245,7 @@ ADDRESSES = st.sampled_from(
 
 @settings(deadline=None)
 @given(st.lists(ADDRESSES, max_size=20), st.randoms())
+@pytest.mark.slow
 def test_ids_are_unique_and_natural_if_free(addresses: list[str], order: random.Random) -> None:
     ids, _ = user_ids(addresses)
     assert ids.keys() == set(addresses)
@@ -256,6 +259,7 @@ def test_ids_are_unique_and_natural_if_free(addresses: list[str], order: random.
     assert user_ids(shuffled)[0] == ids
 
 
+@pytest.mark.slow
 def test_id_collision_is_logged_with_both_names(home: Home, sim: Simulator) -> None:
     """And the two ids differ in every file."""
     counts = {field: 1 for metric, field in FIELDS.items() if metric.kind is Kind.COUNT}
@@ -284,6 +288,7 @@ DAYS_OF_ONE_USER = st.lists(ANY_COUNTS, min_size=1, max_size=5)
 @given(DAYS_OF_ONE_USER)
 @example([{**dict.fromkeys(COUNTS, 1), "Chat Messages": None}, dict.fromkeys(COUNTS, 0)])
 @example([dict.fromkeys(COUNTS, 1), {**dict.fromkeys(COUNTS, 0), "Chat Messages": None}])
+@pytest.mark.slow
 def test_window_record_sums_its_days(
     days: list[dict[str, int | None]],
 ) -> None:

@@ -195,6 +195,7 @@ def test_field_named_like_a_column_is_left_out(home: Home, sim: Simulator) -> No
 
 
 @pytest.mark.parametrize("text", FORMULAS)
+@pytest.mark.slow
 def test_source_text_never_becomes_a_formula(home: Home, sim: Simulator, text: str) -> None:
     sim.add_fault(Fault(set_value(USER_FIELD, text, record=0), USERS))
     sim.add_fault(Fault(add_field("note", text, record=0), USERS))
@@ -308,6 +309,7 @@ TABLES = st.integers(1, 4).flatmap(
 @example([["\ufeffUser"]])
 @example([[""], [""]])
 @example([["a\r\nb", "\r", "\n", "\x00"]])
+@pytest.mark.slow
 def test_any_text_is_read_back_unchanged(table: list[list[str]]) -> None:
     header, *rows = table
     assert parse(render(header, [[guard(cell) for cell in row] for row in rows])) == table
@@ -348,6 +350,7 @@ def test_other_text_is_written_unchanged(text: str) -> None:
 
 @settings(deadline=None)
 @given(TABLES)
+@pytest.mark.slow
 def test_no_text_cell_begins_like_a_formula(table: list[list[str]]) -> None:
     header, *rows = table
     data = render(header, [[guard(cell) for cell in row] for row in rows])
@@ -361,6 +364,7 @@ ANY_FIGURES = st.builds(Figures, **{metric.name: COUNT for metric in COUNTS})
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(CELLS.filter(bool), ANY_FIGURES, max_size=5))
+@pytest.mark.slow
 def test_counts_are_read_back_from_their_csv(tmp_path: Path, figures: dict[str, Figures]) -> None:
     users = [UserUsage(name, counts) for name, counts in figures.items()]
     file = tmp_path / "users.csv"

@@ -69,6 +69,7 @@ def counters(record: dict[str, Any]) -> Tally[tuple[str, str]]:
     return Tally({(name, counter): row[counter] for name, row in rows for counter in COUNTERS})
 
 
+@pytest.mark.slow
 def test_files_have_the_names_of_the_brief(home: Home, sim: Simulator) -> None:
     result = daily(home)
     assert home.daily_folder.name == f"daily_exports_{DAYS[0]}_to_{DAYS[-1]}"
@@ -82,6 +83,7 @@ def test_files_have_the_names_of_the_brief(home: Home, sim: Simulator) -> None:
         assert sim.count(USERS, day) == 1
 
 
+@pytest.mark.slow
 def test_daily_records_are_of_active_users(home: Home, sim: Simulator) -> None:
     daily(home)
     people = {member.index: member.name for member in sim.organization.people}
@@ -100,6 +102,7 @@ def test_daily_records_are_of_active_users(home: Home, sim: Simulator) -> None:
 
 
 @pytest.mark.usefixtures("sim")
+@pytest.mark.slow
 def test_aggregate_sums_days_and_ors_flags(home: Home) -> None:
     home.settings["ENTERPRISE_ID"] = "acme"
     daily(home)
@@ -126,6 +129,7 @@ def test_aggregate_sums_days_and_ors_flags(home: Home) -> None:
         assert period == (f"{DAYS[0]}", f"{DAYS[-1]}", f"{DAYS[-1]}")
 
 
+@pytest.mark.slow
 def test_manifest_lists_every_day(home: Home, sim: Simulator) -> None:
     """Its status, the number of rows, and the checksums of its files."""
     nobody, idle, failed = DAYS[3], DAYS[4], DAYS[5]
@@ -165,6 +169,7 @@ def test_manifest_lists_every_day(home: Home, sim: Simulator) -> None:
 
 
 @pytest.mark.usefixtures("sim")
+@pytest.mark.slow
 def test_manifest_lists_the_aggregate(home: Home) -> None:
     daily(home)
     data = (home.daily_folder / AGGREGATED).read_bytes()
@@ -176,6 +181,7 @@ def test_manifest_lists_the_aggregate(home: Home) -> None:
     assert {each["status"] for each in manifest_days(home).values()} <= {"complete", "empty"}
 
 
+@pytest.mark.slow
 def test_day_without_an_answer_is_not_empty(home: Home, sim: Simulator) -> None:
     for field in COUNTS:
         sim.add_fault(Fault(set_value(field, None), USERS, DAY))
@@ -184,6 +190,7 @@ def test_day_without_an_answer_is_not_empty(home: Home, sim: Simulator) -> None:
     assert manifest_days(home)[f"{DAY}"]["status"] != "empty"
 
 
+@pytest.mark.slow
 def test_user_with_unknown_activity_has_a_record(home: Home, sim: Simulator) -> None:
     for field in COUNTS:
         value = None if field == COUNTS[0] else 0
@@ -200,6 +207,7 @@ def one_user(**fields: object) -> bytes:
     return json.dumps({"userFeatureStats": [record]}).encode()
 
 
+@pytest.mark.slow
 def test_impossible_count_costs_only_its_day(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(raw_body(one_user(**{COUNTS[0]: 10**30})), USERS, DAY))
     result = daily(home, 6)
@@ -207,6 +215,7 @@ def test_impossible_count_costs_only_its_day(home: Home, sim: Simulator) -> None
     assert f"{DAY}" in result.err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_large_unknown_numbers_stay_exact(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(raw_body(one_user(unknown=10**30, least=-(10**30))), USERS, DAY))
     daily(home, 9)
@@ -215,6 +224,7 @@ def test_large_unknown_numbers_stay_exact(home: Home, sim: Simulator) -> None:
     assert (row["unknown"], row["least"].lstrip("'")) == (f"{10**30}", f"{-(10**30)}")
 
 
+@pytest.mark.slow
 def test_field_named_like_a_column_costs_no_day(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(add_field(USER_TITLE, 1), USERS, DAY))
     result = daily(home)
@@ -223,6 +233,7 @@ def test_field_named_like_a_column_costs_no_day(home: Home, sim: Simulator) -> N
 
 
 @pytest.mark.usefixtures("sim")
+@pytest.mark.slow
 def test_second_run_writes_the_same_bytes(home: Home) -> None:
     daily(home)
     before = contents(home.daily_folder)
@@ -235,6 +246,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: content_of(path) for path in own_files(folder)}
 
 
+@pytest.mark.slow
 def test_unequal_lines_are_logged_once(home: Home, sim: Simulator) -> None:
     """The line has both numbers of one user."""
     total = FIELDS[LINES]
@@ -251,6 +263,7 @@ def test_unequal_lines_are_logged_once(home: Home, sim: Simulator) -> None:
 
 
 @pytest.mark.usefixtures("sim")
+@pytest.mark.slow
 def test_log_has_a_line_per_day_and_a_summary(home: Home) -> None:
     lines = daily(home).err.splitlines()
     assert "\x1b" not in "".join(lines)
@@ -259,6 +272,7 @@ def test_log_has_a_line_per_day_and_a_summary(home: Home) -> None:
     assert lines[-1].endswith(f"{DAYS[0]} to {DAYS[-1]}: 28 of 28 days")
 
 
+@pytest.mark.slow
 def test_summary_names_missing_days_and_reasons(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(raw_body(b"null"), USERS, DAY))
     lines = daily(home, 6).err.splitlines()
@@ -270,6 +284,7 @@ def test_summary_names_missing_days_and_reasons(home: Home, sim: Simulator) -> N
 
 
 @pytest.mark.usefixtures("sim")
+@pytest.mark.slow
 def test_terminal_shows_a_progress_bar(home: Home) -> None:
     ours, theirs = pty.openpty()
     with subprocess.Popen(
@@ -298,6 +313,7 @@ def demo(path: Path, *words: str, **environment: str) -> Result:
     return Home(path, environment).run("demo", "--users", "3", *words)
 
 
+@pytest.mark.slow
 def test_demo_depends_on_its_seed_alone(tmp_path: Path) -> None:
     """Not on the settings; and it writes only below its own folder."""
     nowhere = "http://proxy.invalid:9/"
@@ -330,6 +346,7 @@ def test_demo_depends_on_its_seed_alone(tmp_path: Path) -> None:
     assert found["first"] != found["other"]
 
 
+@pytest.mark.slow
 def test_demo_leaves_real_files_alone(home: Home, start: Start) -> None:
     start(Organization(users=3, today=today()))
     daily(home)

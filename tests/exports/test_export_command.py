@@ -54,6 +54,7 @@ def assert_vouched_for(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("store_url")
+@pytest.mark.slow
 def test_export_equals_what_the_run_wrote(home: Home, spring: Simulator) -> None:
     first, last = march(3), march(7)
     fetch(home, first, last)
@@ -194,6 +195,7 @@ run()
 
 
 @pytest.mark.usefixtures("spring")
+@pytest.mark.slow
 def test_one_of_two_exports_at_once_is_whole(home: Home) -> None:
     backfill(home, march(3), march(9))
     folder = folder_of(home, march(3), march(9))

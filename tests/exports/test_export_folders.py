@@ -52,6 +52,7 @@ def export(home: Home, first: date, last: date, folder: Path | None = None) -> N
 
 
 @pytest.mark.usefixtures("spring")
+@pytest.mark.slow
 def test_latest_names_the_newest_window(home: Home) -> None:
     """Whatever else is exported after it."""
     one_day(home, 4)
@@ -67,6 +68,7 @@ def test_latest_names_the_newest_window(home: Home) -> None:
     assert latest(home) == name_of(march(5), march(6)), "of the same end, the last one written"
 
 
+@pytest.mark.slow
 def test_latest_skips_exports_with_missing_days(home: Home, spring: Simulator) -> None:
     one_day(home, 5)
     spring.add_fault(Fault(status(500), USERS, march(7)))
@@ -82,6 +84,7 @@ def test_latest_skips_exports_with_missing_days(home: Home, spring: Simulator) -
     assert latest(home) == name_of(march(5)), "the export that it named is not complete any more"
 
 
+@pytest.mark.slow
 def test_latest_leaves_a_failed_export(home: Home, spring: Simulator) -> None:
     one_day(home, 5, 8)
     spring.expire()
@@ -110,6 +113,7 @@ def test_foreign_latest_is_left_alone(home: Home, kind: str, caplog: Log) -> Non
 
 
 @pytest.mark.usefixtures("spring")
+@pytest.mark.slow
 def test_latest_is_a_file_without_links(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object, **__: object) -> None:
         raise PermissionError
@@ -125,6 +129,7 @@ def test_latest_is_a_file_without_links(home: Home, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.usefixtures("spring")
+@pytest.mark.slow
 def test_retention_removes_older_exports(home: Home) -> None:
     one_day(home, 4, 5, 6)
     assert exports(home) == {4, 5, 6}, "without the setting, all"
@@ -146,6 +151,7 @@ def test_retention_removes_older_exports(home: Home) -> None:
     }
 
 
+@pytest.mark.slow
 def test_retention_spares_the_newest_complete_export(home: Home, spring: Simulator) -> None:
     one_day(home, 3, 4)
     spring.add_fault(Fault(status(500), USERS, march(6)))
@@ -159,6 +165,7 @@ def test_retention_spares_the_newest_complete_export(home: Home, spring: Simulat
 
 
 @pytest.mark.usefixtures("spring")
+@pytest.mark.slow
 def test_retention_leaves_foreign_files(home: Home, caplog: Log) -> None:
     one_day(home, 2, 3, 4, 5, 6)
     elsewhere = home.path / "elsewhere"

@@ -70,6 +70,7 @@ def shown(home: Home, *marks: str) -> set[str]:
 
 
 @pytest.mark.parametrize("named", SPELT, ids=["composed", "decomposed", "alias"])
+@pytest.mark.slow
 def test_files_with_the_person_are_listed(home: Home, capsys: Capture, named: str) -> None:
     fill(home)
     before = shown(home)
@@ -82,6 +83,7 @@ def test_files_with_the_person_are_listed(home: Home, capsys: Capture, named: st
     assert shown(home) == before
 
 
+@pytest.mark.slow
 def test_forget_rewrites_only_files_with_the_person(
     home: Home, capsys: Capture, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -122,6 +124,7 @@ def test_forget_rewrites_only_files_with_the_person(
     }
 
 
+@pytest.mark.slow
 def test_files_are_found_without_rows_in_the_store(home: Home, capsys: Capture) -> None:
     fill(home)
     forget(home, NEW)
@@ -133,6 +136,7 @@ def test_files_are_found_without_rows_in_the_store(home: Home, capsys: Capture) 
         forget(home, OLD, files=True)
 
 
+@pytest.mark.slow
 def test_foreign_files_are_left_and_reported(home: Home, caplog: pytest.LogCaptureFixture) -> None:
     fill(home)
     notes = home.data / "notes.txt"
@@ -155,6 +159,7 @@ def test_foreign_files_are_left_and_reported(home: Home, caplog: pytest.LogCaptu
     assert f"{home.data / 'backup'}" in caplog.text
 
 
+@pytest.mark.slow
 def test_pseudonyms_of_the_person_are_found(home: Home, capsys: Capture) -> None:
     (home.path / "key").write_text("0123456789abcdef" * 4)
     (home.path / "key").chmod(0o600)
@@ -190,6 +195,7 @@ def test_service_account_is_found_by_full_name(home: Home, capsys: Capture) -> N
     assert not [text for text in texts if re.search(r'(?m)(^|")ci[",]', text)]
 
 
+@pytest.mark.slow
 def test_forget_command_takes_the_option(home: Home) -> None:
     fill(home)
     result = home.run("forget", OLD, "--files")

@@ -98,6 +98,7 @@ def sim(exported: Home) -> Iterator[Simulator]:
         yield simulator
 
 
+@pytest.mark.slow
 def test_job_writes_reports_of_28_days_and_the_last(exported: Home) -> None:
     home = exported
     files = reports_in(home.daily_folder)
@@ -188,6 +189,7 @@ def test_offline_reports_are_the_same_bytes(exported: Home) -> None:
     assert reports_in(home.daily_folder) == before
 
 
+@pytest.mark.slow
 def test_missing_day_sets_the_28_day_report_aside(home: Home, sim: Simulator) -> None:
     day = today() - timedelta(9)
     sim.add_fault(Fault(status(500), USERS_ENDPOINT, day))
@@ -198,6 +200,7 @@ def test_missing_day_sets_the_28_day_report_aside(home: Home, sim: Simulator) ->
     assert listed(home.daily_folder).keys() == {f"github_reports/{name}" for name in OF_THE_DAY}
 
 
+@pytest.mark.slow
 def test_missing_last_day_sets_all_reports_aside(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(status(500), USERS_ENDPOINT, yesterday()))
     home.settings["MAX_RETRIES"] = "0"
@@ -213,6 +216,7 @@ def test_failed_run_sets_all_reports_aside(home: Home, sim: Simulator) -> None:
     assert reports_in(home.daily_folder).keys() == expected
 
 
+@pytest.mark.slow
 def test_organization_id_adds_its_reports(exported: Home) -> None:
     home = exported
     home.settings["ORGANIZATION_ID"] = "77"
@@ -235,6 +239,7 @@ def test_organization_id_adds_its_reports(exported: Home) -> None:
     assert reports_in(home.daily_folder).keys() == OF_28_DAYS | OF_THE_DAY | stale
 
 
+@pytest.mark.slow
 def test_teams_have_a_report_if_somebody_is_in_one(exported: Home) -> None:
     home, name = exported, ORGANIZATION.people[0].name
     people_file(home, f"email,login,id,team\n{name.upper()},ada-l,11,core\n")
@@ -257,6 +262,7 @@ def test_teams_have_a_report_if_somebody_is_in_one(exported: Home) -> None:
     assert f"{teams}.stale" in reports_in(home.daily_folder)
 
 
+@pytest.mark.slow
 def test_both_sources_agree_on_what_both_know(exported: Home, analytics_home: Home) -> None:
     """The Analytics API also has suggested lines, editors and languages; it lacks instructions."""
     dashboard, analytics = (
@@ -279,6 +285,7 @@ def test_both_sources_agree_on_what_both_know(exported: Home, analytics_home: Ho
     assert known(analytics) == known(dashboard)
 
 
+@pytest.mark.slow
 def test_merged_editors_are_one_row(home: Home, analytics_home: Home) -> None:
     shutil.copytree(analytics_home.path, home.path, dirs_exist_ok=True)
     home.settings |= {"METRICS_SOURCE": "analytics", "GITHUB_REPORTS_MERGE_IDES": "true"}
@@ -297,6 +304,7 @@ def test_merged_editors_are_one_row(home: Home, analytics_home: Home) -> None:
     assert sum("active users are counted without 27 days" in line for line in about) == 1
 
 
+@pytest.mark.slow
 def test_differing_totals_are_logged_once(home: Home, start: Start) -> None:
     """Of all days together, with both numbers of one user-day; and so are unknown figures."""
     sim = start(ORGANIZATION)

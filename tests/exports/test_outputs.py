@@ -74,6 +74,7 @@ def export(home: Home) -> tuple[int, Path]:
 
 
 @pytest.mark.usefixtures("with_head_count")
+@pytest.mark.slow
 def test_new_format_is_a_class_and_a_row(home: Home) -> None:
     """Its file is in the manifest, and is set aside where a run does not write it."""
     store_days(home, users(3), MONTH)
@@ -103,6 +104,7 @@ def reads() -> Iterator[Counter[str]]:
     event.remove(Engine, "before_cursor_execute", note)
 
 
+@pytest.mark.slow
 def test_export_reads_each_stored_day_once(home: Home, reads: Counter[str]) -> None:
     """Those of the window, and those before it with which the page compares."""
     both = Window(MONTH.start - timedelta(28), MONTH.end)

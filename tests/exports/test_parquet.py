@@ -125,6 +125,7 @@ def test_duckdb_reads_every_stored_value(home: Home) -> None:
 
 @on_sqlite
 @pytest.mark.usefixtures("three_days")
+@pytest.mark.slow
 def test_types_hold_for_a_day_without_users(home: Home) -> None:
     export(home, home.path / "out")
     figures = [(metric.name, TYPES[metric.kind]) for metric in METRICS]
@@ -146,6 +147,7 @@ def test_types_hold_for_a_day_without_users(home: Home) -> None:
 
 @on_sqlite
 @pytest.mark.usefixtures("three_days")
+@pytest.mark.slow
 def test_second_export_replaces_the_same_bytes(home: Home) -> None:
     export(home, home.path / "out")
     export(home, home.path / "again")
@@ -204,6 +206,7 @@ def test_damaged_day_hides_older_files(home: Home, store_url: str) -> None:
     assert files(home.path / "new") == {}
 
 
+@pytest.mark.slow
 def test_missing_library_names_the_extra(home: Home, spring: Simulator) -> None:
     backfill(home, FIRST, FIRST)
     spring.stop()
@@ -298,6 +301,7 @@ def upload(home: Home, place: str, last: date = LAST) -> Result:
 
 @on_sqlite
 @pytest.mark.usefixtures("three_days")
+@pytest.mark.slow
 def test_object_store_gets_the_folders_bytes(home: Home, object_store: str) -> None:
     sign_in_at(home, object_store)
     export(home, home.path / "out")
@@ -323,6 +327,7 @@ def test_object_store_credentials_come_from_env_file(home: Home, object_store: s
 
 @on_sqlite
 @pytest.mark.usefixtures("three_days")
+@pytest.mark.slow
 def test_older_object_of_a_missing_day_is_hidden(home: Home, object_store: str) -> None:
     sign_in_at(home, object_store)
     prefix = home.path.name
@@ -354,6 +359,7 @@ def test_damaged_day_hides_older_objects(home: Home, store_url: str, object_stor
 
 
 @pytest.mark.usefixtures("spring")
+@pytest.mark.slow
 def test_unwritable_place_is_a_clear_error(home: Home, object_store: str) -> None:
     backfill(home, FIRST, FIRST)
     sign_in_at(home, object_store)
@@ -379,6 +385,7 @@ def test_credentials_in_a_url_are_refused(home: Home) -> None:
 
 
 @pytest.mark.usefixtures("spring")
+@pytest.mark.slow
 def test_url_without_a_bucket_is_a_clear_error(home: Home) -> None:
     backfill(home, FIRST, FIRST)
     for place in ("s3://", "s3:///prefix"):

@@ -57,6 +57,7 @@ def modes(folder: Path) -> dict[bool, set[int]]:
     ("text", "of_files", "of_folders"),
     [("", 0o600, 0o700), ("640", 0o640, 0o750)],
 )
+@pytest.mark.slow
 def test_outputs_have_the_mode_despite_the_umask(
     home: Home, text: str, of_files: int, of_folders: int
 ) -> None:
@@ -99,6 +100,7 @@ def test_replaced_files_get_the_mode(
 
 
 @pytest.mark.usefixtures("spring")
+@pytest.mark.slow
 def test_next_run_narrows_the_stores_mode(home: Home, caplog: pytest.LogCaptureFixture) -> None:
     """It never widens it."""
     backfill(home, march(5), march(5))

@@ -79,6 +79,7 @@ def lose_store(sim: Simulator, home: Home) -> type[ScraperError]:
 
 
 @pytest.mark.parametrize("trouble", [expire, lose_store])
+@pytest.mark.slow
 def test_failed_run_leaves_settled_days(
     home: Home, spring: Simulator, trouble: Callable[[Simulator, Home], type[ScraperError]]
 ) -> None:
@@ -121,6 +122,7 @@ def test_failed_run_leaves_settled_days(
         pytest.param(OutputFailed("the disk is full"), None, "", id="full disk"),
     ],
 )
+@pytest.mark.slow
 def test_stopped_run_leaves_settled_days(
     home: Home, spring: Simulator, error: BaseException, code: int | None, reason: str
 ) -> None:
@@ -138,6 +140,7 @@ def test_stopped_run_leaves_settled_days(
         assert manifest(home)["failed"] == failed
 
 
+@pytest.mark.slow
 def test_manifest_says_how_fresh_each_day_is(home: Home, spring: Simulator) -> None:
     assert spring
     fetch(home, FIRST, LAST, NOON + timedelta(days=1))
@@ -192,6 +195,7 @@ def gone(home: Home, sim: Simulator) -> None:
 
 
 @pytest.mark.parametrize("change", [fetched_since, edited, gone])
+@pytest.mark.slow
 def test_failed_run_sets_changed_days_aside(
     home: Home, spring: Simulator, change: Callable[[Home, Simulator], None]
 ) -> None:
@@ -209,6 +213,7 @@ def key(home: Home) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_days_stored_before_losing_the_store_go(home: Home, spring: Simulator) -> None:
     """The store is unavailable then, and the manifest only knows the earlier figures."""
 
@@ -228,6 +233,7 @@ def test_days_stored_before_losing_the_store_go(home: Home, spring: Simulator) -
     ("name", "value"),
     [("ENTERPRISE_ID", "another"), ("PSEUDONYM_KEY_FILE", ""), ("METRICS_SOURCE", "analytics")],
 )
+@pytest.mark.slow
 def test_failed_run_with_other_settings_leaves_nothing(
     home: Home, spring: Simulator, name: str, value: str
 ) -> None:
@@ -238,6 +244,7 @@ def test_failed_run_with_other_settings_leaves_nothing(
     assert not (folder_of(home) / MANIFEST).exists()
 
 
+@pytest.mark.slow
 def test_failed_run_sets_forgotten_days_aside(home: Home, spring: Simulator) -> None:
     forget(home, stored_users(home)[march(4)][0].user)
     assert fail(home, spring) == set()
@@ -251,6 +258,7 @@ def test_failed_run_with_a_damaged_store_leaves_nothing(home: Home, spring: Simu
     assert all(name.endswith(STALE) for name in contents(home))
 
 
+@pytest.mark.slow
 def test_failures_in_a_row_lose_nothing(home: Home, spring: Simulator) -> None:
     """The next good run is complete again."""
     before = contents(home)
@@ -262,6 +270,7 @@ def test_failures_in_a_row_lose_nothing(home: Home, spring: Simulator) -> None:
     assert fresh == before
 
 
+@pytest.mark.slow
 def test_unavailable_source_leaves_a_partial_export(home: Home, spring: Simulator) -> None:
     """Whether some days cannot be fetched (exit 6), or none can (exit 4)."""
     spring.add_fault(Fault(status(502)))

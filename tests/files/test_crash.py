@@ -156,6 +156,7 @@ def trials(
     [("sqlite", 20), ("postgresql", 5), ("pgbouncer", 3)],
     indirect=["empty_place"],
 )
+@pytest.mark.slow
 def test_kill_at_any_moment_loses_nothing(trials: Trials, empty_place: str, times: int) -> None:
     """Every third time, the killed run had started on what an earlier kill left."""
     chance = random.Random(empty_place.partition(":")[0])
@@ -179,6 +180,7 @@ def test_kill_at_any_moment_loses_nothing(trials: Trials, empty_place: str, time
 
 
 @pytest.mark.parametrize("nth", [1, 4])
+@pytest.mark.slow
 def test_kill_between_pages_stores_no_part_of_the_day(
     trials: Trials, simulator: Simulator, nth: int
 ) -> None:
@@ -202,6 +204,7 @@ def test_kill_between_pages_stores_no_part_of_the_day(
 
 
 @pytest.mark.parametrize("nth", [1, 2, 3, 6, DAYS + 3])
+@pytest.mark.slow
 def test_kill_before_commit_stores_nothing_of_it(trials: Trials, nth: int) -> None:
     """The first three commits create the store, the others are those of days."""
     trials.home.settings["MAX_CONCURRENCY"] = "1"
@@ -212,6 +215,7 @@ def test_kill_before_commit_stores_nothing_of_it(trials: Trials, nth: int) -> No
 
 
 @pytest.mark.parametrize("nth", [1, DAYS])
+@pytest.mark.slow
 def test_day_reported_as_fetched_survives_kill(trials: Trials, nth: int) -> None:
     trials.home.settings["MAX_CONCURRENCY"] = "1"
     trials.kill_at(Trap("fetched", nth))
@@ -220,6 +224,7 @@ def test_day_reported_as_fetched_survives_kill(trials: Trials, nth: int) -> None
 
 
 @pytest.mark.parametrize("nth", [2, 6, 10])
+@pytest.mark.slow
 def test_kill_while_store_is_created_leaves_none(trials: Trials, nth: int) -> None:
     trials.kill_at(Trap("statement", nth))
     assert not store_at(trials.url).exists()
@@ -227,6 +232,7 @@ def test_kill_while_store_is_created_leaves_none(trials: Trials, nth: int) -> No
 
 
 @pytest.mark.parametrize("empty_place", ["sqlite"], indirect=True)
+@pytest.mark.slow
 def test_kill_before_store_is_renamed_leaves_none(trials: Trials) -> None:
     trials.kill_at(Trap("os.rename", path=STORE))
     assert not store_at(trials.url).exists()
@@ -235,6 +241,7 @@ def test_kill_before_store_is_renamed_leaves_none(trials: Trials) -> None:
 
 @pytest.mark.parametrize("empty_place", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("nth", [1, FILES // 2, FILES])
+@pytest.mark.slow
 def test_kill_between_renames_leaves_complete_files(trials: Trials, nth: int) -> None:
     trials.kill_at(Trap("os.rename", nth, OUTPUT))
     assert len(files_in(job_folder(trials.home))) == nth - 1

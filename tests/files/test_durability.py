@@ -113,6 +113,7 @@ def prepared(rename: Call) -> bool:
     return source.name.startswith(".") and not target.is_symlink()
 
 
+@pytest.mark.slow
 def test_files_are_flushed_before_they_are_renamed(
     traced: Traced,
 ) -> None:
@@ -241,6 +242,7 @@ def check_left(recorded: Recorded, before: list[Step], left: Contents, place: Pa
         assert files == second
 
 
+@pytest.mark.slow
 def test_journal_has_all_that_the_program_wrote(recorded: Recorded) -> None:
     """Else what is rebuilt from it would prove nothing."""
     disk = Disk(recorded.home.path)
@@ -250,6 +252,7 @@ def test_journal_has_all_that_the_program_wrote(recorded: Recorded) -> None:
     assert disk.now() == {p: data for p, data in written.items() if p.name not in LOCKS}
 
 
+@pytest.mark.slow
 def test_what_was_synced_is_enough_at_every_moment(recorded: Recorded, tmp_path: Path) -> None:
     disk = Disk(recorded.home.path)
     seen: list[tuple[Contents, set[date], int]] = []

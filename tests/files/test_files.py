@@ -305,6 +305,7 @@ def run_with_largest_file(home: Home, blocks: int, *words: str) -> Result:
     ("blocks", "words"),
     [(0, (DAY,)), (1, (DAY,)), (1, ("--daily", f"{yesterday() - timedelta(1)}", DAY))],
 )
+@pytest.mark.slow
 def test_file_is_written_completely_or_not_at_all(
     home: Home, blocks: int, words: tuple[str, ...]
 ) -> None:
@@ -342,6 +343,7 @@ def fill(folder: Path) -> None:
 
 @pytest.mark.usefixtures("sim")
 @pytest.mark.parametrize("words", [(DAY,), ("--last-28-days",)])
+@pytest.mark.slow
 def test_full_disk_leaves_no_partial_file(
     home: Home, small_disk: Path, words: tuple[str, ...]
 ) -> None:

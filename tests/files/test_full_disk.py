@@ -153,6 +153,7 @@ def remove(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("room", [0, 4, 40, 205])
+@pytest.mark.slow
 def test_full_disk_stores_complete_days_only(store: Place, disk: Path, room: int) -> None:
     remove(disk)
     remove(store.folder)
@@ -171,6 +172,7 @@ def test_full_disk_stores_complete_days_only(store: Place, disk: Path, room: int
 
 @pytest.mark.parametrize("words", [JOB, EXPORT], ids=["job", "export"])
 @pytest.mark.parametrize("room", [0, 8, 80])
+@pytest.mark.slow
 def test_full_disk_loses_files_but_no_day(
     outputs: Place, disk: Path, room: int, words: tuple[str, ...]
 ) -> None:
@@ -195,6 +197,7 @@ POINTS = [
 
 
 @pytest.mark.parametrize("words", [JOB, EXPORT], ids=["job", "export"])
+@pytest.mark.slow
 def test_failed_write_leaves_no_file_that_looks_fresh(place: Place, words: tuple[str, ...]) -> None:
     """The disk is full for one operation: opening, flushing or renaming a file, or its folder."""
     for trap in POINTS:
@@ -210,6 +213,7 @@ def test_failed_write_leaves_no_file_that_looks_fresh(place: Place, words: tuple
 
 @pytest.mark.parametrize("words", [JOB, EXPORT], ids=["job", "export"])
 @pytest.mark.parametrize("nth", [1, FILES // 2])
+@pytest.mark.slow
 def test_failing_renames_leave_no_file(place: Place, words: tuple[str, ...], nth: int) -> None:
     """From one rename on, all fail: then files cannot be set aside either."""
     remove(place.folder)
@@ -220,6 +224,7 @@ def test_failing_renames_leave_no_file(place: Place, words: tuple[str, ...], nth
 
 
 @pytest.mark.parametrize("words", [JOB, EXPORT], ids=["job", "export"])
+@pytest.mark.slow
 def test_files_in_read_only_folder_stay(outputs: Place, disk: Path, words: tuple[str, ...]) -> None:
     remount(disk, "ro")
     result = outputs.failed(words)
@@ -232,6 +237,7 @@ def test_files_in_read_only_folder_stay(outputs: Place, disk: Path, words: tuple
 
 
 @pytest.mark.parametrize("words", [JOB, EXPORT], ids=["job", "export"])
+@pytest.mark.slow
 def test_file_in_place_of_folder_is_reported(place: Place, words: tuple[str, ...]) -> None:
     remove(place.folder)
     shutil.rmtree(place.folder)
@@ -245,6 +251,7 @@ def test_file_in_place_of_folder_is_reported(place: Place, words: tuple[str, ...
     place.finish(words)
 
 
+@pytest.mark.slow
 def test_read_only_store_is_reported_and_unharmed(store: Place, disk: Path) -> None:
     remount(disk, "ro")
     result = store.failed((*JOB, "--refresh"))
@@ -254,6 +261,7 @@ def test_read_only_store_is_reported_and_unharmed(store: Place, disk: Path) -> N
     store.finish()
 
 
+@pytest.mark.slow
 def test_read_only_server_is_reported_and_unharmed(
     home: Home, forks: Forks, simulator: Simulator, postgres_store_url: str
 ) -> None:
@@ -302,6 +310,7 @@ def days_of(files: dict[str, bytes], version: dict[str, bytes]) -> set[str]:
     return days
 
 
+@pytest.mark.slow
 def test_export_during_run_has_complete_days_only(
     home: Home, forks: Forks, simulator: Simulator, store_url: str, tmp_path: Path
 ) -> None:
@@ -328,6 +337,7 @@ def test_export_during_run_has_complete_days_only(
 
 
 @pytest.mark.parametrize("room", [0, 40, 80, 200])
+@pytest.mark.slow
 def test_forget_on_full_disk_reports_leftover_copies(store: Place, disk: Path, room: int) -> None:
     """With little room nothing is removed. With some, the rows are removed, but copies of them may
     be left, which the same command removes once there is room.

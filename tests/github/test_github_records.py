@@ -134,6 +134,7 @@ def test_sums_close_for_any_figures(row: Figures) -> None:
 
 
 @given(figures, parts, st.booleans())
+@pytest.mark.slow
 def test_sums_close_for_any_editors_and_languages(
     row: Figures, split: list[Part], merge: bool
 ) -> None:
@@ -155,6 +156,7 @@ def figures_of(part: Figures) -> Figures:
 
 
 @given(parts, detailed)
+@pytest.mark.slow
 def test_parts_count_under_editor_and_language(split: list[Part], rest: Figures) -> None:
     """The rest counts as unknown; the sums are as if each part were a user-day of its own."""
     everything = [*split, Part("unknown", "unknown", rest)]

@@ -52,6 +52,7 @@ def without_days(record: Json) -> Json:
 
 
 @on_sqlite
+@pytest.mark.slow
 def test_every_active_user_day_has_one_record(store_url: str) -> None:
     days = some_days(28)
     put(store_url, days)
@@ -67,6 +68,7 @@ def test_every_active_user_day_has_one_record(store_url: str) -> None:
 
 
 @on_sqlite
+@pytest.mark.slow
 def test_daily_reports_have_the_monthly_records(store_url: str) -> None:
     put(store_url, some_days(28))
     month = user_records(report_of(store_url, USERS, MONTH))
@@ -152,6 +154,7 @@ def _half(figure: object) -> int:
     return figure // 2 if isinstance(figure, int) else 0
 
 
+@pytest.mark.slow
 def test_totals_are_the_sums_of_the_users(store_url: str) -> None:
     chosen, scope = options(organization_id="77"), Scope.ORGANIZATION
     days = some_days(28)
@@ -175,6 +178,7 @@ def test_totals_are_the_sums_of_the_users(store_url: str) -> None:
     assert ides == {"vscode", "intellij", "unknown"}
 
 
+@pytest.mark.slow
 def test_active_users_are_distinct_over_trailing_days(store_url: str) -> None:
     days = some_days(60, users=9)
     put(store_url, days)
@@ -202,6 +206,7 @@ def test_active_users_are_distinct_over_trailing_days(store_url: str) -> None:
 
 
 @on_sqlite
+@pytest.mark.slow
 def test_counts_without_older_days_are_remarked(store_url: str) -> None:
     put(store_url, some_days(55))
     assert not any("active users" in text for text in remarked(store_url, WHOLE, MONTH)[1])
@@ -348,6 +353,7 @@ def test_differing_totals_are_remarked_once(store_url: str) -> None:
 
 
 @on_sqlite
+@pytest.mark.slow
 def test_same_figures_give_the_same_bytes(store_url: str) -> None:
     put(store_url, some_days(28))
     before = [report_of(store_url, subject, MONTH) for subject in (USERS, WHOLE)]
@@ -356,6 +362,7 @@ def test_same_figures_give_the_same_bytes(store_url: str) -> None:
 
 
 @on_sqlite
+@pytest.mark.slow
 def test_older_windows_have_reports_too(store_url: str) -> None:
     window, days = Window(LAST - timedelta(60), LAST - timedelta(33)), some_days(61)
     put(store_url, {day: days[day] for day in [*window.days(), LAST]})

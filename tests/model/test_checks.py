@@ -69,6 +69,7 @@ gains = st.tuples(*[st.integers(0, 10**12)] * len(TENANT_TOTALS))
     st.dictionaries(st.integers(0, 60), gains, min_size=1),
     st.dictionaries(st.integers(0, 60), gains.filter(any)),
 )
+@pytest.mark.slow
 def test_changed_days_are_found_in_few_calls(
     figures: dict[int, tuple[int, ...]], revised: dict[int, tuple[int, ...]]
 ) -> None:

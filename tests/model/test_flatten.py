@@ -46,6 +46,7 @@ def leaves(record: dict[str, Any], *path: str) -> Iterator[tuple[tuple[str, ...]
 @settings(deadline=None)
 @given(nested(PLAIN_NAMES))
 @example({"a": {"b": {"c": 1, "d": {}}, "e": []}, "f": None})
+@pytest.mark.slow
 def test_every_leaf_has_its_dotted_path(record: dict[str, Any]) -> None:
     expected = {".".join(path): value for path, value in leaves(record)}
     flat = flatten(record)
@@ -62,6 +63,7 @@ def test_every_leaf_has_its_dotted_path(record: dict[str, Any]) -> None:
 @example({"a": {"b": 1}, "a.b": 2})
 @example({"a.b": {"c": 1}, "a": {"b.c": 2}})
 @example({"": {"a": 1}, ".a": 2})
+@pytest.mark.slow
 def test_two_fields_never_become_one(record: dict[str, Any]) -> None:
     names = [".".join(path) for path, _ in leaves(record)]
     if len(set(names)) == len(names):
@@ -73,6 +75,7 @@ def test_two_fields_never_become_one(record: dict[str, Any]) -> None:
 
 @settings(deadline=None)
 @given(nested(NAMES))
+@pytest.mark.slow
 def test_flattening_a_flat_record_changes_nothing(record: dict[str, Any]) -> None:
     names = [".".join(path) for path, _ in leaves(record)]
     assume(len(set(names)) == len(names))

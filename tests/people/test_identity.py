@@ -350,6 +350,7 @@ FILES: list[dict[str, Person]] = [
 
 
 @given(st.permutations(NAMES), st.sampled_from(FILES))
+@pytest.mark.slow
 def test_logins_and_ids_are_unique_and_stable(
     names: list[str], identities: dict[str, Person]
 ) -> None:
@@ -422,10 +423,11 @@ def use_key(home: Home) -> None:
     home.settings["PSEUDONYM_KEY_FILE"] = "secrets/key"
 
 
+@pytest.mark.slow
 def test_pseudonyms_hide_addresses_in_reports(home: Home) -> None:
     kept(home)
     put(home.settings["STORE_URL"], some_days(28))
-    home.settings["ORGANIZATION_ID"] = "77"
+    home.settings |= {"ORGANIZATION_ID": "77", "GITHUB_REPORTS_USERS_28_DAY": "true"}
     use_key(home)
     assert home.run("export", f"{MONTH.start}", f"{MONTH.end}").code == 0
     for row in (*rows_of(home, "users-1-day"), *rows_of(home, "organization-users-1-day")):

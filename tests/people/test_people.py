@@ -171,6 +171,7 @@ def in_parquet(home: Home, folder: Path) -> Iterable[Counted]:
     yield Counted("Parquet, each day", len(rows) // (LAST - CHANGE + timedelta(1)).days)
 
 
+@pytest.mark.slow
 def test_every_output_counts_the_same_people(home: Home) -> None:
     home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
     fill(home)
@@ -196,6 +197,7 @@ def test_every_output_counts_the_same_people(home: Home) -> None:
     assert all(re.fullmatch("user-[0-9a-f]{20}", name) for name in pseudonyms)
 
 
+@pytest.mark.slow
 def test_window_uses_newest_spelling(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
     fill(home)
@@ -337,6 +339,7 @@ def test_an_older_store_gets_its_persons(home: Home, store_url: str) -> None:
     ],
     indirect=["store_url"],
 )
+@pytest.mark.slow
 def test_forget_leaves_nothing_of_any_spelling(home: Home, store_url: str, form: int) -> None:
     """Whether the spelling before or after a change is given."""
     fill(home, SHORT)

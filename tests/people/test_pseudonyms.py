@@ -128,6 +128,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: content_of(path) for path in all_files(folder)}
 
 
+@pytest.mark.slow
 def test_no_output_contains_an_address(home: Home, spring: Simulator) -> None:
     use_key(home)
     names = [member.name for member in spring.organization.people]
@@ -143,6 +144,7 @@ def test_no_output_contains_an_address(home: Home, spring: Simulator) -> None:
             assert re.search("user-[0-9a-f]{20}", text), name
 
 
+@pytest.mark.slow
 def test_pseudonym_depends_on_user_and_key_alone(home: Home, spring: Simulator) -> None:
     use_key(home)
     shown = {
@@ -172,6 +174,7 @@ def test_pseudonym_depends_on_user_and_key_alone(home: Home, spring: Simulator) 
     assert not everyone & others
 
 
+@pytest.mark.slow
 def test_ids_and_order_follow_pseudonyms(home: Home, spring: Simulator) -> None:
     backfill(home, FIRST, LAST)
     spring.stop()
@@ -196,6 +199,7 @@ def test_ids_and_order_follow_pseudonyms(home: Home, spring: Simulator) -> None:
 
 
 @pytest.mark.usefixtures("store_url")
+@pytest.mark.slow
 def test_store_has_addresses_not_pseudonyms(home: Home, spring: Simulator) -> None:
     backfill(home, FIRST, LAST)
     before = contents(export(home, "plain"))
@@ -210,6 +214,7 @@ def test_store_has_addresses_not_pseudonyms(home: Home, spring: Simulator) -> No
     assert contents(export(home, "again")) == before
 
 
+@pytest.mark.slow
 def test_addresses_in_unknown_fields_are_replaced(home: Home, spring: Simulator) -> None:
     use_key(home)
     ada = record(
@@ -341,7 +346,7 @@ def test_foreign_records_are_refused_with_pseudonyms(home: Home, spring: Simulat
         (home.data / name).write_text("old")
     result = home.run("2025-03-04")
     assert (result.code, result.out) == (2, "")
-    assert "no user statistics" in result.err
+    assert "are not user statistics" in result.err
     assert outputs(home.data) == {f"{name}.stale": "old" for name in names}
     del home.settings["PSEUDONYM_KEY_FILE"]
     assert home.run("2025-03-04").code == 0

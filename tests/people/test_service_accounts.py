@@ -149,6 +149,7 @@ def edited(change: Callable[[list[Json]], list[Json]]) -> Effect:
     return effect
 
 
+@pytest.mark.slow
 def test_accounts_have_marked_rows(home: Home, in_each_store: Simulator) -> None:
     fetch(home, FIRST, LAST)
     for day in DAYS:
@@ -167,6 +168,7 @@ def test_accounts_have_marked_rows(home: Home, in_each_store: Simulator) -> None
         assert (counts["users"], counts["active_users"]) == (len(expected), len(expected))
 
 
+@pytest.mark.slow
 def test_excluded_accounts_are_only_in_the_store(
     home: Home, in_each_store: Simulator, caplog: Log
 ) -> None:
@@ -196,6 +198,7 @@ def test_excluded_accounts_are_only_in_the_store(
     assert not [path for path in written for name in names if name in path.read_bytes()]
 
 
+@pytest.mark.slow
 def test_including_accounts_again_needs_no_request(home: Home, spring: Simulator) -> None:
     left_out(home)
     fetch(home, FIRST, LAST)
@@ -226,6 +229,7 @@ def test_a_period_marks_them_or_leaves_them_out(
     assert accounts(sim, yesterday()) <= in_view(home, ANALYTICS, yesterday()).keys()
 
 
+@pytest.mark.slow
 def test_day_of_accounts_alone_is_complete(home: Home, start_api: Start, caplog: Log) -> None:
     start_api(Organization(users=0, service_accounts=2, today=TODAY))
     left_out(home)
@@ -235,6 +239,7 @@ def test_day_of_accounts_alone_is_complete(home: Home, start_api: Start, caplog:
     assert "without a single user" not in caplog.text
 
 
+@pytest.mark.slow
 def test_pseudonyms_are_theirs_too(home: Home, spring: Simulator) -> None:
     rename = with_key(home)
     fetch(home, FIRST, LAST)
@@ -253,6 +258,7 @@ def test_pseudonyms_are_theirs_too(home: Home, spring: Simulator) -> None:
     assert not [path for path in written for name in names if name in path.read_bytes()]
 
 
+@pytest.mark.slow
 def test_manifest_hides_account_of_failed_day(home: Home, spring: Simulator) -> None:
     with_key(home)
     spring.add_fault(Fault(repeat_user(changed=True), USERS, LAST))
@@ -287,6 +293,7 @@ def test_user_is_person_or_account(home: Home, spring: Simulator, fields: str) -
         backfill(home, FIRST, FIRST)
 
 
+@pytest.mark.slow
 def test_one_of_them_is_forgotten_by_its_name(
     home: Home, in_each_store: Simulator, capsys: Capture
 ) -> None:
@@ -309,6 +316,7 @@ def test_one_of_them_is_forgotten_by_its_name(
         assert sql(settings_of(home).store_url, query) == [(0,)]
 
 
+@pytest.mark.slow
 def test_the_dashboards_users_are_all_people(home: Home, in_each_store: Simulator) -> None:
     save_cookies(
         home.cookie_file, {SESSION_COOKIE: in_each_store.cookie}, origin_of(in_each_store.url)
@@ -326,6 +334,7 @@ def test_the_dashboards_users_are_all_people(home: Home, in_each_store: Simulato
 
 
 @pytest.mark.parametrize("shown", ["true", "false"])
+@pytest.mark.slow
 def test_convert_follows_service_account_setting(home: Home, spring: Simulator, shown: str) -> None:
     fetch(home, FIRST, LAST)
     home.settings["INCLUDE_SERVICE_ACCOUNTS"] = shown

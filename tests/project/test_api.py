@@ -32,6 +32,7 @@ def url(home: Home) -> str:
     return home.settings["STORE_URL"]
 
 
+@pytest.mark.slow
 def test_days_are_typed_figures_oldest_first(url: str) -> None:
     with dashboard_scraper.open_store(url) as store:
         assert store.sources() == [DASHBOARD]
@@ -41,6 +42,7 @@ def test_days_are_typed_figures_oldest_first(url: str) -> None:
     assert isinstance(days[-1].users[0].figures.chat_messages, int)
 
 
+@pytest.mark.slow
 def test_api_records_equal_exports(home: Home, url: str) -> None:
     home.settings["GITHUB_REPORTS_USERS_28_DAY"] = "true"
     assert home.run("export", f"{MONTH.start}", f"{MONTH.end}").code == 0
@@ -54,6 +56,7 @@ def test_api_records_equal_exports(home: Home, url: str) -> None:
     assert github == [json.loads(line) for line in lines]
 
 
+@pytest.mark.slow
 def test_missing_day_raises_and_doubt_is_reported(home: Home, url: str) -> None:
     with dashboard_scraper.open_store(url) as store:
         assert store.doubts(MONTH.start, MONTH.end) == []
@@ -66,6 +69,7 @@ def test_missing_day_raises_and_doubt_is_reported(home: Home, url: str) -> None:
     assert "user_count is 99" in doubt.words
 
 
+@pytest.mark.slow
 def test_of_several_sources_one_has_to_be_named(url: str) -> None:
     other = store_at(url)
     with other.locked(), other.opened():

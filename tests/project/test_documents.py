@@ -21,6 +21,7 @@ def test_each_document_is_up_to_date(name: str) -> None:
     assert (DOCS / name).read_text(encoding="utf-8") == DOCUMENTS[name](), "run `make docs`"
 
 
+@pytest.mark.slow
 def test_make_docs_writes_every_document(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", make_documents.__file__, str(tmp_path)]
     subprocess.run(command, timeout=60, check=True)
@@ -28,6 +29,7 @@ def test_make_docs_writes_every_document(tmp_path: Path) -> None:
     assert made == {name: document() for name, document in DOCUMENTS.items()}
 
 
+@pytest.mark.slow
 def test_page_without_table_marker_is_refused(tmp_path: Path) -> None:
     """Rather than written without the table; run from a copy of the tree whose page lacks it."""
     shutil.copytree(Path(make_documents.__file__).parent, tmp_path / "tools")

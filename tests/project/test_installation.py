@@ -84,6 +84,7 @@ def test_of_an_unknown_origin_no_index_is_named(
 
 
 @pytest.mark.parametrize("maker", ["uv", "venv"])
+@pytest.mark.slow
 def test_hint_without_pip_installs_from_outside(maker: str, tmp_path: Path) -> None:
     environment, packages = tmp_path / "environment", tmp_path / "packages"
     packages.mkdir()

@@ -38,6 +38,7 @@ def imported_for(command: str) -> set[str]:
     return set(json.loads(done.stdout))
 
 
+@pytest.mark.slow
 def test_default_form_imports_no_command() -> None:
     imported = imported_for("")
     assert imported & COMMAND_MODULES == set()
@@ -86,6 +87,7 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{name.name}" for name in node.names)
 
 
+@pytest.mark.slow
 def test_only_entry_point_imports_cli() -> None:
     cli = SOURCE / "cli"
     others = [path for path in SOURCE.rglob("*.py") if cli not in path.parents]
@@ -148,6 +150,7 @@ def test_every_room_is_on_one_floor() -> None:
     }
 
 
+@pytest.mark.slow
 def test_only_sources_and_simulator_name_a_source() -> None:
     """The demo starts what plays them, and `--auth` stores the session of one."""
     knowing = {

@@ -77,6 +77,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("line", commands(*PAGES))
+@pytest.mark.slow
 def test_each_documented_command_works(line: str, start: Start, home: Home, filled: Path) -> None:
     simulator = start(Organization(users=5))
     words = shlex.split(line)[1:]
@@ -123,6 +124,7 @@ def test_exit_codes_are_documented() -> None:
     assert told == {0, *(c.exit_code for c in classes if issubclass(c, errors.ScraperError))}
 
 
+@pytest.mark.slow
 def test_the_cron_line_works_as_cron_runs_it(start: Start, home: Home, tmp_path: Path) -> None:
     """From another folder, by sh, with hardly any environment; it speaks up only on failure."""
     simulator = start(Organization(users=3))

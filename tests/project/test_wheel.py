@@ -48,6 +48,7 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Path]]:
     ]
 
 
+@pytest.mark.slow
 def test_builds_are_reproducible(builds: list[dict[str, Path]]) -> None:
     first, second = (
         {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in build.items()}

@@ -49,6 +49,7 @@ PHONE, DESK = (360, False), (1280, True)
     ],
     ids=[FULL, GAPS, LARGE, DAY, EMPTY],
 )
+@pytest.mark.slow
 def test_accessibility_check_finds_nothing(
     name: str, screens: list[tuple[int, bool]], screen: Screen
 ) -> None:
@@ -159,6 +160,7 @@ def test_colour_blind_people_can_distinguish_kinds(dark: bool, screen: Screen) -
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.slow
 def test_colour_means_one_kind_in_every_chart(dark: bool, screen: Screen, pages: Pages) -> None:
     chromium, report = screen.look(LARGE, dark=dark), read_report(pages[LARGE])
     seen: dict[str, set[str]] = {}
@@ -176,6 +178,7 @@ def test_colour_means_one_kind_in_every_chart(dark: bool, screen: Screen, pages:
     assert all(distance(*pair) > 0.08 for pair in itertools.combinations(places, 2))
 
 
+@pytest.mark.slow
 def test_dark_is_dark_and_paper_is_light(screen: Screen) -> None:
     light, dark = (colours(screen.look(GAPS, dark=dark)) for dark in (False, True))
     assert light != dark
@@ -184,6 +187,7 @@ def test_dark_is_dark_and_paper_is_light(screen: Screen) -> None:
     assert brightness(printed[1]) < 0.2
 
 
+@pytest.mark.slow
 def test_charts_are_readable_on_paper(screen: Screen) -> None:
     chromium = screen.open(GAPS, dark=True)
     paper = chromium.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
@@ -200,6 +204,7 @@ def test_charts_are_readable_on_paper(screen: Screen) -> None:
         assert 0.85 < scale < 1.2
 
 
+@pytest.mark.slow
 def test_paper_has_no_controls(screen: Screen, pages: Pages) -> None:
     chromium, people = screen.open(LARGE, media="print"), len(read_report(pages[LARGE]).rows or [])
     for selector in ("#search", ".tools label", "#next", "#previous", "summary", "#tip"):
@@ -210,6 +215,7 @@ def test_paper_has_no_controls(screen: Screen, pages: Pages) -> None:
 
 @pytest.mark.parametrize("width", [360, 768, 1280, 2200])
 @pytest.mark.parametrize("name", [GAPS, FULL])
+@pytest.mark.slow
 def test_page_fits_the_screen(name: str, width: int, screen: Screen) -> None:
     """Nothing is wider than the screen, charts are drawn to size, and dates do not overlap."""
     chromium = screen.look(name, width)
@@ -232,6 +238,7 @@ def test_page_fits_the_screen(name: str, width: int, screen: Screen) -> None:
         assert all(right < left for (_, right), (left, _) in itertools.pairwise(boxes))
 
 
+@pytest.mark.slow
 def test_charts_are_redrawn_for_another_width(screen: Screen) -> None:
     chromium = screen.open(GAPS, 1280)
     for width in (600, 1000):
@@ -245,6 +252,7 @@ def test_charts_are_redrawn_for_another_width(screen: Screen) -> None:
 
 
 @pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.slow
 def test_lines_that_coincide_are_both_visible(width: int, screen: Screen) -> None:
     chromium = screen.look(SAME, width)
     drawn = chromium.execute_script(
@@ -276,6 +284,7 @@ def test_lines_that_coincide_are_both_visible(width: int, screen: Screen) -> Non
 
 @pytest.mark.parametrize("width", [360, 390, 768])
 @pytest.mark.parametrize("name", [FULL, DAY])
+@pytest.mark.slow
 def test_no_blank_band_above_a_table(name: str, width: int, screen: Screen) -> None:
     chromium = screen.look(name, width)
     line = 1.5 * 14.1  # of the tables' text
@@ -296,6 +305,7 @@ def test_no_blank_band_above_a_table(name: str, width: int, screen: Screen) -> N
 
 
 @pytest.mark.parametrize("width", [360, 390])
+@pytest.mark.slow
 def test_telephone_shows_the_sorted_column(width: int, screen: Screen) -> None:
     chromium = screen.look(FULL, width)
     right = chromium.execute_script(

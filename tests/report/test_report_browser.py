@@ -16,6 +16,7 @@ from report_reading import Report, read_report
 
 
 @pytest.mark.parametrize("name", ALL)
+@pytest.mark.slow
 def test_page_loads_offline_without_errors(name: str, screen: Screen, pages: Pages) -> None:
     """The tiles that are visible then are those of the file."""
     chromium = screen.open(name)
@@ -70,6 +71,7 @@ def heights(chromium: Browser, chart: str, style: str) -> list[float]:
 
 
 @pytest.mark.parametrize("name", [GAPS, LARGE, FULL])
+@pytest.mark.slow
 def test_bars_match_their_numbers(name: str, screen: Screen, pages: Pages) -> None:
     chromium, report = screen.look(name), read_report(pages[name])
     for chart in ("active", "messages", "lines", "accepted"):
@@ -86,6 +88,7 @@ def test_bars_match_their_numbers(name: str, screen: Screen, pages: Pages) -> No
 
 
 @pytest.mark.parametrize("name", [GAPS, LARGE])
+@pytest.mark.slow
 def test_lines_match_their_numbers(name: str, screen: Screen, pages: Pages) -> None:
     chromium, report = screen.look(name), read_report(pages[name])
     rates = numbers(report, "t-rate", "Accept Rate")
@@ -104,6 +107,7 @@ def test_lines_match_their_numbers(name: str, screen: Screen, pages: Pages) -> N
     assert len(alone) == len([run for run in runs if len(run) == 1])
 
 
+@pytest.mark.slow
 def test_earlier_period_is_drawn_to_scale(screen: Screen, pages: Pages) -> None:
     chromium, report = screen.look(FULL), read_report(pages[FULL])
     active = [number for number in numbers(report, "t-active", "Daily active people") if number]
@@ -117,6 +121,7 @@ def test_earlier_period_is_drawn_to_scale(screen: Screen, pages: Pages) -> None:
         assert y == pytest.approx(base_of(chromium, "active") - number * scale, abs=0.3)
 
 
+@pytest.mark.slow
 def test_missing_day_is_a_gap_in_every_chart(screen: Screen) -> None:
     chromium = screen.look(GAPS)
     charts = ("active", "messages", "lines", "accepted", "rate")
@@ -129,6 +134,7 @@ def test_missing_day_is_a_gap_in_every_chart(screen: Screen) -> None:
         assert marks.count("%") == 1, chart
 
 
+@pytest.mark.slow
 def test_days_in_doubt_say_why(screen: Screen) -> None:
     chromium = screen.open(GAPS)
     boxes = all_of(chromium, ".strip .doubtful")

@@ -34,6 +34,7 @@ def report_of(home: Home, *words: str, code: int = 0) -> Report:
     return read_report(home.data / REPORT)
 
 
+@pytest.mark.slow
 def test_default_is_the_newest_28_days(home: Home) -> None:
     store_days(home, users(3), TWO_MONTHS)
     assert list(report_of(home).column("t-active", "Daily active people")) == list(map(str, DAYS))
@@ -137,6 +138,7 @@ def test_page_loads_nothing_and_forbids_it(home: Home) -> None:
     assert not re.search(r"@import|url\(", style)
 
 
+@pytest.mark.slow
 def test_person_of_two_teams_counts_in_both(home: Home) -> None:
     ada, bob, cy = users(3)
     people = home.path / "people.csv"
@@ -171,6 +173,7 @@ def test_names_can_be_left_out(home: Home) -> None:
     assert report.number("active") == "3"
 
 
+@pytest.mark.slow
 def test_key_gives_users_pseudonyms(home: Home) -> None:
     key = home.path / "key"
     key.write_text("0123456789abcdef" * 4)
@@ -185,6 +188,7 @@ def test_key_gives_users_pseudonyms(home: Home) -> None:
 
 
 @pytest.mark.parametrize("included", [True, False])
+@pytest.mark.slow
 def test_service_accounts_are_marked_or_left_out(included: bool, home: Home) -> None:
     def with_account(usage: DayUsage) -> DayUsage:
         account = UserUsage("nightly", figures_of({"chat_messages": 5}), service=True)
@@ -209,6 +213,7 @@ def test_service_accounts_are_marked_or_left_out(included: bool, home: Home) -> 
     assert ("nightly service account" in report.column("user-table", "Active Days")) == included
 
 
+@pytest.mark.slow
 def test_unreconciled_day_is_marked(home: Home) -> None:
     def other_total(usage: DayUsage) -> DayUsage:
         return dataclasses.replace(
@@ -246,6 +251,7 @@ def manifest(folder: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_daily_export_vouches_for_its_page(home: Home, sim: Simulator) -> None:
     result = home.run("--last-28-days")
     (folder,) = result.paths
@@ -261,6 +267,7 @@ def test_daily_export_vouches_for_its_page(home: Home, sim: Simulator) -> None:
     assert page == report_of(home).text.encode()
 
 
+@pytest.mark.slow
 def test_failed_day_is_a_gap_in_the_page(home: Home, sim: Simulator) -> None:
     """Even if an older run had stored it."""
     day = yesterday()
@@ -274,6 +281,7 @@ def test_failed_day_is_a_gap_in_the_page(home: Home, sim: Simulator) -> None:
     assert manifest(folder)["report"]["size"] == len(report.text.encode())
 
 
+@pytest.mark.slow
 def test_export_too_long_for_a_page_has_none(home: Home) -> None:
     store_days(home, users(3), MONTH)
     out = home.path / "out"

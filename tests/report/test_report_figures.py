@@ -64,6 +64,7 @@ def month(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
     return folder, report_of(home)
 
 
+@pytest.mark.slow
 def test_report_csv_and_json_agree(month: tuple[Path, Report]) -> None:
     folder, report = month
     whole = records(folder / "copilot_metrics_aggregated.json")
@@ -123,6 +124,7 @@ def test_rates_agree_with_the_csv(home: Home, start: Start) -> None:
             assert float(text.strip("%")) == pytest.approx(float(by_csv.strip("%")), abs=0.0551)
 
 
+@pytest.mark.slow
 def test_analytics_sums_and_editors_add_up(home: Home, api: Simulator, store_url: str) -> None:
     assert home.settings["STORE_URL"] == store_url
     home.settings["FETCH_EDITOR_LANGUAGE"] = "true"
@@ -205,6 +207,7 @@ def check_against_store(home: Home, report: Report, days: list[date]) -> None:
             assert text == ""
 
 
+@pytest.mark.slow
 def test_gaps_are_as_in_the_store(home: Home) -> None:
     missing, empty = [DAYS[3], DAYS[4], DAYS[20]], [DAYS[7], DAYS[13]]
     store_days(home, users(5), TWO_MONTHS, missing=missing, empty=empty)
@@ -235,6 +238,7 @@ def test_gaps_are_as_in_the_store(home: Home) -> None:
     assert report.tables["t-spread-days"][0] == ["Active Days", "People"]
 
 
+@pytest.mark.slow
 def test_day_of_five_thousand_people_is_small(home: Home) -> None:
     """It is as in the store, too."""
     figures = figures_of(dict.fromkeys((metric.name for metric in MESSAGES), 12345))
@@ -253,6 +257,7 @@ def test_day_of_five_thousand_people_is_small(home: Home) -> None:
     assert "No day of the period before is in the store, so nothing is compared" in report.words
 
 
+@pytest.mark.slow
 def test_period_without_activity_has_zeros(home: Home) -> None:
     store_days(home, [], TWO_MONTHS)
     report = report_of(home)
@@ -283,6 +288,7 @@ def test_people_who_come_and_go_are_counted(home: Home) -> None:
     assert "@example.com" not in report_of(home, str(LAST)).text
 
 
+@pytest.mark.slow
 def test_distributions_agree_with_the_users(home: Home) -> None:
     """And those of the period before with a page of that period."""
     store_days(home, users(40), TWO_MONTHS)
@@ -328,6 +334,7 @@ def test_people_are_counted_in_their_bar(home: Home) -> None:
     }
 
 
+@pytest.mark.slow
 def test_unknown_figure_makes_its_sums_unknown(home: Home) -> None:
     def without_chat(usage: DayUsage) -> DayUsage:
         if usage.day != DAYS[2]:
@@ -351,6 +358,7 @@ def test_unknown_figure_makes_its_sums_unknown(home: Home) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 32, 90])
+@pytest.mark.slow
 def test_period_of_any_length_is_drawn_by_day(length: int, home: Home) -> None:
     window = Window(LAST - timedelta(length - 1), LAST)
     store_days(home, users(3), window)

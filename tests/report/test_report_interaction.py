@@ -13,6 +13,7 @@ from report_pages import DAY, DAYS, GAPS, LARGE, SCRIPT, Pages, Screen
 from report_reading import read_report
 
 
+@pytest.mark.slow
 def test_markup_in_a_name_is_not_run(screen: Screen) -> None:
     chromium = screen.open(GAPS)
     assert chromium.title != "Taken"
@@ -21,6 +22,7 @@ def test_markup_in_a_name_is_not_run(screen: Screen) -> None:
     assert chromium.title != "Taken"
 
 
+@pytest.mark.slow
 def test_search_finds_any_part_of_a_name(screen: Screen, pages: Pages) -> None:
     chromium, rows = screen.open(LARGE), read_report(pages[LARGE]).rows or []
     named = sorted(row[0] for row in rows if "user010" in row[0])
@@ -33,6 +35,7 @@ def test_search_finds_any_part_of_a_name(screen: Screen, pages: Pages) -> None:
     assert texts(chromium, "#user-table tbody th") == []
 
 
+@pytest.mark.slow
 def test_every_column_sorts_both_ways(screen: Screen, pages: Pages) -> None:
     chromium, rows = screen.open(LARGE), read_report(pages[LARGE]).rows or []
     heads = all_of(chromium, "#user-table thead button")
@@ -57,6 +60,7 @@ def test_every_column_sorts_both_ways(screen: Screen, pages: Pages) -> None:
 
 
 @pytest.mark.parametrize(("title", "placeholder"), [("Total Messages", "?"), ("Accept Rate", "")])
+@pytest.mark.slow
 def test_unknown_values_always_sort_last(title: str, placeholder: str, screen: Screen) -> None:
     chromium = screen.open(DAY)
     one(chromium, "#search").send_keys("user000")
@@ -70,6 +74,7 @@ def test_unknown_values_always_sort_last(title: str, placeholder: str, screen: S
         assert placeholder not in known
 
 
+@pytest.mark.slow
 def test_users_are_paged_through(screen: Screen, pages: Pages) -> None:
     chromium, people = screen.open(LARGE), len(read_report(pages[LARGE]).rows or [])
     assert people > 1000
@@ -82,6 +87,7 @@ def test_users_are_paged_through(screen: Screen, pages: Pages) -> None:
     assert one(chromium, "#range").text == f"1\u201325 of {people:,}"
 
 
+@pytest.mark.slow
 def test_first_rows_match_those_without_the_script(screen: Screen, pages: Pages) -> None:
     for name in (GAPS, LARGE):
         chromium = screen.look(name)
@@ -91,6 +97,7 @@ def test_first_rows_match_those_without_the_script(screen: Screen, pages: Pages)
         assert seen == read_report(pages[name]).tables["user-table"][1:6]
 
 
+@pytest.mark.slow
 def test_hovering_a_day_shows_its_figures(screen: Screen, pages: Pages) -> None:
     chromium = screen.open(GAPS)
     hit = all_of(chromium, "#f-active .screen .hits rect")[0]
@@ -102,6 +109,7 @@ def test_hovering_a_day_shows_its_figures(screen: Screen, pages: Pages) -> None:
     assert one(chromium, "#tip").value_of_css_property("visibility") == "visible"
 
 
+@pytest.mark.slow
 def test_arrow_keys_read_a_chart_day_by_day(screen: Screen) -> None:
     chromium = screen.open(GAPS)
     plot = one(chromium, "#f-messages .plot")

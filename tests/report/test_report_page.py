@@ -49,6 +49,7 @@ def tiles(report: Report) -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("days", [7, 28, 40], ids="{} days".format)
+@pytest.mark.slow
 def test_every_tile_has_its_own_name_and_number(days: int, home: Home) -> None:
     store_days(home, users(9), THREE_MONTHS)
     report = page(home, Window(LAST - timedelta(days - 1), LAST))
@@ -58,6 +59,7 @@ def test_every_tile_has_its_own_name_and_number(days: int, home: Home) -> None:
     assert ("Monthly active people" in names) == (days != 28)  # else those are the active people
 
 
+@pytest.mark.slow
 def test_accept_rate_appears_once_beside_its_chart(home: Home) -> None:
     store_days(home, users(9), TWO_MONTHS)
     report = page(home)
@@ -83,6 +85,7 @@ def test_each_kind_of_number_has_one_format() -> None:
     assert points(30.0, 30.0, ()) == "no change against 30.0% before"
 
 
+@pytest.mark.slow
 def test_rates_and_averages_have_one_decimal(home: Home) -> None:
     store_days(home, users(9), TWO_MONTHS)
     report = page(home)
@@ -111,6 +114,7 @@ def test_rates_and_averages_have_one_decimal(home: Home) -> None:
     ],
     ids=["whole", "first", "gap before", "gap", "gaps"],
 )
+@pytest.mark.slow
 def test_missing_days_are_noted_where_they_matter(
     window: Window, missing: list[Any], reason: str, home: Home
 ) -> None:
@@ -128,6 +132,7 @@ def test_missing_days_are_noted_where_they_matter(
         assert re.findall(r"\w* ?(?:missing|gap\b|unknown)", report.words) == []
 
 
+@pytest.mark.slow
 def test_one_day_and_one_person_are_singular(home: Home) -> None:
     store_days(home, users(1), Window(LAST - timedelta(1), LAST), missing=[LAST - timedelta(1)])
     words = page(home, Window(LAST, LAST)).words
@@ -137,6 +142,7 @@ def test_one_day_and_one_person_are_singular(home: Home) -> None:
     assert "1 of 2 days is in the store" in two
 
 
+@pytest.mark.slow
 def test_list_of_empty_days_is_bounded(home: Home) -> None:
     days = list(THREE_MONTHS.days())
     store_days(home, users(2), THREE_MONTHS, empty=days[::2])
@@ -170,6 +176,7 @@ def named(report: Report, title: str) -> list[str]:
     return re.findall(r"<li>(.*?)</li>", listed)
 
 
+@pytest.mark.slow
 def test_idle_people_are_counted_and_named(home: Home) -> None:
     some_idle(home, 3)
     report = page(home)
@@ -179,6 +186,7 @@ def test_idle_people_are_counted_and_named(home: Home) -> None:
     assert "33% of the known people" in report.words
 
 
+@pytest.mark.slow
 def test_idle_people_follow_the_settings(home: Home) -> None:
     some_idle(home, 3)
     without = page(home, include_service_accounts=False)
@@ -197,6 +205,7 @@ def test_idle_people_follow_the_settings(home: Home) -> None:
     assert names == sorted(names)
 
 
+@pytest.mark.slow
 def test_long_list_of_names_is_bounded(home: Home) -> None:
     some_idle(home, 1234)
     report = page(home)
@@ -206,6 +215,7 @@ def test_long_list_of_names_is_bounded(home: Home) -> None:
     assert listed[-1] == "and 1,035 more"
 
 
+@pytest.mark.slow
 def test_idle_is_unknown_with_missing_days(home: Home) -> None:
     store_days(home, users(3), TWO_MONTHS, missing=[LAST])
     report = page(home)
@@ -213,6 +223,7 @@ def test_idle_is_unknown_with_missing_days(home: Home) -> None:
     assert "Idle people:" not in report.words
 
 
+@pytest.mark.slow
 def test_every_kind_has_one_colour_of_its_own(home: Home) -> None:
     store_days(home, users(3), MONTH)
     report = page(home)
@@ -243,6 +254,7 @@ def test_style_sheet_has_every_kind_of_lines() -> None:
     assert {style_of(part) for part in parts_of(lines)} == {style_of(kind) for kind in LINE_KINDS}
 
 
+@pytest.mark.slow
 def test_users_are_sorted_by_the_first_column(home: Home) -> None:
     store_days(home, users(3), MONTH)
     report = page(home)

@@ -59,6 +59,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.mark.parametrize(("of", "name"), [*OF_A_DAY, *OF_A_MONTH])
+@pytest.mark.slow
 def test_report_is_envelope_with_absolute_link(served: Served, of: str, name: str) -> None:
     answer = served.get(path_of(of, name))
     body = answer.json()
@@ -266,6 +267,7 @@ def test_tools_can_test_their_connection(served: Served) -> None:
     assert served.get("/orgs/nobody/copilot/billing").status_code == 404
 
 
+@pytest.mark.slow
 def test_metrics_describe_store_and_no_person(served: Served) -> None:
     assert figures_of_metrics(served) == {
         "newest_complete_day_end_timestamp_seconds": end_of_day(LAST).timestamp(),

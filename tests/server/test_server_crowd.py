@@ -115,6 +115,7 @@ def is_closed(connection: socket.socket, seconds: float) -> bool:
 # Connections
 
 
+@pytest.mark.slow
 def test_incomplete_requests_do_not_block_others(served: Served, secure: Served) -> None:
     """1,100 from one address, and 2,000 more that come and go; then they send nothing more, or a
     byte at a time, or nothing of the next request, or not even a handshake.
@@ -217,6 +218,7 @@ def line(text: str, **extra: str) -> logging.LogRecord:
     return record
 
 
+@pytest.mark.slow
 def test_repeated_line_is_logged_once_and_counted() -> None:
     made: list[str] = []
     flood = ((i / 1000, line("no request")) for i in range(100_000))
@@ -244,6 +246,7 @@ def test_number_of_different_lines_is_bounded() -> None:
     assert INTERVAL_SECONDS <= 60
 
 
+@pytest.mark.slow
 def test_bad_requests_do_not_fill_the_log(served: Served) -> None:
     before = served.log.count("\n")
     for number in range(150):
@@ -255,6 +258,7 @@ def test_bad_requests_do_not_fill_the_log(served: Served) -> None:
 # Guesses
 
 
+@pytest.mark.slow
 def test_wrong_tokens_are_slowed_but_right_one_accepted(served: Served) -> None:
     """From one address, while it guesses on eight connections."""
     answered: list[int] = []
@@ -279,6 +283,7 @@ def test_wrong_tokens_are_slowed_but_right_one_accepted(served: Served) -> None:
     assert 20 < len(answered) < 150  # 50 at once, and ten a second
 
 
+@pytest.mark.slow
 def test_wrong_signatures_are_slowed_too(served: Served) -> None:
     """Right after the tokens: they share one count, in which no room is left."""
     link = served.link(USERS)
@@ -325,6 +330,7 @@ def test_total_limit_exempts_known_addresses() -> None:
     assert asked(guesses, "198.51.100.1", right=True) is True
 
 
+@pytest.mark.slow
 def test_429_has_seconds_to_wait(home: Home) -> None:
     """From an address that has many guesses on their way; each hangs up, and keeps its turn."""
     with serving(with_a_day(home.path)) as server:
@@ -420,6 +426,7 @@ def test_invalid_certificate_or_key_is_refused(
     assert told in refusal(home, serve_tls_cert_file=f"{cert}", serve_tls_key_file=f"{key}")
 
 
+@pytest.mark.slow
 def test_incomplete_tls_settings_are_refused(home: Home, certificate: tuple[Path, Path]) -> None:
     """And so is `--insecure` with TLS."""
     cert, key = f"{certificate[0]}", f"{certificate[1]}"

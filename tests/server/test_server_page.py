@@ -35,6 +35,7 @@ def basic(text: str) -> str:
     return f"Basic {base64.b64encode(text.encode()).decode()}"
 
 
+@pytest.mark.slow
 def test_page_equals_report_file(served: Served) -> None:
     assert served.home.run("report").code == 0
     answer = served.get(PAGE)
@@ -98,6 +99,7 @@ def test_log_has_no_credentials(served: Served) -> None:
     assert base64.b64encode(f"ada:{served.token}".encode()).decode() not in served.log
 
 
+@pytest.mark.slow
 def test_page_shows_new_and_changed_days_at_once(home: Home) -> None:
     store_days(home, users(3), WEEK)
     store = store_at(home.settings["STORE_URL"])
@@ -114,6 +116,7 @@ def test_page_shows_new_and_changed_days_at_once(home: Home) -> None:
             assert report.number("known") == str(len(names))
 
 
+@pytest.mark.slow
 def test_missing_day_is_a_gap(home: Home) -> None:
     gap = LAST - timedelta(2)
     store_days(home, users(3), WEEK, missing=[gap])
@@ -123,6 +126,7 @@ def test_missing_day_is_a_gap(home: Home) -> None:
     assert f"Missing, and shown as gaps: {gap}" in report.words
 
 
+@pytest.mark.slow
 def test_page_without_days_says_so(home: Home) -> None:
     with serving(home) as server:
         answer = server.get(PAGE)
@@ -130,6 +134,7 @@ def test_page_without_days_says_so(home: Home) -> None:
     assert "no day has been fetched yet" in answer.text
 
 
+@pytest.mark.slow
 def test_page_follows_pseudonyms_and_report_users(home: Home) -> None:
     store_days(home, users(3), WEEK)
     home.settings["REPORT_USERS"] = "false"
@@ -140,6 +145,7 @@ def test_page_follows_pseudonyms_and_report_users(home: Home) -> None:
 
 
 @pytest.mark.skipif(not browser.is_there(), reason="no chromium and chromedriver")
+@pytest.mark.slow
 def test_browser_shows_page_without_more_requests(served: Served) -> None:
     address = served.address.replace("//", f"//ada:{served.token}@") + PAGE
     with browser.started(loopback=True) as chromium:

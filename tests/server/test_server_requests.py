@@ -64,6 +64,7 @@ def test_configured_hosts_are_allowed() -> None:
         assert not allowed(hosts, host), host
 
 
+@pytest.mark.slow
 def test_foreign_host_is_400_and_not_repeated(served: Served) -> None:
     for path in ("/healthz", USERS, "/"):
         head = f"Host: evil.example.com\r\nAuthorization: Bearer {served.token}\r\n\r\n"
@@ -74,6 +75,7 @@ def test_foreign_host_is_400_and_not_repeated(served: Served) -> None:
     assert served.link(USERS).startswith(served.address)
 
 
+@pytest.mark.slow
 def test_configured_host_is_answered(home: Home) -> None:
     there = with_a_day(home.path, SERVE_HOSTS="usage.example.com")
     with serving(there) as server:
@@ -132,6 +134,7 @@ def test_old_but_unambiguous_requests_are_answered(head: str, served: Served) ->
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.slow
 def test_body_closes_connection_after_answer(method: str, served: Served) -> None:
     status = b"200" if method == "GET" else b"404"
     for length, body in (

@@ -123,6 +123,7 @@ SAME = tuple(spelled("/downloads/enterprise/a", "1", "ab"))
 
 
 @pytest.mark.parametrize("change", altered(f"/a/users-1-day_{LAST}_{LAST}.ndjson", "1", "ab"))
+@pytest.mark.slow
 def test_altered_link_is_refused(served: Served, change: str) -> None:
     path, expires, signature = parts_of(served.link(USERS))
     right = requests.get(f"{served.address}{path}?expires={expires}&signature={signature}")
@@ -135,6 +136,7 @@ def test_altered_link_is_refused(served: Served, change: str) -> None:
 
 
 @pytest.mark.parametrize("change", SAME)
+@pytest.mark.slow
 def test_respelled_link_never_gets_another_report(served: Served, change: str) -> None:
     path, expires, signature = parts_of(served.link(USERS))
     whole = requests.get(served.link(USERS), timeout=SECONDS).content
@@ -332,6 +334,7 @@ def refused(home: Home, *words: str) -> str:
     return result.err
 
 
+@pytest.mark.slow
 def test_other_machines_need_existing_token(home: Home) -> None:
     for host in ("0.0.0.0", "::"):
         assert "start once without --host" in refused(home, "--host", host, "--insecure")
@@ -379,6 +382,7 @@ def test_invalid_port_is_refused(home: Home, port: str) -> None:
     assert home.run("serve", f"--port={port}").code == 2
 
 
+@pytest.mark.slow
 def test_sigterm_stops_server_during_download(home: Home) -> None:
     home.settings["METRICS_SOURCE"] = SOURCE
     people = [user(f"user{n}@example.com", chat_messages=n + 1) for n in range(8000)]
@@ -393,6 +397,7 @@ def test_sigterm_stops_server_during_download(home: Home) -> None:
         assert "CancelledError" not in server.log
 
 
+@pytest.mark.slow
 def test_sigint_stops_idle_server_at_once(home: Home) -> None:
     with serving(home) as server:
         assert server.get("/healthz").ok
@@ -403,6 +408,7 @@ def test_sigint_stops_idle_server_at_once(home: Home) -> None:
         assert "Traceback" not in server.log
 
 
+@pytest.mark.slow
 def test_missing_libraries_name_the_extra(home: Home) -> None:
     """A folder before the others hides one of them, as if it were not installed."""
     (home.path / "hidden").mkdir()

@@ -48,6 +48,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield server
 
 
+@pytest.mark.slow
 def test_month_with_missing_day_is_404(home: Home) -> None:
     home.settings |= {"METRICS_SOURCE": SOURCE, "ORGANIZATION_ID": "77"}
     missing = LAST - timedelta(9)
@@ -60,6 +61,7 @@ def test_month_with_missing_day_is_404(home: Home) -> None:
         assert server.json("/enterprises/acme/copilot/billing/seats")["total_seats"] == 0
 
 
+@pytest.mark.slow
 def test_unconfigured_organizations_and_teams_are_404(plain: Served) -> None:
     for of, name in (*OF_A_DAY, *OF_A_MONTH):
         if of == ORGANIZATION:
@@ -72,6 +74,7 @@ def test_any_slug_is_answered_without_setting(plain: Served) -> None:
     assert plain.get(path).status_code == 200
 
 
+@pytest.mark.slow
 def test_links_use_public_url(home: Home) -> None:
     home.settings |= {
         "METRICS_SOURCE": SOURCE,
@@ -89,6 +92,7 @@ def test_links_use_public_url(home: Home) -> None:
         assert following == f"https://copilot.example.com/x{seats}?page=2&per_page=1"
 
 
+@pytest.mark.slow
 def test_page_has_50_seats_by_default_and_100_at_most(home: Home) -> None:
     home.settings["METRICS_SOURCE"] = SOURCE
     people = [user(f"user{number:03}@example.com", chat_messages=1) for number in range(120)]
@@ -107,6 +111,7 @@ def test_page_has_50_seats_by_default_and_100_at_most(home: Home) -> None:
         assert idle.keys() == first.keys() == SEAT
 
 
+@pytest.mark.slow
 def test_reports_and_seats_have_pseudonyms(home: Home) -> None:
     key = home.path / "secrets" / "key"
     key.parent.mkdir()
@@ -121,6 +126,7 @@ def test_reports_and_seats_have_pseudonyms(home: Home) -> None:
         assert not any(name in text for name in NAMES)
 
 
+@pytest.mark.slow
 def test_missing_store_is_404_and_token_is_created_once(home: Home) -> None:
     """A first start: its token is printed, and not by the next one."""
     with serving(home) as first:
@@ -140,6 +146,7 @@ def test_missing_store_is_404_and_token_is_created_once(home: Home) -> None:
         assert second.token not in second.log
 
 
+@pytest.mark.slow
 def test_own_token_is_never_printed(home: Home) -> None:
     (home.path / "mine").write_text("0123456789-of-my-own\n")
     (home.path / "mine").chmod(0o600)
@@ -164,10 +171,12 @@ def test_postgresql_store_is_served(home: Home, postgres_store_url: str) -> None
         assert server.json("/enterprises/acme/copilot/billing/seats")["total_seats"] == len(NAMES)
 
 
+@pytest.mark.slow
 def test_downloads_equal_exported_files(home: Home, start: Start) -> None:
     address = start().organization.people[0].name
     (home.path / "people.csv").write_text(f"email,login,id,team\n{address},first,5,core\n")
     home.settings |= {"ORGANIZATION_ID": "77", "IDENTITY_FILE": "people.csv"}
+    home.settings["GITHUB_REPORTS_USERS_28_DAY"] = "true"
     assert home.run("--last-28-days").code == 0
     folder = home.daily_folder / "github_reports"
     last, old = yesterday(), today() - timedelta(9)
@@ -213,6 +222,7 @@ def is_being_read(store_url: str) -> bool:
     return bool(sql(store_url, f"{state} AND state = 'idle in transaction'"))
 
 
+@pytest.mark.slow
 def test_running_job_does_not_block_readers(changing: Served, store_url: str) -> None:
     with store_at(store_url).locked():
         records = user_records(changing.report(path_of(ENTERPRISE, "users-1-day")))
@@ -220,6 +230,7 @@ def test_running_job_does_not_block_readers(changing: Served, store_url: str) ->
         assert changing.json("/enterprises/acme/copilot/billing/seats")["total_seats"] == 4
 
 
+@pytest.mark.slow
 def test_replaced_day_is_served_from_one_version(changing: Served, store_url: str) -> None:
     """By a run that holds the store's lock all the time."""
     store = store_at(store_url)
@@ -252,6 +263,7 @@ def test_replaced_day_is_served_from_one_version(changing: Served, store_url: st
     assert len(seen) == 2
 
 
+@pytest.mark.slow
 def test_slow_reader_gets_its_snapshot(changing: Served, store_url: str) -> None:
     """Of 28 days the last is replaced while the first ones are on their way."""
     put(store_url, dict.fromkeys(MONTH.days(), THEIRS[:200]))
@@ -268,6 +280,7 @@ def test_slow_reader_gets_its_snapshot(changing: Served, store_url: str) -> None
     assert eventually(lambda: not is_being_read(store_url))
 
 
+@pytest.mark.slow
 def test_person_can_be_forgotten_during_download(changing: Served, store_url: str) -> None:
     put(store_url, {LAST: THEIRS})
     link = changing.link(path_of(ENTERPRISE, "users-1-day"))
@@ -278,6 +291,7 @@ def test_person_can_be_forgotten_during_download(changing: Served, store_url: st
         assert reader.all().count(b"\n") == len(MANY)
 
 
+@pytest.mark.slow
 def test_aborted_download_releases_the_store(changing: Served, store_url: str) -> None:
     put(store_url, {LAST: THEIRS})
     with changing.slow_reader(changing.link(path_of(ENTERPRISE, "users-1-day"))):
@@ -316,6 +330,7 @@ def test_damaged_day_is_500_and_logged(plain: Served) -> None:
     assert "Traceback" not in plain.log
 
 
+@pytest.mark.slow
 def test_aborted_report_looks_incomplete(home: Home) -> None:
     """The last of 28 days is damaged: the others are on their way by then."""
     home.settings["METRICS_SOURCE"] = SOURCE
@@ -334,6 +349,7 @@ def test_aborted_report_looks_incomplete(home: Home) -> None:
         assert "Traceback" not in server.log
 
 
+@pytest.mark.slow
 def test_twenty_readers_at_once_get_everything(plain: Served) -> None:
     url, day = plain.home.settings["STORE_URL"], LAST - timedelta(5)
     put(url, {day: [user(f"u{n}@example.com", chat_messages=n) for n in range(2000)]})

@@ -137,6 +137,7 @@ def test_what_is_not_a_file_is_an_error_at_once(
     assert str(path) in refusal(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_file_that_may_not_be_read_is_an_error(tmp_path: Path) -> None:
     """Also where the folder does not let anybody see whether there is one; root may see all."""
     env(tmp_path, "LOG_LEVEL=INFO\n", 0)

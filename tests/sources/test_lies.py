@@ -100,6 +100,7 @@ def test_undetectable_lies_have_a_reason() -> None:
 
 
 @pytest.mark.parametrize(("nights", "lie"), STORIES, indirect=["nights"])
+@pytest.mark.slow
 def test_lie_between_honest_nights_is_marked(nights: Nights, lie: Lie, tmp_path: Path) -> None:
     """And the honest nights after it restore every file, without the loss of a stored version."""
     asked = window(LYING)
@@ -128,6 +129,7 @@ def test_lie_between_honest_nights_is_marked(nights: Nights, lie: Lie, tmp_path:
 
 
 @pytest.mark.parametrize(("nights", "lie"), FIRST_NIGHTS, indirect=["nights"])
+@pytest.mark.slow
 def test_lie_on_the_first_night_is_marked(nights: Nights, lie: Lie, tmp_path: Path) -> None:
     hidden = set(window(1).days()) if lie.unseen else set()
     with nights.before_the_first(tmp_path / "home") as home:

@@ -19,6 +19,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> str:
     return toy_source.NAME
 
 
+@pytest.mark.slow
 def test_daily_job_exports_a_new_source(home: Home, toy: str) -> None:
     result = home.run("--last-28-days", "--source", toy)
     assert result.code == 0, result.err
@@ -41,6 +42,7 @@ def test_period_of_a_new_source_has_its_totals(home: Home, toy: str) -> None:
     assert toy_source.PEOPLE[1] in users.read_text()
 
 
+@pytest.mark.slow
 def test_status_and_its_check_know_a_new_source(home: Home, toy: str) -> None:
     home.settings["METRICS_SOURCE"] = toy
     assert home.run("--last-28-days").code == 0

@@ -183,6 +183,7 @@ def in_organization(organization: Organization, window: Window) -> dict[str, tup
     return {organization.members[index].name: total for index, total in totals.items()}
 
 
+@pytest.mark.slow
 def test_both_sources_give_the_same_user_days(both: Fetched) -> None:
     """For every metric that both know."""
     found = common_user_days(both.home, ANALYTICS)
@@ -218,6 +219,7 @@ def test_copilot_files_of_both_sources_are_equal(both: Fetched) -> None:
     assert all(b"@example.com" in content for content in files[DASHBOARD].values())
 
 
+@pytest.mark.slow
 def test_sources_in_one_store_are_independent(home: Home, in_each_store: Simulator) -> None:
     """A run adds rows of its own source alone, even where it replaces revised days."""
     folder = fetch_from(home, DASHBOARD)
@@ -238,6 +240,7 @@ def test_sources_in_one_store_are_independent(home: Home, in_each_store: Simulat
 
 
 @pytest.mark.usefixtures("in_each_store")
+@pytest.mark.slow
 def test_forget_removes_a_user_of_both_sources(home: Home) -> None:
     for source in SOURCES:
         fetch_from(home, source)
@@ -250,6 +253,7 @@ def test_forget_removes_a_user_of_both_sources(home: Home) -> None:
 
 
 @pytest.mark.usefixtures("spring")
+@pytest.mark.slow
 def test_status_reports_each_source_separately(home: Home, capsys: Capture) -> None:
     fetch_from(home, DASHBOARD, march(7), march(9))
     fetch_from(home, ANALYTICS, march(7), march(8))
@@ -273,6 +277,7 @@ def test_status_reports_each_source_separately(home: Home, capsys: Capture) -> N
 
 
 @pytest.mark.usefixtures("spring")
+@pytest.mark.slow
 def test_freshness_is_that_of_the_configured_source(home: Home) -> None:
     fetch_from(home, DASHBOARD, march(9), march(9))
 
@@ -301,6 +306,7 @@ def test_freshness_is_that_of_the_configured_source(home: Home) -> None:
 
 
 @pytest.mark.usefixtures("now")
+@pytest.mark.slow
 def test_export_and_offline_use_the_requested_source(home: Home) -> None:
     """Exit code 6 where the store has only the other one, whose name is printed."""
     day = f"{yesterday()}"
@@ -327,6 +333,7 @@ def test_export_and_offline_use_the_requested_source(home: Home) -> None:
 
 @pytest.mark.usefixtures("spring")
 @pytest.mark.parametrize("there", SOURCES)
+@pytest.mark.slow
 def test_missing_source_is_reported_with_the_other(home: Home, there: str) -> None:
     (absent,) = set(SOURCES) - {there}
     fetch_from(home, there)
@@ -343,6 +350,7 @@ def test_missing_source_is_reported_with_the_other(home: Home, there: str) -> No
     assert absent not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_csv_of_analytics_has_further_columns(home: Home, spring: Simulator) -> None:
     """The dashboard's columns, then those that only this source has, and blank unknown cells."""
     folder = fetch_from(home, ANALYTICS)
@@ -427,6 +435,7 @@ def test_unreconciled_period_is_written_with_an_error(
     assert "does not add up" not in caplog.text
 
 
+@pytest.mark.slow
 def test_single_day_is_stored_and_a_range_is_not(home: Home, now: Simulator) -> None:
     day = yesterday()
     users, tenant = home.run(f"{day - timedelta(3)}", f"{day}").paths
@@ -442,6 +451,7 @@ def test_single_day_is_stored_and_a_range_is_not(home: Home, now: Simulator) -> 
     assert now.requests == []
 
 
+@pytest.mark.slow
 def test_another_engine_reads_parquet_of_both_sources(both: Fetched, tmp_path: Path) -> None:
     home = both.home
     for source in SOURCES:
@@ -469,6 +479,7 @@ def test_another_engine_reads_parquet_of_both_sources(both: Fetched, tmp_path: P
         assert (seen == [(None, None)]) == (source == ANALYTICS)
 
 
+@pytest.mark.slow
 def test_converted_csv_is_the_same_copilot_file(both: Fetched, tmp_path: Path) -> None:
     settings = with_source(both.home, ANALYTICS)
     for day in DAYS:
@@ -480,6 +491,7 @@ def test_converted_csv_is_the_same_copilot_file(both: Fetched, tmp_path: Path) -
         assert json.loads(written)
 
 
+@pytest.mark.slow
 def test_demo_has_its_organizations_figures(home: Home) -> None:
     home.settings.clear()
     result = home.run("demo", "--source", ANALYTICS, "--users", "3", "--seed", "5")
@@ -500,6 +512,7 @@ def test_demo_has_its_organizations_figures(home: Home) -> None:
     assert [path.name for path in home.path.iterdir()] == ["data"]
 
 
+@pytest.mark.slow
 def test_uncounted_day_without_users_is_warned_of(
     home: Home, begin: Begin, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -97,6 +97,7 @@ def test_values_of_a_view_are_of_its_snapshot(store_url: str) -> None:
         assert view.get("days", Count()) == 1
 
 
+@pytest.mark.slow
 def test_value_is_never_older_than_the_last_commit(home_url: str) -> None:
     """While another thread stores a day after the other."""
     put_day(home_url)
@@ -170,6 +171,7 @@ def test_damaged_file_is_an_error(tmp_path: Path) -> None:
         cache.get("days", Count())
 
 
+@pytest.mark.slow
 def test_closed_session_is_replaced(postgres_store_url: str) -> None:
     """As a server or a gateway closes connections that were silent for long."""
     put_day(postgres_store_url)

@@ -86,6 +86,7 @@ def assert_counted(row: LedgerDay, users: list[UserUsage]) -> None:
 
 
 @pytest.mark.usefixtures("spring")
+@pytest.mark.slow
 def test_forget_removes_a_person_from_all_days(home: Home) -> None:
     backfill(home, FIRST, LAST)
     before, user = stored_users(home), busiest(home)
@@ -103,6 +104,7 @@ def test_forget_removes_a_person_from_all_days(home: Home) -> None:
 
 
 @pytest.mark.usefixtures("spring")
+@pytest.mark.slow
 def test_ledger_matches_the_remaining_rows(home: Home) -> None:
     backfill(home, FIRST, LAST)
     before, user = ledger(home), busiest(home)
@@ -141,6 +143,7 @@ def test_forget_ignores_capitals_in_addresses(
 
 
 @pytest.mark.usefixtures("spring")
+@pytest.mark.slow
 def test_forget_refuses_unknown_user(home: Home) -> None:
     backfill(home, FIRST, march(4))
     before, rows, user = ledger(home), stored_users(home), busiest(home)
@@ -210,6 +213,7 @@ def test_day_without_remaining_users_has_zero_sums(home: Home, spring: Simulator
     assert stored_users(home) == {FIRST: []}
 
 
+@pytest.mark.slow
 def test_no_sqlite_file_contains_a_forgotten_address(home: Home, start: Start) -> None:
     """Also while another program has the store open, and after days were replaced, whose old rows
     are in freed pages. For many users: where SQLite has moved rows between pages, it leaves copies
@@ -234,6 +238,7 @@ def test_no_sqlite_file_contains_a_forgotten_address(home: Home, start: Start) -
         assert stands_in_files(home, users[number - 1])
 
 
+@pytest.mark.slow
 def test_forget_is_not_a_revision_of_settled_days(home: Home, spring: Simulator) -> None:
     """And unsettled days bring the person back when they are fetched again, as the log says."""
     backfill(home, FIRST, LAST)
@@ -253,6 +258,7 @@ def test_forget_is_not_a_revision_of_settled_days(home: Home, spring: Simulator)
     assert [ledger(home)[day].forgotten for day in UNSETTLED] == [0] * len(UNSETTLED)
 
 
+@pytest.mark.slow
 def test_revised_day_brings_a_forgotten_person_back(home: Home, spring: Simulator) -> None:
     backfill(home, FIRST, march(6))
     user = busiest(home)

@@ -53,6 +53,7 @@ def put(store: Store, day: date = TODAY) -> None:
     assert store.put("dashboard", DayUsage(day, []), NOW)[1] is None
 
 
+@pytest.mark.slow
 def test_suspended_run_writes_nothing_after_takeover(
     home: Home, simulator: Simulator, lock_url: str, forks: Forks
 ) -> None:
@@ -95,6 +96,7 @@ def ledger_of(url: str) -> list[tuple[object, ...]]:
         pytest.param(Trap("statement", 50, then="stop"), id="in a transaction"),
     ],
 )
+@pytest.mark.slow
 def test_run_suspended_in_transaction_blocks_nobody(
     home: Home, simulator: Simulator, postgres_url: str, forks: Forks, trap: Trap
 ) -> None:
@@ -112,6 +114,7 @@ def test_run_suspended_in_transaction_blocks_nobody(
     assert (ledger_of(postgres_url), files_in(job_folder(home))) == (days, files)
 
 
+@pytest.mark.slow
 def test_one_run_at_a_time_behind_pooler(
     home: Home, simulator: Simulator, pgbouncer_url: str, forks: Forks
 ) -> None:
@@ -130,6 +133,7 @@ def test_one_run_at_a_time_behind_pooler(
     assert len(stored_days(pgbouncer_url)) == DAYS
 
 
+@pytest.mark.slow
 def test_session_settings_change_no_figure(postgres_store_url: str) -> None:
     """As they are left behind in a pooler, or set for the role."""
     for setting in (
@@ -151,6 +155,7 @@ def test_session_settings_change_no_figure(postgres_store_url: str) -> None:
         assert reader.credits_of("dashboard", today()) == {"ada@example.com": 0.1 + 0.2}
 
 
+@pytest.mark.slow
 def test_day_slower_than_idle_timeout_is_stored(
     home: Home, simulator: Simulator, postgres_store_url: str, forks: Forks
 ) -> None:
@@ -164,6 +169,7 @@ def test_day_slower_than_idle_timeout_is_stored(
 
 
 @pytest.mark.parametrize("lose", ["answer", "statement"])
+@pytest.mark.slow
 def test_commit_whose_answer_is_lost_is_applied_once(postgres_store_url: str, lose: str) -> None:
     with Middleman(postgres_store_url) as gateway:
         gateway.open()
@@ -177,6 +183,7 @@ def test_commit_whose_answer_is_lost_is_applied_once(postgres_store_url: str, lo
         assert list(reader.ledger("dashboard")) == [yesterday(), today()]
 
 
+@pytest.mark.slow
 def test_dropped_connections_lose_no_day(
     home: Home, simulator: Simulator, postgres_store_url: str, forks: Forks
 ) -> None:
@@ -195,6 +202,7 @@ def test_dropped_connections_lose_no_day(
     assert len(stored_days(postgres_store_url)) == DAYS
 
 
+@pytest.mark.slow
 def test_run_waits_for_unavailable_server(
     home: Home, simulator: Simulator, postgres_store_url: str, forks: Forks
 ) -> None:
@@ -209,6 +217,7 @@ def test_run_waits_for_unavailable_server(
         assert "trying again" in result.err
 
 
+@pytest.mark.slow
 def test_run_fails_when_retry_budget_is_spent(
     home: Home, simulator: Simulator, postgres_store_url: str, forks: Forks
 ) -> None:
@@ -231,6 +240,7 @@ def test_missing_database_is_not_retried(postgres_url: str) -> None:
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.slow
 def test_dead_holder_is_replaced_whatever_the_clocks(
     postgres_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -259,6 +269,7 @@ def test_living_holder_is_not_replaced(postgres_url: str) -> None:
         assert time.monotonic() - began < SHORT.lease_seconds
 
 
+@pytest.mark.slow
 def test_open_transaction_of_dead_holder_is_ended(postgres_store_url: str) -> None:
     """In the middle of a COPY, where no time limit of the server's ends it."""
     store = store_at(postgres_store_url, waiting=SHORT)

@@ -100,6 +100,7 @@ def names_holder(run: Run) -> Callable[[str], bool]:
     return lambda message: bool(pattern.search(message))
 
 
+@pytest.mark.slow
 def test_second_run_names_holder_and_changes_nothing(
     home: Home, simulator: Simulator, store_url: str, forks: Forks
 ) -> None:
@@ -123,6 +124,7 @@ def test_second_run_names_holder_and_changes_nothing(
     assert all_files(home).keys() == before.keys()
 
 
+@pytest.mark.slow
 def test_readers_work_during_a_run(
     home: Home, simulator: Simulator, store_url: str, forks: Forks
 ) -> None:
@@ -154,6 +156,7 @@ def test_store_is_locked_without_holder_file(
     indirect=["empty_place"],
 )
 @pytest.mark.usefixtures("simulator")
+@pytest.mark.slow
 def test_simultaneous_runs_work_alone_or_refuse(
     home: Home, empty_place: str, forks: Forks, times: int
 ) -> None:
@@ -192,6 +195,7 @@ SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("hanging", [False, True], ids=["busy", "hanging"])
+@pytest.mark.slow
 def test_signal_ends_run_and_next_fetches_the_rest(
     home: Home,
     simulator: Simulator,

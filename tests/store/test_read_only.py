@@ -111,6 +111,7 @@ def test_store_on_a_read_only_volume_is_read(
     assert names_in(volume) == before
 
 
+@pytest.mark.slow
 def test_store_on_a_read_only_volume_is_served(home: Home, volume: Path) -> None:
     put(f"sqlite:///{volume / 'usage.db'}", DAYS)
     home.settings |= {"STORE_URL": f"sqlite:///{volume / 'usage.db'}", "METRICS_SOURCE": SOURCE}
@@ -187,6 +188,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="another user's files 
 
 @needs_root
 @pytest.mark.parametrize("at_work", [False, True], ids=["alone", "with a writer"])
+@pytest.mark.slow
 def test_store_of_another_user_is_read(home: Home, read: Read, at_work: bool) -> None:
     with shared() as folder, tempfile.TemporaryDirectory() as own, contextlib.ExitStack() as stack:
         os.chown(own, NOBODY, NOBODY)
@@ -257,6 +259,7 @@ def reader_url(postgres_store_url: str) -> Iterator[str]:
     sql(postgres_store_url, f"DROP ROLE {role}")
 
 
+@pytest.mark.slow
 def test_role_that_may_only_select_reads(home: Home, reader_url: str, read: Read) -> None:
     home.settings["STORE_URL"] = reader_url
     for words in READING.values():
@@ -275,6 +278,7 @@ def set_version(url: str, version: int) -> None:
     sql(url, f"UPDATE store_info SET value = '{version}' WHERE name = 'schema_version'")
 
 
+@pytest.mark.slow
 def test_older_store_that_may_only_be_read_is_told(
     home: Home, postgres_store_url: str, reader_url: str, volume: Path, read: Read
 ) -> None:
@@ -290,6 +294,7 @@ def test_older_store_that_may_only_be_read_is_told(
             pass
 
 
+@pytest.mark.slow
 def test_reader_waits_for_wal_recovery(home: Home) -> None:
     """Meanwhile SQLite says that it is busy, by another number than where somebody writes."""
     path = home.data / "usage.db"

@@ -143,6 +143,7 @@ def mixed(home: Home, spring: Simulator, store_url: str) -> Simulator:
 
 
 @pytest.mark.usefixtures("mixed")
+@pytest.mark.slow
 def test_calendar_has_a_mark_per_day(home: Home, capsys: Capture) -> None:
     lines = text_of(home, capsys, NOON + timedelta(days=2))
     number = lines.index(f"  2025-02  {' ' * 23}##o#.")
@@ -159,6 +160,7 @@ def test_calendar_has_a_mark_per_day(home: Home, capsys: Capture) -> None:
 
 
 @pytest.mark.usefixtures("mixed")
+@pytest.mark.slow
 def test_status_lists_every_kind_of_day(home: Home, capsys: Capture) -> None:
     found = json_of(home, capsys, NOON + timedelta(days=2))
     assert (found["first"], found["last"]) == (f"{FEBRUARY[0]}", f"{march(9)}")
@@ -189,6 +191,7 @@ def test_status_counts_days_with_forgotten_users(home: Home, capsys: Capture) ->
 
 
 @pytest.mark.usefixtures("store_url")
+@pytest.mark.slow
 def test_last_success_is_of_a_complete_run(home: Home, spring: Simulator, capsys: Capture) -> None:
     spring.add_fault(Fault(raw_body(b"null"), USERS, march(4)))
     with pytest.raises(DaysMissing):
@@ -311,6 +314,7 @@ def test_clock_skew_of_minutes_is_tolerated(home: Home) -> None:
 
 
 @pytest.mark.usefixtures("mixed")
+@pytest.mark.slow
 def test_recent_unreconciled_days_are_warned_of(
     home: Home, caplog: pytest.LogCaptureFixture
 ) -> None:

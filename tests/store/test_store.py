@@ -217,6 +217,7 @@ _users = st.lists(
 )
 
 
+@pytest.mark.slow
 def test_any_users_come_back_exactly(store: Store) -> None:
     @settings(max_examples=30, deadline=None)
     @given(_users)
@@ -259,6 +260,7 @@ def test_day_without_activity_is_empty(store: Store, users: list[UserUsage]) -> 
     assert found == users
 
 
+@pytest.mark.slow
 def test_sum_with_unknown_part_is_unknown(store: Store) -> None:
     for metric in COUNTS:
         lacking = replace(figures(count=2), **{metric.name: None})

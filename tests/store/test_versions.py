@@ -273,6 +273,7 @@ def test_rejected_version_is_not_held_again(store: Store) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.slow
 def test_any_sequence_preserves_every_version(store: Store, seed: int) -> None:
     """Revisions, holds, acceptance, rejection and details, in any order, lose no version."""
     chance, policy = random.Random(seed), Suspicion()
@@ -364,6 +365,7 @@ def put_details(store: Store, users: Users, moment: datetime) -> None:
     store.put_credits(ANALYTICS, DAY, {each.user: 2.5 for each in users}, moment)
 
 
+@pytest.mark.slow
 def test_export_as_of_has_the_bytes_of_that_moment(
     home: Home, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

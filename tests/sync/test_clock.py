@@ -80,6 +80,7 @@ def run(home: Home, moment: datetime, window: Window | None = None) -> None:
 
 @pytest.mark.usefixtures("file_store")
 @pytest.mark.parametrize(("moment", "day"), [*MOMENTS[1:3], *MOMENTS[6:8]])
+@pytest.mark.slow
 def test_run_fetches_28_utc_days_before_its_moment(
     home: Home, start: Start, moment: datetime, day: date
 ) -> None:
@@ -102,6 +103,7 @@ def test_run_fetches_28_utc_days_before_its_moment(
     ],
     indirect=True,
 )
+@pytest.mark.slow
 def test_machine_time_zone_changes_nothing(home: Home, start: Start) -> None:
     moment, day = MOMENTS[1]
     sim = start(Organization(users=2, today=day))
@@ -115,6 +117,7 @@ def test_machine_time_zone_changes_nothing(home: Home, start: Start) -> None:
 
 
 @pytest.mark.parametrize("zone_name", ["Etc/GMT+12", "Pacific/Kiritimati"])
+@pytest.mark.slow
 def test_command_takes_its_day_from_utc(home: Home, sim: Simulator, zone_name: str) -> None:
     home.settings["TZ"] = zone_name
     assert home.run("--last-28-days").code == 0
@@ -158,6 +161,7 @@ LAST_INSTANT = "2024-02-29 23:59:59.999999"
     ],
     indirect=["store_url"],
 )
+@pytest.mark.slow
 def test_run_around_leap_day_refetches_unsettled_days(
     home: Home, start: Start, first: str, again: range
 ) -> None:
@@ -177,6 +181,7 @@ def test_run_around_leap_day_refetches_unsettled_days(
 
 
 @pytest.mark.usefixtures("store_url")
+@pytest.mark.slow
 def test_day_fetched_in_the_future_is_refetched(home: Home, start: Start) -> None:
     sim = start(Organization(users=2, today=date(2024, 3, 1)))
     window = Window(date(2023, 12, 30), date(2024, 1, 2))

@@ -148,6 +148,7 @@ def test_credits_are_not_requested_by_default(home: Home, spring: Simulator) -> 
     assert (days_with(home), stored_credits(home)) == ([], {})
 
 
+@pytest.mark.slow
 def test_credits_are_fetched_after_all_users(home: Home, spring: Simulator) -> None:
     home.settings["FETCH_EDITOR_LANGUAGE"] = "true"
     fetch(home, FIRST, LAST)
@@ -157,6 +158,7 @@ def test_credits_are_fetched_after_all_users(home: Home, spring: Simulator) -> N
 
 
 @pytest.mark.parametrize("code", [403, 404])
+@pytest.mark.slow
 def test_missing_endpoint_is_not_an_error(home: Home, start_api: Start, code: int) -> None:
     home.settings["FETCH_CREDITS"] = "true"
     sim = start_api(credits_available=code != 404)
@@ -213,6 +215,7 @@ ERRORS: dict[str, tuple[Effect, type[ScraperError], str]] = {
 
 
 @pytest.mark.parametrize("name", ERRORS)
+@pytest.mark.slow
 def test_error_loses_only_credits(home: Home, spring: Simulator, name: str) -> None:
     """No user-day and no file; nothing of the wrong answer is stored."""
     effect, kind, words = ERRORS[name]
@@ -247,6 +250,7 @@ def test_credit_error_sets_exit_code(home: Home, start_api: Start) -> None:
     assert len(home.own_files()) == 5
 
 
+@pytest.mark.slow
 def test_refetched_days_get_new_credits(home: Home, in_each_store: Simulator) -> None:
     """No other days are asked for."""
     home.settings["REVISION_LIMIT"] = "100"
@@ -261,6 +265,7 @@ def test_refetched_days_get_new_credits(home: Home, in_each_store: Simulator) ->
     assert days_with(home) == DAYS
 
 
+@pytest.mark.slow
 def test_refetched_day_loses_old_credits(home: Home, spring: Simulator) -> None:
     """Where credits are not fetched any more."""
     backfill(home, FIRST, LAST)
@@ -272,6 +277,7 @@ def test_refetched_day_loses_old_credits(home: Home, spring: Simulator) -> None:
     assert stored_credits(home) == in_organization(spring, FIRST, march(6))
 
 
+@pytest.mark.slow
 def test_month_of_several_pages_is_complete(home: Home, start_api: Start) -> None:
     home.settings["FETCH_CREDITS"] = "true"
     sim = start_api(Organization(users=50, today=TODAY))
@@ -282,6 +288,7 @@ def test_month_of_several_pages_is_complete(home: Home, start_api: Start) -> Non
     assert stored_credits(home) == expected
 
 
+@pytest.mark.slow
 def test_long_window_is_fetched_in_pieces(home: Home, spring: Simulator) -> None:
     first = LAST - timedelta(99)
     backfill(home, first, LAST)
@@ -316,6 +323,7 @@ def test_forget_removes_person_with_only_credits(
     assert stored_credits(home) == in_organization(spring)
 
 
+@pytest.mark.slow
 def test_forgotten_person_stays_away_from_late_credits(home: Home, spring: Simulator) -> None:
     """Days that are fetched again bring a person back; such a day is not fetched again."""
     home.settings["FETCH_CREDITS"] = "false"

@@ -58,6 +58,7 @@ def doubtful(home: Home) -> Home:
     return home
 
 
+@pytest.mark.slow
 def test_export_marks_days_in_doubt(doubtful: Home) -> None:
     """In manifest, notes and page."""
     run = doubtful.run("export", *WINDOW)
@@ -81,6 +82,7 @@ def test_export_marks_days_in_doubt(doubtful: Home) -> None:
     assert words.count("the source says 37, the users' sum is 30") == 2
 
 
+@pytest.mark.slow
 def test_parquet_marks_days_in_doubt(doubtful: Home) -> None:
     """In each row, or in the metadata of files without rows."""
     run = doubtful.run("export", *WINDOW, "--format", "parquet")
@@ -109,6 +111,7 @@ def header_of(answer: requests.Response) -> str | None:
     return answer.headers.get("X-Usage-Doubts")
 
 
+@pytest.mark.slow
 def test_server_marks_days_in_doubt(doubtful: Home) -> None:
     """In a header, and as numbers for monitors."""
     with serving(doubtful) as server:

@@ -151,6 +151,7 @@ def doubled(raised: int) -> Effect:
     return edited(change)
 
 
+@pytest.mark.slow
 def test_stored_rows_add_up_to_user_days(home: Home, in_each_store: Simulator) -> None:
     backfill(home, FIRST, LAST)
     assert statuses(home) == dict.fromkeys(DAYS, COMPLETE)
@@ -190,6 +191,7 @@ DIFFERENCES: dict[str, Difference] = {
 
 
 @pytest.mark.parametrize("name", DIFFERENCES)
+@pytest.mark.slow
 def test_unreconciled_rows_are_stored_and_logged(
     home: Home, spring: Simulator, caplog: Log, capsys: Capture, name: str
 ) -> None:
@@ -244,6 +246,7 @@ ERRORS: dict[str, tuple[Effect, type[ScraperError], int]] = {
 
 
 @pytest.mark.parametrize("name", ERRORS)
+@pytest.mark.slow
 def test_error_loses_only_editor_rows(home: Home, spring: Simulator, name: str) -> None:
     """No user-day and no file; the next run fetches what is missing."""
     effect, kind, code = ERRORS[name]
@@ -281,6 +284,7 @@ def test_editor_error_sets_exit_code(home: Home, start_api: Start) -> None:
     assert len(home.own_files()) == 5
 
 
+@pytest.mark.slow
 def test_error_is_logged_beside_missing_day(home: Home, spring: Simulator, caplog: Log) -> None:
     spring.add_fault(Fault(status(503), USERS, march(4)))
     spring.add_fault(Fault(set_value(COUNT.name, -1), ENDPOINT, DAY))
@@ -290,6 +294,7 @@ def test_error_is_logged_beside_missing_day(home: Home, spring: Simulator, caplo
     assert COUNT.name in caplog.text
 
 
+@pytest.mark.slow
 def test_refetched_day_gets_new_rows(home: Home, in_each_store: Simulator) -> None:
     home.settings["REVISION_LIMIT"] = "100"
     fetch(home, FIRST, LAST)
@@ -306,6 +311,7 @@ def test_refetched_day_gets_new_rows(home: Home, in_each_store: Simulator) -> No
         assert (rows_of(home, day) == before[day]) == (day not in (settled, unsettled))
 
 
+@pytest.mark.slow
 def test_refetched_day_loses_old_rows(home: Home, spring: Simulator) -> None:
     """Where they are not fetched any more."""
     backfill(home, FIRST, LAST)
@@ -318,6 +324,7 @@ def test_refetched_day_loses_old_rows(home: Home, spring: Simulator) -> None:
     assert rows_of(home, FIRST) == in_organization(spring, FIRST)
 
 
+@pytest.mark.slow
 def test_settled_days_are_not_requested_again(home: Home, spring: Simulator) -> None:
     home.settings["SETTLE_DAYS"] = "0"
     for number in (1, 0):
@@ -337,6 +344,7 @@ def test_switched_off_endpoint_is_not_requested(
     assert "editors" not in caplog.text + status_text(home, capsys, as_json=False)
 
 
+@pytest.mark.slow
 def test_empty_day_needs_no_request(home: Home, start_api: Start) -> None:
     sim = start_api(Organization(users=1, service_accounts=0, today=TODAY))
     days = list(Window(TODAY - timedelta(60), TODAY - timedelta(1)).days())
@@ -348,6 +356,7 @@ def test_empty_day_needs_no_request(home: Home, start_api: Start) -> None:
 
 
 @pytest.mark.parametrize("setting", ["FETCH_EDITOR_LANGUAGE", "FETCH_CREDITS"])
+@pytest.mark.slow
 def test_day_out_of_range_of_api_is_not_requested(
     home: Home, start_api: Start, setting: str
 ) -> None:
@@ -376,6 +385,7 @@ def days_within(sim: Simulator, days: Sequence[date], requests: int) -> list[dat
 @pytest.mark.parametrize(
     ("users", "number"), [(8, 112), (150, 52)], ids=["a page a day", "several pages a day"]
 )
+@pytest.mark.slow
 def test_run_spends_100_requests_by_default(
     home: Home, start_api: Start, caplog: Log, users: int, number: int
 ) -> None:
@@ -397,6 +407,7 @@ def test_run_spends_100_requests_by_default(
     assert statuses(home) == dict.fromkeys(days, COMPLETE)
 
 
+@pytest.mark.slow
 def test_setting_true_fetches_all_days(home: Home, start_api: Start, caplog: Log) -> None:
     caplog.set_level(logging.INFO, "dashboard_scraper")
     home.settings["FETCH_EDITOR_LANGUAGE"] = "true"
@@ -434,6 +445,7 @@ def busiest(home: Home) -> str:
 
 
 @pytest.mark.usefixtures("in_each_store")
+@pytest.mark.slow
 def test_forget_removes_editor_rows(home: Home) -> None:
     backfill(home, FIRST, LAST)
     user, before = busiest(home), {day: rows_of(home, day) for day in DAYS}
@@ -455,6 +467,7 @@ def test_forget_removes_person_with_only_editor_rows(
     assert rows_of(home, DAY) == in_organization(spring, DAY)
 
 
+@pytest.mark.slow
 def test_forgotten_person_stays_away_from_late_rows(home: Home, spring: Simulator) -> None:
     """Days that are fetched again bring a person back; such a day is not fetched again."""
     home.settings["FETCH_EDITOR_LANGUAGE"] = "false"
@@ -470,6 +483,7 @@ def test_forgotten_person_stays_away_from_late_rows(home: Home, spring: Simulato
     assert statuses(home)[DAY] is COMPLETE
 
 
+@pytest.mark.slow
 def test_single_day_keeps_rows_unless_it_changed(home: Home, spring: Simulator) -> None:
     backfill(home, DAY, DAY)
     later = NOON + timedelta(days=5)

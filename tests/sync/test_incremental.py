@@ -130,6 +130,7 @@ def messages(caplog: Log, level: int) -> list[str]:
     [("sqlite", 0), ("sqlite", 1), ("sqlite", 3), ("postgresql", 3), ("sqlite", SIZE + 2)],
     indirect=["store_url"],
 )
+@pytest.mark.slow
 def test_next_night_fetches_only_unsettled_days(
     home: Home, in_each_store: Simulator, settle_days: int
 ) -> None:
@@ -151,6 +152,7 @@ def test_next_night_fetches_only_unsettled_days(
     assert len(contents(folder_of(home, 1))) == FILES
 
 
+@pytest.mark.slow
 def test_revised_settled_day_is_found_by_bisection(
     home: Home, spring: Simulator, caplog: Log
 ) -> None:
@@ -178,6 +180,7 @@ def test_revised_settled_day_is_found_by_bisection(
             assert (f"{metric.name} {old} -> {new}" in told) == (old != new)
 
 
+@pytest.mark.slow
 def test_outputs_after_revision_equal_first_run(
     home: Home, in_each_store: Simulator, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -207,6 +210,7 @@ def test_outputs_after_revision_equal_first_run(
     assert contents(folder_of(other)) == again
 
 
+@pytest.mark.slow
 def test_refresh_fetches_every_day(home: Home, spring: Simulator) -> None:
     """And compares them with their sum."""
     run(home)
@@ -218,6 +222,7 @@ def test_refresh_fetches_every_day(home: Home, spring: Simulator) -> None:
     assert contents(folder_of(home)) == before
 
 
+@pytest.mark.slow
 def test_offline_sends_no_request(home: Home, spring: Simulator, capsys: Capture) -> None:
     run(home)
     before = contents(folder_of(home))
@@ -250,6 +255,7 @@ def assert_written_except(home: Home, missing: list[date], word: str) -> None:
     assert manifest["aggregated"] is None
 
 
+@pytest.mark.slow
 def test_command_line_has_offline_refresh_and_daily(home: Home, sim: Simulator) -> None:
     start_, end = yesterday() - timedelta(9), yesterday() - timedelta(8)
     folder = home.data / f"daily_exports_{start_}_to_{end}"
@@ -272,6 +278,7 @@ def test_command_line_has_offline_refresh_and_daily(home: Home, sim: Simulator) 
     assert sim.requests == []
 
 
+@pytest.mark.slow
 def test_next_run_resumes_after_expired_session(home: Home, start: Start, store_url: str) -> None:
     assert store_url
     home.settings["MAX_CONCURRENCY"] = "1"
@@ -290,6 +297,7 @@ def test_next_run_resumes_after_expired_session(home: Home, start: Start, store_
     assert len(contents(folder_of(home))) == FILES
 
 
+@pytest.mark.slow
 def test_unavailable_day_is_fetched_by_next_run(home: Home, spring: Simulator) -> None:
     out = [DAYS[4], DAYS[8]]
     for day in out:
@@ -307,6 +315,7 @@ def test_unavailable_day_is_fetched_by_next_run(home: Home, spring: Simulator) -
     assert len(contents(folder_of(home))) == FILES
 
 
+@pytest.mark.slow
 def test_revised_day_that_fails_is_not_exported(home: Home, spring: Simulator) -> None:
     run(home)
     spring.revise(DAYS[6])
@@ -316,6 +325,7 @@ def test_revised_day_that_fails_is_not_exported(home: Home, spring: Simulator) -
     assert_written_except(home, [DAYS[6]], "failed")
 
 
+@pytest.mark.slow
 def test_backfill_fetches_missing_days_oldest_first(
     home: Home, spring: Simulator, capsys: Capture
 ) -> None:
@@ -371,6 +381,7 @@ def test_scattered_failures_do_not_stop_backfill(home: Home, spring: Simulator) 
     assert set(asked(spring)) == set(days)
 
 
+@pytest.mark.slow
 def test_time_left_is_logged_for_slow_source(home: Home, start: Start) -> None:
     home.settings["MAX_CONCURRENCY"] = "1"
     start(Organization(users=2, today=today()), latency=0.4, expire_after=4)
@@ -382,6 +393,7 @@ def test_time_left_is_logged_for_slow_source(home: Home, start: Start) -> None:
     assert 0.8 * 27 <= seconds <= 60
 
 
+@pytest.mark.slow
 def test_days_without_totals_stay_unchecked(
     home: Home, spring: Simulator, caplog: Log, capsys: Capture
 ) -> None:
@@ -417,6 +429,7 @@ def status_of(home: Home, capsys: Capture) -> dict[str, Any]:
     ("effect", "error"),
     [(status(503), SourceUnavailable), (raw_body(b"null"), ContractBroken)],
 )
+@pytest.mark.slow
 def test_failed_comparison_still_writes_files(
     home: Home, spring: Simulator, effect: Any, error: type[ScraperError]
 ) -> None:

@@ -56,6 +56,7 @@ def last_success(home: Home) -> Any:
 
 
 @pytest.mark.usefixtures("five", "store_url")
+@pytest.mark.slow
 def test_unreconciled_day_ends_run_with_9(home: Home) -> None:
     run = home.run("--daily", *THREE_DAYS)
     assert run.code == 9
@@ -124,6 +125,7 @@ def test_held_revisions_outrank_unreconciled_days(
     assert logged.endswith(f"{found[2]} and 1 more); {FILES_MARKED}")
 
 
+@pytest.mark.slow
 def test_notes_are_set_aside_without_doubts(home: Home, five: Simulator) -> None:
     assert home.run("--daily", *THREE_DAYS).code == 9
     five.clear_faults()
@@ -134,6 +136,7 @@ def test_notes_are_set_aside_without_doubts(home: Home, five: Simulator) -> None
 
 
 @pytest.mark.usefixtures("five")
+@pytest.mark.slow
 def test_pruning_removes_our_notes_only(home: Home) -> None:
     """Retention also works where every run ends with 9."""
     home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"

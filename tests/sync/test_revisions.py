@@ -89,6 +89,7 @@ def states(home: Home, day: date) -> list[VersionState | None]:
         return [version.state for version in reader.versions(DASHBOARD, day)]
 
 
+@pytest.mark.slow
 def test_night_of_empty_answers_changes_nothing(home: Home, spring: Simulator) -> None:
     assert run(home) == 0
     before = stored_users(home)
@@ -117,6 +118,7 @@ def zero_totals() -> Any:
     return effect
 
 
+@pytest.mark.slow
 def test_answer_repeated_on_two_days_is_accepted(
     home: Home, spring: Simulator, caplog: Log
 ) -> None:
@@ -168,6 +170,7 @@ def hold(home: Home, sim: Simulator) -> None:
     assert run(home, 1) == 10
 
 
+@pytest.mark.slow
 def test_held_revisions_are_listed_and_accepted(home: Home, in_each_store: Simulator) -> None:
     hold(home, in_each_store)
     listed = home.run("revisions")
@@ -180,6 +183,7 @@ def test_held_revisions_are_listed_and_accepted(home: Home, in_each_store: Simul
     assert "no revision is held" in home.run("revisions").out
 
 
+@pytest.mark.slow
 def test_repeated_revision_stays_rejected(home: Home, in_each_store: Simulator) -> None:
     hold(home, in_each_store)
     before = stored_users(home)
@@ -197,6 +201,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 def test_decision_without_held_day_is_refused(home: Home, spring: Simulator) -> None:
     hold(home, spring)
     for words, reason in REFUSED.items():
@@ -206,6 +211,7 @@ def test_decision_without_held_day_is_refused(home: Home, spring: Simulator) -> 
         assert ledger(home)[SETTLED].held
 
 
+@pytest.mark.slow
 def test_history_prints_changes_by_person_and_metric(home: Home, spring: Simulator) -> None:
     hold(home, spring)
     active = [each.user for each in stored_users(home)[SETTLED] if is_active(each.figures)]
@@ -221,6 +227,7 @@ def test_history_prints_changes_by_person_and_metric(home: Home, spring: Simulat
     assert (missing.code, "2020-01-01 is not in the store" in missing.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_unsettled_day_may_gain_but_not_lose(home: Home, spring: Simulator) -> None:
     assert run(home) == 0
     spring.revise(LAST)
@@ -231,6 +238,7 @@ def test_unsettled_day_may_gain_but_not_lose(home: Home, spring: Simulator) -> N
     assert CHAT.name in (ledger(home)[LAST].held or "")
 
 
+@pytest.mark.slow
 def test_large_gain_of_settled_day_is_held(home: Home, spring: Simulator) -> None:
     home.settings |= {"RECHECK_DAYS": "10", "REVISION_LIMIT": "30"}
     assert run(home) == 0
@@ -242,6 +250,7 @@ def test_large_gain_of_settled_day_is_held(home: Home, spring: Simulator) -> Non
     assert run(home, 2) == 10
 
 
+@pytest.mark.slow
 def test_small_changes_in_one_direction_are_held(home: Home, spring: Simulator) -> None:
     home.settings["RECHECK_DAYS"] = "10"
     assert run(home) == 0
@@ -253,6 +262,7 @@ def test_small_changes_in_one_direction_are_held(home: Home, spring: Simulator) 
     assert f"days lose {ACCEPTED.name} at once" in (reason or "")
 
 
+@pytest.mark.slow
 def test_settled_day_is_rechecked_without_new_totals(home: Home, spring: Simulator) -> None:
     """The tenant's totals do not include accepted completions; the oldest day comes first."""
     home.settings["RECHECK_DAYS"] = "2"
@@ -262,6 +272,7 @@ def test_settled_day_is_rechecked_without_new_totals(home: Home, spring: Simulat
     assert ACCEPTED.name in (ledger(home)[FIRST].held or "")
 
 
+@pytest.mark.slow
 def test_each_settled_day_gets_its_recheck(home: Home, spring: Simulator) -> None:
     home.settings |= {"RECHECK_DAYS": "2", "SETTLE_DAYS": "0"}
     assert run(home) == 0
@@ -273,6 +284,7 @@ def test_each_settled_day_gets_its_recheck(home: Home, spring: Simulator) -> Non
     assert sorted(filter(None, read)) == list(WINDOW.days())
 
 
+@pytest.mark.slow
 def test_figures_of_another_day_are_held(home: Home, spring: Simulator) -> None:
     """And once the source has repeated them, accepted, but suspicious."""
     assert run(home) == 0
@@ -290,6 +302,7 @@ def as_on(sim: Simulator, day: date) -> Effect:
     return lambda _answer, request: sim.answer_for(sim.organization, replace(request, query=query))
 
 
+@pytest.mark.slow
 def test_revision_that_resolves_a_doubt_is_accepted(home: Home, spring: Simulator) -> None:
     home.settings["RECONCILE"] = "warn"
     spring.add_fault(Fault(set_value(FIELDS[CHAT], 10**6, record=0), USERS, SETTLED))
@@ -301,6 +314,7 @@ def test_revision_that_resolves_a_doubt_is_accepted(home: Home, spring: Simulato
     assert ledger(home)[SETTLED].unreconciled == []
 
 
+@pytest.mark.slow
 def test_empty_first_window_ends_with_11(home: Home, spring: Simulator) -> None:
     for day in WINDOW.days():
         answer_with_nobody(spring, day)
@@ -317,6 +331,7 @@ def test_empty_first_window_ends_with_11(home: Home, spring: Simulator) -> None:
     assert {row.suspicious for row in ledger(home).values()} == {None}
 
 
+@pytest.mark.slow
 def test_equal_days_in_first_window_end_with_11(home: Home, spring: Simulator) -> None:
     home.settings["SCRAPE_ENDPOINTS"] = USERS
     spring.add_fault(Fault(as_on(spring, SETTLED), USERS))
@@ -324,6 +339,7 @@ def test_equal_days_in_first_window_end_with_11(home: Home, spring: Simulator) -
         fetch(home, FIRST, LAST)
 
 
+@pytest.mark.slow
 def test_range_unequal_to_its_days_is_a_contradiction(home: Home, spring: Simulator) -> None:
     field = next(iter(TENANT_TOTALS))
 
@@ -354,6 +370,7 @@ def ranges_with(*days: date) -> Any:
     return effect
 
 
+@pytest.mark.slow
 def test_day_failing_beside_contradiction_is_not_exported(home: Home, spring: Simulator) -> None:
     assert run(home) == 0
     spring.add_fault(Fault(ranges_with(SECOND, SETTLED), TENANT))
@@ -363,6 +380,7 @@ def test_day_failing_beside_contradiction_is_not_exported(home: Home, spring: Si
     assert [day for day, word in states_of_days.items() if word == "failed"] == [f"{SECOND}"]
 
 
+@pytest.mark.slow
 def test_failed_day_is_not_compared(home: Home, spring: Simulator) -> None:
     """It would seem revised, and be asked for once more."""
     assert run(home) == 0
@@ -373,6 +391,7 @@ def test_failed_day_is_not_compared(home: Home, spring: Simulator) -> None:
     assert spring.count(USERS, LAST) == 2
 
 
+@pytest.mark.slow
 def test_day_refetched_in_its_first_run_is_still_new(home: Home, spring: Simulator) -> None:
     """And suspicious, until the source has said the same on two later days."""
     home.settings["RECONCILE"] = "warn"
@@ -398,6 +417,7 @@ def weekly(home: Home, sim: Simulator, factor: float) -> LedgerDay:
     return ledger(home)[newest]
 
 
+@pytest.mark.slow
 def test_first_answer_unlike_earlier_weeks_is_suspicious(
     home: Home, spring: Simulator, caplog: Log
 ) -> None:
@@ -409,5 +429,6 @@ def test_first_answer_unlike_earlier_weeks_is_suspicious(
     assert ledger(home)[row.day].suspicious is None
 
 
+@pytest.mark.slow
 def test_first_answer_like_earlier_weeks_is_not(home: Home, spring: Simulator) -> None:
     assert weekly(home, spring, 1).suspicious is None

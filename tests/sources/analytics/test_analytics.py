@@ -191,6 +191,7 @@ def bytes_below(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
+@pytest.mark.slow
 def test_token_is_in_no_log_and_no_file(home: Home, api: Simulator) -> None:
     """Neither of a run that goes well, nor of those that the server ends."""
     home.settings |= {"MAX_RETRIES": "1", "FETCH_CREDITS": "true"}
@@ -238,6 +239,7 @@ def sources_asked(sim: Simulator) -> set[str]:
 
 @pytest.mark.parametrize("token", [True, False])
 @pytest.mark.parametrize("chosen", [None, "auto", DASHBOARD, ANALYTICS, " Dashboard", "ANALYTICS"])
+@pytest.mark.slow
 def test_setting_or_token_chooses_the_source(
     home: Home, both: Simulator, chosen: str | None, token: bool
 ) -> None:

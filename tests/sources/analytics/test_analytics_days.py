@@ -158,6 +158,7 @@ def files_of(*days: date) -> set[str]:
     }
 
 
+@pytest.mark.slow
 def test_yesterday_is_unpublished_before_the_hour(
     home: Home, spring: Simulator, caplog: Log
 ) -> None:
@@ -180,6 +181,7 @@ def test_yesterday_is_unpublished_before_the_hour(
     assert any(f"{LAST} is not published yet" in text for text in caplog.messages)
 
 
+@pytest.mark.slow
 def test_yesterday_is_fetched_from_the_hour_on(home: Home, spring: Simulator) -> None:
     with pytest.raises(DaysMissing):
         daily(home, BEFORE)
@@ -192,6 +194,7 @@ def test_yesterday_is_fetched_from_the_hour_on(home: Home, spring: Simulator) ->
 
 
 @pytest.mark.parametrize("hour", [0, 5, 23])
+@pytest.mark.slow
 def test_the_hour_is_a_setting(home: Home, spring: Simulator, hour: int) -> None:
     home.settings["ANALYTICS_READY_HOUR"] = f"{hour}"
     ready = READY.replace(hour=hour)

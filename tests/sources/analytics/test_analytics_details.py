@@ -124,6 +124,7 @@ def test_fault_of_editors_is_reported(home: Home, detailed: Simulator, name: str
 
 
 @pytest.mark.parametrize("name", ["503", "401", "null"])
+@pytest.mark.slow
 def test_fault_of_editors_costs_only_these(
     home: Home, detailed: Simulator, undisturbed: Left, name: str
 ) -> None:
@@ -177,6 +178,7 @@ def test_unknown_shape_of_editors_is_refused(home: Home, detailed: Simulator, na
     assert detailed.count(EDITORS) == 1
 
 
+@pytest.mark.slow
 def test_refused_editors_are_not_stored(home: Home, detailed: Simulator) -> None:
     detailed.add_fault(Fault(SHAPES_OF_EDITORS["metric negative"][0], EDITORS))
     assert type(failure(lambda: backfill(home, DAY, DAY))) is ContractBroken
@@ -194,6 +196,7 @@ def part_of_a_stranger(body: Json) -> None:
 
 
 @pytest.mark.parametrize("change", [add_to_part, part_of_a_stranger])
+@pytest.mark.slow
 def test_unreconciled_editors_are_stored_and_logged(
     home: Home, detailed: Simulator, told: Told, change: Callable[[Json], None]
 ) -> None:
@@ -207,6 +210,7 @@ def test_unreconciled_editors_are_stored_and_logged(
     assert warning.startswith(f"{DAY}: editors and languages do not add up")
 
 
+@pytest.mark.slow
 def test_reconciled_editors_have_no_warning(home: Home, detailed: Simulator, told: Told) -> None:
     detailed.add_fault(Fault(edited(add_to_part), EDITORS, DAY, times=1))
     fetch(home, SOUND, DAY)
@@ -239,6 +243,7 @@ def assert_credits(home: Home, sim: Simulator, *days: date) -> None:
 
 
 @pytest.mark.parametrize("code", [403, 404])
+@pytest.mark.slow
 def test_absent_credits_are_no_failure(
     home: Home, credited: Simulator, undisturbed: Left, told: Told, code: int
 ) -> None:
@@ -274,6 +279,7 @@ def test_fault_of_credits_is_reported(home: Home, credited: Simulator, name: str
 
 
 @pytest.mark.parametrize("name", ["503", "401", "null"])
+@pytest.mark.slow
 def test_fault_of_credits_costs_only_these(
     home: Home, credited: Simulator, undisturbed: Left, name: str
 ) -> None:

@@ -58,6 +58,7 @@ from stored_days import fetch
 
 
 @pytest.mark.parametrize("endpoint", [USERS, USAGE, DAU])
+@pytest.mark.slow
 def test_irrelevant_fields_change_nothing(
     home: Home, spring: Simulator, undisturbed: Left, endpoint: str
 ) -> None:
@@ -97,6 +98,7 @@ UNAVAILABLE: dict[str, Trouble] = {
 
 
 @pytest.mark.parametrize("name", ["503", "cut, by length", "hang", "drip"])
+@pytest.mark.slow
 def test_unavailable_users_cost_one_day(
     home: Home, spring: Simulator, undisturbed: Left, name: str
 ) -> None:
@@ -138,6 +140,7 @@ PASSING = ("429", "reset", "reset mid body", "cut, by chunk")
 @pytest.mark.parametrize(
     ("endpoint", "name"), [*((USERS, name) for name in PASSING), (USAGE, "503"), (DAU, "503")]
 )
+@pytest.mark.slow
 def test_temporary_fault_costs_one_request(
     home: Home, spring: Simulator, undisturbed: Left, name: str, endpoint: str
 ) -> None:
@@ -231,6 +234,7 @@ def test_fault_of_every_day_ends_the_run(
     assert {path.name for path in folder.iterdir()} == stale
 
 
+@pytest.mark.slow
 def test_exit_code_is_that_of_the_fault(home: Home, start_api: Start) -> None:
     """As a user sees it; the other tests look at the error that the code belongs to."""
     sim = start_api()

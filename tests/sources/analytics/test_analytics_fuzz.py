@@ -234,6 +234,7 @@ def test_an_answer_as_it_is_gives_right_rows(
     assert_right(served[1], endpoint, GOOD[endpoint])
 
 
+@pytest.mark.slow
 def test_any_value_is_refused_or_read_right(
     served: tuple[Simulator, AnalyticsSource],
 ) -> None:
@@ -260,6 +261,7 @@ def test_any_value_is_refused_or_read_right(
     assert seen == {endpoint: {True, False} for endpoint in GOOD}
 
 
+@pytest.mark.slow
 def test_bytes_that_are_no_answer_are_refused(served: tuple[Simulator, AnalyticsSource]) -> None:
     simulator, source = served
 
@@ -275,6 +277,7 @@ def test_bytes_that_are_no_answer_are_refused(served: tuple[Simulator, Analytics
     fuzz()
 
 
+@pytest.mark.slow
 def test_altered_bytes_are_refused_or_read_right(
     served: tuple[Simulator, AnalyticsSource],
 ) -> None:

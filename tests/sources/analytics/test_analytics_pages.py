@@ -115,6 +115,7 @@ def test_fault_of_the_last_page_stores_nothing(home: Home, many: Simulator) -> N
     assert many.count(USERS) == 2 * 3, "the day is tried once more"
 
 
+@pytest.mark.slow
 def test_page_may_count_the_users_of_all_pages(
     home: Home, many: Simulator, many_undisturbed: Left
 ) -> None:
@@ -124,6 +125,7 @@ def test_page_may_count_the_users_of_all_pages(
     assert_whole(left_by(home), many_undisturbed)
 
 
+@pytest.mark.slow
 def test_same_user_on_two_pages_counts_once(
     home: Home, many: Simulator, many_undisturbed: Left
 ) -> None:
@@ -139,6 +141,7 @@ def test_same_user_on_two_pages_counts_once(
     assert_whole(left_by(home), many_undisturbed)
 
 
+@pytest.mark.slow
 def test_cut_page_alone_is_retried(home: Home, many: Simulator, many_undisturbed: Left) -> None:
     many.add_fault(Fault(on_page(2, cut_body()), USERS, DAY, times=2))
     fetch(home, SOUND, DAY)
@@ -148,6 +151,7 @@ def test_cut_page_alone_is_retried(home: Home, many: Simulator, many_undisturbed
     assert cursors[1] == cursors[2]
 
 
+@pytest.mark.slow
 def test_missing_page_is_found_by_the_totals(home: Home, many: Simulator, caplog: Log) -> None:
     """No page is wrong by itself, so the day is stored, with what is missing."""
     many.add_fault(Fault(PAGES["third page ends early"][0], USERS, DAY))
@@ -161,6 +165,7 @@ def test_missing_page_is_found_by_the_totals(home: Home, many: Simulator, caplog
     assert many.count(USERS) == 4
 
 
+@pytest.mark.slow
 def test_missing_optional_count_is_unknown(home: Home, spring: Simulator, caplog: Log) -> None:
     spring.add_fault(Fault(without("users", 1, "metrics", OPTIONAL.name), USERS, DAY))
     fetch(home, SOUND, DAY)
@@ -175,6 +180,7 @@ def test_missing_optional_count_is_unknown(home: Home, spring: Simulator, caplog
     assert [line[OPTIONAL.title] for line in rows].count("") == 1
 
 
+@pytest.mark.slow
 def test_missing_optional_total_is_not_stored(home: Home, spring: Simulator) -> None:
     """And its absence is no revision that makes the next night fetch the day again."""
     spring.add_fault(Fault(remove_field(OPTIONAL.name)))
@@ -190,6 +196,7 @@ def test_missing_optional_total_is_not_stored(home: Home, spring: Simulator) -> 
     assert asked(spring) == {USAGE: 1, DAU: 1}
 
 
+@pytest.mark.slow
 def test_unknown_fields_become_columns(home: Home, spring: Simulator, caplog: Log) -> None:
     spring.add_fault(Fault(add_field("zeta", 7, record=0), USERS))
     spring.add_fault(Fault(add_field("alpha", {"b": [1], "a": True}, record=1), USERS))
@@ -210,6 +217,7 @@ def test_unknown_fields_become_columns(home: Home, spring: Simulator, caplog: Lo
     assert {row.unreconciled == [] for row, _ in left.days.values()} == {True}
 
 
+@pytest.mark.slow
 def test_unknown_fields_of_totals_are_left_out(
     home: Home, spring: Simulator, undisturbed: Left, caplog: Log
 ) -> None:

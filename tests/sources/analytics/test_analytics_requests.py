@@ -100,6 +100,7 @@ def ledger(home: Home) -> dict[date, LedgerDay]:
         return reader.ledger(ANALYTICS)
 
 
+@pytest.mark.slow
 def test_first_run_costs_totals_and_all_pages(home: Home, limited: Limited) -> None:
     sim = limited(240)
     assert sum(pages(sim, DAYS).values()) > 2 * BURST, "else the limit would not be felt"
@@ -111,6 +112,7 @@ def test_first_run_costs_totals_and_all_pages(home: Home, limited: Limited) -> N
 
 
 @pytest.mark.parametrize("settle_days", [1, 3])
+@pytest.mark.slow
 def test_run_right_after_fetches_unsettled_days(
     home: Home, limited: Limited, settle_days: int
 ) -> None:
@@ -122,6 +124,7 @@ def test_run_right_after_fetches_unsettled_days(
     assert_cost(sim, 2, DAYS[28 - settle_days :])
 
 
+@pytest.mark.slow
 def test_next_night_fetches_unsettled_days(home: Home, limited: Limited) -> None:
     sim = limited(200)
     backfill(home, DAYS[0], DAYS[-1])
@@ -130,6 +133,7 @@ def test_next_night_fetches_unsettled_days(home: Home, limited: Limited) -> None
     assert_cost(sim, 2, [TODAY - timedelta(n) for n in (3, 2, 1, 0)])
 
 
+@pytest.mark.slow
 def test_settled_days_cost_two_requests(home: Home, limited: Limited) -> None:
     """With SETTLE_DAYS=0 they have all settled where they were fetched after their end."""
     sim = limited(200)
@@ -140,6 +144,7 @@ def test_settled_days_cost_two_requests(home: Home, limited: Limited) -> None:
     assert_cost(sim, 2, [])
 
 
+@pytest.mark.slow
 def test_consecutive_runs_share_the_limit(home: Home, limited: Limited) -> None:
     """A run resumes the empty bucket that the one before left, even if that failed."""
     sim = limited(scale=60)
@@ -152,6 +157,7 @@ def test_consecutive_runs_share_the_limit(home: Home, limited: Limited) -> None:
     assert_cost(sim, 4, DAYS)
 
 
+@pytest.mark.slow
 def test_refresh_costs_as_much_as_the_first_run(home: Home, limited: Limited) -> None:
     home.settings["SETTLE_DAYS"] = "0"
     sim = limited(200)
@@ -162,6 +168,7 @@ def test_refresh_costs_as_much_as_the_first_run(home: Home, limited: Limited) ->
 
 
 @pytest.mark.parametrize("number", [0, 24])
+@pytest.mark.slow
 def test_revised_settled_day_alone_is_fetched(
     home: Home, limited: Limited, caplog: Log, number: int
 ) -> None:
@@ -179,6 +186,7 @@ def test_revised_settled_day_alone_is_fetched(
     assert after[DAYS[number]].unreconciled == []
 
 
+@pytest.mark.slow
 def test_backfill_fetches_totals_per_90_days(home: Home, limited: Limited) -> None:
     sim = limited()
     window = last_complete_days(200, TODAY - timedelta(30))
@@ -192,6 +200,7 @@ def test_backfill_fetches_totals_per_90_days(home: Home, limited: Limited) -> No
     assert list(ledger(home)) == days
 
 
+@pytest.mark.slow
 def test_day_without_activity_costs_a_page(home: Home, limited: Limited) -> None:
     """It is stored as empty only then: two totals of zero could be wrong together."""
     sim = limited(3, service_accounts=0)
@@ -219,6 +228,7 @@ def said_by(run: subprocess.Popen[str], words: str, count: int) -> Iterator[str]
     return itertools.islice((line for line in run.stderr if words in line), count)
 
 
+@pytest.mark.slow
 def test_long_run_logs_its_cost_and_what_is_left(home: Home, limited: Limited) -> None:
     """It is ended after some days: to wait for the end would take longer than the test may."""
     sim = limited(200)
@@ -257,6 +267,7 @@ def test_number_of_pages_is_known_before_fetching(home: Home, limited: Limited, 
         assert [source.estimate([day]).requests for day in DAYS] == list(known.values())
 
 
+@pytest.mark.slow
 def test_short_run_does_not_log_its_cost(home: Home, limited: Limited, caplog: Log) -> None:
     caplog.set_level(logging.INFO, "dashboard_scraper")
     limited(200)
@@ -266,6 +277,7 @@ def test_short_run_does_not_log_its_cost(home: Home, limited: Limited, caplog: L
     assert " left" not in caplog.text
 
 
+@pytest.mark.slow
 def test_refusal_by_a_shared_limit_is_obeyed(home: Home, limited: Limited) -> None:
     """Of two threads, the other may have sent a request already when the refusal comes."""
     home.settings["MAX_CONCURRENCY"] = "2"
@@ -286,6 +298,7 @@ def with_editors(home: Home) -> list[date]:
     return [row.day for row in rows if row.editor_language is DetailStatus.COMPLETE]
 
 
+@pytest.mark.slow
 def test_editors_continue_within_the_next_budget(home: Home, limited: Limited) -> None:
     sim = limited(300)
     home.settings["FETCH_EDITOR_LANGUAGE"] = "auto"
@@ -309,6 +322,7 @@ def test_editors_continue_within_the_next_budget(home: Home, limited: Limited) -
     assert {request.status for request in sim.requests} == {200}
 
 
+@pytest.mark.slow
 def test_editors_of_all_days_are_fetched_on_request(home: Home, limited: Limited) -> None:
     sim = limited(300)
     home.settings["FETCH_EDITOR_LANGUAGE"] = "true"

@@ -248,6 +248,7 @@ ACCEPTED: dict[str, tuple[str, Effect]] = {
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
+@pytest.mark.slow
 def test_equivalent_answer_is_stored_the_same(
     home: Home, spring: Simulator, undisturbed: Left, name: str
 ) -> None:

@@ -61,6 +61,7 @@ def raised_by(number: int) -> Effect:
     return edited(change)
 
 
+@pytest.mark.slow
 def test_every_metric_and_the_user_count_are_compared(
     home: Home, spring: Simulator, undisturbed: Left
 ) -> None:
@@ -97,6 +98,7 @@ OPEN: dict[str, tuple[str, Effect, str]] = {
 
 
 @pytest.mark.parametrize("name", OPEN)
+@pytest.mark.slow
 def test_unreconciled_day_has_its_differences(
     home: Home, spring: Simulator, told: Told, capsys: Capture, name: str
 ) -> None:

@@ -139,6 +139,7 @@ def test_invalid_paste_leaves_the_stored_session(
     assert home.cookie_file.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_closed_standard_input_is_refused(home: Home, sim: Simulator) -> None:
     command = ["sh", "-c", 'exec "$@" <&-', "sh", *home.command(AUTH)]
     done = subprocess.run(
@@ -221,6 +222,7 @@ def terminal(home: Home, *words: str) -> Iterator[Terminal]:
 
 
 @pytest.mark.parametrize("form", ["value", "long", "curl"])
+@pytest.mark.slow
 def test_paste_on_a_terminal_is_not_shown(form: str, signed_out: Home, sim: Simulator) -> None:
     long = f"Cookie: theme={'d' * 9000}; _session={sim.cookie}"
     paste = {"value": sim.cookie, "long": long, "curl": curl(sim)}[form]
@@ -239,6 +241,7 @@ def test_paste_on_a_terminal_is_not_shown(form: str, signed_out: Home, sim: Simu
     assert "Open the developer tools" in result.err
 
 
+@pytest.mark.slow
 def test_ctrl_c_at_the_prompt_restores_the_terminal(signed_out: Home, sim: Simulator) -> None:
     with terminal(signed_out) as tty:
         tty.until_asked()
@@ -272,6 +275,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 def test_cookie_file_is_private_from_the_start(signed_out: Home, sim: Simulator) -> None:
     # The hook looks at the folder before each file operation of the program.
     watched = [str(signed_out.cookie_file.parent), "--home", str(signed_out.path), AUTH]
@@ -302,6 +306,7 @@ def test_readable_cookie_file_is_refused_with_a_fix(mode: int, home: Home, sim: 
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.slow
 def test_run_without_session_sends_no_request(form: str, home: Home, sim: Simulator) -> None:
     assert home.run(*FORMS[form]).code == 0
     home.cookie_file.unlink()

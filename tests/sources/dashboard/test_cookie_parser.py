@@ -402,6 +402,7 @@ def sent(cookies: dict[str, str], kept: Path) -> str:
 @example(text='{"a":' * 5000)
 @example(text=r"curl x -b $'_session=\ud800'")
 @settings(deadline=None, max_examples=400)
+@pytest.mark.slow
 def test_any_text_gives_cookies_or_a_usage_error(text: str, kept: Path) -> None:
     try:
         cookies = parse_paste(text, HOST)
@@ -414,6 +415,7 @@ def test_any_text_gives_cookies_or_a_usage_error(text: str, kept: Path) -> None:
 @example(value="0123$")
 @example(value="$''!^%41")
 @settings(deadline=None)
+@pytest.mark.slow
 def test_any_legal_session_survives_every_form(value: str, kept: Path) -> None:
     for name, form in FORMS.items():
         cookies = parse_paste(form(value), HOST)
@@ -423,12 +425,14 @@ def test_any_legal_session_survives_every_form(value: str, kept: Path) -> None:
 
 @given(value=st.from_regex(r"[A-Za-z0-9+/_.%~-]{1,40}={0,2}", fullmatch=True))
 @settings(deadline=None)
+@pytest.mark.slow
 def test_any_encoded_value_is_read_bare(value: str) -> None:
     assert parse_paste(value, HOST) == {SESSION_COOKIE: value}
 
 
 @given(value=st.text(st.characters(min_codepoint=0x20, codec="utf-8"), min_size=1).map(str.strip))
 @settings(deadline=None)
+@pytest.mark.slow
 def test_decoded_value_is_encoded_for_the_header(value: str, kept: Path) -> None:
     header = sent({SESSION_COOKIE: value}, kept)
     assert LEGAL_HEADER.fullmatch(header)

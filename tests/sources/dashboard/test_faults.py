@@ -233,6 +233,7 @@ def test_repeated_user_is_one_row(home: Home, sim: Simulator) -> None:
     assert (home.path / "twice.csv").read_bytes() == (home.path / "plain.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_unknown_fields_become_columns(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(add_field("zeta", 7, record=0), USERS))
     sim.add_fault(Fault(add_field("alpha", {"b": [1], "a": True}, record=1), USERS))
@@ -276,6 +277,7 @@ def test_missing_optional_field_is_a_blank_column(
 @pytest.mark.parametrize(
     "fault", [set_value(FIELDS[COUNT], None, 0), remove_field(FIELDS[COUNT], 0)]
 )
+@pytest.mark.slow
 def test_missing_figure_of_a_user_is_never_0(home: Home, sim: Simulator, fault: Effect) -> None:
     """Also in the sum over the window, of which it would be a part."""
     chat = next(m for m in FIELDS if m.title == "Chat Messages")
@@ -298,6 +300,7 @@ def test_missing_figure_of_a_user_is_never_0(home: Home, sim: Simulator, fault: 
         assert all(isinstance(r[place.counter.value], int) for r in records.values())
 
 
+@pytest.mark.slow
 def test_user_with_unknown_count_is_not_inactive(home: Home, sim: Simulator) -> None:
     """No record means no activity; of a user with an unknown count and zeros nobody knows that."""
     counts = [m for m in FIELDS if m.kind is Kind.COUNT]
@@ -317,6 +320,7 @@ ONE_DAY_BROKEN: dict[str, tuple[Effect, str]] = {
 
 
 @pytest.mark.parametrize("name", ONE_DAY_BROKEN)
+@pytest.mark.slow
 def test_broken_day_costs_that_day_alone(home: Home, sim: Simulator, name: str) -> None:
     """Exit 6; the day has no file that looks fresh, the window no sum; the manifest says why."""
     effect, words = ONE_DAY_BROKEN[name]
@@ -342,6 +346,7 @@ def test_broken_day_costs_that_day_alone(home: Home, sim: Simulator, name: str) 
     assert json.loads((home.daily_folder / MANIFEST).read_bytes())["aggregated"] is None
 
 
+@pytest.mark.slow
 def test_day_that_works_on_retry_is_complete(home: Home, sim: Simulator) -> None:
     home.settings["MAX_RETRIES"] = "0"
     assert home.run("--last-28-days").code == 0
@@ -383,6 +388,7 @@ EXTREME: dict[str, str] = {
 @pytest.mark.parametrize(
     ("name", "form"), [*((name, "day") for name in EXTREME), ("huge unknown field", JOB)]
 )
+@pytest.mark.slow
 def test_value_of_any_size_is_written_or_refused(
     home: Home, sim: Simulator, name: str, form: str
 ) -> None:

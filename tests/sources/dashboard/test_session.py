@@ -15,6 +15,7 @@ from sessions import AUTH, FORMS, GRACE, ONE_DAY, SHAPES, SIGN_IN, assert_no_sec
 
 
 @pytest.mark.parametrize("concurrency", [1, 8])
+@pytest.mark.slow
 def test_rolling_session_is_stored(concurrency: int, home: Home, start: Start) -> None:
     sim = start(rolling=True)
     save_cookies(
@@ -61,6 +62,7 @@ def assert_told_to_sign_in(result: Result) -> None:
 @pytest.mark.parametrize(
     ("shape", "form"), [*((shape, "one day") for shape in SHAPES), ("401", "28 days")]
 )
+@pytest.mark.slow
 def test_expired_session_ends_the_run(shape: str, form: str, home: Home, start: Start) -> None:
     sim = start(expired_shape=shape)
     home.settings["MAX_CONCURRENCY"] = "4"
@@ -93,6 +95,7 @@ def test_session_that_expires_midway_leaves_no_file(
     assert home.files() == set()
 
 
+@pytest.mark.slow
 def test_debug_log_has_no_secret(home: Home, sim: Simulator) -> None:
     home.settings |= {"LOG_LEVEL": "DEBUG", "MAX_RETRIES": "1"}
     signin = f"/signin?session={sim.cookie}"

@@ -112,6 +112,7 @@ BROKEN: dict[str, Effect] = {
 }
 
 
+@pytest.mark.slow
 def test_incomplete_body_is_asked_for_again(each: Asking) -> None:
     expected = each.ask()
     for name, (effect, _) in INCOMPLETE.items():
@@ -122,6 +123,7 @@ def test_incomplete_body_is_asked_for_again(each: Asking) -> None:
         assert each.requests() - before == 2, name
 
 
+@pytest.mark.slow
 def test_body_that_stays_incomplete_is_unavailable(each: Asking) -> None:
     for name, (effect, words) in INCOMPLETE.items():
         each.sim.clear_faults()

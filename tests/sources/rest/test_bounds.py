@@ -98,6 +98,7 @@ ENDLESS: dict[str, tuple[str, Endless, str]] = {
 
 
 @pytest.mark.parametrize("name", ENDLESS)
+@pytest.mark.slow
 def test_endless_body_is_refused(name: str) -> None:
     encoding, stream, words = ENDLESS[name]
     begun = time.process_time()
@@ -112,6 +113,7 @@ def test_endless_body_is_refused(name: str) -> None:
     assert time.process_time() - begun < 30
 
 
+@pytest.mark.slow
 def test_decompression_bomb_is_refused(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(inflate(64 * MIB, 128), USERS))
     begun = time.process_time()
@@ -189,6 +191,7 @@ def test_too_many_values_are_refused_before_decoding(home: Home, sim: Simulator)
         users_of(home)
 
 
+@pytest.mark.slow
 def test_too_many_fields_beside_records_are_refused(home: Home, sim: Simulator) -> None:
     fields = b",".join(b'"field%07d":1' % number for number in range(1_200_000))
     sim.add_fault(Fault(raw_body(b'{"userFeatureStats":[],' + fields + b"}"), USERS))
@@ -255,6 +258,7 @@ def with_fields(fields: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("name", SILLY)
+@pytest.mark.slow
 def test_unknown_field_beyond_a_bound_is_left_out(
     home: Home, start: Start, start_api: Start, caplog: Log, name: str
 ) -> None:

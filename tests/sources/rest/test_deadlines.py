@@ -60,6 +60,7 @@ def refused(sim: Simulator, **limits: Any) -> tuple[str, float]:
 
 
 @pytest.mark.parametrize("name", ENDLESS)
+@pytest.mark.slow
 def test_endless_head_is_one_failed_attempt(api: Simulator, name: str) -> None:
     """Of the longest silence, not of the whole budget: there is time for another attempt."""
     effect, words = ENDLESS[name]
@@ -134,6 +135,7 @@ def test_cut_headers_are_no_refusal(api: Simulator) -> None:
 
 
 @pytest.mark.parametrize(("pause", "timeout"), [(30, 0.3), (0.3, 30)], ids=["silence", "drip"])
+@pytest.mark.slow
 def test_slow_page_of_a_refusal_does_not_hide_it(
     api: Simulator, pause: float, timeout: float
 ) -> None:
@@ -194,6 +196,7 @@ def test_name_look_up_that_hangs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     ("state", "number"),
     [("interim responses", signal.SIGTERM), ("handshake", signal.SIGINT)],
 )
+@pytest.mark.slow
 def test_signal_ends_a_run_within_seconds(
     home: Home, sim: Simulator, silent: socket.socket, state: str, number: signal.Signals
 ) -> None:

@@ -102,6 +102,7 @@ def by_name(home: Home, users: list[UserUsage], sim: Simulator) -> int:
     return [user.user for user in users].index(seen[0])
 
 
+@pytest.mark.slow
 def test_odd_value_of_one_user_is_unknown(
     home: Home, sim: Simulator, users: list[UserUsage], caplog: Log
 ) -> None:
@@ -116,6 +117,7 @@ def test_odd_value_of_one_user_is_unknown(
         assert "@" not in warning
 
 
+@pytest.mark.slow
 def test_spelling_of_unknown_has_no_warning(
     home: Home, sim: Simulator, users: list[UserUsage], caplog: Log
 ) -> None:

@@ -77,6 +77,7 @@ def test_between_base_and_endpoint_is_one_slash(home: Home, sim: Simulator, slas
 
 @pytest.mark.parametrize("base", ["/api", "/api/"])
 @pytest.mark.parametrize("path", ["user-feature-stats", "/user-feature-stats"])
+@pytest.mark.slow
 def test_a_base_url_may_have_a_path(home: Home, sim: Simulator, base: str, path: str) -> None:
     home.settings |= {
         "METRICS_API_BASE_URL": sim.url + base,
@@ -381,6 +382,7 @@ paths = st.sampled_from(["", "/", "/api/a-b", "//api"])
     st.none() | secrets,
     st.none() | secrets,
 )
+@pytest.mark.slow
 def test_redacted_url_has_no_user_and_no_value(
     scheme: str,
     auth: tuple[str, str | None] | None,

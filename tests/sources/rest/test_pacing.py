@@ -173,6 +173,7 @@ def refused(burst: int, workers: int, times: Times) -> list[float]:
 @example(2, 3, [*[(0.0, 0.0, 0.0)] * 3, (0.0, 3.0, 0.0), (4.0, 0.0, 0.0), (0.0, 1.0, 0.0)])
 @settings(deadline=None, max_examples=300)
 @given(st.integers(1, 5), st.integers(1, 8), st.lists(st.tuples(seconds, seconds, seconds)))
+@pytest.mark.slow
 def test_server_refuses_nothing_at_any_latency(burst: int, workers: int, times: Times) -> None:
     assert refused(burst, workers, times) == []
 
@@ -328,6 +329,7 @@ def test_threads_of_one_session_are_never_refused(start_api: Start) -> None:
     assert [request.status for request in sim.requests] == [200] * 8 * each
 
 
+@pytest.mark.slow
 def test_waiting_for_the_pace_costs_no_budget(api: Simulator) -> None:
     """Each waits for three times as long as a request and its retries may take."""
     with closing(http(api, Pace(60 / 0.6, 1), budget=0.2)) as over:
@@ -344,6 +346,7 @@ def test_a_retry_waits_for_its_turn_too(api: Simulator) -> None:
     assert second - first > 0.25
 
 
+@pytest.mark.slow
 def test_after_a_refusal_the_burst_is_gone(api: Simulator) -> None:
     """The server's word is a second; then comes what its bucket got since, and not our burst."""
     api.add_fault(Fault(status(429, "1"), times=1, after=1))
@@ -356,6 +359,7 @@ def test_after_a_refusal_the_burst_is_gone(api: Simulator) -> None:
 
 
 @pytest.mark.parametrize("burst", [1, 4], ids=["before the totals", "before the days"])
+@pytest.mark.slow
 def test_waiting_run_stops_and_saves_its_bucket(home: Home, start_api: Start, burst: int) -> None:
     """The next request would be in twenty minutes."""
     sim = start_api(Organization(users=12, today=today()))

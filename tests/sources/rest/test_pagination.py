@@ -116,6 +116,7 @@ def reverse(answer: Answer, _request: Request) -> Answer:
     return replace(answer, body=msgspec.json.encode({**body, OWN_KEY: body[OWN_KEY][::-1]}))
 
 
+@pytest.mark.slow
 def test_daily_files_do_not_depend_on_pages_or_order(home: Home, start: Start) -> None:
     def export() -> dict[str, bytes]:
         result = home.run("--daily", f"{DAY - timedelta(3)}", f"{DAY}", "--refresh")
@@ -181,6 +182,7 @@ def test_next_on_another_server_gets_no_cookie(home: Home, start: Start) -> None
     assert other.requests == []
 
 
+@pytest.mark.slow
 def test_next_to_another_origin_costs_one_day(
     home: Home, sim: Simulator, elsewhere: socket.socket
 ) -> None:

@@ -41,6 +41,7 @@ def refused(each: Asking, effect: Effect) -> ScraperError:
     return caught.value
 
 
+@pytest.mark.slow
 def test_what_stands_between_is_no_expired_session(each: Asking) -> None:
     """Exit 4: the source could not be reached; what came is named, and asked for once."""
     for name, (effect, words) in BLOCKED.items():

@@ -97,6 +97,7 @@ def assert_gave_up(result: Result, home: Home, *words: str) -> None:
 
 
 @pytest.mark.parametrize("name", PASSING)
+@pytest.mark.slow
 def test_temporary_fault_costs_only_requests(
     users_only: Home, sim: Simulator, expected: bytes, name: str
 ) -> None:
@@ -110,6 +111,7 @@ def test_temporary_fault_costs_only_requests(
 
 
 @pytest.mark.parametrize("name", PASSING)
+@pytest.mark.slow
 def test_permanent_fault_ends_with_the_attempts(
     users_only: Home, sim: Simulator, name: str
 ) -> None:
@@ -151,6 +153,7 @@ def test_other_faults_are_not_retried(
     assert (sim.count(), users_only.files()) == (1, set())
 
 
+@pytest.mark.slow
 def test_time_budget_ends_retries_early(users_only: Home, sim: Simulator) -> None:
     """Waits of at least 0.1, 0.2, 0.4 and 0.8 s: no fifth attempt fits in a second."""
     users_only.settings |= {
@@ -194,6 +197,7 @@ def after_date() -> str:
 
 
 @pytest.mark.parametrize(("code", "spelling"), [(429, after_seconds), (503, after_date)])
+@pytest.mark.slow
 def test_retry_after_is_obeyed(
     users_only: Home, sim: Simulator, spelling: Callable[[], str], code: int
 ) -> None:
@@ -221,6 +225,7 @@ class TestLongRetryAfter:
         assert_gave_up(users_only.run(f"{DAY}"), users_only, "RETRY_BUDGET_SECONDS=30 is spent")
         assert sim.count() == 1
 
+    @pytest.mark.slow
     def test_is_clamped_to_a_minute(self, users_only: Home, sim: Simulator, value: str) -> None:
         """The run is stopped as soon as it has logged for how long it will wait."""
         if value != "7200":
@@ -241,6 +246,7 @@ class TestLongRetryAfter:
         assert (run.returncode, sim.count()) == (128 + signal.SIGTERM, 1)
 
 
+@pytest.mark.slow
 def test_retry_after_pauses_all_requests(users_only: Home, start: Start) -> None:
     """After the refusal come only those that were in flight; then nothing, for the whole time."""
     workers, refused_at = 4, 6
@@ -256,6 +262,7 @@ def test_retry_after_pauses_all_requests(users_only: Home, start: Start) -> None
     assert pause + 1 <= refused_at + 2 * workers, "requests that came before the pause"
 
 
+@pytest.mark.slow
 def test_extended_pause_holds_waiting_requests(users_only: Home, sim: Simulator) -> None:
     """One asks for 1 s; another, in flight then, for 2 s more; nobody sends in between."""
     users_only.settings["MAX_CONCURRENCY"] = "3"
@@ -274,6 +281,7 @@ def test_extended_pause_holds_waiting_requests(users_only: Home, sim: Simulator)
     assert inside == []
 
 
+@pytest.mark.slow
 def test_pause_of_another_request_costs_no_budget(users_only: Home, sim: Simulator) -> None:
     """The budget is for a request and its retries; before the first attempt there was none.
 
@@ -288,6 +296,7 @@ def test_pause_of_another_request_costs_no_budget(users_only: Home, sim: Simulat
 
 
 @pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.slow
 def test_requests_in_flight_reach_the_limit(users_only: Home, start: Start, workers: int) -> None:
     users_only.settings["MAX_CONCURRENCY"] = f"{workers}"
     sim = start(latency=0.03)
@@ -295,6 +304,7 @@ def test_requests_in_flight_reach_the_limit(users_only: Home, start: Start, work
     assert (sim.count(), sim.max_in_flight) == (28, workers)
 
 
+@pytest.mark.slow
 def test_broken_day_costs_attempts_in_both_rounds(users_only: Home, sim: Simulator) -> None:
     users_only.settings["MAX_RETRIES"] = "1"
     broken = DAY - timedelta(5)

@@ -62,6 +62,7 @@ def refused(each: Asking) -> ScraperError:
     return caught.value
 
 
+@pytest.mark.slow
 def test_temporary_status_costs_one_request(each: Asking) -> None:
     expected = each.ask()
     for code in some(each, (*PASSING, *OF_A_DELIVERY_NETWORK)):
@@ -83,6 +84,7 @@ def test_permanent_temporary_status_is_unavailable(each: Asking) -> None:
         assert each.requests() - before == 2, code
 
 
+@pytest.mark.slow
 def test_other_status_is_not_retried(each: Asking) -> None:
     kinds: dict[int, type[ScraperError]] = dict.fromkeys(REFUSED, ContractBroken) | ENDING
     kinds[400] = ContractBroken if is_dashboard(each.endpoint) else UsageError
