@@ -17,8 +17,9 @@ SOURCES := src tests bench tools
 demo: $(RUNTIME_READY)
 	PYTHONPATH=src $(RUNTIME)/bin/python -m dashboard_scraper demo
 
-# Tests wait for other processes half of the time: two at once for each processor.
-WORKERS = $(shell $(PYTHON) -c "import os; print(2 * (os.cpu_count() or 1))")
+# Tests wait for other processes half of the time, the fast ones do not; and every worker imports them all.
+PROCESSORS = $(shell $(PYTHON) -c "import os; print(os.cpu_count() or 1)")
+WORKERS = $(shell expr 2 \* $(PROCESSORS))
 
 test: $(READY)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations 20
@@ -26,7 +27,7 @@ test: $(READY)
 # While you work, and for other versions of Python: without the tests that take long, and without
 # PostgreSQL and Chromium.
 test-fast: $(READY)
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow"
+	$(BIN)/pytest -n $(PROCESSORS) --dist worksteal -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check $(SOURCES)

@@ -61,6 +61,7 @@ def needed(shell: str) -> str:
     return shutil.which(shell) or pytest.skip(f"there is no {shell}")
 
 
+@pytest.mark.slow
 def test_bash_completes_commands_options_and_paths(folder: Path, capsys: Capture) -> None:
     put_script("bash", folder, capsys)
     for line, expected in COMPLETED.items():
@@ -95,6 +96,7 @@ def test_fish_completes_commands_options_and_paths(folder: Path, capsys: Capture
         assert {each.split("\t")[0] for each in answer.splitlines()} == expected, line
 
 
+@pytest.mark.slow
 def test_zsh_completes_commands_options_and_paths(folder: Path, capsys: Capture) -> None:
     put_script("zsh", folder, capsys)
     terminal, theirs = pty.openpty()

@@ -437,6 +437,7 @@ def test_period_file_counts_only_for_its_csv(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("sim")
+@pytest.mark.slow
 def test_later_run_leaves_no_wrong_period_file(home: Home) -> None:
     """The users of one run, and then only the tenant's figures of another, under one name."""
     for first, then in (("all", "tenant-feature-stats"), ("user-feature-stats", "all")):

@@ -128,6 +128,7 @@ def printed(words: list[str], capsys: Capture) -> str:
     return out
 
 
+@pytest.mark.slow
 def test_help_and_version_are_commands_too(capsys: Capture) -> None:
     assert printed(["help"], capsys) == printed(["--help"], capsys)
     for command in COMMANDS:

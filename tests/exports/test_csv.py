@@ -135,6 +135,7 @@ def test_columns_and_cells_are_the_dashboards(home: Home, start: Start) -> None:
         (None, ""),
     ],
 )
+@pytest.mark.slow
 def test_rate_has_one_or_two_decimals(
     home: Home, sim: Simulator, number: float | None, cell: str
 ) -> None:

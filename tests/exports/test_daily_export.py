@@ -330,7 +330,7 @@ def test_demo_depends_on_its_seed_alone(tmp_path: Path) -> None:
         ("second", ["--seed", "7"], troubled),
         ("other", ["--seed", "8"], {}),
     ]:
-        result = demo(tmp_path / name, *words, **environment)
+        result = demo(tmp_path / name, "--users", "10", *words, **environment)
         assert result.code == 0, result.err
         folder = Home(tmp_path / name).data / "demo" / Home(tmp_path / name).daily_folder.name
         assert result.paths == [folder]

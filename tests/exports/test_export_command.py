@@ -77,6 +77,7 @@ def test_export_equals_what_the_run_wrote(home: Home, spring: Simulator) -> None
 
 @on_sqlite
 @pytest.mark.usefixtures("store_url")
+@pytest.mark.slow
 def test_export_without_end_writes_one_day(home: Home, spring: Simulator) -> None:
     backfill(home, march(3), march(4))
     spring.stop()
@@ -88,6 +89,7 @@ def test_export_without_end_writes_one_day(home: Home, spring: Simulator) -> Non
 
 @on_sqlite
 @pytest.mark.usefixtures("store_url", "spring")
+@pytest.mark.slow
 def test_export_reports_missing_days(
     home: Home,
 ) -> None:
@@ -178,6 +180,7 @@ def test_impossible_exports_are_usage_errors(home: Home, words: list[str], reaso
     assert list(home.path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_newest_exportable_day_is_yesterday(home: Home, start: Start) -> None:
     start(Organization(users=2))
     assert home.run("backfill", f"{yesterday()}").code == 0

@@ -192,6 +192,7 @@ def test_retention_leaves_foreign_files(home: Home, caplog: Log) -> None:
 
 
 @pytest.mark.usefixtures("spring")
+@pytest.mark.slow
 def test_retention_finishes_what_a_killed_run_began(home: Home) -> None:
     one_day(home, 3)
     begun = home.data / f".{name_of(march(3))}.removed"

@@ -183,6 +183,7 @@ def test_pseudonyms_of_the_person_are_found(home: Home, capsys: Capture) -> None
     assert left < names
 
 
+@pytest.mark.slow
 def test_service_account_is_found_by_full_name(home: Home, capsys: Capture) -> None:
     home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "METRICS_SOURCE": SOURCE}
     put(home.settings["STORE_URL"], {LAST: [user(n, chat_messages=1) for n in ("ci", "ci-2")]})

@@ -120,6 +120,7 @@ def test_job_writes_reports_of_28_days_and_the_last(exported: Home) -> None:
     assert len(last) == of_day["daily_active_users"]
 
 
+@pytest.mark.slow
 def test_users_of_28_days_are_written_on_request(exported: Home, sim: Simulator) -> None:
     """Those of an earlier export do not stay beside newer files."""
     assert sim
@@ -170,6 +171,7 @@ def test_other_windows_have_a_report_per_day(exported: Home) -> None:
     assert {f"github_reports/{name}" for name in expected} == listed(folder).keys()
 
 
+@pytest.mark.slow
 def test_28_stored_days_have_the_28_day_report(exported: Home) -> None:
     """The job's own days, exported, give the same bytes; a day earlier, the first is missing."""
     home = exported
@@ -182,6 +184,7 @@ def test_28_stored_days_have_the_28_day_report(exported: Home) -> None:
     assert reports_in(earlier).keys() == {name.replace(DAY, f"{last}") for name in OF_THE_DAY}
 
 
+@pytest.mark.slow
 def test_offline_reports_are_the_same_bytes(exported: Home) -> None:
     home = exported
     before = reports_in(home.daily_folder)

@@ -103,6 +103,7 @@ def three_days(home: Home, spring: Simulator, store_url: str) -> Simulator:
 
 
 @pytest.mark.usefixtures("three_days")
+@pytest.mark.slow
 def test_duckdb_reads_every_stored_value(home: Home) -> None:
     export(home, home.path / "out")
     assert files(home.path / "out").keys() == {partition(march(day)) for day in (4, 5, 6)}
@@ -161,6 +162,7 @@ def test_second_export_replaces_the_same_bytes(home: Home) -> None:
 
 @on_sqlite
 @pytest.mark.usefixtures("three_days")
+@pytest.mark.slow
 def test_older_file_of_a_missing_day_is_hidden(home: Home) -> None:
     out = home.path / "out"
     for day in (FIRST, march(7)):
@@ -192,6 +194,7 @@ def test_export_of_missing_days_sets_files_aside(home: Home) -> None:
 
 @on_sqlite
 @pytest.mark.usefixtures("three_days")
+@pytest.mark.slow
 def test_damaged_day_hides_older_files(home: Home, store_url: str) -> None:
     export(home, home.path / "out", FIRST, EMPTY)
     before = files(home.path / "out")
@@ -313,6 +316,7 @@ def test_object_store_gets_the_folders_bytes(home: Home, object_store: str) -> N
 
 
 @pytest.mark.usefixtures("spring")
+@pytest.mark.slow
 def test_object_store_credentials_come_from_env_file(home: Home, object_store: str) -> None:
     backfill(home, FIRST, FIRST)
     sign_in_at(home, object_store)
@@ -343,6 +347,7 @@ def test_older_object_of_a_missing_day_is_hidden(home: Home, object_store: str) 
 
 @on_sqlite
 @pytest.mark.usefixtures("three_days")
+@pytest.mark.slow
 def test_damaged_day_hides_older_objects(home: Home, store_url: str, object_store: str) -> None:
     sign_in_at(home, object_store)
     prefix = home.path.name
@@ -376,6 +381,7 @@ def test_unwritable_place_is_a_clear_error(home: Home, object_store: str) -> Non
 
 
 @pytest.mark.usefixtures("spring")
+@pytest.mark.slow
 def test_credentials_in_a_url_are_refused(home: Home) -> None:
     """And never shown."""
     backfill(home, FIRST, FIRST)

@@ -155,6 +155,7 @@ def test_manifest_says_how_fresh_each_day_is(home: Home, spring: Simulator) -> N
     }
 
 
+@pytest.mark.slow
 def test_manifest_lists_every_other_file(home: Home, spring: Simulator) -> None:
     assert spring
     reported = read_manifest(folder_of(home) / MANIFEST)
@@ -250,6 +251,7 @@ def test_failed_run_sets_forgotten_days_aside(home: Home, spring: Simulator) -> 
     assert fail(home, spring) == set()
 
 
+@pytest.mark.slow
 def test_failed_run_with_a_damaged_store_leaves_nothing(home: Home, spring: Simulator) -> None:
     assert spring
     (home.data / "usage.db").write_bytes(b"this was a store" * 1000)

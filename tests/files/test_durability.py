@@ -131,6 +131,7 @@ def test_files_are_flushed_before_they_are_renamed(
     assert found - targets == {traced.home.path / "broken.csv"}
 
 
+@pytest.mark.slow
 def test_renames_are_flushed_before_output(traced: Traced) -> None:
     """Also those of links, of what was set aside, and of what is to be removed."""
     for change in traced.select((*RENAMES, *FOLDERS)):
@@ -269,6 +270,7 @@ def test_what_was_synced_is_enough_at_every_moment(recorded: Recorded, tmp_path:
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.slow
 def test_partial_writes_damage_nothing(recorded: Recorded, tmp_path: Path, seed: int) -> None:
     chance = Random(seed)
     moments = chance.sample(range(len(recorded.steps)), 12)
@@ -281,6 +283,7 @@ def test_partial_writes_damage_nothing(recorded: Recorded, tmp_path: Path, seed:
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.8])
+@pytest.mark.slow
 def test_next_run_after_a_power_cut_finishes(
     recorded: Recorded, home: Home, start: Start, share: float
 ) -> None:

@@ -111,6 +111,7 @@ def test_program_replaces_a_lock_that_was_removed(
 
 @pytest.mark.usefixtures("spring")
 @pytest.mark.parametrize("form", ["daily", "period"])
+@pytest.mark.slow
 def test_run_removes_leftovers_in_every_folder(home: Home, form: str) -> None:
     other = home.data / "daily_exports_2025-03-01_to_2025-03-02"
     folders = [
@@ -135,6 +136,7 @@ def test_run_removes_leftovers_in_every_folder(home: Home, form: str) -> None:
 
 @pytest.mark.usefixtures("spring")
 @pytest.mark.parametrize("form", ["export", "parquet", "report", "convert", "out", "session"])
+@pytest.mark.slow
 def test_commands_without_lock_clean_their_folder(home: Home, form: str) -> None:
     fetch(home, march(5), march(5))
     window, settings = Window(march(5), march(5)), settings_of(home)

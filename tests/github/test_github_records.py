@@ -126,6 +126,7 @@ def test_command_line_messages_add_up() -> None:
 
 
 @given(figures)
+@pytest.mark.slow
 def test_sums_close_for_any_figures(row: Figures) -> None:
     cells = cells_of_figures(row)
     fields = user_fields(cells)
@@ -184,6 +185,7 @@ def test_parts_count_under_editor_and_language(split: list[Part], rest: Figures)
 
 
 @given(st.tuples(*(st.one_of(st.just(0), st.integers(0, 3 * MAX_COUNT)) for _ in PLACES)))
+@pytest.mark.slow
 def test_templates_print_what_the_encoder_does(cells: Cells) -> None:
     texts = UserTexts()
     expected = msgspec.json.encode(user_fields(cells))

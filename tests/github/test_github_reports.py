@@ -219,6 +219,7 @@ def test_counts_without_older_days_are_remarked(store_url: str) -> None:
 
 
 @on_sqlite
+@pytest.mark.slow
 def test_missing_day_has_no_record_and_empty_one_zeros(store_url: str) -> None:
     missing, empty = LAST - timedelta(3), LAST - timedelta(5)
     days = some_days(28) | {empty: []}
@@ -242,6 +243,7 @@ def counts_of(**counts: int) -> Figures:
 
 
 @pytest.mark.parametrize("status", DetailStatus)
+@pytest.mark.slow
 def test_editors_are_used_only_if_they_add_up(store_url: str, status: DetailStatus) -> None:
     name = "ada@example.com"
     put(store_url, {LAST: [user(name, chat_messages=5), user("bot", chat_messages=2)]})
@@ -333,6 +335,7 @@ def test_teams_have_a_row_per_person_and_team(store_url: str, scope: Scope) -> N
 
 
 @on_sqlite
+@pytest.mark.slow
 def test_differing_totals_are_remarked_once(store_url: str) -> None:
     total = LINES.name
     required = next(m.name for m in DETAILED if m in PLACE_OF and m.required)

@@ -144,6 +144,7 @@ def test_invisible_name_is_refused(
 
 
 @pytest.mark.parametrize(("endpoint", "field", "users"), SOURCES)
+@pytest.mark.slow
 def test_too_long_name_is_refused(
     home: Home, start: Start, start_api: Start, endpoint: str, field: str, users: Users
 ) -> None:
@@ -160,6 +161,7 @@ def test_too_long_name_is_refused(
         assert caught.value.names[0] in str(caught.value), "or pseudonyms would miss it"
 
 
+@pytest.mark.slow
 def test_spellings_of_two_nights_are_one_person(home: Home, sim: Simulator, store_url: str) -> None:
     """Whatever an address was pasted with on one of them."""
     assert store_url

@@ -86,6 +86,7 @@ def test_changed_days_are_found_in_few_calls(
 
 
 @given(st.integers(1, 90), st.data())
+@pytest.mark.slow
 def test_one_changed_day_costs_a_call_per_halving(count: int, data: st.DataObject) -> None:
     stored = stored_totals(count)
     tenant = Tenant(stored)

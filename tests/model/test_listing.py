@@ -59,6 +59,7 @@ def spring(start: Start) -> Simulator:
     return start(Organization(users=2, today=TODAY))
 
 
+@pytest.mark.slow
 def test_reason_is_short_in_log_and_manifest(
     home: Home, spring: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -74,6 +75,7 @@ def test_reason_is_short_in_log_and_manifest(
     assert len(reason) < 1100
 
 
+@pytest.mark.slow
 def test_days_that_fail_are_named_up_to_a_number(
     home: Home, spring: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:

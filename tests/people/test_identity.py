@@ -109,6 +109,7 @@ def test_identity_file_in_utf_16_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", WRONG)
+@pytest.mark.slow
 def test_identity_error_names_row_and_writes_nothing(home: Home, name: str) -> None:
     text, told = WRONG[name]
     kept(home, ADA)
@@ -365,6 +366,7 @@ def test_logins_and_ids_are_unique_and_stable(
         assert some == {name: people[name] for name in names[:count]}
 
 
+@pytest.mark.slow
 def test_reports_give_taken_login_a_suffix(home: Home) -> None:
     kept(home, "Ada-L", ADA)
     write(home, f"email,login,id\n{ADA},ada-l,11\n")

@@ -105,6 +105,7 @@ def test_every_option_of_help_is_documented(command: str, home: Home) -> None:
     assert shown <= documented | {"--help"}
 
 
+@pytest.mark.slow
 def test_no_documented_option_is_unknown(home: Home) -> None:
     known = set(OF_OTHER_PROGRAMS)
     for command in ("", *COMMANDS):

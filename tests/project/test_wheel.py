@@ -58,6 +58,7 @@ def test_builds_are_reproducible(builds: list[dict[str, Path]]) -> None:
     assert len(first) == 2
 
 
+@pytest.mark.slow
 def test_wheel_holds_the_package_alone(builds: list[dict[str, Path]]) -> None:
     (wheel,) = (path for name, path in builds[0].items() if name.endswith(".whl"))
     tops = {Path(name).parts[0] for name in zipfile.ZipFile(wheel).namelist()}

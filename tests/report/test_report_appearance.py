@@ -60,6 +60,7 @@ def test_accessibility_check_finds_nothing(
         assert audit(chromium) == [], (width, dark)
 
 
+@pytest.mark.slow
 def test_headings_are_an_outline(screen: Screen) -> None:
     chromium = screen.look(GAPS)
     script = (
@@ -144,6 +145,7 @@ def colours(chromium: Browser) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.slow
 def test_colour_blind_people_can_distinguish_kinds(dark: bool, screen: Screen) -> None:
     chromium = screen.look(GAPS, dark=dark)
     swatches = all_of(chromium, "#f-messages .keys .swatch:not(.before)")

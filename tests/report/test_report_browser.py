@@ -160,6 +160,7 @@ def test_days_in_doubt_say_why(screen: Screen) -> None:
     assert browser.console_of(chromium) == []
 
 
+@pytest.mark.slow
 def test_unknown_kind_makes_the_day_a_gap(screen: Screen) -> None:
     chromium = screen.look(DAY)
     assert len(all_of(chromium, "#f-messages .screen .gaps rect")) == 1

@@ -40,6 +40,7 @@ def test_default_is_the_newest_28_days(home: Home) -> None:
     assert list(report_of(home).column("t-active", "Daily active people")) == list(map(str, DAYS))
 
 
+@pytest.mark.slow
 def test_young_store_begins_with_its_first_day(home: Home) -> None:
     store_days(home, users(3), Window(LAST - timedelta(9), LAST))
     assert len(report_of(home).column("t-active", "Daily active people")) == 10
@@ -50,6 +51,7 @@ def test_today_is_left_out(home: Home) -> None:
     assert list(report_of(home).column("t-active", "Daily active people")) == [str(yesterday())]
 
 
+@pytest.mark.slow
 def test_dates_select_a_day_or_a_period(home: Home) -> None:
     store_days(home, users(3), Window(DAYS[4], DAYS[9]))
     day, other = DAYS[4], DAYS[9].strftime("%m-%d-%Y")
@@ -57,6 +59,7 @@ def test_dates_select_a_day_or_a_period(home: Home) -> None:
     assert len(report_of(home, str(day), other).column("t-active", "Remark")) == 6
 
 
+@pytest.mark.slow
 def test_same_store_gives_the_same_bytes(home: Home) -> None:
     store_days(home, users(9), MONTH)
     assert report_of(home).text == report_of(home).text
@@ -103,6 +106,7 @@ def test_advice_names_the_other_source(home: Home) -> None:
     assert "but has some of dashboard" in result.err
 
 
+@pytest.mark.slow
 def test_any_name_is_text(home: Home) -> None:
     window = Window(LAST - timedelta(4), LAST)
     store_days(home, users(4), window)
@@ -115,6 +119,7 @@ def test_any_name_is_text(home: Home) -> None:
     assert SCRIPT in report.column("user-table", "Active Days")
 
 
+@pytest.mark.slow
 def test_any_team_is_text(home: Home) -> None:
     people = home.path / "people.csv"
     people.write_text(f"email,login,id,team\n{users(1)[0]},u,1,{SCRIPT}\n")
@@ -125,6 +130,7 @@ def test_any_team_is_text(home: Home) -> None:
     assert list(report.column("t-use-by-team", "Active people")) == [SCRIPT, "no team"]
 
 
+@pytest.mark.slow
 def test_page_loads_nothing_and_forbids_it(home: Home) -> None:
     store_days(home, users(3), MONTH)
     report = report_of(home)
@@ -157,6 +163,7 @@ def test_person_of_two_teams_counts_in_both(home: Home) -> None:
     assert set(report.column("t-use-by-team", "Active people").values()) == {"1 of 1", "2 of 2"}
 
 
+@pytest.mark.slow
 def test_missing_teams_and_editors_are_left_out(home: Home) -> None:
     store_days(home, users(3), MONTH)
     report = report_of(home)
@@ -164,6 +171,7 @@ def test_missing_teams_and_editors_are_left_out(home: Home) -> None:
     assert "Not known: the store has no such figures" in report.words
 
 
+@pytest.mark.slow
 def test_names_can_be_left_out(home: Home) -> None:
     store_days(home, users(3), MONTH)
     home.settings["REPORT_USERS"] = "false"
@@ -233,6 +241,7 @@ def test_unreconciled_day_is_marked(home: Home) -> None:
     assert report.words.count(note) == charts_without_days
 
 
+@pytest.mark.slow
 def test_every_number_has_its_footnote(home: Home) -> None:
     store_days(home, users(3), MONTH)
     report = report_of(home)

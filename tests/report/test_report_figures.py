@@ -95,6 +95,7 @@ def _named(name: str) -> list[Any]:
     return [metric for metric in COUNTS if metric.name == name]
 
 
+@pytest.mark.slow
 def test_each_day_agrees_with_its_files(month: tuple[Path, Report]) -> None:
     folder, report = month
     active = report.column("t-active", "Daily active people")
@@ -108,6 +109,7 @@ def test_each_day_agrees_with_its_files(month: tuple[Path, Report]) -> None:
                 assert cell == shown(sum(int(row[metric.title]) for row in rows))
 
 
+@pytest.mark.slow
 def test_rates_agree_with_the_csv(home: Home, start: Start) -> None:
     start(Organization(users=40))
     day = yesterday() - timedelta(yesterday().weekday())  # a Monday: somebody works

@@ -76,6 +76,7 @@ def test_report_is_envelope_with_absolute_link(served: Served, of: str, name: st
 
 
 @pytest.mark.parametrize(("of", "name"), [*OF_A_DAY, *OF_A_MONTH])
+@pytest.mark.slow
 def test_link_needs_no_token(served: Served, of: str, name: str) -> None:
     subject = next(
         (s for s in (Subject.TEAMS, Subject.USERS) if name.startswith(s.value)), Subject.WHOLE
@@ -178,6 +179,7 @@ def test_wrong_method_is_404_like_github(served: Served) -> None:
         error_of(served.get(path_of(ENTERPRISE, "users-28-day"), method), 404)
 
 
+@pytest.mark.slow
 def test_head_has_headers_of_get(served: Served) -> None:
     link = served.link(path_of(ENTERPRISE, "users-28-day")).removeprefix(served.address)
     paths = [path_of(*each) for each in [*OF_A_DAY, *OF_A_MONTH]]
@@ -259,6 +261,7 @@ def test_single_seat_page_has_no_link_like_github(served: Served) -> None:
     assert "Link" not in served.get("/enterprises/acme/copilot/billing/seats").headers
 
 
+@pytest.mark.slow
 def test_tools_can_test_their_connection(served: Served) -> None:
     assert [each["login"] for each in served.json("/user/orgs")] == ["other", "acme"]
     billing = served.json("/orgs/acme/copilot/billing")

@@ -360,6 +360,7 @@ def refusal(home: Home, host: str = "127.0.0.1", *, insecure: bool = False, **se
     return str(refused.value)
 
 
+@pytest.mark.slow
 def test_tls_is_served_and_links_use_https(secure: Served, certificate: tuple[Path, Path]) -> None:
     assert secure.address.startswith("https://127.0.0.1:")
     headers = {"Authorization": f"Bearer {secure.token}"}
@@ -418,6 +419,7 @@ WRONG_FILES: dict[str, tuple[Callable[[tuple[Path, Path], Path], tuple[Path, Pat
 
 
 @pytest.mark.parametrize("case", WRONG_FILES)
+@pytest.mark.slow
 def test_invalid_certificate_or_key_is_refused(
     case: str, home: Home, certificate: tuple[Path, Path]
 ) -> None:

@@ -53,6 +53,7 @@ def test_page_equals_report_file(served: Served) -> None:
     assert head.headers["Content-Length"] == str(len(answer.content))
 
 
+@pytest.mark.slow
 def test_browser_is_asked_for_token(served: Served) -> None:
     answer = requests.get(served.address + PAGE, timeout=SECONDS)
     assert answer.status_code == 401
@@ -63,6 +64,7 @@ def test_browser_is_asked_for_token(served: Served) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "ada", "a b"])
+@pytest.mark.slow
 def test_token_as_password_opens_page(name: str, served: Served) -> None:
     sent = requests.get(served.address + PAGE, auth=(name, served.token), timeout=SECONDS)
     assert sent.status_code == 200
@@ -93,6 +95,7 @@ def test_other_credentials_are_refused(sent_for: Callable[[str], str], served: S
     assert "@example.com" not in answer.text
 
 
+@pytest.mark.slow
 def test_log_has_no_credentials(served: Served) -> None:
     served.get(PAGE, Authorization=basic(f"ada:{served.token}"))
     assert served.token not in served.log

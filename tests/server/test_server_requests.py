@@ -110,6 +110,7 @@ AMBIGUOUS = {
 
 
 @pytest.mark.parametrize("case", AMBIGUOUS)
+@pytest.mark.slow
 def test_ambiguous_request_closes_connection(case: str, served: Served) -> None:
     words = {"host": served.host, "token": served.token}
     data = f"GET /healthz HTTP/1.1\r\n{AMBIGUOUS[case]}{INNER}".format(**words)
@@ -127,6 +128,7 @@ def test_ambiguous_request_closes_connection(case: str, served: Served) -> None:
     ["Host: {host}\r\nX: a\r\n  b\r\n\r\n", "Host: {host}\nX: y\n\n"],
     ids=["a folded header", "line feeds alone"],
 )
+@pytest.mark.slow
 def test_old_but_unambiguous_requests_are_answered(head: str, served: Served) -> None:
     """RFC 9112 allows both: a fold is a blank, and a line may end without its return."""
     data = f"GET /healthz HTTP/1.1\r\n{head}{INNER}".format(host=served.host, token=served.token)

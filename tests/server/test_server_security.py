@@ -151,6 +151,7 @@ def test_respelled_link_never_gets_another_report(served: Served, change: str) -
 
 
 @pytest.mark.parametrize("host", ["x{}?", "x{}#", "x{}?a=", "user@x{}?", "[::1]{}?", "x:1{}?"])
+@pytest.mark.slow
 def test_signature_covers_path_whatever_the_host(served: Served, host: str) -> None:
     """Where the URL is put together from the host and the path, the host may bring a path."""
     split = urlsplit(served.link(USERS))
@@ -201,6 +202,7 @@ def test_signature_belongs_to_one_token(served: Served) -> None:
         "/data/usage.db",
     ],
 )
+@pytest.mark.slow
 def test_no_path_leads_to_a_file(served: Served, path: str) -> None:
     head = f"Host: {served.host}\r\nAuthorization: Bearer {served.token}\r\n\r\n"
     answer = served.raw(f"GET {path} HTTP/1.1\r\n{head}".encode())
@@ -250,6 +252,7 @@ def test_no_route_leaves_its_folder(served: Served, route: str) -> None:
     ],
     ids=lambda data: repr(data[:40]),
 )
+@pytest.mark.slow
 def test_invalid_request_is_refused(served: Served, data: bytes) -> None:
     """The next one is answered."""
     before = served.log.count("Traceback")
@@ -295,6 +298,7 @@ def test_malformed_body_closes_only_its_connection(served: Served) -> None:
 
 
 @pytest.mark.parametrize("name", ["a%0d%0aSet-Cookie:%20x=y", "%E2%82%AC", "%FF", "a%20b"])
+@pytest.mark.slow
 def test_enterprise_name_cannot_inject_header(served: Served, name: str) -> None:
     answer = served.get(f"/enterprises/{name}/copilot/billing/seats?per_page=100")
     assert answer.status_code == 200
@@ -305,6 +309,7 @@ def test_enterprise_name_cannot_inject_header(served: Served, name: str) -> None
 @pytest.mark.parametrize(
     "sent", ["Bearer", "", " ", "Bearer é", "Bearer " + "a" * 10_000, "Digest a=b", "\tBearer x"]
 )
+@pytest.mark.slow
 def test_similar_token_is_refused(served: Served, sent: str) -> None:
     head = f"Host: {served.host}\r\nAuthorization: {sent}\r\n\r\n"
     assert served.raw(f"GET {USERS} HTTP/1.1\r\n{head}".encode()).startswith(b"HTTP/1.1 401 ")
@@ -357,6 +362,7 @@ def test_other_machines_need_existing_token(home: Home) -> None:
         (b"\xff" * 40, 0o600, "no token"),
     ],
 )
+@pytest.mark.slow
 def test_file_without_secret_token_is_refused(
     home: Home, text: bytes, mode: int, reason: str
 ) -> None:

@@ -69,6 +69,7 @@ def test_unconfigured_organizations_and_teams_are_404(plain: Served) -> None:
     assert "IDENTITY_FILE" in error_of(plain.get(path_of(ENTERPRISE, "user-teams-1-day")), 404)
 
 
+@pytest.mark.slow
 def test_any_slug_is_answered_without_setting(plain: Served) -> None:
     path = f"/enterprises/whatever/copilot/metrics/reports/users-1-day?day={LAST}"
     assert plain.get(path).status_code == 200
@@ -319,6 +320,7 @@ def test_day_removed_after_its_link_is_404(plain: Served) -> None:
         assert f"{day}" in error_of(requests.get(link, timeout=SECONDS), 404)
 
 
+@pytest.mark.slow
 def test_damaged_day_is_500_and_logged(plain: Served) -> None:
     url, day = plain.home.settings["STORE_URL"], LAST - timedelta(4)
     put(url, {day: some_day(1)})

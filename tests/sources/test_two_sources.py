@@ -199,6 +199,7 @@ def test_both_sources_give_the_same_user_days(both: Fetched) -> None:
         assert any(column), metric.title  # a column of zeros would prove nothing
 
 
+@pytest.mark.slow
 def test_unknown_metrics_are_not_zero(both: Fetched) -> None:
     assert len(ONLY_DASHBOARD) == 3
     for source, unknown, known in (
@@ -420,6 +421,7 @@ def test_period_has_the_sums_of_the_organization(
 
 
 @pytest.mark.parametrize("days", [1, 3], ids=["one day", "a range"])
+@pytest.mark.slow
 def test_unreconciled_period_is_written_with_an_error(
     home: Home, now: Simulator, caplog: Log, days: int
 ) -> None:

@@ -75,6 +75,7 @@ def test_concurrent_requests_compute_once(home_url: str) -> None:
     assert count.calls == 1
 
 
+@pytest.mark.slow
 def test_commit_while_computing_is_noticed(store_url: str) -> None:
     """The value belongs to the state before the commit; the next request gets a new one."""
     put_day(store_url)
@@ -89,6 +90,7 @@ def test_commit_while_computing_is_noticed(store_url: str) -> None:
         assert [cache.get("days", interrupted) for _ in range(2)] == [1, 2]
 
 
+@pytest.mark.slow
 def test_values_of_a_view_are_of_its_snapshot(store_url: str) -> None:
     put_day(store_url)
     with cache_of(store_url) as cache, cache.view() as view:
@@ -154,6 +156,7 @@ def test_restored_backup_is_noticed(tmp_path: Path) -> None:
         assert cache.get("days", Count()) == 1
 
 
+@pytest.mark.slow
 def test_file_that_vanished_is_no_value(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'usage.db'}"
     put_day(url)

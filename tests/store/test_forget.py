@@ -126,6 +126,7 @@ def test_ledger_matches_the_remaining_rows(home: Home) -> None:
 
 
 @pytest.mark.parametrize("written", ["ada@example.com", "ADA@EXAMPLE.COM", "aDa@example.COM"])
+@pytest.mark.slow
 def test_forget_ignores_capitals_in_addresses(
     home: Home, spring: Simulator, capsys: Capture, written: str
 ) -> None:
@@ -164,6 +165,7 @@ def test_forget_without_store_creates_nothing(home: Home, empty_place: str) -> N
 
 
 @pytest.mark.usefixtures("spring")
+@pytest.mark.slow
 def test_manifest_counts_forgotten_users(home: Home, capsys: Capture) -> None:
     backfill(home, FIRST, march(5))
     user = busiest(home)
@@ -202,6 +204,7 @@ def test_sum_is_known_once_unknown_user_is_forgotten(home: Home, spring: Simulat
         assert_counted(kept[day], left)
 
 
+@pytest.mark.slow
 def test_day_without_remaining_users_has_zero_sums(home: Home, spring: Simulator) -> None:
     spring.add_fault(Fault(raw_body(answer(record("ada@example.com"))), USERS, FIRST))
     with pytest.raises(NotReconciled):

@@ -141,6 +141,7 @@ def test_readers_work_during_a_run(
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 @pytest.mark.usefixtures("store_url")
+@pytest.mark.slow
 def test_store_is_locked_without_holder_file(
     home: Home, simulator: Simulator, forks: Forks
 ) -> None:
@@ -236,6 +237,7 @@ class Interrupted(Exception):
     """Raised by the signal's handler."""
 
 
+@pytest.mark.slow
 def test_signal_interrupts_long_sqlite_statement() -> None:
     """VACUUM of a large store, after `forget`, takes minutes; the connection stays usable."""
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(i) FROM n"

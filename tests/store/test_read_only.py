@@ -122,6 +122,7 @@ def test_store_on_a_read_only_volume_is_served(home: Home, volume: Path) -> None
 
 
 @pytest.mark.parametrize("left", [{WAL, SHM}, {WAL}], ids=["log and index", "log"])
+@pytest.mark.slow
 def test_wal_of_killed_run_is_read_or_refused(
     home: Home, volume: Path, read: Read, left: set[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

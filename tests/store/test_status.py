@@ -85,6 +85,7 @@ def test_status_without_store_creates_nothing(home: Home, empty_place: str) -> N
 
 
 @pytest.mark.usefixtures("empty_place", "spring")
+@pytest.mark.slow
 def test_status_of_complete_window(home: Home, capsys: Capture) -> None:
     home.settings["SETTLE_DAYS"] = "0"
     now = datetime(2025, 3, 7, 12, tzinfo=UTC)
@@ -182,6 +183,7 @@ def test_status_lists_every_kind_of_day(home: Home, capsys: Capture) -> None:
 
 
 @pytest.mark.usefixtures("spring", "store_url")
+@pytest.mark.slow
 def test_status_counts_days_with_forgotten_users(home: Home, capsys: Capture) -> None:
     backfill(home, march(3), march(5))
     assert not [line for line in text_of(home, capsys) if "removed" in line]
@@ -215,6 +217,7 @@ def test_last_success_is_of_a_complete_run(home: Home, spring: Simulator, capsys
 
 
 @pytest.mark.usefixtures("spring", "store_url")
+@pytest.mark.slow
 def test_max_age_limits_age_of_newest_day(home: Home) -> None:
     backfill(home, march(8), march(9), NEWEST_ENDED)
     for text, age in [
@@ -236,6 +239,7 @@ def test_empty_newest_day_is_fresh(home: Home, spring: Simulator) -> None:
 
 
 @pytest.mark.usefixtures("spring")
+@pytest.mark.slow
 def test_gap_does_not_make_store_stale(home: Home) -> None:
     """`status` tells the gap as missing; --max-age asks how old the newest day is."""
     home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
@@ -324,6 +328,7 @@ def test_recent_unreconciled_days_are_warned_of(
     assert messages(caplog) == ["dashboard: days that do not add up: 2025-03-04"]
 
 
+@pytest.mark.slow
 def test_long_history_is_reported_in_few_lines(home: Home, capsys: Capture) -> None:
     """Of 26 years, the calendar has the newest months, and `--json` has every day."""
     put_days(home, {date(1999, 3, 8): NOON, **SOUND})
@@ -335,6 +340,7 @@ def test_long_history_is_reported_in_few_lines(home: Home, capsys: Capture) -> N
 
 
 @pytest.mark.usefixtures("spring", "store_url")
+@pytest.mark.slow
 def test_differences_are_listed_up_to_a_number(
     home: Home, capsys: Capture, spring: Simulator
 ) -> None:
@@ -362,6 +368,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         parse(["status", f"--max-age={text}"])
 
 
+@pytest.mark.slow
 def test_stale_store_exits_8_after_the_report(home: Home, start: Start) -> None:
     start(Organization(users=3))
     nothing = home.run("status", "--max-age", "36h")

@@ -302,6 +302,7 @@ def test_two_sources_do_not_mix(store: Store) -> None:
         assert (reader.last_success("a source"), reader.last_success("b")) == (None, FETCHED)
 
 
+@pytest.mark.slow
 def test_puts_from_many_threads_are_all_stored(store: Store) -> None:
     days = [DAY + timedelta(number) for number in range(16)]
     with ThreadPoolExecutor(8) as pool:
@@ -338,6 +339,7 @@ def many(last: str) -> list[UserUsage]:
         pytest.param(many("1@example.com"), ContractBroken, id="twice"),
     ],
 )
+@pytest.mark.slow
 def test_failed_put_changes_nothing(
     store: Store, users: list[UserUsage], error: type[Exception]
 ) -> None:
@@ -380,6 +382,7 @@ def test_writing_requires_lock_and_open_store(store_url: str) -> None:
 ARBITRARY_TENANT_VALUES: list[Cell] = [0, MAX_COUNT, 10**30, 1.0, -0.5, True, None, "", 'a\0b,"\n']
 
 
+@pytest.mark.slow
 def test_tenants_figures_are_upserted_one_by_one(store: Store) -> None:
     week = Window(DAY - timedelta(6), DAY)
     figures = [
@@ -440,6 +443,7 @@ def test_file_is_in_wal_mode_with_lock_beside_it(home: Home) -> None:
     assert {p.name for p in home.data.iterdir()} <= {"usage.db", "usage.db.lock"}
 
 
+@pytest.mark.slow
 def test_range_stores_tenants_figures_only(home: Home, sim: Simulator, store_url: str) -> None:
     day, range_ = yesterday() - timedelta(9), Window(yesterday() - timedelta(7), yesterday())
     for words in ([f"{day}"], [f"{range_.start}", f"{range_.end}"], [f"{today()}"]):

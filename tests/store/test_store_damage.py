@@ -104,6 +104,7 @@ def less_known() -> list[UserUsage]:
     ]
 
 
+@pytest.mark.slow
 def test_migration_adds_and_loses_nothing(home: Home, store_url: str) -> None:
     make_store(store_url)
     make_older(store_url)
@@ -134,6 +135,7 @@ def test_migration_adds_and_loses_nothing(home: Home, store_url: str) -> None:
 
 
 @pytest.mark.parametrize("words", [EXPORT, ("status",)], ids=lambda words: words[0])
+@pytest.mark.slow
 def test_readers_migrate_an_older_store(
     home: Home, store_url: str, run: Run, words: tuple[str, ...]
 ) -> None:
@@ -263,6 +265,7 @@ def test_damaged_store_is_reported_and_left_alone(
         f" SELECT source, day, 'eve'{', 0' * len(COUNTS)} FROM day_ledger",
     ],
 )
+@pytest.mark.slow
 def test_day_that_contradicts_ledger_is_not_exported(
     home: Home, store_url: str, run: Run, statement: str
 ) -> None:
@@ -280,6 +283,7 @@ def test_day_that_contradicts_ledger_is_not_exported(
 
 
 @pytest.mark.usefixtures("sim")
+@pytest.mark.slow
 def test_refresh_repairs_a_changed_day(home: Home, store_url: str, run: Run) -> None:
     make_store(store_url)
     sql(store_url, f"DELETE FROM user_day WHERE day = '{NEXT}'")
@@ -327,6 +331,7 @@ MISTYPED = {
 
 
 @pytest.mark.parametrize(("url", "code"), MISTYPED.items())
+@pytest.mark.slow
 def test_invalid_store_url_is_refused_without_password(
     home: Home, sim: Simulator, run: Run, url: str, code: int
 ) -> None:

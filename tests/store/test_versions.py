@@ -97,6 +97,7 @@ def states(store: Store) -> dict[int, VersionState | None]:
         return {v.ledger.version: v.state for v in reader.versions(ANALYTICS, DAY)}
 
 
+@pytest.mark.slow
 def test_revision_preserves_the_earlier_version(store: Store) -> None:
     first, second = people(3, chat_messages=1), [*people(2, chat_messages=1), user("z@example.com")]
     assert put(store, first, 0) is Stored.FIRST
@@ -146,6 +147,7 @@ def test_held_version_leaves_the_earlier_in_force(store: Store) -> None:
     assert row.fetched_at == FIRST
 
 
+@pytest.mark.slow
 def test_people_are_lost_and_gained_by_their_activity(store: Store) -> None:
     policy = Suspicion()
     put(store, people(3, chat_messages=1), 0, policy)
@@ -297,6 +299,7 @@ def test_any_sequence_preserves_every_version(store: Store, seed: int) -> None:
             assert contents(store) == answers
 
 
+@pytest.mark.slow
 def test_forgetting_reaches_every_version(store: Store, store_url: str) -> None:
     """The sums of each are those of the users that are left, or unknown."""
     policy = Suspicion()
@@ -349,6 +352,7 @@ def export(home: Home, place: Path, as_of: datetime | None = None) -> dict[str, 
 ONE_EACH = maker(DETAILED)((1,) * len(DETAILED))
 
 
+@pytest.mark.slow
 def test_freshness_is_that_of_the_moment(store: Store) -> None:
     """The same answer on later nights is a later fetch of the same version."""
     for night in range(3):
@@ -401,6 +405,7 @@ def export_at(home: Home, place: Path, now: datetime) -> dict[str, bytes]:
     return {str(path.relative_to(place)): path.read_bytes() for path in all_files(place)}
 
 
+@pytest.mark.slow
 def test_migration_adds_versions_to_days(store_url: str) -> None:
     """Its days are in force since they were fetched, and the next revision is a second one."""
     place = store_at(store_url)

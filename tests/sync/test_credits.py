@@ -124,6 +124,7 @@ def edited(change: Callable[[list[Json]], list[Json]]) -> Effect:
     return effect
 
 
+@pytest.mark.slow
 def test_stored_credits_equal_the_source(
     home: Home, in_each_store: Simulator, capsys: Capture
 ) -> None:
@@ -140,6 +141,7 @@ def test_stored_credits_equal_the_source(
     assert f"  {len(DAYS)} days have credits\n" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_credits_are_not_requested_by_default(home: Home, spring: Simulator) -> None:
     del home.settings["FETCH_CREDITS"]
     fetch(home, FIRST, LAST)
@@ -234,6 +236,7 @@ def test_error_loses_only_credits(home: Home, spring: Simulator, name: str) -> N
 
 
 @pytest.mark.parametrize("effect", [twice(0), repeat_user()], ids=["at the end", "last again"])
+@pytest.mark.slow
 def test_repeated_credit_record_counts_once(home: Home, spring: Simulator, effect: Effect) -> None:
     spring.add_fault(Fault(effect, CREDITS))
     backfill(home, FIRST, LAST)
@@ -299,6 +302,7 @@ def test_long_window_is_fetched_in_pieces(home: Home, spring: Simulator) -> None
     assert stored_credits(home) == in_organization(spring, first, LAST)
 
 
+@pytest.mark.slow
 def test_forget_removes_credits(home: Home, in_each_store: Simulator) -> None:
     backfill(home, FIRST, LAST)
     user = max(name for _, name in stored_credits(home) if "@" in name)
@@ -308,6 +312,7 @@ def test_forget_removes_credits(home: Home, in_each_store: Simulator) -> None:
     assert days_with(home) == DAYS
 
 
+@pytest.mark.slow
 def test_forget_removes_person_with_only_credits(
     home: Home, spring: Simulator, capsys: Capture
 ) -> None:

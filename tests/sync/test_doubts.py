@@ -146,6 +146,7 @@ def gauges(server: Served) -> dict[str, float]:
     }
 
 
+@pytest.mark.slow
 def test_server_ignores_tolerated_differences(doubtful: Home) -> None:
     store = store_at(doubtful.settings["STORE_URL"])
 
@@ -168,6 +169,7 @@ def test_server_ignores_tolerated_differences(doubtful: Home) -> None:
     assert shown(19) == DOUBTS[2:4]
 
 
+@pytest.mark.slow
 def test_status_marks_days_in_doubt(doubtful: Home) -> None:
     shown = doubtful.run("status")
     assert shown.code == 0

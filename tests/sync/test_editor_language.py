@@ -169,6 +169,7 @@ def test_stored_rows_add_up_to_user_days(home: Home, in_each_store: Simulator) -
     assert asked(in_each_store) == DAYS[::-1]
 
 
+@pytest.mark.slow
 def test_day_of_several_pages_is_complete(home: Home, start_api: Start) -> None:
     sim = start_api(Organization(users=160, today=TODAY))
     backfill(home, DAY, DAY)
@@ -215,6 +216,7 @@ def test_unreconciled_rows_are_stored_and_logged(
     assert f"    they do not add up to the users' figures: {DAY}\n" in text
 
 
+@pytest.mark.slow
 def test_rows_that_add_up_on_second_fetch_are_complete(
     home: Home, spring: Simulator, caplog: Log, capsys: Capture
 ) -> None:
@@ -227,6 +229,7 @@ def test_rows_that_add_up_on_second_fetch_are_complete(
     assert "do not add up to the users'" not in status_text(home, capsys, as_json=False)
 
 
+@pytest.mark.slow
 def test_count_missing_by_editor_is_unknown(home: Home, spring: Simulator) -> None:
     """It is not a difference either."""
     spring.add_fault(Fault(remove_field(OPTIONAL.name), ENDPOINT, DAY))
@@ -333,6 +336,7 @@ def test_settled_days_are_not_requested_again(home: Home, spring: Simulator) -> 
         spring.requests.clear()
 
 
+@pytest.mark.slow
 def test_switched_off_endpoint_is_not_requested(
     home: Home, spring: Simulator, caplog: Log, capsys: Capture
 ) -> None:
@@ -456,6 +460,7 @@ def test_forget_removes_editor_rows(home: Home) -> None:
     assert statuses(home) == dict.fromkeys(DAYS, COMPLETE)
 
 
+@pytest.mark.slow
 def test_forget_removes_person_with_only_editor_rows(
     home: Home, spring: Simulator, capsys: Capture
 ) -> None:

@@ -358,6 +358,7 @@ def test_backfill_fetches_missing_days_oldest_first(
     assert home.files() == set()
 
 
+@pytest.mark.slow
 def test_backfill_stops_after_28_unavailable_days(home: Home, spring: Simulator) -> None:
     home.settings["MAX_CONCURRENCY"] = "1"
     first = TODAY - timedelta(100)
@@ -369,6 +370,7 @@ def test_backfill_stops_after_28_unavailable_days(home: Home, spring: Simulator)
     assert list(ledger(home)) == list(Window(first, first + timedelta(9)).days())
 
 
+@pytest.mark.slow
 def test_scattered_failures_do_not_stop_backfill(home: Home, spring: Simulator) -> None:
     days = list(Window(TODAY - timedelta(52), TODAY - timedelta(11)).days())
     out = [day for number, day in enumerate(days) if number % 14]
@@ -450,6 +452,7 @@ MESSAGES = next(iter(TENANT_TOTALS))
 CHAT = next(m for m in COUNTS if m.part_of is Whole.MESSAGES)
 
 
+@pytest.mark.slow
 def test_unreconciled_day_is_stored_and_reported(
     home: Home, spring: Simulator, caplog: Log, capsys: Capture
 ) -> None:
@@ -476,6 +479,7 @@ def test_unreconciled_day_is_stored_and_reported(
     assert both in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_day_that_adds_up_on_second_fetch_is_clean(
     home: Home, spring: Simulator, caplog: Log
 ) -> None:

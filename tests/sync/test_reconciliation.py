@@ -94,6 +94,7 @@ def test_unreconciled_day_ends_run_with_9(home: Home) -> None:
 
 
 @pytest.mark.usefixtures("five")
+@pytest.mark.slow
 def test_reconcile_warn_ends_with_0(home: Home) -> None:
     home.settings["RECONCILE"] = "Warn"
     run = home.run("--daily", *THREE_DAYS)
@@ -103,6 +104,7 @@ def test_reconcile_warn_ends_with_0(home: Home) -> None:
     assert last_success(home) is not None
 
 
+@pytest.mark.slow
 def test_missing_days_outrank_unreconciled_ones(home: Home, five: Simulator) -> None:
     five.add_fault(Fault(raw_body(b"null"), USERS, LAST))
     run = home.run("--daily", *THREE_DAYS)
@@ -159,6 +161,7 @@ def test_pruning_removes_our_notes_only(home: Home) -> None:
     assert own.read_text() == words
 
 
+@pytest.mark.slow
 def test_failed_run_keeps_notes_of_remaining_days(home: Home, five: Simulator) -> None:
     """Also of what came to be in doubt since."""
     home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
@@ -176,6 +179,7 @@ def test_failed_run_keeps_notes_of_remaining_days(home: Home, five: Simulator) -
 
 
 @pytest.mark.parametrize("first", [FIRST, WRONG], ids=["several days", "one day"])
+@pytest.mark.slow
 def test_unreconciled_period_ends_with_9_and_notes(
     first: date, home: Home, five: Simulator
 ) -> None:
@@ -205,6 +209,7 @@ def test_period_with_today_is_marked_and_ends_with_0(home: Home, five: Simulator
 
 
 @pytest.mark.usefixtures("five")
+@pytest.mark.slow
 def test_tolerated_difference_is_recorded_without_doubt(home: Home) -> None:
     assert home.run("--daily", *THREE_DAYS).code == 9
     (found,) = manifest(home)["days"][1]["unreconciled"]

@@ -316,6 +316,7 @@ def test_refusal_of_the_token_says_what_to_do(
     assert home.files() == set()
 
 
+@pytest.mark.slow
 def test_the_exit_codes_are_those_of_the_refusals(home: Home, api: Simulator) -> None:
     codes = []
     for code in (400, 401, 404):

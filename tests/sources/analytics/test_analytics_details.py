@@ -329,6 +329,7 @@ def test_unknown_shape_of_credits_is_refused(home: Home, credited: Simulator, na
         assert words in refused(source, CREDITS)
 
 
+@pytest.mark.slow
 def test_refused_credits_are_not_stored(home: Home, credited: Simulator) -> None:
     credited.add_fault(Fault(SHAPES_OF_CREDITS["credits -0.5"][0], CREDITS))
     assert type(failure(lambda: backfill(home, DAY, DAY))) is ContractBroken

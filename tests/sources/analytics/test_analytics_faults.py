@@ -120,6 +120,7 @@ def test_unavailable_users_cost_one_day(
 @pytest.mark.parametrize(
     ("endpoint", "name"), [*((USAGE, name) for name in UNAVAILABLE), (DAU, "503"), (DAU, "reset")]
 )
+@pytest.mark.slow
 def test_unavailable_totals_end_the_run(
     home: Home, spring: Simulator, name: str, endpoint: str
 ) -> None:
@@ -179,6 +180,7 @@ def test_broken_users_are_refused(home: Home, spring: Simulator, name: str) -> N
 
 
 @pytest.mark.parametrize("name", ["null", "404", "data that is called a part"])
+@pytest.mark.slow
 def test_broken_users_cost_one_day(
     home: Home, spring: Simulator, undisturbed: Left, name: str
 ) -> None:

@@ -131,6 +131,7 @@ def test_unreconciled_day_has_its_differences(
 
 
 @pytest.mark.parametrize("name", OPEN)
+@pytest.mark.slow
 def test_day_that_reconciles_on_retry_has_no_warning(
     home: Home, spring: Simulator, undisturbed: Left, told: Told, name: str
 ) -> None:
@@ -145,6 +146,7 @@ def test_day_that_reconciles_on_retry_has_no_warning(
     assert sum("once more" in line for line in told(logging.INFO)) == len(days)
 
 
+@pytest.mark.slow
 def test_day_that_breaks_on_retry_is_not_stored(
     home: Home, spring: Simulator, undisturbed: Left
 ) -> None:

@@ -71,6 +71,7 @@ def test_no_check_stores_without_a_request(signed_out: Home, sim: Simulator) -> 
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.slow
 def test_refused_session_is_not_stored(shape: str, home: Home, start: Start) -> None:
     sim = start(expired_shape=shape)
     result = home.run(AUTH, stdin="_session=0123456789abcdef0123456789abcdef01234567")

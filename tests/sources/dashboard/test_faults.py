@@ -204,6 +204,7 @@ def test_refusal_says_what_to_do(home: Home, sim: Simulator, name: str) -> None:
 @pytest.mark.parametrize(
     ("effect", "code"), [(status(403), 3), (redirect(f"//x.example.com{SAME_PATH}"), 2)]
 )
+@pytest.mark.slow
 def test_fault_of_every_day_ends_the_job(
     home: Home, sim: Simulator, effect: Effect, code: int
 ) -> None:
@@ -363,6 +364,7 @@ def test_day_that_works_on_retry_is_complete(home: Home, sim: Simulator) -> None
 @pytest.mark.parametrize(
     ("effect", "code", "requests"), [(null_body(), 5, 56), (status(502), 4, 28)]
 )
+@pytest.mark.slow
 def test_no_day_at_all_leaves_no_file(
     home: Home, sim: Simulator, effect: Effect, code: int, requests: int
 ) -> None:

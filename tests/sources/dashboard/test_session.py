@@ -85,6 +85,7 @@ def test_expired_session_ends_the_run(shape: str, form: str, home: Home, start: 
     ("form", "shape", "good"),
     [("one day", "401", 1), ("28 days", "redirect", 10), ("28 days", "html", 27)],
 )
+@pytest.mark.slow
 def test_session_that_expires_midway_leaves_no_file(
     form: str, shape: str, good: int, home: Home, start: Start
 ) -> None:

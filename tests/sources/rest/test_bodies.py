@@ -135,6 +135,7 @@ def test_body_that_stays_incomplete_is_unavailable(each: Asking) -> None:
         assert "gave up after 2 attempts" in str(caught.value), name
 
 
+@pytest.mark.slow
 def test_whole_body_is_read_in_every_form(each: Asking) -> None:
     expected = each.ask()
     for name, effect in WHOLE.items():

@@ -77,6 +77,7 @@ def test_endless_head_is_one_failed_attempt(api: Simulator, name: str) -> None:
 @pytest.mark.parametrize(
     "effect", [interim(100, None, 0.02), slow_head(0.05), drip(0.02)], ids=["100", "head", "body"]
 )
+@pytest.mark.slow
 def test_budget_ends_what_the_silence_allows(api: Simulator, effect: Effect) -> None:
     api.add_fault(Fault(effect))
     said, took = refused(api, timeout=30, budget=0.5, retries=3)
@@ -87,6 +88,7 @@ def test_budget_ends_what_the_silence_allows(api: Simulator, effect: Effect) -> 
 
 @pytest.mark.parametrize("way", ["TLS", "tunnel"])
 @pytest.mark.parametrize("effect", [interim(100, None, 0.02), drip(0.02)], ids=["100", "body"])
+@pytest.mark.slow
 def test_limits_hold_through_tls_and_proxies(
     start_api: Start,
     certificate: tuple[str, str],
@@ -169,12 +171,14 @@ def connect(url: str, timeout: float) -> tuple[str, float]:
     return str(caught.value), time.monotonic() - began
 
 
+@pytest.mark.slow
 def test_handshake_that_hangs_is_bounded(silent: socket.socket) -> None:
     said, took = connect(f"https://127.0.0.1:{port_of(silent)}/", 0.4)
     assert "no connection within 0.4 s" in said or "silent" in said
     assert took < 5
 
 
+@pytest.mark.slow
 def test_name_look_up_that_hangs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """It cannot be interrupted: its thread is left behind."""
     answered = threading.Event()

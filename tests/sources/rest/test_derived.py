@@ -130,6 +130,7 @@ def test_spelling_of_unknown_has_no_warning(
     assert warnings(caplog) == []
 
 
+@pytest.mark.slow
 def test_spelled_unknown_is_no_count(home: Home, sim: Simulator, users: list[UserUsage]) -> None:
     for text in SPELLED:
         sim.clear_faults()
@@ -231,6 +232,7 @@ def test_unknown_field_with_a_taken_name_is_left_out(
 ODD_DAYS: list[Any] = [-1, 1.5, 5.0, True, "5", None, [5], {}, 2**70]
 
 
+@pytest.mark.slow
 def test_odd_active_days_of_analytics_are_unknown(
     home: Home, start_api: Start, caplog: Log
 ) -> None:

@@ -227,6 +227,7 @@ def numbered(answer: Answer, request: Request) -> Answer:
     return replace(answer, body=msgspec.json.encode(body))
 
 
+@pytest.mark.slow
 def test_error_beside_an_empty_list_is_refused(home: Home, start: Start, start_api: Start) -> None:
     """With status 200: exit 5, and nothing is stored."""
     lists = {USERS: ["userFeatureStats"], ACTIVITY: ["users"], "dau-count": [], "daily-usage": []}
@@ -300,6 +301,7 @@ SAME_DAY: dict[str, object] = {
 
 
 @pytest.mark.parametrize(("endpoint", "users"), SOURCES)
+@pytest.mark.slow
 def test_record_of_another_day_refuses_the_answer(
     home: Home, start: Start, start_api: Start, endpoint: str, users: Callable[[Home], list[Any]]
 ) -> None:
@@ -345,6 +347,7 @@ def test_more_active_days_than_requested_are_refused(
             source.fetch_users(week)
 
 
+@pytest.mark.slow
 def test_setting_cannot_hide_the_days_field(home: Home, sim: Simulator) -> None:
     """A day of the daily job that is answered for another window is missing: exit 6."""
     sim.add_fault(Fault(set_value(FIELDS[DAYS], 6), USERS, day=DAY))
@@ -436,6 +439,7 @@ def zeros(answer: Answer, _request: Request) -> Answer:
     return replace(answer, body=msgspec.json.encode(body))
 
 
+@pytest.mark.slow
 def test_totals_of_zero_are_checked_with_users(home: Home, api: Simulator) -> None:
     """They are stored, and what does not add up is said."""
     expected = activity(home)

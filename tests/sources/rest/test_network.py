@@ -69,6 +69,7 @@ def assert_failed(home: Home, code: int, *words: str) -> str:
 
 
 @pytest.mark.parametrize("slashes", ["", "/", "//"])
+@pytest.mark.slow
 def test_between_base_and_endpoint_is_one_slash(home: Home, sim: Simulator, slashes: str) -> None:
     home.settings["METRICS_API_BASE_URL"] = sim.url + slashes
     assert_whole(home)
@@ -212,6 +213,7 @@ def test_no_proxy_is_honoured(home: Home, sim: Simulator, closed_port: int) -> N
     assert sim.count() == 3
 
 
+@pytest.mark.slow
 def test_proxy_password_is_sent_but_not_logged(
     home: Home, sim: Simulator, proxies: list[Proxy], closed_port: int
 ) -> None:
@@ -414,6 +416,7 @@ def test_redacted_url_has_dates_and_page_sizes() -> None:
 
 @settings(deadline=None)
 @given(st.text())
+@pytest.mark.slow
 def test_malformed_url_shows_no_password(rest: str) -> None:
     """A server may write anything into `next`."""
     assert PASSWORD not in redact(f"http://{USER}:{PASSWORD}@{rest}")

@@ -312,6 +312,7 @@ def ask(over: Http, sim: Simulator) -> int:
     return over.get(f"{sim.url}/analytics/v0/{DAU_COUNT}?start_date={day}&end_date={day}").status
 
 
+@pytest.mark.slow
 def test_threads_of_one_session_are_never_refused(start_api: Start) -> None:
     scale, each = 300, 6
     sim = start_api(rate_limit=True, clock_scale=scale)
@@ -338,6 +339,7 @@ def test_waiting_for_the_pace_costs_no_budget(api: Simulator) -> None:
     assert all(later - earlier > 0.55 for earlier, later in itertools.pairwise(arrived))
 
 
+@pytest.mark.slow
 def test_a_retry_waits_for_its_turn_too(api: Simulator) -> None:
     api.add_fault(Fault(status(503), times=1))
     with closing(http(api, Pace(60 / 0.3, 1))) as over:

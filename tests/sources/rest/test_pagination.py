@@ -92,6 +92,7 @@ def edited(**fields: object) -> Effect:
         *((style, key) for style in ("none", "cursor") for key in ("items", "data", "results")),
     ],
 )
+@pytest.mark.slow
 def test_every_style_gives_the_file_of_one_page(
     home: Home, start: Start, expected: bytes, style: Any, key: str
 ) -> None:
@@ -352,6 +353,7 @@ def test_records_of_another_api_are_flattened(home: Home, sim: Simulator, shape:
     assert (home.data / CSV_NAME).read_bytes().decode() == OTHERS_CSV.replace("\n", "\r\n")
 
 
+@pytest.mark.slow
 def test_records_of_another_api_have_no_days(home: Home, sim: Simulator) -> None:
     """The daily job would make empty days of them: exit 5, and no file."""
     sim.add_fault(Fault(raw_body(b'{"items":' + OTHERS + b"}")))

@@ -167,6 +167,7 @@ def test_time_budget_ends_retries_early(users_only: Home, sim: Simulator) -> Non
 
 
 @pytest.mark.parametrize("effect", [hang(300), drip(0.2)], ids=["silence", "drip"])
+@pytest.mark.slow
 def test_slow_answer_cannot_exceed_the_budget(
     users_only: Home, sim: Simulator, effect: Effect
 ) -> None:
@@ -217,6 +218,7 @@ def test_retry_after_is_obeyed(
     ids=["two hours", "date in two hours", "30 digits", "400 digits"],
 )
 class TestLongRetryAfter:
+    @pytest.mark.slow
     def test_beyond_the_budget_ends_the_request(
         self, users_only: Home, sim: Simulator, value: str
     ) -> None:
