@@ -38,8 +38,8 @@ class ToySource:
     def fetch_day(self, day: date) -> DayUsage:
         return DayUsage(day, self.fetch_users(Window(day, day)), _totals_of(Window(day, day)))
 
-    def changed_days(self, kept: Mapping[date, Totals]) -> list[date]:
-        return [day for day, totals in kept.items() if totals != _totals_of(Window(day, day))]
+    def changed_days(self, stored: Mapping[date, Totals]) -> list[date]:
+        return [day for day, totals in stored.items() if totals != _totals_of(Window(day, day))]
 
     def stop(self) -> None:
         pass

@@ -41,7 +41,11 @@ class SqliteWatch:
         self._count = 0
 
     def state(self) -> Hashable:
-        """The count, and which file and connection it is of: a restored backup is another file."""
+        """The count, and which file and connection it is of.
+
+        A restored backup is another file, or the same one without a commit: then its size or time
+        of change is another.
+        """
         real = Path(os.path.realpath(self._path))
         with self._lock:
             options = access_for_reading(self._path).options
@@ -54,7 +58,7 @@ class SqliteWatch:
                 self._opened = options, stamp[0]
                 self._count += 1
             (version,) = self._connection.execute("PRAGMA data_version").fetchone()
-            return self._count, version
+            return self._count, version, stamp
 
     def close(self) -> None:
         """Close the connection."""

@@ -165,9 +165,9 @@ class AnalyticsSource(RestSource):
         requests = sum(_pages_of(self._totals.get(day, {})) for day in days)
         return Estimate(requests, self._pace.seconds_for(requests))
 
-    def changed_days(self, kept: Mapping[date, Totals]) -> list[date]:
+    def changed_days(self, stored: Mapping[date, Totals]) -> list[date]:
         """Those of the prepared days whose totals differ now from the stored ones."""
-        return sorted(day for day, totals in kept.items() if self._totals[day] != totals)
+        return sorted(day for day, totals in stored.items() if self._totals[day] != totals)
 
     def fetch_day(self, day: date) -> DayUsage:
         """Every user's figures of one UTC day; a second call fetches its totals again.

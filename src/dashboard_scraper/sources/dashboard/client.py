@@ -108,9 +108,9 @@ class DashboardSource(RestSource):
         counted, _others = self._tenant_answer(Endpoint.TENANT, window, TENANT_TOTALS)
         return {TENANT_TOTALS[field]: count for field, count in counted.items()}
 
-    def changed_days(self, kept: Mapping[date, Totals]) -> list[date]:
+    def changed_days(self, stored: Mapping[date, Totals]) -> list[date]:
         """Those of the days whose totals differ now from the stored ones."""
-        return changed_days(kept, self.fetch_totals)
+        return changed_days(stored, self.fetch_totals)
 
     def fetch_users(self, window: Window) -> list[UserUsage] | OtherRecords:
         """Every user's figures, summed by the dashboard over the window; sorted by address."""
