@@ -1,10 +1,10 @@
-"""What `--last-28-days` costs where nothing is taken from the store (`--refresh`).
+"""What a night of `--last-28-days` costs beside a plain scraper, `one_by_one.py`.
 
-Requests, wall time, our own CPU time, peak memory. The simulator runs in a process of its own, with
-its answers prepared beforehand; the figures are those of the program's process alone, from start to
-finish. Each case is run several times; the smallest and the largest wall time are printed, so that
-the machine's noise can be seen. The baseline fetches the same 28 answers one after the other with
-`requests` and parses them with `json`, and does nothing else.
+Both fetch from the same simulator, a process of its own with its answers prepared, and take turns:
+the scraper, our first night (an empty store), and our second (everything is in the store). Printed
+are medians of wall time, CPU time, bytes written and peak memory of the whole process, each night
+as a ratio of the scraper's, and what the simulator did meanwhile; with several numbers of users
+also what the larger costs in multiples of the next smaller.
 
     python bench/last_28_days.py [--runs 3] [--users 200 10000] [--latency 0 0.1]
 """
@@ -14,39 +14,32 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
-from dashboard_scraper.model.dates import DAYS
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.rest.urls import origin_of
 
-BASELINE = """
-import json, os, sys
-from datetime import datetime, timedelta, timezone
-import requests
-session = requests.Session()
-session.headers["Cookie"] = "_session=" + os.environ["SESSION"]
-today = datetime.now(timezone.utc).date()
-for back in range(28, 0, -1):
-    day = today - timedelta(back)
-    text = json.dumps(dict(year=day.year, month=day.month, day=day.day), separators=(",", ":"))
-    answer = session.get(sys.argv[1] + "/api/user-feature-stats",
-                         params=dict(startDate=text, endDate=text))
-    assert answer.json()["userFeatureStats"]
-"""
+SCRAPER = Path(__file__).with_name("one_by_one.py")
+PLAIN, FIRST, SECOND = "plain scraper", "first night", "second night"
+_BLOCK = 512  # bytes, as getrusage counts output
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Of one process: seconds of wall and CPU time, peak memory in MB."""
+class Cost(NamedTuple):
+    """Of one process: seconds of wall and CPU time, megabytes written, peak memory in megabytes.
+
+    Written is what reached the page cache for a disk; nothing is counted on a tmpfs or macOS.
+    """
 
     wall: float
     cpu: float
+    written: float
     memory: float
 
 
@@ -65,17 +58,19 @@ class SimulatorProcess:
         line: dict[str, object] = json.loads(self._process.stdout.readline())
         return line
 
-    def stop(self) -> int:
-        """End it; returns how many requests it answered."""
+    def stop(self) -> tuple[int, float]:
+        """End it; returns how many requests it answered, and its seconds of CPU time for that."""
         self._process.terminate()
-        requests = self._line()["requests"]
+        line = self._line()
         self._process.communicate()
+        requests, seconds = line["requests"], line["cpu_seconds"]
         assert isinstance(requests, int)
-        return requests
+        assert isinstance(seconds, float)
+        return requests, seconds
 
 
 def cost_of(command: list[str], environment: dict[str, str], folder: Path) -> Cost:
-    """Run the command to its end; raises CalledProcessError if it fails."""
+    """Run the command to its end; SystemExit if it fails."""
     before = time.perf_counter()
     log = folder / "log.txt"
     with log.open("w") as stream:
@@ -86,39 +81,69 @@ def cost_of(command: list[str], environment: dict[str, str], folder: Path) -> Co
     if process.returncode:
         raise SystemExit(f"exit code {process.returncode}:\n{log.read_text()}")
     scale = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kilobytes
-    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * scale / 1e6)
-
-
-def measure(users: int, latency: float, runs: int) -> None:
-    """Print one line for the case."""
-    with tempfile.TemporaryDirectory() as scratch:
-        simulator = SimulatorProcess(users, latency)
-        home = Path(scratch)
-        save_cookies(
-            home / "secrets" / "cookies.json",
-            {SESSION_COOKIE: simulator.cookie},
-            origin_of(simulator.url),
-        )
-        environment = {
-            **os.environ,
-            "METRICS_API_BASE_URL": simulator.url,
-            "SESSION": simulator.cookie,
-            "no_proxy": "127.0.0.1",
-        }
-        program = [sys.executable, "-m", "dashboard_scraper", "--home", scratch]
-        program += ["--last-28-days", "--refresh"]
-        costs = [cost_of(program, environment, home) for _ in range(runs)]
-        baseline = [sys.executable, "-c", BASELINE, simulator.url]
-        plain = min(cost_of(baseline, environment, home).wall for _ in range(runs))
-        requests = simulator.stop() / runs - DAYS  # the baseline's are no concern here
-    walls = sorted(cost.wall for cost in costs)
-    cpus = sorted(cost.cpu for cost in costs)
-    sys.stdout.write(
-        f"{users:>7}{latency * 1000:>8.0f} ms{requests:>10.1f}{walls[0]:>8.2f} to {walls[-1]:<6.2f}"
-        f"{cpus[0]:>8.2f} to {cpus[-1]:<6.2f}{max(c.memory for c in costs):>7.0f}"
-        f"{walls[0] / plain:>12.2f}\n"
+    return Cost(
+        wall,
+        usage.ru_utime + usage.ru_stime,
+        usage.ru_oublock * _BLOCK / 1e6,
+        usage.ru_maxrss * scale / 1e6,
     )
-    sys.stdout.flush()
+
+
+def nights(simulator: SimulatorProcess, folder: Path) -> dict[str, Cost]:
+    """What one run of each costs, with new folders for both."""
+    home = folder / "home"
+    cookie_file = home / "secrets" / "cookies.json"
+    save_cookies(cookie_file, {SESSION_COOKIE: simulator.cookie}, origin_of(simulator.url))
+    environment = {
+        **os.environ,
+        "METRICS_API_BASE_URL": simulator.url,
+        "SESSION": simulator.cookie,
+        "no_proxy": "127.0.0.1",
+    }
+    scraper = [sys.executable, str(SCRAPER), simulator.url, str(folder / "plain")]
+    program = [sys.executable, "-m", "dashboard_scraper", "--home", str(home), "--last-28-days"]
+    commands = {PLAIN: scraper, FIRST: program, SECOND: program}
+    return {name: cost_of(command, environment, folder) for name, command in commands.items()}
+
+
+def measured(users: int, latency: float, runs: int) -> tuple[dict[str, Cost], str]:
+    """The medians, and what the simulator did for one run of all three."""
+    simulator = SimulatorProcess(users, latency)
+    try:
+        found = []
+        for _ in range(runs):
+            with tempfile.TemporaryDirectory() as folder:
+                found.append(nights(simulator, Path(folder)))
+    finally:
+        requests, seconds = simulator.stop()
+    medians = {name: _medians(run[name] for run in found) for name in found[0]}
+    return medians, f"{requests / runs:.0f} requests, {seconds / runs:.2f} s of CPU time"
+
+
+def _medians(costs: Iterable[Cost]) -> Cost:
+    return Cost(*map(statistics.median, zip(*costs, strict=True)))
+
+
+def _ratios(cost: Cost, other: Cost) -> list[float]:
+    return [mine / its if its else float("nan") for mine, its in zip(cost, other, strict=True)]
+
+
+def show(users: int, latency: float, runs: int) -> dict[str, Cost]:
+    """Print the case, and return it."""
+    costs, simulator = measured(users, latency, runs)
+    print(f"{users:,} users, {latency * 1000:.0f} ms latency, medians of {runs}")
+    print(f"{'':24}{'wall s':>10}{'CPU s':>10}{'written MB':>12}{'peak MB':>10}")
+    for name, cost in costs.items():
+        _print_line(name, cost, "10.2f")
+    for name in (FIRST, SECOND):
+        _print_line(f"{name}, ratio", _ratios(costs[name], costs[PLAIN]), "10.3f")
+    print(f"  the simulator, for one of each: {simulator}", flush=True)
+    return costs
+
+
+def _print_line(name: str, numbers: Iterable[float], shape: str) -> None:
+    wall, cpu, written, memory = (format(number, shape) for number in numbers)
+    print(f"  {name:22}{wall}{cpu}  {written}{memory}")
 
 
 def main() -> None:
@@ -127,12 +152,15 @@ def main() -> None:
     parser.add_argument("--users", type=int, nargs="+", default=[200, 10_000])
     parser.add_argument("--latency", type=float, nargs="+", default=[0.0, 0.1])
     args = parser.parse_args()
-    sys.stdout.write(
-        "  users    latency  requests    wall s           CPU s         peak MB  wall/plain\n"
-    )
-    for users in args.users:
-        for latency in args.latency:
-            measure(users, latency, args.runs)
+    for latency in args.latency:
+        before: tuple[int, dict[str, Cost]] | None = None
+        for users in sorted(args.users):
+            costs = show(users, latency, args.runs)
+            if before:
+                print(f"  {users:,} users in multiples of {before[0]:,}:")
+                for name, cost in costs.items():
+                    _print_line(name, _ratios(cost, before[1][name]), "10.2f")
+            before = users, costs
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from datetime import date
 
 import msgspec
@@ -20,7 +21,8 @@ from dashboard_scraper.simulator.server import Simulator
 def main() -> int:
     """Print one JSON line with `url`, `cookie`, `token` and `pid` once it accepts requests.
 
-    When it is stopped, print a second line with the number of `requests` that it answered.
+    When it is stopped, print a second line with the number of `requests` that it answered, and the
+    `cpu_seconds` that it took meanwhile.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -43,8 +45,9 @@ def main() -> int:
             simulator.prepare(last_complete_days(options.warm_days, organization.today).days())
         where = {"url": simulator.url, "cookie": simulator.cookie, "token": simulator.token}
         _print({**where, "pid": os.getpid()})
+        ready = time.process_time()
         stop.wait()
-    _print({"requests": simulator.count()})
+    _print({"requests": simulator.count(), "cpu_seconds": time.process_time() - ready})
     return 0
 
 
