@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
+    TIMESTAMP,
     BigInteger,
     Boolean,
     Column,
@@ -28,7 +29,6 @@ from sqlalchemy import (
     inspect,
     select,
 )
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateColumn
 from sqlalchemy.types import TypeDecorator
 
@@ -47,7 +47,7 @@ class Moment(TypeDecorator[datetime]):
     def load_dialect_impl(self, dialect: Dialect) -> Any:
         if dialect.name == "sqlite":
             return dialect.type_descriptor(Text())
-        return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True))
+        return dialect.type_descriptor(TIMESTAMP(timezone=True))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         return iso_utc(value) if value is not None and dialect.name == "sqlite" else value
@@ -84,7 +84,7 @@ def _in_utc(value: datetime | None) -> datetime | None:
 
 
 # Sorted as in Python, whatever the database's collation: the same users give the same output bytes.
-_NAME = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+_NAME = Text().with_variant(Text(collation="C"), "postgresql")
 _FIGURE_TYPES: dict[Kind, Any] = {
     Kind.COUNT: BigInteger,
     Kind.DAYS: BigInteger,
