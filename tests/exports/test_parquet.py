@@ -32,6 +32,7 @@ from stored_days import (
     answer_with_nobody,
     backfill,
     march,
+    mark,
     settings_of,
     sql,
     stored_users,
@@ -195,18 +196,45 @@ def test_export_of_missing_days_sets_files_aside(home: Home) -> None:
 @on_sqlite
 @pytest.mark.usefixtures("three_days")
 @pytest.mark.slow
-def test_damaged_day_hides_older_files(home: Home, store_url: str) -> None:
+def test_damaged_day_keeps_only_unchanged_files(home: Home, store_url: str) -> None:
     export(home, home.path / "out", FIRST, EMPTY)
+    old = home.path / "out" / partition(LAST)
+    old.parent.mkdir()
+    old.write_text("old")
     before = files(home.path / "out")
     sql(store_url, f"UPDATE user_day SET chat_messages = 777 WHERE day = '{LAST}'")
     with pytest.raises(StoreFailed, match=f"the rows of {LAST} do not match the ledger"):
         export(home, home.path / "out")
     found = files(home.path / "out")
-    assert visible(found) == set()
+    assert visible(found) == {partition(FIRST), partition(EMPTY)}
     assert sorted(found.values()) == sorted(before.values())
     with pytest.raises(StoreFailed):
         export(home, home.path / "new")
     assert files(home.path / "new") == {}
+
+
+def identities(folder: Path) -> dict[str, int]:
+    """The number of each file: another one once it was written again."""
+    return {f"{path.parent.name}/{path.name}": path.stat().st_ino for path in folder.rglob(FILE)}
+
+
+@on_sqlite
+@pytest.mark.usefixtures("three_days")
+@pytest.mark.slow
+def test_only_changed_days_are_written_again(home: Home, store_url: str) -> None:
+    export(home, home.path / "out")
+    before = identities(home.path / "out")
+    export(home, home.path / "out")
+    assert identities(home.path / "out") == before
+    mark(store_url, LAST, "suspicious", "who knows")
+    export(home, home.path / "out")
+    after = identities(home.path / "out")
+    assert {name for name in after if after[name] != before[name]} == {partition(LAST)}
+    assert {row[0] for row in query(home.path / "out", "suspicious")} == {None, "who knows"}
+    home.settings["INCLUDE_SERVICE_ACCOUNTS"] = "false"
+    export(home, home.path / "out")
+    again = identities(home.path / "out")
+    assert all(again[name] != after[name] for name in after), "the settings show other users"
 
 
 @pytest.mark.slow

@@ -4,19 +4,20 @@ This is Hive's partition layout, which Spark, Trino, BigQuery, Snowflake and Duc
 The day is in the folder's name, and by that convention not a column of the file. A day's doubts are
 columns, so that a query can filter by them, and also in the file's metadata, for a day without
 rows. There is no manifest or notes file: these readers take every file for a partition's data.
+The metadata also identifies what a day was written from: a file that has it already is not written
+again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-
-import msgspec
 
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.exports.daily_export import DailyExport, advice_of, summarise
@@ -32,20 +33,18 @@ from dashboard_scraper.files import (
 )
 from dashboard_scraper.installation import how_to_install
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.doubts import DoubtKind, doubts_in, doubts_of
-from dashboard_scraper.model.figures import values_of
+from dashboard_scraper.model.doubts import doubts_in
 from dashboard_scraper.model.listing import listed_days
-from dashboard_scraper.model.metrics import METRICS, Kind
 from dashboard_scraper.model.reconciliation import Rules, Verdict
-from dashboard_scraper.model.tolerance import Tolerance
-from dashboard_scraper.model.usage import UserUsage
-from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.store import LedgerDay, Reader, Store
 
 try:
     import pyarrow as pa
     import pyarrow.fs
     import pyarrow.parquet
+
+    from dashboard_scraper.exports.arrow_days import DayContents, marks_of, user_days
+    from dashboard_scraper.store.arrow import USER_DAYS, without
 except ImportError:
     raise UsageError(
         f"Parquet needs a library that is not installed: {how_to_install('parquet')}"
@@ -54,25 +53,9 @@ except ImportError:
 logger = logging.getLogger(__name__)
 
 _FILE = "user_days.parquet"
+_CONTENT = b"content"
 _MARKED = "every file is written; its rows and its metadata say so"
-_TYPES = {
-    Kind.COUNT: pa.int64(),
-    Kind.DAYS: pa.int64(),
-    Kind.PERCENT: pa.float64(),
-    Kind.MOMENT: pa.timestamp("us", tz="UTC"),
-}
-SCHEMA = pa.schema(
-    [
-        pa.field("source", pa.string(), nullable=False),
-        pa.field("user_login", pa.string(), nullable=False),
-        *(pa.field(metric.name, _TYPES[metric.kind]) for metric in METRICS),
-        pa.field("extra", pa.string()),  # JSON: fields of the source that are not in the catalogue
-        pa.field("service_account", pa.bool_(), nullable=False),
-        pa.field("person", pa.string(), nullable=False),  # the same for all spellings of a name
-        *(pa.field(kind.word, pa.string()) for kind in DoubtKind),  # null, or the reason in words
-    ]
-)
-_encode = msgspec.json.Encoder().encode
+SCHEMA = without(USER_DAYS.schema, ["day"])
 
 
 def export_days(store: Store, export: DailyExport, place: str, rules: Rules) -> tuple[str, Verdict]:
@@ -85,21 +68,46 @@ def export_days(store: Store, export: DailyExport, place: str, rules: Rules) -> 
     if "://" in place:
         _check_url(place)
     with store.reading() as reader:
-        stored = reader.ledger(source_name, window)
-        doubts = doubts_in(stored.values(), export.tolerance)
-        days = (
-            (day, _parquet(reader, row, export.audience, export.tolerance))
-            for day, row in stored.items()
-        )
+        run = _Run(reader, export)
+        doubts = doubts_in(run.stored.values(), export.tolerance)
         if "://" in place:
-            _upload(place, days, window)
+            _upload(place, run, window)
         else:
             place = str(Path(place).absolute())
-            _write(Path(place), days, window, export.outputs.mode)
-        missing = [day for day in window.days() if day not in stored]
+            _write(Path(place), run, window, export.outputs.mode)
+        missing = [day for day in window.days() if day not in run.stored]
         advice = advice_of(reader, source_name)
     summarise(window, missing, advice)
     return place, rules.verdict_on(doubts, _MARKED)
+
+
+class _Run:
+    """The days of one export, each read from the store only when its file is to be written."""
+
+    def __init__(self, reader: Reader, export: DailyExport) -> None:
+        self._reader = reader
+        self._export = export
+        self.stored = reader.ledger(export.source, export.window)
+        contents = DayContents(export.audience, export.tolerance)
+        rows = reader.ledger_rows(export.source, export.window)
+        self._contents = {day: contents.of(row).encode() for day, row in rows.items()}
+
+    def changed(self, content_of: Callable[[date], bytes | None]) -> Iterator[LedgerDay]:
+        """The days whose file has another content, or is missing."""
+        for day, row in self.stored.items():
+            if content_of(day) != self._contents[day]:
+                yield row
+
+    def parquet(self, row: LedgerDay) -> bytes:
+        """The file of a day."""
+        audience, tolerance = self._export.audience, self._export.tolerance
+        users = audience.shown(self._reader.day(row).users)
+        table = user_days(row, users, audience, tolerance).select(SCHEMA.names)
+        metadata: dict[Any, Any] = {_CONTENT: self._contents[row.day], **marks_of(row, tolerance)}
+        sink = pa.BufferOutputStream()
+        pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), sink)
+        data: bytes = sink.getvalue().to_pybytes()
+        return data
 
 
 def rewrite_day(store: Store, folder: Path, day: date, export: DailyExport) -> None:
@@ -109,34 +117,22 @@ def rewrite_day(store: Store, folder: Path, day: date, export: DailyExport) -> N
         table = pyarrow.parquet.read_table(path, columns=["source"], partitioning=None)
     except (pa.ArrowException, OSError) as error:
         raise UsageError(f"{path} was not written by an export: {error}") from error
+    window = Window(day, day)
     with store.reading() as reader:
         for source in set(table.column("source").to_pylist()):
-            for stored in reader.ledger(source, Window(day, day)).values():
-                data = _parquet(reader, stored, export.audience, export.tolerance)
-                write_whole(path, data, export.outputs.mode)
+            run = _Run(reader, dataclasses.replace(export, source=source, window=window))
+            for stored in run.stored.values():
+                write_whole(path, run.parquet(stored), export.outputs.mode)
 
 
-def _parquet(reader: Reader, row: LedgerDay, audience: Audience, tolerance: Tolerance) -> bytes:
-    marks = {doubt.kind.word: doubt.words for doubt in doubts_of(row, tolerance)}
-    users = audience.shown(reader.day(row).users)
-    columns: list[Any] = [[row.source] * len(users), [user.user for user in users]]
-    all_values = (values_of(user.figures) for user in users)
-    columns += (list(column) for column in zip(*all_values, strict=True))
-    columns += [[_extra(user) for user in users], [user.service for user in users]]
-    columns.append([audience.person_of_shown(user.user) for user in users])
-    columns += ([marks.get(kind.word)] * len(users) for kind in DoubtKind)
-    if not users:  # zip(*all_values) without users yields no columns
-        columns = [[] for _ in SCHEMA]
-    arrays = [pa.array(c, field.type) for c, field in zip(columns, SCHEMA, strict=True)]
-    sink = pa.BufferOutputStream()
-    schema = SCHEMA.with_metadata(marks) if marks else SCHEMA
-    pyarrow.parquet.write_table(pa.Table.from_arrays(arrays, schema=schema), sink)
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
-
-
-def _extra(user: UserUsage) -> str | None:
-    return _encode(user.extra).decode() if user.extra else None
+def _content_of(path: str, place: Any = None) -> bytes | None:
+    """What a file was written from; None if it is missing, or not a whole file of an export."""
+    try:
+        metadata = pyarrow.parquet.read_metadata(path, filesystem=place).metadata
+    except (pa.ArrowException, OSError):
+        return None
+    content: bytes | None = (metadata or {}).get(_CONTENT)
+    return content
 
 
 def _partition(day: date) -> str:
@@ -148,24 +144,30 @@ def _hidden(name: str) -> str:
     return f".{name}{STALE_SUFFIX}"
 
 
-def _write(folder: Path, days: Iterable[tuple[date, bytes]], window: Window, mode: int) -> None:
-    """Write all files or none; those of days that are no longer stored are set aside."""
-    targets = {day: folder / _partition(day) / _FILE for day in window.days()}
-    left = set(targets)
-    remove_leftovers_beside(targets.values())
+def _write(folder: Path, run: _Run, window: Window, mode: int) -> None:
+    """Write all changed files or none; those of days that are not stored any more are set aside."""
+    files = {day: folder / _partition(day) / _FILE for day in window.days()}
+    changed = list(run.changed(lambda day: _content_of(f"{files[day]}")))
+    gone = [path for day, path in files.items() if day not in run.stored]
+    targets = [files[row.day] for row in changed] + gone
+    remove_leftovers_beside(files.values())
     with (
-        replaced_or_set_aside(targets.values(), stale_name=_hidden),
+        replaced_or_set_aside(targets, stale_name=_hidden),
         Publication(mode) as publication,
     ):
-        for day, data in days:
-            make_folder(targets[day].parent, mode)
-            publication.add(targets[day], data)
-            left.discard(day)
-        set_aside([targets[day] for day in left], _hidden)
+        for row in changed:
+            make_folder(files[row.day].parent, mode)
+            publication.add(files[row.day], run.parquet(row))
+        set_aside(gone, _hidden)
         publication.publish()
+    _log(len(changed), len(run.stored))
 
 
-def _upload(url: str, days: Iterable[tuple[date, bytes]], window: Window) -> None:
+def _log(written: int, stored: int) -> None:
+    logger.info("%d of %d days written, the others are unchanged", written, stored)
+
+
+def _upload(url: str, run: _Run, window: Window) -> None:
     """Upload one object after another; an earlier export's objects of other days are hidden.
 
     Object stores have no transaction over several objects, so a failure leaves some days new and
@@ -173,16 +175,20 @@ def _upload(url: str, days: Iterable[tuple[date, bytes]], window: Window) -> Non
     """
     with _explained(url):
         place, folder = pyarrow.fs.FileSystem.from_uri(url)
-        left = set(window.days())
+        objects = {day: f"{folder}/{_partition(day)}/{_FILE}" for day in window.days()}
+        changed = list(run.changed(lambda day: _content_of(objects[day], place)))
+        left = {row.day for row in changed} | (set(objects) - set(run.stored))
         try:
-            for day, data in days:
-                with place.open_output_stream(f"{folder}/{_partition(day)}/{_FILE}") as stream:
+            for row in changed:
+                data = run.parquet(row)
+                with place.open_output_stream(objects[row.day]) as stream:
                     stream.write(data)
-                left.discard(day)
+                left.discard(row.day)
         finally:
             hidden = [day for day in left if _hide(place, f"{folder}/{_partition(day)}")]
             if hidden:
                 logger.warning("%s: hid what earlier exports left of %s", url, listed_days(hidden))
+    _log(len(changed), len(run.stored))
 
 
 def _hide(place: Any, folder: str) -> bool:

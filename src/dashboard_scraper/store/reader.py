@@ -145,12 +145,17 @@ class Reader:
 
     def ledger(self, source: str, window: Window | None = None) -> dict[date, LedgerDay]:
         """The stored days, oldest first; by default all of them."""
+        rows = self.ledger_rows(source, window)
+        return {day: ledger_day(row) for day, row in rows.items()}
+
+    def ledger_rows(self, source: str, window: Window | None = None) -> dict[date, dict[str, Any]]:
+        """The same as the table has it, by column name."""
         query = select(DAY_LEDGER).where(DAY_LEDGER.c.source == source).order_by(DAY_LEDGER.c.day)
         if window:
             query = query.where(DAY_LEDGER.c.day.between(window.start, window.end))
         with self._explained():
-            days = map(ledger_day, self._connection.execute(query).mappings().all())
-        return {ledger.day: ledger for ledger in days}
+            rows = self._connection.execute(query).mappings().all()
+        return {row["day"]: {f"{name}": row[name] for name in row} for row in rows}
 
     def day(self, ledger: LedgerDay) -> DayUsage:
         """A day's users, sorted by address; StoreFailed where they do not match the ledger."""

@@ -1,0 +1,82 @@
+"""A stored day as outputs show it, in Arrow tables: for Parquet and for a lake."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from dashboard_scraper.model.doubts import DoubtKind, doubts_of
+from dashboard_scraper.model.figures import NOTHING_KNOWN, values_of
+from dashboard_scraper.model.tolerance import Tolerance
+from dashboard_scraper.model.usage import UserUsage
+from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.store import LedgerDay
+from dashboard_scraper.store.arrow import USER_DAYS
+
+_encode = msgspec.json.Encoder().encode
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
+_DIGEST_BYTES = 8  # 16 letters, which Iceberg's manifests have in full
+_FORMAT = 1  # to be raised when the same version of a day is written in another way
+FRESHNESS = ("fetched_at", "repeats")
+"""What the ledger records of each fetch, also where the answer is the same as before."""
+
+
+def user_days(
+    row: LedgerDay, users: Iterable[UserUsage], audience: Audience, tolerance: Tolerance
+) -> pa.Table:
+    """The rows of those users that `Audience.shown` returned."""
+    listed, marks = list(users), marks_of(row, tolerance)
+    count = len(listed)
+    figures = zip(*(values_of(user.figures) for user in listed), strict=True)
+    columns: list[Any] = [
+        [row.source] * count,
+        [row.day] * count,
+        [user.user for user in listed],
+        *(list(column) for column in figures),
+        [_extra(user) for user in listed],
+        [user.service for user in listed],
+        [audience.person_of_shown(user.user) for user in listed],
+        *([marks.get(kind.word)] * count for kind in DoubtKind),
+    ]
+    if not listed:  # without users, zip yields no columns
+        return USER_DAYS.schema.empty_table()
+    arrays = [pa.array(c, field.type) for c, field in zip(columns, USER_DAYS.schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=USER_DAYS.schema)
+
+
+def _extra(user: UserUsage) -> str | None:
+    return _encode(user.extra).decode() if user.extra else None
+
+
+def marks_of(row: LedgerDay, tolerance: Tolerance) -> dict[str, str]:
+    """The doubts of a day, in words, by the name of their column."""
+    return {doubt.kind.word: doubt.words for doubt in doubts_of(row, tolerance)}
+
+
+class DayContents:
+    """Identifies what a day's rows are written from, without reading them.
+
+    Equal where the store has the same version of the day and the settings show it in the same way.
+    """
+
+    def __init__(self, audience: Audience, tolerance: Tolerance) -> None:
+        examples = [
+            UserUsage("ada@example.com", NOTHING_KNOWN),
+            UserUsage("backup", NOTHING_KNOWN, service=True),
+        ]
+        shown = [
+            (user.user, audience.person_of_shown(user.user)) for user in audience.shown(examples)
+        ]
+        columns = [f"{field}" for field in USER_DAYS.schema]
+        aliases = dict(audience.people.aliases)
+        self._made_with = [_FORMAT, columns, shown, aliases, tolerance.as_numbers()]
+
+    def of(self, ledger: Mapping[str, Any]) -> str:
+        """The identifier for a row of the ledger, by column name."""
+        row = {name: value for name, value in ledger.items() if name not in FRESHNESS}
+        found = hashlib.blake2b(_encode_sorted([self._made_with, row]), digest_size=_DIGEST_BYTES)
+        return found.hexdigest()

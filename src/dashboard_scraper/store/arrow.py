@@ -1,0 +1,79 @@
+"""The store's views as Arrow schemas, which Parquet files and Iceberg tables have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import pyarrow as pa
+from sqlalchemy import BigInteger, Boolean, Column, Date, Double, Integer, Table, Text
+
+from dashboard_scraper.model.doubts import DoubtKind
+from dashboard_scraper.store.schema import (
+    CREDIT_DAY,
+    DAY_LEDGER,
+    EDITOR_LANGUAGE_DAY,
+    PERSON,
+    USER_DAY,
+    Moment,
+)
+
+_TYPES: tuple[tuple[type, pa.DataType], ...] = (
+    (Moment, pa.timestamp("us", tz="UTC")),
+    (Boolean, pa.bool_()),
+    (Date, pa.date32()),
+    (Double, pa.float64()),
+    (BigInteger, pa.int64()),
+    (Integer, pa.int64()),
+    (Text, pa.string()),
+)
+
+
+@dataclass(frozen=True)
+class ArrowTable:
+    """Rows of days: the columns of one of the store's tables, and `more` with their meanings."""
+
+    name: str
+    of: Table
+    more: tuple[tuple[pa.Field, str], ...] = ()
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The columns in order."""
+        fields = [pa.field(c.name, _type_of(c), c.nullable) for c in self.of.c]
+        return pa.schema([*fields, *(field for field, _ in self.more)])
+
+    @cached_property
+    def meanings(self) -> dict[str, str]:
+        """What each column means."""
+        stored = {column.name: column.comment or "" for column in self.of.c}
+        return {**stored, **{field.name: meaning for field, meaning in self.more}}
+
+
+def _type_of(column: Column[object]) -> pa.DataType:
+    return next(kind for stored, kind in _TYPES if isinstance(column.type, stored))
+
+
+def _with_person(table: Table, *more: tuple[pa.Field, str]) -> ArrowTable:
+    person = PERSON.c.person
+    field = pa.field(person.name, pa.string(), nullable=False)
+    return ArrowTable(f"{table.name}s", table, ((field, person.comment or ""), *more))
+
+
+def _doubts() -> Iterator[tuple[pa.Field, str]]:
+    """Null, or the reason in words: so that a query can leave out days in doubt."""
+    for kind in DoubtKind:
+        yield pa.field(kind.word, pa.string()), f"Null, or why {kind.meaning}"
+
+
+USER_DAYS = _with_person(USER_DAY, *_doubts())
+EDITOR_LANGUAGE_DAYS = _with_person(EDITOR_LANGUAGE_DAY)
+CREDIT_DAYS = _with_person(CREDIT_DAY)
+DAILY_TOTALS = ArrowTable("daily_totals", DAY_LEDGER)
+
+
+def without(schema: pa.Schema, names: Iterable[str]) -> pa.Schema:
+    """The schema without these columns."""
+    left_out = set(names)
+    return pa.schema([field for field in schema if field.name not in left_out])
