@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from functools import lru_cache
+from functools import cache
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -73,8 +73,8 @@ def rendered(figures: ReportFigures, *, with_users: bool) -> bytes:
             data=_embedded(rows),
             style=style,
             scripts=scripts,
-            style_hash=_hash(style),
-            script_hashes=[_hash(script) for script in scripts],
+            style_hash=_hash(_STYLE),
+            script_hashes=[_hash(name) for name in _SCRIPTS],
             version=__version__,
         )
     )
@@ -84,7 +84,7 @@ def rendered(figures: ReportFigures, *, with_users: bool) -> bytes:
 _TEMPLATES = PackageLoader("dashboard_scraper")
 
 
-@lru_cache
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=_TEMPLATES,
@@ -97,15 +97,18 @@ def _environment() -> Environment:
     return environment
 
 
+@cache
 def _asset(name: str) -> Markup:
     """A style sheet or script of the package, embedded without escaping."""
     text = _TEMPLATES.get_source(_environment(), name)[0]
     return Markup(text)  # noqa: S704
 
 
-def _hash(text: str) -> str:
+@cache
+def _hash(name: str) -> str:
     """The hash of an embedded style or script, as the page's Content-Security-Policy allows it."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+    digest = hashlib.sha256(_asset(name).encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
 
 
 def _embedded(rows: object) -> Markup:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import PrivateAttr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.settings.checks import refuse_misspelt, refuse_open, remarks_on
@@ -51,6 +51,18 @@ class Settings(
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
     _remarks: tuple[str, ...] = PrivateAttr(default=())
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """`load_settings` reads `.env`; the others have nothing, and would take their time."""
+        return init_settings, env_settings
 
     def using(self, libraries: Libraries, remarks: tuple[str, ...] = ()) -> Self:
         """A copy with the libraries' settings, and with what `remarks` should report."""

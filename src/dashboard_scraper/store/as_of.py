@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Table, create_engine, insert, select
-from sqlalchemy.pool import NullPool
+from sqlalchemy import Connection, RowMapping, Table, insert, select
 
 from dashboard_scraper.model.usage import sums_of
 from dashboard_scraper.store.rows import sum_columns, user_usage
@@ -29,6 +28,7 @@ from dashboard_scraper.store.schema import (
     create,
 )
 from dashboard_scraper.store.sqlite import load
+from dashboard_scraper.store.sqlite_engine import connect
 from dashboard_scraper.store.versions import Content, DayRows
 
 _DETAILS = {EDITOR_LANGUAGE_DAY: "editor_language", CREDIT_DAY: "credits"}
@@ -38,8 +38,7 @@ _DETAILS = {EDITOR_LANGUAGE_DAY: "editor_language", CREDIT_DAY: "credits"}
 def snapshot(store: Connection, moment: datetime) -> Iterator[Connection]:
     """A store with the versions that were in force at the moment, and their marks of that time."""
     # The empty name is SQLite's temporary database; ":memory:" would never spill to the disk.
-    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(""), poolclass=NullPool)
-    with engine.connect() as copy, copy.begin():
+    with connect(lambda: sqlite3.connect(""), lambda _: None) as copy, copy.begin():
         create(copy)
         for row in _in_force(store, moment):
             _copy_day(store, copy, row, moment)

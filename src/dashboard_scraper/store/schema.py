@@ -8,6 +8,7 @@ is NULL, which means unknown, as is true.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -25,11 +26,12 @@ from sqlalchemy import (
     Table,
     Text,
     case,
+    create_mock_engine,
     false,
     inspect,
     select,
 )
-from sqlalchemy.schema import CreateColumn
+from sqlalchemy.schema import CreateColumn, DDLElement
 from sqlalchemy.types import TypeDecorator
 
 from dashboard_scraper.model.dates import EARLIEST, iso_utc
@@ -299,9 +301,24 @@ VIEWS: dict[str, Select[Any]] = {
 
 def create(connection: Connection) -> None:
     """Create every table and view."""
-    metadata.create_all(connection)
-    _make_views(connection)
+    dialect = connection.dialect
+    for statement in _creation(f"{dialect.name}+{dialect.driver}://"):
+        connection.exec_driver_sql(statement)
     connection.execute(INFO.insert().values(name=SCHEMA_VERSION, value=str(VERSION)))
+
+
+@cache
+def _creation(url: str) -> tuple[str, ...]:
+    """The statements of `create`, compiled once: an export of an earlier moment creates a store."""
+    statements: list[str] = []
+
+    def add(element: DDLElement, *_: object, **__: object) -> None:
+        statements.append(str(element.compile(dialect=engine.dialect)))
+
+    engine = create_mock_engine(url, add)
+    metadata.create_all(engine, checkfirst=False)
+    views = (_creation_of(view, engine.dialect) for view in VIEWS)
+    return (*statements, *views)
 
 
 def migrate(connection: Connection) -> None:
@@ -318,7 +335,8 @@ def migrate(connection: Connection) -> None:
                 definition = CreateColumn(column).compile(dialect=connection.dialect)
                 connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")
     _fill_new_columns(connection)
-    _make_views(connection)
+    for view in VIEWS:
+        connection.exec_driver_sql(_creation_of(view, connection.dialect))
     connection.execute(
         INFO.update().where(INFO.c.name == SCHEMA_VERSION).values(value=str(VERSION))
     )
@@ -355,8 +373,5 @@ def version_of(connection: Connection) -> int | None:
     return int(value) if value is not None and value.isdigit() else None
 
 
-def _make_views(connection: Connection) -> None:
-    for view, query in VIEWS.items():
-        connection.exec_driver_sql(
-            f"CREATE VIEW {view} AS {query.compile(dialect=connection.dialect)}"
-        )
+def _creation_of(view: str, dialect: Dialect) -> str:
+    return f"CREATE VIEW {view} AS {VIEWS[view].compile(dialect=dialect)}"

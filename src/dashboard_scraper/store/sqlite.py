@@ -22,9 +22,9 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from filelock import FileLock, Timeout
-from sqlalchemy import Connection, Date, Engine, Table, create_engine, event, insert
+from sqlalchemy import Connection, Date, Table, insert
+from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
 from sqlalchemy.types import TypeEngine
 
 from dashboard_scraper.errors import LockHeld, StoreFailed
@@ -40,6 +40,7 @@ from dashboard_scraper.model.dates import iso_utc
 from dashboard_scraper.store.backend import Row, View
 from dashboard_scraper.store.schema import Moment, create
 from dashboard_scraper.store.sqlite_access import WRITING, access_for_reading, may_write, stat_of
+from dashboard_scraper.store.sqlite_engine import connect
 from dashboard_scraper.store.watch import SqliteWatch
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ _MOST_LOOKS = 5
 # Another program is writing, or recovering the WAL of a killed run; or many open it at once.
 _PASSES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL)
 _BEFORE_INTERRUPT_SECONDS = 0.02
+_WRITE = "BEGIN IMMEDIATE"
 
 
 class SqliteBackend:
@@ -71,7 +73,6 @@ class SqliteBackend:
         self._ended = threading.Event()
         self._writer: Connection | None = None
         self.watch = SqliteWatch(path, self._connected)
-        self._engine = cache(self._new_engine)  # SQLAlchemy caches compiled statements per engine
 
     errors = (SQLAlchemyError, sqlite3.Error)
 
@@ -145,7 +146,7 @@ class SqliteBackend:
         self._remove_new()  # left by a call that failed
         with explained(new):
             os.close(create_file(new, self._mode))
-        with self._engine(WRITING, "BEGIN IMMEDIATE", new).connect() as connection:
+        with self._open(WRITING, _WRITE, new) as connection:
             with connection.begin():
                 create(connection)
             # Persistent in the file's header. Not set when opening: that would change a file before
@@ -158,7 +159,7 @@ class SqliteBackend:
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """At the end, the WAL is merged into the file, so that read-only users can open it."""
-        with self._engine(WRITING, "BEGIN IMMEDIATE").connect() as connection:
+        with self._open(WRITING, _WRITE) as connection:
             self._writer = connection
             try:
                 yield
@@ -193,7 +194,7 @@ class SqliteBackend:
             yield View(connection, access.confirm)
 
     def _begun(self, options: str) -> Connection:
-        connection = self._engine(options, "BEGIN").connect()
+        connection = self._open(options, "BEGIN")
         try:
             # BEGIN is lazy in SQLite: the first read takes the snapshot. It may have to wait for
             # another program that recovers the WAL of a killed run.
@@ -232,19 +233,12 @@ class SqliteBackend:
                 self.shown,
             )
 
-    def _new_engine(self, options: str, begin: str, path: Path | None = None) -> Engine:
-        """An engine whose transactions begin with `begin`; it never creates a file."""
-        engine = create_engine(
-            "sqlite://",
-            creator=lambda: self._connected(path or self._path, options),
-            poolclass=NullPool,
-        )
-        event.listen(
-            engine,
-            "begin",
+    def _open(self, options: str, begin: str, path: Path | None = None) -> Connection:
+        """A connection whose transactions start with `begin`; it never creates a file."""
+        return connect(
+            lambda: self._connected(path or self._path, options),
             lambda connection: self._patiently(lambda: connection.exec_driver_sql(begin)),
         )
-        return engine
 
     def _connected(self, path: Path, options: str) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -276,9 +270,13 @@ class SqliteBackend:
 
 def load(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
     """Bulk-load rows through the driver: three times as fast as SQLAlchemy's executemany."""
-    statement = str(insert(table).compile(dialect=connection.dialect))
     with contextlib.closing(_driver(connection).cursor()) as cursor:
-        cursor.executemany(statement, _plain(table, rows))
+        cursor.executemany(_insert(table), _plain(table, rows))
+
+
+@cache
+def _insert(table: Table) -> str:
+    return str(insert(table).compile(dialect=dialect()))
 
 
 def _plain(table: Table, rows: Iterable[Row]) -> Iterator[list[object]]:
