@@ -66,20 +66,28 @@ bench: $(READY)
 mutants: $(READY)
 	$(BIN)/python tools/mutation_run.py
 
-# What the report's page draws with and what the tests check it with, as npm's packages have them.
+# What the report's page draws with, and what the tests check it and the server with: as npm's
+# packages have them.
 VENDOR := src/dashboard_scraper/templates/vendor
 VENDOR_OF_TESTS := tests/vendor
 MODULES := $(VENV)/vendor/node_modules
 
-vendor: $(READY)
+MODULES_READY := $(VENV)/vendor/.ready
+
+$(MODULES_READY): package.json package-lock.json
 	mkdir -p $(VENV)/vendor
 	cp package.json package-lock.json $(VENV)/vendor
 	npm ci --prefix $(VENV)/vendor --ignore-scripts --no-audit --no-fund --silent
+	touch $@
+
+vendor: $(READY) $(MODULES_READY)
 	cp $(MODULES)/d3/dist/d3.min.js $(MODULES)/@observablehq/plot/dist/plot.umd.min.js $(VENDOR)
 	cp $(MODULES)/d3/LICENSE $(VENDOR)/LICENSE.d3
 	cp $(MODULES)/@observablehq/plot/LICENSE $(VENDOR)/LICENSE.plot
 	cp $(MODULES)/axe-core/axe.min.js $(VENDOR_OF_TESTS)
 	cp $(MODULES)/axe-core/LICENSE $(VENDOR_OF_TESTS)/LICENSE.axe
+	$(BIN)/python tools/github_description.py $(MODULES)/@octokit/openapi/generated/ghec.json > $(VENDOR_OF_TESTS)/github-openapi.json
+	cp $(MODULES)/@octokit/openapi/LICENSE $(VENDOR_OF_TESTS)/LICENSE.octokit-openapi
 
 check-vendor: vendor
 	git diff --exit-code --stat -- $(VENDOR) $(VENDOR_OF_TESTS)

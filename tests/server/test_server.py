@@ -65,7 +65,7 @@ def test_report_is_envelope_with_absolute_link(served: Served, of: str, name: st
     body = answer.json()
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Cache-Control"] == "private, no-cache"
     if "28" in name:
         days = {"report_start_day": f"{MONTH.start}", "report_end_day": f"{MONTH.end}"}
     else:
@@ -179,6 +179,12 @@ def test_wrong_method_is_404_like_github(served: Served) -> None:
         error_of(served.get(path_of(ENTERPRISE, "users-28-day"), method), 404)
 
 
+def lasting(answer: requests.Response) -> dict[str, str]:
+    """The headers that do not differ from answer to answer; a signed link makes another ETag."""
+    passing = {"date", "link", "x-github-request-id", "etag"}
+    return {name: value for name, value in answer.headers.items() if name.lower() not in passing}
+
+
 @pytest.mark.slow
 def test_head_has_headers_of_get(served: Served) -> None:
     link = served.link(path_of(ENTERPRISE, "users-28-day")).removeprefix(served.address)
@@ -188,9 +194,7 @@ def test_head_has_headers_of_get(served: Served) -> None:
     for path in [*paths, *seats, *others]:
         head, get = served.get(path, "HEAD"), served.get(path)
         assert (head.status_code, head.content) == (200, b""), path
-        assert {n: v for n, v in head.headers.items() if n.lower() not in ("date", "link")} == {
-            n: v for n, v in get.headers.items() if n.lower() not in ("date", "link")
-        }
+        assert lasting(head) == lasting(get)
 
 
 def test_head_of_refused_request_has_its_status(served: Served) -> None:
@@ -228,9 +232,9 @@ def test_seats_are_paged(served: Served, of: str) -> None:
     whole = served.json(path)
     assert (whole["total_seats"], len(whole["seats"])) == (4, 4)
     first = whole["seats"][0]
-    assert first["assignee"] == {"login": "ada-l", "id": 11, "type": "User"}
+    assert (first["assignee"]["login"], first["assignee"]["id"]) == ("ada-l", 11)
     assert first["created_at"] == f"{MONTH.start}T00:00:00Z"
-    assert first["last_activity_at"] == f"{LAST}T00:00:00Z"
+    assert first["last_activity_at"] == f"{TODAY}T00:00:00Z"
     got, url = [], f"{path}?per_page=3"
     while url:
         answer = served.get(url.removeprefix(served.address))
@@ -264,9 +268,14 @@ def test_single_seat_page_has_no_link_like_github(served: Served) -> None:
 @pytest.mark.slow
 def test_tools_can_test_their_connection(served: Served) -> None:
     assert [each["login"] for each in served.json("/user/orgs")] == ["other", "acme"]
-    billing = served.json("/orgs/acme/copilot/billing")
-    assert billing["seat_breakdown"] == {"total": 4, "active_this_cycle": 4}
-    assert (billing["plan_type"], billing["total_seats"]) == ("unknown", 4)
+    assert served.json("/orgs/acme/copilot/billing")["seat_breakdown"] == {
+        "total": 4,
+        "added_this_cycle": 4,
+        "active_this_cycle": 4,
+        "inactive_this_cycle": 0,
+        "pending_cancellation": 0,
+        "pending_invitation": 0,
+    }
     assert served.get("/orgs/nobody/copilot/billing").status_code == 404
 
 

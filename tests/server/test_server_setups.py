@@ -112,6 +112,42 @@ def test_page_has_50_seats_by_default_and_100_at_most(home: Home) -> None:
         assert idle.keys() == first.keys() == SEAT
 
 
+def test_people_who_stopped_have_inactive_seats(home: Home) -> None:
+    """Even a source that reports active people alone: the store knows who there was before."""
+    home.settings |= {"METRICS_SOURCE": SOURCE, "INCLUDE_SERVICE_ACCOUNTS": "false"}
+    home.settings["IDENTITY_FILE"] = "people.csv"
+    (home.path / "people.csv").write_text(
+        "email,login,id\nada@old.example.com,ada,1\nada@example.com,ada,1\nnew@example.com,new,2\n"
+    )
+    old, early = MONTH.start - timedelta(1), MONTH.start - timedelta(300)
+    days = {
+        early: [user("ada@old.example.com", chat_messages=1), user("bot", chat_messages=1)],
+        old: [user("bob@example.com", chat_messages=1), user("cyd@example.com")],
+        LAST: [user("ada@example.com", chat_messages=1), user("bob@example.com")],
+    }
+    put(f"sqlite:///{home.data / 'usage.db'}", days)
+    with serving(home) as server:
+        seats = server.json("/enterprises/acme/copilot/billing/seats")["seats"]
+        assert [
+            (
+                seat["assignee"]["login"],
+                seat["created_at"][:10],
+                (seat["last_activity_at"] or "")[:10],
+            )
+            for seat in seats
+        ] == [
+            ("ada", f"{early}", f"{LAST}"),
+            ("bob@example.com", f"{old}", f"{old}"),
+            ("cyd@example.com", f"{old}", ""),
+        ]
+        breakdown = server.json("/orgs/acme/copilot/billing")["seat_breakdown"]
+        assert breakdown["active_this_cycle"] == 1
+        assert breakdown["inactive_this_cycle"] == 2
+        assert breakdown["added_this_cycle"] == 0
+        assert server.json("/orgs/acme/members/CYD@example.com/copilot") == seats[2]
+        assert server.get("/orgs/acme/members/new/copilot").status_code == 404
+
+
 @pytest.mark.slow
 def test_reports_and_seats_have_pseudonyms(home: Home) -> None:
     key = home.path / "secrets" / "key"

@@ -1,58 +1,41 @@
-"""Seats as GitHub's billing endpoints list them: who has used the assistant, and when last."""
+"""Seats as GitHub's billing endpoints list them: everybody who is known, and when last active."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
-from typing import Any
+from datetime import datetime
+
+import msgspec
 
 from dashboard_scraper.github.reports import Persons
-from dashboard_scraper.model.dates import Window, iso_utc
+from dashboard_scraper.model.dates import start_of_day
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import Person
 from dashboard_scraper.store import Reader
 
-PLAN = "unknown"  # a value that GitHub's API defines
+
+class Seat(msgspec.Struct, frozen=True):
+    """A person, since when they are known, and when they were last active: None if never."""
+
+    person: Person
+    since: datetime
+    last_activity: datetime | None
 
 
-def seats_in(
-    reader: Reader, source: str, window: Window, audience: Audience, persons: Persons
-) -> list[dict[str, Any]]:
-    """A seat for each person with a row in the window, by login.
+def seats_in(reader: Reader, source: str, audience: Audience, persons: Persons) -> list[Seat]:
+    """A seat for everybody who ever had a row, by login.
 
     The sources do not report seats, so a seat's creation is when the person was first seen, or else
-    the first stored day. `last_activity_at` is the source's time if it has one, else the start of
-    the last active day.
+    the first stored day. The last activity is the source's time, or the start of the last active
+    day if that is later or all that is known.
     """
-    first_days = reader.first_days(source)
-    last_days: dict[str, date] = {}
-    for row in reader.ledger(source, window).values():
-        last_days |= dict.fromkeys((each.user for each in reader.activity(row, ())), row.day)
     seen: dict[Person, tuple[list[datetime], list[datetime]]] = {}
-    for each in reader.seen(source, window):
+    for each in reader.known(source):
         if audience.includes(service=each.service):
             first, last = seen.setdefault(persons[each.user], ([], []))
-            first.append(each.first_seen or _start_of(first_days[each.user]))
-            if each.last_seen or each.user in last_days:
-                last.append(each.last_seen or _start_of(last_days[each.user]))
+            first.append(each.first_seen or start_of_day(each.first_day))
+            last += [start_of_day(each.last_active)] if each.last_active else []
+            last += [each.last_seen] if each.last_seen else []
     seats = [
-        _seat(person, min(first), max(last, default=None)) for person, (first, last) in seen.items()
+        Seat(person, min(first), max(last, default=None)) for person, (first, last) in seen.items()
     ]
-    return sorted(seats, key=lambda seat: seat["assignee"]["login"])
-
-
-def _seat(person: Person, since: datetime, last: datetime | None) -> dict[str, Any]:
-    return {
-        "created_at": iso_utc(since),
-        "updated_at": iso_utc(last or since),
-        "last_activity_at": iso_utc(last) if last else None,
-        "last_activity_editor": None,
-        "last_authenticated_at": None,
-        "pending_cancellation_date": None,
-        "plan_type": PLAN,
-        "assigning_team": None,
-        "assignee": {"login": person.login, "id": person.id, "type": "User"},
-    }
-
-
-def _start_of(day: date) -> datetime:
-    return datetime.combine(day, time.min, UTC)
+    return sorted(seats, key=lambda seat: seat.person.login)

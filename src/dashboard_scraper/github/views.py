@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import NamedTuple
 
 from dashboard_scraper.errors import DaysMissing
+from dashboard_scraper.github.objects import Organization
 from dashboard_scraper.github.reports import (
     GithubOptions,
     GithubReports,
@@ -20,13 +21,21 @@ from dashboard_scraper.github.reports import (
     Subject,
     persons_in,
 )
-from dashboard_scraper.github.seats import seats_in
+from dashboard_scraper.github.seats import Seat, seats_in
 from dashboard_scraper.logs import Once
-from dashboard_scraper.model.dates import DAYS, Window, newest_over, utc_day
+from dashboard_scraper.model.dates import (
+    DAYS,
+    Window,
+    end_of_day,
+    newest_over,
+    start_of_day,
+    utc_day,
+)
 from dashboard_scraper.model.doubts import Doubt, doubts_in
 from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.model.tolerance import EXACT, Tolerance
 from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.people.identity import members_of_teams, sha256_user_id
 from dashboard_scraper.store import LedgerDay
 from dashboard_scraper.store.cache import CachedView, StoreCache
 from dashboard_scraper.store.status import StoreStatus, status_of
@@ -44,6 +53,14 @@ class Download:
     """A report in chunks; the `doubts` of its days are filled in before the first chunk."""
 
     chunks: _Chunks
+    doubts: list[Doubt]
+
+
+class SeatList(NamedTuple):
+    """Everybody's seat by login, and the window of the latest 28 days with the doubts about it."""
+
+    seats: list[Seat]
+    window: Window
     doubts: list[Doubt]
 
 
@@ -68,6 +85,7 @@ class GithubViews:
         self._settle_days = settle_days
         self._clock = clock
         self._once = Once(logger)
+        self.teams = members_of_teams(audience.identities)
 
     def of_day(self, scope: Scope, subject: Subject, day: date) -> tuple[Report, list[Doubt]]:
         """A report of one day, and the doubts about it."""
@@ -127,19 +145,31 @@ class GithubViews:
         for remark in reports.remarks():
             self._once.warn("%s", remark)
 
-    def seats(self) -> tuple[list[dict[str, Any]], list[Doubt]]:
-        """The seats of everybody with a row in the latest 28 days, even if some are missing, and
-        the doubts about these days.
-        """
-        ledger = self._cache.get(_LEDGER, self._ledger)
-        window = self._latest_window(ledger)
+    def seats(self) -> SeatList:
+        """The seats of everybody who is known, and the doubts about the latest 28 days."""
+        window = self._latest_window(self._cache.get(_LEDGER, self._ledger))
         # Its key has the window, which moves with the day though nothing is stored.
-        return self._cache.get(("seats", window), partial(self._seats, window))
+        return self._cache.get(("seats", window), partial(self._seat_list, window))
 
-    def _seats(self, window: Window, view: CachedView) -> tuple[list[dict[str, Any]], list[Doubt]]:
+    def _seat_list(self, window: Window, view: CachedView) -> SeatList:
+        doubts = self._doubts(view.get(_LEDGER, self._ledger), window)
+        return SeatList(view.get("seats", self._seats), window, doubts)
+
+    def _seats(self, view: CachedView) -> list[Seat]:
         persons = view.get(_PERSONS, self._persons)
-        seats = seats_in(view.reader, self._source, window, self._audience, persons)
-        return seats, self._doubts(view.get(_LEDGER, self._ledger), window)
+        return seats_in(view.reader, self._source, self._audience, persons)
+
+    def organization(self, login: str) -> Organization:
+        """The organization of that login: every one has all figures."""
+        number = self._options.organization_id or ""
+        is_id = number.isascii() and number.isdigit()
+        try:
+            days = [*self._cache.get(_LEDGER, self._ledger)]
+        except DaysMissing:
+            days = []
+        first, last = (days[0], days[-1]) if days else 2 * (utc_day(self._clock()),)
+        since, updated = start_of_day(first), end_of_day(last)
+        return Organization(login, int(number) if is_id else sha256_user_id(login), since, updated)
 
     def people(self) -> dict[str, int]:
         """By the source's name, how many people and service accounts were ever stored of it."""

@@ -57,9 +57,14 @@ def utc_day(moment: datetime) -> date:
     return moment.astimezone(UTC).date()
 
 
+def start_of_day(day: date) -> datetime:
+    """The moment at which a UTC day begins."""
+    return datetime.combine(day, time.min, UTC)
+
+
 def end_of_day(day: date) -> datetime:
     """The moment at which a UTC day ends."""
-    return datetime.combine(day + timedelta(days=1), time.min, UTC)
+    return start_of_day(day + timedelta(days=1))
 
 
 def newest_over(days: Iterable[date], today: date) -> date | None:

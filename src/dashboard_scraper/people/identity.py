@@ -215,3 +215,15 @@ def _log_unmatched(unmatched: Collection[str], unused: Collection[str]) -> None:
 def team_id(slug: str) -> int:
     """The numeric id of a team, derived from the slug."""
     return sha256_user_id(f"team/{slug}")
+
+
+def members_of_teams(identities: Identities) -> dict[str, list[Person]]:
+    """The members of each team by its slug; both are sorted, and a person with several addresses is
+    there once.
+    """
+    people = {person.id: person for person in identities.values()}
+    teams: dict[str, list[Person]] = {}
+    for person in sorted(people.values(), key=lambda person: person.login):
+        for slug in person.teams:
+            teams.setdefault(slug, []).append(person)
+    return dict(sorted(teams.items()))

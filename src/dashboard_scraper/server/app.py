@@ -10,10 +10,9 @@ import contextlib
 import logging
 import re
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from urllib.parse import quote
 
 import anyio
 from starlette.applications import Starlette
@@ -25,32 +24,37 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Send
 
 from dashboard_scraper.errors import DaysMissing, ScraperError
 from dashboard_scraper.github.reports import Report, Subject
 from dashboard_scraper.github.reports import Scope as ReportScope
-from dashboard_scraper.github.seats import PLAN
 from dashboard_scraper.github.views import GithubViews
-from dashboard_scraper.log_repeats import repeats
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.people.identity import sha256_user_id
 from dashboard_scraper.report.view import ReportView
 from dashboard_scraper.server.access import LINK_SECONDS, Access
-from dashboard_scraper.server.answers import error_answer, json_answer, marked
+from dashboard_scraper.server.answers import (
+    API_VERSIONS,
+    VERSION_HEADER,
+    Chunks,
+    accepts_gzip,
+    error_answer,
+    gzipped,
+    json_answer,
+    marked,
+    negotiated,
+)
+from dashboard_scraper.server.directory import Directory, Endpoint, avatar
 from dashboard_scraper.server.guesses import Guesses, TooManyGuesses
 from dashboard_scraper.server.openmetrics import CONTENT_TYPE, open_metrics
+from dashboard_scraper.server.places import ENTERPRISE_ROOT, Places
+from dashboard_scraper.server.request_log import RequestLog
 from dashboard_scraper.server.requests import CheckedRequests, Hosts
 
 logger = logging.getLogger(__name__)
 
-API_VERSIONS = ("2022-11-28", "2026-03-10")
-_VERSION_HEADER = "X-GitHub-Api-Version"
 _BASIC_CHALLENGE = 'Basic realm="usage figures: any name, the token as password", charset="UTF-8"'
-_PER_PAGE, _PER_PAGE_AT_MOST = 50, 100
 _SECONDS_TO_READ_A_CHUNK = 60
-_LONGEST_PATH = 200  # in the log
-_REFUSALS = (400, 401, 403, 429)
 _PAGE = "/"
 # Only what a page cannot set in itself; its own meta element has the rest of the policy.
 _PAGE_HEADERS = {
@@ -58,13 +62,11 @@ _PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_PUBLIC = re.compile(r"/(?:healthz|metrics|downloads/.*)")
+_PUBLIC = re.compile(r"/(?:healthz|metrics|downloads/.*|avatars/u/\d+)")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _FILE = re.compile(r"(.+)_(\d{4}-\d{2}-\d{2})_(\d{4}-\d{2}-\d{2})\.(?:ndjson|json)")
 _PREFIXES = {ReportScope.ENTERPRISE: "/enterprises", ReportScope.ORGANIZATION: "/orgs"}
-
-Endpoint = Callable[[Request], Response]
-Chunks = Generator[bytes, None, None]
+_SCOPES = {prefix[1:]: scope for scope, prefix in _PREFIXES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def make_app(
     app = Starlette(
         routes=endpoints.routes(),
         middleware=[
-            Middleware(_Logged),
+            Middleware(RequestLog),
             Middleware(CheckedRequests, hosts=options.hosts),
             Middleware(
                 AuthenticationMiddleware, backend=_Token(access, guesses), on_error=_refused
@@ -121,6 +123,7 @@ class _Endpoints:
         self._access = access
         self._guesses = guesses
         self._options = options
+        self._places = Places(options.public_url)
 
     def routes(self) -> list[Route]:
         """Every path; starlette answers HEAD wherever there is GET."""
@@ -128,34 +131,42 @@ class _Endpoints:
             Route(_PAGE, self._page),
             Route("/healthz", self._health),
             Route("/metrics", self._metrics),
-            Route("/user/orgs", self._organizations),
-            Route("/orgs/{slug}/copilot/billing", self._billing),
+            Route("/avatars/u/{number:int}", avatar),
             Route("/downloads/{scope}/{file}", self._download),
         ]
+        directory = Directory(self._views, self._places, self._options.slugs)
+        for path, endpoint in (*self._reports(), *directory.routes()):
+            answer = self._answering(path, endpoint)
+            found += [Route(path, answer), Route(ENTERPRISE_ROOT + path, answer)]
+        return found
+
+    def _reports(self) -> Iterator[tuple[str, Endpoint]]:
         for scope, prefix in _PREFIXES.items():
-            of_one = f"{prefix}/{{slug}}/copilot"
-            reports = f"{of_one}/metrics/reports"
-            found.append(Route(f"{of_one}/billing/seats", self._seats(scope)))
+            reports = f"{prefix}/{{slug}}/copilot/metrics/reports"
             for subject in Subject:
                 one = Report(scope, subject, _ANY, latest=False)
-                found.append(Route(f"{reports}/{one.name}", self._of_day(scope, subject)))
+                yield f"{reports}/{one.name}", self._of_day(scope, subject)
                 if subject is not Subject.TEAMS:  # GitHub has no such report either
                     latest = Report(scope, subject, _ANY, latest=True)
-                    path = f"{reports}/{latest.name}/latest"
-                    found.append(Route(path, self._latest(scope, subject)))
-        return found
+                    yield f"{reports}/{latest.name}/latest", self._latest(scope, subject)
+
+    def _answering(self, path: str, endpoint: Endpoint) -> Endpoint:
+        """The endpoint of a path; if that has a name in it, for the configured names alone."""
+        scope = _SCOPES.get(path.split("/")[1])
+        known = self._options.slugs[scope] if scope else ()
+
+        def answer(request: Request) -> Response:
+            if known and request.path_params["slug"].lower() not in known:
+                raise HTTPException(404, "Not Found")
+            return negotiated(request, endpoint(request))
+
+        return answer
 
     def _page(self, _request: Request) -> Response:
         return Response(self._report.page(), headers=_PAGE_HEADERS, media_type="text/html")
 
-    def _check_slug(self, scope: ReportScope, request: Request) -> None:
-        known = self._options.slugs[scope]
-        if known and request.path_params["slug"].lower() not in known:
-            raise HTTPException(404, "Not Found")
-
     def _of_day(self, scope: ReportScope, subject: Subject) -> Endpoint:
         def answer(request: Request) -> Response:
-            self._check_slug(scope, request)
             report, doubts = self._views.of_day(scope, subject, _day_of(request))
             return marked(self._envelope(request, report, report_day=report.window.end), doubts)
 
@@ -163,7 +174,6 @@ class _Endpoints:
 
     def _latest(self, scope: ReportScope, subject: Subject) -> Endpoint:
         def answer(request: Request) -> Response:
-            self._check_slug(scope, request)
             report, doubts = self._views.latest(scope, subject)
             start, end = report.window.start, report.window.end
             envelope = self._envelope(request, report, report_start_day=start, report_end_day=end)
@@ -180,10 +190,7 @@ class _Endpoints:
         path = f"/downloads/{report.scope.value}/{file}"
         expires = int(time.time()) + LINK_SECONDS
         signature = self._access.sign(path, expires)
-        return f"{self._base_url(request)}{path}?expires={expires}&signature={signature}"
-
-    def _base_url(self, request: Request) -> str:
-        return (self._options.public_url or f"{request.base_url}").rstrip("/")
+        return f"{self._places.web(request)}{path}?expires={expires}&signature={signature}"
 
     async def _download(self, request: Request) -> Response:
         """Needs no token: the signed link gives access to this report until it expires."""
@@ -203,49 +210,18 @@ class _Endpoints:
         report = _report_of(**request.path_params)
         kind = "application/json" if report.subject is Subject.WHOLE else "application/x-ndjson"
         download = self._views.download(report)
-        chunks = download.chunks
+        compress = accepts_gzip(request.headers)
+        chunks = gzipped(download.chunks) if compress else download.chunks
         # Get the first chunk before the status is sent, so that an error can still change it.
         first = await run_in_threadpool(next, chunks, b"")
         if request.method == "HEAD":
             await run_in_threadpool(chunks.close)
             first = b""
-        return marked(_Streamed(first, chunks, kind), download.doubts)
-
-    def _seats(self, scope: ReportScope) -> Endpoint:
-        def answer(request: Request) -> Response:
-            self._check_slug(scope, request)
-            page = _number(request, "page", 1)
-            per_page = min(_number(request, "per_page", _PER_PAGE), _PER_PAGE_AT_MOST)
-            seats, doubts = self._views.seats()
-            shown = seats[(page - 1) * per_page : page * per_page]
-            response = json_answer({"total_seats": len(seats), "seats": shown})
-            last = max(1, -(-len(seats) // per_page))
-            url = self._base_url(request) + quote(request.scope["path"])
-            pages = {"prev": page - 1, "next": page + 1, "first": 1, "last": last}
-            links = ", ".join(
-                f'<{url}?page={number}&per_page={per_page}>; rel="{name}"'
-                for name, number in pages.items()
-                if 1 <= number <= last and number != page
-            )
-            if links:
-                response.headers["Link"] = links
-            return marked(response, doubts)
-
-        return answer
-
-    def _organizations(self, _request: Request) -> Response:
-        """The configured organizations: some tools list them first."""
-        slugs = self._options.slugs[ReportScope.ORGANIZATION]
-        return json_answer([{"login": slug, "id": sha256_user_id(slug)} for slug in slugs])
-
-    def _billing(self, request: Request) -> Response:
-        """Some tools test the connection with this endpoint."""
-        self._check_slug(ReportScope.ORGANIZATION, request)
-        seats, doubts = self._views.seats()
-        active = sum(seat["last_activity_at"] is not None for seat in seats)
-        breakdown = {"total": len(seats), "active_this_cycle": active}
-        body = {"seat_breakdown": breakdown, "plan_type": PLAN, "total_seats": len(seats)}
-        return marked(json_answer(body), doubts)
+        response = marked(_Streamed(first, chunks, kind), download.doubts)
+        response.headers["Vary"] = "Accept-Encoding"
+        if compress:
+            response.headers["Content-Encoding"] = "gzip"
+        return response
 
     def _health(self, _request: Request) -> Response:
         self._views.check()
@@ -279,13 +255,6 @@ def _day_of(request: Request) -> date:
         if _DAY.fullmatch(text):
             return date.fromisoformat(text)
     raise HTTPException(400, "The parameter day must be a date, as day=2026-11-03")
-
-
-def _number(request: Request, name: str, default: int) -> int:
-    text = request.query_params.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
-        raise HTTPException(400, f"The parameter {name} must be a number from 1 on")
-    return int(text)
 
 
 class _Streamed(StreamingResponse):
@@ -349,33 +318,9 @@ class _Token(AuthenticationBackend):
             raise _Refused(429, "", error) from None
         if not allowed:
             raise _Refused(401, "Bad credentials")
-        version = conn.headers.get(_VERSION_HEADER, API_VERSIONS[-1])
+        version = conn.headers.get(VERSION_HEADER, API_VERSIONS[-1])
         if version not in API_VERSIONS:
-            raise _Refused(400, f"{_VERSION_HEADER} must be one of {', '.join(API_VERSIONS)}")
-
-
-class _Logged:
-    """Logs each request without its query string, which may have a signature."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def logged(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] += [(b"cache-control", b"no-store")]
-                status = message["status"]
-                # Strangers can cause these: log only the first of each kind, and count the others.
-                kind = repeats(f"requests answered {status}") if status in _REFUSALS else None
-                path = scope["path"][:_LONGEST_PATH]
-                logger.info("%s %s: %d", scope["method"], path, status, extra=kind)
-            await send(message)
-
-        await self._app(scope, receive, logged)
+            raise _Refused(400, f"{VERSION_HEADER} must be one of {', '.join(API_VERSIONS)}")
 
 
 def _address_of(conn: HTTPConnection) -> str:

@@ -70,6 +70,19 @@ class SeenUser(NamedTuple):
     last_seen: datetime | None
 
 
+class KnownUser(NamedTuple):
+    """A user with any row at all: the first day with one, the last day with activity, and when the
+    source says that they were first and last seen, if it does.
+    """
+
+    user: str
+    service: bool
+    first_day: date
+    last_active: date | None
+    first_seen: datetime | None
+    last_seen: datetime | None
+
+
 class ActiveUser(NamedTuple):
     """A user who was active on a day; `areas` says in which of the requested areas."""
 
@@ -105,13 +118,18 @@ _USERS_OF_DAY = (
 )
 
 
+def _is_active() -> ColumnElement[bool]:
+    """As `figures.is_active` defines it."""
+    unknown = or_(*(USER_DAY.c[metric.name].is_(None) for metric in REQUIRED))
+    return or_(_any_of(COUNTS), unknown)
+
+
 @cache
 def _activity_of_day(areas: tuple[tuple[Metric, ...], ...]) -> Select[Any]:
-    unknown = or_(*(USER_DAY.c[metric.name].is_(None) for metric in REQUIRED))
     return (
         select(USER_DAY.c.user_login, USER_DAY.c.service_account, *map(_any_of, areas))
         .where(*_IS_OF_DAY)
-        .where(or_(_any_of(COUNTS), unknown))
+        .where(_is_active())
     )
 
 
@@ -225,6 +243,24 @@ class Reader:
             .order_by(name)
         )
         return [SeenUser(*row) for row in self._all(query)]
+
+    def known(self, source: str) -> list[KnownUser]:
+        """Every user of the source, sorted by name."""
+        table = USER_DAY
+        query = (
+            select(
+                table.c.user_login,
+                table.c.service_account,
+                func.min(table.c.day),
+                func.max(case((_is_active(), table.c.day))),
+                func.min(table.c[FIRST_SEEN.name]),
+                func.max(table.c[LAST_SEEN.name]),
+            )
+            .where(table.c.source == source)
+            .group_by(table.c.user_login, table.c.service_account)
+            .order_by(table.c.user_login)
+        )
+        return [KnownUser(*row) for row in self._all(query)]
 
     def activity(self, ledger: LedgerDay, areas: Sequence[Iterable[Metric]]) -> list[ActiveUser]:
         """The users active on a day, as `figures.is_active` defines it. A user is active in an area
