@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -155,6 +156,22 @@ def test_restored_backup_is_noticed(tmp_path: Path) -> None:
         assert cache.get("days", Count()) == 2
         backup.replace(path)
         assert cache.get("days", Count()) == 1
+
+
+def test_commit_after_a_restored_backup_is_noticed(tmp_path: Path) -> None:
+    """Also while it is only in the write-ahead log, and the file itself does not change."""
+    path, backup = tmp_path / "usage.db", tmp_path / "backup.db"
+    url = f"sqlite:///{path}"
+    put_day(url)
+    shutil.copy(path, backup)
+    with cache_of(url) as cache:
+        assert cache.get("days", Count()) == 1
+        backup.replace(path)
+        assert cache.get("days", Count()) == 1
+        with contextlib.closing(sqlite3.connect(path)) as other:
+            other.execute("DELETE FROM day_ledger")
+            other.commit()
+            assert cache.get("days", Count()) == 0
 
 
 @pytest.mark.slow

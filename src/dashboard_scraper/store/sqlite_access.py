@@ -12,12 +12,15 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from dashboard_scraper.errors import StoreFailed
 
 WRITING = "mode=rw"
 _WITH_WAL = "mode=ro&readonly_shm=1"
 IMMUTABLE = "mode=ro&immutable=1"
+
+Stamp: TypeAlias = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,14 @@ def access_for_reading(path: Path) -> Access:
     return Access(IMMUTABLE, confirm)
 
 
-def stamp_of(path: Path) -> tuple[int, ...] | None:
-    """The file's number, and what changes when it is written to; None if there is no file."""
+def stamp_of(path: Path) -> Stamp | None:
+    """What identifies the file, and what changes when it is written to; None if there is none."""
     found = stat_of(path)
-    return None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns)
+    if found is None:
+        return None
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def file_of(stamp: Stamp) -> tuple[int, int]:
+    """The part that identifies the file."""
+    return stamp[:2]

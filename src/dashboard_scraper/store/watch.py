@@ -14,7 +14,13 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, Protocol
 
-from dashboard_scraper.store.sqlite_access import IMMUTABLE, access_for_reading, stamp_of
+from dashboard_scraper.store.sqlite_access import (
+    IMMUTABLE,
+    WRITING,
+    access_for_reading,
+    file_of,
+    stamp_of,
+)
 
 
 class Watch(Protocol):
@@ -37,7 +43,7 @@ class SqliteWatch:
         self._connected = connected
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
-        self._opened: tuple[object, ...] = ()
+        self._opened: tuple[str, tuple[int, int]] | None = None
         self._count = 0
 
     def state(self) -> Hashable:
@@ -46,19 +52,28 @@ class SqliteWatch:
         A restored backup is another file, or the same one without a commit: then its size or time
         of change is another.
         """
-        real = Path(os.path.realpath(self._path))
         with self._lock:
-            options = access_for_reading(self._path).options
-            stamp = stamp_of(real)
-            if stamp is None or options == IMMUTABLE:  # SQLite would not look at the file again
-                return stamp
-            if self._connection is None or self._opened != (options, stamp[0]):
-                self._close()
-                self._connection = self._connected(real, options)
-                self._opened = options, stamp[0]
-                self._count += 1
-            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+            stamp, connection = stamp_of(self._path), self._connection
+            # Whoever may write stays able to read what is open, so that nothing else is looked at:
+            # every request of a server asks for the state.
+            if not (stamp and connection and self._opened == (WRITING, file_of(stamp))):
+                real = Path(os.path.realpath(self._path))
+                options = access_for_reading(self._path).options
+                stamp = stamp_of(real)
+                if stamp is None or options == IMMUTABLE:  # SQLite would not look at it again
+                    return stamp
+                connection = self._open(real, options, file_of(stamp))
+            (version,) = connection.execute("PRAGMA data_version").fetchone()
             return self._count, version, stamp
+
+    def _open(self, real: Path, options: str, file: tuple[int, int]) -> sqlite3.Connection:
+        """The connection to this file with these options, a new one unless it is open."""
+        if self._connection is None or self._opened != (options, file):
+            self._close()
+            self._connection = self._connected(real, options)
+            self._opened = options, file
+            self._count += 1
+        return self._connection
 
     def close(self) -> None:
         """Close the connection."""
