@@ -15,6 +15,7 @@ import pytest
 
 from conftest import Home, Start, today, yesterday
 from dashboard_scraper.github.records import PLACE_OF
+from dashboard_scraper.model.dates import DAYS
 from dashboard_scraper.model.metrics import LINES
 from dashboard_scraper.simulator import Fault, Organization, Simulator, set_value, status
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
@@ -193,22 +194,28 @@ def test_offline_reports_are_the_same_bytes(exported: Home) -> None:
 
 
 @pytest.mark.slow
-def test_missing_day_sets_the_28_day_report_aside(home: Home, sim: Simulator) -> None:
+def test_28_day_report_lacks_missing_day_and_manifest_says_so(home: Home, sim: Simulator) -> None:
     day = today() - timedelta(9)
     sim.add_fault(Fault(status(500), USERS_ENDPOINT, day))
-    home.settings["MAX_RETRIES"] = "0"
+    home.settings |= {"MAX_RETRIES": "0", "GITHUB_REPORTS_USERS_28_DAY": "true"}
     assert home.run(JOB, "--refresh").code == 6
-    stale = {f"{name}.stale" for name in OF_28_DAYS}
-    assert reports_in(home.daily_folder).keys() == OF_THE_DAY | stale
-    assert listed(home.daily_folder).keys() == {f"github_reports/{name}" for name in OF_THE_DAY}
+    found = reports_in(home.daily_folder)
+    assert not [name for name in found if name.endswith(".stale")]
+    manifest = json.loads((home.daily_folder / "manifest.json").read_bytes())
+    assert manifest["missing_from_github_reports"] == [f"{day}"]
+    totals = whole_record(found["enterprise-28-day.json"])["day_totals"]
+    there = [today() - timedelta(back) for back in range(DAYS, 0, -1)]
+    assert [total["day"] for total in totals] == [f"{each}" for each in there if each != day]
+    records = user_records(found["users-28-day.ndjson"])
+    assert f"{day}" not in {record["day"] for record in records}
 
 
 @pytest.mark.slow
-def test_missing_last_day_sets_all_reports_aside(home: Home, sim: Simulator) -> None:
+def test_missing_last_day_sets_its_reports_aside(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(status(500), USERS_ENDPOINT, yesterday()))
     home.settings["MAX_RETRIES"] = "0"
     assert home.run(JOB, "--refresh").code == 6
-    expected = {f"{name}.stale" for name in OF_28_DAYS | OF_THE_DAY}
+    expected = {f"{name}.stale" for name in OF_THE_DAY} | OF_28_DAYS
     assert reports_in(home.daily_folder).keys() == expected
 
 

@@ -150,7 +150,7 @@ def in_store(home: Home) -> Iterable[Counted]:
     yield Counted("page, those who stayed", len(movement.stayed))
     store, github = store_at(settings.store_url), github_options(settings)
     views = GithubViews(StoreCache(store), SOURCE, audience, github, 3, lambda: FETCHED)
-    text = open_metrics(views.status(), views.people()).decode()
+    text = open_metrics(views.status(), views.people(), {}).decode()
     told = re.search(rf'^dashboard_scraper_people{{source="{SOURCE}"}} (\S+)$', text, re.MULTILINE)
     assert told
     yield Counted("/metrics", int(float(told[1])))

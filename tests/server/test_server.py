@@ -287,6 +287,7 @@ def test_metrics_describe_store_and_no_person(served: Served) -> None:
         **{f"{kind.word}_days": 0 for kind in DoubtKind},
         "rows": 29 * len(NAMES),
         "people": len(NAMES),
+        "latest_reports_missing_days": 0,
     }
     text = served.get("/metrics").text
     assert f'source="{SOURCE}"' in text

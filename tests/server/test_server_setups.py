@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import stat
 import threading
 import time
@@ -28,12 +27,13 @@ from github_requests import (
     OF_A_MONTH,
     ORGANIZATION,
     SEAT,
+    TODAY,
     error_of,
     figures_of_metrics,
     path_of,
     some_day,
 )
-from github_schemas import user_records
+from github_schemas import user_records, whole_record
 from serving import SECONDS, Served, serving
 from stored_days import sql
 
@@ -49,16 +49,38 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.mark.slow
-def test_month_with_missing_day_is_404(home: Home) -> None:
+def test_month_lacks_missing_days_and_says_so(home: Home) -> None:
     home.settings |= {"METRICS_SOURCE": SOURCE, "ORGANIZATION_ID": "77"}
-    missing = LAST - timedelta(9)
-    put(f"sqlite:///{home.data / 'usage.db'}", {d: [] for d in MONTH.days() if d != missing})
+    gap = [LAST - timedelta(9), LAST - timedelta(10)]
+    stored = [day for day in MONTH.days() if day not in gap]
+    put(f"sqlite:///{home.data / 'usage.db'}", {day: some_day(1) for day in stored})
     with serving(home) as server:
         for of, name in OF_A_MONTH:
-            message = error_of(server.get(path_of(of, name)), 404)
-            assert re.findall(r"\d{4}-\d{2}-\d{2}", message) == [f"{missing}"]
-        # Seats are of whom there is, whatever the days.
-        assert server.json("/enterprises/acme/copilot/billing/seats")["total_seats"] == 0
+            answer = server.get(path_of(of, name))
+            download = requests.get(answer.json()["download_links"][0], timeout=SECONDS)
+            for each in (answer, download):
+                assert each.headers["X-Usage-Missing-Days"] == f"{gap[1]} to {gap[0]}"
+            if "users" in name:
+                days = {record["day"] for record in user_records(download.content)}
+            else:
+                days = {total["day"] for total in whole_record(download.content)["day_totals"]}
+            assert sorted(days) == [f"{day}" for day in stored]
+        assert server.log.count("is served without days") == 1
+        assert figures_of_metrics(server)["latest_reports_missing_days"] == 2
+        whole_day = server.get(path_of(ENTERPRISE, "users-1-day"))
+        assert "X-Usage-Missing-Days" not in whole_day.headers
+
+
+def test_new_installation_has_report_of_its_days(home: Home) -> None:
+    home.settings["METRICS_SOURCE"] = SOURCE
+    put(f"sqlite:///{home.data / 'usage.db'}", {LAST: some_day(1), TODAY: some_day(2)})
+    with serving(home) as server:
+        records = user_records(server.report(path_of(ENTERPRISE, "users-28-day")))
+        assert {record["day"] for record in records} == {f"{LAST}"}
+        assert {record["report_start_day"] for record in records} == {f"{MONTH.start}"}
+        whole = whole_record(server.report(path_of(ENTERPRISE, "enterprise-28-day")))
+        assert [total["monthly_active_users"] for total in whole["day_totals"]] == [len(NAMES)]
+        assert figures_of_metrics(server)["latest_reports_missing_days"] == 27
 
 
 @pytest.mark.slow

@@ -163,7 +163,8 @@ def test_server_ignores_tolerated_differences(doubtful: Home) -> None:
                 utc_now,
                 tolerance,  # type: ignore[arg-type]
             )
-            return [f"{doubt}" for doubt in views.of_day(Scope.ENTERPRISE, Subject.USERS, ALL)[1]]
+            _, caveats = views.of_day(Scope.ENTERPRISE, Subject.USERS, ALL)
+            return [f"{doubt}" for doubt in caveats.doubts]
 
     assert shown(18) == DOUBTS[1:4]  # 7 of 37 are 18.9 percent
     assert shown(19) == DOUBTS[2:4]

@@ -180,17 +180,19 @@ def _manifest(
     for file in written:
         if file.day is not None:
             of_days.setdefault(file.day, []).append(file.written)
+    days = sorted(days, key=lambda day: day.day)
     return Manifest(
         source=export.source,
         start=export.window.start,
         end=export.window.end,
         days=[
             day if day.files is None else msgspec.structs.replace(day, files=of_days[day.day])
-            for day in sorted(days, key=lambda day: day.day)
+            for day in days
         ],
         notes=notes,
         tolerance=export.tolerance.as_numbers() or msgspec.UNSET,
         made_with=made_with(export),
+        missing_from_github_reports=[day.day for day in days if day.files is None] or msgspec.UNSET,
         **fields_of_window((file.field, file.written) for file in written if file.day is None),
     )
 

@@ -70,7 +70,7 @@ def report_paths(folder: Path, window: Window) -> list[Path]:
 
 
 class GithubFiles:
-    """Every report none of whose days is missing."""
+    """Every report, without its missing days, but for those of which every day is missing."""
 
     def __init__(self, export: DailyExport) -> None:
         self._export = export
@@ -103,7 +103,7 @@ class GithubFiles:
             if (report.scope is Scope.ENTERPRISE or options.organization_id)
             and (report.subject is not Subject.TEAMS or run.audience.has_teams)
             and (options.users_28_day_files or not _is_users_28_day(report))
-            and not any(day in run.missing for day in report.window.days())
+            and not all(day in run.missing for day in report.window.days())
         ]
         if not self._wanted:
             return
@@ -145,7 +145,8 @@ class GithubFiles:
         elif report.subject is Subject.TEAMS:
             written = add(path, self._reports.teams(report))
         else:
-            totals = [self._totals[day] for day in report.window.days()]
+            there = (day for day in report.window.days() if day in self._totals)
+            totals = [self._totals[day] for day in there]
             written = add(path, self._reports.whole(report, totals))
         named = dataclasses.replace(written, name=f"{FOLDER}/{written.name}")
         return OutputFile(named, field="github_reports")

@@ -52,7 +52,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     `made_with` is a digest of the settings that the days' files depend on. `tolerance` is, by
     metric, the percentage up to which a difference leaves a day unsuspected. `others` are files of
-    formats without a field of their own. Fields with a default are absent from the manifests of
+    formats without a field of their own. `missing_from_github_reports` are the days that a report
+    of the window lacks. Fields with a default are absent from the manifests of
     earlier versions.
     """
 
@@ -68,6 +69,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     tolerance: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
     made_with: str = ""
     others: list[WrittenFile] | msgspec.UnsetType = msgspec.UNSET
+    missing_from_github_reports: list[date] | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def is_complete(self) -> bool:

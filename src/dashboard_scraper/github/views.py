@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
@@ -48,12 +48,25 @@ _LEDGER, _PERSONS = "ledger", "persons"
 """Keys of the cache, for the two values that most others need."""
 
 
+@dataclass(slots=True)
+class Caveats:
+    """What a reader of a report should know of its days: which are in doubt, and which missing."""
+
+    doubts: list[Doubt] = field(default_factory=list)
+    missing: list[date] = field(default_factory=list)
+
+    def add(self, other: Caveats) -> None:
+        """Add those of more days."""
+        self.doubts += other.doubts
+        self.missing += other.missing
+
+
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A report in chunks; the `doubts` of its days are filled in before the first chunk."""
+    """A report in chunks; the caveats are filled in before the first chunk."""
 
     chunks: _Chunks
-    doubts: list[Doubt]
+    caveats: Caveats
 
 
 class SeatList(NamedTuple):
@@ -87,13 +100,13 @@ class GithubViews:
         self._once = Once(logger)
         self.teams = members_of_teams(audience.identities)
 
-    def of_day(self, scope: Scope, subject: Subject, day: date) -> tuple[Report, list[Doubt]]:
-        """A report of one day, and the doubts about it."""
+    def of_day(self, scope: Scope, subject: Subject, day: date) -> tuple[Report, Caveats]:
+        """A report of one day, and its caveats."""
         report = Report(scope, subject, Window(day, day), latest=False)
         return report, self._checked(report, self._cache.get(_LEDGER, self._ledger))
 
-    def latest(self, scope: Scope, subject: Subject) -> tuple[Report, list[Doubt]]:
-        """The report of the 28 days up to the newest completed stored day, and its doubts."""
+    def latest(self, scope: Scope, subject: Subject) -> tuple[Report, Caveats]:
+        """The report of the 28 days up to the newest completed stored day, and its caveats."""
         ledger = self._cache.get(_LEDGER, self._ledger)
         report = Report(scope, subject, self._latest_window(ledger), latest=True)
         return report, self._checked(report, ledger)
@@ -105,15 +118,22 @@ class GithubViews:
             raise DaysMissing("no day has been fetched yet")
         return Window(end - timedelta(days=DAYS - 1), end)
 
-    def _checked(self, report: Report, ledger: _Ledger) -> list[Doubt]:
-        """The doubts about the report's days; DaysMissing if there is no such report."""
+    def _checked(self, report: Report, ledger: _Ledger) -> Caveats:
+        """The caveats of the report's days; DaysMissing if there is no such report."""
         if report.scope is Scope.ORGANIZATION and not self._options.organization_id:
             raise DaysMissing("ORGANIZATION_ID is not set: there are no reports of an organization")
         if report.subject is Subject.TEAMS and not self._audience.has_teams:
             raise DaysMissing("IDENTITY_FILE names no teams: there are no reports of them")
-        if missing := [day for day in report.window.days() if day not in ledger]:
+        missing = [day for day in report.window.days() if day not in ledger]
+        if len(missing) == len(report.window):
             raise DaysMissing(f"days that have not been fetched: {listed_days(missing)}")
-        return self._doubts(ledger, report.window)
+        if missing:
+            self._once.warn(
+                "the report of the latest 28 days is served without days that have not been"
+                " fetched: %s",
+                listed_days(missing),
+            )
+        return Caveats(self._doubts(ledger, report.window), missing)
 
     def _doubts(self, ledger: _Ledger, window: Window) -> list[Doubt]:
         days = (ledger[day] for day in window.days() if day in ledger)
@@ -121,22 +141,22 @@ class GithubViews:
 
     def download(self, report: Report) -> Download:
         """The report from a snapshot taken at the first chunk, however long the download takes."""
-        doubts: list[Doubt] = []
-        return Download(self._chunks(report, doubts), doubts)
+        caveats = Caveats()
+        return Download(self._chunks(report, caveats), caveats)
 
-    def _chunks(self, report: Report, doubts: list[Doubt]) -> _Chunks:
+    def _chunks(self, report: Report, caveats: Caveats) -> _Chunks:
         if report.subject is Subject.WHOLE:  # a single object, and small, but it reads a lot
             found, content = self._cache.get(report, partial(self._whole, report))
-            doubts += found
+            caveats.add(found)
             yield content
             return
         with self._cache.view() as view:
-            doubts += self._checked(report, view.get(_LEDGER, self._ledger))
+            caveats.add(self._checked(report, view.get(_LEDGER, self._ledger)))
             yield from self._written(report, view)
 
-    def _whole(self, report: Report, view: CachedView) -> tuple[list[Doubt], bytes]:
-        doubts = self._checked(report, view.get(_LEDGER, self._ledger))
-        return doubts, b"".join(self._written(report, view))
+    def _whole(self, report: Report, view: CachedView) -> tuple[Caveats, bytes]:
+        caveats = self._checked(report, view.get(_LEDGER, self._ledger))
+        return caveats, b"".join(self._written(report, view))
 
     def _written(self, report: Report, view: CachedView) -> Iterator[bytes]:
         persons = view.get(_PERSONS, self._persons)
@@ -170,6 +190,15 @@ class GithubViews:
         first, last = (days[0], days[-1]) if days else 2 * (utc_day(self._clock()),)
         since, updated = start_of_day(first), end_of_day(last)
         return Organization(login, int(number) if is_id else sha256_user_id(login), since, updated)
+
+    def missing_from_latest(self) -> dict[str, int]:
+        """By the source's name, how many days the latest 28-day reports lack."""
+        try:
+            ledger = self._cache.get(_LEDGER, self._ledger)
+            window = self._latest_window(ledger)
+        except DaysMissing:
+            return {}
+        return {self._source: sum(day not in ledger for day in window.days())}
 
     def people(self) -> dict[str, int]:
         """By the source's name, how many people and service accounts were ever stored of it."""

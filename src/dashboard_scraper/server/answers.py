@@ -15,7 +15,9 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
+from dashboard_scraper.github.views import Caveats
 from dashboard_scraper.model.doubts import Doubt, short_list
+from dashboard_scraper.model.listing import listed_days
 
 Chunks = Generator[bytes, None, None]
 API_VERSIONS = ("2022-11-28", "2026-03-10")
@@ -24,7 +26,8 @@ VERSION_HEADER = "X-GitHub-Api-Version"
 MEDIA_TYPE_HEADER = "X-GitHub-Media-Type"
 DOUBTS_HEADER = "X-Usage-Doubts"
 _DOCUMENTATION = "https://docs.github.com/rest/copilot/copilot-usage-metrics"
-_DOUBTS_NAMED = 20
+MISSING_HEADER = "X-Usage-Missing-Days"
+_DAYS_NAMED = 20
 _REQUESTS_AN_HOUR = 15_000
 _HOUR = 3600
 _SMALLEST_TO_COMPRESS = 1000
@@ -56,8 +59,15 @@ def rate_limit() -> dict[str, int]:
 def marked(response: Response, doubts: Sequence[Doubt]) -> Response:
     """Name days in doubt in a header: the body is GitHub's, and has no place for them."""
     if doubts:
-        response.headers[DOUBTS_HEADER] = short_list(doubts, _DOUBTS_NAMED)
+        response.headers[DOUBTS_HEADER] = short_list(doubts, _DAYS_NAMED)
     return response
+
+
+def with_caveats(response: Response, caveats: Caveats) -> Response:
+    """Name days in doubt, and those that the report lacks, in headers."""
+    if caveats.missing:
+        response.headers[MISSING_HEADER] = listed_days(caveats.missing, _DAYS_NAMED)
+    return marked(response, caveats.doubts)
 
 
 def error_answer(status: int, message: str) -> Response:

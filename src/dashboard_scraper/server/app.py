@@ -41,8 +41,8 @@ from dashboard_scraper.server.answers import (
     error_answer,
     gzipped,
     json_answer,
-    marked,
     negotiated,
+    with_caveats,
 )
 from dashboard_scraper.server.directory import Directory, Endpoint, avatar
 from dashboard_scraper.server.guesses import Guesses, TooManyGuesses
@@ -167,17 +167,19 @@ class _Endpoints:
 
     def _of_day(self, scope: ReportScope, subject: Subject) -> Endpoint:
         def answer(request: Request) -> Response:
-            report, doubts = self._views.of_day(scope, subject, _day_of(request))
-            return marked(self._envelope(request, report, report_day=report.window.end), doubts)
+            report, caveats = self._views.of_day(scope, subject, _day_of(request))
+            return with_caveats(
+                self._envelope(request, report, report_day=report.window.end), caveats
+            )
 
         return answer
 
     def _latest(self, scope: ReportScope, subject: Subject) -> Endpoint:
         def answer(request: Request) -> Response:
-            report, doubts = self._views.latest(scope, subject)
+            report, caveats = self._views.latest(scope, subject)
             start, end = report.window.start, report.window.end
             envelope = self._envelope(request, report, report_start_day=start, report_end_day=end)
-            return marked(envelope, doubts)
+            return with_caveats(envelope, caveats)
 
         return answer
 
@@ -217,7 +219,7 @@ class _Endpoints:
         if request.method == "HEAD":
             await run_in_threadpool(chunks.close)
             first = b""
-        response = marked(_Streamed(first, chunks, kind), download.doubts)
+        response = with_caveats(_Streamed(first, chunks, kind), download.caveats)
         response.headers["Vary"] = "Accept-Encoding"
         if compress:
             response.headers["Content-Encoding"] = "gzip"
@@ -228,7 +230,9 @@ class _Endpoints:
         return json_answer({"status": "ok"})
 
     def _metrics(self, _request: Request) -> Response:
-        text = open_metrics(self._views.status(), self._views.people())
+        text = open_metrics(
+            self._views.status(), self._views.people(), self._views.missing_from_latest()
+        )
         return Response(text, media_type=CONTENT_TYPE)
 
 

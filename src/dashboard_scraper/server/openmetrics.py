@@ -15,12 +15,16 @@ from dashboard_scraper.store.status import StoreStatus
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _PREFIX = "dashboard_scraper"
+_MORE = {
+    "people": "People and service accounts that were ever kept, each once",
+    "latest_reports_missing_days": "Days that the reports of the latest 28 days lack",
+}
 
 
 class _StatusCollector(Collector):
-    def __init__(self, status: StoreStatus, people: Mapping[str, int]) -> None:
+    def __init__(self, status: StoreStatus, more: Mapping[str, Mapping[str, int]]) -> None:
         self._status = status
-        self._people = people
+        self._more = more
 
     def collect(self) -> Iterator[Metric]:
         """One gauge after the other, each with a sample per source."""
@@ -36,7 +40,7 @@ class _StatusCollector(Collector):
             for kind in DoubtKind
         }
         rows = _gauge("rows", "User-days that are kept, as the source spells users")
-        people = _gauge("people", "People and service accounts that were ever kept, each once")
+        more = {name: _gauge(name, _MORE[name]) for name in self._more}
         for source in self._status.sources:
             label = [source.source]
             if source.newest_over:
@@ -45,11 +49,12 @@ class _StatusCollector(Collector):
             for kind, days in source.days_in_doubt().items():
                 in_doubt[kind].add_metric(label, len(days))
             rows.add_metric(label, source.rows)
-            if source.source in self._people:
-                people.add_metric(label, self._people[source.source])
+            for name, values in self._more.items():
+                if source.source in values:
+                    more[name].add_metric(label, values[source.source])
             if source.last_success:
                 success.add_metric(label, source.last_success.timestamp())
-        yield from (newest, missing, *in_doubt.values(), success, rows, people)
+        yield from (newest, missing, *in_doubt.values(), success, rows, *more.values())
 
 
 def _gauge(name: str, text: str, unit: str = "") -> GaugeMetricFamily:
@@ -61,9 +66,14 @@ def _gauge(name: str, text: str, unit: str = "") -> GaugeMetricFamily:
     )
 
 
-def open_metrics(status: StoreStatus, people: Mapping[str, int]) -> bytes:
-    """The body of `/metrics`; `people` has the number of people by source, if known."""
+def open_metrics(
+    status: StoreStatus, people: Mapping[str, int], missing_from_latest: Mapping[str, int]
+) -> bytes:
+    """The body of `/metrics`. By source, if known: the number of people, and of the days that the
+    reports of 28 days lack.
+    """
     registry = CollectorRegistry()
-    registry.register(_StatusCollector(status, people))
+    more = {"people": people, "latest_reports_missing_days": missing_from_latest}
+    registry.register(_StatusCollector(status, more))
     text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call]
     return text
