@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import itertools
 import re
 import string
 from collections.abc import Iterable, Sequence
@@ -30,7 +31,8 @@ _BLANKS = (
 # Apostrophes too: text that already looks guarded must get another one, to read back as it was.
 _FORMULA = re.compile(rf"['{_BLANKS}]*[{_SIGNS}\t\r\n]")
 _HARMLESS = frozenset(string.ascii_letters + string.digits)
-_BOM = "\ufeff"
+# Nearly every name: a text that is written as it is.
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9@._+-]*", re.ASCII | re.IGNORECASE)
 
 
 def guard(text: str) -> str:
@@ -50,12 +52,26 @@ def render(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:
     A byte order mark comes first only where something is not ASCII: without it Excel garbles such
     names, and with it simple readers trip over the first title.
     """
+    return marked(render_rows(itertools.chain([[guard(title) for title in header]], rows)))
+
+
+def render_rows(rows: Iterable[Sequence[Cell]]) -> bytes:
+    """Rows as a part of what `render` returns."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow([guard(title) for title in header])
-    writer.writerows(rows)
-    content = text.getvalue()
-    return (content if content.isascii() else _BOM + content).encode()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+def marked(content: bytes) -> bytes:
+    """A whole CSV, with the byte order mark where it needs one."""
+    return content if content.isascii() else codecs.BOM_UTF8 + content
+
+
+def quoted(text: str) -> bytes:
+    """A text as the cell of a row that has several, guarded, and quoted where it must be."""
+    if _PLAIN.fullmatch(text):
+        return text.encode()
+    return render_rows([[guard(text), None]]).removesuffix(b",\r\n")
 
 
 def parse(data: bytes) -> list[list[str]]:

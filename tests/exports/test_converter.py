@@ -5,16 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from conftest import Home
-from dashboard_scraper.exports.copilot_converter import WindowTotals, convert, json_chunks, user_ids
+from dashboard_scraper.exports.copilot_converter import (
+    WindowTotals,
+    convert,
+    head_of,
+    json_array,
+    line_of,
+    stamp_of,
+    user_ids,
+)
 from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.figures import values_of
 from dashboard_scraper.model.metrics import COUNTS as COUNT_METRICS
 from dashboard_scraper.model.metrics import METRICS, Figures, Kind
 from dashboard_scraper.model.usage import DayUsage, UserUsage
@@ -126,6 +137,13 @@ def usage(user: str, counts: dict[str, int | None]) -> UserUsage:
 
 def record(counts: dict[str, int | None]) -> dict[str, Any]:
     return convert(usage("ada@example.com", counts), DAY, REPORT, "1", 1)
+
+
+def records_of(lines: Iterable[bytes]) -> list[dict[str, Any]]:
+    """What the lines are in a file of the window."""
+    text = b"".join(json_array(stamp_of(DAY, REPORT, "1"), lines))
+    found: list[dict[str, Any]] = json.loads(text)
+    return found
 
 
 def unless_unknown(counts: list[int | None]) -> int | None:
@@ -296,7 +314,7 @@ def test_window_record_sums_its_days(
     totals = WindowTotals()
     for counts in days:
         totals.add(DayUsage(DAY, [usage("ada@example.com", counts)]).active)
-    made = list(totals.records(REPORT, "1", {"ada@example.com": 7}))
+    made = records_of(totals.lines({"ada@example.com": head_of(7, "ada@example.com")}))
     if not any(count for counts in days for count in counts.values()):
         return  # users without any known activity are tested with the daily job
     summed = {title: unless_unknown([counts[title] for counts in days]) for title in COUNTS}
@@ -322,20 +340,49 @@ def test_window_records_are_of_active_users() -> None:
     for users in (resting, working):
         totals.add(DayUsage(DAY, users).active)
     ids = {"zoe": 1, "ada": 2, "bo": 3, "cy": 4}
-    found = list(totals.records(REPORT, "1", ids))
+    found = records_of(totals.lines({name: head_of(number, name) for name, number in ids.items()}))
     assert [each["user_login"] for each in found] == ["ada", "cy", "zoe"]
     assert [each["user_initiated_interaction_count"] for each in found] == [0, None, 0]
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 499, 500, 501, 1000, 1001])
 def test_records_are_one_json_array_by_line(number: int) -> None:
-    records = [{"n": n} for n in range(number)]
-    text = b"".join(json_chunks(iter(records))).decode()
-    assert json.loads(text) == records
+    lines = (b'"n":%d}' % n for n in range(number))
+    text = b"".join(json_array(b'{"day":"2024-12-11"', lines)).decode()
+    assert json.loads(text) == [{"day": "2024-12-11", "n": n} for n in range(number)]
     assert text.endswith("]\n")
     assert len(text.splitlines()) == (number + 2 if number else 1)
 
 
 def test_chunks_of_a_large_array_are_small() -> None:
-    pieces = list(json_chunks({"n": n} for n in range(5000)))
+    pieces = list(json_array(b'{"a":1', (b'"n":%d}' % n for n in range(5000))))
     assert max(map(len, pieces)) < sum(map(len, pieces)) / 5
+
+
+known_or_not = st.one_of(st.none(), st.just(0), st.integers(0, 9), st.integers(0, 2**63 - 1))
+some_figures = st.builds(Figures, **{metric.name: known_or_not for metric in COUNT_METRICS})
+odd_names = st.one_of(st.text(min_size=1), st.sampled_from(['É"d\\%d', "a:5@example.com", "%b"]))
+
+
+@given(some_figures, odd_names, st.integers(0, 2**32 - 1), st.text(max_size=9))
+@settings(max_examples=50, deadline=None)
+def test_lines_are_what_the_encoder_prints(
+    figures: Figures, name: str, number: int, enterprise: str
+) -> None:
+    """For unknown figures, large numbers and names with any characters."""
+    record = convert(UserUsage(name, figures), DAY, REPORT, enterprise, number)
+    line = line_of(head_of(number, name), values_of(figures))
+    stamp = stamp_of(DAY, REPORT, enterprise)
+    assert b"%b,%b" % (stamp, line) == msgspec.json.encode(record)
+    assert b"\n" not in line, "else lines could not be told apart"
+
+
+def test_lines_of_a_day_take_another_stamp() -> None:
+    """Those that were joined by line breaks, as the docstring of `json_array` says."""
+    lines = [
+        line_of(head_of(n, f"{n}\n"), values_of(usage("", {**EXAMPLE}).figures)) for n in (1, 2)
+    ]
+    other = stamp_of(DAY, Window(DAY, DAY), "1")
+    spliced = b"[\n%b,%b\n]\n" % (other, b"\n".join(lines).replace(b"\n", b",\n%b," % other))
+    assert spliced == b"".join(json_array(other, lines))
+    assert len(json.loads(spliced)) == 2

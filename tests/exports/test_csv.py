@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import timedelta
+from datetime import UTC, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from conftest import Home, Start, yesterday
 from dashboard_scraper.csv_text import guard, parse, render
@@ -18,7 +19,7 @@ from dashboard_scraper.exports.csv_import import read_users
 from dashboard_scraper.exports.csv_tables import users_csv
 from dashboard_scraper.model.addresses import cleaned
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.metrics import COUNTS, USER_TITLE, Figures
+from dashboard_scraper.model.metrics import COUNTS, METRICS, USER_TITLE, Figures, Kind
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.simulator import (
     Counts,
@@ -37,7 +38,7 @@ from dashboard_scraper.sources.dashboard.fields import (
     USER_FIELD,
 )
 from dashboard_scraper.sources.dashboard.settings import Endpoint
-from dashboard_scraper.sources.registry import ANALYTICS
+from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
 
 HEADER = [
     "User",
@@ -371,3 +372,29 @@ def test_counts_are_read_back_from_their_csv(tmp_path: Path, figures: dict[str, 
     file = tmp_path / "users.csv"
     file.write_bytes(users_csv(users, ANALYTICS))
     assert read_users(file) == users
+
+
+moments = st.one_of(
+    st.none(), st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=-9))]))
+)
+numbers = st.one_of(st.none(), st.integers(0, 2**63 - 1))
+percents = st.one_of(st.none(), st.floats(0, 100))
+_OF_KIND = {Kind.MOMENT: moments, Kind.PERCENT: percents, Kind.COUNT: numbers, Kind.DAYS: numbers}
+any_figures = st.builds(Figures, **{m.name: _OF_KIND[m.kind] for m in METRICS})
+names = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"])),
+    st.sampled_from([*FORMULAS, "a,b", 'a"b', "a\nb", "a\rb", "a b", "é@example.com", "%d", ""]),
+)
+
+
+@given(st.lists(st.builds(UserUsage, names, any_figures, service=st.booleans()), min_size=1))
+@settings(max_examples=50, deadline=None)
+@pytest.mark.parametrize("source", [DASHBOARD, ANALYTICS])
+def test_rows_are_what_the_writer_prints(source: str, users: list[UserUsage]) -> None:
+    """With a field outside the catalogue, all rows go through the CSV writer."""
+    extended = [replace(user, extra={"x": None}) for user in users]
+    text = users_csv(extended, source).decode("utf-8-sig")
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    expected = io.StringIO(newline="")
+    csv.writer(expected).writerows(row[:-1] for row in rows)
+    assert users_csv(users, source).decode("utf-8-sig") == expected.getvalue()

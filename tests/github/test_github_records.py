@@ -16,11 +16,11 @@ from dashboard_scraper.github.records import (
     PLACES,
     Cells,
     Part,
-    UserTexts,
     cells_of_figures,
     is_unknown,
     known_of_whole,
     lines_added,
+    text_of,
     user_fields,
 )
 from dashboard_scraper.model.figures import sum_of
@@ -187,10 +187,9 @@ def test_parts_count_under_editor_and_language(split: list[Part], rest: Figures)
 @given(st.tuples(*(st.one_of(st.just(0), st.integers(0, 3 * MAX_COUNT)) for _ in PLACES)))
 @pytest.mark.slow
 def test_templates_print_what_the_encoder_does(cells: Cells) -> None:
-    texts = UserTexts()
     expected = msgspec.json.encode(user_fields(cells))
-    assert texts.text_of(cells) == expected
-    assert texts.text_of(cells) == expected, "printed like one that was made before"
+    assert text_of(cells) == expected
+    assert text_of(cells) == expected, "printed like one that was made before"
     assert json.loads(expected)
 
 

@@ -102,7 +102,7 @@ def test_only_entry_point_imports_cli() -> None:
 FLOORS = (
     "clock errors hosts installation leftovers log_repeats",
     "decoding files model",
-    "csv_text logs secret_files sources",
+    "csv_text json_templates logs secret_files sources",
     "settings.library_settings settings.values",
     "sources.rest.settings",
     "sources.analytics.settings sources.dashboard.settings",

@@ -19,7 +19,7 @@ from dashboard_scraper.files import (
     remove_leftovers_beside,
     replaced_or_set_aside,
 )
-from dashboard_scraper.model.figures import is_active
+from dashboard_scraper.model.figures import is_active, values_of
 from dashboard_scraper.settings.config import Settings
 
 logger = logging.getLogger(__name__)
@@ -43,15 +43,16 @@ def convert(
             logger.warning("%s has no users, only a header", file.name)
         persons = [audience.person_of_shown(user.user) for user in users]
         ids = copilot.reported_user_ids(persons)
-        records = [
-            copilot.convert(user, window.end, window, settings.enterprise_id, ids[person])
+        stamp = copilot.stamp_of(window.end, window, settings.enterprise_id)
+        lines = [
+            copilot.line_of(copilot.head_of(ids[person], user.user), values_of(user.figures))
             for user, person in zip(users, persons, strict=True)
             if is_active(user.figures)
         ]
         make_folder(target.parent, settings.file_mode)
         remove_leftovers_beside([target])
         with Publication(settings.file_mode) as publication:
-            publication.add(target, copilot.json_chunks(records))
+            publication.add(target, copilot.json_array(stamp, lines))
             publication.publish()
-    logger.info("%s: %d users, %d with activity", window, len(users), len(records))
+    logger.info("%s: %d users, %d with activity", window, len(users), len(lines))
     print_lines([target])

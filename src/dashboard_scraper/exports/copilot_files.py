@@ -8,12 +8,15 @@ from pathlib import Path
 
 from dashboard_scraper.exports.copilot_converter import (
     WindowTotals,
-    convert,
-    json_chunks,
+    head_of,
+    json_array,
+    line_of,
     reported_user_ids,
+    stamp_of,
 )
 from dashboard_scraper.exports.daily_export import DailyExport
 from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.figures import values_of
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.output import OutputDay, OutputFile, OutputRun
 from dashboard_scraper.people.audience import Audience, Naming
@@ -32,7 +35,7 @@ class CopilotFiles:
     def __init__(self, export: DailyExport) -> None:
         self._export = export
         self._run: OutputRun
-        self._ids: dict[str, int] = {}
+        self._heads: dict[str, bytes] = {}
         self._totals = WindowTotals()
         self._written: list[OutputFile] = []
 
@@ -52,32 +55,36 @@ class CopilotFiles:
         return [self._export.folder / f"copilot_metrics_{day}.json"]
 
     def sample(self, users: Sequence[UserUsage]) -> Iterable[bytes]:
-        window, enterprise = self._export.window, self._export.enterprise_id
-        numbered = enumerate(users)
-        return json_chunks(convert(u, window.end, window, enterprise, n) for n, u in numbered)
+        lines = [
+            line_of(head_of(number, user.user), values_of(user.figures))
+            for number, user in enumerate(users)
+        ]
+        return json_array(self._stamp(self._export.window.end), lines)
 
     def begin(self, run: OutputRun) -> None:
         self._run = run
         logins = run.reader.users(run.source, self._export.window)
-        self._ids = ids_by_name(logins, run.audience, run.naming)
+        ids = ids_by_name(logins, run.audience, run.naming)
+        self._heads = {name: head_of(number, name) for name, number in ids.items()}
 
     def add_day(self, day: OutputDay) -> None:
-        window, enterprise, ids = self._export.window, self._export.enterprise_id, self._ids
         active = self._totals.add(self._run.naming.renamed(day.shown.active))
-        records = (
-            convert(user, day.day, window, enterprise, ids[user.user], flags)
+        lines = (
+            line_of(self._heads[user.user], values_of(user.figures), flags)
             for user, flags in active
         )
         (path,) = self.day_targets(day.day)
-        written = self._run.publication.add(path, json_chunks(records))
+        written = self._run.publication.add(path, json_array(self._stamp(day.day), lines))
         self._written.append(OutputFile(written, day.day))
+
+    def _stamp(self, day: date) -> bytes:
+        return stamp_of(day, self._export.window, self._export.enterprise_id)
 
     def finish(self) -> list[OutputFile]:
         if not self._run.missing:  # a sum without some days would pass for the window's
-            records = self._totals.records(
-                self._export.window, self._export.enterprise_id, self._ids
-            )
-            written = self._run.publication.add(self._aggregated, json_chunks(records))
+            lines = self._totals.lines(self._heads)
+            stamp = self._stamp(self._export.window.end)
+            written = self._run.publication.add(self._aggregated, json_array(stamp, lines))
             self._written.append(OutputFile(written, field="aggregated"))
         self._totals.report_open_sums()
         return self._written

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from functools import cache, lru_cache
 from typing import Any
 
-from dashboard_scraper.csv_text import guard, render
+from dashboard_scraper.csv_text import guard, marked, quoted, render, render_rows
 from dashboard_scraper.model.dates import iso_utc
 from dashboard_scraper.model.figures import picker, values_of
 from dashboard_scraper.model.flatten import Cell, flatten
@@ -26,14 +28,18 @@ def users_csv(users: Sequence[UserUsage], source_name: str) -> bytes:
     """
     table = _table_of(source_name)
     extra_names = sorted({name for user in users for name in user.extra})
-    rows: Iterable[list[Cell]] = map(table.row, users)
-    if extra_names:
-        rows = (table.row(user) + _row(user.extra, extra_names) for user in users)
+    if not extra_names:
+        return marked(b"".join([render_rows([table.header]), *map(table.line, users)]))
+    rows = (table.row(user) + _row(user.extra, extra_names) for user in users)
     return render((*table.header, *extra_names), rows)
 
 
 class _Table:
-    """The columns of a source's CSV, and how a user's row is filled."""
+    """The columns of a source's CSV, and how a user's row is filled.
+
+    `line` is a `row` as text, twice as fast as the CSV writer: rows in which the same figures are
+    known differ only in the name and in cells that need no quotes.
+    """
 
     def __init__(self, metrics: Sequence[Metric], *, service: bool) -> None:
         self.header = (USER_TITLE, *(m.title for m in metrics))
@@ -43,6 +49,37 @@ class _Table:
         self._moments = [i for i, m in enumerate(metrics, start=1) if m.kind is Kind.MOMENT]
         self._percents = [i for i, m in enumerate(metrics, start=1) if m.kind is Kind.PERCENT]
         self._service = service
+
+        gaps = {Kind.MOMENT: "%b", Kind.PERCENT: "%b"}
+        self._gaps = ["%b", *(gaps.get(metric.kind, "%d") for metric in metrics)]
+        if service:
+            self._gaps.append("%b")
+        self._templates: dict[tuple[bool, ...], _Template] = {}
+
+    def line(self, user: UserUsage) -> bytes:
+        cells: list[Any] = [quoted(user.user), *self._pick(values_of(user.figures))]
+        for i in self._moments:
+            if cells[i] is not None:
+                cells[i] = _day_text(cells[i])
+        for i in self._percents:
+            if cells[i] is not None:
+                cells[i] = _percent_text(cells[i])
+        if self._service:
+            cells.append(_SERVICE_TEXTS[user.service])
+        known = tuple([cell is not None for cell in cells]) if None in cells else ()
+        template = self._templates.get(known)
+        if template is None:
+            template = self._templates[known] = self._template(known)
+        text, pick = template
+        line: bytes = text % pick(cells)
+        return line
+
+    def _template(self, known: tuple[bool, ...]) -> _Template:
+        """A row with gaps for the cells that are known, which are all if `known` is empty."""
+        known = known or (True,) * len(self._gaps)
+        row = [gap if there else None for gap, there in zip(self._gaps, known, strict=True)]
+        places = [place for place, there in enumerate(known) if there]
+        return render_rows([row]), operator.itemgetter(*places)
 
     def row(self, user: UserUsage) -> list[Cell]:
         row: list[Any] = [guard(user.user), *self._pick(values_of(user.figures))]
@@ -57,10 +94,30 @@ class _Table:
         return row
 
 
+_Template = tuple[bytes, Callable[[Sequence[Any]], Any]]
+"""A row with gaps, and which cells fill them."""
+
+
 @cache
 def _table_of(source_name: str) -> _Table:
     info = info_of(source_name)
     return _Table(info.metrics, service=info.has_service_accounts)
+
+
+def _day_text(moment: datetime) -> bytes:
+    return _iso(moment.date()) if moment.tzinfo is UTC else iso_utc(moment)[:_DATE_PART].encode()
+
+
+@cache
+def _iso(day: date) -> bytes:
+    """Cached: there are few days."""
+    return day.isoformat().encode()
+
+
+@lru_cache(maxsize=20_000)
+def _percent_text(number: float) -> bytes:
+    """Cached: most sources round to two digits."""
+    return percent(number).encode()
 
 
 def percent(number: float) -> str:
@@ -102,3 +159,6 @@ def _guarded(value: Cell) -> Cell:
     if isinstance(value, str):
         return guard(value)
     return str(value).lower() if isinstance(value, bool) else value
+
+
+_SERVICE_TEXTS = {service: str(_guarded(service)).encode() for service in (False, True)}

@@ -8,15 +8,17 @@ editor. Consumers expect integers, so unknown figures count as 0; `is_unknown` d
 
 from __future__ import annotations
 
-import re
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
 
 from dashboard_scraper.github.counters import Counter
+from dashboard_scraper.json_templates import Template
 from dashboard_scraper.model.figures import picker, values_of
 from dashboard_scraper.model.metrics import BY_NAME, METRICS, Figures, Metric, parts_of
 
@@ -100,13 +102,20 @@ Rows = dict[GithubFeature, Row]
 
 def _cells_reader(feeds: Sequence[tuple[Metric, GithubPlace]]) -> Callable[[Figures], Cells]:
     """A function that adds up the metrics of each cell."""
-    fed = [(PLACES.index(place), METRICS.index(metric)) for metric, place in feeds]
+    fed: dict[GithubPlace, list[int]] = {place: [] for place in PLACES}
+    for metric, place in feeds:
+        fed[place].append(METRICS.index(metric))
+    # The first metric of each cell (or the None after all values), and then the further ones.
+    firsts = [positions[0] if positions else len(METRICS) for positions in fed.values()]
+    further = [(cell, p) for cell, positions in enumerate(fed.values()) for p in positions[1:]]
+    pick = operator.itemgetter(*firsts, *(position for _, position in further))
+    added_to = [cell for cell, _ in further]
 
     def cells_of(figures: Figures) -> Cells:
-        cells, values = [0] * len(PLACES), values_of(figures)
-        for cell, position in fed:
-            cells[cell] += values[position] or 0
-        return tuple(cells)
+        cells = [value or 0 for value in pick((*values_of(figures), None))]
+        for cell, value in zip(added_to, cells[len(PLACES) :], strict=True):
+            cells[cell] += value
+        return tuple(cells[: len(PLACES)])
 
     return cells_of
 
@@ -216,48 +225,17 @@ def user_fields(
     return {**totals_of(rows), **flags, **arrays_of(rows, parts, merge_ides=merge_ides)}
 
 
-class UserTexts:
-    """`user_fields` without parts, as JSON, ten times as fast: a month may have 280,000 records.
+def text_of(cells: Cells) -> bytes:
+    """`user_fields` without parts, as JSON, many times as fast: a month may have 280,000 records.
 
-    Records with the same zero cells differ only in their numbers, and every number is a sum of
-    cells. So a template is derived once per pattern of zero cells: from a record whose cells are
-    distinct powers of two, in which the bits of each number show which cells it is the sum of.
+    Records with the same zero cells differ only in their numbers.
     """
-
-    def __init__(self) -> None:
-        self._templates: dict[tuple[bool, ...], _Template] = {}
-
-    def text_of(self, cells: Cells) -> bytes:
-        """A user's fields as a JSON object."""
-        pattern = tuple(map(bool, cells))
-        template = self._templates.get(pattern)
-        if template is None:
-            template = self._templates[pattern] = _template(pattern)
-        text, summed, order = template
-        numbers = [*cells, *[sum([cells[cell] for cell in each]) for each in summed]]
-        return text % tuple([numbers[number] for number in order])
+    return _template(tuple(map(bool, cells))).filled(cells)
 
 
-_Template = tuple[bytes, list[list[int]], list[int]]
-"""A text with gaps, the cells of each sum in it, and for each gap the number of a cell or, counted
-on from these, of a sum.
-"""
-
-
-def _template(pattern: tuple[bool, ...]) -> _Template:
-    powers = tuple(present << cell for cell, present in enumerate(pattern))
-    text = _encode(user_fields(powers))
-    # Only numbers follow a colon with a digit: in compact JSON, texts begin with a quote.
-    gaps = re.compile(rb"(?<=:)[1-9]\d*")
-    places = {1 << cell: cell for cell in range(len(pattern))}
-    summed: list[list[int]] = []
-    order = []
-    for number in map(int, gaps.findall(text)):
-        if number not in places:
-            places[number] = len(pattern) + len(summed)
-            summed.append([cell for cell in range(len(pattern)) if number >> cell & 1])
-        order.append(places[number])
-    return gaps.sub(b"%d", text), summed, order
+@lru_cache(maxsize=8192)
+def _template(present: tuple[bool, ...]) -> Template:
+    return Template(lambda cells: _encode(user_fields(tuple(cells))), present)
 
 
 _Key = tuple[str, str, GithubFeature]

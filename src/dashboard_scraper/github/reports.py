@@ -22,13 +22,13 @@ from dashboard_scraper.github.records import (
     Cells,
     GithubFeature,
     Part,
-    UserTexts,
     arrays_of,
     cells_of_figures,
     is_unknown,
     known_of_whole,
     lines_added,
     rows_of,
+    text_of,
     totals_of,
     user_fields,
 )
@@ -139,7 +139,7 @@ class GithubReports:
         self._audience = audience
         self._options = options
         self._persons = persons
-        self._texts = UserTexts()
+        self._heads: dict[int, bytes] = {}
         self._unknown = 0
         self._open = 0
         self._first_open = ""
@@ -198,10 +198,17 @@ class GithubReports:
             if user.parts:
                 fields = _encode(user_fields(user.cells, user.parts, merge_ides=merge))
             else:
-                fields = self._texts.text_of(user.cells)
-            person = _encode({"user_id": user.person.id, "user_login": user.person.login})
+                fields = text_of(user.cells)
             end = b"" if user.credits is None else b',"ai_credits_used":%b' % _encode(user.credits)
-            yield b"%b,%b%b}\n" % (person[1:-1], fields[1:-1], end)
+            yield b"%b,%b%b}\n" % (self._head(user.person), fields[1:-1], end)
+
+    def _head(self, person: Person) -> bytes:
+        """How a person's lines begin after the stamp, the same on every day."""
+        head = self._heads.get(person.id)
+        if head is None:
+            encoded = _encode({"user_id": person.id, "user_login": person.login})
+            head = self._heads[person.id] = encoded[1:-1]
+        return head
 
     def _user_days(self, row: LedgerDay, usage: DayUsage) -> Iterable[_UserDay]:
         """Everybody who was active on the day, merged by person."""
@@ -212,10 +219,12 @@ class GithubReports:
             if not audience.includes(service=user.service):
                 continue
             person, cells = self._persons[user.user], cells_of_figures(user.figures)
-            self._note(audience.rename(user.user), row.day, user.figures, cells)
-            # Popped: under another spelling the person must not get the same parts again.
-            key = audience.people.key(user.user)
-            day = _UserDay(person, cells, parts.pop(key, []), consumed.pop(key, None))
+            self._note(user.user, row.day, user.figures, cells)
+            day = _UserDay(person, cells, [])
+            if parts or consumed:
+                # Popped: under another spelling the person must not get the same parts again.
+                key = audience.people.key(user.user)
+                day.parts, day.credits = parts.pop(key, []), consumed.pop(key, None)
             before = found.setdefault(person.id, day)
             if before is not day:
                 before.add(day)
@@ -253,8 +262,7 @@ class GithubReports:
         """Look for what `remarks` has to say of a day of which no line is written."""
         for user in usage.active:
             if self._audience.includes(service=user.service):
-                name, cells = self._audience.rename(user.user), cells_of_figures(user.figures)
-                self._note(name, row.day, user.figures, cells)
+                self._note(user.user, row.day, user.figures, cells_of_figures(user.figures))
 
     def _note(self, name: str, day: date, figures: Figures, cells: Cells) -> None:
         self._unknown += is_unknown(figures)
@@ -262,8 +270,8 @@ class GithubReports:
         if total is not None and total != added:
             self._open += 1
             self._first_open = self._first_open or (
-                f"such as of {name} on {day}: {LINES.title} is {total}, the sum of"
-                f" the features is {added}"
+                f"such as of {self._audience.rename(name)} on {day}: {LINES.title} is {total}, the"
+                f" sum of the features is {added}"
             )
 
     def whole(self, report: Report, totals: list[dict[str, Any]]) -> bytes:

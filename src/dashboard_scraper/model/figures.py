@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -72,27 +73,24 @@ class Sums:
     """Adds up counts by name, such as those of each person over many days."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, tuple[Count, ...]] = {}
+        # An unknown count is NaN here: that plus any number is NaN again, without a test for None.
+        self._counts: dict[str, tuple[float, ...]] = {}
 
     def add(self, name: str, counts: tuple[Count, ...]) -> None:
         """Add counts to those of this name, in the order of COUNTS."""
+        if None in counts:
+            added: tuple[float, ...] = tuple([math.nan if c is None else c for c in counts])
+        else:
+            added = counts  # type: ignore[assignment]
         before = self._counts.get(name)
-        self._counts[name] = counts if before is None else _sums(before, counts)
+        self._counts[name] = added if before is None else tuple(map(operator.add, before, added))
 
     def names(self) -> list[str]:
         """In alphabetical order."""
         return sorted(self._counts)
 
     def __getitem__(self, name: str) -> Figures:
-        return of_counts(self._counts[name])
-
-
-def _sums(left: tuple[Any, ...], right: tuple[Any, ...]) -> tuple[Count, ...]:
-    try:
-        return tuple(map(operator.add, left, right))
-    except TypeError:  # a count is None, which is rare: checking first would slow down all others
-        pairs = zip(left, right, strict=True)
-        return tuple([None if None in pair else sum(pair) for pair in pairs])
+        return of_counts([None if count != count else count for count in self._counts[name]])
 
 
 def accept_rate(shown: Count, accepted: Count) -> float | None:
