@@ -8,7 +8,6 @@ import re
 import secrets
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -96,19 +95,6 @@ class Home:
         """Run the program with `--home` here, in this process."""
         data = stdin.encode() if isinstance(stdin, str) else stdin
         return Result(*run_main(self.words(*words), self.environment(), cwd or self.path, data))
-
-    def run_process(self, *words: str, stdin: str | bytes = b"") -> Result:
-        """The same in a process of its own, for tests of what a process does."""
-        done = subprocess.run(
-            self.command(*words),
-            env=self.environment(),
-            input=stdin.encode() if isinstance(stdin, str) else stdin,
-            capture_output=True,
-            cwd=self.path,
-            timeout=60,
-            check=False,
-        )
-        return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def words(self, *words: str) -> list[str]:
         """The words with `--home`; a first word that is a command stays first."""
@@ -232,12 +218,11 @@ def home(tmp_path: Path) -> Home:
 
 
 @pytest.fixture(scope="session")
-def forks() -> Iterator[Any]:
+def forks() -> Any:
     """The `crash_child.Forks` of this worker: its server imports the program once for all runs."""
-    from crash_child import Forks  # noqa: PLC0415 - it imports this module
+    import crash_child  # noqa: PLC0415 - it imports this module
 
-    with Forks() as server:
-        yield server
+    return crash_child.forks()
 
 
 SERVER, POOLER = "TEST_POSTGRES_URL", "TEST_PGBOUNCER_URL"

@@ -36,7 +36,7 @@ HALF = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 
 @contextlib.contextmanager
 def files_limited(most: int) -> Iterator[None]:
-    """Of this process, and of those that it starts meanwhile."""
+    """Limit how many this process may have open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     try:
@@ -60,13 +60,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     home = with_a_day(tmp_path_factory.mktemp("served"))
-    with files_limited(FILES):
-        started = serving(home)
-        server = started.__enter__()
-    try:
+    with serving(home, open_files=FILES) as server:
         yield server
-    finally:
-        started.__exit__(None, None, None)
 
 
 @pytest.fixture(scope="module")

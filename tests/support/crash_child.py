@@ -6,24 +6,27 @@ up to be killed, or to find the disk full, at a chosen point.
 
 from __future__ import annotations
 
+import atexit
 import errno
+import functools
 import gc
 import itertools
 import json
 import logging
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TextIO
 
 import msgspec
 import psycopg
@@ -31,7 +34,7 @@ from sqlalchemy import Engine, event
 
 from conftest import Home, Result, all_files, content_of, today
 from dashboard_scraper import main
-from dashboard_scraper.cli import exporting
+from dashboard_scraper.cli import exporting, serving
 from dashboard_scraper.model.dates import last_complete_days
 from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.settings.groups import SQLITE_PREFIX
@@ -40,8 +43,10 @@ from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import LedgerDay, postgres, status, store_at
 from in_process import run_main
 
-WARM = (exporting, postgres, status)
+WARM = (exporting, postgres, serving, status)
+
 _LONGEST_RUN = 60
+_LONGEST_SERVER = 1200
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 DAYS = 5
@@ -121,20 +126,24 @@ def _first(reached: Callable[..., None], function: Callable[[int], None]) -> Cal
 
 
 class Run:
-    """A running process; `wait` may be called once."""
+    """A running process."""
 
     def __init__(self, server: Forks, pid: int, folder: Path) -> None:
         self._server = server
         self._folder = folder
+        self._code: int | None = None
         self.pid = pid
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal; the process id is not reused before `wait`, even if the run has ended."""
-        os.kill(self.pid, number)
+        if self._code is None:
+            os.kill(self.pid, number)
 
     def wait(self) -> Result:
         """Its result; the code is negative where a signal ended it."""
-        code = self._server.ask(wait=self.pid)
+        if self._code is None:
+            self._code = self._server.ask(wait=self.pid)
+        code = self._code
         paths = (self._folder / f"{self.pid}.{name}" for name in ("out", "err"))
         # A kill may come before these files are created.
         out, err = (path.read_text() if path.exists() else "" for path in paths)
@@ -167,11 +176,27 @@ class Forks:
 
     def start(self, home: Home, *words: str, trap: Trap | None = None) -> Run:
         """Start `dashboard-scraper WORDS` in the home."""
+        return self._start(home, words, trap=trap and asdict(trap))
+
+    def serve(
+        self, home: Home, *words: str, log: Path, open_files: int | None = None
+    ) -> tuple[Run, TextIO]:
+        """Start `dashboard-scraper serve WORDS`, and open what it prints; `log` is appended to."""
+        pipe = Path(self._folder.name, "printed")
+        os.mkfifo(pipe)
+        run = self._start(
+            home, ("serve", *words), out=str(pipe), err=str(log), open_files=open_files
+        )
+        printed = pipe.open()  # waits for the other end
+        pipe.unlink()
+        return run, printed
+
+    def _start(self, home: Home, words: Sequence[str], **order: object) -> Run:
         pid = self.ask(
             argv=home.command(*words)[4:],
             environment=home.environment(),
             folder=str(home.path),
-            trap=trap and asdict(trap),
+            **order,
         )
         return Run(self, pid, Path(self._folder.name))
 
@@ -186,6 +211,14 @@ class Forks:
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
+
+
+@functools.cache
+def forks() -> Forks:
+    """The server of this process, which ends with the tests."""
+    server = Forks()
+    atexit.register(server.__exit__, None, None, None)
+    return server.__enter__()
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
@@ -264,18 +297,18 @@ def serve(folder: Path) -> None:
             answer = os.fork()
             if answer == 0:
                 _become(order, folder)
-                main.run()
+                main.run() if _serves(order) else _run()
         sys.stdout.write(f"{answer}\n")
         sys.stdout.flush()
 
 
 def _become(order: dict[str, Any], folder: Path) -> None:
     """Set the process up as a shell would; an alarm ends a run that hangs."""
-    signal.alarm(_LONGEST_RUN)
+    signal.alarm(_LONGEST_SERVER if _serves(order) else _LONGEST_RUN)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    paths = [Path(os.devnull), *(folder / f"{os.getpid()}.{name}" for name in ("out", "err"))]
-    for number, path in enumerate(paths):
-        flags = os.O_WRONLY | os.O_CREAT if number else os.O_RDONLY
+    streams = (order.get(name) or folder / f"{os.getpid()}.{name}" for name in ("out", "err"))
+    for number, path in enumerate((os.devnull, *streams)):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND if number else os.O_RDONLY
         descriptor = os.open(path, flags, 0o600)
         os.dup2(descriptor, number)
         os.close(descriptor)
@@ -283,8 +316,35 @@ def _become(order: dict[str, Any], folder: Path) -> None:
     os.environ.update(order["environment"])
     os.chdir(order["folder"])
     sys.argv = order["argv"]
-    if order["trap"]:
+    if order.get("open_files"):
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (order["open_files"], hard))
+    if order.get("trap"):
         Trap(**order["trap"]).set()
+
+
+def _serves(order: dict[str, Any]) -> bool:
+    return bool(order["argv"][1] == "serve")
+
+
+def _run() -> None:
+    """Run the program; at the end, leave the memory alone: to free each object would copy every
+    page that the processes share, and take as long as a short run.
+    """
+    code: object = 1  # of an unexpected error
+
+    def leave() -> None:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else 1)
+
+    atexit.register(leave)
+    try:
+        main.run()
+    except SystemExit as ending:
+        code = ending.code or 0
+        raise
 
 
 def _warm_up() -> None:

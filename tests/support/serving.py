@@ -6,7 +6,6 @@ import http.client
 import re
 import signal
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 import requests
 
 from conftest import Home
+from crash_child import Run, forks
 
 SECONDS = 30
 
@@ -28,7 +28,7 @@ class Served:
     token: str
     shown: list[str]
     """What it wrote to stdout until it listened."""
-    process: subprocess.Popen[str]
+    process: Run
 
     @property
     def port(self) -> int:
@@ -119,25 +119,20 @@ class SlowReader:
 
 
 @contextmanager
-def serving(home: Home, *words: str) -> Iterator[Served]:
+def serving(home: Home, *words: str, open_files: int | None = None) -> Iterator[Served]:
     """Start it on a free port; afterwards it gets SIGTERM, and must end."""
-    command = home.command("serve", "--port", "0", "--log-level", "DEBUG", *words)
-    with (home.path / "serve.log").open("a") as log:
-        process = subprocess.Popen(
-            command, env=home.environment(), stdout=subprocess.PIPE, stderr=log, text=True
-        )
+    words = ("--port", "0", "--log-level", "DEBUG", *words)
+    log = home.path / "serve.log"
+    process, printed = forks().serve(home, *words, log=log, open_files=open_files)
     try:
-        assert process.stdout
-        lines = [process.stdout.readline()]
+        lines = [printed.readline()]
         if lines[0].startswith("token: "):
-            lines.append(process.stdout.readline())
+            lines.append(printed.readline())
         (address,) = re.findall(r"^(https?://\S+)$", lines[-1], re.MULTILINE)
         file = home.settings.get("SERVE_TOKEN_FILE", "secrets/serve-token")
         token = (home.path / file).read_text().strip()
         yield Served(home, address, token, [line.strip() for line in lines], process)
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-        process.wait(SECONDS)
-        if process.stdout:
-            process.stdout.close()
+        process.kill(signal.SIGTERM)
+        process.wait()
+        printed.close()
