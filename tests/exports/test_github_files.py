@@ -174,7 +174,7 @@ def test_other_windows_have_a_report_per_day(exported: Home) -> None:
 
 @pytest.mark.slow
 def test_28_stored_days_have_the_28_day_report(exported: Home) -> None:
-    """The job's own days, exported, give the same bytes; a day earlier, the first is missing."""
+    """The job's own days, exported, give the same bytes; a day earlier, they lack the first."""
     home = exported
     before = reports_in(home.daily_folder)
     (folder,) = home.run("export", f"{today() - timedelta(28)}", DAY).paths
@@ -182,7 +182,10 @@ def test_28_stored_days_have_the_28_day_report(exported: Home) -> None:
     first, last = today() - timedelta(29), today() - timedelta(2)
     assert home.run("export", f"{first}", f"{last}").code == 6
     earlier = home.data / f"daily_exports_{first}_to_{last}"
-    assert reports_in(earlier).keys() == {name.replace(DAY, f"{last}") for name in OF_THE_DAY}
+    names = {name.replace(DAY, f"{last}") for name in OF_THE_DAY}
+    assert reports_in(earlier).keys() == names | OF_28_DAYS
+    totals = whole_record(reports_in(earlier)["enterprise-28-day.json"])["day_totals"]
+    assert totals[0]["day"] == f"{first + timedelta(1)}"
 
 
 @pytest.mark.slow
@@ -296,15 +299,21 @@ def test_both_sources_agree_on_what_both_know(exported: Home, analytics_home: Ho
 
 
 @pytest.mark.slow
-def test_merged_editors_are_one_row(home: Home, analytics_home: Home) -> None:
+@pytest.mark.parametrize("merged", ["true", "false"])
+def test_editors_are_merged_on_the_whole_alone(
+    merged: str, home: Home, analytics_home: Home
+) -> None:
     shutil.copytree(analytics_home.path, home.path, dirs_exist_ok=True)
-    home.settings |= {"METRICS_SOURCE": "analytics", "GITHUB_REPORTS_MERGE_IDES": "true"}
+    home.settings |= {"METRICS_SOURCE": "analytics", "GITHUB_REPORTS_MERGE_IDES": merged}
     home.settings |= ALL_REPORTS
     result = home.run(JOB, "--offline")
     assert result.code == 0
-    records = user_records(reports_in(home.daily_folder)["users-28-day.ndjson"])
-    assert {len(record["totals_by_ide"]) for record in records} <= {0, 1}
-    assert {row["ide"] for record in records for row in record["totals_by_ide"]} == {"unknown"}
+    found = reports_in(home.daily_folder)
+    records = user_records(found["users-28-day.ndjson"])
+    assert {"vscode", "intellij"} < {row["ide"] for r in records for row in r["totals_by_ide"]}
+    days = whole_record(found["enterprise-28-day.json"])["day_totals"]
+    ides = {row["ide"] for day in days for row in day["totals_by_ide"]}
+    assert ides == {"unknown"} if merged == "true" else {"vscode", "intellij"} < ides
     assert {row["language"] for r in records for row in r["totals_by_language_feature"]} > {
         "python"
     }

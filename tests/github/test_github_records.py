@@ -16,10 +16,12 @@ from dashboard_scraper.github.records import (
     PLACES,
     Cells,
     Part,
+    arrays_of,
     cells_of_figures,
     is_unknown,
     known_of_whole,
     lines_added,
+    rows_of,
     text_of,
     user_fields,
 )
@@ -134,16 +136,15 @@ def test_sums_close_for_any_figures(row: Figures) -> None:
     assert lines_added(cells) == fields[ADDED]
 
 
-@given(figures, parts, st.booleans())
+@given(figures, parts)
 @pytest.mark.slow
-def test_sums_close_for_any_editors_and_languages(
-    row: Figures, split: list[Part], merge: bool
-) -> None:
+def test_sums_close_for_any_editors_and_languages(row: Figures, split: list[Part]) -> None:
     """Whether these are a part of the figures, or more than the whole."""
-    fields = user_fields(cells_of_figures(row), split, merge_ides=merge)
+    fields = user_fields(cells_of_figures(row), split)
     assert_closed(fields)
-    if merge:
-        assert len(fields["totals_by_ide"]) <= 1
+    merged = arrays_of(rows_of(cells_of_figures(row)), split, merge_ides=True)
+    assert len(merged["totals_by_ide"]) <= 1
+    assert_closed(fields | merged)
 
 
 def figures_of(part: Figures) -> Figures:
@@ -212,7 +213,8 @@ def test_editors_have_githubs_names() -> None:
     ]
     found = {ide: row[0] for ide, row in ides_of(user_fields(cells, split)).items()}
     assert found == {"vscode": 1, "intellij": 2, "neovim": 3, "unknown": 4}
-    merged = {i: r[0] for i, r in ides_of(user_fields(cells, split, merge_ides=True)).items()}
+    whole = arrays_of(rows_of(cells), split, merge_ides=True)
+    merged = {ide: row[0] for ide, row in ides_of(whole).items()}
     assert merged == {"unknown": 10}
 
 

@@ -15,9 +15,9 @@ import requests
 from conftest import Home, Start, today, yesterday
 from dashboard_scraper.github.reports import Subject
 from dashboard_scraper.model.dates import end_of_day
-from dashboard_scraper.model.usage import DayUsage
-from dashboard_scraper.store import store_at
-from filled_store import FETCHED, SOURCE, put, report_of, user
+from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage
+from dashboard_scraper.store import DetailStatus, store_at
+from filled_store import FETCHED, SOURCE, figures_of, put, report_of, user
 from github_requests import (
     ENTERPRISE,
     LAST,
@@ -69,6 +69,61 @@ def test_month_lacks_missing_days_and_says_so(home: Home) -> None:
         assert figures_of_metrics(server)["latest_reports_missing_days"] == 2
         whole_day = server.get(path_of(ENTERPRISE, "users-1-day"))
         assert "X-Usage-Missing-Days" not in whole_day.headers
+
+
+@pytest.mark.slow
+def test_report_on_many_users_has_several_links(home: Home) -> None:
+    """A link for each 10,000 user-days or fewer, of whole days."""
+    home.settings["METRICS_SOURCE"] = SOURCE
+    people = [user(f"user{number}@example.com", chat_messages=1) for number in range(4000)]
+    days = {LAST - timedelta(back): people for back in range(3)}
+    put(f"sqlite:///{home.data / 'usage.db'}", days)
+    with serving(home) as server:
+        links = server.json(path_of(ENTERPRISE, "users-28-day"))["download_links"]
+        parts = [requests.get(link, timeout=SECONDS) for link in links]
+        assert [part.content.count(b"\n") for part in parts] == [8000, 4000]
+        whole = report_of(f"sqlite:///{home.data / 'usage.db'}", Subject.USERS, MONTH)
+        assert b"".join(part.content for part in parts) == whole
+        assert "X-Usage-Missing-Days" in parts[0].headers
+        assert "X-Usage-Missing-Days" not in parts[1].headers
+        assert len(server.json(path_of(ENTERPRISE, "users-1-day"))["download_links"]) == 1
+        other = links[1].replace(f"{LAST}_{LAST}.", f"{LAST - timedelta(1)}_{LAST}.")
+        assert requests.get(other, timeout=SECONDS).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("setting", "default"), [("true", ["unknown"]), ("false", ["intellij", "vscode"])]
+)
+@pytest.mark.slow
+def test_path_says_whether_editors_are_merged(home: Home, setting: str, default: list[str]) -> None:
+    home.settings |= {"METRICS_SOURCE": SOURCE, "GITHUB_REPORTS_MERGE_IDES": setting}
+    url = f"sqlite:///{home.data / 'usage.db'}"
+    put(url, {LAST: [user("ada@example.com", chat_messages=5)]})
+    store = store_at(url)
+    with store.locked(), store.opened():
+        rows = [
+            EditorLanguageUsage("ada@example.com", editor, "Go", figures_of(chat_messages=count))
+            for editor, count in (("VSCode", 3), ("JetBrains", 2))
+        ]
+        store.put_editor_languages(SOURCE, LAST, rows, DetailStatus.COMPLETE, FETCHED)
+    apart = ["intellij", "vscode"]
+    expected = {"": default, "/editors/merged": ["unknown"], "/editors/apart": apart}
+    with serving(home) as server:
+        for root, ides in expected.items():
+            for below in (root, f"{root}/api/v3"):
+                for name in ("enterprise-1-day", "enterprise-28-day"):
+                    whole = whole_record(server.report(below + path_of(ENTERPRISE, name)))
+                    (day,) = whole.get("day_totals", [whole])
+                    assert [row["ide"] for row in day["totals_by_ide"]] == ides
+                for name in ("users-1-day", "users-28-day"):
+                    (record,) = user_records(server.report(below + path_of(ENTERPRISE, name)))
+                    assert [row["ide"] for row in record["totals_by_ide"]] == apart
+        seats = server.json("/editors/apart/api/v3/orgs/acme/members/ada@example.com/copilot")
+        url = seats["assignee"]["url"]
+        assert url == f"{server.address}/editors/apart/api/v3/users/ada%40example.com"
+        assert server.json(url.removeprefix(server.address))["login"] == "ada@example.com"
+        for path in ("/api/v3/", "/editors/apart/", "/editors/both/user", "/api/v3/api/v3/user"):
+            assert server.get(path).status_code == 404
 
 
 def test_new_installation_has_report_of_its_days(home: Home) -> None:

@@ -216,13 +216,11 @@ def arrays_of(
     }
 
 
-def user_fields(
-    cells: Cells, parts: Iterable[Part] = (), *, merge_ides: bool = False
-) -> dict[str, Any]:
+def user_fields(cells: Cells, parts: Iterable[Part] = ()) -> dict[str, Any]:
     """A user's record without the fields that identify the day, the report and the user."""
     rows = rows_of(cells)
     flags = {flag: not rows.keys().isdisjoint(features) for flag, features in FLAGS.items()}
-    return {**totals_of(rows), **flags, **arrays_of(rows, parts, merge_ides=merge_ides)}
+    return {**totals_of(rows), **flags, **arrays_of(rows, parts)}
 
 
 def text_of(cells: Cells) -> bytes:

@@ -66,12 +66,23 @@ class Subject(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One of GitHub's reports: a `latest` one covers 28 days, any other a single day."""
+    """One of GitHub's reports: a `latest` one covers 28 days, any other a single day.
+
+    With `part`, only the records of these days: a report on many users has several downloads.
+    `merge_ides`: on the whole, one row stands for all editors.
+    """
 
     scope: Scope
     subject: Subject
     window: Window
     latest: bool
+    part: Window | None = None
+    merge_ides: bool = False
+
+    @property
+    def days(self) -> Window:
+        """The days that it has records of."""
+        return self.part or self.window
 
     @property
     def name(self) -> str:
@@ -81,11 +92,15 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class GithubOptions:
-    """Options of GitHub's reports; without `organization_id` there are none of an organization."""
+    """Options of GitHub's reports; without `organization_id` there are none of an organization.
+
+    `merge_ides`: whether reports on the whole have one row for all editors, unless a reader wants
+    it otherwise.
+    """
 
     enterprise_id: str
     organization_id: str | None = None
-    merge_ides: bool = False
+    merge_ides: bool = True
     users_28_day_files: bool = False
     with_credits: bool = False
 
@@ -148,7 +163,7 @@ class GithubReports:
 
     def chunks(self, report: Report) -> Iterator[bytes]:
         """The report in chunks; empty if none of its days is in the store."""
-        ledger = self._reader.ledger(self._source, report.window).values()
+        ledger = self._reader.ledger(self._source, report.days).values()
         if report.subject is Subject.USERS:
             for row in ledger:
                 lines = self.user_lines(row, self._reader.day(row))
@@ -193,10 +208,9 @@ class GithubReports:
 
         Reports of several scopes differ in the stamp only, so the lines are encoded once for all.
         """
-        merge = self._options.merge_ides
         for user in self._user_days(row, usage):
             if user.parts:
-                fields = _encode(user_fields(user.cells, user.parts, merge_ides=merge))
+                fields = _encode(user_fields(user.cells, user.parts))
             else:
                 fields = text_of(user.cells)
             end = b"" if user.credits is None else b',"ai_credits_used":%b' % _encode(user.credits)

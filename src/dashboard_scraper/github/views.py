@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
@@ -46,6 +46,8 @@ _Ledger = Mapping[date, LedgerDay]
 _Chunks = Generator[bytes, None, None]
 _LEDGER, _PERSONS = "ledger", "persons"
 """Keys of the cache, for the two values that most others need."""
+_USER_DAYS_IN_PART = 10_000
+"""At 4 KB each, forty megabytes."""
 
 
 @dataclass(slots=True)
@@ -100,16 +102,46 @@ class GithubViews:
         self._once = Once(logger)
         self.teams = members_of_teams(audience.identities)
 
-    def of_day(self, scope: Scope, subject: Subject, day: date) -> tuple[Report, Caveats]:
-        """A report of one day, and its caveats."""
-        report = Report(scope, subject, Window(day, day), latest=False)
+    def of_day(
+        self, scope: Scope, subject: Subject, day: date, *, merge_ides: bool | None = None
+    ) -> tuple[Report, Caveats]:
+        """A report of one day, and its caveats; `merge_ides` if not as the options say."""
+        report = self._report(scope, subject, Window(day, day), merge_ides, latest=False)
         return report, self._checked(report, self._cache.get(_LEDGER, self._ledger))
 
-    def latest(self, scope: Scope, subject: Subject) -> tuple[Report, Caveats]:
+    def latest(
+        self, scope: Scope, subject: Subject, *, merge_ides: bool | None = None
+    ) -> tuple[Report, Caveats]:
         """The report of the 28 days up to the newest completed stored day, and its caveats."""
         ledger = self._cache.get(_LEDGER, self._ledger)
-        report = Report(scope, subject, self._latest_window(ledger), latest=True)
+        window = self._latest_window(ledger)
+        report = self._report(scope, subject, window, merge_ides, latest=True)
         return report, self._checked(report, ledger)
+
+    def _report(
+        self, scope: Scope, subject: Subject, days: Window, merge: bool | None, *, latest: bool
+    ) -> Report:
+        merged = self._options.merge_ides if merge is None else merge
+        is_merged = merged and subject is Subject.WHOLE
+        return Report(scope, subject, days, latest=latest, merge_ides=is_merged)
+
+    def parts_of(self, report: Report) -> list[Report]:
+        """The report in parts of days with some thousand users at most, if it is on users.
+
+        A browser cannot hold the users of a month of a large company in one text.
+        """
+        if report.subject is not Subject.USERS:
+            return [report]
+        ledger = self._cache.get(_LEDGER, self._ledger)
+        parts, start, rows = [], report.window.start, 0
+        for day in report.window.days():
+            users = ledger[day].users if day in ledger else 0
+            if rows and rows + users > _USER_DAYS_IN_PART:
+                parts.append(Window(start, day - timedelta(days=1)))
+                start, rows = day, 0
+            rows += users
+        parts.append(Window(start, report.window.end))
+        return [replace(report, part=part) for part in parts] if len(parts) > 1 else [report]
 
     def _latest_window(self, ledger: Collection[date]) -> Window:
         today = utc_day(self._clock())
@@ -124,8 +156,8 @@ class GithubViews:
             raise DaysMissing("ORGANIZATION_ID is not set: there are no reports of an organization")
         if report.subject is Subject.TEAMS and not self._audience.has_teams:
             raise DaysMissing("IDENTITY_FILE names no teams: there are no reports of them")
-        missing = [day for day in report.window.days() if day not in ledger]
-        if len(missing) == len(report.window):
+        missing = [day for day in report.days.days() if day not in ledger]
+        if len(missing) == len(report.days):
             raise DaysMissing(f"days that have not been fetched: {listed_days(missing)}")
         if missing:
             self._once.warn(
@@ -133,7 +165,7 @@ class GithubViews:
                 " fetched: %s",
                 listed_days(missing),
             )
-        return Caveats(self._doubts(ledger, report.window), missing)
+        return Caveats(self._doubts(ledger, report.days), missing)
 
     def _doubts(self, ledger: _Ledger, window: Window) -> list[Doubt]:
         days = (ledger[day] for day in window.days() if day in ledger)
@@ -160,7 +192,8 @@ class GithubViews:
 
     def _written(self, report: Report, view: CachedView) -> Iterator[bytes]:
         persons = view.get(_PERSONS, self._persons)
-        reports = GithubReports(view.reader, self._source, self._audience, self._options, persons)
+        options = replace(self._options, merge_ides=report.merge_ides)
+        reports = GithubReports(view.reader, self._source, self._audience, options, persons)
         yield from reports.chunks(report)
         for remark in reports.remarks():
             self._once.warn("%s", remark)

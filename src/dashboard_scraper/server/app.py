@@ -45,9 +45,10 @@ from dashboard_scraper.server.answers import (
     with_caveats,
 )
 from dashboard_scraper.server.directory import Directory, Endpoint, avatar
+from dashboard_scraper.server.download_names import file_of, report_of
 from dashboard_scraper.server.guesses import Guesses, TooManyGuesses
 from dashboard_scraper.server.openmetrics import CONTENT_TYPE, open_metrics
-from dashboard_scraper.server.places import ENTERPRISE_ROOT, Places
+from dashboard_scraper.server.places import Places, Roots, editors_merged
 from dashboard_scraper.server.request_log import RequestLog
 from dashboard_scraper.server.requests import CheckedRequests, Hosts
 
@@ -64,7 +65,6 @@ _PAGE_HEADERS = {
 }
 _PUBLIC = re.compile(r"/(?:healthz|metrics|downloads/.*|avatars/u/\d+)")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-_FILE = re.compile(r"(.+)_(\d{4}-\d{2}-\d{2})_(\d{4}-\d{2}-\d{2})\.(?:ndjson|json)")
 _PREFIXES = {ReportScope.ENTERPRISE: "/enterprises", ReportScope.ORGANIZATION: "/orgs"}
 _SCOPES = {prefix[1:]: scope for scope, prefix in _PREFIXES.items()}
 
@@ -92,6 +92,7 @@ def make_app(
         middleware=[
             Middleware(RequestLog),
             Middleware(CheckedRequests, hosts=options.hosts),
+            Middleware(Roots),
             Middleware(
                 AuthenticationMiddleware, backend=_Token(access, guesses), on_error=_refused
             ),
@@ -136,8 +137,7 @@ class _Endpoints:
         ]
         directory = Directory(self._views, self._places, self._options.slugs)
         for path, endpoint in (*self._reports(), *directory.routes()):
-            answer = self._answering(path, endpoint)
-            found += [Route(path, answer), Route(ENTERPRISE_ROOT + path, answer)]
+            found.append(Route(path, self._answering(path, endpoint)))
         return found
 
     def _reports(self) -> Iterator[tuple[str, Endpoint]]:
@@ -167,7 +167,8 @@ class _Endpoints:
 
     def _of_day(self, scope: ReportScope, subject: Subject) -> Endpoint:
         def answer(request: Request) -> Response:
-            report, caveats = self._views.of_day(scope, subject, _day_of(request))
+            day, merge = _day_of(request), editors_merged(request)
+            report, caveats = self._views.of_day(scope, subject, day, merge_ides=merge)
             return with_caveats(
                 self._envelope(request, report, report_day=report.window.end), caveats
             )
@@ -176,7 +177,8 @@ class _Endpoints:
 
     def _latest(self, scope: ReportScope, subject: Subject) -> Endpoint:
         def answer(request: Request) -> Response:
-            report, caveats = self._views.latest(scope, subject)
+            merge = editors_merged(request)
+            report, caveats = self._views.latest(scope, subject, merge_ides=merge)
             start, end = report.window.start, report.window.end
             envelope = self._envelope(request, report, report_start_day=start, report_end_day=end)
             return with_caveats(envelope, caveats)
@@ -184,12 +186,11 @@ class _Endpoints:
         return answer
 
     def _envelope(self, request: Request, report: Report, **days: date) -> Response:
-        return json_answer({"download_links": [self._link(request, report)], **days})
+        links = [self._link(request, part) for part in self._views.parts_of(report)]
+        return json_answer({"download_links": links, **days})
 
     def _link(self, request: Request, report: Report) -> str:
-        ending = "json" if report.subject is Subject.WHOLE else "ndjson"
-        file = f"{report.name}_{report.window.start}_{report.window.end}.{ending}"
-        path = f"/downloads/{report.scope.value}/{file}"
+        path = f"/downloads/{report.scope.value}/{file_of(report)}"
         expires = int(time.time()) + LINK_SECONDS
         signature = self._access.sign(path, expires)
         return f"{self._places.web(request)}{path}?expires={expires}&signature={signature}"
@@ -209,7 +210,9 @@ class _Endpoints:
             raise HTTPException(403, "This link is not valid; ask for the report again")
         if int(expires) < time.time():
             raise HTTPException(403, "This link has expired; ask for the report again")
-        report = _report_of(**request.path_params)
+        report = report_of(**request.path_params)
+        if not report:
+            raise HTTPException(404, "Not Found")
         kind = "application/json" if report.subject is Subject.WHOLE else "application/x-ndjson"
         download = self._views.download(report)
         compress = accepts_gzip(request.headers)
@@ -238,19 +241,6 @@ class _Endpoints:
 
 _ANY = Window(date.min, date.min)
 """A placeholder: the name of a report does not depend on its days."""
-
-
-def _report_of(scope: str, file: str) -> Report:
-    """The report of a signed link, which `_link` created."""
-    match = _FILE.fullmatch(file)
-    if match:
-        window = Window(date.fromisoformat(match[2]), date.fromisoformat(match[3]))
-        for subject in Subject:
-            for latest in (False, True):
-                report = Report(ReportScope(scope), subject, window, latest)
-                if report.name == match[1]:
-                    return report
-    raise HTTPException(404, "Not Found")
 
 
 def _day_of(request: Request) -> date:

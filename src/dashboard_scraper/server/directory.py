@@ -157,7 +157,7 @@ class Directory:
         return page.link(response, self._url(request), len(items))
 
     def _url(self, request: Request) -> str:
-        return self._places.web(request) + quote(request.scope["path"])
+        return self._places.api(request) + quote(request.scope["path"])
 
 
 def avatar(_request: Request) -> Response:

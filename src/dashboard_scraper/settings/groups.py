@@ -173,7 +173,9 @@ class GithubSettings(BaseModel):
         " such reports",
     )
     github_reports_merge_ides: bool = Field(
-        False, description="Whether GitHub's reports combine all editors into one row"
+        True,
+        description="Whether GitHub's reports on an enterprise or organization have one row for all"
+        " editors",
     )
     github_reports_users_28_day: bool = Field(
         False,
