@@ -96,7 +96,7 @@ check-vendor: vendor
 # and what makes the website. The pins in the files stay where they still satisfy pyproject.toml.
 LOCKS := requirements.txt requirements-extras.txt requirements-dev.txt requirements-docs.txt
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --generate-hashes
-EXTRAS := --extra postgres --extra parquet --extra serve
+EXTRAS := --extra postgres --extra parquet --extra iceberg --extra serve
 
 lock: $(READY)
 	$(COMPILE) pyproject.toml --output-file requirements.txt

@@ -33,8 +33,8 @@ from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
 from in_process import run_main
 
-# The browser of the report's tests, and the simulators of those of analytics faults.
-pytest_plugins = ["report_pages", "analytics_runs"]
+# The browser of the report's tests, the simulators of those of analytics faults, and an S3 server.
+pytest_plugins = ["report_pages", "analytics_runs", "object_stores"]
 
 _FILE = "file://"
 

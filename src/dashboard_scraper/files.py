@@ -64,6 +64,16 @@ def make_folder(folder: Path, mode: int = PRIVATE) -> None:
             raise OutputFailed(f"{folder} is not a folder; move it away")
 
 
+@contextlib.contextmanager
+def new_files_get(mode: int) -> Iterator[None]:
+    """Give new files of this process `mode`, also those that libraries create."""
+    before = os.umask(0o777 & ~folder_mode(mode))
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def create_file(path: Path, mode: int) -> int:
     """Create a new file with `mode` from its first byte; returns its descriptor."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow.fs
 import pytest
-import requests
 
 from conftest import Home, Result, Start, on_sqlite
 from dashboard_scraper.cli.exporting import export_parquet
@@ -26,6 +21,7 @@ from dashboard_scraper.model.figures import values_of
 from dashboard_scraper.model.metrics import METRICS, Kind
 from dashboard_scraper.simulator import Fault, Organization, Simulator, add_field, set_value
 from dashboard_scraper.sources.dashboard.fields import FIELDS, USER_FIELD
+from object_stores import BUCKET, SECRET, bucket_at, objects, sign_in_at
 from stored_days import (
     TODAY,
     USERS,
@@ -47,7 +43,6 @@ TYPES = {
     Kind.PERCENT: "DOUBLE",
     Kind.MOMENT: "TIMESTAMP WITH TIME ZONE",
 }
-BUCKET = "figures"
 
 
 @pytest.fixture
@@ -261,66 +256,11 @@ def test_missing_library_names_the_extra(home: Home, spring: Simulator) -> None:
     assert not (home.data / "parquet").exists()
 
 
-SECRET = "made-up-secret-key"
-
-
-@pytest.fixture(scope="module")
-def object_store() -> Iterator[str]:
-    """The URL of an S3 server on this machine, with one bucket."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", f"{port}"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(300):
-            try:
-                requests.get(f"{url}/moto-api/", timeout=5)
-                break
-            except requests.ConnectionError:
-                time.sleep(0.1)
-        requests.put(f"{url}/{BUCKET}", timeout=5).raise_for_status()
-        yield url
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
-
-
-def bucket_at(url: str) -> Any:
-    host = url.removeprefix("http://")
-    options = f"endpoint_override={host}&scheme=http&region=us-east-1"
-    place, _ = pyarrow.fs.FileSystem.from_uri(f"s3://made-up-id:{SECRET}@{BUCKET}/?{options}")
-    return place
-
-
-def objects(url: str, prefix: str) -> dict[str, bytes]:
-    """The objects by their keys, without the prefix."""
-    place, found = bucket_at(url), {}
-    for each in place.get_file_info(pyarrow.fs.FileSelector(f"{BUCKET}/{prefix}", recursive=True)):
-        if each.is_file:
-            with place.open_input_stream(each.path) as stream:
-                found[each.path.removeprefix(f"{BUCKET}/{prefix}/")] = stream.read()
-    return found
-
-
 def put_old(url: str, prefix: str, day: date) -> None:
     """An object of an earlier export."""
     path = f"{BUCKET}/{prefix}/{partition(day)}"
     with bucket_at(url).open_output_stream(path) as stream:
         stream.write(b"old")
-
-
-def sign_in_at(home: Home, url: str) -> None:
-    home.settings |= {
-        "AWS_ENDPOINT_URL": url,
-        "AWS_ACCESS_KEY_ID": "made-up-id",
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
 
 
 def upload(home: Home, place: str, last: date = LAST) -> Result:

@@ -10,6 +10,7 @@ import atexit
 import errno
 import functools
 import gc
+import importlib
 import itertools
 import json
 import logging
@@ -67,7 +68,7 @@ class Trap:
     """A fault that a run meets at a point, once or (`times` is None) from then on.
 
     `point` is "commit" (before it), "statement", "fetched" (a day was stored), "fsync", or an audit
-    event of the interpreter, whose path must end with `path`.
+    event of the interpreter, whose path must end with `path`. A statement must contain `path`.
     """
 
     point: str
@@ -94,7 +95,11 @@ class Trap:
         if self.point == "commit":
             event.listen(Engine, "commit", reached)
         elif self.point == "statement":
-            event.listen(Engine, "before_cursor_execute", reached)
+            event.listen(
+                Engine,
+                "before_cursor_execute",
+                lambda _c, _r, statement, *_: reached() if self.path in statement else None,
+            )
         elif self.point == "fetched":
             logging.getLogger("dashboard_scraper.cli.progress").addHandler(_Handler(reached))
         elif self.point == "fsync":
@@ -173,6 +178,10 @@ class Forks:
     ) -> None:
         self._process.communicate(timeout=_LONGEST_RUN)
         self._folder.cleanup()
+
+    def load(self, module: str) -> None:
+        """Import a module once for all later runs."""
+        self.ask(load=module)
 
     def start(self, home: Home, *words: str, trap: Trap | None = None) -> Run:
         """Start `dashboard-scraper WORDS` in the home."""
@@ -291,7 +300,10 @@ def serve(folder: Path) -> None:
     """Fork a process for each ordered run; in that process, this ends by SystemExit."""
     for line in sys.stdin:
         order = json.loads(line)
-        if "wait" in order:
+        if "load" in order:
+            importlib.import_module(order["load"])
+            answer = 0
+        elif "wait" in order:
             answer = os.waitstatus_to_exitcode(os.waitpid(order["wait"], 0)[1])
         else:
             answer = os.fork()

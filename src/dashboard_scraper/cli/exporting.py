@@ -1,4 +1,4 @@
-"""Exports days from the store as files or Parquet, as they are now or as of a moment."""
+"""Exports days from the store as files, Parquet or Iceberg."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from dashboard_scraper.cli.memory import prepare_for_many_records
 from dashboard_scraper.cli.output import print_lines
 from dashboard_scraper.cli.wiring import daily_export, rules_of
 from dashboard_scraper.clock import utc_now
-from dashboard_scraper.exports.export_folders import PARQUET, folder_as_of
+from dashboard_scraper.errors import UsageError
+from dashboard_scraper.exports.export_folders import LAKE, PARQUET, folder_as_of
 from dashboard_scraper.exports.stored_export import export_stored
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.settings.config import Settings
+from dashboard_scraper.settings.groups import LAKE_PREFIX
 from dashboard_scraper.store import store_of
 
 
@@ -49,5 +51,26 @@ def export_parquet(
     with settings.libraries.of_object_stores():
         export = daily_export(settings, window, None)
         place, verdict = export_days(store, export, place, rules_of(settings))
+    print_lines([place])
+    verdict.conclude()
+
+
+def export_lake(settings: Settings, window: Window, target: str | None) -> None:
+    """`export --format iceberg`; `target` is a folder, or names a catalogue of pyiceberg's."""
+    from dashboard_scraper.exports.iceberg_export import export_days  # noqa: PLC0415 - an extra
+
+    url = target or f"{settings.export_dir / LAKE}"
+    if not url.startswith(LAKE_PREFIX):
+        if "://" in url:
+            raise UsageError(
+                f"--out: {url}: name a folder, or {LAKE_PREFIX}CATALOG/NAMESPACE; where a"
+                " catalogue puts its tables is in its own configuration"
+            )
+        url = f"{LAKE_PREFIX}/{Path(url).absolute()}"
+    if url == settings.store_url:
+        raise UsageError(f"--out: {url} is the store that is read; name another place")
+    with settings.libraries.of_object_stores():
+        export = daily_export(settings, window, None)
+        place, verdict = export_days(store_of(settings), export, url, rules_of(settings))
     print_lines([place])
     verdict.conclude()

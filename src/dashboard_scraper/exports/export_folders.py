@@ -30,6 +30,8 @@ LATEST_FILE = "latest.txt"
 """Has the newest export's name instead, where the system does not allow symbolic links."""
 PARQUET = "parquet"
 """The default folder of Parquet files."""
+LAKE = "iceberg"
+"""The default folder of a lake."""
 
 _AS_OF = re.compile(r".+_as_of_(\d{8}T\d{6}\d*Z)", re.ASCII)
 _AS_OF_FORMAT = "%Y%m%dT%H%M%S%fZ"

@@ -67,6 +67,12 @@ def end_of_day(day: date) -> datetime:
     return start_of_day(day + timedelta(days=1))
 
 
+def month_of(day: date) -> Window:
+    """The whole month of a day."""
+    last = calendar.monthrange(day.year, day.month)[1]
+    return Window(day.replace(day=1), day.replace(day=last))
+
+
 def newest_over(days: Iterable[date], today: date) -> date | None:
     """The newest completed day among these."""
     return max((day for day in days if day < today), default=None)

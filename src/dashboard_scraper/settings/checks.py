@@ -14,7 +14,7 @@ from dashboard_scraper.errors import UsageError
 from dashboard_scraper.hosts import is_loopback
 from dashboard_scraper.secret_files import check_private
 from dashboard_scraper.settings.dotenv_file import Assignment
-from dashboard_scraper.settings.library_settings import LIBRARY_SECRETS
+from dashboard_scraper.settings.library_settings import is_library_secret
 from dashboard_scraper.settings.names import Concern, Fields, concern_of, misspelt
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def refuse_open(file: Path, found: Iterable[Assignment], settings: Settings) -> 
 def _is_secret(assignment: Assignment, fields: Fields) -> bool:
     name, field = assignment.name, fields.get(assignment.name.lower())
     of_kind = field is not None and SecretStr in get_args(field.annotation)
-    named = of_kind or name in LIBRARY_SECRETS
+    named = of_kind or is_library_secret(name)
     return bool(assignment.value) and (named or assignment.has_password())
 
 

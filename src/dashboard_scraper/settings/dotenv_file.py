@@ -18,6 +18,7 @@ from dotenv.parser import Binding, parse_stream
 from dotenv.variables import Variable, parse_variables
 
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.settings.library_settings import LAKE_CATALOGUES
 
 _MOST_PROBLEMS = 5
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*|[a-z][a-z0-9_]*")
@@ -124,7 +125,7 @@ def _assignment(
     if binding.key is None or binding.value is None:
         return None
     name = binding.key.upper()
-    if name not in known:
+    if name not in known and not name.startswith(LAKE_CATALOGUES):
         raise _Problem(_unknown(binding.key, known))
     _refuse_swallowed(binding.value, known)
     return Assignment(name, _expanded(binding.value, variables), line)

@@ -16,6 +16,7 @@ from dashboard_scraper.settings.values import BaseUrl, Names, lowered
 from dashboard_scraper.sources.registry import SOURCES
 
 SQLITE_PREFIX = "sqlite:///"
+LAKE_PREFIX = "iceberg://"
 _POSTGRES_PREFIXES = ("postgresql://", "postgres://", "postgresql+psycopg://")
 LEASE_SECONDS = 30
 AUTO_SOURCE = "auto"

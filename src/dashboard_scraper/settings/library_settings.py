@@ -45,8 +45,16 @@ _AWS = (
     "AWS_REQUEST_CHECKSUM_CALCULATION",
     "AWS_RESPONSE_CHECKSUM_VALIDATION",
 )
+LAKE_CATALOGUES = "PYICEBERG_"
+"""How the names of pyiceberg's settings begin: `PYICEBERG_CATALOG__LAKE__URI`."""
+_LAKE_SECRETS = ("TOKEN", "CREDENTIAL", "SECRET", "PASSWORD")
 LIBRARY_SETTINGS = (*PROXIES, NO_PROXY, *CA_FILES, *_AWS)
-LIBRARY_SECRETS = _AWS_SECRETS
+
+
+def is_library_secret(name: str) -> bool:
+    """Whether a library's setting is a secret, as its name says."""
+    is_of_lake = name.startswith(LAKE_CATALOGUES) and any(word in name for word in _LAKE_SECRETS)
+    return name in _AWS_SECRETS or is_of_lake
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +69,14 @@ class Libraries:
 
     @contextlib.contextmanager
     def of_object_stores(self) -> Iterator[None]:
-        """Put AWS_* into the environment meanwhile: the library takes some of them only there."""
-        values = {name: value for name, value in self.from_file.items() if name in _AWS}
+        """Put AWS_* and PYICEBERG_* into the environment meanwhile: the libraries take some of them
+        only there.
+        """
+        values = {
+            name: value
+            for name, value in self.from_file.items()
+            if name in _AWS or name.startswith(LAKE_CATALOGUES)
+        }
         before = {name: os.environ.get(name) for name in values}
         os.environ.update(values)
         try:
@@ -84,7 +98,9 @@ def library_settings(
         {
             name: _absolute(home, name, value)
             for name, value in from_file.items()
-            if name in LIBRARY_SETTINGS and value and name not in set_already
+            if (name in LIBRARY_SETTINGS or name.startswith(LAKE_CATALOGUES))
+            and value
+            and name not in set_already
         }
     )
 

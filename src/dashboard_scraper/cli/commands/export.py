@@ -16,15 +16,16 @@ def configure(parser: Parser) -> None:
     add_source(parser)
     parser.add_argument(
         "--format",
-        choices=("files", "parquet"),
+        choices=("files", "parquet", "iceberg"),
         default="files",
         help="files: CSV, Copilot JSON and GitHub's reports, as from --last-28-days; parquet: one"
-        " file per day in day=YYYY-MM-DD/",
+        " file per day in day=YYYY-MM-DD/; iceberg: tables of a lake",
     )
     parser.add_argument(
         "--out",
         metavar="FOLDER",
-        help="destination (default: in EXPORT_DIR); for parquet also a URL like s3://BUCKET/PREFIX",
+        help="destination (default: in EXPORT_DIR); for parquet also a URL like"
+        " s3://BUCKET/PREFIX, for iceberg also iceberg://CATALOG/NAMESPACE",
     )
     parser.add_argument(
         "--as-of",
@@ -36,15 +37,19 @@ def configure(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Export them; only Parquet can be written to a URL."""
-    from dashboard_scraper.cli.exporting import export_files, export_parquet
+    """Export them; files can only be written to a folder."""
+    from dashboard_scraper.cli.exporting import export_files, export_lake, export_parquet
 
     window = complete_range_of(args)
     settings = settings_of(args)
     if args.format == "parquet":
         export_parquet(settings, window, args.out, args.as_of)
+    elif args.format == "iceberg":
+        if args.as_of is not None:
+            raise UsageError("--as-of: a lake has each day as it is now; use another --format")
+        export_lake(settings, window, args.out)
     elif args.out and "://" in args.out:
-        raise UsageError("--out: only --format parquet can write to a URL; name a folder")
+        raise UsageError("--out: --format files needs a folder, not a URL")
     else:
         folder = Path(args.out) if args.out else None
         export_files(settings, window, folder, args.as_of)

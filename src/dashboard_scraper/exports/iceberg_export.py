@@ -1,0 +1,259 @@
+"""User-days, details and totals as Iceberg tables: only days that changed are written.
+
+The totals of a day are the ledger's, but count whom the rows show: without service accounts where
+outputs leave these out, and each person once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from functools import partial
+from typing import Any
+
+from dashboard_scraper.errors import OutputFailed, UsageError
+from dashboard_scraper.exports.daily_export import DailyExport, advice_of, summarise
+from dashboard_scraper.files import make_folder, new_files_get
+from dashboard_scraper.installation import how_to_install
+from dashboard_scraper.model.dates import Window, month_of
+from dashboard_scraper.model.doubts import doubts_in
+from dashboard_scraper.model.figures import added, is_active, picker, values_of
+from dashboard_scraper.model.listing import listed_days
+from dashboard_scraper.model.metrics import DETAILED
+from dashboard_scraper.model.reconciliation import Rules, Verdict
+from dashboard_scraper.model.usage import UserUsage, sums_of
+from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.store import LedgerDay, Reader, Store
+from dashboard_scraper.store.rows import digest_of, sum_columns
+
+try:
+    import pyarrow as pa
+
+    from dashboard_scraper.exports.arrow_days import FRESHNESS, DayContents, user_days
+    from dashboard_scraper.store.lake.commits import LakeDay, MadeDay, prepare, put
+    from dashboard_scraper.store.lake.place import Lake, folder_of, opened
+    from dashboard_scraper.store.lake.state import contents_of_rows, totals_in
+    from dashboard_scraper.store.lake.tables import (
+        CONTENT,
+        CREDIT_DAYS,
+        EDITOR_LANGUAGE_DAYS,
+        PSEUDONYMS,
+        USER_DAYS,
+        LakeTable,
+    )
+except ImportError:
+    raise UsageError(
+        f"Iceberg needs libraries that are not installed: {how_to_install('iceberg')}"
+    ) from None
+
+logger = logging.getLogger(__name__)
+
+_MARKED = "every day is written; its rows and its totals say so"
+_detailed_in = picker(DETAILED)
+
+
+def export_days(store: Store, export: DailyExport, url: str, rules: Rules) -> tuple[str, Verdict]:
+    """Bring the window's days in the lake up to date with the store.
+
+    Returns the place and the verdict on the days' doubts. Days that are no longer stored are
+    removed. Raises DaysMissing if there are such, after writing the others.
+    """
+    folder = folder_of(url)
+    if folder is not None:
+        make_folder(folder, export.outputs.mode)
+    with (
+        new_files_get(export.outputs.mode),
+        opened(url, OutputFailed) as lake,
+        store.reading() as reader,
+    ):
+        run = _Run(reader, export, lake)
+        run.write()
+        missing = [day for day in export.window.days() if day not in run.stored]
+        advice = advice_of(reader, export.source)
+        doubts = doubts_in(run.stored.values(), export.tolerance)
+    summarise(export.window, missing, advice)
+    return lake.shown, rules.verdict_on(doubts, _MARKED)
+
+
+class _Run:
+    """One export into a lake."""
+
+    def __init__(self, reader: Reader, export: DailyExport, lake: Lake) -> None:
+        self._reader = reader
+        self._export = export
+        self._lake = lake
+        contents = DayContents(export.audience, export.tolerance)
+        self.stored = reader.ledger(export.source, export.window)
+        self._rows = reader.ledger_rows(export.source, export.window)
+        self._contents = {day: contents.of(row) for day, row in self._rows.items()}
+
+    def write(self) -> None:
+        """Commit what changed, month by month."""
+        prepare(self._lake)
+        window, source = self._export.window, self._export.source
+        totals = totals_in(self._lake, source, window)
+        there = contents_of_rows(self._lake, source, window)
+        written: list[date] = []
+        for month in _months(window):
+            changed = [
+                change
+                for day in month.days()
+                if (change := self._change(day, totals.get(day), there))
+            ]
+            if changed:
+                put(self._lake, source, changed)
+            written += (each.day for each in changed if each.content and each.totals is None)
+            gone = [each.day for each in changed if each.content is None]
+            if gone:
+                logger.warning(
+                    "%s: removed %s, which the store does not have",
+                    self._lake.shown,
+                    listed_days(gone),
+                )
+        logger.info("%s: %d of %d days written", self._lake.shown, len(written), len(self.stored))
+
+    def _change(
+        self,
+        day: date,
+        totals: Mapping[str, Any] | None,
+        there: Mapping[str, Mapping[date, set[str]]],
+    ) -> LakeDay | None:
+        """What has to be done about a day of the window, if anything."""
+        content = self._contents.get(day)
+        found = {name: contents.get(day, set()) for name, contents in there.items()}
+        if content is None:
+            nothing = totals is None and not any(found.values())
+            return None if nothing else LakeDay(day, None, partial(self._made, day))
+        if not _is_written(content, totals, found):
+            return LakeDay(day, content, partial(self._made, day))
+        fresh = {name: self._rows[day][name] for name in FRESHNESS}
+        if totals is None or totals == {**totals, **fresh}:
+            return None
+        return LakeDay(day, content, partial(self._made, day), {**totals, **fresh})
+
+    def _made(self, day: date) -> MadeDay:
+        row, audience = self.stored[day], self._export.audience
+        users = self._reader.day(row).users
+        shown = audience.shown(users)
+        content = self._contents[day]
+        totals = {**self._rows[day], CONTENT: content, PSEUDONYMS: audience.anonymous}
+        if audience.anonymous or shown != users:
+            totals |= _totals_of(shown)
+        names = _Names(audience, users, shown)
+        rows = {
+            USER_DAYS: user_days(row, shown, audience, self._export.tolerance),
+            EDITOR_LANGUAGE_DAYS: self._editor_languages(row, names),
+            CREDIT_DAYS: self._credits(row, names),
+        }
+        return MadeDay(
+            totals, {kind.name: _with_content(table, content) for kind, table in rows.items()}
+        )
+
+    def _editor_languages(self, row: LedgerDay, names: _Names) -> pa.Table:
+        usages = self._reader.editor_languages(row.source, row.day) if row.editor_language else []
+        values = (
+            ((each.user, each.editor, each.language), _detailed_in(values_of(each.figures)))
+            for each in usages
+        )
+        return _detail_rows(EDITOR_LANGUAGE_DAYS, row, names, values)
+
+    def _credits(self, row: LedgerDay, names: _Names) -> pa.Table:
+        credits_of = self._reader.credits_of(row.source, row.day) if row.credits else {}
+        values = (((user,), (consumed,)) for user, consumed in credits_of.items())
+        return _detail_rows(CREDIT_DAYS, row, names, values)
+
+
+def _months(window: Window) -> Iterator[Window]:
+    """The parts of the window in each month."""
+    start = window.start
+    while start <= window.end:
+        end = min(month_of(start).end, window.end)
+        yield Window(start, end)
+        if end == window.end:
+            return
+        start = date.fromordinal(end.toordinal() + 1)
+
+
+def _is_written(
+    content: str, totals: Mapping[str, Any] | None, found: Mapping[str, set[str]]
+) -> bool:
+    """Whether the lake has the day, and an interrupted run has left no table behind the others."""
+    if totals is None or totals[CONTENT] != content:
+        return False
+    users = found[USER_DAYS.name]
+    return bool(users) == bool(totals["users"]) and all(
+        each <= {content} for each in found.values()
+    )
+
+
+def _totals_of(shown: list[UserUsage]) -> dict[str, Any]:
+    """What the ledger would have of these users alone. The differences to the tenant's own figures
+    stay: compared again, users that are left out would make one that the source does not have.
+    """
+    return {
+        **sum_columns(sums_of(shown)),
+        "users": len(shown),
+        "active_users": sum(is_active(user.figures) for user in shown),
+        "digest": digest_of(shown),
+    }
+
+
+class _Names:
+    """Under which names a day's details are shown: those of its users."""
+
+    def __init__(
+        self, audience: Audience, users: Iterable[UserUsage], shown: Iterable[UserUsage]
+    ) -> None:
+        self._audience = audience
+        key = audience.people.key
+        self._shown = {} if audience.anonymous else {key(user.user): user.user for user in shown}
+        self._left_out = {
+            key(user.user) for user in users if not audience.includes(service=user.service)
+        }
+
+    def of(self, user: str) -> str | None:
+        """The name; None where outputs leave the account out."""
+        key = self._audience.people.key(user)
+        if key in self._left_out and key not in self._shown:
+            return None
+        return (
+            self._audience.rename(user) if self._audience.anonymous else self._shown.get(key, user)
+        )
+
+    def person_of(self, name: str) -> str:
+        """The person of such a name."""
+        return self._audience.person_of_shown(name)
+
+
+def _detail_rows(
+    kind: LakeTable,
+    row: LedgerDay,
+    names: _Names,
+    values: Iterable[tuple[tuple[str, ...], tuple[Any, ...]]],
+) -> pa.Table:
+    """Details by user and place; what several spellings of a person have is added up."""
+    found: dict[tuple[str, ...], tuple[Any, ...]] = {}
+    for (user, *place), numbers in values:
+        name = names.of(user)
+        if name is not None:
+            key = (name, *place)
+            before = found.get(key)
+            found[key] = numbers if before is None else tuple(map(_sum, before, numbers))
+    schema = pa.schema([field for field in kind.arrow.schema if field.name != CONTENT])
+    rows = [
+        (row.source, row.day, *key, *numbers, names.person_of(key[0]))
+        for key, numbers in sorted(found.items(), key=lambda item: item[0])
+    ]
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    arrays = [pa.array(c, field.type) for c, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _sum(left: Any, right: Any) -> Any:
+    return added((left, right))
+
+
+def _with_content(table: pa.Table, content: str) -> pa.Table:
+    field = pa.field(CONTENT, pa.string(), nullable=False)
+    return table.append_column(field, pa.repeat(pa.scalar(content), table.num_rows))

@@ -1,0 +1,6 @@
+"""A lake: stored days as Apache Iceberg tables, written by exports and readable as a store.
+
+Each table is partitioned by source and month. The rows of a day and its row in `daily_totals` have
+the same `content`, and the latter is committed last: a day whose `content` differs between tables
+is between two commits, and no reader has to guess which rows belong together.
+"""

@@ -1,0 +1,142 @@
+"""Where a lake is: a catalogue of pyiceberg's configuration, or a folder with its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import requests
+from pyiceberg import exceptions
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.io import S3_ENDPOINT
+from pyiceberg.io.pyarrow import PyArrowFileIO
+from pyiceberg.utils.config import Config
+from sqlalchemy.exc import SQLAlchemyError
+
+from dashboard_scraper.errors import ScraperError, UsageError
+from dashboard_scraper.settings.groups import LAKE_PREFIX
+
+CATALOG_FILE = "catalog.db"
+NAMESPACE = "usage"
+_OWN_CATALOG = "lake"
+_NAMES = re.compile(r"(?P<catalog>[\w-]+)(/(?P<namespace>\w+))?")
+
+CONFLICTS = (exceptions.CommitFailedException, exceptions.ValidationException)
+"""Another writer was faster; nothing was committed."""
+FAILURES: tuple[type[Exception], ...] = (
+    exceptions.RESTError,
+    exceptions.SignError,
+    requests.RequestException,
+    SQLAlchemyError,
+    OSError,
+    pa.ArrowException,
+    *CONFLICTS,
+)
+"""What a catalogue or its files may fail with."""
+_MISCONFIGURED = (
+    exceptions.NoSuchPropertyException,
+    exceptions.NotInstalledError,
+    ImportError,
+    ValueError,
+)
+
+
+@dataclass(frozen=True)
+class Lake:
+    """An open catalogue, and the namespace of the tables. `shown` is for messages."""
+
+    catalog: Catalog
+    namespace: str
+    shown: str
+
+    def identifier(self, table: str) -> tuple[str, str]:
+        """The full name of a table."""
+        return self.namespace, table
+
+
+def folder_of(url: str) -> Path | None:
+    """The folder that an `iceberg:///FOLDER` names; None where it names a catalogue."""
+    rest = url.removeprefix(LAKE_PREFIX)
+    return Path(rest[1:]) if rest.startswith("/") else None
+
+
+def exists(url: str) -> bool:
+    """Whether the folder has a catalogue; those of the configuration always count as existing."""
+    folder = folder_of(url)
+    return folder is None or (folder / CATALOG_FILE).exists()
+
+
+@contextlib.contextmanager
+def opened(url: str, failure: type[ScraperError]) -> Iterator[Lake]:
+    """The lake of an `iceberg://CATALOG/NAMESPACE` or `iceberg:///FOLDER`, which must exist.
+
+    UsageError if pyiceberg's configuration has no such catalogue, or an invalid one; a `failure` if
+    the catalogue or its files fail then or later.
+    """
+    folder = folder_of(url)
+    shown = f"{folder}" if folder is not None else url
+    with _explained(shown, failure):
+        catalog, namespace = _named(url) if folder is None else (_catalog_in(folder), NAMESPACE)
+        with contextlib.closing(catalog):
+            yield Lake(catalog, namespace, shown)
+
+
+def _named(url: str) -> tuple[Catalog, str]:
+    found = _NAMES.fullmatch(url.removeprefix(LAKE_PREFIX))
+    if found is None:
+        raise UsageError(
+            f"{url} does not name a lake: write {LAKE_PREFIX}CATALOG/NAMESPACE, or a folder"
+        )
+    return _configured(found["catalog"]), found["namespace"] or NAMESPACE
+
+
+def _catalog_in(folder: Path) -> Catalog:
+    return SqlCatalog(_OWN_CATALOG, uri=f"sqlite:///{folder / CATALOG_FILE}", warehouse=f"{folder}")
+
+
+def _configured(name: str) -> Catalog:
+    try:
+        # Read anew: the library reads it when it is imported, and `.env` is not known then.
+        properties: Any = Config().get_catalog_config(name)
+        if properties is None:
+            variable = f"PYICEBERG_CATALOG__{name.upper()}__URI"
+            raise UsageError(
+                f"no catalogue {name} is configured: set {variable} and what else it needs, or"
+                " describe it in .pyiceberg.yaml"
+            )
+        return load_catalog(name, **{**_of_environment(), **properties})
+    except _MISCONFIGURED as error:
+        raise UsageError(f"the catalogue {name}: {_first_line(error)}") from error
+
+
+def _of_environment() -> dict[str, str]:
+    """What the library does not read itself of the settings for object stores."""
+    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    endpoint = next((os.environ[name] for name in names if os.environ.get(name)), None)
+    return {} if endpoint is None else {S3_ENDPOINT: endpoint}
+
+
+@contextlib.contextmanager
+def _explained(shown: str, kind: type[ScraperError]) -> Iterator[None]:
+    """Turn what the catalogue or its files fail with into an error of this kind."""
+    try:
+        yield
+    except FAILURES as error:
+        raise kind(f"{shown}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def is_local(location: str) -> bool:
+    """Whether the path or URL of a file is in this machine's file system."""
+    return PyArrowFileIO.parse_location(location)[0] == "file"

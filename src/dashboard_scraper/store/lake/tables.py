@@ -1,0 +1,110 @@
+"""The lake's tables: those that Parquet has too, and what identifies a day's content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import pyarrow as pa
+from pyiceberg.partitioning import PartitionField, PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.transforms import IdentityTransform, MonthTransform
+from pyiceberg.types import (
+    BooleanType,
+    DateType,
+    DoubleType,
+    IcebergType,
+    LongType,
+    NestedField,
+    StringType,
+    TimestamptzType,
+)
+
+from dashboard_scraper.store import arrow
+from dashboard_scraper.store.arrow import ArrowTable
+from dashboard_scraper.store.schema import PERSON, USER_DAY
+
+CONTENT = "content"
+PSEUDONYMS = "pseudonyms"
+_CONTENT = (
+    pa.field(CONTENT, pa.string(), nullable=False),
+    "What the day was written from: the same in all tables once all of them are written",
+)
+_PSEUDONYMS = (
+    pa.field(PSEUDONYMS, pa.bool_(), nullable=False),
+    "Whether the names are pseudonyms",
+)
+_TYPES: dict[pa.DataType, IcebergType] = {
+    pa.timestamp("us", tz="UTC"): TimestamptzType(),
+    pa.bool_(): BooleanType(),
+    pa.date32(): DateType(),
+    pa.float64(): DoubleType(),
+    pa.int64(): LongType(),
+    pa.string(): StringType(),
+}
+_FIRST_PARTITION = 1000  # from where the specification numbers partition fields
+# The bounds of a column are in the manifests: no person's name may be.
+_NAMES = (USER_DAY.c.user_login, PERSON.c.person, USER_DAY.c.extra)
+PROPERTIES = {
+    "format-version": "2",
+    "write.parquet.compression-codec": "zstd",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "20",
+    # After a conflict the days have to be compared again: repeating the commit as it is, as the
+    # library does by default, could add a day's rows a second time.
+    "commit.retry.num-retries": "0",
+    "commit.manifest-merge.enabled": "true",
+    f"write.metadata.metrics.column.{CONTENT}": "full",
+    **{f"write.metadata.metrics.column.{column.name}": "counts" for column in _NAMES},
+}
+
+
+@dataclass(frozen=True)
+class LakeTable:
+    """A table of the lake; `arrow` has its columns."""
+
+    arrow: ArrowTable
+
+    @property
+    def name(self) -> str:
+        """Without the namespace."""
+        return self.arrow.name
+
+    @cached_property
+    def schema(self) -> Schema:
+        """As Iceberg has it, with the meaning of each column."""
+        return Schema(
+            *(
+                NestedField(
+                    number,
+                    field.name,
+                    _TYPES[field.type],
+                    required=not field.nullable,
+                    doc=self.arrow.meanings[field.name] or None,
+                )
+                for number, field in enumerate(self.arrow.schema, start=1)
+            )
+        )
+
+    @cached_property
+    def partitions(self) -> PartitionSpec:
+        """By source and month."""
+        source, day = (self.schema.find_field(name).field_id for name in ("source", "day"))
+        return PartitionSpec(
+            PartitionField(source, _FIRST_PARTITION, IdentityTransform(), "source"),
+            PartitionField(day, _FIRST_PARTITION + 1, MonthTransform(), "day_month"),
+        )
+
+
+def _lake_table(table: ArrowTable, *more: tuple[pa.Field, str]) -> LakeTable:
+    return LakeTable(replace(table, more=(*table.more, *more, _CONTENT)))
+
+
+USER_DAYS = _lake_table(arrow.USER_DAYS)
+EDITOR_LANGUAGE_DAYS = _lake_table(arrow.EDITOR_LANGUAGE_DAYS)
+CREDIT_DAYS = _lake_table(arrow.CREDIT_DAYS)
+DAILY_TOTALS = _lake_table(arrow.DAILY_TOTALS, _PSEUDONYMS)
+
+ROW_TABLES = (USER_DAYS, EDITOR_LANGUAGE_DAYS, CREDIT_DAYS)
+"""What has the rows of days; DAILY_TOTALS is committed after them."""
+TABLES = (*ROW_TABLES, DAILY_TOTALS)

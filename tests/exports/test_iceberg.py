@@ -1,0 +1,493 @@
+"""`export --format iceberg`: what other engines read of a lake, after runs of every kind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from msgspec.structs import replace
+from pyiceberg.catalog import Catalog
+from pyiceberg.catalog.sql import SqlCatalog
+
+from conftest import Home, Result
+from crash_child import Forks, Run, Trap, until
+from dashboard_scraper.exports import iceberg_export
+from dashboard_scraper.model.figures import values_of
+from dashboard_scraper.model.metrics import METRICS, Kind
+from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, UserUsage
+from dashboard_scraper.store import DetailStatus, store_at
+from dashboard_scraper.store.lake.place import CATALOG_FILE, NAMESPACE
+from dashboard_scraper.store.lake.tables import TABLES
+from filled_store import FETCHED, LAST, SOURCE, figures_of, put, some_days, user
+from iceberg_rest import TOKEN, Refused, RestCatalogue, serving
+from object_stores import BUCKET, objects, sign_in_at
+from stored_days import mark, sql
+
+pytestmark = pytest.mark.slow
+
+FIRST = LAST - timedelta(2)
+DAYS = [FIRST, FIRST + timedelta(1), LAST]
+EARLIER = date(2026, 9, 30)
+"""Of another month."""
+
+
+@pytest.fixture
+def lake(home: Home) -> Path:
+    """Where runs write by default; the store has three days."""
+    home.settings |= {
+        "STORE_URL": f"sqlite:///{home.data / 'usage.db'}",
+        "METRICS_SOURCE": SOURCE,
+        "RECONCILE": "warn",
+    }
+    put(home.settings["STORE_URL"], some_days(3, users=4))
+    return home.data / "iceberg"
+
+
+def export(home: Home, *more: str, first: date = FIRST, last: date = LAST) -> Result:
+    return home.run("export", f"{first}", f"{last}", "--format", "iceberg", *more)
+
+
+def exported(home: Home, *more: str, first: date = FIRST) -> None:
+    result = export(home, *more, first=first)
+    assert result.code == 0, result.err
+
+
+def catalog_in(folder: Path) -> Catalog:
+    return SqlCatalog("lake", uri=f"sqlite:///{folder / CATALOG_FILE}", warehouse=f"{folder}")
+
+
+def files_of(catalog: Catalog, table: str) -> list[str]:
+    """The data files of a table's current snapshot."""
+    scan = catalog.load_table((NAMESPACE, table)).scan()
+    return [task.file.file_path for task in scan.plan_files()]
+
+
+def query(folder: Path, table: str, what: str, order: str = "day") -> list[tuple[Any, ...]]:
+    """What DuckDB reads of the files that the catalogue lists."""
+    catalog = catalog_in(folder)
+    files = files_of(catalog, table)
+    catalog.close()
+    if not files:
+        return []
+    with duckdb.connect() as engine:
+        found = engine.execute(
+            f"SELECT {what} FROM read_parquet($files, hive_partitioning = false) ORDER BY {order}",
+            {"files": files},
+        )
+        return found.fetchall()
+
+
+def snapshots(folder: Path) -> dict[str, int | None]:
+    """The current snapshot of each table."""
+    catalog = catalog_in(folder)
+    try:
+        found = {kind.name: catalog.load_table((NAMESPACE, kind.name)) for kind in TABLES}
+        return {name: table.metadata.current_snapshot_id for name, table in found.items()}
+    finally:
+        catalog.close()
+
+
+def stored(url: str) -> dict[date, list[UserUsage]]:
+    with store_at(url).reading() as reader:
+        return {day: reader.day(row).users for day, row in reader.ledger(SOURCE).items()}
+
+
+def state(folder: Path) -> dict[date, set[tuple[Any, ...]]]:
+    """Of each day and table, the contents of its rows, and how many they are."""
+    found: dict[date, set[tuple[Any, ...]]] = {}
+    for kind in TABLES:
+        for (day, content), count in Counter(query(folder, kind.name, "day, content")).items():
+            found.setdefault(day, set()).add((kind.name, content, count))
+    return found
+
+
+def consistent(folder: Path) -> bool:
+    """Whether all tables have the same content of each day."""
+    return all(len({content for _, content, _ in found}) == 1 for found in state(folder).values())
+
+
+def plain(figure: object) -> object:
+    """Times as microseconds since 1970, which DuckDB gives without pytz."""
+    since = figure - datetime(1970, 1, 1, tzinfo=UTC) if isinstance(figure, datetime) else None
+    return figure if since is None else since // timedelta(microseconds=1)
+
+
+def test_duckdb_reads_every_stored_value(home: Home, lake: Path) -> None:
+    seen = figures_of(chat_messages=None, total_messages=10**12)
+    seen = replace(seen, last_seen=FETCHED, acceptance_rate=12.5, active_days=1)
+    odd = UserUsage("Ünal Ö'Neill", seen, {"größe": "zwei"}, service=True)
+    put(home.settings["STORE_URL"], {FIRST: [odd, user("ada@example.com")], DAYS[1]: []})
+    exported(home)
+    users = stored(home.settings["STORE_URL"])
+    names = [f"epoch_us({m.name})" if m.kind is Kind.MOMENT else m.name for m in METRICS]
+    rows = query(
+        lake,
+        "user_days",
+        ", ".join(["day", "source", "user_login", *names, "extra", "service_account"]),
+        "day, user_login",
+    )
+    assert [row[:-2] for row in rows] == [
+        (day, SOURCE, each.user, *map(plain, values_of(each.figures)))
+        for day in DAYS
+        for each in users[day]
+    ]
+    assert {row[-2] for row in rows} == {None, '{"größe":"zwei"}'}
+    assert [row[-1] for row in rows] == [e.service for day in DAYS for e in users[day]]
+    totals = query(lake, "daily_totals", "day, users, total_messages, digest, pseudonyms")
+    with store_at(home.settings["STORE_URL"]).reading() as reader:
+        assert totals == [
+            (day, row.users, row.sums.total_messages, row.digest, False)
+            for day, row in reader.ledger(SOURCE).items()
+        ]
+    assert consistent(lake)
+
+
+def test_details_are_tables_of_their_own(home: Home, lake: Path) -> None:
+    store = store_at(home.settings["STORE_URL"])
+    put(home.settings["STORE_URL"], {LAST: [user("ada@example.com"), user("Ada@Example.com")]})
+    usages = [
+        EditorLanguageUsage(name, "VSCode", "Python", figures_of(chat_messages=count))
+        for name, count in (("ada@example.com", 3), ("Ada@Example.com", 4))
+    ]
+    with store.locked(), store.opened():
+        store.put_editor_languages(SOURCE, LAST, usages, DetailStatus.COMPLETE, FETCHED)
+        store.put_credits(SOURCE, LAST, {"ada@example.com": 1.5, "Ada@Example.com": 2.0}, FETCHED)
+    exported(home)
+    what = "day, user_login, person, editor, language, chat_messages"
+    person = "ada@example.com"
+    assert query(lake, "editor_language_days", what) == [
+        (LAST, person, person, "VSCode", "Python", 7)
+    ]
+    assert query(lake, "credit_days", "day, user_login, credits_consumed") == [(LAST, person, 3.5)]
+    assert query(lake, "user_days", "user_login, content", "day DESC")[0][0] == person
+    assert consistent(lake)
+
+
+def test_second_run_commits_nothing(home: Home, lake: Path) -> None:
+    exported(home)
+    before = snapshots(lake)
+    exported(home)
+    assert snapshots(lake) == before
+
+
+def test_fresh_fetch_alone_writes_no_rows(home: Home, lake: Path) -> None:
+    exported(home)
+    before = snapshots(lake)
+    store = store_at(home.settings["STORE_URL"])
+    later = FETCHED + timedelta(1)
+    with store.locked(), store.opened():
+        store.put(SOURCE, DayUsage(LAST, stored(home.settings["STORE_URL"])[LAST]), later)
+    exported(home)
+    after = snapshots(lake)
+    assert {name for name in after if after[name] != before[name]} == {"daily_totals"}
+    fetched = query(lake, "daily_totals", "epoch_us(fetched_at)")
+    assert fetched == [(plain(moment),) for moment in (FETCHED, FETCHED, later)]
+
+
+def test_revised_day_replaces_its_rows(home: Home, lake: Path) -> None:
+    exported(home)
+    before = state(lake)
+    put(home.settings["STORE_URL"], {LAST: [user("new@example.com", chat_messages=5)]})
+    exported(home)
+    assert query(lake, "user_days", "user_login", "day DESC")[0] == ("new@example.com",)
+    after = state(lake)
+    assert {day for day in DAYS if after[day] != before[day]} == {LAST}
+    assert {(name, count) for name, _, count in after[LAST]} == {
+        ("user_days", 1),
+        ("daily_totals", 1),
+    }
+
+
+def test_partitions_are_months_of_a_source(home: Home, lake: Path) -> None:
+    url = home.settings["STORE_URL"]
+    put(url, {EARLIER: some_days(1)[LAST]})
+    result = export(home, first=EARLIER)
+    assert result.code == 6, "most days are missing"
+    catalog = catalog_in(lake)
+    for name in ("user_days", "daily_totals"):
+        partitions = catalog.load_table((NAMESPACE, name)).inspect.partitions().to_pylist()
+        found = {
+            (each["partition"]["source"], each["partition"]["day_month"]) for each in partitions
+        }
+        assert found == {(SOURCE, (2026 - 1970) * 12 + month) for month in (8, 9)}
+    catalog.close()
+
+
+def test_day_that_is_not_stored_any_more_is_removed(home: Home, lake: Path) -> None:
+    exported(home)
+    for table in ("user_day", "day_ledger"):
+        sql(home.settings["STORE_URL"], f"DELETE FROM {table} WHERE day = '{DAYS[1]}'")
+    result = export(home)
+    assert result.code == 6
+    assert f"removed {DAYS[1]}" in result.err
+    assert state(lake).keys() == {FIRST, LAST}
+    assert consistent(lake)
+
+
+def test_damaged_day_leaves_the_lake_as_it_was(home: Home, lake: Path) -> None:
+    exported(home)
+    before = state(lake)
+    url = home.settings["STORE_URL"]
+    put(url, {day: [user("new@example.com", chat_messages=5)] for day in (FIRST, LAST)})
+    sql(url, f"UPDATE user_day SET chat_messages = 777 WHERE day = '{LAST}'")
+    result = export(home)
+    assert result.code == 1
+    assert f"the rows of {LAST} do not match the ledger" in result.err
+    assert state(lake) == before
+    data = [path for path in lake.rglob("*.parquet") if "user_days" in path.parts]
+    assert len(data) == len(DAYS), "what was written before the error is removed"
+
+
+def test_doubts_and_settings_rewrite_a_day(home: Home, lake: Path) -> None:
+    exported(home)
+    mark(home.settings["STORE_URL"], LAST, "suspicious", "who knows")
+    exported(home)
+    assert query(lake, "user_days", "DISTINCT suspicious", "1 NULLS FIRST") == [
+        (None,),
+        ("who knows",),
+    ]
+    home.settings["INCLUDE_SERVICE_ACCOUNTS"] = "false"
+    exported(home)
+    assert query(lake, "user_days", "DISTINCT service_account", "1") == [(False,)]
+    counted = query(lake, "user_days", "count(*), sum(chat_messages)", "1")
+    assert query(lake, "daily_totals", "sum(users), sum(chat_messages)", "1") == counted
+
+
+def test_pseudonyms_leave_no_name_in_any_file(home: Home, lake: Path) -> None:
+    key = home.path / "pseudonym.key"
+    key.write_text("0123456789abcdef" * 4)
+    key.chmod(0o600)
+    home.settings["PSEUDONYM_KEY_FILE"] = f"{key}"
+    exported(home)
+    rows = query(lake, "user_days", "user_login, person")
+    assert all("@" not in name and name == person for name, person in rows)
+    assert query(lake, "daily_totals", "DISTINCT pseudonyms", "1") == [(True,)]
+
+
+def test_manifests_have_no_names(home: Home, lake: Path) -> None:
+    exported(home)
+    catalog = catalog_in(lake)
+    table = catalog.load_table((NAMESPACE, "user_days"))
+    named = {table.schema().find_field(name).field_id for name in ("user_login", "person", "extra")}
+    for task in table.scan().plan_files():
+        assert not named & {*task.file.lower_bounds, *task.file.upper_bounds}
+    catalog.close()
+
+
+def test_files_get_the_output_mode(home: Home, lake: Path) -> None:
+    home.settings["OUTPUT_MODE"] = "640"
+    exported(home)
+    modes = {path.is_dir(): path.stat().st_mode & 0o777 for path in lake.rglob("*")}
+    assert modes == {True: 0o750, False: 0o640}
+    assert len({(p.is_dir(), p.stat().st_mode & 0o777) for p in lake.rglob("*")}) == 2
+
+
+def revise(home: Home, number: int) -> dict[date, set[str]]:
+    """Give each day another user, whom no earlier revision had."""
+    name, store = f"user{number}@example.com", store_at(home.settings["STORE_URL"])
+    put(home.settings["STORE_URL"], {day: [user(name, chat_messages=number + 1)] for day in DAYS})
+    with store.locked(), store.opened():
+        for day in DAYS:
+            store.put_credits(SOURCE, day, {name: 1.0}, FETCHED)
+    return {day: {name} for day in DAYS}
+
+
+def users_in(folder: Path) -> dict[date, set[str]]:
+    found: dict[date, set[str]] = {}
+    for day, name in query(folder, "user_days", "day, user_login"):
+        found.setdefault(day, set()).add(name)
+    return found
+
+
+WORDS = ("export", f"{FIRST}", f"{LAST}", "--format", "iceberg")
+
+
+def test_killed_run_is_finished_by_the_next(home: Home, lake: Path, forks: Forks) -> None:
+    """Killed before each commit in turn. Each table has all days as before, or all as after."""
+    forks.load(iceberg_export.__name__)
+    revise(home, 0)
+    exported(home)
+    half = 0
+    for number in range(1, 20):
+        before = users_in(lake)
+        after = revise(home, number)
+        result = forks.run(home, *WORDS, trap=Trap("commit", number))
+        if result.code == 0:
+            break
+        assert result.code == -signal.SIGKILL
+        assert users_in(lake) in (before, after)
+        half += not consistent(lake)
+        exported(home)
+        assert users_in(lake) == after
+        assert consistent(lake)
+    assert number > 3, "before the commit of each table"
+    assert half, "some between the commits of two tables"
+
+
+def has_ended(run: Run) -> bool:
+    """Wait until it has stopped or ended; whether it has ended."""
+    states = []
+
+    def is_at_rest() -> bool:
+        states.append(Path(f"/proc/{run.pid}/stat").read_text().rpartition(")")[2].split()[0])
+        return states[-1] in "TZ"
+
+    until(is_at_rest, 60)
+    return states[-1] == "Z"
+
+
+def test_two_writers_end_with_one_version(home: Home, lake: Path, forks: Forks) -> None:
+    """One is stopped before each commit in turn, until another has written the same days."""
+    forks.load(iceberg_export.__name__)
+    revise(home, 0)
+    exported(home)
+    other = Home(home.path / "other", {**home.settings})
+    other.path.mkdir()
+    other.settings["STORE_URL"] = f"sqlite:///{other.data / 'usage.db'}"
+    for number in range(1, 20):
+        mine = revise(home, number)
+        theirs = revise(other, 100 + number)
+        trap = Trap("statement", number, "UPDATE iceberg_tables", then="stop")
+        slow = forks.start(home, *WORDS, trap=trap)
+        ended = has_ended(slow)
+        exported(other, "--out", f"{lake}")
+        if not ended:
+            slow.kill(signal.SIGCONT)
+        result = slow.wait()
+        assert result.code == 0, result.err
+        assert consistent(lake)
+        assert users_in(lake) in (mine, theirs)
+        if ended:
+            break
+    assert number > 3
+
+
+WAREHOUSE = f"s3://{BUCKET}/lake"
+REST = "iceberg://customers/figures"
+
+
+@pytest.fixture
+def catalogue(home: Home, lake: Path, object_store: str) -> Iterator[RestCatalogue]:
+    """A REST catalogue with its tables in an object store, which runs are configured for."""
+    assert lake
+    sign_in_at(home, object_store)
+    tables = RestCatalogue(
+        home.path,
+        f"{WAREHOUSE}/{home.path.name}",
+        **{
+            "s3.endpoint": object_store,
+            "s3.access-key-id": home.settings["AWS_ACCESS_KEY_ID"],
+            "s3.secret-access-key": home.settings["AWS_SECRET_ACCESS_KEY"],
+            "s3.region": home.settings["AWS_DEFAULT_REGION"],
+        },
+    )
+    with serving(tables):
+        home.settings |= {
+            "PYICEBERG_CATALOG__CUSTOMERS__TYPE": "rest",
+            "PYICEBERG_CATALOG__CUSTOMERS__URI": tables.url,
+            "PYICEBERG_CATALOG__CUSTOMERS__TOKEN": TOKEN,
+        }
+        yield tables
+
+
+def rows_of(catalogue: RestCatalogue, table: str) -> list[dict[str, Any]]:
+    found = catalogue.tables.load_table(("figures", table)).scan().to_arrow().to_pylist()
+    return sorted(found, key=lambda row: (row["day"], row.get("user_login", "")))
+
+
+def test_rest_catalogue_and_object_store(
+    home: Home, catalogue: RestCatalogue, object_store: str
+) -> None:
+    result = export(home, "--out", REST)
+    assert (result.code, result.out) == (0, f"{REST}\n")
+    assert TOKEN not in result.err
+    users = stored(home.settings["STORE_URL"])
+    assert [(row["day"], row["user_login"]) for row in rows_of(catalogue, "user_days")] == [
+        (day, each.user) for day in DAYS for each in users[day]
+    ]
+    assert [row["users"] for row in rows_of(catalogue, "daily_totals")] == [
+        len(users[day]) for day in DAYS
+    ]
+    uploaded = objects(object_store, f"lake/{home.path.name}")
+    assert sum(name.endswith(".parquet") for name in uploaded) == len(DAYS) + 1
+    commits = len(catalogue.commits)
+    exported(home, "--out", REST)
+    assert len(catalogue.commits) == commits
+
+
+def test_lost_answer_does_not_add_rows_twice(home: Home, catalogue: RestCatalogue) -> None:
+    exported(home, "--out", REST)
+    put(home.settings["STORE_URL"], {LAST: [user("new@example.com", chat_messages=5)]})
+    lost: list[str] = []
+
+    def lose(table: str) -> None:
+        if table not in lost:
+            lost.append(table)
+            raise Refused(502, "BadGateway")
+
+    catalogue.after = lose
+    exported(home, "--out", REST)
+    assert lost == ["user_days", "daily_totals"]
+    assert [row["user_login"] for row in rows_of(catalogue, "user_days") if row["day"] == LAST] == [
+        "new@example.com"
+    ]
+    assert len(rows_of(catalogue, "daily_totals")) == len(DAYS)
+
+
+def test_catalogue_settings_come_from_env_file(home: Home, catalogue: RestCatalogue) -> None:
+    names = [name for name in home.settings if name.startswith(("PYICEBERG_", "AWS_"))]
+    lines = "".join(f"{name}={home.settings.pop(name)}\n" for name in names)
+    (home.path / ".env").touch(0o644)
+    (home.path / ".env").write_text(lines.replace(TOKEN, "wrong"))
+    assert export(home, "--out", REST).code == 2, "others can read the token"
+    (home.path / ".env").chmod(0o600)
+    refused = export(home, "--out", REST)
+    assert refused.code == 1
+    assert "NotAuthorized" in refused.err
+    (home.path / ".env").write_text(lines)
+    exported(home, "--out", REST)
+    assert len(rows_of(catalogue, "daily_totals")) == len(DAYS)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--out", "iceberg://nowhere/x"], "PYICEBERG_CATALOG__NOWHERE__URI"),
+        (["--out", "iceberg://a/b/c"], "does not name a lake"),
+        (["--out", "s3://bucket/prefix"], "name a folder, or iceberg://CATALOG/NAMESPACE"),
+        (["--as-of", "2026-11-20"], "a lake has each day as it is now"),
+    ],
+)
+def test_place_that_is_not_a_lake_is_refused(
+    home: Home, lake: Path, words: list[str], message: str
+) -> None:
+    result = export(home, *words)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert not lake.exists()
+
+
+def test_missing_library_names_the_extra(home: Home, lake: Path) -> None:
+    code = (
+        "import sys; sys.modules['pyiceberg'] = None\n"
+        "from dashboard_scraper.main import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, *home.words(*WORDS)],
+        env=home.environment(),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert b"[iceberg]" in done.stderr
+    assert not lake.exists()

@@ -1,0 +1,155 @@
+"""An Iceberg REST catalogue on this machine, which can be ordered to fail."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    NamespaceAlreadyExistsError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+)
+from pyiceberg.partitioning import PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.table import CommitTableRequest
+
+TOKEN = "made-up-catalogue-token"
+_CONFLICT, _MISSING, _UNAUTHORIZED = 409, 404, 401
+
+
+class Refused(Exception):
+    """An answer other than 200."""
+
+    def __init__(self, code: int, kind: str) -> None:
+        super().__init__(code)
+        self.code, self.kind = code, kind
+
+
+class RestCatalogue:
+    """The tables are those of a SQL catalogue. `after` is called after each commit to a table, and
+    may raise Refused.
+    """
+
+    def __init__(self, folder: Path, warehouse: str, **properties: str) -> None:
+        uri = f"sqlite:///{folder / 'rest.db'}"
+        self.tables = SqlCatalog("rest", uri=uri, warehouse=warehouse, **properties)
+        self.after: Callable[[str], None] = lambda _table: None
+        self.commits: list[str] = []
+        self.url = ""
+        self._turn = threading.Lock()
+
+    def _check(self, authorization: str | None) -> None:
+        if authorization != f"Bearer {TOKEN}":
+            raise Refused(_UNAUTHORIZED, "NotAuthorizedException")
+
+    def answer(self, method: str, path: str, body: Any) -> Any:
+        """The answer to a request, as JSON."""
+        parts = path.partition("?")[0].strip("/").split("/")[1:]
+        match method, *parts:
+            case "GET", "config":
+                return {"defaults": {}, "overrides": {}}
+            case "POST", "namespaces":
+                self.tables.create_namespace(tuple(body["namespace"]))
+                return {"namespace": body["namespace"], "properties": {}}
+            case "POST", "namespaces", namespace, "tables":
+                return self._create(namespace, body)
+            case "GET", "namespaces", namespace, "tables", table:
+                return self._loaded(namespace, table)
+            case "POST", "namespaces", namespace, "tables", table:
+                return self._commit(namespace, table, body)
+        raise Refused(_MISSING, "NoSuchEndpoint")
+
+    def _create(self, namespace: str, body: Any) -> Any:
+        self.tables.create_table(
+            (namespace, body["name"]),
+            Schema.model_validate(body["schema"]),
+            partition_spec=PartitionSpec.model_validate(body["partition-spec"]),
+            properties=body.get("properties") or {},
+        )
+        return self._loaded(namespace, body["name"])
+
+    def _loaded(self, namespace: str, name: str) -> Any:
+        table = self.tables.load_table((namespace, name))
+        return {
+            "metadata-location": table.metadata_location,
+            "metadata": msgspec.json.decode(table.metadata.model_dump_json()),
+            "config": {},
+        }
+
+    def _commit(self, namespace: str, name: str, body: Any) -> Any:
+        body["identifier"] = {"namespace": [namespace], "name": name}
+        request = CommitTableRequest.model_validate(body)
+        table = self.tables.load_table((namespace, name))
+        done = self.tables.commit_table(table, request.requirements, request.updates)
+        self.commits.append(name)
+        self.after(name)
+        return {
+            "metadata-location": done.metadata_location,
+            "metadata": msgspec.json.decode(done.metadata.model_dump_json()),
+        }
+
+    def respond(self, handler: BaseHTTPRequestHandler) -> None:
+        """Answer a request."""
+        size = int(handler.headers.get("Content-Length") or 0)
+        body = msgspec.json.decode(handler.rfile.read(size)) if size else None
+        code, answer = 200, None
+        try:
+            with self._turn:
+                self._check(handler.headers.get("Authorization"))
+                answer = self.answer(handler.command, handler.path, body)
+        except (
+            CommitFailedException,
+            NamespaceAlreadyExistsError,
+            TableAlreadyExistsError,
+        ) as error:
+            code, answer = _CONFLICT, _error(_CONFLICT, type(error).__name__)
+        except NoSuchTableError:
+            code, answer = _MISSING, _error(_MISSING, "NoSuchTableException")
+        except Refused as error:
+            code, answer = error.code, _error(error.code, error.kind)
+        data = msgspec.json.encode(answer)
+        handler.send_response(code)
+        handler.send_header("Content-Type", "application/json")
+        handler.send_header("Content-Length", f"{len(data)}")
+        handler.end_headers()
+        handler.wfile.write(data)
+
+
+def _error(code: int, kind: str) -> dict[str, Any]:
+    return {"error": {"message": f"made up: {kind}", "type": kind, "code": code}}
+
+
+@contextlib.contextmanager
+def serving(catalogue: RestCatalogue) -> Iterator[RestCatalogue]:
+    """Serve it; its `url` is set."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+        def do_GET(self) -> None:
+            catalogue.respond(self)
+
+        do_POST = do_GET  # noqa: N815
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        catalogue.url = f"http://127.0.0.1:{server.server_address[1]}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield catalogue
+        finally:
+            server.shutdown()
+            thread.join()
+            catalogue.tables.close()
