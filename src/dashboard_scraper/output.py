@@ -13,7 +13,7 @@ from dashboard_scraper.files import Publication, WrittenFile
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.people.audience import Audience, Naming
-from dashboard_scraper.store import ActiveUser, LedgerDay, Reader
+from dashboard_scraper.store import LedgerDay, Reader
 
 
 class OutputDay:
@@ -38,11 +38,6 @@ class OutputDay:
             # Nobody was left out, merged or renamed: share the day's cached values.
             return self.usage
         return DayUsage(self.day, users)
-
-    @cached_property
-    def active_accounts(self) -> list[ActiveUser]:
-        """Who was active, without loading their figures: for days that only count people."""
-        return self._reader.activity(self.ledger_day, ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import tempfile
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import msgspec
@@ -28,9 +29,11 @@ from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import values_of
 from dashboard_scraper.model.metrics import COUNTS as COUNT_METRICS
 from dashboard_scraper.model.metrics import METRICS, Figures, Kind
-from dashboard_scraper.model.usage import DayUsage, UserUsage
+from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.simulator import Fault, Simulator, raw_body
 from dashboard_scraper.sources.dashboard.fields import FIELDS, USER_FIELD
+from dashboard_scraper.store import store_at
+from filled_store import SOURCE, put
 
 DAY = date(2024, 12, 11)
 REPORT = Window(date(2024, 11, 14), DAY)
@@ -302,6 +305,17 @@ def test_id_collision_is_logged_with_both_names(home: Home, sim: Simulator) -> N
 DAYS_OF_ONE_USER = st.lists(ANY_COUNTS, min_size=1, max_size=5)
 
 
+def totals_of(days: list[list[UserUsage]]) -> WindowTotals:
+    """Of days up to DAY that were stored."""
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{folder}/usage.db"
+        stored = {DAY - timedelta(back): users for back, users in enumerate(days)}
+        put(url, stored)
+        with store_at(url).reading() as reader:
+            sums = reader.sums_by_user(SOURCE, stored, service_accounts=True)
+    return WindowTotals(sums, lambda name: name)
+
+
 @settings(deadline=None)
 @given(DAYS_OF_ONE_USER)
 @example([{**dict.fromkeys(COUNTS, 1), "Chat Messages": None}, dict.fromkeys(COUNTS, 0)])
@@ -311,9 +325,7 @@ def test_window_record_sums_its_days(
     days: list[dict[str, int | None]],
 ) -> None:
     """Its flags are those of any day."""
-    totals = WindowTotals()
-    for counts in days:
-        totals.add(DayUsage(DAY, [usage("ada@example.com", counts)]).active)
+    totals = totals_of([[usage("ada@example.com", counts)] for counts in days])
     made = records_of(totals.lines({"ada@example.com": head_of(7, "ada@example.com")}))
     if not any(count for counts in days for count in counts.values()):
         return  # users without any known activity are tested with the daily job
@@ -329,7 +341,6 @@ def test_window_record_sums_its_days(
 
 def test_window_records_are_of_active_users() -> None:
     """Or of those who may have been active, by address."""
-    totals = WindowTotals()
     zeros: dict[str, int | None] = dict.fromkeys(COUNTS, 0)
     resting = [usage(name, zeros) for name in ("zoe", "ada", "bo", "cy")]
     working = [
@@ -337,8 +348,7 @@ def test_window_records_are_of_active_users() -> None:
         usage("ada", {**zeros, "Completions": 1}),
         usage("cy", {**zeros, "Chat Messages": None}),
     ]
-    for users in (resting, working):
-        totals.add(DayUsage(DAY, users).active)
+    totals = totals_of([resting, working])
     ids = {"zoe": 1, "ada": 2, "bo": 3, "cy": 4}
     found = records_of(totals.lines({name: head_of(number, name) for name, number in ids.items()}))
     assert [each["user_login"] for each in found] == ["ada", "cy", "zoe"]

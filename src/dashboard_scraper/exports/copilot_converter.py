@@ -28,13 +28,14 @@ from dashboard_scraper.model.figures import (
     Sums,
     Values,
     added,
-    counts_in,
+    of_counts,
     picker,
     values_of,
 )
 from dashboard_scraper.model.listing import NAMED_AT_MOST
 from dashboard_scraper.model.metrics import BY_NAME, LINES, METRICS, Metric, parts_of
 from dashboard_scraper.model.usage import UserUsage
+from dashboard_scraper.store import UserSums
 
 logger = logging.getLogger(__name__)
 
@@ -287,24 +288,18 @@ def reported_user_ids(addresses: Iterable[str]) -> dict[str, int]:
 
 
 class WindowTotals:
-    """Adds up user-days to one record per user: counts are summed, flags or-ed."""
+    """Records of a window: one per person, with the sums over their days of activity."""
 
-    def __init__(self) -> None:
+    def __init__(self, users: Iterable[UserSums], name_of: Callable[[str], str]) -> None:
+        """Adds up what `name_of` gives the same name. A flag is set if it is on one of the days:
+        counts are never negative, so that is where the sum of the known ones is above 0.
+        """
         self._sums = Sums()
         self._flags: dict[str, Flags] = {}
-
-    def add(self, users: Iterable[UserUsage]) -> list[tuple[UserUsage, Flags]]:
-        """Add one day's active users; returns them with their flags."""
-        active = []
         for user in users:
-            values = values_of(user.figures)
-            name, flags = user.user, _flags_in(values)
-            active.append((user, flags))
-            self._sums.add(name, counts_in(values))
-            before = self._flags.setdefault(name, flags)
-            if before is not flags:
-                self._flags[name] = before | flags
-        return active
+            name, flags = name_of(user.user), _flags_in(values_of(of_counts(user.known)))
+            self._sums.add(name, user.sums)
+            self._flags[name] = flags | self._flags.get(name, flags)
 
     def lines(self, heads: Mapping[str, bytes]) -> Iterator[bytes]:
         """A record without its stamp for each user who was active in the window, by address."""

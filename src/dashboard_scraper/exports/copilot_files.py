@@ -36,7 +36,6 @@ class CopilotFiles:
         self._export = export
         self._run: OutputRun
         self._heads: dict[str, bytes] = {}
-        self._totals = WindowTotals()
         self._written: list[OutputFile] = []
 
     @property
@@ -68,11 +67,8 @@ class CopilotFiles:
         self._heads = {name: head_of(number, name) for name, number in ids.items()}
 
     def add_day(self, day: OutputDay) -> None:
-        active = self._totals.add(self._run.naming.renamed(day.shown.active))
-        lines = (
-            line_of(self._heads[user.user], values_of(user.figures), flags)
-            for user, flags in active
-        )
+        active = self._run.naming.renamed(day.shown.active)
+        lines = (line_of(self._heads[user.user], values_of(user.figures)) for user in active)
         (path,) = self.day_targets(day.day)
         written = self._run.publication.add(path, json_array(self._stamp(day.day), lines))
         self._written.append(OutputFile(written, day.day))
@@ -81,10 +77,15 @@ class CopilotFiles:
         return stamp_of(day, self._export.window, self._export.enterprise_id)
 
     def finish(self) -> list[OutputFile]:
-        if not self._run.missing:  # a sum without some days would pass for the window's
-            lines = self._totals.lines(self._heads)
-            stamp = self._stamp(self._export.window.end)
-            written = self._run.publication.add(self._aggregated, json_array(stamp, lines))
+        export, run = self._export, self._run
+        days = [day for day in export.window.days() if day not in run.missing]
+        include = run.audience.service_accounts
+        sums = run.reader.sums_by_user(run.source, days, service_accounts=include)
+        totals = WindowTotals(sums, run.naming.name)
+        if not run.missing:  # a sum without some days would pass for the window's
+            lines = totals.lines(self._heads)
+            stamp = self._stamp(export.window.end)
+            written = run.publication.add(self._aggregated, json_array(stamp, lines))
             self._written.append(OutputFile(written, field="aggregated"))
-        self._totals.report_open_sums()
+        totals.report_open_sums()
         return self._written

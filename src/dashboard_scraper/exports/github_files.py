@@ -79,6 +79,7 @@ class GithubFiles:
         self._wanted: list[Report] = []
         self._users: dict[Report, PendingFile] = {}
         self._totals: dict[date, dict[str, Any]] = {}
+        self._unwritten: list[date] = []
 
     @property
     def reach(self) -> Window:
@@ -126,13 +127,16 @@ class GithubFiles:
                     file.write(piece)
         wholes = [each for each in self._wanted if each.subject is Subject.WHOLE]
         if any(day.day in report.window for report in wholes):
-            self._totals[day.day] = self._reports.totals(day.ledger_day, day.usage.users)
+            with_parts = day.ledger_day.editor_language
+            users = day.usage.users if with_parts else []
+            self._totals[day.day] = self._reports.totals(day.ledger_day, users)
             if not files:
-                self._reports.note_differences(day.ledger_day, day.usage)
+                self._unwritten.append(day.day)
 
     def finish(self) -> list[OutputFile]:
         if not self._wanted:
             return []
+        self._reports.note_differences(self._unwritten)
         written = [self._finish(report) for report in self._wanted]
         for remark in self._reports.remarks():
             logger.warning("%s", remark)

@@ -11,7 +11,7 @@ from dashboard_scraper.exports.daily_export import DailyExport
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.output import OutputDay, OutputFile, OutputRun
-from dashboard_scraper.report.gather import PageTally, reach_of
+from dashboard_scraper.report.gather import figures_of
 from dashboard_scraper.report.options import MOST_DAYS, REPORT
 
 logger = logging.getLogger(__name__)
@@ -23,12 +23,10 @@ class PageFile:
     def __init__(self, export: DailyExport) -> None:
         self._export = export
         self._run: OutputRun
-        self._tally: PageTally | None = None
 
     @property
     def reach(self) -> Window:
-        window = self._export.window
-        return reach_of(window) if self._export.has_report else window
+        return self._export.window
 
     def targets(self) -> list[Path]:
         return [self._export.report_path]
@@ -41,23 +39,22 @@ class PageFile:
 
     def begin(self, run: OutputRun) -> None:
         self._run = run
-        if self._export.has_report:
-            self._tally = PageTally(
-                run.reader, run.source, self._export.window, run.audience, self._export.tolerance
-            )
-        else:
+        if not self._export.has_report:
             logger.warning("%s is not written: it shows at most %d days", REPORT, MOST_DAYS)
 
     def add_day(self, day: OutputDay) -> None:
-        if self._tally is not None:
-            self._tally.add_day(day)
+        """Nothing: the figures are sums over days, which the store adds up itself."""
 
     def finish(self) -> list[OutputFile]:
-        if self._tally is None:
+        export, run = self._export, self._run
+        if not export.has_report:
             return []
         # Imported here: the templates take long to import, and other runs need not wait for them.
         from dashboard_scraper.report.render import rendered  # noqa: PLC0415
 
-        page = rendered(self._tally.figures(), with_users=self._export.report_users)
-        written = self._run.publication.add(self._export.report_path, page)
+        figures = figures_of(
+            run.reader, run.source, export.window, run.audience, export.tolerance, run.missing
+        )
+        page = rendered(figures, with_users=export.report_users)
+        written = run.publication.add(export.report_path, page)
         return [OutputFile(written, field="report")]

@@ -127,7 +127,9 @@ cells_of_figures = _cells_reader([*PLACE_OF.items()])
 _cells_of_part = _cells_reader(
     [(part, place) for metric, place in PLACE_OF.items() for part in _IN_DETAIL[metric]]
 )
-_required_in = picker(metric for metric in PLACE_OF if metric.required)
+MAPPED_REQUIRED = [metric for metric in PLACE_OF if metric.required]
+MAPPED_LINES = [metric for metric, place in PLACE_OF.items() if place.counter is Counter.ADDED]
+_required_in = picker(MAPPED_REQUIRED)
 _added = [cell for cell, place in enumerate(PLACES) if place.counter is Counter.ADDED]
 
 

@@ -7,10 +7,11 @@ organization are a single compact object. There are no records of a day that is 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -18,6 +19,8 @@ import msgspec
 from dashboard_scraper.github.records import (
     AGENT_FEATURES,
     CHAT_FEATURES,
+    MAPPED_LINES,
+    MAPPED_REQUIRED,
     PLACE_OF,
     Cells,
     GithubFeature,
@@ -33,7 +36,7 @@ from dashboard_scraper.github.records import (
     user_fields,
 )
 from dashboard_scraper.model.dates import DAYS, Window, end_of_day, iso_utc
-from dashboard_scraper.model.distinct import DistinctPeople
+from dashboard_scraper.model.distinct import DistinctPeople, MergedBits
 from dashboard_scraper.model.metrics import LINES, Figures
 from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.people.audience import Audience
@@ -157,9 +160,9 @@ class GithubReports:
         self._heads: dict[int, bytes] = {}
         self._unknown = 0
         self._open = 0
-        self._first_open = ""
+        self._first_open: tuple[date, str] | None = None
         self._out_of_reach: set[date] = set()
-        self._active: dict[str, DistinctPeople] = {}
+        self._active = {area: DistinctPeople() for area in (_ANY, *_AREAS)}
 
     def chunks(self, report: Report) -> Iterator[bytes]:
         """The report in chunks; empty if none of its days is in the store."""
@@ -183,10 +186,10 @@ class GithubReports:
                 f" {len(self._out_of_reach)} days that are not in the store, from"
                 f" {min(self._out_of_reach)} to {max(self._out_of_reach)}"
             )
-        if self._open:
+        if self._first_open is not None:
             found.append(
                 f"in GitHub's reports, the lines of {self._open} user-days differ from the source's"
-                f" own total, {self._first_open}"
+                f" own total, {self._first_open[1]}"
             )
         if self._unknown:
             found.append(
@@ -272,21 +275,30 @@ class GithubReports:
             found[key] = found.get(key, 0) + consumed
         return found
 
-    def note_differences(self, row: LedgerDay, usage: DayUsage) -> None:
-        """Look for what `remarks` has to say of a day of which no line is written."""
-        for user in usage.active:
-            if self._audience.includes(service=user.service):
-                self._note(user.user, row.day, user.figures, cells_of_figures(user.figures))
+    def note_differences(self, days: Collection[date]) -> None:
+        """Look for what `remarks` has to say of days of which no line is written."""
+        include, reader = self._audience.service_accounts, self._reader
+        self._unknown += reader.unknown_user_days(
+            self._source, days, MAPPED_REQUIRED, service_accounts=include
+        )
+        count, first = reader.open_sums(
+            self._source, days, LINES, MAPPED_LINES, service_accounts=include
+        )
+        if first is not None:
+            self._note_open(first.user, first.day, first.total, first.parts, count)
 
     def _note(self, name: str, day: date, figures: Figures, cells: Cells) -> None:
         self._unknown += is_unknown(figures)
         total, added = figures[LINES], lines_added(cells)
         if total is not None and total != added:
-            self._open += 1
-            self._first_open = self._first_open or (
-                f"such as of {self._audience.rename(name)} on {day}: {LINES.title} is {total}, the"
-                f" sum of the features is {added}"
-            )
+            self._note_open(name, day, total, added)
+
+    def _note_open(self, name: str, day: date, total: int, added: int, count: int = 1) -> None:
+        self._open += count
+        if self._first_open is None or day < self._first_open[0]:
+            shown = self._audience.rename(name)
+            words = f"{LINES.title} is {total}, the sum of the features is {added}"
+            self._first_open = day, f"such as of {shown} on {day}: {words}"
 
     def whole(self, report: Report, totals: list[dict[str, Any]]) -> bytes:
         """A report on everybody, from the `totals` of each of its days, oldest first."""
@@ -334,20 +346,18 @@ class GithubReports:
     def count_people(self, window: Window) -> None:
         """Count who was active in a window, and in the 27 days before it for the monthly counts."""
         reach = Window(window.start - timedelta(days=DAYS - 1), window.end)
-        ledger = self._reader.ledger(self._source, reach)
-        self._out_of_reach.update(day for day in reach.days() if day not in ledger)
-        if not self._active or reach.start < self._active[_ANY].first:
-            self._active = {area: DistinctPeople(reach.start) for area in (_ANY, *_AREAS)}
-        for day, row in ledger.items():
-            if self._active[_ANY].has(day):  # counted already for an overlapping window
-                continue
-            active = self._reader.activity(row, _AREA_COUNTS)
-            users = [u for u in active if self._audience.includes(service=u.service)]
-            ids = [self._persons[user.user].id for user in users]
-            self._active[_ANY].add(day, ids)
-            for number, area in enumerate(_AREAS):
-                there = zip(ids, users, strict=True)
-                self._active[area].add(day, [one for one, user in there if user.areas[number]])
+        stored = self._reader.people(self._source, reach, _AREA_COUNTS)
+        self._out_of_reach.update(day for day in reach.days() if day not in stored)
+        for day, people in stored.items():
+            left_out = 0 if self._audience.service_accounts else people.service
+            for area, active in zip(self._active, (people.active, *people.areas), strict=True):
+                self._active[area].add(day, self._merged(active & ~left_out))
+
+    @cached_property
+    def _merged(self) -> MergedBits:
+        names = self._reader.name_of_bit.items()
+        ids = {bit: self._persons[name].id for bit, name in names if name in self._persons}
+        return MergedBits(ids)
 
     def _people_on(self, day: date) -> dict[str, int]:
         """The counts of active people, in GitHub's fields.

@@ -1,4 +1,4 @@
-"""Counting distinct active people over several days: a bitmap of days for each person.
+"""Counting distinct active people over several days, from a bitmap of people for each day.
 
 Where days are missing, the number is only a lower bound. The page then shows it as unknown;
 GitHub's format cannot say that, so its reports have the lower bound, and the run logs a warning.
@@ -6,45 +6,47 @@ GitHub's format cannot say that, so its reports have the lower bound, and the ru
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
-from datetime import date
+from collections.abc import Hashable, Mapping
+from datetime import date, timedelta
 
 
 class DistinctPeople:
-    """Counts people by any key; no day before `first` can be added."""
+    """Counts people by the bits of each day's bitmap."""
 
-    def __init__(self, first: date) -> None:
-        self.first = first
-        self._people: dict[Hashable, int] = {}
-        self._days = 0
+    def __init__(self) -> None:
+        self._days: dict[date, int] = {}
 
-    def add(self, day: date, people: Iterable[Hashable]) -> None:
-        """Add people who were active on a stored day; may be called several times for a day."""
-        bit = self._bit(day)
-        self._days |= bit
-        for person in people:
-            self._people[person] = self._people.get(person, 0) | bit
-
-    def has(self, day: date) -> bool:
-        """Whether the day was added."""
-        return bool(self._days & self._bit(day))
+    def add(self, day: date, people: int) -> None:
+        """Add the bitmap of those who were active on a stored day."""
+        self._days[day] = people
 
     def at_least(self, day: date, days: int) -> int:
         """The people active in so many days up to `day`; missing days count as without activity."""
-        window = self._window(day, days)
-        return sum([1 for bits in self._people.values() if bits & window])
+        active = 0
+        for back in range(days):
+            active |= self._days.get(day - timedelta(back), 0)
+        return active.bit_count()
 
     def exactly(self, day: date, days: int) -> int | None:
         """The same; None if one of the days is missing."""
-        begins = (day - self.first).days - days + 1
-        window = self._window(day, days)
-        if begins < 0 or self._days & window != window:
+        if any(day - timedelta(back) not in self._days for back in range(days)):
             return None
         return self.at_least(day, days)
 
-    def _bit(self, day: date) -> int:
-        return 1 << (day - self.first).days
 
-    def _window(self, day: date, days: int) -> int:
-        begins = (day - self.first).days - days + 1
-        return ((1 << days + min(begins, 0)) - 1) << max(begins, 0)
+class MergedBits:
+    """Gives the several bits of one person, a bit for each spelling, a single one."""
+
+    def __init__(self, persons: Mapping[int, Hashable]) -> None:
+        """`persons` has the person of each bit."""
+        masks: dict[Hashable, int] = {}
+        for bit, person in persons.items():
+            masks[person] = masks.get(person, 0) | 1 << bit
+        self._masks = [mask for mask in masks.values() if mask.bit_count() > 1]
+
+    def __call__(self, bitmap: int) -> int:
+        """The bitmap with at most one bit for each person."""
+        for mask in self._masks:
+            if bitmap & mask:
+                bitmap = bitmap & ~mask | mask & -mask
+        return bitmap

@@ -9,14 +9,13 @@ from __future__ import annotations
 import bisect
 import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import Enum
 
-from dashboard_scraper.model.dates import DAYS, Window
-from dashboard_scraper.model.distinct import DistinctPeople
-from dashboard_scraper.model.doubts import Doubt, DoubtKind, doubts_of
-from dashboard_scraper.model.figures import Sums, added, counts_of
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.doubts import Doubt, DoubtKind
+from dashboard_scraper.model.figures import added
 from dashboard_scraper.model.metrics import (
     ACCEPTED,
     LINES,
@@ -26,9 +25,6 @@ from dashboard_scraper.model.metrics import (
     Metric,
     parts_of,
 )
-from dashboard_scraper.model.tolerance import Tolerance
-from dashboard_scraper.model.usage import UserUsage, sums_of
-from dashboard_scraper.store import LedgerDay, Status
 
 WEEK = 7
 MESSAGE_KINDS, LINE_KINDS = parts_of(MESSAGES), parts_of(LINES)
@@ -206,60 +202,6 @@ def total_of(sums: Figures, metrics: Iterable[Metric]) -> int | None:
 def change_of(now: float | None, before: float | None) -> float | None:
     """The change in percent; None if a number is unknown or the earlier one is 0."""
     return None if now is None or not before else 100 * (now - before) / before
-
-
-class PeriodTally:
-    """Adds up a window's user-days, per day and per person."""
-
-    def __init__(self, window: Window, tolerance: Tolerance) -> None:
-        self.window = window
-        self._tolerance = tolerance
-        self._days: dict[date, Day] = {}
-        self._sums = Sums()
-        self._active_days: dict[str, int] = {}
-        self._last: dict[str, tuple[bool, date]] = {}
-
-    def add(
-        self, row: LedgerDay, users: Sequence[UserUsage], active: Sequence[UserUsage]
-    ) -> list[str]:
-        """Add a day, oldest first: the `users` shown and the `active` ones among them.
-
-        Returns the names of the active ones.
-        """
-        for user in active:
-            self._add_person(user, row.day)
-        self._days[row.day] = Day(
-            row.day,
-            State.EMPTY if row.status is Status.EMPTY else State.COMPLETE,
-            active=len(active),
-            # If nobody is left out, the ledger's sums hold: reading the day has checked them.
-            sums=row.sums if users and len(users) == row.users else sums_of(users),
-            doubts=tuple(doubts_of(row, self._tolerance)),
-            forgotten=row.forgotten,
-        )
-        return [user.user for user in active]
-
-    def _add_person(self, user: UserUsage, day: date) -> None:
-        name = user.user
-        self._sums.add(name, counts_of(user.figures))
-        self._active_days[name] = self._active_days.get(name, 0) + 1
-        self._last[name] = (user.service, day)
-
-    def period(self, distinct: DistinctPeople) -> Period:
-        """The tallied period; `distinct` also has the 27 days before it, for its monthly counts."""
-        days = [
-            self._with_distinct(distinct, day) if day in self._days else Day(day, State.MISSING)
-            for day in self.window.days()
-        ]
-        people = [
-            Person(name, service, self._sums[name], self._active_days[name], last)
-            for name, (service, last) in sorted(self._last.items())
-        ]
-        return Period(self.window, tuple(days), tuple(people))
-
-    def _with_distinct(self, distinct: DistinctPeople, day: date) -> Day:
-        week, month = distinct.exactly(day, WEEK), distinct.exactly(day, DAYS)
-        return replace(self._days[day], week=week, month=month)
 
 
 def period_before(window: Window) -> Window:

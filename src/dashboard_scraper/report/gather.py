@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import date, datetime, timedelta
+from collections.abc import Collection, Iterator
+from datetime import date, timedelta
 
 from dashboard_scraper.model.dates import DAYS, Window, newest_over, utc_day
-from dashboard_scraper.model.distinct import DistinctPeople
-from dashboard_scraper.model.metrics import LINES
+from dashboard_scraper.model.distinct import DistinctPeople, MergedBits
+from dashboard_scraper.model.doubts import doubts_of
+from dashboard_scraper.model.figures import Sums, sum_of
+from dashboard_scraper.model.metrics import LINES, Figures
 from dashboard_scraper.model.tolerance import Tolerance
-from dashboard_scraper.output import OutputDay
 from dashboard_scraper.people.audience import Audience, Naming
 from dashboard_scraper.report.figures import (
     MESSAGE_KINDS,
+    WEEK,
+    Day,
     Group,
     Part,
     Period,
-    PeriodTally,
+    Person,
     ReportFigures,
+    State,
     idle_of,
     period_before,
     places_of,
     teams_of,
 )
-from dashboard_scraper.store import DetailStatus, Reader
+from dashboard_scraper.store import DayPeople, DetailStatus, LedgerDay, Reader, Status
+from dashboard_scraper.store.day_people import bits_in
 
 
 def newest_window(stored: Collection[date], today: date) -> Window | None:
@@ -34,79 +39,148 @@ def newest_window(stored: Collection[date], today: date) -> Window | None:
     return Window(max(min(stored), end - timedelta(days=DAYS - 1)), end) if end else None
 
 
-class PageTally:
-    """Collects the page's figures from stored days, oldest first: of the window, of the period of
-    the same length before it, and of the 27 days before that, which monthly counts look back on.
+class _Gathering:
+    """Computes periods of the page from one snapshot, without loading a row of users.
+
+    The days of `left_out` count as missing.
     """
 
     def __init__(
-        self, reader: Reader, source: str, window: Window, audience: Audience, tolerance: Tolerance
+        self,
+        reader: Reader,
+        source: str,
+        window: Window,
+        audience: Audience,
+        left_out: Collection[date],
     ) -> None:
         self._reader = reader
         self._source = source
-        self._window = window
         self._audience = audience
-        self.reach = reach_of(window)
-        self._naming = audience.naming(reader.spellings(source, self.reach))
-        self._people = DistinctPeople(self.reach.start)
-        self._before, self._now = (
-            PeriodTally(each, tolerance) for each in (period_before(window), window)
-        )
-        self._fetched: list[datetime] = []
-        self._whole: list[date] = []
+        reach = reach_of(window)
+        self.naming = audience.naming(reader.spellings(source, reach))
+        self.ledger = {
+            day: row for day, row in reader.ledger(source, reach).items() if day not in left_out
+        }
+        self._people = reader.people(source, reach)
+        names = reader.name_of_bit
+        self._merged = MergedBits({bit: audience.person(name) for bit, name in names.items()})
+        self._distinct = DistinctPeople()
+        for day in self.ledger:
+            self._distinct.add(day, self._active(day))
 
-    def add_day(self, day: OutputDay) -> None:
-        """Add the next stored day of `reach`."""
-        tally = next((t for t in (self._before, self._now) if day.day in t.window), None)
-        if tally is None:
-            self._people.add(day.day, self._naming.names(day.active_accounts))
-        else:
-            active = self._naming.renamed(day.shown.active)
-            self._people.add(day.day, tally.add(day.ledger_day, day.shown.users, active))
-        if tally is self._now:
-            self._fetched.append(day.ledger_day.fetched_at)
-            if day.ledger_day.editor_language is DetailStatus.COMPLETE:
-                self._whole.append(day.day)
+    def _included(self, people: DayPeople) -> int:
+        """Everybody with a row whom outputs show."""
+        return people.listed if self._audience.service_accounts else people.listed & ~people.service
 
-    def figures(self) -> ReportFigures:
-        """The figures of the days that were added; all other days are missing."""
-        before, now = (tally.period(self._people) for tally in (self._before, self._now))
-        known = _known_names(self._reader, self._source, self._window.end, self._naming)
-        parts = _parts(self._reader, self._source, self._whole, self._naming, now)
-        return ReportFigures(
-            source=self._source,
-            now=now,
-            before=before,
-            known=len(known),
-            idle=idle_of(now, known),
-            # The day without the time: fetching the same figures again gives the same page.
-            fetched=utc_day(max(self._fetched)) if self._fetched else None,
-            editor_days=len(self._whole),
-            editors=places_of(parts, lambda part: part.editor),
-            languages=places_of(parts, lambda part: part.language),
-            teams=_teams(now, known, self._audience),
+    def _active(self, day: date) -> int:
+        """The active people whom outputs show, with one bit each."""
+        people = self._people[day]
+        return self._merged(people.active & self._included(people))
+
+    def _services(self, day: date) -> int:
+        """Those all of whose accounts on the day are service accounts."""
+        people = self._people[day]
+        included = self._included(people)
+        return self._merged(included) & ~self._merged(included & ~people.service)
+
+    def period(self, window: Window, tolerance: Tolerance) -> Period:
+        """The days and the people of a window."""
+        stored = [day for day in window.days() if day in self.ledger]
+        sums = self._sums_of_days(stored)
+        days = [
+            (
+                self._day(self.ledger[day], sums[day], tolerance)
+                if day in sums
+                else Day(day, State.MISSING)
+            )
+            for day in window.days()
+        ]
+        return Period(window, tuple(days), tuple(self._persons(stored)))
+
+    def _day(self, row: LedgerDay, sums: Figures, tolerance: Tolerance) -> Day:
+        return Day(
+            row.day,
+            State.EMPTY if row.status is Status.EMPTY else State.COMPLETE,
+            active=self._distinct.at_least(row.day, 1),
+            week=self._distinct.exactly(row.day, WEEK),
+            month=self._distinct.exactly(row.day, DAYS),
+            sums=sums,
+            doubts=tuple(doubts_of(row, tolerance)),
+            forgotten=row.forgotten,
         )
+
+    def _sums_of_days(self, days: list[date]) -> dict[date, Figures]:
+        """The ledger's sums, unless service accounts are left out of a day."""
+        parted = [
+            day for day in days if self._included(self._people[day]) != self._people[day].listed
+        ]
+        sums = {day: self.ledger[day].sums for day in days if self.ledger[day].users}
+        sums |= dict.fromkeys(parted, sum_of([]))  # of a day with service accounts alone
+        sums |= self._reader.people_sums(self._source, parted) if parted else {}
+        return {day: sums.get(day, sum_of([])) for day in days}
+
+    def _persons(self, days: list[date]) -> Iterator[Person]:
+        """Everybody who was active on one of the days, by name."""
+        sums = Sums()
+        include = self._audience.service_accounts
+        for user in self._reader.sums_by_user(self._source, days, service_accounts=include):
+            sums.add(self.naming.name(user.user), user.sums)
+        active_days: dict[int, int] = {}
+        last: dict[int, tuple[date, int]] = {}
+        for day in days:
+            services = self._services(day)
+            for bit in bits_in(self._active(day)):
+                active_days[bit] = active_days.get(bit, 0) + 1
+                last[bit] = day, services
+        bits = {self.naming.name(self._reader.name_of_bit[bit]): bit for bit in last}
+        for name, bit in sorted(bits.items()):
+            day, services = last[bit]
+            is_service = bool(services >> bit & 1)
+            yield Person(name, is_service, sums[name], active_days[bit], day)
+
+    def known_names(self, end: date) -> set[str]:
+        """The names of everybody with a row up to the day."""
+        known = 0
+        for people in self._reader.people(self._source, Window(date.min, end)).values():
+            known |= self._included(people)
+        return {self.naming.name(name) for name in self._reader.names_of(known)}
 
 
 def reach_of(window: Window) -> Window:
-    """All days that the page of a window reads."""
+    """All days that the page of a window reads: the window, the period of the same length before
+    it, and the 27 days before that, which monthly counts look back on.
+    """
     return Window(period_before(window).start - timedelta(days=DAYS - 1), window.end)
 
 
 def figures_of(
-    reader: Reader, source: str, window: Window, audience: Audience, tolerance: Tolerance
+    reader: Reader,
+    source: str,
+    window: Window,
+    audience: Audience,
+    tolerance: Tolerance,
+    left_out: Collection[date] = (),
 ) -> ReportFigures:
-    """The figures for the page of a window, from the store."""
-    tally = PageTally(reader, source, window, audience, tolerance)
-    for row in reader.ledger(source, tally.reach).values():
-        tally.add_day(OutputDay(reader, row, audience))
-    return tally.figures()
-
-
-def _known_names(reader: Reader, source: str, end: date, naming: Naming) -> set[str]:
-    """The names of everybody with a row up to the day."""
-    seen = reader.seen(source, Window(date.min, end))
-    return naming.names(seen)
+    """The figures for the page of a window, from the store; days of `left_out` count as missing."""
+    gathering = _Gathering(reader, source, window, audience, left_out)
+    before, now = (gathering.period(each, tolerance) for each in (period_before(window), window))
+    known = gathering.known_names(window.end)
+    rows = [row for day, row in gathering.ledger.items() if day in window]
+    whole = [row.day for row in rows if row.editor_language is DetailStatus.COMPLETE]
+    parts = _parts(reader, source, whole, gathering.naming, now)
+    return ReportFigures(
+        source=source,
+        now=now,
+        before=before,
+        known=len(known),
+        idle=idle_of(now, known),
+        # The day without the time: fetching the same figures again gives the same page.
+        fetched=utc_day(max(row.fetched_at for row in rows)) if rows else None,
+        editor_days=len(whole),
+        editors=places_of(parts, lambda part: part.editor),
+        languages=places_of(parts, lambda part: part.language),
+        teams=_teams(now, known, audience),
+    )
 
 
 def _parts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dashboard_scraper.store.day_people import DayPeople
 from dashboard_scraper.store.history import (
     Change,
     DayVersion,
@@ -9,7 +10,7 @@ from dashboard_scraper.store.history import (
     VersionState,
 )
 from dashboard_scraper.store.place import Waiting, store_at, store_of
-from dashboard_scraper.store.reader import ActiveUser, Reader
+from dashboard_scraper.store.reader import ActiveUser, Reader, UserSums
 from dashboard_scraper.store.revising import Policy, Stored
 from dashboard_scraper.store.rows import DetailStatus, LedgerDay, Status
 from dashboard_scraper.store.store import Store
@@ -17,6 +18,7 @@ from dashboard_scraper.store.store import Store
 __all__ = [
     "ActiveUser",
     "Change",
+    "DayPeople",
     "DayVersion",
     "DetailStatus",
     "LedgerDay",
@@ -26,6 +28,7 @@ __all__ = [
     "Status",
     "Store",
     "Stored",
+    "UserSums",
     "VersionState",
     "Waiting",
     "store_at",

@@ -15,6 +15,8 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Table, insert, select
 
 from dashboard_scraper.model.usage import sums_of
+from dashboard_scraper.people.people import People
+from dashboard_scraper.store import day_people, persons
 from dashboard_scraper.store.rows import sum_columns, user_usage
 from dashboard_scraper.store.schema import (
     CREDIT_DAY,
@@ -78,6 +80,8 @@ def _copy_day(store: Connection, copy: Connection, row: RowMapping, moment: date
     if row["forgotten"]:
         ledger |= sum_columns(sums_of(user_usage((*k, *v)) for k, v in users.items()))
     _copy_rows(copy, USER_DAY, row, users)
+    persons.add(copy, (name for (name,) in users), People())
+    day_people.write(copy, row["source"], row["day"], users)
     for table, name in _DETAILS.items():
         since = row[f"{name}_at"]
         if since is not None and since <= moment:

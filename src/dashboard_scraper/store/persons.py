@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from dashboard_scraper.people.people import People
 from dashboard_scraper.store.schema import DAY_TABLES, PERSON, VERSION_TABLES
@@ -20,11 +20,32 @@ def names_in_days(connection: Connection) -> set[str]:
 
 
 def add(connection: Connection, names: Iterable[str], people: People) -> None:
-    """Store the keys of those names that are new."""
+    """Store the keys of those names that are new, and number them."""
     known = set(connection.scalars(select(PERSON.c.user_login)))
-    rows = [{"user_login": name, "person": people.key(name)} for name in sorted(set(names) - known)]
+    new = enumerate(sorted(set(names) - known), start=_next_number(connection))
+    rows = [
+        {"user_login": name, "person": people.key(name), "number": number} for number, name in new
+    ]
     if rows:
         connection.execute(insert(PERSON), rows)
+
+
+def add_numbers(connection: Connection) -> None:
+    """Number the names of stores from before names had numbers."""
+    names = select(PERSON.c.user_login).where(PERSON.c.number.is_(None))
+    unnumbered = sorted(connection.scalars(names))
+    rows = [
+        {"name": name, "next": number}
+        for number, name in enumerate(unnumbered, start=_next_number(connection))
+    ]
+    if rows:
+        changing = update(PERSON).where(PERSON.c.user_login == bindparam("name"))
+        connection.execute(changing.values(number=bindparam("next")), rows)
+
+
+def _next_number(connection: Connection) -> int:
+    last = connection.scalar(select(func.max(PERSON.c.number)))
+    return 0 if last is None else last + 1
 
 
 def refresh(connection: Connection, people: People) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
     BigInteger,
+    Column,
     ColumnElement,
     Connection,
     Select,
@@ -27,7 +28,7 @@ from sqlalchemy import (
 
 from dashboard_scraper.errors import StoreFailed
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.figures import maker
+from dashboard_scraper.model.figures import maker, of_counts
 from dashboard_scraper.model.metrics import (
     COUNTS,
     DETAILED,
@@ -42,18 +43,21 @@ from dashboard_scraper.model.metrics import (
 )
 from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, TenantFigure, UserUsage
 from dashboard_scraper.people.people import Spelling
-from dashboard_scraper.store import history
+from dashboard_scraper.store import day_people, history
+from dashboard_scraper.store.day_people import DayPeople, bits_in, from_bytes
 from dashboard_scraper.store.history import Change, DayVersion
 from dashboard_scraper.store.rows import LedgerDay, ledger_day, user_usage
 from dashboard_scraper.store.schema import (
     CREDIT_DAY,
     DAY_LEDGER,
+    DAY_PEOPLE,
     DETAILED_COLUMNS,
     EDITOR_LANGUAGE_DAY,
     FIGURE_COLUMNS,
     INFO,
     LAST_SUCCESS,
     PERSON,
+    SUM_COLUMNS,
     TENANT_FIGURE,
     USER_DAY,
 )
@@ -91,6 +95,25 @@ class ActiveUser(NamedTuple):
     areas: tuple[bool | None, ...]
 
 
+class UserSums(NamedTuple):
+    """A user's sums over days, in the order of COUNTS: None where one of the days is unknown.
+    `known` are the sums without these days.
+    """
+
+    user: str
+    sums: tuple[Count, ...]
+    known: tuple[int, ...]
+
+
+class OpenSum(NamedTuple):
+    """A user-day whose total differs from the sum of its parts."""
+
+    day: date
+    user: str
+    total: int
+    parts: int
+
+
 class PlaceSums(NamedTuple):
     """A user's activity in one editor and language: a sum for each of the requested groups."""
 
@@ -124,6 +147,11 @@ def _is_active() -> ColumnElement[bool]:
     return or_(_any_of(COUNTS), unknown)
 
 
+def _sum_of(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Cast, since PostgreSQL's sum of integers is a decimal number."""
+    return cast(func.sum(column), BigInteger)
+
+
 @cache
 def _activity_of_day(areas: tuple[tuple[Metric, ...], ...]) -> Select[Any]:
     return (
@@ -136,11 +164,40 @@ def _activity_of_day(areas: tuple[tuple[Metric, ...], ...]) -> Select[Any]:
 @cache
 def _sums_of_day(*, service_accounts: bool) -> Select[Any]:
     sums: list[ColumnElement[Any]] = [
-        cast(func.sum(column) if metric.kind is Kind.COUNT else null(), BigInteger)
+        _sum_of(column) if metric.kind is Kind.COUNT else cast(null(), BigInteger)
         for metric, column in zip(METRICS, FIGURE_COLUMNS, strict=True)
     ]
     query: Select[Any] = select(*sums).where(*_IS_OF_DAY)
     return query if service_accounts else query.where(USER_DAY.c.service_account == false())
+
+
+def _active_on(
+    source: str, days: Collection[date], *, service_accounts: bool
+) -> list[ColumnElement[bool]]:
+    """The conditions for the days' rows with activity."""
+    found = [USER_DAY.c.source == source, USER_DAY.c.day.in_(days), _is_active()]
+    return found if service_accounts else [*found, USER_DAY.c.service_account == false()]
+
+
+def _new_on(days: Iterable[tuple[date, int]]) -> Iterator[tuple[date, int]]:
+    """For each day, those of its bitmap who are in none of the days before it."""
+    seen = 0
+    for day, bitmap in days:
+        yield day, bitmap & ~seen
+        seen |= bitmap
+
+
+def _in_areas(
+    areas: Sequence[Iterable[Metric]], metrics: Sequence[Metric], counted: Sequence[int]
+) -> tuple[int, ...]:
+    """For each area, the bitmap of those with more than 0 in one of its metrics."""
+    found = []
+    for area in areas:
+        active = 0
+        for metric in area:
+            active |= counted[metrics.index(metric)]
+        found.append(active)
+    return tuple(found)
 
 
 class Reader:
@@ -182,11 +239,14 @@ class Reader:
         # Of a day without users the sums are not compared: computed they are 0, and in the ledger
         # NULL for metrics that were added to the catalogue after the day was stored.
         if len(users) != ledger.users or (users and usage.sums != ledger.sums):
-            raise StoreFailed(
-                f"{self._place}: the rows of {ledger.day} do not match the ledger; restore the"
-                " store from a backup, or fetch the day again with --refresh"
-            )
+            raise self._damaged(ledger.day, "the rows")
         return usage
+
+    def _damaged(self, day: date, what: str) -> StoreFailed:
+        return StoreFailed(
+            f"{self._place}: {what} of {day} do not match the ledger; restore the store from a"
+            " backup, or fetch the day again with --refresh"
+        )
 
     def versions(self, source: str, day: date) -> list[DayVersion]:
         """Every version of a day, by number; empty where the day is missing."""
@@ -210,10 +270,10 @@ class Reader:
 
     def users(self, source: str, window: Window) -> list[str]:
         """Every address with a row in the window."""
-        column = USER_DAY.c.user_login
-        in_window = USER_DAY.c.day.between(window.start, window.end)
-        query = select(column).distinct().where(USER_DAY.c.source == source, in_window)
-        return [row[0] for row in self._all(query)]
+        listed = 0
+        for day in self.people(source, window).values():
+            listed |= day.listed
+        return self.names_of(listed)
 
     def names(self) -> list[str]:
         """Every user name in the store, as a source spelled it."""
@@ -221,16 +281,83 @@ class Reader:
 
     def spellings(self, source: str, window: Window) -> list[Spelling]:
         """Every spelling of an address in the window, with its newest day there."""
-        name, last = USER_DAY.c.user_login, func.max(USER_DAY.c.day)
-        in_window = USER_DAY.c.day.between(window.start, window.end)
-        query = select(name, last).where(USER_DAY.c.source == source, in_window).group_by(name)
-        return [(row[0], row[1]) for row in self._all(query.order_by(name))]
+        newest_first = reversed(self.people(source, window).items())
+        return [
+            (name, day)
+            for day, new in _new_on((day, people.listed) for day, people in newest_first)
+            for name in self.names_of(new)
+        ]
 
     def first_days(self, source: str) -> dict[str, date]:
         """Every user of the source, ordered by their first day, then by address."""
-        name, first = USER_DAY.c.user_login, func.min(USER_DAY.c.day)
-        query = select(name, first).where(USER_DAY.c.source == source).group_by(name)
-        return dict(self._all(query.order_by(first, name)))
+        listed = ((day, people.listed) for day, people in self.people(source).items())
+        return {name: day for day, new in _new_on(listed) for name in self.names_of(new)}
+
+    def people(
+        self,
+        source: str,
+        window: Window | None = None,
+        areas: Sequence[Iterable[Metric]] = (),
+    ) -> dict[date, DayPeople]:
+        """Who had a row and who was active on each stored day, oldest first; by default on all.
+
+        Somebody is active in an area if one of its counts is above 0. Raises StoreFailed where the
+        bitmaps do not match the ledger.
+        """
+        ledger, table = DAY_LEDGER.c, DAY_PEOPLE
+        metrics = list(dict.fromkeys(metric for area in areas for metric in area))
+        query = (
+            select(
+                ledger.day,
+                ledger.users,
+                ledger.active_users,
+                *(table.c.listed, table.c.service, table.c.active),
+                *(table.c[metric.name] for metric in metrics),
+            )
+            .outerjoin_from(
+                DAY_LEDGER, table, (table.c.source == ledger.source) & (table.c.day == ledger.day)
+            )
+            .where(ledger.source == source)
+            .order_by(ledger.day)
+        )
+        if window:
+            query = query.where(ledger.day.between(window.start, window.end))
+        found = {}
+        for day, users, active_users, *bitmaps in self._all(query):
+            if None in bitmaps:
+                raise self._damaged(day, "the bitmaps")
+            listed, service, active, *counted = map(from_bytes, bitmaps)
+            if (listed.bit_count(), active.bit_count()) != (users, active_users):
+                raise self._damaged(day, "the bitmaps")
+            found[day] = DayPeople(listed, service, active, _in_areas(areas, metrics, counted))
+        return found
+
+    def damaged_days(self, source: str) -> list[date]:
+        """Days whose rows or bitmaps do not match the ledger or each other; reads every row."""
+        found = []
+        for row in self.ledger(source).values():
+            try:
+                self.day(row)
+                self.people(source, Window(row.day, row.day))
+            except StoreFailed as error:
+                if error.is_away:
+                    raise
+                found.append(row.day)
+                continue
+            with self._explained():
+                if not day_people.is_right(self._connection, source, row.day):
+                    found.append(row.day)
+        return found
+
+    def names_of(self, bitmap: int) -> list[str]:
+        """The names that a bitmap stands for, in alphabetical order."""
+        return sorted(self.name_of_bit[number] for number in bits_in(bitmap))
+
+    @cached_property
+    def name_of_bit(self) -> dict[int, str]:
+        """The name that each bit of a bitmap stands for."""
+        with self._explained():
+            return {number: name for name, number in day_people.numbers(self._connection).items()}
 
     def seen(self, source: str, window: Window) -> list[SeenUser]:
         """Every user in the window, sorted by name."""
@@ -274,6 +401,99 @@ class Reader:
         that are not counts.
         """
         return Figures(*self._all(_sums_of_day(service_accounts=service_accounts), ledger)[0])
+
+    def sums_by_user(
+        self, source: str, days: Collection[date], *, service_accounts: bool
+    ) -> list[UserSums]:
+        """The sums over the days on which a user was active, sorted by name."""
+        columns = [USER_DAY.c[metric.name] for metric in COUNTS]
+        # How many values are known is counted only where the ledger says that some are not.
+        partly = self._partly_unknown(source, days)
+        query = (
+            select(
+                USER_DAY.c.user_login,
+                *map(_sum_of, columns),
+                *(func.count(column) == func.count() for column in partly),
+            )
+            .where(*_active_on(source, days, service_accounts=service_accounts))
+            .group_by(USER_DAY.c.user_login)
+            .order_by(USER_DAY.c.user_login)
+        )
+        places = [columns.index(column) for column in partly]
+        found = []
+        for row in self._all(query):
+            sums = list(row[1 : len(columns) + 1])
+            known = tuple([each or 0 for each in sums]) if None in sums else tuple(sums)
+            for place, is_known in zip(places, row[len(columns) + 1 :], strict=True):
+                if not is_known:
+                    sums[place] = None
+            found.append(UserSums(row[0], tuple(sums), known))
+        return found
+
+    def _partly_unknown(self, source: str, days: Collection[date]) -> list[Column[Any]]:
+        """The columns of counts that are unknown for somebody on one of the days."""
+        ledger = DAY_LEDGER.c
+        query = select(*(func.count() > func.count(sums) for sums in SUM_COLUMNS)).where(
+            ledger.source == source, ledger.day.in_(days), ledger.users > 0
+        )
+        are_unknown = self._all(query)[0]
+        return [
+            USER_DAY.c[metric.name]
+            for metric, is_unknown in zip(COUNTS, are_unknown, strict=True)
+            if is_unknown
+        ]
+
+    def people_sums(self, source: str, days: Collection[date]) -> dict[date, Figures]:
+        """The sums of each day without service accounts; an unknown count makes its sum unknown."""
+        columns = [USER_DAY.c[metric.name] for metric in COUNTS]
+        sums = (case((func.count(c) == func.count(), _sum_of(c))) for c in columns)
+        query = (
+            select(USER_DAY.c.day, *sums)
+            .where(USER_DAY.c.source == source, USER_DAY.c.day.in_(days))
+            .where(USER_DAY.c.service_account == false())
+            .group_by(USER_DAY.c.day)
+        )
+        return {row[0]: of_counts(row[1:]) for row in self._all(query)}
+
+    def unknown_user_days(
+        self,
+        source: str,
+        days: Collection[date],
+        metrics: Iterable[Metric],
+        *,
+        service_accounts: bool,
+    ) -> int:
+        """On how many active user-days one of the metrics is unknown."""
+        unknown = or_(*(USER_DAY.c[metric.name].is_(None) for metric in metrics))
+        active = _active_on(source, days, service_accounts=service_accounts)
+        count: int = self._all(select(func.count()).where(unknown, *active))[0][0]
+        return count
+
+    def open_sums(
+        self,
+        source: str,
+        days: Collection[date],
+        total: Metric,
+        parts: Iterable[Metric],
+        *,
+        service_accounts: bool,
+    ) -> tuple[int, OpenSum | None]:
+        """How many active user-days have a total that differs from the sum of its known parts, and
+        the first of them.
+        """
+        whole = USER_DAY.c[total.name]
+        # In SQL, x + NULL is NULL.
+        sum_ = sum((func.coalesce(USER_DAY.c[part.name], 0) for part in parts), literal(0))
+        active = _active_on(source, days, service_accounts=service_accounts)
+        is_open = (whole.is_not(None), whole != sum_, *active)
+        count: int = self._all(select(func.count()).where(*is_open))[0][0]
+        first = (
+            select(USER_DAY.c.day, USER_DAY.c.user_login, whole, cast(sum_, BigInteger))
+            .where(*is_open)
+            .order_by(USER_DAY.c.day, USER_DAY.c.user_login)
+            .limit(1)
+        )
+        return count, OpenSum(*self._all(first)[0]) if count else None
 
     def tenant_figures(self, source: str) -> list[TenantFigure]:
         """The source's figures of the tenant per period, oldest first."""

@@ -19,6 +19,7 @@ from dashboard_scraper.model.figures import counts_of, is_active
 from dashboard_scraper.model.metrics import COUNTS
 from dashboard_scraper.model.usage import DayUsage, sums_of
 from dashboard_scraper.people.people import People
+from dashboard_scraper.store import persons
 from dashboard_scraper.store.backend import Load
 from dashboard_scraper.store.history import Change, Movement, VersionState
 from dashboard_scraper.store.rows import (
@@ -94,6 +95,7 @@ class StoredDay:
         new = {(each[0],): tuple(each[1:]) for each in user_rows(usage)}
         if len(new) < len(usage.users):
             raise ContractBroken(f"{usage.day}: a user has two rows")
+        persons.add(self._connection, (name for (name,) in new), people)
         current = self._in_force()
         if current is None:
             self._rows.replace(USER_DAY, {}, new)

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Dialect,
     Double,
     Integer,
+    LargeBinary,
     MetaData,
     Select,
     Table,
@@ -37,7 +38,7 @@ from sqlalchemy.types import TypeDecorator
 from dashboard_scraper.model.dates import EARLIEST, iso_utc
 from dashboard_scraper.model.metrics import COUNTS, DETAILED, METRICS, TOTALS, Kind
 
-VERSION = 4
+VERSION = 5
 
 
 class Moment(TypeDecorator[datetime]):
@@ -204,6 +205,18 @@ PERSON = Table(
     metadata,
     Column("user_login", _NAME, primary_key=True, comment=_USER),
     Column("person", _NAME, nullable=False, comment=_PERSON),
+    Column("number", Integer, comment="Its bit in the bitmaps of `day_people`; never changes"),
+)
+
+# Bitmaps of the people of a day in force, by their numbers. NULL: not computed yet.
+DAY_PEOPLE = Table(
+    "day_people",
+    metadata,
+    *_day_key(),
+    Column("listed", LargeBinary, comment="Everybody with a row"),
+    Column("service", LargeBinary, comment="Those of them that are service accounts"),
+    Column("active", LargeBinary, comment="Those of them with any activity"),
+    *(Column(m.name, LargeBinary, comment=f"Those with more than 0: {m.title}") for m in COUNTS),
 )
 
 # The rows of a day, which are replaced and archived together; the users' own come first.

@@ -20,7 +20,7 @@ from dashboard_scraper.model.figures import picker, values_of
 from dashboard_scraper.model.metrics import DETAILED
 from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, TenantFigure
 from dashboard_scraper.people.people import People
-from dashboard_scraper.store import persons
+from dashboard_scraper.store import day_people, persons
 from dashboard_scraper.store.backend import Backend, View
 from dashboard_scraper.store.forgetting import remove_person
 from dashboard_scraper.store.reader import Reader
@@ -109,6 +109,8 @@ class Store:
         if self._version(connection) < VERSION:
             migrate(connection)
             persons.add(connection, persons.names_in_days(connection), People())
+            persons.add_numbers(connection)
+            day_people.fill(connection)
         if self._people is not None:
             persons.refresh(connection, self._people)
 
@@ -218,9 +220,7 @@ class Store:
         def put(connection: Connection) -> tuple[Stored, LedgerDay | None]:
             people = self._people or People()
             stored_day = self._stored_day(connection, source, usage.day)
-            stored = stored_day.put(usage, fetched_at, policy or AcceptAll(), people)
-            self._add_names(connection, (user.user for user in usage.users))
-            return stored
+            return stored_day.put(usage, fetched_at, policy or AcceptAll(), people)
 
         return self._write(put)
 

@@ -16,8 +16,9 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, select
 
+from dashboard_scraper.store import day_people
 from dashboard_scraper.store.backend import Load, Row
-from dashboard_scraper.store.schema import DAY_VERSION, VERSION_TABLES
+from dashboard_scraper.store.schema import DAY_VERSION, USER_DAY, VERSION_TABLES
 
 Key: TypeAlias = tuple[Any, ...]
 Content: TypeAlias = dict[Key, tuple[Any, ...]]
@@ -71,7 +72,9 @@ class DayRows:
         return self._content(table, list(table.c)[2:], _key_length(table), self.is_of(table))
 
     def replace(self, table: Table, old: Content, new: Content) -> None:
-        """Change the rows in force from `old` to `new`."""
+        """Change the rows in force from `old` to `new`, and with users' rows the day's bitmaps."""
+        if table is USER_DAY:
+            day_people.write(self._connection, *self._prefix, new)
         delta = difference(new, old)
         if len(delta) > _MOST_SINGLE_ROWS * len(old):
             self._connection.execute(delete(table).where(self.is_of(table)))

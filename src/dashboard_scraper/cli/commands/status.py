@@ -28,6 +28,11 @@ def configure(parser: Parser) -> None:
     parser.add_argument(
         "--check", action="store_true", help="also try the session; exit with 3 if it has expired"
     )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="also read every row, and compare it with the ledger; exit with 1 if they differ",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -35,6 +40,8 @@ def run(args: argparse.Namespace) -> None:
     settings = settings_of(args)
     now = datetime.now(UTC)
     print_status(settings, now, as_json=args.json, max_age=args.max_age, check=args.check)
+    if args.verify:
+        verify(settings)
 
 
 def print_status(
@@ -61,3 +68,19 @@ def print_status(
         info_of(settings.source).check(settings, now)
     if max_age is not None:
         raise_if_stale(status, settings.source, max_age, now)
+
+
+def verify(settings: Settings) -> None:
+    """Compare all rows of the store with the ledger; StoreFailed, with the days, if they differ."""
+    from dashboard_scraper.errors import StoreFailed
+    from dashboard_scraper.model.listing import listed_days
+    from dashboard_scraper.store import store_of
+
+    store = store_of(settings)
+    with store.reading() as reader:
+        days = [day for source in reader.sources() for day in reader.damaged_days(source)]
+    if days:
+        raise StoreFailed(
+            f"{store.shown}: the rows of these days do not match the ledger: {listed_days(days)};"
+            " restore the store from a backup, or fetch them again with --refresh"
+        )

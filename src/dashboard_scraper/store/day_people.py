@@ -1,0 +1,137 @@
+"""Who has a row on a day, and who was active in what, as bitmaps of people.
+
+Bit N stands for the name whose `number` in the table `person` is N. Counting people over weeks, or
+finding the first day of each, then reads some kilobytes a day and no user's row. A day's bitmaps
+are written in the transaction that writes its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, or_, select, update
+
+from dashboard_scraper.model.figures import has_activity
+from dashboard_scraper.model.metrics import COUNTS, METRICS
+from dashboard_scraper.store.schema import DAY_LEDGER, DAY_PEOPLE, PERSON, USER_DAY
+
+_BITMAPS = tuple(DAY_PEOPLE.c)[2:]
+_WIDTH = len(METRICS)
+_COUNTED = [METRICS.index(metric) for metric in COUNTS]
+
+
+@dataclass(frozen=True, slots=True)
+class DayPeople:
+    """Bitmaps of one day: who is `listed` with a row, whose is a `service` account's, who was
+    `active` as `figures.is_active` defines it, and who in each of the requested `areas`.
+    """
+
+    listed: int
+    service: int
+    active: int
+    areas: tuple[int, ...] = ()
+
+
+def numbers(connection: Connection) -> dict[str, int]:
+    """The number of each name."""
+    return {
+        row[0]: row[1] for row in connection.execute(select(PERSON.c.user_login, PERSON.c.number))
+    }
+
+
+def write(
+    connection: Connection, source: str, day: date, rows: Mapping[tuple[Any, ...], Sequence[Any]]
+) -> None:
+    """Upsert a day's bitmaps, from its rows by name; every name must have its number."""
+    bitmaps = bitmaps_of(rows, numbers(connection))
+    connection.execute(delete(DAY_PEOPLE).where(_is_of(source, day)))
+    connection.execute(insert(DAY_PEOPLE).values(source=source, day=day, **bitmaps))
+
+
+def bitmaps_of(
+    rows: Mapping[tuple[Any, ...], Sequence[Any]], number_of: Mapping[str, int]
+) -> dict[str, bytes]:
+    """The bitmaps by column, from a day's rows by name."""
+    size = max((number_of[name] for (name,) in rows), default=-1) // 8 + 1
+    listed, service, active = (bytearray(size) for _ in range(3))
+    counted = [bytearray(size) for _ in COUNTS]
+    for (name,), row in rows.items():
+        place, bit = number_of[name] >> 3, 1 << (number_of[name] & 7)
+        listed[place] |= bit
+        if row[-1]:
+            service[place] |= bit
+        if has_activity(tuple(row[:_WIDTH])):
+            active[place] |= bit
+            for bitmap, position in zip(counted, _COUNTED, strict=True):
+                if row[position]:
+                    bitmap[place] |= bit
+    bitmaps = zip(_BITMAPS, (listed, service, active, *counted), strict=True)
+    return {column.name: bytes(bitmap) for column, bitmap in bitmaps}
+
+
+def is_right(connection: Connection, source: str, day: date) -> bool:
+    """Whether a day's bitmaps are what its rows say."""
+    right = bitmaps_of(_rows(connection, source, day), numbers(connection))
+    stored = connection.execute(select(*_BITMAPS).where(_is_of(source, day))).mappings().all()
+    return len(stored) == 1 and all(
+        from_bytes(stored[0][name] or b"") == from_bytes(bitmap) for name, bitmap in right.items()
+    )
+
+
+def fill(connection: Connection) -> None:
+    """Write the bitmaps of days that lack some: those stored before there were any, or before a
+    metric was added.
+    """
+    ledger, people = DAY_LEDGER, DAY_PEOPLE
+    same_day = (people.c.source == ledger.c.source) & (people.c.day == ledger.c.day)
+    query = (
+        select(ledger.c.source, ledger.c.day)
+        .outerjoin_from(ledger, people, same_day)
+        .where(or_(*(column.is_(None) for column in _BITMAPS)))
+    )
+    for source, day in connection.execute(query).all():
+        write(connection, source, day, _rows(connection, source, day))
+
+
+def remove(connection: Connection, names: Iterable[str]) -> None:
+    """Clear the bits of names that are about to be removed, on all days."""
+    number_of = numbers(connection)
+    gone = sum(1 << number_of[name] for name in set(names) & number_of.keys())
+    for source, day, *bitmaps in connection.execute(select(DAY_PEOPLE)).all():
+        values = [from_bytes(bitmap) for bitmap in bitmaps]
+        if any(value & gone for value in values):
+            cleared = {
+                column.name: to_bytes(value & ~gone)
+                for column, value in zip(_BITMAPS, values, strict=True)
+            }
+            connection.execute(update(DAY_PEOPLE).where(_is_of(source, day)).values(cleared))
+
+
+def from_bytes(bitmap: bytes) -> int:
+    """A bitmap as a number."""
+    return int.from_bytes(bitmap, "little")
+
+
+def to_bytes(bitmap: int) -> bytes:
+    """The reverse of `from_bytes`."""
+    return bitmap.to_bytes((bitmap.bit_length() + 7) // 8, "little")
+
+
+def bits_in(bitmap: int) -> Iterator[int]:
+    """The numbers of the bits that are set, the lowest first."""
+    for place, byte in enumerate(to_bytes(bitmap)):
+        if byte:
+            yield from (place * 8 + bit for bit in range(8) if byte >> bit & 1)
+
+
+def _rows(connection: Connection, source: str, day: date) -> dict[tuple[Any, ...], Sequence[Any]]:
+    of_day = (USER_DAY.c.source == source) & (USER_DAY.c.day == day)
+    rows = connection.execute(select(*list(USER_DAY.c)[2:]).where(of_day)).all()
+    return {(row[0],): row[1:] for row in rows}
+
+
+def _is_of(source: str, day: date) -> Any:
+    return (DAY_PEOPLE.c.source == source) & (DAY_PEOPLE.c.day == day)
