@@ -56,6 +56,7 @@ screenshots: $(READY)
 bench: $(READY)
 	$(BIN)/python bench/last_28_days.py
 	$(BIN)/python bench/store.py
+	$(BIN)/python bench/conversion.py
 	$(BIN)/python bench/github_reports.py
 	$(BIN)/python bench/analytics.py
 	$(BIN)/python bench/serve.py --users 500

@@ -220,8 +220,12 @@ def line_of(head: bytes, values: Values, flags: Flags | None = None) -> bytes:
     the same flags differ only in their numbers.
     """
     flags, numbers = flags or _flags_in(values), _placed(values)
-    known = tuple([each is not None for each in numbers]) if None in numbers else _ALL_KNOWN
-    return b"%b,%b" % (head, _template(known, flags.agent, flags.chat).filled(numbers))
+    try:
+        text = _template(_ALL_KNOWN, flags.agent, flags.chat).filled(numbers)
+    except TypeError:  # a figure is None, which is rare
+        known = tuple([number is not None for number in numbers])
+        text = _template(known, flags.agent, flags.chat).filled(numbers)
+    return b"%b,%b" % (head, text)
 
 
 _placed = picker(PLACES)

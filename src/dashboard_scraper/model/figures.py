@@ -108,7 +108,10 @@ def is_active(figures: Figures) -> bool:
 
 def has_activity(values: Values) -> bool:
     """The same for values."""
-    return any(counts_in(values)) or None in _required_in(values)
+    try:  # sum() is faster than a search for None, and fails if there is one
+        return sum(_required_in(values)) > 0 or any(counts_in(values))
+    except TypeError:
+        return True
 
 
 def lacks_required(figures: Figures) -> bool:
