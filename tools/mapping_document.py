@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from dashboard_scraper.exports.copilot_converter import PLACES, Feature, Place
 from dashboard_scraper.github.counters import Counter
-from dashboard_scraper.github.records import FLAGS, PLACE_OF
+from dashboard_scraper.github.records import AT_LEAST, FLAGS, PLACE_OF, SHOWN_AS, GithubFeature
 from dashboard_scraper.model.metrics import (
     METRICS,
     SERVICE_ACCOUNT_TITLE,
@@ -72,6 +72,21 @@ counts as 0. [github-tools.md](github-tools.md) has the other rules.
 """
 
 
+_GITHUB_REASONS = """\
+- **Remote agents** are in the rows of the editor's agent. GitHub has no feature for its cloud
+  agent: it appears in `used_copilot_cloud_agent`, in `…_active_copilot_cloud_agent_users` and in
+  adoption phases alone (looked up in November 2026). Under `others`, tools left remote agents out
+  of the share that they call agentic; these two rows are what they count there. `used_agent` and
+  `monthly_active_agent_users` are of the editor's agent alone, as with GitHub. The editor of
+  remote agents is `unknown`.
+- **The command line** has `totals_by_cli` as well, whole as with GitHub: `prompt_count` and
+  `request_count` are its messages (a message is a prompt, and a request at least),
+  `session_count` and tokens are 0 because they are unknown, the average is null, and there is no
+  version.
+- **Generations of agents** are 0, since the number of their edits is unknown, and so are lines
+  that were deleted: the format has no null for them."""
+
+
 def document() -> str:
     """The whole document, in Markdown."""
     table = ["| CSV column | dashboard | Copilot JSON | Analytics API |", "|---|---|---|---|"]
@@ -95,16 +110,26 @@ def document() -> str:
 def _github() -> str:
     """Where the columns count in GitHub's own reports, which have other features."""
     rows = [
-        f"| {metric.title} | `{place.feature.value}.{place.counter.value}` |"
+        f"| {metric.title} | `{SHOWN_AS.get(place, place.feature).value}.{place.counter.value}` |"
         for metric, place in PLACE_OF.items()
     ]
     flags = [
-        f"- `{flag}` is true with any {_code(feature.value for feature in features)} row."
+        f"- `{flag}` is true with any of {_titles_of(features)}."
         for flag, features in FLAGS.items()
     ]
-    return "\n".join(
-        [_GITHUB_HEAD, "| CSV column | GitHub's reports |", "|---|---|", *rows, "", *flags]
-    )
+    bounds = [
+        f"- **{metric.title}** count as {other.title} where a source does not know them: so many"
+        "\n  were suggested at least. With a 0, tools show an acceptance rate of lines of 0 %"
+        "\n  beside accepted lines; now it is 100 %, which is all that the source says."
+        for metric, other in AT_LEAST.items()
+    ]
+    table = ["| CSV column | GitHub's reports |", "|---|---|", *rows]
+    return "\n".join([_GITHUB_HEAD, *table, "", *flags, *bounds, _GITHUB_REASONS])
+
+
+def _titles_of(features: Iterable[GithubFeature]) -> str:
+    wanted = set(features)
+    return ", ".join(m.title for m, place in PLACE_OF.items() if place.feature in wanted)
 
 
 def _code(names: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard_scraper.github.records import (
+    AT_LEAST,
     COUNTERS,
     PLACE_OF,
     PLACES,
@@ -49,7 +50,6 @@ FLAGS = {
     "agent_edit": {"used_agent"},
     "chat_inline": {"used_chat"},
     "copilot_cli": {"used_cli"},
-    "others": {"used_copilot_coding_agent", "used_copilot_cloud_agent"},
 }
 # The documented mapping.
 MAPPING = {
@@ -64,9 +64,10 @@ MAPPING = {
     "cli_agent_interactive_messages": ("copilot_cli", MESSAGES),
     "cli_agent_non_interactive_messages": ("copilot_cli", MESSAGES),
     "cli_agent_lines_of_code": ("copilot_cli", ADDED),
-    "remote_agent_messages": ("others", MESSAGES),
-    "remote_agent_lines_of_code": ("others", ADDED),
+    "remote_agent_messages": ("chat_panel_agent_mode", MESSAGES),
+    "remote_agent_lines_of_code": ("agent_edit", ADDED),
 }
+REMOTE_FLAGS = {"used_copilot_coding_agent", "used_copilot_cloud_agent"}
 IDES = {"JetBrains": "intellij", "CLI": "unknown"}
 counts = st.one_of(st.none(), st.just(0), st.integers(0, 9), st.integers(0, MAX_COUNT))
 figures = st.builds(Figures, **{metric.name: counts for metric in COUNTS})
@@ -99,7 +100,7 @@ def assert_closed(fields: dict[str, Any]) -> None:
     assert [{**row, "model": "unknown"} for row in chats] == fields["totals_by_model_feature"]
     assert summed(fields["totals_by_language_model"], SIX) == summed(chats, SIX)
     for name, rows in fields.items():
-        for row in rows if name.startswith("totals_by") else ():
+        for row in rows if isinstance(rows, list) else ():
             numbers = [value for value in row.values() if not isinstance(value, str)]
             assert any(numbers), (name, row)
             assert all(type(number) is int for number in numbers)
@@ -116,7 +117,42 @@ def test_metric_counts_only_in_its_place(name: str) -> None:
     feature, counter = MAPPING[name]
     row = {"feature": feature, **dict.fromkeys(SEVEN, 0), counter: 7}
     assert fields["totals_by_feature"] == [row]
-    assert flags == FLAGS[feature]
+    assert flags == (REMOTE_FLAGS if name.startswith("remote") else FLAGS[feature])
+    messages = 7 if counter == MESSAGES else 0
+    tokens = {"prompt_tokens_sum": 0, "output_tokens_sum": 0, "avg_tokens_per_request": None}
+    cli = {"session_count": 0, "request_count": messages, "prompt_count": messages}
+    expected = {**cli, "token_usage": tokens} if feature == "copilot_cli" else None
+    assert fields.get("totals_by_cli") == expected
+
+
+def test_remote_agents_add_to_agents_of_editor() -> None:
+    counts = {"ide_agent_messages": 1, "remote_agent_messages": 2, "chat_messages": 4}
+    lines = {"ide_agent_lines_of_code": 8, "remote_agent_lines_of_code": 16}
+    fields = user_fields(cells_of_figures(of(**counts, **lines)))
+    assert_closed(fields)
+    found = {row["feature"]: (row[MESSAGES], row[ADDED]) for row in fields["totals_by_feature"]}
+    assert [*found.items()] == [
+        ("chat_panel_ask_mode", (4, 0)),
+        ("chat_panel_agent_mode", (3, 0)),
+        ("agent_edit", (0, 24)),
+    ]
+
+
+def test_unknown_suggested_lines_are_at_least_accepted_ones() -> None:
+    """As a 0 they would be fewer than those accepted, and be shown as none of many accepted."""
+    known = of(completions_lines_of_code=5, completions_suggested_lines_of_code=9)
+    unknown = msgspec.structs.replace(known, completions_suggested_lines_of_code=None)
+    nothing = msgspec.structs.replace(unknown, completions_lines_of_code=None)
+    for row, expected in ((known, 9), (unknown, 5), (nothing, 0)):
+        fields = user_fields(cells_of_figures(row))
+        assert fields[SUGGESTED] == expected
+        assert_closed(fields)
+    split = Part(
+        "Vim", "Go", of(completions_lines_of_code=2, completions_suggested_lines_of_code=1)
+    )
+    split = msgspec.structs.replace(split, figures=known_of_whole(split.figures, unknown))
+    by_ide = ides_of(user_fields(cells_of_figures(unknown), [split]))
+    assert {ide: row[3] for ide, row in by_ide.items()} == {"vim": 2, "unknown": 3}
 
 
 def test_command_line_messages_add_up() -> None:
@@ -253,7 +289,8 @@ def test_part_of_an_unknown_figure_is_unknown() -> None:
         known = known_of_whole(part, whole)
         lost = {each for each in COUNTS if known[each] is None}
         parts = {metric} if metric in DETAILED else set(parts_of(metric))
-        assert lost == (parts if metric.name in MAPPING else set()), metric.name
+        counted = metric.name in MAPPING and metric not in AT_LEAST
+        assert lost == (parts if counted else set()), metric.name
 
 
 def user_record() -> Json:

@@ -3,7 +3,8 @@
 `PLACE_OF` maps each metric to one counter of one feature, called a cell; every number of a record
 is a sum of cells. The top level is always the sum of the feature rows, and so are the rows by
 language and feature together. The rows by editor lack the command line's cells, since it is not an
-editor. Consumers expect integers, so unknown figures count as 0; `is_unknown` detects them.
+editor. Consumers expect integers, so unknown figures count as 0, or as another figure that they are
+at least (`AT_LEAST`); `is_unknown` detects them.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class GithubFeature(Enum):
     EDIT = "agent_edit"
     INLINE = "chat_inline"
     CLI = "copilot_cli"
-    OTHERS = "others"  # remote agents: GitHub has no feature name for its cloud agent
+    REMOTE = "remote_agent"  # not GitHub's: it has no feature for its cloud agent, see SHOWN_AS
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +59,13 @@ PLACE_OF: dict[Metric, GithubPlace] = {
         "completions_accepted": GithubPlace(GithubFeature.COMPLETION, Counter.ACCEPTANCES),
         "chat_messages": GithubPlace(GithubFeature.ASK, Counter.INTERACTIONS),
         "ide_agent_messages": GithubPlace(GithubFeature.AGENT, Counter.INTERACTIONS),
-        "remote_agent_messages": GithubPlace(GithubFeature.OTHERS, Counter.INTERACTIONS),
+        "remote_agent_messages": GithubPlace(GithubFeature.REMOTE, Counter.INTERACTIONS),
         "cli_agent_interactive_messages": _CLI_INTERACTIONS,
         "cli_agent_non_interactive_messages": _CLI_INTERACTIONS,
         "completions_lines_of_code": GithubPlace(GithubFeature.COMPLETION, Counter.ADDED),
         "instruction_lines_of_code": GithubPlace(GithubFeature.INLINE, Counter.ADDED),
         "ide_agent_lines_of_code": GithubPlace(GithubFeature.EDIT, Counter.ADDED),
-        "remote_agent_lines_of_code": GithubPlace(GithubFeature.OTHERS, Counter.ADDED),
+        "remote_agent_lines_of_code": GithubPlace(GithubFeature.REMOTE, Counter.ADDED),
         "cli_agent_lines_of_code": GithubPlace(GithubFeature.CLI, Counter.ADDED),
         "completions_suggested_lines_of_code": GithubPlace(
             GithubFeature.COMPLETION, Counter.SUGGESTED
@@ -72,16 +73,31 @@ PLACE_OF: dict[Metric, GithubPlace] = {
     }.items()
 }
 
+SHOWN_AS = {
+    GithubPlace(GithubFeature.REMOTE, Counter.INTERACTIONS): GithubFeature.AGENT,
+    GithubPlace(GithubFeature.REMOTE, Counter.ADDED): GithubFeature.EDIT,
+}
+"""The rows that remote agents appear in. GitHub counts its cloud agent in flags and numbers of
+users only; tools call these two features agentic, which they do with no other that would do.
+"""
+
+AT_LEAST = {
+    BY_NAME["completions_suggested_lines_of_code"]: BY_NAME["completions_lines_of_code"],
+}
+"""What a figure is at least where it is unknown. Whatever was accepted had been suggested: with a 0
+there, tools would show that none of the suggested lines were accepted.
+"""
+
 CHAT_FEATURES = tuple(f for f in GithubFeature if f.value.startswith("chat_"))
 AGENT_FEATURES = (GithubFeature.AGENT, GithubFeature.EDIT)
 FLAGS: dict[str, tuple[GithubFeature, ...]] = {
     "used_agent": AGENT_FEATURES,
     "used_chat": CHAT_FEATURES,
     "used_cli": (GithubFeature.CLI,),
-    "used_copilot_coding_agent": (GithubFeature.OTHERS,),
-    "used_copilot_cloud_agent": (GithubFeature.OTHERS,),
+    "used_copilot_coding_agent": (GithubFeature.REMOTE,),
+    "used_copilot_cloud_agent": (GithubFeature.REMOTE,),
 }
-"""Each flag of a user's record is true if there is a row of one of these features."""
+"""Each flag of a user's record is true with any activity of one of these features."""
 
 COUNTERS = tuple(Counter)
 PLACES = tuple(
@@ -101,7 +117,7 @@ Rows = dict[GithubFeature, Row]
 
 
 def _cells_reader(feeds: Sequence[tuple[Metric, GithubPlace]]) -> Callable[[Figures], Cells]:
-    """A function that adds up the metrics of each cell."""
+    """A function that adds up the metrics of each cell, of which each that is unknown is 0."""
     fed: dict[GithubPlace, list[int]] = {place: [] for place in PLACES}
     for metric, place in feeds:
         fed[place].append(METRICS.index(metric))
@@ -123,14 +139,24 @@ def _cells_reader(feeds: Sequence[tuple[Metric, GithubPlace]]) -> Callable[[Figu
 # By editor and language, the sources report only some metrics; others are sums of their parts.
 _IN_DETAIL = {metric: (metric,) if metric.detailed else parts_of(metric) for metric in PLACE_OF}
 
-cells_of_figures = _cells_reader([*PLACE_OF.items()])
+_known_cells_of = _cells_reader([*PLACE_OF.items()])
 _cells_of_part = _cells_reader(
     [(part, place) for metric, place in PLACE_OF.items() for part in _IN_DETAIL[metric]]
 )
+_BOUNDS = [(PLACES.index(PLACE_OF[m]), m.name, other.name) for m, other in AT_LEAST.items()]
 MAPPED_REQUIRED = [metric for metric in PLACE_OF if metric.required]
 MAPPED_LINES = [metric for metric, place in PLACE_OF.items() if place.counter is Counter.ADDED]
 _required_in = picker(MAPPED_REQUIRED)
 _added = [cell for cell, place in enumerate(PLACES) if place.counter is Counter.ADDED]
+
+
+def cells_of_figures(figures: Figures) -> Cells:
+    """The cells of a user's figures, or of the sums of several users' by the same rule."""
+    cells = _known_cells_of(figures)
+    for cell, metric, other in _BOUNDS:
+        if getattr(figures, metric) is None:
+            cells = (*cells[:cell], getattr(figures, other) or 0, *cells[cell + 1 :])
+    return cells
 
 
 def is_unknown(figures: Figures) -> bool:
@@ -164,7 +190,7 @@ class Part(msgspec.Struct, frozen=True):
 def known_of_whole(part: Figures, whole: Figures | None) -> Figures:
     """A part's figures, less those that are unknown for the user as a whole.
 
-    These count as 0 in the whole, and parts must not add up to more.
+    These count as 0 in the whole, or as what they are at least, and parts must not add up to more.
     """
     unknown = {
         each.name
@@ -172,12 +198,44 @@ def known_of_whole(part: Figures, whole: Figures | None) -> Figures:
         if whole is not None and whole[metric] is None
         for each in in_detail
     }
-    return msgspec.structs.replace(part, **dict.fromkeys(unknown)) if unknown else part
+    if not unknown:
+        return part
+    known = msgspec.structs.replace(part, **dict.fromkeys(unknown))
+    bounds = {name: getattr(known, other) for _, name, other in _BOUNDS if name in unknown}
+    return msgspec.structs.replace(known, **bounds)
 
 
 def totals_of(rows: Rows) -> dict[str, int]:
     """The top level: the sum of the feature rows."""
     return _seven(_sum(rows.values()))
+
+
+def cli_of(rows: Rows) -> dict[str, Any]:
+    """`totals_by_cli`, which GitHub leaves out where nobody used the command line.
+
+    A message is a prompt, and a request at least. Sessions and tokens are unknown.
+    """
+    if GithubFeature.CLI not in rows:
+        return {}
+    messages = rows[GithubFeature.CLI][COUNTERS.index(Counter.INTERACTIONS)]
+    tokens = {"prompt_tokens_sum": 0, "output_tokens_sum": 0, "avg_tokens_per_request": None}
+    counts = {"session_count": 0, "request_count": messages, "prompt_count": messages}
+    return {"totals_by_cli": {**counts, "token_usage": tokens}}
+
+
+def shown_rows(rows: Rows) -> Rows:
+    """The rows under GitHub's features, in their order."""
+    if GithubFeature.REMOTE not in rows:
+        return rows
+    shown: Rows = {
+        feature: row for feature, row in rows.items() if feature is not GithubFeature.REMOTE
+    }
+    for place, feature in SHOWN_AS.items():
+        index = COUNTERS.index(place.counter)
+        if count := rows[place.feature][index]:
+            row: Row = tuple(count * (position == index) for position in range(len(COUNTERS)))
+            _add(shown, feature, row)
+    return {feature: shown[feature] for feature in GithubFeature if feature in shown}
 
 
 def arrays_of(
@@ -188,6 +246,7 @@ def arrays_of(
     What the parts do not cover has editor and language `unknown`; so has everything if the parts
     add up to more than the rows.
     """
+    rows = shown_rows(rows)
     ides: dict[str, Row] = {}
     languages: dict[tuple[str, GithubFeature], Row] = {}
     chats: dict[str, Row] = {}
@@ -222,7 +281,7 @@ def user_fields(cells: Cells, parts: Iterable[Part] = ()) -> dict[str, Any]:
     """A user's record without the fields that identify the day, the report and the user."""
     rows = rows_of(cells)
     flags = {flag: not rows.keys().isdisjoint(features) for flag, features in FLAGS.items()}
-    return {**totals_of(rows), **flags, **arrays_of(rows, parts)}
+    return {**totals_of(rows), **flags, **arrays_of(rows, parts), **cli_of(rows)}
 
 
 def text_of(cells: Cells) -> bytes:
@@ -248,7 +307,7 @@ def _split(rows: Rows, parts: Iterable[Part]) -> dict[_Key, Row]:
     left = dict(rows)
     for part in parts:
         editor, language = part.editor.lower(), part.language.lower()
-        for feature, row in rows_of(_cells_of_part(part.figures)).items():
+        for feature, row in shown_rows(rows_of(_cells_of_part(part.figures))).items():
             _add(split, (editor, language, feature), row)
             rest = tuple(a - b for a, b in zip(left.get(feature, row), row, strict=True))
             if feature not in rows or min(rest) < 0:  # more than the whole: discard all parts

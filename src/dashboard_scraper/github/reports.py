@@ -18,6 +18,7 @@ import msgspec
 
 from dashboard_scraper.github.records import (
     AGENT_FEATURES,
+    AT_LEAST,
     CHAT_FEATURES,
     MAPPED_LINES,
     MAPPED_REQUIRED,
@@ -27,6 +28,7 @@ from dashboard_scraper.github.records import (
     Part,
     arrays_of,
     cells_of_figures,
+    cli_of,
     is_unknown,
     known_of_whole,
     lines_added,
@@ -323,7 +325,8 @@ class GithubReports:
         Pass all `users` of the day if they are loaded already.
         """
         options = self._options
-        sums = self._reader.figure_sums(row, service_accounts=self._audience.service_accounts)
+        all_accounts = self._audience.service_accounts
+        sums = self._reader.figure_sums(row, service_accounts=all_accounts, at_least=AT_LEAST)
         rows = rows_of(cells_of_figures(sums))
         if not row.editor_language:
             users = []  # not needed: there are no parts
@@ -341,6 +344,7 @@ class GithubReports:
             **self._people_on(row.day),
             **totals_of(rows),
             **arrays_of(rows, parts, merge_ides=options.merge_ides),
+            **cli_of(rows),
         }
 
     def count_people(self, window: Window) -> None:
@@ -362,7 +366,7 @@ class GithubReports:
     def _people_on(self, day: date) -> dict[str, int]:
         """The counts of active people, in GitHub's fields.
 
-        GitHub leaves out the command line's count on days when nobody used it.
+        GitHub leaves out the command line's counts if nobody used it.
         """
         active, found = self._active, {}
         for area in (_ANY, "copilot_cloud_agent"):
@@ -372,8 +376,9 @@ class GithubReports:
             found[f"monthly_active_{users}"] = active[area].at_least(day, DAYS)
         for area in ("chat", "agent"):
             found[f"monthly_active_{area}_users"] = active[area].at_least(day, DAYS)
-        if cli := active["cli"].at_least(day, 1):
-            found["daily_active_cli_users"] = cli
+        for name, days in (("daily", 1), ("weekly", WEEK), ("monthly", DAYS)):
+            if users_of_cli := active["cli"].at_least(day, days):
+                found[f"{name}_active_cli_users"] = users_of_cli
         return found
 
     def teams(self, report: Report) -> Iterator[bytes]:
@@ -403,7 +408,7 @@ _AREAS: dict[str, tuple[GithubFeature, ...]] = {
     "chat": CHAT_FEATURES,
     "agent": AGENT_FEATURES,
     "cli": (GithubFeature.CLI,),
-    "copilot_cloud_agent": (GithubFeature.OTHERS,),
+    "copilot_cloud_agent": (GithubFeature.REMOTE,),
 }
 """What people are counted by besides any activity, as named in GitHub's fields."""
 _AREA_COUNTS = [

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
 from functools import cache, cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -63,6 +64,7 @@ from dashboard_scraper.store.schema import (
 )
 
 _detailed = maker(DETAILED)
+_NOTHING: Mapping[Metric, Metric] = MappingProxyType({})
 
 
 class SeenUser(NamedTuple):
@@ -162,11 +164,17 @@ def _activity_of_day(areas: tuple[tuple[Metric, ...], ...]) -> Select[Any]:
 
 
 @cache
-def _sums_of_day(*, service_accounts: bool) -> Select[Any]:
-    sums: list[ColumnElement[Any]] = [
-        _sum_of(column) if metric.kind is Kind.COUNT else cast(null(), BigInteger)
-        for metric, column in zip(METRICS, FIGURE_COLUMNS, strict=True)
-    ]
+def _sums_of_day(
+    at_least: tuple[tuple[Metric, Metric], ...], *, service_accounts: bool
+) -> Select[Any]:
+    others = dict(at_least)
+    sums: list[ColumnElement[Any]] = []
+    for metric, column in zip(METRICS, FIGURE_COLUMNS, strict=True):
+        known: ColumnElement[Any] = column
+        if metric in others:
+            known = func.coalesce(column, USER_DAY.c[others[metric].name])
+        is_count = metric.kind is Kind.COUNT
+        sums.append(_sum_of(known) if is_count else cast(null(), BigInteger))
     query: Select[Any] = select(*sums).where(*_IS_OF_DAY)
     return query if service_accounts else query.where(USER_DAY.c.service_account == false())
 
@@ -396,11 +404,19 @@ class Reader:
         rows = self._all(_activity_of_day(tuple(map(tuple, areas))), ledger)
         return [ActiveUser(row[0], row[1], row[2:]) for row in rows]
 
-    def figure_sums(self, ledger: LedgerDay, *, service_accounts: bool) -> Figures:
+    def figure_sums(
+        self,
+        ledger: LedgerDay,
+        *,
+        service_accounts: bool,
+        at_least: Mapping[Metric, Metric] = _NOTHING,
+    ) -> Figures:
         """The sums of the day's known counts; None where no user's count is known, and for metrics
-        that are not counts.
+        that are not counts. A metric in `at_least` counts as that one for users of whom it is
+        unknown.
         """
-        return Figures(*self._all(_sums_of_day(service_accounts=service_accounts), ledger)[0])
+        query = _sums_of_day(tuple(at_least.items()), service_accounts=service_accounts)
+        return Figures(*self._all(query, ledger)[0])
 
     def sums_by_user(
         self, source: str, days: Collection[date], *, service_accounts: bool
