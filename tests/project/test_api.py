@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -88,24 +89,32 @@ def test_where_there_is_no_store_that_is_said(home: Home) -> None:
         pass
 
 
-def test_the_example_of_the_documentation_runs(
+def test_the_examples_of_the_documentation_run(
     home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     week = Window(date(2025, 3, 1), date(2025, 3, 7))
     store_days(home, users(4), week)
     page = ROOT / "docs" / "python.md"
-    (example,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    examples = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    store, batches = examples
+    result = home.run("export", f"{week.start}", f"{week.end}", "--format", "parquet")
+    assert result.code == 0, result.err
     monkeypatch.chdir(home.path)
-    exec(example, {})
+    stored: dict[str, Any] = {}
+    exec(store, stored)
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
         f"{day}" for day in week.days()
     ]
+    converted: dict[str, Any] = {}
+    exec(batches, converted)
+    found = [line for batch in converted["lines"] for line in batch.column("line").to_pylist()]
+    assert [json.loads(line) for line in found] == stored["records"]
 
 
 def test_the_import_alone_loads_nothing_slow() -> None:
-    code = "import sys, dashboard_scraper; print('sqlalchemy' in sys.modules)"
+    code = "import sys, dashboard_scraper; print({'sqlalchemy', 'pyarrow'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
+    assert done.stdout == "set()\n"
     assert "open_store" in dir(dashboard_scraper)
     with pytest.raises(AttributeError, match="nothing"):
         _ = dashboard_scraper.nothing

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from dashboard_scraper.github.lines import Stamp, head_of, stamp_of, user_part
 from dashboard_scraper.github.records import (
     AGENT_FEATURES,
     AT_LEAST,
@@ -33,9 +34,7 @@ from dashboard_scraper.github.records import (
     known_of_whole,
     lines_added,
     rows_of,
-    text_of,
     totals_of,
-    user_fields,
 )
 from dashboard_scraper.model.dates import DAYS, Window, end_of_day, iso_utc
 from dashboard_scraper.model.distinct import DistinctPeople, MergedBits
@@ -202,11 +201,8 @@ class GithubReports:
 
     def stamp(self, report: Report, day: date) -> bytes:
         """How every line of a report on users begins, of one day: the fields before the user's."""
-        head: dict[str, Any] = {}
-        if report.latest:
-            window = report.window
-            head |= {"report_start_day": window.start, "report_end_day": window.end}
-        return _encode(head | {"day": day} | self._options.ids(report.scope))[:-1]
+        ids = self._options.ids(report.scope)
+        return stamp_of(Stamp(**ids, window=report.window if report.latest else None), day)
 
     def user_lines(self, row: LedgerDay, usage: DayUsage) -> Iterator[bytes]:
         """A line without its stamp for everybody who was active on a stored day.
@@ -214,19 +210,14 @@ class GithubReports:
         Reports of several scopes differ in the stamp only, so the lines are encoded once for all.
         """
         for user in self._user_days(row, usage):
-            if user.parts:
-                fields = _encode(user_fields(user.cells, user.parts))
-            else:
-                fields = text_of(user.cells)
-            end = b"" if user.credits is None else b',"ai_credits_used":%b' % _encode(user.credits)
-            yield b"%b,%b%b}\n" % (self._head(user.person), fields[1:-1], end)
+            part = user_part(self._head(user.person), user.cells, user.parts, user.credits)
+            yield part + b"\n"
 
     def _head(self, person: Person) -> bytes:
         """How a person's lines begin after the stamp, the same on every day."""
         head = self._heads.get(person.id)
         if head is None:
-            encoded = _encode({"user_id": person.id, "user_login": person.login})
-            head = self._heads[person.id] = encoded[1:-1]
+            head = self._heads[person.id] = head_of(person.id, person.login)
         return head
 
     def _user_days(self, row: LedgerDay, usage: DayUsage) -> Iterable[_UserDay]:

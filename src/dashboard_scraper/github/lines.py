@@ -1,0 +1,53 @@
+"""Lines of GitHub's reports on users, as JSON: the stamp of a report and day, then the user's part.
+
+Reports of several scopes and windows differ in the stamp only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import msgspec
+
+from dashboard_scraper.github.records import Cells, Part, text_of, user_fields
+from dashboard_scraper.model.dates import Window
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """What all records of a file have in common besides the day.
+
+    `window`: the period of a file of several days, which GitHub's reports of one day lack.
+    """
+
+    enterprise_id: str
+    window: Window | None = None
+    organization_id: str | None = None
+
+
+def stamp_of(stamp: Stamp, day: date) -> bytes:
+    """How every line of a day begins."""
+    fields: dict[str, Any] = {}
+    if stamp.window:
+        fields = {"report_start_day": stamp.window.start, "report_end_day": stamp.window.end}
+    fields |= {"day": day, "enterprise_id": stamp.enterprise_id}
+    if stamp.organization_id:
+        fields["organization_id"] = stamp.organization_id
+    return _encode(fields)[:-1]
+
+
+def head_of(user_id: int, login: str) -> bytes:
+    """How a user's part begins, the same on every day."""
+    return _encode({"user_id": user_id, "user_login": login})[1:-1]
+
+
+def user_part(
+    head: bytes, cells: Cells, parts: Sequence[Part] = (), credits_used: float | None = None
+) -> bytes:
+    """The line after the stamp and a comma; without parts from a template."""
+    fields = _encode(user_fields(cells, parts)) if parts else text_of(cells)
+    end = b"" if credits_used is None else b',"ai_credits_used":%b' % _encode(credits_used)
+    return b"%b,%b%b}" % (head, fields[1:-1], end)
