@@ -15,6 +15,7 @@ from dashboard_scraper.settings.dotenv_file import read_dotenv
 from dashboard_scraper.settings.errors import explained
 from dashboard_scraper.settings.groups import (
     AUTO_SOURCE,
+    LAKE_PREFIX,
     SQLITE_PREFIX,
     GithubSettings,
     LogSettings,
@@ -22,7 +23,6 @@ from dashboard_scraper.settings.groups import (
     ServeSettings,
     StoreSettings,
     SyncSettings,
-    sqlite_url,
 )
 from dashboard_scraper.settings.library_settings import (
     LIBRARY_SETTINGS,
@@ -127,9 +127,10 @@ def _absolute_places(home: Path, settings: Settings) -> dict[str, object]:
 
 
 def _absolute_url(home: Path, url: str) -> str:
-    if not url.startswith(SQLITE_PREFIX):
-        return url
-    return sqlite_url(home / _expanded("STORE_URL", Path(url.removeprefix(SQLITE_PREFIX))))
+    for prefix in (SQLITE_PREFIX, f"{LAKE_PREFIX}/"):
+        if url.startswith(prefix):
+            return f"{prefix}{home / _expanded('STORE_URL', Path(url.removeprefix(prefix)))}"
+    return url
 
 
 def _expanded(name: str, path: Path) -> Path:

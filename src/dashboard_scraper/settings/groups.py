@@ -30,6 +30,8 @@ def _source(name: str) -> str:
 
 
 def _store_url(value: str) -> str:
+    if value.startswith(LAKE_PREFIX) and value.rstrip("/") != LAKE_PREFIX.rstrip("/"):
+        return value
     file = value.removeprefix(SQLITE_PREFIX) if value.startswith(SQLITE_PREFIX) else None
     if file is None and not value.startswith(_POSTGRES_PREFIXES):
         raise ValueError(
@@ -110,7 +112,8 @@ class StoreSettings(BaseModel):
     store_url: Annotated[str, AfterValidator(_store_url), Concern.STORE] = Field(
         "sqlite:///data/usage.db",
         description="Where fetched days are stored: `sqlite:///FILE`, or"
-        " `postgresql://USER:PASSWORD@HOST/DATABASE`",
+        " `postgresql://USER:PASSWORD@HOST/DATABASE`; only to read: a lake, `iceberg:///FOLDER` or"
+        " `iceberg://CATALOG/NAMESPACE`",
     )
     store_lease_seconds: float = Field(
         LEASE_SECONDS,

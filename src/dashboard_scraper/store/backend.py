@@ -38,6 +38,11 @@ class Backend(Protocol):
         ...
 
     @property
+    def has_versions(self) -> bool:
+        """Whether it has the versions of days that are not in force."""
+        ...
+
+    @property
     def shown(self) -> str:
         """The place for logs and messages: without a password."""
         ...

@@ -13,7 +13,8 @@ from dashboard_scraper.files import PRIVATE
 from dashboard_scraper.installation import how_to_install
 from dashboard_scraper.people.people import People
 from dashboard_scraper.settings.config import Settings
-from dashboard_scraper.settings.groups import LEASE_SECONDS, SQLITE_PREFIX
+from dashboard_scraper.settings.groups import LAKE_PREFIX, LEASE_SECONDS, SQLITE_PREFIX
+from dashboard_scraper.settings.library_settings import Libraries
 from dashboard_scraper.store.patience import Patience
 from dashboard_scraper.store.store import Store
 
@@ -34,7 +35,14 @@ def store_of(settings: Settings, people: People | None = None) -> Store:
     """The store of the settings, not opened yet. Pass `people` in order to write."""
     patience = Patience(settings.retry_budget_seconds, settings.retry_backoff_seconds)
     waiting = Waiting(patience, settings.store_lease_seconds)
-    return store_at(settings.store_url, people, waiting=waiting, mode=settings.file_mode)
+    return store_at(
+        settings.store_url,
+        people,
+        waiting=waiting,
+        mode=settings.file_mode,
+        libraries=settings.libraries,
+        renaming=settings.pseudonym_key_file is not None,
+    )
 
 
 def store_at(
@@ -43,8 +51,15 @@ def store_at(
     *,
     waiting: Waiting | None = None,
     mode: int = PRIVATE,
+    libraries: Libraries | None = None,
+    renaming: bool = False,
 ) -> Store:
-    """The store that a STORE_URL names, as `store_of`. New files get `mode`."""
+    """The store that a STORE_URL names, as `store_of`. New files get `mode`.
+
+    For a lake: the settings of its `libraries`, and whether its names are replaced by pseudonyms.
+    """
+    if url.startswith(LAKE_PREFIX):
+        return _lake_at(url, libraries or Libraries(), renaming=renaming)
     waiting = waiting or Waiting()
     if url.startswith(SQLITE_PREFIX):
         from dashboard_scraper.store.sqlite import SqliteBackend  # noqa: PLC0415
@@ -67,3 +82,14 @@ def store_at(
         raise UsageError(
             "STORE_URL is not a URL; write it as postgresql://USER:PASSWORD@HOST/DATABASE"
         ) from None
+
+
+def _lake_at(url: str, libraries: Libraries, *, renaming: bool) -> Store:
+    try:
+        from dashboard_scraper.store.lake.backend import LakeBackend  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise UsageError(
+            "STORE_URL names a lake, and its libraries are not installed:"
+            f" {how_to_install('iceberg')}"
+        ) from None
+    return Store(LakeBackend(url, libraries.of_object_stores, renaming=renaming))

@@ -70,6 +70,7 @@ class PostgresBackend:
         self._lease: Lease | None = None
 
     errors = (SQLAlchemyError, psycopg.Error)
+    has_versions = True
 
     @property
     def shown(self) -> str:

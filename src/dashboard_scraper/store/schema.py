@@ -57,7 +57,7 @@ class Moment(TypeDecorator[datetime]):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # noqa: ARG002
         """A plain function, faster than `process_result_value`: every row has two timestamps."""
-        return _of_text if dialect.name == "sqlite" else _in_utc
+        return _READERS.get(dialect.name, _in_utc)
 
 
 class Seen(Moment):
@@ -72,6 +72,8 @@ class Seen(Moment):
         """As for other timestamps; ISO 8601 dates sort as text."""
         if dialect.name == "sqlite":
             return lambda value: None if value is None or value < _EARLIEST else _of_text(value)
+        if dialect.name == "duckdb":
+            return lambda value: _since_earliest(_as_utc(value))
         return lambda value: None if value is None or value < EARLIEST else _in_utc(value)
 
 
@@ -84,6 +86,17 @@ def _of_text(value: str | None) -> datetime | None:
 
 def _in_utc(value: datetime | None) -> datetime | None:
     return None if value is None else value.astimezone(UTC)
+
+
+def _as_utc(value: datetime | None) -> datetime | None:
+    return None if value is None else value.replace(tzinfo=UTC)
+
+
+def _since_earliest(value: datetime | None) -> datetime | None:
+    return None if value is None or value < EARLIEST else value
+
+
+_READERS = {"sqlite": _of_text, "duckdb": _as_utc}
 
 
 # Sorted as in Python, whatever the database's collation: the same users give the same output bytes.

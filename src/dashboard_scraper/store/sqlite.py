@@ -75,6 +75,7 @@ class SqliteBackend:
         self.watch = SqliteWatch(path, self._connected)
 
     errors = (SQLAlchemyError, sqlite3.Error)
+    has_versions = True
 
     @property
     def shown(self) -> str:

@@ -154,7 +154,12 @@ class Store:
         self._backend.watch.close()
 
     def as_of(self, moment: datetime) -> Store:
-        """The store for reading, as of an earlier moment."""
+        """The store for reading, as of an earlier moment; UsageError for a lake."""
+        if not self._backend.has_versions:
+            raise UsageError(
+                f"{self.shown} has each day as it is now: for an earlier moment, read the store"
+                " that is exported to it"
+            )
         return _StoreAsOf(self, self._backend, moment)
 
     def _is_old(self, view: View) -> bool:

@@ -209,7 +209,8 @@ class _Batch:
         return self._lake.catalog.load_table(self._lake.identifier(kind.name))
 
     def _found(self, table: Table) -> Contents:
-        return contents_in(table, is_of(self._source, self._days))
+        found = contents_in(table, is_of(self._source, self._days))
+        return {day: contents for (_, day), contents in found.items()}
 
     def _differing(self, kind: LakeTable, table: Table) -> list[date]:
         found = self._found(table)

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from pyiceberg.conversions import from_bytes
-from pyiceberg.table import FileScanTask, Table
+from pyiceberg.table import ALWAYS_TRUE, FileScanTask, Table
 
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.store.lake.place import Lake
@@ -27,45 +27,65 @@ def totals_in(lake: Lake, source: str, window: Window | None = None) -> dict[dat
 
 def contents_of_rows(lake: Lake, source: str, window: Window) -> dict[str, Contents]:
     """What the rows of each day were written from, by the name of the table."""
-    found = {}
+    found: dict[str, Contents] = {}
     for kind in ROW_TABLES:
         table = lake.catalog.load_table(lake.identifier(kind.name))
-        found[kind.name] = contents_in(table, is_in(source, window))
+        by_day = contents_in(table, is_in(source, window))
+        found[kind.name] = {day: contents for (_, day), contents in by_day.items()}
     return found
 
 
-def contents_in(table: Table, rows: str) -> Contents:
-    """The contents of these rows by day: one, unless a writer was interrupted.
+def contents_in(table: Table, rows: str | None = None) -> dict[tuple[str, date], set[str]]:
+    """The contents of these rows, by default all, by source and day: one, unless a writer was
+    interrupted.
 
     Read from the bounds in the manifests: each day has files of its own, unless another program
     has merged them.
     """
-    scan = table.scan(row_filter=rows, selected_fields=("day", CONTENT))
-    pairs: list[tuple[date, str]] = []
+    columns = ("source", "day", CONTENT)
+    scan = table.scan(row_filter=rows or ALWAYS_TRUE, selected_fields=columns)
+    keys: list[tuple[str, date, str]] = []
     for task in scan.plan_files():
-        pair = _only_day(table, task)
-        if pair is None:
-            both = scan.to_arrow().group_by(["day", CONTENT]).aggregate([])
-            columns = (both.column(name).to_pylist() for name in ("day", CONTENT))
-            pairs = list(zip(*columns, strict=True))
+        key = _only_key(table, task)
+        if key is None:
+            distinct = scan.to_arrow().group_by(list(columns)).aggregate([])
+            keys = list(zip(*(distinct.column(name).to_pylist() for name in columns), strict=True))
             break
-        pairs.append(pair)
-    found: dict[date, set[str]] = defaultdict(set)
-    for day, content in pairs:
-        found[day].add(content)
+        keys.append(key)
+    found: dict[tuple[str, date], set[str]] = defaultdict(set)
+    for source, day, content in keys:
+        found[source, day].add(content)
     return found
 
 
-def _only_day(table: Table, task: FileScanTask) -> tuple[date, str] | None:
-    """The one day and content of all rows of a file; None where it may have several."""
-    values: list[Any] = []
-    for name in ("day", CONTENT):
-        field: Any = table.schema().find_field(name)
-        least = task.file.lower_bounds.get(field.field_id)
-        if task.delete_files or least is None or least != task.file.upper_bounds[field.field_id]:
+def _only_key(table: Table, task: FileScanTask) -> tuple[str, date, str] | None:
+    """The one source, day and content of all rows of a file; None where it may have several."""
+    values = []
+    for name in ("source", "day", CONTENT):
+        bounds = _bounds(table, task, name)
+        if task.delete_files or bounds is None or bounds[0] != bounds[1]:
             return None
-        values.append(from_bytes(field.field_type, least))
-    return date.fromordinal(_EPOCH + values[0]), values[1]
+        values.append(bounds[0])
+    return values[0], _day(values[1]), values[2]
+
+
+def day_bounds(table: Table, task: FileScanTask) -> tuple[date, date]:
+    """The first and the last day in a file; any day where that is not known."""
+    bounds = _bounds(table, task, "day")
+    return (_day(bounds[0]), _day(bounds[1])) if bounds else (date.min, date.max)
+
+
+def _bounds(table: Table, task: FileScanTask, name: str) -> tuple[Any, Any] | None:
+    field: Any = table.schema().find_field(name)
+    least = task.file.lower_bounds.get(field.field_id)
+    most = task.file.upper_bounds.get(field.field_id)
+    if least is None or most is None:
+        return None
+    return from_bytes(field.field_type, least), from_bytes(field.field_type, most)
+
+
+def _day(number: int) -> date:
+    return date.fromordinal(_EPOCH + number)
 
 
 def is_of(source: str, days: Iterable[date]) -> str:

@@ -1,15 +1,17 @@
-"""An Iceberg REST catalogue on this machine, which can be ordered to fail."""
+"""An Iceberg REST catalogue on this machine, which can be ordered to fail. Fixtures too."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import (
     CommitFailedException,
@@ -17,10 +19,18 @@ from pyiceberg.exceptions import (
     NoSuchTableError,
     TableAlreadyExistsError,
 )
-from pyiceberg.partitioning import PartitionSpec
+from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.io.pyarrow import pyarrow_to_schema, write_file
+from pyiceberg.partitioning import PartitionFieldValue, PartitionKey, PartitionSpec
 from pyiceberg.schema import Schema
-from pyiceberg.table import CommitTableRequest
+from pyiceberg.table import CommitTableRequest, Table, WriteTask
 
+from conftest import Home
+from filled_store import SOURCE, put, some_days
+from object_stores import BUCKET, sign_in_at
+
+REST = "iceberg://customers/figures"
+WAREHOUSE = f"s3://{BUCKET}/lake"
 TOKEN = "made-up-catalogue-token"
 _CONFLICT, _MISSING, _UNAUTHORIZED = 409, 404, 401
 
@@ -153,3 +163,56 @@ def serving(catalogue: RestCatalogue) -> Iterator[RestCatalogue]:
             server.shutdown()
             thread.join()
             catalogue.tables.close()
+
+
+def merge_files(table: Table) -> None:
+    """Put the rows of a table's only partition into one file, as programs that compact do."""
+    rows, (task, *_) = table.scan().to_arrow(), table.scan().plan_files()
+    values = [
+        PartitionFieldValue(field, task.file.partition[place])
+        for place, field in enumerate(table.spec().fields)
+    ]
+    key = PartitionKey(values, table.spec(), table.schema())
+    schema = pyarrow_to_schema(rows.schema, name_mapping=table.schema().name_mapping)
+    work = WriteTask(uuid.uuid4(), 0, schema, rows.to_batches(), partition_key=key)
+    with table.transaction() as change:
+        change.delete(AlwaysTrue())
+        with change.update_snapshot().fast_append() as added:
+            for file in write_file(table.io, table.metadata, iter([work])):
+                added.append_data_file(file)
+
+
+@pytest.fixture
+def lake(home: Home) -> Path:
+    """Where runs write by default; the store has three days."""
+    home.settings |= {
+        "STORE_URL": f"sqlite:///{home.data / 'usage.db'}",
+        "METRICS_SOURCE": SOURCE,
+        "RECONCILE": "warn",
+    }
+    put(home.settings["STORE_URL"], some_days(3, users=4))
+    return home.data / "iceberg"
+
+
+@pytest.fixture
+def catalogue(home: Home, lake: Path, object_store: str) -> Iterator[RestCatalogue]:
+    """A REST catalogue with its tables in an object store, which runs are configured for."""
+    assert lake
+    sign_in_at(home, object_store)
+    tables = RestCatalogue(
+        home.path,
+        f"{WAREHOUSE}/{home.path.name}",
+        **{
+            "s3.endpoint": object_store,
+            "s3.access-key-id": home.settings["AWS_ACCESS_KEY_ID"],
+            "s3.secret-access-key": home.settings["AWS_SECRET_ACCESS_KEY"],
+            "s3.region": home.settings["AWS_DEFAULT_REGION"],
+        },
+    )
+    with serving(tables):
+        home.settings |= {
+            "PYICEBERG_CATALOG__CUSTOMERS__TYPE": "rest",
+            "PYICEBERG_CATALOG__CUSTOMERS__URI": tables.url,
+            "PYICEBERG_CATALOG__CUSTOMERS__TOKEN": TOKEN,
+        }
+        yield tables

@@ -1,0 +1,251 @@
+"""A lake as a store, read only: DuckDB over the files that the catalogue lists.
+
+The store's tables are views of these files, so that every query of the store works on them. Which
+of them are read is decided by the days that Iceberg has noted of each file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from datetime import date
+from typing import Any, NoReturn, TypeVar
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as ds
+from pyiceberg.io.pyarrow import PyArrowFileIO
+from pyiceberg.table import Table as IcebergTable
+from sqlalchemy import Column, Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from dashboard_scraper.errors import StoreFailed, UsageError
+from dashboard_scraper.model.listing import listed_days
+from dashboard_scraper.store.backend import View
+from dashboard_scraper.store.lake.duckdb_engine import engine_in
+from dashboard_scraper.store.lake.place import Lake, exists, opened
+from dashboard_scraper.store.lake.state import contents_in, day_bounds
+from dashboard_scraper.store.lake.tables import (
+    CONTENT,
+    DAILY_TOTALS,
+    PSEUDONYMS,
+    ROW_TABLES,
+    TABLES,
+    USER_DAYS,
+    LakeTable,
+)
+from dashboard_scraper.store.schema import (
+    INFO,
+    PERSON,
+    SCHEMA_VERSION,
+    TENANT_FIGURE,
+    VERSION,
+    Moment,
+)
+from dashboard_scraper.store.watch import Watch
+
+Result = TypeVar("Result")
+Environment = Callable[[], AbstractContextManager[None]]
+
+_LOOKS = 4
+_PAUSE_SECONDS = 0.5
+
+
+class LakeBackend:
+    """A lake, for reading. `environment` holds what its libraries take from there. With `renaming`,
+    who reads it replaces names by pseudonyms.
+    """
+
+    def __init__(
+        self, url: str, environment: Environment = contextlib.nullcontext, *, renaming: bool = False
+    ) -> None:
+        self.shown = url
+        self._environment = environment
+        self._renaming = renaming
+        self.watch: Watch = _LakeWatch(self)
+
+    errors = (SQLAlchemyError, duckdb.Error, pa.ArrowException)
+    has_versions = False
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Lake]:
+        """The catalogue."""
+        with self._environment(), opened(self.shown, StoreFailed) as lake:
+            yield lake
+
+    def exists(self) -> bool:
+        """Whether the catalogue has the tables."""
+        if not exists(self.shown):
+            return False
+        with self.opened() as lake:
+            return all(lake.catalog.table_exists(lake.identifier(kind.name)) for kind in TABLES)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[View]:
+        """The current snapshots of the tables, which belong together."""
+        with self.opened() as lake, tempfile.TemporaryDirectory() as folder:
+            tables = _consistent(lake)
+            if self._renaming:
+                _refuse_pseudonyms(tables[DAILY_TOTALS.name], self.shown)
+            engine = engine_in(folder)
+            with engine.connect() as connection:
+                _create(connection, tables)
+                yield View(connection, lambda: None)
+            engine.dispose()
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Refuse to write."""
+        self._refuse()
+
+    def check_lock(self) -> None:
+        """Refuse to write."""
+        self._refuse()
+
+    def create(self) -> None:
+        """Refuse to write."""
+        self._refuse()
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Refuse to write."""
+        self._refuse()
+
+    def transact(self, work: Callable[[Connection], Result]) -> Result:  # noqa: ARG002
+        """Refuse to write."""
+        self._refuse()
+
+    def load(self, *_: object) -> None:
+        """Refuse to write."""
+        self._refuse()
+
+    def scrub(self) -> None:
+        """Refuse to write."""
+        self._refuse()
+
+    def stop_waiting(self) -> None:
+        """Nothing waits for long."""
+
+    def may_change(self, connection: Connection) -> bool:  # noqa: ARG002
+        """Nobody may."""
+        return False
+
+    def explain(self, error: Exception) -> str | None:
+        """Advice where a query needs what no lake has."""
+        if isinstance(getattr(error, "orig", error), duckdb.CatalogException):
+            return "a lake has no earlier versions: ask the store that is exported to it"
+        return None
+
+    def _refuse(self) -> NoReturn:
+        raise UsageError(
+            f"{self.shown} is a lake, which can only be read here: set STORE_URL to the store that"
+            " is exported to it"
+        )
+
+
+class _LakeWatch:
+    """Looks which state of each table is the current one."""
+
+    def __init__(self, backend: LakeBackend) -> None:
+        self._backend = backend
+
+    def state(self) -> Hashable:
+        """The places of the tables' metadata, which are others after each commit."""
+        with self._backend.opened() as lake:
+            return tuple(_load(lake, kind).metadata_location for kind in TABLES)
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+
+def _load(lake: Lake, kind: LakeTable) -> IcebergTable:
+    return lake.catalog.load_table(lake.identifier(kind.name))
+
+
+def _consistent(lake: Lake) -> dict[str, IcebergTable]:
+    """The tables, once their rows are those of the totals; StoreFailed if that takes too long."""
+    for look in range(_LOOKS):
+        if look:
+            time.sleep(_PAUSE_SECONDS)
+        # The totals first: rows are committed before them.
+        tables = {kind.name: _load(lake, kind) for kind in (DAILY_TOTALS, *ROW_TABLES)}
+        if not (torn := _torn_days(tables)):
+            return tables
+    raise StoreFailed(
+        f"{lake.shown}: {listed_days(torn)}: the rows are not those of the totals; an export is"
+        " running or was interrupted: wait for it, or export these days again"
+    )
+
+
+def _torn_days(tables: Mapping[str, IcebergTable]) -> list[date]:
+    """Days whose rows in some table are not those of the totals."""
+    columns = ("source", "day", "users", CONTENT)
+    totals = tables[DAILY_TOTALS.name].scan(selected_fields=columns).to_arrow().to_pylist()
+    contents = {(row["source"], row["day"]): row[CONTENT] for row in totals}
+    found = {kind.name: contents_in(tables[kind.name]) for kind in ROW_TABLES}
+    torn = {
+        key
+        for each in found.values()
+        for key, there in each.items()
+        if there != {contents.get(key)}
+    }
+    users = found[USER_DAYS.name]
+    torn |= {
+        key for row in totals if row["users"] and (key := (row["source"], row["day"])) not in users
+    }
+    return sorted({day for _, day in torn})
+
+
+def _refuse_pseudonyms(totals: IcebergTable, shown: str) -> None:
+    if totals.scan(row_filter=f"{PSEUDONYMS} = true", limit=1).to_arrow().num_rows:
+        raise UsageError(
+            f"{shown}: the names of some days are pseudonyms already, and would get others: unset"
+            " PSEUDONYM_KEY_FILE to read this lake"
+        )
+
+
+def _create(connection: Connection, tables: Mapping[str, IcebergTable]) -> None:
+    """Create the store's tables as views of the lake's, and those that it has no rows of."""
+    driver: Any = connection.connection.driver_connection
+    session: duckdb.DuckDBPyConnection = driver.connection
+    for kind in TABLES:
+        session.register(f"lake_{kind.name}", _dataset(tables[kind.name], kind))
+        columns = ", ".join(map(_expression, kind.arrow.of.c))
+        view, rows = kind.arrow.of.name, f"lake_{kind.name}"
+        session.execute(f"CREATE VIEW {view} AS SELECT {columns} FROM {rows}")  # noqa: S608
+    people = f"SELECT DISTINCT user_login, person FROM lake_{USER_DAYS.name}"  # noqa: S608
+    session.execute(f"CREATE VIEW {PERSON.name} AS {people}")
+    for table in (INFO, TENANT_FIGURE):
+        table.create(connection, checkfirst=False)
+    connection.execute(INFO.insert().values(name=SCHEMA_VERSION, value=f"{VERSION}"))
+
+
+def _expression(column: Column[Any]) -> str:
+    """A column; a moment without its zone, which is UTC: with it, DuckDB would need pytz."""
+    if isinstance(column.type, Moment):
+        return f"make_timestamp(epoch_us({column.name})) AS {column.name}"
+    return column.name
+
+
+def _dataset(table: IcebergTable, kind: LakeTable) -> ds.Dataset:
+    """The files of the current snapshot, with what is known of the days in each."""
+    if not isinstance(table.io, PyArrowFileIO):
+        raise UsageError(
+            f"{'.'.join(table.name())}: set the catalogue's py-io-impl to"
+            " pyiceberg.io.pyarrow.PyArrowFileIO"
+        )
+    form, fragments = ds.ParquetFileFormat(), []
+    place: Any = None
+    for task in table.scan().plan_files():
+        if task.delete_files:
+            raise StoreFailed(
+                f"{'.'.join(table.name())}: another program has deleted single rows; rewrite the"
+                " data files, as by Spark's rewrite_data_files"
+            )
+        scheme, host, path = table.io.parse_location(task.file.file_path, table.io.properties)
+        place = table.io.fs_by_scheme(scheme, host)
+        first, last = day_bounds(table, task)
+        known = (ds.field("day") >= first) & (ds.field("day") <= last)
+        fragments.append(form.make_fragment(path, place, partition_expression=known))
+    return ds.FileSystemDataset(fragments, kind.arrow.schema, form, place)

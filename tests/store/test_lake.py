@@ -1,0 +1,140 @@
+"""A lake as the store: what is read from it, and what is refused."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pyiceberg.catalog.sql import SqlCatalog
+
+from conftest import Home, all_files, content_of
+from dashboard_scraper.model.usage import EditorLanguageUsage, UserUsage
+from dashboard_scraper.store import DetailStatus, store_at
+from dashboard_scraper.store.lake.place import CATALOG_FILE, NAMESPACE
+from filled_store import FETCHED, LAST, SOURCE, figures_of, put, some_days, user
+from lakes import REST, RestCatalogue, merge_files
+from stored_days import mark
+
+pytestmark = pytest.mark.slow
+
+FIRST = LAST - timedelta(2)
+DAYS = (f"{FIRST}", f"{LAST}")
+
+
+def export_lake(home: Home, *more: str) -> None:
+    result = home.run("export", *DAYS, "--format", "iceberg", *more)
+    assert result.code == 0, result.err
+
+
+def reading(home: Home, place: Path | str) -> Home:
+    """The same home, but the lake is its store."""
+    url = f"iceberg:///{place}" if isinstance(place, Path) else place
+    return Home(home.path, home.settings | {"STORE_URL": url})
+
+
+def written(home: Home, name: str) -> dict[str, bytes]:
+    """What an export and a report write."""
+    folder = home.path / name
+    result = home.run("export", *DAYS, "--out", f"{folder}")
+    assert result.code == 0, result.err
+    assert home.run("report").code == 0
+    found = {str(path.relative_to(folder)): content_of(path) for path in all_files(folder)}
+    return found | {"page": (home.data / "report.html").read_bytes()}
+
+
+@pytest.fixture
+def details(home: Home, lake: Path) -> None:
+    """Unknown figures, timestamps, doubts, editors and credits in the store."""
+    assert lake
+    url = home.settings["STORE_URL"]
+    odd = UserUsage("odd@example.com", figures_of(chat_messages=3), {"größe": 1})
+    bot = user("triage-bot", chat_messages=None)
+    put(url, {LAST: [odd, bot], FIRST: []})
+    mark(url, LAST, "suspicious", "who knows")
+    usage = EditorLanguageUsage(odd.user, "VSCode", "Python", figures_of(chat_messages=3))
+    store = store_at(url)
+    with store.locked(), store.opened():
+        store.put_editor_languages(SOURCE, LAST, [usage], DetailStatus.COMPLETE, FETCHED)
+        store.put_credits(SOURCE, LAST, {odd.user: 1.5}, FETCHED)
+    home.settings |= {"GITHUB_REPORTS_CREDITS": "true", "ORGANIZATION_ID": "7"}
+
+
+@pytest.mark.usefixtures("details")
+def test_outputs_are_those_of_the_store(home: Home, lake: Path) -> None:
+    export_lake(home)
+    assert written(reading(home, lake), "of-lake") == written(home, "of-store")
+
+
+@pytest.mark.usefixtures("details")
+def test_store_in_an_object_store(home: Home, catalogue: RestCatalogue) -> None:
+    assert catalogue
+    export_lake(home, "--out", REST)
+    assert written(reading(home, REST), "of-lake") == written(home, "of-store")
+
+
+def test_merged_files_are_read_and_replaced(home: Home, lake: Path) -> None:
+    """Another program may put several days into one file."""
+    export_lake(home)
+    catalog = SqlCatalog("lake", uri=f"sqlite:///{lake / CATALOG_FILE}", warehouse=f"{lake}")
+    table = catalog.load_table((NAMESPACE, "user_days"))
+    merge_files(table)
+    snapshot = table.metadata.current_snapshot_id
+    export_lake(home)
+    table.refresh()
+    assert table.metadata.current_snapshot_id == snapshot, "nothing has changed"
+    assert written(reading(home, lake), "of-lake") == written(home, "of-store")
+    put(home.settings["STORE_URL"], {LAST: some_days(1, seed=7)[LAST]})
+    export_lake(home)
+    catalog.close()
+    assert written(reading(home, lake), "of-lake") == written(home, "of-store")
+
+
+def test_lake_can_only_be_read(home: Home, lake: Path) -> None:
+    export_lake(home)
+    before = {path: path.read_bytes() for path in all_files(lake)}
+    store = reading(home, lake)
+    for words in (("backfill", *DAYS), ("forget", "user0@example.com"), ("--daily", *DAYS)):
+        result = store.run(*words)
+        assert result.code == 2, words
+        assert "is a lake, which can only be read here" in result.err
+    result = store.run("export", *DAYS, "--as-of", "2026-11-20")
+    assert result.code == 2
+    assert "has each day as it is now" in result.err
+    result = store.run("history", DAYS[0])
+    assert result.code == 1
+    assert "a lake has no earlier versions" in result.err
+    result = store.run("export", *DAYS, "--format", "iceberg")
+    assert result.code == 2
+    assert "is the store that is read" in result.err
+    assert {path: path.read_bytes() for path in all_files(lake)} == before
+
+
+def test_status_of_a_lake(home: Home, lake: Path) -> None:
+    export_lake(home)
+    result = reading(home, lake).run("status")
+    assert result.code == 0, result.err
+    assert "3 complete" in result.out
+
+
+def test_lake_that_is_not_there(home: Home, lake: Path) -> None:
+    result = reading(home, lake).run("report")
+    assert result.code == 2
+    assert "there is no store at" in result.err
+    assert not lake.exists()
+
+
+def test_pseudonyms_are_not_replaced_again(home: Home, lake: Path) -> None:
+    key = home.path / "pseudonym.key"
+    key.touch(0o600)
+    key.write_text("0123456789abcdef" * 4)
+    home.settings["PSEUDONYM_KEY_FILE"] = f"{key}"
+    export_lake(home)
+    of_store = written(home, "of-store")
+    store = reading(home, lake)
+    result = store.run("report")
+    assert result.code == 2
+    assert "unset PSEUDONYM_KEY_FILE" in result.err
+    del store.settings["PSEUDONYM_KEY_FILE"]
+    csv = f"augment_metrics_{LAST}.csv"
+    assert written(store, "of-lake")[csv] == of_store[csv]
