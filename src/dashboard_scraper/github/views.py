@@ -206,11 +206,9 @@ class GithubViews:
 
     def _seat_list(self, window: Window, view: CachedView) -> SeatList:
         doubts = self._doubts(view.get(_LEDGER, self._ledger), window)
-        return SeatList(view.get("seats", self._seats), window, doubts)
-
-    def _seats(self, view: CachedView) -> list[Seat]:
         persons = view.get(_PERSONS, self._persons)
-        return seats_in(view.reader, self._source, self._audience, persons)
+        seats = seats_in(view.reader, self._source, window, self._audience, persons)
+        return SeatList(seats, window, doubts)
 
     def organization(self, login: str) -> Organization:
         """The organization of that login: every one has all figures."""

@@ -77,16 +77,14 @@ class SeenUser(NamedTuple):
 
 
 class KnownUser(NamedTuple):
-    """A user with any row at all: the first day with one, the last day with activity, and when the
-    source says that they were first and last seen, if it does.
+    """A user with any row at all, of whom `service` says whether all rows are a service account's:
+    the first day with one, and the last with activity.
     """
 
     user: str
     service: bool
     first_day: date
     last_active: date | None
-    first_seen: datetime | None
-    last_seen: datetime | None
 
 
 class ActiveUser(NamedTuple):
@@ -380,22 +378,18 @@ class Reader:
         return [SeenUser(*row) for row in self._all(query)]
 
     def known(self, source: str) -> list[KnownUser]:
-        """Every user of the source, sorted by name."""
-        table = USER_DAY
-        query = (
-            select(
-                table.c.user_login,
-                table.c.service_account,
-                func.min(table.c.day),
-                func.max(case((_is_active(), table.c.day))),
-                func.min(table.c[FIRST_SEEN.name]),
-                func.max(table.c[LAST_SEEN.name]),
-            )
-            .where(table.c.source == source)
-            .group_by(table.c.user_login, table.c.service_account)
-            .order_by(table.c.user_login)
-        )
-        return [KnownUser(*row) for row in self._all(query)]
+        """Every user of the source, ordered by their first day, then by address."""
+        people = self.people(source)
+        persons = 0
+        for day in people.values():
+            persons |= day.listed & ~day.service
+        not_service = set(self.names_of(persons))
+        newest_first = ((day, each.active) for day, each in reversed(people.items()))
+        last = {name: day for day, new in _new_on(newest_first) for name in self.names_of(new)}
+        return [
+            KnownUser(name, name not in not_service, day, last.get(name))
+            for name, day in self.first_days(source).items()
+        ]
 
     def activity(self, ledger: LedgerDay, areas: Sequence[Iterable[Metric]]) -> list[ActiveUser]:
         """The users active on a day, as `figures.is_active` defines it. A user is active in an area
