@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -13,6 +15,8 @@ from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
 from dashboard_scraper.store import DetailStatus, LedgerDay, Status, store_at
 from report_reading import REPORT, Report, read_report
 
+USERS = {ANALYTICS: 80, DASHBOARD: 12}
+Demo = Callable[[str], tuple[Home, Report]]
 STORED = Window(today() - timedelta(84), yesterday())
 
 
@@ -21,19 +25,25 @@ def ledger_of(home: Home, source: str) -> list[LedgerDay]:
         return list(reader.ledger(source).values())
 
 
-def tried(home: Home, *words: str) -> Report:
-    """The page of a demo, whose address is the last that is printed."""
-    result = home.run("demo", *words)
-    assert result.code == 0, result.err
-    page = home.data / "demo" / home.daily_folder.name / REPORT
-    assert result.out.splitlines()[-1] == page.as_uri()
-    return read_report(page)
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """The home of each source's demo, and its page, whose address is the last that is printed."""
+
+    @functools.cache
+    def begin(source: str) -> tuple[Home, Report]:
+        home = Home(tmp_path_factory.mktemp(source))
+        result = home.run("demo", "--source", source, "--users", f"{USERS[source]}")
+        assert result.code == 0, result.err
+        page = home.data / "demo" / home.daily_folder.name / REPORT
+        assert result.out.splitlines()[-1] == page.as_uri()
+        return home, read_report(page)
+
+    return begin
 
 
 @pytest.mark.slow
-def test_demo_shows_every_part_of_the_page(home: Home) -> None:
-    home.settings.clear()
-    report = tried(home, "--users", "80")
+def test_demo_shows_every_part_of_the_page(demo: Demo) -> None:
+    home, report = demo(ANALYTICS)
     days = ledger_of(home, ANALYTICS)
     assert [each.day for each in days] == list(STORED.days())
     assert {each.status for each in days} == {Status.COMPLETE}
@@ -51,9 +61,8 @@ def test_demo_shows_every_part_of_the_page(home: Home) -> None:
 
 
 @pytest.mark.slow
-def test_dashboard_demo_has_days_to_compare(home: Home) -> None:
-    home.settings.clear()
-    report = tried(home, "--source", DASHBOARD, "--users", "12")
+def test_dashboard_demo_has_days_to_compare(demo: Demo) -> None:
+    home, report = demo(DASHBOARD)
     assert [each.day for each in ledger_of(home, DASHBOARD)] == list(STORED.days())
     assert "Compared with" in report.words
     assert "does not add up" not in report.words
@@ -62,11 +71,8 @@ def test_dashboard_demo_has_days_to_compare(home: Home) -> None:
 
 @pytest.mark.parametrize("source", [ANALYTICS, DASHBOARD])
 @pytest.mark.slow
-def test_demo_store_can_be_exported(source: str, home: Home) -> None:
-    home.settings.clear()
-    tried(home, "--source", source, "--users", "2")
-    home.settings |= {
-        "METRICS_SOURCE": source,
-        "STORE_URL": sqlite_url(home.data / "demo" / "usage.db"),
-    }
+def test_demo_store_has_a_status(source: str, demo: Demo) -> None:
+    of_demo, _ = demo(source)
+    url = sqlite_url(of_demo.data / "demo" / "usage.db")
+    home = Home(of_demo.path, {"METRICS_SOURCE": source, "STORE_URL": url})
     assert home.run("status", "--max-age", "48h").code == 0

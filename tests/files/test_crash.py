@@ -153,7 +153,7 @@ def trials(
 
 @pytest.mark.parametrize(
     ("empty_place", "times"),
-    [("sqlite", 20), ("postgresql", 5), ("pgbouncer", 3)],
+    [("sqlite", 12), ("postgresql", 4), ("pgbouncer", 3)],
     indirect=["empty_place"],
 )
 @pytest.mark.slow

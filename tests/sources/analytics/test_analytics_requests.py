@@ -117,7 +117,7 @@ def test_run_right_after_fetches_unsettled_days(
     home: Home, limited: Limited, settle_days: int
 ) -> None:
     home.settings["SETTLE_DAYS"] = f"{settle_days}"
-    sim = limited(200)
+    sim = limited()
     backfill(home, DAYS[0], DAYS[-1])
     sim.requests.clear()
     run(home)
@@ -126,7 +126,7 @@ def test_run_right_after_fetches_unsettled_days(
 
 @pytest.mark.slow
 def test_next_night_fetches_unsettled_days(home: Home, limited: Limited) -> None:
-    sim = limited(200)
+    sim = limited()
     backfill(home, DAYS[0], DAYS[-1])
     sim.requests.clear()
     run(home, 1)
@@ -136,7 +136,7 @@ def test_next_night_fetches_unsettled_days(home: Home, limited: Limited) -> None
 @pytest.mark.slow
 def test_settled_days_cost_two_requests(home: Home, limited: Limited) -> None:
     """With SETTLE_DAYS=0 they have all settled where they were fetched after their end."""
-    sim = limited(200)
+    sim = limited()
     backfill(home, DAYS[0], DAYS[-1])
     home.settings["SETTLE_DAYS"] = "0"
     sim.requests.clear()
@@ -173,7 +173,7 @@ def test_revised_settled_day_alone_is_fetched(
     home: Home, limited: Limited, caplog: Log, number: int
 ) -> None:
     home.settings["REVISION_LIMIT"] = "100"
-    sim = limited(200)
+    sim = limited()
     backfill(home, DAYS[0], DAYS[-1])
     before = ledger(home)
     sim.revise(DAYS[number])
@@ -188,7 +188,7 @@ def test_revised_settled_day_alone_is_fetched(
 
 @pytest.mark.slow
 def test_backfill_fetches_totals_per_90_days(home: Home, limited: Limited) -> None:
-    sim = limited()
+    sim = limited(3)
     window = last_complete_days(200, TODAY - timedelta(30))
     days = list(window.days())
     backfill(home, days[110], days[129])
@@ -231,7 +231,7 @@ def said_by(run: subprocess.Popen[str], words: str, count: int) -> Iterator[str]
 @pytest.mark.slow
 def test_long_run_logs_its_cost_and_what_is_left(home: Home, limited: Limited) -> None:
     """It is ended after some days: to wait for the end would take longer than the test may."""
-    sim = limited(200)
+    sim = limited()
     first, last = today() - timedelta(90), today() - timedelta(1)
     sim.organization.today = today()
     total = sum(pages(sim, Window(first, last).days()).values())
@@ -319,14 +319,4 @@ def test_editors_continue_within_the_next_budget(home: Home, limited: Limited) -
     first = len(sim.requests)
     backfill(home, SETTLED.start, SETTLED.end)
     assert sim.count() == first
-    assert {request.status for request in sim.requests} == {200}
-
-
-@pytest.mark.slow
-def test_editors_of_all_days_are_fetched_on_request(home: Home, limited: Limited) -> None:
-    sim = limited(300)
-    home.settings["FETCH_EDITOR_LANGUAGE"] = "true"
-    backfill(home, SETTLED.start, SETTLED.end)
-    assert asked(sim, EDITOR_LANGUAGE).total() > EDITOR_LANGUAGE_REQUESTS
-    assert with_editors(home) == list(SETTLED.days())
     assert {request.status for request in sim.requests} == {200}
