@@ -26,6 +26,7 @@ from analytics_runs import (
     Told,
     add_to,
     assert_whole,
+    both,
     day_files,
     edited,
     failure,
@@ -208,6 +209,31 @@ def test_unreconciled_editors_are_stored_and_logged(
     assert editors_kept(home, DAY) != editors_of(detailed.organization, DAY)
     (warning,) = told(logging.WARNING)
     assert warning.startswith(f"{DAY}: editors and languages do not add up")
+
+
+def count_records(body: Json) -> None:
+    body["metadata"]["returned_user_count"] = len(body["records"])
+
+
+@pytest.mark.slow
+def test_records_counted_as_users_keep_the_editors(
+    home: Home, detailed: Simulator, told: Told
+) -> None:
+    """The field is not documented: on every day it may count records, which is said once."""
+    detailed.add_fault(Fault(edited(count_records), EDITORS))
+    fetch(home, SOUND, DAY)
+    assert_editors(home, detailed, SOUND, DAY)
+    assert {row.editor_language for row, _ in left_by(home).days.values()} == {
+        DetailStatus.COMPLETE
+    }
+    (warning,) = told(logging.WARNING)
+    assert "returned_user_count is the number of records" in warning
+
+
+def test_lost_record_is_noticed_where_records_are_counted(home: Home, detailed: Simulator) -> None:
+    detailed.add_fault(Fault(both(edited(count_records), without("records", 0)), EDITORS))
+    with opened(home) as source:
+        assert "returned_user_count" in refused(source, EDITORS)
 
 
 @pytest.mark.slow

@@ -11,10 +11,8 @@ from dashboard_scraper.model.listing import listed
 class UserCounts:
     """`returned_user_count` of each page, and how many users came on it."""
 
-    def __init__(self, endpoint: str, *, one_record_each: bool = False) -> None:
-        """`one_record_each`: a user has one record in an answer, so records may be counted."""
+    def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
-        self._one_record_each = one_record_each
         self._reported: list[int | None] = []
         self._here: list[int] = []
         self._new: list[int] = []
@@ -30,17 +28,23 @@ class UserCounts:
         self._records.append(len(names))
         self._seen |= here
 
-    def check(self) -> None:
-        """ContractBroken unless the numbers fit one of the meanings that the field can have.
+    def check(self) -> bool:
+        """Whether it counts users; False if it counts records, of which a user may have several.
 
-        These are the users of the page, those that no earlier page had, and those of the whole
-        answer. A user who came twice may have been counted twice.
+        Users are those of the page, those that no earlier page had, or those of the whole answer,
+        and records are those of the page or of the whole answer. ContractBroken if it is none of
+        these: then something is missing.
         """
-        everywhere = [len(self._seen)] * len(self._reported)
-        records = self._records if self._one_record_each else everywhere
-        if self._reported not in (self._here, self._new, everywhere, records):
-            reported = listed(["no number" if n is None else n for n in self._reported])
-            raise ContractBroken(
-                f"{self._endpoint}: metadata.returned_user_count is {reported}, but"
-                f" {len(self._seen)} users came on {len(self._reported)} pages"
-            )
+        users = (self._here, self._new, self._everywhere(len(self._seen)))
+        if self._reported in users:
+            return True
+        if self._reported in (self._records, self._everywhere(sum(self._records))):
+            return False
+        reported = listed(["no number" if n is None else n for n in self._reported])
+        raise ContractBroken(
+            f"{self._endpoint}: metadata.returned_user_count is {reported}, but"
+            f" {len(self._seen)} users came on {len(self._reported)} pages"
+        )
+
+    def _everywhere(self, count: int) -> list[int]:
+        return [count] * len(self._reported)
