@@ -24,6 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dashboard_scraper.errors import StoreFailed, UsageError
 from dashboard_scraper.model.listing import listed_days
+from dashboard_scraper.model.metrics import COUNTS, REQUIRED
 from dashboard_scraper.store.backend import View
 from dashboard_scraper.store.lake.duckdb_engine import engine_in
 from dashboard_scraper.store.lake.place import Lake, exists, opened
@@ -38,6 +39,8 @@ from dashboard_scraper.store.lake.tables import (
     LakeTable,
 )
 from dashboard_scraper.store.schema import (
+    DAY_LEDGER,
+    DAY_PEOPLE,
     INFO,
     PERSON,
     SCHEMA_VERSION,
@@ -207,18 +210,49 @@ def _refuse_pseudonyms(totals: IcebergTable, shown: str) -> None:
 
 def _create(connection: Connection, tables: Mapping[str, IcebergTable]) -> None:
     """Create the store's tables as views of the lake's, and those that it has no rows of."""
-    driver: Any = connection.connection.driver_connection
-    session: duckdb.DuckDBPyConnection = driver.connection
+    session: Any = connection.connection.driver_connection
+    duck: duckdb.DuckDBPyConnection = session.connection
     for kind in TABLES:
-        session.register(f"lake_{kind.name}", _dataset(tables[kind.name], kind))
+        duck.register(f"lake_{kind.name}", _dataset(tables[kind.name], kind))
         columns = ", ".join(map(_expression, kind.arrow.of.c))
         view, rows = kind.arrow.of.name, f"lake_{kind.name}"
-        session.execute(f"CREATE VIEW {view} AS SELECT {columns} FROM {rows}")  # noqa: S608
-    people = f"SELECT DISTINCT user_login, person FROM lake_{USER_DAYS.name}"  # noqa: S608
-    session.execute(f"CREATE VIEW {PERSON.name} AS {people}")
+        duck.execute(f"CREATE VIEW {view} AS SELECT {columns} FROM {rows}")  # noqa: S608
     for table in (INFO, TENANT_FIGURE):
         table.create(connection, checkfirst=False)
     connection.execute(INFO.insert().values(name=SCHEMA_VERSION, value=f"{VERSION}"))
+    session.later((PERSON.name, DAY_PEOPLE.name), _create_people)
+
+
+def _create_people(duck: duckdb.DuckDBPyConnection) -> None:
+    """Number the names of all days: as the lake has them, so others after each commit."""
+    duck.execute(
+        f"CREATE TABLE {PERSON.name} AS SELECT user_login, arg_max(person, day) AS person,"  # noqa: S608
+        " row_number() OVER (ORDER BY user_login) - 1 AS number"
+        f" FROM lake_{USER_DAYS.name} GROUP BY user_login"
+    )
+    _create_bitmaps(duck)
+
+
+def _create_bitmaps(duck: duckdb.DuckDBPyConnection) -> None:
+    """The bitmaps of each day, computed from the rows of those days that are asked for."""
+    (people,) = duck.execute(f"SELECT count(*) FROM {PERSON.name}").fetchone() or (0,)  # noqa: S608
+    # Whole bytes; in each of them, DuckDB has the first bit where `day_people` has the last.
+    bit = f"xor(number, 7)::BIGINT, 0, {max(people - 1, 0) | 7}"
+    active = " OR ".join(
+        [f"{metric.name} > 0" for metric in COUNTS] + [f"{m.name} IS NULL" for m in REQUIRED]
+    )
+    conditions = {"listed": "true", "service": "service_account", "active": active}
+    conditions |= {metric.name: f"{metric.name} > 0" for metric in COUNTS}
+    bitmaps = ", ".join(
+        f"coalesce((bitstring_agg({bit}) FILTER (WHERE {condition}))::BLOB, ''::BLOB) AS {name}"
+        for name, condition in conditions.items()
+    )
+    nobody = ", ".join(f"''::BLOB AS {name}" for name in conditions)
+    duck.execute(
+        f"CREATE VIEW {DAY_PEOPLE.name} AS SELECT source, day, {bitmaps}"  # noqa: S608
+        f" FROM lake_{USER_DAYS.name} JOIN {PERSON.name} USING (user_login) GROUP BY source, day"
+        f" UNION ALL SELECT source, day, {nobody} FROM {DAY_LEDGER.name} WHERE users = 0"
+    )
 
 
 def _expression(column: Column[Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -54,14 +54,15 @@ class _Cursor:
     arraysize = 1
     rowcount = -1
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._rows: list[tuple[Any, ...]] = []
         self.description: list[tuple[Any, ...]] | None = None
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> None:
         """Run it."""
-        done = self._connection.execute(statement, parameters)
+        self._session.prepare_for(statement)
+        done = self._session.connection.execute(statement, parameters)
         self.description = [tuple(column) for column in done.description]
         self._rows = done.fetchall()
 
@@ -84,15 +85,31 @@ class _Cursor:
         self._rows = []
 
 
-class _Session:
-    """A connection whose cursors share it."""
+class Session:
+    """A connection whose cursors share it. Tables that few statements need, and that take long to
+    create, are created before the first statement with one of the names of `later` in it.
+    """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.connection = duckdb.connect(config=dict(config))
+        self._names: Collection[str] = ()
+        self._create: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None
+
+    def later(
+        self, names: Collection[str], create: Callable[[duckdb.DuckDBPyConnection], None]
+    ) -> None:
+        """Set how to create the tables of these names."""
+        self._names, self._create = names, create
+
+    def prepare_for(self, statement: str) -> None:
+        """Create what the statement needs."""
+        if any(name in statement for name in self._names):
+            self._names = ()
+            self._create(self.connection)
 
     def cursor(self) -> _Cursor:
         """A cursor."""
-        return _Cursor(self.connection)
+        return _Cursor(self)
 
     def close(self) -> None:
         """Close it."""
@@ -110,4 +127,4 @@ def engine_in(folder: str) -> Engine:
         "autoload_known_extensions": False,
         "python_enable_replacements": False,
     }
-    return create_engine(f"{_NAME}://", creator=lambda: _Session(config), poolclass=NullPool)
+    return create_engine(f"{_NAME}://", creator=lambda: Session(config), poolclass=NullPool)
