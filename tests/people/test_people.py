@@ -137,7 +137,7 @@ def in_store(home: Home) -> Iterable[Counted]:
     settings = settings_of(home)
     audience = audience_of(settings)
     with store_at(settings.store_url).reading() as reader:
-        seats = seats_in(reader, SOURCE, MONTH, audience, persons_in(reader, SOURCE, audience))
+        seats = seats_in(reader, SOURCE, audience, persons_in(reader, SOURCE, audience))
         shown = figures_of(reader, SOURCE, MONTH, audience, settings.reconcile_tolerance)
     yield Counted("seats", len(seats))
     yield Counted("page", len(shown.now.people))

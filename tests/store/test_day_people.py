@@ -15,11 +15,11 @@ from dashboard_scraper.errors import StoreFailed
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.distinct import MergedBits
 from dashboard_scraper.model.figures import added, counts_of, is_active
-from dashboard_scraper.model.metrics import COUNTS, DETAILED, REQUIRED
+from dashboard_scraper.model.metrics import COUNTS, DETAILED, FIRST_SEEN, LAST_SEEN, REQUIRED
 from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.store import Reader, store_at
 from dashboard_scraper.store.history import Change
-from dashboard_scraper.store.reader import UserSums
+from dashboard_scraper.store.reader import KnownUser, UserSums
 from dashboard_scraper.store.revising import AcceptAll
 from filled_store import FETCHED, LAST, MONTH, SOURCE, figures_of, put, some_days, user
 from stored_days import sql
@@ -76,7 +76,25 @@ def check_bitmaps(reader: Reader) -> None:
             assert reader.names_of(bitmap) == sorted(there)
     assert reader.first_days(SOURCE) == first
     assert sorted(reader.spellings(SOURCE, MONTH)) == sorted(last.items())
+    assert reader.known(SOURCE) == known_in(reader)
     assert reader.damaged_days(SOURCE) == []
+
+
+def known_in(reader: Reader) -> list[KnownUser]:
+    """What the rows say of everybody: of the days, the first and last; of the times, the newest."""
+    found: dict[str, KnownUser] = {}
+    for row in reader.ledger(SOURCE).values():
+        for each in reader.day(row).users:
+            before = found.get(each.user)
+            found[each.user] = KnownUser(
+                each.user,
+                each.service and (before is None or before.service),
+                before.first_day if before else row.day,
+                row.day if is_active(each.figures) else before and before.last_active,
+                each.figures[FIRST_SEEN],
+                each.figures[LAST_SEEN],
+            )
+    return [found[name] for name in sorted(found)]
 
 
 @pytest.mark.slow
@@ -98,6 +116,27 @@ def test_bitmaps_follow_every_write(tmp_path_factory: pytest.TempPathFactory, st
                 store.put(SOURCE, usage, moment, policy)
     with store.reading() as reader:
         check_bitmaps(reader)
+
+
+def test_known_users_have_the_times_of_their_newest_row(store_url: str) -> None:
+    """Most have it on the newest day, those who left on another; a name may change its kind."""
+    days = some_days(4)
+    for day, users in days.items():
+        seen = datetime(day.year, day.month, day.day, 9, tzinfo=UTC)
+        for number, each in enumerate(users):
+            times = {} if number == 2 else {"first_seen": FETCHED, "last_seen": seen}
+            figures = replace(each.figures, **times)
+            users[number] = replace(
+                each, figures=figures, service=each.service or (number == 3 and day == LAST)
+            )
+    left, came = (LAST - timedelta(back) for back in (0, 3))
+    days[left] = [each for each in days[left] if each.user != "user0@example.com"]
+    days[came] = [each for each in days[came] if each.user != "user1@example.com"]
+    put(store_url, days)
+    with store_at(store_url).reading() as reader:
+        known = reader.known(SOURCE)
+        assert known == known_in(reader)
+    assert [each.user for each in known if each.service] == ["triage-bot"]
 
 
 def test_bitmaps_are_those_of_the_store(store_url: str) -> None:

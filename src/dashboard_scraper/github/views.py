@@ -207,7 +207,7 @@ class GithubViews:
     def _seat_list(self, window: Window, view: CachedView) -> SeatList:
         doubts = self._doubts(view.get(_LEDGER, self._ledger), window)
         persons = view.get(_PERSONS, self._persons)
-        seats = seats_in(view.reader, self._source, window, self._audience, persons)
+        seats = seats_in(view.reader, self._source, self._audience, persons)
         return SeatList(seats, window, doubts)
 
     def organization(self, login: str) -> Organization:

@@ -10,13 +10,12 @@ from dashboard_scraper.store.history import (
     VersionState,
 )
 from dashboard_scraper.store.place import Waiting, store_at, store_of
-from dashboard_scraper.store.reader import ActiveUser, Reader, UserSums
+from dashboard_scraper.store.reader import Reader, UserSums
 from dashboard_scraper.store.revising import Policy, Stored
 from dashboard_scraper.store.rows import DetailStatus, LedgerDay, Status
 from dashboard_scraper.store.store import Store
 
 __all__ = [
-    "ActiveUser",
     "Change",
     "DayPeople",
     "DayVersion",

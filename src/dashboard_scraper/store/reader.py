@@ -67,32 +67,18 @@ _detailed = maker(DETAILED)
 _NOTHING: Mapping[Metric, Metric] = MappingProxyType({})
 
 
-class SeenUser(NamedTuple):
-    """A user with a row in a window, and when they were first and last seen, if known."""
-
-    user: str
-    service: bool
-    first_seen: datetime | None
-    last_seen: datetime | None
-
-
 class KnownUser(NamedTuple):
     """A user with any row at all, of whom `service` says whether all rows are a service account's:
-    the first day with one, and the last with activity.
+    the first day with one, the last with activity, and when the newest row says that they were
+    first and last seen, if it does.
     """
 
     user: str
     service: bool
     first_day: date
     last_active: date | None
-
-
-class ActiveUser(NamedTuple):
-    """A user who was active on a day; `areas` says in which of the requested areas."""
-
-    user: str
-    service: bool
-    areas: tuple[bool | None, ...]
+    first_seen: datetime | None
+    last_seen: datetime | None
 
 
 class UserSums(NamedTuple):
@@ -123,6 +109,9 @@ class PlaceSums(NamedTuple):
     sums: tuple[Count, ...]
 
 
+_NAMES = 500
+"""In one query."""
+
 Explained = Callable[[], AbstractContextManager[None]]
 """A context in which errors of the driver become StoreFailed."""
 
@@ -150,15 +139,6 @@ def _is_active() -> ColumnElement[bool]:
 def _sum_of(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """Cast, since PostgreSQL's sum of integers is a decimal number."""
     return cast(func.sum(column), BigInteger)
-
-
-@cache
-def _activity_of_day(areas: tuple[tuple[Metric, ...], ...]) -> Select[Any]:
-    return (
-        select(USER_DAY.c.user_login, USER_DAY.c.service_account, *map(_any_of, areas))
-        .where(*_IS_OF_DAY)
-        .where(_is_active())
-    )
 
 
 @cache
@@ -297,7 +277,7 @@ class Reader:
     def first_days(self, source: str) -> dict[str, date]:
         """Every user of the source, ordered by their first day, then by address."""
         listed = ((day, people.listed) for day, people in self.people(source).items())
-        return {name: day for day, new in _new_on(listed) for name in self.names_of(new)}
+        return self._days_of_names(_new_on(listed))
 
     def people(
         self,
@@ -365,38 +345,45 @@ class Reader:
         with self._explained():
             return {number: name for name, number in day_people.numbers(self._connection).items()}
 
-    def seen(self, source: str, window: Window) -> list[SeenUser]:
-        """Every user in the window, sorted by name."""
-        name, service = USER_DAY.c.user_login, USER_DAY.c.service_account
-        first, last = func.min(USER_DAY.c[FIRST_SEEN.name]), func.max(USER_DAY.c[LAST_SEEN.name])
-        query = (
-            select(name, service, first, last)
-            .where(USER_DAY.c.source == source, USER_DAY.c.day.between(window.start, window.end))
-            .group_by(name, service)
-            .order_by(name)
-        )
-        return [SeenUser(*row) for row in self._all(query)]
-
     def known(self, source: str) -> list[KnownUser]:
-        """Every user of the source, ordered by their first day, then by address."""
+        """Every user of the source, sorted by name."""
         people = self.people(source)
-        persons = 0
-        for day in people.values():
-            persons |= day.listed & ~day.service
-        not_service = set(self.names_of(persons))
-        newest_first = ((day, each.active) for day, each in reversed(people.items()))
-        last = {name: day for day, new in _new_on(newest_first) for name in self.names_of(new)}
-        return [
-            KnownUser(name, name not in not_service, day, last.get(name))
-            for name, day in self.first_days(source).items()
-        ]
+        newest_first = [*reversed(people.items())]
+        not_service = {
+            name
+            for _, new in _new_on((day, p.listed & ~p.service) for day, p in newest_first)
+            for name in self.names_of(new)
+        }
+        last = self._days_of_names(_new_on((day, each.active) for day, each in newest_first))
+        first = self.first_days(source)
+        found = []
+        for day, newest in _new_on((day, each.listed) for day, each in newest_first):
+            names = self.names_of(newest)
+            # Most people have their newest row on the newest day, all of whose rows are read.
+            times = self._seen_on(source, day, None if newest == people[day].listed else names)
+            found += [
+                KnownUser(name, name not in not_service, first[name], last.get(name), *times[name])
+                for name in names
+            ]
+        return sorted(found)
 
-    def activity(self, ledger: LedgerDay, areas: Sequence[Iterable[Metric]]) -> list[ActiveUser]:
-        """The users active on a day, as `figures.is_active` defines it. A user is active in an area
-        if one of its counts is above 0.
-        """
-        rows = self._all(_activity_of_day(tuple(map(tuple, areas))), ledger)
-        return [ActiveUser(row[0], row[1], row[2:]) for row in rows]
+    def _days_of_names(self, days: Iterable[tuple[date, int]]) -> dict[str, date]:
+        return {name: day for day, bitmap in days for name in self.names_of(bitmap)}
+
+    def _seen_on(
+        self, source: str, day: date, names: list[str] | None
+    ) -> dict[str, tuple[datetime | None, datetime | None]]:
+        """When these users (None: all) were first and last seen, as their rows of the day say."""
+        query = select(
+            USER_DAY.c.user_login, USER_DAY.c[FIRST_SEEN.name], USER_DAY.c[LAST_SEEN.name]
+        ).where(USER_DAY.c.source == source, USER_DAY.c.day == day)
+        if names is None:
+            rows = self._all(query)
+        else:
+            chunks = (names[at : at + _NAMES] for at in range(0, len(names), _NAMES))
+            chosen = (query.where(USER_DAY.c.user_login.in_(chunk)) for chunk in chunks)
+            rows = [row for part in chosen for row in self._all(part)]
+        return {row[0]: (row[1], row[2]) for row in rows}
 
     def figure_sums(
         self,

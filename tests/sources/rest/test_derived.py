@@ -267,7 +267,7 @@ def test_stored_sentinel_is_unknown_everywhere(home: Home, start: Start, store_u
     with store_at(store_url).reading() as reader:
         (row,) = reader.ledger("dashboard").values()
         users = reader.day(row).users
-        seen = reader.seen("dashboard", WINDOW)
+        seen = reader.known("dashboard")
     assert {(u.figures.first_seen, u.figures.last_seen) for u in users} == {(None, None)}
     assert {(each.first_seen, each.last_seen) for each in seen} == {(None, None)}
 
