@@ -154,6 +154,7 @@ def test_consumer_finds_users_and_their_sums(exported: Home) -> None:
         assert value == sum(each[name] for each in month["day_totals"])
     for name in ("enterprise-28-day.json", f"enterprise-1-day_{DAY}.json"):
         (line,) = reports_in(home.daily_folder)[name].decode().splitlines()
+        line = re.sub(r'"avg_[a-z_]+":[0-9.]+', '"avg":0', line)  # as with GitHub
         whole = json.loads(line, parse_float=lambda text: pytest.fail(f"no integer: {text}"))
         for each in whole.get("day_totals", [whole]):
             assert date.fromisoformat(each["day"]) < today()

@@ -114,6 +114,8 @@ class GithubFiles:
         for report in sorted(self._wanted, key=lambda each: each.window.start):
             if report.subject is Subject.WHOLE:
                 self._reports.count_people(report.window)
+            elif report.subject is Subject.USERS:
+                self._reports.load_people(report.window)
         for report in self._wanted:
             if report.subject is Subject.USERS:
                 self._users[report] = run.publication.begin(report_path(folder, report))

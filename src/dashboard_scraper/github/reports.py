@@ -16,6 +16,17 @@ from typing import Any
 
 import msgspec
 
+from dashboard_scraper.github.adoption import (
+    CODE_FIRST,
+    COMPLETION,
+    EDIT,
+    VERSION,
+    Phase,
+    engagement_on,
+    phases_on,
+    totals_by_phase,
+)
+from dashboard_scraper.github.counters import Counter
 from dashboard_scraper.github.lines import Stamp, head_of, stamp_of, user_part
 from dashboard_scraper.github.records import (
     AGENT_FEATURES,
@@ -38,12 +49,13 @@ from dashboard_scraper.github.records import (
 )
 from dashboard_scraper.model.dates import DAYS, Window, end_of_day, iso_utc
 from dashboard_scraper.model.distinct import DistinctPeople, MergedBits
-from dashboard_scraper.model.metrics import LINES, Figures
+from dashboard_scraper.model.metrics import COUNTS, LINES, Figures
 from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import Person, persons_of, team_id
 from dashboard_scraper.people.people import person_key
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader
+from dashboard_scraper.store.day_people import bits_in
 
 WEEK = 7
 _LINES_PER_CHUNK = 200
@@ -169,6 +181,7 @@ class GithubReports:
         """The report in chunks; empty if none of its days is in the store."""
         ledger = self._reader.ledger(self._source, report.days).values()
         if report.subject is Subject.USERS:
+            self.load_people(report.days)
             for row in ledger:
                 lines = self.user_lines(row, self._reader.day(row))
                 yield from stamped(lines, self.stamp(report, row.day))
@@ -208,10 +221,18 @@ class GithubReports:
         """A line without its stamp for everybody who was active on a stored day.
 
         Reports of several scopes differ in the stamp only, so the lines are encoded once for all.
+        Adoption phases are those of days that `load_people` has covered.
         """
+        phases = self._phases_on(row.day)
+        ends = {each.number: _end_of(each) for each in phases}
         for user in self._user_days(row, usage):
             part = user_part(self._head(user.person), user.cells, user.parts, user.credits)
-            yield part + b"\n"
+            bit = self._bit_of[user.person.id]
+            end = next((ends[each.number] for each in phases if each.people >> bit & 1), b"}")
+            yield b"%b%b\n" % (part[:-1], end)
+
+    def _phases_on(self, day: date) -> list[Phase]:
+        return phases_on(day, self._active[_ANY], self._active) or []
 
     def _head(self, person: Person) -> bytes:
         """How a person's lines begin after the stamp, the same on every day."""
@@ -308,6 +329,8 @@ class GithubReports:
             "created_at": iso_utc(end_of_day(window.end)),
             "day_totals": days,
         }
+        if engagement := engagement_on(window.end, self._active[_ANY], self._active):
+            wrapper["copilot_feature_engagement"] = engagement
         return _encode(wrapper) + b"\n"
 
     def totals(self, row: LedgerDay, users: list[UserUsage] | None = None) -> dict[str, Any]:
@@ -336,23 +359,52 @@ class GithubReports:
             **totals_of(rows),
             **arrays_of(rows, parts, merge_ides=options.merge_ides),
             **cli_of(rows),
+            **self._by_phase(row.day),
         }
+
+    def _by_phase(self, day: date) -> dict[str, Any]:
+        """`totals_by_ai_adoption_phase`, which GitHub leaves out where it is not known."""
+        phases = self._phases_on(day)
+        if not phases:
+            return {}
+        active = self._active[_ANY].bitmap(day, 1) or 0
+        phase_of = {bit: each.number for each in phases for bit in bits_in(each.people & active)}
+        sums = {each.number: dict.fromkeys(_AVERAGES, 0) for each in phases}
+        everybody = self._audience.service_accounts
+        for user in self._reader.sums_by_user(self._source, [day], service_accounts=everybody):
+            number = phase_of[self._bit_of[self._persons[user.user].id]]
+            for name, places in _AVERAGES.items():
+                sums[number][name] += sum([user.known[place] for place in places])
+        return {"totals_by_ai_adoption_phase": [*totals_by_phase(phases, active, sums)]}
 
     def count_people(self, window: Window) -> None:
         """Count who was active in a window, and in the 27 days before it for the monthly counts."""
+        self._out_of_reach.update(self.load_people(window))
+
+    def load_people(self, window: Window) -> set[date]:
+        """Load who was active in a window and in the 27 days before it; returns missing days."""
         reach = Window(window.start - timedelta(days=DAYS - 1), window.end)
         stored = self._reader.people(self._source, reach, _AREA_COUNTS)
-        self._out_of_reach.update(day for day in reach.days() if day not in stored)
         for day, people in stored.items():
             left_out = 0 if self._audience.service_accounts else people.service
             for area, active in zip(self._active, (people.active, *people.areas), strict=True):
                 self._active[area].add(day, self._merged(active & ~left_out))
+        return {day for day in reach.days() if day not in stored}
 
     @cached_property
     def _merged(self) -> MergedBits:
         names = self._reader.name_of_bit.items()
         ids = {bit: self._persons[name].id for bit, name in names if name in self._persons}
         return MergedBits(ids)
+
+    @cached_property
+    def _bit_of(self) -> dict[int, int]:
+        """The bit of each person by id: of several, the one that `_merged` leaves."""
+        bits: dict[int, int] = {}
+        for bit, name in sorted(self._reader.name_of_bit.items()):
+            if name in self._persons:
+                bits.setdefault(self._persons[name].id, bit)
+        return bits
 
     def _people_on(self, day: date) -> dict[str, int]:
         """The counts of active people, in GitHub's fields.
@@ -400,12 +452,31 @@ _AREAS: dict[str, tuple[GithubFeature, ...]] = {
     "agent": AGENT_FEATURES,
     "cli": (GithubFeature.CLI,),
     "copilot_cloud_agent": (GithubFeature.REMOTE,),
+    COMPLETION: (GithubFeature.COMPLETION,),
+    EDIT: (GithubFeature.EDIT,),
+    CODE_FIRST: (GithubFeature.COMPLETION, *AGENT_FEATURES),
 }
 """What people are counted by besides any activity, as named in GitHub's fields."""
 _AREA_COUNTS = [
     [metric for metric, place in PLACE_OF.items() if place.feature in features]
     for features in _AREAS.values()
 ]
+_AVERAGES = {
+    name: [COUNTS.index(m) for m, place in PLACE_OF.items() if place.counter is counter]
+    for name, counter in (
+        ("avg_user_initiated_interactions", Counter.INTERACTIONS),
+        ("avg_code_generation_activities", Counter.GENERATIONS),
+        ("avg_code_acceptance_activities", Counter.ACCEPTANCES),
+        ("avg_loc_added", Counter.ADDED),
+        ("avg_loc_deleted", Counter.DELETED),
+    )
+}
+"""GitHub's averages of a phase, from these counts: no metric is of pull requests."""
+
+
+def _end_of(phase: Phase) -> bytes:
+    """How a line of somebody in the phase ends."""
+    return b',"ai_adoption_phase":%b}' % _encode({**phase.fields, "version": VERSION})
 
 
 def stamped(lines: Iterable[bytes], stamp: bytes) -> Iterator[bytes]:

@@ -29,9 +29,27 @@ class DistinctPeople:
 
     def exactly(self, day: date, days: int) -> int | None:
         """The same; None if one of the days is missing."""
-        if any(day - timedelta(back) not in self._days for back in range(days)):
-            return None
-        return self.at_least(day, days)
+        bitmap = self.bitmap(day, days)
+        return None if bitmap is None else bitmap.bit_count()
+
+    def bitmap(self, day: date, days: int) -> int | None:
+        """Those active in so many days up to `day`; None if one of the days is missing."""
+        active = 0
+        for back in range(days):
+            bits = self._days.get(day - timedelta(back))
+            if bits is None:
+                return None
+            active |= bits
+        return active
+
+    def repeated(self, day: date, days: int) -> int:
+        """The bitmap of those active on at least two of so many days up to `day`."""
+        once = twice = 0
+        for back in range(days):
+            bits = self._days.get(day - timedelta(back), 0)
+            twice |= once & bits
+            once |= bits
+        return twice
 
 
 class MergedBits:

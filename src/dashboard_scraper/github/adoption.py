@@ -1,0 +1,93 @@
+"""Adoption phases and engagement with features, by GitHub's rules, from bitmaps of people.
+
+A person is in a phase by what they used on at least two of the 28 days up to a day: phase 2 is one
+agent outside the editor (the command line's or a remote one), phase 3 is both, and phase 1 is
+completions or the editor's agent without these. GitHub's further agents, code review and its app,
+Augment does not have. Where one of the 28 days is missing, nobody's phase is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from dashboard_scraper.model.dates import DAYS
+from dashboard_scraper.model.distinct import DistinctPeople
+
+VERSION = "v1"
+"""GitHub's, of its rules."""
+
+CODE_FIRST, CLI, REMOTE = "code_first", "cli", "copilot_cloud_agent"
+COMPLETION, EDIT = "code_completion", "agent_edit"
+ENGAGED_IN = {COMPLETION: COMPLETION, EDIT: EDIT, REMOTE: REMOTE, "copilot_cli": CLI}
+"""By GitHub's name of a feature, the area of activity. That of the cloud agent is as in the fields
+with numbers of its users, since GitHub's description has it in words only.
+"""
+
+Areas = Mapping[str, DistinctPeople]
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A phase, and the bitmap of the people in it."""
+
+    number: int
+    people: int
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Its number and name in GitHub's fields."""
+        name = f"Phase {self.number}" if self.number else "No Cohort"
+        return {"phase_number": self.number, "phase": name}
+
+
+def phases_on(day: date, active: DistinctPeople, areas: Areas) -> list[Phase] | None:
+    """The phases of everybody who was active in the 28 days up to the day; None where unknown."""
+    everybody = active.bitmap(day, DAYS)
+    if everybody is None:
+        return None
+    code, cli, remote = (areas[area].repeated(day, DAYS) for area in (CODE_FIRST, CLI, REMOTE))
+    third = cli & remote
+    second = (cli | remote) & ~third
+    first = code & ~(second | third)
+    numbered = (everybody & ~(first | second | third), first, second, third)
+    return [Phase(number, people) for number, people in enumerate(numbered)]
+
+
+def engagement_on(day: date, active: DistinctPeople, areas: Areas) -> dict[str, Any] | None:
+    """`copilot_feature_engagement` of the 28 days up to the day; None where it is unknown."""
+    everybody = active.bitmap(day, DAYS)
+    if everybody is None:
+        return None
+    return {
+        "active_user_count": everybody.bit_count(),
+        "totals_by_feature": [
+            {
+                "feature": feature,
+                "engaged_user_count": areas[area].repeated(day, DAYS).bit_count(),
+            }
+            for feature, area in ENGAGED_IN.items()
+        ],
+    }
+
+
+def totals_by_phase(
+    phases: list[Phase], active: int, sums: Mapping[int, Mapping[str, int]]
+) -> Iterator[dict[str, Any]]:
+    """`totals_by_ai_adoption_phase` of a day with its bitmap of active people; `sums` has their
+    counters by the number of the phase, under the names of GitHub's averages.
+    """
+    for phase in phases:
+        engaged = (phase.people & active).bit_count()
+        averages = {
+            name: round(count / engaged, 2) if engaged else 0.0
+            for name, count in sums[phase.number].items()
+        }
+        yield {
+            **phase.fields,
+            "total_engaged_users": engaged,
+            "users_in_phase_28d": phase.people.bit_count(),
+            **averages,
+        }
