@@ -18,6 +18,7 @@ from dashboard_scraper.model.figures import added, counts_of, is_active
 from dashboard_scraper.model.metrics import COUNTS, DETAILED, FIRST_SEEN, LAST_SEEN, REQUIRED
 from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.store import Reader, store_at
+from dashboard_scraper.store.day_people import counts_of_bits
 from dashboard_scraper.store.history import Change
 from dashboard_scraper.store.reader import KnownUser, UserSums
 from dashboard_scraper.store.revising import AcceptAll
@@ -116,6 +117,12 @@ def test_bitmaps_follow_every_write(tmp_path_factory: pytest.TempPathFactory, st
                 store.put(SOURCE, usage, moment, policy)
     with store.reading() as reader:
         check_bitmaps(reader)
+
+
+@given(bitmaps=st.lists(st.integers(0, 255), max_size=12))
+def test_bits_are_counted_over_bitmaps(bitmaps: list[int]) -> None:
+    counts = [sum(bitmap >> bit & 1 for bitmap in bitmaps) for bit in range(8)]
+    assert counts_of_bits(bitmaps) == {bit: count for bit, count in enumerate(counts) if count}
 
 
 def test_known_users_have_the_times_of_their_newest_row(store_url: str) -> None:

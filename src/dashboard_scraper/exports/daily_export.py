@@ -91,8 +91,9 @@ class DailyExport:
 
 def advice_of(reader: Reader, source_name: str) -> str:
     """What the user can do about days of a source that are not in the store."""
-    others = [name for name in reader.sources() if name != source_name]
-    if reader.ledger(source_name) or not others:
+    names = reader.sources()
+    others = [name for name in names if name != source_name]
+    if source_name in names or not others:
         return f"fetch them first from the source {source_name}"
     return (
         f"the store has no days of the source {source_name}, but has some of"

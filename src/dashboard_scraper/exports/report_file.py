@@ -38,7 +38,7 @@ def write_page(
     """
     with replaced_or_set_aside([target]), store.reading() as reader:
         window = (
-            window or newest_window(reader.ledger(source), today) or last_complete_days(DAYS, today)
+            window or newest_window(reader.days(source), today) or last_complete_days(DAYS, today)
         )
         stored = reader.ledger(source, window)
         missing = [day for day in window.days() if day not in stored]

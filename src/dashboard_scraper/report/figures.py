@@ -7,6 +7,7 @@ all and is left out of sums: check `Period.missing` before you compare or displa
 from __future__ import annotations
 
 import bisect
+import itertools
 import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -112,8 +113,9 @@ class Period:
 
         True if nobody was active, since then nothing shows that it does not.
         """
-        counts = [day.sum_of((metric,)) for day in self.days if day.state is State.COMPLETE]
-        counts += [person.sum_of((metric,)) for person in self.people]
+        everybody = (person.sums[metric] for person in self.people)
+        of_days = (day.sum_of((metric,)) for day in self.days if day.state is State.COMPLETE)
+        counts = itertools.chain(of_days, everybody)  # of many people, most often a day is enough
         return not self.people or any(count is not None for count in counts)
 
 

@@ -28,7 +28,7 @@ from dashboard_scraper.report.figures import (
     teams_of,
 )
 from dashboard_scraper.store import DayPeople, DetailStatus, LedgerDay, Reader, Status
-from dashboard_scraper.store.day_people import bits_in
+from dashboard_scraper.store.day_people import bits_in, counts_of_bits, new_on
 
 
 def newest_window(stored: Collection[date], today: date) -> Window | None:
@@ -125,13 +125,11 @@ class _Gathering:
         include = self._audience.service_accounts
         for user in self._reader.sums_by_user(self._source, days, service_accounts=include):
             sums.add(self.naming.name(user.user), user.sums)
-        active_days: dict[int, int] = {}
+        active = {day: self._active(day) for day in days}
+        active_days = counts_of_bits(active.values())
         last: dict[int, tuple[date, int]] = {}
-        for day in days:
-            services = self._services(day)
-            for bit in bits_in(self._active(day)):
-                active_days[bit] = active_days.get(bit, 0) + 1
-                last[bit] = day, services
+        for day, new in new_on(reversed(active.items())):
+            last |= dict.fromkeys(bits_in(new), (day, self._services(day)))
         bits = {self.naming.name(self._reader.name_of_bit[bit]): bit for bit in last}
         for name, bit in sorted(bits.items()):
             day, services = last[bit]

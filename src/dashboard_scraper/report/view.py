@@ -38,7 +38,7 @@ class ReportView:
         return self._cache.get(("page", today), partial(self._page, today))
 
     def _page(self, today: date, view: CachedView) -> bytes:
-        window = newest_window(view.reader.ledger(self._source), today)
+        window = newest_window(view.reader.days(self._source), today)
         if window is None:
             raise DaysMissing("no completed day has been fetched yet")
         return page_of(view.reader, self._source, window, self._audience, self._options)

@@ -133,5 +133,31 @@ def _rows(connection: Connection, source: str, day: date) -> dict[tuple[Any, ...
     return {(row[0],): row[1:] for row in rows}
 
 
+def counts_of_bits(bitmaps: Iterable[int]) -> dict[int, int]:
+    """In how many of the bitmaps each bit is set, of those that are in any."""
+    # Digit N of every bit's count is in digits[N]: a whole bitmap is added at once, with carries.
+    digits: list[int] = []
+    for bitmap in bitmaps:
+        carry, number = bitmap, 0
+        while carry:
+            if number == len(digits):
+                digits.append(0)
+            digits[number], carry = digits[number] ^ carry, digits[number] & carry
+            number += 1
+    found: dict[int, int] = {}
+    for number, digit in enumerate(digits):
+        for bit in bits_in(digit):
+            found[bit] = found.get(bit, 0) + (1 << number)
+    return found
+
+
+def new_on(days: Iterable[tuple[date, int]]) -> Iterator[tuple[date, int]]:
+    """For each day, those of its bitmap who are in none of the days before it."""
+    seen = 0
+    for day, bitmap in days:
+        yield day, bitmap & ~seen
+        seen |= bitmap
+
+
 def _is_of(source: str, day: date) -> Any:
     return (DAY_PEOPLE.c.source == source) & (DAY_PEOPLE.c.day == day)

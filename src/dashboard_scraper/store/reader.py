@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
 from functools import cache, cached_property
@@ -45,7 +45,7 @@ from dashboard_scraper.model.metrics import (
 from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, TenantFigure, UserUsage
 from dashboard_scraper.people.people import Spelling
 from dashboard_scraper.store import day_people, history
-from dashboard_scraper.store.day_people import DayPeople, bits_in, from_bytes
+from dashboard_scraper.store.day_people import DayPeople, bits_in, from_bytes, new_on
 from dashboard_scraper.store.history import Change, DayVersion
 from dashboard_scraper.store.rows import LedgerDay, ledger_day, user_usage
 from dashboard_scraper.store.schema import (
@@ -165,14 +165,6 @@ def _active_on(
     return found if service_accounts else [*found, USER_DAY.c.service_account == false()]
 
 
-def _new_on(days: Iterable[tuple[date, int]]) -> Iterator[tuple[date, int]]:
-    """For each day, those of its bitmap who are in none of the days before it."""
-    seen = 0
-    for day, bitmap in days:
-        yield day, bitmap & ~seen
-        seen |= bitmap
-
-
 def _in_areas(
     areas: Sequence[Iterable[Metric]], metrics: Sequence[Metric], counted: Sequence[int]
 ) -> tuple[int, ...]:
@@ -203,6 +195,12 @@ class Reader:
         """The sources that the store has days from, sorted by name."""
         column = DAY_LEDGER.c.source
         return [row[0] for row in self._all(select(column).distinct().order_by(column))]
+
+    def days(self, source: str) -> list[date]:
+        """The stored days, oldest first."""
+        day = DAY_LEDGER.c.day
+        query = select(day).where(DAY_LEDGER.c.source == source).order_by(day)
+        return [row[0] for row in self._all(query)]
 
     def ledger(self, source: str, window: Window | None = None) -> dict[date, LedgerDay]:
         """The stored days, oldest first; by default all of them."""
@@ -270,14 +268,14 @@ class Reader:
         newest_first = reversed(self.people(source, window).items())
         return [
             (name, day)
-            for day, new in _new_on((day, people.listed) for day, people in newest_first)
+            for day, new in new_on((day, people.listed) for day, people in newest_first)
             for name in self.names_of(new)
         ]
 
     def first_days(self, source: str) -> dict[str, date]:
         """Every user of the source, ordered by their first day, then by address."""
         listed = ((day, people.listed) for day, people in self.people(source).items())
-        return self._days_of_names(_new_on(listed))
+        return self._days_of_names(new_on(listed))
 
     def people(
         self,
@@ -351,13 +349,13 @@ class Reader:
         newest_first = [*reversed(people.items())]
         not_service = {
             name
-            for _, new in _new_on((day, p.listed & ~p.service) for day, p in newest_first)
+            for _, new in new_on((day, p.listed & ~p.service) for day, p in newest_first)
             for name in self.names_of(new)
         }
-        last = self._days_of_names(_new_on((day, each.active) for day, each in newest_first))
+        last = self._days_of_names(new_on((day, each.active) for day, each in newest_first))
         first = self.first_days(source)
         found = []
-        for day, newest in _new_on((day, each.listed) for day, each in newest_first):
+        for day, newest in new_on((day, each.listed) for day, each in newest_first):
             names = self.names_of(newest)
             # Most people have their newest row on the newest day, all of whose rows are read.
             times = self._seen_on(source, day, None if newest == people[day].listed else names)
