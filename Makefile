@@ -61,6 +61,7 @@ bench: $(READY)
 	$(BIN)/python bench/analytics.py
 	$(BIN)/python bench/serve.py --users 500
 	$(BIN)/python bench/report.py
+	$(BIN)/python bench/lake.py
 	$(BIN)/python bench/import_time.py
 
 # Half an hour: prints changes of the code that no test notices.

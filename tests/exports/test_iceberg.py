@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 from msgspec.structs import replace
 from pyiceberg.catalog import Catalog
@@ -267,6 +268,55 @@ def test_manifests_have_no_names(home: Home, lake: Path) -> None:
     for task in table.scan().plan_files():
         assert not named & {*task.file.lower_bounds, *task.file.upper_bounds}
     catalog.close()
+
+
+def everything_in(folder: Path) -> set[str]:
+    """The names in the rows of every file of a lake, of whatever state."""
+    names: set[str] = set()
+    for path in folder.rglob("*.parquet"):
+        if "user_days" in path.parts or "credit_days" in path.parts:
+            names.update(pq.read_table(path, partitioning=None)["user_login"].to_pylist())
+    return names
+
+
+def test_expiry_removes_earlier_states(home: Home, lake: Path) -> None:
+    revise(home, 1)
+    exported(home)
+    revise(home, 2)
+    exported(home, "--expire", "1")
+    assert everything_in(lake) == {"user1@example.com", "user2@example.com"}
+    exported(home, "--expire", "0")
+    assert everything_in(lake) == {"user2@example.com"}
+    assert users_in(lake) == {day: {"user2@example.com"} for day in DAYS}
+    assert consistent(lake)
+    refused = home.run("export", f"{LAST}", "--expire", "0")
+    assert refused.code == 2
+    assert "only a lake has earlier states" in refused.err
+
+
+def test_forgotten_person_is_in_no_file(home: Home, lake: Path) -> None:
+    person, other = "ada@example.com", "bob@example.com"
+    put(home.settings["STORE_URL"], {LAST: [user(person), user(other)], FIRST: [user(other)]})
+    exported(home)
+    before = set(files_of_day(lake, FIRST))
+    listed = home.run("forget", person)
+    assert listed.out.count("still shown in") == 1
+    result = home.run("forget", person, "--files")
+    assert result.code == 0, result.err
+    assert "could not be searched" not in result.err
+    assert person not in everything_in(lake)
+    assert other in users_in(lake)[LAST]
+    assert set(files_of_day(lake, FIRST)) == before, "days without the person stay as they are"
+    assert consistent(lake)
+    assert query(lake, "daily_totals", "forgotten", "day DESC")[0] == (1,)
+
+
+def files_of_day(folder: Path, day: date) -> list[str]:
+    catalog = catalog_in(folder)
+    scan = catalog.load_table((NAMESPACE, "user_days")).scan(row_filter=f"day = '{day}'")
+    found = [task.file.file_path for task in scan.plan_files()]
+    catalog.close()
+    return found
 
 
 def test_files_get_the_output_mode(home: Home, lake: Path) -> None:

@@ -87,6 +87,12 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 6 and int(text) <= 100_000):
+        raise UsageError("write a number from 0 to 100000")
+    return int(text)
+
+
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) < 1 << 16):
         raise UsageError("write a number from 0 to 65535")
@@ -98,4 +104,5 @@ one_day: Callable[[str], Window] = _argument(_one_day)
 moment: Callable[[str], datetime] = _argument(_past_moment)
 duration: Callable[[str], timedelta] = _argument(parse_duration)
 positive: Callable[[str], int] = _argument(_positive)
+whole_number: Callable[[str], int] = _argument(_whole)
 port: Callable[[str], int] = _argument(_port)

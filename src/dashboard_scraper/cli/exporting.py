@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from dashboard_scraper.cli.memory import prepare_for_many_records
@@ -55,7 +55,9 @@ def export_parquet(
     verdict.conclude()
 
 
-def export_lake(settings: Settings, window: Window, target: str | None) -> None:
+def export_lake(
+    settings: Settings, window: Window, target: str | None, expire_days: int | None = None
+) -> None:
     """`export --format iceberg`; `target` is a folder, or names a catalogue of pyiceberg's."""
     from dashboard_scraper.exports.iceberg_export import export_days  # noqa: PLC0415 - an extra
 
@@ -71,6 +73,8 @@ def export_lake(settings: Settings, window: Window, target: str | None) -> None:
         raise UsageError(f"--out: {url} is the store that is read; name another place")
     with settings.libraries.of_object_stores():
         export = daily_export(settings, window, None)
-        place, verdict = export_days(store_of(settings), export, url, rules_of(settings))
+        before = None if expire_days is None else utc_now() - timedelta(expire_days)
+        store, rules = store_of(settings), rules_of(settings)
+        place, verdict = export_days(store, export, url, rules, before)
     print_lines([place])
     verdict.conclude()

@@ -42,6 +42,8 @@ _OURS = re.compile(
 """The names that commands give their files; any other file belongs to the user."""
 _MAKER = b"dashboard-scraper"
 _DAY = "day="
+_CATALOG = "catalog.db"
+"""The file of a lake in a folder of its own."""
 
 
 def forget(settings: Settings, user: str, *, files: bool) -> None:
@@ -109,8 +111,11 @@ def _traces(settings: Settings, store: Store, audience: Audience, user: str) -> 
 
 
 def _own_files(settings: Settings) -> set[Path]:
-    """Files not to search: the store (already cleaned), its locks, and the user's IDENTITY_FILE."""
+    """Files not to search: the store (already cleaned), its locks, the catalogues of lakes, which
+    have no names, and the user's IDENTITY_FILE.
+    """
     paths = [f"{settings.identity_file}"] if settings.identity_file else []
+    paths += (f"{path}" for path in settings.export_dir.rglob(_CATALOG))
     if settings.store_url.startswith(SQLITE_PREFIX):
         path = settings.store_url.removeprefix(SQLITE_PREFIX)
         paths += [f"{path}{end}" for end in ("", "-wal", "-shm", "-journal", ".lock", ".holder")]
@@ -141,7 +146,11 @@ def _is_ours(path: Path) -> bool:
     """Whether a command wrote it: judged by the name or, where that is common, the content."""
     name = path.name.removesuffix(STALE_SUFFIX)
     name = name.removeprefix(".") if name != path.name else name
-    if path.is_symlink() or not _OURS.fullmatch(name):
+    if path.is_symlink():
+        return False
+    if _lake_of(path) is not None:
+        return path.suffix == ".parquet"
+    if not _OURS.fullmatch(name):
         return False
     if name == MANIFEST:
         return read_manifest(path) is not None
@@ -155,13 +164,16 @@ def _remove_from_files(
 ) -> None:
     """Rewrite files whose days are in the store; remove our other files."""
     ours = [path for path in showing if _is_ours(path)]
-    current = {_export_folder(path) for path in ours if path.suffix != STALE_SUFFIX}
+    in_lakes = [path for path in ours if _lake_of(path) is not None]
+    others = [path for path in ours if path not in in_lakes]
+    current = {_export_folder(path) for path in others if path.suffix != STALE_SUFFIX}
     for folder in sorted(current):
         _write_again(settings, store, folder)
-    for place, day in sorted(set(_parquet_days(ours))):
+    for place, day in sorted(set(_parquet_days(others))):
         _write_parquet_again(settings, store, place, day)
+    _write_lakes_again(settings, store, in_lakes)
     left = [path for path in search.find().showing if _is_ours(path)]
-    gone = {*left, *_vouching(left)}
+    gone = {*left, *_vouching(path for path in left if _lake_of(path) is None)}
     for path in sorted(gone):
         with explained(path):
             path.unlink(missing_ok=True)
@@ -218,6 +230,35 @@ def _write_parquet_again(settings: Settings, store: Store, place: Path, day: dat
         rewrite_day(store, place, day, daily_export(settings, Window(day, day), place))
     except ScraperError as error:
         logger.warning("%s of %s could not be rewritten: %s", day, place, error)
+
+
+def _lake_of(path: Path) -> Path | None:
+    """The folder of the lake that a file is in."""
+    return next((folder for folder in path.parents if (folder / _CATALOG).exists()), None)
+
+
+def _write_lakes_again(settings: Settings, store: Store, showing: Iterable[Path]) -> None:
+    """Replace the days of these files in their lakes, and remove all earlier states of the lakes.
+
+    Files that no state of a lake needs, and those of days that cannot be written, are left.
+    """
+    days: dict[tuple[Path, str], set[date]] = {}
+    for path in showing:
+        folder = _lake_of(path)
+        if folder is not None:
+            from dashboard_scraper.exports.iceberg_export import days_in  # noqa: PLC0415
+
+            for source, day in days_in(path):
+                days.setdefault((folder, source), set()).add(day)
+    for (folder, source), listed in sorted(days.items()):
+        from dashboard_scraper.exports.iceberg_export import rewrite_days  # noqa: PLC0415
+
+        window = Window(min(listed), max(listed))
+        export = dataclasses.replace(daily_export(settings, window, folder), source=source)
+        try:
+            rewrite_days(store, folder, listed, export, utc_now())
+        except ScraperError as error:
+            logger.warning("%s could not be rewritten: %s", folder, error)
 
 
 def _log_what_is_left(settings: Settings, found: traces.Found) -> None:

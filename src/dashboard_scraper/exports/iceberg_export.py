@@ -6,10 +6,12 @@ outputs leave these out, and each person once.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import date
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import date, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from dashboard_scraper.errors import OutputFailed, UsageError
@@ -24,14 +26,17 @@ from dashboard_scraper.model.metrics import DETAILED
 from dashboard_scraper.model.reconciliation import Rules, Verdict
 from dashboard_scraper.model.usage import UserUsage, sums_of
 from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.settings.groups import LAKE_PREFIX
 from dashboard_scraper.store import LedgerDay, Reader, Store
 from dashboard_scraper.store.rows import digest_of, sum_columns
 
 try:
     import pyarrow as pa
+    import pyarrow.parquet
 
     from dashboard_scraper.exports.arrow_days import FRESHNESS, DayContents, user_days
     from dashboard_scraper.store.lake.commits import LakeDay, MadeDay, prepare, put
+    from dashboard_scraper.store.lake.expiry import expire
     from dashboard_scraper.store.lake.place import Lake, folder_of, opened
     from dashboard_scraper.store.lake.state import contents_of_rows, totals_in
     from dashboard_scraper.store.lake.tables import (
@@ -53,8 +58,11 @@ _MARKED = "every day is written; its rows and its totals say so"
 _detailed_in = picker(DETAILED)
 
 
-def export_days(store: Store, export: DailyExport, url: str, rules: Rules) -> tuple[str, Verdict]:
-    """Bring the window's days in the lake up to date with the store.
+def export_days(
+    store: Store, export: DailyExport, url: str, rules: Rules, expire_before: datetime | None = None
+) -> tuple[str, Verdict]:
+    """Bring the window's days in the lake up to date with the store. Snapshots from before
+    `expire_before` are removed then.
 
     Returns the place and the verdict on the days' doubts. Days that are no longer stored are
     removed. Raises DaysMissing if there are such, after writing the others.
@@ -69,11 +77,34 @@ def export_days(store: Store, export: DailyExport, url: str, rules: Rules) -> tu
     ):
         run = _Run(reader, export, lake)
         run.write()
+        if expire_before is not None:
+            expire(lake, expire_before)
         missing = [day for day in export.window.days() if day not in run.stored]
         advice = advice_of(reader, export.source)
         doubts = doubts_in(run.stored.values(), export.tolerance)
     summarise(export.window, missing, advice)
     return lake.shown, rules.verdict_on(doubts, _MARKED)
+
+
+def days_in(path: Path) -> set[tuple[str, date]]:
+    """The source and day of each row of a lake's file."""
+    keys = pyarrow.parquet.read_table(path, columns=["source", "day"], partitioning=None)
+    return set(zip(*(keys.column(name).to_pylist() for name in ("source", "day")), strict=True))
+
+
+def rewrite_days(
+    store: Store, folder: Path, days: Iterable[date], export: DailyExport, now: datetime
+) -> None:
+    """Bring some days of a lake in `folder` up to date, and remove its earlier states."""
+    listed = set(days)
+    export = dataclasses.replace(export, window=Window(min(listed), max(listed)))
+    with (
+        new_files_get(export.outputs.mode),
+        opened(f"{LAKE_PREFIX}/{folder}", OutputFailed) as lake,
+        store.reading() as reader,
+    ):
+        _Run(reader, export, lake).write(listed)
+        expire(lake, now + timedelta(seconds=1))
 
 
 class _Run:
@@ -88,8 +119,8 @@ class _Run:
         self._rows = reader.ledger_rows(export.source, export.window)
         self._contents = {day: contents.of(row) for day, row in self._rows.items()}
 
-    def write(self) -> None:
-        """Commit what changed, month by month."""
+    def write(self, only: Collection[date] | None = None) -> None:
+        """Commit what changed, month by month; with `only`, nothing but these days."""
         prepare(self._lake)
         window, source = self._export.window, self._export.source
         totals = totals_in(self._lake, source, window)
@@ -99,7 +130,8 @@ class _Run:
             changed = [
                 change
                 for day in month.days()
-                if (change := self._change(day, totals.get(day), there))
+                if (only is None or day in only)
+                and (change := self._change(day, totals.get(day), there))
             ]
             if changed:
                 put(self._lake, source, changed)

@@ -129,7 +129,7 @@ def _parquet_shows(path: Path, pattern: re.Pattern[str]) -> bool | None:
         return None
     values: set[Any] = set()
     for column in table.columns:
-        if pa.types.is_string(column.type):
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             values.update(column.unique().to_pylist())
     # In quotes, as in JSON: `pattern` needs to see where a value begins and ends.
     return any(pattern.search(f'"{folded(value)}"') for value in values if value)

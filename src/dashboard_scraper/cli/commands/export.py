@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dashboard_scraper.cli.arguments import Parser, moment
+from dashboard_scraper.cli.arguments import Parser, moment, whole_number
 from dashboard_scraper.cli.options import add_range, add_source, complete_range_of, settings_of
 from dashboard_scraper.errors import UsageError
 
@@ -34,6 +34,12 @@ def configure(parser: Parser) -> None:
         help="export what was known then, in UTC: 2026-11-20 (its end) or 2026-11-20T03:10; written"
         " to a separate folder",
     )
+    parser.add_argument(
+        "--expire",
+        type=whole_number,
+        metavar="DAYS",
+        help="for iceberg: remove older states of the tables, and files that only they need",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -42,12 +48,14 @@ def run(args: argparse.Namespace) -> None:
 
     window = complete_range_of(args)
     settings = settings_of(args)
+    if args.expire is not None and args.format != "iceberg":
+        raise UsageError("--expire: only a lake has earlier states; add --format iceberg")
     if args.format == "parquet":
         export_parquet(settings, window, args.out, args.as_of)
     elif args.format == "iceberg":
         if args.as_of is not None:
             raise UsageError("--as-of: a lake has each day as it is now; use another --format")
-        export_lake(settings, window, args.out)
+        export_lake(settings, window, args.out, args.expire)
     elif args.out and "://" in args.out:
         raise UsageError("--out: --format files needs a folder, not a URL")
     else:
