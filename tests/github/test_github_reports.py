@@ -294,6 +294,18 @@ def test_unknown_figure_costs_nobody_else_their_editors(store_url: str) -> None:
     assert taken_apart(whole) == added_up(records)
 
 
+def test_unknown_suggested_lines_count_in_the_whole_as_in_users(store_url: str) -> None:
+    """Of one user they are the accepted ones, of the other those that the source reports."""
+    lines = "completions_suggested_lines_of_code"
+    ada = user("ada@example.com", completions_lines_of_code=5, **{lines: None})
+    bob = user("bob@example.com", completions_lines_of_code=7, **{lines: 9})
+    put(store_url, {LAST: [ada, bob]})
+    records = user_records(report_of(store_url, USERS, LAST))
+    whole = whole_record(report_of(store_url, WHOLE, LAST))
+    assert [record["loc_suggested_to_add_sum"] for record in records] == [5, 9]
+    assert whole["loc_suggested_to_add_sum"] == 14
+
+
 def test_credits_appear_only_if_enabled(store_url: str) -> None:
     names = ("ada@example.com", "bob@example.com")
     put(store_url, {LAST: [user(name, chat_messages=5) for name in names]})
