@@ -21,6 +21,9 @@ demo: $(RUNTIME_READY)
 PROCESSORS = $(shell $(PYTHON) -c "import os; print(os.cpu_count() or 1)")
 WORKERS = $(shell expr 2 \* $(PROCESSORS))
 
+# Without bytecode on the disk, each worker compiles all tests in every run: 8 seconds each.
+unexport PYTHONDONTWRITEBYTECODE
+
 test: $(READY)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations 20
 

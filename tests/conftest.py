@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import re
@@ -201,6 +202,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         stores = {params.get("store_url"), params.get("empty_place")} - {None, "sqlite"}
         if stores or fixtures & {"postgres_server", "chromium"}:
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector skip all tests and modules: a tenth of the tests' time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -27,10 +27,12 @@ from crash_child import (
     wait_until_disconnected,
 )
 from dashboard_scraper.errors import LockHeld
+from dashboard_scraper.model.dates import last_complete_days
 from dashboard_scraper.simulator import Fault, Organization, Simulator, hang
 from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.store import Waiting, store_at
 from dashboard_scraper.store.sqlite import interruptibly
+from stored_days import sql
 
 USERS = Endpoint.USERS.value
 DAY = f"{yesterday()}"
@@ -153,7 +155,7 @@ def test_store_is_locked_without_holder_file(
 
 @pytest.mark.parametrize(
     ("empty_place", "times"),
-    [("sqlite", 16), ("postgresql", 4), ("pgbouncer", 3)],
+    [("sqlite", 10), ("postgresql", 4), ("pgbouncer", 3)],
     indirect=["empty_place"],
 )
 @pytest.mark.usefixtures("simulator")
@@ -206,13 +208,15 @@ def test_signal_ends_run_and_next_fetches_the_rest(
     hanging: bool,
 ) -> None:
     """Also while every thread waits for an answer that does not come."""
-    job = "--last-28-days"  # long enough for the signal to come in the middle
-    fetched_first = 10
+    days = last_complete_days(16, today())  # enough for the signal to come in the middle
+    job = ("--daily", f"{days.start}", f"{days.end}")
+    fetched_first = 8
     if hanging:
         simulator.add_fault(Fault(hang(60), USERS, after=fetched_first))
     simulator.latency = 0.02
-    run = forks.start(home, job)
-    until(lambda: simulator.count(USERS) > fetched_first and len(stored_days(store_url)) > 4)
+    run = forks.start(home, *job)
+    until(lambda: simulator.count(USERS) > fetched_first)
+    until(lambda: sql(store_url, "SELECT count(*) > 4 FROM day_ledger") in ([(1,)], [(True,)]))
     began = time.monotonic()
     run.kill(number)
     result = run.wait()
@@ -222,15 +226,15 @@ def test_signal_ends_run_and_next_fetches_the_rest(
     assert "Traceback" not in result.err
     wait_until_disconnected(store_url)
     stored = stored_days(store_url)
-    assert 4 < len(stored) < 28
-    assert files_in(home.daily_folder) == {}
+    assert 4 < len(stored) < 16
+    assert not home.files()
     simulator.clear_faults()
     before = {day: simulator.count(USERS, day) for day in stored}
     asked = simulator.count(USERS)
-    assert forks.run(home, job).code == 0
+    assert forks.run(home, *job).code == 0
     assert {day: simulator.count(USERS, day) for day in stored} == before
-    assert simulator.count(USERS) - asked == 28 - len(stored)
-    assert len(stored_days(store_url)) == 28
+    assert simulator.count(USERS) - asked == 16 - len(stored)
+    assert len(stored_days(store_url)) == 16
 
 
 class Interrupted(Exception):

@@ -274,7 +274,11 @@ def test_rejected_version_is_not_held_again(store: Store) -> None:
         assert reader.last_answers(ANALYTICS, Window(DAY, DAY))[DAY].version == 2
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("store_url", "seed"),
+    [("sqlite", 0), ("sqlite", 1), ("sqlite", 2), ("postgresql", 0)],
+    indirect=["store_url"],
+)
 @pytest.mark.slow
 def test_any_sequence_preserves_every_version(store: Store, seed: int) -> None:
     """Revisions, holds, acceptance, rejection and details, in any order, lose no version."""
