@@ -13,13 +13,16 @@ import hashlib
 import itertools
 import logging
 import os
+import shutil
 import stat
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
+
+import msgspec
 
 from dashboard_scraper.errors import LockHeld, OutputFailed
 from dashboard_scraper.leftovers import TemporaryNames, remove_leftovers
@@ -128,13 +131,16 @@ def remove_leftovers_beside(targets: Iterable[Path]) -> None:
     remove_leftovers({behind_links(target).parent for target in targets})
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenFile:
-    """The name, size in bytes, and checksum of a file that was written."""
+class WrittenFile(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The name, size in bytes, and checksum of a file that was written.
+
+    Files of the same name and `made_from` have the same bytes; empty where nothing says so.
+    """
 
     name: str
     size: int
     sha256: str
+    made_from: str = ""
 
 
 class PendingFile:
@@ -210,6 +216,14 @@ class Publication:
     def begin(self, target: Path) -> PendingFile:
         """As `add`, in pieces, so that several files can be written side by side."""
         target = behind_links(target)
+        temporary = self._temporary_for(target)
+        with explained(target):
+            file = os.fdopen(create_file(temporary, self.mode), "wb")
+        pending = PendingFile(target, temporary, self._open.enter_context(file))
+        self._pending.append(pending)
+        return pending
+
+    def _temporary_for(self, target: Path) -> Path:
         with explained(target):
             if target.exists() and not target.is_file():
                 raise OutputFailed(f"{target} is not a regular file; choose another name")
@@ -217,11 +231,23 @@ class Publication:
                 self._names = TemporaryNames(target.parent)
         temporary = self._names.beside(target)
         self._prepared[target] = temporary  # before the file exists: a signal may come in between
-        with explained(target):
-            file = os.fdopen(create_file(temporary, self.mode), "wb")
-        pending = PendingFile(target, temporary, self._open.enter_context(file))
-        self._pending.append(pending)
-        return pending
+        return temporary
+
+    def take(self, target: Path, source: Path, listed: WrittenFile) -> bool:
+        """Add an earlier file under a new name: as a clone or link where possible, else as a copy.
+
+        False where the file is missing or is not what it was when it was `listed`.
+        """
+        target = behind_links(target)
+        with contextlib.suppress(OSError):
+            if source.samefile(target):
+                return is_unchanged(source, listed)
+        temporary = self._temporary_for(target)
+        if duplicate(source, temporary, self.mode) and is_unchanged(temporary, listed):
+            return True
+        del self._prepared[target]
+        temporary.unlink(missing_ok=True)
+        return False
 
     def publish(self) -> None:
         """Rename every file to its target; the folders are flushed before this returns.
@@ -238,6 +264,65 @@ class Publication:
                         self._prepared[target].replace(target)
                     del self._prepared[target]
                 flush_folder(folder)
+
+
+def duplicate(source: Path, target: Path, mode: int) -> bool:
+    """Create `target` with the content of a file, without writing it again where possible: as a
+    clone, else as a hard link, else as a copy. False where the source cannot be read.
+    """
+    try:
+        found = source.lstat()
+        original = source.open("rb")
+    except OSError:
+        return False
+    with original, explained(target):
+        if not stat.S_ISREG(found.st_mode):
+            return False
+        if not (_cloned(original, target, mode) or _linked(source, found, target, mode)):
+            with os.fdopen(create_file(target, mode), "wb") as file:
+                shutil.copyfileobj(original, file)
+                file.flush()
+                os.fsync(file.fileno())
+    return True
+
+
+_FICLONE = 0x40049409  # of Linux' linux/fs.h; Python has no name for it
+
+
+def _cloned(original: BinaryIO, target: Path, mode: int) -> bool:
+    """Let a new file share the blocks of another until one of them changes: Btrfs and XFS can."""
+    if sys.platform != "linux":
+        return False
+    with os.fdopen(create_file(target, mode), "wb") as file:
+        try:
+            fcntl.ioctl(file, _FICLONE, original.fileno())
+        except OSError:
+            target.unlink()
+            return False
+        os.fsync(file.fileno())
+    return True
+
+
+def _linked(source: Path, found: os.stat_result, target: Path, mode: int) -> bool:
+    """Give the file another name. Both then have one mode and owner, so these must be right."""
+    if os.name == "nt" or (stat.S_IMODE(found.st_mode), found.st_uid) != (mode, os.geteuid()):
+        return False
+    try:
+        target.hardlink_to(source)
+    except OSError:  # the file system has no links, or the file has too many
+        return False
+    return True
+
+
+def is_unchanged(path: Path, listed: WrittenFile) -> bool:
+    """Whether a file has the listed size and checksum."""
+    try:
+        if not path.is_file() or path.stat().st_size != listed.size:
+            return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == listed.sha256
+    except (OSError, ValueError):  # ValueError: a name with a NUL character, which no file can have
+        return False
 
 
 def _stale(name: str) -> str:

@@ -84,10 +84,14 @@ def remove_leftovers(folders: Iterable[Path]) -> None:
     unique = sorted(set(folders))
     with contextlib.ExitStack() as held:
         # Locks before files: a program that starts in between has a token that is not among these.
-        gone = {token for path, token in _found(unique, _LOCK) if held.enter_context(_left(path))}
+        locks = [(token, held.enter_context(_left(path))) for path, token in _found(unique, _LOCK)]
+        gone = {token for token, is_left in locks if is_left}
+        alive = {token for token, is_left in locks if not is_left}
         for path, token in _found(unique, _TEMPORARY):
             with contextlib.suppress(OSError):
-                if token in gone or time.time() - path.lstat().st_mtime > _LEFT_OVER_SECONDS:
+                # A new link to an old file is as old as the file, so age alone does not do.
+                age = time.time() - path.lstat().st_mtime
+                if token in gone or (token not in alive and age > _LEFT_OVER_SECONDS):
                     path.unlink()
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 from dashboard_scraper.files import Publication, WrittenFile
 from dashboard_scraper.model.dates import Window
@@ -40,12 +43,47 @@ class OutputDay:
         return DayUsage(self.day, users)
 
 
+class OutputFile(NamedTuple):
+    """A written file, listed in the manifest under its day, or in a field for the whole window."""
+
+    written: WrittenFile
+    day: date | None = None
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierFile:
+    """A file of one day in an earlier export of a `window`, as its manifest `listed` it."""
+
+    path: Path
+    listed: WrittenFile
+    window: Window
+
+    def content(self) -> bytes | None:
+        """The file's content; None where it is missing or no longer what was listed."""
+        try:
+            content = self.path.read_bytes()
+        except OSError:
+            return None
+        is_listed = hashlib.sha256(content).hexdigest() == self.listed.sha256
+        return content if is_listed else None
+
+
+class Earlier(Protocol):
+    """The files of single days in earlier exports."""
+
+    def find(self, day: date, made_from: str) -> EarlierFile | None:
+        """A file made from the same; None where there is none."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class OutputRun:
     """What outputs read from and write to.
 
     `missing` days of the window are not in the store, or failed in this run. `naming` has one name
-    per person for the whole window.
+    per person for the whole window. `formats` is a digest of all that the files of a day depend on
+    besides its content and the window.
     """
 
     reader: Reader
@@ -54,14 +92,43 @@ class OutputRun:
     audience: Audience
     naming: Naming
     missing: Collection[date]
+    window: Window
+    formats: str
+    earlier: Earlier
 
+    def write_day(
+        self,
+        path: Path,
+        day: OutputDay,
+        make: Callable[[], bytes | Iterable[bytes]],
+        depends_on: object = None,
+        restamp: Callable[[bytes, Window], bytes] | None = None,
+    ) -> OutputFile:
+        """Write a file of one day, unless an earlier export has it, made from the same.
 
-class OutputFile(NamedTuple):
-    """A written file, listed in the manifest under its day, or in a field for the whole window."""
+        `depends_on` is what the file depends on besides the day's content and the settings. One
+        that also depends on the window needs `restamp`, which turns the content for another window
+        into that for this one.
+        """
+        content = self.reader.content_of(day.ledger_day)
+        parts = msgspec.json.encode([content, self.formats, path.name, depends_on])
+        made_from = hashlib.blake2b(parts, digest_size=16).hexdigest()
+        written = None
+        if earlier := self.earlier.find(day.day, made_from):
+            written = self._taken(path, earlier, restamp)
+        written = written or self.publication.add(path, make())
+        return OutputFile(msgspec.structs.replace(written, made_from=made_from), day.day)
 
-    written: WrittenFile
-    day: date | None = None
-    field: str = ""
+    def _taken(
+        self, path: Path, earlier: EarlierFile, restamp: Callable[[bytes, Window], bytes] | None
+    ) -> WrittenFile | None:
+        if restamp is None or earlier.window == self.window:
+            taken = self.publication.take(path, earlier.path, earlier.listed)
+            return earlier.listed if taken else None
+        content = earlier.content()
+        if content is None:
+            return None
+        return self.publication.add(path, restamp(content, earlier.window))
 
 
 class Output(Protocol):

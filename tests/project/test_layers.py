@@ -108,7 +108,7 @@ FLOORS = (
     "sources.analytics.settings sources.dashboard.settings",
     "people settings",
     "sources.rest store",
-    "output sources.analytics sources.dashboard",
+    "output shown_people sources.analytics sources.dashboard",
     "github report simulator",
     "exports server",
     "api sync",

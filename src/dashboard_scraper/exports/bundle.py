@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from dashboard_scraper.errors import NotPublished, ScraperError
 from dashboard_scraper.exports.copilot_files import CopilotFiles
 from dashboard_scraper.exports.csv_files import CsvFiles
 from dashboard_scraper.exports.daily_export import DailyExport, reason_of
+from dashboard_scraper.exports.earlier_files import EarlierFiles
 from dashboard_scraper.exports.github_files import GithubFiles
 from dashboard_scraper.exports.manifest import Manifest, ManifestDay, encoded, fields_of_window
 from dashboard_scraper.exports.notes import is_foreign, notes_text, refuse_foreign
@@ -32,6 +34,7 @@ from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.model.metrics import METRICS, USER_COUNT, Figures, Kind
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.output import Output, OutputDay, OutputFile, OutputRun
+from dashboard_scraper.shown_people import ShownPeople
 from dashboard_scraper.store import LedgerDay, Reader
 from dashboard_scraper.store.settling import is_settled
 
@@ -88,6 +91,9 @@ def made_with(export: DailyExport) -> str:
     return digest.hexdigest()
 
 
+_ANY_WINDOW = Window(date(2000, 1, 1), date(2000, 1, 1))
+
+
 def write_files(
     reader: Reader, export: DailyExport, failures: Mapping[date, ScraperError], now: datetime
 ) -> list[Doubt]:
@@ -107,7 +113,17 @@ def write_files(
         notes = add_notes(publication, export, doubts)
         audience = export.audience
         naming = audience.naming(reader.spellings(export.source, export.window))
-        run = OutputRun(reader, publication, export.source, audience, naming, missing)
+        run = OutputRun(
+            reader,
+            publication,
+            export.source,
+            audience,
+            naming,
+            missing,
+            export.window,
+            formats=made_with(dataclasses.replace(export, window=_ANY_WINDOW)),
+            earlier=EarlierFiles(export),
+        )
         days = [_missing_day(day, failures.get(day), export) for day in missing]
         days += _feed_outputs(outputs, run, stored.values(), export, now)
         _warn_of_unexplained_absence(of_window)
@@ -134,6 +150,7 @@ def _feed_outputs(
 ) -> list[ManifestDay]:
     """Pass each day to every output that reads it; returns the window's days for the manifest."""
     days = []
+    people = ShownPeople(run.reader, run.source, run.window, run.audience)
     for output in outputs:
         output.begin(run)
     for row in stored:
@@ -142,19 +159,19 @@ def _feed_outputs(
             if row.day in output.reach:
                 output.add_day(day)
         if row.day in export.window:
-            days.append(_stored_day(day, settled=is_settled(row, export.settle_days, now)))
+            settled = is_settled(row, export.settle_days, now)
+            days.append(_stored_day(row, people, settled=settled))
     return days
 
 
-def _stored_day(day: OutputDay, *, settled: bool) -> ManifestDay:
-    row = day.ledger_day
+def _stored_day(row: LedgerDay, people: ShownPeople, *, settled: bool) -> ManifestDay:
     return ManifestDay(
         row.day,
         row.status.value,
         fetched_at=row.fetched_at,
         settled=settled,
-        users=len(day.shown.users),
-        active_users=len(day.shown.active),
+        users=people.listed(row.day).bit_count(),
+        active_users=people.active(row.day).bit_count(),
         unreconciled=row.unreconciled,
         suspicious=row.suspicious,
         held=row.held,

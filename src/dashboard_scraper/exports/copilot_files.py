@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from dashboard_scraper.exports.copilot_converter import (
     head_of,
     json_array,
     line_of,
+    md5_user_id,
     reported_user_ids,
     stamp_of,
 )
@@ -29,6 +30,21 @@ def ids_by_name(logins: Iterable[str], audience: Audience, naming: Naming) -> di
     return {name: ids[person] for person, name in persons.items()}
 
 
+def _unusual_names(
+    logins: Iterable[str], ids: Mapping[str, int], run: OutputRun
+) -> list[tuple[str, str, int]]:
+    """Everybody whose name or id depends on the other people of the window, with both: a newer
+    spelling of the address, or an id that is taken. Only these can differ between windows.
+    """
+    found = []
+    for login in sorted(logins):
+        name, person = run.naming.name(login), run.audience.person(login)
+        usual = run.audience.rename(login)
+        if (name, ids[name]) != (usual, md5_user_id(person)):
+            found.append((login, name, ids[name]))
+    return found
+
+
 class CopilotFiles:
     """`copilot_metrics_YYYY-MM-DD.json` and `copilot_metrics_aggregated.json`."""
 
@@ -36,6 +52,7 @@ class CopilotFiles:
         self._export = export
         self._run: OutputRun
         self._heads: dict[str, bytes] = {}
+        self._unusual: list[tuple[str, str, int]] = []
         self._written: list[OutputFile] = []
 
     @property
@@ -64,14 +81,23 @@ class CopilotFiles:
         self._run = run
         logins = run.reader.users(run.source, self._export.window)
         ids = ids_by_name(logins, run.audience, run.naming)
+        self._unusual = _unusual_names(logins, ids, run)
         self._heads = {name: head_of(number, name) for name, number in ids.items()}
 
     def add_day(self, day: OutputDay) -> None:
-        active = self._run.naming.renamed(day.shown.active)
-        lines = (line_of(self._heads[user.user], values_of(user.figures)) for user in active)
+        def make() -> Iterable[bytes]:
+            active = self._run.naming.renamed(day.shown.active)
+            lines = (line_of(self._heads[user.user], values_of(user.figures)) for user in active)
+            return json_array(self._stamp(day.day), lines)
+
+        def restamp(content: bytes, window: Window) -> bytes:
+            # In JSON text quotes are escaped, so no name looks like a stamp.
+            before = stamp_of(day.day, window, self._export.enterprise_id)
+            return content.replace(before, self._stamp(day.day))
+
         (path,) = self.day_targets(day.day)
-        written = self._run.publication.add(path, json_array(self._stamp(day.day), lines))
-        self._written.append(OutputFile(written, day.day))
+        written = self._run.write_day(path, day, make, self._unusual, restamp)
+        self._written.append(written)
 
     def _stamp(self, day: date) -> bytes:
         return stamp_of(day, self._export.window, self._export.enterprise_id)

@@ -39,8 +39,9 @@ class CsvFiles:
 
     def add_day(self, day: OutputDay) -> None:
         (path,) = self.day_targets(day.day)
-        written = self._run.publication.add(path, users_csv(day.shown.users, self._run.source))
-        self._written.append(OutputFile(written, day.day))
+        run = self._run
+        make = lambda: users_csv(day.shown.users, run.source)  # noqa: E731
+        self._written.append(run.write_day(path, day, make))
 
     def finish(self) -> list[OutputFile]:
         return self._written

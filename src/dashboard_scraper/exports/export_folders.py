@@ -8,15 +8,20 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from dashboard_scraper.errors import LockHeld, OutputFailed
 from dashboard_scraper.exports.bundle import all_paths
 from dashboard_scraper.exports.daily_export import DailyExport, Outputs
+from dashboard_scraper.exports.daily_folders import (
+    NAME,
+    ExportFolder,
+    export_folders,
+    folders_in,
+    window_of,
+)
 from dashboard_scraper.exports.github_files import FOLDER
-from dashboard_scraper.exports.manifest import MANIFEST, Manifest, read_manifest
 from dashboard_scraper.exports.notes import NOTES, is_foreign
 from dashboard_scraper.files import STALE_SUFFIX, explained, flush_folder, turn_in, write_whole
 from dashboard_scraper.leftovers import remove_leftovers
@@ -35,37 +40,8 @@ LAKE = "iceberg"
 
 _AS_OF = re.compile(r".+_as_of_(\d{8}T\d{6}\d*Z)", re.ASCII)
 _AS_OF_FORMAT = "%Y%m%dT%H%M%S%fZ"
-_NAME = re.compile(r"daily_exports_(\d{4}-\d\d-\d\d)_to_(\d{4}-\d\d-\d\d)", re.ASCII)
 _REMOVED_SUFFIX = ".removed"
 _NAMED_AT_MOST = 5
-
-
-@dataclass(frozen=True, slots=True)
-class ExportFolder:
-    """A folder with the name of a daily export and a manifest in it; `written` is its mtime."""
-
-    path: Path
-    window: Window
-    written: float
-
-    def manifest(self) -> Manifest | None:
-        """The manifest, unless it is of another window than the folder's name says."""
-        found = read_manifest(self.path / MANIFEST)
-        same = found and (found.start, found.end) == (self.window.start, self.window.end)
-        return found if same else None
-
-    def is_complete(self) -> bool:
-        """Whether no day is missing, and every file is there in its full size."""
-        manifest = self.manifest()
-        with contextlib.suppress(OSError):
-            return (
-                manifest is not None
-                and manifest.is_complete
-                and all(
-                    (self.path / file.name).stat().st_size == file.size for file in manifest.files()
-                )
-            )
-        return False
 
 
 def folder_as_of(folder: Path, moment: datetime) -> Path:
@@ -86,21 +62,12 @@ def remove_leftovers_of_runs(outputs: Path) -> None:
 
 def _folders_of_runs(outputs: Path) -> Iterator[Path]:
     yield outputs
-    for path in _folders_in(outputs):
-        if _NAME.fullmatch(path.name):
+    for path in folders_in(outputs):
+        if NAME.fullmatch(path.name):
             yield path
             yield path / FOLDER
-    for path in _folders_in(outputs / PARQUET):
+    for path in folders_in(outputs / PARQUET):
         yield path
-
-
-def _folders_in(parent: Path) -> list[Path]:
-    """Its folders, without following symbolic links; empty if it does not exist."""
-    try:
-        with os.scandir(parent) as entries:
-            return [parent / each.name for each in entries if each.is_dir(follow_symlinks=False)]
-    except OSError:
-        return []
 
 
 @contextlib.contextmanager
@@ -148,7 +115,7 @@ def point_to_latest(outputs: Outputs) -> None:
 
 
 def _is_ours(link: Path) -> bool:
-    return link.is_symlink() and bool(_NAME.fullmatch(str(link.readlink())))
+    return link.is_symlink() and bool(NAME.fullmatch(str(link.readlink())))
 
 
 def _link(link: Path, name: str | None) -> bool:
@@ -174,31 +141,13 @@ def _write_name(outputs: Outputs, name: str | None) -> None:
     """Write the newest export's name to a file, or remove it; another's file is left alone."""
     path = outputs.folder / LATEST_FILE
     text = path.read_text(errors="replace") if path.is_file() else ""
-    if os.path.lexists(path) and not _NAME.fullmatch(text.strip()):
+    if os.path.lexists(path) and not NAME.fullmatch(text.strip()):
         if name:
             logger.warning("%s was not written by this program, and is left alone", path)
     elif name is None:
         path.unlink(missing_ok=True)
     elif text.strip() != name:
         write_whole(path, f"{name}\n".encode(), outputs.mode)
-
-
-def export_folders(outputs: Path) -> list[ExportFolder]:
-    """The daily exports below EXPORT_DIR, newest first: by the window's end, then by mtime."""
-    found = []
-    for path in _folders_in(outputs):
-        if window := _window_of(path.name):
-            with contextlib.suppress(OSError):  # no manifest: not an export
-                written = (path / MANIFEST).stat().st_mtime
-                found.append(ExportFolder(path, window, written))
-    return sorted(found, key=lambda each: (each.window.end, each.written), reverse=True)
-
-
-def _window_of(name: str) -> Window | None:
-    match = _NAME.fullmatch(name)
-    with contextlib.suppress(ValueError):  # not a date, as 2026-02-30
-        return Window(*map(date.fromisoformat, match.groups())) if match else None
-    return None
 
 
 def prune(export: DailyExport) -> None:
@@ -221,9 +170,9 @@ def prune(export: DailyExport) -> None:
 
 def _finish_removals(export: DailyExport) -> None:
     """Finish the removals of a run that was killed in the middle."""
-    for path in _folders_in(export.outputs.folder):
+    for path in folders_in(export.outputs.folder):
         name = path.name.removeprefix(".").removesuffix(_REMOVED_SUFFIX)
-        if (window := _window_of(name)) and path == _hidden(path.with_name(name)):
+        if (window := window_of(name)) and path == _hidden(path.with_name(name)):
             _empty(export, path, window)
 
 

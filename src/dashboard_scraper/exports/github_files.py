@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from dashboard_scraper.exports.daily_export import DailyExport
 from dashboard_scraper.files import PendingFile, make_folder
@@ -154,5 +155,5 @@ class GithubFiles:
             there = (day for day in report.window.days() if day in self._totals)
             totals = [self._totals[day] for day in there]
             written = add(path, self._reports.whole(report, totals))
-        named = dataclasses.replace(written, name=f"{FOLDER}/{written.name}")
+        named = msgspec.structs.replace(written, name=f"{FOLDER}/{written.name}")
         return OutputFile(named, field="github_reports")

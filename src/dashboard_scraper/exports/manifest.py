@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import msgspec
 
 from dashboard_scraper.decoding import UNDECODABLE
-from dashboard_scraper.files import WrittenFile
+from dashboard_scraper.files import WrittenFile, is_unchanged
 from dashboard_scraper.model.checks import Difference
 
 MANIFEST = "manifest.json"
@@ -115,11 +114,4 @@ def read_manifest(path: Path) -> Manifest | None:
 
 def is_as_listed(folder: Path, listed: WrittenFile) -> bool:
     """Whether the file on disk has the size and digest in the manifest."""
-    path = folder / listed.name
-    try:
-        if not path.is_file() or path.stat().st_size != listed.size:
-            return False
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == listed.sha256
-    except (OSError, ValueError):  # ValueError: a name with a NUL character, which no file can have
-        return False
+    return is_unchanged(folder / listed.name, listed)

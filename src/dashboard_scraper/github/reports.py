@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import Enum
-from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -48,12 +47,13 @@ from dashboard_scraper.github.records import (
     totals_of,
 )
 from dashboard_scraper.model.dates import DAYS, Window, end_of_day, iso_utc
-from dashboard_scraper.model.distinct import DistinctPeople, MergedBits
+from dashboard_scraper.model.distinct import DistinctPeople
 from dashboard_scraper.model.metrics import COUNTS, LINES, Figures
 from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import Person, persons_of, team_id
 from dashboard_scraper.people.people import person_key
+from dashboard_scraper.shown_people import ShownPeople
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader
 from dashboard_scraper.store.day_people import bits_in
 
@@ -384,22 +384,16 @@ class GithubReports:
     def load_people(self, window: Window) -> set[date]:
         """Load who was active in a window and in the 27 days before it; returns missing days."""
         reach = Window(window.start - timedelta(days=DAYS - 1), window.end)
-        stored = self._reader.people(self._source, reach, _AREA_COUNTS)
-        for day, people in stored.items():
-            left_out = 0 if self._audience.service_accounts else people.service
-            for area, active in zip(self._active, (people.active, *people.areas), strict=True):
-                self._active[area].add(day, self._merged(active & ~left_out))
-        return {day for day in reach.days() if day not in stored}
-
-    @cached_property
-    def _merged(self) -> MergedBits:
-        names = self._reader.name_of_bit.items()
-        ids = {bit: self._persons[name].id for bit, name in names if name in self._persons}
-        return MergedBits(ids)
+        people = ShownPeople(self._reader, self._source, reach, self._audience, _AREA_COUNTS)
+        for day in people.days():
+            counted = [people.active(day), *people.active_in(day)]
+            for area, bitmap in zip(self._active, counted, strict=True):
+                self._active[area].add(day, bitmap)
+        return set(reach.days()) - set(people.days())
 
     @cached_property
     def _bit_of(self) -> dict[int, int]:
-        """The bit of each person by id: of several, the one that `_merged` leaves."""
+        """The bit of each person by id: of several, the one that merging leaves."""
         bits: dict[int, int] = {}
         for bit, name in sorted(self._reader.name_of_bit.items()):
             if name in self._persons:

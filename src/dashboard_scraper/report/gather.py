@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from datetime import date, timedelta
 
 from dashboard_scraper.model.dates import DAYS, Window, newest_over, utc_day
-from dashboard_scraper.model.distinct import DistinctPeople, MergedBits
+from dashboard_scraper.model.distinct import DistinctPeople
 from dashboard_scraper.model.doubts import doubts_of
 from dashboard_scraper.model.figures import Sums, sum_of
 from dashboard_scraper.model.metrics import LINES, Figures
@@ -27,7 +27,8 @@ from dashboard_scraper.report.figures import (
     places_of,
     teams_of,
 )
-from dashboard_scraper.store import DayPeople, DetailStatus, LedgerDay, Reader, Status
+from dashboard_scraper.shown_people import ShownPeople
+from dashboard_scraper.store import DetailStatus, LedgerDay, Reader, Status
 from dashboard_scraper.store.day_people import bits_in, counts_of_bits, new_on
 
 
@@ -61,27 +62,10 @@ class _Gathering:
         self.ledger = {
             day: row for day, row in reader.ledger(source, reach).items() if day not in left_out
         }
-        self._people = reader.people(source, reach)
-        names = reader.name_of_bit
-        self._merged = MergedBits({bit: audience.person(name) for bit, name in names.items()})
+        self._people = ShownPeople(reader, source, reach, audience)
         self._distinct = DistinctPeople()
         for day in self.ledger:
-            self._distinct.add(day, self._active(day))
-
-    def _included(self, people: DayPeople) -> int:
-        """Everybody with a row whom outputs show."""
-        return people.listed if self._audience.service_accounts else people.listed & ~people.service
-
-    def _active(self, day: date) -> int:
-        """The active people whom outputs show, with one bit each."""
-        people = self._people[day]
-        return self._merged(people.active & self._included(people))
-
-    def _services(self, day: date) -> int:
-        """Those all of whose accounts on the day are service accounts."""
-        people = self._people[day]
-        included = self._included(people)
-        return self._merged(included) & ~self._merged(included & ~people.service)
+            self._distinct.add(day, self._people.active(day))
 
     def period(self, window: Window, tolerance: Tolerance) -> Period:
         """The days and the people of a window."""
@@ -111,9 +95,7 @@ class _Gathering:
 
     def _sums_of_days(self, days: list[date]) -> dict[date, Figures]:
         """The ledger's sums, unless service accounts are left out of a day."""
-        parted = [
-            day for day in days if self._included(self._people[day]) != self._people[day].listed
-        ]
+        parted = [day for day in days if self._people.leaves_out(day)]
         sums = {day: self.ledger[day].sums for day in days if self.ledger[day].users}
         sums |= dict.fromkeys(parted, sum_of([]))  # of a day with service accounts alone
         sums |= self._reader.people_sums(self._source, parted) if parted else {}
@@ -125,11 +107,11 @@ class _Gathering:
         include = self._audience.service_accounts
         for user in self._reader.sums_by_user(self._source, days, service_accounts=include):
             sums.add(self.naming.name(user.user), user.sums)
-        active = {day: self._active(day) for day in days}
+        active = {day: self._people.active(day) for day in days}
         active_days = counts_of_bits(active.values())
         last: dict[int, tuple[date, int]] = {}
         for day, new in new_on(reversed(active.items())):
-            last |= dict.fromkeys(bits_in(new), (day, self._services(day)))
+            last |= dict.fromkeys(bits_in(new), (day, self._people.services(day)))
         bits = {self.naming.name(self._reader.name_of_bit[bit]): bit for bit in last}
         for name, bit in sorted(bits.items()):
             day, services = last[bit]
@@ -138,9 +120,10 @@ class _Gathering:
 
     def known_names(self, end: date) -> set[str]:
         """The names of everybody with a row up to the day."""
+        people = ShownPeople(self._reader, self._source, Window(date.min, end), self._audience)
         known = 0
-        for people in self._reader.people(self._source, Window(date.min, end)).values():
-            known |= self._included(people)
+        for day in people.days():
+            known |= people.listed(day)
         return {self.naming.name(name) for name in self._reader.names_of(known)}
 
 

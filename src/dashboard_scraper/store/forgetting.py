@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, case, cast, delete, func, select, update
+from sqlalchemy import BigInteger, Connection, case, cast, delete, func, insert, select, update
 
 from dashboard_scraper.model.figures import counts_of, of_counts
 from dashboard_scraper.model.usage import UserUsage
@@ -18,6 +18,8 @@ from dashboard_scraper.store.schema import (
     DAY_LEDGER,
     DAY_TABLES,
     DAY_VERSION,
+    FORGETS,
+    INFO,
     PERSON,
     SUM_COLUMNS,
     TENANT_FIGURE,
@@ -49,7 +51,15 @@ def remove_person(connection: Connection, people: People, user: str) -> int:
     day_people.remove(connection, names)
     connection.execute(delete(PERSON).where(PERSON.c.user_login.in_(names)))
     _remove_mentions(connection, people, person)
+    _count_forgets(connection)
     return removed
+
+
+def _count_forgets(connection: Connection) -> None:
+    """Record it for the store as a whole: mentions may be gone from days of other users."""
+    before = connection.scalar(select(INFO.c.value).where(INFO.c.name == FORGETS))
+    connection.execute(delete(INFO).where(INFO.c.name == FORGETS))
+    connection.execute(insert(INFO).values(name=FORGETS, value=f"{int(before or 0) + 1}"))
 
 
 def _users_in_versions(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
@@ -55,6 +56,7 @@ from dashboard_scraper.store.schema import (
     DETAILED_COLUMNS,
     EDITOR_LANGUAGE_DAY,
     FIGURE_COLUMNS,
+    FORGETS,
     INFO,
     LAST_SUCCESS,
     PERSON,
@@ -551,6 +553,21 @@ class Reader:
         """When a run last fetched everything that it should."""
         moment = self.note(f"{LAST_SUCCESS}:{source}")
         return datetime.fromisoformat(moment) if moment else None
+
+    def content_of(self, row: LedgerDay) -> str:
+        """A digest of what identifies the day's rows, without reading them.
+
+        Equal only where the store has the same version of the day and nobody was removed since.
+        """
+        content = (
+            *(row.source, row.day, row.version, row.accepted_at, row.digest, row.forgotten),
+            *(row.users, row.active_users, row.sums, self._forgets),
+        )
+        return hashlib.blake2b(msgspec.json.encode(content), digest_size=16).hexdigest()
+
+    @cached_property
+    def _forgets(self) -> str | None:
+        return self.note(FORGETS)
 
     def note(self, name: str) -> str | None:
         """The value that a run stored under the name for later ones."""

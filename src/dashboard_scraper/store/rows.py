@@ -46,6 +46,7 @@ class LedgerDay(msgspec.Struct, frozen=True):
     day. Days on which the same users had the same counts have the same `digest`. `suspicious` says
     why the figures are in doubt, `held` what the held version would change: in words, without
     names. `repeats` counts the later days (in UTC) on which the source gave the same answer.
+    `accepted_at` is since when the version is in force.
     """
 
     source: str
@@ -65,6 +66,7 @@ class LedgerDay(msgspec.Struct, frozen=True):
     suspicious: str | None = None
     held: str | None = None
     repeats: int = 0
+    accepted_at: datetime | None = None
 
 
 def ledger_row(source: str, usage: DayUsage, fetched_at: datetime) -> dict[str, Any]:
@@ -124,6 +126,7 @@ def ledger_day(row: Mapping[Any, Any]) -> LedgerDay:
         suspicious=row["suspicious"],
         held=row["held"],
         repeats=row["repeats"],
+        accepted_at=row["accepted_at"],
     )
 
 

@@ -118,6 +118,7 @@ INFO = Table(
 )
 SCHEMA_VERSION = "schema_version"
 LAST_SUCCESS = "last_success"  # followed by a colon and the source
+FORGETS = "forgets"  # how often somebody was removed
 
 _SOURCE = "Where the figures come from: `dashboard` or `analytics`"
 _USER = "The user's address, or the name of a service account, as the source wrote it"

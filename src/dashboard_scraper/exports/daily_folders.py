@@ -1,0 +1,71 @@
+"""The folders of daily exports below EXPORT_DIR, and what their manifests say."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from dashboard_scraper.exports.manifest import MANIFEST, Manifest, read_manifest
+from dashboard_scraper.model.dates import Window
+
+NAME = re.compile(r"daily_exports_(\d{4}-\d\d-\d\d)_to_(\d{4}-\d\d-\d\d)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFolder:
+    """A folder with the name of a daily export and a manifest in it; `written` is its mtime."""
+
+    path: Path
+    window: Window
+    written: float
+
+    def manifest(self) -> Manifest | None:
+        """The manifest, unless it is of another window than the folder's name says."""
+        found = read_manifest(self.path / MANIFEST)
+        same = found and (found.start, found.end) == (self.window.start, self.window.end)
+        return found if same else None
+
+    def is_complete(self) -> bool:
+        """Whether no day is missing, and every file is there in its full size."""
+        manifest = self.manifest()
+        with contextlib.suppress(OSError):
+            return (
+                manifest is not None
+                and manifest.is_complete
+                and all(
+                    (self.path / file.name).stat().st_size == file.size for file in manifest.files()
+                )
+            )
+        return False
+
+
+def export_folders(outputs: Path) -> list[ExportFolder]:
+    """The daily exports below EXPORT_DIR, newest first: by the window's end, then by mtime."""
+    found = []
+    for path in folders_in(outputs):
+        if window := window_of(path.name):
+            with contextlib.suppress(OSError):  # no manifest: not an export
+                written = (path / MANIFEST).stat().st_mtime
+                found.append(ExportFolder(path, window, written))
+    return sorted(found, key=lambda each: (each.window.end, each.written), reverse=True)
+
+
+def window_of(name: str) -> Window | None:
+    """The window in the name of a daily export; None for other names."""
+    match = NAME.fullmatch(name)
+    with contextlib.suppress(ValueError):  # not a date, as 2026-02-30
+        return Window(*map(date.fromisoformat, match.groups())) if match else None
+    return None
+
+
+def folders_in(parent: Path) -> list[Path]:
+    """Its folders, without following symbolic links; empty if it does not exist."""
+    try:
+        with os.scandir(parent) as entries:
+            return [parent / each.name for each in entries if each.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
