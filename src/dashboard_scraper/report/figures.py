@@ -7,6 +7,7 @@ all and is left out of sums: check `Period.missing` before you compare or displa
 from __future__ import annotations
 
 import bisect
+import functools
 import itertools
 import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from enum import Enum
 
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.doubts import Doubt, DoubtKind
-from dashboard_scraper.model.figures import added
+from dashboard_scraper.model.figures import added, picker, values_of
 from dashboard_scraper.model.metrics import (
     ACCEPTED,
     LINES,
@@ -198,7 +199,11 @@ class ReportFigures:
 
 def total_of(sums: Figures, metrics: Iterable[Metric]) -> int | None:
     """The sum over the metrics; None if one is unknown."""
-    return added(sums[metric] for metric in metrics)
+    counts = _picker_of(tuple(metrics))(values_of(sums))
+    return None if None in counts else sum(counts)
+
+
+_picker_of = functools.cache(picker)  # the page asks for the same few sums of every person
 
 
 def change_of(now: float | None, before: float | None) -> float | None:
