@@ -57,7 +57,9 @@ def run(args: argparse.Namespace) -> None:
             raise UsageError("--as-of: a lake has each day as it is now; use another --format")
         export_lake(settings, window, args.out, args.expire)
     elif args.out and "://" in args.out:
-        raise UsageError("--out: --format files needs a folder, not a URL")
+        raise UsageError(
+            "--out: --format files needs a folder; for a URL, add --format parquet or --format iceberg"
+        )
     else:
         folder = Path(args.out) if args.out else None
         export_files(settings, window, folder, args.as_of)
