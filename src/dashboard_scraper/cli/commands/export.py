@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
         export_lake(settings, window, args.out, args.expire)
     elif args.out and "://" in args.out:
         raise UsageError(
-            "--out: --format files needs a folder; for a URL, add --format parquet or --format iceberg"
+            "--out: --format files needs a folder; for a URL, add --format parquet or iceberg"
         )
     else:
         folder = Path(args.out) if args.out else None
