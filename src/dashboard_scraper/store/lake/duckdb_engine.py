@@ -12,6 +12,7 @@ from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.pool import NullPool
 
 _NAME = "duckdb"
+Result = tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]
 
 
 class DuckDbDialect(DefaultDialect):
@@ -61,10 +62,8 @@ class _Cursor:
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> None:
         """Run it."""
-        self._session.prepare_for(statement)
-        done = self._session.connection.execute(statement, parameters)
-        self.description = [tuple(column) for column in done.description]
-        self._rows = done.fetchall()
+        self.description, rows = self._session.result_of(statement, tuple(parameters))
+        self._rows = list(rows)
 
     def fetchall(self) -> list[tuple[Any, ...]]:
         """The rows that are left."""
@@ -87,13 +86,15 @@ class _Cursor:
 
 class Session:
     """A connection whose cursors share it. Tables that few statements need, and that take long to
-    create, are created before the first statement with one of the names of `later` in it.
+    read, are created before the first statement with one of the names of `later` in it; and what
+    such a statement has answered is its answer to the end, since nothing changes.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.connection = duckdb.connect(config=dict(config))
         self._names: Collection[str] = ()
-        self._create: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None
+        self._create: Callable[[duckdb.DuckDBPyConnection], None] | None = None
+        self._results: dict[tuple[Any, ...], Result] = {}
 
     def later(
         self, names: Collection[str], create: Callable[[duckdb.DuckDBPyConnection], None]
@@ -101,11 +102,21 @@ class Session:
         """Set how to create the tables of these names."""
         self._names, self._create = names, create
 
-    def prepare_for(self, statement: str) -> None:
-        """Create what the statement needs."""
-        if any(name in statement for name in self._names):
-            self._names = ()
-            self._create(self.connection)
+    def result_of(self, statement: str, parameters: tuple[Any, ...]) -> Result:
+        """The columns and rows of a statement."""
+        if not any(name in statement for name in self._names):
+            return self._executed(statement, parameters)
+        if self._create is not None:
+            create, self._create = self._create, None
+            create(self.connection)
+        key = statement, parameters
+        if key not in self._results:
+            self._results[key] = self._executed(statement, parameters)
+        return self._results[key]
+
+    def _executed(self, statement: str, parameters: tuple[Any, ...]) -> Result:
+        done = self.connection.execute(statement, parameters)
+        return [tuple(column) for column in done.description], done.fetchall()
 
     def cursor(self) -> _Cursor:
         """A cursor."""
