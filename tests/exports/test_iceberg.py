@@ -374,6 +374,19 @@ def test_killed_run_is_finished_by_the_next(home: Home, lake: Path, forks: Forks
     assert half, "some between the commits of two tables"
 
 
+def test_killed_run_with_other_settings_is_undone(home: Home, lake: Path, forks: Forks) -> None:
+    """The totals are still those of the settings before, but the rows are not."""
+    forks.load(iceberg_export.__name__)
+    exported(home)
+    before = state(lake)
+    others = Home(home.path, home.settings | {"INCLUDE_SERVICE_ACCOUNTS": "false"})
+    trap = Trap("statement", 2, "UPDATE iceberg_tables")
+    assert forks.run(others, *WORDS, trap=trap).code == -signal.SIGKILL
+    assert not consistent(lake)
+    exported(home)
+    assert state(lake) == before
+
+
 def has_ended(run: Run) -> bool:
     """Wait until it has stopped or ended; whether it has ended."""
     states = []
@@ -386,30 +399,52 @@ def has_ended(run: Run) -> bool:
     return states[-1] == "Z"
 
 
-def test_two_writers_end_with_one_version(home: Home, lake: Path, forks: Forks) -> None:
-    """One is stopped before each commit in turn, until another has written the same days."""
+@pytest.fixture
+def other(home: Home, lake: Path) -> Home:
+    """Another home with a store of its own, which writes to the same lake."""
+    assert lake
+    found = Home(home.path / "other", {**home.settings})
+    found.path.mkdir()
+    found.settings["STORE_URL"] = f"sqlite:///{found.data / 'usage.db'}"
+    return found
+
+
+def meet(home: Home, other: Home, lake: Path, forks: Forks, number: int) -> bool:
+    """One writer is stopped before its commit of that number, until another has written the same
+    days. Returns whether it had no such commit.
+    """
+    mine, theirs = revise(home, number), revise(other, 100 + number)
+    trap = Trap("statement", number, "UPDATE iceberg_tables", then="stop")
+    slow = forks.start(home, *WORDS, trap=trap)
+    ended = has_ended(slow)
+    exported(other, "--out", f"{lake}")
+    if not ended:
+        slow.kill(signal.SIGCONT)
+    result = slow.wait()
+    assert result.code == 0, result.err
+    assert consistent(lake)
+    found = [row for row in query(lake, "user_days", "day, user_login") if row[0] in DAYS]
+    assert {day: {name} for day, name in found} in (mine, theirs)
+    assert len(found) == len(DAYS), "each row once"
+    return ended
+
+
+def test_two_writers_end_with_one_version(
+    home: Home, other: Home, lake: Path, forks: Forks
+) -> None:
     forks.load(iceberg_export.__name__)
     revise(home, 0)
     exported(home)
-    other = Home(home.path / "other", {**home.settings})
-    other.path.mkdir()
-    other.settings["STORE_URL"] = f"sqlite:///{other.data / 'usage.db'}"
-    for number in range(1, 20):
-        mine = revise(home, number)
-        theirs = revise(other, 100 + number)
-        trap = Trap("statement", number, "UPDATE iceberg_tables", then="stop")
-        slow = forks.start(home, *WORDS, trap=trap)
-        ended = has_ended(slow)
-        exported(other, "--out", f"{lake}")
-        if not ended:
-            slow.kill(signal.SIGCONT)
-        result = slow.wait()
-        assert result.code == 0, result.err
-        assert consistent(lake)
-        assert users_in(lake) in (mine, theirs)
-        if ended:
-            break
-    assert number > 3
+    ended = [meet(home, other, lake, forks, number) for number in range(1, 5)]
+    assert ended == [False, False, False, True], "before the commit of each table that has rows"
+
+
+def test_two_writers_add_new_days_once(home: Home, other: Home, lake: Path, forks: Forks) -> None:
+    """Neither finds a file to replace."""
+    forks.load(iceberg_export.__name__)
+    put(home.settings["STORE_URL"], {EARLIER: [user("old@example.com")]})
+    assert export(home, first=EARLIER, last=EARLIER).code == 0
+    assert not meet(home, other, lake, forks, 1)
 
 
 def rows_of(catalogue: RestCatalogue, table: str) -> list[dict[str, Any]]:
