@@ -7,6 +7,7 @@ organization are a single compact object. There are no records of a day that is 
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -49,7 +50,7 @@ from dashboard_scraper.github.records import (
 )
 from dashboard_scraper.model.dates import DAYS, Window, end_of_day, iso_utc
 from dashboard_scraper.model.distinct import DistinctPeople
-from dashboard_scraper.model.metrics import COUNTS, LINES, Figures
+from dashboard_scraper.model.metrics import LINES, Figures
 from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import Person, persons_of, team_id
@@ -360,23 +361,26 @@ class GithubReports:
             **totals_of(rows),
             **arrays_of(rows, parts, merge_ides=options.merge_ides),
             **cli_of(rows),
-            **self._by_phase(row.day),
+            **self._by_phase(row),
         }
 
-    def _by_phase(self, day: date) -> dict[str, Any]:
+    def _by_phase(self, row: LedgerDay) -> dict[str, Any]:
         """`totals_by_ai_adoption_phase`, which GitHub leaves out where it is not known."""
-        phases = self._phases_on(day)
+        phases = self._phases_on(row.day)
         if not phases:
             return {}
-        active = self._active[_ANY].bitmap(day, 1) or 0
+        active = self._active[_ANY].bitmap(row.day, 1) or 0
         phase_of = {bit: each.number for each in phases for bit in bits_in(each.people & active)}
-        sums = {each.number: dict.fromkeys(_AVERAGES, 0) for each in phases}
-        everybody = self._audience.service_accounts
-        for user in self._reader.sums_by_user(self._source, [day], service_accounts=everybody):
-            number = phase_of[self._bit_of[self._persons[user.user].id]]
-            for name, places in _AVERAGES.items():
-                sums[number][name] += sum([user.known[place] for place in places])
-        return {"totals_by_ai_adoption_phase": [*totals_by_phase(phases, active, sums)]}
+        sums_of = {each.number: [0] * len(_AVERAGES) for each in phases}
+        for name, *sums in self._reader.group_sums(
+            row, [*_AVERAGES.values()], service_accounts=self._audience.service_accounts
+        ):
+            number = phase_of[self._bit_of[self._persons[name].id]]
+            sums_of[number] = [*map(operator.add, sums_of[number], sums)]
+        named = {
+            number: dict(zip(_AVERAGES, sums, strict=True)) for number, sums in sums_of.items()
+        }
+        return {"totals_by_ai_adoption_phase": [*totals_by_phase(phases, active, named)]}
 
     def count_people(self, window: Window) -> None:
         """Count who was active in a window, and in the 27 days before it for the monthly counts."""
@@ -457,7 +461,7 @@ _AREA_COUNTS = [
     for features in _AREAS.values()
 ]
 _AVERAGES = {
-    name: [COUNTS.index(m) for m, place in PLACE_OF.items() if place.counter is counter]
+    name: [metric for metric, place in PLACE_OF.items() if place.counter is counter]
     for name, counter in (
         ("avg_user_initiated_interactions", Counter.INTERACTIONS),
         ("avg_code_generation_activities", Counter.GENERATIONS),
@@ -466,7 +470,7 @@ _AVERAGES = {
         ("avg_loc_deleted", Counter.DELETED),
     )
 }
-"""GitHub's averages of a phase, from these counts: no metric is of pull requests."""
+"""GitHub's averages of a phase, from these metrics: none is of pull requests."""
 
 
 def _end_of(phase: Phase) -> bytes:

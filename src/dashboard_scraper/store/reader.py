@@ -159,6 +159,18 @@ def _sums_of_day(
     return query if service_accounts else query.where(USER_DAY.c.service_account == false())
 
 
+@cache
+def _group_sums_of_day(
+    groups: tuple[tuple[Metric, ...], ...], *, service_accounts: bool
+) -> Select[Any]:
+    sums = [
+        cast(sum((func.coalesce(USER_DAY.c[m.name], 0) for m in group), literal(0)), BigInteger)
+        for group in groups
+    ]
+    query = select(USER_DAY.c.user_login, *sums).where(*_IS_OF_DAY).where(_is_active())
+    return query if service_accounts else query.where(USER_DAY.c.service_account == false())
+
+
 def _active_on(
     source: str, days: Collection[date], *, service_accounts: bool
 ) -> list[ColumnElement[bool]]:
@@ -398,6 +410,16 @@ class Reader:
         """
         query = _sums_of_day(tuple(at_least.items()), service_accounts=service_accounts)
         return Figures(*self._all(query, ledger)[0])
+
+    def group_sums(
+        self, ledger: LedgerDay, groups: Sequence[Iterable[Metric]], *, service_accounts: bool
+    ) -> list[tuple[Any, ...]]:
+        """The name of each user who was active on the day, and for each group the sum of its known
+        metrics.
+        """
+        wanted = tuple(map(tuple, groups))
+        query = _group_sums_of_day(wanted, service_accounts=service_accounts)
+        return [tuple(row) for row in self._all(query, ledger)]
 
     def sums_by_user(
         self, source: str, days: Collection[date], *, service_accounts: bool
