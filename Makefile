@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SPARK_READY := $(VENV)/.spark-ready
 # Who only tries the program does not wait for the tools that develop it.
 RUNTIME := .venv-runtime
 RUNTIME_READY := $(RUNTIME)/.ready
@@ -12,7 +13,7 @@ SITE := .venv-site
 SITE_READY := $(SITE)/.ready
 SOURCES := src tests bench tools
 
-.PHONY: demo test test-fast lint docs site screenshots vendor check-vendor lock check-lock audit bench mutants clean
+.PHONY: demo test test-fast lint spark docs site screenshots vendor check-vendor lock check-lock audit bench mutants clean
 
 demo: $(RUNTIME_READY)
 	PYTHONPATH=src $(RUNTIME)/bin/python -m dashboard_scraper demo
@@ -37,6 +38,9 @@ lint: $(READY)
 	$(BIN)/black --check --quiet $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/deptry src
+
+# What the test on Spark needs besides Java.
+spark: $(SPARK_READY)
 
 docs: $(READY)
 	$(BIN)/python tools/make_documents.py
@@ -97,9 +101,9 @@ vendor: $(READY) $(MODULES_READY)
 check-vendor: vendor
 	git diff --exit-code --stat -- $(VENDOR) $(VENDOR_OF_TESTS)
 
-# Every package with its hashes: what runs the program, that with every extra, that with the tools,
-# and what makes the website. The pins in the files stay where they still satisfy pyproject.toml.
-LOCKS := requirements.txt requirements-extras.txt requirements-dev.txt requirements-docs.txt
+# Every package with its hashes: what runs the program, that with every extra but Spark, that with the
+# tools, what makes the website, and Spark, which is larger than all others together. The pins in the files stay where they still satisfy pyproject.toml.
+LOCKS := requirements.txt requirements-extras.txt requirements-dev.txt requirements-docs.txt requirements-spark.txt
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --generate-hashes
 EXTRAS := --extra postgres --extra parquet --extra iceberg --extra serve
 
@@ -108,6 +112,7 @@ lock: $(READY)
 	$(COMPILE) $(EXTRAS) --constraint requirements.txt pyproject.toml --output-file requirements-extras.txt
 	$(COMPILE) --extra dev --constraint requirements-extras.txt pyproject.toml --output-file requirements-dev.txt
 	$(COMPILE) --group pyproject.toml:docs --constraint requirements-dev.txt --output-file requirements-docs.txt
+	$(COMPILE) --extra spark --constraint requirements-dev.txt pyproject.toml --output-file requirements-spark.txt
 
 check-lock: $(READY)
 	mkdir -p $(VENV)/lock
@@ -126,6 +131,10 @@ $(READY): pyproject.toml requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python $(PIP_INSTALL) requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	touch $@
+
+$(SPARK_READY): $(READY) requirements-spark.txt
+	$(BIN)/python $(PIP_INSTALL) requirements-spark.txt
 	touch $@
 
 $(RUNTIME_READY): requirements.txt

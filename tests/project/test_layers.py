@@ -111,7 +111,7 @@ FLOORS = (
     "output shown_people sources.analytics sources.dashboard",
     "github report simulator",
     "exports server",
-    "api sync",
+    "api spark sync",
     "cli",
     "main",
     "__main__",

@@ -1,0 +1,156 @@
+"""GitHub's reports on users and the Copilot JSON on Apache Spark, from user-days in a lake.
+
+    spark-submit $(python -c "import dashboard_scraper.spark as s; print(s.__file__)") --help
+
+From a notebook: `write(github_records(spark.table("lake.usage.user_days"), Stamp("1")), "out")`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dashboard_scraper.errors import UsageError
+from dashboard_scraper.installation import how_to_install
+from dashboard_scraper.model.dates import Window, parse_day
+from dashboard_scraper.model.metrics import COUNTS, DETAILED
+
+try:
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import functions as f
+except ImportError:
+    raise UsageError(
+        f"Spark needs a library that is not installed: {how_to_install('spark')}"
+    ) from None
+
+from dashboard_scraper.exports.arrow_lines import (
+    CREDITS,
+    PARTS,
+    People,
+    copilot_lines,
+    copilot_people,
+    github_lines,
+    github_people,
+)
+from dashboard_scraper.github.lines import Stamp
+from dashboard_scraper.store import DetailStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow as pa
+
+_LINES = "day date, sort_key string, line string"
+_USER_DAY = ("day", "user_login")
+
+
+def github_records(
+    user_days: DataFrame,
+    stamp: Stamp,
+    editor_languages: DataFrame | None = None,
+    daily_totals: DataFrame | None = None,
+    credit_days: DataFrame | None = None,
+) -> DataFrame:
+    """The columns `day`, `sort_key` and `line`, with a record for each user-day with activity.
+
+    All tables are those of one source. Editors and languages count on days on which they add up,
+    which `daily_totals` says.
+    """
+    first_days = user_days.groupBy("user_login").agg(f.min("day"))
+    people = github_people([(row[0], row[1]) for row in first_days.collect()])
+    rows = _in_window(user_days, stamp).select(*_USER_DAY, *_counts_in(user_days))
+    if editor_languages is not None and daily_totals is not None:
+        complete = daily_totals.where(f.col("editor_language") == DetailStatus.COMPLETE.value)
+        place = f.struct("editor", "language", *(metric.name for metric in DETAILED))
+        parts = (
+            editor_languages.join(complete, "day", "left_semi")
+            .groupBy(*_USER_DAY)
+            .agg(f.collect_list(place).alias(PARTS))
+        )
+        rows = rows.join(parts, [*_USER_DAY], "left")
+    if credit_days is not None:
+        rows = rows.join(credit_days.select(*_USER_DAY, CREDITS), [*_USER_DAY], "left")
+    return _converted(rows, github_lines, people, stamp)
+
+
+def copilot_records(user_days: DataFrame, stamp: Stamp) -> DataFrame:
+    """The same for the Copilot JSON; the stamp must have a window."""
+    rows = _in_window(user_days, stamp).select(*_USER_DAY, *_counts_in(user_days))
+    last_days = rows.groupBy("user_login").agg(f.max("day"))
+    people = copilot_people([(row[0], row[1]) for row in last_days.collect()])
+    return _converted(rows, copilot_lines, people, stamp)
+
+
+def write(lines: DataFrame, place: str) -> None:
+    """Write the records as text, each day's in the order of the local files, below `day=...`."""
+    ordered = lines.repartition("day").sortWithinPartitions("day", "sort_key")
+    ordered.select("day", "line").write.partitionBy("day").mode("overwrite").text(place)
+
+
+def _in_window(user_days: DataFrame, stamp: Stamp) -> DataFrame:
+    window = stamp.window
+    return user_days.where(f.col("day").between(window.start, window.end)) if window else user_days
+
+
+def _counts_in(user_days: DataFrame) -> list[str]:
+    return [metric.name for metric in COUNTS if metric.name in user_days.columns]
+
+
+def _converted(
+    rows: DataFrame,
+    convert: Callable[[pa.RecordBatch, People, Stamp], pa.RecordBatch],
+    people: People,
+    stamp: Stamp,
+) -> DataFrame:
+    everybody = rows.sparkSession.sparkContext.broadcast(people)
+
+    def lines(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield convert(batch, everybody.value, stamp)
+
+    return rows.mapInArrow(lines, _LINES)
+
+
+def _table(spark: SparkSession, place: str | None, source: str) -> Any:
+    """The source's rows of a folder or URL with Parquet, or of a table such as Iceberg's."""
+    if place is None:
+        return None
+    table = spark.read.parquet(place) if "/" in place else spark.table(place)
+    return table.where(f.col("source") == source)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run as a program that `spark-submit` starts."""
+    parser = argparse.ArgumentParser(description="Writes records of user-days in a lake.")
+    parser.add_argument("format", choices=["github", "copilot"])
+    parser.add_argument("out", help="the folder or URL to write below; what is there is replaced")
+    parser.add_argument(
+        "--user-days", required=True, help="a folder or URL with Parquet, or a table"
+    )
+    parser.add_argument("--editor-languages", help="likewise; needs --daily-totals")
+    parser.add_argument("--daily-totals", help="likewise")
+    parser.add_argument("--credit-days", help="likewise")
+    parser.add_argument("--source", required=True, help="the source of the rows")
+    parser.add_argument("--enterprise-id", required=True)
+    parser.add_argument("--organization-id")
+    parser.add_argument("--start", type=parse_day, help="first day of the window")
+    parser.add_argument("--end", type=parse_day, help="its last day")
+    args = parser.parse_args(arguments)
+    window = Window(args.start, args.end) if args.start and args.end else None
+    stamp = Stamp(args.enterprise_id, window, args.organization_id)
+    spark = SparkSession.builder.getOrCreate()
+    user_days, editor_languages, daily_totals, credit_days = (
+        _table(spark, place, args.source)
+        for place in (args.user_days, args.editor_languages, args.daily_totals, args.credit_days)
+    )
+    if args.format == "copilot":
+        lines = copilot_records(user_days, stamp)
+    else:
+        lines = github_records(user_days, stamp, editor_languages, daily_totals, credit_days)
+    write(lines, args.out)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
