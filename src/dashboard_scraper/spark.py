@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.installation import how_to_install
-from dashboard_scraper.model.dates import Window, parse_day
+from dashboard_scraper.model.dates import DAYS, Window, parse_day
 from dashboard_scraper.model.metrics import COUNTS, DETAILED
 
 try:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import Window as Sql
     from pyspark.sql import functions as f
 except ImportError:
     raise UsageError(
@@ -28,13 +30,16 @@ except ImportError:
 from dashboard_scraper.exports.arrow_lines import (
     CREDITS,
     PARTS,
+    PHASE,
     People,
     copilot_lines,
     copilot_people,
     github_lines,
     github_people,
 )
+from dashboard_scraper.github.adoption import CLI, CODE_FIRST, OFTEN, REMOTE
 from dashboard_scraper.github.lines import Stamp
+from dashboard_scraper.github.reports import COUNTS_OF_AREA
 from dashboard_scraper.store import DetailStatus
 
 if TYPE_CHECKING:
@@ -55,12 +60,15 @@ def github_records(
 ) -> DataFrame:
     """The columns `day`, `sort_key` and `line`, with a record for each user-day with activity.
 
-    All tables are those of one source. Editors and languages count on days on which they add up,
-    which `daily_totals` says.
+    All tables are those of one source. `daily_totals` says on which days editors and languages add
+    up, and for which days 28 days are known, as adoption phases need.
     """
     first_days = user_days.groupBy("user_login").agg(f.min("day"))
     people = github_people([(row[0], row[1]) for row in first_days.collect()])
-    rows = _in_window(user_days, stamp).select(*_USER_DAY, *_counts_in(user_days))
+    rows = user_days.select(*_USER_DAY, "person", *_counts_in(user_days))
+    if daily_totals is not None:
+        rows = _with_phases(rows, {row[0] for row in daily_totals.select("day").collect()})
+    rows = _in_window(rows, stamp)
     if editor_languages is not None and daily_totals is not None:
         complete = daily_totals.where(f.col("editor_language") == DetailStatus.COMPLETE.value)
         place = f.struct("editor", "language", *(metric.name for metric in DETAILED))
@@ -87,6 +95,22 @@ def write(lines: DataFrame, place: str) -> None:
     """Write the records as text, each day's in the order of the local files, below `day=...`."""
     ordered = lines.repartition("day").sortWithinPartitions("day", "sort_key")
     ordered.select("day", "line").write.partitionBy("day").mode("overwrite").text(place)
+
+
+def _with_phases(rows: DataFrame, stored: Set[date]) -> DataFrame:
+    """With the phases of those days up to which 28 are stored, as `adoption.phases_on`."""
+    month = Sql.partitionBy("person").orderBy(f.unix_date("day")).rangeBetween(1 - DAYS, 0)
+
+    def often(area: str) -> Column:
+        used = [f.coalesce(f.col(m.name), f.lit(0)) for m in COUNTS_OF_AREA[area]]
+        return f.sum((sum(used, f.lit(0)) > 0).cast("int")).over(month) >= OFTEN
+
+    known = [
+        day for day in stored if all(day - timedelta(back) in stored for back in range(1, DAYS))
+    ]
+    agents = often(CLI).cast("int") + often(REMOTE).cast("int")
+    phase = f.when(agents > 0, agents + 1).otherwise(often(CODE_FIRST).cast("int"))
+    return rows.withColumn(PHASE, f.when(f.col("day").isin(known), phase))
 
 
 def _in_window(user_days: DataFrame, stamp: Stamp) -> DataFrame:

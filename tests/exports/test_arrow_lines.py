@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from datetime import date
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 import dashboard_scraper
@@ -48,8 +50,8 @@ def lines_by_day(batches: list[pa.RecordBatch]) -> dict[date, list[bytes]]:
     return {day: [line for _, line in sorted(rows)] for day, rows in sorted(found.items())}
 
 
-def with_details(tables: dict[str, pa.Table]) -> pa.Table:
-    """The user-days with their editors, languages and credits."""
+def with_details(tables: dict[str, pa.Table], local: list[bytes]) -> pa.Table:
+    """The user-days with their editors, languages and credits; with the local file's phases."""
     totals = {each["day"]: each["editor_language"] for each in tables["daily_totals"].to_pylist()}
     parts: dict[tuple[date, str], list[dict[str, Any]]] = {}
     for each in tables["editor_language_days"].to_pylist():
@@ -64,8 +66,15 @@ def with_details(tables: dict[str, pa.Table]) -> pa.Table:
     details = [
         [{name: part[name] for name in names} for part in parts.get(key, [])] for key in keys
     ]
+    phases = {
+        (each["day"], each["user_login"]): each["ai_adoption_phase"]["phase_number"]
+        for each in map(json.loads, local)
+        if "ai_adoption_phase" in each
+    }
+    numbers = [phases.get((f"{day}", name)) for day, name in keys]
     return (
         tables["user_days"]
+        .append_column("adoption_phase", pa.array(numbers, pa.int64()))
         .append_column("parts", pa.array(details))
         .append_column("credits_consumed", pa.array([used.get(key) for key in keys], pa.float64()))
     )
@@ -77,12 +86,14 @@ def test_batches_give_bytes_of_local_files(home: Home, pseudonyms: bool) -> None
     """Batches of any size, with people who came through a pickle."""
     fill(home, pseudonyms=pseudonyms)
     local, tables = export_locally(home), export_to_lake(home)
-    table = with_details(tables)
+    table = with_details(tables, local.github)
+    assert set(table.column("adoption_phase").to_pylist()) == {None, 0, 1, 2, 3}
     firsts = table.group_by("user_login").aggregate([("day", "min"), ("day", "max")])
     names, first, last = (firsts.column(at).to_pylist() for at in range(3))
     people = pickle.loads(pickle.dumps(github_people(zip(names, first, strict=True))))
     shown = pickle.loads(pickle.dumps(copilot_people(zip(names, last, strict=True))))
     stamp = pickle.loads(pickle.dumps(STAMP))
+    table = table.filter(pc.field("day") >= MONTH.start)
     batches = table.to_batches(max_chunksize=7)
     github = lines_by_day([github_lines(batch, people, stamp) for batch in batches])
     copilot = lines_by_day([copilot_lines(batch, shown, stamp) for batch in batches])

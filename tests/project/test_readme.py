@@ -25,7 +25,11 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [README, *(path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md")))]
 COMMAND = re.compile(r"^(?:pbpaste \| )?((?:\.venv/bin/)?dashboard-scraper\b[^#\n]*)", re.MULTILINE)
 OPTION = re.compile(r"--[a-z0-9][a-z0-9-]+")
-OF_OTHER_PROGRAMS = {"--from"}  # uvx
+OF_OTHER_PROGRAMS = {
+    "--from",  # uvx
+    # What spark-submit starts, which is not a command.
+    *("--user-days", "--daily-totals", "--editor-languages", "--enterprise-id"),
+}
 README_LINES = 220
 
 DECISIONS = ("revisions",)  # on days of which something is in doubt

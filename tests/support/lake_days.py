@@ -1,10 +1,11 @@
-"""28 days with everything that records depend on, in local files and in a lake's tables."""
+"""33 days with everything that records depend on, in local files and in a lake's tables."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +13,9 @@ from msgspec.structs import replace
 from pyiceberg.catalog.sql import SqlCatalog
 
 from conftest import Home
+from dashboard_scraper.github.adoption import CLI, CODE_FIRST, REMOTE
+from dashboard_scraper.github.reports import COUNTS_OF_AREA
+from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import NOTHING_KNOWN
 from dashboard_scraper.model.metrics import DETAILED, REQUIRED
 from dashboard_scraper.model.usage import EditorLanguageUsage, UserUsage
@@ -20,6 +24,8 @@ from dashboard_scraper.store.lake.place import CATALOG_FILE, NAMESPACE
 from filled_store import FETCHED, MONTH, SOURCE, put, some_days
 
 ENTERPRISE = "283613"
+STORED = Window(MONTH.start - timedelta(5), MONTH.end)
+"""Adoption phases are known of days up to which 28 are stored."""
 
 
 def fill(home: Home, *, pseudonyms: bool) -> None:
@@ -41,9 +47,12 @@ def fill(home: Home, *, pseudonyms: bool) -> None:
         key.chmod(0o600)
         home.settings["PSEUDONYM_KEY_FILE"] = f"{key}"
     draw = random.Random(2)
-    days = some_days(len(MONTH), users=5)
+    days = some_days(len(STORED), users=5)
     for users in days.values():
         users[0] = _with_unknown(users[0], draw)
+        users[1:4] = [
+            _without(user, areas) for user, areas in zip(users[1:4], _UNUSED, strict=True)
+        ]
     put(home.settings["STORE_URL"], days)
     store = store_at(home.settings["STORE_URL"])
     with store.locked(), store.opened():
@@ -55,6 +64,15 @@ def fill(home: Home, *, pseudonyms: bool) -> None:
                 store.put_credits(
                     SOURCE, day, {user.user: draw.random() for user in users}, FETCHED
                 )
+
+
+_UNUSED = [(CLI, REMOTE, CODE_FIRST), (CLI, REMOTE), (CLI,)]
+"""What three users never use, so that each is in another phase."""
+
+
+def _without(user: UserUsage, areas: Iterable[str]) -> UserUsage:
+    unused = {metric.name: 0 for area in areas for metric in COUNTS_OF_AREA[area]}
+    return replace(user, figures=replace(user.figures, **unused))
 
 
 def _with_unknown(user: UserUsage, draw: random.Random) -> UserUsage:
@@ -106,8 +124,8 @@ def _records(path: Path) -> list[bytes]:
 
 
 def export_to_lake(home: Home) -> dict[str, pa.Table]:
-    """Export the month as Iceberg tables, and read them."""
-    days = (f"{MONTH.start}", f"{MONTH.end}")
+    """Export all days as Iceberg tables, and read them."""
+    days = (f"{STORED.start}", f"{STORED.end}")
     result = home.run("export", *days, "--format", "iceberg")
     assert result.code == 0, result.err
     folder = home.data / "iceberg"

@@ -33,6 +33,7 @@ except ImportError:
 
 PARTS = "parts"
 CREDITS = "credits_consumed"
+PHASE = "adoption_phase"
 LINES = pa.schema(
     [
         pa.field("day", pa.date32(), nullable=False),
@@ -87,18 +88,18 @@ def github_lines(batch: pa.RecordBatch, people: People, stamp: Stamp) -> pa.Reco
     """A line of GitHub's reports on users for each row with activity.
 
     A column `parts`, a list of structs of editor, language and their figures, splits a row by
-    editor and language; `credits_consumed` adds the credits. Unknown figures count as 0 there.
+    editor and language; `credits_consumed` and `adoption_phase`, a number, add what they say.
     """
-    columns = [_optional(batch, PARTS), _optional(batch, CREDITS)]
+    columns = [_optional(batch, name) for name in (PARTS, CREDITS, PHASE)]
     stamps = cache(lambda day: github.stamp_of(stamp, day))
     heads = cache(lambda shown: github.head_of(shown.id, shown.login))
 
     def line(row: _Row) -> tuple[str, bytes]:
-        parts, consumed = row.more
+        parts, consumed, phase = row.more
         figures = Figures(*row.values)
         known = [_part(each, figures) for each in parts or ()]
         cells = cells_of_figures(figures)
-        return row.name, github.user_part(heads(row.shown), cells, known, consumed)
+        return row.name, github.user_part(heads(row.shown), cells, known, consumed, phase)
 
     return _lines(batch, people, columns, stamps, line)
 

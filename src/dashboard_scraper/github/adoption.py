@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from typing import Any
 
 from dashboard_scraper.model.dates import DAYS
@@ -19,6 +20,8 @@ from dashboard_scraper.model.distinct import DistinctPeople
 VERSION = "v1"
 """GitHub's, of its rules."""
 
+OFTEN = 2
+"""Days of use that count, as in `DistinctPeople.repeated`."""
 CODE_FIRST, CLI, REMOTE = "code_first", "cli", "copilot_cloud_agent"
 COMPLETION, EDIT = "code_completion", "agent_edit"
 ENGAGED_IN = {COMPLETION: COMPLETION, EDIT: EDIT, REMOTE: REMOTE, "copilot_cli": CLI}
@@ -39,8 +42,13 @@ class Phase:
     @property
     def fields(self) -> dict[str, Any]:
         """Its number and name in GitHub's fields."""
-        name = f"Phase {self.number}" if self.number else "No Cohort"
-        return {"phase_number": self.number, "phase": name}
+        return phase_fields(self.number)
+
+
+@cache
+def phase_fields(number: int) -> dict[str, Any]:
+    """A phase's number and name in GitHub's fields."""
+    return {"phase_number": number, "phase": f"Phase {number}" if number else "No Cohort"}
 
 
 def phases_on(day: date, active: DistinctPeople, areas: Areas) -> list[Phase] | None:

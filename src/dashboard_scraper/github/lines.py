@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from functools import cache
 from typing import Any
 
 import msgspec
 
+from dashboard_scraper.github.adoption import VERSION, phase_fields
 from dashboard_scraper.github.records import Cells, Part, text_of, user_fields
 from dashboard_scraper.model.dates import Window
 
@@ -45,9 +47,19 @@ def head_of(user_id: int, login: str) -> bytes:
 
 
 def user_part(
-    head: bytes, cells: Cells, parts: Sequence[Part] = (), credits_used: float | None = None
+    head: bytes,
+    cells: Cells,
+    parts: Sequence[Part] = (),
+    credits_used: float | None = None,
+    phase: int | None = None,
 ) -> bytes:
     """The line after the stamp and a comma; without parts from a template."""
     fields = _encode(user_fields(cells, parts)) if parts else text_of(cells)
-    end = b"" if credits_used is None else b',"ai_credits_used":%b' % _encode(credits_used)
-    return b"%b,%b%b}" % (head, fields[1:-1], end)
+    consumed = b"" if credits_used is None else b',"ai_credits_used":%b' % _encode(credits_used)
+    adoption = b"" if phase is None else _adoption(phase)
+    return b"%b,%b%b%b}" % (head, fields[1:-1], consumed, adoption)
+
+
+@cache
+def _adoption(phase: int) -> bytes:
+    return b',"ai_adoption_phase":' + _encode({**phase_fields(phase), "version": VERSION})

@@ -21,7 +21,6 @@ from dashboard_scraper.github.adoption import (
     CODE_FIRST,
     COMPLETION,
     EDIT,
-    VERSION,
     Phase,
     engagement_on,
     phases_on,
@@ -226,12 +225,11 @@ class GithubReports:
         Adoption phases are those of days that `load_people` has covered.
         """
         phases = self._phases_on(row.day)
-        ends = {each.number: _end_of(each) for each in phases}
         for user in self._user_days(row, usage):
-            part = user_part(self._head(user.person), user.cells, user.parts, user.credits)
             bit = self._bit_of[user.person.id]
-            end = next((ends[each.number] for each in phases if each.people >> bit & 1), b"}")
-            yield b"%b%b\n" % (part[:-1], end)
+            phase = next((each.number for each in phases if each.people >> bit & 1), None)
+            head = self._head(user.person)
+            yield user_part(head, user.cells, user.parts, user.credits, phase) + b"\n"
 
     def _phases_on(self, day: date) -> list[Phase]:
         return phases_on(day, self._active[_ANY], self._active) or []
@@ -456,10 +454,11 @@ _AREAS: dict[str, tuple[GithubFeature, ...]] = {
     CODE_FIRST: (GithubFeature.COMPLETION, *AGENT_FEATURES),
 }
 """What people are counted by besides any activity, as named in GitHub's fields."""
-_AREA_COUNTS = [
-    [metric for metric, place in PLACE_OF.items() if place.feature in features]
-    for features in _AREAS.values()
-]
+COUNTS_OF_AREA = {
+    area: [metric for metric, place in PLACE_OF.items() if place.feature in features]
+    for area, features in _AREAS.items()
+}
+_AREA_COUNTS = [*COUNTS_OF_AREA.values()]
 _AVERAGES = {
     name: [metric for metric, place in PLACE_OF.items() if place.counter is counter]
     for name, counter in (
@@ -471,11 +470,6 @@ _AVERAGES = {
     )
 }
 """GitHub's averages of a phase, from these metrics: none is of pull requests."""
-
-
-def _end_of(phase: Phase) -> bytes:
-    """How a line of somebody in the phase ends."""
-    return b',"ai_adoption_phase":%b}' % _encode({**phase.fields, "version": VERSION})
 
 
 def stamped(lines: Iterable[bytes], stamp: bytes) -> Iterator[bytes]:
