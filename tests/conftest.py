@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import re
@@ -62,9 +61,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run of the program left: exit code, both streams, and the paths that it told.
+    """What a run of the program left: exit code, both streams, and the paths that it printed.
 
-    `pages` are those that it told as addresses, for a browser.
+    `pages` are those that it printed as addresses, for a browser.
     """
 
     code: int
@@ -73,16 +72,18 @@ class Result:
 
     @property
     def paths(self) -> list[Path]:
-        return [Path(line) for line in self._told if not line.startswith(_FILE)]
+        return [Path(line) for line in self._lines if not line.startswith(_FILE)]
 
     @property
     def pages(self) -> list[Path]:
         return [
-            Path(unquote(line.removeprefix(_FILE))) for line in self._told if line.startswith(_FILE)
+            Path(unquote(line.removeprefix(_FILE)))
+            for line in self._lines
+            if line.startswith(_FILE)
         ]
 
     @property
-    def _told(self) -> list[str]:
+    def _lines(self) -> list[str]:
         return self.out.splitlines()
 
 
@@ -110,12 +111,12 @@ class Home:
 
     def environment(self) -> dict[str, str]:
         """The settings and nothing else of the machine's, but what a process needs."""
-        kept = {
+        needed = {
             name: os.environ[name]
             for name in ("PATH", "PYTHONPATH", "SYSTEMROOT")
             if name in os.environ
         }
-        return {**kept, "HOME": str(self.path), **self.settings}
+        return {**needed, "HOME": str(self.path), **self.settings}
 
     @property
     def cookie_file(self) -> Path:
@@ -202,12 +203,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         stores = {params.get("store_url"), params.get("empty_place")} - {None, "sqlite"}
         if stores or fixtures & {"postgres_server", "chromium"}:
             item.add_marker(pytest.mark.slow)
-
-
-def pytest_collection_finish() -> None:
-    """Have the garbage collector skip all tests and modules: a tenth of the tests' time."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -326,7 +321,7 @@ Start = Callable[..., Simulator]
 
 @pytest.fixture
 def start(home: Home) -> Iterator[Start]:
-    """Start a simulator (small, unless told otherwise), and sign the home in there."""
+    """Start a simulator (small, unless another is given), and sign the home in there."""
     with ExitStack() as stack:
 
         def begin(organization: Organization | None = None, **options: Any) -> Simulator:
@@ -343,7 +338,7 @@ def start(home: Home) -> Iterator[Start]:
 
 @pytest.fixture
 def start_api(home: Home) -> Iterator[Start]:
-    """As `start`, but the home has a token of the Analytics API, which has no limit unless told."""
+    """As `start`, but the home has a token of the Analytics API, which has no limit by default."""
     with ExitStack() as stack:
 
         def begin(organization: Organization | None = None, **options: Any) -> Simulator:

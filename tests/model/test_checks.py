@@ -140,7 +140,7 @@ def test_gains_and_losses_do_not_cancel_out() -> None:
 
 SUMS = of_counts([2**place for place in range(len(COUNTS))])
 USERS = 7
-TOLD: Totals = {
+REPORTED: Totals = {
     **{metric.name: SUMS[metric] for metric in COUNTS},
     USER_COUNT.name: USERS,
 }
@@ -156,21 +156,21 @@ def parts_sum(metric: Metric) -> int:
 
 
 def test_totals_are_compared_with_users() -> None:
-    assert closing_differences(SUMS, USERS, TOLD) == []
+    assert closing_differences(SUMS, USERS, REPORTED) == []
     assert closing_differences(SUMS, USERS, {}) == []
 
 
 @pytest.mark.parametrize("total", TOTALS, ids=lambda total: total.name)
 def test_difference_has_both_numbers(total: Total) -> None:
-    off = {**TOLD, total.name: TOLD[total.name] + 1}
+    off = {**REPORTED, total.name: REPORTED[total.name] + 1}
     (difference,) = closing_differences(SUMS, USERS, off)
-    users = TOLD[total.name]
+    users = REPORTED[total.name]
     assert difference == Difference(total.name, users, users + 1)
     assert str(difference) == f"{difference.metric} is {users + 1}, the users' sum is {users}"
 
 
-def test_every_total_that_is_off_is_told() -> None:
-    found = closing_differences(sum_of(()), 0, TOLD)
+def test_every_total_that_is_off_is_reported() -> None:
+    found = closing_differences(sum_of(()), 0, REPORTED)
     assert [(each.metric, each.users) for each in found] == [(total.name, 0) for total in TOTALS]
 
 

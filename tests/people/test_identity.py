@@ -111,14 +111,14 @@ def test_identity_file_in_utf_16_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", WRONG)
 @pytest.mark.slow
 def test_identity_error_names_row_and_writes_nothing(home: Home, name: str) -> None:
-    text, told = WRONG[name]
-    kept(home, ADA)
+    text, reason = WRONG[name]
+    store_names(home, ADA)
     write(home, text)
     with pytest.raises(UsageError, match=r"^IDENTITY_FILE: ") as raised:
         export_files(settings_of(home), Window(LAST, LAST), None)
     message = str(raised.value)
     assert FILE in message
-    assert told in message
+    assert reason in message
     assert "unpack" not in message  # what Python says of it is no help
     assert len(message) < 400
     assert home.files() == set()
@@ -140,7 +140,7 @@ def test_the_smallest_and_the_largest_id_are_ids(tmp_path: Path, number: int) ->
     assert read(tmp_path, f"email,login,id\n{ADA},ada-l,{number}\n")[ADA].id == number
 
 
-def kept(home: Home, *names: str) -> None:
+def store_names(home: Home, *names: str) -> None:
     """A store with one day, on which these users did something."""
     home.settings |= {"METRICS_SOURCE": SOURCE, "STORE_URL": f"sqlite:///{home.data}/usage.db"}
     put(home.settings["STORE_URL"], {LAST: [user(name, chat_messages=1) for name in names]})
@@ -168,7 +168,7 @@ def written(home: Home, day: date = LAST) -> dict[str, int]:
     return {row["user_login"]: row["user_id"] for row in rows_of(home, "users-1-day", day)}
 
 
-def told(result: Result, words: str) -> str:
+def logged_line(result: Result, words: str) -> str:
     """The one line of the log that has the words."""
     (line,) = [line for line in result.err.splitlines() if words in line]
     return line
@@ -188,7 +188,7 @@ def test_every_command_checks_identity_file_first(home: Home, sim: Simulator, co
     before = set(all_files(home.path))
     result = home.run(*COMMANDS[command])
     assert (result.code, result.out) == (2, "")
-    assert "row 3" in told(result, f"IDENTITY_FILE: {home.path / FILE}")
+    assert "row 3" in logged_line(result, f"IDENTITY_FILE: {home.path / FILE}")
     assert "Traceback" not in result.err
     assert list(sim.requests) == []
     assert set(all_files(home.path)) == before
@@ -196,20 +196,20 @@ def test_every_command_checks_identity_file_first(home: Home, sim: Simulator, co
 
 @pytest.mark.parametrize("there", ["nothing", "a folder"])
 def test_without_the_file_nothing_is_written(home: Home, there: str) -> None:
-    kept(home, ADA)
+    store_names(home, ADA)
     home.settings["IDENTITY_FILE"] = FILE
     if there == "a folder":
         (home.path / FILE).mkdir()
     result = home.run("export", f"{LAST}")
     assert (result.code, result.out) == (2, "")
-    assert FILE in told(result, "IDENTITY_FILE: ")
+    assert FILE in logged_line(result, "IDENTITY_FILE: ")
     assert home.files() == set()
 
 
 def test_pseudonyms_use_file_for_aliases_only(home: Home) -> None:
     """Logins, ids and teams would show who hides behind a pseudonym."""
     old, new = "ada@old.example.com", "ada@new.example.com"
-    kept(home, old, BOB)
+    store_names(home, old, BOB)
     put(home.settings["STORE_URL"], {LAST - timedelta(1): [user(new, chat_messages=1)]})
     write(home, f"{HEADER}\n{old},ada-l,11,core\n{new},ada-l,11,core\n")
     use_key(home)
@@ -225,7 +225,7 @@ def test_pseudonyms_use_file_for_aliases_only(home: Home) -> None:
 
 def test_reports_use_file_and_log_lists_unmatched(home: Home) -> None:
     strangers = [f"user{number:02}@example.com" for number in range(FEW_WORDS + 3)]
-    kept(home, "Ada@Example.com", *strangers)
+    store_names(home, "Ada@Example.com", *strangers)
     again = [user(name, chat_messages=1) for name in ("ADA@example.com", *strangers)]
     put(home.settings["STORE_URL"], {LAST - timedelta(1): again})
     write(home, f"email,login,id\n{ADA},ada-l,11\n{ADA},ada-l,11\n{BOB},bob-m,12\n")
@@ -236,14 +236,14 @@ def test_reports_use_file_and_log_lists_unmatched(home: Home) -> None:
             "ada-l": 11,
             **{name: sha256_user_id(name) for name in strangers},
         }
-    unmatched = told(result, "not in IDENTITY_FILE")
+    unmatched = logged_line(result, "not in IDENTITY_FILE")
     assert (
         f"23 users are not in IDENTITY_FILE and appear under their addresses: {strangers[0]}"
         in unmatched
     )
     assert unmatched.endswith(f"{strangers[FEW_WORDS - 1]} and 3 more")
-    assert told(result, "repeated entries").endswith(f"{ADA} in row 3")
-    assert told(result, "nobody in the store").endswith(BOB)
+    assert logged_line(result, "repeated entries").endswith(f"{ADA} in row 3")
+    assert logged_line(result, "nobody in the store").endswith(BOB)
 
 
 @pytest.mark.parametrize("more", [0, 1])
@@ -269,7 +269,7 @@ def test_person_in_several_teams_appears_once(
 
 
 def test_teams_are_in_their_report(home: Home) -> None:
-    kept(home, "Ada@example.com", BOB, "cyd@example.com")
+    store_names(home, "Ada@example.com", BOB, "cyd@example.com")
     write(
         home,
         f"{HEADER}\n{ADA},ada-l,11,core\n{ADA},ada-l,11,web\n{BOB},bob-m,12,\n"
@@ -303,7 +303,7 @@ def test_without_a_file_login_is_address_and_id_is_stable(home: Home, store_url:
     }
     assert len(set(after.values())) == 4
     assert logins(home, LAST - timedelta(1)) == before
-    assert f"the id {after[newcomer]}" in told(result, f"{newcomer} gets the login")
+    assert f"the id {after[newcomer]}" in logged_line(result, f"{newcomer} gets the login")
 
 
 @pytest.mark.parametrize("name", [ADA, "x", "é" * 300, ""])
@@ -368,9 +368,9 @@ def test_logins_and_ids_are_unique_and_stable(
 
 @pytest.mark.slow
 def test_reports_give_taken_login_a_suffix(home: Home) -> None:
-    kept(home, "Ada-L", ADA)
+    store_names(home, "Ada-L", ADA)
     write(home, f"email,login,id\n{ADA},ada-l,11\n")
-    assert "Ada-L#2" in told(exported(home), "gets the login")
+    assert "Ada-L#2" in logged_line(exported(home), "gets the login")
     assert written(home) == {"ada-l": 11, "Ada-L#2": sha256_user_id("Ada-L")}
 
 
@@ -403,7 +403,7 @@ def test_file_accepts_services_that_differ_in_case(tmp_path: Path) -> None:
 
 
 def test_reports_merge_address_case_not_service_case(home: Home) -> None:
-    kept(home, "Ada@example.com", ADA, "CI", "ci")
+    store_names(home, "Ada@example.com", ADA, "CI", "ci")
     assert logins(home) == {
         "Ada@example.com": sha256_user_id(ADA),
         "CI": sha256_user_id("CI"),
@@ -427,7 +427,7 @@ def use_key(home: Home) -> None:
 
 @pytest.mark.slow
 def test_pseudonyms_hide_addresses_in_reports(home: Home) -> None:
-    kept(home)
+    store_names(home)
     put(home.settings["STORE_URL"], some_days(28))
     home.settings |= {"ORGANIZATION_ID": "77", "GITHUB_REPORTS_USERS_28_DAY": "true"}
     use_key(home)
@@ -443,7 +443,7 @@ def test_pseudonyms_hide_addresses_in_reports(home: Home) -> None:
 
 
 def test_pseudonyms_merge_address_case(home: Home) -> None:
-    kept(home, "Ada@example.com", ADA, "CI", "ci")
+    store_names(home, "Ada@example.com", ADA, "CI", "ci")
     use_key(home)
     assert len(logins(home)) == 3
     assert daily_users(home) == 3

@@ -151,9 +151,11 @@ def in_store(home: Home) -> Iterable[Counted]:
     store, github = store_at(settings.store_url), github_options(settings)
     views = GithubViews(StoreCache(store), SOURCE, audience, github, 3, lambda: FETCHED)
     text = open_metrics(views.status(), views.people(), {}).decode()
-    told = re.search(rf'^dashboard_scraper_people{{source="{SOURCE}"}} (\S+)$', text, re.MULTILINE)
-    assert told
-    yield Counted("/metrics", int(float(told[1])))
+    matched = re.search(
+        rf'^dashboard_scraper_people{{source="{SOURCE}"}} (\S+)$', text, re.MULTILINE
+    )
+    assert matched
+    yield Counted("/metrics", int(float(matched[1])))
 
 
 def in_views(home: Home) -> Iterable[Counted]:

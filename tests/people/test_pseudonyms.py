@@ -203,12 +203,14 @@ def test_ids_and_order_follow_pseudonyms(home: Home, spring: Simulator) -> None:
 def test_store_has_addresses_not_pseudonyms(home: Home, spring: Simulator) -> None:
     backfill(home, FIRST, LAST)
     before = contents(export(home, "plain"))
-    kept = stored_users(home)
+    stored_before = stored_users(home)
     use_key(home)
     fetch(home, FIRST, LAST)
     fetch_period(settings_of(home), NOON, Window(FIRST, FIRST), None)
-    assert stored_users(home) == kept
-    assert {user.user for user in kept[FIRST]} <= {m.name for m in spring.organization.people}
+    assert stored_users(home) == stored_before
+    assert {user.user for user in stored_before[FIRST]} <= {
+        m.name for m in spring.organization.people
+    }
     assert contents(export(home, "hidden")) != before
     del home.settings["PSEUDONYM_KEY_FILE"]
     assert contents(export(home, "again")) == before

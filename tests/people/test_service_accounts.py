@@ -107,8 +107,8 @@ def logins(home: Home, name: str) -> list[str]:
 
 def manifest(home: Home) -> dict[str, Any]:
     """What it says of each day."""
-    told = json.loads((folder_of(home) / "manifest.json").read_bytes())
-    return {day["day"]: day for day in told["days"]}
+    content = json.loads((folder_of(home) / "manifest.json").read_bytes())
+    return {day["day"]: day for day in content["days"]}
 
 
 def in_view(home: Home, source: str, day: date) -> dict[str, bool]:

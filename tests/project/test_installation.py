@@ -96,7 +96,7 @@ def test_hint_without_pip_installs_from_outside(maker: str, tmp_path: Path) -> N
             file.write("uv = 0.9.0\n")
     python = environment / "bin" / "python"
     code = "from dashboard_scraper.installation import how_to_install as f; print(f('serve'))"
-    told = subprocess.run(
+    printed = subprocess.run(
         [python, "-c", code],
         env={"PYTHONPATH": f"{SOURCES}:{packages}"},
         capture_output=True,
@@ -107,4 +107,4 @@ def test_hint_without_pip_installs_from_outside(maker: str, tmp_path: Path) -> N
     expected = ["uv", "pip", "install", *into]
     if maker == "venv":
         expected = ["python3", "-m", "pip", *into, "install"]
-    assert shlex.split(told) == [*expected, "/srv/src[serve]"]
+    assert shlex.split(printed) == [*expected, "/srv/src[serve]"]

@@ -31,8 +31,8 @@ def anchors(page: Path) -> set[str]:
 
 
 def anchor(heading: str) -> str:
-    kept = (c for c in heading.lower() if c in " -_" or unicodedata.category(c)[0] in "LN")
-    return "".join(kept).replace(" ", "-")
+    allowed = (c for c in heading.lower() if c in " -_" or unicodedata.category(c)[0] in "LN")
+    return "".join(allowed).replace(" ", "-")
 
 
 def links(page: Path) -> list[str]:

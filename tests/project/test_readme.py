@@ -124,9 +124,12 @@ def test_readme_table_has_every_command() -> None:
 
 def test_exit_codes_are_documented() -> None:
     page = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
-    told = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
+    documented_codes = {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)}
     classes = [c for c in vars(errors).values() if isinstance(c, type)]
-    assert told == {0, *(c.exit_code for c in classes if issubclass(c, errors.ScraperError))}
+    assert documented_codes == {
+        0,
+        *(c.exit_code for c in classes if issubclass(c, errors.ScraperError)),
+    }
 
 
 @pytest.mark.slow

@@ -102,8 +102,8 @@ def test_records_use_identities(served: Served) -> None:
 def test_empty_day_is_an_empty_report(served: Served) -> None:
     assert served.report(path_of(ENTERPRISE, "users-1-day", OLD)) == b""
     whole = whole_record(served.report(path_of(ENTERPRISE, "enterprise-1-day", OLD)))
-    told = [value for name, value in whole.items() if name not in ("day", "enterprise_id")]
-    assert [value for value in told if value not in (0, [])] == []
+    given_values = [value for name, value in whole.items() if name not in ("day", "enterprise_id")]
+    assert [value for value in given_values if value not in (0, [])] == []
     assert {"daily_active_users", "user_initiated_interaction_count"} < whole.keys()
 
 
@@ -257,8 +257,8 @@ def test_seat_pages_link_to_each_other_like_github(served: Served) -> None:
             headers={"Authorization": f"Bearer {served.token}"},
             timeout=SECONDS,
         )
-        told = {name: link["url"] for name, link in answer.links.items()}
-        assert told == {name: f"{path}?page={n}&per_page=1" for name, n in others.items()}
+        given_values = {name: link["url"] for name, link in answer.links.items()}
+        assert given_values == {name: f"{path}?page={n}&per_page=1" for name, n in others.items()}
 
 
 def test_single_seat_page_has_no_link_like_github(served: Served) -> None:

@@ -118,8 +118,8 @@ def test_incomplete_requests_do_not_block_others(served: Served, secure: Served)
     before = served.log.count("\n")
     with contextlib.ExitStack() as stack:
         first = [stack.enter_context(served.connected(HALF)) for _ in range(100)]
-        kept = f"GET /healthz HTTP/1.1\r\nHost: {served.host}\r\n\r\n".encode()
-        idle = stack.enter_context(served.connected(kept + b"G"))
+        request_head = f"GET /healthz HTTP/1.1\r\nHost: {served.host}\r\n\r\n".encode()
+        idle = stack.enter_context(served.connected(request_head + b"G"))
         handshake = stack.enter_context(secure.connected(b"\x16\x03"))
         for _ in range(1000):
             with contextlib.suppress(OSError):
@@ -418,9 +418,9 @@ WRONG_FILES: dict[str, tuple[Callable[[tuple[Path, Path], Path], tuple[Path, Pat
 def test_invalid_certificate_or_key_is_refused(
     case: str, home: Home, certificate: tuple[Path, Path]
 ) -> None:
-    change, told = WRONG_FILES[case]
+    change, complaint = WRONG_FILES[case]
     cert, key = change(certificate, home.path)
-    assert told in refusal(home, serve_tls_cert_file=f"{cert}", serve_tls_key_file=f"{key}")
+    assert complaint in refusal(home, serve_tls_cert_file=f"{cert}", serve_tls_key_file=f"{key}")
 
 
 @pytest.mark.slow

@@ -368,8 +368,8 @@ def test_optional_setting_names_its_limits() -> None:
         days: int | None = Field(None, ge=1)
         mode: Literal["a", "b"] | None = None
 
-    told = [allowed(field) for field in Some.model_fields.values()]
-    assert told == ["a whole number from 1", "a or b"]
+    phrases = [allowed(field) for field in Some.model_fields.values()]
+    assert phrases == ["a whole number from 1", "a or b"]
 
 
 def test_empty_privacy_setting_is_a_warning(

@@ -146,7 +146,7 @@ def test_missing_store_is_noticed_once_it_is_there(tmp_path: Path) -> None:
 
 
 def test_restored_backup_is_noticed(tmp_path: Path) -> None:
-    """A kept connection would go on reading the file that was replaced."""
+    """A connection that stays open would go on reading the file that was replaced."""
     path, backup = tmp_path / "usage.db", tmp_path / "backup.db"
     url = f"sqlite:///{path}"
     put_day(url)

@@ -37,7 +37,7 @@ from stored_days import (
 )
 
 Capture = pytest.CaptureFixture[str]
-Kept = dict[date, list[UserUsage]]
+StoredUsers = dict[date, list[UserUsage]]
 FIRST, LAST = march(3), march(9)
 SETTLED, UNSETTLED = [march(day) for day in (3, 4, 5, 6)], [march(day) for day in (7, 8, 9)]
 
@@ -56,8 +56,8 @@ def busiest(home: Home) -> str:
     return max(sorted(set(active)), key=active.count)
 
 
-def without(kept: Kept, user: str) -> Kept:
-    return {day: [each for each in users if each.user != user] for day, users in kept.items()}
+def without(stored: StoredUsers, user: str) -> StoredUsers:
+    return {day: [each for each in users if each.user != user] for day, users in stored.items()}
 
 
 def answer(*records: dict[str, object]) -> bytes:
@@ -197,11 +197,11 @@ def test_sum_is_known_once_unknown_user_is_forgotten(home: Home, spring: Simulat
         backfill(home, FIRST, march(4))
     assert [row.sums[unknown] for row in ledger(home).values()] == [None, None]
     forget(home, "ada@example.com")
-    kept = ledger(home)
-    assert [row.sums[unknown] for row in kept.values()] == [1, None]
-    assert [row.sums[other] for row in kept.values()] == [5, 6]
+    ledger_before = ledger(home)
+    assert [row.sums[unknown] for row in ledger_before.values()] == [1, None]
+    assert [row.sums[other] for row in ledger_before.values()] == [5, 6]
     for day, left in stored_users(home).items():
-        assert_counted(kept[day], left)
+        assert_counted(ledger_before[day], left)
 
 
 @pytest.mark.slow

@@ -73,14 +73,14 @@ def test_suspended_run_writes_nothing_after_takeover(
     other = forks.run(home, *JOB)
     assert other.code == 0, other.err
     assert f"took over the store from process {stopped.pid}" in other.err
-    kept = ledger_of(lock_url)
+    ledger_before = ledger_of(lock_url)
     written = {path: path.stat().st_mtime_ns for path in all_files(home.data)}
     gate.set()
     stopped.kill(signal.SIGCONT)
     result = stopped.wait()
     assert (result.code, result.out) == (7, ""), result.err
     assert "took over the store; this run wrote nothing since then" in result.err
-    assert ledger_of(lock_url) == kept
+    assert ledger_of(lock_url) == ledger_before
     assert {path: path.stat().st_mtime_ns for path in all_files(home.data)} == written
 
 

@@ -210,7 +210,7 @@ def test_store_of_another_user_is_read(home: Home, read: Read, at_work: bool) ->
 
 @needs_root
 @pytest.mark.parametrize("hidden", ["file", "folder"])
-def test_store_that_a_user_may_not_even_read_is_told(
+def test_store_that_a_user_may_not_even_read_is_reported(
     monkeypatch: pytest.MonkeyPatch, hidden: str
 ) -> None:
     with shared(0o755) as folder, tempfile.TemporaryDirectory() as own:
@@ -280,7 +280,7 @@ def set_version(url: str, version: int) -> None:
 
 
 @pytest.mark.slow
-def test_older_store_that_may_only_be_read_is_told(
+def test_older_store_that_may_only_be_read_is_reported(
     home: Home, postgres_store_url: str, reader_url: str, volume: Path, read: Read
 ) -> None:
     file = f"sqlite:///{volume / 'usage.db'}"

@@ -296,7 +296,7 @@ USER_COUNT_PATH = ("metadata", "returned_user_count")
 
 
 @pytest.fixture
-def told(spring: Simulator, caplog: Log) -> Iterator[Callable[[int], list[str]]]:
+def logged(spring: Simulator, caplog: Log) -> Iterator[Callable[[int], list[str]]]:
     """What was logged at a level."""
     assert spring.requests == []
     caplog.set_level(logging.INFO, "dashboard_scraper")
@@ -307,7 +307,7 @@ def told(spring: Simulator, caplog: Log) -> Iterator[Callable[[int], list[str]]]
     ]
 
 
-Told = Callable[[int], list[str]]
+Logged = Callable[[int], list[str]]
 
 
 def run_period(home: Home) -> None:

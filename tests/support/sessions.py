@@ -17,7 +17,7 @@ AUTH = "--auth"
 SIGN_IN = "python -m dashboard_scraper --auth"
 
 
-def kept(home: Home) -> dict[str, str]:
+def saved_cookies(home: Home) -> dict[str, str]:
     """The cookies in the file; it must be whole and private."""
     assert stat.S_IMODE(home.cookie_file.stat().st_mode) == 0o600
     cookies: dict[str, str] = json.loads(home.cookie_file.read_bytes())["cookies"]

@@ -173,11 +173,11 @@ def test_revised_settled_day_is_found_by_bisection(
         assert before.totals != now.totals == totals(spring, day)
         assert now.unreconciled == []
         assert any(f"revised {day}" in text for text in messages(caplog, logging.WARNING))
-        (told,) = (text for text in messages(caplog, logging.INFO) if "was revised" in text)
-        assert told.startswith(f"{day} was revised: ")
+        (logged_line,) = (text for text in messages(caplog, logging.INFO) if "was revised" in text)
+        assert logged_line.startswith(f"{day} was revised: ")
         for metric in COUNTS:
             old, new = before.sums[metric], now.sums[metric]
-            assert (f"{metric.name} {old} -> {new}" in told) == (old != new)
+            assert (f"{metric.name} {old} -> {new}" in logged_line) == (old != new)
 
 
 @pytest.mark.slow
@@ -467,8 +467,8 @@ def test_unreconciled_day_is_stored_and_reported(
     assert (difference.metric, difference.tenant) == (TENANT_TOTALS[MESSAGES], tenant)
     assert 10**6 <= difference.users <= 10**6 + tenant
     both = f"{TENANT_TOTALS[MESSAGES]} is {tenant}, the users' sum is {difference.users}"
-    (told,) = own_warnings(caplog)
-    assert told == f"{day} does not add up: {both}; stored as it is"
+    (logged_line,) = own_warnings(caplog)
+    assert logged_line == f"{day} does not add up: {both}; stored as it is"
     expected = {"metric": TENANT_TOTALS[MESSAGES], "users": difference.users, "tenant": tenant}
     manifest: Any = json.loads((folder_of(home) / MANIFEST).read_bytes())
     found = {each["day"]: each.get("unreconciled") for each in manifest["days"]}

@@ -339,7 +339,7 @@ def test_server_message_is_one_short_line(home: Home, api: Simulator) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"<html>", b'{"error":"x"}', b"\xff"])
-def test_a_refusal_without_words_is_told_too(home: Home, api: Simulator, body: bytes) -> None:
+def test_a_refusal_without_words_is_reported_too(home: Home, api: Simulator, body: bytes) -> None:
     api.add_fault(Fault(lambda _answer, _request: Answer(400, body)))
     assert "HTTP 400" in message_of(UsageError, lambda: run_period(home))
 
@@ -397,4 +397,4 @@ def test_check_of_a_bad_token_says_what_to_do(home: Home, api: Simulator) -> Non
     assert WHERE_TO_GET_ONE in result.err
     assert "svc_of-another" not in result.err
     assert len(api.requests) == 1
-    assert result.out.startswith("store: "), "what the store knows is told all the same"
+    assert result.out.startswith("store: "), "what the store knows is printed all the same"

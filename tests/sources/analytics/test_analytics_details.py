@@ -23,7 +23,7 @@ from analytics_runs import (
     WINDOW,
     Json,
     Left,
-    Told,
+    Logged,
     add_to,
     assert_whole,
     both,
@@ -74,7 +74,7 @@ def detailed(home: Home, spring: Simulator) -> Simulator:
     return spring
 
 
-def editors_kept(home: Home, day: date) -> list[EditorLanguageUsage]:
+def stored_editors(home: Home, day: date) -> list[EditorLanguageUsage]:
     with store_at(settings_of(home).store_url).reading() as reader:
         return reader.editor_languages(ANALYTICS, day)
 
@@ -85,18 +85,18 @@ def editors_of(organization: Organization, day: date) -> list[EditorLanguageUsag
     for index, total in organization.totals(Window(day, day)).items():
         member = organization.members[index]
         for part in organization.by_editor(member, total.counts):
-            told: dict[str, Any] = dict(analytics_metrics(part.counts))
-            figures = Figures(**told)
+            counts: dict[str, Any] = dict(analytics_metrics(part.counts))
+            figures = Figures(**counts)
             found.append(EditorLanguageUsage(member.name, part.editor, part.language, figures))
     return sorted(found, key=lambda usage: (usage.user, usage.editor, usage.language))
 
 
 def assert_editors(home: Home, sim: Simulator, *days: date) -> None:
-    """Those of the days are kept whole, and of the other day nothing is."""
+    """Those of the days are stored whole, and of the other day nothing is."""
     rows = {day: row.editor_language for day, (row, _) in left_by(home).days.items()}
     for day in (SOUND, DAY):
         expected = editors_of(sim.organization, day) if day in days else []
-        assert editors_kept(home, day) == expected
+        assert stored_editors(home, day) == expected
         assert rows.get(day) == (DetailStatus.COMPLETE if day in days else None)
 
 
@@ -199,15 +199,15 @@ def part_of_a_stranger(body: Json) -> None:
 @pytest.mark.parametrize("change", [add_to_part, part_of_a_stranger])
 @pytest.mark.slow
 def test_unreconciled_editors_are_stored_and_logged(
-    home: Home, detailed: Simulator, told: Told, change: Callable[[Json], None]
+    home: Home, detailed: Simulator, logged: Logged, change: Callable[[Json], None]
 ) -> None:
     detailed.add_fault(Fault(edited(change), EDITORS, DAY))
     fetch(home, SOUND, DAY)
     assert detailed.count(EDITORS, DAY) == 2
     assert left_by(home).days[DAY][0].editor_language is DetailStatus.UNRECONCILED
     assert left_by(home).days[SOUND][0].editor_language is DetailStatus.COMPLETE
-    assert editors_kept(home, DAY) != editors_of(detailed.organization, DAY)
-    (warning,) = told(logging.WARNING)
+    assert stored_editors(home, DAY) != editors_of(detailed.organization, DAY)
+    (warning,) = logged(logging.WARNING)
     assert warning.startswith(f"{DAY}: editors and languages do not add up")
 
 
@@ -217,7 +217,7 @@ def count_records(body: Json) -> None:
 
 @pytest.mark.slow
 def test_records_counted_as_users_keep_the_editors(
-    home: Home, detailed: Simulator, told: Told
+    home: Home, detailed: Simulator, logged: Logged
 ) -> None:
     """The field is not documented: on every day it may count records, which is said once."""
     detailed.add_fault(Fault(edited(count_records), EDITORS))
@@ -226,7 +226,7 @@ def test_records_counted_as_users_keep_the_editors(
     assert {row.editor_language for row, _ in left_by(home).days.values()} == {
         DetailStatus.COMPLETE
     }
-    (warning,) = told(logging.WARNING)
+    (warning,) = logged(logging.WARNING)
     assert "returned_user_count is the number of records" in warning
 
 
@@ -237,11 +237,13 @@ def test_lost_record_is_noticed_where_records_are_counted(home: Home, detailed: 
 
 
 @pytest.mark.slow
-def test_reconciled_editors_have_no_warning(home: Home, detailed: Simulator, told: Told) -> None:
+def test_reconciled_editors_have_no_warning(
+    home: Home, detailed: Simulator, logged: Logged
+) -> None:
     detailed.add_fault(Fault(edited(add_to_part), EDITORS, DAY, times=1))
     fetch(home, SOUND, DAY)
     assert_editors(home, detailed, SOUND, DAY)
-    assert told(logging.WARNING) == []
+    assert logged(logging.WARNING) == []
 
 
 @pytest.fixture
@@ -250,7 +252,7 @@ def credited(home: Home, spring: Simulator) -> Simulator:
     return spring
 
 
-def credits_kept(home: Home, day: date) -> dict[str, float]:
+def stored_credits(home: Home, day: date) -> dict[str, float]:
     with store_at(settings_of(home).store_url).reading() as reader:
         return reader.credits_of(ANALYTICS, day)
 
@@ -264,22 +266,24 @@ def credits_of(organization: Organization, day: date) -> dict[str, float]:
 def assert_credits(home: Home, sim: Simulator, *days: date) -> None:
     rows = {day: row.credits for day, (row, _) in left_by(home).days.items()}
     for day in (SOUND, DAY):
-        assert credits_kept(home, day) == (credits_of(sim.organization, day) if day in days else {})
+        assert stored_credits(home, day) == (
+            credits_of(sim.organization, day) if day in days else {}
+        )
         assert rows.get(day) == (DetailStatus.COMPLETE if day in days else None)
 
 
 @pytest.mark.parametrize("code", [403, 404])
 @pytest.mark.slow
 def test_absent_credits_are_no_failure(
-    home: Home, credited: Simulator, undisturbed: Left, told: Told, code: int
+    home: Home, credited: Simulator, undisturbed: Left, logged: Logged, code: int
 ) -> None:
     credited.add_fault(Fault(status(code), CREDITS))
     fetch(home, SOUND, DAY)
     assert_whole(left_by(home), undisturbed)
     assert credited.count(CREDITS) == 1
-    lines = [*told(logging.INFO), *told(logging.WARNING), *told(logging.ERROR)]
+    lines = [*logged(logging.INFO), *logged(logging.WARNING), *logged(logging.ERROR)]
     (line,) = (line for line in lines if "credits" in line)
-    assert line in told(logging.INFO)
+    assert line in logged(logging.INFO)
 
 
 CREDIT_FAULTS: dict[str, tuple[Effect, type[ScraperError], int]] = {
@@ -379,8 +383,8 @@ def test_credits_are_stored_unchanged(
     credited.add_fault(Fault(put(*RECORD, "credits_consumed", value=credits_consumed), CREDITS))
     backfill(home, DAY, DAY)
     expected = credits_of(credited.organization, DAY)
-    changed = [user for user, value in credits_kept(home, DAY).items() if value != expected[user]]
-    assert [credits_kept(home, DAY)[user] for user in changed] == [credits_consumed]
+    changed = [user for user, value in stored_credits(home, DAY).items() if value != expected[user]]
+    assert [stored_credits(home, DAY)[user] for user in changed] == [credits_consumed]
 
 
 def rename_first(field: str) -> Effect:

@@ -174,14 +174,14 @@ def assert_users_are(source: AnalyticsSource, body: Json) -> None:
 
 def assert_totals_are(source: AnalyticsSource, usage: Json, users: Json) -> None:
     source.prepare(list(DAYS.days()))
-    told = {r["date"]: counts_of(r) for r in usage["daily_usage"]}
+    reported = {r["date"]: counts_of(r) for r in usage["daily_usage"]}
     active = {r["date"]: r["user_count"] for r in users["daily_active_user_counts"]}
     zeros = dict.fromkeys(NAMES, 0)
     for day in DAYS.days():
-        known = {n: c for n, c in told.get(f"{day}", zeros).items() if c is not None}
+        known = {n: c for n, c in reported.get(f"{day}", zeros).items() if c is not None}
         expected = {**known, USER_COUNT.name: active[f"{day}"]}
         assert source.changed_days({day: expected}) == []
-    assert set(told) <= {f"{day}" for day in DAYS.days()}
+    assert set(reported) <= {f"{day}" for day in DAYS.days()}
 
 
 _counted_in = picker(COUNTED)

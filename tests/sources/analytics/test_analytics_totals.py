@@ -21,7 +21,7 @@ from analytics_runs import (
     Capture,
     Json,
     Left,
-    Told,
+    Logged,
     asked,
     assert_only_the_sound_day,
     assert_whole,
@@ -100,7 +100,7 @@ OPEN: dict[str, tuple[str, Effect, str]] = {
 @pytest.mark.parametrize("name", OPEN)
 @pytest.mark.slow
 def test_unreconciled_day_has_its_differences(
-    home: Home, spring: Simulator, told: Told, capsys: Capture, name: str
+    home: Home, spring: Simulator, logged: Logged, capsys: Capture, name: str
 ) -> None:
     """It is fetched once more; ledger, log, manifest and `status` have the differences."""
     endpoint, effect, metric = OPEN[name]
@@ -117,8 +117,8 @@ def test_unreconciled_day_has_its_differences(
     assert entry["status"] == "complete"
     assert msgspec.convert(entry["unreconciled"], list[Difference]) == row.unreconciled
     differences = "; ".join(map(str, row.unreconciled))
-    assert f"{DAY} does not add up: {differences}; stored as it is" in told(logging.WARNING)
-    assert sum(f"{DAY}: " in line and "once more" in line for line in told(logging.INFO)) == 1
+    assert f"{DAY} does not add up: {differences}; stored as it is" in logged(logging.WARNING)
+    assert sum(f"{DAY}: " in line and "once more" in line for line in logged(logging.INFO)) == 1
     assert left.files.keys() == {*files_of(SOUND, DAY), MANIFEST, AGGREGATED, REPORT, NOTES}
     for as_json in (False, True):
         capsys.readouterr()
@@ -133,7 +133,7 @@ def test_unreconciled_day_has_its_differences(
 @pytest.mark.parametrize("name", OPEN)
 @pytest.mark.slow
 def test_day_that_reconciles_on_retry_has_no_warning(
-    home: Home, spring: Simulator, undisturbed: Left, told: Told, name: str
+    home: Home, spring: Simulator, undisturbed: Left, logged: Logged, name: str
 ) -> None:
     """The source may still have been counting; the totals are fetched again too."""
     endpoint, effect, _ = OPEN[name]
@@ -142,8 +142,8 @@ def test_day_that_reconciles_on_retry_has_no_warning(
     fetch(home, SOUND, DAY)
     assert_whole(left_by(home), undisturbed)
     assert asked(spring) == {USAGE: 1 + len(days), DAU: 1 + len(days), USERS: 2 + len(days)}
-    assert told(logging.WARNING) == []
-    assert sum("once more" in line for line in told(logging.INFO)) == len(days)
+    assert logged(logging.WARNING) == []
+    assert sum("once more" in line for line in logged(logging.INFO)) == len(days)
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from conftest import Home, Result, Start, left_after_failure, today
 from dashboard_scraper.simulator import Fault, Organization, Simulator, set_cookie
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE
 from dashboard_scraper.sources.rest.urls import origin_of
-from sessions import AUTH, FORMS, ONE_DAY, SHAPES, SIGN_IN, assert_no_secret, kept
+from sessions import AUTH, FORMS, ONE_DAY, SHAPES, SIGN_IN, assert_no_secret, saved_cookies
 
 
 def curl(sim: Simulator) -> str:
@@ -58,7 +58,7 @@ def test_piped_session_is_checked_and_stored(form: str, signed_out: Home, sim: S
     assert (result.code, result.out) == (0, "")
     assert [request.status for request in sim.requests] == [200]
     assert "the dashboard accepts the session" in result.err
-    assert kept(signed_out)[SESSION_COOKIE] in (sim.cookie, sim.cookie_decoded)
+    assert saved_cookies(signed_out)[SESSION_COOKIE] in (sim.cookie, sim.cookie_decoded)
     assert_no_secret(sim, result.err)
     assert signed_out.run(*ONE_DAY).code == 0
 
@@ -67,7 +67,7 @@ def test_no_check_stores_without_a_request(signed_out: Home, sim: Simulator) -> 
     result = signed_out.run(AUTH, "--no-check", stdin=sim.cookie)
     assert (result.code, sim.requests) == (0, [])
     assert "accepts" not in result.err
-    assert kept(signed_out) == {SESSION_COOKIE: sim.cookie}
+    assert saved_cookies(signed_out) == {SESSION_COOKIE: sim.cookie}
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -80,7 +80,7 @@ def test_refused_session_is_not_stored(shape: str, home: Home, start: Start) -> 
     assert "accepts" not in result.err
     assert_no_secret(sim, result.err)
     assert "the stored one stays" in result.err
-    assert kept(home) == {SESSION_COOKIE: sim.cookie}
+    assert saved_cookies(home) == {SESSION_COOKIE: sim.cookie}
     assert home.run(*ONE_DAY).code == 0
 
 
@@ -111,13 +111,13 @@ def test_unchecked_session_is_stored_only_on_request(
     assert "--no-check saves it" in result.err
     assert home.cookie_file.read_bytes() == before
     assert home.run(AUTH, "--no-check", stdin="_session=another").code == 0
-    assert kept(home) == {SESSION_COOKIE: "another"}
+    assert saved_cookies(home) == {SESSION_COOKIE: "another"}
 
 
 def test_session_renewed_by_the_check_is_stored(signed_out: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(set_cookie("theme=light; Path=/"), times=1))
     assert signed_out.run(AUTH, stdin=f"_session={sim.cookie}; theme=dark").code == 0
-    assert kept(signed_out) == {SESSION_COOKIE: sim.cookie, "theme": "light"}
+    assert saved_cookies(signed_out) == {SESSION_COOKIE: sim.cookie, "theme": "light"}
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_paste_on_a_terminal_is_not_shown(form: str, signed_out: Home, sim: Simu
         result = tty.end()
         assert tty.echo()
     assert result.code == 0, result.err
-    assert kept(signed_out)[SESSION_COOKIE] == sim.cookie
+    assert saved_cookies(signed_out)[SESSION_COOKIE] == sim.cookie
     assert [request.status for request in sim.requests] == [200]
     assert_no_secret(sim, result.err)
     assert not any(word in result.err for word in ("dddd", "Mozilla", "theme"))
@@ -339,7 +339,7 @@ def test_plain_map_of_cookies_is_converted(home: Home, start: Start) -> None:
     sim = start(rolling=True)
     home.cookie_file.write_text(json.dumps({SESSION_COOKIE: sim.cookie, "theme": "dark"}))
     assert home.run(*ONE_DAY).code == 0
-    assert kept(home) == {SESSION_COOKIE: sim.cookie, "theme": "dark"}
+    assert saved_cookies(home) == {SESSION_COOKIE: sim.cookie, "theme": "dark"}
     origin = json.loads(home.cookie_file.read_bytes())["origin"]
     assert origin == origin_of(sim.url)
 
@@ -351,7 +351,7 @@ def test_list_of_cookies_in_the_file_is_refused(home: Home, sim: Simulator) -> N
     assert (result.code, sim.requests) == (3, [])
     assert "only --auth reads" in result.err
     assert home.run(AUTH, stdin=home.cookie_file.read_bytes()).code == 0
-    assert kept(home) == {SESSION_COOKIE: sim.cookie}
+    assert saved_cookies(home) == {SESSION_COOKIE: sim.cookie}
 
 
 def test_cookies_of_another_origin_are_not_sent(home: Home, sim: Simulator) -> None:

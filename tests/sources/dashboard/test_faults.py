@@ -244,8 +244,8 @@ def test_unknown_fields_become_columns(home: Home, sim: Simulator) -> None:
     assert list(rows[0])[-3:] == ["alpha.a", "alpha.b", "zeta"]
     cells = sorted(list(row.values())[-3:] for row in rows)
     assert cells == [[""] * 3] * (len(rows) - 2) + [["", "", "7"], ["true", "[1]", ""]]
-    told = "unknown fields stored as columns of their own: alpha.a, alpha.b, zeta (3)"
-    assert result.err.count(told) == result.err.count("unknown field") == 1
+    warning = "unknown fields stored as columns of their own: alpha.a, alpha.b, zeta (3)"
+    assert result.err.count(warning) == result.err.count("unknown field") == 1
 
 
 def test_unknown_tenant_figure_becomes_a_row(home: Home, sim: Simulator) -> None:

@@ -9,7 +9,17 @@ from dashboard_scraper.simulator import Fault, Simulator, html, redirect, set_co
 from dashboard_scraper.simulator import status as answer_status
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.rest.urls import origin_of
-from sessions import AUTH, FORMS, GRACE, ONE_DAY, SHAPES, SIGN_IN, assert_no_secret, kept, sent
+from sessions import (
+    AUTH,
+    FORMS,
+    GRACE,
+    ONE_DAY,
+    SHAPES,
+    SIGN_IN,
+    assert_no_secret,
+    saved_cookies,
+    sent,
+)
 
 # Renewal
 
@@ -29,9 +39,9 @@ def test_rolling_session_is_stored(concurrency: int, home: Home, start: Start) -
     assert {tuple(name for name, _ in cookies) for cookies in sent(sim)} == {
         ("theme", SESSION_COOKIE)
     }
-    assert kept(home).keys() == {"theme", SESSION_COOKIE}
+    assert saved_cookies(home).keys() == {"theme", SESSION_COOKIE}
     if concurrency == 1:
-        assert kept(home) == {"theme": "dark", SESSION_COOKIE: sim.cookie}
+        assert saved_cookies(home) == {"theme": "dark", SESSION_COOKIE: sim.cookie}
     assert_no_secret(sim, *(result.err + result.out for result in results))
 
 
@@ -39,7 +49,7 @@ def test_empty_cookie_erases_nothing(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(set_cookie("theme=light; Path=/"), times=1))
     sim.add_fault(Fault(set_cookie("_session=; Path=/")))
     assert home.run(*ONE_DAY).code == 0
-    assert kept(home) == {SESSION_COOKIE: sim.cookie, "theme": "light"}
+    assert saved_cookies(home) == {SESSION_COOKIE: sim.cookie, "theme": "light"}
     assert sent(sim)[-1] == [(SESSION_COOKIE, sim.cookie), ("theme", "light")]
 
 
@@ -47,7 +57,7 @@ def test_anonymous_session_is_not_stored(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(html()))
     sim.add_fault(Fault(set_cookie("_session=anonymous; Path=/")))
     assert home.run(*ONE_DAY).code == 3
-    assert kept(home) == {SESSION_COOKIE: sim.cookie}
+    assert saved_cookies(home) == {SESSION_COOKIE: sim.cookie}
 
 
 # The end of a session

@@ -308,9 +308,9 @@ def test_distinct_unknown_names_are_bounded(home: Home, sim: Simulator, caplog: 
     found = users_of(home)
     assert [user.figures for user in found] == [user.figures for user in expected]
     assert len({name for user in found for name in user.extra}) == OF_A_RUN
-    kept, left_out = warnings(caplog)
-    assert kept.startswith("unknown fields stored as columns of their own: f00_0, f00_1, ")
-    assert kept.endswith(" and 480 more (500)")
+    stored_line, left_out = warnings(caplog)
+    assert stored_line.startswith("unknown fields stored as columns of their own: f00_0, f00_1, ")
+    assert stored_line.endswith(" and 480 more (500)")
     assert f"({60 * len(found) - OF_A_RUN})" in left_out
 
 

@@ -176,8 +176,8 @@ def test_odd_values_have_one_warning_per_field(
     sim.add_fault(Fault(set_value(FIELDS[LAST_SEEN], "ada@example.com", record=0), USERS))
     last = WINDOW.end
     backfill(home, last - timedelta(2), last, datetime.now(UTC))
-    told = [line for line in warnings(caplog) if "out of the ordinary" in line]
-    assert sorted(told) == [
+    warned = [line for line in warnings(caplog) if "out of the ordinary" in line]
+    assert sorted(warned) == [
         f"{FIELDS[RATE]}: {3 * len(users)} values are out of the ordinary, such as '250';"
         " stored as unknown",
         f"{FIELDS[LAST_SEEN]}: 3 values are out of the ordinary, such as a text with an address;"
@@ -252,9 +252,9 @@ def test_odd_active_days_of_analytics_are_unknown(
         assert {user.figures.active_days for user in found} == {None}, value
         for i, user in enumerate(expected):
             assert without([user], 0, DAYS.name) == without([found[i]], 0, DAYS.name)
-        told = warnings(caplog)
-        assert len(told) == (value is not None), value
-        assert all(f"{DAYS.name}: {len(found)} value" in line for line in told)
+        warned = warnings(caplog)
+        assert len(warned) == (value is not None), value
+        assert all(f"{DAYS.name}: {len(found)} value" in line for line in warned)
 
 
 def test_stored_sentinel_is_unknown_everywhere(home: Home, start: Start, store_url: str) -> None:

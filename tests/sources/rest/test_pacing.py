@@ -1,4 +1,4 @@
-"""The token bucket: never ahead of the server's, kept between runs, and waited for by every thread.
+"""The token bucket: never ahead of the server's, saved between runs, and every thread waits for it.
 
 By itself it reads a clock that only the test moves on; over sockets, the real one.
 """
@@ -40,7 +40,7 @@ DAU_COUNT = "dau-count"
 
 
 class Clock:
-    """Seconds that pass only when told."""
+    """Seconds that pass only when a test says so."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -212,10 +212,10 @@ class TestKept:
         clock.now = 3.0
         return text
 
-    def resumed(self, kept: str | None, seconds: float = 0, burst: int = BURST) -> int:
+    def resumed(self, saved: str | None, seconds: float = 0, burst: int = BURST) -> int:
         """How many requests the next run may send at once, so many seconds after the moment."""
         pace = full(burst)
-        pace.resume(kept, MOMENT + timedelta(seconds=seconds))
+        pace.resume(saved, MOMENT + timedelta(seconds=seconds))
         return take_all(pace)
 
     @pytest.mark.parametrize(
@@ -249,9 +249,9 @@ class TestKept:
     def test_saved_moment_may_be_in_any_time_zone(self, clock: Clock) -> None:
         pace = full()
         take_all(pace)
-        kept = pace.save(MOMENT.astimezone(timezone(timedelta(hours=9))))
+        saved = pace.save(MOMENT.astimezone(timezone(timedelta(hours=9))))
         clock.now += 3600
-        assert self.resumed(kept, 4.5) == 4
+        assert self.resumed(saved, 4.5) == 4
 
     @pytest.mark.parametrize(
         "note",
