@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -299,16 +300,29 @@ def test_forgotten_person_is_in_no_file(home: Home, lake: Path) -> None:
     put(home.settings["STORE_URL"], {LAST: [user(person), user(other)], FIRST: [user(other)]})
     exported(home)
     before = set(files_of_day(lake, FIRST))
+    orphan = lake / "usage" / "user_days" / "data" / "killed.parquet"
+    shutil.copy(files_of_day(lake, LAST)[0], orphan)
     listed = home.run("forget", person)
-    assert listed.out.count("still shown in") == 1
+    assert listed.out.count("still shown in") == 2
     result = home.run("forget", person, "--files")
     assert result.code == 0, result.err
     assert "could not be searched" not in result.err
     assert person not in everything_in(lake)
+    assert not orphan.exists(), "a file of a run that was killed before its commit"
+    assert states_of(lake) == 1
     assert other in users_in(lake)[LAST]
     assert set(files_of_day(lake, FIRST)) == before, "days without the person stay as they are"
     assert consistent(lake)
     assert query(lake, "daily_totals", "forgotten", "day DESC")[0] == (1,)
+
+
+def states_of(folder: Path) -> int:
+    """How many states of the users' rows there are; each must have all its files."""
+    catalog = catalog_in(folder)
+    table = catalog.load_table((NAMESPACE, "user_days"))
+    states = [table.scan(snapshot_id=each.snapshot_id).to_arrow() for each in table.snapshots()]
+    catalog.close()
+    return len(states)
 
 
 def files_of_day(folder: Path, day: date) -> list[str]:
@@ -489,6 +503,27 @@ def test_lost_answer_does_not_add_rows_twice(home: Home, catalogue: RestCatalogu
         "new@example.com"
     ]
     assert len(rows_of(catalogue, "daily_totals")) == len(DAYS)
+
+
+def test_writer_that_never_wins_gives_up(
+    home: Home, catalogue: RestCatalogue, object_store: str
+) -> None:
+    exported(home, "--out", REST)
+    put(home.settings["STORE_URL"], {LAST: [user("new@example.com", chat_messages=5)]})
+    tries: list[str] = []
+
+    def refuse(table: str) -> None:
+        tries.append(table)
+        raise Refused(409, "CommitFailedException")
+
+    catalogue.before = refuse
+    before = objects(object_store, f"lake/{home.path.name}").keys()
+    result = export(home, "--out", REST)
+    assert result.code == 7
+    assert "other programs keep changing the same tables" in result.err
+    assert tries == ["user_days"] * 10
+    left = objects(object_store, f"lake/{home.path.name}").keys() - before
+    assert not any(name.endswith(".parquet") for name in left), "what was written is removed"
 
 
 def test_catalogue_settings_come_from_env_file(home: Home, catalogue: RestCatalogue) -> None:

@@ -44,13 +44,14 @@ class Refused(Exception):
 
 
 class RestCatalogue:
-    """The tables are those of a SQL catalogue. `after` is called after each commit to a table, and
-    may raise Refused.
+    """The tables are those of a SQL catalogue. `before` and `after` are called around each commit
+    to a table, and may raise Refused.
     """
 
     def __init__(self, folder: Path, warehouse: str, **properties: str) -> None:
         uri = f"sqlite:///{folder / 'rest.db'}"
         self.tables = SqlCatalog("rest", uri=uri, warehouse=warehouse, **properties)
+        self.before: Callable[[str], None] = lambda _table: None
         self.after: Callable[[str], None] = lambda _table: None
         self.commits: list[str] = []
         self.url = ""
@@ -97,6 +98,7 @@ class RestCatalogue:
     def _commit(self, namespace: str, name: str, body: Any) -> Any:
         body["identifier"] = {"namespace": [namespace], "name": name}
         request = CommitTableRequest.model_validate(body)
+        self.before(name)
         table = self.tables.load_table((namespace, name))
         done = self.tables.commit_table(table, request.requirements, request.updates)
         self.commits.append(name)

@@ -240,7 +240,7 @@ def _lake_of(path: Path) -> Path | None:
 def _write_lakes_again(settings: Settings, store: Store, showing: Iterable[Path]) -> None:
     """Replace the days of these files in their lakes, and remove all earlier states of the lakes.
 
-    Files that no state of a lake needs, and those of days that cannot be written, are left.
+    Files that no state of a lake refers to are left.
     """
     days: dict[tuple[Path, str], set[date]] = {}
     for path in showing:
@@ -255,10 +255,8 @@ def _write_lakes_again(settings: Settings, store: Store, showing: Iterable[Path]
 
         window = Window(min(listed), max(listed))
         export = dataclasses.replace(daily_export(settings, window, folder), source=source)
-        try:
-            rewrite_days(store, folder, listed, export, utc_now())
-        except ScraperError as error:
-            logger.warning("%s could not be rewritten: %s", folder, error)
+        # An error ends the command: a file that the lake still refers to must not be removed.
+        rewrite_days(store, folder, listed, export, utc_now())
 
 
 def _log_what_is_left(settings: Settings, found: traces.Found) -> None:
