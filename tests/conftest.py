@@ -146,11 +146,13 @@ def all_files(folder: Path) -> list[Path]:
 
 
 def content_of(path: Path) -> bytes:
-    """What any run over the same figures writes: of a manifest, all but when these were fetched."""
+    """What any run over the same figures writes: of a manifest, all but when these were fetched,
+    and what is derived from that.
+    """
     content = path.read_bytes()
     if not path.name.startswith(MANIFEST):
         return content
-    return re.sub(rb'\s*"fetched_at": "[^"]*",', b"", content)
+    return re.sub(rb'\s*"fetched_at": "[^"]*",|,\s*"made_from": "[^"]*"', b"", content)
 
 
 def own_files(folder: Path) -> list[Path]:
