@@ -241,7 +241,7 @@ StoredDays = dict[date, tuple[LedgerDay, DayUsage]]
 
 
 def stored_days(url: str) -> StoredDays:
-    """Every day of the store, checked against the ledger by the reader; `fetched_at` is cleared.
+    """Every day of the store, checked against the ledger, without the time of its fetch.
 
     A copy of SQLite's files is read, so that only the next run recovers what a killed one left.
     """
@@ -258,7 +258,7 @@ def stored_days(url: str) -> StoredDays:
             ledger = reader.ledger(DashboardSource.name)
             return {
                 day: (
-                    msgspec.structs.replace(row, fetched_at=_NEVER),
+                    msgspec.structs.replace(row, fetched_at=_NEVER, accepted_at=None),
                     reader.day(row),
                 )
                 for day, row in ledger.items()
