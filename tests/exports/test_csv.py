@@ -365,7 +365,8 @@ ANY_FIGURES = st.builds(Figures, **{metric.name: COUNT for metric in COUNTS})
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.dictionaries(CELLS.filter(bool), ANY_FIGURES, max_size=5))
+# An address: another name may by chance look like that of a row of sums, which is refused.
+@given(st.dictionaries(CELLS.map("{}@example.com".format), ANY_FIGURES, max_size=5))
 @pytest.mark.slow
 def test_counts_are_read_back_from_their_csv(tmp_path: Path, figures: dict[str, Figures]) -> None:
     users = [UserUsage(name, counts) for name, counts in figures.items()]
