@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import random
-import tempfile
 from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -26,14 +26,13 @@ from dashboard_scraper.exports.copilot_converter import (
     user_ids,
 )
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.figures import values_of
+from dashboard_scraper.model.figures import added, counts_of, is_active, values_of
 from dashboard_scraper.model.metrics import COUNTS as COUNT_METRICS
 from dashboard_scraper.model.metrics import METRICS, Figures, Kind
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.simulator import Fault, Simulator, raw_body
 from dashboard_scraper.sources.dashboard.fields import FIELDS, USER_FIELD
-from dashboard_scraper.store import store_at
-from filled_store import SOURCE, put
+from dashboard_scraper.store import UserSums
 
 DAY = date(2024, 12, 11)
 REPORT = Window(date(2024, 11, 14), DAY)
@@ -306,13 +305,16 @@ DAYS_OF_ONE_USER = st.lists(ANY_COUNTS, min_size=1, max_size=5)
 
 
 def totals_of(days: list[list[UserUsage]]) -> WindowTotals:
-    """Of days up to DAY that were stored."""
-    with tempfile.TemporaryDirectory() as folder:
-        url = f"sqlite:///{folder}/usage.db"
-        stored = {DAY - timedelta(back): users for back, users in enumerate(days)}
-        put(url, stored)
-        with store_at(url).reading() as reader:
-            sums = reader.sums_by_user(SOURCE, stored, service_accounts=True)
+    """Of some days, from what the store adds up of each user: the days with activity."""
+    figures: dict[str, list[Figures]] = {}
+    for user in itertools.chain.from_iterable(days):
+        if is_active(user.figures):
+            figures.setdefault(user.user, []).append(user.figures)
+    sums = []
+    for name, each in sorted(figures.items()):
+        columns = list(zip(*map(counts_of, each), strict=True))
+        known = tuple(sum(count or 0 for count in column) for column in columns)
+        sums.append(UserSums(name, tuple(map(added, columns)), known))
     return WindowTotals(sums, lambda name: name)
 
 

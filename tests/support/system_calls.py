@@ -1,4 +1,4 @@
-"""The system calls of a program, in order, as strace prints them: writes, syncs and renames."""
+"""The system calls of a program, in order, as strace prints them: writes, syncs, renames, links."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ WRITES = ("write", "writev", "pwrite64", "pwritev", "ftruncate")
 SYNCS = ("fsync", "fdatasync")
 RENAMES = ("rename", "renameat", "renameat2")
 FOLDERS = ("mkdir", "mkdirat")
-_TRACED = (*WRITES, *SYNCS, *RENAMES, *FOLDERS)
+LINKS = ("link", "linkat")
+_TRACED = (*WRITES, *SYNCS, *RENAMES, *FOLDERS, *LINKS)
 
 _WHOLE = re.compile(r"(\d+) +(\w+)\((.*)\) += (-?\d+)")
 _BEGUN = re.compile(r"(\d+) +(\w+)\((.*) <unfinished \.\.\.>")

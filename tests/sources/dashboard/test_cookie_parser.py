@@ -411,7 +411,8 @@ def test_any_text_gives_cookies_or_a_usage_error(text: str, cookie_file: Path) -
     assert LEGAL_HEADER.fullmatch(sent(cookies, cookie_file))
 
 
-@given(value=st.text(alphabet=OCTETS, min_size=1))
+# A value in apostrophes looks like one that somebody quoted for a shell: these are removed.
+@given(value=st.text(alphabet=OCTETS, min_size=1).filter(lambda v: v[0] + v[-1] != "''"))
 @example(value="0123$")
 @example(value="$''!^%41")
 @settings(deadline=None)
