@@ -102,7 +102,8 @@ check-vendor: vendor
 	git diff --exit-code --stat -- $(VENDOR) $(VENDOR_OF_TESTS)
 
 # Every package with its hashes: what runs the program, that with every extra but Spark, that with the
-# tools, what makes the website, and Spark, which is larger than all others together. The pins in the files stay where they still satisfy pyproject.toml.
+# tools, what makes the website, and Spark, which is larger than all others together. The pins in the
+# files stay where they still satisfy pyproject.toml.
 LOCKS := requirements.txt requirements-extras.txt requirements-dev.txt requirements-docs.txt requirements-spark.txt
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-strip-extras --generate-hashes
 EXTRAS := --extra postgres --extra parquet --extra iceberg --extra serve
