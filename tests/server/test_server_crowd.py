@@ -330,15 +330,20 @@ def test_429_has_seconds_to_wait(home: Home) -> None:
     """From an address that has many guesses on their way; each hangs up, and keeps its turn."""
     with serving(with_a_day(home.path)) as server:
         guess = f"GET /x HTTP/1.1\r\nHost: {server.host}\r\nAuthorization: Bearer x\r\n\r\n"
-        for _ in range(40):
-            for _ in range(10):
-                server.connected(guess.encode()).close()
-            time.sleep(0.05)
-        # Of some more at once, the first take what has become free meanwhile.
-        more = [server.connected(guess.encode()) for _ in range(20)]
-        answer = more[-1].recv(1 << 16)
-        for each in more:
-            each.close()
+        answer = b""
+        # How many it takes depends on the machine: a slow server closes some connections unread.
+        for _ in range(20):
+            for _ in range(20):
+                for _ in range(10):
+                    server.connected(guess.encode()).close()
+                time.sleep(0.05)
+            # Of some more at once, the first take what has become free meanwhile.
+            more = [server.connected(guess.encode()) for _ in range(20)]
+            answer = more[-1].recv(1 << 16)
+            for each in more:
+                each.close()
+            if answer.startswith(b"HTTP/1.1 429 "):
+                break
         assert answer.startswith(b"HTTP/1.1 429 ")
         assert re.search(rb"retry-after: [1-9]\d?\r\n", answer.lower())
         assert from_elsewhere(server, USERS) == 200
