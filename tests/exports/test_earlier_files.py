@@ -23,6 +23,7 @@ from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import store_at
 from made_up_days import FETCHED, LAST, figures_of, store_days, users
+from stored_days import sql
 
 WEEK = Window(LAST - timedelta(8), LAST)
 NIGHT, NEXT = Window(LAST - timedelta(4), LAST - timedelta(1)), Window(LAST - timedelta(3), LAST)
@@ -219,6 +220,18 @@ def test_week_of_nights_stores_a_csv_once(stored: Home) -> None:
     (manifest,) = [json.loads((folders[-1] / "manifest.json").read_bytes())]
     listed = [file for day in manifest["days"] for file in day["files"]]
     assert len({file["made_from"] for file in listed}) == len(listed) == 8
+
+
+@pytest.mark.slow
+def test_damaged_rows_of_unchanged_days_are_an_error(home: Home) -> None:
+    """Their own files are right and not written again, but sums over the window would not be."""
+    month = Window(LAST - timedelta(27), LAST)
+    store_days(home, users(3), month)
+    export(home, month)
+    damage = f"UPDATE user_day SET chat_messages = 7777 WHERE day = '{LAST - timedelta(9)}'"
+    sql(home.settings["STORE_URL"], damage)
+    result = home.run("export", f"{month.start}", f"{month.end}")
+    assert (result.code, "do not match the ledger" in result.err) == (1, True)
 
 
 def take(target: Path, source: Path, listed: WrittenFile, mode: int = 0o600) -> bool:

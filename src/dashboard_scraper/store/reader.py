@@ -424,7 +424,9 @@ class Reader:
     def sums_by_user(
         self, source: str, days: Collection[date], *, service_accounts: bool
     ) -> list[UserSums]:
-        """The sums over the days on which a user was active, sorted by name."""
+        """The sums over the days on which a user was active, sorted by name; StoreFailed where all
+        together they are not those of the ledger.
+        """
         columns = [USER_DAY.c[metric.name] for metric in COUNTS]
         # How many values are known is counted only where the ledger says that some are not.
         partly = self._partly_unknown(source, days)
@@ -447,7 +449,24 @@ class Reader:
                 if not is_known:
                     sums[place] = None
             found.append(UserSums(row[0], tuple(sums), known))
+        if service_accounts:
+            self._check_sums(source, days, found)
         return found
+
+    def _check_sums(self, source: str, days: Collection[date], users: list[UserSums]) -> None:
+        """Nobody else compares the rows of days that are not loaded with the ledger."""
+        ledger = DAY_LEDGER.c
+        sums = (case((func.count(s) == func.count(), _sum_of(s))) for s in SUM_COLUMNS)
+        query = select(*sums).where(ledger.source == source, ledger.day.in_(days), ledger.users > 0)
+        of_ledger = self._all(query)[0]
+        of_users = map(sum, zip(*(user.known for user in users), strict=True))
+        for whole, found in zip(of_ledger, list(of_users) or [0] * len(COUNTS), strict=True):
+            if whole is not None and whole != found:
+                raise StoreFailed(
+                    f"{self._place}: the rows from {min(days)} to {max(days)} do not match the"
+                    " ledger; see which days do not with `status --verify`, and restore the store"
+                    " from a backup, or fetch these again with --refresh"
+                )
 
     def _partly_unknown(self, source: str, days: Collection[date]) -> list[Column[Any]]:
         """The columns of counts that are unknown for somebody on one of the days."""
