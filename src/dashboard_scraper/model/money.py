@@ -1,0 +1,67 @@
+"""Exact decimal amounts: read, added up and written without ever becoming a binary float.
+
+Python's own arithmetic rounds to 28 digits unless told otherwise, so amounts are added here alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from decimal import Context, Decimal, Inexact, InvalidOperation, localcontext
+
+MAX_DECIMALS = 18
+MAX_DIGITS = 38
+"""Digits of an amount, MAX_DECIMALS of them after the point: what Parquet's decimal128 holds."""
+_MAX_WHOLE = MAX_DIGITS - MAX_DECIMALS
+_LONGEST = 200  # characters of a text that may still be an amount
+_AMOUNT = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
+
+# Sums of amounts that fit are exact in it however many there are; anything else is an error.
+_EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
+
+ZERO = Decimal(0)
+
+
+def parse_amount(text: str) -> Decimal:
+    """The amount that a text such as `-3.4170` or `1E-7` stands for, in its shortest form.
+
+    Raises ValueError, with words for people, for anything that is not a plain decimal number, and
+    for one with more digits than outputs can hold.
+    """
+    if len(text) > _LONGEST or not _AMOUNT.fullmatch(text):
+        raise ValueError(f"{text[:40]!r} is not a decimal number")
+    return normalized(Decimal(text))
+
+
+def normalized(amount: Decimal) -> Decimal:
+    """The same amount without trailing zeros or an exponent; ValueError where it is too long."""
+    if not amount.is_finite():
+        raise ValueError(f"{amount} is not a decimal number")
+    if not amount:
+        return ZERO
+    with localcontext(_EXACT):
+        shortest = amount.normalize()
+    exponent = int(shortest.as_tuple().exponent)
+    if -exponent > MAX_DECIMALS:
+        raise ValueError(f"{shortest} has more than {MAX_DECIMALS} digits after the point")
+    if shortest.adjusted() >= _MAX_WHOLE:
+        raise ValueError(f"{shortest} has more than {_MAX_WHOLE} digits before the point")
+    return Decimal(f"{shortest:f}")
+
+
+def shown(amount: Decimal) -> str:
+    """The amount as text, exact and without an exponent."""
+    return f"{amount:f}"
+
+
+def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
+    """The sum, exact in every digit."""
+    total = ZERO
+    for amount in amounts:
+        total = _EXACT.add(total, amount)
+    return total or ZERO
+
+
+def difference(first: Decimal, second: Decimal) -> Decimal:
+    """The first amount less the second, exact in every digit."""
+    return _EXACT.subtract(first, second)
