@@ -24,6 +24,7 @@ PEOPLE = ("ada@example.com", "ben@example.com")
 class ToySource:
     name = NAME
     details = None
+    costs = None
     has_totals = True
 
     def published(self, now: datetime) -> Window:

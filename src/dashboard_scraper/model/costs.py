@@ -17,7 +17,6 @@ from typing import Annotated
 
 import msgspec
 
-from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.money import exact_sum, shown
 
 USD = "USD"
@@ -179,39 +178,6 @@ class Budget(msgspec.Struct, frozen=True):
     user: str
     kind: CostKind
     limit: Decimal
-
-
-class CostSource(typing.Protocol):
-    """What a source knows of costs. Methods that fetch raise what `Source` raises."""
-
-    @property
-    def wanted(self) -> bool:
-        """Whether the settings ask for costs."""
-        ...
-
-    @property
-    def required(self) -> bool:
-        """Whether it is an error where the source has no costs for this tenant."""
-        ...
-
-    @property
-    def days_at_once(self) -> int:
-        """The longest range of days that one request may ask for."""
-        ...
-
-    def fetch_totals(self, window: Window) -> dict[date, CostFigures] | None:
-        """The source's own figures of each day of at most `days_at_once` days, zeros for a day
-        without cost; None if it has no costs for this tenant.
-        """
-        ...
-
-    def fetch_costs(self, window: Window) -> dict[date, list[Cost]]:
-        """Every row of each day of at most `days_at_once` days, for a window that has totals."""
-        ...
-
-    def fetch_budgets(self, users: Iterable[str]) -> list[Budget] | None:
-        """The limits that are set for these users; None if the source has none for this tenant."""
-        ...
 
 
 def sum_costs(many: Iterable[CostFigures]) -> CostFigures:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from dashboard_scraper.model.costs import Budget, Cost, CostFigures
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import Metric, Totals
 from dashboard_scraper.model.usage import (
@@ -74,6 +75,39 @@ class Details(Protocol):
         ...
 
 
+class CostSource(Protocol):
+    """What a source knows of costs. Methods that fetch raise what `Source` raises."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the settings ask for costs."""
+        ...
+
+    @property
+    def required(self) -> bool:
+        """Whether it is an error where the source has no costs for this tenant."""
+        ...
+
+    @property
+    def days_at_once(self) -> int:
+        """The longest range of days that one request may ask for."""
+        ...
+
+    def fetch_totals(self, window: Window) -> dict[date, CostFigures] | None:
+        """The source's own figures of each day of at most `days_at_once` days, zeros for a day
+        without cost; None if it has no costs for this tenant.
+        """
+        ...
+
+    def fetch_costs(self, window: Window) -> dict[date, list[Cost]]:
+        """Every row of each day of at most `days_at_once` days, for a window that has totals."""
+        ...
+
+    def fetch_budgets(self, users: Iterable[str]) -> list[Budget] | None:
+        """The limits that are set for these users; None if the source has none for this tenant."""
+        ...
+
+
 class Source(Protocol):
     """A service that usage is fetched from.
 
@@ -89,6 +123,11 @@ class Source(Protocol):
     @property
     def details(self) -> Details | None:
         """What it provides besides the users' figures, if anything."""
+        ...
+
+    @property
+    def costs(self) -> CostSource | None:
+        """What it knows of costs, if it can know any."""
         ...
 
     def published(self, now: datetime) -> Window:

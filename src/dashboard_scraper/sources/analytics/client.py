@@ -52,7 +52,7 @@ from dashboard_scraper.sources.analytics.info import refuse_unfinished
 from dashboard_scraper.sources.analytics.settings import EDITOR_LANGUAGE_REQUESTS, AnalyticsSettings
 from dashboard_scraper.sources.analytics.token_auth import HOW_TO_GET_ONE, read_token
 from dashboard_scraper.sources.analytics.user_counts import UserCounts
-from dashboard_scraper.sources.interface import Estimate
+from dashboard_scraper.sources.interface import CostSource, Estimate
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.sources.rest.claimed_days import refuse_too_many_days
 from dashboard_scraper.sources.rest.distinct import DistinctUsers, put_distinct
@@ -117,6 +117,11 @@ class AnalyticsSource(RestSource):
     def details(self) -> AnalyticsSource:
         """Editors, languages and credits."""
         return self
+
+    @property
+    def costs(self) -> CostSource | None:
+        """None yet."""
+        return None
 
     @property
     def editor_language_requests(self) -> int | None:

@@ -64,6 +64,7 @@ class DashboardSource(RestSource):
 
     name = DASHBOARD
     details = None
+    costs = None
 
     def __init__(self, settings: DashboardSettings, session: CookieSession | None = None) -> None:
         """By default with the stored session."""
