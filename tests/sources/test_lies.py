@@ -20,25 +20,29 @@ from dashboard_scraper.simulator.false_answers import ENVELOPE, PAGES
 from dashboard_scraper.simulator.false_figures import CONSISTENT
 from dashboard_scraper.simulator.lies import ABOUT_ANSWERS, ABOUT_FIGURES, LIES, undetectable
 from dashboard_scraper.simulator.lying import Lie, Unseen
-from dashboard_scraper.sources.registry import DASHBOARD, SOURCES
-from lying_nights import LAST, LYING, Left, Nights, honest_nights, window
+from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD, SOURCES
+from lying_nights import LAST, LYING, Left, Nights, Setup, honest_nights, window
 
-# Judging and storing is the same code above both kinds of store, so a few lies are enough: one that
-# is held back, one that is stored and revised later, one that a total contradicts.
-ON_POSTGRESQL = ("settled day doubled", "one person missing", "users doubled by turns")
+# Judging and storing is the same code above both kinds of store, and every format is made from what
+# is stored, so a few lies are enough there: one that is held back, one that is stored and revised
+# later, one that a total contradicts.
+FEW = ("settled day doubled", "one person missing", "users doubled by turns")
+IN_FULL = (Setup(DASHBOARD, "postgresql", True), Setup(ANALYTICS, every_format=True))
 
 
-def _case(lie: Lie, source: str, kind: str = "sqlite") -> object:
-    return pytest.param((source, kind), lie, id=f"{lie.name}-{source}-{kind}")
+def _case(lie: Lie, setup: Setup) -> object:
+    return pytest.param(setup, lie, id=f"{lie.name}-{setup.name}")
 
 
 def _by_one_source(lies: Iterable[Lie]) -> list[object]:
     """Each lie by one source, the sources by turns."""
-    return [_case(lie, lie.sources[n % len(lie.sources)]) for n, lie in enumerate(lies)]
+    return [_case(lie, Setup(lie.sources[n % len(lie.sources)])) for n, lie in enumerate(lies)]
 
 
 def _by_each_source(lies: Iterable[Lie]) -> list[object]:
-    return [_case(lie, source) for source in SOURCES for lie in lies if source in lie.sources]
+    return [
+        _case(lie, Setup(source)) for source in SOURCES for lie in lies if source in lie.sources
+    ]
 
 
 # The sources differ in how an answer is read, and in how revised totals are found. Consistent
@@ -48,29 +52,30 @@ _SAME_FOR_BOTH = [*(lie for lie in CONSISTENT if lie.from_night == 1), *PAGES, *
 STORIES = [
     *_by_one_source(_SAME_FOR_BOTH),
     *_by_each_source([lie for lie in LIES if lie not in _SAME_FOR_BOTH]),
-    *[_case(lie, DASHBOARD, "postgresql") for lie in LIES if lie.name in ON_POSTGRESQL],
+    *[_case(lie, setup) for setup in IN_FULL for lie in LIES if lie.name in FEW],
 ]
 FIRST_NIGHTS = _by_one_source([lie for lie in ABOUT_FIGURES if lie.from_night == 1])
 
 
-Begin = Callable[[str, str], Nights]
+Begin = Callable[[Setup], Nights]
 
 
 @pytest.fixture(scope="session")
 def begin(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Begin]:
-    """The nights of each source and kind of store, prepared on first use."""
+    """The nights of each setup, prepared on first use."""
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         # Every run reads and checks the machine's certificates; here, nothing is encrypted.
         for name in CA_FILES:
             patch.delenv(name, raising=False)
 
         @functools.cache
-        def nights(source: str, kind: str) -> Nights:
-            server = request.getfixturevalue("postgres_server") if kind == "postgresql" else None
-            folder = tmp_path_factory.mktemp(f"{source}-{kind}")
-            return stack.enter_context(honest_nights(source, server, folder))
+        def nights(setup: Setup) -> Nights:
+            needs_server = setup.store == "postgresql"
+            server = request.getfixturevalue("postgres_server") if needs_server else None
+            folder = tmp_path_factory.mktemp(setup.name)
+            return stack.enter_context(honest_nights(setup, server, folder))
 
         yield nights
 
@@ -78,7 +83,7 @@ def begin(
 @pytest.fixture
 def nights(begin: Begin, request: pytest.FixtureRequest) -> Nights:
     """Those of one case."""
-    return begin(*request.param)
+    return begin(request.param)
 
 
 def check_marked(left: Left, truth: Left, undetectable_days: set[date]) -> None:
@@ -96,7 +101,7 @@ def test_undetectable_lies_have_a_reason() -> None:
     assert len({lie.name for lie in LIES}) == len(LIES) >= 50
     assert all(bool(lie.why) == bool(lie.unseen) for lie in LIES)
     assert len(undetectable()) == sum(lie.unseen > Unseen.NEVER for lie in LIES)
-    assert {lie.name for lie in LIES} >= set(ON_POSTGRESQL)
+    assert {lie.name for lie in LIES} >= set(FEW)
 
 
 @pytest.mark.parametrize(("nights", "lie"), STORIES, indirect=["nights"])

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from unittest import mock
 
 import psycopg
 from sqlalchemy import make_url
@@ -18,6 +19,8 @@ from sqlalchemy import make_url
 from conftest import Home, all_files, content_of
 from dashboard_scraper.cli.fetching import backfill_days, fetch_daily
 from dashboard_scraper.errors import ScraperError
+from dashboard_scraper.exports import bundle
+from dashboard_scraper.exports.csv_files import CsvFiles
 from dashboard_scraper.exports.manifest import MANIFEST
 from dashboard_scraper.exports.notes import NOTES
 from dashboard_scraper.files import STALE_SUFFIX
@@ -115,13 +118,40 @@ class Left:
 
 
 @dataclass(frozen=True)
+class Setup:
+    """Where the figures come from, and where they go: the store, and either every format of an
+    export or the CSV files alone, which have every figure and cost a third.
+    """
+
+    source: str
+    store: str = "sqlite"
+    every_format: bool = False
+
+    @property
+    def name(self) -> str:
+        formats = "-every format" if self.every_format else ""
+        return f"{self.source}-{self.store}{formats}"
+
+    def run(self, home: Home, night: int) -> int:
+        """Run the job of the night; returns its exit code."""
+        now = moment(night)
+        formats = bundle.OUTPUTS if self.every_format else (CsvFiles,)
+        try:
+            with mock.patch.object(bundle, "OUTPUTS", formats):
+                fetch_daily(settings_of(home), window(night), clock=lambda: now)
+        except ScraperError as error:
+            return error.exit_code
+        return 0
+
+
+@dataclass(frozen=True)
 class Nights:
     """The results of an honest source, night by night; `first` is the first night of a new store.
 
     `begun` is a home after a month of backfill and the first night; `going_on` continues it.
     """
 
-    source: str
+    setup: Setup
     simulator: Simulator
     server: str | None
     begun: Home
@@ -145,7 +175,7 @@ class Nights:
     def before_the_first(self, folder: Path) -> Iterator[Home]:
         """A home without any stored day."""
         with _own_store(folder, self.server) as home:
-            sign_in(home, self.simulator, self.source)
+            sign_in(home, self.simulator, self.setup.source)
             yield home
 
     def run(self, home: Home, night: int, lie: Lie | None = None) -> Left:
@@ -156,11 +186,11 @@ class Nights:
             for fault in lie.tell(Night(self.simulator, window(night))):
                 self.simulator.add_fault(_noted(fault, altered))
         try:
-            code = _run(home, night)
+            code = self.setup.run(home, night)
         finally:
             self.simulator.clear_faults()
         assert any(altered) or not lie, "the lie changed no answer"
-        return _left(code, home, night, self.source)
+        return _left(code, home, night, self.setup.source)
 
 
 def _noted(fault: Fault, altered: list[bool]) -> Fault:
@@ -170,15 +200,6 @@ def _noted(fault: Fault, altered: list[bool]) -> Fault:
         return other
 
     return replace(fault, effect=effect)
-
-
-def _run(home: Home, night: int) -> int:
-    now = moment(night)
-    try:
-        fetch_daily(settings_of(home), window(night), clock=lambda: now)
-    except ScraperError as error:
-        return error.exit_code
-    return 0
 
 
 def _files(home: Home, night: int) -> Files:
@@ -206,24 +227,24 @@ def _rows(home: Home, source: str) -> Rows:
 
 
 @contextmanager
-def honest_nights(source: str, server: str | None, folder: Path) -> Iterator[Nights]:
+def honest_nights(setup: Setup, server: str | None, folder: Path) -> Iterator[Nights]:
     """A simulator, and stores with its figures, below the folder or on the server."""
     with ExitStack() as stack:
         simulator = stack.enter_context(Simulator(_ORGANIZATIONS[1], rate_limit=False))
         fresh = stack.enter_context(_own_store(folder / "fresh", server))
         begun = stack.enter_context(_own_store(folder / "begun", server))
         for home in (fresh, begun):
-            sign_in(home, simulator, source)
-        first = _honest_night(fresh, source)
+            sign_in(home, simulator, setup.source)
+        first = _honest_night(fresh, setup)
         before, now = last_complete_days(HISTORY, window(1).start), moment(1)
         backfill_days(settings_of(begun), before, lambda: now)
-        known = {1: _honest_night(begun, source)}
+        known = {1: _honest_night(begun, setup)}
         going_on = stack.enter_context(_own_store(folder / "going on", server, begun))
-        yield Nights(source, simulator, server, begun, going_on, first, known)
+        yield Nights(setup, simulator, server, begun, going_on, first, known)
 
 
-def _honest_night(home: Home, source: str) -> Left:
-    return _left(_run(home, 1), home, 1, source)
+def _honest_night(home: Home, setup: Setup) -> Left:
+    return _left(setup.run(home, 1), home, 1, setup.source)
 
 
 def _left(code: int, home: Home, night: int, source: str) -> Left:
