@@ -16,6 +16,7 @@ _encode = msgspec.json.Encoder().encode
 DAYS = 28
 """The length of the daily job's window."""
 DAYS_A_WEEK = 7
+_SATURDAY = 5
 # No assistant of this kind is older; an earlier timestamp is the zero of some clock.
 EARLIEST = datetime(2015, 1, 1, tzinfo=UTC)
 
@@ -71,6 +72,11 @@ def month_of(day: date) -> Window:
     """The whole month of a day."""
     last = calendar.monthrange(day.year, day.month)[1]
     return Window(day.replace(day=1), day.replace(day=last))
+
+
+def is_weekend(day: date) -> bool:
+    """Whether it is a Saturday or a Sunday."""
+    return day.weekday() >= _SATURDAY
 
 
 def newest_over(days: Iterable[date], today: date) -> date | None:
