@@ -48,7 +48,7 @@ def spring(start_api: Start, home: Home, caplog: Log) -> Simulator:
     """A simulator whose today is the 10th of March, 2025; requests are not repeated."""
     home.settings["MAX_RETRIES"] = "0"
     caplog.set_level(logging.INFO, "dashboard_scraper")
-    return start_api(Organization(users=12, today=TODAY))
+    return start_api(Organization(users=12, today=TODAY), billing="credits")
 
 
 @pytest.fixture

@@ -30,7 +30,8 @@ COUNTS = tuple(m for m in FIELDS if m.kind is Kind.COUNT)
 
 @pytest.fixture
 def sim() -> Iterator[Simulator]:
-    with Simulator(Organization(users=60, today=TODAY), rate_limit=False) as running:
+    organization = Organization(users=60, today=TODAY, billing="credits")
+    with Simulator(organization, rate_limit=False) as running:
         yield running
 
 

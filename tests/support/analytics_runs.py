@@ -195,7 +195,7 @@ def point_to(home: Home, sim: Simulator) -> None:
 @pytest.fixture(scope="module")
 def small() -> Iterator[Simulator]:
     """A simulator for all tests: to start one for each would take longer than the tests."""
-    with Simulator(Organization(users=6, today=TODAY), rate_limit=False) as sim:
+    with Simulator(Organization(users=6, today=TODAY, billing="credits"), rate_limit=False) as sim:
         yield sim
 
 

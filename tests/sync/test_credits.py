@@ -62,7 +62,7 @@ def spring(start_api: Start, home: Home, caplog: Log) -> Simulator:
         "FETCH_EDITOR_LANGUAGE": "false",
     }
     caplog.set_level(logging.INFO, "dashboard_scraper")
-    return start_api(Organization(users=12, today=TODAY + timedelta(9)))
+    return start_api(Organization(users=12, today=TODAY + timedelta(9)), billing="credits")
 
 
 @pytest.fixture
@@ -245,7 +245,7 @@ def test_repeated_credit_record_counts_once(home: Home, spring: Simulator, effec
 
 @pytest.mark.usefixtures("spring")
 def test_credit_error_sets_exit_code(home: Home, start_api: Start) -> None:
-    sim = start_api()
+    sim = start_api(billing="credits")
     sim.add_fault(Fault(set_value(AMOUNT, -1), CREDITS))
     result = home.run("--daily", f"{sim.organization.today - timedelta(1)}")
     assert result.code == 5
@@ -283,7 +283,7 @@ def test_refetched_day_loses_old_credits(home: Home, spring: Simulator) -> None:
 @pytest.mark.slow
 def test_month_of_several_pages_is_complete(home: Home, start_api: Start) -> None:
     home.settings["FETCH_CREDITS"] = "true"
-    sim = start_api(Organization(users=50, today=TODAY))
+    sim = start_api(Organization(users=50, today=TODAY), billing="credits")
     window = last_complete_days(28, TODAY)
     backfill(home, window.start, window.end)
     expected = in_organization(sim, window.start, window.end)

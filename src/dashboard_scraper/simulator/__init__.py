@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dashboard_scraper.simulator.costs import Billing, Costs
 from dashboard_scraper.simulator.dashboard_api import Paging
 from dashboard_scraper.simulator.exchange import Request
 from dashboard_scraper.simulator.faults import (
@@ -39,6 +40,8 @@ from dashboard_scraper.simulator.organization import Counts, Member, Organizatio
 from dashboard_scraper.simulator.server import Simulator
 
 __all__ = [
+    "Billing",
+    "Costs",
     "Counts",
     "Fault",
     "Member",

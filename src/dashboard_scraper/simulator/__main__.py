@@ -9,10 +9,12 @@ import sys
 import threading
 import time
 from datetime import date
+from typing import get_args
 
 import msgspec
 
 from dashboard_scraper.model.dates import last_complete_days
+from dashboard_scraper.simulator.costs import Billing
 from dashboard_scraper.simulator.dashboard_api import Paging
 from dashboard_scraper.simulator.organization import Organization
 from dashboard_scraper.simulator.server import Simulator
@@ -29,7 +31,7 @@ def main() -> int:
         signal.signal(number, lambda *_: stop.set())
     options = _parser().parse_args()
     organization = Organization(
-        options.users, options.seed, options.service_accounts, options.today
+        options.users, options.seed, options.service_accounts, options.today, options.billing
     )
     simulator = Simulator(
         organization,
@@ -39,6 +41,7 @@ def main() -> int:
         paging=Paging(options.pagination, options.page_size),
         rate_limit=options.rate_limit,
         clock_scale=options.clock_scale,
+        costs_refused=options.costs_refused,
     )
     with simulator:
         if options.warm_days:
@@ -70,6 +73,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pagination", choices=styles, default="none")
     parser.add_argument("--page-size", type=int, default=50)
     parser.add_argument("--rate-limit", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--billing", choices=get_args(Billing), default="dollars")
+    parser.add_argument(
+        "--costs-refused",
+        type=int,
+        choices=[403, 404],
+        help="status of all answers of costs and budgets, as where a tenant does not have them",
+    )
     parser.add_argument("--clock-scale", type=float, default=1.0, help="speed of the rate limit")
     return parser
 

@@ -7,9 +7,10 @@ from datetime import date, timedelta
 from typing import TypeVar
 
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.simulator.exchange import AnswerError, cursor_at, offset_of
+from dashboard_scraper.simulator.exchange import cursor_at, invalid, offset_of
 from dashboard_scraper.simulator.fields import ANALYTICS_ACTIVE_DAYS, analytics_metrics
 from dashboard_scraper.simulator.organization import Counts, Member, Organization, add
+from dashboard_scraper.simulator.prices import QUICK, THOROUGH
 
 PREFIX = "/analytics/v0/"
 CREDITS = "credit-usage-by-user"
@@ -99,10 +100,10 @@ def _credit_usage(organization: Organization, query: Query) -> Json:
     records: list[Json] = []
     for period in [Window(day, day) for day in window.days()] if by_date else [window]:
         dated = {"date": period.start.isoformat()} if by_date else {}
-        for index, total in organization.totals(period).items():
+        for index, consumed in _credits(organization, period).items():
             member = organization.members[index]
             identity = {**_identity(member), **dated}
-            for group, amount in _credits(organization, member, total.counts, by_model):
+            for group, amount in _groups(member, consumed, by_model):
                 records.append({**identity, **group, "credits_consumed": amount / 100})
     page, pagination = _page(records, query, f"credits {window} {by_date} {by_model}", 100, 500)
     users = {(r.get("user_email"), r.get("service_account_name")) for r in page}
@@ -124,13 +125,22 @@ def _everyone(organization: Organization, day: date) -> list[Counts]:
     return [total.counts for total in organization.totals(Window(day, day)).values()]
 
 
-def _credits(
-    organization: Organization, member: Member, counts: Counts, by_model: bool
-) -> list[tuple[dict[str, str], int]]:
+def _credits(organization: Organization, period: Window) -> dict[int, int]:
+    """Credits in hundredths by member index, in order; nobody's in a contract in dollars."""
+    if organization.costs.billing == "dollars":
+        return {}
+    found = {index: total.counts.credits for index, total in organization.totals(period).items()}
+    for index, later in organization.costs.later_credits(period).items():
+        found[index] = found.get(index, 0) + later
+    return dict(sorted(found.items()))
+
+
+def _groups(member: Member, consumed: int, by_model: bool) -> list[tuple[dict[str, str], int]]:
     """(fields of the group, credits in hundredths), without groups that used none."""
     if not by_model:
-        return [({}, counts.credits)]
-    models = organization.by_model(member, counts)
+        return [({}, consumed)]
+    quick = consumed * (member.index % 10) // 10
+    models = ((QUICK.name, quick), (THOROUGH.name, consumed - quick))
     return [({"model_name": model}, amount) for model, amount in models if amount]
 
 
@@ -154,7 +164,7 @@ def _page(
     """The rows of the requested page, and the answer's `pagination`."""
     text = query.get("page_size", str(default))
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
-        raise _invalid(f"page_size must be between 1 and {most}")
+        raise invalid(f"page_size must be between 1 and {most}")
     start = offset_of(query.get("cursor"), scope)
     end = start + int(text)
     cursor = cursor_at(end, scope) if end < len(rows) else None
@@ -166,17 +176,26 @@ def _range(organization: Organization, query: Query, newest: date | None = None)
     if "start_date" not in query and "end_date" not in query:
         yesterday = organization.today - timedelta(days=1)
         return Window(yesterday - timedelta(days=_DEFAULT_DAYS - 1), yesterday)
-    start, end = (_date(query, name) for name in ("start_date", "end_date"))
+    start, end = query.get("start_date", ""), query.get("end_date", "")
+    return range_of(organization, start, end, newest)
+
+
+def range_of(
+    organization: Organization, start_date: str, end_date: str, newest: date | None = None
+) -> Window:
+    """The days from one to the other, within the API's bounds."""
+    start, end = _date(start_date, "start_date"), _date(end_date, "end_date")
     if start > end:
-        raise _invalid("start_date must not be after end_date")
+        raise invalid("start_date must not be after end_date")
     if (end - start).days >= _MOST_DAYS:
-        raise _invalid(f"date range must not exceed {_MOST_DAYS} days")
+        raise invalid(f"date range must not exceed {_MOST_DAYS} days")
     _check_bounds(organization, start, end, newest)
     return Window(start, end)
 
 
 def _single_day(organization: Organization, query: Query) -> Window:
-    day = _date(query, "date") if "date" in query else organization.today - timedelta(days=1)
+    yesterday = organization.today - timedelta(days=1)
+    day = _date(query["date"], "date") if "date" in query else yesterday
     _check_bounds(organization, day, day, None)
     return Window(day, day)
 
@@ -184,28 +203,23 @@ def _single_day(organization: Organization, query: Query) -> Window:
 def _check_bounds(organization: Organization, start: date, end: date, newest: date | None) -> None:
     newest = newest or organization.today - timedelta(days=1)
     if end > newest:
-        raise _invalid(f"{end} is not available yet: the newest day is {newest}")
+        raise invalid(f"{end} is not available yet: the newest day is {newest}")
     if start < organization.today - _OLDEST:
-        raise _invalid(f"{start} is more than 2 years ago")
+        raise invalid(f"{start} is more than 2 years ago")
 
 
-def _date(query: Query, name: str) -> date:
-    text = query.get(name, "")
+def _date(text: str, name: str) -> date:
     try:
         day = date.fromisoformat(text)
     except ValueError as error:
-        raise _invalid(f"{name} must be YYYY-MM-DD") from error
+        raise invalid(f"{name} must be YYYY-MM-DD") from error
     if day.isoformat() != text:  # fromisoformat also reads week dates and dates without hyphens
-        raise _invalid(f"{name} must be YYYY-MM-DD")
+        raise invalid(f"{name} must be YYYY-MM-DD")
     return day
 
 
 def _flag(query: Query, name: str) -> bool:
     text = query.get(name, "false")
     if text not in ("true", "false"):
-        raise _invalid(f"{name} must be true or false")
+        raise invalid(f"{name} must be true or false")
     return text == "true"
-
-
-def _invalid(message: str) -> AnswerError:
-    return AnswerError(400, "InvalidArgument", message)

@@ -113,6 +113,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(answer)
 
+    def do_POST(self) -> None:
+        self.do_GET()
+
     def log_message(self, *_message: object) -> None:
         """Log nothing: standard error belongs to the program under test."""
 
@@ -128,7 +131,16 @@ class _Handler(BaseHTTPRequestHandler):
             cookie="; ".join(cookies) if cookies else None,
             authorization=self.headers["Authorization"],
             arrived=time.monotonic(),
+            body=self._body(),
         )
+
+    def _body(self) -> bytes:
+        """The body that Content-Length announces; a connection with any other kind is closed."""
+        length = self.headers.get("Content-Length", "0")
+        if "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdigit()):
+            self.close_connection = True
+            return b""
+        return self.rfile.read(int(length))
 
     def _send(self, answer: Answer) -> None:
         if answer.delivery is Delivery.RESET:

@@ -6,6 +6,7 @@ import zlib
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import Enum
+from typing import Any
 
 import msgspec
 
@@ -73,6 +74,33 @@ class Request:
     authorization: str | None
     arrived: float
     status: int = 0
+    body: bytes = b""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Those of the query, or the fields of a JSON body; empty for a body that has none."""
+        if not self.body:
+            return dict(self.query)
+        try:
+            return msgspec.json.decode(self.body, type=dict[str, Any])
+        except ValueError:
+            return {}
+
+    @property
+    def cursor(self) -> str | None:
+        """The cursor of the page it asks for; None for the first."""
+        return self.parameters.get("cursor") or None
+
+    @property
+    def key(self) -> object:
+        """Equal for requests for the same page of the same answer."""
+        return self.path, frozenset(self.query.items()), self.body
+
+    @property
+    def answer_key(self) -> object:
+        """Equal for requests for any page of the same answer."""
+        fields = {name: each for name, each in self.parameters.items() if name != "cursor"}
+        return self.path, msgspec.json.encode(fields, order="sorted")
 
     @property
     def endpoint(self) -> str:
@@ -82,9 +110,10 @@ class Request:
     @property
     def day(self) -> date | None:
         """The single day it asks for, with either API's parameters; None for anything else."""
+        asked = self.parameters
         for start, end in (("startDate", "endDate"), ("start_date", "end_date"), ("date", "date")):
-            if start in self.query and self.query[start] == self.query.get(end):
-                return _day(self.query[start])
+            if start in asked and asked[start] == asked.get(end):
+                return _day(asked[start])
         return None
 
 
@@ -108,11 +137,18 @@ def offset_of(cursor: str | None, scope: str) -> int:
         return 0
     number = cursor.rpartition(".")[2]
     if not (number.isascii() and number.isdigit()) or cursor != cursor_at(int(number), scope):
-        raise AnswerError(400, "InvalidArgument", "invalid cursor")
+        raise invalid("invalid cursor")
     return int(number)
 
 
-def _day(text: str) -> date | None:
+def invalid(message: str) -> AnswerError:
+    """The refusal of a parameter."""
+    return AnswerError(400, "InvalidArgument", message)
+
+
+def _day(text: object) -> date | None:
+    if not isinstance(text, str):
+        return None
     try:
         if text.startswith("{"):
             parts = msgspec.json.decode(text, type=dict[str, int])

@@ -25,6 +25,8 @@ from dashboard_scraper.simulator.fields import ACTIVE_DAYS_FIELDS
 Effect = Callable[[Answer, Request], Answer]
 Json = Any  # what msgspec decodes without a type
 
+_WITHIN_RECORDS = ("metrics", "cost_metrics", "group_by_values", "config")
+
 _CUTS = {
     "length": Delivery.CUT_LENGTH,
     "chunked": Delivery.CUT_CHUNKED,
@@ -209,7 +211,9 @@ def rename_key(old: str, new: str) -> Effect:
 
 
 def set_value(field: str, value: object, record: int | None = None) -> Effect:
-    """Replace a value in every record or the one with that index, in `metrics` if it is there."""
+    """Replace a value in every record or the one with that index, in the record itself or in the
+    object within it that has the field.
+    """
 
     def edit(body: Json, _request: Request) -> Json:
         for row in _chosen(body, record):
@@ -288,8 +292,8 @@ def repeat_cursor() -> Effect:
     """Every page but the first names itself as the next one."""
 
     def edit(body: Json, request: Request) -> Json:
-        if "cursor" in request.query:
-            _point_to(body, request, request.query["cursor"])
+        if request.cursor:
+            _point_to(body, request, request.cursor)
         return body
 
     return edited(edit)
@@ -297,11 +301,11 @@ def repeat_cursor() -> Effect:
 
 def alternate_cursors() -> Effect:
     """Cursors alternate A, B, A, B endlessly; this needs at least three pages."""
-    first_two: dict[tuple[str, date | None], list[str]] = {}
+    first_two: dict[object, list[str]] = {}
 
     def edit(body: Json, request: Request) -> Json:
-        asked, following = request.query.get("cursor"), _cursor(body)
-        known = first_two.setdefault((request.path, request.day), [])
+        asked, following = request.cursor, _cursor(body)
+        known = first_two.setdefault(request.answer_key, [])
         if following and len(known) < 2 and following not in known:
             known.append(following)
         elif asked in known[1:]:
@@ -325,16 +329,16 @@ def repeat_user(changed: bool = False) -> Effect:
 
     With `changed`, the figures of the two differ.
     """
-    last: dict[tuple[str, date | None], Json] = {}
+    last: dict[object, Json] = {}
 
     def edit(body: Json, request: Request) -> Json:
-        key, records = (request.path, request.day), records_of(body)
-        again = last.get(key) if "cursor" in request.query else None
+        key, records = request.answer_key, records_of(body)
+        again = last.get(key) if request.cursor else None
         if records:
             last[key] = records[-1]
         if again is not None:
             records.insert(0, _raised(again) if changed else again)
-        elif records and "cursor" not in request.query and _cursor(body) is None:
+        elif records and not request.cursor and _cursor(body) is None:
             records.append(_raised(records[-1]) if changed else records[-1])
         return body
 
@@ -373,9 +377,9 @@ def _chosen(body: Json, index: int | None) -> list[Json]:
 
 
 def holder(record: Json, field: str) -> Json:
-    """The object that has the field: the record, or its `metrics`."""
-    metrics = record.get("metrics")
-    return metrics if isinstance(metrics, dict) and field in metrics else record
+    """The object that has the field: one within the record, such as its `metrics`, or itself."""
+    inner = (record.get(name) for name in _WITHIN_RECORDS)
+    return next((each for each in inner if isinstance(each, dict) and field in each), record)
 
 
 def _renamed(value: Json, old: str, new: str) -> Json:
@@ -387,7 +391,11 @@ def _renamed(value: Json, old: str, new: str) -> Json:
 
 
 def _raised(record: Json) -> Json:
-    """The record with every integer one higher, except active days: one day has one at most."""
+    """The record with every integer one higher, also those written as text, except active days: one
+    day has one at most.
+    """
+    if isinstance(record, str) and record.isdecimal():
+        return f"{int(record) + 1}"
     if isinstance(record, dict):
         return {
             key: value if key in ACTIVE_DAYS_FIELDS else _raised(value)
@@ -402,7 +410,7 @@ def _cursor(body: Json) -> str | None:
         return None
     if isinstance(body.get("pagination"), dict):
         found = body["pagination"].get("next_cursor")
-        return found if isinstance(found, str) else None
+        return found if isinstance(found, str) and found else None
     query = parse_qs(urlsplit(body.get("next") or "").query)
     return query.get("cursor", [None])[0]
 

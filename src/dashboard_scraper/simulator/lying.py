@@ -91,7 +91,7 @@ class Lie:
 
 
 class Altered(Organization):
-    """The same people with other figures, and without those who are `gone`."""
+    """The same people with other figures, and without those who are `gone`; with the true costs."""
 
     def __init__(
         self,
@@ -104,6 +104,7 @@ class Altered(Organization):
         self.people = tuple(_gone(member) if gone(member) else member for member in self.people)
         self.accounts = tuple(_gone(each) if gone(each) else each for each in self.accounts)
         self.members = self.people + self.accounts
+        self.costs = honest.costs
 
     def figures(self, member: Member, day: date) -> Counts:
         counts = self._figures(self._honest, member, day)
@@ -190,9 +191,8 @@ def every_second(effect: Effect) -> Effect:
 
     def alternating(answer: Answer, request: Request) -> Answer:
         with lock:
-            key = (request.path, frozenset(request.query.items()))
-            asked[key] = asked.get(key, 0) + 1
-            return effect(answer, request) if asked[key] % 2 else answer
+            asked[request.key] = asked.get(request.key, 0) + 1
+            return effect(answer, request) if asked[request.key] % 2 else answer
 
     return alternating
 

@@ -9,11 +9,11 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from hashlib import blake2b
-from struct import Struct
 from typing import NamedTuple
 
 from dashboard_scraper.model.dates import Window, utc_day
+from dashboard_scraper.simulator.costs import Billing, Costs
+from dashboard_scraper.simulator.draws import draw
 
 _FIRST_NAMES = [
     "adira",
@@ -39,15 +39,12 @@ _LAST_NAMES = [
 _ACCOUNT_NAMES = ["nightly-build", "code-review", "release-bot", "dependency-bot", "triage"]
 _LANGUAGES = ["Python", "TypeScript", "Java", "Go", "Rust", "Kotlin", "SQL", "Unknown"]
 _EDITORS = ["VSCode", "VSCode", "VSCode", "JetBrains", "JetBrains", "Vim", "Unknown"]
-_MODELS = ("quick-1", "thorough-2")
 
 _WEEKEND = (5, 6)
 _CERTAIN = 65536  # one more than the largest number drawn
 _LONGEST_PAUSE = 63  # days between active ones at most, so that the search for the last is short
 _CACHED_DAYS = 200
 _CACHED_RANGES = 16
-
-_NUMBERS = Struct("<18H")
 
 
 class Counts(NamedTuple):
@@ -158,11 +155,17 @@ class Total(NamedTuple):
 class Organization:
     """`users` people at example.com and some service accounts; `today` is the current UTC day.
 
-    When members join and leave depends on `today`; the figures of a day do not.
+    When members join and leave depends on `today`; the figures of a day do not. `billing` is the
+    unit of its contract: `costs` has what the usage costs in it.
     """
 
     def __init__(
-        self, users: int = 200, seed: int = 1, service_accounts: int = 2, today: date | None = None
+        self,
+        users: int = 200,
+        seed: int = 1,
+        service_accounts: int = 2,
+        today: date | None = None,
+        billing: Billing = "dollars",
     ) -> None:
         self.seed = seed
         self.today = today or utc_day(datetime.now(UTC))
@@ -175,17 +178,24 @@ class Organization:
         self._days: dict[date, dict[int, Total]] = {}
         self._ranges: dict[Window, dict[int, Total]] = {}
         self._lock = threading.RLock()
+        self.costs = Costs(self, billing)
 
     def figures(self, member: Member, day: date) -> Counts:
         """One user-day, with its revisions so far."""
+        counts = self.first_figures(member, day)
+        if counts is not NOTHING:
+            for _ in range(self._revisions.get(day, 0)):
+                counts = Counts(*(value + value // 10 + 1 if value else 0 for value in counts))
+        return counts
+
+    def first_figures(self, member: Member, day: date) -> Counts:
+        """One user-day, before any revision."""
         draws = self._active(member, day)
         if draws is None:
             return NOTHING
         counts = _counts(member.habits, draws)
         if not any(counts):
             counts = Counts(script=1) if member.service else Counts(chat=1)
-        for _ in range(self._revisions.get(day, 0)):
-            counts = Counts(*(value + value // 10 + 1 if value else 0 for value in counts))
         return counts
 
     def revise(self, day: date) -> None:
@@ -194,6 +204,10 @@ class Organization:
             self._revisions[day] = self._revisions.get(day, 0) + 1
             self._days.pop(day, None)
             self._ranges.clear()
+        self.costs.clear()
+
+    def is_revised(self, day: date) -> bool:
+        return day in self._revisions
 
     def totals(self, window: Window) -> dict[int, Total]:
         """The totals by member index, in order, of those with any activity in the window."""
@@ -234,13 +248,8 @@ class Organization:
         if any(by_cli):
             yield Part("Unknown", "CLI", by_cli)
 
-    def by_model(self, member: Member, counts: Counts) -> Iterator[tuple[str, int]]:
-        """(model, credits in hundredths), which sum up to the credits of `counts`."""
-        quick = counts.credits * (member.index % 10) // 10
-        yield from zip(_MODELS, (quick, counts.credits - quick), strict=True)
-
     def _person(self, index: int) -> Member:
-        draws = _draw(f"{self.seed}/person/{index}")
+        draws = draw(f"{self.seed}/person/{index}")
         fate, span = draws[0] % 100, draws[1]
         joined = self.today - timedelta(days=300 + span % 600)
         left = None
@@ -270,7 +279,7 @@ class Organization:
             return None
         ordinal = day.toordinal()
         chance = member.chance // 8 if day.weekday() in _WEEKEND else member.chance
-        coin, *draws = _draw(f"{self.seed}/{member.index}/{ordinal}")
+        coin, *draws = draw(f"{self.seed}/{member.index}/{ordinal}")
         certain = day == member.joined or (ordinal - member.index) % _LONGEST_PAUSE == 0
         return tuple(draws) if certain or coin < chance else None
 
@@ -292,7 +301,7 @@ class Organization:
         return {index: Total(add(days), len(days)) for index, days in sorted(per_member.items())}
 
     def _moment(self, member: Member, day: date, first_hour: int) -> str:
-        hour, minute, second, fraction, *_ = _draw(f"{self.seed}/{member.index}/{day}/{first_hour}")
+        hour, minute, second, fraction, *_ = draw(f"{self.seed}/{member.index}/{day}/{first_hour}")
         clock = f"{first_hour + hour % 4:02}:{minute % 60:02}:{second % 60:02}"
         return f"{day}T{clock}.{fraction}Z"
 
@@ -300,11 +309,6 @@ class Organization:
 def add(many: Iterable[Counts]) -> Counts:
     """The sum, field by field."""
     return Counts(*map(sum, zip(*many, strict=True)))
-
-
-def _draw(text: str) -> tuple[int, ...]:
-    """Eighteen numbers below 65536 from a hash of the text: far quicker than seeding a Random."""
-    return _NUMBERS.unpack(blake2b(text.encode(), digest_size=_NUMBERS.size).digest())
 
 
 def _counts(most: Habits, draws: tuple[int, ...]) -> Counts:

@@ -13,8 +13,10 @@ from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import quote
 
-from dashboard_scraper.simulator import analytics_api, dashboard_api
+from dashboard_scraper.model.costs import Cost
+from dashboard_scraper.simulator import analytics_api, cost_api, dashboard_api
 from dashboard_scraper.simulator.connection import Server
+from dashboard_scraper.simulator.costs import Billing
 from dashboard_scraper.simulator.dashboard_api import Paging, date_parameter
 from dashboard_scraper.simulator.exchange import (
     Answer,
@@ -25,13 +27,17 @@ from dashboard_scraper.simulator.exchange import (
 )
 from dashboard_scraper.simulator.faults import Fault, FaultBook
 from dashboard_scraper.simulator.gate import Bucket, Session, session_value
-from dashboard_scraper.simulator.organization import Organization
+from dashboard_scraper.simulator.organization import Member, Organization
 
 ExpiredShape = Literal["401", "redirect", "html"]
 TlsFiles = tuple[str, str]
 """The paths of a certificate and of its key, both PEM."""
 
 _SIGN_IN = "/signin"
+_ABSENT = {
+    403: AnswerError(403, "PermissionDenied", "cost analytics are not available for this tenant"),
+    404: AnswerError(404, "NotFound", "no such endpoint"),
+}
 _CACHED_BYTES = 512 * 1024 * 1024
 
 
@@ -39,7 +45,9 @@ class Simulator:
     """Simulates Augment's dashboard and Analytics API while it is entered or started.
 
     `latency` is in seconds per request. With `clock_scale`, the time of the rate limit runs so many
-    times faster. `paging` is for the dashboard's user statistics.
+    times faster. `paging` is for the dashboard's user statistics. `billing` switches the
+    organization's contract to dollars or credits; `costs_refused` is the status that every request
+    for costs and budgets gets, as where a tenant does not have these endpoints.
     """
 
     def __init__(
@@ -56,8 +64,11 @@ class Simulator:
         rate_limit: bool = True,
         clock_scale: float = 1.0,
         credits_available: bool = True,
+        billing: Billing | None = None,
+        costs_refused: Literal[403, 404] | None = None,
     ) -> None:
-        self.organization = organization or Organization()
+        self._billing = billing
+        self.organization = self._billed(organization or Organization())
         self.latency = latency
         self.requests: list[Request] = []
         self.max_in_flight = 0
@@ -68,8 +79,8 @@ class Simulator:
         self._expired_shape = expired_shape
         self._paging = paging or Paging()
         self._bucket = Bucket(10, 20, clock_scale) if rate_limit else None
-        self._credit_bucket = Bucket(30, 30, clock_scale) if rate_limit else None
-        self._credits_available = credits_available
+        self._cost_bucket = Bucket(30, 30, clock_scale) if rate_limit else None
+        self._credits_available, self._costs_refused = credits_available, costs_refused
         self._faults = FaultBook()
         self._bodies = _Bodies()
         self._in_flight = 0
@@ -134,10 +145,44 @@ class Simulator:
         self.organization.revise(day)
         self._bodies.clear()
 
+    def revise_costs(self, day: date) -> None:
+        """Raise what the day's usage costs, but not the usage."""
+        self.organization.costs.revise(day)
+        self._bodies.clear()
+
+    def move_costs(self, day: date) -> tuple[Cost, Cost]:
+        """Move half of one person's costs of a resource to another; returns both rows as they are
+        then. The day's sums stay.
+        """
+        moved = self.organization.costs.move(day)
+        self._bodies.clear()
+        return moved
+
+    def plant_spike(self, day: date, member: Member | None = None) -> Cost:
+        """Add twice what all people cost on the day to one model of a person, by default the first
+        with costs; returns the row as it is then.
+        """
+        spike = self.organization.costs.plant_spike(day, member)
+        self._bodies.clear()
+        return spike
+
+    def plant_huge_tokens(self, day: date) -> Cost:
+        """Add more than 2**53 tokens of each class to one person, free of charge; returns the row
+        as it is then.
+        """
+        huge = self.organization.costs.plant_huge_tokens(day)
+        self._bodies.clear()
+        return huge
+
     def speak_for(self, organization: Organization) -> None:
         """Switch both APIs to this organization's figures."""
-        self.organization = organization
+        self.organization = self._billed(organization)
         self._bodies.clear()
+
+    def _billed(self, organization: Organization) -> Organization:
+        if self._billing:
+            organization.costs.bill_in(self._billing)
+        return organization
 
     def answer_for(self, organization: Organization, request: Request) -> Answer:
         """The answer to an authorised request, with this organization's figures."""
@@ -150,7 +195,11 @@ class Simulator:
             except AnswerError as error:
                 return json_answer({"error": error.message}, error.status)
         try:
-            return json_answer(analytics_api.answer(organization, request.endpoint, query))
+            if request.endpoint in cost_api.ENDPOINTS:
+                body = cost_api.answer(organization, request.endpoint, request.body)
+            else:
+                body = analytics_api.answer(organization, request.endpoint, query)
+            return json_answer(body)
         except AnswerError as error:
             return _refusal(error)
 
@@ -198,9 +247,11 @@ class Simulator:
         if path == _SIGN_IN:
             return html_answer()
         if path in dashboard_api.ENDPOINTS:
-            return self._dashboard(request)
-        if name in analytics_api.ENDPOINTS and path == f"{analytics_api.PREFIX}{name}":
-            return self._analytics(request)
+            return self._dashboard(request) if request.method == "GET" else _wrong_method("GET")
+        for endpoints, method in ((analytics_api.ENDPOINTS, "GET"), (cost_api.ENDPOINTS, "POST")):
+            if name in endpoints and path == f"{analytics_api.PREFIX}{name}":
+                wrong = request.method != method
+                return _wrong_method(method) if wrong else self._analytics(request)
         return json_answer({"error": "Not Found"}, 404)
 
     def _dashboard(self, request: Request) -> Answer:
@@ -225,14 +276,17 @@ class Simulator:
     def _analytics(self, request: Request) -> Answer:
         if request.authorization != f"Bearer {self.token}":
             return _refusal(AnswerError(401, "Unauthenticated", "invalid or missing token"))
+        is_cost = request.endpoint in cost_api.ENDPOINTS
         is_credits = request.endpoint == analytics_api.CREDITS
-        bucket = self._credit_bucket if is_credits else self._bucket
+        bucket = self._cost_bucket if is_cost or is_credits else self._bucket
         retry_after = bucket.take() if bucket else None
         if retry_after is not None:
             refused = _refusal(AnswerError(429, "ResourceExhausted", "rate limit exceeded"))
             return refused.with_headers(("Retry-After", retry_after))
         if is_credits and not self._credits_available:
-            return _refusal(AnswerError(404, "NotFound", "no such endpoint"))
+            return _refusal(_ABSENT[404])
+        if is_cost and self._costs_refused:
+            return _refusal(_ABSENT[self._costs_refused])
         return self._faults.apply(self._honest_answer(request), request)
 
     def _honest_answer(self, request: Request) -> Answer:
@@ -255,7 +309,7 @@ class _Bodies:
 
     def get(self, request: Request) -> Answer | None:
         with self._lock:
-            return self._answers.get(_key(request))
+            return self._answers.get(request.key)
 
     def store(self, request: Request, answer: Answer, generation: int) -> Answer:
         """Store the answer, unless the figures were revised while it was computed; returns it."""
@@ -264,7 +318,7 @@ class _Bodies:
                 if self._bytes > _CACHED_BYTES:
                     self._answers.clear()
                     self._bytes = 0
-                self._answers[_key(request)] = answer
+                self._answers[request.key] = answer
                 self._bytes += len(answer.body)
         return answer
 
@@ -275,8 +329,9 @@ class _Bodies:
             self._bytes = 0
 
 
-def _key(request: Request) -> object:
-    return request.path, frozenset(request.query.items())
+def _wrong_method(right: str) -> Answer:
+    refused = json_answer({"error": f"use {right}"}, 405)
+    return refused.with_headers(("Allow", right))
 
 
 def _refusal(error: AnswerError) -> Answer:

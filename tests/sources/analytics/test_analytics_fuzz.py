@@ -52,7 +52,7 @@ QUERIES = {
 UNREAD = (ContractBroken, SourceUnavailable)
 REFUSALS = (*UNREAD, UsageError, SignInRequired, NotPublished)
 NAMES = [metric.name for metric in COUNTED]
-ORGANIZATION = Organization(users=5, today=TODAY)
+ORGANIZATION = Organization(users=5, today=TODAY, billing="credits")
 GOOD: dict[str, Json] = {
     endpoint: answer(ORGANIZATION, endpoint, query) for endpoint, query in QUERIES.items()
 }

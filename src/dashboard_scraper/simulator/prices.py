@@ -1,0 +1,102 @@
+"""What models and machines cost, in whole numbers of a tiny unit: all sums are exact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import NamedTuple
+
+_DIGITS = 12
+ONE = 10**_DIGITS
+"""A dollar, or a credit, in the unit of all amounts."""
+HUNDREDTH = ONE // 100
+
+
+class Amounts(NamedTuple):
+    """Tokens, and money and credits in units of 10**-12; each field can be summed by itself."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    base: int = 0
+    billed: int = 0
+    estimated: int = 0
+    credits: int = 0
+
+
+class Resource(NamedTuple):
+    """What was paid for."""
+
+    type: str
+    name: str
+
+
+QUICK, THOROUGH = (Resource("MODEL", name) for name in ("quick-1", "thorough-2"))
+COMPUTE = Resource("COMPUTE", "remote-agent")
+
+_PRICES = {
+    QUICK: (250_000, 2_000_000, 25_000, 312_507),
+    THOROUGH: (3_000_000, 15_000_000, 300_000, 3_750_011),
+}
+"""Of a token of each class, in the unit of amounts: 3,000,000 are 3 dollars for a million."""
+PRICE_OF_SECOND = 23_148_147
+
+Tokens = tuple[int, ...]
+"""Of each class, in the order of `Amounts`."""
+NO_TOKENS: Tokens = (0, 0, 0, 0)
+
+
+def tokens_of(messages: int, draws: tuple[int, ...]) -> Tokens:
+    """What so many messages use."""
+    if not messages:
+        return NO_TOKENS
+    sent = messages * (4000 + draws[0] % 30_000) + draws[1] % 997
+    returned = messages * (300 + draws[2] % 1800) + draws[3] % 89
+    return sent, returned, sent * (draws[4] % 9), sent * (draws[5] % 4) // 3
+
+
+def price_of(tokens: Tokens, model: Resource) -> int:
+    """Their base cost."""
+    return sum(count * price for count, price in zip(tokens, _PRICES[model], strict=True))
+
+
+def in_dollars(tokens: Tokens, base: int) -> Amounts:
+    """Base cost, billed amount and estimate are three figures that differ."""
+    return Amounts._make((*tokens, base, base * 9137 // 10_000, base * 1125 // 1000, 0))
+
+
+def in_credits(tokens: Tokens, consumed: int) -> Amounts:
+    return Amounts._make((*tokens, 0, 0, 0, consumed))
+
+
+def add(many: Iterable[Amounts]) -> Amounts:
+    """The sum, field by field; there must be one."""
+    return Amounts(*map(sum, zip(*many, strict=True)))
+
+
+def raised(value: int, times: int) -> int:
+    """By a tenth and a little more, so many times; 0 stays."""
+    for _ in range(times):
+        value += value // 10 + 1 if value else 0
+    return value
+
+
+def whole_credits(amounts: Amounts) -> Amounts:
+    """With credits in hundredths, as the usage of credits has them."""
+    return amounts._replace(credits=amounts.credits // HUNDREDTH * HUNDREDTH)
+
+
+def decimal(units: int) -> Decimal:
+    """The exact amount, without trailing zeros."""
+    return Decimal(text(units, decimals=0))
+
+
+def text(units: int, decimals: int = 4) -> str:
+    """The amount in full; with a fraction, it has at least so many decimals."""
+    whole, fraction = divmod(abs(units), ONE)
+    sign = "-" if units < 0 else ""
+    if not fraction:
+        return f"{sign}{whole}"
+    digits = f"{fraction:0{_DIGITS}}".rstrip("0").ljust(decimals, "0")
+    return f"{sign}{whole}.{digits}"
