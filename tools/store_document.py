@@ -27,11 +27,20 @@ _ABOUT = {
     " `daily_totals.editor_language` says that they were fetched. Only the Analytics API has them.",
     "credit_days": "One row for each user and day with credits, where `daily_totals.credits` says"
     " that they were fetched. Only the Analytics API has them.",
+    "cost_days": "One row for each user, day and resource with costs. Amounts are exact: see the"
+    " end of this page before adding them up in SQLite. `billed` and `estimated` are different"
+    " figures: do not add one to the other.",
+    "cost_totals": "One row for each day whose costs were fetched, with the sums of its rows, and"
+    " the same figures as the source sums them. A day without a row has unknown costs, not none.",
+    "user_budgets": "The limits of users that the source named in the last run. A user without a"
+    " row may still be limited by a budget of the whole organization.",
 }
 
 _TAIL = """\
 In SQLite, a day is text (`2025-10-20`), and a moment is text in ISO 8601 with a Z
-(`2025-10-20T16:02:11.100000Z`).
+(`2025-10-20T16:02:11.100000Z`). An amount of money or credits is text too (`3.417`): SQLite's own
+numbers are binary and would change its last digits. `SUM(billed)` would do so as well; the shell
+`sqlite3` has `decimal_sum(billed)`, which is exact, and so is PostgreSQL's `SUM` of its `numeric`.
 """
 
 _LOCK = """\

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dashboard_scraper.store.cost_rows import CostLedgerDay
 from dashboard_scraper.store.day_people import DayPeople
 from dashboard_scraper.store.history import (
     Change,
@@ -17,6 +18,7 @@ from dashboard_scraper.store.store import Store
 
 __all__ = [
     "Change",
+    "CostLedgerDay",
     "DayPeople",
     "DayVersion",
     "DetailStatus",

@@ -10,13 +10,13 @@ import pyarrow as pa
 from sqlalchemy import BigInteger, Boolean, Column, Date, Double, Integer, Table, Text
 
 from dashboard_scraper.model.doubts import DoubtKind
+from dashboard_scraper.store.column_types import Moment
 from dashboard_scraper.store.schema import (
     CREDIT_DAY,
     DAY_LEDGER,
     EDITOR_LANGUAGE_DAY,
     PERSON,
     USER_DAY,
-    Moment,
 )
 
 _TYPES: tuple[tuple[type, pa.DataType], ...] = (

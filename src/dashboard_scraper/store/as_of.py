@@ -17,6 +17,8 @@ from sqlalchemy import Connection, RowMapping, Table, insert, select
 from dashboard_scraper.model.usage import sums_of
 from dashboard_scraper.people.people import People
 from dashboard_scraper.store import day_people, persons
+from dashboard_scraper.store.cost_days import copy_costs
+from dashboard_scraper.store.migration import create
 from dashboard_scraper.store.rows import sum_columns, user_usage
 from dashboard_scraper.store.schema import (
     CREDIT_DAY,
@@ -27,7 +29,6 @@ from dashboard_scraper.store.schema import (
     EDITOR_LANGUAGE_DAY,
     TENANT_FIGURE,
     USER_DAY,
-    create,
 )
 from dashboard_scraper.store.sqlite import load
 from dashboard_scraper.store.sqlite_engine import connect
@@ -44,6 +45,7 @@ def snapshot(store: Connection, moment: datetime) -> Iterator[Connection]:
         create(copy)
         for row in _in_force(store, moment):
             _copy_day(store, copy, row, moment)
+        copy_costs(store, copy, moment, load)
         figures = select(TENANT_FIGURE)
         for figure in store.execute(figures).mappings().all():
             if figure["fetched_at"] <= moment:

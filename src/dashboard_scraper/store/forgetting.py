@@ -12,6 +12,7 @@ from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.people.people import People
 from dashboard_scraper.people.pseudonyms import hidden
 from dashboard_scraper.store import day_people, history
+from dashboard_scraper.store.cost_days import remove_costs
 from dashboard_scraper.store.persons import names_in_days
 from dashboard_scraper.store.rows import LedgerDay, less, sum_columns
 from dashboard_scraper.store.schema import (
@@ -48,6 +49,7 @@ def remove_person(connection: Connection, people: People, user: str) -> int:
     )
     for ledger, users in lost:
         _recount(connection, ledger, users)
+    removed += remove_costs(connection, names)
     day_people.remove(connection, names)
     connection.execute(delete(PERSON).where(PERSON.c.user_login.in_(names)))
     _remove_mentions(connection, people, person)

@@ -7,15 +7,16 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from dashboard_scraper.people.people import People
-from dashboard_scraper.store.schema import DAY_TABLES, PERSON, VERSION_TABLES
+from dashboard_scraper.store.schema import BUDGET, COST_TABLES, DAY_TABLES, PERSON, VERSION_TABLES
 
 
 def names_in_days(connection: Connection) -> set[str]:
     """Every user name in the store, as a source spelled it."""
     return {
         name
-        for table in (*DAY_TABLES, *VERSION_TABLES.values())
+        for table in (*DAY_TABLES, *VERSION_TABLES.values(), *COST_TABLES, BUDGET)
         for name in connection.scalars(select(table.c.user_login).distinct())
+        if name  # costs that belong to nobody have none
     }
 
 

@@ -21,9 +21,10 @@ from sqlalchemy.pool import NullPool
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.store.backend import Row, View
 from dashboard_scraper.store.lease import Lease
+from dashboard_scraper.store.migration import create
 from dashboard_scraper.store.patience import Patience, Retries
 from dashboard_scraper.store.postgres_url import connected, parameters_of, passing_reason
-from dashboard_scraper.store.schema import INFO, create
+from dashboard_scraper.store.schema import INFO
 from dashboard_scraper.store.watch import PostgresWatch
 
 Result = TypeVar("Result")

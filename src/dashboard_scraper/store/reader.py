@@ -46,6 +46,7 @@ from dashboard_scraper.model.metrics import (
 from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, TenantFigure, UserUsage
 from dashboard_scraper.people.people import Spelling
 from dashboard_scraper.store import day_people, history
+from dashboard_scraper.store.cost_reader import CostQueries
 from dashboard_scraper.store.day_people import DayPeople, bits_in, from_bytes, new_on
 from dashboard_scraper.store.history import Change, DayVersion
 from dashboard_scraper.store.rows import LedgerDay, ledger_day, user_usage
@@ -192,7 +193,7 @@ def _in_areas(
     return tuple(found)
 
 
-class Reader:
+class Reader(CostQueries):
     """A snapshot of the store."""
 
     def __init__(self, connection: Connection, place: str, explained: Explained) -> None:

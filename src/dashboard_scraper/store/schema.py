@@ -7,18 +7,13 @@ is NULL, which means unknown, as is true.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
 from sqlalchemy import (
-    TIMESTAMP,
     BigInteger,
     Boolean,
     Column,
-    Connection,
     Date,
-    Dialect,
     Double,
     Integer,
     LargeBinary,
@@ -26,77 +21,15 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
-    case,
-    create_mock_engine,
     false,
-    inspect,
     select,
 )
-from sqlalchemy.schema import CreateColumn, DDLElement
-from sqlalchemy.types import TypeDecorator
 
-from dashboard_scraper.model.dates import EARLIEST, iso_utc
+from dashboard_scraper.model.costs import COST_METRICS, CostKind
 from dashboard_scraper.model.metrics import COUNTS, DETAILED, METRICS, TOTALS, Kind
+from dashboard_scraper.store.column_types import Amount, Moment, Seen
 
-VERSION = 5
-
-
-class Moment(TypeDecorator[datetime]):
-    """A UTC timestamp: `timestamptz`, or in SQLite, which has no such type, ISO 8601 with a Z."""
-
-    impl = Text
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> Any:
-        if dialect.name == "sqlite":
-            return dialect.type_descriptor(Text())
-        return dialect.type_descriptor(TIMESTAMP(timezone=True))
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        return iso_utc(value) if value is not None and dialect.name == "sqlite" else value
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # noqa: ARG002
-        """A plain function, faster than `process_result_value`: every row has two timestamps."""
-        return _READERS.get(dialect.name, _in_utc)
-
-
-class Seen(Moment):
-    """When a user was first or last seen; None where that is before EARLIEST.
-
-    Such a timestamp is the zero of some clock. It is no longer stored, but older versions did.
-    """
-
-    cache_ok = True
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # noqa: ARG002
-        """As for other timestamps; ISO 8601 dates sort as text."""
-        if dialect.name == "sqlite":
-            return lambda value: None if value is None or value < _EARLIEST else _of_text(value)
-        if dialect.name == "duckdb":
-            return lambda value: _since_earliest(_as_utc(value))
-        return lambda value: None if value is None or value < EARLIEST else _in_utc(value)
-
-
-_EARLIEST = EARLIEST.date().isoformat()  # a longer text that begins with it sorts after it
-
-
-def _of_text(value: str | None) -> datetime | None:
-    return None if value is None else datetime.fromisoformat(value)
-
-
-def _in_utc(value: datetime | None) -> datetime | None:
-    return None if value is None else value.astimezone(UTC)
-
-
-def _as_utc(value: datetime | None) -> datetime | None:
-    return None if value is None else value.replace(tzinfo=UTC)
-
-
-def _since_earliest(value: datetime | None) -> datetime | None:
-    return None if value is None or value < EARLIEST else value
-
-
-_READERS = {"sqlite": _of_text, "duckdb": _as_utc}
+VERSION = 6
 
 
 # Sorted as in Python, whatever the database's collation: the same users give the same output bytes.
@@ -311,6 +244,76 @@ TENANT_FIGURE = Table(
     Column("fetched_at", Moment, nullable=False, comment=_FETCHED_AT),
 )
 
+# Costs have a ledger of their own: they are fetched, settled and revised apart from the counts.
+_COST_TYPES: dict[CostKind, Any] = {
+    CostKind.TOKENS: BigInteger,
+    CostKind.MONEY: Amount,
+    CostKind.CREDITS: Amount,
+}
+_PAYER = f"{_USER}; empty where the source names nobody"
+
+COST_DAY = Table(
+    "cost_day",
+    metadata,
+    *_day_key(),
+    Column("user_login", _NAME, primary_key=True, comment=_PAYER),
+    Column("resource_type", _NAME, primary_key=True, comment="The source's word, such as `MODEL`"),
+    Column("resource", _NAME, primary_key=True, comment="The source's name of the resource"),
+    Column("account", Text, nullable=False, comment="`person`, `service_account`, `unattributed`"),
+    Column("currency", Text, nullable=False, comment="Of the amounts, as ISO 4217 has it"),
+    *(Column(m.name, _COST_TYPES[m.kind], comment=m.definition) for m in COST_METRICS),
+    sqlite_with_rowid=False,
+)
+COST_COLUMNS = tuple(COST_DAY.c[metric.name] for metric in COST_METRICS)
+
+
+def _cost_ledger_columns() -> tuple[Column[Any], ...]:
+    return (
+        Column("fetched_at", Moment, nullable=False, comment=_FETCHED_AT),
+        Column("currency", Text, nullable=False, comment="Of the amounts, as ISO 4217 has it"),
+        *(
+            Column(m.name, _COST_TYPES[m.kind], comment=f"Sum of all rows: {m.definition}")
+            for m in COST_METRICS
+        ),
+        *(
+            Column(
+                f"source_{m.name}",
+                _COST_TYPES[m.kind],
+                comment=f"As the source sums it: {m.definition}",
+            )
+            for m in COST_METRICS
+        ),
+        Column("unreconciled", Text, comment=_UNRECONCILED),
+        Column("forgotten", Integer, nullable=False, server_default="0", comment=_FORGOTTEN),
+        Column("accepted_at", Moment, nullable=False, comment="Since when this is in force"),
+    )
+
+
+COST_LEDGER = Table(
+    "cost_ledger",
+    metadata,
+    *_day_key(),
+    *_cost_ledger_columns(),
+    Column("version", Integer, nullable=False, comment=_VERSION_NUMBER),
+)
+COST_SUM_COLUMNS = tuple(COST_LEDGER.c[metric.name] for metric in COST_METRICS)
+COST_TOTAL_COLUMNS = tuple(COST_LEDGER.c[f"source_{metric.name}"] for metric in COST_METRICS)
+
+# Superseded versions: their ledger rows, and the rows by which each differs from the next one.
+COST_VERSION = Table("cost_version", metadata, *_day_key(), _version_key(), *_cost_ledger_columns())
+COST_DAY_VERSION = _version_of(COST_DAY)
+COST_TABLES = (COST_DAY, COST_DAY_VERSION)
+
+BUDGET = Table(
+    "budget",
+    metadata,
+    Column("source", Text, primary_key=True, comment=_SOURCE),
+    _user_key(),
+    Column("kind", Text, primary_key=True, comment="`money` (in USD) or `credits`"),
+    Column("monthly_limit", Amount, nullable=False, comment="Of a calendar month in UTC"),
+    Column("fetched_at", Moment, nullable=False, comment=_FETCHED_AT),
+)
+
 
 def _with_person(table: Table) -> Select[Any]:
     joined = table.outerjoin(PERSON, PERSON.c.user_login == table.c.user_login)
@@ -323,82 +326,7 @@ VIEWS: dict[str, Select[Any]] = {
     "daily_totals": select(*DAY_LEDGER.c),
     "editor_language_days": _with_person(EDITOR_LANGUAGE_DAY),
     "credit_days": _with_person(CREDIT_DAY),
+    "cost_days": _with_person(COST_DAY),
+    "cost_totals": select(*COST_LEDGER.c),
+    "user_budgets": _with_person(BUDGET),
 }
-
-
-def create(connection: Connection) -> None:
-    """Create every table and view."""
-    dialect = connection.dialect
-    for statement in _creation(f"{dialect.name}+{dialect.driver}://"):
-        connection.exec_driver_sql(statement)
-    connection.execute(INFO.insert().values(name=SCHEMA_VERSION, value=str(VERSION)))
-
-
-@cache
-def _creation(url: str) -> tuple[str, ...]:
-    """The statements of `create`, compiled once: an export of an earlier moment creates a store."""
-    statements: list[str] = []
-
-    def add(element: DDLElement, *_: object, **__: object) -> None:
-        statements.append(str(element.compile(dialect=engine.dialect)))
-
-    engine = create_mock_engine(url, add)
-    metadata.create_all(engine, checkfirst=False)
-    views = (_creation_of(view, engine.dialect) for view in VIEWS)
-    return (*statements, *views)
-
-
-def migrate(connection: Connection) -> None:
-    """Add the tables and columns that an older store lacks, and recreate the views."""
-    for view in VIEWS:
-        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {view}")
-    inspector = inspect(connection)
-    there = set(inspector.get_table_names())
-    columns = {name: {c["name"] for c in inspector.get_columns(name)} for name in there}
-    metadata.create_all(connection)
-    for table in metadata.sorted_tables:
-        for column in table.columns:
-            if table.name in there and column.name not in columns[table.name]:
-                definition = CreateColumn(column).compile(dialect=connection.dialect)
-                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")
-    _fill_new_columns(connection)
-    for view in VIEWS:
-        connection.exec_driver_sql(_creation_of(view, connection.dialect))
-    connection.execute(
-        INFO.update().where(INFO.c.name == SCHEMA_VERSION).values(value=str(VERSION))
-    )
-
-
-def _fill_new_columns(connection: Connection) -> None:
-    """Give days of stores from before versions a version in force since the day was fetched."""
-    ledger = DAY_LEDGER.c
-    connection.execute(
-        DAY_LEDGER.update()
-        .where(ledger.accepted_at.is_(None))
-        .values(
-            accepted_at=ledger.fetched_at,
-            editor_language_at=case((ledger.editor_language.is_not(None), ledger.fetched_at)),
-            credits_at=case((ledger.credits.is_not(None), ledger.fetched_at)),
-        )
-    )
-    days = [ledger.source, ledger.day, ledger.fetched_at, ledger.version]
-    recorded = select(DAY_FETCH.c.day).where(
-        DAY_FETCH.c.source == ledger.source, DAY_FETCH.c.day == ledger.day
-    )
-    connection.execute(
-        DAY_FETCH.insert().from_select(
-            [column.name for column in days], select(*days).where(~recorded.exists())
-        )
-    )
-
-
-def version_of(connection: Connection) -> int | None:
-    """The schema version of the store; None where there is none, so that it isn't a store."""
-    if not inspect(connection).has_table(INFO.name):
-        return None
-    value = connection.scalar(select(INFO.c.value).where(INFO.c.name == SCHEMA_VERSION))
-    return int(value) if value is not None and value.isdigit() else None
-
-
-def _creation_of(view: str, dialect: Dialect) -> str:
-    return f"CREATE VIEW {view} AS {VIEWS[view].compile(dialect=dialect)}"

@@ -37,8 +37,10 @@ from dashboard_scraper.files import (
     narrow,
 )
 from dashboard_scraper.model.dates import iso_utc
+from dashboard_scraper.model.money import shown
 from dashboard_scraper.store.backend import Row, View
-from dashboard_scraper.store.schema import Moment, create
+from dashboard_scraper.store.column_types import Amount, Moment
+from dashboard_scraper.store.migration import create
 from dashboard_scraper.store.sqlite_access import WRITING, access_for_reading, may_write, stat_of
 from dashboard_scraper.store.sqlite_engine import connect
 from dashboard_scraper.store.watch import SqliteWatch
@@ -282,7 +284,7 @@ def _insert(table: Table) -> str:
 
 def _plain(table: Table, rows: Iterable[Row]) -> Iterator[list[object]]:
     """The rows with values of SQLite's types."""
-    days, moments = _places(table, Date), _places(table, Moment)
+    days, moments, amounts = (_places(table, kind) for kind in (Date, Moment, Amount))
     texts: dict[date, str] = {}
     for row in rows:
         plain = list(row)
@@ -291,6 +293,9 @@ def _plain(table: Table, rows: Iterable[Row]) -> Iterator[list[object]]:
         for i in moments:
             if plain[i] is not None:
                 plain[i] = iso_utc(row[i])
+        for i in amounts:
+            if plain[i] is not None:
+                plain[i] = shown(row[i])
         yield plain
 
 

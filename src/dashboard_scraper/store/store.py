@@ -16,25 +16,28 @@ from sqlalchemy import Connection, Table, delete, insert
 from sqlalchemy.exc import OperationalError
 
 from dashboard_scraper.errors import StoreFailed, UsageError
+from dashboard_scraper.model.costs import Budget, CostDay
 from dashboard_scraper.model.figures import picker, values_of
 from dashboard_scraper.model.metrics import DETAILED
 from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, TenantFigure
 from dashboard_scraper.people.people import People
 from dashboard_scraper.store import day_people, persons
 from dashboard_scraper.store.backend import Backend, View
+from dashboard_scraper.store.cost_days import StoredCosts
+from dashboard_scraper.store.cost_rows import CostLedgerDay
 from dashboard_scraper.store.forgetting import remove_person
+from dashboard_scraper.store.migration import migrate, version_of
 from dashboard_scraper.store.reader import Reader
 from dashboard_scraper.store.revising import AcceptAll, Policy, Stored, StoredDay
 from dashboard_scraper.store.rows import DetailStatus, LedgerDay
 from dashboard_scraper.store.schema import (
+    BUDGET,
     CREDIT_DAY,
     EDITOR_LANGUAGE_DAY,
     INFO,
     LAST_SUCCESS,
     TENANT_FIGURE,
     VERSION,
-    migrate,
-    version_of,
 )
 from dashboard_scraper.store.versions import Content
 
@@ -246,6 +249,40 @@ class Store:
     def mark(self, source: str, day: date, moment: datetime, **reasons: str | None) -> None:
         """Set in the ledger why a day is `suspicious`, or what is `held`; None clears it."""
         self._write(lambda c: self._stored_day(c, source, day).mark(moment, **reasons))
+
+    def put_costs(
+        self, source: str, costs: CostDay, fetched_at: datetime
+    ) -> tuple[Stored, CostLedgerDay | None]:
+        """Upsert the costs of a day, from any thread; returns what was done with them, and the
+        ledger's row before. An answer that differs from the version in force replaces it.
+        """
+
+        def put(connection: Connection) -> tuple[Stored, CostLedgerDay | None]:
+            stored = StoredCosts(connection, source, costs.day, self._backend.load)
+            return stored.put(costs, fetched_at, self._people or People())
+
+        return self._write(put)
+
+    def put_budgets(self, source: str, budgets: Iterable[Budget], fetched_at: datetime) -> None:
+        """Replace the limits of users by those that the source named now."""
+        rows = [
+            {
+                "source": source,
+                "user_login": budget.user,
+                "kind": budget.kind.value,
+                "monthly_limit": budget.limit,
+                "fetched_at": fetched_at,
+            }
+            for budget in budgets
+        ]
+
+        def replace(connection: Connection) -> None:
+            connection.execute(delete(BUDGET).where(BUDGET.c.source == source))
+            if rows:
+                connection.execute(insert(BUDGET), rows)
+            self._add_names(connection, (str(row["user_login"]) for row in rows))
+
+        self._write(replace)
 
     def put_tenant_figures(
         self, source: str, figures: Iterable[TenantFigure], fetched_at: datetime

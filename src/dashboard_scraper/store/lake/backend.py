@@ -26,6 +26,7 @@ from dashboard_scraper.errors import StoreFailed, UsageError
 from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.model.metrics import COUNTS, REQUIRED
 from dashboard_scraper.store.backend import View
+from dashboard_scraper.store.column_types import Moment
 from dashboard_scraper.store.lake.duckdb_engine import engine_in
 from dashboard_scraper.store.lake.place import Lake, exists, opened
 from dashboard_scraper.store.lake.state import contents_in, day_bounds
@@ -39,6 +40,9 @@ from dashboard_scraper.store.lake.tables import (
     LakeTable,
 )
 from dashboard_scraper.store.schema import (
+    BUDGET,
+    COST_DAY,
+    COST_LEDGER,
     DAY_LEDGER,
     DAY_PEOPLE,
     INFO,
@@ -46,7 +50,6 @@ from dashboard_scraper.store.schema import (
     SCHEMA_VERSION,
     TENANT_FIGURE,
     VERSION,
-    Moment,
 )
 from dashboard_scraper.store.watch import Watch
 
@@ -217,7 +220,7 @@ def _create(connection: Connection, tables: Mapping[str, IcebergTable]) -> None:
         columns = ", ".join(map(_expression, kind.arrow.of.c))
         view, rows = kind.arrow.of.name, f"lake_{kind.name}"
         duck.execute(f"CREATE VIEW {view} AS SELECT {columns} FROM {rows}")  # noqa: S608
-    for table in (INFO, TENANT_FIGURE):
+    for table in (INFO, TENANT_FIGURE, COST_LEDGER, COST_DAY, BUDGET):
         table.create(connection, checkfirst=False)
     connection.execute(INFO.insert().values(name=SCHEMA_VERSION, value=f"{VERSION}"))
     session.later((PERSON.name, DAY_PEOPLE.name), _create_people)

@@ -1,0 +1,193 @@
+"""The costs of a day in the store: the version in force in full, earlier ones as differences.
+
+Each superseded version is stored as the rows by which it differs from the next one, so the store
+grows with what was revised. Costs are never held for a decision: bills are corrected for weeks, and
+what was in force before stays in the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, delete, insert, select, update
+
+from dashboard_scraper.model.costs import CostDay, sum_costs
+from dashboard_scraper.people.people import People
+from dashboard_scraper.store import persons
+from dashboard_scraper.store.backend import Load
+from dashboard_scraper.store.cost_rows import (
+    CostLedgerDay,
+    cost_content,
+    cost_ledger_day,
+    cost_ledger_row,
+    cost_of,
+    is_equal,
+    sum_columns,
+)
+from dashboard_scraper.store.revising import Stored
+from dashboard_scraper.store.schema import (
+    BUDGET,
+    COST_DAY,
+    COST_DAY_VERSION,
+    COST_LEDGER,
+    COST_TABLES,
+    COST_VERSION,
+)
+from dashboard_scraper.store.versions import Content, Delta, applied, difference
+
+_KEYS = 3  # columns of the key after source and day
+
+
+class StoredCosts:
+    """The costs of one day, within a transaction."""
+
+    def __init__(
+        self, connection: Connection, source: str, day: date, load: Load | None = None
+    ) -> None:
+        self._connection = connection
+        self._prefix = (source, day)
+        self._load = load
+
+    def put(
+        self, costs: CostDay, fetched_at: datetime, people: People
+    ) -> tuple[Stored, CostLedgerDay | None]:
+        """Store an answer; returns what was done with it, and the ledger's row before."""
+        new = cost_content(costs)
+        row = cost_ledger_row(self._prefix[0], costs, fetched_at)
+        persons.add(self._connection, {key[0] for key in new if key[0]}, people)
+        current = self._in_force()
+        if current is None:
+            self._write(COST_DAY, new)
+            self._connection.execute(insert(COST_LEDGER).values(row))
+            return Stored.FIRST, None
+        before, old = cost_ledger_day(current), self.rows()
+        if new == old and is_equal(row, current) and not before.forgotten:
+            self._update_ledger(fetched_at=fetched_at)
+            return Stored.SAME, before
+        self._archive(current, difference(old, new))
+        self._delete_rows(COST_DAY)
+        self._write(COST_DAY, new)
+        self._update_ledger(**{**row, "version": before.version + 1})
+        return Stored.REVISED, before
+
+    def rows(self) -> Content:
+        """The rows of the version in force."""
+        return self._content(list(COST_DAY.c)[2:], self._is_of(COST_DAY))
+
+    def version(self, number: int, current: int) -> Content:
+        """The rows of any version, where `current` is the number of the one in force."""
+        content = self.rows()
+        for each in range(current - 1, number - 1, -1):
+            content = applied(self._delta(each), content)
+        return content
+
+    def remove(self, names: Iterable[str]) -> int:
+        """Remove users' rows from all versions, and from the sums; returns how many they were."""
+        current = self._in_force()
+        if current is None:
+            return 0
+        gone = set(names)
+        newest = current["version"]
+        before = {number: self.version(number, newest) for number in range(1, newest + 1)}
+        removed = sum(
+            self._connection.execute(
+                delete(table).where(self._is_of(table), table.c.user_login.in_(gone))
+            ).rowcount
+            for table in COST_TABLES
+        )
+        for number, content in before.items():
+            left = {key: row for key, row in content.items() if key[0] not in gone}
+            if lost := len(content) - len(left):
+                self._recount(COST_LEDGER if number == newest else COST_VERSION, number, left, lost)
+        return removed
+
+    def _recount(self, table: Table, number: int, left: Content, lost: int) -> None:
+        sums = sum_costs(cost_of((*key, *row)).figures for key, row in left.items())
+        of_row = self._is_of(table) & (table.c.version == number)
+        values = {**sum_columns(sums), "forgotten": table.c.forgotten + lost}
+        self._connection.execute(update(table).where(of_row).values(values))
+
+    def copy(self, row: Mapping[Any, Any], content: Content, moment: datetime) -> None:
+        """Store a version as it was in another store at the moment."""
+        names = {key[0] for key in content if key[0]}
+        persons.add(self._connection, names, People())
+        self._write(COST_DAY, content)
+        # When it was fetched last may be after the moment; when it was fetched first is not.
+        seen = row["fetched_at"] if row["fetched_at"] <= moment else row["accepted_at"]
+        values = {column.name: row[column.name] for column in COST_LEDGER.c} | {"fetched_at": seen}
+        self._connection.execute(insert(COST_LEDGER).values(values))
+
+    def _in_force(self) -> Mapping[Any, Any] | None:
+        query = select(COST_LEDGER).where(self._is_of(COST_LEDGER))
+        return self._connection.execute(query).mappings().first()
+
+    def _archive(self, current: Mapping[Any, Any], delta: Delta) -> None:
+        self._connection.execute(insert(COST_VERSION).values({**current}))
+        width = len(COST_DAY.c) - 2 - _KEYS
+        rows = (
+            (*self._prefix, current["version"], *key, *(row or (None,) * width), row is None)
+            for key, row in delta.items()
+        )
+        self._loaded(COST_DAY_VERSION, rows)
+
+    def _delta(self, number: int) -> Delta:
+        table = COST_DAY_VERSION
+        of_version = self._is_of(table) & (table.c.version == number)
+        found = self._content(list(table.c)[3:], of_version)
+        return {key: None if row[-1] else row[:-1] for key, row in found.items()}
+
+    def _write(self, table: Table, content: Content) -> None:
+        self._loaded(table, ((*self._prefix, *key, *row) for key, row in content.items()))
+
+    def _loaded(self, table: Table, rows: Iterable[tuple[Any, ...]]) -> None:
+        if self._load is None:
+            raise RuntimeError("these costs were opened for reading")
+        self._load(self._connection, table, rows)
+
+    def _update_ledger(self, **values: Any) -> None:
+        of_day = self._is_of(COST_LEDGER)
+        self._connection.execute(update(COST_LEDGER).where(of_day).values(**values))
+
+    def _delete_rows(self, table: Table) -> None:
+        self._connection.execute(delete(table).where(self._is_of(table)))
+
+    def _is_of(self, table: Table) -> ColumnElement[bool]:
+        source, day = self._prefix
+        return (table.c.source == source) & (table.c.day == day)
+
+    def _content(self, columns: list[Any], condition: ColumnElement[bool]) -> Content:
+        rows = self._connection.execute(select(*columns).where(condition)).all()
+        return {tuple(row[:_KEYS]): tuple(row[_KEYS:]) for row in rows}
+
+
+def remove_costs(connection: Connection, names: Iterable[str]) -> int:
+    """Remove users' costs of all days and their budgets; returns the number of deleted rows."""
+    gone = [*names]
+    days: set[tuple[str, date]] = set()
+    for table in COST_TABLES:
+        query = select(table.c.source, table.c.day).where(table.c.user_login.in_(gone)).distinct()
+        days.update((row[0], row[1]) for row in connection.execute(query))
+    removed = sum(StoredCosts(connection, *key).remove(gone) for key in sorted(days))
+    budgets = connection.execute(delete(BUDGET).where(BUDGET.c.user_login.in_(gone)))
+    return removed + budgets.rowcount
+
+
+def copy_costs(store: Connection, copy: Connection, moment: datetime, load: Load) -> None:
+    """Copy what was in force at the moment: of each day, the last version that came by then."""
+    found: dict[tuple[str, date], RowMapping] = {}
+    newest: dict[tuple[str, date], int] = {}
+    for table in (COST_VERSION, COST_LEDGER):
+        for row in store.execute(select(table)).mappings():
+            key = (row["source"], row["day"])
+            newest[key] = max(row["version"], newest.get(key, 0))
+            known = found.get(key)
+            if row["accepted_at"] <= moment and (not known or known["version"] < row["version"]):
+                found[key] = row
+    for key, row in found.items():
+        content = StoredCosts(store, *key).version(row["version"], newest[key])
+        StoredCosts(copy, *key, load).copy(row, content, moment)
+    for budget in store.execute(select(BUDGET)).mappings().all():
+        if budget["fetched_at"] <= moment:
+            copy.execute(insert(BUDGET).values(**budget))

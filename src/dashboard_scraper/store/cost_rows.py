@@ -1,0 +1,112 @@
+"""Conversion between a source's costs and the rows of the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from typing import Any
+
+import msgspec
+
+from dashboard_scraper.errors import ContractBroken
+from dashboard_scraper.model.costs import (
+    COST_METRICS,
+    Account,
+    Cost,
+    CostDay,
+    CostDifference,
+    CostFigures,
+)
+from dashboard_scraper.store.schema import COST_SUM_COLUMNS, COST_TOTAL_COLUMNS
+from dashboard_scraper.store.versions import Content
+
+_encode = msgspec.json.Encoder().encode
+_decode_differences = msgspec.json.Decoder(list[CostDifference]).decode
+
+
+class CostLedgerDay(msgspec.Struct, frozen=True):
+    """The ledger's row of one day's costs. A day without one was not fetched, so it is unknown.
+
+    `fetched_at` is when the fetch began. `sums` are those of the rows, `total` are the source's own
+    figures. `version` numbers the different answers, `accepted_at` is when this one came.
+    `forgotten` counts the rows of people who were removed since: the total still has them.
+    """
+
+    source: str
+    day: date
+    fetched_at: datetime
+    currency: str
+    sums: CostFigures
+    total: CostFigures
+    unreconciled: list[CostDifference]
+    forgotten: int
+    accepted_at: datetime
+    version: int
+
+
+def cost_ledger_day(row: Mapping[Any, Any]) -> CostLedgerDay:
+    """From a row of the ledger, or of a superseded version, by column name."""
+    differences = row["unreconciled"]
+    return CostLedgerDay(
+        source=row["source"],
+        day=row["day"],
+        fetched_at=row["fetched_at"],
+        currency=row["currency"],
+        sums=CostFigures(*(row[column.name] for column in COST_SUM_COLUMNS)),
+        total=CostFigures(*(row[column.name] for column in COST_TOTAL_COLUMNS)),
+        unreconciled=_decode_differences(differences) if differences else [],
+        forgotten=row["forgotten"],
+        accepted_at=row["accepted_at"],
+        version=row["version"],
+    )
+
+
+def cost_ledger_row(source: str, costs: CostDay, fetched_at: datetime) -> dict[str, Any]:
+    """The ledger's row for an answer, as the first version of its day."""
+    return {
+        "source": source,
+        "day": costs.day,
+        "fetched_at": fetched_at,
+        "currency": costs.currency,
+        **sum_columns(costs.sums),
+        **{
+            column.name: costs.total[metric]
+            for metric, column in zip(COST_METRICS, COST_TOTAL_COLUMNS, strict=True)
+        },
+        "unreconciled": _encode(costs.differences).decode() if costs.differences else None,
+        "forgotten": 0,
+        "accepted_at": fetched_at,
+        "version": 1,
+    }
+
+
+def sum_columns(sums: CostFigures) -> dict[str, Any]:
+    """The sums, by column name."""
+    columns = zip(COST_METRICS, COST_SUM_COLUMNS, strict=True)
+    return {column.name: sums[metric] for metric, column in columns}
+
+
+def cost_content(costs: CostDay) -> Content:
+    """The day's rows: the columns after the key, by the key without source and day."""
+    content: Content = {}
+    for cost in costs.costs:
+        if any("\0" in text for text in (cost.user, cost.resource_type, cost.resource)):
+            raise ContractBroken(f"{costs.day}: a row of costs has a NUL in a name")
+        key = (cost.user, cost.resource_type, cost.resource)
+        if key in content:
+            raise ContractBroken(f"{costs.day}: a user and resource have two rows of costs")
+        figures = msgspec.structs.astuple(cost.figures)
+        content[key] = (cost.account.value, costs.currency, *figures)
+    return content
+
+
+def cost_of(row: Iterable[Any]) -> Cost:
+    """From a row: user, resource type, resource, account, currency, and the figures."""
+    user, resource_type, resource, account, _currency, *figures = row
+    return Cost(user, Account(account), resource_type, resource, CostFigures(*figures))
+
+
+def is_equal(row: Mapping[Any, Any], other: Mapping[Any, Any]) -> bool:
+    """Whether two ledger rows have the same total and currency."""
+    names = ["currency", *(column.name for column in COST_TOTAL_COLUMNS)]
+    return all(row[name] == other[name] for name in names)
