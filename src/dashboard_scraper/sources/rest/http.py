@@ -49,6 +49,7 @@ _EXCERPT = 1 << 18
 _EXCERPT_SECONDS = 3.0  # to read it: the status is known already, the page only explains it
 _PROXY_REFUSAL = re.compile(r"Tunnel connection failed: 4\d\d")
 _NO_CERTIFICATE = "NO_CERTIFICATE_OR_CRL_FOUND"
+_JSON = {"Content-Type": "application/json"}
 _RETRIED = (Meaning.RETRY, Meaning.RETRY_ELSEWHERE, Meaning.SLOW_DOWN)
 
 
@@ -92,8 +93,20 @@ class _Session(requests.Session):
         """None: to follow a redirect, requests would read its body first, however long it is."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One request: a GET, or with a body a POST."""
+
+    url: str
+    body: bytes | None
+    pace: Pace | None
+
+
 class Http:
-    """GET requests to one source, from several threads, no faster than `pace` allows."""
+    """Requests to one source, from several threads, no faster than `pace` allows.
+
+    A source with several rate limits passes the pace of each request; the pauses are shared.
+    """
 
     def __init__(
         self,
@@ -137,24 +150,36 @@ class Http:
         """Close idle connections."""
         self._session.close()
 
-    def get(self, url: str) -> Response:
+    def get(self, url: str, pace: Pace | None = None) -> Response:
         """Fetch the URL. Redirects are not followed; they are returned, as any other final status.
 
         Raises SourceUnavailable when the attempts or the time are used up, UsageError where a proxy
         or CA setting is wrong, ContractBroken for a body that cannot be decoded.
         """
+        return self._send(_Call(url, None, pace or self._pace))
+
+    def post(self, url: str, body: bytes, pace: Pace | None = None) -> Response:
+        """Send a query as a JSON body; in all else as `get`, also in its retries.
+
+        Only for endpoints that read: a retry may arrive after a first request that was answered,
+        and would repeat what that one did.
+        """
+        return self._send(_Call(url, body, pace or self._pace))
+
+    def _send(self, call: _Call) -> Response:
+        url = call.url
         deadline = time.monotonic() + self._policy.budget
         attempt = 0
         while True:
             attempt += 1
             # Waiting for the rate limit, or for another thread's Retry-After, costs no budget.
-            deadline += self._wait_for_turn()
+            deadline += self._wait_for_turn(call.pace)
             started = time.monotonic()
             try:
-                response = self._attempt(url, deadline)
+                response = self._attempt(call, deadline)
             except AttemptFailed as failure:
-                if self._pace is not None and failure.too_many:
-                    self._pace.refused()
+                if call.pace is not None and failure.too_many:
+                    call.pace.refused()
                 self._wait_or_give_up(url, attempt, failure, deadline)
             else:
                 logger.debug(
@@ -187,7 +212,7 @@ class Http:
         with self._pause_lock:
             self._paused_until = max(self._paused_until, time.monotonic() + seconds)
 
-    def _wait_for_turn(self) -> float:
+    def _wait_for_turn(self, pace: Pace | None) -> float:
         """Wait for the end of the shared pause, which may be extended meanwhile, and for the pace;
         returns the seconds waited.
         """
@@ -197,32 +222,32 @@ class Http:
             self._sleep(max(wait, self._paused_until - time.monotonic(), 0.0))
             if time.monotonic() < self._paused_until:
                 continue
-            wait = self._pace.take() if self._pace is not None else 0.0
+            wait = pace.take() if pace is not None else 0.0
             if not wait:
                 return time.monotonic() - before
-
-    @contextlib.contextmanager
-    def _counted_by_pace(self) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            if self._pace is not None:
-                self._pace.answered()
 
     def _sleep(self, seconds: float) -> None:
         if self._stopped.wait(seconds):
             raise Stopped("the run was stopped")
 
-    def _attempt(self, url: str, deadline: float) -> Response:
+    def _attempt(self, call: _Call, deadline: float) -> Response:
         """Send, and read the whole body; AttemptFailed for what a retry may fix."""
+        url = call.url
         limits = Limits(self._policy.timeout, deadline)
         timeout = min(limits.silence, limits.left())
         try:
             with (
-                self._counted_by_pace(),
+                _counted_by(call.pace),
                 limited(limits),
-                self._session.get(
-                    url, auth=self._auth, timeout=timeout, stream=True, allow_redirects=False
+                self._session.request(
+                    "GET" if call.body is None else "POST",
+                    url,
+                    data=call.body,
+                    headers=_JSON if call.body is not None else None,
+                    auth=self._auth,
+                    timeout=timeout,
+                    stream=True,
+                    allow_redirects=False,
                 ) as answer,
             ):
                 body = self._read(answer, limits)
@@ -262,6 +287,15 @@ class Http:
             return bytearray()
         limits.until = min(limits.until, time.monotonic() + _EXCERPT_SECONDS)
         return read_excerpt(answer.raw, encoding, _EXCERPT)
+
+
+@contextlib.contextmanager
+def _counted_by(pace: Pace | None) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        if pace is not None:
+            pace.answered()
 
 
 def _failure(response: Response) -> AttemptFailed:

@@ -56,7 +56,10 @@ class RestSource:
 
     def _get(self, endpoint: str, url: str) -> Response:
         """A response with data; anything else raises what it means to the user."""
-        response = self._http.get(url)
+        return self._data(endpoint, self._http.get(url))
+
+    def _data(self, endpoint: str, response: Response) -> Response:
+        """The response if it has data; anything else raises what it means to the user."""
         if response.meaning is not Meaning.DATA:
             raise self._refusal(endpoint, response)
         refuse_page(endpoint, response, self._access)
