@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import shlex
 import socket
 import stat
@@ -34,6 +36,7 @@ DAY = yesterday()
 PERIOD = [str(DAY)]
 NAMES = {f"metrics_{DAY:%Y%m%d}.csv", f"metrics_{DAY:%Y%m%d}_tenant.csv"}
 TOKEN_FILE = "token.txt"
+Log = pytest.LogCaptureFixture
 Log = pytest.LogCaptureFixture
 Capture = pytest.CaptureFixture[str]
 
@@ -398,3 +401,76 @@ def test_check_of_a_bad_token_says_what_to_do(home: Home, api: Simulator) -> Non
     assert "svc_of-another" not in result.err
     assert len(api.requests) == 1
     assert result.out.startswith("store: "), "what the store knows is printed all the same"
+
+
+# The file that Augment's settings page offers
+
+
+def session_json(token: str, **more: object) -> str:
+    session = {"accessToken": token, "tenantURL": "https://d7.api.example.com/", "scopes": ["read"]}
+    return json.dumps(session | more, indent=2)
+
+
+@pytest.mark.parametrize("before", ["", "\ufeff", "\n "])
+def test_token_file_may_be_session_json(
+    home: Home, api: Simulator, token_file: Path, before: str
+) -> None:
+    token_file.write_text(before + session_json(api.token), encoding="utf-8")
+    run_period(home)
+    assert {request.authorization for request in api.requests} == {f"Bearer {api.token}"}
+
+
+def test_tenant_url_is_only_logged_for_debugging(
+    home: Home, api: Simulator, token_file: Path, caplog: Log
+) -> None:
+    """Without what may be secret in it. That nothing is sent there shows in the requests."""
+    url = "https://user:pass@d7.api.example.com/?key=secret"
+    token_file.write_text(session_json(api.token, tenantURL=url))
+    caplog.set_level(logging.DEBUG, "dashboard_scraper")
+    run_period(home)
+    (record,) = (r for r in caplog.records if "d7.api.example.com" in r.getMessage())
+    assert record.levelno == logging.DEBUG
+    assert "pass" not in record.getMessage()
+    assert "secret" not in record.getMessage()
+    assert len(api.requests) == 3
+
+
+def test_session_json_needs_no_tenant_url(home: Home, api: Simulator, token_file: Path) -> None:
+    token_file.write_text(json.dumps({"accessToken": api.token}))
+    run_period(home)
+    assert len(api.requests) == 3
+
+
+NO_SESSIONS = {
+    "cut": ('{"accessToken": "svc_left', "not a session.json"),
+    "no token": ('{"tenantURL": "https://d7.api.example.com/"}', "accessToken"),
+    "another name": ('{"access_token": "svc_left"}', "accessToken"),
+    "a number": ('{"accessToken": 5}', "accessToken"),
+    "an empty token": ('{"accessToken": ""}', "not a token"),
+    "a blank in it": ('{"accessToken": "svc_left right"}', "not a token"),
+    "http": ('{"accessToken": "svc_left", "tenantURL": "http://d7.example.com/"}', "https://"),
+    "no host": ('{"accessToken": "svc_left", "tenantURL": "https://"}', "https://"),
+    "another scheme": ('{"accessToken": "svc_left", "tenantURL": "file:///x"}', "https://"),
+}
+
+
+@pytest.mark.parametrize("name", NO_SESSIONS)
+def test_other_json_is_refused_with_a_fix(
+    home: Home, api: Simulator, token_file: Path, name: str
+) -> None:
+    content, words = NO_SESSIONS[name]
+    token_file.write_text(content)
+    message = message_of(UsageError, lambda: run_period(home))
+    assert "AUGMENT_API_TOKEN_FILE" in message
+    assert words in message
+    assert "svc_left" not in message
+    assert api.requests == []
+
+
+def test_json_in_the_token_setting_is_refused(home: Home, api: Simulator) -> None:
+    """It has only characters that a token may have."""
+    home.settings["AUGMENT_API_TOKEN"] = '{"accessToken":"svc_left"}'
+    message = message_of(UsageError, lambda: run_period(home))
+    assert "AUGMENT_API_TOKEN_FILE" in message
+    assert "svc_left" not in message
+    assert api.requests == []
