@@ -133,7 +133,7 @@ def _logs_json() -> bool:
 
 
 class Once:
-    """Logs each warning once per run, whichever thread meets its cause first.
+    """Logs each message once per run, whichever thread meets its cause first.
 
     The names reported for one message are limited: a source may invent a name for every record.
     """
@@ -145,7 +145,14 @@ class Once:
         self._names: Counter[str] = Counter()
 
     def warn(self, message: str, name: str) -> None:
-        """Log the message, in which `%s` stands for the name."""
+        """Log a warning, in which `%s` stands for the name."""
+        self._log(logging.WARNING, message, name)
+
+    def info(self, message: str, name: str) -> None:
+        """The same where nobody needs to do anything."""
+        self._log(logging.INFO, message, name)
+
+    def _log(self, level: int, message: str, name: str) -> None:
         with self._lock:
             number = self._names[message]
             if number > NAMED_AT_MOST or (message, name) in self._logged:
@@ -153,6 +160,6 @@ class Once:
             self._logged.add((message, name))
             self._names[message] += 1
         if number == NAMED_AT_MOST:
-            self._logger.warning(message, "(and others)")
+            self._logger.log(level, message, "(and others)")
         else:
-            self._logger.warning(message, name)
+            self._logger.log(level, message, name)

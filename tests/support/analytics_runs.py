@@ -246,7 +246,7 @@ ELSEWHERE = "http://127.0.0.1:9/"
 def opened(home: Home) -> Iterator[AnalyticsSource]:
     """The source that the home's runs would open, at NOON."""
     pace = Pace(60_000.0, 1000)
-    with contextlib.closing(AnalyticsSource(settings_of(home), pace, lambda: NOON)) as source:
+    with contextlib.closing(AnalyticsSource(settings_of(home), pace, pace, lambda: NOON)) as source:
         yield source
 
 

@@ -46,7 +46,9 @@ def dashboard(home: Home) -> Iterator[DashboardSource]:
 
 @contextlib.contextmanager
 def analytics(home: Home) -> Iterator[AnalyticsSource]:
-    with contextlib.closing(AnalyticsSource(settings_of(home), Pace(*PACE), utc_now)) as source:
+    with contextlib.closing(
+        AnalyticsSource(settings_of(home), Pace(*PACE), Pace(*PACE), utc_now)
+    ) as source:
         yield source
 
 

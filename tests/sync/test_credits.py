@@ -203,7 +203,9 @@ BROKEN: dict[str, tuple[Effect, str]] = {
 def test_broken_answer_is_refused(home: Home, spring: Simulator, name: str) -> None:
     effect, words = BROKEN[name]
     spring.add_fault(Fault(effect, CREDITS))
-    source = AnalyticsSource(settings_of(home), Pace(60_000, 1000), lambda: NOON)
+    source = AnalyticsSource(
+        settings_of(home), Pace(60_000, 1000), Pace(60_000, 1000), lambda: NOON
+    )
     with closing(source), pytest.raises(ContractBroken, match=words):
         source.details.fetch_credits(Window(FIRST, LAST))
 

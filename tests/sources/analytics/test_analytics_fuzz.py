@@ -132,7 +132,9 @@ def served(start_api: Start, home: Home) -> Iterator[tuple[Simulator, AnalyticsS
     """A source, of which a fault may change each answer; nothing is tried again."""
     home.settings["MAX_RETRIES"] = "0"
     simulator = start_api(ORGANIZATION)
-    source = AnalyticsSource(settings_of(home), Pace(60_000, 1000), lambda: NOON)
+    source = AnalyticsSource(
+        settings_of(home), Pace(60_000, 1000), Pace(60_000, 1000), lambda: NOON
+    )
     yield simulator, source
     source.close()
 

@@ -259,7 +259,7 @@ def test_number_of_pages_is_known_before_fetching(home: Home, limited: Limited, 
     """Also where on some days nobody is active, or on all."""
     sim = limited(users, service_accounts=0)
     pace = Pace(PER_MINUTE * SCALE, BURST)
-    with closing(AnalyticsSource(settings_of(home), pace, lambda: NOON)) as source:
+    with closing(AnalyticsSource(settings_of(home), pace, pace, lambda: NOON)) as source:
         source.prepare(DAYS)
         assert_cost(sim, 2, [])
         known = pages(sim, DAYS)

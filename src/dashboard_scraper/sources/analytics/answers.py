@@ -15,14 +15,11 @@ from dashboard_scraper.sources.analytics.endpoints import ApiCount, Endpoint, Re
 from dashboard_scraper.sources.rest.pagination import commas_beside, parse_object
 from dashboard_scraper.sources.rest.repeated_keys import refuse_repeated_keys
 
-_PAGINATION, _METADATA = "pagination", "metadata"
+PAGINATION, METADATA = "pagination", "metadata"
 _USERS_RETURNED = "returned_user_count"
-# What `read_answer` and `UserCounts` check themselves; the envelope skips it.
-_UNDERSTOOD = (
-    f"{_PAGINATION}.has_more",
-    f"{_PAGINATION}.next_cursor",
-    f"{_METADATA}.{_USERS_RETURNED}",
-)
+PAGING = (f"{PAGINATION}.has_more", f"{PAGINATION}.next_cursor")
+"""What `next_cursor` checks; the envelope skips it."""
+_UNDERSTOOD = (*PAGING, f"{METADATA}.{_USERS_RETURNED}")  # `UserCounts` checks the last one
 
 
 class _Metadata(msgspec.Struct):
@@ -49,18 +46,13 @@ def read_answer(reading: Reading, shape: Endpoint, body: bytes | bytearray) -> A
     """Take a page apart; ContractBroken names what is not as documented."""
     endpoint = reading.endpoint
     fields = parse_object(endpoint, body)
-    if shape.key not in fields:
-        raise ContractBroken(
-            f"{endpoint}: {shape.key} is missing; the answer has the keys"
-            f" {listed([*map(repr, sorted(fields))]) or 'none'}"
-        )
-    raw = fields.pop(shape.key)
+    raw = records_in(endpoint, fields, shape.key)
     commas = commas_beside(endpoint, body, fields)
-    metadata = _field(endpoint, fields, _METADATA, _Metadata)
+    metadata = required_field(endpoint, fields, METADATA, _Metadata)
     paged = shape.page_size is not None
-    cursor = _next_cursor(endpoint, fields) if paged or _PAGINATION in fields else None
+    cursor = next_cursor(endpoint, fields) if paged or PAGINATION in fields else None
     if cursor is not None and not paged:
-        raise ContractBroken(f"{endpoint}: {_PAGINATION}: this endpoint is not known to have pages")
+        raise ContractBroken(f"{endpoint}: {PAGINATION}: this endpoint is not known to have pages")
     reading.envelope.read(fields, _UNDERSTOOD)
     records, keys = shape.decode(reading, raw)
     if commas != max(0, keys - 1):
@@ -72,17 +64,29 @@ def read_answer(reading: Reading, shape: Endpoint, body: bytes | bytearray) -> A
 _T = TypeVar("_T")
 
 
-def _field(endpoint: str, fields: dict[str, msgspec.Raw], name: str, kind: type[_T]) -> _T:
+def records_in(endpoint: str, fields: dict[str, msgspec.Raw], key: str) -> msgspec.Raw:
+    """Take the list of records out of the fields of an answer."""
+    if key not in fields:
+        raise ContractBroken(
+            f"{endpoint}: {key} is missing; the answer has the keys"
+            f" {listed([*map(repr, sorted(fields))]) or 'none'}"
+        )
+    return fields.pop(key)
+
+
+def required_field(endpoint: str, fields: dict[str, msgspec.Raw], name: str, kind: type[_T]) -> _T:
+    """One field beside the records, decoded; ContractBroken where it is missing or malformed."""
     if name not in fields:
         raise ContractBroken(f"{endpoint}: {name} is missing")
     with decoding(f"{endpoint}: {name}"):
         return msgspec.json.decode(fields[name], type=kind)
 
 
-def _next_cursor(endpoint: str, fields: dict[str, msgspec.Raw]) -> str | None:
-    pagination = _field(endpoint, fields, _PAGINATION, _Pagination)
+def next_cursor(endpoint: str, fields: dict[str, msgspec.Raw]) -> str | None:
+    """The cursor of the next page; None on the last one."""
+    pagination = required_field(endpoint, fields, PAGINATION, _Pagination)
     if not pagination.has_more:
         return None
     if not pagination.next_cursor:
-        raise ContractBroken(f"{endpoint}: {_PAGINATION}.has_more is true, next_cursor is missing")
+        raise ContractBroken(f"{endpoint}: {PAGINATION}.has_more is true, next_cursor is missing")
     return pagination.next_cursor

@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 
-from dashboard_scraper.decoding import UNDECODABLE
 from dashboard_scraper.errors import ContractBroken, NotPublished, ScraperError, UsageError
 from dashboard_scraper.logs import Once
 from dashboard_scraper.model.dates import Window, end_of_day, utc_day
@@ -30,6 +29,7 @@ from dashboard_scraper.model.usage import (
     UserUsage,
 )
 from dashboard_scraper.sources.analytics.answers import Answer, read_answer
+from dashboard_scraper.sources.analytics.costs import AnalyticsCosts
 from dashboard_scraper.sources.analytics.endpoints import (
     CREDIT_USAGE,
     DAILY_USAGE,
@@ -49,8 +49,10 @@ from dashboard_scraper.sources.analytics.fields import (
     identity,
 )
 from dashboard_scraper.sources.analytics.info import refuse_unfinished
+from dashboard_scraper.sources.analytics.paths import AllowedRequests
+from dashboard_scraper.sources.analytics.refused import ACCESS, Absent, refused
 from dashboard_scraper.sources.analytics.settings import EDITOR_LANGUAGE_REQUESTS, AnalyticsSettings
-from dashboard_scraper.sources.analytics.token_auth import HOW_TO_GET_ONE, read_token
+from dashboard_scraper.sources.analytics.token_auth import read_token
 from dashboard_scraper.sources.analytics.user_counts import UserCounts
 from dashboard_scraper.sources.interface import CostSource, Estimate
 from dashboard_scraper.sources.registry import ANALYTICS
@@ -60,7 +62,6 @@ from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.http import Response
 from dashboard_scraper.sources.rest.pacing import Pace
 from dashboard_scraper.sources.rest.pagination import Page, Paginator, refuse_too_many
-from dashboard_scraper.sources.rest.refusals import Access, refusal
 from dashboard_scraper.sources.rest.source import RestSource
 from dashboard_scraper.sources.rest.urls import with_params
 
@@ -68,19 +69,8 @@ logger = logging.getLogger(__name__)
 
 _OLDEST = timedelta(days=730)
 _DAYS_AT_ONCE = 90  # the longest range that it answers for
-_PREFIX = "/analytics/v0/"
-_MESSAGE_LENGTH = 300
 _MAX_BODY = 1 << 24  # bytes of a page of at most 500 records; real ones have 100 KB
 _NO_USAGE = sum_of(())
-_ACCESS = Access(
-    refused="the token was refused",
-    forbidden="this token may not see the figures",
-    sign_in=HOW_TO_GET_ONE,
-    administrator=f"as an administrator of an enterprise, {HOW_TO_GET_ONE}",
-    base_setting="ANALYTICS_API_BASE_URL",
-    has_sign_in_page=False,
-    bad_request_is_ours=True,
-)
 
 
 class AnalyticsSource(RestSource):
@@ -95,23 +85,30 @@ class AnalyticsSource(RestSource):
     days_at_once = _DAYS_AT_ONCE
 
     def __init__(
-        self, settings: AnalyticsSettings, pace: Pace, clock: Callable[[], datetime]
+        self,
+        settings: AnalyticsSettings,
+        pace: Pace,
+        cost_pace: Pace,
+        clock: Callable[[], datetime],
     ) -> None:
         self._settings = settings
         self._pace = pace
+        self._cost_pace = cost_pace
         self._clock = clock
         self._token = read_token(settings)
+        self._allowed = AllowedRequests(settings.analytics_api_base_url, self._token)
         super().__init__(
             settings,
             settings.analytics_api_base_url,
-            self._token,
-            _ACCESS,
+            self._allowed,
+            ACCESS,
             pace=pace,
             max_body=_MAX_BODY,
         )
         self._once = Once(logger)
         self._totals: dict[date, Totals] = {}
         self._fetched: set[date] = set()
+        self._costs = AnalyticsCosts(self, settings, clock, self._names, self._unknown)
 
     @property
     def details(self) -> AnalyticsSource:
@@ -119,9 +116,9 @@ class AnalyticsSource(RestSource):
         return self
 
     @property
-    def costs(self) -> CostSource | None:
-        """None yet."""
-        return None
+    def costs(self) -> CostSource:
+        """Costs and budgets, where the API has them for this token."""
+        return self._costs
 
     @property
     def editor_language_requests(self) -> int | None:
@@ -137,7 +134,7 @@ class AnalyticsSource(RestSource):
     @property
     def requests(self) -> int:
         """How many were sent so far, including retries."""
-        return self._pace.taken
+        return self._pace.taken + self._cost_pace.taken
 
     def published(self, now: datetime) -> Window:
         """Two years up to yesterday, or up to the day before until yesterday is published."""
@@ -191,8 +188,7 @@ class AnalyticsSource(RestSource):
 
     def fetch_users(self, window: Window) -> list[UserUsage]:
         """Every user's figures, summed by the API over a window of at most 90 days."""
-        _check_length(window)
-        self._check_days(window)
+        self.check_window(window)
         endpoint = USER_ACTIVITY.name
         found = DistinctUsers(endpoint)
         for each in self._user_records(USER_ACTIVITY, window, found):
@@ -236,8 +232,7 @@ class AnalyticsSource(RestSource):
 
         The sum of several days' users would count the same user once a day.
         """
-        _check_length(window)
-        self._check_days(window)
+        self.check_window(window)
         days = self._fetch_totals(window).values()
         names = {name: None for totals in days for name in totals}
         if window.start != window.end:
@@ -297,7 +292,7 @@ class AnalyticsSource(RestSource):
                 _check_within(endpoint, day, window)
                 usage = CreditUsage(day, each.name, each.record.credits_consumed)
                 put_distinct(endpoint, found, (day, each.name), usage)
-        except _Absent:
+        except Absent:
             return None
         return list(found.values())
 
@@ -312,20 +307,29 @@ class AnalyticsSource(RestSource):
     def _pages(self, endpoint: Endpoint, window: Window, envelope: Envelope) -> Iterator[Answer]:
         name = endpoint.name
         reading = Reading(name, window, envelope, self._oddities, self._unknown)
-        base = self._settings.analytics_api_base_url.rstrip("/")
-        first = with_params(f"{base}{_PREFIX}{name}", endpoint.parameters(window))
+        pace = self._cost_pace if endpoint is CREDIT_USAGE else self._pace
+        first = with_params(self._allowed.url_of(name), endpoint.parameters(window))
         paginator = Paginator(name, first)
         url: str | None = first
         while url is not None:
-            answer = read_answer(reading, endpoint, self._get(name, url).body)
+            answer = read_answer(
+                reading, endpoint, self._data(name, self._http.get(url, pace)).body
+            )
             yield answer
             url = paginator.after(url, Page(answer.raw, endpoint.key, None, answer.next_cursor))
 
+    def check_window(self, window: Window) -> None:
+        """UsageError or NotPublished for a window that the API does not answer for."""
+        _check_length(window)
+        self._check_days(window)
+
+    def post(self, endpoint: str, query: object) -> bytes | bytearray:
+        """The answer to a query about costs or budgets, at their pace."""
+        url, body = self._allowed.url_of(endpoint), msgspec.json.encode(query)
+        return self._data(endpoint, self._http.post(url, body, self._cost_pace)).body
+
     def _refusal(self, endpoint: str, response: Response) -> ScraperError:
-        if endpoint == CREDIT_USAGE.name and _is_absent(response):
-            return _Absent(f"{endpoint}: HTTP {response.status}")
-        message = self._token.redacted_in(_message_in(response))
-        return refusal(endpoint, response, _ACCESS, message[:_MESSAGE_LENGTH])
+        return refused(endpoint, response, self._token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,28 +368,3 @@ def _check_length(window: Window) -> None:
 def _check_within(endpoint: str, day: date, window: Window) -> None:
     if not window.start <= day <= window.end:
         raise ContractBroken(f"{endpoint}: {window} was requested, the answer has {day} too")
-
-
-class _Absent(ContractBroken):
-    """The endpoint does not exist, or not for this token."""
-
-
-def _is_absent(response: Response) -> bool:
-    """Not if an HTML page came: a filter sent it, which says nothing about the endpoint."""
-    return response.status in (403, 404) and response.page is None
-
-
-class _Error(msgspec.Struct):
-    message: str
-
-
-class _ErrorBody(msgspec.Struct):
-    error: _Error
-
-
-def _message_in(response: Response) -> str:
-    """The server's own message after a colon, if there is one."""
-    try:
-        return f": {msgspec.json.decode(response.body, type=_ErrorBody).error.message}"
-    except UNDECODABLE:
-        return ""

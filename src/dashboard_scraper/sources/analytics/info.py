@@ -24,33 +24,41 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _PACE = f"pace:{ANALYTICS}"
+_COST_PACE = f"{_PACE}:costs"
 
 
 @contextlib.contextmanager
 def _open(settings: AnalyticsSettings, store: Store, clock: Clock) -> Iterator[AnalyticsSource]:
-    """Consecutive runs share the server's rate limit, so the bucket is stored between them."""
+    """Consecutive runs share the server's rate limits, so the buckets are stored between them."""
     from dashboard_scraper.sources.analytics.client import AnalyticsSource  # noqa: PLC0415
 
-    pace = _pace(settings)
-    with contextlib.closing(AnalyticsSource(settings, pace, clock)) as source:
+    paces = _paces(settings)
+    notes = dict(zip((_PACE, _COST_PACE), paces, strict=True))
+    with contextlib.closing(AnalyticsSource(settings, *paces, clock)) as source:
         with store.reading() as reader:
-            pace.resume(reader.note(_PACE), utc_now())
+            for note, pace in notes.items():
+                pace.resume(reader.note(note), utc_now())
         try:
             yield source
         finally:
-            store.put_note(_PACE, pace.save(utc_now()))
+            for note, pace in notes.items():
+                store.put_note(note, pace.save(utc_now()))
 
 
-def _pace(settings: AnalyticsSettings) -> Pace:
+def _paces(settings: AnalyticsSettings) -> tuple[Pace, Pace]:
+    """Of the API's two limits: that of usage, and that of costs."""
     from dashboard_scraper.sources.rest.pacing import Pace  # noqa: PLC0415
 
-    return Pace(settings.analytics_requests_per_minute, settings.analytics_burst)
+    return (
+        Pace(settings.analytics_requests_per_minute, settings.analytics_burst),
+        Pace(settings.cost_requests_per_minute, settings.cost_burst),
+    )
 
 
 def _check(settings: AnalyticsSettings, now: datetime) -> None:
     from dashboard_scraper.sources.analytics.client import AnalyticsSource  # noqa: PLC0415
 
-    with contextlib.closing(AnalyticsSource(settings, _pace(settings), lambda: now)) as source:
+    with contextlib.closing(AnalyticsSource(settings, *_paces(settings), lambda: now)) as source:
         source.check()
     logger.info("the Analytics API accepts the token")
 

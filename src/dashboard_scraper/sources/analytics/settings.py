@@ -12,7 +12,7 @@ from dashboard_scraper.sources.rest.settings import RequestSettings
 
 EDITOR_LANGUAGE_REQUESTS = 100
 """Requests per run that FETCH_EDITOR_LANGUAGE=auto spends: at ten a minute, ten minutes."""
-EditorLanguage = Annotated[Literal["auto", "true", "false"], BeforeValidator(lowered)]
+_AutoTrueFalse = Annotated[Literal["auto", "true", "false"], BeforeValidator(lowered)]
 
 
 class AnalyticsSettings(RequestSettings):
@@ -36,12 +36,27 @@ class AnalyticsSettings(RequestSettings):
     analytics_ready_hour: int = Field(
         2, ge=0, le=23, description="Hour, in UTC, from which it has the previous day's figures"
     )
-    fetch_editor_language: EditorLanguage = Field(
+    fetch_editor_language: _AutoTrueFalse = Field(
         "auto",
         description="Whether to fetch figures by editor and language: `true`, `false`, or `auto`:"
         f" with at most {EDITOR_LANGUAGE_REQUESTS} requests per run",
     )
     fetch_credits: bool = Field(False, description="Whether to fetch credits")
+    fetch_cost: _AutoTrueFalse = Field(
+        "auto",
+        description="Whether to fetch costs: `true`, `false`, or `auto`: where the API has them for"
+        " you",
+    )
+    cost_requests_per_minute: float = Field(
+        30,
+        gt=0,
+        le=60_000,
+        allow_inf_nan=False,
+        description="Requests per minute that it allows for costs, budgets and credits together",
+    )
+    cost_burst: int = Field(
+        10, ge=1, le=1000, description="Requests for these that it allows in one burst"
+    )
 
     @model_validator(mode="after")
     def _check_token(self) -> Self:

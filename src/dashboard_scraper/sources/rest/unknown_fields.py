@@ -34,6 +34,8 @@ class Fate(Enum):
     OF_ORGANIZATION = "of the organization, left out"
     OF_EDITORS = "of editors and languages, left out"
     OF_CREDITS = "of credits, left out"
+    OF_COSTS = "of costs, left out"
+    OF_BUDGETS = "of budgets, left out"
     NAME_TAKEN = "with the name of another field, left out"
     NAME_TOO_LONG = f"with a name of more than {NAME_LENGTH} characters, left out"
     VALUE_TOO_LONG = f"with a value of more than {VALUE_LENGTH:,} characters, left out"
