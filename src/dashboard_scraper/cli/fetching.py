@@ -84,5 +84,13 @@ def _job_of(settings: Settings, clock: Clock, people: People) -> Job:
     prepare_for_many_records()
     store = store_of(settings, people)
     caution = caution_of(settings, clock)
-    workers, recheck_days = settings.max_concurrency, settings.recheck_days
-    return Job(store, workers, caution, recheck_days, clock, day_progress, rules_of(settings))
+    return Job(
+        store,
+        settings.max_concurrency,
+        caution,
+        settings.recheck_days,
+        settings.cost_settle_days,
+        clock,
+        day_progress,
+        rules_of(settings),
+    )

@@ -158,6 +158,14 @@ def runs_of_days(days: Iterable[date]) -> Iterator[Window]:
         yield Window(start, end)
 
 
+def pieces_of(start: date, end: date, most: int) -> Iterator[Window]:
+    """The days in windows of at most so many days, oldest first; none where it ends too early."""
+    while start <= end:
+        last = min(end, start + timedelta(days=most - 1))
+        yield Window(start, last)
+        start = last + timedelta(days=1)
+
+
 def complete_window(start: date, end: date, today: date) -> Window:
     """The completed days that a user asked for; UsageError where one has not ended yet."""
     window = Window(start, end)

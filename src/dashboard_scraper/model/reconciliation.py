@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from types import MappingProxyType
 
 from dashboard_scraper.errors import NotReconciled, ScraperError
+from dashboard_scraper.model.costs import CostDifference
 from dashboard_scraper.model.doubts import Doubt, DoubtKind, days_of
 from dashboard_scraper.model.listing import listed, listed_days
 from dashboard_scraper.model.tolerance import EXACT, Tolerance
@@ -44,21 +47,30 @@ class Rules:
     warn_of_unreconciled: bool = False
 
     def verdict_on(
-        self, doubts: Sequence[Doubt], outcome: str, heavier: Sequence[ScraperError] = ()
+        self,
+        doubts: Sequence[Doubt],
+        outcome: str,
+        heavier: Sequence[ScraperError] = (),
+        costs: Mapping[date, Sequence[CostDifference]] = MappingProxyType({}),
     ) -> Verdict:
         """The verdict on a run's doubts; `outcome` says in words what was done with its days.
 
-        `heavier` errors, such as held days, come before days that do not add up. A run with an
-        error is not recorded as a success.
+        `heavier` errors, such as held days, come before days that do not add up; `costs` are the
+        days whose costs do not. A run with an error is not recorded as a success.
         """
-        days = days_of(doubts, DoubtKind.UNRECONCILED)
-        if not days:
-            return Verdict(tuple(heavier))
-        first = [f"{doubt.window}: {each}" for doubt in doubts for each in doubt.differences]
-        text = (
-            f"{listed_days(days)} {'does' if len(days) == 1 else 'do'} not add up"
-            f" ({listed(first, _NAMED, '; ')}); {outcome}"
-        )
+        texts = []
+        if days := days_of(doubts, DoubtKind.UNRECONCILED):
+            first = [f"{doubt.window}: {each}" for doubt in doubts for each in doubt.differences]
+            does = "does" if len(days) == 1 else "do"
+            texts.append(
+                f"{listed_days(days)} {does} not add up ({listed(first, _NAMED, '; ')}); {outcome}"
+            )
+        if costs:
+            first = [f"{day}: {each}" for day, found in costs.items() for each in found]
+            texts.append(
+                f"the costs of {listed_days(costs)} do not add up"
+                f" ({listed(first, _NAMED, '; ')}); {outcome}"
+            )
         if self.warn_of_unreconciled:
-            return Verdict(tuple(heavier), text)
-        return Verdict((*heavier, NotReconciled(text)))
+            return Verdict(tuple(heavier), "; ".join(texts))
+        return Verdict((*heavier, *map(NotReconciled, texts)))

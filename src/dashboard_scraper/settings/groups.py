@@ -72,6 +72,13 @@ class SyncSettings(BaseModel):
     settle_days: int = Field(
         3, ge=0, le=90, description="Days after its end during which a day is fetched again"
     )
+    cost_settle_days: int = Field(
+        7,
+        ge=0,
+        le=90,
+        description="Days after its end during which the costs of a day are fetched again: bills"
+        " are corrected for longer than counts; later corrections are found by the day's total",
+    )
     recheck_days: int = Field(
         1,
         ge=0,

@@ -7,13 +7,13 @@ what was in force before stays in the store.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Table, delete, insert, select, update
 
-from dashboard_scraper.model.costs import CostDay, sum_costs
+from dashboard_scraper.model.costs import CostDay, CostFigures, sum_costs
 from dashboard_scraper.people.people import People
 from dashboard_scraper.store import persons
 from dashboard_scraper.store.backend import Load
@@ -51,11 +51,21 @@ class StoredCosts:
         self._load = load
 
     def put(
-        self, costs: CostDay, fetched_at: datetime, people: People
+        self,
+        costs: CostDay,
+        fetched_at: datetime,
+        people: People,
+        without: Collection[str] = (),
     ) -> tuple[Stored, CostLedgerDay | None]:
-        """Store an answer; returns what was done with it, and the ledger's row before."""
-        new = cost_content(costs)
+        """Store an answer; returns what was done with it, and the ledger's row before.
+
+        The rows of users in `without` count as removed, as if they had been stored before.
+        """
+        content = cost_content(costs)
+        new = {key: row for key, row in content.items() if key[0] not in without}
         row = cost_ledger_row(self._prefix[0], costs, fetched_at)
+        if lost := len(content) - len(new):
+            row |= {**sum_columns(_sums_of(new)), "forgotten": lost}
         persons.add(self._connection, {key[0] for key in new if key[0]}, people)
         current = self._in_force()
         if current is None:
@@ -63,7 +73,7 @@ class StoredCosts:
             self._connection.execute(insert(COST_LEDGER).values(row))
             return Stored.FIRST, None
         before, old = cost_ledger_day(current), self.rows()
-        if new == old and is_equal(row, current) and not before.forgotten:
+        if new == old and is_equal(row, current) and before.forgotten == lost:
             self._update_ledger(fetched_at=fetched_at)
             return Stored.SAME, before
         self._archive(current, difference(old, new))
@@ -104,9 +114,8 @@ class StoredCosts:
         return removed
 
     def _recount(self, table: Table, number: int, left: Content, lost: int) -> None:
-        sums = sum_costs(cost_of((*key, *row)).figures for key, row in left.items())
         of_row = self._is_of(table) & (table.c.version == number)
-        values = {**sum_columns(sums), "forgotten": table.c.forgotten + lost}
+        values = {**sum_columns(_sums_of(left)), "forgotten": table.c.forgotten + lost}
         self._connection.execute(update(table).where(of_row).values(values))
 
     def copy(self, row: Mapping[Any, Any], content: Content, moment: datetime) -> None:
@@ -160,6 +169,10 @@ class StoredCosts:
     def _content(self, columns: list[Any], condition: ColumnElement[bool]) -> Content:
         rows = self._connection.execute(select(*columns).where(condition)).all()
         return {tuple(row[:_KEYS]): tuple(row[_KEYS:]) for row in rows}
+
+
+def _sums_of(content: Content) -> CostFigures:
+    return sum_costs(cost_of((*key, *row)).figures for key, row in content.items())
 
 
 def remove_costs(connection: Connection, names: Iterable[str]) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from dashboard_scraper.model.dates import end_of_day
-from dashboard_scraper.store import LedgerDay
+from dashboard_scraper.store import CostLedgerDay, LedgerDay
 
 
-def is_settled(stored: LedgerDay, settle_days: int, now: datetime) -> bool:
+def is_settled(stored: LedgerDay | CostLedgerDay, settle_days: int, now: datetime) -> bool:
     """Whether the day was settled by the time it was fetched.
 
     A day that was fetched in the future is not: some clock was wrong.

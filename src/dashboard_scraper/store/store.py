@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from datetime import date, datetime
 from typing import Any, TypeVar
 
@@ -251,15 +251,21 @@ class Store:
         self._write(lambda c: self._stored_day(c, source, day).mark(moment, **reasons))
 
     def put_costs(
-        self, source: str, costs: CostDay, fetched_at: datetime
+        self,
+        source: str,
+        costs: CostDay,
+        fetched_at: datetime,
+        without: Collection[str] = (),
     ) -> tuple[Stored, CostLedgerDay | None]:
         """Upsert the costs of a day, from any thread; returns what was done with them, and the
         ledger's row before. An answer that differs from the version in force replaces it.
+
+        The rows of users in `without`, who were removed from the store, are not stored.
         """
 
         def put(connection: Connection) -> tuple[Stored, CostLedgerDay | None]:
             stored = StoredCosts(connection, source, costs.day, self._backend.load)
-            return stored.put(costs, fetched_at, self._people or People())
+            return stored.put(costs, fetched_at, self._people or People(), without)
 
         return self._write(put)
 

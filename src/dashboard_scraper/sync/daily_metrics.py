@@ -21,6 +21,7 @@ from dashboard_scraper.exports.export_folders import latest_follows, prune, remo
 from dashboard_scraper.exports.withdrawal import withdraw
 from dashboard_scraper.files import undone_on_failure
 from dashboard_scraper.model.checks import revision
+from dashboard_scraper.model.costs import CostDifference
 from dashboard_scraper.model.dates import DAYS, Window, rough_duration
 from dashboard_scraper.model.doubts import doubts_in
 from dashboard_scraper.model.listing import NAMED_AT_MOST, listed, listed_days
@@ -28,7 +29,8 @@ from dashboard_scraper.model.metrics import Totals
 from dashboard_scraper.model.reconciliation import FILES_MARKED, STORE_MARKED, Rules, Verdict
 from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.sources.interface import Clock, Estimate, MakeSource, Source
-from dashboard_scraper.store import LedgerDay, Store, Stored
+from dashboard_scraper.store import LedgerDay, Reader, Store, Stored
+from dashboard_scraper.sync.day_costs import CostRules, fill_costs
 from dashboard_scraper.sync.day_details import fill_details
 from dashboard_scraper.sync.review import review
 from dashboard_scraper.sync.revisions import Caution
@@ -68,6 +70,7 @@ class Job:
     workers: int
     caution: Caution
     recheck_days: int
+    cost_settle_days: int
     clock: Clock
     progress: Progress
     rules: Rules
@@ -154,7 +157,8 @@ def _write_daily(
         job.store.check_lock()
         with job.store.reading() as reader:
             doubts = write_files(reader, export, outcome.failures, job.clock())
-        verdict = job.rules.verdict_on(doubts, FILES_MARKED, outcome.reviewed)
+            costs = _unreconciled_costs(reader, source.name, export.window)
+        verdict = job.rules.verdict_on(doubts, FILES_MARKED, outcome.reviewed, costs)
         _note_success(job, source, outcome, verdict)
     _raise_unless_whole(outcome, export.window)
     return verdict
@@ -166,7 +170,8 @@ def backfill(job: Job, make_source: MakeSource, window: Window) -> Verdict:
         outcome = bring_up_to_date(job, source, window, refresh=False, compare=False)
         with job.store.reading() as reader:
             doubts = doubts_in(reader.ledger(source.name, window).values(), job.rules.tolerance)
-        verdict = job.rules.verdict_on(doubts, STORE_MARKED, outcome.reviewed)
+            costs = _unreconciled_costs(reader, source.name, window)
+        verdict = job.rules.verdict_on(doubts, STORE_MARKED, outcome.reviewed, costs)
         _note_success(job, source, outcome, verdict)
     _raise_if_all_failed(outcome, window)
     _raise_unless_whole(outcome, window)
@@ -214,7 +219,16 @@ def bring_up_to_date(
     # Before the details, which belong to the figures in force: the review may change these.
     reviewed = review(job.store, source.name, window, fetched.results, job.caution)
     incomplete += fill_details(job.store, source, window, now)
+    rules = CostRules(job.cost_settle_days, job.clock)
+    incomplete += fill_costs(job.store, source, window, rules, refresh=refresh)
     return Outcome(failures, incomplete, reviewed.errors())
+
+
+def _unreconciled_costs(
+    reader: Reader, source_name: str, window: Window
+) -> dict[date, list[CostDifference]]:
+    ledger = reader.cost_ledger(source_name, window)
+    return {day: row.unreconciled for day, row in ledger.items() if row.unreconciled}
 
 
 def _not_published(day: date) -> NotPublished:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from dashboard_scraper.errors import (
     ContractBroken,
@@ -17,7 +17,7 @@ from dashboard_scraper.errors import (
     SourceUnavailable,
     UsageError,
 )
-from dashboard_scraper.model.dates import Window, rough_duration, runs_of_days
+from dashboard_scraper.model.dates import Window, pieces_of, rough_duration, runs_of_days
 from dashboard_scraper.model.figures import sum_of
 from dashboard_scraper.model.metrics import DETAILED, Figures
 from dashboard_scraper.model.usage import (
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 # These lose only details, also SignInRequired and UsageError: a token may lack their scope while
 # the users' figures, which are stored by now, could be fetched.
-_DETAIL_ERRORS = (SourceUnavailable, ContractBroken, SignInRequired, UsageError)
+DETAIL_ERRORS = (SourceUnavailable, ContractBroken, SignInRequired, UsageError)
 _RECORDS_PER_USER = 3  # until the first days are known
 _WORTH_SHOWING_SECONDS = 10
 
@@ -70,7 +70,7 @@ def _fill_editor_languages(
         row = lacking.pop()
         try:
             expected.learn(row, _fill_day(store, name, details, row, now))
-        except _DETAIL_ERRORS as error:
+        except DETAIL_ERRORS as error:
             what = f"editors and languages of {row.day} could not be fetched"
             failed.append(type(error)(f"{what}: {error}"))
             # A broken answer may be that day's alone; any other error would repeat on every day.
@@ -162,10 +162,10 @@ def _fill_credits(
     if not lacking or not details.credits_wanted:
         return []
     for run in runs_of_days(lacking):
-        for window in _pieces(run, details.days_at_once):
+        for window in pieces_of(run.start, run.end, details.days_at_once):
             try:
                 usages = details.fetch_credits(window)
-            except _DETAIL_ERRORS as error:
+            except DETAIL_ERRORS as error:
                 return [type(error)(f"credits of {window} could not be fetched: {error}")]
             if usages is None:
                 logger.info(
@@ -188,12 +188,3 @@ def _store_credits(
             user: consumed for user, consumed in credits_of.items() if person_key(user) in persons
         }
     store.put_credits(name, row.day, credits_of, now)
-
-
-def _pieces(window: Window, days_at_once: int) -> Iterable[Window]:
-    """The window in pieces that one request can ask for."""
-    start = window.start
-    while start <= window.end:
-        end = min(window.end, start + timedelta(days=days_at_once - 1))
-        yield Window(start, end)
-        start = end + timedelta(days=1)

@@ -1,0 +1,167 @@
+"""Fetches the costs of stored days, on a schedule of their own: bills are corrected for weeks.
+
+One request has the source's own totals of up to 90 days. They show which stored days have changed
+since, and what the rows of each day must add up to.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from dashboard_scraper.errors import ContractBroken, ScraperError
+from dashboard_scraper.model.costs import COST_METRICS, CostDay, CostFigures, text_of
+from dashboard_scraper.model.dates import Window, pieces_of, runs_of_days
+from dashboard_scraper.model.listing import listed, listed_days
+from dashboard_scraper.people.people import person_key
+from dashboard_scraper.sources.interface import Clock, CostSource, Source
+from dashboard_scraper.store import CostLedgerDay, Store, Stored
+from dashboard_scraper.store.settling import is_settled
+from dashboard_scraper.sync.day_details import DETAIL_ERRORS
+
+logger = logging.getLogger(__name__)
+
+# Rows that are in memory at once: 20 pages, or one day if a day has more.
+_MOST_ROWS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class CostRules:
+    """When a day's costs are final: `settle_days` after its end."""
+
+    settle_days: int
+    clock: Clock
+
+
+def fill_costs(
+    store: Store, source: Source, window: Window, rules: CostRules, *, refresh: bool
+) -> list[ScraperError]:
+    """Fetch the costs of the window's days that are missing, not settled, or changed since; with
+    `refresh`, of all. Then the limits of users. Returns what could not be fetched.
+    """
+    costs = source.costs
+    if costs is None or not costs.wanted:
+        return []
+    published = source.published(rules.clock())
+    start, end = max(window.start, published.start), min(window.end, published.end)
+    try:
+        for piece in pieces_of(start, end, costs.days_at_once):
+            if not _Filling(store, source.name, costs, piece, rules).run(refresh=refresh):
+                return []  # the source has none for this tenant
+        _fill_budgets(store, source.name, costs, window, rules.clock())
+    except DETAIL_ERRORS as error:
+        return [type(error)(f"costs of {window} could not be fetched: {error}")]
+    return []
+
+
+class _Filling:
+    """Brings the costs of one range of days into the store."""
+
+    def __init__(
+        self, store: Store, name: str, source: CostSource, window: Window, rules: CostRules
+    ) -> None:
+        self._store = store
+        self._name = name
+        self._source = source
+        self._window = window
+        self._rules = rules
+        with store.reading() as reader:
+            self._stored = reader.cost_ledger(name, window)
+            self._ledger = reader.ledger(name, window)
+        self._most_rows = 0  # that a day has had so far
+
+    def run(self, *, refresh: bool) -> bool:
+        """Fetch what is needed; False where the source has no costs for this tenant."""
+        moment = self._rules.clock()
+        totals = self._source.fetch_totals(self._window)
+        if totals is None:
+            return False
+        needed = [
+            day
+            for day in self._window.days()
+            if refresh or self._is_needed(day, totals[day], moment)
+        ]
+        if needed:
+            logger.info("fetching the costs of %s", listed_days(needed))
+        for run in runs_of_days(needed):
+            for window in self._windows(run):
+                fetched_at = self._rules.clock()
+                costs = self._source.fetch_costs(window)
+                for day in window.days():
+                    self._put(CostDay(day, costs.get(day, []), totals[day]), fetched_at)
+        return True
+
+    def _is_needed(self, day: date, total: CostFigures, now: datetime) -> bool:
+        row = self._stored.get(day)
+        if row is None or row.total != total:
+            return True
+        # An answer that says nothing new would bring back who was removed from the store.
+        return not row.forgotten and not is_settled(row, self._rules.settle_days, now)
+
+    def _windows(self, run: Window) -> Iterator[Window]:
+        """Parts of the run whose rows fit into memory, by what a day had before: first a day."""
+        start = run.start
+        while start <= run.end:
+            fitting = max(1, _MOST_ROWS // self._most_rows) if self._most_rows else 1
+            days = min(fitting, self._source.days_at_once)
+            window = Window(start, min(run.end, start + timedelta(days=days - 1)))
+            yield window
+            start = window.end + timedelta(days=1)
+
+    def _put(self, costs: CostDay, fetched_at: datetime) -> None:
+        if costs.differences:
+            # Rows and totals are separate requests; the source may have changed between the two.
+            logger.info("%s: costs: %s; fetching them once more", costs.day, costs.differences[0])
+            fetched_at = self._rules.clock()
+            costs = self._fetch_again(costs.day)
+        self._most_rows = max(self._most_rows, len(costs.costs))
+        result, before = self._store.put_costs(
+            self._name, costs, fetched_at, self._removed_from(costs)
+        )
+        if costs.differences:
+            differences = listed(costs.differences, separator="; ")
+            logger.warning(
+                "the costs of %s do not add up: %s; stored as they are", costs.day, differences
+            )
+        if result is Stored.REVISED and before is not None:
+            logger.info("the costs of %s were revised%s", costs.day, _changes(before, costs))
+
+    def _fetch_again(self, day: date) -> CostDay:
+        window = Window(day, day)
+        totals = self._source.fetch_totals(window)
+        if totals is None:
+            raise ContractBroken(f"the source had costs of {day}, and has none any more")
+        return CostDay(day, self._source.fetch_costs(window).get(day, []), totals[day])
+
+    def _removed_from(self, costs: CostDay) -> set[str]:
+        """Users who were removed from the day's figures, and must not come back with its costs."""
+        row = self._ledger.get(costs.day)
+        if row is None or not row.forgotten:
+            return set()
+        with self._store.reading() as reader:
+            persons = {person_key(user.user) for user in reader.day(row).users}
+        users = {cost.user for cost in costs.costs if cost.user}
+        return {user for user in users if person_key(user) not in persons}
+
+
+def _changes(before: CostLedgerDay, costs: CostDay) -> str:
+    """The sums that changed, as `: billed 3.4 -> 3.5`."""
+    changes = [
+        f"{metric.name} {text_of(before.sums[metric])} -> {text_of(costs.sums[metric])}"
+        for metric in COST_METRICS
+        if before.sums[metric] != costs.sums[metric]
+    ]
+    return f": {listed(changes)}" if changes else ", without a change in their sums"
+
+
+def _fill_budgets(
+    store: Store, name: str, source: CostSource, window: Window, now: datetime
+) -> None:
+    """Replace the stored limits of users by those of now."""
+    with store.reading() as reader:
+        users = reader.users(name, window)
+    budgets = source.fetch_budgets(users)
+    if budgets is not None:
+        store.put_budgets(name, budgets, now)
