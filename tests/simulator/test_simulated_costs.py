@@ -10,15 +10,20 @@ from typing import Any
 import pytest
 import requests
 
-from dashboard_scraper.model.costs import Account, CostDay
+from dashboard_scraper import simulator
+from dashboard_scraper.model.costs import Account, Budget, CostDay, CostKind
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.simulator import Billing, Organization, Simulator
+from dashboard_scraper.simulator import Billing, Fault, Organization, Simulator
+from dashboard_scraper.simulator.analytics_api import CREDITS as CREDIT_USAGE
 from dashboard_scraper.simulator.cost_api import (
+    BUDGETS,
     BY_DAY,
     BY_RESOURCE,
     BY_USER,
     COSTS,
     IN_TOTAL,
+    MONTHLY,
+    SET_BUDGETS,
 )
 
 TODAY = date(2025, 10, 31)
@@ -57,6 +62,12 @@ def post(sim: Simulator, endpoint: str, body: object) -> requests.Response:
     headers = {"Authorization": f"Bearer {sim.token}", "Connection": "close"}
     url = f"{sim.url}/analytics/v0/{endpoint}"
     return requests.post(url, json=body, headers=headers, timeout=5)
+
+
+def get(sim: Simulator, endpoint: str, **parameters: str) -> requests.Response:
+    headers = {"Authorization": f"Bearer {sim.token}", "Connection": "close"}
+    url = f"{sim.url}/analytics/v0/{endpoint}"
+    return requests.get(url, params=parameters, headers=headers, timeout=5)
 
 
 def query(start: date = DAY, end: date = DAY, *keys: str, **more: object) -> Json:
@@ -123,8 +134,7 @@ def as_read(found: list[Json]) -> set[tuple[object, ...]]:
     return read
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-@pytest.mark.parametrize("days", [1, 12])
+@pytest.mark.parametrize(("seed", "days"), [(1, 1), (2, 1), (3, 5)])
 def test_groups_sum_to_ungrouped_answer(billing: Billing, seed: int, days: int) -> None:
     organization = Organization(9, seed, today=TODAY, billing=billing)
     start = END - timedelta(days - 1)
@@ -151,3 +161,346 @@ def test_answers_equal_the_truth(sim: Simulator) -> None:
     assert costs.of_member(member, DAY) == [
         c for c in costs.of_day(DAY).costs if c.user == member.name
     ]
+
+
+def credit_usage(sim: Simulator, start: date, end: date, **more: str) -> dict[str, Decimal]:
+    """What each user consumed, according to the endpoint of credits."""
+    answer = get(
+        sim, CREDIT_USAGE, start_date=f"{start}", end_date=f"{end}", page_size="500", **more
+    )
+    assert answer.json()["pagination"]["has_more"] is False
+    found: dict[str, Decimal] = {}
+    for record in answer.json()["records"]:
+        name = record.get("user_email") or record["service_account_name"]
+        found[name] = found.get(name, Decimal(0)) + Decimal(f"{record['credits_consumed']}")
+    return {name: consumed for name, consumed in found.items() if consumed}
+
+
+def credits_of_rows(sim: Simulator, start: date, end: date) -> dict[str, Decimal]:
+    """The same from the costs, without what belongs to nobody."""
+    found: dict[str, Decimal] = {}
+    for point in rows(sim, start, end):
+        group = point["group_by_values"]
+        if name := group.get("user_email") or group.get("service_account_name"):
+            consumed = Decimal(point["cost_metrics"]["credits_consumed"])
+            found[name] = found.get(name, Decimal(0)) + consumed
+    return {name: consumed for name, consumed in found.items() if consumed}
+
+
+def test_credits_are_those_of_credit_usage(sim: Simulator, billing: Billing) -> None:
+    """Whatever was revised; a contract in dollars has none."""
+    end = END - timedelta(1)
+    sim.revise(START)
+    sim.revise_costs(START)
+    sim.move_costs(START + timedelta(3))
+    sim.plant_spike(START + timedelta(4))
+    assert credits_of_rows(sim, START, END) == credit_usage(sim, START, END)
+    assert credits_of_rows(sim, START, START) == credit_usage(sim, START, START)
+    assert credit_usage(sim, START, end, by_date="true", by_model="true") == (
+        credit_usage(sim, START, end)
+    )
+    assert bool(credit_usage(sim, START, END)) == (billing == "credits")
+
+
+def test_contract_has_amounts_in_one_unit(sim: Simulator, billing: Billing) -> None:
+    used, unused = (DOLLARS, CREDITS) if billing == "dollars" else (CREDITS, DOLLARS)
+    for point in rows(sim, START, END):
+        metrics = point["cost_metrics"]
+        assert {metrics.get(name, "0") for name in unused} == {"0"}
+        assert any(Decimal(metrics[name]) for name in used)
+        assert ("base_cost_usd" in metrics) == (billing == "dollars")
+
+
+def test_costs_have_every_kind_of_row() -> None:
+    """Corrections and costs of nobody alone are negative, or on a day without activity."""
+    organization = Organization(users=12, today=TODAY)
+    seen = set()
+    for day in Window(START, END).days():
+        active = organization.totals(Window(day, day))
+        names = {organization.members[index].name for index in active}
+        for cost in organization.costs.of_day(day).costs:
+            billed = cost.figures.billed or Decimal(0)
+            seen.add((cost.account, cost.resource_type, billed > 0))
+            if billed > 0:
+                assert cost.user in names or cost.account is Account.UNATTRIBUTED
+    assert {(Account.PERSON, kind, True) for kind in ("MODEL", "COMPUTE")} <= seen
+    assert (Account.SERVICE_ACCOUNT, "MODEL", True) in seen
+    assert {(Account.PERSON, "MODEL", False), (Account.UNATTRIBUTED, "MODEL", False)} <= seen
+    assert (Account.UNATTRIBUTED, "MODEL", True) in seen
+
+
+def test_amounts_are_written_in_full() -> None:
+    with Simulator(Organization(users=12, today=TODAY), rate_limit=False) as sim:
+        found = [point["cost_metrics"] for point in rows(sim, START, END)]
+    amounts = {metrics[name] for metrics in found for name in DOLLARS}
+    assert "0.000000123" in amounts
+    assert any(len(amount.partition(".")[2]) == 12 for amount in amounts)
+    assert not any("E" in amount or amount.startswith(".") for amount in amounts)
+    assert {type(metrics[name]) for metrics in found for name in TOKENS} == {int, str}
+
+
+def test_huge_token_counts_are_exact(sim: Simulator) -> None:
+    before = sums(rows(sim))[f"{DAY}"]
+    huge = sim.plant_huge_tokens(DAY)
+    after = sums(rows(sim))[f"{DAY}"]
+    assert [after[name] - before[name] for name in TOKENS] == [2**53 + n for n in (1, 3, 5, 7)]
+    assert [after[name] for name in AMOUNTS if name in after] == (
+        [before[name] for name in AMOUNTS if name in before]
+    )
+    assert huge in sim.organization.costs.of_day(DAY).costs
+    (whole,) = points(sim, query())
+    assert whole["cost_metrics"]["input_tokens"] == f"{after['input_tokens']}"
+
+
+def test_costs_are_revised_without_usage(sim: Simulator) -> None:
+    def usage() -> object:
+        return get(sim, "user-activity", start_date=f"{DAY}", end_date=f"{DAY}").json()["users"]
+
+    before, used = sums(rows(sim, DAY - timedelta(1), DAY)), usage()
+    sim.revise_costs(DAY)
+    after = sums(rows(sim, DAY - timedelta(1), DAY))
+    changed = {name for name in AMOUNTS if after[f"{DAY}"].get(name) != before[f"{DAY}"].get(name)}
+    assert changed in (set(DOLLARS), set(CREDITS))
+    assert all(after[f"{DAY}"][name] > before[f"{DAY}"][name] for name in changed)
+    assert after.keys() == before.keys()
+    assert all(after[day] == before[day] for day in after if day != f"{DAY}")
+    assert usage() == used
+
+
+def test_revised_usage_costs_the_same_money() -> None:
+    with Simulator(Organization(users=12, today=TODAY), rate_limit=False) as sim:
+        before = rows(sim)
+        sim.revise(DAY)
+        assert rows(sim) == before
+
+
+def test_moved_costs_keep_the_sums(sim: Simulator) -> None:
+    whole, before = points(sim, query()), as_read(rows(sim))
+    moved = sim.move_costs(DAY)
+    assert points(sim, query()) == whole
+    after = as_read(rows(sim))
+    assert {row[0] for row in after ^ before} == {cost.user for cost in moved}
+    assert sums(rows(sim)) == sums(whole)
+
+
+def test_spike_is_larger_than_all_people(sim: Simulator, billing: Billing) -> None:
+    person = sim.organization.people[4]
+    metric = "billed" if billing == "dollars" else "credits"
+    before = set(sim.organization.costs.of_day(DAY).costs)
+    spike = sim.plant_spike(DAY, person)
+    assert (spike.user, spike.resource_type) == (person.name, "MODEL")
+    after = sim.organization.costs.of_day(DAY)
+    (new,) = set(after.costs) - before
+    assert new == spike
+    others = [cost for cost in after.costs if cost.user != person.name]
+    assert getattr(spike.figures, metric) > sum(getattr(c.figures, metric) for c in others)
+    assert as_read(rows(sim)) == as_points(after)
+
+
+def test_pages_have_at_most_1000_points() -> None:
+    with Simulator(Organization(users=200, today=TODAY), rate_limit=False) as sim:
+        window = Window(END - timedelta(8), END)
+        asked = query(window.start, window.end, BY_USER, BY_RESOURCE)
+        pages: list[Json] = []
+        while not pages or pages[-1]["pagination"]["has_more"]:
+            cursor = {"cursor": pages[-1]["pagination"]["next_cursor"]} if pages else {}
+            pages.append(post(sim, COSTS, {**asked, **cursor, "page_size": 1000}).json())
+        cursor = pages[0]["pagination"]["next_cursor"]
+        foreign = {**query(DAY, DAY, BY_USER, BY_RESOURCE), "cursor": cursor}
+        assert post(sim, COSTS, foreign).json()["error"]["message"] == "invalid cursor"
+        costs = sim.organization.costs
+        expected = sum(len(costs.rows(day)) for day in window.days())
+    lengths = [len(page["data_points"]) for page in pages]
+    assert set(lengths[:-1]) == {1000}
+    assert sum(lengths) == expected > 1000
+
+
+def test_users_may_be_filtered(sim: Simulator) -> None:
+    name = sim.move_costs(DAY)[0].user
+    asked = query(START, END, BY_USER, BY_RESOURCE)
+    own = [p for p in points(sim, asked) if p["group_by_values"].get("user_email") == name]
+    assert points(sim, {**asked, "filters": {"user_emails": [name]}}) == own != []
+    only = {**query(START, END), "filters": {"user_emails": [name]}}
+    assert sums(points(sim, only)) == sums(own)
+
+
+def test_costs_share_the_limit_of_credits() -> None:
+    with Simulator(Organization(users=3, today=TODAY)) as sim:
+        codes = [post(sim, COSTS, query()).status_code for _ in range(14)]
+        codes += [get(sim, CREDIT_USAGE).status_code for _ in range(8)]
+        codes += [post(sim, BUDGETS, budget_query(sim)).status_code for _ in range(8)]
+        refused = post(sim, COSTS, query())
+        assert codes == [200] * 30
+        assert refused.status_code == 429
+        assert 1 <= int(refused.headers["Retry-After"]) <= 2
+        assert get(sim, "dau-count").status_code == 200
+
+
+REFUSED: dict[str, tuple[Json, str]] = {
+    "today": ({"end_date": f"{TODAY}"}, "is not available yet"),
+    "91 days": ({"start_date": "2025-07-23"}, "must not exceed 90 days"),
+    "too old": ({"start_date": "2023-10-01", "end_date": "2023-10-01"}, "more than 2 years ago"),
+    "end first": ({"end_date": f"{START}"}, "must not be after"),
+    "no date": ({"start_date": "20251021"}, "start_date must be YYYY-MM-DD"),
+    "granularity": ({"granularity": "DAY"}, "unknown value 'DAY' of granularity"),
+    "group": ({"group_by_keys": ["TEAM"]}, "unknown value 'TEAM' of group_by_keys"),
+    "field": ({"group_by": []}, "unknown field `group_by`"),
+    "filter": ({"filters": {"users": []}}, "unknown field `users`"),
+    "page too long": ({"page_size": 1001}, "page_size must be between 1 and 1000"),
+    "no page": ({"page_size": 0}, "page_size must be between 1 and 1000"),
+    "cursor": ({"cursor": "made-up"}, "invalid cursor"),
+    "type": ({"page_size": "5"}, "Expected `int`"),
+}
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Simulator]:
+    """One that no test changes."""
+    with Simulator(Organization(users=3, today=TODAY), rate_limit=False) as running:
+        yield running
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_query_out_of_bounds_is_refused(shared: Simulator, name: str) -> None:
+    change, words = REFUSED[name]
+    answer = post(shared, COSTS, {**query(), **change})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "InvalidArgument"
+    assert words in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("body", [None, [], "text", {"start_date": f"{DAY}"}])
+def test_unreadable_body_is_refused(shared: Simulator, body: object) -> None:
+    answer = post(shared, COSTS, body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"].startswith("invalid request body")
+
+
+def test_chunked_body_is_refused(shared: Simulator) -> None:
+    headers = {"Authorization": f"Bearer {shared.token}"}
+    url = f"{shared.url}/analytics/v0/{COSTS}"
+    answer = requests.post(url, data=iter([b"{}"]), headers=headers, timeout=5)
+    assert answer.status_code == 400
+
+
+def test_each_endpoint_has_one_method(shared: Simulator) -> None:
+    for answer, allowed in (
+        (get(shared, COSTS), "POST"),
+        (get(shared, SET_BUDGETS), "POST"),
+        (post(shared, "user-activity", {}), "GET"),
+        (requests.post(f"{shared.url}/api/user-feature-stats", timeout=5), "GET"),
+    ):
+        assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)
+
+
+@pytest.mark.parametrize("code", [403, 404])
+def test_tenant_may_lack_costs(code: Any) -> None:
+    organization = Organization(users=3, today=TODAY)
+    with Simulator(organization, rate_limit=False, costs_refused=code) as sim:
+        for endpoint in (COSTS, BUDGETS, SET_BUDGETS):
+            answer = post(sim, endpoint, query())
+            assert answer.status_code == code
+            assert answer.json()["error"].keys() == {"code", "message"}
+        assert get(sim, CREDIT_USAGE).status_code == 200
+        assert requests.post(f"{sim.url}/analytics/v0/{COSTS}", timeout=5).status_code == 401
+
+
+def budget_query(sim: Simulator, **changes: object) -> Json:
+    billing = sim.organization.costs.billing
+    resource = "USD_COST" if billing == "dollars" else "CREDITS_CONSUMED"
+    return {
+        "user_emails": [person.name for person in sim.organization.people],
+        "resource": f"BUDGET_RESOURCE_{resource}",
+        "period": MONTHLY,
+        **changes,
+    }
+
+
+def test_some_users_have_budgets(sim: Simulator, billing: Billing) -> None:
+    overrides = post(sim, BUDGETS, budget_query(sim)).json()["overrides"]
+    kind = CostKind.MONEY if billing == "dollars" else CostKind.CREDITS
+    found = [Budget(o["user_email"], kind, Decimal(o["config"]["limit"])) for o in overrides]
+    assert found == sim.organization.costs.budgets()
+    assert 0 < len(found) < len(sim.organization.people)
+    one = {"user_emails": [found[0].user, "stranger@example.com"]}
+    assert post(sim, BUDGETS, budget_query(sim, **one)).json()["overrides"] == overrides[:1]
+    other = {"dollars": "CREDITS_CONSUMED", "credits": "USD_COST"}[billing]
+    foreign = budget_query(sim, resource=f"BUDGET_RESOURCE_{other}")
+    assert post(sim, BUDGETS, foreign).json()["overrides"] == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("resource", "USD"), ("period", "MONTH"), ("user_emails", []), ("more", 1)]
+)
+def test_budget_query_is_checked(shared: Simulator, field: str, value: object) -> None:
+    answer = post(shared, BUDGETS, budget_query(shared, **{field: value}))
+    assert answer.status_code == 400
+    assert field in answer.json()["error"]["message"]
+
+
+def test_call_that_sets_budgets_is_recorded(sim: Simulator) -> None:
+    override, *_ = post(sim, BUDGETS, budget_query(sim)).json()["overrides"]
+    override["config"]["limit"] = "12.5"
+    assert sim.count(SET_BUDGETS) == 0
+    assert post(sim, SET_BUDGETS, {"overrides": [override]}).status_code == 200
+    (call,) = (request for request in sim.requests if request.endpoint == SET_BUDGETS)
+    assert (call.method, call.parameters) == ("POST", {"overrides": [override]})
+    assert override in post(sim, BUDGETS, budget_query(sim)).json()["overrides"]
+    strange = {**override, "user_email": "stranger@example.com"}
+    assert post(sim, SET_BUDGETS, {"overrides": [strange]}).status_code == 400
+
+
+def test_posted_request_is_recorded(shared: Simulator) -> None:
+    post(shared, COSTS, query(DAY, DAY, BY_USER))
+    last = shared.requests[-1]
+    assert (last.method, last.endpoint, last.day, last.status) == ("POST", COSTS, DAY, 200)
+    assert last.parameters == query(DAY, DAY, BY_USER)
+    assert shared.count(COSTS, DAY) >= 1
+
+
+def test_faults_apply_to_posted_requests(sim: Simulator) -> None:
+    """Chosen by endpoint, day and grouping."""
+    name = "billed_amount_usd"
+    by = Decimal("0.000000000000000001")
+    raised = simulator.raise_total(DAY, name, by)
+    sim.add_fault(Fault(raised, COSTS, asks=simulator.ungrouped))
+    difference = sums(points(sim, query()))[f"{DAY}"][name] - sums(rows(sim))[f"{DAY}"][name]
+    assert difference == by
+    sim.clear_faults()
+    sim.add_fault(Fault(simulator.set_value(name, "x", record=1), COSTS, DAY))
+    sim.add_fault(Fault(simulator.set_value("user_email", "x@example.com", record=0), COSTS, DAY))
+    first, second, *_ = post(sim, COSTS, query(DAY, DAY, BY_USER, BY_RESOURCE)).json()[
+        "data_points"
+    ]
+    assert first["group_by_values"]["user_email"] == "x@example.com"
+    assert second["cost_metrics"][name] == "x"
+    assert rows(sim, DAY - timedelta(1), DAY) != []
+    sim.clear_faults()
+    sim.add_fault(Fault(simulator.status(503, message="later"), COSTS, times=1))
+    assert post(sim, COSTS, query()).json()["error"]["message"] == "later"
+    sim.add_fault(Fault(simulator.cut_body("chunked"), COSTS, times=1))
+    with pytest.raises(requests.RequestException):
+        post(sim, COSTS, query())
+    assert post(sim, COSTS, query()).status_code == 200
+
+
+def test_posted_pages_may_loop_or_repeat(sim: Simulator) -> None:
+    asked = query(START, END, BY_USER, BY_RESOURCE, page_size=5)
+    sim.add_fault(Fault(simulator.repeat_user(changed=True), COSTS))
+    first = post(sim, COSTS, asked).json()
+    cursor = first["pagination"]["next_cursor"]
+    again = post(sim, COSTS, {**asked, "cursor": cursor}).json()["data_points"][0]
+    last = first["data_points"][-1]
+    assert again["group_by_values"] == last["group_by_values"]
+    assert again["cost_metrics"] != last["cost_metrics"]
+    sim.clear_faults()
+    sim.add_fault(Fault(simulator.repeat_cursor(), COSTS))
+    page = post(sim, COSTS, {**asked, "cursor": cursor}).json()["pagination"]
+    assert page == {"has_more": True, "next_cursor": cursor}
+    sim.clear_faults()
+    sim.add_fault(Fault(simulator.alternate_cursors(), COSTS))
+    cursors: list[str] = []
+    for _ in range(4):
+        more = {"cursor": cursors[-1]} if cursors else {}
+        cursors.append(post(sim, COSTS, {**asked, **more}).json()["pagination"]["next_cursor"])
+    assert cursors == cursors[:2] * 2

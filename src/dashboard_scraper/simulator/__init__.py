@@ -13,6 +13,7 @@ from dashboard_scraper.simulator.faults import (
     compressed,
     cut_body,
     drip,
+    grouped,
     hang,
     html,
     inflate,
@@ -35,6 +36,7 @@ from dashboard_scraper.simulator.faults import (
     set_value,
     slow_head,
     status,
+    ungrouped,
 )
 from dashboard_scraper.simulator.organization import Counts, Member, Organization
 from dashboard_scraper.simulator.server import Simulator
@@ -55,6 +57,7 @@ __all__ = [
     "compressed",
     "cut_body",
     "drip",
+    "grouped",
     "hang",
     "html",
     "inflate",
@@ -77,4 +80,5 @@ __all__ = [
     "set_value",
     "slow_head",
     "status",
+    "ungrouped",
 ]

@@ -90,13 +90,14 @@ class Costs:
         """Switch to the other kind of contract, or stay with the same."""
         with self._lock:
             self.billing = billing
-            self.clear()
-
-    def clear(self) -> None:
-        """Forget computed figures, which a revision of usage changes."""
-        with self._lock:
             self._rows.clear()
             self._totals.clear()
+
+    def compute_again(self, day: date) -> None:
+        """Forget the day's computed figures, since its usage was revised."""
+        with self._lock:
+            self._rows.pop(day, None)
+            self._totals.pop(day, None)
 
     def rows(self, day: date) -> list[Row]:
         """Each with a figure other than 0: by member, those of nobody last, then by resource."""
@@ -152,7 +153,7 @@ class Costs:
         """Raise the money or the credits of the day's usage."""
         with self._lock:
             self._raises[day] = self._raises.get(day, 0) + 1
-            self.clear()
+            self.compute_again(day)
 
     def move(self, day: date) -> tuple[Cost, Cost]:
         """Move half of one person's costs of a resource to another; returns both rows as they are
@@ -194,7 +195,8 @@ class Costs:
         kind = CostKind.MONEY if self.billing == "dollars" else CostKind.CREDITS
         members = (each for each in self._organization.people if each.index % 5 == 0)
         limits = {(each.name, kind): self._limit(each) for each in members} | self._limits
-        return [Budget(user, kind, limits[user, kind]) for user, kind in sorted(limits, key=str)]
+        found = [Budget(user, kind, limit) for (user, kind), limit in limits.items()]
+        return sorted(found, key=lambda budget: (budget.user, budget.kind.value))
 
     def set_budget(self, budget: Budget) -> None:
         """Set a limit, or replace the user's own of that kind."""
@@ -221,7 +223,7 @@ class Costs:
 
     def _add(self, day: date, row: Row) -> Cost:
         self._added.setdefault(day, []).append(row)
-        self.clear()
+        self.compute_again(day)
         rows = self.rows(day)
         return self.cost(next(each for each in rows if each[:2] == row[:2]))
 

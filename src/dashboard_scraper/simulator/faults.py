@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
+from decimal import Decimal
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -38,7 +39,8 @@ _CUTS = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An effect on requests for `endpoint` (the last segment of the path) and a single `day`.
+    """An effect on requests for `endpoint` (the last segment of the path) and a single `day`, for
+    which `asks` is true, such as `ungrouped`.
 
     It skips the first `after` of them, and applies `times` times. None means any, or always.
     """
@@ -48,11 +50,24 @@ class Fault:
     day: date | None = None
     times: int | None = None
     after: int = 0
+    asks: Callable[[Request], bool] | None = None
 
     def matches(self, request: Request) -> bool:
         if self.endpoint is not None and self.endpoint != request.endpoint:
             return False
+        if self.asks is not None and not self.asks(request):
+            return False
         return self.day is None or self.day == request.day
+
+
+def grouped(request: Request) -> bool:
+    """Whether it asks for costs in groups."""
+    return bool(request.parameters.get("group_by_keys"))
+
+
+def ungrouped(request: Request) -> bool:
+    """Whether it asks for the sums of costs alone."""
+    return not grouped(request)
 
 
 class FaultBook:
@@ -89,10 +104,10 @@ class FaultBook:
         return due
 
 
-def status(code: int, retry_after: str | None = None) -> Effect:
+def status(code: int, retry_after: str | None = None, message: str = "") -> Effect:
     """An error answer; `retry_after` is the header's value, seconds or an HTTP date."""
     headers = () if retry_after is None else (("Retry-After", retry_after),)
-    body = {"error": {"code": "Simulated", "message": f"simulated status {code}"}}
+    body = {"error": {"code": "Simulated", "message": message or f"simulated status {code}"}}
     return lambda _answer, _request: replace(json_answer(body, code), headers=headers)
 
 
@@ -223,13 +238,17 @@ def set_value(field: str, value: object, record: int | None = None) -> Effect:
     return edited(edit)
 
 
-def raise_total(day: date, field: str, by: int) -> Effect:
+def raise_total(day: date, field: str, by: int | Decimal) -> Effect:
     """Raise a figure in the record of one day, in answers with a record per day."""
 
     def edit(body: Json, _request: Request) -> Json:
         for row in records_of(body):
-            if row.get("date") == day.isoformat():
-                holder(row, field)[field] += by
+            if day.isoformat() in (row.get("date"), row.get("start_date")):
+                figures = holder(row, field)
+                value = figures[field]
+                figures[field] = (
+                    f"{Decimal(value) + by:f}" if isinstance(value, str) else value + by
+                )
         return body
 
     return edited(edit)

@@ -204,7 +204,7 @@ class Organization:
             self._revisions[day] = self._revisions.get(day, 0) + 1
             self._days.pop(day, None)
             self._ranges.clear()
-        self.costs.clear()
+        self.costs.compute_again(day)
 
     def is_revised(self, day: date) -> bool:
         return day in self._revisions
