@@ -352,10 +352,13 @@ def start_api(home: Home) -> Iterator[Start]:
                 "AUGMENT_API_TOKEN": simulator.token,
                 "ANALYTICS_READY_HOUR": "0",  # else what a test sees depends on the hour
             }
+            home.settings.setdefault("FETCH_COST", "false")  # tests about costs ask for them
             if not options["rate_limit"]:
                 home.settings |= {
                     "ANALYTICS_REQUESTS_PER_MINUTE": "60000",
                     "ANALYTICS_BURST": "1000",
+                    "COST_REQUESTS_PER_MINUTE": "60000",
+                    "COST_BURST": "1000",
                 }
             return simulator
 

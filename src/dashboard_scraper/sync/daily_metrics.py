@@ -219,7 +219,7 @@ def bring_up_to_date(
     # Before the details, which belong to the figures in force: the review may change these.
     reviewed = review(job.store, source.name, window, fetched.results, job.caution)
     incomplete += fill_details(job.store, source, window, now)
-    rules = CostRules(job.cost_settle_days, job.clock)
+    rules = CostRules(job.cost_settle_days, job.caution.confirmations, job.clock)
     incomplete += fill_costs(job.store, source, window, rules, refresh=refresh)
     return Outcome(failures, incomplete, reviewed.errors())
 

@@ -29,9 +29,12 @@ _MOST_ROWS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class CostRules:
-    """When a day's costs are final: `settle_days` after its end."""
+    """When a day's costs are final: `settle_days` after its end; a day that does not add up, once
+    the source has given the same answer for `confirmations` more days.
+    """
 
     settle_days: int
+    confirmations: int
     clock: Clock
 
 
@@ -97,8 +100,11 @@ class _Filling:
         row = self._stored.get(day)
         if row is None or row.total != total:
             return True
-        # An answer that says nothing new would bring back who was removed from the store.
-        return not row.forgotten and not is_settled(row, self._rules.settle_days, now)
+        if row.forgotten:  # an answer that says nothing new would bring back who was removed
+            return False
+        confirmed = (row.fetched_at.date() - row.accepted_at.date()).days
+        is_open = row.unreconciled and confirmed < self._rules.confirmations
+        return bool(is_open) or not is_settled(row, self._rules.settle_days, now)
 
     def _windows(self, run: Window) -> Iterator[Window]:
         """Parts of the run whose rows fit into memory, by what a day had before: first a day."""

@@ -1,0 +1,242 @@
+"""Costs are fetched day by day, close against the source's own totals, and follow revisions."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import msgspec
+import pytest
+
+from conftest import Home, Start
+from dashboard_scraper.errors import (
+    ContractBroken,
+    NotReconciled,
+    SourceUnavailable,
+)
+from dashboard_scraper.model.costs import CostDay
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.simulator import Fault, Organization, Simulator, remove_field, status
+from dashboard_scraper.simulator.exchange import Answer, Request
+from dashboard_scraper.sources.registry import ANALYTICS
+from dashboard_scraper.store import CostLedgerDay, store_at
+from stored_days import NOON, TODAY, backfill, fetch, forget, march, settings_of, sql
+
+COST, BUDGETS = "cost-analytics", "get-user-budget-overrides"
+WINDOW = Window(march(1), march(9))
+Log = pytest.LogCaptureFixture
+
+
+@pytest.fixture
+def spring(start_api: Start, home: Home, caplog: Log) -> Simulator:
+    """A simulator whose today is the 10th of March, 2025, and settings that ask for costs."""
+    home.settings |= {"MAX_RETRIES": "0", "FETCH_COST": "auto", "FETCH_EDITOR_LANGUAGE": "false"}
+    caplog.set_level(logging.INFO, "dashboard_scraper")
+    return start_api(Organization(users=12, today=TODAY + timedelta(9)))
+
+
+def run(home: Home, now: datetime = NOON) -> None:
+    backfill(home, WINDOW.start, WINDOW.end, now)
+
+
+def ledger(home: Home) -> list[CostLedgerDay]:
+    """The ledger of costs, oldest day first."""
+    with store_at(settings_of(home).store_url).reading() as reader:
+        return [*reader.cost_ledger(ANALYTICS).values()]
+
+
+def stored(home: Home) -> list[CostDay]:
+    """Every stored day of costs as an answer would have it."""
+    with store_at(settings_of(home).store_url).reading() as reader:
+        rows = reader.cost_ledger(ANALYTICS).values()
+        return [CostDay(row.day, reader.costs(row), row.total) for row in rows]
+
+
+def check_equal_to_truth(home: Home, simulator: Simulator, window: Window = WINDOW) -> None:
+    truth = simulator.organization.costs
+    assert stored(home) == [truth.of_day(day) for day in window.days()]
+
+
+def asked(simulator: Simulator) -> Counter[str]:
+    """How often each endpoint for costs was asked."""
+    return Counter(each.endpoint for each in simulator.requests if each.endpoint in (COST, BUDGETS))
+
+
+@pytest.mark.parametrize("billing", ["dollars", "credits"])
+def test_stored_costs_are_the_truth(
+    home: Home, start_api: Start, store_url: str, billing: str
+) -> None:
+    assert store_url == home.settings["STORE_URL"]
+    home.settings |= {"FETCH_COST": "auto", "FETCH_EDITOR_LANGUAGE": "false"}
+    simulator = start_api(Organization(users=12, today=TODAY + timedelta(9)), billing=billing)
+    simulator.plant_huge_tokens(march(4))
+    run(home)
+    check_equal_to_truth(home, simulator)
+    assert all(row.unreconciled == [] for row in ledger(home))
+    with store_at(store_url).reading() as reader:
+        budgets = reader.budgets(ANALYTICS)
+        users = reader.users(ANALYTICS, WINDOW)
+    truth = simulator.organization.costs.budgets()
+    assert budgets == [budget for budget in truth if budget.user in users]
+
+
+def test_second_night_asks_for_unsettled_days_only(home: Home, spring: Simulator) -> None:
+    run(home)
+    spring.requests.clear()
+    run(home, NOON + timedelta(1))
+    windows = [
+        (body["start_date"], body["end_date"])
+        for each in spring.requests
+        if each.endpoint == COST and (body := msgspec.json.decode(each.body))["group_by_keys"]
+    ]
+    # The first two days were over for seven days when they were fetched.
+    assert windows == [("2025-03-03", "2025-03-03"), ("2025-03-04", "2025-03-09")]
+
+
+def test_late_revision_is_found_by_the_total(home: Home, spring: Simulator, caplog: Log) -> None:
+    home.settings["COST_SETTLE_DAYS"] = "0"
+    run(home)
+    spring.revise_costs(march(3))
+    spring.requests.clear()
+    run(home, NOON + timedelta(1))
+    check_equal_to_truth(home, spring)
+    versions = {row.day: row.version for row in ledger(home)}
+    assert versions == {day: 2 if day == march(3) else 1 for day in WINDOW.days()}
+    assert f"the costs of {march(3)} were revised: " in caplog.text
+
+
+def test_moved_costs_are_found_until_the_day_settles(home: Home, spring: Simulator) -> None:
+    run(home)
+    giver, taker = spring.move_costs(march(8))
+    run(home, NOON + timedelta(1))
+    rows = next(costs.costs for costs in stored(home) if costs.day == march(8))
+    assert giver in rows
+    assert taker in rows
+
+
+def test_tenant_without_costs_is_no_error(home: Home, start_api: Start, caplog: Log) -> None:
+    home.settings |= {"FETCH_COST": "auto", "FETCH_EDITOR_LANGUAGE": "false"}
+    caplog.set_level(logging.INFO, "dashboard_scraper")
+    start_api(Organization(users=3, today=TODAY + timedelta(9)), costs_refused=404)
+    run(home)
+    assert stored(home) == []
+    assert len([each for each in caplog.messages if "cost" in each]) == 1
+
+
+def test_failing_costs_lose_no_other_figure(home: Home, spring: Simulator) -> None:
+    spring.add_fault(Fault(status(500), COST))
+    with pytest.raises(SourceUnavailable, match=f"costs of {WINDOW} could not be fetched"):
+        run(home)
+    with store_at(settings_of(home).store_url).reading() as reader:
+        assert [*reader.ledger(ANALYTICS)] == [*WINDOW.days()]
+    assert stored(home) == []
+
+
+def test_days_before_a_failure_stay(home: Home, spring: Simulator) -> None:
+    """The costs of a day are stored when they came, and the next run fetches the rest."""
+    spring.add_fault(Fault(status(500), COST, after=2))  # the totals, and the first day
+    with pytest.raises(SourceUnavailable):
+        run(home)
+    assert [row.day for row in ledger(home)] == [march(1)]
+    spring.clear_faults()
+    run(home)
+    check_equal_to_truth(home, spring)
+
+
+def test_missing_field_is_an_error(home: Home, spring: Simulator) -> None:
+    spring.add_fault(Fault(remove_field("billed_amount_usd"), COST))
+    with pytest.raises(ContractBroken, match=r"cost-analytics.*billed_amount_usd"):
+        run(home)
+    assert stored(home) == []
+
+
+def _without_last_row(answer: Answer, _request: Request) -> Answer:
+    body = msgspec.json.decode(answer.body)
+    if len(body["data_points"]) > 1 and "group_by_values" in body["data_points"][0]:
+        del body["data_points"][-1]
+        body["metadata"]["returned_data_point_count"] -= 1
+    return replace(answer, body=msgspec.json.encode(body))
+
+
+def test_difference_is_fetched_again_then_marked(
+    home: Home, spring: Simulator, caplog: Log
+) -> None:
+    spring.add_fault(Fault(_without_last_row, COST))
+    with pytest.raises(NotReconciled, match=r"the costs of 2025-03-\d\d.* not add up"):
+        run(home)
+    marked = [row for row in ledger(home) if row.unreconciled]
+    assert marked
+    assert "fetching them once more" in caplog.text
+    spring.clear_faults()
+    run(home, NOON + timedelta(1))
+    check_equal_to_truth(home, spring)
+    assert not [row for row in ledger(home) if row.unreconciled]
+
+
+def test_lasting_difference_is_not_fetched_for_ever(home: Home, spring: Simulator) -> None:
+    """A settled day that the source does not add up is confirmed on two more days, then left."""
+    home.settings |= {"RECONCILE": "warn", "COST_SETTLE_DAYS": "0"}
+    spring.add_fault(Fault(_without_last_row, COST))
+    asked_for = []
+    for night in range(4):
+        spring.requests.clear()
+        run(home, NOON + timedelta(night))
+        asked_for.append(asked(spring)[COST] > 1)
+    assert asked_for == [True, True, True, False]
+    assert [row for row in ledger(home) if row.unreconciled]
+
+
+def test_difference_that_passes_is_not_marked(home: Home, spring: Simulator) -> None:
+    spring.add_fault(Fault(_without_last_row, COST, times=2))
+    run(home)
+    check_equal_to_truth(home, spring)
+
+
+def test_difference_is_a_warning_where_wished(home: Home, spring: Simulator, caplog: Log) -> None:
+    home.settings["RECONCILE"] = "warn"
+    spring.add_fault(Fault(_without_last_row, COST))
+    run(home)
+    assert "the costs of" in caplog.messages[-1]
+    assert "not add up" in caplog.messages[-1]
+
+
+@pytest.mark.usefixtures("spring")
+def test_forgotten_people_do_not_come_back(home: Home) -> None:
+    run(home)
+    person = next(cost.user for costs in stored(home) for cost in costs.costs if "@" in cost.user)
+    forget(home, person)
+    run(home, NOON + timedelta(1))
+    url = settings_of(home).store_url
+    assert sql(url, f"SELECT 1 FROM cost_days WHERE user_login = '{person}'") == []
+    gone = [row for row in ledger(home) if row.forgotten]
+    assert gone
+
+
+@pytest.mark.usefixtures("spring")
+def test_forgotten_people_do_not_come_with_first_costs(home: Home) -> None:
+    """Somebody who was removed before costs were ever fetched has none afterwards."""
+    home.settings["FETCH_COST"] = "false"
+    run(home)
+    with store_at(settings_of(home).store_url).reading() as reader:
+        person = next(user for user in reader.users(ANALYTICS, WINDOW) if "@" in user)
+    forget(home, person)
+    home.settings |= {"FETCH_COST": "true", "SETTLE_DAYS": "0"}
+    run(home)
+    rows = [cost.user for costs in stored(home) for cost in costs.costs]
+    assert person not in rows
+    assert [row for row in ledger(home) if row.forgotten]
+    assert len(stored(home)) == len(WINDOW)
+
+
+def test_export_run_fetches_costs_too(home: Home, spring: Simulator) -> None:
+    fetch(home, WINDOW.start, WINDOW.end)
+    check_equal_to_truth(home, spring)
+    assert asked(spring)[BUDGETS] > 0
+
+
+def test_costs_that_nobody_wants_are_not_asked_for(home: Home, spring: Simulator) -> None:
+    home.settings["FETCH_COST"] = "false"
+    run(home)
+    assert asked(spring) == {}
