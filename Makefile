@@ -11,9 +11,13 @@ RUNTIME_READY := $(RUNTIME)/.ready
 # Nor do the tests wait for what makes the website.
 SITE := .venv-site
 SITE_READY := $(SITE)/.ready
+# The checker of the FinOps Foundation needs other versions of libraries, and a newer Python.
+FOCUS := .venv-focus
+FOCUS_READY := $(FOCUS)/.ready
+FOCUS_PYTHON := 3.12
 SOURCES := src tests bench tools
 
-.PHONY: demo test test-fast lint spark docs site screenshots vendor check-vendor lock check-lock audit bench mutants clean
+.PHONY: demo test test-fast lint spark focus docs site screenshots vendor check-vendor lock check-lock audit bench mutants clean
 
 demo: $(RUNTIME_READY)
 	PYTHONPATH=src $(RUNTIME)/bin/python -m dashboard_scraper demo
@@ -41,6 +45,9 @@ lint: $(READY)
 
 # What the test on Spark needs besides Java.
 spark: $(SPARK_READY)
+
+# What checks the files of `export --format focus`.
+focus: $(FOCUS_READY)
 
 docs: $(READY)
 	$(BIN)/python tools/make_documents.py
@@ -102,10 +109,11 @@ check-vendor: vendor
 	git diff --exit-code --stat -- $(VENDOR) $(VENDOR_OF_TESTS)
 
 # Every package with its hashes: what runs the program, that with every extra but Spark, that with the
-# tools, what makes the website, and Spark, which is larger than all others together. The pins in the
-# files stay where they still satisfy pyproject.toml.
-LOCKS := requirements.txt requirements-extras.txt requirements-dev.txt requirements-docs.txt requirements-spark.txt
-COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-strip-extras --generate-hashes
+# tools, what makes the website, Spark, which is larger than all others together, and what checks FOCUS.
+# The pins in the files stay where they still satisfy pyproject.toml.
+LOCKS := requirements.txt requirements-extras.txt requirements-dev.txt requirements-docs.txt requirements-spark.txt requirements-focus.txt
+COMPILE_FOR = $(BIN)/uv pip compile --quiet --universal --no-header --no-strip-extras --generate-hashes --python-version
+COMPILE = $(COMPILE_FOR) 3.11
 EXTRAS := --extra postgres --extra parquet --extra iceberg --extra serve
 
 lock: $(READY)
@@ -114,6 +122,7 @@ lock: $(READY)
 	$(COMPILE) --extra dev --constraint requirements-extras.txt pyproject.toml --output-file requirements-dev.txt
 	$(COMPILE) --group pyproject.toml:docs --constraint requirements-dev.txt --output-file requirements-docs.txt
 	$(COMPILE) --extra spark --constraint requirements-dev.txt pyproject.toml --output-file requirements-spark.txt
+	$(COMPILE_FOR) $(FOCUS_PYTHON) --group pyproject.toml:focus --output-file requirements-focus.txt
 
 check-lock: $(READY)
 	mkdir -p $(VENV)/lock
@@ -136,6 +145,11 @@ $(READY): pyproject.toml requirements-dev.txt
 
 $(SPARK_READY): $(READY) requirements-spark.txt
 	$(BIN)/python $(PIP_INSTALL) requirements-spark.txt
+	touch $@
+
+$(FOCUS_READY): $(READY) requirements-focus.txt
+	$(BIN)/uv venv --quiet --clear --python "$$(.ci/find-python $(FOCUS_PYTHON))" $(FOCUS)
+	$(BIN)/uv pip install --quiet --python $(FOCUS)/bin/python --require-hashes --requirement requirements-focus.txt
 	touch $@
 
 $(RUNTIME_READY): requirements.txt

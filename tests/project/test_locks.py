@@ -21,6 +21,6 @@ def test_locks_agree_on_hashes() -> None:
         for name, version, hashes in _LOCKED.findall(lock.read_text(encoding="utf-8")):
             digests = frozenset(re.findall(r"sha256:(\w+)", hashes))
             found.setdefault((name, version), set()).add(digests)
-    assert len(locks) == 5
+    assert len(locks) == 6
     assert len(found) > 100
     assert [package for package, sets in found.items() if len(sets) > 1] == []
