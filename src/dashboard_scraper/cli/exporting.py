@@ -1,4 +1,4 @@
-"""Exports days from the store as files, Parquet or Iceberg."""
+"""Exports days from the store as files, Parquet, Iceberg or FOCUS."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dashboard_scraper.cli.output import print_lines
 from dashboard_scraper.cli.wiring import daily_export, rules_of
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.exports.export_folders import LAKE, PARQUET, folder_as_of
+from dashboard_scraper.exports.export_folders import FOCUS, LAKE, PARQUET, folder_as_of
 from dashboard_scraper.exports.stored_export import export_stored
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.settings.config import Settings
@@ -52,6 +52,25 @@ def export_parquet(
         export = daily_export(settings, window, None)
         place, verdict = export_days(store, export, place, rules_of(settings))
     print_lines([place])
+    verdict.conclude()
+
+
+def export_focus(
+    settings: Settings, window: Window, target: str | None, as_of: datetime | None = None
+) -> None:
+    """`export --format focus`; `target` is a folder."""
+    from dashboard_scraper.exports.focus_export import export_days  # noqa: PLC0415 - an extra
+
+    store = store_of(settings)
+    folder = settings.export_dir / FOCUS
+    if as_of is not None:
+        store = store.as_of(as_of)
+        folder = folder_as_of(folder, as_of)
+    folder = Path(target or folder).absolute()
+    export = daily_export(settings, window, None)
+    account = settings.focus_billing_account_id
+    verdict = export_days(store, export, folder, account, rules_of(settings))
+    print_lines([folder])
     verdict.conclude()
 
 

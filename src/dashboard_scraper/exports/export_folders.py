@@ -37,6 +37,8 @@ PARQUET = "parquet"
 """The default folder of Parquet files."""
 LAKE = "iceberg"
 """The default folder of a lake."""
+FOCUS = "focus"
+"""The default folder of costs in FOCUS."""
 
 _AS_OF = re.compile(r".+_as_of_(\d{8}T\d{6}\d*Z)", re.ASCII)
 _AS_OF_FORMAT = "%Y%m%dT%H%M%S%fZ"
@@ -66,6 +68,7 @@ def _folders_of_runs(outputs: Path) -> Iterator[Path]:
         if NAME.fullmatch(path.name):
             yield path
             yield path / FOLDER
+    yield outputs / FOCUS
     for path in folders_in(outputs / PARQUET):
         yield path
 

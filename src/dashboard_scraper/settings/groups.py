@@ -164,6 +164,13 @@ class OutputSettings(BaseModel):
         description="Whether the report names users: a row for each, who started, who stopped",
     )
 
+    focus_billing_account_id: str = Field(
+        "augment",
+        min_length=1,
+        description="`BillingAccountId` of costs in FOCUS: whose bill it is, which the source does"
+        " not say",
+    )
+
     @property
     def file_mode(self) -> int:
         """`output_mode` as a number."""

@@ -16,10 +16,11 @@ def configure(parser: Parser) -> None:
     add_source(parser)
     parser.add_argument(
         "--format",
-        choices=("files", "parquet", "iceberg"),
+        choices=("files", "parquet", "iceberg", "focus"),
         default="files",
         help="files: CSV, Copilot JSON and GitHub's reports, as from --last-28-days; parquet: one"
-        " file per day in day=YYYY-MM-DD/; iceberg: tables of a lake",
+        " file per day in day=YYYY-MM-DD/; iceberg: tables of a lake; focus: costs in the FinOps"
+        " Foundation's format, a CSV and a Parquet file per day",
     )
     parser.add_argument(
         "--out",
@@ -44,7 +45,12 @@ def configure(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Export them; files can only be written to a folder."""
-    from dashboard_scraper.cli.exporting import export_files, export_lake, export_parquet
+    from dashboard_scraper.cli.exporting import (
+        export_files,
+        export_focus,
+        export_lake,
+        export_parquet,
+    )
 
     window = complete_range_of(args)
     settings = settings_of(args)
@@ -58,8 +64,11 @@ def run(args: argparse.Namespace) -> None:
         export_lake(settings, window, args.out, args.expire)
     elif args.out and "://" in args.out:
         raise UsageError(
-            "--out: --format files needs a folder; for a URL, add --format parquet or iceberg"
+            f"--out: --format {args.format} needs a folder; for a URL, use --format parquet or"
+            " iceberg"
         )
+    elif args.format == "focus":
+        export_focus(settings, window, args.out, args.as_of)
     else:
         folder = Path(args.out) if args.out else None
         export_files(settings, window, folder, args.as_of)

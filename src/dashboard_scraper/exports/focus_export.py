@@ -1,0 +1,126 @@
+"""`export --format focus`: the costs of each day as CSV and Parquet in FOCUS, in one folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from dashboard_scraper.errors import OutputFailed, UsageError
+from dashboard_scraper.exports import focus
+from dashboard_scraper.exports.daily_export import DailyExport, summarise
+from dashboard_scraper.exports.focus import COLUMNS, Charge, Type
+from dashboard_scraper.exports.stored_costs import StoredCosts, cost_doubts, unreconciled_in
+from dashboard_scraper.files import (
+    Publication,
+    make_folder,
+    remove_leftovers_beside,
+    replaced_or_set_aside,
+    set_aside,
+)
+from dashboard_scraper.installation import how_to_install
+from dashboard_scraper.model.money import MAX_DECIMALS, MAX_DIGITS
+from dashboard_scraper.model.reconciliation import Rules, Verdict
+from dashboard_scraper.people.shown_costs import person_of
+from dashboard_scraper.store import CostLedgerDay, Store
+
+try:
+    import pyarrow as pa
+    import pyarrow.parquet
+except ImportError:
+    raise UsageError(
+        f"FOCUS needs a library that is not installed: {how_to_install('parquet')}"
+    ) from None
+
+logger = logging.getLogger(__name__)
+
+_MARKED = "every file is written; its column x_Unreconciled says so"
+_TYPES = {
+    Type.TEXT: pa.string(),
+    Type.MOMENT: pa.timestamp("us", tz="UTC"),
+    Type.DECIMAL: pa.decimal128(MAX_DIGITS, MAX_DECIMALS),
+    Type.WHOLE: pa.int64(),
+}
+SCHEMA = pa.schema([pa.field(column.name, _TYPES[column.type]) for column in COLUMNS])
+
+
+def export_days(
+    store: Store, export: DailyExport, folder: Path, account: str, rules: Rules
+) -> Verdict:
+    """Write the window's days into `folder`, as charges to the billing `account`.
+
+    Returns the verdict on the days' doubts. Raises DaysMissing if costs of days are not in the
+    store, after writing the others. `export.folder` is not used.
+    """
+    with store.reading() as reader:
+        costs = StoredCosts(reader, export)
+        _write(folder, costs, export, account)
+    summarise(
+        export.window,
+        costs.missing,
+        f"these are days without costs in the store: fetch them first from the source"
+        f" {export.source}, with FETCH_COST",
+    )
+    return rules.verdict_on(cost_doubts(costs.days.values()), _MARKED)
+
+
+def paths_of(folder: Path, day: date) -> tuple[Path, Path]:
+    """The CSV and the Parquet file of a day."""
+    return folder / f"focus_{day}.csv", folder / f"focus_{day}.parquet"
+
+
+def _write(folder: Path, costs: StoredCosts, export: DailyExport, account: str) -> None:
+    """Write all files or none; those of days that are not stored any more are set aside."""
+    mode = export.outputs.mode
+    targets = [path for day in export.window.days() for path in paths_of(folder, day)]
+    gone = [path for day in costs.missing for path in paths_of(folder, day)]
+    if costs.days:
+        make_folder(folder, mode)
+    remove_leftovers_beside(targets)
+    with replaced_or_set_aside(targets), Publication(mode) as publication:
+        for row in costs.days.values():
+            for path, content in zip(
+                paths_of(folder, row.day), _contents(costs, row, export, account), strict=True
+            ):
+                publication.add(path, content)
+        set_aside(gone)
+        publication.publish()
+
+
+def _contents(
+    costs: StoredCosts, row: CostLedgerDay, export: DailyExport, account: str
+) -> Iterator[bytes]:
+    charges = [
+        Charge(
+            row.day,
+            cost,
+            person_of(cost, export.audience),
+            row.source,
+            row.currency,
+            account,
+            row.fetched_at,
+            unreconciled_in(row),
+        )
+        for cost in costs.shown(row)
+    ]
+    yield focus.csv(charges)
+    yield _parquet(charges, row.day)
+
+
+def _parquet(charges: Sequence[Charge], day: date) -> bytes:
+    columns: list[Any] = list(zip(*focus.rows(charges), strict=True)) or [()] * len(SCHEMA)
+    try:
+        arrays = [pa.array(c, field.type) for c, field in zip(columns, SCHEMA, strict=True)]
+    except (pa.ArrowInvalid, OverflowError) as error:
+        raise OutputFailed(
+            f"{day}: a sum of several spellings of one person is too long for Parquet: {error}"
+        ) from error
+    table = pa.Table.from_arrays(arrays, schema=SCHEMA)
+    sink = pa.BufferOutputStream()
+    pyarrow.parquet.write_table(
+        table.replace_schema_metadata({"focus_version": focus.VERSION}), sink
+    )
+    content: bytes = sink.getvalue().to_pybytes()
+    return content

@@ -1,0 +1,59 @@
+"""The stored costs of a window, as every export reads them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import date
+
+import msgspec
+
+from dashboard_scraper.exports.daily_export import DailyExport
+from dashboard_scraper.model.costs import Cost
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.doubts import Doubt, DoubtKind
+from dashboard_scraper.model.listing import listed
+from dashboard_scraper.people.shown_costs import shown_costs
+from dashboard_scraper.store import CostLedgerDay, Reader
+
+
+class StoredCosts:
+    """The days whose costs are stored, oldest first; each is loaded only when it is asked for."""
+
+    def __init__(self, reader: Reader, export: DailyExport) -> None:
+        self._reader = reader
+        self._export = export
+        self.days = reader.cost_ledger(export.source, export.window)
+
+    @property
+    def missing(self) -> list[date]:
+        """The days of the window whose costs are not stored: unknown, which is not 0."""
+        return [day for day in self._export.window.days() if day not in self.days]
+
+    def shown(self, row: CostLedgerDay) -> list[Cost]:
+        """A day's costs as outputs show them; StoreFailed where they do not match the ledger."""
+        return shown_costs(self._reader.costs(row), self._export.audience)
+
+
+def unreconciled_in(row: CostLedgerDay) -> str | None:
+    """Where a day's rows and the source's own figures differ, in words; None if they agree."""
+    return listed(row.unreconciled, separator="; ") if row.unreconciled else None
+
+
+def cost_doubts(rows: Iterable[CostLedgerDay]) -> list[Doubt]:
+    """The doubts about the costs of days; no tolerance makes a difference of money agree."""
+    return [
+        Doubt(Window(row.day, row.day), DoubtKind.UNRECONCILED, f"costs: {words}")
+        for row in rows
+        if (words := unreconciled_in(row))
+    ]
+
+
+def content_of(row: CostLedgerDay) -> str:
+    """A digest of what identifies a day's costs, without reading them.
+
+    Equal only where the store has the same version of them and nobody was removed since.
+    """
+    content = (row.source, row.day, row.version, row.accepted_at, row.forgotten, row.currency)
+    figures = (row.sums, row.total, row.unreconciled)
+    return hashlib.blake2b(msgspec.json.encode((content, figures)), digest_size=16).hexdigest()
