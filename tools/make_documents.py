@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+import costs_document
 import mapping_document
 import settings_document
 import store_document
@@ -17,6 +18,7 @@ DOCUMENTS: Mapping[str, Callable[[], str]] = MappingProxyType(
         "CSV_TO_JSON_MAPPING.md": mapping_document.document,
         "STORE.md": store_document.document,
         "configuration.md": settings_document.document,
+        "costs.md": costs_document.document,
     }
 )
 

@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.sources.dashboard.settings import Endpoint
+from page_tables import with_tables
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
 BEGIN = "<!-- Generated from `Settings` by `make docs`; do not edit these tables. -->\n"
@@ -21,11 +22,7 @@ def document() -> str:
 
     ValueError where the page lacks the two comments between which the tables belong.
     """
-    before, begin, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{PAGE} lacks the comments around the tables: {BEGIN}{END}")
-    return f"{before}{BEGIN}\n{_tables()}\n{END}{after}"
+    return with_tables(PAGE, BEGIN, END, _tables())
 
 
 def _tables() -> str:

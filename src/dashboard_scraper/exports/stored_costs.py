@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from datetime import date
 
 import msgspec
 
 from dashboard_scraper.exports.daily_export import DailyExport
-from dashboard_scraper.model.costs import Cost
-from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.doubts import Doubt, DoubtKind
+from dashboard_scraper.model.costs import Cost, CostDifference
 from dashboard_scraper.model.listing import listed
 from dashboard_scraper.people.shown_costs import shown_costs
 from dashboard_scraper.store import CostLedgerDay, Reader
@@ -30,6 +27,11 @@ class StoredCosts:
         """The days of the window whose costs are not stored: unknown, which is not 0."""
         return [day for day in self._export.window.days() if day not in self.days]
 
+    @property
+    def unreconciled(self) -> dict[date, list[CostDifference]]:
+        """Where the rows and the source's own figures of a day differ."""
+        return {day: row.unreconciled for day, row in self.days.items() if row.unreconciled}
+
     def shown(self, row: CostLedgerDay) -> list[Cost]:
         """A day's costs as outputs show them; StoreFailed where they do not match the ledger."""
         return shown_costs(self._reader.costs(row), self._export.audience)
@@ -38,15 +40,6 @@ class StoredCosts:
 def unreconciled_in(row: CostLedgerDay) -> str | None:
     """Where a day's rows and the source's own figures differ, in words; None if they agree."""
     return listed(row.unreconciled, separator="; ") if row.unreconciled else None
-
-
-def cost_doubts(rows: Iterable[CostLedgerDay]) -> list[Doubt]:
-    """The doubts about the costs of days; no tolerance makes a difference of money agree."""
-    return [
-        Doubt(Window(row.day, row.day), DoubtKind.UNRECONCILED, f"costs: {words}")
-        for row in rows
-        if (words := unreconciled_in(row))
-    ]
 
 
 def content_of(row: CostLedgerDay) -> str:
