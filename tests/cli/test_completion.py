@@ -19,7 +19,7 @@ from dashboard_scraper.main import main
 Capture = pytest.CaptureFixture[str]
 SECONDS = 30
 COMPLETED = {
-    "exp": {"export"},
+    "exp": {"explain", "export"},
     "--home some": {"some-folder/"},
     "--home=x stat": {"status"},
     "--home some-folder stat": {"status"},
@@ -27,7 +27,8 @@ COMPLETED = {
     "export --format ": {"files", "iceberg", "parquet"},
     "convert some": {"some-file.csv", "some-folder/"},
     "--log-level D": {"DEBUG"},
-    "help exp": {"export"},
+    "explain --by ": {"person", "team", "model", "day"},
+    "help expo": {"export"},
     "completion ": {"bash", "zsh", "fish"},
     "": {*COMMANDS, "help", "version"},
 }
@@ -113,7 +114,7 @@ def test_zsh_completes_commands_options_and_paths(folder: Path, capsys: Capture)
         try:
             load = 'autoload -Uz compinit; compinit -D -u; eval "$(< script)"; print RE""ADY\n'
             send(terminal, load, "READY")
-            send(terminal, "dashboard-scraper exp\t", "export ")
+            send(terminal, "dashboard-scraper expo\t", "export ")
             send(terminal, "--form\t", "--format ")
             send(terminal, "\x15dashboard-scraper --home some-fo\t", "some-folder/")
         finally:

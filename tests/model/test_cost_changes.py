@@ -24,6 +24,7 @@ from dashboard_scraper.model.cost_changes import (
     Spending,
     explain,
     share_of,
+    share_text,
 )
 from dashboard_scraper.model.costs import Account
 from dashboard_scraper.model.dates import Window
@@ -147,17 +148,21 @@ def test_parts_have_own_lines_for_accounts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "whole", "share"),
+    ("part", "whole", "share", "text"),
     [
-        ("1", "3", 33),
-        ("1", "200", 1),
-        ("-1", "-2", 50),
-        ("5", "2", 250),
-        ("1", "-2", None),
-        ("0", "1", None),
-        ("1", "0", None),
-        ("1E-18", "1E19", 0),
+        ("1", "3", 33, "33%"),
+        ("1", "200", 1, "1%"),
+        ("-1", "-2", 50, "50%"),
+        ("5", "2", 250, "250%"),
+        ("999", "1000", 100, ">99%"),
+        ("1000", "999", 100, "100%"),
+        ("10", "1", 1000, ">999%"),
+        ("1", "-2", None, ""),
+        ("0", "1", None, ""),
+        ("1", "0", None, ""),
+        ("1E-18", "1E19", 0, "<1%"),
     ],
 )
-def test_share_is_whole_percent(part: str, whole: str, share: int | None) -> None:
+def test_share_is_whole_percent(part: str, whole: str, share: int | None, text: str) -> None:
     assert share_of(Decimal(part), Decimal(whole)) == share
+    assert share_text(Decimal(part), Decimal(whole)) == text

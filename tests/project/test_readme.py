@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,12 @@ import pytest
 from conftest import Home, Start
 from dashboard_scraper import errors
 from dashboard_scraper.cli.commands import COMMANDS
+from dashboard_scraper.model.dates import Window
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.rest.urls import origin_of
+from made_up_days import users
+from stored_costs import store_costs
 from stored_days import sql
 from tree import ROOT
 
@@ -34,6 +38,7 @@ README_LINES = 220
 
 DECISIONS = ("revisions",)  # on days of which something is in doubt
 NEEDS_DAYS = (
+    "explain",
     "export",
     "forget",
     "history",
@@ -77,6 +82,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save_cookies(home.cookie_file, {SESSION_COOKIE: simulator.cookie}, origin_of(simulator.url))
         assert home.run("--last-28-days").code == 0
         assert home.run("--daily", "10-20-2025", "10-22-2025").code == 0
+    store_costs(home, users(5), Window(date(2025, 10, 1), date(2025, 11, 30)))
     return home.data
 
 

@@ -22,6 +22,8 @@ _SPIKE = 4
 model: a change that lasts a week makes a fifth of it on each working day.
 """
 
+_MOST_PERCENT = 999
+
 
 class Payer(NamedTuple):
     """Whose cost it is, under the name that outputs show."""
@@ -161,6 +163,18 @@ def share_of(part: Decimal, whole: Decimal) -> int | None:
     (above, below), (over, under) = part.as_integer_ratio(), whole.as_integer_ratio()
     numerator, denominator = 100 * abs(above) * under, below * abs(over)
     return (2 * numerator + denominator) // (2 * denominator)
+
+
+def share_text(part: Decimal, whole: Decimal) -> str:
+    """A part's share in words; rounding never shows something as nothing or a part as the whole."""
+    percent = share_of(part, whole)
+    if percent is None:
+        return ""
+    if percent == 0:
+        return "<1%"
+    if percent > _MOST_PERCENT:
+        return f">{_MOST_PERCENT}%"
+    return ">99%" if percent == 100 and part.copy_abs() < whole.copy_abs() else f"{percent}%"
 
 
 def usual_of(amounts: Amounts, days: Iterable[date], like: date) -> Decimal:

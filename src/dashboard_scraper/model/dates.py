@@ -53,6 +53,12 @@ class Window:
         return f"{self.start}" if self.start == self.end else f"{self.start} to {self.end}"
 
 
+def period_before(window: Window) -> Window:
+    """The period of the same length right before the window."""
+    length = timedelta(days=len(window))
+    return Window(window.start - length, window.end - length)
+
+
 def utc_day(moment: datetime) -> date:
     """The UTC day of an aware moment."""
     return moment.astimezone(UTC).date()

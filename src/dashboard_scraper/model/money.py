@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from decimal import Context, Decimal, Inexact, InvalidOperation, localcontext
+from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation, localcontext
 
 MAX_DECIMALS = 18
 MAX_DIGITS = 38
@@ -18,6 +18,8 @@ _AMOUNT = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
 
 # Sums of amounts that fit are exact in it however many there are; anything else is an error.
 _EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
+
+_ROUNDING = Context(prec=100, rounding=ROUND_HALF_UP)
 
 ZERO = Decimal(0)
 
@@ -65,3 +67,13 @@ def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
 def difference(first: Decimal, second: Decimal) -> Decimal:
     """The first amount less the second, exact in every digit."""
     return _EXACT.subtract(first, second)
+
+
+def places_of(amount: Decimal) -> int:
+    """How many digits the amount has after the point, without zeros at the end."""
+    return max(-int(amount.normalize(_EXACT).as_tuple().exponent), 0)
+
+
+def rounded(amount: Decimal, places: int) -> Decimal:
+    """The amount with so many digits after the point, halves away from zero: for display alone."""
+    return amount.quantize(Decimal(1).scaleb(-places), context=_ROUNDING)

@@ -12,7 +12,7 @@ import itertools
 import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from enum import Enum
 
 from dashboard_scraper.model.dates import Window
@@ -209,12 +209,6 @@ _picker_of = functools.cache(picker)  # the page asks for the same few sums of e
 def change_of(now: float | None, before: float | None) -> float | None:
     """The change in percent; None if a number is unknown or the earlier one is 0."""
     return None if now is None or not before else 100 * (now - before) / before
-
-
-def period_before(window: Window) -> Window:
-    """The period of the same length right before the window."""
-    length = timedelta(days=len(window))
-    return Window(window.start - length, window.end - length)
 
 
 def movement_of(now: Period, before: Period) -> Movement | None:

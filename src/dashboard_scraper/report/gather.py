@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from datetime import date, timedelta
 
-from dashboard_scraper.model.dates import DAYS, Window, newest_over, utc_day
+from dashboard_scraper.model.dates import DAYS, Window, newest_over, period_before, utc_day
 from dashboard_scraper.model.distinct import DistinctPeople
 from dashboard_scraper.model.doubts import doubts_of
 from dashboard_scraper.model.figures import Sums, sum_of
@@ -23,7 +23,6 @@ from dashboard_scraper.report.figures import (
     ReportFigures,
     State,
     idle_of,
-    period_before,
     places_of,
     teams_of,
 )

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import date
-from typing import Any
+from decimal import Decimal
+from functools import cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Select, bindparam, select
 
 from dashboard_scraper.errors import StoreFailed
-from dashboard_scraper.model.costs import Budget, Cost, CostKind, sum_costs
+from dashboard_scraper.model.costs import Account, Budget, Cost, CostKind, CostMetric, sum_costs
 from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.money import exact_sum
 from dashboard_scraper.store.cost_rows import CostLedgerDay, cost_ledger_day, cost_of
 from dashboard_scraper.store.schema import BUDGET, COST_DAY, COST_LEDGER
 
@@ -20,6 +23,25 @@ _COSTS_OF_DAY = (
     .where(COST_DAY.c.source == bindparam("source"), COST_DAY.c.day == bindparam("day"))
     .order_by(COST_DAY.c.user_login, COST_DAY.c.resource_type, COST_DAY.c.resource)
 )
+
+
+class CostAmount(NamedTuple):
+    """One metric's amount of a user and resource on a day; the amount is known."""
+
+    user: str
+    account: Account
+    resource_type: str
+    resource: str
+    amount: Decimal
+
+
+@cache
+def _amounts_of_day(metric: CostMetric) -> Select[Any]:
+    table = COST_DAY.c
+    return select(
+        *(table.user_login, table.account, table.resource_type, table.resource),
+        table[metric.name],
+    ).where(table.source == bindparam("source"), table.day == bindparam("day"))
 
 
 class CostQueries:
@@ -48,11 +70,26 @@ class CostQueries:
             rows = self._connection.execute(_COSTS_OF_DAY, values).all()
         found = [cost_of(row) for row in rows]
         if sum_costs(cost.figures for cost in found) != ledger.sums:
-            raise StoreFailed(
-                f"{self._place}: the costs of {ledger.day} do not match the ledger; restore the"
-                " store from a backup, or fetch the day again with --refresh"
-            )
+            raise self._costs_damaged(ledger.day)
         return found
+
+    def cost_amounts(self, ledger: CostLedgerDay, metric: CostMetric) -> list[CostAmount]:
+        """A day's amounts of one metric that the ledger knows, in any order: `costs` for readers of
+        many days. Raises StoreFailed where their sum is not the ledger's.
+        """
+        values: dict[str, Any] = {"source": ledger.source, "day": ledger.day}
+        with self._explained():
+            rows = self._connection.execute(_amounts_of_day(metric), values).all()
+        amounts = [row[-1] for row in rows]
+        if None in amounts or exact_sum(amounts) != ledger.sums[metric]:
+            raise self._costs_damaged(ledger.day)
+        return [CostAmount(row[0], Account(row[1]), *row[2:]) for row in rows]
+
+    def _costs_damaged(self, day: date) -> StoreFailed:
+        return StoreFailed(
+            f"{self._place}: the costs of {day} do not match the ledger; restore the store from a"
+            " backup, or fetch the day again with --refresh"
+        )
 
     def cost_rows(self, source: str, window: Window | None = None) -> Iterator[tuple[date, Cost]]:
         """Every row of the window's stored days, oldest day first; raises as `costs`."""

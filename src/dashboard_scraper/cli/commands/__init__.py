@@ -41,6 +41,12 @@ COMMANDS = {
         " the 28-day job, without an account or a network. The files are written to demo/ in"
         " EXPORT_DIR.",
     ),
+    "explain": Command(
+        "dashboard_scraper.cli.commands.explain",
+        "Explain why costs changed from one period to another: the largest cause, and the"
+        " difference by person, team, model and day. The other period is the equally long one right"
+        " before, by default.",
+    ),
     "export": Command(
         "dashboard_scraper.cli.commands.export",
         "Export days from the store, without a network.",

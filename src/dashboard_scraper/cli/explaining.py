@@ -1,0 +1,377 @@
+"""`explain` as text and as JSON: why costs changed from one period to another."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import msgspec
+
+from dashboard_scraper.errors import DaysMissing
+from dashboard_scraper.model.cost_changes import DAY, Cause, Change, share_of, share_text
+from dashboard_scraper.model.cost_forecast import METHOD, Forecast, NoForecast
+from dashboard_scraper.model.costs import ESTIMATED, CostKind, CostMetric
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.listing import listed, listed_days
+from dashboard_scraper.model.money import exact_sum, places_of, rounded
+from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.report.spending import (
+    EXPLAINED,
+    Comparison,
+    CostReading,
+    compare,
+    month_forecast,
+)
+from dashboard_scraper.store import CostLedgerDay, Reader
+
+_LINES = 10
+"""Of each breakdown, where all are printed; the other lines are added up."""
+_CENTS = 2
+_DOUBTS = 5
+
+
+class PeriodSums(msgspec.Struct, frozen=True):
+    """A period, how many of its days are compared, and what they cost."""
+
+    start: str
+    end: str
+    days: int
+    amount: str
+
+
+class PartShown(msgspec.Struct, frozen=True):
+    """A line of a breakdown. `account` is that of a person's line."""
+
+    name: str
+    before: str
+    now: str
+    difference: str
+    account: str | None = None
+
+
+class CauseShown(msgspec.Struct, frozen=True):
+    """The largest cause. `usual` is a usual day's amount in the other period, or that period's
+    amount where there is no single `day`; `percent` is its share of the difference.
+    """
+
+    person: str
+    account: str
+    resource_type: str
+    resource: str
+    day: str | None
+    in_before: bool
+    amount: str
+    usual: str
+    difference: str
+    percent: int | None
+
+
+class ForecastShown(msgspec.Struct, frozen=True):
+    """A forecast of a month, or the reason why there is none."""
+
+    month: str
+    until: str | None = None
+    spent: str | None = None
+    low: str | None = None
+    high: str | None = None
+    method: str | None = None
+    none_because: str | None = None
+
+
+class DayDoubt(msgspec.Struct, frozen=True):
+    """A day whose rows do not add up to the source's own figures, and where."""
+
+    day: str
+    differences: list[str]
+
+
+class ExplanationShown(msgspec.Struct, frozen=True):
+    """What `explain --json` prints; amounts are exact decimals as text."""
+
+    source: str
+    metric: str
+    unit: str
+    now: PeriodSums
+    before: PeriodSums
+    difference: str
+    cause: CauseShown | None
+    by: dict[str, list[PartShown]]
+    left_out: list[str]
+    unreconciled: list[DayDoubt]
+    unsettled: list[str]
+    forgotten: list[str]
+    forecast: ForecastShown | None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What `explain` is asked: which periods, of which metric, by what. None is the default."""
+
+    now: Window
+    before: Window
+    by: str | None = None
+    metric: CostMetric | None = None
+    forecast: bool = False
+    incomplete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What a run of `explain` found, for the given kinds of parts."""
+
+    source: str
+    comparison: Comparison
+    kinds: Sequence[str]
+    forecast: Forecast | NoForecast | None = None
+    others: Collection[CostMetric] = ()
+    """Other metrics that are not 0 in these periods, where none was asked for."""
+
+
+def answer_of(
+    reader: Reader, source: str, audience: Audience, question: Question, settle_days: int
+) -> Explained:
+    """Explain the difference; UsageError where nothing is known, DaysMissing for lacking days."""
+    now, before = question.now, question.before
+    costs = CostReading(reader, source, audience, (now, before), question.metric)
+    if not costs.ledger:
+        raise DaysMissing(
+            f"the store has no costs of the source {source} in {now} or {before}; fetch them with"
+            " backfill, from a source that has costs"
+        )
+    comparison = compare(costs, now, before, settle_days, incomplete=question.incomplete)
+    forecast = month_forecast(reader, source, costs.metric, now.end) if question.forecast else None
+    others = [
+        metric
+        for metric in EXPLAINED
+        if metric not in (costs.metric, ESTIMATED)
+        and question.metric is None
+        and any(row.sums[metric] for row in costs.ledger.values())
+    ]
+    kinds = [question.by] if question.by else list(comparison.explained.parts)
+    return Explained(source, comparison, kinds, forecast, others)
+
+
+def shown_of(found: Explained) -> ExplanationShown:
+    """Every part, however small."""
+    comparison, explained = found.comparison, found.comparison.explained
+    parts = {kind: list(map(_part, explained.parts[kind])) for kind in found.kinds}
+    now, before = comparison.days
+    return ExplanationShown(
+        source=found.source,
+        metric=comparison.metric.name,
+        unit=comparison.unit,
+        now=_period(explained.now, now, explained.whole.now),
+        before=_period(explained.before, before, explained.whole.before),
+        difference=_exact(explained.whole.difference),
+        cause=_cause(explained.cause, explained.whole.difference) if explained.cause else None,
+        by=parts,
+        left_out=[f"{day}" for day in comparison.left_out],
+        unreconciled=[
+            DayDoubt(f"{row.day}", list(map(str, row.unreconciled)))
+            for row in comparison.unreconciled
+        ],
+        unsettled=[f"{day}" for day in comparison.unsettled],
+        forgotten=[f"{day}" for day in comparison.forgotten],
+        forecast=_forecast(found.forecast) if found.forecast else None,
+    )
+
+
+def _period(window: Window, days: int, amount: Decimal) -> PeriodSums:
+    return PeriodSums(f"{window.start}", f"{window.end}", days, _exact(amount))
+
+
+def _part(change: Change) -> PartShown:
+    account = change.account.value if change.account else None
+    before, now = _exact(change.before), _exact(change.now)
+    return PartShown(change.name, before, now, _exact(change.difference), account)
+
+
+def _cause(cause: Cause, whole: Decimal) -> CauseShown:
+    return CauseShown(
+        person=cause.payer.name,
+        account=cause.payer.account.value,
+        resource_type=cause.resource.type,
+        resource=cause.resource.name,
+        day=f"{cause.day}" if cause.day else None,
+        in_before=cause.in_before,
+        amount=_exact(cause.amount),
+        usual=_exact(cause.usual),
+        difference=_exact(cause.difference),
+        percent=share_of(cause.difference, whole),
+    )
+
+
+def _forecast(forecast: Forecast | NoForecast) -> ForecastShown:
+    month = f"{forecast.month.start:%Y-%m}"
+    if isinstance(forecast, NoForecast):
+        return ForecastShown(month, none_because=forecast.why)
+    return ForecastShown(
+        month,
+        until=f"{forecast.until}",
+        spent=_exact(forecast.spent),
+        low=_exact(forecast.low),
+        high=_exact(forecast.high),
+        method=METHOD,
+    )
+
+
+def as_lines(found: Explained) -> Iterator[str]:
+    """The largest cause first, then the whole, what to know of it, and the breakdowns."""
+    comparison, explained = found.comparison, found.comparison.explained
+    unit, metric = comparison.unit, comparison.metric
+    yield cause_text(explained.cause, explained.whole.difference, metric, unit)
+    yield from _whole(comparison)
+    yield from _remarks(found)
+    for kind in found.kinds:
+        yield ""
+        most = _LINES if len(found.kinds) > 1 else None
+        yield from _table(kind, explained.parts[kind], most, explained.whole, metric)
+    if found.forecast:
+        yield ""
+        yield from forecast_lines(found.forecast, metric, unit)
+
+
+def raise_if_left_out(found: Explained) -> None:
+    """Raise DaysMissing, with the days that were not compared."""
+    left_out = found.comparison.left_out
+    if left_out:
+        raise DaysMissing(f"days without costs are not compared: {listed_days(left_out)}")
+
+
+def cause_text(cause: Cause | None, whole: Decimal, metric: CostMetric, unit: str) -> str:
+    """The largest cause in a sentence."""
+    if cause is None:
+        return "No cause: everybody's costs of every model are the same in both periods"
+    places = _places(metric, (cause.amount, cause.usual))
+    percent = share_text(cause.difference, whole)
+    share = f"{percent} of the difference" if percent else "against the whole difference"
+    head = f"{amount_text(cause.difference, places, sign=True)} {unit} ({share})"
+    amount, usual = (amount_text(each, places) for each in (cause.amount, cause.usual))
+    what = f"{cause.payer.name}, {cause.resource.label}"
+    if cause.day is None:
+        return f"Largest cause: {head}: {what}: {amount}, in the period before {usual}"
+    where = " (in the period before)" if cause.in_before else ""
+    other = "the later period" if cause.in_before else "the period before"
+    return (
+        f"Largest cause: {head}: {what}, on {cause.day}{where}: {amount}, on a usual day of"
+        f" {other} {usual}"
+    )
+
+
+def _whole(comparison: Comparison) -> Iterator[str]:
+    explained, whole = comparison.explained, comparison.explained.whole
+    places = _places(comparison.metric, (whole.now, whole.before))
+    now, before, change = (
+        amount_text(each, places, sign=sign)
+        for each, sign in ((whole.now, False), (whole.before, False), (whole.difference, True))
+    )
+    estimate = ", an estimate and not a bill" if comparison.metric is ESTIMATED else ""
+    now_days, before_days = comparison.days
+    yield (
+        f"{comparison.metric.title} in {comparison.unit}{estimate}: {now} in {explained.now}"
+        f" ({_days(now_days)}), {before} in {explained.before} ({_days(before_days)}): {change}"
+    )
+    if now_days != before_days:
+        yield (
+            f"The periods are not equally long: {_days(now_days)} are compared with"
+            f" {_days(before_days)}"
+        )
+
+
+def _days(count: int) -> str:
+    return f"{count} day{'s'[: count - 1]}"
+
+
+def _remarks(found: Explained) -> Iterator[str]:
+    comparison = found.comparison
+    for other in found.others:
+        yield f"{other.title} are not 0 either: --metric {other.name} explains them"
+    if comparison.left_out:
+        yield (
+            f"Not compared, since they or their counterparts have no costs:"
+            f" {listed_days(comparison.left_out)}"
+        )
+    if comparison.unreconciled:
+        days = [_doubt(row, comparison.metric) for row in comparison.unreconciled]
+        yield f"Not what the source's own figures say: {listed(days, _DOUBTS, '; ')}"
+    if comparison.unsettled:
+        yield f"Not settled, and may still change: {listed_days(comparison.unsettled)}"
+    if comparison.forgotten:
+        yield f"Without users who were removed since: {listed_days(comparison.forgotten)}"
+
+
+def _doubt(row: CostLedgerDay, metric: CostMetric) -> str:
+    """The day and the difference in this metric, or in which others there is one."""
+    for each in row.unreconciled:
+        if each.metric == metric.name:
+            return f"{row.day} ({each})"
+    return f"{row.day} (only {', '.join(each.metric for each in row.unreconciled)})"
+
+
+_HEADS: Mapping[str, str] = {DAY: "by day (now / before)"}
+
+
+def _table(
+    kind: str, parts: Sequence[Change], most: int | None, whole: Change, metric: CostMetric
+) -> Iterator[str]:
+    """The lines of a breakdown, aligned at the points; what is cut off is added up in one line."""
+    listed_parts = list(parts[:most])
+    rest = parts[len(listed_parts) :]
+    if len(rest) == 1:
+        listed_parts, rest = list(parts), []
+    if rest:
+        before, now = (exact_sum(getattr(p, name) for p in rest) for name in ("before", "now"))
+        listed_parts.append(Change(f"({len(rest):,} others)", before, now))
+    places = _places(metric, (amount for part in parts for amount in (part.before, part.now)))
+    rows = [
+        (_HEADS.get(kind, f"by {kind}"), "before", "now", "difference", "share"),
+        *(_row(part, places, whole) for part in listed_parts),
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for name, *cells in rows:
+        aligned = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        yield "  ".join([name.ljust(widths[0]), *aligned]).rstrip()
+
+
+def _row(part: Change, places: int, whole: Change) -> tuple[str, ...]:
+    return (
+        part.name or "-",
+        amount_text(part.before, places),
+        amount_text(part.now, places),
+        amount_text(part.difference, places, sign=True),
+        share_text(part.difference, whole.difference),
+    )
+
+
+def forecast_lines(forecast: Forecast | NoForecast, metric: CostMetric, unit: str) -> Iterator[str]:
+    """The forecast in two sentences, or why there is none."""
+    month = f"{forecast.month.start:%B %Y}"
+    if isinstance(forecast, NoForecast):
+        yield f"No forecast of {month}: {forecast.why}"
+        return
+    low, high, spent = (
+        amount_text(rounded(each, _CENTS), _CENTS)
+        for each in (forecast.low, forecast.high, forecast.spent)
+    )
+    yield (
+        f"Forecast of {month}, not a bill: {low} to {high} {unit} {metric.name}, of which {spent}"
+        f" up to {forecast.until}"
+    )
+    yield f"How: {METHOD}"
+
+
+def _places(metric: CostMetric, amounts: Iterable[Decimal]) -> int:
+    least = _CENTS if metric.kind is CostKind.MONEY else 0
+    return max([least, *map(places_of, amounts)])
+
+
+def _exact(amount: Decimal) -> str:
+    """For programs: every digit, and no zeros at the end."""
+    return f"{rounded(amount, places_of(amount)):f}"
+
+
+def amount_text(amount: Decimal, places: int, *, sign: bool = False) -> str:
+    """Exact, with at least so many digits after the point: `1,234.50`, `+1,234.50`."""
+    padded = rounded(amount, max(places, places_of(amount)))
+    return f"{padded:+,f}" if sign and padded else f"{padded:,f}"

@@ -1,0 +1,261 @@
+"""Costs of periods, read from the store by day, payer and resource, as outputs name these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+
+from dashboard_scraper.errors import DaysMissing, UsageError
+from dashboard_scraper.model.cost_changes import (
+    Cell,
+    DayPair,
+    Explanation,
+    Payer,
+    Resource,
+    Spending,
+    day_pairs,
+    explain,
+)
+from dashboard_scraper.model.cost_forecast import Forecast, NoForecast, forecast_of
+from dashboard_scraper.model.costs import (
+    BILLED,
+    CREDITS,
+    ESTIMATED,
+    Account,
+    CostKind,
+    CostMetric,
+)
+from dashboard_scraper.model.dates import Window, end_of_day, month_of
+from dashboard_scraper.model.listing import listed_days
+from dashboard_scraper.model.money import exact_sum
+from dashboard_scraper.people.audience import Audience, Naming
+from dashboard_scraper.people.people import Spelling
+from dashboard_scraper.people.shown_costs import SERVICE_ACCOUNTS
+from dashboard_scraper.store import CostLedgerDay, Reader
+
+UNATTRIBUTED = "(unattributed)"
+NO_TEAM = "(no team)"
+
+EXPLAINED = (BILLED, ESTIMATED, CREDITS)
+"""The metrics whose differences can be explained, each by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A difference of two periods and its parts, and what a reader has to know of them.
+
+    `left_out` are days that are not compared: without costs, or without the day they would be
+    compared with. The other lists are of compared days.
+    """
+
+    metric: CostMetric
+    currency: str
+    explained: Explanation
+    days: tuple[int, int]
+    left_out: Sequence[date]
+    unreconciled: Sequence[CostLedgerDay]
+    unsettled: Sequence[date]
+    forgotten: Sequence[date]
+
+    @property
+    def unit(self) -> str:
+        """The currency, or what else is counted."""
+        return unit_of(self.metric, self.currency)
+
+
+def unit_of(metric: CostMetric, currency: str) -> str:
+    """What amounts of the metric are in."""
+    return currency if metric.kind is CostKind.MONEY else metric.kind.value
+
+
+def is_settled(day: CostLedgerDay, settle_days: int) -> bool:
+    """Whether the day was fetched so long after its end that its costs are final."""
+    return day.fetched_at >= end_of_day(day.day) + timedelta(days=settle_days)
+
+
+def usual_metric(days: Iterable[CostLedgerDay]) -> CostMetric:
+    """Billed amounts where anything was billed, else credits where any were consumed.
+
+    Without either: what the source knows. Estimates are never chosen.
+    """
+    listed = list(days)
+    for metric in (BILLED, CREDITS):
+        if any(day.sums[metric] for day in listed):
+            return metric
+    return BILLED if any(day.sums[BILLED] is not None for day in listed) else CREDITS
+
+
+class CostReading:
+    """One metric's costs of several windows, with one name for each payer in all of them.
+
+    `ledger` has the stored days of the windows, `known` those on which the metric is known. With
+    `naming`, people have the names that they have elsewhere in an output.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        source: str,
+        audience: Audience,
+        windows: Sequence[Window],
+        metric: CostMetric | None = None,
+        naming: Naming | None = None,
+    ) -> None:
+        self._reader = reader
+        self._audience = audience
+        self.source = source
+        reach = Window(min(each.start for each in windows), max(each.end for each in windows))
+        self.ledger = {
+            day: row
+            for day, row in reader.cost_ledger(source, reach).items()
+            if any(day in window for window in windows)
+        }
+        self.metric = metric or usual_metric(self.ledger.values())
+        self.known = {
+            day: amount
+            for day, row in self.ledger.items()
+            if isinstance(amount := row.sums[self.metric], Decimal)
+        }
+        self._cells = self._read(naming)
+
+    def _read(self, naming: Naming | None) -> dict[Cell, dict[date, Decimal]]:
+        """Everything that is known, by payer and resource; merged addresses are one payer."""
+        raw: dict[tuple[str, Account, Resource], dict[date, list[Decimal]]] = {}
+        newest: dict[str, date] = {}
+        for day in self.known:
+            for row in self._reader.cost_amounts(self.ledger[day], self.metric):
+                newest[row.user] = day
+                by_day = raw.setdefault(
+                    (row.user, row.account, Resource(row.resource_type, row.resource)), {}
+                )
+                by_day.setdefault(day, []).append(row.amount)
+        naming = naming or self._audience.naming(_spellings(newest))
+        payers: dict[tuple[str, Account], Payer] = {}
+        cells: dict[Cell, dict[date, list[Decimal]]] = {}
+        for (user, account, resource), by_day in raw.items():
+            key = user, account
+            if key not in payers:
+                payers[key] = _payer(user, account, self._audience, naming)
+            merged = cells.setdefault((payers[key], resource), {})
+            for day, amounts in by_day.items():
+                merged.setdefault(day, []).extend(amounts)
+        return {
+            cell: {day: exact_sum(amounts) for day, amounts in by_day.items()}
+            for cell, by_day in cells.items()
+        }
+
+    def spending(self, window: Window, days: Sequence[date] | None = None) -> Spending:
+        """The costs of these days of the window; by default, of all that are known."""
+        shown = [day for day in self.known if day in window] if days is None else list(days)
+        wanted = set(shown)
+        cells = {
+            cell: {day: amount for day, amount in by_day.items() if day in wanted}
+            for cell, by_day in self._cells.items()
+        }
+        return Spending(window, shown, {cell: found for cell, found in cells.items() if found})
+
+    @property
+    def currency(self) -> str:
+        """The currency of all days; UsageError where there are several."""
+        found = sorted({row.currency for row in self.ledger.values()})
+        if len(found) > 1 and self.metric.kind is CostKind.MONEY:
+            raise UsageError(
+                f"the days have costs in {' and '.join(found)}, which are not compared"
+            )
+        return found[0] if found else ""
+
+    def team_of(self) -> Callable[[Payer], str] | None:
+        """The teams of a payer, in one text so that each amount is in one team's line; None where
+        no teams are known.
+        """
+        audience = self._audience
+        if not audience.has_teams:
+            return None
+
+        def teams(payer: Payer) -> str:
+            person = audience.identities.get(audience.people.key(payer.name))
+            if payer.account is not Account.UNATTRIBUTED and person and person.teams:
+                return ", ".join(person.teams)
+            if payer.account is Account.PERSON:
+                return NO_TEAM
+            return UNATTRIBUTED if payer.account is Account.UNATTRIBUTED else SERVICE_ACCOUNTS
+
+        return teams
+
+
+def _spellings(newest: dict[str, date]) -> list[Spelling]:
+    return [(user, day) for user, day in newest.items() if user]
+
+
+def _payer(user: str, account: Account, audience: Audience, naming: Naming) -> Payer:
+    if account is Account.UNATTRIBUTED:
+        return Payer(UNATTRIBUTED, account)
+    if not audience.includes(service=account is Account.SERVICE_ACCOUNT):
+        return Payer(SERVICE_ACCOUNTS, account)
+    return Payer(naming.name(user), account)
+
+
+def compare(
+    costs: CostReading, now: Window, before: Window, settle_days: int, *, incomplete: bool = False
+) -> Comparison:
+    """The difference of two periods that the reading has.
+
+    Raises DaysMissing if days have no costs, since sums that lack days look like real ones; if it
+    may be `incomplete`, such a day is left out together with the day it would be compared with.
+    """
+    pairs = day_pairs(now, before)
+    whole = [pair for pair in pairs if all(day in costs.known for day in _days_of([pair]))]
+    left_out = sorted(set(_days_of(pairs)) - set(_days_of(whole)))
+    if left_out and not (incomplete and whole):
+        _raise_missing(costs, now, before)
+    now_days = [pair.now for pair in whole if pair.now]
+    before_days = [pair.before for pair in whole if pair.before]
+    rows = [costs.ledger[day] for day in sorted(_days_of(whole))]
+    explained = explain(
+        costs.spending(now, now_days), costs.spending(before, before_days), costs.team_of()
+    )
+    return Comparison(
+        costs.metric,
+        costs.currency,
+        explained,
+        (len(now_days), len(before_days)),
+        left_out,
+        [row for row in rows if row.unreconciled],
+        [row.day for row in rows if not is_settled(row, settle_days)],
+        [row.day for row in rows if row.forgotten],
+    )
+
+
+def _days_of(pairs: Iterable[DayPair]) -> list[date]:
+    return [day for pair in pairs for day in (pair.now, pair.before) if day]
+
+
+def _raise_missing(costs: CostReading, now: Window, before: Window) -> None:
+    asked = [*before.days(), *now.days()]
+    missing = [day for day in asked if day not in costs.ledger]
+    unknown = [day for day in asked if day in costs.ledger and day not in costs.known]
+    reasons = []
+    if missing:
+        reasons.append(f"the store has no costs of {listed_days(missing)}")
+    if unknown:
+        reasons.append(f"{costs.metric.name} is unknown on {listed_days(unknown)}")
+    raise DaysMissing(
+        f"{now} cannot be compared with {before}: {'; '.join(reasons)}; fetch these days with"
+        " backfill, or add --incomplete to compare the other days alone"
+    )
+
+
+def month_forecast(
+    reader: Reader, source: str, metric: CostMetric, day: date
+) -> Forecast | NoForecast:
+    """The forecast of the month of a day, from what is known up to the end of that day."""
+    month = month_of(day)
+    reach = Window(month_of(month.start - timedelta(days=1)).start, day)
+    amounts = {
+        each: amount
+        for each, row in reader.cost_ledger(source, reach).items()
+        if isinstance(amount := row.sums[metric], Decimal)
+    }
+    return forecast_of(amounts, day)
