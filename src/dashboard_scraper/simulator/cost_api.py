@@ -107,9 +107,8 @@ def _page(organization: Organization, query: _CostQuery, window: Window) -> tupl
     first, skip = divmod(offset_of(query.cursor or None, scope), _MOST_PER_PERIOD)
     found: list[Json] = []
     for number in range(first, len(periods)):
-        for position, point in enumerate(_points(organization, periods[number], keys, emails)):
-            if position < skip:
-                continue
+        points = _points(organization, periods[number], keys, emails, skip)
+        for position, point in enumerate(points, skip):
             if len(found) == query.page_size:
                 return found, cursor_at(number * _MOST_PER_PERIOD + position, scope)
             found.append(_json_of(organization, periods[number], *point))
@@ -118,23 +117,27 @@ def _page(organization: Organization, query: _CostQuery, window: Window) -> tupl
 
 
 def _points(
-    organization: Organization, period: Window, keys: frozenset[str], emails: frozenset[str]
-) -> Iterable[_Point]:
-    """The groups of a period, with their sums."""
+    organization: Organization,
+    period: Window,
+    keys: frozenset[str],
+    emails: frozenset[str],
+    skip: int,
+) -> Iterator[_Point]:
+    """The groups of a period, with their sums, but for the first `skip`."""
     costs = organization.costs
     if not keys and not emails:
         totals = [total for day in period.days() if (total := costs.total(day))]
-        return [({}, add(totals))] if totals else []
+        return iter([({}, add(totals))][skip:] if totals else [])
     rows = [row for day in period.days() for row in costs.rows(day)]
     if emails:
         rows = [row for row in rows if _email_of(organization, row) in emails]
-    grouped = ((_group(organization, row, keys), row.amounts) for row in rows)
-    if len(period) == 1 and len(keys) == 2:
-        return grouped  # every row is a group
+    if len(period) == 1 and len(keys) == 2:  # every row is a group
+        return ((_group(organization, row, keys), row.amounts) for row in rows[skip:])
     sums: dict[tuple[tuple[str, str], ...], list[Amounts]] = {}
-    for group, amounts in grouped:
-        sums.setdefault(tuple(group.items()), []).append(amounts)
-    return [(dict(group), add(each)) for group, each in sums.items()]
+    for row in rows:
+        group = tuple(_group(organization, row, keys).items())
+        sums.setdefault(group, []).append(row.amounts)
+    return iter([(dict(group), add(each)) for group, each in sums.items()][skip:])
 
 
 def _group(organization: Organization, row: Row, keys: frozenset[str]) -> dict[str, str]:

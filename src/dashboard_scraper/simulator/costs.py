@@ -255,25 +255,25 @@ class Costs:
 
     def _of_usage(self, member: Member, day: date, counts: Counts, consumed: int) -> Iterator[Row]:
         """What the usage `counts` costs; `consumed` are its credits in hundredths."""
-        index, share = member.index, member.index % 10
-        if not counts.messages:
+        index, share, messages = member.index, member.index % 10, counts.messages
+        if not messages:
             return
         draws = draw(f"{self._organization.seed}/{index}/{day.toordinal()}/cost")
         left = raised(consumed, self._raises.get(day, 0)) * HUNDREDTH
         if counts.remote:
             base = counts.remote * (60 + draws[12] % 1200) * PRICE_OF_SECOND
-            part = left * counts.remote // (2 * counts.messages) // 10**6 * 10**6
+            part = left * counts.remote // (2 * messages) // 10**6 * 10**6
             left -= part
             yield Row(index, COMPUTE, self._amounts(day, NO_TOKENS, base, part))
-        quick = counts.messages * share // 10
+        quick = messages * share // 10
         part = left * share // 10
-        for model, messages, credits_of, drawn in (
+        for model, number, of_model, drawn in (
             (QUICK, quick, part, draws[:6]),
-            (THOROUGH, counts.messages - quick, left - part, draws[6:12]),
+            (THOROUGH, messages - quick, left - part, draws[6:12]),
         ):
-            tokens = tokens_of(messages, drawn)
+            tokens = tokens_of(number, drawn)
             base = price_of(tokens, model)
-            yield Row(index, model, self._amounts(day, tokens, base, credits_of))
+            yield Row(index, model, self._amounts(day, tokens, base, of_model))
 
     def _amounts(self, day: date, tokens: Tokens, base: int, consumed: int) -> Amounts:
         if self.billing == "credits":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import NamedTuple
@@ -58,7 +59,7 @@ def tokens_of(messages: int, draws: tuple[int, ...]) -> Tokens:
 
 def price_of(tokens: Tokens, model: Resource) -> int:
     """Their base cost."""
-    return sum(count * price for count, price in zip(tokens, _PRICES[model], strict=True))
+    return sum(map(operator.mul, tokens, _PRICES[model]))
 
 
 def in_dollars(tokens: Tokens, base: int) -> Amounts:
@@ -94,9 +95,7 @@ def decimal(units: int) -> Decimal:
 
 def text(units: int, decimals: int = 4) -> str:
     """The amount in full; with a fraction, it has at least so many decimals."""
-    whole, fraction = divmod(abs(units), ONE)
+    digits = f"{abs(units):0{_DIGITS + 1}}"
+    whole, fraction = digits[:-_DIGITS], digits[-_DIGITS:].rstrip("0")
     sign = "-" if units < 0 else ""
-    if not fraction:
-        return f"{sign}{whole}"
-    digits = f"{fraction:0{_DIGITS}}".rstrip("0").ljust(decimals, "0")
-    return f"{sign}{whole}.{digits}"
+    return f"{sign}{whole}.{fraction:0<{decimals}}" if fraction else f"{sign}{whole}"

@@ -204,8 +204,11 @@ class Simulator:
             return _refusal(error)
 
     def prepare(self, days: Iterable[date]) -> None:
-        """Cache the figures of single days, and the dashboard's answers (first pages)."""
+        """Cache the figures of single days, sums of costs, and the dashboard's answers (first
+        pages).
+        """
         for day in days:
+            self.organization.costs.total(day)
             query = dict.fromkeys(("startDate", "endDate"), date_parameter(day))
             for path in dashboard_api.ENDPOINTS:
                 self._honest_answer(Request("GET", path, query, None, None, 0.0))
