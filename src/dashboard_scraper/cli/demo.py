@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from dashboard_scraper.people.identity import HEADER
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.settings.groups import sqlite_url
 from dashboard_scraper.settings.library_settings import Libraries
-from dashboard_scraper.simulator import Fault, Organization, Simulator, raise_total
+from dashboard_scraper.simulator import Billing, Fault, Organization, Simulator, raise_total
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE
 from dashboard_scraper.sources.dashboard.cookie_paste import parse_paste
 from dashboard_scraper.sources.registry import DASHBOARD
@@ -34,14 +35,19 @@ _CLOCK_SCALE = 1000
 _TEAMS = ("platform", "payments", "mobile", "data", "design-systems")
 _TEAMLESS = 12  # one person in so many
 _DAYS_AGO, _TOO_MANY = 12, 17
+_SPIKE_AGO = 5  # days, at least
 
 
-def run_demo(home: Path, log_level: str | None, *, users: int, seed: int, source: str) -> None:
+def run_demo(
+    home: Path, log_level: str | None, *, users: int, seed: int, source: str, billing: Billing
+) -> None:
     """Fill a store of its own with 84 days, and run the 28-day job on it."""
     today = utc_day(utc_now())
-    organization = Organization(users=users, seed=seed, today=today)
+    organization = Organization(users=users, seed=seed, today=today, billing=billing)
     with Simulator(organization, clock_scale=_CLOCK_SCALE) as simulator:
         simulator.add_fault(_day_that_does_not_add_up(today))
+        with suppress(LookupError):  # in a tiny organization, nobody may have costs on that day
+            simulator.plant_spike(_wednesday_before(today))
         settings = _settings_for(simulator, read_settings(home, log_level), source)
         _remove_store(settings)
         _write_people(settings, organization)
@@ -80,6 +86,7 @@ def _settings_for(simulator: Simulator, own: Settings, source: str) -> Settings:
         augment_api_token=SecretStr(simulator.token),
         analytics_api_base_url=simulator.url,
         analytics_requests_per_minute=10 * _CLOCK_SCALE,
+        cost_requests_per_minute=30 * _CLOCK_SCALE,
         analytics_ready_hour=0,
         fetch_editor_language="true",
         export_dir=folder,
@@ -105,6 +112,11 @@ def _write_people(settings: Settings, organization: Organization) -> None:
         file = settings.export_dir / _PEOPLE
         publication.add(file, render(HEADER, team_rows(organization)))
         publication.publish()
+
+
+def _wednesday_before(today: date) -> date:
+    """A Wednesday of the last two weeks: most people work on it."""
+    return today - timedelta(days=_SPIKE_AGO + (today.weekday() - 2 - _SPIKE_AGO) % 7)
 
 
 def _day_that_does_not_add_up(today: date) -> Fault:

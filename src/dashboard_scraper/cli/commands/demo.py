@@ -19,10 +19,17 @@ def configure(parser: Parser) -> None:
     )
     parser.add_argument("--users", type=positive, default=200, help="number of people")
     parser.add_argument("--seed", type=int, default=1, help="a number to vary the figures")
+    parser.add_argument(
+        "--billing",
+        choices=("dollars", "credits"),
+        default="dollars",
+        help="what its contract is billed in (default: dollars)",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Run it; of the settings, only the paths are used."""
     from dashboard_scraper.cli.demo import run_demo
 
-    run_demo(home_of(args), args.log_level, users=args.users, seed=args.seed, source=args.source)
+    organization = {"users": args.users, "seed": args.seed, "billing": args.billing}
+    run_demo(home_of(args), args.log_level, source=args.source, **organization)
