@@ -24,6 +24,7 @@ from dashboard_scraper.model.dates import DAYS, Window, last_complete_days
 from dashboard_scraper.simulator import Organization, Simulator
 
 PER_MINUTE, BURST = 10, 20
+COST_PER_MINUTE = 30
 PAGE = 100
 
 
@@ -47,6 +48,7 @@ def measure(users: int, scale: float) -> None:
             "ANALYTICS_API_BASE_URL": simulator.url,
             "ANALYTICS_REQUESTS_PER_MINUTE": f"{PER_MINUTE * scale}",
             "ANALYTICS_BURST": f"{BURST}",
+            "COST_REQUESTS_PER_MINUTE": f"{COST_PER_MINUTE * scale}",
             "ANALYTICS_READY_HOUR": "0",
             "FETCH_EDITOR_LANGUAGE": "false",
             "no_proxy": "127.0.0.1",

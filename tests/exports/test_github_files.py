@@ -72,6 +72,8 @@ def analytics_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
             "ANALYTICS_READY_HOUR": "0",
             "ANALYTICS_REQUESTS_PER_MINUTE": "60000",
             "ANALYTICS_BURST": "1000",
+            "COST_REQUESTS_PER_MINUTE": "60000",
+            "COST_BURST": "1000",
         }
         assert home.run(JOB).code == 0
     return home

@@ -182,6 +182,8 @@ def point_to(home: Home, sim: Simulator) -> None:
         "AUGMENT_API_TOKEN": sim.token,
         "ANALYTICS_REQUESTS_PER_MINUTE": "60000",
         "ANALYTICS_BURST": "1000",
+        "COST_REQUESTS_PER_MINUTE": "60000",
+        "COST_BURST": "1000",
         "ANALYTICS_READY_HOUR": "0",
         "RETRY_BACKOFF_SECONDS": "0.01",
         "MAX_RETRIES": "1",

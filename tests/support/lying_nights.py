@@ -263,6 +263,8 @@ def sign_in(home: Home, simulator: Simulator, source: str) -> None:
             "AUGMENT_API_TOKEN": simulator.token,
             "ANALYTICS_REQUESTS_PER_MINUTE": "60000",
             "ANALYTICS_BURST": "1000",
+            "COST_REQUESTS_PER_MINUTE": "60000",
+            "COST_BURST": "1000",
         }
 
 

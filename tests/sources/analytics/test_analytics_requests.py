@@ -30,6 +30,7 @@ from dashboard_scraper.store.rows import DetailStatus, Status
 from stored_days import NOON, TODAY, backfill, settings_of
 
 PER_MINUTE, BURST, PAGE = 10, 20, 100  # of the API
+COST_PER_MINUTE = 30
 SCALE = 1200
 NIGHT = timedelta(days=1)
 DAYS = list(last_complete_days(28, TODAY).days())
@@ -51,6 +52,7 @@ def limited(home: Home, start_api: Start) -> Limited:
         home.settings |= {
             "ANALYTICS_REQUESTS_PER_MINUTE": f"{PER_MINUTE * scale}",
             "ANALYTICS_BURST": f"{BURST}",
+            "COST_REQUESTS_PER_MINUTE": f"{COST_PER_MINUTE * scale}",
             "FETCH_EDITOR_LANGUAGE": "false",
         }
         home.settings.setdefault("STORE_URL", f"sqlite:///{home.data / 'usage.db'}")
