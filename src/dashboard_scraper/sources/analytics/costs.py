@@ -165,8 +165,10 @@ class AnalyticsCosts:
 
         None, and a line in the log, where the API has no budgets for this tenant.
         """
-        # One spelling of each address; a name without `@` is a service account's.
-        asked = {person_key(user): user for user in users if "@" in user}
+        asked: dict[str, str] = {}  # the first spelling of each address
+        for user in users:
+            if "@" in user:  # the other names are service accounts'
+                asked.setdefault(person_key(user), user)
         found: list[Budget] = []
         try:
             for batch in _batches(list(asked.values())):

@@ -28,7 +28,7 @@ _CODES = frozenset(_OTHER.split())
 # Those that end other names too; they mean a currency where the rest of the name is about money.
 _WORDS = frozenset(("all", "ang", "cup", "gel", "mad", "mop", "pen", "sos", "svc", "top", "try"))
 _MONEY = ("amount", "billed", "charge", "cost", "fee", "price", "spend")
-_CURRENCY = "currency"
+_CURRENCY = "currenc"  # also of a plural
 
 
 def refuse_other_currency(where: str, fields: Mapping[str, msgspec.Raw]) -> list[str]:
