@@ -43,6 +43,8 @@ from dashboard_scraper.settings.groups import SQLITE_PREFIX
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import DetailStatus, store_at
 from dashboard_scraper.store.cache import StoreCache
+from dashboard_scraper.store.schema import VIEWS
+from dashboard_scraper.store.settling import Settling
 from filled_store import FETCHED, LAST, MONTH, SOURCE, put, report_of, user
 from filled_store import figures_of as figures
 from github_schemas import user_records
@@ -149,7 +151,9 @@ def in_store(home: Home) -> Iterable[Counted]:
     assert (movement.new, movement.lapsed) == ([], [])
     yield Counted("page, those who stayed", len(movement.stayed))
     store, github = store_at(settings.store_url), github_options(settings)
-    views = GithubViews(StoreCache(store), SOURCE, audience, github, 3, lambda: FETCHED)
+    views = GithubViews(
+        StoreCache(store), SOURCE, audience, github, Settling(3, 7), lambda: FETCHED
+    )
     text = open_metrics(views.status(), views.people(), {}).decode()
     matched = re.search(
         rf'^dashboard_scraper_people{{source="{SOURCE}"}} (\S+)$', text, re.MULTILINE
@@ -321,7 +325,7 @@ def test_next_run_updates_aliases_in_views(home: Home, store_url: str) -> None:
 def test_an_older_store_gets_its_persons(home: Home, store_url: str) -> None:
     """As the versions before left one: without the table, and views without the column."""
     fill(home, SHORT)
-    for view in ("user_days", "daily_totals", "editor_language_days", "credit_days"):
+    for view in VIEWS:
         sql(store_url, f"DROP VIEW {view}")
     sql(store_url, "DROP TABLE person")
     sql(store_url, "CREATE VIEW user_days AS SELECT * FROM user_day")

@@ -121,6 +121,7 @@ def test_status_of_complete_window(home: Home, capsys: Capture) -> None:
         "editor_language": 0,
         "editor_language_unreconciled": [],
         "credits": 0,
+        "costs": None,
         "last_success": "2025-03-07T12:00:00Z",
     }
 

@@ -11,10 +11,13 @@ import msgspec
 import pytest
 
 from conftest import Home, Start
+from dashboard_scraper.cli.commands.status import print_status, verify
 from dashboard_scraper.errors import (
     ContractBroken,
     NotReconciled,
     SourceUnavailable,
+    Stale,
+    StoreFailed,
 )
 from dashboard_scraper.model.costs import CostDay
 from dashboard_scraper.model.dates import Window
@@ -240,3 +243,50 @@ def test_costs_that_nobody_wants_are_not_asked_for(home: Home, spring: Simulator
     home.settings["FETCH_COST"] = "false"
     run(home)
     assert asked(spring) == {}
+
+
+def test_status_shows_costs(
+    home: Home, spring: Simulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.settings["RECONCILE"] = "warn"
+    spring.add_fault(Fault(_without_last_row, COST, after=2, times=4))
+    run(home)
+    capsys.readouterr()
+    print_status(settings_of(home), NOON, as_json=False, max_age=None, check=False)
+    text = capsys.readouterr().out
+    assert "  9 days have costs, 2025-03-01 to 2025-03-09\n" in text
+    assert "    the costs of 2025-03-09 do not add up: input_tokens is" in text
+    print_status(settings_of(home), NOON, as_json=True, max_age=None, check=False)
+    costs = msgspec.json.decode(capsys.readouterr().out)["sources"][0]["costs"]
+    assert (costs["days"], costs["missing"], len(costs["unsettled"])) == (9, [], 7)
+    assert costs["unreconciled"][-1]["day"] == "2025-03-09"
+
+
+def test_stale_costs_make_status_fail(home: Home, spring: Simulator) -> None:
+    """Figures that are fresh must not hide that costs stopped coming."""
+    run(home)
+    home.settings["MAX_RETRIES"] = "0"
+    spring.add_fault(Fault(status(500), COST))
+    with pytest.raises(SourceUnavailable):
+        backfill(home, march(10), march(11), NOON + timedelta(2))
+
+    def look(days: int) -> None:
+        age = timedelta(days=days)
+        print_status(settings_of(home), NOON + timedelta(2), as_json=True, max_age=age, check=False)
+
+    look(4)
+    with pytest.raises(Stale, match="newest day with costs, 2025-03-09, ended 60 hours ago"):
+        look(2)
+    home.settings["FETCH_COST"] = "false"
+    look(2)
+
+
+def test_verify_finds_damaged_costs(home: Home, spring: Simulator) -> None:
+    assert spring.organization
+    run(home)
+    verify(settings_of(home))
+    url = settings_of(home).store_url
+    sql(url, "UPDATE cost_day SET billed = '7' WHERE day = '2025-03-04'")
+    sql(url, "DELETE FROM cost_ledger WHERE day = '2025-03-06'")
+    with pytest.raises(StoreFailed, match="ledger: 2025-03-04, 2025-03-06;"):
+        verify(settings_of(home))

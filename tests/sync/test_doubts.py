@@ -19,6 +19,7 @@ from dashboard_scraper.model.tolerance import read_tolerance
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.store import store_at
 from dashboard_scraper.store.cache import StoreCache
+from dashboard_scraper.store.settling import Settling
 from filled_store import LAST, MONTH, SOURCE, put, some_days
 from report_reading import read_report
 from serving import SECONDS, Served, serving
@@ -160,7 +161,7 @@ def test_server_ignores_tolerated_differences(doubtful: Home) -> None:
                 SOURCE,
                 Audience(),
                 options,
-                3,
+                Settling(3, 7),
                 utc_now,
                 tolerance,  # type: ignore[arg-type]
             )

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from dashboard_scraper.cli.memory import prepare_for_many_records
 from dashboard_scraper.cli.output import print_lines
-from dashboard_scraper.cli.wiring import audience_of, github_options, report_options
+from dashboard_scraper.cli.wiring import audience_of, github_options, report_options, settling_of
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.github.reports import Scope
@@ -68,7 +68,7 @@ def serve(settings: Settings, host: str, port: int, *, insecure: bool = False) -
         source,
         audience,
         github_options(settings),
-        settings.settle_days,
+        settling_of(settings),
         utc_now,
         settings.reconcile_tolerance,
     )

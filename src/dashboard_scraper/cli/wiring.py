@@ -16,6 +16,7 @@ from dashboard_scraper.people.pseudonyms import rename_of
 from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.settings.config import Settings, load_settings
 from dashboard_scraper.sources.interface import Clock
+from dashboard_scraper.store.settling import Settling
 from dashboard_scraper.sync.revisions import Caution
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,11 @@ def report_options(settings: Settings) -> ReportOptions:
 def rules_of(settings: Settings) -> Rules:
     """What days in doubt mean for a run."""
     return Rules(settings.reconcile_tolerance, warn_of_unreconciled=settings.reconcile == "warn")
+
+
+def settling_of(settings: Settings) -> Settling:
+    """When counts and costs are final."""
+    return Settling(settings.settle_days, settings.cost_settle_days)
 
 
 def caution_of(settings: Settings, clock: Clock) -> Caution:

@@ -38,6 +38,7 @@ from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import members_of_teams, sha256_user_id
 from dashboard_scraper.store import LedgerDay
 from dashboard_scraper.store.cache import CachedView, StoreCache
+from dashboard_scraper.store.settling import Settling
 from dashboard_scraper.store.status import StoreStatus, status_of
 
 logger = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ class GithubViews:
         source: str,
         audience: Audience,
         options: GithubOptions,
-        settle_days: int,
+        settling: Settling,
         clock: Callable[[], datetime],
         tolerance: Tolerance = EXACT,
     ) -> None:
@@ -97,7 +98,7 @@ class GithubViews:
         self._source = source
         self._audience = audience
         self._options = options
-        self._settle_days = settle_days
+        self._settling = settling
         self._clock = clock
         self._once = Once(logger)
         self.teams = members_of_teams(audience.identities)
@@ -254,7 +255,7 @@ class GithubViews:
 
     def _status(self, view: CachedView) -> StoreStatus:
         shown, now = self._cache.shown, self._clock()
-        return status_of(view.reader, shown, self._settle_days, now, self._tolerance)
+        return status_of(view.reader, shown, self._settling, now, self._tolerance)
 
     def _ledger(self, view: CachedView) -> _Ledger:
         return view.reader.ledger(self._source)

@@ -91,6 +91,21 @@ class CostQueries:
             " backup, or fetch the day again with --refresh"
         )
 
+    def damaged_costs(self, source: str) -> list[date]:
+        """Days whose costs do not match the ledger, or have none while there are rows."""
+        ledger = self.cost_ledger(source)
+        query = select(COST_DAY.c.day).where(COST_DAY.c.source == source).distinct()
+        with self._explained():
+            found = [day for day in self._connection.scalars(query) if day not in ledger]
+        for day, row in ledger.items():
+            try:
+                self.costs(row)
+            except StoreFailed as error:
+                if error.is_away:
+                    raise
+                found.append(day)
+        return found
+
     def cost_rows(self, source: str, window: Window | None = None) -> Iterator[tuple[date, Cost]]:
         """Every row of the window's stored days, oldest day first; raises as `costs`."""
         for day, ledger in self.cost_ledger(source, window).items():

@@ -332,8 +332,10 @@ class Reader(CostQueries):
         return found
 
     def damaged_days(self, source: str) -> list[date]:
-        """Days whose rows or bitmaps do not match the ledger or each other; reads every row."""
-        found = []
+        """Days whose rows, bitmaps or costs do not match the ledgers or each other; reads every
+        row.
+        """
+        found = self.damaged_costs(source)
         for row in self.ledger(source).values():
             try:
                 self.day(row)
@@ -346,7 +348,7 @@ class Reader(CostQueries):
             with self._explained():
                 if not day_people.is_right(self._connection, source, row.day):
                     found.append(row.day)
-        return found
+        return sorted({*found})
 
     def names_of(self, bitmap: int) -> list[str]:
         """The names that a bitmap stands for, in alphabetical order."""

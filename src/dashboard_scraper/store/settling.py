@@ -1,11 +1,19 @@
-"""When a day's figures are final: SETTLE_DAYS after its end."""
+"""When a day's figures are final: SETTLE_DAYS after its end, its costs COST_SETTLE_DAYS."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from dashboard_scraper.model.dates import end_of_day
 from dashboard_scraper.store import CostLedgerDay, LedgerDay
+
+
+class Settling(NamedTuple):
+    """How many days after its end a day is settled: its counts, and its costs."""
+
+    counts: int
+    costs: int
 
 
 def is_settled(stored: LedgerDay | CostLedgerDay, settle_days: int, now: datetime) -> bool:

@@ -22,7 +22,8 @@ from dashboard_scraper.model.doubts import Doubt, DoubtKind, doubts_in
 from dashboard_scraper.model.listing import NAMED_AT_MOST, listed_days
 from dashboard_scraper.model.tolerance import EXACT, Tolerance
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader, Status
-from dashboard_scraper.store.settling import is_settled
+from dashboard_scraper.store.cost_status import CostStatus, cost_status, lines_of
+from dashboard_scraper.store.settling import Settling, is_settled
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,8 @@ class SourceStatus(msgspec.Struct):
     from its end. `rows` is the number of user-days. `unsettled` days may still grow, `unchecked`
     ones came without the tenant's figures, and from `forgotten` ones a user was removed.
     `editor_language` and `credits` count the days that have such figures; those of
-    `editor_language_unreconciled` do not add up to the users' figures. `last_success` is when a run
+    `editor_language_unreconciled` do not add up to the users' figures. `costs` is None where no day
+    has costs. `last_success` is when a run
     last fetched everything that it should, without a day in doubt.
     """
 
@@ -76,6 +78,7 @@ class SourceStatus(msgspec.Struct):
     editor_language: int
     editor_language_unreconciled: list[date]
     credits: int
+    costs: CostStatus | None
     last_success: datetime | None
 
     def days_in_doubt(self) -> dict[DoubtKind, list[date]]:
@@ -113,13 +116,13 @@ _LEGEND = (
 
 
 def status_of(
-    reader: Reader, place: str, settle_days: int, now: datetime, tolerance: Tolerance = EXACT
+    reader: Reader, place: str, settling: Settling, now: datetime, tolerance: Tolerance = EXACT
 ) -> StoreStatus:
     """The status of every source in the store."""
     return StoreStatus(
         place,
         [
-            _source_status(reader, source, reader.ledger(source), settle_days, now, tolerance)
+            _source_status(reader, source, reader.ledger(source), settling, now, tolerance)
             for source in reader.sources()
         ],
     )
@@ -129,7 +132,7 @@ def _source_status(
     reader: Reader,
     source: str,
     ledger: Mapping[date, LedgerDay],
-    settle_days: int,
+    settling: Settling,
     now: datetime,
     tolerance: Tolerance,
 ) -> SourceStatus:
@@ -148,7 +151,7 @@ def _source_status(
         fetched_in_future=[row.day for row in rows if _is_in_future(row, now)],
         empty=[row.day for row in rows if row.status is Status.EMPTY],
         missing=[day for day in _completed_days(first, today) if day not in ledger],
-        unsettled=[row.day for row in rows if not is_settled(row, settle_days, now)],
+        unsettled=[row.day for row in rows if not is_settled(row, settling.counts, now)],
         unchecked=[row.day for row in rows if row.totals is None],
         unreconciled=[
             Unreconciled(each.window.start, [*each.differences])
@@ -163,6 +166,7 @@ def _source_status(
             row.day for row in rows if row.editor_language is DetailStatus.UNRECONCILED
         ],
         credits=sum(row.credits is not None for row in rows),
+        costs=cost_status(reader, source, ledger, settling.costs, now),
         last_success=reader.last_success(source),
     )
 
@@ -237,6 +241,8 @@ def _details(source: SourceStatus) -> Iterator[str]:
         yield f"    they do not add up to the users' figures: {days}"
     if source.credits:
         yield f"  {source.credits} days have credits"
+    if source.costs:
+        yield from lines_of(source.costs)
 
 
 def _newest(lines: list[str]) -> list[str]:
@@ -286,9 +292,10 @@ def _month_of(day: date) -> str:
 
 
 def raise_if_stale(
-    status: StoreStatus, source_name: str, max_age: timedelta, now: datetime
+    status: StoreStatus, source_name: str, max_age: timedelta, now: datetime, *, costs: bool
 ) -> None:
-    """Raise Stale if the source's newest day ended longer than `max_age` ago, or there is none.
+    """Raise Stale if the source's newest day ended longer than `max_age` ago, or there is none;
+    with `costs`, also if its newest day with costs did, where the store has any.
 
     An empty day counts: it was fetched, and nobody was active. A day that had not ended when it was
     fetched does not count, nor one whose fetch is in the future. Logs a warning for days within
@@ -312,3 +319,5 @@ def raise_if_stale(
             f"{source_name}: the newest day, {source.newest_over}, ended"
             f" {age.total_seconds() / 3600:.0f} hours ago{newer}"
         )
+    if costs and source.costs:
+        source.costs.raise_if_stale(source_name, max_age, now)

@@ -50,15 +50,16 @@ def print_status(
     """Print the status; errors are raised after everything is printed."""
     from dashboard_scraper.cli.output import print_json
     from dashboard_scraper.store import store_of
+    from dashboard_scraper.store.settling import Settling
     from dashboard_scraper.store.status import StoreStatus, as_text, raise_if_stale, status_of
 
     store = store_of(settings)
     status = StoreStatus(store.shown, [])
     if store.exists():
         with store.reading() as reader:
-            status = status_of(
-                reader, store.shown, settings.settle_days, now, settings.reconcile_tolerance
-            )
+            settling = Settling(settings.settle_days, settings.cost_settle_days)
+            tolerance = settings.reconcile_tolerance
+            status = status_of(reader, store.shown, settling, now, tolerance)
     if as_json:
         print_json(status)
     else:
@@ -67,7 +68,8 @@ def print_status(
     if check:
         info_of(settings.source).check(settings, now)
     if max_age is not None:
-        raise_if_stale(status, settings.source, max_age, now)
+        costs = settings.fetch_cost != "false"
+        raise_if_stale(status, settings.source, max_age, now, costs=costs)
 
 
 def verify(settings: Settings) -> None:

@@ -1,0 +1,83 @@
+"""The status of the days whose costs are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import date, datetime, timedelta
+
+import msgspec
+
+from dashboard_scraper.errors import Stale
+from dashboard_scraper.model.costs import CostDifference
+from dashboard_scraper.model.dates import end_of_day
+from dashboard_scraper.model.listing import NAMED_AT_MOST, listed, listed_days
+from dashboard_scraper.store.cost_rows import CostLedgerDay
+from dashboard_scraper.store.reader import Reader
+from dashboard_scraper.store.settling import is_settled
+
+
+class UnreconciledCosts(msgspec.Struct):
+    """A day whose rows of costs do not sum up to the source's own figures."""
+
+    day: date
+    differences: list[CostDifference]
+
+
+class CostStatus(msgspec.Struct):
+    """The days with costs, from `first` to `last`, `days` in number.
+
+    `missing` are later days than the first that are stored, but without costs. `unsettled` ones may
+    still be corrected, and from `forgotten` ones a user was removed.
+    """
+
+    first: date
+    last: date
+    days: int
+    missing: list[date]
+    unsettled: list[date]
+    unreconciled: list[UnreconciledCosts]
+    forgotten: list[date]
+
+    def raise_if_stale(self, source_name: str, max_age: timedelta, now: datetime) -> None:
+        """Raise Stale if the newest day with costs ended longer than `max_age` ago."""
+        age = now - end_of_day(self.last)
+        if age > max_age:
+            raise Stale(
+                f"{source_name}: the newest day with costs, {self.last}, ended"
+                f" {age.total_seconds() / 3600:.0f} hours ago"
+            )
+
+
+def cost_status(
+    reader: Reader, source: str, stored: Collection[date], settle_days: int, now: datetime
+) -> CostStatus | None:
+    """The status of a source's costs, where the store has any; `stored` are its stored days."""
+    ledger: dict[date, CostLedgerDay] = reader.cost_ledger(source)
+    if not ledger:
+        return None
+    rows, first = ledger.values(), min(ledger)
+    return CostStatus(
+        first=first,
+        last=max(ledger),
+        days=len(ledger),
+        missing=sorted(day for day in stored if day > first and day not in ledger),
+        unsettled=[row.day for row in rows if not is_settled(row, settle_days, now)],
+        unreconciled=[
+            UnreconciledCosts(row.day, row.unreconciled) for row in rows if row.unreconciled
+        ],
+        forgotten=[row.day for row in rows if row.forgotten],
+    )
+
+
+def lines_of(status: CostStatus) -> Iterator[str]:
+    """Lines for people."""
+    yield f"  {status.days} days have costs, {status.first} to {status.last}"
+    if status.missing:
+        yield f"    days without costs: {listed_days(status.missing)}"
+    for each in status.unreconciled[-NAMED_AT_MOST:]:
+        differences = listed(each.differences, separator="; ")
+        yield f"    the costs of {each.day} do not add up: {differences}"
+    if (more := len(status.unreconciled) - NAMED_AT_MOST) > 0:
+        yield f"    the costs of {more:,} more days do not add up, which --json has"
+    if status.forgotten:
+        yield f"    {len(status.forgotten)} days lack the costs of a user who was removed"
