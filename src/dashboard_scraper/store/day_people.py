@@ -48,7 +48,7 @@ def write(
     """Upsert a day's bitmaps, from its rows by name; every name must have its number."""
     bitmaps = bitmaps_of(rows, numbers(connection))
     connection.execute(delete(DAY_PEOPLE).where(_is_of(source, day)))
-    connection.execute(insert(DAY_PEOPLE).values(source=source, day=day, **bitmaps))
+    connection.execute(insert(DAY_PEOPLE), {"source": source, "day": day, **bitmaps})
 
 
 def bitmaps_of(

@@ -23,11 +23,12 @@ def names_in_days(connection: Connection) -> set[str]:
 def add(connection: Connection, names: Iterable[str], people: People) -> None:
     """Store the keys of those names that are new, and number them."""
     known = set(connection.scalars(select(PERSON.c.user_login)))
-    new = enumerate(sorted(set(names) - known), start=_next_number(connection))
-    rows = [
-        {"user_login": name, "person": people.key(name), "number": number} for number, name in new
-    ]
-    if rows:
+    new = sorted(set(names) - known)
+    if new:
+        rows = [
+            {"user_login": name, "person": people.key(name), "number": number}
+            for number, name in enumerate(new, start=_next_number(connection))
+        ]
         connection.execute(insert(PERSON), rows)
 
 

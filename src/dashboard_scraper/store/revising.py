@@ -99,7 +99,7 @@ class StoredDay:
         current = self._in_force()
         if current is None:
             self._rows.replace(USER_DAY, {}, new)
-            self._connection.execute(insert(DAY_LEDGER).values(row))
+            self._connection.execute(insert(DAY_LEDGER), row)
             self._record_fetch(fetched_at, row["version"])
             return Stored.FIRST, None
         before = ledger_day(current)
@@ -138,9 +138,13 @@ class StoredDay:
         of_fetch = self._rows.is_of(DAY_FETCH) & (DAY_FETCH.c.fetched_at == fetched_at)
         self._connection.execute(delete(DAY_FETCH).where(of_fetch))
         self._connection.execute(
-            insert(DAY_FETCH).values(
-                source=self._source, day=self._day, fetched_at=fetched_at, version=version
-            )
+            insert(DAY_FETCH),
+            {
+                "source": self._source,
+                "day": self._day,
+                "fetched_at": fetched_at,
+                "version": version,
+            },
         )
 
     def _update_ledger(self, **values: Any) -> None:
@@ -212,14 +216,14 @@ class StoredDay:
         self._rows.replace(USER_DAY, old, new)
         self._connection.execute(delete(DAY_LEDGER).where(self._rows.is_of(DAY_LEDGER)))
         marks = {name: current[name] for name in _MARKS}
-        self._connection.execute(insert(DAY_LEDGER).values({**row, **marks}))
+        self._connection.execute(insert(DAY_LEDGER), {**row, **marks})
         self.mark(row["accepted_at"], held=None, suspicious=suspicious)
 
     def _add_version(
         self, row: dict[str, Any], state: VersionState, base: int, since: datetime, **beside: str
     ) -> None:
         values = {**row, **beside, "state": state.value, "base": base, "state_since": since}
-        self._connection.execute(insert(DAY_VERSION).values(values))
+        self._connection.execute(insert(DAY_VERSION), values)
 
     def _hold(self, change: Change, row: dict[str, Any], delta: Delta) -> None:
         number, since = self._newest() + 1, row["fetched_at"]
@@ -319,7 +323,7 @@ class StoredDay:
             of_moment = self._rows.is_of(DAY_MARK) & (DAY_MARK.c.marked_at == moment)
             self._connection.execute(delete(DAY_MARK).where(of_moment))
             row = {"source": self._source, "day": self._day, "marked_at": moment, **marks}
-            self._connection.execute(insert(DAY_MARK).values(row))
+            self._connection.execute(insert(DAY_MARK), row)
 
     def put_details(self, table: Table, content: Content, status: dict[str, Any]) -> None:
         """Upsert the details that were fetched with the version in force."""
