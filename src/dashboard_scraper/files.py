@@ -128,7 +128,13 @@ def write_whole(target: Path, data: bytes, mode: int = PRIVATE) -> None:
 
 def remove_leftovers_beside(targets: Iterable[Path]) -> None:
     """Remove the temporary files that killed programs left in the folders of `targets`."""
-    remove_leftovers({behind_links(target).parent for target in targets})
+    # Of hundreds of targets hardly one is a link, and to resolve a path costs ten times as much.
+    remove_leftovers(
+        {
+            behind_links(target).parent if os.path.islink(target) else target.parent  # noqa: PTH114
+            for target in targets
+        }
+    )
 
 
 class WrittenFile(msgspec.Struct, frozen=True, omit_defaults=True):

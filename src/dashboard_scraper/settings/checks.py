@@ -15,19 +15,21 @@ from dashboard_scraper.hosts import is_loopback
 from dashboard_scraper.secret_files import check_private
 from dashboard_scraper.settings.dotenv_file import Assignment
 from dashboard_scraper.settings.library_settings import is_library_secret
-from dashboard_scraper.settings.names import Concern, Fields, concern_of, misspelt
+from dashboard_scraper.settings.names import Concern, Fields, concern_of
 
 if TYPE_CHECKING:
     from dashboard_scraper.settings.config import Settings
 
 
-def refuse_misspelt(environment: Mapping[str, str], fields: Fields) -> None:
-    """UsageError for a name in the environment that resembles that of a guarded setting.
+def refuse_misspelt(
+    alike: Iterable[tuple[str, str]], environment: Mapping[str, str], fields: Fields
+) -> None:
+    """UsageError for a name of the `misspelt` that resembles that of a guarded setting.
 
     If the environment also has the setting itself, the other name belongs to another program.
     """
     present = {name.upper() for name, value in environment.items() if value}
-    for name, setting in misspelt(environment, fields):
+    for name, setting in alike:
         concern = concern_of(fields[setting.lower()])
         if concern is not None and setting not in present:
             raise UsageError(
@@ -51,10 +53,12 @@ def _is_secret(assignment: Assignment, fields: Fields) -> bool:
     return bool(assignment.value) and (named or assignment.has_password())
 
 
-def remarks_on(settings: Settings, found: Mapping[str, Assignment]) -> Iterator[str]:
+def remarks_on(
+    settings: Settings, found: Mapping[str, Assignment], alike: Iterable[tuple[str, str]]
+) -> Iterator[str]:
     """What looks wrong in the environment or `.env`, and is accepted anyway."""
     fields = type(settings).model_fields
-    for name, setting in misspelt(os.environ, fields):
+    for name, setting in alike:
         yield f"{name} is in the environment but is not a setting; did you mean {setting}?"
     for field, info in fields.items():
         concern, name = concern_of(info), field.upper()

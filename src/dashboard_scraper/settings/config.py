@@ -29,6 +29,7 @@ from dashboard_scraper.settings.library_settings import (
     Libraries,
     library_settings,
 )
+from dashboard_scraper.settings.names import misspelt
 from dashboard_scraper.sources.analytics.settings import AnalyticsSettings
 from dashboard_scraper.sources.dashboard.settings import DashboardSettings
 from dashboard_scraper.sources.registry import configured_source
@@ -95,7 +96,8 @@ def load_settings(home: Path, **overrides: object) -> Settings:
     """
     file, names = home / ".env", setting_names()
     found = read_dotenv(file, {*names, *LIBRARY_SETTINGS}, os.environ)
-    refuse_misspelt(os.environ, Settings.model_fields)
+    alike = list(misspelt(os.environ, Settings.model_fields))
+    refuse_misspelt(alike, os.environ, Settings.model_fields)
     in_environment = {name.upper() for name, value in os.environ.items() if value}
     from_file = {name: found[name].value for name in found if found[name].value}
     ours = {n.lower(): v for n, v in from_file.items() if n in names and n not in in_environment}
@@ -114,7 +116,7 @@ def load_settings(home: Path, **overrides: object) -> Settings:
     refuse_open(file, found.values(), settings)
     settings = settings.model_copy(update=_absolute_places(home, settings))
     libraries = library_settings(from_file, os.environ, home)
-    return settings.using(libraries, tuple(remarks_on(settings, found)))
+    return settings.using(libraries, tuple(remarks_on(settings, found, alike)))
 
 
 def _absolute_places(home: Path, settings: Settings) -> dict[str, object]:

@@ -67,6 +67,7 @@ from dashboard_scraper.store.schema import (
 )
 
 _detailed = maker(DETAILED)
+_COUNT_COLUMNS = tuple(USER_DAY.c[metric.name] for metric in COUNTS)
 _NOTHING: Mapping[Metric, Metric] = MappingProxyType({})
 
 
@@ -123,8 +124,8 @@ def _any_of(metrics: Iterable[Metric]) -> ColumnElement[bool]:
     return or_(*(USER_DAY.c[metric.name] > 0 for metric in metrics))
 
 
-# Queries of a single day are built once and run for each day: SQLAlchemy takes longer to build such
-# a query than the database to run it.
+# Queries of a single day, and conditions and sums of many columns, are built once: SQLAlchemy takes
+# longer to build them than the database to run them.
 _IS_OF_DAY = (USER_DAY.c.source == bindparam("source"), USER_DAY.c.day == bindparam("day"))
 _USERS_OF_DAY = (
     select(USER_DAY.c.user_login, *FIGURE_COLUMNS, USER_DAY.c.extra, USER_DAY.c.service_account)
@@ -133,6 +134,7 @@ _USERS_OF_DAY = (
 )
 
 
+@cache
 def _is_active() -> ColumnElement[bool]:
     """As `figures.is_active` defines it."""
     unknown = or_(*(USER_DAY.c[metric.name].is_(None) for metric in REQUIRED))
@@ -142,6 +144,24 @@ def _is_active() -> ColumnElement[bool]:
 def _sum_of(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """Cast, since PostgreSQL's sum of integers is a decimal number."""
     return cast(func.sum(column), BigInteger)
+
+
+@cache
+def _sums_of(columns: tuple[Column[Any], ...]) -> tuple[ColumnElement[Any], ...]:
+    """The sums of what is known."""
+    return tuple(_sum_of(column) for column in columns)
+
+
+@cache
+def _whole_sums_of(columns: tuple[Column[Any], ...]) -> tuple[ColumnElement[Any], ...]:
+    """The sums, NULL where a value is unknown."""
+    return tuple(case((func.count(c) == func.count(), _sum_of(c))) for c in columns)
+
+
+@cache
+def _are_unknown(columns: tuple[Column[Any], ...]) -> tuple[ColumnElement[bool], ...]:
+    """Whether a value of the column is unknown."""
+    return tuple(func.count() > func.count(column) for column in columns)
 
 
 @cache
@@ -430,25 +450,23 @@ class Reader(CostQueries):
         """The sums over the days on which a user was active, sorted by name; StoreFailed where all
         together they are not those of the ledger.
         """
-        columns = [USER_DAY.c[metric.name] for metric in COUNTS]
         # How many values are known is counted only where the ledger says that some are not.
         partly = self._partly_unknown(source, days)
         query = (
             select(
                 USER_DAY.c.user_login,
-                *map(_sum_of, columns),
-                *(func.count(column) == func.count() for column in partly),
+                *_sums_of(_COUNT_COLUMNS),
+                *(func.count(_COUNT_COLUMNS[place]) == func.count() for place in partly),
             )
             .where(*_active_on(source, days, service_accounts=service_accounts))
             .group_by(USER_DAY.c.user_login)
             .order_by(USER_DAY.c.user_login)
         )
-        places = [columns.index(column) for column in partly]
         found = []
         for row in self._all(query):
-            sums = list(row[1 : len(columns) + 1])
+            sums = list(row[1 : len(COUNTS) + 1])
             known = tuple([each or 0 for each in sums]) if None in sums else tuple(sums)
-            for place, is_known in zip(places, row[len(columns) + 1 :], strict=True):
+            for place, is_known in zip(partly, row[len(COUNTS) + 1 :], strict=True):
                 if not is_known:
                     sums[place] = None
             found.append(UserSums(row[0], tuple(sums), known))
@@ -459,7 +477,7 @@ class Reader(CostQueries):
     def _check_sums(self, source: str, days: Collection[date], users: list[UserSums]) -> None:
         """Nobody else compares the rows of days that are not loaded with the ledger."""
         ledger = DAY_LEDGER.c
-        sums = (case((func.count(s) == func.count(), _sum_of(s))) for s in SUM_COLUMNS)
+        sums = _whole_sums_of(SUM_COLUMNS)
         query = select(*sums).where(ledger.source == source, ledger.day.in_(days), ledger.users > 0)
         of_ledger = self._all(query)[0]
         of_users = map(sum, zip(*(user.known for user in users), strict=True))
@@ -471,25 +489,18 @@ class Reader(CostQueries):
                     " from a backup, or fetch these again with --refresh"
                 )
 
-    def _partly_unknown(self, source: str, days: Collection[date]) -> list[Column[Any]]:
-        """The columns of counts that are unknown for somebody on one of the days."""
+    def _partly_unknown(self, source: str, days: Collection[date]) -> list[int]:
+        """The places of the counts that are unknown for somebody on one of the days."""
         ledger = DAY_LEDGER.c
-        query = select(*(func.count() > func.count(sums) for sums in SUM_COLUMNS)).where(
+        query = select(*_are_unknown(SUM_COLUMNS)).where(
             ledger.source == source, ledger.day.in_(days), ledger.users > 0
         )
-        are_unknown = self._all(query)[0]
-        return [
-            USER_DAY.c[metric.name]
-            for metric, is_unknown in zip(COUNTS, are_unknown, strict=True)
-            if is_unknown
-        ]
+        return [place for place, is_unknown in enumerate(self._all(query)[0]) if is_unknown]
 
     def people_sums(self, source: str, days: Collection[date]) -> dict[date, Figures]:
         """The sums of each day without service accounts; an unknown count makes its sum unknown."""
-        columns = [USER_DAY.c[metric.name] for metric in COUNTS]
-        sums = (case((func.count(c) == func.count(), _sum_of(c))) for c in columns)
         query = (
-            select(USER_DAY.c.day, *sums)
+            select(USER_DAY.c.day, *_whole_sums_of(_COUNT_COLUMNS))
             .where(USER_DAY.c.source == source, USER_DAY.c.day.in_(days))
             .where(USER_DAY.c.service_account == false())
             .group_by(USER_DAY.c.day)
