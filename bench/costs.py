@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
-from decimal import Decimal, Inexact, localcontext
+from decimal import Context, Decimal, Inexact, localcontext
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,7 @@ def _truth(organization: Organization, day: date) -> Day:
 
 def _sum(read: Callable[[date], Day], window: Window) -> Decimal:
     """All that was billed: in whole units of 10**-18, so without any rounding."""
-    with localcontext(prec=60, traps=[Inexact]):
+    with localcontext(Context(prec=60, traps=[Inexact])):
         units = sum(
             int((figures.billed or Decimal(0)).scaleb(18))
             for day in window.days()

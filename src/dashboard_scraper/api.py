@@ -27,6 +27,7 @@ from dashboard_scraper.github.reports import (
     Subject,
     persons_in,
 )
+from dashboard_scraper.model.costs import CostDay
 from dashboard_scraper.model.dates import DAYS, Window
 from dashboard_scraper.model.doubts import Doubt, doubts_in
 from dashboard_scraper.model.figures import is_active
@@ -73,6 +74,19 @@ class StoredFigures:
     def doubts(self, start: date, end: date, source: str | None = None) -> list[Doubt]:
         """Why days are in doubt: not reconciled, suspicious, or with a held revision."""
         return doubts_in(self._ledger(Window(start, end), source), EXACT)
+
+    def costs(self, start: date, end: date, source: str | None = None) -> Iterator[CostDay]:
+        """The costs of each day, oldest first: a row for each user and resource, in exact decimals,
+        and the source's own figures. DaysMissing where the costs of a day were not fetched.
+        """
+        window = Window(start, end)
+        rows = self._reader.cost_ledger(source or self._only_source(), window)
+        if missing := [day for day in window.days() if day not in rows]:
+            raise DaysMissing(
+                f"the costs of these days are not in the store: {listed_days(missing)}"
+            )
+        for row in rows.values():
+            yield CostDay(row.day, self._reader.costs(row), row.total, row.currency)
 
     def copilot_records(
         self, start: date, end: date, enterprise_id: str, source: str | None = None

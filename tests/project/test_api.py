@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 import dashboard_scraper
 from conftest import Home
 from dashboard_scraper.errors import DaysMissing, UsageError
+from dashboard_scraper.model.costs import Account, Cost, CostDay, CostFigures
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
@@ -118,3 +120,17 @@ def test_the_import_alone_loads_nothing_slow() -> None:
     assert "open_store" in dir(dashboard_scraper)
     with pytest.raises(AttributeError, match="nothing"):
         _ = dashboard_scraper.nothing
+
+
+def test_costs_are_exact_and_never_missing_unseen(home: Home) -> None:
+    store_days(home, users(1), Window(LAST, LAST))
+    url = home.settings["STORE_URL"]
+    figures = CostFigures(1, 2, 3, 4, None, Decimal("0.1"), Decimal("0.2"), Decimal(0))
+    cost = Cost("ada@example.com", Account.PERSON, "MODEL", "model-a", figures)
+    place = store_at(url)
+    with place.locked(), place.opened():
+        place.put_costs(DASHBOARD, CostDay(LAST, [cost], figures), datetime.now(UTC))
+    with dashboard_scraper.open_store(url) as store:
+        assert list(store.costs(LAST, LAST)) == [CostDay(LAST, [cost], figures)]
+        with pytest.raises(DaysMissing, match="costs of these days are not in the store"):
+            list(store.costs(LAST - timedelta(1), LAST))
