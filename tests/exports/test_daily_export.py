@@ -334,7 +334,7 @@ def test_demo_depends_on_its_seed_alone(tmp_path: Path) -> None:
         assert result.code == 0, result.err
         folder = Home(tmp_path / name).data / "demo" / Home(tmp_path / name).daily_folder.name
         assert result.paths == [folder]
-        assert len(contents(folder)) == 60  # with the notes of the day that does not add up
+        assert len(contents(folder)) == 88  # with the notes of the day that does not add up
         outside = [
             path
             for path in (tmp_path / name).rglob("*")

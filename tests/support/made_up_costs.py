@@ -19,8 +19,10 @@ from dashboard_scraper.model.costs import (
     sum_costs,
 )
 from dashboard_scraper.model.money import normalized
+from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import store_at
+from made_up_days import user_days
 
 DAY = date(2026, 10, 5)
 COSTS_FETCHED = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -81,6 +83,15 @@ def put_costs(
     with store.locked(), store.opened():
         for each in costs:
             store.put_costs(ANALYTICS, each, fetched_at)
+
+
+def put_usage(home: Home, days: Iterable[date]) -> None:
+    """Days of the same source on which two people were active."""
+    store = store_at(home.settings["STORE_URL"])
+    with store.locked(), store.opened():
+        for day in days:
+            usage = DayUsage(day, user_days([ADA, BEN], day), {})
+            store.put(ANALYTICS, usage, COSTS_FETCHED)
 
 
 amounts = st.decimals(

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 
-from dashboard_scraper.cli.wiring import audience_of, daily_export
+from dashboard_scraper.cli.wiring import audience_of, daily_export, rules_of
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import OutputFailed, ScraperError, UsageError
 from dashboard_scraper.exports.bundle import write_files
@@ -34,14 +34,16 @@ from dashboard_scraper.store import Store, store_of
 logger = logging.getLogger(__name__)
 
 _OURS = re.compile(
-    r"(augment_metrics|copilot_metrics|metrics)_[\w-]+\.(csv|json)"
-    r"|user_days\.parquet|(users|user-teams|enterprise|organization)-[\w-]+\.(json|ndjson)"
+    r"(augment_metrics|augment_costs|copilot_metrics|metrics)_[\w-]+\.(csv|json)"
+    r"|(user_days|cost_days)\.parquet|focus_[\d-]+\.(csv|parquet)"
+    r"|(users|user-teams|enterprise|organization)-[\w-]+\.(json|ndjson)"
     rf"|\.[0-9a-f]{{32}}\.tmp|{re.escape(MANIFEST)}|{re.escape(REPORT)}"
     rf"|([\w-]+\.)?{re.escape(NOTES)}"
 )
 """The names that commands give their files; any other file belongs to the user."""
 _MAKER = b"dashboard-scraper"
 _DAY = "day="
+_FOCUS = re.compile(r"focus_(\d{4}-\d\d-\d\d)\.(?:csv|parquet)", re.ASCII)
 _CATALOG = "catalog.db"
 """The file of a lake in a folder of its own."""
 
@@ -171,6 +173,8 @@ def _remove_from_files(
         _write_again(settings, store, folder)
     for place, day in sorted(set(_parquet_days(others))):
         _write_parquet_again(settings, store, place, day)
+    for place, day in sorted(set(_focus_days(others))):
+        _write_focus_again(settings, store, place, day)
     _write_lakes_again(settings, store, in_lakes)
     left = [path for path in search.find().showing if _is_ours(path)]
     gone = {*left, *_vouching(path for path in left if _lake_of(path) is None)}
@@ -230,6 +234,25 @@ def _write_parquet_again(settings: Settings, store: Store, place: Path, day: dat
         rewrite_day(store, place, day, daily_export(settings, Window(day, day), place))
     except ScraperError as error:
         logger.warning("%s of %s could not be rewritten: %s", day, place, error)
+
+
+def _focus_days(showing: Iterable[Path]) -> Iterator[tuple[Path, date]]:
+    for path in showing:
+        if match := _FOCUS.fullmatch(path.name):
+            with contextlib.suppress(ValueError):
+                yield path.parent, date.fromisoformat(match[1])
+
+
+def _write_focus_again(settings: Settings, store: Store, folder: Path, day: date) -> None:
+    from dashboard_scraper.exports.focus_export import export_days  # noqa: PLC0415 - an extra
+
+    export = daily_export(settings, Window(day, day), folder)
+    try:
+        moment = moment_of(folder)
+        store = store.as_of(moment) if moment else store
+        export_days(store, export, folder, settings.focus_billing_account_id, rules_of(settings))
+    except ScraperError as error:
+        logger.warning("%s of %s could not be rewritten: %s", day, folder, error)
 
 
 def _lake_of(path: Path) -> Path | None:

@@ -42,6 +42,7 @@ def daily_export(settings: Settings, window: Window, folder: Path | None) -> Dai
         outputs,
         settings.source,
         settings.settle_days,
+        settings.cost_settle_days,
         settings.enterprise_id,
         audience_of(settings),
         github_options(settings),

@@ -14,13 +14,21 @@ import msgspec
 
 from dashboard_scraper.errors import NotPublished, ScraperError
 from dashboard_scraper.exports.copilot_files import CopilotFiles
+from dashboard_scraper.exports.cost_files import CostFiles
 from dashboard_scraper.exports.csv_files import CsvFiles
 from dashboard_scraper.exports.daily_export import DailyExport, reason_of
 from dashboard_scraper.exports.earlier_files import EarlierFiles
 from dashboard_scraper.exports.github_files import GithubFiles
-from dashboard_scraper.exports.manifest import Manifest, ManifestDay, encoded, fields_of_window
+from dashboard_scraper.exports.manifest import (
+    CostsOfDay,
+    Manifest,
+    ManifestDay,
+    encoded,
+    fields_of_window,
+)
 from dashboard_scraper.exports.notes import is_foreign, notes_text, refuse_foreign
 from dashboard_scraper.exports.page_file import PageFile
+from dashboard_scraper.exports.stored_costs import StoredCosts, cost_doubts
 from dashboard_scraper.files import (
     Publication,
     WrittenFile,
@@ -35,13 +43,14 @@ from dashboard_scraper.model.metrics import METRICS, USER_COUNT, Figures, Kind
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.output import Output, OutputDay, OutputFile, OutputRun
 from dashboard_scraper.shown_people import ShownPeople
-from dashboard_scraper.store import LedgerDay, Reader
+from dashboard_scraper.store import CostLedgerDay, LedgerDay, Reader
 from dashboard_scraper.store.settling import is_settled
 
 logger = logging.getLogger(__name__)
 
 OUTPUTS: tuple[Callable[[DailyExport], Output], ...] = (
     CsvFiles,
+    CostFiles,
     CopilotFiles,
     GithubFiles,
     PageFile,
@@ -107,10 +116,11 @@ def write_files(
     of_window = [row for day, row in stored.items() if day in export.window]
     missing = [day for day in export.window.days() if day not in stored]
     doubts = doubts_in(of_window, export.tolerance)
+    costs = StoredCosts(reader, export)
     make_folder(export.folder, export.outputs.mode)
     remove_leftovers_beside(all_paths(export))
     with Publication(export.outputs.mode) as publication:
-        notes = add_notes(publication, export, doubts)
+        notes = add_notes(publication, export, [*doubts, *cost_doubts(costs.unreconciled)])
         audience = export.audience
         naming = audience.naming(reader.spellings(export.source, export.window))
         run = OutputRun(
@@ -126,9 +136,13 @@ def write_files(
         )
         days = [_missing_day(day, failures.get(day), export) for day in missing]
         days += _feed_outputs(outputs, run, stored.values(), export, now)
+        days = _with_costs(days, costs, export, now)
         _warn_of_unexplained_absence(of_window)
         written = [file for output in outputs for file in output.finish()]
         manifest = _manifest(export, days, written, notes)
+        if costs.expected:
+            without = [day.day for day in manifest.days if day.costs is None]
+            manifest = msgspec.structs.replace(manifest, missing_costs=without)
         publication.add(export.manifest_path, encoded(manifest))
         _set_aside_unwritten(export, outputs, manifest)
         publication.publish()
@@ -177,6 +191,30 @@ def _stored_day(row: LedgerDay, people: ShownPeople, *, settled: bool) -> Manife
         held=row.held,
         forgotten=row.forgotten,
         files=[],
+    )
+
+
+def _with_costs(
+    days: Iterable[ManifestDay], costs: StoredCosts, export: DailyExport, now: datetime
+) -> list[ManifestDay]:
+    """The days, those that have files with what is known of their costs."""
+    return [
+        (
+            msgspec.structs.replace(day, costs=_costs_of(row, export, now))
+            if day.files is not None and (row := costs.days.get(day.day))
+            else day
+        )
+        for day in days
+    ]
+
+
+def _costs_of(row: CostLedgerDay, export: DailyExport, now: datetime) -> CostsOfDay:
+    return CostsOfDay(
+        row.fetched_at,
+        row.version,
+        is_settled(row, export.cost_settle_days, now),
+        row.unreconciled,
+        row.forgotten,
     )
 
 

@@ -43,8 +43,8 @@ class DailyExport:
     """Where a window's files go, what identifies their records, and which users they show.
 
     `folder` is the window's own below `outputs`, or one that the user named. A day is settled if it
-    was fetched `settle_days` or more after its end, and unreconciled if its users and the tenant's
-    totals differ by more than the `tolerance`.
+    was fetched `settle_days` or more after its end, and its costs if `cost_settle_days` after it.
+    It is unreconciled if its users and the tenant's totals differ by more than the `tolerance`.
     """
 
     window: Window
@@ -52,6 +52,7 @@ class DailyExport:
     outputs: Outputs
     source: str
     settle_days: int
+    cost_settle_days: int
     enterprise_id: str
     audience: Audience
     github: GithubOptions

@@ -12,8 +12,23 @@ import msgspec
 from dashboard_scraper.decoding import UNDECODABLE
 from dashboard_scraper.files import WrittenFile, is_unchanged
 from dashboard_scraper.model.checks import Difference
+from dashboard_scraper.model.costs import CostDifference
 
 MANIFEST = "manifest.json"
+
+
+class CostsOfDay(msgspec.Struct, omit_defaults=True, frozen=True):
+    """The costs of one day, in its file of costs; they are fetched apart from its other figures.
+
+    `version` numbers the source's different answers. `unreconciled`: where the rows and the
+    source's own figures differ.
+    """
+
+    fetched_at: datetime
+    version: int
+    settled: bool
+    unreconciled: list[CostDifference] = []
+    forgotten: int = 0
 
 
 class ManifestDay(msgspec.Struct, omit_defaults=True, frozen=True):
@@ -21,7 +36,7 @@ class ManifestDay(msgspec.Struct, omit_defaults=True, frozen=True):
 
     `settled`: at `fetched_at`, the source had stopped changing the day. `unreconciled`: where users
     and tenant totals differ. `suspicious`: why the figures are in doubt. `held`: what a held
-    revision would change. `forgotten`: how many users were removed.
+    revision would change. `forgotten`: how many users were removed. `costs`: none if not stored.
     """
 
     day: date
@@ -35,6 +50,7 @@ class ManifestDay(msgspec.Struct, omit_defaults=True, frozen=True):
     suspicious: str | None = None
     held: str | None = None
     forgotten: int = 0
+    costs: CostsOfDay | None = None
     files: list[WrittenFile] | None = None
 
 
@@ -52,7 +68,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     `made_with` is a digest of the settings that the days' files depend on. `tolerance` is, by
     metric, the percentage up to which a difference leaves a day unsuspected. `others` are files of
     formats without a field of their own. `missing_from_github_reports` are the days that a report
-    of the window lacks. Fields with a default are absent from the manifests of
+    of the window lacks. `missing_costs` are the days of the window without a file of costs, where
+    the source has any costs. Fields with a default are absent from the manifests of
     earlier versions.
     """
 
@@ -69,6 +86,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     made_with: str = ""
     others: list[WrittenFile] | msgspec.UnsetType = msgspec.UNSET
     missing_from_github_reports: list[date] | msgspec.UnsetType = msgspec.UNSET
+    missing_costs: list[date] | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def is_complete(self) -> bool:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import cached_property
 
 import msgspec
 
 from dashboard_scraper.exports.daily_export import DailyExport
 from dashboard_scraper.model.costs import Cost, CostDifference
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.doubts import Doubt, DoubtKind
 from dashboard_scraper.model.listing import listed
 from dashboard_scraper.people.shown_costs import shown_costs
 from dashboard_scraper.store import CostLedgerDay, Reader
@@ -21,6 +25,11 @@ class StoredCosts:
         self._reader = reader
         self._export = export
         self.days = reader.cost_ledger(export.source, export.window)
+
+    @cached_property
+    def expected(self) -> bool:
+        """Whether the store has costs of the source, perhaps of other days."""
+        return bool(self.days) or bool(self._reader.cost_ledger(self._export.source))
 
     @property
     def missing(self) -> list[date]:
@@ -40,6 +49,18 @@ class StoredCosts:
 def unreconciled_in(row: CostLedgerDay) -> str | None:
     """Where a day's rows and the source's own figures differ, in words; None if they agree."""
     return listed(row.unreconciled, separator="; ") if row.unreconciled else None
+
+
+def cost_doubts(unreconciled: Mapping[date, Sequence[CostDifference]]) -> list[Doubt]:
+    """The doubts about the costs of days; no tolerance makes a difference of money agree."""
+    return [
+        Doubt(
+            Window(day, day),
+            DoubtKind.UNRECONCILED,
+            f"costs: {listed(differences, separator='; ')}",
+        )
+        for day, differences in unreconciled.items()
+    ]
 
 
 def content_of(row: CostLedgerDay) -> str:

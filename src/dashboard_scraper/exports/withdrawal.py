@@ -10,6 +10,7 @@ import msgspec
 
 from dashboard_scraper.errors import OutputFailed, ScraperError, StoreFailed
 from dashboard_scraper.exports.bundle import add_notes, all_paths, day_paths, made_with
+from dashboard_scraper.exports.cost_files import is_costs
 from dashboard_scraper.exports.daily_export import DailyExport, reason_of
 from dashboard_scraper.exports.manifest import (
     Failure,
@@ -20,9 +21,10 @@ from dashboard_scraper.exports.manifest import (
     read_manifest,
 )
 from dashboard_scraper.exports.notes import NOTES, is_foreign
+from dashboard_scraper.exports.stored_costs import cost_doubts
 from dashboard_scraper.files import Publication, set_aside
 from dashboard_scraper.model.doubts import Doubt, doubts_in
-from dashboard_scraper.store import LedgerDay, Reader, Store
+from dashboard_scraper.store import CostLedgerDay, LedgerDay, Reader, Store
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +44,9 @@ def withdraw(
     failure = _failure(export, clock(), error)
     before = read_manifest(export.manifest_path)
     staying = _staying(store, export, before) if before and failure else {}
-    doubts = doubts_in(staying.values(), export.tolerance)
-    stays = {export.manifest_path, *day_paths(export, staying)}
+    doubts = _doubts(staying, export)
+    stays = {export.manifest_path}
+    stays |= {export.folder / file.name for day in staying.values() for file in day.files or []}
     stays |= {export.notes_path} if doubts else set()
     ours = [path for path in all_paths(export) if path.name != NOTES or not is_foreign(path)]
     others = [path for path in ours if path not in stays]
@@ -89,15 +92,20 @@ def _staying(store: Store, export: DailyExport, before: Manifest) -> dict[date, 
     try:
         with store.reading() as reader:
             ledger = reader.ledger(export.source, export.window)
+            costs = reader.cost_ledger(export.source, export.window)
             days = [
-                _with_doubts_of(listed, ledger[listed.day])
+                _with_costs_of(reader, _with_doubts_of(listed, ledger[listed.day]), costs)
                 for listed in days
                 if _is_unchanged(reader, ledger.get(listed.day), listed)
             ]
     except StoreFailed as failed:
         # Nothing is trusted beside a damaged store. While its server is away, the manifest is all
         # the evidence there is; but not for days that this run stored before it failed.
-        days = [listed for listed in days if failed.is_away and listed.day not in store.put_days]
+        days = [
+            _without_costs(listed)
+            for listed in days
+            if failed.is_away and listed.day not in store.put_days
+        ]
     except ScraperError:  # not the store that the files were written from
         days = []
     return {listed.day: listed for listed in days}
@@ -121,12 +129,54 @@ def _with_doubts_of(listed: ManifestDay, stored: LedgerDay) -> ManifestDay:
     return msgspec.structs.replace(listed, suspicious=stored.suspicious, held=stored.held)
 
 
+def _with_costs_of(
+    reader: Reader, listed: ManifestDay, stored: Mapping[date, CostLedgerDay]
+) -> ManifestDay:
+    """The day, without its file of costs unless that was settled and the store still has them."""
+    row, costs = stored.get(listed.day), listed.costs
+    if row is None or costs is None or not costs.settled:
+        return _without_costs(listed)
+    if (row.version, row.fetched_at, row.forgotten) != (
+        costs.version,
+        costs.fetched_at,
+        costs.forgotten,
+    ):
+        return _without_costs(listed)
+    try:
+        reader.costs(row)
+    except StoreFailed:
+        return _without_costs(listed)
+    return listed
+
+
+def _without_costs(listed: ManifestDay) -> ManifestDay:
+    files = [file for file in listed.files or [] if not is_costs(file.name)]
+    return msgspec.structs.replace(listed, costs=None, files=files)
+
+
 def _has_its_files(export: DailyExport, listed: ManifestDay) -> bool:
     files = listed.files or []
-    names = {path.name for path in day_paths(export, [listed.day])}
+    names = {
+        path.name
+        for path in day_paths(export, [listed.day])
+        if listed.costs is not None or not is_costs(path.name)
+    }
     return {file.name for file in files} == names and all(
         is_as_listed(export.folder, file) for file in files
     )
+
+
+def _doubts(staying: Mapping[date, ManifestDay], export: DailyExport) -> list[Doubt]:
+    unreconciled = {
+        day: listed.costs.unreconciled
+        for day, listed in staying.items()
+        if listed.costs and listed.costs.unreconciled
+    }
+    return [*doubts_in(staying.values(), export.tolerance), *cost_doubts(unreconciled)]
+
+
+def _has_costs(listed: ManifestDay | None) -> bool:
+    return listed is not None and listed.costs is not None
 
 
 def _publish(
@@ -137,8 +187,11 @@ def _publish(
     failure: Failure,
 ) -> None:
     with Publication(export.outputs.mode) as publication:
+        without = [day for day in export.window.days() if not _has_costs(staying.get(day))]
+        expected = before.missing_costs is not msgspec.UNSET
         manifest = msgspec.structs.replace(
             before,
+            missing_costs=without if expected else msgspec.UNSET,
             failed=failure,
             days=[
                 staying.get(day) or ManifestDay(day, "failed", failure.reason)

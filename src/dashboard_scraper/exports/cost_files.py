@@ -1,0 +1,96 @@
+"""The CSV files of an export with costs: one per day whose costs are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from pathlib import Path
+
+from dashboard_scraper.csv_text import guard, render
+from dashboard_scraper.exports.daily_export import DailyExport
+from dashboard_scraper.exports.stored_costs import StoredCosts, content_of
+from dashboard_scraper.model.costs import COST_METRICS, USD, Account, Cost, CostFigures, text_of
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.flatten import Cell
+from dashboard_scraper.model.metrics import USER_TITLE
+from dashboard_scraper.model.money import ZERO
+from dashboard_scraper.model.usage import UserUsage
+from dashboard_scraper.output import OutputDay, OutputFile, OutputRun
+from dashboard_scraper.store import CostLedgerDay
+
+HEADER = (
+    *(USER_TITLE, "Account", "Resource Type", "Resource"),
+    *(metric.title for metric in COST_METRICS),
+    "Currency",
+)
+
+_PREFIX = "augment_costs_"
+
+
+def costs_csv(costs: Iterable[Cost], currency: str) -> bytes:
+    """One row per user and resource; an empty cell is unknown."""
+    return render(HEADER, (_row(cost, currency) for cost in costs))
+
+
+def _row(cost: Cost, currency: str) -> list[Cell]:
+    names = (cost.user, cost.account.value, cost.resource_type, cost.resource)
+    return [
+        *map(guard, names),
+        # A negative number is not a formula: only text is guarded.
+        *(text_of(cost.figures[metric]) for metric in COST_METRICS),
+        currency,
+    ]
+
+
+def costs_path(export: DailyExport, day: date) -> Path:
+    """The file of a day."""
+    return export.folder / f"{_PREFIX}{day}.csv"
+
+
+def is_costs(name: str) -> bool:
+    """Whether a file of an export has costs, by its name in the manifest."""
+    return name.startswith(_PREFIX)
+
+
+class CostFiles:
+    """`augment_costs_YYYY-MM-DD.csv`."""
+
+    def __init__(self, export: DailyExport) -> None:
+        self._export = export
+        self._run: OutputRun
+        self._costs: StoredCosts
+        self._written: list[OutputFile] = []
+
+    @property
+    def reach(self) -> Window:
+        return self._export.window
+
+    def targets(self) -> list[Path]:
+        return [path for day in self._export.window.days() for path in self.day_targets(day)]
+
+    def day_targets(self, day: date) -> list[Path]:
+        return [costs_path(self._export, day)]
+
+    def sample(self, users: Sequence[UserUsage]) -> Iterable[bytes]:
+        figures = CostFigures(1, 2, 3, 4, ZERO, ZERO, ZERO, ZERO)
+        yield costs_csv(
+            (Cost(user.user, Account.PERSON, "MODEL", "any", figures) for user in users), USD
+        )
+
+    def begin(self, run: OutputRun) -> None:
+        self._run = run
+        self._costs = StoredCosts(run.reader, self._export)
+
+    def add_day(self, day: OutputDay) -> None:
+        row = self._costs.days.get(day.day)
+        if row is None:
+            return
+        (path,) = self.day_targets(day.day)
+        make = lambda: self._content(row)  # noqa: E731
+        self._written.append(self._run.write_day(path, day, make, depends_on=content_of(row)))
+
+    def _content(self, row: CostLedgerDay) -> bytes:
+        return costs_csv(self._costs.shown(row), row.currency)
+
+    def finish(self) -> list[OutputFile]:
+        return self._written
