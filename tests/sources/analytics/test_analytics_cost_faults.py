@@ -244,7 +244,7 @@ def renamed(name: str) -> Callable[[Json], None]:
     return change
 
 
-@pytest.mark.parametrize("name", WIRE_METRICS.keys() - {OPTIONAL})
+@pytest.mark.parametrize("name", sorted(WIRE_METRICS.keys() - {OPTIONAL}))
 @pytest.mark.parametrize("fetch", [totals, rows])
 def test_missing_metric_names_the_unknown_ones(
     home: Home, spring: Simulator, fetch: Fetch, name: str
