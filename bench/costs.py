@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 
 from dashboard_scraper.model.costs import BILLED, COST_METRICS, CostFigures, CostKind, CostMetric
 from dashboard_scraper.model.dates import Window, last_complete_days
+from dashboard_scraper.model.metrics import USER_TITLE
 from dashboard_scraper.settings.groups import sqlite_url
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.sources.registry import ANALYTICS
@@ -62,7 +63,8 @@ def check(people: int, days: int, store_url: str | None) -> int:
         before, began = _cpu(), time.perf_counter()
         program.run("backfill", f"{window.start}", f"{window.end}")
         cpu, wall = _cpu() - before, time.perf_counter() - began
-        program.run("export", f"{window.start}", f"{window.end}", "--format", "focus")
+        for kind in ("files", "focus", "parquet"):
+            program.run("export", f"{window.start}", f"{window.end}", "--format", kind)
         truth = {day: _truth(organization, day) for day in window.days()}
         rows = sum(map(len, truth.values()))
         print(
@@ -133,6 +135,8 @@ def _sum(read: Callable[[date], Day], window: Window) -> Decimal:
 
 def _places(home: Path, store_url: str) -> Iterator[tuple[str, Callable[[date], Day]]]:
     yield "store", lambda day: _in_store(store_url, day)
+    (files,) = (home / "data").glob("daily_exports_*")
+    yield "CSV", lambda day: _in_csv(files / f"augment_costs_{day}.csv", CSV)
     (focus,) = (home / "data").glob("focus*")
     yield "FOCUS, CSV", lambda day: _in_csv(focus / f"focus_{day}.csv", FOCUS)
     yield "FOCUS, Parquet", lambda day: _in_parquet(focus / f"focus_{day}.parquet", FOCUS)
@@ -152,6 +156,7 @@ def _of_focus(metric: CostMetric) -> str:
     return f"x_{words}Cost" if metric.kind is CostKind.MONEY else f"x_{words}"
 
 
+CSV = (USER_TITLE, "Resource Type", "Resource", *(metric.title for metric in COST_METRICS))
 FOCUS = ("x_User", "x_ResourceType", "x_Resource", *map(_of_focus, COST_METRICS))
 
 
