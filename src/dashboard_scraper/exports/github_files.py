@@ -20,7 +20,7 @@ from dashboard_scraper.github.reports import (
     persons_in,
     stamped,
 )
-from dashboard_scraper.model.dates import DAYS, Window
+from dashboard_scraper.model.dates import DAYS, Window, runs_of_days
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.output import OutputDay, OutputFile, OutputRun
 
@@ -112,11 +112,11 @@ class GithubFiles:
         make_folder(folder / FOLDER, run.publication.mode)
         persons = persons_in(run.reader, run.source, run.audience)
         self._reports = GithubReports(run.reader, run.source, run.audience, options, persons)
-        for report in sorted(self._wanted, key=lambda each: each.window.start):
-            if report.subject is Subject.WHOLE:
-                self._reports.count_people(report.window)
-            elif report.subject is Subject.USERS:
-                self._reports.load_people(report.window)
+        # Reports of days in a row reach back to nearly the same days, which are read once; and
+        # those on users are of days that have a report on the whole.
+        wholes = [each.window for each in self._wanted if each.subject is Subject.WHOLE]
+        for window in runs_of_days(day for whole in wholes for day in whole.days()):
+            self._reports.count_people(window)
         for report in self._wanted:
             if report.subject is Subject.USERS:
                 self._users[report] = run.publication.begin(report_path(folder, report))
