@@ -33,9 +33,9 @@ from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
 from in_process import run_main
 
-# The browser of the report's tests, the simulators of those of analytics faults, an S3 server, and
-# lakes.
-pytest_plugins = ["report_pages", "analytics_runs", "object_stores", "lakes"]
+# The browser of the report's tests, the simulators of those of analytics faults, an S3 server,
+# lakes, and what is read from the database.
+pytest_plugins = ["report_pages", "analytics_runs", "object_stores", "lakes", "statements"]
 
 _FILE = "file://"
 

@@ -7,13 +7,11 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
 
 from conftest import Home
 from dashboard_scraper import leftovers
@@ -36,20 +34,6 @@ def stored(home: Home) -> Home:
     """A home with nine days of four people."""
     store_days(home, users(4), WEEK)
     return home
-
-
-@pytest.fixture
-def reads() -> Iterator[Counter[str]]:
-    """How often the rows of each day were loaded."""
-    found: Counter[str] = Counter()
-
-    def note(_c: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
-        if "user_day.extra" in statement and "ORDER BY user_day.user_login" in statement:
-            found[next(f"{value}" for value in values if f"{value}".startswith("20"))] += 1
-
-    event.listen(Engine, "before_cursor_execute", note)
-    yield found
-    event.remove(Engine, "before_cursor_execute", note)
 
 
 def folder_of(home: Home, window: Window) -> Path:

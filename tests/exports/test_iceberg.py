@@ -167,6 +167,20 @@ def test_second_run_commits_nothing(home: Home, lake: Path) -> None:
     assert snapshots(lake) == before
 
 
+def test_library_repeats_no_commit_by_itself(home: Home, lake: Path) -> None:
+    """Not of tables either that somebody has created or changed with another setting."""
+    name = "commit.retry.num-retries"
+    exported(home)
+    catalog = catalog_in(lake)
+    tables = [catalog.load_table((NAMESPACE, kind.name)) for kind in TABLES]
+    assert {table.properties[name] for table in tables} == {"0"}
+    with tables[0].transaction() as change:
+        change.remove_properties(name)
+    exported(home)
+    assert tables[0].refresh().properties[name] == "0"
+    catalog.close()
+
+
 def test_fresh_fetch_alone_writes_no_rows(home: Home, lake: Path) -> None:
     exported(home)
     before = snapshots(lake)

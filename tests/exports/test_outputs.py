@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
 
 from conftest import Home
 from dashboard_scraper.exports import bundle
@@ -88,20 +86,6 @@ def test_new_format_is_a_class_and_a_row(home: Home) -> None:
     assert export(home) == (6, folder)
     assert not (folder / NAME).exists()
     assert (folder / f"{NAME}.stale").exists()
-
-
-@pytest.fixture
-def reads() -> Iterator[Counter[str]]:
-    """How often each stored day was loaded."""
-    found: Counter[str] = Counter()
-
-    def note(_c: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
-        if "user_day.extra" in statement and "ORDER BY user_day.user_login" in statement:
-            found[next(f"{value}" for value in values if f"{value}".startswith("20"))] += 1
-
-    event.listen(Engine, "before_cursor_execute", note)
-    yield found
-    event.remove(Engine, "before_cursor_execute", note)
 
 
 @pytest.mark.slow

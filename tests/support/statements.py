@@ -1,0 +1,24 @@
+"""What a run asks the database for. A fixture."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+
+@pytest.fixture
+def reads() -> Iterator[Counter[str]]:
+    """How often the rows of each day were loaded."""
+    found: Counter[str] = Counter()
+
+    def note(_c: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        if "user_day.extra" in statement and "ORDER BY user_day.user_login" in statement:
+            found[next(f"{value}" for value in values if f"{value}".startswith("20"))] += 1
+
+    event.listen(Engine, "before_cursor_execute", note)
+    yield found
+    event.remove(Engine, "before_cursor_execute", note)
