@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from conftest import Home
 from dashboard_scraper.cli.conversion import convert
 from dashboard_scraper.cli.exporting import export_files, export_parquet
-from dashboard_scraper.cli.wiring import audience_of, github_options
+from dashboard_scraper.cli.wiring import audience_of, github_options, report_options
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.exports.copilot_converter import md5_user_id
 from dashboard_scraper.exports.csv_tables import users_csv
@@ -140,7 +140,7 @@ def in_store(home: Home) -> Iterable[Counted]:
     audience = audience_of(settings)
     with store_at(settings.store_url).reading() as reader:
         seats = seats_in(reader, SOURCE, audience, persons_in(reader, SOURCE, audience))
-        shown = figures_of(reader, SOURCE, MONTH, audience, settings.reconcile_tolerance)
+        shown = figures_of(reader, SOURCE, MONTH, audience, report_options(settings))
     yield Counted("seats", len(seats))
     yield Counted("page", len(shown.now.people))
     yield Counted("page, the period before", len(shown.before.people))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -11,11 +11,19 @@ import msgspec
 from dashboard_scraper.errors import DaysMissing
 from dashboard_scraper.model.cost_changes import DAY, Cause, Change, share_of, share_text
 from dashboard_scraper.model.cost_forecast import METHOD, Forecast, NoForecast
-from dashboard_scraper.model.costs import ESTIMATED, CostKind, CostMetric
+from dashboard_scraper.model.costs import ESTIMATED, CostMetric
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.listing import listed, listed_days
-from dashboard_scraper.model.money import exact_sum, places_of, rounded
+from dashboard_scraper.model.money import exact_sum
 from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.report.cost_texts import (
+    amount_text,
+    cause_text,
+    exact_show,
+    exact_text,
+    forecast_lines,
+    places_for,
+)
 from dashboard_scraper.report.spending import (
     EXPLAINED,
     Comparison,
@@ -27,7 +35,6 @@ from dashboard_scraper.store import CostLedgerDay, Reader
 
 _LINES = 10
 """Of each breakdown, where all are printed; the other lines are added up."""
-_CENTS = 2
 _DOUBTS = 5
 
 
@@ -163,7 +170,7 @@ def shown_of(found: Explained) -> ExplanationShown:
         unit=comparison.unit,
         now=_period(explained.now, now, explained.whole.now),
         before=_period(explained.before, before, explained.whole.before),
-        difference=_exact(explained.whole.difference),
+        difference=exact_text(explained.whole.difference),
         cause=_cause(explained.cause, explained.whole.difference) if explained.cause else None,
         by=parts,
         left_out=[f"{day}" for day in comparison.left_out],
@@ -178,13 +185,13 @@ def shown_of(found: Explained) -> ExplanationShown:
 
 
 def _period(window: Window, days: int, amount: Decimal) -> PeriodSums:
-    return PeriodSums(f"{window.start}", f"{window.end}", days, _exact(amount))
+    return PeriodSums(f"{window.start}", f"{window.end}", days, exact_text(amount))
 
 
 def _part(change: Change) -> PartShown:
     account = change.account.value if change.account else None
-    before, now = _exact(change.before), _exact(change.now)
-    return PartShown(change.name, before, now, _exact(change.difference), account)
+    before, now = exact_text(change.before), exact_text(change.now)
+    return PartShown(change.name, before, now, exact_text(change.difference), account)
 
 
 def _cause(cause: Cause, whole: Decimal) -> CauseShown:
@@ -195,9 +202,9 @@ def _cause(cause: Cause, whole: Decimal) -> CauseShown:
         resource=cause.resource.name,
         day=f"{cause.day}" if cause.day else None,
         in_before=cause.in_before,
-        amount=_exact(cause.amount),
-        usual=_exact(cause.usual),
-        difference=_exact(cause.difference),
+        amount=exact_text(cause.amount),
+        usual=exact_text(cause.usual),
+        difference=exact_text(cause.difference),
         percent=share_of(cause.difference, whole),
     )
 
@@ -209,9 +216,9 @@ def _forecast(forecast: Forecast | NoForecast) -> ForecastShown:
     return ForecastShown(
         month,
         until=f"{forecast.until}",
-        spent=_exact(forecast.spent),
-        low=_exact(forecast.low),
-        high=_exact(forecast.high),
+        spent=exact_text(forecast.spent),
+        low=exact_text(forecast.low),
+        high=exact_text(forecast.high),
         method=METHOD,
     )
 
@@ -220,7 +227,7 @@ def as_lines(found: Explained) -> Iterator[str]:
     """The largest cause first, then the whole, what to know of it, and the breakdowns."""
     comparison, explained = found.comparison, found.comparison.explained
     unit, metric = comparison.unit, comparison.metric
-    yield cause_text(explained.cause, explained.whole.difference, metric, unit)
+    yield cause_text(explained.cause, explained.whole.difference, unit, exact_show(metric))
     yield from _whole(comparison)
     yield from _remarks(found)
     for kind in found.kinds:
@@ -239,29 +246,9 @@ def raise_if_left_out(found: Explained) -> None:
         raise DaysMissing(f"days without costs are not compared: {listed_days(left_out)}")
 
 
-def cause_text(cause: Cause | None, whole: Decimal, metric: CostMetric, unit: str) -> str:
-    """The largest cause in a sentence."""
-    if cause is None:
-        return "No cause: everybody's costs of every model are the same in both periods"
-    places = _places(metric, (cause.amount, cause.usual))
-    percent = share_text(cause.difference, whole)
-    share = f"{percent} of the difference" if percent else "against the whole difference"
-    head = f"{amount_text(cause.difference, places, sign=True)} {unit} ({share})"
-    amount, usual = (amount_text(each, places) for each in (cause.amount, cause.usual))
-    what = f"{cause.payer.name}, {cause.resource.label}"
-    if cause.day is None:
-        return f"Largest cause: {head}: {what}: {amount}, in the period before {usual}"
-    where = " (in the period before)" if cause.in_before else ""
-    other = "the later period" if cause.in_before else "the period before"
-    return (
-        f"Largest cause: {head}: {what}, on {cause.day}{where}: {amount}, on a usual day of"
-        f" {other} {usual}"
-    )
-
-
 def _whole(comparison: Comparison) -> Iterator[str]:
     explained, whole = comparison.explained, comparison.explained.whole
-    places = _places(comparison.metric, (whole.now, whole.before))
+    places = places_for(comparison.metric, (whole.now, whole.before))
     now, before, change = (
         amount_text(each, places, sign=sign)
         for each, sign in ((whole.now, False), (whole.before, False), (whole.difference, True))
@@ -323,7 +310,7 @@ def _table(
     if rest:
         before, now = (exact_sum(getattr(p, name) for p in rest) for name in ("before", "now"))
         listed_parts.append(Change(f"({len(rest):,} others)", before, now))
-    places = _places(metric, (amount for part in parts for amount in (part.before, part.now)))
+    places = places_for(metric, (amount for part in parts for amount in (part.before, part.now)))
     rows = [
         (_HEADS.get(kind, f"by {kind}"), "before", "now", "difference", "share"),
         *(_row(part, places, whole) for part in listed_parts),
@@ -342,36 +329,3 @@ def _row(part: Change, places: int, whole: Change) -> tuple[str, ...]:
         amount_text(part.difference, places, sign=True),
         share_text(part.difference, whole.difference),
     )
-
-
-def forecast_lines(forecast: Forecast | NoForecast, metric: CostMetric, unit: str) -> Iterator[str]:
-    """The forecast in two sentences, or why there is none."""
-    month = f"{forecast.month.start:%B %Y}"
-    if isinstance(forecast, NoForecast):
-        yield f"No forecast of {month}: {forecast.why}"
-        return
-    low, high, spent = (
-        amount_text(rounded(each, _CENTS), _CENTS)
-        for each in (forecast.low, forecast.high, forecast.spent)
-    )
-    yield (
-        f"Forecast of {month}, not a bill: {low} to {high} {unit} {metric.name}, of which {spent}"
-        f" up to {forecast.until}"
-    )
-    yield f"How: {METHOD}"
-
-
-def _places(metric: CostMetric, amounts: Iterable[Decimal]) -> int:
-    least = _CENTS if metric.kind is CostKind.MONEY else 0
-    return max([least, *map(places_of, amounts)])
-
-
-def _exact(amount: Decimal) -> str:
-    """For programs: every digit, and no zeros at the end."""
-    return f"{rounded(amount, places_of(amount)):f}"
-
-
-def amount_text(amount: Decimal, places: int, *, sign: bool = False) -> str:
-    """Exact, with at least so many digits after the point: `1,234.50`, `+1,234.50`."""
-    padded = rounded(amount, max(places, places_of(amount)))
-    return f"{padded:+,f}" if sign and padded else f"{padded:,f}"

@@ -46,7 +46,7 @@ def daily_export(settings: Settings, window: Window, folder: Path | None) -> Dai
         settings.enterprise_id,
         audience_of(settings),
         github_options(settings),
-        settings.report_users,
+        report_options(settings),
         settings.reconcile_tolerance,
     )
 
@@ -58,7 +58,9 @@ def outputs_of(settings: Settings) -> Outputs:
 
 def report_options(settings: Settings) -> ReportOptions:
     """The options of the report."""
-    return ReportOptions(settings.report_users, settings.reconcile_tolerance)
+    return ReportOptions(
+        settings.report_users, settings.reconcile_tolerance, settings.cost_settle_days
+    )
 
 
 def rules_of(settings: Settings) -> Rules:

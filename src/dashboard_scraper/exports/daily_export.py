@@ -17,7 +17,7 @@ from dashboard_scraper.model.listing import listed_days, shortened
 from dashboard_scraper.model.tolerance import Tolerance
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.pseudonyms import Rename, hidden
-from dashboard_scraper.report.options import MOST_DAYS, REPORT
+from dashboard_scraper.report.options import MOST_DAYS, REPORT, ReportOptions
 from dashboard_scraper.store import Reader
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class DailyExport:
     enterprise_id: str
     audience: Audience
     github: GithubOptions
-    report_users: bool
+    report: ReportOptions
     tolerance: Tolerance
 
     @property

@@ -53,8 +53,8 @@ class PageFile:
         from dashboard_scraper.report.render import rendered  # noqa: PLC0415
 
         figures = figures_of(
-            run.reader, run.source, export.window, run.audience, export.tolerance, run.missing
+            run.reader, run.source, export.window, run.audience, export.report, run.missing
         )
-        page = rendered(figures, with_users=export.report_users)
+        page = rendered(figures, with_users=export.report.users)
         written = run.publication.add(export.report_path, page)
         return [OutputFile(written, field="report")]

@@ -77,3 +77,8 @@ def places_of(amount: Decimal) -> int:
 def rounded(amount: Decimal, places: int) -> Decimal:
     """The amount with so many digits after the point, halves away from zero: for display alone."""
     return amount.quantize(Decimal(1).scaleb(-places), context=_ROUNDING)
+
+
+def per(amount: Decimal, count: int, places: int) -> Decimal:
+    """The amount divided by a count, rounded: for display alone."""
+    return rounded(_ROUNDING.divide(amount, Decimal(count)), places)

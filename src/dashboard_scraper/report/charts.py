@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from dashboard_scraper.model.metrics import BY_NAME, Metric
 from dashboard_scraper.report.figures import Day, State
@@ -53,6 +54,16 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class AmountSeries:
+    """As `Series`, of exact amounts: the page has their digits, and draws them as numbers."""
+
+    label: str
+    values: Sequence[Decimal | None]
+    style: str
+    wide: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ChartDay:
     """A day on the axis; `gap` if it is drawn hatched, since its values are unknown."""
 
@@ -67,16 +78,18 @@ class DayChart:
     """A chart over the days of a period.
 
     `bars` are stacked, `lines` labelled at their ends; `before` are muted lines of the period
-    before. `tips` describe each day in words. The scale reaches at least up to `top`.
+    before. `tips` describe each day in words. The scale reaches at least up to `top`. `texts` label
+    the bars, if the numbers themselves should not.
     """
 
     days: Sequence[ChartDay]
     tips: Sequence[str]
-    bars: Sequence[Series]
+    bars: Sequence[Series | AmountSeries]
     lines: Sequence[Series]
-    before: Sequence[Series]
+    before: Sequence[Series | AmountSeries]
     unit: str
     top: float
+    texts: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from dashboard_scraper.model.metrics import (
     Metric,
     parts_of,
 )
+from dashboard_scraper.report.cost_figures import PageCosts
 
 WEEK = 7
 MESSAGE_KINDS, LINE_KINDS = parts_of(MESSAGES), parts_of(LINES)
@@ -182,7 +183,7 @@ class ReportFigures:
     `known` counts people with a row up to the window's end; `idle` are those without activity in
     the window, None if days of it are missing. `fetched` is the freshness: when the last of the
     window's days was fetched. `editor_days` counts days whose editors and languages add up to the
-    users' figures. `teams` is None if nobody's team is known.
+    users' figures. `teams` is None if nobody's team is known, `costs` if the store has none.
     """
 
     source: str
@@ -195,6 +196,7 @@ class ReportFigures:
     editors: list[Group]
     languages: list[Group]
     teams: list[Group] | None
+    costs: PageCosts | None = None
 
 
 def total_of(sums: Figures, metrics: Iterable[Metric]) -> int | None:

@@ -12,6 +12,7 @@ from dashboard_scraper.model.figures import Sums, sum_of
 from dashboard_scraper.model.metrics import LINES, Figures
 from dashboard_scraper.model.tolerance import Tolerance
 from dashboard_scraper.people.audience import Audience, Naming
+from dashboard_scraper.report.cost_figures import costs_of
 from dashboard_scraper.report.figures import (
     MESSAGE_KINDS,
     WEEK,
@@ -26,6 +27,7 @@ from dashboard_scraper.report.figures import (
     places_of,
     teams_of,
 )
+from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.shown_people import ShownPeople
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader, Status
 from dashboard_scraper.store.day_people import bits_in, counts_of_bits, new_on
@@ -138,12 +140,14 @@ def figures_of(
     source: str,
     window: Window,
     audience: Audience,
-    tolerance: Tolerance,
+    options: ReportOptions,
     left_out: Collection[date] = (),
 ) -> ReportFigures:
     """The figures for the page of a window, from the store; days of `left_out` count as missing."""
     gathering = _Gathering(reader, source, window, audience, left_out)
-    before, now = (gathering.period(each, tolerance) for each in (period_before(window), window))
+    before, now = (
+        gathering.period(each, options.tolerance) for each in (period_before(window), window)
+    )
     known = gathering.known_names(window.end)
     rows = [row for day, row in gathering.ledger.items() if day in window]
     whole = [row.day for row in rows if row.editor_language is DetailStatus.COMPLETE]
@@ -160,6 +164,9 @@ def figures_of(
         editors=places_of(parts, lambda part: part.editor),
         languages=places_of(parts, lambda part: part.language),
         teams=_teams(now, known, audience),
+        costs=costs_of(
+            reader, source, window, audience, gathering.naming, options.cost_settle_days
+        ),
     )
 
 

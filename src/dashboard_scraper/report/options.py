@@ -15,9 +15,10 @@ MOST_DAYS = 3 * 366
 
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
-    """Whether the page has a table of users, and the tolerance beyond which users and the source's
-    totals count as different.
+    """Whether the page has a table of users, the tolerance beyond which users and the source's
+    totals count as different, and how long after its end a day's costs are settled.
     """
 
     users: bool = True
     tolerance: Tolerance = EXACT
+    cost_settle_days: int = 0

@@ -16,6 +16,7 @@ from dashboard_scraper.model.metrics import (
     Metric,
 )
 from dashboard_scraper.report.charts import COMPLETIONS, MONTH, PEOPLE, Pick, mark_of, style_of
+from dashboard_scraper.report.cost_page import cost_section
 from dashboard_scraper.report.figures import (
     LINE_KINDS,
     MESSAGE_KINDS,
@@ -79,9 +80,11 @@ from dashboard_scraper.report.texts import (
 _LONGEST_LIST = 10
 
 
-def sections_of(figures: ReportFigures) -> list[Section]:
+def sections_of(figures: ReportFigures, *, with_users: bool) -> list[Section]:
     """The sections between the four numbers at the top and the table of users, in order."""
     found = [_people(figures), _messages(figures), _code(figures), _spread(figures)]
+    if figures.costs is not None:
+        found.append(cost_section(figures.costs, figures.now, with_users=with_users))
     found.append(_places(figures))
     if figures.teams is not None:
         found.append(_teams(figures, figures.teams))

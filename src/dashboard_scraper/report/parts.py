@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from dashboard_scraper.report.charts import BarChart, DayChart
 from dashboard_scraper.report.texts import Term
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """An amount as it is shown, rounded, and `exact` in every digit for the attributes."""
+
+    text: str
+    exact: str
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +26,7 @@ class Number:
     """A number with its term, a detail, the change since the period before, and any caveat."""
 
     term: Term
-    value: str
+    value: str | Amount
     detail: str = ""
     change: str = ""
     warning: str = ""
@@ -24,11 +36,14 @@ class Number:
 class Table:
     """Rows of text, of which the first cell is the row's name; a header that is a Term gets a
     footnote. `bars` are drawn in the second column, one per row, as shares of its width (0 to 1).
+    `lead` is said first; a `full` table is as wide as the page.
     """
 
     headers: Sequence[str | Term]
-    rows: Sequence[Sequence[str]]
-    bars: Sequence[float] = ()
+    rows: Sequence[Sequence[str | Amount]]
+    bars: Sequence[float | Decimal] = ()
+    lead: str = ""
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from dashboard_scraper import __version__
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.report.cost_page import cost_terms
 from dashboard_scraper.report.figures import ReportFigures
 from dashboard_scraper.report.gather import figures_of
 from dashboard_scraper.report.options import REPORT, ReportOptions
@@ -29,6 +30,7 @@ from dashboard_scraper.report.users import (
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import Reader
 
+_encode = msgspec.json.Encoder(decimal_format="number").encode  # in every digit
 _STYLE = "report.css"
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "charts.js", "page.js")
 """In the order of their dependencies: Plot needs D3."""
@@ -38,14 +40,14 @@ def page_of(
     reader: Reader, source: str, window: Window, audience: Audience, options: ReportOptions
 ) -> bytes:
     """The page of a window of the store."""
-    figures = figures_of(reader, source, window, audience, options.tolerance)
+    figures = figures_of(reader, source, window, audience, options)
     return rendered(figures, with_users=options.users)
 
 
 def rendered(figures: ReportFigures, *, with_users: bool) -> bytes:
     """The page of the figures."""
     rows = user_rows(figures.now) if with_users else []
-    sections = sections_of(figures)
+    sections = sections_of(figures, with_users=with_users)
     charts = {figure.name: figure.chart for each in sections for figure in each.figures}
     style, scripts = _asset(_STYLE), [_asset(name) for name in _SCRIPTS]
     text = (
@@ -61,7 +63,7 @@ def rendered(figures: ReportFigures, *, with_users: bool) -> bytes:
             strip=strip_of(figures.now),
             sections=sections,
             charts=_embedded(charts),
-            terms=TERMS,
+            terms=[*TERMS, *(cost_terms(figures.costs) if figures.costs else ())],
             with_users=with_users,
             user_terms=user_terms(),
             users=rows[:ROWS_AT_ONCE],
@@ -113,7 +115,7 @@ def _hash(name: str) -> str:
 
 def _embedded(rows: object) -> Markup:
     """JSON to embed in an element, escaped so that a `</script>` in a name cannot end it."""
-    text = msgspec.json.encode(rows).decode()
+    text = _encode(rows).decode()
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)  # noqa: S704 - no character in it is special in HTML

@@ -137,7 +137,7 @@ class CostReading:
         for (user, account, resource), by_day in raw.items():
             key = user, account
             if key not in payers:
-                payers[key] = _payer(user, account, self._audience, naming)
+                payers[key] = payer_of(user, account, self._audience, naming)
             merged = cells.setdefault((payers[key], resource), {})
             for day, amounts in by_day.items():
                 merged.setdefault(day, []).extend(amounts)
@@ -189,7 +189,8 @@ def _spellings(newest: dict[str, date]) -> list[Spelling]:
     return [(user, day) for user, day in newest.items() if user]
 
 
-def _payer(user: str, account: Account, audience: Audience, naming: Naming) -> Payer:
+def payer_of(user: str, account: Account, audience: Audience, naming: Naming) -> Payer:
+    """The payer as outputs name them; service accounts that are not shown are one."""
     if account is Account.UNATTRIBUTED:
         return Payer(UNATTRIBUTED, account)
     if not audience.includes(service=account is Account.SERVICE_ACCOUNT):

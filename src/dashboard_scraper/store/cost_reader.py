@@ -61,6 +61,12 @@ class CostQueries:
             rows = self._connection.execute(query).mappings().all()
         return {row["day"]: cost_ledger_day(row) for row in rows}
 
+    def has_costs(self, source: str) -> bool:
+        """Whether the costs of any day are stored."""
+        query = select(COST_LEDGER.c.day).where(COST_LEDGER.c.source == source).limit(1)
+        with self._explained():
+            return self._connection.execute(query).first() is not None
+
     def costs(self, ledger: CostLedgerDay) -> list[Cost]:
         """A day's costs, sorted by user and resource; StoreFailed where their sums are not the
         ledger's.

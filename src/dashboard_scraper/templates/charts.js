@@ -8,13 +8,15 @@
   const whole = d3.format(",");
 
   // From zero to a round number, marked at whole numbers alone: everything that is counted is whole.
-  function scaleTo(highest) {
-    const scale = d3.scaleLinear([0, Math.max(highest, 1)], [0, 1]).nice(4);
-    return { end: scale.domain()[1], ticks: scale.ticks(4).filter(Number.isInteger) };
+  // Only corrections of costs are below zero.
+  function scaleTo(highest, lowest = 0) {
+    const scale = d3.scaleLinear([Math.min(lowest, 0), Math.max(highest, 1)], [0, 1]).nice(4);
+    const [start, end] = scale.domain();
+    return { start, end, ticks: scale.ticks(4).filter(Number.isInteger) };
   }
 
   // Scales, grid and the areas that tell a place in words, around the marks.
-  function frame({ width, scale: { end, ticks }, unit = "", marginRight = right, marginBottom = 24, tips }, marks) {
+  function frame({ width, scale: { start, end, ticks }, unit = "", marginRight = right, marginBottom = 24, tips }, marks) {
     const count = tips.length;
     const step = (width - left - marginRight) / count;
     const pad = step * 0.13;
@@ -28,13 +30,13 @@
       marginBottom,
       marginLeft: left,
       x: { type: "band", domain: d3.range(count), paddingInner: 0.26, paddingOuter: 0.13, round: false, axis: null },
-      y: { domain: [0, end], axis: null },
+      y: { domain: [start, end], axis: null },
       color: { type: "identity" },
       marks: [
         Plot.gridY(ticks, { stroke: "var(--rule)", strokeOpacity: 1 }),
         Plot.axisY(ticks, { tickSize: 0, tickFormat: (value) => short(value) + unit, label: null, className: "scale" }),
         ...marks({ inset: spare, step }),
-        Plot.barY(tips, { x: (_, i) => i, y1: 0, y2: end, insetLeft: -pad, insetRight: -pad, insetTop: -top, fill: "transparent", className: "hits" }),
+        Plot.barY(tips, { x: (_, i) => i, y1: start, y2: end, insetLeft: -pad, insetRight: -pad, insetTop: -top, fill: "transparent", className: "hits" }),
       ],
     });
     svg.querySelector("style").remove(); // ours has it all, and the page allows no other
@@ -96,6 +98,7 @@
     const stacked = [];
     const heights = [];
     let highest = spec.top;
+    let lowest = 0;
     for (const place of d3.range(count)) {
       let from = 0;
       if (spec.bars.some((series) => series.values[place] === null)) continue; // their sum is not known
@@ -104,10 +107,14 @@
       }
       if (spec.bars.length) heights[place] = from;
       highest = Math.max(highest, from);
+      lowest = Math.min(lowest, from);
     }
     const tallest = d3.maxIndex(heights);
-    for (const { values } of [...spec.lines, ...spec.before]) highest = Math.max(highest, ...known(values));
-    const scale = scaleTo(highest);
+    for (const { values } of [...spec.lines, ...spec.before]) {
+      highest = Math.max(highest, ...known(values));
+      lowest = Math.min(lowest, ...known(values));
+    }
+    const scale = scaleTo(highest, lowest);
     const marginRight = spec.lines.length ? labelRoom : right;
     const noted = d3.range(count).filter((place) => spec.days[place].mark);
     const marginBottom = noted.length ? 40 : 24;
@@ -123,13 +130,13 @@
       const pad = -step * 0.13;
       const insets = { insetLeft: inset, insetRight: inset };
       return [
-        Plot.barY(gaps, { x: Plot.identity, y1: 0, y2: scale.end, insetLeft: pad, insetRight: pad, fill: "url(#gap)", className: "gaps" }),
+        Plot.barY(gaps, { x: Plot.identity, y1: scale.start, y2: scale.end, insetLeft: pad, insetRight: pad, fill: "url(#gap)", className: "gaps" }),
         Plot.barY(stacked, { x: "place", y1: "from", y2: "to", fill: "fill", ...insets, className: "bars" }),
         baseline(),
         ...spec.lines.filter((series) => series.wide).flatMap(drawnLine),
         ...spec.before.flatMap(earlierLine),
         ...spec.lines.filter((series) => !series.wide).flatMap(drawnLine),
-        valueLabels(heights, { filter: (_, place) => place === tallest && heights[place], text: (height) => whole(height) }),
+        valueLabels(heights, { filter: (_, place) => place === tallest && heights[place], text: (height, place) => spec.texts[place] ?? whole(height) }),
         endLabels(spec.lines, scale.end, heightOf(width) - top - marginBottom),
         Plot.text(dated, { x: Plot.identity, frameAnchor: "bottom", dy: 14, text: (place) => spec.days[place].label, className: "dates" }),
         Plot.text(noted, { x: Plot.identity, frameAnchor: "bottom", dy: 30, text: (place) => spec.days[place].mark, className: "signs" }),

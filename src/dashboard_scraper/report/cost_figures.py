@@ -1,0 +1,205 @@
+"""The costs on the page: read from the store, without wording or layout.
+
+A day without costs in the store is unknown, never 0: see `PageCosts.missing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from dashboard_scraper.model.cost_changes import (
+    MODEL,
+    PERSON,
+    Change,
+    Payer,
+    explain,
+    share_of,
+)
+from dashboard_scraper.model.cost_forecast import Forecast, NoForecast
+from dashboard_scraper.model.costs import (
+    BILLED,
+    CREDITS,
+    Account,
+    Budget,
+    CostFigures,
+    CostKind,
+    CostMetric,
+)
+from dashboard_scraper.model.dates import Window, month_of, period_before
+from dashboard_scraper.model.money import exact_sum
+from dashboard_scraper.people.audience import Audience, Naming
+from dashboard_scraper.report.spending import (
+    Comparison,
+    CostReading,
+    compare,
+    is_settled,
+    month_forecast,
+    payer_of,
+    unit_of,
+)
+from dashboard_scraper.store import CostLedgerDay, Reader
+
+_METRICS = {CostKind.MONEY: BILLED, CostKind.CREDITS: CREDITS}
+"""What a budget of the kind limits."""
+
+
+@dataclass(frozen=True, slots=True)
+class CostDayFigures:
+    """One day's costs; `sums` is None for a day that is not in the store."""
+
+    day: date
+    sums: CostFigures | None = None
+    doubt: str = ""  # where the rows and the source's own figures differ
+    settled: bool = True
+    forgotten: int = 0
+
+    def amount(self, metric: CostMetric) -> Decimal | None:
+        """The day's amount; None where unknown."""
+        value = self.sums[metric] if self.sums else None
+        return value if isinstance(value, Decimal) else None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetUse:
+    """A person's limit for a calendar month, and what was consumed of it so far."""
+
+    person: str
+    metric: CostMetric
+    limit: Decimal
+    consumed: Decimal
+
+    @property
+    def percent(self) -> int:
+        """How much of the limit was consumed; very much of a limit of 0."""
+        share = share_of(self.consumed, self.limit)
+        return share if share is not None else 0 if self.consumed <= 0 else 10**6
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """The limits, those used up most first, and which days of the month their use is known of."""
+
+    month: Window
+    until: date
+    known: Mapping[CostMetric, Collection[date]]
+    uses: Sequence[BudgetUse]
+
+
+@dataclass(frozen=True, slots=True)
+class PageCosts:
+    """Everything on the page about costs.
+
+    `metric` is what is billed, or else credits: parts, comparison and forecast are of it. `models`
+    and `people` are the parts of all known days; `comparison` is None where either period lacks a
+    day. `people` have a line each for service accounts and for what belongs to nobody.
+    """
+
+    metric: CostMetric
+    currency: str
+    days: Sequence[CostDayFigures]
+    before: Sequence[CostDayFigures]
+    models: Sequence[Change]
+    people: Sequence[Change]
+    comparison: Comparison | None
+    forecast: Forecast | NoForecast
+    budgets: Budgets | None
+
+    def missing(self, metric: CostMetric) -> int:
+        """On how many days of the period the metric is unknown."""
+        return sum(day.amount(metric) is None for day in self.days)
+
+    def total(self, metric: CostMetric) -> Decimal | None:
+        """The sum over the known days; None without any."""
+        return _total(self.days, metric)
+
+    def earlier(self, metric: CostMetric) -> Decimal | None:
+        """The sum of the period before; None unless each of its days is known."""
+        if any(day.amount(metric) is None for day in self.before):
+            return None
+        return _total(self.before, metric)
+
+    def unit(self, metric: CostMetric) -> str:
+        """What its amounts are in."""
+        return unit_of(metric, self.currency)
+
+
+def _total(days: Sequence[CostDayFigures], metric: CostMetric) -> Decimal | None:
+    amounts = [amount for day in days if (amount := day.amount(metric)) is not None]
+    return exact_sum(amounts) if amounts else None
+
+
+def costs_of(
+    reader: Reader,
+    source: str,
+    window: Window,
+    audience: Audience,
+    naming: Naming,
+    settle_days: int,
+) -> PageCosts | None:
+    """The costs for the page of a window; None where the store has no costs of the source."""
+    if not reader.has_costs(source):
+        return None
+    before = period_before(window)
+    reading = CostReading(reader, source, audience, (before, window), naming=naming)
+    complete = all(day in reading.known for each in (before, window) for day in each.days())
+    parts = explain(reading.spending(window), reading.spending(before)).parts
+    return PageCosts(
+        reading.metric,
+        reading.currency,
+        _days(reading, window, settle_days),
+        _days(reading, before, settle_days),
+        parts[MODEL],
+        parts[PERSON],
+        compare(reading, window, before, settle_days) if complete else None,
+        month_forecast(reader, source, reading.metric, window.end),
+        _budgets(reader, source, window.end, audience, naming),
+    )
+
+
+def _days(reading: CostReading, window: Window, settle_days: int) -> list[CostDayFigures]:
+    return [
+        _day(reading.ledger[day], settle_days) if day in reading.ledger else CostDayFigures(day)
+        for day in window.days()
+    ]
+
+
+def _day(row: CostLedgerDay, settle_days: int) -> CostDayFigures:
+    doubt = "; ".join(map(str, row.unreconciled))
+    return CostDayFigures(row.day, row.sums, doubt, is_settled(row, settle_days), row.forgotten)
+
+
+def _budgets(
+    reader: Reader, source: str, until: date, audience: Audience, naming: Naming
+) -> Budgets | None:
+    """Each person's limits, those of all of their addresses together."""
+    limits: dict[tuple[Payer, CostKind], list[Decimal]] = {}
+    for budget in reader.budgets(source):
+        payer = payer_of(budget.user, _account_of(budget), audience, naming)
+        limits.setdefault((payer, budget.kind), []).append(budget.limit)
+    if not limits:
+        return None
+    so_far = Window(until.replace(day=1), until)
+    known: dict[CostMetric, Collection[date]] = {}
+    uses = []
+    for kind, metric in _METRICS.items():
+        of_kind = {payer: some for (payer, each), some in limits.items() if each is kind}
+        if not of_kind:
+            continue
+        reading = CostReading(reader, source, audience, (so_far,), metric, naming)
+        known[metric] = set(reading.known)
+        consumed: dict[Payer, list[Decimal]] = {}
+        for (payer, _), amounts in reading.spending(so_far).cells.items():
+            consumed.setdefault(payer, []).extend(amounts.values())
+        uses += [
+            BudgetUse(payer.name, metric, exact_sum(some), exact_sum(consumed.get(payer, ())))
+            for payer, some in of_kind.items()
+        ]
+    uses.sort(key=lambda use: (-use.percent, use.person))
+    return Budgets(month_of(until), until, known, uses)
+
+
+def _account_of(budget: Budget) -> Account:
+    return Account.PERSON if "@" in budget.user else Account.SERVICE_ACCOUNT

@@ -1,0 +1,391 @@
+"""The section of the page on costs: its numbers, charts and tables, and how they are phrased."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+
+from dashboard_scraper.model.cost_changes import KINDS, PERSON, Change, share_text
+from dashboard_scraper.model.cost_forecast import METHOD, NoForecast
+from dashboard_scraper.model.costs import (
+    CREDITS,
+    ESTIMATED,
+    Account,
+    CostMetric,
+)
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.money import ZERO, difference, exact_sum, per, rounded
+from dashboard_scraper.report.charts import (
+    BEFORE,
+    GAP,
+    MISSING,
+    MONTH,
+    PEOPLE,
+    AmountSeries,
+    ChartDay,
+    DayChart,
+)
+from dashboard_scraper.report.cost_figures import Budgets, CostDayFigures, PageCosts
+from dashboard_scraper.report.cost_texts import CENTS, cause_text, exact_text
+from dashboard_scraper.report.figures import Period
+from dashboard_scraper.report.parts import Amount, Figure, Key, Number, Section, Table
+from dashboard_scraper.report.spending import Comparison
+from dashboard_scraper.report.texts import (
+    NONE,
+    UNKNOWN,
+    Term,
+    days_text,
+    many,
+    number,
+    weekday_text,
+)
+
+_MOST_PEOPLE, _MOST_PARTS, _MOST_BUDGETS = 10, 3, 25
+_UNRECONCILED, _UNSETTLED = "!", "~"
+_MARKS = {
+    MISSING: "missing: no costs in the store",
+    _UNRECONCILED: "not what the source's own figures say",
+    _UNSETTLED: "not settled: may still change",
+    GAP: UNKNOWN,
+}
+_BEFORE = "the period before"
+_MONDAY = 0
+_STYLES = (PEOPLE, MONTH, PEOPLE)
+
+PER_PERSON = Term(
+    "cost-per-person",
+    "Per active person",
+    "Everything that was billed, or all credits, divided by the active people of the period",
+)
+FORECAST = Term("cost-forecast", "Forecast of the month", f"A forecast and not a bill: {METHOD}")
+BUDGET = Term(
+    "budget", "Budget", "A limit for one person and calendar month, where the source has one"
+)
+
+
+def cost_term(metric: CostMetric) -> Term:
+    """A cost metric's title and definition."""
+    return Term(f"cost-{metric.name}", metric.title, metric.definition)
+
+
+def cost_terms(costs: PageCosts) -> list[Term]:
+    """What the section's footnotes define."""
+    metrics = [costs.metric, *_others(costs)]
+    budget = [BUDGET] if costs.budgets else []
+    return [*map(cost_term, metrics), PER_PERSON, FORECAST, *budget]
+
+
+def cost_section(costs: PageCosts, now: Period, *, with_users: bool) -> Section:
+    """What it cost, whom and why, and what remains of budgets."""
+    tables = [("By model", _model_table(costs))]
+    if with_users:
+        tables.append(("The ten largest", _people_table(costs)))
+    if costs.comparison:
+        tables.append(
+            ("Why it changed", _change_table(costs, costs.comparison, with_users=with_users))
+        )
+    if costs.budgets and with_users:
+        tables.append(("Budgets", _budget_table(costs, costs.budgets)))
+    metrics = (costs.metric, *_others(costs))
+    figures = [
+        _day_figure(costs, metric, style, full=not place and len(metrics) != 2)
+        for place, (metric, style) in enumerate(zip(metrics, _STYLES, strict=False))
+    ]
+    notes = list(_notes(costs, with_users=with_users))
+    return Section("costs", "What it costs", _numbers(costs, now), figures, tables, notes)
+
+
+def _others(costs: PageCosts) -> list[CostMetric]:
+    """Metrics with charts of their own, since amounts of two metrics are never added up."""
+    return [
+        metric
+        for metric in (ESTIMATED, CREDITS)
+        if metric is not costs.metric and any(day.amount(metric) for day in costs.days)
+    ]
+
+
+def money(amount: Decimal, *, sign: bool = False) -> Amount:
+    """Rounded to cents, with every digit beside it; only 0 is shown as 0."""
+    cents = rounded(amount, CENTS)
+    if amount and not cents:
+        text = "<0.01" if amount > 0 else ">-0.01"
+    else:
+        text = f"{cents:+,f}" if sign and cents else f"{cents:,f}"
+    return Amount(text.replace("-", "\u2212"), exact_text(amount))
+
+
+def _with_unit(amount: Decimal, unit: str) -> Amount:
+    shown = money(amount)
+    return Amount(f"{shown.text} {unit}", shown.exact)
+
+
+def _numbers(costs: PageCosts, now: Period) -> list[Number]:
+    found = [_sum(costs, metric) for metric in (costs.metric, *_others(costs))]
+    return [*found, _per_person(costs, now), _forecast(costs)]
+
+
+def _sum(costs: PageCosts, metric: CostMetric) -> Number:
+    total, earlier, missing = costs.total(metric), costs.earlier(metric), costs.missing(metric)
+    value = UNKNOWN if total is None else _with_unit(total, costs.unit(metric))
+    change = ""
+    if total is not None and earlier is not None and not missing:
+        added = money(difference(total, earlier), sign=True)
+        change = f"{added} against {money(earlier)} before"
+    detail = "an estimate, not a bill" if metric is ESTIMATED else ""
+    return Number(cost_term(metric), value, detail, change, _lacking(costs, metric))
+
+
+def _lacking(costs: PageCosts, metric: CostMetric) -> str:
+    missing, days = costs.missing(metric), len(costs.days)
+    return f"{days - missing} of {many(days, 'day')} only" if missing else ""
+
+
+def _per_person(costs: PageCosts, now: Period) -> Number:
+    total = costs.total(costs.metric)
+    detail = f"{costs.metric.title.lower()}, of {many(len(now.people), 'person', 'people')}"
+    if total is None or costs.missing(costs.metric) or now.missing:
+        why = "days of costs or of use are missing"
+        return Number(PER_PERSON, UNKNOWN, warning=why)
+    if not now.people:
+        return Number(PER_PERSON, NONE, "nobody was active")
+    share = per(total, len(now.people), CENTS)
+    return Number(PER_PERSON, f"{money(share)} {costs.unit(costs.metric)}", detail)
+
+
+def _forecast(costs: PageCosts) -> Number:
+    forecast = costs.forecast
+    month = f"{forecast.month.start:%B %Y}"
+    if isinstance(forecast, NoForecast):
+        return Number(FORECAST, NONE, f"of {month}: {forecast.why}")
+    low, high = (money(each) for each in (forecast.low, forecast.high))
+    unit = costs.unit(costs.metric)
+    return Number(
+        FORECAST,
+        Amount(f"{low} to {high} {unit}", f"{low.exact} to {high.exact}"),
+        f"{costs.metric.title.lower()} in {month}, of which {money(forecast.spent)} up to"
+        f" {forecast.until}; not a bill",
+    )
+
+
+def _marks_of(day: CostDayFigures) -> list[str]:
+    """The marks of a day, the most important first."""
+    if day.sums is None:
+        return [MISSING]
+    found = [_UNRECONCILED] if day.doubt else []
+    return found if day.settled else [*found, _UNSETTLED]
+
+
+def _day_figure(costs: PageCosts, metric: CostMetric, style: str, *, full: bool) -> Figure:
+    """One metric's bars over the days, with the period before as a muted line."""
+    amounts = [day.amount(metric) for day in costs.days]
+    earlier = [day.amount(metric) for day in costs.before]
+    has_before = any(amount is not None for amount in earlier)
+    marks = [_marks_of(day) for day in costs.days]
+    places = [
+        ChartDay(
+            f"{day.day.day} {day.day:%b}",
+            day.day.weekday() == _MONDAY,
+            next(iter(mark), ""),
+            day.amount(metric) is None,
+        )
+        for day, mark in zip(costs.days, marks, strict=True)
+    ]
+    unit = costs.unit(metric)
+    tips = [
+        _tip(day, metric, unit, before if has_before else None)
+        for day, before in itertools.zip_longest(costs.days, costs.before)
+    ]
+    used = {mark for each in marks for mark in each}
+    if any(day.sums is not None and day.amount(metric) is None for day in costs.days):
+        used.add(GAP)
+    term = cost_term(metric)
+    keys = [Key(style, term, f"{metric.title.lower()} on the day, in {unit}")]
+    if has_before:
+        keys.append(Key(BEFORE, None, _BEFORE))
+    chart = DayChart(
+        places,
+        tips,
+        bars=[AmountSeries(metric.title, amounts, style)],
+        lines=(),
+        before=[AmountSeries(_BEFORE, earlier, BEFORE)] if has_before else (),
+        unit="",
+        top=0,
+        texts=["" if amount is None else money(amount).text for amount in amounts],
+    )
+    title = f"{metric.title} per day"
+    if metric is ESTIMATED:
+        title += ", not a bill"
+    rows = [
+        [f"{day.day}", _cell(day.amount(metric)), "; ".join(_MARKS[mark] for mark in mark_list)]
+        for day, mark_list in zip(costs.days, marks, strict=True)
+    ]
+    meanings = [(mark, meaning) for mark, meaning in _MARKS.items() if mark in used]
+    return Figure(
+        f"cost-{metric.name}",
+        title,
+        chart,
+        Table(["Day", term, "Remark"], rows),
+        keys,
+        meanings,
+        full=full,
+    )
+
+
+def _cell(amount: Decimal | None) -> str | Amount:
+    return UNKNOWN if amount is None else money(amount)
+
+
+def _tip(day: CostDayFigures, metric: CostMetric, unit: str, before: CostDayFigures | None) -> str:
+    remarks = [_MARKS[mark] for mark in _marks_of(day)]
+    if day.doubt:
+        remarks.append(day.doubt)
+    head = f"{weekday_text(day.day)}: {'; '.join(remarks)}" if remarks else weekday_text(day.day)
+    lines = [head]
+    if day.sums is not None:
+        lines.append(f"{metric.title}: {_cell(day.amount(metric))} {unit}")
+    if before:
+        lines.append(f"{_BEFORE}: {_cell(before.amount(metric))}")
+    return "\n".join(lines)
+
+
+def _model_table(costs: PageCosts) -> Table:
+    parts = sorted(costs.models, key=lambda part: part.now, reverse=True)
+    rows = [_part_row(costs, part.name or "-", part) for part in parts]
+    return _parts_table(costs, "Model", rows, [part.now for part in parts])
+
+
+def _people_table(costs: PageCosts) -> Table:
+    """The largest people, and lines for all others, so that the rows add up to the whole."""
+    people = [part for part in costs.people if part.account is Account.PERSON]
+    people.sort(key=lambda part: part.now, reverse=True)
+    first, others = people[:_MOST_PEOPLE], people[_MOST_PEOPLE:]
+    bots = [part for part in costs.people if part.account is Account.SERVICE_ACCOUNT]
+    nobody = [part for part in costs.people if part.account is Account.UNATTRIBUTED]
+    parts = [
+        *first,
+        *_together(f"({many(len(others), 'other')})", others),
+        *_together("(service accounts)", bots),
+        *_together("(unattributed)", nobody),
+    ]
+    rows = [_part_row(costs, part.name, part) for part in parts]
+    return _parts_table(costs, "Person", rows, [part.now for part in parts])
+
+
+def _together(name: str, parts: Sequence[Change]) -> list[Change]:
+    if not parts:
+        return []
+    now, before = (exact_sum(getattr(p, each) for p in parts) for each in ("now", "before"))
+    return [Change(name, before, now)]
+
+
+def _part_row(costs: PageCosts, name: str, part: Change) -> list[str | Amount]:
+    whole = costs.total(costs.metric) or ZERO
+    return [name, money(part.now), share_text(part.now, whole) or "-"]
+
+
+def _parts_table(
+    costs: PageCosts, head: str, rows: Sequence[Sequence[str | Amount]], amounts: Sequence[Decimal]
+) -> Table:
+    return Table([head, cost_term(costs.metric), "Share"], rows, _bars(amounts))
+
+
+def _bars(amounts: Sequence[Decimal]) -> list[Decimal]:
+    """The amounts as shares of the largest, for drawing alone; nothing for those below zero."""
+    most = max(amounts, default=ZERO)
+    if most <= 0:
+        return [ZERO] * len(amounts)
+    return [rounded(max(amount, ZERO) / most, 3) for amount in amounts]
+
+
+def _change_table(costs: PageCosts, comparison: Comparison, *, with_users: bool) -> Table:
+    """The largest cause, and the first lines of each breakdown that `explain` prints."""
+    explained = comparison.explained
+    rows = [_change_row("Everything", "", explained.whole, explained.whole)]
+    for kind in KINDS:
+        if kind == PERSON and not with_users:
+            continue
+        changed = [part for part in explained.parts.get(kind, ()) if part.difference]
+        rows += [
+            _change_row(part.name or "-", kind, part, explained.whole)
+            for part in changed[:_MOST_PARTS]
+        ]
+    lead = ""
+    if with_users:
+        unit = costs.unit(costs.metric)
+        cause = cause_text(explained.cause, explained.whole.difference, unit, _shown)
+        lead = f"{cause}."
+    headers = ["Part", "By", "Before", "Now", "Difference", "Share"]
+    return Table(headers, rows, lead=lead, full=True)
+
+
+def _shown(amount: Decimal, sign: bool) -> str:
+    return money(amount, sign=sign).text
+
+
+def _change_row(name: str, kind: str, part: Change, whole: Change) -> list[str | Amount]:
+    share = share_text(part.difference, whole.difference) or "-"
+    change = money(part.difference, sign=True)
+    return [name, kind, money(part.before), money(part.now), change, share]
+
+
+def _budget_table(costs: PageCosts, budgets: Budgets) -> Table:
+    month = f"{budgets.month.start:%B %Y}"
+    rows: list[list[str | Amount]] = [
+        [
+            use.person,
+            _with_unit(use.limit, costs.unit(use.metric)),
+            _with_unit(use.consumed, costs.unit(use.metric)),
+            share_text(use.consumed, use.limit) or ("-" if use.consumed else "0%"),
+        ]
+        for use in budgets.uses[:_MOST_BUDGETS]
+    ]
+    return Table(["Person", BUDGET, f"Consumed in {month}", "Share"], rows, full=True)
+
+
+def _notes(costs: PageCosts, *, with_users: bool) -> Iterator[str]:
+    """What a reader has to know of the section's numbers."""
+    missing = [day.day for day in costs.days if day.sums is None]
+    if missing:
+        yield f"No costs in the store, and shown as gaps: {days_text(missing)}."
+    if costs.comparison is None:
+        yield f"Nothing is compared with the period before: {_uncompared(costs)}."
+    for title, days in (
+        ("Not what the source's own figures say", [d.day for d in costs.days if d.doubt]),
+        ("Not settled, and may still change", [d.day for d in costs.days if not d.settled]),
+        (
+            "A user was removed since, and is not counted",
+            [d.day for d in costs.days if d.forgotten],
+        ),
+    ):
+        if days:
+            yield f"{title}: {days_text(days)}."
+    if ESTIMATED in _others(costs):
+        yield "Estimated amounts are the source's own estimate, and never added to what is billed."
+    if costs.budgets:
+        yield from _budget_notes(costs.budgets, with_users=with_users)
+
+
+def _uncompared(costs: PageCosts) -> str:
+    lacking = [
+        f"{title} lacks {many(count, 'day')}"
+        for title, days in (("the period", costs.days), (_BEFORE, costs.before))
+        if (count := sum(day.amount(costs.metric) is None for day in days))
+    ]
+    return " and ".join(lacking)
+
+
+def _budget_notes(budgets: Budgets, *, with_users: bool) -> Iterator[str]:
+    so_far = Window(budgets.month.start, budgets.until)
+    for metric, known in budgets.known.items():
+        text = f"Consumption is what was {'consumed in credits' if metric is CREDITS else 'billed'}"
+        if len(known) < len(so_far):
+            yield f"{text}, of {len(known)} of {many(len(so_far), 'day')} up to {budgets.until}."
+        else:
+            yield f"{text} up to {budgets.until}."
+    above = sum(use.consumed > use.limit for use in budgets.uses)
+    count = many(len(budgets.uses), "budget")
+    yield f"{number(above)} of {count} {'is' if above == 1 else 'are'} exceeded."
+    if with_users and len(budgets.uses) > _MOST_BUDGETS:
+        yield f"The {_MOST_BUDGETS} that are used up most are shown."
+    yield "People without a budget of their own may have one of the organization."
