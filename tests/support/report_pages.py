@@ -112,6 +112,10 @@ class Screen:
         browser.open_page(self.chromium, self._pages[name])
         return self.chromium
 
+    def forget(self) -> None:
+        """Load the page of the next test again: another one is shown."""
+        self._shown = ""
+
     def look(self, name: str, width: int = 1280, *, dark: bool = False) -> Browser:
         """As `open`, for a test that changes nothing: the page may be there already."""
         if self._shown != name:
