@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -55,6 +57,13 @@ def sim(billing: Billing) -> Iterator[Simulator]:
     """A simulator without a limit, of each kind of contract."""
     organization = Organization(users=12, seed=3, today=TODAY)
     with Simulator(organization, rate_limit=False, billing=billing) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Simulator]:
+    """One that no test changes."""
+    with Simulator(Organization(users=3, today=TODAY), rate_limit=False) as running:
         yield running
 
 
@@ -145,8 +154,19 @@ def test_groups_sum_to_ungrouped_answer(billing: Billing, seed: int, days: int) 
         (total,) = points(sim, query(start, END, granularity=IN_TOTAL))
     active = [day for day in Window(start, END).days() if organization.costs.of_day(day).costs]
     assert whole.keys() == {f"{day}" for day in active}
+    assert (total["start_date"], total["end_date"]) == (f"{start}", f"{END}")
     for name, value in total["cost_metrics"].items():
         assert Decimal(value) == sum(day[name] for day in whole.values())
+
+
+@pytest.mark.parametrize("keys", [[], [BY_USER], [BY_RESOURCE], [BY_RESOURCE, BY_USER]])
+def test_group_has_keys_asked_for(shared: Simulator, keys: list[str]) -> None:
+    named = {BY_USER: {"user_email"}, BY_RESOURCE: {"resource_display_name", "resource_type"}}
+    expected = set().union(*(named[key] for key in keys))
+    groups = [point.get("group_by_values", {}) for point in points(shared, query(DAY, DAY, *keys))]
+    assert len({tuple(group.items()) for group in groups}) == len(groups)
+    assert expected in [group.keys() for group in groups]
+    assert set().union(*groups) - {"service_account_name"} == expected
 
 
 def test_answers_equal_the_truth(sim: Simulator) -> None:
@@ -190,7 +210,11 @@ def credits_of_rows(sim: Simulator, start: date, end: date) -> dict[str, Decimal
 def test_credits_are_those_of_credit_usage(sim: Simulator, billing: Billing) -> None:
     """Whatever was revised; a contract in dollars has none."""
     end = END - timedelta(1)
+    before = credits_of_rows(sim, START, START)
     sim.revise(START)
+    revised = credits_of_rows(sim, START, START)
+    assert revised.keys() == before.keys()
+    assert all(revised[name] > before[name] for name in before)
     sim.revise_costs(START)
     sim.move_costs(START + timedelta(3))
     sim.plant_spike(START + timedelta(4))
@@ -214,19 +238,22 @@ def test_contract_has_amounts_in_one_unit(sim: Simulator, billing: Billing) -> N
 def test_costs_have_every_kind_of_row() -> None:
     """Corrections and costs of nobody alone are negative, or on a day without activity."""
     organization = Organization(users=12, today=TODAY)
-    seen = set()
+    seen, idle_and_corrected = set(), set()
     for day in Window(START, END).days():
         active = organization.totals(Window(day, day))
         names = {organization.members[index].name for index in active}
         for cost in organization.costs.of_day(day).costs:
             billed = cost.figures.billed or Decimal(0)
             seen.add((cost.account, cost.resource_type, billed > 0))
+            if cost.account is Account.PERSON and cost.user not in names:
+                idle_and_corrected.add(cost.user)
             if billed > 0:
                 assert cost.user in names or cost.account is Account.UNATTRIBUTED
     assert {(Account.PERSON, kind, True) for kind in ("MODEL", "COMPUTE")} <= seen
     assert (Account.SERVICE_ACCOUNT, "MODEL", True) in seen
     assert {(Account.PERSON, "MODEL", False), (Account.UNATTRIBUTED, "MODEL", False)} <= seen
     assert (Account.UNATTRIBUTED, "MODEL", True) in seen
+    assert idle_and_corrected
 
 
 def test_amounts_are_written_in_full() -> None:
@@ -256,6 +283,7 @@ def test_costs_are_revised_without_usage(sim: Simulator) -> None:
     def usage() -> object:
         return get(sim, "user-activity", start_date=f"{DAY}", end_date=f"{DAY}").json()["users"]
 
+    alone = rows(sim)
     before, used = sums(rows(sim, DAY - timedelta(1), DAY)), usage()
     sim.revise_costs(DAY)
     after = sums(rows(sim, DAY - timedelta(1), DAY))
@@ -265,6 +293,7 @@ def test_costs_are_revised_without_usage(sim: Simulator) -> None:
     assert after.keys() == before.keys()
     assert all(after[day] == before[day] for day in after if day != f"{DAY}")
     assert usage() == used
+    assert rows(sim) != alone
 
 
 def test_revised_usage_costs_the_same_money() -> None:
@@ -287,6 +316,7 @@ def test_spike_is_larger_than_all_people(sim: Simulator, billing: Billing) -> No
     person = sim.organization.people[4]
     metric = "billed" if billing == "dollars" else "credits"
     before = set(sim.organization.costs.of_day(DAY).costs)
+    assert as_read(rows(sim)) == as_points(sim.organization.costs.of_day(DAY))
     spike = sim.plant_spike(DAY, person)
     assert (spike.user, spike.resource_type) == (person.name, "MODEL")
     after = sim.organization.costs.of_day(DAY)
@@ -295,6 +325,24 @@ def test_spike_is_larger_than_all_people(sim: Simulator, billing: Billing) -> No
     others = [cost for cost in after.costs if cost.user != person.name]
     assert getattr(spike.figures, metric) > sum(getattr(c.figures, metric) for c in others)
     assert as_read(rows(sim)) == as_points(after)
+
+
+def test_spike_is_a_rise_on_any_day() -> None:
+    """Also where somebody's costs are reduced by more than everybody's."""
+    with Simulator(Organization(users=2, today=TODAY), rate_limit=False) as sim:
+        found = []
+        for day in Window(START, END).days():
+            with suppress(LookupError):
+                found.append(sim.plant_spike(day).figures.billed or 0)
+    assert min(found) > 0
+    assert len(found) >= 6
+
+
+@pytest.mark.parametrize("change", ["plant_spike", "plant_huge_tokens", "move_costs"])
+def test_nothing_is_planted_without_people(change: str) -> None:
+    sim = Simulator(Organization(users=0, today=TODAY))
+    with pytest.raises(LookupError, match=f"nobody has costs on {DAY}"):
+        getattr(sim, change)(DAY)
 
 
 def test_pages_have_at_most_1000_points() -> None:
@@ -307,7 +355,13 @@ def test_pages_have_at_most_1000_points() -> None:
             pages.append(post(sim, COSTS, {**asked, **cursor, "page_size": 1000}).json())
         cursor = pages[0]["pagination"]["next_cursor"]
         foreign = {**query(DAY, DAY, BY_USER, BY_RESOURCE), "cursor": cursor}
-        assert post(sim, COSTS, foreign).json()["error"]["message"] == "invalid cursor"
+        for change in (
+            {},
+            {**asked, "group_by_keys": [BY_USER]},
+            {**asked, "granularity": IN_TOTAL},
+        ):
+            refused = post(sim, COSTS, {**foreign, **change}).json()
+            assert refused["error"]["message"] == "invalid cursor"
         costs = sim.organization.costs
         expected = sum(len(costs.rows(day)) for day in window.days())
     lengths = [len(page["data_points"]) for page in pages]
@@ -353,13 +407,6 @@ REFUSED: dict[str, tuple[Json, str]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Simulator]:
-    """One that no test changes."""
-    with Simulator(Organization(users=3, today=TODAY), rate_limit=False) as running:
-        yield running
-
-
 @pytest.mark.parametrize("name", REFUSED)
 def test_query_out_of_bounds_is_refused(shared: Simulator, name: str) -> None:
     change, words = REFUSED[name]
@@ -377,10 +424,19 @@ def test_unreadable_body_is_refused(shared: Simulator, body: object) -> None:
 
 
 def test_chunked_body_is_refused(shared: Simulator) -> None:
-    headers = {"Authorization": f"Bearer {shared.token}"}
-    url = f"{shared.url}/analytics/v0/{COSTS}"
-    answer = requests.post(url, data=iter([b"{}"]), headers=headers, timeout=5)
-    assert answer.status_code == 400
+    """And the connection is closed, since nobody reads the body."""
+    head = f"POST /analytics/v0/{COSTS} HTTP/1.1\r\nAuthorization: Bearer {shared.token}\r\n"
+    head += "Host: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    place = ("127.0.0.1", int(shared.url.rpartition(":")[2]))
+    with socket.create_connection(place, timeout=5) as connection:
+        connection.sendall(head.encode() + b"2\r\n{}\r\n0\r\n\r\n")
+        received = b""
+        with suppress(ConnectionResetError):  # it had not read everything
+            while data := connection.recv(4096):
+                received += data
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert received.count(b"HTTP/") == 1
+    assert b"invalid request body" in received
 
 
 def test_each_endpoint_has_one_method(shared: Simulator) -> None:
@@ -485,14 +541,17 @@ def test_faults_apply_to_posted_requests(sim: Simulator) -> None:
 
 
 def test_posted_pages_may_loop_or_repeat(sim: Simulator) -> None:
-    asked = query(START, END, BY_USER, BY_RESOURCE, page_size=5)
+    tokens = [point["cost_metrics"]["cache_read_tokens"] for point in rows(sim, START, END)]
+    of_text = next(place for place, count in enumerate(tokens, 1) if isinstance(count, str))
+    asked = query(START, END, BY_USER, BY_RESOURCE, page_size=of_text)
     sim.add_fault(Fault(simulator.repeat_user(changed=True), COSTS))
     first = post(sim, COSTS, asked).json()
     cursor = first["pagination"]["next_cursor"]
     again = post(sim, COSTS, {**asked, "cursor": cursor}).json()["data_points"][0]
     last = first["data_points"][-1]
     assert again["group_by_values"] == last["group_by_values"]
-    assert again["cost_metrics"] != last["cost_metrics"]
+    pairs = [(again["cost_metrics"][name], last["cost_metrics"][name]) for name in TOKENS]
+    assert all(int(one) == int(other) + 1 for one, other in pairs)
     sim.clear_faults()
     sim.add_fault(Fault(simulator.repeat_cursor(), COSTS))
     page = post(sim, COSTS, {**asked, "cursor": cursor}).json()["pagination"]
