@@ -435,7 +435,7 @@ def test_chunked_body_is_refused(shared: Simulator) -> None:
             while data := connection.recv(4096):
                 received += data
     assert received.startswith(b"HTTP/1.1 400 ")
-    assert received.count(b"HTTP/") == 1
+    assert received.endswith(b"}}")
     assert b"invalid request body" in received
 
 
