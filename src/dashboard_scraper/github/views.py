@@ -36,7 +36,7 @@ from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.model.tolerance import EXACT, Tolerance
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import members_of_teams, sha256_user_id
-from dashboard_scraper.store import LedgerDay
+from dashboard_scraper.store import CostLedgerDay, LedgerDay
 from dashboard_scraper.store.cache import CachedView, StoreCache
 from dashboard_scraper.store.settling import Settling
 from dashboard_scraper.store.status import StoreStatus, status_of
@@ -247,6 +247,20 @@ class GithubViews:
                 return self._status(view)
         except DaysMissing:
             return StoreStatus(self._cache.shown, [])
+
+    def newest_costs(self) -> dict[str, CostLedgerDay]:
+        """By the source's name, the newest day with costs that had ended when it was fetched."""
+        try:
+            with self._cache.view() as view:
+                ledger = view.reader.cost_ledger(self._source)
+        except DaysMissing:
+            return {}
+        over = [row for row in ledger.values() if end_of_day(row.day) <= row.fetched_at]
+        return {self._source: over[-1]} if over else {}
+
+    def now(self) -> datetime:
+        """The time by the clock of the views."""
+        return self._clock()
 
     def check(self) -> None:
         """Raise what the store raises if it cannot be read now."""

@@ -234,7 +234,11 @@ class _Endpoints:
 
     def _metrics(self, _request: Request) -> Response:
         text = open_metrics(
-            self._views.status(), self._views.people(), self._views.missing_from_latest()
+            self._views.status(),
+            self._views.people(),
+            self._views.missing_from_latest(),
+            self._views.newest_costs(),
+            self._views.now(),
         )
         return Response(text, media_type=CONTENT_TYPE)
 

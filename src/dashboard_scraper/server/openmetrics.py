@@ -1,20 +1,33 @@
-"""The state of the store in OpenMetrics, for monitoring: no usage figures."""
+"""The state of the store in OpenMetrics, and what the newest day cost; it names no people."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from itertools import chain
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from dashboard_scraper.model.costs import COST_METRICS, CostKind, CostMetric, text_of
 from dashboard_scraper.model.dates import end_of_day
 from dashboard_scraper.model.doubts import DoubtKind
+from dashboard_scraper.store import CostLedgerDay
 from dashboard_scraper.store.status import StoreStatus
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _PREFIX = "dashboard_scraper"
+_END = b"# EOF\n"
+_OF_KIND = {
+    CostKind.MONEY: (
+        "newest_cost_day_amount",
+        "Amounts of the newest day with costs; never add two",
+    ),
+    CostKind.CREDITS: ("newest_cost_day_credits", "Credits of the newest day with costs"),
+    CostKind.TOKENS: ("newest_cost_day_tokens", "Tokens of the newest day with costs, by class"),
+}
 _MORE = {
     "people": "People and service accounts that were ever kept, each once",
     "latest_reports_missing_days": "Days that the reports of the latest 28 days lack",
@@ -67,13 +80,86 @@ def _gauge(name: str, text: str, unit: str = "") -> GaugeMetricFamily:
 
 
 def open_metrics(
-    status: StoreStatus, people: Mapping[str, int], missing_from_latest: Mapping[str, int]
+    status: StoreStatus,
+    people: Mapping[str, int],
+    missing_from_latest: Mapping[str, int],
+    newest_costs: Mapping[str, CostLedgerDay],
+    now: datetime,
 ) -> bytes:
-    """The body of `/metrics`. By source, if known: the number of people, and of the days that the
-    reports of 28 days lack.
+    """The body of `/metrics`. By source, if known: the number of people, of the days that the
+    reports of 28 days lack, and the newest day with costs.
     """
     registry = CollectorRegistry()
     more = {"people": people, "latest_reports_missing_days": missing_from_latest}
     registry.register(_StatusCollector(status, more))
     text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call]
-    return text
+    lines = chain(_cost_days(status, newest_costs, now), _amounts(newest_costs))
+    return text.removesuffix(_END) + "".join(f"{line}\n" for line in lines).encode() + _END
+
+
+def _cost_days(
+    status: StoreStatus, newest_costs: Mapping[str, CostLedgerDay], now: datetime
+) -> Iterator[str]:
+    """How old the newest costs are, and on how many days they do not add up."""
+    ends = {source: end_of_day(row.day) for source, row in newest_costs.items()}
+    yield from _family(
+        "newest_cost_day_end_timestamp_seconds",
+        "End of the newest day with costs",
+        [(_labels(source), f"{end.timestamp():.0f}") for source, end in ends.items()],
+        unit="seconds",
+    )
+    yield from _family(
+        "newest_cost_day_age_seconds",
+        "Time since the end of the newest day with costs",
+        [(_labels(source), f"{(now - end).total_seconds():.0f}") for source, end in ends.items()],
+        unit="seconds",
+    )
+    yield from _family(
+        "cost_unreconciled_days",
+        "Days whose costs are not what the source's own figures say",
+        [
+            (_labels(source.source), f"{len(source.costs.unreconciled)}")
+            for source in status.sources
+            if source.costs
+        ],
+    )
+
+
+def _amounts(newest_costs: Mapping[str, CostLedgerDay]) -> Iterator[str]:
+    """The day's known sums, written here: the client library would make floats of them."""
+    for kind, (name, text) in _OF_KIND.items():
+        samples = []
+        for source, row in newest_costs.items():
+            for metric in COST_METRICS:
+                value = text_of(row.sums[metric])
+                if metric.kind is kind and value is not None:
+                    samples.append((_cost_labels(source, metric, row.currency), value))
+        yield from _family(name, text, samples)
+
+
+def _cost_labels(source: str, metric: CostMetric, currency: str) -> str:
+    if metric.kind is CostKind.MONEY:
+        return _labels(source, metric=metric.name, currency=currency)
+    return (
+        _labels(source, metric=metric.name) if metric.kind is CostKind.TOKENS else _labels(source)
+    )
+
+
+def _labels(source: str, **others: str) -> str:
+    return ",".join(f'{name}="{value}"' for name, value in {"source": source, **others}.items())
+
+
+def _family(
+    name: str, text: str, samples: Iterable[tuple[str, str]], unit: str = ""
+) -> Iterator[str]:
+    """A gauge with its samples: labels and exact numbers. Nothing without samples."""
+    listed = list(samples)
+    if not listed:
+        return
+    full = f"{_PREFIX}_{name}"
+    yield f"# HELP {full} {text}"
+    yield f"# TYPE {full} gauge"
+    if unit:
+        yield f"# UNIT {full} {unit}"
+    for labels, value in listed:
+        yield f"{full}{{{labels}}} {value}"

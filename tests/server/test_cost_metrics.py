@@ -1,0 +1,86 @@
+"""`/metrics` has what the newest closed day cost, in every digit, and no person."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date, timedelta
+from decimal import Decimal
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from conftest import Home
+from dashboard_scraper.model.costs import COST_METRICS, Cost, CostDay, CostKind, sum_costs, text_of
+from dashboard_scraper.model.dates import Window, end_of_day
+from dashboard_scraper.sources.registry import DASHBOARD
+from dashboard_scraper.store import store_at
+from made_up_days import LAST, store_days, users
+from serving import Served, serving
+from stored_costs import cost, day_of, store_costs
+
+NAMES = users(3)
+DAYS = Window(LAST - timedelta(2), LAST)
+SMALL = "0.000000000000000001"
+
+
+def _odd(each: date, costs: list[Cost]) -> CostDay:
+    """The first day differs from the source's own figures; amounts have more digits than floats."""
+    more = [*costs, cost(NAMES[0], f"123456789{SMALL[1:]}", "odd")]
+    if each != DAYS.start:
+        return day_of(each, more)
+    return CostDay(each, more, sum_costs([]))
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    home = Home(tmp_path_factory.mktemp("costs"))
+    store_days(home, NAMES, DAYS)
+    store_costs(home, NAMES, DAYS, change=_odd)
+    with serving(home) as server:
+        yield server
+
+
+def samples(text: str) -> dict[str, str]:
+    """Every sample's number as it is written, by name and labels."""
+    found = re.findall(r"^dashboard_scraper_(\S+) (\S+)$", text, re.MULTILINE)
+    return {name.replace(f'source="{DASHBOARD}"', ""): value for name, value in found}
+
+
+@pytest.mark.slow
+def test_metrics_have_the_newest_costs_exactly(served: Served) -> None:
+    text = served.get("/metrics").text
+    with store_at(f"sqlite:///{served.home.data / 'usage.db'}").reading() as reader:
+        sums = reader.cost_ledger(DASHBOARD)[LAST].sums
+    found = samples(text)
+    for metric in COST_METRICS:
+        value = text_of(sums[metric])
+        name = {
+            CostKind.MONEY: f'newest_cost_day_amount{{,metric="{metric.name}",currency="USD"}}',
+            CostKind.TOKENS: f'newest_cost_day_tokens{{,metric="{metric.name}"}}',
+            CostKind.CREDITS: "newest_cost_day_credits{}",
+        }[metric.kind]
+        assert found.get(name) == value, metric.name
+    billed = found['newest_cost_day_amount{,metric="billed",currency="USD"}']
+    assert f"{Decimal(billed)}" != f"{Decimal(float(billed))}"
+    assert found["cost_unreconciled_days{}"] == "1"
+    end = end_of_day(LAST).timestamp()
+    assert found["newest_cost_day_end_timestamp_seconds{}"] == f"{end:.0f}"
+    assert int(found["newest_cost_day_age_seconds{}"]) > 86400
+    assert not any(name in text for name in (*NAMES, "model", "odd"))
+
+
+@pytest.mark.slow
+def test_metrics_with_costs_are_valid(served: Served) -> None:
+    text = served.get("/metrics").text
+    families = list(text_string_to_metric_families(text))  # type: ignore[no-untyped-call]
+    assert len({family.name for family in families}) == len(families)
+    assert "dashboard_scraper_newest_cost_day_tokens" in {family.name for family in families}
+
+
+@pytest.mark.slow
+def test_metrics_without_costs_have_none(tmp_path_factory: pytest.TempPathFactory) -> None:
+    home = Home(tmp_path_factory.mktemp("none"))
+    store_days(home, NAMES, DAYS)
+    with serving(home) as server:
+        assert "cost" not in server.get("/metrics").text
