@@ -226,10 +226,13 @@ def _parquet_days(showing: Iterable[Path]) -> Iterator[tuple[Path, date]]:
 
 
 def _write_parquet_again(settings: Settings, store: Store, place: Path, day: date) -> None:
-    from dashboard_scraper.exports.parquet_export import rewrite_day  # noqa: PLC0415 - an extra
+    from dashboard_scraper.exports.parquet_export import (  # noqa: PLC0415 - an extra
+        place_of,
+        rewrite_day,
+    )
 
     try:
-        moment = moment_of(place)
+        moment = moment_of(place_of(place))
         store = store.as_of(moment) if moment else store
         rewrite_day(store, place, day, daily_export(settings, Window(day, day), place))
     except ScraperError as error:

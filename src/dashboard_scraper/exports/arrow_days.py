@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 
+from dashboard_scraper.errors import OutputFailed
+from dashboard_scraper.exports.stored_costs import content_of, unreconciled_in
+from dashboard_scraper.model.costs import COST_METRICS, Account, Cost, CostFigures
 from dashboard_scraper.model.doubts import DoubtKind, doubts_of
 from dashboard_scraper.model.figures import NOTHING_KNOWN, values_of
 from dashboard_scraper.model.tolerance import Tolerance
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.store import LedgerDay
-from dashboard_scraper.store.arrow import USER_DAYS
+from dashboard_scraper.people.shown_costs import person_of, shown_costs
+from dashboard_scraper.store import CostLedgerDay, LedgerDay
+from dashboard_scraper.store.arrow import COST_DAYS, USER_DAYS
 
 _encode = msgspec.json.Encoder().encode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
@@ -48,6 +53,37 @@ def user_days(
     return pa.Table.from_arrays(arrays, schema=USER_DAYS.schema)
 
 
+def cost_days(row: CostLedgerDay, costs: Iterable[Cost], audience: Audience) -> pa.Table:
+    """The rows of those costs that `shown_costs` returned.
+
+    OutputFailed where people whose spellings were added up have more than a column holds.
+    """
+    unreconciled = unreconciled_in(row)
+    rows = [
+        (
+            *(row.source, row.day, cost.user, cost.resource_type, cost.resource),
+            *(cost.account.value, row.currency),
+            *(cost.figures[metric] for metric in COST_METRICS),
+            *(person_of(cost, audience), unreconciled),
+        )
+        for cost in costs
+    ]
+    return table_of(rows, COST_DAYS.schema, row.day)
+
+
+def table_of(rows: Sequence[Sequence[Any]], schema: pa.Schema, day: date) -> pa.Table:
+    """Rows of a day with sums of amounts, which may be longer than a column holds."""
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    try:
+        arrays = [pa.array(c, field.type) for c, field in zip(columns, schema, strict=True)]
+    except (pa.ArrowInvalid, OverflowError) as error:
+        raise OutputFailed(
+            f"{day}: what the spellings of one person cost together is longer than Parquet holds:"
+            f" {error}"
+        ) from error
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
 def _extra(user: UserUsage) -> str | None:
     return _encode(user.extra).decode() if user.extra else None
 
@@ -55,6 +91,25 @@ def _extra(user: UserUsage) -> str | None:
 def marks_of(row: LedgerDay, tolerance: Tolerance) -> dict[str, str]:
     """The doubts of a day, in words, by the name of their column."""
     return {doubt.kind.word: doubt.words for doubt in doubts_of(row, tolerance)}
+
+
+class CostContents:
+    """Identifies what a day's rows of costs are written from, as `DayContents` does."""
+
+    def __init__(self, audience: Audience) -> None:
+        figures = CostFigures()
+        examples = [
+            Cost("ada@example.com", Account.PERSON, "", "", figures),
+            Cost("backup", Account.SERVICE_ACCOUNT, "", "", figures),
+        ]
+        shown = [(cost.user, person_of(cost, audience)) for cost in shown_costs(examples, audience)]
+        columns = [f"{field}" for field in COST_DAYS.schema]
+        self._made_with = [_FORMAT, columns, shown, dict(audience.people.aliases)]
+
+    def of(self, row: CostLedgerDay) -> str:
+        """The identifier for a row of the ledger of costs."""
+        made_from = _encode_sorted([self._made_with, content_of(row)])
+        return hashlib.blake2b(made_from, digest_size=_DIGEST_BYTES).hexdigest()
 
 
 class DayContents:

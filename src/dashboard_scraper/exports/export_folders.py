@@ -71,6 +71,7 @@ def _folders_of_runs(outputs: Path) -> Iterator[Path]:
     yield outputs / FOCUS
     for path in folders_in(outputs / PARQUET):
         yield path
+        yield from folders_in(path)  # those of days with costs
 
 
 @contextlib.contextmanager

@@ -6,9 +6,8 @@ import logging
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
 
-from dashboard_scraper.errors import OutputFailed, UsageError
+from dashboard_scraper.errors import UsageError
 from dashboard_scraper.exports import focus
 from dashboard_scraper.exports.daily_export import DailyExport, summarise
 from dashboard_scraper.exports.focus import COLUMNS, Charge, Type
@@ -29,6 +28,8 @@ from dashboard_scraper.store import CostLedgerDay, Store
 try:
     import pyarrow as pa
     import pyarrow.parquet
+
+    from dashboard_scraper.exports.arrow_days import table_of
 except ImportError:
     raise UsageError(
         f"FOCUS needs a library that is not installed: {how_to_install('parquet')}"
@@ -110,14 +111,7 @@ def _contents(
 
 
 def _parquet(charges: Sequence[Charge], day: date) -> bytes:
-    columns: list[Any] = list(zip(*focus.rows(charges), strict=True)) or [()] * len(SCHEMA)
-    try:
-        arrays = [pa.array(c, field.type) for c, field in zip(columns, SCHEMA, strict=True)]
-    except (pa.ArrowInvalid, OverflowError) as error:
-        raise OutputFailed(
-            f"{day}: a sum of several spellings of one person is too long for Parquet: {error}"
-        ) from error
-    table = pa.Table.from_arrays(arrays, schema=SCHEMA)
+    table = table_of([*focus.rows(charges)], SCHEMA, day)
     sink = pa.BufferOutputStream()
     pyarrow.parquet.write_table(
         table.replace_schema_metadata({"focus_version": focus.VERSION}), sink

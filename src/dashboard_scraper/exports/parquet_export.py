@@ -6,6 +6,9 @@ columns, so that a query can filter by them, and also in the file's metadata, fo
 rows. There is no manifest or notes file: these readers take every file for a partition's data.
 The metadata also identifies what a day was written from: a file that has it already is not written
 again.
+
+Costs are in such folders of their own, below one whose name begins with an underscore, which
+programs that read all of a folder pass over.
 """
 
 from __future__ import annotations
@@ -13,14 +16,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.exports.daily_export import DailyExport, advice_of, summarise
+from dashboard_scraper.exports.stored_costs import StoredCosts, unreconciled_in
 from dashboard_scraper.files import (
     STALE_SUFFIX,
     Publication,
@@ -33,18 +37,24 @@ from dashboard_scraper.files import (
 )
 from dashboard_scraper.installation import how_to_install
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.doubts import doubts_in
+from dashboard_scraper.model.doubts import DoubtKind, doubts_in
 from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.model.reconciliation import Rules, Verdict
-from dashboard_scraper.store import LedgerDay, Reader, Store
+from dashboard_scraper.store import Reader, Store
 
 try:
     import pyarrow as pa
     import pyarrow.fs
     import pyarrow.parquet
 
-    from dashboard_scraper.exports.arrow_days import DayContents, marks_of, user_days
-    from dashboard_scraper.store.arrow import USER_DAYS, without
+    from dashboard_scraper.exports.arrow_days import (
+        CostContents,
+        DayContents,
+        cost_days,
+        marks_of,
+        user_days,
+    )
+    from dashboard_scraper.store.arrow import COST_DAYS, USER_DAYS, without
 except ImportError:
     raise UsageError(
         f"Parquet needs a library that is not installed: {how_to_install('parquet')}"
@@ -52,10 +62,12 @@ except ImportError:
 
 logger = logging.getLogger(__name__)
 
-_FILE = "user_days.parquet"
+COSTS = "_cost_days"
+"""The folder of days with costs."""
 _CONTENT = b"content"
 _MARKED = "every file is written; its rows and its metadata say so"
 SCHEMA = without(USER_DAYS.schema, ["day"])
+COST_SCHEMA = without(COST_DAYS.schema, ["day"])
 
 
 def export_days(store: Store, export: DailyExport, place: str, rules: Rules) -> tuple[str, Verdict]:
@@ -68,21 +80,52 @@ def export_days(store: Store, export: DailyExport, place: str, rules: Rules) -> 
     if "://" in place:
         _check_url(place)
     with store.reading() as reader:
-        run = _Run(reader, export)
+        run, costs = _Run(reader, export), StoredCosts(reader, export)
         doubts = doubts_in(run.stored.values(), export.tolerance)
+        runs: list[_DayFiles] = [run, *([_CostRun(costs, export)] if costs.expected else [])]
         if "://" in place:
-            _upload(place, run, window)
+            for each in runs:
+                _upload(f"{place}/{each.folder}" if each.folder else place, each, window)
         else:
             place = str(Path(place).absolute())
-            _write(Path(place), run, window, export.outputs.mode)
+            for each in runs:
+                _write(Path(place) / each.folder, each, window, export.outputs.mode)
+        if costs.expected and costs.missing:
+            logger.warning(
+                "%s: the store has no costs, so there is no file of them",
+                listed_days(costs.missing),
+            )
         missing = [day for day in window.days() if day not in run.stored]
         advice = advice_of(reader, source_name)
     summarise(window, missing, advice)
-    return place, rules.verdict_on(doubts, _MARKED)
+    return place, rules.verdict_on(doubts, _MARKED, costs=costs.unreconciled)
+
+
+class _DayFiles(Protocol):
+    """The days of one export that have a file, each read from the store only to be written."""
+
+    folder: str
+    name: str
+
+    @property
+    def days(self) -> Collection[date]:
+        """The stored days, oldest first."""
+        ...
+
+    def changed(self, content_of: Callable[[date], bytes | None]) -> list[date]:
+        """The days whose file has another content, or is missing."""
+        ...
+
+    def parquet(self, day: date) -> bytes:
+        """The file of a day."""
+        ...
 
 
 class _Run:
-    """The days of one export, each read from the store only when its file is to be written."""
+    """The days of users."""
+
+    folder = ""
+    name = "user_days.parquet"
 
     def __init__(self, reader: Reader, export: DailyExport) -> None:
         self._reader = reader
@@ -92,27 +135,63 @@ class _Run:
         rows = reader.ledger_rows(export.source, export.window)
         self._contents = {day: contents.of(row).encode() for day, row in rows.items()}
 
-    def changed(self, content_of: Callable[[date], bytes | None]) -> Iterator[LedgerDay]:
-        """The days whose file has another content, or is missing."""
-        for day, row in self.stored.items():
-            if content_of(day) != self._contents[day]:
-                yield row
+    @property
+    def days(self) -> Collection[date]:
+        return self.stored.keys()
 
-    def parquet(self, row: LedgerDay) -> bytes:
-        """The file of a day."""
-        audience, tolerance = self._export.audience, self._export.tolerance
+    def changed(self, content_of: Callable[[date], bytes | None]) -> list[date]:
+        return [day for day in self.stored if content_of(day) != self._contents[day]]
+
+    def parquet(self, day: date) -> bytes:
+        audience, tolerance, row = self._export.audience, self._export.tolerance, self.stored[day]
         users = audience.shown(self._reader.day(row).users)
         table = user_days(row, users, audience, tolerance).select(SCHEMA.names)
-        metadata: dict[Any, Any] = {_CONTENT: self._contents[row.day], **marks_of(row, tolerance)}
-        sink = pa.BufferOutputStream()
-        pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), sink)
-        data: bytes = sink.getvalue().to_pybytes()
-        return data
+        metadata: dict[Any, Any] = {_CONTENT: self._contents[day], **marks_of(row, tolerance)}
+        return _encoded(table, metadata)
+
+
+class _CostRun:
+    """The days with costs."""
+
+    folder = COSTS
+    name = "cost_days.parquet"
+
+    def __init__(self, costs: StoredCosts, export: DailyExport) -> None:
+        self._costs = costs
+        self._audience = export.audience
+        contents = CostContents(export.audience)
+        self._contents = {day: contents.of(row).encode() for day, row in costs.days.items()}
+
+    @property
+    def days(self) -> Collection[date]:
+        return self._costs.days.keys()
+
+    def changed(self, content_of: Callable[[date], bytes | None]) -> list[date]:
+        return [day for day in self.days if content_of(day) != self._contents[day]]
+
+    def parquet(self, day: date) -> bytes:
+        row = self._costs.days[day]
+        table = cost_days(row, self._costs.shown(row), self._audience).select(COST_SCHEMA.names)
+        metadata: dict[Any, Any] = {_CONTENT: self._contents[day]}
+        if words := unreconciled_in(row):
+            metadata[DoubtKind.UNRECONCILED.word] = words
+        return _encoded(table, metadata)
+
+
+def _encoded(table: pa.Table, metadata: dict[Any, Any]) -> bytes:
+    sink = pa.BufferOutputStream()
+    pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), sink)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
 
 
 def rewrite_day(store: Store, folder: Path, day: date, export: DailyExport) -> None:
-    """Rewrite one day of an earlier export below `folder`, if it is stored, as `export` says."""
-    path = folder / _partition(day) / _FILE
+    """Rewrite one day of an earlier export below `folder`, if it is stored, as `export` says.
+
+    The folder may be that of costs.
+    """
+    make = _cost_run if folder.name == COSTS else _Run
+    path = folder / _partition(day) / (_CostRun if folder.name == COSTS else _Run).name
     try:
         table = pyarrow.parquet.read_table(path, columns=["source"], partitioning=None)
     except (pa.ArrowException, OSError) as error:
@@ -120,9 +199,18 @@ def rewrite_day(store: Store, folder: Path, day: date, export: DailyExport) -> N
     window = Window(day, day)
     with store.reading() as reader:
         for source in set(table.column("source").to_pylist()):
-            run = _Run(reader, dataclasses.replace(export, source=source, window=window))
-            for stored in run.stored.values():
+            run = make(reader, dataclasses.replace(export, source=source, window=window))
+            for stored in run.days:
                 write_whole(path, run.parquet(stored), export.outputs.mode)
+
+
+def _cost_run(reader: Reader, export: DailyExport) -> _CostRun:
+    return _CostRun(StoredCosts(reader, export), export)
+
+
+def place_of(folder: Path) -> Path:
+    """The place of the export that a folder of days belongs to."""
+    return folder.parent if folder.name == COSTS else folder
 
 
 def _content_of(path: str, place: Any = None) -> bytes | None:
@@ -144,30 +232,32 @@ def _hidden(name: str) -> str:
     return f".{name}{STALE_SUFFIX}"
 
 
-def _write(folder: Path, run: _Run, window: Window, mode: int) -> None:
+def _write(folder: Path, run: _DayFiles, window: Window, mode: int) -> None:
     """Write all changed files or none; those of days that are not stored any more are set aside."""
-    files = {day: folder / _partition(day) / _FILE for day in window.days()}
+    files = {day: folder / _partition(day) / run.name for day in window.days()}
     changed = list(run.changed(lambda day: _content_of(f"{files[day]}")))
-    gone = [path for day, path in files.items() if day not in run.stored]
-    targets = [files[row.day] for row in changed] + gone
+    gone = [path for day, path in files.items() if day not in run.days]
+    targets = [files[day] for day in changed] + gone
     remove_leftovers_beside(files.values())
     with (
         replaced_or_set_aside(targets, stale_name=_hidden),
         Publication(mode) as publication,
     ):
-        for row in changed:
-            make_folder(files[row.day].parent, mode)
-            publication.add(files[row.day], run.parquet(row))
+        for day in changed:
+            make_folder(files[day].parent, mode)
+            publication.add(files[day], run.parquet(day))
         set_aside(gone, _hidden)
         publication.publish()
-    _log(len(changed), len(run.stored))
+    _log(run, len(changed))
 
 
-def _log(written: int, stored: int) -> None:
-    logger.info("%d of %d days written, the others are unchanged", written, stored)
+def _log(run: _DayFiles, written: int) -> None:
+    logger.info(
+        "%s: %d of %d days written, the others are unchanged", run.name, written, len(run.days)
+    )
 
 
-def _upload(url: str, run: _Run, window: Window) -> None:
+def _upload(url: str, run: _DayFiles, window: Window) -> None:
     """Upload one object after another; an earlier export's objects of other days are hidden.
 
     Object stores have no transaction over several objects, so a failure leaves some days new and
@@ -175,28 +265,28 @@ def _upload(url: str, run: _Run, window: Window) -> None:
     """
     with _explained(url):
         place, folder = pyarrow.fs.FileSystem.from_uri(url)
-        objects = {day: f"{folder}/{_partition(day)}/{_FILE}" for day in window.days()}
+        objects = {day: f"{folder}/{_partition(day)}/{run.name}" for day in window.days()}
         changed = list(run.changed(lambda day: _content_of(objects[day], place)))
-        left = {row.day for row in changed} | (set(objects) - set(run.stored))
+        left = {*changed} | (set(objects) - set(run.days))
         try:
-            for row in changed:
-                data = run.parquet(row)
-                with place.open_output_stream(objects[row.day]) as stream:
+            for day in changed:
+                data = run.parquet(day)
+                with place.open_output_stream(objects[day]) as stream:
                     stream.write(data)
-                left.discard(row.day)
+                left.discard(day)
         finally:
-            hidden = [day for day in left if _hide(place, f"{folder}/{_partition(day)}")]
+            hidden = [day for day in left if _hide(place, f"{folder}/{_partition(day)}", run.name)]
             if hidden:
                 logger.warning("%s: hid what earlier exports left of %s", url, listed_days(hidden))
-    _log(len(changed), len(run.stored))
+    _log(run, len(changed))
 
 
-def _hide(place: Any, folder: str) -> bool:
+def _hide(place: Any, folder: str, name: str) -> bool:
     """Rename a day's object so that readers skip it; whether there was one."""
-    path = f"{folder}/{_FILE}"
+    path = f"{folder}/{name}"
     if place.get_file_info(path).type is not pyarrow.fs.FileType.File:
         return False
-    place.move(path, f"{folder}/{_hidden(_FILE)}")
+    place.move(path, f"{folder}/{_hidden(name)}")
     return True
 
 

@@ -10,8 +10,10 @@ import pyarrow as pa
 from sqlalchemy import BigInteger, Boolean, Column, Date, Double, Integer, Table, Text
 
 from dashboard_scraper.model.doubts import DoubtKind
-from dashboard_scraper.store.column_types import Moment
+from dashboard_scraper.model.money import MAX_DECIMALS, MAX_DIGITS
+from dashboard_scraper.store.column_types import Amount, Moment
 from dashboard_scraper.store.schema import (
+    COST_DAY,
     CREDIT_DAY,
     DAY_LEDGER,
     EDITOR_LANGUAGE_DAY,
@@ -21,6 +23,7 @@ from dashboard_scraper.store.schema import (
 
 _TYPES: tuple[tuple[type, pa.DataType], ...] = (
     (Moment, pa.timestamp("us", tz="UTC")),
+    (Amount, pa.decimal128(MAX_DIGITS, MAX_DECIMALS)),
     (Boolean, pa.bool_()),
     (Date, pa.date32()),
     (Double, pa.float64()),
@@ -55,9 +58,9 @@ def _type_of(column: Column[object]) -> pa.DataType:
     return next(kind for stored, kind in _TYPES if isinstance(column.type, stored))
 
 
-def _with_person(table: Table, *more: tuple[pa.Field, str]) -> ArrowTable:
+def _with_person(table: Table, *more: tuple[pa.Field, str], nullable: bool = False) -> ArrowTable:
     person = PERSON.c.person
-    field = pa.field(person.name, pa.string(), nullable=False)
+    field = pa.field(person.name, pa.string(), nullable=nullable)
     return ArrowTable(f"{table.name}s", table, ((field, person.comment or ""), *more))
 
 
@@ -70,6 +73,14 @@ def _doubts() -> Iterator[tuple[pa.Field, str]]:
 USER_DAYS = _with_person(USER_DAY, *_doubts())
 EDITOR_LANGUAGE_DAYS = _with_person(EDITOR_LANGUAGE_DAY)
 CREDIT_DAYS = _with_person(CREDIT_DAY)
+COST_DAYS = _with_person(
+    COST_DAY,
+    (
+        pa.field(DoubtKind.UNRECONCILED.word, pa.string()),
+        "Null, or where the day's rows and the source's own figures differ",
+    ),
+    nullable=True,  # what is nobody's has no person
+)
 DAILY_TOTALS = ArrowTable("daily_totals", DAY_LEDGER)
 
 
