@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import msgspec
 
-from dashboard_scraper.decoding import decoding
+from dashboard_scraper.decoding import UNDECODABLE
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.logs import Once
 from dashboard_scraper.model.costs import MAX_TOKENS
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 _NULL = b"null"
 _DIGITS = re.compile(r"[0-9]{1,19}")  # of MAX_TOKENS
 _SHOWN = 60
+_decode_text = msgspec.json.Decoder(str).decode
 # Most rows repeat amounts, above all zero.
 _parsed = functools.lru_cache(maxsize=1 << 12)(parse_amount)
 
@@ -37,7 +38,7 @@ class Amounts:
 
         Documented is a string. A number is read from its text, digit by digit.
         """
-        text, is_string = _text(f"{where}.{field}", raw, "a decimal number in a string")
+        text = _text(where, field, raw)
         if text is None:
             return None
         try:
@@ -45,35 +46,36 @@ class Amounts:
         except ValueError as error:
             # Of an amount that is too long, the error has another spelling than the source's.
             value = "" if text[:_SHOWN] in str(error) else f"{_shown(text)}: "
-            raise ContractBroken(f"{where}.{field}: {value}{error}") from None
-        if not is_string:
+            reason = cleaned(str(error), 2 * _SHOWN)
+            raise ContractBroken(f"{where}.{field}: {value}{reason}") from None
+        if not bytes(raw).startswith(b'"'):
             self._once.warn(self._odd, field)
         return amount
 
 
 def tokens(where: str, field: str, raw: msgspec.Raw) -> int | None:
     """A number of tokens, sent as a number or as a string of digits, or None for null."""
-    due = f"a whole number from 0 to {MAX_TOKENS}"
-    text, _ = _text(f"{where}.{field}", raw, due)
+    text = _text(where, field, raw)
     if text is None:
         return None
-    if not _DIGITS.fullmatch(text) or int(text) > MAX_TOKENS:
-        raise ContractBroken(f"{where}.{field}: {_shown(text)} is not {due}")
-    return int(text)
+    if not _DIGITS.fullmatch(text) or (number := int(text)) > MAX_TOKENS:
+        raise ContractBroken(
+            f"{where}.{field}: {_shown(text)} is not a whole number from 0 to {MAX_TOKENS}"
+        )
+    return number
 
 
-def _text(where: str, raw: msgspec.Raw, due: str) -> tuple[str | None, bool]:
-    """The text of a number or string, and whether it was a string; None for null."""
+def _text(where: str, field: str, raw: msgspec.Raw) -> str | None:
+    """What a string contains, or the JSON text of anything else; None for null."""
     data = bytes(raw)
     if data.startswith(b'"'):
-        with decoding(where):
-            return msgspec.json.decode(data, type=str), True
-    if data == _NULL:
-        return None, False
-    if data[:1] not in b"-0123456789":
-        raise ContractBroken(f"{where}: {_shown(data.decode(errors='replace'))} is not {due}")
-    return data.decode(), False
+        try:
+            return _decode_text(data)
+        except UNDECODABLE as error:
+            raise ContractBroken(f"{where}.{field}: {error}") from error
+    return None if data == _NULL else data.decode(errors="replace")
 
 
 def _shown(text: str) -> str:
+    """The value as a log may hold it: a long word may be a secret that the server repeats."""
     return cleaned(ascii(text), _SHOWN)
