@@ -28,6 +28,8 @@ WORKERS = $(shell expr 2 \* $(PROCESSORS))
 
 # Without bytecode on the disk, each worker compiles all tests in every run: 8 seconds each.
 unexport PYTHONDONTWRITEBYTECODE
+# Else each of them imports trio, for strategies that no test uses.
+export HYPOTHESIS_NO_PLUGINS := 1
 
 test: $(READY)
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations 20
