@@ -16,8 +16,8 @@ from report_pages import DAY, EMPTY, FULL, GAPS, LARGE, SAME, Pages, Screen
 from report_reading import read_report
 from tree import ROOT
 
-# Of rows with the same elements, classes and attributes, one is enough: axe computes the contrast of
-# each cell, which takes most of its time.
+# Of rows with the same elements, classes and attributes, one is enough: axe computes the contrast
+# of each cell, which takes most of its time.
 _LEAVE_ONE_ROW_OF_A_KIND = """
 document.querySelectorAll('tbody').forEach(body => {
   const seen = new Set();
