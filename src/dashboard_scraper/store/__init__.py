@@ -11,10 +11,11 @@ from dashboard_scraper.store.history import (
     VersionState,
 )
 from dashboard_scraper.store.place import Waiting, store_at, store_of
-from dashboard_scraper.store.reader import Reader, UserSums
+from dashboard_scraper.store.reader import Reader
 from dashboard_scraper.store.revising import Policy, Stored
 from dashboard_scraper.store.rows import DetailStatus, LedgerDay, Status
 from dashboard_scraper.store.store import Store
+from dashboard_scraper.store.sum_queries import UserSums
 
 __all__ = [
     "Change",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, select
+from sqlalchemy import Select, bindparam, select
 
 from dashboard_scraper.errors import StoreFailed
 from dashboard_scraper.model.costs import Account, Budget, Cost, CostKind, CostMetric, sum_costs
@@ -17,6 +16,7 @@ from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.money import exact_sum
 from dashboard_scraper.store.cost_rows import CostLedgerDay, cost_ledger_day, cost_of
 from dashboard_scraper.store.schema import BUDGET, COST_DAY, COST_LEDGER
+from dashboard_scraper.store.snapshot import Snapshot
 
 _COSTS_OF_DAY = (
     select(*list(COST_DAY.c)[2:])
@@ -44,12 +44,8 @@ def _amounts_of_day(metric: CostMetric) -> Select[Any]:
     ).where(table.source == bindparam("source"), table.day == bindparam("day"))
 
 
-class CostQueries:
+class CostQueries(Snapshot):
     """The part of a `Reader` that knows costs."""
-
-    _connection: Connection
-    _place: str
-    _explained: Callable[[], AbstractContextManager[None]]
 
     def cost_ledger(self, source: str, window: Window | None = None) -> dict[date, CostLedgerDay]:
         """The days whose costs are stored, oldest first; by default all of them."""

@@ -1,0 +1,293 @@
+"""Queries that let the database add up figures of many days or users."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date
+from functools import cache
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Select,
+    case,
+    cast,
+    false,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+)
+
+from dashboard_scraper.errors import StoreFailed
+from dashboard_scraper.model.figures import of_counts
+from dashboard_scraper.model.metrics import COUNTS, METRICS, REQUIRED, Count, Figures, Kind, Metric
+from dashboard_scraper.store.rows import LedgerDay
+from dashboard_scraper.store.schema import (
+    DAY_LEDGER,
+    EDITOR_LANGUAGE_DAY,
+    FIGURE_COLUMNS,
+    SUM_COLUMNS,
+    USER_DAY,
+)
+from dashboard_scraper.store.snapshot import IS_OF_DAY, Snapshot
+
+_COUNT_COLUMNS = tuple(USER_DAY.c[metric.name] for metric in COUNTS)
+_NOTHING: Mapping[Metric, Metric] = MappingProxyType({})
+
+
+class UserSums(NamedTuple):
+    """A user's sums over days, in the order of COUNTS: None where one of the days is unknown.
+    `known` are the sums without these days.
+    """
+
+    user: str
+    sums: tuple[Count, ...]
+    known: tuple[int, ...]
+
+
+class OpenSum(NamedTuple):
+    """A user-day whose total differs from the sum of its parts."""
+
+    day: date
+    user: str
+    total: int
+    parts: int
+
+
+class PlaceSums(NamedTuple):
+    """A user's activity in one editor and language: a sum for each of the requested groups."""
+
+    user: str
+    editor: str
+    language: str
+    sums: tuple[Count, ...]
+
+
+def _any_of(metrics: Iterable[Metric]) -> ColumnElement[bool]:
+    return or_(*(USER_DAY.c[metric.name] > 0 for metric in metrics))
+
+
+@cache
+def _is_active() -> ColumnElement[bool]:
+    """As `figures.is_active` defines it."""
+    unknown = or_(*(USER_DAY.c[metric.name].is_(None) for metric in REQUIRED))
+    return or_(_any_of(COUNTS), unknown)
+
+
+def _sum_of(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Cast, since PostgreSQL's sum of integers is a decimal number."""
+    return cast(func.sum(column), BigInteger)
+
+
+@cache
+def _sums_of(columns: tuple[Column[Any], ...]) -> tuple[ColumnElement[Any], ...]:
+    """The sums of what is known."""
+    return tuple(_sum_of(column) for column in columns)
+
+
+@cache
+def _whole_sums_of(columns: tuple[Column[Any], ...]) -> tuple[ColumnElement[Any], ...]:
+    """The sums, NULL where a value is unknown."""
+    return tuple(case((func.count(c) == func.count(), _sum_of(c))) for c in columns)
+
+
+@cache
+def _are_unknown(columns: tuple[Column[Any], ...]) -> tuple[ColumnElement[bool], ...]:
+    """Whether a value of the column is unknown."""
+    return tuple(func.count() > func.count(column) for column in columns)
+
+
+@cache
+def _sums_of_day(
+    at_least: tuple[tuple[Metric, Metric], ...], *, service_accounts: bool
+) -> Select[Any]:
+    others = dict(at_least)
+    sums: list[ColumnElement[Any]] = []
+    for metric, column in zip(METRICS, FIGURE_COLUMNS, strict=True):
+        known: ColumnElement[Any] = column
+        if metric in others:
+            known = func.coalesce(column, USER_DAY.c[others[metric].name])
+        is_count = metric.kind is Kind.COUNT
+        sums.append(_sum_of(known) if is_count else cast(null(), BigInteger))
+    query: Select[Any] = select(*sums).where(*IS_OF_DAY)
+    return query if service_accounts else query.where(USER_DAY.c.service_account == false())
+
+
+@cache
+def _group_sums_of_day(
+    groups: tuple[tuple[Metric, ...], ...], *, service_accounts: bool
+) -> Select[Any]:
+    sums = [
+        cast(sum((func.coalesce(USER_DAY.c[m.name], 0) for m in group), literal(0)), BigInteger)
+        for group in groups
+    ]
+    query = select(USER_DAY.c.user_login, *sums).where(*IS_OF_DAY).where(_is_active())
+    return query if service_accounts else query.where(USER_DAY.c.service_account == false())
+
+
+def _active_on(
+    source: str, days: Collection[date], *, service_accounts: bool
+) -> list[ColumnElement[bool]]:
+    """The conditions for the days' rows with activity."""
+    found = [USER_DAY.c.source == source, USER_DAY.c.day.in_(days), _is_active()]
+    return found if service_accounts else [*found, USER_DAY.c.service_account == false()]
+
+
+class SumQueries(Snapshot):
+    """The part of a `Reader` that adds up."""
+
+    def figure_sums(
+        self,
+        ledger: LedgerDay,
+        *,
+        service_accounts: bool,
+        at_least: Mapping[Metric, Metric] = _NOTHING,
+    ) -> Figures:
+        """The sums of the day's known counts; None where no user's count is known, and for metrics
+        that are not counts. A metric in `at_least` counts as that one for users of whom it is
+        unknown.
+        """
+        query = _sums_of_day(tuple(at_least.items()), service_accounts=service_accounts)
+        return Figures(*self._all(query, ledger)[0])
+
+    def group_sums(
+        self, ledger: LedgerDay, groups: Sequence[Iterable[Metric]], *, service_accounts: bool
+    ) -> list[tuple[Any, ...]]:
+        """The name of each user who was active on the day, and for each group the sum of its known
+        metrics.
+        """
+        wanted = tuple(map(tuple, groups))
+        query = _group_sums_of_day(wanted, service_accounts=service_accounts)
+        return [tuple(row) for row in self._all(query, ledger)]
+
+    def sums_by_user(
+        self, source: str, days: Collection[date], *, service_accounts: bool
+    ) -> list[UserSums]:
+        """The sums over the days on which a user was active, sorted by name; StoreFailed where all
+        together they are not those of the ledger.
+        """
+        # How many values are known is counted only where the ledger says that some are not.
+        partly = self._partly_unknown(source, days)
+        query = (
+            select(
+                USER_DAY.c.user_login,
+                *_sums_of(_COUNT_COLUMNS),
+                *(func.count(_COUNT_COLUMNS[place]) == func.count() for place in partly),
+            )
+            .where(*_active_on(source, days, service_accounts=service_accounts))
+            .group_by(USER_DAY.c.user_login)
+            .order_by(USER_DAY.c.user_login)
+        )
+        found = []
+        for row in self._all(query):
+            sums = list(row[1 : len(COUNTS) + 1])
+            known = tuple([each or 0 for each in sums]) if None in sums else tuple(sums)
+            for place, is_known in zip(partly, row[len(COUNTS) + 1 :], strict=True):
+                if not is_known:
+                    sums[place] = None
+            found.append(UserSums(row[0], tuple(sums), known))
+        if service_accounts:
+            self._check_sums(source, days, found)
+        return found
+
+    def _check_sums(self, source: str, days: Collection[date], users: list[UserSums]) -> None:
+        """Nobody else compares the rows of days that are not loaded with the ledger."""
+        ledger = DAY_LEDGER.c
+        sums = _whole_sums_of(SUM_COLUMNS)
+        query = select(*sums).where(ledger.source == source, ledger.day.in_(days), ledger.users > 0)
+        of_ledger = self._all(query)[0]
+        of_users = map(sum, zip(*(user.known for user in users), strict=True))
+        for whole, found in zip(of_ledger, list(of_users) or [0] * len(COUNTS), strict=True):
+            if whole is not None and whole != found:
+                raise StoreFailed(
+                    f"{self._place}: the rows from {min(days)} to {max(days)} do not match the"
+                    " ledger; see which days do not with `status --verify`, and restore the store"
+                    " from a backup, or fetch these again with --refresh"
+                )
+
+    def _partly_unknown(self, source: str, days: Collection[date]) -> list[int]:
+        """The places of the counts that are unknown for somebody on one of the days."""
+        ledger = DAY_LEDGER.c
+        query = select(*_are_unknown(SUM_COLUMNS)).where(
+            ledger.source == source, ledger.day.in_(days), ledger.users > 0
+        )
+        return [place for place, is_unknown in enumerate(self._all(query)[0]) if is_unknown]
+
+    def people_sums(self, source: str, days: Collection[date]) -> dict[date, Figures]:
+        """The sums of each day without service accounts; an unknown count makes its sum unknown."""
+        query = (
+            select(USER_DAY.c.day, *_whole_sums_of(_COUNT_COLUMNS))
+            .where(USER_DAY.c.source == source, USER_DAY.c.day.in_(days))
+            .where(USER_DAY.c.service_account == false())
+            .group_by(USER_DAY.c.day)
+        )
+        return {row[0]: of_counts(row[1:]) for row in self._all(query)}
+
+    def unknown_user_days(
+        self,
+        source: str,
+        days: Collection[date],
+        metrics: Iterable[Metric],
+        *,
+        service_accounts: bool,
+    ) -> int:
+        """On how many active user-days one of the metrics is unknown."""
+        unknown = or_(*(USER_DAY.c[metric.name].is_(None) for metric in metrics))
+        active = _active_on(source, days, service_accounts=service_accounts)
+        count: int = self._all(select(func.count()).where(unknown, *active))[0][0]
+        return count
+
+    def open_sums(
+        self,
+        source: str,
+        days: Collection[date],
+        total: Metric,
+        parts: Iterable[Metric],
+        *,
+        service_accounts: bool,
+    ) -> tuple[int, OpenSum | None]:
+        """How many active user-days have a total that differs from the sum of its known parts, and
+        the first of them.
+        """
+        whole = USER_DAY.c[total.name]
+        # In SQL, x + NULL is NULL.
+        sum_ = sum((func.coalesce(USER_DAY.c[part.name], 0) for part in parts), literal(0))
+        active = _active_on(source, days, service_accounts=service_accounts)
+        is_open = (whole.is_not(None), whole != sum_, *active)
+        count: int = self._all(select(func.count()).where(*is_open))[0][0]
+        first = (
+            select(USER_DAY.c.day, USER_DAY.c.user_login, whole, cast(sum_, BigInteger))
+            .where(*is_open)
+            .order_by(USER_DAY.c.day, USER_DAY.c.user_login)
+            .limit(1)
+        )
+        return count, OpenSum(*self._all(first)[0]) if count else None
+
+    def editor_language_sums(
+        self, source: str, days: Iterable[date], wholes: Sequence[Iterable[Metric]]
+    ) -> list[PlaceSums]:
+        """For each user, editor and language the sums over the days: of each of the `wholes`, the
+        sum of its metrics, or None where a part is unknown.
+        """
+        table = EDITOR_LANGUAGE_DAY
+        place = (table.c.user_login, table.c.editor, table.c.language)
+        # In SQL, x + NULL is NULL, and count() leaves NULL out: so an unknown part shows.
+        sums = [sum((table.c[metric.name] for metric in whole), literal(0)) for whole in wholes]
+        query = (
+            select(
+                *place,
+                *(
+                    cast(case((func.count(each) == func.count(), func.sum(each))), BigInteger)
+                    for each in sums
+                ),
+            )
+            .where(table.c.source == source, table.c.day.in_(days))
+            .group_by(*place)
+            .order_by(*place)
+        )
+        return [PlaceSums(row[0], row[1], row[2], row[3:]) for row in self._all(query)]
