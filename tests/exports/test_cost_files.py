@@ -142,6 +142,15 @@ def test_revised_costs_are_written_again(home: Home) -> None:
     assert manifest(folder)["days"][0]["costs"]["version"] == 2
 
 
+def test_revision_with_the_same_sums_is_written(home: Home) -> None:
+    """An amount that moves from one person to another."""
+    fill(home, day_of([cost(ADA, in_dollars("1")), cost(BEN, in_dollars("2"))]))
+    export(home)
+    moved = [cost(ADA, in_dollars("2")), cost(BEN, in_dollars("1"))]
+    put_costs(home, [day_of(moved)], COSTS_FETCHED + timedelta(1))
+    assert costs_in(export(home)) == moved
+
+
 def test_same_costs_are_taken_from_earlier_export(home: Home) -> None:
     fill(home, *(day_of(MIXED, day) for day in WEEK[:2]))
     before = made_from(export(home, WEEK[0], WEEK[1]))
