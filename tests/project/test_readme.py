@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Home, Start
+from conftest import Home, Start, yesterday
 from dashboard_scraper import errors
 from dashboard_scraper.cli.commands import COMMANDS
 from dashboard_scraper.model.dates import Window
@@ -83,6 +83,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert home.run("--last-28-days").code == 0
         assert home.run("--daily", "10-20-2025", "10-22-2025").code == 0
     store_costs(home, users(5), Window(date(2025, 10, 1), date(2025, 11, 30)))
+    store_costs(home, users(5), Window(yesterday(), yesterday()))
     return home.data
 
 
