@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from typing import Any
@@ -32,6 +33,7 @@ from dashboard_scraper.simulator.exchange import Answer, json_answer
 from dashboard_scraper.sources.analytics.client import AnalyticsSource
 from dashboard_scraper.sources.analytics.paths import ALLOWED, PREFIX, NotAllowed
 from stored_days import NOON, TODAY
+from tree import ROOT
 
 LONG = Window(TODAY - timedelta(40), TODAY - timedelta(1))
 Log = pytest.LogCaptureFixture
@@ -372,6 +374,16 @@ def test_every_method_only_calls_allowed_paths(home: Home, costly: Simulator) ->
 def test_allowed_paths_only_read() -> None:
     assert ALLOWED.keys() <= {*READ, COSTS, BUDGETS}
     assert SET_BUDGETS not in ALLOWED
+
+
+def test_documents_list_the_allowed_paths() -> None:
+    page = (ROOT / "docs" / "analytics-api.md").read_text(encoding="utf-8")
+    listed = re.findall(rf"^\| `(GET|POST) {PREFIX}(\S+)` \|", page, re.MULTILINE)
+    assert {name: method for method, name in listed} == ALLOWED
+    for name in ("README.md", "docs/signing-in.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert "The token is not read-only" in text
+        assert "analytics-api.md#what-it-calls" in text
 
 
 SETTING = f"{PREFIX}{SET_BUDGETS}"

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
@@ -32,10 +31,9 @@ from dashboard_scraper.simulator.analytics_api import CREDITS, answer
 from dashboard_scraper.sources.analytics.client import AnalyticsSource
 from dashboard_scraper.sources.analytics.fields import COUNTED, OPTIONAL
 from dashboard_scraper.sources.rest.pacing import Pace
+from json_changes import Json, changes_of
 from stored_days import NOON, TODAY, settings_of
 
-Json = Any
-Path_ = tuple[str | int, ...]
 DAY = TODAY - timedelta(days=4)
 DAYS = Window(DAY - timedelta(days=1), DAY)
 USERS, TOTALS, COUNTS = "user-activity", "daily-usage", "dau-count"
@@ -56,75 +54,6 @@ ORGANIZATION = Organization(users=5, today=TODAY, billing="credits")
 GOOD: dict[str, Json] = {
     endpoint: answer(ORGANIZATION, endpoint, query) for endpoint, query in QUERIES.items()
 }
-
-numbers = st.integers(-2, 2) | st.integers(-(2**70), 2**70) | st.sampled_from([MAX_COUNT + 1])
-words = st.text(max_size=8) | st.sampled_from([f"{DAY}", f"{DAYS.start}", "ada@example.com", "\0"])
-leaves = st.none() | st.booleans() | numbers | st.floats(allow_nan=False) | words
-anything = st.recursive(
-    leaves,
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(words | st.sampled_from(NAMES), inner, max_size=3)
-    ),
-    max_leaves=6,
-)
-
-
-def places(value: Json, path: Path_ = ()) -> Iterator[Path_]:
-    """Every place in a JSON text, the whole among them."""
-    yield path
-    keys: Iterable[str | int] = value if isinstance(value, dict) else ()
-    for key in range(len(value)) if isinstance(value, list) else keys:
-        yield from places(value[key], (*path, key))
-
-
-PLACES = {endpoint: list(places(body)) for endpoint, body in GOOD.items()}
-
-
-def changed(body: Json, path: Path_, how: str, value: Json) -> Json:
-    """Another value at the place, none there any more, the same twice, or one more beside it."""
-    if not path:
-        return value
-    copied = json.loads(json.dumps(body))
-    holder = copied
-    for key in path[:-1]:
-        holder = holder[key]
-    if how == "remove":
-        del holder[path[-1]]
-    elif how == "repeat" and isinstance(holder, list):
-        holder.append(holder[path[-1]])  # type: ignore[index]
-    elif how == "add" and isinstance(holder, dict):
-        holder[f"{path[-1]}_2"] = value
-    else:
-        holder[path[-1]] = value
-    return copied
-
-
-def at(body: Json, path: Path_) -> Json:
-    for key in path:
-        body = body[key]
-    return body
-
-
-def near(value: Json) -> st.SearchStrategy[Json]:
-    """Values that could have stood there."""
-    if isinstance(value, bool):
-        return st.just(not value)
-    if isinstance(value, int | float):
-        near_by = [value + 1, value - 1, -value, value + 10**13]
-        return st.sampled_from([*near_by, f"{value}", float(value), bool(value), [value]])
-    if isinstance(value, str) and value[:4] == f"{DAY.year}":
-        return st.sampled_from([f"{DAY + timedelta(days=n)}" for n in (-9, -1, 0, 1)])
-    return st.just(f"{value}x") if isinstance(value, str) else anything
-
-
-@st.composite
-def changes(draw: st.DrawFn) -> tuple[str, Json]:
-    endpoint = draw(st.sampled_from(list(GOOD)))
-    path = draw(st.sampled_from(PLACES[endpoint]))
-    how = draw(st.sampled_from(["replace", "near", "near", "remove", "repeat", "add"]))
-    values = near(at(GOOD[endpoint], path)) if how == "near" else anything
-    return endpoint, changed(GOOD[endpoint], path, how, draw(values))
 
 
 @pytest.fixture
@@ -244,7 +173,7 @@ def test_any_value_is_refused_or_read_right(
     seen: dict[str, set[bool]] = defaultdict(set)
 
     @settings(max_examples=400, deadline=None, derandomize=True)
-    @given(changes())
+    @given(changes_of(GOOD, DAY, NAMES))
     def fuzz(change: tuple[str, Json]) -> None:
         endpoint, body = change
         assume(body != GOOD[endpoint])
