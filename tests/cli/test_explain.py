@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from conftest import Home
+from conftest import Home, today
 from dashboard_scraper.csv_text import render
 from dashboard_scraper.model.costs import Cost, CostDay, sum_costs
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.people.identity import HEADER
+from dashboard_scraper.simulator import Simulator
 from made_up_days import LAST, MONTH, TWO_MONTHS, users
 from stored_costs import BOT, MODELS, SPIKE, SPIKE_DAY, cost, day_of, store_costs, with_spike
 from stored_days import forget, sql
@@ -293,3 +294,24 @@ def test_changed_rows_are_not_explained(home: Home) -> None:
     sql(home.settings["STORE_URL"], f"DELETE FROM cost_day WHERE user_login = '{BOT}'")
     err = refused(home, *WEEK, code=1)
     assert "do not match the ledger" in err
+
+
+@pytest.mark.slow
+def test_planted_spike_of_the_source_is_first(home: Home, api: Simulator) -> None:
+    """From the source's answers to the first line, in every digit."""
+    end = today() - timedelta(2)
+    window = Window(end - timedelta(13), end)
+    spike = api.plant_spike(end - timedelta(3))
+    home.settings["FETCH_COST"] = "true"
+    assert (
+        home.run("backfill", f"{window.start}", f"{window.end}", "--source", "analytics").code == 0
+    )
+    cause = explained(home, "explain", f"{end - timedelta(6)}", f"{end}", "--source", "analytics")[
+        "cause"
+    ]
+    assert (cause["person"], cause["resource"], cause["day"]) == (
+        spike.user,
+        spike.resource,
+        f"{end - timedelta(3)}",
+    )
+    assert Decimal(cause["amount"]) >= (spike.figures.billed or Decimal(0)) > 0
