@@ -34,8 +34,8 @@ from dashboard_scraper.store import store_at
 from in_process import run_main
 
 # The browser of the report's tests, the simulators of those of analytics faults, an S3 server,
-# lakes, and what is read from the database.
-pytest_plugins = ["report_pages", "analytics_runs", "object_stores", "lakes", "statements"]
+# lakes, and what is read and written.
+pytest_plugins = ["report_pages", "analytics_runs", "object_stores", "lakes", "reads_and_writes"]
 
 _FILE = "file://"
 

@@ -18,6 +18,8 @@ from dashboard_scraper.store import LedgerDay, Status
 from dashboard_scraper.store.settling import is_settled
 from stored_days import TENANT, USERS, ledger, settings_of
 
+pytestmark = pytest.mark.usefixtures("csv_alone")
+
 OFFSETS = [timezone(timedelta(minutes=minutes)) for minutes in range(-12 * 60, 14 * 60 + 1, 15)]
 ZONES = ["UTC", "Etc/GMT+12", "America/New_York", "Asia/Kathmandu", "Pacific/Kiritimati"]
 SOURCE = "dashboard"

@@ -25,6 +25,8 @@ from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import LedgerDay, Status, VersionState, store_at
 from stored_days import NOON, TENANT, TODAY, USERS, answer_with_nobody, fetch, ledger, stored_users
 
+pytestmark = pytest.mark.usefixtures("csv_alone")
+
 NIGHT = timedelta(days=1)
 FIRST, LAST = TODAY - timedelta(10), TODAY - timedelta(1)
 WINDOW = Window(FIRST, LAST)

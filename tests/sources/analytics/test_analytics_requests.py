@@ -29,6 +29,8 @@ from dashboard_scraper.store import LedgerDay, store_at
 from dashboard_scraper.store.rows import DetailStatus, Status
 from stored_days import NOON, TODAY, backfill, settings_of
 
+pytestmark = pytest.mark.usefixtures("csv_alone")
+
 PER_MINUTE, BURST, PAGE = 10, 20, 100  # of the API
 COST_PER_MINUTE = 30
 SCALE = 1200
