@@ -7,9 +7,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from sqlalchemy import Float
 
 import dashboard_scraper
+from dashboard_scraper.model.costs import AMOUNT_METRICS
+from dashboard_scraper.model.money import MAX_DECIMALS, MAX_DIGITS
+from dashboard_scraper.store.arrow import COST_DAYS
+from dashboard_scraper.store.schema import BUDGET, COST_DAY, metadata
 
 PACKAGE = Path(dashboard_scraper.__file__).parent
 MONEY = ("dashboard_scraper.model.money", "dashboard_scraper.model.costs")
@@ -43,12 +49,13 @@ def floats_in(tree: ast.AST) -> Where:
 
 
 def imported(tree: ast.Module) -> set[str]:
-    """The names that the module has from those about money."""
+    """The names that the module has from those about money, without limits such as MAX_DIGITS."""
     return {
         alias.asname or alias.name
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and node.module in MONEY
         for alias in node.names
+        if not alias.name.startswith("MAX_")
     }
 
 
@@ -79,6 +86,18 @@ def test_no_binary_float_touches_money() -> None:
         whole = OF_MONEY.search(name_of(path)) is not None
         found[name_of(path)] = floats_near_money(tree, whole=whole)
     assert {name: where for name, where in found.items() if where} == {}
+
+
+def test_no_column_of_costs_is_a_binary_float() -> None:
+    """In the store, and in Parquet files and lakes."""
+    tables = [table for table in metadata.tables.values() if OF_MONEY.search(table.name)]
+    assert {COST_DAY, BUDGET} <= {*tables}
+    columns = [column for table in tables for column in table.columns]
+    assert [column for column in columns if isinstance(column.type, Float)] == []
+    assert [field for field in COST_DAYS.schema if pa.types.is_floating(field.type)] == []
+    assert {COST_DAYS.schema.field(metric.name).type for metric in AMOUNT_METRICS} == {
+        pa.decimal128(MAX_DIGITS, MAX_DECIMALS)
+    }
 
 
 def test_modules_about_money_are_found() -> None:
