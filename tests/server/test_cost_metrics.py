@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
+import requests
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from conftest import Home
@@ -84,3 +85,30 @@ def test_metrics_without_costs_have_none(tmp_path_factory: pytest.TempPathFactor
     store_days(home, NAMES, DAYS)
     with serving(home) as server:
         assert "cost" not in server.get("/metrics").text
+
+
+@pytest.mark.slow
+def test_amounts_are_for_the_token_only(served: Served) -> None:
+    """What is public says how old the costs are, and not how much they are."""
+    public = requests.get(f"{served.address}/metrics", timeout=10)
+    found = samples(public.text)
+    assert public.status_code == 200
+    assert found["cost_unreconciled_days{}"] == "1"
+    assert not any("amount" in name or "tokens" in name or "credits" in name for name in found)
+    assert served.get("/metrics", Authorization="Bearer wrong").status_code == 401
+
+
+@pytest.mark.slow
+def test_newest_closed_day_is_shown(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A newer day whose costs do not add up is counted, but its amounts are not shown."""
+    home = Home(tmp_path_factory.mktemp("open"))
+    store_days(home, NAMES, DAYS)
+
+    def last_is_open(each: date, costs: list[Cost]) -> CostDay:
+        return CostDay(each, costs, sum_costs([])) if each == LAST else day_of(each, costs)
+
+    store_costs(home, NAMES, DAYS, change=last_is_open)
+    with serving(home) as server:
+        found = samples(server.get("/metrics").text)
+    end = end_of_day(LAST - timedelta(1)).timestamp()
+    assert found["newest_cost_day_end_timestamp_seconds{}"] == f"{end:.0f}"

@@ -149,6 +149,15 @@ def test_impossible_rows_are_refused(store: Store, bad: str) -> None:
         assert reader.cost_ledger(ANALYTICS) == {}
 
 
+def test_sum_beyond_the_columns_is_refused(store: Store) -> None:
+    rows = [cost(ADA, "1", tokens=2**63 - 1), cost(BEN, "1", tokens=1)]
+    with pytest.raises(ContractBroken, match=f"{DAY}: input_tokens of all users is {2**63}, more"):
+        put(store, day_of(*rows))
+    rows = [cost(ADA, "9" * 20), cost(BEN, "1")]
+    with pytest.raises(ContractBroken, match=f"{DAY}: billed of all users: 1E.20 has more than 20"):
+        put(store, day_of(*rows))
+
+
 def test_forget_removes_costs_from_every_version(store_url: str, store: Store) -> None:
     put(store, day_of(cost(ADA, "1.5"), cost(ADA, "1", "model-b"), cost(BEN, "2")))
     put(store, day_of(cost(ADA, "4"), cost(BEN, "3")), night=1)

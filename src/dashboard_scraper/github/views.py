@@ -249,14 +249,20 @@ class GithubViews:
             return StoreStatus(self._cache.shown, [])
 
     def newest_costs(self) -> dict[str, CostLedgerDay]:
-        """By the source's name, the newest day with costs that had ended when it was fetched."""
+        """By the source's name, the newest day whose costs add up and that had ended when it was
+        fetched.
+        """
         try:
             with self._cache.view() as view:
                 ledger = view.reader.cost_ledger(self._source)
         except DaysMissing:
             return {}
-        over = [row for row in ledger.values() if end_of_day(row.day) <= row.fetched_at]
-        return {self._source: over[-1]} if over else {}
+        closed = [
+            row
+            for row in ledger.values()
+            if not row.unreconciled and end_of_day(row.day) <= row.fetched_at
+        ]
+        return {self._source: closed[-1]} if closed else {}
 
     def now(self) -> datetime:
         """The time by the clock of the views."""

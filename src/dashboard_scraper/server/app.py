@@ -64,6 +64,7 @@ _PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 _PUBLIC = re.compile(r"/(?:healthz|metrics|downloads/.*|avatars/u/\d+)")
+_METRICS, _AUTHORIZATION = "/metrics", "Authorization"
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _PREFIXES = {ReportScope.ENTERPRISE: "/enterprises", ReportScope.ORGANIZATION: "/orgs"}
 _SCOPES = {prefix[1:]: scope for scope, prefix in _PREFIXES.items()}
@@ -131,7 +132,7 @@ class _Endpoints:
         found = [
             Route(_PAGE, self._page),
             Route("/healthz", self._health),
-            Route("/metrics", self._metrics),
+            Route(_METRICS, self._metrics),
             Route("/avatars/u/{number:int}", avatar),
             Route("/downloads/{scope}/{file}", self._download),
         ]
@@ -232,13 +233,15 @@ class _Endpoints:
         self._views.check()
         return json_answer({"status": "ok"})
 
-    def _metrics(self, _request: Request) -> Response:
+    def _metrics(self, request: Request) -> Response:
+        """What the organization spends is only for who sent the token, which was checked before."""
         text = open_metrics(
             self._views.status(),
             self._views.people(),
             self._views.missing_from_latest(),
             self._views.newest_costs(),
             self._views.now(),
+            amounts=_AUTHORIZATION in request.headers,
         )
         return Response(text, media_type=CONTENT_TYPE)
 
@@ -302,10 +305,12 @@ class _Token(AuthenticationBackend):
         self._guesses = guesses
 
     async def authenticate(self, conn: HTTPConnection) -> None:
-        """Raise _Refused without the token, unless the path is public."""
-        if _PUBLIC.fullmatch(conn.scope["path"]):
+        """Raise _Refused without the token, unless the path is public. `/metrics` is, but has more
+        for who sends the token.
+        """
+        path, sent = conn.scope["path"], conn.headers.get(_AUTHORIZATION)
+        if _PUBLIC.fullmatch(path) and (sent is None or path != _METRICS):
             return
-        sent = conn.headers.get("Authorization")
         if sent is None:
             raise _Refused(401, "Requires authentication")
         try:

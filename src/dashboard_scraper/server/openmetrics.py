@@ -23,10 +23,13 @@ _END = b"# EOF\n"
 _OF_KIND = {
     CostKind.MONEY: (
         "newest_cost_day_amount",
-        "Amounts of the newest day with costs; never add two",
+        "Amounts of the newest day whose costs add up; never add two",
     ),
-    CostKind.CREDITS: ("newest_cost_day_credits", "Credits of the newest day with costs"),
-    CostKind.TOKENS: ("newest_cost_day_tokens", "Tokens of the newest day with costs, by class"),
+    CostKind.CREDITS: ("newest_cost_day_credits", "Credits of the newest day whose costs add up"),
+    CostKind.TOKENS: (
+        "newest_cost_day_tokens",
+        "Tokens of the newest day whose costs add up, by class",
+    ),
 }
 _MORE = {
     "people": "People and service accounts that were ever kept, each once",
@@ -85,15 +88,17 @@ def open_metrics(
     missing_from_latest: Mapping[str, int],
     newest_costs: Mapping[str, CostLedgerDay],
     now: datetime,
+    *,
+    amounts: bool,
 ) -> bytes:
     """The body of `/metrics`. By source, if known: the number of people, of the days that the
-    reports of 28 days lack, and the newest day with costs.
+    reports of 28 days lack, and the newest day whose costs add up; with `amounts`, what it cost.
     """
     registry = CollectorRegistry()
     more = {"people": people, "latest_reports_missing_days": missing_from_latest}
     registry.register(_StatusCollector(status, more))
     text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call]
-    lines = chain(_cost_days(status, newest_costs, now), _amounts(newest_costs))
+    lines = chain(_cost_days(status, newest_costs, now), _amounts(newest_costs if amounts else {}))
     return text.removesuffix(_END) + "".join(f"{line}\n" for line in lines).encode() + _END
 
 
@@ -104,13 +109,13 @@ def _cost_days(
     ends = {source: end_of_day(row.day) for source, row in newest_costs.items()}
     yield from _family(
         "newest_cost_day_end_timestamp_seconds",
-        "End of the newest day with costs",
+        "End of the newest day whose costs add up",
         [(_labels(source), f"{end.timestamp():.0f}") for source, end in ends.items()],
         unit="seconds",
     )
     yield from _family(
         "newest_cost_day_age_seconds",
-        "Time since the end of the newest day with costs",
+        "Time since the end of the newest day whose costs add up",
         [(_labels(source), f"{(now - end).total_seconds():.0f}") for source, end in ends.items()],
         unit="seconds",
     )

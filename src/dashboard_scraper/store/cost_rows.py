@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -11,12 +12,15 @@ import msgspec
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.costs import (
     COST_METRICS,
+    MAX_TOKENS,
     Account,
     Cost,
     CostDay,
     CostDifference,
     CostFigures,
+    CostValue,
 )
+from dashboard_scraper.model.money import normalized
 from dashboard_scraper.store.schema import COST_SUM_COLUMNS, COST_TOTAL_COLUMNS
 from dashboard_scraper.store.versions import Content
 
@@ -62,7 +66,12 @@ def cost_ledger_day(row: Mapping[Any, Any]) -> CostLedgerDay:
 
 
 def cost_ledger_row(source: str, costs: CostDay, fetched_at: datetime) -> dict[str, Any]:
-    """The ledger's row for an answer, as the first version of its day."""
+    """The ledger's row for an answer, as the first version of its day. ContractBroken where a sum
+    is more than the store's columns hold.
+    """
+    for metric in COST_METRICS:
+        for value in (costs.sums[metric], costs.total[metric]):
+            _refuse_too_long(f"{costs.day}: {metric.name} of all users", value)
     return {
         "source": source,
         "day": costs.day,
@@ -78,6 +87,16 @@ def cost_ledger_row(source: str, costs: CostDay, fetched_at: datetime) -> dict[s
         "accepted_at": fetched_at,
         "version": 1,
     }
+
+
+def _refuse_too_long(what: str, value: CostValue) -> None:
+    if isinstance(value, int) and value > MAX_TOKENS:
+        raise ContractBroken(f"{what} is {value}, more than {MAX_TOKENS}")
+    if isinstance(value, Decimal):
+        try:
+            normalized(value)
+        except ValueError as error:
+            raise ContractBroken(f"{what}: {error}") from None
 
 
 def sum_columns(sums: CostFigures) -> dict[str, Any]:
