@@ -3,7 +3,8 @@
 For each number of people, `backfill` fetches 90 days of usage and costs into the store; then every
 cost in the store and in the files of FOCUS, CSV and Parquet is compared with the truth, which the
 simulator computes with integers: user, resource, tokens and amounts, to the last digit, and each
-day's sums. The seconds are CPU and wall time of `backfill` alone. Exits with 1 if anything differs.
+day's sums. So are each day's amounts on the page, and those of the newest day in `/metrics`. The
+seconds are CPU and wall time of `backfill` alone. Exits with 1 if anything differs.
 
     python bench/costs.py [--people 5 500 5000] [--days 90] [--store URL]
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -25,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import requests
 
 from dashboard_scraper.model.costs import BILLED, COST_METRICS, CostFigures, CostKind, CostMetric
 from dashboard_scraper.model.dates import Window, last_complete_days
@@ -80,6 +83,12 @@ def check(people: int, days: int, store_url: str | None) -> int:
                 f" {total} billed"
             )
             wrong += len(different) + (total != _sum(truth.__getitem__, window))
+        for place, right in (
+            ("page", _on_page(home) == [_sum(truth.__getitem__, Window(d, d)) for d in truth]),
+            ("/metrics", program.metrics() == _in_metrics(truth[window.end])),
+        ):
+            print(f"  {place}: {'exact' if right else 'WRONG'}")
+            wrong += not right
         return 1 if wrong else 0
 
 
@@ -111,6 +120,43 @@ class Program:
         if done.returncode:
             sys.exit(f"{' '.join(arguments)}: {done.stderr}")
 
+    def metrics(self) -> dict[str, Decimal]:
+        """The newest day's amounts and tokens by metric, from `serve`."""
+        command = [sys.executable, "-m", "dashboard_scraper", "--home", str(self._home)]
+        with subprocess.Popen(
+            [*command, "serve", "--port", "0"],
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as server:
+            assert server.stdout
+            address = next(line for line in server.stdout if line.startswith("http")).strip()
+            token = (self._home / "secrets" / "serve-token").read_text().strip()
+            sent = {"Authorization": f"Bearer {token}"}
+            text = requests.get(f"{address}/metrics", headers=sent, timeout=300).text
+            server.terminate()
+        found = re.findall(r'newest_cost_day_(?:amount|tokens)\{.*metric="(\w+)".*\} (\S+)', text)
+        return {name: Decimal(value) for name, value in found}
+
+
+def _in_metrics(costs: Day) -> dict[str, Decimal]:
+    """The sums of a day as `/metrics` has them."""
+    with localcontext(Context(prec=60, traps=[Inexact])):
+        return {
+            metric.name: sum((Decimal(each[metric] or 0) for each in costs.values()), Decimal(0))
+            for metric in COST_METRICS
+            if metric.kind is not CostKind.CREDITS
+        }
+
+
+def _on_page(home: Path) -> list[Decimal]:
+    """The amounts of the table of days that belongs to the chart of bills."""
+    (page,) = (home / "data").glob("daily_exports_*/report.html")
+    (table,) = re.findall(r'<table id="t-cost-billed">.*?</table>', page.read_text(), re.DOTALL)
+    cells = re.findall(r'<tr><th scope="row">.*?</th><td data-exact="(.*?)"', table)
+    return [Decimal(each) for each in cells]
+
 
 def _cpu() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -137,6 +183,11 @@ def _places(home: Path, store_url: str) -> Iterator[tuple[str, Callable[[date], 
     yield "store", lambda day: _in_store(store_url, day)
     (files,) = (home / "data").glob("daily_exports_*")
     yield "CSV", lambda day: _in_csv(files / f"augment_costs_{day}.csv", CSV)
+    (days,) = (home / "data").glob("**/_cost_days")
+    yield (
+        "Parquet",
+        lambda day: _in_parquet(days / f"day={day}" / "cost_days.parquet", OWN),
+    )
     (focus,) = (home / "data").glob("focus*")
     yield "FOCUS, CSV", lambda day: _in_csv(focus / f"focus_{day}.csv", FOCUS)
     yield "FOCUS, Parquet", lambda day: _in_parquet(focus / f"focus_{day}.parquet", FOCUS)
@@ -156,6 +207,7 @@ def _of_focus(metric: CostMetric) -> str:
     return f"x_{words}Cost" if metric.kind is CostKind.MONEY else f"x_{words}"
 
 
+OWN = ("user_login", "resource_type", "resource", *(metric.name for metric in COST_METRICS))
 CSV = (USER_TITLE, "Resource Type", "Resource", *(metric.title for metric in COST_METRICS))
 FOCUS = ("x_User", "x_ResourceType", "x_Resource", *map(_of_focus, COST_METRICS))
 
