@@ -15,7 +15,7 @@ import requests
 from conftest import Home, Start, today, yesterday
 from dashboard_scraper.github.reports import Subject
 from dashboard_scraper.model.dates import end_of_day
-from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage
+from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, UserUsage
 from dashboard_scraper.store import DetailStatus, store_at
 from filled_store import FETCHED, SOURCE, figures_of, put, report_of, user
 from github_requests import (
@@ -315,7 +315,8 @@ def test_downloads_equal_exported_files(home: Home, start: Start) -> None:
 
 
 MANY = [f"user{number}@example.com" for number in range(5000)]
-THEIRS = [user(name, chat_messages=1, completions_count=1) for name in MANY]
+ACTIVE = figures_of(chat_messages=1, completions_count=1)
+THEIRS = [UserUsage(name, ACTIVE) for name in MANY]
 
 
 @pytest.fixture

@@ -328,7 +328,8 @@ MANY = 5000
 
 
 def many(last: str) -> list[UserUsage]:
-    return [user(f"{number}@example.com", 9) for number in range(MANY)] + [user(last)]
+    nine = figures(count=9)
+    return [UserUsage(f"{number}@example.com", nine) for number in range(MANY)] + [user(last)]
 
 
 @pytest.mark.parametrize(
