@@ -44,6 +44,7 @@ from dashboard_scraper.store.lake.tables import (
     DAILY_TOTALS,
     EDITOR_LANGUAGE_DAYS,
     PSEUDONYMS,
+    USAGE,
     USER_DAYS,
 )
 
@@ -139,7 +140,7 @@ def generate(lake: Path, people: int, days: int) -> None:
                 for day in listed
                 if day in month
             ]
-            put(opened_lake, SOURCE, of_month)
+            put(opened_lake, USAGE, SOURCE, of_month)
 
 
 def content_of(day: date) -> str:

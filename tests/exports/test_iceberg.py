@@ -230,7 +230,7 @@ def test_day_that_is_not_stored_any_more_is_removed(home: Home, lake: Path) -> N
         sql(home.settings["STORE_URL"], f"DELETE FROM {table} WHERE day = '{DAYS[1]}'")
     result = export(home)
     assert result.code == 6
-    assert f"removed {DAYS[1]}" in result.err
+    assert f"removed the usage of {DAYS[1]}" in result.err
     assert state(lake).keys() == {FIRST, LAST}
     assert consistent(lake)
 

@@ -1,4 +1,4 @@
-"""User-days, details and totals as Iceberg tables: only days that changed are written.
+"""User-days, details, totals and costs as Iceberg tables: only days that changed are written.
 
 The totals of a day are the ledger's, but count whom the rows show: without service accounts where
 outputs leave these out, and each person once.
@@ -34,7 +34,12 @@ try:
     import pyarrow as pa
     import pyarrow.parquet
 
-    from dashboard_scraper.exports.arrow_days import FRESHNESS, DayContents, user_days
+    from dashboard_scraper.exports.arrow_days import (
+        FRESHNESS,
+        DayContents,
+        user_days,
+    )
+    from dashboard_scraper.exports.lake_costs import CostsOfDays
     from dashboard_scraper.store.lake.commits import LakeDay, MadeDay, prepare, put
     from dashboard_scraper.store.lake.expiry import expire
     from dashboard_scraper.store.lake.place import Lake, folder_of, opened
@@ -44,8 +49,11 @@ try:
         CREDIT_DAYS,
         EDITOR_LANGUAGE_DAYS,
         PSEUDONYMS,
+        USAGE,
         USER_DAYS,
         LakeTable,
+        TableGroup,
+        with_content,
     )
 except ImportError:
     raise UsageError(
@@ -75,15 +83,20 @@ def export_days(
         opened(url, OutputFailed) as lake,
         store.reading() as reader,
     ):
-        run = _Run(reader, export, lake)
-        run.write()
+        usage, costs = _UsageOfDays(reader, export), CostsOfDays(reader, export)
+        _write(lake, export, (usage, costs))
         if expire_before is not None:
             expire(lake, expire_before)
-        missing = [day for day in export.window.days() if day not in run.stored]
+        if costs.stored.expected and costs.stored.missing:
+            logger.warning(
+                "%s: the store has no costs, so the lake has none either",
+                listed_days(costs.stored.missing),
+            )
+        missing = [day for day in export.window.days() if day not in usage.stored]
         advice = advice_of(reader, export.source)
-        doubts = doubts_in(run.stored.values(), export.tolerance)
+        doubts = doubts_in(usage.stored.values(), export.tolerance)
     summarise(export.window, missing, advice)
-    return lake.shown, rules.verdict_on(doubts, _MARKED)
+    return lake.shown, rules.verdict_on(doubts, _MARKED, costs=costs.stored.unreconciled)
 
 
 def days_in(path: Path) -> set[tuple[str, date]]:
@@ -103,73 +116,97 @@ def rewrite_days(
         opened(f"{LAKE_PREFIX}/{folder}", OutputFailed) as lake,
         store.reading() as reader,
     ):
-        _Run(reader, export, lake).write(listed)
+        _write(lake, export, (_UsageOfDays(reader, export), CostsOfDays(reader, export)), listed)
         expire(lake, now + timedelta(seconds=1))
 
 
-class _Run:
-    """One export into a lake."""
+def _write(
+    lake: Lake, export: DailyExport, parts: Iterable[_Days], only: Collection[date] | None = None
+) -> None:
+    """Commit what changed, month by month; with `only`, nothing but these days."""
+    prepare(lake)
+    for days in parts:
+        _write_group(lake, export, days, only)
 
-    def __init__(self, reader: Reader, export: DailyExport, lake: Lake) -> None:
+
+def _write_group(
+    lake: Lake, export: DailyExport, days: _Days, only: Collection[date] | None
+) -> None:
+    window, source, group = export.window, export.source, days.group
+    totals = totals_in(lake, group, source, window)
+    there = contents_of_rows(lake, group, source, window)
+    written: list[date] = []
+    for month in _months(window):
+        changed = [
+            change
+            for day in month.days()
+            if (only is None or day in only)
+            and (change := _change(days, day, totals.get(day), there))
+        ]
+        if changed:
+            put(lake, group, source, changed)
+        written += (each.day for each in changed if each.content and each.totals is None)
+        gone = [each.day for each in changed if each.content is None]
+        if gone:
+            logger.warning(
+                "%s: removed the %s of %s, which the store does not have",
+                lake.shown,
+                days.title,
+                listed_days(gone),
+            )
+    logger.info(
+        "%s: %s of %d of %d days written",
+        lake.shown,
+        days.title,
+        len(written),
+        len(days.contents),
+    )
+
+
+def _change(
+    days: _Days,
+    day: date,
+    totals: Mapping[str, Any] | None,
+    there: Mapping[str, Mapping[date, set[str]]],
+) -> LakeDay | None:
+    """What has to be done about a day of the window, if anything."""
+    content, make = days.contents.get(day), partial(days.made, day)
+    found = {name: contents.get(day, set()) for name, contents in there.items()}
+    if content is None:
+        nothing = totals is None and not any(found.values())
+        return None if nothing else LakeDay(day, None, make)
+    if not _is_written(days.group, content, totals, found):
+        return LakeDay(day, content, make)
+    fresh = {name: days.totals[day][name] for name in days.freshness}
+    if totals is None or totals == {**totals, **fresh}:
+        return None
+    return LakeDay(day, content, make, {**totals, **fresh})
+
+
+class _UsageOfDays:
+    """Users, details and totals. `totals` are the ledger's rows, of which `freshness` may change
+    while the content stays.
+    """
+
+    group = USAGE
+    freshness = FRESHNESS
+    title = "usage"
+
+    def __init__(self, reader: Reader, export: DailyExport) -> None:
         self._reader = reader
         self._export = export
-        self._lake = lake
         contents = DayContents(export.audience, export.tolerance)
         self.stored = reader.ledger(export.source, export.window)
-        self._rows = reader.ledger_rows(export.source, export.window)
-        self._contents = {day: contents.of(row) for day, row in self._rows.items()}
+        self.totals = reader.ledger_rows(export.source, export.window)
+        self.contents = {day: contents.of(row) for day, row in self.totals.items()}
 
-    def write(self, only: Collection[date] | None = None) -> None:
-        """Commit what changed, month by month; with `only`, nothing but these days."""
-        prepare(self._lake)
-        window, source = self._export.window, self._export.source
-        totals = totals_in(self._lake, source, window)
-        there = contents_of_rows(self._lake, source, window)
-        written: list[date] = []
-        for month in _months(window):
-            changed = [
-                change
-                for day in month.days()
-                if (only is None or day in only)
-                and (change := self._change(day, totals.get(day), there))
-            ]
-            if changed:
-                put(self._lake, source, changed)
-            written += (each.day for each in changed if each.content and each.totals is None)
-            gone = [each.day for each in changed if each.content is None]
-            if gone:
-                logger.warning(
-                    "%s: removed %s, which the store does not have",
-                    self._lake.shown,
-                    listed_days(gone),
-                )
-        logger.info("%s: %d of %d days written", self._lake.shown, len(written), len(self.stored))
-
-    def _change(
-        self,
-        day: date,
-        totals: Mapping[str, Any] | None,
-        there: Mapping[str, Mapping[date, set[str]]],
-    ) -> LakeDay | None:
-        """What has to be done about a day of the window, if anything."""
-        content = self._contents.get(day)
-        found = {name: contents.get(day, set()) for name, contents in there.items()}
-        if content is None:
-            nothing = totals is None and not any(found.values())
-            return None if nothing else LakeDay(day, None, partial(self._made, day))
-        if not _is_written(content, totals, found):
-            return LakeDay(day, content, partial(self._made, day))
-        fresh = {name: self._rows[day][name] for name in FRESHNESS}
-        if totals is None or totals == {**totals, **fresh}:
-            return None
-        return LakeDay(day, content, partial(self._made, day), {**totals, **fresh})
-
-    def _made(self, day: date) -> MadeDay:
+    def made(self, day: date) -> MadeDay:
+        """The rows of a day, read from the store."""
         row, audience = self.stored[day], self._export.audience
         users = self._reader.day(row).users
         shown = audience.shown(users)
-        content = self._contents[day]
-        totals = {**self._rows[day], CONTENT: content, PSEUDONYMS: audience.anonymous}
+        content = self.contents[day]
+        totals = {**self.totals[day], CONTENT: content, PSEUDONYMS: audience.anonymous}
         if audience.anonymous or shown != users:
             totals |= _totals_of(shown)
         names = _Names(audience, users, shown)
@@ -179,7 +216,7 @@ class _Run:
             CREDIT_DAYS: self._credits(row, names),
         }
         return MadeDay(
-            totals, {kind.name: _with_content(table, content) for kind, table in rows.items()}
+            totals, {kind.name: with_content(table, content) for kind, table in rows.items()}
         )
 
     def _editor_languages(self, row: LedgerDay, names: _Names) -> pa.Table:
@@ -196,6 +233,9 @@ class _Run:
         return _detail_rows(CREDIT_DAYS, row, names, values)
 
 
+_Days = _UsageOfDays | CostsOfDays
+
+
 def _months(window: Window) -> Iterator[Window]:
     """The parts of the window in each month."""
     start = window.start
@@ -208,13 +248,16 @@ def _months(window: Window) -> Iterator[Window]:
 
 
 def _is_written(
-    content: str, totals: Mapping[str, Any] | None, found: Mapping[str, set[str]]
+    group: TableGroup,
+    content: str,
+    totals: Mapping[str, Any] | None,
+    found: Mapping[str, set[str]],
 ) -> bool:
     """Whether the lake has the day, and an interrupted run has left no table behind the others."""
     if totals is None or totals[CONTENT] != content:
         return False
-    users = found[USER_DAYS.name]
-    return bool(users) == bool(totals["users"]) and all(
+    counted = found[group.rows[0].name]
+    return bool(counted) == bool(totals[group.count]) and all(
         each <= {content} for each in found.values()
     )
 
@@ -284,8 +327,3 @@ def _detail_rows(
 
 def _sum(left: Any, right: Any) -> Any:
     return added((left, right))
-
-
-def _with_content(table: pa.Table, content: str) -> pa.Table:
-    field = pa.field(CONTENT, pa.string(), nullable=False)
-    return table.append_column(field, pa.repeat(pa.scalar(content), table.num_rows))

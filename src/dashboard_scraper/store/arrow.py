@@ -14,6 +14,7 @@ from dashboard_scraper.model.money import MAX_DECIMALS, MAX_DIGITS
 from dashboard_scraper.store.column_types import Amount, Moment
 from dashboard_scraper.store.schema import (
     COST_DAY,
+    COST_LEDGER,
     CREDIT_DAY,
     DAY_LEDGER,
     EDITOR_LANGUAGE_DAY,
@@ -82,6 +83,7 @@ COST_DAYS = _with_person(
     nullable=True,  # what is nobody's has no person
 )
 DAILY_TOTALS = ArrowTable("daily_totals", DAY_LEDGER)
+COST_TOTALS = ArrowTable("cost_totals", COST_LEDGER)
 
 
 def without(schema: pa.Schema, names: Iterable[str]) -> pa.Schema:

@@ -49,13 +49,20 @@ class CostQueries(Snapshot):
 
     def cost_ledger(self, source: str, window: Window | None = None) -> dict[date, CostLedgerDay]:
         """The days whose costs are stored, oldest first; by default all of them."""
+        rows = self.cost_ledger_rows(source, window)
+        return {day: cost_ledger_day(row) for day, row in rows.items()}
+
+    def cost_ledger_rows(
+        self, source: str, window: Window | None = None
+    ) -> dict[date, dict[str, Any]]:
+        """The same as the table has it, by column name."""
         table = COST_LEDGER
         query = select(table).where(table.c.source == source).order_by(table.c.day)
         if window:
             query = query.where(table.c.day.between(window.start, window.end))
         with self._explained():
             rows = self._connection.execute(query).mappings().all()
-        return {row["day"]: cost_ledger_day(row) for row in rows}
+        return {row["day"]: {f"{name}": row[name] for name in row} for row in rows}
 
     def has_costs(self, source: str) -> bool:
         """Whether the costs of any day are stored."""

@@ -2,5 +2,6 @@
 
 Each table is partitioned by source and month. The rows of a day and its row in `daily_totals` have
 the same `content`, and the latter is committed last: a day whose `content` differs between tables
-is between two commits, and no reader has to guess which rows belong together.
+is between two commits, and no reader has to guess which rows belong together. The same holds for
+its costs, in tables of their own.
 """

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import date
 from typing import Any, NoReturn, TypeVar
@@ -17,6 +17,7 @@ from typing import Any, NoReturn, TypeVar
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
+from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.table import Table as IcebergTable
 from sqlalchemy import Column, Connection
@@ -32,17 +33,16 @@ from dashboard_scraper.store.lake.place import Lake, exists, opened
 from dashboard_scraper.store.lake.state import contents_in, day_bounds
 from dashboard_scraper.store.lake.tables import (
     CONTENT,
-    DAILY_TOTALS,
+    GROUPS,
     PSEUDONYMS,
-    ROW_TABLES,
     TABLES,
+    USAGE,
     USER_DAYS,
     LakeTable,
+    TableGroup,
 )
 from dashboard_scraper.store.schema import (
     BUDGET,
-    COST_DAY,
-    COST_LEDGER,
     DAY_LEDGER,
     DAY_PEOPLE,
     INFO,
@@ -83,11 +83,13 @@ class LakeBackend:
             yield lake
 
     def exists(self) -> bool:
-        """Whether the catalogue has the tables."""
+        """Whether the catalogue has the tables of usage."""
         if not exists(self.shown):
             return False
         with self.opened() as lake:
-            return all(lake.catalog.table_exists(lake.identifier(kind.name)) for kind in TABLES)
+            return all(
+                lake.catalog.table_exists(lake.identifier(kind.name)) for kind in USAGE.tables
+            )
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[View]:
@@ -95,7 +97,8 @@ class LakeBackend:
         with self.opened() as lake, tempfile.TemporaryDirectory() as folder:
             tables = _consistent(lake)
             if self._renaming:
-                _refuse_pseudonyms(tables[DAILY_TOTALS.name], self.shown)
+                totals = [kind.totals.name for kind in GROUPS]
+                _refuse_pseudonyms((tables[n] for n in totals if n in tables), self.shown)
             engine = engine_in(folder)
             with engine.connect() as connection:
                 _create(connection, tables)
@@ -159,14 +162,24 @@ class _LakeWatch:
     def state(self) -> Hashable:
         """The places of the tables' metadata, which are others after each commit."""
         with self._backend.opened() as lake:
-            return tuple(_load(lake, kind).metadata_location for kind in TABLES)
+            return tuple(
+                (name, table.metadata_location) for name, table in _load(lake, TABLES).items()
+            )
 
     def close(self) -> None:
         """Nothing stays open."""
 
 
-def _load(lake: Lake, kind: LakeTable) -> IcebergTable:
-    return lake.catalog.load_table(lake.identifier(kind.name))
+def _load(lake: Lake, kinds: Iterable[LakeTable]) -> dict[str, IcebergTable]:
+    """The tables by name, in this order, without those of costs that the lake lacks."""
+    found = {}
+    for kind in kinds:
+        try:
+            found[kind.name] = lake.catalog.load_table(lake.identifier(kind.name))
+        except NoSuchTableError as error:
+            if kind in USAGE.tables:
+                raise StoreFailed(f"{lake.shown}: the table {kind.name} is missing") from error
+    return found
 
 
 def _consistent(lake: Lake) -> dict[str, IcebergTable]:
@@ -175,8 +188,9 @@ def _consistent(lake: Lake) -> dict[str, IcebergTable]:
         if look:
             time.sleep(_PAUSE_SECONDS)
         # The totals first: rows are committed before them.
-        tables = {kind.name: _load(lake, kind) for kind in (DAILY_TOTALS, *ROW_TABLES)}
-        if not (torn := _torn_days(tables)):
+        tables = _load(lake, (kind for group in GROUPS for kind in reversed(group.tables)))
+        torn = sorted({day for group in GROUPS for day in _torn_days(group, tables)})
+        if not torn:
             return tables
     raise StoreFailed(
         f"{lake.shown}: {listed_days(torn)}: the rows are not those of the totals; an export is"
@@ -184,27 +198,34 @@ def _consistent(lake: Lake) -> dict[str, IcebergTable]:
     )
 
 
-def _torn_days(tables: Mapping[str, IcebergTable]) -> list[date]:
+def _torn_days(group: TableGroup, tables: Mapping[str, IcebergTable]) -> set[date]:
     """Days whose rows in some table are not those of the totals."""
-    columns = ("source", "day", "users", CONTENT)
-    totals = tables[DAILY_TOTALS.name].scan(selected_fields=columns).to_arrow().to_pylist()
+    columns = ("source", "day", group.count, CONTENT)
+    table = tables.get(group.totals.name)
+    totals = table.scan(selected_fields=columns).to_arrow().to_pylist() if table is not None else []
     contents = {(row["source"], row["day"]): row[CONTENT] for row in totals}
-    found = {kind.name: contents_in(tables[kind.name]) for kind in ROW_TABLES}
+    found = {
+        kind.name: contents_in(tables[kind.name]) if kind.name in tables else {}
+        for kind in group.rows
+    }
     torn = {
         key
         for each in found.values()
         for key, there in each.items()
         if there != {contents.get(key)}
     }
-    users = found[USER_DAYS.name]
+    counted = found[group.rows[0].name]
     torn |= {
-        key for row in totals if row["users"] and (key := (row["source"], row["day"])) not in users
+        key
+        for row in totals
+        if row[group.count] and (key := (row["source"], row["day"])) not in counted
     }
-    return sorted({day for _, day in torn})
+    return {day for _, day in torn}
 
 
-def _refuse_pseudonyms(totals: IcebergTable, shown: str) -> None:
-    if totals.scan(row_filter=f"{PSEUDONYMS} = true", limit=1).to_arrow().num_rows:
+def _refuse_pseudonyms(totals: Iterable[IcebergTable], shown: str) -> None:
+    renamed = f"{PSEUDONYMS} = true"
+    if any(table.scan(row_filter=renamed, limit=1).to_arrow().num_rows for table in totals):
         raise UsageError(
             f"{shown}: the names of some days are pseudonyms already, and would get others: unset"
             " PSEUDONYM_KEY_FILE to read this lake"
@@ -216,11 +237,14 @@ def _create(connection: Connection, tables: Mapping[str, IcebergTable]) -> None:
     session: Any = connection.connection.driver_connection
     duck: duckdb.DuckDBPyConnection = session.connection
     for kind in TABLES:
+        if kind.name not in tables:
+            kind.arrow.of.create(connection, checkfirst=False)
+            continue
         duck.register(f"lake_{kind.name}", _dataset(tables[kind.name], kind))
         columns = ", ".join(map(_expression, kind.arrow.of.c))
         view, rows = kind.arrow.of.name, f"lake_{kind.name}"
         duck.execute(f"CREATE VIEW {view} AS SELECT {columns} FROM {rows}")  # noqa: S608
-    for table in (INFO, TENANT_FIGURE, COST_LEDGER, COST_DAY, BUDGET):
+    for table in (INFO, TENANT_FIGURE, BUDGET):
         table.create(connection, checkfirst=False)
     connection.execute(INFO.insert().values(name=SCHEMA_VERSION, value=f"{VERSION}"))
     session.later((PERSON.name, DAY_PEOPLE.name), _create_people)

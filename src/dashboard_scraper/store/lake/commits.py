@@ -1,6 +1,6 @@
 """Replacing days in a lake, so that no reader takes a mixture of two versions for a day.
 
-Each table gets its rows in one commit: first the tables of rows, then `daily_totals`, whose
+Each table gets its rows in one commit: first the tables of rows, then that of the totals, whose
 `content` says which rows belong to it. The state of the latter is read before those of the former
 are compared, and its commit fails if another writer has changed it since: then all are compared
 again. So when two writers write one day, it ends with the rows and the totals of one of them.
@@ -30,11 +30,10 @@ from dashboard_scraper.model.dates import month_of
 from dashboard_scraper.store.lake.place import CONFLICTS, Lake
 from dashboard_scraper.store.lake.state import Contents, contents_in, is_of
 from dashboard_scraper.store.lake.tables import (
-    DAILY_TOTALS,
     PROPERTIES,
-    ROW_TABLES,
     TABLES,
     LakeTable,
+    TableGroup,
 )
 
 logger = logging.getLogger(__name__)
@@ -102,16 +101,16 @@ def _add_columns(table: Table, wanted: LakeTable) -> None:
                 change.add_column(field.name, field.field_type, doc=field.doc)
 
 
-def put(lake: Lake, source: str, days: Sequence[LakeDay]) -> None:
+def put(lake: Lake, group: TableGroup, source: str, days: Sequence[LakeDay]) -> None:
     """Replace these days, all of them in one commit per table.
 
     LockHeld where other writers change the same days again and again.
     """
-    batch = _Batch(lake, source, days)
+    batch = _Batch(lake, group, source, days)
     try:
         batch.write()
         for _ in _attempts(lake):
-            for kind in ROW_TABLES:
+            for kind in group.rows:
                 batch.commit_rows(kind)
             if batch.commit_totals():
                 return
@@ -136,8 +135,9 @@ def _attempts(lake: Lake) -> Iterator[int]:
 class _Batch:
     """Days that are committed together. Their files are written first, day by day."""
 
-    def __init__(self, lake: Lake, source: str, days: Sequence[LakeDay]) -> None:
+    def __init__(self, lake: Lake, group: TableGroup, source: str, days: Sequence[LakeDay]) -> None:
         self._lake = lake
+        self._group = group
         self._source = source
         self._days = {each.day: each for each in days}
         self._totals: dict[date, Mapping[str, Any]] = {}
@@ -146,7 +146,7 @@ class _Batch:
 
     def write(self) -> None:
         """Write the files of every table that does not have the days yet."""
-        tables = [(kind, self._load(kind)) for kind in ROW_TABLES]
+        tables = [(kind, self._load(kind)) for kind in self._group.rows]
         found = {kind.name: self._found(table) for kind, table in tables}
         for each in self._days.values():
             if each.totals is not None:
@@ -189,11 +189,12 @@ class _Batch:
         """Commit the totals, unless rows are not those of the totals, or the totals have changed
         since it was known that they are.
         """
-        totals = self._load(DAILY_TOTALS)
-        if any(self._differing(kind, self._load(kind)) for kind in ROW_TABLES):
+        kind = self._group.totals
+        table = self._load(kind)
+        if any(self._differing(each, self._load(each)) for each in self._group.rows):
             return False
         try:
-            _replace_totals(totals, self._source, list(self._days), self._totals)
+            _replace_totals(table, kind, self._source, list(self._days), self._totals)
         except (*CONFLICTS, CommitStateUnknownException):
             return False
         return True
@@ -228,7 +229,11 @@ class _Batch:
 
 
 def _replace_totals(
-    table: Table, source: str, days: Sequence[date], totals: Mapping[date, Mapping[str, Any]]
+    table: Table,
+    kind: LakeTable,
+    source: str,
+    days: Sequence[date],
+    totals: Mapping[date, Mapping[str, Any]],
 ) -> None:
     """Commit the totals of these days, with those of the other days of their months in one file:
     a file of one row for each day would be many.
@@ -240,7 +245,7 @@ def _replace_totals(
     files = []
     for month in months:
         of_month = [rows[day] for day in month.days() if day in rows]
-        table_of_month = pa.Table.from_pylist(of_month, DAILY_TOTALS.arrow.schema)
+        table_of_month = pa.Table.from_pylist(of_month, kind.arrow.schema)
         files += _written(table, source, month.start, table_of_month)
     _replace(table, source, all_of_months, files)
 

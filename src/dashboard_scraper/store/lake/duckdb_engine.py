@@ -23,6 +23,7 @@ class DuckDbDialect(DefaultDialect):
     default_paramstyle = "qmark"
     supports_statement_cache = True
     supports_native_boolean = True
+    supports_native_decimal = True  # else SQLAlchemy makes binary floats of amounts
 
     @classmethod
     def import_dbapi(cls) -> Any:

@@ -12,23 +12,27 @@ from pyiceberg.table import ALWAYS_TRUE, FileScanTask, Table
 
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.store.lake.place import Lake
-from dashboard_scraper.store.lake.tables import CONTENT, DAILY_TOTALS, ROW_TABLES
+from dashboard_scraper.store.lake.tables import CONTENT, TableGroup
 
 Contents = Mapping[date, set[str]]
 _EPOCH = date(1970, 1, 1).toordinal()
 
 
-def totals_in(lake: Lake, source: str, window: Window | None = None) -> dict[date, dict[str, Any]]:
-    """The rows of `daily_totals`, by day."""
-    table = lake.catalog.load_table(lake.identifier(DAILY_TOTALS.name))
+def totals_in(
+    lake: Lake, group: TableGroup, source: str, window: Window | None = None
+) -> dict[date, dict[str, Any]]:
+    """The rows of the totals, by day."""
+    table = lake.catalog.load_table(lake.identifier(group.totals.name))
     rows = table.scan(row_filter=is_in(source, window)).to_arrow().to_pylist()
     return {row["day"]: row for row in rows}
 
 
-def contents_of_rows(lake: Lake, source: str, window: Window) -> dict[str, Contents]:
+def contents_of_rows(
+    lake: Lake, group: TableGroup, source: str, window: Window
+) -> dict[str, Contents]:
     """What the rows of each day were written from, by the name of the table."""
     found: dict[str, Contents] = {}
-    for kind in ROW_TABLES:
+    for kind in group.rows:
         table = lake.catalog.load_table(lake.identifier(kind.name))
         by_day = contents_in(table, is_in(source, window))
         found[kind.name] = {day: contents for (_, day), contents in by_day.items()}

@@ -1,4 +1,4 @@
-"""The lake's tables: those that Parquet has too, and what identifies a day's content."""
+"""The lake's tables, and what identifies the content of a day in them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pyiceberg.transforms import IdentityTransform, MonthTransform
 from pyiceberg.types import (
     BooleanType,
     DateType,
+    DecimalType,
     DoubleType,
     IcebergType,
     LongType,
@@ -20,12 +21,14 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
+from dashboard_scraper.model.money import MAX_DECIMALS, MAX_DIGITS
 from dashboard_scraper.store import arrow
 from dashboard_scraper.store.arrow import ArrowTable
 from dashboard_scraper.store.schema import PERSON, USER_DAY
 
 CONTENT = "content"
 PSEUDONYMS = "pseudonyms"
+ROW_COUNT = "row_count"
 _CONTENT = (
     pa.field(CONTENT, pa.string(), nullable=False),
     "What the day was written from: the same in all tables once all of them are written",
@@ -34,10 +37,15 @@ _PSEUDONYMS = (
     pa.field(PSEUDONYMS, pa.bool_(), nullable=False),
     "Whether the names are pseudonyms",
 )
+_ROW_COUNT = (
+    pa.field(ROW_COUNT, pa.int64(), nullable=False),
+    "How many rows the day has in the table of costs",
+)
 _TYPES: dict[pa.DataType, IcebergType] = {
     pa.timestamp("us", tz="UTC"): TimestamptzType(),
     pa.bool_(): BooleanType(),
     pa.date32(): DateType(),
+    pa.decimal128(MAX_DIGITS, MAX_DECIMALS): DecimalType(MAX_DIGITS, MAX_DECIMALS),
     pa.float64(): DoubleType(),
     pa.int64(): LongType(),
     pa.string(): StringType(),
@@ -104,7 +112,34 @@ USER_DAYS = _lake_table(arrow.USER_DAYS)
 EDITOR_LANGUAGE_DAYS = _lake_table(arrow.EDITOR_LANGUAGE_DAYS)
 CREDIT_DAYS = _lake_table(arrow.CREDIT_DAYS)
 DAILY_TOTALS = _lake_table(arrow.DAILY_TOTALS, _PSEUDONYMS)
+COST_DAYS = _lake_table(arrow.COST_DAYS)
+COST_TOTALS = _lake_table(arrow.COST_TOTALS, _ROW_COUNT, _PSEUDONYMS)
 
-ROW_TABLES = (USER_DAYS, EDITOR_LANGUAGE_DAYS, CREDIT_DAYS)
-"""What has the rows of days; DAILY_TOTALS is committed after them."""
-TABLES = (*ROW_TABLES, DAILY_TOTALS)
+
+@dataclass(frozen=True)
+class TableGroup:
+    """Tables that have the same `content` of a day: those of rows, and that of the totals, which is
+    committed after them. Its column `count` is how many rows of the first table a day has.
+    """
+
+    rows: tuple[LakeTable, ...]
+    totals: LakeTable
+    count: str
+
+    @property
+    def tables(self) -> tuple[LakeTable, ...]:
+        """In the order of the commits."""
+        return (*self.rows, self.totals)
+
+
+USAGE = TableGroup((USER_DAYS, EDITOR_LANGUAGE_DAYS, CREDIT_DAYS), DAILY_TOTALS, "users")
+COSTS = TableGroup((COST_DAYS,), COST_TOTALS, ROW_COUNT)
+"""Costs are revised apart from what was used. Lakes of earlier versions lack these tables."""
+GROUPS = (USAGE, COSTS)
+TABLES = (*USAGE.tables, *COSTS.tables)
+
+
+def with_content(table: pa.Table, content: str) -> pa.Table:
+    """The rows with the column that identifies what their day was written from."""
+    field, _ = _CONTENT
+    return table.append_column(field, pa.repeat(pa.scalar(content), table.num_rows))
