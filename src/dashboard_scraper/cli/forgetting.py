@@ -282,7 +282,7 @@ def _write_lakes_again(settings: Settings, store: Store, showing: Iterable[Path]
         window = Window(min(listed), max(listed))
         export = dataclasses.replace(daily_export(settings, window, folder), source=source)
         # An error ends the command: a file that the lake still refers to must not be removed.
-        rewrite_days(store, folder, listed, export, utc_now())
+        rewrite_days(store, folder, listed, export)
 
 
 def _log_what_is_left(settings: Settings, found: traces.Found) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,7 @@ except ImportError:
 logger = logging.getLogger(__name__)
 
 _MARKED = "every day is written; its rows and its totals say so"
+_FOREVER = datetime.max.replace(tzinfo=UTC)
 _detailed_in = picker(DETAILED)
 
 
@@ -105,9 +106,7 @@ def days_in(path: Path) -> set[tuple[str, date]]:
     return set(zip(*(keys.column(name).to_pylist() for name in ("source", "day")), strict=True))
 
 
-def rewrite_days(
-    store: Store, folder: Path, days: Iterable[date], export: DailyExport, now: datetime
-) -> None:
+def rewrite_days(store: Store, folder: Path, days: Iterable[date], export: DailyExport) -> None:
     """Bring some days of a lake in `folder` up to date, and remove its earlier states."""
     listed = set(days)
     export = dataclasses.replace(export, window=Window(min(listed), max(listed)))
@@ -117,7 +116,7 @@ def rewrite_days(
         store.reading() as reader,
     ):
         _write(lake, export, (_UsageOfDays(reader, export), CostsOfDays(reader, export)), listed)
-        expire(lake, now + timedelta(seconds=1))
+        expire(lake, _FOREVER)  # also the states between the commits above
 
 
 def _write(
