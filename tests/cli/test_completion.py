@@ -24,7 +24,7 @@ COMPLETED = {
     "--home=x stat": {"status"},
     "--home some-folder stat": {"status"},
     "export --form": {"--format"},
-    "export --format ": {"files", "iceberg", "parquet"},
+    "export --format ": {"files", "focus", "iceberg", "parquet"},
     "convert some": {"some-file.csv", "some-folder/"},
     "--log-level D": {"DEBUG"},
     "explain --by ": {"person", "team", "model", "day"},

@@ -192,9 +192,13 @@ def test_day_without_an_answer_is_not_empty(home: Home, sim: Simulator) -> None:
 
 @pytest.mark.slow
 def test_user_with_unknown_activity_has_a_record(home: Home, sim: Simulator) -> None:
+    """The day then does not add up, since that user was active."""
+    listed = [each for each in sim.organization.people if each.belongs(DAY, DAY)]
+    active = sim.organization.totals(Window(DAY, DAY))
+    place = next(place for place, each in enumerate(listed) if each.index in active)
     for field in COUNTS:
         value = None if field == COUNTS[0] else 0
-        sim.add_fault(Fault(set_value(field, value, record=0), USERS, DAY))
+        sim.add_fault(Fault(set_value(field, value, record=place), USERS, DAY))
     daily(home, 9)
     with (home.daily_folder / csv_name(DAY)).open(newline="") as file:
         (user,) = (row[USER_TITLE] for row in csv.DictReader(file) if not row["Completions"])
