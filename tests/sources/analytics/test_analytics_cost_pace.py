@@ -101,11 +101,14 @@ def test_consecutive_runs_share_the_limit_of_costs(home: Home, start_api: Start)
 def test_refusal_empties_only_its_own_bucket(home: Home, start_api: Start) -> None:
     """Another client of the tenant may use the limit of costs."""
     home.settings |= {"COST_BURST": "1000", "MAX_RETRIES": "9", "RETRY_BACKOFF_SECONDS": "0.01"}
-    sim = limited(home, start_api, scale=60)
+    sim = limited(home, start_api, scale=6)  # three requests a second: slower than any machine
     with opened(home) as source:
-        for _ in range(SERVER_BURST + 5):
+
+        def refused() -> int:
             assert source.costs.fetch_totals(ONE_DAY)
-        refused = [request for request in sim.requests if request.status == 429]
-        assert len(refused) == 1, "it is too optimistic once"
+            return sum(request.status == 429 for request in sim.requests)
+
+        assert any(refused() for _ in range(10 * SERVER_BURST))
+        assert [refused() for _ in range(3)] == [1, 1, 1], "it is too optimistic once"
         source.check()
     assert source.estimate([ONE_DAY.start]).seconds == 0
