@@ -152,7 +152,7 @@ def remove(folder: Path) -> None:
         path.unlink()
 
 
-@pytest.mark.parametrize("room", [0, 4, 40, 205])
+@pytest.mark.parametrize("room", [0, 4, 40, 255])
 @pytest.mark.slow
 def test_full_disk_stores_complete_days_only(store: Place, disk: Path, room: int) -> None:
     remove(disk)
@@ -163,7 +163,7 @@ def test_full_disk_stores_complete_days_only(store: Place, disk: Path, room: int
         assert store.fresh() == {}
         stored = stored_days(store.url)
         assert stored == {day: store.days[day] for day in stored}
-        assert bool(stored) == (room == 205)
+        assert bool(stored) == (room == 255)
         assert len(stored) < DAYS
     asked = store.simulator.count(USERS)
     store.finish()
@@ -347,7 +347,7 @@ def test_export_during_run_has_complete_days_only(
     assert mixed
 
 
-@pytest.mark.parametrize("room", [0, 40, 80, 200])
+@pytest.mark.parametrize("room", [0, 40, 80, 300])
 @pytest.mark.slow
 def test_forget_on_full_disk_reports_leftover_copies(store: Place, disk: Path, room: int) -> None:
     """With little room nothing is removed. With some, the rows are removed, but copies of them may
@@ -356,7 +356,7 @@ def test_forget_on_full_disk_reports_leftover_copies(store: Place, disk: Path, r
     user = store.days[WINDOW.end][1].users[0].user
     with filled(disk, room):
         result = store.forks.run(store.home, "forget", user)
-        assert result.code == (0 if room == 200 else 1), result.err
+        assert result.code == (0 if room == 300 else 1), result.err
         assert "Traceback" not in result.err
         stored = stored_days(store.url)
         if room < 80:
@@ -364,7 +364,7 @@ def test_forget_on_full_disk_reports_leftover_copies(store: Place, disk: Path, r
         else:
             assert user not in {each.user for _, day in stored.values() for each in day.users}
     assert ("copies of them may be left" in result.err) == (room == 80)
-    if room < 200:
+    if room < 300:
         again = store.forks.run(store.home, "forget", user)
         assert again.code == 0, again.err  # also without rows: files still show the person
     assert not any(user.encode() in path.read_bytes() for path in all_files(disk))
