@@ -197,8 +197,13 @@ def yesterday() -> date:
     return today() - timedelta(1)
 
 
+LONGEST = ("test_spark.py", "test_iceberg.py", "test_lake_costs.py", "test_focus.py")
+"""What takes longest goes first: at the end, the other workers would wait for it."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that need PostgreSQL or Chromium are slow; the others say so where they are."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         params = item.callspec.params if hasattr(item, "callspec") else {}
