@@ -19,7 +19,7 @@ from dashboard_scraper.errors import (
     Stale,
     StoreFailed,
 )
-from dashboard_scraper.model.costs import CostDay
+from dashboard_scraper.model.costs import Budget, CostDay
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.simulator import Fault, Organization, Simulator, remove_field, status
 from dashboard_scraper.simulator.exchange import Answer, Request
@@ -237,6 +237,20 @@ def test_export_run_fetches_costs_too(home: Home, spring: Simulator) -> None:
     fetch(home, WINDOW.start, WINDOW.end)
     check_equal_to_truth(home, spring)
     assert asked(spring)[BUDGETS] > 0
+
+
+def test_run_for_old_days_keeps_budgets(home: Home, spring: Simulator) -> None:
+    """They are those of now, also of people who were not active on the days of the run."""
+
+    def limits() -> list[Budget]:
+        with store_at(settings_of(home).store_url).reading() as reader:
+            return reader.budgets(ANALYTICS)
+
+    run(home)
+    before = limits()
+    old = march(1) - timedelta(days=200)
+    backfill(home, old, old)
+    assert limits() == before == spring.organization.costs.budgets()[: len(before)] != []
 
 
 def test_costs_that_nobody_wants_are_not_asked_for(home: Home, spring: Simulator) -> None:

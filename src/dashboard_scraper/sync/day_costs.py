@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 
 from dashboard_scraper.errors import ContractBroken, ScraperError
 from dashboard_scraper.model.costs import COST_METRICS, CostDay, CostFigures, text_of
-from dashboard_scraper.model.dates import Window, pieces_of, runs_of_days
+from dashboard_scraper.model.dates import Window, pieces_of, runs_of_days, utc_day
 from dashboard_scraper.model.listing import listed, listed_days
 from dashboard_scraper.people.people import person_key
 from dashboard_scraper.sources.interface import Clock, CostSource, Source
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 # Rows that are in memory at once: 20 pages, or one day if a day has more.
 _MOST_ROWS = 20_000
+_BUDGETS_OF = timedelta(days=90)
+"""Who had a row of usage so recently is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ def fill_costs(
         for piece in pieces_of(start, end, costs.days_at_once):
             if not _Filling(store, source.name, costs, piece, rules).run(refresh=refresh):
                 return []  # the source has none for this tenant
-        _fill_budgets(store, source.name, costs, window, rules.clock())
+        _fill_budgets(store, source.name, costs, rules.clock())
     except DETAIL_ERRORS as error:
         return [type(error)(f"costs of {window} could not be fetched: {error}")]
     return []
@@ -162,12 +164,15 @@ def _changes(before: CostLedgerDay, costs: CostDay) -> str:
     return f": {listed(changes)}" if changes else ", without a change in their sums"
 
 
-def _fill_budgets(
-    store: Store, name: str, source: CostSource, window: Window, now: datetime
-) -> None:
-    """Replace the stored limits of users by those of now."""
+def _fill_budgets(store: Store, name: str, source: CostSource, now: datetime) -> None:
+    """Replace the stored limits of users by those of now.
+
+    Whose limits are asked for does not depend on the run's days: a run for old days or a single one
+    would remove the limits of everybody who was not active on them.
+    """
+    today = utc_day(now)
     with store.reading() as reader:
-        users = reader.users(name, window)
-    budgets = source.fetch_budgets(users)
+        users = reader.users(name, Window(today - _BUDGETS_OF, today))
+    budgets = source.fetch_budgets(users) if users else None
     if budgets is not None:
         store.put_budgets(name, budgets, now)
