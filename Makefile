@@ -11,13 +11,16 @@ RUNTIME_READY := $(RUNTIME)/.ready
 # Nor do the tests wait for what makes the website.
 SITE := .venv-site
 SITE_READY := $(SITE)/.ready
+# Nor for what builds a release and checks how it is deployed.
+RELEASE := .venv-release
+RELEASE_READY := $(RELEASE)/.ready
 # The checker of the FinOps Foundation needs other versions of libraries, and a newer Python.
 FOCUS := .venv-focus
 FOCUS_READY := $(FOCUS)/.ready
 FOCUS_PYTHON := 3.12
 SOURCES := src tests bench tools
 
-.PHONY: demo test test-fast lint spark focus docs site screenshots vendor check-vendor lock check-lock audit bench mutants clean
+.PHONY: demo test test-fast compiled-tests lint spark focus docs site screenshots vendor check-vendor lock check-lock audit release check-deployment image bench mutants clean
 
 demo: $(RUNTIME_READY)
 	PYTHONPATH=src $(RUNTIME)/bin/python -m dashboard_scraper demo
@@ -37,7 +40,11 @@ test: $(READY)
 # While you work, and for other versions of Python: without the tests that take long, and without
 # PostgreSQL and Chromium.
 test-fast: $(READY)
-	$(BIN)/pytest -n $(PROCESSORS) --dist worksteal -m "not slow"
+	$(BIN)/pytest -n $(PROCESSORS) --dist worksteal -m "not slow" $(TEST_OPTIONS)
+
+# Every worker compiles all tests where there is no bytecode yet, at the same time: do it once before.
+compiled-tests: $(READY)
+	$(BIN)/pytest --collect-only -qq > /dev/null
 
 lint: $(READY)
 	$(BIN)/ruff check $(SOURCES)
@@ -111,12 +118,13 @@ check-vendor: vendor
 	git diff --exit-code --stat -- $(VENDOR) $(VENDOR_OF_TESTS)
 
 # Every package with its hashes: what runs the program, that with every extra but Spark, that with the
-# tools, what makes the website, Spark, which is larger than all others together, and what checks FOCUS.
+# tools, what makes the website, Spark, which is larger than all others together, what builds a release
+# and an image, and what checks FOCUS.
 # The pins in the files stay where they still satisfy pyproject.toml.
-LOCKS := requirements.txt requirements-extras.txt requirements-dev.txt requirements-docs.txt requirements-spark.txt requirements-focus.txt
+LOCKS := requirements.txt requirements-extras.txt requirements-dev.txt requirements-docs.txt requirements-spark.txt requirements-focus.txt requirements-release.txt requirements-image.txt
 COMPILE_FOR = $(BIN)/uv pip compile --quiet --universal --no-header --no-strip-extras --generate-hashes --python-version
 COMPILE = $(COMPILE_FOR) 3.11
-EXTRAS := --extra postgres --extra parquet --extra iceberg --extra serve
+EXTRAS := --extra postgres --extra parquet --extra iceberg --extra serve --extra copilot-app --extra keyring --extra notify
 
 lock: $(READY)
 	$(COMPILE) pyproject.toml --output-file requirements.txt
@@ -124,6 +132,8 @@ lock: $(READY)
 	$(COMPILE) --extra dev --constraint requirements-extras.txt pyproject.toml --output-file requirements-dev.txt
 	$(COMPILE) --group pyproject.toml:docs --constraint requirements-dev.txt --output-file requirements-docs.txt
 	$(COMPILE) --extra spark --constraint requirements-dev.txt pyproject.toml --output-file requirements-spark.txt
+	$(COMPILE) --group pyproject.toml:release --constraint requirements-dev.txt --output-file requirements-release.txt
+	$(COMPILE) --group pyproject.toml:image --constraint requirements-dev.txt --output-file requirements-image.txt
 	$(COMPILE_FOR) $(FOCUS_PYTHON) --group pyproject.toml:focus --output-file requirements-focus.txt
 
 check-lock: $(READY)
@@ -135,6 +145,27 @@ check-lock: $(READY)
 # Fails on a known vulnerability; says what no advisory could be found for.
 audit: $(READY)
 	$(BIN)/python tools/audit_dependencies.py requirements-dev.txt
+
+# Wheel, source archive, SBOM, locks and their SHA-256, in dist/; `make release DRAFT=--draft` tries it
+# before the changelog has a date and the tree is committed.
+release: $(RELEASE_READY)
+	$(RELEASE)/bin/python tools/release.py $(DRAFT)
+
+# What others run as it is written here: the workflows on GitHub, the image and the services.
+check-deployment: $(RELEASE_READY)
+	$(RELEASE)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(RELEASE)/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(RELEASE)/bin/zizmor --offline --no-progress --persona pedantic .github
+	$(RELEASE)/bin/hadolint --failure-threshold style Dockerfile
+	$(RELEASE)/bin/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose/compose.yaml
+
+# With podman, docker or buildah; another base is `make image IMAGE_OPTIONS="--build-arg BASE=NAME"`.
+ENGINE := $(firstword $(foreach engine,podman docker buildah,$(if $(shell command -v $(engine)),$(engine))))
+IMAGE := dashboard-scraper
+image:
+	@test -n "$(ENGINE)" || { echo "install podman, docker or buildah first"; exit 1; }
+	BUILDAH_FORMAT=docker $(ENGINE) build --tag $(IMAGE) --build-arg REVISION="$$(git rev-parse HEAD)" \
+		--build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' src/dashboard_scraper/__init__.py)" $(IMAGE_OPTIONS) .
 
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes -r
 
@@ -166,9 +197,19 @@ $(SITE_READY): requirements-docs.txt
 	$(SITE)/bin/python $(PIP_INSTALL) requirements-docs.txt
 	touch $@
 
+$(RELEASE_READY): requirements-release.txt
+	$(CHECK_PYTHON)
+	$(PYTHON) -m venv $(RELEASE)
+	if test -x $(BIN)/uv; then \
+		$(BIN)/uv pip install --quiet --python $(RELEASE)/bin/python --require-hashes --requirement requirements-release.txt; \
+	else \
+		$(RELEASE)/bin/python $(PIP_INSTALL) requirements-release.txt; \
+	fi
+	touch $@
+
 define CHECK_PYTHON
 @$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 endef
 
 clean:
-	rm -rf $(VENV) .venv-3.* $(RUNTIME) $(SITE) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* $(RUNTIME) $(SITE) $(RELEASE) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import logging
 import os
 import re
@@ -35,7 +37,16 @@ from in_process import run_main
 
 # The browser of the report's tests, the simulators of those of analytics faults, an S3 server,
 # lakes, and what is read and written.
-pytest_plugins = ["report_pages", "analytics_runs", "object_stores", "lakes", "reads_and_writes"]
+pytest_plugins = [
+    "report_pages",
+    "analytics_runs",
+    "claude_code_runs",
+    "cursor_runs",
+    "copilot_runs",
+    "object_stores",
+    "lakes",
+    "reads_and_writes",
+]
 
 _FILE = "file://"
 
@@ -197,13 +208,52 @@ def yesterday() -> date:
     return today() - timedelta(1)
 
 
-LONGEST = ("test_spark.py", "test_iceberg.py", "test_lake_costs.py", "test_focus.py")
-"""What takes longest goes first: at the end, the other workers would wait for it."""
+def pytest_collection_finish() -> None:
+    """What pytest knows of thousands of tests stays: no collection of garbage looks at it again."""
+    gc.freeze()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--first-parameters",
+        action="store_true",
+        help="run each function that needs a home once: with the first of its parameters",
+    )
+
+
+def _of_first_parameters(items: list[pytest.Item]) -> list[pytest.Item]:
+    """The first item of each function that needs a home; all of the others, which cost little."""
+
+    def key(item: pytest.Item) -> str:
+        runs = "home" in getattr(item, "fixturenames", ())
+        return item.nodeid.partition("[")[0] if runs else item.nodeid
+
+    return list({key(item): item for item in reversed(items)}.values())[::-1]
+
+
+def _longest_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """What takes longest goes first: at the end, the other workers would wait for it.
+
+    Each worker begins with an equal part of the tests, in their order: each part begins with some.
+    """
+    longest = [item for item in items if item.get_closest_marker("longest")]
+    others = iter([item for item in items if not item.get_closest_marker("longest")])
+    dealt: list[pytest.Item] = []
+    for number in range(workers):
+        size = (len(items) - len(dealt)) // (workers - number)
+        first = longest[number::workers]
+        dealt += [*first, *itertools.islice(others, max(0, size - len(first)))]
+    return [*dealt, *others]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests that need PostgreSQL or Chromium are slow; the others say so where they are."""
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+    if config.getoption("--first-parameters"):
+        first = _of_first_parameters(items)
+        config.hook.pytest_deselected(items=list({*items} - {*first}))
+        items[:] = first
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    items[:] = _longest_first(items, workers)
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         params = item.callspec.params if hasattr(item, "callspec") else {}

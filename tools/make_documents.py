@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+import comparing_document
 import costs_document
+import exports_document
 import mapping_document
+import serving_document
 import settings_document
 import store_document
 
@@ -17,8 +20,11 @@ DOCUMENTS: Mapping[str, Callable[[], str]] = MappingProxyType(
     {
         "CSV_TO_JSON_MAPPING.md": mapping_document.document,
         "STORE.md": store_document.document,
+        "comparing.md": comparing_document.document,
         "configuration.md": settings_document.document,
         "costs.md": costs_document.document,
+        "exports.md": exports_document.document,
+        "serving.md": serving_document.document,
     }
 )
 

@@ -8,7 +8,7 @@ from dashboard_scraper.exports.copilot_converter import PLACES, Feature, Place
 from dashboard_scraper.github.counters import Counter
 from dashboard_scraper.github.records import AT_LEAST, FLAGS, PLACE_OF, SHOWN_AS, GithubFeature
 from dashboard_scraper.model.metrics import (
-    METRICS,
+    AUGMENT_METRICS,
     SERVICE_ACCOUNT_TITLE,
     USER_TITLE,
     Kind,
@@ -91,10 +91,12 @@ def document() -> str:
     """The whole document, in Markdown."""
     table = ["| CSV column | dashboard | Copilot JSON | Analytics API |", "|---|---|---|---|"]
     rows = [(USER_TITLE, _code([USER_FIELD]), "`user_login`, `user_id`", _code(IDENTITY))]
-    rows += [(m.title, _code([FIELDS.get(m, "")]), _places(m), _in_analytics(m)) for m in METRICS]
+    rows += [
+        (m.title, _code([FIELDS.get(m, "")]), _places(m), _in_analytics(m)) for m in AUGMENT_METRICS
+    ]
     table += [f"| {' | '.join(row)} |" for row in rows]
     definitions = ["## What the columns mean", ""]
-    definitions += [f"- **{metric.title}**: {metric.definition}." for metric in METRICS]
+    definitions += [f"- **{metric.title}**: {metric.definition}." for metric in AUGMENT_METRICS]
     rules = _RULES.format(
         service=SERVICE_ACCOUNT_TITLE,
         features=_code(feature.value for feature in Feature),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Dialect
+from sqlalchemy import Column, Dialect
 from sqlalchemy.dialects import postgresql, sqlite
 
-from dashboard_scraper.store.schema import VIEWS
+from dashboard_scraper.store.schema import PERSON, VIEWS
 
 _HEAD = """\
 # The views of the store
@@ -34,6 +34,13 @@ _ABOUT = {
     " the same figures as the source sums them. A day without a row has unknown costs, not none.",
     "user_budgets": "The limits of users that the source named in the last run. A user without a"
     " row may still be limited by a budget of the whole organization.",
+    "seats": "One row for each user who has or had a seat, of sources that know seats.",
+    "records": "One row for each record that a source sent for a user and day, or for the whole"
+    " tenant, as it was: so a field that the catalogue does not know is not lost. Only Copilot has"
+    " them.",
+    "runs": "One row for each source of each run that fetches, also where it failed. A run that"
+    " found the store locked by another one has no row.",
+    "notices": "One row for each occasion to notify somebody of, and for how long it was so.",
 }
 
 _TAIL = """\
@@ -81,6 +88,7 @@ def document() -> str:
         lines += ["| column | SQLite | PostgreSQL | meaning |", "|---|---|---|---|"]
         for column in query.selected_columns:
             types = " | ".join(str(column.type.compile(dialect)) for dialect in dialects)
-            lines.append(f"| `{column.name}` | {types} | {column.comment} |")
+            stored = column if isinstance(column, Column) else PERSON.c[column.name]
+            lines.append(f"| `{column.name}` | {types} | {stored.comment} |")
         lines.append("")
     return "\n".join([*lines, _TAIL, _LOCK])

@@ -11,14 +11,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import msgspec
 
 from dashboard_scraper.errors import DaysMissing, UsageError
+from dashboard_scraper.exports.copilot_converter import NEEDS as COPILOT_NEEDS
 from dashboard_scraper.exports.copilot_converter import convert
 from dashboard_scraper.exports.copilot_files import ids_by_name
+from dashboard_scraper.github.recorded import (
+    RecordedReports,
+    no_records,
+    recorded_persons,
+    unrecorded,
+)
+from dashboard_scraper.github.reports import NEEDS as GITHUB_NEEDS
 from dashboard_scraper.github.reports import (
     GithubOptions,
     GithubReports,
@@ -35,6 +44,7 @@ from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.model.tolerance import EXACT
 from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import LedgerDay, Reader, store_at
 
 
@@ -91,9 +101,13 @@ class StoredFigures:
     def copilot_records(
         self, start: date, end: date, enterprise_id: str, source: str | None = None
     ) -> Iterator[dict[str, Any]]:
-        """A record for each user and day with activity, as in `copilot_metrics_YYYY-MM-DD.json`."""
-        window, audience = Window(start, end), Audience()
+        """A record for each user and day with activity, as in `copilot_metrics_YYYY-MM-DD.json`.
+        UsageError where the source does not have the figures that these need.
+        """
+        window = Window(start, end)
         rows = self._ledger(window, source)
+        audience = Audience().of(rows[0].source)
+        COPILOT_NEEDS.check(info_of(rows[0].source))
         naming = audience.naming(self._reader.spellings(rows[0].source, window))
         logins = self._reader.users(rows[0].source, window)
         ids = ids_by_name(logins, audience, naming)
@@ -106,16 +120,34 @@ class StoredFigures:
         self, start: date, end: date, enterprise_id: str, source: str | None = None
     ) -> Iterator[dict[str, Any]]:
         """A record for each user and day with activity: of 28 days as in GitHub's `users-28-day`
-        report, of any other number as in its one-day reports.
+        report, of any other number as in its one-day reports. UsageError as for `copilot_records`.
+        Records that came from GitHub are as they came, ids included.
         """
-        window, audience = Window(start, end), Audience()
+        window = Window(start, end)
         name = self._ledger(window, source)[0].source
-        persons = persons_in(self._reader, name, audience)
-        reports = GithubReports(self._reader, name, audience, GithubOptions(enterprise_id), persons)
         latest = len(window) == DAYS
         report = Report(Scope.ENTERPRISE, Subject.USERS, window, latest=latest)
-        for piece in reports.chunks(report):
+        for piece in self._github_chunks(name, report, GithubOptions(enterprise_id)):
             yield from map(msgspec.json.decode, piece.splitlines())
+
+    def _github_chunks(
+        self, source: str, report: Report, options: GithubOptions
+    ) -> Iterator[bytes]:
+        reader, info, audience = self._reader, info_of(source), Audience().of(source)
+        if not info.has_records:
+            GITHUB_NEEDS.check(info)
+            persons = persons_in(reader, source, audience)
+            return GithubReports(reader, source, audience, options, persons).chunks(report)
+        if missing := unrecorded(reader, source, report.window):
+            raise DaysMissing(no_records(missing))
+        persons = recorded_persons(reader, source, audience)
+        recorded = RecordedReports(reader, source, audience, persons)
+        of_organization = replace(report, scope=Scope.ORGANIZATION)
+        either = (report, of_organization)
+        found = min(either, key=lambda each: len(recorded.missing(each)))
+        if missing := recorded.missing(found):
+            raise DaysMissing(f"days with records of another tenant: {listed_days(missing)}")
+        return recorded.chunks(found)
 
     def _ledger(self, window: Window, source: str | None) -> list[LedgerDay]:
         rows = self._reader.ledger(source or self._only_source(), window)

@@ -3,6 +3,7 @@
 ScraperError                1   unexpected: report it
 +-- OutputFailed            1   free some space, fix the folder's permissions
 +-- StoreFailed             1   repair the store: its disk, its server, or from a backup
++-- NotNotified             1   fix NOTIFY_URLS or HEARTBEAT_URL, or the network: nothing arrived
 +-- UsageError              2   fix the command line or a setting
 +-- SignInRequired          3   sign in again
 +-- SourceUnavailable       4   wait, or fix the network: the source could not be reached
@@ -11,13 +12,16 @@ ScraperError                1   unexpected: report it
 |   +-- NotPublished            run again later: the source does not have them yet
 +-- LockHeld                7   wait for the other run, or end it
 |   +-- LockLost                run it again: another run took over the store
-+-- Stale                   8   find out why no newer day was fetched
++-- Stale                   8   find out why no newer day was fetched, or why watch is silent
 +-- NotReconciled           9   see which days do not add up; every file is written
 +-- RevisionsHeld          10   accept or reject the revisions; the earlier versions are in force
 +-- Implausible            11   compare with the source: all days are empty, or all are equal
++-- SourcesFailed          12   see each source's own error: several failed, each in another way
 """
 
 from __future__ import annotations
+
+import signal
 
 
 class ScraperError(Exception):
@@ -30,6 +34,17 @@ class ScraperError(Exception):
     """
 
 
+def exit_code_of(error: BaseException) -> int:
+    """The exit code of a process that the error ends."""
+    if isinstance(error, ScraperError):
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    if isinstance(error, SystemExit) and isinstance(error.code, int):
+        return error.code
+    return 1
+
+
 class OutputFailed(ScraperError):
     """A file could not be written: disk full, read-only folder, wrong permissions."""
 
@@ -39,6 +54,10 @@ class StoreFailed(ScraperError):
 
     is_away = False
     """Whether it could not be reached, so that its contents may well be fine."""
+
+
+class NotNotified(ScraperError):
+    """A message or a heartbeat was not accepted. A run only logs this."""
 
 
 class UsageError(ScraperError):
@@ -86,7 +105,7 @@ class LockLost(LockHeld):
 
 
 class Stale(ScraperError):
-    """The newest day in the store is older than the freshness that was asked for."""
+    """The newest day in the store, or the heartbeat of `watch`, is older than it should be."""
 
     exit_code = 8
 
@@ -107,3 +126,12 @@ class Implausible(ScraperError):
     """All days of the window are empty, or equal: more likely a fault than real usage."""
 
     exit_code = 11
+
+
+class SourcesFailed(ScraperError):
+    """Some of several sources failed; the others have all their days and files.
+
+    Its exit code is theirs where they have the same one, as where only one failed.
+    """
+
+    exit_code = 12

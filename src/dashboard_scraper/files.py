@@ -118,12 +118,22 @@ def narrow(path: Path, mode: int) -> bool:
     return False
 
 
-def write_whole(target: Path, data: bytes, mode: int = PRIVATE) -> None:
-    """Write `data` to `target` atomically; the file has `mode` from its first byte."""
+def _always() -> bool:
+    return True
+
+
+def write_whole(
+    target: Path, data: bytes, mode: int = PRIVATE, only_if: Callable[[], bool] = _always
+) -> None:
+    """Write `data` to `target` atomically; the file has `mode` from its first byte.
+
+    `only_if` decides last, while no other program can rename a file in the folder: where it is
+    false, the target stays.
+    """
     remove_leftovers_beside([target])
     with Publication(mode) as publication:
         publication.add(target, data)
-        publication.publish()
+        publication.publish(only_if)
 
 
 def remove_leftovers_beside(targets: Iterable[Path]) -> None:
@@ -255,17 +265,18 @@ class Publication:
         temporary.unlink(missing_ok=True)
         return False
 
-    def publish(self) -> None:
+    def publish(self, only_if: Callable[[], bool] = _always) -> None:
         """Rename every file to its target; the folders are flushed before this returns.
 
-        Only one program at a time renames files in a folder, so that two sets do not mix. Raises
-        RuntimeError, and renames nothing, if a file was begun and not finished.
+        Nothing is renamed in a folder in whose turn `only_if` is false. Only one program at a time
+        renames files in a folder, so that two sets do not mix. Raises RuntimeError, and renames
+        nothing, if a file was begun and not finished.
         """
         if not all(pending.is_finished for pending in self._pending):
             raise RuntimeError("a file is still being written")
         for folder, targets in itertools.groupby(list(self._prepared), lambda path: path.parent):
             with explained(folder), turn_in(folder):
-                for target in targets:
+                for target in targets if only_if() else ():
                     with explained(target):
                         self._prepared[target].replace(target)
                     del self._prepared[target]

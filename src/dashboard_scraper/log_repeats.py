@@ -11,6 +11,7 @@ from dataclasses import dataclass
 INTERVAL_SECONDS = 60
 _GROUP = "repeats_group"
 _SUMMARY = "repeats_summary"
+_ALWAYS = "repeats_never"
 _MOST_GROUPS = 1000
 _OTHERS = "other lines"
 
@@ -18,6 +19,11 @@ _OTHERS = "other lines"
 def repeats(group: str) -> dict[str, str]:
     """The `extra` of a log record that counts as a repeat of any other record in the group."""
     return {_GROUP: group}
+
+
+def never_repeats() -> dict[str, str]:
+    """The `extra` of a log record that is always written, such as one of an audit."""
+    return {_ALWAYS: "yes"}
 
 
 @dataclass(slots=True)
@@ -49,7 +55,7 @@ class Repeats(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to write the record."""
-        if hasattr(record, _SUMMARY):
+        if hasattr(record, _SUMMARY) or hasattr(record, _ALWAYS):
             return True
         self.flush()
         key = getattr(record, _GROUP, None) or record.getMessage()

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, TextIO
 
@@ -23,6 +24,12 @@ _LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _MESSAGE = "%(message)s"
 # A source's answer quoted in a message must not fill a disk; the beginning says what is wrong.
 _LONGEST = 4000
+_FIELDS = "named_fields"
+
+
+def with_fields(fields: Mapping[str, object]) -> dict[str, Mapping[str, object]]:
+    """The `extra` of a log record whose values LOG_FORMAT=json should write by name, too."""
+    return {_FIELDS: fields}
 
 
 class _UtcFormatter(logging.Formatter):
@@ -58,12 +65,13 @@ class _JsonFormatter(_UtcFormatter):
     def format(self, record: logging.LogRecord) -> str:
         import json  # noqa: PLC0415 - msgspec cannot escape what is not ASCII
 
-        fields = {
+        fields: dict[str, object] = {
             "time": self.formatTime(record),
             "level": record.levelname,
             "logger": record.name,
             "message": shortened(record.getMessage(), _LONGEST),
         }
+        fields |= getattr(record, _FIELDS, {})
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         return json.dumps(fields)

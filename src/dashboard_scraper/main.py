@@ -10,12 +10,11 @@ from types import FrameType
 from typing import NoReturn
 
 from dashboard_scraper.cli.parser import parse
-from dashboard_scraper.errors import ScraperError
+from dashboard_scraper.errors import ScraperError, exit_code_of
 from dashboard_scraper.logs import configure_logging, log_uncaught_errors
 
 logger = logging.getLogger(__name__)
 
-_INTERRUPTED = 128 + signal.SIGINT
 _TERMINATED = 128 + signal.SIGTERM
 
 
@@ -31,9 +30,9 @@ def main(argv: Sequence[str]) -> int:
         # contain whole URLs, with cursors and signatures.
         logger.error("%s", error)  # noqa: TRY400
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         logger.error("interrupted")  # noqa: TRY400
-        return _INTERRUPTED
+        return exit_code_of(interruption)
     return 0
 
 

@@ -12,10 +12,14 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from dashboard_scraper.errors import UsageError
 from dashboard_scraper.files import Publication, WrittenFile
 from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.listing import listed
+from dashboard_scraper.model.metrics import Metric
 from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.people.audience import Audience, Naming
+from dashboard_scraper.sources.interface import SourceInfo
 from dashboard_scraper.store import LedgerDay, Reader
 
 
@@ -41,6 +45,39 @@ class OutputDay:
             # Nobody was left out, merged or renamed: share the day's cached values.
             return self.usage
         return DayUsage(self.day, users)
+
+
+class Unwritten(msgspec.Struct, frozen=True):
+    """What is not written of a source, because it `lacks` metrics; these by their names."""
+
+    output: str
+    lacks: list[str]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The `metrics` without which an `output` would show zeros for what is not known."""
+
+    output: str
+    metrics: Collection[Metric]
+
+    def unmet(self, source: SourceInfo) -> Unwritten | None:
+        """Why there is no such output of the source; None if it knows all of the metrics."""
+        lacking = source.lacks(self.metrics)
+        if not lacking:
+            return None
+        titles = listed([metric.title for metric in lacking])
+        return Unwritten(
+            self.output,
+            [metric.name for metric in lacking],
+            f"{self.output} need figures that {source.title} does not have: {titles}",
+        )
+
+    def check(self, source: SourceInfo) -> None:
+        """UsageError if the source lacks one of the metrics."""
+        if unmet := self.unmet(source):
+            raise UsageError(unmet.reason)
 
 
 class OutputFile(NamedTuple):
@@ -135,8 +172,14 @@ class Output(Protocol):
     """One format.
 
     `targets`, `day_targets` and `sample` may be called at any time. A run calls `begin`, then
-    `add_day` for each day of `reach` that is stored and did not fail, then `finish`.
+    `add_day` for each day of `reach` that is stored and did not fail, then `finish`: none of them
+    where the source does not have what it `needs`.
     """
+
+    @property
+    def needs(self) -> Needs | None:
+        """What it cannot be written without; None if it can show that anything is unknown."""
+        ...
 
     @property
     def reach(self) -> Window:

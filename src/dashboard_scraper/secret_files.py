@@ -12,6 +12,7 @@ import logging
 import os
 import shlex
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -47,8 +48,10 @@ def read_private(path: Path, *, allow_readable: bool = False) -> bytes:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def write_private(path: Path, data: bytes, setting: str) -> None:
-    """Write a secret with mode 0600; a new folder gets 0700.
+def write_private(
+    path: Path, data: bytes, setting: str, only_if: Callable[[], bool] = lambda: True
+) -> None:
+    """Write a secret with mode 0600; a new folder gets 0700. `only_if` as in `write_whole`.
 
     `setting` is the name of the setting with the path. UsageError where the file is a link, since
     its target would be replaced, and where others can write to the folder.
@@ -61,7 +64,7 @@ def write_private(path: Path, data: bytes, setting: str) -> None:
         )
     if _HAS_MODES:
         _refuse_shared_folder(path, None)
-    write_whole(path, data, 0o600)
+    write_whole(path, data, 0o600, only_if)
 
 
 def check_private(path: Path, descriptor: int, *, allow_readable: bool) -> None:

@@ -37,9 +37,12 @@ from dashboard_scraper.exports.arrow_lines import (
     github_lines,
     github_people,
 )
+from dashboard_scraper.exports.copilot_converter import NEEDS as COPILOT_NEEDS
 from dashboard_scraper.github.adoption import CLI, CODE_FIRST, OFTEN, REMOTE
 from dashboard_scraper.github.lines import Stamp
 from dashboard_scraper.github.reports import COUNTS_OF_AREA
+from dashboard_scraper.github.reports import NEEDS as GITHUB_NEEDS
+from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import DetailStatus
 
 if TYPE_CHECKING:
@@ -65,7 +68,7 @@ def github_records(
     """
     first_days = user_days.groupBy("user_login").agg(f.min("day"))
     people = github_people([(row[0], row[1]) for row in first_days.collect()])
-    rows = user_days.select(*_USER_DAY, "person", *_counts_in(user_days))
+    rows = user_days.select(*_keys_in(user_days), "person", *_counts_in(user_days))
     if daily_totals is not None:
         rows = _with_phases(rows, {row[0] for row in daily_totals.select("day").collect()})
     rows = _in_window(rows, stamp)
@@ -85,7 +88,7 @@ def github_records(
 
 def copilot_records(user_days: DataFrame, stamp: Stamp) -> DataFrame:
     """The same for the Copilot JSON; the stamp must have a window."""
-    rows = _in_window(user_days, stamp).select(*_USER_DAY, *_counts_in(user_days))
+    rows = _in_window(user_days, stamp).select(*_keys_in(user_days), *_counts_in(user_days))
     last_days = rows.groupBy("user_login").agg(f.max("day"))
     people = copilot_people([(row[0], row[1]) for row in last_days.collect()])
     return _converted(rows, copilot_lines, people, stamp)
@@ -116,6 +119,11 @@ def _with_phases(rows: DataFrame, stored: Set[date]) -> DataFrame:
 def _in_window(user_days: DataFrame, stamp: Stamp) -> DataFrame:
     window = stamp.window
     return user_days.where(f.col("day").between(window.start, window.end)) if window else user_days
+
+
+def _keys_in(user_days: DataFrame) -> list[str]:
+    """With the source where it is known: the conversion refuses one without the figures."""
+    return [*(["source"] if "source" in user_days.columns else []), *_USER_DAY]
 
 
 def _counts_in(user_days: DataFrame) -> list[str]:
@@ -162,6 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--start", type=parse_day, help="first day of the window")
     parser.add_argument("--end", type=parse_day, help="its last day")
     args = parser.parse_args(arguments)
+    (COPILOT_NEEDS if args.format == "copilot" else GITHUB_NEEDS).check(info_of(args.source))
     window = Window(args.start, args.end) if args.start and args.end else None
     stamp = Stamp(args.enterprise_id, window, args.organization_id)
     spark = SparkSession.builder.getOrCreate()

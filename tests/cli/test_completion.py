@@ -27,6 +27,7 @@ COMPLETED = {
     "export --format ": {"files", "focus", "iceberg", "parquet"},
     "convert some": {"some-file.csv", "some-folder/"},
     "--log-level D": {"DEBUG"},
+    "--auth --headl": {"--headless"},
     "explain --by ": {"person", "team", "model", "day"},
     "help expo": {"export"},
     "completion ": {"bash", "zsh", "fish"},

@@ -76,3 +76,21 @@ def test_demo_store_has_a_status(source: str, demo: Demo) -> None:
     url = sqlite_url(of_demo.data / "demo" / "usage.db")
     home = Home(of_demo.path, {"METRICS_SOURCE": source, "STORE_URL": url})
     assert home.run("status", "--max-age", "48h").code == 0
+
+
+@pytest.mark.slow
+@pytest.mark.longest
+def test_demo_of_all_compares_four_assistants(home: Home) -> None:
+    result = home.run("demo", "--source", "all", "--users", "20")
+    assert result.code == 0, result.err
+    page = home.data / "demo" / REPORT
+    assert result.out.splitlines()[-1] == page.as_uri()
+    report = read_report(page)
+    sides = {name: cells for name, *cells in report.tables["t-assistant-by-assistant"][1:]}
+    assert list(sides) == ["Augment", "Copilot", "Cursor", "Claude Code"]
+    assert all(int(cells[0]) > 0 and cells[-1] == "28 of 28" for cells in sides.values())
+    assert "unknown" not in {cell for cells in sides.values() for cell in cells}
+    assert int(report.number("several")) > 0
+    seats = [name for name, *_ in report.tables["t-seats-and-their-use"][1:]]
+    assert seats == ["Copilot", "Cursor"]
+    assert {name for name, *_ in report.tables["t-estimated-per-active-person"]} >= {"Claude Code"}

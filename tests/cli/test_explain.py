@@ -21,6 +21,8 @@ from made_up_days import LAST, MONTH, TWO_MONTHS, users
 from stored_costs import BOT, MODELS, SPIKE, SPIKE_DAY, cost, day_of, store_costs, with_spike
 from stored_days import forget, sql
 
+pytestmark = pytest.mark.usefixtures("csv_alone")
+
 FETCHED_SOON = datetime(2025, 4, 1, tzinfo=UTC)
 
 NAMES = users(4)

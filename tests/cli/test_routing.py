@@ -62,8 +62,7 @@ def test_value_of_option_is_not_the_command(value: str) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["--source", "dashboard", "forget"],
-        ["--source", "dashboard", "forget", "ada@example.com"],
+        ["--source", "dashboard", "convert", "x.csv"],
         ["--out", "x.csv", "status"],
         ["--last-28-days", "status"],
     ],

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from conftest import Home
 from dashboard_scraper.model.costs import COST_METRICS, Account, Cost, CostFigures, sum_costs
 from dashboard_scraper.people.shown_costs import SERVICE_ACCOUNTS
+from dashboard_scraper.sources.registry import DASHBOARD
 from made_up_costs import (
     ADA,
     BEN,
@@ -29,6 +30,7 @@ from made_up_costs import (
     put_costs,
     put_usage,
 )
+from object_stores import BUCKET, objects, sign_in_at
 
 DAYS = [DAY - timedelta(n) for n in (2, 1, 0)]
 NAMES = ", ".join(metric.name for metric in COST_METRICS)
@@ -107,6 +109,56 @@ def test_only_changed_costs_are_written_again(home: Home) -> None:
     assert changed == {DAYS[1]}
     table = pyarrow.parquet.read_table(path_of(place, DAYS[1]), partitioning=None)
     assert table["billed"].to_pylist() == [Decimal(7)]
+
+
+@pytest.mark.slow
+def test_costs_are_those_known_at_a_moment(home: Home) -> None:
+    """In a folder of their own; a moment before the first fetch has none."""
+    put_costs(home, [day_of([cost(ADA, in_dollars("7"))])])
+    put_usage(home, [DAY])
+    put_costs(home, [day_of([cost(ADA, in_dollars("9"))])], COSTS_FETCHED + timedelta(2))
+    words = ("export", f"{DAY}", "--format", "parquet")
+    assert home.run(*words).code == 0
+    before = COSTS_FETCHED + timedelta(1)
+    result = home.run(*words, "--as-of", f"{before:%Y-%m-%dT%H:%M}")
+    assert result.code == 0, result.err
+    (place,) = result.paths
+    billed = {
+        path: pyarrow.parquet.read_table(path_of(path), partitioning=None)["billed"].to_pylist()
+        for path in (home.data / "parquet", place)
+    }
+    assert billed == {home.data / "parquet": [Decimal(9)], place: [Decimal(7)]}
+
+
+@pytest.mark.slow
+def test_object_store_gets_costs_and_hides_old_ones(home: Home, object_store: str) -> None:
+    sign_in_at(home, object_store)
+    place = f"s3://{BUCKET}/{home.path.name}"
+    put_costs(home, [day_of(MIXED)])
+    put_usage(home, [DAY])
+    words = ("export", f"{DAY}", "--format", "parquet", "--out", place)
+    assert home.run(*words).code == 0
+    name = path_of(Path()).as_posix()
+    found = objects(object_store, home.path.name)
+    assert found[name] == path_of(export(home)).read_bytes()
+    home.settings["METRICS_SOURCE"] = DASHBOARD
+    put_usage(home, [DAY])
+    assert home.run(*words).code == 0
+    found = objects(object_store, home.path.name)
+    assert [each for each in found if "cost" in each] == [
+        name.replace("cost_days.parquet", ".cost_days.parquet.stale")
+    ]
+
+
+def test_costs_of_another_source_do_not_stay(home: Home) -> None:
+    """They would look like the costs of a source that has none."""
+    put_costs(home, [day_of(MIXED)])
+    put_usage(home, [DAY])
+    assert path_of(export(home)).exists()
+    home.settings["METRICS_SOURCE"] = DASHBOARD
+    put_usage(home, [DAY])
+    place = path_of(export(home))
+    assert [path.name for path in place.parent.iterdir()] == [f".{place.name}.stale"]
 
 
 def test_day_without_costs_has_no_file_of_them(home: Home) -> None:

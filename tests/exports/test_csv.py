@@ -19,7 +19,14 @@ from dashboard_scraper.exports.csv_import import read_users
 from dashboard_scraper.exports.csv_tables import users_csv
 from dashboard_scraper.model.addresses import cleaned
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.metrics import COUNTS, METRICS, USER_TITLE, Figures, Kind
+from dashboard_scraper.model.metrics import (
+    AUGMENT_METRICS,
+    COUNTS,
+    METRICS,
+    USER_TITLE,
+    Figures,
+    Kind,
+)
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.simulator import (
     Counts,
@@ -361,7 +368,7 @@ def test_no_text_cell_begins_like_a_formula(table: list[list[str]]) -> None:
 
 
 COUNT = st.none() | st.integers(0, 10**12)
-ANY_FIGURES = st.builds(Figures, **{metric.name: COUNT for metric in COUNTS})
+ANY_FIGURES = st.builds(Figures, **{m.name: COUNT for m in AUGMENT_METRICS if m in COUNTS})
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

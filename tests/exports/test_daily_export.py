@@ -318,6 +318,7 @@ def demo(path: Path, *words: str, **environment: str) -> Result:
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 def test_demo_depends_on_its_seed_alone(tmp_path: Path) -> None:
     """Not on the settings; and it writes only below its own folder."""
     nowhere = "http://proxy.invalid:9/"
@@ -334,7 +335,7 @@ def test_demo_depends_on_its_seed_alone(tmp_path: Path) -> None:
         ("second", ["--seed", "7"], troubled),
         ("other", ["--seed", "8"], {}),
     ]:
-        result = demo(tmp_path / name, "--users", "10", *words, **environment)
+        result = demo(tmp_path / name, "--users", "4", *words, **environment)
         assert result.code == 0, result.err
         folder = Home(tmp_path / name).data / "demo" / Home(tmp_path / name).daily_folder.name
         assert result.paths == [folder]

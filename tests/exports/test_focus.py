@@ -21,9 +21,11 @@ from dashboard_scraper.csv_text import parse
 from dashboard_scraper.model.costs import COST_METRICS, Cost, CostFigures, sum_costs
 from dashboard_scraper.model.money import exact_sum
 from dashboard_scraper.people.shown_costs import SERVICE_ACCOUNTS
+from dashboard_scraper.sources.registry import ANALYTICS, COPILOT
 from made_up_costs import (
     ADA,
     BEN,
+    COSTS_FETCHED,
     DAY,
     MIXED,
     any_costs,
@@ -210,6 +212,23 @@ def test_missing_day_has_no_file(home: Home) -> None:
     } < names
 
 
+@pytest.mark.slow
+def test_source_without_costs_is_passed_over(home: Home) -> None:
+    """By itself it is an error, and sets aside what another source left; it fails no other one."""
+    put_costs(home, [day_of([cost(ADA, in_dollars("7"))])])
+    words = ("export", f"{DAY}", "--format", "focus")
+    assert home.run(*words).code == 0
+    home.settings["METRICS_SOURCE"] = COPILOT
+    alone = home.run(*words)
+    assert alone.code == 2
+    assert "GitHub Copilot reports no costs" in alone.err
+    assert {path.suffix for path in (home.data / "focus").iterdir()} == {".stale"}
+    home.settings |= {"METRICS_SOURCE": "auto", "SOURCES": f"{ANALYTICS},{COPILOT}"}
+    together = home.run(*words)
+    assert together.code == 0, together.err
+    assert [path.parent.name for path in together.paths] == [ANALYTICS]
+
+
 def test_store_without_costs_writes_nothing(home: Home) -> None:
     put_costs(home, [])
     assert not export(home, code=6).exists()
@@ -224,6 +243,25 @@ def test_day_that_does_not_add_up_is_marked(home: Home) -> None:
     (row,) = csv_rows(home.data / "focus")
     assert row["x_Unreconciled"].startswith("billed is 5, the sum of its rows is 4")
     assert row["BilledCost"] == "4"
+
+
+@pytest.mark.slow
+def test_charges_are_those_known_at_a_moment(home: Home) -> None:
+    """In a folder of their own; before the first fetch nothing was known."""
+    put_costs(home, [day_of([cost(ADA, in_dollars("7"))])])
+    put_costs(home, [day_of([cost(ADA, in_dollars("9"))])], COSTS_FETCHED + timedelta(2))
+    words, billed = ("export", f"{DAY}", "--format", "focus"), []
+    for back in (1, 3):
+        moment = COSTS_FETCHED + timedelta(back)
+        result = home.run(*words, "--as-of", f"{moment:%Y-%m-%dT%H:%M}")
+        assert result.code == 0, result.err
+        (folder,) = result.paths
+        header, row = parse((folder / f"focus_{DAY}.csv").read_bytes())
+        billed.append(row[header.index("BilledCost")])
+    assert billed == ["7", "9"]
+    assert not (home.data / "focus").exists()
+    unknown = COSTS_FETCHED - timedelta(hours=1)
+    assert home.run(*words, "--as-of", f"{unknown:%Y-%m-%dT%H:%M}").code == 6
 
 
 def test_pseudonyms_hide_names_and_money_stays(home: Home) -> None:
@@ -269,10 +307,12 @@ def failed_rules(path: Path, scratch: Path) -> set[str]:
     # It reads a file of its package by a path that is relative to the current folder.
     (package,) = VALIDATOR.parents[1].glob("lib/python*/site-packages/focus_validator")
     (scratch / package.name).symlink_to(package)
+    (scratch / "quiet.yaml").write_text("version: 1")  # else it describes each step in a log
     done = subprocess.run(
         [*words, "--output-type", "unittest", "--output-destination", report],
         check=False,
         cwd=scratch,
+        env={**os.environ, "LOGGING_CONFIG": f"{scratch / 'quiet.yaml'}"},
         capture_output=True,
         text=True,
     )
@@ -290,6 +330,7 @@ def validator() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.usefixtures("validator")
 def test_validator_accepts_focus_csv(home: Home, tmp_path: Path) -> None:
     """With the columns that its rules still want, and 1.4 has no more."""
@@ -305,16 +346,10 @@ def test_validator_accepts_focus_csv(home: Home, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("validator")
-def test_validator_accepts_focus_parquet(home: Home, tmp_path: Path) -> None:
-    put_costs(home, [day_of(MIXED)])
-    path = export(home) / f"focus_{DAY}.parquet"
-    assert failed_rules(path, tmp_path) == WANTS_REMOVED | FALSE
-
-
-@pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.usefixtures("validator")
 def test_validator_wants_costs_of_credits(home: Home, tmp_path: Path) -> None:
-    put_costs(home, [day_of([cost(ADA, in_credits("12.5")), cost(BEN, in_dollars("2.25"))])])
-    found = failed_rules(export(home) / f"focus_{DAY}.csv", tmp_path)
-    assert found == WANTS_REMOVED | FALSE | NULL_COSTS
+    """And two columns; nothing else is wrong in a Parquet file either."""
+    put_costs(home, [day_of([*MIXED, cost(BEN, in_credits("12.5"), "Model C")])])
+    path = export(home) / f"focus_{DAY}.parquet"
+    assert failed_rules(path, tmp_path) == WANTS_REMOVED | FALSE | NULL_COSTS

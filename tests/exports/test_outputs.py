@@ -29,6 +29,8 @@ NAME = "head_count.txt"
 class HeadCount:
     """A format of its own: how many were active on each day, in one file."""
 
+    needs = None
+
     def __init__(self, export: DailyExport) -> None:
         self._export = export
         self._lines: list[bytes] = []

@@ -153,37 +153,35 @@ def trials(
 
 @pytest.mark.parametrize(
     ("empty_place", "times"),
-    [("sqlite", 12), ("postgresql", 4), ("pgbouncer", 3)],
+    [("sqlite", 4), ("postgresql", 2), ("pgbouncer", 2)],
     indirect=["empty_place"],
 )
 @pytest.mark.slow
+@pytest.mark.longest
 def test_kill_at_any_moment_loses_nothing(trials: Trials, empty_place: str, times: int) -> None:
-    """Every third time, the killed run had started on what an earlier kill left."""
+    """Every second time, the killed run had started on what an earlier kill left."""
     chance = random.Random(empty_place.partition(":")[0])
     seconds = trials.finish()
 
-    def kill_at_random() -> bool:
-        moment = chance.uniform(0, 1.1 * seconds)
+    def is_killed_before_its_end() -> bool:
+        moment = chance.uniform(0, seconds)
         run = trials.forks.start(trials.home, *JOB)
         time.sleep(moment)
         run.kill()
         return trials.result_of(run).code == -SIGKILL
 
-    hits = 0
     for number in range(times):
         trials.start_over()
-        if number % 3 == 2:
-            kill_at_random()
-        hits += kill_at_random()
+        for _ in range(1 + number % 2):
+            # On a machine that has become faster, a run ends before its moment; try another then.
+            while not is_killed_before_its_end():
+                trials.start_over()
         trials.finish()
-    assert hits >= times // 3, "too few kills came before the end of a run"
 
 
-@pytest.mark.parametrize("nth", [1, 4])
 @pytest.mark.slow
-def test_kill_between_pages_stores_no_part_of_the_day(
-    trials: Trials, simulator: Simulator, nth: int
-) -> None:
+def test_kill_between_pages_stores_no_part_of_the_day(trials: Trials, simulator: Simulator) -> None:
+    nth = 4
     running: list[Run] = []
     cut: list[Request] = []
 
@@ -214,16 +212,16 @@ def test_kill_before_commit_stores_nothing_of_it(trials: Trials, nth: int) -> No
     trials.finish()
 
 
-@pytest.mark.parametrize("nth", [1, DAYS])
 @pytest.mark.slow
-def test_day_reported_as_fetched_survives_kill(trials: Trials, nth: int) -> None:
+def test_day_reported_as_fetched_survives_kill(trials: Trials) -> None:
+    nth = DAYS // 2
     trials.home.settings["MAX_CONCURRENCY"] = "1"
     trials.kill_at(Trap("fetched", nth))
     assert list(stored_days(trials.url)) == sorted(trials.undisturbed.days)[:nth]
     trials.finish()
 
 
-@pytest.mark.parametrize("nth", [2, 6, 10])
+@pytest.mark.parametrize("nth", [2, 10])
 @pytest.mark.slow
 def test_kill_while_store_is_created_leaves_none(trials: Trials, nth: int) -> None:
     trials.kill_at(Trap("statement", nth))

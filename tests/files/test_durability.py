@@ -37,7 +37,7 @@ _RUNS = """
 import json, sys
 from pathlib import Path
 from dashboard_scraper.main import main
-from dashboard_scraper.server.access import read_or_make_token
+from dashboard_scraper.server.token_files import read_or_make_token
 read_or_make_token(Path(sys.argv[1]), "127.0.0.1")
 print("made", flush=True)
 for words in json.loads(sys.argv[2]):

@@ -16,7 +16,7 @@ from conftest import Home
 from dashboard_scraper.cli.wiring import audience_of
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.secret_files import read_private
-from dashboard_scraper.server.access import read_or_make_token
+from dashboard_scraper.server.token_files import read_or_make_token
 from dashboard_scraper.settings.config import Settings, load_settings
 from dashboard_scraper.simulator import Simulator
 from dashboard_scraper.sources.analytics.token_auth import read_token

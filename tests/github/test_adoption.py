@@ -8,6 +8,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from conftest import on_sqlite
 from dashboard_scraper.github.records import GithubFeature
 from dashboard_scraper.github.reports import Subject
 from dashboard_scraper.model.dates import DAYS
@@ -102,6 +103,7 @@ def test_phases_follow_githubs_rules(store_url: str) -> None:
     assert seen == {0, 1, 2, 3}
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_engagement_is_of_users_on_two_days(store_url: str) -> None:
     days = some_days(60, users=9)
@@ -126,6 +128,7 @@ def fields_of(store_url: str) -> tuple[Json, Json]:
     return users[0], whole_record(report_of(store_url, WHOLE, MONTH))
 
 
+@on_sqlite
 def test_missing_day_makes_phases_unknown(store_url: str) -> None:
     """They would be too low: what was done on that day may be what is lacking."""
     days = {day: [user("ada@example.com", **COUNTS)] for day in MONTH.days()}
@@ -142,6 +145,7 @@ def test_missing_day_makes_phases_unknown(store_url: str) -> None:
     assert known == [False] * 27 + [True]
 
 
+@on_sqlite
 def test_two_spellings_are_one_person_in_a_phase(store_url: str) -> None:
     """Each was used on one day: together that is two."""
     days: Days = {day: [] for day in MONTH.days()}

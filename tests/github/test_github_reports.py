@@ -78,6 +78,7 @@ def test_daily_reports_have_the_monthly_records(store_url: str) -> None:
     assert of_days == [without_days(record) for record in month]
 
 
+@on_sqlite
 def test_service_accounts_can_be_left_out(store_url: str) -> None:
     put(store_url, {LAST: [user("ada@example.com", chat_messages=2), user("bot", chat_messages=3)]})
     for shown in (True, False):
@@ -89,6 +90,7 @@ def test_service_accounts_can_be_left_out(store_url: str) -> None:
         assert whole["user_initiated_interaction_count"] == (5 if shown else 2)
 
 
+@on_sqlite
 def test_two_spellings_of_an_address_share_a_record(store_url: str) -> None:
     both = [user("Ada@example.com", chat_messages=2), user("ada@example.com", chat_messages=3)]
     put(store_url, {LAST: both})
@@ -97,6 +99,7 @@ def test_two_spellings_of_an_address_share_a_record(store_url: str) -> None:
     assert whole_record(report_of(store_url, WHOLE, LAST))["daily_active_users"] == 1
 
 
+@on_sqlite
 def test_two_spellings_are_one_person_everywhere(
     store_url: str,
 ) -> None:
@@ -183,6 +186,7 @@ def test_totals_are_the_sums_of_the_users(store_url: str) -> None:
     assert ides == {"vscode", "intellij", "unknown"}
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_active_users_are_distinct_over_trailing_days(store_url: str) -> None:
     days = some_days(60, users=9)
@@ -249,6 +253,7 @@ def counts_of(**counts: int) -> Figures:
     return replace(NOTHING_KNOWN, **{**zeros, **counts})
 
 
+@on_sqlite
 @pytest.mark.parametrize("status", DetailStatus)
 @pytest.mark.slow
 def test_editors_are_used_only_if_they_add_up(store_url: str, status: DetailStatus) -> None:
@@ -294,6 +299,7 @@ def test_unknown_figure_costs_nobody_else_their_editors(store_url: str) -> None:
     assert taken_apart(whole) == added_up(records)
 
 
+@on_sqlite
 def test_unknown_suggested_lines_count_in_the_whole_as_in_users(store_url: str) -> None:
     """Of one user they are the accepted ones, of the other those that the source reports."""
     lines = "completions_suggested_lines_of_code"
@@ -306,6 +312,7 @@ def test_unknown_suggested_lines_count_in_the_whole_as_in_users(store_url: str) 
     assert whole["loc_suggested_to_add_sum"] == 14
 
 
+@on_sqlite
 def test_credits_appear_only_if_enabled(store_url: str) -> None:
     names = ("ada@example.com", "bob@example.com")
     put(store_url, {LAST: [user(name, chat_messages=5) for name in names]})

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from dashboard_scraper.exports.copilot_converter import PLACES, Feature
 from dashboard_scraper.model.figures import is_active, maker, sum_of
 from dashboard_scraper.model.metrics import (
+    AUGMENT_METRICS,
     COUNTS,
     DETAILED,
     LINES,
@@ -17,6 +18,7 @@ from dashboard_scraper.model.metrics import (
     USER_COUNT,
     USER_HEADER,
     USER_TITLE,
+    Figures,
     Kind,
     Metric,
     Whole,
@@ -86,11 +88,12 @@ def test_no_name_stands_there_twice(names: list[str]) -> None:
 
 def test_every_metric_is_documented() -> None:
     lines = document().splitlines()
-    for metric in METRICS:
+    for metric in AUGMENT_METRICS:
         field = f"`{FIELDS[metric]}`" if metric in FIELDS else ""
         (row,) = (line for line in lines if line.startswith(f"| {metric.title} | {field} | "))
         assert (f"`{metric.name}`" in row) == (metric in DETAILED or metric.kind is Kind.DAYS)
         assert f"- **{metric.title}**: {metric.definition}." in lines
+    for metric in METRICS:
         assert metric.definition[0].isupper()
         assert not metric.definition.endswith(".")
 
@@ -132,9 +135,10 @@ def test_analytics_counts_are_the_documented_ones() -> None:
     assert {m.name for m in COUNTED} == set(ANALYTICS.split())
     assert set(COUNTED) == set(DETAILED)
     assert [total.name for total in TOTALS] == [
-        *(m.name for m in COUNTS if m in DETAILED),
+        *(m.name for m in COUNTS if m in DETAILED or m.totalled),
         USER_COUNT.name,
     ]
+    assert not any(m.totalled for m in AUGMENT_METRICS)
     assert set(TENANT_TOTALS.values()) <= {total.name for total in TOTALS}
     assert OPTIONAL.title == "Suggested Lines of Code"
 
@@ -160,6 +164,13 @@ def test_any_count_makes_a_user_active(metric: Metric) -> None:
     nothing = sum_of(())
     assert not is_active(nothing)
     assert is_active(replace(nothing, **{metric.name: 1})) == (metric in COUNTS)
+
+
+@pytest.mark.parametrize("days", [0, 1, None])
+def test_active_days_decide_where_counts_are_unknown(days: int | None) -> None:
+    unknown = Figures(active_days=days)
+    assert is_active(unknown) == (days != 0)
+    assert is_active(replace(unknown, sessions=1))
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=[m.title for m in METRICS])

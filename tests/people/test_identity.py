@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import Home, Result, all_files, today
+from conftest import Home, Result, all_files, on_sqlite, today
 from dashboard_scraper.cli.exporting import export_files
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.model.dates import Window
@@ -284,6 +284,7 @@ def test_teams_are_in_their_report(home: Home) -> None:
     assert len({row["team_id"] for row in rows}) == 2
 
 
+@on_sqlite
 def test_without_a_file_login_is_address_and_id_is_stable(home: Home, store_url: str) -> None:
     home.settings["METRICS_SOURCE"] = SOURCE
     # The one that comes first in time is the last by name.

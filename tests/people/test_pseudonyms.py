@@ -247,7 +247,8 @@ def test_addresses_in_unknown_fields_are_replaced(home: Home, spring: Simulator)
     bot = pseudonym("release-bot")
     assert rows[bot]["made"] == f"by {bot} for all"
     for name, text in outputs(folder).items():
-        assert not re.search("@|ada|bob|cyd_|neill|example|release", text), name
+        words = re.sub("[0-9a-f]{32,}", "", text)  # a digest may spell anything
+        assert not re.search("@|ada|bob|cyd_|neill|example|release", words), name
 
 
 def test_address_with_apostrophe_is_replaced(home: Home, spring: Simulator) -> None:

@@ -14,7 +14,7 @@ import duckdb
 import msgspec
 import pytest
 
-from conftest import Home, Start, own_warnings, yesterday
+from conftest import Home, Start, on_sqlite, own_warnings, yesterday
 from dashboard_scraper.cli.conversion import convert
 from dashboard_scraper.cli.exporting import export_files, export_parquet
 from dashboard_scraper.csv_text import parse
@@ -149,6 +149,7 @@ def edited(change: Callable[[list[Json]], list[Json]]) -> Effect:
     return effect
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_accounts_have_marked_rows(home: Home, in_each_store: Simulator) -> None:
     fetch(home, FIRST, LAST)
@@ -168,6 +169,7 @@ def test_accounts_have_marked_rows(home: Home, in_each_store: Simulator) -> None
         assert (counts["users"], counts["active_users"]) == (len(expected), len(expected))
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_excluded_accounts_are_only_in_the_store(
     home: Home, in_each_store: Simulator, caplog: Log
@@ -316,6 +318,7 @@ def test_one_of_them_is_forgotten_by_its_name(
         assert sql(settings_of(home).store_url, query) == [(0,)]
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_the_dashboards_users_are_all_people(home: Home, in_each_store: Simulator) -> None:
     save_cookies(

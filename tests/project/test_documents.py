@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+import comparing_document
 import make_documents
 import store_document
 from dashboard_scraper.model.metrics import METRICS
+from dashboard_scraper.sources.registry import SOURCES, info_of
 from make_documents import DOCS, DOCUMENTS
 from mapping_document import document
 
@@ -42,6 +44,15 @@ def test_page_without_table_marker_is_refused(tmp_path: Path) -> None:
     assert "lacks the comments around the table" in done.stderr
     assert [path.name for path in page.parent.iterdir()] == [page.name]
     assert page.read_text() == "# Configuration\n"
+
+
+def test_comparing_lists_each_field_of_each_source() -> None:
+    text = comparing_document.document()
+    for name in SOURCES:
+        info = info_of(name)
+        fields = [f"| {info.title} | `{each.field}` |" for each in info.meanings.values()]
+        assert [field for field in fields if field not in text.replace("| - |", "| `` |")] == []
+        assert f"| {info.title} | {info.active_rule} |" in text
 
 
 def test_store_documents_explain_every_metric() -> None:

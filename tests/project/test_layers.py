@@ -102,16 +102,19 @@ def test_only_entry_point_imports_cli() -> None:
 FLOORS = (
     "clock errors hosts installation leftovers log_repeats",
     "decoding files model",
-    "csv_text json_templates logs secret_files sources",
-    "settings.library_settings settings.values",
+    "csv_text json_templates logs secret_files sources watch",
+    "browser settings.library_settings settings.values",
     "sources.rest.settings",
-    "sources.analytics.settings sources.dashboard.settings",
+    "sources.analytics.settings sources.claude_code.settings sources.copilot.settings"
+    " sources.cursor.settings sources.dashboard.settings",
     "people settings",
     "sources.rest store",
-    "output shown_people sources.analytics sources.dashboard",
+    "across output shown_people sources.analytics sources.claude_code sources.copilot"
+    " sources.cursor sources.dashboard",
     "github report simulator",
     "exports server",
     "api spark sync",
+    "notify",
     "cli",
     "main",
     "__main__",

@@ -11,7 +11,7 @@ import pytest
 from tree import ROOT
 
 NAMES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
-PAGES = [*(ROOT / name for name in NAMES), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*(ROOT / name for name in NAMES), *sorted((ROOT / "docs").rglob("*.md"))]
 CODE_FOLDERS = ("src", "tests", "bench", "tools")
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset|href)=\"([^\"]+)\"")
 FENCED = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
@@ -61,7 +61,8 @@ def test_a_link_to_nothing_is_noticed(link: str) -> None:
 
 def test_every_page_is_linked_everywhere() -> None:
     """Nobody finds a page that is linked from nowhere."""
-    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"}
+    docs = ROOT / "docs"
+    pages = {page.relative_to(docs).as_posix() for page in docs.rglob("*.md")} - {"index.md"}
     index = ROOT / "docs" / "index.md"
     assert pages <= set(links(index))
     assert {f"docs/{name}" for name in pages} <= set(links(ROOT / "README.md"))

@@ -102,7 +102,7 @@ def test_no_column_of_costs_is_a_binary_float() -> None:
 
 def test_modules_about_money_are_found() -> None:
     about = {name_of(path) for path in MODULES if OF_MONEY.search(name_of(path))}
-    assert {"model/money.py", "model/costs.py", "sources/analytics/amounts.py"} <= about
+    assert {"model/money.py", "model/costs.py", "sources/rest/amounts.py"} <= about
     users = [path for path in MODULES if imported(ast.parse(path.read_text(encoding="utf-8")))]
     assert PACKAGE / "sources" / "interface.py" in users
 

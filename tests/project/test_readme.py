@@ -42,6 +42,7 @@ NEEDS_DAYS = (
     "export",
     "forget",
     "history",
+    "people",
     "report",
     "revisions",
     "status",
@@ -75,22 +76,23 @@ def test_the_readme_is_for_the_first_steps() -> None:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder of an organization of five, with the days that the pages speak of."""
+    """A data folder of an organization of three, with the days that the pages speak of."""
     home = Home(tmp_path_factory.mktemp("filled"))
-    with Simulator(Organization(users=5)) as simulator:
+    with Simulator(Organization(users=3)) as simulator:
         home.settings["METRICS_API_BASE_URL"] = simulator.url
         save_cookies(home.cookie_file, {SESSION_COOKIE: simulator.cookie}, origin_of(simulator.url))
         assert home.run("--last-28-days").code == 0
         assert home.run("--daily", "10-20-2025", "10-22-2025").code == 0
-    store_costs(home, users(5), Window(date(2025, 10, 1), date(2025, 11, 30)))
-    store_costs(home, users(5), Window(yesterday(), yesterday()))
+    store_costs(home, users(3), Window(date(2025, 10, 1), date(2025, 11, 30)))
+    store_costs(home, users(3), Window(yesterday(), yesterday()))
     return home.data
 
 
 @pytest.mark.parametrize("line", commands(*PAGES))
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_each_documented_command_works(line: str, start: Start, home: Home, filled: Path) -> None:
-    simulator = start(Organization(users=5))
+    simulator = start(Organization(users=3))
     words = shlex.split(line)[1:]
     if words and words[0] in NEEDS_DAYS:
         shutil.copytree(filled, home.data)

@@ -16,7 +16,6 @@ from conftest import Home, today, yesterday
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import METRICS, USER_COUNT
 from dashboard_scraper.model.usage import DayUsage, UserUsage
-from dashboard_scraper.report.texts import TERMS
 from dashboard_scraper.simulator import Fault, Simulator, status
 from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, store_days, user_days, users
 from report_reading import REPORT, Report, read_report, without_code
@@ -245,14 +244,13 @@ def test_unreconciled_day_is_marked(home: Home) -> None:
 def test_every_number_has_its_footnote(home: Home) -> None:
     store_days(home, users(3), MONTH)
     report = report_of(home)
-    notes = set(re.findall(r'id="about-([\w-]+)"', report.text))
-    assert notes == {term.key for term in TERMS}
-    assert set(re.findall(r'href="#about-([\w-]+)"', report.text)) <= notes
-    assert set(report.numbers) <= notes
+    notes = dict(re.findall(r'id="about-([\w-]+)"><dt>.*?</dt><dd>(.*?)</dd>', report.text))
+    assert set(re.findall(r'href="#about-([\w-]+)"', report.text)) <= set(notes)
+    assert set(report.numbers) <= set(notes)
     definitions = {metric.name: metric.definition for metric in METRICS}
-    for term in TERMS:
-        assert definitions.get(term.key, term.definition) == term.definition
-        assert term.definition.replace("'", "&#39;") in report.text
+    of_metrics = {key: text for key, text in notes.items() if key in definitions}
+    assert of_metrics == {key: definitions[key] for key in of_metrics}
+    assert len(of_metrics) > 15
 
 
 def manifest(folder: Path) -> dict[str, Any]:
@@ -273,7 +271,9 @@ def test_daily_export_vouches_for_its_page(home: Home, sim: Simulator) -> None:
         "size": len(page),
         "sha256": hashlib.sha256(page).hexdigest(),
     }
-    assert page == report_of(home).text.encode()
+    # Its own run has not ended, so that it has no word on runs.
+    text = re.sub("<footer>.*</footer>\n", "", report_of(home).text, flags=re.DOTALL)
+    assert listed["sha256"] == hashlib.sha256(text.encode()).hexdigest()
 
 
 @pytest.mark.slow

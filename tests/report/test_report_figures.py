@@ -146,7 +146,7 @@ def test_analytics_sums_and_editors_add_up(home: Home, api: Simulator, store_url
         ("t-editors", {editor for _, editor, _ in places} | {"CLI"}),
     ):
         assert {row[0] for row in report.tables[table][1:]} <= known
-    assert "This source does not tell Instruction Lines of Code." in report.words
+    assert "This source does not report Instruction Lines of Code." in report.words
     home.settings["INCLUDE_SERVICE_ACCOUNTS"] = "false"
     people = report_of(home, *window)
     assert people.number(LINES.name) != report.number(LINES.name)

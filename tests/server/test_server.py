@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,9 +14,12 @@ from conftest import Home
 from dashboard_scraper.github.reports import GithubOptions, Scope, Subject
 from dashboard_scraper.model.dates import end_of_day
 from dashboard_scraper.model.doubts import DoubtKind
+from dashboard_scraper.model.figures import NOTHING_KNOWN
+from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import read_identities
-from dashboard_scraper.server.access import LINK_SECONDS, Access
+from dashboard_scraper.server.access import LINK_SECONDS, Access, Credentials
+from dashboard_scraper.sources.registry import CLAUDE_CODE
 from filled_store import SOURCE, put, report_of
 from github_requests import (
     ENTERPRISE,
@@ -35,6 +39,7 @@ from github_requests import (
 from github_schemas import user_records, whole_record
 from serving import SECONDS, Served, serving
 
+LACKING = "latest_reports_missing_days"
 OLD = MONTH.start - timedelta(5)
 IDENTITIES = "email,login,id,team\nada@example.com,ada-l,11,core\nbob@example.com,bob-m,12,\n"
 
@@ -73,6 +78,25 @@ def test_report_is_envelope_with_absolute_link(served: Served, of: str, name: st
     (link,) = body.pop("download_links")
     assert body == days
     assert link.startswith(f"{served.address}/downloads/")
+
+
+@pytest.mark.slow
+def test_source_without_figures_is_no_report(home: Home) -> None:
+    """As GitHub says that there is none, with a line in the log; `/metrics` has every source."""
+    url = home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
+    put(url, {LAST: some_day(1)})
+    put(url, {LAST: [UserUsage("ada@example.com", NOTHING_KNOWN)]}, CLAUDE_CODE)
+    home.settings |= {"SOURCES": f"{CLAUDE_CODE},{SOURCE}", "ORGANIZATION_ID": "77"}
+    with serving(home) as server:
+        for of, name in (OF_A_DAY[0], OF_A_DAY[-1], OF_A_MONTH[1]):
+            message = error_of(server.get(path_of(of, name)), 404)
+            assert "GitHub's reports need figures that Claude Code does not have" in message
+        metrics = server.get("/metrics").text
+        assert server.json("/enterprises/acme/copilot/billing/seats")["total_seats"] == 1
+    assert server.log.count("not served: GitHub's reports") == 1
+    for name, sources in {"people": [SOURCE, CLAUDE_CODE], LACKING: [SOURCE]}.items():
+        found = re.findall(rf'^dashboard_scraper_{name}{{source="(\w+)"}}', metrics, re.MULTILINE)
+        assert found == sources
 
 
 @pytest.mark.parametrize(("of", "name"), [*OF_A_DAY, *OF_A_MONTH])
@@ -212,14 +236,15 @@ def test_head_of_refused_request_has_its_status(served: Served) -> None:
 
 
 def test_link_expires_after_an_hour(served: Served) -> None:
-    access = Access(served.token)
+    credentials = Credentials.of_token(served.token, "any")
+    access = Access(credentials)
     link = served.link(path_of(ENTERPRISE, "users-28-day"))
     path, _, query = link.partition("?")
     expires = int(dict(part.split("=") for part in query.split("&"))["expires"])
     assert LINK_SECONDS - 60 < expires - time.time() <= LINK_SECONDS
     for seconds, status in ((-1, 403), (60, 200)):
         at = int(time.time()) + seconds
-        signature = access.sign(path.removeprefix(served.address), at)
+        signature = access.sign(path.removeprefix(served.address), at, credentials.tokens[0])
         answer = requests.get(f"{path}?expires={at}&signature={signature}", timeout=SECONDS)
         assert answer.status_code == status
         if status == 403:

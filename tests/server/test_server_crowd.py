@@ -5,27 +5,38 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 import resource
 import select
 import socket
 import ssl
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import requests
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.types import Message
 
 from conftest import Home
 from dashboard_scraper.cli.serving import serve
+from dashboard_scraper.cli.wiring import audience_of, github_options, report_options, settling_of
+from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.github.reports import Scope as ReportScope
+from dashboard_scraper.github.views import GithubViews
 from dashboard_scraper.log_repeats import INTERVAL_SECONDS, Repeats, repeats
+from dashboard_scraper.report.view import ReportView
+from dashboard_scraper.server.access import Access, Credentials
+from dashboard_scraper.server.app import ServerOptions, make_app
 from dashboard_scraper.server.connections import LimitedListener, Limits, client_of
-from dashboard_scraper.server.guesses import Guesses, TooManyGuesses
+from dashboard_scraper.server.guesses import LONGEST_WAIT_SECONDS, Guesses, TooManyGuesses
 from dashboard_scraper.settings.config import load_settings
+from dashboard_scraper.store import store_at
+from dashboard_scraper.store.cache import StoreCache
+from filled_store import SOURCE
 from github_requests import USERS, with_a_day
 from serving import SECONDS, Served, serving
 
@@ -111,6 +122,7 @@ def is_closed(connection: socket.socket, seconds: float) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 def test_incomplete_requests_do_not_block_others(served: Served, secure: Served) -> None:
     """1,100 from one address, and 2,000 more that come and go; then they send nothing more, or a
     byte at a time, or nothing of the next request, or not even a handshake.
@@ -130,11 +142,12 @@ def test_incomplete_requests_do_not_block_others(served: Served, secure: Served)
         assert from_elsewhere(served, "/healthz") == 200
         assert from_elsewhere(served, USERS) == 200
         assert open_files(served) < FILES / 2
-        for _ in range(11):
-            time.sleep(1)
+        waiting, ends = [first[0], first[-1], idle, handshake], time.monotonic() + 4 * SECONDS
+        while waiting:
             with contextlib.suppress(OSError):
                 first[0].sendall(b"A")
-        assert all(is_closed(each, 3) for each in (first[0], first[-1], idle, handshake))
+            waiting = [each for each in waiting if not is_closed(each, 0.1)]
+            assert time.monotonic() < ends, "a byte at a time must not be enough"
         assert served.get("/healthz").status_code == 200
     assert served.log.count("\n") - before < 30
     assert "Traceback" not in served.log
@@ -254,42 +267,21 @@ def test_bad_requests_do_not_fill_the_log(served: Served) -> None:
 
 
 @pytest.mark.slow
-def test_wrong_tokens_are_slowed_but_right_one_accepted(served: Served) -> None:
-    """From one address, while it guesses on eight connections."""
-    answered: list[int] = []
-    ends = time.monotonic() + 4
-
-    def guess() -> None:
-        with requests.Session() as session:
-            while time.monotonic() < ends:
-                headers = {"Authorization": "Bearer wrong"}
-                answer = session.get(served.address + USERS, headers=headers, timeout=SECONDS)
-                answered.append(answer.status_code)
-
-    guessers = [threading.Thread(target=guess) for _ in range(8)]
-    for each in guessers:
-        each.start()
-    time.sleep(1)
-    assert served.get(USERS).status_code == 200
-    assert from_elsewhere(served, USERS) == 200
-    for each in guessers:
-        each.join()
-    assert set(answered) == {401}
-    assert 20 < len(answered) < 150  # 50 at once, and ten a second
-
-
-@pytest.mark.slow
-def test_wrong_signatures_are_slowed_too(served: Served) -> None:
-    """Right after the tokens: they share one count, in which no room is left."""
+def test_guessing_locks_out_nobody(served: Served) -> None:
+    """Who has the right token or link, from the address of the guesses or from another."""
     link = served.link(USERS)
-    wrong = link[:-4] + "0000"
+    bad_link = link[:-4] + "0000"
     with requests.Session() as session:
-        statuses = [session.get(wrong, timeout=SECONDS).status_code for _ in range(55)]
-        before = time.monotonic()
-        statuses += [session.get(wrong, timeout=SECONDS).status_code for _ in range(5)]
-    assert set(statuses) == {403}
-    assert time.monotonic() - before > 0.3
+        wrong = {"Authorization": "Bearer wrong"}
+        statuses = [
+            session.get(served.address + USERS, headers=wrong, timeout=SECONDS).status_code
+            for _ in range(26)
+        ]
+        refused = [session.get(bad_link, timeout=SECONDS).status_code for _ in range(26)]
+    assert (set(statuses), set(refused)) == ({401}, {403})
+    assert served.get(USERS).status_code == 200
     assert requests.get(link, timeout=SECONDS).status_code == 200
+    assert from_elsewhere(served, USERS) == 200
 
 
 NEVER = 1e-6
@@ -311,6 +303,39 @@ def test_too_many_guesses_raise_time_to_retry() -> None:
     assert asked(guesses, "192.0.2.2", right=True) is True
 
 
+def test_wrong_guesses_delay_next_check() -> None:
+    """Also of a right one: without a wait, the time of the answer would tell who guesses."""
+    now = 0.0
+    events: list[float | str] = []
+
+    async def sleep(seconds: float) -> None:
+        events.append(round(seconds, 3))
+
+    def is_right() -> bool:
+        events.append("checked")
+        return len(events) > 6
+
+    guesses = Guesses(per_address=(2, 10), clock=lambda: now, sleep=sleep)
+    answers = [asyncio.run(guesses.check("192.0.2.1", is_right)) for _ in range(5)]
+    assert events == ["checked", "checked", 0.1, "checked", 0.2, "checked", 0.3, "checked"]
+    assert answers == [False, False, False, False, True]
+    now, events[:] = 0.35, []
+    assert asyncio.run(guesses.check("192.0.2.1", is_right)) is False
+    assert events == ["checked"]
+
+
+def test_guess_that_is_given_up_counts() -> None:
+    async def hang_up(_seconds: float) -> None:
+        raise asyncio.CancelledError
+
+    guesses = Guesses(per_address=(1, 1), clock=lambda: 0.0, sleep=hang_up)
+    assert asked(guesses, "192.0.2.1", right=False) is False
+    for _ in range(LONGEST_WAIT_SECONDS):
+        with pytest.raises(asyncio.CancelledError):
+            asked(guesses, "192.0.2.1", right=True)
+    assert asked(guesses, "192.0.2.1", right=True) == 1
+
+
 def test_right_tokens_are_not_counted() -> None:
     guesses = Guesses(per_address=(3, NEVER), in_total=(3, NEVER))
     assert all(asked(guesses, "192.0.2.1", right=True) is True for _ in range(100))
@@ -325,28 +350,75 @@ def test_total_limit_exempts_known_addresses() -> None:
     assert asked(guesses, "198.51.100.1", right=True) is True
 
 
+def app_of(home: Home, guesses: Guesses) -> Starlette:
+    """The application that `serve` runs over the home's store, with TOKEN."""
+    settings = load_settings(home.path, metrics_source=SOURCE)
+    audience = audience_of(settings)
+    cache = StoreCache(store_at(settings.store_url))
+    views = GithubViews(
+        cache,
+        SOURCE,
+        audience.of(SOURCE),
+        github_options(settings),
+        settling_of(settings),
+        utc_now,
+        settings.reconcile_tolerance,
+    )
+    report = ReportView(cache, settings.covered, audience, report_options(settings), utc_now)
+    access = Access(Credentials.of_token(TOKEN, "any"))
+    return make_app(views, report, access, ServerOptions(SLUGS), guesses)
+
+
+TOKEN = "right" * 5
+SLUGS: dict[ReportScope, Sequence[str]] = dict.fromkeys(ReportScope, ())
+LINK = "/downloads/enterprise/users-1-day"
+
+
+async def answer_of(
+    app: Starlette, path: str, token: str = "", address: str = "192.0.2.1"
+) -> tuple[int, Headers]:
+    """Status and headers of a request from an address."""
+    place, _, query = path.partition("?")
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"x")] + [(b"authorization", f"Bearer {token}".encode())] * bool(token)
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": place,
+        "query_string": query.encode(),
+        "headers": headers,
+        "client": (address, 1),
+        "server": ("x", 80),
+        "scheme": "http",
+        "http_version": "1.1",
+    }
+    await app(scope, receive, send)
+    return sent[0]["status"], Headers(raw=sent[0]["headers"])
+
+
 @pytest.mark.slow
-def test_429_has_seconds_to_wait(home: Home) -> None:
-    """From an address that has many guesses on their way; each hangs up, and keeps its turn."""
-    with serving(with_a_day(home.path)) as server:
-        guess = f"GET /x HTTP/1.1\r\nHost: {server.host}\r\nAuthorization: Bearer x\r\n\r\n"
-        answer = b""
-        # How many it takes depends on the machine: a slow server closes some connections unread.
-        for _ in range(20):
-            for _ in range(20):
-                for _ in range(10):
-                    server.connected(guess.encode()).close()
-                time.sleep(0.05)
-            # Of some more at once, the first take what has become free meanwhile.
-            more = [server.connected(guess.encode()) for _ in range(20)]
-            answer = more[-1].recv(1 << 16)
-            for each in more:
-                each.close()
-            if answer.startswith(b"HTTP/1.1 429 "):
-                break
-        assert answer.startswith(b"HTTP/1.1 429 ")
-        assert re.search(rb"retry-after: [1-9]\d?\r\n", answer.lower())
-        assert from_elsewhere(server, USERS) == 200
+def test_wrong_tokens_and_links_share_one_count(home: Home) -> None:
+    """Beyond it both get 429, with the seconds to wait; other addresses are answered."""
+    app = app_of(with_a_day(home.path), Guesses(per_address=(4, NEVER)))
+
+    async def ask() -> None:
+        for _ in range(2):
+            assert (await answer_of(app, USERS, "wrong"))[0] == 401
+            assert (await answer_of(app, f"{LINK}?expires=1&signature=0"))[0] == 403
+        for path, token in ((USERS, "wrong"), (USERS, TOKEN), (f"{LINK}?signature=0", "")):
+            status, headers = await answer_of(app, path, token)
+            assert status == 429
+            assert int(headers["retry-after"]) > 1000
+        assert (await answer_of(app, USERS, TOKEN, OTHER_ADDRESS))[0] == 200
+
+    asyncio.run(ask())
 
 
 # TLS

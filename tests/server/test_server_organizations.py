@@ -31,7 +31,7 @@ SEVEN = {counter.value: counter for counter in Counter}
 KNOWN = [metric.name for metric in PLACE_OF]
 ONE = ["ada@example.com"]
 PEOPLE = [f"user{number:04}@example.com" for number in range(9)]
-MANY = [f"user{number:04}@example.com" for number in range(5000)]
+MANY = [f"user{number:04}@example.com" for number in range(1500)]
 IDENTITIES = "email,login,id,team\n" + "".join(
     f"{name},{name.partition('@')[0]},{number},{team}\n"
     for number, name in enumerate(PEOPLE[:6], start=1)
@@ -60,7 +60,7 @@ KINDS = {
     "one person": Kind(ONE),
     "days with gaps": Kind(backs=[*range(0, 31, 2), 7]),
     "an installation of 3 days": Kind(backs=[0, 1, 2]),
-    "5,000 people": Kind(MANY, [0, 1]),
+    "1,500 people": Kind(MANY, [0, 1]),
     "several editors a day": Kind(
         backs=[0, 1, 5], editors=True, settings={"GITHUB_REPORTS_MERGE_IDES": "false"}
     ),

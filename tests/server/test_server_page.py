@@ -18,6 +18,7 @@ from dashboard_scraper.store import store_at
 from made_up_days import FETCHED, LAST, MONTH, store_days, user_days, users
 from report_reading import REPORT, read_text
 from serving import SECONDS, Served, serving
+from several_sources import store_all
 
 WEEK = Window(LAST - timedelta(6), LAST)
 PAGE = "/"
@@ -44,13 +45,21 @@ def test_page_equals_report_file(served: Served) -> None:
         (served.home.data / REPORT).read_bytes(),
     )
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Cache-Control"] == "private, no-cache"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Referrer-Policy"] == "no-referrer"
     assert answer.headers["Content-Security-Policy"] == "frame-ancestors 'none'"
     head = served.get(PAGE, "HEAD")
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["Content-Length"] == str(len(answer.content))
+
+
+@pytest.mark.slow
+def test_page_of_several_sources_equals_its_file(home: Home) -> None:
+    store_all(home)
+    assert home.run("report").code == 6
+    with serving(home) as server:
+        assert server.get(PAGE).content == (home.data / REPORT).read_bytes()
 
 
 @pytest.mark.slow

@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
@@ -15,7 +14,7 @@ import pytest
 import requests
 
 from conftest import Home
-from dashboard_scraper.server.access import Access
+from dashboard_scraper.server.access import Access, Credentials
 from filled_store import SOURCE, put, user
 from serving import SECONDS, Served, serving
 
@@ -131,7 +130,7 @@ def test_altered_link_is_refused(served: Served, change: str) -> None:
     answer = requests.get(
         served.address + altered(path, expires, signature)[change], timeout=SECONDS
     )
-    assert answer.status_code in (403, 404)
+    assert answer.status_code in (401, 403, 404)  # 401: it leads to no download
     assert b"user0@example.com" not in answer.content
 
 
@@ -181,7 +180,8 @@ def test_invalid_host_breaks_nothing(served: Served, host: str) -> None:
 
 def test_signature_belongs_to_one_token(served: Served) -> None:
     path, expires, _ = parts_of(served.link(USERS))
-    signature = Access("another" * 5).sign(path, int(expires))
+    another = Credentials.of_token("another" * 5, "any")
+    signature = Access(another).sign(path, int(expires), another.tokens[0])
     url = f"{served.address}{path}?expires={expires}&signature={signature}"
     assert requests.get(url, timeout=SECONDS).status_code == 403
 
@@ -394,10 +394,9 @@ def test_sigterm_stops_server_during_download(home: Home) -> None:
     people = [user(f"user{n}@example.com", chat_messages=n + 1) for n in range(8000)]
     put(f"sqlite:///{home.data / 'usage.db'}", {LAST: people})
     with serving(home) as server, server.slow_reader(server.link(USERS)):
-        before = time.monotonic()
         server.process.kill(signal.SIGTERM)
         assert server.process.wait().code == 143
-        assert time.monotonic() - before < 12
+        assert "timeout graceful shutdown exceeded" in server.log, "else it waits for the client"
         # Not the word: with warnings as errors, a socket that is open at the end has a trace.
         assert "Exception in ASGI" not in server.log
         assert "CancelledError" not in server.log
@@ -407,10 +406,9 @@ def test_sigterm_stops_server_during_download(home: Home) -> None:
 def test_sigint_stops_idle_server_at_once(home: Home) -> None:
     with serving(home) as server:
         assert server.get("/healthz").ok
-        before = time.monotonic()
         server.process.kill(signal.SIGINT)
         assert server.process.wait().code == 130
-        assert time.monotonic() - before < 5
+        assert "Waiting for" not in server.log
         assert "Traceback" not in server.log
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import stat
 import threading
@@ -356,11 +357,10 @@ def test_replaced_day_is_served_from_one_version(changing: Served, store_url: st
     ended = threading.Event()
 
     def replace() -> None:
-        try:
-            for count in range(20):
-                store.put(SOURCE, days[count % 2], FETCHED)
-        finally:
-            ended.set()
+        for day in itertools.cycle(days):
+            if ended.is_set():
+                break
+            store.put(SOURCE, day, FETCHED)
 
     with store.locked(), store.opened():
         versions = []
@@ -369,12 +369,17 @@ def test_replaced_day_is_served_from_one_version(changing: Served, store_url: st
             versions.append(report_of(store_url, Subject.USERS, LAST))
         writer = threading.Thread(target=replace)
         writer.start()
-        seen = set()
-        while not ended.is_set():
-            report = changing.report(path_of(ENTERPRISE, "users-1-day"))
-            assert report in versions
-            seen.add(report)
-        writer.join()
+        try:
+            seen = set()
+            for read in range(1000):
+                report = changing.report(path_of(ENTERPRISE, "users-1-day"))
+                assert report in versions
+                seen.add(report)
+                if read >= 20 and len(seen) == 2:
+                    break
+        finally:
+            ended.set()
+            writer.join()
     assert len(seen) == 2
 
 
@@ -385,9 +390,8 @@ def test_slow_reader_gets_its_snapshot(changing: Served, store_url: str) -> None
     expected = report_of(store_url, Subject.USERS, MONTH)
     assert len(expected) > 6_000_000
     with changing.slow_reader(changing.link(path_of(ENTERPRISE, "users-28-day"))) as reader:
-        before = time.monotonic()
+        # If it waited for the reader, the server would cut the download off.
         put(store_url, {LAST: [user("ada@example.com", chat_messages=5)]})
-        assert time.monotonic() - before < 2
         assert is_being_read(store_url)
         (record,) = user_records(changing.report(path_of(ENTERPRISE, "users-1-day")))
         assert record["user_initiated_interaction_count"] == 5
@@ -460,7 +464,7 @@ def test_aborted_report_looks_incomplete(home: Home) -> None:
             requests.get(link, timeout=SECONDS)
         assert server.get("/healthz").status_code == 200
         (line,) = [each for each in server.log.splitlines() if "do not match the ledger" in each]
-        assert " ERROR dashboard_scraper.server.app" in line
+        assert " ERROR dashboard_scraper.server.streams" in line
         assert f"the rows of {LAST} do not match the ledger" in line
         assert "Traceback" not in server.log
 

@@ -17,7 +17,6 @@ import pytest
 
 from dashboard_scraper.settings.library_settings import CA_FILES
 from dashboard_scraper.simulator.false_answers import ENVELOPE, PAGES
-from dashboard_scraper.simulator.false_figures import CONSISTENT
 from dashboard_scraper.simulator.lies import ABOUT_ANSWERS, ABOUT_FIGURES, LIES, undetectable
 from dashboard_scraper.simulator.lying import Lie, Unseen
 from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD, SOURCES
@@ -45,10 +44,10 @@ def _by_each_source(lies: Iterable[Lie]) -> list[object]:
     ]
 
 
-# The sources differ in how an answer is read, and in how revised totals are found. Consistent
-# figures of new days pass both in the same way, to the same code.
+# The sources differ in how an answer is read, and in how revised totals are found. Figures of new
+# days pass both in the same way, to the code that compares users with totals and a day with others.
 # Pages and envelopes are checked by one module for both, which tests/sources/rest tests for each.
-_SAME_FOR_BOTH = [*(lie for lie in CONSISTENT if lie.from_night == 1), *PAGES, *ENVELOPE]
+_SAME_FOR_BOTH = [*(lie for lie in ABOUT_FIGURES if lie.from_night == 1), *PAGES, *ENVELOPE]
 STORIES = [
     *_by_one_source(_SAME_FOR_BOTH),
     *_by_each_source([lie for lie in LIES if lie not in _SAME_FOR_BOTH]),

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from conftest import Home, Start, content_of, own_files, today, yesterday
+from conftest import Home, Start, content_of, on_sqlite, own_files, today, yesterday
 from dashboard_scraper.cli import fetching
 from dashboard_scraper.cli.commands.status import print_status
 from dashboard_scraper.cli.conversion import convert
@@ -25,6 +25,7 @@ from dashboard_scraper.model.figures import is_active, picker, values_of
 from dashboard_scraper.model.metrics import (
     ACCEPT_RATE,
     ACTIVE_DAYS,
+    AUGMENT_METRICS,
     DETAILED,
     METRICS,
     SERVICE_ACCOUNT_TITLE,
@@ -41,7 +42,7 @@ from dashboard_scraper.simulator.organization import add
 from dashboard_scraper.sources.analytics.fields import COUNTED
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.fields import FIELDS
-from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD, SOURCES
+from dashboard_scraper.sources.registry import ANALYTICS, AUGMENT_SOURCES, DASHBOARD
 from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
 from lying_nights import sign_in
@@ -49,7 +50,7 @@ from stored_days import NOON, TODAY, forget, march, settings_of, sql
 
 FIRST, LAST = march(4), march(6)  # on weekends, a small organization may have no user
 DAYS = list(Window(FIRST, LAST).days())
-ONLY_ANALYTICS = [metric for metric in METRICS if metric not in FIELDS]
+ONLY_ANALYTICS = [metric for metric in AUGMENT_METRICS if metric not in FIELDS]
 # What both know: the API's own counts, sums of them, active days, and the rate of two counts.
 COMMON = [
     metric
@@ -78,10 +79,12 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fetched]:
     organization = Organization(users=12, today=TODAY)
     home = Home(tmp_path_factory.mktemp("both"))
     with Simulator(organization, rate_limit=False) as sim:
-        for source in SOURCES:
+        for source in AUGMENT_SOURCES:
             sign_in(home, sim, source)
         home.settings |= {"INCLUDE_SERVICE_ACCOUNTS": "false", "ANALYTICS_READY_HOUR": "0"}
-        yield Fetched(home, organization, {source: fetch_from(home, source) for source in SOURCES})
+        yield Fetched(
+            home, organization, {source: fetch_from(home, source) for source in AUGMENT_SOURCES}
+        )
 
 
 @pytest.fixture
@@ -240,14 +243,15 @@ def test_sources_in_one_store_are_independent(home: Home, in_each_store: Simulat
     assert rows_of(home, ANALYTICS) == second
 
 
+@on_sqlite
 @pytest.mark.usefixtures("in_each_store")
 @pytest.mark.slow
 def test_forget_removes_a_user_of_both_sources(home: Home) -> None:
-    for source in SOURCES:
+    for source in AUGMENT_SOURCES:
         fetch_from(home, source)
     _, user = max(common_user_days(home, ANALYTICS))
     forget(home, user)
-    for source in SOURCES:
+    for source in AUGMENT_SOURCES:
         left = rows_of(home, source)
         assert len(left[0]) > len(DAYS)
         assert user not in str(left)
@@ -264,7 +268,7 @@ def test_status_reports_each_source_separately(home: Home, capsys: Capture) -> N
         print_status(settings_of(home), NOON, as_json=as_json, max_age=None, check=False)
         reports[as_json] = capsys.readouterr().out
     sources = {each["source"]: each for each in json.loads(reports[True])["sources"]}
-    assert list(sources) == sorted(SOURCES)
+    assert list(sources) == sorted(AUGMENT_SOURCES)
     for source, first, last, missing in (
         (DASHBOARD, 7, 9, []),
         (ANALYTICS, 7, 8, [9]),
@@ -325,7 +329,7 @@ def test_export_and_offline_use_the_requested_source(home: Home) -> None:
         files[source] = contents(folder)
         assert json.loads(files[source]["manifest.json"])["source"] == source
     assert files[DASHBOARD] != files[ANALYTICS]
-    for source in SOURCES:
+    for source in AUGMENT_SOURCES:
         for words in (("--daily", day, "--offline"), ("export", day)):
             (folder,) = home.run(*words, "--source", source).paths
             given = contents(folder)
@@ -333,10 +337,10 @@ def test_export_and_offline_use_the_requested_source(home: Home) -> None:
 
 
 @pytest.mark.usefixtures("spring")
-@pytest.mark.parametrize("there", SOURCES)
+@pytest.mark.parametrize("there", AUGMENT_SOURCES)
 @pytest.mark.slow
 def test_missing_source_is_reported_with_the_other(home: Home, there: str) -> None:
-    (absent,) = set(SOURCES) - {there}
+    (absent,) = set(AUGMENT_SOURCES) - {there}
     fetch_from(home, there)
     settings, out = with_source(home, absent), home.path / "out"
     advice = f"no days of the source {absent}, but has some of {there}: choose with --source"
@@ -456,7 +460,7 @@ def test_single_day_is_stored_and_a_range_is_not(home: Home, now: Simulator) -> 
 @pytest.mark.slow
 def test_another_engine_reads_parquet_of_both_sources(both: Fetched, tmp_path: Path) -> None:
     home = both.home
-    for source in SOURCES:
+    for source in AUGMENT_SOURCES:
         out = tmp_path / source
         settings = with_source(home, source).model_copy(update={"include_service_accounts": True})
         export_parquet(settings, Window(FIRST, LAST), f"{out}")

@@ -164,6 +164,7 @@ def test_forget_removes_costs_from_every_version(store_url: str, store: Store) -
     store.put_budgets(ANALYTICS, [Budget(ADA, CostKind.MONEY, Decimal(50))], FIRST)
     assert store.forget("ADA@example.com") == 4
     row, rows = stored(store)
+    assert row.total is not None
     assert (rows, row.forgotten, row.sums.billed, row.total.billed) == (
         [cost(BEN, "3")],
         1,

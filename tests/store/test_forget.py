@@ -10,7 +10,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from conftest import Home, Start, all_files
+from conftest import Home, Start, all_files, on_sqlite
 from dashboard_scraper.cli.commands.status import print_status
 from dashboard_scraper.cli.exporting import export_files
 from dashboard_scraper.errors import NotReconciled, UsageError
@@ -143,6 +143,7 @@ def test_forget_ignores_capitals_in_addresses(
     assert [row.forgotten for row in ledger(home).values()] == [2, 1]
 
 
+@on_sqlite
 @pytest.mark.usefixtures("spring")
 @pytest.mark.slow
 def test_forget_refuses_unknown_user(home: Home) -> None:
@@ -164,6 +165,7 @@ def test_forget_without_store_creates_nothing(home: Home, empty_place: str) -> N
         assert sql(empty_place, tables) == []
 
 
+@on_sqlite
 @pytest.mark.usefixtures("spring")
 @pytest.mark.slow
 def test_manifest_counts_forgotten_users(home: Home, capsys: Capture) -> None:

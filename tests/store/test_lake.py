@@ -67,8 +67,8 @@ def test_outputs_are_those_of_the_store(home: Home, lake: Path) -> None:
 
 
 @pytest.mark.usefixtures("details")
-def test_store_in_an_object_store(home: Home, catalogue: RestCatalogue) -> None:
-    assert catalogue
+def test_store_in_an_object_store(home: Home, remote_catalogue: RestCatalogue) -> None:
+    assert remote_catalogue
     export_lake(home, "--out", REST)
     assert written(reading(home, REST), "of-lake") == written(home, "of-store")
 

@@ -232,12 +232,13 @@ def test_run_fails_when_retry_budget_is_spent(
     assert len(simulator.requests) == asked
 
 
-def test_missing_database_is_not_retried(postgres_url: str) -> None:
+def test_missing_database_is_not_retried(
+    postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
     store = store_at(postgres_url + "_not", waiting=Waiting(Patience(60, 10)))
-    began = time.monotonic()
     with pytest.raises(Exception, match="does not exist"):
         store.exists()
-    assert time.monotonic() - began < 10
+    assert "trying again" not in caplog.text
 
 
 @pytest.mark.slow
@@ -262,11 +263,9 @@ def test_dead_holder_is_replaced_whatever_the_clocks(
 def test_living_holder_is_not_replaced(postgres_url: str) -> None:
     with store_at(postgres_url, waiting=SHORT).locked():
         sql(postgres_url, "UPDATE store_lease SET beat_at = now() - interval '1 year'")
-        began = time.monotonic()
         other = store_at(postgres_url, waiting=SHORT)
         with pytest.raises(LockHeld, match=r"last heartbeat .* counts as dead 1 s after"):
             other.locked().__enter__()
-        assert time.monotonic() - began < SHORT.lease_seconds
 
 
 @pytest.mark.slow
@@ -283,10 +282,8 @@ def test_open_transaction_of_dead_holder_is_ended(postgres_store_url: str) -> No
         connection.execute("INSERT INTO store_info VALUES ('note', 'dead')")
         connection.pgconn.exec_(b"COPY store_info FROM STDIN")
         sql(postgres_store_url, "UPDATE store_lease SET held = true, token = 'dead0001'")
-        began = time.monotonic()
         with store.locked(), store.opened():
             store.put_note("note", "alive")
-        assert time.monotonic() - began < 20
     with store.reading() as reader:
         assert reader.note("note") == "alive"
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import signal
 import socket
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -37,7 +37,6 @@ from stored_days import sql
 USERS = Endpoint.USERS.value
 DAY = f"{yesterday()}"
 HELD = 7
-SECONDS_TO_END = 2
 
 FETCHING: dict[str, tuple[str, ...]] = {
     "28 days": ("--last-28-days",),
@@ -83,7 +82,7 @@ def files_of_job(home: Home, forks: Forks) -> dict[str, bytes]:
 def run_at_work(home: Home, simulator: Simulator, forks: Forks) -> Iterator[Run]:
     """A run whose threads all wait for an answer; it is killed in the end."""
     waiting = simulator.count(USERS) + int(home.settings["MAX_CONCURRENCY"])
-    simulator.add_fault(Fault(hang(60), USERS))
+    simulator.add_fault(Fault(hang(600), USERS))
     run = forks.start(home, *JOB, "--refresh")
     until(lambda: simulator.count(USERS) == waiting)
     try:
@@ -212,19 +211,17 @@ def test_signal_ends_run_and_next_fetches_the_rest(
     job = ("--daily", f"{days.start}", f"{days.end}")
     fetched_first = 8
     if hanging:
-        simulator.add_fault(Fault(hang(60), USERS, after=fetched_first))
+        simulator.add_fault(Fault(hang(600), USERS, after=fetched_first))
     simulator.latency = 0.02
     run = forks.start(home, *job)
     until(lambda: simulator.count(USERS) > fetched_first)
     until(lambda: sql(store_url, "SELECT count(*) > 4 FROM day_ledger") in ([(1,)], [(True,)]))
-    began = time.monotonic()
     run.kill(number)
     result = run.wait()
-    seconds = time.monotonic() - began
     assert result.code == SIGNALS[number], result.err
-    assert seconds < SECONDS_TO_END
     assert "Traceback" not in result.err
     wait_until_disconnected(store_url)
+    assert sql(store_url, "SELECT exit_code FROM runs") == [(SIGNALS[number],)]
     stored = stored_days(store_url)
     assert 4 < len(stored) < 16
     assert not home.files()
@@ -272,7 +269,9 @@ def test_lock_can_be_taken_right_after_release(store_url: str) -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["ended", "failed"])
-def test_ended_run_releases_lock(home: Home, store_url: str, fails: bool) -> None:
+def test_ended_run_releases_lock(
+    home: Home, store_url: str, caplog: pytest.LogCaptureFixture, fails: bool
+) -> None:
     """Also within one process, whose end would release it anyway."""
     ended, other = (store_at(store_url, waiting=Waiting(lease_seconds=10)) for _ in range(2))
     with suppress(ZeroDivisionError), ended.locked(), ended.opened():
@@ -281,6 +280,6 @@ def test_ended_run_releases_lock(home: Home, store_url: str, fails: bool) -> Non
         if fails:
             raise ZeroDivisionError
     assert not list(home.path.rglob("*.holder"))
-    began = time.monotonic()
+    caplog.set_level(logging.INFO)
     with other.locked():
-        assert time.monotonic() - began < 5
+        assert caplog.messages == [], "it has waited for nobody"

@@ -10,7 +10,14 @@ from sqlalchemy.schema import CreateTable
 from dashboard_scraper.store.schema import VERSION, VIEWS, metadata
 
 # Of the versions since there are digests; a store may have any of them.
-DIGESTS = {4: "2b184eb46c832ad8", 5: "ad5b5de15ae9def1", 6: "83b1d055f0e873cd"}
+DIGESTS = {
+    4: "2b184eb46c832ad8",
+    5: "ad5b5de15ae9def1",
+    6: "83b1d055f0e873cd",
+    7: "19740251c76498cf",
+    8: "312d9b3926c712b9",
+    9: "9f48e1e7ce7447ba",
+}
 
 
 def test_schema_change_needs_new_version() -> None:

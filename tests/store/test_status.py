@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Home, Start, yesterday
+from conftest import Home, Start, on_sqlite, yesterday
 from dashboard_scraper.cli.commands.status import print_status
 from dashboard_scraper.cli.parser import parse
 from dashboard_scraper.errors import ContractBroken, DaysMissing, NotReconciled, Stale, UsageError
@@ -34,6 +34,8 @@ from stored_days import (
     sql,
     stored_users,
 )
+
+pytestmark = pytest.mark.usefixtures("csv_alone")
 
 Capture = pytest.CaptureFixture[str]
 MESSAGES = next(iter(TENANT_TOTALS))
@@ -91,7 +93,8 @@ def test_status_of_complete_window(home: Home, capsys: Capture) -> None:
     now = datetime(2025, 3, 7, 12, tzinfo=UTC)
     backfill(home, march(3), march(6), now)
     lines = text_of(home, capsys, now)
-    assert lines[2:6] == [
+    assert lines[1].startswith("last run for dashboard, 2025-03-07T12:00:00Z: exit code 0: 4 days")
+    assert lines[3:7] == [
         "dashboard: 2025-03-03 to 2025-03-06",
         "  4 complete, 0 empty, 0 missing",
         "  last run that got everything: 2025-03-07T12:00:00Z",
@@ -144,6 +147,7 @@ def mixed(home: Home, spring: Simulator, store_url: str) -> Simulator:
     return spring
 
 
+@on_sqlite
 @pytest.mark.usefixtures("mixed")
 @pytest.mark.slow
 def test_calendar_has_a_mark_per_day(home: Home, capsys: Capture) -> None:
@@ -318,6 +322,7 @@ def test_clock_skew_of_minutes_is_tolerated(home: Home) -> None:
     age_checked(home, NOON, "13h")
 
 
+@on_sqlite
 @pytest.mark.usefixtures("mixed")
 @pytest.mark.slow
 def test_recent_unreconciled_days_are_warned_of(

@@ -276,7 +276,7 @@ def test_rejected_version_is_not_held_again(store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("store_url", "seed"),
-    [("sqlite", 0), ("sqlite", 1), ("sqlite", 2), ("postgresql", 0)],
+    [("sqlite", 0), ("sqlite", 1), ("postgresql", 2)],
     indirect=["store_url"],
 )
 @pytest.mark.slow

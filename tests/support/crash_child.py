@@ -145,6 +145,10 @@ class Run:
         if self._code is None:
             os.kill(self.pid, number)
 
+    def printed(self) -> str:
+        """What it has printed so far."""
+        return (self._folder / f"{self.pid}.out").read_text()
+
     def wait(self) -> Result:
         """Its result; the code is negative where a signal ended it."""
         if self._code is None:

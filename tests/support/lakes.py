@@ -54,6 +54,8 @@ class RestCatalogue:
         self.before: Callable[[str], None] = lambda _table: None
         self.after: Callable[[str], None] = lambda _table: None
         self.commits: list[str] = []
+        self.folder = Path(warehouse.removeprefix("file://"))
+        """Where the tables are, unless that is an object store."""
         self.url = ""
         self._turn = threading.Lock()
 
@@ -197,8 +199,16 @@ def lake(home: Home) -> Path:
 
 
 @pytest.fixture
-def catalogue(home: Home, lake: Path, object_store: str) -> Iterator[RestCatalogue]:
-    """A REST catalogue with its tables in an object store, which runs are configured for."""
+def catalogue(home: Home, lake: Path) -> Iterator[RestCatalogue]:
+    """A REST catalogue with its tables in a folder, which runs are configured for."""
+    assert lake
+    with _configured(home, RestCatalogue(home.path, f"file://{home.path / 'warehouse'}")) as found:
+        yield found
+
+
+@pytest.fixture
+def remote_catalogue(home: Home, lake: Path, object_store: str) -> Iterator[RestCatalogue]:
+    """The same, but the tables are in an object store."""
     assert lake
     sign_in_at(home, object_store)
     tables = RestCatalogue(
@@ -211,6 +221,12 @@ def catalogue(home: Home, lake: Path, object_store: str) -> Iterator[RestCatalog
             "s3.region": home.settings["AWS_DEFAULT_REGION"],
         },
     )
+    with _configured(home, tables) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def _configured(home: Home, tables: RestCatalogue) -> Iterator[RestCatalogue]:
     with serving(tables):
         home.settings |= {
             "PYICEBERG_CATALOG__CUSTOMERS__TYPE": "rest",

@@ -120,7 +120,7 @@ class Left:
 @dataclass(frozen=True)
 class Setup:
     """Where the figures come from, and where they go: the store, and either every format of an
-    export or the CSV files alone, which have every figure and cost a third.
+    export, with editors and costs, or the CSV files alone: every figure at a third of the cost.
     """
 
     source: str
@@ -131,6 +131,12 @@ class Setup:
     def name(self) -> str:
         formats = "-every format" if self.every_format else ""
         return f"{self.source}-{self.store}{formats}"
+
+    def sign_in(self, home: Home, simulator: Simulator) -> None:
+        """Set up the home to fetch from the source."""
+        sign_in(home, simulator, self.source)
+        if not self.every_format:
+            home.settings |= {"FETCH_COST": "false", "FETCH_EDITOR_LANGUAGE": "false"}
 
     def run(self, home: Home, night: int) -> int:
         """Run the job of the night; returns its exit code."""
@@ -175,7 +181,7 @@ class Nights:
     def before_the_first(self, folder: Path) -> Iterator[Home]:
         """A home without any stored day."""
         with _own_store(folder, self.server) as home:
-            sign_in(home, self.simulator, self.setup.source)
+            self.setup.sign_in(home, self.simulator)
             yield home
 
     def run(self, home: Home, night: int, lie: Lie | None = None) -> Left:
@@ -234,7 +240,7 @@ def honest_nights(setup: Setup, server: str | None, folder: Path) -> Iterator[Ni
         fresh = stack.enter_context(_own_store(folder / "fresh", server))
         begun = stack.enter_context(_own_store(folder / "begun", server))
         for home in (fresh, begun):
-            sign_in(home, simulator, setup.source)
+            setup.sign_in(home, simulator)
         first = _honest_night(fresh, setup)
         before, now = last_complete_days(HISTORY, window(1).start), moment(1)
         backfill_days(settings_of(begun), before, lambda: now)

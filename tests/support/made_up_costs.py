@@ -73,25 +73,29 @@ def day_of(costs: Iterable[Cost], day: date = DAY, total: CostFigures | None = N
 
 
 def put_costs(
-    home: Home, costs: Iterable[CostDay], fetched_at: datetime = COSTS_FETCHED, url: str = ""
+    home: Home,
+    costs: Iterable[CostDay],
+    fetched_at: datetime = COSTS_FETCHED,
+    url: str = "",
+    source: str = ANALYTICS,
 ) -> None:
-    """Store them as the source `analytics` has them; exports take that source then."""
+    """Store them as those of the source; exports take that source then."""
     home.data.mkdir(exist_ok=True)
     home.settings.setdefault("STORE_URL", url or f"sqlite:///{home.data / 'usage.db'}")
-    home.settings["METRICS_SOURCE"] = ANALYTICS
+    home.settings["METRICS_SOURCE"] = source
     store = store_at(home.settings["STORE_URL"])
     with store.locked(), store.opened():
         for each in costs:
-            store.put_costs(ANALYTICS, each, fetched_at)
+            store.put_costs(source, each, fetched_at)
 
 
 def put_usage(home: Home, days: Iterable[date]) -> None:
-    """Days of the same source on which two people were active."""
+    """Days of the source of exports on which two people were active."""
     store = store_at(home.settings["STORE_URL"])
     with store.locked(), store.opened():
         for day in days:
             usage = DayUsage(day, user_days([ADA, BEN], day), {})
-            store.put(ANALYTICS, usage, COSTS_FETCHED)
+            store.put(home.settings["METRICS_SOURCE"], usage, COSTS_FETCHED)
 
 
 amounts = st.decimals(

@@ -75,6 +75,7 @@ def store_days(
     missing: Collection[date] = (),
     empty: Collection[date] = (),
     change: Change = lambda usage: usage,
+    source: str = DASHBOARD,
 ) -> None:
     """Store the days of a window, except for the missing ones."""
     home.settings.setdefault("STORE_URL", f"sqlite:///{home.data / 'usage.db'}")
@@ -84,4 +85,4 @@ def store_days(
         for day in window.days():
             if day not in missing:
                 found = [] if day in empty else user_days(names, day)
-                store.put(DASHBOARD, change(DayUsage(day, found, {})), FETCHED)
+                store.put(source, change(DayUsage(day, found, {})), FETCHED)

@@ -2,26 +2,63 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pyarrow.fs
 import pytest
 import requests
+from filelock import FileLock
 
 from conftest import Home
+from crash_child import until
 
-BUCKET = "figures"
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+BUCKET = f"figures{WORKER}"
+"""Of each worker of the tests its own: temporary folders of two may have the same name."""
 SECRET = "made-up-secret-key"
 
 
 @pytest.fixture(scope="session")
-def object_store() -> Iterator[str]:
-    """The URL of an S3 server on this machine, with one bucket."""
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an S3 server on this machine, with one bucket.
+
+    All workers share it, since its start takes seconds: the first begins it, and the last ends it.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    state = (folder.parent if WORKER else folder) / "object-store.json"
+    turn = FileLock(f"{state}.lock")
+    with turn:
+        found = json.loads(state.read_text()) if state.exists() else _started()
+        found["users"] += 1
+        state.write_text(json.dumps(found))
+    try:
+        requests.put(f"{found['url']}/{BUCKET}", timeout=30).raise_for_status()
+        yield found["url"]
+    finally:
+        with turn:
+            found = json.loads(state.read_text())
+            found["users"] -= 1
+            state.write_text(json.dumps(found))
+            if not found["users"]:
+                state.unlink()
+                os.kill(found["pid"], signal.SIGTERM)
+                for server in (each for each in _SERVERS if each.pid == found["pid"]):
+                    server.wait(30)
+
+
+_SERVERS: list[subprocess.Popen[bytes]] = []
+"""Those that this process has begun, and another may end."""
+
+
+def _started() -> dict[str, Any]:
+    """A server that answers; it ends with a signal to its process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -31,18 +68,17 @@ def object_store() -> Iterator[str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    _SERVERS.append(server)
+    until(lambda: _answers(url), 60)
+    return {"url": url, "pid": server.pid, "users": 0}
+
+
+def _answers(url: str) -> bool:
     try:
-        for _ in range(300):
-            try:
-                requests.get(f"{url}/moto-api/", timeout=5)
-                break
-            except requests.ConnectionError:
-                time.sleep(0.1)
-        requests.put(f"{url}/{BUCKET}", timeout=5).raise_for_status()
-        yield url
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
+        requests.get(f"{url}/moto-api/", timeout=30)
+    except requests.ConnectionError:
+        return False
+    return True
 
 
 def bucket_at(url: str) -> Any:

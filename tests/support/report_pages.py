@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import browser
+import several_sources
 from browser import Browser
 from conftest import Home
 from dashboard_scraper.model.dates import Window
@@ -20,6 +21,7 @@ from take_screenshots import page_in
 SCRIPT = "</script><script>document.title='Taken'</script>"
 DAYS = list(MONTH.days())
 GAPS, LARGE, DAY, EMPTY, FULL, SAME = "gaps", "large", "day", "empty", "full", "same"
+SEVERAL = "several"
 ALL = [GAPS, LARGE, DAY, EMPTY, FULL]
 _MANY = 1100
 
@@ -29,7 +31,8 @@ class Pages:
 
     In GAPS, days are missing, empty or in doubt, and one user's name is a script. LARGE has more
     than a thousand users, DAY is of one day with unknown figures, EMPTY has nobody. Of FULL,
-    everything is known: teams, editors, languages. In SAME, all users do the same on every day.
+    everything is known: teams, editors, languages. In SAME, all users do the same on every
+    day. SEVERAL has every assistant, and a day of one is missing.
     """
 
     def __init__(self, folders: pytest.TempPathFactory) -> None:
@@ -46,7 +49,9 @@ class Pages:
 
 
 def _report(home: Home, name: str) -> Path:
-    if name == GAPS:
+    if name == SEVERAL:
+        several_sources.store_all(home)
+    elif name == GAPS:
         gaps = {"missing": [DAYS[3], DAYS[20]], "empty": [DAYS[8]], "change": _differs}
         store_days(home, [SCRIPT, *users(4)], TWO_MONTHS, **gaps)  # type: ignore[arg-type]
         for column, words, days in (
@@ -63,7 +68,7 @@ def _report(home: Home, name: str) -> Path:
         store_days(home, users(_MANY), MONTH, change=_few_but_on_the_last_days)
     else:
         store_days(home, [], MONTH)
-    assert home.run("report").code == 6 * (name == GAPS)
+    assert home.run("report").code == 6 * (name in (GAPS, SEVERAL))
     return home.data / REPORT
 
 

@@ -21,7 +21,9 @@ SECONDS = 30
 
 @dataclass(frozen=True)
 class Served:
-    """A running server: its address and token, and its log in a file of the home."""
+    """A running server: its address and the token for everything, if there is one, and its log in a
+    file of the home.
+    """
 
     home: Home
     address: str
@@ -130,7 +132,8 @@ def serving(home: Home, *words: str, open_files: int | None = None) -> Iterator[
             lines.append(printed.readline())
         (address,) = re.findall(r"^(https?://\S+)$", lines[-1], re.MULTILINE)
         file = home.settings.get("SERVE_TOKEN_FILE", "secrets/serve-token")
-        token = (home.path / file).read_text().strip()
+        found = home.path / file
+        token = found.read_text().strip() if found.exists() else ""
         yield Served(home, address, token, [line.strip() for line in lines], process)
     finally:
         process.kill(signal.SIGTERM)

@@ -15,9 +15,11 @@ from dashboard_scraper.model.metrics import BY_NAME, Totals
 from dashboard_scraper.model.usage import DayUsage, TenantFigure, UserUsage
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.sources.interface import Clock, Selection, SourceInfo
+from dashboard_scraper.sources.products import Product
 from dashboard_scraper.store import Store
 
 NAME = "toy"
+TOY = Product("Toy", "Toy Makers", "toy", "Toy")
 PEOPLE = ("ada@example.com", "ben@example.com")
 
 
@@ -25,12 +27,14 @@ class ToySource:
     name = NAME
     details = None
     costs = None
+    seats = None
     has_totals = True
+    requests = 0
 
     def published(self, now: datetime) -> Window:
         return Window(date(2020, 1, 1), utc_day(now) - timedelta(1))
 
-    def prepare(self, days: Collection[date]) -> None:
+    def prepare(self, days: Collection[date], needed: Collection[date]) -> None:
         pass
 
     def estimate(self, days: Collection[date]) -> None:  # noqa: ARG002
@@ -72,6 +76,7 @@ def _open(_settings: Settings, _store: Store, _clock: Clock) -> AbstractContextM
 INFO = SourceInfo(
     name=NAME,
     title="A toy",
+    product=TOY,
     metrics=tuple(BY_NAME[name] for name in ("chat_messages", "total_messages")),
     has_service_accounts=False,
     tenant_names={},

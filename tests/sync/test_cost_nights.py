@@ -27,6 +27,8 @@ from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import CostLedgerDay, store_at
 from stored_days import NOON, TODAY, backfill, fetch, forget, march, settings_of, sql
 
+pytestmark = pytest.mark.usefixtures("csv_alone")
+
 COST, BUDGETS = "cost-analytics", "get-user-budget-overrides"
 WINDOW = Window(march(1), march(9))
 Log = pytest.LogCaptureFixture

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from conftest import Home, Start, without_github
+from conftest import Home, Start, on_sqlite, without_github
 from dashboard_scraper.cli.commands.status import print_status
 from dashboard_scraper.errors import (
     ContractBroken,
@@ -40,6 +40,8 @@ from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.sources.rest.pacing import Pace
 from dashboard_scraper.store import DetailStatus, LedgerDay, store_at
 from stored_days import NOON, TODAY, backfill, fetch, forget, march, settings_of, sql
+
+pytestmark = pytest.mark.usefixtures("csv_alone")
 
 USERS = "user-activity"
 FIRST, LAST = march(3), march(9)
@@ -124,6 +126,7 @@ def edited(change: Callable[[list[Json]], list[Json]]) -> Effect:
     return effect
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_stored_credits_equal_the_source(
     home: Home, in_each_store: Simulator, capsys: Capture
@@ -230,7 +233,7 @@ def test_error_loses_only_credits(home: Home, spring: Simulator, name: str) -> N
     code = {UsageError: 2, SourceUnavailable: 4, ContractBroken: 5, SignInRequired: 3}[kind]
     assert (type(caught.value), caught.value.exit_code) == (kind, code)
     assert list(ledger_of(home)) == DAYS
-    assert len(home.own_files()) == 2 * len(DAYS) + 3
+    assert len(home.own_files()) == len(DAYS) + 1
     assert (days_with(home), stored_credits(home)) == ([], {})
     spring.clear_faults()
     backfill(home, FIRST, LAST)
@@ -252,7 +255,7 @@ def test_credit_error_sets_exit_code(home: Home, start_api: Start) -> None:
     result = home.run("--daily", f"{sim.organization.today - timedelta(1)}")
     assert result.code == 5
     assert AMOUNT in result.err
-    assert len(home.own_files()) == 5
+    assert len(home.own_files()) == 2
 
 
 @pytest.mark.slow
@@ -304,6 +307,7 @@ def test_long_window_is_fetched_in_pieces(home: Home, spring: Simulator) -> None
     assert stored_credits(home) == in_organization(spring, first, LAST)
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_forget_removes_credits(home: Home, in_each_store: Simulator) -> None:
     backfill(home, FIRST, LAST)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from conftest import Home, Start, own_warnings
+from conftest import Home, Start, on_sqlite, own_warnings
 from dashboard_scraper.cli.commands.status import print_status
 from dashboard_scraper.cli.fetching import fetch_period
 from dashboard_scraper.errors import (
@@ -43,6 +43,8 @@ from dashboard_scraper.sources.analytics.settings import EDITOR_LANGUAGE_REQUEST
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import DetailStatus, LedgerDay, store_at
 from stored_days import NOON, TODAY, backfill, fetch, forget, march, settings_of, sql
+
+pytestmark = pytest.mark.usefixtures("csv_alone")
 
 ENDPOINT, USERS = "daily-user-activity-by-editor-language", "user-activity"
 FIRST, LAST = march(3), march(9)
@@ -151,6 +153,7 @@ def doubled(raised: int) -> Effect:
     return edited(change)
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_stored_rows_add_up_to_user_days(home: Home, in_each_store: Simulator) -> None:
     backfill(home, FIRST, LAST)
@@ -259,7 +262,7 @@ def test_error_loses_only_editor_rows(home: Home, spring: Simulator, name: str) 
     assert type(caught.value) is kind
     assert caught.value.exit_code == code
     assert list(ledger_of(home)) == DAYS
-    assert len(home.own_files()) == 2 * len(DAYS) + 3
+    assert len(home.own_files()) == len(DAYS) + 1
     with store_at(settings_of(home).store_url).reading() as reader:
         assert reader.last_success(ANALYTICS) is None
     before = statuses(home)
@@ -284,7 +287,7 @@ def test_editor_error_sets_exit_code(home: Home, start_api: Start) -> None:
     result = home.run("--daily", day)
     assert result.code == 4
     assert "editors and languages of" in result.err
-    assert len(home.own_files()) == 5
+    assert len(home.own_files()) == 2
 
 
 @pytest.mark.slow
@@ -372,7 +375,7 @@ def test_day_out_of_range_of_api_is_not_requested(
     sim = start_api(Organization(users=2, today=TODAY + 900 * NIGHT))
     fetch(home, FIRST, LAST, NOON + 900 * NIGHT)
     assert sim.requests == []
-    assert len(home.own_files()) == 2 * len(DAYS) + 3
+    assert len(home.own_files()) == len(DAYS) + 1
 
 
 def days_within(sim: Simulator, days: Sequence[date], requests: int) -> list[date]:
@@ -448,6 +451,7 @@ def busiest(home: Home) -> str:
     return max(sorted(set(names)), key=names.count)
 
 
+@on_sqlite
 @pytest.mark.usefixtures("in_each_store")
 @pytest.mark.slow
 def test_forget_removes_editor_rows(home: Home) -> None:

@@ -12,7 +12,17 @@ from typing import Any
 
 import pytest
 
-from conftest import Home, Result, Start, content_of, own_files, own_warnings, today, yesterday
+from conftest import (
+    Home,
+    Result,
+    Start,
+    content_of,
+    on_sqlite,
+    own_files,
+    own_warnings,
+    today,
+    yesterday,
+)
 from dashboard_scraper.cli.commands.status import print_status
 from dashboard_scraper.cli.exporting import export_files
 from dashboard_scraper.cli.fetching import fetch_daily
@@ -180,6 +190,7 @@ def test_revised_settled_day_is_found_by_bisection(
             assert (f"{metric.name} {old} -> {new}" in logged_line) == (old != new)
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_outputs_after_revision_equal_first_run(
     home: Home, in_each_store: Simulator, tmp_path_factory: pytest.TempPathFactory
@@ -278,6 +289,7 @@ def test_command_line_has_offline_refresh_and_daily(home: Home, sim: Simulator) 
     assert sim.requests == []
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_next_run_resumes_after_expired_session(home: Home, start: Start, store_url: str) -> None:
     assert store_url
@@ -406,7 +418,9 @@ def test_days_without_totals_stay_unchecked(
         run(home, nights)
         assert sorted(asked(spring)) == (days_before(1, 4) if nights else DAYS)
         assert spring.count(TENANT) == 0
-        assert any("not selected" in text for text in messages(caplog, logging.WARNING))
+        assert any(
+            "no figures of the whole tenant" in text for text in messages(caplog, logging.WARNING)
+        )
     assert unchecked(home, capsys) == [f"{day}" for day in days_before(1, SIZE + 1)]
     home.settings["SCRAPE_ENDPOINTS"] = "all"
     spring.requests.clear()

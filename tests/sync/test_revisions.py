@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Home, Start
+from conftest import Home, Start, on_sqlite
 from dashboard_scraper.errors import ContractBroken, Implausible, RevisionsHeld, ScraperError
 from dashboard_scraper.model.dates import DAYS, Window
 from dashboard_scraper.model.figures import is_active
@@ -42,7 +42,7 @@ def spring(start: Start, home: Home) -> Simulator:
     The store is SQLite, unless a test asks for `in_each_store`: what is tested here is above it.
     """
     home.settings |= {"MAX_RETRIES": "0", "STORE_URL": sqlite_url(home.data / "usage.db")}
-    return start(Organization(users=30, today=TODAY + timedelta(9)))
+    return start(Organization(users=20, today=TODAY + timedelta(9)))
 
 
 @pytest.fixture
@@ -185,6 +185,7 @@ def test_held_revisions_are_listed_and_accepted(home: Home, in_each_store: Simul
     assert "no revision is held" in home.run("revisions").out
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_repeated_revision_stays_rejected(home: Home, in_each_store: Simulator) -> None:
     hold(home, in_each_store)

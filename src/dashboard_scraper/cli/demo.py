@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 from urllib3.util import parse_url
 
+from dashboard_scraper.cli.commands.report import write_report
 from dashboard_scraper.cli.fetching import backfill_days, fetch_daily
+from dashboard_scraper.cli.several import for_each_source
 from dashboard_scraper.cli.sign_in import store_session
 from dashboard_scraper.cli.wiring import read_settings
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.csv_text import render
 from dashboard_scraper.files import Publication
-from dashboard_scraper.model.dates import DAYS, last_complete_days, utc_day
+from dashboard_scraper.model.dates import DAYS, utc_day
 from dashboard_scraper.model.metrics import MESSAGES
+from dashboard_scraper.model.seat_prices import SeatPrice, SeatPrices
 from dashboard_scraper.people.identity import HEADER
 from dashboard_scraper.settings.config import Settings
-from dashboard_scraper.settings.groups import sqlite_url
+from dashboard_scraper.settings.groups import ALL_SOURCES, sqlite_url
 from dashboard_scraper.settings.library_settings import Libraries
 from dashboard_scraper.simulator import Billing, Fault, Organization, Simulator, raise_total
+from dashboard_scraper.simulator.assistants import Assistants
+from dashboard_scraper.simulator.copilot_api import ENTERPRISE as COPILOT_ENTERPRISE
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE
 from dashboard_scraper.sources.dashboard.cookie_paste import parse_paste
-from dashboard_scraper.sources.registry import DASHBOARD
+from dashboard_scraper.sources.registry import (
+    ANALYTICS,
+    CLAUDE_CODE,
+    COPILOT,
+    CURSOR,
+    DASHBOARD,
+    info_of,
+)
 from dashboard_scraper.store import store_of
 
 _FOLDER, _PEOPLE = "demo", "people.csv"
@@ -36,27 +51,110 @@ _TEAMS = ("platform", "payments", "mobile", "data", "design-systems")
 _TEAMLESS = 12  # one person in so many
 _DAYS_AGO, _TOO_MANY = 12, 17
 _SPIKE_AGO = 5  # days, at least
+_SEATS = {COPILOT: SeatPrice(Decimal(19), "USD"), CURSOR: SeatPrice(Decimal(40), "USD")}
+
+
+_Access = Callable[[Simulator], dict[str, Any]]
+
+
+def _analytics(simulator: Simulator) -> dict[str, Any]:
+    return {
+        "augment_api_token": SecretStr(simulator.token),
+        "analytics_api_base_url": simulator.url,
+        "analytics_requests_per_minute": 10 * _CLOCK_SCALE,
+        "cost_requests_per_minute": 30 * _CLOCK_SCALE,
+        "analytics_ready_hour": 0,
+        "fetch_editor_language": "true",
+    }
+
+
+def _claude_code(simulator: Simulator) -> dict[str, Any]:
+    return {
+        "claude_code_api_key": SecretStr(simulator.claude_code.key),
+        "claude_code_api_base_url": simulator.url,
+        "claude_code_requests_per_minute": 30 * _CLOCK_SCALE,
+    }
+
+
+def _copilot(simulator: Simulator) -> dict[str, Any]:
+    return {
+        "copilot_ready_days": 3,  # after that, a day without a report is a quiet one for sure
+        "copilot_token": SecretStr(simulator.copilot.token),
+        "copilot_api_base_url": simulator.url,
+        "copilot_enterprise": COPILOT_ENTERPRISE,
+        "copilot_requests_per_minute": 75 * _CLOCK_SCALE,
+    }
+
+
+def _cursor(simulator: Simulator) -> dict[str, Any]:
+    return {
+        "cursor_api_key": SecretStr(simulator.cursor.key),
+        "cursor_api_base_url": simulator.url,
+        "cursor_requests_per_minute": 20 * _CLOCK_SCALE,
+        "cursor_events_per_minute": 60 * _CLOCK_SCALE,
+        "cursor_ready_hour": 0,
+    }
+
+
+_ACCESS: Mapping[str, _Access] = {
+    ANALYTICS: _analytics,
+    COPILOT: _copilot,
+    CURSOR: _cursor,
+    CLAUDE_CODE: _claude_code,
+    DASHBOARD: lambda simulator: {"metrics_api_base_url": simulator.url},
+}
+"""The settings with which each source is read from the simulator."""
+DEMO_SOURCES = tuple(_ACCESS)
+_ALL = tuple(name for name in DEMO_SOURCES if name != DASHBOARD)
+"""What `--source all` has: the dashboard has the figures of the Analytics API once more."""
 
 
 def run_demo(
     home: Path, log_level: str | None, *, users: int, seed: int, source: str, billing: Billing
 ) -> None:
-    """Fill a store of its own with 84 days, and run the 28-day job on it."""
-    today = utc_day(utc_now())
+    """Fill a store of its own with 84 days, and run the 28-day job on it, of one source or of all;
+    then write the page that compares them.
+    """
+    now = utc_now()
+    today = utc_day(now)
     organization = Organization(users=users, seed=seed, today=today, billing=billing)
     with Simulator(organization, clock_scale=_CLOCK_SCALE) as simulator:
         simulator.add_fault(_day_that_does_not_add_up(today))
         with suppress(LookupError):  # in a tiny organization, nobody may have costs on that day
             simulator.plant_spike(_wednesday_before(today))
-        settings = _settings_for(simulator, read_settings(home, log_level), source)
+        settings = demo_settings(simulator, read_settings(home, log_level), source)
         _remove_store(settings)
-        _write_people(settings, organization)
+        write_people(settings, organization, source)
         if source == DASHBOARD:
             host = parse_url(simulator.url).host or ""
             cookies = parse_paste(f"{SESSION_COOKIE}={simulator.cookie}", host)
             store_session(settings, cookies, today, check=True)
-        backfill_days(settings, last_complete_days(_DAYS_STORED, today))
-        fetch_daily(settings, None)
+
+        def fetch(settings: Settings) -> None:
+            days = info_of(settings.source).last_days(settings, _DAYS_STORED, today)
+            backfill_days(settings, days)
+            fetch_daily(settings, None)
+
+        for_each_source(settings, fetch)
+    if source == ALL_SOURCES:
+        write_report(settings, None, now)
+
+
+def people_rows(organization: Organization, source: str) -> list[tuple[str, ...]]:
+    """The rows of an IDENTITY_FILE; for all sources with the colleagues who do not use Augment."""
+    if source != ALL_SOURCES:
+        return team_rows(organization)
+    colleagues = {each.email: each for each in Assistants(organization).colleagues}
+    rows: list[tuple[str, ...]] = [
+        (email, login, f"{colleagues[email].account}" if email in colleagues else number, team)
+        for email, login, number, team in team_rows(organization)
+    ]
+    others = [each for each in colleagues.values() if each.member is None]
+    # Nobody has told the program who the last of them is.
+    rows += [
+        (each.email, each.login, f"{each.account}", _team_of(each.index)) for each in others[:-1]
+    ]
+    return rows
 
 
 def team_rows(organization: Organization) -> list[tuple[str, ...]]:
@@ -76,25 +174,25 @@ def _team_of(index: int) -> str:
     return _TEAMS[index**2 // 3 % len(_TEAMS)] if index % _TEAMLESS else ""
 
 
-def _settings_for(simulator: Simulator, own: Settings, source: str) -> Settings:
-    """Defaults for all settings but the paths: the user's own are for another dashboard."""
+def demo_settings(simulator: Simulator, own: Settings, source: str) -> Settings:
+    """Defaults for all settings but the paths: the user's own are for another organization."""
     folder = own.export_dir / _FOLDER
+    names = _ALL if source == ALL_SOURCES else (source,)
+    access: dict[str, Any] = {}
+    for name in names:
+        access |= _ACCESS[name](simulator)
     settings = Settings.model_construct(
         metrics_source=source,
-        metrics_api_base_url=simulator.url,
+        sources=names if source == ALL_SOURCES else (),
         cookie_file=folder / "secrets" / "cookies.json",
-        augment_api_token=SecretStr(simulator.token),
-        analytics_api_base_url=simulator.url,
-        analytics_requests_per_minute=10 * _CLOCK_SCALE,
-        cost_requests_per_minute=30 * _CLOCK_SCALE,
-        analytics_ready_hour=0,
-        fetch_editor_language="true",
         export_dir=folder,
         output_mode=own.output_mode,
         store_url=sqlite_url(folder / "usage.db"),
         identity_file=folder / _PEOPLE,
         enterprise_id=own.enterprise_id,
         reconcile="warn",  # for `_day_that_does_not_add_up`
+        seat_prices=SeatPrices({name: price for name, price in _SEATS.items() if name in names}),
+        **access,
     )
     return settings.using(Libraries(direct=True))  # a proxy cannot reach the simulator
 
@@ -107,10 +205,11 @@ def _remove_store(settings: Settings) -> None:
             store.with_name(f"{store.name}{suffix}").unlink(missing_ok=True)
 
 
-def _write_people(settings: Settings, organization: Organization) -> None:
+def write_people(settings: Settings, organization: Organization, source: str) -> None:
+    """Write the IDENTITY_FILE of these settings."""
     with Publication(settings.file_mode) as publication:
         file = settings.export_dir / _PEOPLE
-        publication.add(file, render(HEADER, team_rows(organization)))
+        publication.add(file, render(HEADER, people_rows(organization, source)))
         publication.publish()
 
 

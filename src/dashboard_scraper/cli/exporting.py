@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,12 +12,14 @@ from dashboard_scraper.cli.output import print_lines
 from dashboard_scraper.cli.wiring import daily_export, rules_of
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.exports.export_folders import FOCUS, LAKE, PARQUET, folder_as_of
+from dashboard_scraper.exports.export_folders import FOCUS, PARQUET, folder_as_of
 from dashboard_scraper.exports.stored_export import export_stored
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.settings.groups import LAKE_PREFIX
 from dashboard_scraper.store import store_of
+
+logger = logging.getLogger(__name__)
 
 
 def export_files(
@@ -56,11 +59,23 @@ def export_parquet(
 
 
 def export_focus(
-    settings: Settings, window: Window, target: str | None, as_of: datetime | None = None
+    settings: Settings,
+    window: Window,
+    target: str | None,
+    as_of: datetime | None = None,
+    *,
+    several: bool = False,
 ) -> None:
-    """`export --format focus`; `target` is a folder."""
+    """`export --format focus`; `target` is a folder. A source without costs is an error, but not if
+    it is one of `several`.
+    """
     from dashboard_scraper.exports.focus_export import export_days  # noqa: PLC0415 - an extra
+    from dashboard_scraper.exports.stored_costs import reason_without_costs  # noqa: PLC0415
 
+    reason = reason_without_costs(settings.source)
+    if several and reason:
+        logger.info("%s", reason)
+        return
     store = store_of(settings)
     folder = settings.export_dir / FOCUS
     if as_of is not None:
@@ -75,12 +90,12 @@ def export_focus(
 
 
 def export_lake(
-    settings: Settings, window: Window, target: str | None, expire_days: int | None = None
+    settings: Settings, window: Window, target: str, expire_days: int | None = None
 ) -> None:
     """`export --format iceberg`; `target` is a folder, or names a catalogue of pyiceberg's."""
     from dashboard_scraper.exports.iceberg_export import export_days  # noqa: PLC0415 - an extra
 
-    url = target or f"{settings.export_dir / LAKE}"
+    url = target
     if not url.startswith(LAKE_PREFIX):
         if "://" in url:
             raise UsageError(

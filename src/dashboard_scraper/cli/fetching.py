@@ -13,12 +13,13 @@ from dashboard_scraper.cli.progress import day_progress
 from dashboard_scraper.cli.wiring import audience_of, caution_of, daily_export, outputs_of, rules_of
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.model.dates import DAYS, Window, last_complete_days, utc_day
+from dashboard_scraper.model.dates import DAYS, Window, utc_day
 from dashboard_scraper.people.people import People
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.sources.interface import Clock, MakeSource
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import Store, store_of
+from dashboard_scraper.store.runs import NIGHTLY
 from dashboard_scraper.sync.daily_metrics import Job, backfill, run_daily_job
 from dashboard_scraper.sync.period_metrics import Period, default_name, export_period
 
@@ -31,8 +32,8 @@ def fetch_period(
     """Fetch a period into one CSV: with dates, or the last LOOKBACK_DAYS days."""
     today = utc_day(now)
     asked_for = window is not None
-    window = window or last_complete_days(settings.lookback_days, today)
     source = info_of(settings.source)
+    window = window or source.last_days(settings, settings.lookback_days, today)
     source.check_period(window, today)
     target = (
         out.absolute()
@@ -43,7 +44,8 @@ def fetch_period(
     if os.path.exists(target) and not os.path.isfile(target):  # noqa: PTH110, PTH113
         raise UsageError(f"--out: {target} is not a regular file; choose another name")
     selected = source.selection(settings)
-    period = Period(window, now, target, selected, caution_of(settings, lambda: now))
+    caution = caution_of(settings, lambda: now)
+    period = Period(settings.source, window, now, target, selected, caution)
     audience = audience_of(settings)
     store = store_of(settings, audience.people)
     make_source = _source_maker(settings, store, lambda: now)
@@ -53,14 +55,21 @@ def fetch_period(
     verdict.conclude()
 
 
+def command_of(window: Window | None) -> str:
+    """What a daily job is called in the table of runs."""
+    return "daily" if window else NIGHTLY
+
+
 def fetch_daily(
     settings: Settings, window: Window | None, *, refresh: bool = False, clock: Clock = utc_now
 ) -> None:
     """`--last-28-days`, and `--daily` with its window."""
-    info_of(settings.source).check_days(settings)
-    window = window or last_complete_days(DAYS, utc_day(clock()))
+    source = info_of(settings.source)
+    source.check_days(settings)
+    command = command_of(window)
+    window = window or source.last_days(settings, DAYS, utc_day(clock()))
     export = daily_export(settings, window, None)
-    job = _job_of(settings, clock, export.audience.people)
+    job = _job_of(settings, command, clock, export.audience.people)
     make_source = _source_maker(settings, job.store, clock)
     verdict = run_daily_job(job, make_source, export, refresh=refresh)
     print_lines(export.results())
@@ -70,7 +79,7 @@ def fetch_daily(
 def backfill_days(settings: Settings, window: Window, clock: Clock = utc_now) -> None:
     """`backfill`."""
     info_of(settings.source).check_days(settings)
-    job = _job_of(settings, clock, audience_of(settings).people)
+    job = _job_of(settings, "backfill", clock, audience_of(settings).people)
     backfill(job, _source_maker(settings, job.store, clock), window).conclude()
 
 
@@ -79,13 +88,15 @@ def _source_maker(settings: Settings, store: Store, clock: Clock) -> MakeSource:
     return lambda: source.open(settings, store, clock)
 
 
-def _job_of(settings: Settings, clock: Clock, people: People) -> Job:
+def _job_of(settings: Settings, command: str, clock: Clock, people: People) -> Job:
     """The job that the settings describe."""
     prepare_for_many_records()
     store = store_of(settings, people)
     caution = caution_of(settings, clock)
     return Job(
         store,
+        settings.source,
+        command,
         settings.max_concurrency,
         caution,
         settings.recheck_days,

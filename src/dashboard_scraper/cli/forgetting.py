@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import os
 import re
@@ -12,6 +11,14 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 
+from dashboard_scraper.across.tables import PEOPLE_CSV
+from dashboard_scraper.cli.forget_search import (
+    CATALOG,
+    Search,
+    files_of_the_user,
+    source_meant,
+    source_of,
+)
 from dashboard_scraper.cli.wiring import audience_of, daily_export, rules_of
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import OutputFailed, ScraperError, UsageError
@@ -23,44 +30,45 @@ from dashboard_scraper.exports.notes import NOTES, is_foreign
 from dashboard_scraper.files import STALE_SUFFIX, explained, flush_folder
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.people import traces
-from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.people.identity import read_identities
-from dashboard_scraper.people.pseudonyms import rename_of
 from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.settings.config import Settings
-from dashboard_scraper.settings.groups import SQLITE_PREFIX
+from dashboard_scraper.sources.registry import products
 from dashboard_scraper.store import Store, store_of
 
 logger = logging.getLogger(__name__)
 
+_PREFIXES = "|".join(re.escape(product.prefix) for product in products())
 _OURS = re.compile(
-    r"(augment_metrics|augment_costs|copilot_metrics|metrics)_[\w-]+\.(csv|json)"
+    rf"(({_PREFIXES})_(metrics|costs)|copilot_metrics|metrics)_[\w-]+\.(csv|json)"
     r"|(user_days|cost_days)\.parquet|focus_[\d-]+\.(csv|parquet)"
     r"|(users|user-teams|enterprise|organization)-[\w-]+\.(json|ndjson)"
     rf"|\.[0-9a-f]{{32}}\.tmp|{re.escape(MANIFEST)}|{re.escape(REPORT)}"
+    rf"|{re.escape(PEOPLE_CSV)}"
     rf"|([\w-]+\.)?{re.escape(NOTES)}"
 )
 """The names that commands give their files; any other file belongs to the user."""
 _MAKER = b"dashboard-scraper"
 _DAY = "day="
 _FOCUS = re.compile(r"focus_(\d{4}-\d\d-\d\d)\.(?:csv|parquet)", re.ASCII)
-_CATALOG = "catalog.db"
-"""The file of a lake in a folder of its own."""
 
 
-def forget(settings: Settings, user: str, *, files: bool) -> None:
+def forget(settings: Settings, user: str, *, files: bool, source: str | None = None) -> None:
     """Remove a person from the store, and with `files` from the files below EXPORT_DIR.
 
-    Without `files`, these are listed. UsageError if neither store nor files have the person.
+    Without `files`, these are listed. A name that is not an address is meant as the `source` spells
+    it. UsageError if neither store nor files have the person, or if several sources have the name,
+    each for somebody else.
     """
     audience = audience_of(settings)
     store = store_of(settings, audience.people)
     if not store.exists():
         raise UsageError(f"there is no store at {store.shown}; fix STORE_URL")
     with store.locked(), store.opened():
-        shown_by = _traces(settings, store, audience, user)
-        rows = store.forget(user)
-        search = _Search(settings.export_dir, shown_by, _own_files(settings))
+        with store.reading() as reader:
+            names = reader.names_by_source()
+        source = source or source_meant(names, audience.people, user)
+        search = Search(settings, names, audience.of(source), user)
+        rows = store.forget(user, source)
         found = search.find()
         if not rows and not found.showing:
             raise UsageError(f"{store.shown} has no day of {user}; {_advice(store, user)}")
@@ -94,46 +102,6 @@ def _advice(store: Store, user: str) -> str:
     return "write the address as the CSV does"
 
 
-def _traces(settings: Settings, store: Store, audience: Audience, user: str) -> traces.Traces:
-    """What identifies the person: also the pseudonyms that each spelling once had by itself."""
-    people = audience.people
-    pseudonyms: set[str] = set()
-    if audience.anonymous:
-        with store.reading() as reader:
-            names = [name for name in reader.names() if people.key(name) == people.key(user)]
-        readable = settings.allow_readable_secrets
-        of_spelling = rename_of(settings.pseudonym_key_file, str, allow_readable=readable)
-        pseudonyms = {audience.rename(user), *map(of_spelling, {user, *names})}
-    # Read here, not taken from the audience, which has none with pseudonyms: an export from before
-    # they were switched on may have the person's login.
-    identities = read_identities(settings.identity_file) if settings.identity_file else {}
-    person = identities.get(people.key(user))
-    keys = frozenset(people.keys_of(user))
-    return traces.Traces(keys, frozenset(pseudonyms), person.login if person else None)
-
-
-def _own_files(settings: Settings) -> set[Path]:
-    """Files not to search: the store (already cleaned), its locks, the catalogues of lakes, which
-    have no names, and the user's IDENTITY_FILE.
-    """
-    paths = [f"{settings.identity_file}"] if settings.identity_file else []
-    paths += (f"{path}" for path in settings.export_dir.rglob(_CATALOG))
-    if settings.store_url.startswith(SQLITE_PREFIX):
-        path = settings.store_url.removeprefix(SQLITE_PREFIX)
-        paths += [f"{path}{end}" for end in ("", "-wal", "-shm", "-journal", ".lock", ".holder")]
-    return {Path(os.path.realpath(path)) for path in paths}
-
-
-class _Search:
-    """A search that is repeated after files were rewritten."""
-
-    def __init__(self, folder: Path, shown_by: traces.Traces, excluded: set[Path]) -> None:
-        self._folder, self._traces, self._excluded = folder, shown_by, excluded
-
-    def find(self) -> traces.Found:
-        return traces.find(self._folder, self._traces, self._excluded)
-
-
 def _list(paths: Iterable[Path]) -> None:
     for path in paths:
         _print("still shown in", path)
@@ -162,7 +130,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _remove_from_files(
-    settings: Settings, store: Store, search: _Search, showing: list[Path]
+    settings: Settings, store: Store, search: Search, showing: list[Path]
 ) -> None:
     """Rewrite files whose days are in the store; remove our other files."""
     ours = [path for path in showing if _is_ours(path)]
@@ -210,8 +178,7 @@ def _write_again(settings: Settings, store: Store, folder: Path) -> None:
         moment = moment_of(folder)
         with (store.as_of(moment) if moment else store).reading() as reader:
             if reader.ledger(manifest.source, window):
-                export = daily_export(settings, window, folder)
-                export = dataclasses.replace(export, source=manifest.source)
+                export = daily_export(settings, window, folder).of(manifest.source)
                 write_files(reader, export, {}, moment or utc_now())
     except ScraperError as error:
         logger.warning("%s could not be rewritten: %s", folder, error)
@@ -250,6 +217,7 @@ def _write_focus_again(settings: Settings, store: Store, folder: Path, day: date
     from dashboard_scraper.exports.focus_export import export_days  # noqa: PLC0415 - an extra
 
     export = daily_export(settings, Window(day, day), folder)
+    export = export.of(source_of(settings, folder) or settings.source)
     try:
         moment = moment_of(folder)
         store = store.as_of(moment) if moment else store
@@ -260,7 +228,7 @@ def _write_focus_again(settings: Settings, store: Store, folder: Path, day: date
 
 def _lake_of(path: Path) -> Path | None:
     """The folder of the lake that a file is in."""
-    return next((folder for folder in path.parents if (folder / _CATALOG).exists()), None)
+    return next((folder for folder in path.parents if (folder / CATALOG).exists()), None)
 
 
 def _write_lakes_again(settings: Settings, store: Store, showing: Iterable[Path]) -> None:
@@ -280,7 +248,7 @@ def _write_lakes_again(settings: Settings, store: Store, showing: Iterable[Path]
         from dashboard_scraper.exports.iceberg_export import rewrite_days  # noqa: PLC0415
 
         window = Window(min(listed), max(listed))
-        export = dataclasses.replace(daily_export(settings, window, folder), source=source)
+        export = daily_export(settings, window, folder).of(source)
         # An error ends the command: a file that the lake still refers to must not be removed.
         rewrite_days(store, folder, listed, export)
 
@@ -293,8 +261,14 @@ def _log_what_is_left(settings: Settings, found: traces.Found) -> None:
             len(found.unchecked),
             found.unchecked[0],
         )
-    if settings.identity_file:
-        logger.warning("%s may still name the person; remove the row", settings.identity_file)
+    for source in found.ambiguous:
+        logger.warning(
+            "a name of the person is also that of somebody else in %s: only files in the folders of"
+            " other sources were searched for this name",
+            source,
+        )
+    for path in files_of_the_user(settings):
+        logger.warning("%s may still name the person; remove the row", path)
     logger.warning(
         "files outside of %s and copies of the store were not searched: remove them or export them"
         " again. Days that are fetched again bring the person back while the source has the data",

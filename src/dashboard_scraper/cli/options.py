@@ -65,14 +65,16 @@ def settings_of(args: argparse.Namespace) -> Settings:
     return read_settings(home_of(args), args.log_level, **overrides)
 
 
-def add_source(parser: Parser) -> None:
-    """--source, for commands that use one source or its days."""
+def add_source(parser: Parser, *, several: bool = False) -> None:
+    """--source, for commands that use one source or its days; with `several` also all of them."""
+    named = ("auto", *(("all",) if several else ()), *SOURCES)
+    more = "; all: each of SOURCES, or each that has its credentials" if several else ""
     parser.add_argument(
-        "--source", choices=("auto", *SOURCES), help="overrides the setting METRICS_SOURCE"
+        "--source", choices=named, help=f"overrides the setting METRICS_SOURCE{more}"
     )
 
 
-def add_json(parser: Parser) -> None:
+def add_json(parser: argparse._ActionsContainer) -> None:
     """--json, for commands whose output is otherwise for people."""
     parser.add_argument("--json", action="store_true", help="print JSON")
 

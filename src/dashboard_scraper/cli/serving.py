@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import socket
 import ssl
+import sys
+from collections.abc import Callable, Sequence
 
 import uvicorn
 from starlette.applications import Starlette
@@ -20,8 +23,9 @@ from dashboard_scraper.github.reports import Scope
 from dashboard_scraper.github.views import GithubViews
 from dashboard_scraper.hosts import is_loopback
 from dashboard_scraper.log_repeats import count_repeats
+from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.report.view import ReportView
-from dashboard_scraper.server.access import Access, read_or_make_token, tls_context
+from dashboard_scraper.server.access import Access
 from dashboard_scraper.server.app import ServerOptions, make_app
 from dashboard_scraper.server.connections import (
     LARGEST_HEAD,
@@ -30,9 +34,12 @@ from dashboard_scraper.server.connections import (
     ServingLoop,
     TimedProtocol,
 )
+from dashboard_scraper.server.reloading import SECONDS_BETWEEN_LOOKS, Reloaded
 from dashboard_scraper.server.requests import Hosts
+from dashboard_scraper.server.tls import Certificate
+from dashboard_scraper.server.token_files import TokenFiles
 from dashboard_scraper.settings.config import Settings
-from dashboard_scraper.store import Waiting, store_at
+from dashboard_scraper.store import Store, Waiting, store_at
 from dashboard_scraper.store.cache import StoreCache
 from dashboard_scraper.store.patience import Patience
 
@@ -48,12 +55,10 @@ def serve(settings: Settings, host: str, port: int, *, insecure: bool = False) -
     and not `insecure`.
     """
     readable = settings.allow_readable_secrets
-    context = tls_context(
-        settings.serve_tls_cert_file, settings.serve_tls_key_file, allow_readable=readable
-    )
-    if context and insecure:
+    certificate = _certificate(settings)
+    if certificate and insecure:
         raise UsageError("--insecure is for serving without TLS, but SERVE_TLS_CERT_FILE is set")
-    if not (context or insecure or is_loopback(host)):
+    if not (certificate or insecure or is_loopback(host)):
         raise UsageError(
             f"--host {host} lets other machines in without TLS, so that others could read token and"
             " figures on the network: set SERVE_TLS_CERT_FILE and SERVE_TLS_KEY_FILE, or use"
@@ -62,17 +67,38 @@ def serve(settings: Settings, host: str, port: int, *, insecure: bool = False) -
     prepare_for_many_records()
     # No retries: a reader gets an error at once when the store's server is down, and can retry.
     store = store_at(settings.store_url, waiting=Waiting(Patience(budget=0)))
-    cache, source, audience = StoreCache(store), settings.source, audience_of(settings)
-    views = GithubViews(
-        cache,
-        source,
-        audience,
-        github_options(settings),
-        settling_of(settings),
-        utc_now,
-        settings.reconcile_tolerance,
+    files = TokenFiles(
+        settings.serve_token_file, settings.serve_tokens_file, allow_readable=readable
     )
-    report = ReportView(cache, source, audience, report_options(settings), utc_now)
+    # First of all what reads settings and their files: a token that was made is printed only once.
+    make = _app_maker(settings, store, host)
+    with contextlib.closing(store), _listening(host, port) as listener:
+        credentials, made = files.at_start(host)
+        if made:
+            # Only to stdout, never to the log, and only once.
+            print_lines([f"token: {made}"])
+            logger.info("the token is stored in %s", settings.serve_token_file)
+        access = Access(credentials)
+        reloaded = [Reloaded("the tokens", files.paths, lambda: access.replace(files.again()))]
+        if certificate:
+            reloaded.append(Reloaded("the certificate", certificate.paths, certificate.reload))
+        shown = f"[{host}]" if ":" in host else host
+        scheme = "https" if certificate else "http"
+        print_lines([f"{scheme}://{shown}:{listener.getsockname()[1]}"])
+        context = certificate.context if certificate else None
+        _answer(make(access), listener, context, reloaded)
+
+
+def app_of(settings: Settings, store: Store, access: Access, host: str) -> Starlette:
+    """The ASGI application over a store, for a server that listens on `host`."""
+    return _app_maker(settings, store, host)(access)
+
+
+def _app_maker(settings: Settings, store: Store, host: str) -> Callable[[Access], Starlette]:
+    """Makes the application once it is known whom to let in; UsageError for a wrong setting."""
+    cache, audience = StoreCache(store), audience_of(settings)
+    views, *others = (_views(cache, settings, name, audience) for name in settings.covered)
+    report = ReportView(cache, settings.covered, audience, report_options(settings), utc_now)
     options = ServerOptions(
         {
             Scope.ENTERPRISE: settings.enterprise_slugs,
@@ -80,23 +106,44 @@ def serve(settings: Settings, host: str, port: int, *, insecure: bool = False) -
         },
         settings.serve_public_url,
         None if settings.serve_public_url else Hosts(host, settings.serve_hosts),
+        others,
+        settings.serve_requests_per_minute,
+        settings.serve_log_addresses,
     )
-    with contextlib.closing(store), _listening(host, port) as listener:
-        token, made = read_or_make_token(settings.serve_token_file, host, allow_readable=readable)
-        if made:
-            # Only to stdout, never to the log, and only once.
-            print_lines([f"token: {token}"])
-            logger.info("the token is stored in %s", settings.serve_token_file)
-        shown = f"[{host}]" if ":" in host else host
-        print_lines([f"{'https' if context else 'http'}://{shown}:{listener.getsockname()[1]}"])
-        _answer(make_app(views, report, Access(token), options), listener, context)
+    return lambda access: make_app(views, report, access, options)
 
 
-def _answer(app: Starlette, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+def _certificate(settings: Settings) -> Certificate | None:
+    files = settings.serve_tls_cert_file, settings.serve_tls_key_file
+    if files[0] is None or files[1] is None:
+        return None
+    return Certificate(files[0], files[1], allow_readable=settings.allow_readable_secrets)
+
+
+def _views(cache: StoreCache, settings: Settings, source: str, audience: Audience) -> GithubViews:
+    return GithubViews(
+        cache,
+        source,
+        audience.of(source),
+        github_options(settings),
+        settling_of(settings),
+        utc_now,
+        settings.reconcile_tolerance,
+    )
+
+
+def _answer(
+    app: Starlette,
+    listener: socket.socket,
+    context: ssl.SSLContext | None,
+    reloaded: Sequence[Reloaded],
+) -> None:
     repeated = count_repeats()
 
-    async def log_repeats() -> None:
+    async def every_second() -> None:
         repeated.flush()
+        for each in reloaded:
+            each.look()
 
     config = uvicorn.Config(
         app,
@@ -107,14 +154,29 @@ def _answer(app: Starlette, listener: socket.socket, context: ssl.SSLContext | N
         access_log=False,  # it would contain the signatures of links
         server_header=False,
         timeout_graceful_shutdown=_SECONDS_TO_END,
-        callback_notify=log_repeats,
+        callback_notify=every_second,
+        timeout_notify=SECONDS_BETWEEN_LOOKS,
     )
     logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
     try:
         with asyncio.Runner(loop_factory=lambda: ServingLoop(context)) as runner:
-            runner.run(uvicorn.Server(config).serve(sockets=[listener]))
+            runner.run(_run(uvicorn.Server(config), listener, reloaded))
     finally:
         repeated.flush(everything=True)
+
+
+async def _run(
+    server: uvicorn.Server, listener: socket.socket, reloaded: Sequence[Reloaded]
+) -> None:
+    """Serve, and read the files again on SIGHUP; on a terminal, that signal ends the program."""
+
+    def read_again() -> None:
+        for each in reloaded:
+            each.read()
+
+    if hasattr(signal, "SIGHUP") and not (sys.stdin and sys.stdin.isatty()):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, read_again)
+    await server.serve(sockets=[listener])
 
 
 def _is_no_cancellation(record: logging.LogRecord) -> bool:

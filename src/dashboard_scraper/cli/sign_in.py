@@ -1,4 +1,4 @@
-"""Reads a pasted session cookie, tries it, and stores it."""
+"""Signs in, with a pasted cookie or in a browser, and forgets the session and the profile."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from dashboard_scraper.sources.dashboard.cookie_auth import (
 )
 from dashboard_scraper.sources.dashboard.cookie_paste import parse_paste
 from dashboard_scraper.sources.dashboard.info import check_session
+from dashboard_scraper.sources.dashboard.session_store import session_store
 from dashboard_scraper.sources.rest.urls import origin_of
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,31 @@ def sign_in(settings: Settings, today: date, *, check: bool) -> None:
     store_session(settings, parse_paste(text, _host(settings)), today, check=check)
 
 
+def sign_in_in_browser(settings: Settings, today: date, *, headless: bool) -> None:
+    """Store the session of a browser in which somebody signs in, or did so earlier (`headless`)."""
+    # Imported here, since a paste needs no browser.
+    from dashboard_scraper.sources.dashboard.browser_sign_in import (  # noqa: PLC0415
+        sign_in_with_browser,
+    )
+
+    sign_in_with_browser(settings, today, headless=headless)
+    logger.info("the session is saved in %s", session_store(settings))
+
+
+def forget_sign_in(settings: Settings) -> None:
+    """Remove the stored session and the browser's profile, where they are."""
+    from dashboard_scraper.browser.profile import remove_profile  # noqa: PLC0415
+    from dashboard_scraper.sources.dashboard.browser_sign_in import profile_of  # noqa: PLC0415
+
+    profile, place = profile_of(settings), session_store(settings)
+    had_profile = remove_profile(profile)
+    for had, what, where in (
+        (place.delete(), "session", str(place)),
+        (had_profile, "browser's profile", str(profile)),
+    ):
+        logger.info("the %s %s: %s", what, "was removed" if had else "was not there", where)
+
+
 def _host(settings: Settings) -> str:
     return parse_url(settings.metrics_api_base_url).host or ""
 
@@ -58,16 +84,16 @@ def _host(settings: Settings) -> str:
 def store_session(settings: Settings, cookies: Cookies, today: date, *, check: bool) -> None:
     """Replace the stored session, with `check` only once the dashboard has accepted this one."""
     origin = origin_of(settings.metrics_api_base_url)
-    session = CookieSession(settings.cookie_file, origin, cookies)
+    place = session_store(settings)
+    session = CookieSession(place, origin, cookies)
     if check:
-        _try(settings, session, today)
+        _try(settings, session, today, "; the stored one stays" if place.exists() else "")
     session.store()
-    logger.info("the session is saved in %s", settings.cookie_file)
+    logger.info("the session is saved in %s", place)
 
 
-def _try(settings: Settings, session: CookieSession, today: date) -> None:
+def _try(settings: Settings, session: CookieSession, today: date, stays: str) -> None:
     """Raise what `check_session` raises, reworded for a paste that is then not stored."""
-    stays = "; the stored one stays" if settings.cookie_file.exists() else ""
     try:
         check_session(settings, today, session)
     except SignInRequired as error:

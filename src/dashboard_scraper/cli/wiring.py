@@ -13,6 +13,7 @@ from dashboard_scraper.model.reconciliation import Rules
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import people_of, read_identities
 from dashboard_scraper.people.pseudonyms import rename_of
+from dashboard_scraper.people.roster import Roster, read_roster
 from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.settings.config import Settings, load_settings
 from dashboard_scraper.sources.interface import Clock
@@ -57,10 +58,23 @@ def outputs_of(settings: Settings) -> Outputs:
 
 
 def report_options(settings: Settings) -> ReportOptions:
-    """The options of the report."""
+    """The options of the report; UsageError if ROSTER_FILE is invalid."""
     return ReportOptions(
-        settings.report_users, settings.reconcile_tolerance, settings.cost_settle_days
+        settings.report_users,
+        settings.reconcile_tolerance,
+        settings.cost_settle_days,
+        settings.seat_prices,
+        settings.min_group_size,
+        roster_of(settings),
     )
+
+
+def roster_of(settings: Settings) -> Roster | None:
+    """Who should be using what, if ROSTER_FILE says so; UsageError if it is invalid."""
+    if settings.roster_file is None:
+        return None
+    identities = read_identities(settings.identity_file) if settings.identity_file else {}
+    return read_roster(settings.roster_file, people_of(identities))
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -104,7 +118,7 @@ def audience_of(settings: Settings) -> Audience:
     would reveal who somebody is.
     """
     identities = read_identities(settings.identity_file) if settings.identity_file else {}
-    people = people_of(identities)
+    people = people_of(identities).of(settings.source)
     readable = settings.allow_readable_secrets
     rename = rename_of(settings.pseudonym_key_file, people.key, allow_readable=readable)
     if settings.pseudonym_key_file and identities:

@@ -18,11 +18,14 @@ from dashboard_scraper.exports.copilot_files import ids_by_name
 from dashboard_scraper.github import lines as github
 from dashboard_scraper.github.lines import Stamp
 from dashboard_scraper.github.records import Part, cells_of_figures, known_of_whole
+from dashboard_scraper.github.reports import NEEDS as GITHUB_NEEDS
 from dashboard_scraper.installation import how_to_install
 from dashboard_scraper.model.figures import Values, has_activity, maker
 from dashboard_scraper.model.metrics import COUNTS, DETAILED, METRICS, REQUIRED, Figures
+from dashboard_scraper.output import Needs
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import persons_of
+from dashboard_scraper.sources.registry import info_of
 
 try:
     import pyarrow as pa
@@ -85,11 +88,13 @@ def copilot_people(
 
 
 def github_lines(batch: pa.RecordBatch, people: People, stamp: Stamp) -> pa.RecordBatch:
-    """A line of GitHub's reports on users for each row with activity.
+    """A line of GitHub's reports on users for each row with activity. UsageError if the batch's
+    column `source` has one that does not know the figures that they need.
 
     A column `parts`, a list of structs of editor, language and their figures, splits a row by
     editor and language; `credits_consumed` and `adoption_phase`, a number, add what they say.
     """
+    _check_sources(batch, GITHUB_NEEDS)
     columns = [_optional(batch, name) for name in (PARTS, CREDITS, PHASE)]
     stamps = cache(lambda day: github.stamp_of(stamp, day))
     heads = cache(lambda shown: github.head_of(shown.id, shown.login))
@@ -106,6 +111,7 @@ def github_lines(batch: pa.RecordBatch, people: People, stamp: Stamp) -> pa.Reco
 
 def copilot_lines(batch: pa.RecordBatch, people: People, stamp: Stamp) -> pa.RecordBatch:
     """A record of the Copilot JSON for each row with activity; the stamp must have a window."""
+    _check_sources(batch, copilot.NEEDS)
     window = stamp.window
     if window is None:
         raise UsageError("the Copilot JSON needs a window; pass Stamp(enterprise_id, window)")
@@ -116,6 +122,12 @@ def copilot_lines(batch: pa.RecordBatch, people: People, stamp: Stamp) -> pa.Rec
         return row.shown.login, copilot.line_of(heads(row.shown), row.values)
 
     return _lines(batch, people, [], stamps, line)
+
+
+def _check_sources(batch: pa.RecordBatch, needs: Needs) -> None:
+    if "source" in batch.schema.names:
+        for source in batch.column("source").unique().to_pylist():
+            needs.check(info_of(source))
 
 
 class _Row(NamedTuple):

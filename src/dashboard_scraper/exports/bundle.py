@@ -19,6 +19,7 @@ from dashboard_scraper.exports.csv_files import CsvFiles
 from dashboard_scraper.exports.daily_export import DailyExport, reason_of
 from dashboard_scraper.exports.earlier_files import EarlierFiles
 from dashboard_scraper.exports.github_files import GithubFiles
+from dashboard_scraper.exports.github_record_files import GithubRecordFiles
 from dashboard_scraper.exports.manifest import (
     CostsOfDay,
     Manifest,
@@ -36,23 +37,31 @@ from dashboard_scraper.files import (
     remove_leftovers_beside,
     set_aside,
 )
+from dashboard_scraper.github.recorded import no_records, unrecorded
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.doubts import Doubt, doubts_in
 from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.model.metrics import METRICS, USER_COUNT, Figures, Kind
 from dashboard_scraper.model.usage import UserUsage
-from dashboard_scraper.output import Output, OutputDay, OutputFile, OutputRun
+from dashboard_scraper.output import Output, OutputDay, OutputFile, OutputRun, Unwritten
 from dashboard_scraper.shown_people import ShownPeople
+from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import CostLedgerDay, LedgerDay, Reader
 from dashboard_scraper.store.settling import is_settled
 
 logger = logging.getLogger(__name__)
 
+
+def _github_files(export: DailyExport) -> Output:
+    is_recorded = info_of(export.source).has_records
+    return GithubRecordFiles(export) if is_recorded else GithubFiles(export)
+
+
 OUTPUTS: tuple[Callable[[DailyExport], Output], ...] = (
     CsvFiles,
     CostFiles,
     CopilotFiles,
-    GithubFiles,
+    _github_files,
     PageFile,
 )
 """Every format of an export; the manifest lists a day's files in this order."""
@@ -63,9 +72,21 @@ def outputs_of(export: DailyExport) -> list[Output]:
     return [make(export) for make in OUTPUTS]
 
 
+def written_of(export: DailyExport) -> list[Output]:
+    """The same without those that need what the source does not know."""
+    source = info_of(export.source)
+    return [each for each in outputs_of(export) if not (each.needs and each.needs.unmet(source))]
+
+
+def unwritten_of(export: DailyExport) -> list[Unwritten]:
+    """Why the others are not written."""
+    source, needs = info_of(export.source), [each.needs for each in outputs_of(export)]
+    return [unmet for each in needs if each and (unmet := each.unmet(source))]
+
+
 def day_paths(export: DailyExport, days: Iterable[date]) -> list[Path]:
     """The files that depend on a single day, for each of the days."""
-    outputs = outputs_of(export)
+    outputs = written_of(export)
     return [path for day in days for output in outputs for path in output.day_targets(day)]
 
 
@@ -92,7 +113,7 @@ def made_with(export: DailyExport) -> str:
     ]
     shown = export.audience.shown(users)
     digest = hashlib.sha256()
-    for output in outputs_of(export):
+    for output in written_of(export):
         for chunk in output.sample(shown):
             digest.update(chunk)
     people = (dict(export.audience.identities), dict(export.audience.people.aliases))
@@ -110,17 +131,21 @@ def write_files(
 
     The manifest is written last, since it vouches for all other files.
     """
-    outputs = outputs_of(export)
+    outputs, unwritten = written_of(export), [*unwritten_of(export)]
     ledger = reader.ledger(export.source, _reach(outputs))
     stored = {day: row for day, row in ledger.items() if day not in failures}
     of_window = [row for day, row in stored.items() if day in export.window]
     missing = [day for day in export.window.days() if day not in stored]
+    without_records = _without_records(reader, export)
+    if without_records:
+        unwritten.append(_gap(without_records))
     doubts = doubts_in(of_window, export.tolerance)
     costs = StoredCosts(reader, export)
     make_folder(export.folder, export.outputs.mode)
     remove_leftovers_beside(all_paths(export))
     with Publication(export.outputs.mode) as publication:
-        notes = add_notes(publication, export, [*doubts, *cost_doubts(costs.unreconciled)])
+        all_doubts = [*doubts, *cost_doubts(costs.unreconciled)]
+        notes = add_notes(publication, export, all_doubts, unwritten)
         audience = export.audience
         naming = audience.naming(reader.spellings(export.source, export.window))
         run = OutputRun(
@@ -139,13 +164,15 @@ def write_files(
         days = _with_costs(days, costs, export, now)
         _warn_of_unexplained_absence(of_window)
         written = [file for output in outputs for file in output.finish()]
-        manifest = _manifest(export, days, written, notes)
+        manifest = _manifest(export, days, written, notes, unwritten, without_records)
         if costs.expected:
             without = [day.day for day in manifest.days if day.costs is None]
             manifest = msgspec.structs.replace(manifest, missing_costs=without)
         publication.add(export.manifest_path, encoded(manifest))
-        _set_aside_unwritten(export, outputs, manifest)
+        _set_aside_unwritten(export, manifest)
         publication.publish()
+    for each in unwritten:
+        logger.info("%s: not written: %s", export.window, each.reason)
     return doubts
 
 
@@ -230,6 +257,8 @@ def _manifest(
     days: Iterable[ManifestDay],
     written: Sequence[OutputFile],
     notes: WrittenFile | None,
+    unwritten: list[Unwritten],
+    without_records: Collection[date],
 ) -> Manifest:
     of_days: dict[date, list[WrittenFile]] = {}
     for file in written:
@@ -247,30 +276,48 @@ def _manifest(
         notes=notes,
         tolerance=export.tolerance.as_numbers() or msgspec.UNSET,
         made_with=made_with(export),
-        missing_from_github_reports=[day.day for day in days if day.files is None] or msgspec.UNSET,
+        unwritten=unwritten or msgspec.UNSET,
+        missing_from_github_reports=[
+            day.day for day in days if day.files is None or day.day in without_records
+        ]
+        or msgspec.UNSET,
         **fields_of_window((file.field, file.written) for file in written if file.day is None),
     )
 
 
-def _set_aside_unwritten(
-    export: DailyExport, outputs: Iterable[Output], manifest: Manifest
-) -> None:
+def _without_records(reader: Reader, export: DailyExport) -> list[date]:
+    """The days of which a source that has records has none in the store."""
+    if not info_of(export.source).has_records:
+        return []
+    return unrecorded(reader, export.source, export.window)
+
+
+def _gap(days: Collection[date]) -> Unwritten:
+    reason = f"GitHub's reports leave out days without records: {no_records(days)}"
+    return Unwritten("GitHub's reports", [], reason)
+
+
+def _set_aside_unwritten(export: DailyExport, manifest: Manifest) -> None:
     """Set aside what an earlier run wrote and this one did not, lest it look like this run's."""
     written = {export.folder / file.name for file in manifest.files()}
-    for output in outputs:
+    for output in outputs_of(export):
         set_aside(path for path in output.targets() if path not in written)
     if manifest.notes is None and not is_foreign(export.notes_path):
         set_aside([export.notes_path])
 
 
 def add_notes(
-    publication: Publication, export: DailyExport, doubts: Sequence[Doubt]
+    publication: Publication,
+    export: DailyExport,
+    doubts: Sequence[Doubt],
+    unwritten: Sequence[Unwritten],
 ) -> WrittenFile | None:
-    """Write the notes that CSV and JSON have no place for; None where nothing is in doubt."""
-    if not doubts:
+    """Write the notes that CSV and JSON have no place for; None where there is nothing to note."""
+    if not (doubts or unwritten):
         return None
     refuse_foreign(export.notes_path)
-    return publication.add(export.notes_path, notes_text(doubts))
+    text = notes_text(doubts, [each.reason for each in unwritten])
+    return publication.add(export.notes_path, text)
 
 
 def _warn_of_unexplained_absence(stored: Iterable[LedgerDay]) -> None:

@@ -35,6 +35,7 @@ from dashboard_scraper.model.figures import (
 from dashboard_scraper.model.listing import NAMED_AT_MOST
 from dashboard_scraper.model.metrics import BY_NAME, LINES, METRICS, Metric, parts_of
 from dashboard_scraper.model.usage import UserUsage
+from dashboard_scraper.output import Needs
 from dashboard_scraper.store import UserSums
 
 logger = logging.getLogger(__name__)
@@ -85,9 +86,11 @@ PLACES: dict[Metric, list[Place]] = {
         "cli_agent_lines_of_code": _AGENT_LINES,
     }.items()
 }
-"""The counters that each metric adds to. All these metrics are required of every source, so no
-counter is `null` just because of the source.
+"""The counters that each metric adds to. A source that lacks one of these metrics gets no records,
+so no counter is `null` just because of the source.
 """
+
+NEEDS = Needs("Copilot JSON files", PLACES.keys())
 
 
 def _at(matches: Callable[[Place], bool]) -> list[Metric]:

@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from dashboard_scraper.exports.copilot_converter import (
+    NEEDS,
     WindowTotals,
     head_of,
     json_array,
@@ -47,6 +48,8 @@ def _unusual_names(
 
 class CopilotFiles:
     """`copilot_metrics_YYYY-MM-DD.json` and `copilot_metrics_aggregated.json`."""
+
+    needs = NEEDS
 
     def __init__(self, export: DailyExport) -> None:
         self._export = export

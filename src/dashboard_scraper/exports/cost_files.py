@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 from dashboard_scraper.csv_text import guard, render
@@ -16,6 +18,7 @@ from dashboard_scraper.model.metrics import USER_TITLE
 from dashboard_scraper.model.money import ZERO
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.output import OutputDay, OutputFile, OutputRun
+from dashboard_scraper.sources.products import Product
 from dashboard_scraper.store import CostLedgerDay
 
 HEADER = (
@@ -24,7 +27,7 @@ HEADER = (
     "Currency",
 )
 
-_PREFIX = "augment_costs_"
+_NAME = re.compile(r"[a-z_]+_costs_[0-9-]+\.csv")
 
 
 def costs_csv(costs: Iterable[Cost], currency: str) -> bytes:
@@ -42,18 +45,15 @@ def _row(cost: Cost, currency: str) -> list[Cell]:
     ]
 
 
-def costs_path(export: DailyExport, day: date) -> Path:
-    """The file of a day."""
-    return export.folder / f"{_PREFIX}{day}.csv"
-
-
 def is_costs(name: str) -> bool:
     """Whether a file of an export has costs, by its name in the manifest."""
-    return name.startswith(_PREFIX)
+    return bool(_NAME.fullmatch(name))
 
 
 class CostFiles:
-    """`augment_costs_YYYY-MM-DD.csv`."""
+    """`augment_costs_YYYY-MM-DD.csv`, or with another product's prefix."""
+
+    needs = None
 
     def __init__(self, export: DailyExport) -> None:
         self._export = export
@@ -66,10 +66,17 @@ class CostFiles:
         return self._export.window
 
     def targets(self) -> list[Path]:
-        return [path for day in self._export.window.days() for path in self.day_targets(day)]
+        return [
+            path
+            for day in self._export.window.days()
+            for path in self._export.of_any_product(partial(self._path, day))
+        ]
 
     def day_targets(self, day: date) -> list[Path]:
-        return [costs_path(self._export, day)]
+        return [self._path(day, self._export.product)]
+
+    def _path(self, day: date, product: Product) -> Path:
+        return self._export.folder / f"{product.prefix}_costs_{day}.csv"
 
     def sample(self, users: Sequence[UserUsage]) -> Iterable[bytes]:
         figures = CostFigures(1, 2, 3, 4, ZERO, ZERO, ZERO, ZERO)

@@ -93,7 +93,7 @@ def _delimiter(text: str) -> str:
 def _columns(name: str, header: Sequence[str]) -> dict[str, int]:
     columns = {title: i for i, title in enumerate(header) if title}
     if missing := [title for title in _NEEDED if title not in columns]:
-        raise ContractBroken(f"{name}: the column {missing[0]!r} is missing")
+        raise ContractBroken(f"{name}: the column {missing[0]!r} is missing, which the JSON needs")
     if doubled := [title for title in columns if list(header).count(title) > 1]:
         raise ContractBroken(f"{name}: the column {doubled[0]!r} appears twice")
     return columns

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from dashboard_scraper.model.tolerance import Tolerance
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.pseudonyms import Rename, hidden
 from dashboard_scraper.report.options import MOST_DAYS, REPORT, ReportOptions
+from dashboard_scraper.sources.products import Product
+from dashboard_scraper.sources.registry import info_of, products
 from dashboard_scraper.store import Reader
 
 logger = logging.getLogger(__name__)
@@ -73,6 +75,22 @@ class DailyExport:
     def has_report(self) -> bool:
         """Whether the window is short enough for a page."""
         return len(self.window) <= MOST_DAYS
+
+    @property
+    def product(self) -> Product:
+        """What the source is about."""
+        return info_of(self.source).product
+
+    def of(self, source: str, window: Window | None = None) -> DailyExport:
+        """The same export of another source, whose names mean what they mean there."""
+        audience, window = self.audience.of(source), window or self.window
+        return replace(self, source=source, audience=audience, window=window)
+
+    def of_any_product(self, path_of: Callable[[Product], Path]) -> list[Path]:
+        """A file that is named after the product, under the name of each: that of a source which
+        was exported to this folder before must not look current.
+        """
+        return [path_of(product) for product in products()]
 
     def results(self) -> list[Path | str]:
         """What a run prints: the folder, and the URL that opens the page in a browser."""

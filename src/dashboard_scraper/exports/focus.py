@@ -23,9 +23,9 @@ from dashboard_scraper.model.costs import (
     text_of,
 )
 from dashboard_scraper.model.dates import month_of
+from dashboard_scraper.sources.products import Product
 
 VERSION = "1.4"
-VENDOR = "Augment Code"
 VIRTUAL_CURRENCY = "Credits"
 """`PricingCurrency` of what is priced in credits, which is not a currency of ISO 4217."""
 MODEL = "MODEL"
@@ -54,6 +54,7 @@ class Charge:
     cost: Cost
     person: str | None
     source: str
+    product: Product
     currency: str
     account: str
     fetched_at: datetime
@@ -97,6 +98,10 @@ def _billed(name: str, meaning: str) -> Column:
     return Column(name, Type.DECIMAL, meaning, lambda charge: charge.billed)
 
 
+def _vendor(name: str, meaning: str) -> Column:
+    return Column(name, Type.TEXT, meaning, lambda charge: charge.product.vendor)
+
+
 def _constant(name: str, value: str | None, meaning: str) -> Column:
     return Column(name, Type.TEXT, meaning, lambda _: value)
 
@@ -110,7 +115,12 @@ _NO_INVOICES = "the source does not name invoices"
 
 _STANDARD = (
     _billed("BilledCost", "Billed amount; null where nothing was billed"),
-    Column("BillingAccountId", Type.TEXT, "`FOCUS_BILLING_ACCOUNT_ID`", lambda c: c.account),
+    Column(
+        "BillingAccountId",
+        Type.TEXT,
+        "`FOCUS_BILLING_ACCOUNT_ID`, or such as `augment`",
+        lambda c: c.account,
+    ),
     _nothing("BillingAccountName", "the source does not name accounts"),
     Column("BillingCurrency", Type.TEXT, "The currency of the costs", lambda c: c.currency),
     Column(
@@ -139,10 +149,10 @@ _STANDARD = (
     _nothing("ConsumedUnit", "as `ConsumedQuantity`"),
     _billed("ContractedCost", "As `BilledCost`, which FOCUS demands where there is no unit price"),
     _billed("EffectiveCost", "As `BilledCost`; null for credits, whose price is not known"),
-    _constant("HostProviderName", VENDOR, f"`{VENDOR}`, which does not say where it runs"),
+    _vendor("HostProviderName", "As `ServiceProviderName`, which does not say where it runs"),
     _nothing("InvoiceDetailId", _NO_INVOICES),
     _nothing("InvoiceId", _NO_INVOICES),
-    _constant("InvoiceIssuerName", VENDOR, f"`{VENDOR}`"),
+    _vendor("InvoiceIssuerName", "As `ServiceProviderName`"),
     _billed("ListCost", "As `ContractedCost`"),
     Column(
         "PricingCurrency",
@@ -159,8 +169,8 @@ _STANDARD = (
     _nothing("PricingQuantity", _NO_PRICES, Type.DECIMAL),
     _nothing("PricingUnit", _NO_PRICES),
     _constant("ServiceCategory", "AI and Machine Learning", "`AI and Machine Learning`"),
-    _constant("ServiceName", VENDOR, f"`{VENDOR}`"),
-    _constant("ServiceProviderName", VENDOR, f"`{VENDOR}`"),
+    Column("ServiceName", Type.TEXT, "The assistant, as `Augment Code`", lambda c: c.product.name),
+    _vendor("ServiceProviderName", "The assistant's vendor, as `Augment Code`"),
     _constant("ServiceSubcategory", "Generative AI", "`Generative AI`"),
     _nothing("SkuPriceId", "the source has no price list"),
 )

@@ -11,7 +11,11 @@ from dashboard_scraper.errors import UsageError
 from dashboard_scraper.exports import focus
 from dashboard_scraper.exports.daily_export import DailyExport, summarise
 from dashboard_scraper.exports.focus import COLUMNS, Charge, Type
-from dashboard_scraper.exports.stored_costs import StoredCosts, unreconciled_in
+from dashboard_scraper.exports.stored_costs import (
+    StoredCosts,
+    reason_without_costs,
+    unreconciled_in,
+)
 from dashboard_scraper.files import (
     Publication,
     make_folder,
@@ -48,16 +52,20 @@ SCHEMA = pa.schema([pa.field(column.name, _TYPES[column.type]) for column in COL
 
 
 def export_days(
-    store: Store, export: DailyExport, folder: Path, account: str, rules: Rules
+    store: Store, export: DailyExport, folder: Path, account: str | None, rules: Rules
 ) -> Verdict:
-    """Write the window's days into `folder`, as charges to the billing `account`.
+    """Write the window's days into `folder`, as charges to the billing `account`, which by default
+    has the prefix of the product.
 
     Returns the verdict on the days' doubts. Raises DaysMissing if costs of days are not in the
-    store, after writing the others. `export.folder` is not used.
+    store, after writing the others, and UsageError if the source never has any. `export.folder` is
+    not used.
     """
     with store.reading() as reader:
         costs = StoredCosts(reader, export)
-        _write(folder, costs, export, account)
+        _write(folder, costs, export, account or export.product.prefix)
+    if not costs.days and (reason := reason_without_costs(export.source)):
+        raise UsageError(reason)
     summarise(
         export.window,
         costs.missing,
@@ -99,6 +107,7 @@ def _contents(
             cost,
             person_of(cost, export.audience),
             row.source,
+            export.product,
             row.currency,
             account,
             row.fetched_at,

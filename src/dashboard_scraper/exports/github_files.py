@@ -13,6 +13,7 @@ import msgspec
 from dashboard_scraper.exports.daily_export import DailyExport
 from dashboard_scraper.files import PendingFile, make_folder
 from dashboard_scraper.github.reports import (
+    NEEDS,
     GithubReports,
     Report,
     Scope,
@@ -60,7 +61,7 @@ def all_reports(window: Window) -> list[Report]:
     return found
 
 
-def _is_users_28_day(report: Report) -> bool:
+def is_users_28_day(report: Report) -> bool:
     """Whether it has a line for every user and day: most of an export's bytes, every night anew."""
     return report.latest and report.subject is Subject.USERS
 
@@ -72,6 +73,8 @@ def report_paths(folder: Path, window: Window) -> list[Path]:
 
 class GithubFiles:
     """Every report, without its missing days, but for those of which every day is missing."""
+
+    needs = NEEDS
 
     def __init__(self, export: DailyExport) -> None:
         self._export = export
@@ -104,7 +107,7 @@ class GithubFiles:
             for report in all_reports(self._export.window)
             if (report.scope is Scope.ENTERPRISE or options.organization_id)
             and (report.subject is not Subject.TEAMS or run.audience.has_teams)
-            and (options.users_28_day_files or not _is_users_28_day(report))
+            and (options.users_28_day_files or not is_users_28_day(report))
             and not all(day in run.missing for day in report.window.days())
         ]
         if not self._wanted:

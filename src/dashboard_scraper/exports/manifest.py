@@ -13,6 +13,7 @@ from dashboard_scraper.decoding import UNDECODABLE
 from dashboard_scraper.files import WrittenFile, is_unchanged
 from dashboard_scraper.model.checks import Difference
 from dashboard_scraper.model.costs import CostDifference
+from dashboard_scraper.output import Unwritten
 
 MANIFEST = "manifest.json"
 
@@ -69,7 +70,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     metric, the percentage up to which a difference leaves a day unsuspected. `others` are files of
     formats without a field of their own. `missing_from_github_reports` are the days that a report
     of the window lacks. `missing_costs` are the days of the window without a file of costs, where
-    the source has any costs. Fields with a default are absent from the manifests of
+    the source has any costs. `unwritten` are the formats that need figures the source lacks. Fields
+    with a default are absent from the manifests of
     earlier versions.
     """
 
@@ -87,11 +89,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     others: list[WrittenFile] | msgspec.UnsetType = msgspec.UNSET
     missing_from_github_reports: list[date] | msgspec.UnsetType = msgspec.UNSET
     missing_costs: list[date] | msgspec.UnsetType = msgspec.UNSET
+    unwritten: list[Unwritten] | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def is_complete(self) -> bool:
         """Whether no day is missing, and the last run did not fail."""
-        return self.failed is None and self.aggregated is not None
+        return self.failed is None and all(day.files is not None for day in self.days)
 
     def files(self) -> list[WrittenFile]:
         """Every file it lists, named relative to the folder."""

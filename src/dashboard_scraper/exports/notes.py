@@ -1,4 +1,6 @@
-"""`NOTES.txt`: which days are in doubt and why, beside files that cannot say it themselves."""
+"""`NOTES.txt`: which days are in doubt and which files are not written, and why, beside files that
+cannot say it themselves.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,10 @@ from dashboard_scraper.errors import OutputFailed
 from dashboard_scraper.model.doubts import Doubt, DoubtKind
 
 NOTES = "NOTES.txt"
-_FIRST_LINE = "Days whose figures are in doubt, and why. Written by dashboard-scraper."
+_IN_DOUBT = "Days whose figures are in doubt, and why. Written by dashboard-scraper."
 _SECOND_LINE = "Every file beside this one that has figures of such a day is in doubt too."
+_NOT_WRITTEN = "Files that are not written, and why. Written by dashboard-scraper."
+_FIRST_LINES = (_IN_DOUBT.encode(), _NOT_WRITTEN.encode())
 
 
 def notes_path(users_path: Path) -> Path:
@@ -19,12 +23,20 @@ def notes_path(users_path: Path) -> Path:
     return users_path.with_name(f"{users_path.stem}.{NOTES}")
 
 
-def notes_text(doubts: Sequence[Doubt]) -> bytes:
-    """The file's content: what the kinds of doubt mean, then a line for each day and reason."""
+def notes_text(doubts: Sequence[Doubt], unwritten: Sequence[str] = ()) -> bytes:
+    """The file's content: what the kinds of doubt mean, then a line for each day and reason; then
+    why files are `unwritten`.
+    """
+    lines = _doubt_lines(doubts) if doubts else []
+    if unwritten:
+        lines += [*([""] if lines else []), _NOT_WRITTEN, "", *unwritten]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _doubt_lines(doubts: Sequence[Doubt]) -> list[str]:
     kinds = [kind for kind in DoubtKind if any(doubt.kind is kind for doubt in doubts)]
     meanings = [f"{kind.word}: {kind.meaning}" for kind in kinds]
-    lines = [_FIRST_LINE, _SECOND_LINE, "", *meanings, "", *map(str, doubts)]
-    return "".join(f"{line}\n" for line in lines).encode()
+    return [_IN_DOUBT, _SECOND_LINE, "", *meanings, "", *map(str, doubts)]
 
 
 def is_foreign(path: Path) -> bool:
@@ -33,7 +45,7 @@ def is_foreign(path: Path) -> bool:
         return False
     try:
         with path.open("rb") as file:
-            return file.read(len(_FIRST_LINE)) != _FIRST_LINE.encode()
+            return not file.read(max(map(len, _FIRST_LINES))).startswith(_FIRST_LINES)
     except OSError:
         return True
 

@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 class PageFile:
     """`report.html`, which marks missing days; not written for windows longer than MOST_DAYS."""
 
+    needs = None
+
     def __init__(self, export: DailyExport) -> None:
         self._export = export
         self._run: OutputRun
@@ -55,6 +57,6 @@ class PageFile:
         figures = figures_of(
             run.reader, run.source, export.window, run.audience, export.report, run.missing
         )
-        page = rendered(figures, with_users=export.report.users)
+        page = rendered([figures], with_users=export.report.users)
         written = run.publication.add(export.report_path, page)
         return [OutputFile(written, field="report")]

@@ -14,7 +14,6 @@ programs that read all of a folder pass over.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 from collections.abc import Callable, Collection, Iterator
 from datetime import date
@@ -82,7 +81,8 @@ def export_days(store: Store, export: DailyExport, place: str, rules: Rules) -> 
     with store.reading() as reader:
         run, costs = _Run(reader, export), StoredCosts(reader, export)
         doubts = doubts_in(run.stored.values(), export.tolerance)
-        runs: list[_DayFiles] = [run, *([_CostRun(costs, export)] if costs.expected else [])]
+        # Also where the source has no costs: those of another one must not stay there.
+        runs: list[_DayFiles] = [run, _CostRun(costs, export)]
         if "://" in place:
             for each in runs:
                 _upload(f"{place}/{each.folder}" if each.folder else place, each, window)
@@ -199,7 +199,7 @@ def rewrite_day(store: Store, folder: Path, day: date, export: DailyExport) -> N
     window = Window(day, day)
     with store.reading() as reader:
         for source in set(table.column("source").to_pylist()):
-            run = make(reader, dataclasses.replace(export, source=source, window=window))
+            run = make(reader, export.of(source, window))
             for stored in run.days:
                 write_whole(path, run.parquet(stored), export.outputs.mode)
 
@@ -252,6 +252,8 @@ def _write(folder: Path, run: _DayFiles, window: Window, mode: int) -> None:
 
 
 def _log(run: _DayFiles, written: int) -> None:
+    if not run.days:
+        return
     logger.info(
         "%s: %d of %d days written, the others are unchanged", run.name, written, len(run.days)
     )
@@ -265,6 +267,8 @@ def _upload(url: str, run: _DayFiles, window: Window) -> None:
     """
     with _explained(url):
         place, folder = pyarrow.fs.FileSystem.from_uri(url)
+        # Raises where nothing answers, after some seconds: else every day would wait as long.
+        place.get_file_info(folder)
         objects = {day: f"{folder}/{_partition(day)}/{run.name}" for day in window.days()}
         changed = list(run.changed(lambda day: _content_of(objects[day], place)))
         left = {*changed} | (set(objects) - set(run.days))

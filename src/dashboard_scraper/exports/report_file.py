@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
+from dashboard_scraper.errors import DaysMissing
 from dashboard_scraper.exports.daily_export import advice_of, summarise
 from dashboard_scraper.files import (
     PRIVATE,
@@ -23,7 +25,7 @@ from dashboard_scraper.store import Store
 
 def write_page(
     store: Store,
-    source: str,
+    sources: Sequence[str],
     window: Window | None,
     audience: Audience,
     options: ReportOptions,
@@ -31,24 +33,44 @@ def write_page(
     today: date,
     mode: int = PRIVATE,
 ) -> None:
-    """Write the page of a window; by default, of the 28 days up to the newest completed stored day.
+    """Write the page of a window; by default, of the 28 days up to the newest completed day that
+    all sources have.
 
     Raises DaysMissing where days are not in the store: after writing the page, which marks them,
     or, if no day of the window is stored, after setting an earlier page aside.
     """
     with replaced_or_set_aside([target]), store.reading() as reader:
         window = (
-            window or newest_window(reader.days(source), today) or last_complete_days(DAYS, today)
+            window
+            or newest_window([reader.days(source) for source in sources], today)
+            or last_complete_days(DAYS, today)
         )
-        stored = reader.ledger(source, window)
-        missing = [day for day in window.days() if day not in stored]
-        advice = advice_of(reader, source)
-        if not stored:
-            summarise(window, missing, advice)
-        page = page_of(reader, source, window, audience, options)
+        stored = {source: reader.ledger(source, window) for source in sources}
+        missing = {
+            source: [day for day in window.days() if day not in stored[source]]
+            for source in sources
+        }
+        advice = {source: advice_of(reader, source) for source in sources}
+        if not any(stored.values()):
+            _summarise(window, missing, advice)
+        page = page_of(reader, sources, window, audience, options)
         make_folder(target.parent, mode)
         remove_leftovers_beside([target])
         with Publication(mode) as publication:
             publication.add(target, page)
             publication.publish()
-    summarise(window, missing, advice)
+    _summarise(window, missing, advice)
+
+
+def _summarise(
+    window: Window, missing: Mapping[str, Collection[date]], advice: Mapping[str, str]
+) -> None:
+    """Log how many days there are; raises DaysMissing, with all sources that miss some."""
+    lacking = []
+    for source, days in missing.items():
+        try:
+            summarise(window, days, advice[source])
+        except DaysMissing as error:
+            lacking.append(f"{source}: {error}" if len(missing) > 1 else f"{error}")
+    if lacking:
+        raise DaysMissing("; ".join(lacking))

@@ -15,6 +15,7 @@ from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.doubts import Doubt, DoubtKind
 from dashboard_scraper.model.listing import listed
 from dashboard_scraper.people.shown_costs import shown_costs
+from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import CostLedgerDay, Reader
 
 
@@ -44,6 +45,12 @@ class StoredCosts:
     def shown(self, row: CostLedgerDay) -> list[Cost]:
         """A day's costs as outputs show them; StoreFailed where they do not match the ledger."""
         return shown_costs(self._reader.costs(row), self._export.audience)
+
+
+def reason_without_costs(source: str) -> str | None:
+    """Why there can be no export of a source's costs; None if it may have some."""
+    info = info_of(source)
+    return None if info.has_costs else f"{info.title} reports no costs: there are none to export"
 
 
 def unreconciled_in(row: CostLedgerDay) -> str | None:

@@ -9,7 +9,13 @@ from datetime import date, datetime
 import msgspec
 
 from dashboard_scraper.errors import OutputFailed, ScraperError, StoreFailed
-from dashboard_scraper.exports.bundle import add_notes, all_paths, day_paths, made_with
+from dashboard_scraper.exports.bundle import (
+    add_notes,
+    all_paths,
+    day_paths,
+    made_with,
+    unwritten_of,
+)
 from dashboard_scraper.exports.cost_files import is_costs
 from dashboard_scraper.exports.daily_export import DailyExport, reason_of
 from dashboard_scraper.exports.manifest import (
@@ -47,7 +53,7 @@ def withdraw(
     doubts = _doubts(staying, export)
     stays = {export.manifest_path}
     stays |= {export.folder / file.name for day in staying.values() for file in day.files or []}
-    stays |= {export.notes_path} if doubts else set()
+    stays |= {export.notes_path} if staying and (doubts or unwritten_of(export)) else set()
     ours = [path for path in all_paths(export) if path.name != NOTES or not is_foreign(path)]
     others = [path for path in ours if path not in stays]
     # The manifest goes first: a crash in between must not leave it vouching for files set aside.
@@ -86,7 +92,7 @@ def _failure(export: DailyExport, now: datetime, error: BaseException) -> Failur
 
 
 def _staying(store: Store, export: DailyExport, before: Manifest) -> dict[date, ManifestDay]:
-    if before.made_with != made_with(export):
+    if (before.source, before.made_with) != (export.source, made_with(export)):
         return {}
     days = [listed for listed in before.days if listed.settled and _has_its_files(export, listed)]
     try:
@@ -201,7 +207,7 @@ def _publish(
             github_reports=[],
             report=None,
             others=msgspec.UNSET,
-            notes=add_notes(publication, export, doubts),
+            notes=add_notes(publication, export, doubts, unwritten_of(export)),
             tolerance=export.tolerance.as_numbers() or msgspec.UNSET,
         )
         publication.add(export.manifest_path, encoded(manifest))

@@ -127,8 +127,8 @@ class ObjectWriter:
             "last_activity_at": iso_utc(last) if last else None,
             "last_activity_editor": None,
             "last_authenticated_at": None,
-            "pending_cancellation_date": None,
-            "plan_type": _PLAN,
+            "pending_cancellation_date": f"{seat.ends}" if seat.ends else None,
+            "plan_type": seat.plan or _PLAN,
             "assigning_team": None,
             "assignee": self.user(seat.person),
         }
@@ -196,7 +196,8 @@ def billing_of(seats: Sequence[Seat], cycle: Window) -> Json:
         "added_this_cycle": sum(seat.since >= start for seat in seats),
         "active_this_cycle": active,
         "inactive_this_cycle": len(seats) - active,
-        **_counts("pending_cancellation", "pending_invitation"),
+        "pending_cancellation": sum(seat.ends is not None for seat in seats),
+        **_counts("pending_invitation"),
     }
     return {
         "seat_breakdown": breakdown,

@@ -51,6 +51,7 @@ from dashboard_scraper.model.dates import DAYS, Window, end_of_day, iso_utc
 from dashboard_scraper.model.distinct import DistinctPeople
 from dashboard_scraper.model.metrics import LINES, Figures
 from dashboard_scraper.model.usage import DayUsage, UserUsage
+from dashboard_scraper.output import Needs
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import Person, persons_of, team_id
 from dashboard_scraper.people.people import person_key
@@ -61,6 +62,8 @@ from dashboard_scraper.store.day_people import bits_in
 WEEK = 7
 _LINES_PER_CHUNK = 200
 _encode = msgspec.json.Encoder().encode
+
+NEEDS = Needs("GitHub's reports", MAPPED_REQUIRED)
 
 Persons = Mapping[str, Person]
 """Everybody ever stored, by name as in the store."""
@@ -426,21 +429,26 @@ class GithubReports:
         the store.
         """
         if self._reader.ledger(self._source, report.window):
-            yield from _chunks(map(_line, self._teams(report)))
+            entity = dict([self._options.ids(report.scope).popitem()])
+            rows = team_rows(self._persons.values(), report.window.end, entity)
+            yield from chunked(map(_line, rows))
 
-    def _teams(self, report: Report) -> Iterator[dict[str, Any]]:
-        entity = dict([self._options.ids(report.scope).popitem()])
-        people = {person.id: person for person in self._persons.values()}
-        for person in sorted(people.values(), key=lambda person: person.login):
-            for slug in person.teams:
-                yield {
-                    "user_id": person.id,
-                    "user_login": person.login,
-                    "day": report.window.end,
-                    "team_id": team_id(slug),
-                    "slug": slug,
-                    **entity,
-                }
+
+def team_rows(
+    persons: Iterable[Person], day: date, entity: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """A row for each person and team, by login; `entity` has the id of whom the teams belong to."""
+    people = {person.id: person for person in persons}
+    for person in sorted(people.values(), key=lambda person: person.login):
+        for slug in person.teams:
+            yield {
+                "user_id": person.id,
+                "user_login": person.login,
+                "day": day,
+                "team_id": team_id(slug),
+                "slug": slug,
+                **entity,
+            }
 
 
 _ANY = ""  # any activity at all
@@ -474,14 +482,15 @@ _AVERAGES = {
 
 def stamped(lines: Iterable[bytes], stamp: bytes) -> Iterator[bytes]:
     """The lines, each after the stamp, in chunks of many."""
-    return _chunks(b"%b,%b" % (stamp, line) for line in lines)
+    return chunked(b"%b,%b" % (stamp, line) for line in lines)
 
 
 def _line(row: dict[str, Any]) -> bytes:
     return _encode(row) + b"\n"
 
 
-def _chunks(lines: Iterable[bytes]) -> Iterator[bytes]:
+def chunked(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines in chunks of many."""
     iterator = iter(lines)
     while chunk := b"".join(itertools.islice(iterator, _LINES_PER_CHUNK)):
         yield chunk

@@ -2,31 +2,61 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import date, datetime
 
 import msgspec
 
 from dashboard_scraper.github.reports import Persons
 from dashboard_scraper.model.dates import start_of_day
 from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.people.identity import Person
+from dashboard_scraper.people.identity import Person, persons_of
 from dashboard_scraper.store import Reader
 
 
 class Seat(msgspec.Struct, frozen=True):
-    """A person, since when they are known, and when they were last active: None if never."""
+    """A person, since when they are known or have the seat, and when they were last active: None if
+    never. The plan, and when the seat ends, if the source says so.
+    """
 
     person: Person
     since: datetime
     last_activity: datetime | None
+    plan: str | None = None
+    ends: date | None = None
 
 
 def seats_in(reader: Reader, source: str, audience: Audience, persons: Persons) -> list[Seat]:
-    """A seat for everybody who ever had a row, by login.
+    """Everybody's seat, by login: as the source reports it, or else one for everybody who ever had
+    a row.
+    """
+    if reader.seats_fetched_at(source) is not None:
+        seats = _reported(reader, source, audience, persons)
+    else:
+        seats = _assumed(reader, source, audience, persons)
+    return sorted(seats, key=lambda seat: seat.person.login)
 
-    The sources do not report seats, so a seat's creation is when the person was first seen, or else
-    the first stored day. The last activity is the source's time, or the start of the last active
-    day if that is later or all that is known.
+
+def _reported(reader: Reader, source: str, audience: Audience, persons: Persons) -> Iterator[Seat]:
+    """The seats of the source's newest answer. Who never had a row has an id that follows from the
+    name.
+    """
+    current = [each for each in reader.seats(source) if each.current]
+    idle = [each.seat.user for each in current if each.seat.user not in persons]
+    unused = persons_of(idle, audience.identities, audience.rename, audience.people)
+    everybody, of_person = {**unused, **persons}, dict[Person, Seat]()
+    for each in current:
+        seat, person = each.seat, everybody[each.seat.user]
+        since = start_of_day(seat.assigned_on) if seat.assigned_on else each.first_fetched_at
+        found = Seat(person, since, seat.last_active, seat.plan, seat.ends_on)
+        of_person.setdefault(person, found)
+    yield from of_person.values()
+
+
+def _assumed(reader: Reader, source: str, audience: Audience, persons: Persons) -> Iterator[Seat]:
+    """For sources that do not report seats. A seat's creation is when the person was first seen, or
+    else the first stored day. The last activity is the source's time, or the start of the last
+    active day if that is later or all that is known.
     """
     seen: dict[Person, tuple[list[datetime], list[datetime]]] = {}
     for each in reader.known(source):
@@ -35,7 +65,5 @@ def seats_in(reader: Reader, source: str, audience: Audience, persons: Persons) 
             first.append(each.first_seen or start_of_day(each.first_day))
             last += [start_of_day(each.last_active)] if each.last_active else []
             last += [each.last_seen] if each.last_seen else []
-    seats = [
-        Seat(person, min(first), max(last, default=None)) for person, (first, last) in seen.items()
-    ]
-    return sorted(seats, key=lambda seat: seat.person.login)
+    for person, (first, last) in seen.items():
+        yield Seat(person, min(first), max(last, default=None))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -12,7 +12,13 @@ from typing import NamedTuple
 
 from dashboard_scraper.errors import DaysMissing
 from dashboard_scraper.github.objects import Organization
+from dashboard_scraper.github.recorded import (
+    RecordedReports,
+    recorded_persons,
+    unrecorded,
+)
 from dashboard_scraper.github.reports import (
+    NEEDS,
     GithubOptions,
     GithubReports,
     Persons,
@@ -36,6 +42,7 @@ from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.model.tolerance import EXACT, Tolerance
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import members_of_teams, sha256_user_id
+from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import CostLedgerDay, LedgerDay
 from dashboard_scraper.store.cache import CachedView, StoreCache
 from dashboard_scraper.store.settling import Settling
@@ -101,6 +108,8 @@ class GithubViews:
         self._settling = settling
         self._clock = clock
         self._once = Once(logger)
+        self._info = info_of(source)
+        self._unmet = None if self._info.has_records else NEEDS.unmet(self._info)
         self.teams = members_of_teams(audience.identities)
 
     def of_day(
@@ -108,7 +117,7 @@ class GithubViews:
     ) -> tuple[Report, Caveats]:
         """A report of one day, and its caveats; `merge_ides` if not as the options say."""
         report = self._report(scope, subject, Window(day, day), merge_ides, latest=False)
-        return report, self._checked(report, self._cache.get(_LEDGER, self._ledger))
+        return report, self._checked(report, self._cache)
 
     def latest(
         self, scope: Scope, subject: Subject, *, merge_ides: bool | None = None
@@ -117,13 +126,14 @@ class GithubViews:
         ledger = self._cache.get(_LEDGER, self._ledger)
         window = self._latest_window(ledger)
         report = self._report(scope, subject, window, merge_ides, latest=True)
-        return report, self._checked(report, ledger)
+        return report, self._checked(report, self._cache)
 
     def _report(
         self, scope: Scope, subject: Subject, days: Window, merge: bool | None, *, latest: bool
     ) -> Report:
         merged = self._options.merge_ides if merge is None else merge
-        is_merged = merged and subject is Subject.WHOLE
+        # Records that came from GitHub are passed on as they are.
+        is_merged = merged and subject is Subject.WHOLE and not self._info.has_records
         return Report(scope, subject, days, latest=latest, merge_ides=is_merged)
 
     def parts_of(self, report: Report) -> list[Report]:
@@ -151,15 +161,26 @@ class GithubViews:
             raise DaysMissing("no day has been fetched yet")
         return Window(end - timedelta(days=DAYS - 1), end)
 
-    def _checked(self, report: Report, ledger: _Ledger) -> Caveats:
+    def _checked(self, report: Report, values: CachedView | StoreCache) -> Caveats:
         """The caveats of the report's days; DaysMissing if there is no such report."""
-        if report.scope is Scope.ORGANIZATION and not self._options.organization_id:
+        if unmet := self._unmet:
+            self._once.warn("not served: %s", unmet.reason)
+            raise DaysMissing(unmet.reason)
+        # GitHub's own records name the organization themselves.
+        named = self._info.has_records or self._options.organization_id
+        if report.scope is Scope.ORGANIZATION and not named:
             raise DaysMissing("ORGANIZATION_ID is not set: there are no reports of an organization")
         if report.subject is Subject.TEAMS and not self._audience.has_teams:
             raise DaysMissing("IDENTITY_FILE names no teams: there are no reports of them")
+        ledger = values.get(_LEDGER, self._ledger)
         missing = [day for day in report.days.days() if day not in ledger]
         if len(missing) == len(report.days):
             raise DaysMissing(f"days that have not been fetched: {listed_days(missing)}")
+        if self._info.has_records:
+            missing, absence = values.get(("missing", report), partial(self._missing_in, report))
+            if absence:
+                self._once.warn("not served: %s", absence)
+                raise DaysMissing(absence)
         if missing:
             self._once.warn(
                 "the report of the latest 28 days is served without days that have not been"
@@ -184,20 +205,31 @@ class GithubViews:
             yield content
             return
         with self._cache.view() as view:
-            caveats.add(self._checked(report, view.get(_LEDGER, self._ledger)))
+            caveats.add(self._checked(report, view))
             yield from self._written(report, view)
 
     def _whole(self, report: Report, view: CachedView) -> tuple[Caveats, bytes]:
-        caveats = self._checked(report, view.get(_LEDGER, self._ledger))
+        caveats = self._checked(report, view)
         return caveats, b"".join(self._written(report, view))
 
     def _written(self, report: Report, view: CachedView) -> Iterator[bytes]:
-        persons = view.get(_PERSONS, self._persons)
-        options = replace(self._options, merge_ides=report.merge_ides)
-        reports = GithubReports(view.reader, self._source, self._audience, options, persons)
+        reports = self._reports_in(view, report)
         yield from reports.chunks(report)
         for remark in reports.remarks():
             self._once.warn("%s", remark)
+
+    def _reports_in(self, view: CachedView, report: Report) -> GithubReports | RecordedReports:
+        persons = view.get(_PERSONS, self._persons)
+        if self._info.has_records:
+            return RecordedReports(view.reader, self._source, self._audience, persons)
+        options = replace(self._options, merge_ides=report.merge_ides)
+        return GithubReports(view.reader, self._source, self._audience, options, persons)
+
+    def _missing_in(self, report: Report, view: CachedView) -> tuple[list[date], str]:
+        """The days that a report of records lacks, and why there is none if it lacks all."""
+        reports = RecordedReports(view.reader, self._source, self._audience, {})
+        missing = reports.missing(report)
+        return missing, reports.absence(report) if len(missing) == len(report.days) else ""
 
     def seats(self) -> SeatList:
         """The seats of everybody who is known, and the doubts about the latest 28 days."""
@@ -224,13 +256,21 @@ class GithubViews:
         return Organization(login, int(number) if is_id else sha256_user_id(login), since, updated)
 
     def missing_from_latest(self) -> dict[str, int]:
-        """By the source's name, how many days the latest 28-day reports lack."""
+        """By the source's name, how many days the latest 28-day reports lack, if there are any."""
+        if self._unmet:
+            return {}
         try:
-            ledger = self._cache.get(_LEDGER, self._ledger)
-            window = self._latest_window(ledger)
+            window = self._latest_window(self._cache.get(_LEDGER, self._ledger))
+            # Its key has the window, which moves with the day though nothing is stored.
+            missing = self._cache.get(("missing", window), partial(self._missing_days, window))
+            return {self._source: len(missing)}
         except DaysMissing:
             return {}
-        return {self._source: sum(day not in ledger for day in window.days())}
+
+    def _missing_days(self, window: Window, view: CachedView) -> list[date]:
+        ledger = view.get(_LEDGER, self._ledger)
+        without = unrecorded(view.reader, self._source, window) if self._info.has_records else []
+        return [day for day in window.days() if day not in ledger or day in without]
 
     def people(self) -> dict[str, int]:
         """By the source's name, how many people and service accounts were ever stored of it."""
@@ -264,6 +304,10 @@ class GithubViews:
         ]
         return {self._source: closed[-1]} if closed else {}
 
+    def state(self) -> Hashable:
+        """Equal to an earlier state only if nothing was written to the store in between."""
+        return self._cache.state()
+
     def now(self) -> datetime:
         """The time by the clock of the views."""
         return self._clock()
@@ -281,4 +325,5 @@ class GithubViews:
         return view.reader.ledger(self._source)
 
     def _persons(self, view: CachedView) -> Persons:
-        return persons_in(view.reader, self._source, self._audience)
+        persons = recorded_persons if self._info.has_records else persons_in
+        return persons(view.reader, self._source, self._audience)

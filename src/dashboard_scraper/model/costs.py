@@ -150,12 +150,13 @@ class CostDifference(msgspec.Struct, frozen=True):
 class CostDay:
     """A source's answer for the costs of one UTC day: one entry per user and resource.
 
-    `total` is the source's own figure for the day, from a query without users.
+    `total` is the source's own figure for the day, from a query without users; None where the
+    source has no such figure, so that nothing shows whether rows are missing.
     """
 
     day: date
     costs: list[Cost]
-    total: CostFigures
+    total: CostFigures | None
     currency: str = USD
 
     @cached_property
@@ -166,7 +167,7 @@ class CostDay:
     @cached_property
     def differences(self) -> list[CostDifference]:
         """Where the rows' sums and the source's own figures differ, in any digit."""
-        return cost_differences(self.sums, self.total)
+        return [] if self.total is None else cost_differences(self.sums, self.total)
 
 
 class Budget(msgspec.Struct, frozen=True):

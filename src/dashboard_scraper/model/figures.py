@@ -9,7 +9,15 @@ from typing import Any
 
 import msgspec
 
-from dashboard_scraper.model.metrics import COUNTS, METRICS, REQUIRED, Count, Figures, Metric
+from dashboard_scraper.model.metrics import (
+    ACTIVE_DAYS,
+    COUNTS,
+    METRICS,
+    REQUIRED,
+    Count,
+    Figures,
+    Metric,
+)
 
 Values = tuple[Any, ...]
 """Figures as a tuple in the order of METRICS, for code that runs millions of times."""
@@ -49,6 +57,7 @@ of_counts = maker(COUNTS)
 NOTHING_KNOWN = Figures()
 
 _required_in = picker(REQUIRED)
+_ACTIVE_DAYS = METRICS.index(ACTIVE_DAYS)
 
 
 def counts_of(figures: Figures) -> tuple[Count, ...]:
@@ -101,7 +110,8 @@ def accept_rate(shown: Count, accepted: Count) -> float | None:
 def is_active(figures: Figures) -> bool:
     """Whether the user has, or may have, any activity in the period.
 
-    A user with an unknown required count counts as active: there may have been activity.
+    A user with an unknown required count counts as active unless the source says that there were no
+    active days: there may have been activity.
     """
     return has_activity(values_of(figures))
 
@@ -111,9 +121,9 @@ def has_activity(values: Values) -> bool:
     try:  # sum() is faster than a search for None, and fails if there is one
         return sum(_required_in(values)) > 0 or any(counts_in(values))
     except TypeError:
-        return True
+        return values[_ACTIVE_DAYS] != 0 or any(counts_in(values))
 
 
 def lacks_required(figures: Figures) -> bool:
-    """Whether a figure that every source has is unknown."""
+    """Whether a figure that outputs in Copilot's terms need is unknown."""
     return None in _required_in(values_of(figures))

@@ -32,6 +32,11 @@ class Unit(Enum):
     MESSAGES = "messages"
     TOOL_CALLS = "tool calls"
     LINES = "lines"
+    OUTPUTS = "outputs"
+    EDITS = "edits"
+    SESSIONS = "sessions"
+    COMMITS = "commits"
+    PULL_REQUESTS = "pull requests"
     ACTIVE_DAYS = "days"
     PERCENT = "percent"
     DATE = "date"
@@ -58,9 +63,9 @@ class Metric:
     """The definition of one figure of a user.
 
     `whole` says what the count is the sum of, `part_of` what it is a part of. A `required` metric
-    is known for every user in any source's complete answer, since outputs depend on it. A
-    `detailed` one is also stored by editor and language, and as the source's own total. `name` is
-    the field's.
+    is one that outputs in Copilot's terms need; a source may lack some, and has no such outputs
+    then. A `detailed` one is also stored by editor and language; it and a `totalled` one are also
+    stored as the source's own total. `name` is the field's.
     """
 
     title: str
@@ -70,6 +75,7 @@ class Metric:
     part_of: Whole | None = None
     required: bool = False
     detailed: bool = True
+    totalled: bool = False
     name: str = ""
 
     @property
@@ -294,6 +300,91 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
             part_of=Whole.CLI_LINES,
         ),
     ] = None
+    lines_deleted: Annotated[
+        Count,
+        Metric(
+            "Deleted Lines of Code",
+            Unit.LINES,
+            "Lines of code that the assistant deleted, or that were deleted with its suggestions",
+            detailed=False,
+            totalled=True,
+        ),
+    ] = None
+    suggested_lines_of_code: Annotated[
+        Count,
+        Metric(
+            "Suggested Lines of All Features",
+            Unit.LINES,
+            "Lines of code that completions, chat and other features suggested to add",
+            detailed=False,
+            totalled=True,
+        ),
+    ] = None
+    suggested_lines_to_delete: Annotated[
+        Count,
+        Metric(
+            "Lines Suggested to Delete",
+            Unit.LINES,
+            "Lines of code that the assistant suggested to delete",
+            detailed=False,
+            totalled=True,
+        ),
+    ] = None
+    generations: Annotated[
+        Count,
+        Metric(
+            "Generated Outputs",
+            Unit.OUTPUTS,
+            "Outputs of all features: completions shown, blocks of code in answers, agents' edits",
+            detailed=False,
+            totalled=True,
+        ),
+    ] = None
+    acceptances: Annotated[
+        Count,
+        Metric(
+            "Accepted Outputs",
+            Unit.OUTPUTS,
+            "Outputs of all features that were accepted; an agent's edits never count as accepted",
+            detailed=False,
+            totalled=True,
+        ),
+    ] = None
+    sessions: Annotated[
+        Count,
+        Metric("Sessions", Unit.SESSIONS, "Sessions that were started", detailed=False),
+    ] = None
+    commits: Annotated[
+        Count,
+        Metric("Commits", Unit.COMMITS, "Commits that the assistant made", detailed=False),
+    ] = None
+    pull_requests: Annotated[
+        Count,
+        Metric(
+            "Pull Requests",
+            Unit.PULL_REQUESTS,
+            "Pull requests that the assistant opened",
+            detailed=False,
+        ),
+    ] = None
+    edits_accepted: Annotated[
+        Count,
+        Metric(
+            "Accepted Edits",
+            Unit.EDITS,
+            "Edits proposed by the agent's tools that the user accepted",
+            detailed=False,
+        ),
+    ] = None
+    edits_rejected: Annotated[
+        Count,
+        Metric(
+            "Rejected Edits",
+            Unit.EDITS,
+            "Edits proposed by the agent's tools that the user rejected",
+            detailed=False,
+        ),
+    ] = None
 
     def __getitem__(self, metric: Metric) -> Any:
         """The figure of a metric that is chosen at run time."""
@@ -314,6 +405,8 @@ def _catalogue() -> dict[str, Metric]:
 BY_NAME: dict[str, Metric] = _catalogue()
 METRICS: tuple[Metric, ...] = tuple(BY_NAME.values())
 COUNTS: tuple[Metric, ...] = tuple(m for m in METRICS if m.kind is Kind.COUNT)
+# What Augment's two sources have in common, in the order of the dashboard's table, and of its CSV.
+AUGMENT_METRICS: tuple[Metric, ...] = METRICS[: METRICS.index(BY_NAME["lines_deleted"])]
 REQUIRED: tuple[Metric, ...] = tuple(m for m in METRICS if m.required)
 DETAILED: tuple[Metric, ...] = tuple(m for m in COUNTS if m.detailed)
 
@@ -363,7 +456,10 @@ class Total:
 
 
 USER_COUNT = Total("user_count", "Users with any activity")
-TOTALS: tuple[Total, ...] = (*(Total(m.name, m.definition) for m in DETAILED), USER_COUNT)
+TOTALS: tuple[Total, ...] = (
+    *(Total(m.name, m.definition) for m in COUNTS if m.detailed or m.totalled),
+    USER_COUNT,
+)
 
 Totals = dict[str, int]
 """The tenant's own figures, by the names of TOTALS; those that a source lacks are absent."""

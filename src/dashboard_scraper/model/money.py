@@ -64,6 +64,26 @@ def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
     return total or ZERO
 
 
+def of_cents(cents: Decimal) -> Decimal:
+    """The amount that so many hundredths are, exact; ValueError where it has too many digits."""
+    return normalized(cents.scaleb(-2, _EXACT))
+
+
+def parse_hundredths(text: str) -> Decimal:
+    """The amount of which a text has hundredths, such as cents.
+
+    Sources that compute with binary floats write their noise too. What is beyond MAX_DECIMALS
+    digits after the point is rounded, half away from zero; ValueError for anything but a decimal
+    number.
+    """
+    if len(text) > _LONGEST or not _AMOUNT.fullmatch(text):
+        raise ValueError(f"{text[:40]!r} is not a decimal number")
+    amount = Decimal(text).scaleb(-2, _ROUNDING)
+    if amount.adjusted() >= _MAX_WHOLE:
+        raise ValueError(f"{text[:40]} has more than {_MAX_WHOLE} digits before the point")
+    return normalized(rounded(amount, MAX_DECIMALS))
+
+
 def difference(first: Decimal, second: Decimal) -> Decimal:
     """The first amount less the second, exact in every digit."""
     return _EXACT.subtract(first, second)

@@ -29,6 +29,11 @@ class Verdict:
     errors: tuple[ScraperError, ...] = ()
     remark: str = ""
 
+    @property
+    def error(self) -> ScraperError | None:
+        """The error that ends the run, if one does."""
+        return self.errors[0] if self.errors else None
+
     def conclude(self) -> None:
         """Log the remark and all errors but the first, which is raised. To be called last."""
         if self.remark:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import cached_property
 from typing import Any
 
@@ -27,25 +27,30 @@ class UserUsage(msgspec.Struct, frozen=True):
     """One user's figures for a period; for a single day, a user-day.
 
     `extra` has the fields that the catalogue does not know, flattened. `service` marks a service
-    account, whose name `user` is.
+    account, whose name `user` is. `record` is the source's record as JSON, where it is stored.
     """
 
     user: str
     figures: Figures
     extra: dict[str, Cell] = {}
     service: bool = False
+    record: str | None = None
 
 
 @dataclass(frozen=True)
 class DayUsage:
     """A source's answer for one UTC day, with one entry per user in the source's order.
 
-    `totals` are the tenant's own figures of the day, None if they were not requested.
+    `totals` are the tenant's own figures of the day, None if they were not requested; `record` is
+    its own record as JSON, where a source has one that is stored. `as_of` is when the answer began
+    to be fetched, where that was with other days', earlier than it was asked for.
     """
 
     day: date
     users: list[UserUsage]
     totals: Totals | None = None
+    record: str | None = None
+    as_of: datetime | None = None
 
     @cached_property
     def sums(self) -> Figures:
@@ -60,7 +65,8 @@ class DayUsage:
     @cached_property
     def differences(self) -> list[Difference]:
         """Where the users' sums and the tenant's own figures differ."""
-        return closing_differences(self.sums, len(self.users), self.totals)
+        people = sum(user.figures.active_days != 0 for user in self.users)
+        return closing_differences(self.sums, people, self.totals)
 
 
 def sums_of(users: Iterable[UserUsage]) -> Figures:

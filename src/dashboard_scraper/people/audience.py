@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -14,7 +14,7 @@ from dashboard_scraper.model.metrics import Figures
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.people.identity import Identities
 from dashboard_scraper.people.people import People, Spelling
-from dashboard_scraper.people.pseudonyms import Rename, as_they_are, renamed
+from dashboard_scraper.people.pseudonyms import Pseudonyms, Rename, as_they_are, renamed
 
 
 class Account(Protocol):
@@ -40,6 +40,13 @@ class Audience:
     service_accounts: bool = True
     identities: Identities = field(default_factory=dict)
     people: People = field(default_factory=People)
+
+    def of(self, source: str) -> Audience:
+        """The same for the names of one source, which decides what a name without `@` is."""
+        people, rename = self.people.of(source), self.rename
+        if isinstance(rename, Pseudonyms):
+            rename = replace(rename, key_of=people.key)
+        return replace(self, rename=rename, people=people)
 
     @property
     def anonymous(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import itertools
 import logging
@@ -12,11 +11,13 @@ from pathlib import Path
 
 import msgspec
 
-from dashboard_scraper.csv_text import parse
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.model.listing import listed
+from dashboard_scraper.model.names import NameKind
 from dashboard_scraper.people.people import People, person_key
+from dashboard_scraper.people.people_file import read_rows
 from dashboard_scraper.people.pseudonyms import Rename, as_they_are
+from dashboard_scraper.sources.registry import SOURCES, name_kind_of
 
 logger = logging.getLogger(__name__)
 
@@ -26,11 +27,14 @@ _ID = re.compile(r"[0-9]{1,10}")
 
 
 class Person(msgspec.Struct, frozen=True):
-    """A user as GitHub's reports name them, with the slugs of their teams."""
+    """A user as GitHub's reports name them, with the slugs of their teams, and their ids in other
+    sources, each after the source's name.
+    """
 
     login: str
     id: int
     teams: tuple[str, ...] = ()
+    source_ids: tuple[tuple[str, str], ...] = ()
 
 
 Identities = Mapping[str, Person]
@@ -45,13 +49,18 @@ def read_identities(path: Path) -> Identities:
     """Read the persons of an IDENTITY_FILE; several rows of one person mean several teams.
 
     Addresses with the same login and id belong to one person, as after a change of the domain.
+    More columns, such as `cursor_id`, may have a person's id in a source that has such ids.
 
     Raises UsageError, with the row, if the file cannot be read or contradicts itself.
     """
-    header, *rows = _rows_of(path)
+    header, *rows = read_rows("IDENTITY_FILE", path, HEADER)
     names = tuple(name.strip().lower() for name in header)
-    if names not in (HEADER, HEADER[:-1]):
-        raise UsageError(f"IDENTITY_FILE: {path}: the header must be {','.join(HEADER)}")
+    known = HEADER if names[: len(HEADER)] == HEADER else HEADER[:-1]
+    sources = _sources_with_ids()
+    more = names[len(known) :]
+    if names[: len(known)] != known or len({*more}) < len(more) or not {*more} <= sources.keys():
+        also = f" (and then {', '.join(sorted(sources))}, if you like)" if sources else ""
+        raise UsageError(f"IDENTITY_FILE: {path}: the header must be {','.join(HEADER)}{also}")
     found: dict[str, Person] = {}
     repeated = []
     owners: _Owners = {}
@@ -61,7 +70,12 @@ def read_identities(path: Path) -> Identities:
             where = f"IDENTITY_FILE: {path}, row {number}"
             if len(cells) != len(names):
                 raise UsageError(f"{where}: {len(cells)} cells under {len(names)} columns")
-            if not _add(where, found, *cells):
+            ids = tuple(
+                (sources[name], cell)
+                for name, cell in zip(names[len(known) :], cells[len(known) :], strict=True)
+                if cell
+            )
+            if not _add(where, found, ids, *cells[: len(known)]):
                 repeated.append(f"{cells[0]} in row {number}")
             _refuse_shared(where, owners, cells[0], found[person_key(cells[0])])
     if repeated:
@@ -69,31 +83,32 @@ def read_identities(path: Path) -> Identities:
     return _with_all_teams(found)
 
 
+def _sources_with_ids() -> dict[str, str]:
+    """The sources that have ids of their own, each by the name of its column."""
+    return {f"{name}_id": name for name in SOURCES if name_kind_of(name) is NameKind.ID}
+
+
 def people_of(identities: Identities) -> People:
-    """Aliases from the identities: the key of a person's first address stands for all of them."""
+    """Aliases from the identities: the key of a person's first address stands for all of them, and
+    for their login and ids.
+    """
     first: dict[int, str] = {}
     owners = {key: first.setdefault(person.id, key) for key, person in identities.items()}
-    return People({key: owner for key, owner in owners.items() if key != owner})
-
-
-def _rows_of(path: Path) -> list[list[str]]:
-    try:
-        data = path.read_bytes()
-        rows = parse(data)
-    except OSError as error:
-        raise UsageError(f"IDENTITY_FILE: {path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        row = data[: error.start].count(b"\n") + 1
-        raise UsageError(f"IDENTITY_FILE: {path}, row {row}: not valid UTF-8") from error
-    except csv.Error as error:
-        raise UsageError(f"IDENTITY_FILE: {path} is not a valid CSV: {error}") from error
-    if not rows:
-        raise UsageError(f"IDENTITY_FILE: {path} is empty; write {','.join(HEADER)} and people")
-    return rows
+    return People(
+        {key: owner for key, owner in owners.items() if key != owner},
+        {person.login.lower(): owners[key] for key, person in identities.items()},
+        {each: owners[key] for key, person in identities.items() for each in person.source_ids},
+    )
 
 
 def _add(
-    where: str, found: dict[str, Person], email: str, login: str, number: str, team: str = ""
+    where: str,
+    found: dict[str, Person],
+    ids: tuple[tuple[str, str], ...],
+    email: str,
+    login: str,
+    number: str,
+    team: str = "",
 ) -> bool:
     """Add a row; False if it repeats what is known."""
     if not email or not login:
@@ -106,10 +121,12 @@ def _add(
     before = found.get(key, Person(login, int(number)))
     if (before.login, before.id) != (login, int(number)):
         raise UsageError(f"{where}: {email} has another login or id in an earlier row")
-    new = key not in found or (team and team not in before.teams)
-    teams = (*before.teams, team) if team and team not in before.teams else before.teams
-    found[key] = Person(before.login, before.id, teams)
-    return bool(new)
+    teams = dict.fromkeys([*before.teams, *filter(None, [team])])
+    all_ids = dict.fromkeys([*before.source_ids, *ids])
+    person = Person(before.login, before.id, tuple(teams), tuple(all_ids))
+    new = found.get(key) != person
+    found[key] = person
+    return new
 
 
 def _refuse_shared(where: str, owners: _Owners, email: str, person: Person) -> None:
@@ -117,8 +134,13 @@ def _refuse_shared(where: str, owners: _Owners, email: str, person: Person) -> N
 
     Two addresses with the same login and id belong to one person.
     """
-    for what, value in (("login", person.login.lower()), ("id", person.id)):
-        other, known = owners.setdefault(value, (email, person))
+    own: list[tuple[str, object, object]] = [
+        ("login", person.login.lower(), person.login.lower()),
+        ("id", person.id, person.id),
+    ]
+    own += [(f"{source}_id", (source, each), each) for source, each in person.source_ids]
+    for what, key, value in own:
+        other, known = owners.setdefault(key, (email, person))
         if (known.login, known.id) != (person.login, person.id):
             raise UsageError(
                 f"{where}: {other} and {email} have the same {what} {value}; if they belong to"
@@ -127,12 +149,14 @@ def _refuse_shared(where: str, owners: _Owners, email: str, person: Person) -> N
 
 
 def _with_all_teams(found: dict[str, Person]) -> Identities:
-    """Each person with the teams of all their addresses."""
+    """Each person with the teams, and the ids in sources, of all their addresses."""
     teams: dict[int, dict[str, None]] = {}
+    ids: dict[int, dict[tuple[str, str], None]] = {}
     for person in found.values():
         teams.setdefault(person.id, {}).update(dict.fromkeys(person.teams))
+        ids.setdefault(person.id, {}).update(dict.fromkeys(person.source_ids))
     return {
-        key: Person(person.login, person.id, tuple(teams[person.id]))
+        key: Person(person.login, person.id, tuple(teams[person.id]), tuple(ids[person.id]))
         for key, person in found.items()
     }
 

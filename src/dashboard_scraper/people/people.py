@@ -2,17 +2,27 @@
 
 An address is spelled in several ways: with capitals after a change of single sign-on, in composed
 or decomposed Unicode by different clients. All spellings have one key. Beyond that, only
-IDENTITY_FILE knows that two addresses belong to one person, as after a change of the domain.
+IDENTITY_FILE knows that two addresses belong to one person, as after a change of the domain, or a
+login at GitHub and an address.
+
+A name without `@` says nothing by itself: `ada` is a login in one source and a service account in
+another. So its key depends on the source (`People.of`), and never equals that of its namesake.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from dashboard_scraper.model.addresses import cleaned
+from dashboard_scraper.model.names import NameKind
+from dashboard_scraper.sources.registry import name_kind_of
+
+_GITHUB = "github"
+_PSEUDONYM = re.compile(r"user-[0-9a-f]{20}")
 
 Spelling = tuple[str, date]
 """A name as the source wrote it, and the newest day on which it did."""
@@ -21,7 +31,7 @@ Spelling = tuple[str, date]
 def person_key(name: str) -> str:
     """A key for every spelling of an address: as `addresses.cleaned` returns it, case-folded.
 
-    A name without `@` belongs to a service account and is case-sensitive.
+    A name without `@` is case-sensitive.
     """
     name = cleaned(name)
     if "@" not in name:
@@ -35,19 +45,46 @@ def person_key(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """`person_key` plus the aliases of IDENTITY_FILE: the person's key by the key of each alias."""
+    """`person_key` plus what IDENTITY_FILE knows: a person's key by the key of each further
+    address, by each login in lower case, and by each source's id.
+
+    `source` decides what a name without `@` is; without one, it is a service account's.
+    """
 
     aliases: Mapping[str, str] = field(default_factory=dict)
+    logins: Mapping[str, str] = field(default_factory=dict)
+    ids: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    source: str = ""
+    kind: NameKind = NameKind.SERVICE_ACCOUNT
+
+    def of(self, source: str) -> People:
+        """The same people, for names as this source writes them."""
+        return replace(self, source=source, kind=name_kind_of(source))
 
     def key(self, name: str) -> str:
         """The person's key; with several addresses, that of the first in IDENTITY_FILE."""
         key = person_key(name)
-        return self.aliases.get(key, key)
+        if "@" in key or self.kind is NameKind.SERVICE_ACCOUNT:
+            return self.aliases.get(key, key)
+        if _PSEUDONYM.fullmatch(key):  # in the lake of an export with pseudonyms
+            return key
+        if self.kind is NameKind.LOGIN:
+            login = key.lower()
+            return self.logins.get(login, f"{_GITHUB}:{login}")
+        return self.ids.get((self.source, key), f"{self.source}:{key}")
+
+    def is_matched(self, name: str) -> bool:
+        """Whether it is known which address the name belongs to; service accounts have none."""
+        return "@" in self.key(name) or self.kind is NameKind.SERVICE_ACCOUNT
 
     def keys_of(self, name: str) -> set[str]:
         """The keys of all addresses of the person who has this one."""
         person = self.key(name)
         return {person, *(alias for alias, owner in self.aliases.items() if owner == person)}
+
+    def names_in(self, names: Iterable[str], person: str) -> set[str]:
+        """Those of the names that belong to the person with this key."""
+        return {name for name in names if self.key(name) == person}
 
     def newest_names(self, spellings: Iterable[Spelling]) -> dict[str, str]:
         """The newest spelling of each person, by key; on one day, the last by alphabet."""

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -27,6 +28,18 @@ Rename = Callable[[str], str]
 def as_they_are(address: str) -> str:
     """No pseudonyms: outputs show the address itself."""
     return address
+
+
+@dataclass(frozen=True, slots=True)
+class Pseudonyms:
+    """The first digits of HMAC-SHA256(key, person), where `key_of` identifies the person."""
+
+    key: bytes = field(repr=False)
+    key_of: Callable[[str], str]
+
+    def __call__(self, address: str) -> str:
+        digest = hmac.new(self.key, self.key_of(address).encode(), hashlib.sha256).hexdigest()
+        return f"user-{digest[:_DIGITS]}"
 
 
 def rename_of(
@@ -57,11 +70,7 @@ def rename_of(
             f" a key: (umask 077; openssl rand -hex 32 > {key_file})"
         )
 
-    def rename(address: str) -> str:
-        digest = hmac.new(key, key_of(address).encode(), hashlib.sha256).hexdigest()
-        return f"user-{digest[:_DIGITS]}"
-
-    return rename
+    return Pseudonyms(key, key_of)
 
 
 def renamed(users: Iterable[UserUsage], rename: Rename) -> list[UserUsage]:

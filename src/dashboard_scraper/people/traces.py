@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,19 +71,26 @@ def _any_of(words: Iterable[str]) -> str:
 
 @dataclass(slots=True)
 class Found:
-    """Files that show the person, and files that could not be checked."""
+    """Files that show the person, and files that could not be checked. In the `ambiguous` sources
+    somebody else has a name of the person.
+    """
 
     showing: list[Path] = field(default_factory=list)
     unchecked: list[Path] = field(default_factory=list)
+    ambiguous: tuple[str, ...] = ()
 
 
-def find(folder: Path, traces: Traces, but: Collection[Path]) -> Found:
-    """Search every file below the folder except those in `but`, given as real paths."""
-    pattern, found = traces.pattern(), Found()
+def find(
+    folder: Path, pattern_of: Callable[[Path], re.Pattern[str]], but: Collection[Path]
+) -> Found:
+    """Search every file below the folder, each for its pattern of `Traces`, except those in `but`,
+    given as real paths.
+    """
+    found = Found()
     for path in files_below(folder):
         if Path(os.path.realpath(path)) not in but:
             try:
-                shows = _shows(path, pattern)
+                shows = _shows(path, pattern_of(path))
             except OSError:
                 shows = None
             if shows is not False:

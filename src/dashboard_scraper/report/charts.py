@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from dashboard_scraper.model.metrics import BY_NAME, Metric
 from dashboard_scraper.report.figures import Day, State
+from dashboard_scraper.sources.registry import SOURCES
 
 Values = Sequence[float | None]
 Pick = Callable[[Day], float | None]
@@ -20,10 +21,13 @@ MISSING, EMPTY, GAP = "\u00d7", "\u25cb", "\u25a8"
 legend for the hatching of days with an unknown figure.
 """
 
-PEOPLE, MONTH, BEFORE = "people", "month", "before"
+PEOPLE, MONTH, BEFORE, OTHER = "people", "month", "before", "other"
 """Colours of the style sheet for series that are not of one kind of use: all people, the people of
-28 days, and the period before.
+28 days, the period before, and what is of no kind.
 """
+
+_SOURCE_COLOURS = 5
+"""How many colours of sources the style sheet has."""
 
 _WHOLES = ("_messages", "_lines_of_code")
 _MONDAY = 0
@@ -35,6 +39,11 @@ def style_of(kind: Metric) -> str:
     for whole in _WHOLES:
         stem = stem.removesuffix(whole)
     return f"kind-{stem.replace('_', '-')}"
+
+
+def source_style(name: str) -> str:
+    """The colour of a source on every page, whichever others are on it."""
+    return f"source-{[*SOURCES].index(name) % _SOURCE_COLOURS + 1}"
 
 
 COMPLETIONS = style_of(BY_NAME["completions_lines_of_code"])

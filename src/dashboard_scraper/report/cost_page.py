@@ -56,7 +56,8 @@ _STYLES = (PEOPLE, MONTH, PEOPLE)
 PER_PERSON = Term(
     "cost-per-person",
     "Per active person",
-    "Everything that was billed, or all credits, divided by the active people of the period",
+    "Everything that was billed, or else all credits, or else all that was estimated, divided by"
+    " the active people of the period; service accounts are not people",
 )
 FORECAST = Term("cost-forecast", "Forecast of the month", f"A forecast and not a bill: {METHOD}")
 BUDGET = Term(
@@ -67,13 +68,6 @@ BUDGET = Term(
 def cost_term(metric: CostMetric) -> Term:
     """A cost metric's title and definition."""
     return Term(f"cost-{metric.name}", metric.title, metric.definition)
-
-
-def cost_terms(costs: PageCosts) -> list[Term]:
-    """What the section's footnotes define."""
-    metrics = [costs.metric, *_others(costs)]
-    budget = [BUDGET] if costs.budgets else []
-    return [*map(cost_term, metrics), PER_PERSON, FORECAST, *budget]
 
 
 def cost_section(costs: PageCosts, now: Period, *, with_users: bool) -> Section:
@@ -87,13 +81,18 @@ def cost_section(costs: PageCosts, now: Period, *, with_users: bool) -> Section:
         )
     if costs.budgets and with_users:
         tables.append(("Budgets", _budget_table(costs, costs.budgets)))
-    metrics = (costs.metric, *_others(costs))
+    metrics = metrics_of(costs)
     figures = [
         _day_figure(costs, metric, style, full=not place and len(metrics) != 2)
         for place, (metric, style) in enumerate(zip(metrics, _STYLES, strict=False))
     ]
     notes = list(_notes(costs, with_users=with_users))
     return Section("costs", "What it costs", _numbers(costs, now), figures, tables, notes)
+
+
+def metrics_of(costs: PageCosts) -> list[CostMetric]:
+    """The metrics that have numbers and charts, each its own."""
+    return [costs.metric, *_others(costs)]
 
 
 def _others(costs: PageCosts) -> list[CostMetric]:
@@ -121,7 +120,7 @@ def _with_unit(amount: Decimal, unit: str) -> Amount:
 
 
 def _numbers(costs: PageCosts, now: Period) -> list[Number]:
-    found = [_sum(costs, metric) for metric in (costs.metric, *_others(costs))]
+    found = [_sum(costs, metric) for metric in metrics_of(costs)]
     return [*found, _per_person(costs, now), _forecast(costs)]
 
 
@@ -143,13 +142,14 @@ def _lacking(costs: PageCosts, metric: CostMetric) -> str:
 
 def _per_person(costs: PageCosts, now: Period) -> Number:
     total = costs.total(costs.metric)
-    detail = f"{costs.metric.title.lower()}, of {many(len(now.people), 'person', 'people')}"
+    people = sum(not person.service for person in now.people)
+    detail = f"{costs.metric.title.lower()}, of {many(people, 'person', 'people')}"
     if total is None or costs.missing(costs.metric) or now.missing:
         why = "days of costs or of use are missing"
         return Number(PER_PERSON, UNKNOWN, warning=why)
-    if not now.people:
+    if not people:
         return Number(PER_PERSON, NONE, "nobody was active")
-    share = per(total, len(now.people), CENTS)
+    share = per(total, people, CENTS)
     return Number(PER_PERSON, f"{money(share)} {costs.unit(costs.metric)}", detail)
 
 

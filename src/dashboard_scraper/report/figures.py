@@ -20,22 +20,50 @@ from dashboard_scraper.model.doubts import Doubt, DoubtKind
 from dashboard_scraper.model.figures import added, picker, values_of
 from dashboard_scraper.model.metrics import (
     ACCEPTED,
+    COUNTS,
     LINES,
     MESSAGES,
     SHOWN,
     Figures,
     Metric,
+    Unit,
     parts_of,
 )
 from dashboard_scraper.report.cost_figures import PageCosts
 
 WEEK = 7
 MESSAGE_KINDS, LINE_KINDS = parts_of(MESSAGES), parts_of(LINES)
+(SESSIONS,) = (metric for metric in COUNTS if metric.unit is Unit.SESSIONS)
+USE = (MESSAGES, *reversed(MESSAGE_KINDS), SESSIONS)
+"""How much an assistant is used: the first of these that the source knows."""
 
 # The lower bounds of the bars by messages: on a logarithmic scale, since most people send few and
 # a handful send thousands.
 STEPS = (0, 1, 10, 30, 100, 300, 1000, 3000)
 _MOST_BARS = 31
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """The metrics that a source knows, of which its part of the page is made."""
+
+    metrics: Collection[Metric]
+
+    def parts(self, metric: Metric) -> tuple[Metric, ...]:
+        """What the page adds a metric up from: messages from their kinds, where the source knows
+        them all; anything else is a figure of its own.
+        """
+        if metric is MESSAGES and all(kind in self.metrics for kind in MESSAGE_KINDS):
+            return MESSAGE_KINDS
+        return (metric,)
+
+    def knows(self, metric: Metric) -> bool:
+        """Whether the source can know the metric, itself or added up from its kinds."""
+        return all(part in self.metrics for part in self.parts(metric))
+
+    def first(self, *metrics: Metric) -> Metric | None:
+        """The first of the metrics that the source knows."""
+        return next((metric for metric in metrics if self.knows(metric)), None)
 
 
 class State(Enum):
@@ -187,6 +215,7 @@ class ReportFigures:
     """
 
     source: str
+    measures: Measures
     now: Period
     before: Period
     known: int
@@ -254,10 +283,13 @@ def by_active_days(period: Period) -> list[Bar]:
     ]
 
 
-def by_messages(period: Period) -> tuple[list[Bar], int]:
-    """People by how many messages they sent, and the number of people for whom that is unknown."""
+def by_messages(period: Period, parts: Collection[Metric]) -> tuple[list[Bar], int]:
+    """People by how many messages they sent, and the number of people for whom that is unknown.
+
+    `parts` are what messages are added up from; so for the two functions after it.
+    """
     people = [0] * len(STEPS)
-    counts = [person.sum_of(MESSAGE_KINDS) for person in period.people]
+    counts = [person.sum_of(parts) for person in period.people]
     for count in counts:
         if count is not None:
             people[bisect.bisect_right(STEPS, count) - 1] += 1
@@ -275,18 +307,18 @@ def _span(low: int, high: int) -> str:
     return f"{low:,}" if low == high else f"{low:,}\u2013{high:,}"
 
 
-def top_share(period: Period) -> float | None:
+def top_share(period: Period, parts: Collection[Metric]) -> float | None:
     """The percentage of all messages that the most active tenth of the people sent."""
-    counts = [person.sum_of(MESSAGE_KINDS) for person in period.people]
+    counts = [person.sum_of(parts) for person in period.people]
     known = sorted((count for count in counts if count is not None), reverse=True)
     if len(known) < len(counts) or not sum(known):
         return None
     return 100 * sum(known[: -(-len(known) // 10)]) / sum(known)
 
 
-def median_messages(period: Period) -> float | None:
+def median_messages(period: Period, parts: Collection[Metric]) -> float | None:
     """The median of the active people's messages; None if anybody's are unknown."""
-    counts = [person.sum_of(MESSAGE_KINDS) for person in period.people]
+    counts = [person.sum_of(parts) for person in period.people]
     known = [count for count in counts if count is not None]
     return statistics.median(known) if known and len(known) == len(counts) else None
 
@@ -308,8 +340,13 @@ def places_of(parts: Iterable[Part], name_of: Callable[[Part], str]) -> list[Gro
     return sorted(groups, key=lambda group: (-(group.lines or 0), group.name))
 
 
-def teams_of(period: Period, members: Mapping[str, Collection[str]]) -> list[Group]:
-    """The teams by name; `members` are names by team, "" for people without one, who come last."""
+def teams_of(
+    period: Period, members: Mapping[str, Collection[str]], messages: Collection[Metric]
+) -> list[Group]:
+    """The teams by name; `members` are names by team, "" for people without one, who come last.
+
+    `messages` are what messages are added up from.
+    """
     people = {person.name: person for person in period.people}
     groups = []
     for team, names in sorted(members.items(), key=lambda item: (not item[0], item[0])):
@@ -318,7 +355,7 @@ def teams_of(period: Period, members: Mapping[str, Collection[str]]) -> list[Gro
             Group(
                 team,
                 len(active),
-                added(person.sum_of(MESSAGE_KINDS) for person in active),
+                added(person.sum_of(messages) for person in active),
                 added(person.sum_of((LINES,)) for person in active),
                 len(names),
                 added(person.sum_of((SHOWN,)) for person in active),

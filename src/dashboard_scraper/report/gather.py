@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date, timedelta
 
 from dashboard_scraper.model.dates import DAYS, Window, newest_over, period_before, utc_day
 from dashboard_scraper.model.distinct import DistinctPeople
 from dashboard_scraper.model.doubts import doubts_of
 from dashboard_scraper.model.figures import Sums, sum_of
-from dashboard_scraper.model.metrics import LINES, Figures
+from dashboard_scraper.model.metrics import LINES, MESSAGES, Figures, Metric
 from dashboard_scraper.model.tolerance import Tolerance
 from dashboard_scraper.people.audience import Audience, Naming
 from dashboard_scraper.report.cost_figures import costs_of
 from dashboard_scraper.report.figures import (
-    MESSAGE_KINDS,
     WEEK,
     Day,
     Group,
+    Measures,
     Part,
     Period,
     Person,
@@ -29,16 +29,26 @@ from dashboard_scraper.report.figures import (
 )
 from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.shown_people import ShownPeople
+from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader, Status
 from dashboard_scraper.store.day_people import bits_in, counts_of_bits, new_on
 
+_MOST_BEHIND = timedelta(weeks=1)
 
-def newest_window(stored: Collection[date], today: date) -> Window | None:
-    """The 28 days up to the newest completed stored day, or from the store's first day if that is
-    later; None without a completed day.
+
+def newest_window(stored: Sequence[Collection[date]], today: date) -> Window | None:
+    """The 28 days up to the newest completed day that every source has, or from the first day of
+    any if that is later; None without a completed day. Each source has its stored days in the list.
+
+    A source that is more than a week behind the newest has stopped: it does not hold the others
+    back, and its days are missing.
     """
-    end = newest_over(stored, today)
-    return Window(max(min(stored), end - timedelta(days=DAYS - 1)), end) if end else None
+    newest = [end for days in stored if (end := newest_over(days, today))]
+    if not newest:
+        return None
+    end = min(each for each in newest if max(newest) - each <= _MOST_BEHIND)
+    first = min(min(days) for days in stored if days)
+    return Window(max(first, end - timedelta(days=DAYS - 1)), end)
 
 
 class _Gathering:
@@ -151,9 +161,12 @@ def figures_of(
     known = gathering.known_names(window.end)
     rows = [row for day, row in gathering.ledger.items() if day in window]
     whole = [row.day for row in rows if row.editor_language is DetailStatus.COMPLETE]
-    parts = _parts(reader, source, whole, gathering.naming, now)
+    measures = Measures(info_of(source).metrics)
+    messages = measures.parts(MESSAGES)
+    parts = _parts(reader, source, whole, gathering.naming, now, messages)
     return ReportFigures(
         source=source,
+        measures=measures,
         now=now,
         before=before,
         known=len(known),
@@ -163,7 +176,7 @@ def figures_of(
         editor_days=len(whole),
         editors=places_of(parts, lambda part: part.editor),
         languages=places_of(parts, lambda part: part.language),
-        teams=_teams(now, known, audience),
+        teams=_teams(now, known, audience, messages),
         costs=costs_of(
             reader, source, window, audience, gathering.naming, options.cost_settle_days
         ),
@@ -171,16 +184,23 @@ def figures_of(
 
 
 def _parts(
-    reader: Reader, source: str, days: list[date], naming: Naming, period: Period
+    reader: Reader,
+    source: str,
+    days: list[date],
+    naming: Naming,
+    period: Period,
+    messages: Collection[Metric],
 ) -> list[Part]:
     """The sums over the days by person, editor and language."""
     shown = {person.name for person in period.people}
-    sums = reader.editor_language_sums(source, days, [MESSAGE_KINDS, (LINES,)]) if days else []
+    sums = reader.editor_language_sums(source, days, [messages, (LINES,)]) if days else []
     parts = [Part(naming.name(each.user), each.editor, each.language, *each.sums) for each in sums]
     return [part for part in parts if part.user in shown]
 
 
-def _teams(period: Period, known: set[str], audience: Audience) -> list[Group] | None:
+def _teams(
+    period: Period, known: set[str], audience: Audience, messages: Collection[Metric]
+) -> list[Group] | None:
     if not audience.has_teams:
         return None
     members: dict[str, set[str]] = {}
@@ -188,4 +208,4 @@ def _teams(period: Period, known: set[str], audience: Audience) -> list[Group] |
         person = audience.identities.get(audience.people.key(name))
         for team in (person.teams if person else ()) or ("",):
             members.setdefault(team, set()).add(name)
-    return teams_of(period, members)
+    return teams_of(period, members, messages)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from dashboard_scraper.model.seat_prices import NO_PRICES, SeatPrices
 from dashboard_scraper.model.tolerance import EXACT, Tolerance
+
+if TYPE_CHECKING:
+    from dashboard_scraper.people.roster import Roster
 
 REPORT = "report.html"
 """The name of the file and of its template."""
+
+MIN_GROUP_SIZE = 5
+"""The size that GitHub documents for its own reports."""
 
 MOST_DAYS = 3 * 366
 """The longest period of a page: each day takes about 1 KB, and a place in every chart."""
@@ -16,9 +24,14 @@ MOST_DAYS = 3 * 366
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
     """Whether the page has a table of users, the tolerance beyond which users and the source's
-    totals count as different, and how long after its end a day's costs are settled.
+    totals count as different, how long after its end a day's costs are settled, what a seat of
+    each source costs a month, the size below which a team is not shown apart, and who should be
+    using what.
     """
 
     users: bool = True
     tolerance: Tolerance = EXACT
     cost_settle_days: int = 0
+    seat_prices: SeatPrices = NO_PRICES
+    min_group_size: int = MIN_GROUP_SIZE
+    roster: Roster | None = None

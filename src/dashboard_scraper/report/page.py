@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from dashboard_scraper.model.dates import DAYS
-from dashboard_scraper.model.doubts import Doubt, DoubtKind
 from dashboard_scraper.model.figures import accept_rate
 from dashboard_scraper.model.metrics import (
     ACCEPTED,
+    COUNTS,
     LINES,
     MESSAGES,
     SHOWN,
-    TOOL_CALLS,
     Metric,
+    Unit,
 )
-from dashboard_scraper.report.charts import COMPLETIONS, MONTH, PEOPLE, Pick, mark_of, style_of
+from dashboard_scraper.report.charts import COMPLETIONS, MONTH, OTHER, PEOPLE, Pick, style_of
 from dashboard_scraper.report.cost_page import cost_section
 from dashboard_scraper.report.figures import (
     LINE_KINDS,
     MESSAGE_KINDS,
+    SESSIONS,
+    USE,
     WEEK,
     Day,
     Group,
     Period,
     ReportFigures,
-    State,
     by_active_days,
     by_messages,
     change_of,
@@ -61,10 +63,6 @@ from dashboard_scraper.report.texts import (
     UNKNOWN,
     Term,
     against,
-    day_head,
-    days_text,
-    doubt_text,
-    listed,
     many,
     mean,
     number,
@@ -77,7 +75,22 @@ from dashboard_scraper.report.texts import (
     weekday_text,
 )
 
-_LONGEST_LIST = 10
+_EDITS = tuple(metric for metric in COUNTS if metric.unit is Unit.EDITS)
+_TILES = (USE, (LINES,), (ACCEPTED, *_EDITS))
+"""For each of the numbers at the top after that of people, the metrics of which it is the first
+that the source knows."""
+_WORK_UNITS = (Unit.TOOL_CALLS, Unit.SESSIONS, Unit.COMMITS, Unit.PULL_REQUESTS)
+_WORK = tuple(metric for metric in COUNTS if metric.unit in _WORK_UNITS)
+_CODE = (
+    SHOWN,
+    *(
+        metric
+        for metric in COUNTS
+        if metric.unit in (Unit.LINES, Unit.OUTPUTS, Unit.EDITS)
+        and not (metric.detailed or metric.whole or metric.part_of)
+    ),
+)
+"""What the sections on work and on code have numbers of, where the source knows it."""
 
 
 def sections_of(figures: ReportFigures, *, with_users: bool) -> list[Section]:
@@ -92,11 +105,14 @@ def sections_of(figures: ReportFigures, *, with_users: bool) -> list[Section]:
 
 
 def tiles_of(figures: ReportFigures) -> list[Number]:
-    """The four numbers at the top."""
-    now = figures.now
-    sums = ((MESSAGES, MESSAGE_KINDS), (LINES, (LINES,)), (ACCEPTED, (ACCEPTED,)))
-    numbers = [_sum_number(figures, each, parts, _each(now, parts)) for each, parts in sums]
-    return [_active(figures), *numbers]
+    """The numbers at the top: people, and one each of what they did, of code, and of acceptance."""
+    now, measures = figures.now, figures.measures
+    found = [_active(figures)]
+    for choice in _TILES:
+        if metric := measures.first(*choice):
+            parts = measures.parts(metric)
+            found.append(_sum_number(figures, metric, parts, _each(now, parts)))
+    return found
 
 
 def _active(figures: ReportFigures) -> Number:
@@ -129,62 +145,6 @@ def _each(period: Period, parts: Sequence[Metric]) -> str:
 def _warning(period: Period) -> str:
     days = many(len(period.days), "day")
     return f"{len(period.stored)} of {days} only" if period.missing else ""
-
-
-def completeness_of(figures: ReportFigures) -> list[str]:
-    """Sentences on the completeness of the data, naming the days that are not complete."""
-    now, before = figures.now, figures.before
-    empty = [day.day for day in now.days if day.state is State.EMPTY]
-    missing = [day.day for day in now.days if day.state is State.MISSING]
-    texts = [_in_store(now)]
-    if missing:
-        texts.append(f"Missing, and shown as gaps: {days_text(missing)}")
-    if empty:
-        texts.append(f"Fetched, and nobody was active: {days_text(empty)}")
-    for kind, title in _DOUBTS.items():
-        doubts = [f"{day.day}: {_reason(d)}" for day in now.days for d in day.doubts_of(kind)]
-        if doubts:
-            texts.append(f"{title}: {listed(doubts, _LONGEST_LIST)}")
-    lost = [day.day for day in now.days if day.forgotten]
-    if lost:
-        texts.append(f"A user was removed since, and is not counted: {days_text(lost)}")
-    if not before.stored:
-        texts.append("No day of the period before is in the store, so nothing is compared with it")
-    elif before.missing:
-        days = f"{before.missing} of {many(len(before.days), 'day')}"
-        texts.append(f"Missing of the period before: {days}, so no sum is compared with its")
-    if in_doubt := [day.day for day in before.days if day.doubts]:
-        texts.append(f"In doubt of the period before: {days_text(in_doubt)}")
-    return texts
-
-
-_DOUBTS = {
-    DoubtKind.UNRECONCILED: "Not what the source's own totals say",
-    DoubtKind.SUSPICIOUS: "Suspicious",
-    DoubtKind.HELD: "Newer figures of the source are held, and not in force",
-}
-
-
-def _reason(doubt: Doubt) -> str:
-    """The doubt's reason, in a sentence that already names its kind."""
-    return doubt_text(doubt) if doubt.differences else doubt.words
-
-
-def _in_store(period: Period) -> str:
-    stored, days = len(period.stored), len(period.days)
-    if days == 1:
-        return "The day is in the store" if stored else "The day is not in the store"
-    if stored == days:
-        return f"All {many(days, 'day')} are in the store"
-    return f"{stored} of {many(days, 'day')} {'is' if stored == 1 else 'are'} in the store"
-
-
-def strip_of(period: Period) -> list[tuple[str, str, str]]:
-    """For each day: its style, its mark, and its description."""
-    return [
-        ("doubtful" if day.doubts else day.state.value, mark_of(day), day_head(day))
-        for day in period.days
-    ]
 
 
 def _people(figures: ReportFigures) -> Section:
@@ -250,79 +210,133 @@ def _pick(*metrics: Metric) -> Pick:
 def _stack(
     figures: ReportFigures, name: str, title: str, kinds: Sequence[Metric], whole: Sequence[Metric]
 ) -> Figure:
-    """Stacked bars of each kind that the source reports; the legend has their sums."""
+    """Stacked bars of each kind that the source reports; the legend has their sums.
+
+    `whole` is what all kinds together are added up from: the kinds, or the source's own total, of
+    which what no kind has is a bar of its own.
+    """
     now, before = figures.now, figures.before
-    reported = [metric for metric in kinds if now.reports(metric)]
-    total = now.sum_of(reported)
+    known = [metric for metric in kinds if metric in figures.measures.metrics]
+    reported = [metric for metric in known if now.reports(metric)]
+    rows = [Row(term_of(metric), _pick(metric), style=style_of(metric)) for metric in reported]
+    has_total = len(whole) == 1 and figures.measures.knows(whole[0])
+    if not reported and has_total:
+        title = whole[0].title
+        rows.append(Row(term_of(whole[0]), _pick(*whole)))
+    elif has_total and len(known) < len(kinds):
+        term = Term(f"other-{name}", "Other kinds", "What the source reports of no kind")
+        rest = Row(term, _rest(whole[0], reported), style=OTHER)
+        rows += [rest] if any(rest.pick(day) != 0 for day in now.stored) else []
+    total = now.sum_of(whole)
     comparable = not now.missing and not before.missing
     keys = []
-    for metric in reported:
-        own, earlier = now.sum_of((metric,)), before.sum_of((metric,))
+    for row in rows:
+        own, earlier = (_added(row.pick, period) for period in (now, before))
         change = signed(change_of(own, earlier)) if comparable else ""
-        of_all = share(own, total)
         keys.append(
-            Key(style_of(metric), term_of(metric), metric.title, number(own), of_all, change)
+            Key(row.style, row.term, row.term.title, number(own), share(own, total), change)
         )
+    notes = []
     lacking = ", ".join(metric.title for metric in kinds if metric not in reported)
-    notes = [f"This source does not tell {lacking}."] if lacking else []
-    of_whole = now.sum_of(whole)
-    if total is not None and of_whole is not None and total != of_whole:
+    if lacking and reported:
+        notes.append(f"This source does not report {lacking}.")
+    of_kinds = now.sum_of(reported) if len(rows) == len(reported) else total
+    if total is not None and of_kinds is not None and total != of_kinds:
         notes.append(
-            f"The kinds add up to {number(total)}; the source's own total is {number(of_whole)}."
+            f"The kinds add up to {number(of_kinds)}; the source's own total is {number(total)}."
         )
-    rows = [Row(term_of(metric), _pick(metric), style=style_of(metric)) for metric in reported]
     return day_figure(figures, DayPlot(name, title, rows, full=True), keys, notes)
 
 
+def _rest(whole: Metric, kinds: Sequence[Metric]) -> Pick:
+    """What a day's whole has beyond these kinds; unknown where the kinds have more."""
+
+    def pick(day: Day) -> float | None:
+        total, known = day.sum_of((whole,)), day.sum_of(kinds)
+        return None if total is None or known is None or known > total else total - known
+
+    return pick
+
+
+def _added(pick: Pick, period: Period) -> float | None:
+    """The sum of a value over the stored days; unknown where it is unknown on one of them."""
+    values = [pick(day) for day in period.stored]
+    return None if not values or None in values else sum(v for v in values if v is not None)
+
+
 def _messages(figures: ReportFigures) -> Section:
-    now = figures.now
-    top, messages, warning = top_share(now), now.sum_of(MESSAGE_KINDS), _warning(now)
-    median = mean(median_messages(now)) if now.people else NONE
-    most = share(top, 100) if top is not None else UNKNOWN if messages is None else NONE
+    now, measures = figures.now, figures.measures
+    parts, warning = measures.parts(MESSAGES), _warning(now)
     numbers = [
-        _sum_number(figures, TOOL_CALLS, (TOOL_CALLS,)),
-        Number(MEDIAN, median, "per active person", warning=warning),
-        Number(TOP_SHARE, most, "of all messages", warning=warning),
+        _sum_number(figures, metric, (metric,)) for metric in _WORK if measures.knows(metric)
     ]
-    chart = _stack(figures, "messages", "Messages by kind", MESSAGE_KINDS, MESSAGE_KINDS)
-    return Section("work", "What they do", numbers, [chart])
+    drawn = []
+    if measures.knows(MESSAGES):
+        top, messages = top_share(now, parts), now.sum_of(parts)
+        median = mean(median_messages(now, parts)) if now.people else NONE
+        most = share(top, 100) if top is not None else UNKNOWN if messages is None else NONE
+        numbers += [
+            Number(MEDIAN, median, "per active person", warning=warning),
+            Number(TOP_SHARE, most, "of all messages", warning=warning),
+        ]
+    if any(kind in measures.metrics for kind in (*MESSAGE_KINDS, MESSAGES)):
+        drawn.append(_stack(figures, "messages", "Messages by kind", MESSAGE_KINDS, parts))
+    if measures.knows(SESSIONS):
+        plot = DayPlot(
+            "sessions", SESSIONS.title, [Row(term_of(SESSIONS), _pick(SESSIONS))], full=True
+        )
+        drawn.append(day_figure(figures, plot, [Key(PEOPLE, term_of(SESSIONS), "on the day")]))
+    return Section("work", "What they do", numbers, drawn)
 
 
 def _code(figures: ReportFigures) -> Section:
-    now, before = figures.now, figures.before
-    own, earlier = (accept_rate(p.sum_of((SHOWN,)), p.sum_of((ACCEPTED,))) for p in (now, before))
-    accepted_row = Row(term_of(ACCEPTED), _pick(ACCEPTED), style=COMPLETIONS)
-    accepted = day_figure(
-        figures,
-        DayPlot("accepted", ACCEPTED.title, [accepted_row]),
-        [Key(COMPLETIONS, term_of(ACCEPTED), "accepted on the day")],
-    )
-    rates_plot = DayPlot(
+    measures = figures.measures
+    drawn = []
+    if measures.knows(LINES):
+        drawn.append(_stack(figures, "lines", "Lines of code by kind", LINE_KINDS, (LINES,)))
+    if measures.knows(ACCEPTED):
+        accepted = DayPlot("accepted", ACCEPTED.title, [_ACCEPTED_ROW])
+        key = Key(COMPLETIONS, term_of(ACCEPTED), "accepted on the day")
+        drawn.append(day_figure(figures, accepted, [key]))
+    numbers = [
+        _sum_number(figures, metric, (metric,)) for metric in _CODE if measures.knows(metric)
+    ]
+    if measures.knows(SHOWN) and measures.knows(ACCEPTED):
+        drawn.append(_rate_figure(figures))
+        numbers.append(_rate_number(figures))
+    return Section("code", "How much code", numbers, drawn)
+
+
+def _rate_figure(figures: ReportFigures) -> Figure:
+    plot = DayPlot(
         "rate",
         RATE_TERM.title,
         [Row(RATE_TERM, _rate_on, "rate", COMPLETIONS)],
         lines=True,
-        details=[Row(term_of(SHOWN), _pick(SHOWN)), accepted_row],
+        details=[Row(term_of(SHOWN), _pick(SHOWN)), _ACCEPTED_ROW],
         show=lambda value: NONE if value is None else rate(value),
         unit="%",
         top=100,
         may_be_blank=True,
     )
-    of_shown = [Key(COMPLETIONS, RATE_TERM, "of the completions shown on the day")]
-    shown = now.sum_of((SHOWN,))
-    numbers = [
-        _sum_number(figures, SHOWN, (SHOWN,)),
-        Number(
-            RATE_TERM,
-            NONE if shown == 0 else rate(own),
-            "of the completions shown",
-            points(own, earlier, (now, before)),
-            _warning(now),
-        ),
-    ]
-    lines = _stack(figures, "lines", "Lines of code by kind", LINE_KINDS, (LINES,))
-    drawn = [lines, accepted, day_figure(figures, rates_plot, of_shown)]
-    return Section("code", "How much code", numbers, drawn)
+    return day_figure(
+        figures, plot, [Key(COMPLETIONS, RATE_TERM, "of the completions shown on the day")]
+    )
+
+
+def _rate_number(figures: ReportFigures) -> Number:
+    now, before = figures.now, figures.before
+    own, earlier = (accept_rate(p.sum_of((SHOWN,)), p.sum_of((ACCEPTED,))) for p in (now, before))
+    return Number(
+        RATE_TERM,
+        NONE if now.sum_of((SHOWN,)) == 0 else rate(own),
+        "of the completions shown",
+        points(own, earlier, (now, before)),
+        _warning(now),
+    )
+
+
+_ACCEPTED_ROW = Row(term_of(ACCEPTED), _pick(ACCEPTED), style=COMPLETIONS)
 
 
 def _rate_on(day: Day) -> float | None:
@@ -356,19 +370,25 @@ def _spread(figures: ReportFigures) -> Section:
         notes,
         full=True,
     )
-    bars, unknown = by_messages(now)
-    bars_before, unknown_before = by_messages(before)
+    drawn = [days, weekday_figure(figures, notes)]
+    if figures.measures.knows(MESSAGES):
+        drawn.insert(1, _by_messages(figures, notes, compared=compared))
+    return Section("spread", "How use is spread", numbers, drawn)
+
+
+def _by_messages(figures: ReportFigures, notes: Sequence[str], *, compared: bool) -> Figure:
+    parts = figures.measures.parts(MESSAGES)
+    bars, unknown = by_messages(figures.now, parts)
+    bars_before, unknown_before = by_messages(figures.before, parts)
     used = used_bars(bars, bars_before)
     left_out = many(unknown, "person", "people")
-    messages = people_figure(
+    return people_figure(
         "spread-messages",
         term_of(MESSAGES),
         bars[:used],
         bars_before[:used] if compared and not unknown_before else (),
         [*([f"{left_out} left out: a figure is unknown"] if unknown else []), *notes],
     )
-    drawn = [days, messages, weekday_figure(figures, notes)]
-    return Section("spread", "How use is spread", numbers, drawn)
 
 
 def _why_uncompared(now: Period, before: Period) -> str:
@@ -396,40 +416,58 @@ def _places(figures: ReportFigures) -> Section:
         )
     notes += whole_notes(figures.now)
     tables = [
-        ("Editors", _group_table("Editor", figures.editors)),
-        ("Languages", _group_table("Language", figures.languages)),
+        ("Editors", _group_table(figures, "Editor", figures.editors)),
+        ("Languages", _group_table(figures, "Language", figures.languages)),
     ]
     return Section("places", title, tables=tables, notes=notes)
 
 
-def _group_table(head: str, groups: Sequence[Group]) -> Table:
-    rows = [
-        [group.name, number(group.lines), number(group.messages), number(group.active)]
-        for group in groups
+def _group_table(figures: ReportFigures, head: str, groups: Sequence[Group]) -> Table:
+    active = _Column(ACTIVE, lambda group: number(group.active))
+    return _table_of(head, [*_used_columns(figures), active], groups, "")
+
+
+def _teams(figures: ReportFigures, groups: Sequence[Group]) -> Section:
+    columns = [
+        *_used_columns(figures),
+        _Column(ACTIVE, lambda group: f"{number(group.active)} of {number(group.people)}"),
     ]
-    headers: list[str | Term] = [head, term_of(LINES), term_of(MESSAGES), ACTIVE]
-    return Table(headers, rows, _share_bars(groups))
+    if figures.measures.knows(SHOWN) and figures.measures.knows(ACCEPTED):
+        columns.append(_Column(RATE_TERM, lambda group: rate_cell(group.shown, group.accepted)))
+    table = _table_of("Team", columns, groups, "no team")
+    several = sum(group.people or 0 for group in groups) > figures.known
+    notes = ["A person of several teams counts in each of them."] if several else []
+    notes += whole_notes(figures.now)
+    return Section("teams", "Teams", tables=[("Use by team", table)], notes=notes)
+
+
+class _Column(NamedTuple):
+    term: Term
+    cell: Callable[[Group], str]
+
+
+def _used_columns(figures: ReportFigures) -> list[_Column]:
+    """What groups of people are compared by: those of the two that the source knows."""
+    columns = {
+        LINES: lambda group: number(group.lines),
+        MESSAGES: lambda group: number(group.messages),
+    }
+    return [
+        _Column(term_of(metric), cell)
+        for metric, cell in columns.items()
+        if figures.measures.knows(metric)
+    ]
+
+
+def _table_of(
+    head: str, columns: Sequence[_Column], groups: Sequence[Group], nameless: str
+) -> Table:
+    """A row for each group; the first column is drawn, where it is lines."""
+    rows = [[group.name or nameless, *(cell(group) for _, cell in columns)] for group in groups]
+    bars = _share_bars(groups) if columns[0].term.key == LINES.name else ()
+    return Table([head, *(term for term, _ in columns)], rows, bars)
 
 
 def _share_bars(groups: Sequence[Group]) -> list[float]:
     most = max((group.lines or 0 for group in groups), default=0)
     return [(group.lines or 0) / most if most else 0 for group in groups]
-
-
-def _teams(figures: ReportFigures, groups: Sequence[Group]) -> Section:
-    rows = [
-        [
-            group.name or "no team",
-            number(group.lines),
-            number(group.messages),
-            f"{number(group.active)} of {number(group.people)}",
-            rate_cell(group.shown, group.accepted),
-        ]
-        for group in groups
-    ]
-    headers: list[str | Term] = ["Team", term_of(LINES), term_of(MESSAGES), ACTIVE, RATE_TERM]
-    table = Table(headers, rows, _share_bars(groups))
-    several = sum(group.people or 0 for group in groups) > figures.known
-    notes = ["A person of several teams counts in each of them."] if several else []
-    notes += whole_notes(figures.now)
-    return Section("teams", "Teams", tables=[("Use by team", table)], notes=notes)

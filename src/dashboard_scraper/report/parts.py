@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 
 from dashboard_scraper.report.charts import BarChart, DayChart
 from dashboard_scraper.report.texts import Term
+from dashboard_scraper.report.users import UserTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +84,73 @@ class Section:
     figures: Sequence[Figure] = ()
     tables: Sequence[tuple[str, Table]] = ()
     notes: Sequence[str] = ()
+
+    def terms(self) -> Iterator[Term]:
+        """The terms that link to their definitions."""
+        yield from terms_of(self.numbers)
+        for figure in self.figures:
+            yield from (key.term for key in figure.keys if key.term)
+        tables = [figure.table for figure in self.figures] + [table for _, table in self.tables]
+        for table in tables:
+            yield from (head for head in table.headers if isinstance(head, Term))
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How complete one source is, in a line: its strip of days and sentences about it."""
+
+    label: str
+    style: str
+    strip: Sequence[tuple[str, str, str]]
+    texts: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TogetherPart:
+    """The part of the page that compares its sources."""
+
+    missing: bool
+    coverage: Sequence[Coverage]
+    tiles: Sequence[Number]
+    sections: Sequence[Section]
+
+    def terms(self) -> Iterator[Term]:
+        """The terms that link to their definitions."""
+        yield from terms_of(self.tiles)
+        for section in self.sections:
+            yield from section.terms()
+
+
+def terms_of(numbers: Iterable[Number]) -> list[Term]:
+    """The terms of the numbers."""
+    return [number.term for number in numbers]
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePart:
+    """Everything on the page about one source.
+
+    `prefix` makes its ids unique where the page has several sources; `level` is that of its
+    headings. `strip` has a style, a mark and a description of each day.
+    """
+
+    name: str
+    label: str
+    title: str
+    style: str
+    prefix: str
+    level: int
+    fetched: date | None
+    missing: bool
+    completeness: Sequence[str]
+    strip: Sequence[tuple[str, str, str]]
+    tiles: Sequence[Number]
+    sections: Sequence[Section]
+    users: UserTable | None
+
+    def terms(self) -> Iterator[Term]:
+        """The terms that link to their definitions, and those of the columns of the users."""
+        yield from terms_of(self.tiles)
+        for section in self.sections:
+            yield from section.terms()
+        yield from self.users.terms if self.users else ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 
 import msgspec
@@ -13,66 +14,87 @@ from markupsafe import Markup
 from dashboard_scraper import __version__
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.report.cost_page import cost_terms
+from dashboard_scraper.report.charts import source_style
+from dashboard_scraper.report.completeness import completeness_of, strip_of
 from dashboard_scraper.report.figures import ReportFigures
 from dashboard_scraper.report.gather import figures_of
 from dashboard_scraper.report.options import REPORT, ReportOptions
-from dashboard_scraper.report.page import completeness_of, sections_of, strip_of, tiles_of
-from dashboard_scraper.report.texts import TERMS, many, two_lines, window_text
-from dashboard_scraper.report.users import (
-    ROWS_AT_ONCE,
-    named_people,
-    user_cells,
-    user_rows,
-    user_terms,
-    users_notes,
+from dashboard_scraper.report.page import sections_of, tiles_of
+from dashboard_scraper.report.parts import SourcePart, TogetherPart
+from dashboard_scraper.report.texts import two_lines, window_text
+from dashboard_scraper.report.together import Together, together_of
+from dashboard_scraper.report.together_page import (
+    Labels,
+    coverage_of,
+    labels_of,
+    sections_together,
+    tiles_together,
 )
+from dashboard_scraper.report.users import user_table
 from dashboard_scraper.sources.registry import info_of
-from dashboard_scraper.store import Reader
+from dashboard_scraper.store import Reader, Run
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode  # in every digit
+_SEVERAL = "Usage of AI coding assistants"
 _STYLE = "report.css"
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "charts.js", "page.js")
 """In the order of their dependencies: Plot needs D3."""
 
 
 def page_of(
-    reader: Reader, source: str, window: Window, audience: Audience, options: ReportOptions
+    reader: Reader,
+    sources: Sequence[str],
+    window: Window,
+    audience: Audience,
+    options: ReportOptions,
 ) -> bytes:
-    """The page of a window of the store."""
-    figures = figures_of(reader, source, window, audience, options)
-    return rendered(figures, with_users=options.users)
+    """The page of a window of the store: of one source, or of several side by side."""
+    figures = [
+        figures_of(reader, source, window, audience.of(source), options) for source in sources
+    ]
+    together = together_of(reader, figures, audience, options) if len(figures) > 1 else None
+    runs = [run for run in reader.newest_runs() if run.source in sources]
+    return rendered(figures, together, runs, with_users=options.users)
 
 
-def rendered(figures: ReportFigures, *, with_users: bool) -> bytes:
-    """The page of the figures."""
-    rows = user_rows(figures.now) if with_users else []
-    sections = sections_of(figures, with_users=with_users)
-    charts = {figure.name: figure.chart for each in sections for figure in each.figures}
+def rendered(
+    several: Sequence[ReportFigures],
+    together: Together | None = None,
+    runs: Sequence[Run] = (),
+    *,
+    with_users: bool,
+) -> bytes:
+    """The page of each source's figures of one window, and of several `together`; its footer has
+    the newest runs.
+    """
+    labels = labels_of([figures.source for figures in several])
+    head = _compared(together, labels) if together else None
+    parts = [
+        _part(figures, labels, together=head is not None, with_users=with_users)
+        for figures in several
+    ]
+    sections = [(part.prefix, section) for part in parts for section in part.sections]
+    sections += [("", section) for section in (head.sections if head else ())]
+    charts = {
+        f"{prefix}{figure.name}": figure.chart
+        for prefix, section in sections
+        for figure in section.figures
+    }
+    terms = {term.key: term for part in (head, *parts) if part for term in part.terms()}
     style, scripts = _asset(_STYLE), [_asset(name) for name in _SCRIPTS]
+    now, before = several[0].now, several[0].before
     text = (
         _environment()
         .get_template(REPORT)
         .render(
-            figures=figures,
-            source=info_of(figures.source).title,
-            period=window_text(figures.now.window),
-            before=window_text(figures.before.window),
-            tiles=tiles_of(figures),
-            completeness=completeness_of(figures),
-            strip=strip_of(figures.now),
-            sections=sections,
+            together=head,
+            heading=_SEVERAL if head else f"{info_of(several[0].source).product.name} usage",
+            period=window_text(now.window),
+            compared=[window_text(before.window)] if any(f.before.stored for f in several) else [],
+            parts=parts,
             charts=_embedded(charts),
-            terms=[*TERMS, *(cost_terms(figures.costs) if figures.costs else ())],
-            with_users=with_users,
-            user_terms=user_terms(),
-            users=rows[:ROWS_AT_ONCE],
-            cells=user_cells(rows[:ROWS_AT_ONCE]),
-            found=many(len(rows), "user"),
-            users_notes=users_notes(figures.now, rows),
-            named=named_people(figures),
-            rows_at_once=ROWS_AT_ONCE,
-            data=_embedded(rows),
+            terms=terms.values(),
+            runs=[(info_of(run.source).title, run) for run in runs],
             style=style,
             scripts=scripts,
             style_hash=_hash(_STYLE),
@@ -81,6 +103,36 @@ def rendered(figures: ReportFigures, *, with_users: bool) -> bytes:
         )
     )
     return text.encode()
+
+
+def _compared(together: Together, labels: Labels) -> TogetherPart:
+    return TogetherPart(
+        together.incomplete,
+        coverage_of(together, labels),
+        tiles_together(together),
+        sections_together(together, labels),
+    )
+
+
+def _part(
+    figures: ReportFigures, labels: Labels, *, together: bool, with_users: bool
+) -> SourcePart:
+    """A source's part, with a heading of its own where there are several."""
+    return SourcePart(
+        figures.source,
+        labels[figures.source],
+        info_of(figures.source).title,
+        source_style(figures.source),
+        f"{figures.source}-" if together else "",
+        3 if together else 2,
+        figures.fetched,
+        bool(figures.now.missing),
+        completeness_of(figures),
+        strip_of(figures.now),
+        tiles_of(figures),
+        sections_of(figures, with_users=with_users),
+        user_table(figures) if with_users else None,
+    )
 
 
 _TEMPLATES = PackageLoader("dashboard_scraper")
@@ -96,6 +148,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["two_lines"] = two_lines
+    environment.filters["embedded"] = _embedded
     return environment
 
 

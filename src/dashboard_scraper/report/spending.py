@@ -23,6 +23,7 @@ from dashboard_scraper.model.costs import (
     BILLED,
     CREDITS,
     ESTIMATED,
+    NO_COST,
     Account,
     CostKind,
     CostMetric,
@@ -78,11 +79,15 @@ def is_settled(day: CostLedgerDay, settle_days: int) -> bool:
 def usual_metric(days: Iterable[CostLedgerDay]) -> CostMetric:
     """Billed amounts where anything was billed, else credits where any were consumed.
 
-    Without either: what the source knows. Estimates are never chosen.
+    Without either: what the source knows of every day. A day without any row has zeros of
+    everything, so a zero says nothing of a metric that is unknown on other days.
     """
     listed = list(days)
     for metric in (BILLED, CREDITS):
         if any(day.sums[metric] for day in listed):
+            return metric
+    for metric in (BILLED, CREDITS, ESTIMATED):
+        if listed and all(day.sums[metric] is not None for day in listed):
             return metric
     return BILLED if any(day.sums[BILLED] is not None for day in listed) else CREDITS
 
@@ -159,12 +164,14 @@ class CostReading:
     @property
     def currency(self) -> str:
         """The currency of all days; UsageError where there are several."""
-        found = sorted({row.currency for row in self.ledger.values()})
+        rows = self.ledger.values()
+        # A day without rows has no amounts, and its currency is a guess.
+        found = sorted({row.currency for row in rows if row.sums != NO_COST})
         if len(found) > 1 and self.metric.kind is CostKind.MONEY:
             raise UsageError(
                 f"the days have costs in {' and '.join(found)}, which are not compared"
             )
-        return found[0] if found else ""
+        return found[0] if found else next((row.currency for row in rows), "")
 
     def team_of(self) -> Callable[[Payer], str] | None:
         """The teams of a payer, in one text so that each amount is in one team's line; None where

@@ -12,19 +12,12 @@ from dashboard_scraper.model.doubts import Doubt
 from dashboard_scraper.model.figures import accept_rate
 from dashboard_scraper.model.metrics import (
     ACCEPT_RATE,
-    ACCEPTED,
     COUNTS,
-    LINES,
-    MESSAGES,
-    SHOWN,
-    TOOL_CALLS,
     USER_COUNT,
     Metric,
 )
 from dashboard_scraper.model.metrics import ACTIVE_DAYS as DAYS_METRIC
 from dashboard_scraper.report.figures import (
-    LINE_KINDS,
-    MESSAGE_KINDS,
     WEEK,
     Day,
     Period,
@@ -83,27 +76,6 @@ WEEKDAY = Term(
 ACTIVE_DAYS, RATE_TERM = term_of(DAYS_METRIC), term_of(ACCEPT_RATE)
 
 _TITLES = {metric.name: metric.title for metric in COUNTS} | {USER_COUNT.name: ACTIVE_DAY.title}
-
-TERMS: tuple[Term, ...] = (
-    ACTIVE,
-    ACTIVE_DAY,
-    ACTIVE_WEEK,
-    ACTIVE_MONTH,
-    KNOWN,
-    NEW,
-    STAYED,
-    LAPSED,
-    IDLE,
-    *map(
-        term_of,
-        (MESSAGES, *MESSAGE_KINDS, LINES, *LINE_KINDS, SHOWN, ACCEPTED, ACCEPT_RATE, TOOL_CALLS),
-    ),
-    ACTIVE_DAYS,
-    LAST_DAY,
-    TOP_SHARE,
-    MEDIAN,
-    WEEKDAY,
-)
 
 
 def number(count: float | None) -> str:
@@ -240,3 +212,8 @@ def doubt_text(doubt: Doubt) -> str:
     if doubt.differences:
         return listed([difference_text(each) for each in doubt.differences], 2)
     return f"{doubt.kind.word}: {doubt.words}"
+
+
+def plain(markdown: str) -> str:
+    """A source's words about itself, which its page in the documentation has with code marked."""
+    return markdown.replace("`", "")

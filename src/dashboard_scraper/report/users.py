@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from dashboard_scraper.model.figures import accept_rate
-from dashboard_scraper.model.metrics import ACCEPTED, LINES, MESSAGES, SHOWN
+from dashboard_scraper.model.metrics import ACCEPTED, COUNTS, LINES, SHOWN, Metric, Unit
 from dashboard_scraper.report.figures import (
-    MESSAGE_KINDS,
+    USE,
+    Measures,
     Period,
+    Person,
     ReportFigures,
     movement_of,
 )
@@ -22,10 +24,18 @@ from dashboard_scraper.report.texts import (
     NEW,
     RATE_TERM,
     Term,
+    many,
     number,
     rate,
     term_of,
 )
+
+_USED = (USE, (LINES,))
+"""For each of the columns before those of days, the metrics of which it is the first that the
+source knows.
+"""
+_REST = (SHOWN, ACCEPTED, *(m for m in COUNTS if m.unit in (Unit.COMMITS, Unit.EDITS)))
+"""The metrics after them."""
 
 ROWS_AT_ONCE = 25
 """How many rows the HTML has without its script, which adds the others."""
@@ -49,35 +59,82 @@ class NamedPeople:
         return self.people - len(self.names)
 
 
-def user_terms() -> list[Term]:
-    """The columns after the name. Rows are sorted by the first, which is visible on any screen."""
-    used, completions = (MESSAGES, LINES), (SHOWN, ACCEPTED)
-    return [*map(term_of, used), ACTIVE_DAYS, LAST_DAY, *map(term_of, completions), RATE_TERM]
+class Column(NamedTuple):
+    """A column after the name: None is unknown, "" is blank, and a rate is a number of percent."""
+
+    term: Term
+    cell: Callable[[Person], Any]
 
 
-def user_rows(period: Period) -> list[list[Any]]:
-    """A row for each active person, those with most messages first; None is unknown, "" is blank.
+@dataclass(frozen=True, slots=True)
+class UserTable:
+    """The table and the lists under it: all rows for the script, and the first ones as text."""
+
+    terms: Sequence[Term]
+    rows: Sequence[Sequence[Any]]
+    cells: Sequence[Sequence[str]]
+    notes: Sequence[str]
+    named: Sequence[NamedPeople]
+    rows_at_once: int = ROWS_AT_ONCE
+
+    @property
+    def found(self) -> str:
+        return many(len(self.rows), "user")
+
+    @property
+    def rate_column(self) -> int:
+        """The place of the column of rates among the cells of a row; 0 without one."""
+        return next((at for at, each in enumerate(self.terms, 1) if each is RATE_TERM), 0)
+
+
+def user_table(figures: ReportFigures) -> UserTable:
+    """The table of everybody who was active."""
+    columns = user_columns(figures.measures)
+    rows = user_rows(figures.now, columns)
+    return UserTable(
+        [column.term for column in columns],
+        rows,
+        user_cells(rows[:ROWS_AT_ONCE], columns),
+        users_notes(figures.now, rows),
+        named_people(figures),
+    )
+
+
+def user_columns(measures: Measures) -> list[Column]:
+    """The columns after the name, of what the source knows. Rows are sorted by the first, which is
+    visible on any screen.
+    """
+    used = [_column(measures, metric) for choice in _USED if (metric := measures.first(*choice))]
+    rest = [_column(measures, each) for each in _REST if measures.knows(each)]
+    days = [
+        Column(ACTIVE_DAYS, lambda person: person.active_days),
+        Column(LAST_DAY, lambda person: str(person.last_day)),
+    ]
+    has_rate = measures.knows(SHOWN) and measures.knows(ACCEPTED)
+    return [*used, *days, *rest, *([Column(RATE_TERM, _rate_of)] if has_rate else [])]
+
+
+def _column(measures: Measures, metric: Metric) -> Column:
+    parts = measures.parts(metric)
+    return Column(term_of(metric), lambda person: person.sum_of(parts))
+
+
+def _rate_of(person: Person) -> Any:
+    shown = person.sum_of((SHOWN,))
+    of_shown = accept_rate(shown, person.sum_of((ACCEPTED,)))
+    # Rounded here, since JavaScript rounds halves differently.
+    return "" if shown == 0 else None if of_shown is None else round(of_shown, 1)
+
+
+def user_rows(period: Period, columns: Sequence[Column]) -> list[list[Any]]:
+    """A row for each active person, those with most of the first column first.
 
     The last item, after the columns, says whether it is a service account.
     """
-    rows: list[list[Any]] = []
-    for person in period.people:
-        shown, accepted = person.sum_of((SHOWN,)), person.sum_of((ACCEPTED,))
-        of_shown = accept_rate(shown, accepted)
-        rows.append(
-            [
-                person.name,
-                person.sum_of(MESSAGE_KINDS),
-                person.sum_of((LINES,)),
-                person.active_days,
-                str(person.last_day),
-                shown,
-                accepted,
-                # Rounded here, since JavaScript rounds halves differently.
-                "" if shown == 0 else None if of_shown is None else round(of_shown, 1),
-                person.service,
-            ]
-        )
+    rows: list[list[Any]] = [
+        [person.name, *(cell(person) for _, cell in columns), person.service]
+        for person in period.people
+    ]
     rows.sort(key=lambda row: (-(row[1] if row[1] is not None else -1), row[0]))
     return rows
 
@@ -105,16 +162,17 @@ def users_notes(period: Period, rows: Iterable[Sequence[Any]]) -> list[str]:
     return notes
 
 
-def user_cells(rows: Iterable[Sequence[Any]]) -> list[list[str]]:
+def user_cells(rows: Iterable[Sequence[Any]], columns: Sequence[Column]) -> list[list[str]]:
     """The rows as text, formatted as the script formats the others."""
-    return [[row[0], *map(_cell, row[1:-2]), _rate(row[-2])] for row in rows]
+    return [
+        [row[0], *(_cell(value, column) for value, column in zip(row[1:], columns, strict=False))]
+        for row in rows
+    ]
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, column: Column) -> str:
     if value is None:
         return UNKNOWN_CELL
-    return value if isinstance(value, str) else number(value)
-
-
-def _rate(value: Any) -> str:
-    return _cell(value) if value in (None, "") else rate(value)
+    if isinstance(value, str):
+        return value
+    return rate(value) if column.term is RATE_TERM else number(value)

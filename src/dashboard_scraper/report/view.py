@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from functools import partial
 
@@ -16,18 +16,18 @@ from dashboard_scraper.store.cache import CachedView, StoreCache
 
 
 class ReportView:
-    """The page of a source's newest days, cached until something is stored or the day changes."""
+    """The page of the sources' newest days, cached until something is stored or the day changes."""
 
     def __init__(
         self,
         cache: StoreCache,
-        source: str,
+        sources: Sequence[str],
         audience: Audience,
         options: ReportOptions,
         clock: Callable[[], datetime],
     ) -> None:
         self._cache = cache
-        self._source = source
+        self._sources = sources
         self._audience = audience
         self._options = options
         self._clock = clock
@@ -38,7 +38,7 @@ class ReportView:
         return self._cache.get(("page", today), partial(self._page, today))
 
     def _page(self, today: date, view: CachedView) -> bytes:
-        window = newest_window(view.reader.days(self._source), today)
+        window = newest_window([view.reader.days(source) for source in self._sources], today)
         if window is None:
             raise DaysMissing("no completed day has been fetched yet")
-        return page_of(view.reader, self._source, window, self._audience, self._options)
+        return page_of(view.reader, self._sources, window, self._audience, self._options)

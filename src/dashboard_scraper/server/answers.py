@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
-import time
 import zlib
 from collections.abc import Generator, Sequence
 from typing import Any
@@ -28,8 +27,6 @@ DOUBTS_HEADER = "X-Usage-Doubts"
 _DOCUMENTATION = "https://docs.github.com/rest/copilot/copilot-usage-metrics"
 MISSING_HEADER = "X-Usage-Missing-Days"
 _DAYS_NAMED = 20
-_REQUESTS_AN_HOUR = 15_000
-_HOUR = 3600
 _SMALLEST_TO_COMPRESS = 1000
 GZIP_LEVEL = 5
 """JSON gets hardly any smaller beyond it, and takes twice as long."""
@@ -39,21 +36,8 @@ _encode = msgspec.json.Encoder().encode
 
 def json_answer(content: Any, status: int = 200) -> Response:
     """A JSON response."""
-    limit = {f"X-RateLimit-{name.title()}": f"{value}" for name, value in rate_limit().items()}
-    headers = {
-        MEDIA_TYPE_HEADER: "github.v3; format=json",
-        **limit,
-        "X-RateLimit-Resource": "core",
-    }
+    headers = {MEDIA_TYPE_HEADER: "github.v3; format=json"}
     return Response(_encode(content), status, headers, "application/json; charset=utf-8")
-
-
-def rate_limit() -> dict[str, int]:
-    """A limit as GitHub reports it, of which nothing is ever used: requests are not counted here,
-    but clients wait or fail if there is no number.
-    """
-    reset = int(time.time()) // _HOUR * _HOUR + _HOUR
-    return {"limit": _REQUESTS_AN_HOUR, "remaining": _REQUESTS_AN_HOUR, "used": 0, "reset": reset}
 
 
 def marked(response: Response, doubts: Sequence[Doubt]) -> Response:
@@ -81,21 +65,40 @@ def negotiated(request: Request, response: Response) -> Response:
 
     The tag is of the content, so a link that was signed anew makes another one.
     """
-    digest = hashlib.sha256(response.body).hexdigest()[:32]
-    tag = f'W/"{digest}"'
-    response.headers["ETag"] = tag
-    response.headers["Vary"] = "Accept-Encoding, Authorization"
-    # A client may store it, but asks each time whether it is still right.
-    response.headers["Cache-Control"] = "private, no-cache"
-    if _names_tag(request.headers.get("If-None-Match", ""), tag):
-        unchanged = Response(status_code=304, headers=dict(response.headers))
-        del unchanged.headers["Content-Length"], unchanged.headers["Content-Type"]
-        return unchanged
+    response = tagged(request, response, tag_of(response.body))
     if len(response.body) >= _SMALLEST_TO_COMPRESS and accepts_gzip(request.headers):
         response.body = gzip.compress(response.body, GZIP_LEVEL, mtime=0)
         response.headers["Content-Encoding"] = "gzip"
         response.headers["Content-Length"] = f"{len(response.body)}"
     return response
+
+
+def tag_of(content: bytes | memoryview) -> str:
+    """The ETag of a content, whichever way it is encoded."""
+    return f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'
+
+
+def tagged(request: Request, response: Response, tag: str) -> Response:
+    """The response with this ETag; 304 if the client has it already."""
+    response.headers["Vary"] = "Accept-Encoding, Authorization"
+    set_tag(response, tag)
+    if sent_tags(request.headers) & {"*", tag.removeprefix("W/")}:
+        return not_modified(response)
+    return response
+
+
+def set_tag(response: Response, tag: str) -> None:
+    """A client may store the response, but asks each time whether it is still right."""
+    response.headers["ETag"] = tag
+    response.headers["Cache-Control"] = "private, no-cache"
+
+
+def not_modified(response: Response) -> Response:
+    """The 304 in place of a response, with its headers."""
+    unchanged = Response(status_code=304, headers=dict(response.headers))
+    for name in ("Content-Length", "Content-Type"):
+        del unchanged.headers[name]
+    return unchanged
 
 
 def gzipped(chunks: Chunks) -> Chunks:
@@ -108,10 +111,9 @@ def gzipped(chunks: Chunks) -> Chunks:
     yield compressor.flush()
 
 
-def _names_tag(sent: str, tag: str) -> bool:
-    """Whether If-None-Match names the tag; it is compared without `W/` (RFC 9110, 13.1.2)."""
-    tags = {each.strip().removeprefix("W/") for each in sent.split(",")}
-    return "*" in tags or tag.removeprefix("W/") in tags
+def sent_tags(headers: Headers) -> set[str]:
+    """The tags of If-None-Match without `W/`: they are compared without it (RFC 9110, 13.1.2)."""
+    return {each.strip().removeprefix("W/") for each in headers.get("If-None-Match", "").split(",")}
 
 
 def accepts_gzip(headers: Headers) -> bool:

@@ -9,22 +9,20 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import secrets
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from dataclasses import dataclass
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
+from typing import Any
 
-import anyio
 from starlette.applications import Starlette
-from starlette.authentication import AuthenticationBackend, AuthenticationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.authentication import AuthenticationMiddleware
-from starlette.requests import HTTPConnection, Request
-from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
-from starlette.types import Message, Send
+from starlette.requests import Request
+from starlette.responses import Response
 
 from dashboard_scraper.errors import DaysMissing, ScraperError
 from dashboard_scraper.github.reports import Report, Subject
@@ -34,37 +32,40 @@ from dashboard_scraper.model.dates import Window
 from dashboard_scraper.report.view import ReportView
 from dashboard_scraper.server.access import LINK_SECONDS, Access
 from dashboard_scraper.server.answers import (
-    API_VERSIONS,
-    VERSION_HEADER,
-    Chunks,
     accepts_gzip,
     error_answer,
     gzipped,
     json_answer,
     negotiated,
+    not_modified,
+    sent_tags,
+    set_tag,
+    tag_of,
+    tagged,
     with_caveats,
 )
-from dashboard_scraper.server.directory import Directory, Endpoint, avatar
+from dashboard_scraper.server.directory import RATE_LIMIT, Directory, Endpoint, avatar
 from dashboard_scraper.server.download_names import file_of, report_of
-from dashboard_scraper.server.guesses import Guesses, TooManyGuesses
+from dashboard_scraper.server.guard import NOTHING, PAGE, Door, Guard, GuardedRoute, Needs
+from dashboard_scraper.server.guesses import Guesses
+from dashboard_scraper.server.noted import noted_of
 from dashboard_scraper.server.openmetrics import CONTENT_TYPE, open_metrics
 from dashboard_scraper.server.places import Places, Roots, editors_merged
+from dashboard_scraper.server.rates import Rates
 from dashboard_scraper.server.request_log import RequestLog
 from dashboard_scraper.server.requests import CheckedRequests, Hosts
+from dashboard_scraper.server.scopes import Scope
+from dashboard_scraper.server.streams import Streamed
 
 logger = logging.getLogger(__name__)
 
-_BASIC_CHALLENGE = 'Basic realm="usage figures: any name, the token as password", charset="UTF-8"'
-_SECONDS_TO_READ_A_CHUNK = 60
-_PAGE = "/"
 # Only what a page cannot set in itself; its own meta element has the rest of the policy.
 _PAGE_HEADERS = {
     "Content-Security-Policy": "frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_PUBLIC = re.compile(r"/(?:healthz|metrics|downloads/.*|avatars/u/\d+)")
-_METRICS, _AUTHORIZATION = "/metrics", "Authorization"
+_REPORTS = Needs(Door.TOKEN, Scope.REPORTS)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _PREFIXES = {ReportScope.ENTERPRISE: "/enterprises", ReportScope.ORGANIZATION: "/orgs"}
 _SCOPES = {prefix[1:]: scope for scope, prefix in _PREFIXES.items()}
@@ -75,28 +76,33 @@ class ServerOptions:
     """The slugs to answer for (none: any), and how clients reach the server.
 
     `hosts` are those a request may name, since download links lead to them; without it, any.
+    `others` are views of further sources, which only `/metrics` has. Each token may send
+    `requests_per_minute`; without it, any number.
     """
 
     slugs: dict[ReportScope, Sequence[str]]
     public_url: str | None = None
     hosts: Hosts | None = None
+    others: Sequence[GithubViews] = ()
+    requests_per_minute: int | None = None
+    log_addresses: bool = False
 
 
 def make_app(
-    views: GithubViews, report: ReportView, access: Access, options: ServerOptions
+    views: GithubViews,
+    report: ReportView,
+    access: Access,
+    options: ServerOptions,
+    guesses: Guesses | None = None,
 ) -> Starlette:
-    """The ASGI application."""
-    guesses = Guesses()
-    endpoints = _Endpoints(views, report, access, guesses, options)
+    """The ASGI application. `guesses` are limited as usual unless others are given."""
+    guard = Guard(access, Rates(options.requests_per_minute), guesses or Guesses())
     app = Starlette(
-        routes=endpoints.routes(),
+        routes=_Endpoints(views, report, access, guard, options).routes(),
         middleware=[
-            Middleware(RequestLog),
+            Middleware(RequestLog, addresses=options.log_addresses),
             Middleware(CheckedRequests, hosts=options.hosts),
             Middleware(Roots),
-            Middleware(
-                AuthenticationMiddleware, backend=_Token(access, guesses), on_error=_refused
-            ),
         ],
         exception_handlers={
             HTTPException: _http_error,
@@ -105,6 +111,7 @@ def make_app(
             Exception: _failed,
         },
     )
+    app.router.default = guard.nothing
     app.router.redirect_slashes = False  # a path with a trailing slash does not exist at GitHub
     return app
 
@@ -117,29 +124,32 @@ class _Endpoints:
         views: GithubViews,
         report: ReportView,
         access: Access,
-        guesses: Guesses,
+        guard: Guard,
         options: ServerOptions,
     ) -> None:
         self._views = views
         self._report = report
         self._access = access
-        self._guesses = guesses
+        self._guard = guard
+        self._tagged_page = b"", ""
+        self._run = secrets.token_hex(16)
         self._options = options
         self._places = Places(options.public_url)
 
-    def routes(self) -> list[Route]:
-        """Every path; starlette answers HEAD wherever there is GET."""
-        found = [
-            Route(_PAGE, self._page),
-            Route("/healthz", self._health),
-            Route(_METRICS, self._metrics),
-            Route("/avatars/u/{number:int}", avatar),
-            Route("/downloads/{scope}/{file}", self._download),
+    def routes(self) -> list[GuardedRoute]:
+        """Every path with what it needs; starlette answers HEAD wherever there is GET."""
+        rows: list[tuple[str, Callable[[Request], Any], Needs]] = [
+            (PAGE, self._page, Needs(Door.TOKEN, Scope.PAGE)),
+            ("/healthz", self._health, NOTHING),
+            ("/metrics", self._metrics, Needs(Door.MORE, Scope.METRICS)),
+            ("/avatars/u/{number:int}", avatar, NOTHING),
+            ("/downloads/{scope}/{file}", self._download, Needs(Door.LINK, Scope.REPORTS)),
         ]
         directory = Directory(self._views, self._places, self._options.slugs)
         for path, endpoint in (*self._reports(), *directory.routes()):
-            found.append(Route(path, self._answering(path, endpoint)))
-        return found
+            needs = replace(_REPORTS, counted=path != RATE_LIMIT)
+            rows.append((path, self._answering(path, endpoint), needs))
+        return [GuardedRoute(path, endpoint, needs, self._guard) for path, endpoint, needs in rows]
 
     def _reports(self) -> Iterator[tuple[str, Endpoint]]:
         for scope, prefix in _PREFIXES.items():
@@ -163,8 +173,12 @@ class _Endpoints:
 
         return answer
 
-    def _page(self, _request: Request) -> Response:
-        return Response(self._report.page(), headers=_PAGE_HEADERS, media_type="text/html")
+    def _page(self, request: Request) -> Response:
+        page, known = self._report.page(), self._tagged_page
+        if page is not known[0]:  # it is large, and the same until a day is stored
+            known = self._tagged_page = page, tag_of(page)
+        response = Response(page, headers=_PAGE_HEADERS, media_type="text/html")
+        return tagged(request, response, known[1])
 
     def _of_day(self, scope: ReportScope, subject: Subject) -> Endpoint:
         def answer(request: Request) -> Response:
@@ -193,27 +207,34 @@ class _Endpoints:
     def _link(self, request: Request, report: Report) -> str:
         path = f"/downloads/{report.scope.value}/{file_of(report)}"
         expires = int(time.time()) + LINK_SECONDS
-        signature = self._access.sign(path, expires)
+        holder = noted_of(request.scope).holder
+        if holder is None:
+            raise RuntimeError("a link is signed for a token")
+        signature = self._access.sign(path, expires, holder)
         return f"{self._places.web(request)}{path}?expires={expires}&signature={signature}"
 
     async def _download(self, request: Request) -> Response:
         """Needs no token: the signed link gives access to this report until it expires."""
-        expires = request.query_params.get("expires", "")
-        signature = request.query_params.get("signature", "")
-        try:
-            signed = await self._guesses.check(
-                _address_of(request),
-                lambda: self._access.is_signed(request.scope["path"], expires, signature),
-            )
-        except TooManyGuesses as error:
-            return _too_many(error)
-        if not signed:
-            raise HTTPException(403, "This link is not valid; ask for the report again")
-        if int(expires) < time.time():
-            raise HTTPException(403, "This link has expired; ask for the report again")
         report = report_of(**request.path_params)
         if not report:
             raise HTTPException(404, "Not Found")
+        # The state before the report is read: a tag is never newer than what it stands for.
+        tag = await run_in_threadpool(self._tag_in_this_state, request.scope["path"])
+        if tag.removeprefix("W/") in sent_tags(request.headers):
+            unchanged = Response(headers={"Vary": "Accept-Encoding"})
+            set_tag(unchanged, tag)
+            return not_modified(unchanged)
+        response = await self._streamed(request, report)
+        set_tag(response, tag)
+        return response
+
+    def _tag_in_this_state(self, path: str) -> str:
+        """For a report that is too large to be read for its ETag: of what it is made from. That is
+        the store and the settings, which are the process's.
+        """
+        return tag_of(repr((self._run, self._views.state(), path)).encode())
+
+    async def _streamed(self, request: Request, report: Report) -> Response:
         kind = "application/json" if report.subject is Subject.WHOLE else "application/x-ndjson"
         download = self._views.download(report)
         compress = accepts_gzip(request.headers)
@@ -223,7 +244,7 @@ class _Endpoints:
         if request.method == "HEAD":
             await run_in_threadpool(chunks.close)
             first = b""
-        response = with_caveats(_Streamed(first, chunks, kind), download.caveats)
+        response = with_caveats(Streamed(first, chunks, kind), download.caveats)
         response.headers["Vary"] = "Accept-Encoding"
         if compress:
             response.headers["Content-Encoding"] = "gzip"
@@ -234,14 +255,15 @@ class _Endpoints:
         return json_answer({"status": "ok"})
 
     def _metrics(self, request: Request) -> Response:
-        """What the organization spends is only for who sent the token, which was checked before."""
+        """What the organization spends is only for who sent a token."""
+        views = (self._views, *self._options.others)
         text = open_metrics(
             self._views.status(),
-            self._views.people(),
-            self._views.missing_from_latest(),
-            self._views.newest_costs(),
+            dict(ChainMap(*(each.people() for each in views))),
+            dict(ChainMap(*(each.missing_from_latest() for each in views))),
+            dict(ChainMap(*(each.newest_costs() for each in views))),
             self._views.now(),
-            amounts=_AUTHORIZATION in request.headers,
+            amounts=noted_of(request.scope).holder is not None,
         )
         return Response(text, media_type=CONTENT_TYPE)
 
@@ -256,96 +278,6 @@ def _day_of(request: Request) -> date:
         if _DAY.fullmatch(text):
             return date.fromisoformat(text)
     raise HTTPException(400, "The parameter day must be a date, as day=2026-11-03")
-
-
-class _Streamed(StreamingResponse):
-    """A report in chunks. A client that reads nothing for a minute is disconnected: during a
-    download the store must keep the snapshot that it began with.
-    """
-
-    def __init__(self, first: bytes, chunks: Chunks, kind: str) -> None:
-        self._chunks = _in_threads(first, chunks)
-        super().__init__(self._chunks, media_type=kind)
-
-    async def stream_response(self, send: Send) -> None:
-        async def send_in_time(message: Message) -> None:
-            with anyio.fail_after(_SECONDS_TO_READ_A_CHUNK):
-                await send(message)
-
-        try:
-            async with contextlib.aclosing(self._chunks):
-                await super().stream_response(send_in_time)
-        except (ScraperError, TimeoutError) as error:
-            # Without the final chunk the connection is cut, so the client sees it is incomplete.
-            reason = error or "the client stopped reading"
-            logger.error("a download was cut off: %s", reason)  # noqa: TRY400
-
-
-async def _in_threads(first: bytes, chunks: Chunks) -> AsyncGenerator[bytes, None]:
-    try:
-        chunk = first
-        while chunk:
-            yield chunk
-            chunk = await run_in_threadpool(next, chunks, b"")
-    finally:
-        with anyio.CancelScope(shield=True):
-            await run_in_threadpool(chunks.close)
-
-
-class _Refused(AuthenticationError):
-    def __init__(self, status: int, message: str, cause: TooManyGuesses | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.cause = cause
-
-
-class _Token(AuthenticationBackend):
-    def __init__(self, access: Access, guesses: Guesses) -> None:
-        self._access = access
-        self._guesses = guesses
-
-    async def authenticate(self, conn: HTTPConnection) -> None:
-        """Raise _Refused without the token, unless the path is public. `/metrics` is, but has more
-        for who sends the token.
-        """
-        path, sent = conn.scope["path"], conn.headers.get(_AUTHORIZATION)
-        if _PUBLIC.fullmatch(path) and (sent is None or path != _METRICS):
-            return
-        if sent is None:
-            raise _Refused(401, "Requires authentication")
-        try:
-            allowed = await self._guesses.check(
-                _address_of(conn), lambda: self._access.allows(sent)
-            )
-        except TooManyGuesses as error:
-            raise _Refused(429, "", error) from None
-        if not allowed:
-            raise _Refused(401, "Bad credentials")
-        version = conn.headers.get(VERSION_HEADER, API_VERSIONS[-1])
-        if version not in API_VERSIONS:
-            raise _Refused(400, f"{VERSION_HEADER} must be one of {', '.join(API_VERSIONS)}")
-
-
-def _address_of(conn: HTTPConnection) -> str:
-    return conn.client.host if conn.client else ""
-
-
-def _too_many(error: TooManyGuesses) -> Response:
-    answer = error_answer(429, "Too many wrong credentials came from here; try again later")
-    answer.headers["Retry-After"] = str(error.retry_after)
-    return answer
-
-
-def _refused(conn: HTTPConnection, error: AuthenticationError) -> Response:
-    if isinstance(error, _Refused) and error.cause:
-        return _too_many(error.cause)
-    status = error.status if isinstance(error, _Refused) else 401
-    response = error_answer(status, str(error))
-    if status == 401:
-        # Basic makes a browser ask its user: for any name, and the token as the password.
-        is_page = conn.scope["path"] == _PAGE
-        response.headers["WWW-Authenticate"] = _BASIC_CHALLENGE if is_page else "Bearer"
-    return response
 
 
 def _http_error(request: Request, error: Exception) -> Response:

@@ -15,10 +15,13 @@ from dashboard_scraper.github.reports import Scope
 from dashboard_scraper.github.seats import Seat
 from dashboard_scraper.github.views import GithubViews
 from dashboard_scraper.people.identity import Person, team_id
-from dashboard_scraper.server.answers import json_answer, marked, rate_limit
+from dashboard_scraper.server.answers import json_answer, marked
+from dashboard_scraper.server.noted import noted_of
 from dashboard_scraper.server.paging import Page
 from dashboard_scraper.server.places import Places
+from dashboard_scraper.server.rates import unlimited
 
+RATE_LIMIT = "/rate_limit"
 Endpoint = Callable[[Request], Response]
 T = TypeVar("T")
 _SEATS_PER_PAGE, _PER_PAGE = 50, 30
@@ -45,7 +48,7 @@ class Directory:
             ("/user", self._server),
             ("/user/orgs", self._organizations),
             ("/users/{login}", self._user),
-            ("/rate_limit", _rate_limit),
+            (RATE_LIMIT, _rate_limit),
             ("/orgs/{slug}", self._organization),
             ("/orgs/{slug}/copilot/billing", self._billing),
             ("/orgs/{slug}/copilot/billing/seats", self._seats),
@@ -166,6 +169,7 @@ def avatar(_request: Request) -> Response:
     return Response(_AVATAR, headers=headers, media_type="image/svg+xml")
 
 
-def _rate_limit(_request: Request) -> Response:
-    rate = rate_limit()
+def _rate_limit(request: Request) -> Response:
+    """Requests for it are not counted, as at GitHub: clients ask how long to wait."""
+    rate = (noted_of(request.scope).rate or unlimited())._asdict()
     return json_answer({"resources": {"core": rate, "search": rate}, "rate": rate})

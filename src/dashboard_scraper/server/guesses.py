@@ -13,7 +13,7 @@ import asyncio
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from dashboard_scraper.server.connections import client_of
@@ -59,16 +59,20 @@ class Guesses:
         per_address: tuple[int, float] = (50, 10),
         in_total: tuple[int, float] = (500, 50),
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Each limit: wrong ones at once, and then per second."""
         self._per_address = per_address
         self._all = _Turns(*in_total)
         self._clock = clock
+        self._sleep = sleep
         self._turns: OrderedDict[str, _Turns] = OrderedDict()
         self._trusted: OrderedDict[str, float] = OrderedDict()
 
-    async def check(self, address: str, is_right: Callable[[], bool]) -> bool:
-        """Whether it is right, after waiting for a turn; TooManyGuesses if that takes too long."""
+    async def check(self, address: str, find: Callable[[], _T]) -> _T:
+        """What `find` returns, after waiting for a turn; TooManyGuesses if that takes too long. It
+        was a wrong guess where that is false or None.
+        """
         client, now = client_of(address), self._clock()
         turns = [self._turns_of(client)]
         if now - self._trusted.get(client, -math.inf) > _TRUSTED_SECONDS:
@@ -79,13 +83,14 @@ class Guesses:
         for each in turns:
             each.take(now)
         if wait:
-            await asyncio.sleep(wait)
-        if not is_right():
-            return False
+            await self._sleep(wait)
+        found = find()
+        if not found:
+            return found
         for each in turns:
             each.give_back()
         _remember(self._trusted, client, now)
-        return True
+        return found
 
     def _turns_of(self, client: str) -> _Turns:
         turns = self._turns.get(client) or _Turns(*self._per_address)

@@ -31,6 +31,14 @@ _OF_KIND = {
         "Tokens of the newest day whose costs add up, by class",
     ),
 }
+_OF_RUN = {
+    "exit_code": "Exit code of the newest run that ended",
+    "days_fetched": "Days that the newest run fetched",
+    "days_revised": "Days that the newest run replaced by other figures",
+    "days_failed": "Days that the newest run could not fetch",
+    "requests": "Requests that the newest run sent to the source",
+}
+"""Of the fields of a run."""
 _MORE = {
     "people": "People and service accounts that were ever kept, each once",
     "latest_reports_missing_days": "Days that the reports of the latest 28 days lack",
@@ -70,7 +78,23 @@ class _StatusCollector(Collector):
                     more[name].add_metric(label, values[source.source])
             if source.last_success:
                 success.add_metric(label, source.last_success.timestamp())
+        yield from self._runs()
         yield from (newest, missing, *in_doubt.values(), success, rows, *more.values())
+
+    def _runs(self) -> Iterator[Metric]:
+        """The newest run of each source, also of one without any day."""
+        if not self._status.runs:
+            return
+        ended = _gauge("last_run_end_timestamp", "When the newest run ended", "seconds")
+        for run in self._status.runs:
+            if run.ended_at:
+                ended.add_metric([run.source], run.ended_at.timestamp())
+        yield ended
+        for field, text in _OF_RUN.items():
+            gauge = _gauge(f"last_run_{field}", text)
+            for run in self._status.runs:
+                gauge.add_metric([run.source], getattr(run, field))
+            yield gauge
 
 
 def _gauge(name: str, text: str, unit: str = "") -> GaugeMetricFamily:

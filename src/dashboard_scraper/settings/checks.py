@@ -64,11 +64,11 @@ def remarks_on(
         concern, name = concern_of(info), field.upper()
         if concern is Concern.PRIVACY and _is_empty(name, found):
             yield f"{name} is empty, which is as good as not set; it says {concern.value}"
-    for field in ("metrics_api_base_url", "analytics_api_base_url"):
+    for field in (name for name in fields if name.endswith("_api_base_url")):
         url = parse_url(getattr(settings, field))
         if url.scheme == "http" and not is_loopback(url.host or ""):
             yield (
-                f"{field.upper()} begins with http://: the session or token crosses the network in"
+                f"{field.upper()} begins with http://: a session, token or key crosses the network"
                 " clear; write https://"
             )
 

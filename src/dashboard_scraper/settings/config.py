@@ -6,23 +6,25 @@ import os
 from pathlib import Path
 from typing import Self
 
-from pydantic import PrivateAttr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import ConfigDict, PrivateAttr, ValidationError
 
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.settings.checks import refuse_misspelt, refuse_open, remarks_on
 from dashboard_scraper.settings.dotenv_file import read_dotenv
 from dashboard_scraper.settings.errors import explained
 from dashboard_scraper.settings.groups import (
+    ALL_SOURCES,
     AUTO_SOURCE,
     LAKE_PREFIX,
     SQLITE_PREFIX,
     GithubSettings,
     LogSettings,
+    NotifySettings,
     OutputSettings,
     ServeSettings,
     StoreSettings,
     SyncSettings,
+    WatchSettings,
 )
 from dashboard_scraper.settings.library_settings import (
     LIBRARY_SETTINGS,
@@ -31,39 +33,34 @@ from dashboard_scraper.settings.library_settings import (
 )
 from dashboard_scraper.settings.names import misspelt
 from dashboard_scraper.sources.analytics.settings import AnalyticsSettings
+from dashboard_scraper.sources.claude_code.settings import ClaudeCodeSettings
+from dashboard_scraper.sources.copilot.settings import CopilotSettings
+from dashboard_scraper.sources.cursor.settings import CursorSettings
 from dashboard_scraper.sources.dashboard.settings import DashboardSettings
-from dashboard_scraper.sources.registry import configured_source
+from dashboard_scraper.sources.registry import configured_source, configured_sources
 
 
 class Settings(
     # pydantic puts the fields of the last base first
     LogSettings,
+    WatchSettings,
+    NotifySettings,
     ServeSettings,
     GithubSettings,
     OutputSettings,
     StoreSettings,
     SyncSettings,
+    ClaudeCodeSettings,
+    CursorSettings,
+    CopilotSettings,
     AnalyticsSettings,
     DashboardSettings,
-    BaseSettings,
 ):
     """Every setting, with its default. Read it with `load_settings`; paths are absolute then."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     _remarks: tuple[str, ...] = PrivateAttr(default=())
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """`load_settings` reads `.env`; the others have nothing, and would take their time."""
-        return init_settings, env_settings
 
     def using(self, libraries: Libraries, remarks: tuple[str, ...] = ()) -> Self:
         """A copy with the libraries' settings, and with what `remarks` should report."""
@@ -77,11 +74,30 @@ class Settings(
         return self._remarks
 
     @property
+    def covered(self) -> tuple[str, ...]:
+        """The sources that a command covers, in order; UsageError if there is none."""
+        if self.metrics_source == ALL_SOURCES:
+            if found := self.sources or configured_sources(self):
+                return found
+            raise UsageError(
+                "no source has its credentials: set them, or name the sources in SOURCES"
+            )
+        if self.metrics_source == AUTO_SOURCE:
+            return self.sources or (configured_source(self),)
+        return (self.metrics_source,)
+
+    @property
     def source(self) -> str:
-        """The name of the source that `metrics_source` selects."""
-        if self.metrics_source != AUTO_SOURCE:
-            return self.metrics_source
-        return configured_source(self)
+        """The one source of a command that works with one: the first that is covered."""
+        return self.covered[0]
+
+    def for_source(self, name: str) -> Self:
+        """The settings of one of the covered sources; with several, each has a folder for its files
+        below EXPORT_DIR.
+        """
+        several = len(self.covered) > 1
+        folder = self.export_dir / name if several else self.export_dir
+        return self.model_copy(update={"metrics_source": name, "export_dir": folder})
 
 
 def setting_names() -> list[str]:
@@ -94,15 +110,16 @@ def load_settings(home: Path, **overrides: object) -> Settings:
 
     Raises UsageError with every wrong setting and every line of `.env` that is not understood.
     """
-    file, names = home / ".env", setting_names()
-    found = read_dotenv(file, {*names, *LIBRARY_SETTINGS}, os.environ)
-    alike = list(misspelt(os.environ, Settings.model_fields))
-    refuse_misspelt(alike, os.environ, Settings.model_fields)
-    in_environment = {name.upper() for name, value in os.environ.items() if value}
+    file, names, variables = home / ".env", setting_names(), dict(os.environ)
+    found = read_dotenv(file, {*names, *LIBRARY_SETTINGS}, variables)
+    alike = list(misspelt(variables, Settings.model_fields))
+    refuse_misspelt(alike, variables, Settings.model_fields)
+    environment = {name.upper(): value for name, value in variables.items() if value}
     from_file = {name: found[name].value for name in found if found[name].value}
-    ours = {n.lower(): v for n, v in from_file.items() if n in names and n not in in_environment}
+    ours = {n.lower(): v for n, v in from_file.items() if n in names and n not in environment}
+    theirs = {n.lower(): environment[n] for n in names if n in environment}
     try:
-        settings = Settings(**{**ours, **overrides})  # type: ignore[arg-type]
+        settings = Settings.model_validate({**ours, **theirs, **overrides})
     except ValidationError as error:
         given = {name.upper() for name in overrides}
 
@@ -115,7 +132,7 @@ def load_settings(home: Path, **overrides: object) -> Settings:
         raise UsageError(explained(error, Settings.model_fields, origin)) from None
     refuse_open(file, found.values(), settings)
     settings = settings.model_copy(update=_absolute_places(home, settings))
-    libraries = library_settings(from_file, os.environ, home)
+    libraries = library_settings(from_file, variables, home)
     return settings.using(libraries, tuple(remarks_on(settings, found, alike)))
 
 

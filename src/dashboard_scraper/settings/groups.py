@@ -3,30 +3,46 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
-from pydantic_settings import NoDecode
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, model_validator
 
 from dashboard_scraper.logs import AUTO, LOG_LEVELS
+from dashboard_scraper.model.seat_prices import NO_PRICES, SeatPrices, read_seat_prices
 from dashboard_scraper.model.tolerance import EXACT, Tolerance, read_tolerance
 from dashboard_scraper.settings.names import Concern
 from dashboard_scraper.settings.values import BaseUrl, Names, lowered
-from dashboard_scraper.sources.registry import SOURCES
+from dashboard_scraper.sources.registry import AUGMENT_SOURCES, SOURCES
+from dashboard_scraper.sources.rest.settings import refuse_both
+from dashboard_scraper.watch.schedule import UTC_NAME, Schedule, read_time_zone
 
 SQLITE_PREFIX = "sqlite:///"
 LAKE_PREFIX = "iceberg://"
 _POSTGRES_PREFIXES = ("postgresql://", "postgres://", "postgresql+psycopg://")
 LEASE_SECONDS = 30
 AUTO_SOURCE = "auto"
+ALL_SOURCES = "all"
 
 
 def _source(name: str) -> str:
-    *first, last = (AUTO_SOURCE, *SOURCES)
+    *first, last = (AUTO_SOURCE, ALL_SOURCES, *SOURCES)
     if name not in (*first, last):
         raise ValueError(f"write {', '.join(first)} or {last}")
     return name
+
+
+def _sources(names: tuple[str, ...]) -> tuple[str, ...]:
+    if unknown := [name for name in names if name not in SOURCES]:
+        raise ValueError(f"{unknown[0]!r} is not a source; write some of {', '.join(SOURCES)}")
+    if len(set(names)) < len(names):
+        raise ValueError("write each source once")
+    if set(AUGMENT_SOURCES) <= set(names):
+        raise ValueError(
+            f"{' and '.join(AUGMENT_SOURCES)} have the same people's figures; write one of them"
+        )
+    return names
 
 
 def _store_url(value: str) -> str:
@@ -58,13 +74,32 @@ def _log_level(text: str) -> str:
     return text.upper()
 
 
+def _schedule(expression: str) -> str:
+    return Schedule.read(expression, UTC).expression
+
+
+def _time_zone(name: str) -> str:
+    read_time_zone(name)
+    return name
+
+
+def _seat_prices(text: object) -> object:
+    return read_seat_prices(text, SOURCES)
+
+
 class SyncSettings(BaseModel):
     """Which days are fetched, and when an answer is accepted."""
 
     metrics_source: Annotated[str, BeforeValidator(lowered), AfterValidator(_source)] = Field(
         AUTO_SOURCE,
         description="Where figures come from: `dashboard`, `analytics`, or `auto`: the Analytics"
-        " API where a token is set, else the dashboard",
+        " API where a token is set, else the dashboard; `all`: each of `SOURCES`, or each that has"
+        " its credentials",
+    )
+    sources: Annotated[Names, AfterValidator(_sources)] = Field(
+        (),
+        description="Sources that a run fetches in turn, as `analytics,copilot,cursor`;"
+        " none: the one of `METRICS_SOURCE`",
     )
     lookback_days: int = Field(
         30, ge=1, le=3660, description="Days that a run without dates fetches"
@@ -106,7 +141,7 @@ class SyncSettings(BaseModel):
         description="What happens when a day's users do not add up to the source's own totals:"
         " `fail`: the run ends with exit code 9, or `warn`",
     )
-    reconcile_tolerance: Annotated[Tolerance, NoDecode, BeforeValidator(read_tolerance)] = Field(
+    reconcile_tolerance: Annotated[Tolerance, BeforeValidator(read_tolerance)] = Field(
         EXACT,
         description="Percent of the source's total by which the users' sum may differ from it, as"
         " `total_messages=0.5,user_count=2`; none: the sums must be equal",
@@ -159,16 +194,31 @@ class OutputSettings(BaseModel):
         description="CSV of `email,login,id,team`: which addresses belong to one person, who they"
         " are at GitHub, and their teams",
     )
+    roster_file: Path | None = Field(
+        None,
+        description="CSV of `email,name,team,seats,started,left`: who should be using what; `seats`"
+        " are names of sources, as `copilot;cursor`, and `left` is the last day",
+    )
+    min_group_size: int = Field(
+        5,
+        ge=1,
+        description="Teams with fewer people are not shown by themselves, but together with others",
+    )
     report_users: Annotated[bool, Concern.PRIVACY] = Field(
         True,
         description="Whether the report names users: a row for each, who started, who stopped",
     )
 
-    focus_billing_account_id: str = Field(
-        "augment",
+    seat_prices: Annotated[SeatPrices, BeforeValidator(_seat_prices)] = Field(
+        NO_PRICES,
+        description="Price of a seat a month by source, as `copilot:19,cursor:40`, perhaps with a"
+        " currency, as `copilot:19 EUR`: with it, the report says what seats without activity cost",
+    )
+    focus_billing_account_id: str | None = Field(
+        None,
         min_length=1,
         description="`BillingAccountId` of costs in FOCUS: whose bill it is, which the source does"
-        " not say",
+        " not say; none: `augment`, `cursor`, `claude_code` or `github_copilot`",
     )
 
     @property
@@ -220,6 +270,20 @@ class ServeSettings(BaseModel):
         description="File with the token that clients must send; the first start of `serve`"
         " creates it",
     )
+    serve_tokens_file: Path = Field(
+        Path("secrets/serve-tokens.json"),
+        description="File with more tokens, each with a name and scopes; the command `tokens`"
+        " writes it",
+    )
+    serve_requests_per_minute: int | None = Field(
+        None,
+        ge=1,
+        description="Requests that each token may send to `serve` in a minute; none: any number",
+    )
+    serve_log_addresses: bool = Field(
+        False,
+        description="Whether the lines of `serve` about accesses have the addresses of clients",
+    )
     serve_public_url: BaseUrl | None = Field(
         None,
         description="URL under which clients reach `serve` behind a proxy, as"
@@ -241,6 +305,70 @@ class ServeSettings(BaseModel):
     def _check_tls(self) -> Self:
         if (self.serve_tls_cert_file is None) != (self.serve_tls_key_file is None):
             raise ValueError("SERVE_TLS_CERT_FILE and SERVE_TLS_KEY_FILE: set both or none")
+        return self
+
+
+class WatchSettings(BaseModel):
+    """`watch`, the process that runs all the time."""
+
+    schedule: Annotated[str, AfterValidator(_schedule)] = Field(
+        "5 3 * * *",
+        description="When `watch` runs the nightly job: minute, hour, day, month and weekday, in"
+        " cron syntax",
+    )
+    schedule_time_zone: Annotated[str, AfterValidator(_time_zone)] = Field(
+        UTC_NAME, description="Time zone of the schedule, as `Europe/Berlin`"
+    )
+    keep_alive_minutes: int = Field(
+        20,
+        ge=0,
+        le=720,
+        description="How often `watch` uses the dashboard's session, which ends about an hour"
+        " after its last use; 0: never",
+    )
+    heartbeat_file: Path = Field(
+        Path("data/watch.json"),
+        description="File that `watch` touches every minute, for a health check",
+    )
+
+
+class NotifySettings(BaseModel):
+    """Notifications."""
+
+    notify_urls: SecretStr | None = Field(
+        None,
+        description="Where messages about failed runs and missing days go: URLs as Apprise writes"
+        " them, separated by blanks or commas",
+    )
+    notify_urls_file: Path | None = Field(
+        None, description="File with those URLs, readable by its owner alone"
+    )
+    notify_revision_percent: float = Field(
+        10,
+        gt=0,
+        allow_inf_nan=False,
+        description="Percent of a settled day's figure by which a revision must change it to be"
+        " reported",
+    )
+    notify_reminder_days: int = Field(
+        7,
+        ge=0,
+        le=365,
+        description="Days after which a message is repeated while its reason persists; 0: never",
+    )
+    heartbeat_url: SecretStr | None = Field(
+        None,
+        description="URL of a monitor that is pinged when a run starts, succeeds or fails, as"
+        " `https://hc-ping.com/UUID`",
+    )
+    heartbeat_url_file: Path | None = Field(
+        None, description="File with that URL, readable by its owner alone"
+    )
+
+    @model_validator(mode="after")
+    def _check_notifications(self) -> Self:
+        refuse_both(self, "notify_urls")
+        refuse_both(self, "heartbeat_url")
         return self
 
 

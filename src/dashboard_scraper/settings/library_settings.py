@@ -72,21 +72,37 @@ class Libraries:
         """Put AWS_* and PYICEBERG_* into the environment meanwhile: the libraries take some of them
         only there.
         """
-        values = {
-            name: value
-            for name, value in self.from_file.items()
-            if name in _AWS or name.startswith(LAKE_CATALOGUES)
-        }
-        before = {name: os.environ.get(name) for name in values}
-        os.environ.update(values)
-        try:
+        with _in_environment(
+            {
+                name: value
+                for name, value in self.from_file.items()
+                if name in _AWS or name.startswith(LAKE_CATALOGUES)
+            }
+        ):
             yield
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
+
+    @contextlib.contextmanager
+    def of_notifications(self) -> Iterator[None]:
+        """Put proxies and certificates into the environment meanwhile, where Apprise reads them."""
+        values = {n: v for n, v in self.from_file.items() if n in (*PROXIES, NO_PROXY)}
+        ca = next((p for n in CA_FILES if (p := os.environ.get(n) or self.from_file.get(n))), None)
+        with _in_environment(values | ({CA_FILES[0]: ca} if ca else {})):
+            yield
+
+
+@contextlib.contextmanager
+def _in_environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set these variables meanwhile."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def library_settings(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from functools import lru_cache
 
 from pydantic.fields import FieldInfo
 
@@ -46,19 +47,27 @@ def misspelt(environment: Mapping[str, str], fields: Fields) -> Iterator[tuple[s
 
     Empty variables are ignored.
     """
-    settings = {field.upper(): concern_of(field_info) for field, field_info in fields.items()}
+    settings = tuple(
+        (name.upper(), concern_of(field) is Concern.PRIVACY) for name, field in fields.items()
+    )
     for name in (name for name, value in environment.items() if value):
-        folded = name.upper()
-        if folded in settings or folded in _OTHERS:
-            continue
-        near = [
-            setting
-            for setting, concern in settings.items()
-            if within_edits(folded, setting, _MOST_EDITS)
-            or (concern is Concern.PRIVACY and _begins_like(folded, setting))
-        ]
-        if near:
-            yield name, near[0]
+        if near := _resembled(name.upper(), settings):
+            yield name, near
+
+
+@lru_cache(1000)
+def _resembled(name: str, settings: tuple[tuple[str, bool], ...]) -> str | None:
+    """The setting that the name resembles; None also for a setting itself. With each setting is
+    whether it is about privacy. An environment is much the same whenever settings are loaded.
+    """
+    if name in _OTHERS or any(name == setting for setting, _ in settings):
+        return None
+    near = (
+        setting
+        for setting, private in settings
+        if within_edits(name, setting, _MOST_EDITS) or (private and _begins_like(name, setting))
+    )
+    return next(near, None)
 
 
 def _begins_like(name: str, setting: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_settings import NoDecode
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
@@ -34,6 +33,6 @@ def _base_url(value: str) -> str:
     return value
 
 
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Seconds = Annotated[float, Field(allow_inf_nan=False, le=3600)]

@@ -38,6 +38,7 @@ from dashboard_scraper.simulator.faults import (
     status,
     ungrouped,
 )
+from dashboard_scraper.simulator.identity import IdentityProvider
 from dashboard_scraper.simulator.organization import Counts, Member, Organization
 from dashboard_scraper.simulator.server import Simulator
 
@@ -46,6 +47,7 @@ __all__ = [
     "Costs",
     "Counts",
     "Fault",
+    "IdentityProvider",
     "Member",
     "Organization",
     "Paging",

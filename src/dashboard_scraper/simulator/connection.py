@@ -132,6 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
             authorization=self.headers["Authorization"],
             arrived=time.monotonic(),
             body=self._body(),
+            headers={name.lower(): value for name, value in self.headers.items()},
         )
 
     def _body(self) -> bytes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, replace
-from datetime import date
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from enum import Enum
 from typing import Any
 
@@ -15,7 +16,18 @@ SIGN_IN_PAGE = (
     b"<body><form method=post action=/signin>Sign in to continue</form></body></html>"
 )
 
+_DAY_MS = 86_400_000
+
 Headers = tuple[tuple[str, str], ...]
+
+_DAYS = (
+    ("startDate", "endDate"),
+    ("start_date", "end_date"),
+    ("date", "date"),
+    ("day", "day"),
+    ("starting_at", "starting_at"),
+)
+"""The parameters of the first and last day, by API."""
 
 
 class Delivery(Enum):
@@ -65,7 +77,10 @@ class AnswerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A received request; `arrived` is monotonic, `status` what was sent (0: no status line)."""
+    """A received request; `arrived` is monotonic, `status` what was sent (0: no status line).
+
+    The names of `headers` are in lower case.
+    """
 
     method: str
     path: str
@@ -75,6 +90,7 @@ class Request:
     arrived: float
     status: int = 0
     body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -109,9 +125,11 @@ class Request:
 
     @property
     def day(self) -> date | None:
-        """The single day it asks for, with either API's parameters; None for anything else."""
+        """The single day it asks for, with any API's parameters; None for anything else."""
         asked = self.parameters
-        for start, end in (("startDate", "endDate"), ("start_date", "end_date"), ("date", "date")):
+        if isinstance(asked.get("startDate"), int):
+            return _whole_day(asked["startDate"], asked.get("endDate"))
+        for start, end in _DAYS:
             if start in asked and asked[start] == asked.get(end):
                 return _day(asked[start])
         return None
@@ -144,6 +162,14 @@ def offset_of(cursor: str | None, scope: str) -> int:
 def invalid(message: str) -> AnswerError:
     """The refusal of a parameter."""
     return AnswerError(400, "InvalidArgument", message)
+
+
+def _whole_day(start: int, end: object) -> date | None:
+    """The UTC day of which these are the first and the last millisecond."""
+    number, rest = divmod(start, _DAY_MS)
+    if rest or end != start + _DAY_MS - 1:
+        return None
+    return date(1970, 1, 1) + timedelta(days=number)
 
 
 def _day(text: object) -> date | None:

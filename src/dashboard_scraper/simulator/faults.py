@@ -26,7 +26,7 @@ from dashboard_scraper.simulator.fields import ACTIVE_DAYS_FIELDS
 Effect = Callable[[Answer, Request], Answer]
 Json = Any  # what msgspec decodes without a type
 
-_WITHIN_RECORDS = ("metrics", "cost_metrics", "group_by_values", "config")
+_WITHIN_RECORDS = ("metrics", "cost_metrics", "group_by_values", "config", "tokenUsage")
 
 _CUTS = {
     "length": Delivery.CUT_LENGTH,

@@ -31,6 +31,8 @@ class Session:
         self._expire_after = expire_after
         self._serial = 0
         self._lock = threading.Lock()
+        self._seconds = math.inf
+        self._used = time.monotonic()
         self._good: deque[str] = deque(maxlen=_GRACE)
         self.newest = ""
         self.sign_in()
@@ -40,17 +42,26 @@ class Session:
         with self._lock:
             self._good.clear()
             self._left = self._expire_after
+            self._used = time.monotonic()
             self._issue()
 
     def expire(self) -> None:
         with self._lock:
             self._good.clear()
 
+    def shorten(self, seconds: float) -> None:
+        """Let it expire so long after its last use."""
+        with self._lock:
+            self._seconds = seconds
+
     def admit(self, value: str) -> Headers | None:
         """The headers to add to an authorised answer; None for an invalid value."""
         with self._lock:
             if unquote(value) not in self._good or self._left == 0:
                 return None
+            if time.monotonic() - self._used > self._seconds:
+                return None
+            self._used = time.monotonic()
             if self._left is not None:
                 self._left -= 1
             if not self._rolling:

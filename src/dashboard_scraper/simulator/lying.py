@@ -22,7 +22,7 @@ from dashboard_scraper.simulator.faults import Effect, Fault, edited, holder, re
 from dashboard_scraper.simulator.organization import NOTHING, Counts, Member, Organization
 from dashboard_scraper.simulator.server import Simulator
 from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS, USER_FIELD
-from dashboard_scraper.sources.registry import SOURCES
+from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
 
 USERS = (USER_STATS.rpartition("/")[2], "user-activity")
 TOTALS = (TENANT_STATS.rpartition("/")[2], "daily-usage", "dau-count")
@@ -86,7 +86,7 @@ class Lie:
     tell: Tell
     unseen: Unseen = Unseen.NEVER
     why: str = ""
-    sources: tuple[str, ...] = tuple(SOURCES)
+    sources: tuple[str, ...] = (DASHBOARD, ANALYTICS)  # whose answers the effects can change
     from_night: int = 1
 
 

@@ -209,6 +209,10 @@ class Organization:
     def is_revised(self, day: date) -> bool:
         return day in self._revisions
 
+    def revisions(self, day: date) -> int:
+        """How often the day's figures were raised."""
+        return self._revisions.get(day, 0)
+
     def totals(self, window: Window) -> dict[int, Total]:
         """The totals by member index, in order, of those with any activity in the window."""
         with self._lock:
@@ -262,9 +266,7 @@ class Organization:
             chance = 0 if fate < 17 else _CERTAIN // 50
         zeal = 20 + draws[3] % 130
         habits = Habits(*(most * zeal // 100 for most in _PROFILES[draws[4] % len(_PROFILES)]))
-        first = _FIRST_NAMES[draws[5] % len(_FIRST_NAMES)]
-        last = _LAST_NAMES[draws[6] % len(_LAST_NAMES)]
-        name = f"{first}.{last}{index + 1}@example.com"
+        name = address(index, draws[5], draws[6])
         return Member(index, name, False, joined, left, chance, habits, _places(draws[7:]))
 
     def _account(self, index: int) -> Member:
@@ -304,6 +306,12 @@ class Organization:
         hour, minute, second, fraction, *_ = draw(f"{self.seed}/{member.index}/{day}/{first_hour}")
         clock = f"{first_hour + hour % 4:02}:{minute % 60:02}:{second % 60:02}"
         return f"{day}T{clock}.{fraction}Z"
+
+
+def address(index: int, first: int, last: int) -> str:
+    """The made-up address of the person with this index, of two names that are drawn."""
+    names = _FIRST_NAMES[first % len(_FIRST_NAMES)], _LAST_NAMES[last % len(_LAST_NAMES)]
+    return f"{'.'.join(names)}{index + 1}@example.com"
 
 
 def add(many: Iterable[Counts]) -> Counts:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from dashboard_scraper.model.costs import Budget, Cost, CostFigures
-from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.costs import Budget, Cost, CostDifference, CostFigures
+from dashboard_scraper.model.dates import Window, last_complete_days
+from dashboard_scraper.model.meanings import Meaning
 from dashboard_scraper.model.metrics import Metric, Totals
+from dashboard_scraper.model.names import NameKind
+from dashboard_scraper.model.seats import Seat
 from dashboard_scraper.model.usage import (
     CreditUsage,
     DayUsage,
@@ -21,6 +24,7 @@ from dashboard_scraper.model.usage import (
     TenantFigure,
     UserUsage,
 )
+from dashboard_scraper.sources.products import Product
 
 if TYPE_CHECKING:
     from dashboard_scraper.settings.config import Settings
@@ -75,6 +79,21 @@ class Details(Protocol):
         ...
 
 
+StoredCosts = Callable[[Window], Mapping[date, list[Cost]]]
+"""The stored rows of those days of a window whose costs are stored, without days from which
+somebody was removed.
+"""
+
+
+class ClosedPeriod(msgspec.Struct, frozen=True):
+    """A billing period up to the last complete day, and where its rows and the source's own figures
+    of it differ. Which of its days is wrong cannot be known, so the differences are all days'.
+    """
+
+    window: Window
+    differences: list[CostDifference]
+
+
 class CostSource(Protocol):
     """What a source knows of costs. Methods that fetch raise what `Source` raises."""
 
@@ -93,6 +112,13 @@ class CostSource(Protocol):
         """The longest range of days that one request may ask for."""
         ...
 
+    @property
+    def has_totals(self) -> bool:
+        """Whether the source has its own figures of each day, which rows must add up to; if not,
+        `fetch_totals` is not called, and whether rows are missing cannot be known by day.
+        """
+        ...
+
     def fetch_totals(self, window: Window) -> dict[date, CostFigures] | None:
         """The source's own figures of each day of at most `days_at_once` days, zeros for a day
         without cost; None if it has no costs for this tenant.
@@ -103,8 +129,26 @@ class CostSource(Protocol):
         """Every row of each day of at most `days_at_once` days, for a window that has totals."""
         ...
 
+    def close_period(self, stored: StoredCosts) -> ClosedPeriod | None:
+        """Compare the stored rows of the current billing period with the source's own figures of
+        it, after the rows were fetched; None where it closes each day, or cannot compare.
+        """
+        ...
+
+    def currency_of(self, day: date) -> str:
+        """The currency of the amounts of a day, after its rows were fetched."""
+        ...
+
     def fetch_budgets(self, users: Iterable[str]) -> list[Budget] | None:
         """The limits that are set for these users; None if the source has none for this tenant."""
+        ...
+
+
+class SeatSource(Protocol):
+    """What a source knows of seats. Raises what `Source` raises."""
+
+    def fetch_seats(self) -> list[Seat] | None:
+        """Every seat of now, one for each user; None if the source has none for this tenant."""
         ...
 
 
@@ -130,12 +174,20 @@ class Source(Protocol):
         """What it knows of costs, if it can know any."""
         ...
 
+    @property
+    def seats(self) -> SeatSource | None:
+        """What it knows of seats, if it can know any."""
+        ...
+
     def published(self, now: datetime) -> Window:
         """The days whose figures are available at `now`."""
         ...
 
-    def prepare(self, days: Collection[date]) -> None:
-        """Fetch what is cheap to fetch for all the days at once. UsageError if one is too old."""
+    def prepare(self, days: Collection[date], needed: Collection[date]) -> None:
+        """Fetch what is cheap to fetch for all the days at once. UsageError if one is too old.
+
+        The days that are `needed` will be fetched, the others at most compared.
+        """
         ...
 
     def estimate(self, days: Collection[date]) -> Estimate | None:
@@ -149,6 +201,11 @@ class Source(Protocol):
     @property
     def has_totals(self) -> bool:
         """Whether the tenant's own totals are available."""
+        ...
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent so far, including retries."""
         ...
 
     def changed_days(self, stored: Mapping[date, Totals]) -> list[date]:
@@ -184,17 +241,39 @@ class Selection:
     tenant: bool
 
 
+def _no_lag(_settings: Settings) -> int:
+    return 0
+
+
+def _unknown(_settings: Settings) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """A session that ends if it is not used."""
+
+    keep_alive: Callable[[Settings, datetime], None]
+    """Uses it with one small request, and stores what is renewed; raises SignInRequired."""
+    state: Callable[[Settings], Hashable]
+    """Equal as long as the same session is stored."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
     """What the program knows of a source before it opens it.
 
-    `title` is its name in the report. `metrics` are the columns of its CSV, in order;
-    `has_service_accounts` adds a column that marks service accounts. `tenant_names` are its own
-    names of the tenant's totals where they differ from ours.
+    `title` is its name in the report, and `product` the assistant that it is about. `metrics` are
+    the columns of its CSV, in order; `has_service_accounts` adds a column that marks service
+    accounts. `tenant_names` are its own names of the tenant's totals where they differ from ours.
+    `meanings` are what the metrics are in this source: a metric without one is unknown for every
+    user. `active_rule` says in words what makes a user active on a day, and `leaves_out` whom the
+    source is known to leave out, if anybody.
     """
 
     name: str
     title: str
+    product: Product
     metrics: tuple[Metric, ...]
     has_service_accounts: bool
     tenant_names: Mapping[str, str]
@@ -210,3 +289,33 @@ class SourceInfo:
     """UsageError if the settings exclude what fetching days needs."""
     selection: Callable[[Settings], Selection]
     """Which figures of a period the settings select."""
+    meanings: Mapping[Metric, Meaning] = field(default_factory=dict)
+    active_rule: str = "any figure above zero"
+    leaves_out: str = ""
+    """Whom the source is known to leave out, in words; an answer without them looks complete."""
+    name_kind: NameKind = NameKind.SERVICE_ACCOUNT
+    lag_days: Callable[[Settings], int] = _no_lag
+    """How many full days after a day's end its figures are expected: windows without dates end so
+    much earlier.
+    """
+
+    session: SessionInfo | None = None
+    """How its session is kept alive; None where it has a token or key, which need no use."""
+    session_life: Callable[[Settings], timedelta | None] = _unknown
+    """How long a session lasts after its last use, if it is a session that nothing renews."""
+    token_expires_at: Callable[[Settings], datetime | None] = _unknown
+    """When the token expires, if it says so itself."""
+
+    def last_days(self, settings: Settings, count: int, today: date) -> Window:
+        """The newest days that the source is expected to have."""
+        return last_complete_days(count, today - timedelta(days=self.lag_days(settings)))
+
+    """What a user's name without `@` is."""
+    has_costs: bool = True
+    """Whether it may know what use of the assistant costs."""
+    has_records: bool = False
+    """Whether it has records in GitHub's format, which are stored as they come."""
+
+    def lacks(self, metrics: Iterable[Metric]) -> list[Metric]:
+        """Those of the metrics that the source does not know of anybody."""
+        return [metric for metric in metrics if metric not in self.metrics]

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from dashboard_scraper.model.names import NameKind
 
 if TYPE_CHECKING:
     from dashboard_scraper.settings.config import Settings
     from dashboard_scraper.sources.interface import SourceInfo
+    from dashboard_scraper.sources.products import Product
 
 DASHBOARD = "dashboard"
 ANALYTICS = "analytics"
+CLAUDE_CODE = "claude_code"
+CURSOR = "cursor"
+COPILOT = "copilot"
 
 # Modules are imported on demand: every `--help` needs the names, and nothing else.
 SOURCES = {
     DASHBOARD: "dashboard_scraper.sources.dashboard.info",
     ANALYTICS: "dashboard_scraper.sources.analytics.info",
+    CLAUDE_CODE: "dashboard_scraper.sources.claude_code.info",
+    CURSOR: "dashboard_scraper.sources.cursor.info",
+    COPILOT: "dashboard_scraper.sources.copilot.info",
 }
-"""The module of each source, by its name in settings, store and manifests.
-
-METRICS_SOURCE=auto takes the last one that the settings configure.
+"""The module of each source, by its name in settings, store and manifests."""
+AUGMENT_SOURCES = (ANALYTICS, DASHBOARD)
+"""Those with the figures of the same people: METRICS_SOURCE=auto takes the first that the settings
+configure, and a run over several sources has one of them.
 """
 
 
@@ -29,7 +40,29 @@ def info_of(name: str) -> SourceInfo:
     return info
 
 
+def products() -> list[Product]:
+    """What the sources are about, each product once."""
+    return list(dict.fromkeys(info_of(name).product for name in SOURCES))
+
+
+def name_kind_of(name: str) -> NameKind:
+    """What names without `@` are in a source; one that this program does not know has only service
+    accounts without an address.
+    """
+    return info_of(name).name_kind if name in SOURCES else NameKind.SERVICE_ACCOUNT
+
+
 def configured_source(settings: Settings) -> str:
-    """What METRICS_SOURCE=auto resolves to; the first source if none is configured."""
-    configured = [name for name in SOURCES if info_of(name).is_configured(settings)]
-    return configured[-1] if configured else next(iter(SOURCES))
+    """What METRICS_SOURCE=auto resolves to; the dashboard if none is configured."""
+    return next(iter(_configured(settings, AUGMENT_SOURCES)), DASHBOARD)
+
+
+def configured_sources(settings: Settings) -> tuple[str, ...]:
+    """Every source that the settings have credentials for, of Augment's only one."""
+    others = (name for name in SOURCES if name not in AUGMENT_SOURCES)
+    augment = _configured(settings, AUGMENT_SOURCES)[:1]
+    return (*augment, *_configured(settings, others))
+
+
+def _configured(settings: Settings, names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if info_of(name).is_configured(settings))

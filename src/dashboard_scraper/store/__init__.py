@@ -10,10 +10,12 @@ from dashboard_scraper.store.history import (
     Movement,
     VersionState,
 )
+from dashboard_scraper.store.notices import Notice
 from dashboard_scraper.store.place import Waiting, store_at, store_of
-from dashboard_scraper.store.reader import Reader
+from dashboard_scraper.store.reader import Reader, RecordedDay
 from dashboard_scraper.store.revising import Policy, Stored
 from dashboard_scraper.store.rows import DetailStatus, LedgerDay, Status
+from dashboard_scraper.store.runs import Run, RunCounts
 from dashboard_scraper.store.store import Store
 from dashboard_scraper.store.sum_queries import UserSums
 
@@ -25,8 +27,12 @@ __all__ = [
     "DetailStatus",
     "LedgerDay",
     "Movement",
+    "Notice",
     "Policy",
     "Reader",
+    "RecordedDay",
+    "Run",
+    "RunCounts",
     "Status",
     "Store",
     "Stored",

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Table, insert, select
+from sqlalchemy import Connection, RowMapping, Table, select
 
 from dashboard_scraper.model.usage import sums_of
 from dashboard_scraper.people.people import People
@@ -27,13 +27,25 @@ from dashboard_scraper.store.schema import (
     DAY_MARK,
     DAY_VERSION,
     EDITOR_LANGUAGE_DAY,
+    RECORD_DAY,
+    SEAT,
     TENANT_FIGURE,
     USER_DAY,
 )
 from dashboard_scraper.store.sqlite import load
 from dashboard_scraper.store.sqlite_engine import connect
+from dashboard_scraper.store.statements import (
+    insertion,
+    is_of_day,
+    is_of_version,
+    version_values,
+)
 from dashboard_scraper.store.versions import Content, DayRows
 
+_MARKS = select(DAY_MARK.c.marked_at, DAY_MARK.c.held, DAY_MARK.c.suspicious).where(
+    is_of_day(DAY_MARK)
+)
+_FETCHES = select(DAY_FETCH.c.fetched_at).where(is_of_version(DAY_FETCH))
 _DETAILS = {EDITOR_LANGUAGE_DAY: "editor_language", CREDIT_DAY: "credits"}
 
 
@@ -46,11 +58,20 @@ def snapshot(store: Connection, moment: datetime) -> Iterator[Connection]:
         for row in _in_force(store, moment):
             _copy_day(store, copy, row, moment)
         copy_costs(store, copy, moment, load)
+        _copy_seats(store, copy, moment)
         figures = select(TENANT_FIGURE)
         for figure in store.execute(figures).mappings().all():
             if figure["fetched_at"] <= moment:
-                copy.execute(insert(TENANT_FIGURE).values(**figure))
+                copy.execute(insertion(TENANT_FIGURE), {**figure})
         yield copy
+
+
+def _copy_seats(store: Connection, copy: Connection, moment: datetime) -> None:
+    """Seats that an answer had by then; whether they were current is known of the newest alone."""
+    for seat in store.execute(select(SEAT)).mappings().all():
+        if seat["first_fetched_at"] <= moment:
+            seen = min(seat["fetched_at"], moment)
+            copy.execute(insertion(SEAT), {**seat, "fetched_at": seen})
 
 
 def _in_force(store: Connection, moment: datetime) -> list[RowMapping]:
@@ -74,15 +95,16 @@ def _order(row: RowMapping) -> tuple[datetime, int]:
 def _copy_day(store: Connection, copy: Connection, row: RowMapping, moment: datetime) -> None:
     rows = DayRows(store, row["source"], row["day"])
     ledger: dict[str, Any] = {column.name: row[column.name] for column in DAY_LEDGER.c}
-    ledger |= _marks(store, rows, moment)
-    ledger["fetched_at"] = _fetched_at(store, rows, row, moment)
+    ledger |= _marks(rows, moment)
+    ledger["fetched_at"] = _fetched_at(rows, row, moment)
     users = rows.version(USER_DAY, row["version"])
     # The sums of an archived version are not recomputed when a user with an unknown figure is
     # forgotten: they may be known by now.
     if row["forgotten"]:
         ledger |= sum_columns(sums_of(user_usage((*k, *v)) for k, v in users.items()))
     _copy_rows(copy, USER_DAY, row, users)
-    persons.add(copy, (name for (name,) in users), People())
+    _copy_rows(copy, RECORD_DAY, row, rows.version(RECORD_DAY, row["version"]))
+    persons.add(copy, row["source"], (name for (name,) in users), People())
     day_people.write(copy, row["source"], row["day"], users)
     for table, name in _DETAILS.items():
         since = row[f"{name}_at"]
@@ -90,17 +112,16 @@ def _copy_day(store: Connection, copy: Connection, row: RowMapping, moment: date
             _copy_rows(copy, table, row, rows.version(table, row["version"]))
         else:
             ledger |= {name: None, f"{name}_at": None}
-    copy.execute(insert(DAY_LEDGER).values(ledger))
+    copy.execute(insertion(DAY_LEDGER), ledger)
 
 
 def _copy_rows(copy: Connection, table: Table, row: RowMapping, content: Content) -> None:
     load(copy, table, ((row["source"], row["day"], *k, *v) for k, v in content.items()))
 
 
-def _marks(store: Connection, rows: DayRows, moment: datetime) -> dict[str, str | None]:
+def _marks(rows: DayRows, moment: datetime) -> dict[str, str | None]:
     """What the ledger recorded about the day's doubts at that moment."""
-    query = select(DAY_MARK.c.marked_at, DAY_MARK.c.held, DAY_MARK.c.suspicious)
-    marks = store.execute(query.where(rows.is_of(DAY_MARK))).all()
+    marks = rows.execute(_MARKS).all()
     _, held, suspicious = max(
         (tuple(mark) for mark in marks if mark[0] <= moment),
         key=lambda mark: mark[0],
@@ -109,9 +130,8 @@ def _marks(store: Connection, rows: DayRows, moment: datetime) -> dict[str, str 
     return {"held": held, "suspicious": suspicious}
 
 
-def _fetched_at(store: Connection, rows: DayRows, row: RowMapping, moment: datetime) -> datetime:
+def _fetched_at(rows: DayRows, row: RowMapping, moment: datetime) -> datetime:
     """When the source last gave this answer before the moment."""
-    of_version = rows.is_of(DAY_FETCH) & (DAY_FETCH.c.version == row["version"])
-    fetches = store.scalars(select(DAY_FETCH.c.fetched_at).where(of_version))
+    fetches = rows.execute(_FETCHES, version_values(row["version"])).scalars()
     newest: datetime = max((each for each in fetches if each <= moment), default=row["fetched_at"])
     return newest

@@ -72,6 +72,10 @@ class StoreCache:
         """The store's place, without a password."""
         return self._store.shown
 
+    def state(self) -> Hashable:
+        """Equal to an earlier state only if nothing was written in between."""
+        return self._store.state()
+
     def get(self, key: Hashable, compute: Callable[[CachedView], T]) -> T:
         """The value of the key in the current state; the store is read only if it is not known."""
         slot = self._current().slot(key)

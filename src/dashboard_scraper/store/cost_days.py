@@ -7,13 +7,15 @@ what was in force before stays in the store.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
+from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Table, delete, insert, select, update
+from sqlalchemy import Connection, Executable, RowMapping, Select, Table, delete, select, update
 
-from dashboard_scraper.model.costs import CostDay, CostFigures, sum_costs
+from dashboard_scraper.model.costs import CostDay, CostDifference, CostFigures, sum_costs
+from dashboard_scraper.model.dates import Window
 from dashboard_scraper.people.people import People
 from dashboard_scraper.store import persons
 from dashboard_scraper.store.backend import Load
@@ -23,6 +25,7 @@ from dashboard_scraper.store.cost_rows import (
     cost_ledger_day,
     cost_ledger_row,
     cost_of,
+    differences_text,
     is_equal,
     sum_columns,
 )
@@ -35,9 +38,21 @@ from dashboard_scraper.store.schema import (
     COST_TABLES,
     COST_VERSION,
 )
+from dashboard_scraper.store.statements import (
+    content_of_day,
+    content_of_version,
+    day_values,
+    deletion_of_day,
+    insertion,
+    is_of_version,
+    rows_of_day,
+    update_of_day,
+    version_values,
+)
 from dashboard_scraper.store.versions import Content, Delta, applied, difference
 
 _KEYS = 3  # columns of the key after source and day
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class StoredCosts:
@@ -66,11 +81,11 @@ class StoredCosts:
         row = cost_ledger_row(self._prefix[0], costs, fetched_at)
         if lost := len(content) - len(new):
             row |= {**sum_columns(_sums_of(new)), "forgotten": lost}
-        persons.add(self._connection, {key[0] for key in new if key[0]}, people)
+        persons.add(self._connection, self._prefix[0], {key[0] for key in new if key[0]}, people)
         current = self._in_force()
         if current is None:
             self._write(COST_DAY, new)
-            self._connection.execute(insert(COST_LEDGER).values(row))
+            self._connection.execute(insertion(COST_LEDGER), row)
             return Stored.FIRST, None
         before, old = cost_ledger_day(current), self.rows()
         if new == old and is_equal(row, current) and before.forgotten == lost:
@@ -84,7 +99,7 @@ class StoredCosts:
 
     def rows(self) -> Content:
         """The rows of the version in force."""
-        return self._content(list(COST_DAY.c)[2:], self._is_of(COST_DAY))
+        return self._content(content_of_day(COST_DAY))
 
     def version(self, number: int, current: int) -> Content:
         """The rows of any version, where `current` is the number of the one in force."""
@@ -101,10 +116,8 @@ class StoredCosts:
         gone = set(names)
         newest = current["version"]
         before = {number: self.version(number, newest) for number in range(1, newest + 1)}
-        removed = sum(
-            self._connection.execute(
-                delete(table).where(self._is_of(table), table.c.user_login.in_(gone))
-            ).rowcount
+        removed: int = sum(
+            self._execute(deletion_of_day(table).where(table.c.user_login.in_(gone))).rowcount
             for table in COST_TABLES
         )
         for number, content in before.items():
@@ -114,26 +127,26 @@ class StoredCosts:
         return removed
 
     def _recount(self, table: Table, number: int, left: Content, lost: int) -> None:
-        of_row = self._is_of(table) & (table.c.version == number)
         values = {**sum_columns(_sums_of(left)), "forgotten": table.c.forgotten + lost}
-        self._connection.execute(update(table).where(of_row).values(values))
+        changing = update(table).where(is_of_version(table)).values(values)
+        self._execute(changing, version_values(number))
 
     def copy(self, row: Mapping[Any, Any], content: Content, moment: datetime) -> None:
         """Store a version as it was in another store at the moment."""
         names = {key[0] for key in content if key[0]}
-        persons.add(self._connection, names, People())
+        persons.add(self._connection, self._prefix[0], names, People())
         self._write(COST_DAY, content)
         # When it was fetched last may be after the moment; when it was fetched first is not.
         seen = row["fetched_at"] if row["fetched_at"] <= moment else row["accepted_at"]
         values = {column.name: row[column.name] for column in COST_LEDGER.c} | {"fetched_at": seen}
-        self._connection.execute(insert(COST_LEDGER).values(values))
+        self._connection.execute(insertion(COST_LEDGER), values)
 
     def _in_force(self) -> Mapping[Any, Any] | None:
-        query = select(COST_LEDGER).where(self._is_of(COST_LEDGER))
-        return self._connection.execute(query).mappings().first()
+        found: RowMapping | None = self._execute(rows_of_day(COST_LEDGER)).mappings().first()
+        return found
 
     def _archive(self, current: Mapping[Any, Any], delta: Delta) -> None:
-        self._connection.execute(insert(COST_VERSION).values({**current}))
+        self._connection.execute(insertion(COST_VERSION), {**current})
         width = len(COST_DAY.c) - 2 - _KEYS
         rows = (
             (*self._prefix, current["version"], *key, *(row or (None,) * width), row is None)
@@ -143,8 +156,7 @@ class StoredCosts:
 
     def _delta(self, number: int) -> Delta:
         table = COST_DAY_VERSION
-        of_version = self._is_of(table) & (table.c.version == number)
-        found = self._content(list(table.c)[3:], of_version)
+        found = self._content(content_of_version(table), version_values(number))
         return {key: None if row[-1] else row[:-1] for key, row in found.items()}
 
     def _write(self, table: Table, content: Content) -> None:
@@ -156,18 +168,16 @@ class StoredCosts:
         self._load(self._connection, table, rows)
 
     def _update_ledger(self, **values: Any) -> None:
-        of_day = self._is_of(COST_LEDGER)
-        self._connection.execute(update(COST_LEDGER).where(of_day).values(**values))
+        self._execute(update_of_day(COST_LEDGER), values)
 
     def _delete_rows(self, table: Table) -> None:
-        self._connection.execute(delete(table).where(self._is_of(table)))
+        self._execute(deletion_of_day(table))
 
-    def _is_of(self, table: Table) -> ColumnElement[bool]:
-        source, day = self._prefix
-        return (table.c.source == source) & (table.c.day == day)
+    def _execute(self, statement: Executable, values: Mapping[str, Any] = _NONE) -> Any:
+        return self._connection.execute(statement, {**day_values(*self._prefix), **values})
 
-    def _content(self, columns: list[Any], condition: ColumnElement[bool]) -> Content:
-        rows = self._connection.execute(select(*columns).where(condition)).all()
+    def _content(self, query: Select[Any], values: Mapping[str, Any] = _NONE) -> Content:
+        rows = self._execute(query, values).all()
         return {tuple(row[:_KEYS]): tuple(row[_KEYS:]) for row in rows}
 
 
@@ -175,16 +185,28 @@ def _sums_of(content: Content) -> CostFigures:
     return sum_costs(cost_of((*key, *row)).figures for key, row in content.items())
 
 
-def remove_costs(connection: Connection, names: Iterable[str]) -> int:
-    """Remove users' costs of all days and their budgets; returns the number of deleted rows."""
+def mark_days(
+    connection: Connection, source: str, window: Window, differences: Sequence[CostDifference]
+) -> None:
+    """Set the differences of every stored day of the window."""
+    text, table = differences_text(differences), COST_LEDGER.c
+    of_window = (table.source == source) & table.day.between(window.start, window.end)
+    differs = table.unreconciled.is_distinct_from(text)
+    connection.execute(update(COST_LEDGER).where(of_window & differs).values(unreconciled=text))
+
+
+def remove_costs(connection: Connection, source: str, names: Iterable[str]) -> int:
+    """Remove users' costs of all days of a source and their budgets; returns the number of deleted
+    rows.
+    """
     gone = [*names]
-    days: set[tuple[str, date]] = set()
+    days: set[date] = set()
     for table in COST_TABLES:
-        query = select(table.c.source, table.c.day).where(table.c.user_login.in_(gone)).distinct()
-        days.update((row[0], row[1]) for row in connection.execute(query))
-    removed = sum(StoredCosts(connection, *key).remove(gone) for key in sorted(days))
-    budgets = connection.execute(delete(BUDGET).where(BUDGET.c.user_login.in_(gone)))
-    return removed + budgets.rowcount
+        is_theirs = (table.c.source == source) & table.c.user_login.in_(gone)
+        days.update(connection.scalars(select(table.c.day).where(is_theirs).distinct()))
+    removed = sum(StoredCosts(connection, source, day).remove(gone) for day in sorted(days))
+    is_theirs = (BUDGET.c.source == source) & BUDGET.c.user_login.in_(gone)
+    return removed + connection.execute(delete(BUDGET).where(is_theirs)).rowcount
 
 
 def copy_costs(store: Connection, copy: Connection, moment: datetime, load: Load) -> None:
@@ -203,4 +225,4 @@ def copy_costs(store: Connection, copy: Connection, moment: datetime, load: Load
         StoredCosts(copy, *key, load).copy(row, content, moment)
     for budget in store.execute(select(BUDGET)).mappings().all():
         if budget["fetched_at"] <= moment:
-            copy.execute(insert(BUDGET).values(**budget))
+            copy.execute(insertion(BUDGET), {**budget})

@@ -17,12 +17,24 @@ from dashboard_scraper.model.money import exact_sum
 from dashboard_scraper.store.cost_rows import CostLedgerDay, cost_ledger_day, cost_of
 from dashboard_scraper.store.schema import BUDGET, COST_DAY, COST_LEDGER
 from dashboard_scraper.store.snapshot import Snapshot
+from dashboard_scraper.store.statements import of_source, source_values
 
 _COSTS_OF_DAY = (
     select(*list(COST_DAY.c)[2:])
     .where(COST_DAY.c.source == bindparam("source"), COST_DAY.c.day == bindparam("day"))
     .order_by(COST_DAY.c.user_login, COST_DAY.c.resource_type, COST_DAY.c.resource)
 )
+
+
+# Each is built once: see `statements`.
+_HAS_COSTS = of_source(COST_LEDGER, select(COST_LEDGER.c.day)).limit(1)
+_COST_DAYS = of_source(COST_DAY, select(COST_DAY.c.day)).distinct()
+_PAYERS = of_source(
+    COST_DAY, select(COST_DAY.c.user_login, COST_DAY.c.account), windowed=True
+).distinct()
+_BUDGETS = of_source(
+    BUDGET, select(BUDGET.c.user_login, BUDGET.c.kind, BUDGET.c.monthly_limit)
+).order_by(BUDGET.c.user_login, BUDGET.c.kind)
 
 
 class CostAmount(NamedTuple):
@@ -44,6 +56,13 @@ def _amounts_of_day(metric: CostMetric) -> Select[Any]:
     ).where(table.source == bindparam("source"), table.day == bindparam("day"))
 
 
+@cache
+def _ledger(*, windowed: bool) -> Select[Any]:
+    return of_source(COST_LEDGER, select(COST_LEDGER), windowed=windowed).order_by(
+        COST_LEDGER.c.day
+    )
+
+
 class CostQueries(Snapshot):
     """The part of a `Reader` that knows costs."""
 
@@ -56,27 +75,18 @@ class CostQueries(Snapshot):
         self, source: str, window: Window | None = None
     ) -> dict[date, dict[str, Any]]:
         """The same as the table has it, by column name."""
-        table = COST_LEDGER
-        query = select(table).where(table.c.source == source).order_by(table.c.day)
-        if window:
-            query = query.where(table.c.day.between(window.start, window.end))
-        with self._explained():
-            rows = self._connection.execute(query).mappings().all()
-        return {row["day"]: {f"{name}": row[name] for name in row} for row in rows}
+        query = _ledger(windowed=window is not None)
+        return {row["day"]: row for row in self._dicts(query, source_values(source, window))}
 
     def has_costs(self, source: str) -> bool:
         """Whether the costs of any day are stored."""
-        query = select(COST_LEDGER.c.day).where(COST_LEDGER.c.source == source).limit(1)
-        with self._explained():
-            return self._connection.execute(query).first() is not None
+        return bool(self._all(_HAS_COSTS, source_values(source)))
 
     def costs(self, ledger: CostLedgerDay) -> list[Cost]:
         """A day's costs, sorted by user and resource; StoreFailed where their sums are not the
         ledger's.
         """
-        values: dict[str, Any] = {"source": ledger.source, "day": ledger.day}
-        with self._explained():
-            rows = self._connection.execute(_COSTS_OF_DAY, values).all()
+        rows = self._all(_COSTS_OF_DAY, {"source": ledger.source, "day": ledger.day})
         found = [cost_of(row) for row in rows]
         if sum_costs(cost.figures for cost in found) != ledger.sums:
             raise self._costs_damaged(ledger.day)
@@ -86,9 +96,7 @@ class CostQueries(Snapshot):
         """A day's amounts of one metric that the ledger knows, in any order: `costs` for readers of
         many days. Raises StoreFailed where their sum is not the ledger's.
         """
-        values: dict[str, Any] = {"source": ledger.source, "day": ledger.day}
-        with self._explained():
-            rows = self._connection.execute(_amounts_of_day(metric), values).all()
+        rows = self._all(_amounts_of_day(metric), {"source": ledger.source, "day": ledger.day})
         amounts = [row[-1] for row in rows]
         if None in amounts or exact_sum(amounts) != ledger.sums[metric]:
             raise self._costs_damaged(ledger.day)
@@ -103,9 +111,8 @@ class CostQueries(Snapshot):
     def damaged_costs(self, source: str) -> list[date]:
         """Days whose costs do not match the ledger, or have none while there are rows."""
         ledger = self.cost_ledger(source)
-        query = select(COST_DAY.c.day).where(COST_DAY.c.source == source).distinct()
-        with self._explained():
-            found = [day for day in self._connection.scalars(query) if day not in ledger]
+        days = self._all(_COST_DAYS, source_values(source))
+        found = [row[0] for row in days if row[0] not in ledger]
         for day, row in ledger.items():
             try:
                 self.costs(row)
@@ -121,10 +128,12 @@ class CostQueries(Snapshot):
             for cost in self.costs(ledger):
                 yield day, cost
 
+    def payers(self, source: str, window: Window) -> set[tuple[str, Account]]:
+        """Whose costs are stored in the window, and what kind of account each is."""
+        rows = self._all(_PAYERS, source_values(source, window))
+        return {(user, Account(account)) for user, account in rows}
+
     def budgets(self, source: str) -> list[Budget]:
         """The limits of users that the source named last, sorted by user."""
-        columns = (BUDGET.c.user_login, BUDGET.c.kind, BUDGET.c.monthly_limit)
-        query = select(*columns).where(BUDGET.c.source == source)
-        with self._explained():
-            rows = self._connection.execute(query.order_by(*columns[:2])).all()
+        rows = self._all(_BUDGETS, source_values(source))
         return [Budget(user, CostKind(kind), limit) for user, kind, limit in rows]

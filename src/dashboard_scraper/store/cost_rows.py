@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -32,8 +32,9 @@ class CostLedgerDay(msgspec.Struct, frozen=True):
     """The ledger's row of one day's costs. A day without one was not fetched, so it is unknown.
 
     `fetched_at` is when the fetch began. `sums` are those of the rows, `total` are the source's own
-    figures. `version` numbers the different answers, `accepted_at` is when this one came.
-    `forgotten` counts the rows of people who were removed since: the total still has them.
+    figures, None where it has none. `version` numbers the different answers, `accepted_at` is when
+    this one came. `forgotten` counts the rows of people who were removed since: the total still has
+    them.
     """
 
     source: str
@@ -41,7 +42,7 @@ class CostLedgerDay(msgspec.Struct, frozen=True):
     fetched_at: datetime
     currency: str
     sums: CostFigures
-    total: CostFigures
+    total: CostFigures | None
     unreconciled: list[CostDifference]
     forgotten: int
     accepted_at: datetime
@@ -51,13 +52,14 @@ class CostLedgerDay(msgspec.Struct, frozen=True):
 def cost_ledger_day(row: Mapping[Any, Any]) -> CostLedgerDay:
     """From a row of the ledger, or of a superseded version, by column name."""
     differences = row["unreconciled"]
+    total = CostFigures(*(row[column.name] for column in COST_TOTAL_COLUMNS))
     return CostLedgerDay(
         source=row["source"],
         day=row["day"],
         fetched_at=row["fetched_at"],
         currency=row["currency"],
         sums=CostFigures(*(row[column.name] for column in COST_SUM_COLUMNS)),
-        total=CostFigures(*(row[column.name] for column in COST_TOTAL_COLUMNS)),
+        total=None if total == CostFigures() else total,
         unreconciled=_decode_differences(differences) if differences else [],
         forgotten=row["forgotten"],
         accepted_at=row["accepted_at"],
@@ -69,8 +71,9 @@ def cost_ledger_row(source: str, costs: CostDay, fetched_at: datetime) -> dict[s
     """The ledger's row for an answer, as the first version of its day. ContractBroken where a sum
     is more than the store's columns hold.
     """
+    total = costs.total or CostFigures()
     for metric in COST_METRICS:
-        for value in (costs.sums[metric], costs.total[metric]):
+        for value in (costs.sums[metric], total[metric]):
             _refuse_too_long(f"{costs.day}: {metric.name} of all users", value)
     return {
         "source": source,
@@ -79,14 +82,19 @@ def cost_ledger_row(source: str, costs: CostDay, fetched_at: datetime) -> dict[s
         "currency": costs.currency,
         **sum_columns(costs.sums),
         **{
-            column.name: costs.total[metric]
+            column.name: total[metric]
             for metric, column in zip(COST_METRICS, COST_TOTAL_COLUMNS, strict=True)
         },
-        "unreconciled": _encode(costs.differences).decode() if costs.differences else None,
+        "unreconciled": differences_text(costs.differences),
         "forgotten": 0,
         "accepted_at": fetched_at,
         "version": 1,
     }
+
+
+def differences_text(differences: Sequence[CostDifference]) -> str | None:
+    """What the column of differences has; None where there are none."""
+    return _encode(differences).decode() if differences else None
 
 
 def _refuse_too_long(what: str, value: CostValue) -> None:

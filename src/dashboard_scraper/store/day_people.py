@@ -12,15 +12,26 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import Connection, or_, select
 
 from dashboard_scraper.model.figures import has_activity
 from dashboard_scraper.model.metrics import COUNTS, METRICS
 from dashboard_scraper.store.schema import DAY_LEDGER, DAY_PEOPLE, PERSON, USER_DAY
+from dashboard_scraper.store.statements import (
+    content_of_day,
+    day_values,
+    deletion_of_day,
+    insertion,
+    of_source,
+    source_values,
+    update_of_day,
+)
 
 _BITMAPS = tuple(DAY_PEOPLE.c)[2:]
 _WIDTH = len(METRICS)
 _COUNTED = [METRICS.index(metric) for metric in COUNTS]
+_NUMBERS = select(PERSON.c.user_login, PERSON.c.number)
+_OF_SOURCE = of_source(DAY_PEOPLE, select(DAY_PEOPLE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +48,7 @@ class DayPeople:
 
 def numbers(connection: Connection) -> dict[str, int]:
     """The number of each name."""
-    return {
-        row[0]: row[1] for row in connection.execute(select(PERSON.c.user_login, PERSON.c.number))
-    }
+    return {row[0]: row[1] for row in connection.execute(_NUMBERS)}
 
 
 def write(
@@ -47,8 +56,8 @@ def write(
 ) -> None:
     """Upsert a day's bitmaps, from its rows by name; every name must have its number."""
     bitmaps = bitmaps_of(rows, numbers(connection))
-    connection.execute(delete(DAY_PEOPLE).where(_is_of(source, day)))
-    connection.execute(insert(DAY_PEOPLE), {"source": source, "day": day, **bitmaps})
+    connection.execute(deletion_of_day(DAY_PEOPLE), day_values(source, day))
+    connection.execute(insertion(DAY_PEOPLE), {"source": source, "day": day, **bitmaps})
 
 
 def bitmaps_of(
@@ -75,7 +84,9 @@ def bitmaps_of(
 def is_right(connection: Connection, source: str, day: date) -> bool:
     """Whether a day's bitmaps are what its rows say."""
     right = bitmaps_of(_rows(connection, source, day), numbers(connection))
-    stored = connection.execute(select(*_BITMAPS).where(_is_of(source, day))).mappings().all()
+    stored = (
+        connection.execute(content_of_day(DAY_PEOPLE), day_values(source, day)).mappings().all()
+    )
     return len(stored) == 1 and all(
         from_bytes(stored[0][name] or b"") == from_bytes(bitmap) for name, bitmap in right.items()
     )
@@ -96,18 +107,18 @@ def fill(connection: Connection) -> None:
         write(connection, source, day, _rows(connection, source, day))
 
 
-def remove(connection: Connection, names: Iterable[str]) -> None:
-    """Clear the bits of names that are about to be removed, on all days."""
+def remove(connection: Connection, source: str, names: Iterable[str]) -> None:
+    """Clear the bits of names that are about to be removed, on all days of the source."""
     number_of = numbers(connection)
     gone = sum(1 << number_of[name] for name in set(names) & number_of.keys())
-    for source, day, *bitmaps in connection.execute(select(DAY_PEOPLE)).all():
+    for _, day, *bitmaps in connection.execute(_OF_SOURCE, source_values(source)).all():
         values = [from_bytes(bitmap) for bitmap in bitmaps]
         if any(value & gone for value in values):
             cleared = {
                 column.name: to_bytes(value & ~gone)
                 for column, value in zip(_BITMAPS, values, strict=True)
             }
-            connection.execute(update(DAY_PEOPLE).where(_is_of(source, day)).values(cleared))
+            connection.execute(update_of_day(DAY_PEOPLE), {**day_values(source, day), **cleared})
 
 
 def from_bytes(bitmap: bytes) -> int:
@@ -128,8 +139,7 @@ def bits_in(bitmap: int) -> Iterator[int]:
 
 
 def _rows(connection: Connection, source: str, day: date) -> dict[tuple[Any, ...], Sequence[Any]]:
-    of_day = (USER_DAY.c.source == source) & (USER_DAY.c.day == day)
-    rows = connection.execute(select(*list(USER_DAY.c)[2:]).where(of_day)).all()
+    rows = connection.execute(content_of_day(USER_DAY), day_values(source, day)).all()
     return {(row[0],): row[1:] for row in rows}
 
 
@@ -157,7 +167,3 @@ def new_on(days: Iterable[tuple[date, int]]) -> Iterator[tuple[date, int]]:
     for day, bitmap in days:
         yield day, bitmap & ~seen
         seen |= bitmap
-
-
-def _is_of(source: str, day: date) -> Any:
-    return (DAY_PEOPLE.c.source == source) & (DAY_PEOPLE.c.day == day)

@@ -11,9 +11,9 @@ from dashboard_scraper.model.figures import counts_of, of_counts
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.people.people import People
 from dashboard_scraper.people.pseudonyms import hidden
-from dashboard_scraper.store import day_people, history
+from dashboard_scraper.store import day_people, history, persons
 from dashboard_scraper.store.cost_days import remove_costs
-from dashboard_scraper.store.persons import names_in_days
+from dashboard_scraper.store.persons import names_by_source
 from dashboard_scraper.store.rows import LedgerDay, less, sum_columns
 from dashboard_scraper.store.schema import (
     DAY_LEDGER,
@@ -22,6 +22,8 @@ from dashboard_scraper.store.schema import (
     FORGETS,
     INFO,
     PERSON,
+    RECORD_DAY,
+    SEAT,
     SUM_COLUMNS,
     TENANT_FIGURE,
     USER_DAY,
@@ -33,27 +35,40 @@ FORGOTTEN = "forgotten"
 
 
 def remove_person(connection: Connection, people: People, user: str) -> int:
-    """Remove a person from all tables and versions; returns the number of deleted rows of days.
+    """Remove a person from all tables and versions; returns the number of deleted rows.
 
-    The ledger then has, for each day and version, the sums of the remaining users, and how many
-    were removed. Versions remain differences from their base: base and difference lose the rows.
+    `people` are those of the source that spells the name so. The ledger then has, for each day and
+    version, the sums of the remaining users, and how many were removed. Versions remain
+    differences from their base: base and difference lose the rows.
     """
-    # In Python: a database's lower() may handle ASCII letters only.
-    known = names_in_days(connection).union(connection.scalars(select(PERSON.c.user_login)))
     person = people.key(user)
-    names = [name for name in known if people.key(name) == person]
-    lost = _users_in_versions(connection, names)
+    # In Python: a database's lower() may handle ASCII letters only.
+    known = names_by_source(connection)
+    gone = {source: people.of(source).names_in(known[source], person) for source in known}
+    removed = sum(_remove_names(connection, source, gone[source]) for source in gone)
+    without_rows = set(connection.scalars(select(PERSON.c.user_login)))
+    gone[""] = people.of("").names_in(without_rows.difference(*known.values()), person)
+    persons.remove(connection, gone, set().union(*(known[each] - gone[each] for each in known)))
+    _remove_mentions(connection, people, person)
+    _count_forgets(connection)
+    return removed
+
+
+def _remove_names(connection: Connection, source: str, names: set[str]) -> int:
+    """Remove these names' rows of one source; returns how many."""
+    if not names:
+        return 0
+    lost = _users_in_versions(connection, source, names)
     removed = sum(
-        connection.execute(delete(table).where(table.c.user_login.in_(names))).rowcount
-        for table in (*DAY_TABLES, *VERSION_TABLES.values())
+        connection.execute(
+            delete(table).where(table.c.source == source, table.c.user_login.in_(names))
+        ).rowcount
+        for table in (*DAY_TABLES, *VERSION_TABLES.values(), SEAT)
     )
     for ledger, users in lost:
         _recount(connection, ledger, users)
-    removed += remove_costs(connection, names)
-    day_people.remove(connection, names)
-    connection.execute(delete(PERSON).where(PERSON.c.user_login.in_(names)))
-    _remove_mentions(connection, people, person)
-    _count_forgets(connection)
+    removed += remove_costs(connection, source, names)
+    day_people.remove(connection, source, names)
     return removed
 
 
@@ -65,16 +80,16 @@ def _count_forgets(connection: Connection) -> None:
 
 
 def _users_in_versions(
-    connection: Connection, names: list[str]
+    connection: Connection, source: str, names: set[str]
 ) -> list[tuple[LedgerDay, list[UserUsage]]]:
     """Every version in which one of the names has a row, with those rows."""
-    days: set[tuple[str, date]] = set()
+    days: set[date] = set()
     for table in (USER_DAY, VERSION_TABLES[USER_DAY]):
-        query = select(table.c.source, table.c.day).where(table.c.user_login.in_(names)).distinct()
-        days.update((row[0], row[1]) for row in connection.execute(query))
+        is_theirs = (table.c.source == source) & table.c.user_login.in_(names)
+        days.update(connection.scalars(select(table.c.day).where(is_theirs).distinct()))
     return [
         (version.ledger, users)
-        for source, day in sorted(days)
+        for day in sorted(days)
         for version in history.versions(connection, source, day)
         if (users := history.users_of(connection, version.ledger, names))
     ]
@@ -112,13 +127,16 @@ def _remove_mentions(connection: Connection, people: People, person: str) -> Non
     def without(text: str) -> str:
         return hidden(text, lambda found: FORGOTTEN if people.key(found) == person else found)
 
-    for table in (USER_DAY, VERSION_TABLES[USER_DAY]):
-        key = list(table.primary_key.columns)
-        query = select(table.c.extra, *key).where(table.c.extra.contains("@"))
-        for extra, *place in connection.execute(query).all():
-            if (changed := without(extra)) != extra:
-                is_row = [column == value for column, value in zip(key, place, strict=True)]
-                connection.execute(update(table).where(*is_row).values(extra=changed))
+    for mentioning in (USER_DAY.c.extra, RECORD_DAY.c.record):
+        for table in (mentioning.table, VERSION_TABLES[mentioning.table]):
+            text = table.c[mentioning.name]
+            key = list(table.primary_key.columns)
+            query = select(text, *key).where(text.contains("@"))
+            for found, *place in connection.execute(query).all():
+                if (changed := without(found)) != found:
+                    is_row = [column == value for column, value in zip(key, place, strict=True)]
+                    changing = update(table).where(*is_row).values({text.name: changed})
+                    connection.execute(changing)
     _remove_tenant_mentions(connection, without)
 
 

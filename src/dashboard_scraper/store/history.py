@@ -6,14 +6,17 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
+from functools import cache
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, Table, select
 
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.store.rows import LedgerDay, ledger_day, user_usage
 from dashboard_scraper.store.schema import DAY_FETCH, DAY_LEDGER, DAY_VERSION, USER_DAY
+from dashboard_scraper.store.statements import is_of_day, of_source, rows_of_day, source_values
 from dashboard_scraper.store.versions import DayRows
 
 
@@ -39,6 +42,8 @@ class Movement(msgspec.Struct, frozen=True):
     lost: dict[str, int] = {}
     gained: dict[str, int] = {}
 
+
+_FETCHES = select(DAY_FETCH.c.version, DAY_FETCH.c.fetched_at).where(is_of_day(DAY_FETCH))
 
 _decode_movement = msgspec.json.Decoder(Movement).decode
 
@@ -70,12 +75,11 @@ def versions(connection: Connection, source: str, day: date) -> list[DayVersion]
     """Every version of the day, by number; empty where the day is missing."""
     rows = DayRows(connection, source, day)
     fetches: dict[int, list[datetime]] = {}
-    fetch = select(DAY_FETCH.c.version, DAY_FETCH.c.fetched_at).where(rows.is_of(DAY_FETCH))
-    for version, fetched_at in connection.execute(fetch):
+    for version, fetched_at in rows.execute(_FETCHES):
         fetches.setdefault(version, []).append(fetched_at)
     found = []
     for table in (DAY_LEDGER, DAY_VERSION):
-        for row in connection.execute(select(table).where(rows.is_of(table))).mappings():
+        for row in rows.execute(rows_of_day(table)).mappings():
             state = VersionState(row["state"]) if table is DAY_VERSION else None
             since = row["accepted_at"] if state is None else row["state_since"]
             moments = sorted(fetches.get(row["version"], []))
@@ -96,25 +100,33 @@ def held_revisions(
     connection: Connection, source: str, window: Window | None = None
 ) -> list[Change]:
     """What held versions would change, oldest day first; by default of all days."""
-    is_held = (DAY_VERSION.c.source == source) & (DAY_VERSION.c.state == VersionState.HELD.value)
-    query = select(DAY_VERSION).where(is_held).order_by(DAY_VERSION.c.day)
-    if window:
-        query = query.where(DAY_VERSION.c.day.between(window.start, window.end))
+    query, values = _held_of(windowed=window is not None), source_values(source, window)
     changes = []
-    for held in connection.execute(query).mappings().all():
+    for held in connection.execute(query, values).mappings().all():
         rows = DayRows(connection, source, held["day"])
-        ledger = select(DAY_LEDGER).where(rows.is_of(DAY_LEDGER))
-        before = ledger_day(connection.execute(ledger).mappings().one())
+        before = ledger_day(rows.execute(rows_of_day(DAY_LEDGER)).mappings().one())
         changes.append(Change(before, ledger_day(held), _decode_movement(held["movement"])))
     return changes
+
+
+@cache
+def _held_of(*, windowed: bool) -> Select[Any]:
+    is_held = DAY_VERSION.c.state == VersionState.HELD.value
+    query = select(DAY_VERSION).where(is_held).order_by(DAY_VERSION.c.day)
+    return of_source(DAY_VERSION, query, windowed=windowed)
+
+
+@cache
+def _of_window(table: Table) -> Select[Any]:
+    return of_source(table, select(table), windowed=True)
 
 
 def last_answers(connection: Connection, source: str, window: Window) -> dict[date, LedgerDay]:
     """The source's latest answer for each day of the window, in force or not, oldest day first."""
     answers: dict[date, LedgerDay] = {}
     for table in (DAY_LEDGER, DAY_VERSION):
-        of_window = (table.c.source == source) & table.c.day.between(window.start, window.end)
-        for row in connection.execute(select(table).where(of_window)).mappings():
+        rows = connection.execute(_of_window(table), source_values(source, window))
+        for row in rows.mappings():
             answer, known = ledger_day(row), answers.get(row["day"])
             if known is None or _order(known) < _order(answer):
                 answers[answer.day] = answer

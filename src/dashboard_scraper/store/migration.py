@@ -24,6 +24,8 @@ from dashboard_scraper.store.schema import (
     metadata,
 )
 
+_STORED_VERSION = select(INFO.c.value).where(INFO.c.name == SCHEMA_VERSION)
+
 
 def create(connection: Connection) -> None:
     """Create every table and view."""
@@ -95,7 +97,7 @@ def version_of(connection: Connection) -> int | None:
     """The schema version of the store; None where there is none, so that it isn't a store."""
     if not inspect(connection).has_table(INFO.name):
         return None
-    value = connection.scalar(select(INFO.c.value).where(INFO.c.name == SCHEMA_VERSION))
+    value = connection.scalar(_STORED_VERSION)
     return int(value) if value is not None and value.isdigit() else None
 
 

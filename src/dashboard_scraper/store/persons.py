@@ -1,35 +1,100 @@
-"""The table behind the views' column `person`: every name in the store with its person's key."""
+"""The tables behind the views' column `person`: every name in the store with its person's key.
+
+A name has one number for all sources, by which bitmaps know it. Its person may differ by source:
+`ada` is a login in one and a service account in another (`people.People.of`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, func, select, update
 
+from dashboard_scraper.model.names import NameKind
 from dashboard_scraper.people.people import People
-from dashboard_scraper.store.schema import BUDGET, COST_TABLES, DAY_TABLES, PERSON, VERSION_TABLES
+from dashboard_scraper.sources.registry import name_kind_of
+from dashboard_scraper.store.schema import (
+    BUDGET,
+    COST_TABLES,
+    DAY_TABLES,
+    PERSON,
+    SEAT,
+    SOURCE_PERSON,
+    VERSION_TABLES,
+)
+from dashboard_scraper.store.statements import insertion, source_values
+
+NAMED_TABLES: tuple[Table, ...] = (
+    *DAY_TABLES,
+    *VERSION_TABLES.values(),
+    *COST_TABLES,
+    BUDGET,
+    SEAT,
+)
+"""All tables with rows of a user of a source."""
+
+# Each is built once: see `statements`.
+_NAMES = [select(table.c.source, table.c.user_login).distinct() for table in NAMED_TABLES]
+_KNOWN = select(PERSON.c.user_login)
+_KNOWN_OF_SOURCE = select(SOURCE_PERSON.c.user_login).where(
+    SOURCE_PERSON.c.source == bindparam("source")
+)
+_LAST_NUMBER = select(func.max(PERSON.c.number))
+_KEYS = select(PERSON.c.user_login, PERSON.c.person)
+_OWN_KEYS = select(SOURCE_PERSON)
 
 
-def names_in_days(connection: Connection) -> set[str]:
-    """Every user name in the store, as a source spelled it."""
-    return {
-        name
-        for table in (*DAY_TABLES, *VERSION_TABLES.values(), *COST_TABLES, BUDGET)
-        for name in connection.scalars(select(table.c.user_login).distinct())
-        if name  # costs that belong to nobody have none
-    }
+def names_by_source(connection: Connection) -> dict[str, set[str]]:
+    """Every user name in the store, as each source spelled it."""
+    found: dict[str, set[str]] = {}
+    for query in _NAMES:
+        for source, name in connection.execute(query):
+            if name:  # costs that belong to nobody and the tenant's records have none
+                found.setdefault(source, set()).add(name)
+    return found
 
 
-def add(connection: Connection, names: Iterable[str], people: People) -> None:
-    """Store the keys of those names that are new, and number them."""
-    known = set(connection.scalars(select(PERSON.c.user_login)))
-    new = sorted(set(names) - known)
+def add(connection: Connection, source: str, names: Iterable[str], people: People) -> None:
+    """Store the keys of those names that are new in the source, and number new ones."""
+    listed = set(names)
+    known = set(connection.scalars(_KNOWN))
+    new = sorted(listed - known)
     if new:
+        anywhere = people.of("")
         rows = [
-            {"user_login": name, "person": people.key(name), "number": number}
+            {"user_login": name, "person": anywhere.key(name), "number": number}
             for number, name in enumerate(new, start=_next_number(connection))
         ]
-        connection.execute(insert(PERSON), rows)
+        connection.execute(insertion(PERSON), rows)
+    if own := _own_names(source, listed):
+        _add_own(connection, source, own, people.of(source))
+
+
+def _own_names(source: str, names: set[str]) -> set[str]:
+    """The names that say who somebody is in this source alone."""
+    if name_kind_of(source) is NameKind.SERVICE_ACCOUNT:
+        return set()
+    return {name for name in names if "@" not in name}
+
+
+def _add_own(connection: Connection, source: str, names: set[str], people: People) -> None:
+    known = set(connection.scalars(_KNOWN_OF_SOURCE, source_values(source)))
+    rows = [
+        {"source": source, "user_login": name, "person": people.key(name)}
+        for name in sorted(names - known)
+    ]
+    if rows:
+        connection.execute(insertion(SOURCE_PERSON), rows)
+
+
+def remove(connection: Connection, gone: Mapping[str, set[str]], left: set[str]) -> None:
+    """Remove names of each source; one that is `left` in another source keeps its number."""
+    table = SOURCE_PERSON
+    for source, names in gone.items():
+        of_them = (table.c.source == source) & table.c.user_login.in_(names)
+        connection.execute(delete(table).where(of_them))
+    everywhere = set().union(*gone.values()) - left
+    connection.execute(delete(PERSON).where(PERSON.c.user_login.in_(everywhere)))
 
 
 def add_numbers(connection: Connection) -> None:
@@ -46,16 +111,33 @@ def add_numbers(connection: Connection) -> None:
 
 
 def _next_number(connection: Connection) -> int:
-    last = connection.scalar(select(func.max(PERSON.c.number)))
+    last = connection.scalar(_LAST_NUMBER)
     return 0 if last is None else last + 1
 
 
 def refresh(connection: Connection, people: People) -> None:
     """Update the stored keys to what IDENTITY_FILE says now."""
-    rows = connection.execute(select(PERSON.c.user_login, PERSON.c.person)).all()
+    anywhere = people.of("")
+    rows = connection.execute(_KEYS).all()
     changed = [
-        {"name": name, "key": key} for name, noted in rows if (key := people.key(name)) != noted
+        {"name": name, "key": key} for name, noted in rows if (key := anywhere.key(name)) != noted
     ]
     if changed:
         changing = update(PERSON).where(PERSON.c.user_login == bindparam("name"))
         connection.execute(changing.values(person=bindparam("key")), changed)
+    _refresh_own(connection, people)
+
+
+def _refresh_own(connection: Connection, people: People) -> None:
+    table = SOURCE_PERSON
+    of_source: dict[str, People] = {}
+    changed = []
+    for source, name, noted in connection.execute(_OWN_KEYS).all():
+        if source not in of_source:
+            of_source[source] = people.of(source)
+        if (key := of_source[source].key(name)) != noted:
+            changed.append({"of": source, "name": name, "key": key})
+    if changed:
+        is_row = (table.c.source == bindparam("of")) & (table.c.user_login == bindparam("name"))
+        changing = update(table).where(is_row).values(person=bindparam("key"))
+        connection.execute(changing, changed)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import (
-    select,
-)
+from sqlalchemy import Column, Select, Table, and_, bindparam, func, select
 
 from dashboard_scraper.errors import StoreFailed
 from dashboard_scraper.model.dates import Window
@@ -22,13 +20,16 @@ from dashboard_scraper.model.metrics import (
     LAST_SEEN,
     Metric,
 )
+from dashboard_scraper.model.seats import Seat, StoredSeat
 from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, TenantFigure, UserUsage
 from dashboard_scraper.people.people import Spelling
-from dashboard_scraper.store import day_people, history
+from dashboard_scraper.store import day_people, history, persons
 from dashboard_scraper.store.cost_reader import CostQueries
 from dashboard_scraper.store.day_people import DayPeople, bits_in, from_bytes, new_on
 from dashboard_scraper.store.history import Change, DayVersion
+from dashboard_scraper.store.notices import ALL, Notice
 from dashboard_scraper.store.rows import LedgerDay, ledger_day, user_usage
+from dashboard_scraper.store.runs import NEWEST_ENDED, NEWEST_FIRST, Run
 from dashboard_scraper.store.schema import (
     CREDIT_DAY,
     DAY_LEDGER,
@@ -40,10 +41,14 @@ from dashboard_scraper.store.schema import (
     INFO,
     LAST_SUCCESS,
     PERSON,
+    RECORD_DAY,
+    SEAT,
+    SEATS,
     TENANT_FIGURE,
     USER_DAY,
 )
 from dashboard_scraper.store.snapshot import IS_OF_DAY
+from dashboard_scraper.store.statements import of_source, source_values
 from dashboard_scraper.store.sum_queries import SumQueries
 
 _detailed = maker(DETAILED)
@@ -63,6 +68,19 @@ class KnownUser(NamedTuple):
     last_seen: datetime | None
 
 
+_SEAT_COLUMNS = tuple(SEAT.c)[1:6]
+
+
+class RecordedDay(NamedTuple):
+    """Of how many users a day has records, whether it has the tenant's, and one of them all: the
+    tenant's if there is one.
+    """
+
+    users: int
+    has_tenant: bool
+    example: str
+
+
 _NAMES = 500
 """In one query."""
 
@@ -71,6 +89,74 @@ _USERS_OF_DAY = (
     .where(*IS_OF_DAY)
     .order_by(USER_DAY.c.user_login)
 )
+
+# Each is built once: see `statements`.
+_SOURCES = select(DAY_LEDGER.c.source).distinct().order_by(DAY_LEDGER.c.source)
+_DAYS = of_source(DAY_LEDGER, select(DAY_LEDGER.c.day)).order_by(DAY_LEDGER.c.day)
+_NAMES_OF_ALL = select(PERSON.c.user_login)
+_NOTE = select(INFO.c.value).where(INFO.c.name == bindparam("note"))
+_SEATS = of_source(
+    SEAT, select(*_SEAT_COLUMNS, SEAT.c.first_fetched_at, SEAT.c.fetched_at, SEAT.c.current)
+).order_by(SEAT.c.user_login)
+_SEEN = select(
+    USER_DAY.c.user_login, USER_DAY.c[FIRST_SEEN.name], USER_DAY.c[LAST_SEEN.name]
+).where(*IS_OF_DAY)
+_TENANT_FIGURES = of_source(
+    TENANT_FIGURE,
+    select(*(TENANT_FIGURE.c[n] for n in ("start_day", "end_day", "metric", "value"))),
+).order_by(TENANT_FIGURE.c.start_day, TENANT_FIGURE.c.end_day, TENANT_FIGURE.c.metric)
+
+
+def _of_a_day(table: Table, *columns: Column[Any], by: tuple[Column[Any], ...]) -> Select[Any]:
+    query = of_source(table, select(*columns)).where(table.c.day == bindparam("day"))
+    return query.order_by(*by)
+
+
+_EDITOR_LANGUAGES = _of_a_day(
+    EDITOR_LANGUAGE_DAY,
+    *(_PLACE := tuple(EDITOR_LANGUAGE_DAY.c)[2:5]),
+    *DETAILED_COLUMNS,
+    by=_PLACE,
+)
+_CREDITS, _RECORDS = (
+    _of_a_day(table, table.c.user_login, column, by=(table.c.user_login,))
+    for table, column in (
+        (CREDIT_DAY, CREDIT_DAY.c.credits_consumed),
+        (RECORD_DAY, RECORD_DAY.c.record),
+    )
+)
+
+
+@cache
+def _ledger(*, windowed: bool) -> Select[Any]:
+    return of_source(DAY_LEDGER, select(DAY_LEDGER), windowed=windowed).order_by(DAY_LEDGER.c.day)
+
+
+@cache
+def _people(metrics: tuple[Metric, ...], *, windowed: bool) -> Select[Any]:
+    ledger, table = DAY_LEDGER.c, DAY_PEOPLE
+    query = select(
+        ledger.day,
+        ledger.users,
+        ledger.active_users,
+        *(table.c.listed, table.c.service, table.c.active),
+        *(table.c[metric.name] for metric in metrics),
+    ).outerjoin_from(
+        DAY_LEDGER, table, (table.c.source == ledger.source) & (table.c.day == ledger.day)
+    )
+    return of_source(DAY_LEDGER, query, windowed=windowed).order_by(ledger.day)
+
+
+@cache
+def _recorded(*, windowed: bool) -> Select[Any]:
+    table = RECORD_DAY
+    counted = select(
+        table.c.day, func.count().label("count"), func.min(table.c.user_login).label("first")
+    )
+    days = of_source(table, counted, windowed=windowed).group_by(table.c.day).subquery()
+    is_first = and_(table.c.day == days.c.day, table.c.user_login == days.c.first)
+    query = select(days.c.day, days.c.count, days.c.first, table.c.record)
+    return of_source(table, query.join_from(days, table, is_first)).order_by(days.c.day)
 
 
 def _in_areas(
@@ -91,14 +177,11 @@ class Reader(CostQueries, SumQueries):
 
     def sources(self) -> list[str]:
         """The sources that the store has days from, sorted by name."""
-        column = DAY_LEDGER.c.source
-        return [row[0] for row in self._all(select(column).distinct().order_by(column))]
+        return [row[0] for row in self._all(_SOURCES)]
 
     def days(self, source: str) -> list[date]:
         """The stored days, oldest first."""
-        day = DAY_LEDGER.c.day
-        query = select(day).where(DAY_LEDGER.c.source == source).order_by(day)
-        return [row[0] for row in self._all(query)]
+        return [row[0] for row in self._all(_DAYS, source_values(source))]
 
     def ledger(self, source: str, window: Window | None = None) -> dict[date, LedgerDay]:
         """The stored days, oldest first; by default all of them."""
@@ -107,16 +190,12 @@ class Reader(CostQueries, SumQueries):
 
     def ledger_rows(self, source: str, window: Window | None = None) -> dict[date, dict[str, Any]]:
         """The same as the table has it, by column name."""
-        query = select(DAY_LEDGER).where(DAY_LEDGER.c.source == source).order_by(DAY_LEDGER.c.day)
-        if window:
-            query = query.where(DAY_LEDGER.c.day.between(window.start, window.end))
-        with self._explained():
-            rows = self._connection.execute(query).mappings().all()
-        return {row["day"]: {f"{name}": row[name] for name in row} for row in rows}
+        query = _ledger(windowed=window is not None)
+        return {row["day"]: row for row in self._dicts(query, source_values(source, window))}
 
     def day(self, ledger: LedgerDay) -> DayUsage:
         """A day's users, sorted by address; StoreFailed where they do not match the ledger."""
-        users = [user_usage(row) for row in self._all(_USERS_OF_DAY, ledger)]
+        users = [user_usage(row) for row in self._of_day(_USERS_OF_DAY, ledger)]
         usage = DayUsage(ledger.day, users, ledger.totals)
         # Of a day without users the sums are not compared: computed they are 0, and in the ledger
         # NULL for metrics that were added to the catalogue after the day was stored.
@@ -159,7 +238,12 @@ class Reader(CostQueries, SumQueries):
 
     def names(self) -> list[str]:
         """Every user name in the store, as a source spelled it."""
-        return [row[0] for row in self._all(select(PERSON.c.user_login))]
+        return [row[0] for row in self._all(_NAMES_OF_ALL)]
+
+    def names_by_source(self) -> dict[str, set[str]]:
+        """Every user name in the store, as each source spelled it; reads every row."""
+        with self._explained():
+            return persons.names_by_source(self._connection)
 
     def spellings(self, source: str, window: Window) -> list[Spelling]:
         """Every spelling of an address in the window, with its newest day there."""
@@ -186,26 +270,10 @@ class Reader(CostQueries, SumQueries):
         Somebody is active in an area if one of its counts is above 0. Raises StoreFailed where the
         bitmaps do not match the ledger.
         """
-        ledger, table = DAY_LEDGER.c, DAY_PEOPLE
-        metrics = list(dict.fromkeys(metric for area in areas for metric in area))
-        query = (
-            select(
-                ledger.day,
-                ledger.users,
-                ledger.active_users,
-                *(table.c.listed, table.c.service, table.c.active),
-                *(table.c[metric.name] for metric in metrics),
-            )
-            .outerjoin_from(
-                DAY_LEDGER, table, (table.c.source == ledger.source) & (table.c.day == ledger.day)
-            )
-            .where(ledger.source == source)
-            .order_by(ledger.day)
-        )
-        if window:
-            query = query.where(ledger.day.between(window.start, window.end))
+        metrics = tuple(dict.fromkeys(metric for area in areas for metric in area))
+        query = _people(metrics, windowed=window is not None)
         found = {}
-        for day, users, active_users, *bitmaps in self._all(query):
+        for day, users, active_users, *bitmaps in self._all(query, source_values(source, window)):
             if None in bitmaps:
                 raise self._damaged(day, "the bitmaps")
             listed, service, active, *counted = map(from_bytes, bitmaps)
@@ -272,49 +340,66 @@ class Reader(CostQueries, SumQueries):
         self, source: str, day: date, names: list[str] | None
     ) -> dict[str, tuple[datetime | None, datetime | None]]:
         """When these users (None: all) were first and last seen, as their rows of the day say."""
-        query = select(
-            USER_DAY.c.user_login, USER_DAY.c[FIRST_SEEN.name], USER_DAY.c[LAST_SEEN.name]
-        ).where(USER_DAY.c.source == source, USER_DAY.c.day == day)
+        values = {"source": source, "day": day}
         if names is None:
-            rows = self._all(query)
+            rows = self._all(_SEEN, values)
         else:
             chunks = (names[at : at + _NAMES] for at in range(0, len(names), _NAMES))
-            chosen = (query.where(USER_DAY.c.user_login.in_(chunk)) for chunk in chunks)
-            rows = [row for part in chosen for row in self._all(part)]
+            chosen = (_SEEN.where(USER_DAY.c.user_login.in_(chunk)) for chunk in chunks)
+            rows = [row for part in chosen for row in self._all(part, values)]
         return {row[0]: (row[1], row[2]) for row in rows}
 
     def tenant_figures(self, source: str) -> list[TenantFigure]:
         """The source's figures of the tenant per period, oldest first."""
-        table = TENANT_FIGURE
-        query = (
-            select(table.c.start_day, table.c.end_day, table.c.metric, table.c.value)
-            .where(table.c.source == source)
-            .order_by(table.c.start_day, table.c.end_day, table.c.metric)
-        )
         return [
             TenantFigure(Window(start, end), metric, msgspec.json.decode(value))
-            for start, end, metric, value in self._all(query)
+            for start, end, metric, value in self._all(_TENANT_FIGURES, source_values(source))
         ]
 
     def editor_languages(self, source: str, day: date) -> list[EditorLanguageUsage]:
         """The day's figures by user, editor and language, in that order."""
-        table = EDITOR_LANGUAGE_DAY
-        query = (
-            select(table.c.user_login, table.c.editor, table.c.language, *DETAILED_COLUMNS)
-            .where(table.c.source == source, table.c.day == day)
-            .order_by(table.c.user_login, table.c.editor, table.c.language)
-        )
-        return [
-            EditorLanguageUsage(row[0], row[1], row[2], _detailed(row[3:]))
-            for row in self._all(query)
-        ]
+        rows = self._all(_EDITOR_LANGUAGES, {"source": source, "day": day})
+        return [EditorLanguageUsage(row[0], row[1], row[2], _detailed(row[3:])) for row in rows]
 
     def credits_of(self, source: str, day: date) -> dict[str, float]:
         """The credits that each user consumed on the day."""
-        table = CREDIT_DAY
-        query = select(table.c.user_login, table.c.credits_consumed).order_by(table.c.user_login)
-        rows = self._all(query.where(table.c.source == source, table.c.day == day))
+        rows = self._all(_CREDITS, {"source": source, "day": day})
         return {row[0]: row[1] for row in rows}
+
+    def records(self, source: str, day: date) -> dict[str, str]:
+        """The source's records of the day as JSON, by user; the tenant's own has an empty name."""
+        rows = self._all(_RECORDS, {"source": source, "day": day})
+        return {row[0]: row[1] for row in rows}
+
+    def recorded(self, source: str, window: Window | None = None) -> dict[date, RecordedDay]:
+        """Of the stored days with any record, what records there are; by default of all days."""
+        query = _recorded(windowed=window is not None)
+        return {
+            day: RecordedDay(count - (not first), not first, record)
+            for day, count, first, record in self._all(query, source_values(source, window))
+        }
+
+    def seats(self, source: str) -> list[StoredSeat]:
+        """Every seat that the source ever reported, sorted by user."""
+        rows = self._all(_SEATS, source_values(source))
+        return [StoredSeat(Seat(*row[:-3]), *row[-3:]) for row in rows]
+
+    def seats_fetched_at(self, source: str) -> datetime | None:
+        """When the source last reported its seats; None if it never did."""
+        moment = self.note(f"{SEATS}:{source}")
+        return datetime.fromisoformat(moment) if moment else None
+
+    def runs(self, most: int) -> list[Run]:
+        """The newest runs of all sources, newest first."""
+        return [Run(*row) for row in self._all(NEWEST_FIRST.limit(most))]
+
+    def newest_runs(self) -> list[Run]:
+        """The newest run of each source that has ended, newest first."""
+        return [Run(*row) for row in self._all(NEWEST_ENDED)]
+
+    def notices(self) -> list[Notice]:
+        """Everything that somebody was ever notified of, or should have been; oldest first."""
+        return [Notice(*row) for row in self._all(ALL)]
 
     def last_success(self, source: str) -> datetime | None:
         """When a run last fetched everything that it should."""
@@ -338,5 +423,5 @@ class Reader(CostQueries, SumQueries):
 
     def note(self, name: str) -> str | None:
         """The value that a run stored under the name for later ones."""
-        rows = self._all(select(INFO.c.value).where(INFO.c.name == name))
+        rows = self._all(_NOTE, {"note": name})
         return rows[0][0] if rows else None

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, Table, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, Table, bindparam, select
 
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.figures import counts_of, is_active
@@ -27,21 +27,50 @@ from dashboard_scraper.store.rows import (
     LedgerDay,
     ledger_day,
     ledger_row,
+    record_rows,
     user_rows,
     user_usage,
 )
 from dashboard_scraper.store.schema import (
+    ANSWER_TABLES,
     DAY_FETCH,
     DAY_LEDGER,
     DAY_MARK,
     DAY_TABLES,
     DAY_VERSION,
+    DETAIL_TABLES,
+    RECORD_DAY,
     TOTAL_COLUMNS,
     USER_DAY,
 )
-from dashboard_scraper.store.versions import Content, DayRows, Delta, Key, difference
+from dashboard_scraper.store.statements import (
+    deletion_of_day,
+    deletion_of_version,
+    insertion,
+    is_of_day,
+    rows_of_day,
+    update_of_day,
+    update_of_version,
+    version_values,
+)
+from dashboard_scraper.store.versions import Content, DayRows, Key, difference
 
 _MARKS = ("held", "suspicious")
+
+# Each is built once: see `statements`.
+_OF_FETCH = deletion_of_day(DAY_FETCH).where(DAY_FETCH.c.fetched_at == bindparam("at"))
+_OF_MARK = deletion_of_day(DAY_MARK).where(DAY_MARK.c.marked_at == bindparam("at"))
+_CURRENT = select(DAY_LEDGER.c.version).where(is_of_day(DAY_LEDGER))
+_CURRENT_MARKS = select(*(DAY_LEDGER.c[name] for name in _MARKS)).where(is_of_day(DAY_LEDGER))
+_NEVER = [state.value for state in VersionState if state is not VersionState.SUPERSEDED]
+_NEVER_IN_FORCE = rows_of_day(DAY_VERSION).where(
+    DAY_VERSION.c.digest == bindparam("with_digest"),
+    DAY_VERSION.c.state.in_(_NEVER),
+)
+_HELD = rows_of_day(DAY_VERSION).where(DAY_VERSION.c.state == VersionState.HELD.value)
+
+Answer = dict[Table, Content]
+"""The rows of one answer, in each of ANSWER_TABLES."""
 
 
 class Stored(Enum):
@@ -95,24 +124,27 @@ class StoredDay:
         new = {(each[0],): tuple(each[1:]) for each in user_rows(usage)}
         if len(new) < len(usage.users):
             raise ContractBroken(f"{usage.day}: a user has two rows")
-        persons.add(self._connection, (name for (name,) in new), people)
+        persons.add(self._connection, self._source, (name for (name,) in new), people)
+        answer = {USER_DAY: new, RECORD_DAY: record_rows(usage)}
         current = self._in_force()
         if current is None:
-            self._rows.replace(USER_DAY, {}, new)
-            self._connection.execute(insert(DAY_LEDGER), row)
+            self._replace_rows({}, answer)
+            self._connection.execute(insertion(DAY_LEDGER), row)
             self._record_fetch(fetched_at, row["version"])
             return Stored.FIRST, None
         before = ledger_day(current)
-        old = self._rows.current(USER_DAY)
+        stored = {table: self._rows.current(table) for table in ANSWER_TABLES}
+        old = stored[USER_DAY]
         if _is_damaged(old, before):  # a comparison with damaged rows says nothing: repair them
             if row["digest"] != current["digest"]:
-                self._supersede(current, row, old, new)
+                self._supersede(current, row, stored, answer)
                 return Stored.REVISED, before
             self._rows.replace(USER_DAY, old, new)
-            old = new
+            stored[USER_DAY] = old = new
         # After `forget`, even an equal answer is a revision: with it, nobody is missing any more.
         if new == old and _totals_of(row) == _totals_of(current) and not before.forgotten:
-            self._repeat(current, row, old, settled=policy.is_settled(before))
+            self._update_records(before.version, stored, answer)
+            self._repeat(current, row, answer, settled=policy.is_settled(before))
             return Stored.SAME, before
         known = self._version_like(row)
         if known is not None and known["state"] == VersionState.REJECTED.value:
@@ -121,24 +153,33 @@ class StoredDay:
         change = Change(before, ledger_day(row), _movement(old, new, people))
         reason = policy.reason_to_hold(change)
         if reason is None:
-            self._supersede(current, row, old, new)
+            self._supersede(current, row, stored, answer)
             return Stored.REVISED, before
         if known is None:
-            self._hold(change, row, difference(new, old))
+            self._hold(change, row, stored, answer)
         else:
             self._repeat_archived(known, fetched_at)
         self.mark(fetched_at, held=reason)
         return Stored.HELD, before
 
+    def _replace_rows(self, old: Answer, new: Answer) -> None:
+        for table in ANSWER_TABLES:
+            self._rows.replace(table, old.get(table, {}), new[table])
+
+    def _update_records(self, current: int, old: Answer, new: Answer) -> None:
+        """Records may change without any figure: by a field that the catalogue does not know."""
+        if old[RECORD_DAY] != new[RECORD_DAY]:
+            self._rows.rebase(RECORD_DAY, current, old[RECORD_DAY], new[RECORD_DAY])
+            self._rows.replace(RECORD_DAY, old[RECORD_DAY], new[RECORD_DAY])
+
     def _in_force(self) -> RowMapping | None:
-        query = select(DAY_LEDGER).where(self._rows.is_of(DAY_LEDGER))
-        return self._connection.execute(query).mappings().first()
+        found: RowMapping | None = self._rows.execute(rows_of_day(DAY_LEDGER)).mappings().first()
+        return found
 
     def _record_fetch(self, fetched_at: datetime, version: int) -> None:
-        of_fetch = self._rows.is_of(DAY_FETCH) & (DAY_FETCH.c.fetched_at == fetched_at)
-        self._connection.execute(delete(DAY_FETCH).where(of_fetch))
+        self._rows.execute(_OF_FETCH, {"at": fetched_at})
         self._connection.execute(
-            insert(DAY_FETCH),
+            insertion(DAY_FETCH),
             {
                 "source": self._source,
                 "day": self._day,
@@ -148,12 +189,10 @@ class StoredDay:
         )
 
     def _update_ledger(self, **values: Any) -> None:
-        self._connection.execute(
-            update(DAY_LEDGER).where(self._rows.is_of(DAY_LEDGER)).values(**values)
-        )
+        self._rows.execute(update_of_day(DAY_LEDGER), values)
 
     def _repeat(
-        self, current: RowMapping, row: dict[str, Any], content: Content, *, settled: bool
+        self, current: RowMapping, row: dict[str, Any], content: Answer, *, settled: bool
     ) -> None:
         """Record that the source gave the same answer again.
 
@@ -175,9 +214,7 @@ class StoredDay:
         self._record_fetch(row["fetched_at"], current["version"])
 
     def _current(self) -> int:
-        number: int = self._connection.execute(
-            select(DAY_LEDGER.c.version).where(self._rows.is_of(DAY_LEDGER))
-        ).scalar_one()
+        number: int = self._rows.execute(_CURRENT).scalar_one()
         return number
 
     def _newest(self) -> int:
@@ -188,8 +225,8 @@ class StoredDay:
         self,
         current: RowMapping,
         row: dict[str, Any],
-        old: Content,
-        new: Content,
+        old: Answer,
+        new: Answer,
         suspicious: str | None = None,
     ) -> None:
         """Put a new answer in force, with the next number."""
@@ -202,36 +239,39 @@ class StoredDay:
         self,
         current: dict[str, Any],
         row: dict[str, Any],
-        old: Content,
-        new: Content,
+        old: Answer,
+        new: Answer,
         suspicious: str | None = None,
     ) -> None:
         """Put a ledger row and its users' rows in force, and archive the `current` ones."""
         archived = VersionState.SUPERSEDED
         self._add_version(current, archived, row["version"], row["accepted_at"])
-        self._rows.put_delta(USER_DAY, current["version"], difference(old, new))
-        for table in DAY_TABLES[1:]:  # the new version has no details until they are fetched
+        for table in ANSWER_TABLES:
+            delta = difference(old[table], new[table])
+            self._rows.put_delta(table, current["version"], delta)
+        for table in DETAIL_TABLES:  # the new version has no details until they are fetched
             self._rows.put_delta(table, current["version"], {**self._rows.current(table)})
-            self._connection.execute(delete(table).where(self._rows.is_of(table)))
-        self._rows.replace(USER_DAY, old, new)
-        self._connection.execute(delete(DAY_LEDGER).where(self._rows.is_of(DAY_LEDGER)))
+            self._rows.execute(deletion_of_day(table))
+        self._replace_rows(old, new)
+        self._rows.execute(deletion_of_day(DAY_LEDGER))
         marks = {name: current[name] for name in _MARKS}
-        self._connection.execute(insert(DAY_LEDGER), {**row, **marks})
+        self._connection.execute(insertion(DAY_LEDGER), {**row, **marks})
         self.mark(row["accepted_at"], held=None, suspicious=suspicious)
 
     def _add_version(
         self, row: dict[str, Any], state: VersionState, base: int, since: datetime, **beside: str
     ) -> None:
         values = {**row, **beside, "state": state.value, "base": base, "state_since": since}
-        self._connection.execute(insert(DAY_VERSION), values)
+        self._connection.execute(insertion(DAY_VERSION), values)
 
-    def _hold(self, change: Change, row: dict[str, Any], delta: Delta) -> None:
+    def _hold(self, change: Change, row: dict[str, Any], old: Answer, new: Answer) -> None:
         number, since = self._newest() + 1, row["fetched_at"]
         self._withdraw_held(since)
         row |= {"version": number, "accepted_at": None}
         movement = msgspec.json.encode(change.movement).decode()
         self._add_version(row, VersionState.HELD, change.before.version, since, movement=movement)
-        self._rows.put_delta(USER_DAY, number, delta)
+        for table in ANSWER_TABLES:
+            self._rows.put_delta(table, number, difference(new[table], old[table]))
         self._record_fetch(since, number)
 
     def _repeat_archived(self, known: RowMapping, fetched_at: datetime) -> None:
@@ -248,18 +288,14 @@ class StoredDay:
 
     def _version_like(self, row: dict[str, Any]) -> RowMapping | None:
         """The version with the same figures among those that were never in force."""
-        never = [s.value for s in VersionState if s is not VersionState.SUPERSEDED]
-        query = select(DAY_VERSION).where(
-            self._rows.is_of(DAY_VERSION),
-            DAY_VERSION.c.digest == row["digest"],
-            DAY_VERSION.c.state.in_(never),
+        of_digest = {"with_digest": row["digest"]}
+        found: Sequence[RowMapping] = (
+            self._rows.execute(_NEVER_IN_FORCE, of_digest).mappings().all()
         )
-        found = self._connection.execute(query).mappings().all()
         return next((each for each in found if _totals_of(each) == _totals_of(row)), None)
 
     def _update_version(self, number: int, **values: Any) -> None:
-        of_version = self._rows.is_of(DAY_VERSION) & (DAY_VERSION.c.version == number)
-        self._connection.execute(update(DAY_VERSION).where(of_version).values(**values))
+        self._rows.execute(update_of_version(DAY_VERSION), {**version_values(number), **values})
 
     def _withdraw_held(self, moment: datetime, but: int | None = None) -> None:
         """Withdraw the held version, since the source has given another answer."""
@@ -271,9 +307,8 @@ class StoredDay:
 
     def _held(self) -> Sequence[RowMapping]:
         """The held version: at most one."""
-        is_held = DAY_VERSION.c.state == VersionState.HELD.value
-        query = select(DAY_VERSION).where(self._rows.is_of(DAY_VERSION), is_held)
-        return self._connection.execute(query).mappings().all()
+        found: Sequence[RowMapping] = self._rows.execute(_HELD).mappings().all()
+        return found
 
     def accept(self, moment: datetime) -> bool:
         """Put the held version in force; without one, clear the day's `suspicious` mark.
@@ -293,11 +328,11 @@ class StoredDay:
         self, held: dict[str, Any], current: dict[str, Any], moment: datetime
     ) -> None:
         number = held["version"]
-        old, new = self._rows.current(USER_DAY), self._rows.version(USER_DAY, number)
+        old = {table: self._rows.current(table) for table in ANSWER_TABLES}
+        new = {table: self._rows.version(table, number) for table in ANSWER_TABLES}
         for table in DAY_TABLES:
             self._rows.drop_delta(table, number)
-        of_version = self._rows.is_of(DAY_VERSION) & (DAY_VERSION.c.version == number)
-        self._connection.execute(delete(DAY_VERSION).where(of_version))
+        self._rows.execute(deletion_of_version(DAY_VERSION), version_values(number))
         row = {column.name: held[column.name] for column in DAY_LEDGER.c}
         self._replace(current, row | {"accepted_at": moment}, old, new)
 
@@ -314,16 +349,13 @@ class StoredDay:
 
     def mark(self, moment: datetime, **reasons: str | None) -> None:
         """Set or clear `held` or `suspicious` in the ledger, and record when for `as_of`."""
-        columns = (DAY_LEDGER.c.held, DAY_LEDGER.c.suspicious)
-        query = select(*columns).where(self._rows.is_of(DAY_LEDGER))
-        before = dict(self._connection.execute(query).mappings().one())
+        before = dict(self._rows.execute(_CURRENT_MARKS).mappings().one())
         marks = {**before, **reasons}
         if marks != before:
             self._update_ledger(**marks)
-            of_moment = self._rows.is_of(DAY_MARK) & (DAY_MARK.c.marked_at == moment)
-            self._connection.execute(delete(DAY_MARK).where(of_moment))
+            self._rows.execute(_OF_MARK, {"at": moment})
             row = {"source": self._source, "day": self._day, "marked_at": moment, **marks}
-            self._connection.execute(insert(DAY_MARK), row)
+            self._connection.execute(insertion(DAY_MARK), row)
 
     def put_details(self, table: Table, content: Content, status: dict[str, Any]) -> None:
         """Upsert the details that were fetched with the version in force."""

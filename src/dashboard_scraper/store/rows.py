@@ -142,6 +142,14 @@ def user_rows(usage: DayUsage) -> Iterator[Row]:
         yield (user.user, *values_of(user.figures), extra, user.service)
 
 
+def record_rows(usage: DayUsage) -> dict[tuple[str], tuple[str]]:
+    """The records of the answer by user; the tenant's own has an empty name."""
+    records = {(user.user,): (user.record,) for user in usage.users if user.record is not None}
+    if usage.record is not None:
+        records[("",)] = (usage.record,)
+    return records
+
+
 def user_usage(row: Any) -> UserUsage:
     """From a row of user_login, the figures, extra and service_account."""
     extra = row[-2]

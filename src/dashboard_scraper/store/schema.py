@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     false,
+    func,
     select,
 )
 
@@ -29,7 +30,7 @@ from dashboard_scraper.model.costs import COST_METRICS, CostKind
 from dashboard_scraper.model.metrics import COUNTS, DETAILED, METRICS, TOTALS, Kind
 from dashboard_scraper.store.column_types import Amount, Moment, Seen
 
-VERSION = 6
+VERSION = 9
 
 
 # Sorted as in Python, whatever the database's collation: the same users give the same output bytes.
@@ -51,13 +52,14 @@ INFO = Table(
 )
 SCHEMA_VERSION = "schema_version"
 LAST_SUCCESS = "last_success"  # followed by a colon and the source
+SEATS = "seats"  # followed by a colon and the source: when they were fetched
 FORGETS = "forgets"  # how often somebody was removed
 
-_SOURCE = "Where the figures come from: `dashboard` or `analytics`"
+_SOURCE = "Where the figures come from: a name of METRICS_SOURCE"
 _USER = "The user's address, or the name of a service account, as the source wrote it"
 _PERSON = (
-    "What is the same for all spellings of the address, and for all addresses that IDENTITY_FILE"
-    " gave to one login when a run last wrote"
+    "What is the same for all names of one person in all sources: spellings of the address, and all"
+    " addresses and ids that IDENTITY_FILE gave to one login when a run last wrote"
 )
 _EXTRA = "JSON: the fields that the catalogue does not know, flattened"
 _UNRECONCILED = "JSON: where the users' sums and the tenant's own figures disagree, with both"
@@ -146,6 +148,15 @@ CREDIT_DAY = Table(
     Column("credits_consumed", Double, nullable=False, comment="Credits; a fraction is allowed"),
     sqlite_with_rowid=False,
 )
+# What the catalogue does not know yet is not lost: the records as a source sent them.
+RECORD_DAY = Table(
+    "record_day",
+    metadata,
+    *_day_key(),
+    Column("user_login", _NAME, primary_key=True, comment=f"{_USER}; empty: the tenant's record"),
+    Column("record", Text, nullable=False, comment="JSON, as the source sent it"),
+    sqlite_with_rowid=False,
+)
 # Which names are one person: not stored in the rows of days, since IDENTITY_FILE may change.
 PERSON = Table(
     "person",
@@ -153,6 +164,15 @@ PERSON = Table(
     Column("user_login", _NAME, primary_key=True, comment=_USER),
     Column("person", _NAME, nullable=False, comment=_PERSON),
     Column("number", Integer, comment="Its bit in the bitmaps of `day_people`; never changes"),
+)
+
+# Who the names are that mean somebody in their source alone: logins, and ids of the source's own.
+SOURCE_PERSON = Table(
+    "source_person",
+    metadata,
+    Column("source", Text, primary_key=True, comment=_SOURCE),
+    _user_key(),
+    Column("person", _NAME, nullable=False, comment=_PERSON),
 )
 
 # Bitmaps of the people of a day in force, by their numbers. NULL: not computed yet.
@@ -166,8 +186,11 @@ DAY_PEOPLE = Table(
     *(Column(m.name, LargeBinary, comment=f"Those with more than 0: {m.title}") for m in COUNTS),
 )
 
-# The rows of a day, which are replaced and archived together; the users' own come first.
-DAY_TABLES = (USER_DAY, EDITOR_LANGUAGE_DAY, CREDIT_DAY)
+# What one answer of the source brings, and what is fetched later for the version in force.
+ANSWER_TABLES = (USER_DAY, RECORD_DAY)
+DETAIL_TABLES = (EDITOR_LANGUAGE_DAY, CREDIT_DAY)
+# The rows of a day, which are replaced and archived together.
+DAY_TABLES = (*ANSWER_TABLES, *DETAIL_TABLES)
 
 
 def _version_key() -> Column[Any]:
@@ -314,10 +337,60 @@ BUDGET = Table(
     Column("fetched_at", Moment, nullable=False, comment=_FETCHED_AT),
 )
 
+# Who may use the assistant. Who lost the seat stays, with the last answer that had it.
+SEAT = Table(
+    "seat",
+    metadata,
+    Column("source", Text, primary_key=True, comment=_SOURCE),
+    _user_key(),
+    Column("plan", Text, comment="The source's word for the plan or role"),
+    Column("assigned_on", Date, comment="When the seat was assigned"),
+    Column("last_active", Moment, comment="Last activity, as the source says beside the seat"),
+    Column("ends_on", Date, comment="When the seat is going to end"),
+    Column("first_fetched_at", Moment, nullable=False, comment="The first answer that had it"),
+    Column("fetched_at", Moment, nullable=False, comment="The newest answer that had it"),
+    Column("current", Boolean, nullable=False, comment="Whether the source's newest answer has it"),
+)
+
+# What each run did, for a source.
+RUN = Table(
+    "run",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False, comment="Counts the runs"),
+    Column("source", Text, nullable=False, comment=_SOURCE),
+    Column("command", Text, nullable=False, comment="Such as `last-28-days` or `backfill`"),
+    Column("started_at", Moment, nullable=False, comment="When it opened the store"),
+    Column("ended_at", Moment, comment="NULL: it is still running, or was killed"),
+    Column("exit_code", Integer, comment="As `docs/troubleshooting.md` lists them"),
+    Column("days_fetched", Integer, comment="Days whose figures were fetched and stored"),
+    Column("days_revised", Integer, comment="Those of them that replaced other figures"),
+    Column("days_failed", Integer, comment="Days that should have been fetched, and were not"),
+    Column("requests", Integer, comment="Requests to the source, including retries"),
+    Column("version", Text, nullable=False, comment="The program's version"),
+)
+
+# What somebody was notified of, and for how long it was so.
+NOTICE = Table(
+    "notice",
+    metadata,
+    Column("source", Text, primary_key=True, comment=f"{_SOURCE}; empty: of no single source"),
+    Column("occasion", Text, primary_key=True, comment="Why, in one word"),
+    Column("since", Moment, primary_key=True, comment="When it was first found"),
+    Column("message", Text, nullable=False, comment="What was sent; it names no people"),
+    Column("notified_at", Moment, comment="When it was last sent; NULL: it could not be"),
+    Column("ended_at", Moment, comment="When it was found to be over; NULL: it is still so"),
+    Column("details", Text, nullable=False, comment="JSON: such as the days and the exit code"),
+)
+
 
 def _with_person(table: Table) -> Select[Any]:
-    joined = table.outerjoin(PERSON, PERSON.c.user_login == table.c.user_login)
-    return select(*table.c, PERSON.c.person).select_from(joined)
+    own, anywhere = SOURCE_PERSON.c, PERSON.c
+    joined = table.outerjoin(PERSON, anywhere.user_login == table.c.user_login).outerjoin(
+        SOURCE_PERSON,
+        (own.source == table.c.source) & (own.user_login == table.c.user_login),
+    )
+    person = func.coalesce(own.person, anywhere.person).label(anywhere.person.name)
+    return select(*table.c, person).select_from(joined)
 
 
 # The public interface for SQL: these names and columns stay, however the tables change.
@@ -329,4 +402,8 @@ VIEWS: dict[str, Select[Any]] = {
     "cost_days": _with_person(COST_DAY),
     "cost_totals": select(*COST_LEDGER.c),
     "user_budgets": _with_person(BUDGET),
+    "seats": _with_person(SEAT),
+    "records": select(*RECORD_DAY.c),
+    "runs": select(*RUN.c),
+    "notices": select(*NOTICE.c),
 }

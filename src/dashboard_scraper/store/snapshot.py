@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, bindparam
@@ -13,6 +14,8 @@ from dashboard_scraper.store.schema import USER_DAY
 
 Explained = Callable[[], AbstractContextManager[None]]
 """A context in which errors of the driver become StoreFailed."""
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 # Queries of a single day, and conditions and sums of many columns, are built once: SQLAlchemy takes
 # longer to build them than the database to run them.
@@ -32,8 +35,18 @@ class Snapshot:
         """The connection with the snapshot's transaction."""
         return self._connection
 
-    def _all(self, query: Any, ledger: LedgerDay | None = None) -> list[Any]:
-        """All rows; `ledger` gives the parameters of a query for one day."""
-        values = {"source": ledger.source, "day": ledger.day} if ledger else {}
+    def _all(self, query: Any, values: Mapping[str, Any] = _NONE) -> Sequence[Any]:
+        """All rows."""
         with self._explained():
-            return list(self._connection.execute(query, values).all())
+            return self._connection.execute(query, values).all()
+
+    def _of_day(self, query: Any, ledger: LedgerDay) -> Sequence[Any]:
+        """All rows of a query with `IS_OF_DAY`."""
+        return self._all(query, {"source": ledger.source, "day": ledger.day})
+
+    def _dicts(self, query: Any, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """All rows by column name."""
+        with self._explained():
+            result = self._connection.execute(query, values)
+            names = [f"{name}" for name in result.keys()]  # noqa: SIM118 - not a dict
+            return [dict(zip(names, row, strict=True)) for row in result]

@@ -23,6 +23,7 @@ from dashboard_scraper.model.listing import NAMED_AT_MOST, listed_days
 from dashboard_scraper.model.tolerance import EXACT, Tolerance
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader, Status
 from dashboard_scraper.store.cost_status import CostStatus, cost_status, lines_of
+from dashboard_scraper.store.runs import Run
 from dashboard_scraper.store.settling import Settling, is_settled
 
 logger = logging.getLogger(__name__)
@@ -91,10 +92,11 @@ class SourceStatus(msgspec.Struct):
 
 
 class StoreStatus(msgspec.Struct):
-    """The report of `status`."""
+    """The report of `status`; `runs` has the newest of each source that has ended."""
 
     store: str
     sources: list[SourceStatus]
+    runs: list[Run] = []
 
 
 _RULER = "1   5    10   15   20   25   30"
@@ -125,6 +127,7 @@ def status_of(
             _source_status(reader, source, reader.ledger(source), settling, now, tolerance)
             for source in reader.sources()
         ],
+        reader.newest_runs(),
     )
 
 
@@ -196,6 +199,9 @@ def as_text(status: StoreStatus) -> str:
     lines = [f"store: {status.store}"]
     if not status.sources:
         lines.append("no day has been fetched yet")
+    lines += [
+        f"last run for {run.source}, {iso_utc(run.started_at)}: {run.ending}" for run in status.runs
+    ]
     for source in status.sources:
         success = iso_utc(source.last_success) if source.last_success else "never"
         lines += [

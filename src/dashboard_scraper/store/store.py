@@ -7,26 +7,30 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Table, delete, insert
+from sqlalchemy import Connection, Table, bindparam, delete, select, update
 from sqlalchemy.exc import OperationalError
 
 from dashboard_scraper.errors import StoreFailed, UsageError
-from dashboard_scraper.model.costs import Budget, CostDay
+from dashboard_scraper.model.costs import Budget, CostDay, CostDifference
+from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import picker, values_of
 from dashboard_scraper.model.metrics import DETAILED
+from dashboard_scraper.model.seats import Seat
 from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, TenantFigure
 from dashboard_scraper.people.people import People
-from dashboard_scraper.store import day_people, persons
+from dashboard_scraper.store import day_people, persons, runs
 from dashboard_scraper.store.backend import Backend, View
-from dashboard_scraper.store.cost_days import StoredCosts
+from dashboard_scraper.store.cost_days import StoredCosts, mark_days
 from dashboard_scraper.store.cost_rows import CostLedgerDay
 from dashboard_scraper.store.forgetting import remove_person
 from dashboard_scraper.store.migration import migrate, version_of
+from dashboard_scraper.store.notices import Notice
+from dashboard_scraper.store.notices import put as put_notices
 from dashboard_scraper.store.reader import Reader
 from dashboard_scraper.store.revising import AcceptAll, Policy, Stored, StoredDay
 from dashboard_scraper.store.rows import DetailStatus, LedgerDay
@@ -36,15 +40,26 @@ from dashboard_scraper.store.schema import (
     EDITOR_LANGUAGE_DAY,
     INFO,
     LAST_SUCCESS,
+    SEAT,
+    SEATS,
     TENANT_FIGURE,
     VERSION,
 )
+from dashboard_scraper.store.statements import insertion, source_values
 from dashboard_scraper.store.versions import Content
 
 Result = TypeVar("Result")
 
 _encode = msgspec.json.Encoder().encode
 _detailed_in = picker(DETAILED)
+
+# Each is built once: see `statements`.
+_DELETION_OF_NOTE = delete(INFO).where(INFO.c.name == bindparam("note"))
+_DELETION_OF_BUDGETS = delete(BUDGET).where(BUDGET.c.source == bindparam("source"))
+_FIGURE_KEY = ("source", "start_day", "end_day", "metric")
+_DELETION_OF_FIGURE = delete(TENANT_FIGURE).where(
+    *(TENANT_FIGURE.c[name] == bindparam(name) for name in _FIGURE_KEY)
+)
 
 
 class Store:
@@ -111,7 +126,8 @@ class Store:
     def _bring_up_to_date(self, connection: Connection) -> None:
         if self._version(connection) < VERSION:
             migrate(connection)
-            persons.add(connection, persons.names_in_days(connection), People())
+            for source, names in persons.names_by_source(connection).items():
+                persons.add(connection, source, names, People())
             persons.add_numbers(connection)
             day_people.fill(connection)
         if self._people is not None:
@@ -226,7 +242,7 @@ class Store:
         self._put_days.add(usage.day)
 
         def put(connection: Connection) -> tuple[Stored, LedgerDay | None]:
-            people = self._people or People()
+            people = (self._people or People()).of(source)
             stored_day = self._stored_day(connection, source, usage.day)
             return stored_day.put(usage, fetched_at, policy or AcceptAll(), people)
 
@@ -269,6 +285,14 @@ class Store:
 
         return self._write(put)
 
+    def mark_costs(
+        self, source: str, window: Window, differences: Sequence[CostDifference]
+    ) -> None:
+        """Set where the costs of a period do not add up, for each of its days that is stored; the
+        next different answer of a day removes it.
+        """
+        self._write(lambda connection: mark_days(connection, source, window, differences))
+
     def put_budgets(self, source: str, budgets: Iterable[Budget], fetched_at: datetime) -> None:
         """Replace the limits of users by those that the source named now."""
         rows = [
@@ -283,18 +307,47 @@ class Store:
         ]
 
         def replace(connection: Connection) -> None:
-            connection.execute(delete(BUDGET).where(BUDGET.c.source == source))
+            connection.execute(_DELETION_OF_BUDGETS, source_values(source))
             if rows:
-                connection.execute(insert(BUDGET), rows)
-            self._add_names(connection, (str(row["user_login"]) for row in rows))
+                connection.execute(insertion(BUDGET), rows)
+            self._add_names(connection, source, (str(row["user_login"]) for row in rows))
 
         self._write(replace)
+
+    def put_seats(self, source: str, seats: Iterable[Seat], fetched_at: datetime) -> None:
+        """Upsert the seats that the source reports now; those that it no longer has stay, and are
+        not current.
+        """
+        rows = {seat.user: msgspec.structs.astuple(seat) for seat in seats}
+        names = [column.name for column in SEAT.c][1:6]
+
+        def put(connection: Connection) -> None:
+            is_of = SEAT.c.source == source
+            query = select(SEAT.c.user_login, SEAT.c.first_fetched_at).where(is_of)
+            known = {row[0]: row[1] for row in connection.execute(query)}
+            connection.execute(update(SEAT).where(is_of).values(current=False))
+            connection.execute(delete(SEAT).where(is_of, SEAT.c.user_login.in_(list(rows))))
+            values = [
+                {
+                    **dict(zip(names, row, strict=True)),
+                    "source": source,
+                    "first_fetched_at": known.get(user, fetched_at),
+                    "fetched_at": fetched_at,
+                    "current": True,
+                }
+                for user, row in rows.items()
+            ]
+            if values:
+                connection.execute(insertion(SEAT), values)
+            self._add_names(connection, source, rows)
+            self._put_note(connection, f"{SEATS}:{source}", fetched_at.isoformat())
+
+        self._write(put)
 
     def put_tenant_figures(
         self, source: str, figures: Iterable[TenantFigure], fetched_at: datetime
     ) -> None:
         """Upsert the tenant's figures of a period."""
-        table = TENANT_FIGURE
         rows = list(figures)  # the work may run twice
 
         def replace(connection: Connection) -> None:
@@ -305,11 +358,10 @@ class Store:
                     "end_day": figure.window.end,
                     "metric": figure.metric,
                 }
-                connection.execute(
-                    delete(table).where(*(table.c[name] == value for name, value in key.items()))
-                )
+                connection.execute(_DELETION_OF_FIGURE, key)
                 value = _encode(figure.value).decode()
-                connection.execute(insert(table).values(**key, value=value, fetched_at=fetched_at))
+                row = {**key, "value": value, "fetched_at": fetched_at}
+                connection.execute(insertion(TENANT_FIGURE), row)
 
         self._write(replace)
 
@@ -343,12 +395,27 @@ class Store:
 
         def put(connection: Connection) -> None:
             self._stored_day(connection, source, day).put_details(table, content, ledger)
-            self._add_names(connection, (key[0] for key in content))
+            self._add_names(connection, source, (key[0] for key in content))
 
         self._write(put)
 
-    def _add_names(self, connection: Connection, names: Iterable[str]) -> None:
-        persons.add(connection, names, self._people or People())
+    def _add_names(self, connection: Connection, source: str, names: Iterable[str]) -> None:
+        persons.add(connection, source, names, self._people or People())
+
+    def start_run(self, source: str, command: str, started_at: datetime, version: str) -> int:
+        """Record that a run for the source has begun; returns its number for `end_run`."""
+        return self._write(lambda c: runs.start(c, source, command, started_at, version))
+
+    def end_run(
+        self, number: int, ended_at: datetime, exit_code: int, counts: runs.RunCounts
+    ) -> None:
+        """Record how a run ended."""
+        self._write(lambda c: runs.end(c, number, ended_at, exit_code, counts))
+
+    def put_notices(self, notices: Iterable[Notice]) -> None:
+        """Upsert what somebody was notified of."""
+        rows = list(notices)  # the work may run twice
+        self._write(lambda connection: put_notices(connection, rows))
 
     def put_success(self, source: str, moment: datetime) -> None:
         """Record that a run fetched everything that it should."""
@@ -356,19 +423,19 @@ class Store:
 
     def put_note(self, name: str, value: str) -> None:
         """Upsert a value under a name, for later runs."""
+        self._write(lambda connection: self._put_note(connection, name, value))
 
-        def replace(connection: Connection) -> None:
-            connection.execute(delete(INFO).where(INFO.c.name == name))
-            connection.execute(insert(INFO).values(name=name, value=value))
+    def _put_note(self, connection: Connection, name: str, value: str) -> None:
+        connection.execute(_DELETION_OF_NOTE, {"note": name})
+        connection.execute(insertion(INFO), {"name": name, "value": value})
 
-        self._write(replace)
+    def forget(self, user: str, source: str = "") -> int:
+        """Remove a person under every name in every source; returns the number of deleted rows.
 
-    def forget(self, user: str) -> int:
-        """Remove a person under every spelling and address; returns the number of deleted rows.
-
-        The ledger then has the sums of the remaining users, and how many were removed.
+        The ledger then has the sums of the remaining users, and how many were removed. A name that
+        is not an address is meant as this source spells it.
         """
-        people = self._people or People()
+        people = (self._people or People()).of(source)
         removed = self._write(lambda connection: remove_person(connection, people, user))
         self._scrub()  # even without rows: an earlier call may have been interrupted before this
         return removed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
 from functools import cache
 from types import MappingProxyType
@@ -12,7 +12,11 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ColumnElement,
+    Date,
     Select,
+    Table,
+    and_,
+    bindparam,
     case,
     cast,
     false,
@@ -25,7 +29,16 @@ from sqlalchemy import (
 
 from dashboard_scraper.errors import StoreFailed
 from dashboard_scraper.model.figures import of_counts
-from dashboard_scraper.model.metrics import COUNTS, METRICS, REQUIRED, Count, Figures, Kind, Metric
+from dashboard_scraper.model.metrics import (
+    ACTIVE_DAYS,
+    COUNTS,
+    METRICS,
+    REQUIRED,
+    Count,
+    Figures,
+    Kind,
+    Metric,
+)
 from dashboard_scraper.store.rows import LedgerDay
 from dashboard_scraper.store.schema import (
     DAY_LEDGER,
@@ -76,7 +89,8 @@ def _any_of(metrics: Iterable[Metric]) -> ColumnElement[bool]:
 def _is_active() -> ColumnElement[bool]:
     """As `figures.is_active` defines it."""
     unknown = or_(*(USER_DAY.c[metric.name].is_(None) for metric in REQUIRED))
-    return or_(_any_of(COUNTS), unknown)
+    not_idle = func.coalesce(USER_DAY.c[ACTIVE_DAYS.name], 1) != 0
+    return or_(_any_of(COUNTS), and_(unknown, not_idle))
 
 
 def _sum_of(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -130,12 +144,87 @@ def _group_sums_of_day(
     return query if service_accounts else query.where(USER_DAY.c.service_account == false())
 
 
-def _active_on(
-    source: str, days: Collection[date], *, service_accounts: bool
-) -> list[ColumnElement[bool]]:
+def _is_on_days(table: Table) -> tuple[ColumnElement[bool], ...]:
+    """The conditions for rows of days of a source: `_days_values` has the values."""
+    days = bindparam("days", expanding=True, type_=Date())
+    return table.c.source == bindparam("source"), table.c.day.in_(days)
+
+
+def _days_values(source: str, days: Iterable[date]) -> dict[str, Any]:
+    return {"source": source, "days": [*days]}
+
+
+@cache
+def _active_on(*, service_accounts: bool) -> tuple[ColumnElement[bool], ...]:
     """The conditions for the days' rows with activity."""
-    found = [USER_DAY.c.source == source, USER_DAY.c.day.in_(days), _is_active()]
-    return found if service_accounts else [*found, USER_DAY.c.service_account == false()]
+    found = (*_is_on_days(USER_DAY), _is_active())
+    return found if service_accounts else (*found, USER_DAY.c.service_account == false())
+
+
+@cache
+def _sums_by_user(partly: tuple[int, ...], *, service_accounts: bool) -> Select[Any]:
+    query = select(
+        USER_DAY.c.user_login,
+        *_sums_of(_COUNT_COLUMNS),
+        *(func.count(_COUNT_COLUMNS[place]) == func.count() for place in partly),
+    )
+    return (
+        query.where(*_active_on(service_accounts=service_accounts))
+        .group_by(USER_DAY.c.user_login)
+        .order_by(USER_DAY.c.user_login)
+    )
+
+
+@cache
+def _of_ledger(of_columns: Callable[..., tuple[ColumnElement[Any], ...]]) -> Select[Any]:
+    return select(*of_columns(SUM_COLUMNS)).where(*_is_on_days(DAY_LEDGER), DAY_LEDGER.c.users > 0)
+
+
+@cache
+def _people_sums() -> Select[Any]:
+    return (
+        select(USER_DAY.c.day, *_whole_sums_of(_COUNT_COLUMNS))
+        .where(*_is_on_days(USER_DAY), USER_DAY.c.service_account == false())
+        .group_by(USER_DAY.c.day)
+    )
+
+
+@cache
+def _unknown_user_days(metrics: tuple[Metric, ...], *, service_accounts: bool) -> Select[Any]:
+    unknown = or_(*(USER_DAY.c[metric.name].is_(None) for metric in metrics))
+    return select(func.count()).where(unknown, *_active_on(service_accounts=service_accounts))
+
+
+@cache
+def _open_sums(
+    total: Metric, parts: tuple[Metric, ...], *, service_accounts: bool
+) -> tuple[Select[Any], Select[Any]]:
+    """How many there are, and the first."""
+    whole = USER_DAY.c[total.name]
+    # In SQL, x + NULL is NULL.
+    sum_ = sum((func.coalesce(USER_DAY.c[part.name], 0) for part in parts), literal(0))
+    active = _active_on(service_accounts=service_accounts)
+    is_open = (whole.is_not(None), whole != sum_, *active)
+    first = (
+        select(USER_DAY.c.day, USER_DAY.c.user_login, whole, cast(sum_, BigInteger))
+        .where(*is_open)
+        .order_by(USER_DAY.c.day, USER_DAY.c.user_login)
+        .limit(1)
+    )
+    return select(func.count()).where(*is_open), first
+
+
+@cache
+def _editor_language_sums(wholes: tuple[tuple[Metric, ...], ...]) -> Select[Any]:
+    table = EDITOR_LANGUAGE_DAY
+    place = (table.c.user_login, table.c.editor, table.c.language)
+    # In SQL, x + NULL is NULL, and count() leaves NULL out: so an unknown part shows.
+    sums = [sum((table.c[metric.name] for metric in whole), literal(0)) for whole in wholes]
+    whole_sums = (
+        cast(case((func.count(each) == func.count(), func.sum(each))), BigInteger) for each in sums
+    )
+    query = select(*place, *whole_sums).where(*_is_on_days(table))
+    return query.group_by(*place).order_by(*place)
 
 
 class SumQueries(Snapshot):
@@ -153,7 +242,7 @@ class SumQueries(Snapshot):
         unknown.
         """
         query = _sums_of_day(tuple(at_least.items()), service_accounts=service_accounts)
-        return Figures(*self._all(query, ledger)[0])
+        return Figures(*self._of_day(query, ledger)[0])
 
     def group_sums(
         self, ledger: LedgerDay, groups: Sequence[Iterable[Metric]], *, service_accounts: bool
@@ -163,7 +252,7 @@ class SumQueries(Snapshot):
         """
         wanted = tuple(map(tuple, groups))
         query = _group_sums_of_day(wanted, service_accounts=service_accounts)
-        return [tuple(row) for row in self._all(query, ledger)]
+        return [tuple(row) for row in self._of_day(query, ledger)]
 
     def sums_by_user(
         self, source: str, days: Collection[date], *, service_accounts: bool
@@ -173,18 +262,9 @@ class SumQueries(Snapshot):
         """
         # How many values are known is counted only where the ledger says that some are not.
         partly = self._partly_unknown(source, days)
-        query = (
-            select(
-                USER_DAY.c.user_login,
-                *_sums_of(_COUNT_COLUMNS),
-                *(func.count(_COUNT_COLUMNS[place]) == func.count() for place in partly),
-            )
-            .where(*_active_on(source, days, service_accounts=service_accounts))
-            .group_by(USER_DAY.c.user_login)
-            .order_by(USER_DAY.c.user_login)
-        )
+        query = _sums_by_user(tuple(partly), service_accounts=service_accounts)
         found = []
-        for row in self._all(query):
+        for row in self._all(query, _days_values(source, days)):
             sums = list(row[1 : len(COUNTS) + 1])
             known = tuple([each or 0 for each in sums]) if None in sums else tuple(sums)
             for place, is_known in zip(partly, row[len(COUNTS) + 1 :], strict=True):
@@ -197,10 +277,7 @@ class SumQueries(Snapshot):
 
     def _check_sums(self, source: str, days: Collection[date], users: list[UserSums]) -> None:
         """Nobody else compares the rows of days that are not loaded with the ledger."""
-        ledger = DAY_LEDGER.c
-        sums = _whole_sums_of(SUM_COLUMNS)
-        query = select(*sums).where(ledger.source == source, ledger.day.in_(days), ledger.users > 0)
-        of_ledger = self._all(query)[0]
+        of_ledger = self._all(_of_ledger(_whole_sums_of), _days_values(source, days))[0]
         of_users = map(sum, zip(*(user.known for user in users), strict=True))
         for whole, found in zip(of_ledger, list(of_users) or [0] * len(COUNTS), strict=True):
             if whole is not None and whole != found:
@@ -212,21 +289,13 @@ class SumQueries(Snapshot):
 
     def _partly_unknown(self, source: str, days: Collection[date]) -> list[int]:
         """The places of the counts that are unknown for somebody on one of the days."""
-        ledger = DAY_LEDGER.c
-        query = select(*_are_unknown(SUM_COLUMNS)).where(
-            ledger.source == source, ledger.day.in_(days), ledger.users > 0
-        )
-        return [place for place, is_unknown in enumerate(self._all(query)[0]) if is_unknown]
+        unknown = self._all(_of_ledger(_are_unknown), _days_values(source, days))[0]
+        return [place for place, is_unknown in enumerate(unknown) if is_unknown]
 
     def people_sums(self, source: str, days: Collection[date]) -> dict[date, Figures]:
         """The sums of each day without service accounts; an unknown count makes its sum unknown."""
-        query = (
-            select(USER_DAY.c.day, *_whole_sums_of(_COUNT_COLUMNS))
-            .where(USER_DAY.c.source == source, USER_DAY.c.day.in_(days))
-            .where(USER_DAY.c.service_account == false())
-            .group_by(USER_DAY.c.day)
-        )
-        return {row[0]: of_counts(row[1:]) for row in self._all(query)}
+        rows = self._all(_people_sums(), _days_values(source, days))
+        return {row[0]: of_counts(row[1:]) for row in rows}
 
     def unknown_user_days(
         self,
@@ -237,9 +306,8 @@ class SumQueries(Snapshot):
         service_accounts: bool,
     ) -> int:
         """On how many active user-days one of the metrics is unknown."""
-        unknown = or_(*(USER_DAY.c[metric.name].is_(None) for metric in metrics))
-        active = _active_on(source, days, service_accounts=service_accounts)
-        count: int = self._all(select(func.count()).where(unknown, *active))[0][0]
+        query = _unknown_user_days(tuple(metrics), service_accounts=service_accounts)
+        count: int = self._all(query, _days_values(source, days))[0][0]
         return count
 
     def open_sums(
@@ -254,19 +322,10 @@ class SumQueries(Snapshot):
         """How many active user-days have a total that differs from the sum of its known parts, and
         the first of them.
         """
-        whole = USER_DAY.c[total.name]
-        # In SQL, x + NULL is NULL.
-        sum_ = sum((func.coalesce(USER_DAY.c[part.name], 0) for part in parts), literal(0))
-        active = _active_on(source, days, service_accounts=service_accounts)
-        is_open = (whole.is_not(None), whole != sum_, *active)
-        count: int = self._all(select(func.count()).where(*is_open))[0][0]
-        first = (
-            select(USER_DAY.c.day, USER_DAY.c.user_login, whole, cast(sum_, BigInteger))
-            .where(*is_open)
-            .order_by(USER_DAY.c.day, USER_DAY.c.user_login)
-            .limit(1)
-        )
-        return count, OpenSum(*self._all(first)[0]) if count else None
+        values = _days_values(source, days)
+        counting, first = _open_sums(total, tuple(parts), service_accounts=service_accounts)
+        count: int = self._all(counting, values)[0][0]
+        return count, OpenSum(*self._all(first, values)[0]) if count else None
 
     def editor_language_sums(
         self, source: str, days: Iterable[date], wholes: Sequence[Iterable[Metric]]
@@ -274,20 +333,6 @@ class SumQueries(Snapshot):
         """For each user, editor and language the sums over the days: of each of the `wholes`, the
         sum of its metrics, or None where a part is unknown.
         """
-        table = EDITOR_LANGUAGE_DAY
-        place = (table.c.user_login, table.c.editor, table.c.language)
-        # In SQL, x + NULL is NULL, and count() leaves NULL out: so an unknown part shows.
-        sums = [sum((table.c[metric.name] for metric in whole), literal(0)) for whole in wholes]
-        query = (
-            select(
-                *place,
-                *(
-                    cast(case((func.count(each) == func.count(), func.sum(each))), BigInteger)
-                    for each in sums
-                ),
-            )
-            .where(table.c.source == source, table.c.day.in_(days))
-            .group_by(*place)
-            .order_by(*place)
-        )
-        return [PlaceSums(row[0], row[1], row[2], row[3:]) for row in self._all(query)]
+        query = _editor_language_sums(tuple(map(tuple, wholes)))
+        rows = self._all(query, _days_values(source, days))
+        return [PlaceSums(row[0], row[1], row[2], row[3:]) for row in rows]

@@ -12,13 +12,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import date
+from functools import cache
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, select
+from sqlalchemy import Column, Connection, Delete, Executable, Select, Table, bindparam, select
 
 from dashboard_scraper.store import day_people
 from dashboard_scraper.store.backend import Load, Row
 from dashboard_scraper.store.schema import DAY_VERSION, USER_DAY, VERSION_TABLES
+from dashboard_scraper.store.statements import (
+    content_of_day,
+    content_of_version,
+    day_values,
+    deletion_of_day,
+    deletion_of_version,
+    is_of_day,
+    version_values,
+)
 
 Key: TypeAlias = tuple[Any, ...]
 Content: TypeAlias = dict[Key, tuple[Any, ...]]
@@ -28,6 +39,10 @@ Delta: TypeAlias = dict[Key, tuple[Any, ...] | None]
 
 # If a larger share of a day's rows changes, all are rewritten: cheaper than to find each.
 _MOST_SINGLE_ROWS = 0.5
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+_BASES = select(DAY_VERSION.c.version, DAY_VERSION.c.base).where(is_of_day(DAY_VERSION))
 
 
 def difference(content: Mapping[Key, Any], base: Mapping[Key, Any]) -> Delta:
@@ -59,17 +74,17 @@ class DayRows:
     ) -> None:
         self._connection = connection
         self._prefix = (source, day)
+        self._values = day_values(source, day)
         self._loading = load
         self._names = names
 
-    def is_of(self, table: Table) -> ColumnElement[bool]:
-        """The SQL condition for rows of this day."""
-        source, day = self._prefix
-        return (table.c.source == source) & (table.c.day == day)
+    def execute(self, statement: Executable, values: Mapping[str, Any] = _NONE) -> Any:
+        """Execute a statement about this day, as those in `statements`."""
+        return self._connection.execute(statement, {**self._values, **values})
 
     def current(self, table: Table) -> Content:
         """The rows of the version in force."""
-        return self._content(table, list(table.c)[2:], _key_length(table), self.is_of(table))
+        return self._content(table, content_of_day(table))
 
     def replace(self, table: Table, old: Content, new: Content) -> None:
         """Change the rows in force from `old` to `new`, and with users' rows the day's bitmaps."""
@@ -77,7 +92,7 @@ class DayRows:
             day_people.write(self._connection, *self._prefix, new)
         delta = difference(new, old)
         if len(delta) > _MOST_SINGLE_ROWS * len(old):
-            self._connection.execute(delete(table).where(self.is_of(table)))
+            self.execute(deletion_of_day(table))
             delta = {**new}
         elif delta:
             self._delete(table, list(delta))
@@ -90,19 +105,16 @@ class DayRows:
         self._loading(connection, table, rows)
 
     def _delete(self, table: Table, keys: list[Key]) -> None:
-        columns = list(table.c)[2 : 2 + _key_length(table)]
-        of_row = [column == bindparam(f"key_{column.name}") for column in columns]
-        names = [f"key_{column.name}" for column in columns]
+        names = list(_row_parameters(table))
         self._connection.execute(
-            delete(table).where(self.is_of(table), *of_row),
-            [dict(zip(names, key, strict=True)) for key in keys],
+            _deletion_of_rows(table),
+            [{**self._values, **dict(zip(names, key, strict=True))} for key in keys],
         )
 
     def delta(self, table: Table, version: int) -> Delta:
         """The stored delta of a version that is not in force."""
         versions = VERSION_TABLES[table]
-        of_version = self.is_of(versions) & (versions.c.version == version)
-        found = self._content(versions, list(versions.c)[3:], _key_length(table), of_version)
+        found = self._content(versions, content_of_version(versions), version_values(version))
         return {key: None if row[-1] else row[:-1] for key, row in found.items()}
 
     def put_delta(self, table: Table, version: int, delta: Delta) -> None:
@@ -119,9 +131,7 @@ class DayRows:
 
     def drop_delta(self, table: Table, version: int) -> None:
         """Delete the delta of a version."""
-        versions = VERSION_TABLES[table]
-        of_version = self.is_of(versions) & (versions.c.version == version)
-        self._connection.execute(delete(versions).where(of_version))
+        self.execute(deletion_of_version(VERSION_TABLES[table]), version_values(version))
 
     def version(self, table: Table, version: int) -> Content:
         """The rows of any version."""
@@ -137,9 +147,7 @@ class DayRows:
 
     def bases(self) -> dict[int, int]:
         """The base of each version that is not in force."""
-        columns = (DAY_VERSION.c.version, DAY_VERSION.c.base)
-        query = select(*columns).where(self.is_of(DAY_VERSION))
-        return {row[0]: row[1] for row in self._connection.execute(query)}
+        return {row[0]: row[1] for row in self.execute(_BASES)}
 
     def rebase(self, table: Table, current: int, old: Content, new: Content) -> None:
         """Rewrite the deltas based on the version in force, before that changes from `old` to `new`
@@ -151,14 +159,28 @@ class DayRows:
                 self.put_delta(table, version, difference(content, new))
 
     def _content(
-        self, table: Table, columns: list[Any], keys: int, condition: ColumnElement[bool]
+        self, table: Table, query: Select[Any], values: Mapping[str, Any] = _NONE
     ) -> dict[Key, Any]:
         if self._names is not None:
-            condition &= table.c.user_login.in_(self._names)
-        rows = self._connection.execute(select(*columns).where(condition)).all()
+            query = query.where(table.c.user_login.in_(self._names))
+        keys = _key_length(table)
+        rows = self.execute(query, values).all()
         return {tuple(row[:keys]): tuple(row[keys:]) for row in rows}
 
 
 def _key_length(table: Table) -> int:
-    """The number of key columns after source and day."""
-    return len(table.primary_key.columns) - 2
+    """The number of key columns after source and day, and after version if there is one."""
+    return len(_row_parameters(table))
+
+
+@cache
+def _row_parameters(table: Table) -> dict[str, Column[Any]]:
+    """The columns of the key after source, day and version, by the name of a parameter."""
+    key = [column for column in table.primary_key.columns if column.name != "version"]
+    return {f"key_{column.name}": column for column in key[2:]}
+
+
+@cache
+def _deletion_of_rows(table: Table) -> Delete:
+    of_row = (column == bindparam(name) for name, column in _row_parameters(table).items())
+    return deletion_of_day(table).where(*of_row)

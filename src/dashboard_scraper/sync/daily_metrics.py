@@ -6,11 +6,13 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from dashboard_scraper.errors import (
     ContractBroken,
+    DaysMissing,
     NotPublished,
     ScraperError,
     SourceUnavailable,
@@ -34,13 +36,15 @@ from dashboard_scraper.sync.day_costs import CostRules, fill_costs
 from dashboard_scraper.sync.day_details import fill_details
 from dashboard_scraper.sync.review import review
 from dashboard_scraper.sync.revisions import Caution
+from dashboard_scraper.sync.run_record import RunRecord, recorded
+from dashboard_scraper.sync.seats import fill_seats
 from dashboard_scraper.sync.workers import each_done
 
 logger = logging.getLogger(__name__)
 
 # These fail one day, which may succeed later; any other error would fail every day, and ends the
 # run.
-_DAY_ERRORS = (SourceUnavailable, ContractBroken)
+_DAY_ERRORS = (SourceUnavailable, ContractBroken, NotPublished)
 
 # After so many unavailable days in a row the source is down, and the rest would only add load.
 _OUTAGE = DAYS
@@ -64,9 +68,11 @@ Progress = Callable[
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """How to bring days into the store."""
+    """How to bring days of a source into the store; `command` is what the run is recorded as."""
 
     store: Store
+    source: str
+    command: str
     workers: int
     caution: Caution
     recheck_days: int
@@ -83,6 +89,14 @@ class Outcome:
     failures: Failures
     incomplete: list[ScraperError]
     reviewed: list[ScraperError]
+
+    def error(self, window: Window) -> ScraperError | None:
+        """What the run ends with, where not every day is there; doubts are the verdict's."""
+        if self.failures.keys() >= set(window.days()):
+            return self.failures[min(self.failures)]
+        if self.failures:
+            return DaysMissing(listed_days(self.failures))
+        return self.incomplete[0] if self.incomplete else None
 
 
 def days_to_fetch(
@@ -150,9 +164,15 @@ def _write_daily(
     *,
     refresh: bool,
 ) -> Verdict:
-    with undone_on_failure(undo, job.store.locked()), job.store.opened(), make_source() as source:
+    with (
+        undone_on_failure(undo, job.store.locked()),
+        job.store.opened(),
+        _recorded(job) as record,
+        make_source() as source,
+    ):
         remove_leftovers_of_runs(export.outputs.folder)
-        outcome = bring_up_to_date(job, source, export.window, refresh=refresh, compare=True)
+        record.source, window = source, export.window
+        outcome = bring_up_to_date(job, source, window, record, refresh=refresh, compare=True)
         _raise_if_all_failed(outcome, export.window)
         job.store.check_lock()
         with job.store.reading() as reader:
@@ -160,26 +180,38 @@ def _write_daily(
             costs = _unreconciled_costs(reader, source.name, export.window)
         verdict = job.rules.verdict_on(doubts, FILES_MARKED, outcome.reviewed, costs)
         _note_success(job, source, outcome, verdict)
+        record.error = outcome.error(window) or verdict.error
     _raise_unless_whole(outcome, export.window)
     return verdict
 
 
 def backfill(job: Job, make_source: MakeSource, window: Window) -> Verdict:
     """Fetch the missing days of the window, oldest first; raises DaysMissing if some remain."""
-    with job.store.locked(), job.store.opened(), make_source() as source:
-        outcome = bring_up_to_date(job, source, window, refresh=False, compare=False)
+    with (
+        job.store.locked(),
+        job.store.opened(),
+        _recorded(job) as record,
+        make_source() as source,
+    ):
+        record.source = source
+        outcome = bring_up_to_date(job, source, window, record, refresh=False, compare=False)
         with job.store.reading() as reader:
             doubts = doubts_in(reader.ledger(source.name, window).values(), job.rules.tolerance)
             costs = _unreconciled_costs(reader, source.name, window)
         verdict = job.rules.verdict_on(doubts, STORE_MARKED, outcome.reviewed, costs)
         _note_success(job, source, outcome, verdict)
+        record.error = outcome.error(window) or verdict.error
     _raise_if_all_failed(outcome, window)
     _raise_unless_whole(outcome, window)
     return verdict
 
 
+def _recorded(job: Job) -> AbstractContextManager[RunRecord]:
+    return recorded(job.store, job.source, job.command, job.clock)
+
+
 def bring_up_to_date(
-    job: Job, source: Source, window: Window, *, refresh: bool, compare: bool
+    job: Job, source: Source, window: Window, record: RunRecord, *, refresh: bool, compare: bool
 ) -> Outcome:
     """Fetch and store, one by one, the days of the window that are needed; with `refresh`, all.
 
@@ -188,7 +220,7 @@ def bring_up_to_date(
     """
     if not source.has_totals:
         logger.warning(
-            "the tenant's figures are not selected: users cannot be reconciled with them"
+            "%s: there are no figures of the whole tenant to reconcile users with", source.name
         )
     with job.store.reading() as reader:
         stored = reader.ledger(source.name, window)
@@ -197,18 +229,19 @@ def bring_up_to_date(
     needed = list(window.days()) if refresh else needed
     published = source.published(now)
     failures: Failures = {day: _not_published(day) for day in needed if day > published.end}
+    record.failed.update(failures)
     needed = [day for day in needed if day not in failures]
     again = {*needed, *failures}
     rest = {day: row for day, row in stored.items() if day not in again and day >= published.start}
     recheck = days_to_recheck(rest, again, job.recheck_days, now) if compare else []
     compared = [*needed, *rest] if compare and source.has_totals else []
-    source.prepare(sorted({*needed, *recheck, *compared}))
+    source.prepare(sorted({*needed, *recheck, *compared}), sorted({*needed, *recheck}))
     _log_plan(source, window, needed, recheck)
-    fetched = _fetch(job, source, sorted([*needed, *recheck]))
+    fetched = _fetch(job, source, sorted([*needed, *recheck]), record)
     failures |= fetched.failures
     incomplete: list[ScraperError] = []
     if len(compared) > 1:
-        again_fetched, incomplete = _compare(job, source, compared, failures)
+        again_fetched, incomplete = _compare(job, source, compared, failures, record)
         failures |= again_fetched.failures
         # A day that is new in this run stays new if the source then repeats the same answer.
         fetched.results.update(
@@ -221,6 +254,7 @@ def bring_up_to_date(
     incomplete += fill_details(job.store, source, window, now)
     rules = CostRules(job.cost_settle_days, job.caution.confirmations, job.clock)
     incomplete += fill_costs(job.store, source, window, rules, refresh=refresh)
+    incomplete += fill_seats(job.store, source, job.clock())
     return Outcome(failures, incomplete, reviewed.errors())
 
 
@@ -256,7 +290,7 @@ def _note_success(job: Job, source: Source, outcome: Outcome, verdict: Verdict) 
 
 
 def _compare(
-    job: Job, source: Source, days: Collection[date], failures: Failures
+    job: Job, source: Source, days: Collection[date], failures: Failures, record: RunRecord
 ) -> tuple[_Fetched, list[ScraperError]]:
     """Fetch again the days whose totals have changed since the source's last answer for them.
 
@@ -272,7 +306,7 @@ def _compare(
         if not changed:
             return fetched, []
         logger.warning("the source has revised %s; fetching them again", listed_days(changed))
-        fetched = _fetch(job, source, changed)
+        fetched = _fetch(job, source, changed, record)
         answers = _last_answers(job, source, days, failures | fetched.failures)
         after = _totals_of(answers)
         if any(before[day] == after.get(day) for day in changed):
@@ -317,21 +351,28 @@ class _Fetched:
     failures: Failures = field(default_factory=dict)
 
 
-def _fetch(job: Job, source: Source, days: list[date]) -> _Fetched:
+def _fetch(job: Job, source: Source, days: list[date], record: RunRecord) -> _Fetched:
     """Fetch every day, and at the end those that failed once more."""
     if not days:
         return _Fetched()
     with job.progress(days, source.estimate) as report:
-        fetched = _fetch_days(job, source, days, report, give_up_after=_OUTAGE)
-        if fetched.failures:
-            logger.info("%d days failed; trying them again", len(fetched.failures))
-            second = _fetch_days(job, source, sorted(fetched.failures), report)
-            fetched = _Fetched(fetched.results | second.results, second.failures)
+        fetched = _fetch_days(job, source, days, record, report, give_up_after=_OUTAGE)
+        again = [day for day, e in fetched.failures.items() if not isinstance(e, NotPublished)]
+        if again:
+            logger.info("%d days failed; trying them again", len(again))
+            second = _fetch_days(job, source, sorted(again), record, report)
+            failures = {day: fetched.failures[day] for day in fetched.failures if day not in again}
+            fetched = _Fetched(fetched.results | second.results, failures | second.failures)
     return fetched
 
 
 def _fetch_days(
-    job: Job, source: Source, days: list[date], report: Report, give_up_after: int | None = None
+    job: Job,
+    source: Source,
+    days: list[date],
+    record: RunRecord,
+    report: Report,
+    give_up_after: int | None = None,
 ) -> _Fetched:
     fetched = _Fetched()
     in_a_row = 0
@@ -341,8 +382,10 @@ def _fetch_days(
         for day, result in each_done(lambda day: _fetch_day(job, source, day), days, job.workers):
             error = result if isinstance(result, ScraperError) else None
             if isinstance(result, ScraperError):
+                record.add_failed(day)
                 fetched.failures[day] = _error_of_day(result)
             else:
+                record.add(day, result)
                 fetched.results[day] = result
             report(day, error)
             in_a_row = in_a_row + 1 if isinstance(error, SourceUnavailable) else 0
@@ -362,6 +405,7 @@ def _fetch_day(job: Job, source: Source, day: date) -> Stored:
         logger.info("%s: %s; fetching it once more", day, usage.differences[0])
         fetched_at = job.clock()
         usage = source.fetch_day(day)
+    fetched_at = min(fetched_at, usage.as_of or fetched_at)
     return store_day(job.store, source.name, usage, fetched_at, job.caution)
 
 

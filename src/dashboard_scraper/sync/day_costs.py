@@ -1,24 +1,27 @@
 """Fetches the costs of stored days, on a schedule of their own: bills are corrected for weeks.
 
-One request has the source's own totals of up to 90 days. They show which stored days have changed
-since, and what the rows of each day must add up to.
+Where a source has its own totals, one request has those of up to 90 days. They show which stored
+days have changed since, and what the rows of each day must add up to. Of a source without totals,
+the days that are missing or not settled are fetched.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from dashboard_scraper.errors import ContractBroken, ScraperError
-from dashboard_scraper.model.costs import COST_METRICS, CostDay, CostFigures, text_of
+from dashboard_scraper.model.costs import COST_METRICS, Cost, CostDay, CostFigures, text_of
 from dashboard_scraper.model.dates import Window, pieces_of, runs_of_days, utc_day
 from dashboard_scraper.model.listing import listed, listed_days
 from dashboard_scraper.people.people import person_key
 from dashboard_scraper.sources.interface import Clock, CostSource, Source
 from dashboard_scraper.store import CostLedgerDay, Store, Stored
 from dashboard_scraper.store.settling import is_settled
+from dashboard_scraper.sync.cost_periods import close_period
 from dashboard_scraper.sync.day_details import DETAIL_ERRORS
 
 logger = logging.getLogger(__name__)
@@ -51,14 +54,44 @@ def fill_costs(
         return []
     published = source.published(rules.clock())
     start, end = max(window.start, published.start), min(window.end, published.end)
+    failed: list[ScraperError] = []
+    # One request has the totals of so many days; without them, days are fetched one by one anyway.
+    most = costs.days_at_once if costs.has_totals else len(window)
     try:
-        for piece in pieces_of(start, end, costs.days_at_once):
-            if not _Filling(store, source.name, costs, piece, rules).run(refresh=refresh):
+        for piece in pieces_of(start, end, most):
+            filling = _Filling(store, source.name, costs, piece, rules)
+            if not filling.run(refresh=refresh):
                 return []  # the source has none for this tenant
+            failed += filling.failed
+        if start <= end:
+            fetch = functools.partial(_fetch_stored, store, source.name, costs, rules, failed)
+            close_period(store, source.name, costs, fetch)
         _fill_budgets(store, source.name, costs, rules.clock())
     except DETAIL_ERRORS as error:
-        return [type(error)(f"costs of {window} could not be fetched: {error}")]
-    return []
+        failed.append(_not_fetched(window, error))
+    return failed
+
+
+def _not_fetched(window: Window, error: ScraperError) -> ScraperError:
+    return type(error)(f"costs of {window} could not be fetched: {error}")
+
+
+def _fetch_stored(
+    store: Store,
+    name: str,
+    source: CostSource,
+    rules: CostRules,
+    failed: list[ScraperError],
+    window: Window,
+) -> None:
+    """Fetch the days of the window whose costs are stored; adds what failed."""
+    with store.reading() as reader:
+        stored = reader.cost_ledger(name, window)
+    for run in runs_of_days(stored):
+        for piece in pieces_of(run.start, run.end, source.days_at_once):
+            filling = _Filling(store, name, source, piece, rules)
+            filling.run(refresh=True)
+            failed += filling.failed
 
 
 class _Filling:
@@ -76,11 +109,16 @@ class _Filling:
             self._stored = reader.cost_ledger(name, window)
             self._ledger = reader.ledger(name, window)
         self._most_rows = 0  # that a day has had so far
+        self.failed: list[ScraperError] = []
 
     def run(self, *, refresh: bool) -> bool:
         """Fetch what is needed; False where the source has no costs for this tenant."""
         moment = self._rules.clock()
-        totals = self._source.fetch_totals(self._window)
+        totals: Mapping[date, CostFigures | None] | None
+        if self._source.has_totals:
+            totals = self._source.fetch_totals(self._window)
+        else:
+            totals = dict.fromkeys(self._window.days())
         if totals is None:
             return False
         needed = [
@@ -93,14 +131,20 @@ class _Filling:
         for run in runs_of_days(needed):
             for window in self._windows(run):
                 fetched_at = self._rules.clock()
-                costs = self._source.fetch_costs(window)
+                try:
+                    costs = self._source.fetch_costs(window)
+                except ContractBroken as error:
+                    if self._source.has_totals:
+                        raise
+                    self.failed.append(_not_fetched(window, error))  # other days may be well-formed
+                    continue
                 for day in window.days():
-                    self._put(CostDay(day, costs.get(day, []), totals[day]), fetched_at)
+                    self._put(self._day(day, costs, totals), fetched_at)
         return True
 
-    def _is_needed(self, day: date, total: CostFigures, now: datetime) -> bool:
+    def _is_needed(self, day: date, total: CostFigures | None, now: datetime) -> bool:
         row = self._stored.get(day)
-        if row is None or row.total != total:
+        if row is None or (total is not None and row.total != total):
             return True
         if row.forgotten:  # an answer that says nothing new would bring back who was removed
             return False
@@ -136,12 +180,20 @@ class _Filling:
         if result is Stored.REVISED and before is not None:
             logger.info("the costs of %s were revised%s", costs.day, _changes(before, costs))
 
+    def _day(
+        self,
+        day: date,
+        costs: Mapping[date, list[Cost]],
+        totals: Mapping[date, CostFigures | None],
+    ) -> CostDay:
+        return CostDay(day, costs.get(day, []), totals[day], self._source.currency_of(day))
+
     def _fetch_again(self, day: date) -> CostDay:
         window = Window(day, day)
         totals = self._source.fetch_totals(window)
         if totals is None:
             raise ContractBroken(f"the source had costs of {day}, and has none any more")
-        return CostDay(day, self._source.fetch_costs(window).get(day, []), totals[day])
+        return self._day(day, self._source.fetch_costs(window), totals)
 
     def _removed_from(self, costs: CostDay) -> set[str]:
         """Users who were removed from the day's figures, and must not come back with its costs."""

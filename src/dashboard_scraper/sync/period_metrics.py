@@ -6,11 +6,12 @@ import contextlib
 import dataclasses
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
+from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import ScraperError, UsageError
 from dashboard_scraper.exports.csv_days import (
     name_has,
@@ -52,6 +53,7 @@ from dashboard_scraper.store import Store
 from dashboard_scraper.sync.daily_metrics import store_day
 from dashboard_scraper.sync.review import review
 from dashboard_scraper.sync.revisions import Caution
+from dashboard_scraper.sync.run_record import RunRecord, recorded
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +69,9 @@ def default_name(window: Window, today: date, *, asked_for: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A period, when it is fetched, and the users' file; the tenant's file is beside it."""
+    """A source's period, when it is fetched, and the users' file; the tenant's is beside it."""
 
+    source: str
     window: Window
     now: datetime
     target: Path
@@ -113,12 +116,16 @@ def export_period(
     Returns the paths and the verdict on doubts. If it fails, files of an earlier run under the same
     names are set aside; LockHeld changes nothing.
     """
-    opened = store.opened() if period.is_over else contextlib.nullcontext()
-    with replaced_or_set_aside(period.replaced, store.locked()), opened, make_source() as source:
+    with (
+        replaced_or_set_aside(period.replaced, store.locked()),
+        _recorded(store, period) as record,
+        make_source() as source,
+    ):
+        record.source = source
         remove_leftovers_of_runs(outputs.folder)
         users = source.fetch_users(period.window) if period.selected.users else None
         tenant = source.fetch_tenant(period.window) if period.selected.tenant else []
-        reviewed = _store(store, source.name, period, users, tenant) if period.is_over else []
+        reviewed = _store(store, period, users, tenant, record) if period.is_over else []
         doubts = _doubts(store, source.name, period, users, tenant, rules.tolerance)
         files: dict[Path, bytes] = {}
         if doubts:
@@ -139,12 +146,29 @@ def export_period(
             if users is not None and not doubts and not is_foreign(period.notes):
                 set_aside([period.notes])
             publication.publish()
+        verdict = _verdict(period, doubts, reviewed, rules)
+        record.error = verdict.error
+    return sorted(files, key=lambda path: path == period.notes), verdict
+
+
+@contextlib.contextmanager
+def _recorded(store: Store, period: Period) -> Iterator[RunRecord]:
+    """Record the run in the opened store, unless the period is not over: nothing is stored then."""
+    if not period.is_over:
+        yield RunRecord()
+        return
+    with store.opened(), recorded(store, period.source, "fetch", utc_now) as record:
+        yield record
+
+
+def _verdict(
+    period: Period, doubts: Sequence[Doubt], reviewed: Sequence[ScraperError], rules: Rules
+) -> Verdict:
     marked = f"every file is written; {period.notes.name} says so"
     # Users and tenant are two requests, and figures of today grow between them.
     if not period.is_over:
         rules = dataclasses.replace(rules, warn_of_unreconciled=True)
-    paths = sorted(files, key=lambda path: path == period.notes)
-    return paths, rules.verdict_on(doubts, marked, reviewed)
+    return rules.verdict_on(doubts, marked, reviewed)
 
 
 def _doubts(
@@ -189,25 +213,26 @@ def _exists(path: Path) -> bool:
 
 def _store(
     store: Store,
-    source_name: str,
     period: Period,
     users: list[UserUsage] | OtherRecords | None,
     tenant: Sequence[TenantFigure],
+    record: RunRecord,
 ) -> list[ScraperError]:
     """Store the tenant's figures, and the users' if the period is a single day.
 
     Returns the errors to end the run with, once the files are written.
     """
     if tenant:
-        store.put_tenant_figures(source_name, tenant, period.now)
+        store.put_tenant_figures(period.source, tenant, period.now)
     if not isinstance(users, list):
         return []
-    totals = _totals(source_name, tenant)
+    totals = _totals(period.source, tenant)
     if period.window.start == period.window.end:
         usage = DayUsage(period.window.start, users, totals)
-        stored = store_day(store, source_name, usage, period.now, period.caution)
+        stored = store_day(store, period.source, usage, period.now, period.caution)
+        record.add(usage.day, stored)
         became = {usage.day: stored}
-        return review(store, source_name, period.window, became, period.caution).errors()
+        return review(store, period.source, period.window, became, period.caution).errors()
     if differences := closing_differences(sums_of(users), len(users), totals):
         logger.warning("%s does not add up: %s", period.window, listed(differences, separator="; "))
     return []

@@ -46,6 +46,17 @@ def doubts_of(day: date, ledger: Mapping[date, LedgerDay]) -> str | None:
     return listed(doubts, _NAMED_AT_MOST, "; ") if doubts else None
 
 
+def active_before(day: date, ledger: Mapping[date, LedgerDay]) -> tuple[int, int] | None:
+    """The fewest and the most active users on the same weekday of the weeks before; None where
+    these are too few weeks, or too few people, to expect anybody on the day.
+    """
+    before = [ledger.get(day - timedelta(weeks=back)) for back in range(1, _WEEKS + 1)]
+    people = [each.active_users for each in before if each and not each.suspicious]
+    if len(people) < _WEEKS_AT_LEAST or min(people) < _PEOPLE_AT_LEAST:
+        return None
+    return min(people), max(people)
+
+
 def _unusual(row: LedgerDay, usual: Collection[LedgerDay]) -> list[str]:
     """Figures far outside the range of the same weekdays."""
     found = []

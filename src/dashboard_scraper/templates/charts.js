@@ -115,7 +115,9 @@
       lowest = Math.min(lowest, ...known(values));
     }
     const scale = scaleTo(highest, lowest);
-    const marginRight = spec.lines.length ? labelRoom : right;
+    // By the longest name, in the letters of the style sheet.
+    const longest = d3.max(spec.lines, (series) => series.label.length) ?? 0;
+    const marginRight = spec.lines.length ? Math.max(labelRoom, 12 + longest * 7.6) : right;
     const noted = d3.range(count).filter((place) => spec.days[place].mark);
     const marginBottom = noted.length ? 40 : 24;
     const { unit, tips } = spec;

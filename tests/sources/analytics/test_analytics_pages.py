@@ -36,7 +36,7 @@ from dashboard_scraper.errors import (
 )
 from dashboard_scraper.model.checks import Difference
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.metrics import USER_COUNT, USER_HEADER
+from dashboard_scraper.model.metrics import AUGMENT_METRICS, USER_COUNT, USER_HEADER
 from dashboard_scraper.simulator import (
     Fault,
     Simulator,
@@ -210,7 +210,8 @@ def test_unknown_fields_become_columns(home: Home, spring: Simulator, caplog: Lo
     assert sorted(extras, key=len, reverse=True) == expected
     lines = left.files[f"augment_metrics_{DAY}.csv"].decode().splitlines()
     header, *rows = csv.reader(lines)
-    assert header == [*USER_HEADER, *names]
+    user, *_, account = USER_HEADER
+    assert header == [user, *(metric.title for metric in AUGMENT_METRICS), account, *names]
     cells = sorted(row[-4:] for row in rows)
     assert cells == [[""] * 4] * (len(rows) - 2) + [["", "", "", "7"], ["true", "[1]", "3", ""]]
     assert caplog.text.count(f"columns of their own: {', '.join(names)} (4)") == 1

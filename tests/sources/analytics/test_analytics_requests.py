@@ -164,7 +164,7 @@ def test_consecutive_runs_share_the_limit(home: Home, limited: Limited) -> None:
 @pytest.mark.slow
 def test_refresh_costs_as_much_as_the_first_run(home: Home, limited: Limited) -> None:
     home.settings["SETTLE_DAYS"] = "0"
-    sim = limited(200)
+    sim = limited(12)
     backfill(home, DAYS[0], DAYS[-1])
     sim.requests.clear()
     run(home, refresh=True)
@@ -264,7 +264,7 @@ def test_number_of_pages_is_known_before_fetching(home: Home, limited: Limited, 
     sim = limited(users, service_accounts=0)
     pace = Pace(PER_MINUTE * SCALE, BURST)
     with closing(AnalyticsSource(settings_of(home), pace, pace, lambda: NOON)) as source:
-        source.prepare(DAYS)
+        source.prepare(DAYS, [])
         assert_cost(sim, 2, [])
         known = pages(sim, DAYS)
         assert source.estimate(DAYS).requests == sum(known.values())
@@ -274,7 +274,7 @@ def test_number_of_pages_is_known_before_fetching(home: Home, limited: Limited, 
 @pytest.mark.slow
 def test_short_run_does_not_log_its_cost(home: Home, limited: Limited, caplog: Log) -> None:
     caplog.set_level(logging.INFO, "dashboard_scraper")
-    limited(200)
+    limited(12)
     run(home)
     assert "28 of 28 days" in caplog.text
     assert "at the source's rate limit" not in caplog.text

@@ -21,6 +21,7 @@ from dashboard_scraper.sources.dashboard.cookie_auth import (
     save_cookies,
 )
 from dashboard_scraper.sources.dashboard.cookie_paste import parse_paste
+from dashboard_scraper.sources.dashboard.session_store import FileStore
 
 HOST = "app.example.com"
 ORIGIN = f"https://{HOST}:443"
@@ -394,7 +395,9 @@ def cookie_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sent(cookies: dict[str, str], cookie_file: Path) -> str:
     """The Cookie header of a request, after the cookies were saved and read back."""
     save_cookies(cookie_file, cookies, ORIGIN)
-    request = requests.Request("GET", URL, auth=CookieSession(cookie_file, ORIGIN)).prepare()
+    request = requests.Request(
+        "GET", URL, auth=CookieSession(FileStore(cookie_file), ORIGIN)
+    ).prepare()
     return str(request.headers["Cookie"])
 
 

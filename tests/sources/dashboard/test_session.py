@@ -21,6 +21,8 @@ from sessions import (
     sent,
 )
 
+pytestmark = pytest.mark.usefixtures("csv_alone")
+
 # Renewal
 
 

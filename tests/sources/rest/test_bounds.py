@@ -32,8 +32,8 @@ from dashboard_scraper.simulator import (
     set_value,
 )
 from dashboard_scraper.simulator.exchange import Answer, Request
-from dashboard_scraper.sources.analytics.token_auth import BearerToken
 from dashboard_scraper.sources.rest import bodies
+from dashboard_scraper.sources.rest.auth import BearerToken
 from dashboard_scraper.sources.rest.bodies import Unreadable, read_whole
 from dashboard_scraper.sources.rest.http import Http
 from dashboard_scraper.sources.rest.loose_records import MOST_VALUES

@@ -12,7 +12,7 @@ import pytest
 from msgspec import structs
 
 from both_sources import WINDOW, analytics, dashboard, users_of
-from conftest import Home, Start
+from conftest import Home, Start, on_sqlite
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.metrics import FIRST_SEEN, LAST_SEEN, METRICS, Kind
 from dashboard_scraper.model.usage import UserUsage
@@ -257,6 +257,7 @@ def test_odd_active_days_of_analytics_are_unknown(
         assert all(f"{DAYS.name}: {len(found)} value" in line for line in warned)
 
 
+@on_sqlite
 def test_stored_sentinel_is_unknown_everywhere(home: Home, start: Start, store_url: str) -> None:
     """Settled days are not fetched again, so it stays in the store, but is never shown."""
     start()

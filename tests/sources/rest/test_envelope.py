@@ -16,7 +16,7 @@ from both_sources import DAY, WINDOW, Asking, analytics, asking, dashboard, each
 from conftest import Home, Start, yesterday
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.metrics import METRICS, USER_COUNT, Kind
+from dashboard_scraper.model.metrics import AUGMENT_METRICS, USER_COUNT, Kind
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -40,7 +40,7 @@ __all__ = ["each"]
 BEFORE = DAY - timedelta(1)
 USERS, ACTIVITY = Endpoint.USERS.value, "user-activity"
 TENANT = Endpoint.TENANT.value
-DAYS = next(metric for metric in METRICS if metric.kind is Kind.DAYS)
+DAYS = next(metric for metric in AUGMENT_METRICS if metric.kind is Kind.DAYS)
 MIDNIGHT = datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC)
 NEXT = MIDNIGHT + timedelta(days=1)
 
@@ -366,7 +366,12 @@ def spoilt(change: Callable[[bytes], bytes]) -> Effect:
 def keys_of(endpoint: str) -> list[str]:
     """Of an answer, of its records, and of objects within them."""
     of_lists = {
-        USERS: ["userFeatureStats", "userEmail", FIELDS[METRICS[-5]], FIELDS[METRICS[1]]],
+        USERS: [
+            "userFeatureStats",
+            "userEmail",
+            FIELDS[AUGMENT_METRICS[-5]],
+            FIELDS[AUGMENT_METRICS[1]],
+        ],
         TENANT: list(TENANT_TOTALS),
         ACTIVITY: ["users", "user_email", "metrics", "chat_messages", "has_more", "metadata"],
         "daily-usage": ["daily_usage", "date", "metrics", "chat_messages", "total_days"],
@@ -460,7 +465,7 @@ def test_totals_of_zero_are_checked_with_users(home: Home, api: Simulator) -> No
 def test_day_without_users_costs_one_request(home: Home, start_api: Start) -> None:
     sim = start_api(Organization(users=0, service_accounts=0, today=DAY + timedelta(1)))
     with analytics(home) as source:
-        source.prepare([DAY])
+        source.prepare([DAY], [])
         assert source.estimate([DAY]).requests == 1
         assert source.fetch_day(DAY).users == []
     assert sim.count(ACTIVITY, DAY) == 1

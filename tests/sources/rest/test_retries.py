@@ -35,6 +35,8 @@ from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.sources.rest.retrying import MAX_WAIT, RetryPolicy, seconds_of
 from dashboard_scraper.sources.rest.urls import origin_of
 
+pytestmark = pytest.mark.usefixtures("csv_alone")
+
 USERS = Endpoint.USERS.value
 DAY = yesterday()
 CSV_NAME = f"metrics_{DAY:%Y%m%d}.csv"

@@ -59,6 +59,20 @@ COMMANDS = {
         "dashboard_scraper.cli.commands.history",
         "Print the stored versions of a day, and what changed between them by person and metric.",
     ),
+    "keep-alive": Command(
+        "dashboard_scraper.cli.commands.keep_alive",
+        "Use the dashboard's session with one small request, so that it does not end between runs:"
+        " for a timer every 20 minutes. Exits with 3 if it is over.",
+    ),
+    "notify-test": Command(
+        "dashboard_scraper.cli.commands.notify_test",
+        "Send a test message to each of NOTIFY_URLS, and a ping to HEARTBEAT_URL.",
+    ),
+    "people": Command(
+        "dashboard_scraper.cli.commands.people",
+        "List everybody in one class: who uses which assistant, has a seat without using it, has"
+        " left, or cannot be matched. Without dates: the newest 28 completed days in the store.",
+    ),
     "report": Command(
         "dashboard_scraper.cli.commands.report",
         "Write a page of figures and charts from the store to report.html in EXPORT_DIR, and print"
@@ -80,6 +94,16 @@ COMMANDS = {
     "status": Command(
         "dashboard_scraper.cli.commands.status",
         "Show which days are stored, missing or in doubt.",
+    ),
+    "tokens": Command(
+        "dashboard_scraper.cli.commands.tokens",
+        "Add, list or revoke the tokens of serve, each with a name and what it may read. A new"
+        " token is printed once, and its hash is stored. A running server notices within seconds.",
+    ),
+    "watch": Command(
+        "dashboard_scraper.cli.commands.watch",
+        "Run all the time: the nightly job at SCHEDULE, again if it fails or was missed, and in"
+        " between keep the dashboard's session alive. SIGTERM or Ctrl-C ends it.",
     ),
 }
 

@@ -14,7 +14,7 @@ from dashboard_scraper.model.dates import last_complete_days, utc_day
 def configure(parser: Parser) -> None:
     """The range; a single day may need END too."""
     add_range(parser, end="last day; required if START is a single day before yesterday")
-    add_source(parser)
+    add_source(parser, several=True)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -29,5 +29,9 @@ def run(args: argparse.Namespace) -> None:
             f" `backfill {window} {window}` for that day alone"
         )
     from dashboard_scraper.cli.fetching import backfill_days
+    from dashboard_scraper.cli.notifying import Notified
+    from dashboard_scraper.cli.several import for_each_source
 
-    backfill_days(settings_of(args), window)
+    settings = settings_of(args)
+    with Notified(settings, "backfill", window) as notified:
+        for_each_source(settings, notified.each(lambda each: backfill_days(each, window)))

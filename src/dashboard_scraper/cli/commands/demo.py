@@ -8,14 +8,17 @@ from dashboard_scraper.cli.arguments import Parser, positive
 from dashboard_scraper.cli.options import home_of
 from dashboard_scraper.sources.registry import ANALYTICS, SOURCES
 
+ALL = "all"
+
 
 def configure(parser: Parser) -> None:
     """The source and the made-up organization."""
     parser.add_argument(
         "--source",
-        choices=SOURCES,
+        choices=(ALL, *SOURCES),
         default=ANALYTICS,
-        help="simulated API to read (default: the Analytics API)",
+        help="simulated API to read (default: the Analytics API); all: those of every assistant,"
+        " and the page that compares them",
     )
     parser.add_argument("--users", type=positive, default=200, help="number of people")
     parser.add_argument("--seed", type=int, default=1, help="a number to vary the figures")

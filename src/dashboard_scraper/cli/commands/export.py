@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dashboard_scraper.cli.arguments import Parser, moment, whole_number
 from dashboard_scraper.cli.options import add_range, add_source, complete_range_of, settings_of
 from dashboard_scraper.errors import UsageError
 
+if TYPE_CHECKING:
+    from dashboard_scraper.settings.config import Settings
+
 
 def configure(parser: Parser) -> None:
     """The days, the format, the destination, and the moment."""
     add_range(parser, end="last day (default: START alone)")
-    add_source(parser)
+    add_source(parser, several=True)
     parser.add_argument(
         "--format",
         choices=("files", "parquet", "iceberg", "focus"),
@@ -51,24 +55,40 @@ def run(args: argparse.Namespace) -> None:
         export_lake,
         export_parquet,
     )
+    from dashboard_scraper.cli.output import print_lines
+    from dashboard_scraper.cli.people import export_tables
+    from dashboard_scraper.cli.several import for_each_source
+    from dashboard_scraper.exports.export_folders import LAKE
 
     window = complete_range_of(args)
     settings = settings_of(args)
     if args.expire is not None and args.format != "iceberg":
         raise UsageError("--expire: only a lake has earlier states; add --format iceberg")
-    if args.format == "parquet":
-        export_parquet(settings, window, args.out, args.as_of)
-    elif args.format == "iceberg":
-        if args.as_of is not None:
-            raise UsageError("--as-of: a lake has each day as it is now; use another --format")
-        export_lake(settings, window, args.out, args.expire)
-    elif args.out and "://" in args.out:
+    if args.format == "iceberg" and args.as_of is not None:
+        raise UsageError("--as-of: a lake has each day as it is now; use another --format")
+    if args.format in ("files", "focus") and args.out and "://" in args.out:
         raise UsageError(
             f"--out: --format {args.format} needs a folder; for a URL, use --format parquet or"
             " iceberg"
         )
-    elif args.format == "focus":
-        export_focus(settings, window, args.out, args.as_of)
-    else:
-        folder = Path(args.out) if args.out else None
-        export_files(settings, window, folder, args.as_of)
+    # A lake has the rows of all sources in the same tables.
+    lake = args.out or f"{settings.export_dir / LAKE}"
+    several = len(settings.covered) > 1
+
+    def export(of_source: Settings) -> None:
+        if args.format == "iceberg":
+            export_lake(of_source, window, lake, args.expire)
+            return
+        out = f"{args.out.rstrip('/')}/{of_source.source}" if args.out and several else args.out
+        if args.format == "parquet":
+            export_parquet(of_source, window, out, args.as_of)
+        elif args.format == "focus":
+            export_focus(of_source, window, out, args.as_of, several=several)
+        else:
+            export_files(of_source, window, Path(out) if out else None, args.as_of)
+
+    try:
+        for_each_source(settings, export)
+    finally:
+        if args.format == "files" and not args.out and not args.as_of:
+            print_lines(export_tables(settings, window, window.end))

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dashboard_scraper.cli.arguments import Parser, read_days
 from dashboard_scraper.cli.options import SPELLINGS, add_source, range_of, settings_of
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.model.dates import (
-    DAYS,
-    Window,
-    complete_window,
-    last_complete_days,
-    requested_window,
-    utc_day,
-)
+from dashboard_scraper.model.dates import Window, complete_window, requested_window, utc_day
+
+if TYPE_CHECKING:
+    from dashboard_scraper.settings.config import Settings
 
 
 def configure(parser: Parser) -> None:
@@ -52,8 +49,19 @@ def add_options(parser: Parser) -> None:
     parser.add_argument(
         "--offline", action="store_true", help="with these two: export stored days, fetch nothing"
     )
-    add_source(parser)
+    add_source(parser, several=True)
     parser.add_argument("--no-check", action="store_true", help="with --auth: save without trying")
+    parser.add_argument(
+        "--browser", action="store_true", help="with --auth: sign in in a browser that it opens"
+    )
+    parser.add_argument(
+        "--headless", action="store_true", help="with --browser: renew the session without a window"
+    )
+    parser.add_argument(
+        "--forget",
+        action="store_true",
+        help="with --auth: remove the session and the browser's profile",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="name of the CSV file")
 
 
@@ -71,13 +79,18 @@ def run(args: argparse.Namespace) -> None:
     window = requested_window(asked.start, asked.end, today) if asked else None
     settings = settings_of(args)
     if args.auth:
-        from dashboard_scraper.cli.sign_in import sign_in
-
-        sign_in(settings, today, check=not args.no_check)
+        _sign_in(args, settings, today)
     else:
         from dashboard_scraper.cli.fetching import fetch_period
+        from dashboard_scraper.cli.notifying import Notified
+        from dashboard_scraper.cli.several import for_each_source
 
-        fetch_period(settings, now, window, args.out)
+        if args.out and len(settings.covered) > 1:
+            raise UsageError("--out is for one CSV; give --source too, since SOURCES has several")
+        with Notified(settings, "fetch", stores_days=False) as notified:
+            for_each_source(
+                settings, notified.each(lambda each: fetch_period(each, now, window, args.out))
+            )
 
 
 def _refuse_contradictions(args: argparse.Namespace, asked: Window | None) -> None:
@@ -88,23 +101,42 @@ def _refuse_contradictions(args: argparse.Namespace, asked: Window | None) -> No
         raise UsageError("--daily needs dates: the first day and the last")
     if args.out and (daily or args.auth):
         raise UsageError("--out is for one CSV; --last-28-days and --daily write a folder")
-    if args.no_check and not args.auth:
-        raise UsageError("--no-check needs --auth")
+    _refuse_contradictions_of_auth(args)
     if (args.refresh or args.offline) and not daily:
         raise UsageError("--refresh and --offline need --last-28-days or --daily")
     if args.refresh and args.offline:
         raise UsageError("--refresh and --offline contradict each other")
 
 
+def _refuse_contradictions_of_auth(args: argparse.Namespace) -> None:
+    for name in ("no_check", "browser", "forget"):
+        if getattr(args, name) and not args.auth:
+            raise UsageError(f"--{name.replace('_', '-')} needs --auth")
+    if args.headless and not args.browser:
+        raise UsageError("--headless needs --auth --browser")
+    if args.no_check and args.browser:
+        raise UsageError("--no-check is for a pasted cookie; a browser's is always tried")
+    if args.forget and (args.no_check or args.browser):
+        raise UsageError("--forget takes no other option of --auth")
+
+
+def _sign_in(args: argparse.Namespace, settings: Settings, today: date) -> None:
+    from dashboard_scraper.cli.sign_in import forget_sign_in, sign_in, sign_in_in_browser
+
+    if args.forget:
+        forget_sign_in(settings)
+    elif args.browser:
+        sign_in_in_browser(settings, today, headless=args.headless)
+    else:
+        sign_in(settings, today, check=not args.no_check)
+
+
 def _run_daily(args: argparse.Namespace, asked: Window | None) -> None:
     today = utc_day(datetime.now(UTC))
     window = complete_window(asked.start, asked.end, today) if asked else None
-    settings = settings_of(args)
+    from dashboard_scraper.cli.daily import export_daily, run_daily
+
     if args.offline:
-        from dashboard_scraper.cli.exporting import export_files
-
-        export_files(settings, window or last_complete_days(DAYS, today), None)
+        export_daily(settings_of(args), window)
     else:
-        from dashboard_scraper.cli.fetching import fetch_daily
-
-        fetch_daily(settings, window, refresh=args.refresh)
+        run_daily(settings_of(args), window, refresh=args.refresh)

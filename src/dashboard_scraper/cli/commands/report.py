@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def configure(parser: Parser) -> None:
     """The days; by default the newest."""
     add_range(parser, end="last day (default: START alone)", optional=True)
-    add_source(parser)
+    add_source(parser, several=True)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -42,5 +42,5 @@ def write_report(settings: Settings, window: Window | None, now: datetime) -> No
     audience, options = audience_of(settings), report_options(settings)
     target = settings.export_dir / REPORT
     store, mode = store_of(settings), settings.file_mode
-    write_page(store, settings.source, window, audience, options, target, utc_day(now), mode)
+    write_page(store, settings.covered, window, audience, options, target, utc_day(now), mode)
     print_lines([target.absolute().as_uri()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -12,13 +13,24 @@ from dashboard_scraper.cli.options import add_json, add_source, settings_of
 from dashboard_scraper.sources.registry import info_of
 
 if TYPE_CHECKING:
+    from dashboard_scraper.across.summary import PeopleSummary
     from dashboard_scraper.settings.config import Settings
+    from dashboard_scraper.store import Reader
+
+logger = logging.getLogger(__name__)
+
+_RUNS = 30
 
 
 def configure(parser: Parser) -> None:
     """The format, and the checks that exit with an error."""
-    add_source(parser)
+    add_source(parser, several=True)
     add_json(parser)
+    parser.add_argument(
+        "--runs",
+        action="store_true",
+        help=f"list the newest {_RUNS} runs instead: when each ran, how it ended, what it fetched",
+    )
     parser.add_argument(
         "--max-age",
         type=duration,
@@ -38,6 +50,9 @@ def configure(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the status as of now."""
     settings = settings_of(args)
+    if args.runs:
+        _print_runs(settings, as_json=args.json)
+        return
     now = datetime.now(UTC)
     print_status(settings, now, as_json=args.json, max_age=args.max_age, check=args.check)
     if args.verify:
@@ -48,28 +63,84 @@ def print_status(
     settings: Settings, now: datetime, *, as_json: bool, max_age: timedelta | None, check: bool
 ) -> None:
     """Print the status; errors are raised after everything is printed."""
+    from dashboard_scraper.across.summary import StatusWithPeople
+    from dashboard_scraper.across.summary import as_text as people_text
     from dashboard_scraper.cli.output import print_json
-    from dashboard_scraper.store import store_of
+    from dashboard_scraper.cli.several import for_each_source
+    from dashboard_scraper.store import notices, store_of
     from dashboard_scraper.store.settling import Settling
     from dashboard_scraper.store.status import StoreStatus, as_text, raise_if_stale, status_of
 
     store = store_of(settings)
-    status = StoreStatus(store.shown, [])
+    status, people, notified = StoreStatus(store.shown, []), None, None
     if store.exists():
         with store.reading() as reader:
             settling = Settling(settings.settle_days, settings.cost_settle_days)
             tolerance = settings.reconcile_tolerance
             status = status_of(reader, store.shown, settling, now, tolerance)
+            people = _people(settings, reader, now)
+            notified = notices.status_of(reader.notices())
     if as_json:
-        print_json(status)
+        every = StatusWithPeople(status.store, status.sources, status.runs, people, notified)
+        print_json(every)
     else:
         sys.stdout.write(as_text(status))
+        if people and people.adds_to_days:
+            sys.stdout.write(f"\n{people_text(people)}")
+        if notified:
+            sys.stdout.write(f"\n{notices.as_text(notified)}")
         sys.stdout.flush()
-    if check:
-        info_of(settings.source).check(settings, now)
-    if max_age is not None:
-        costs = settings.fetch_cost != "false"
-        raise_if_stale(status, settings.source, max_age, now, costs=costs)
+
+    def check_source(settings: Settings) -> None:
+        source = info_of(settings.source)
+        if check:
+            source.check(settings, now)
+        if max_age is not None:
+            costs = settings.fetch_cost != "false"
+            # Days that the source has not published yet make nothing stale.
+            age = max_age + timedelta(days=source.lag_days(settings))
+            raise_if_stale(status, settings.source, age, now, costs=costs)
+
+    if check or max_age is not None:
+        for_each_source(settings, check_source)
+
+
+def _print_runs(settings: Settings, *, as_json: bool) -> None:
+    """The newest runs of all sources, newest first."""
+    from dashboard_scraper.cli.output import print_json, print_lines
+    from dashboard_scraper.store import store_of
+    from dashboard_scraper.store.runs import RunList
+
+    store = store_of(settings)
+    runs = RunList([])
+    if store.exists():
+        with store.reading() as reader:
+            runs = RunList(reader.runs(_RUNS))
+    if as_json:
+        print_json(runs)
+    else:
+        print_lines(runs.lines() or ["no run is recorded yet"])
+
+
+def _people(settings: Settings, reader: Reader, now: datetime) -> PeopleSummary | None:
+    """Everybody in the newest 28 days; None without days, or where the store is damaged: the rest
+    of the status is still worth printing.
+    """
+    from dashboard_scraper.cli.people import everybody_of, newest_window
+    from dashboard_scraper.errors import StoreFailed
+    from dashboard_scraper.model.dates import utc_day
+
+    sources = reader.sources()
+    window = newest_window(reader, sources, utc_day(now) - timedelta(1))
+    if window is None:
+        return None
+    try:
+        return everybody_of(settings, reader, sources, window).summary()
+    except StoreFailed as error:
+        if error.is_away:
+            raise
+        logger.warning("people are not counted: %s", error)
+        return None
 
 
 def verify(settings: Settings) -> None:

@@ -15,8 +15,8 @@ from dashboard_scraper.model.costs import Budget, CostKind
 from dashboard_scraper.people.people import person_key
 from dashboard_scraper.sources.analytics.amounts import Amounts
 from dashboard_scraper.sources.analytics.answers import records_in
-from dashboard_scraper.sources.analytics.currencies import refuse_other_currency
 from dashboard_scraper.sources.analytics.paths import BUDGET_OVERRIDES
+from dashboard_scraper.sources.rest.currencies import refuse_other_currency
 from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.pagination import parse_object
 from dashboard_scraper.sources.rest.repeated_keys import refuse_repeated_keys

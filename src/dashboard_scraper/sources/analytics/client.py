@@ -49,13 +49,14 @@ from dashboard_scraper.sources.analytics.fields import (
     identity,
 )
 from dashboard_scraper.sources.analytics.info import refuse_unfinished
-from dashboard_scraper.sources.analytics.paths import AllowedRequests
+from dashboard_scraper.sources.analytics.paths import ALLOWED, PREFIX
 from dashboard_scraper.sources.analytics.refused import ACCESS, Absent, refused
 from dashboard_scraper.sources.analytics.settings import EDITOR_LANGUAGE_REQUESTS, AnalyticsSettings
 from dashboard_scraper.sources.analytics.token_auth import read_token
 from dashboard_scraper.sources.analytics.user_counts import UserCounts
 from dashboard_scraper.sources.interface import CostSource, Estimate
 from dashboard_scraper.sources.registry import ANALYTICS
+from dashboard_scraper.sources.rest.auth import AllowedRequests
 from dashboard_scraper.sources.rest.claimed_days import refuse_too_many_days
 from dashboard_scraper.sources.rest.distinct import DistinctUsers, put_distinct
 from dashboard_scraper.sources.rest.envelope import Envelope
@@ -82,6 +83,7 @@ class AnalyticsSource(RestSource):
 
     name = ANALYTICS
     has_totals = True
+    seats = None
     days_at_once = _DAYS_AT_ONCE
 
     def __init__(
@@ -96,7 +98,9 @@ class AnalyticsSource(RestSource):
         self._cost_pace = cost_pace
         self._clock = clock
         self._token = read_token(settings)
-        self._allowed = AllowedRequests(settings.analytics_api_base_url, self._token)
+        self._allowed = AllowedRequests(
+            settings.analytics_api_base_url, PREFIX, ALLOWED, self._token
+        )
         super().__init__(
             settings,
             settings.analytics_api_base_url,
@@ -131,11 +135,6 @@ class AnalyticsSource(RestSource):
         """Whether the settings ask for credits."""
         return self._settings.fetch_credits
 
-    @property
-    def requests(self) -> int:
-        """How many were sent so far, including retries."""
-        return self._pace.taken + self._cost_pace.taken
-
     def published(self, now: datetime) -> Window:
         """Two years up to yesterday, or up to the day before until yesterday is published."""
         today = utc_day(now)
@@ -160,7 +159,7 @@ class AnalyticsSource(RestSource):
                 f" {self._settings.analytics_ready_hour:02}:00 UTC"
             )
 
-    def prepare(self, days: Collection[date]) -> None:
+    def prepare(self, days: Collection[date], needed: Collection[date]) -> None:  # noqa: ARG002
         """Fetch the organization's totals of all the days, in as few requests as possible."""
         if days:
             self._check_days(Window(min(days), max(days)))

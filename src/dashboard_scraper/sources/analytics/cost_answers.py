@@ -31,7 +31,7 @@ from dashboard_scraper.model.costs import (
 )
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.listing import listed
-from dashboard_scraper.sources.analytics.amounts import Amounts, tokens
+from dashboard_scraper.sources.analytics.amounts import Amounts
 from dashboard_scraper.sources.analytics.answers import (
     METADATA,
     PAGING,
@@ -39,11 +39,12 @@ from dashboard_scraper.sources.analytics.answers import (
     records_in,
     required_field,
 )
-from dashboard_scraper.sources.analytics.currencies import refuse_other_currency
 from dashboard_scraper.sources.analytics.fields import IDENTITY
 from dashboard_scraper.sources.analytics.paths import COST_ANALYTICS
+from dashboard_scraper.sources.rest.amounts import tokens
 from dashboard_scraper.sources.rest.claimed_days import refuse_other_days
 from dashboard_scraper.sources.rest.claims import shown_name
+from dashboard_scraper.sources.rest.currencies import refuse_other_currency
 from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.pagination import commas_beside, parse_object
 from dashboard_scraper.sources.rest.repeated_keys import refuse_repeated_keys

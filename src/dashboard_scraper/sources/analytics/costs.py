@@ -10,7 +10,14 @@ from typing import Protocol
 from dashboard_scraper.errors import ContractBroken, UsageError
 from dashboard_scraper.logs import Once
 from dashboard_scraper.model.addresses import Names
-from dashboard_scraper.model.costs import NO_COST, Budget, Cost, CostFigures, CostKind
+from dashboard_scraper.model.costs import (
+    NO_COST,
+    USD,
+    Budget,
+    Cost,
+    CostFigures,
+    CostKind,
+)
 from dashboard_scraper.model.dates import Window, utc_day
 from dashboard_scraper.people.people import person_key
 from dashboard_scraper.sources.analytics.amounts import Amounts
@@ -29,6 +36,7 @@ from dashboard_scraper.sources.analytics.cost_answers import (
 from dashboard_scraper.sources.analytics.paths import BUDGET_OVERRIDES, COST_ANALYTICS
 from dashboard_scraper.sources.analytics.refused import Absent, QueryRefused
 from dashboard_scraper.sources.analytics.settings import AnalyticsSettings
+from dashboard_scraper.sources.interface import ClosedPeriod, StoredCosts
 from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.pagination import Page, Paginator, refuse_too_many
 from dashboard_scraper.sources.rest.unknown_fields import UnknownFields
@@ -79,6 +87,8 @@ class AnalyticsCosts:
         self._once = Once(logger)
         self._answered: set[str] = set()
 
+    has_totals = True
+
     @property
     def wanted(self) -> bool:
         """Unless FETCH_COST is false."""
@@ -111,6 +121,10 @@ class AnalyticsCosts:
             self._note_absence(COST_ANALYTICS, error, required=self.required)
             return None
         return {day: found.get(day, NO_COST) for day in window.days()}
+
+    def close_period(self, stored: StoredCosts) -> ClosedPeriod | None:  # noqa: ARG002
+        """None: costs are closed by day."""
+        return None
 
     def fetch_costs(self, window: Window) -> dict[date, list[Cost]]:
         """Every row of each day, sorted; the memory that it takes grows with the window."""
@@ -159,6 +173,10 @@ class AnalyticsCosts:
                 break
             query["cursor"] = page.next_cursor
         envelope.check(count)
+
+    def currency_of(self, day: date) -> str:  # noqa: ARG002
+        """US dollars: any other currency was refused."""
+        return USD
 
     def fetch_budgets(self, users: Iterable[str]) -> list[Budget] | None:
         """The limits of those users who have one of their own; service accounts have none.

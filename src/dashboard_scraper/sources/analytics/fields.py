@@ -9,12 +9,14 @@ import msgspec
 
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.figures import accept_rate, maker
+from dashboard_scraper.model.meanings import BASES, Basis, Meaning
 from dashboard_scraper.model.metrics import (
     ACCEPT_RATE,
     ACTIVE_DAYS,
     BY_NAME,
     Count,
     Figures,
+    Metric,
     parts_of,
 )
 
@@ -46,7 +48,17 @@ DAYS_FIELD = ACTIVE_DAYS.name
 IDENTITY = ("user_email", "service_account_name")
 """The fields of which every record has exactly one."""
 
+MEANINGS: dict[Metric, Meaning] = {
+    **{
+        metric: Meaning(f"metrics.{metric.name}", basis=BASES.get(metric, Basis.AUGMENT))
+        for metric in COUNTED
+    },
+    ACTIVE_DAYS: Meaning(DAYS_FIELD, basis=BASES[ACTIVE_DAYS]),
+    ACCEPT_RATE: Meaning("", "Computed from the completions", BASES[ACCEPT_RATE]),
+}
+
 _CLI_LINES = BY_NAME["cli_agent_lines_of_code"]
+MEANINGS[_CLI_LINES] = Meaning("", "Computed from both kinds of use", Basis.AUGMENT)
 _cli_lines_of = operator.attrgetter(*(part.name for part in parts_of(_CLI_LINES)))
 _counts_of = maker(COUNTED)
 _figures_of = maker((*COUNTED, ACTIVE_DAYS, ACCEPT_RATE, _CLI_LINES))

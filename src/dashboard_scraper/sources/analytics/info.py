@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.metrics import METRICS
+from dashboard_scraper.model.metrics import AUGMENT_METRICS
+from dashboard_scraper.sources.analytics.fields import MEANINGS
 from dashboard_scraper.sources.interface import Clock, Selection, SourceInfo
+from dashboard_scraper.sources.products import AUGMENT
 from dashboard_scraper.sources.registry import ANALYTICS
 
 if TYPE_CHECKING:
@@ -31,18 +32,15 @@ _COST_PACE = f"{_PACE}:costs"
 def _open(settings: AnalyticsSettings, store: Store, clock: Clock) -> Iterator[AnalyticsSource]:
     """Consecutive runs share the server's rate limits, so the buckets are stored between them."""
     from dashboard_scraper.sources.analytics.client import AnalyticsSource  # noqa: PLC0415
+    from dashboard_scraper.sources.rest.stored_paces import stored_paces  # noqa: PLC0415
 
     paces = _paces(settings)
     notes = dict(zip((_PACE, _COST_PACE), paces, strict=True))
-    with contextlib.closing(AnalyticsSource(settings, *paces, clock)) as source:
-        with store.reading() as reader:
-            for note, pace in notes.items():
-                pace.resume(reader.note(note), utc_now())
-        try:
-            yield source
-        finally:
-            for note, pace in notes.items():
-                store.put_note(note, pace.save(utc_now()))
+    with (
+        contextlib.closing(AnalyticsSource(settings, *paces, clock)) as source,
+        stored_paces(store, notes),
+    ):
+        yield source
 
 
 def _paces(settings: AnalyticsSettings) -> tuple[Pace, Pace]:
@@ -63,6 +61,12 @@ def _check(settings: AnalyticsSettings, now: datetime) -> None:
     logger.info("the Analytics API accepts the token")
 
 
+def _token_expires_at(settings: AnalyticsSettings) -> datetime | None:
+    from dashboard_scraper.sources.analytics.token_auth import read_token  # noqa: PLC0415
+
+    return read_token(settings).expires_at()
+
+
 def refuse_unfinished(window: Window, today: date) -> None:
     """UsageError where a day of the window is not over."""
     if window.end >= today:
@@ -75,7 +79,8 @@ def refuse_unfinished(window: Window, today: date) -> None:
 INFO = SourceInfo(
     name=ANALYTICS,
     title="Augment's Analytics API",
-    metrics=METRICS,
+    product=AUGMENT,
+    metrics=AUGMENT_METRICS,
     has_service_accounts=True,
     tenant_names={},
     is_configured=lambda settings: bool(
@@ -86,4 +91,6 @@ INFO = SourceInfo(
     check_period=refuse_unfinished,
     check_days=lambda _settings: None,
     selection=lambda _settings: Selection(users=True, tenant=True),
+    token_expires_at=_token_expires_at,
+    meanings=MEANINGS,
 )

@@ -8,7 +8,8 @@ from dashboard_scraper.decoding import UNDECODABLE
 from dashboard_scraper.errors import ContractBroken, ScraperError
 from dashboard_scraper.sources.analytics.endpoints import CREDIT_USAGE
 from dashboard_scraper.sources.analytics.paths import BUDGET_OVERRIDES, COST_ANALYTICS
-from dashboard_scraper.sources.analytics.token_auth import HOW_TO_GET_ONE, BearerToken
+from dashboard_scraper.sources.analytics.token_auth import HOW_TO_GET_ONE
+from dashboard_scraper.sources.rest.auth import HeaderKey
 from dashboard_scraper.sources.rest.http import Response
 from dashboard_scraper.sources.rest.refusals import Access, refusal
 
@@ -34,7 +35,7 @@ class QueryRefused(ContractBroken):
     """The API does not accept a query in which nothing is the user's choice but the days."""
 
 
-def refused(endpoint: str, response: Response, token: BearerToken) -> ScraperError:
+def refused(endpoint: str, response: Response, token: HeaderKey) -> ScraperError:
     """The error of a response without data."""
     # Not Absent if an HTML page came: a filter sent it, which says nothing about the endpoint.
     if endpoint in _OPTIONAL and response.status in (403, 404) and response.page is None:

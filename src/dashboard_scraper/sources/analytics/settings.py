@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
-from dashboard_scraper.settings.values import BaseUrl, lowered
-from dashboard_scraper.sources.rest.settings import RequestSettings
+from dashboard_scraper.settings.values import BaseUrl
+from dashboard_scraper.sources.rest.settings import (
+    AutoTrueFalse,
+    CostSettings,
+    RequestSettings,
+    refuse_both,
+)
 
 EDITOR_LANGUAGE_REQUESTS = 100
 """Requests per run that FETCH_EDITOR_LANGUAGE=auto spends: at ten a minute, ten minutes."""
-_AutoTrueFalse = Annotated[Literal["auto", "true", "false"], BeforeValidator(lowered)]
 
 
-class AnalyticsSettings(RequestSettings):
+class AnalyticsSettings(CostSettings, RequestSettings):
     """The Analytics API."""
 
     augment_api_token: SecretStr | None = Field(
@@ -36,17 +40,12 @@ class AnalyticsSettings(RequestSettings):
     analytics_ready_hour: int = Field(
         2, ge=0, le=23, description="Hour, in UTC, from which it has the previous day's figures"
     )
-    fetch_editor_language: _AutoTrueFalse = Field(
+    fetch_editor_language: AutoTrueFalse = Field(
         "auto",
         description="Whether to fetch figures by editor and language: `true`, `false`, or `auto`:"
         f" with at most {EDITOR_LANGUAGE_REQUESTS} requests per run",
     )
     fetch_credits: bool = Field(False, description="Whether to fetch credits")
-    fetch_cost: _AutoTrueFalse = Field(
-        "auto",
-        description="Whether to fetch costs: `true`, `false`, or `auto`: where the API has them for"
-        " you",
-    )
     cost_requests_per_minute: float = Field(
         30,
         gt=0,
@@ -60,6 +59,5 @@ class AnalyticsSettings(RequestSettings):
 
     @model_validator(mode="after")
     def _check_token(self) -> Self:
-        if self.augment_api_token and self.augment_api_token_file:
-            raise ValueError("AUGMENT_API_TOKEN and AUGMENT_API_TOKEN_FILE: set one of them")
+        refuse_both(self, "augment_api_token")
         return self

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from dashboard_scraper.errors import ContractBroken
+from dashboard_scraper.errors import ContractBroken, SignInRequired
 from dashboard_scraper.logs import Once
 from dashboard_scraper.model.checks import changed_days
 from dashboard_scraper.model.dates import Window, last_complete_days, utc_day
@@ -22,6 +22,8 @@ from dashboard_scraper.sources.dashboard.cookie_auth import (
     CookieSession,
 )
 from dashboard_scraper.sources.dashboard.fields import MONTHLY_ACTIVE_USERS, TENANT_TOTALS
+from dashboard_scraper.sources.dashboard.renewal import Renewal
+from dashboard_scraper.sources.dashboard.session_store import session_store
 from dashboard_scraper.sources.dashboard.settings import DashboardSettings, Endpoint
 from dashboard_scraper.sources.dashboard.user_records import USERS_KEY, Count, Reading
 from dashboard_scraper.sources.dashboard.users_answer import UsersAnswer
@@ -65,24 +67,36 @@ class DashboardSource(RestSource):
     name = DASHBOARD
     details = None
     costs = None
+    seats = None
 
-    def __init__(self, settings: DashboardSettings, session: CookieSession | None = None) -> None:
-        """By default with the stored session."""
+    def __init__(
+        self,
+        settings: DashboardSettings,
+        session: CookieSession | None = None,
+        *,
+        may_renew: bool = True,
+    ) -> None:
+        """By default with the stored session, which it `may_renew` as AUTO_RENEW says."""
         self._settings = settings
         base_url = settings.metrics_api_base_url
-        self._session = session or CookieSession(
-            settings.cookie_file,
-            origin_of(base_url),
-            allow_readable=settings.allow_readable_secrets,
-        )
+        may_renew = may_renew and session is None and settings.auto_renew
+        self._renewal = Renewal(settings, allowed=may_renew)
+        self._session = session or self._stored_session()
         super().__init__(settings, base_url, self._session, _ACCESS)
         self._reported = Once(logger)
+
+    def _stored_session(self) -> CookieSession:
+        origin = origin_of(self._settings.metrics_api_base_url)
+        try:
+            return CookieSession(session_store(self._settings), origin)
+        except SignInRequired as error:
+            return self._renewal.instead_of(error)
 
     def published(self, now: datetime) -> Window:
         """Every completed day: the dashboard has no known oldest day."""
         return Window(date.min, last_complete_days(1, utc_day(now)).end)
 
-    def prepare(self, days: Collection[date]) -> None:
+    def prepare(self, days: Collection[date], needed: Collection[date]) -> None:
         """The dashboard needs no preparation."""
 
     def estimate(self, days: Collection[date]) -> None:
@@ -179,6 +193,12 @@ class DashboardSource(RestSource):
         endpoint = next(e for e in smallest if e in self._settings.scrape_endpoints)
         self._get(endpoint.value, self._url(endpoint, window))
 
+    def keep_alive(self, window: Window) -> None:
+        """The same, and raise what kept a renewed session from being stored."""
+        self.check(window)
+        if self._session.unsaved is not None:
+            raise self._session.unsaved
+
     def _url(self, endpoint: Endpoint, window: Window) -> str:
         return with_params(
             self._settings.url_of(endpoint),
@@ -194,7 +214,7 @@ class DashboardSource(RestSource):
             url = paginator.after(url, page)
 
     def _get(self, endpoint: str, url: str) -> Response:
-        response = super()._get(endpoint, url)
+        response = self._admitted(endpoint, url)
         if 'rel="next"' in response.headers.get("Link", ""):
             raise ContractBroken(
                 f"{endpoint}: a Link header leads to more pages, in an unknown way"
@@ -203,6 +223,19 @@ class DashboardSource(RestSource):
         # the user's.
         self._session.renew(response.cookies)
         return response
+
+    def _admitted(self, endpoint: str, url: str) -> Response:
+        """A response with data. Where the session is refused, with one that another process has
+        renewed meanwhile, or that AUTO_RENEW gets.
+        """
+        while True:
+            sent = self._session.cookies
+            try:
+                return super()._get(endpoint, url)
+            except SignInRequired as error:
+                if self._session.has_newer(sent):
+                    continue
+                self._renewal.renew(self._session, sent, error)
 
 
 def _json_date(day: date) -> str:

@@ -1,10 +1,12 @@
-"""The session cookie: stored in a private file, sent with each request, renewed by the server."""
+"""The session cookie: stored in a private place, sent with each request, renewed by the server."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import secrets
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
@@ -14,8 +16,8 @@ import requests
 from requests.auth import AuthBase
 
 from dashboard_scraper.decoding import UNDECODABLE
-from dashboard_scraper.errors import SignInRequired
-from dashboard_scraper.secret_files import read_private, write_private
+from dashboard_scraper.errors import OutputFailed, ScraperError, SignInRequired, UsageError
+from dashboard_scraper.sources.dashboard.session_store import FileStore, SessionStore
 
 logger = logging.getLogger(__name__)
 
@@ -32,55 +34,67 @@ SESSION_OVER = "the session has expired"
 _COOKIE_OCTETS = "!#$%&'()*+-./:<=>?@[]^_`{|}~"
 
 
-class _CookieFile(msgspec.Struct, frozen=True):
-    """The stored file. `origin` is the site that the cookies were pasted for."""
+class _StoredSession(msgspec.Struct, frozen=True):
+    """What is stored. `origin` is the site that the cookies were pasted for.
+
+    `sign_in` is another one after each sign-in, and `renewed_at` the time of the last renewal, in
+    seconds since 1970: by these, several processes with one session see whose cookies are newer.
+    """
 
     cookies: Cookies
     origin: str
+    sign_in: str = ""
+    renewed_at: float = 0
 
 
-def load_cookies(path: Path, origin: str, *, allow_readable: bool = False) -> Cookies:
-    """Read the stored cookies of `origin` (scheme, host and port).
+def _load(store: SessionStore, origin: str) -> _StoredSession:
+    """Read the stored session of `origin` (scheme, host and port).
 
     Raises SignInRequired where there are none for this site, UsageError where other users can read
-    the file.
+    them.
     """
-    try:
-        stored = _decoded(read_private(path, allow_readable=allow_readable), origin)
-    except FileNotFoundError:
-        raise SignInRequired(f"no cookies found in {path}; {SIGN_IN}") from None
+    data = store.read()
+    if data is None:
+        raise SignInRequired(f"no cookies found in {store}; {SIGN_IN}")
+    stored = _decoded(data, origin)
     if stored is None:
         raise SignInRequired(
-            f"{path} is damaged, or holds cookies in a form that only --auth reads, from standard"
+            f"{store} is damaged, or holds cookies in a form that only --auth reads, from standard"
             f" input; {SIGN_IN_AGAIN}"
         )
     if stored.origin != origin:
         # Never sent to another site: METRICS_API_BASE_URL may have been changed, or mistyped.
         raise SignInRequired(
-            f"{path} holds a session of {stored.origin}, not {origin}; {SIGN_IN_AGAIN}"
+            f"{store} holds a session of {stored.origin}, not {origin}; {SIGN_IN_AGAIN}"
         )
-    return stored.cookies
+    return stored
 
 
-def _decoded(data: bytes, origin: str) -> _CookieFile | None:
-    """The content of the file; earlier tools wrote a plain map of names to values.
+def _decoded(data: bytes, origin: str) -> _StoredSession | None:
+    """What is stored; earlier tools wrote a plain map of names to values.
 
     A plain map does not name its site. It is assumed to be `origin`, which the next renewal stores.
     """
     with contextlib.suppress(*UNDECODABLE):
-        return msgspec.json.decode(data, type=_CookieFile)
+        return msgspec.json.decode(data, type=_StoredSession)
     with contextlib.suppress(*UNDECODABLE):
         plain = msgspec.json.decode(data, type=Cookies)
         if plain.get(SESSION_COOKIE):
-            return _CookieFile(plain, origin)
+            return _StoredSession(plain, origin)
     return None
 
 
 def save_cookies(path: Path, cookies: Mapping[str, str], origin: str) -> None:
     """Store the cookies in a file of mode 0600; its folder, if new, gets 0700."""
-    content = _CookieFile(dict(cookies), origin)
-    data = msgspec.json.format(msgspec.json.encode(content)) + b"\n"
-    write_private(path, data, "COOKIE_FILE")
+    FileStore(path).write(_encoded(_StoredSession(dict(cookies), origin, _new_sign_in())))
+
+
+def _new_sign_in() -> str:
+    return secrets.token_hex(8)
+
+
+def _encoded(content: _StoredSession) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(content)) + b"\n"
 
 
 class CookieSession(AuthBase):
@@ -90,23 +104,18 @@ class CookieSession(AuthBase):
     the pasted one if their domain or path differ, and sends both.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        origin: str,
-        pasted: Cookies | None = None,
-        *,
-        allow_readable: bool = False,
-    ) -> None:
+    def __init__(self, store: SessionStore, origin: str, pasted: Cookies | None = None) -> None:
         """With the stored cookies, or with `pasted` ones, which only `store` stores."""
-        self._path = path
+        self._store = store
         self._origin = origin
         self._lock = threading.Lock()
         self._is_stored = pasted is None
+        self._unsaved: ScraperError | None = None
         if pasted is None:
-            self._cookies = load_cookies(path, origin, allow_readable=allow_readable)
+            stored = _load(store, origin)
+            self._cookies, self._sign_in = stored.cookies, stored.sign_in
         else:
-            self._cookies = dict(pasted)
+            self._cookies, self._sign_in = dict(pasted), _new_sign_in()
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         with self._lock:
@@ -114,21 +123,88 @@ class CookieSession(AuthBase):
         request.headers["Cookie"] = "; ".join(pairs)
         return request
 
+    @property
+    def unsaved(self) -> ScraperError | None:
+        """Why a renewed session could not be stored; None where it was."""
+        return self._unsaved
+
     def renew(self, answered: Mapping[str, str]) -> None:
-        """Take over the cookies that an authorized answer set, and rewrite the file."""
+        """Take over the cookies that an authorized answer set, and store them.
+
+        Where they cannot be stored, as on a read-only mount, a warning says so: this run has them,
+        and the next one finds out whether the earlier ones are still valid.
+        """
         with self._lock:
             renewed = {name: value for name, value in answered.items() if value}
             if renewed.items() <= self._cookies.items():
                 return
             self._cookies.update(renewed)
             if self._is_stored:
-                save_cookies(self._path, self._cookies, self._origin)
+                self._save_renewed()
         logger.debug("the server renewed %s", ", ".join(sorted(renewed)))
+
+    def _save_renewed(self) -> None:
+        now = time.time()
+        try:
+            self._store.write(self._content(now), lambda stored: self._renews(stored, now))
+        except (OutputFailed, UsageError) as error:
+            if self._unsaved is None:
+                logger.warning(
+                    "the dashboard renewed the session, which could not be stored (%s): the next"
+                    " run may have to sign in again",
+                    error,
+                )
+            self._unsaved = error
+        else:
+            self._unsaved = None
+
+    def _content(self, now: float) -> bytes:
+        return _encoded(_StoredSession(self._cookies, self._origin, self._sign_in, now))
+
+    def _renews(self, data: bytes | None, now: float) -> bool:
+        """Whether this process' cookies, renewed now, are newer than what is stored.
+
+        They are not where somebody has signed in or out meanwhile, or where another process got
+        its renewal later; one from the future is from a clock that was ahead.
+        """
+        if data is None:
+            return False
+        stored = _decoded(data, self._origin)
+        if stored is None:  # damaged
+            return True
+        is_same = (stored.origin, stored.sign_in) == (self._origin, self._sign_in)
+        return is_same and not now < stored.renewed_at <= time.time()
+
+    def take_over(self, other: CookieSession) -> None:
+        """Send the cookies of another session from now on, which is stored already."""
+        cookies = other.cookies
+        with self._lock:
+            self._cookies, self._sign_in = cookies, other._sign_in
+
+    def has_newer(self, sent: Cookies) -> bool:
+        """Whether there are other cookies than those that were `sent`, and refused: renewed by a
+        request of another thread, or stored by another process, and sent from now on.
+        """
+        with self._lock:
+            if self._cookies != sent or not self._is_stored:
+                return self._cookies != sent
+            try:
+                stored = _load(self._store, self._origin)
+            except (SignInRequired, UsageError):
+                return False
+            self._cookies, self._sign_in = stored.cookies, stored.sign_in
+            return stored.cookies != sent
+
+    @property
+    def cookies(self) -> Cookies:
+        """What the next request sends."""
+        with self._lock:
+            return dict(self._cookies)
 
     def store(self) -> None:
         """Replace the stored cookies with these, including what the server renewed."""
         with self._lock:
-            save_cookies(self._path, self._cookies, self._origin)
+            self._store.write(self._content(time.time()))
             self._is_stored = True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dashboard_scraper.model.meanings import BASES, Basis, Meaning
 from dashboard_scraper.model.metrics import BY_NAME, Metric
 
 USER_FIELD = "userEmail"
@@ -28,6 +29,11 @@ FIELDS: dict[Metric, str] = {
         "remote_agent_lines_of_code": "remoteAgentLinesOfCode",
         "cli_agent_lines_of_code": "cliAgentLinesOfCode",
     }.items()
+}
+
+MEANINGS: dict[Metric, Meaning] = {
+    metric: Meaning(field, basis=BASES.get(metric, Basis.AUGMENT))
+    for metric, field in FIELDS.items()
 }
 
 TENANT_TOTALS: dict[str, str] = {

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 from contextlib import AbstractContextManager
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.model.dates import Window, last_complete_days, utc_day
-from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS
-from dashboard_scraper.sources.interface import Clock, Selection, SourceInfo
+from dashboard_scraper.sources.dashboard.fields import FIELDS, MEANINGS, TENANT_TOTALS
+from dashboard_scraper.sources.interface import Clock, Selection, SessionInfo, SourceInfo
+from dashboard_scraper.sources.products import AUGMENT
 from dashboard_scraper.sources.registry import DASHBOARD
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from dashboard_scraper.store import Store
 
 logger = logging.getLogger(__name__)
+
+_SESSION_LIFE = timedelta(hours=1)
+"""About how long the dashboard accepts a session after its last use."""
 
 
 def _open(
@@ -32,18 +36,40 @@ def _open(
 
 
 def check_session(
-    settings: DashboardSettings, today: date, session: CookieSession | None = None
+    settings: DashboardSettings,
+    today: date,
+    session: CookieSession | None = None,
+    *,
+    may_renew: bool = True,
 ) -> None:
-    """Prove with one small request that the dashboard accepts the stored session, or this one."""
+    """Prove with one small request that the dashboard accepts the stored session, or this one.
+
+    With AUTO_RENEW, a stored one that is over is renewed unless it may not be.
+    """
     from dashboard_scraper.sources.dashboard.client import DashboardSource  # noqa: PLC0415
 
-    with contextlib.closing(DashboardSource(settings, session)) as source:
+    with contextlib.closing(DashboardSource(settings, session, may_renew=may_renew)) as source:
         source.check(last_complete_days(1, today))
     logger.info("the dashboard accepts the session")
 
 
+def _keep_alive(settings: DashboardSettings, now: datetime) -> None:
+    from dashboard_scraper.sources.dashboard.client import DashboardSource  # noqa: PLC0415
+
+    with contextlib.closing(DashboardSource(settings)) as source:
+        source.keep_alive(last_complete_days(1, utc_day(now)))
+
+
+def _session_state(settings: DashboardSettings) -> bytes | None:
+    from dashboard_scraper.sources.dashboard.session_store import session_store  # noqa: PLC0415
+
+    with contextlib.suppress(UsageError):  # whoever opens the source reports it
+        return session_store(settings).read()
+    return None
+
+
 def _check(settings: DashboardSettings, now: datetime) -> None:
-    check_session(settings, utc_day(now))
+    check_session(settings, utc_day(now), may_renew=False)
 
 
 def _check_period(window: Window, today: date) -> None:
@@ -65,16 +91,27 @@ def _selection(settings: DashboardSettings) -> Selection:
     return Selection(Endpoint.USERS in selected, bool(selected - {Endpoint.USERS}))
 
 
+def _is_configured(settings: DashboardSettings) -> bool:
+    from dashboard_scraper.sources.dashboard.session_store import session_store  # noqa: PLC0415
+
+    return session_store(settings).exists()
+
+
 INFO = SourceInfo(
     name=DASHBOARD,
     title="Augment's dashboard",
+    product=AUGMENT,
     metrics=tuple(FIELDS),
     has_service_accounts=False,
     tenant_names=TENANT_TOTALS,
-    is_configured=lambda _settings: True,  # a session may be stored at any time
+    is_configured=_is_configured,
     open=_open,
     check=_check,
     check_period=_check_period,
     check_days=_check_days,
     selection=_selection,
+    has_costs=False,
+    session_life=lambda settings: None if settings.auto_renew else _SESSION_LIFE,
+    meanings=MEANINGS,
+    session=SessionInfo(_keep_alive, _session_state),
 )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_settings import NoDecode
 
-from dashboard_scraper.settings.values import BaseUrl
+from dashboard_scraper.settings.values import BaseUrl, Seconds, lowered
 from dashboard_scraper.sources.rest.settings import RequestSettings
 
 
@@ -47,7 +46,7 @@ def _path(value: str) -> str:
     return value
 
 
-Endpoints = Annotated[frozenset[Endpoint], NoDecode, BeforeValidator(_endpoints)]
+Endpoints = Annotated[frozenset[Endpoint], BeforeValidator(_endpoints)]
 EndpointPath = Annotated[str, AfterValidator(_path)]
 
 
@@ -56,6 +55,24 @@ class DashboardSettings(RequestSettings):
 
     cookie_file: Path = Field(
         Path("secrets/cookies.json"), description="File that stores the session"
+    )
+    cookie_store: Annotated[Literal["file", "keyring"], BeforeValidator(lowered)] = Field(
+        "file",
+        description="Where the session is stored: `file`: in `COOKIE_FILE`, or `keyring`: in the"
+        " operating system's keyring, in an entry with that path in its name",
+    )
+    browser_path: Path | None = Field(
+        None,
+        description="Path of the browser of `--auth --browser`; empty: Chrome, Edge or Chromium,"
+        " where they are installed",
+    )
+    auto_renew: bool = Field(
+        False,
+        description="Whether a run whose session is over renews it, once, with the profile that"
+        " `--auth --browser` signed in",
+    )
+    sign_in_timeout_seconds: Annotated[Seconds, Field(gt=0)] = Field(
+        600, description="How long `--auth --browser` waits for you to sign in"
     )
     metrics_api_base_url: BaseUrl = Field(
         "https://app.augmentcode.com/", description="Base URL of the dashboard"

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import zlib
+from collections.abc import Iterator
 from typing import Protocol
 
 import msgspec
@@ -31,6 +32,7 @@ from dashboard_scraper.decoding import UNDECODABLE
 
 # After decompression. 150,000 users in one answer take 128 MB; the most ever seen were 10,000.
 MAX_BODY = 1 << 27
+LONGEST_STREAM = 1 << 32  # before decompression, of a body that is read piece by piece
 _CHUNK = 1 << 16
 _STEP = 1 << 20  # bytes to decompress before the size is checked again
 # Usage figures grow at most 60 times when decompressed, a decompression bomb 1,000 times. A body
@@ -79,6 +81,23 @@ def read_whole(stream: Stream, encoding: str, limit: int) -> bytearray:
         del body[: len(_BOM)]
     _refuse_cut(body)
     return body
+
+
+def read_pieces(stream: Stream, encoding: str) -> Iterator[bytes | bytearray]:
+    """The body, decompressed piece by piece, however long it is; raises Incomplete or Unreadable.
+
+    A body that is cut where nothing marks its end is left to the caller, who knows its format.
+    """
+    inflater = _inflater(encoding)
+    while data := stream.read1(_CHUNK, decode_content=False):
+        if inflater is None:
+            yield data
+            continue
+        piece = bytearray()
+        inflater.add(data, piece, LONGEST_STREAM)
+        yield piece
+    if inflater is not None and inflater.cut:
+        raise Incomplete("the body was cut short, within the compressed data")
 
 
 def read_excerpt(stream: Stream, encoding: str, limit: int) -> bytearray:

@@ -12,7 +12,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 
@@ -28,6 +28,7 @@ from dashboard_scraper.sources.rest.bodies import (
     Incomplete,
     Unreadable,
     read_excerpt,
+    read_pieces,
     read_whole,
 )
 from dashboard_scraper.sources.rest.deadlines import Limits, TimedAdapter, limited
@@ -68,8 +69,8 @@ class Response:
 
     @property
     def meaning(self) -> Meaning:
-        """The meaning of the status."""
-        return meaning_of(self.status)
+        """The meaning of the status, and of headers that say more about it."""
+        return meaning_of(self.status, self.headers)
 
     @property
     def page(self) -> Page | None:
@@ -84,6 +85,11 @@ class Response:
         return f"HTTP {self.status} from {host_of(self.url)}{page}"
 
 
+Pieces = Iterator[bytes | bytearray]
+Consume = Callable[["Response", Pieces], None]
+"""Reads a body piece by piece, from the beginning again at each attempt."""
+
+
 class Stopped(SourceUnavailable):
     """The run was stopped while this request waited."""
 
@@ -95,17 +101,19 @@ class _Session(requests.Session):
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One request: a GET, or with a body a POST."""
+    """One request: a GET, or with a body a POST. `consume` reads the data of its response."""
 
     url: str
     body: bytes | None
     pace: Pace | None
+    consume: Consume | None = None
 
 
 class Http:
     """Requests to one source, from several threads, no faster than `pace` allows.
 
     A source with several rate limits passes the pace of each request; the pauses are shared.
+    `shown` is what logs and errors say of a URL.
     """
 
     def __init__(
@@ -116,7 +124,9 @@ class Http:
         pace: Pace | None = None,
         route: Route | None = None,
         max_body: int = MAX_BODY,
+        shown: Callable[[str], str] = redact,
     ) -> None:
+        self._shown = shown
         self._policy = policy
         self._max_body = max_body
         self._pace = pace
@@ -124,6 +134,9 @@ class Http:
         self._stopped = threading.Event()
         self._pause_lock = threading.Lock()
         self._paused_until = 0.0
+        self._sent_lock = threading.Lock()
+        self.sent = 0
+        """How many requests were sent so far, including retries."""
         self._session = _Session()
         if route is not None:  # it includes the proxies and certificates of the environment
             self._session.trust_env = False
@@ -158,6 +171,12 @@ class Http:
         """
         return self._send(_Call(url, None, pace or self._pace))
 
+    def stream(self, url: str, consume: Consume) -> Response:
+        """Fetch the URL as `get` does, but let `consume` read data piece by piece: the response has
+        no body then. It may raise Incomplete, and is called again where an attempt failed.
+        """
+        return self._send(_Call(url, None, self._pace, consume))
+
     def post(self, url: str, body: bytes, pace: Pace | None = None) -> Response:
         """Send a query as a JSON body; in all else as `get`, also in its retries.
 
@@ -184,7 +203,7 @@ class Http:
             else:
                 logger.debug(
                     "%s: %d, %d bytes, %.2f s",
-                    redact(url),
+                    self._shown(url),
                     response.status,
                     len(response.body),
                     time.monotonic() - started,
@@ -197,7 +216,7 @@ class Http:
         wait = self._policy.wait(attempt, failure.retry_after)
         if failure.retry_after is not None:
             self._pause_all_threads(wait)
-        what = f"{redact(url)}: {failure}"
+        what = f"{self._shown(url)}: {failure}"
         if attempt > self._policy.retries:
             raise SourceUnavailable(f"{what}; gave up after {attempt} attempts") from failure
         if time.monotonic() + wait > deadline:
@@ -233,6 +252,8 @@ class Http:
     def _attempt(self, call: _Call, deadline: float) -> Response:
         """Send, and read the whole body; AttemptFailed for what a retry may fix."""
         url = call.url
+        with self._sent_lock:
+            self.sent += 1
         limits = Limits(self._policy.timeout, deadline)
         timeout = min(limits.silence, limits.left())
         try:
@@ -250,15 +271,17 @@ class Http:
                     allow_redirects=False,
                 ) as answer,
             ):
-                body = self._read(answer, limits)
+                # Not dict(answer.cookies), which raises for two of one name with different paths.
+                cookies = {cookie.name: cookie.value or "" for cookie in answer.cookies}
+                body = self._read(answer, call, limits)
         except requests.exceptions.SSLError as error:
             _refuse_empty_bundle(error)
             raise SourceUnavailable(
-                f"{redact(url)}: the TLS connection failed ({root_cause(error)}); behind a proxy"
-                " with its own certificate, set REQUESTS_CA_BUNDLE to its CA file"
+                f"{self._shown(url)}: the TLS connection failed ({root_cause(error)}); behind a"
+                " proxy with its own certificate, set REQUESTS_CA_BUNDLE to its CA file"
             ) from error
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
-            raise UsageError(f"{redact(url)}: a URL or a proxy setting is wrong") from error
+            raise UsageError(f"{self._shown(url)}: a URL or a proxy setting is wrong") from error
         except requests.exceptions.ProxyError as error:
             reason = root_cause(error)
             if _PROXY_REFUSAL.search(reason):
@@ -267,20 +290,22 @@ class Http:
         except (requests.RequestException, urllib3.exceptions.HTTPError, Incomplete) as error:
             raise AttemptFailed(root_cause(error)) from error
         except Unreadable as error:
-            raise ContractBroken(f"{redact(url)}: {error}") from error
+            raise ContractBroken(f"{self._shown(url)}: {error}") from error
         except OSError as error:  # requests raises a bare one where the CA file does not exist
             raise UsageError(f"REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE: {error}") from error
-        # Not dict(answer.cookies), which raises for two cookies of one name with different paths.
-        cookies = {cookie.name: cookie.value or "" for cookie in answer.cookies}
         response = Response(answer.status_code, url, answer.headers, body, cookies)
         if response.meaning in _RETRIED:
             raise _failure(response)
         return response
 
-    def _read(self, answer: requests.Response, limits: Limits) -> bytearray:
+    def _read(self, answer: requests.Response, call: _Call, limits: Limits) -> bytearray:
         """The whole body of data, else an excerpt: what is left unread ends the connection."""
         encoding = answer.headers.get("Content-Encoding", "").strip().lower()
-        meaning = meaning_of(answer.status_code)
+        meaning = meaning_of(answer.status_code, answer.headers)
+        if meaning is Meaning.DATA and call.consume is not None:
+            begun = Response(answer.status_code, call.url, answer.headers, b"", {})
+            call.consume(begun, read_pieces(answer.raw, encoding))
+            return bytearray()
         if meaning is Meaning.DATA:
             return read_whole(answer.raw, encoding, self._max_body)
         if meaning is Meaning.RETRY_ELSEWHERE:

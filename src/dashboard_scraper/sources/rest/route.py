@@ -30,20 +30,20 @@ def route_to(url: str, libraries: Libraries) -> Route:
     """
     if libraries.direct:
         return Route({}, None)
-    given = _proxies_of(libraries) or urllib.request.getproxies()
+    of_environment = urllib.request.getproxies_environment()
+    given = {**_proxies_in(libraries), **of_environment} or urllib.request.getproxies()
     # An empty text, not None: for None the library would read NO_PROXY of the environment.
     bypassed = should_bypass_proxies(url, no_proxy=given.get("no", ""))
     proxies = {} if bypassed else {s: p for s, p in given.items() if s in ("http", "https", "all")}
     return Route(proxies, _ca(libraries))
 
 
-def _proxies_of(libraries: Libraries) -> dict[str, str]:
-    from_file = {
+def _proxies_in(libraries: Libraries) -> dict[str, str]:
+    return {
         name.removesuffix("_PROXY").lower(): libraries.from_file[name]
         for name in (*PROXIES, NO_PROXY)
         if name in libraries.from_file
     }
-    return {**from_file, **urllib.request.getproxies_environment()}
 
 
 def _ca(libraries: Libraries) -> str | None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field, PrivateAttr
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr
 
 from dashboard_scraper.settings.library_settings import Libraries
-from dashboard_scraper.settings.values import Seconds
+from dashboard_scraper.settings.values import Seconds, lowered
+
+AutoTrueFalse = Annotated[Literal["auto", "true", "false"], BeforeValidator(lowered)]
 
 
 class RequestSettings(BaseModel):
@@ -40,3 +44,19 @@ class RequestSettings(BaseModel):
     def libraries(self) -> Libraries:
         """Settings of the HTTP and object-store libraries in `.env`, such as HTTPS_PROXY."""
         return self._libraries
+
+
+class CostSettings(BaseModel):
+    """Costs, for every source that has them."""
+
+    fetch_cost: AutoTrueFalse = Field(
+        "auto",
+        description="Whether to fetch costs: `true`, `false`, or `auto`: where the source has them"
+        " for you",
+    )
+
+
+def refuse_both(settings: BaseModel, name: str) -> None:
+    """ValueError where a secret is set, and a file with it too: for a validator of settings."""
+    if getattr(settings, name) and getattr(settings, f"{name}_file"):
+        raise ValueError(f"{name.upper()} and {name.upper()}_FILE: set one of them")

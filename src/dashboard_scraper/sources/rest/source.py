@@ -18,6 +18,25 @@ from dashboard_scraper.sources.rest.statuses import Meaning
 from dashboard_scraper.sources.rest.unknown_fields import UnknownFields
 
 
+def connection(
+    settings: RequestSettings,
+    url: str,
+    auth: AuthBase,
+    *,
+    pace: Pace | None = None,
+    max_body: int = MAX_BODY,
+) -> Http:
+    """A session for requests to the host of the URL, as the settings say."""
+    policy = RetryPolicy(
+        retries=settings.max_retries,
+        backoff=settings.retry_backoff_seconds,
+        timeout=settings.request_timeout_seconds,
+        budget=settings.retry_budget_seconds,
+    )
+    route = route_to(url, settings.libraries)
+    return Http(policy, auth, settings.max_concurrency, pace, route, max_body)
+
+
 class RestSource:
     """The base of both sources; usable from several threads."""
 
@@ -31,18 +50,16 @@ class RestSource:
         pace: Pace | None = None,
         max_body: int = MAX_BODY,
     ) -> None:
-        policy = RetryPolicy(
-            retries=settings.max_retries,
-            backoff=settings.retry_backoff_seconds,
-            timeout=settings.request_timeout_seconds,
-            budget=settings.retry_budget_seconds,
-        )
-        route = route_to(base_url, settings.libraries)
-        self._http = Http(policy, auth, settings.max_concurrency, pace, route, max_body)
+        self._http = connection(settings, base_url, auth, pace=pace, max_body=max_body)
         self._access = access
         self._oddities = Oddities()
         self._unknown = UnknownFields()
         self._names = Names()
+
+    @property
+    def requests(self) -> int:
+        """How many were sent so far, including retries."""
+        return self._http.sent
 
     def stop(self) -> None:
         """End requests that wait, from another thread; later calls fail at once."""

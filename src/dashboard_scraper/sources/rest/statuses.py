@@ -6,6 +6,7 @@ listed has the meaning of its class: a 5xx is retried, everything else is refuse
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 
 
@@ -57,7 +58,13 @@ _MEANINGS = {
 }
 
 
-def meaning_of(status: int) -> Meaning:
-    """The meaning of the status, or that of its class."""
+def meaning_of(status: int, headers: Mapping[str, str] | None = None) -> Meaning:
+    """The meaning of the status, or that of its class.
+
+    A 403 that says when to come again, or that nothing is left, is a rate limit: GitHub's are.
+    """
+    known = headers or {}
+    if status == 403 and ("Retry-After" in known or known.get("X-RateLimit-Remaining") == "0"):
+        return Meaning.SLOW_DOWN
     of_class = Meaning.RETRY if 500 <= status <= 599 else Meaning.REFUSED
     return _MEANINGS.get(status, of_class)

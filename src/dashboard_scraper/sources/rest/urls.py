@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import unquote, urlencode, urljoin
 
 import urllib3.exceptions
 from urllib3.util import Url, parse_url
 
 # Query parameters whose values are not secret; a cursor or a token in a `next` URL may be.
-_HARMLESS = {"startDate", "endDate", "start_date", "end_date", "date", "page_size", "page"}
+_HARMLESS = {
+    "startDate",
+    "endDate",
+    "start_date",
+    "end_date",
+    "date",
+    "day",
+    "page_size",
+    "per_page",
+    "page",
+}
 
 
 def with_params(url: str, params: Mapping[str, str]) -> str:
@@ -25,6 +36,7 @@ def absolute(base: str, reference: str) -> str:
         return reference
 
 
+@lru_cache(64)
 def _parsed(url: str) -> Url:
     """The URL as urllib3 parses it when it connects; all None where it refuses it."""
     try:

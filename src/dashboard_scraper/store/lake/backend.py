@@ -25,12 +25,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dashboard_scraper.errors import StoreFailed, UsageError
 from dashboard_scraper.model.listing import listed_days
-from dashboard_scraper.model.metrics import COUNTS, REQUIRED
+from dashboard_scraper.model.metrics import ACTIVE_DAYS, COUNTS, REQUIRED
 from dashboard_scraper.store.backend import View
 from dashboard_scraper.store.column_types import Moment
 from dashboard_scraper.store.lake.duckdb_engine import engine_in
 from dashboard_scraper.store.lake.place import Lake, exists, opened
-from dashboard_scraper.store.lake.state import contents_in, day_bounds
+from dashboard_scraper.store.lake.state import contents_in, day_bounds, is_true
 from dashboard_scraper.store.lake.tables import (
     CONTENT,
     GROUPS,
@@ -46,8 +46,12 @@ from dashboard_scraper.store.schema import (
     DAY_LEDGER,
     DAY_PEOPLE,
     INFO,
+    NOTICE,
     PERSON,
+    RECORD_DAY,
+    RUN,
     SCHEMA_VERSION,
+    SEAT,
     TENANT_FIGURE,
     VERSION,
 )
@@ -224,7 +228,7 @@ def _torn_days(group: TableGroup, tables: Mapping[str, IcebergTable]) -> set[dat
 
 
 def _refuse_pseudonyms(totals: Iterable[IcebergTable], shown: str) -> None:
-    renamed = f"{PSEUDONYMS} = true"
+    renamed = is_true(PSEUDONYMS)
     if any(table.scan(row_filter=renamed, limit=1).to_arrow().num_rows for table in totals):
         raise UsageError(
             f"{shown}: the names of some days are pseudonyms already, and would get others: unset"
@@ -244,7 +248,7 @@ def _create(connection: Connection, tables: Mapping[str, IcebergTable]) -> None:
         columns = ", ".join(map(_expression, kind.arrow.of.c))
         view, rows = kind.arrow.of.name, f"lake_{kind.name}"
         duck.execute(f"CREATE VIEW {view} AS SELECT {columns} FROM {rows}")  # noqa: S608
-    for table in (INFO, TENANT_FIGURE, BUDGET):
+    for table in (INFO, TENANT_FIGURE, BUDGET, SEAT, RECORD_DAY, RUN, NOTICE):
         table.create(connection, checkfirst=False)
     connection.execute(INFO.insert().values(name=SCHEMA_VERSION, value=f"{VERSION}"))
     session.later((PERSON.name, DAY_PEOPLE.name), _create_people)
@@ -265,9 +269,9 @@ def _create_bitmaps(duck: duckdb.DuckDBPyConnection) -> None:
     (people,) = duck.execute(f"SELECT count(*) FROM {PERSON.name}").fetchone() or (0,)  # noqa: S608
     # Whole bytes; in each of them, DuckDB has the first bit where `day_people` has the last.
     bit = f"xor(number, 7)::BIGINT, 0, {max(people - 1, 0) | 7}"
-    active = " OR ".join(
-        [f"{metric.name} > 0" for metric in COUNTS] + [f"{m.name} IS NULL" for m in REQUIRED]
-    )
+    unknown = " OR ".join(f"{metric.name} IS NULL" for metric in REQUIRED)
+    may_be_active = f"coalesce({ACTIVE_DAYS.name}, 1) <> 0 AND ({unknown})"
+    active = " OR ".join([*(f"{metric.name} > 0" for metric in COUNTS), may_be_active])
     conditions = {"listed": "true", "service": "service_account", "active": active}
     conditions |= {metric.name: f"{metric.name} > 0" for metric in COUNTS}
     bitmaps = ", ".join(

@@ -122,10 +122,11 @@ def _attempts(lake: Lake) -> Iterator[int]:
     """Numbers, with longer and longer waits in between; LockHeld in the end."""
     wait = _FIRST_WAIT
     for number in range(_ATTEMPTS):
+        if number:
+            logger.info("%s: another program writes to the same tables; trying again", lake.shown)
+            time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - no secret
+            wait = min(2 * wait, _LONGEST_WAIT)
         yield number
-        logger.info("%s: another program writes to the same tables; trying again", lake.shown)
-        time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311 - no secret
-        wait = min(2 * wait, _LONGEST_WAIT)
     raise LockHeld(
         f"{lake.shown}: other programs keep changing the same tables; run it again when they have"
         " finished"

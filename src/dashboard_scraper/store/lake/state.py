@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
+import pyiceberg.expressions
 from pyiceberg.conversions import from_bytes
+from pyiceberg.expressions import And, BooleanExpression
 from pyiceberg.table import ALWAYS_TRUE, FileScanTask, Table
 
 from dashboard_scraper.model.dates import Window
@@ -39,7 +41,9 @@ def contents_of_rows(
     return found
 
 
-def contents_in(table: Table, rows: str | None = None) -> dict[tuple[str, date], set[str]]:
+def contents_in(
+    table: Table, rows: BooleanExpression = ALWAYS_TRUE
+) -> dict[tuple[str, date], set[str]]:
     """The contents of these rows, by default all, by source and day: one, unless a writer was
     interrupted.
 
@@ -47,7 +51,7 @@ def contents_in(table: Table, rows: str | None = None) -> dict[tuple[str, date],
     has merged them.
     """
     columns = ("source", "day", CONTENT)
-    scan = table.scan(row_filter=rows or ALWAYS_TRUE, selected_fields=columns)
+    scan = table.scan(row_filter=rows, selected_fields=columns)
     keys: list[tuple[str, date, str]] = []
     for task in scan.plan_files():
         key = _only_key(table, task)
@@ -92,15 +96,38 @@ def _day(number: int) -> date:
     return date.fromordinal(_EPOCH + number)
 
 
-def is_of(source: str, days: Iterable[date]) -> str:
-    """The condition for rows of these days."""
-    listed = ", ".join(f"'{day}'" for day in days)
-    return f"source = '{source}' AND day IN ({listed})"
+# Conditions take a column and values. The types that pydantic derives for them say otherwise.
+_expressions: Any = pyiceberg.expressions
 
 
-def is_in(source: str, window: Window | None) -> str:
+def is_of(source: str, days: Iterable[date]) -> BooleanExpression:
+    """The condition for rows of these days. As text, the library would take longer to parse it than
+    to read what it selects.
+    """
+    of_day = _expressions.In("day", [f"{day}" for day in days])
+    return And(_is_of_source(source), of_day)
+
+
+def is_in(source: str, window: Window | None) -> BooleanExpression:
     """The condition for rows of a source in a window."""
-    of_source = f"source = '{source}'"
     if window is None:
-        return of_source
-    return f"{of_source} AND day >= '{window.start}' AND day <= '{window.end}'"
+        return _is_of_source(source)
+    return And(
+        _is_of_source(source),
+        _expressions.GreaterThanOrEqual("day", f"{window.start}"),
+        _expressions.LessThanOrEqual("day", f"{window.end}"),
+    )
+
+
+def is_true(column: str) -> BooleanExpression:
+    """The condition for rows that have `true` in this column."""
+    return _equal_to(column, True)
+
+
+def _is_of_source(source: str) -> BooleanExpression:
+    return _equal_to("source", source)
+
+
+def _equal_to(column: str, value: object) -> BooleanExpression:
+    condition: BooleanExpression = _expressions.EqualTo(column, value)
+    return condition

@@ -1,0 +1,1 @@
+"""Several sources beside each other: who uses which, and who has a seat."""

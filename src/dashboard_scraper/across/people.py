@@ -1,0 +1,239 @@
+"""Who is in which source on which days: bitmaps of all sources, with one bit for each person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.people.people import person_key
+from dashboard_scraper.store import Reader
+from dashboard_scraper.store.day_people import DayPeople, bits_in, counts_of_bits, from_bytes
+
+Key = str
+"""What is the same for all names of a person, in every source (`People.key`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """One person or service account in one source, within the window.
+
+    `names` are those that the source writes, by alphabet. The first and last day are those with a
+    row; `active` is the number of days with activity, `last_active` the newest.
+    """
+
+    names: tuple[str, ...]
+    service: bool
+    first_day: date
+    last_day: date
+    active: int
+    last_active: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Day:
+    listed: int
+    service: int
+    active: int
+
+
+class PeopleAcross:
+    """Bitmaps of the people on each stored day of a window, in several sources.
+
+    Bit N stands for the same person in every bitmap, whatever the source; `keys[N]` is that
+    person's key. Service accounts have bits too, in bitmaps of their own: they are not people, and
+    one is never the same as a person or as a service account's namesake with a login.
+    """
+
+    def __init__(
+        self, reader: Reader, sources: Iterable[str], window: Window, audience: Audience
+    ) -> None:
+        self.sources = tuple(sources)
+        self.window = window
+        self._audiences = {source: audience.of(source) for source in ("", *self.sources)}
+        self._numbers = reader.name_of_bit
+        self._bits: dict[Key, int] = {}
+        self._next = max(self._numbers, default=-1) + 1
+        self.keys: dict[int, Key] = {}
+        self._spellings: dict[int, set[tuple[str, str]]] = {}
+        self._days: dict[str, dict[date, _Day]] = {}
+        self._names: dict[str, dict[int, list[str]]] = {}
+        self._earlier: dict[str, int] = {}
+        for source in self.sources:
+            self._read(source, reader.people(source, Window(date.min, window.end)))
+
+    def _read(self, source: str, stored: Mapping[date, DayPeople]) -> None:
+        within = {day: each for day, each in stored.items() if day in self.window}
+        listed = _union(day.listed for day in within.values())
+        earlier = _union(
+            each.active & ~each.service for day, each in stored.items() if day not in within
+        )
+        place = {
+            number: self.bit_of(source, self._numbers[number], number)
+            for number in bits_in(listed | earlier)
+        }
+        spelled: dict[int, list[str]] = {}
+        for number in bits_in(listed):
+            spelled.setdefault(place[number], []).append(self._numbers[number])
+        self._names[source] = {bit: sorted(found) for bit, found in spelled.items()}
+        moved = _Moved(place)
+        self._days[source] = {
+            day: _Day(
+                moved(each.listed),
+                # A person's account is a service account's only if all accounts of the day are.
+                moved(each.listed) & ~moved(each.listed & ~each.service),
+                moved(each.active),
+            )
+            for day, each in within.items()
+        }
+        self._earlier[source] = moved(earlier)
+
+    def bit_of(self, source: str, name: str, number: int | None = None) -> int:
+        """The bit of whom a source calls by this name, as beside a seat; a new one where nobody has
+        it yet, which is `number` if that is free. The source "" has addresses alone.
+        """
+        key = self._audiences[source].people.key(name)
+        bit = self._bits.get(key)
+        if bit is None:
+            if number is None or number in self.keys:
+                number, self._next = self._next, self._next + 1
+            bit = self._bits[key] = number
+            self.keys[bit], self._spellings[bit] = key, set()
+        self._spellings[bit].add((source, name))
+        return bit
+
+    def has_address(self, source: str, name: str) -> bool:
+        """Whether it is known whose address the name belongs to."""
+        return "@" in self._audiences[source].people.key(name)
+
+    def days(self, source: str) -> list[date]:
+        """The source's stored days, oldest first; the others are unknown, not quiet."""
+        return list(self._days[source])
+
+    def active(self, source: str, day: date) -> int:
+        """The people with activity on a stored day, without service accounts."""
+        each = self._days[source][day]
+        return each.active & ~each.service
+
+    def listed(self, source: str, day: date) -> int:
+        """The people with a row on a stored day, without service accounts."""
+        each = self._days[source][day]
+        return each.listed & ~each.service
+
+    def services(self, source: str, day: date) -> int:
+        """The service accounts and API keys with activity on a stored day; none where outputs do
+        not show them.
+        """
+        each = self._days[source][day]
+        return each.active & each.service if self._audiences[source].service_accounts else 0
+
+    def active_in(self, source: str, window: Window) -> int:
+        """The people with activity on any stored day of a part of the window."""
+        return _union(self.active(source, day) for day in self._days[source] if day in window)
+
+    def active_before(self, source: str) -> int:
+        """The people with activity on any stored day before the window."""
+        return self._earlier[source]
+
+    @cached_property
+    def used(self) -> dict[str, int]:
+        """By source, the people with activity on any day of the window."""
+        return {source: self.active_in(source, self.window) for source in self.sources}
+
+    def present(self, source: str) -> dict[int, Presence]:
+        """Everybody with a row in the window, service accounts too, by their bits."""
+        days = self._days[source]
+        listed = {day: each.listed for day, each in days.items()}
+        active = {day: each.active for day, each in days.items()}
+        people = _union(each.listed & ~each.service for each in days.values())
+        first, last = _first(listed.items()), _first(reversed(listed.items()))
+        last_active, counts = _first(reversed(active.items())), counts_of_bits(active.values())
+        return {
+            bit: Presence(
+                tuple(names),
+                not people >> bit & 1,
+                first[bit],
+                last[bit],
+                counts.get(bit, 0),
+                last_active.get(bit),
+            )
+            for bit, names in sorted(self._names[source].items())
+        }
+
+    def name(self, bit: int) -> str:
+        """The name that outputs show: a pseudonym, or an address rather than a login or an id."""
+        source, name = max(self._spellings[bit], key=lambda each: ("@" in each[1], each[1]))
+        if "@" not in name and "@" in self.keys[bit]:
+            source, name = "", self.keys[bit]
+        return self._audiences[source].rename(name)
+
+    def names(self, bitmap: int) -> list[str]:
+        """The names that outputs show, by alphabet."""
+        return sorted(self.name(bit) for bit in bits_in(bitmap))
+
+    def service_accounts(self, source: str) -> int:
+        """Those of whom every row in the window is a service account's, whatever outputs show."""
+        days = self._days[source].values()
+        return _union(each.listed for each in days) & ~_union(
+            each.listed & ~each.service for each in days
+        )
+
+    def several(self, source: str, more: Mapping[int, list[str]]) -> int:
+        """The people whom the source calls by several names in the window or, as in `more`, beside
+        seats; not just by spellings of one: by two addresses, or an address and an id.
+        """
+        found = 0
+        for bit in self._names[source].keys() | more.keys():
+            names = [*self._names[source].get(bit, ()), *more.get(bit, ())]
+            if len(names) > 1 and len({*map(person_key, names)}) > 1:
+                found |= 1 << bit
+        return found
+
+    @cached_property
+    def unmatched(self) -> dict[str, list[str]]:
+        """By source, the logins and ids of which no address is known, by alphabet."""
+        return {
+            source: sorted(
+                name
+                for names in self._names[source].values()
+                for name in names
+                if not self._audiences[source].people.is_matched(name)
+            )
+            for source in self.sources
+        }
+
+
+class _Moved:
+    """Moves bits to their places, of which most are where they were; several may come together."""
+
+    def __init__(self, place: Mapping[int, int]) -> None:
+        self._place = {bit: to for bit, to in place.items() if bit != to}
+        self._size = max(place.values(), default=-1) // 8 + 1
+        self._moving = sum(1 << bit for bit in self._place)
+
+    def __call__(self, bitmap: int) -> int:
+        moved = bytearray(self._size)
+        for bit in bits_in(bitmap & self._moving):
+            place = self._place[bit]
+            moved[place >> 3] |= 1 << (place & 7)
+        return bitmap & ~self._moving | from_bytes(bytes(moved))
+
+
+def _union(bitmaps: Iterable[int]) -> int:
+    found = 0
+    for bitmap in bitmaps:
+        found |= bitmap
+    return found
+
+
+def _first(days: Iterable[tuple[date, int]]) -> dict[int, date]:
+    """The first of the days on which each bit is set."""
+    found: dict[int, date] = {}
+    seen = 0
+    for day, bitmap in days:
+        found.update(dict.fromkeys(bits_in(bitmap & ~seen), day))
+        seen |= bitmap
+    return found

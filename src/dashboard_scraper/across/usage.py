@@ -1,0 +1,54 @@
+"""What each class used: every unit of usage is in exactly one class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dashboard_scraper.across.classes import Classes, PersonClass
+from dashboard_scraper.model.costs import CostFigures, sum_costs
+from dashboard_scraper.model.figures import of_counts, sum_of
+from dashboard_scraper.model.metrics import Figures
+from dashboard_scraper.store import Reader
+from dashboard_scraper.store.day_people import bits_in
+
+
+@dataclass(slots=True)
+class ClassUsage:
+    """The sums of one class over a window; None where a value is unknown.
+
+    `costs` are by currency: amounts of two currencies are never added up.
+    """
+
+    figures: Figures = field(default_factory=lambda: sum_of(()))
+    costs: dict[str, CostFigures] = field(default_factory=dict)
+
+
+def usage_of(reader: Reader, classes: Classes, source: str) -> dict[PersonClass, ClassUsage]:
+    """What each class used in the source in the window. Costs of nobody are unattributed.
+
+    Raises StoreFailed where all together is not what the ledgers have.
+    """
+    across = classes.across
+    bits = {
+        bit: each for each, members in classes.of[source].of.items() for bit in bits_in(members)
+    }
+
+    def class_of(name: str) -> PersonClass:
+        return bits[across.bit_of(source, name)] if name else PersonClass.UNATTRIBUTED
+
+    found = {each: ClassUsage() for each in PersonClass}
+    parts: dict[PersonClass, list[Figures]] = {each: [] for each in PersonClass}
+    if days := across.days(source):
+        for user in reader.sums_by_user(source, days, service_accounts=True):
+            parts[class_of(user.user)].append(of_counts(user.sums))
+    for each, figures in parts.items():
+        found[each].figures = sum_of(figures)
+    for row in reader.cost_ledger(source, across.window).values():
+        by_class: dict[PersonClass, list[CostFigures]] = {}
+        for cost in reader.costs(row):
+            by_class.setdefault(class_of(cost.user), []).append(cost.figures)
+        for each, amounts in by_class.items():
+            costs = found[each].costs
+            before = [costs[row.currency]] if row.currency in costs else []
+            costs[row.currency] = sum_costs([*before, *amounts])
+    return found

@@ -1,0 +1,123 @@
+"""The folder of a browser's profile: private, used by one process at a time, and removable."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from dashboard_scraper.errors import LockHeld, UsageError
+from dashboard_scraper.files import explained, make_folder
+
+try:
+    import fcntl
+except ImportError:  # Windows, where the browser itself refuses a profile that is in use
+    HAVE_FCNTL = False
+else:
+    HAVE_FCNTL = True
+
+_BROWSERS_LOCK = "SingletonLock"
+
+
+@contextlib.contextmanager
+def locked_profile(folder: Path) -> Iterator[None]:
+    """Create the profile's folder with mode 0700 where it is missing, and hold its lock.
+
+    Raises LockHeld where another process uses it, UsageError where others could read it.
+    """
+    make_folder(folder, 0o700)
+    with _lock(folder):
+        _refuse_running_browser(folder)
+        yield
+
+
+def remove_profile(folder: Path) -> bool:
+    """Remove the profile with everything in it; returns whether there was one.
+
+    A link is removed, and what it points to stays. Raises LockHeld where it is in use.
+    """
+    if not os.path.lexists(folder):
+        return False
+    with explained(folder):
+        if folder.is_symlink() or not folder.is_dir():
+            folder.unlink()
+            return True
+        with _lock(folder):
+            _refuse_running_browser(folder)
+            shutil.rmtree(folder)
+    return True
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """The lock of this program's own processes; it ends with the process that holds it."""
+    if not HAVE_FCNTL:
+        yield
+        return
+    descriptor = _opened(folder)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LockHeld(
+                f"another process of this program has the browser's profile {folder} open; wait"
+                " for it, or end it"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _opened(folder: Path) -> int:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError as error:
+        raise UsageError(
+            f"the browser's profile {folder} cannot be used: {error.strerror}; move it away"
+        ) from error
+    state = os.fstat(descriptor)
+    mode = stat.S_IMODE(state.st_mode)
+    if state.st_uid != os.geteuid() or mode & 0o077:
+        os.close(descriptor)
+        raise UsageError(
+            f"others can use the browser's profile {folder} (mode {mode:04o}, owner"
+            f" {state.st_uid}); fix it: chmod 700 {shlex.quote(str(folder))}, or remove it"
+        )
+    return descriptor
+
+
+def _refuse_running_browser(folder: Path) -> None:
+    """LockHeld where a browser that this program did not start has the profile open.
+
+    A second browser would only open a window in the first. Chromium's lock is a link to
+    `HOST-PROCESS`, which stays where a browser was killed.
+    """
+    try:
+        owner = str((folder / _BROWSERS_LOCK).readlink())
+    except OSError:  # not locked, or Windows, where the lock is another one
+        return
+    host, _, process = owner.rpartition("-")
+    if host != socket.gethostname():
+        raise LockHeld(
+            f"the browser's profile {folder} is in use on the computer {host}; where no browser"
+            f" runs there any more, delete {folder / _BROWSERS_LOCK}"
+        )
+    if process.isdecimal() and _is_running(int(process)):
+        raise LockHeld(
+            f"a browser (process {process}) has the profile {folder} open; close that browser"
+        )
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True

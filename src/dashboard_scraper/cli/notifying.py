@@ -1,0 +1,242 @@
+"""Has somebody notified of how a run ended, and a monitor pinged: around every command that
+fetches.
+"""
+
+from __future__ import annotations
+
+import codecs
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from pydantic import SecretStr
+
+from dashboard_scraper.clock import utc_now
+from dashboard_scraper.errors import ScraperError, SourceUnavailable, UsageError, exit_code_of
+from dashboard_scraper.model.dates import DAYS, Window, utc_day
+from dashboard_scraper.notify.heartbeat import Heartbeat
+from dashboard_scraper.secret_files import read_private
+from dashboard_scraper.settings.config import Settings
+from dashboard_scraper.sources.registry import info_of
+from dashboard_scraper.store import Notice, Store, store_of
+
+if TYPE_CHECKING:
+    from dashboard_scraper.notify.compared import News
+    from dashboard_scraper.notify.occasions import RunFacts
+    from dashboard_scraper.notify.sending import Channel
+
+logger = logging.getLogger(__name__)
+
+Work = Callable[[Settings], None]
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class _SourceRun:
+    """How the run of one source ended."""
+
+    settings: Settings
+    started_at: datetime
+    ended_at: datetime
+    exit_code: int
+
+
+@dataclass(slots=True)
+class Notified(AbstractContextManager["Notified"]):
+    """A run of `command` over several sources, of which somebody is notified at its end.
+
+    `window` are the days that it was asked for, if any, and `pings` says whether the monitor is
+    pinged. Where somebody `keeps_session` alive, its end is not foretold. Of a source that ended
+    with the exit code `passed_over`, nothing is said. A message or ping that fails is logged, and
+    changes nothing else; a wrong NOTIFY_URLS is a UsageError before anything is fetched.
+    """
+
+    settings: Settings
+    command: str
+    window: Window | None = None
+    stores_days: bool = True
+    clock: Clock = utc_now
+    pings: bool = True
+    keeps_session: bool = False
+    passed_over: int | None = None
+    _heartbeat: Heartbeat | None = None
+    _channels: Sequence[Channel] = ()
+    _runs: list[_SourceRun] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        self._heartbeat = heartbeat_of(self.settings) if self.pings else None
+        try:
+            if self._heartbeat:
+                self._heartbeat.started()
+            self._channels = channels_of(self.settings)
+        except BaseException as error:  # also a signal: what has a start needs an end
+            self._ping(error)
+            raise
+        return self
+
+    def each(self, work: Work) -> Work:
+        """The same work for one source, whose end is noted."""
+
+        def noted(settings: Settings) -> None:
+            started_at, exit_code = self.clock(), 0
+            try:
+                work(settings)
+            except BaseException as error:
+                exit_code = exit_code_of(error)
+                raise
+            finally:
+                self._runs.append(_SourceRun(settings, started_at, self.clock(), exit_code))
+
+        return noted
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            # Whoever stopped the run knows of it, and does not want to wait.
+            if self._channels and (error is None or isinstance(error, Exception)):
+                self._notify()
+        finally:  # a message must not cost the ping, which says that the run has ended
+            self._ping(error)
+
+    def _ping(self, error: BaseException | None) -> None:
+        if self._heartbeat:
+            is_stopped = error is not None and not isinstance(error, Exception)
+            self._heartbeat.ended(exit_code_of(error) if error else 0, hurry=is_stopped)
+
+    def _notify(self) -> None:
+        from dashboard_scraper.notify.compared import recorded  # noqa: PLC0415 - see channels_of
+        from dashboard_scraper.notify.messages import message_of, part_of  # noqa: PLC0415
+        from dashboard_scraper.notify.sending import log_failures, send  # noqa: PLC0415
+
+        news: list[News] = []
+        notices: list[Notice] = []
+        store = store_of(self.settings)
+        for run in self._runs:
+            if run.exit_code == self.passed_over:
+                continue
+            found, silent = self._news_of(store, run)
+            news += found
+            notices += silent
+        if news:
+            message = message_of(news)
+            sent = log_failures(send(message, self._channels, self.settings.libraries))
+            now = self.clock()
+            kept = (recorded(each, part_of(each), now, sent=sent) for each in news)
+            notices += [notice for notice in kept if notice is not None]
+        _remember(store, notices)
+
+    def _news_of(self, store: Store, run: _SourceRun) -> tuple[list[News], list[Notice]]:
+        from dashboard_scraper.notify.compared import compare  # noqa: PLC0415 - see channels_of
+        from dashboard_scraper.notify.facts import length_of  # noqa: PLC0415
+        from dashboard_scraper.notify.occasions import findings_in  # noqa: PLC0415
+
+        facts, open_notices = self._facts(store, run)
+        findings = findings_in(facts, self.settings.notify_revision_percent)
+        remind_after = length_of(self.settings.notify_reminder_days)
+        comparison = compare(findings, open_notices, facts, remind_after)
+        return comparison.news, comparison.silent
+
+    def _facts(self, store: Store, run: _SourceRun) -> tuple[RunFacts, list[Notice]]:
+        """What the store says of the source; nothing where it cannot be read."""
+        from dashboard_scraper.notify import facts  # noqa: PLC0415 - see channels_of
+        from dashboard_scraper.notify.occasions import RunFacts  # noqa: PLC0415
+
+        settings = run.settings
+        info = info_of(settings.source)
+        base = RunFacts(
+            settings.source,
+            self.command,
+            run.exit_code,
+            run.ended_at,
+            stores_days=self.stores_days,
+            sign_in=facts.sign_in_of(info, settings, keeps_session=self.keeps_session),
+        )
+        try:
+            if not store.exists():
+                return base, []
+            with store.reading() as reader:
+                newest = info.last_days(settings, DAYS, utc_day(run.ended_at))
+                asked = self.window
+                return facts.read(reader, base, newest, asked, settings.settle_days, run.started_at)
+        except ScraperError as error:
+            logger.warning("what the store says is not part of any message: %s", error)
+            return base, []
+
+
+def keeping_alive(settings: Settings, clock: Clock) -> Notified:
+    """Somebody is notified where `keep-alive` finds that a session is over, before a run fails.
+
+    Not where the source is away for once, since `keep-alive` comes again in minutes. No monitor is
+    pinged.
+    """
+    from dashboard_scraper.notify.occasions import KEEP_ALIVE  # noqa: PLC0415 - see channels_of
+
+    return Notified(
+        settings,
+        KEEP_ALIVE,
+        stores_days=False,
+        clock=clock,
+        pings=False,
+        keeps_session=True,
+        passed_over=SourceUnavailable.exit_code,
+    )
+
+
+def _remember(store: Store, notices: Sequence[Notice]) -> None:
+    """Store what somebody was notified of; where that fails, the next run may repeat it."""
+    if not notices:
+        return
+    try:
+        if store.exists():
+            with store.locked(), store.opened():
+                store.put_notices(notices)
+    except ScraperError as error:
+        logger.warning("what was sent could not be stored, and may be sent again: %s", error)
+
+
+def heartbeat_of(settings: Settings) -> Heartbeat | None:
+    """The heartbeat of HEARTBEAT_URL, if it is set."""
+    url = _secret(settings, "heartbeat_url")
+    if url is None:
+        return None
+    timeout, retries = settings.request_timeout_seconds, settings.max_retries
+    return Heartbeat(url, settings.libraries, timeout, retries, settings.retry_backoff_seconds)
+
+
+def channels_of(settings: Settings) -> list[Channel]:
+    """The channels of NOTIFY_URLS; none without any. Apprise and all that judges a run are imported
+    for these alone.
+    """
+    urls = _secret(settings, "notify_urls")
+    if urls is None:
+        return []
+    from dashboard_scraper.notify import sending  # noqa: PLC0415 - Apprise takes its time
+
+    return sending.channels_of(urls)
+
+
+def _secret(settings: Settings, name: str) -> str | None:
+    """A secret of this name, or the content of the file of its other setting."""
+    text: SecretStr | None = getattr(settings, name)
+    file: Path | None = getattr(settings, f"{name}_file")
+    if text is not None:
+        return text.get_secret_value().strip() or None
+    if file is None:
+        return None
+    setting = f"{name}_file".upper()
+    try:
+        data = read_private(file, allow_readable=settings.allow_readable_secrets)
+        return data.removeprefix(codecs.BOM_UTF8).decode().strip() or None
+    except FileNotFoundError:
+        raise UsageError(f"{setting}: {file} does not exist") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{setting}: {file} is not text in UTF-8") from None

@@ -1,0 +1,132 @@
+"""Reads from the store who is in which class, and writes the CSVs of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from dashboard_scraper.across.classes import Classes, PersonClass
+from dashboard_scraper.across.people import PeopleAcross
+from dashboard_scraper.across.summary import PeopleSummary, summary_of
+from dashboard_scraper.across.tables import PEOPLE_CSV, USAGE_CSV, people_csv, usage_csv
+from dashboard_scraper.across.usage import usage_of
+from dashboard_scraper.cli.wiring import audience_of
+from dashboard_scraper.files import Publication, make_folder, remove_leftovers_beside, set_aside
+from dashboard_scraper.model.dates import DAYS, Window
+from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.people.groups import grouped
+from dashboard_scraper.people.roster import read_roster
+from dashboard_scraper.settings.config import Settings
+from dashboard_scraper.store import Reader, store_of
+from dashboard_scraper.store.day_people import bits_in
+
+
+@dataclass(frozen=True, slots=True)
+class Everybody:
+    """Everybody in one class, and whom outputs may name."""
+
+    classes: Classes
+    audience: Audience
+    teams: dict[int, frozenset[str]]
+    named: bool
+    min_group_size: int
+
+    def summary(self) -> PeopleSummary:
+        """The numbers."""
+        return summary_of(
+            self.classes, self.teams, named=self.named, min_group_size=self.min_group_size
+        )
+
+    def shown_teams(self) -> dict[int, str]:
+        """The teams of each person that may be shown, in one text."""
+        overall = self.classes.overall
+        members: dict[str, set[int]] = {}
+        for bit in bits_in(overall.everybody & ~overall.of[PersonClass.UNATTRIBUTED]):
+            for team in self.teams.get(bit) or ("",):
+                members.setdefault(team, set()).add(bit)
+        shown = grouped(members, self.min_group_size).keys()
+        return {bit: ", ".join(sorted(found & shown)) for bit, found in self.teams.items()}
+
+
+def newest_window(reader: Reader, sources: Sequence[str], yesterday: date) -> Window | None:
+    """The newest 28 completed days in the store, of any source; None where there are none."""
+    newest = [day for source in sources for day in reader.days(source)[-1:]]
+    stored = [min(day, yesterday) for day in newest]
+    return Window(max(stored) - timedelta(DAYS - 1), max(stored)) if stored else None
+
+
+def everybody_of(
+    settings: Settings, reader: Reader, sources: Sequence[str], window: Window
+) -> Everybody:
+    """Everybody whom these sources, their seats or ROSTER_FILE know."""
+    audience = audience_of(settings).of("")
+    roster = read_roster(settings.roster_file, audience.people) if settings.roster_file else None
+    across = PeopleAcross(reader, sources, window, audience)
+    classes = Classes(reader, across, roster)
+    return Everybody(
+        classes,
+        audience,
+        _teams_of(classes, audience),
+        settings.report_users and not audience.anonymous,
+        settings.min_group_size,
+    )
+
+
+def _teams_of(classes: Classes, audience: Audience) -> dict[int, frozenset[str]]:
+    """The teams of each person: those of ROSTER_FILE, where it has any, else of IDENTITY_FILE."""
+    in_roster = {
+        bit: frozenset([each.team]) for bit, each in classes.colleagues.items() if each.team
+    }
+    if audience.anonymous:
+        return {}
+    if in_roster:
+        return in_roster
+    by_key = {audience.people.key(key): each for key, each in audience.identities.items()}
+    return {
+        bit: frozenset(person.teams)
+        for bit, key in classes.across.keys.items()
+        if (person := by_key.get(key)) and person.teams
+    }
+
+
+def write_tables(settings: Settings, reader: Reader, everybody: Everybody) -> list[Path]:
+    """Write the CSVs to EXPORT_DIR; returns their paths. Without REPORT_USERS there is none of
+    people, and an earlier one is set aside.
+    """
+    classes, audience = everybody.classes, everybody.audience
+    folder = settings.export_dir
+    usage = {source: usage_of(reader, classes, source) for source in classes.across.sources}
+    files = {folder / USAGE_CSV: usage_csv(classes, usage)}
+    if settings.report_users:
+        files[folder / PEOPLE_CSV] = people_csv(
+            classes,
+            everybody.shown_teams(),
+            anonymous=audience.anonymous,
+            service_accounts=audience.service_accounts,
+        )
+    make_folder(folder, settings.file_mode)
+    remove_leftovers_beside(files)
+    with Publication(settings.file_mode) as publication:
+        for path, content in files.items():
+            publication.add(path, content)
+        publication.publish()
+    if not settings.report_users:
+        set_aside([folder / PEOPLE_CSV])
+    return [*files]
+
+
+def export_tables(settings: Settings, window: Window | None, today: date) -> list[Path]:
+    """Write the CSVs of a window, by default the newest 28 days, of all sources that the settings
+    cover and the store has; none for a single source, or without a store.
+    """
+    store = store_of(settings)
+    if len(settings.covered) < 2 or not store.exists():
+        return []
+    with store.reading() as reader:
+        sources = [name for name in settings.covered if name in reader.sources()]
+        window = window or newest_window(reader, sources, today - timedelta(1))
+        if window is None:
+            return []
+        return write_tables(settings, reader, everybody_of(settings, reader, sources, window))

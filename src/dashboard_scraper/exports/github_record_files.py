@@ -1,0 +1,81 @@
+"""GitHub's reports as files below `github_reports/`, from records that came from GitHub."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from datetime import date
+from pathlib import Path
+
+import msgspec
+
+from dashboard_scraper.exports.daily_export import DailyExport
+from dashboard_scraper.exports.github_files import (
+    FOLDER,
+    all_reports,
+    is_users_28_day,
+    report_path,
+    report_paths,
+)
+from dashboard_scraper.files import make_folder
+from dashboard_scraper.github.recorded import RecordedReports, recorded_persons
+from dashboard_scraper.github.reports import Report, Subject
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.usage import UserUsage
+from dashboard_scraper.output import OutputDay, OutputFile, OutputRun
+
+logger = logging.getLogger(__name__)
+
+
+class GithubRecordFiles:
+    """Every report of which a day has records, without the days that have none."""
+
+    needs = None
+
+    def __init__(self, export: DailyExport) -> None:
+        self._export = export
+        self._run: OutputRun
+
+    @property
+    def reach(self) -> Window:
+        return self._export.window
+
+    def targets(self) -> list[Path]:
+        return report_paths(self._export.folder, self._export.window)
+
+    def day_targets(self, day: date) -> list[Path]:  # noqa: ARG002
+        """None: the same names are those of other sources' reports, which need more days."""
+        return []
+
+    def sample(self, users: Sequence[UserUsage]) -> Iterable[bytes]:  # noqa: ARG002
+        return ()
+
+    def begin(self, run: OutputRun) -> None:
+        self._run = run
+
+    def add_day(self, day: OutputDay) -> None:
+        """Nothing: records are stored beside the figures, and read for each report."""
+
+    def finish(self) -> list[OutputFile]:
+        run, audience = self._run, self._run.audience
+        persons = recorded_persons(run.reader, run.source, audience)
+        reports = RecordedReports(run.reader, run.source, audience, persons, run.missing)
+        wanted = [
+            report
+            for report in all_reports(self._export.window)
+            if (report.subject is not Subject.TEAMS or audience.has_teams)
+            and (self._export.github.users_28_day_files or not is_users_28_day(report))
+            and len(reports.missing(report)) < len(report.days)
+        ]
+        if wanted:
+            make_folder(self._export.folder / FOLDER, run.publication.mode)
+        written = [self._write(reports, report) for report in wanted]
+        for remark in reports.remarks():
+            logger.warning("%s", remark)
+        return written
+
+    def _write(self, reports: RecordedReports, report: Report) -> OutputFile:
+        path = report_path(self._export.folder, report)
+        written = self._run.publication.add(path, reports.chunks(report))
+        named = msgspec.structs.replace(written, name=f"{FOLDER}/{written.name}")
+        return OutputFile(named, field="github_reports")

@@ -1,0 +1,58 @@
+"""What a seat of an assistant costs a month: the sources report seats, but no price."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+_PRICE = re.compile(r"(\d{1,7}(?:\.\d{1,4})?)(?: ?([A-Z]{3}))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class SeatPrice:
+    """A price a month; `currency` is empty where the setting names none."""
+
+    amount: Decimal
+    currency: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.currency}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class SeatPrices:
+    """The prices, by the names of sources."""
+
+    by_source: Mapping[str, SeatPrice] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return ",".join(f"{name}:{price}" for name, price in self.by_source.items())
+
+
+NO_PRICES = SeatPrices()
+
+
+def read_seat_prices(text: object, sources: Collection[str]) -> object:
+    """Read `copilot:19,cursor:40 EUR`; ValueError for another source, or no price."""
+    if not isinstance(text, str):
+        return text
+    prices: dict[str, SeatPrice] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, _, price = map(str.strip, part.partition(":"))
+        if name not in sources:
+            raise ValueError(
+                f"{name!r} is not a source; write some of {', '.join(sources)}, as"
+                " copilot:19,cursor:40"
+            )
+        if name in prices:
+            raise ValueError(f"{name} is there twice; leave one out")
+        found = _PRICE.fullmatch(price)
+        if not found:
+            raise ValueError(
+                f"{part!r} has no price a month; write it as {name}:19, {name}:19.50 or"
+                f" {name}:19 USD"
+            )
+        prices[name] = SeatPrice(Decimal(found[1]), found[2] or "")
+    return SeatPrices(prices)

@@ -1,0 +1,32 @@
+"""Who may use an assistant: the seats that a source reports."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+import msgspec
+
+
+class Seat(msgspec.Struct, frozen=True):
+    """One user's seat. `user` is named as in the figures of the same source.
+
+    `plan` is the source's own word. `ends_on` is set where the seat is going to end. `last_active`
+    is what the source says beside the seat, which may differ from its figures.
+    """
+
+    user: str
+    plan: str | None = None
+    assigned_on: date | None = None
+    last_active: datetime | None = None
+    ends_on: date | None = None
+
+
+class StoredSeat(msgspec.Struct, frozen=True):
+    """A seat in the store: when the first and the newest answer had it, and whether that is the
+    source's newest answer of all (`current`).
+    """
+
+    seat: Seat
+    first_fetched_at: datetime
+    fetched_at: datetime
+    current: bool

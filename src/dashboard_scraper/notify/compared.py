@@ -1,0 +1,148 @@
+"""Which findings are new, worse, due again or over, compared with the notices in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+import msgspec
+
+from dashboard_scraper.errors import SignInRequired
+from dashboard_scraper.notify.occasions import Details, Finding, Occasion, RunFacts
+from dashboard_scraper.store import Notice
+from dashboard_scraper.store.runs import NIGHTLY
+
+# A number of days that grows is worth a new message when it is this many times the last one.
+_WORSE_FACTOR = 2
+
+
+class Change(Enum):
+    """Why something is in a message."""
+
+    NEW = "new"
+    WORSE = "worse"
+    STILL = "still"
+    OVER = "over"
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """A part of a message. `notice` is what the store should have of it; its message is empty."""
+
+    change: Change
+    finding: Finding
+    notice: Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What to send, and the notices that change without a message."""
+
+    news: list[News]
+    silent: list[Notice]
+
+
+def details_of(notice: Notice) -> Details:
+    """What the store remembers of a notice."""
+    return msgspec.json.decode(notice.details, type=Details)
+
+
+def compare(
+    findings: Iterable[Finding],
+    open_notices: Sequence[Notice],
+    facts: RunFacts,
+    remind_after: timedelta | None,
+) -> Comparison:
+    """Compare the findings about a run's source with its open notices.
+
+    What ends is in the message only when nothing else of the source stays open: all is well again.
+    """
+    now = facts.ended_at
+    known = {Occasion(n.occasion): n for n in open_notices if not _is_event(n)}
+    # An event stays open only while no message of it could be sent.
+    news = [_again(notice, Change.NEW) for notice in open_notices if _is_event(notice)]
+    silent = []
+    for finding in findings:
+        notice = known.pop(finding.occasion, None)
+        change = _change(finding, notice, now, remind_after)
+        updated = _updated(finding, notice, now, tell=change is not None)
+        if change is None:
+            silent.append(updated)
+        else:
+            news.append(News(change, finding, updated))
+    over = [notice for notice in known.values() if _is_over(notice, facts)]
+    if silent or len(over) < len(known) or any(not each.finding.occasion.is_event for each in news):
+        ended = [msgspec.structs.replace(notice, ended_at=now) for notice in over]
+        return Comparison(news, [*silent, *ended])
+    return Comparison([*news, *(_again(notice, Change.OVER) for notice in over)], [])
+
+
+def recorded(news: News, message: str, now: datetime, *, sent: bool) -> Notice | None:
+    """What the store should have of a part of a message; None where it stays as it is, so that the
+    next run tries again.
+    """
+    if sent:
+        is_over = news.change is Change.OVER or news.finding.occasion.is_event
+        return msgspec.structs.replace(
+            news.notice,
+            message=news.notice.message if news.change is Change.OVER else message,
+            notified_at=now,
+            ended_at=now if is_over else None,
+        )
+    if news.change is Change.NEW:
+        return msgspec.structs.replace(news.notice, message=message)
+    return None
+
+
+def _is_event(notice: Notice) -> bool:
+    return Occasion(notice.occasion).is_event
+
+
+def _again(notice: Notice, change: Change) -> News:
+    finding = Finding(notice.source, Occasion(notice.occasion), details_of(notice))
+    return News(change, finding, notice)
+
+
+def _change(
+    finding: Finding, notice: Notice | None, now: datetime, remind_after: timedelta | None
+) -> Change | None:
+    """Why to send a message of it; None if it would only repeat the last one."""
+    if notice is None or notice.notified_at is None:
+        return Change.NEW
+    if _is_worse(finding.details, details_of(notice)):
+        return Change.WORSE
+    if remind_after is not None and now - notice.notified_at >= remind_after:
+        return Change.STILL
+    return None
+
+
+def _is_worse(now: Details, before: Details) -> bool:
+    """Whether what to do has changed, or the number of days has doubled."""
+    if (now.exit_code, now.expires_at) != (before.exit_code, before.expires_at):
+        return True
+    return bool(before.reported) and len(now.days) >= _WORSE_FACTOR * before.reported
+
+
+def _updated(finding: Finding, notice: Notice | None, now: datetime, *, tell: bool) -> Notice:
+    details = finding.details
+    earlier = details_of(notice).reported if notice is not None else 0
+    details = msgspec.structs.replace(details, reported=len(details.days) if tell else earlier)
+    encoded = msgspec.json.encode(details).decode()
+    if notice is not None:
+        return msgspec.structs.replace(notice, details=encoded)
+    return Notice(finding.source, finding.occasion.value, now, "", details=encoded)
+
+
+def _is_over(notice: Notice, facts: RunFacts) -> bool:
+    """Whether a run that did not find the occasion again shows that it has ended."""
+    occasion, details = Occasion(notice.occasion), details_of(notice)
+    if occasion is not Occasion.RUN_FAILED:
+        # Without days nothing can be said: the store could not be read, or the run stores none.
+        return bool(facts.expected)
+    if facts.exit_code:
+        return False  # it failed in another way, which is in the message
+    # The nightly job fetches, stores and exports: its success shows that everything works.
+    shown_by = (NIGHTLY, details.command)
+    return facts.command in shown_by or details.exit_code == SignInRequired.exit_code

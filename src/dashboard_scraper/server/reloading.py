@@ -1,0 +1,60 @@
+"""Files that the running server reads again once they have changed, or when it is asked to."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dashboard_scraper.errors import ScraperError
+
+logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_LOOKS = 1
+
+
+class Reloaded:
+    """Files that belong together, and what reads them; `name` is what the log calls them."""
+
+    def __init__(self, name: str, paths: Sequence[Path], read: Callable[[], None]) -> None:
+        self._name = name
+        self._paths = paths
+        self._read = read
+        self._read_at = self._seen = self._state()
+
+    def look(self) -> None:
+        """Read them if they have changed, but not while they change: half of a file, or a
+        certificate whose key comes later, would be an error.
+        """
+        state = self._state()
+        is_settled, self._seen = state == self._seen, state
+        if is_settled and state != self._read_at:
+            self.read()
+
+    def read(self) -> None:
+        """Read them; what is wrong with them is logged, and what was read before stays in force."""
+        self._read_at = self._state()
+        try:
+            self._read()
+        except ScraperError as error:
+            logger.error(  # noqa: TRY400
+                "%s could not be read again, and what was read before stays in force: %s",
+                self._name,
+                error,
+            )
+        else:
+            logger.info("read %s again", self._name)
+
+    def _state(self) -> tuple[object, ...]:
+        return tuple(_stamp(path) for path in self._paths)
+
+
+def _stamp(path: Path) -> object:
+    """Differs if the file is another or has changed; None if it is not a file."""
+    with contextlib.suppress(OSError):
+        found = path.stat()
+        if stat.S_ISREG(found.st_mode):
+            return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return None

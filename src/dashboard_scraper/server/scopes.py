@@ -1,0 +1,21 @@
+"""What a token may read: the routes name the scope that each of them needs."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Scope(Enum):
+    """A part of what the server answers."""
+
+    REPORTS = "reports"
+    PAGE = "page"
+    METRICS = "metrics"
+
+
+MEANINGS = {
+    Scope.REPORTS: "GitHub's endpoints: people, seats, teams, and links to reports",
+    Scope.PAGE: "the page of the report, in a browser",
+    Scope.METRICS: "what the newest day cost, in `/metrics`; the rest of it needs no token",
+}
+"""In the words of help and documents."""

@@ -1,0 +1,165 @@
+"""A day of Claude Code's usage report: what its records say of usage and of costs."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from enum import Enum
+
+from dashboard_scraper.errors import ContractBroken
+from dashboard_scraper.model.costs import USD, Account, Cost, CostFigures, sum_costs
+from dashboard_scraper.model.usage import DayUsage
+from dashboard_scraper.sources.claude_code.answers import ModelUse, Record
+from dashboard_scraper.sources.claude_code.fields import key_name, usage_of
+from dashboard_scraper.sources.rest.unknown_fields import UnknownFields
+
+MODEL = "MODEL"
+"""The `resource_type` of every cost: this report has no other."""
+_API = "api"  # the customer_type of those who pay by use
+_Actor = tuple[bool, str]
+
+
+@dataclass(frozen=True, slots=True)
+class DayCosts:
+    """A day's costs; `spent` has the rows of its models. Amounts of several currencies make an
+    error of the costs alone, when they are asked for.
+    """
+
+    day: date
+    rows: list[Cost]
+    currencies: dict[str, str]
+    """Where each currency occurs first."""
+
+    @property
+    def currency(self) -> str:
+        """The currency of all rows; ContractBroken where there are several."""
+        if len(self.currencies) > 1:
+            (first, _), (other, where) = list(self.currencies.items())[:2]
+            raise ContractBroken(
+                f"{where}.estimated_cost.currency is {other}, and {first} in other records of"
+                f" {self.day}: they cannot be added up"
+            )
+        return next(iter(self.currencies), USD)
+
+
+class Who(Enum):
+    """Who is in the report of a day."""
+
+    NOBODY = "nobody"
+    BY_USE = "customers who pay by use alone"
+    ALSO_OTHERS = "others too"
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedDay:
+    """A day's usage and costs, and whose."""
+
+    usage: DayUsage
+    costs: DayCosts
+    who: Who
+
+
+def day_of(day: date, records: Iterable[Record], unknown: UnknownFields) -> ReportedDay:
+    """Add up the records of each actor; ContractBroken where one came twice, or where they are of
+    several organizations.
+    """
+    by_actor: dict[_Actor, list[Record]] = {}
+    seen: set[tuple[object, ...]] = set()
+    organization: str | None = None
+    for record in records:
+        if record.dimensions in seen:
+            raise _came_twice(record)
+        seen.add(record.dimensions)
+        if organization not in (None, record.organization):
+            raise ContractBroken(
+                f"{record.where}.organization_id differs from that of the first record: these are"
+                " the figures of several organizations"
+            )
+        organization = record.organization
+        by_actor.setdefault((record.key, record.name), []).append(record)
+    named = _by_user(by_actor)
+    users = [usage_of(user, named[user], unknown) for user in sorted(named)]
+    return ReportedDay(DayUsage(day, users), _costs(day, named), _who(named))
+
+
+def _who(named: dict[str, list[Record]]) -> Who:
+    customers = {record.customer for records in named.values() for record in records}
+    if not customers:
+        return Who.NOBODY
+    return Who.BY_USE if customers == {_API} else Who.ALSO_OTHERS
+
+
+def _by_user(by_actor: dict[_Actor, list[Record]]) -> dict[str, list[Record]]:
+    """The records by the name of their user; ContractBroken where two actors have the same."""
+    named: dict[str, list[Record]] = {}
+    for (key, name), records in sorted(by_actor.items()):
+        user = key_name(name) if key else name
+        if user in named:
+            error = ContractBroken(
+                f"{records[0].where}.actor: {user} is the name of a person and of an API key, or of"
+                " two keys; rename the key in the Claude Console"
+            )
+            error.names = (user,)
+            raise error
+        named[user] = records
+    return named
+
+
+def _came_twice(record: Record) -> ContractBroken:
+    error = ContractBroken(
+        f"{record.where}: {record.name} came twice with terminal_type {record.terminal} and"
+        f" customer_type {record.customer}: a page may have been repeated"
+    )
+    error.names = (record.name,)
+    return error
+
+
+def _costs(day: date, named: dict[str, list[Record]]) -> DayCosts:
+    spent: dict[tuple[str, str], list[ModelUse]] = {}
+    currencies: dict[str, str] = {}
+    for user, records in named.items():
+        for use in (use for record in records for use in record.models):
+            spent.setdefault((user, use.model), []).append(use)
+            currencies.setdefault(use.currency, use.where)
+    rows = [
+        Cost(user, _account(named[user]), MODEL, model, _sum(uses))
+        for (user, model), uses in sorted(spent.items())
+    ]
+    return DayCosts(day, rows, currencies)
+
+
+def _account(records: list[Record]) -> Account:
+    return Account.SERVICE_ACCOUNT if records[0].key else Account.PERSON
+
+
+def _sum(uses: list[ModelUse]) -> CostFigures:
+    return uses[0].figures if len(uses) == 1 else sum_costs(use.figures for use in uses)
+
+
+class RecentCosts:
+    """The costs of days that were fetched for their usage, until they are asked for: one answer has
+    both. Thread-safe.
+    """
+
+    def __init__(self, most_rows: int) -> None:
+        self._most = most_rows
+        self._days: OrderedDict[date, DayCosts] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def put(self, costs: DayCosts) -> None:
+        """Store a day's costs; the days that were stored first make room for it."""
+        with self._lock:
+            self._days[costs.day] = costs
+            while len(self._days) > 1 and self._rows() > self._most:
+                self._days.popitem(last=False)
+
+    def _rows(self) -> int:
+        return sum(len(costs.rows) for costs in self._days.values())
+
+    def take(self, day: date) -> DayCosts | None:
+        """The day's costs, once: whoever asks again wants those of a new answer."""
+        with self._lock:
+            return self._days.pop(day, None)

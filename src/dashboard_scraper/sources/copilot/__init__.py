@@ -1,0 +1,1 @@
+"""GitHub Copilot's usage-metrics reports as a source."""

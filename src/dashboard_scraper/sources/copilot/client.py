@@ -1,0 +1,478 @@
+"""GitHub Copilot as a source: usage-metrics reports of an enterprise or an organization.
+
+A report takes two steps: a call to GitHub's API names links, and the files behind them are on
+another host. A day is the users' report, closed against the tenant's own of the same day. A month
+of users is one report too, which a first run uses.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import date, datetime, timedelta
+from typing import IO, TypeVar
+
+from dashboard_scraper.errors import ContractBroken, NotPublished, ScraperError, UsageError
+from dashboard_scraper.model.dates import Window, utc_day
+from dashboard_scraper.model.metrics import Totals
+from dashboard_scraper.model.seats import Seat
+from dashboard_scraper.model.usage import CreditUsage, DayUsage, EditorLanguageUsage, UserUsage
+from dashboard_scraper.sources.copilot.auth import AppToken, GithubHeaders, token_of
+from dashboard_scraper.sources.copilot.downloads import Counted, Downloads, LinkExpired
+from dashboard_scraper.sources.copilot.fields import (
+    CLI_MESSAGES,
+    NO_ACTIVITY,
+    extra_of,
+    figures_of,
+    totals_of,
+)
+from dashboard_scraper.sources.copilot.ndjson import lines_of
+from dashboard_scraper.sources.copilot.records import DayRecord, RecordReader, UserRecord
+from dashboard_scraper.sources.copilot.refused import Refusals
+from dashboard_scraper.sources.copilot.reports import (
+    Links,
+    Month,
+    NoReport,
+    days_in_month,
+    links_in,
+)
+from dashboard_scraper.sources.copilot.seats import (
+    ENDPOINT as SEATS,
+)
+from dashboard_scraper.sources.copilot.seats import (
+    MOST_PAGES,
+    PAGE_SIZE,
+    Page,
+    read_page,
+    seats_of,
+)
+from dashboard_scraper.sources.copilot.settings import CopilotSettings
+from dashboard_scraper.sources.interface import Estimate
+from dashboard_scraper.sources.registry import COPILOT
+from dashboard_scraper.sources.rest.auth import AllowedRequests, NoAuth
+from dashboard_scraper.sources.rest.envelope import Envelope
+from dashboard_scraper.sources.rest.http import Pieces, Response
+from dashboard_scraper.sources.rest.pacing import Pace
+from dashboard_scraper.sources.rest.source import RestSource, connection
+from dashboard_scraper.sources.rest.urls import with_params
+from dashboard_scraper.sources.summed_days import SummedDays
+
+logger = logging.getLogger(__name__)
+
+_REPORTS = "metrics/reports/"
+_USERS_DAY, _USERS_MONTH = "users-1-day", "users-28-day/latest"
+_MONTH = 28
+_HISTORY = timedelta(days=365)
+_FIRST_DAY = {True: date(2025, 10, 10), False: date(2025, 12, 12)}
+"""The first day of which GitHub has reports: of enterprises, and of organizations."""
+CREDITS_SINCE = date(2026, 6, 19)
+_FINAL = timedelta(days=4)
+"""Three full days after its end, a day is final: what has no report then will have none."""
+_IN_MEMORY = 1 << 23  # bytes of a part that is not written to a file
+_WORTH_A_MONTH = 8
+"""Days that a run must need for one call for all of them to be better: fewer are quicker alone."""
+
+
+_Fetched = TypeVar("_Fetched")
+
+
+class CopilotSource(SummedDays, RestSource):
+    """Reads users' and the tenant's figures; usable from several threads.
+
+    Every method that fetches raises SignInRequired, SourceUnavailable or ContractBroken; UsageError
+    for days that are older than GitHub's history, and NotPublished for those without a report yet.
+    """
+
+    name = COPILOT
+    has_totals = True
+    costs = None
+    days_at_once = _MONTH
+    credits_wanted = True  # they are in the users' records, and cost nothing
+    editor_language_requests = 0  # no row of a record has both
+    summed_extra = (CLI_MESSAGES,)
+
+    def __init__(
+        self, settings: CopilotSettings, pace: Pace, clock: Callable[[], datetime]
+    ) -> None:
+        self._settings, self._pace, self._clock = settings, pace, clock
+        self._is_enterprise = settings.copilot_enterprise is not None
+        slug = settings.copilot_enterprise or settings.copilot_organization
+        if slug is None:
+            raise UsageError("set COPILOT_ENTERPRISE or COPILOT_ORGANIZATION")
+        kind, path = (
+            ("enterprise", "enterprises") if self._is_enterprise else ("organization", "orgs")
+        )
+        self._own_day, self._own_month = f"{kind}-1-day", f"{kind}-28-day/latest"
+        base = settings.copilot_api_base_url
+        self._app = None
+        if settings.has_copilot_app:
+            self._app = AppToken(settings, lambda auth: connection(settings, base, auth))
+        secret = self._app or token_of(settings)
+        self._refusals = Refusals(f"{kind} {slug}", self._is_enterprise, secret)
+        reports = (_USERS_DAY, _USERS_MONTH, self._own_day, self._own_month)
+        paths = {**{f"{_REPORTS}{name}": "GET" for name in reports}, SEATS: "GET"}
+        self._allowed = AllowedRequests(
+            base, f"/{path}/{slug}/copilot/", paths, GithubHeaders(secret)
+        )
+        super().__init__(settings, base, self._allowed, self._refusals.access, pace=pace)
+        self._downloads = Downloads(lambda link: connection(settings, link, NoAuth()), base)
+        self._lock = threading.Lock()
+        self._month: Month | None = None
+        self._own_latest: tuple[Window, dict[date, Totals]] | None = None
+        self._alone: set[date] = set()
+        self._credits: dict[date, list[CreditUsage]] = {}
+        self._seen = False
+
+    def stop(self) -> None:
+        """End requests that wait, from another thread; later calls fail at once."""
+        super().stop()
+        self._downloads.stop()
+        if self._app:
+            self._app.http.stop()
+
+    def close(self) -> None:
+        """Close the connections, and report what was odd in the answers."""
+        super().close()
+        self._downloads.close()
+        if self._app:
+            self._app.http.close()
+        if self._month:
+            self._month.close()
+
+    @property
+    def details(self) -> CopilotSource:
+        """Credits."""
+        return self
+
+    @property
+    def seats(self) -> CopilotSource:
+        """Who may use Copilot."""
+        return self
+
+    @property
+    def requests(self) -> int:
+        """How many were sent so far, including retries."""
+        app = self._app.http.sent if self._app else 0
+        return super().requests + self._downloads.requests + app
+
+    def published(self, now: datetime) -> Window:
+        """Up to the newest day whose reports are expected."""
+        today = utc_day(now)
+        newest = today - timedelta(days=1 + self._settings.copilot_ready_days)
+        oldest = max(_FIRST_DAY[self._is_enterprise], today - _HISTORY)
+        return Window(min(oldest, newest), newest)
+
+    def prepare(self, days: Collection[date], needed: Collection[date]) -> None:
+        """Where many days are needed, fetch the users of the latest month in one call; the tenant's
+        own figures of it, where days are compared.
+        """
+        if not days:
+            return
+        self._check_days(Window(min(days), max(days)))
+        if len(needed) >= _WORTH_A_MONTH:
+            self._month = self._fetch_month()
+        if len(days) > len(needed):
+            self._own_latest = self._fetch_own_month()
+
+    def _check_days(self, window: Window) -> None:
+        published = self.published(self._clock())
+        if window.start < published.start:
+            raise UsageError(
+                "GitHub has Copilot's reports of a year, and none before"
+                f" {_FIRST_DAY[self._is_enterprise]}; begin with {published.start} or later"
+            )
+        if window.end > published.end:
+            raise NotPublished(
+                f"GitHub is not expected to have the reports of {window.end} yet; the newest are of"
+                f" {published.end}"
+            )
+
+    def estimate(self, days: Collection[date]) -> Estimate:
+        """The cost of fetching days that were prepared, without downloads, which have no limit."""
+        month = self._month
+        requests = sum(1 if month and month.holds(day) else 2 for day in days)
+        return Estimate(requests, self._pace.seconds_for(requests))
+
+    def changed_days(self, stored: Mapping[date, Totals]) -> list[date]:
+        """Those whose totals in the latest month differ from the stored ones.
+
+        A day that was fetched alone in this run is not among them: its own report is the newer one.
+        """
+        if self._own_latest is None:
+            return []
+        window, totals = self._own_latest
+        return sorted(
+            day
+            for day, before in stored.items()
+            if day in window and day not in self._alone and before != totals.get(day, NO_ACTIVITY)
+        )
+
+    def fetch_day(self, day: date) -> DayUsage:
+        """Every user's figures of one UTC day, and the tenant's; a second call fetches both alone.
+
+        NotPublished where GitHub may still have no report of the day.
+        """
+        self._check_days(Window(day, day))
+        users = self._users_of(day)
+        own = self._own_of(day)
+        with self._lock:
+            self._alone.add(day)
+            if isinstance(users, NoReport):
+                self._credits[day] = []
+        if isinstance(own, NoReport):
+            return self._without_own(day, users, own)
+        record, text = own
+        totals = totals_of(record)
+        if isinstance(users, NoReport) or not users:
+            if record.daily_active_users or any(totals.values()):
+                raise self._missing(
+                    day,
+                    f"{self._own_day} has {record.daily_active_users} users of {day}, but"
+                    f" {_USERS_DAY} has none",
+                )
+            users = []
+        return DayUsage(day, users, totals, text)
+
+    def _without_own(self, day: date, users: list[UserUsage] | NoReport, own: NoReport) -> DayUsage:
+        """A day without the tenant's own report: a quiet one, if there are no users either."""
+        if isinstance(users, NoReport):
+            if users.ambiguous or own.ambiguous:
+                raise self._missing(
+                    day,
+                    f"GitHub answers that it has no reports of {day} (HTTP 404), as it also does"
+                    " where a token may not see them",
+                )
+            if not self._is_final(day):
+                raise self._missing(day, f"GitHub has no reports of {day} yet ({users.face})")
+            return DayUsage(day, [], NO_ACTIVITY)
+        if users:
+            if not self._is_final(day):
+                raise self._missing(day, f"GitHub has no {self._own_day} of {day} yet")
+            logger.warning(
+                "%s: GitHub has no %s: the users cannot be reconciled with it", day, self._own_day
+            )
+            return DayUsage(day, users)
+        return DayUsage(day, [], NO_ACTIVITY)
+
+    def _missing(self, day: date, what: str) -> ScraperError:
+        """The error of a day without a report: not ready, or after that a contradiction."""
+        if self._is_final(day):
+            return ContractBroken(f"{what}; it was not taken for a day without activity")
+        return NotPublished(f"{what}; run it again tomorrow")
+
+    def _is_final(self, day: date) -> bool:
+        return utc_day(self._clock()) - day >= _FINAL
+
+    def _users_of(self, day: date) -> list[UserUsage] | NoReport:
+        month = self._month
+        if month is not None and month.holds(day):
+            return self._read_users(_USERS_MONTH, day, month.take(day))
+        return self._with_new_links(lambda: self._fetch_users_alone(day))
+
+    def _fetch_users_alone(self, day: date) -> list[UserUsage] | NoReport:
+        links = self._links(_USERS_DAY, day)
+        if isinstance(links, NoReport):
+            return links
+        return self._read_users(_USERS_DAY, day, self._lines(_USERS_DAY, links))
+
+    def _read_users(self, endpoint: str, day: date, lines: Iterable[bytes]) -> list[UserUsage]:
+        """The users of a day, sorted; ContractBroken where one comes twice: parts of a report are
+        split by user and day, and nothing says that two records of one user-day add up.
+        """
+        reader = RecordReader(UserRecord, endpoint, self._unknown)
+        window = Window(day, day)
+        found: dict[str, UserUsage] = {}
+        accounts: set[int] = set()
+        tenants: set[str | None] = set()
+        consumed = []
+        for number, line in enumerate(lines, 1):
+            record, text = reader.read(f"{endpoint}: {day}: record {number}", line, window)
+            login = self._names.taken(endpoint, "user_login", record.user_login).lower()
+            if login in found or record.user_id in accounts:
+                raise _came_twice(endpoint, day, login)
+            accounts.add(record.user_id)
+            tenants.add(record.enterprise_id if self._is_enterprise else record.organization_id)
+            found[login] = UserUsage(login, figures_of(record), extra_of(record), record=text)
+            if record.ai_credits_used is not None:
+                consumed.append(CreditUsage(day, login, record.ai_credits_used))
+        if len(tenants) > 1:
+            raise ContractBroken(f"{endpoint}: {day}: records of {len(tenants)} tenants came")
+        with self._lock:
+            self._credits[day] = sorted(consumed, key=lambda usage: usage.user)
+        return [found[login] for login in sorted(found)]
+
+    def _own_of(self, day: date) -> tuple[DayRecord, str] | NoReport:
+        return self._with_new_links(lambda: self._fetch_own_alone(day))
+
+    def _fetch_own_alone(self, day: date) -> tuple[DayRecord, str] | NoReport:
+        links = self._links(self._own_day, day)
+        if isinstance(links, NoReport):
+            return links
+        endpoint = self._own_day
+        body = self._only_file(endpoint, links)
+        reader = RecordReader(DayRecord, endpoint, self._unknown)
+        return reader.read(f"{endpoint}: {day}", body, Window(day, day))
+
+    def _fetch_month(self) -> Month | None:
+        """The users of the latest month; None where it cannot be used, so that days come alone."""
+        try:
+            return self._with_new_links(self._fetch_month_once)
+        except ContractBroken as error:
+            logger.warning("%s; each day is fetched alone", error)
+            return None
+
+    def _fetch_month_once(self) -> Month | None:
+        links = self._links(_USERS_MONTH)
+        if isinstance(links, NoReport):
+            return None
+        month = Month(_USERS_MONTH, links.days)
+        try:
+            for line in self._lines(_USERS_MONTH, links):
+                month.add(line)
+        except BaseException:
+            month.close()
+            raise
+        return month
+
+    def _fetch_own_month(self) -> tuple[Window, dict[date, Totals]] | None:
+        return self._with_new_links(self._fetch_own_month_once)
+
+    def _fetch_own_month_once(self) -> tuple[Window, dict[date, Totals]] | None:
+        endpoint = self._own_month
+        links = self._links(endpoint)
+        if isinstance(links, NoReport):
+            return None
+        body = self._only_file(endpoint, links)
+        with_days = days_in_month(endpoint, body, links.days)
+        reader = RecordReader(DayRecord, endpoint, self._unknown)
+        found: dict[date, Totals] = {}
+        for place, text in enumerate(with_days):
+            record, _ = reader.read(f"{endpoint}: day_totals[{place}]", bytes(text), links.days)
+            if record.day in found:
+                raise ContractBroken(f"{endpoint}: {record.day} is twice in day_totals")
+            found[record.day] = totals_of(record)
+        return links.days, found
+
+    def _only_file(self, endpoint: str, links: Links) -> bytes | bytearray:
+        """The file of a report that is a single object."""
+        if len(links.urls) > 1:
+            raise ContractBroken(f"{endpoint}: {len(links.urls)} links to a report of one object")
+        return self._downloads.whole(endpoint, links.urls[0])
+
+    def _lines(self, endpoint: str, links: Links) -> Iterator[bytes]:
+        """The lines of all parts of a report, one part after the other.
+
+        Each part is written to a file first, where it is large: an attempt that fails half-way is
+        repeated, and no line is read twice.
+        """
+        for link in links.urls:
+            with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as part:
+                self._spool(endpoint, link, part)
+                part.seek(0)
+                for line in part:
+                    yield line.rstrip(b"\n")
+
+    def _spool(self, endpoint: str, link: str, part: IO[bytes]) -> None:
+        def consume(response: Response, pieces: Pieces) -> None:
+            part.seek(0)
+            part.truncate()
+            counted = Counted(endpoint, response, pieces)
+            for line in lines_of(endpoint, counted):
+                part.write(line + b"\n")
+            counted.refuse_unframed()
+
+        self._downloads.stream(endpoint, link, consume)
+
+    def _with_new_links(self, fetch: Callable[[], _Fetched]) -> _Fetched:
+        """Fetch, and once more where a link had expired: each call issues new ones."""
+        try:
+            return fetch()
+        except LinkExpired as error:
+            logger.info("%s; asking for new links", error)
+            return fetch()
+
+    def _links(self, report: str, day: date | None = None) -> Links | NoReport:
+        url = self._allowed.url_of(f"{_REPORTS}{report}")
+        if day is not None:
+            url = with_params(url, {"day": day.isoformat()})
+        response = self._http.get(url)
+        if response.status == 404 and response.page is None and (self._seen or day is not None):
+            self._prove_access()
+            return NoReport("HTTP 404", ambiguous=True)
+        if response.status == 204:
+            self._seen = True
+            return NoReport("HTTP 204")
+        body = self._data(report, response).body
+        self._seen = True
+        now = self._clock()
+        today = utc_day(now)
+        envelope = Envelope(report, Window(day or today, day or today), now)
+        return links_in(report, body, day, envelope)
+
+    def _prove_access(self) -> None:
+        """SignInRequired unless some report proves that the token may see the tenant's."""
+        if not self._seen:
+            response = self._http.get(self._url_of(self._own_month))
+            if response.status != 204:
+                self._data(self._own_month, response)
+            self._seen = True
+
+    def _url_of(self, report: str) -> str:
+        return self._allowed.url_of(f"{_REPORTS}{report}")
+
+    def _refusal(self, endpoint: str, response: Response) -> ScraperError:
+        return self._refusals.of(endpoint, response)
+
+    def check(self) -> None:
+        """Prove with one small request that the token may see the tenant's reports."""
+        self._links(self._own_month)
+
+    def estimate_records(self, days: Iterable[float]) -> Estimate:
+        """Nothing: there are none by editor and language."""
+        return Estimate(0 * sum(1 for _ in days), 0.0)
+
+    def fetch_editor_languages(self, day: date) -> list[EditorLanguageUsage]:  # noqa: ARG002
+        """None: no row of a record has both an editor and a language."""
+        return []
+
+    def fetch_credits(self, window: Window) -> list[CreditUsage]:
+        """Every user's AI credits on each day; users and days of which GitHub says nothing have
+        none in the list.
+        """
+        return [usage for day in window.days() for usage in self._credits_of(day)]
+
+    def _credits_of(self, day: date) -> list[CreditUsage]:
+        if day < CREDITS_SINCE:
+            return []
+        if day not in self._credits and isinstance(self._users_of(day), NoReport):
+            return []
+        return self._credits[day]
+
+    def fetch_seats(self) -> list[Seat] | None:
+        """Every seat of now, one for each user."""
+        return seats_of(self._seat_pages(), self._names)
+
+    def _seat_pages(self) -> Iterator[Page]:
+        seen: set[bytes] = set()
+        for number in range(1, MOST_PAGES + 1):
+            url = with_params(
+                self._allowed.url_of(SEATS), {"per_page": f"{PAGE_SIZE}", "page": f"{number}"}
+            )
+            response = self._data(SEATS, self._http.get(url))
+            body = bytes(response.body)
+            page = read_page(body)
+            if page.seats and body in seen:
+                raise ContractBroken(f"{SEATS}: page {number} repeats an earlier one")
+            seen.add(body)
+            yield page
+            if len(page.seats) < PAGE_SIZE and 'rel="next"' not in response.headers.get("Link", ""):
+                return
+        raise ContractBroken(f"{SEATS}: there are more than {MOST_PAGES:,} pages")
+
+
+def _came_twice(endpoint: str, day: date, login: str) -> ContractBroken:
+    error = ContractBroken(f"{endpoint}: {login} came twice on {day}")
+    error.names = (login,)
+    return error

@@ -1,0 +1,142 @@
+"""The other host: reports are files there, behind links that GitHub signed for about an hour.
+
+No secret is sent to it: each link is one itself.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import threading
+from collections.abc import Callable, Iterator
+
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
+
+from dashboard_scraper.errors import ContractBroken, SourceUnavailable
+from dashboard_scraper.sources.rest.bodies import Incomplete
+from dashboard_scraper.sources.rest.http import Consume, Http, Pieces, Response
+from dashboard_scraper.sources.rest.pages import page_in
+from dashboard_scraper.sources.rest.statuses import Meaning
+from dashboard_scraper.sources.rest.urls import host_of
+
+_EXPIRED = (401, 403, 404, 410)
+
+
+class LinkExpired(SourceUnavailable):
+    """The other host does not accept the link any more; a new report call issues another."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Downloads:
+    """Reads the files behind links; `connect` makes the connections to the host of one."""
+
+    def __init__(self, connect: Callable[[str], Http], api_url: str) -> None:
+        self._connect = connect
+        self._plain_allowed = is_loopback(host_of(api_url))
+        self._hosts: dict[str, Http] = {}
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    @property
+    def requests(self) -> int:
+        """How many were sent so far, including retries."""
+        with self._lock:
+            return sum(http.sent for http in self._hosts.values())
+
+    def stop(self) -> None:
+        """End requests that wait; later ones fail at once."""
+        with self._lock:
+            self._stopped = True
+            for http in self._hosts.values():
+                http.stop()
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            for http in self._hosts.values():
+                http.close()
+
+    def stream(self, endpoint: str, link: str, consume: Consume) -> None:
+        """Let `consume` read the file piece by piece."""
+        self._check(endpoint, self._http(endpoint, link).stream(link, consume))
+
+    def whole(self, endpoint: str, link: str) -> bytes | bytearray:
+        """The file, which is one JSON text."""
+        response = self._check(endpoint, self._http(endpoint, link).get(link))
+        _refuse_page(endpoint, response, response.body)
+        return response.body
+
+    def _http(self, endpoint: str, link: str) -> Http:
+        self._check_link(endpoint, link)
+        host = host_of(link)
+        with self._lock:
+            if host not in self._hosts:
+                self._hosts[host] = self._connect(link)
+                if self._stopped:
+                    self._hosts[host].stop()
+            return self._hosts[host]
+
+    def _check_link(self, endpoint: str, link: str) -> None:
+        try:
+            url = parse_url(link)
+        except LocationParseError:
+            raise ContractBroken(f"{endpoint}: a download link is malformed") from None
+        host = url.host or ""
+        plain = url.scheme == "http" and self._plain_allowed and is_loopback(host)
+        if not host or url.auth or not (url.scheme == "https" or plain):
+            raise ContractBroken(f"{endpoint}: a download link is not an https:// URL")
+
+    def _check(self, endpoint: str, response: Response) -> Response:
+        if response.meaning is Meaning.DATA:
+            return response
+        if response.status in _EXPIRED and response.page is None:
+            raise LinkExpired(f"{endpoint}: {response.shown}: the link to the report has expired")
+        page = response.page
+        if page is not None and response.meaning is not Meaning.REDIRECT:
+            raise SourceUnavailable(
+                f"{endpoint}: a page came in place of the report ({response.shown}); have the"
+                f" network let this machine through to {host_of(response.url)}"
+            )
+        raise ContractBroken(f"{endpoint}: the report was not sent ({response.shown})")
+
+
+class Counted:
+    """The pieces of a file, counted, of which the first must not be a page."""
+
+    def __init__(self, endpoint: str, response: Response, pieces: Pieces) -> None:
+        self._endpoint, self._response, self._pieces = endpoint, response, pieces
+        self._received = 0
+
+    def __iter__(self) -> Iterator[bytes | bytearray]:
+        for piece in self._pieces:
+            if not self._received:
+                _refuse_page(self._endpoint, self._response, piece)
+            self._received += len(piece)
+            yield piece
+
+    def refuse_unframed(self) -> None:
+        """Incomplete where nothing came although nobody said that there is nothing: with no framing
+        the end of the connection is the end of the body, and all of it may have been lost.
+        """
+        headers = self._response.headers
+        framed = "Content-Length" in headers or "Transfer-Encoding" in headers
+        if not self._received and not framed:
+            raise Incomplete("the report was empty")
+
+
+def _refuse_page(endpoint: str, response: Response, beginning: bytes | bytearray) -> None:
+    """SourceUnavailable where the file is a page of something between here and the host."""
+    content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    page = page_in(content_type, response.headers, beginning)
+    if page is not None:
+        raise SourceUnavailable(
+            f"{endpoint}: a page came in place of the report ({response.shown}, {page}); have the"
+            f" network let this machine through to {host_of(response.url)}"
+        )

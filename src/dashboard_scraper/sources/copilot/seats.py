@@ -1,0 +1,97 @@
+"""The seats of Copilot: who may use it, on which plan, and since when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from dashboard_scraper.decoding import decoding
+from dashboard_scraper.errors import ContractBroken
+from dashboard_scraper.model.addresses import Names
+from dashboard_scraper.model.metrics import MAX_COUNT
+from dashboard_scraper.model.seats import Seat
+from dashboard_scraper.sources.rest.repeated_keys import refuse_repeated_keys
+
+ENDPOINT = "billing/seats"
+PAGE_SIZE = 100
+MOST_PAGES = 10_000
+
+
+class _Assignee(msgspec.Struct):
+    login: Annotated[str, msgspec.Meta(min_length=1)]
+    id: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class _Seat(msgspec.Struct):
+    created_at: datetime
+    assignee: _Assignee | None
+    last_activity_at: datetime | None = None
+    pending_cancellation_date: date | None = None
+    plan_type: str | None = None
+    organization: dict[str, Any] | None = None
+    assigning_team: dict[str, Any] | None = None
+
+
+class Page(msgspec.Struct):
+    """One page; `total_seats` counts each user once, however many objects there are."""
+
+    total_seats: Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
+    seats: list[_Seat]
+
+
+def read_page(body: bytes | bytearray) -> Page:
+    """The page, or ContractBroken."""
+    with decoding(ENDPOINT):
+        page = msgspec.json.decode(body, type=Page)
+    refuse_repeated_keys(ENDPOINT, body)
+    return page
+
+
+def seats_of(pages: Iterable[Page], names: Names) -> list[Seat]:
+    """One seat for each user, whose seats of several organizations or teams are one.
+
+    ContractBroken where they are fewer or more than GitHub says that there are. A seat without an
+    assignee is of somebody whose account is gone, and is nobody's.
+    """
+    found: dict[str, Seat] = {}
+    total = gone = 0
+    for page in pages:
+        total = page.total_seats
+        for each in page.seats:
+            if each.assignee is None:
+                gone += 1
+                continue
+            login = names.taken(ENDPOINT, "assignee.login", each.assignee.login).lower()
+            seat = _seat(login, each)
+            found[login] = _merged(found[login], seat) if login in found else seat
+    if not total - gone <= len(found) <= total:
+        raise ContractBroken(
+            f"{ENDPOINT}: total_seats is {total}, but seats of {len(found)} users came"
+        )
+    return [found[login] for login in sorted(found)]
+
+
+def _seat(login: str, seat: _Seat) -> Seat:
+    return Seat(
+        login,
+        seat.plan_type,
+        seat.created_at.date(),
+        seat.last_activity_at,
+        seat.pending_cancellation_date,
+    )
+
+
+def _merged(first: Seat, second: Seat) -> Seat:
+    """Two seats of one user: the older assignment, the newer activity. It ends when both do."""
+    plans = sorted({seat.plan for seat in (first, second) if seat.plan})
+    ends = [seat.ends_on for seat in (first, second)]
+    return Seat(
+        first.user,
+        ", ".join(plans) or None,
+        min(day for seat in (first, second) if (day := seat.assigned_on)),
+        max((seen for seat in (first, second) if (seen := seat.last_active)), default=None),
+        None if None in ends else max(day for day in ends if day),
+    )

@@ -1,0 +1,1 @@
+"""Cursor's Admin API as a source: its usage, costs and seats."""

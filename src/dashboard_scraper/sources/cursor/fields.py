@@ -1,0 +1,51 @@
+"""Cursor's names of our metrics, and what each of them counts there."""
+
+from __future__ import annotations
+
+from dashboard_scraper.model.meanings import BASES, Meaning
+from dashboard_scraper.model.metrics import ACCEPT_RATE, ACTIVE_DAYS, BY_NAME, Metric
+
+USER_ID, EMAIL, IS_ACTIVE = "userId", "email", "isActive"
+
+COUNTED: dict[Metric, tuple[str, ...]] = {
+    BY_NAME[name]: fields
+    for name, fields in {
+        "completions_count": ("totalTabsShown",),
+        "completions_accepted": ("totalTabsAccepted",),
+        "chat_messages": ("chatRequests",),
+        "ide_agent_messages": ("agentRequests", "composerRequests"),
+        "total_modified_lines_of_code": ("acceptedLinesAdded",),
+        "lines_deleted": ("acceptedLinesDeleted",),
+    }.items()
+}
+"""The fields of which each count is the sum; every row has all of them."""
+REQUIRED_FIELDS = tuple(field for fields in COUNTED.values() for field in fields)
+
+_DEFINITIONS = {
+    "completions_count": "Suggestions of Tab that were shown",
+    "completions_accepted": "Suggestions of Tab that were accepted",
+    "chat_messages": "Requests in chat",
+    "ide_agent_messages": "Requests to the agent and, its earlier name, Composer",
+    "total_modified_lines_of_code": "Lines that Cursor suggested to add and the user accepted;"
+    " without what was typed",
+    "lines_deleted": "Lines that Cursor suggested to delete and the user accepted",
+}
+MEANINGS: dict[Metric, Meaning] = {
+    ACTIVE_DAYS: Meaning(IS_ACTIVE, "1 or 0 a day", BASES[ACTIVE_DAYS]),
+    ACCEPT_RATE: Meaning("", "Computed from the completions", BASES[ACCEPT_RATE]),
+    **{
+        metric: Meaning(" + ".join(fields), _DEFINITIONS[metric.name], BASES.get(metric))
+        for metric, fields in COUNTED.items()
+    },
+}
+
+SUMMED = (
+    *("agentRequests", "composerRequests", "cmdkUsages", "bugbotUsages"),
+    *("totalLinesAdded", "totalLinesDeleted", "totalApplies", "totalAccepts", "totalRejects"),
+    *("subscriptionIncludedReqs", "apiKeyReqs", "usageBasedReqs"),
+)
+"""Counts that are no metrics: columns of their own, under Cursor's names. Parts of a metric that is
+a sum are among them.
+"""
+TEXTS = ("mostUsedModel", "applyMostUsedExtension", "tabMostUsedExtension", "clientVersion")
+"""Columns too."""

@@ -1,0 +1,69 @@
+"""Reads the list of a team's members."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from dashboard_scraper.decoding import decoding
+from dashboard_scraper.errors import ContractBroken
+from dashboard_scraper.model.addresses import Names
+from dashboard_scraper.model.seats import Seat
+from dashboard_scraper.sources.cursor.paths import MEMBERS
+from dashboard_scraper.sources.rest.envelope import Envelope
+from dashboard_scraper.sources.rest.loose_records import loose_records
+from dashboard_scraper.sources.rest.pagination import parse_page, refuse_too_many
+from dashboard_scraper.sources.rest.unknown_fields import UnknownFields
+
+ROWS = "teamMembers"
+UNPAID = "free-owner"
+"""The role of an administrator who takes no seat."""
+
+
+class _Member(msgspec.Struct):
+    id: int | str
+    email: str
+    role: str
+    isRemoved: bool = False  # noqa: N815 - the name on the wire
+
+
+_KNOWN = frozenset(("name", *_Member.__struct_fields__))
+
+
+@dataclass(frozen=True, slots=True)
+class MemberReading:
+    """What reading the answer needs."""
+
+    envelope: Envelope
+    names: Names
+    unknown: UnknownFields
+
+    def read(self, body: bytes | bytearray) -> list[Seat]:
+        """The seats of now, sorted; ContractBroken names what is not as documented."""
+        page = parse_page(MEMBERS, ROWS, body)
+        self.envelope.read(page.fields)
+        where = f"{MEMBERS}: {ROWS}"
+        records = loose_records(where, page.records, _KNOWN, (), self.unknown)
+        page.refuse_repeated_keys(MEMBERS, sum(map(len, records)))
+        refuse_too_many(MEMBERS, len(records))
+        self.envelope.count(len(records))
+        accounts: set[str] = set()
+        seats: dict[str, Seat] = {}
+        for place, record in enumerate(records):
+            member = self._member(f"{where}[{place}]", record)
+            if f"{member.id}" in accounts:
+                error = ContractBroken(f"{where}[{place}]: the member {member.id} came twice")
+                error.names = (f"{member.id}",)
+                raise error
+            accounts.add(f"{member.id}")
+            if not member.isRemoved and member.role != UNPAID:
+                name = self.names.taken(MEMBERS, "email", member.email.lower())
+                seats[name] = Seat(name)
+        self.envelope.check(len(accounts))
+        return [seats[name] for name in sorted(seats)]
+
+    def _member(self, where: str, record: dict[str, Any]) -> _Member:
+        with decoding(where):
+            return msgspec.convert(record, _Member)

@@ -1,0 +1,147 @@
+"""Reads answers about spend: what each member was charged in the billing cycle so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Annotated
+
+import msgspec
+
+from dashboard_scraper.decoding import decoding
+from dashboard_scraper.errors import ContractBroken
+from dashboard_scraper.model.money import exact_sum
+from dashboard_scraper.sources.cursor.numbered_pages import Claims
+from dashboard_scraper.sources.cursor.paths import SPEND
+from dashboard_scraper.sources.rest.amounts import cents
+from dashboard_scraper.sources.rest.currencies import refuse_other_currency
+from dashboard_scraper.sources.rest.envelope import Envelope
+from dashboard_scraper.sources.rest.pagination import decode_field, parse_page
+from dashboard_scraper.sources.rest.unknown_fields import Fate, UnknownFields
+
+ROWS, CYCLE_START, MEMBERS, PAGES = (
+    "teamMemberSpend",
+    "subscriptionCycleStart",
+    "totalMembers",
+    "totalPages",
+)
+ON_DEMAND, OVERALL = "spendCents", "overallSpendCents"
+_REMOVED = "removed"
+_Number = Annotated[int, msgspec.Meta(ge=0)]
+_RAW_ROWS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+
+
+class _Member(msgspec.Struct):
+    userId: int | str  # noqa: N815 - the names on the wire
+    spendCents: msgspec.Raw  # noqa: N815
+    overallSpendCents: msgspec.Raw  # noqa: N815
+    email: str | None = None
+    role: str | None = None
+
+
+_MEMBER = msgspec.json.Decoder(_Member)
+_KNOWN = {
+    *_Member.__struct_fields__,
+    *("name", "fastPremiumRequests", "hardLimitOverrideDollars"),
+    *("monthlyLimitDollars", "effectivePerUserLimitDollars", "includedSpendCents"),
+}
+
+
+class Charged(msgspec.Struct, frozen=True):
+    """What a member was charged in dollars: on demand, and with what the subscription includes."""
+
+    on_demand: Decimal
+    overall: Decimal
+
+
+@dataclass
+class Spend:
+    """The answer: when the cycle began, in milliseconds, and the members by e-mail address.
+
+    `others` counts accounts that cannot be compared: without an address, or removed, since events
+    of who was removed name nobody. `removed` are such addresses, which may have a newer account.
+    """
+
+    cycle_start: int | None = None
+    members: dict[str, Charged] = field(default_factory=dict)
+    others: int = 0
+    removed: set[str] = field(default_factory=set)
+    accounts: set[str] = field(default_factory=set)
+
+    @property
+    def comparable(self) -> dict[str, Charged]:
+        """The members whose events all name them."""
+        return {user: each for user, each in self.members.items() if user not in self.removed}
+
+
+@dataclass(frozen=True, slots=True)
+class SpendReading:
+    """What reading an answer needs."""
+
+    envelope: Envelope
+    unknown: UnknownFields
+
+    def read(self, body: bytes | bytearray, spend: Spend) -> tuple[Claims, msgspec.Raw]:
+        """Add a page to what came before; returns what it says of its place, and its rows as JSON.
+        ContractBroken names what is not as documented.
+        """
+        page = parse_page(SPEND, ROWS, body)
+        for name in (CYCLE_START, MEMBERS, PAGES):
+            if name not in page.fields:
+                raise ContractBroken(f"{SPEND}: {name} is missing")
+        start, total, pages = (
+            decode_field(SPEND, name, page.fields[name], _Number)
+            for name in (CYCLE_START, MEMBERS, PAGES)
+        )
+        currencies = refuse_other_currency(SPEND, page.fields)
+        understood = (CYCLE_START, MEMBERS, PAGES, *currencies)
+        self.envelope.read(page.fields, understood)
+        if spend.cycle_start not in (None, start):
+            raise ContractBroken(f"{SPEND}: {CYCLE_START} differs between pages")
+        spend.cycle_start = start
+        where = f"{SPEND}: {ROWS}"
+        with decoding(where):
+            rows = _RAW_ROWS.decode(page.records)
+        page.refuse_repeated_keys(SPEND, sum(map(len, rows)))
+        for number, row in enumerate(rows):
+            self._add(f"{where}[{number}]", row, spend)
+        return Claims(pages, total), page.records
+
+    def _add(self, where: str, row: Mapping[str, msgspec.Raw], spend: Spend) -> None:
+        unknown = {name: raw for name, raw in row.items() if name not in _KNOWN}
+        currencies = refuse_other_currency(where, unknown)
+        self.unknown.note(Fate.OF_COSTS, unknown.keys() - {*currencies})
+        known = {name: row[name] for name in _Member.__struct_fields__ if name in row}
+        with decoding(where):
+            member = _MEMBER.decode(msgspec.json.encode(known))
+        if f"{member.userId}" in spend.accounts:
+            error = ContractBroken(f"{where}: the account {member.userId} came twice")
+            error.names = (f"{member.userId}",)
+            raise error
+        spend.accounts.add(f"{member.userId}")
+        charged = Charged(
+            _required(where, ON_DEMAND, member.spendCents),
+            _required(where, OVERALL, member.overallSpendCents),
+        )
+        email = (member.email or "").strip().lower()
+        if not email or member.role == _REMOVED:
+            spend.others += 1
+            spend.removed.add(email)
+            return
+        before = spend.members.get(email)
+        spend.members[email] = _sum(before, charged) if before else charged
+
+
+def _required(where: str, name: str, raw: msgspec.Raw) -> Decimal:
+    found = cents(where, name, raw)
+    if found is None:
+        raise ContractBroken(f"{where}: {name} is null")
+    return found
+
+
+def _sum(one: Charged, other: Charged) -> Charged:
+    """Of two accounts with one address, whose events cannot be told apart."""
+    return Charged(
+        exact_sum((one.on_demand, other.on_demand)), exact_sum((one.overall, other.overall))
+    )

@@ -1,0 +1,197 @@
+"""Signing in with a browser: wait until it has a session that works, and store that.
+
+The person, or without one the identity provider's own memory of them, signs in within the browser.
+This program only asks which host the browser shows, and for the session cookie of the dashboard.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from dashboard_scraper.browser.finding import find_browser
+from dashboard_scraper.browser.profile import locked_profile
+from dashboard_scraper.browser.window import Cookie, Window, WindowClosed, open_window
+from dashboard_scraper.errors import ScraperError, SignInRequired
+from dashboard_scraper.sources.dashboard.cookie_auth import (
+    SESSION_COOKIE,
+    Cookies,
+    CookieSession,
+)
+from dashboard_scraper.sources.dashboard.info import check_session
+from dashboard_scraper.sources.dashboard.session_store import session_store
+from dashboard_scraper.sources.dashboard.settings import DashboardSettings
+from dashboard_scraper.sources.rest.urls import host_of, origin_of, path_of
+
+logger = logging.getLogger(__name__)
+
+_PROFILE = "browser"
+_START_SECONDS = 30.0
+_ALONE_SECONDS = 8.0  # from its start on; it is closed within the ten seconds that are documented
+_LOOK_SECONDS = 1.0  # between two looks, where no page changes: a cookie alone is no event
+_REPORT_SECONDS = 60.0
+_PASTE = "paste the cookie with python -m dashboard_scraper --auth"
+_IN_THE_WINDOW = "sign in with a window: python -m dashboard_scraper --auth --browser"
+
+# The pages on which identity providers say that they refuse an automated browser: Google's.
+_REFUSALS = ("/signin/rejected",)
+
+
+def profile_of(settings: DashboardSettings) -> Path:
+    """The folder of the browser's profile, beside COOKIE_FILE."""
+    return settings.cookie_file.parent / _PROFILE
+
+
+def sign_in_with_browser(
+    settings: DashboardSettings, today: date, *, headless: bool
+) -> CookieSession:
+    """Open the browser at the dashboard until it has a session that works; store and return it.
+
+    SignInRequired where it gets none: the time is over, the window was closed, or `headless` and
+    the identity provider asks for something. LockHeld where the profile is in use.
+    """
+    began = time.monotonic()
+    program, profile = find_browser(settings.browser_path), profile_of(settings)
+    seconds = settings.sign_in_timeout_seconds
+    if headless:
+        seconds = min(seconds, _ALONE_SECONDS)
+    with (
+        locked_profile(profile),
+        open_window(
+            program,
+            profile,
+            settings.metrics_api_base_url,
+            _without_secrets(settings, os.environ),
+            headless=headless,
+            seconds=min(seconds, _START_SECONDS),
+        ) as window,
+    ):
+        try:
+            return _Wait(settings, today, window, headless, began, seconds).session()
+        except WindowClosed as error:
+            raise SignInRequired(_closed(crashed=error.crashed)) from None
+
+
+def _closed(*, crashed: bool) -> str:
+    what = "the browser ended unexpectedly" if crashed else "the browser was closed"
+    return f"{what} before there was a session; try again, or {_PASTE}"
+
+
+def _without_secrets(settings: DashboardSettings, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without the settings of this program, tokens among them."""
+    ours = {name.upper() for name in type(settings).model_fields}
+    return {name: value for name, value in environment.items() if name.upper() not in ours}
+
+
+@dataclass
+class _Wait:
+    """Looks at the browser's pages until the dashboard accepts the cookie that they left.
+
+    It ends `seconds` after it `began`, by the monotonic clock.
+    """
+
+    settings: DashboardSettings
+    today: date
+    window: Window
+    headless: bool
+    began: float
+    seconds: float
+    tried: set[tuple[str, ...]] = field(default_factory=set)
+
+    def session(self) -> CookieSession:
+        """The session, stored; SignInRequired when the time is over."""
+        report_after = 0.0
+        while True:
+            pages = self.window.pages()
+            _refuse_refusal(pages, self._origin)
+            session = self._working(pages)
+            if session is not None:
+                session.store()
+                return session
+            waited = time.monotonic() - self.began
+            if waited >= self.seconds:
+                raise SignInRequired(self._late(pages))
+            if not self.headless and waited >= report_after:
+                report_after = waited + _REPORT_SECONDS
+                logger.info(
+                    "sign in in the browser's window, which shows %s; waiting for at most %.0f"
+                    " seconds more",
+                    _hosts(pages),
+                    self.seconds - waited,
+                )
+            self.window.wait(min(_LOOK_SECONDS, self.seconds - waited))
+
+    @property
+    def _origin(self) -> str:
+        return origin_of(self.settings.metrics_api_base_url)
+
+    def _working(self, pages: list[str]) -> CookieSession | None:
+        """A session that the dashboard has accepted; each cookie is tried once for each page."""
+        here = [page for page in pages if origin_of(page) == self._origin]
+        cookies = self._cookies() if here else {}
+        tried = (*cookies.values(), *sorted(here))
+        if not cookies or tried in self.tried:
+            return None
+        self.tried.add(tried)
+        session = CookieSession(session_store(self.settings), self._origin, cookies)
+        try:
+            check_session(self.settings, self.today, session)
+        except SignInRequired as error:
+            logger.info("the dashboard does not accept the session of this page: %s", error)
+            return None
+        except ScraperError as error:
+            raise type(error)(
+                f"the browser's session could not be tried and was not saved: {error}"
+            ) from error
+        return session
+
+    def _cookies(self) -> Cookies:
+        url = self.settings.metrics_api_base_url
+        found = self.window.cookies(url, (SESSION_COOKIE,))
+        own = [cookie for cookie in found if _is_of(cookie, self._origin)]
+        # The longest path first, as browsers send them.
+        own.sort(key=lambda cookie: -len(cookie.path))
+        return {cookie.name: cookie.value for cookie in own[:1] if cookie.value}
+
+    def _late(self, pages: list[str]) -> str:
+        where = _hosts(pages)
+        if self.headless:
+            return (
+                f"the browser got no session that works, and stopped at {where}, which seems to ask"
+                f" for something; {_IN_THE_WINDOW}; or {_PASTE}"
+            )
+        return (
+            f"nobody signed in within SIGN_IN_TIMEOUT_SECONDS={self.seconds:g}; the window showed"
+            f" {where}. If it refuses this browser, {_PASTE}"
+        )
+
+
+def _is_of(cookie: Cookie, origin: str) -> bool:
+    """Whether the origin set the cookie: the ports and schemes of a host share their cookies."""
+    scheme, _, rest = origin.partition("://")
+    host, _, port = rest.rpartition(":")
+    domain = cookie.domain.lower()
+    return (
+        (domain == host or (domain.startswith(".") and f".{host}".endswith(domain)))
+        and cookie.source_port in (-1, int(port))
+        and cookie.source_scheme in ("Unset", "Secure" if scheme == "https" else "NonSecure")
+    )
+
+
+def _refuse_refusal(pages: list[str], origin: str) -> None:
+    for page in pages:
+        if origin_of(page) != origin and path_of(page).endswith(_REFUSALS):
+            raise SignInRequired(
+                f"{host_of(page)} refuses to sign in within a browser that a program has started;"
+                f" {_PASTE}"
+            )
+
+
+def _hosts(pages: list[str]) -> str:
+    """The hosts of the pages. Not their URLs, which may hold secrets of the sign-in."""
+    return ", ".join(sorted({host_of(page) or "an empty page" for page in pages}))

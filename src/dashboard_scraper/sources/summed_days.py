@@ -1,0 +1,93 @@
+"""Periods of a source that has days only: each user's figures, added up day by day."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from datetime import date
+
+from msgspec.structs import replace
+
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.figures import accept_rate, is_active, sum_of
+from dashboard_scraper.model.flatten import Cell
+from dashboard_scraper.model.metrics import ACCEPTED, SHOWN, TOTALS, USER_COUNT, Figures, Totals
+from dashboard_scraper.model.usage import DayUsage, TenantFigure, UserUsage
+
+
+class SummedDays(ABC):
+    """The part of `PeriodSource` that follows from `fetch_day`; a period costs what its days cost.
+
+    Fields of `UserUsage.extra` are left out of a period of several days, since what their sum would
+    mean is unknown, but for those that `is_count` knows.
+    """
+
+    _latest: tuple[Window, list[Totals | None]] | None = None
+
+    @abstractmethod
+    def fetch_day(self, day: date) -> DayUsage:
+        """Every user's figures of one day, and the tenant's if the source has them."""
+
+    def is_count(self, name: str) -> bool:  # noqa: ARG002
+        """Whether a field of `UserUsage.extra` counts something, and so adds up over days."""
+        return False
+
+    def fetch_users(self, window: Window) -> list[UserUsage]:
+        """Every user's figures over the window, sorted; those of a single day as they came.
+
+        A count that is unknown on one of a user's days is unknown in their sum.
+        """
+        totals: list[Totals | None] = []
+        found: dict[tuple[str, bool], UserUsage] = {}
+        for day in window.days():
+            usage = self.fetch_day(day)
+            totals.append(usage.totals)
+            if len(window) == 1:
+                self._latest = window, totals
+                return usage.users
+            for user in usage.users:
+                key = (user.user, user.service)
+                found[key] = self._added(found.get(key), user)
+        self._latest = window, totals
+        return [_with_rate(found[key]) for key in sorted(found)]
+
+    def fetch_tenant(self, window: Window) -> list[TenantFigure]:
+        """The sums of the tenant's own figures, where each day has them; the number of users only
+        of a single day. Costs nothing right after `fetch_users` of the same window.
+        """
+        latest, self._latest = self._latest, None
+        if latest is None or latest[0] != window:
+            latest = window, [self.fetch_day(day).totals for day in window.days()]
+        days = [totals or {} for totals in latest[1]]
+        return [
+            TenantFigure(window, total.name, sum(totals[total.name] for totals in days))
+            for total in TOTALS
+            if all(total.name in totals for totals in days)
+            and (len(window) == 1 or total is not USER_COUNT)
+        ]
+
+    def _added(self, before: UserUsage | None, user: UserUsage) -> UserUsage:
+        days = int(is_active(user.figures))
+        if before is None:
+            figures, extra = sum_of((user.figures,)), self._extra((user,))
+        else:
+            figures = sum_of((before.figures, user.figures))
+            extra = self._extra((before, user))
+            days += before.figures.active_days or 0
+        return UserUsage(user.user, replace(figures, active_days=days), extra, user.service)
+
+    def _extra(self, users: Iterable[UserUsage]) -> dict[str, Cell]:
+        sums: dict[str, Cell] = {}
+        for user in users:
+            for name, value in user.extra.items():
+                if self.is_count(name) and isinstance(value, int | float):
+                    before = sums.get(name, 0)
+                    sums[name] = before + value if isinstance(before, int | float) else value
+        return sums
+
+
+def _with_rate(user: UserUsage) -> UserUsage:
+    figures: Figures = user.figures
+    rate = accept_rate(figures[SHOWN], figures[ACCEPTED])
+    rounded = None if rate is None else round(rate, 2)
+    return replace(user, figures=replace(figures, acceptance_rate=rounded))

@@ -1,0 +1,98 @@
+"""What runs did: a row for each source of each run that fetches."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Connection, func, insert, select, update
+
+from dashboard_scraper.model.dates import iso_utc
+from dashboard_scraper.store.schema import RUN
+
+NIGHTLY = "last-28-days"
+"""The command of the nightly job, whether a person, cron or `watch` runs it."""
+
+
+class RunCounts(msgspec.Struct, frozen=True):
+    """How many days a run fetched and stored, how many of these replaced other figures, how many
+    days failed, and how many requests it sent.
+    """
+
+    days_fetched: int
+    days_revised: int
+    days_failed: int
+    requests: int
+
+
+class Run(msgspec.Struct, frozen=True):
+    """A run for one source. Without `ended_at` and all after it, it is still running or was killed
+    before it could say how it ended.
+    """
+
+    number: int
+    source: str
+    command: str
+    started_at: datetime
+    version: str
+    ended_at: datetime | None = None
+    exit_code: int | None = None
+    days_fetched: int | None = None
+    days_revised: int | None = None
+    days_failed: int | None = None
+    requests: int | None = None
+
+    @property
+    def ending(self) -> str:
+        """How it ended and what it did, in words."""
+        if self.exit_code is None:
+            return "did not say how it ended: it is still running, or was killed"
+        return (
+            f"exit code {self.exit_code}: {self.days_fetched} days fetched,"
+            f" {self.days_revised} of them revised, {self.days_failed} failed;"
+            f" {self.requests} requests"
+        )
+
+
+class RunList(msgspec.Struct, frozen=True):
+    """Runs, newest first."""
+
+    runs: list[Run]
+
+    def lines(self) -> list[str]:
+        """A line for each, for people."""
+        return [
+            f"{iso_utc(run.started_at)} {run.source} {run.command}: {run.ending}"
+            for run in self.runs
+        ]
+
+
+_COLUMNS = tuple(RUN.c[name] for name in Run.__struct_fields__)
+
+
+def start(
+    connection: Connection, source: str, command: str, started_at: datetime, version: str
+) -> int:
+    """Insert a run, and return its number."""
+    newest = connection.scalar(select(func.max(RUN.c.number)))
+    number = (newest or 0) + 1
+    run = Run(number, source, command, started_at, version)
+    connection.execute(insert(RUN), msgspec.structs.asdict(run))
+    return number
+
+
+def end(
+    connection: Connection, number: int, ended_at: datetime, exit_code: int, counts: RunCounts
+) -> None:
+    """Record how a run ended."""
+    values = {"ended_at": ended_at, "exit_code": exit_code, **msgspec.structs.asdict(counts)}
+    connection.execute(update(RUN).where(RUN.c.number == number).values(values))
+
+
+NEWEST_FIRST = select(*_COLUMNS).order_by(RUN.c.number.desc())
+NEWEST_ENDED = NEWEST_FIRST.where(
+    RUN.c.number.in_(
+        select(func.max(RUN.c.number)).where(RUN.c.ended_at.is_not(None)).group_by(RUN.c.source)
+    )
+)
+"""Of each source."""

@@ -1,0 +1,51 @@
+"""Closes the costs of a billing period, for sources without figures of their own for each day."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import date
+
+from dashboard_scraper.model.costs import Cost
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.listing import listed
+from dashboard_scraper.sources.interface import ClosedPeriod, CostSource
+from dashboard_scraper.store import Store
+
+logger = logging.getLogger(__name__)
+
+Refetch = Callable[[Window], None]
+"""Fetches and stores the costs of all days of a window that are stored."""
+
+
+def close_period(store: Store, name: str, source: CostSource, fetch: Refetch) -> None:
+    """Compare the stored costs of the current billing period with the source's own figures of it.
+
+    Where they differ for the first time, its days are fetched once more. If they still differ, each
+    of them is marked: nothing shows which one is wrong. Where they agree, marks are removed.
+    """
+    closed = source.close_period(lambda window: _rows(store, name, window))
+    if closed is None:
+        return
+    if closed.differences and not _is_marked(store, name, closed):
+        logger.info("costs: %s; fetching %s once more", closed.differences[0], closed.window)
+        fetch(closed.window)
+        closed = source.close_period(lambda window: _rows(store, name, window)) or closed
+    if closed.differences:
+        differences = listed(closed.differences, separator="; ")
+        logger.warning(
+            "the costs of %s do not add up: %s; stored as they are", closed.window, differences
+        )
+    store.mark_costs(name, closed.window, closed.differences)
+
+
+def _rows(store: Store, name: str, window: Window) -> dict[date, list[Cost]]:
+    with store.reading() as reader:
+        ledger = reader.cost_ledger(name, window)
+        return {day: reader.costs(row) for day, row in ledger.items() if not row.forgotten}
+
+
+def _is_marked(store: Store, name: str, closed: ClosedPeriod) -> bool:
+    with store.reading() as reader:
+        ledger = reader.cost_ledger(name, closed.window)
+    return any(row.unreconciled for row in ledger.values())

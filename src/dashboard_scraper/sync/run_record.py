@@ -1,0 +1,67 @@
+"""Records in the store what a run did for a source, also where an error ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+
+from dashboard_scraper import __version__
+from dashboard_scraper.errors import ScraperError, exit_code_of
+from dashboard_scraper.sources.interface import Clock, Source
+from dashboard_scraper.store import RunCounts, Store, Stored
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """What a run has done so far. `error` is the one that it will end with, if it will."""
+
+    results: dict[date, Stored] = field(default_factory=dict)
+    failed: set[date] = field(default_factory=set)
+    source: Source | None = None
+    error: BaseException | None = None
+
+    def add(self, day: date, result: Stored) -> None:
+        """Add a day that was fetched; an answer that repeats an earlier one changes nothing."""
+        self.failed.discard(day)
+        if result is not Stored.SAME or day not in self.results:
+            self.results[day] = result
+
+    def add_failed(self, day: date) -> None:
+        """Add a day that could not be fetched."""
+        self.failed.add(day)
+
+    def counts(self) -> RunCounts:
+        """How many there are of each."""
+        revised = sum(result is Stored.REVISED for result in self.results.values())
+        requests = self.source.requests if self.source else 0
+        return RunCounts(len(self.results), revised, len(self.failed), requests)
+
+
+@contextlib.contextmanager
+def recorded(store: Store, source: str, command: str, clock: Clock) -> Iterator[RunRecord]:
+    """Record a run in the open store: at the beginning that it runs, at the end what it did.
+
+    If that cannot be recorded, the run fails, unless it failed already: then it is logged.
+    """
+    record = RunRecord()
+    number = store.start_run(source, command, clock(), __version__)
+
+    def end() -> None:
+        code = exit_code_of(record.error) if record.error else 0
+        store.end_run(number, clock(), code, record.counts())
+
+    try:
+        yield record
+    except BaseException as error:
+        record.error = error
+        try:
+            end()
+        except ScraperError as failure:
+            logger.warning("how the run ended is not recorded: %s", failure)
+        raise
+    end()

@@ -1,0 +1,23 @@
+"""Fetches the seats that a source reports: those of now, since no source has them of the past."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from dashboard_scraper.errors import ScraperError
+from dashboard_scraper.sources.interface import Source
+from dashboard_scraper.store import Store
+from dashboard_scraper.sync.day_details import DETAIL_ERRORS
+
+
+def fill_seats(store: Store, source: Source, now: datetime) -> list[ScraperError]:
+    """Store the seats of now; returns why they could not be fetched, if they could not."""
+    if source.seats is None:
+        return []
+    try:
+        seats = source.seats.fetch_seats()
+    except DETAIL_ERRORS as error:
+        return [type(error)(f"seats could not be fetched: {error}")]
+    if seats is not None:
+        store.put_seats(source.name, seats, now)
+    return []

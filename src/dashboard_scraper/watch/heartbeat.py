@@ -1,0 +1,89 @@
+"""The heartbeat: a file whose modification time says that `watch` is alive, and its content what
+it does.
+
+A beat only sets the time, which works on a full disk too, and writes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from dashboard_scraper.decoding import UNDECODABLE
+from dashboard_scraper.errors import OutputFailed, Stale
+from dashboard_scraper.files import make_folder, write_whole
+
+logger = logging.getLogger(__name__)
+
+BEAT_SECONDS = 60.0
+SILENCE = timedelta(minutes=5)
+"""How old the newest beat may be: several were missed then."""
+
+WAITING, RUNNING, ENDED = "waiting", "running", "ended"
+
+
+class LastRun(msgspec.Struct, frozen=True):
+    """The last run of this process."""
+
+    started_at: datetime
+    ended_at: datetime
+    exit_code: int
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """The content of the file; `sources` are those that run now, or next."""
+
+    state: str
+    process: int
+    started_at: datetime
+    next_run: datetime | None = None
+    sources: tuple[str, ...] = ()
+    last_run: LastRun | None = None
+    session: str = ""
+
+
+class HeartbeatFile:
+    """Writes the file; one that cannot be written is a warning, and never ends the program."""
+
+    def __init__(self, path: Path, mode: int) -> None:
+        self._path = path
+        self._mode = mode
+        self._written: Heartbeat | None = None
+        self._failed = False
+
+    def beat(self, content: Heartbeat, now: datetime) -> None:
+        """Write the content where it has changed, and set the time of the file."""
+        try:
+            if content != self._written:
+                make_folder(self._path.parent, self._mode)
+                data = msgspec.json.format(msgspec.json.encode(content)) + b"\n"
+                write_whole(self._path, data, self._mode)
+                self._written, self._failed = content, False
+        except OutputFailed as error:
+            if not self._failed:
+                logger.warning("the heartbeat: %s", error)
+            self._failed = True
+        with contextlib.suppress(OSError):
+            os.utime(self._path, (now.timestamp(), now.timestamp()))
+
+
+def raise_unless_alive(path: Path, now: datetime) -> Heartbeat:
+    """What `watch` wrote last; Stale where it has ended, or is silent."""
+    try:
+        beat = path.stat().st_mtime
+        content = msgspec.json.decode(path.read_bytes(), type=Heartbeat)
+    except FileNotFoundError:
+        raise Stale(f"there is no heartbeat in {path}: watch has never run here") from None
+    except (OSError, *UNDECODABLE) as error:
+        raise Stale(f"the heartbeat in {path} cannot be read: {error}") from error
+    age = now.timestamp() - beat
+    if content.state == ENDED:
+        raise Stale(f"watch has ended, {age:.0f} s ago")
+    if age > SILENCE.total_seconds():
+        raise Stale(f"watch is silent: its last heartbeat was {age:.0f} s ago")
+    return content

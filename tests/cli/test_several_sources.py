@@ -1,0 +1,112 @@
+"""One run over several sources: each by itself, and one that fails does not stop the others."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import toy_source
+from conftest import Home, Start, today
+from dashboard_scraper.model.dates import last_complete_days
+from dashboard_scraper.simulator import Organization, Simulator
+from dashboard_scraper.sources.registry import ANALYTICS, SOURCES
+
+TOY = toy_source.NAME
+DAYS = last_complete_days(2, today())
+DAILY = ("--daily", f"{DAYS.start}", f"{DAYS.end}")
+
+
+@pytest.fixture
+def sim(home: Home, start_api: Start, monkeypatch: pytest.MonkeyPatch) -> Simulator:
+    monkeypatch.setitem(SOURCES, TOY, toy_source.__name__)
+    home.settings["SOURCES"] = f"{ANALYTICS}, {TOY}"
+    return start_api(Organization(users=2, today=today()))
+
+
+def folders(home: Home) -> list[str]:
+    return sorted(path.parent.parent.name for path in home.path.glob("data/**/manifest.json"))
+
+
+def test_each_source_has_its_own_folder(home: Home, sim: Simulator) -> None:
+    result = home.run(*DAILY)
+    assert result.code == 0, result.err
+    assert folders(home) == [ANALYTICS, TOY]
+    for name in (ANALYTICS, TOY):
+        folder = home.path / "data" / name / "latest"
+        manifest = folder / "manifest.json"
+        assert json.loads(manifest.read_bytes())["source"] == name
+    assert sim.requests
+
+
+def test_one_that_fails_does_not_stop_others(home: Home, sim: Simulator) -> None:
+    home.settings["AUGMENT_API_TOKEN"] = "wrong"
+    result = home.run(*DAILY)
+    assert result.code == 3
+    assert folders(home) == [TOY]
+    *_, last = result.err.splitlines()
+    assert f"1 of 2 sources failed: {ANALYTICS} (exit code 3); complete: {TOY}" in last
+    assert sim.requests
+
+
+def test_different_failures_have_a_code_of_their_own(
+    home: Home, sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert home.run(*DAILY).code == 0
+    home.settings["AUGMENT_API_TOKEN"] = "wrong"
+    monkeypatch.setitem(SOURCES, "other", toy_source.__name__)
+    home.settings["SOURCES"] += ",other"
+    result = home.run("status", "--check", "--max-age", "1m")
+    assert result.code == 12
+    assert f"{ANALYTICS} (exit code 3), {TOY} (exit code 8)" in result.err
+    assert sim.requests
+
+
+def test_source_option_chooses_one(home: Home, sim: Simulator) -> None:
+    result = home.run(*DAILY, "--source", ANALYTICS)
+    assert (result.code, folders(home)) == (0, ["data"])
+    assert sim.requests
+
+
+def test_all_is_what_has_credentials(home: Home, sim: Simulator) -> None:
+    """Augment's dashboard is not fetched beside its API: the same people would count twice."""
+    del home.settings["SOURCES"]
+    result = home.run(*DAILY, "--source", "all")
+    assert (result.code, folders(home)) == (0, ["data"])
+    del home.settings["AUGMENT_API_TOKEN"]
+    result = home.run(*DAILY, "--source", "all")
+    assert result.code == 2
+    assert "no source has its credentials" in result.err
+    assert sim.requests
+
+
+def test_files_of_all_are_exported_from_the_store(home: Home, sim: Simulator) -> None:
+    assert home.run("backfill", f"{DAYS.start}", f"{DAYS.end}").code == 0
+    sim.requests.clear()
+    out = home.path / "out"
+    result = home.run("export", f"{DAYS.start}", f"{DAYS.end}", "--out", f"{out}")
+    assert result.code == 0, result.err
+    assert sorted(path.name for path in out.iterdir()) == [ANALYTICS, TOY]
+    assert not sim.requests
+
+
+def test_one_csv_needs_one_source(home: Home, sim: Simulator) -> None:
+    result = home.run(f"{DAYS.start}", f"{DAYS.end}", "--out", "one.csv")
+    assert result.code == 2
+    assert "--out is for one CSV; give --source too" in result.err
+    assert not sim.requests
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("analytics,jira", "'jira' is not a source; write some of"),
+        ("analytics,analytics", "write each source once"),
+        ("analytics,dashboard", "analytics and dashboard have the same people's figures"),
+    ],
+)
+def test_sources_are_known_and_distinct(home: Home, names: str, message: str) -> None:
+    home.settings["SOURCES"] = names
+    result = home.run(*DAILY)
+    assert result.code == 2
+    assert message in result.err

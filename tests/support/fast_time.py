@@ -1,0 +1,35 @@
+"""A clock for `watch` that goes as fast as it is waited for, until it ends the process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+
+class FastTime:
+    """Each wait moves the clock on; what `tomorrow` does happens at each midnight, in UTC.
+
+    When the time is over, the wait ends as SIGTERM would.
+    """
+
+    def __init__(self, start: datetime, end: datetime) -> None:
+        self._now = start
+        self._end = end
+        self.at: list[tuple[datetime, Callable[[], object]]] = []
+
+    def now(self) -> datetime:
+        return self._now
+
+    def wait(self, seconds: float) -> None:
+        """Move on, and call what has come."""
+        self._now += timedelta(seconds=seconds)
+        for event in sorted(self.at, key=lambda event: event[0]):
+            if event[0] <= self._now:
+                self.at.remove(event)
+                event[1]()
+        if self._now >= self._end:
+            raise SystemExit(143)
+
+    def spend(self, time: timedelta) -> None:
+        """What takes time without waiting."""
+        self._now += time

@@ -1,0 +1,103 @@
+"""Servers that take messages: HTTP for webhooks and heartbeats, SMTP for e-mail."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+
+@dataclass
+class HttpSink:
+    """What arrived: the path of each GET, the JSON of each POST; `status` is its answer."""
+
+    port: int = 0
+    status: int = 200
+    paths: list[str] = field(default_factory=list)
+    messages: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def subjects(self) -> list[str]:
+        return [message["title"] for message in self.messages]
+
+    def take(self) -> list[dict[str, Any]]:
+        """The messages since the last call."""
+        taken, self.messages = self.messages, []
+        return taken
+
+
+@contextmanager
+def http_sink() -> Iterator[HttpSink]:
+    sink = HttpSink()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            sink.paths.append(self.path)
+            self._answer()
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            sink.messages.append(json.loads(body))
+            self._answer()
+
+        def _answer(self) -> None:
+            self.send_response(sink.status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        sink.port = server.server_port
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            yield sink
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@dataclass
+class SmtpSink:
+    """The e-mails that arrived."""
+
+    port: int
+    mails: list[EmailMessage] = field(default_factory=list)
+
+    async def handle_DATA(  # noqa: N802 - as the library calls it
+        self, _server: SMTP, _session: Session, envelope: Envelope
+    ) -> str:
+        assert isinstance(envelope.content, bytes)
+        mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        assert isinstance(mail, EmailMessage)
+        self.mails.append(mail)
+        return "250 OK"
+
+
+@contextmanager
+def smtp_sink() -> Iterator[SmtpSink]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        sink = SmtpSink(free.getsockname()[1])
+    controller = Controller(sink, hostname="127.0.0.1", port=sink.port)
+    controller.start()
+    try:
+        yield sink
+    finally:
+        controller.stop()

@@ -1,0 +1,138 @@
+"""`watch` over simulated days, with a clock that runs fast: what was run, and what is stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from conftest import Home, Start
+from dashboard_scraper.cli.watching import watch
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.simulator import Fault, Organization, Simulator, status
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.rest.urls import origin_of
+from dashboard_scraper.store import store_at
+from fast_time import FastTime
+from notification_sinks import HttpSink, http_sink
+from stored_days import USERS, settings_of, stored_users
+
+pytestmark = [pytest.mark.usefixtures("csv_alone", "store"), pytest.mark.slow]
+
+FIRST = datetime(2026, 3, 2, tzinfo=UTC)
+PEOPLE = 2
+
+
+@pytest.fixture
+def store(home: Home) -> None:
+    home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
+    home.settings["KEEP_ALIVE_MINUTES"] = "240"
+
+
+@pytest.fixture
+def sim(start: Start) -> Simulator:
+    return start(Organization(users=PEOPLE, today=date(2026, 3, 12)))
+
+
+@pytest.fixture
+def sink(home: Home) -> Iterator[HttpSink]:
+    with http_sink() as started:
+        home.settings["NOTIFY_URLS"] = f"json://127.0.0.1:{started.port}/"
+        yield started
+
+
+def subjects(sink: HttpSink) -> list[str]:
+    """Of the messages since the last call, without the program and the source."""
+    return [message["title"].split(": ", 2)[2] for message in sink.take()]
+
+
+def at(text: str) -> datetime:
+    """A moment in March."""
+    return datetime.fromisoformat(f"2026-03-{text}").replace(tzinfo=UTC)
+
+
+def ran(home: Home) -> list[str]:
+    """When each run began, and its exit code."""
+    with store_at(home.settings["STORE_URL"]).reading() as reader:
+        return [f"{run.started_at:%d %H:%M} {run.exit_code}" for run in reader.runs(100)[::-1]]
+
+
+def watch_until(home: Home, time: FastTime) -> None:
+    """Run the process until the time is over, as after a (re)start."""
+    watch(settings_of(home), time)
+
+
+def sign_in(home: Home, sim: Simulator) -> None:
+    sim.sign_in()
+    save_cookies(home.cookie_file, {SESSION_COOKIE: sim.cookie}, origin_of(sim.url))
+
+
+def assert_days_are_true(home: Home, sim: Simulator, last: date) -> None:
+    """The store has every day up to `last`, and of each what the organization did."""
+    stored = stored_users(home)
+    assert list(stored) == [last - timedelta(n) for n in reversed(range(len(stored)))]
+    assert len(stored) >= 28
+    for day, users in stored.items():
+        totals = sim.organization.totals(Window(day, day))
+        truth = sum(total.counts.chat for index, total in totals.items() if index < PEOPLE)
+        assert sum(user.figures.chat_messages or 0 for user in users) == truth, day
+
+
+def test_nights_run_once_each_and_miss_nothing(home: Home, sim: Simulator) -> None:
+    """The third night comes after a restart, and the fifth after a day without the process."""
+    watch_until(home, FastTime(FIRST, at("03 02:00")))
+    watch_until(home, FastTime(at("03 02:10"), at("03 12:00")))
+    sim.requests.clear()
+    watch_until(home, FastTime(at("05 15:00"), at("05 16:00")))
+    watch_until(home, FastTime(at("05 17:00"), at("05 18:00")))
+    assert ran(home) == ["02 00:00 0", "02 03:05 0", "03 03:05 0", "05 15:00 0"]
+    days = [request.day for request in sim.requests if request.endpoint == USERS]
+    # Those that are missing, and those that had not settled.
+    assert sorted(day for day in days if day) == [
+        date(2026, 2, 27) + timedelta(number) for number in range(1, 6)
+    ]
+    assert_days_are_true(home, sim, date(2026, 3, 4))
+    state = json.loads((home.data / "watch.json").read_bytes())
+    assert state["state"] == "ended"
+
+
+def test_source_that_is_down_is_tried_every_hour(
+    home: Home, sim: Simulator, sink: HttpSink
+) -> None:
+    home.settings |= {"MAX_RETRIES": "0", "MAX_CONCURRENCY": "1"}
+    time = FastTime(FIRST, at("03 08:00"))
+    time.at = [
+        (at("03 03:00"), lambda: sim.add_fault(Fault(status(503)))),
+        (at("03 04:30"), sim.clear_faults),
+    ]
+    watch_until(home, time)
+    assert ran(home)[2:] == ["03 03:05 6", "03 04:05 6", "03 05:05 0"]
+    assert subjects(sink) == ["1 day is missing", "all is well again"]
+    assert_days_are_true(home, sim, date(2026, 3, 2))
+
+
+def test_expired_session_waits_for_a_sign_in(
+    home: Home, sim: Simulator, sink: HttpSink, store_url: str
+) -> None:
+    """The night without a session asks once, and sends nothing until somebody signs in, who was
+    notified before that night.
+    """
+    assert home.settings["STORE_URL"] == store_url
+    time = FastTime(FIRST, at("04 04:00"))
+    asked: list[int] = []
+    notified: list[str] = []
+    time.at = [
+        (at("02 12:00"), sim.expire),
+        (at("02 20:00"), lambda: notified.extend(subjects(sink))),
+        (at("03 04:00"), lambda: asked.append(sim.count())),
+        (at("03 18:00"), lambda: asked.append(sim.count())),
+        (at("03 18:00"), lambda: sign_in(home, sim)),
+    ]
+    watch_until(home, time)
+    assert ran(home)[2:] == ["03 03:05 3", "03 18:00 0", "04 03:05 0"]
+    assert asked[0] == asked[1]
+    assert notified == ["the session is over, and the next run will fail"]
+    assert subjects(sink) == ["1 day is missing", "all is well again"]
+    assert_days_are_true(home, sim, date(2026, 3, 3))
