@@ -154,7 +154,8 @@ def in_store(home: Home) -> Iterable[Counted]:
     views = GithubViews(
         StoreCache(store), SOURCE, audience, github, Settling(3, 7), lambda: FETCHED
     )
-    text = open_metrics(views.status(), views.people(), {}, {}, views.now(), amounts=True).decode()
+    status, people, now = views.status(), views.people(), views.now()
+    text = open_metrics(status, people, {}, {}, now, notices=(), amounts=True).decode()
     matched = re.search(
         rf'^dashboard_scraper_people{{source="{SOURCE}"}} (\S+)$', text, re.MULTILINE
     )

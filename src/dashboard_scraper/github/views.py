@@ -45,6 +45,7 @@ from dashboard_scraper.people.identity import members_of_teams, sha256_user_id
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import CostLedgerDay, LedgerDay
 from dashboard_scraper.store.cache import CachedView, StoreCache
+from dashboard_scraper.store.notices import Notice
 from dashboard_scraper.store.settling import Settling
 from dashboard_scraper.store.status import StoreStatus, status_of
 
@@ -303,6 +304,14 @@ class GithubViews:
             if not row.unreconciled and end_of_day(row.day) <= row.fetched_at
         ]
         return {self._source: closed[-1]} if closed else {}
+
+    def notices(self) -> list[Notice]:
+        """Everything that somebody was ever notified of, of any source; oldest first."""
+        try:
+            with self._cache.view() as view:
+                return view.reader.notices()
+        except DaysMissing:
+            return []
 
     def state(self) -> Hashable:
         """Equal to an earlier state only if nothing was written to the store in between."""

@@ -263,6 +263,7 @@ class _Endpoints:
             dict(ChainMap(*(each.missing_from_latest() for each in views))),
             dict(ChainMap(*(each.newest_costs() for each in views))),
             self._views.now(),
+            notices=self._views.notices(),
             amounts=noted_of(request.scope).holder is not None,
         )
         return Response(text, media_type=CONTENT_TYPE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import chain
@@ -15,6 +16,7 @@ from dashboard_scraper.model.costs import COST_METRICS, CostKind, CostMetric, te
 from dashboard_scraper.model.dates import end_of_day
 from dashboard_scraper.model.doubts import DoubtKind
 from dashboard_scraper.store import CostLedgerDay
+from dashboard_scraper.store.notices import Notice
 from dashboard_scraper.store.status import StoreStatus
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -113,6 +115,7 @@ def open_metrics(
     newest_costs: Mapping[str, CostLedgerDay],
     now: datetime,
     *,
+    notices: Iterable[Notice],
     amounts: bool,
 ) -> bytes:
     """The body of `/metrics`. By source, if known: the number of people, of the days that the
@@ -122,8 +125,27 @@ def open_metrics(
     more = {"people": people, "latest_reports_missing_days": missing_from_latest}
     registry.register(_StatusCollector(status, more))
     text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call]
-    lines = chain(_cost_days(status, newest_costs, now), _amounts(newest_costs if amounts else {}))
+    lines = chain(
+        _open_notices(notices),
+        _cost_days(status, newest_costs, now),
+        _amounts(newest_costs if amounts else {}),
+    )
     return text.removesuffix(_END) + "".join(f"{line}\n" for line in lines).encode() + _END
+
+
+def _open_notices(notices: Iterable[Notice]) -> Iterator[str]:
+    """Of the occasions that there ever were: where nobody is notified, none is known to be over."""
+    still_open: Counter[tuple[str, str]] = Counter()
+    for notice in notices:
+        still_open[notice.source, notice.occasion] += notice.ended_at is None
+    yield from _family(
+        "open_notices",
+        "Occasions to notify somebody of that are not over",
+        [
+            (_labels(source, occasion=occasion), f"{count}")
+            for (source, occasion), count in still_open.items()
+        ],
+    )
 
 
 def _cost_days(

@@ -1,0 +1,155 @@
+"""The Prometheus alerts in deploy/prometheus: each fires, each is silent, and none is silenced by a
+figure that has gone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from conftest import Home
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.notify.occasions import Occasion
+from dashboard_scraper.sources.registry import DASHBOARD
+from dashboard_scraper.store import store_at
+from dashboard_scraper.store.notices import Notice
+from dashboard_scraper.store.runs import NIGHTLY, RunCounts
+from made_up_days import FETCHED, LAST, store_days, users
+from serving import serving
+from stored_costs import store_costs
+from tree import ROOT
+
+FOLDER = ROOT / "deploy" / "prometheus"
+(GROUP,) = msgspec.yaml.decode((FOLDER / "alerts.yaml").read_text())["groups"]
+RULES: list[dict[str, Any]] = GROUP["rules"]
+ALERTS = [rule["alert"] for rule in RULES if "alert" in rule]
+METRICS = sorted(set(re.findall(r"dashboard_scraper_\w+", str([rule["expr"] for rule in RULES]))))
+JOB = 'job="dashboard-scraper", instance="serve:8377"'
+OCCASION = f'occasion="{Occasion.SIGN_IN_EXPIRES.value}"'
+
+
+@pytest.fixture(scope="module")
+def promtool() -> str:
+    found = shutil.which("promtool")
+    if not found:
+        assert "CI" not in os.environ, "CI provides promtool"
+        pytest.skip("the alerts are checked with Debian's package prometheus")
+    return found
+
+
+def cases() -> Iterator[dict[str, Any]]:
+    yield from msgspec.yaml.decode((FOLDER / "alerts.test.yaml").read_text())["tests"]
+
+
+def expectations() -> Iterator[tuple[str, bool]]:
+    """Each alert that a test of promtool looks at, and whether it has to fire."""
+    for case in cases():
+        for check in case["alert_rule_test"]:
+            yield check["alertname"], bool(check.get("exp_alerts"))
+
+
+@pytest.mark.slow
+def test_alerts_fire_when_they_should(promtool: str) -> None:
+    for words in (["check", "rules", "alerts.yaml"], ["test", "rules", "alerts.test.yaml"]):
+        done = subprocess.run(
+            [promtool, *words], cwd=FOLDER, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_every_alert_is_tested_both_ways(alert: str) -> None:
+    assert {fires for name, fires in expectations() if name == alert} == {True, False}
+
+
+def _series(metric: str) -> str:
+    more = f", {OCCASION}" if metric.endswith("_notices") else ""
+    return f'{metric}{{{JOB}, source="{DASHBOARD}"{more}}}'
+
+
+def _vanishing(metric: str) -> dict[str, Any]:
+    """All is well, but this metric has gone after five minutes."""
+    figure = metric.removeprefix("dashboard_scraper_")
+    expected = {"job": "dashboard-scraper", "source": DASHBOARD, "figure": figure}
+    rows = [{"series": f"up{{{JOB}}}", "values": "1x40"}]
+    rows += [
+        {"series": _series(each), "values": "0x5" if each == metric else "0x40"} for each in METRICS
+    ]
+    return {
+        "name": metric,
+        "interval": "1m",
+        "input_series": rows,
+        "promql_expr_test": [
+            {
+                "expr": 'count by (alertname, job, source, figure) (ALERTS{alertstate="firing"})',
+                "eval_time": "40m",
+                "exp_samples": [
+                    {"labels": _labels("DashboardScraperFigureMissing", expected), "value": 1}
+                ],
+            }
+        ],
+    }
+
+
+def _labels(alert: str, labels: dict[str, str]) -> str:
+    listed = {"alertname": alert, **labels}
+    return "{" + ", ".join(f'{name}="{value}"' for name, value in listed.items()) + "}"
+
+
+@pytest.mark.slow
+def test_metric_that_vanishes_fires_an_alert(tmp_path: Path, promtool: str) -> None:
+    """`missing_days` too, which is what all sources have: then nothing seems to be stored."""
+    tests = [_vanishing(metric) for metric in METRICS]
+    nothing = {"job": "dashboard-scraper"}
+    (of_all,) = (each for each in tests if each["name"] == "dashboard_scraper_missing_days")
+    of_all["promql_expr_test"][0]["exp_samples"].append(
+        {"labels": _labels("DashboardScraperNothingStored", nothing), "value": 1}
+    )
+    shutil.copy(FOLDER / "alerts.yaml", tmp_path)
+    content = {"rule_files": ["alerts.yaml"], "evaluation_interval": "1m", "tests": tests}
+    (tmp_path / "vanishing.yaml").write_text(msgspec.yaml.encode(content).decode())
+    done = subprocess.run(
+        [promtool, "test", "rules", "vanishing.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def metrics_text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What `serve` answers of a store in which everything is known."""
+    home = Home(tmp_path_factory.mktemp("metrics"))
+    week = Window(LAST - timedelta(6), LAST)
+    store_days(home, users(3), week)
+    store_costs(home, users(3), week)
+    store = store_at(home.settings["STORE_URL"])
+    with store.locked(), store.opened():
+        run = store.start_run(DASHBOARD, NIGHTLY, FETCHED, "1.0")
+        store.end_run(run, FETCHED, 0, RunCounts(7, 0, 0, 9))
+        store.put_notices([Notice(DASHBOARD, Occasion.SIGN_IN_EXPIRES.value, FETCHED, "Soon")])
+    with serving(home) as served:
+        return served.get("/metrics").text
+
+
+@pytest.mark.slow
+def test_every_metric_of_the_alerts_is_served(metrics_text: str) -> None:
+    served = set(re.findall(r"^(dashboard_scraper_\w+)\{", metrics_text, re.MULTILINE))
+    assert set(METRICS) <= served
+
+
+@pytest.mark.slow
+def test_open_notices_are_served(metrics_text: str) -> None:
+    line = f'dashboard_scraper_open_notices{{source="{DASHBOARD}",{OCCASION}}} 1'
+    assert line in metrics_text.splitlines()
