@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import threading
@@ -191,6 +192,15 @@ def test_clock_that_is_set_loses_no_night(path: Path) -> None:
     work.time.at.append((START + timedelta(hours=20), lambda: work.time.spend(-timedelta(hours=9))))
     run_loop(work, path)
     assert work.ran == ["24 12:00", "25 04:00", "25 03:05"]
+
+
+def test_clock_that_is_set_back_does_not_let_the_session_end(path: Path) -> None:
+    work = Notes(days(1))
+    work.time.at.append((START + timedelta(hours=9), lambda: work.time.spend(-timedelta(hours=8))))
+    run_loop(work, path)
+    breaks = [later - earlier for earlier, later in itertools.pairwise(work.touched)]
+    assert min(breaks) < timedelta(hours=-7)
+    assert max(breaks) < 30 * MINUTE
 
 
 class LongRun(Notes):

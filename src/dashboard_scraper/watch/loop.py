@@ -188,8 +188,9 @@ class Loop:
                 logger.info("%s: the credentials have changed", source)
 
     def _touch_when_due(self) -> None:
-        now = self._time.now()
-        if self._keep_alive and (not self._touched or now - self._touched >= self._keep_alive):
+        now, every, last = self._time.now(), self._keep_alive, self._touched
+        # A last time in the future is from a clock that was ahead.
+        if every and (last is None or not timedelta(0) <= now - last < every):
             self._touched = now
             with self._beating():
                 self._touch()
