@@ -7,7 +7,7 @@ import email.policy
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -26,6 +26,7 @@ class HttpSink:
     status: int = 200
     paths: list[str] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
+    on_message: Callable[[], object] = lambda: None
 
     @property
     def url(self) -> str:
@@ -53,6 +54,7 @@ def http_sink() -> Iterator[HttpSink]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             sink.messages.append(json.loads(body))
+            sink.on_message()
             self._answer()
 
         def _answer(self) -> None:

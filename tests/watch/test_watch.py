@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -110,6 +111,33 @@ def test_source_that_is_down_is_tried_every_hour(
     watch_until(home, time)
     assert ran(home)[2:] == ["03 03:05 6", "03 04:05 6", "03 05:05 0"]
     assert subjects(sink) == ["1 day is missing", "all is well again"]
+    assert_days_are_true(home, sim, date(2026, 3, 2))
+
+
+@pytest.mark.parametrize(
+    ("until", "runs", "told"),
+    [
+        ("03 03:30", ["03 04:05 0"], []),
+        ("03 04:30", ["03 05:05 0"], ["the run failed (exit code 7), and 1 more"]),
+    ],
+)
+def test_store_that_another_run_has_is_told_at_the_second_attempt(
+    home: Home, sim: Simulator, sink: HttpSink, until: str, runs: list[str], told: list[str]
+) -> None:
+    """Most likely another `watch` does the same job; the monitor gets no failure either."""
+    home.settings["HEARTBEAT_URL"] = f"{sink.url}/ping"
+    with contextlib.ExitStack() as other:
+        time = FastTime(FIRST, at("03 08:00"))
+        store = store_at(home.settings["STORE_URL"])
+        time.at = [
+            (at("03 03:00"), lambda: other.enter_context(store.locked())),
+            (at(until), other.close),
+        ]
+        watch_until(home, time)
+    assert ran(home)[2:] == runs
+    assert subjects(sink) == told
+    failures = ["/ping/7"] if told else []
+    assert [path for path in sink.paths if not path.endswith(("/ping", "/start"))] == failures
     assert_days_are_true(home, sim, date(2026, 3, 2))
 
 

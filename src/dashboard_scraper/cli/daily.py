@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import contextlib
+import logging
+from collections.abc import Callable, Collection, Iterator
 
 from dashboard_scraper.cli.exporting import export_files
 from dashboard_scraper.cli.fetching import command_of, fetch_daily
@@ -11,10 +13,13 @@ from dashboard_scraper.cli.output import print_lines
 from dashboard_scraper.cli.people import export_tables
 from dashboard_scraper.cli.several import for_each_source
 from dashboard_scraper.clock import utc_now
+from dashboard_scraper.errors import ScraperError
 from dashboard_scraper.model.dates import DAYS, Window, utc_day
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.sources.interface import Clock
 from dashboard_scraper.sources.registry import info_of
+
+logger = logging.getLogger(__name__)
 
 Work = Callable[[Settings], None]
 """What is done for one source, with its settings."""
@@ -28,34 +33,60 @@ def run_daily(
     clock: Clock = utc_now,
     only: Collection[str] | None = None,
     keeps_session: bool = False,
+    passed_over: int | None = None,
     around: Callable[[Work], Work] = lambda work: work,
 ) -> None:
     """`--last-28-days`, or `--daily` with its window, for the covered sources or `only` some.
 
     `around` wraps the work of each source. `keeps_session` says that the caller keeps sessions
-    alive between runs.
+    alive between runs, and `passed_over` is an exit code that nobody is notified of.
     """
 
     def fetch(each: Settings) -> None:
         fetch_daily(each, window, refresh=refresh, clock=clock)
 
     command = command_of(window)
-    with Notified(settings, command, window, clock=clock, keeps_session=keeps_session) as notified:
-        try:
-            for_each_source(settings, around(notified.each(fetch)), only)
-        finally:
-            print_lines(export_tables(settings, window, utc_day(clock())))
+    with (
+        Notified(
+            settings,
+            command,
+            window,
+            clock=clock,
+            keeps_session=keeps_session,
+            passed_over=passed_over,
+        ) as notified,
+        _tables_after(settings, window, clock),
+    ):
+        for_each_source(settings, around(notified.each(fetch)), only)
 
 
 def export_daily(settings: Settings, window: Window | None) -> None:
     """The same with `--offline`: write the files of what is stored."""
-    today = utc_day(utc_now())
+    now = utc_now()
 
     def export(each: Settings) -> None:
-        days = window or info_of(each.source).last_days(each, DAYS, today)
+        days = window or info_of(each.source).last_days(each, DAYS, utc_day(now))
         export_files(each, days, None)
 
-    try:
+    with _tables_after(settings, window, lambda: now):
         for_each_source(settings, export)
-    finally:
-        print_lines(export_tables(settings, window, today))
+
+
+@contextlib.contextmanager
+def _tables_after(settings: Settings, window: Window | None, clock: Clock) -> Iterator[None]:
+    """Write the tables of all sources, also where a source failed: its error, which says what to
+    do, is then what the command ends with, and one of the tables is logged.
+    """
+
+    def write() -> None:
+        print_lines(export_tables(settings, window, utc_day(clock())))
+
+    try:
+        yield
+    except ScraperError:
+        try:
+            write()
+        except ScraperError as error:
+            logger.error("%s", error)  # noqa: TRY400 - no traceback: the message says what to do
+        raise
+    write()

@@ -8,7 +8,7 @@ import codecs
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -38,12 +38,16 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True)
 class _SourceRun:
-    """How the run of one source ended."""
+    """How the run of one source ended, or with `no_source` what is done for all of them at once. Of
+    that, and of an `earlier` run, nothing is said but how it ended.
+    """
 
     settings: Settings
     started_at: datetime
     ended_at: datetime
     exit_code: int
+    no_source: bool = False
+    earlier: bool = False
 
 
 @dataclass(slots=True)
@@ -52,8 +56,9 @@ class Notified(AbstractContextManager["Notified"]):
 
     `window` are the days that it was asked for, if any, and `pings` says whether the monitor is
     pinged. Where somebody `keeps_session` alive, its end is not foretold. Of a source that ended
-    with the exit code `passed_over`, nothing is said. A message or ping that fails is logged, and
-    changes nothing else; a wrong NOTIFY_URLS is a UsageError before anything is fetched.
+    with the exit code `passed_over`, nothing is said, and of a run nothing is pinged. A message or
+    ping that fails is logged, and changes nothing else; a wrong NOTIFY_URLS is a UsageError before
+    anything is fetched.
     """
 
     settings: Settings
@@ -80,9 +85,13 @@ class Notified(AbstractContextManager["Notified"]):
         return self
 
     def each(self, work: Work) -> Work:
-        """The same work for one source, whose end is noted."""
+        """The same work for one source, whose end is noted. Before it, somebody is notified of
+        earlier runs that could not do so themselves, since this one may end as they did.
+        """
 
         def noted(settings: Settings) -> None:
+            if self._channels and self.stores_days:
+                self._notify(self._cut_off(settings))
             started_at, exit_code = self.clock(), 0
             try:
                 work(settings)
@@ -103,16 +112,46 @@ class Notified(AbstractContextManager["Notified"]):
         try:
             # Whoever stopped the run knows of it, and does not want to wait.
             if self._channels and (error is None or isinstance(error, Exception)):
-                self._notify()
+                self._notify([*self._runs, *self._of_all(error)])
         finally:  # a message must not cost the ping, which says that the run has ended
             self._ping(error)
 
     def _ping(self, error: BaseException | None) -> None:
-        if self._heartbeat:
+        if self._heartbeat and not (error and exit_code_of(error) == self.passed_over):
             is_stopped = error is not None and not isinstance(error, Exception)
             self._heartbeat.ended(exit_code_of(error) if error else 0, hurry=is_stopped)
 
-    def _notify(self) -> None:
+    def _of_all(self, error: BaseException | None) -> list[_SourceRun]:
+        """How the command ended, unless that is said of a source."""
+        if any(run.exit_code for run in self._runs):
+            return []
+        now, exit_code = self.clock(), exit_code_of(error) if error else 0
+        return [_SourceRun(self.settings, now, now, exit_code, no_source=True)]
+
+    def _cut_off(self, settings: Settings) -> list[_SourceRun]:
+        """The last run of this command for the source, if it was; none where it still runs, or the
+        store cannot be read, as this run then finds out itself.
+        """
+        from dashboard_scraper.notify.facts import runs_of  # noqa: PLC0415 - see channels_of
+        from dashboard_scraper.notify.occasions import KILLED, cut_off  # noqa: PLC0415
+
+        store = store_of(self.settings)
+        try:
+            if not store.exists():
+                return []
+            with store.reading() as reader:
+                runs = [r for r in runs_of(reader, settings.source) if r.command == self.command]
+            code = cut_off(runs)
+            if code == KILLED:
+                with store.locked():  # so nobody is working on it
+                    pass
+        except ScraperError as error:
+            logger.debug("how earlier runs ended is not known: %s", error)
+            return []
+        now = self.clock()
+        return [_SourceRun(settings, now, now, code, earlier=True)] if code else []
+
+    def _notify(self, runs: Sequence[_SourceRun]) -> None:
         from dashboard_scraper.notify.compared import recorded  # noqa: PLC0415 - see channels_of
         from dashboard_scraper.notify.messages import message_of, part_of  # noqa: PLC0415
         from dashboard_scraper.notify.sending import log_failures, send  # noqa: PLC0415
@@ -120,7 +159,7 @@ class Notified(AbstractContextManager["Notified"]):
         news: list[News] = []
         notices: list[Notice] = []
         store = store_of(self.settings)
-        for run in self._runs:
+        for run in runs:
             if run.exit_code == self.passed_over:
                 continue
             found, silent = self._news_of(store, run)
@@ -152,14 +191,17 @@ class Notified(AbstractContextManager["Notified"]):
 
         settings = run.settings
         info = info_of(settings.source)
+        says_all = not (run.no_source or run.earlier)
         base = RunFacts(
-            settings.source,
+            "" if run.no_source else settings.source,
             self.command,
             run.exit_code,
             run.ended_at,
-            stores_days=self.stores_days,
-            sign_in=facts.sign_in_of(info, settings, keeps_session=self.keeps_session),
+            stores_days=self.stores_days and says_all,
         )
+        if says_all:
+            sign_in = facts.sign_in_of(info, settings, keeps_session=self.keeps_session)
+            base = replace(base, sign_in=sign_in)
         try:
             if not store.exists():
                 return base, []

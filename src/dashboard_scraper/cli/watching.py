@@ -16,7 +16,7 @@ from dashboard_scraper.cli.keeping_alive import keep_alive
 from dashboard_scraper.cli.notifying import channels_of, heartbeat_of, keeping_alive
 from dashboard_scraper.cli.wiring import audience_of, report_options
 from dashboard_scraper.clock import utc_now
-from dashboard_scraper.errors import ScraperError, UsageError
+from dashboard_scraper.errors import LockHeld, ScraperError, UsageError
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.settings.groups import LAKE_PREFIX
 from dashboard_scraper.sources.registry import info_of
@@ -56,11 +56,16 @@ class Nightly:
         self._time = time
         self.check = check
         self._is_running = False
+        self._was_locked = False
         self.sources: Sequence[str] = settings.covered
         self.with_session = [name for name in self.sources if info_of(name).session]
 
     def run(self, sources: Sequence[str]) -> Outcome:
-        """The daily job, for these sources."""
+        """The daily job, for these sources.
+
+        Nobody is notified where another process has the store, which does the same job, unless it
+        still has it at the next attempt.
+        """
         codes: dict[str, int] = {}
         self._is_running = True
 
@@ -82,6 +87,7 @@ class Nightly:
                 clock=self._time.now,
                 only=sources,
                 keeps_session=bool(self._settings.keep_alive_minutes),
+                passed_over=None if self._was_locked else LockHeld.exit_code,
                 around=noted,
             )
         except ScraperError as error:
@@ -90,6 +96,7 @@ class Nightly:
             return Outcome(error.exit_code, codes)
         finally:
             self._is_running = False
+            self._was_locked = LockHeld.exit_code in codes.values()
         return Outcome(0, codes)
 
     def attempts(self, since: datetime) -> list[Attempt] | None:

@@ -14,7 +14,7 @@ from dashboard_scraper.notify.compared import details_of
 from dashboard_scraper.notify.occasions import Occasion, Revised, RunFacts, SignIn
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.sources.interface import SourceInfo
-from dashboard_scraper.store import LedgerDay, Notice, Reader, VersionState
+from dashboard_scraper.store import LedgerDay, Notice, Reader, Run, VersionState
 from dashboard_scraper.store.settling import is_settled
 from dashboard_scraper.sync.plausibility import history_for
 from dashboard_scraper.sync.revisions import NEGLIGIBLE
@@ -56,7 +56,7 @@ def read(
         for notice in reader.notices()
         if notice.source == source and notice.ended_at is None and notice.occasion in _KNOWN
     ]
-    runs = [run for run in reader.runs(_RUNS) if run.source == source]
+    runs = runs_of(reader, source)
     if not base.stores_days:
         return replace(base, runs=runs), notices
     expected = _expected_days(asked or newest, notices)
@@ -73,6 +73,11 @@ def read(
         ),
         notices,
     )
+
+
+def runs_of(reader: Reader, source: str) -> list[Run]:
+    """The last runs of the source, newest first."""
+    return [run for run in reader.runs(_RUNS) if run.source == source]
 
 
 def _expected_days(asked: Window, open_notices: Sequence[Notice]) -> list[date]:

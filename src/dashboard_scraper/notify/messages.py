@@ -22,9 +22,17 @@ from dashboard_scraper.errors import (
 from dashboard_scraper.model.dates import iso_utc
 from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.notify.compared import Change, News
-from dashboard_scraper.notify.occasions import KEEP_ALIVE, Details, Finding, Occasion
+from dashboard_scraper.notify.occasions import (
+    KEEP_ALIVE,
+    KILLED,
+    TERMINATED,
+    Details,
+    Finding,
+    Occasion,
+)
 
 PROGRAM = "dashboard-scraper"
+_ALL_SOURCES = "all sources"
 _CHANGES_AT_MOST = 5
 
 FAILURES: dict[type[ScraperError], tuple[str, str]] = {
@@ -73,6 +81,17 @@ FAILURES: dict[type[ScraperError], tuple[str, str]] = {
 }
 """What happened and what to do, by exit code of the run of one source."""
 _BY_CODE = {kind.exit_code: words for kind, words in FAILURES.items()}
+_BY_CODE |= {
+    KILLED: (
+        "It was killed, or its machine went down, before it could say how it ended.",
+        "Find out why: too little memory, or a restart of the machine. The days that it had stored"
+        " stay, and the next run fetches the others.",
+    ),
+    TERMINATED: (
+        "The last two runs were terminated by a signal before they had ended.",
+        "Find out what ends them, as a limit of time. The days that they had stored stay.",
+    ),
+}
 _OTHER = ("It ended with an exit code that has no words here.", "Read the run's log.")
 
 
@@ -92,7 +111,7 @@ def message_of(news: Sequence[News]) -> Message:
     parts = [part_of(each) for each in problems]
     parts += [_recovery([e for e in news if e.finding.source == source]) for source in recovered]
     headlines = [_headline(each) for each in problems]
-    first, *others = headlines + [f"{source}: all is well again" for source in recovered]
+    first, *others = headlines + [_all_is_well(source) for source in recovered]
     more = f", and {len(others)} more" if others else ""
     return Message(f"{PROGRAM}: {first}{more}", "\n\n".join(parts) + "\n", bool(problems))
 
@@ -118,16 +137,22 @@ def part_of(news: News) -> str:
 
 def _headline(news: News) -> str:
     still = "still: " if news.change is Change.STILL else ""
-    return f"{news.finding.source}: {still}{_short(news.finding)}"
+    return f"{_named(news.finding.source)}: {still}{_short(news.finding)}"
+
+
+def _named(source: str) -> str:
+    return source or _ALL_SOURCES
+
+
+def _all_is_well(source: str) -> str:
+    return f"{_named(source)}: all is well again"
 
 
 def _short(finding: Finding) -> str:
     details = finding.details
     match finding.occasion:
-        case Occasion.RUN_FAILED if details.command == KEEP_ALIVE:
-            return "the session is over, and the next run will fail"
         case Occasion.RUN_FAILED:
-            return f"the run failed (exit code {details.exit_code})"
+            return _failure(details)
         case Occasion.DAYS_MISSING:
             return f"{_days(details)} missing"
         case Occasion.SIGN_IN_EXPIRES if details.expires_at:
@@ -138,6 +163,19 @@ def _short(finding: Finding) -> str:
             return "nobody was active, which may be a fault"
         case Occasion.DAYS_REVISED:
             return f"{_days(details)} revised"
+
+
+def _failure(details: Details) -> str:
+    code = details.exit_code
+    if code == KILLED:
+        return "the last run was killed"
+    if code == TERMINATED:
+        return "the last two runs were terminated"
+    if details.command != KEEP_ALIVE:
+        return f"the run failed (exit code {code})"
+    if code == SignInRequired.exit_code:
+        return "the session is over, and the next run will fail"
+    return f"the session could not be kept alive (exit code {code})"
 
 
 def _days(details: Details) -> str:
@@ -186,6 +224,6 @@ def _advice(finding: Finding) -> str:
 
 def _recovery(news: Sequence[News]) -> str:
     over = [each for each in news if each.change is Change.OVER]
-    lines = [f"{over[0].finding.source}: all is well again"]
+    lines = [_all_is_well(over[0].finding.source)]
     lines += [f"- over: {_short(e.finding)}, since {iso_utc(e.notice.since)}" for e in over]
     return "\n".join(lines)

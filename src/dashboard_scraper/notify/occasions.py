@@ -18,6 +18,8 @@ from dashboard_scraper.sync.plausibility import active_before
 TOKEN_WARNING = timedelta(days=7)
 """How long before its stated expiry a token is an occasion: to get a new one takes days."""
 
+KILLED, TERMINATED = 128 + 9, 128 + 15
+"""Exit codes of runs that did not end by themselves, as a shell reports SIGKILL and SIGTERM."""
 
 KEEP_ALIVE = "keep-alive"
 """The command that only touches a session: it proves that there is one, and nothing of days."""
@@ -101,6 +103,22 @@ class RunFacts:
     recent: Sequence[date] = ()
     revised: Sequence[Revised] = ()
     runs: Sequence[Run] = ()
+
+
+def cut_off(runs: Sequence[Run]) -> int | None:
+    """How earlier runs ended that could not notify anybody themselves: KILLED for the last one, or
+    TERMINATED for the last two, as by a limit of time. Whoever stops a single one knows of it.
+
+    `runs` are those of one command, newest first, of which none still runs.
+    """
+    last, before = ([*(_end_of(run) for run in runs[:2]), 0, 0])[:2]
+    if last == TERMINATED and before in (KILLED, TERMINATED):
+        return TERMINATED
+    return KILLED if last == KILLED else None
+
+
+def _end_of(run: Run) -> int:
+    return KILLED if run.exit_code is None else run.exit_code
 
 
 def findings_in(facts: RunFacts, revision_percent: float) -> list[Finding]:
