@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import date
-from functools import partial
-from pathlib import Path
 
 from dashboard_scraper.csv_text import guard, render
 from dashboard_scraper.exports.daily_export import DailyExport
+from dashboard_scraper.exports.file_outputs import DayFiles
 from dashboard_scraper.exports.stored_costs import StoredCosts, content_of
 from dashboard_scraper.model.costs import COST_METRICS, USD, Account, Cost, CostFigures, text_of
-from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.model.metrics import USER_TITLE
 from dashboard_scraper.model.money import ZERO
 from dashboard_scraper.model.usage import UserUsage
-from dashboard_scraper.output import OutputDay, OutputFile, OutputRun
-from dashboard_scraper.sources.products import Product
+from dashboard_scraper.output import OutputDay, OutputRun
 from dashboard_scraper.store import CostLedgerDay
 
 HEADER = (
@@ -50,33 +46,14 @@ def is_costs(name: str) -> bool:
     return bool(_NAME.fullmatch(name))
 
 
-class CostFiles:
+class CostFiles(DayFiles):
     """`augment_costs_YYYY-MM-DD.csv`, or with another product's prefix."""
 
-    needs = None
+    content = "costs"
 
     def __init__(self, export: DailyExport) -> None:
-        self._export = export
-        self._run: OutputRun
+        super().__init__(export)
         self._costs: StoredCosts
-        self._written: list[OutputFile] = []
-
-    @property
-    def reach(self) -> Window:
-        return self._export.window
-
-    def targets(self) -> list[Path]:
-        return [
-            path
-            for day in self._export.window.days()
-            for path in self._export.of_any_product(partial(self._path, day))
-        ]
-
-    def day_targets(self, day: date) -> list[Path]:
-        return [self._path(day, self._export.product)]
-
-    def _path(self, day: date, product: Product) -> Path:
-        return self._export.folder / f"{product.prefix}_costs_{day}.csv"
 
     def sample(self, users: Sequence[UserUsage]) -> Iterable[bytes]:
         figures = CostFigures(1, 2, 3, 4, ZERO, ZERO, ZERO, ZERO)
@@ -85,7 +62,7 @@ class CostFiles:
         )
 
     def begin(self, run: OutputRun) -> None:
-        self._run = run
+        super().begin(run)
         self._costs = StoredCosts(run.reader, self._export)
 
     def add_day(self, day: OutputDay) -> None:
@@ -98,6 +75,3 @@ class CostFiles:
 
     def _content(self, row: CostLedgerDay) -> bytes:
         return costs_csv(self._costs.shown(row), row.currency)
-
-    def finish(self) -> list[OutputFile]:
-        return self._written

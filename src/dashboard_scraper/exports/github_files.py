@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import msgspec
 
 from dashboard_scraper.exports.daily_export import DailyExport
+from dashboard_scraper.exports.file_outputs import WindowFiles
 from dashboard_scraper.files import PendingFile, make_folder
 from dashboard_scraper.github.reports import (
     NEEDS,
@@ -22,7 +22,6 @@ from dashboard_scraper.github.reports import (
     stamped,
 )
 from dashboard_scraper.model.dates import DAYS, Window, runs_of_days
-from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.output import OutputDay, OutputFile, OutputRun
 
 logger = logging.getLogger(__name__)
@@ -71,37 +70,25 @@ def report_paths(folder: Path, window: Window) -> list[Path]:
     return [report_path(folder, report) for report in all_reports(window)]
 
 
-class GithubFiles:
+class GithubFiles(WindowFiles):
     """Every report, without its missing days, but for those of which every day is missing."""
 
     needs = NEEDS
 
     def __init__(self, export: DailyExport) -> None:
-        self._export = export
-        self._run: OutputRun
+        super().__init__(export)
         self._reports: GithubReports
         self._wanted: list[Report] = []
         self._users: dict[Report, PendingFile] = {}
         self._totals: dict[date, dict[str, Any]] = {}
         self._unwritten: list[date] = []
 
-    @property
-    def reach(self) -> Window:
-        return self._export.window
-
     def targets(self) -> list[Path]:
         return report_paths(self._export.folder, self._export.window)
 
-    def day_targets(self, day: date) -> list[Path]:  # noqa: ARG002
-        """None: even a report of one day counts people over the 27 days before it."""
-        return []
-
-    def sample(self, users: Sequence[UserUsage]) -> Iterable[bytes]:  # noqa: ARG002
-        return ()
-
     def begin(self, run: OutputRun) -> None:
         options, folder = self._export.github, self._export.folder
-        self._run = run
+        super().begin(run)
         self._wanted = [
             report
             for report in all_reports(self._export.window)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from datetime import date
 from pathlib import Path
 
 import msgspec
 
-from dashboard_scraper.exports.daily_export import DailyExport
+from dashboard_scraper.exports.file_outputs import WindowFiles
 from dashboard_scraper.exports.github_files import (
     FOLDER,
     all_reports,
@@ -20,41 +18,16 @@ from dashboard_scraper.exports.github_files import (
 from dashboard_scraper.files import make_folder
 from dashboard_scraper.github.recorded import RecordedReports, recorded_persons
 from dashboard_scraper.github.reports import Report, Subject
-from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.usage import UserUsage
-from dashboard_scraper.output import OutputDay, OutputFile, OutputRun
+from dashboard_scraper.output import OutputFile
 
 logger = logging.getLogger(__name__)
 
 
-class GithubRecordFiles:
+class GithubRecordFiles(WindowFiles):
     """Every report of which a day has records, without the days that have none."""
-
-    needs = None
-
-    def __init__(self, export: DailyExport) -> None:
-        self._export = export
-        self._run: OutputRun
-
-    @property
-    def reach(self) -> Window:
-        return self._export.window
 
     def targets(self) -> list[Path]:
         return report_paths(self._export.folder, self._export.window)
-
-    def day_targets(self, day: date) -> list[Path]:  # noqa: ARG002
-        """None: the same names are those of other sources' reports, which need more days."""
-        return []
-
-    def sample(self, users: Sequence[UserUsage]) -> Iterable[bytes]:  # noqa: ARG002
-        return ()
-
-    def begin(self, run: OutputRun) -> None:
-        self._run = run
-
-    def add_day(self, day: OutputDay) -> None:
-        """Nothing: records are stored beside the figures, and read for each report."""
 
     def finish(self) -> list[OutputFile]:
         run, audience = self._run, self._run.audience
