@@ -45,12 +45,17 @@ def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(_TERMINATED)
 
 
-def run() -> None:
+def run_tap() -> None:
+    """The entry point of `tap-dashboard-scraper`: runners of Singer taps name no command."""
+    run(("tap", *sys.argv[1:]))
+
+
+def run(words: Sequence[str] | None = None) -> None:
     """The entry point of `python -m dashboard_scraper` and of the installed command."""
     signal.signal(signal.SIGTERM, _terminate)
     log_uncaught_errors()
     try:
-        code = main(sys.argv[1:])
+        code = main(sys.argv[1:] if words is None else words)
     except SystemExit as ending:
         if ending.code == _TERMINATED:
             logger.error("terminated")  # noqa: TRY400

@@ -112,7 +112,7 @@ FLOORS = (
     "across output shown_people sources.analytics sources.claude_code sources.copilot"
     " sources.cursor sources.dashboard",
     "github report simulator",
-    "exports server",
+    "exports server singer",
     "api spark sync",
     "notify",
     "cli",

@@ -7,7 +7,7 @@ what was in force before stays in the store.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any
@@ -104,9 +104,16 @@ class StoredCosts:
     def version(self, number: int, current: int) -> Content:
         """The rows of any version, where `current` is the number of the one in force."""
         content = self.rows()
-        for each in range(current - 1, number - 1, -1):
-            content = applied(self._delta(each), content)
+        if number < current:
+            *_, content = self.earlier(current, number)
         return content
+
+    def earlier(self, current: int, first: int = 1) -> Iterator[Content]:
+        """The rows of the versions before the one in force, the newest first."""
+        content = self.rows()
+        for each in range(current - 1, first - 1, -1):
+            content = applied(self._delta(each), content)
+            yield content
 
     def remove(self, names: Iterable[str]) -> int:
         """Remove users' rows from all versions, and from the sums; returns how many they were."""

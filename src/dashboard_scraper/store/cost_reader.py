@@ -14,6 +14,7 @@ from dashboard_scraper.errors import StoreFailed
 from dashboard_scraper.model.costs import Account, Budget, Cost, CostKind, CostMetric, sum_costs
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.money import exact_sum
+from dashboard_scraper.store.cost_days import StoredCosts
 from dashboard_scraper.store.cost_rows import CostLedgerDay, cost_ledger_day, cost_of
 from dashboard_scraper.store.schema import BUDGET, COST_DAY, COST_LEDGER
 from dashboard_scraper.store.snapshot import Snapshot
@@ -91,6 +92,15 @@ class CostQueries(Snapshot):
         if sum_costs(cost.figures for cost in found) != ledger.sums:
             raise self._costs_damaged(ledger.day)
         return found
+
+    def earlier_costs(self, ledger: CostLedgerDay) -> Iterator[list[Cost]]:
+        """The costs of each version of the day that is no longer in force, the newest first."""
+        with self._explained():
+            earlier = StoredCosts(self._connection, ledger.source, ledger.day).earlier(
+                ledger.version
+            )
+            for content in earlier:
+                yield [cost_of((*key, *row)) for key, row in content.items()]
 
     def cost_amounts(self, ledger: CostLedgerDay, metric: CostMetric) -> list[CostAmount]:
         """A day's amounts of one metric that the ledger knows, in any order: `costs` for readers of

@@ -32,6 +32,7 @@ from dashboard_scraper.store.rows import LedgerDay, ledger_day, user_usage
 from dashboard_scraper.store.runs import NEWEST_ENDED, NEWEST_FIRST, Run
 from dashboard_scraper.store.schema import (
     CREDIT_DAY,
+    DAY_FETCH,
     DAY_LEDGER,
     DAY_PEOPLE,
     DETAILED_COLUMNS,
@@ -92,6 +93,9 @@ _USERS_OF_DAY = (
 
 # Each is built once: see `statements`.
 _SOURCES = select(DAY_LEDGER.c.source).distinct().order_by(DAY_LEDGER.c.source)
+_FIRST_FETCHES = select(DAY_FETCH.c.source, func.min(DAY_FETCH.c.fetched_at)).group_by(
+    DAY_FETCH.c.source
+)
 _DAYS = of_source(DAY_LEDGER, select(DAY_LEDGER.c.day)).order_by(DAY_LEDGER.c.day)
 _NAMES_OF_ALL = select(PERSON.c.user_login)
 _NOTE = select(INFO.c.value).where(INFO.c.name == bindparam("note"))
@@ -178,6 +182,12 @@ class Reader(CostQueries, SumQueries):
     def sources(self) -> list[str]:
         """The sources that the store has days from, sorted by name."""
         return [row[0] for row in self._all(_SOURCES)]
+
+    def first_fetches(self) -> dict[str, datetime]:
+        """When each source was first fetched into the store: no two stores have this in common,
+        but for copies.
+        """
+        return {row[0]: row[1] for row in self._all(_FIRST_FETCHES)}
 
     def days(self, source: str) -> list[date]:
         """The stored days, oldest first."""
@@ -416,6 +426,11 @@ class Reader(CostQueries, SumQueries):
             *(row.users, row.active_users, row.sums, self._forgets),
         )
         return hashlib.blake2b(msgspec.json.encode(content), digest_size=16).hexdigest()
+
+    @property
+    def forgets(self) -> int:
+        """How often somebody was removed from the store."""
+        return int(self._forgets or 0)
 
     @cached_property
     def _forgets(self) -> str | None:

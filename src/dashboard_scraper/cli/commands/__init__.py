@@ -95,6 +95,11 @@ COMMANDS = {
         "dashboard_scraper.cli.commands.status",
         "Show which days are stored, missing or in doubt.",
     ),
+    "tap": Command(
+        "dashboard_scraper.cli.commands.tap",
+        "Write the store as Singer messages to stdout, for a target of Meltano's or of anybody"
+        " else's: what changed since the state of the last run, without a network.",
+    ),
     "tokens": Command(
         "dashboard_scraper.cli.commands.tokens",
         "Add, list or revoke the tokens of serve, each with a name and what it may read. A new"
