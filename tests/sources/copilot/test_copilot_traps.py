@@ -7,6 +7,7 @@ import logging
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -400,6 +401,7 @@ def test_difference_is_fetched_alone_the_second_time(home: Home, github: Simulat
     [
         (add_beside("total_seats", value=99), "total_seats is 99"),
         (set_value("created_at", "yesterday"), "created_at"),
+        (set_value("created_at", "2025-10-10T09:00:00"), "created_at"),
         (set_value("assignee", {"id": 7}), "login"),
     ],
 )
@@ -407,6 +409,13 @@ def test_odd_seats_are_refused(home: Home, github: Simulator, effect: Effect, wo
     fault(github, SEATS, effect)
     with opened(home) as source, pytest.raises(ContractBroken, match=words):
         source.fetch_seats()
+
+
+def test_seat_is_assigned_on_the_utc_day(home: Home, github: Simulator) -> None:
+    fault(github, SEATS, set_value("created_at", "2025-10-10T20:00:00-06:00"))
+    with opened(home) as source:
+        seats = source.fetch_seats() or []
+    assert {seat.assigned_on for seat in seats} == {date(2025, 10, 11)}
 
 
 def test_memory_does_not_grow_with_a_file() -> None:

@@ -207,6 +207,16 @@ CASES: dict[str, tuple[str, Effect, str]] = {
         changed(lambda body: body.pop("subscriptionCycleStart")),
         "subscriptionCycleStart is missing",
     ),
+    "spend: cycle in microseconds": (
+        SPEND,
+        changed(lambda body: body.update(subscriptionCycleStart=1_740_700_800_000_000)),
+        "subscriptionCycleStart",
+    ),
+    "spend: cycle in seconds": (
+        SPEND,
+        changed(lambda body: body.update(subscriptionCycleStart=1_740_700_800)),
+        "subscriptionCycleStart",
+    ),
     # members
     "members: renamed": (MEMBERS, rename_key("teamMembers", "members"), "no list of records"),
     "members: address missing": (MEMBERS, remove_field("email", 0), "email"),

@@ -11,6 +11,7 @@ import msgspec
 from dashboard_scraper.decoding import decoding
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.addresses import Names
+from dashboard_scraper.model.dates import utc_day
 from dashboard_scraper.model.metrics import MAX_COUNT
 from dashboard_scraper.model.seats import Seat
 from dashboard_scraper.sources.rest.repeated_keys import refuse_repeated_keys
@@ -25,10 +26,14 @@ class _Assignee(msgspec.Struct):
     id: Annotated[int, msgspec.Meta(ge=1)]
 
 
+# GitHub writes them with the offset of some time zone, as in its own examples.
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
 class _Seat(msgspec.Struct):
-    created_at: datetime
+    created_at: _Moment
     assignee: _Assignee | None
-    last_activity_at: datetime | None = None
+    last_activity_at: _Moment | None = None
     pending_cancellation_date: date | None = None
     plan_type: str | None = None
     organization: dict[str, Any] | None = None
@@ -78,7 +83,7 @@ def _seat(login: str, seat: _Seat) -> Seat:
     return Seat(
         login,
         seat.plan_type,
-        seat.created_at.date(),
+        utc_day(seat.created_at),
         seat.last_activity_at,
         seat.pending_cancellation_date,
     )

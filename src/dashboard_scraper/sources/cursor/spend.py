@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated
 
@@ -11,7 +12,9 @@ import msgspec
 
 from dashboard_scraper.decoding import decoding
 from dashboard_scraper.errors import ContractBroken
+from dashboard_scraper.model.dates import EARLIEST
 from dashboard_scraper.model.money import exact_sum
+from dashboard_scraper.sources.cursor.moments import ms_of
 from dashboard_scraper.sources.cursor.numbered_pages import Claims
 from dashboard_scraper.sources.cursor.paths import SPEND
 from dashboard_scraper.sources.rest.amounts import cents
@@ -29,6 +32,10 @@ ROWS, CYCLE_START, MEMBERS, PAGES = (
 ON_DEMAND, OVERALL = "spendCents", "overallSpendCents"
 _REMOVED = "removed"
 _Number = Annotated[int, msgspec.Meta(ge=0)]
+# Seconds or microseconds would be far outside of these years.
+_Moment = Annotated[
+    int, msgspec.Meta(ge=ms_of(EARLIEST), lt=ms_of(datetime(2100, 1, 1, tzinfo=UTC)))
+]
 _RAW_ROWS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 
 
@@ -90,9 +97,9 @@ class SpendReading:
         for name in (CYCLE_START, MEMBERS, PAGES):
             if name not in page.fields:
                 raise ContractBroken(f"{SPEND}: {name} is missing")
-        start, total, pages = (
-            decode_field(SPEND, name, page.fields[name], _Number)
-            for name in (CYCLE_START, MEMBERS, PAGES)
+        start = decode_field(SPEND, CYCLE_START, page.fields[CYCLE_START], _Moment)
+        total, pages = (
+            decode_field(SPEND, name, page.fields[name], _Number) for name in (MEMBERS, PAGES)
         )
         currencies = refuse_other_currency(SPEND, page.fields)
         understood = (CYCLE_START, MEMBERS, PAGES, *currencies)
