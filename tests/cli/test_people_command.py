@@ -176,6 +176,16 @@ def test_status_counts_classes_and_the_unmatched(home_of_two: Home, capsys: Capt
     assert found["teams"] == [], "a team of two is not shown"
 
 
+def test_login_with_a_seat_alone_is_listed_as_unmatched(
+    home_of_two: Home, capsys: Capture
+) -> None:
+    store = store_at(home_of_two.settings["STORE_URL"])
+    with store.locked(), store.opened():
+        store.put_seats(LOGINS, [Seat("ada-m"), Seat("abe")], FETCHED)
+    run(home_of_two)
+    assert "2 logins or ids without a known address: abe, zed\n" in capsys.readouterr().out
+
+
 def test_teams_are_shown_from_a_size_on(home_of_two: Home, capsys: Capture) -> None:
     home_of_two.settings["MIN_GROUP_SIZE"] = "2"
     run(home_of_two)

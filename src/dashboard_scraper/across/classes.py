@@ -185,6 +185,12 @@ class Classes:
                 seats[bit] = [Seat(colleague.email)]
         return seats, SeatsFrom.ROSTER
 
+    def unmatched(self, source: str) -> list[str]:
+        """The logins and ids with a row or a seat of which no address is known, by alphabet."""
+        beside = (name for names in self._names_beside_seats(source).values() for name in names)
+        found = {name for name in beside if not self.across.is_matched(source, name)}
+        return sorted(found.union(self.across.unmatched[source]))
+
     def _names_beside_seats(self, source: str) -> dict[int, list[str]]:
         return {bit: [seat.user for seat in seats] for bit, seats in self.seats[source].items()}
 

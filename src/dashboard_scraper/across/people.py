@@ -105,9 +105,9 @@ class PeopleAcross:
         self._spellings[bit].add((source, name))
         return bit
 
-    def has_address(self, source: str, name: str) -> bool:
-        """Whether it is known whose address the name belongs to."""
-        return "@" in self._audiences[source].people.key(name)
+    def is_matched(self, source: str, name: str) -> bool:
+        """Whether it is known whose address the name belongs to; service accounts have none."""
+        return self._audiences[source].people.is_matched(name)
 
     def days(self, source: str) -> list[date]:
         """The source's stored days, oldest first; the others are unknown, not quiet."""
@@ -194,13 +194,13 @@ class PeopleAcross:
 
     @cached_property
     def unmatched(self) -> dict[str, list[str]]:
-        """By source, the logins and ids of which no address is known, by alphabet."""
+        """By source, the logins and ids with a row of which no address is known, by alphabet."""
         return {
             source: sorted(
                 name
                 for names in self._names[source].values()
                 for name in names
-                if not self._audiences[source].people.is_matched(name)
+                if not self.is_matched(source, name)
             )
             for source in self.sources
         }

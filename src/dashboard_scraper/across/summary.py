@@ -101,7 +101,7 @@ def leaves_out(source: str) -> str | None:
 def _source_people(classes: Classes, source: str, *, named: bool) -> SourcePeople:
     members, across = classes.of[source], classes.across
     stored = set(across.days(source))
-    unmatched = across.unmatched[source]
+    unmatched = classes.unmatched(source)
     return SourcePeople(
         source,
         _counts(members),

@@ -54,8 +54,9 @@ class SeatUse:
 class Side:
     """One source beside the others: people alone, without service accounts.
 
-    `services` is how many of these were active. `unmatched` counts people who are known by a login
-    or an id alone, and so cannot be found in another source.
+    `services` is how many of these were active. `unmatched` counts the active people who are known
+    by a login or an id alone, and so cannot be found in another source; `unmatched_seats` those
+    with a seat.
     """
 
     figures: ReportFigures
@@ -66,6 +67,7 @@ class Side:
     lapsed: int | None
     services: int
     unmatched: int
+    unmatched_seats: int
     seats: SeatUse | None
 
     @property
@@ -112,6 +114,13 @@ class Together:
     def incomplete(self) -> bool:
         """Whether a source misses days of the window."""
         return any(side.missing for side in self.sides)
+
+    @property
+    def unmatched(self) -> bool:
+        """Whether somebody active is known by a login or an id alone: perhaps one more assistant of
+        somebody who is counted already.
+        """
+        return any(side.unmatched for side in self.sides)
 
     @property
     def has_seats(self) -> bool:
@@ -169,6 +178,12 @@ def _holders(classes: Classes, source: str) -> list[int]:
     ]
 
 
+def _unmatched_holders(classes: Classes, source: str) -> int:
+    across = classes.across
+    unmatched = {across.bit_of(source, name) for name in classes.unmatched(source)}
+    return len(unmatched.intersection(_holders(classes, source)))
+
+
 def _class_counts(classes: Classes) -> dict[PersonClass, Mapping[str, int]]:
     """How many are in each class, by source, and over all under an empty name."""
     members = {**classes.of, "": classes.overall}
@@ -198,6 +213,7 @@ def _side(
         (before & ~now).bit_count() if compared else None,
         services.bit_count(),
         sum(now >> bit & 1 for bit in unmatched),
+        _unmatched_holders(classes, source),
         _seat_use(classes, figures, options),
     )
 

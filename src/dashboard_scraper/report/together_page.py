@@ -109,16 +109,19 @@ def coverage_of(together: Together, labels: Labels) -> list[Coverage]:
 def tiles_together(together: Together) -> list[Number]:
     """The numbers at the top."""
     several = sum(together.by_count[1:])
-    at_least = "at least " if together.incomplete else ""
-    warning = "a source misses days" if together.incomplete else ""
+    warning = "; ".join(_doubts(together))
     change = "" if together.incomplete else _against(together)
     found = [
         Number(
-            PEOPLE, f"{at_least}{number(together.people)}", "with any assistant", change, warning
+            PEOPLE,
+            f"{_bound_of_people(together)}{number(together.people)}",
+            "with any assistant",
+            change,
+            warning,
         ),
         Number(
             SEVERAL,
-            f"{at_least}{number(several)}",
+            f"{'at least ' if warning else ''}{number(several)}",
             f"{share(several, together.people) or '0%'} of the active people",
             warning=warning,
         ),
@@ -126,6 +129,21 @@ def tiles_together(together: Together) -> list[Number]:
     if together.has_seats:
         found += [_idle_tile(together), _without_tile(together)]
     return found
+
+
+def _doubts(together: Together) -> Iterator[str]:
+    """Why the numbers of people may be others."""
+    if together.incomplete:
+        yield "a source misses days"
+    if together.unmatched:
+        yield "some are known by a login or an id alone"
+
+
+def _bound_of_people(together: Together) -> str:
+    """Missing days hide people; a login of somebody with an address counts a person twice."""
+    if together.incomplete:
+        return "about " if together.unmatched else "at least "
+    return "at most " if together.unmatched else ""
 
 
 def _against(together: Together) -> str:
@@ -166,7 +184,13 @@ def _idle_cost(seats: SeatUse) -> Decimal | None:
 def _without_tile(together: Together) -> Number:
     if together.without is None:
         return Number(WITHOUT, UNKNOWN, warning="days are missing")
-    return Number(WITHOUT, number(together.without), "of the people with a seat")
+    unsure = together.unmatched or any(side.unmatched_seats for side in together.sides)
+    return Number(
+        WITHOUT,
+        f"{'at most ' if unsure and together.without else ''}{number(together.without)}",
+        "of the people with a seat",
+        warning="some are known by a login or an id alone" if unsure else "",
+    )
 
 
 def sections_together(together: Together, labels: Labels) -> list[Section]:
@@ -264,9 +288,7 @@ def _count_figure(together: Together) -> Figure:
         for name, count in zip(names, counts, strict=True)
     ]
     texts = [number(count) for count in counts]
-    notes = (
-        ["Some days of a source are missing: people may use more."] if together.incomplete else []
-    )
+    notes = [f"{doubt.capitalize()}: people may use more." for doubt in _doubts(together)]
     return Figure(
         "together-count",
         "People by number of assistants",
@@ -347,6 +369,12 @@ def _seats(together: Together, labels: Labels) -> Section:
                 f"{seats.fetched or 'ROSTER_FILE'}",
             ]
         )
+        if side.unmatched_seats:
+            notes.append(
+                f"{labels[side.source]}: of {many(side.unmatched_seats, 'person', 'people')} with a"
+                " seat only a login or an id is known, so they may use another assistant;"
+                " IDENTITY_FILE can name their addresses."
+            )
         if seats.idle is None:
             notes.append(f"{labels[side.source]}: days are missing, on which seats may be used.")
     headers: list[str | Term] = [
