@@ -66,7 +66,7 @@ def test_dashboard_demo_has_days_to_compare(demo: Demo) -> None:
     assert [each.day for each in ledger_of(home, DASHBOARD)] == list(STORED.days())
     assert "Compared with" in report.words
     assert "does not add up" not in report.words
-    assert report.column("t-use-by-team", "Active people")
+    assert "t-use-by-team" not in report.tables  # every team is small
 
 
 @pytest.mark.parametrize("source", [ANALYTICS, DASHBOARD])
@@ -90,7 +90,7 @@ def test_demo_of_all_compares_four_assistants(home: Home) -> None:
     assert list(sides) == ["Augment", "Copilot", "Cursor", "Claude Code"]
     assert all(int(cells[0]) > 0 and cells[-1] == "28 of 28" for cells in sides.values())
     assert "unknown" not in {cell for cells in sides.values() for cell in cells}
-    assert int(report.number("several")) > 0
+    assert int(report.number("several").removeprefix("at least ")) > 0
     seats = [name for name, *_ in report.tables["t-seats-and-their-use"][1:]]
     assert seats == ["Copilot", "Cursor"]
     assert {name for name, *_ in report.tables["t-estimated-per-active-person"]} >= {"Claude Code"}

@@ -176,9 +176,7 @@ def test_status_counts_classes_and_the_unmatched(home_of_two: Home, capsys: Capt
     assert found["teams"] == [], "a team of two is not shown"
 
 
-def test_login_with_a_seat_alone_is_listed_as_unmatched(
-    home_of_two: Home, capsys: Capture
-) -> None:
+def test_login_with_a_seat_alone_is_listed_as_unmatched(home_of_two: Home, capsys: Capture) -> None:
     store = store_at(home_of_two.settings["STORE_URL"])
     with store.locked(), store.opened():
         store.put_seats(LOGINS, [Seat("ada-m"), Seat("abe")], FETCHED)

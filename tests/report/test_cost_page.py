@@ -162,6 +162,18 @@ def test_page_without_users_names_nobody(home: Home) -> None:
 
 
 @pytest.mark.slow
+def test_costs_of_a_small_team_are_not_shown_apart(home: Home) -> None:
+    people = home.path / "people.csv"
+    people.write_text(f"email,login,id,team\n{NAMES[2]},cy,1,skunkworks\n")
+    home.settings |= {"REPORT_USERS": "false", "IDENTITY_FILE": str(people)}
+    report = stored(home, change=with_spike(NAMES[2]))
+    assert "skunkworks" not in report.text
+    assert "(all others)" in report.column("t-why-it-changed", "Difference")
+    home.settings["MIN_GROUP_SIZE"] = "1"
+    assert "skunkworks" in page(home).column("t-why-it-changed", "Difference")
+
+
+@pytest.mark.slow
 def test_page_has_pseudonyms(home: Home) -> None:
     key = home.path / "key"
     key.write_text("k" * 40)

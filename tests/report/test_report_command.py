@@ -122,7 +122,7 @@ def test_any_name_is_text(home: Home) -> None:
 def test_any_team_is_text(home: Home) -> None:
     people = home.path / "people.csv"
     people.write_text(f"email,login,id,team\n{users(1)[0]},u,1,{SCRIPT}\n")
-    home.settings["IDENTITY_FILE"] = str(people)
+    home.settings |= {"IDENTITY_FILE": str(people), "MIN_GROUP_SIZE": "1"}
     store_days(home, users(3), MONTH)
     report = report_of(home)
     assert SCRIPT not in report.text
@@ -144,12 +144,31 @@ def test_page_loads_nothing_and_forbids_it(home: Home) -> None:
 
 
 @pytest.mark.slow
+def test_small_teams_are_not_shown_apart(home: Home) -> None:
+    """Nor can they be found by taking the teams that are shown from all people."""
+    people = home.path / "people.csv"
+    teams = ["red"] * 6 + ["blue"] * 2 + [""] * 3
+    rows = [
+        f"{name},u{place},{place + 1},{team}"
+        for place, (name, team) in enumerate(zip(users(11), teams, strict=True))
+    ]
+    people.write_text("\n".join(["email,login,id,team", *rows]))
+    home.settings["IDENTITY_FILE"] = str(people)
+    store_days(home, users(11), Window(LAST, LAST))
+    report = report_of(home)
+    assert set(report.column("t-use-by-team", "Active people")) == {"red", "all others"}
+    assert "1 team is among all others, so that nothing here is of fewer than 5" in report.words
+    home.settings["MIN_GROUP_SIZE"] = "7"
+    assert "t-use-by-team" not in report_of(home).tables
+
+
+@pytest.mark.slow
 def test_person_of_two_teams_counts_in_both(home: Home) -> None:
     ada, bob, cy = users(3)
     people = home.path / "people.csv"
     rows = [f"{ada},ada,1,red", f"{bob},bob,2,red", f"{bob},bob,2,blue"]
     people.write_text("\n".join(["email,login,id,team", *rows]))
-    home.settings["IDENTITY_FILE"] = str(people)
+    home.settings |= {"IDENTITY_FILE": str(people), "MIN_GROUP_SIZE": "1"}
     store_days(home, [ada.title(), bob, cy], MONTH)
     report = report_of(home)
     by_user = {row[0].lower(): row[2] for row in report.rows or []}

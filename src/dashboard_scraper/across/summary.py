@@ -10,7 +10,7 @@ import msgspec
 from dashboard_scraper.across.classes import Classes, Members, PersonClass, SeatsFrom
 from dashboard_scraper.model.dates import iso_utc
 from dashboard_scraper.model.listing import listed, listed_days
-from dashboard_scraper.people.groups import grouped
+from dashboard_scraper.people.groups import grouped_teams
 from dashboard_scraper.sources.registry import SOURCES, info_of
 from dashboard_scraper.store.day_people import bits_in
 from dashboard_scraper.store.notices import NoticeStatus
@@ -131,9 +131,7 @@ def _teams(
     for bit in bits_in(overall.everybody & ~overall.of[PersonClass.UNATTRIBUTED]):
         for team in teams.get(bit) or ("",):
             members.setdefault(team, set()).add(bit)
-    shown = grouped(members, min_group_size)
-    if not shown.keys() - {""}:
-        return []
+    shown = grouped_teams(members, min_group_size)
     return [
         TeamPeople(team, _counts(overall, sum(1 << bit for bit in bits)))
         for team, bits in shown.items()

@@ -40,3 +40,9 @@ def grouped(members: Mapping[str, set[T]], minimum: int) -> dict[str, set[T]]:
     found = {name: members[name] for name in names}
     rest = everybody.difference(*found.values())
     return {**found, "": rest} if rest else found
+
+
+def grouped_teams(members: Mapping[str, set[T]], minimum: int) -> dict[str, set[T]]:
+    """The same, or nothing where no team may be shown: all people together are no group."""
+    found = grouped(members, minimum)
+    return found if found.keys() - {""} else {}

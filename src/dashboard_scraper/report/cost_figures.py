@@ -31,6 +31,7 @@ from dashboard_scraper.model.costs import (
 from dashboard_scraper.model.dates import Window, month_of, period_before
 from dashboard_scraper.model.money import exact_sum
 from dashboard_scraper.people.audience import Audience, Naming
+from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.report.spending import (
     Comparison,
     CostReading,
@@ -137,13 +138,21 @@ def costs_of(
     window: Window,
     audience: Audience,
     naming: Naming,
-    settle_days: int,
+    options: ReportOptions,
 ) -> PageCosts | None:
     """The costs for the page of a window; None where the store has no costs of the source."""
     if not reader.has_costs(source):
         return None
     before = period_before(window)
-    reading = CostReading(reader, source, audience, (before, window), naming=naming)
+    settle_days = options.cost_settle_days
+    reading = CostReading(
+        reader,
+        source,
+        audience,
+        (before, window),
+        naming=naming,
+        min_group_size=options.min_group_size,
+    )
     complete = all(day in reading.known for each in (before, window) for day in each.days())
     parts = explain(reading.spending(window), reading.spending(before)).parts
     return PageCosts(

@@ -114,9 +114,10 @@ def money(amount: Decimal, *, sign: bool = False) -> Amount:
     return Amount(text.replace("-", "\u2212"), exact_text(amount))
 
 
-def _with_unit(amount: Decimal, unit: str) -> Amount:
+def with_unit(amount: Decimal, unit: str) -> Amount:
+    """As `money`, with what it is in, which may be empty."""
     shown = money(amount)
-    return Amount(f"{shown.text} {unit}", shown.exact)
+    return Amount(f"{shown.text} {unit}".rstrip(), shown.exact)
 
 
 def _numbers(costs: PageCosts, now: Period) -> list[Number]:
@@ -126,7 +127,7 @@ def _numbers(costs: PageCosts, now: Period) -> list[Number]:
 
 def _sum(costs: PageCosts, metric: CostMetric) -> Number:
     total, earlier, missing = costs.total(metric), costs.earlier(metric), costs.missing(metric)
-    value = UNKNOWN if total is None else _with_unit(total, costs.unit(metric))
+    value = UNKNOWN if total is None else with_unit(total, costs.unit(metric))
     change = ""
     if total is not None and earlier is not None and not missing:
         added = money(difference(total, earlier), sign=True)
@@ -334,8 +335,8 @@ def _budget_table(costs: PageCosts, budgets: Budgets) -> Table:
     rows: list[list[str | Amount]] = [
         [
             use.person,
-            _with_unit(use.limit, costs.unit(use.metric)),
-            _with_unit(use.consumed, costs.unit(use.metric)),
+            with_unit(use.limit, costs.unit(use.metric)),
+            with_unit(use.consumed, costs.unit(use.metric)),
             share_text(use.consumed, use.limit) or ("-" if use.consumed else "0%"),
         ]
         for use in budgets.uses[:_MOST_BUDGETS]

@@ -211,7 +211,8 @@ class ReportFigures:
     `known` counts people with a row up to the window's end; `idle` are those without activity in
     the window, None if days of it are missing. `fetched` is the freshness: when the last of the
     window's days was fetched. `editor_days` counts days whose editors and languages add up to the
-    users' figures. `teams` is None if nobody's team is known, `costs` if the store has none.
+    users' figures. `teams` is None if there is none to show, `costs` if the store has none.
+    `hidden_teams` are among those in no team, since they have few people; see `people.groups`.
     """
 
     source: str
@@ -225,6 +226,8 @@ class ReportFigures:
     editors: list[Group]
     languages: list[Group]
     teams: list[Group] | None
+    hidden_teams: int
+    min_group_size: int
     costs: PageCosts | None = None
 
 

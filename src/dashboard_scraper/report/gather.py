@@ -12,6 +12,7 @@ from dashboard_scraper.model.figures import Sums, sum_of
 from dashboard_scraper.model.metrics import LINES, MESSAGES, Figures, Metric
 from dashboard_scraper.model.tolerance import Tolerance
 from dashboard_scraper.people.audience import Audience, Naming
+from dashboard_scraper.people.groups import grouped_teams
 from dashboard_scraper.report.cost_figures import costs_of
 from dashboard_scraper.report.figures import (
     WEEK,
@@ -164,6 +165,7 @@ def figures_of(
     measures = Measures(info_of(source).metrics)
     messages = measures.parts(MESSAGES)
     parts = _parts(reader, source, whole, gathering.naming, now, messages)
+    teams, hidden = _teams(now, known, audience, messages, options.min_group_size)
     return ReportFigures(
         source=source,
         measures=measures,
@@ -176,10 +178,10 @@ def figures_of(
         editor_days=len(whole),
         editors=places_of(parts, lambda part: part.editor),
         languages=places_of(parts, lambda part: part.language),
-        teams=_teams(now, known, audience, messages),
-        costs=costs_of(
-            reader, source, window, audience, gathering.naming, options.cost_settle_days
-        ),
+        teams=teams,
+        hidden_teams=hidden,
+        min_group_size=options.min_group_size,
+        costs=costs_of(reader, source, window, audience, gathering.naming, options),
     )
 
 
@@ -199,13 +201,20 @@ def _parts(
 
 
 def _teams(
-    period: Period, known: set[str], audience: Audience, messages: Collection[Metric]
-) -> list[Group] | None:
+    period: Period,
+    known: set[str],
+    audience: Audience,
+    messages: Collection[Metric],
+    minimum: int,
+) -> tuple[list[Group] | None, int]:
+    """The teams that may be shown, and how many are not; None where there is none."""
     if not audience.has_teams:
-        return None
+        return None, 0
     members: dict[str, set[str]] = {}
     for name in known | {person.name for person in period.people}:
         person = audience.identities.get(audience.people.key(name))
         for team in (person.teams if person else ()) or ("",):
             members.setdefault(team, set()).add(name)
-    return teams_of(period, members, messages)
+    groups = grouped_teams(members, minimum)
+    hidden = len(members.keys() - groups.keys() - {""})
+    return teams_of(period, groups, messages) if groups else None, hidden

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 from dashboard_scraper.model.seat_prices import NO_PRICES, SeatPrices
 from dashboard_scraper.model.tolerance import EXACT, Tolerance
+from dashboard_scraper.people.groups import MIN_GROUP_SIZE
 
 if TYPE_CHECKING:
     from dashboard_scraper.people.roster import Roster
 
 REPORT = "report.html"
 """The name of the file and of its template."""
-
-MIN_GROUP_SIZE = 5
-"""The size that GitHub documents for its own reports."""
 
 MOST_DAYS = 3 * 366
 """The longest period of a page: each day takes about 1 KB, and a place in every chart."""

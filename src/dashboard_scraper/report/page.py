@@ -57,12 +57,14 @@ from dashboard_scraper.report.texts import (
     MEDIAN,
     NEW,
     NONE,
+    OTHER_TEAMS,
     RATE_TERM,
     STAYED,
     TOP_SHARE,
     UNKNOWN,
     Term,
     against,
+    hidden_teams_text,
     many,
     mean,
     number,
@@ -434,9 +436,12 @@ def _teams(figures: ReportFigures, groups: Sequence[Group]) -> Section:
     ]
     if figures.measures.knows(SHOWN) and figures.measures.knows(ACCEPTED):
         columns.append(_Column(RATE_TERM, lambda group: rate_cell(group.shown, group.accepted)))
-    table = _table_of("Team", columns, groups, "no team")
+    nameless = OTHER_TEAMS if figures.hidden_teams else "no team"
+    table = _table_of("Team", columns, groups, nameless)
     several = sum(group.people or 0 for group in groups) > figures.known
     notes = ["A person of several teams counts in each of them."] if several else []
+    if figures.hidden_teams:
+        notes.append(hidden_teams_text(figures.hidden_teams, figures.min_group_size))
     notes += whole_notes(figures.now)
     return Section("teams", "Teams", tables=[("Use by team", table)], notes=notes)
 

@@ -24,12 +24,12 @@ from dashboard_scraper.report.parts import SourcePart, TogetherPart
 from dashboard_scraper.report.texts import two_lines, window_text
 from dashboard_scraper.report.together import Together, together_of
 from dashboard_scraper.report.together_page import (
-    Labels,
     coverage_of,
     labels_of,
     sections_together,
     tiles_together,
 )
+from dashboard_scraper.report.together_tables import Labels
 from dashboard_scraper.report.users import user_table
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import Reader, Run

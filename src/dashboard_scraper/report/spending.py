@@ -32,12 +32,14 @@ from dashboard_scraper.model.dates import Window, end_of_day, month_of
 from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.model.money import exact_sum
 from dashboard_scraper.people.audience import Audience, Naming
+from dashboard_scraper.people.groups import grouped_teams
+from dashboard_scraper.people.identity import Person
 from dashboard_scraper.people.people import Spelling
 from dashboard_scraper.people.shown_costs import SERVICE_ACCOUNTS
 from dashboard_scraper.store import CostLedgerDay, Reader
 
 UNATTRIBUTED = "(unattributed)"
-NO_TEAM = "(no team)"
+NO_TEAM, OTHER_TEAMS = "(no team)", "(all others)"
 
 EXPLAINED = (BILLED, ESTIMATED, CREDITS)
 """The metrics whose differences can be explained, each by itself."""
@@ -96,7 +98,8 @@ class CostReading:
     """One metric's costs of several windows, with one name for each payer in all of them.
 
     `ledger` has the stored days of the windows, `known` those on which the metric is known. With
-    `naming`, people have the names that they have elsewhere in an output.
+    `naming`, people have the names that they have elsewhere in an output. Teams of fewer than
+    `min_group_size` people are not shown apart.
     """
 
     def __init__(
@@ -107,9 +110,11 @@ class CostReading:
         windows: Sequence[Window],
         metric: CostMetric | None = None,
         naming: Naming | None = None,
+        min_group_size: int = 0,
     ) -> None:
         self._reader = reader
         self._audience = audience
+        self._min_group_size = min_group_size
         self.source = source
         reach = Window(min(each.start for each in windows), max(each.end for each in windows))
         self.ledger = {
@@ -180,16 +185,26 @@ class CostReading:
         audience = self._audience
         if not audience.has_teams:
             return None
+        members: dict[str, set[str]] = {}
+        for key, person in audience.identities.items():
+            members.setdefault(_teams_text(person), set()).add(audience.people.key(key))
+        shown = grouped_teams(members, self._min_group_size)
+        others = NO_TEAM if members.keys() <= {*shown, ""} else OTHER_TEAMS
 
         def teams(payer: Payer) -> str:
             person = audience.identities.get(audience.people.key(payer.name))
             if payer.account is not Account.UNATTRIBUTED and person and person.teams:
-                return ", ".join(person.teams)
+                text = _teams_text(person)
+                return text if text in shown else others
             if payer.account is Account.PERSON:
-                return NO_TEAM
+                return others
             return UNATTRIBUTED if payer.account is Account.UNATTRIBUTED else SERVICE_ACCOUNTS
 
         return teams
+
+
+def _teams_text(person: Person) -> str:
+    return ", ".join(person.teams)
 
 
 def _spellings(newest: dict[str, date]) -> list[Spelling]:

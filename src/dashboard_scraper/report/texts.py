@@ -125,6 +125,19 @@ def many(count: int, one: str, several: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else several or one + 's'}"
 
 
+OTHER_TEAMS = "all others"
+"""The name of those who are in no team that is shown."""
+
+
+def hidden_teams_text(hidden: int, minimum: int) -> str:
+    """Why teams are among all others."""
+    teams, are = many(hidden, "team"), "is" if hidden == 1 else "are"
+    return (
+        f"{teams} {are} among {OTHER_TEAMS}, so that nothing here is of fewer than"
+        f" {minimum} people."
+    )
+
+
 def days_text(days: Iterable[date]) -> str:
     """`2025-03-01, 2025-03-04 to 2025-03-06`, cut off after the first 20 runs."""
     return listed([str(run) for run in runs_of_days(days)], _MOST_RUNS, ", ")

@@ -16,13 +16,12 @@ from dashboard_scraper.model.dates import Window, utc_day
 from dashboard_scraper.model.distinct import DistinctPeople
 from dashboard_scraper.model.seat_prices import SeatPrice
 from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.people.groups import grouped_teams
 from dashboard_scraper.report.figures import WEEK, ReportFigures
 from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import Reader
 from dashboard_scraper.store.day_people import bits_in, counts_of_bits
-
-SMALLER_TEAMS = "(smaller teams)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,9 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class TeamUse:
-    """How many people of a team were active in each source, of all who are in it."""
+    """How many people of a team were active in each source, of all who are in it; those in no team
+    that is shown are one with an empty name.
+    """
 
     name: str
     people: int
@@ -255,20 +256,15 @@ def _by_count(here: Mapping[str, int]) -> list[int]:
 def _teams(
     across: PeopleAcross, audience: Audience, here: Mapping[str, int], least: int
 ) -> tuple[list[TeamUse], int]:
-    """The teams of IDENTITY_FILE by name, each with all of its people, and how many are not shown.
-
-    Teams of fewer than `least` people are one row together, unless they are too few even so.
+    """The teams of IDENTITY_FILE by name, each with all of its people, and how many are not shown
+    by themselves.
     """
     people = audience.of("").people
     members: dict[str, set[str]] = {}
     for key, person in audience.identities.items():
-        for team in person.teams:
+        for team in person.teams or ("",):
             members.setdefault(team, set()).add(people.key(key))
-    small = [team for team, keys in members.items() if len(keys) < least]
-    groups = {team: keys for team, keys in sorted(members.items()) if len(keys) >= least}
-    together: set[str] = set().union(*(members[team] for team in small))
-    if len(together) >= least:
-        groups[SMALLER_TEAMS] = together
+    groups = grouped_teams(members, least)
     active = {
         source: {across.keys[bit] for bit in bits_in(bitmap)} for source, bitmap in here.items()
     }
@@ -282,7 +278,7 @@ def _teams(
         )
         for team, keys in groups.items()
     ]
-    return shown, 0 if SMALLER_TEAMS in groups else len(small)
+    return shown, len(members.keys() - groups.keys() - {""})
 
 
 def _union(bitmaps: Iterable[int]) -> int:
