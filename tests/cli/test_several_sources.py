@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import html
 import json
+from datetime import timedelta
 
 import pytest
 
 import toy_source
 from conftest import Home, Start, today
-from dashboard_scraper.model.dates import last_complete_days
+from dashboard_scraper.model.dates import Window, last_complete_days
 from dashboard_scraper.simulator import Organization, Simulator
-from dashboard_scraper.sources.registry import ANALYTICS, SOURCES
+from dashboard_scraper.sources.registry import ANALYTICS, SOURCES, info_of
 
 TOY = toy_source.NAME
 DAYS = last_complete_days(2, today())
@@ -46,6 +48,30 @@ def test_one_that_fails_does_not_stop_others(home: Home, sim: Simulator) -> None
     assert folders(home) == [TOY]
     *_, last = result.err.splitlines()
     assert f"1 of 2 sources failed: {ANALYTICS} (exit code 3); complete: {TOY}" in last
+    assert sim.requests
+
+
+def test_one_page_compares_them(home: Home, sim: Simulator) -> None:
+    result = home.run(*DAILY)
+    assert result.code == 0, result.err
+    page = home.path / "data" / "report.html"
+    assert page.as_uri() in result.out.splitlines()
+    first = html.unescape(page.read_text())
+    assert info_of(ANALYTICS).title in first
+    assert info_of(TOY).title in first
+    home.settings["AUGMENT_API_TOKEN"] = "wrong"
+    earlier = Window(DAYS.start - timedelta(2), DAYS.start - timedelta(1))
+    result = home.run("--daily", f"{earlier.start}", f"{earlier.end}")
+    assert result.code == 3
+    assert f"report.html of all sources: {ANALYTICS}: 2 of 2 days are missing" in result.err
+    assert f"{earlier.start}" in page.read_text()
+    assert sim.requests
+
+
+def test_one_source_has_no_page_of_all(home: Home, sim: Simulator) -> None:
+    result = home.run(*DAILY, "--source", ANALYTICS)
+    assert result.code == 0, result.err
+    assert not (home.path / "data" / "report.html").exists()
     assert sim.requests
 
 

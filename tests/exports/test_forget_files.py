@@ -14,8 +14,8 @@ import pyarrow.parquet
 import pytest
 
 from conftest import Home, all_files
-from dashboard_scraper.cli.commands.report import write_report
 from dashboard_scraper.cli.exporting import export_files, export_parquet
+from dashboard_scraper.cli.reporting import write_report
 from dashboard_scraper.errors import OutputFailed, UsageError
 from dashboard_scraper.exports.csv_tables import users_csv
 from dashboard_scraper.model.dates import Window

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from conftest import Home, Start
-from dashboard_scraper.cli.commands.report import write_report
 from dashboard_scraper.cli.conversion import convert
 from dashboard_scraper.cli.exporting import export_files, export_parquet
 from dashboard_scraper.cli.fetching import fetch_period
+from dashboard_scraper.cli.reporting import write_report
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.settings.config import load_settings

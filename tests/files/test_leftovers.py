@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from conftest import Home, Start
-from dashboard_scraper.cli.commands.report import write_report
 from dashboard_scraper.cli.conversion import convert
 from dashboard_scraper.cli.exporting import export_files, export_parquet
 from dashboard_scraper.cli.fetching import fetch_period
+from dashboard_scraper.cli.reporting import write_report
 from dashboard_scraper.files import Publication, write_whole
 from dashboard_scraper.leftovers import remove_leftovers
 from dashboard_scraper.model.dates import Window

@@ -11,6 +11,7 @@ from dashboard_scraper.cli.fetching import command_of, fetch_daily
 from dashboard_scraper.cli.notifying import Notified
 from dashboard_scraper.cli.output import print_lines
 from dashboard_scraper.cli.people import export_tables
+from dashboard_scraper.cli.reporting import write_comparison
 from dashboard_scraper.cli.several import for_each_source
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import ScraperError
@@ -55,7 +56,7 @@ def run_daily(
             keeps_session=keeps_session,
             passed_over=passed_over,
         ) as notified,
-        _tables_after(settings, window, clock),
+        _comparison_after(settings, window, clock),
     ):
         for_each_source(settings, around(notified.each(fetch)), only)
 
@@ -68,18 +69,20 @@ def export_daily(settings: Settings, window: Window | None) -> None:
         days = window or info_of(each.source).last_days(each, DAYS, utc_day(now))
         export_files(each, days, None)
 
-    with _tables_after(settings, window, lambda: now):
+    with _comparison_after(settings, window, lambda: now):
         for_each_source(settings, export)
 
 
 @contextlib.contextmanager
-def _tables_after(settings: Settings, window: Window | None, clock: Clock) -> Iterator[None]:
-    """Write the tables of all sources, also where a source failed: its error, which says what to
-    do, is then what the command ends with, and one of the tables is logged.
+def _comparison_after(settings: Settings, window: Window | None, clock: Clock) -> Iterator[None]:
+    """Write the tables and the page of several sources, also where one failed: its error, which
+    says what to do, is then what the command ends with, and one of these files is logged.
     """
 
     def write() -> None:
-        print_lines(export_tables(settings, window, utc_day(clock())))
+        now = clock()
+        print_lines(export_tables(settings, window, utc_day(now)))
+        write_comparison(settings, window, now)
 
     try:
         yield

@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import SecretStr
 from urllib3.util import parse_url
 
-from dashboard_scraper.cli.commands.report import write_report
 from dashboard_scraper.cli.fetching import backfill_days, fetch_daily
+from dashboard_scraper.cli.reporting import write_report
 from dashboard_scraper.cli.several import for_each_source
 from dashboard_scraper.cli.sign_in import store_session
 from dashboard_scraper.cli.wiring import read_settings
