@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
+import io
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 import toy_source
 from conftest import Home, Start, today
+from dashboard_scraper.cli.daily import run_daily
+from dashboard_scraper.errors import OutputFailed, SourcesFailed
 from dashboard_scraper.model.dates import Window, last_complete_days
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.sources.registry import ANALYTICS, SOURCES, info_of
+from stored_days import settings_of
 
+FULL = Path("/dev/full")
 TOY = toy_source.NAME
 DAYS = last_complete_days(2, today())
 DAILY = ("--daily", f"{DAYS.start}", f"{DAYS.end}")
@@ -72,6 +79,28 @@ def test_one_source_has_no_page_of_all(home: Home, sim: Simulator) -> None:
     result = home.run(*DAILY, "--source", ANALYTICS)
     assert result.code == 0, result.err
     assert not (home.path / "data" / "report.html").exists()
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has a device that is full")
+def test_full_standard_output_does_not_stop_others(home: Home, sim: Simulator) -> None:
+    """As where it is a log on a full disk."""
+    with (
+        io.TextIOWrapper(FULL.open("wb", buffering=0), write_through=True) as full,
+        contextlib.redirect_stdout(full),
+        pytest.raises(SourcesFailed) as failed,
+    ):
+        run_daily(settings_of(home), DAYS)
+    assert failed.value.exit_code == OutputFailed.exit_code
+    assert f"{TOY} (exit code 1)" in str(failed.value)
+    assert folders(home) == [ANALYTICS, TOY]
+    assert sim.requests
+
+
+def test_missing_standard_output_is_no_error(home: Home, sim: Simulator) -> None:
+    """As of a service without one."""
+    with contextlib.redirect_stdout(None):
+        run_daily(settings_of(home), DAYS)
+    assert folders(home) == [ANALYTICS, TOY]
     assert sim.requests
 
 

@@ -5,18 +5,26 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TextIO
 
 import msgspec
 
+from dashboard_scraper.files import explained
+
 
 def print_lines(results: Iterable[Path | str]) -> None:
-    """Write paths or addresses to stdout, one per line, and flush."""
-    for each in results:
-        sys.stdout.write(f"{each}\n")
-    sys.stdout.flush()
+    """Write paths or addresses to stdout, one per line, and flush; OutputFailed where it is full or
+    closed, which fails a source of a run as any other file would, and not those after it.
+    """
+    stdout: TextIO | None = sys.stdout  # None in a process that was started without one
+    if stdout is None:
+        return
+    with explained("standard output"):
+        for each in results:
+            stdout.write(f"{each}\n")
+        stdout.flush()
 
 
 def print_json(value: msgspec.Struct) -> None:
     """Write one indented JSON document to stdout."""
-    sys.stdout.write(f"{msgspec.json.format(msgspec.json.encode(value)).decode()}\n")
-    sys.stdout.flush()
+    print_lines([msgspec.json.format(msgspec.json.encode(value)).decode()])
