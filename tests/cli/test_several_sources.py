@@ -79,6 +79,7 @@ def test_one_source_has_no_page_of_all(home: Home, sim: Simulator) -> None:
     result = home.run(*DAILY, "--source", ANALYTICS)
     assert result.code == 0, result.err
     assert not (home.path / "data" / "report.html").exists()
+    assert sim.requests
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="only Linux has a device that is full")
