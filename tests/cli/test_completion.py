@@ -17,7 +17,7 @@ from dashboard_scraper.cli.commands import COMMANDS
 from dashboard_scraper.main import main
 
 Capture = pytest.CaptureFixture[str]
-SECONDS = 30
+SECONDS = 60
 COMPLETED = {
     "exp": {"explain", "export"},
     "--home some": {"some-folder/"},

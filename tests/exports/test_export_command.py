@@ -212,6 +212,6 @@ def test_one_of_two_exports_at_once_is_whole(home: Home) -> None:
         )
         for enterprise in ("first", "second")
     ]
-    errors = [process.communicate(timeout=60)[1].decode() for process in processes]
+    errors = [process.communicate(timeout=300)[1].decode() for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
     assert_vouched_for(folder)

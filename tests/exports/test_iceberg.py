@@ -593,7 +593,7 @@ def test_missing_library_names_the_extra(home: Home, lake: Path) -> None:
         [sys.executable, "-W", "error", "-c", code, *home.words(*WORDS)],
         env=home.environment(),
         capture_output=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 2

@@ -245,7 +245,7 @@ def test_missing_library_names_the_extra(home: Home, spring: Simulator) -> None:
         [sys.executable, "-W", "error", "-c", code, "export", "--home", f"{home.path}", f"{FIRST}"],
         env=home.environment(),
         capture_output=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 20, "2 of the first export, 0 of the other"

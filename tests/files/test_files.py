@@ -296,7 +296,7 @@ def run_with_largest_file(home: Home, blocks: int, *words: str) -> Result:
     limited = ["sh", "-c", f'ulimit -f {blocks} && exec "$@"', "sh", *home.command(*words)]
     # Python's own files would be cut too, and stay so.
     environment = {**home.environment(), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(limited, env=environment, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(limited, env=environment, capture_output=True, timeout=300, check=False)
     return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
@@ -325,14 +325,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(folder)]
     try:
-        mounted = not subprocess.run(mount, capture_output=True, timeout=10, check=False).returncode
+        mounted = not subprocess.run(mount, capture_output=True, timeout=60, check=False).returncode
     except OSError:
         mounted = False
     if not mounted:
         assert "CI" not in os.environ, "CI must be able to mount a file system"
         pytest.skip("mounting needs root, and a mount command")
     yield folder
-    subprocess.run(["umount", str(folder)], timeout=10, check=True)
+    subprocess.run(["umount", str(folder)], timeout=300, check=True)
 
 
 def fill(folder: Path) -> None:

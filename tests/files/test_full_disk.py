@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -32,7 +33,8 @@ from crash_child import (
 )
 from dashboard_scraper.files import STALE_SUFFIX
 from dashboard_scraper.settings.groups import sqlite_url
-from dashboard_scraper.simulator import Organization, Simulator
+from dashboard_scraper.simulator import Fault, Organization, Request, Simulator
+from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.sources.dashboard.settings import Endpoint
 
 EXPORT = ("export", f"{WINDOW.start}", f"{WINDOW.end}")
@@ -44,7 +46,7 @@ FULL = "No space left on device"
 
 def mount(*words: str) -> bool:
     with contextlib.suppress(OSError):
-        return not subprocess.run(words, capture_output=True, timeout=10, check=False).returncode
+        return not subprocess.run(words, capture_output=True, timeout=300, check=False).returncode
     return False
 
 
@@ -57,7 +59,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         assert "CI" not in os.environ, "CI must be able to mount a file system"
         pytest.skip("mounting needs root, and a mount command")
     yield folder
-    subprocess.run(["umount", str(folder)], timeout=10, check=True)
+    subprocess.run(["umount", str(folder)], timeout=300, check=True)
 
 
 def remount(folder: Path, how: str) -> None:
@@ -305,19 +307,27 @@ def test_read_only_server_is_reported_and_unharmed(
 
 
 def exports_during(place: Place, parent: Path) -> list[dict[str, bytes]]:
-    """The files of exports, one after another, while a run fetched every day."""
+    """The files of exports while a run fetched every day: one whenever another day is stored."""
     place.home.settings["MAX_CONCURRENCY"] = "1"
-    place.simulator.latency = 0.1
-    asked = place.simulator.count(USERS)
+    answers = threading.Semaphore(0)
+
+    def wait(answer: Answer, _request: Request) -> Answer:
+        answers.acquire(timeout=300)
+        return answer
+
+    place.simulator.add_fault(Fault(wait, USERS))
     run = place.forks.start(place.home, *JOB, "--refresh")
-    until(lambda: place.simulator.count(USERS) >= asked + 2)  # the store exists
     exported: list[dict[str, bytes]] = []
-    while place.simulator.count(USERS) < asked + DAYS:
-        folder = parent / f"{len(exported)}"
+    for number in range(1, DAYS):
+        answers.release()
+        until(lambda number=number: run.logged().count(" fetched, ") == number)  # type: ignore[misc]
+        folder = parent / f"{number}"
         result = place.forks.run(place.home, *EXPORT, "--out", str(folder))
         assert result.code in (0, 6), result.err
         exported.append(files_in(folder))
+    answers.release()
     result = run.wait()
+    place.simulator.clear_faults()
     assert result.code == 0, result.err
     return exported
 

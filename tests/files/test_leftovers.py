@@ -44,7 +44,7 @@ def spring(start: Start, home: Home) -> Simulator:
 
 def kill_a_program_that_writes_in(folders: Iterable[Path]) -> None:
     command = [sys.executable, "-c", _KILLED, *map(str, folders)]
-    assert subprocess.run(command, timeout=60, check=False).returncode == -9
+    assert subprocess.run(command, timeout=300, check=False).returncode == -9
 
 
 def temporary(folder: Path) -> list[Path]:

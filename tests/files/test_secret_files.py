@@ -46,7 +46,7 @@ def secret(folder: Path, mode: int = 0o600) -> Path:
 
 def _mounted(*words: str) -> bool:
     with contextlib.suppress(OSError):
-        return not subprocess.run(words, capture_output=True, timeout=10, check=False).returncode
+        return not subprocess.run(words, capture_output=True, timeout=300, check=False).returncode
     return False
 
 
@@ -59,7 +59,7 @@ def in_memory(open_folder: Path) -> Iterator[Path]:
         assert "CI" not in os.environ, "where all is to be proved, a file system must be had"
         pytest.skip("mounting needs root, and a mount command")
     yield folder
-    subprocess.run(["umount", str(folder)], timeout=10, check=True)
+    subprocess.run(["umount", str(folder)], timeout=300, check=True)
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def bound(open_folder: Path) -> Iterator[Path]:
         assert "CI" not in os.environ, "where all is to be proved, a file system must be had"
         pytest.skip("mounting needs root, and a mount command")
     yield folder
-    subprocess.run(["umount", str(folder)], timeout=10, check=True)
+    subprocess.run(["umount", str(folder)], timeout=300, check=True)
 
 
 def close(folder: Path) -> None:

@@ -304,14 +304,14 @@ def test_terminated_run_pings_its_exit_code(
     home: Home, api: Simulator, sink: HttpSink, moment: str
 ) -> None:
     """At any moment after the ping of its start, even while that is answered; with no message."""
-    api.add_fault(Fault(hang(60)))
+    api.add_fault(Fault(hang(600)))
     begun = sink.paths if moment == "at its start" else api.requests
     with subprocess.Popen(home.command(*BACKFILL), env=home.environment()) as run:
         try:
             while not begun:
                 threading.Event().wait(0.01)
             run.send_signal(signal.SIGTERM)
-            run.wait(timeout=20)
+            run.wait(timeout=300)
         finally:
             run.kill()
     assert run.returncode == 143

@@ -90,7 +90,7 @@ def test_metrics_without_costs_have_none(tmp_path_factory: pytest.TempPathFactor
 @pytest.mark.slow
 def test_amounts_are_for_the_token_only(served: Served) -> None:
     """What is public says how old the costs are, and not how much they are."""
-    public = requests.get(f"{served.address}/metrics", timeout=10)
+    public = requests.get(f"{served.address}/metrics", timeout=300)
     found = samples(public.text)
     assert public.status_code == 200
     assert found["cost_unreconciled_days{}"] == "1"

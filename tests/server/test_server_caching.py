@@ -77,7 +77,7 @@ def made_certificate(folder: Path, name: str) -> tuple[Path, Path]:
     files = folder / f"{name}.pem", folder / f"{name}-key.pem"
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
     out = ["-subj", f"/CN={name}", "-out", f"{files[0]}", "-keyout", f"{files[1]}"]
-    subprocess.run([*command.split(), *out], check=True, capture_output=True, timeout=30)
+    subprocess.run([*command.split(), *out], check=True, capture_output=True, timeout=300)
     return files
 
 

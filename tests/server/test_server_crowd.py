@@ -64,7 +64,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
     names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
     out = ["-out", f"{files[0]}", "-keyout", f"{files[1]}"]
-    subprocess.run([*command.split(), *names, *out], check=True, capture_output=True, timeout=30)
+    subprocess.run([*command.split(), *names, *out], check=True, capture_output=True, timeout=300)
     return files
 
 
@@ -469,7 +469,7 @@ def test_other_machines_need_tls_or_insecure(home: Home) -> None:
 def encrypted(certificate: tuple[Path, Path], folder: Path) -> tuple[Path, Path]:
     key = folder / "encrypted.pem"
     command = f"openssl ec -in {certificate[1]} -out {key} -aes128 -passout pass:secret"
-    subprocess.run(command.split(), check=True, capture_output=True, timeout=30)
+    subprocess.run(command.split(), check=True, capture_output=True, timeout=300)
     key.chmod(0o600)
     return certificate[0], key
 

@@ -31,6 +31,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.mark.parametrize("path", [SEATS, USERS, f"/api/v3{SEATS}", "/user", "/users/nobody"])
 def test_answers_have_headers_of_github(served: Served, path: str) -> None:
+    before = int(time.time())
     headers = served.get(path).headers
     assert headers["X-GitHub-Media-Type"] == "github.v3; format=json"
     assert headers["X-GitHub-Api-Version-Selected"] == OLD
@@ -38,7 +39,7 @@ def test_answers_have_headers_of_github(served: Served, path: str) -> None:
     names = ("Limit", "Remaining", "Used", "Reset")
     limit, remaining, used, reset = (int(headers[f"X-RateLimit-{name}"]) for name in names)
     assert (limit, remaining, used) == (15000, 15000, 0)
-    assert 0 <= reset - time.time() <= 3600
+    assert before <= reset <= time.time() + 3600
 
 
 def test_requested_version_is_selected(served: Served) -> None:
@@ -48,7 +49,7 @@ def test_requested_version_is_selected(served: Served) -> None:
 
 
 def test_request_id_is_in_log(served: Served) -> None:
-    answers = [served.get(SEATS), served.get("/nothing"), requests.get(served.address, timeout=9)]
+    answers = [served.get(SEATS), served.get("/nothing"), requests.get(served.address, timeout=300)]
     ids = [answer.headers["X-GitHub-Request-Id"] for answer in answers]
     assert len(set(ids)) == 3
     assert f"GET {SEATS}: 200 ({ids[0]})" in served.log

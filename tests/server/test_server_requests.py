@@ -67,8 +67,8 @@ def test_configured_hosts_are_allowed() -> None:
 @pytest.mark.slow
 def test_foreign_host_is_400_and_not_repeated(served: Served) -> None:
     for path in ("/healthz", USERS, "/"):
-        head = f"Host: evil.example.com\r\nAuthorization: Bearer {served.token}\r\n\r\n"
-        answer = served.raw(f"GET {path} HTTP/1.1\r\n{head}".encode())
+        head = f"Host: evil.example.com\r\nAuthorization: Bearer {served.token}\r\n"
+        answer = served.raw(f"GET {path} HTTP/1.1\r\n{head}Connection: close\r\n\r\n".encode())
         assert answer.startswith(b"HTTP/1.1 400 ")
         assert b"SERVE_HOSTS" in answer
         assert b"evil" not in answer
@@ -85,7 +85,10 @@ def test_configured_host_is_answered(home: Home) -> None:
 
 # What two readers would read in two ways
 
-INNER = "GET /user/orgs HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n"
+INNER = (
+    "GET /user/orgs HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
+    "Connection: close\r\n\r\n"
+)
 AMBIGUOUS = {
     "both lengths": (
         "Host: {host}\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"

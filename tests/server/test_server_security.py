@@ -204,8 +204,8 @@ def test_signature_belongs_to_one_token(served: Served) -> None:
 )
 @pytest.mark.slow
 def test_no_path_leads_to_a_file(served: Served, path: str) -> None:
-    head = f"Host: {served.host}\r\nAuthorization: Bearer {served.token}\r\n\r\n"
-    answer = served.raw(f"GET {path} HTTP/1.1\r\n{head}".encode())
+    head = f"Host: {served.host}\r\nAuthorization: Bearer {served.token}\r\n"
+    answer = served.raw(f"GET {path} HTTP/1.1\r\n{head}Connection: close\r\n\r\n".encode())
     assert re.match(rb"HTTP/1.1 (200|403|404) ", answer)
     assert served.token.encode() not in answer
     assert b"SQLite" not in answer
@@ -256,7 +256,7 @@ def test_no_route_leaves_its_folder(served: Served, route: str) -> None:
 def test_invalid_request_is_refused(served: Served, data: bytes) -> None:
     """The next one is answered."""
     before = served.log.count("Traceback")
-    answer = served.raw(data)
+    answer = served.raw(data, 1)
     assert answer == b"" or re.match(rb"HTTP/1.1 4\d\d ", answer), answer[:100]
     assert served.json("/healthz") == {"status": "ok"}
     assert served.log.count("Traceback") == before
@@ -293,7 +293,7 @@ def test_path_cannot_forge_log_lines(served: Served) -> None:
 
 def test_malformed_body_closes_only_its_connection(served: Served) -> None:
     head = f"GET / HTTP/1.1\r\nHost: {served.host}\r\nTransfer-Encoding: chunked\r\n\r\n"
-    served.raw(f"{head}zz\r\n".encode())
+    served.raw(f"{head}zz\r\n".encode(), 1)
     assert served.json("/healthz") == {"status": "ok"}
 
 
@@ -311,7 +311,7 @@ def test_enterprise_name_cannot_inject_header(served: Served, name: str) -> None
 )
 @pytest.mark.slow
 def test_similar_token_is_refused(served: Served, sent: str) -> None:
-    head = f"Host: {served.host}\r\nAuthorization: {sent}\r\n\r\n"
+    head = f"Host: {served.host}\r\nAuthorization: {sent}\r\nConnection: close\r\n\r\n"
     assert served.raw(f"GET {USERS} HTTP/1.1\r\n{head}".encode()).startswith(b"HTTP/1.1 401 ")
 
 

@@ -144,7 +144,7 @@ def test_a_file_that_may_not_be_read_is_an_error(tmp_path: Path) -> None:
     for folder in (0o755, 0o000):
         tmp_path.chmod(folder)
         command = [sys.executable, "-c", AS_NOBODY, str(tmp_path)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         assert "cannot be read: Permission denied" in done.stdout, done
     tmp_path.chmod(0o700)
 

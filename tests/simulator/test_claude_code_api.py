@@ -31,7 +31,7 @@ def ask(
         sim.url + PATH,
         {"starting_at": f"{DAY}", **query},
         headers={**signed, **(headers or {})},
-        timeout=10,
+        timeout=300,
     )
 
 

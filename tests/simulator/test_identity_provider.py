@@ -60,7 +60,7 @@ def test_sign_in_needs_password_and_second_factor(
 
 
 def test_code_is_valid_once(sim: Simulator, identity: IdentityProvider) -> None:
-    refused = requests.get(f"{sim.url}/auth/callback?code=guess", timeout=10)
+    refused = requests.get(f"{sim.url}/auth/callback?code=guess", timeout=300)
     assert refused.status_code == 403
     assert COOKIE_NAME not in refused.cookies
     assert not identity.redeem("guess")

@@ -70,13 +70,13 @@ def shared() -> Iterator[Simulator]:
 def post(sim: Simulator, endpoint: str, body: object) -> requests.Response:
     headers = {"Authorization": f"Bearer {sim.token}", "Connection": "close"}
     url = f"{sim.url}/analytics/v0/{endpoint}"
-    return requests.post(url, json=body, headers=headers, timeout=5)
+    return requests.post(url, json=body, headers=headers, timeout=300)
 
 
 def get(sim: Simulator, endpoint: str, **parameters: str) -> requests.Response:
     headers = {"Authorization": f"Bearer {sim.token}", "Connection": "close"}
     url = f"{sim.url}/analytics/v0/{endpoint}"
-    return requests.get(url, params=parameters, headers=headers, timeout=5)
+    return requests.get(url, params=parameters, headers=headers, timeout=300)
 
 
 def query(start: date = DAY, end: date = DAY, *keys: str, **more: object) -> Json:
@@ -428,7 +428,7 @@ def test_chunked_body_is_refused(shared: Simulator) -> None:
     head = f"POST /analytics/v0/{COSTS} HTTP/1.1\r\nAuthorization: Bearer {shared.token}\r\n"
     head += "Host: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     place = ("127.0.0.1", int(shared.url.rpartition(":")[2]))
-    with socket.create_connection(place, timeout=5) as connection:
+    with socket.create_connection(place, timeout=300) as connection:
         connection.sendall(head.encode() + b"2\r\n{}\r\n0\r\n\r\n")
         received = b""
         with suppress(ConnectionResetError):  # it had not read everything
@@ -444,7 +444,7 @@ def test_each_endpoint_has_one_method(shared: Simulator) -> None:
         (get(shared, COSTS), "POST"),
         (get(shared, SET_BUDGETS), "POST"),
         (post(shared, "user-activity", {}), "GET"),
-        (requests.post(f"{shared.url}/api/user-feature-stats", timeout=5), "GET"),
+        (requests.post(f"{shared.url}/api/user-feature-stats", timeout=300), "GET"),
     ):
         assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)
 
@@ -458,7 +458,7 @@ def test_tenant_may_lack_costs(code: Any) -> None:
             assert answer.status_code == code
             assert answer.json()["error"].keys() == {"code", "message"}
         assert get(sim, CREDIT_USAGE).status_code == 200
-        assert requests.post(f"{sim.url}/analytics/v0/{COSTS}", timeout=5).status_code == 401
+        assert requests.post(f"{sim.url}/analytics/v0/{COSTS}", timeout=300).status_code == 401
 
 
 def budget_query(sim: Simulator, **changes: object) -> Json:

@@ -53,7 +53,7 @@ def dashboard(
         params={"startDate": start, "endDate": end or start, **more},
         headers={"Cookie": f"_session={cookie or sim.cookie}", "Connection": "close"},
         allow_redirects=False,
-        timeout=5,
+        timeout=300,
     )
 
 
@@ -62,7 +62,7 @@ def analytics(sim: Simulator, endpoint: str, **query: str) -> requests.Response:
         f"{sim.url}/analytics/v0/{endpoint}",
         params=query,
         headers={"Authorization": f"Bearer {sim.token}", "Connection": "close"},
-        timeout=5,
+        timeout=300,
     )
 
 
@@ -182,7 +182,7 @@ def test_credits_add_up_however_they_are_grouped(sim: Simulator, grouped: tuple[
 def test_spaces_in_dates_or_double_slashes_give_no_data(sim: Simulator) -> None:
     spaced = json.dumps({"year": DAY.year, "month": DAY.month, "day": DAY.day})
     assert dashboard(sim, "user-feature-stats", spaced).json() == {}
-    assert requests.get(f"{sim.url}//api/user-feature-stats", timeout=5).status_code == 404
+    assert requests.get(f"{sim.url}//api/user-feature-stats", timeout=300).status_code == 404
 
 
 def test_rolling_session_invalidates_old_values() -> None:

@@ -66,11 +66,11 @@ def volume(tmp_path: Path) -> Iterator[Path]:
         assert "CI" not in os.environ, "CI must be able to mount a file system"
         pytest.skip("mounting needs root, and a mount command")
     yield folder
-    subprocess.run(["umount", str(folder)], timeout=10, check=True)
+    subprocess.run(["umount", str(folder)], timeout=300, check=True)
 
 
 def make_read_only(volume: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,ro", str(volume)], timeout=10, check=True)
+    subprocess.run(["mount", "-o", "remount,ro", str(volume)], timeout=300, check=True)
 
 
 @contextlib.contextmanager
@@ -232,16 +232,16 @@ def test_changed_file_is_detected_while_read(volume: Path) -> None:
     put(f"sqlite:///{path}", DAYS)
     view = volume.with_name("view")
     view.mkdir()
-    subprocess.run(["mount", "--bind", str(volume), str(view)], timeout=10, check=True)
+    subprocess.run(["mount", "--bind", str(volume), str(view)], timeout=300, check=True)
     try:
-        subprocess.run(["mount", "-o", "remount,bind,ro", str(view)], timeout=10, check=True)
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(view)], timeout=300, check=True)
         with store_at(f"sqlite:///{view / 'usage.db'}").reading() as reader:
             ledger = reader.ledger(SOURCE)
             put(f"sqlite:///{path}", {LAST: [user("new@example.com")]})
             with pytest.raises(StoreFailed, match="written to while it was read"):
                 reader.day(ledger[LAST])
     finally:
-        subprocess.run(["umount", str(view)], timeout=10, check=True)
+        subprocess.run(["umount", str(view)], timeout=300, check=True)
 
 
 @pytest.fixture

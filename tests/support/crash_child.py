@@ -47,7 +47,7 @@ from dashboard_scraper.store import LedgerDay, postgres, status, store_at
 
 WARM = (exporting, postgres, serving, status)
 
-_LONGEST_RUN = 60
+_LONGEST_RUN = 300
 _LONGEST_SERVER = 1200
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -148,6 +148,11 @@ class Run:
     def printed(self) -> str:
         """What it has printed so far."""
         return (self._folder / f"{self.pid}.out").read_text()
+
+    def logged(self) -> str:
+        """What it has logged so far."""
+        path = self._folder / f"{self.pid}.err"
+        return path.read_text() if path.exists() else ""
 
     def wait(self) -> Result:
         """Its result; the code is negative where a signal ended it."""
@@ -293,7 +298,7 @@ def drop_store(url: str) -> None:
         connection.execute("CREATE SCHEMA public")
 
 
-def until(reached: Callable[[], bool], seconds: float = 10) -> None:
+def until(reached: Callable[[], bool], seconds: float = 60) -> None:
     """Poll until something has happened."""
     deadline = time.monotonic() + seconds
     while not reached():

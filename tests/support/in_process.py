@@ -20,7 +20,7 @@ from unittest import mock
 
 from dashboard_scraper.main import main
 
-_LONGEST_SECONDS = 120
+_LONGEST_SECONDS = 600
 _LOGGERS = ("dashboard_scraper", "urllib3")
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import time
 from types import TracebackType
 from typing import Literal, Self
 
 from sqlalchemy import make_url
 
 COMMIT = b"COMMIT\0"  # not COMMITTED
-_SECONDS_TO_COMMIT = 0.3
+_SECONDS_TO_COMMIT = 60
 
 
 class Middleman:
@@ -31,6 +30,7 @@ class Middleman:
         self.lose: Literal["answer", "statement"] | None = None
         self.lost = 0
         self.connections = 0
+        self._committed = threading.Event()
 
     def __enter__(self) -> Self:
         return self
@@ -69,9 +69,10 @@ class Middleman:
                     mute.set()
                     if how == "answer":
                         target.sendall(data)
-                        time.sleep(_SECONDS_TO_COMMIT)
+                        self._committed.wait(_SECONDS_TO_COMMIT)
                     break
-                if mute.is_set():
+                if mute.is_set():  # this is the answer to that COMMIT
+                    self._committed.set()
                     break
                 target.sendall(data)
         for each in (source, target):

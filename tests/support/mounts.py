@@ -20,7 +20,7 @@ ANOTHER_USER = 10001
 def mount(*words: str) -> bool:
     """Mount with these words; returns whether that was possible."""
     with contextlib.suppress(OSError):
-        done = subprocess.run(["mount", *words], capture_output=True, timeout=10, check=False)
+        done = subprocess.run(["mount", *words], capture_output=True, timeout=300, check=False)
         return not done.returncode
     return False
 
@@ -52,7 +52,7 @@ def mounted_secrets(files: dict[str, bytes], mode: int, group: int = 0) -> Itera
             assert mount("-o", "remount,bind,ro", str(folder))
             yield folder
         finally:
-            subprocess.run(["umount", str(folder)], timeout=10, check=True)
+            subprocess.run(["umount", str(folder)], timeout=300, check=True)
 
 
 def _read(read: Callable[[], bytes]) -> bytes:

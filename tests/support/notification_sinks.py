@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import email.policy
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -93,11 +94,28 @@ class SmtpSink:
         return "250 OK"
 
 
+class _OnSocket(Controller):
+    """On a socket that listens already: of a port that is only chosen, another test might be
+    quicker. And its first connection may take longer than the library's second.
+    """
+
+    def __init__(self, sink: SmtpSink, listening: socket.socket) -> None:
+        super().__init__(sink, hostname="127.0.0.1", port=sink.port, ready_timeout=60)
+        self._listening = listening
+
+    def _create_server(self) -> Awaitable[asyncio.AbstractServer]:
+        return self.loop.create_server(self._factory_invoker, sock=self._listening)
+
+    def _trigger_server(self) -> None:
+        with socket.create_connection((self.hostname, self.port), 60) as connection:
+            connection.recv(1024)
+
+
 @contextmanager
 def smtp_sink() -> Iterator[SmtpSink]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        sink = SmtpSink(free.getsockname()[1])
-    controller = Controller(sink, hostname="127.0.0.1", port=sink.port)
+    listening = socket.create_server(("127.0.0.1", 0))
+    sink = SmtpSink(listening.getsockname()[1])
+    controller = _OnSocket(sink, listening)
     controller.start()
     try:
         yield sink

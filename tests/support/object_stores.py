@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +16,6 @@ import requests
 from filelock import FileLock
 
 from conftest import Home
-from crash_child import until
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 BUCKET = f"figures{WORKER}"
@@ -39,7 +37,7 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         found["users"] += 1
         state.write_text(json.dumps(found))
     try:
-        requests.put(f"{found['url']}/{BUCKET}", timeout=30).raise_for_status()
+        requests.put(f"{found['url']}/{BUCKET}", timeout=300).raise_for_status()
         yield found["url"]
     finally:
         with turn:
@@ -53,32 +51,30 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                     server.wait(30)
 
 
+# It takes a free port itself: of one that was chosen here, another test might be quicker.
+_SERVER = """
+import signal
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+signal.pause()
+"""
+
 _SERVERS: list[subprocess.Popen[bytes]] = []
 """Those that this process has begun, and another may end."""
 
 
 def _started() -> dict[str, Any]:
     """A server that answers; it ends with a signal to its process."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
     server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", f"{port}"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        [sys.executable, "-c", _SERVER], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     _SERVERS.append(server)
-    until(lambda: _answers(url), 60)
-    return {"url": url, "pid": server.pid, "users": 0}
-
-
-def _answers(url: str) -> bool:
-    try:
-        requests.get(f"{url}/moto-api/", timeout=30)
-    except requests.ConnectionError:
-        return False
-    return True
+    assert server.stdout is not None
+    port = int(server.stdout.readline())
+    server.stdout.close()
+    return {"url": f"http://127.0.0.1:{port}", "pid": server.pid, "users": 0}
 
 
 def bucket_at(url: str) -> Any:

@@ -41,7 +41,7 @@ class Journal:
         options = ["-Wall", "-Werror", "-shared", "-fPIC"]
         libraries = ["-ldl", "-lpthread"]
         subprocess.run(
-            [compiler, *options, "-o", self._library, _SOURCE, *libraries], timeout=60, check=True
+            [compiler, *options, "-o", self._library, _SOURCE, *libraries], timeout=300, check=True
         )
 
     def run(self, *words: str) -> str:
@@ -56,7 +56,7 @@ class Journal:
             env={**self._home.environment(), **recorded},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
         assert done.returncode == 0, done.stderr

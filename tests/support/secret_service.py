@@ -118,5 +118,5 @@ def _await_name(bus: str) -> None:
             jeepney.new_method_call(daemon, "NameHasOwner", "s", (wanted,))
         )
         if not reply.body[0]:
-            while connection.recv_until_filtered(signals, timeout=20).body[0] != wanted:
+            while connection.recv_until_filtered(signals, timeout=60).body[0] != wanted:
                 pass

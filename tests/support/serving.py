@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import re
 import signal
@@ -16,7 +17,7 @@ import requests
 from conftest import Home
 from crash_child import Run, forks
 
-SECONDS = 30
+SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -67,18 +68,19 @@ class Served:
         assert answer.status_code == 200, answer.text
         return answer.content
 
-    def raw(self, data: bytes) -> bytes:
-        """The server's answer to these bytes, until it closes or sends nothing for a while."""
+    def raw(self, data: bytes, seconds: float = SECONDS) -> bytes:
+        """The server's answers to these bytes, until it hangs up, or is silent for the seconds.
+
+        It hangs up after what is no request, and after one with `Connection: close`.
+        """
         with socket.create_connection(("127.0.0.1", self.port), SECONDS) as connection:
-            connection.settimeout(1)
+            connection.settimeout(seconds)
             said = b""
-            try:
+            with contextlib.suppress(OSError):  # it need not read all of it
                 connection.sendall(data)
+            with contextlib.suppress(OSError):
                 while piece := connection.recv(1 << 16):
                     said += piece
-                    connection.settimeout(0.3)
-            except OSError:  # it waits for more, or has hung up
-                pass
             return said
 
     def connected(self, data: bytes) -> socket.socket:

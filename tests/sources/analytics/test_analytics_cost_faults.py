@@ -159,8 +159,8 @@ def test_temporary_fault_costs_one_request(
 )
 @pytest.mark.parametrize("kind", FETCHES)
 def test_lasting_fault_is_unavailable(home: Home, spring: Simulator, kind: str, name: str) -> None:
-    home.settings["REQUEST_TIMEOUT_SECONDS"] = "0.15" if name == "hang" else "5"
-    effect = {**TEMPORARY, "hang": hang(30)}[name]
+    home.settings["REQUEST_TIMEOUT_SECONDS"] = "0.5" if name == "hang" else "60"
+    effect = {**TEMPORARY, "hang": hang(300)}[name]
     fetch, endpoint = FETCHES[kind]
     error = error_of(home, spring, effect, fetch)
     assert type(error) is SourceUnavailable

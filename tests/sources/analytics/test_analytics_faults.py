@@ -92,8 +92,8 @@ UNAVAILABLE: dict[str, Trouble] = {
     "cut, by length": Trouble(cut_body("length")),
     "cut, by chunk": Trouble(cut_body("chunked")),
     "cut, by close": Trouble(cut_body("close")),
-    "hang": Trouble(hang(30), settings=(("REQUEST_TIMEOUT_SECONDS", "0.15"),)),
-    "drip": Trouble(drip(0.02), attempts=1, settings=(("RETRY_BUDGET_SECONDS", "0.4"),)),
+    "hang": Trouble(hang(300), settings=(("REQUEST_TIMEOUT_SECONDS", "1.5"),)),
+    "drip": Trouble(drip(0.02), attempts=1, settings=(("RETRY_BUDGET_SECONDS", "1.5"),)),
 }
 
 

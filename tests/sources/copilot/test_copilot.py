@@ -189,7 +189,7 @@ def test_leaked_token_is_noticed(home: Home, github: Simulator) -> None:
     path = downloads(github)[0]
     url = f"{github.url.replace('127.0.0.1', 'localhost')}{path.path}"
     headers = {"Authorization": "Bearer secret"}
-    assert requests.get(url, params=path.query, headers=headers, timeout=9).status_code == 400
+    assert requests.get(url, params=path.query, headers=headers, timeout=300).status_code == 400
     assert len(github.copilot.behaviour.leaks) == 1
 
 

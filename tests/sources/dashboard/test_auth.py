@@ -144,7 +144,7 @@ def test_invalid_paste_leaves_the_stored_session(
 def test_closed_standard_input_is_refused(home: Home, sim: Simulator) -> None:
     command = ["sh", "-c", 'exec "$@" <&-', "sh", *home.command(AUTH)]
     done = subprocess.run(
-        command, env=home.environment(), capture_output=True, text=True, timeout=60, check=False
+        command, env=home.environment(), capture_output=True, text=True, timeout=300, check=False
     )
     assert (done.returncode, "Traceback" in done.stderr, sim.requests) == (2, False, [])
 
@@ -159,7 +159,7 @@ class Terminal:
     process: subprocess.Popen[bytes]
     master: int
     shown: bytes = b""
-    deadline: float = field(default_factory=lambda: time.monotonic() + 30)
+    deadline: float = field(default_factory=lambda: time.monotonic() + 60)
 
     def echo(self) -> bool:
         return bool(termios.tcgetattr(self.master)[3] & termios.ECHO)
@@ -286,7 +286,7 @@ def test_cookie_file_is_private_from_the_start(signed_out: Home, sim: Simulator)
         input=sim.cookie,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert (done.returncode, done.stdout.strip()) == (0, "file 600,folder 700")
@@ -302,7 +302,7 @@ def test_readable_cookie_file_is_refused_with_a_fix(mode: int, home: Home, sim: 
     assert (result.code, sim.requests, home.files()) == (2, [], set())
     command = re.search(r"chmod .*$", result.err, re.MULTILINE)
     assert command
-    subprocess.run(["sh", "-c", command.group()], check=True, timeout=60)
+    subprocess.run(["sh", "-c", command.group()], check=True, timeout=300)
     assert home.run(*ONE_DAY).code == 0
 
 

@@ -212,7 +212,7 @@ def test_fault_of_every_day_ends_the_job(
     home.settings["MAX_CONCURRENCY"] = "2"
     stale = leave_files_of_an_earlier_run(home, home.daily_folder, *WHOLE_EXPORT)
     sim.add_fault(Fault(effect, times=1))
-    sim.latency = 0.1
+    sim.latency = 0.5
     result = home.run("--last-28-days")
     assert result.code == code, result.err
     assert sim.count() <= 3

@@ -185,7 +185,7 @@ def test_body_without_bound_is_refused(api: Simulator, encoding: str) -> None:
     api.add_fault(
         Fault(lambda _answer, _request: Answer(200, packed(data, encoding), headers=named))
     )
-    policy = RetryPolicy(retries=2, backoff=0.01, timeout=10, budget=30)
+    policy = RetryPolicy(retries=2, backoff=0.01, timeout=60, budget=300)
     url = f"{api.url}/analytics/v0/dau-count"
     whole = Http(policy, BearerToken(api.token), 1, max_body=len(data))
     assert len(whole.get(url).body) == len(data)

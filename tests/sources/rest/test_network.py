@@ -249,7 +249,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
     names = ["-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST},IP:127.0.0.1"]
     out = ["-out", files[0], "-keyout", files[1]]
-    subprocess.run([*command.split(), *names, *out], check=True, capture_output=True, timeout=30)
+    subprocess.run([*command.split(), *names, *out], check=True, capture_output=True, timeout=300)
     return files
 
 
@@ -343,7 +343,7 @@ def test_failure_on_a_later_page_logs_no_cursor(home: Home) -> None:
 
     def answer_once(server: socket.socket) -> None:
         connection, _ = server.accept()
-        server.close()
+        server.shutdown(socket.SHUT_RDWR)  # refuses others from now on, and keeps the port
         with connection:
             connection.recv(1 << 16)
             head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
@@ -355,6 +355,7 @@ def test_failure_on_a_later_page_logs_no_cursor(home: Home) -> None:
     thread.start()
     log = assert_failed(home, 4, "cursor=REDACTED", "Connection refused")
     thread.join()
+    server.close()
     assert "opaque-secret" not in log
 
 

@@ -331,11 +331,11 @@ def test_threads_of_one_session_are_never_refused(start_api: Start) -> None:
 
 @pytest.mark.slow
 def test_waiting_for_the_pace_costs_no_budget(api: Simulator) -> None:
-    """Each waits for three times as long as a request and its retries may take."""
-    with closing(http(api, Pace(60 / 0.6, 1), budget=0.2)) as over:
-        assert [ask(over, api) for _ in range(3)] == [200] * 3
-    arrived = [request.arrived for request in api.requests]
-    assert all(later - earlier > 0.55 for earlier, later in itertools.pairwise(arrived))
+    """The second waits for twice as long as a request and its retries may take."""
+    with closing(http(api, Pace(60 / 2, 1), budget=1)) as over:
+        assert [ask(over, api) for _ in range(2)] == [200] * 2
+    first, second = (request.arrived for request in api.requests)
+    assert second - first > 1.9
 
 
 @pytest.mark.slow
@@ -370,7 +370,7 @@ def test_waiting_run_stops_and_saves_its_bucket(home: Home, start_api: Start, bu
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as run:
         try:
             until(lambda: sim.count() == burst)
-            time.sleep(0.3)  # the answer is taken in, and the next one asks for its turn
+            time.sleep(0.3)  # mostly, the next one asks for its turn by then
             run.terminate()
             _, said = run.communicate(timeout=120)
         finally:
@@ -384,7 +384,7 @@ def test_waiting_run_stops_and_saves_its_bucket(home: Home, start_api: Start, bu
     assert pace.seconds_for(1) > 1000
 
 
-def until(holds: Callable[[], bool], seconds: float = 20) -> None:
+def until(holds: Callable[[], bool], seconds: float = 60) -> None:
     """Wait for it to hold."""
     deadline = time.monotonic() + seconds
     while not holds():
