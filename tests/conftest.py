@@ -28,6 +28,7 @@ from sqlalchemy import make_url
 from dashboard_scraper.cli.commands import COMMANDS
 from dashboard_scraper.exports import github_files
 from dashboard_scraper.exports.manifest import MANIFEST
+from dashboard_scraper.model.dates import is_weekend
 from dashboard_scraper.settings.library_settings import CA_FILES, NO_PROXY, PROXIES
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
@@ -224,6 +225,12 @@ def today() -> date:
 
 def yesterday() -> date:
     return today() - timedelta(1)
+
+
+def last_working_day() -> date:
+    """Before today; of a small organization, nobody may work at a weekend."""
+    back = (yesterday() - timedelta(number) for number in range(3))
+    return next(day for day in back if not is_weekend(day))
 
 
 def pytest_collection_finish() -> None:

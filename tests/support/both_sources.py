@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from conftest import Home, Start, yesterday
+from conftest import Home, Start, last_working_day
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.usage import UserUsage
@@ -19,7 +19,7 @@ from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.sources.rest.pacing import Pace
 from stored_days import settings_of
 
-DAY = yesterday()
+DAY = last_working_day()
 WINDOW = Window(DAY, DAY)
 PACE = (60_000.0, 1000)
 

@@ -6,11 +6,11 @@ import json
 import re
 import stat
 
-from conftest import Home, yesterday
+from conftest import Home, last_working_day
 from dashboard_scraper.simulator import Simulator
 
 SHAPES = ("401", "redirect", "html")
-ONE_DAY = [str(yesterday())]
+ONE_DAY = [str(last_working_day())]
 FORMS = {"one day": ONE_DAY, "28 days": ["--last-28-days"]}
 GRACE = 16  # values of a rolling session that the simulator takes at a time
 AUTH = "--auth"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from analytics_runs import error_line, message_of, run_period
-from conftest import Home, yesterday
+from conftest import Home, last_working_day
 from dashboard_scraper.errors import (
     ContractBroken,
     ScraperError,
@@ -32,7 +32,7 @@ from stored_days import settings_of
 
 USERS, USAGE, DAU = "user-activity", "daily-usage", "dau-count"
 WHERE_TO_GET_ONE = "app.augmentcode.com/settings/service-accounts"
-DAY = yesterday()
+DAY = last_working_day()
 PERIOD = [str(DAY)]
 NAMES = {f"metrics_{DAY:%Y%m%d}.csv", f"metrics_{DAY:%Y%m%d}_tenant.csv"}
 TOKEN_FILE = "token.txt"

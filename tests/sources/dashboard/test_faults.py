@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Home, content_of, own_files, yesterday
+from conftest import Home, content_of, last_working_day, own_files
 from dashboard_scraper.exports.copilot_converter import PLACES
 from dashboard_scraper.model.metrics import USER_TITLE, Kind, Metric
 from dashboard_scraper.simulator import (
@@ -37,7 +37,7 @@ from dashboard_scraper.sources.dashboard.fields import (
 from dashboard_scraper.sources.dashboard.settings import Endpoint
 
 USERS, TENANT, MONTHLY = (e.value for e in Endpoint)
-DAY = yesterday()
+DAY = last_working_day()
 BROKEN_DAY = DAY - timedelta(3)
 CSV_NAME, TENANT_NAME = f"metrics_{DAY:%Y%m%d}.csv", f"metrics_{DAY:%Y%m%d}_tenant.csv"
 AGGREGATED, MANIFEST = "copilot_metrics_aggregated.json", "manifest.json"

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import Home, Start, yesterday
+from conftest import Home, Start, last_working_day
 from dashboard_scraper.simulator import (
     Fault,
     Paging,
@@ -30,7 +30,7 @@ from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.sources.rest.urls import origin_of, redact
 
 PATHS = [f"/api/{endpoint.value}" for endpoint in Endpoint]
-DAY = yesterday()
+DAY = last_working_day()
 NAMES = {f"metrics_{DAY:%Y%m%d}.csv", f"metrics_{DAY:%Y%m%d}_tenant.csv"}
 HOST = "dashboard.example.com"
 USER, PASSWORD = "ada", "hunter2-is-secret"

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from conftest import Home, Start, content_of, own_files, today, yesterday
+from conftest import Home, Start, content_of, last_working_day, own_files, today
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.simulator import (
     Fault,
@@ -43,7 +43,7 @@ from dashboard_scraper.sources.rest.urls import origin_of
 USERS = Endpoint.USERS.value
 OWN_KEY = "userFeatureStats"
 PATH = f"/api/{USERS}"
-DAY = yesterday()
+DAY = last_working_day()
 CSV_NAME = f"metrics_{DAY:%Y%m%d}.csv"
 STYLES = ("next", "next-relative", "cursor")
 

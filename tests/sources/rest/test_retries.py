@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import Home, Result, Start, today, yesterday
+from conftest import Home, Result, Start, last_working_day, today
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -39,7 +39,7 @@ from dashboard_scraper.sources.rest.urls import origin_of
 pytestmark = pytest.mark.usefixtures("csv_alone")
 
 USERS = Endpoint.USERS.value
-DAY = yesterday()
+DAY = last_working_day()
 CSV_NAME = f"metrics_{DAY:%Y%m%d}.csv"
 JOB = ("backfill", f"{DAY - timedelta(27)}", f"{DAY}")  # 28 requests, and no files to write
 
