@@ -8,6 +8,7 @@ import shlex
 import shutil
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,16 +23,18 @@ else:
     HAVE_FCNTL = True
 
 _BROWSERS_LOCK = "SingletonLock"
+_LOOK_SECONDS = 0.05
 
 
 @contextlib.contextmanager
-def locked_profile(folder: Path) -> Iterator[None]:
+def locked_profile(folder: Path, seconds: float = 0) -> Iterator[None]:
     """Create the profile's folder with mode 0700 where it is missing, and hold its lock.
 
-    Raises LockHeld where another process uses it, UsageError where others could read it.
+    Raises LockHeld where another process uses it, by this program's own after some `seconds`, and
+    UsageError where others could read it.
     """
     make_folder(folder, 0o700)
-    with _lock(folder):
+    with _lock(folder, seconds):
         _refuse_running_browser(folder)
         yield
 
@@ -54,23 +57,31 @@ def remove_profile(folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
+def _lock(folder: Path, seconds: float = 0) -> Iterator[None]:
     """The lock of this program's own processes; it ends with the process that holds it."""
     if not HAVE_FCNTL:
         yield
         return
-    descriptor = _opened(folder)
+    descriptor, until = _opened(folder), time.monotonic() + seconds
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LockHeld(
-                f"another process of this program has the browser's profile {folder} open; wait"
-                " for it, or end it"
-            ) from None
+        while not _is_locked(descriptor):
+            if time.monotonic() >= until:
+                raise LockHeld(
+                    f"another process of this program has the browser's profile {folder} open; wait"
+                    " for it, or end it"
+                )
+            time.sleep(_LOOK_SECONDS)
         yield
     finally:
         os.close(descriptor)
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _opened(folder: Path) -> int:

@@ -115,5 +115,9 @@ def _spent(sessions: int, draws: tuple[int, ...]) -> Iterator[Spent]:
 
 def _revised(row: Row, times: int) -> Row:
     for _ in range(times):
-        row = row._replace(sessions=row.sessions + 1, added=row.added + row.added // 10 + 1)
+        row = row._replace(
+            sessions=row.sessions + 1,
+            added=row.added + row.added // 10 + 1,
+            spent=tuple(each._replace(amount=each.amount + CENT) for each in row.spent),
+        )
     return row

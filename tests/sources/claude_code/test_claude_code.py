@@ -7,6 +7,7 @@ import io
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from dashboard_scraper.simulator.claude_code import API_KEYS
 from dashboard_scraper.simulator.claude_code_faults import in_currency, nobody
 from dashboard_scraper.sources.claude_code.days import MODEL, DayCosts, RecentCosts
 from dashboard_scraper.sources.registry import CLAUDE_CODE, info_of
+from dashboard_scraper.store import store_at
 from stored_days import settings_of
 
 NEXT = DAY + timedelta(1)
@@ -150,6 +152,23 @@ def test_second_night_asks_for_unsettled_days_only(home: Home, claude: Simulator
     unsettled = [day for day in window.days() if (TODAY - day).days <= settings.cost_settle_days]
     assert settings.settle_days < settings.cost_settle_days < len(window)
     assert sorted(filter(None, (r.day for r in claude.requests))) == unsettled
+
+
+@pytest.mark.slow
+def test_costs_of_a_settled_day_are_fetched_with_its_revision(
+    home: Home, claude: Simulator
+) -> None:
+    home.settings |= {"RECHECK_DAYS": "1", "REVISION_LIMIT": "100"}
+    settings, window = settings_of(home), Window(DAY, DAY)
+    later = NOON + timedelta(days=30)
+    fetch_daily(settings, window, clock=lambda: NOON)
+    claude.revise(DAY)
+    for moment in (later, later + timedelta(days=1)):
+        fetch_daily(settings, window, clock=partial(datetime.fromisoformat, f"{moment}"))
+        with store_at(settings.store_url).reading() as reader:
+            (row,) = reader.cost_ledger(CLAUDE_CODE).values()
+        assert (row.version, row.fetched_at.date()) == (2, later.date())
+        assert row.sums.estimated == sum(amount for *_, amount in true_costs(claude).values())
 
 
 def test_pages_are_followed_to_the_end(home: Home, claude: Simulator) -> None:

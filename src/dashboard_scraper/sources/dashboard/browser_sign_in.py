@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -48,33 +48,38 @@ def profile_of(settings: DashboardSettings) -> Path:
 
 
 def sign_in_with_browser(
-    settings: DashboardSettings, today: date, *, headless: bool
+    settings: DashboardSettings,
+    today: date,
+    *,
+    headless: bool,
+    already: Callable[[], CookieSession | None] = lambda: None,
 ) -> CookieSession:
     """Open the browser at the dashboard until it has a session that works; store and return it.
 
     SignInRequired where it gets none: the time is over, the window was closed, or `headless` and
-    the identity provider asks for something. LockHeld where the profile is in use.
+    the identity provider asks for something. LockHeld where the profile is in use. A `headless` one
+    waits for another process, and then takes what there is `already`.
     """
     began = time.monotonic()
     program, profile = find_browser(settings.browser_path), profile_of(settings)
     seconds = settings.sign_in_timeout_seconds
     if headless:
         seconds = min(seconds, _ALONE_SECONDS)
-    with (
-        locked_profile(profile),
-        open_window(
+    with locked_profile(profile, seconds if headless else 0):
+        if session := already():
+            return session
+        with open_window(
             program,
             profile,
             settings.metrics_api_base_url,
             _without_secrets(settings, os.environ),
             headless=headless,
             seconds=min(seconds, _START_SECONDS),
-        ) as window,
-    ):
-        try:
-            return _Wait(settings, today, window, headless, began, seconds).session()
-        except WindowClosed as error:
-            raise SignInRequired(_closed(crashed=error.crashed)) from None
+        ) as window:
+            try:
+                return _Wait(settings, today, window, headless, began, seconds).session()
+            except WindowClosed as error:
+                raise SignInRequired(_closed(crashed=error.crashed)) from None
 
 
 def _closed(*, crashed: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from datetime import UTC, datetime
@@ -9,7 +10,9 @@ from datetime import UTC, datetime
 from dashboard_scraper.errors import ScraperError, SignInRequired, SourceUnavailable
 from dashboard_scraper.model.dates import utc_day
 from dashboard_scraper.sources.dashboard.cookie_auth import Cookies, CookieSession
+from dashboard_scraper.sources.dashboard.session_store import session_store
 from dashboard_scraper.sources.dashboard.settings import DashboardSettings
+from dashboard_scraper.sources.rest.urls import origin_of
 
 logger = logging.getLogger(__name__)
 
@@ -30,10 +33,12 @@ class Renewal:
         """
         with self._lock:
             if session.cookies == sent:
-                session.take_over(self.instead_of(refusal))
+                session.take_over(self.instead_of(refusal, sent))
 
-    def instead_of(self, refusal: SignInRequired) -> CookieSession:
-        """A new session, stored; raises the refusal, with the reason, where there is none."""
+    def instead_of(self, refusal: SignInRequired, sent: Cookies | None = None) -> CookieSession:
+        """A new session, stored, in place of what was `sent`, if anything; raises the refusal, with
+        the reason, where there is none.
+        """
         if not self._allowed:
             raise refusal
         self._allowed = False
@@ -45,10 +50,22 @@ class Renewal:
         logger.info("the session is over (%s); AUTO_RENEW opens the browser", refusal)
         today = utc_day(datetime.now(UTC))
         try:
-            session = sign_in_with_browser(self._settings, today, headless=True)
+            session = sign_in_with_browser(
+                self._settings, today, headless=True, already=lambda: self._stored_instead_of(sent)
+            )
         except SourceUnavailable:
             raise
         except ScraperError as error:
             raise SignInRequired(f"{refusal}; AUTO_RENEW did not help: {error}") from error
         logger.info("the browser has renewed the session")
         return session
+
+    def _stored_instead_of(self, sent: Cookies | None) -> CookieSession | None:
+        """The session that another process has stored while this one waited for the browser: a run
+        and `keep-alive` may find at the same moment that theirs is over.
+        """
+        origin = origin_of(self._settings.metrics_api_base_url)
+        with contextlib.suppress(SignInRequired):
+            stored = CookieSession(session_store(self._settings), origin)
+            return None if stored.cookies == sent else stored
+        return None
