@@ -20,7 +20,7 @@ FOCUS_READY := $(FOCUS)/.ready
 FOCUS_PYTHON := 3.12
 SOURCES := src tests bench tools
 
-.PHONY: demo test test-fast compiled-tests lint spark focus docs site screenshots vendor check-vendor lock check-lock audit release check-deployment image bench mutants clean
+.PHONY: demo test test-fast compiled-tests lint spark focus docs site screenshots vendor check-vendor lock check-lock audit release check-deployment check-dashboards image bench mutants clean
 
 demo: $(RUNTIME_READY)
 	PYTHONPATH=src $(RUNTIME)/bin/python -m dashboard_scraper demo
@@ -60,6 +60,7 @@ focus: $(FOCUS_READY)
 
 docs: $(READY)
 	$(BIN)/python tools/make_documents.py
+	$(BIN)/python tools/grafana_dashboards.py
 
 # README and docs/ as a website: the same files in the same places, so the same links. A link that
 # leads nowhere fails, but not with --quiet, which counts no warnings.
@@ -158,6 +159,12 @@ check-deployment: $(RELEASE_READY)
 	$(RELEASE)/bin/zizmor --offline --no-progress --persona pedantic .github
 	$(RELEASE)/bin/hadolint --failure-threshold style Dockerfile
 	$(RELEASE)/bin/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose/compose.yaml
+
+# Grafana's dashboards, by the types of Grafana's own packages.
+TYPED := $(VENV)/vendor/dashboards.ts
+check-dashboards: $(READY) $(MODULES_READY)
+	$(BIN)/python tools/grafana_types.py $(TYPED)
+	$(MODULES)/.bin/tsc --noEmit --strict --skipLibCheck --module esnext --moduleResolution bundler --target es2022 $(TYPED)
 
 # With podman, docker or buildah; another base is `make image IMAGE_OPTIONS="--build-arg BASE=NAME"`.
 ENGINE := $(firstword $(foreach engine,podman docker buildah,$(if $(shell command -v $(engine)),$(engine))))

@@ -317,7 +317,7 @@ def postgres_server() -> str:
 @pytest.fixture(scope="session")
 def prepared_database(postgres_server: str) -> Iterator[str]:
     """The name of a database with an empty store: a copy costs a tenth of making the tables."""
-    with _new_database(postgres_server, "template0") as url:
+    with new_database(postgres_server, "template0") as url:
         store = store_at(url)
         with store.locked(), store.opened():
             pass
@@ -325,7 +325,7 @@ def prepared_database(postgres_server: str) -> Iterator[str]:
 
 
 @contextmanager
-def _new_database(server_url: str, template: str) -> Iterator[str]:
+def new_database(server_url: str, template: str) -> Iterator[str]:
     name = f"test_{secrets.token_hex(8)}"
     with psycopg.connect(server_url, autocommit=True) as server:
         # FILE_COPY takes a third of the time of WAL_LOG, as long as the server does not flush.
@@ -341,14 +341,14 @@ def _new_database(server_url: str, template: str) -> Iterator[str]:
 @pytest.fixture
 def postgres_url(postgres_server: str) -> Iterator[str]:
     """STORE_URL of an empty database of the test's own."""
-    with _new_database(postgres_server, "template0") as url:
+    with new_database(postgres_server, "template0") as url:
         yield url
 
 
 @pytest.fixture
 def postgres_store_url(postgres_server: str, prepared_database: str) -> Iterator[str]:
     """The same with a store in it that has no day yet."""
-    with _new_database(postgres_server, prepared_database) as url:
+    with new_database(postgres_server, prepared_database) as url:
         yield url
 
 

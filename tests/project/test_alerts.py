@@ -23,8 +23,10 @@ from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import store_at
 from dashboard_scraper.store.notices import Notice
 from dashboard_scraper.store.runs import NIGHTLY, RunCounts
+from grafana import dashboard, panels
 from made_up_days import FETCHED, LAST, store_days, users
-from serving import serving
+from prometheus import running
+from serving import Served, serving
 from stored_costs import store_costs
 from tree import ROOT
 
@@ -128,8 +130,8 @@ def test_metric_that_vanishes_fires_an_alert(tmp_path: Path, promtool: str) -> N
 
 
 @pytest.fixture(scope="module")
-def metrics_text(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What `serve` answers of a store in which everything is known."""
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """`serve` with a store in which everything is known: old days, and a session near its end."""
     home = Home(tmp_path_factory.mktemp("metrics"))
     week = Window(LAST - timedelta(6), LAST)
     store_days(home, users(3), week)
@@ -138,18 +140,46 @@ def metrics_text(tmp_path_factory: pytest.TempPathFactory) -> str:
     with store.locked(), store.opened():
         run = store.start_run(DASHBOARD, NIGHTLY, FETCHED, "1.0")
         store.end_run(run, FETCHED, 0, RunCounts(7, 0, 0, 9))
+        store.put_success(DASHBOARD, FETCHED)
         store.put_notices([Notice(DASHBOARD, Occasion.SIGN_IN_EXPIRES.value, FETCHED, "Soon")])
-    with serving(home) as served:
-        return served.get("/metrics").text
+    with serving(home) as server:
+        yield server
 
 
 @pytest.mark.slow
-def test_every_metric_of_the_alerts_is_served(metrics_text: str) -> None:
-    served = set(re.findall(r"^(dashboard_scraper_\w+)\{", metrics_text, re.MULTILINE))
-    assert set(METRICS) <= served
+def test_every_metric_of_alerts_and_panels_is_served(served: Served) -> None:
+    text = served.get("/metrics").text
+    names = set(re.findall(r"^(dashboard_scraper_\w+)\{", text, re.MULTILINE))
+    drawn = {name for each in expressions() for name in re.findall(r"dashboard_scraper_\w+", each)}
+    assert len(drawn) > 5
+    assert {*METRICS, *drawn} <= names
 
 
 @pytest.mark.slow
-def test_open_notices_are_served(metrics_text: str) -> None:
+def test_open_notices_are_served(served: Served) -> None:
     line = f'dashboard_scraper_open_notices{{source="{DASHBOARD}",{OCCASION}}} 1'
-    assert line in metrics_text.splitlines()
+    assert line in served.get("/metrics").text.splitlines()
+
+
+def expressions() -> list[str]:
+    """The PromQL of the dashboard."""
+    drawn = panels(dashboard("prometheus", "status"))
+    return [target["expr"] for panel in drawn for target in panel["targets"]]
+
+
+@pytest.mark.slow
+def test_prometheus_scrapes_serve_and_answers_every_panel(
+    served: Served, promtool: str, tmp_path: Path
+) -> None:
+    """The files of deploy/prometheus in a real Prometheus, which asks a real `serve`."""
+    with running(Path(promtool).with_name("prometheus"), served, tmp_path) as prometheus:
+        prometheus.wait_for('up{job="dashboard-scraper"} == 1')
+        prometheus.wait_for("dashboard_scraper:source:known")
+        for expression in expressions():
+            prometheus.wait_for(expression)
+        prometheus.wait_for(f'ALERTS{{alertname="DashboardScraperSignInExpires",{OCCASION}}}')
+        prometheus.wait_for('ALERTS{alertname="DashboardScraperStale",alertstate="pending"}')
+        (group,) = prometheus.get("rules")["groups"]
+        assert [rule for rule in group["rules"] if rule.get("lastError")] == []
+        assert {rule["name"] for rule in group["rules"]} >= {*ALERTS}
+        assert prometheus.query("ALERTS{alertname='DashboardScraperFigureMissing'}") == []

@@ -1,0 +1,103 @@
+"""A Prometheus with the configuration of deploy/prometheus, in a process of its own."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import requests
+
+from serving import Served
+from tree import ROOT
+
+FOLDER = ROOT / "deploy" / "prometheus"
+SECONDS = 60
+ATTEMPTS = 5
+_INTERVALS = ("scrape_interval", "scrape_timeout", "evaluation_interval")
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """Its HTTP API."""
+
+    address: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def get(self, path: str, **parameters: str) -> Any:
+        answer = requests.get(f"{self.address}/api/v1/{path}", params=parameters, timeout=SECONDS)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["data"]
+
+    def query(self, expression: str) -> list[Any]:
+        """The samples of an expression now."""
+        found: list[Any] = self.get("query", query=expression)["result"]
+        return found
+
+    def is_ready(self) -> bool:
+        """Wait until it answers; False if it has ended, since another took its port."""
+        deadline = time.monotonic() + SECONDS
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline, self.log.read_text()
+            try:
+                if requests.get(f"{self.address}/-/ready", timeout=SECONDS).status_code == 200:
+                    return True
+            except requests.ConnectionError:
+                pass
+            time.sleep(0.1)
+        return False
+
+    def wait_for(self, expression: str) -> None:
+        """Until the expression has a sample."""
+        deadline = time.monotonic() + SECONDS
+        while not self.query(expression):
+            assert time.monotonic() < deadline, f"{expression} is empty; {self.log.read_text()}"
+            time.sleep(0.2)
+
+
+def _configured(served: Served, folder: Path) -> Path:
+    """The files as they are, but for where `serve` is, and how long to wait."""
+    shutil.copy(FOLDER / "alerts.yaml", folder)
+    settings = msgspec.yaml.decode((FOLDER / "prometheus.yaml").read_text())
+    # A scrape that takes longer than the timeout ends every line: a loaded machine needs some time.
+    settings["global"] = dict.fromkeys(_INTERVALS, "3s")
+    (job,) = settings["scrape_configs"]
+    job["static_configs"] = [{"targets": [served.host]}]
+    file = folder / "prometheus.yaml"
+    file.write_bytes(msgspec.yaml.encode(settings))
+    return file
+
+
+@contextmanager
+def running(program: Path, served: Served, folder: Path) -> Iterator[Prometheus]:
+    """Start it on a free port, another one where that is taken meanwhile."""
+    config = _configured(served, folder)
+    for attempt in range(ATTEMPTS):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        log = folder / f"log-{attempt}"
+        command = [
+            f"{program}",
+            f"--config.file={config}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address={address}",
+        ]
+        with log.open("wb") as written:
+            process = subprocess.Popen(command, cwd=folder, stdout=written, stderr=written)
+        prometheus = Prometheus(f"http://{address}", process, log)
+        try:
+            if prometheus.is_ready():
+                yield prometheus
+                return
+        finally:
+            process.terminate()
+            process.wait()
+    raise AssertionError(log.read_text())
