@@ -18,9 +18,12 @@ RELEASE_READY := $(RELEASE)/.ready
 FOCUS := .venv-focus
 FOCUS_READY := $(FOCUS)/.ready
 FOCUS_PYTHON := 3.12
+# dbt needs versions of its own, too.
+DBT := .venv-dbt
+DBT_READY := $(DBT)/.ready
 SOURCES := src tests bench tools
 
-.PHONY: demo test test-fast compiled-tests lint spark focus docs site screenshots vendor check-vendor lock check-lock audit release check-deployment check-dashboards image bench mutants clean
+.PHONY: demo test test-fast compiled-tests lint spark focus docs site screenshots vendor check-vendor lock check-lock audit release check-deployment check-dashboards dbt check-dbt image bench mutants clean
 
 demo: $(RUNTIME_READY)
 	PYTHONPATH=src $(RUNTIME)/bin/python -m dashboard_scraper demo
@@ -61,6 +64,7 @@ focus: $(FOCUS_READY)
 docs: $(READY)
 	$(BIN)/python tools/make_documents.py
 	$(BIN)/python tools/grafana_dashboards.py
+	$(BIN)/python tools/dbt_catalogue.py
 
 # README and docs/ as a website: the same files in the same places, so the same links. A link that
 # leads nowhere fails, but not with --quiet, which counts no warnings.
@@ -120,9 +124,9 @@ check-vendor: vendor
 
 # Every package with its hashes: what runs the program, that with every extra but Spark, that with the
 # tools, what makes the website, Spark, which is larger than all others together, what builds a release
-# and an image, and what checks FOCUS.
+# and an image, what checks FOCUS, and dbt.
 # The pins in the files stay where they still satisfy pyproject.toml.
-LOCKS := requirements.txt requirements-extras.txt requirements-dev.txt requirements-docs.txt requirements-spark.txt requirements-focus.txt requirements-release.txt requirements-image.txt
+LOCKS := requirements.txt requirements-extras.txt requirements-dev.txt requirements-docs.txt requirements-spark.txt requirements-focus.txt requirements-release.txt requirements-image.txt requirements-dbt.txt
 COMPILE_FOR = $(BIN)/uv pip compile --quiet --universal --no-header --no-strip-extras --generate-hashes --python-version
 COMPILE = $(COMPILE_FOR) 3.11
 EXTRAS := --extra postgres --extra parquet --extra iceberg --extra serve --extra copilot-app --extra keyring --extra notify
@@ -136,6 +140,7 @@ lock: $(READY)
 	$(COMPILE) --group pyproject.toml:release --constraint requirements-dev.txt --output-file requirements-release.txt
 	$(COMPILE) --group pyproject.toml:image --constraint requirements-dev.txt --output-file requirements-image.txt
 	$(COMPILE_FOR) $(FOCUS_PYTHON) --group pyproject.toml:focus --output-file requirements-focus.txt
+	$(COMPILE) --group pyproject.toml:dbt --output-file requirements-dbt.txt
 
 check-lock: $(READY)
 	mkdir -p $(VENV)/lock
@@ -166,6 +171,13 @@ check-dashboards: $(READY) $(MODULES_READY)
 	$(BIN)/python tools/grafana_types.py $(TYPED)
 	$(MODULES)/.bin/tsc --noEmit --strict --skipLibCheck --module esnext --moduleResolution bundler --target es2022 $(TYPED)
 
+# The dbt package, on stores in PostgreSQL, SQLite and a lake, with dbt itself. TEST_POSTGRES_URL has to
+# name a PostgreSQL server.
+dbt: $(DBT_READY)
+
+check-dbt: $(READY) $(DBT_READY)
+	$(BIN)/python tools/check_dbt.py $(DBT)/bin/dbt
+
 # With podman, docker or buildah; another base is `make image IMAGE_OPTIONS="--build-arg BASE=NAME"`.
 ENGINE := $(firstword $(foreach engine,podman docker buildah,$(if $(shell command -v $(engine)),$(engine))))
 IMAGE := dashboard-scraper
@@ -190,6 +202,11 @@ $(SPARK_READY): $(READY) requirements-spark.txt
 $(FOCUS_READY): $(READY) requirements-focus.txt
 	$(BIN)/uv venv --quiet --clear --python "$$(.ci/find-python $(FOCUS_PYTHON))" $(FOCUS)
 	$(BIN)/uv pip install --quiet --python $(FOCUS)/bin/python --require-hashes --requirement requirements-focus.txt
+	touch $@
+
+$(DBT_READY): $(READY) requirements-dbt.txt
+	$(PYTHON) -m venv $(DBT)
+	$(BIN)/uv pip install --quiet --python $(DBT)/bin/python --require-hashes --requirement requirements-dbt.txt
 	touch $@
 
 $(RUNTIME_READY): requirements.txt
@@ -219,4 +236,4 @@ define CHECK_PYTHON
 endef
 
 clean:
-	rm -rf $(VENV) .venv-3.* $(RUNTIME) $(SITE) $(RELEASE) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* $(RUNTIME) $(SITE) $(RELEASE) $(DBT) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -19,7 +19,7 @@ Count people by `person`, not by `user_login`: the latter is what the source wro
 may be spelt in several ways, or change with the company's domain.
 """
 
-_ABOUT = {
+ABOUT = {
     "user_days": "One row for each user and day; the dashboard lists users without activity too.",
     "daily_totals": "One row for each day that was fetched. A day without a row was not fetched;"
     " that is not a day without activity.",
@@ -84,7 +84,7 @@ def document() -> str:
     lines = [_HEAD]
     dialects: list[Dialect] = [sqlite.dialect(), postgresql.dialect()]  # type: ignore[no-untyped-call]
     for view, query in VIEWS.items():
-        lines += [f"## `{view}`", "", _ABOUT[view], ""]
+        lines += [f"## `{view}`", "", ABOUT[view], ""]
         lines += ["| column | SQLite | PostgreSQL | meaning |", "|---|---|---|---|"]
         for column in query.selected_columns:
             types = " | ".join(str(column.type.compile(dialect)) for dialect in dialects)

@@ -1,0 +1,188 @@
+"""Run the dbt package on real stores, whole and damaged: `.venv/bin/python tools/check_dbt.py DBT`.
+
+`DBT` is the program. TEST_POSTGRES_URL names a PostgreSQL server on which a database is made and
+removed. The package is included by a project as its users have it. In PostgreSQL, SQLite and a
+lake, all tests must pass, and the figures of the marts be those of the store; in damaged ones, the
+tests and the freshness that are meant for each damage must fail, and no others.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import make_url
+
+import dbt_figures
+import dbt_stores
+from dashboard_scraper.settings.config import Settings
+from dashboard_scraper.settings.groups import sqlite_url
+from dbt_catalogue import PACKAGE
+
+SERVER = "TEST_POSTGRES_URL"
+_SECONDS = 300
+_BAD = ("fail", "error", "runtime error")
+
+
+class CheckFailed(Exception):
+    """What is not as it must be."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """The project that includes the package, for one kind of store."""
+
+    dbt: Path
+    folder: Path
+    store: str
+    environment: Mapping[str, str]
+    variables: Mapping[str, str]
+
+    def run(self, *words: str, fails: bool = False) -> list[dict[str, Any]]:
+        """The results of a command of dbt; CheckFailed where it ends in another way."""
+        done = self._run(*words)
+        if (done.returncode == 0) == fails or done.returncode > 1:
+            raise CheckFailed(f"dbt {' '.join(words)} on {self.store}:\n{done.stdout}{done.stderr}")
+        if words == ("deps",):
+            return []
+        name = "sources.json" if "freshness" in words else "run_results.json"
+        results: list[dict[str, Any]] = json.loads((self.folder / "target" / name).read_text())[
+            "results"
+        ]
+        return results
+
+    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        store = {"store": self.store, **self.variables}
+        options = ["--target", self.store, "--vars", json.dumps(store)]
+        command = [f"{self.dbt}", "--quiet", "--no-use-colors", *words, *options]
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env={**os.environ, **self.environment, "DBT_PROFILES_DIR": f"{self.folder}"},
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+
+
+def bad_in(results: list[dict[str, Any]]) -> set[str]:
+    """The names of what failed."""
+    found = [each["unique_id"].split(".") for each in results if each["status"] in _BAD]
+    return {parts[-1] if parts[0] == "source" else parts[2] for parts in found}
+
+
+def projects(
+    dbt: Path, scratch: Path, url: str, sqlite: Path, lake: Path, extensions: Path
+) -> Iterator[Project]:
+    """For each kind of store, the example with the package beside it."""
+    server = make_url(url)
+    environments = {
+        "postgres": {
+            "PGHOST": server.host or "localhost",
+            "PGPORT": f"{server.port or 5432}",
+            "PGUSER": server.username or "",
+            "PGPASSWORD": f"{server.password or ''}",
+            "PGDATABASE": server.database or "",
+        },
+        "sqlite": {"USAGE_DB": f"{sqlite}", "DUCKDB_EXTENSIONS": f"{extensions}"},
+        "lake": {"LAKE": f"{lake}"},
+    }
+    for store, environment in environments.items():
+        shutil.copytree(
+            PACKAGE,
+            scratch / "projects" / store,
+            ignore=shutil.ignore_patterns("target", "logs", "dbt_packages"),
+        )
+        folder = scratch / "projects" / store / "example"
+        more = {"DUCKDB_PATH": f"{scratch / store}.duckdb"}
+        variables = {"store_database": "usage_store"} if store == "sqlite" else {}
+        yield Project(dbt, folder, store, {**environment, **more}, variables)
+
+
+_EXTENSION = """
+import pathlib, shutil, sys, duckdb, duckdb_extension_sqlite_scanner as package
+(found,) = pathlib.Path(package.__file__).parent.rglob("*.duckdb_extension")
+platform, = duckdb.execute("PRAGMA platform").fetchone()
+folder = pathlib.Path(sys.argv[1]) / found.parent.name / platform
+folder.mkdir(parents=True)
+shutil.copy(found, folder)
+"""
+
+
+def install_extension(dbt: Path, folder: Path) -> None:
+    """Put DuckDB's reader of SQLite, which it would download, where it looks for it."""
+    subprocess.run([dbt.with_name("python"), "-c", _EXTENSION, folder], check=True)
+
+
+def check_whole(project: Project, settings: Settings, url: str) -> None:
+    """All passes, and the marts have the store's figures."""
+    project.run("deps")
+    results = project.run("build")
+    fresh = project.run("source", "freshness")
+    if project.store == "postgres":
+        marts = dbt_figures.in_postgres(url)
+    else:
+        marts = dbt_figures.in_duckdb(Path(project.environment["DUCKDB_PATH"]))
+    compared = dbt_figures.compare(marts, settings)
+    print(
+        f"{project.store}: {len(results)} models and tests pass, {len(fresh)} sources are fresh,"
+        f" {compared} figures are those of the store"
+    )
+
+
+def check_damaged(project: Project, expected: set[str], stale: set[str]) -> None:
+    """These tests fail, and these sources are stale, and no others."""
+    project.run("run")
+    found = bad_in(project.run("test", fails=True))
+    wrong = {name for name in expected if not any(each.startswith(name) for each in found)}
+    wrong |= {each for each in found if not each.startswith(tuple(expected))}
+    if wrong:
+        raise CheckFailed(f"{project.store}, damaged: expected {expected}, and {found} fail")
+    if (old := bad_in(project.run("source", "freshness", fails=True))) != stale:
+        raise CheckFailed(f"{project.store}, stale: expected {stale}, found {old}")
+    print(f"{project.store}, damaged: {len(found)} tests and {len(stale)} sources are red")
+
+
+def main(dbt: Path, server: str) -> None:
+    """All checks; CheckFailed for the first that fails."""
+    with (
+        tempfile.TemporaryDirectory() as name,
+        dbt_stores.database(server) as url,
+        ThreadPoolExecutor() as pool,
+    ):
+        scratch = Path(name)
+        sqlite, lake, extensions = scratch / "usage.db", scratch / "lake", scratch / "extensions"
+        settings = dbt_stores.fill(scratch, [sqlite_url(sqlite), url])
+        dbt_stores.export_lake(settings, lake)
+        install_extension(dbt, extensions)
+        found = list(projects(dbt, scratch, url, sqlite, lake, extensions))
+        list(pool.map(lambda each: check_whole(each, settings, url), found))
+        dbt_stores.damage(url)
+        dbt_stores.damage_lake(lake)
+        of_store = {test for _, test in dbt_stores.DAMAGES.values()}
+        # No index of a lake's tables and no row of a cost is damaged there.
+        checks = [
+            pool.submit(check_damaged, found[0], of_store, {"daily_totals", "cost_totals", "runs"}),
+            pool.submit(check_damaged, found[2], {"no_day_is_missing"}, {"daily_totals"}),
+        ]
+        for check in checks:
+            check.result()
+
+
+if __name__ == "__main__":
+    if SERVER not in os.environ:
+        sys.exit(f"{SERVER} has to name a PostgreSQL server, as postgresql://postgres@127.0.0.1/")
+    try:
+        main(Path(sys.argv[1]).absolute(), os.environ[SERVER])
+    except CheckFailed as error:
+        sys.exit(f"{error}")
