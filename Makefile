@@ -129,7 +129,7 @@ check-vendor: vendor
 LOCKS := requirements.txt requirements-extras.txt requirements-dev.txt requirements-docs.txt requirements-spark.txt requirements-focus.txt requirements-release.txt requirements-image.txt requirements-dbt.txt
 COMPILE_FOR = $(BIN)/uv pip compile --quiet --universal --no-header --no-strip-extras --generate-hashes --python-version
 COMPILE = $(COMPILE_FOR) 3.11
-EXTRAS := --extra postgres --extra parquet --extra iceberg --extra serve --extra copilot-app --extra keyring --extra notify
+EXTRAS := --extra postgres --extra parquet --extra iceberg --extra serve --extra copilot-app --extra keyring --extra notify --extra otel
 
 lock: $(READY)
 	$(COMPILE) pyproject.toml --output-file requirements.txt

@@ -22,6 +22,7 @@ ScraperError                1   unexpected: report it
 from __future__ import annotations
 
 import signal
+from typing import Self
 
 
 class ScraperError(Exception):
@@ -32,6 +33,12 @@ class ScraperError(Exception):
     """Parts of the message that may be a user's name although they do not look like an address;
     redaction cannot find these by their form.
     """
+
+    def preceded_by(self, words: str) -> Self:
+        """The same error with these words before its message."""
+        error = type(self)(f"{words}: {self}")
+        error.names = self.names
+        return error
 
 
 def exit_code_of(error: BaseException) -> int:

@@ -26,6 +26,7 @@ import msgspec
 
 from dashboard_scraper.errors import LockHeld, OutputFailed
 from dashboard_scraper.leftovers import TemporaryNames, remove_leftovers
+from dashboard_scraper.spans import measured
 
 try:
     import fcntl
@@ -265,6 +266,7 @@ class Publication:
         temporary.unlink(missing_ok=True)
         return False
 
+    @measured("publish files")
     def publish(self, only_if: Callable[[], bool] = _always) -> None:
         """Rename every file to its target; the folders are flushed before this returns.
 

@@ -100,7 +100,7 @@ def test_only_entry_point_imports_cli() -> None:
 
 
 FLOORS = (
-    "clock errors hosts installation leftovers log_repeats",
+    "clock errors hosts installation leftovers log_repeats spans",
     "decoding files model",
     "csv_text json_templates logs secret_files sources watch",
     "browser settings.library_settings settings.values",
@@ -114,7 +114,7 @@ FLOORS = (
     "github report simulator",
     "exports server singer",
     "api spark sync",
-    "notify",
+    "notify telemetry",
     "cli",
     "main",
     "__main__",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from dashboard_scraper.cli.exporting import export_files
 from dashboard_scraper.cli.fetching import command_of, fetch_daily
 from dashboard_scraper.cli.notifying import Notified
+from dashboard_scraper.cli.observing import observed
 from dashboard_scraper.cli.output import print_lines
 from dashboard_scraper.cli.people import export_tables
 from dashboard_scraper.cli.reporting import write_comparison
@@ -48,6 +49,7 @@ def run_daily(
 
     command = command_of(window)
     with (
+        observed(settings, command, window, clock=clock) as each,
         Notified(
             settings,
             command,
@@ -58,7 +60,7 @@ def run_daily(
         ) as notified,
         _comparison_after(settings, window, clock),
     ):
-        for_each_source(settings, around(notified.each(fetch)), only)
+        for_each_source(settings, around(each(notified.each(fetch))), only)
 
 
 def export_daily(settings: Settings, window: Window | None) -> None:

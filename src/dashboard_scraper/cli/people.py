@@ -19,6 +19,7 @@ from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.groups import grouped
 from dashboard_scraper.people.roster import read_roster
 from dashboard_scraper.settings.config import Settings
+from dashboard_scraper.spans import measured
 from dashboard_scraper.store import Reader, store_of
 from dashboard_scraper.store.day_people import bits_in
 
@@ -117,6 +118,7 @@ def write_tables(settings: Settings, reader: Reader, everybody: Everybody) -> li
     return [*files]
 
 
+@measured("write tables")
 def export_tables(settings: Settings, window: Window | None, today: date) -> list[Path]:
     """Write the CSVs of a window, by default the newest 28 days, of all sources that the settings
     cover and the store has; none for a single source, or without a store.

@@ -46,6 +46,7 @@ from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.output import Output, OutputDay, OutputFile, OutputRun, Unwritten
 from dashboard_scraper.shown_people import ShownPeople
 from dashboard_scraper.sources.registry import info_of
+from dashboard_scraper.spans import measured
 from dashboard_scraper.store import CostLedgerDay, LedgerDay, Reader
 from dashboard_scraper.store.settling import is_settled
 
@@ -124,6 +125,7 @@ def made_with(export: DailyExport) -> str:
 _ANY_WINDOW = Window(date(2000, 1, 1), date(2000, 1, 1))
 
 
+@measured("write files")
 def write_files(
     reader: Reader, export: DailyExport, failures: Mapping[date, ScraperError], now: datetime
 ) -> list[Doubt]:

@@ -45,6 +45,7 @@ from dashboard_scraper.people.identity import members_of_teams, sha256_user_id
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import CostLedgerDay, LedgerDay
 from dashboard_scraper.store.cache import CachedView, StoreCache
+from dashboard_scraper.store.cost_status import newest_closed
 from dashboard_scraper.store.notices import Notice
 from dashboard_scraper.store.settling import Settling
 from dashboard_scraper.store.status import StoreStatus, status_of
@@ -298,12 +299,8 @@ class GithubViews:
                 ledger = view.reader.cost_ledger(self._source)
         except DaysMissing:
             return {}
-        closed = [
-            row
-            for row in ledger.values()
-            if not row.unreconciled and end_of_day(row.day) <= row.fetched_at
-        ]
-        return {self._source: closed[-1]} if closed else {}
+        newest = newest_closed(ledger.values())
+        return {self._source: newest} if newest else {}
 
     def notices(self) -> list[Notice]:
         """Everything that somebody was ever notified of, of any source; oldest first."""

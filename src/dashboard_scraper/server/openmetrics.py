@@ -13,9 +13,14 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, genera
 from prometheus_client.registry import Collector
 
 from dashboard_scraper.model.costs import COST_METRICS, CostKind, CostMetric, text_of
-from dashboard_scraper.model.dates import end_of_day
-from dashboard_scraper.model.doubts import DoubtKind
 from dashboard_scraper.store import CostLedgerDay
+from dashboard_scraper.store.gauges import (
+    SECONDS,
+    Gauge,
+    cost_unreconciled_days,
+    gauges_of,
+    newest_cost_day,
+)
 from dashboard_scraper.store.notices import Notice
 from dashboard_scraper.store.status import StoreStatus
 
@@ -54,58 +59,39 @@ class _StatusCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """One gauge after the other, each with a sample per source."""
-        newest = _gauge(
-            "newest_complete_day_end_timestamp", "End of the newest day that is kept", "seconds"
-        )
-        missing = _gauge("missing_days", "Days between the first and yesterday that are missing")
-        success = _gauge(
-            "last_success_timestamp", "When a run last got everything, and it added up", "seconds"
-        )
-        in_doubt = {
-            kind: _gauge(f"{kind.word}_days", f"Days in doubt: {kind.meaning}")
-            for kind in DoubtKind
-        }
-        rows = _gauge("rows", "User-days that are kept, as the source spells users")
-        more = {name: _gauge(name, _MORE[name]) for name in self._more}
-        for source in self._status.sources:
-            label = [source.source]
-            if source.newest_over:
-                newest.add_metric(label, end_of_day(source.newest_over).timestamp())
-            missing.add_metric(label, len(source.missing))
-            for kind, days in source.days_in_doubt().items():
-                in_doubt[kind].add_metric(label, len(days))
-            rows.add_metric(label, source.rows)
-            for name, values in self._more.items():
-                if source.source in values:
-                    more[name].add_metric(label, values[source.source])
-            if source.last_success:
-                success.add_metric(label, source.last_success.timestamp())
         yield from self._runs()
-        yield from (newest, missing, *in_doubt.values(), success, rows, *more.values())
+        yield from map(_family_of, gauges_of(self._status))
+        for name, values in self._more.items():
+            yield _family_of(Gauge(name, _MORE[name], values=self._of_listed(values)))
+
+    def _of_listed(self, values: Mapping[str, int]) -> dict[str, float]:
+        names = (source.source for source in self._status.sources)
+        return {name: values[name] for name in names if name in values}
 
     def _runs(self) -> Iterator[Metric]:
         """The newest run of each source, also of one without any day."""
         if not self._status.runs:
             return
-        ended = _gauge("last_run_end_timestamp", "When the newest run ended", "seconds")
-        for run in self._status.runs:
-            if run.ended_at:
-                ended.add_metric([run.source], run.ended_at.timestamp())
-        yield ended
+        runs = self._status.runs
+        ended = {run.source: run.ended_at.timestamp() for run in runs if run.ended_at}
+        yield _family_of(
+            Gauge("last_run_end_timestamp", "When the newest run ended", SECONDS, ended)
+        )
         for field, text in _OF_RUN.items():
-            gauge = _gauge(f"last_run_{field}", text)
-            for run in self._status.runs:
-                gauge.add_metric([run.source], getattr(run, field))
-            yield gauge
+            values = {run.source: getattr(run, field) for run in runs}
+            yield _family_of(Gauge(f"last_run_{field}", text, values=values))
 
 
-def _gauge(name: str, text: str, unit: str = "") -> GaugeMetricFamily:
-    return GaugeMetricFamily(
-        "_".join(part for part in (_PREFIX, name, unit) if part),
-        text,
+def _family_of(gauge: Gauge) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(
+        "_".join(part for part in (_PREFIX, gauge.name, gauge.unit) if part),
+        gauge.text,
         labels=["source"],
-        unit=unit,
+        unit=gauge.unit,
     )
+    for source, value in gauge.values.items():
+        family.add_metric([source], value)
+    return family
 
 
 def open_metrics(
@@ -152,28 +138,19 @@ def _cost_days(
     status: StoreStatus, newest_costs: Mapping[str, CostLedgerDay], now: datetime
 ) -> Iterator[str]:
     """How old the newest costs are, and on how many days they do not add up."""
-    ends = {source: end_of_day(row.day) for source, row in newest_costs.items()}
-    yield from _family(
-        "newest_cost_day_end_timestamp_seconds",
-        "End of the newest day whose costs add up",
-        [(_labels(source), f"{end.timestamp():.0f}") for source, end in ends.items()],
-        unit="seconds",
-    )
-    yield from _family(
-        "newest_cost_day_age_seconds",
-        "Time since the end of the newest day whose costs add up",
-        [(_labels(source), f"{(now - end).total_seconds():.0f}") for source, end in ends.items()],
-        unit="seconds",
-    )
-    yield from _family(
-        "cost_unreconciled_days",
-        "Days whose costs are not what the source's own figures say",
-        [
-            (_labels(source.source), f"{len(source.costs.unreconciled)}")
-            for source in status.sources
-            if source.costs
-        ],
-    )
+    end = newest_cost_day(newest_costs)
+    yield from _written(end)
+    ages = {source: now.timestamp() - moment for source, moment in end.values.items()}
+    age = "Time since the end of the newest day whose costs add up"
+    yield from _written(Gauge("newest_cost_day_age", age, SECONDS, ages))
+    yield from _written(cost_unreconciled_days(status))
+
+
+def _written(gauge: Gauge) -> Iterator[str]:
+    """The lines of a gauge; nothing where no source has a value."""
+    name = "_".join(part for part in (gauge.name, gauge.unit) if part)
+    samples = [(_labels(source), f"{value:.0f}") for source, value in gauge.values.items()]
+    yield from _family(name, gauge.text, samples, gauge.unit)
 
 
 def _amounts(newest_costs: Mapping[str, CostLedgerDay]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Settings of the libraries that we use: proxies, certificate authorities, object stores.
+"""Settings of the libraries that we use: proxies, certificates, object stores, OpenTelemetry.
 
 The libraries read them from the environment. `.env` may contain them too; those are passed to where
 they are needed and do not enter the environment, which child processes would inherit.
@@ -45,16 +45,45 @@ _AWS = (
     "AWS_REQUEST_CHECKSUM_CALCULATION",
     "AWS_RESPONSE_CHECKSUM_VALIDATION",
 )
+_OTLP = "OTEL_EXPORTER_OTLP"
+TELEMETRY_ENDPOINT = f"{_OTLP}_ENDPOINT"
+_OF_SIGNAL = ("ENDPOINT", "HEADERS", "TIMEOUT", "COMPRESSION", "PROTOCOL")
+_OTLP_FILES = ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY")
+_SIGNALS = (_OTLP, f"{_OTLP}_TRACES", f"{_OTLP}_METRICS")
+_TELEMETRY_FILES = tuple(f"{signal}_{name}" for signal in _SIGNALS for name in _OTLP_FILES)
+_TELEMETRY_SECRETS = tuple(f"{signal}_HEADERS" for signal in _SIGNALS)
+TELEMETRY = (
+    *(f"{signal}_{name}" for signal in _SIGNALS for name in _OF_SIGNAL),
+    *_TELEMETRY_FILES,
+    "OTEL_SDK_DISABLED",
+    "OTEL_SERVICE_NAME",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS",
+    "OTEL_TRACES_EXPORTER",
+    "OTEL_METRICS_EXPORTER",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
+    "OTEL_BSP_SCHEDULE_DELAY",
+    "OTEL_BSP_EXPORT_TIMEOUT",
+    "OTEL_BSP_MAX_QUEUE_SIZE",
+    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+    "OTEL_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+)
+"""What OpenTelemetry's SDK reads of traces and metrics."""
 LAKE_CATALOGUES = "PYICEBERG_"
 """How the names of pyiceberg's settings begin: `PYICEBERG_CATALOG__LAKE__URI`."""
 _LAKE_SECRETS = ("TOKEN", "CREDENTIAL", "SECRET", "PASSWORD")
-LIBRARY_SETTINGS = (*PROXIES, NO_PROXY, *CA_FILES, *_AWS)
+LIBRARY_SETTINGS = (*PROXIES, NO_PROXY, *CA_FILES, *_AWS, *TELEMETRY)
+_FILES = (*CA_FILES, *_AWS_FILES, *_TELEMETRY_FILES)
 
 
 def is_library_secret(name: str) -> bool:
     """Whether a library's setting is a secret, as its name says."""
     is_of_lake = name.startswith(LAKE_CATALOGUES) and any(word in name for word in _LAKE_SECRETS)
-    return name in _AWS_SECRETS or is_of_lake
+    return name in (*_AWS_SECRETS, *_TELEMETRY_SECRETS) or is_of_lake
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +108,16 @@ class Libraries:
                 if name in _AWS or name.startswith(LAKE_CATALOGUES)
             }
         ):
+            yield
+
+    def value_of(self, name: str) -> str:
+        """The value of one of the settings, wherever it is; empty without one."""
+        return os.environ.get(name) or self.from_file.get(name, "")
+
+    @contextlib.contextmanager
+    def of_telemetry(self) -> Iterator[None]:
+        """Put OTEL_* into the environment meanwhile, where OpenTelemetry's SDK reads them."""
+        with _in_environment({n: v for n, v in self.from_file.items() if n in TELEMETRY}):
             yield
 
     @contextlib.contextmanager
@@ -122,7 +161,7 @@ def library_settings(
 
 
 def _absolute(home: Path, name: str, value: str) -> str:
-    if name not in (*CA_FILES, *_AWS_FILES):
+    if name not in _FILES:
         return value
     try:
         return str(home / Path(value).expanduser())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import date, datetime, timedelta
 
 import msgspec
@@ -67,6 +67,14 @@ def cost_status(
         ],
         forgotten=[row.day for row in rows if row.forgotten],
     )
+
+
+def newest_closed(ledger: Iterable[CostLedgerDay]) -> CostLedgerDay | None:
+    """The newest day whose costs add up and that had ended when it was fetched; oldest first."""
+    closed = [
+        row for row in ledger if not row.unreconciled and end_of_day(row.day) <= row.fetched_at
+    ]
+    return closed[-1] if closed else None
 
 
 def lines_of(status: CostStatus) -> Iterator[str]:

@@ -147,7 +147,7 @@ def _source_status(
         source=source,
         first=first,
         last=last,
-        newest_over=max((row.day for row in rows if _counts(row, now)), default=None),
+        newest_over=max((row.day for row in rows if was_over(row, now)), default=None),
         rows=sum(row.users for row in rows),
         complete=sum(row.status is Status.COMPLETE for row in rows),
         future=[day for day in ledger if day > today],
@@ -178,9 +178,9 @@ def _of_kind(doubts: Iterable[Doubt], kind: DoubtKind) -> list[Doubtful]:
     return [Doubtful(each.window.start, each.words) for each in doubts if each.kind is kind]
 
 
-def _counts(row: LedgerDay, now: datetime) -> bool:
-    """Whether the day counts for the freshness: it had ended when it was fetched, and the fetch is
-    not in the future.
+def was_over(row: LedgerDay, now: datetime) -> bool:
+    """Whether the day had ended when it was fetched, and the fetch is not in the future: others do
+    not count for the freshness.
     """
     return end_of_day(row.day) <= row.fetched_at and not _is_in_future(row, now)
 

@@ -31,6 +31,7 @@ from dashboard_scraper.model.metrics import Totals
 from dashboard_scraper.model.reconciliation import FILES_MARKED, STORE_MARKED, Rules, Verdict
 from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.sources.interface import Clock, Estimate, MakeSource, Source
+from dashboard_scraper.spans import measured, span
 from dashboard_scraper.store import LedgerDay, Reader, Store, Stored
 from dashboard_scraper.sync.day_costs import CostRules, fill_costs
 from dashboard_scraper.sync.day_details import fill_details
@@ -235,7 +236,8 @@ def bring_up_to_date(
     rest = {day: row for day, row in stored.items() if day not in again and day >= published.start}
     recheck = days_to_recheck(rest, again, job.recheck_days, now) if compare else []
     compared = [*needed, *rest] if compare and source.has_totals else []
-    source.prepare(sorted({*needed, *recheck, *compared}), sorted({*needed, *recheck}))
+    with span("prepare days", {"days": len(needed) + len(recheck)}):
+        source.prepare(sorted({*needed, *recheck, *compared}), sorted({*needed, *recheck}))
     _log_plan(source, window, needed, recheck)
     fetched = _fetch(job, source, sorted([*needed, *recheck]), record)
     failures |= fetched.failures
@@ -289,6 +291,7 @@ def _note_success(job: Job, source: Source, outcome: Outcome, verdict: Verdict) 
         job.store.put_success(source.name, job.clock())
 
 
+@measured("compare days")
 def _compare(
     job: Job, source: Source, days: Collection[date], failures: Failures, record: RunRecord
 ) -> tuple[_Fetched, list[ScraperError]]:
@@ -314,7 +317,7 @@ def _compare(
             _refuse_contradiction(source, after, known)
     except _DAY_ERRORS as error:
         what = "the stored days could not be compared with the source's totals of now"
-        return fetched, [type(error)(f"{what}: {error}")]
+        return fetched, [error.preceded_by(what)]
     return fetched, []
 
 
@@ -398,13 +401,14 @@ def _fetch_days(
 
 
 def _fetch_day(job: Job, source: Source, day: date) -> Stored:
-    fetched_at = job.clock()
-    usage = source.fetch_day(day)
-    if usage.differences:
-        # Users and totals are separate requests; the source may have changed between the two.
-        logger.info("%s: %s; fetching it once more", day, usage.differences[0])
+    with span("fetch day", {"day": f"{day}"}):
         fetched_at = job.clock()
         usage = source.fetch_day(day)
+        if usage.differences:
+            # Users and totals are separate requests; the source may have changed between the two.
+            logger.info("%s: %s; fetching it once more", day, usage.differences[0])
+            fetched_at = job.clock()
+            usage = source.fetch_day(day)
     fetched_at = min(fetched_at, usage.as_of or fetched_at)
     return store_day(job.store, source.name, usage, fetched_at, job.caution)
 
@@ -413,7 +417,9 @@ def store_day(
     store: Store, source_name: str, usage: DayUsage, fetched_at: datetime, caution: Caution
 ) -> Stored:
     """Store a day; logs what does not add up, and what a revision changed."""
-    result, before = store.put(source_name, usage, fetched_at, caution)
+    with span("store day", {"day": f"{usage.day}"}) as note:
+        result, before = store.put(source_name, usage, fetched_at, caution)
+        note({"stored": result.name.lower()})
     if usage.differences:
         differences = listed(usage.differences, separator="; ")
         logger.warning("%s does not add up: %s; stored as it is", usage.day, differences)
@@ -439,7 +445,7 @@ def _raise_if_all_failed(outcome: Outcome, window: Window) -> None:
     if all(day in outcome.failures for day in window.days()):
         day = min(outcome.failures)
         error = outcome.failures[day]
-        raise type(error)(f"no day could be fetched; {day}: {error}") from error
+        raise error.preceded_by(f"no day could be fetched; {day}") from error
 
 
 def _raise_unless_whole(outcome: Outcome, window: Window) -> None:

@@ -19,6 +19,7 @@ from dashboard_scraper.model.dates import Window, pieces_of, runs_of_days, utc_d
 from dashboard_scraper.model.listing import listed, listed_days
 from dashboard_scraper.people.people import person_key
 from dashboard_scraper.sources.interface import Clock, CostSource, Source
+from dashboard_scraper.spans import measured
 from dashboard_scraper.store import CostLedgerDay, Store, Stored
 from dashboard_scraper.store.settling import is_settled
 from dashboard_scraper.sync.cost_periods import close_period
@@ -43,6 +44,7 @@ class CostRules:
     clock: Clock
 
 
+@measured("fetch costs")
 def fill_costs(
     store: Store, source: Source, window: Window, rules: CostRules, *, refresh: bool
 ) -> list[ScraperError]:
@@ -73,7 +75,7 @@ def fill_costs(
 
 
 def _not_fetched(window: Window, error: ScraperError) -> ScraperError:
-    return type(error)(f"costs of {window} could not be fetched: {error}")
+    return error.preceded_by(f"costs of {window} could not be fetched")
 
 
 def _fetch_stored(

@@ -27,6 +27,7 @@ from dashboard_scraper.model.usage import (
 )
 from dashboard_scraper.people.people import person_key
 from dashboard_scraper.sources.interface import Details, Source
+from dashboard_scraper.spans import measured
 from dashboard_scraper.store import DetailStatus, LedgerDay, Store
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ _RECORDS_PER_USER = 3  # until the first days are known
 _WORTH_SHOWING_SECONDS = 10
 
 
+@measured("fetch details")
 def fill_details(store: Store, source: Source, window: Window, now: datetime) -> list[ScraperError]:
     """Fetch the details that days of the window lack and the settings ask for; returns errors."""
     if source.details is None:
@@ -72,7 +74,7 @@ def _fill_editor_languages(
             expected.learn(row, _fill_day(store, name, details, row, now))
         except DETAIL_ERRORS as error:
             what = f"editors and languages of {row.day} could not be fetched"
-            failed.append(type(error)(f"{what}: {error}"))
+            failed.append(error.preceded_by(what))
             # A broken answer may be that day's alone; any other error would repeat on every day.
             if not isinstance(error, ContractBroken):
                 break
@@ -166,7 +168,7 @@ def _fill_credits(
             try:
                 usages = details.fetch_credits(window)
             except DETAIL_ERRORS as error:
-                return [type(error)(f"credits of {window} could not be fetched: {error}")]
+                return [error.preceded_by(f"credits of {window} could not be fetched")]
             if usages is None:
                 logger.info(
                     "credits are unavailable: the source does not offer that endpoint to us"

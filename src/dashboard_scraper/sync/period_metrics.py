@@ -49,6 +49,7 @@ from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.pseudonyms import hidden_in_figures
 from dashboard_scraper.sources.interface import MakeSource, Selection
 from dashboard_scraper.sources.registry import info_of
+from dashboard_scraper.spans import span
 from dashboard_scraper.store import Store
 from dashboard_scraper.sync.daily_metrics import store_day
 from dashboard_scraper.sync.review import review
@@ -123,8 +124,9 @@ def export_period(
     ):
         record.source = source
         remove_leftovers_of_runs(outputs.folder)
-        users = source.fetch_users(period.window) if period.selected.users else None
-        tenant = source.fetch_tenant(period.window) if period.selected.tenant else []
+        with span("fetch period", {"window": f"{period.window}"}):
+            users = source.fetch_users(period.window) if period.selected.users else None
+            tenant = source.fetch_tenant(period.window) if period.selected.tenant else []
         reviewed = _store(store, period, users, tenant, record) if period.is_over else []
         doubts = _doubts(store, source.name, period, users, tenant, rules.tolerance)
         files: dict[Path, bytes] = {}
@@ -140,7 +142,7 @@ def export_period(
         store.check_lock()
         make_folder(period.target.parent, outputs.mode)
         remove_leftovers_beside(files)
-        with Publication(outputs.mode) as publication:
+        with span("write files"), Publication(outputs.mode) as publication:
             for path, data in files.items():
                 publication.add(path, data)
             if users is not None and not doubts and not is_foreign(period.notes):

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 
+import msgspec
+
 from dashboard_scraper import __version__
 from dashboard_scraper.errors import ScraperError, exit_code_of
 from dashboard_scraper.sources.interface import Clock, Source
+from dashboard_scraper.spans import annotate
 from dashboard_scraper.store import RunCounts, Store, Stored
 
 logger = logging.getLogger(__name__)
@@ -52,8 +55,9 @@ def recorded(store: Store, source: str, command: str, clock: Clock) -> Iterator[
     number = store.start_run(source, command, clock(), __version__)
 
     def end() -> None:
-        code = exit_code_of(record.error) if record.error else 0
-        store.end_run(number, clock(), code, record.counts())
+        code, counts = exit_code_of(record.error) if record.error else 0, record.counts()
+        annotate(msgspec.structs.asdict(counts))
+        store.end_run(number, clock(), code, counts)
 
     try:
         yield record

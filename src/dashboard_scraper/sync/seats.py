@@ -6,10 +6,12 @@ from datetime import datetime
 
 from dashboard_scraper.errors import ScraperError
 from dashboard_scraper.sources.interface import Source
+from dashboard_scraper.spans import measured
 from dashboard_scraper.store import Store
 from dashboard_scraper.sync.day_details import DETAIL_ERRORS
 
 
+@measured("fetch seats")
 def fill_seats(store: Store, source: Source, now: datetime) -> list[ScraperError]:
     """Store the seats of now; returns why they could not be fetched, if they could not."""
     if source.seats is None:
@@ -17,7 +19,7 @@ def fill_seats(store: Store, source: Source, now: datetime) -> list[ScraperError
     try:
         seats = source.seats.fetch_seats()
     except DETAIL_ERRORS as error:
-        return [type(error)(f"seats could not be fetched: {error}")]
+        return [error.preceded_by("seats could not be fetched")]
     if seats is not None:
         store.put_seats(source.name, seats, now)
     return []

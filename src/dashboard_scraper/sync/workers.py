@@ -6,6 +6,7 @@ server that hangs would delay the end of an interrupted run by the whole read ti
 
 from __future__ import annotations
 
+import contextvars
 import itertools
 import queue
 import threading
@@ -44,7 +45,10 @@ def each_done(
     for item in itertools.islice(waiting, workers):
         tasks.put(item)
         outstanding += 1
-        threading.Thread(target=work, name=f"fetch-{outstanding}", daemon=True).start()
+        # A copy of the context: spans of the thread belong to the caller's.
+        run = contextvars.copy_context().run
+        name = f"fetch-{outstanding}"
+        threading.Thread(target=run, args=(work,), name=name, daemon=True).start()
     started = outstanding
     try:
         while outstanding:

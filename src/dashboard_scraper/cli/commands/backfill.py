@@ -30,8 +30,13 @@ def run(args: argparse.Namespace) -> None:
         )
     from dashboard_scraper.cli.fetching import backfill_days
     from dashboard_scraper.cli.notifying import Notified
+    from dashboard_scraper.cli.observing import observed
     from dashboard_scraper.cli.several import for_each_source
 
     settings = settings_of(args)
-    with Notified(settings, "backfill", window) as notified:
-        for_each_source(settings, notified.each(lambda each: backfill_days(each, window)))
+    with (
+        observed(settings, "backfill", window) as each,
+        Notified(settings, "backfill", window) as notified,
+    ):
+        work = each(notified.each(lambda own: backfill_days(own, window)))
+        for_each_source(settings, work)

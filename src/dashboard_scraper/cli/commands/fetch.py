@@ -83,14 +83,17 @@ def run(args: argparse.Namespace) -> None:
     else:
         from dashboard_scraper.cli.fetching import fetch_period
         from dashboard_scraper.cli.notifying import Notified
+        from dashboard_scraper.cli.observing import observed
         from dashboard_scraper.cli.several import for_each_source
 
         if args.out and len(settings.covered) > 1:
             raise UsageError("--out is for one CSV; give --source too, since SOURCES has several")
-        with Notified(settings, "fetch", stores_days=False) as notified:
-            for_each_source(
-                settings, notified.each(lambda each: fetch_period(each, now, window, args.out))
-            )
+        with (
+            observed(settings, "fetch", stores_days=False) as each,
+            Notified(settings, "fetch", stores_days=False) as notified,
+        ):
+            work = each(notified.each(lambda own: fetch_period(own, now, window, args.out)))
+            for_each_source(settings, work)
 
 
 def _refuse_contradictions(args: argparse.Namespace, asked: Window | None) -> None:

@@ -13,6 +13,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 
@@ -43,6 +44,7 @@ from dashboard_scraper.sources.rest.retrying import (
 from dashboard_scraper.sources.rest.route import Route
 from dashboard_scraper.sources.rest.statuses import Meaning, meaning_of
 from dashboard_scraper.sources.rest.urls import host_of, redact
+from dashboard_scraper.spans import Note, span
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +109,10 @@ class _Call:
     body: bytes | None
     pace: Pace | None
     consume: Consume | None = None
+
+    @property
+    def method(self) -> str:
+        return "GET" if self.body is None else "POST"
 
 
 class Http:
@@ -195,7 +201,9 @@ class Http:
             deadline += self._wait_for_turn(call.pace)
             started = time.monotonic()
             try:
-                response = self._attempt(call, deadline)
+                with self._span(call, attempt) as note:
+                    response = self._attempt(call, deadline)
+                    note({"http.response.status_code": response.status})
             except AttemptFailed as failure:
                 if call.pace is not None and failure.too_many:
                     call.pace.refused()
@@ -209,6 +217,18 @@ class Http:
                     time.monotonic() - started,
                 )
                 return response
+
+    def _span(self, call: _Call, attempt: int) -> AbstractContextManager[Note]:
+        return span(
+            call.method,
+            {
+                "http.request.method": call.method,
+                "url.full": self._shown(call.url),
+                "server.address": host_of(call.url),
+                "http.request.resend_count": attempt - 1,
+            },
+            is_request=True,
+        )
 
     def _wait_or_give_up(
         self, url: str, attempt: int, failure: AttemptFailed, deadline: float
@@ -261,7 +281,7 @@ class Http:
                 _counted_by(call.pace),
                 limited(limits),
                 self._session.request(
-                    "GET" if call.body is None else "POST",
+                    call.method,
                     url,
                     data=call.body,
                     headers=_JSON if call.body is not None else None,

@@ -1,0 +1,175 @@
+"""Has OpenTelemetry observe a run: around every command that fetches, where an endpoint is set."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from dashboard_scraper.cli.wiring import settling_of
+from dashboard_scraper.clock import utc_now
+from dashboard_scraper.errors import ScraperError, exit_code_of
+from dashboard_scraper.model.dates import DAYS, Window, utc_day
+from dashboard_scraper.model.doubts import DoubtKind, days_of, doubts_in
+from dashboard_scraper.settings.config import Settings
+from dashboard_scraper.sources.registry import info_of
+from dashboard_scraper.spans import annotate, span, traced_by
+from dashboard_scraper.store import store_of
+from dashboard_scraper.store.status import status_of
+from dashboard_scraper.telemetry.measures import Measure, SourceRun, of_days, of_run, of_store
+from dashboard_scraper.telemetry.switch import SECONDS_AT_MOST, SECONDS_IN_A_HURRY, signals_of
+
+if TYPE_CHECKING:
+    from dashboard_scraper.telemetry.sending import Sender
+
+logger = logging.getLogger(__name__)
+
+Work = Callable[[Settings], None]
+Clock = Callable[[], datetime]
+Each = Callable[[Work], Work]
+"""Makes of the work for one source the same work, observed."""
+
+
+@contextlib.contextmanager
+def observed(
+    settings: Settings,
+    command: str,
+    window: Window | None = None,
+    *,
+    stores_days: bool = True,
+    clock: Clock = utc_now,
+) -> Iterator[Each]:
+    """Observe a run of `command`, and send what it was at its end; `window` are the days that it
+    was asked for, if any. Whatever the collector does changes neither the run nor its exit code.
+    """
+    sender = _sender_of(settings)
+    if sender is None:
+        yield lambda work: work
+        return
+    run = _Run(command, window, stores_days, clock)
+    is_stopped = False
+    try:
+        with contextlib.ExitStack() as stack:
+            if sender.tracer:
+                stack.enter_context(traced_by(sender.tracer))
+            stack.enter_context(_ending(command, {"command": command}))
+            yield run.each
+    except BaseException as error:
+        is_stopped = not isinstance(error, Exception)
+        raise
+    finally:
+        if is_stopped:  # by somebody who does not want to wait
+            sender.finish([], SECONDS_IN_A_HURRY)
+        else:
+            sender.finish(run.measures(), SECONDS_AT_MOST)
+
+
+def _sender_of(settings: Settings) -> Sender | None:
+    """What sends, if anything is to be sent. The SDK is imported for it alone."""
+    signals = signals_of(settings.libraries)
+    if not signals:
+        return None
+    from dashboard_scraper.telemetry.sending import Sender  # noqa: PLC0415 - an extra
+
+    try:
+        return Sender(signals, settings.libraries)
+    except (ScraperError, ValueError) as error:
+        logger.warning("no telemetry is sent: %s", error)
+        return None
+
+
+@contextlib.contextmanager
+def _ending(name: str, attributes: dict[str, str]) -> Iterator[None]:
+    """A span that says with which exit code it ended."""
+    with span(name, attributes) as note:
+        try:
+            yield
+        except BaseException as error:
+            note({"process.exit.code": exit_code_of(error)})
+            raise
+        note({"process.exit.code": 0})
+
+
+@dataclass(slots=True)
+class _Run:
+    """A command's run over several sources."""
+
+    command: str
+    window: Window | None
+    stores_days: bool
+    clock: Clock
+    _ended: list[tuple[Settings, SourceRun]] = field(default_factory=list)
+
+    def each(self, work: Work) -> Work:
+        """The same work for one source, as a span."""
+
+        def run(settings: Settings) -> None:
+            source, started_at, exit_code = settings.source, self.clock(), 0
+            try:
+                with _ending(f"source {source}", {"source": source, "command": self.command}):
+                    try:
+                        work(settings)
+                    finally:
+                        self._annotate(settings)
+            except BaseException as error:
+                exit_code = exit_code_of(error)
+                raise
+            finally:
+                seconds = (self.clock() - started_at).total_seconds()
+                ended = SourceRun(source, self.command, exit_code, seconds)
+                self._ended.append((settings, ended))
+
+        return run
+
+    def _days(self, settings: Settings) -> Window:
+        today = utc_day(self.clock())
+        return self.window or info_of(settings.source).last_days(settings, DAYS, today)
+
+    def _annotate(self, settings: Settings) -> None:
+        """Say of the open span what the store has of the days afterwards."""
+        if not self.stores_days:
+            return
+        window = self._days(settings)
+        annotate({"window.start": f"{window.start}", "window.end": f"{window.end}"})
+        store = store_of(settings)
+        with _read_or_warned():
+            if not store.exists():
+                return
+            with store.reading() as reader:
+                ledger = reader.ledger(settings.source, window)
+            doubts = doubts_in(ledger.values(), settings.reconcile_tolerance)
+            annotate({"days_missing": len(window) - len(ledger)})
+            annotate({f"days_{k.word}": len(days_of(doubts, k)) for k in DoubtKind})
+
+    def measures(self) -> Sequence[Measure]:
+        """Of each source, how its run ended, and what the store says."""
+        found: list[Measure] = []
+        for settings, run in self._ended:
+            found += of_run(run)
+            with _read_or_warned():
+                found += self._of_store(settings)
+        return found
+
+    def _of_store(self, settings: Settings) -> Sequence[Measure]:
+        store, now, source = store_of(settings), self.clock(), settings.source
+        if not store.exists():
+            return []
+        tolerance = settings.reconcile_tolerance
+        with store.reading() as reader:
+            status = status_of(reader, "", settling_of(settings), now, tolerance)
+            found = [*of_store(reader, status, source)]
+            if self.stores_days:
+                info, window = info_of(source), self._days(settings)
+                found += of_days(reader, info, window, tolerance, now)
+        return found
+
+
+@contextlib.contextmanager
+def _read_or_warned() -> Iterator[None]:
+    try:
+        yield
+    except ScraperError as error:
+        logger.warning("what the store says is not part of the telemetry: %s", error)

@@ -1,0 +1,69 @@
+"""What is measured of the store's state, by source: for `/metrics`, and for OpenTelemetry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dashboard_scraper.model.dates import end_of_day
+from dashboard_scraper.model.doubts import DoubtKind
+from dashboard_scraper.store.cost_rows import CostLedgerDay
+from dashboard_scraper.store.status import StoreStatus
+
+SECONDS = "seconds"
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """One measure, with the value of each source of which it is known. A `unit` is SECONDS."""
+
+    name: str
+    text: str
+    unit: str = ""
+    values: dict[str, float] = field(default_factory=dict)
+
+
+def gauges_of(status: StoreStatus) -> list[Gauge]:
+    """How new, how complete and how sure the stored days are."""
+    newest = Gauge(
+        "newest_complete_day_end_timestamp", "End of the newest day that is kept", SECONDS
+    )
+    missing = Gauge("missing_days", "Days between the first and yesterday that are missing")
+    success = Gauge(
+        "last_success_timestamp", "When a run last got everything, and it added up", SECONDS
+    )
+    in_doubt = {
+        kind: Gauge(f"{kind.word}_days", f"Days in doubt: {kind.meaning}") for kind in DoubtKind
+    }
+    rows = Gauge("rows", "User-days that are kept, as the source spells users")
+    for source in status.sources:
+        name = source.source
+        if source.newest_over:
+            newest.values[name] = end_of_day(source.newest_over).timestamp()
+        missing.values[name] = len(source.missing)
+        for kind, days in source.days_in_doubt().items():
+            in_doubt[kind].values[name] = len(days)
+        rows.values[name] = source.rows
+        if source.last_success:
+            success.values[name] = source.last_success.timestamp()
+    return [newest, missing, *in_doubt.values(), success, rows]
+
+
+def newest_cost_day(newest: Mapping[str, CostLedgerDay]) -> Gauge:
+    """How new the costs are, by the `newest_closed` day of each source."""
+    ends = {source: end_of_day(row.day).timestamp() for source, row in newest.items()}
+    text = "End of the newest day whose costs add up"
+    return Gauge("newest_cost_day_end_timestamp", text, SECONDS, ends)
+
+
+def cost_unreconciled_days(status: StoreStatus) -> Gauge:
+    """On how many days costs do not add up."""
+    return Gauge(
+        "cost_unreconciled_days",
+        "Days whose costs are not what the source's own figures say",
+        values={
+            source.source: len(source.costs.unreconciled)
+            for source in status.sources
+            if source.costs
+        },
+    )

@@ -1,0 +1,107 @@
+"""What a run sends as metrics: its days' figures, the state of the store, and how the run ended.
+
+Unknown is never sent, nor are figures of a day that was not over when it was fetched, or of one in
+doubt: such days are counted. Nothing is of a person, and nothing is what use costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.doubts import doubts_of
+from dashboard_scraper.model.metrics import COUNTS, USER_COUNT, Metric
+from dashboard_scraper.model.tolerance import Tolerance
+from dashboard_scraper.sources.interface import SourceInfo
+from dashboard_scraper.store import LedgerDay, Reader
+from dashboard_scraper.store.cost_status import newest_closed
+from dashboard_scraper.store.gauges import (
+    SECONDS,
+    Gauge,
+    cost_unreconciled_days,
+    gauges_of,
+    newest_cost_day,
+)
+from dashboard_scraper.store.status import StoreStatus, was_over
+
+_PREFIX = "dashboard_scraper"
+_UNITS = {SECONDS: "s"}
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One number; `unit` is as UCUM spells it."""
+
+    name: str
+    unit: str
+    description: str
+    value: float
+    attributes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRun:
+    """How the run of a command ended for one source."""
+
+    source: str
+    command: str
+    exit_code: int
+    seconds: float
+
+
+def of_run(run: SourceRun) -> Iterator[Measure]:
+    """The exit code, and how long it took."""
+    attributes = {"source": run.source, "command": run.command}
+    for name, unit, description, value in (
+        ("run_exit_code", "", "Exit code of the run; 0 is success", run.exit_code),
+        ("run_duration", "s", "How long the run took", run.seconds),
+    ):
+        yield Measure(f"{_PREFIX}.{name}", unit, description, value, attributes)
+
+
+def of_days(
+    reader: Reader, info: SourceInfo, window: Window, tolerance: Tolerance, now: datetime
+) -> Iterator[Measure]:
+    """The sums of each day of the window, for every metric that the source knows of."""
+    unknown = set(info.lacks(COUNTS))
+    known = [metric for metric in COUNTS if metric not in unknown]
+    for row in reader.ledger(info.name, window).values():
+        if was_over(row, now) and not doubts_of(row, tolerance):
+            yield from _of_day(row, known)
+
+
+def _of_day(row: LedgerDay, known: list[Metric]) -> Iterator[Measure]:
+    attributes = {"source": row.source, "day": row.day.isoformat()}
+    yield Measure(
+        f"{_PREFIX}.{USER_COUNT.name}",
+        "{users}",
+        USER_COUNT.definition,
+        row.active_users,
+        attributes,
+    )
+    for metric in known:
+        value = row.sums[metric]
+        if value is not None:
+            unit = f"{{{metric.unit.value.replace(' ', '_')}}}"
+            name = f"{_PREFIX}.{metric.name}"
+            yield Measure(name, unit, metric.definition, value, attributes)
+
+
+def of_store(reader: Reader, status: StoreStatus, source: str) -> Iterator[Measure]:
+    """What `/metrics` says of the days of a source, under the same names."""
+    newest = newest_closed(reader.cost_ledger(source).values())
+    for gauge in (
+        *gauges_of(status),
+        newest_cost_day({source: newest} if newest else {}),
+        cost_unreconciled_days(status),
+    ):
+        yield from _of_gauge(gauge, source)
+
+
+def _of_gauge(gauge: Gauge, source: str) -> Iterator[Measure]:
+    if source in gauge.values:
+        unit = _UNITS.get(gauge.unit, gauge.unit)
+        value = gauge.values[source]
+        yield Measure(f"{_PREFIX}.{gauge.name}", unit, gauge.text, value, {"source": source})

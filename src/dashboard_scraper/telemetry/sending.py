@@ -1,0 +1,277 @@
+"""Sends a run's spans and measures with OpenTelemetry's SDK, which reads its own settings.
+
+Nothing that fails here changes the run: it is one warning, after a bounded time. The SDK's own
+messages reach no log, since they may have a header's value.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any
+
+import requests
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.metrics.export import (
+    Gauge,
+    Metric,
+    MetricExportResult,
+    MetricsData,
+    NumberDataPoint,
+    ResourceMetrics,
+    ScopeMetrics,
+)
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from dashboard_scraper import __version__
+from dashboard_scraper.installation import NAME
+from dashboard_scraper.settings.library_settings import TELEMETRY_ENDPOINT, Libraries
+from dashboard_scraper.sources.rest.route import route_to
+from dashboard_scraper.spans import Attributes, Note, Value
+from dashboard_scraper.telemetry.measures import Measure
+from dashboard_scraper.telemetry.switch import Signal
+from dashboard_scraper.telemetry.wording import class_of, without_people, words_of
+
+logger = logging.getLogger(__name__)
+
+_INSTANCE = "service.instance.id"
+_SCOPE = "dashboard_scraper"
+_ERROR_TYPE = "error.type"
+_STATUS_CODE = "http.response.status_code"
+_FAILED = 400
+
+
+class _Session(requests.Session):
+    """Remembers why the last request failed, in words without a URL or a header."""
+
+    failure = ""
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        try:
+            response = super().send(request, **kwargs)
+        except requests.exceptions.SSLError:
+            self.failure = "the TLS connection failed"
+            raise
+        except requests.Timeout:
+            self.failure = "no answer in time"
+            raise
+        except requests.ConnectionError:
+            self.failure = "it could not be reached, or closed the connection"
+            raise
+        self.failure = "" if response.ok else f"HTTP {response.status_code}"
+        return response
+
+
+class _NotedExporter(SpanExporter):
+    """Exports as another does, and remembers whether all of it succeeded."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+        self.has_failed = False
+
+    def export(self, spans: Iterable[ReadableSpan]) -> SpanExportResult:
+        result = self._exporter.export([*spans])
+        self.has_failed = self.has_failed or result is not SpanExportResult.SUCCESS
+        return result
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+
+class _Traces:
+    """The spans of a run, as `spans.Tracer` says; they are sent while it goes on."""
+
+    def __init__(self, resource: Resource, libraries: Libraries) -> None:
+        self._session = _session_to(Signal.TRACES, libraries)
+        exporter = OTLPSpanExporter(
+            session=self._session, certificate_file=_ca_of(Signal.TRACES, libraries)
+        )
+        self._noted = _NotedExporter(exporter)
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(self._noted))
+        self._tracer = self._provider.get_tracer(_SCOPE, __version__)
+
+    @contextlib.contextmanager
+    def span(self, name: str, attributes: Attributes, *, is_request: bool) -> Iterator[Note]:
+        kind = SpanKind.CLIENT if is_request else SpanKind.INTERNAL
+        with self._tracer.start_as_current_span(
+            name,
+            kind=kind,
+            attributes=_cleaned(attributes),
+            record_exception=False,  # its traceback would have what messages must not have
+            set_status_on_exception=False,
+        ) as measured:
+            try:
+                yield lambda more: _note(measured, more)
+            except BaseException as error:
+                measured.set_attribute(_ERROR_TYPE, class_of(error))
+                measured.set_status(
+                    Status(StatusCode.ERROR, f"{class_of(error)}: {words_of(error)}")
+                )
+                raise
+
+    def annotate(self, attributes: Attributes) -> None:
+        _note(trace.get_current_span(), attributes)
+
+    def finish(self, _measures: Collection[Measure]) -> str:
+        """Send the spans that are left; returns why some were not sent."""
+        self._provider.shutdown()
+        return (self._session.failure or "not accepted") if self._noted.has_failed else ""
+
+
+def _note(span: trace.Span, attributes: Attributes) -> None:
+    span.set_attributes(_cleaned(attributes))
+    status = attributes.get(_STATUS_CODE)
+    if isinstance(status, int) and status >= _FAILED:
+        span.set_attribute(_ERROR_TYPE, f"{status}")
+        span.set_status(Status(StatusCode.ERROR))
+
+
+def _cleaned(attributes: Attributes) -> dict[str, Value]:
+    return {
+        name: without_people(value) if isinstance(value, str) else value
+        for name, value in attributes.items()
+    }
+
+
+class _Metrics:
+    """The measures of a run, all sent at its end."""
+
+    def __init__(self, resource: Resource, libraries: Libraries) -> None:
+        self._resource = resource
+        self._session = _session_to(Signal.METRICS, libraries)
+        self._exporter = OTLPMetricExporter(
+            session=self._session, certificate_file=_ca_of(Signal.METRICS, libraries)
+        )
+
+    def finish(self, measures: Collection[Measure]) -> str:
+        """Send them; returns why they were not sent."""
+        if not measures:
+            return ""
+        scope = InstrumentationScope(_SCOPE, __version__)
+        found = ResourceMetrics(
+            self._resource, [ScopeMetrics(scope, _metrics_of(measures, time.time_ns()), "")], ""
+        )
+        result = self._exporter.export(MetricsData([found]))
+        self._exporter.shutdown()
+        if result is MetricExportResult.SUCCESS:
+            return ""
+        return self._session.failure or "not accepted"
+
+
+def _metrics_of(measures: Iterable[Measure], now: int) -> list[Metric]:
+    """A gauge for each name. Not through a meter: beyond 2,000 points of a name, that would add
+    those of several days into one.
+    """
+    by_name: dict[str, list[Measure]] = {}
+    for measure in measures:
+        by_name.setdefault(measure.name, []).append(measure)
+    return [
+        Metric(
+            name,
+            points[0].description,
+            points[0].unit,
+            Gauge([NumberDataPoint(each.attributes, 0, now, each.value) for each in points]),
+        )
+        for name, points in by_name.items()
+    ]
+
+
+def _resource() -> Resource:
+    """What sends, by the environment before our own words. Without a number of the process, which
+    the SDK draws anew for each: every run would have series of its own.
+    """
+    made = Resource.create({"service.name": NAME, "service.version": __version__})
+    attributes = {name: value for name, value in made.attributes.items() if name != _INSTANCE}
+    return Resource(attributes, made.schema_url).merge(OTELResourceDetector().detect())
+
+
+def _session_to(signal: Signal, libraries: Libraries) -> _Session:
+    """A session through the proxy that the sources have, too."""
+    session = _Session()
+    session.trust_env = False
+    session.proxies.update(route_to(_endpoint(signal, libraries), libraries).proxies)
+    return session
+
+
+def _endpoint(signal: Signal, libraries: Libraries) -> str:
+    return libraries.value_of(signal.setting("ENDPOINT")) or libraries.value_of(TELEMETRY_ENDPOINT)
+
+
+def _ca_of(signal: Signal, libraries: Libraries) -> str | None:
+    """The certificates that the sources' connections trust, unless OTEL_* names others."""
+    for name in (signal.setting("CERTIFICATE"), "OTEL_EXPORTER_OTLP_CERTIFICATE"):
+        if libraries.value_of(name):
+            return None
+    return route_to(_endpoint(signal, libraries), libraries).ca
+
+
+class Sender:
+    """Sends what a run was. `tracer` measures its spans, if traces are wanted."""
+
+    def __init__(self, signals: Collection[Signal], libraries: Libraries) -> None:
+        """Raises ValueError for a setting that the SDK refuses, UsageError for certificates."""
+        _keep_out_of_the_log()
+        with libraries.of_telemetry():
+            resource = _resource()
+            traces = _Traces(resource, libraries) if Signal.TRACES in signals else None
+            metrics = _Metrics(resource, libraries) if Signal.METRICS in signals else None
+        self.tracer = traces
+        self._parts = {
+            signal.value: part.finish
+            for signal, part in ((Signal.TRACES, traces), (Signal.METRICS, metrics))
+            if part is not None
+        }
+
+    def finish(self, measures: Collection[Measure], seconds: float) -> None:
+        """Send what is left, and wait at most `seconds`; one warning if that fails."""
+        deadline = time.monotonic() + seconds
+        attempts = [_Attempt(name, part, measures) for name, part in self._parts.items()]
+        failures = [f"{each.name}: {why}" for each in attempts if (why := each.failure(deadline))]
+        if failures:
+            logger.warning(
+                "not all telemetry was accepted by the collector (%s); the run and its files are"
+                " as they are without it",
+                "; ".join(failures),
+            )
+
+
+class _Attempt:
+    """Sends in a thread that ends with the program, however long a collector takes."""
+
+    def __init__(
+        self,
+        name: str,
+        finish: Callable[[Collection[Measure]], str],
+        measures: Collection[Measure],
+    ) -> None:
+        self.name = name
+        self._failure = "it ended unexpectedly"
+        self._finish = finish
+        self._measures = measures
+        self._thread = threading.Thread(target=self._run, name=f"otel-{name}", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        self._failure = self._finish(self._measures)
+
+    def failure(self, deadline: float) -> str:
+        """Wait until the deadline; why it failed, or nothing."""
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        return "no answer in time" if self._thread.is_alive() else self._failure
+
+
+def _keep_out_of_the_log() -> None:
+    sdk_logger = logging.getLogger("opentelemetry")
+    sdk_logger.propagate = False
+    if not sdk_logger.handlers:
+        sdk_logger.addHandler(logging.NullHandler())
