@@ -9,18 +9,23 @@ import struct
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 from urllib.parse import parse_qsl
 
 from dashboard_scraper.simulator.exchange import Answer, Delivery, Request
 
 Respond = Callable[[Request], Answer | None]
 """The answer to a request; None to hang up because the simulator stops."""
+
+TlsFiles = tuple[str, str]
+"""The paths of a certificate and of its key, both PEM."""
 
 _POLL = 1.0  # seconds until the accepting thread notices that it must stop, if nothing wakes it
 _CHUNKED = (Delivery.CUT_CHUNKED, Delivery.CUT_LAST_CHUNK)
@@ -37,7 +42,7 @@ class Server(ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, port: int, respond: Respond, tls: tuple[str, str] | None) -> None:
+    def __init__(self, port: int, respond: Respond, tls: TlsFiles | None) -> None:
         self.respond = respond
         self.stopping = threading.Event()
         self._tls: ssl.SSLContext | None = None
@@ -99,6 +104,45 @@ class Server(ThreadingTCPServer):
         """Print the traceback, unless a client just hung up: that is not an error."""
         if not isinstance(sys.exc_info()[1], OSError) and not self.stopping.is_set():
             super().handle_error(request, client_address)
+
+
+class Served(ABC):
+    """What answers requests on a loopback port from `start` to `stop`, or while it is entered."""
+
+    def __init__(self, port: int = 0, tls: TlsFiles | None = None) -> None:
+        self._port, self._tls = port, tls
+        self._server: Server | None = None
+
+    @abstractmethod
+    def _respond(self, request: Request) -> Answer | None: ...
+
+    def start(self) -> Self:
+        self._server = Server(self._port, self._respond, self._tls)
+        self._server.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop, also requests that hang; may be called twice."""
+        server, self._server = self._server, None
+        if server:
+            self._port = server.port  # so that `url` still names the address, which refuses now
+            server.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        """Where it answers, or did before it was stopped."""
+        return self._server.port if self._server else self._port
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -8,11 +8,9 @@ import secrets
 import threading
 from collections.abc import Mapping
 from http.cookies import SimpleCookie
-from types import TracebackType
-from typing import Self
 from urllib.parse import parse_qsl, urlencode
 
-from dashboard_scraper.simulator.connection import Server
+from dashboard_scraper.simulator.connection import Served
 from dashboard_scraper.simulator.exchange import Answer, Request, json_answer
 
 AUTHORIZE, PASSWORD, FACTOR, REJECTED = "/authorize", "/password", "/factor", "/signin/rejected"
@@ -32,7 +30,7 @@ _FACTOR_FORM = (
 _ONLY_PEOPLE = f"<script>if (navigator.webdriver) location.replace('{REJECTED}')</script>"
 
 
-class IdentityProvider:
+class IdentityProvider(Served):
     """Serves at the host `localhost`, while the dashboard is at `127.0.0.1`: cookies do not know
     ports. Thread-safe.
 
@@ -43,6 +41,7 @@ class IdentityProvider:
     user, password, code = "person@example.com", "correct horse", "123456"
 
     def __init__(self, *, refuses_automation: bool = False) -> None:
+        super().__init__()
         self.refuses_automation = refuses_automation
         self.requests: list[Request] = []
         self._lock = threading.Lock()
@@ -50,35 +49,11 @@ class IdentityProvider:
         self._devices: set[str] = set()
         self._pending: dict[str, str] = {}
         self._codes: set[str] = set()
-        self._server: Server | None = None
-
-    def start(self) -> Self:
-        self._server = Server(0, self._respond, None)
-        self._server.start()
-        return self
-
-    def stop(self) -> None:
-        server, self._server = self._server, None
-        if server:
-            server.stop()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     @property
     def url(self) -> str:
-        """Its address while it runs, without a slash at its end."""
-        if self._server is None:
-            raise RuntimeError("the identity provider is not started")
-        return f"http://localhost:{self._server.port}"
+        """Its address once it has been started, without a slash at its end."""
+        return f"http://localhost:{self.port}"
 
     def end_sign_ins(self, *, devices: bool = False) -> None:
         """Ask everybody for the password again, and with `devices` for the second factor too."""

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
-from types import TracebackType
-from typing import Self
 from urllib.parse import quote
 
 from dashboard_scraper.model.costs import Cost
@@ -22,7 +20,7 @@ from dashboard_scraper.simulator.augment import (
     ExpiredShape,
 )
 from dashboard_scraper.simulator.claude_code_api import ClaudeCodeApi
-from dashboard_scraper.simulator.connection import Server
+from dashboard_scraper.simulator.connection import Served, TlsFiles
 from dashboard_scraper.simulator.copilot_api import CopilotApi
 from dashboard_scraper.simulator.costs import Billing
 from dashboard_scraper.simulator.cursor_api import CursorApi
@@ -32,11 +30,8 @@ from dashboard_scraper.simulator.faults import Fault
 from dashboard_scraper.simulator.identity import IdentityProvider
 from dashboard_scraper.simulator.organization import Member, Organization
 
-TlsFiles = tuple[str, str]
-"""The paths of a certificate and of its key, both PEM."""
 
-
-class Simulator:
+class Simulator(Served):
     """Simulates Augment's dashboard and Analytics API while it is entered or started.
 
     `latency` is in seconds per request. With `clock_scale`, the time of the rate limit runs so many
@@ -68,6 +63,7 @@ class Simulator:
         cursor_page: int | None = None,
         identity: IdentityProvider | None = None,
     ) -> None:
+        super().__init__(port, tls)
         self._billing = billing
         self._stage = Stage(
             self._billed(organization or Organization()),
@@ -78,7 +74,6 @@ class Simulator:
         self.latency = latency
         self.requests: list[Request] = []
         self.max_in_flight = 0
-        self._port, self._tls = port, tls
         self._dashboard = DashboardApi(
             self._stage,
             Dashboard(rolling, expire_after, expired_shape, paging or Paging(), identity),
@@ -96,36 +91,11 @@ class Simulator:
         )
         self._in_flight = 0
         self._lock = threading.Lock()
-        self._server: Server | None = None
-
-    def start(self) -> Self:
-        self._server = Server(self._port, self._respond, self._tls)
-        self._server.start()
-        return self
-
-    def stop(self) -> None:
-        """Stop, also requests that hang; may be called twice."""
-        server, self._server = self._server, None
-        if server:
-            self._port = server.port  # so that `url` still names the address, which refuses now
-            server.stop()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     @property
     def url(self) -> str:
         """The base of all APIs, without a slash at its end."""
-        port = self._server.port if self._server else self._port
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def organization(self) -> Organization:
