@@ -2,7 +2,7 @@
 
 Where a source has its own totals, one request has those of up to 90 days. They show which stored
 days have changed since, and what the rows of each day must add up to. Of a source without totals,
-the days that are missing or not settled are fetched.
+the days that are missing, not settled, or whose usage was revised since, are fetched.
 """
 
 from __future__ import annotations
@@ -150,9 +150,20 @@ class _Filling:
             return True
         if row.forgotten:  # an answer that says nothing new would bring back who was removed
             return False
+        if total is None and self._is_usage_newer(row):
+            return True
         confirmed = (row.fetched_at.date() - row.accepted_at.date()).days
         is_open = row.unreconciled and confirmed < self._rules.confirmations
         return bool(is_open) or not is_settled(row, self._rules.settle_days, now)
+
+    def _is_usage_newer(self, row: CostLedgerDay) -> bool:
+        """Whether the day's usage was revised since: then its costs probably were, too, and no
+        total of the source says so.
+        """
+        usage = self._ledger.get(row.day)
+        if usage is None or usage.accepted_at is None:
+            return False
+        return usage.accepted_at > row.fetched_at
 
     def _windows(self, run: Window) -> Iterator[Window]:
         """Parts of the run whose rows fit into memory, by what a day had before: first a day."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +17,15 @@ import browser
 from conftest import Home, Result
 from dashboard_scraper.browser.finding import find_browser
 from dashboard_scraper.browser.profile import locked_profile
+from dashboard_scraper.errors import SignInRequired
 from dashboard_scraper.simulator import Fault, IdentityProvider, Request, Simulator
 from dashboard_scraper.simulator.exchange import Answer
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.dashboard.renewal import Renewal
+from dashboard_scraper.sources.rest.urls import origin_of
 from person import PROFILE, Person, fake_browser, give_browser, give_program, sign_in
 from sessions import assert_no_secret, saved_cookies
+from stored_days import settings_of
 
 SIGN_IN = ("--auth", "--browser")
 RENEW = (*SIGN_IN, "--headless")
@@ -313,6 +319,37 @@ def test_failed_renewal_keeps_the_exit_code(dashboard: Company) -> None:
     assert result.code == 3
     assert "AUTO_RENEW did not help" in result.err
     assert starts.read_text() == "started\n"
+
+
+def test_renewal_takes_what_another_process_got_meanwhile(dashboard: Company) -> None:
+    """A run and `keep-alive` may find at the same moment that the session is over."""
+    home, sim = dashboard.home, dashboard.sim
+    starts = home.path / "starts"
+    give_program(home, f"#!/bin/sh\necho started >> {starts}\nexit 1\n")
+    sent = {SESSION_COOKIE: sim.cookie}
+    sim.sign_in()
+    save_cookies(home.cookie_file, {SESSION_COOKIE: sim.cookie}, origin_of(sim.url))
+    renewal = Renewal(settings_of(home), allowed=True)
+    session = renewal.instead_of(SignInRequired("it is over"), sent)
+    assert session.cookies == {SESSION_COOKIE: sim.cookie} != sent
+    assert not starts.exists()
+
+
+def test_profile_is_waited_for(tmp_path: Path) -> None:
+    is_held, is_waited_for = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with locked_profile(tmp_path / PROFILE):
+            is_held.set()
+            is_waited_for.wait(30)
+
+    other = threading.Thread(target=hold, daemon=True)
+    other.start()
+    assert is_held.wait(30)
+    threading.Timer(0.1, is_waited_for.set).start()
+    with locked_profile(tmp_path / PROFILE, 60):
+        assert is_waited_for.is_set()
+    other.join(30)
 
 
 def test_run_renews_once(dashboard: Company) -> None:
