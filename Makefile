@@ -157,13 +157,15 @@ audit: $(READY)
 release: $(RELEASE_READY)
 	$(RELEASE)/bin/python tools/release.py $(DRAFT)
 
-# What others run as it is written here: the workflows on GitHub, the image and the services.
+# What others run as it is written here: the workflows on GitHub, the image, the services and what a
+# cluster runs.
 check-deployment: $(RELEASE_READY)
 	$(RELEASE)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(RELEASE)/bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(RELEASE)/bin/zizmor --offline --no-progress --persona pedantic .github
 	$(RELEASE)/bin/hadolint --failure-threshold style Dockerfile
 	$(RELEASE)/bin/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose/compose.yaml
+	$(RELEASE)/bin/python tools/check_kubernetes.py
 
 # Grafana's dashboards, by the types of Grafana's own packages.
 TYPED := $(VENV)/vendor/dashboards.ts

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from dashboard_scraper import errors
 from dashboard_scraper.cli.commands import COMMANDS
 from dashboard_scraper.cli.parser import parser_of
+from exit_codes import final_exit_codes
 from tree import ROOT
 
 FOLDER = ROOT / "deploy" / "systemd"
@@ -22,8 +22,6 @@ SERVICES = [name for name in UNITS if name.endswith(".service")]
 OF_SYSTEMD = Path("/usr/lib/systemd/system")
 EXPOSURE = 1.5
 """What `systemd-analyze security` may count at most, of 10; a service without hardening has 9.6."""
-AGAIN = {errors.SourceUnavailable, errors.DaysMissing, errors.LockHeld}
-"""Those errors after which a later attempt may go better by itself."""
 
 
 @pytest.fixture(scope="module")
@@ -82,12 +80,7 @@ def test_every_service_starts_a_command(unit: str) -> None:
 def test_nightly_job_is_repeated_where_that_may_help() -> None:
     text = (FOLDER / "dashboard-scraper-nightly.service").read_text(encoding="utf-8")
     (line,) = re.findall(r"^RestartPreventExitStatus=(.*)", text, re.MULTILINE)
-    every = {
-        kind.exit_code
-        for kind in vars(errors).values()
-        if isinstance(kind, type) and issubclass(kind, errors.ScraperError)
-    }
-    assert {int(code) for code in line.split()} == every - {kind.exit_code for kind in AGAIN}
+    assert {int(code) for code in line.split()} == final_exit_codes()
 
 
 def test_user_of_the_services_can_be_created(machine: Path) -> None:
