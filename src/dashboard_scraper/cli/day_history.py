@@ -1,4 +1,4 @@
-"""The versions of a day, and what changed from one to the next, by person and metric."""
+"""The versions of a day and of its costs, and what changed from one to the next, by person."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from dashboard_scraper.cli.cost_history import CostVersionHistory, cost_history_of, cost_lines
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.model.checks import Difference
 from dashboard_scraper.model.dates import iso_utc
@@ -58,6 +59,7 @@ class DayHistory(msgspec.Struct, frozen=True):
     held: str | None
     suspicious: str | None
     versions: list[VersionHistory]
+    costs: list[CostVersionHistory]
 
 
 def history_of(reader: Reader, source: str, day: date, audience: Audience) -> DayHistory:
@@ -73,7 +75,8 @@ def history_of(reader: Reader, source: str, day: date, audience: Audience) -> Da
         # Held and rejected versions were never in force, so nothing is compared with them.
         if version.state in (None, VersionState.SUPERSEDED):
             before = version
-    return DayHistory(source, day, current.held, current.suspicious, histories)
+    costs = cost_history_of(reader, source, day, audience)
+    return DayHistory(source, day, current.held, current.suspicious, histories, costs)
 
 
 def _version(
@@ -139,6 +142,7 @@ def as_lines(history: DayHistory) -> Iterator[str]:
         if version.compared_with is not None:
             yield f"  changes from version {version.compared_with}:"
             yield from (f"    {line}" for line in _changed(version.changes) or ["none"])
+    yield from cost_lines(history.costs)
 
 
 def _changed(changes: Iterable[PersonChange]) -> list[str]:

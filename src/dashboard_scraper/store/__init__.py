@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dashboard_scraper.store.cost_reader import CostVersion
 from dashboard_scraper.store.cost_rows import CostLedgerDay
 from dashboard_scraper.store.day_people import DayPeople
 from dashboard_scraper.store.history import (
@@ -22,6 +23,7 @@ from dashboard_scraper.store.sum_queries import UserSums
 __all__ = [
     "Change",
     "CostLedgerDay",
+    "CostVersion",
     "DayPeople",
     "DayVersion",
     "DetailStatus",

@@ -16,9 +16,9 @@ from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.money import exact_sum
 from dashboard_scraper.store.cost_days import StoredCosts
 from dashboard_scraper.store.cost_rows import CostLedgerDay, cost_ledger_day, cost_of
-from dashboard_scraper.store.schema import BUDGET, COST_DAY, COST_LEDGER
+from dashboard_scraper.store.schema import BUDGET, COST_DAY, COST_LEDGER, COST_VERSION
 from dashboard_scraper.store.snapshot import Snapshot
-from dashboard_scraper.store.statements import of_source, source_values
+from dashboard_scraper.store.statements import day_values, of_source, rows_of_day, source_values
 
 _COSTS_OF_DAY = (
     select(*list(COST_DAY.c)[2:])
@@ -28,6 +28,7 @@ _COSTS_OF_DAY = (
 
 
 # Each is built once: see `statements`.
+_COST_VERSIONS = rows_of_day(COST_VERSION)
 _HAS_COSTS = of_source(COST_LEDGER, select(COST_LEDGER.c.day)).limit(1)
 _COST_DAYS = of_source(COST_DAY, select(COST_DAY.c.day)).distinct()
 _PAYERS = of_source(
@@ -36,6 +37,13 @@ _PAYERS = of_source(
 _BUDGETS = of_source(
     BUDGET, select(BUDGET.c.user_login, BUDGET.c.kind, BUDGET.c.monthly_limit)
 ).order_by(BUDGET.c.user_login, BUDGET.c.kind)
+
+
+class CostVersion(NamedTuple):
+    """One version of a day's costs."""
+
+    ledger: CostLedgerDay
+    costs: list[Cost]
 
 
 class CostAmount(NamedTuple):
@@ -92,6 +100,18 @@ class CostQueries(Snapshot):
         if sum_costs(cost.figures for cost in found) != ledger.sums:
             raise self._costs_damaged(ledger.day)
         return found
+
+    def cost_versions(self, source: str, day: date) -> list[CostVersion]:
+        """Every version of a day's costs, by number, the last of which is in force; empty where the
+        day's costs are not stored.
+        """
+        current = self.cost_ledger(source, Window(day, day)).get(day)
+        if current is None:
+            return []
+        rows = self._dicts(_COST_VERSIONS, day_values(source, day))
+        ledgers = sorted(map(cost_ledger_day, rows), key=lambda row: row.version)
+        costs = [*self.earlier_costs(current)][::-1]
+        return [*map(CostVersion, [*ledgers, current], [*costs, self.costs(current)])]
 
     def earlier_costs(self, ledger: CostLedgerDay) -> Iterator[list[Cost]]:
         """The costs of each version of the day that is no longer in force, the newest first."""

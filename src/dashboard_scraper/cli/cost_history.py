@@ -1,0 +1,133 @@
+"""The versions of a day's costs, and what changed from one to the next, by user and resource."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime
+
+import msgspec
+
+from dashboard_scraper.model.costs import (
+    COST_METRICS,
+    NO_COST,
+    Cost,
+    CostDifference,
+    CostFigures,
+    CostMetric,
+    CostValue,
+    text_of,
+)
+from dashboard_scraper.model.dates import iso_utc
+from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.people.shown_costs import shown_costs
+from dashboard_scraper.store import CostVersion, Reader
+
+
+class CostChange(msgspec.Struct, frozen=True):
+    """A figure of one user and resource before and after; None is unknown, and no row is 0."""
+
+    user: str
+    account: str
+    resource_type: str
+    resource: str
+    metric: str
+    before: CostValue
+    after: CostValue
+
+
+class CostVersionHistory(msgspec.Struct, frozen=True):
+    """One version of a day's costs, and its changes from the one before.
+
+    `since` is when this answer came first, `fetched_at` when it came last. `sums` are those of its
+    rows, by metric, and `totals` the source's own; both without what is unknown.
+    """
+
+    version: int
+    since: datetime
+    fetched_at: datetime
+    currency: str
+    sums: dict[str, CostValue]
+    totals: dict[str, CostValue]
+    unreconciled: list[CostDifference]
+    changes: list[CostChange]
+
+
+def cost_history_of(
+    reader: Reader, source: str, day: date, audience: Audience
+) -> list[CostVersionHistory]:
+    """Every version of the day's costs, the newest last; empty where they are not stored."""
+    histories = []
+    before: CostVersion | None = None
+    for version in reader.cost_versions(source, day):
+        histories.append(_version(before, version, audience))
+        before = version
+    return histories
+
+
+def _version(
+    before: CostVersion | None, version: CostVersion, audience: Audience
+) -> CostVersionHistory:
+    ledger = version.ledger
+    changes: list[CostChange] = []
+    if before is not None:
+        old, new = (shown_costs(each.costs, audience) for each in (before, version))
+        changes = list(_changes(old, new))
+    return CostVersionHistory(
+        version=ledger.version,
+        since=ledger.accepted_at,
+        fetched_at=ledger.fetched_at,
+        currency=ledger.currency,
+        sums=_known(ledger.sums),
+        totals=_known(ledger.total or CostFigures()),
+        unreconciled=ledger.unreconciled,
+        changes=changes,
+    )
+
+
+def _known(figures: CostFigures) -> dict[str, CostValue]:
+    return {m.name: figures[m] for m in COST_METRICS if figures[m] is not None}
+
+
+def _changes(old: Iterable[Cost], new: Iterable[Cost]) -> Iterator[CostChange]:
+    before, after = _by_key(old), _by_key(new)
+    for key in sorted(before.keys() | after.keys()):
+        was, is_now = before.get(key), after.get(key)
+        for metric in COST_METRICS:
+            values = _value(was, is_now, metric), _value(is_now, was, metric)
+            if values[0] != values[1]:
+                yield CostChange(*key, metric.name, *values)
+
+
+def _value(figures: CostFigures | None, other: CostFigures | None, metric: CostMetric) -> CostValue:
+    """Without a row it is 0, where the version that has one knows the figure at all."""
+    if figures is not None:
+        return figures[metric]
+    return NO_COST[metric] if other is not None and other[metric] is not None else None
+
+
+def _by_key(costs: Iterable[Cost]) -> Mapping[tuple[str, str, str, str], CostFigures]:
+    return {
+        (cost.user, cost.account.value, cost.resource_type, cost.resource): cost.figures
+        for cost in costs
+    }
+
+
+def cost_lines(histories: Iterable[CostVersionHistory]) -> Iterator[str]:
+    """The same as text."""
+    for version in histories:
+        yield ""
+        yield f"version {version.version} of its costs, since {iso_utc(version.since)}"
+        sums = ", ".join(f"{name} {text_of(value)}" for name, value in version.sums.items())
+        yield f"  {sums or 'no costs'} ({version.currency}); fetched {iso_utc(version.fetched_at)}"
+        yield from (f"  does not add up: {difference}" for difference in version.unreconciled)
+        if version.version > 1:
+            yield f"  changes from version {version.version - 1}:"
+            yield from (f"    {_text(change)}" for change in version.changes)
+            if not version.changes:
+                yield "    none of a user"
+
+
+def _text(change: CostChange) -> str:
+    who = change.user or change.account
+    before, after = (text_of(value) or "unknown" for value in (change.before, change.after))
+    return f"{who}, {change.resource}: {change.metric} {before} -> {after}"
