@@ -88,7 +88,7 @@ def test_killed_run_is_told_by_the_next_before_it_works(
     asked: list[bool] = []
     sink.on_message = lambda: asked.append(bool(api.requests))
     assert home.run(*DAILY).code == 0
-    assert subjects(sink) == ["analytics: the last run was killed", "analytics: all is well again"]
+    assert subjects(sink) == ["analytics: the last run was cut off", "analytics: all is well again"]
     assert asked == [False, True]
     assert store_url
 

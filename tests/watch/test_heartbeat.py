@@ -54,6 +54,26 @@ def test_ended_process_is_not_healthy(tmp_path: Path) -> None:
         raise_unless_alive(path, NOW)
 
 
+def test_process_that_ends_leaves_the_file_to_a_newer_one(tmp_path: Path) -> None:
+    """As where a container is started before the one that it replaces has ended."""
+    path = tmp_path / "watch.json"
+    old, new = (HeartbeatFile(path, 0o600) for _ in range(2))
+    old.beat(BEAT, NOW)
+    newer = Heartbeat(WAITING, 1, NOW + timedelta(minutes=1), next_run=NOW)
+    new.beat(newer, NOW)
+    old.beat(Heartbeat(ENDED, 1, NOW), NOW)
+    assert raise_unless_alive(path, NOW) == newer
+
+
+def test_lost_file_is_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "watch.json"
+    file = HeartbeatFile(path, 0o600)
+    file.beat(BEAT, NOW)
+    path.unlink()
+    file.beat(BEAT, NOW)
+    assert raise_unless_alive(path, NOW) == BEAT
+
+
 def test_full_disk_does_not_stop_the_heart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

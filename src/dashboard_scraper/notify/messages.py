@@ -83,7 +83,7 @@ FAILURES: dict[type[ScraperError], tuple[str, str]] = {
 _BY_CODE = {kind.exit_code: words for kind, words in FAILURES.items()}
 _BY_CODE |= {
     KILLED: (
-        "It was killed, or its machine went down, before it could say how it ended.",
+        "It did not say how it ended: it was killed, or its machine or the store went down.",
         "Find out why: too little memory, or a restart of the machine. The days that it had stored"
         " stay, and the next run fetches the others.",
     ),
@@ -168,7 +168,7 @@ def _short(finding: Finding) -> str:
 def _failure(details: Details) -> str:
     code = details.exit_code
     if code == KILLED:
-        return "the last run was killed"
+        return "the last run was cut off"
     if code == TERMINATED:
         return "the last two runs were terminated"
     if details.command != KEEP_ALIVE:

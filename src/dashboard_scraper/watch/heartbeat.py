@@ -57,12 +57,13 @@ class HeartbeatFile:
         self._failed = False
 
     def beat(self, content: Heartbeat, now: datetime) -> None:
-        """Write the content where it has changed, and set the time of the file."""
+        """Write the content where it has changed, or the file is gone, and set its time."""
+        if content.state == ENDED and self._is_of_another():
+            return
         try:
-            if content != self._written:
+            if content != self._written or not self._path.exists():
                 make_folder(self._path.parent, self._mode)
-                data = msgspec.json.format(msgspec.json.encode(content)) + b"\n"
-                write_whole(self._path, data, self._mode)
+                write_whole(self._path, _encoded(content), self._mode)
                 self._written, self._failed = content, False
         except OutputFailed as error:
             if not self._failed:
@@ -70,6 +71,18 @@ class HeartbeatFile:
             self._failed = True
         with contextlib.suppress(OSError):
             os.utime(self._path, (now.timestamp(), now.timestamp()))
+
+    def _is_of_another(self) -> bool:
+        """Whether a process that was started later has the file, as where a container is replaced
+        by a newer one: that one is alive.
+        """
+        with contextlib.suppress(OSError):
+            return self._written is not None and self._path.read_bytes() != _encoded(self._written)
+        return False
+
+
+def _encoded(content: Heartbeat) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(content)) + b"\n"
 
 
 def raise_unless_alive(path: Path, now: datetime) -> Heartbeat:
