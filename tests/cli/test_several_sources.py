@@ -14,8 +14,10 @@ import pytest
 import toy_source
 from conftest import Home, Start, today
 from dashboard_scraper.cli.daily import run_daily
+from dashboard_scraper.cli.several import for_each_source
 from dashboard_scraper.errors import OutputFailed, SourcesFailed
 from dashboard_scraper.model.dates import Window, last_complete_days
+from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.sources.registry import ANALYTICS, SOURCES, info_of
 from stored_days import settings_of
@@ -95,6 +97,26 @@ def test_full_standard_output_does_not_stop_others(home: Home, sim: Simulator) -
     assert f"{TOY} (exit code 1)" in str(failed.value)
     assert folders(home) == [ANALYTICS, TOY]
     assert sim.requests
+
+
+def test_unexpected_error_does_not_stop_others(home: Home, sim: Simulator) -> None:
+    """Nor is it swallowed: its traceback is what a report needs."""
+    done: list[str] = []
+
+    def work(settings: Settings) -> None:
+        if settings.source in broken:
+            raise KeyError(settings.source)
+        done.append(settings.source)
+
+    broken = {ANALYTICS}
+    with pytest.raises(KeyError, match=ANALYTICS):
+        for_each_source(settings_of(home), work)
+    assert done == [TOY]
+    broken.add(TOY)
+    with pytest.raises(ExceptionGroup) as both:
+        for_each_source(settings_of(home), work)
+    assert [each.args for each in both.value.exceptions] == [(ANALYTICS,), (TOY,)]
+    assert not sim.requests
 
 
 def test_missing_standard_output_is_no_error(home: Home, sim: Simulator) -> None:

@@ -17,13 +17,15 @@ def for_each_source(
     """Call `work` with the settings of each covered source, in order, or of `only` these.
 
     Raises the error of a single source as it is. Of several, each error is logged under the
-    source's name, and SourcesFailed names those that failed at the end.
+    source's name, and SourcesFailed names those that failed at the end. An unexpected error is
+    raised as it is, after the work of all.
     """
     names = tuple(name for name in settings.covered if only is None or name in only)
     if len(names) == 1:
         work(settings.for_source(names[0]))
         return
     failed: dict[str, ScraperError] = {}
+    unexpected: list[Exception] = []
     for name in names:
         logger.info("%s: starting", name)
         try:
@@ -32,8 +34,14 @@ def for_each_source(
             # No traceback: the message says what to do.
             logger.error("%s: %s", name, error)  # noqa: TRY400
             failed[name] = error
+        except Exception as error:  # noqa: BLE001 - a fault of one source, raised again below
+            logger.error("%s: an unexpected error, raised at the end", name)  # noqa: TRY400
+            unexpected.append(error)
         else:
             logger.info("%s: complete", name)
+    if unexpected:
+        first, *others = unexpected
+        raise ExceptionGroup("several sources", unexpected) if others else first
     if failed:
         raise _summary(names, failed)
 
