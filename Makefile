@@ -21,9 +21,12 @@ FOCUS_PYTHON := 3.12
 # dbt needs versions of its own, too.
 DBT := .venv-dbt
 DBT_READY := $(DBT)/.ready
+# So do Meltano's SDK and a target, which check the tap.
+SINGER := .venv-singer
+SINGER_READY := $(SINGER)/.ready
 SOURCES := src tests bench tools
 
-.PHONY: demo test test-fast compiled-tests lint spark focus docs site screenshots vendor check-vendor lock check-lock audit release check-deployment check-dashboards dbt check-dbt image bench mutants clean
+.PHONY: demo test test-fast compiled-tests lint spark focus docs site screenshots vendor check-vendor lock check-lock audit release check-deployment check-dashboards dbt check-dbt check-singer image bench mutants clean
 
 demo: $(RUNTIME_READY)
 	PYTHONPATH=src $(RUNTIME)/bin/python -m dashboard_scraper demo
@@ -124,9 +127,9 @@ check-vendor: vendor
 
 # Every package with its hashes: what runs the program, that with every extra but Spark, that with the
 # tools, what makes the website, Spark, which is larger than all others together, what builds a release
-# and an image, what checks FOCUS, and dbt.
+# and an image, what checks FOCUS, dbt, and what checks the Singer tap.
 # The pins in the files stay where they still satisfy pyproject.toml.
-LOCKS := requirements.txt requirements-extras.txt requirements-dev.txt requirements-docs.txt requirements-spark.txt requirements-focus.txt requirements-release.txt requirements-image.txt requirements-dbt.txt
+LOCKS := requirements.txt requirements-extras.txt requirements-dev.txt requirements-docs.txt requirements-spark.txt requirements-focus.txt requirements-release.txt requirements-image.txt requirements-dbt.txt requirements-singer.txt
 COMPILE_FOR = $(BIN)/uv pip compile --quiet --universal --no-header --no-strip-extras --generate-hashes --python-version
 COMPILE = $(COMPILE_FOR) 3.11
 EXTRAS := --extra postgres --extra parquet --extra iceberg --extra serve --extra copilot-app --extra keyring --extra notify --extra otel
@@ -141,6 +144,7 @@ lock: $(READY)
 	$(COMPILE) --group pyproject.toml:image --constraint requirements-dev.txt --output-file requirements-image.txt
 	$(COMPILE_FOR) $(FOCUS_PYTHON) --group pyproject.toml:focus --output-file requirements-focus.txt
 	$(COMPILE) --group pyproject.toml:dbt --output-file requirements-dbt.txt
+	$(COMPILE) --group pyproject.toml:singer --output-file requirements-singer.txt
 
 check-lock: $(READY)
 	mkdir -p $(VENV)/lock
@@ -180,6 +184,11 @@ dbt: $(DBT_READY)
 check-dbt: $(READY) $(DBT_READY)
 	$(BIN)/python tools/check_dbt.py $(DBT)/bin/dbt
 
+# The tap by the tests of Meltano's SDK, and into its target for PostgreSQL. TEST_POSTGRES_URL has to name a
+# PostgreSQL server.
+check-singer: $(READY) $(SINGER_READY)
+	$(SINGER)/bin/python -m pytest --noconftest -q -c tests/singer/with_sdk/pytest.ini tests/singer/with_sdk/checks.py
+
 # With podman, docker or buildah; another base is `make image IMAGE_OPTIONS="--build-arg BASE=NAME"`.
 ENGINE := $(firstword $(foreach engine,podman docker buildah,$(if $(shell command -v $(engine)),$(engine))))
 IMAGE := dashboard-scraper
@@ -211,6 +220,11 @@ $(DBT_READY): $(READY) requirements-dbt.txt
 	$(BIN)/uv pip install --quiet --python $(DBT)/bin/python --require-hashes --requirement requirements-dbt.txt
 	touch $@
 
+$(SINGER_READY): $(READY) requirements-singer.txt
+	$(PYTHON) -m venv --without-pip $(SINGER)
+	$(BIN)/uv pip install --quiet --python $(SINGER)/bin/python --require-hashes --requirement requirements-singer.txt
+	touch $@
+
 $(RUNTIME_READY): requirements.txt
 	$(CHECK_PYTHON)
 	$(PYTHON) -m venv $(RUNTIME)
@@ -238,4 +252,4 @@ define CHECK_PYTHON
 endef
 
 clean:
-	rm -rf $(VENV) .venv-3.* $(RUNTIME) $(SITE) $(RELEASE) $(DBT) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* $(RUNTIME) $(SITE) $(RELEASE) $(DBT) $(SINGER) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -18,7 +18,7 @@ def test_locks_agree_on_hashes() -> None:
         for package in locked(lock):
             assert package.sha256
             found.setdefault((package.name, package.version), set()).add(package.sha256)
-    assert len(locks) == 9
+    assert len(locks) == 10
     assert len(found) > 100
     assert [package for package, sets in found.items() if len(sets) > 1] == []
 

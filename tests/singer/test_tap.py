@@ -76,7 +76,7 @@ def test_first_run_sends_the_store(filled: Home) -> None:
         if row["status"] != "missing":
             known_day = ledger[date.fromisoformat(row["day"])]
             assert [row[m.name] for m in COUNTS] == [known_day.sums[m] for m in COUNTS]
-            assert (row["users"], row["version"]) == (known_day.users, 1)
+            assert (row["users"], row["day_version"]) == (known_day.users, 1)
     sums = {row["day"]: row["billed"] for row in target.rows("cost_totals") if row["billed"]}
     assert sums == {f"{day}": text_of(row.sums.billed) for day, row in costs.items()}
     assert sums[f"{DAY}"] == "3.500000000000000001"
@@ -132,9 +132,9 @@ def test_revised_day_is_sent_again_and_says_who_is_gone(filled: Home) -> None:
     assert {record["record"]["day"] for record in kinds(lines)} == {f"{DAY}"}
     assert kinds(lines, "ACTIVATE_VERSION") == []
     _, gone = target.tables["user_days"][SOURCE, f"{DAY}", GONE]
-    known = {"source", "day", "user_login", "version", "accepted_at", "_sdc_deleted_at"}
+    known = {"source", "day", "user_login", "day_version", "accepted_at", "_sdc_deleted_at"}
     assert {name for name, value in gone.items() if value is not None} == known
-    assert (gone["version"], gone["_sdc_deleted_at"]) == (2, gone["accepted_at"])
+    assert (gone["day_version"], gone["_sdc_deleted_at"]) == (2, gone["accepted_at"])
     assert target.content() == fresh(filled).content()
 
 

@@ -28,18 +28,19 @@ from dashboard_scraper.singer.streams import (
     ACCEPTED_AT,
     COST_DAYS,
     COST_TOTALS,
+    DAY_VERSION,
     DAYS,
     MISSING,
     SINCE,
     USER_DAYS,
-    VERSION,
     Stream,
 )
 from dashboard_scraper.store import CostLedgerDay, LedgerDay, Reader, VersionState
 
 Record = dict[str, Any]
 
-_encode = msgspec.json.Encoder(order="deterministic").encode
+_encode = msgspec.json.Encoder().encode
+_encode_sorted = msgspec.json.Encoder(order="deterministic").encode
 _NAMES = tuple(metric.name for metric in METRICS)
 _COMPLETE = "complete"
 
@@ -154,6 +155,7 @@ class LedgerDays:
             **_doubts(row, self._view.tolerance),
             "users": people.listed(day).bit_count(),
             "active_users": people.active(day).bit_count(),
+            DAY_VERSION: row.version,
             SINCE: row.accepted_at or row.fetched_at,
         }
 
@@ -236,6 +238,7 @@ class CostLedgerDays:
             **{field.name: _amount(stored.get(field.name)) for field in COST_TOTALS.fields},
             DoubtKind.UNRECONCILED.word: _words(row),
             "status": _COMPLETE,
+            DAY_VERSION: row.version,
             SINCE: row.accepted_at,
         }
 
@@ -276,7 +279,7 @@ def _gone(stream: Stream, source: str, day: date, version: int, since: datetime)
         **dict.fromkeys(field.name for field in stream.fields),
         "source": source,
         "day": day,
-        VERSION: version,
+        DAY_VERSION: version,
         ACCEPTED_AT: since,
         DELETED_AT: since,
     }
@@ -299,4 +302,4 @@ def _days(stored: dict[date, Any], yesterday: date) -> list[date]:
 
 def digest(content: Any) -> str:
     """Of anything that JSON can express."""
-    return hashlib.blake2b(_encode(content), digest_size=8).hexdigest()
+    return hashlib.blake2b(_encode_sorted(content), digest_size=8).hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from dashboard_scraper.model.doubts import DoubtKind
@@ -14,7 +14,10 @@ MISSING = "missing"
 """The `status` of a day that is not in the store."""
 SINCE = "since"
 ACCEPTED_AT = "accepted_at"
-VERSION = "version"
+# Not `version`, the name of a column that target-postgres cannot remove rows from: its UPDATE has a
+# parameter of that name.
+DAY_VERSION = "day_version"
+PROGRAM_VERSION = "program_version"
 
 
 class Method(Enum):
@@ -54,7 +57,7 @@ class Stream:
 _DAY = ("source", "day")
 _USER_DAY = (*_DAY, "user_login")
 _COST_KEY = (*_USER_DAY, "account", "resource_type", "resource")
-_VERSION = fields.of_column(DAY_LEDGER.c.version, nullable=True)
+_VERSION = replace(fields.of_column(DAY_LEDGER.c.version, nullable=True), name=DAY_VERSION)
 _ACCEPTED = fields.moment(
     ACCEPTED_AT, "Since when the figures of the day are in force", nullable=False
 )
@@ -101,9 +104,10 @@ DAYS = Stream(
         *fields.of_table(
             DAY_LEDGER,
             _DAY,
-            leave_out=("digest",),
+            leave_out=("digest", "version"),
             replace=(_STATUS, *fields.doubts()),
         ),
+        _VERSION,
         _SINCE,
     ),
     _DAY,
@@ -129,8 +133,9 @@ COST_TOTALS = Stream(
     "cost_totals",
     "One row for each day since the first with costs, also for days whose costs are missing",
     (
-        *fields.of_table(COST_LEDGER, _DAY, replace=(_COSTS_DOUBT,)),
+        *fields.of_table(COST_LEDGER, _DAY, leave_out=("version",), replace=(_COSTS_DOUBT,)),
         _COST_STATUS,
+        _VERSION,
         _SINCE,
     ),
     _DAY,
@@ -147,7 +152,10 @@ SEATS = Stream(
 RUNS = Stream(
     "runs",
     "One row for each source of each run that fetches, also where it failed",
-    tuple(fields.of_column(column, nullable=bool(column.nullable)) for column in RUN.c),
+    (
+        *(fields.of_column(c, nullable=bool(c.nullable)) for c in RUN.c if c.name != "version"),
+        replace(fields.of_column(RUN.c.version, nullable=False), name=PROGRAM_VERSION),
+    ),
     ("number",),
     Method.FULL_TABLE,
 )

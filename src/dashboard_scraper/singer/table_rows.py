@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from dashboard_scraper.singer.day_rows import Record, View
+from dashboard_scraper.singer.streams import PROGRAM_VERSION
 from dashboard_scraper.store import Reader
 
 _ALL = 2**31
@@ -37,4 +38,4 @@ def seats(views: Sequence[View]) -> list[Record]:
 def runs(reader: Reader, sources: Sequence[str]) -> list[Record]:
     """The runs of these sources, oldest first."""
     found = [run for run in reversed(reader.runs(_ALL)) if run.source in sources]
-    return [msgspec.structs.asdict(run) for run in found]
+    return [{**msgspec.structs.asdict(run), PROGRAM_VERSION: run.version} for run in found]
