@@ -171,13 +171,17 @@ def comparison_sections(dialect: Dialect) -> list[Section]:
     panels = [
         lines(
             title,
-            [dialect.query(queries.active_people_by_source(dialect, value), is_long=True)],
+            [
+                dialect.query(queries.active_people_by_source(dialect, value), is_long=True)
+                for value in values
+            ],
             description=f"{_PEOPLE} Each source has its own rule for who is active. A gap is a day"
             " that this source lacks, or a window that lacks one.",
             display_name="${__field.labels.source}",
+            marks="B",
         )
-        for title, value in (
-            ("People who were active on the day", queries.TODAY),
+        for title, *values in (
+            ("People who were active on the day", queries.TODAY, queries.TODAY_IN_DOUBT),
             ("People who were active in 7 days", queries.LAST_WEEK),
             ("People who were active in 28 days", queries.LAST_MONTH),
         )

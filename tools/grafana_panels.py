@@ -10,6 +10,12 @@ from grafana_queries import IN_DOUBT
 
 WIDTH = 24
 Json = dict[str, Any]
+_LEGEND: Json = {
+    "calcs": [],
+    "displayMode": "list",
+    "placement": "bottom",
+    "showLegend": True,
+}
 
 
 @dataclass(frozen=True)
@@ -59,28 +65,35 @@ class Panel:
         }
 
 
-def _override(name: str, **properties: Any) -> Json:
+def _points(matcher: str, name: str, title: str) -> Json:
+    """Red points for a series, or for those of a query."""
+    properties = {
+        "custom.drawStyle": "points",
+        "custom.pointSize": 12,
+        "color": {"mode": "fixed", "fixedColor": "red"},
+        "displayName": title,
+    }
     return {
-        "matcher": {"id": "byName", "options": name},
-        "properties": [
-            {"id": key.replace("__", "."), "value": value} for key, value in properties.items()
-        ],
+        "matcher": {"id": matcher, "options": name},
+        "properties": [{"id": key, "value": value} for key, value in properties.items()],
     }
 
 
-def lines(title: str, targets: Sequence[Json], **options: Any) -> Panel:
-    """Lines that end where a day is missing; days in doubt have a red point."""
+def lines(title: str, targets: Sequence[Json], marks: str = "", **options: Any) -> Panel:
+    """Lines that end where a day is missing; days in doubt have a red point. These are a column of
+    their own, or for a series for each source the query `marks`.
+    """
+    points = (
+        _points("byFrameRefID", marks, f"${{__field.labels.source}}: {IN_DOUBT.lower()}")
+        if marks
+        else _points("byName", IN_DOUBT, IN_DOUBT)
+    )
     return Panel(
         title,
         "timeseries",
         targets,
         options={
-            "legend": {
-                "calcs": [],
-                "displayMode": "list",
-                "placement": "bottom",
-                "showLegend": True,
-            },
+            "legend": _LEGEND,
             "tooltip": {"mode": "multi", "sort": "none"},
         },
         custom={
@@ -92,14 +105,7 @@ def lines(title: str, targets: Sequence[Json], **options: Any) -> Panel:
             "showPoints": "always",  # a single day between two gaps has no line
             "spanNulls": False,
         },
-        overrides=[
-            _override(
-                IN_DOUBT,
-                custom__drawStyle="points",
-                custom__pointSize=12,
-                color={"mode": "fixed", "fixedColor": "red"},
-            )
-        ],
+        overrides=[points],
         **options,
     )
 
@@ -149,12 +155,7 @@ def states(title: str, targets: Sequence[Json], colors: Mapping[str, str], **opt
         targets,
         options={
             "alignValue": "left",
-            "legend": {
-                "calcs": [],
-                "displayMode": "list",
-                "placement": "bottom",
-                "showLegend": True,
-            },
+            "legend": _LEGEND,
             "mergeValues": True,
             "rowHeight": 0.9,
             "showValue": "never",

@@ -7,6 +7,11 @@ from grafana_panels import Json, Panel, Section, lines, table
 
 _PREFIX = "dashboard_scraper"
 _BY_SOURCE = "{{source}}"
+_BY_TEAM = "{{source}}: {{team}}"
+_ABOUT_TEAMS = (
+    "Of IDENTITY_FILE, where Prometheus has a token. Teams of fewer than MIN_GROUP_SIZE people are"
+    " among those without a name. Unknown while one of the 28 days is missing."
+)
 
 
 def _figure(name: str) -> str:
@@ -66,6 +71,21 @@ def status_sections() -> list[Section]:
                 _series("Missing days", _figure("missing_days")),
                 lines("Days in doubt", doubts, width=8),
                 _series("Days whose costs do not add up", _figure("cost_unreconciled_days")),
+            ],
+        ),
+        Section(
+            "Teams",
+            [
+                lines(
+                    "Active people of each team in the newest 28 days",
+                    [_target(_figure("team_active_people"), _BY_TEAM)],
+                    description=_ABOUT_TEAMS,
+                ),
+                lines(
+                    "People of each team",
+                    [_target(_figure("team_people"), _BY_TEAM)],
+                    description=_ABOUT_TEAMS,
+                ),
             ],
         ),
         Section(

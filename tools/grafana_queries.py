@@ -55,8 +55,9 @@ def activity(dialect: Dialect, metrics: Sequence[Metric]) -> str:
 
 def accept_rate(dialect: Dialect, shown: Metric, accepted: Metric, title: str) -> str:
     """The percentage of completions that were accepted on each day; NULL without any."""
-    rate = f"100.0 * d.{accepted.name} / NULLIF(d.{shown.name}, 0)"
-    return _of_days(dialect, [(title, dialect.real.format(f"({rate})"))])
+    rate = dialect.real.format(f"(100.0 * d.{accepted.name} / NULLIF(d.{shown.name}, 0))")
+    doubtful = f"CASE WHEN {_doubtful('d')} THEN {rate} END"
+    return _of_days(dialect, [(title, rate), (IN_DOUBT, doubtful)])
 
 
 def _of_days(dialect: Dialect, columns: Iterable[tuple[str, str]]) -> str:
@@ -144,6 +145,7 @@ def _people(dialect: Dialect, source: str | None) -> str:
 TODAY = "CASE WHEN stored IS NOT NULL THEN today END"
 LAST_WEEK = f"CASE WHEN week_days = {WEEK} THEN week END"
 LAST_MONTH = f"CASE WHEN month_days = {MONTH} THEN month END"
+TODAY_IN_DOUBT = f"CASE WHEN doubtful THEN {TODAY} END"
 
 
 def active_people(dialect: Dialect) -> str:
@@ -153,7 +155,7 @@ def active_people(dialect: Dialect) -> str:
         (f"Active in {WEEK} days", LAST_WEEK),
         (f"Active in {MONTH} days", LAST_MONTH),
         ("Listed users", "users"),
-        (IN_DOUBT, f"CASE WHEN doubtful THEN {TODAY} END"),
+        (IN_DOUBT, TODAY_IN_DOUBT),
     ]
     return (
         f"{_people(dialect, SOURCE)}\nSELECT {dialect.time.format('day')}{_columns(columns)}\n"

@@ -155,7 +155,7 @@ def in_store(home: Home) -> Iterable[Counted]:
         StoreCache(store), SOURCE, audience, github, Settling(3, 7), lambda: FETCHED
     )
     status, people, now = views.status(), views.people(), views.now()
-    text = open_metrics(status, people, {}, {}, now, notices=(), amounts=True).decode()
+    text = open_metrics(status, people, {}, {}, now, notices=(), teams={}, amounts=True).decode()
     matched = re.search(
         rf'^dashboard_scraper_people{{source="{SOURCE}"}} (\S+)$', text, re.MULTILINE
     )

@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from dashboard_scraper.store import store_at
 from dashboard_scraper.store.notices import Notice
 from dashboard_scraper.store.runs import NIGHTLY, RunCounts
 from grafana import dashboard, panels
-from made_up_days import FETCHED, LAST, store_days, users
+from made_up_days import FETCHED, LAST, MONTH, store_days, users
 from prometheus import running
 from serving import Served, serving
 from stored_costs import store_costs
@@ -133,9 +132,12 @@ def test_metric_that_vanishes_fires_an_alert(tmp_path: Path, promtool: str) -> N
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """`serve` with a store in which everything is known: old days, and a session near its end."""
     home = Home(tmp_path_factory.mktemp("metrics"))
-    week = Window(LAST - timedelta(6), LAST)
-    store_days(home, users(3), week)
-    store_costs(home, users(3), week)
+    names = users(6)
+    store_days(home, names, MONTH)
+    store_costs(home, names, Window(LAST, LAST))
+    rows = [f"{name},{name[:8]},{number},all" for number, name in enumerate(names, 100)]
+    (home.path / "people.csv").write_text("\n".join(["email,login,id,team", *rows]))
+    home.settings["IDENTITY_FILE"] = "people.csv"
     store = store_at(home.settings["STORE_URL"])
     with store.locked(), store.opened():
         run = store.start_run(DASHBOARD, NIGHTLY, FETCHED, "1.0")

@@ -339,6 +339,9 @@ def test_sources_stand_side_by_side_as_people(filled: str) -> None:
             for source, days in by_source.items()
             for day in RANGE.days()
         }, title
+    marked = shown.panel("comparison", "People who were active on the day", "B")
+    known = {(row["time"], row["source"]) for row in marked if row["people"] is not None}
+    assert known == {(ODD, DASHBOARD), (SUSPICIOUS, DASHBOARD)}
     week = Window(LAST - timedelta(6), LAST)
     rows = grafana_of(filled, week).panel("comparison", "Active people and days of the time range")
     for row in rows:

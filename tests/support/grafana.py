@@ -42,10 +42,10 @@ class Grafana:
         self._variables = variables
         self.kind = "sqlite" if store_url.startswith("sqlite") else "postgresql"
 
-    def panel(self, name: str, title: str) -> list[Row]:
-        """The rows of a panel's only query."""
+    def panel(self, name: str, title: str, query: str = "A") -> list[Row]:
+        """The rows of a panel's query."""
         (found,) = (each for each in panels(dashboard(self.kind, name)) if each["title"] == title)
-        (target,) = found["targets"]
+        (target,) = (each for each in found["targets"] if each["refId"] == query)
         return self.rows(self.sql(target))
 
     def sql(self, target: Json) -> str:

@@ -19,7 +19,7 @@ from serving import Served
 from tree import ROOT
 
 FOLDER = ROOT / "deploy" / "prometheus"
-SECONDS = 60
+SECONDS = 120
 ATTEMPTS = 5
 _INTERVALS = ("scrape_interval", "scrape_timeout", "evaluation_interval")
 
@@ -64,12 +64,14 @@ class Prometheus:
 
 
 def _configured(served: Served, folder: Path) -> Path:
-    """The files as they are, but for where `serve` is, and how long to wait."""
+    """The files as they are, but for where `serve` is, its token, and how long to wait."""
     shutil.copy(FOLDER / "alerts.yaml", folder)
     settings = msgspec.yaml.decode((FOLDER / "prometheus.yaml").read_text())
     # A scrape that takes longer than the timeout ends every line: a loaded machine needs some time.
     settings["global"] = dict.fromkeys(_INTERVALS, "3s")
     (job,) = settings["scrape_configs"]
+    (folder / "token").write_text(served.token)
+    job["authorization"] = {"credentials_file": "token"}
     job["static_configs"] = [{"targets": [served.host]}]
     file = folder / "prometheus.yaml"
     file.write_bytes(msgspec.yaml.encode(settings))

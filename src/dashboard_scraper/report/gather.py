@@ -185,6 +185,21 @@ def figures_of(
     )
 
 
+def teams_in(
+    reader: Reader, source: str, window: Window, audience: Audience, options: ReportOptions
+) -> list[Group]:
+    """The teams that may be shown, with those of them who were active in the window; none where a
+    day of it is missing, since more may have been active.
+    """
+    gathering = _Gathering(reader, source, window, audience, ())
+    now = gathering.period(window, options.tolerance)
+    if now.missing:
+        return []
+    known = gathering.known_names(window.end)
+    messages = Measures(info_of(source).metrics).parts(MESSAGES)
+    return _teams(now, known, audience, messages, options.min_group_size)[0] or []
+
+
 def _parts(
     reader: Reader,
     source: str,

@@ -7,9 +7,10 @@ from datetime import date, datetime
 from functools import partial
 
 from dashboard_scraper.errors import DaysMissing
-from dashboard_scraper.model.dates import utc_day
+from dashboard_scraper.model.dates import DAYS, utc_day
 from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.report.gather import newest_window
+from dashboard_scraper.report.figures import Group
+from dashboard_scraper.report.gather import newest_window, teams_in
 from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.report.render import page_of
 from dashboard_scraper.store.cache import CachedView, StoreCache
@@ -42,3 +43,23 @@ class ReportView:
         if window is None:
             raise DaysMissing("no completed day has been fetched yet")
         return page_of(view.reader, self._sources, window, self._audience, self._options)
+
+    def teams(self) -> dict[str, list[Group]]:
+        """By source, the teams that may be shown, and who was active in the newest 28 days; none
+        where one of these is missing.
+        """
+        if not self._audience.has_teams:
+            return {}
+        today = utc_day(self._clock())
+        try:
+            return self._cache.get(("teams", today), partial(self._teams, today))
+        except DaysMissing:
+            return {}
+
+    def _teams(self, today: date, view: CachedView) -> dict[str, list[Group]]:
+        found = {}
+        for source in self._sources:
+            window = newest_window([view.reader.days(source)], today)
+            if window and len(window) == DAYS:
+                found[source] = teams_in(view.reader, source, window, self._audience, self._options)
+        return found

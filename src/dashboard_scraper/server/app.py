@@ -255,7 +255,8 @@ class _Endpoints:
         return json_answer({"status": "ok"})
 
     def _metrics(self, request: Request) -> Response:
-        """What the organization spends is only for who sent a token."""
+        """What the organization spends, and its teams, are only for who sent a token."""
+        has_token = noted_of(request.scope).holder is not None
         views = (self._views, *self._options.others)
         text = open_metrics(
             self._views.status(),
@@ -264,7 +265,8 @@ class _Endpoints:
             dict(ChainMap(*(each.newest_costs() for each in views))),
             self._views.now(),
             notices=self._views.notices(),
-            amounts=noted_of(request.scope).holder is not None,
+            teams=self._report.teams() if has_token else {},
+            amounts=has_token,
         )
         return Response(text, media_type=CONTENT_TYPE)
 

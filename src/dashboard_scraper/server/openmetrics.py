@@ -1,9 +1,9 @@
-"""The state of the store in OpenMetrics, and what the newest day cost; it names no people."""
+"""The state of the store in OpenMetrics, what the newest day cost, and teams; no people."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 
@@ -13,6 +13,7 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, genera
 from prometheus_client.registry import Collector
 
 from dashboard_scraper.model.costs import COST_METRICS, CostKind, CostMetric, text_of
+from dashboard_scraper.report.figures import Group
 from dashboard_scraper.store import CostLedgerDay
 from dashboard_scraper.store.gauges import (
     SECONDS,
@@ -46,10 +47,37 @@ _OF_RUN = {
     "requests": "Requests that the newest run sent to the source",
 }
 """Of the fields of a run."""
+_OF_TEAM: Mapping[str, tuple[str, Callable[[Group], float]]] = {
+    "team_people": (
+        "People of each team that may be shown; of all others without a name",
+        lambda group: group.people or 0,
+    ),
+    "team_active_people": (
+        "Those of them who were active in the newest 28 days",
+        lambda group: group.active,
+    ),
+}
 _MORE = {
     "people": "People and service accounts that were ever kept, each once",
     "latest_reports_missing_days": "Days that the reports of the latest 28 days lack",
 }
+
+
+class _TeamCollector(Collector):
+    """Teams by source: the client library escapes their names."""
+
+    def __init__(self, teams: Mapping[str, Sequence[Group]]) -> None:
+        self._teams = teams
+
+    def collect(self) -> Iterator[Metric]:
+        """The size of each team, and how many of it were active; nothing without teams."""
+        for name, (text, figure) in _OF_TEAM.items():
+            gauge = GaugeMetricFamily(f"{_PREFIX}_{name}", text, labels=["source", "team"])
+            for source, groups in self._teams.items():
+                for group in groups:
+                    gauge.add_metric([source, group.name], figure(group))
+            if gauge.samples:
+                yield gauge
 
 
 class _StatusCollector(Collector):
@@ -102,6 +130,7 @@ def open_metrics(
     now: datetime,
     *,
     notices: Iterable[Notice],
+    teams: Mapping[str, Sequence[Group]],
     amounts: bool,
 ) -> bytes:
     """The body of `/metrics`. By source, if known: the number of people, of the days that the
@@ -110,6 +139,7 @@ def open_metrics(
     registry = CollectorRegistry()
     more = {"people": people, "latest_reports_missing_days": missing_from_latest}
     registry.register(_StatusCollector(status, more))
+    registry.register(_TeamCollector(teams))
     text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call]
     lines = chain(
         _open_notices(notices),

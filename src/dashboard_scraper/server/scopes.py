@@ -16,6 +16,6 @@ class Scope(Enum):
 MEANINGS = {
     Scope.REPORTS: "GitHub's endpoints: people, seats, teams, and links to reports",
     Scope.PAGE: "the page of the report, in a browser",
-    Scope.METRICS: "what the newest day cost, in `/metrics`; the rest of it needs no token",
+    Scope.METRICS: "teams, and what the newest day cost, in `/metrics`; the rest needs no token",
 }
 """In the words of help and documents."""
