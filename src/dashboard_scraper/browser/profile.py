@@ -24,6 +24,7 @@ else:
 
 _BROWSERS_LOCK = "SingletonLock"
 _LOOK_SECONDS = 0.05
+_PROCESSES = Path("/proc")
 
 
 @contextlib.contextmanager
@@ -118,17 +119,25 @@ def _refuse_running_browser(folder: Path) -> None:
             f"the browser's profile {folder} is in use on the computer {host}; where no browser"
             f" runs there any more, delete {folder / _BROWSERS_LOCK}"
         )
-    if process.isdecimal() and _is_running(int(process)):
+    if process.isdecimal() and _may_have_open(int(process), folder):
         raise LockHeld(
             f"a browser (process {process}) has the profile {folder} open; close that browser"
         )
 
 
-def _is_running(process: int) -> bool:
+def _may_have_open(process: int, folder: Path) -> bool:
+    """Whether the process may be a browser with this profile. After a restart of the machine,
+    another one may have its number: so its command line must name the folder, where the system
+    shows that.
+    """
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except PermissionError:  # another user's
+        pass
+    try:
+        words = (_PROCESSES / f"{process}" / "cmdline").read_bytes()
+    except OSError:  # not Linux, or hidden
         return True
-    return True
+    return os.fsencode(folder) in words

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -277,13 +279,27 @@ def test_profile_in_use_is_refused(dashboard: Company) -> None:
             result = home.run(*words)
         assert result.code == 7
         assert "another process of this program has the browser's profile" in result.err
-    ours = os.uname().nodename
-    for owner, expected in ((f"{ours}-1", "process 1"), ("other-1", "computer other")):
-        (profile / "SingletonLock").symlink_to(owner)
-        result = home.run(*SIGN_IN)
-        assert result.code == 7
-        assert expected in result.err
-        (profile / "SingletonLock").unlink()
+    ours, lock = os.uname().nodename, profile / "SingletonLock"
+    words = [sys.executable, "-c", "input()", f"--user-data-dir={profile}"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as other:
+        number = f"{other.pid}"
+        for owner, expected in ((f"{ours}-{number}", f"process {number}"), ("x-1", "computer x")):
+            lock.symlink_to(owner)
+            result = home.run(*SIGN_IN)
+            assert result.code == 7
+            assert expected in result.err
+            lock.unlink()
+        other.kill()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the command lines of processes")
+def test_lock_of_a_browser_that_was_killed_is_no_lock(tmp_path: Path) -> None:
+    """Another process has its number, as after a restart of the machine."""
+    profile = tmp_path / PROFILE
+    profile.mkdir(mode=0o700, parents=True)
+    (profile / "SingletonLock").symlink_to(f"{os.uname().nodename}-{os.getpid()}")
+    with locked_profile(profile):
+        assert (profile / "SingletonLock").is_symlink()
 
 
 def test_open_profile_is_refused(dashboard: Company) -> None:
