@@ -68,7 +68,7 @@ class NotNotified(ScraperError):
 
 
 class UsageError(ScraperError):
-    """The command line or a setting is wrong; nothing was fetched."""
+    """The command line or a setting is wrong."""
 
     exit_code = 2
 

@@ -334,13 +334,16 @@ def test_notify_test_tries_every_url(home: Home, api: Simulator, sink: HttpSink)
 
 
 @pytest.mark.parametrize("url", ["slak://{token}/x", "mailto://", "{token}"])
-def test_url_that_apprise_does_not_know_is_refused(
+def test_url_that_apprise_does_not_know_fails_the_run_at_its_end(
     url: str, home: Home, api: Simulator, sink: HttpSink
 ) -> None:
+    """Not before: as where a file of it has gone, the days that it did not fetch might be lost."""
     wrong = url.format(token=TOKEN)
     home.settings["NOTIFY_URLS"] += f"\n{wrong}"
     result = home.run(*BACKFILL)
-    assert (result.code, api.requests, sink.paths) == (2, [], pings("start", "2"))
+    assert (result.code, sink.paths) == (2, pings("start", "2"))
+    assert api.requests
+    assert home.run("watch").code == 2
     scheme, colon, _ = wrong.partition(":")
     shown = f"{scheme}://)" if colon else "without a scheme"
     assert f"NOTIFY_URLS: URL 2 ({shown}" in result.err
@@ -364,12 +367,15 @@ def test_urls_may_be_in_a_private_file(home: Home, api: Simulator, sink: HttpSin
     assert api.requests == []
 
 
-def test_heartbeat_url_must_be_http(home: Home, api: Simulator) -> None:
+def test_heartbeat_url_must_be_http(home: Home, api: Simulator, sink: HttpSink) -> None:
+    """Somebody is notified of it, and the run fetches all the same."""
     home.settings["HEARTBEAT_URL"] = f"ftp://{PING}"
     result = home.run(*BACKFILL)
-    assert (result.code, api.requests) == (2, [])
+    assert result.code == 2
     assert "HEARTBEAT_URL: write it with https://" in result.err
     assert PING not in result.err
+    assert api.requests
+    assert sink.subjects == ["dashboard-scraper: all sources: the run failed (exit code 2)"]
 
 
 def test_expiry_is_that_of_a_json_web_token() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from pydantic import SecretStr
 
@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 Work = Callable[[Settings], None]
 Clock = Callable[[], datetime]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,9 @@ class Notified(AbstractContextManager["Notified"]):
     `window` are the days that it was asked for, if any, and `pings` says whether the monitor is
     pinged. Where somebody `keeps_session` alive, its end is not foretold. Of a source that ended
     with the exit code `passed_over`, nothing is said, and of a run nothing is pinged. A message or
-    ping that fails is logged, and changes nothing else; a wrong NOTIFY_URLS is a UsageError before
-    anything is fetched.
+    ping that fails is logged, and changes nothing else. Where NOTIFY_URLS or HEARTBEAT_URL is
+    wrong, or a file of them has gone, the run fetches all the same, since days that it does not
+    fetch may be lost, and ends with that UsageError.
     """
 
     settings: Settings
@@ -71,18 +73,27 @@ class Notified(AbstractContextManager["Notified"]):
     passed_over: int | None = None
     _heartbeat: Heartbeat | None = None
     _channels: Sequence[Channel] = ()
+    _wrong: UsageError | None = None
     _runs: list[_SourceRun] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        self._heartbeat = heartbeat_of(self.settings) if self.pings else None
+        self._heartbeat = self._usable(heartbeat_of) if self.pings else None
         try:
             if self._heartbeat:
                 self._heartbeat.started()
-            self._channels = channels_of(self.settings)
+            self._channels = self._usable(channels_of) or ()
         except BaseException as error:  # also a signal: what has a start needs an end
             self._ping(error)
             raise
         return self
+
+    def _usable(self, make: Callable[[Settings], T]) -> T | None:
+        try:
+            return make(self.settings)
+        except UsageError as error:
+            logger.warning("%s; the run goes on, and will end with exit code 2", error)
+            self._wrong = self._wrong or error
+            return None
 
     def each(self, work: Work) -> Work:
         """The same work for one source, whose end is noted. Before it, somebody is notified of
@@ -109,12 +120,15 @@ class Notified(AbstractContextManager["Notified"]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        ending = error or self._wrong
         try:
             # Whoever stopped the run knows of it, and does not want to wait.
-            if self._channels and (error is None or isinstance(error, Exception)):
-                self._notify([*self._runs, *self._of_all(error)])
+            if self._channels and (ending is None or isinstance(ending, Exception)):
+                self._notify([*self._runs, *self._of_all(ending)])
         finally:  # a message must not cost the ping, which says that the run has ended
-            self._ping(error)
+            self._ping(ending)
+        if error is None and self._wrong is not None:
+            raise self._wrong
 
     def _ping(self, error: BaseException | None) -> None:
         if self._heartbeat and not (error and exit_code_of(error) == self.passed_over):

@@ -41,7 +41,7 @@ FAILURES: dict[type[ScraperError], tuple[str, str]] = {
         "Read the end of the run's log: it says what to fix.",
     ),
     UsageError: (
-        "The command line or a setting is wrong, and nothing was fetched.",
+        "The command line or a setting is wrong.",
         "Fix what the run's log names.",
     ),
     SignInRequired: (
