@@ -4,7 +4,8 @@
 
 Every overlay, and every combination of components with a store, is held against the schemas of the
 oldest and the newest Kubernetes that are supported; a field that these do not know is an error, as
-it would be silently dropped. ServiceMonitor is held against the Prometheus operator's own types.
+it would be silently dropped. ServiceMonitor, and the alerts as a PrometheusRule, are held against
+the Prometheus operator's own types.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from typing import Any
 import jsonschema
 import kubernetes_validate
 import yaml
-from cloudcoil.models.prometheus_operator.v1 import ServiceMonitor
+from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonitor
 
-FOLDER = Path(__file__).parents[1] / "deploy" / "kubernetes"
+DEPLOY = Path(__file__).parents[1] / "deploy"
+FOLDER = DEPLOY / "kubernetes"
 KUBECTL = Path(sys.executable).with_name("kubectl")
 VERSIONS = ("1.29", "1.37")
+OPERATOR = {"PrometheusRule": PrometheusRule, "ServiceMonitor": ServiceMonitor}
 STORES, OTHERS = ("sqlite", "postgres"), ("watch", "prometheus", "ingress")
 
 Document = dict[str, Any]
@@ -60,6 +63,13 @@ def kustomizations(scratch: Path) -> Iterator[tuple[str, Path]]:
         yield "base with " + ", ".join(components), folder
 
 
+def alerts() -> Document:
+    """The rules of deploy/prometheus as the operator takes them, made as the documentation says."""
+    rules = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yaml").read_text(encoding="utf-8"))
+    kind = {"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule"}
+    return kind | {"metadata": {"name": "dashboard-scraper"}, "spec": rules}
+
+
 def closed(schema: object) -> object:
     """The schema, where no object may have other fields than those it names."""
     if isinstance(schema, list):
@@ -71,25 +81,26 @@ def closed(schema: object) -> object:
 
 
 @functools.cache
-def service_monitor_schema() -> Any:
-    return closed(ServiceMonitor.model_json_schema(by_alias=True))
+def operator_schema(kind: str) -> Any:
+    return closed(OPERATOR[kind].model_json_schema(by_alias=True))
 
 
 def errors_of(document: Document) -> Iterator[str]:
     """What the API would refuse, or would not know."""
-    if document["kind"] == "ServiceMonitor":
-        validator = jsonschema.Draft202012Validator(service_monitor_schema())
-        for error in validator.iter_errors(document):
+    if document["kind"] in OPERATOR:
+        validator = jsonschema.Draft202012Validator(operator_schema(document["kind"]))
+        error = jsonschema.exceptions.best_match(validator.iter_errors(document))
+        if error:
             yield f"{error.json_path}: {error.message}"
         return
     for version in VERSIONS:
         try:
             kubernetes_validate.validate(document, version, strict=True)
-        except kubernetes_validate.ValidationError as error:
-            place = ".".join(str(step) for step in error.path)
-            yield f"Kubernetes {version}: {place}: {error.message}"
-        except kubernetes_validate.SchemaNotFoundError as error:
-            yield f"Kubernetes {version}: {error.message}"
+        except kubernetes_validate.ValidationError as wrong:
+            place = ".".join(str(step) for step in wrong.path)
+            yield f"Kubernetes {version}: {place}: {wrong.message}"
+        except kubernetes_validate.SchemaNotFoundError as unknown:
+            yield f"Kubernetes {version}: {unknown.message}"
 
 
 def main() -> int:
@@ -98,6 +109,7 @@ def main() -> int:
         for name, folder in kustomizations(Path(scratch)):
             for document in render(folder):
                 found.setdefault(json.dumps(document), document | {"in": name})
+    found["alerts"] = alerts() | {"in": "deploy/prometheus"}
     wrong = 0
     for document in found.values():
         name = document.pop("in")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import time
-from collections.abc import Callable, Iterator
+import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+import yaml
 
 from conftest import Home, Start, yesterday
+from crash_child import until
 from dashboard_scraper import __version__
 from dashboard_scraper.cli.commands import COMMANDS
 from dashboard_scraper.cli.parser import parser_of
@@ -27,6 +30,7 @@ from pods import FOLDER, Cluster, Document, container_of, pod_of, rendered
 from tree import ROOT
 
 OVERLAYS = sorted(path.name for path in (FOLDER / "overlays").iterdir())
+SECONDS = 300
 SETTINGS_OF_OTHERS = {"HOME", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"}
 SECRETS = {
     "dashboard-scraper-serve": {"token": "made-up-token-of-serve-" + 10 * "x"},
@@ -170,25 +174,49 @@ def test_everything_is_denied_but_what_is_listed(overlay: str) -> None:
     assert opened == {("ingress", "http"), ("egress", 53), ("egress", 443)} | database
 
 
+def kustomization(folder: Path, text: str) -> list[Document]:
+    """What it renders, in a folder two levels below a copy of deploy/kubernetes."""
+    ours = folder / "overlays" / "ours"
+    ours.mkdir(parents=True)
+    for name in ("base", "components"):
+        (folder / name).symlink_to(FOLDER / name)
+    (ours / "kustomization.yaml").write_text(text, encoding="utf-8")
+    return list(rendered(ours))
+
+
+PAGE = (ROOT / "docs" / "deploy" / "kubernetes.md").read_text(encoding="utf-8")
+(EXAMPLE,) = re.findall(r"```yaml\n(apiVersion: kustomize.*?)```", PAGE, re.DOTALL)
+
+
 def test_example_of_the_documentation_renders(tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "deploy" / "kubernetes.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```yaml\n(apiVersion: kustomize.*?)```", text, re.DOTALL)
-    folder = tmp_path / "overlays" / "ours"
-    folder.mkdir(parents=True)
-    (tmp_path / "base").symlink_to(FOLDER / "base")
-    (tmp_path / "components").symlink_to(FOLDER / "components")
-    (folder / "kustomization.yaml").write_text(example, encoding="utf-8")
-    documents = list(rendered(folder))
+    documents = kustomization(tmp_path, EXAMPLE)
     assert {"ServiceMonitor", "Ingress"} <= {each["kind"] for each in documents}
     for _, pod in pods(documents):
-        assert container_of(pod)["image"].endswith(f"/dashboard-scraper:{__version__}")
+        assert container_of(pod)["image"] == f"registry.example.com/dashboard-scraper:{__version__}"
 
 
-def until(reached: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not reached():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+def test_store_before_watch_cannot_be_applied(tmp_path: Path) -> None:
+    """Its pod would store elsewhere than `serve` reads."""
+    text = EXAMPLE.replace("components/ingress", "components/postgres", 1)
+    text = "components/watch".join(text.rsplit("components/postgres", 1))
+    documents = kustomization(tmp_path, text)
+    (watch,) = [pod for each, pod in pods(documents) if each["metadata"]["name"].endswith("watch")]
+    assert "data" not in {volume["name"] for volume in watch["volumes"]}
+
+
+def test_alerts_find_the_job_of_the_monitor(tmp_path: Path) -> None:
+    documents = kustomization(tmp_path, EXAMPLE)
+    (monitor,) = [each["spec"] for each in documents if each["kind"] == "ServiceMonitor"]
+    (service,) = [each for each in documents if each["kind"] == "Service"]
+    labels = service["metadata"]["labels"]
+    assert monitor["selector"]["matchLabels"].items() <= labels.items()
+    assert [each["port"] for each in monitor["endpoints"]] == [service["spec"]["ports"][0]["name"]]
+    alerts = (ROOT / "deploy" / "prometheus" / "alerts.yaml").read_text(encoding="utf-8")
+    assert {*re.findall(r'job="(.*?)"', alerts)} == {labels[monitor["jobLabel"]]}
+    (command,) = re.findall(r"^\((printf .*?)\) \| kubectl", PAGE, re.MULTILINE | re.DOTALL)
+    made = subprocess.run(["sh", "-c", command], cwd=ROOT, check=True, capture_output=True)
+    rule = yaml.safe_load(made.stdout)
+    assert (rule["kind"], rule["spec"]) == ("PrometheusRule", yaml.safe_load(alerts))
 
 
 def simulated(home: Home) -> dict[str, str]:
@@ -236,14 +264,14 @@ def test_nightly_pod_stores_what_the_serving_pod_answers(
         address = f"http://127.0.0.2:{port}"  # as that of a pod, which is not in the settings
         for probe in ("readinessProbe", "livenessProbe"):
             path = container.specification[probe]["httpGet"]["path"]
-            assert requests.get(address + path, timeout=30).status_code == 200
+            assert requests.get(address + path, timeout=SECONDS).status_code == 200
         token = secrets["dashboard-scraper-serve"]["token"]
         report = "/enterprises/any/copilot/metrics/reports/users-1-day"
         answer = requests.get(
             f"http://127.0.0.1:{port}{report}",
             {"day": f"{yesterday()}"},
             headers={"Authorization": f"Bearer {token}", "Host": "dashboard-scraper-serve:8377"},
-            timeout=30,
+            timeout=SECONDS,
         )
         assert answer.status_code == 200, answer.text
         assert f'"{yesterday()}"' in answer.text
@@ -280,25 +308,26 @@ def test_watching_pod_keeps_its_session_when_it_moves(
     cluster = Cluster(documents_of("watch"), SECRETS, volume)
     watch = ("Deployment", "dashboard-scraper-watch")
 
-    def exit_code() -> int | None:
-        """Of the run at the start, once it is over."""
-        beat = json.loads((volume / "watch.json").read_bytes())
-        return beat["last_run"] and int(beat["last_run"]["exit_code"])
+    def run_is_over() -> bool:
+        return (volume / "watch.json").exists() and beat()["state"] == "waiting"
+
+    def beat() -> Any:
+        return json.loads((volume / "watch.json").read_bytes())
 
     with cluster.started(*watch, **simulated(home)) as container:
-        until((volume / "watch.json").exists)
-        until(lambda: exit_code() is not None)
-        assert exit_code() == SignInRequired.exit_code
+        until(run_is_over, SECONDS)
+        assert beat()["last_run"]["exit_code"] == SignInRequired.exit_code
         command = container.specification["livenessProbe"]["exec"]["command"]
         assert command[0] == "dashboard-scraper"
         assert container.execute(*command[1:]) == 0
+        # A run that begins at once, and is interrupted, would be tried again in an hour.
+        container.process.send_signal(signal.SIGSTOP)
         assert container.execute("--auth", stdin=f"{SESSION_COOKIE}={simulator.cookie}\n") == 0
     assert container.process.returncode == 0
     stored = volume / "secrets" / "cookies.json"
     assert stored.stat().st_mode & 0o777 == 0o600
     (volume / "watch.json").unlink()
     with cluster.started(*watch, **simulated(home)) as container:
-        until((volume / "watch.json").exists)
-        until(lambda: exit_code() is not None)
-        assert exit_code() == 0
+        until(run_is_over, SECONDS)
+        assert beat()["last_run"]["exit_code"] == 0
     assert container.process.returncode == 0

@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -117,7 +118,7 @@ class Cluster:
     @contextlib.contextmanager
     def started(self, kind: str, name: str, *words: str, **settings: str) -> Iterator[Container]:
         """The container of a workload, with more words and settings, as where a simulator is. It is
-        stopped as a kubelet does it, by SIGTERM.
+        stopped as a kubelet does it, by SIGTERM, also where a test has made it wait.
         """
         pod = pod_of(self.named(kind, name))
         assert pod is not None
@@ -139,12 +140,13 @@ class Cluster:
                 yield Container(container, process, program)
             finally:
                 process.terminate()
-                process.communicate(timeout=60)
+                process.send_signal(signal.SIGCONT)
+                process.communicate(timeout=300)
 
     def run(self, kind: str, name: str, **settings: str) -> tuple[int, str]:
         """Its exit code and its log, once it has ended by itself."""
         with self.started(kind, name, **settings) as container:
-            _, log = container.process.communicate(timeout=120)
+            _, log = container.process.communicate(timeout=300)
             return container.process.returncode, log
 
     def _mounts(
