@@ -80,8 +80,16 @@ def _wait_out_midnight() -> None:
 if os.environ.setdefault(_BEGUN, f"{os.getpid()}") == f"{os.getpid()}":
     _wait_out_midnight()
 
-# How long an example takes says something of the machine alone, where others work too.
-hypothesis.settings.register_profile("patient", hypothesis.settings(), deadline=None)
+# How long an example takes says something of the machine alone, where others work too. The examples
+# are the same each time, so that no change fails by what it has nothing to do with; to look for
+# others, use `--hypothesis-profile default`.
+hypothesis.settings.register_profile(
+    "patient",
+    hypothesis.settings(),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("patient")
 
 # A shell has what it runs in the background ignore this signal, and then our children would too.

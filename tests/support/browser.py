@@ -47,6 +47,7 @@ def started(*, loopback: bool = False) -> Iterator[Browser]:
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     with webdriver.Chrome(options=options, service=Service(DRIVER)) as browser:
+        browser.set_script_timeout(300)  # a look at the whole page takes a while on a busy machine
         yield browser
 
 

@@ -273,7 +273,7 @@ def test_the_option_overrides_the_setting(
     home: Home, both: Simulator, setting: str, option: str, expected: str
 ) -> None:
     home.settings["METRICS_SOURCE"] = setting
-    result = home.run("backfill", *PERIOD, "--source", option)
+    result = home.run("backfill", *PERIOD, *PERIOD, "--source", option)
     assert result.code == 0, result.err
     assert sources_asked(both) == {expected}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Home, content_of, last_working_day, own_files
+from conftest import Home, content_of, last_working_day, own_files, yesterday
 from dashboard_scraper.exports.copilot_converter import PLACES
 from dashboard_scraper.model.metrics import USER_TITLE, Kind, Metric
 from dashboard_scraper.simulator import (
@@ -160,7 +160,7 @@ def daily_files(home: Home) -> dict[str, bytes]:
     return {path.name: content_of(path) for path in own_files(home.daily_folder)}
 
 
-ALL_DAYS = [DAY - timedelta(n) for n in range(28)]
+ALL_DAYS = [yesterday() - timedelta(n) for n in range(28)]
 WHOLE_EXPORT = {AGGREGATED, MANIFEST, REPORT}.union(*map(pair, ALL_DAYS))
 
 

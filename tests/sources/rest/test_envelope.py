@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from both_sources import DAY, WINDOW, Asking, analytics, asking, dashboard, each
-from conftest import Home, Start, yesterday
+from conftest import Home, Start
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import AUGMENT_METRICS, USER_COUNT, Kind
@@ -476,4 +476,3 @@ def test_field_of_an_envelope_has_a_bound() -> None:
     envelope = Envelope(USERS, WINDOW, datetime.now(UTC))
     with pytest.raises(ContractBroken, match="novel is longer than 64 KiB"):
         envelope.read({"novel": msgspec.Raw(b'"' + b"x" * (1 << 16) + b'"')})
-    assert yesterday() == DAY
