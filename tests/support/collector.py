@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import threading
 from collections.abc import Iterator
@@ -41,10 +42,11 @@ class Point:
 
 @dataclass
 class Collector:
-    """What arrived; `status` is the answer to it, which comes once `may_answer` is set."""
+    """What arrived; `status` and `answer` are the answer to it, once `may_answer` is set."""
 
     port: int = 0
     status: int = 200
+    answer: bytes = b""
     may_answer: threading.Event = field(default_factory=threading.Event)
     bodies: list[bytes] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -114,9 +116,11 @@ def collector() -> Iterator[Collector]:
             found.headers.append(dict(self.headers))
             found.take(self.path, body)
             found.may_answer.wait()
-            self.send_response(found.status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            with contextlib.suppress(ConnectionError):  # who waits no longer has closed it
+                self.send_response(found.status)
+                self.send_header("Content-Length", f"{len(found.answer)}")
+                self.end_headers()
+                self.wfile.write(found.answer)
 
         def log_message(self, *_args: object) -> None:
             pass

@@ -13,6 +13,9 @@ from datetime import timedelta
 
 import opentelemetry.sdk.environment_variables
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceResponse,
+)
 
 from collector import Collector, collector
 from conftest import Home, all_files, content_of, on_sqlite, own_warnings, yesterday
@@ -53,8 +56,17 @@ def warnings_in(log: str) -> list[str]:
 
 @pytest.mark.slow
 @on_sqlite
-@pytest.mark.parametrize("failing", ["hangs", "answers 500", "answers 503", "refuses", "no URL"])
-@pytest.mark.parametrize("token", ["right", "wrong"])
+@pytest.mark.parametrize(
+    ("failing", "token"),
+    [
+        ("hangs", "right"),
+        ("answers 500", "right"),
+        ("answers 500", "wrong"),
+        ("answers 503", "right"),
+        ("refuses", "right"),
+        ("no URL", "right"),
+    ],
+)
 def test_failing_collector_changes_nothing(
     home: Home, api: Simulator, sink: Collector, failing: str, token: str, store_url: str
 ) -> None:
@@ -87,16 +99,44 @@ def test_failing_collector_changes_nothing(
     assert store_url
 
 
+@pytest.mark.slow
+def test_part_that_a_collector_rejects_is_said(home: Home, api: Simulator, sink: Collector) -> None:
+    """Its answer is a success otherwise."""
+    home.settings |= {ENDPOINT: sink.url, "FETCH_EDITOR_LANGUAGE": "false"}
+    answer = ExportMetricsServiceResponse()
+    answer.partial_success.rejected_data_points = 3
+    sink.answer = answer.SerializeToString()
+    observed = home.run("backfill", DAY, DAY)
+    assert observed.code == 0
+    (warning,) = warnings_in(observed.err)
+    assert "(traces: 3 of them rejected; metrics: 3 of them rejected)" in warning
+    sink.answer = b"thank you"
+    assert warnings_in(home.run("backfill", DAY, DAY).err) == []
+    assert api.requests
+
+
+@pytest.mark.slow
+def test_setting_that_the_sdk_refuses_changes_nothing(
+    home: Home, api: Simulator, sink: Collector
+) -> None:
+    home.settings |= {ENDPOINT: sink.url, "OTEL_BSP_MAX_QUEUE_SIZE": "0"}
+    observed = home.run("backfill", DAY, DAY)
+    assert observed.code == 0
+    assert "no telemetry is sent: max_queue_size must be" in observed.err
+    assert sink.bodies == []
+    assert api.requests
+
+
 def test_wait_for_a_collector_is_bounded(sink: Collector, caplog: pytest.LogCaptureFixture) -> None:
     """However long the SDK itself would wait; the collector never answers."""
     sink.may_answer.clear()
-    libraries = Libraries({ENDPOINT: sink.url, "OTEL_EXPORTER_OTLP_TIMEOUT": "3600"})
+    libraries = Libraries({ENDPOINT: sink.url, "OTEL_EXPORTER_OTLP_TIMEOUT": "20"})
     sender = Sender({Signal.TRACES}, libraries)
     assert sender.tracer
     with sender.tracer.span("a part", {}, is_request=False):
         pass
     sender.finish([], 0.1)
-    assert [each for each in own_warnings(caplog) if "traces: no answer in time" in each]
+    assert [each for each in own_warnings(caplog) if "traces: no answer within 0.1 s" in each]
 
 
 @pytest.mark.slow

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
+import msgspec
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
@@ -161,6 +163,8 @@ def test_run_is_a_trace(home: Home, api: Simulator, sink: Collector, store_url: 
     for resource in sink.resources:
         assert resource["service.name"] == "figures-of-example"
         assert resource["service.version"] == __version__
+        assert "service.instance.id" not in resource  # of a process: each run has another
+    assert not [thread for thread in threading.enumerate() if "otel" in thread.name.lower()]
     assert {headers["x-api-key"] for headers in sink.headers} == {HEADER}
     assert store_url
 
@@ -182,6 +186,29 @@ def test_figure_that_a_source_does_not_know_is_absent(
         assert names.keys() & unknown == set()
     assert claude.requests
     assert store_url
+
+
+@on_sqlite
+def test_figure_that_is_unknown_on_a_day_is_absent(
+    home: Home, api: Simulator, sink: Collector, store_url: str
+) -> None:
+    """Where the count of one user is unknown, so is the sum."""
+    assert home.run("backfill", DAY, DAY).code == 0
+    assert "chat_messages" in figures_in(sink)[DAY]
+    sink.points.clear()
+    store = store_at(store_url)
+    with store.locked(), store.opened():
+        with store.reading() as reader:
+            usage = reader.day(reader.ledger(ANALYTICS)[SETTLED])
+        unknown = msgspec.structs.replace(usage.users[0].figures, chat_messages=None)
+        users = [msgspec.structs.replace(usage.users[0], figures=unknown), *usage.users[1:]]
+        totals = {n: v for n, v in (usage.totals or {}).items() if n != "chat_messages"}
+        store.put(ANALYTICS, DayUsage(SETTLED, users, totals), datetime.now(UTC))
+    assert home.run("backfill", DAY, DAY).code == 0
+    figures = figures_in(sink)[DAY]
+    assert "chat_messages" not in figures
+    assert "total_messages" in figures
+    assert api.requests
 
 
 @on_sqlite
@@ -289,7 +316,10 @@ def test_name_in_the_cause_of_an_error_is_not_repeated() -> None:
 
 @on_sqlite
 def test_stopped_run_is_sent_as_one(home: Home, sink: Collector, store_url: str) -> None:
-    with pytest.raises(KeyboardInterrupt), observed(sending_to(sink, home), "daily"):
+    """Without its metrics, for which somebody would have to wait."""
+    settings = sending_to(sink, home)
+    with pytest.raises(KeyboardInterrupt), observed(settings, "daily") as each:
+        each(lambda _settings: None)(settings)
         raise KeyboardInterrupt
     span = sink.span("daily")
     assert (span.status.code, span.status.message) == (ERROR, "KeyboardInterrupt: interrupted")

@@ -10,13 +10,17 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import requests
+from google.protobuf.message import DecodeError
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceResponse,
+)
 from opentelemetry.sdk.metrics.export import (
     Gauge,
     Metric,
@@ -51,9 +55,18 @@ _FAILED = 400
 
 
 class _Session(requests.Session):
-    """Remembers why the last request failed, in words without a URL or a header."""
+    """Remembers why requests failed, in words without a URL or a header."""
 
     failure = ""
+    """Of the last request."""
+    rejected = 0
+    """How many spans or points were rejected in answers that are a success otherwise."""
+
+    def why_not(self, *, is_accepted: bool) -> str:
+        """Why not everything was accepted; empty where it was."""
+        if not is_accepted:
+            return self.failure or "not accepted"
+        return f"{self.rejected} of them rejected" if self.rejected else ""
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         try:
@@ -68,19 +81,32 @@ class _Session(requests.Session):
             self.failure = "it could not be reached, or closed the connection"
             raise
         self.failure = "" if response.ok else f"HTTP {response.status_code}"
+        self.rejected += _rejected_in(response) if response.ok else 0
         return response
 
 
+def _rejected_in(response: requests.Response) -> int:
+    """How many were rejected, as the body says: with the same field for spans and for points."""
+    try:
+        answer = ExportMetricsServiceResponse.FromString(response.content)
+    except DecodeError:  # it is no protobuf
+        return 0
+    rejected: int = answer.partial_success.rejected_data_points
+    return rejected
+
+
 class _NotedExporter(SpanExporter):
-    """Exports as another does, and remembers whether all of it succeeded."""
+    """Exports as another does, and remembers why not all of it was accepted."""
 
-    def __init__(self, exporter: SpanExporter) -> None:
+    def __init__(self, exporter: SpanExporter, session: _Session) -> None:
         self._exporter = exporter
-        self.has_failed = False
+        self._session = session
+        self.failure = ""
 
-    def export(self, spans: Iterable[ReadableSpan]) -> SpanExportResult:
-        result = self._exporter.export([*spans])
-        self.has_failed = self.has_failed or result is not SpanExportResult.SUCCESS
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = self._exporter.export(spans)
+        is_accepted = result is SpanExportResult.SUCCESS
+        self.failure = self._session.why_not(is_accepted=is_accepted) or self.failure
         return result
 
     def shutdown(self) -> None:
@@ -91,11 +117,11 @@ class _Traces:
     """The spans of a run, as `spans.Tracer` says; they are sent while it goes on."""
 
     def __init__(self, resource: Resource, libraries: Libraries) -> None:
-        self._session = _session_to(Signal.TRACES, libraries)
-        exporter = OTLPSpanExporter(
-            session=self._session, certificate_file=_ca_of(Signal.TRACES, libraries)
+        session = _session_to(Signal.TRACES, libraries)
+        ca = _ca_of(Signal.TRACES, libraries)
+        self._noted = _NotedExporter(
+            OTLPSpanExporter(session=session, certificate_file=ca), session
         )
-        self._noted = _NotedExporter(exporter)
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(self._noted))
         self._tracer = self._provider.get_tracer(_SCOPE, __version__)
@@ -125,7 +151,7 @@ class _Traces:
     def finish(self, _measures: Collection[Measure]) -> str:
         """Send the spans that are left; returns why some were not sent."""
         self._provider.shutdown()
-        return (self._session.failure or "not accepted") if self._noted.has_failed else ""
+        return self._noted.failure
 
 
 def _note(span: trace.Span, attributes: Attributes) -> None:
@@ -163,9 +189,7 @@ class _Metrics:
         )
         result = self._exporter.export(MetricsData([found]))
         self._exporter.shutdown()
-        if result is MetricExportResult.SUCCESS:
-            return ""
-        return self._session.failure or "not accepted"
+        return self._session.why_not(is_accepted=result is MetricExportResult.SUCCESS)
 
 
 def _metrics_of(measures: Iterable[Measure], now: int) -> list[Metric]:
@@ -236,7 +260,12 @@ class Sender:
         """Send what is left, and wait at most `seconds`; one warning if that fails."""
         deadline = time.monotonic() + seconds
         attempts = [_Attempt(name, part, measures) for name, part in self._parts.items()]
-        failures = [f"{each.name}: {why}" for each in attempts if (why := each.failure(deadline))]
+        reasons = [each.failure(deadline) for each in attempts]
+        failures = [
+            f"{each.name}: {f'no answer within {seconds:g} s' if reason is None else reason}"
+            for each, reason in zip(attempts, reasons, strict=True)
+            if reason != ""
+        ]
         if failures:
             logger.warning(
                 "not all telemetry was accepted by the collector (%s); the run and its files are"
@@ -264,10 +293,10 @@ class _Attempt:
     def _run(self) -> None:
         self._failure = self._finish(self._measures)
 
-    def failure(self, deadline: float) -> str:
-        """Wait until the deadline; why it failed, or nothing."""
+    def failure(self, deadline: float) -> str | None:
+        """Wait until the deadline; why it failed, or nothing. None where it has not ended then."""
         self._thread.join(max(0.0, deadline - time.monotonic()))
-        return "no answer in time" if self._thread.is_alive() else self._failure
+        return None if self._thread.is_alive() else self._failure
 
 
 def _keep_out_of_the_log() -> None:
