@@ -44,23 +44,43 @@ def _columns(columns: Iterable[tuple[str, str]]) -> str:
     return "".join(f',\n  {value} AS "{title}"' for title, value in columns)
 
 
+def _marked(dialect: Dialect, values: Sequence[str], doubtful: str) -> tuple[str, str]:
+    """A column with the largest known value where the day is in doubt: where the red point is."""
+    if len(values) == 1:
+        return IN_DOUBT, f"CASE WHEN {doubtful} THEN {values[0]} END"
+    largest = dialect.greatest.format(", ".join(f"COALESCE({value}, 0)" for value in values))
+    is_known = f"COALESCE({', '.join(values)}) IS NOT NULL"
+    return IN_DOUBT, f"CASE WHEN {doubtful} AND {is_known} THEN {largest} END"
+
+
 def activity(dialect: Dialect, metrics: Sequence[Metric]) -> str:
-    """Sums of each day, a column for each metric, and where the day is in doubt the largest."""
-    columns = [(metric.title, f"d.{metric.name}") for metric in metrics]
-    known = ", ".join(f"COALESCE(d.{metric.name}, 0)" for metric in metrics)
-    largest = dialect.greatest.format(known) if len(metrics) > 1 else f"d.{metrics[0].name}"
-    columns.append((IN_DOUBT, f"CASE WHEN {_doubtful('d')} THEN {largest} END"))
-    return _of_days(dialect, columns)
+    """Sums of each day, a column for each metric, and where the day is in doubt the largest.
+
+    On a day without users every sum is 0, also of a metric that the source does not report: that is
+    shown as 0 only where another day has the metric.
+    """
+    reported = ", ".join(f"MAX({metric.name}) AS {metric.name}" for metric in metrics)
+    with_users = f"SELECT {reported} FROM daily_totals WHERE source = {SOURCE} AND users > 0"
+    columns = [(metric.title, f"v.{metric.name}") for metric in metrics]
+    columns.append(_marked(dialect, [value for _, value in columns], "v.doubtful"))
+    known = "".join(
+        f",\n    CASE WHEN d.users > 0 OR r.{metric.name} IS NOT NULL THEN d.{metric.name} END"
+        f" AS {metric.name}"
+        for metric in metrics
+    )
+    return (
+        f"WITH RECURSIVE {_calendar(dialect)},\nreported AS ({with_users}),\n"
+        f"shown AS (\n  SELECT d.day, {_doubtful('d')} AS doubtful{known}\n"
+        f"  FROM daily_totals d CROSS JOIN reported r WHERE d.source = {SOURCE}\n)\n"
+        f"SELECT {dialect.time.format('c.day')}{_columns(columns)}\n"
+        "FROM calendar c LEFT JOIN shown v ON v.day = c.day\nORDER BY c.day"
+    )
 
 
 def accept_rate(dialect: Dialect, shown: Metric, accepted: Metric, title: str) -> str:
     """The percentage of completions that were accepted on each day; NULL without any."""
     rate = dialect.real.format(f"(100.0 * d.{accepted.name} / NULLIF(d.{shown.name}, 0))")
-    doubtful = f"CASE WHEN {_doubtful('d')} THEN {rate} END"
-    return _of_days(dialect, [(title, rate), (IN_DOUBT, doubtful)])
-
-
-def _of_days(dialect: Dialect, columns: Iterable[tuple[str, str]]) -> str:
+    columns = [(title, rate), _marked(dialect, [rate], _doubtful("d"))]
     return (
         f"WITH RECURSIVE {_calendar(dialect)}\n"
         f"SELECT {dialect.time.format('c.day')}{_columns(columns)}\n"
@@ -73,9 +93,7 @@ def costs(dialect: Dialect, metrics: Sequence[CostMetric]) -> str:
     """The costs of each day in the chosen currency, and where they do not add up the largest."""
     values = [dialect.real.format(f"t.{metric.name}") for metric in metrics]
     columns = [(metric.title, value) for metric, value in zip(metrics, values, strict=True)]
-    known = ", ".join(f"COALESCE({value}, 0)" for value in values)
-    largest = dialect.greatest.format(known) if len(metrics) > 1 else values[0]
-    columns.append((IN_DOUBT, f"CASE WHEN t.unreconciled IS NOT NULL THEN {largest} END"))
+    columns.append(_marked(dialect, values, "t.unreconciled IS NOT NULL"))
     has_currency = any(metric.kind is CostKind.MONEY for metric in metrics)
     currency = f" AND t.currency = {CURRENCY}" if has_currency else ""
     return (
