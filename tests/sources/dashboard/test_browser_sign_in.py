@@ -280,8 +280,8 @@ def test_profile_in_use_is_refused(dashboard: Company) -> None:
         assert result.code == 7
         assert "another process of this program has the browser's profile" in result.err
     ours, lock = os.uname().nodename, profile / "SingletonLock"
-    words = [sys.executable, "-c", "input()", f"--user-data-dir={profile}"]
-    with subprocess.Popen(words, stdin=subprocess.PIPE) as other:
+    command = [sys.executable, "-c", "input()", f"--user-data-dir={profile}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as other:
         number = f"{other.pid}"
         for owner, expected in ((f"{ours}-{number}", f"process {number}"), ("x-1", "computer x")):
             lock.symlink_to(owner)
