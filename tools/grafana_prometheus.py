@@ -34,76 +34,66 @@ def _series(title: str, expression: str, unit: str = "short", description: str =
     return lines(title, [_target(expression)], unit=unit, description=description, width=8)
 
 
-def status_sections() -> list[Section]:
-    """What a monitor sees; where `serve` does not answer, lines end."""
+def _freshness() -> list[Panel]:
+    return [
+        _series(
+            "Age of the newest complete day", _age("newest_complete_day_end_timestamp_seconds"), "s"
+        ),
+        _series("Time since the last run", _age("last_run_end_timestamp_seconds"), "s"),
+        _series(
+            "Time since a run last got everything", _age("last_success_timestamp_seconds"), "s"
+        ),
+        _series(
+            "Exit code of the last run",
+            _figure("last_run_exit_code"),
+            description="0: complete. docs/troubleshooting.md explains the others.",
+        ),
+        _series("Days that the last run could not fetch", _figure("last_run_days_failed")),
+        _series("Age of the newest costs", _age("newest_cost_day_end_timestamp_seconds"), "s"),
+    ]
+
+
+def _completeness() -> list[Panel]:
     doubts = [
         _target(_figure(f"{kind.word}_days"), f"{_BY_SOURCE}: {kind.word}") for kind in DoubtKind
     ]
     return [
-        Section(
-            "Freshness",
-            [
-                _series(
-                    "Age of the newest complete day",
-                    _age("newest_complete_day_end_timestamp_seconds"),
-                    "s",
-                ),
-                _series("Time since the last run", _age("last_run_end_timestamp_seconds"), "s"),
-                _series(
-                    "Time since a run last got everything",
-                    _age("last_success_timestamp_seconds"),
-                    "s",
-                ),
-                _series(
-                    "Exit code of the last run",
-                    _figure("last_run_exit_code"),
-                    description="0: complete. docs/troubleshooting.md explains the others.",
-                ),
-                _series("Days that the last run could not fetch", _figure("last_run_days_failed")),
-                _series(
-                    "Age of the newest costs", _age("newest_cost_day_end_timestamp_seconds"), "s"
-                ),
-            ],
+        _series("Missing days", _figure("missing_days")),
+        lines("Days in doubt", doubts, width=8),
+        _series("Days whose costs do not add up", _figure("cost_unreconciled_days")),
+    ]
+
+
+def _teams() -> list[Panel]:
+    return [
+        lines(title, [_target(_figure(name), _BY_TEAM)], description=_ABOUT_TEAMS)
+        for title, name in (
+            ("Active people of each team in the newest 28 days", "team_active_people"),
+            ("People of each team", "team_people"),
+        )
+    ]
+
+
+def _service() -> list[Panel]:
+    answers = [_target('up{job="dashboard-scraper"}', "{{instance}}")]
+    return [
+        _series("People and service accounts", _figure("people")),
+        _series("User-days", _figure("rows")),
+        lines("serve answers", answers, width=8),
+        table(
+            "Alerts",
+            [_table_of('ALERTS{alertname=~"DashboardScraper.+"}')],
+            description="Without rows, none is firing or pending.",
         ),
-        Section(
-            "Completeness",
-            [
-                _series("Missing days", _figure("missing_days")),
-                lines("Days in doubt", doubts, width=8),
-                _series("Days whose costs do not add up", _figure("cost_unreconciled_days")),
-            ],
-        ),
-        Section(
-            "Teams",
-            [
-                lines(
-                    "Active people of each team in the newest 28 days",
-                    [_target(_figure("team_active_people"), _BY_TEAM)],
-                    description=_ABOUT_TEAMS,
-                ),
-                lines(
-                    "People of each team",
-                    [_target(_figure("team_people"), _BY_TEAM)],
-                    description=_ABOUT_TEAMS,
-                ),
-            ],
-        ),
-        Section(
-            "Store and service",
-            [
-                _series("People and service accounts", _figure("people")),
-                _series("User-days", _figure("rows")),
-                lines(
-                    "serve answers",
-                    [_target('up{job="dashboard-scraper"}', "{{instance}}")],
-                    width=8,
-                ),
-                table(
-                    "Alerts",
-                    [_table_of('ALERTS{alertname=~"DashboardScraper.+"}')],
-                    description="Without rows, none is firing or pending.",
-                ),
-                table("Open notices", [_table_of(f"{_figure('open_notices')} > 0")]),
-            ],
-        ),
+        table("Open notices", [_table_of(f"{_figure('open_notices')} > 0")]),
+    ]
+
+
+def status_sections() -> list[Section]:
+    """What a monitor sees; where `serve` does not answer, lines end."""
+    return [
+        Section("Freshness", _freshness()),
+        Section("Completeness", _completeness()),
+        Section("Teams", _teams()),
+        Section("Store and service", _service()),
     ]

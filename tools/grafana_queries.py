@@ -104,47 +104,53 @@ def costs(dialect: Dialect, metrics: Sequence[CostMetric]) -> str:
     )
 
 
-def _people(dialect: Dialect, source: str | None) -> str:
-    """CTEs up to `people`: for each source and day, who was active on it, in 7 and in 28 days up to
-    it, and how many of these days are stored.
+def _active_days(begin: str, end: str, source: str | None = None) -> str:
+    """The CTE `active`: a row for each source, day and person who was active on it."""
+    of_source = f" AND u.source = {source}" if source else ""
+    return f"""active AS (
+  SELECT DISTINCT u.source, u.day, COALESCE(u.person, u.user_login) AS person
+  FROM user_days u
+  WHERE u.day BETWEEN {begin} AND {end}{of_source} AND NOT u.service_account
+    AND {is_active()}
+)"""
+
+
+def _running_sums(dialect: Dialect) -> str:
+    """CTEs from `active` to `sums`: by how much the number of people changes on each day.
 
     A person counts from an active day on until 7 or 28 days later, and once where these overlap: so
     the numbers are running sums, and no day is read 28 times.
     """
-    names = f"SELECT {source} AS source" if source else SOURCES
-    of_source = f" AND u.source = {source}" if source else ""
-    begin = dialect.plus.format(dialect.begin, 1 - MONTH)
 
     def until(days: int) -> str:
         return dialect.least.format(dialect.plus.format("day", days), "next_day")
 
-    return "WITH RECURSIVE " + ",\n".join(
-        [
-            _calendar(dialect, MONTH - 1),
-            f"names AS ({names})",
-            f"""active AS (
-  SELECT DISTINCT u.source, u.day, COALESCE(u.person, u.user_login) AS person
-  FROM user_days u
-  WHERE u.day BETWEEN {begin} AND {dialect.end}{of_source} AND NOT u.service_account
-    AND {is_active()}
-)""",
-            f"""spans AS (
+    latest = dialect.plus.format("day", MONTH)
+    return f"""spans AS (
   SELECT source, day, COALESCE(
-    LEAD(day) OVER (PARTITION BY source, person ORDER BY day), {dialect.plus.format('day', MONTH)}
+    LEAD(day) OVER (PARTITION BY source, person ORDER BY day), {latest}
   ) AS next_day
   FROM active
-)""",
-            f"""changes AS (
+),
+changes AS (
   SELECT source, day, 1 AS today, 1 AS week, 1 AS month FROM spans
   UNION ALL SELECT source, {dialect.plus.format('day', 1)}, -1, 0, 0 FROM spans
   UNION ALL SELECT source, {until(WEEK)}, 0, -1, 0 FROM spans
   UNION ALL SELECT source, {until(MONTH)}, 0, 0, -1 FROM spans
-)""",
-            """sums AS (
+),
+sums AS (
   SELECT source, day, SUM(today) AS today, SUM(week) AS week, SUM(month) AS month
   FROM changes GROUP BY source, day
-)""",
-            f"""people AS (
+)"""
+
+
+def _people(dialect: Dialect, source: str | None) -> str:
+    """CTEs up to `people`: for each source and day, who was active on it, in 7 and in 28 days up to
+    it, and how many of these days are stored.
+    """
+    names = f"SELECT {source} AS source" if source else SOURCES
+    begin = dialect.plus.format(dialect.begin, 1 - MONTH)
+    people = f"""people AS (
   SELECT n.source, c.day, d.day AS stored, d.users, {_doubtful('d')} AS doubtful,
     SUM(COALESCE(s.today, 0)) OVER days AS today,
     SUM(COALESCE(s.week, 0)) OVER days AS week,
@@ -155,9 +161,10 @@ def _people(dialect: Dialect, source: str | None) -> str:
   LEFT JOIN sums s ON s.source = n.source AND s.day = c.day
   LEFT JOIN daily_totals d ON d.source = n.source AND d.day = c.day
   WINDOW days AS (PARTITION BY n.source ORDER BY c.day)
-)""",
-        ]
-    )
+)"""
+    calendar, active = _calendar(dialect, MONTH - 1), _active_days(begin, dialect.end, source)
+    parts = (calendar, f"names AS ({names})", active, _running_sums(dialect), people)
+    return "WITH RECURSIVE " + ",\n".join(parts)
 
 
 TODAY = "CASE WHEN stored IS NOT NULL THEN today END"
@@ -197,10 +204,7 @@ def days_used_by_source(dialect: Dialect) -> str:
     return (
         f"WITH stored AS (\n  SELECT source, COUNT(*) AS days FROM daily_totals\n"
         f"  WHERE day BETWEEN {dialect.begin} AND {end} GROUP BY source\n),\n"
-        "active AS (\n"
-        "  SELECT DISTINCT u.source, u.day, COALESCE(u.person, u.user_login) AS person\n"
-        f"  FROM user_days u\n  WHERE u.day BETWEEN {dialect.begin} AND {end}"
-        f" AND NOT u.service_account\n    AND {is_active()}\n)\n"
+        f"{_active_days(dialect.begin, end)}\n"
         'SELECT s.source AS "Source", s.days AS "Days stored", '
         f'{wanted} - s.days AS "Days missing",\n'
         f'  CASE WHEN s.days = {wanted} THEN COUNT(DISTINCT a.person) END AS "Active people",\n'
