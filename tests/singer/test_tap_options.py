@@ -239,15 +239,15 @@ def test_identity_file_that_changes_sends_everything_again(small: Home) -> None:
     assert {row["person"] for row in target.rows("user_days")} == {ADA, BOT}
 
 
-def test_seat_that_is_gone_stays_and_says_so(small: Home) -> None:
+def test_seat_is_that_of_the_newest_spelling_and_one_that_is_gone_says_so(small: Home) -> None:
     target = fresh(small)
     store = store_at(small.settings["STORE_URL"])
     with store.locked(), store.opened():
-        store.put_seats(SOURCE, [Seat(ADA, "max")], FETCHED + timedelta(1))
+        store.put_seats(SOURCE, [Seat(SAME_ADA, "max")], FETCHED + timedelta(1))
     lines = sync(small, target)
     assert {record["stream"] for record in kinds(lines)} == {"seats"}
     assert [(row["user_login"], row["plan"], row["current"]) for row in target.rows("seats")] == [
-        (ADA, "max", True),
+        (SAME_ADA, "max", True),
         ("cyd@example.com", None, False),
     ]
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -47,8 +48,13 @@ def removed() -> Iterator[None]:
 
 
 def catalog() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(demo().run("tap", "--discover"))
+    found: dict[str, Any] = json.loads(printed_catalog())
     return found
+
+
+@cache
+def printed_catalog() -> str:
+    return demo().run("tap", "--discover")
 
 
 class ExecutableStream(Stream):
