@@ -105,6 +105,17 @@ def test_open_occasion_is_repeated_after_a_week() -> None:
     assert changes[7] == [Change.STILL]
 
 
+def test_what_goes_on_unchanged_is_not_written_again() -> None:
+    """`keep-alive` comes every 20 minutes, and would take the store's lock each time."""
+    nights = Nights()
+    assert nights.changes(facts(3, missing=last(1))) == [Change.NEW, Change.NEW]
+    again = nights.run(facts(3, missing=last(1)))
+    assert (again.news, again.silent) == ([], [])
+    other = nights.run(facts(3, missing=[DAYS.start]))
+    assert [notice.occasion for notice in other.silent] == [Occasion.DAYS_MISSING.value]
+    assert nights.changes(facts()) == [Change.OVER, Change.OVER]
+
+
 def test_message_that_was_not_sent_is_tried_again() -> None:
     nights = Nights()
     assert nights.changes(facts(3), sent=False) == [Change.NEW]

@@ -63,17 +63,23 @@ def compare(
     known = {Occasion(n.occasion): n for n in open_notices if not _is_event(n)}
     # An event stays open only while no message of it could be sent.
     news = [_again(notice, Change.NEW) for notice in open_notices if _is_event(notice)]
-    silent = []
+    silent, is_open = [], False
     for finding in findings:
         notice = known.pop(finding.occasion, None)
         change = _change(finding, notice, now, remind_after)
         updated = _updated(finding, notice, now, tell=change is not None)
         if change is None:
-            silent.append(updated)
+            is_open = True
+            # To write what is there already would take the store's lock from a run that begins.
+            silent += [updated] if updated != notice else []
         else:
             news.append(News(change, finding, updated))
     over = [notice for notice in known.values() if _is_over(notice, facts)]
-    if silent or len(over) < len(known) or any(not each.finding.occasion.is_event for each in news):
+    if (
+        is_open
+        or len(over) < len(known)
+        or any(not each.finding.occasion.is_event for each in news)
+    ):
         ended = [msgspec.structs.replace(notice, ended_at=now) for notice in over]
         return Comparison(news, [*silent, *ended])
     return Comparison([*news, *(_again(notice, Change.OVER) for notice in over)], [])
