@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+_PATIENCE = 60
 
 
 def attributes_of(found: Any) -> dict[str, Any]:
@@ -59,7 +62,10 @@ class Collector:
         return f"http://127.0.0.1:{self.port}"
 
     def span(self, name: str) -> Span:
-        """The only span of this name."""
+        """The only span of this name; waits for it, as a run that was stopped does not."""
+        deadline = time.monotonic() + _PATIENCE
+        while name not in {span.name for span in self.spans} and time.monotonic() < deadline:
+            time.sleep(0.01)
         (found,) = (span for span in self.spans if span.name == name)
         return found
 
