@@ -24,6 +24,8 @@ from sqlalchemy.engine import make_url
 
 import dbt_figures
 import dbt_stores
+from dashboard_scraper.clock import utc_now
+from dashboard_scraper.model.dates import utc_day
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.settings.groups import sqlite_url
 from dbt_catalogue import PACKAGE
@@ -110,12 +112,9 @@ def projects(
 
 
 _EXTENSION = """
-import pathlib, shutil, sys, duckdb, duckdb_extension_sqlite_scanner as package
-(found,) = pathlib.Path(package.__file__).parent.rglob("*.duckdb_extension")
-platform, = duckdb.execute("PRAGMA platform").fetchone()
-folder = pathlib.Path(sys.argv[1]) / found.parent.name / platform
-folder.mkdir(parents=True)
-shutil.copy(found, folder)
+import pathlib, sys, duckdb, duckdb_extension_sqlite_scanner as package
+(file,) = pathlib.Path(package.__file__).parent.rglob("*.duckdb_extension")
+duckdb.connect(config={"extension_directory": sys.argv[1]}).execute(f"INSTALL '{file}'")
 """
 
 
@@ -160,17 +159,16 @@ def main(dbt: Path, server: str) -> None:
         dbt_stores.database(server) as url,
         ThreadPoolExecutor() as pool,
     ):
-        scratch = Path(name)
+        scratch, today = Path(name), utc_day(utc_now())
         sqlite, lake, extensions = scratch / "usage.db", scratch / "lake", scratch / "extensions"
-        settings = dbt_stores.fill(scratch, [sqlite_url(sqlite), url])
-        dbt_stores.export_lake(settings, lake)
+        settings = dbt_stores.fill(scratch, [sqlite_url(sqlite), url], today)
+        dbt_stores.export_lake(settings, lake, today)
         install_extension(dbt, extensions)
         found = list(projects(dbt, scratch, url, sqlite, lake, extensions))
         list(pool.map(lambda each: check_whole(each, settings, url), found))
-        dbt_stores.damage(url)
-        dbt_stores.damage_lake(lake)
+        dbt_stores.damage(url, today)
+        dbt_stores.damage_lake(lake, today)
         of_store = {test for _, test in dbt_stores.DAMAGES.values()}
-        # No index of a lake's tables and no row of a cost is damaged there.
         checks = [
             pool.submit(check_damaged, found[0], of_store, {"daily_totals", "cost_totals", "runs"}),
             pool.submit(check_damaged, found[2], {"no_day_is_missing"}, {"daily_totals"}),

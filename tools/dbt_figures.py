@@ -63,11 +63,20 @@ def compare(marts: Marts, settings: Settings) -> int:
     same = _Comparison()
     _compare_sums(marts, settings, same)
     _compare_people(marts, settings, same)
+    _compare_gaps(marts, same)
     return same.count
 
 
 def _stored(rows: list[Row], source: str) -> dict[date, Row]:
     return {row["day"]: row for row in rows if row["source"] == source and row["is_stored"]}
+
+
+def _compare_gaps(marts: Marts, same: _Comparison) -> None:
+    """What is not stored is unknown."""
+    for mart, metrics in (("usage_by_day", COUNTS), ("costs_by_day", COST_METRICS)):
+        for row in marts[mart]:
+            for metric in () if row["is_stored"] else metrics:
+                same(f"{row['source']} {row['day']} {metric.name}", row[metric.name], None)
 
 
 def _compare_sums(marts: Marts, settings: Settings, same: _Comparison) -> None:

@@ -16,10 +16,9 @@ from dashboard_scraper.cli.demo import demo_settings, write_people
 from dashboard_scraper.cli.fetching import backfill_days
 from dashboard_scraper.cli.several import for_each_source
 from dashboard_scraper.cli.wiring import daily_export, read_settings
-from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import StoreFailed
 from dashboard_scraper.exports.iceberg_export import export_days
-from dashboard_scraper.model.dates import Window, utc_day
+from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.reconciliation import Rules
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.settings.groups import ALL_SOURCES, LAKE_PREFIX
@@ -35,9 +34,8 @@ _USERS = 10
 _FASTER = 1000
 
 
-def fill(folder: Path, urls: list[str]) -> Settings:
+def fill(folder: Path, urls: list[str], today: date) -> Settings:
     """Fill these stores with the same days of all simulated sources; the settings of the first."""
-    today = utc_day(utc_now())
     organization = Organization(users=_USERS, today=today)
     with Simulator(organization, clock_scale=_FASTER) as simulator:
         own = demo_settings(simulator, read_settings(folder, "ERROR"), ALL_SOURCES)
@@ -54,9 +52,8 @@ def stored_days(settings: Settings, today: date) -> Window:
     return info_of(settings.source).last_days(settings, DAYS, today)
 
 
-def export_lake(settings: Settings, lake: Path) -> None:
+def export_lake(settings: Settings, lake: Path, today: date) -> None:
     """Write a store's days as Iceberg tables."""
-    today = utc_day(utc_now())
 
     def export(one: Settings) -> None:
         days = daily_export(one, stored_days(one, today), None)
@@ -86,18 +83,16 @@ DAMAGES: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "a user is there twice": (
             "ALTER TABLE user_day DROP CONSTRAINT user_day_pkey;"
-            "INSERT INTO user_day SELECT * FROM user_day WHERE day = $day - 8"
-            f" AND source = '{ANALYTICS}'",
+            f"INSERT INTO user_day SELECT * FROM user_day WHERE source = '{ANALYTICS}'",
             "unique_together_stg_dashboard_scraper__user_days",
         ),
         "a user's figure is another": (
-            f"UPDATE user_day SET chat_messages = chat_messages + 1 WHERE source = '{ANALYTICS}'"
-            " AND day = $day - 7",
+            f"UPDATE user_day SET chat_messages = chat_messages + 1 WHERE source = '{ANALYTICS}'",
             "user_days_are_those_of_the_totals",
         ),
         "the tenant's own figure is another": (
             "UPDATE day_ledger SET tenant_chat_messages = chat_messages + 1"
-            f" WHERE source = '{ANALYTICS}' AND day = $day - 6",
+            f" WHERE source = '{ANALYTICS}' AND unreconciled IS NULL",
             "tenant_totals_are_the_sums",
         ),
         "a figure that the source does not know is 0": (
@@ -120,17 +115,19 @@ DAMAGES: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
     }
 )
-"""What is changed in a store, with its newest day for `$day`, and the test that must then fail."""
+"""What is changed in a store, with its newest day for `$day`, and the test that must then fail. The
+last statement of each changes something on whatever weekday."""
 
 
-def damage(url: str) -> None:
+def damage(url: str, today: date) -> None:
     """Do all of it, and end the days and runs of one source four days ago."""
-    day = utc_day(utc_now()) - timedelta(1)
+    day = today - timedelta(1)
     with psycopg.connect(url) as connection:
         for statements, _ in DAMAGES.values():
             for statement in statements.split(";"):
-                if not connection.execute(statement.replace("$day", f"DATE '{day}'")).rowcount:
-                    raise StoreFailed(f"nothing to damage: {statement}")
+                done = connection.execute(statement.replace("$day", f"DATE '{day}'"))
+            if not done.rowcount:
+                raise StoreFailed(f"nothing to damage: {statements}")
         old = day - timedelta(3)
         for table in ("day_ledger", "user_day", "cost_ledger", "cost_day"):
             where = f"source = '{CURSOR}' AND day > '{old}'"
@@ -140,9 +137,9 @@ def damage(url: str) -> None:
         )
 
 
-def damage_lake(lake: Path) -> None:
+def damage_lake(lake: Path, today: date) -> None:
     """Remove a day of one source, and the newest days of another."""
-    day = utc_day(utc_now()) - timedelta(1)
+    day = today - timedelta(1)
     gone = f"source = '{ANALYTICS}' AND day = '{day - timedelta(9)}'"
     newest = f"source = '{CURSOR}' AND day > '{day - timedelta(3)}'"
     with opened(f"{LAKE_PREFIX}/{lake}", StoreFailed) as place:
