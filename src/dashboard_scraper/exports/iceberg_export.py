@@ -24,10 +24,11 @@ from dashboard_scraper.model.figures import added, is_active, picker, values_of
 from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.model.metrics import DETAILED
 from dashboard_scraper.model.reconciliation import Rules, Verdict
-from dashboard_scraper.model.usage import UserUsage, sums_of
+from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.settings.groups import LAKE_PREFIX
 from dashboard_scraper.store import LedgerDay, Reader, Store
+from dashboard_scraper.store.empty_days import usage_sums
 from dashboard_scraper.store.rows import digest_of, sum_columns
 
 try:
@@ -207,7 +208,7 @@ class _UsageOfDays:
         content = self.contents[day]
         totals = {**self.totals[day], CONTENT: content, PSEUDONYMS: audience.anonymous}
         if audience.anonymous or shown != users:
-            totals |= _totals_of(shown)
+            totals |= _totals_of(row.source, shown)
         names = _Names(audience, users, shown)
         rows = {
             USER_DAYS: user_days(row, shown, audience, self._export.tolerance),
@@ -261,12 +262,12 @@ def _is_written(
     )
 
 
-def _totals_of(shown: list[UserUsage]) -> dict[str, Any]:
+def _totals_of(source: str, shown: list[UserUsage]) -> dict[str, Any]:
     """What the ledger would have of these users alone. The differences to the tenant's own figures
     stay: compared again, users that are left out would make one that the source does not have.
     """
     return {
-        **sum_columns(sums_of(shown)),
+        **sum_columns(usage_sums(source, shown)),
         "users": len(shown),
         "active_users": sum(is_active(user.figures) for user in shown),
         "digest": digest_of(shown),

@@ -21,9 +21,9 @@ from dashboard_scraper.model.cost_changes import (
 from dashboard_scraper.model.cost_forecast import Forecast, NoForecast, forecast_of
 from dashboard_scraper.model.costs import (
     BILLED,
+    COST_METRICS,
     CREDITS,
     ESTIMATED,
-    NO_COST,
     Account,
     CostKind,
     CostMetric,
@@ -81,8 +81,8 @@ def is_settled(day: CostLedgerDay, settle_days: int) -> bool:
 def usual_metric(days: Iterable[CostLedgerDay]) -> CostMetric:
     """Billed amounts where anything was billed, else credits where any were consumed.
 
-    Without either: what the source knows of every day. A day without any row has zeros of
-    everything, so a zero says nothing of a metric that is unknown on other days.
+    Without either: what the source knows of every day. A day without any row may have
+    zeros of everything, so a zero says nothing of a metric that is unknown on other days.
     """
     listed = list(days)
     for metric in (BILLED, CREDITS):
@@ -171,7 +171,9 @@ class CostReading:
         """The currency of all days; UsageError where there are several."""
         rows = self.ledger.values()
         # A day without rows has no amounts, and its currency is a guess.
-        found = sorted({row.currency for row in rows if row.sums != NO_COST})
+        found = sorted(
+            {row.currency for row in rows if any(map(row.sums.__getitem__, COST_METRICS))}
+        )
         if len(found) > 1 and self.metric.kind is CostKind.MONEY:
             raise UsageError(
                 f"the days have costs in {' and '.join(found)}, which are not compared"

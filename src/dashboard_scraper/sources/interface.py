@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from dashboard_scraper.model.costs import Budget, Cost, CostDifference, CostFigures
+from dashboard_scraper.model.costs import (
+    COST_METRICS,
+    Budget,
+    Cost,
+    CostDifference,
+    CostFigures,
+    CostMetric,
+)
 from dashboard_scraper.model.dates import Window, last_complete_days
 from dashboard_scraper.model.meanings import Meaning
 from dashboard_scraper.model.metrics import Metric, Totals
@@ -311,10 +318,15 @@ class SourceInfo:
         return last_complete_days(count, today - timedelta(days=self.lag_days(settings)))
 
     """What a user's name without `@` is."""
-    has_costs: bool = True
-    """Whether it may know what use of the assistant costs."""
+    cost_metrics: Collection[CostMetric] = COST_METRICS
+    """What it may know of costs; none, where it never knows any."""
     has_records: bool = False
     """Whether it has records in GitHub's format, which are stored as they come."""
+
+    @property
+    def has_costs(self) -> bool:
+        """Whether it may know what use of the assistant costs."""
+        return bool(self.cost_metrics)
 
     def lacks(self, metrics: Iterable[Metric]) -> list[Metric]:
         """Those of the metrics that the source does not know of anybody."""

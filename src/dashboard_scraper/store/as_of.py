@@ -14,10 +14,10 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Table, select
 
-from dashboard_scraper.model.usage import sums_of
 from dashboard_scraper.people.people import People
 from dashboard_scraper.store import day_people, persons
 from dashboard_scraper.store.cost_days import copy_costs
+from dashboard_scraper.store.empty_days import usage_sums
 from dashboard_scraper.store.migration import create
 from dashboard_scraper.store.rows import sum_columns, user_usage
 from dashboard_scraper.store.schema import (
@@ -101,7 +101,8 @@ def _copy_day(store: Connection, copy: Connection, row: RowMapping, moment: date
     # The sums of an archived version are not recomputed when a user with an unknown figure is
     # forgotten: they may be known by now.
     if row["forgotten"]:
-        ledger |= sum_columns(sums_of(user_usage((*k, *v)) for k, v in users.items()))
+        left = [user_usage((*k, *v)) for k, v in users.items()]
+        ledger |= sum_columns(usage_sums(row["source"], left))
     _copy_rows(copy, USER_DAY, row, users)
     _copy_rows(copy, RECORD_DAY, row, rows.version(RECORD_DAY, row["version"]))
     persons.add(copy, row["source"], (name for (name,) in users), People())

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Executable, RowMapping, Select, Table, delete, select, update
 
-from dashboard_scraper.model.costs import CostDay, CostDifference, CostFigures, sum_costs
+from dashboard_scraper.model.costs import CostDay, CostDifference, CostFigures
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.people.people import People
 from dashboard_scraper.store import persons
@@ -29,6 +29,7 @@ from dashboard_scraper.store.cost_rows import (
     is_equal,
     sum_columns,
 )
+from dashboard_scraper.store.empty_days import cost_sums
 from dashboard_scraper.store.revising import Stored
 from dashboard_scraper.store.schema import (
     BUDGET,
@@ -80,7 +81,7 @@ class StoredCosts:
         new = {key: row for key, row in content.items() if key[0] not in without}
         row = cost_ledger_row(self._prefix[0], costs, fetched_at)
         if lost := len(content) - len(new):
-            row |= {**sum_columns(_sums_of(new)), "forgotten": lost}
+            row |= {**sum_columns(self._sums_of(new)), "forgotten": lost}
         persons.add(self._connection, self._prefix[0], {key[0] for key in new if key[0]}, people)
         current = self._in_force()
         if current is None:
@@ -134,9 +135,13 @@ class StoredCosts:
         return removed
 
     def _recount(self, table: Table, number: int, left: Content, lost: int) -> None:
-        values = {**sum_columns(_sums_of(left)), "forgotten": table.c.forgotten + lost}
+        values = {**sum_columns(self._sums_of(left)), "forgotten": table.c.forgotten + lost}
         changing = update(table).where(is_of_version(table)).values(values)
         self._execute(changing, version_values(number))
+
+    def _sums_of(self, content: Content) -> CostFigures:
+        figures = (cost_of((*key, *row)).figures for key, row in content.items())
+        return cost_sums(self._prefix[0], figures)
 
     def copy(self, row: Mapping[Any, Any], content: Content, moment: datetime) -> None:
         """Store a version as it was in another store at the moment."""
@@ -186,10 +191,6 @@ class StoredCosts:
     def _content(self, query: Select[Any], values: Mapping[str, Any] = _NONE) -> Content:
         rows = self._execute(query, values).all()
         return {tuple(row[:_KEYS]): tuple(row[_KEYS:]) for row in rows}
-
-
-def _sums_of(content: Content) -> CostFigures:
-    return sum_costs(cost_of((*key, *row)).figures for key, row in content.items())
 
 
 def mark_days(

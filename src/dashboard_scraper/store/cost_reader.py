@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, bindparam, select
 
 from dashboard_scraper.errors import StoreFailed
-from dashboard_scraper.model.costs import Account, Budget, Cost, CostKind, CostMetric, sum_costs
+from dashboard_scraper.model.costs import Account, Budget, Cost, CostKind, CostMetric
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.money import exact_sum
 from dashboard_scraper.store.cost_days import StoredCosts
 from dashboard_scraper.store.cost_rows import CostLedgerDay, cost_ledger_day, cost_of
+from dashboard_scraper.store.empty_days import are_cost_sums
 from dashboard_scraper.store.schema import BUDGET, COST_DAY, COST_LEDGER, COST_VERSION
 from dashboard_scraper.store.snapshot import Snapshot
 from dashboard_scraper.store.statements import day_values, of_source, rows_of_day, source_values
@@ -97,7 +98,7 @@ class CostQueries(Snapshot):
         """
         rows = self._all(_COSTS_OF_DAY, {"source": ledger.source, "day": ledger.day})
         found = [cost_of(row) for row in rows]
-        if sum_costs(cost.figures for cost in found) != ledger.sums:
+        if not are_cost_sums(ledger.sums, (cost.figures for cost in found)):
             raise self._costs_damaged(ledger.day)
         return found
 

@@ -21,6 +21,7 @@ from dashboard_scraper.model.costs import (
     CostValue,
 )
 from dashboard_scraper.model.money import normalized
+from dashboard_scraper.store.empty_days import cost_sums
 from dashboard_scraper.store.schema import COST_SUM_COLUMNS, COST_TOTAL_COLUMNS
 from dashboard_scraper.store.versions import Content
 
@@ -80,7 +81,7 @@ def cost_ledger_row(source: str, costs: CostDay, fetched_at: datetime) -> dict[s
         "day": costs.day,
         "fetched_at": fetched_at,
         "currency": costs.currency,
-        **sum_columns(costs.sums),
+        **sum_columns(cost_sums(source, (cost.figures for cost in costs.costs))),
         **{
             column.name: total[metric]
             for metric, column in zip(COST_METRICS, COST_TOTAL_COLUMNS, strict=True)

@@ -5,7 +5,18 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, case, cast, delete, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    case,
+    cast,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from dashboard_scraper.model.figures import counts_of, of_counts
 from dashboard_scraper.model.usage import UserUsage
@@ -13,6 +24,7 @@ from dashboard_scraper.people.people import People
 from dashboard_scraper.people.pseudonyms import hidden
 from dashboard_scraper.store import day_people, history, persons
 from dashboard_scraper.store.cost_days import remove_costs
+from dashboard_scraper.store.empty_days import usage_sums
 from dashboard_scraper.store.persons import names_by_source
 from dashboard_scraper.store.rows import LedgerDay, less, sum_columns
 from dashboard_scraper.store.schema import (
@@ -111,14 +123,24 @@ def _recount(connection: Connection, ledger: LedgerDay, lost: list[UserUsage]) -
 
 def _sums(connection: Connection, ledger: LedgerDay) -> dict[str, Any]:
     """The sums of the rows in force; NULL where one of them is."""
+    if not _has_rows(connection, ledger):
+        return sum_columns(usage_sums(ledger.source, ()))
     rows = func.count()
     sums = [
         cast(case((func.count(c) == rows, func.coalesce(func.sum(c), 0))), BigInteger)
         for c in (USER_DAY.c[column.name] for column in SUM_COLUMNS)
     ]
-    of_day = (USER_DAY.c.source == ledger.source) & (USER_DAY.c.day == ledger.day)
-    row = connection.execute(select(*sums).where(of_day)).one()
+    row = connection.execute(select(*sums).where(_is_of(ledger))).one()
     return sum_columns(of_counts(row))
+
+
+def _has_rows(connection: Connection, ledger: LedgerDay) -> bool:
+    query = select(USER_DAY.c.day).where(_is_of(ledger)).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def _is_of(ledger: LedgerDay) -> ColumnElement[bool]:
+    return (USER_DAY.c.source == ledger.source) & (USER_DAY.c.day == ledger.day)
 
 
 def _remove_mentions(connection: Connection, people: People, person: str) -> None:

@@ -16,6 +16,7 @@ from dashboard_scraper.model.figures import counts_of, is_active, of_counts, val
 from dashboard_scraper.model.metrics import COUNTS, Figures, Totals
 from dashboard_scraper.model.usage import DayUsage, UserUsage, sums_of
 from dashboard_scraper.store.backend import Row
+from dashboard_scraper.store.empty_days import usage_sums
 from dashboard_scraper.store.schema import DAY_LEDGER, SUM_COLUMNS, TOTAL_COLUMNS
 
 _encode = msgspec.json.Encoder().encode
@@ -81,7 +82,7 @@ def ledger_row(source: str, usage: DayUsage, fetched_at: datetime) -> dict[str, 
         "fetched_at": fetched_at,
         "users": len(usage.users),
         "active_users": active,
-        **sum_columns(usage.sums),
+        **sum_columns(usage_sums(source, usage.users)),
         **{column.name: totals.get(name) for name, column in TOTAL_COLUMNS.items()},
         "unreconciled": _encode(usage.differences).decode() if usage.differences else None,
         "forgotten": 0,

@@ -326,7 +326,10 @@ class Store:
             query = select(SEAT.c.user_login, SEAT.c.first_fetched_at).where(is_of)
             known = {row[0]: row[1] for row in connection.execute(query)}
             connection.execute(update(SEAT).where(is_of).values(current=False))
-            connection.execute(delete(SEAT).where(is_of, SEAT.c.user_login.in_(list(rows))))
+            # One by one: a database takes some ten thousand values in one statement.
+            if gone := [{"name": name} for name in known.keys() & rows.keys()]:
+                replaced = delete(SEAT).where(is_of, SEAT.c.user_login == bindparam("name"))
+                connection.execute(replaced, gone)
             values = [
                 {
                     **dict(zip(names, row, strict=True)),

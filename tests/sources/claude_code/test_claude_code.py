@@ -30,14 +30,16 @@ from claude_code_runs import (
 from conftest import Home, all_files
 from dashboard_scraper.cli.fetching import fetch_daily
 from dashboard_scraper.errors import DaysMissing
-from dashboard_scraper.model.costs import NO_COST, Account, Cost
+from dashboard_scraper.model.costs import COST_METRICS, NO_COST, Account, Cost
 from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.metrics import COUNTS
 from dashboard_scraper.simulator import Fault, Simulator
 from dashboard_scraper.simulator.claude_code import API_KEYS
 from dashboard_scraper.simulator.claude_code_faults import in_currency, nobody
 from dashboard_scraper.sources.claude_code.days import MODEL, DayCosts, RecentCosts
 from dashboard_scraper.sources.registry import CLAUDE_CODE, info_of
 from dashboard_scraper.store import store_at
+from report_reading import REPORT, read_report
 from stored_days import settings_of
 
 NEXT = DAY + timedelta(1)
@@ -223,6 +225,33 @@ def test_explained_are_estimates_where_nothing_is_billed(home: Home, claude: Sim
     spent = sum(Decimal(row[-1]) for row in true_costs(claude).values())
     assert (found["metric"], found["unit"]) == ("estimated", "EUR")
     assert Decimal(found["difference"]) == -spent
+
+
+@pytest.mark.slow
+def test_day_of_nobody_leaves_unknown_what_is_never_known(home: Home, claude: Simulator) -> None:
+    """No bill of 0, which would be a figure; also on the page and after somebody was removed."""
+    claude.add_fault(Fault(nobody(), ENDPOINT))
+    fetched(home, NEXT, NEXT)
+    claude.clear_faults()
+    fetched(home)
+    for name in true_figures(claude):
+        home.run("forget", name, "--source", CLAUDE_CODE)
+    with store_at(settings_of(home).store_url).reading() as reader:
+        usage, costs = reader.ledger(CLAUDE_CODE), reader.cost_ledger(CLAUDE_CODE)
+        assert reader.damaged_costs(CLAUDE_CODE) == []
+        assert [reader.costs(row) for row in costs.values()] == [[], []]
+    known = info_of(CLAUDE_CODE)
+    for day in (DAY, NEXT):
+        assert usage[day].users == 0
+        of_usage = {each: usage[day].sums[each] for each in COUNTS}
+        of_costs = {each: costs[day].sums[each] for each in COST_METRICS}
+        assert of_usage == {each: 0 if each in known.metrics else None for each in COUNTS}
+        assert of_costs == {each: 0 if each in known.cost_metrics else None for each in of_costs}
+    report = home.run("report", f"{NEXT}", f"{NEXT}")
+    assert report.code == 0, report.err
+    numbers = read_report(home.data / REPORT).numbers
+    assert "cost-estimated" in numbers
+    assert "cost-billed" not in numbers
 
 
 def test_meanings_are_the_columns_of_its_csv() -> None:

@@ -95,6 +95,22 @@ def test_what_is_not_charged_by_tokens_has_unknown_tokens(home: Home, cursor: Si
     assert any(figures.estimated and not figures.billed for figures in included)
 
 
+def test_service_account_named_like_an_address_is_no_person(home: Home, cursor: Simulator) -> None:
+    with_costs(home, cursor)
+
+    def rename(body: Json, _: Request) -> Json:
+        for each in body["usageEvents"]:
+            if "serviceAccountName" in each:
+                each["serviceAccountName"] = "ada@example.com"
+        return body
+
+    cursor.add_fault(Fault(edited(rename), EVENTS))
+    with opened(home) as source:
+        costs = source.costs.fetch_costs(Window(DAY, DAY))[DAY]
+    services = {each.user for each in costs if each.account is Account.SERVICE_ACCOUNT}
+    assert services == {"service account ada@example.com"}
+
+
 @pytest.mark.slow
 def test_costs_of_two_accounts_are_counted_once(home: Home, own_cursor: Simulator) -> None:
     """Events name an address, which two accounts may have."""

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.model.costs import ESTIMATED, TOKEN_METRICS
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import METRICS
 from dashboard_scraper.sources.claude_code.fields import MEANINGS
@@ -83,4 +84,5 @@ INFO = SourceInfo(
     meanings=MEANINGS,
     active_rule="a record in the report of the day",
     leaves_out=LEAVES_OUT,
+    cost_metrics=(*TOKEN_METRICS, ESTIMATED),
 )

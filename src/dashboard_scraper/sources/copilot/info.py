@@ -82,7 +82,7 @@ INFO = SourceInfo(
     selection=lambda _settings: Selection(users=True, tenant=True),
     meanings=MEANINGS,
     name_kind=NameKind.LOGIN,
-    has_costs=False,
+    cost_metrics=(),
     has_records=True,
     lag_days=lambda settings: settings.copilot_ready_days,
     active_rule="GitHub has a record of the user and day: any telemetry of an editor, the command"

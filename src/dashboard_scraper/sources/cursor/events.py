@@ -220,7 +220,8 @@ class EventReading:
             return self.names.taken(USAGE_EVENTS, "userEmail", email), Account.PERSON
         if service:
             name = self.names.taken(USAGE_EVENTS, "serviceAccountName", service)
-            return name, Account.SERVICE_ACCOUNT
+            # One that is named like an address must not become a person.
+            return f"service account {name}" if "@" in name else name, Account.SERVICE_ACCOUNT
         return "", Account.UNATTRIBUTED
 
 

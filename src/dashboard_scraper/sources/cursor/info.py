@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.model.costs import BILLED, ESTIMATED, TOKEN_METRICS
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import METRICS
 from dashboard_scraper.model.names import NameKind
@@ -87,6 +88,7 @@ INFO = SourceInfo(
     selection=lambda _settings: Selection(users=True, tenant=True),
     meanings=MEANINGS,
     name_kind=NameKind.ID,
+    cost_metrics=(*TOKEN_METRICS, BILLED, ESTIMATED),
     active_rule="Cursor's own `isActive`, or any count above zero",
     leaves_out="the e-mail addresses of people who have left: they are shown by Cursor's number",
 )

@@ -1,0 +1,42 @@
+"""The sums of a day without rows: zeros of what its source knows, and unknown what it never says.
+
+With rows, a metric that the source does not know is unknown in each of them, and so in their sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from msgspec.structs import replace
+
+from dashboard_scraper.model.costs import COST_METRICS, NO_COST, CostFigures, sum_costs
+from dashboard_scraper.model.metrics import COUNTS, Figures
+from dashboard_scraper.model.usage import UserUsage, sums_of
+from dashboard_scraper.sources.registry import SOURCES, info_of
+
+
+def usage_sums(source: str, users: Collection[UserUsage]) -> Figures:
+    """The sums of a day's users."""
+    if users:
+        return sums_of(users)
+    known = info_of(source).metrics if source in SOURCES else COUNTS
+    return replace(sums_of(()), **{each.name: None for each in COUNTS if each not in known})
+
+
+def cost_sums(source: str, rows: Iterable[CostFigures]) -> CostFigures:
+    """The sums of a day's rows."""
+    listed = list(rows)
+    return sum_costs(listed) if listed else _without_rows(source)
+
+
+def are_cost_sums(sums: CostFigures, rows: Iterable[CostFigures]) -> bool:
+    """Whether these may be the sums of a day's rows."""
+    listed = list(rows)
+    if listed:
+        return sum_costs(listed) == sums
+    return not any(sums[metric] for metric in COST_METRICS)
+
+
+def _without_rows(source: str) -> CostFigures:
+    known = info_of(source).cost_metrics if source in SOURCES else COST_METRICS
+    return replace(NO_COST, **{each.name: None for each in COST_METRICS if each not in known})
