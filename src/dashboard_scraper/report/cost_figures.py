@@ -36,6 +36,7 @@ from dashboard_scraper.report.spending import (
     Comparison,
     CostReading,
     compare,
+    currencies_of,
     is_settled,
     month_forecast,
     payer_of,
@@ -127,6 +128,20 @@ class PageCosts:
         return unit_of(metric, self.currency)
 
 
+@dataclass(frozen=True, slots=True)
+class MixedCurrencies:
+    """Costs of a period in several currencies, which nothing can add up."""
+
+    currencies: Sequence[str]
+
+    def __str__(self) -> str:
+        both = " and ".join(self.currencies)
+        return (
+            f"The costs of these days are in {both}, which are not added up;"
+            " a period in one currency has its costs here."
+        )
+
+
 def _total(days: Sequence[CostDayFigures], metric: CostMetric) -> Decimal | None:
     amounts = [amount for day in days if (amount := day.amount(metric)) is not None]
     return exact_sum(amounts) if amounts else None
@@ -139,17 +154,22 @@ def costs_of(
     audience: Audience,
     naming: Naming,
     options: ReportOptions,
-) -> PageCosts | None:
-    """The costs for the page of a window; None where the store has no costs of the source."""
+) -> PageCosts | MixedCurrencies | None:
+    """The costs for the page of a window; None where the store has no costs of the source. Amounts
+    of the period before are unknown where they are in another currency.
+    """
     if not reader.has_costs(source):
         return None
     before = period_before(window)
+    if mixed := _mixed_in(reader, source, window):
+        return MixedCurrencies(mixed)
+    windows = [window] if _mixed_in(reader, source, before, window) else [before, window]
     settle_days = options.cost_settle_days
     reading = CostReading(
         reader,
         source,
         audience,
-        (before, window),
+        windows,
         naming=naming,
         min_group_size=options.min_group_size,
     )
@@ -166,6 +186,13 @@ def costs_of(
         month_forecast(reader, source, reading.metric, window.end),
         _budgets(reader, source, window.end, audience, naming),
     )
+
+
+def _mixed_in(reader: Reader, source: str, *windows: Window) -> list[str]:
+    """The currencies of the windows' days, if they are several."""
+    days = [day for each in windows for day in reader.cost_ledger(source, each).values()]
+    found = currencies_of(days)
+    return found if len(found) > 1 else []
 
 
 def _days(reading: CostReading, window: Window, settle_days: int) -> list[CostDayFigures]:

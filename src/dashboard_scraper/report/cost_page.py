@@ -53,6 +53,7 @@ _BEFORE = "the period before"
 _MONDAY = 0
 _STYLES = (PEOPLE, MONTH, PEOPLE)
 
+COSTS_TITLE = "What it costs"
 PER_PERSON = Term(
     "cost-per-person",
     "Per active person",
@@ -87,7 +88,7 @@ def cost_section(costs: PageCosts, now: Period, *, with_users: bool) -> Section:
         for place, (metric, style) in enumerate(zip(metrics, _STYLES, strict=False))
     ]
     notes = list(_notes(costs, with_users=with_users))
-    return Section("costs", "What it costs", _numbers(costs, now), figures, tables, notes)
+    return Section("costs", COSTS_TITLE, _numbers(costs, now), figures, tables, notes)
 
 
 def metrics_of(costs: PageCosts) -> list[CostMetric]:

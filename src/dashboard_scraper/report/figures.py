@@ -29,7 +29,7 @@ from dashboard_scraper.model.metrics import (
     Unit,
     parts_of,
 )
-from dashboard_scraper.report.cost_figures import PageCosts
+from dashboard_scraper.report.cost_figures import MixedCurrencies, PageCosts
 
 WEEK = 7
 MESSAGE_KINDS, LINE_KINDS = parts_of(MESSAGES), parts_of(LINES)
@@ -228,7 +228,7 @@ class ReportFigures:
     teams: list[Group] | None
     hidden_teams: int
     min_group_size: int
-    costs: PageCosts | None = None
+    costs: PageCosts | MixedCurrencies | None = None
 
 
 def total_of(sums: Figures, metrics: Iterable[Metric]) -> int | None:

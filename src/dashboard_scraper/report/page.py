@@ -17,7 +17,8 @@ from dashboard_scraper.model.metrics import (
     Unit,
 )
 from dashboard_scraper.report.charts import COMPLETIONS, MONTH, OTHER, PEOPLE, Pick, style_of
-from dashboard_scraper.report.cost_page import cost_section
+from dashboard_scraper.report.cost_figures import MixedCurrencies
+from dashboard_scraper.report.cost_page import COSTS_TITLE, cost_section
 from dashboard_scraper.report.figures import (
     LINE_KINDS,
     MESSAGE_KINDS,
@@ -98,7 +99,9 @@ _CODE = (
 def sections_of(figures: ReportFigures, *, with_users: bool) -> list[Section]:
     """The sections between the four numbers at the top and the table of users, in order."""
     found = [_people(figures), _messages(figures), _code(figures), _spread(figures)]
-    if figures.costs is not None:
+    if isinstance(figures.costs, MixedCurrencies):
+        found.append(Section("costs", COSTS_TITLE, notes=[f"{figures.costs}"]))
+    elif figures.costs is not None:
         found.append(cost_section(figures.costs, figures.now, with_users=with_users))
     found.append(_places(figures))
     if figures.teams is not None:

@@ -94,6 +94,13 @@ def usual_metric(days: Iterable[CostLedgerDay]) -> CostMetric:
     return BILLED if any(day.sums[BILLED] is not None for day in listed) else CREDITS
 
 
+def currencies_of(days: Iterable[CostLedgerDay]) -> list[str]:
+    """The currencies of the days' costs. A day without any has none: what it says is a guess."""
+    return sorted(
+        {day.currency for day in days if any(day.sums[metric] for metric in COST_METRICS)}
+    )
+
+
 class CostReading:
     """One metric's costs of several windows, with one name for each payer in all of them.
 
@@ -170,10 +177,7 @@ class CostReading:
     def currency(self) -> str:
         """The currency of all days; UsageError where there are several."""
         rows = self.ledger.values()
-        # A day without rows has no amounts, and its currency is a guess.
-        found = sorted(
-            {row.currency for row in rows if any(map(row.sums.__getitem__, COST_METRICS))}
-        )
+        found = currencies_of(rows)
         if len(found) > 1 and self.metric.kind is CostKind.MONEY:
             raise UsageError(
                 f"the days have costs in {' and '.join(found)}, which are not compared"
@@ -278,9 +282,15 @@ def month_forecast(
     """The forecast of the month of a day, from what is known up to the end of that day."""
     month = month_of(day)
     reach = Window(month_of(month.start - timedelta(days=1)).start, day)
+    ledger = reader.cost_ledger(source, reach)
+    currencies = currencies_of(ledger.values())
+    if len(currencies) > 1:
+        return NoForecast(
+            month, f"its days and those before have costs in {' and '.join(currencies)}"
+        )
     amounts = {
         each: amount
-        for each, row in reader.cost_ledger(source, reach).items()
+        for each, row in ledger.items()
         if isinstance(amount := row.sums[metric], Decimal)
     }
     return forecast_of(amounts, day)

@@ -9,6 +9,7 @@ from dashboard_scraper.model.costs import BILLED, CREDITS, ESTIMATED, CostMetric
 from dashboard_scraper.model.meanings import are_comparable
 from dashboard_scraper.model.metrics import COUNTS, Metric
 from dashboard_scraper.model.money import per
+from dashboard_scraper.report.cost_figures import MixedCurrencies, PageCosts
 from dashboard_scraper.report.cost_page import PER_PERSON, cost_term, metrics_of, with_unit
 from dashboard_scraper.report.cost_texts import CENTS
 from dashboard_scraper.report.parts import Amount, Section, Table
@@ -107,13 +108,18 @@ def money_section(together: Together, labels: Labels) -> Section:
             title = f"{metric.title} per active person"
             tables.append((title, Table(headers, rows, lead=lead)))
     notes = ["Costs include those of service accounts and of nobody; no two tables are added up."]
+    notes += [
+        f"{labels[side.source]}: {side.figures.costs}"
+        for side in together.sides
+        if isinstance(side.figures.costs, MixedCurrencies)
+    ]
     return Section("money", "Cost per active person", tables=tables, notes=notes)
 
 
 def _cost_row(side: Side, labels: Labels, metric: CostMetric) -> list[str | Amount] | None:
     """A source's costs of the metric; None where it does not know the metric."""
     costs = side.figures.costs
-    if costs is None or metric not in metrics_of(costs):
+    if not isinstance(costs, PageCosts) or metric not in metrics_of(costs):
         return None
     total = costs.total(metric)
     if total is None:

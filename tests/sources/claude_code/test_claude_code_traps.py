@@ -34,6 +34,7 @@ from dashboard_scraper.simulator.claude_code_faults import (
 from dashboard_scraper.simulator.faults import Effect, edited
 from dashboard_scraper.sources.rest.auth import NotAllowed
 from dashboard_scraper.store import Status, store_at
+from report_reading import REPORT, read_report
 from stored_days import settings_of, sql
 
 NEXT = DAY + timedelta(1)
@@ -158,6 +159,23 @@ def test_two_currencies_of_a_day_are_not_added_up(home: Home, claude: Simulator)
     assert {*ledger(home)} == {DAY, NEXT}
     query = "SELECT DISTINCT day, currency FROM cost_day"
     assert sql(settings_of(home).store_url, query) == [(f"{NEXT}", "EUR")]
+
+
+@pytest.mark.slow
+def test_days_in_two_currencies_are_exported(home: Home, claude: Simulator) -> None:
+    """No sum has both, and nothing else is lost: the page says why it has no costs."""
+    claude.add_fault(Fault(in_currency("EUR"), ENDPOINT, DAY))
+    fetched(home, DAY, NEXT)
+    folder = home.data / f"daily_exports_{DAY}_to_{NEXT}"
+    assert (folder / f"claude_code_costs_{NEXT}.csv").exists()
+    report = read_report(folder / REPORT)
+    assert "in EUR and USD, which are not added up" in report.words
+    assert "cost-estimated" not in report.numbers
+    assert home.run("report", f"{NEXT}", f"{NEXT}").code == 0
+    alone = read_report(home.data / REPORT)
+    assert alone.number("cost-estimated").endswith(" USD")
+    assert "against" not in alone.numbers["cost-estimated"]
+    assert "costs in EUR and USD" in alone.words  # why there is no forecast
 
 
 @pytest.mark.slow
