@@ -1,5 +1,6 @@
 {#- The users' rows of a day are as many as its totals say, as many of them active, and add up to them. A
-    sum is unknown where a summand is. Where users were removed, what is left may be known. -#}
+    sum is unknown where a summand is, and on a day without users what the source never knows. Where users
+    were removed, what is left may be known. -#}
 with sums as (
     select
         source,
@@ -28,8 +29,10 @@ where totals.day is null
     or totals.users <> coalesce(sums.users, 0)
     or totals.active_users <> coalesce(sums.active_users, 0)
     {%- for name in dashboard_scraper.counts() %}
+    or (sums.day is null and totals.{{ name }} <> 0)
     or (
-        case when sums.day is null then 0 else sums.{{ name }} end is distinct from totals.{{ name }}
+        sums.day is not null
+        and sums.{{ name }} is distinct from totals.{{ name }}
         and not (totals.forgotten > 0 and totals.{{ name }} is null)
     )
     {%- endfor %}
