@@ -20,7 +20,6 @@ from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import COUNTS
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.store import store_of
-from dashboard_scraper.store.empty_days import cost_sums, usage_sums
 
 Row = dict[str, Any]
 Marts = dict[str, list[Row]]
@@ -87,14 +86,12 @@ def _compare_sums(marts: Marts, settings: Settings, same: _Comparison) -> None:
             for day in store.days(min(rows), max(rows), source):
                 row = rows[day.day]
                 same(f"{source} {day.day} active users", row["active_users"], len(day.active))
-                sums = usage_sums(source, day.users)
                 for metric in COUNTS:
-                    same(f"{source} {day.day} {metric.name}", row[metric.name], sums[metric])
+                    same(f"{source} {day.day} {metric.name}", row[metric.name], day.sums[metric])
             costs = _stored(marts["costs_by_day"], source)
             for cost in store.costs(min(costs), max(costs), source) if costs else ():
-                amounts = cost_sums(source, (each.figures for each in cost.costs))
                 for each in COST_METRICS:
-                    wanted = amounts[each]
+                    wanted = cost.sums[each]
                     found = costs[cost.day][each.name]
                     same(f"{source} {cost.day} {each.name}", found, wanted)
                     if isinstance(wanted, Decimal) and not isinstance(found, Decimal):

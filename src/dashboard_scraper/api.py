@@ -96,7 +96,9 @@ class StoredFigures:
                 f"the costs of these days are not in the store: {listed_days(missing)}"
             )
         for row in rows.values():
-            yield CostDay(row.day, self._reader.costs(row), row.total, row.currency)
+            yield CostDay(
+                row.day, self._reader.costs(row), row.total, row.currency, sums_of_nothing=row.sums
+            )
 
     def copilot_records(
         self, start: date, end: date, enterprise_id: str, source: str | None = None

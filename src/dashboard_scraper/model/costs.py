@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from enum import Enum
@@ -151,17 +151,21 @@ class CostDay:
     """A source's answer for the costs of one UTC day: one entry per user and resource.
 
     `total` is the source's own figure for the day, from a query without users; None where the
-    source has no such figure, so that nothing shows whether rows are missing.
+    source has no such figure, so that nothing shows whether rows are missing. `sums_of_nothing` are
+    the sums of a day without rows, where it is known what the source never says.
     """
 
     day: date
     costs: list[Cost]
     total: CostFigures | None
     currency: str = USD
+    sums_of_nothing: CostFigures | None = field(default=None, compare=False)
 
     @cached_property
     def sums(self) -> CostFigures:
         """The sums of all rows."""
+        if self.sums_of_nothing is not None and not self.costs:
+            return self.sums_of_nothing
         return sum_costs(cost.figures for cost in self.costs)
 
     @cached_property

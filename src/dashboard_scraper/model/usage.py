@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
 from typing import Any
@@ -43,7 +43,8 @@ class DayUsage:
 
     `totals` are the tenant's own figures of the day, None if they were not requested; `record` is
     its own record as JSON, where a source has one that is stored. `as_of` is when the answer began
-    to be fetched, where that was with other days', earlier than it was asked for.
+    to be fetched, where that was with other days', earlier than it was asked for. `sums_of_nobody`
+    are the sums of a day without users, where it is known what the source never says.
     """
 
     day: date
@@ -51,10 +52,13 @@ class DayUsage:
     totals: Totals | None = None
     record: str | None = None
     as_of: datetime | None = None
+    sums_of_nobody: Figures | None = field(default=None, compare=False)
 
     @cached_property
     def sums(self) -> Figures:
         """The sums of the users' counts."""
+        if self.sums_of_nobody is not None and not self.users:
+            return self.sums_of_nobody
         return sums_of(self.users)
 
     @cached_property

@@ -206,7 +206,7 @@ class Reader(CostQueries, SumQueries):
     def day(self, ledger: LedgerDay) -> DayUsage:
         """A day's users, sorted by address; StoreFailed where they do not match the ledger."""
         users = [user_usage(row) for row in self._of_day(_USERS_OF_DAY, ledger)]
-        usage = DayUsage(ledger.day, users, ledger.totals)
+        usage = DayUsage(ledger.day, users, ledger.totals, sums_of_nobody=ledger.sums)
         # Of a day without users the sums are not compared: computed they are 0, and in the ledger
         # NULL for metrics that were added to the catalogue after the day was stored.
         if len(users) != ledger.users or (users and usage.sums != ledger.sums):
