@@ -210,12 +210,13 @@ def _in_its_root(container: Document, mounts: list[tuple[str, str]]) -> list[str
     """The words before these, so that all this sees nothing but the program and the mounts."""
     lines = ["set -e", "root=$(mktemp -d)", 'mount -t tmpfs -o mode=0755 none "$root"']
     program = {sys.prefix, sys.base_prefix, str(Path(dashboard_scraper.__file__).parents[1])}
-    for place in ["/usr", "/bin", "/lib", "/lib64", "/etc", "/dev", "/proc", *sorted(program)]:
-        if Path(place).exists():
-            lines += [f'mkdir -p "$root{place}"', f'mount --rbind "{place}" "$root{place}"']
     for place, folder in mounts:
         source = f'--bind "{folder}"' if folder else "-t tmpfs -o mode=0777 none"
         lines += [f'mkdir -p "$root{place}"', f'mount {source} "$root{place}"']
+    # After the pod's own, one of which is on /tmp: the program may be below that.
+    for place in ["/usr", "/bin", "/lib", "/lib64", "/etc", "/dev", "/proc", *sorted(program)]:
+        if Path(place).exists():
+            lines += [f'mkdir -p "$root{place}"', f'mount --rbind "{place}" "$root{place}"']
     if container["securityContext"]["readOnlyRootFilesystem"]:
         lines.append('mount -o remount,bind,ro "$root"')
     shell = ["sh", "-c", "\n".join([*lines, 'exec chroot "$root" "$@"']), "pod"]
