@@ -9,6 +9,7 @@ from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 
+import keyring.backend
 import keyring.core
 import pytest
 from keyring.backend import KeyringBackend
@@ -36,13 +37,16 @@ def _one_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecretSer
         yield service
 
 
-@pytest.fixture
-def secret_service(
-    _one_service: SecretService, home: Home, monkeypatch: pytest.MonkeyPatch
-) -> SecretService:
-    """A keyring for the runs of the home."""
-    # The library finds its keyring once in a process, and here each run has its own environment.
+@pytest.fixture(autouse=True)
+def _library_as_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library finds keyrings once in a process, and here each run has its own environment."""
     monkeypatch.setattr(keyring.core, "_keyring_backend", None)
+    vars(keyring.backend.get_all_keyring).pop("saved_result", None)
+
+
+@pytest.fixture
+def secret_service(_one_service: SecretService, home: Home) -> SecretService:
+    """A keyring for the runs of the home."""
     _one_service.use(home)
     return _one_service
 
@@ -209,9 +213,7 @@ def test_missing_keyring_is_said(
     words: str,
     home: Home,
     sim: Simulator,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(keyring.core, "_keyring_backend", None)
     home.settings |= {"COOKIE_STORE": "keyring", **settings}
     for run in (home.run(AUTH, stdin=sim.cookie), home.run(*ONE_DAY)):
         assert (run.code, words in run.err, "COOKIE_STORE=file" in run.err) == (2, True, True)
