@@ -17,6 +17,7 @@ from dashboard_scraper.exports.copilot_converter import (
     stamp_of,
 )
 from dashboard_scraper.exports.daily_export import DailyExport
+from dashboard_scraper.exports.file_outputs import FileOutput
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import values_of
 from dashboard_scraper.model.usage import UserUsage
@@ -46,21 +47,16 @@ def _unusual_names(
     return found
 
 
-class CopilotFiles:
+class CopilotFiles(FileOutput):
     """`copilot_metrics_YYYY-MM-DD.json` and `copilot_metrics_aggregated.json`."""
 
     needs = NEEDS
 
     def __init__(self, export: DailyExport) -> None:
-        self._export = export
-        self._run: OutputRun
+        super().__init__(export)
         self._heads: dict[str, bytes] = {}
         self._unusual: list[tuple[str, str, int]] = []
         self._written: list[OutputFile] = []
-
-    @property
-    def reach(self) -> Window:
-        return self._export.window
 
     @property
     def _aggregated(self) -> Path:
@@ -81,7 +77,7 @@ class CopilotFiles:
         return json_array(self._stamp(self._export.window.end), lines)
 
     def begin(self, run: OutputRun) -> None:
-        self._run = run
+        super().begin(run)
         logins = run.reader.users(run.source, self._export.window)
         ids = ids_by_name(logins, run.audience, run.naming)
         self._unusual = _unusual_names(logins, ids, run)

@@ -15,8 +15,8 @@ from dashboard_scraper.output import Needs, OutputDay, OutputFile, OutputRun
 from dashboard_scraper.sources.products import Product
 
 
-class WindowFiles:
-    """An output whose files depend on several days, so that no earlier export has them."""
+class FileOutput:
+    """An output that reads the days of the export's window."""
 
     needs: Needs | None = None
 
@@ -27,6 +27,13 @@ class WindowFiles:
     @property
     def reach(self) -> Window:
         return self._export.window
+
+    def begin(self, run: OutputRun) -> None:
+        self._run = run
+
+
+class WindowFiles(FileOutput):
+    """An output whose files depend on several days, so that no earlier export has them."""
 
     def day_targets(self, day: date) -> list[Path]:  # noqa: ARG002
         """None: even GitHub's report of one day counts people over the 27 days before it."""
@@ -35,29 +42,21 @@ class WindowFiles:
     def sample(self, users: Sequence[UserUsage]) -> Iterable[bytes]:  # noqa: ARG002
         return ()
 
-    def begin(self, run: OutputRun) -> None:
-        self._run = run
-
     def add_day(self, day: OutputDay) -> None:
         """Nothing, unless a format needs whole days: sums over days are the database's."""
 
 
-class DayFiles:
+class DayFiles(FileOutput):
     """An output with a CSV file for each day: `augment_metrics_YYYY-MM-DD.csv`, or with another
     product's prefix.
     """
 
-    needs: Needs | None = None
     content: ClassVar[str]
+    """What its files have, as the name says it."""
 
     def __init__(self, export: DailyExport) -> None:
-        self._export = export
-        self._run: OutputRun
+        super().__init__(export)
         self._written: list[OutputFile] = []
-
-    @property
-    def reach(self) -> Window:
-        return self._export.window
 
     def targets(self) -> list[Path]:
         return [
@@ -71,9 +70,6 @@ class DayFiles:
 
     def _path(self, day: date, product: Product) -> Path:
         return self._export.folder / f"{product.prefix}_{self.content}_{day}.csv"
-
-    def begin(self, run: OutputRun) -> None:
-        self._run = run
 
     def finish(self) -> list[OutputFile]:
         return self._written
