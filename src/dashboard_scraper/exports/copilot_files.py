@@ -23,6 +23,7 @@ from dashboard_scraper.model.figures import values_of
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.output import OutputDay, OutputFile, OutputRun
 from dashboard_scraper.people.audience import Audience, Naming
+from dashboard_scraper.sources.registry import info_of
 
 
 def ids_by_name(logins: Iterable[str], audience: Audience, naming: Naming) -> dict[str, int]:
@@ -105,7 +106,8 @@ class CopilotFiles(FileOutput):
         export, run = self._export, self._run
         days = [day for day in export.window.days() if day not in run.missing]
         include = run.audience.service_accounts
-        sums = run.reader.sums_by_user(run.source, days, service_accounts=include)
+        metrics = info_of(run.source).metrics
+        sums = run.reader.sums_by_user(run.source, days, metrics, service_accounts=include)
         totals = WindowTotals(sums, run.naming.name)
         if not run.missing:  # a sum without some days would pass for the window's
             lines = totals.lines(self._heads)

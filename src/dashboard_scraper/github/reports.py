@@ -343,7 +343,9 @@ class GithubReports:
         """
         options = self._options
         all_accounts = self._audience.service_accounts
-        sums = self._reader.figure_sums(row, service_accounts=all_accounts, at_least=AT_LEAST)
+        sums = self._reader.figure_sums(
+            row, PLACE_OF, service_accounts=all_accounts, at_least=AT_LEAST
+        )
         rows = rows_of(cells_of_figures(sums))
         if not row.editor_language:
             users = []  # not needed: there are no parts

@@ -117,7 +117,10 @@ class _Gathering:
         """Everybody who was active on one of the days, by name."""
         sums = Sums()
         include = self._audience.service_accounts
-        for user in self._reader.sums_by_user(self._source, days, service_accounts=include):
+        metrics = info_of(self._source).metrics
+        for user in self._reader.sums_by_user(
+            self._source, days, metrics, service_accounts=include
+        ):
             sums.add(self.naming.name(user.user), user.sums)
         active = {day: self._people.active(day) for day in days}
         active_days = counts_of_bits(active.values())
@@ -156,8 +159,9 @@ def figures_of(
 ) -> ReportFigures:
     """The figures for the page of a window, from the store; days of `left_out` count as missing."""
     gathering = _Gathering(reader, source, window, audience, left_out)
-    before, now = (
-        gathering.period(each, options.tolerance) for each in (period_before(window), window)
+    # The window first: its sums are those that another output has just asked for.
+    now, before = (
+        gathering.period(each, options.tolerance) for each in (window, period_before(window))
     )
     known = gathering.known_names(window.end)
     rows = [row for day, row in gathering.ledger.items() if day in window]

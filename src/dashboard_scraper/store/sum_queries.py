@@ -22,7 +22,6 @@ from sqlalchemy import (
     false,
     func,
     literal,
-    null,
     or_,
     select,
 )
@@ -32,18 +31,15 @@ from dashboard_scraper.model.figures import of_counts
 from dashboard_scraper.model.metrics import (
     ACTIVE_DAYS,
     COUNTS,
-    METRICS,
     REQUIRED,
     Count,
     Figures,
-    Kind,
     Metric,
 )
 from dashboard_scraper.store.rows import LedgerDay
 from dashboard_scraper.store.schema import (
     DAY_LEDGER,
     EDITOR_LANGUAGE_DAY,
-    FIGURE_COLUMNS,
     SUM_COLUMNS,
     USER_DAY,
 )
@@ -118,16 +114,18 @@ def _are_unknown(columns: tuple[Column[Any], ...]) -> tuple[ColumnElement[bool],
 
 @cache
 def _sums_of_day(
-    at_least: tuple[tuple[Metric, Metric], ...], *, service_accounts: bool
+    metrics: tuple[Metric, ...],
+    at_least: tuple[tuple[Metric, Metric], ...],
+    *,
+    service_accounts: bool,
 ) -> Select[Any]:
     others = dict(at_least)
     sums: list[ColumnElement[Any]] = []
-    for metric, column in zip(METRICS, FIGURE_COLUMNS, strict=True):
-        known: ColumnElement[Any] = column
+    for metric in metrics:
+        known: ColumnElement[Any] = USER_DAY.c[metric.name]
         if metric in others:
-            known = func.coalesce(column, USER_DAY.c[others[metric].name])
-        is_count = metric.kind is Kind.COUNT
-        sums.append(_sum_of(known) if is_count else cast(null(), BigInteger))
+            known = func.coalesce(known, USER_DAY.c[others[metric].name])
+        sums.append(_sum_of(known))
     query: Select[Any] = select(*sums).where(*IS_OF_DAY)
     return query if service_accounts else query.where(USER_DAY.c.service_account == false())
 
@@ -162,10 +160,12 @@ def _active_on(*, service_accounts: bool) -> tuple[ColumnElement[bool], ...]:
 
 
 @cache
-def _sums_by_user(partly: tuple[int, ...], *, service_accounts: bool) -> Select[Any]:
+def _sums_by_user(
+    wanted: tuple[int, ...], partly: tuple[int, ...], *, service_accounts: bool
+) -> Select[Any]:
     query = select(
         USER_DAY.c.user_login,
-        *_sums_of(_COUNT_COLUMNS),
+        *_sums_of(tuple(_COUNT_COLUMNS[place] for place in wanted)),
         *(func.count(_COUNT_COLUMNS[place]) == func.count() for place in partly),
     )
     return (
@@ -230,19 +230,29 @@ def _editor_language_sums(wholes: tuple[tuple[Metric, ...], ...]) -> Select[Any]
 class SumQueries(Snapshot):
     """The part of a `Reader` that adds up."""
 
+    _newest_sums: tuple[Any, list[UserSums]] | None = None
+
     def figure_sums(
         self,
         ledger: LedgerDay,
+        metrics: Collection[Metric] = COUNTS,
         *,
         service_accounts: bool,
         at_least: Mapping[Metric, Metric] = _NOTHING,
     ) -> Figures:
-        """The sums of the day's known counts; None where no user's count is known, and for metrics
-        that are not counts. A metric in `at_least` counts as that one for users of whom it is
-        unknown.
+        """The sums of the day's known counts, of these `metrics`; None where no user's count is
+        known. A metric in `at_least` counts as that one for users of whom it is unknown.
         """
-        query = _sums_of_day(tuple(at_least.items()), service_accounts=service_accounts)
-        return Figures(*self._of_day(query, ledger)[0])
+        sums = {}
+        if service_accounts and ledger.users:  # a sum in the ledger is one that everybody adds to
+            sums = {metric.name: ledger.sums[metric] for metric in metrics}
+        left = tuple(metric for metric in metrics if sums.get(metric.name) is None)
+        if left:
+            others = tuple(at_least.items())
+            query = _sums_of_day(left, others, service_accounts=service_accounts)
+            found = self._of_day(query, ledger)[0]
+            sums |= {metric.name: each for metric, each in zip(left, found, strict=True)}
+        return Figures(**sums)
 
     def group_sums(
         self, ledger: LedgerDay, groups: Sequence[Iterable[Metric]], *, service_accounts: bool
@@ -255,32 +265,60 @@ class SumQueries(Snapshot):
         return [tuple(row) for row in self._of_day(query, ledger)]
 
     def sums_by_user(
-        self, source: str, days: Collection[date], *, service_accounts: bool
+        self,
+        source: str,
+        days: Collection[date],
+        metrics: Iterable[Metric] = COUNTS,
+        *,
+        service_accounts: bool,
     ) -> list[UserSums]:
         """The sums over the days on which a user was active, sorted by name; StoreFailed where all
-        together they are not those of the ledger.
+        together they are not those of the ledger. Those of other metrics count as unknown.
         """
+        wanted = tuple(place for place, metric in enumerate(COUNTS) if metric in {*metrics})
+        key = source, frozenset(days), wanted, service_accounts
+        if self._newest_sums is None or self._newest_sums[0] != key:
+            # The outputs of a run ask for the same, one after the other.
+            self._newest_sums = key, self._sums_by_user(*key)
+        return self._newest_sums[1]
+
+    def _sums_by_user(
+        self,
+        source: str,
+        days: Collection[date],
+        wanted: tuple[int, ...],
+        service_accounts: bool,
+    ) -> list[UserSums]:
         # How many values are known is counted only where the ledger says that some are not.
-        partly = self._partly_unknown(source, days)
-        query = _sums_by_user(tuple(partly), service_accounts=service_accounts)
+        unknown = self._partly_unknown(source, days)
+        partly = tuple(place for place in wanted if place in unknown)
+        query = _sums_by_user(wanted, partly, service_accounts=service_accounts)
         found = []
         for row in self._all(query, _days_values(source, days)):
-            sums = list(row[1 : len(COUNTS) + 1])
-            known = tuple([each or 0 for each in sums]) if None in sums else tuple(sums)
-            for place, is_known in zip(partly, row[len(COUNTS) + 1 :], strict=True):
+            sums: list[Count] = [None] * len(COUNTS)
+            for place, count in zip(wanted, row[1:], strict=False):
+                sums[place] = count
+            known = tuple([each or 0 for each in sums])
+            for place, is_known in zip(partly, row[len(wanted) + 1 :], strict=True):
                 if not is_known:
                     sums[place] = None
             found.append(UserSums(row[0], tuple(sums), known))
         if service_accounts:
-            self._check_sums(source, days, found)
+            self._check_sums(source, days, wanted, found)
         return found
 
-    def _check_sums(self, source: str, days: Collection[date], users: list[UserSums]) -> None:
+    def _check_sums(
+        self,
+        source: str,
+        days: Collection[date],
+        wanted: Iterable[int],
+        users: list[UserSums],
+    ) -> None:
         """Nobody else compares the rows of days that are not loaded with the ledger."""
         of_ledger = self._all(_of_ledger(_whole_sums_of), _days_values(source, days))[0]
-        of_users = map(sum, zip(*(user.known for user in users), strict=True))
-        for whole, found in zip(of_ledger, list(of_users) or [0] * len(COUNTS), strict=True):
-            if whole is not None and whole != found:
+        columns = [*zip(*(user.known for user in users), strict=True)] or [()] * len(COUNTS)
+        for place in wanted:
+            if of_ledger[place] is not None and of_ledger[place] != sum(columns[place]):
                 raise StoreFailed(
                     f"{self._place}: the rows from {min(days)} to {max(days)} do not match the"
                     " ledger; see which days do not with `status --verify`, and restore the store"
@@ -306,7 +344,11 @@ class SumQueries(Snapshot):
         service_accounts: bool,
     ) -> int:
         """On how many active user-days one of the metrics is unknown."""
-        query = _unknown_user_days(tuple(metrics), service_accounts=service_accounts)
+        partly = {COUNTS[place] for place in self._partly_unknown(source, days)}
+        unknown = tuple(metric for metric in metrics if metric in partly)
+        if not unknown:
+            return 0
+        query = _unknown_user_days(unknown, service_accounts=service_accounts)
         count: int = self._all(query, _days_values(source, days))[0][0]
         return count
 
