@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sys
@@ -16,6 +17,9 @@ from dashboard_scraper.logs import configure_logging, log_uncaught_errors
 logger = logging.getLogger(__name__)
 
 _TERMINATED = 128 + signal.SIGTERM
+# Objects after which Python looks for garbage, instead of 700. A day of ten thousand users makes
+# far more, none of them in cycles: to look among them took a quarter of the time to store it.
+_GARBAGE = 50_000
 
 
 def main(argv: Sequence[str]) -> int:
@@ -53,6 +57,7 @@ def run_tap() -> None:
 def run(words: Sequence[str] | None = None) -> None:
     """The entry point of `python -m dashboard_scraper` and of the installed command."""
     signal.signal(signal.SIGTERM, _terminate)
+    gc.set_threshold(_GARBAGE)
     log_uncaught_errors()
     try:
         code = main(sys.argv[1:] if words is None else words)

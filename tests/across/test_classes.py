@@ -13,9 +13,9 @@ import pytest
 from dashboard_scraper.across.classes import Classes, Members, PersonClass, SeatsFrom
 from dashboard_scraper.across.people import PeopleAcross
 from dashboard_scraper.across.usage import usage_of
+from dashboard_scraper.model.columns import sum_of
 from dashboard_scraper.model.costs import USD, Account, Cost, CostDay, CostFigures, sum_costs
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.figures import sum_of
 from dashboard_scraper.model.seats import Seat
 from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.people.audience import Audience

@@ -26,7 +26,7 @@ from dashboard_scraper.github.records import (
     text_of,
     user_fields,
 )
-from dashboard_scraper.model.figures import sum_of
+from dashboard_scraper.model.columns import sum_of
 from dashboard_scraper.model.metrics import (
     BY_NAME,
     COUNTS,

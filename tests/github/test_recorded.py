@@ -23,7 +23,7 @@ from dashboard_scraper.errors import DaysMissing
 from dashboard_scraper.github.recorded import RecordedReports, recorded_persons
 from dashboard_scraper.github.reports import GithubOptions, Report, Scope, Subject
 from dashboard_scraper.github.views import GithubViews
-from dashboard_scraper.model.figures import sum_of
+from dashboard_scraper.model.columns import sum_of
 from dashboard_scraper.model.seats import Seat
 from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.people.audience import Audience

@@ -6,7 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from dashboard_scraper.exports.copilot_converter import PLACES, Feature
-from dashboard_scraper.model.figures import is_active, maker, sum_of
+from dashboard_scraper.model.columns import sum_of
+from dashboard_scraper.model.figures import is_active, maker
 from dashboard_scraper.model.metrics import (
     AUGMENT_METRICS,
     COUNTS,

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from dashboard_scraper.model.checks import Difference, changed_days, closing_differences, revision
+from dashboard_scraper.model.columns import sum_of
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.figures import of_counts, sum_of
+from dashboard_scraper.model.figures import of_counts
 from dashboard_scraper.model.metrics import (
     COUNTS,
     TOTALS,

@@ -28,8 +28,8 @@ from dashboard_scraper.github.reports import GithubOptions, Subject, persons_in
 from dashboard_scraper.github.seats import seats_in
 from dashboard_scraper.github.views import GithubViews
 from dashboard_scraper.model.addresses import cleaned
+from dashboard_scraper.model.columns import sum_of
 from dashboard_scraper.model.dates import DAYS, Window
-from dashboard_scraper.model.figures import sum_of
 from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.model.metrics import ACCEPT_RATE
 from dashboard_scraper.model.usage import EditorLanguageUsage, UserUsage

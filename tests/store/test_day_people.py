@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from datetime import UTC, date, datetime, timedelta
 
@@ -36,6 +37,11 @@ class HoldAll(AcceptAll):
         return "every change is held"
 
 
+class FailAll(AcceptAll):
+    def reason_to_hold(self, change: Change) -> str | None:  # noqa: ARG002
+        raise ZeroDivisionError  # in the transaction, after new names were added
+
+
 counts = st.dictionaries(
     st.sampled_from([metric.name for metric in COUNTS]),
     st.one_of(st.none(), st.integers(0, 3)),
@@ -46,6 +52,7 @@ steps = st.lists(
     st.one_of(
         st.tuples(st.just("put"), st.integers(0, 2), answers),
         st.tuples(st.just("hold"), st.integers(0, 2), answers),
+        st.tuples(st.just("fail"), st.integers(0, 2), answers),
         st.tuples(st.just("accept"), st.integers(0, 2), st.none()),
         st.tuples(st.just("forget"), st.sampled_from(NAMES), st.none()),
     ),
@@ -103,7 +110,7 @@ def known_in(reader: Reader) -> list[KnownUser]:
 @settings(max_examples=40, deadline=None)
 @given(steps=steps)
 def test_bitmaps_follow_every_write(tmp_path_factory: pytest.TempPathFactory, steps: list) -> None:  # type: ignore[type-arg]
-    """Puts, revisions, held versions that are accepted, and people who are forgotten."""
+    """Puts, also such as fail, held versions that are accepted, and people who are forgotten."""
     store = store_at(f"sqlite:///{tmp_path_factory.mktemp('store') / 'usage.db'}")
     moments = (FETCHED + timedelta(hours=hour) for hour in itertools.count())
     with store.locked(), store.opened():
@@ -113,9 +120,24 @@ def test_bitmaps_follow_every_write(tmp_path_factory: pytest.TempPathFactory, st
             elif what == "accept":
                 store.accept(SOURCE, FIRST + timedelta(of), moment)
             else:
-                policy = HoldAll() if what == "hold" else None
+                policy = {"hold": HoldAll(), "fail": FailAll()}.get(what)
                 usage = DayUsage(FIRST + timedelta(of), usages(answer))
-                store.put(SOURCE, usage, moment, policy)
+                with contextlib.suppress(ZeroDivisionError):
+                    store.put(SOURCE, usage, moment, policy)
+    with store.reading() as reader:
+        check_bitmaps(reader)
+
+
+def test_names_are_numbered_again_after_a_run_elsewhere_removed_them(store_url: str) -> None:
+    """As while `watch` waits for the next night."""
+    ada, ben = (user(name, chat_messages=1) for name in NAMES[1:3])
+    store, other = store_at(store_url), store_at(store_url)
+    with store.locked(), store.opened():
+        store.put(SOURCE, DayUsage(FIRST, [ada, ben]), FETCHED)
+    with other.locked(), other.opened():
+        other.forget(ada.user)
+    with store.locked(), store.opened():
+        store.put(SOURCE, DayUsage(LAST, [ada, ben]), FETCHED)
     with store.reading() as reader:
         check_bitmaps(reader)
 

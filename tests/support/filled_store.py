@@ -19,8 +19,8 @@ from dashboard_scraper.github.reports import (
     Subject,
     persons_in,
 )
+from dashboard_scraper.model.columns import sum_of
 from dashboard_scraper.model.dates import DAYS, Window, end_of_day
-from dashboard_scraper.model.figures import sum_of
 from dashboard_scraper.model.metrics import COUNTS, Figures
 from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.people.audience import Audience

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from dashboard_scraper.model.checks import Difference
+from dashboard_scraper.model.columns import sum_of
 from dashboard_scraper.model.dates import end_of_day
-from dashboard_scraper.model.figures import sum_of
 from dashboard_scraper.model.metrics import Figures
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import LedgerDay, Status

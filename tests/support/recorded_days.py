@@ -10,8 +10,8 @@ import msgspec
 
 from conftest import Home
 from dashboard_scraper.github.counters import Counter
+from dashboard_scraper.model.columns import sum_of
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.figures import sum_of
 from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.sources.registry import COPILOT
 from dashboard_scraper.store import store_at

@@ -9,8 +9,8 @@ from datetime import date, datetime, timedelta
 
 from msgspec.structs import replace
 
+from dashboard_scraper.model.columns import sum_of
 from dashboard_scraper.model.dates import Window, utc_day
-from dashboard_scraper.model.figures import sum_of
 from dashboard_scraper.model.metrics import BY_NAME, Totals
 from dashboard_scraper.model.usage import DayUsage, TenantFigure, UserUsage
 from dashboard_scraper.settings.config import Settings

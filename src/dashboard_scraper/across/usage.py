@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dashboard_scraper.across.classes import Classes, PersonClass
+from dashboard_scraper.model.columns import sum_of
 from dashboard_scraper.model.costs import CostFigures, sum_costs
-from dashboard_scraper.model.figures import of_counts, sum_of
+from dashboard_scraper.model.figures import of_counts
 from dashboard_scraper.model.metrics import Figures
 from dashboard_scraper.store import Reader
 from dashboard_scraper.store.day_people import bits_in

@@ -20,11 +20,11 @@ from dashboard_scraper.files import make_folder, new_files_get
 from dashboard_scraper.installation import how_to_install
 from dashboard_scraper.model.dates import Window, month_of
 from dashboard_scraper.model.doubts import doubts_in
-from dashboard_scraper.model.figures import added, is_active, picker, values_of
+from dashboard_scraper.model.figures import added, picker, values_of
 from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.model.metrics import DETAILED
 from dashboard_scraper.model.reconciliation import Rules, Verdict
-from dashboard_scraper.model.usage import UserUsage
+from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.settings.groups import LAKE_PREFIX
 from dashboard_scraper.store import LedgerDay, Reader, Store
@@ -208,7 +208,7 @@ class _UsageOfDays:
         content = self.contents[day]
         totals = {**self.totals[day], CONTENT: content, PSEUDONYMS: audience.anonymous}
         if audience.anonymous or shown != users:
-            totals |= _totals_of(row.source, shown)
+            totals |= _totals_of(row.source, DayUsage(row.day, shown))
         names = _Names(audience, users, shown)
         rows = {
             USER_DAYS: user_days(row, shown, audience, self._export.tolerance),
@@ -262,14 +262,14 @@ def _is_written(
     )
 
 
-def _totals_of(source: str, shown: list[UserUsage]) -> dict[str, Any]:
+def _totals_of(source: str, shown: DayUsage) -> dict[str, Any]:
     """What the ledger would have of these users alone. The differences to the tenant's own figures
     stay: compared again, users that are left out would make one that the source does not have.
     """
     return {
-        **sum_columns(usage_sums(source, shown)),
-        "users": len(shown),
-        "active_users": sum(is_active(user.figures) for user in shown),
+        **sum_columns(usage_sums(source, shown.users)),
+        "users": len(shown.users),
+        "active_users": len(shown.active),
         "digest": digest_of(shown),
     }
 

@@ -71,13 +71,6 @@ def added(counts: Iterable[Count]) -> Count:
     return None if None in listed else sum(listed)  # type: ignore[arg-type]
 
 
-def sum_of(all_figures: Iterable[Figures]) -> Figures:
-    """The sum of each count, 0 for no figures; an unknown count makes its sum unknown."""
-    rows = [counts_of(figures) for figures in all_figures]
-    columns = zip(*rows, strict=True) if rows else ((),) * len(COUNTS)
-    return of_counts([None if None in column else sum(column) for column in columns])
-
-
 class Sums:
     """Adds up counts by name, such as those of each person over many days."""
 

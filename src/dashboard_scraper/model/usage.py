@@ -6,13 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
+from itertools import compress
 from typing import Any
 
 import msgspec
 
 from dashboard_scraper.model.checks import Difference, closing_differences
+from dashboard_scraper.model.columns import Columns, sum_of
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.figures import is_active, sum_of
+from dashboard_scraper.model.figures import Values, values_of
 from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.model.metrics import Figures, Totals
 
@@ -55,22 +57,31 @@ class DayUsage:
     sums_of_nobody: Figures | None = field(default=None, compare=False)
 
     @cached_property
+    def values(self) -> list[Values]:
+        """Each user's figures in the order of METRICS."""
+        return [values_of(user.figures) for user in self.users]
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The same by metric."""
+        return Columns(self.values)
+
+    @cached_property
     def sums(self) -> Figures:
         """The sums of the users' counts."""
         if self.sums_of_nobody is not None and not self.users:
             return self.sums_of_nobody
-        return sums_of(self.users)
+        return self.columns.sums()
 
     @cached_property
     def active(self) -> list[UserUsage]:
         """The users with activity, or who may have had some: asked once for every output."""
-        return [user for user in self.users if is_active(user.figures)]
+        return list(compress(self.users, self.columns.active()))
 
     @cached_property
     def differences(self) -> list[Difference]:
         """Where the users' sums and the tenant's own figures differ."""
-        people = sum(user.figures.active_days != 0 for user in self.users)
-        return closing_differences(self.sums, people, self.totals)
+        return closing_differences(self.sums, self.columns.users(), self.totals)
 
 
 def sums_of(users: Iterable[UserUsage]) -> Figures:

@@ -8,7 +8,8 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from dashboard_scraper.model.figures import accept_rate, sum_of
+from dashboard_scraper.model.columns import sum_of
+from dashboard_scraper.model.figures import accept_rate
 from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.model.metrics import Figures
 from dashboard_scraper.model.usage import UserUsage

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from datetime import date, timedelta
 
+from dashboard_scraper.model.columns import sum_of
 from dashboard_scraper.model.dates import DAYS, Window, newest_over, period_before, utc_day
 from dashboard_scraper.model.distinct import DistinctPeople
 from dashboard_scraper.model.doubts import doubts_of
-from dashboard_scraper.model.figures import Sums, sum_of
+from dashboard_scraper.model.figures import Sums
 from dashboard_scraper.model.metrics import LINES, MESSAGES, Figures, Metric
 from dashboard_scraper.model.tolerance import Tolerance
 from dashboard_scraper.people.audience import Audience, Naming

@@ -11,10 +11,11 @@ from typing import Any, Protocol
 
 import msgspec
 
+from dashboard_scraper.model.columns import sum_of
 from dashboard_scraper.model.costs import COST_METRICS, Cost, text_of
 from dashboard_scraper.model.dates import Window, end_of_day
 from dashboard_scraper.model.doubts import DoubtKind, doubts_of
-from dashboard_scraper.model.figures import sum_of, values_of
+from dashboard_scraper.model.figures import values_of
 from dashboard_scraper.model.listing import listed
 from dashboard_scraper.model.metrics import COUNTS, METRICS
 from dashboard_scraper.model.tolerance import Tolerance

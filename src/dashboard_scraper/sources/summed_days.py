@@ -8,8 +8,9 @@ from datetime import date
 
 from msgspec.structs import replace
 
+from dashboard_scraper.model.columns import sum_of
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.figures import accept_rate, is_active, sum_of
+from dashboard_scraper.model.figures import accept_rate, is_active
 from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.model.metrics import ACCEPTED, SHOWN, TOTALS, USER_COUNT, Figures, Totals
 from dashboard_scraper.model.usage import DayUsage, TenantFigure, UserUsage

@@ -7,16 +7,17 @@ are written in the transaction that writes its rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, or_, select
 
-from dashboard_scraper.model.figures import has_activity
-from dashboard_scraper.model.metrics import COUNTS, METRICS
-from dashboard_scraper.store.schema import DAY_LEDGER, DAY_PEOPLE, PERSON, USER_DAY
+from dashboard_scraper.model.columns import Columns
+from dashboard_scraper.store.persons import numbers
+from dashboard_scraper.store.schema import DAY_LEDGER, DAY_PEOPLE, USER_DAY
 from dashboard_scraper.store.statements import (
     content_of_day,
     day_values,
@@ -28,9 +29,6 @@ from dashboard_scraper.store.statements import (
 )
 
 _BITMAPS = tuple(DAY_PEOPLE.c)[2:]
-_WIDTH = len(METRICS)
-_COUNTED = [METRICS.index(metric) for metric in COUNTS]
-_NUMBERS = select(PERSON.c.user_login, PERSON.c.number)
 _OF_SOURCE = of_source(DAY_PEOPLE, select(DAY_PEOPLE))
 
 
@@ -46,16 +44,18 @@ class DayPeople:
     areas: tuple[int, ...] = ()
 
 
-def numbers(connection: Connection) -> dict[str, int]:
-    """The number of each name."""
-    return {row[0]: row[1] for row in connection.execute(_NUMBERS)}
-
-
 def write(
-    connection: Connection, source: str, day: date, rows: Mapping[tuple[Any, ...], Sequence[Any]]
+    connection: Connection,
+    source: str,
+    day: date,
+    rows: Mapping[tuple[Any, ...], Sequence[Any]],
+    number_of: Mapping[str, int] | None = None,
 ) -> None:
-    """Upsert a day's bitmaps, from its rows by name; every name must have its number."""
-    bitmaps = bitmaps_of(rows, numbers(connection))
+    """Upsert a day's bitmaps, from its rows by name; every name must have its number.
+
+    `number_of` has these, where they are known already.
+    """
+    bitmaps = bitmaps_of(rows, number_of or numbers(connection))
     connection.execute(deletion_of_day(DAY_PEOPLE), day_values(source, day))
     connection.execute(insertion(DAY_PEOPLE), {"source": source, "day": day, **bitmaps})
 
@@ -64,21 +64,31 @@ def bitmaps_of(
     rows: Mapping[tuple[Any, ...], Sequence[Any]], number_of: Mapping[str, int]
 ) -> dict[str, bytes]:
     """The bitmaps by column, from a day's rows by name."""
-    size = max((number_of[name] for (name,) in rows), default=-1) // 8 + 1
-    listed, service, active = (bytearray(size) for _ in range(3))
-    counted = [bytearray(size) for _ in COUNTS]
-    for (name,), row in rows.items():
-        place, bit = number_of[name] >> 3, 1 << (number_of[name] & 7)
-        listed[place] |= bit
-        if row[-1]:
-            service[place] |= bit
-        if has_activity(tuple(row[:_WIDTH])):
-            active[place] |= bit
-            for bitmap, position in zip(counted, _COUNTED, strict=True):
-                if row[position]:
-                    bitmap[place] |= bit
-    bitmaps = zip(_BITMAPS, (listed, service, active, *counted), strict=True)
-    return {column.name: bytes(bitmap) for column, bitmap in bitmaps}
+    places = _Places([number_of[name] for (name,) in rows])
+    columns = Columns(rows.values())
+    service = bytes(map(bool, map(itemgetter(-1), rows.values())))
+    flags = (b"\1" * len(rows), service, columns.active(), *columns.used)
+    return {column.name: places.bitmap(each) for column, each in zip(_BITMAPS, flags, strict=True)}
+
+
+class _Places:
+    """Turns flags of rows into a bitmap of the numbers that the rows' names have."""
+
+    def __init__(self, numbers: Collection[int]) -> None:
+        self._size = max(numbers, default=-1) // 8 + 1
+        self._row_of = [-1] * (self._size * 8)
+        for row, number in enumerate(numbers):
+            self._row_of[number] = row
+
+    def bitmap(self, flags: bytes) -> bytes:
+        if not any(flags):
+            return bytes(self._size)
+        by_number = bytes(map((flags + b"\0").__getitem__, self._row_of))  # -1 is the last: 0
+        digits = by_number[::-1].translate(_DIGITS)
+        return int(digits, 2).to_bytes(self._size, "little")
+
+
+_DIGITS = bytes.maketrans(b"\0\1", b"01")
 
 
 def is_right(connection: Connection, source: str, day: date) -> bool:

@@ -17,8 +17,11 @@ from dashboard_scraper.sources.registry import SOURCES, info_of
 
 def usage_sums(source: str, users: Collection[UserUsage]) -> Figures:
     """The sums of a day's users."""
-    if users:
-        return sums_of(users)
+    return sums_of(users) if users else sums_of_nobody(source)
+
+
+def sums_of_nobody(source: str) -> Figures:
+    """The sums of a day without users."""
     known = info_of(source).metrics if source in SOURCES else COUNTS
     return replace(sums_of(()), **{each.name: None for each in COUNTS if each not in known})
 

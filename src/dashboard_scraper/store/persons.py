@@ -7,6 +7,7 @@ A name has one number for all sources, by which bitmaps know it. Its person may 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from sqlalchemy import Connection, Table, bindparam, delete, func, select, update
 
@@ -33,9 +34,11 @@ NAMED_TABLES: tuple[Table, ...] = (
 )
 """All tables with rows of a user of a source."""
 
+_NONE: Mapping[str, int] = MappingProxyType({})
+
 # Each is built once: see `statements`.
 _NAMES = [select(table.c.source, table.c.user_login).distinct() for table in NAMED_TABLES]
-_KNOWN = select(PERSON.c.user_login)
+_NUMBERS = select(PERSON.c.user_login, PERSON.c.number)
 _KNOWN_OF_SOURCE = select(SOURCE_PERSON.c.user_login).where(
     SOURCE_PERSON.c.source == bindparam("source")
 )
@@ -54,20 +57,42 @@ def names_by_source(connection: Connection) -> dict[str, set[str]]:
     return found
 
 
-def add(connection: Connection, source: str, names: Iterable[str], people: People) -> None:
-    """Store the keys of those names that are new in the source, and number new ones."""
+def add(
+    connection: Connection,
+    source: str,
+    names: Iterable[str],
+    people: People,
+    known: Mapping[str, int] = _NONE,
+) -> Mapping[str, int]:
+    """Store the keys of those names that are new in the source, and number new ones.
+
+    Returns the number of every name; pass it as `known` the next time, and the store is asked only
+    if a name is not in it. What a transaction returned that was rolled back must not be passed on.
+    """
     listed = set(names)
-    known = set(connection.scalars(_KNOWN))
-    new = sorted(listed - known)
-    if new:
-        anywhere = people.of("")
-        rows = [
-            {"user_login": name, "person": anywhere.key(name), "number": number}
-            for number, name in enumerate(new, start=_next_number(connection))
-        ]
-        connection.execute(insertion(PERSON), rows)
+    if not listed <= known.keys():
+        known = _numbered(connection, listed, people.of(""))
     if own := _own_names(source, listed):
         _add_own(connection, source, own, people.of(source))
+    return known
+
+
+def _numbered(connection: Connection, names: set[str], people: People) -> Mapping[str, int]:
+    """The number of every name, after the new ones of these are added."""
+    known = numbers(connection)
+    added = dict(enumerate(sorted(names - known.keys()), start=_next_number(connection)))
+    if added:
+        rows = [
+            {"user_login": name, "person": people.key(name), "number": number}
+            for number, name in added.items()
+        ]
+        connection.execute(insertion(PERSON), rows)
+    return known | {name: number for number, name in added.items()}
+
+
+def numbers(connection: Connection) -> dict[str, int]:
+    """The number of each name."""
+    return {row[0]: row[1] for row in connection.execute(_NUMBERS)}
 
 
 def _own_names(source: str, names: set[str]) -> set[str]:

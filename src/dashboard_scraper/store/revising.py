@@ -14,10 +14,10 @@ from typing import Any, Protocol
 import msgspec
 from sqlalchemy import Connection, RowMapping, Table, bindparam, select
 
-from dashboard_scraper.errors import ContractBroken
+from dashboard_scraper.model.columns import Columns
 from dashboard_scraper.model.figures import counts_of, is_active
 from dashboard_scraper.model.metrics import COUNTS
-from dashboard_scraper.model.usage import DayUsage, sums_of
+from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.people.people import People
 from dashboard_scraper.store import persons
 from dashboard_scraper.store.backend import Load
@@ -114,17 +114,17 @@ class StoredDay:
         self._connection = connection
         self._source = source
         self._day = day
-        self._rows = DayRows(connection, source, day, load)
+        self.rows = DayRows(connection, source, day, load)
 
     def put(
         self, usage: DayUsage, fetched_at: datetime, policy: Policy, people: People
     ) -> tuple[Stored, LedgerDay | None]:
         """Store an answer; returns what was done with it, and the ledger's row before."""
         row = ledger_row(self._source, usage, fetched_at)
-        new = {(each[0],): tuple(each[1:]) for each in user_rows(usage)}
-        if len(new) < len(usage.users):
-            raise ContractBroken(f"{usage.day}: a user has two rows")
-        persons.add(self._connection, self._source, (name for (name,) in new), people)
+        new = user_rows(usage)
+        names = (name for (name,) in new)
+        numbers = persons.add(self._connection, self._source, names, people, self.rows.numbers)
+        self.rows.numbers = numbers
         answer = {USER_DAY: new, RECORD_DAY: record_rows(usage)}
         current = self._in_force()
         if current is None:
@@ -133,13 +133,13 @@ class StoredDay:
             self._record_fetch(fetched_at, row["version"])
             return Stored.FIRST, None
         before = ledger_day(current)
-        stored = {table: self._rows.current(table) for table in ANSWER_TABLES}
+        stored = {table: self.rows.current(table) for table in ANSWER_TABLES}
         old = stored[USER_DAY]
         if _is_damaged(old, before):  # a comparison with damaged rows says nothing: repair them
             if row["digest"] != current["digest"]:
                 self._supersede(current, row, stored, answer)
                 return Stored.REVISED, before
-            self._rows.replace(USER_DAY, old, new)
+            self.rows.replace(USER_DAY, old, new)
             stored[USER_DAY] = old = new
         # After `forget`, even an equal answer is a revision: with it, nobody is missing any more.
         if new == old and _totals_of(row) == _totals_of(current) and not before.forgotten:
@@ -164,20 +164,20 @@ class StoredDay:
 
     def _replace_rows(self, old: Answer, new: Answer) -> None:
         for table in ANSWER_TABLES:
-            self._rows.replace(table, old.get(table, {}), new[table])
+            self.rows.replace(table, old.get(table, {}), new[table])
 
     def _update_records(self, current: int, old: Answer, new: Answer) -> None:
         """Records may change without any figure: by a field that the catalogue does not know."""
         if old[RECORD_DAY] != new[RECORD_DAY]:
-            self._rows.rebase(RECORD_DAY, current, old[RECORD_DAY], new[RECORD_DAY])
-            self._rows.replace(RECORD_DAY, old[RECORD_DAY], new[RECORD_DAY])
+            self.rows.rebase(RECORD_DAY, current, old[RECORD_DAY], new[RECORD_DAY])
+            self.rows.replace(RECORD_DAY, old[RECORD_DAY], new[RECORD_DAY])
 
     def _in_force(self) -> RowMapping | None:
-        found: RowMapping | None = self._rows.execute(rows_of_day(DAY_LEDGER)).mappings().first()
+        found: RowMapping | None = self.rows.execute(rows_of_day(DAY_LEDGER)).mappings().first()
         return found
 
     def _record_fetch(self, fetched_at: datetime, version: int) -> None:
-        self._rows.execute(_OF_FETCH, {"at": fetched_at})
+        self.rows.execute(_OF_FETCH, {"at": fetched_at})
         self._connection.execute(
             insertion(DAY_FETCH),
             {
@@ -189,7 +189,7 @@ class StoredDay:
         )
 
     def _update_ledger(self, **values: Any) -> None:
-        self._rows.execute(update_of_day(DAY_LEDGER), values)
+        self.rows.execute(update_of_day(DAY_LEDGER), values)
 
     def _repeat(
         self, current: RowMapping, row: dict[str, Any], content: Answer, *, settled: bool
@@ -214,12 +214,12 @@ class StoredDay:
         self._record_fetch(row["fetched_at"], current["version"])
 
     def _current(self) -> int:
-        number: int = self._rows.execute(_CURRENT).scalar_one()
+        number: int = self.rows.execute(_CURRENT).scalar_one()
         return number
 
     def _newest(self) -> int:
         """The highest number that a version of the day has."""
-        return max([self._current(), *self._rows.bases()])
+        return max([self._current(), *self.rows.bases()])
 
     def _supersede(
         self,
@@ -248,12 +248,12 @@ class StoredDay:
         self._add_version(current, archived, row["version"], row["accepted_at"])
         for table in ANSWER_TABLES:
             delta = difference(old[table], new[table])
-            self._rows.put_delta(table, current["version"], delta)
+            self.rows.put_delta(table, current["version"], delta)
         for table in DETAIL_TABLES:  # the new version has no details until they are fetched
-            self._rows.put_delta(table, current["version"], {**self._rows.current(table)})
-            self._rows.execute(deletion_of_day(table))
+            self.rows.put_delta(table, current["version"], {**self.rows.current(table)})
+            self.rows.execute(deletion_of_day(table))
         self._replace_rows(old, new)
-        self._rows.execute(deletion_of_day(DAY_LEDGER))
+        self.rows.execute(deletion_of_day(DAY_LEDGER))
         marks = {name: current[name] for name in _MARKS}
         self._connection.execute(insertion(DAY_LEDGER), {**row, **marks})
         self.mark(row["accepted_at"], held=None, suspicious=suspicious)
@@ -271,7 +271,7 @@ class StoredDay:
         movement = msgspec.json.encode(change.movement).decode()
         self._add_version(row, VersionState.HELD, change.before.version, since, movement=movement)
         for table in ANSWER_TABLES:
-            self._rows.put_delta(table, number, difference(new[table], old[table]))
+            self.rows.put_delta(table, number, difference(new[table], old[table]))
         self._record_fetch(since, number)
 
     def _repeat_archived(self, known: RowMapping, fetched_at: datetime) -> None:
@@ -289,13 +289,11 @@ class StoredDay:
     def _version_like(self, row: dict[str, Any]) -> RowMapping | None:
         """The version with the same figures among those that were never in force."""
         of_digest = {"with_digest": row["digest"]}
-        found: Sequence[RowMapping] = (
-            self._rows.execute(_NEVER_IN_FORCE, of_digest).mappings().all()
-        )
+        found: Sequence[RowMapping] = self.rows.execute(_NEVER_IN_FORCE, of_digest).mappings().all()
         return next((each for each in found if _totals_of(each) == _totals_of(row)), None)
 
     def _update_version(self, number: int, **values: Any) -> None:
-        self._rows.execute(update_of_version(DAY_VERSION), {**version_values(number), **values})
+        self.rows.execute(update_of_version(DAY_VERSION), {**version_values(number), **values})
 
     def _withdraw_held(self, moment: datetime, but: int | None = None) -> None:
         """Withdraw the held version, since the source has given another answer."""
@@ -307,7 +305,7 @@ class StoredDay:
 
     def _held(self) -> Sequence[RowMapping]:
         """The held version: at most one."""
-        found: Sequence[RowMapping] = self._rows.execute(_HELD).mappings().all()
+        found: Sequence[RowMapping] = self.rows.execute(_HELD).mappings().all()
         return found
 
     def accept(self, moment: datetime) -> bool:
@@ -328,11 +326,11 @@ class StoredDay:
         self, held: dict[str, Any], current: dict[str, Any], moment: datetime
     ) -> None:
         number = held["version"]
-        old = {table: self._rows.current(table) for table in ANSWER_TABLES}
-        new = {table: self._rows.version(table, number) for table in ANSWER_TABLES}
+        old = {table: self.rows.current(table) for table in ANSWER_TABLES}
+        new = {table: self.rows.version(table, number) for table in ANSWER_TABLES}
         for table in DAY_TABLES:
-            self._rows.drop_delta(table, number)
-        self._rows.execute(deletion_of_version(DAY_VERSION), version_values(number))
+            self.rows.drop_delta(table, number)
+        self.rows.execute(deletion_of_version(DAY_VERSION), version_values(number))
         row = {column.name: held[column.name] for column in DAY_LEDGER.c}
         self._replace(current, row | {"accepted_at": moment}, old, new)
 
@@ -349,26 +347,27 @@ class StoredDay:
 
     def mark(self, moment: datetime, **reasons: str | None) -> None:
         """Set or clear `held` or `suspicious` in the ledger, and record when for `as_of`."""
-        before = dict(self._rows.execute(_CURRENT_MARKS).mappings().one())
+        before = dict(self.rows.execute(_CURRENT_MARKS).mappings().one())
         marks = {**before, **reasons}
         if marks != before:
             self._update_ledger(**marks)
-            self._rows.execute(_OF_MARK, {"at": moment})
+            self.rows.execute(_OF_MARK, {"at": moment})
             row = {"source": self._source, "day": self._day, "marked_at": moment, **marks}
             self._connection.execute(insertion(DAY_MARK), row)
 
     def put_details(self, table: Table, content: Content, status: dict[str, Any]) -> None:
         """Upsert the details that were fetched with the version in force."""
-        old = self._rows.current(table)
-        self._rows.rebase(table, self._current(), old, content)
-        self._rows.replace(table, old, content)
+        old = self.rows.current(table)
+        self.rows.rebase(table, self._current(), old, content)
+        self.rows.replace(table, old, content)
         self._update_ledger(**status)
 
 
 def _is_damaged(content: Content, ledger: LedgerDay) -> bool:
     """Whether the rows do not match the ledger's counts."""
-    users = [user_usage((*key, *row)) for key, row in content.items()]
-    return len(users) != ledger.users or bool(users and sums_of(users) != ledger.sums)
+    if len(content) != ledger.users:
+        return True
+    return bool(content) and Columns(content.values()).sums() != ledger.sums
 
 
 def _totals_of(row: Any) -> list[int | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from enum import Enum
 from typing import Any
@@ -12,11 +12,11 @@ import msgspec
 
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.checks import Difference
-from dashboard_scraper.model.figures import counts_of, is_active, of_counts, values_of
+from dashboard_scraper.model.figures import counts_in, counts_of, is_active, of_counts
 from dashboard_scraper.model.metrics import COUNTS, Figures, Totals
 from dashboard_scraper.model.usage import DayUsage, UserUsage, sums_of
 from dashboard_scraper.store.backend import Row
-from dashboard_scraper.store.empty_days import usage_sums
+from dashboard_scraper.store.empty_days import sums_of_nobody
 from dashboard_scraper.store.schema import DAY_LEDGER, SUM_COLUMNS, TOTAL_COLUMNS
 
 _encode = msgspec.json.Encoder().encode
@@ -72,7 +72,7 @@ class LedgerDay(msgspec.Struct, frozen=True):
 
 def ledger_row(source: str, usage: DayUsage, fetched_at: datetime) -> dict[str, Any]:
     """The ledger's row for an answer, as the first version of its day."""
-    active = sum(is_active(user.figures) for user in usage.users)
+    active = len(usage.active)
     totals = usage.totals or {}
     return {
         **dict.fromkeys(column.name for column in DAY_LEDGER.c),
@@ -82,20 +82,23 @@ def ledger_row(source: str, usage: DayUsage, fetched_at: datetime) -> dict[str, 
         "fetched_at": fetched_at,
         "users": len(usage.users),
         "active_users": active,
-        **sum_columns(usage_sums(source, usage.users)),
+        **sum_columns(usage.sums if usage.users else sums_of_nobody(source)),
         **{column.name: totals.get(name) for name, column in TOTAL_COLUMNS.items()},
         "unreconciled": _encode(usage.differences).decode() if usage.differences else None,
         "forgotten": 0,
         "version": 1,
         "repeats": 0,
         "accepted_at": fetched_at,
-        "digest": digest_of(usage.users),
+        "digest": digest_of(usage),
     }
 
 
-def digest_of(users: Sequence[UserUsage]) -> str:
+def digest_of(usage: DayUsage) -> str:
     """Equal for days on which the same users had the same counts."""
-    counts = sorted((user.user, user.service, counts_of(user.figures)) for user in users)
+    counts = sorted(
+        (user.user, user.service, counts_in(values))
+        for user, values in zip(usage.users, usage.values, strict=True)
+    )
     return hashlib.blake2b(_encode(counts), digest_size=16).hexdigest()
 
 
@@ -134,13 +137,26 @@ def ledger_day(row: Mapping[Any, Any]) -> LedgerDay:
 _DETAILS = ("editor_language", "credits")
 
 
-def user_rows(usage: DayUsage) -> Iterator[Row]:
-    """The day's rows, in the order of the table's columns after source and day."""
-    for user in usage.users:
-        if "\0" in user.user:  # PostgreSQL's text cannot store it
-            raise ContractBroken(f"{usage.day}: the user {user.user!r} has a NUL in it")
-        extra = _encode(user.extra).decode() if user.extra else None
-        yield (user.user, *values_of(user.figures), extra, user.service)
+def user_rows(usage: DayUsage) -> dict[tuple[str], Row]:
+    """The day's rows by user: in the order of the table's columns after these."""
+    if "\0" in "".join([user.user for user in usage.users]):  # PostgreSQL's text cannot store it
+        raise _holds_nul(usage)
+    rows = {
+        (user.user,): (*values, _extra_text(user), user.service)
+        for user, values in zip(usage.users, usage.values, strict=True)
+    }
+    if len(rows) < len(usage.users):
+        raise ContractBroken(f"{usage.day}: a user has two rows")
+    return rows
+
+
+def _extra_text(user: UserUsage) -> str | None:
+    return _encode(user.extra).decode() if user.extra else None
+
+
+def _holds_nul(usage: DayUsage) -> ContractBroken:
+    name = next(user.user for user in usage.users if "\0" in user.user)
+    return ContractBroken(f"{usage.day}: the user {name!r} has a NUL in it")
 
 
 def record_rows(usage: DayUsage) -> dict[tuple[str], tuple[str]]:

@@ -77,6 +77,7 @@ class Store:
         self._write_lock = threading.Lock()
         self._is_open = False
         self._put_days: set[date] = set()
+        self._numbers: Mapping[str, int] = {}
 
     @property
     def put_days(self) -> frozenset[date]:
@@ -115,6 +116,7 @@ class Store:
                     self._backend.create()
                 stack.enter_context(self._backend.writing())
                 self._backend.transact(self._bring_up_to_date)
+            self._numbers = {}  # another run may have removed people
             self._is_open = True
             try:
                 yield
@@ -241,12 +243,15 @@ class Store:
         """
         self._put_days.add(usage.day)
 
-        def put(connection: Connection) -> tuple[Stored, LedgerDay | None]:
+        def put(connection: Connection) -> tuple[Stored, LedgerDay | None, Mapping[str, int]]:
             people = (self._people or People()).of(source)
             stored_day = self._stored_day(connection, source, usage.day)
-            return stored_day.put(usage, fetched_at, policy or AcceptAll(), people)
+            stored_day.rows.numbers = self._numbers
+            stored, before = stored_day.put(usage, fetched_at, policy or AcceptAll(), people)
+            return stored, before, stored_day.rows.numbers
 
-        return self._write(put)
+        stored, before, self._numbers = self._write(put)
+        return stored, before
 
     def _stored_day(self, connection: Connection, source: str, day: date) -> StoredDay:
         return StoredDay(connection, self._backend.load, source, day)
@@ -440,6 +445,7 @@ class Store:
         """
         people = (self._people or People()).of(source)
         removed = self._write(lambda connection: remove_person(connection, people, user))
+        self._numbers = {}
         self._scrub()  # even without rows: an earlier call may have been interrupted before this
         return removed
 

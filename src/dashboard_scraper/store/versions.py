@@ -47,6 +47,8 @@ _BASES = select(DAY_VERSION.c.version, DAY_VERSION.c.base).where(is_of_day(DAY_V
 
 def difference(content: Mapping[Key, Any], base: Mapping[Key, Any]) -> Delta:
     """The delta that turns `base` into `content`."""
+    if not base:
+        return {**content}
     delta: Delta = {key: row for key, row in content.items() if base.get(key) != row}
     delta.update((key, None) for key in base.keys() - content.keys())
     return delta
@@ -62,6 +64,7 @@ class DayRows:
     """The rows of one day, in every table and version, within a transaction.
 
     `load` is the backend's, and needed for writing only. `names` restricts reading to these users.
+    `numbers` may be set to those of all names, which are read from the store otherwise.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class DayRows:
         self._values = day_values(source, day)
         self._loading = load
         self._names = names
+        self.numbers: Mapping[str, int] = {}
 
     def execute(self, statement: Executable, values: Mapping[str, Any] = _NONE) -> Any:
         """Execute a statement about this day, as those in `statements`."""
@@ -89,7 +93,7 @@ class DayRows:
     def replace(self, table: Table, old: Content, new: Content) -> None:
         """Change the rows in force from `old` to `new`, and with users' rows the day's bitmaps."""
         if table is USER_DAY:
-            day_people.write(self._connection, *self._prefix, new)
+            day_people.write(self._connection, *self._prefix, new, self.numbers)
         delta = difference(new, old)
         if len(delta) > _MOST_SINGLE_ROWS * len(old):
             self.execute(deletion_of_day(table))

@@ -17,8 +17,8 @@ from dashboard_scraper.errors import (
     SourceUnavailable,
     UsageError,
 )
+from dashboard_scraper.model.columns import sum_of
 from dashboard_scraper.model.dates import Window, pieces_of, rough_duration, runs_of_days
-from dashboard_scraper.model.figures import sum_of
 from dashboard_scraper.model.metrics import DETAILED, Figures
 from dashboard_scraper.model.usage import (
     EditorLanguageUsage,

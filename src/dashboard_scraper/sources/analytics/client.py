@@ -17,8 +17,8 @@ import msgspec
 
 from dashboard_scraper.errors import ContractBroken, NotPublished, ScraperError, UsageError
 from dashboard_scraper.logs import Once
+from dashboard_scraper.model.columns import sum_of
 from dashboard_scraper.model.dates import Window, end_of_day, utc_day
-from dashboard_scraper.model.figures import sum_of
 from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.model.metrics import USER_COUNT, Totals
 from dashboard_scraper.model.usage import (

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.model.figures import accept_rate, maker, sum_of
+from dashboard_scraper.model.columns import sum_of
+from dashboard_scraper.model.figures import accept_rate, maker
 from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.model.metrics import (
     ACCEPT_RATE,
