@@ -26,7 +26,7 @@ import pytest
 from sqlalchemy import make_url
 
 from dashboard_scraper.cli.commands import COMMANDS
-from dashboard_scraper.exports import github_files
+from dashboard_scraper.exports import daily_folders, github_files
 from dashboard_scraper.exports.manifest import MANIFEST
 from dashboard_scraper.model.dates import is_weekend
 from dashboard_scraper.settings.library_settings import CA_FILES, NO_PROXY, PROXIES
@@ -175,7 +175,7 @@ class Home:
 
     def own_files(self) -> set[str]:
         """The same without GitHub's reports."""
-        return {name for name in self.files() if github_files.FOLDER not in Path(name).parts}
+        return {name for name in self.files() if daily_folders.FOLDER not in Path(name).parts}
 
 
 def all_files(folder: Path) -> list[Path]:

@@ -52,6 +52,14 @@ def test_command_imports_only_its_module(name: str) -> None:
     assert imported & SLOW == set()
 
 
+def test_first_request_waits_for_no_output_format() -> None:
+    """The daily job imports them while the answers are awaited."""
+    code = "import json, sys, dashboard_scraper.cli.daily; print(json.dumps([*sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    late = {"jinja2", f"{PACKAGE}.exports.bundle", f"{PACKAGE}.report.page"}
+    assert late & set(json.loads(done.stdout)) == set()
+
+
 @pytest.mark.parametrize("name", ["", *COMMANDS])
 def test_command_module_has_configure_and_run(name: str) -> None:
     module = importlib.import_module((COMMANDS[name] if name else FETCH).module)

@@ -34,7 +34,7 @@ class ToySource:
     def published(self, now: datetime) -> Window:
         return Window(date(2020, 1, 1), utc_day(now) - timedelta(1))
 
-    def prepare(self, days: Collection[date], needed: Collection[date]) -> None:
+    def prepare(self, days: Collection[date], needed: Collection[date], *, compared: bool) -> None:
         pass
 
     def estimate(self, days: Collection[date]) -> None:  # noqa: ARG002

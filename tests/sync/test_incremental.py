@@ -42,6 +42,7 @@ from dashboard_scraper.settings.groups import sqlite_url
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
+    Request,
     Simulator,
     raw_body,
     set_value,
@@ -58,6 +59,7 @@ SIZE = 10
 """Days of a run, enough for some that have settled; a run of 28 costs three times as much."""
 DAYS = list(last_complete_days(SIZE, TODAY).days())
 FILES = 2 * SIZE + 3
+MESSAGES = next(iter(TENANT_TOTALS))
 AGGREGATED, MANIFEST = "copilot_metrics_aggregated.json", "manifest.json"
 Log = pytest.LogCaptureFixture
 Capture = pytest.CaptureFixture[str]
@@ -117,6 +119,11 @@ def compared(sim: Simulator) -> list[tuple[str, str]]:
             start, end = (f"{date(each['year'], each['month'], each['day'])}" for each in dates)
             ranges.append((start, end))
     return ranges
+
+
+def is_range(request: Request) -> bool:
+    """Whether it asks for the sums of several days, as a comparison does."""
+    return request.day is None
 
 
 def totals(sim: Simulator, day: date) -> Totals:
@@ -454,7 +461,7 @@ def test_failed_comparison_still_writes_files(
 ) -> None:
     """But the run is not a success."""
     run(home)
-    spring.add_fault(Fault(effect, TENANT, after=4))
+    spring.add_fault(Fault(effect, TENANT, asks=is_range))
     with pytest.raises(error, match="could not be compared"):
         run(home, 1)
     assert error.exit_code == {SourceUnavailable: 4, ContractBroken: 5}[error]
@@ -465,7 +472,24 @@ def test_failed_comparison_still_writes_files(
     run(home, 1)
 
 
-MESSAGES = next(iter(TENANT_TOTALS))
+@pytest.mark.slow
+def test_total_older_than_the_days_is_asked_for_again(home: Home, spring: Simulator) -> None:
+    """It is asked for before the days, so that these may be newer: that is no contradiction."""
+    run(home)
+    before = len(compared(spring))
+    asked_before = len(asked(spring))
+    spring.add_fault(Fault(set_value(MESSAGES, 10**6), TENANT, asks=is_range, times=1))
+    run(home, 1)
+    assert compared(spring)[before:] == [(f"{DAYS[1]}", f"{DAYS[-1] + NIGHT}")] * 2
+    assert asked(spring)[asked_before:].count(DAYS[1]) == 0
+
+
+@pytest.mark.slow
+def test_backfill_asks_for_no_sums_of_several_days(home: Home, spring: Simulator) -> None:
+    backfill(home, DAYS[0], DAYS[-1])
+    assert (sorted(asked(spring, TENANT)), compared(spring)) == (DAYS, [])
+
+
 CHAT = next(m for m in COUNTS if m.part_of is Whole.MESSAGES)
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Collection, Iterator
+from datetime import datetime
 
-from dashboard_scraper.cli.exporting import export_files
 from dashboard_scraper.cli.fetching import command_of, fetch_daily
 from dashboard_scraper.cli.notifying import Notified
 from dashboard_scraper.cli.observing import observed
-from dashboard_scraper.cli.output import print_lines
-from dashboard_scraper.cli.people import export_tables
-from dashboard_scraper.cli.reporting import write_comparison
 from dashboard_scraper.cli.several import for_each_source
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import ScraperError
@@ -65,6 +62,8 @@ def run_daily(
 
 def export_daily(settings: Settings, window: Window | None) -> None:
     """The same with `--offline`: write the files of what is stored."""
+    from dashboard_scraper.cli.exporting import export_files  # noqa: PLC0415 - see `_compare`
+
     now = utc_now()
 
     def export(each: Settings) -> None:
@@ -81,17 +80,24 @@ def _comparison_after(settings: Settings, window: Window | None, clock: Clock) -
     says what to do, is then what the command ends with, and one of these files is logged.
     """
 
-    def write() -> None:
-        now = clock()
-        print_lines(export_tables(settings, window, utc_day(now)))
-        write_comparison(settings, window, now)
-
     try:
         yield
     except ScraperError:
         try:
-            write()
+            _compare(settings, window, clock())
         except ScraperError as error:
             logger.error("%s", error)  # noqa: TRY400 - no traceback: the message says what to do
         raise
-    write()
+    _compare(settings, window, clock())
+
+
+def _compare(settings: Settings, window: Window | None, now: datetime) -> None:
+    if len(settings.covered) < 2:
+        return
+    # Imported here: a run of one source need not wait for what it does not do.
+    from dashboard_scraper.cli.output import print_lines  # noqa: PLC0415
+    from dashboard_scraper.cli.people import export_tables  # noqa: PLC0415
+    from dashboard_scraper.cli.reporting import write_comparison  # noqa: PLC0415
+
+    print_lines(export_tables(settings, window, utc_day(now)))
+    write_comparison(settings, window, now)

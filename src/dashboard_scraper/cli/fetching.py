@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def fetch_daily(
     command = command_of(window)
     window = window or source.last_days(settings, DAYS, utc_day(clock()))
     export = daily_export(settings, window, None)
-    job = _job_of(settings, command, clock, export.audience.people)
+    job = _job_of(settings, command, clock, export.audience.people, _load_outputs)
     make_source = _source_maker(settings, job.store, clock)
     verdict = run_daily_job(job, make_source, export, refresh=refresh)
     print_lines(export.results())
@@ -83,12 +84,26 @@ def backfill_days(settings: Settings, window: Window, clock: Clock = utc_now) ->
     backfill(job, _source_maker(settings, job.store, clock), window).conclude()
 
 
+def _load_outputs() -> None:
+    """Import what will write the files: all formats and the page's templates take a while."""
+    from dashboard_scraper.exports import bundle  # noqa: F401, PLC0415
+    from dashboard_scraper.report.render import load_assets  # noqa: PLC0415
+
+    load_assets()
+
+
 def _source_maker(settings: Settings, store: Store, clock: Clock) -> MakeSource:
     source = info_of(settings.source)
     return lambda: source.open(settings, store, clock)
 
 
-def _job_of(settings: Settings, command: str, clock: Clock, people: People) -> Job:
+def _job_of(
+    settings: Settings,
+    command: str,
+    clock: Clock,
+    people: People,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Job:
     """The job that the settings describe."""
     prepare_for_many_records()
     store = store_of(settings, people)
@@ -97,11 +112,12 @@ def _job_of(settings: Settings, command: str, clock: Clock, people: People) -> J
         store,
         settings.source,
         command,
-        settings.max_concurrency,
+        settings.days_at_once,
         caution,
         settings.recheck_days,
         settings.cost_settle_days,
         clock,
         day_progress,
         rules_of(settings),
+        meanwhile,
     )

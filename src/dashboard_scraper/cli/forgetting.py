@@ -23,8 +23,8 @@ from dashboard_scraper.cli.wiring import audience_of, daily_export, rules_of
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import OutputFailed, ScraperError, UsageError
 from dashboard_scraper.exports.bundle import write_files
+from dashboard_scraper.exports.daily_folders import FOLDER
 from dashboard_scraper.exports.export_folders import moment_of
-from dashboard_scraper.exports.github_files import FOLDER
 from dashboard_scraper.exports.manifest import MANIFEST, read_manifest
 from dashboard_scraper.exports.notes import NOTES, is_foreign
 from dashboard_scraper.files import STALE_SUFFIX, explained, flush_folder

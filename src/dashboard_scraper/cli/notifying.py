@@ -19,7 +19,6 @@ from pydantic import SecretStr
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import ScraperError, SourceUnavailable, UsageError, exit_code_of
 from dashboard_scraper.model.dates import DAYS, Window, utc_day
-from dashboard_scraper.notify.heartbeat import Heartbeat
 from dashboard_scraper.secret_files import read_private
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.sources.registry import info_of
@@ -27,6 +26,7 @@ from dashboard_scraper.store import Notice, Store, store_of
 
 if TYPE_CHECKING:
     from dashboard_scraper.notify.compared import News
+    from dashboard_scraper.notify.heartbeat import Heartbeat
     from dashboard_scraper.notify.occasions import RunFacts
     from dashboard_scraper.notify.sending import Channel
 
@@ -264,6 +264,8 @@ def heartbeat_of(settings: Settings) -> Heartbeat | None:
     url = _secret(settings, "heartbeat_url")
     if url is None:
         return None
+    from dashboard_scraper.notify.heartbeat import Heartbeat  # noqa: PLC0415 - see channels_of
+
     timeout, retries = settings.request_timeout_seconds, settings.max_retries
     return Heartbeat(url, settings.libraries, timeout, retries, settings.retry_backoff_seconds)
 

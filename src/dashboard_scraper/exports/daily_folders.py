@@ -12,6 +12,8 @@ from pathlib import Path
 from dashboard_scraper.exports.manifest import MANIFEST, Manifest, read_manifest
 from dashboard_scraper.model.dates import Window
 
+FOLDER = "github_reports"
+"""GitHub's reports, below the folder of an export."""
 NAME = re.compile(r"daily_exports_(\d{4}-\d\d-\d\d)_to_(\d{4}-\d\d-\d\d)", re.ASCII)
 
 

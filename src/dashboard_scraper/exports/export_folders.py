@@ -12,16 +12,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dashboard_scraper.errors import LockHeld, OutputFailed
-from dashboard_scraper.exports.bundle import all_paths
 from dashboard_scraper.exports.daily_export import DailyExport, Outputs
 from dashboard_scraper.exports.daily_folders import (
+    FOLDER,
     NAME,
     ExportFolder,
     export_folders,
     folders_in,
     window_of,
 )
-from dashboard_scraper.exports.github_files import FOLDER
 from dashboard_scraper.exports.notes import NOTES, is_foreign
 from dashboard_scraper.files import STALE_SUFFIX, explained, flush_folder, turn_in, write_whole
 from dashboard_scraper.leftovers import remove_leftovers
@@ -213,6 +212,9 @@ def _own_names(export: DailyExport, window: Window) -> set[str]:
 
     Includes the reports of an organization and of teams, whatever the settings are now.
     """
+    # Imported here: all formats take long to import, and the start of a run need not wait for them.
+    from dashboard_scraper.exports.bundle import all_paths  # noqa: PLC0415
+
     paths = all_paths(dataclasses.replace(export, window=window))
     names = {str(path.relative_to(export.folder)) for path in paths}
     return names | {f"{name}{STALE_SUFFIX}" for name in names}

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from dashboard_scraper.exports.daily_export import DailyExport
+from dashboard_scraper.exports.daily_folders import FOLDER
 from dashboard_scraper.exports.file_outputs import WindowFiles
 from dashboard_scraper.files import PendingFile, make_folder
 from dashboard_scraper.github.reports import (
@@ -25,8 +26,6 @@ from dashboard_scraper.model.dates import DAYS, Window, runs_of_days
 from dashboard_scraper.output import OutputDay, OutputFile, OutputRun
 
 logger = logging.getLogger(__name__)
-
-FOLDER = "github_reports"
 
 
 def report_path(folder: Path, report: Report) -> Path:

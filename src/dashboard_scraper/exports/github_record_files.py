@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
+from dashboard_scraper.exports.daily_folders import FOLDER
 from dashboard_scraper.exports.file_outputs import WindowFiles
 from dashboard_scraper.exports.github_files import (
-    FOLDER,
     all_reports,
     is_users_28_day,
     report_path,

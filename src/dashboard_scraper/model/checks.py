@@ -93,7 +93,7 @@ def changed_days(
     """
     found: list[date] = []
     for window in runs_of_days(stored):
-        gain = _gain(stored, window, totals_now)
+        gain = gain_of(stored, window, totals_now)
         found += _changed_within(stored, window, gain, totals_now)
     return found
 
@@ -110,7 +110,7 @@ def _changed_within(
         return [window.start]
     middle = window.start + timedelta(days=(window.end - window.start).days // 2)
     first, second = Window(window.start, middle), Window(middle + timedelta(days=1), window.end)
-    first_gain = _gain(stored, first, totals_now)
+    first_gain = gain_of(stored, first, totals_now)
     second_gain = {name: gain[name] - first_gain[name] for name in gain}
     return [
         *_changed_within(stored, first, first_gain, totals_now),
@@ -118,8 +118,9 @@ def _changed_within(
     ]
 
 
-def _gain(
+def gain_of(
     stored: Mapping[date, Totals], window: Window, totals_now: Callable[[Window], Totals]
 ) -> Totals:
+    """By how much the totals of a window exceed those that are stored of its days."""
     days = [stored[day] for day in window.days()]
     return {name: now - sum(day[name] for day in days) for name, now in totals_now(window).items()}

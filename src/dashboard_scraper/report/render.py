@@ -36,9 +36,18 @@ from dashboard_scraper.store import Reader, Run
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode  # in every digit
 _SEVERAL = "Usage of AI coding assistants"
+_MACROS = "macros.html"
 _STYLE = "report.css"
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "charts.js", "page.js")
 """In the order of their dependencies: Plot needs D3."""
+
+
+def load_assets() -> None:
+    """Do what every page needs: compile the templates, read and hash the style and the scripts."""
+    for name in (REPORT, _MACROS):
+        _environment().get_template(name)
+    for name in (_STYLE, *_SCRIPTS):
+        _hash(name)
 
 
 def page_of(

@@ -7,13 +7,13 @@ from datetime import UTC
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from dashboard_scraper.logs import AUTO, LOG_LEVELS
 from dashboard_scraper.model.seat_prices import NO_PRICES, SeatPrices, read_seat_prices
 from dashboard_scraper.model.tolerance import EXACT, Tolerance, read_tolerance
 from dashboard_scraper.settings.names import Concern
-from dashboard_scraper.settings.values import BaseUrl, Names, lowered
+from dashboard_scraper.settings.values import BaseUrl, Group, Names, lowered
 from dashboard_scraper.sources.registry import AUGMENT_SOURCES, SOURCES
 from dashboard_scraper.sources.rest.settings import refuse_both
 from dashboard_scraper.watch.schedule import UTC_NAME, Schedule, read_time_zone
@@ -87,7 +87,7 @@ def _seat_prices(text: object) -> object:
     return read_seat_prices(text, SOURCES)
 
 
-class SyncSettings(BaseModel):
+class SyncSettings(Group):
     """Which days are fetched, and when an answer is accepted."""
 
     metrics_source: Annotated[str, BeforeValidator(lowered), AfterValidator(_source)] = Field(
@@ -148,7 +148,7 @@ class SyncSettings(BaseModel):
     )
 
 
-class StoreSettings(BaseModel):
+class StoreSettings(Group):
     """The store."""
 
     store_url: Annotated[str, AfterValidator(_store_url), Concern.STORE] = Field(
@@ -167,7 +167,7 @@ class StoreSettings(BaseModel):
     )
 
 
-class OutputSettings(BaseModel):
+class OutputSettings(Group):
     """Output files, and whom they show."""
 
     export_dir: Path = Field(Path("data"), description="Folder of the output files")
@@ -227,7 +227,7 @@ class OutputSettings(BaseModel):
         return int(self.output_mode, 8)
 
 
-class GithubSettings(BaseModel):
+class GithubSettings(Group):
     """GitHub's report format."""
 
     enterprise_id: str = Field(
@@ -256,7 +256,7 @@ class GithubSettings(BaseModel):
     )
 
 
-class ServeSettings(BaseModel):
+class ServeSettings(Group):
     """The server."""
 
     enterprise_slugs: Names = Field(
@@ -308,7 +308,7 @@ class ServeSettings(BaseModel):
         return self
 
 
-class WatchSettings(BaseModel):
+class WatchSettings(Group):
     """`watch`, the process that runs all the time."""
 
     schedule: Annotated[str, AfterValidator(_schedule)] = Field(
@@ -332,7 +332,7 @@ class WatchSettings(BaseModel):
     )
 
 
-class NotifySettings(BaseModel):
+class NotifySettings(Group):
     """Notifications."""
 
     notify_urls: SecretStr | None = Field(
@@ -372,7 +372,7 @@ class NotifySettings(BaseModel):
         return self
 
 
-class LogSettings(BaseModel):
+class LogSettings(Group):
     """The log."""
 
     log_level: Annotated[str, AfterValidator(_log_level)] = Field(

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
+
+
+class Group(BaseModel):
+    """Settings that belong together, as one of the bases of `Settings`.
+
+    That class alone is validated; to build validators of each group would take longer than that.
+    """
+
+    model_config = ConfigDict(defer_build=True)
 
 
 def lowered(text: object) -> object:

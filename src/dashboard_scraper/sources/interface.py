@@ -190,10 +190,11 @@ class Source(Protocol):
         """The days whose figures are available at `now`."""
         ...
 
-    def prepare(self, days: Collection[date], needed: Collection[date]) -> None:
+    def prepare(self, days: Collection[date], needed: Collection[date], *, compared: bool) -> None:
         """Fetch what is cheap to fetch for all the days at once. UsageError if one is too old.
 
-        The days that are `needed` will be fetched, the others at most compared.
+        The days that are `needed` will be fetched. If `compared`, `changed_days` is asked about the
+        days afterwards, except those that failed.
         """
         ...
 

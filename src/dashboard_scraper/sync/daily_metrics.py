@@ -17,10 +17,8 @@ from dashboard_scraper.errors import (
     ScraperError,
     SourceUnavailable,
 )
-from dashboard_scraper.exports.bundle import write_files
 from dashboard_scraper.exports.daily_export import DailyExport, summarise
 from dashboard_scraper.exports.export_folders import latest_follows, prune, remove_leftovers_of_runs
-from dashboard_scraper.exports.withdrawal import withdraw
 from dashboard_scraper.files import undone_on_failure
 from dashboard_scraper.model.checks import revision
 from dashboard_scraper.model.costs import CostDifference
@@ -69,7 +67,9 @@ Progress = Callable[
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """How to bring days of a source into the store; `command` is what the run is recorded as."""
+    """How to bring days of a source into the store; `command` is what the run is recorded as, and
+    `meanwhile` is done while the first answers are awaited.
+    """
 
     store: Store
     source: str
@@ -81,6 +81,7 @@ class Job:
     clock: Clock
     progress: Progress
     rules: Rules
+    meanwhile: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +151,18 @@ def run_daily_job(
     written, or the error that ended the run; `withdraw` says which files remain then. LockHeld
     changes nothing.
     """
-    undo = functools.partial(withdraw, job.store, export, job.clock)
+    undo = functools.partial(_withdraw, job, export)
     with latest_follows(export):
         verdict = _write_daily(job, make_source, export, undo, refresh=refresh)
     prune(export)
     return verdict
+
+
+def _withdraw(job: Job, export: DailyExport, error: BaseException) -> None:
+    # Imported here: all formats take long to import, and the first request need not wait for them.
+    from dashboard_scraper.exports.withdrawal import withdraw  # noqa: PLC0415
+
+    withdraw(job.store, export, job.clock, error)
 
 
 def _write_daily(
@@ -176,6 +184,8 @@ def _write_daily(
         outcome = bring_up_to_date(job, source, window, record, refresh=refresh, compare=True)
         _raise_if_all_failed(outcome, export.window)
         job.store.check_lock()
+        from dashboard_scraper.exports.bundle import write_files  # noqa: PLC0415 - see _withdraw
+
         with job.store.reading() as reader:
             doubts = write_files(reader, export, outcome.failures, job.clock())
             costs = _unreconciled_costs(reader, source.name, export.window)
@@ -237,7 +247,11 @@ def bring_up_to_date(
     recheck = days_to_recheck(rest, again, job.recheck_days, now) if compare else []
     compared = [*needed, *rest] if compare and source.has_totals else []
     with span("prepare days", {"days": len(needed) + len(recheck)}):
-        source.prepare(sorted({*needed, *recheck, *compared}), sorted({*needed, *recheck}))
+        source.prepare(
+            sorted({*needed, *recheck, *compared}),
+            sorted({*needed, *recheck}),
+            compared=len(compared) > 1,
+        )
     _log_plan(source, window, needed, recheck)
     fetched = _fetch(job, source, sorted([*needed, *recheck]), record)
     failures |= fetched.failures
@@ -382,7 +396,8 @@ def _fetch_days(
     with contextlib.ExitStack() as on_error:
         on_error.callback(source.stop)  # ends threads that wait for their next attempt, too
         # Each thread stores its day at once: a queue of eight days of a large tenant is big.
-        for day, result in each_done(lambda day: _fetch_day(job, source, day), days, job.workers):
+        fetch = functools.partial(_fetch_day, job, source)
+        for day, result in each_done(fetch, days, job.workers, job.meanwhile):
             error = result if isinstance(result, ScraperError) else None
             if isinstance(result, ScraperError):
                 record.add_failed(day)

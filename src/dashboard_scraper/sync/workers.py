@@ -20,12 +20,16 @@ Result = TypeVar("Result")
 
 
 def each_done(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: int,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Item, Result | ScraperError]]:
     """Yield each item with what the function returned or the ScraperError that it raised.
 
     In the order in which they finish. A new item starts only when the caller asks for the next
-    result, so at most `workers` results are in memory.
+    result, so at most `workers` results are in memory. `meanwhile` is called while the first are
+    awaited, for work that would be next.
     """
     tasks: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
     results: queue.SimpleQueue[tuple[Item, Result | ScraperError] | None] = queue.SimpleQueue()
@@ -51,6 +55,7 @@ def each_done(
         threading.Thread(target=run, args=(work,), name=name, daemon=True).start()
     started = outstanding
     try:
+        meanwhile()
         while outstanding:
             done = results.get()
             if done is None:

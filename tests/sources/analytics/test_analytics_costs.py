@@ -345,7 +345,7 @@ CALLS: dict[str, Callable[[AnalyticsSource], object]] = {
     "fetch_tenant": lambda source: source.fetch_tenant(WINDOW),
     "fetch_users": lambda source: source.fetch_users(WINDOW),
     "post": lambda source: source.post(BUDGETS, {}),
-    "prepare": lambda source: source.prepare([SOUND], []),
+    "prepare": lambda source: source.prepare([SOUND], [], compared=True),
     "published": lambda source: source.published(NOON),
     "costs.close_period": lambda source: source.costs.close_period(lambda _: {}),
     "costs.currency_of": lambda source: source.costs.currency_of(DAY),

@@ -104,7 +104,7 @@ def assert_users_are(source: AnalyticsSource, body: Json) -> None:
 
 
 def assert_totals_are(source: AnalyticsSource, usage: Json, users: Json) -> None:
-    source.prepare(list(DAYS.days()), [])
+    source.prepare(list(DAYS.days()), [], compared=True)
     reported = {r["date"]: counts_of(r) for r in usage["daily_usage"]}
     active = {r["date"]: r["user_count"] for r in users["daily_active_user_counts"]}
     zeros = dict.fromkeys(NAMES, 0)

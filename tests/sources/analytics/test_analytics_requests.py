@@ -274,7 +274,7 @@ def test_number_of_pages_is_known_before_fetching(home: Home, limited: Limited, 
     sim = limited(users, service_accounts=0)
     pace = Pace(PER_MINUTE * SCALE, BURST)
     with closing(AnalyticsSource(settings_of(home), pace, pace, lambda: NOON)) as source:
-        source.prepare(DAYS, [])
+        source.prepare(DAYS, [], compared=True)
         assert_cost(sim, 2, [])
         known = pages(sim, DAYS)
         assert source.estimate(DAYS).requests == sum(known.values())

@@ -154,7 +154,7 @@ def second_night(home: Home, github: Simulator) -> None:
 def test_period_of_a_day_outside_of_the_month_comes_alone(home: Home, github: Simulator) -> None:
     old = DAY - timedelta(60)
     with opened(home) as source:
-        source.prepare([old], [old])
+        source.prepare([old], [old], compared=True)
         assert source.fetch_day(old).users
     assert github.count(USERS, old) == 1
     assert github.count("latest") == 0
@@ -173,7 +173,7 @@ def test_organization_has_the_same_users(home: Home, github: Simulator) -> None:
 @pytest.mark.slow
 def test_no_token_goes_to_the_other_host(home: Home, github: Simulator) -> None:
     with opened(home) as source:
-        source.prepare([*MONTH.days(), DAY], [*MONTH.days()])
+        source.prepare([*MONTH.days(), DAY], [*MONTH.days()], compared=True)
         source.fetch_day(DAY)
     assert len(downloads(github)) >= 3
     assert all(request.authorization is None for request in downloads(github))
@@ -251,7 +251,7 @@ def test_revised_day_is_found_by_the_month(home: Home, github: Simulator) -> Non
         stored = {day: source.fetch_day(day).totals or {} for day in days}
     github.revise(DAY)
     with opened(home) as source:
-        source.prepare(days, [])
+        source.prepare(days, [], compared=True)
         assert source.changed_days(stored) == [DAY]
         source.fetch_day(DAY)  # its own report is newer than the month's
         assert source.changed_days(stored) == []

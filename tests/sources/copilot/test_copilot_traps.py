@@ -142,7 +142,7 @@ def test_missing_own_report_waits_and_then_is_unreconciled(home: Home, github: S
 
 def test_day_before_githubs_history_is_refused(home: Home, github: Simulator) -> None:
     with opened(home) as source, pytest.raises(UsageError, match="of a year"):
-        source.prepare([DAY.replace(year=2024)], [])
+        source.prepare([DAY.replace(year=2024)], [], compared=True)
     assert github.count() == 0
 
 
@@ -381,14 +381,14 @@ def test_broken_month_is_fetched_day_by_day(home: Home, github: Simulator) -> No
     fault(github, MONTH_FILE, of_first(day=None))
     days = [DAY, RECENT]
     with opened(home) as source:
-        source.prepare(days, [DAY] * 8)
+        source.prepare(days, [DAY] * 8, compared=True)
         assert seen(github, source.fetch_day(DAY))
     assert github.count(USERS) == 1
 
 
 def test_difference_is_fetched_alone_the_second_time(home: Home, github: Simulator) -> None:
     with opened(home) as source:
-        source.prepare([DAY], [DAY] * 8)
+        source.prepare([DAY], [DAY] * 8, compared=True)
         source.fetch_day(DAY)
         assert github.count(USERS) == 0
         github.copilot.behaviour.drifts[DAY] = Tally(added=1)

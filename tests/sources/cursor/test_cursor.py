@@ -240,11 +240,11 @@ def test_lost_days_are_warned_of(
 
     days = [DAY - timedelta(number) for number in range(6)]
     with opened(home) as source:
-        source.prepare(days, days)
+        source.prepare(days, days, compared=True)
         assert caplog.records == []
     cursor.add_fault(Fault(edited(lose), USAGE, asks=is_unpaged))
     with opened(home) as source:
-        source.prepare(days, days)
+        source.prepare(days, days, compared=True)
     assert f"nobody was active from {days[-1]} to {SOUND}" in caplog.text
 
 

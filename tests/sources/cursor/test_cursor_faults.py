@@ -285,7 +285,7 @@ def test_a_member_without_a_row_of_a_day_is_missed(home: Home, cursor: Simulator
 
     paged = Fault(changed(lose), USAGE, asks=lambda each: each.parameters.get("page") == 1)
     with opened(home) as source:
-        source.prepare([SOUND, DAY], [SOUND, DAY])
+        source.prepare([SOUND, DAY], [SOUND, DAY], compared=True)
         cursor.add_fault(paged)
         assert source.fetch_day(SOUND).differences == []
         with pytest.raises(ContractBroken, match="totalUsers is"):

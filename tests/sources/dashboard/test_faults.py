@@ -374,7 +374,7 @@ def test_no_day_at_all_leaves_no_file(
     sim.add_fault(Fault(effect))
     result = home.run("--last-28-days")
     assert result.code == code, result.err
-    assert sim.count() == requests
+    assert sim.count(USERS) == requests
     assert (home.files(), result.out) == (stale, "")
 
 

@@ -465,7 +465,7 @@ def test_totals_of_zero_are_checked_with_users(home: Home, api: Simulator) -> No
 def test_day_without_users_costs_one_request(home: Home, start_api: Start) -> None:
     sim = start_api(Organization(users=0, service_accounts=0, today=DAY + timedelta(1)))
     with analytics(home) as source:
-        source.prepare([DAY], [])
+        source.prepare([DAY], [], compared=True)
         assert source.estimate([DAY]).requests == 1
         assert source.fetch_day(DAY).users == []
     assert sim.count(ACTIVITY, DAY) == 1

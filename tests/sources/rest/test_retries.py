@@ -8,14 +8,17 @@ import signal
 import subprocess
 import threading
 import time
+from collections import Counter as Tally
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import Home, Result, Start, last_working_day, today
+from dashboard_scraper.settings.config import load_settings
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -38,7 +41,7 @@ from dashboard_scraper.sources.rest.urls import origin_of
 
 pytestmark = pytest.mark.usefixtures("csv_alone")
 
-USERS = Endpoint.USERS.value
+USERS, TENANT = Endpoint.USERS.value, Endpoint.TENANT.value
 DAY = last_working_day()
 CSV_NAME = f"metrics_{DAY:%Y%m%d}.csv"
 JOB = ("backfill", f"{DAY - timedelta(27)}", f"{DAY}")  # 28 requests, and no files to write
@@ -314,6 +317,31 @@ def test_requests_in_flight_reach_the_limit(users_only: Home, start: Start, work
     sim.add_fault(Fault(wait, times=workers))
     assert users_only.run(*JOB).code == 0
     assert (sim.count(), sim.max_in_flight) == (28, workers)
+
+
+@pytest.mark.slow
+def test_requests_of_a_day_are_sent_side_by_side(home: Home, start: Start) -> None:
+    """No answer comes before both requests of seven days, and that for their sums, have come."""
+    days = [DAY - timedelta(6 - number) for number in range(7)]
+    expected = [*itertools.product((USERS, TENANT), days), (TENANT, None)]
+    sim, together = start(), threading.Barrier(len(expected))
+
+    def wait(answer: Answer, _request: Request) -> Answer:
+        together.wait(60)
+        return answer
+
+    sim.add_fault(Fault(wait))
+    assert home.run("--daily", f"{days[0]}", f"{DAY}").code == 0
+    assert Tally((request.endpoint, request.day) for request in sim.requests) == Tally(expected)
+
+
+@pytest.mark.parametrize(
+    ("requests", "days"), [(1, 1), (4, 4), (8, 8), (15, 8), (16, 7), (17, 8), (64, 31)]
+)
+def test_days_at_once_follow_from_requests_at_once(
+    tmp_path: Path, requests: int, days: int
+) -> None:
+    assert load_settings(tmp_path, max_concurrency=requests).days_at_once == days
 
 
 @pytest.mark.slow

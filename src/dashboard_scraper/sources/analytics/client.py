@@ -159,7 +159,13 @@ class AnalyticsSource(RestSource):
                 f" {self._settings.analytics_ready_hour:02}:00 UTC"
             )
 
-    def prepare(self, days: Collection[date], needed: Collection[date]) -> None:  # noqa: ARG002
+    def prepare(
+        self,
+        days: Collection[date],
+        needed: Collection[date],  # noqa: ARG002
+        *,
+        compared: bool,  # noqa: ARG002
+    ) -> None:
         """Fetch the organization's totals of all the days, in as few requests as possible."""
         if days:
             self._check_days(Window(min(days), max(days)))

@@ -97,7 +97,13 @@ class ClaudeCodeSource(SummedDays, RestSource):
         """Every day since there is Claude Code, up to the last that ended over an hour ago."""
         return Window(_FIRST, utc_day(now - _LATE) - timedelta(days=1))
 
-    def prepare(self, days: Collection[date], needed: Collection[date]) -> None:  # noqa: ARG002
+    def prepare(
+        self,
+        days: Collection[date],
+        needed: Collection[date],  # noqa: ARG002
+        *,
+        compared: bool,  # noqa: ARG002
+    ) -> None:
         """Nothing is fetched for many days at once. UsageError if one is too old."""
         for day in days:
             self._check_day(day)

@@ -164,7 +164,13 @@ class CopilotSource(SummedDays, RestSource):
         oldest = max(_FIRST_DAY[self._is_enterprise], today - _HISTORY)
         return Window(min(oldest, newest), newest)
 
-    def prepare(self, days: Collection[date], needed: Collection[date]) -> None:
+    def prepare(
+        self,
+        days: Collection[date],
+        needed: Collection[date],
+        *,
+        compared: bool,  # noqa: ARG002
+    ) -> None:
         """Where many days are needed, fetch the users of the latest month in one call; the tenant's
         own figures of it, where days are compared.
         """

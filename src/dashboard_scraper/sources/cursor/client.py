@@ -116,7 +116,13 @@ class CursorSource(SummedDays, RestSource):
         )
         return Window(today - _OLDEST, today - timedelta(days=1 if now >= ready else 2))
 
-    def prepare(self, days: Collection[date], needed: Collection[date]) -> None:
+    def prepare(
+        self,
+        days: Collection[date],
+        needed: Collection[date],
+        *,
+        compared: bool,  # noqa: ARG002
+    ) -> None:
         """Fetch the sums of all the days. What is wrong with an answer is reported where one of its
         days is fetched or compared.
         """

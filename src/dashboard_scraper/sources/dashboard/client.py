@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -11,8 +11,8 @@ import msgspec
 
 from dashboard_scraper.errors import ContractBroken, SignInRequired
 from dashboard_scraper.logs import Once
-from dashboard_scraper.model.checks import changed_days
-from dashboard_scraper.model.dates import Window, last_complete_days, utc_day
+from dashboard_scraper.model.checks import changed_days, gain_of
+from dashboard_scraper.model.dates import Window, last_complete_days, runs_of_days, utc_day
 from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.model.metrics import Totals
 from dashboard_scraper.model.usage import DayUsage, OtherRecords, TenantFigure, UserUsage
@@ -28,6 +28,7 @@ from dashboard_scraper.sources.dashboard.settings import DashboardSettings, Endp
 from dashboard_scraper.sources.dashboard.user_records import USERS_KEY, Count, Reading
 from dashboard_scraper.sources.dashboard.users_answer import UsersAnswer
 from dashboard_scraper.sources.registry import DASHBOARD
+from dashboard_scraper.sources.rest.beside import beside
 from dashboard_scraper.sources.rest.derived import latest_moment
 from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.http import Response
@@ -84,6 +85,7 @@ class DashboardSource(RestSource):
         self._session = session or self._stored_session()
         super().__init__(settings, base_url, self._session, _ACCESS)
         self._reported = Once(logger)
+        self._early: tuple[Window, Callable[[], Totals]] | None = None
 
     def _stored_session(self) -> CookieSession:
         origin = origin_of(self._settings.metrics_api_base_url)
@@ -96,8 +98,17 @@ class DashboardSource(RestSource):
         """Every completed day: the dashboard has no known oldest day."""
         return Window(date.min, last_complete_days(1, utc_day(now)).end)
 
-    def prepare(self, days: Collection[date], needed: Collection[date]) -> None:
-        """The dashboard needs no preparation."""
+    def prepare(
+        self,
+        days: Collection[date],
+        needed: Collection[date],  # noqa: ARG002
+        *,
+        compared: bool,
+    ) -> None:
+        """Ask for the totals that the days will be compared with, beside the days' own requests."""
+        windows = list(runs_of_days(days))
+        if compared and self.has_totals and self._settings.side_by_side and len(windows) == 1:
+            self._early = windows[0], beside(lambda: self.fetch_totals(windows[0]))
 
     def estimate(self, days: Collection[date]) -> None:
         """The dashboard has no known limit of requests."""
@@ -105,13 +116,22 @@ class DashboardSource(RestSource):
     def fetch_day(self, day: date) -> DayUsage:
         """Every user's figures of one UTC day, and the tenant's if they are selected."""
         window = Window(day, day)
+        totals = self._totals_of_day(window) if self.has_totals else None
         users = self.fetch_users(window)
         if isinstance(users, OtherRecords):
             raise ContractBroken(
                 f"{Endpoint.USERS.value}: the records are not user statistics; only the commands"
                 " with dates can export them"
             )
-        return DayUsage(day, users, self.fetch_totals(window) if self.has_totals else None)
+        return DayUsage(day, users, totals() if totals else None)
+
+    def _totals_of_day(self, window: Window) -> Callable[[], Totals]:
+        """What waits for the totals, asked for now if that is allowed beside the users."""
+
+        def fetch() -> Totals:
+            return self.fetch_totals(window)
+
+        return beside(fetch) if self._settings.side_by_side else fetch
 
     @property
     def has_totals(self) -> bool:
@@ -125,7 +145,17 @@ class DashboardSource(RestSource):
 
     def changed_days(self, stored: Mapping[date, Totals]) -> list[date]:
         """Those of the days whose totals differ now from the stored ones."""
-        return changed_days(stored, self.fetch_totals)
+        return [] if self._is_unchanged(stored) else changed_days(stored, self.fetch_totals)
+
+    def _is_unchanged(self, stored: Mapping[date, Totals]) -> bool:
+        """Whether the totals that `prepare` asked for are those of exactly these days. Where they
+        are not, they may only be older than one of the days, so that new ones have to tell.
+        """
+        early, self._early = self._early, None
+        if early is None or [early[0]] != list(runs_of_days(stored)):
+            return False
+        window, totals = early
+        return not any(gain_of(stored, window, lambda _: totals()).values())
 
     def fetch_users(self, window: Window) -> list[UserUsage] | OtherRecords:
         """Every user's figures, summed by the dashboard over the window; sorted by address."""

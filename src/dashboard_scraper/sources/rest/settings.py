@@ -7,12 +7,16 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr
 
 from dashboard_scraper.settings.library_settings import Libraries
-from dashboard_scraper.settings.values import Seconds, lowered
+from dashboard_scraper.settings.values import Group, Seconds, lowered
 
 AutoTrueFalse = Annotated[Literal["auto", "true", "false"], BeforeValidator(lowered)]
 
 
-class RequestSettings(BaseModel):
+_SIDE_BY_SIDE = 16
+"""Requests in flight from which on those of a day are sent side by side."""
+
+
+class RequestSettings(Group):
     """Requests and retries."""
 
     request_timeout_seconds: Seconds = Field(
@@ -31,7 +35,13 @@ class RequestSettings(BaseModel):
         description="Longest time for one request to its last byte, or for the store's server,"
         " including all retries",
     )
-    max_concurrency: int = Field(8, ge=1, le=64, description="Requests in flight at once")
+    max_concurrency: int = Field(
+        16,
+        ge=1,
+        le=64,
+        description="Requests in flight at once; from 16 on, a day's requests are sent side by side"
+        " where they do not need each other",
+    )
     allow_readable_secrets: bool = Field(
         False,
         description="Whether to accept a secret in a file that other users can read, with a"
@@ -41,12 +51,26 @@ class RequestSettings(BaseModel):
     _libraries: Libraries = PrivateAttr(default_factory=Libraries)
 
     @property
+    def side_by_side(self) -> bool:
+        """Whether a day may have two requests in flight, and the days together one more."""
+        return self.max_concurrency >= _SIDE_BY_SIDE
+
+    @property
+    def days_at_once(self) -> int:
+        """How many days are fetched at once. Each is in memory until it is stored, so that it pays
+        more to send the requests of a day side by side than to fetch more days.
+        """
+        if self.side_by_side:
+            return (self.max_concurrency - 1) // 2
+        return min(self.max_concurrency, _SIDE_BY_SIDE // 2)
+
+    @property
     def libraries(self) -> Libraries:
         """Settings of the HTTP and object-store libraries in `.env`, such as HTTPS_PROXY."""
         return self._libraries
 
 
-class CostSettings(BaseModel):
+class CostSettings(Group):
     """Costs, for every source that has them."""
 
     fetch_cost: AutoTrueFalse = Field(
