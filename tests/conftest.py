@@ -363,12 +363,23 @@ def postgres_store_url(postgres_server: str, prepared_database: str) -> Iterator
 @pytest.fixture
 def pgbouncer_url(postgres_url: str) -> str:
     """The same behind a PgBouncer that gives each transaction another session."""
-    pooler = os.environ.get(POOLER)
-    if pooler is None:
+    if POOLER not in os.environ:
         assert "CI" not in os.environ, f"CI provides a pooler; {POOLER} has to say where"
         pytest.skip(f"no PgBouncer: {POOLER} is not set")
-    name = make_url(postgres_url).database
-    return make_url(pooler).set(database=name).render_as_string(False)
+    return _pooled(postgres_url)
+
+
+@pytest.fixture
+def pooled_store_url(postgres_store_url: str) -> str:
+    """A store behind the pooler, where there is one: without it, each transaction of the program
+    starts a process of the server, which costs more than most transactions.
+    """
+    return _pooled(postgres_store_url) if POOLER in os.environ else postgres_store_url
+
+
+def _pooled(url: str) -> str:
+    name = make_url(url).database
+    return make_url(os.environ[POOLER]).set(database=name).render_as_string(False)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -380,8 +391,10 @@ def empty_place(request: pytest.FixtureRequest, home: Home) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest, home: Home) -> str:
-    """STORE_URL of each kind of database in turn; on PostgreSQL with the tables there already."""
-    fixtures = {"postgresql": "postgres_store_url", "pgbouncer": "pgbouncer_url"}
+    """STORE_URL of each kind of database in turn; on PostgreSQL with the tables there already, and
+    behind a pooler. Tests of locks, lost connections and crashes connect directly, too.
+    """
+    fixtures = {"postgresql": "pooled_store_url", "pgbouncer": "pgbouncer_url"}
     return _store_url_of(request, home, fixtures)
 
 
