@@ -8,16 +8,17 @@ from __future__ import annotations
 import itertools
 import logging
 import re
-import subprocess
+import signal
 import threading
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from datetime import date, timedelta
 
 import pytest
 
 from conftest import Home, Start, today
+from crash_child import Forks, Run, until
 from dashboard_scraper.cli.fetching import fetch_daily
 from dashboard_scraper.errors import SignInRequired
 from dashboard_scraper.model.dates import Window, last_complete_days
@@ -228,14 +229,20 @@ def seconds_left(line: str) -> int:
     return int(found[1]) * (60 if found[2] == "min" else 1)
 
 
-def said_by(run: subprocess.Popen[str], words: str, count: int) -> Iterator[str]:
-    """The first lines of its log with the words."""
-    assert run.stderr
-    return itertools.islice((line for line in run.stderr if words in line), count)
+def said_by(run: Run, words: str, count: int) -> list[str]:
+    """The first lines of its log with the words, as soon as there are so many."""
+
+    def lines() -> list[str]:
+        return [line for line in run.logged().splitlines() if words in line]
+
+    until(lambda: len(lines()) >= count)
+    return lines()[:count]
 
 
 @pytest.mark.slow
-def test_long_run_logs_its_cost_and_what_is_left(home: Home, limited: Limited) -> None:
+def test_long_run_logs_its_cost_and_what_is_left(
+    home: Home, limited: Limited, forks: Forks
+) -> None:
     """It is ended after some days: to wait for the end would take longer than the test may."""
     sim = limited()
     first, last = today() - timedelta(90), today() - timedelta(1)
@@ -251,18 +258,15 @@ def test_long_run_logs_its_cost_and_what_is_left(home: Home, limited: Limited) -
         return answer
 
     sim.add_fault(Fault(wait, USER_ACTIVITY, after=2))
-    command = home.command("backfill", f"{first}", f"{last}")
-    with subprocess.Popen(
-        command, env=home.environment(), stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            (announced,) = said_by(process, "at the source's rate limit", 1)
-            assert sim.count(USER_ACTIVITY) <= 2
-            read.set()
-            left = [seconds_left(line) for line in said_by(process, " of 90 days", 6)]
-        finally:
-            process.terminate()
-            process.communicate(timeout=300)
+    run = forks.start(home, "backfill", f"{first}", f"{last}")
+    try:
+        (announced,) = said_by(run, "at the source's rate limit", 1)
+        assert sim.count(USER_ACTIVITY) <= 2
+        read.set()
+        left = [seconds_left(line) for line in said_by(run, " of 90 days", 6)]
+    finally:
+        run.kill(signal.SIGTERM)
+        run.wait()
     assert f"90 days take {total} requests for pages of users, about 6" in announced
     assert left == sorted(left, reverse=True)
     assert 50 < left[-1] < left[0] <= 66

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 from test_network import Proxy, begin, certificate, proxies
 
 from conftest import Home, Start, yesterday
+from crash_child import Forks
 from dashboard_scraper.errors import SourceUnavailable
 from dashboard_scraper.simulator import (
     Fault,
@@ -194,26 +194,26 @@ def test_name_look_up_that_hangs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> 
 )
 @pytest.mark.slow
 def test_signal_ends_a_run_within_seconds(
-    home: Home, sim: Simulator, silent: socket.socket, state: str, number: signal.Signals
+    home: Home,
+    sim: Simulator,
+    silent: socket.socket,
+    forks: Forks,
+    state: str,
+    number: signal.Signals,
 ) -> None:
     home.settings["SCRAPE_ENDPOINTS"] = "user-feature-stats"
     home.settings["REQUEST_TIMEOUT_SECONDS"] = "300"
     sim.add_fault(Fault(interim(100, None, 0.1)))
     if state == "handshake":
         home.settings["HTTP_PROXY"] = f"https://127.0.0.1:{port_of(silent)}"
-    command, environment = (
-        home.command(f"{yesterday()}", "--log-level", "DEBUG"),
-        home.environment(),
-    )
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as run:
-        try:
-            with hanging(sim, silent, state):
-                assert run.poll() is None
-                run.send_signal(number)
-                _, said = run.communicate(timeout=120)
-        finally:
-            run.kill()
-    assert run.returncode == 128 + number, said
+    run = forks.start(home, f"{yesterday()}", "--log-level", "DEBUG")
+    try:
+        with hanging(sim, silent, state):
+            run.kill(number)
+            result = run.wait()
+    finally:
+        run.kill()
+    assert result.code == 128 + number, result.err
 
 
 @contextlib.contextmanager

@@ -8,11 +8,10 @@ from __future__ import annotations
 import heapq
 import itertools
 import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from types import SimpleNamespace
@@ -22,6 +21,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from conftest import Home, Start, today
+from crash_child import Forks, until
 from dashboard_scraper.simulator import Fault, Organization, Simulator, status
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.sources.rest import pacing
@@ -361,32 +361,25 @@ def test_after_a_refusal_the_burst_is_gone(api: Simulator) -> None:
 
 @pytest.mark.parametrize("burst", [1, 4], ids=["before the totals", "before the days"])
 @pytest.mark.slow
-def test_waiting_run_stops_and_saves_its_bucket(home: Home, start_api: Start, burst: int) -> None:
+def test_waiting_run_stops_and_saves_its_bucket(
+    home: Home, start_api: Start, forks: Forks, burst: int
+) -> None:
     """The next request would be in twenty minutes."""
     sim = start_api(Organization(users=12, today=today()))
     home.settings |= {"ANALYTICS_REQUESTS_PER_MINUTE": "0.05", "ANALYTICS_BURST": f"{burst}"}
     home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
-    command, environment = home.command("--last-28-days"), home.environment()
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as run:
-        try:
-            until(lambda: sim.count() == burst)
-            time.sleep(0.3)  # mostly, the next one asks for its turn by then
-            run.terminate()
-            _, said = run.communicate(timeout=120)
-        finally:
-            run.kill()
-    assert run.returncode == 128 + signal.SIGTERM, said
-    assert "Traceback" not in said
+    run = forks.start(home, "--last-28-days")
+    try:
+        until(lambda: sim.count() == burst)
+        time.sleep(0.3)  # mostly, the next one asks for its turn by then
+        run.kill(signal.SIGTERM)
+        result = run.wait()
+    finally:
+        run.kill()
+    assert result.code == 128 + signal.SIGTERM, result.err
+    assert "Traceback" not in result.err
     assert sim.count() == burst
     with store_at(settings_of(home).store_url).reading() as reader:
         pace = Pace(0.05, burst)
         pace.resume(reader.note(f"pace:{ANALYTICS}"), datetime.now(UTC))
     assert pace.seconds_for(1) > 1000
-
-
-def until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for it to hold."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it never came to hold"
-        time.sleep(0.01)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import email.utils
 import itertools
 import signal
-import subprocess
 import threading
 import time
 from collections import Counter as Tally
@@ -18,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import Home, Result, Start, last_working_day, today
+from crash_child import Forks, until
 from dashboard_scraper.settings.config import load_settings
 from dashboard_scraper.simulator import (
     Fault,
@@ -234,24 +234,24 @@ class TestLongRetryAfter:
         assert sim.count() == 1
 
     @pytest.mark.slow
-    def test_is_clamped_to_a_minute(self, users_only: Home, sim: Simulator, value: str) -> None:
+    def test_is_clamped_to_a_minute(
+        self, users_only: Home, sim: Simulator, forks: Forks, value: str
+    ) -> None:
         """The run is stopped as soon as it has logged for how long it will wait."""
         if value != "7200":
             policy = RetryPolicy(retries=1, backoff=0.5, timeout=30, budget=180)
             assert policy.wait(1, seconds_of(value)) == MAX_WAIT == 60
             return
         sim.add_fault(Fault(status(429, value), times=1))
-        command, environment = users_only.command(f"{DAY}"), users_only.environment()
-        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as run:
-            try:
-                assert run.stderr
-                said = next((line for line in run.stderr if "HTTP 429" in line), "")
-                run.terminate()
-                run.communicate(timeout=300)
-            finally:
-                run.kill()
-        assert "the next in 60.0 s" in said
-        assert (run.returncode, sim.count()) == (128 + signal.SIGTERM, 1)
+        run = forks.start(users_only, f"{DAY}")
+        try:
+            until(lambda: "HTTP 429" in run.logged())
+            run.kill(signal.SIGTERM)
+            result = run.wait()
+        finally:
+            run.kill()
+        assert "the next in 60.0 s" in result.err
+        assert (result.code, sim.count()) == (128 + signal.SIGTERM, 1)
 
 
 @pytest.mark.slow
