@@ -26,7 +26,7 @@ SINGER := .venv-singer
 SINGER_READY := $(SINGER)/.ready
 SOURCES := src tests bench tools
 
-.PHONY: demo test test-fast compiled-tests lint spark focus docs site screenshots vendor check-vendor lock check-lock audit release check-deployment check-dashboards dbt check-dbt check-singer image bench mutants clean
+.PHONY: demo test test-fast compiled-tests lint spark check-spark focus check-focus docs site screenshots vendor check-vendor lock check-lock audit release check-deployment check-dashboards dbt check-dbt check-singer image bench mutants clean
 
 demo: $(RUNTIME_READY)
 	PYTHONPATH=src $(RUNTIME)/bin/python -m dashboard_scraper demo
@@ -41,7 +41,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export HYPOTHESIS_NO_PLUGINS := 1
 
 test: $(READY)
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations 20
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations 20 -m "not heavy"
 
 # While you work, and for other versions of Python: without the tests that take long, and without
 # PostgreSQL and Chromium.
@@ -61,8 +61,16 @@ lint: $(READY)
 # What the test on Spark needs besides Java.
 spark: $(SPARK_READY)
 
+# The records that a session of Spark makes are those of the local files.
+check-spark: $(SPARK_READY)
+	$(BIN)/pytest -q tests/exports/test_spark.py
+
 # What checks the files of `export --format focus`.
 focus: $(FOCUS_READY)
+
+# The FinOps Foundation's validator on files of `export --format focus`.
+check-focus: $(READY) $(FOCUS_READY)
+	$(BIN)/pytest -q -m heavy tests/exports/test_focus.py
 
 docs: $(READY)
 	$(BIN)/python tools/make_documents.py

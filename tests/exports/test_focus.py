@@ -330,7 +330,7 @@ def validator() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.longest
+@pytest.mark.heavy
 @pytest.mark.usefixtures("validator")
 def test_validator_accepts_focus_csv(home: Home, tmp_path: Path) -> None:
     """With the columns that its rules still want, and 1.4 has no more."""
@@ -346,7 +346,7 @@ def test_validator_accepts_focus_csv(home: Home, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.longest
+@pytest.mark.heavy
 @pytest.mark.usefixtures("validator")
 def test_validator_wants_costs_of_credits(home: Home, tmp_path: Path) -> None:
     """And two columns; nothing else is wrong in a Parquet file either."""

@@ -17,7 +17,7 @@ from conftest import Home
 from filled_store import MONTH, SOURCE
 from lake_days import ENTERPRISE, export_locally, export_to_lake, fill
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.heavy]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,6 @@ def run(home: Home, what: str, *more: str) -> dict[date, list[bytes]]:
     return written(out)
 
 
-@pytest.mark.longest
 def test_spark_writes_bytes_of_local_files(spark: Any, home: Home) -> None:
     """From the tables of a lake with editors, languages and credits, or from Parquet.
 

@@ -8,16 +8,15 @@ import inspect
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-import dashboard_scraper
 from dashboard_scraper.cli.commands import COMMANDS, FETCH
+from modules import MODULES, SOURCE, imports_of, tree_of
 
 PACKAGE = "dashboard_scraper"
-SOURCE = Path(dashboard_scraper.__file__).parent
 SLOW = {"jinja2", "pydantic", "requests", "rich", "shtab", "sqlalchemy", "uvicorn"}
 """Libraries that no parser needs."""
 COMMAND_MODULES = {command.module for command in COMMANDS.values()}
@@ -77,24 +76,6 @@ def test_commands_are_listed_by_name() -> None:
     assert list(COMMANDS) == sorted(COMMANDS)
 
 
-def imports(path: Path) -> Iterator[str]:
-    """The modules that a file imports when it runs, and what it imports from them."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for_types = {
-        child
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for child in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if node in for_types:
-            continue
-        if isinstance(node, ast.Import):
-            yield from (name.name for name in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield from (f"{node.module}.{name.name}" for name in node.names)
-
-
 @pytest.mark.slow
 def test_only_entry_point_imports_cli() -> None:
     cli = SOURCE / "cli"
@@ -102,7 +83,7 @@ def test_only_entry_point_imports_cli() -> None:
     found = {
         path.relative_to(SOURCE).as_posix()
         for path in others
-        if any(f"{name}.".startswith(f"{PACKAGE}.cli.") for name in imports(path))
+        if any(f"{name}.".startswith(f"{PACKAGE}.cli.") for name in imports_of(path))
     }
     assert found == {"main.py"}
 
@@ -129,7 +110,6 @@ FLOORS = (
 )
 """Packages, and modules beside them, from the lowest: each imports from lower floors alone."""
 _FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms.split()}
-MODULES = sorted(SOURCE.rglob("*.py"))
 
 
 def room_of(parts: Sequence[str]) -> str:
@@ -144,7 +124,7 @@ def test_module_imports_lower_floors_only(path: Path) -> None:
     if inside == ("__init__",):
         return
     room = room_of(inside)
-    for name in imports(path):
+    for name in imports_of(path):
         package, *parts = name.split(".")
         if package != PACKAGE or parts[0] == "__version__":
             continue
@@ -168,11 +148,11 @@ def test_only_sources_and_simulator_name_a_source() -> None:
         path.relative_to(SOURCE).as_posix()
         for path in MODULES
         if path.relative_to(SOURCE).parts[0] not in ("sources", "simulator")
-        and any(name.rpartition(".")[2] in ("ANALYTICS", "DASHBOARD") for name in imports(path))
+        and any(name.rpartition(".")[2] in ("ANALYTICS", "DASHBOARD") for name in imports_of(path))
     }
     assert knowing == {"cli/commands/demo.py", "cli/demo.py"}
     for path in MODULES:
         if path.relative_to(SOURCE).parts[0] != "sources":
-            nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            nodes = ast.walk(tree_of(path))
             values = {n.value for n in nodes if isinstance(n, ast.Constant)}
             assert {"analytics", "dashboard"} & values == set(), path

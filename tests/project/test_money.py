@@ -11,25 +11,23 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import Float
 
-import dashboard_scraper
 from dashboard_scraper.model.costs import AMOUNT_METRICS
 from dashboard_scraper.model.money import MAX_DECIMALS, MAX_DIGITS
 from dashboard_scraper.store.arrow import COST_DAYS
 from dashboard_scraper.store.schema import BUDGET, COST_DAY, metadata
+from modules import MODULES, SOURCE, tree_of
 
-PACKAGE = Path(dashboard_scraper.__file__).parent
 MONEY = ("dashboard_scraper.model.money", "dashboard_scraper.model.costs")
 OF_MONEY = re.compile(r"cost|money|budget|currenc|focus|amount|explain")
 """In names of modules that are about money as a whole."""
 BINARY = re.compile(r"float|float(16|32|64)|Float(32|64)?|Double|DOUBLE(_PRECISION)?|REAL|fsum")
 BINARY_SQL = re.compile(r"\b(REAL|DOUBLE|FLOAT\d?)\b")
 
-MODULES = sorted(PACKAGE.rglob("*.py"))
 Where = list[tuple[int, str]]
 
 
 def name_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).as_posix()
+    return path.relative_to(SOURCE).as_posix()
 
 
 def floats_in(tree: ast.AST) -> Where:
@@ -82,7 +80,7 @@ def floats_near_money(tree: ast.Module, *, whole: bool) -> Where:
 def test_no_binary_float_touches_money() -> None:
     found = {}
     for path in MODULES:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = tree_of(path)
         whole = OF_MONEY.search(name_of(path)) is not None
         found[name_of(path)] = floats_near_money(tree, whole=whole)
     assert {name: where for name, where in found.items() if where} == {}
@@ -103,8 +101,8 @@ def test_no_column_of_costs_is_a_binary_float() -> None:
 def test_modules_about_money_are_found() -> None:
     about = {name_of(path) for path in MODULES if OF_MONEY.search(name_of(path))}
     assert {"model/money.py", "model/costs.py", "sources/rest/amounts.py"} <= about
-    users = [path for path in MODULES if imported(ast.parse(path.read_text(encoding="utf-8")))]
-    assert PACKAGE / "sources" / "interface.py" in users
+    users = [path for path in MODULES if imported(tree_of(path))]
+    assert SOURCE / "sources" / "interface.py" in users
 
 
 USING = "from dashboard_scraper.model.costs import Cost\n"
