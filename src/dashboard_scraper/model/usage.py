@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
@@ -17,6 +17,8 @@ from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import Values, values_of
 from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.model.metrics import Figures, Totals
+
+_BATCH = 1000
 
 
 class OtherRecords(msgspec.Struct, frozen=True):
@@ -56,32 +58,42 @@ class DayUsage:
     as_of: datetime | None = None
     sums_of_nobody: Figures | None = field(default=None, compare=False)
 
-    @cached_property
-    def values(self) -> list[Values]:
+    def values(self) -> Iterator[Values]:
         """Each user's figures in the order of METRICS."""
-        return [values_of(user.figures) for user in self.users]
+        return (values_of(user.figures) for user in self.users)
 
     @cached_property
-    def columns(self) -> Columns:
-        """The same by metric."""
-        return Columns(self.values)
+    def _summary(self) -> tuple[Figures, int, bytes]:
+        """The sums, the number of people, and who was active, one after the other.
 
-    @cached_property
+        From some users at a time: several threads do this at once, and columns of all users would
+        take as much memory as the users themselves.
+        """
+        sums, people, active = [], 0, b""
+        for start in range(0, len(self.users), _BATCH):
+            batch = self.users[start : start + _BATCH]
+            columns = Columns([values_of(user.figures) for user in batch])
+            sums.append(columns.sums())
+            people += columns.users()
+            active += columns.active()
+        return sum_of(sums), people, active
+
+    @property
     def sums(self) -> Figures:
         """The sums of the users' counts."""
         if self.sums_of_nobody is not None and not self.users:
             return self.sums_of_nobody
-        return self.columns.sums()
+        return self._summary[0]
 
     @cached_property
     def active(self) -> list[UserUsage]:
         """The users with activity, or who may have had some: asked once for every output."""
-        return list(compress(self.users, self.columns.active()))
+        return list(compress(self.users, self._summary[2]))
 
     @cached_property
     def differences(self) -> list[Difference]:
         """Where the users' sums and the tenant's own figures differ."""
-        return closing_differences(self.sums, self.columns.users(), self.totals)
+        return closing_differences(self.sums, self._summary[1], self.totals)
 
 
 def sums_of(users: Iterable[UserUsage]) -> Figures:

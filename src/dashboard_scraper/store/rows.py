@@ -97,7 +97,7 @@ def digest_of(usage: DayUsage) -> str:
     """Equal for days on which the same users had the same counts."""
     counts = sorted(
         (user.user, user.service, counts_in(values))
-        for user, values in zip(usage.users, usage.values, strict=True)
+        for user, values in zip(usage.users, usage.values(), strict=True)
     )
     return hashlib.blake2b(_encode(counts), digest_size=16).hexdigest()
 
@@ -143,7 +143,7 @@ def user_rows(usage: DayUsage) -> dict[tuple[str], Row]:
         raise _holds_nul(usage)
     rows = {
         (user.user,): (*values, _extra_text(user), user.service)
-        for user, values in zip(usage.users, usage.values, strict=True)
+        for user, values in zip(usage.users, usage.values(), strict=True)
     }
     if len(rows) < len(usage.users):
         raise ContractBroken(f"{usage.day}: a user has two rows")
