@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -55,8 +54,7 @@ class Unwritten(msgspec.Struct, frozen=True):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(msgspec.Struct, frozen=True):
     """The `metrics` without which an `output` would show zeros for what is not known."""
 
     output: str
@@ -88,8 +86,7 @@ class OutputFile(NamedTuple):
     field: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class EarlierFile:
+class EarlierFile(msgspec.Struct, frozen=True):
     """A file of one day in an earlier export of a `window`, as its manifest `listed` it."""
 
     path: Path
@@ -114,8 +111,7 @@ class Earlier(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class OutputRun:
+class OutputRun(msgspec.Struct, frozen=True):
     """What outputs read from and write to.
 
     `missing` days of the window are not in the store, or failed in this run. `naming` has one name

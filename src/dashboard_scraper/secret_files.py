@@ -13,9 +13,10 @@ import os
 import shlex
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+import msgspec
 
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.files import make_folder, write_whole
@@ -92,8 +93,7 @@ def check_private(path: Path, descriptor: int, *, allow_readable: bool) -> None:
     logger.warning("%s has mode %04o, and is accepted since %s", path, mode, reason)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(msgspec.Struct, frozen=True):
     """The kind of mount that a file is on."""
 
     read_only: bool

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+
+import msgspec
 
 from dashboard_scraper.across.people import PeopleAcross
 from dashboard_scraper.model.costs import Account
@@ -65,8 +66,7 @@ class SeatsFrom(Enum):
     ROSTER = "roster"
 
 
-@dataclass(frozen=True, slots=True)
-class Members:
+class Members(msgspec.Struct, frozen=True):
     """Disjoint bitmaps, as `PeopleAcross` has them: each bit is in one class, and in one alone.
 
     `seated` are those who have a seat, whatever their class; None where nobody says who has.
@@ -91,8 +91,7 @@ class Members:
         return {each: members.bit_count() for each, members in self.of.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
+class _Facts(msgspec.Struct, frozen=True):
     """What classes follow from, as bitmaps; `seen` was active on any stored day, or the source says
     so beside the seat.
     """

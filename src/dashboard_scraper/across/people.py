@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+
+import msgspec
 
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.people.audience import Audience
@@ -17,8 +18,7 @@ Key = str
 """What is the same for all names of a person, in every source (`People.key`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Presence:
+class Presence(msgspec.Struct, frozen=True):
     """One person or service account in one source, within the window.
 
     `names` are those that the source writes, by alphabet. The first and last day are those with a
@@ -33,8 +33,7 @@ class Presence:
     last_active: date | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Day:
+class _Day(msgspec.Struct, frozen=True):
     listed: int
     service: int
     active: int

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
+import msgspec
 from pydantic import SecretStr
 
 from dashboard_scraper.clock import utc_now
@@ -37,8 +38,7 @@ Clock = Callable[[], datetime]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class _SourceRun:
+class _SourceRun(msgspec.Struct, frozen=True):
     """How the run of one source ended, or with `no_source` what is done for all of them at once. Of
     that, and of an `earlier` run, nothing is said but how it ended.
     """

@@ -12,6 +12,8 @@ from datetime import date
 from decimal import Decimal
 from typing import NamedTuple, TypeVar
 
+import msgspec
+
 from dashboard_scraper.model.costs import Account
 from dashboard_scraper.model.dates import Window, is_weekend
 from dashboard_scraper.model.money import ZERO, difference, exact_sum
@@ -49,8 +51,7 @@ Amounts = Mapping[date, Decimal]
 """By day; 0 on days that are not in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spending:
+class Spending(msgspec.Struct, frozen=True):
     """What was spent on the `days` of a period; other days of its window do not count."""
 
     window: Window
@@ -58,8 +59,7 @@ class Spending:
     cells: Mapping[Cell, Amounts]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """A part of the difference. `account` is that of a person's line, or None."""
 
     name: str
@@ -73,8 +73,7 @@ class Change:
         return difference(self.now, self.before)
 
 
-@dataclass(frozen=True, slots=True)
-class DayPair:
+class DayPair(msgspec.Struct, frozen=True):
     """A day, and the day of the period before that it is compared with; one has none if the other
     period is longer.
     """
@@ -90,8 +89,7 @@ class DayPair:
         return f"{self.now} / {self.before or '-'}"
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(msgspec.Struct, frozen=True):
     """The largest single part of the difference: one person's cost of one model, on one `day` or,
     where that is None, in the whole period.
 

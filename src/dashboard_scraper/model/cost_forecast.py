@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+
+import msgspec
 
 from dashboard_scraper.model.dates import Window, is_weekend, month_of
 from dashboard_scraper.model.listing import listed_days
@@ -21,8 +22,7 @@ METHOD = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
+class Forecast(msgspec.Struct, frozen=True):
     """What the whole `month` will probably cost, from `low` to `high`: a forecast, not a bill.
 
     `spent` is what is known, up to the day `until`.
@@ -35,8 +35,7 @@ class Forecast:
     high: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class NoForecast:
+class NoForecast(msgspec.Struct, frozen=True):
     """Why a month has no forecast, in words."""
 
     month: Window

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from dashboard_scraper.model.metrics import ACCEPT_RATE, ACCEPTED, ACTIVE_DAYS, SHOWN, Metric
 
@@ -32,8 +33,7 @@ BASES: dict[Metric, Basis] = {
 """The basis that a metric has in every source which knows it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
+class Meaning(msgspec.Struct, frozen=True):
     """A metric in one source: its `field` on the wire, and what that counts where it differs from
     the metric's own definition. Without a basis it may be compared with no other source.
     """

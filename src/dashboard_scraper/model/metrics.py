@@ -439,8 +439,7 @@ def parts_of(metric: Metric) -> tuple[Metric, ...]:
     return tuple(part for part in COUNTS if metric.whole and part.part_of is metric.whole)
 
 
-@dataclass(frozen=True, slots=True)
-class Total:
+class Total(msgspec.Struct, frozen=True):
     """A source's own figure of the whole tenant, and its column in the store.
 
     `name` is that of the count that it sums, or `user_count`.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
+
+import msgspec
 
 from dashboard_scraper.errors import NotReconciled, ScraperError
 from dashboard_scraper.model.costs import CostDifference
@@ -22,8 +23,7 @@ FILES_MARKED = "every file is written; manifest, page and NOTES.txt say so"
 STORE_MARKED = "the days are in the store, and marked there"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """The `errors`, the first of which ends the run, and a `remark` to log; mostly neither."""
 
     errors: tuple[ScraperError, ...] = ()
@@ -44,8 +44,7 @@ class Verdict:
             raise error
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True):
     """How to judge doubts, by the settings."""
 
     tolerance: Tolerance = EXACT

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+
+import msgspec
 
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.people.people import People
@@ -18,8 +19,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _NAME = "ROSTER_FILE"
 
 
-@dataclass(frozen=True, slots=True)
-class Colleague:
+class Colleague(msgspec.Struct, frozen=True):
     """A person as the roster lists them.
 
     `seats` are the sources of the assistants that the person has a seat for; `left` is the last day
@@ -42,8 +42,7 @@ class Colleague:
         return self.started is None or self.started <= day
 
 
-@dataclass(frozen=True, slots=True)
-class Roster:
+class Roster(msgspec.Struct, frozen=True):
     """The people of ROSTER_FILE by their keys (`People.key`), in the order of the file.
 
     `has_seats` says whether the file has a column of seats: without one it knows nothing of them.

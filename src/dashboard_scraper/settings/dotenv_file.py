@@ -11,9 +11,9 @@ import io
 import re
 import stat
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from dotenv.parser import Binding, parse_stream
 from dotenv.variables import Variable, parse_variables
 
@@ -26,8 +26,7 @@ _SHELL_VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 _SECRET_IN_URL = re.compile(r"://[^\s@]*:[^\s@]*@|[?&](ssl)?password=", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(msgspec.Struct, frozen=True):
     """One line; the name is in upper case."""
 
     name: str

@@ -241,8 +241,7 @@ MakeSource = Callable[[], AbstractContextManager[PeriodSource]]
 """Opens a source; called when the store is open."""
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(msgspec.Struct, frozen=True):
     """Which figures of a period to fetch."""
 
     users: bool
@@ -257,8 +256,7 @@ def _unknown(_settings: Settings) -> None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class SessionInfo:
+class SessionInfo(msgspec.Struct, frozen=True):
     """A session that ends if it is not used."""
 
     keep_alive: Callable[[Settings, datetime], None]

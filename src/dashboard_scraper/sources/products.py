@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Product:
+class Product(msgspec.Struct, frozen=True):
     """An assistant: its `name`, the `vendor` who sends the bill, how names of files begin, and a
     `label` where there is little room.
     """

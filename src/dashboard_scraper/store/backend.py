@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+import msgspec
 from sqlalchemy import Connection, Table
 
 from dashboard_scraper.store.watch import Watch
@@ -17,8 +17,7 @@ Load = Callable[[Connection, Table, Iterable[Row]], None]
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(msgspec.Struct, frozen=True):
     """A consistent snapshot of the store.
 
     `confirm` is called after each query, once all its rows are read: it raises StoreFailed where

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
 from functools import cache
@@ -48,8 +47,7 @@ _FETCHES = select(DAY_FETCH.c.version, DAY_FETCH.c.fetched_at).where(is_of_day(D
 _decode_movement = msgspec.json.Decoder(Movement).decode
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """What a new answer would change: the ledger's row before and after, and the movement."""
 
     before: LedgerDay
@@ -57,8 +55,7 @@ class Change:
     movement: Movement
 
 
-@dataclass(frozen=True, slots=True)
-class DayVersion:
+class DayVersion(msgspec.Struct, frozen=True):
     """One version of a day; the `state` of the version in force is None.
 
     `since` is when it came into force or entered its state; `fetches` are the times at which the

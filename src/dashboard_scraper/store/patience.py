@@ -7,8 +7,9 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
+
+import msgspec
 
 logger = logging.getLogger(__name__)
 
@@ -18,8 +19,7 @@ _SHORTEST_WAIT = 0.05
 _LONGEST_WAIT = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(msgspec.Struct, frozen=True):
     """How long to retry, and the wait before the first retry; in seconds."""
 
     budget: float = 180.0

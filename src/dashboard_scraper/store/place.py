@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -21,8 +21,7 @@ from dashboard_scraper.store.store import Store
 _PATIENCE = Patience()
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True):
     """How long to retry while a server is unavailable, and the lease time: after that many seconds
     without a heartbeat, a run counts as dead.
     """

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
+
+import msgspec
 
 from dashboard_scraper.errors import StoreFailed
 
@@ -23,8 +24,7 @@ IMMUTABLE = "mode=ro&immutable=1"
 Stamp: TypeAlias = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(msgspec.Struct, frozen=True):
     """The parameters of SQLite's URI, and a check to call after every query."""
 
     options: str

@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
+import msgspec
+
 from dashboard_scraper.errors import (
     ContractBroken,
     DaysMissing,
@@ -65,8 +67,7 @@ Progress = Callable[
 """Shows the progress; gets the days, and what estimates the cost of those left."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(msgspec.Struct, frozen=True):
     """How to bring days of a source into the store; `command` is what the run is recorded as, and
     `meanwhile` is done while the first answers are awaited.
     """
@@ -84,8 +85,7 @@ class Job:
     meanwhile: Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """Why days failed, what else could not be fetched or compared, and the errors of the review."""
 
     failures: Failures

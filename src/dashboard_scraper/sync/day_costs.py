@@ -10,8 +10,9 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+
+import msgspec
 
 from dashboard_scraper.errors import ContractBroken, ScraperError
 from dashboard_scraper.model.costs import COST_METRICS, Cost, CostDay, CostFigures, text_of
@@ -33,8 +34,7 @@ _BUDGETS_OF = timedelta(days=90)
 """Who had a row of usage so recently is asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class CostRules:
+class CostRules(msgspec.Struct, frozen=True):
     """When a day's costs are final: `settle_days` after its end; a day that does not add up, once
     the source has given the same answer for `confirmations` more days.
     """

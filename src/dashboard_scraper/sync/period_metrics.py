@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+
+import msgspec
 
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import ScraperError, UsageError
@@ -68,8 +68,7 @@ def default_name(window: Window, today: date, *, asked_for: bool) -> str:
     return f"metrics_{window.start:%Y%m%d}_to_{window.end:%Y%m%d}.csv"
 
 
-@dataclass(frozen=True, slots=True)
-class Period:
+class Period(msgspec.Struct, frozen=True):
     """A source's period, when it is fetched, and the users' file; the tenant's is beside it."""
 
     source: str
@@ -169,7 +168,7 @@ def _verdict(
     marked = f"every file is written; {period.notes.name} says so"
     # Users and tenant are two requests, and figures of today grow between them.
     if not period.is_over:
-        rules = dataclasses.replace(rules, warn_of_unreconciled=True)
+        rules = msgspec.structs.replace(rules, warn_of_unreconciled=True)
     return rules.verdict_on(doubts, marked, reviewed)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import date
+
+import msgspec
 
 from dashboard_scraper.errors import Implausible, RevisionsHeld, ScraperError
 from dashboard_scraper.model.checks import revision
@@ -20,8 +21,7 @@ logger = logging.getLogger(__name__)
 _NAMED_AT_MOST = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Review:
+class Review(msgspec.Struct, frozen=True):
     """The revisions that stay held, and why the whole window is implausible, if it is."""
 
     held: list[Judgement]

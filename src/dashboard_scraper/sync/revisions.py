@@ -16,8 +16,9 @@ the new one, or the source has repeated it on enough later days.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
+
+import msgspec
 
 from dashboard_scraper.model.checks import Difference, parts_differences, shown
 from dashboard_scraper.model.figures import counts_of
@@ -38,8 +39,7 @@ _NAMED_AT_MOST = 3
 _SEVERAL = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Caution:
+class Caution(msgspec.Struct, frozen=True):
     """Judges answers that differ from the version in force.
 
     `limit` is the share of a day that may change, 1 being all of it; `confirmations` the number of
@@ -76,8 +76,7 @@ class Caution:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(msgspec.Struct, frozen=True):
     """A held revision stays held for the `reason`; without one it is accepted.
 
     `note` says why it is accepted although it changes a lot.

@@ -7,8 +7,9 @@ doubt: such days are counted. Nothing is of a person, and nothing is what use co
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.doubts import doubts_of
@@ -30,8 +31,7 @@ _PREFIX = "dashboard_scraper"
 _UNITS = {SECONDS: "s"}
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(msgspec.Struct, frozen=True):
     """One number; `unit` is as UCUM spells it."""
 
     name: str
@@ -41,8 +41,7 @@ class Measure:
     attributes: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class SourceRun:
+class SourceRun(msgspec.Struct, frozen=True):
     """How the run of a command ended for one source."""
 
     source: str

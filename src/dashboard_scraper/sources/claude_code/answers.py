@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any
@@ -173,8 +172,7 @@ class ReportPage(msgspec.Struct, frozen=True):
     next_page: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """What reading the answer for a day needs: the day, its envelope, and what cleans names."""
 
     day: date

@@ -8,7 +8,8 @@ up to the record's own counters; where they do not, or where GitHub put some fea
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from dashboard_scraper.model.figures import accept_rate, maker
 from dashboard_scraper.model.flatten import Cell
@@ -48,8 +49,7 @@ as the catalogue does.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(msgspec.Struct, frozen=True):
     """The counter and the features whose rows a metric is the sum of; without features, it is the
     record's own counter.
     """

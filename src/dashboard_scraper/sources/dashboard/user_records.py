@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -74,8 +73,7 @@ _KNOWN_RECORDS = msgspec.json.Decoder(list[_wire_record(forbid_unknown_fields=Tr
 _NO_EXTRA: dict[str, Cell] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """What decoding the records of one answer needs: the requested days, the latest plausible
     moment, and where to note odd values, unknown fields and changed names.
     """

@@ -14,9 +14,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 
+import msgspec
 import requests
 import urllib3.exceptions
 from requests.auth import AuthBase
@@ -56,8 +56,7 @@ _JSON = {"Content-Type": "application/json"}
 _RETRIED = (Meaning.RETRY, Meaning.RETRY_ELSEWHERE, Meaning.SLOW_DOWN)
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """A response that a retry would not change; `cookies` are those that it set.
 
     The body is complete for the meaning DATA, and an excerpt of its beginning for any other.
@@ -101,8 +100,7 @@ class _Session(requests.Session):
         """None: to follow a redirect, requests would read its body first, however long it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(msgspec.Struct, frozen=True):
     """One request: a GET, or with a body a POST. `consume` reads the data of its response."""
 
     url: str

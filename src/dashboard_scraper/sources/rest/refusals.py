@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from dashboard_scraper.errors import (
     ContractBroken,
@@ -17,8 +17,7 @@ from dashboard_scraper.sources.rest.statuses import Meaning
 from dashboard_scraper.sources.rest.urls import absolute, host_of, origin_of, path_of, redact
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(msgspec.Struct, frozen=True):
     """How a source authenticates users, in the words of its errors."""
 
     refused: str

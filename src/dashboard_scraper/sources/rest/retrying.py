@@ -12,9 +12,9 @@ from __future__ import annotations
 import email.utils
 import random
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import msgspec
 import urllib3.exceptions
 
 from dashboard_scraper.sources.rest.bodies import Incomplete
@@ -37,8 +37,7 @@ class AttemptFailed(Exception):
         self.too_many = too_many
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(msgspec.Struct, frozen=True):
     """`retries` attempts after the first; `backoff`, `timeout` and `budget` in seconds."""
 
     retries: int

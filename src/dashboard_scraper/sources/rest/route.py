@@ -6,17 +6,16 @@ import os
 import ssl
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from requests.utils import should_bypass_proxies
 
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.settings.library_settings import CA_FILES, NO_PROXY, PROXIES, Libraries
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """`proxies` by scheme, as requests expects them; `ca` is a file or folder of certificates."""
 
     proxies: Mapping[str, str]
