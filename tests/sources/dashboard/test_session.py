@@ -26,9 +26,12 @@ pytestmark = pytest.mark.usefixtures("csv_alone")
 # Renewal
 
 
-@pytest.mark.parametrize("concurrency", [1, 8])
+@pytest.mark.parametrize("concurrency", [1, 16])
 @pytest.mark.slow
 def test_rolling_session_is_stored(concurrency: int, home: Home, start: Start) -> None:
+    """A request that others overtake may come with a value that is not valid any more: then it is
+    sent again with the newest.
+    """
     sim = start(rolling=True)
     save_cookies(
         home.cookie_file, {"theme": "dark", SESSION_COOKIE: sim.cookie}, origin_of(sim.url)
@@ -36,7 +39,7 @@ def test_rolling_session_is_stored(concurrency: int, home: Home, start: Start) -
     home.settings |= {"MAX_CONCURRENCY": str(concurrency), "LOG_LEVEL": "DEBUG"}
     results = [home.run("--last-28-days"), home.run(*ONE_DAY), home.run("--last-28-days")]
     assert [result.code for result in results] == [0, 0, 0]
-    assert {request.status for request in sim.requests} == {200}
+    assert {request.status for request in sim.requests} <= {200, 200 if concurrency == 1 else 401}
     assert sim.count() > 3 * GRACE
     assert {tuple(name for name, _ in cookies) for cookies in sent(sim)} == {
         ("theme", SESSION_COOKIE)
