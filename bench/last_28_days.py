@@ -99,6 +99,7 @@ def nights(simulator: SimulatorProcess, folder: Path) -> dict[str, Cost]:
         "METRICS_API_BASE_URL": simulator.url,
         "SESSION": simulator.cookie,
         "no_proxy": "127.0.0.1",
+        "PYTHONDONTWRITEBYTECODE": "",  # as an installed package: compiled once, not each time
     }
     scraper = [sys.executable, str(SCRAPER), simulator.url, str(folder / "plain")]
     program = [sys.executable, "-m", "dashboard_scraper", "--home", str(home), "--last-28-days"]
