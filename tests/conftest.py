@@ -241,12 +241,21 @@ def last_working_day() -> date:
     return next(day for day in back if not is_weekend(day))
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Who only distributes the tests to workers collects none of them."""
+    if session.config.getoption("numprocesses", None):
+        gc.enable()
+
+
 def pytest_collection_finish() -> None:
     """What pytest knows of thousands of tests stays: no collection of garbage looks at it again."""
+    gc.enable()
     gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    # What is imported and collected from here on stays: to look for garbage takes a second.
+    gc.disable()
     parser.addoption(
         "--first-parameters",
         action="store_true",
