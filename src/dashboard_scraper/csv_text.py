@@ -32,7 +32,7 @@ _BLANKS = (
 _FORMULA = re.compile(rf"['{_BLANKS}]*[{_SIGNS}\t\r\n]")
 _HARMLESS = frozenset(string.ascii_letters + string.digits)
 # Nearly every name: a text that is written as it is.
-_PLAIN = re.compile(r"[a-z0-9][a-z0-9@._+-]*", re.ASCII | re.IGNORECASE)
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._+-]*")
 
 
 def guard(text: str) -> str:
@@ -72,6 +72,12 @@ def quoted(text: str) -> bytes:
     if _PLAIN.fullmatch(text):
         return text.encode()
     return render_rows([[guard(text), None]]).removesuffix(b",\r\n")
+
+
+def quoted_texts(texts: Iterable[str]) -> list[str]:
+    """The same for many, not encoded yet."""
+    is_plain = _PLAIN.fullmatch
+    return [text if is_plain(text) else quoted(text).decode() for text in texts]
 
 
 def parse(data: bytes) -> list[list[str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 # Only numbers follow a colon with a digit: in compact JSON, texts begin with a quote.
@@ -33,6 +33,7 @@ class Template:
                 parts = [bit for bit in range(len(present)) if number >> bit & 1]
                 self._sums.append(operator.itemgetter(*parts))
             order.append(places[number])
+        self._order = order
         self._text = _GAPS.sub(b"%d", text.replace(b"%", b"%%"))
         self._pick: Callable[[Sequence[Any]], Any] = (
             operator.itemgetter(*order) if order else lambda _: ()
@@ -43,3 +44,15 @@ class Template:
         all_numbers = [*numbers, *[sum(parts(numbers)) for parts in self._sums]]
         text: bytes = self._text % self._pick(all_numbers)
         return text
+
+    def filled_all(
+        self,
+        before: Iterable[bytes],
+        columns: Sequence[Sequence[int]],
+        after: Iterable[bytes],
+    ) -> Iterator[bytes]:
+        """The texts for columns of numbers, each between two others: several times as fast."""
+        sums = [[*map(sum, zip(*parts(columns), strict=True))] for parts in self._sums]
+        numbers = [*columns, *sums]
+        rows = zip(before, *(numbers[place] for place in self._order), after, strict=True)
+        return map(b"".join([b"%b", self._text, b"%b"]).__mod__, rows)

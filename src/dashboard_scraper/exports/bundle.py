@@ -197,7 +197,9 @@ def _feed_outputs(
     for output in outputs:
         output.begin(run)
     for row in stored:
-        day = OutputDay(run.reader, row, run.audience)
+        as_stored = row.day in export.window and not run.audience.anonymous
+        as_stored = as_stored and people.listed(row.day).bit_count() == row.users
+        day = OutputDay(run.reader, row, run.audience, as_stored=as_stored)
         for output in outputs:
             if row.day in output.reach:
                 output.add_day(day)

@@ -12,6 +12,7 @@ from dashboard_scraper.exports.copilot_converter import (
     head_of,
     json_array,
     line_of,
+    lines_of,
     md5_user_id,
     reported_user_ids,
     stamp_of,
@@ -56,6 +57,7 @@ class CopilotFiles(FileOutput):
     def __init__(self, export: DailyExport) -> None:
         super().__init__(export)
         self._heads: dict[str, bytes] = {}
+        self._renamed: set[str] = set()
         self._unusual: list[tuple[str, str, int]] = []
         self._written: list[OutputFile] = []
 
@@ -81,14 +83,13 @@ class CopilotFiles(FileOutput):
         super().begin(run)
         logins = run.reader.users(run.source, self._export.window)
         ids = ids_by_name(logins, run.audience, run.naming)
+        self._renamed = {login for login in logins if run.naming.name(login) != login}
         self._unusual = _unusual_names(logins, ids, run)
         self._heads = {name: head_of(number, name) for name, number in ids.items()}
 
     def add_day(self, day: OutputDay) -> None:
         def make() -> Iterable[bytes]:
-            active = self._run.naming.renamed(day.shown.active)
-            lines = (line_of(self._heads[user.user], values_of(user.figures)) for user in active)
-            return json_array(self._stamp(day.day), lines)
+            return json_array(self._stamp(day.day), self._lines(day))
 
         def restamp(content: bytes, window: Window) -> bytes:
             # In JSON text quotes are escaped, so no name looks like a stamp.
@@ -98,6 +99,15 @@ class CopilotFiles(FileOutput):
         (path,) = self.day_targets(day.day)
         written = self._run.write_day(path, day, make, self._unusual, restamp)
         self._written.append(written)
+
+    def _lines(self, day: OutputDay) -> Iterable[bytes]:
+        columns = day.columns
+        if columns is not None and self._renamed.isdisjoint(columns.names):
+            lines = lines_of(self._heads, columns)
+            if lines is not None:
+                return lines
+        active = self._run.naming.renamed(day.shown.active)
+        return (line_of(self._heads[user.user], values_of(user.figures)) for user in active)
 
     def _stamp(self, day: date) -> bytes:
         return stamp_of(day, self._export.window, self._export.enterprise_id)

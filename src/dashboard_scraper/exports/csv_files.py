@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dashboard_scraper.exports.csv_tables import users_csv
+from dashboard_scraper.exports.csv_tables import columns_csv, users_csv
 from dashboard_scraper.exports.file_outputs import DayFiles
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.output import OutputDay
@@ -20,6 +20,11 @@ class CsvFiles(DayFiles):
 
     def add_day(self, day: OutputDay) -> None:
         (path,) = self.day_targets(day.day)
-        run = self._run
-        make = lambda: users_csv(day.shown.users, run.source)  # noqa: E731
-        self._written.append(run.write_day(path, day, make))
+        source = self._run.source
+
+        def make() -> bytes:
+            if day.columns is not None:
+                return columns_csv(day.columns, source)
+            return users_csv(day.shown.users, source)
+
+        self._written.append(self._run.write_day(path, day, make))

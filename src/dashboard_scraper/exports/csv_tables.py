@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import cache, lru_cache
 from typing import Any
 
-from dashboard_scraper.csv_text import guard, marked, quoted, render, render_rows
+from dashboard_scraper.csv_text import guard, marked, quoted, quoted_texts, render, render_rows
 from dashboard_scraper.model.dates import iso_utc
 from dashboard_scraper.model.figures import picker, values_of
 from dashboard_scraper.model.flatten import Cell, flatten
 from dashboard_scraper.model.metrics import SERVICE_ACCOUNT_TITLE, USER_TITLE, Kind, Metric
 from dashboard_scraper.model.usage import TenantFigure, UserUsage
 from dashboard_scraper.sources.registry import info_of
+from dashboard_scraper.store.day_columns import DayColumns
 
 TENANT_HEADER = ("start_date", "end_date", "metric", "value")
 PRIORITY_COLUMNS = ("timestamp", "date", "user_id", "email", "metric", "value")
@@ -33,6 +35,12 @@ def users_csv(users: Sequence[UserUsage], source_name: str) -> bytes:
     return render((*table.header, *extra_names), rows)
 
 
+def columns_csv(columns: DayColumns, source_name: str) -> bytes:
+    """The same for users as columns, several times as fast."""
+    table = _table_of(source_name)
+    return marked(render_rows([table.header]) + table.text(columns))
+
+
 class _Table:
     """The columns of a source's CSV, and how a user's row is filled.
 
@@ -44,6 +52,7 @@ class _Table:
         self.header = (USER_TITLE, *(m.title for m in metrics))
         if service:
             self.header += (SERVICE_ACCOUNT_TITLE,)
+        self._metrics = metrics
         self._pick = picker(metrics)
         self._moments = [i for i, m in enumerate(metrics, start=1) if m.kind is Kind.MOMENT]
         self._percents = [i for i, m in enumerate(metrics, start=1) if m.kind is Kind.PERCENT]
@@ -69,6 +78,21 @@ class _Table:
             )
             return _row_with(gaps) % tuple([cell for cell in cells if cell is not None])
 
+    def text(self, columns: DayColumns) -> bytes:
+        """The lines of all users."""
+        cells: list[Sequence[Any]] = [quoted_texts(columns.names)]
+        gaps = ["%s"]
+        for metric in self._metrics:
+            values = columns.values[metric]
+            is_count = metric.kind is Kind.COUNT and columns.is_known(metric)
+            gaps.append("%d" if is_count else "%s")
+            cells.append(values if is_count else _texts(metric.kind, values))
+        if self._service:
+            gaps.append("%s")
+            cells.append([f"{_guarded(service)}" for service in columns.services])
+        line = ",".join(gaps) + "\r\n"
+        return "".join(map(line.__mod__, zip(*cells, strict=True))).encode()
+
     def row(self, user: UserUsage) -> list[Cell]:
         row: list[Any] = [guard(user.user), *self._pick(values_of(user.figures))]
         for i in self._moments:
@@ -80,6 +104,13 @@ class _Table:
         if self._service:
             row.append(_guarded(user.service))
         return row
+
+
+def _texts(kind: Kind, values: Sequence[Any]) -> list[Any]:
+    """The cells of a column; each value is converted once, since most recur."""
+    as_text = percent if kind is Kind.PERCENT else str
+    text_of = {value: as_text(value) for value in {*values} - {None}}
+    return [*map(text_of.get, values, itertools.repeat(""))]
 
 
 _GAPS = {Kind.MOMENT: "%b", Kind.PERCENT: "%b", Kind.COUNT: "%d", Kind.DAYS: "%d"}

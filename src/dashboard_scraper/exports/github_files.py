@@ -113,14 +113,14 @@ class GithubFiles(WindowFiles):
     def add_day(self, day: OutputDay) -> None:
         files = {report: file for report, file in self._users.items() if day.day in report.window}
         if files:
-            lines = list(self._reports.user_lines(day.ledger_day, day.usage))
+            lines = list(self._reports.user_lines(day.ledger_day, day.counted))
             for report, file in files.items():
                 for piece in stamped(lines, self._reports.stamp(report, day.day)):
                     file.write(piece)
         wholes = [each for each in self._wanted if each.subject is Subject.WHOLE]
         if any(day.day in report.window for report in wholes):
             with_parts = day.ledger_day.editor_language
-            users = day.usage.users if with_parts else []
+            users = day.counted.users if with_parts else []
             self._totals[day.day] = self._reports.totals(day.ledger_day, users)
             if not files:
                 self._unwritten.append(day.day)

@@ -57,10 +57,13 @@ class MergedBits:
 
     def __init__(self, persons: Mapping[int, Hashable]) -> None:
         """`persons` has the person of each bit."""
-        masks: dict[Hashable, int] = {}
+        first: dict[Hashable, int] = {}
+        several: dict[Hashable, int] = {}
         for bit, person in persons.items():
-            masks[person] = masks.get(person, 0) | 1 << bit
-        self._masks = [mask for mask in masks.values() if mask.bit_count() > 1]
+            other = first.setdefault(person, bit)
+            if other != bit:  # as for few: a mask is as long as there are people
+                several[person] = several.get(person, 1 << other) | 1 << bit
+        self._masks = [*several.values()]
 
     def __call__(self, bitmap: int) -> int:
         """The bitmap with at most one bit for each person."""

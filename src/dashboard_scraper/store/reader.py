@@ -15,9 +15,11 @@ from dashboard_scraper.errors import StoreFailed
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import maker
 from dashboard_scraper.model.metrics import (
+    COUNTS,
     DETAILED,
     FIRST_SEEN,
     LAST_SEEN,
+    METRICS,
     Metric,
 )
 from dashboard_scraper.model.seats import Seat, StoredSeat
@@ -25,6 +27,7 @@ from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, TenantF
 from dashboard_scraper.people.people import Spelling
 from dashboard_scraper.store import day_people, history, persons
 from dashboard_scraper.store.cost_reader import CostQueries
+from dashboard_scraper.store.day_columns import DayColumns, columns_of, users_of_day
 from dashboard_scraper.store.day_people import DayPeople, bits_in, from_bytes, new_on
 from dashboard_scraper.store.history import Change, DayVersion
 from dashboard_scraper.store.notices import ALL, Notice
@@ -37,7 +40,6 @@ from dashboard_scraper.store.schema import (
     DAY_PEOPLE,
     DETAILED_COLUMNS,
     EDITOR_LANGUAGE_DAY,
-    FIGURE_COLUMNS,
     FORGETS,
     INFO,
     LAST_SUCCESS,
@@ -84,12 +86,6 @@ class RecordedDay(NamedTuple):
 
 _NAMES = 500
 """In one query."""
-
-_USERS_OF_DAY = (
-    select(USER_DAY.c.user_login, *FIGURE_COLUMNS, USER_DAY.c.extra, USER_DAY.c.service_account)
-    .where(*IS_OF_DAY)
-    .order_by(USER_DAY.c.user_login)
-)
 
 # Each is built once: see `statements`.
 _SOURCES = select(DAY_LEDGER.c.source).distinct().order_by(DAY_LEDGER.c.source)
@@ -205,13 +201,22 @@ class Reader(CostQueries, SumQueries):
 
     def day(self, ledger: LedgerDay) -> DayUsage:
         """A day's users, sorted by address; StoreFailed where they do not match the ledger."""
-        users = [user_usage(row) for row in self._of_day(_USERS_OF_DAY, ledger)]
+        users = [user_usage(row) for row in self._of_day(users_of_day(METRICS), ledger)]
         usage = DayUsage(ledger.day, users, ledger.totals, sums_of_nobody=ledger.sums)
         # Of a day without users the sums are not compared: computed they are 0, and in the ledger
         # NULL for metrics that were added to the catalogue after the day was stored.
         if len(users) != ledger.users or (users and usage.sums != ledger.sums):
             raise self._damaged(ledger.day, "the rows")
         return usage
+
+    def columns(self, ledger: LedgerDay, metrics: tuple[Metric, ...]) -> DayColumns:
+        """The same, with the figures of these metrics alone, and compared in these alone."""
+        values = {"source": ledger.source, "day": ledger.day}
+        found = columns_of(metrics, self._as_stored(users_of_day(metrics), values))
+        sums = {metric: ledger.sums[metric] for metric in metrics if metric in COUNTS}
+        if len(found.names) != ledger.users or (found.names and found.sums != sums):
+            raise self._damaged(ledger.day, "the rows")
+        return found
 
     def _damaged(self, day: date, what: str) -> StoreFailed:
         return StoreFailed(

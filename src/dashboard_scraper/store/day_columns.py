@@ -1,0 +1,85 @@
+"""A day's users as columns of values, for outputs that write all rows of many days."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+from sqlalchemy import Select, select
+
+from dashboard_scraper.model.figures import maker
+from dashboard_scraper.model.metrics import Count, Kind, Metric
+from dashboard_scraper.model.usage import UserUsage
+from dashboard_scraper.store.column_types import days_seen
+from dashboard_scraper.store.schema import USER_DAY
+from dashboard_scraper.store.snapshot import IS_OF_DAY
+
+Column = Sequence[Any]
+
+
+@dataclass(frozen=True)
+class DayColumns:
+    """A day's users, sorted by `names`, with a column of values for each of some metrics.
+
+    Values are as the database has them, None where unknown; moments are only texts of their days.
+    `has_extra`: whether a row has fields besides, which are in none of the columns.
+    """
+
+    names: Column
+    values: dict[Metric, Column]
+    services: Sequence[bool]
+    has_extra: bool
+
+    @cached_property
+    def counts(self) -> dict[Metric, Column]:
+        """The columns of counts."""
+        return {m: column for m, column in self.values.items() if m.kind is Kind.COUNT}
+
+    @cached_property
+    def sums(self) -> dict[Metric, Count]:
+        """The sums of the counts; an unknown count makes its sum unknown."""
+        return {metric: _sum(column) for metric, column in self.counts.items()}
+
+    def counted(self) -> list[UserUsage]:
+        """The users with their counts and active days; all other figures are unknown."""
+        metrics = [metric for metric in self.values if metric.kind in (Kind.COUNT, Kind.DAYS)]
+        make = maker(metrics)
+        rows = zip(*(self.values[metric] for metric in metrics), strict=True)
+        return [
+            UserUsage(name, make(row), service=service)
+            for name, service, row in zip(self.names, self.services, rows, strict=True)
+        ]
+
+    def is_known(self, metric: Metric) -> bool:
+        """Whether the metric, a count, is known of everybody."""
+        return self.sums[metric] is not None
+
+
+def _sum(column: Column) -> Count:
+    try:  # faster than a search for None, and fails if there is one
+        return sum(column)
+    except TypeError:
+        return None
+
+
+@cache
+def users_of_day(metrics: tuple[Metric, ...]) -> Select[Any]:
+    """Every user, by name: the figures, the further fields, and whether it is an account."""
+    table = USER_DAY.c
+    figures = (table[metric.name] for metric in metrics)
+    query = select(table.user_login, *figures, table.extra, table.service_account)
+    return query.where(*IS_OF_DAY).order_by(table.user_login)
+
+
+def columns_of(metrics: Sequence[Metric], rows: Sequence[Sequence[Any]]) -> DayColumns:
+    """From the result of `users_of_day` as the driver returns it."""
+    names, *values, extras, services = (
+        zip(*rows, strict=True) if rows else [()] * (len(metrics) + 3)
+    )
+    by_metric: dict[Metric, Column] = dict(zip(metrics, values, strict=True))
+    for metric, column in by_metric.items():
+        if metric.kind is Kind.MOMENT:
+            by_metric[metric] = days_seen(column)
+    return DayColumns(names, by_metric, [*map(bool, services)], any(extras))

@@ -1,0 +1,135 @@
+"""Files of days whose users are read as columns: the same bytes as from a record for each user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from dashboard_scraper.errors import StoreFailed
+from dashboard_scraper.exports.copilot_converter import head_of, line_of, lines_of
+from dashboard_scraper.exports.csv_tables import columns_csv, users_csv
+from dashboard_scraper.model.figures import values_of
+from dashboard_scraper.model.metrics import METRICS, REQUIRED, Figures, Kind
+from dashboard_scraper.model.usage import UserUsage
+from dashboard_scraper.output import OutputDay
+from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.sources.registry import info_of
+from dashboard_scraper.store import store_at
+from filled_store import LAST, figures_of, put, user
+from stored_days import sql
+
+ANALYTICS, DASHBOARD = "analytics", "dashboard"
+ABROAD = timezone(timedelta(hours=-9))
+
+moments = st.one_of(st.none(), st.datetimes(timezones=st.sampled_from([UTC, ABROAD])))
+numbers = st.one_of(st.none(), st.just(0), st.integers(0, 10**12))
+percents = st.one_of(st.none(), st.floats(0, 100))
+_OF_KIND = {Kind.MOMENT: moments, Kind.PERCENT: percents, Kind.COUNT: numbers, Kind.DAYS: numbers}
+any_figures = st.fixed_dictionaries({m.name: _OF_KIND[m.kind] for m in METRICS})
+known = st.fixed_dictionaries(
+    {m.name: st.one_of(st.just(0), st.integers(0, 10**12)) for m in REQUIRED}
+)
+names = st.one_of(
+    st.sampled_from(["a,b", 'a"b', "=1+1", "é@example.com", "%d", "%s@example.com", "A b"]),
+    st.integers(0, 99).map("user{}@example.com".format),
+)
+
+
+@contextmanager
+def stored_day(url: str, source: str, users: list[UserUsage]) -> Iterator[OutputDay]:
+    put(url, {LAST: users}, source)
+    with store_at(url).reading() as reader:
+        yield OutputDay(reader, reader.ledger(source)[LAST], Audience(), as_stored=True)
+
+
+def check_files(day: OutputDay, source: str) -> None:
+    assert day.columns is not None
+    assert columns_csv(day.columns, source) == users_csv(day.shown.users, source)
+    heads = {each.user: head_of(7, each.user) for each in day.shown.users}
+    lines = lines_of(heads, day.columns)
+    unknown = any(each.figures[m] is None for each in day.shown.users for m in REQUIRED)
+    assert (lines is None) == unknown
+    if lines is not None:
+        active = day.shown.active
+        assert [*lines] == [line_of(heads[each.user], values_of(each.figures)) for each in active]
+
+
+def usage(source: str, name: str, figures: dict[str, Any], *, service: bool = False) -> UserUsage:
+    """With what the source knows."""
+    of_source = {metric.name for metric in info_of(source).metrics}
+    return UserUsage(
+        name,
+        Figures(**{name: value for name, value in figures.items() if name in of_source}),
+        service=service and info_of(source).has_service_accounts,
+    )
+
+
+@pytest.mark.slow
+@settings(max_examples=30, deadline=None)
+@given(
+    st.dictionaries(names, st.tuples(any_figures, st.booleans()), max_size=4),
+    st.one_of(st.just({}), known),
+    st.sampled_from([DASHBOARD, ANALYTICS]),
+)
+def test_files_from_columns_are_those_from_records(
+    tmp_path_factory: pytest.TempPathFactory,
+    people: dict[str, tuple[dict[str, Any], bool]],
+    known: dict[str, int],
+    source: str,
+) -> None:
+    url = f"sqlite:///{tmp_path_factory.mktemp('store') / 'usage.db'}"
+    users = [
+        usage(source, name, figures | known, service=service)
+        for name, (figures, service) in people.items()
+    ]
+    with stored_day(url, source, users) as day:
+        check_files(day, source)
+
+
+@pytest.mark.parametrize("source", [DASHBOARD, ANALYTICS])
+def test_files_from_columns_are_the_same_in_any_database(store_url: str, source: str) -> None:
+    """Databases have moments and truth values each in another way, and very old moments."""
+    seen = datetime(2026, 10, 30, 20, 30, 1, 5, tzinfo=ABROAD)  # the 31st in UTC
+    zeros = {metric.name: 0 for metric in METRICS if metric.kind in (Kind.COUNT, Kind.DAYS)}
+    users = [
+        usage(source, "ada@example.com", {**zeros, "chat_messages": 2, "acceptance_rate": 12.5}),
+        usage(source, "ben@example.com", {**zeros, "first_seen": seen, "last_seen": seen}),
+        usage(source, "cy@example.com", {**zeros, "first_seen": datetime(1970, 1, 1, tzinfo=UTC)}),
+        usage(source, "nightly", {**zeros, "total_tool_calls": 3}, service=True),
+    ]
+    with stored_day(store_url, source, users) as day:
+        check_files(day, source)
+        content = users_csv(day.shown.users, source)
+        assert (b",2026-10-31," in content, b"1970" in content) == (True, False)
+
+
+@pytest.mark.parametrize("users", [[], [user("ada@example.com")]])
+def test_day_without_activity_has_columns_too(store_url: str, users: list[UserUsage]) -> None:
+    with stored_day(store_url, DASHBOARD, users) as day:
+        check_files(day, DASHBOARD)
+
+
+def test_unknown_fields_are_in_no_column(store_url: str) -> None:
+    """Only records have them, so these are what files are made of."""
+    users = [replace(user("ada@example.com"), extra={"Sparks": 3}), user("ben@example.com")]
+    with stored_day(store_url, DASHBOARD, users) as day:
+        assert day.columns is None
+
+
+@pytest.mark.parametrize(
+    "damage", ["UPDATE user_day SET chat_messages = 6", "DELETE FROM user_day"]
+)
+def test_damaged_columns_are_refused(store_url: str, damage: str) -> None:
+    put(store_url, {LAST: [UserUsage("ada@example.com", figures_of(chat_messages=5))]}, DASHBOARD)
+    sql(store_url, damage)
+    with store_at(store_url).reading() as reader:
+        ledger = reader.ledger(DASHBOARD)[LAST]
+        with pytest.raises(StoreFailed, match="do not match the ledger"):
+            reader.columns(ledger, info_of(DASHBOARD).metrics)
