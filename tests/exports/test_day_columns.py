@@ -16,7 +16,7 @@ from dashboard_scraper.errors import StoreFailed
 from dashboard_scraper.exports.copilot_converter import head_of, line_of, lines_of
 from dashboard_scraper.exports.csv_tables import columns_csv, users_csv
 from dashboard_scraper.model.figures import values_of
-from dashboard_scraper.model.metrics import METRICS, REQUIRED, Figures, Kind
+from dashboard_scraper.model.metrics import COUNTS, METRICS, REQUIRED, Figures, Kind
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.output import OutputDay
 from dashboard_scraper.people.audience import Audience
@@ -52,6 +52,11 @@ def stored_day(url: str, source: str, users: list[UserUsage]) -> Iterator[Output
 def check_files(day: OutputDay, source: str) -> None:
     assert day.columns is not None
     assert columns_csv(day.columns, source) == users_csv(day.shown.users, source)
+    uncounted = {m.name: None for m in METRICS if m.kind in (Kind.MOMENT, Kind.PERCENT)}
+    counted = [
+        replace(each, figures=replace(each.figures, **uncounted)) for each in day.usage.users
+    ]
+    assert day.counted.users == counted
     heads = {each.user: head_of(7, each.user) for each in day.shown.users}
     lines = lines_of(heads, day.columns)
     unknown = any(each.figures[m] is None for each in day.shown.users for m in REQUIRED)
@@ -110,8 +115,9 @@ def test_files_from_columns_are_the_same_in_any_database(store_url: str, source:
         assert (b",2026-10-31," in content, b"1970" in content) == (True, False)
 
 
-@pytest.mark.parametrize("users", [[], [user("ada@example.com")]])
-def test_day_without_activity_has_columns_too(store_url: str, users: list[UserUsage]) -> None:
+@pytest.mark.parametrize("names", [[], ["ada@example.com"]])
+def test_day_without_activity_has_columns_too(store_url: str, names: list[str]) -> None:
+    users = [usage(DASHBOARD, name, {metric.name: 0 for metric in REQUIRED}) for name in names]
     with stored_day(store_url, DASHBOARD, users) as day:
         check_files(day, DASHBOARD)
 
@@ -133,3 +139,12 @@ def test_damaged_columns_are_refused(store_url: str, damage: str) -> None:
         ledger = reader.ledger(DASHBOARD)[LAST]
         with pytest.raises(StoreFailed, match="do not match the ledger"):
             reader.columns(ledger, info_of(DASHBOARD).metrics)
+
+
+def test_columns_have_every_metric_that_the_ledger_has(store_url: str) -> None:
+    """Also one that the source did not know when the program was written."""
+    unknown, *_ = [metric for metric in COUNTS if metric not in info_of(DASHBOARD).metrics]
+    users = [user("ada@example.com", **{unknown.name: 1}), user("ben@example.com")]
+    with stored_day(store_url, DASHBOARD, users) as day:
+        check_files(day, DASHBOARD)
+        assert [each.user for each in day.counted.active] == ["ada@example.com"]

@@ -53,11 +53,11 @@ class Seen(Moment):
 _EARLIEST = EARLIEST.date().isoformat()  # a longer text that begins with it sorts after it
 
 
-def days_seen(values: Sequence[str | datetime | None]) -> list[str | None]:
-    """The UTC days of what a driver returns for a column of `Seen`, as texts; None for what reads as
-    None.
+def days_seen(values: Sequence[Any]) -> list[str | None]:
+    """The UTC days, as texts, of what a driver returns for a column of `Seen`; None for what reads
+    as None.
     """
-    texts: Sequence[Any] = values
+    texts = values
     if isinstance(next(filter(None, values), None), datetime):  # SQLite has texts, in UTC already
         texts = [None if each is None else iso_utc(each) for each in values]
     return [None if text is None or text < _EARLIEST else text[:10] for text in texts]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
 from functools import cache, cached_property
 from typing import Any, NamedTuple
@@ -209,11 +209,12 @@ class Reader(CostQueries, SumQueries):
             raise self._damaged(ledger.day, "the rows")
         return usage
 
-    def columns(self, ledger: LedgerDay, metrics: tuple[Metric, ...]) -> DayColumns:
-        """The same, with the figures of these metrics alone, and compared in these alone."""
+    def columns(self, ledger: LedgerDay, metrics: Collection[Metric]) -> DayColumns:
+        """The same, with the figures of these metrics and of those that the ledger has a sum of."""
+        wanted = tuple(m for m in METRICS if m in metrics or ledger.sums[m] is not None)
         values = {"source": ledger.source, "day": ledger.day}
-        found = columns_of(metrics, self._as_stored(users_of_day(metrics), values))
-        sums = {metric: ledger.sums[metric] for metric in metrics if metric in COUNTS}
+        found = columns_of(wanted, self._as_stored(users_of_day(wanted), values))
+        sums = {metric: ledger.sums[metric] for metric in wanted if metric in COUNTS}
         if len(found.names) != ledger.users or (found.names and found.sums != sums):
             raise self._damaged(ledger.day, "the rows")
         return found
