@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -58,6 +59,9 @@ def run(words: Sequence[str] | None = None) -> None:
     """The entry point of `python -m dashboard_scraper` and of the installed command."""
     signal.signal(signal.SIGTERM, _terminate)
     gc.set_threshold(_GARBAGE)
+    # Another package's plugin of pydantic would see every setting, secrets too; and to look for one
+    # reads the metadata of all that is installed.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     log_uncaught_errors()
     try:
         code = main(sys.argv[1:] if words is None else words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Literal
 
@@ -623,3 +624,19 @@ def test_wrong_seat_price_is_refused(value: str, message: str, tmp_path: Path) -
     with pytest.raises(UsageError, match="SEAT_PRICES") as refused:
         load_settings(tmp_path)
     assert message in str(refused.value)
+
+
+@pytest.mark.slow
+def test_plugins_of_other_packages_see_no_setting(home: Home, tmp_path: Path) -> None:
+    """One for pydantic, which packages may install, would be given every value."""
+    site, loaded = tmp_path / "site", tmp_path / "loaded"
+    (site / "spy-1.dist-info").mkdir(parents=True)
+    (site / "spy-1.dist-info" / "METADATA").write_text("Name: spy\nVersion: 1\n")
+    (site / "spy-1.dist-info" / "entry_points.txt").write_text("[pydantic]\nspy = spy:plugin\n")
+    (site / "spy.py").write_text(f"open({str(loaded)!r}, 'w')\n")
+    environment = {**home.environment(), "PYTHONPATH": str(site)}
+    ended = subprocess.run(
+        home.command("status"), env=environment, capture_output=True, check=False
+    )
+    assert b"no day has been fetched yet" in ended.stdout, ended.stderr
+    assert not loaded.exists()

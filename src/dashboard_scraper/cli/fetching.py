@@ -18,7 +18,7 @@ from dashboard_scraper.model.dates import DAYS, Window, utc_day
 from dashboard_scraper.people.people import People
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.sources.interface import Clock, MakeSource
-from dashboard_scraper.sources.registry import info_of
+from dashboard_scraper.sources.registry import info_of, products
 from dashboard_scraper.store import Store, store_of
 from dashboard_scraper.store.runs import NIGHTLY
 from dashboard_scraper.sync.daily_metrics import Job, backfill, run_daily_job
@@ -90,6 +90,7 @@ def _load_outputs() -> None:
     from dashboard_scraper.report.render import load_assets  # noqa: PLC0415
 
     load_assets()
+    products()  # an export removes earlier files that are named after another
 
 
 def _source_maker(settings: Settings, store: Store, clock: Clock) -> MakeSource:
