@@ -17,13 +17,21 @@ from dashboard_scraper.github.records import (
     PLACE_OF,
     GithubFeature,
 )
-from dashboard_scraper.github.reports import GithubOptions, Scope, Subject
+from dashboard_scraper.github.reports import (
+    GithubOptions,
+    GithubReports,
+    Report,
+    Scope,
+    Subject,
+    persons_in,
+)
 from dashboard_scraper.model.dates import DAYS, Window
 from dashboard_scraper.model.figures import NOTHING_KNOWN
 from dashboard_scraper.model.metrics import DETAILED, LINES, Figures
 from dashboard_scraper.model.usage import EditorLanguageUsage, UserUsage
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import Person
+from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import DetailStatus, store_at
 from filled_store import (
     FETCHED,
@@ -393,3 +401,17 @@ def test_older_windows_have_reports_too(store_url: str) -> None:
     put(store_url, {day: days[day] for day in [*window.days(), LAST]})
     records = user_records(report_of(store_url, USERS, window))
     assert {record["report_end_day"] for record in records} == {f"{window.end}"}
+
+
+@on_sqlite
+def test_whole_has_every_sum_that_the_ledger_has(store_url: str) -> None:
+    """Also of a metric that the source did not know when the program was written."""
+    lines = "completions_suggested_lines_of_code"
+    ada = user("ada@example.com", completions_lines_of_code=5, **{lines: 9})
+    put(store_url, {LAST: [ada]}, DASHBOARD)
+    with store_at(store_url).reading() as reader:
+        persons = persons_in(reader, DASHBOARD, Audience())
+        reports = GithubReports(reader, DASHBOARD, Audience(), GithubOptions("1"), persons)
+        report = Report(Scope.ENTERPRISE, WHOLE, Window(LAST, LAST), latest=False)
+        whole = whole_record(b"".join(reports.chunks(report)))
+    assert whole["loc_suggested_to_add_sum"] == 9

@@ -56,6 +56,7 @@ from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import Person, persons_of, team_id
 from dashboard_scraper.people.people import person_key
 from dashboard_scraper.shown_people import ShownPeople
+from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader
 from dashboard_scraper.store.day_people import bits_in
 
@@ -343,8 +344,11 @@ class GithubReports:
         """
         options = self._options
         all_accounts = self._audience.service_accounts
+        # What nobody has is not looked for: without a sum it counts as what it is at least.
+        known = {*info_of(self._source).metrics}
+        there = [m for m in PLACE_OF if m in known or row.sums[m] is not None]
         sums = self._reader.figure_sums(
-            row, PLACE_OF, service_accounts=all_accounts, at_least=AT_LEAST
+            row, there, service_accounts=all_accounts, at_least=AT_LEAST
         )
         rows = rows_of(cells_of_figures(sums))
         if not row.editor_language:

@@ -203,8 +203,10 @@ def persons_of(
 
 def _unlisted(name: str, key: str, logins: set[str], ids: set[int]) -> Person:
     login = next(tried for tried in _tries(name) if tried.lower() not in logins)
-    number = next(number for tried in _tries(key) if (number := sha256_user_id(tried)) not in ids)
-    if login != name or number != sha256_user_id(key):
+    own = number = sha256_user_id(key)
+    if own in ids:
+        number = next(tried for tried in map(sha256_user_id, _tries(key)) if tried not in ids)
+    if login != name or number != own:
         logger.warning(
             "%s gets the login %s and the id %d: its own belong to another user",
             name,

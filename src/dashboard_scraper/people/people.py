@@ -11,6 +11,7 @@ another. So its key depends on the source (`People.of`), and never equals that o
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -28,10 +29,11 @@ Spelling = tuple[str, date]
 """A name as the source wrote it, and the newest day on which it did."""
 
 
+@functools.lru_cache(maxsize=65_536)
 def person_key(name: str) -> str:
     """A key for every spelling of an address: as `addresses.cleaned` returns it, case-folded.
 
-    A name without `@` is case-sensitive.
+    A name without `@` is case-sensitive. Cached: a run asks a dozen times for the key of a name.
     """
     name = cleaned(name)
     if "@" not in name:
