@@ -25,6 +25,7 @@ DAYS = (f"{FIRST}", f"{LAST}")
 def export_lake(home: Home, *more: str) -> None:
     result = home.run("export", *DAYS, "--format", "iceberg", *more)
     assert result.code == 0, result.err
+    assert "resolve region" not in result.err, "AWS was asked for a bucket of another server"
 
 
 def reading(home: Home, place: Path | str) -> Home:

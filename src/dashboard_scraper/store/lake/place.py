@@ -15,7 +15,7 @@ import requests
 from pyiceberg import exceptions
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.io import S3_ENDPOINT
+from pyiceberg.io import AWS_REGION, S3_ENDPOINT
 from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.utils.config import Config
 from sqlalchemy.exc import SQLAlchemyError
@@ -117,10 +117,20 @@ def _configured(name: str) -> Catalog:
 
 
 def _of_environment() -> dict[str, str]:
-    """What the library does not read itself of the settings for object stores."""
-    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-    endpoint = next((os.environ[name] for name in names if os.environ.get(name)), None)
-    return {} if endpoint is None else {S3_ENDPOINT: endpoint}
+    """What the library does not read itself of the settings for object stores.
+
+    The region only beside an endpoint: without one, the library asks AWS where the bucket is, also
+    if it is not there.
+    """
+    endpoint = _first_set("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    if endpoint is None:
+        return {}
+    region = _first_set("AWS_REGION", "AWS_DEFAULT_REGION")
+    return {S3_ENDPOINT: endpoint} | ({} if region is None else {AWS_REGION: region})
+
+
+def _first_set(*names: str) -> str | None:
+    return next((os.environ[name] for name in names if os.environ.get(name)), None)
 
 
 @contextlib.contextmanager
