@@ -81,7 +81,7 @@ def test_demo_store_has_a_status(source: str, demo: Demo) -> None:
 @pytest.mark.slow
 @pytest.mark.longest
 def test_demo_of_all_compares_four_assistants(home: Home) -> None:
-    result = home.run("demo", "--source", "all", "--users", "20")
+    result = home.run("demo", "--source", "all", "--users", "12")
     assert result.code == 0, result.err
     page = home.data / "demo" / REPORT
     assert result.out.splitlines()[-1] == page.as_uri()
