@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -22,6 +23,14 @@ _FORMATS.checks("date-time", ValueError)(
 )
 
 
+@functools.cache
+def _validator_of(schema: str) -> Any:
+    """Every run sends the same schemas again: that each is one itself is checked once."""
+    decoded = json.loads(schema)
+    jsonschema.Draft7Validator.check_schema(decoded)
+    return jsonschema.Draft7Validator(decoded, format_checker=_FORMATS)
+
+
 class Target:
     """Upserts rows by the key of their stream, checks each against its schema, and removes what
     ACTIVATE_VERSION says is gone. `state` is the newest that it has received.
@@ -40,9 +49,8 @@ class Target:
             getattr(self, f"_{message.pop('type').lower()}")(**message)
 
     def _schema(self, stream: str, schema: Any, key_properties: list[str], **_: Any) -> None:
-        jsonschema.Draft7Validator.check_schema(schema)
         self.schemas[stream], self.keys[stream] = schema, key_properties
-        self._validators[stream] = jsonschema.Draft7Validator(schema, format_checker=_FORMATS)
+        self._validators[stream] = _validator_of(json.dumps(schema))
         self.tables.setdefault(stream, {})
 
     def _record(self, stream: str, record: Row, version: int, time_extracted: str) -> None:
