@@ -16,18 +16,25 @@ from report_pages import DAY, EMPTY, FULL, GAPS, LARGE, SAME, Pages, Screen
 from report_reading import read_report
 from tree import ROOT
 
-# Of rows with the same elements, classes and attributes, one is enough: axe computes the contrast
-# of each cell, which takes most of its time.
-_LEAVE_ONE_ROW_OF_A_KIND = """
-document.querySelectorAll('tbody').forEach(body => {
+# Of rows with the same elements, classes and attributes, one is enough, and so it is of bars and
+# lines in a chart: axe looks at each element, and computes the contrast of each text.
+_LEAVE_ONE_OF_A_KIND = """
+const attributes = (element, valued) =>
+  [...element.attributes].map(each => valued.includes(each.name) ? each.value : each.name);
+const kindOf = (elements, valued) =>
+  elements.map(element => element.tagName + attributes(element, valued)).join();
+const leaveOne = (elements, kind) => {
   const seen = new Set();
-  [...body.rows].forEach(row => {
-    const kind = [row, ...row.querySelectorAll('*')].map(element => element.tagName
-      + [...element.attributes].map(each => each.name === 'class' ? each.value : each.name)).join();
-    if (seen.has(kind)) row.remove();
-    seen.add(kind);
+  elements.forEach(element => {
+    const found = kind(element);
+    if (seen.has(found)) element.remove();
+    seen.add(found);
   });
-});
+};
+document.querySelectorAll('tbody').forEach(body => leaveOne([...body.rows],
+  row => kindOf([row, ...row.querySelectorAll('*')], ['class'])));
+document.querySelectorAll('svg').forEach(svg => leaveOne([...svg.querySelectorAll('rect, line')],
+  mark => kindOf([mark.parentNode, mark], ['class', 'fill', 'stroke', 'aria-label', 'role'])));
 """
 
 
@@ -35,7 +42,7 @@ def audit(chromium: Browser) -> list[str]:
     """The violations that axe finds, each with the first elements that have it."""
     axe = (ROOT / "tests" / "vendor" / "axe.min.js").read_text("utf-8")
     chromium.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true })")
-    chromium.execute_script(_LEAVE_ONE_ROW_OF_A_KIND)
+    chromium.execute_script(_LEAVE_ONE_OF_A_KIND)
     chromium.execute_script(axe)
     found: list[dict[str, Any]] = chromium.execute_async_script(
         "const done = arguments[0];"
