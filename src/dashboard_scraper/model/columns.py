@@ -40,7 +40,7 @@ class Columns:
 
     def sums(self) -> Figures:
         """The sum of each count, 0 without rows; an unknown count makes its sum unknown."""
-        return of_counts([_sum(self._columns[place]) for place in _COUNTED])
+        return of_counts([sum_of_column(self._columns[place]) for place in _COUNTED])
 
     def users(self) -> int:
         """How many rows are not said to be without an active day."""
@@ -60,7 +60,7 @@ class Columns:
             flags |= int.from_bytes(used, "little")
         unknown = 0
         for place in _REQUIRED:
-            if _sum(self._columns[place]) is None:
+            if sum_of_column(self._columns[place]) is None:
                 unknown |= _flags(map(partial(operator.is_, None), self._columns[place]))
         if unknown:
             flags |= unknown & _flags(map(partial(operator.ne, 0), self._columns[_ACTIVE_DAYS]))
@@ -71,7 +71,8 @@ def _flags(flags: Iterable[bool]) -> int:
     return int.from_bytes(bytes(flags), "little")
 
 
-def _sum(column: _Column) -> Count:
+def sum_of_column(column: Sequence[Any]) -> Count:
+    """The sum of one count; None if it is unknown of somebody."""
     try:  # faster than a search for None, and fails if there is one
         return sum(column)
     except TypeError:

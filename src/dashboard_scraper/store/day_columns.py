@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Select, select
 
+from dashboard_scraper.model.columns import sum_of_column
 from dashboard_scraper.model.figures import maker
 from dashboard_scraper.model.metrics import Count, Kind, Metric
 from dashboard_scraper.model.usage import UserUsage
@@ -40,7 +41,7 @@ class DayColumns:
     @cached_property
     def sums(self) -> dict[Metric, Count]:
         """The sums of the counts; an unknown count makes its sum unknown."""
-        return {metric: _sum(column) for metric, column in self.counts.items()}
+        return {metric: sum_of_column(column) for metric, column in self.counts.items()}
 
     def counted(self) -> list[UserUsage]:
         """The users with their counts and active days; all other figures are unknown."""
@@ -55,13 +56,6 @@ class DayColumns:
     def is_known(self, metric: Metric) -> bool:
         """Whether the metric, a count, is known of everybody."""
         return self.sums[metric] is not None
-
-
-def _sum(column: Column) -> Count:
-    try:  # faster than a search for None, and fails if there is one
-        return sum(column)
-    except TypeError:
-        return None
 
 
 @cache
