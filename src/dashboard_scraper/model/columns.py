@@ -71,10 +71,10 @@ def _flags(flags: Iterable[bool]) -> int:
     return int.from_bytes(bytes(flags), "little")
 
 
-def sum_of_column(column: Sequence[Any]) -> Count:
+def sum_of_column(column: Sequence[Count]) -> Count:
     """The sum of one count; None if it is unknown of somebody."""
     try:  # faster than a search for None, and fails if there is one
-        return sum(column)
+        return sum(column)  # type: ignore[arg-type]
     except TypeError:
         return None
 
