@@ -7,13 +7,12 @@ import itertools
 import logging
 import os
 import re
-import secrets
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -21,9 +20,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import hypothesis
-import psycopg
 import pytest
-from sqlalchemy import make_url
 
 from dashboard_scraper.cli.commands import COMMANDS
 from dashboard_scraper.exports import daily_folders, github_files
@@ -33,12 +30,12 @@ from dashboard_scraper.settings.library_settings import CA_FILES, NO_PROXY, PROX
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.rest.urls import origin_of
-from dashboard_scraper.store import store_at
 from in_process import run_main
 
-# The browser of the report's tests, the simulators of those of analytics faults, an S3 server,
-# lakes, and what is read and written.
+# Databases of PostgreSQL, the browser of the report's tests, the simulators of those of analytics
+# faults, an S3 server, lakes, and what is read and written.
 pytest_plugins = [
+    "databases",
     "report_pages",
     "analytics_runs",
     "claude_code_runs",
@@ -316,107 +313,6 @@ def forks() -> Any:
     import crash_child  # noqa: PLC0415 - it imports this module
 
     return crash_child.forks()
-
-
-SERVER, POOLER = "TEST_POSTGRES_URL", "TEST_PGBOUNCER_URL"
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> str:
-    """The URL of a PostgreSQL server on which databases may be made; skips where there is none."""
-    url = os.environ.get(SERVER)
-    if url is None:
-        assert "CI" not in os.environ, f"CI provides a server; {SERVER} has to say where"
-        pytest.skip(f"no PostgreSQL server: {SERVER} is not set")
-    return url
-
-
-@pytest.fixture(scope="session")
-def prepared_database(postgres_server: str) -> Iterator[str]:
-    """The name of a database with an empty store: a copy costs a tenth of making the tables."""
-    with new_database(postgres_server, "template0") as url:
-        store = store_at(url)
-        with store.locked(), store.opened():
-            pass
-        yield str(make_url(url).database)
-
-
-@contextmanager
-def new_database(server_url: str, template: str) -> Iterator[str]:
-    name = f"test_{secrets.token_hex(8)}"
-    with psycopg.connect(server_url, autocommit=True) as server:
-        # FILE_COPY takes a third of the time of WAL_LOG, as long as the server does not flush.
-        server.execute(
-            f"CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8' STRATEGY FILE_COPY"
-        )
-        try:
-            yield make_url(server_url).set(database=name).render_as_string(False)
-        finally:
-            server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
-    """STORE_URL of an empty database of the test's own."""
-    with new_database(postgres_server, "template0") as url:
-        yield url
-
-
-@pytest.fixture
-def postgres_store_url(postgres_server: str, prepared_database: str) -> Iterator[str]:
-    """The same with a store in it that has no day yet."""
-    with new_database(postgres_server, prepared_database) as url:
-        yield url
-
-
-@pytest.fixture
-def pgbouncer_url(postgres_url: str) -> str:
-    """The same behind a PgBouncer that gives each transaction another session."""
-    if POOLER not in os.environ:
-        assert "CI" not in os.environ, f"CI provides a pooler; {POOLER} has to say where"
-        pytest.skip(f"no PgBouncer: {POOLER} is not set")
-    return _pooled(postgres_url)
-
-
-@pytest.fixture
-def pooled_store_url(postgres_store_url: str) -> str:
-    """A store behind the pooler, where there is one: without it, each transaction of the program
-    starts a process of the server, which costs more than most transactions.
-    """
-    return _pooled(postgres_store_url) if POOLER in os.environ else postgres_store_url
-
-
-def _pooled(url: str) -> str:
-    name = make_url(url).database
-    return make_url(os.environ[POOLER]).set(database=name).render_as_string(False)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def empty_place(request: pytest.FixtureRequest, home: Home) -> str:
-    """STORE_URL, for each kind of database in turn, of a place without a store."""
-    fixtures = {"postgresql": "postgres_url", "pgbouncer": "pgbouncer_url"}
-    return _store_url_of(request, home, fixtures)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store_url(request: pytest.FixtureRequest, home: Home) -> str:
-    """STORE_URL of each kind of database in turn; on PostgreSQL with the tables there already, and
-    behind a pooler. Tests of locks, lost connections and crashes connect directly, too.
-    """
-    fixtures = {"postgresql": "pooled_store_url", "pgbouncer": "pgbouncer_url"}
-    return _store_url_of(request, home, fixtures)
-
-
-on_sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-"""One kind of store is enough where only what is built upon the store's answers is tested."""
-
-
-def _store_url_of(request: pytest.FixtureRequest, home: Home, fixtures: dict[str, str]) -> str:
-    """Runs of the home use it."""
-    fixture = fixtures.get(request.param)
-    sqlite = f"sqlite:///{home.data / 'usage.db'}"
-    home.settings["STORE_URL"] = request.getfixturevalue(fixture) if fixture else sqlite
-    return home.settings["STORE_URL"]
 
 
 Start = Callable[..., Simulator]

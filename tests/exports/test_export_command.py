@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Home, Start, content_of, on_sqlite, own_files, today, yesterday
+from conftest import Home, Start, content_of, own_files, today, yesterday
 from dashboard_scraper.simulator import Organization, Simulator
+from databases import on_sqlite
 from stored_days import TODAY, backfill, fetch, march, sql
 
 AGGREGATED, MANIFEST = "copilot_metrics_aggregated.json", "manifest.json"

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from conftest import Home, Result, Start, on_sqlite
+from conftest import Home, Result, Start
 from dashboard_scraper.cli.exporting import export_parquet
 from dashboard_scraper.errors import DaysMissing, StoreFailed
 from dashboard_scraper.model.dates import Window
@@ -21,6 +21,7 @@ from dashboard_scraper.model.figures import values_of
 from dashboard_scraper.model.metrics import METRICS, Kind
 from dashboard_scraper.simulator import Fault, Organization, Simulator, add_field, set_value
 from dashboard_scraper.sources.dashboard.fields import FIELDS, USER_FIELD
+from databases import on_sqlite
 from object_stores import BUCKET, SECRET, bucket_at, objects, sign_in_at
 from stored_days import (
     TODAY,

@@ -8,11 +8,11 @@ from datetime import date, timedelta
 
 import pytest
 
-from conftest import on_sqlite
 from dashboard_scraper.github.records import GithubFeature
 from dashboard_scraper.github.reports import Subject
 from dashboard_scraper.model.dates import DAYS
 from dashboard_scraper.model.usage import UserUsage
+from databases import on_sqlite
 from filled_store import LAST, MONTH, active, put, report_of, some_days, user
 from github_schemas import Json, user_records, whole_record
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from conftest import on_sqlite
 from dashboard_scraper.github.counters import Counter
 from dashboard_scraper.github.records import (
     AGENT_FEATURES,
@@ -33,6 +32,7 @@ from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import Person
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import DetailStatus, store_at
+from databases import on_sqlite
 from filled_store import (
     FETCHED,
     LAST,

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 import toy_source
-from conftest import Home, Start, on_sqlite, today, yesterday
+from conftest import Home, Start, today, yesterday
 from dashboard_scraper.model.dates import is_weekend
 from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.secret_files import write_private
@@ -21,6 +21,7 @@ from dashboard_scraper.simulator import Fault, Organization, Simulator, hang, st
 from dashboard_scraper.sources.registry import ANALYTICS, SOURCES
 from dashboard_scraper.sources.rest.token_expiry import expiry_of
 from dashboard_scraper.store import Notice, RunCounts, store_at
+from databases import on_sqlite
 from notification_sinks import HttpSink, SmtpSink, http_sink, smtp_sink
 from stored_days import answer_with_nobody
 

@@ -13,11 +13,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import toy_source
-from conftest import Home, Start, on_sqlite, today, yesterday
+from conftest import Home, Start, today, yesterday
 from dashboard_scraper.across.tables import USAGE_CSV
 from dashboard_scraper.simulator import Fault, Organization, Simulator, hang
 from dashboard_scraper.sources.registry import ANALYTICS, SOURCES
 from dashboard_scraper.store import RunCounts, store_at
+from databases import on_sqlite
 from notification_sinks import HttpSink, http_sink
 
 DAY = f"{yesterday()}"

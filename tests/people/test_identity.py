@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import Home, Result, all_files, on_sqlite, today
+from conftest import Home, Result, all_files, today
 from dashboard_scraper.cli.exporting import export_files
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.model.dates import Window
@@ -25,6 +25,7 @@ from dashboard_scraper.people.identity import (
     sha256_user_id,
 )
 from dashboard_scraper.simulator import Simulator
+from databases import on_sqlite
 from filled_store import LAST, MONTH, SOURCE, put, some_days, user
 from stored_days import settings_of
 

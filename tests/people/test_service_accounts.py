@@ -14,7 +14,7 @@ import duckdb
 import msgspec
 import pytest
 
-from conftest import Home, Start, on_sqlite, own_warnings, yesterday
+from conftest import Home, Start, own_warnings, yesterday
 from dashboard_scraper.cli.conversion import convert
 from dashboard_scraper.cli.exporting import export_files, export_parquet
 from dashboard_scraper.csv_text import parse
@@ -30,6 +30,7 @@ from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save
 from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
 from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
+from databases import on_sqlite
 from stored_days import TODAY, backfill, fetch, forget, march, settings_of, sql
 
 FIRST, LAST = march(3), march(5)

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 import grafana_dashboards
-from conftest import Home, new_database
+from conftest import Home
 from dashboard_scraper import open_store
 from dashboard_scraper.model.costs import (
     BILLED,
@@ -35,6 +35,7 @@ from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
 from dashboard_scraper.store import store_at
 from dashboard_scraper.store.notices import Notice
 from dashboard_scraper.store.runs import NIGHTLY, RunCounts
+from databases import new_database
 from grafana import FOLDER, Grafana, column, dashboard, panels, variables_in
 from made_up_days import FETCHED, LAST, figures_of, store_days, users
 from stored_costs import day_of, store_costs

@@ -10,12 +10,13 @@ from decimal import Decimal
 import pytest
 from msgspec.structs import replace
 
-from conftest import Home, on_sqlite, yesterday
+from conftest import Home, yesterday
 from dashboard_scraper.model.costs import Cost, text_of
 from dashboard_scraper.model.figures import values_of
 from dashboard_scraper.model.metrics import COUNTS, METRICS
 from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.store import store_at
+from databases import on_sqlite
 from filled_store import FETCHED, LAST, SOURCE, put, some_days, user
 from singer_target import Target, fresh, kinds, messages, sync
 from stored_costs import cost, day_of

@@ -17,7 +17,6 @@ from conftest import (
     Start,
     content_of,
     last_working_day,
-    on_sqlite,
     own_files,
     today,
     yesterday,
@@ -54,6 +53,7 @@ from dashboard_scraper.sources.dashboard.fields import FIELDS
 from dashboard_scraper.sources.registry import ANALYTICS, AUGMENT_SOURCES, DASHBOARD
 from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
+from databases import on_sqlite
 from lying_nights import sign_in
 from stored_days import NOON, TODAY, forget, march, settings_of, sql
 

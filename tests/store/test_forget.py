@@ -10,7 +10,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from conftest import Home, Start, all_files, on_sqlite
+from conftest import Home, Start, all_files
 from dashboard_scraper.cli.commands.status import print_status
 from dashboard_scraper.cli.exporting import export_files
 from dashboard_scraper.errors import NotReconciled, UsageError
@@ -22,6 +22,7 @@ from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body
 from dashboard_scraper.sources.dashboard.fields import FIELDS, USER_FIELD
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import LedgerDay
+from databases import on_sqlite
 from stored_days import (
     NOON,
     TENANT,

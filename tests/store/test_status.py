@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Home, Start, on_sqlite, yesterday
+from conftest import Home, Start, yesterday
 from dashboard_scraper.cli.commands.status import print_status
 from dashboard_scraper.cli.parser import parse
 from dashboard_scraper.errors import ContractBroken, DaysMissing, NotReconciled, Stale, UsageError
@@ -18,6 +18,7 @@ from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body
 from dashboard_scraper.sources.dashboard.fields import TENANT_TOTALS
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import store_at
+from databases import on_sqlite
 from filled_store import user
 from stored_days import (
     NOON,

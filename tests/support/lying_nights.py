@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +12,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from unittest import mock
 
-import psycopg
 from sqlalchemy import make_url
 
 from conftest import Home, all_files, content_of
@@ -34,6 +32,7 @@ from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
+from databases import new_database
 from stored_days import settings_of
 
 FIRST = datetime(2025, 3, 12, 3, tzinfo=UTC)  # a Wednesday
@@ -286,13 +285,7 @@ def _own_store(folder: Path, server: str | None, like: Home | None = None) -> It
         home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
         yield home
         return
-    name = f"test_{secrets.token_hex(8)}"
     template = make_url(like.settings["STORE_URL"]).database if like else "template0"
-    with psycopg.connect(server, autocommit=True) as maintenance:
-        maintenance.execute(f"CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8'".encode())
-        try:
-            url = make_url(server).set(database=name)
-            home.settings["STORE_URL"] = url.render_as_string(hide_password=False)
-            yield home
-        finally:
-            maintenance.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    with new_database(server, f"{template}") as url:
+        home.settings["STORE_URL"] = url
+        yield home

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from conftest import Home, Start, on_sqlite, without_github
+from conftest import Home, Start, without_github
 from dashboard_scraper.cli.commands.status import print_status
 from dashboard_scraper.errors import (
     ContractBroken,
@@ -39,6 +39,7 @@ from dashboard_scraper.sources.analytics.client import AnalyticsSource
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.sources.rest.pacing import Pace
 from dashboard_scraper.store import DetailStatus, LedgerDay, store_at
+from databases import on_sqlite
 from stored_days import NOON, TODAY, backfill, fetch, forget, march, settings_of, sql
 
 pytestmark = pytest.mark.usefixtures("csv_alone")

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from conftest import Home, Start, on_sqlite, own_warnings
+from conftest import Home, Start, own_warnings
 from dashboard_scraper.cli.commands.status import print_status
 from dashboard_scraper.cli.fetching import fetch_period
 from dashboard_scraper.errors import (
@@ -42,6 +42,7 @@ from dashboard_scraper.sources.analytics.fields import OPTIONAL
 from dashboard_scraper.sources.analytics.settings import EDITOR_LANGUAGE_REQUESTS
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import DetailStatus, LedgerDay, store_at
+from databases import on_sqlite
 from stored_days import NOON, TODAY, backfill, fetch, forget, march, settings_of, sql
 
 pytestmark = pytest.mark.usefixtures("csv_alone")

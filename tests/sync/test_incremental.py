@@ -18,7 +18,6 @@ from conftest import (
     Result,
     Start,
     content_of,
-    on_sqlite,
     own_files,
     own_warnings,
     today,
@@ -52,6 +51,7 @@ from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save
 from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS
 from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
+from databases import on_sqlite
 from stored_days import NOON, TENANT, TODAY, USERS, backfill, ledger, settings_of, sql
 
 NIGHT = timedelta(days=1)

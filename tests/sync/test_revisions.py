@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Home, Start, on_sqlite
+from conftest import Home, Start
 from dashboard_scraper.errors import ContractBroken, Implausible, RevisionsHeld, ScraperError
 from dashboard_scraper.model.dates import DAYS, Window
 from dashboard_scraper.model.figures import is_active
@@ -23,6 +23,7 @@ from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import LedgerDay, Status, VersionState, store_at
+from databases import on_sqlite
 from stored_days import NOON, TENANT, TODAY, USERS, answer_with_nobody, fetch, ledger, stored_users
 
 pytestmark = pytest.mark.usefixtures("csv_alone")

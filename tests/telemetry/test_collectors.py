@@ -18,13 +18,14 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from collector import Collector, collector
-from conftest import Home, all_files, content_of, on_sqlite, own_warnings, yesterday
+from conftest import Home, all_files, content_of, own_warnings, yesterday
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.settings.config import load_settings
 from dashboard_scraper.settings.library_settings import TELEMETRY, Libraries
 from dashboard_scraper.simulator import Simulator
 from dashboard_scraper.telemetry.sending import Sender
 from dashboard_scraper.telemetry.switch import Signal, signals_of
+from databases import on_sqlite
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"

@@ -14,7 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 import claude_code_runs
 from analytics_runs import USERS
 from collector import Collector, attributes_of, collector
-from conftest import Home, Start, on_sqlite, today, yesterday
+from conftest import Home, Start, today, yesterday
 from dashboard_scraper import __version__
 from dashboard_scraper.cli.observing import observed
 from dashboard_scraper.errors import ContractBroken, DaysMissing
@@ -31,6 +31,7 @@ from dashboard_scraper.store.gauges import gauges_of
 from dashboard_scraper.store.status import StoreStatus
 from dashboard_scraper.telemetry.measures import of_days
 from dashboard_scraper.telemetry.wording import words_of
+from databases import on_sqlite
 from stored_days import settings_of
 
 PREFIX = "dashboard_scraper."

@@ -12,7 +12,7 @@ import pytest
 from msgspec import structs
 
 from both_sources import WINDOW, analytics, dashboard, users_of
-from conftest import Home, Start, on_sqlite
+from conftest import Home, Start
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.metrics import FIRST_SEEN, LAST_SEEN, METRICS, Kind
 from dashboard_scraper.model.usage import UserUsage
@@ -21,6 +21,7 @@ from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.dashboard.fields import FIELDS
 from dashboard_scraper.store import store_at
+from databases import on_sqlite
 from stored_days import backfill, sql, stored_users
 
 RATE = next(metric for metric in METRICS if metric.kind is Kind.PERCENT)
