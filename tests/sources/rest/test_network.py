@@ -10,8 +10,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
+import certifi
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +29,7 @@ from dashboard_scraper.simulator import (
 )
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.settings import Endpoint
+from dashboard_scraper.sources.rest.trust import trusting
 from dashboard_scraper.sources.rest.urls import origin_of, redact
 
 PATHS = [f"/api/{endpoint.value}" for endpoint in Endpoint]
@@ -275,6 +278,31 @@ def test_a_private_ca_is_trusted_where_it_is_named(
     home.settings[variable] = certificate[0]
     assert_whole(home)
     assert secure.count() == 3
+
+
+def test_certificate_of_another_host_is_refused(
+    home: Home, secure: Simulator, certificate: tuple[str, str], proxies: list[Proxy]
+) -> None:
+    proxy = begin(proxies, secure)
+    sign_in_at(home, "https://elsewhere.example.com/", secure.cookie)
+    home.settings |= {
+        "REQUESTS_CA_BUNDLE": certificate[0],
+        "HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}",
+    }
+    assert_failed(home, 4, "certificate verify failed")
+    assert secure.count() == 0
+
+
+def test_certificates_are_read_again_only_where_they_changed(
+    tmp_path: Path, certificate: tuple[str, str]
+) -> None:
+    """A run that goes on for months, as `watch` does, trusts a new file without a restart."""
+    place = tmp_path / "ca.pem"
+    place.write_bytes(Path(certificate[0]).read_bytes())
+    first = trusting(f"{place}")
+    assert trusting(f"{place}") is first
+    place.write_bytes(Path(certifi.where()).read_bytes())
+    assert len(trusting(f"{place}").get_ca_certs()) > len(first.get_ca_certs()) == 1
 
 
 def test_tls_goes_through_a_proxys_tunnel(

@@ -25,10 +25,12 @@ from http import HTTPStatus
 from typing import Any
 
 import urllib3
-from requests.adapters import HTTPAdapter
+from requests.adapters import DEFAULT_CA_BUNDLE_PATH, HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError
+
+from dashboard_scraper.sources.rest.trust import trusting
 
 # Bytes of the status line, all headers and the interim responses before them; usually a few KB.
 MAX_HEAD = 1 << 18
@@ -213,11 +215,24 @@ _POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
 
 
 class TimedAdapter(HTTPAdapter):
-    """requests' own adapter, with connections that respect `limited`."""
+    """requests' own adapter, with connections that respect `limited` and share what they trust."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def build_connection_pool_key_attributes(
+        self, request: Any, verify: Any, cert: Any = None
+    ) -> Any:
+        host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
+        if verify and host["scheme"] == "https":
+            pool["ssl_context"] = trusting(DEFAULT_CA_BUNDLE_PATH if verify is True else verify)
+        return host, pool
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
+        if conn.proxy is None:  # a proxy may be connected to by TLS, too, and has no context
+            conn.ca_certs = conn.ca_cert_dir = None
 
     def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
         manager = super().proxy_manager_for(*args, **options)

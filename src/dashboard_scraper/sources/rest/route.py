@@ -6,13 +6,13 @@ import os
 import ssl
 import urllib.request
 from collections.abc import Mapping
-from pathlib import Path
 
 import msgspec
 from requests.utils import should_bypass_proxies
 
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.settings.library_settings import CA_FILES, NO_PROXY, PROXIES, Libraries
+from dashboard_scraper.sources.rest.trust import trusting
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -54,10 +54,8 @@ def _ca(libraries: Libraries) -> str | None:
 
 
 def _check_certificates(name: str, place: str) -> None:
-    folder = Path(place).is_dir()
     try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(None if folder else place, place if folder else None)
+        trusting(place)
     except ssl.SSLError as error:
         raise UsageError(f"{name}: {place} has no readable certificate") from error
     except OSError as error:
