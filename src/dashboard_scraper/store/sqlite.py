@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Date, Table, insert
 from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
@@ -87,6 +86,9 @@ class SqliteBackend:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
+        # Imported here: it imports much of its own, and whoever reads needs no lock.
+        from filelock import FileLock, Timeout  # noqa: PLC0415
+
         make_folder(self._path.parent, self._mode)
         with explained(self._lock_path), contextlib.ExitStack() as held:
             try:
