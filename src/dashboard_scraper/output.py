@@ -60,7 +60,9 @@ class OutputDay:
             return None
         metrics = info_of(self.ledger_day.source).metrics
         columns = self._reader.columns(self.ledger_day, metrics)
-        return None if columns.has_extra else columns
+        # Asked again of the rows: `as_stored` is what their bitmaps say.
+        hidden = any(columns.services) and not self._audience.service_accounts
+        return None if hidden or columns.has_extra else columns
 
     @cached_property
     def counted(self) -> DayUsage:

@@ -22,7 +22,7 @@ from dashboard_scraper.output import OutputDay
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import store_at
-from filled_store import LAST, figures_of, put, user
+from filled_store import LAST, SOURCE, figures_of, put, user
 from stored_days import sql
 
 ANALYTICS, DASHBOARD = "analytics", "dashboard"
@@ -120,6 +120,15 @@ def test_day_without_activity_has_columns_too(store_url: str, names: list[str]) 
     users = [usage(DASHBOARD, name, {metric.name: 0 for metric in REQUIRED}) for name in names]
     with stored_day(store_url, DASHBOARD, users) as day:
         check_files(day, DASHBOARD)
+
+
+def test_service_account_that_is_not_shown_is_in_no_column(store_url: str) -> None:
+    """Also where the bitmaps of the day do not say that it is one."""
+    put(store_url, {LAST: [user("ada@example.com"), user("nightly")]})
+    people = Audience(service_accounts=False)
+    with store_at(store_url).reading() as reader:
+        day = OutputDay(reader, reader.ledger(SOURCE)[LAST], people, as_stored=True)
+        assert (day.columns, [each.user for each in day.shown.users]) == (None, ["ada@example.com"])
 
 
 def test_unknown_fields_are_in_no_column(store_url: str) -> None:
