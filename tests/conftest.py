@@ -285,20 +285,26 @@ def _longest_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
     return [*dealt, *others]
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that need PostgreSQL or Chromium are slow; the others say so where they are."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Iterator[None]:
+    """Tests that need PostgreSQL or Chromium are slow; the others say so where they are. The order
+    comes last, when `-m` has left out what does not run: a part has to begin where a worker does.
+    """
     if config.getoption("--first-parameters"):
         first = _of_first_parameters(items)
         config.hook.pytest_deselected(items=list({*items} - {*first}))
         items[:] = first
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    items[:] = _longest_first(items, workers)
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         params = item.callspec.params if hasattr(item, "callspec") else {}
         stores = {params.get("store_url"), params.get("empty_place")} - {None, "sqlite"}
         if stores or fixtures & {"postgres_server", "chromium"}:
             item.add_marker(pytest.mark.slow)
+    yield
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    items[:] = _longest_first(items, workers)
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ def expectations() -> Iterator[tuple[str, bool]]:
             yield check["alertname"], bool(check.get("exp_alerts"))
 
 
+@pytest.mark.longest
 @pytest.mark.slow
 def test_alerts_fire_when_they_should(promtool: str) -> None:
     for words in (["check", "rules", "alerts.yaml"], ["test", "rules", "alerts.test.yaml"]):
@@ -169,6 +170,7 @@ def expressions() -> list[str]:
     return [target["expr"] for panel in drawn for target in panel["targets"]]
 
 
+@pytest.mark.longest
 @pytest.mark.slow
 def test_prometheus_scrapes_serve_and_answers_every_panel(
     served: Served, promtool: str, tmp_path: Path

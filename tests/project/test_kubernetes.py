@@ -299,6 +299,7 @@ def test_nightly_pod_stores_in_the_database_of_the_secret(
     )
 
 
+@pytest.mark.longest
 @pytest.mark.slow
 def test_watching_pod_keeps_its_session_when_it_moves(
     home: Home, start: Start, volume: Path

@@ -141,6 +141,7 @@ def test_store_that_another_run_has_is_told_at_the_second_attempt(
     assert_days_are_true(home, sim, date(2026, 3, 2))
 
 
+@pytest.mark.longest
 def test_expired_session_waits_for_a_sign_in(
     home: Home, sim: Simulator, sink: HttpSink, store_url: str
 ) -> None:
