@@ -6,10 +6,12 @@ script that also opens a DevTools port, for the person.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -109,7 +111,17 @@ class Person:
         wait_for(lambda: self.call("Runtime.evaluate", expression=script)["result"].get("value"))
 
     def close_window(self) -> None:
-        self._page.send(json.dumps({"id": 0, "method": "Page.close"}))
+        """Close every page until the browser ends: one that is just being loaded may stay open."""
+        wait_for(self._has_ended)
+
+    def _has_ended(self) -> bool:
+        try:
+            for target in self._targets():
+                with contextlib.suppress(urllib.error.HTTPError):  # it is closed already
+                    urllib.request.urlopen(f"{self._browser}/json/close/{target['id']}").close()
+        except OSError:
+            return True
+        return False
 
     def call(self, method: str, **parameters: object) -> dict[str, Any]:
         self._ids += 1
@@ -131,15 +143,14 @@ class Person:
 
     def _address(self) -> str:
         wait_for(lambda: self._port_file.exists() and self._port_file.read_text().strip())
-        port = self._port_file.read_text().split()[0]
+        self._browser = f"http://127.0.0.1:{self._port_file.read_text().split()[0]}"
+        page, *_ = wait_for(self._targets)
+        return str(page["webSocketDebuggerUrl"])
 
-        def page() -> str | None:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
-                targets = json.load(answer)
-            found = [t["webSocketDebuggerUrl"] for t in targets if t["type"] == "page"]
-            return found[0] if found else None
-
-        return str(wait_for(page))
+    def _targets(self) -> list[dict[str, Any]]:
+        """The pages that the browser shows; OSError once it has ended."""
+        with urllib.request.urlopen(f"{self._browser}/json/list") as answer:
+            return [target for target in json.load(answer) if target["type"] == "page"]
 
 
 def sign_in(person: Person) -> None:
