@@ -134,9 +134,10 @@ def _first(reached: Callable[..., None], function: Callable[[int], None]) -> Cal
 class Run:
     """A running process."""
 
-    def __init__(self, server: Forks, pid: int, folder: Path) -> None:
+    def __init__(self, server: Forks, pid: int, number: int, folder: Path) -> None:
+        """What it prints is in files that have its `number`: ids of processes come again."""
         self._server = server
-        self._folder = folder
+        self._out, self._err = (folder / f"{number}.{name}" for name in ("out", "err"))
         self._code: int | None = None
         self.pid = pid
 
@@ -147,22 +148,19 @@ class Run:
 
     def printed(self) -> str:
         """What it has printed so far."""
-        return (self._folder / f"{self.pid}.out").read_text()
+        return self._out.read_text()
 
     def logged(self) -> str:
         """What it has logged so far."""
-        path = self._folder / f"{self.pid}.err"
-        return path.read_text() if path.exists() else ""
+        return self._err.read_text() if self._err.exists() else ""
 
     def wait(self) -> Result:
         """Its result; the code is negative where a signal ended it."""
         if self._code is None:
             self._code = self._server.ask(wait=self.pid)
         code = self._code
-        paths = (self._folder / f"{self.pid}.{name}" for name in ("out", "err"))
-        # A kill may come before these files are created.
-        out, err = (path.read_text() if path.exists() else "" for path in paths)
-        return Result(code, out, err)
+        # A kill may come before the files are created.
+        return Result(code, self.printed() if self._out.exists() else "", self.logged())
 
 
 class Forks:
@@ -170,6 +168,7 @@ class Forks:
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory()
+        self._numbers = itertools.count(1)
         command = [sys.executable, "-W", "error", __file__, self._folder.name]
         self._process = subprocess.Popen(
             command,
@@ -211,13 +210,15 @@ class Forks:
         return run, printed
 
     def _start(self, home: Home, words: Sequence[str], **order: object) -> Run:
+        number = next(self._numbers)
         pid = self.ask(
+            number=number,
             argv=home.command(*words)[4:],
             environment=home.environment(),
             folder=str(home.path),
             **order,
         )
-        return Run(self, pid, Path(self._folder.name))
+        return Run(self, pid, number, Path(self._folder.name))
 
     def run(self, home: Home, *words: str, trap: Trap | None = None) -> Result:
         """As `start`, and wait for the end."""
@@ -328,7 +329,7 @@ def _become(order: dict[str, Any], folder: Path) -> None:
     """Set the process up as a shell would; an alarm ends a run that hangs."""
     signal.alarm(_LONGEST_SERVER if _serves(order) else _LONGEST_RUN)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    streams = (order.get(name) or folder / f"{os.getpid()}.{name}" for name in ("out", "err"))
+    streams = (order.get(name) or folder / f"{order['number']}.{name}" for name in ("out", "err"))
     for number, path in enumerate((os.devnull, *streams)):
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND if number else os.O_RDONLY
         descriptor = os.open(path, flags, 0o600)
