@@ -12,6 +12,7 @@ from dashboard_scraper.github.records import GithubFeature
 from dashboard_scraper.github.reports import Subject
 from dashboard_scraper.model.dates import DAYS
 from dashboard_scraper.model.usage import UserUsage
+from dashboard_scraper.sources.registry import DASHBOARD
 from databases import on_sqlite
 from filled_store import LAST, MONTH, active, put, report_of, some_days, user
 from github_schemas import Json, user_records, whole_record
@@ -164,3 +165,14 @@ def test_two_spellings_are_one_person_in_a_phase(store_url: str) -> None:
     ]
     assert (second["total_engaged_users"], second["users_in_phase_28d"]) == (1, 1)
     assert second["avg_user_initiated_interactions"] == 7.0
+
+
+@on_sqlite
+def test_phase_of_somebody_whom_another_source_spells_otherwise(store_url: str) -> None:
+    """All sources of a store share the numbers of names, and the other's spelling came first."""
+    put(store_url, {LAST: [user("ada@example.com", **COUNTS)]}, DASHBOARD)
+    put(store_url, {day: [user("Ada@example.com", **COUNTS)] for day in MONTH.days()})
+    record, month = fields_of(store_url)
+    assert record["ai_adoption_phase"]["phase"] == "Phase 1"
+    phases = month["day_totals"][-1]["totals_by_ai_adoption_phase"]
+    assert [each["total_engaged_users"] for each in phases] == [0, 1, 0, 0]

@@ -405,12 +405,13 @@ class GithubReports:
 
     @cached_property
     def _bit_of(self) -> dict[int, int]:
-        """The bit of each person by id: of several, the one that merging leaves."""
-        bits: dict[int, int] = {}
+        """The bit of each person by id: of several the one that merging leaves, which may be of a
+        spelling in another source.
+        """
+        person, bits = self._audience.person, dict[str, int]()
         for bit, name in sorted(self._reader.name_of_bit.items()):
-            if name in self._persons:
-                bits.setdefault(self._persons[name].id, bit)
-        return bits
+            bits.setdefault(person(name), bit)
+        return {each.id: bits[person(name)] for name, each in self._persons.items()}
 
     def _people_on(self, day: date) -> dict[str, int]:
         """The counts of active people, in GitHub's fields.
