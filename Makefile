@@ -26,7 +26,7 @@ SINGER := .venv-singer
 SINGER_READY := $(SINGER)/.ready
 SOURCES := src tests bench tools
 
-.PHONY: demo test test-fast compiled-tests lint spark check-spark focus check-focus docs site screenshots vendor check-vendor lock check-lock audit release check-deployment check-dashboards dbt check-dbt check-singer image bench mutants clean
+.PHONY: demo test test-fast compiled-tests lint spark check-spark focus check-focus check-integrations docs site screenshots vendor check-vendor lock check-lock audit release check-deployment check-dashboards dbt check-dbt check-singer image bench mutants clean
 
 demo: $(RUNTIME_READY)
 	PYTHONPATH=src $(RUNTIME)/bin/python -m dashboard_scraper demo
@@ -72,6 +72,12 @@ focus: $(FOCUS_READY)
 # The FinOps Foundation's validator on files of `export --format focus`.
 check-focus: $(READY) $(FOCUS_READY)
 	$(BIN)/pytest -q -m heavy tests/exports/test_focus.py
+
+# What takes long in the programs of others, of which the tests have one example or none: every race of
+# two writers to a lake and lakes in an object store, alerts in Prometheus, pods of Kubernetes, each page
+# before axe, and what is packed for people to install. All tests marked `heavy`, but for those above.
+check-integrations: $(READY) $(RELEASE_READY)
+	$(BIN)/pytest -q -m heavy --ignore tests/exports/test_spark.py --ignore tests/exports/test_focus.py
 
 docs: $(READY)
 	$(BIN)/python tools/make_documents.py

@@ -385,27 +385,29 @@ COMMITS = (1, 2, 3)
 """To each table that has rows: users, credits, totals."""
 
 
-@pytest.mark.longest
-def test_killed_run_is_finished_by_the_next(home: Home, lake: Path, forks: Forks) -> None:
-    """Killed before each commit in turn. Each table has all days as before, or all as after."""
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(1, marks=pytest.mark.heavy), 2, pytest.param(3, marks=pytest.mark.heavy)],
+)
+def test_killed_run_is_finished_by_the_next(
+    home: Home, lake: Path, forks: Forks, number: int
+) -> None:
+    """Killed before a commit. Each table has all days as before, or all as after."""
     forks.load(iceberg_export.__name__)
-    revise(home, 0)
+    before = revise(home, 0)
     exported(home)
-    reading = Home(home.path, home.settings | {"STORE_URL": f"iceberg:///{lake}"})
-    for number in COMMITS:
-        before = users_in(lake)
-        after = revise(home, number)
-        trap = Trap("statement", number, "UPDATE iceberg_tables")
-        assert forks.run(home, *WORDS, trap=trap).code == -signal.SIGKILL
-        assert users_in(lake) == (after if number > 1 else before)
-        assert consistent(lake) == (number == 1)
-        if number > 1:
-            report = reading.run("report")
-            assert report.code == 1
-            assert "the rows are not those of the totals" in report.err
-        exported(home)
-        assert users_in(lake) == after
-        assert consistent(lake)
+    after = revise(home, number)
+    trap = Trap("statement", number, "UPDATE iceberg_tables")
+    assert forks.run(home, *WORDS, trap=trap).code == -signal.SIGKILL
+    assert users_in(lake) == (after if number > 1 else before)
+    assert consistent(lake) == (number == 1)
+    if number > 1:
+        report = Home(home.path, home.settings | {"STORE_URL": f"iceberg:///{lake}"}).run("report")
+        assert report.code == 1
+        assert "the rows are not those of the totals" in report.err
+    exported(home)
+    assert users_in(lake) == after
+    assert consistent(lake)
 
 
 def test_killed_run_with_other_settings_is_undone(home: Home, lake: Path, forks: Forks) -> None:
@@ -463,16 +465,18 @@ def meet(home: Home, other: Home, lake: Path, forks: Forks, number: int) -> bool
     return ended
 
 
-@pytest.mark.longest
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(1, marks=pytest.mark.heavy), 2, pytest.param(3, marks=pytest.mark.heavy)],
+)
 def test_two_writers_end_with_one_version(
-    home: Home, other: Home, lake: Path, forks: Forks
+    home: Home, other: Home, lake: Path, forks: Forks, number: int
 ) -> None:
     forks.load(iceberg_export.__name__)
     revise(home, 0)
     exported(home)
     before = snapshots(lake)
-    for number in COMMITS:
-        assert not meet(home, other, lake, forks, number)
+    assert not meet(home, other, lake, forks, number)
     after = snapshots(lake)
     assert sum(after[name] != before[name] for name in after) == len(COMMITS)
 
@@ -490,6 +494,7 @@ def rows_of(catalogue: RestCatalogue, table: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda row: (row["day"], row.get("user_login", "")))
 
 
+@pytest.mark.heavy
 def test_rest_catalogue_and_object_store(
     home: Home, remote_catalogue: RestCatalogue, object_store: str
 ) -> None:

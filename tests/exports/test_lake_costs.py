@@ -183,23 +183,31 @@ def test_only_what_changed_of_costs_is_written(filled: Home) -> None:
     assert DAYS[0] not in costs_of(filled)
 
 
-@pytest.mark.longest
-def test_killed_run_leaves_no_mixture_of_costs(filled: Home, forks: Forks) -> None:
-    """Killed between the commits of rows and ledger: of a day that has no rows any more, and of one
-    whose ledger is that of the settings before.
+@pytest.mark.parametrize(
+    ("settings", "number"),
+    [
+        ({}, 2),
+        # Two of these commits are those of users.
+        pytest.param({"INCLUDE_SERVICE_ACCOUNTS": "false"}, 4, marks=pytest.mark.heavy),
+    ],
+)
+def test_killed_run_leaves_no_mixture_of_costs(
+    filled: Home, forks: Forks, settings: dict[str, str], number: int
+) -> None:
+    """Killed between the commits of rows and ledger: of a day that has no rows any more, and where
+    the ledger is that of the settings before.
     """
     forks.load(iceberg_export.__name__)
     lake = exported(filled)
     put_costs(filled, [day_of([], DAYS[0])], LATER)
-    others = Home(filled.path, filled.settings | {"INCLUDE_SERVICE_ACCOUNTS": "false"})
-    for home, number in ((filled, 2), (others, 4)):  # two of the latter are those of users
-        trap = Trap("statement", number, "UPDATE iceberg_tables")
-        assert forks.run(home, *WORDS, trap=trap).code == -signal.SIGKILL
-        result = reading(filled, lake).run("report")
-        assert result.code == 1
-        assert "the rows are not those of the totals" in result.err
-        exported(filled)
-        assert costs_of(reading(filled, lake)) == costs_of(filled)
+    killed = Home(filled.path, filled.settings | settings)
+    trap = Trap("statement", number, "UPDATE iceberg_tables")
+    assert forks.run(killed, *WORDS, trap=trap).code == -signal.SIGKILL
+    result = reading(filled, lake).run("report")
+    assert result.code == 1
+    assert "the rows are not those of the totals" in result.err
+    exported(filled)
+    assert costs_of(reading(filled, lake)) == costs_of(filled)
 
 
 def test_lake_of_an_earlier_version_has_no_costs(filled: Home) -> None:

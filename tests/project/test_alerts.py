@@ -58,7 +58,7 @@ def expectations() -> Iterator[tuple[str, bool]]:
             yield check["alertname"], bool(check.get("exp_alerts"))
 
 
-@pytest.mark.longest
+@pytest.mark.heavy
 @pytest.mark.slow
 def test_alerts_fire_when_they_should(promtool: str) -> None:
     for words in (["check", "rules", "alerts.yaml"], ["test", "rules", "alerts.test.yaml"]):
@@ -107,6 +107,7 @@ def _labels(alert: str, labels: dict[str, str]) -> str:
     return "{" + ", ".join(f'{name}="{value}"' for name, value in listed.items()) + "}"
 
 
+@pytest.mark.heavy
 @pytest.mark.slow
 def test_metric_that_vanishes_fires_an_alert(tmp_path: Path, promtool: str) -> None:
     """`missing_days` too, which is what all sources have: then nothing seems to be stored."""
@@ -170,7 +171,7 @@ def expressions() -> list[str]:
     return [target["expr"] for panel in drawn for target in panel["targets"]]
 
 
-@pytest.mark.longest
+@pytest.mark.heavy
 @pytest.mark.slow
 def test_prometheus_scrapes_serve_and_answers_every_panel(
     served: Served, promtool: str, tmp_path: Path

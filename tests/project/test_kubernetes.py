@@ -246,6 +246,7 @@ def warnings(log: str) -> list[str]:
     return [each["message"] for each in told if each["logger"] != github_files.__name__]
 
 
+@pytest.mark.heavy
 @pytest.mark.slow
 def test_nightly_pod_stores_what_the_serving_pod_answers(
     home: Home, api: Simulator, volume: Path
@@ -278,6 +279,7 @@ def test_nightly_pod_stores_what_the_serving_pod_answers(
     assert container.process.returncode == 143
 
 
+@pytest.mark.heavy
 @pytest.mark.slow
 def test_nightly_pod_stores_in_the_database_of_the_secret(
     home: Home, api: Simulator, volume: Path, postgres_store_url: str
@@ -299,7 +301,7 @@ def test_nightly_pod_stores_in_the_database_of_the_secret(
     )
 
 
-@pytest.mark.longest
+@pytest.mark.heavy
 @pytest.mark.slow
 def test_watching_pod_keeps_its_session_when_it_moves(
     home: Home, start: Start, volume: Path

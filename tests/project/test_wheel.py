@@ -14,6 +14,8 @@ import pytest
 
 from tree import ROOT
 
+pytestmark = [pytest.mark.slow, pytest.mark.heavy]
+
 TRACKED = ("src", "tests", "docs", "bench", "tools")
 IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info")
 
@@ -48,7 +50,6 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Path]]:
     ]
 
 
-@pytest.mark.slow
 def test_builds_are_reproducible(builds: list[dict[str, Path]]) -> None:
     first, second = (
         {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in build.items()}
@@ -58,7 +59,6 @@ def test_builds_are_reproducible(builds: list[dict[str, Path]]) -> None:
     assert len(first) == 2
 
 
-@pytest.mark.slow
 def test_wheel_holds_the_package_alone(builds: list[dict[str, Path]]) -> None:
     (wheel,) = (path for name, path in builds[0].items() if name.endswith(".whl"))
     tops = {Path(name).parts[0] for name in zipfile.ZipFile(wheel).namelist()}

@@ -63,13 +63,14 @@ PHONE, DESK = (360, False), (1280, True)
 @pytest.mark.parametrize(
     ("name", "screens"),
     [
-        (FULL, [PHONE, DESK]),
-        (GAPS, [PHONE, DESK]),
-        (LARGE, [DESK]),
-        (DAY, [PHONE]),
-        (EMPTY, [DESK]),
+        (FULL, [PHONE]),
+        pytest.param(FULL, [DESK], marks=pytest.mark.heavy),
+        pytest.param(GAPS, [PHONE, DESK], marks=pytest.mark.heavy),
+        pytest.param(LARGE, [DESK], marks=pytest.mark.heavy),
+        pytest.param(DAY, [PHONE], marks=pytest.mark.heavy),
+        pytest.param(EMPTY, [DESK], marks=pytest.mark.heavy),
     ],
-    ids=[FULL, GAPS, LARGE, DAY, EMPTY],
+    ids=[FULL, f"{FULL} on a desk", GAPS, LARGE, DAY, EMPTY],
 )
 @pytest.mark.slow
 def test_accessibility_check_finds_nothing(

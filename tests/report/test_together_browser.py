@@ -69,7 +69,7 @@ def test_colour_of_a_source_is_its_own_everywhere(dark: bool, screen: Screen) ->
 
 
 @pytest.mark.slow
-def test_page_of_several_is_accessible_and_fits(screen: Screen) -> None:
+def test_page_of_several_fits_the_screen(screen: Screen) -> None:
     chromium = screen.open(SEVERAL, 768)
     for width in (360, 768, 1280):
         browser.show(chromium, width, dark=width == 360)
@@ -81,6 +81,12 @@ def test_page_of_several_is_accessible_and_fits(screen: Screen) -> None:
             " > text.closest('svg').getBoundingClientRect().right + 1).map(e => e.textContent)"
         )
         assert cut == [], width
+
+
+@pytest.mark.heavy
+@pytest.mark.slow
+def test_page_of_several_is_accessible(screen: Screen) -> None:
+    chromium = screen.open(SEVERAL)
     # Two sources are enough, and their charts are those of other pages: axe takes its time.
     chromium.execute_script(
         "document.querySelectorAll('.source:nth-of-type(n+3), .source svg.chart')"

@@ -67,6 +67,7 @@ def test_outputs_are_those_of_the_store(home: Home, lake: Path) -> None:
     assert written(reading(home, lake), "of-lake") == written(home, "of-store")
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("details")
 def test_store_in_an_object_store(home: Home, remote_catalogue: RestCatalogue) -> None:
     assert remote_catalogue
