@@ -31,6 +31,7 @@ from dashboard_scraper.model.metrics import Totals
 from dashboard_scraper.model.reconciliation import FILES_MARKED, STORE_MARKED, Rules, Verdict
 from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.sources.interface import Clock, Estimate, MakeSource, Source
+from dashboard_scraper.sources.rest.turns import Turns
 from dashboard_scraper.spans import measured, span
 from dashboard_scraper.store import LedgerDay, Reader, Store, Stored
 from dashboard_scraper.sync.day_costs import CostRules, fill_costs
@@ -396,7 +397,7 @@ def _fetch_days(
     with contextlib.ExitStack() as on_error:
         on_error.callback(source.stop)  # ends threads that wait for their next attempt, too
         # Each thread stores its day at once: a queue of eight days of a large tenant is big.
-        fetch = functools.partial(_fetch_day, job, source)
+        fetch = functools.partial(_fetch_day, job, source, Turns())
         for day, result in each_done(fetch, days, job.workers, job.meanwhile):
             error = result if isinstance(result, ScraperError) else None
             if isinstance(result, ScraperError):
@@ -415,7 +416,14 @@ def _fetch_days(
     return fetched
 
 
-def _fetch_day(job: Job, source: Source, day: date) -> Stored:
+def _fetch_day(job: Job, source: Source, turns: Turns, day: date) -> Stored:
+    with turns.day():
+        usage, fetched_at = _fetched(job, source, day)
+        return store_day(job.store, source.name, usage, fetched_at, job.caution)
+
+
+def _fetched(job: Job, source: Source, day: date) -> tuple[DayUsage, datetime]:
+    """A day's figures, and when they began to be fetched."""
     with span("fetch day", {"day": f"{day}"}):
         fetched_at = job.clock()
         usage = source.fetch_day(day)
@@ -424,8 +432,7 @@ def _fetch_day(job: Job, source: Source, day: date) -> Stored:
             logger.info("%s: %s; fetching it once more", day, usage.differences[0])
             fetched_at = job.clock()
             usage = source.fetch_day(day)
-    fetched_at = min(fetched_at, usage.as_of or fetched_at)
-    return store_day(job.store, source.name, usage, fetched_at, job.caution)
+    return usage, min(fetched_at, usage.as_of or fetched_at)
 
 
 def store_day(

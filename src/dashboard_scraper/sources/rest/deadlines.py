@@ -59,6 +59,10 @@ class Limits:
         """Seconds until the end; never 0, which would make a socket non-blocking."""
         return max(0.001, self.until - time.monotonic())
 
+    def extend(self, seconds: float) -> None:
+        """Do not count seconds in which nobody read."""
+        self.until += seconds
+
     def phase(self) -> Limits:
         """The limits of a phase that starts now and may take `silence` seconds in total."""
         return Limits(self.silence, min(self.until, time.monotonic() + self.silence))

@@ -43,6 +43,7 @@ from dashboard_scraper.sources.rest.retrying import (
 )
 from dashboard_scraper.sources.rest.route import Route
 from dashboard_scraper.sources.rest.statuses import Meaning, meaning_of
+from dashboard_scraper.sources.rest.turns import TurnTaking
 from dashboard_scraper.sources.rest.urls import host_of, redact
 from dashboard_scraper.spans import Note, span
 
@@ -320,12 +321,13 @@ class Http:
         """The whole body of data, else an excerpt: what is left unread ends the connection."""
         encoding = answer.headers.get("Content-Encoding", "").strip().lower()
         meaning = meaning_of(answer.status_code, answer.headers)
-        if meaning is Meaning.DATA and call.consume is not None:
-            begun = Response(answer.status_code, call.url, answer.headers, b"", {})
-            call.consume(begun, read_pieces(answer.raw, encoding))
-            return bytearray()
         if meaning is Meaning.DATA:
-            return read_whole(answer.raw, encoding, self._max_body)
+            stream = TurnTaking(answer.raw, limits.extend)
+            if call.consume is None:
+                return read_whole(stream, encoding, self._max_body)
+            begun = Response(answer.status_code, call.url, answer.headers, b"", {})
+            call.consume(begun, read_pieces(stream, encoding))
+            return bytearray()
         if meaning is Meaning.RETRY_ELSEWHERE:
             return bytearray()
         limits.until = min(limits.until, time.monotonic() + _EXCERPT_SECONDS)
