@@ -14,15 +14,15 @@ from typing import Any, TypeVar
 
 import msgspec
 import psycopg
-from sqlalchemy import URL, Connection, Table, create_engine, inspect, text
+from sqlalchemy import URL, Connection, Table, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.store.backend import Row, View
 from dashboard_scraper.store.lease import Lease
 from dashboard_scraper.store.migration import create
 from dashboard_scraper.store.patience import Patience, Retries
+from dashboard_scraper.store.postgres_engine import connect
 from dashboard_scraper.store.postgres_url import connected, parameters_of, passing_reason
 from dashboard_scraper.store.schema import INFO
 from dashboard_scraper.store.watch import PostgresWatch
@@ -61,12 +61,6 @@ class PostgresBackend:
         self._parameters = parameters_of(url, self._token)
         self._lease_seconds = lease_seconds
         self._retries = Retries(patience, self.errors, self._why_again)
-        self._engine = create_engine(
-            "postgresql+psycopg://",
-            creator=lambda: connected(self._parameters),
-            poolclass=NullPool,
-            use_native_hstore=False,  # saves SQLAlchemy's query for that type on each connection
-        )
         self.watch = PostgresWatch(self._alone, self.errors)
         self._lease: Lease | None = None
 
@@ -109,7 +103,7 @@ class PostgresBackend:
         return self._retries.run(self._exists)
 
     def _exists(self) -> bool:
-        with self._engine.connect() as connection:
+        with connect(self._parameters) as connection:
             encoding = connection.scalar(text("SHOW server_encoding"))
             if encoding != "UTF8":
                 raise UsageError(
@@ -157,7 +151,7 @@ class PostgresBackend:
     def _writer(self) -> Connection:
         # The lease's seal must see what another run has committed since this transaction began; a
         # role's default may be a stricter level.
-        return self._engine.connect().execution_options(isolation_level="READ COMMITTED")
+        return connect(self._parameters).execution_options(isolation_level="READ COMMITTED")
 
     def stop_waiting(self) -> None:
         self._retries.end()
@@ -168,7 +162,7 @@ class PostgresBackend:
             yield View(connection, lambda: None)
 
     def _begun(self) -> Connection:
-        connection = self._engine.connect().execution_options(
+        connection = connect(self._parameters).execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
         try:
