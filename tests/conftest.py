@@ -250,6 +250,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """pytest collects five times at the end, for what is dropped unclosed: once finds it all."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     # What is imported and collected from here on stays: to look for garbage takes a second.
     gc.disable()

