@@ -35,11 +35,13 @@ from dashboard_scraper.files import STALE_SUFFIX
 from dashboard_scraper.settings.groups import sqlite_url
 from dashboard_scraper.simulator import Fault, Organization, Request, Simulator
 from dashboard_scraper.simulator.exchange import Answer
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.settings import Endpoint
+from dashboard_scraper.sources.rest.urls import origin_of
 
 EXPORT = ("export", f"{WINDOW.start}", f"{WINDOW.end}")
 USERS = Endpoint.USERS.value
-OUTPUT, MANIFEST = ".tmp", "manifest.json"
+OUTPUT, MANIFEST, STORE = ".tmp", "manifest.json", "usage.db"
 SIZE = 4096  # kilobytes
 FULL = "No space left on device"
 
@@ -96,8 +98,12 @@ class Place:
         return {name: data for name, data in found.items() if not name.endswith(STALE_SUFFIX)}
 
     def failed(self, words: tuple[str, ...], trap: Trap | None = None) -> Result:
-        """A run that could not write, and reported it; every file that there is is complete."""
-        result = self.forks.run(self.home, *words, trap=trap)
+        """A run that could not write, and reported it; every file that there is is complete.
+
+        A trap cannot be removed: the run that meets it has a process of its own.
+        """
+        home = self.home
+        result = self.forks.run(home, *words, trap=trap) if trap else home.run(*words)
         assert (result.code, result.out) == (1, ""), (trap, result.err)
         assert "Traceback" not in result.err
         assert " ERROR " in result.err.splitlines()[-1]
@@ -109,44 +115,100 @@ class Place:
 
     def finish(self, words: tuple[str, ...] = JOB) -> None:
         """Run again: the result is as if nothing had happened."""
-        result = self.forks.run(self.home, *words)
+        result = self.home.run(*words)
         assert result.code == 0, result.err
         assert self.fresh() == self.files
         assert stored_days(self.url) == self.days
 
 
+SETTINGS = {"SETTLE_DAYS": "0", "MAX_CONCURRENCY": "4"}
+
+
+def organization() -> Organization:
+    return Organization(users=5, today=today())
+
+
 @pytest.fixture
 def simulator(start: Start, home: Home) -> Simulator:
-    home.settings |= {"SETTLE_DAYS": "0", "MAX_CONCURRENCY": "4"}
-    return start(Organization(users=5, today=today()))
+    home.settings |= SETTINGS
+    return start(organization())
 
 
-def undisturbed(home: Home, forks: Forks, simulator: Simulator, url: str, parent: Path) -> Place:
-    home.settings |= {"EXPORT_DIR": str(parent), "STORE_URL": url}
-    result = forks.run(home, *JOB)
+@dataclass(frozen=True)
+class Undisturbed:
+    """A home after a run that had room for everything."""
+
+    home: Home
+    files: dict[str, bytes]
+    days: StoredDays
+
+
+def run_undisturbed(home: Home, url: str) -> Undisturbed:
+    home.settings["STORE_URL"] = url
+    result = home.run(*JOB)
     assert result.code == 0, result.err
-    folder = parent / job_folder(home).name
-    files, days = files_in(folder), stored_days(url)
-    assert (len(files), len(days)) == (FILES, DAYS)
-    return Place(home, forks, simulator, url, folder, files, days)
+    left = Undisturbed(home, files_in(job_folder(home)), stored_days(url))
+    assert (len(left.files), len(left.days)) == (FILES, DAYS)
+    return left
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """The same for all tests, which work with copies."""
+    home = Home(tmp_path_factory.mktemp("undisturbed"), dict(SETTINGS))
+    with Simulator(organization()) as simulator:
+        home.settings["METRICS_API_BASE_URL"] = simulator.url
+        save_cookies(home.cookie_file, {SESSION_COOKIE: simulator.cookie}, origin_of(simulator.url))
+        return run_undisturbed(home, sqlite_url(home.data / STORE))
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where copies of the undisturbed run's store and files go."""
+
+    home: Home
+    forks: Forks
+    simulator: Simulator
+    undisturbed: Undisturbed
+
+    def copied(self, store: Path, parent: Path) -> Place:
+        """The store to its folder, the files below the parent."""
+        done, folder = self.undisturbed, parent / job_folder(self.home).name
+        shutil.copytree(job_folder(done.home), folder)
+        store.mkdir(exist_ok=True)
+        shutil.copy(done.home.data / STORE, store)
+        url = sqlite_url(store / STORE)
+        self.home.settings |= {"EXPORT_DIR": f"{parent}", "STORE_URL": url}
+        return Place(self.home, self.forks, self.simulator, url, folder, done.files, done.days)
 
 
 @pytest.fixture
-def place(home: Home, forks: Forks, simulator: Simulator) -> Place:
+def places(home: Home, forks: Forks, simulator: Simulator, undisturbed: Undisturbed) -> Places:
+    return Places(home, forks, simulator, undisturbed)
+
+
+@pytest.fixture
+def place(places: Places) -> Place:
     """Files and store in the home; where only the files are at risk, SQLite stands for both."""
-    return undisturbed(home, forks, simulator, sqlite_url(home.data / "usage.db"), home.data)
+    return places.copied(places.home.data, places.home.data)
 
 
 @pytest.fixture
-def outputs(home: Home, forks: Forks, simulator: Simulator, disk: Path) -> Place:
+def outputs(places: Places, disk: Path) -> Place:
     """Only the files are on the disk."""
-    return undisturbed(home, forks, simulator, sqlite_url(home.data / "usage.db"), disk)
+    return places.copied(places.home.data, disk)
 
 
 @pytest.fixture
-def store(home: Home, forks: Forks, simulator: Simulator, disk: Path) -> Place:
+def store(places: Places, disk: Path) -> Place:
     """Only the store is on the disk."""
-    return undisturbed(home, forks, simulator, sqlite_url(disk / "usage.db"), home.data)
+    return places.copied(disk, places.home.data)
+
+
+def on_server(home: Home, forks: Forks, simulator: Simulator, url: str) -> Place:
+    """The files in the home, and the store elsewhere."""
+    done = run_undisturbed(home, url)
+    return Place(home, forks, simulator, url, job_folder(home), done.files, done.days)
 
 
 def remove(folder: Path) -> None:
@@ -161,7 +223,7 @@ def test_full_disk_stores_complete_days_only(store: Place, disk: Path, room: int
     remove(store.folder)
     with filled(disk, room):
         result = store.failed(JOB)
-        assert str(disk / "usage.db") in result.err.splitlines()[-1]
+        assert str(disk / STORE) in result.err.splitlines()[-1]
         assert store.fresh() == {}
         stored = stored_days(store.url)
         assert stored == {day: store.days[day] for day in stored}
@@ -267,7 +329,7 @@ def test_file_in_place_of_folder_is_reported(place: Place, words: tuple[str, ...
     remove(place.folder)
     shutil.rmtree(place.folder)
     place.folder.write_text("in the way")
-    result = place.forks.run(place.home, *words)
+    result = place.home.run(*words)
     assert (result.code, result.out) == (1, ""), result.err
     assert f"{place.folder}" in result.err.splitlines()[-1]
     assert "Traceback" not in result.err
@@ -280,7 +342,7 @@ def test_file_in_place_of_folder_is_reported(place: Place, words: tuple[str, ...
 def test_read_only_store_is_reported_and_unharmed(store: Place, disk: Path) -> None:
     remount(disk, "ro")
     result = store.failed((*JOB, "--refresh"))
-    assert str(disk / "usage.db") in result.err.splitlines()[-1]
+    assert str(disk / STORE) in result.err.splitlines()[-1]
     remount(disk, "rw")
     assert stored_days(store.url) == store.days
     store.finish()
@@ -291,7 +353,7 @@ def test_read_only_server_is_reported_and_unharmed(
     home: Home, forks: Forks, simulator: Simulator, postgres_store_url: str
 ) -> None:
     home.settings["RETRY_BUDGET_SECONDS"] = "1"  # retried, since a failover makes it writable
-    place = undisturbed(home, forks, simulator, postgres_store_url, home.data)
+    place = on_server(home, forks, simulator, postgres_store_url)
     setting = "ALTER DATABASE {} SET default_transaction_read_only = {}"
     with psycopg.connect(postgres_store_url, autocommit=True) as connection:
         name = connection.info.dbname
@@ -322,7 +384,7 @@ def exports_during(place: Place, parent: Path) -> list[dict[str, bytes]]:
         answers.release()
         until(lambda number=number: run.logged().count(" fetched, ") == number)  # type: ignore[misc]
         folder = parent / f"{number}"
-        result = place.forks.run(place.home, *EXPORT, "--out", str(folder))
+        result = place.home.run(*EXPORT, "--out", str(folder))
         assert result.code in (0, 6), result.err
         exported.append(files_in(folder))
     answers.release()
@@ -348,7 +410,7 @@ def test_export_during_run_has_complete_days_only(
     home: Home, forks: Forks, simulator: Simulator, store_url: str, tmp_path: Path
 ) -> None:
     """While days are fetched for the first time, and while they are revised."""
-    place = undisturbed(home, forks, simulator, store_url, home.data)
+    place = on_server(home, forks, simulator, store_url)
     drop_store(place.url)
     partial = 0
     for files in exports_during(place, tmp_path / "first"):
@@ -377,7 +439,7 @@ def test_forget_on_full_disk_reports_leftover_copies(store: Place, disk: Path, r
     """
     user = store.days[WINDOW.end][1].users[0].user
     with filled(disk, room):
-        result = store.forks.run(store.home, "forget", user)
+        result = store.home.run("forget", user)
         assert result.code == (0 if room == 300 else 1), result.err
         assert "Traceback" not in result.err
         stored = stored_days(store.url)
@@ -387,6 +449,6 @@ def test_forget_on_full_disk_reports_leftover_copies(store: Place, disk: Path, r
             assert user not in {each.user for _, day in stored.values() for each in day.users}
     assert ("copies of them may be left" in result.err) == (room == 80)
     if room < 300:
-        again = store.forks.run(store.home, "forget", user)
+        again = store.home.run("forget", user)
         assert again.code == 0, again.err  # also without rows: files still show the person
     assert not any(user.encode() in path.read_bytes() for path in all_files(disk))
