@@ -59,12 +59,12 @@ def organization() -> Organization:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     home = Home(tmp_path_factory.mktemp("undisturbed"))
     with Simulator(organization()) as simulator:
         home.settings["METRICS_API_BASE_URL"] = simulator.url
         save_cookies(home.cookie_file, {SESSION_COOKIE: simulator.cookie}, origin_of(simulator.url))
-        result = forks.run(home, *JOB)
+        result = home.run(*JOB)
         assert result.code == 0, result.err
     left = Undisturbed(files_in(job_folder(home)), stored_days(f"sqlite:///{home.data}/usage.db"))
     assert (len(left.files), len(left.days)) == (FILES, DAYS)
@@ -134,7 +134,7 @@ class Trials:
         The files are written from the store, which checks every day again.
         """
         began = time.monotonic()
-        result = self.forks.run(self.home, *JOB)
+        result = self.home.run(*JOB)
         seconds = time.monotonic() - began
         assert result.code == 0, result.err
         assert files_in(job_folder(self.home)) == self.undisturbed.files
@@ -201,7 +201,11 @@ def test_kill_between_pages_stores_no_part_of_the_day(trials: Trials, simulator:
     trials.finish()
 
 
-@pytest.mark.parametrize("nth", [1, 2, 3, 6, DAYS + 3])
+@pytest.mark.parametrize(
+    ("empty_place", "nth"),
+    [*(("sqlite", nth) for nth in (1, 2, 3, 6, DAYS + 3)), ("postgresql", 3), ("postgresql", 6)],
+    indirect=["empty_place"],
+)
 @pytest.mark.slow
 def test_kill_before_commit_stores_nothing_of_it(trials: Trials, nth: int) -> None:
     """The first three commits create the store, the others are those of days."""
@@ -221,7 +225,11 @@ def test_day_reported_as_fetched_survives_kill(trials: Trials) -> None:
     trials.finish()
 
 
-@pytest.mark.parametrize("nth", [2, 10])
+@pytest.mark.parametrize(
+    ("empty_place", "nth"),
+    [("sqlite", 2), ("sqlite", 10), ("postgresql", 10)],
+    indirect=["empty_place"],
+)
 @pytest.mark.slow
 def test_kill_while_store_is_created_leaves_none(trials: Trials, nth: int) -> None:
     trials.kill_at(Trap("statement", nth))
