@@ -47,7 +47,8 @@ _LOOKS_A_BEAT = 4
 # A watch is extended while the watcher itself could not look (see `_Watch`); after so many lease
 # times it gives up.
 _MOST_WATCHES = 4
-_QUIET_BEATS = 5  # missed heartbeats after which the log says why nothing happens
+# Missed heartbeats after which the log says why nothing happens, and looks become rarer.
+_QUIET_BEATS = 5
 _CREATION_LOCK = 0x6461_7368_7363_7261  # arbitrary: "dashscra" in ASCII
 
 _TABLE = """
@@ -129,7 +130,7 @@ class _Watch:
 
     def __init__(self, first: _Held) -> None:
         self._first = first
-        self.interval = first.seconds / BEATS / _LOOKS_A_BEAT
+        self._beat = first.seconds / BEATS
         self._began = self._quiet_since = self._looked_at = time.monotonic()
 
     def sees_life(self, now_held: _Held) -> bool:
@@ -146,6 +147,16 @@ class _Watch:
     def quiet(self) -> float:
         """Seconds without a heartbeat."""
         return self._looked_at - self._quiet_since
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether so many heartbeats are missing that the holder is probably dead."""
+        return self.quiet > _QUIET_BEATS * self._beat
+
+    @property
+    def interval(self) -> float:
+        """Seconds until the next look, which opens a connection: soon while a heartbeat is due."""
+        return self._beat if self.is_silent else self._beat / _LOOKS_A_BEAT
 
     @property
     def has_lasted(self) -> float:
@@ -188,7 +199,7 @@ class Lease:
                 break
             if watch.sees_life(now_held) or watch.has_lasted > _MOST_WATCHES * held.seconds:
                 raise LockHeld(f"another run works on {shown}: {now_held}")
-            if not logged and watch.quiet > held.seconds * _QUIET_BEATS / BEATS:
+            if watch.is_silent and not logged:
                 logged = True
                 logger.info(
                     "%s holds the store and is silent; waiting for up to %g s",
