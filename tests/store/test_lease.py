@@ -23,6 +23,7 @@ from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.store import Store, Waiting, store_at
 from dashboard_scraper.store.patience import Patience
+from databases import behind_pooler
 from middleman import Middleman
 from stored_days import sql
 
@@ -31,6 +32,10 @@ USERS = Endpoint.USERS.value
 SHORT = Waiting(Patience(60, 0.05), lease_seconds=1)
 NOW = datetime.now(UTC)
 TODAY = today()
+WRITING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    " AND state = 'idle in transaction' AND backend_xid IS NOT NULL"
+)
 
 
 @pytest.fixture
@@ -40,11 +45,10 @@ def simulator(start: Start, home: Home) -> Simulator:
 
 
 @pytest.fixture(params=["direct", "pgbouncer"])
-def lock_url(request: pytest.FixtureRequest, home: Home) -> str:
+def lock_url(request: pytest.FixtureRequest, home: Home, postgres_store_url: str) -> str:
     """STORE_URL of a server, and of the same server behind a pooler."""
-    name = "postgres_url" if request.param == "direct" else "pgbouncer_url"
-    url = request.getfixturevalue(name)
-    assert isinstance(url, str)
+    is_direct = request.param == "direct"
+    url = postgres_store_url if is_direct else behind_pooler(postgres_store_url)
     home.settings["STORE_URL"] = url
     return url
 
@@ -92,33 +96,35 @@ def ledger_of(url: str) -> list[tuple[object, ...]]:
 @pytest.mark.parametrize(
     "trap",
     [
-        pytest.param(Trap("commit", 5, then="stop"), id="sealed, before COMMIT"),
-        pytest.param(Trap("statement", 50, then="stop"), id="in a transaction"),
+        pytest.param(Trap("commit", 2, then="stop"), id="sealed, before COMMIT"),
+        pytest.param(Trap("statement", 2, "SET writes", "stop"), id="in a transaction"),
     ],
 )
 @pytest.mark.slow
 def test_run_suspended_in_transaction_blocks_nobody(
-    home: Home, simulator: Simulator, postgres_url: str, forks: Forks, trap: Trap
+    home: Home, simulator: Simulator, postgres_store_url: str, forks: Forks, trap: Trap
 ) -> None:
-    home.settings["STORE_URL"] = postgres_url
+    home.settings["STORE_URL"] = postgres_store_url
     assert simulator is not None
     stopped = forks.start(home, *JOB, trap=trap)
     until(lambda: "State:\tT" in Path(f"/proc/{stopped.pid}/status").read_text())
+    assert sql(postgres_store_url, WRITING) == [(1,)]
     other = forks.run(home, *JOB)
     assert other.code == 0, other.err
-    days, files = ledger_of(postgres_url), files_in(job_folder(home))
+    days, files = ledger_of(postgres_store_url), files_in(job_folder(home))
     assert len(days) == DAYS
     stopped.kill(signal.SIGCONT)
     result = stopped.wait()
     assert (result.code, result.out) == (7, ""), result.err
-    assert (ledger_of(postgres_url), files_in(job_folder(home))) == (days, files)
+    assert (ledger_of(postgres_store_url), files_in(job_folder(home))) == (days, files)
 
 
 @pytest.mark.slow
 def test_one_run_at_a_time_behind_pooler(
-    home: Home, simulator: Simulator, pgbouncer_url: str, forks: Forks
+    home: Home, simulator: Simulator, postgres_store_url: str, forks: Forks
 ) -> None:
-    home.settings |= {"STORE_URL": pgbouncer_url, "STORE_LEASE_SECONDS": "10"}
+    url = behind_pooler(postgres_store_url)
+    home.settings |= {"STORE_URL": url, "STORE_LEASE_SECONDS": "10"}
     simulator.add_fault(Fault(hang(600), USERS, after=1))
     first = forks.start(home, *JOB)
     until(lambda: simulator.count(USERS) > 1)
@@ -130,7 +136,7 @@ def test_one_run_at_a_time_behind_pooler(
     for _ in range(2):
         result = forks.run(home, *JOB)
         assert result.code == 0, result.err
-    assert len(stored_days(pgbouncer_url)) == DAYS
+    assert len(stored_days(url)) == DAYS
 
 
 @pytest.mark.slow

@@ -68,21 +68,29 @@ def postgres_store_url(postgres_server: str, prepared_database: str) -> Iterator
 @pytest.fixture
 def pgbouncer_url(postgres_url: str) -> str:
     """The same behind a PgBouncer that gives each transaction another session."""
-    if POOLER not in os.environ:
-        assert "CI" not in os.environ, f"CI provides a pooler; {POOLER} has to say where"
-        pytest.skip(f"no PgBouncer: {POOLER} is not set")
-    return _pooled(postgres_url)
+    return behind_pooler(postgres_url)
 
 
 @pytest.fixture
 def pooled_store_url(postgres_store_url: str) -> str:
-    """A store behind the pooler, where there is one: without it, each transaction of the program
-    starts a process of the server, which costs more than most transactions.
+    """A store behind the pooler, where there is one."""
+    return pooled(postgres_store_url)
+
+
+def behind_pooler(url: str) -> str:
+    """The URL of the same database behind the pooler; skips where there is none."""
+    if POOLER not in os.environ:
+        assert "CI" not in os.environ, f"CI provides a pooler; {POOLER} has to say where"
+        pytest.skip(f"no PgBouncer: {POOLER} is not set")
+    return pooled(url)
+
+
+def pooled(url: str) -> str:
+    """The same where there is a pooler: without it, each transaction of the program starts a
+    process of the server, which costs more than most transactions.
     """
-    return _pooled(postgres_store_url) if POOLER in os.environ else postgres_store_url
-
-
-def _pooled(url: str) -> str:
+    if POOLER not in os.environ:
+        return url
     name = make_url(url).database
     return make_url(os.environ[POOLER]).set(database=name).render_as_string(False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shutil
@@ -32,7 +33,7 @@ from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
-from databases import new_database
+from databases import new_database, pooled
 from stored_days import settings_of
 
 FIRST = datetime(2025, 3, 12, 3, tzinfo=UTC)  # a Wednesday
@@ -135,7 +136,11 @@ class Setup:
         """Set up the home to fetch from the source."""
         sign_in(home, simulator, self.source)
         if not self.every_format:
-            home.settings |= {"FETCH_COST": "false", "FETCH_EDITOR_LANGUAGE": "false"}
+            home.settings |= {
+                "FETCH_COST": "false",
+                "FETCH_EDITOR_LANGUAGE": "false",
+                "MAX_CONCURRENCY": "1",
+            }
 
     def run(self, home: Home, night: int) -> int:
         """Run the job of the night; returns its exit code."""
@@ -151,18 +156,24 @@ class Setup:
 
 @dataclass(frozen=True)
 class Nights:
-    """The results of an honest source, night by night; `first` is the first night of a new store.
+    """The results of an honest source, night by night.
 
-    `begun` is a home after a month of backfill and the first night; `going_on` continues it.
+    `begun` is a home after a month of backfill and the first night; `going_on` continues it, and
+    `fresh` has no stored day.
     """
 
     setup: Setup
     simulator: Simulator
     server: str | None
+    fresh: Home
     begun: Home
     going_on: Home
-    first: Left
     known: dict[int, Left]
+
+    @functools.cached_property
+    def first(self) -> Left:
+        """The result of the first night of a new store."""
+        return self.run(self.fresh, 1)
 
     def honest(self, night: int) -> Left:
         """The result of this night, after honest ones before it."""
@@ -240,16 +251,11 @@ def honest_nights(setup: Setup, server: str | None, folder: Path) -> Iterator[Ni
         begun = stack.enter_context(_own_store(folder / "begun", server))
         for home in (fresh, begun):
             setup.sign_in(home, simulator)
-        first = _honest_night(fresh, setup)
         before, now = last_complete_days(HISTORY, window(1).start), moment(1)
         backfill_days(settings_of(begun), before, lambda: now)
-        known = {1: _honest_night(begun, setup)}
+        known = {1: _left(setup.run(begun, 1), begun, 1, setup.source)}
         going_on = stack.enter_context(_own_store(folder / "going on", server, begun))
-        yield Nights(setup, simulator, server, begun, going_on, first, known)
-
-
-def _honest_night(home: Home, setup: Setup) -> Left:
-    return _left(setup.run(home, 1), home, 1, setup.source)
+        yield Nights(setup, simulator, server, fresh, begun, going_on, known)
 
 
 def _left(code: int, home: Home, night: int, source: str) -> Left:
@@ -275,7 +281,10 @@ def sign_in(home: Home, simulator: Simulator, source: str) -> None:
 
 @contextmanager
 def _own_store(folder: Path, server: str | None, like: Home | None = None) -> Iterator[Home]:
-    """A home with its own store; with `like`, both are copies of that home's."""
+    """A home with its own store; with `like`, both are copies of that home's.
+
+    A copy is behind the pooler: that keeps connections, and to what has any, no copy can be made.
+    """
     if like:
         shutil.copytree(like.path, folder, symlinks=True)
     else:
@@ -287,5 +296,5 @@ def _own_store(folder: Path, server: str | None, like: Home | None = None) -> It
         return
     template = make_url(like.settings["STORE_URL"]).database if like else "template0"
     with new_database(server, f"{template}") as url:
-        home.settings["STORE_URL"] = url
+        home.settings["STORE_URL"] = pooled(url) if like else url
         yield home
