@@ -49,10 +49,21 @@ from dashboard_scraper.simulator import (
 )
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS
+from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
 from databases import on_sqlite
-from stored_days import NOON, TENANT, TODAY, USERS, backfill, ledger, settings_of, sql
+from stored_days import (
+    NOON,
+    TENANT,
+    TODAY,
+    USERS,
+    answer_with_nobody,
+    backfill,
+    ledger,
+    settings_of,
+    sql,
+)
 
 NIGHT = timedelta(days=1)
 SIZE = 10
@@ -315,6 +326,33 @@ def test_next_run_resumes_after_expired_session(home: Home, start: Start, store_
     assert [request.day for request in whole if request.endpoint == TENANT] == [*DAYS, None]
     assert compared(sim) == [(f"{DAYS[0]}", f"{DAYS[-1]}")]
     assert len(contents(folder_of(home))) == FILES
+
+
+@pytest.mark.slow
+def test_day_of_an_interrupted_run_is_judged_by_the_next(
+    home: Home, in_each_store: Simulator
+) -> None:
+    """A run judges its days when it has all of them; a settled one is not fetched again."""
+    sim = in_each_store
+    home.settings["MAX_CONCURRENCY"] = "1"
+    odd, other = TODAY - timedelta(7), TODAY - timedelta(6)
+    for weeks in (2, 1):
+        backfill(home, odd - timedelta(weeks=weeks), odd - timedelta(weeks=weeks))
+    answer_with_nobody(sim, odd)
+    sim.add_fault(Fault(status(401), USERS, other))
+    with pytest.raises(SignInRequired):
+        backfill(home, odd, other)
+    assert ledger(home)[odd].suspicious is None
+    sim.clear_faults()
+    sim.requests.clear()
+    backfill(home, odd, other)
+    assert asked(sim) == [other]
+    assert f"{ledger(home)[odd].suspicious}".startswith("active users 0, on the same weekday")
+    store = store_at(home.settings["STORE_URL"])
+    with store.locked(), store.opened():
+        store.accept(DASHBOARD, odd, NOON)
+    backfill(home, odd, other)
+    assert ledger(home)[odd].suspicious is None
 
 
 @pytest.mark.slow

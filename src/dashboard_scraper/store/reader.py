@@ -25,7 +25,7 @@ from dashboard_scraper.model.metrics import (
 from dashboard_scraper.model.seats import Seat, StoredSeat
 from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, TenantFigure, UserUsage
 from dashboard_scraper.people.people import Spelling
-from dashboard_scraper.store import day_people, history, persons
+from dashboard_scraper.store import day_people, history, persons, unjudged
 from dashboard_scraper.store.cost_reader import CostQueries
 from dashboard_scraper.store.day_columns import DayColumns, columns_of, users_of_day
 from dashboard_scraper.store.day_people import DayPeople, bits_in, from_bytes, new_on
@@ -239,6 +239,11 @@ class Reader(CostQueries, SumQueries):
         """What held versions would change, oldest first; by default of all days."""
         with self._explained():
             return history.held_revisions(self._connection, source, window)
+
+    def unjudged(self, source: str) -> list[date]:
+        """Days with new figures that no run has judged yet."""
+        with self._explained():
+            return unjudged.days_of(self._connection, source)
 
     def last_answers(self, source: str, window: Window) -> dict[date, LedgerDay]:
         """The source's latest answer for each day, whether that is in force or not."""

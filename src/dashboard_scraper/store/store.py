@@ -23,7 +23,7 @@ from dashboard_scraper.model.metrics import DETAILED
 from dashboard_scraper.model.seats import Seat
 from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, TenantFigure
 from dashboard_scraper.people.people import People
-from dashboard_scraper.store import day_people, persons, runs
+from dashboard_scraper.store import day_people, persons, runs, unjudged
 from dashboard_scraper.store.backend import Backend, View
 from dashboard_scraper.store.cost_days import StoredCosts, mark_days
 from dashboard_scraper.store.cost_rows import CostLedgerDay
@@ -239,6 +239,7 @@ class Store:
         ledger's row before.
 
         An answer that differs from the version in force replaces it, unless the policy holds it.
+        With a policy, a day with new figures is among `Reader.unjudged` until it is `judged`.
         `fetched_at` is when the fetch began: the answer may lack anything that happened since.
         """
         self._put_days.add(usage.day)
@@ -248,6 +249,8 @@ class Store:
             stored_day = self._stored_day(connection, source, usage.day)
             stored_day.rows.numbers = self._numbers
             stored, before = stored_day.put(usage, fetched_at, policy or AcceptAll(), people)
+            if policy is not None and stored in (Stored.FIRST, Stored.REVISED):
+                unjudged.add(connection, source, usage.day)
             return stored, before, stored_day.rows.numbers
 
         stored, before, self._numbers = self._write(put)
@@ -270,6 +273,11 @@ class Store:
     def mark(self, source: str, day: date, moment: datetime, **reasons: str | None) -> None:
         """Set in the ledger why a day is `suspicious`, or what is `held`; None clears it."""
         self._write(lambda c: self._stored_day(c, source, day).mark(moment, **reasons))
+
+    def judged(self, source: str, days: Collection[date]) -> None:
+        """Record that these days were compared with others, and marked where they are odd."""
+        if days:
+            self._write(lambda connection: unjudged.remove(connection, source, days))
 
     def put_costs(
         self,

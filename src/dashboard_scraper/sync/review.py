@@ -56,13 +56,15 @@ def review(
 ) -> Review:
     """Judge every held revision of the window, and mark suspicious days.
 
-    `stored` has what the store did with each answer of this run.
+    `stored` has what the store did with each answer of this run. Days with new figures of an
+    earlier one, which did not come so far, are judged too.
     """
     with store.reading() as reader:
         held = reader.held(source_name, window)
+        left = {day for day in reader.unjudged(source_name) if day in window}
         ledger = reader.ledger(source_name, history_for(window)) if held else {}
     judgements = judge(held, ledger, caution)
-    new = {day for day, what in stored.items() if what in (Stored.FIRST, Stored.REVISED)}
+    new = left | {day for day, what in stored.items() if what in (Stored.FIRST, Stored.REVISED)}
     still_held = []
     for judgement in judgements:
         day = judgement.change.before.day
@@ -77,6 +79,7 @@ def review(
     suspicions = _Suspicions(store, source_name, window, first_held)
     again = {day for day, what in stored.items() if what is Stored.SAME}
     suspicions.mark(new, again, caution)
+    store.judged(source_name, new)
     return Review(sorted(still_held, key=lambda each: each.change.before.day), suspicions.whole)
 
 
