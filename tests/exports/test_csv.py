@@ -396,7 +396,7 @@ names = st.one_of(
 
 
 @given(st.lists(st.builds(UserUsage, names, any_figures, service=st.booleans()), min_size=1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @pytest.mark.parametrize("source", [DASHBOARD, ANALYTICS])
 def test_rows_are_what_the_writer_prints(source: str, users: list[UserUsage]) -> None:
     """With a field outside the catalogue, all rows go through the CSV writer."""

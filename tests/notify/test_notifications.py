@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import signal
-import subprocess
-import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
@@ -14,6 +12,7 @@ import pytest
 
 import toy_source
 from conftest import Home, Start, today, yesterday
+from crash_child import Forks, until
 from dashboard_scraper.model.dates import is_weekend
 from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.secret_files import write_private
@@ -302,20 +301,15 @@ def test_run_without_a_network_notifies_nobody(
 
 @pytest.mark.parametrize("moment", ["at its start", "in a request"])
 def test_terminated_run_pings_its_exit_code(
-    home: Home, api: Simulator, sink: HttpSink, moment: str
+    home: Home, api: Simulator, sink: HttpSink, forks: Forks, moment: str
 ) -> None:
     """At any moment after the ping of its start, even while that is answered; with no message."""
     api.add_fault(Fault(hang(600)))
     begun = sink.paths if moment == "at its start" else api.requests
-    with subprocess.Popen(home.command(*BACKFILL), env=home.environment()) as run:
-        try:
-            while not begun:
-                threading.Event().wait(0.01)
-            run.send_signal(signal.SIGTERM)
-            run.wait(timeout=300)
-        finally:
-            run.kill()
-    assert run.returncode == 143
+    run = forks.start(home, *BACKFILL)
+    until(lambda: bool(begun))
+    run.kill(signal.SIGTERM)
+    assert run.wait().code == 143
     assert (sink.paths, sink.messages) == (pings("start", "143"), [])
 
 

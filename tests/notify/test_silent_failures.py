@@ -5,8 +5,7 @@ killed or terminated before they could say anything.
 from __future__ import annotations
 
 import json
-import subprocess
-import threading
+import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +13,7 @@ import pytest
 
 import toy_source
 from conftest import Home, Start, today, yesterday
+from crash_child import Forks, until
 from dashboard_scraper.across.tables import USAGE_CSV
 from dashboard_scraper.simulator import Fault, Organization, Simulator, hang
 from dashboard_scraper.sources.registry import ANALYTICS, SOURCES
@@ -74,15 +74,14 @@ def test_failure_of_no_single_source_is_told_once_and_its_end(
 
 @on_sqlite
 def test_killed_run_is_told_by_the_next_before_it_works(
-    home: Home, api: Simulator, sink: HttpSink, store_url: str
+    home: Home, api: Simulator, sink: HttpSink, store_url: str, forks: Forks
 ) -> None:
     """Before, since it may be killed too."""
     api.add_fault(Fault(hang(60)))
-    with subprocess.Popen(home.command(*DAILY), env=home.environment()) as run:
-        while not api.requests:
-            assert run.poll() is None
-            threading.Event().wait(0.01)
-        run.kill()
+    run = forks.start(home, *DAILY)
+    until(lambda: bool(api.requests))
+    run.kill()
+    assert run.wait().code == -signal.SIGKILL
     assert sink.messages == []
     api.clear_faults()
     api.requests.clear()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ import dbt_catalogue
 from dashboard_scraper.store.schema import VIEWS
 from dbt_catalogue import FILES, PACKAGE
 from dbt_stores import DAMAGES
+from in_process import as_program
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -22,8 +21,7 @@ def test_each_generated_file_is_up_to_date(name: str) -> None:
 
 @pytest.mark.slow
 def test_the_tool_writes_every_file(tmp_path: Path) -> None:
-    command = [sys.executable, "-W", "error", dbt_catalogue.__file__, str(tmp_path)]
-    subprocess.run(command, timeout=60, check=True)
+    as_program(dbt_catalogue.__file__, f"{tmp_path}")
     made = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
     assert made == set(FILES)
 

@@ -14,6 +14,7 @@ import make_documents
 import store_document
 from dashboard_scraper.model.metrics import METRICS
 from dashboard_scraper.sources.registry import SOURCES, info_of
+from in_process import as_program
 from make_documents import DOCS, DOCUMENTS
 from mapping_document import document
 
@@ -25,8 +26,7 @@ def test_each_document_is_up_to_date(name: str) -> None:
 
 @pytest.mark.slow
 def test_make_docs_writes_every_document(tmp_path: Path) -> None:
-    command = [sys.executable, "-W", "error", make_documents.__file__, str(tmp_path)]
-    subprocess.run(command, timeout=300, check=True)
+    as_program(make_documents.__file__, f"{tmp_path}")
     made = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
     assert made == {name: document() for name, document in DOCUMENTS.items()}
 

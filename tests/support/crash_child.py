@@ -6,6 +6,7 @@ up to be killed, or to find the disk full, at a chosen point.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import errno
 import functools
@@ -29,13 +30,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TextIO
 
+import anyio
 import msgspec
 import psycopg
 from sqlalchemy import Engine, event
 
 from conftest import Home, Result, all_files, content_of, today
 from dashboard_scraper import main
-from dashboard_scraper.cli import exporting, serving
+from dashboard_scraper.cli import exporting, people, serving, watching
 from dashboard_scraper.model.dates import last_complete_days
 from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.settings.groups import SQLITE_PREFIX
@@ -45,7 +47,7 @@ from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save
 from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import LedgerDay, postgres, status, store_at
 
-WARM = (exporting, postgres, serving, status)
+WARM = (exporting, people, postgres, serving, status, watching)
 
 _LONGEST_RUN = 300
 _LONGEST_SERVER = 1200
@@ -300,11 +302,12 @@ def drop_store(url: str) -> None:
 
 
 def until(reached: Callable[[], bool], seconds: float = 60) -> None:
-    """Poll until something has happened."""
-    deadline = time.monotonic() + seconds
+    """Poll until something has happened, less and less often: to ask may take time itself."""
+    deadline, pause = time.monotonic() + seconds, 0.002
     while not reached():
         assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.002)
+        time.sleep(pause)
+        pause = min(1.2 * pause, 0.1)
 
 
 def serve(folder: Path) -> None:
@@ -377,6 +380,7 @@ def _warm_up() -> None:
         save_cookies(home.cookie_file, {SESSION_COOKIE: sim.cookie}, origin_of(sim.url))
         for _ in range(2):  # the second compares
             assert home.run(*JOB).code == 0
+    asyncio.run(anyio.sleep(0))  # imports what each server would at its first request
 
 
 if __name__ == "__main__":

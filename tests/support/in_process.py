@@ -12,6 +12,7 @@ import gc
 import io
 import logging
 import os
+import runpy
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +38,12 @@ def run_main(
         faulthandler.cancel_dump_traceback_later()
     texts = [stream.buffer.getvalue().decode() for stream in (out, err)]
     return code, texts[0], texts[1]
+
+
+def as_program(file: str, *words: str) -> None:
+    """Run a file as `python FILE WORDS` does; it must not end with an exit code."""
+    with mock.patch.object(sys, "argv", [file, *words]):
+        runpy.run_path(file, run_name="__main__")
 
 
 def _exit_code(words: Sequence[str]) -> int:

@@ -25,20 +25,20 @@ def imports_of(path: Path) -> tuple[str, ...]:
     return tuple(_imports(tree_of(path)))
 
 
-def _imports(tree: ast.Module) -> Iterator[str]:
-    for_types = {
-        child
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and _is_for_types(node.test)
-        for child in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if node in for_types:
-            continue
-        if isinstance(node, ast.Import):
-            yield from (name.name for name in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield from (f"{node.module}.{name.name}" for name in node.names)
+def _imports(tree: ast.AST) -> Iterator[str]:
+    """Of statements, and those within: expressions, which most of a tree consists of, have none."""
+    if isinstance(tree, ast.Import):
+        yield from (name.name for name in tree.names)
+    elif isinstance(tree, ast.ImportFrom) and tree.module:
+        yield from (f"{tree.module}.{name.name}" for name in tree.names)
+    elif not (isinstance(tree, ast.If) and _is_for_types(tree.test)):
+        for name in _BLOCKS:
+            for node in getattr(tree, name, ()):
+                yield from _imports(node)
+
+
+_BLOCKS = ("body", "handlers", "cases", "orelse", "finalbody")
+"""Where nodes have statements, or others that have them."""
 
 
 def _is_for_types(test: ast.expr) -> bool:
