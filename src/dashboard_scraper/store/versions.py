@@ -40,6 +40,8 @@ Delta: TypeAlias = dict[Key, tuple[Any, ...] | None]
 # If a larger share of a day's rows changes, all are rewritten: cheaper than to find each.
 _MOST_SINGLE_ROWS = 0.5
 
+_ROWS_AT_ONCE = 1000  # of a driver's rows, which take as much memory as the content
+
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 _BASES = select(DAY_VERSION.c.version, DAY_VERSION.c.base).where(is_of_day(DAY_VERSION))
@@ -168,8 +170,8 @@ class DayRows:
         if self._names is not None:
             query = query.where(table.c.user_login.in_(self._names))
         keys = _key_length(table)
-        rows = self.execute(query, values).all()
-        return {tuple(row[:keys]): tuple(row[keys:]) for row in rows}
+        parts = self.execute(query, values).partitions(_ROWS_AT_ONCE)
+        return {tuple(row[:keys]): tuple(row[keys:]) for rows in parts for row in rows}
 
 
 def _key_length(table: Table) -> int:
