@@ -7,7 +7,7 @@ are written in the transaction that writes its rows.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from operator import itemgetter
@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, or_, select
 
 from dashboard_scraper.model.columns import Columns
+from dashboard_scraper.model.metrics import METRICS
 from dashboard_scraper.store.persons import numbers
 from dashboard_scraper.store.schema import DAY_LEDGER, DAY_PEOPLE, USER_DAY
 from dashboard_scraper.store.statements import (
@@ -64,28 +65,29 @@ def bitmaps_of(
     rows: Mapping[tuple[Any, ...], Sequence[Any]], number_of: Mapping[str, int]
 ) -> dict[str, bytes]:
     """The bitmaps by column, from a day's rows by name."""
-    places = _Places([number_of[name] for (name,) in rows])
-    columns = Columns(rows.values())
-    service = bytes(map(bool, map(itemgetter(-1), rows.values())))
-    flags = (b"\1" * len(rows), service, columns.active(), *columns.used)
-    return {column.name: places.bitmap(each) for column, each in zip(_BITMAPS, flags, strict=True)}
+    numbers = [number_of[name] for (name,) in rows]
+    size = max(numbers, default=-1) // 8 + 1
+    by_number: list[Sequence[Any]] = [_NOBODY] * (size * 8)
+    listed = bytearray(size * 8)
+    for number, row in zip(numbers, rows.values(), strict=True):
+        by_number[number] = row
+        listed[number] = 1
+    columns = Columns(by_number)
+    service = bytes(map(bool, map(itemgetter(-1), by_number)))
+    flags = (bytes(listed), service, columns.active(), *columns.used)
+    return {column.name: _bitmap(each) for column, each in zip(_BITMAPS, flags, strict=True)}
 
 
-class _Places:
-    """Turns flags of rows into a bitmap of the numbers that the rows' names have."""
+_NOBODY = (*(0 for _ in METRICS), None, False)
+"""A row in the place of a number whose name has none: without activity."""
 
-    def __init__(self, numbers: Collection[int]) -> None:
-        self._size = max(numbers, default=-1) // 8 + 1
-        self._row_of = [-1] * (self._size * 8)
-        for row, number in enumerate(numbers):
-            self._row_of[number] = row
 
-    def bitmap(self, flags: bytes) -> bytes:
-        if not any(flags):
-            return bytes(self._size)
-        by_number = bytes(map((flags + b"\0").__getitem__, self._row_of))  # -1 is the last: 0
-        digits = by_number[::-1].translate(_DIGITS)
-        return int(digits, 2).to_bytes(self._size, "little")
+def _bitmap(flags: bytes) -> bytes:
+    """Flags by number as bits."""
+    size = len(flags) // 8
+    if not any(flags):
+        return bytes(size)
+    return int(flags[::-1].translate(_DIGITS), 2).to_bytes(size, "little")
 
 
 _DIGITS = bytes.maketrans(b"\0\1", b"01")

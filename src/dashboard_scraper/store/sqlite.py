@@ -302,15 +302,17 @@ def _plain_columns(table: Table, rows: Sequence[Row]) -> dict[str, Sequence[obje
     ):
         if column.nullable and column.server_default is None and not any(map(_is_known, values)):
             continue
-        found[column.name] = values if plain is None else [_or_none(plain, v) for v in values]
+        found[column.name] = values if plain is None else _all_plain(plain, values)
     return found
 
 
+def _all_plain(plain: Callable[[Any], str], values: Sequence[Any]) -> Sequence[object]:
+    if None in values:
+        return [None if value is None else plain(value) for value in values]
+    return list(map(plain, values))
+
+
 _is_known = partial(operator.is_not, None)
-
-
-def _or_none(plain: Callable[[Any], str], value: Any) -> str | None:
-    return None if value is None else plain(value)
 
 
 _PLAIN: tuple[tuple[type[TypeEngine[Any]], Callable[[Any], str]], ...] = (
