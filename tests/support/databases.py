@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -15,6 +17,7 @@ from conftest import Home
 from dashboard_scraper.store import store_at
 
 SERVER, POOLER = "TEST_POSTGRES_URL", "TEST_PGBOUNCER_URL"
+_LOOKS, _PAUSE = 50, 0.01
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +51,19 @@ def new_database(server_url: str, template: str) -> Iterator[str]:
         try:
             yield make_url(server_url).set(database=name).render_as_string(False)
         finally:
-            server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            _drop(server, name)
+
+
+def _drop(server: psycopg.Connection[tuple[Any, ...]], name: str) -> None:
+    """FORCE alone would end the connections of the pooler too, look at once whether they are gone,
+    and look again after a tenth of a second.
+    """
+    ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+    for _ in range(_LOOKS):
+        if not server.execute(ended, [name]).fetchall():
+            break
+        time.sleep(_PAUSE)
+    server.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 @pytest.fixture
