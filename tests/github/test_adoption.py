@@ -76,6 +76,7 @@ def varied_days(count: int) -> Days:
     }
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_phases_follow_githubs_rules(store_url: str) -> None:
     days = varied_days(60)

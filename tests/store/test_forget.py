@@ -127,7 +127,16 @@ def test_ledger_matches_the_remaining_rows(home: Home) -> None:
     assert any(row.sums != before[day].sums for day, row in after.items())
 
 
-@pytest.mark.parametrize("written", ["ada@example.com", "ADA@EXAMPLE.COM", "aDa@example.COM"])
+@pytest.mark.parametrize(
+    ("store_url", "written"),
+    [
+        ("sqlite", "ada@example.com"),
+        ("sqlite", "ADA@EXAMPLE.COM"),
+        ("sqlite", "aDa@example.COM"),
+        ("postgresql", "aDa@example.COM"),
+    ],
+    indirect=["store_url"],
+)
 @pytest.mark.slow
 def test_forget_ignores_capitals_in_addresses(
     home: Home, spring: Simulator, capsys: Capture, written: str
@@ -247,6 +256,7 @@ def test_no_sqlite_file_contains_a_forgotten_address(home: Home, start: Start) -
         assert stands_in_files(home, users[number - 1])
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_forget_is_not_a_revision_of_settled_days(home: Home, spring: Simulator) -> None:
     """And unsettled days bring the person back when they are fetched again, as the log says."""
@@ -267,6 +277,7 @@ def test_forget_is_not_a_revision_of_settled_days(home: Home, spring: Simulator)
     assert [ledger(home)[day].forgotten for day in UNSETTLED] == [0] * len(UNSETTLED)
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_revised_day_brings_a_forgotten_person_back(home: Home, spring: Simulator) -> None:
     backfill(home, FIRST, march(6))

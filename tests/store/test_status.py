@@ -87,7 +87,8 @@ def test_status_without_store_creates_nothing(home: Home, empty_place: str) -> N
         assert sql(empty_place, tables) == []
 
 
-@pytest.mark.usefixtures("empty_place", "spring")
+@on_sqlite
+@pytest.mark.usefixtures("spring", "store_url")
 @pytest.mark.slow
 def test_status_of_complete_window(home: Home, capsys: Capture) -> None:
     home.settings["SETTLE_DAYS"] = "0"
@@ -188,6 +189,7 @@ def test_status_lists_every_kind_of_day(home: Home, capsys: Capture) -> None:
     )
 
 
+@on_sqlite
 @pytest.mark.usefixtures("spring", "store_url")
 @pytest.mark.slow
 def test_status_counts_days_with_forgotten_users(home: Home, capsys: Capture) -> None:
@@ -222,6 +224,7 @@ def test_last_success_is_of_a_complete_run(home: Home, spring: Simulator, capsys
     assert json_of(home, capsys)["last_success"] == "2025-03-10T15:00:00Z"
 
 
+@on_sqlite
 @pytest.mark.usefixtures("spring", "store_url")
 @pytest.mark.slow
 def test_max_age_limits_age_of_newest_day(home: Home) -> None:
@@ -346,6 +349,7 @@ def test_long_history_is_reported_in_few_lines(home: Home, capsys: Capture) -> N
     assert len(json_of(home, capsys)["missing"]) == 9496
 
 
+@on_sqlite
 @pytest.mark.usefixtures("spring", "store_url")
 @pytest.mark.slow
 def test_differences_are_listed_up_to_a_number(

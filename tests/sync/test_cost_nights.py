@@ -69,7 +69,11 @@ def asked(simulator: Simulator) -> Counter[str]:
     return Counter(each.endpoint for each in simulator.requests if each.endpoint in (COST, BUDGETS))
 
 
-@pytest.mark.parametrize("billing", ["dollars", "credits"])
+@pytest.mark.parametrize(
+    ("store_url", "billing"),
+    [("sqlite", "dollars"), ("sqlite", "credits"), ("postgresql", "credits")],
+    indirect=["store_url"],
+)
 def test_stored_costs_are_the_truth(
     home: Home, start_api: Start, store_url: str, billing: str
 ) -> None:

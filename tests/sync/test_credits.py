@@ -259,6 +259,7 @@ def test_credit_error_sets_exit_code(home: Home, start_api: Start) -> None:
     assert len(home.own_files()) == 2
 
 
+@on_sqlite
 @pytest.mark.slow
 def test_refetched_days_get_new_credits(home: Home, in_each_store: Simulator) -> None:
     """No other days are asked for."""

@@ -390,17 +390,12 @@ def days_within(sim: Simulator, days: Sequence[date], requests: int) -> list[dat
     return found
 
 
-@pytest.mark.parametrize(
-    ("users", "number"), [(8, 112), (150, 52)], ids=["a page a day", "several pages a day"]
-)
 @pytest.mark.slow
-def test_run_spends_100_requests_by_default(
-    home: Home, start_api: Start, caplog: Log, users: int, number: int
-) -> None:
-    """On the newest days."""
+def test_run_spends_100_requests_by_default(home: Home, start_api: Start, caplog: Log) -> None:
+    """On the newest days, most of which have several pages."""
     caplog.set_level(logging.INFO, "dashboard_scraper")
-    sim = start_api(Organization(users=users, today=TODAY))
-    days = list(Window(TODAY - timedelta(number), TODAY - NIGHT).days())
+    sim = start_api(Organization(users=150, today=TODAY))
+    days = list(Window(TODAY - timedelta(52), TODAY - NIGHT).days())
     backfill(home, days[0], days[-1])
     within = days_within(sim, days, EDITOR_LANGUAGE_REQUESTS)
     assert 0 < len(within) < len(days)
@@ -419,8 +414,8 @@ def test_run_spends_100_requests_by_default(
 def test_setting_true_fetches_all_days(home: Home, start_api: Start, caplog: Log) -> None:
     caplog.set_level(logging.INFO, "dashboard_scraper")
     home.settings["FETCH_EDITOR_LANGUAGE"] = "true"
-    sim = start_api(Organization(users=8, today=TODAY))
-    days = list(Window(TODAY - timedelta(112), TODAY - NIGHT).days())
+    sim = start_api(Organization(users=150, today=TODAY))
+    days = list(Window(TODAY - timedelta(52), TODAY - NIGHT).days())
     backfill(home, days[0], days[-1])
     assert statuses(home) == dict.fromkeys(days, COMPLETE)
     assert sim.count(ENDPOINT) > EDITOR_LANGUAGE_REQUESTS

@@ -155,17 +155,16 @@ def messages(caplog: Log, level: int) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("store_url", "settle_days"),
-    [("sqlite", 0), ("sqlite", 1), ("sqlite", 3), ("postgresql", 3), ("sqlite", SIZE + 2)],
-    indirect=["store_url"],
+    "settle_days",
+    [0, 1, 3, SIZE + 2],
 )
 @pytest.mark.slow
 def test_next_night_fetches_only_unsettled_days(
-    home: Home, in_each_store: Simulator, settle_days: int
+    home: Home, spring: Simulator, settle_days: int
 ) -> None:
     """The others are compared with one request."""
     home.settings |= {"SETTLE_DAYS": f"{settle_days}", "MAX_CONCURRENCY": "1"}
-    sim = in_each_store
+    sim = spring
     run(home)
     assert asked(sim) == asked(sim, TENANT) == DAYS
     assert compared(sim) == [(f"{DAYS[0]}", f"{DAYS[-1]}")]

@@ -22,6 +22,7 @@ from dashboard_scraper.model.reconciliation import FILES_MARKED, Rules
 from dashboard_scraper.model.tolerance import Tolerance
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body, set_value, status
 from dashboard_scraper.sources.dashboard.fields import TENANT_TOTALS
+from databases import on_sqlite
 from stored_days import TENANT, USERS, mark
 
 MESSAGES = next(iter(TENANT_TOTALS))
@@ -56,6 +57,7 @@ def last_success(home: Home) -> Any:
     return source["last_success"]
 
 
+@on_sqlite
 @pytest.mark.usefixtures("five", "store_url")
 @pytest.mark.slow
 def test_unreconciled_day_ends_run_with_9(home: Home) -> None:
