@@ -15,7 +15,7 @@ from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
 from dashboard_scraper.store import DetailStatus, LedgerDay, Status, store_at
 from report_reading import REPORT, Report, read_report
 
-USERS = {ANALYTICS: 80, DASHBOARD: 12}
+USERS = {ANALYTICS: 64, DASHBOARD: 12}
 Demo = Callable[[str], tuple[Home, Report]]
 STORED = Window(today() - timedelta(84), yesterday())
 
@@ -81,7 +81,7 @@ def test_demo_store_has_a_status(source: str, demo: Demo) -> None:
 @pytest.mark.slow
 @pytest.mark.longest
 def test_demo_of_all_compares_four_assistants(home: Home) -> None:
-    result = home.run("demo", "--source", "all", "--users", "12")
+    result = home.run("demo", "--source", "all", "--users", "6")
     assert result.code == 0, result.err
     page = home.data / "demo" / REPORT
     assert result.out.splitlines()[-1] == page.as_uri()

@@ -83,7 +83,10 @@ class _Reader(HTMLParser):
             self._report.tables[self._table][-1][-1] += data
         elif "svg" not in tags:
             self._words.append(data)
-            self._report.words = " ".join(" ".join(self._words).split())
+
+    def close(self) -> None:
+        super().close()
+        self._report.words = " ".join(" ".join(self._words).split())
 
 
 def without_code(text: str) -> str:
@@ -97,5 +100,7 @@ def read_report(page: Path) -> Report:
 
 def read_text(text: str) -> Report:
     report = Report(text)
-    _Reader(report).feed(text)
+    reader = _Reader(report)
+    reader.feed(text)
+    reader.close()
     return report
