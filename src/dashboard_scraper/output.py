@@ -68,7 +68,11 @@ class OutputDay:
     def counted(self) -> DayUsage:
         """The same as `usage` but for figures that are not counted, which may be unknown."""
         columns = self.columns
-        return self.usage if columns is None else DayUsage(self.day, columns.counted())
+        if columns is None:
+            return self.usage
+        found = DayUsage(self.day, columns.counted())
+        # Somebody may have used only what the source no longer reports: no column has it.
+        return found if len(found.active) == self.ledger_day.active_users else self.usage
 
 
 class Unwritten(msgspec.Struct, frozen=True):

@@ -58,7 +58,7 @@ def check_files(day: OutputDay, source: str) -> None:
     ]
     assert day.counted.users == counted
     heads = {each.user: head_of(7, each.user) for each in day.shown.users}
-    lines = lines_of(heads, day.columns)
+    lines = lines_of(heads, day.columns, day.ledger_day.active_users)
     unknown = any(each.figures[m] is None for each in day.shown.users for m in REQUIRED)
     assert (lines is None) == unknown
     if lines is not None:
@@ -157,3 +157,17 @@ def test_columns_have_every_metric_that_the_ledger_has(store_url: str) -> None:
     with stored_day(store_url, DASHBOARD, users) as day:
         check_files(day, DASHBOARD)
         assert [each.user for each in day.counted.active] == ["ada@example.com"]
+
+
+def test_activity_that_no_column_has_is_that_of_records(store_url: str) -> None:
+    """Of somebody who used only what an earlier version knew of the source, as nobody else did."""
+    unknown, *_ = [metric for metric in COUNTS if metric not in info_of(DASHBOARD).metrics]
+    zeros: dict[str, Any] = {metric.name: 0 for metric in REQUIRED}
+    users = [
+        UserUsage("ada@example.com", Figures(**zeros | {unknown.name: 1})),
+        UserUsage("ben@example.com", Figures(**zeros | {"chat_messages": 2})),
+    ]
+    with stored_day(store_url, DASHBOARD, users) as day:
+        assert day.columns is not None
+        assert lines_of({}, day.columns, day.ledger_day.active_users) is None
+        assert [each.user for each in day.counted.active] == [each.user for each in users]

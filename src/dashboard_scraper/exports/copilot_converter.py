@@ -236,13 +236,17 @@ def line_of(head: bytes, values: Values, flags: Flags | None = None) -> bytes:
     return b"%b%b%b" % (head, text, _ENDS[flags.agent][flags.chat])
 
 
-def lines_of(heads: Mapping[str, bytes], columns: DayColumns) -> Iterator[bytes] | None:
+def lines_of(
+    heads: Mapping[str, bytes], columns: DayColumns, active_users: int
+) -> Iterator[bytes] | None:
     """`line_of` for everybody who was active, several times as fast; None where a figure that the
-    lines need is unknown.
+    lines need is unknown, or where the columns do not show the activity of all `active_users`.
     """
     if not all(map(columns.is_known, REQUIRED)):
         return None
     active = [*map(any, zip(*columns.counts.values(), strict=True))]
+    if sum(active) != active_users:
+        return None
     names = itertools.compress(columns.names, active)
     values = {m: [*itertools.compress(columns.values[m], active)] for m in PLACES}
     agent, chat = (

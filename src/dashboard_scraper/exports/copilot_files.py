@@ -103,7 +103,7 @@ class CopilotFiles(FileOutput):
     def _lines(self, day: OutputDay) -> Iterable[bytes]:
         columns = day.columns
         if columns is not None and self._renamed.isdisjoint(columns.names):
-            lines = lines_of(self._heads, columns)
+            lines = lines_of(self._heads, columns, day.ledger_day.active_users)
             if lines is not None:
                 return lines
         active = self._run.naming.renamed(day.shown.active)
