@@ -21,7 +21,7 @@ _AT_ONCE = 2
 _LARGE = 1 << 18
 # A server that cannot send ends the connection after a minute or so. Also, a holder may wait for
 # what a thread without a turn is to fetch. So a turn that does not come is done without.
-_PATIENCE_SECONDS = 20
+_PATIENCE_SECONDS = 45
 
 
 class Turns:
