@@ -34,7 +34,7 @@ from in_process import run_main
 
 # Databases of PostgreSQL, the browser of the report's tests, the simulators of those of analytics
 # faults, an S3 server, lakes, and what is read and written.
-pytest_plugins = [
+FIXTURES = (
     "databases",
     "report_pages",
     "analytics_runs",
@@ -44,7 +44,7 @@ pytest_plugins = [
     "object_stores",
     "lakes",
     "reads_and_writes",
-]
+)
 
 _FILE = "file://"
 _BEGUN = "TESTS_BEGUN_BY"
@@ -238,10 +238,15 @@ def last_working_day() -> date:
     return next(day for day in back if not is_weekend(day))
 
 
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Who only distributes the tests to workers collects none of them."""
-    if session.config.getoption("numprocesses", None):
+def pytest_configure(config: pytest.Config) -> None:
+    """Who only distributes the tests to workers collects none of them, and needs no fixture: the
+    workers wait while it imports.
+    """
+    if config.getoption("numprocesses", None):
         gc.enable()
+        return
+    for name in FIXTURES:
+        config.pluginmanager.import_plugin(name)
 
 
 def pytest_collection_finish() -> None:
