@@ -79,10 +79,11 @@ if os.environ.setdefault(_BEGUN, f"{os.getpid()}") == f"{os.getpid()}":
 
 # How long an example takes says something of the machine alone, where others work too. The examples
 # are the same each time, so that no change fails by what it has nothing to do with; to look for
-# others, use `--hypothesis-profile default`.
+# others, use `--hypothesis-profile default`. Tests of secrets and spellings say that they try more.
 hypothesis.settings.register_profile(
     "patient",
     hypothesis.settings(),
+    max_examples=50,
     deadline=None,
     derandomize=True,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],

@@ -51,6 +51,7 @@ def export(home: Home, first: date, last: date, folder: Path | None = None) -> N
     export_files(settings_of(home), Window(first, last), folder)
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.usefixtures("spring")
 @pytest.mark.slow
 def test_latest_names_the_newest_window(home: Home) -> None:
@@ -96,6 +97,7 @@ def test_latest_leaves_a_failed_export(home: Home, spring: Simulator) -> None:
     assert latest(home) == name_of(march(5))
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.usefixtures("spring")
 @pytest.mark.parametrize("kind", ["folder", "file", "link"])
 def test_foreign_latest_is_left_alone(home: Home, kind: str, caplog: Log) -> None:

@@ -23,7 +23,7 @@ from notification_sinks import HttpSink, http_sink
 
 DAY = f"{yesterday()}"
 DAILY = ("--daily", DAY, DAY)
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("csv_alone")]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pyarrow.parquet
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -297,6 +297,7 @@ def test_unknown_for_one_spelling_is_unknown(unknown: str) -> None:
     assert of(ada, *known) == [None if name == unknown else known[name] for name in known]
 
 
+@settings(max_examples=100)
 @given(st.text(min_size=1).filter(lambda text: "@" not in text))
 def test_key_is_idempotent_over_spellings(text: str) -> None:
     address = f"{text}@example.com"

@@ -402,7 +402,7 @@ hosts = st.sampled_from([HOST, "127.0.0.1", "[::1]"])
 paths = st.sampled_from(["", "/", "/api/a-b", "//api"])
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=100)
 @given(
     st.sampled_from(["http", "https"]),
     st.none() | st.tuples(secrets, st.none() | secrets),
@@ -443,7 +443,7 @@ def test_redacted_url_has_dates_and_page_sizes() -> None:
     assert redact(url) == url.replace("c1", "REDACTED")
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=100)
 @given(st.text())
 @pytest.mark.slow
 def test_malformed_url_shows_no_password(rest: str) -> None:
