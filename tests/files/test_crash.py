@@ -153,7 +153,7 @@ def trials(
 
 @pytest.mark.parametrize(
     ("empty_place", "times"),
-    [("sqlite", 4), ("postgresql", 2), ("pgbouncer", 2)],
+    [("sqlite", 4), ("postgresql", 2), ("pgbouncer", 1)],
     indirect=["empty_place"],
 )
 @pytest.mark.slow

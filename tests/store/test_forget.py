@@ -245,11 +245,11 @@ def test_no_sqlite_file_contains_a_forgotten_address(home: Home, start: Start) -
     backfill(home, march(6), LAST, NOON + timedelta(hours=1))
     users = [user.user for user in stored_users(home)[LAST]]
     whole = file.read_bytes()
-    for number, user in list(enumerate(users))[::12]:
+    for number, user in list(enumerate(users))[::36]:
         file.write_bytes(whole)
         assert stands_in_files(home, user)
         with closing(sqlite3.connect(file, isolation_level=None)) as other:
-            if number % 24 == 0:
+            if number % 72 == 0:
                 assert other.execute("SELECT count(*) FROM user_days").fetchone()[0] > 100
             forget(home, user)
         assert not stands_in_files(home, user), user

@@ -33,6 +33,8 @@ from dashboard_scraper.sources.registry import CURSOR
 from dashboard_scraper.store import store_at
 from stored_days import NOON, TODAY, fetch, settings_of
 
+pytestmark = pytest.mark.usefixtures("csv_alone")
+
 WEEK = Window(SOUND - timedelta(1), SOUND + timedelta(5))
 
 

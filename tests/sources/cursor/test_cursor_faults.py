@@ -51,6 +51,8 @@ from dashboard_scraper.sources.cursor.paths import ALLOWED, PREFIX
 from dashboard_scraper.sources.rest.auth import NotAllowed
 from stored_days import NOON, TODAY, fetch
 
+pytestmark = pytest.mark.usefixtures("csv_alone")
+
 ONE_DAY = Window(DAY, DAY)
 Json = Any
 Fetch = Callable[[CursorSource], object]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from base64 import b64decode
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from keyring.backends import null
 from keyring.backends.chainer import ChainerBackend
 
 from conftest import Home, Start, all_files
+from crash_child import Forks
 from dashboard_scraper.simulator import Simulator
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.keyring_store import KeyringStore, open_keyring
@@ -221,39 +221,23 @@ def test_missing_keyring_is_said(
 
 
 @pytest.mark.slow
-def test_locked_keyring_is_said(home: Home, sim: Simulator, tmp_path: Path) -> None:
-    """In processes of their own: the library leaves a connection open then."""
+def test_locked_keyring_is_said(home: Home, sim: Simulator, forks: Forks, tmp_path: Path) -> None:
+    """In a process of its own: the library leaves a connection open then."""
     (tmp_path / "keyring").mkdir()
     with running_service(tmp_path / "keyring") as service:
         service.use(home)
-        subprocess.run(
-            home.command(AUTH, "--no-check"),
-            env=home.environment(),
-            input=sim.cookie.encode(),
-            check=True,
-        )
+        assert home.run(AUTH, "--no-check", stdin=sim.cookie).code == 0
         service.lock()
-        done = subprocess.run(
-            home.command(*ONE_DAY),
-            env=home.environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert (done.returncode, sim.requests) == (2, [])
-    assert "the keyring is locked; unlock it" in done.stderr
+        result = forks.run(home, *ONE_DAY)
+    assert (result.code, sim.requests) == (2, [])
+    assert "the keyring is locked; unlock it" in result.err
 
 
-@pytest.mark.slow
-def test_missing_library_is_said(home: Home, sim: Simulator) -> None:
-    code = (
-        "import sys; sys.modules['keyring'] = None; words = sys.argv[1:]\n"
-        "from dashboard_scraper.main import main; sys.exit(main(words))"
-    )
+def test_missing_library_is_said(
+    home: Home, sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "keyring", None)
     home.settings["COOKIE_STORE"] = "keyring"
-    words = [sys.executable, "-c", code, *home.words(*ONE_DAY)]
-    done = subprocess.run(
-        words, env=home.environment(), capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, sim.requests) == (2, [])
-    assert "[keyring]" in done.stderr
+    result = home.run(*ONE_DAY)
+    assert (result.code, sim.requests) == (2, [])
+    assert "[keyring]" in result.err
