@@ -235,7 +235,7 @@ def test_day_without_remaining_users_has_zero_sums(home: Home, spring: Simulator
 def test_no_sqlite_file_contains_a_forgotten_address(home: Home, start: Start) -> None:
     """Also while another program has the store open, and after days were replaced, whose old rows
     are in freed pages. For many users: where SQLite has moved rows between pages, it leaves copies
-    that `secure_delete` does not overwrite, here of user 108.
+    that `secure_delete` does not overwrite, here of user 136.
     """
     start(Organization(users=150, today=TODAY))
     file = home.data / "usage.db"
@@ -245,11 +245,11 @@ def test_no_sqlite_file_contains_a_forgotten_address(home: Home, start: Start) -
     backfill(home, march(6), LAST, NOON + timedelta(hours=1))
     users = [user.user for user in stored_users(home)[LAST]]
     whole = file.read_bytes()
-    for number, user in list(enumerate(users))[::36]:
+    for number, user in list(enumerate(users))[::34]:
         file.write_bytes(whole)
         assert stands_in_files(home, user)
         with closing(sqlite3.connect(file, isolation_level=None)) as other:
-            if number % 72 == 0:
+            if number % 68 == 34:
                 assert other.execute("SELECT count(*) FROM user_days").fetchone()[0] > 100
             forget(home, user)
         assert not stands_in_files(home, user), user
