@@ -221,7 +221,9 @@ $(READY): pyproject.toml requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	touch $@
 
-$(SPARK_READY): $(READY) requirements-spark.txt
+# With Spark comes pandas, which pyarrow imports wherever it finds it: SPARK_AFTER names targets that
+# have to end before it is installed.
+$(SPARK_READY): $(READY) requirements-spark.txt | $(SPARK_AFTER)
 	$(BIN)/python $(PIP_INSTALL) requirements-spark.txt
 	touch $@
 
