@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -12,6 +13,7 @@ import subprocess
 import pytest
 
 from conftest import Home
+from crash_child import Forks
 from dashboard_scraper.logs import configure_logging
 from dashboard_scraper.main import main
 from dashboard_scraper.settings.config import setting_names
@@ -28,25 +30,17 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def on_terminal(home: Home, *words: str) -> tuple[int, list[str]]:
-    """The exit code, and the lines that a terminal at stderr was sent."""
+def on_terminal(forks: Forks, home: Home, *words: str) -> tuple[int, list[str]]:
+    """The exit code, and the few lines that a terminal at stderr was sent."""
     ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        home.command(*words),
-        env=home.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=theirs,
-    ) as process:
-        os.close(theirs)
-        sent = b""
-        try:
-            while chunk := os.read(ours, 65536):
-                sent += chunk
-        except OSError:  # how a terminal says that nobody writes to it any more
-            pass
-        os.close(ours)
-    return process.returncode, sent.decode().splitlines()
+    code = forks.start(home, *words, terminal=os.ttyname(theirs)).wait().code
+    os.close(theirs)
+    sent = b""
+    with contextlib.suppress(OSError):  # how a terminal says that nobody writes to it any more
+        while chunk := os.read(ours, 65536):
+            sent += chunk
+    os.close(ours)
+    return code, sent.decode().splitlines()
 
 
 @pytest.mark.parametrize(
@@ -61,9 +55,9 @@ def on_terminal(home: Home, *words: str) -> tuple[int, list[str]]:
 )
 @pytest.mark.slow
 def test_terminal_log_has_no_timestamp_and_no_logger(
-    words: list[str], code: int, line: str, home: Home
+    words: list[str], code: int, line: str, home: Home, forks: Forks
 ) -> None:
-    ended, lines = on_terminal(home, *words)
+    ended, lines = on_terminal(forks, home, *words)
     assert (ended, len(lines)) == (code, 1), lines
     assert lines[0].startswith(line)
     assert not STAMP.search(lines[0])
@@ -71,9 +65,9 @@ def test_terminal_log_has_no_timestamp_and_no_logger(
 
 
 @pytest.mark.slow
-def test_text_format_has_timestamps_on_terminal(home: Home) -> None:
+def test_text_format_has_timestamps_on_terminal(home: Home, forks: Forks) -> None:
     (home.path / ".env").write_text("LOG_FORMAT=text\n")
-    _, (line,) = on_terminal(home, "10-20-2025")
+    _, (line,) = on_terminal(forks, home, "10-20-2025")
     assert re.fullmatch(rf"{STAMP.pattern} ERROR dashboard_scraper\.main: .*--auth.*", line)
 
 

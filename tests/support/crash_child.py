@@ -194,9 +194,11 @@ class Forks:
         """Import a module once for all later runs."""
         self.ask(load=module)
 
-    def start(self, home: Home, *words: str, trap: Trap | None = None) -> Run:
-        """Start `dashboard-scraper WORDS` in the home."""
-        return self._start(home, words, trap=trap and asdict(trap))
+    def start(
+        self, home: Home, *words: str, trap: Trap | None = None, terminal: str | None = None
+    ) -> Run:
+        """Start `dashboard-scraper WORDS` in the home; its stderr may be a terminal."""
+        return self._start(home, words, trap=trap and asdict(trap), err=terminal)
 
     def serve(
         self, home: Home, *words: str, log: Path, open_files: int | None = None
