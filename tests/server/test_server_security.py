@@ -22,6 +22,7 @@ LAST = datetime.now(UTC).date() - timedelta(2)
 DAY_BEFORE = LAST - timedelta(1)
 REPORTS = "/enterprises/acme/copilot/metrics/reports"
 USERS = f"{REPORTS}/users-1-day?day={LAST}"
+PEOPLE = 40
 SEATS = "/enterprises/acme/copilot/billing/seats"
 ROUTES = [
     "/healthz",
@@ -43,7 +44,7 @@ ROUTES = [
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     home = Home(tmp_path_factory.mktemp("served"), {"METRICS_SOURCE": SOURCE})
     url = f"sqlite:///{home.data / 'usage.db'}"
-    people = [user(f"user{n}@example.com", chat_messages=n + 1) for n in range(4000)]
+    people = [user(f"user{n}@example.com", chat_messages=n + 1) for n in range(PEOPLE)]
     put(url, {LAST: people, DAY_BEFORE: people[:1]})
     home.settings |= {"STORE_URL": url, "ORGANIZATION_ID": "77"}
     with serving(home) as server:
@@ -211,7 +212,7 @@ def test_no_path_leads_to_a_file(served: Served, path: str) -> None:
     assert b"SQLite" not in answer
     assert b"root:" not in answer
     if b" 200 " in answer[:20]:  # a name of an enterprise is any text: these are its seats
-        assert b'"total_seats":4000' in answer
+        assert f'"total_seats":{PEOPLE}'.encode() in answer
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -300,10 +301,10 @@ def test_malformed_body_closes_only_its_connection(served: Served) -> None:
 @pytest.mark.parametrize("name", ["a%0d%0aSet-Cookie:%20x=y", "%E2%82%AC", "%FF", "a%20b"])
 @pytest.mark.slow
 def test_enterprise_name_cannot_inject_header(served: Served, name: str) -> None:
-    answer = served.get(f"/enterprises/{name}/copilot/billing/seats?per_page=100")
+    answer = served.get(f"/enterprises/{name}/copilot/billing/seats?per_page=10")
     assert answer.status_code == 200
     assert "Set-Cookie" not in answer.headers
-    assert answer.links["last"]["url"].endswith("?page=40&per_page=100")
+    assert answer.links["last"]["url"].endswith(f"?page={PEOPLE // 10}&per_page=10")
 
 
 @pytest.mark.parametrize(
