@@ -136,11 +136,7 @@ class Setup:
         """Set up the home to fetch from the source."""
         sign_in(home, simulator, self.source)
         if not self.every_format:
-            home.settings |= {
-                "FETCH_COST": "false",
-                "FETCH_EDITOR_LANGUAGE": "false",
-                "MAX_CONCURRENCY": "1",
-            }
+            home.settings |= {"FETCH_COST": "false", "FETCH_EDITOR_LANGUAGE": "false"}
 
     def run(self, home: Home, night: int) -> int:
         """Run the job of the night; returns its exit code."""
