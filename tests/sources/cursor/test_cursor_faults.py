@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -434,7 +433,6 @@ def test_only_documented_requests_are_sent(home: Home, cursor: Simulator) -> Non
 def test_days_wait_for_each_other(home: Home, cursor: Simulator) -> None:
     """Eight threads ask for one page of days, not for eight."""
     home.settings["MAX_CONCURRENCY"] = "8"
-    logging.getLogger("dashboard_scraper").setLevel(logging.WARNING)
     fetch(home, TODAY - timedelta(9), TODAY - timedelta(1))
     pages = [r.parameters["page"] for r in cursor.requests if "page" in r.parameters]
     assert sorted(pages) == sorted(set(pages))
