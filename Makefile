@@ -74,8 +74,9 @@ check-focus: $(READY) $(FOCUS_READY)
 	$(BIN)/pytest -q -m heavy tests/exports/test_focus.py
 
 # What takes long in the programs of others, of which the tests have one example or none: every race of
-# two writers to a lake and lakes in an object store, alerts in Prometheus, pods of Kubernetes, each page
-# before axe, and what is packed for people to install. All tests marked `heavy`, but for those above.
+# two writers to a lake and lakes in an object store, a session renewed by a real browser, alerts in
+# Prometheus, pods of Kubernetes, each page before axe, and what is packed for people to install. All
+# tests marked `heavy`, but for those above.
 check-integrations: $(READY) $(RELEASE_READY)
 	$(BIN)/pytest -q -m heavy --ignore tests/exports/test_spark.py --ignore tests/exports/test_focus.py
 

@@ -516,6 +516,7 @@ def test_rest_catalogue_and_object_store(
     assert len(catalogue.commits) == commits
 
 
+@pytest.mark.heavy
 def test_lost_answer_does_not_add_rows_twice(home: Home, catalogue: RestCatalogue) -> None:
     exported(home, "--out", REST)
     put(home.settings["STORE_URL"], {LAST: [user("new@example.com", chat_messages=5)]})
@@ -535,7 +536,7 @@ def test_lost_answer_does_not_add_rows_twice(home: Home, catalogue: RestCatalogu
     assert len(rows_of(catalogue, "daily_totals")) == len(DAYS)
 
 
-@pytest.mark.longest
+@pytest.mark.heavy
 def test_writer_that_never_wins_gives_up(home: Home, catalogue: RestCatalogue) -> None:
     exported(home, "--out", REST)
     put(home.settings["STORE_URL"], {LAST: [user("new@example.com", chat_messages=5)]})

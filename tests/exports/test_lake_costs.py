@@ -159,6 +159,7 @@ def test_costs_are_read_as_the_store_has_them(filled: Home) -> None:
     assert outputs(reading(filled, lake), "of-lake") == outputs(filled, "of-store")
 
 
+@pytest.mark.heavy
 def test_only_what_changed_of_costs_is_written(filled: Home) -> None:
     lake = exported(filled)
     first = changed(lake)
@@ -247,6 +248,7 @@ def test_costs_without_names_and_service_accounts(home: Home) -> None:
     assert [c.figures.billed for c in costs if c.user == SERVICE_ACCOUNTS] == [Decimal("8.25")]
 
 
+@pytest.mark.heavy
 def test_forgotten_person_has_no_costs_in_a_lake(filled: Home) -> None:
     lake = exported(filled)
     result = filled.run("forget", BEN, "--files")

@@ -334,7 +334,7 @@ def test_damaged_day_hides_older_objects(home: Home, store_url: str, object_stor
 
 @pytest.mark.usefixtures("spring")
 @pytest.mark.slow
-@pytest.mark.longest
+@pytest.mark.heavy
 def test_unwritable_place_is_a_clear_error(home: Home, object_store: str) -> None:
     backfill(home, FIRST, FIRST)
     sign_in_at(home, object_store)

@@ -75,6 +75,7 @@ def test_store_in_an_object_store(home: Home, remote_catalogue: RestCatalogue) -
     assert written(reading(home, REST), "of-lake") == written(home, "of-store")
 
 
+@pytest.mark.heavy
 def test_merged_files_are_read_and_replaced(home: Home, lake: Path) -> None:
     """Another program may put several days into one file."""
     export_lake(home)
