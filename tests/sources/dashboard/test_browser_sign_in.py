@@ -284,8 +284,11 @@ def test_profile_in_use_is_refused(dashboard: Company) -> None:
         assert result.code == 7
         assert "another process of this program has the browser's profile" in result.err
     ours, lock = os.uname().nodename, profile / "SingletonLock"
-    command = [sys.executable, "-c", "input()", f"--user-data-dir={profile}"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as other:
+    command = [sys.executable, "-c", "print(flush=True); input()", f"--user-data-dir={profile}"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as other:
+        assert other.stdout is not None
+        other.stdout.readline()  # from now on, the system knows its command line
         number = f"{other.pid}"
         for owner, expected in ((f"{ours}-{number}", f"process {number}"), ("x-1", "computer x")):
             lock.symlink_to(owner)
