@@ -396,7 +396,7 @@ def _fetch_days(
     in_a_row = 0
     with contextlib.ExitStack() as on_error:
         on_error.callback(source.stop)  # ends threads that wait for their next attempt, too
-        # Each thread stores its day at once: a queue of eight days of a large tenant is big.
+        # Each thread stores its day at once: a queue of days of a large tenant would be big.
         fetch = functools.partial(_fetch_day, job, source, Turns())
         for day, result in each_done(fetch, days, job.workers, job.meanwhile):
             error = result if isinstance(result, ScraperError) else None

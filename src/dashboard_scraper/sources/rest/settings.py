@@ -57,8 +57,10 @@ class RequestSettings(Group):
 
     @property
     def days_at_once(self) -> int:
-        """How many days are fetched at once. Each is in memory until it is stored, so that it pays
-        more to send the requests of a day side by side than to fetch more days.
+        """How many days are fetched at once.
+
+        It pays more to send a day's requests side by side than to fetch more days: those with large
+        answers wait for each other (see `turns`).
         """
         if self.side_by_side:
             return (self.max_concurrency - 1) // 2
