@@ -55,7 +55,9 @@ _RULES = """\
   follows from the sums, first and last seen are the earliest and the latest, and what is unknown of
   one spelling is unknown.
 - `used_chat` is true with any {chat}. `used_agent` is true with any of {agent}. What
-  is unknown sets no flag. In the aggregate, a flag is true if it was on any day.
+  is unknown sets no flag. Of several spellings on one day, a flag is true if it is for one of them,
+  also where the sum is unknown; records that are made from the one row of a CSV or of Parquet
+  cannot know that. In the aggregate, a flag is true if it was on any day.
 - A user for whom nothing was counted that day has no record.
 - `day` is the day whose activity the record holds; in the aggregate, the window's last day.
   `report_start_day` and `report_end_day` are the window of the export.

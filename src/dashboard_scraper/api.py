@@ -19,7 +19,7 @@ import msgspec
 
 from dashboard_scraper.errors import DaysMissing, UsageError
 from dashboard_scraper.exports.copilot_converter import NEEDS as COPILOT_NEEDS
-from dashboard_scraper.exports.copilot_converter import convert
+from dashboard_scraper.exports.copilot_converter import convert, flags_by_name
 from dashboard_scraper.exports.copilot_files import ids_by_name
 from dashboard_scraper.github.recorded import (
     RecordedReports,
@@ -114,9 +114,12 @@ class StoredFigures:
         logins = self._reader.users(rows[0].source, window)
         ids = ids_by_name(logins, audience, naming)
         for row in rows:
-            for user in naming.shown(self._reader.day(row).users):
+            users = self._reader.day(row).users
+            flags = flags_by_name(users, audience, naming.name)
+            for user in naming.shown(users):
                 if is_active(user.figures):
-                    yield convert(user, row.day, window, enterprise_id, ids[user.user])
+                    number, used = ids[user.user], flags[user.user]
+                    yield convert(user, row.day, window, enterprise_id, number, used)
 
     def github_records(
         self, start: date, end: date, enterprise_id: str, source: str | None = None

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+import dashboard_scraper
 from conftest import Home
 from dashboard_scraper.cli.conversion import convert
 from dashboard_scraper.cli.exporting import export_files, export_parquet
@@ -255,6 +256,28 @@ def test_convert_merges_spellings(home: Home) -> None:
     (record,) = json_of(file.with_suffix(".json"))
     assert record["user_initiated_interaction_count"] == 4
     assert record["user_id"] == md5_user_id("ada@example.com")
+
+
+def test_what_is_unknown_of_one_spelling_hides_no_flag_of_another(home: Home) -> None:
+    """The sum of the messages is unknown, but there were some: in every record of the person."""
+    two = [
+        user(name, chat_messages=chat, ide_agent_messages=agent)
+        for name, chat, agent in zip(SPELLINGS["capitals"], (None, 3), (2, None), strict=True)
+    ]
+    home.settings |= {"STORE_URL": f"sqlite:///{home.path}/usage.db", "METRICS_SOURCE": SOURCE}
+    put(home.settings["STORE_URL"], {LAST: two})
+    folder, file = home.path / "out", home.path / f"saved-{LAST}.csv"
+    export_files(settings_of(home), Window(LAST, LAST), folder)
+    file.write_bytes(users_csv(two, DASHBOARD))
+    convert(settings_of(home), file, (None, None, None), None)
+    with dashboard_scraper.open_store(home.settings["STORE_URL"]) as store:
+        records = [*store.copilot_records(LAST, LAST, "1")]
+    for path in (*folder.glob("copilot_metrics_*.json"), file.with_suffix(".json")):
+        records += json_of(path)
+    assert len(records) == 4
+    for record in records:
+        assert record["user_initiated_interaction_count"] is None
+        assert (record["used_chat"], record["used_agent"]) == (True, True)
 
 
 def moment(day: int) -> Any:

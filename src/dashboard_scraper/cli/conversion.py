@@ -38,14 +38,18 @@ def convert(
         raise UsageError(f"{file} would be overwritten; choose another name with --out")
     audience = audience_of(settings)
     with replaced_or_set_aside([target]):
-        users = audience.shown(read_users(file), len(window))
+        rows = read_users(file)
+        users = audience.shown(rows, len(window))
         if not users:
             logger.warning("%s has no users, only a header", file.name)
         persons = [audience.person_of_shown(user.user) for user in users]
         ids = copilot.reported_user_ids(persons)
+        flags = copilot.flags_by_name(rows, audience, audience.person)
         stamp = copilot.stamp_of(window.end, window, settings.enterprise_id)
         lines = [
-            copilot.line_of(copilot.head_of(ids[person], user.user), values_of(user.figures))
+            copilot.line_of(
+                copilot.head_of(ids[person], user.user), values_of(user.figures), flags[person]
+            )
             for user, person in zip(users, persons, strict=True)
             if is_active(user.figures)
         ]

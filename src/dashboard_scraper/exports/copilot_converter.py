@@ -36,6 +36,7 @@ from dashboard_scraper.model.listing import NAMED_AT_MOST
 from dashboard_scraper.model.metrics import BY_NAME, LINES, METRICS, REQUIRED, Metric, parts_of
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.output import Needs
+from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.store import UserSums
 from dashboard_scraper.store.day_columns import DayColumns
 
@@ -150,6 +151,20 @@ def _flags_in(values: Values) -> Flags:
     return _FLAGS[any(_agent_figures(values))][any(_chat_figures(values))]
 
 
+def flags_by_name(
+    users: Iterable[UserUsage], audience: Audience, name_of: Callable[[str], str]
+) -> dict[str, Flags]:
+    """By what `name_of` gives the same name, the flags of any of one person's spellings: in their
+    sum, what is unknown of one hides what is known of another.
+    """
+    found: dict[str, Flags] = {}
+    for user in users:
+        if audience.includes(service=user.service):
+            name, flags = name_of(user.user), _flags_in(values_of(user.figures))
+            found[name] = flags | found.get(name, flags)
+    return found
+
+
 def _filled(row: _Row, values: Values) -> Record:
     filled = row.zeros.copy()
     for name, place in row.single:
@@ -177,7 +192,8 @@ def convert(
     """One user's figures of one period as a Copilot record.
 
     `day` is the period's last day, and `report` the window of the export. `flags` follow from the
-    figures by default; for summed figures, pass those of the days, since an unknown sum hides them.
+    figures by default; for summed figures, pass those of the days or spellings, since an unknown
+    sum hides them.
     """
     values = values_of(user.figures)
     return {

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from dashboard_scraper.exports.copilot_converter import (
     NEEDS,
+    Flags,
     WindowTotals,
+    flags_by_name,
     head_of,
     json_array,
     line_of,
@@ -25,6 +27,11 @@ from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.output import OutputDay, OutputFile, OutputRun
 from dashboard_scraper.people.audience import Audience, Naming
 from dashboard_scraper.sources.registry import info_of
+
+_RULES = 2
+"""To be raised with what the records of somebody with several spellings say: no sample of the
+format shows that, and files that other rules made must not be taken for the same.
+"""
 
 
 def ids_by_name(logins: Iterable[str], audience: Audience, naming: Naming) -> dict[str, int]:
@@ -97,7 +104,8 @@ class CopilotFiles(FileOutput):
             return content.replace(before, self._stamp(day.day))
 
         (path,) = self.day_targets(day.day)
-        written = self._run.write_day(path, day, make, self._unusual, restamp)
+        depends_on = _RULES, self._unusual
+        written = self._run.write_day(path, day, make, depends_on, restamp)
         self._written.append(written)
 
     def _lines(self, day: OutputDay) -> Iterable[bytes]:
@@ -106,8 +114,13 @@ class CopilotFiles(FileOutput):
             lines = lines_of(self._heads, columns, day.ledger_day.active_users)
             if lines is not None:
                 return lines
-        active = self._run.naming.renamed(day.shown.active)
-        return (line_of(self._heads[user.user], values_of(user.figures)) for user in active)
+        run, users, flags = self._run, day.usage.users, dict[str, Flags]()
+        if len(day.shown.users) < len(users):
+            flags = flags_by_name(users, run.audience, run.naming.name)
+        return (
+            line_of(self._heads[user.user], values_of(user.figures), flags.get(user.user))
+            for user in run.naming.renamed(day.shown.active)
+        )
 
     def _stamp(self, day: date) -> bytes:
         return stamp_of(day, self._export.window, self._export.enterprise_id)
