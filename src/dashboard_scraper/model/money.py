@@ -16,8 +16,9 @@ _MAX_WHOLE = MAX_DIGITS - MAX_DECIMALS
 _LONGEST = 200  # characters of a text that may still be an amount
 _AMOUNT = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
 
-# Sums of amounts that fit are exact in it however many there are; anything else is an error.
-_EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
+# Sums of amounts that fit are exact in it however many there are, and so is what any text stands
+# for; anything else is an error.
+_EXACT = Context(prec=_LONGEST, traps=[Inexact, InvalidOperation])
 
 _ROUNDING = Context(prec=100, rounding=ROUND_HALF_UP)
 
@@ -45,9 +46,9 @@ def normalized(amount: Decimal) -> Decimal:
         shortest = amount.normalize()
     exponent = int(shortest.as_tuple().exponent)
     if -exponent > MAX_DECIMALS:
-        raise ValueError(f"{shortest} has more than {MAX_DECIMALS} digits after the point")
+        raise ValueError(f"{shortest!s:.40} has more than {MAX_DECIMALS} digits after the point")
     if shortest.adjusted() >= _MAX_WHOLE:
-        raise ValueError(f"{shortest} has more than {_MAX_WHOLE} digits before the point")
+        raise ValueError(f"{shortest!s:.40} has more than {_MAX_WHOLE} digits before the point")
     return Decimal(f"{shortest:f}")
 
 

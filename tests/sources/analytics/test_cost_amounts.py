@@ -145,6 +145,8 @@ NO_AMOUNTS = {
     "19 decimals": '"0.1234567890123456789"',
     "21 digits": '"123456789012345678901"',
     "30 digits": "123456789012345678901234567890",
+    "100 decimals and more": f'"0.{"1" * 130}"',
+    "100 digits and more": "7" * 130,
     "a large exponent": '"1e20"',
     "a huge exponent": '"1e9999"',
     "a huge text": f'"{"9" * 5000}"',
