@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import msgspec
 import pytest
@@ -237,6 +237,47 @@ def test_forgotten_people_do_not_come_with_first_costs(home: Home) -> None:
     assert person not in rows
     assert [row for row in ledger(home) if row.forgotten]
     assert len(stored(home)) == len(WINDOW)
+
+
+def test_removing_somebody_takes_no_costs_of_others(home: Home, spring: Simulator) -> None:
+    """Who has costs without usage on a day, such as a correction, was not removed from it."""
+    run(home)
+    day = _corrected(home)
+    truth = spring.organization.costs
+    forget(home, person := next(user for user in users_of(home, day) if "@" in user))
+    spring.revise_costs(day)
+    run(home, NOON + timedelta(1))
+    (row,) = (costs for costs in stored(home) if costs.day == day)
+    assert row.costs == [cost for cost in truth.of_day(day).costs if cost.user != person]
+
+
+def test_somebody_with_costs_alone_does_not_come_back(home: Home, spring: Simulator) -> None:
+    run(home)
+    day = _corrected(home)
+    rows = next(costs.costs for costs in stored(home) if costs.day == day)
+    person = next(cost.user for cost in rows if cost.user and cost.user not in users_of(home, day))
+    forget(home, person)
+    spring.revise_costs(day)
+    run(home, NOON + timedelta(1))
+    (row,) = (costs for costs in stored(home) if costs.day == day)
+    assert row.costs == [
+        cost for cost in spring.organization.costs.of_day(day).costs if cost.user != person
+    ]
+
+
+def users_of(home: Home, day: date) -> set[str]:
+    """Who has usage on the day."""
+    with store_at(settings_of(home).store_url).reading() as reader:
+        return {user.user for user in reader.day(reader.ledger(ANALYTICS)[day]).users}
+
+
+def _corrected(home: Home) -> date:
+    """A day on which somebody has costs without any usage."""
+    return next(
+        costs.day
+        for costs in stored(home)
+        if {cost.user for cost in costs.costs} - {""} - users_of(home, costs.day)
+    )
 
 
 def test_export_run_fetches_costs_too(home: Home, spring: Simulator) -> None:

@@ -209,12 +209,18 @@ class _Filling:
         return self._day(day, self._source.fetch_costs(window), totals)
 
     def _removed_from(self, costs: CostDay) -> set[str]:
-        """Users who were removed from the day's figures, and must not come back with its costs."""
-        row = self._ledger.get(costs.day)
-        if row is None or not row.forgotten:
+        """Users who were removed from the day, and must not come back with its costs.
+
+        Who still has usage or costs on the day was not removed from it; nobody else can be told
+        from who was.
+        """
+        usage, stored = self._ledger.get(costs.day), self._stored.get(costs.day)
+        if not any(row and row.forgotten for row in (usage, stored)):
             return set()
         with self._store.reading() as reader:
-            persons = {person_key(user.user) for user in reader.day(row).users}
+            here = {user.user for user in reader.day(usage).users} if usage else set()
+            here |= {user for user, _ in reader.payers(self._name, Window(costs.day, costs.day))}
+        persons = {person_key(user) for user in here}
         users = {cost.user for cost in costs.costs if cost.user}
         return {user for user in users if person_key(user) not in persons}
 
