@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from dashboard_scraper.across.tables import PEOPLE_CSV, USAGE_CSV
 from dashboard_scraper.cli.commands.people import print_people
 from dashboard_scraper.cli.commands.status import print_status
 from dashboard_scraper.errors import DaysMissing, UsageError
+from dashboard_scraper.model.costs import Account, Cost, CostDay, CostFigures
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.seats import Seat
 from dashboard_scraper.model.usage import DayUsage, UserUsage
@@ -123,6 +125,19 @@ def test_csv_of_usage_adds_up_in_each_source(home_of_two: Home) -> None:
     assert people["all", "unattributed"] == "2"
     assert {row["Chat Messages"] for row in rows if row["Source"] == "all"} == {""}
     assert {row["Missing Days"] for row in rows if row["Source"] == LOGINS} == {"1"}
+
+
+def test_days_without_costs_are_counted_beside_them(home_of_two: Home) -> None:
+    """A sum of half of the days must not look like that of all of them."""
+    store = store_at(home_of_two.settings["STORE_URL"])
+    spent = Cost(ADA, Account.PERSON, "MODEL", "m", CostFigures(billed=Decimal("1.5")))
+    with store.locked(), store.opened():
+        store.put_costs(SOURCE, CostDay(LAST, [spent], None), FETCHED)
+    run(home_of_two, as_csv=True)
+    rows = rows_of(home_of_two.data / USAGE_CSV)
+    found = {(row["Source"], row["Missing Days"], row["Missing Days of Costs"]) for row in rows}
+    assert found == {(SOURCE, "0", "1"), (LOGINS, "1", ""), ("all", "", "")}
+    assert [row["Billed"] for row in rows if row["Billed"]] == ["1.5"]
 
 
 def test_names_are_hidden_where_outputs_hide_them(home_of_two: Home, capsys: Capture) -> None:

@@ -80,11 +80,16 @@ def _text(day: date | None) -> str | None:
     return f"{day}" if day else None
 
 
-def usage_csv(classes: Classes, usage: Mapping[str, Mapping[PersonClass, ClassUsage]]) -> bytes:
+def usage_csv(
+    classes: Classes,
+    usage: Mapping[str, Mapping[PersonClass, ClassUsage]],
+    cost_days: Mapping[str, int],
+) -> bytes:
     """A row for each source and class with its people and what they used; and for all sources
     together only the people, since figures of two sources are not added up.
 
-    A row per currency where the source has several.
+    A row per currency where the source has several. `cost_days` is on how many days of the window
+    the costs of each source are stored, for those that have any.
     """
     metrics = [
         metric
@@ -94,18 +99,20 @@ def usage_csv(classes: Classes, usage: Mapping[str, Mapping[PersonClass, ClassUs
     header = [
         *("Source", "Start", "End", "Missing Days", "Class", "People", "With a Seat"),
         *(metric.title for metric in metrics),
-        *("Currency", *(metric.title for metric in COST_METRICS), "Leaves Out"),
+        *("Missing Days of Costs", "Currency"),
+        *(*(metric.title for metric in COST_METRICS), "Leaves Out"),
     ]
     rows: list[list[Cell]] = []
     window = classes.across.window
     for source, of_class in usage.items():
         missing = len(window) - len(classes.across.days(source))
         about: list[Cell] = [source, f"{window.start}", f"{window.end}", missing]
+        without = len(window) - cost_days[source] if source in cost_days else None
         for each in PersonClass:
             people = _people(classes.of[source], each)
-            rows += _rows(about, each, people, of_class[each], metrics, source)
+            rows += _rows(about, each, people, of_class[each], metrics, source, without)
     for each in PersonClass:
-        nothing: list[Cell] = [None] * (len(metrics) + 1 + len(COST_METRICS) + 1)
+        nothing: list[Cell] = [None] * (len(metrics) + 2 + len(COST_METRICS) + 1)
         about = [_ALL, f"{window.start}", f"{window.end}", None]
         rows.append([*about, each.value, *_people(classes.overall, each), *nothing])
     return render(header, rows)
@@ -127,6 +134,7 @@ def _rows(
     usage: ClassUsage,
     metrics: Sequence[Metric],
     source: str,
+    without_costs: int | None,
 ) -> Iterator[list[Cell]]:
     known = _metrics_of(source)
     figures: list[Cell] = [usage.figures[m] if m in known else None for m in metrics]
@@ -138,7 +146,7 @@ def _rows(
             each.value,
             *(people if first else [None] * len(people)),
             *(figures if first else [None] * len(figures)),
-            currency,
+            *(without_costs, currency),
             *(text_of(amounts[metric]) for metric in COST_METRICS),
             leaves_out(source),
         ]

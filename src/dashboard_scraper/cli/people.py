@@ -99,7 +99,12 @@ def write_tables(settings: Settings, reader: Reader, everybody: Everybody) -> li
     classes, audience = everybody.classes, everybody.audience
     folder = settings.export_dir
     usage = {source: usage_of(reader, classes, source) for source in classes.across.sources}
-    files = {folder / USAGE_CSV: usage_csv(classes, usage)}
+    cost_days = {
+        source: len(reader.cost_ledger(source, classes.across.window))
+        for source in usage
+        if reader.has_costs(source)
+    }
+    files = {folder / USAGE_CSV: usage_csv(classes, usage, cost_days)}
     if settings.report_users:
         files[folder / PEOPLE_CSV] = people_csv(
             classes,
