@@ -134,6 +134,15 @@ def test_tenant_without_costs_is_no_error(home: Home, start_api: Start, caplog: 
     assert len([each for each in caplog.messages if "cost" in each]) == 1
 
 
+def test_costs_that_are_not_offered_any_more_are_an_error(home: Home, spring: Simulator) -> None:
+    """There were some before, so those of the next days are missing, which is not none."""
+    run(home)
+    spring.add_fault(Fault(status(403), COST))
+    with pytest.raises(ContractBroken, match="does not offer costs any more"):
+        run(home, NOON + timedelta(1))
+    check_equal_to_truth(home, spring)
+
+
 def test_failing_costs_lose_no_other_figure(home: Home, spring: Simulator) -> None:
     spring.add_fault(Fault(status(500), COST))
     with pytest.raises(SourceUnavailable, match=f"costs of {WINDOW} could not be fetched"):

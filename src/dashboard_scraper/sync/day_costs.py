@@ -63,6 +63,7 @@ def fill_costs(
         for piece in pieces_of(start, end, most):
             filling = _Filling(store, source.name, costs, piece, rules)
             if not filling.run(refresh=refresh):
+                _refuse_loss(store, source.name)
                 return []  # the source has none for this tenant
             failed += filling.failed
         if start <= end:
@@ -72,6 +73,17 @@ def fill_costs(
     except DETAIL_ERRORS as error:
         failed.append(_not_fetched(window, error))
     return failed
+
+
+def _refuse_loss(store: Store, name: str) -> None:
+    """ContractBroken where there were costs before: then these are missing, and not absent."""
+    with store.reading() as reader:
+        had_some = reader.has_costs(name)
+    if had_some:
+        raise ContractBroken(
+            "the source does not offer costs any more, perhaps not to these credentials; the store"
+            " has some of other days. If there are none to come, set FETCH_COST=false"
+        )
 
 
 def _not_fetched(window: Window, error: ScraperError) -> ScraperError:
