@@ -15,13 +15,14 @@ import pytest
 
 from conftest import Home
 from dashboard_scraper import leftovers
+from dashboard_scraper.cli.exporting import export_files, export_parquet
 from dashboard_scraper.files import Publication, WrittenFile
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.usage import DayUsage, UserUsage
-from dashboard_scraper.sources.registry import DASHBOARD
+from dashboard_scraper.sources.registry import COPILOT, CURSOR, DASHBOARD
 from dashboard_scraper.store import store_at
 from made_up_days import FETCHED, LAST, figures_of, store_days, users
-from stored_days import sql
+from stored_days import settings_of, sql
 
 WEEK = Window(LAST - timedelta(8), LAST)
 NIGHT, NEXT = Window(LAST - timedelta(4), LAST - timedelta(1)), Window(LAST - timedelta(3), LAST)
@@ -192,6 +193,24 @@ def test_mention_of_forgotten_person_leaves_files(stored: Home) -> None:
     assert stored.run("forget", boss).code == 0
     after = export(stored, NEXT)
     assert boss not in csv_of(after, FIRST).read_text()
+
+
+@pytest.mark.parametrize(("source", "name"), [(COPILOT, "Octo"), (CURSOR, "71")])
+def test_name_matched_to_an_address_is_written_again(home: Home, source: str, name: str) -> None:
+    """With pseudonyms, only the address that the name has now says that it is another person."""
+    store_days(home, [name, "ben@example.com"], NIGHT, source=source)
+    _add_pseudonyms(home)
+    home.settings |= {"METRICS_SOURCE": source, "IDENTITY_FILE": "people.csv"}
+
+    def files(folder: str) -> dict[str, bytes]:
+        export_files(settings_of(home), NIGHT, home.path / folder)
+        export_parquet(settings_of(home), NIGHT, f"{home.path / folder / 'parquet'}")
+        return contents(home.path / folder)
+
+    for row in ("zoe@example.com,zoe,1,2", "ada@example.com,octo,7,71"):
+        (home.path / "people.csv").write_text(f"email,login,id,cursor_id\n{row}\n")
+        written = files("again")
+    assert written == files("anew")
 
 
 @pytest.mark.slow

@@ -104,7 +104,7 @@ class CostContents:
         ]
         shown = [(cost.user, person_of(cost, audience)) for cost in shown_costs(examples, audience)]
         columns = [f"{field}" for field in COST_DAYS.schema]
-        self._made_with = [_FORMAT, columns, shown, dict(audience.people.aliases)]
+        self._made_with = [_FORMAT, columns, shown, audience.people.known]
 
     def of(self, row: CostLedgerDay) -> str:
         """The identifier for a row of the ledger of costs."""
@@ -127,8 +127,8 @@ class DayContents:
             (user.user, audience.person_of_shown(user.user)) for user in audience.shown(examples)
         ]
         columns = [f"{field}" for field in USER_DAYS.schema]
-        aliases = dict(audience.people.aliases)
-        self._made_with = [_FORMAT, columns, shown, aliases, tolerance.as_numbers()]
+        known = audience.people.known
+        self._made_with = [_FORMAT, columns, shown, known, tolerance.as_numbers()]
 
     def of(self, ledger: Mapping[str, Any]) -> str:
         """The identifier for a row of the ledger, by column name."""

@@ -117,7 +117,7 @@ def made_with(export: DailyExport) -> str:
     for output in written_of(export):
         for chunk in output.sample(shown):
             digest.update(chunk)
-    people = (dict(export.audience.identities), dict(export.audience.people.aliases))
+    people = (dict(export.audience.identities), export.audience.people.known)
     digest.update(msgspec.json.encode(people, order="sorted"))
     return digest.hexdigest()
 

@@ -75,6 +75,20 @@ class People:
             return self.logins.get(login, f"{_GITHUB}:{login}")
         return self.ids.get((self.source, key), f"{self.source}:{key}")
 
+    @property
+    def known(self) -> dict[str, str]:
+        """What IDENTITY_FILE decides: a person's key by the one that a name has by itself."""
+        matched: dict[str, str] = {}
+        if self.kind is NameKind.LOGIN:
+            matched = {f"{_GITHUB}:{login}": key for login, key in self.logins.items()}
+        elif self.kind is NameKind.ID:
+            matched = {
+                f"{source}:{number}": key
+                for (source, number), key in self.ids.items()
+                if source == self.source
+            }
+        return {**self.aliases, **matched}
+
     def is_matched(self, name: str) -> bool:
         """Whether it is known which address the name belongs to; service accounts have none."""
         return "@" in self.key(name) or self.kind is NameKind.SERVICE_ACCOUNT
