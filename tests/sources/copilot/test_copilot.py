@@ -45,6 +45,7 @@ from dashboard_scraper.store import store_at
 from stored_days import settings_of
 
 MONTH = Window(RECENT - timedelta(27), RECENT)
+OUTPUTS = "code_generation_activity_count"
 IDS = {"enterprise_id": "4711"}
 
 
@@ -219,9 +220,37 @@ def test_features_behind_others_are_unknown(home: Home, github: Simulator) -> No
     assert figures[0].total_messages == 0
 
 
+def _one_record(github: Simulator, *features: str) -> None:
+    """The first user has one output of each of the features, and nothing else."""
+    nothing = dict.fromkeys(_COUNTERS, 0)
+    rows = [{**nothing, OUTPUTS: 1, "feature": feature} for feature in features]
+    own = {**nothing, OUTPUTS: len({*features})}
+    github.copilot.behaviour.shards = 1
+    fault(github, FILE, of_first(user_login="ada", totals_by_feature=rows, **own))
+
+
+def test_feature_with_a_repeated_row_is_unknown(home: Home, github: Simulator) -> None:
+    _one_record(github, "code_completion", "code_completion", "agent_edit")
+    with opened(home) as source:
+        users = {user.user: user.figures for user in source.fetch_day(DAY).users}
+    assert users["ada"].completions_count is None
+    assert users["ada"].ide_agent_lines_of_code == 0
+    assert users["ada"].generations == 2
+
+
+def test_unknown_feature_is_reported(
+    home: Home, github: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may be a known one with a new name, which looks unused."""
+    _one_record(github, "chat_panel_ask", "copilot_app", "others")
+    with opened(home) as source:
+        source.fetch_day(DAY)
+    assert "alone: totals_by_feature.chat_panel_ask (1)" in caplog.text
+
+
 _COUNTERS = (
     "user_initiated_interaction_count",
-    "code_generation_activity_count",
+    OUTPUTS,
     "code_acceptance_activity_count",
     "loc_suggested_to_add_sum",
     "loc_suggested_to_delete_sum",

@@ -27,6 +27,7 @@ from dashboard_scraper.sources.copilot.fields import (
     extra_of,
     figures_of,
     totals_of,
+    unknown_features,
 )
 from dashboard_scraper.sources.copilot.ndjson import lines_of
 from dashboard_scraper.sources.copilot.records import DayRecord, RecordReader, UserRecord
@@ -56,6 +57,7 @@ from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.http import Pieces, Response
 from dashboard_scraper.sources.rest.pacing import Pace
 from dashboard_scraper.sources.rest.source import RestSource, connection
+from dashboard_scraper.sources.rest.unknown_fields import Fate
 from dashboard_scraper.sources.rest.urls import with_params
 from dashboard_scraper.sources.summed_days import SummedDays
 
@@ -301,6 +303,8 @@ class CopilotSource(SummedDays, RestSource):
             accounts.add(record.user_id)
             tenants.add(record.enterprise_id if self._is_enterprise else record.organization_id)
             found[login] = UserUsage(login, figures_of(record), extra_of(record), record=text)
+            if unknown := unknown_features(record):
+                self._unknown.note(Fate.IN_RECORD, unknown)
             if record.ai_credits_used is not None:
                 consumed.append(CreditUsage(day, login, record.ai_credits_used))
         if len(tenants) > 1:

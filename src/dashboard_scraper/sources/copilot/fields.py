@@ -2,7 +2,7 @@
 
 The figures of a feature are those of its row. A feature without a row was not used, if the rows add
 up to the record's own counters; where they do not, or where GitHub put some features together as
-`others`, it is unknown.
+`others`, it is unknown. So is one with two rows then: one may be a repetition.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ COUNTERS = (
 CREDITS = "ai_credits_used"
 OTHERS = "others"
 _CLI = "copilot_cli"
+_OF_NO_METRIC = frozenset(("copilot_app",))
+"""Features that are known, and are in the record's own counters alone."""
 CLI_MESSAGES = f"{_CLI}_{INTERACTIONS}"
 """The name of the command line's prompts: GitHub does not tell those by hand from those of scripts,
 as the catalogue does.
@@ -127,6 +129,7 @@ MEANINGS: Meanings = {
     ),
 }
 
+_FEATURES = _OF_NO_METRIC.union(*(place.features for place in _PLACES.values()))
 _OWN = {place.counter: metric for metric, place in _PLACES.items() if not place.features}
 _SHOWN, _ACCEPTED = BY_NAME["completions_count"], BY_NAME["completions_accepted"]
 _MADE = (*_PLACES, ACTIVE_DAYS, ACCEPT_RATE)
@@ -189,9 +192,17 @@ def _value(
     if not place.features:
         count: int = getattr(record, place.counter)
         return count
-    if not whole and any(feature not in rows for feature in place.features):
+    if not whole and any(len(rows.get(feature, ())) != 1 for feature in place.features):
         return None
     counts: list[int] = [
         getattr(row, place.counter) for feature in place.features for row in rows.get(feature, ())
     ]
     return sum(counts)
+
+
+def unknown_features(record: Record) -> set[str]:
+    """The features that this program does not know, as logs name them: a known one may be among
+    them under a new name, and looks unused.
+    """
+    found = {row.feature for row in record.totals_by_feature} - _FEATURES - {OTHERS}
+    return {f"totals_by_feature.{feature}" for feature in found}
