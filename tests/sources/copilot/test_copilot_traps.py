@@ -202,9 +202,15 @@ def link_twice(body: bytes) -> bytes:
     return msgspec.json.encode({**answer, "download_links": answer["download_links"] * 2})
 
 
+def links_twice(body: bytes) -> bytes:
+    """Decoders take the last one, which says that there is no report."""
+    return body[:-1] + b',"download_links":[]}'
+
+
 @pytest.mark.parametrize(
     ("effect", "words"),
     [
+        (of_bytes(links_twice), "'download_links' is repeated"),
         (of_bytes(link_twice), "a link occurs twice"),
         (add_beside("report_day", value="2026-11-19"), "report_day is 2026-11-19"),
         (add_beside("partial", value=True), "partial"),
@@ -213,7 +219,16 @@ def link_twice(body: bytes) -> bytes:
         (raw_body(b"null"), "null"),
         (raw_body(b'{"message":"later"}'), "download_links"),
     ],
-    ids=["link twice", "other day", "partial", "pages", "no links", "null", "message"],
+    ids=[
+        "links twice",
+        "link twice",
+        "other day",
+        "partial",
+        "pages",
+        "no links",
+        "null",
+        "message",
+    ],
 )
 def test_odd_envelope_is_refused(home: Home, github: Simulator, effect: Effect, words: str) -> None:
     fault(github, USERS, effect)
@@ -408,6 +423,26 @@ def test_difference_is_fetched_alone_the_second_time(home: Home, github: Simulat
 def test_odd_seats_are_refused(home: Home, github: Simulator, effect: Effect, words: str) -> None:
     fault(github, SEATS, effect)
     with opened(home) as source, pytest.raises(ContractBroken, match=words):
+        source.fetch_seats()
+
+
+def test_seats_that_change_between_pages_are_refused(home: Home, github: Simulator) -> None:
+    """The first person left meanwhile: the first seat of the second page moved up, unread."""
+    seats = [
+        {"created_at": "2025-10-10T09:00:00Z", "assignee": {"login": f"user-{n}", "id": n}}
+        for n in range(1, 121)
+    ]
+
+    def shifting(answer: Answer, request: Request) -> Answer:
+        later = request.query["page"] == "2"
+        found = seats[101:] if later else seats[:100]
+        return replace(
+            answer,
+            body=msgspec.json.encode({"total_seats": 119 if later else 120, "seats": found}),
+        )
+
+    fault(github, SEATS, shifting)
+    with opened(home) as source, pytest.raises(ContractBroken, match="changed while they were"):
         source.fetch_seats()
 
 

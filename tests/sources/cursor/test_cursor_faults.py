@@ -38,6 +38,7 @@ from dashboard_scraper.simulator import (
     Simulator,
     add_beside,
     add_field,
+    raw_body,
     remove_field,
     rename_key,
     repeat_key,
@@ -135,6 +136,7 @@ CASES: dict[str, tuple[str, Effect, str]] = {
     "usage: count negative": (USAGE, set_value("agentRequests", -1, 0), "agentRequests"),
     "usage: count a text": (USAGE, set_value("totalTabsShown", "9", 0), "totalTabsShown"),
     "usage: count null": (USAGE, set_value("totalTabsAccepted", None, 0), "totalTabsAccepted"),
+    "usage: address renamed": (USAGE, rename_key("email", "mail"), "email; has the field been"),
     "usage: rows renamed": (USAGE, rename_key("data", "rows"), "no list of records"),
     "usage: other period": (USAGE, put("period", "endDate", value=1), "period is"),
     "usage: no pages": (USAGE, changed(lambda body: body.pop("pagination", 0)), "pagination"),
@@ -222,6 +224,7 @@ CASES: dict[str, tuple[str, Effect, str]] = {
     "members: renamed": (MEMBERS, rename_key("teamMembers", "members"), "no list of records"),
     "members: address missing": (MEMBERS, remove_field("email", 0), "email"),
     "members: one twice": (MEMBERS, twice("teamMembers"), "came twice"),
+    "members: none at all": (MEMBERS, raw_body(b'{"teamMembers":[]}'), "is empty"),
     "members: more pages": (MEMBERS, add_beside("nextCursor", value="x"), "more pages"),
 }
 

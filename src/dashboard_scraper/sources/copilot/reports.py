@@ -17,6 +17,7 @@ from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.sources.copilot.records import REPORT_DAYS
 from dashboard_scraper.sources.rest.envelope import Envelope
+from dashboard_scraper.sources.rest.repeated_keys import refuse_repeated_keys
 
 MOST_LINKS = 10_000
 
@@ -70,6 +71,7 @@ def links_in(
     with decoding(endpoint):
         found = _decoded(body, one_day=asked is not None)
         fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    refuse_repeated_keys(endpoint, body)
     envelope.read(fields, _OWN_FIELDS)
     if not found.download_links:
         return NoReport("no links")

@@ -58,12 +58,18 @@ def read_page(body: bytes | bytearray) -> Page:
 def seats_of(pages: Iterable[Page], names: Names) -> list[Seat]:
     """One seat for each user, whose seats of several organizations or teams are one.
 
-    ContractBroken where they are fewer or more than GitHub says that there are. A seat without an
+    ContractBroken where they are fewer or more than GitHub says that there are, or where that
+    number changes: then a seat may have moved to a page that was read before. A seat without an
     assignee is of somebody whose account is gone, and is nobody's.
     """
     found: dict[str, Seat] = {}
-    total = gone = 0
+    total, gone = -1, 0
     for page in pages:
+        if total not in (-1, page.total_seats):
+            raise ContractBroken(
+                f"{ENDPOINT}: total_seats was {total}, and is {page.total_seats} on a later page:"
+                " the seats changed while they were read; run it again"
+            )
         total = page.total_seats
         for each in page.seats:
             if each.assignee is None:

@@ -22,7 +22,7 @@ from dashboard_scraper.model.seats import Seat
 from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.sources.cursor.costs import CursorCosts
 from dashboard_scraper.sources.cursor.daily_usage import UsageReading
-from dashboard_scraper.sources.cursor.fields import SUMMED
+from dashboard_scraper.sources.cursor.fields import EMAIL, SUMMED
 from dashboard_scraper.sources.cursor.info import refuse_unfinished
 from dashboard_scraper.sources.cursor.members import MemberReading
 from dashboard_scraper.sources.cursor.moments import period_of
@@ -225,6 +225,7 @@ class CursorSource(SummedDays, RestSource):
         found = {day: PeopleOfDay() for day in window.days()}
         pages = NumberedPages(DAILY_USAGE, _PAGE_SIZE, "totalUsers")
         accounts: set[str] = set()
+        named = False
         follows = True
         while follows:
             query = {**_days_of(window), "page": pages.number, "pageSize": _PAGE_SIZE}
@@ -235,10 +236,15 @@ class CursorSource(SummedDays, RestSource):
             for row in page.rows:
                 found[row.day].add(row)
                 accounts.add(row.account)
+                named = named or row.name != row.account
             self._members = pages.total or 0
             envelope.count(len(page.rows))
         pages.check(len(accounts))
         envelope.check(len(accounts) * len(window))
+        if accounts and not named:  # at least who made the key has one
+            raise ContractBroken(
+                f"{DAILY_USAGE}: no row has a value for {EMAIL}; has the field been renamed?"
+            )
         for day, people in found.items():
             if len(people) != len(accounts):
                 raise ContractBroken(

@@ -62,6 +62,8 @@ class MemberReading:
                 name = self.names.taken(MEMBERS, "email", member.email.lower())
                 seats[name] = Seat(name)
         self.envelope.check(len(accounts))
+        if not accounts:  # at least who made the key is one
+            raise ContractBroken(f"{where} is empty, and every team has a member")
         return [seats[name] for name in sorted(seats)]
 
     def _member(self, where: str, record: dict[str, Any]) -> _Member:
