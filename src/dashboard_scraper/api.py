@@ -21,6 +21,7 @@ from dashboard_scraper.errors import DaysMissing, UsageError
 from dashboard_scraper.exports.copilot_converter import NEEDS as COPILOT_NEEDS
 from dashboard_scraper.exports.copilot_converter import convert, flags_by_name
 from dashboard_scraper.exports.copilot_files import ids_by_name
+from dashboard_scraper.exports.stored_costs import cost_doubts
 from dashboard_scraper.github.recorded import (
     RecordedReports,
     no_records,
@@ -82,8 +83,14 @@ class StoredFigures:
             yield self._reader.day(row)
 
     def doubts(self, start: date, end: date, source: str | None = None) -> list[Doubt]:
-        """Why days are in doubt: not reconciled, suspicious, or with a held revision."""
-        return doubts_in(self._ledger(Window(start, end), source), EXACT)
+        """Why days are in doubt: not reconciled, suspicious, or with a held revision; and which
+        costs do not add up, also those of a billing period, which `costs` cannot show.
+        """
+        window = Window(start, end)
+        rows = self._ledger(window, source)
+        costs = self._reader.cost_ledger(rows[0].source, window)
+        unreconciled = {day: row.unreconciled for day, row in costs.items() if row.unreconciled}
+        return [*doubts_in(rows, EXACT), *cost_doubts(unreconciled)]
 
     def costs(self, start: date, end: date, source: str | None = None) -> Iterator[CostDay]:
         """The costs of each day, oldest first: a row for each user and resource, in exact decimals,

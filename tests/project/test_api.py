@@ -15,7 +15,7 @@ import pytest
 import dashboard_scraper
 from conftest import Home
 from dashboard_scraper.errors import DaysMissing, UsageError
-from dashboard_scraper.model.costs import Account, Cost, CostDay, CostFigures
+from dashboard_scraper.model.costs import Account, Cost, CostDay, CostDifference, CostFigures
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
@@ -120,6 +120,20 @@ def test_the_import_alone_loads_nothing_slow() -> None:
     assert "open_store" in dir(dashboard_scraper)
     with pytest.raises(AttributeError, match="nothing"):
         _ = dashboard_scraper.nothing
+
+
+def test_costs_that_do_not_add_up_are_doubts(home: Home) -> None:
+    """A billing period closes no day by itself: its marks are in no other answer."""
+    store_days(home, users(1), Window(LAST, LAST))
+    url = home.settings["STORE_URL"]
+    place = store_at(url)
+    with place.locked(), place.opened():
+        place.put_costs(DASHBOARD, CostDay(LAST, [], None), datetime.now(UTC))
+        different = CostDifference("billed of 1 member", "1.5", "2")
+        place.mark_costs(DASHBOARD, Window(LAST, LAST), [different])
+    with dashboard_scraper.open_store(url) as store:
+        (doubt,) = store.doubts(LAST, LAST)
+    assert doubt.words == f"costs: {different}"
 
 
 def test_costs_are_exact_and_never_missing_unseen(home: Home) -> None:
