@@ -26,7 +26,7 @@ ABOUT = {
     "editor_language_days": "One row for each user, editor and language of a day, where"
     " `daily_totals.editor_language` says that they were fetched. Only the Analytics API has them.",
     "credit_days": "One row for each user and day with credits, where `daily_totals.credits` says"
-    " that they were fetched. Only the Analytics API has them.",
+    " that they were fetched. The Analytics API has them, and GitHub Copilot its AI credits.",
     "cost_days": "One row for each user, day and resource with costs. Amounts are exact: see the"
     " end of this page before adding them up in SQLite. `billed` and `estimated` are different"
     " figures: do not add one to the other.",
