@@ -269,7 +269,7 @@ def stored_days(url: str) -> StoredDays:
         if not store.exists():
             return {}
         with store.reading() as reader:
-            ledger = reader.ledger(DashboardSource.name)
+            ledger = reader.judged_ledger(DashboardSource.name)
             return {
                 day: (
                     msgspec.structs.replace(row, fetched_at=_NEVER, accepted_at=None),

@@ -52,6 +52,7 @@ from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
+from dashboard_scraper.store.unjudged import NOT_JUDGED
 from databases import on_sqlite
 from stored_days import (
     NOON,
@@ -341,7 +342,7 @@ def test_day_of_an_interrupted_run_is_judged_by_the_next(
     sim.add_fault(Fault(status(401), USERS, other))
     with pytest.raises(SignInRequired):
         backfill(home, odd, other)
-    assert ledger(home)[odd].suspicious is None
+    assert ledger(home)[odd].suspicious == NOT_JUDGED
     sim.clear_faults()
     sim.requests.clear()
     backfill(home, odd, other)
@@ -352,6 +353,28 @@ def test_day_of_an_interrupted_run_is_judged_by_the_next(
         store.accept(DASHBOARD, odd, NOON)
     backfill(home, odd, other)
     assert ledger(home)[odd].suspicious is None
+
+
+def test_day_that_no_run_has_judged_is_marked_until_it_is(home: Home, spring: Simulator) -> None:
+    """It is not fetched again for that."""
+    home.settings["MAX_CONCURRENCY"] = "1"
+    day, waiting, other = DAYS[:3]
+    spring.add_fault(Fault(status(401), USERS, other))
+    with pytest.raises(SignInRequired):
+        run(home)
+    exported = home.run("export", f"{day}")
+    folder = exported.paths[0]
+    [listed] = json.loads((folder / MANIFEST).read_bytes())["days"]
+    assert listed["suspicious"] == NOT_JUDGED
+    assert NOT_JUDGED in (folder / "NOTES.txt").read_text()
+    assert f"{day} suspicious: {NOT_JUDGED}" in home.run("revisions").out
+    assert home.run("revisions", "accept", f"{day}").out == f"{day} accepted\n"
+    assert [ledger(home)[each].suspicious for each in (day, waiting)] == [None, NOT_JUDGED]
+    spring.clear_faults()
+    spring.requests.clear()
+    run(home)
+    assert asked(spring)[0] == other
+    assert not any(row.suspicious for row in ledger(home).values())
 
 
 @pytest.mark.slow

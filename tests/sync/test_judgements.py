@@ -14,7 +14,8 @@ from dashboard_scraper.model.metrics import COUNTS
 from dashboard_scraper.model.tolerance import EXACT, Tolerance
 from dashboard_scraper.store import Change, LedgerDay, Movement, Status
 from dashboard_scraper.store.settling import is_settled
-from dashboard_scraper.sync.revisions import NOT_JUDGED, Caution, judge
+from dashboard_scraper.store.unjudged import NOT_JUDGED
+from dashboard_scraper.sync.revisions import Caution, judge
 from ledger_days import (
     ACCEPTED,
     CLOSED,

@@ -199,6 +199,10 @@ class Reader(CostQueries, SumQueries):
         query = _ledger(windowed=window is not None)
         return {row["day"]: row for row in self._dicts(query, source_values(source, window))}
 
+    def judged_ledger(self, source: str, window: Window | None = None) -> dict[date, LedgerDay]:
+        """The same without the mark of days that no run has judged yet: for the run that does."""
+        return {day: unjudged.unmarked(row) for day, row in self.ledger(source, window).items()}
+
     def day(self, ledger: LedgerDay) -> DayUsage:
         """A day's users, sorted by address; StoreFailed where they do not match the ledger."""
         users = [user_usage(row) for row in self._of_day(users_of_day(METRICS), ledger)]

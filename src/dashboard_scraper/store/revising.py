@@ -53,6 +53,7 @@ from dashboard_scraper.store.statements import (
     update_of_version,
     version_values,
 )
+from dashboard_scraper.store.unjudged import NOT_JUDGED
 from dashboard_scraper.store.versions import Content, DayRows, Key, difference
 
 _MARKS = ("held", "suspicious")
@@ -117,9 +118,17 @@ class StoredDay:
         self.rows = DayRows(connection, source, day, load)
 
     def put(
-        self, usage: DayUsage, fetched_at: datetime, policy: Policy, people: People
+        self,
+        usage: DayUsage,
+        fetched_at: datetime,
+        policy: Policy,
+        people: People,
+        suspicious: str | None = None,
     ) -> tuple[Stored, LedgerDay | None]:
-        """Store an answer; returns what was done with it, and the ledger's row before."""
+        """Store an answer; returns what was done with it, and the ledger's row before.
+
+        New figures are marked as `suspicious`.
+        """
         row = ledger_row(self._source, usage, fetched_at)
         new = user_rows(usage)
         names = (name for (name,) in new)
@@ -131,13 +140,14 @@ class StoredDay:
             self._replace_rows({}, answer)
             self._connection.execute(insertion(DAY_LEDGER), row)
             self._record_fetch(fetched_at, row["version"])
+            self.mark(fetched_at, suspicious=suspicious)
             return Stored.FIRST, None
         before = ledger_day(current)
         stored = {table: self.rows.current(table) for table in ANSWER_TABLES}
         old = stored[USER_DAY]
         if _is_damaged(old, before):  # a comparison with damaged rows says nothing: repair them
             if row["digest"] != current["digest"]:
-                self._supersede(current, row, stored, answer)
+                self._supersede(current, row, stored, answer, suspicious)
                 return Stored.REVISED, before
             self.rows.replace(USER_DAY, old, new)
             stored[USER_DAY] = old = new
@@ -153,7 +163,7 @@ class StoredDay:
         change = Change(before, ledger_day(row), _movement(old, new, people))
         reason = policy.reason_to_hold(change)
         if reason is None:
-            self._supersede(current, row, stored, answer)
+            self._supersede(current, row, stored, answer, suspicious)
             return Stored.REVISED, before
         if known is None:
             self._hold(change, row, stored, answer)
@@ -354,6 +364,11 @@ class StoredDay:
             self.rows.execute(_OF_MARK, {"at": moment})
             row = {"source": self._source, "day": self._day, "marked_at": moment, **marks}
             self._connection.execute(insertion(DAY_MARK), row)
+
+    def judged(self, moment: datetime) -> None:
+        """Clear the mark of a day that was not judged yet."""
+        if self.rows.execute(_CURRENT_MARKS).mappings().one()["suspicious"] == NOT_JUDGED:
+            self.mark(moment, suspicious=None)
 
     def put_details(self, table: Table, content: Content, status: dict[str, Any]) -> None:
         """Upsert the details that were fetched with the version in force."""

@@ -239,8 +239,9 @@ class Store:
         ledger's row before.
 
         An answer that differs from the version in force replaces it, unless the policy holds it.
-        With a policy, a day with new figures is among `Reader.unjudged` until it is `judged`.
-        `fetched_at` is when the fetch began: the answer may lack anything that happened since.
+        With a policy, a day with new figures is among `Reader.unjudged`, and marked, until it is
+        `judged`. `fetched_at` is when the fetch began: the answer may lack anything that happened
+        since.
         """
         self._put_days.add(usage.day)
 
@@ -248,7 +249,13 @@ class Store:
             people = (self._people or People()).of(source)
             stored_day = self._stored_day(connection, source, usage.day)
             stored_day.rows.numbers = self._numbers
-            stored, before = stored_day.put(usage, fetched_at, policy or AcceptAll(), people)
+            stored, before = stored_day.put(
+                usage,
+                fetched_at,
+                policy or AcceptAll(),
+                people,
+                suspicious=unjudged.NOT_JUDGED if policy else None,
+            )
             if policy is not None and stored in (Stored.FIRST, Stored.REVISED):
                 unjudged.add(connection, source, usage.day)
             return stored, before, stored_day.rows.numbers
@@ -261,10 +268,15 @@ class Store:
 
     def accept(self, source: str, day: date, moment: datetime) -> bool:
         """Put the held version of a day in force from `moment` on; without one, clear the day's
-        `suspicious` mark. Returns whether there was anything to accept.
+        `suspicious` mark. No run judges it any more. Returns whether there was anything to accept.
         """
         self._put_days.add(day)
-        return self._write(lambda c: self._stored_day(c, source, day).accept(moment))
+
+        def accept(connection: Connection) -> bool:
+            unjudged.remove(connection, source, [day])
+            return self._stored_day(connection, source, day).accept(moment)
+
+        return self._write(accept)
 
     def reject(self, source: str, day: date, moment: datetime) -> bool:
         """Reject the held version of a day for good; returns whether there was one."""
@@ -274,10 +286,16 @@ class Store:
         """Set in the ledger why a day is `suspicious`, or what is `held`; None clears it."""
         self._write(lambda c: self._stored_day(c, source, day).mark(moment, **reasons))
 
-    def judged(self, source: str, days: Collection[date]) -> None:
+    def judged(self, source: str, days: Collection[date], moment: datetime) -> None:
         """Record that these days were compared with others, and marked where they are odd."""
+
+        def judged(connection: Connection) -> None:
+            unjudged.remove(connection, source, days)
+            for day in days:
+                self._stored_day(connection, source, day).judged(moment)
+
         if days:
-            self._write(lambda connection: unjudged.remove(connection, source, days))
+            self._write(judged)
 
     def put_costs(
         self,

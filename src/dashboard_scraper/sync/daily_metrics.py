@@ -235,7 +235,7 @@ def bring_up_to_date(
             "%s: there are no figures of the whole tenant to reconcile users with", source.name
         )
     with job.store.reading() as reader:
-        stored = reader.ledger(source.name, window)
+        stored = reader.judged_ledger(source.name, window)
     now = job.clock()
     needed = days_to_fetch(stored, window, job.caution, totals=source.has_totals, doubts=compare)
     needed = list(window.days()) if refresh else needed

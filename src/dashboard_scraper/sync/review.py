@@ -12,7 +12,8 @@ from dashboard_scraper.errors import Implausible, RevisionsHeld, ScraperError
 from dashboard_scraper.model.checks import revision
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.listing import listed, listed_days
-from dashboard_scraper.store import Store, Stored
+from dashboard_scraper.store import Change, Store, Stored
+from dashboard_scraper.store.unjudged import unmarked
 from dashboard_scraper.sync.plausibility import doubts_of, history_for, implausible
 from dashboard_scraper.sync.revisions import Caution, Judgement, judge
 
@@ -60,9 +61,9 @@ def review(
     earlier one, which did not come so far, are judged too.
     """
     with store.reading() as reader:
-        held = reader.held(source_name, window)
+        held = [_unmarked(change) for change in reader.held(source_name, window)]
         left = {day for day in reader.unjudged(source_name) if day in window}
-        ledger = reader.ledger(source_name, history_for(window)) if held else {}
+        ledger = reader.judged_ledger(source_name, history_for(window)) if held else {}
     judgements = judge(held, ledger, caution)
     new = left | {day for day, what in stored.items() if what in (Stored.FIRST, Stored.REVISED)}
     still_held = []
@@ -79,8 +80,13 @@ def review(
     suspicions = _Suspicions(store, source_name, window, first_held)
     again = {day for day, what in stored.items() if what is Stored.SAME}
     suspicions.mark(new, again, caution)
-    store.judged(source_name, new)
+    store.judged(source_name, new, caution.clock())
     return Review(sorted(still_held, key=lambda each: each.change.before.day), suspicions.whole)
+
+
+def _unmarked(change: Change) -> Change:
+    """That a day was not judged yet is no reason to believe whatever comes after it."""
+    return msgspec.structs.replace(change, before=unmarked(change.before))
 
 
 def _accept(store: Store, source_name: str, judgement: Judgement, caution: Caution) -> None:
@@ -103,7 +109,7 @@ class _Suspicions:
         self._store = store
         self._source_name = source_name
         with store.reading() as reader:
-            self._ledger = reader.ledger(source_name, history_for(window))
+            self._ledger = reader.judged_ledger(source_name, history_for(window))
         self.whole = implausible(window, self._ledger)
         # A source that is wrong about some days may be wrong about everything it says that night.
         self._beside = f"fetched when answers for {listed_days(held)} were held" if held else None

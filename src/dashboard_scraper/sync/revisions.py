@@ -27,8 +27,7 @@ from dashboard_scraper.model.metrics import BY_NAME, COUNTS
 from dashboard_scraper.model.tolerance import Tolerance
 from dashboard_scraper.store import Change, LedgerDay, Status
 from dashboard_scraper.store.settling import is_settled
-
-NOT_JUDGED = "the run ended before it could be compared with the other days"
+from dashboard_scraper.store.unjudged import NOT_JUDGED
 
 # Smaller changes of a metric are ignored, since any of them is a large part of a small number.
 NEGLIGIBLE = 10
