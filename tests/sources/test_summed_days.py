@@ -17,6 +17,8 @@ ADA, BEN = "ada@example.com", "ben@example.com"
 
 
 class Days(SummedDays):
+    summed_extra = ("prompts", "edits")
+
     def __init__(self, *days: DayUsage) -> None:
         self._days = {day.day: day for day in days}
         self.fetched: list[date] = []
@@ -74,6 +76,19 @@ def test_only_named_extra_fields_are_added_up() -> None:
         day(1, user(ADA, {"sessions": 3, "version": 2})),
     )
     assert source.fetch_users(window(2))[0].extra == {"sessions": 5}
+
+
+def test_extra_field_is_unknown_without_one_of_its_days() -> None:
+    """Unlike what `is_count` knows, of which a day without it has none."""
+    source = Days(
+        day(0, user(ADA, {"prompts": 1, "sessions": 4})),
+        day(1, user(ADA, {"prompts": 2, "edits": 7, "sessions": 1})),
+        day(2, user(ADA, {"prompts": 3, "edits": 8})),
+        day(3, user(BEN, {"edits": 9})),
+    )
+    ada, ben = source.fetch_users(window(4))
+    assert ada.extra == {"prompts": 6, "sessions": 5}
+    assert ben.extra == {"edits": 9}
 
 
 def test_single_day_comes_as_it_is() -> None:

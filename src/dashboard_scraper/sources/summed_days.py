@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 
 from msgspec.structs import replace
@@ -20,9 +21,11 @@ class SummedDays(ABC):
     """The part of `PeriodSource` that follows from `fetch_day`; a period costs what its days cost.
 
     Fields of `UserUsage.extra` are left out of a period of several days, since what their sum would
-    mean is unknown, but for those that `is_count` knows.
+    mean is unknown, but for those in `summed_extra` and those that `is_count` knows.
     """
 
+    summed_extra: Collection[str] = ()
+    """Fields of `UserUsage.extra` that add up; a sum is unknown where one of the days has none."""
     _latest: tuple[Window, list[Totals | None]] | None = None
 
     @abstractmethod
@@ -30,7 +33,7 @@ class SummedDays(ABC):
         """Every user's figures of one day, and the tenant's if the source has them."""
 
     def is_count(self, name: str) -> bool:  # noqa: ARG002
-        """Whether a field of `UserUsage.extra` counts something, and so adds up over days."""
+        """Whether a field of `UserUsage.extra` adds up over days, of which one without it has 0."""
         return False
 
     def fetch_users(self, window: Window) -> list[UserUsage]:
@@ -70,21 +73,23 @@ class SummedDays(ABC):
     def _added(self, before: UserUsage | None, user: UserUsage) -> UserUsage:
         days = int(is_active(user.figures))
         if before is None:
-            figures, extra = sum_of((user.figures,)), self._extra((user,))
+            figures, extra = sum_of((user.figures,)), self._extra((user.extra,))
         else:
             figures = sum_of((before.figures, user.figures))
-            extra = self._extra((before, user))
+            extra = self._extra((before.extra, user.extra))
             days += before.figures.active_days or 0
         return UserUsage(user.user, replace(figures, active_days=days), extra, user.service)
 
-    def _extra(self, users: Iterable[UserUsage]) -> dict[str, Cell]:
-        sums: dict[str, Cell] = {}
-        for user in users:
-            for name, value in user.extra.items():
-                if self.is_count(name) and isinstance(value, int | float):
-                    before = sums.get(name, 0)
-                    sums[name] = before + value if isinstance(before, int | float) else value
-        return sums
+    def _extra(self, days: Sequence[Mapping[str, Cell]]) -> dict[str, Cell]:
+        found: dict[str, Cell] = {}
+        for name in dict.fromkeys(itertools.chain(*days)):
+            counts = [each for day in days if isinstance(each := day.get(name), int | float)]
+            is_known = (
+                len(counts) == len(days) if name in self.summed_extra else self.is_count(name)
+            )
+            if counts and is_known:
+                found[name] = sum(counts)
+        return found
 
 
 def _with_rate(user: UserUsage) -> UserUsage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
 import msgspec
@@ -40,6 +41,7 @@ from dashboard_scraper.simulator.assistants import COPILOT
 from dashboard_scraper.simulator.copilot import CREDITS_SINCE, Tally
 from dashboard_scraper.simulator.copilot_api import ORGANIZATION
 from dashboard_scraper.simulator.copilot_records import user_record
+from dashboard_scraper.sources.copilot.fields import CLI_MESSAGES
 from dashboard_scraper.sources.copilot.info import INFO
 from dashboard_scraper.store import store_at
 from stored_days import settings_of
@@ -159,6 +161,18 @@ def test_period_of_a_day_outside_of_the_month_comes_alone(home: Home, github: Si
         assert source.fetch_day(old).users
     assert github.count(USERS, old) == 1
     assert github.count("latest") == 0
+
+
+def test_period_has_the_prompts_of_the_command_line(home: Home, github: Simulator) -> None:
+    week = Window(DAY - timedelta(4), DAY)
+    prompts: Counter[str] = Counter()
+    for day in week.days():
+        for login, usage in by_login(truth(github).usage(day)).items():
+            prompts[login] += usage.features.get("copilot_cli", Tally()).interactions
+    with opened(home) as source:
+        users = {user.user: user.extra for user in source.fetch_users(week)}
+    assert users == {login: {CLI_MESSAGES: count} for login, count in prompts.items()}
+    assert any(prompts.values())
 
 
 def test_organization_has_the_same_users(home: Home, github: Simulator) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet
 import pytest
@@ -97,6 +98,22 @@ def test_two_accounts_of_one_address_are_one_user(home: Home, cursor: Simulator)
     assert users == sorted(set(users))
 
 
+def test_count_unknown_of_one_account_is_unknown(home: Home, cursor: Simulator) -> None:
+    one = next(seat for seat in team_of(cursor).seats if seat.share != (1, 1))
+
+    def lose(body: Any, _request: Request) -> Any:
+        for row in body["data"]:
+            if row["userId"] == one.user_id:
+                row["cmdkUsages"] = None
+        return body
+
+    cursor.add_fault(Fault(edited(lose), USAGE))
+    with opened(home) as source:
+        users = {user.user: user.extra for user in source.fetch_day(DAY).users}
+    assert "cmdkUsages" not in users[one.person.email]
+    assert "bugbotUsages" in users[one.person.email]
+
+
 def test_people_who_left_stay_by_their_number(home: Home, cursor: Simulator) -> None:
     """Without an e-mail address nobody can say who they were, and no two of them are one."""
     team = team_of(cursor)
@@ -116,6 +133,8 @@ def test_a_period_is_the_sum_of_its_days(home: Home, cursor: Simulator) -> None:
         days = [day[name] for each in WEEK.days() if name in (day := team.user_days(each))]
         assert user.figures.chat_messages == sum(day.chatRequests for day in days)
         assert user.figures.active_days == sum(any(day) for day in days)
+        assert user.extra["agentRequests"] == sum(day.agentRequests for day in days)
+        assert "mostUsedModel" not in user.extra
 
 
 def test_inactive_members_are_not_active(home: Home, cursor: Simulator) -> None:

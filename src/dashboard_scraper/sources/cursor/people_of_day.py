@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dashboard_scraper.errors import ContractBroken
@@ -81,17 +81,23 @@ def _user(name: str, rows: list[AccountDay]) -> UserUsage:
     rate = accept_rate(counts[_SHOWN], counts[_ACCEPTED])
     active = int(any(map(is_active, rows)))
     figures = _figures_of((*counts, active, None if rate is None else round(rate, 2)))
-    extra = rows[0].extra if len(rows) == 1 else _joined(row.extra for row in rows)
+    extra = rows[0].extra if len(rows) == 1 else _joined([row.extra for row in rows])
     return UserUsage(name, figures, dict(extra))
 
 
-def _joined(extras: Iterable[Mapping[str, Cell]]) -> dict[str, Cell]:
-    """The fields of several accounts: sums of what counts something; of the rest, what they say."""
+def _joined(extras: Sequence[Mapping[str, Cell]]) -> dict[str, Cell]:
+    """The fields of several accounts: sums of what counts something, unless it is unknown of one;
+    of the rest, what they say.
+    """
     found: dict[str, list[Cell]] = {}
     for extra in extras:
         for name, value in extra.items():
             found.setdefault(name, []).append(value)
-    return {name: _join(name, values) for name, values in found.items()}
+    return {
+        name: _join(name, values)
+        for name, values in found.items()
+        if name not in SUMMED or len(values) == len(extras)
+    }
 
 
 def _join(name: str, values: list[Cell]) -> Cell:
