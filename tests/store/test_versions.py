@@ -222,6 +222,29 @@ def test_damaged_day_is_replaced_without_a_hold(store: Store, store_url: str) ->
     assert in_force(store) == people(2)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE day_ledger SET chat_messages = 9",
+        "UPDATE day_ledger SET users = 9",
+        "UPDATE day_ledger SET active_users = 9",
+        "DELETE FROM day_people",
+        "UPDATE day_people SET active = NULL",
+    ],
+)
+def test_repeated_answer_repairs_ledger_and_bitmaps(
+    store: Store, store_url: str, damage: str
+) -> None:
+    """As the message about a damaged day advises: to fetch it again."""
+    put(store, people(3), 0)
+    sql(store_url, damage)
+    with store.reading() as reader:
+        assert reader.damaged_days(ANALYTICS) == [DAY]
+    assert put(store, people(3), 1) is Stored.SAME
+    with store.reading() as reader:
+        assert reader.damaged_days(ANALYTICS) == []
+
+
 def test_final_details_stay_with_repeated_answer(store: Store) -> None:
     """They go with a version where they may have grown since or do not add up."""
 

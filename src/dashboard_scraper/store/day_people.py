@@ -18,18 +18,21 @@ from sqlalchemy import Connection, or_, select
 from dashboard_scraper.model.columns import Columns
 from dashboard_scraper.model.metrics import METRICS
 from dashboard_scraper.store.persons import numbers
+from dashboard_scraper.store.rows import LedgerDay
 from dashboard_scraper.store.schema import DAY_LEDGER, DAY_PEOPLE, USER_DAY
 from dashboard_scraper.store.statements import (
     content_of_day,
     day_values,
     deletion_of_day,
     insertion,
+    is_of_day,
     of_source,
     source_values,
     update_of_day,
 )
 
 _BITMAPS = tuple(DAY_PEOPLE.c)[2:]
+_COUNTED = select(DAY_PEOPLE.c.listed, DAY_PEOPLE.c.active).where(is_of_day(DAY_PEOPLE))
 _OF_SOURCE = of_source(DAY_PEOPLE, select(DAY_PEOPLE))
 
 
@@ -102,6 +105,14 @@ def is_right(connection: Connection, source: str, day: date) -> bool:
     return len(stored) == 1 and all(
         from_bytes(stored[0][name] or b"") == from_bytes(bitmap) for name, bitmap in right.items()
     )
+
+
+def are_counted(connection: Connection, row: LedgerDay) -> bool:
+    """Whether a day's bitmaps have as many people as the ledger, without reading its rows."""
+    found = connection.execute(_COUNTED, day_values(row.source, row.day)).one_or_none()
+    if found is None or None in found:
+        return False
+    return [from_bytes(each).bit_count() for each in found] == [row.users, row.active_users]
 
 
 def fill(connection: Connection) -> None:

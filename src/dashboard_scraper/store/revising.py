@@ -5,7 +5,7 @@ Versions are never overwritten: one that is no longer in force is archived with 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import Enum
@@ -19,7 +19,7 @@ from dashboard_scraper.model.figures import counts_of, is_active
 from dashboard_scraper.model.metrics import COUNTS
 from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.people.people import People
-from dashboard_scraper.store import persons
+from dashboard_scraper.store import day_people, persons
 from dashboard_scraper.store.backend import Load
 from dashboard_scraper.store.history import Change, Movement, VersionState
 from dashboard_scraper.store.rows import (
@@ -40,6 +40,7 @@ from dashboard_scraper.store.schema import (
     DAY_VERSION,
     DETAIL_TABLES,
     RECORD_DAY,
+    SUM_COLUMNS,
     TOTAL_COLUMNS,
     USER_DAY,
 )
@@ -57,6 +58,8 @@ from dashboard_scraper.store.unjudged import NOT_JUDGED
 from dashboard_scraper.store.versions import Content, DayRows, Key, difference
 
 _MARKS = ("held", "suspicious")
+_OF_FIGURES = ("status", "users", "active_users", *(column.name for column in SUM_COLUMNS))
+"""What the ledger has of the figures."""
 
 # Each is built once: see `statements`.
 _OF_FETCH = deletion_of_day(DAY_FETCH).where(DAY_FETCH.c.fetched_at == bindparam("at"))
@@ -151,6 +154,8 @@ class StoredDay:
                 return Stored.REVISED, before
             self.rows.replace(USER_DAY, old, new)
             stored[USER_DAY] = old = new
+        elif not day_people.are_counted(self._connection, before):
+            self.rows.replace(USER_DAY, old, old)  # the bitmaps alone are damaged
         # After `forget`, even an equal answer is a revision: with it, nobody is missing any more.
         if new == old and _totals_of(row) == _totals_of(current) and not before.forgotten:
             self._update_records(before.version, stored, answer)
@@ -202,7 +207,7 @@ class StoredDay:
         self.rows.execute(update_of_day(DAY_LEDGER), values)
 
     def _repeat(
-        self, current: RowMapping, row: dict[str, Any], content: Answer, *, settled: bool
+        self, current: Mapping[Any, Any], row: dict[str, Any], content: Answer, *, settled: bool
     ) -> None:
         """Record that the source gave the same answer again.
 
@@ -210,6 +215,9 @@ class StoredDay:
         changed although the users' figures have not: they are archived with a version of their own,
         so that they are fetched again.
         """
+        # The same figures give the same sums, unless those in the ledger are damaged.
+        of_figures = {name: row[name] for name in _OF_FIGURES}
+        current = {**current, **of_figures}
         later = current["fetched_at"].date() < row["fetched_at"].date()
         repeats = current["repeats"] + later
         wrong = current["editor_language"] == DetailStatus.UNRECONCILED.value
@@ -219,7 +227,9 @@ class StoredDay:
             self._supersede(current, again, content, content, suspicious=current["suspicious"])
             return
         self._withdraw_held(row["fetched_at"])
-        self._update_ledger(fetched_at=row["fetched_at"], digest=row["digest"], repeats=repeats)
+        self._update_ledger(
+            fetched_at=row["fetched_at"], digest=row["digest"], repeats=repeats, **of_figures
+        )
         self.mark(row["fetched_at"], held=None)
         self._record_fetch(row["fetched_at"], current["version"])
 
@@ -233,7 +243,7 @@ class StoredDay:
 
     def _supersede(
         self,
-        current: RowMapping,
+        current: Mapping[Any, Any],
         row: dict[str, Any],
         old: Answer,
         new: Answer,
