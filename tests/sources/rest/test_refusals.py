@@ -54,6 +54,24 @@ def test_what_stands_between_is_no_expired_session(each: Asking) -> None:
         assert each.requests() - before == 1, name
 
 
+def aged(seconds: str) -> Effect:
+    return lambda answer, _request: answer.with_headers(("Age", seconds))
+
+
+def test_answer_that_a_cache_got_before_today_is_refused(each: Asking) -> None:
+    error = refused(each, aged("86400"))
+    assert type(error) is SourceUnavailable
+    assert f"{each.endpoint}: the answer is from a cache, and 24 hours old" in str(error)
+    assert each.sim.requests[-1].headers["cache-control"] == "no-cache"
+
+
+def test_age_of_now_is_no_refusal(each: Asking) -> None:
+    for age in ("0", "", "-90000", "yesterday"):
+        each.sim.clear_faults()
+        each.sim.add_fault(Fault(aged(age), each.endpoint))
+        assert each.ask()
+
+
 def test_bot_check_with_temporary_status_is_retried(each: Asking) -> None:
     error = refused(each, page("Checking your browser", 503, "ddos-guard"))
     assert type(error) is SourceUnavailable

@@ -76,7 +76,6 @@ class CursorCosts:
     """Implements `CostSource`."""
 
     has_totals = False
-    settles_with_usage = False
 
     def __init__(
         self, api: Api, fetch_cost: str, clock: Clock, names: Names, unknown: UnknownFields

@@ -151,6 +151,7 @@ class Http:
             {
                 "Accept": "application/json",
                 "Accept-Encoding": ACCEPTED_ENCODINGS,
+                "Cache-Control": "no-cache",  # an older answer may lack what was counted since
                 "User-Agent": f"dashboard-scraper/{__version__}",
             }
         )

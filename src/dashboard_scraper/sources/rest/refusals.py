@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
 from dashboard_scraper.errors import (
@@ -11,6 +13,7 @@ from dashboard_scraper.errors import (
     SourceUnavailable,
     UsageError,
 )
+from dashboard_scraper.model.dates import start_of_day, utc_day
 from dashboard_scraper.sources.rest.http import Response
 from dashboard_scraper.sources.rest.pages import looks_like_filter
 from dashboard_scraper.sources.rest.statuses import Meaning
@@ -53,6 +56,18 @@ def refuse_page(endpoint: str, response: Response, access: Access) -> None:
         f"{access.refused} (a page came in place of data: {response.shown}){unsure};"
         f" {access.sign_in}"
     )
+
+
+def refuse_stale(endpoint: str, response: Response, now: datetime) -> None:
+    """SourceUnavailable where a cache sent an answer that was made before today, in UTC: yesterday
+    was not over then, and older days may have changed.
+    """
+    age = response.headers.get("Age", "").strip()
+    if age.isascii() and age.isdigit() and int(age) > (now - start_of_day(utc_day(now))).seconds:
+        raise SourceUnavailable(
+            f"{endpoint}: the answer is from a cache, and {int(age) // 3600} hours old: it may lack"
+            f" figures; have what is between here and {host_of(response.url)} not store answers"
+        )
 
 
 _UNSURE = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from requests.auth import AuthBase
 
 from dashboard_scraper.errors import ScraperError
@@ -10,7 +12,7 @@ from dashboard_scraper.sources.rest.bodies import MAX_BODY
 from dashboard_scraper.sources.rest.derived import Oddities
 from dashboard_scraper.sources.rest.http import Http, Response
 from dashboard_scraper.sources.rest.pacing import Pace
-from dashboard_scraper.sources.rest.refusals import Access, refusal, refuse_page
+from dashboard_scraper.sources.rest.refusals import Access, refusal, refuse_page, refuse_stale
 from dashboard_scraper.sources.rest.retrying import RetryPolicy
 from dashboard_scraper.sources.rest.route import route_to
 from dashboard_scraper.sources.rest.settings import RequestSettings
@@ -80,6 +82,7 @@ class RestSource:
         if response.meaning is not Meaning.DATA:
             raise self._refusal(endpoint, response)
         refuse_page(endpoint, response, self._access)
+        refuse_stale(endpoint, response, datetime.now(UTC))
         return response
 
     def _refusal(self, endpoint: str, response: Response) -> ScraperError:
