@@ -152,6 +152,13 @@ def test_failing_costs_lose_no_other_figure(home: Home, spring: Simulator) -> No
     assert stored(home) == []
 
 
+def test_failing_budgets_are_named_as_such(home: Home, spring: Simulator) -> None:
+    spring.add_fault(Fault(status(500), BUDGETS))
+    with pytest.raises(SourceUnavailable, match=r"^budgets could not be fetched: "):
+        run(home)
+    check_equal_to_truth(home, spring)
+
+
 def test_days_before_a_failure_stay(home: Home, spring: Simulator) -> None:
     """The costs of a day are stored when they came, and the next run fetches the rest."""
     spring.add_fault(Fault(status(500), COST, after=2))  # the totals, and the first day

@@ -59,6 +59,7 @@ def fill_costs(
     failed: list[ScraperError] = []
     # One request has the totals of so many days; without them, days are fetched one by one anyway.
     most = costs.days_at_once if costs.has_totals else len(window)
+    what = f"costs of {window} could not be fetched"
     try:
         for piece in pieces_of(start, end, most):
             filling = _Filling(store, source.name, costs, piece, rules)
@@ -67,11 +68,13 @@ def fill_costs(
                 return []  # the source has none for this tenant
             failed += filling.failed
         if start <= end:
+            what = "the costs of the billing period could not be compared with the source's own"
             fetch = functools.partial(_fetch_stored, store, source.name, costs, rules, failed)
             close_period(store, source.name, costs, fetch)
+        what = "budgets could not be fetched"
         _fill_budgets(store, source.name, costs, rules.clock())
     except DETAIL_ERRORS as error:
-        failed.append(_not_fetched(window, error))
+        failed.append(error.preceded_by(what))
     return failed
 
 
@@ -84,10 +87,6 @@ def _refuse_loss(store: Store, name: str) -> None:
             "the source does not offer costs any more, perhaps not to these credentials; the store"
             " has some of other days. If there are none to come, set FETCH_COST=false"
         )
-
-
-def _not_fetched(window: Window, error: ScraperError) -> ScraperError:
-    return error.preceded_by(f"costs of {window} could not be fetched")
 
 
 def _fetch_stored(
@@ -150,7 +149,8 @@ class _Filling:
                 except ContractBroken as error:
                     if self._source.has_totals:
                         raise
-                    self.failed.append(_not_fetched(window, error))  # other days may be well-formed
+                    # Other days may be well-formed.
+                    self.failed.append(error.preceded_by(f"costs of {window} could not be fetched"))
                     continue
                 for day in window.days():
                     self._put(self._day(day, costs, totals), fetched_at)

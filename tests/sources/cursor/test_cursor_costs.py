@@ -24,10 +24,10 @@ from cursor_runs import (
     team_of,
     true_costs,
 )
-from dashboard_scraper.errors import NotReconciled
+from dashboard_scraper.errors import NotReconciled, SourceUnavailable
 from dashboard_scraper.model.costs import Account
 from dashboard_scraper.model.dates import Window, end_of_day, start_of_day
-from dashboard_scraper.simulator import Fault, Request, Simulator
+from dashboard_scraper.simulator import Fault, Request, Simulator, status
 from dashboard_scraper.simulator.cursor_team import CENT, MILLISECOND, Event, Seat
 from dashboard_scraper.simulator.faults import edited
 from dashboard_scraper.sources.registry import CURSOR
@@ -213,6 +213,16 @@ def test_a_cycle_that_does_not_add_up_is_marked(home: Home, own_cursor: Simulato
     own_cursor.clear_faults()
     fetch(home, FIRST, LAST, NOON + timedelta(days=1))
     assert not any(marks(home).values())
+
+
+@pytest.mark.slow
+def test_failing_comparison_is_named_as_such(home: Home, own_cursor: Simulator) -> None:
+    """The costs themselves came, and are stored."""
+    with_costs(home, own_cursor)
+    own_cursor.add_fault(Fault(status(500), SPEND))
+    with pytest.raises(SourceUnavailable, match=r"^the costs of the billing period could not be"):
+        fetch(home, FIRST, LAST)
+    assert cost_ledger(home).keys() == set(Window(FIRST, LAST).days())
 
 
 @pytest.mark.slow
