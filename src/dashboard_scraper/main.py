@@ -12,7 +12,7 @@ from types import FrameType
 from typing import NoReturn
 
 from dashboard_scraper.cli.parser import parse
-from dashboard_scraper.errors import ScraperError, exit_code_of
+from dashboard_scraper.errors import OutputFailed, ScraperError, exit_code_of
 from dashboard_scraper.logs import configure_logging, log_uncaught_errors
 
 logger = logging.getLogger(__name__)
@@ -50,6 +50,34 @@ def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(_TERMINATED)
 
 
+def _open_missing_streams() -> None:
+    """Have all standard streams, also where the process was started without: as a job whose output
+    nobody wants. What is written to such a stream is lost.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # The lowest free number is the stream's own: no file or socket gets it.
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(nowhere, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def _is_all_written() -> bool:
+    """Whether the standard streams took everything. The interpreter would try once more at the end,
+    and exit with a code of its own.
+    """
+    written = True
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+            written = False
+    return written
+
+
 def run_tap() -> None:
     """The entry point of `tap-dashboard-scraper`: runners of Singer taps name no command."""
     run(("tap", *sys.argv[1:]))
@@ -57,6 +85,7 @@ def run_tap() -> None:
 
 def run(words: Sequence[str] | None = None) -> None:
     """The entry point of `python -m dashboard_scraper` and of the installed command."""
+    _open_missing_streams()
     signal.signal(signal.SIGTERM, _terminate)
     gc.set_threshold(_GARBAGE)
     # Another package's plugin of pydantic would see every setting, secrets too; and to look for one
@@ -73,4 +102,4 @@ def run(words: Sequence[str] | None = None) -> None:
         # Before it ends, Python looks for cycles among all objects, which takes a fifth of the time
         # of a short command: not among frozen ones. What needs closing is closed by now.
         gc.freeze()
-    sys.exit(code)
+    sys.exit(code if _is_all_written() else code or OutputFailed.exit_code)

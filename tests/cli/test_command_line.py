@@ -361,3 +361,35 @@ def test_terminated_run_leaves_no_current_file(
     assert "Traceback" not in err
     assert home.files() == left_after_failure(before)
     assert list(scratch.iterdir()) == []
+
+
+# The standard streams
+
+
+def with_streams(home: Home, redirections: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """A process that a shell started with these redirections."""
+    return subprocess.run(
+        ["/bin/sh", "-c", f'"$@" {redirections}', "sh", *home.command(*words)],
+        env=home.environment(),
+        cwd=home.path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_run_without_standard_streams_does_its_work(home: Home, start: Start) -> None:
+    """As a job whose output nobody wants."""
+    assert start().url
+    assert with_streams(home, "<&- >&- 2>&-", "--daily", f"{DAY}", f"{DAY}").returncode == 0
+    assert (home.data / f"daily_exports_{DAY}_to_{DAY}" / "manifest.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is full")
+def test_full_standard_output_is_an_error_without_a_traceback(home: Home) -> None:
+    result = with_streams(home, ">/dev/full", "status")
+    [line] = result.stderr.splitlines()
+    assert line.endswith("standard output could not be written: No space left on device")
+    assert result.returncode == 1

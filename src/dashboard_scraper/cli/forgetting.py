@@ -19,6 +19,7 @@ from dashboard_scraper.cli.forget_search import (
     source_meant,
     source_of,
 )
+from dashboard_scraper.cli.output import print_text
 from dashboard_scraper.cli.wiring import audience_of, daily_export, rules_of
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import OutputFailed, ScraperError, UsageError
@@ -83,7 +84,7 @@ def forget(settings: Settings, user: str, *, files: bool, source: str | None = N
                     " the store, or to remove them",
                     len(found.showing),
                 )
-        sys.stdout.flush()
+        print_text("")
     if files:
         found = search.find()
     _log_what_is_left(settings, found)

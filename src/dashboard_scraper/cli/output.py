@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TextIO
 
 import msgspec
 
@@ -16,13 +15,14 @@ def print_lines(results: Iterable[Path | str]) -> None:
     """Write paths or addresses to stdout, one per line, and flush; OutputFailed where it is full or
     closed, which fails a source of a run as any other file would, and not those after it.
     """
-    stdout: TextIO | None = sys.stdout  # None in a process that was started without one
-    if stdout is None:
-        return
+    print_text("".join(f"{each}\n" for each in results))
+
+
+def print_text(text: str) -> None:
+    """Write a text, and what was written before, to stdout; OutputFailed as above."""
     with explained("standard output"):
-        for each in results:
-            stdout.write(f"{each}\n")
-        stdout.flush()
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
 def print_json(value: msgspec.Struct) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 from dashboard_scraper.cli.arguments import Parser, days
@@ -85,7 +84,7 @@ def before_of(given: list[Window] | None, now: Window) -> Window:
 def print_answer(settings: Settings, question: Question, *, as_json: bool) -> None:
     """Print the explanation; DaysMissing afterwards, if days were left out."""
     from dashboard_scraper.cli.explaining import answer_of, as_lines, raise_if_left_out, shown_of
-    from dashboard_scraper.cli.output import print_json
+    from dashboard_scraper.cli.output import print_json, print_lines
     from dashboard_scraper.cli.wiring import audience_of
     from dashboard_scraper.store import store_of
 
@@ -100,6 +99,5 @@ def print_answer(settings: Settings, question: Question, *, as_json: bool) -> No
     if as_json:
         print_json(shown_of(found))
     else:
-        sys.stdout.writelines(f"{line}\n" for line in as_lines(found))
-        sys.stdout.flush()
+        print_lines(as_lines(found))
     raise_if_left_out(found)

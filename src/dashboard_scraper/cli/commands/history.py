@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -29,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
 def print_history(settings: Settings, day: date, *, as_json: bool) -> None:
     """Print every version; UsageError if the day is not in the store."""
     from dashboard_scraper.cli.day_history import as_lines, history_of
-    from dashboard_scraper.cli.output import print_json
+    from dashboard_scraper.cli.output import print_json, print_lines
     from dashboard_scraper.cli.wiring import audience_of
     from dashboard_scraper.store import store_of
 
@@ -38,5 +37,4 @@ def print_history(settings: Settings, day: date, *, as_json: bool) -> None:
     if as_json:
         print_json(history)
     else:
-        sys.stdout.writelines(f"{line}\n" for line in as_lines(history))
-        sys.stdout.flush()
+        print_lines(as_lines(history))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -61,7 +60,7 @@ def print_people(
 ) -> None:
     """Print who is in which class; by default of every source in the store."""
     from dashboard_scraper.across.summary import as_text
-    from dashboard_scraper.cli.output import print_json, print_lines
+    from dashboard_scraper.cli.output import print_json, print_lines, print_text
     from dashboard_scraper.cli.people import everybody_of, newest_window, write_tables
     from dashboard_scraper.errors import DaysMissing
     from dashboard_scraper.model.dates import utc_day
@@ -81,8 +80,7 @@ def print_people(
         return
     if settings.report_users:
         print_lines(_lines(everybody))
-    sys.stdout.write(as_text(everybody.summary()))
-    sys.stdout.flush()
+    print_text(as_text(everybody.summary()))
 
 
 def _lines(everybody: Everybody) -> list[str]:

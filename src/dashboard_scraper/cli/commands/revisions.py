@@ -40,14 +40,14 @@ def run(args: argparse.Namespace) -> None:
 
 def print_revisions(settings: Settings) -> None:
     """Print one line per held or suspicious day."""
+    from dashboard_scraper.cli.output import print_lines
     from dashboard_scraper.store import store_of
 
     with store_of(settings).reading() as reader:
         lines = list(_lines(reader, settings))
     if not lines:
         lines = ["no revision is held, and no day is suspicious"]
-    sys.stdout.writelines(f"{line}\n" for line in lines)
-    sys.stdout.flush()
+    print_lines(lines)
 
 
 def _lines(reader: Reader, settings: Settings) -> Iterator[str]:
@@ -66,6 +66,7 @@ def decide(settings: Settings, action: str, windows: Sequence[Window], now: date
 
     UsageError, before anything is changed, if a given day or month has none.
     """
+    from dashboard_scraper.cli.output import print_text
     from dashboard_scraper.cli.wiring import audience_of
     from dashboard_scraper.store import store_of
 
@@ -79,7 +80,7 @@ def decide(settings: Settings, action: str, windows: Sequence[Window], now: date
             else:
                 store.reject(settings.source, day, now)
             sys.stdout.write(f"{day} {action}ed\n")
-    sys.stdout.flush()
+    print_text("")
 
 
 def _days_to_decide(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -65,7 +64,7 @@ def print_status(
     """Print the status; errors are raised after everything is printed."""
     from dashboard_scraper.across.summary import StatusWithPeople
     from dashboard_scraper.across.summary import as_text as people_text
-    from dashboard_scraper.cli.output import print_json
+    from dashboard_scraper.cli.output import print_json, print_text
     from dashboard_scraper.cli.several import for_each_source
     from dashboard_scraper.store import notices, store_of
     from dashboard_scraper.store.settling import Settling
@@ -84,12 +83,12 @@ def print_status(
         every = StatusWithPeople(status.store, status.sources, status.runs, people, notified)
         print_json(every)
     else:
-        sys.stdout.write(as_text(status))
+        texts = [as_text(status)]
         if people and people.adds_to_days:
-            sys.stdout.write(f"\n{people_text(people)}")
+            texts.append(people_text(people))
         if notified:
-            sys.stdout.write(f"\n{notices.as_text(notified)}")
-        sys.stdout.flush()
+            texts.append(notices.as_text(notified))
+        print_text("\n".join(texts))
 
     def check_source(settings: Settings) -> None:
         source = info_of(settings.source)
