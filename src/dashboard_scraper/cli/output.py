@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TextIO
 
 import msgspec
 
@@ -20,9 +21,12 @@ def print_lines(results: Iterable[Path | str]) -> None:
 
 def print_text(text: str) -> None:
     """Write a text, and what was written before, to stdout; OutputFailed as above."""
+    stdout: TextIO | None = sys.stdout  # None in a process that was started without one
+    if stdout is None:
+        return
     with explained("standard output"):
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        stdout.write(text)
+        stdout.flush()
 
 
 def print_json(value: msgspec.Struct) -> None:
