@@ -267,6 +267,25 @@ def test_removing_somebody_takes_no_costs_of_others(home: Home, spring: Simulato
     assert row.costs == [cost for cost in truth.of_day(day).costs if cost.user != person]
 
 
+def test_day_without_a_removed_person_is_fetched_until_it_settles(
+    home: Home, spring: Simulator
+) -> None:
+    """The costs of the others may change as on any other day."""
+    home.settings["SETTLE_DAYS"] = "0"
+    run(home)
+    day = march(7)
+    giver, taker = spring.move_costs(day)
+    forget(home, person := max(users_of(home, day) - {giver.user, taker.user}))
+    run(home, NOON + timedelta(1))
+    (row,) = (costs for costs in stored(home) if costs.day == day)
+    truth = spring.organization.costs.of_day(day).costs
+    assert row.costs == [cost for cost in truth if cost.user != person]
+    assert [each.day for each in ledger(home) if each.forgotten and each.day == day]
+    versions = [each.version for each in ledger(home)]
+    run(home, NOON + timedelta(2))
+    assert [each.version for each in ledger(home)] == versions
+
+
 def test_somebody_with_costs_alone_does_not_come_back(home: Home, spring: Simulator) -> None:
     run(home)
     day = _corrected(home)

@@ -160,8 +160,6 @@ class _Filling:
         row = self._stored.get(day)
         if row is None or (total is not None and row.total != total):
             return True
-        if row.forgotten:  # an answer that says nothing new would bring back who was removed
-            return False
         if total is None and self._is_usage_newer(row):
             return True
         confirmed = (row.fetched_at.date() - row.accepted_at.date()).days
