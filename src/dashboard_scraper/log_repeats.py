@@ -6,7 +6,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 INTERVAL_SECONDS = 60
 _GROUP = "repeats_group"
@@ -26,8 +27,7 @@ def never_repeats() -> dict[str, str]:
     return {_ALWAYS: "yes"}
 
 
-@dataclass(slots=True)
-class _Logged:
+class _Logged(msgspec.Struct):
     """A line that was written: not written again before `until`; `more` counts its repeats."""
 
     name: str

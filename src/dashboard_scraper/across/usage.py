@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from dashboard_scraper.across.classes import Classes, PersonClass
 from dashboard_scraper.model.columns import sum_of
@@ -13,15 +13,14 @@ from dashboard_scraper.store import Reader
 from dashboard_scraper.store.day_people import bits_in
 
 
-@dataclass(slots=True)
-class ClassUsage:
+class ClassUsage(msgspec.Struct):
     """The sums of one class over a window; None where a value is unknown.
 
     `costs` are by currency: amounts of two currencies are never added up.
     """
 
-    figures: Figures = field(default_factory=lambda: sum_of(()))
-    costs: dict[str, CostFigures] = field(default_factory=dict)
+    figures: Figures = msgspec.field(default_factory=lambda: sum_of(()))
+    costs: dict[str, CostFigures] = {}
 
 
 def usage_of(reader: Reader, classes: Classes, source: str) -> dict[PersonClass, ClassUsage]:

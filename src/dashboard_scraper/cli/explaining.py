@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 
 import msgspec
@@ -111,8 +110,7 @@ class ExplanationShown(msgspec.Struct, frozen=True):
     forecast: ForecastShown | None
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """What `explain` is asked: which periods, of which metric, by what. None is the default."""
 
     now: Window
@@ -123,8 +121,7 @@ class Question:
     incomplete: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Explained:
+class Explained(msgspec.Struct, frozen=True):
     """What a run of `explain` found, for the given kinds of parts."""
 
     source: str

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from datetime import datetime, timedelta
 from pathlib import Path
+
+import msgspec
 
 from dashboard_scraper.cli.memory import prepare_for_many_records
 from dashboard_scraper.cli.output import print_lines
@@ -33,7 +34,7 @@ def export_files(
         verdict = export_stored(store, export, rules, utc_now)
     else:
         if folder is None:
-            export = dataclasses.replace(export, folder=folder_as_of(export.folder, as_of))
+            export = msgspec.structs.replace(export, folder=folder_as_of(export.folder, as_of))
         verdict = export_stored(store.as_of(as_of), export, rules, lambda: as_of)
     print_lines(export.results())
     verdict.conclude()

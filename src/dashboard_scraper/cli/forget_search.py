@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+
+import msgspec
 
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.people import traces
@@ -96,7 +97,7 @@ class Search:
     def find(self) -> traces.Found:
         """The files that show the person now."""
         found = traces.find(self._settings.export_dir, self._pattern_of, self._excluded)
-        return dataclasses.replace(found, ambiguous=self._ambiguous)
+        return msgspec.structs.replace(found, ambiguous=self._ambiguous)
 
     def _pattern_of(self, path: Path) -> re.Pattern[str]:
         source = source_of(self._settings, path)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from dashboard_scraper.cli.wiring import settling_of
 from dashboard_scraper.clock import utc_now
@@ -93,15 +94,14 @@ def _ending(name: str, attributes: dict[str, str]) -> Iterator[None]:
         note({"process.exit.code": 0})
 
 
-@dataclass(slots=True)
-class _Run:
+class _Run(msgspec.Struct):
     """A command's run over several sources."""
 
     command: str
     window: Window | None
     stores_days: bool
     clock: Clock
-    _ended: list[tuple[Settings, SourceRun]] = field(default_factory=list)
+    _ended: list[tuple[Settings, SourceRun]] = []
 
     def each(self, work: Work) -> Work:
         """The same work for one source, as a span."""

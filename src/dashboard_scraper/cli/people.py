@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+
+import msgspec
 
 from dashboard_scraper.across.classes import Classes, PersonClass
 from dashboard_scraper.across.people import PeopleAcross
@@ -24,8 +25,7 @@ from dashboard_scraper.store import Reader, store_of
 from dashboard_scraper.store.day_people import bits_in
 
 
-@dataclass(frozen=True, slots=True)
-class Everybody:
+class Everybody(msgspec.Struct, frozen=True):
     """Everybody in one class, and whom outputs may name."""
 
     classes: Classes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -158,7 +157,7 @@ def write_files(
             naming,
             missing,
             export.window,
-            formats=made_with(dataclasses.replace(export, window=_ANY_WINDOW)),
+            formats=made_with(msgspec.structs.replace(export, window=_ANY_WINDOW)),
             earlier=EarlierFiles(export),
         )
         days = [_missing_day(day, failures.get(day), export) for day in missing]

@@ -13,7 +13,6 @@ import hashlib
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 from typing import Any
@@ -56,8 +55,7 @@ class Feature(Enum):
     AGENT = "agent_edit"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A counter in a record: of a feature row, or without a feature of the top level."""
 
     feature: Feature | None

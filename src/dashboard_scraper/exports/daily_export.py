@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
 
 from dashboard_scraper.errors import DaysMissing, ScraperError
 from dashboard_scraper.exports.manifest import MANIFEST
@@ -27,8 +29,7 @@ logger = logging.getLogger(__name__)
 _LONGEST_REASON = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Outputs:
+class Outputs(msgspec.Struct, frozen=True):
     """EXPORT_DIR, the mode of all files, and how many daily exports to retain there."""
 
     folder: Path
@@ -40,8 +41,7 @@ class Outputs:
         return self.folder / f"daily_exports_{window.start}_to_{window.end}"
 
 
-@dataclass(frozen=True, slots=True)
-class DailyExport:
+class DailyExport(msgspec.Struct, frozen=True):
     """Where a window's files go, what identifies their records, and which users they show.
 
     `folder` is the window's own below `outputs`, or one that the user named. A day is settled if it

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+
+import msgspec
 
 from dashboard_scraper.exports.manifest import MANIFEST, Manifest, read_manifest
 from dashboard_scraper.model.dates import Window
@@ -17,8 +18,7 @@ FOLDER = "github_reports"
 NAME = re.compile(r"daily_exports_(\d{4}-\d\d-\d\d)_to_(\d{4}-\d\d-\d\d)", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class ExportFolder:
+class ExportFolder(msgspec.Struct, frozen=True):
     """A folder with the name of a daily export and a manifest in it; `written` is its mtime."""
 
     path: Path

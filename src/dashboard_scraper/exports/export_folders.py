@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+
+import msgspec
 
 from dashboard_scraper.errors import LockHeld, OutputFailed
 from dashboard_scraper.exports.daily_export import DailyExport, Outputs
@@ -215,7 +216,7 @@ def _own_names(export: DailyExport, window: Window) -> set[str]:
     # Imported here: all formats take long to import, and the start of a run need not wait for them.
     from dashboard_scraper.exports.bundle import all_paths  # noqa: PLC0415
 
-    paths = all_paths(dataclasses.replace(export, window=window))
+    paths = all_paths(msgspec.structs.replace(export, window=window))
     names = {str(path.relative_to(export.folder)) for path in paths}
     return names | {f"{name}{STALE_SUFFIX}" for name in names}
 

@@ -8,10 +8,11 @@ Where nothing was billed, the costs are null: an estimate is never written as a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+
+import msgspec
 
 from dashboard_scraper.csv_text import guard, render
 from dashboard_scraper.model.costs import (
@@ -43,8 +44,7 @@ class Type(Enum):
     WHOLE = "whole number"
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(msgspec.Struct, frozen=True):
     """One row before it is written: a shown cost of a day, and what is known of the day.
 
     `account` is the billing account. `unreconciled` says in words where the day does not add up.
@@ -71,8 +71,7 @@ class Charge:
         return None if self.in_credits else self.cost.figures.billed
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """A column: its name, what it holds, and how it is filled, in words and as a function."""
 
     name: str

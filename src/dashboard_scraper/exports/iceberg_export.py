@@ -6,13 +6,14 @@ outputs leave these out, and each person once.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from dashboard_scraper.errors import OutputFailed, UsageError
 from dashboard_scraper.exports.daily_export import DailyExport, advice_of, summarise
@@ -110,7 +111,7 @@ def days_in(path: Path) -> set[tuple[str, date]]:
 def rewrite_days(store: Store, folder: Path, days: Iterable[date], export: DailyExport) -> None:
     """Bring some days of a lake in `folder` up to date, and remove its earlier states."""
     listed = set(days)
-    export = dataclasses.replace(export, window=Window(min(listed), max(listed)))
+    export = msgspec.structs.replace(export, window=Window(min(listed), max(listed)))
     with (
         new_files_get(export.outputs.mode),
         opened(f"{LAKE_PREFIX}/{folder}", OutputFailed) as lake,

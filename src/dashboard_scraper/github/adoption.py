@@ -9,10 +9,11 @@ Augment does not have. Where one of the 28 days is missing, nobody's phase is kn
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from typing import Any
+
+import msgspec
 
 from dashboard_scraper.model.dates import DAYS
 from dashboard_scraper.model.distinct import DistinctPeople
@@ -32,8 +33,7 @@ with numbers of its users, since GitHub's description has it in words only.
 Areas = Mapping[str, DistinctPeople]
 
 
-@dataclass(frozen=True, slots=True)
-class Phase:
+class Phase(msgspec.Struct, frozen=True):
     """A phase, and the bitmap of the people in it."""
 
     number: int

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
+
+import msgspec
 
 from dashboard_scraper.github.seats import Seat
 from dashboard_scraper.model.dates import Window, iso_utc, start_of_day
@@ -23,8 +24,7 @@ _UNCONFIGURED = "unconfigured"
 _PLAN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Organization:
+class Organization(msgspec.Struct, frozen=True):
     """An organization's login and id, and since when the store has figures of it."""
 
     login: str
@@ -33,8 +33,7 @@ class Organization:
     updated: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectWriter:
+class ObjectWriter(msgspec.Struct, frozen=True):
     """Writes objects with the addresses under which a client reaches them.
 
     `api` is the root of the endpoints, which an enterprise's client expects at `/api/v3`.

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -42,8 +41,7 @@ class GithubFeature(Enum):
     REMOTE = "remote_agent"  # not GitHub's: it has no feature for its cloud agent, see SHOWN_AS
 
 
-@dataclass(frozen=True, slots=True)
-class GithubPlace:
+class GithubPlace(msgspec.Struct, frozen=True):
     """The counter and the feature row that a metric adds to."""
 
     feature: GithubFeature

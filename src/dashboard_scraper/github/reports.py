@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import Enum
 from functools import cached_property
@@ -85,8 +84,7 @@ class Subject(Enum):
     TEAMS = "user-teams"
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """One of GitHub's reports: a `latest` one covers 28 days, any other a single day.
 
     With `part`, only the records of these days: a report on many users has several downloads.
@@ -111,8 +109,7 @@ class Report:
         return f"{self.subject.value or self.scope.value}-{DAYS if self.latest else 1}-day"
 
 
-@dataclass(frozen=True, slots=True)
-class GithubOptions:
+class GithubOptions(msgspec.Struct, frozen=True):
     """Options of GitHub's reports; without `organization_id` there are none of an organization.
 
     `merge_ides`: whether reports on the whole have one row for all editors, unless a reader wants

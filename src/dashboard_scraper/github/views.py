@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Collection, Generator, Hashable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
 
 from dashboard_scraper.errors import DaysMissing
 from dashboard_scraper.github.objects import Organization
@@ -60,12 +62,11 @@ _USER_DAYS_IN_PART = 10_000
 """At 4 KB each, forty megabytes."""
 
 
-@dataclass(slots=True)
-class Caveats:
+class Caveats(msgspec.Struct):
     """What a reader of a report should know of its days: which are in doubt, and which missing."""
 
-    doubts: list[Doubt] = field(default_factory=list)
-    missing: list[date] = field(default_factory=list)
+    doubts: list[Doubt] = []
+    missing: list[date] = []
 
     def add(self, other: Caveats) -> None:
         """Add those of more days."""
@@ -73,8 +74,7 @@ class Caveats:
         self.missing += other.missing
 
 
-@dataclass(frozen=True, slots=True)
-class Download:
+class Download(msgspec.Struct, frozen=True):
     """A report in chunks; the caveats are filled in before the first chunk."""
 
     chunks: _Chunks

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import NamedTuple, TypeVar
@@ -112,8 +111,7 @@ class Cause(msgspec.Struct, frozen=True):
         return difference(ZERO, excess) if self.in_before else excess
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(msgspec.Struct, frozen=True):
     """A difference, its largest cause, and its parts by kind: the largest first, and each kind's
     parts sum exactly to the `whole`. `cause` is None where no person's cost changed.
     """
@@ -122,7 +120,7 @@ class Explanation:
     before: Window
     whole: Change
     cause: Cause | None
-    parts: Mapping[str, Sequence[Change]] = field(default_factory=dict)
+    parts: Mapping[str, Sequence[Change]] = {}
 
 
 PERSON, TEAM, MODEL, DAY = KINDS = ("person", "team", "model", "day")

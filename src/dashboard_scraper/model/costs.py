@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from enum import Enum
@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Annotated
 
 import msgspec
+from msgspec.structs import replace
 
 from dashboard_scraper.model.money import exact_sum, shown
 
@@ -33,8 +34,7 @@ class CostKind(Enum):
     CREDITS = "credits"  # decimal; negative in a correction
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CostMetric:
+class CostMetric(msgspec.Struct, frozen=True, eq=False):
     """The definition of one cost metric; `name` is the field's."""
 
     title: str

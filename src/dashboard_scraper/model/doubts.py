@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 from typing import Protocol
+
+import msgspec
 
 from dashboard_scraper.model.checks import Difference
 from dashboard_scraper.model.dates import Window
@@ -40,8 +41,7 @@ class MarkedDay(Protocol):
     def held(self) -> str | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Doubt:
+class Doubt(msgspec.Struct, frozen=True):
     """Why the figures of a window, mostly a single day, are in doubt: in words, on one line.
 
     For UNRECONCILED, `differences` has the same as data.

@@ -8,12 +8,12 @@ that output.
 from __future__ import annotations
 
 import typing
-from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from typing import Annotated, Any
 
 import msgspec
+from msgspec.structs import replace
 
 
 class Kind(Enum):
@@ -58,8 +58,7 @@ class Whole(Enum):
     CLI_LINES = "lines of code of both kinds of command-line agent"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Metric:
+class Metric(msgspec.Struct, frozen=True, eq=False):
     """The definition of one figure of a user.
 
     `whole` says what the count is the sum of, `part_of` what it is a part of. A `required` metric

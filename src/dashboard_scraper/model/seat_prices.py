@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
+
+import msgspec
 
 _PRICE = re.compile(r"(\d{1,7}(?:\.\d{1,4})?)(?: ?([A-Z]{3}))?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class SeatPrice:
+class SeatPrice(msgspec.Struct, frozen=True):
     """A price a month; `currency` is empty where the setting names none."""
 
     amount: Decimal
@@ -21,11 +21,10 @@ class SeatPrice:
         return f"{self.amount} {self.currency}".rstrip()
 
 
-@dataclass(frozen=True, slots=True)
-class SeatPrices:
+class SeatPrices(msgspec.Struct, frozen=True):
     """The prices, by the names of sources."""
 
-    by_source: Mapping[str, SeatPrice] = field(default_factory=dict)
+    by_source: Mapping[str, SeatPrice] = {}
 
     def __str__(self) -> str:
         return ",".join(f"{name}:{price}" for name, price in self.by_source.items())

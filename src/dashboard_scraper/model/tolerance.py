@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
+
+import msgspec
 
 from dashboard_scraper.model.checks import Difference
 from dashboard_scraper.model.metrics import TOTALS
@@ -14,11 +15,10 @@ _NAMES = tuple(total.name for total in TOTALS)
 _PERCENT = re.compile(r"\d{1,2}(\.\d{1,6})?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Tolerance:
+class Tolerance(msgspec.Struct, frozen=True):
     """`percents` of the source's total, by the names of TOTALS; exact decimals, as written."""
 
-    percents: Mapping[str, Decimal] = field(default_factory=dict)
+    percents: Mapping[str, Decimal] = {}
 
     def beyond(self, differences: Iterable[Difference]) -> list[Difference]:
         """The differences that are too large."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -27,8 +26,7 @@ class Change(Enum):
     OVER = "over"
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(msgspec.Struct, frozen=True):
     """A part of a message. `notice` is what the store should have of it; its message is empty."""
 
     change: Change
@@ -36,8 +34,7 @@ class News:
     notice: Notice
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(msgspec.Struct, frozen=True):
     """What to send, and the notices that change without a message."""
 
     news: list[News]

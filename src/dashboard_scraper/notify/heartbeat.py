@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
 
 from dashboard_scraper.errors import NotNotified, ScraperError, UsageError
 from dashboard_scraper.settings.library_settings import Libraries
@@ -29,8 +30,7 @@ _TIMEOUT = 5.0
 _MOST_RETRIES = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
+class Heartbeat(msgspec.Struct, frozen=True):
     """Pings of one URL, through the same proxy and with the same certificates as the sources."""
 
     url: str

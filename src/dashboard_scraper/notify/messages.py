@@ -5,7 +5,8 @@ addresses, no text of an error, which may quote some.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from dashboard_scraper.errors import (
     ContractBroken,
@@ -95,8 +96,7 @@ _BY_CODE |= {
 _OTHER = ("It ended with an exit code that has no words here.", "Read the run's log.")
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """A message, the same for every channel. `is_problem` is false for one that all is well."""
 
     subject: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import Enum
 
@@ -54,8 +53,7 @@ class Details(msgspec.Struct, frozen=True, omit_defaults=True):
     expires_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """An occasion that exists now."""
 
     source: str
@@ -63,8 +61,7 @@ class Finding:
     details: Details
 
 
-@dataclass(frozen=True, slots=True)
-class Revised:
+class Revised(msgspec.Struct, frozen=True):
     """A settled day whose figures were replaced; `percent` is the largest change of a figure."""
 
     day: date
@@ -72,8 +69,7 @@ class Revised:
     change: str
 
 
-@dataclass(frozen=True, slots=True)
-class SignIn:
+class SignIn(msgspec.Struct, frozen=True):
     """What is known of the credentials: how long a session lasts after its last use, and when a
     token expires.
     """
@@ -82,8 +78,7 @@ class SignIn:
     expires_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunFacts:
+class RunFacts(msgspec.Struct, frozen=True):
     """A run of one source, and what the store says after it.
 
     `stores_days` is false for a run that only writes the CSV of a period. `ledger` has the stored
@@ -98,7 +93,7 @@ class RunFacts:
     ended_at: datetime
     stores_days: bool
     sign_in: SignIn = SignIn()
-    ledger: Mapping[date, LedgerDay] = field(default_factory=dict)
+    ledger: Mapping[date, LedgerDay] = {}
     expected: Sequence[date] = ()
     recent: Sequence[date] = ()
     revised: Sequence[Revised] = ()

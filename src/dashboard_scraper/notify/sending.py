@@ -8,8 +8,9 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from dashboard_scraper import __version__
 from dashboard_scraper.errors import UsageError
@@ -31,8 +32,7 @@ _STATUS = re.compile(r"error=(\d{3})\b")
 _NOT_REACHED = "connection error"
 
 
-@dataclass(frozen=True, slots=True)
-class Channel:
+class Channel(msgspec.Struct, frozen=True):
     """One URL: logs name it by its number in NOTIFY_URLS, and its scheme."""
 
     number: int
@@ -43,8 +43,7 @@ class Channel:
         return f"NOTIFY_URLS: URL {self.number} ({self.scheme}://)"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """Why a channel did not accept a message, in words; None where it did."""
 
     channel: Channel

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from dashboard_scraper.model.columns import sum_of
 from dashboard_scraper.model.figures import accept_rate
@@ -28,8 +29,7 @@ class Account(Protocol):
     def service(self) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Audience:
+class Audience(msgspec.Struct, frozen=True):
     """How outputs show people, from the settings.
 
     `rename` returns pseudonyms, the same for all spellings of a person. `identities` are those that
@@ -39,14 +39,14 @@ class Audience:
 
     rename: Rename = as_they_are
     service_accounts: bool = True
-    identities: Identities = field(default_factory=dict)
-    people: People = field(default_factory=People)
+    identities: Identities = {}
+    people: People = msgspec.field(default_factory=People)
 
     def of(self, source: str) -> Audience:
         """The same for the names of one source, which decides what a name without `@` is."""
         people, rename = self.people.of(source), self.rename
         if isinstance(rename, Pseudonyms):
-            rename = replace(rename, key_of=people.key)
+            rename = dataclasses.replace(rename, key_of=people.key)
         return replace(self, rename=rename, people=people)
 
     @property
@@ -155,7 +155,7 @@ def _figures(spellings: Sequence[Figures], days: int) -> Figures:
     first = _all_known(each.first_seen for each in spellings)
     last = _all_known(each.last_seen for each in spellings)
     active = _all_known(each.active_days for each in spellings)
-    return msgspec.structs.replace(
+    return replace(
         counts,
         first_seen=min(first) if first else None,
         last_seen=max(last) if last else None,

@@ -15,8 +15,10 @@ import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import date
+
+import msgspec
+from msgspec.structs import replace
 
 from dashboard_scraper.model.addresses import cleaned
 from dashboard_scraper.model.names import NameKind
@@ -45,17 +47,16 @@ def person_key(name: str) -> str:
     return unicodedata.normalize("NFC", folded)
 
 
-@dataclass(frozen=True, slots=True)
-class People:
+class People(msgspec.Struct, frozen=True):
     """`person_key` plus what IDENTITY_FILE knows: a person's key by the key of each further
     address, by each login in lower case, and by each source's id.
 
     `source` decides what a name without `@` is; without one, it is a service account's.
     """
 
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    logins: Mapping[str, str] = field(default_factory=dict)
-    ids: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = {}
+    logins: Mapping[str, str] = {}
+    ids: Mapping[tuple[str, str], str] = {}
     source: str = ""
     kind: NameKind = NameKind.SERVICE_ACCOUNT
 

@@ -6,9 +6,10 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 _CHUNK = 1 << 22
 _OVERLAP = 1 << 10  # longer than any name, which may lie across two chunks
@@ -26,8 +27,7 @@ _IN_HTML = str.maketrans({"&": "&amp;", "'": "&#39;"})
 _IN_JSON = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
-@dataclass(frozen=True, slots=True)
-class Traces:
+class Traces(msgspec.Struct, frozen=True):
     """What identifies one person in a file: keys of addresses, pseudonyms, a login at GitHub.
 
     A key is compared with the case-folded text, so that it matches every spelling. The name of a
@@ -69,14 +69,13 @@ def _any_of(words: Iterable[str]) -> str:
     return "|".join(re.escape(word) for word in sorted(words))
 
 
-@dataclass(slots=True)
-class Found:
+class Found(msgspec.Struct):
     """Files that show the person, and files that could not be checked. In the `ambiguous` sources
     somebody else has a name of the person.
     """
 
-    showing: list[Path] = field(default_factory=list)
-    unchecked: list[Path] = field(default_factory=list)
+    showing: list[Path] = []
+    unchecked: list[Path] = []
     ambiguous: tuple[str, ...] = ()
 
 

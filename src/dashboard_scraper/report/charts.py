@@ -6,8 +6,9 @@ The charting library, Observable Plot, is embedded in the page: see `templates/v
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
+
+import msgspec
 
 from dashboard_scraper.model.metrics import BY_NAME, Metric
 from dashboard_scraper.report.figures import Day, State
@@ -50,8 +51,7 @@ COMPLETIONS = style_of(BY_NAME["completions_lines_of_code"])
 """The colour of everything about completions."""
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
+class Series(msgspec.Struct, frozen=True):
     """One value per day, None where unknown; `style` is a colour of the style sheet. A `wide` line
     is drawn below the others, and stays visible where another has the same values.
     """
@@ -62,8 +62,7 @@ class Series:
     wide: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class AmountSeries:
+class AmountSeries(msgspec.Struct, frozen=True):
     """As `Series`, of exact amounts: the page has their digits, and draws them as numbers."""
 
     label: str
@@ -72,8 +71,7 @@ class AmountSeries:
     wide: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ChartDay:
+class ChartDay(msgspec.Struct, frozen=True):
     """A day on the axis; `gap` if it is drawn hatched, since its values are unknown."""
 
     label: str
@@ -82,8 +80,7 @@ class ChartDay:
     gap: bool
 
 
-@dataclass(frozen=True, slots=True)
-class DayChart:
+class DayChart(msgspec.Struct, frozen=True):
     """A chart over the days of a period.
 
     `bars` are stacked, `lines` labelled at their ends; `before` are muted lines of the period
@@ -101,8 +98,7 @@ class DayChart:
     texts: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class BarChart:
+class BarChart(msgspec.Struct, frozen=True):
     """Labelled bars with their values as text; `before` are markers of the period before."""
 
     labels: Sequence[str]

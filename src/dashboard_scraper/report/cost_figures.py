@@ -6,9 +6,10 @@ A day without costs in the store is unknown, never 0: see `PageCosts.missing`.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+
+import msgspec
 
 from dashboard_scraper.model.cost_changes import (
     MODEL,
@@ -48,8 +49,7 @@ _METRICS = {CostKind.MONEY: BILLED, CostKind.CREDITS: CREDITS}
 """What a budget of the kind limits."""
 
 
-@dataclass(frozen=True, slots=True)
-class CostDayFigures:
+class CostDayFigures(msgspec.Struct, frozen=True):
     """One day's costs; `sums` is None for a day that is not in the store."""
 
     day: date
@@ -64,8 +64,7 @@ class CostDayFigures:
         return value if isinstance(value, Decimal) else None
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetUse:
+class BudgetUse(msgspec.Struct, frozen=True):
     """A person's limit for a calendar month, and what was consumed of it so far."""
 
     person: str
@@ -80,8 +79,7 @@ class BudgetUse:
         return share if share is not None else 0 if self.consumed <= 0 else 10**6
 
 
-@dataclass(frozen=True, slots=True)
-class Budgets:
+class Budgets(msgspec.Struct, frozen=True):
     """The limits, those used up most first, and which days of the month their use is known of."""
 
     month: Window
@@ -90,8 +88,7 @@ class Budgets:
     uses: Sequence[BudgetUse]
 
 
-@dataclass(frozen=True, slots=True)
-class PageCosts:
+class PageCosts(msgspec.Struct, frozen=True):
     """Everything on the page about costs.
 
     `metric` is what is billed, or else credits: parts, comparison and forecast are of it. `models`
@@ -128,8 +125,7 @@ class PageCosts:
         return unit_of(metric, self.currency)
 
 
-@dataclass(frozen=True, slots=True)
-class MixedCurrencies:
+class MixedCurrencies(msgspec.Struct, frozen=True):
     """Costs of a period in several currencies, which nothing can add up."""
 
     currencies: Sequence[str]

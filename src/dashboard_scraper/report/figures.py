@@ -11,9 +11,10 @@ import functools
 import itertools
 import statistics
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from enum import Enum
+
+import msgspec
 
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.doubts import Doubt, DoubtKind
@@ -43,8 +44,7 @@ STEPS = (0, 1, 10, 30, 100, 300, 1000, 3000)
 _MOST_BARS = 31
 
 
-@dataclass(frozen=True, slots=True)
-class Measures:
+class Measures(msgspec.Struct, frozen=True):
     """The metrics that a source knows, of which its part of the page is made."""
 
     metrics: Collection[Metric]
@@ -74,8 +74,7 @@ class State(Enum):
     MISSING = "missing"
 
 
-@dataclass(frozen=True, slots=True)
-class Day:
+class Day(msgspec.Struct, frozen=True):
     """One day of all people together.
 
     `week` and `month` count distinct active people of the 7 and 28 days up to this one, and are
@@ -101,8 +100,7 @@ class Day:
         return None if self.sums is None else total_of(self.sums, metrics)
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(msgspec.Struct, frozen=True):
     """Somebody who was active in a period, with the sums over its days."""
 
     name: str
@@ -116,8 +114,7 @@ class Person:
         return total_of(self.sums, metrics)
 
 
-@dataclass(frozen=True, slots=True)
-class Period:
+class Period(msgspec.Struct, frozen=True):
     """The days of a window, and the people who were active on any of them, by name."""
 
     window: Window
@@ -149,8 +146,7 @@ class Period:
         return not self.people or any(count is not None for count in counts)
 
 
-@dataclass(frozen=True, slots=True)
-class Movement:
+class Movement(msgspec.Struct, frozen=True):
     """Names of people active only in this period, in both, and only in the one before."""
 
     new: list[str]
@@ -158,8 +154,7 @@ class Movement:
     lapsed: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """An editor, a language or a team; `people` is its size, which only teams have."""
 
     name: str
@@ -171,8 +166,7 @@ class Group:
     accepted: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(msgspec.Struct, frozen=True):
     """A bar of a distribution: how many people have from `start` to `end`; None is no limit."""
 
     start: int
@@ -184,8 +178,7 @@ class Bar:
         return f"{self.start:,}+" if self.end is None else _span(self.start, self.end)
 
 
-@dataclass(frozen=True, slots=True)
-class Weekday:
+class Weekday(msgspec.Struct, frozen=True):
     """The mean of active people over the stored `days` of one weekday; None without any."""
 
     weekday: int
@@ -193,8 +186,7 @@ class Weekday:
     days: int
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """A person's sums in one editor and language, over the days that have such figures."""
 
     user: str
@@ -204,8 +196,7 @@ class Part:
     lines: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class ReportFigures:
+class ReportFigures(msgspec.Struct, frozen=True):
     """Everything on the page.
 
     `known` counts people with a row up to the window's end; `idle` are those without activity in

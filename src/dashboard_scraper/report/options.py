@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from dashboard_scraper.model.seat_prices import NO_PRICES, SeatPrices
 from dashboard_scraper.model.tolerance import EXACT, Tolerance
@@ -19,8 +20,7 @@ MOST_DAYS = 3 * 366
 """The longest period of a page: each day takes about 1 KB, and a place in every chart."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReportOptions:
+class ReportOptions(msgspec.Struct, frozen=True):
     """Whether the page has a table of users, the tolerance beyond which users and the source's
     totals count as different, how long after its end a day's costs are settled, what a seat of
     each source costs a month, the size below which a team is not shown apart, and who should be

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+
+import msgspec
 
 from dashboard_scraper.report.charts import BarChart, DayChart
 from dashboard_scraper.report.texts import Term
 from dashboard_scraper.report.users import UserTable
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
+class Amount(msgspec.Struct, frozen=True):
     """An amount as it is shown, rounded, and `exact` in every digit for the attributes."""
 
     text: str
@@ -23,8 +23,7 @@ class Amount:
         return self.text
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(msgspec.Struct, frozen=True):
     """A number with its term, a detail, the change since the period before, and any caveat."""
 
     term: Term
@@ -34,8 +33,7 @@ class Number:
     warning: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(msgspec.Struct, frozen=True):
     """Rows of text, of which the first cell is the row's name; a header that is a Term gets a
     footnote. `bars` are drawn in the second column, one per row, as shares of its width (0 to 1).
     `lead` is said first; a `full` table is as wide as the page.
@@ -48,8 +46,7 @@ class Table:
     full: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(msgspec.Struct, frozen=True):
     """A legend entry: what a colour or kind of line means, and perhaps the period's number."""
 
     style: str
@@ -60,8 +57,7 @@ class Key:
     change: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(msgspec.Struct, frozen=True):
     """A chart with its legend, notes and figures as a table; `full` is as wide as the page."""
 
     name: str
@@ -74,8 +70,7 @@ class Figure:
     full: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(msgspec.Struct, frozen=True):
     """A heading with the numbers, charts, tables and notes under it."""
 
     name: str
@@ -95,8 +90,7 @@ class Section:
             yield from (head for head in table.headers if isinstance(head, Term))
 
 
-@dataclass(frozen=True, slots=True)
-class Coverage:
+class Coverage(msgspec.Struct, frozen=True):
     """How complete one source is, in a line: its strip of days and sentences about it."""
 
     label: str
@@ -105,8 +99,7 @@ class Coverage:
     texts: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class TogetherPart:
+class TogetherPart(msgspec.Struct, frozen=True):
     """The part of the page that compares its sources."""
 
     missing: bool
@@ -126,8 +119,7 @@ def terms_of(numbers: Iterable[Number]) -> list[Term]:
     return [number.term for number in numbers]
 
 
-@dataclass(frozen=True, slots=True)
-class SourcePart:
+class SourcePart(msgspec.Struct, frozen=True):
     """Everything on the page about one source.
 
     `prefix` makes its ids unique where the page has several sources; `level` is that of its

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from dashboard_scraper.model.doubts import DoubtKind
 from dashboard_scraper.report.charts import (
@@ -51,8 +52,7 @@ _MARKS = {
 _BEFORE = "the period before"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """A value of each day: its term, how to get it from the day, a short label, and its style."""
 
     term: Term
@@ -66,8 +66,7 @@ class Row:
         return self.label or self.term.title
 
 
-@dataclass(frozen=True, slots=True)
-class DayPlot:
+class DayPlot(msgspec.Struct, frozen=True):
     """A chart over the days: the rows as stacked bars, or as `lines`.
 
     `details` are in the table and the tooltips only. If values `may_be_blank`, a stored day without

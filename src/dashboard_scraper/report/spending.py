@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+
+import msgspec
 
 from dashboard_scraper.errors import DaysMissing, UsageError
 from dashboard_scraper.model.cost_changes import (
@@ -45,8 +46,7 @@ EXPLAINED = (BILLED, ESTIMATED, CREDITS)
 """The metrics whose differences can be explained, each by itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(msgspec.Struct, frozen=True):
     """A difference of two periods and its parts, and what a reader has to know of them.
 
     `left_out` are days that are not compared: without costs, or without the day they would be

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from datetime import date
+
+import msgspec
 
 from dashboard_scraper.model.checks import Difference
 from dashboard_scraper.model.dates import DAYS, Window, runs_of_days
@@ -30,8 +31,7 @@ _MOST_RUNS = 20
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(msgspec.Struct, frozen=True):
     """A name on the page, with the footnote that defines it."""
 
     key: str

@@ -7,8 +7,9 @@ sources together, but none of another source.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
+
+import msgspec
 
 from dashboard_scraper.across.classes import Classes, PersonClass
 from dashboard_scraper.across.people import PeopleAcross
@@ -24,8 +25,7 @@ from dashboard_scraper.store import Reader
 from dashboard_scraper.store.day_people import bits_in, counts_of_bits
 
 
-@dataclass(frozen=True, slots=True)
-class PeopleOfDay:
+class PeopleOfDay(msgspec.Struct, frozen=True):
     """The people who were active on a day, and on the days of the week up to it; None where a day
     is missing.
     """
@@ -35,8 +35,7 @@ class PeopleOfDay:
     week: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class SeatUse:
+class SeatUse(msgspec.Struct, frozen=True):
     """The seats that a source reported last, or else those of ROSTER_FILE, and how many belong to
     nobody who was active in the window; None where days are missing.
 
@@ -49,8 +48,7 @@ class SeatUse:
     price: SeatPrice | None
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(msgspec.Struct, frozen=True):
     """One source beside the others: people alone, without service accounts.
 
     `services` is how many of these were active. `unmatched` counts the active people who are known
@@ -79,8 +77,7 @@ class Side:
         return [each.day for each in self.days if each.active is None]
 
 
-@dataclass(frozen=True, slots=True)
-class TeamUse:
+class TeamUse(msgspec.Struct, frozen=True):
     """How many people of a team were active in each source, of all who are in it; those in no team
     that is shown are one with an empty name.
     """
@@ -91,8 +88,7 @@ class TeamUse:
     any: int
 
 
-@dataclass(frozen=True, slots=True)
-class Together:
+class Together(msgspec.Struct, frozen=True):
     """All sources of a page.
 
     `people` are those active in any of them, `by_count` those active with one assistant, with two,

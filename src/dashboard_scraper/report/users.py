@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+import msgspec
 
 from dashboard_scraper.model.figures import accept_rate
 from dashboard_scraper.model.metrics import ACCEPTED, COUNTS, LINES, SHOWN, Metric, Unit
@@ -46,8 +47,7 @@ _NAMES_LISTED = 200
 UNKNOWN_CELL = "?"
 
 
-@dataclass(frozen=True, slots=True)
-class NamedPeople:
+class NamedPeople(msgspec.Struct, frozen=True):
     """The number of `people` of a term, and the first of their `names`."""
 
     term: Term
@@ -66,8 +66,7 @@ class Column(NamedTuple):
     cell: Callable[[Person], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class UserTable:
+class UserTable(msgspec.Struct, frozen=True):
     """The table and the lists under it: all rows for the script, and the first ones as text."""
 
     terms: Sequence[Term]

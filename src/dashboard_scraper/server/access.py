@@ -8,7 +8,8 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from dashboard_scraper.server.scopes import Scope
 from dashboard_scraper.server.tokens import Token, hash_of
@@ -18,8 +19,7 @@ LINK_SECONDS = 3600
 """As long as GitHub's own links are valid."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(msgspec.Struct, frozen=True):
     """The tokens that are in force, and the secret that links are signed with."""
 
     tokens: tuple[Token, ...]
@@ -34,8 +34,7 @@ class Credentials:
         return cls((one, *others), hmac.digest(text.encode(), b"download links", "sha256"))
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(msgspec.Struct, frozen=True):
     token: Token
     digest: bytes
     key: bytes

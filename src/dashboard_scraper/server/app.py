@@ -13,10 +13,11 @@ import secrets
 import time
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
+import msgspec
+from msgspec.structs import replace
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -71,8 +72,7 @@ _PREFIXES = {ReportScope.ENTERPRISE: "/enterprises", ReportScope.ORGANIZATION: "
 _SCOPES = {prefix[1:]: scope for scope, prefix in _PREFIXES.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class ServerOptions:
+class ServerOptions(msgspec.Struct, frozen=True):
     """The slugs to answer for (none: any), and how clients reach the server.
 
     `hosts` are those a request may name, since download links lead to them; without it, any.

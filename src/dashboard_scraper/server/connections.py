@@ -21,10 +21,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import h11
+import msgspec
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dashboard_scraper.log_repeats import repeats
@@ -44,8 +44,7 @@ _PAUSE_SECONDS = 0.05
 _IPV6_NETWORK = 64  # the prefix length that one customer gets
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """The most connections that may be open at once."""
 
     in_all: int

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 from starlette.types import Scope
 
 from dashboard_scraper.server.rates import Rate
@@ -12,8 +11,7 @@ from dashboard_scraper.server.tokens import Token
 _KEY = "usage_noted"
 
 
-@dataclass(slots=True)
-class Noted:
+class Noted(msgspec.Struct):
     """The route as a pattern, without anybody's name; the token that was sent; the `holder` is
     only set once it was let in.
     """

@@ -7,7 +7,14 @@ from datetime import UTC
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    InstanceOf,
+    SecretStr,
+    model_validator,
+)
 
 from dashboard_scraper.logs import AUTO, LOG_LEVELS
 from dashboard_scraper.model.seat_prices import NO_PRICES, SeatPrices, read_seat_prices
@@ -141,7 +148,7 @@ class SyncSettings(Group):
         description="What happens when a day's users do not add up to the source's own totals:"
         " `fail`: the run ends with exit code 9, or `warn`",
     )
-    reconcile_tolerance: Annotated[Tolerance, BeforeValidator(read_tolerance)] = Field(
+    reconcile_tolerance: Annotated[InstanceOf[Tolerance], BeforeValidator(read_tolerance)] = Field(
         EXACT,
         description="Percent of the source's total by which the users' sum may differ from it, as"
         " `total_messages=0.5,user_count=2`; none: the sums must be equal",
@@ -209,7 +216,7 @@ class OutputSettings(Group):
         description="Whether the report names users: a row for each, who started, who stopped",
     )
 
-    seat_prices: Annotated[SeatPrices, BeforeValidator(_seat_prices)] = Field(
+    seat_prices: Annotated[InstanceOf[SeatPrices], BeforeValidator(_seat_prices)] = Field(
         NO_PRICES,
         description="Price of a seat a month by source, as `copilot:19,cursor:40`, perhaps with a"
         " currency, as `copilot:19 EUR`: with it, the report says what seats without activity cost",

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from dashboard_scraper.errors import UsageError
 
@@ -86,14 +87,13 @@ def is_library_secret(name: str) -> bool:
     return name in (*_AWS_SECRETS, *_TELEMETRY_SECRETS) or is_of_lake
 
 
-@dataclass(frozen=True, slots=True)
-class Libraries:
+class Libraries(msgspec.Struct, frozen=True):
     """Library settings in `.env` that the environment does not override; paths are absolute.
 
     `direct` means that no proxy is used, whatever is set.
     """
 
-    from_file: Mapping[str, str] = field(default_factory=dict)
+    from_file: Mapping[str, str] = {}
     direct: bool = False
 
     @contextlib.contextmanager

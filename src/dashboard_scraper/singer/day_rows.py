@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Protocol
@@ -46,8 +45,7 @@ _NAMES = tuple(metric.name for metric in METRICS)
 _COMPLETE = "complete"
 
 
-@dataclass(frozen=True)
-class View:
+class View(msgspec.Struct, frozen=True):
     """A source's part of the store, as outputs show it; days up to `yesterday` are over."""
 
     reader: Reader

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from sqlalchemy import BigInteger, Boolean, Column, Date, Double, Integer, Table, Text
 
 from dashboard_scraper.model.doubts import DoubtKind
@@ -39,8 +39,7 @@ DELETED_AT = "_sdc_deleted_at"
 """Singer's own name for when a row was found to be gone; targets know it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """A field of a stream; `schema` is its type, without null."""
 
     name: str

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import Enum
+
+import msgspec
+from msgspec.structs import replace
 
 from dashboard_scraper.model.doubts import DoubtKind
 from dashboard_scraper.singer import fields
@@ -27,8 +29,7 @@ class Method(Enum):
     FULL_TABLE = "FULL_TABLE"  # all rows, if any differs
 
 
-@dataclass(frozen=True)
-class Stream:
+class Stream(msgspec.Struct, frozen=True):
     """What a catalogue and a SCHEMA message say about a stream."""
 
     name: str

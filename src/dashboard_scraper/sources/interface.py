@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -265,8 +264,7 @@ class SessionInfo(msgspec.Struct, frozen=True):
     """Equal as long as the same session is stored."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceInfo:
+class SourceInfo(msgspec.Struct, frozen=True):
     """What the program knows of a source before it opens it.
 
     `title` is its name in the report, and `product` the assistant that it is about. `metrics` are
@@ -295,7 +293,7 @@ class SourceInfo:
     """UsageError if the settings exclude what fetching days needs."""
     selection: Callable[[Settings], Selection]
     """Which figures of a period the settings select."""
-    meanings: Mapping[Metric, Meaning] = field(default_factory=dict)
+    meanings: Mapping[Metric, Meaning] = {}
     active_rule: str = "any figure above zero"
     leaves_out: str = ""
     """Whom the source is known to leave out, in words; an answer without them looks complete."""

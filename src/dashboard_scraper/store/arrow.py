@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 
+import msgspec
 import pyarrow as pa
 from sqlalchemy import BigInteger, Boolean, Column, Date, Double, Integer, Table, Text
 
@@ -34,8 +34,7 @@ _TYPES: tuple[tuple[type, pa.DataType], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class ArrowTable:
+class ArrowTable(msgspec.Struct, frozen=True, dict=True):
     """Rows of days: the columns of one of the store's tables, and `more` with their meanings."""
 
     name: str

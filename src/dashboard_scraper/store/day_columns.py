@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
+import msgspec
 from sqlalchemy import Select, select
 
 from dashboard_scraper.model.columns import sum_of_column
@@ -20,8 +20,7 @@ from dashboard_scraper.store.snapshot import IS_OF_DAY
 Column = Sequence[Any]
 
 
-@dataclass(frozen=True)
-class DayColumns:
+class DayColumns(msgspec.Struct, frozen=True, dict=True):
     """A day's users, sorted by `names`, with a column of values for each of some metrics.
 
     Values are as the database has them, None where unknown; moments are only texts of their days.

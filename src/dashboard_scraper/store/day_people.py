@@ -8,11 +8,11 @@ are written in the transaction that writes its rows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from operator import itemgetter
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, or_, select
 
 from dashboard_scraper.model.columns import Columns
@@ -36,8 +36,7 @@ _COUNTED = select(DAY_PEOPLE.c.listed, DAY_PEOPLE.c.active).where(is_of_day(DAY_
 _OF_SOURCE = of_source(DAY_PEOPLE, select(DAY_PEOPLE))
 
 
-@dataclass(frozen=True, slots=True)
-class DayPeople:
+class DayPeople(msgspec.Struct, frozen=True):
     """Bitmaps of one day: who is `listed` with a row, whose is a `service` account's, who was
     `active` as `figures.is_active` defines it, and who in each of the requested `areas`.
     """

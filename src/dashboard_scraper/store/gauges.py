@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from dashboard_scraper.model.dates import end_of_day
 from dashboard_scraper.model.doubts import DoubtKind
@@ -13,14 +14,13 @@ from dashboard_scraper.store.status import StoreStatus
 SECONDS = "seconds"
 
 
-@dataclass(frozen=True, slots=True)
-class Gauge:
+class Gauge(msgspec.Struct, frozen=True):
     """One measure, with the value of each source of which it is known. A `unit` is SECONDS."""
 
     name: str
     text: str
     unit: str = ""
-    values: dict[str, float] = field(default_factory=dict)
+    values: dict[str, float] = {}
 
 
 def gauges_of(status: StoreStatus) -> list[Gauge]:

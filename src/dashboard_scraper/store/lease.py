@@ -24,10 +24,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import psycopg
 from psycopg.rows import class_row
 from sqlalchemy import Connection, text
@@ -101,8 +101,7 @@ _SEAL = text("""
 _SEALED = "SELECT writes FROM store_lease WHERE name = 'run' AND held AND fence = %s FOR UPDATE"
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(msgspec.Struct, frozen=True):
     """The row while another run holds the lease."""
 
     fence: int

@@ -6,7 +6,6 @@ Versions are never overwritten: one that is no longer in force is archived with 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import Enum
 from typing import Any, Protocol
@@ -419,12 +418,11 @@ def _movement(old: Content, new: Content, people: People) -> Movement:
     )
 
 
-@dataclass(slots=True)
-class _Person:
+class _Person(msgspec.Struct):
     """The sums of one person's rows; an unknown count adds nothing."""
 
     active: bool = False
-    counts: list[int] = field(default_factory=lambda: [0] * len(COUNTS))
+    counts: list[int] = msgspec.field(default_factory=lambda: [0] * len(COUNTS))
 
 
 def _by_person(rows: Content, keys: Iterable[Key], people: People) -> dict[str, _Person]:

@@ -7,7 +7,6 @@ import functools
 import logging
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 import msgspec
@@ -361,12 +360,11 @@ def _refuse_contradiction(
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Fetched:
+class _Fetched(msgspec.Struct, frozen=True):
     """What the store did with each fetched day, and why the others failed."""
 
-    results: dict[date, Stored] = field(default_factory=dict)
-    failures: Failures = field(default_factory=dict)
+    results: dict[date, Stored] = {}
+    failures: Failures = {}
 
 
 def _fetch(job: Job, source: Source, days: list[date], record: RunRecord) -> _Fetched:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import date
 
 import msgspec
@@ -19,12 +18,11 @@ from dashboard_scraper.store import RunCounts, Store, Stored
 logger = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class RunRecord:
+class RunRecord(msgspec.Struct):
     """What a run has done so far. `error` is the one that it will end with, if it will."""
 
-    results: dict[date, Stored] = field(default_factory=dict)
-    failed: set[date] = field(default_factory=set)
+    results: dict[date, Stored] = {}
+    failed: set[date] = set()
     source: Source | None = None
     error: BaseException | None = None
 

@@ -7,8 +7,9 @@ and several on one store do not repeat each other's work.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import msgspec
 
 from dashboard_scraper.errors import (
     Implausible,
@@ -29,8 +30,7 @@ _SIGNALS = 128
 _CLOCKS_DIFFER = timedelta(minutes=5)
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """A run of one source; `exit_code` is None while it runs, and where it was killed."""
 
     source: str
@@ -39,8 +39,7 @@ class Attempt:
     exit_code: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(msgspec.Struct, frozen=True):
     """When to run, and how often again what failed: at most `attempts` runs of a source for one
     scheduled moment, each `pause` after the one before.
     """
@@ -50,8 +49,7 @@ class Rules:
     attempts: int = 7
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """What to do next: run these sources at a moment, which may be over already."""
 
     moment: datetime

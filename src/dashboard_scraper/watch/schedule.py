@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import msgspec
 from cronsim import CronSim, CronSimError
 
 UTC_NAME = "UTC"
@@ -32,8 +32,7 @@ def read_time_zone(name: str) -> tzinfo:
         ) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(msgspec.Struct, frozen=True):
     """A cron expression of five fields, checked by `read`; all moments are in UTC.
 
     At daylight saving, as Debian's cron does: a time that the clock skips is due when it moves

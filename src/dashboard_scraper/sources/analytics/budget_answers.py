@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 
 import msgspec
@@ -44,8 +43,7 @@ _RECORDS = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _OVERRIDE = msgspec.json.Decoder(_Override)
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetReading:
+class BudgetReading(msgspec.Struct, frozen=True):
     """What reading an answer needs: the users and the kind of limit that were asked for, its
     envelope, and where to note oddities.
     """

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sized
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -337,8 +336,7 @@ class AnalyticsSource(RestSource):
         return refused(endpoint, response, self._token)
 
 
-@dataclass(frozen=True, slots=True)
-class _UserRecord:
+class _UserRecord(msgspec.Struct, frozen=True):
     """A record with its user's name, also as it was sent, and its unknown fields."""
 
     name: str

@@ -7,7 +7,6 @@ no figure can depend on it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -119,8 +118,7 @@ class CostPage(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class CostReading:
+class CostReading(msgspec.Struct, frozen=True):
     """What reading an answer needs: the requested days, its envelope, where to note oddities."""
 
     asked: Window

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any
 
@@ -31,8 +30,7 @@ _METRICS = "metrics"
 _COUNT_NAMES = frozenset(metric.name for metric in COUNTED)
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """What reading one answer needs: the requested days, its envelope, and where to note odd
     values and unknown fields.
     """

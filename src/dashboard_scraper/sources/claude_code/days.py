@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date
 from enum import Enum
+
+import msgspec
 
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.costs import USD, Account, Cost, CostFigures, sum_costs
@@ -22,8 +23,7 @@ _API = "api"  # the customer_type of those who pay by use
 _Actor = tuple[bool, str]
 
 
-@dataclass(frozen=True, slots=True)
-class DayCosts:
+class DayCosts(msgspec.Struct, frozen=True):
     """A day's costs; `spent` has the rows of its models. Amounts of several currencies make an
     error of the costs alone, when they are asked for.
     """
@@ -53,8 +53,7 @@ class Who(Enum):
     ALSO_OTHERS = "others too"
 
 
-@dataclass(frozen=True, slots=True)
-class ReportedDay:
+class ReportedDay(msgspec.Struct, frozen=True):
     """A day's usage and costs, and whose."""
 
     usage: DayUsage

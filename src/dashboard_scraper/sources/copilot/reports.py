@@ -6,7 +6,6 @@ import contextlib
 import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 from typing import IO
 
@@ -22,8 +21,7 @@ from dashboard_scraper.sources.rest.repeated_keys import refuse_repeated_keys
 MOST_LINKS = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class NoReport:
+class NoReport(msgspec.Struct, frozen=True):
     """GitHub has no report. `face` is how it said so.
 
     It says `ambiguous` where it says the same to those who may not see one.
@@ -49,8 +47,7 @@ class _Period(_Links):
 _OWN_FIELDS = ("download_links", "report_day", *REPORT_DAYS)
 
 
-@dataclass(frozen=True, slots=True)
-class Links:
+class Links(msgspec.Struct, frozen=True):
     """The links to all parts of a report, and the days that it is about."""
 
     urls: tuple[str, ...]

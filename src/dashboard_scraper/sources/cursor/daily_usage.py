@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any
 
@@ -98,8 +97,7 @@ class UsagePage(msgspec.Struct, frozen=True):
     claims: Claims | None
 
 
-@dataclass(frozen=True, slots=True)
-class UsageReading:
+class UsageReading(msgspec.Struct, frozen=True):
     """What reading an answer needs: the requested days, its envelope, where to note oddities."""
 
     asked: Window

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from hashlib import blake2b
@@ -109,8 +108,7 @@ class EventPage(msgspec.Struct, frozen=True):
     claims: Claims
 
 
-@dataclass(frozen=True, slots=True)
-class EventReading:
+class EventReading(msgspec.Struct, frozen=True):
     """What reading an answer needs: the requested period, its envelope, where to note oddities."""
 
     asked: Period

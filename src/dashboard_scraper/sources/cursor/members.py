@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -32,8 +31,7 @@ class _Member(msgspec.Struct):
 _KNOWN = frozenset(("name", *_Member.__struct_fields__))
 
 
-@dataclass(frozen=True, slots=True)
-class MemberReading:
+class MemberReading(msgspec.Struct, frozen=True):
     """What reading the answer needs."""
 
     envelope: Envelope

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated
@@ -62,8 +61,7 @@ class Charged(msgspec.Struct, frozen=True):
     overall: Decimal
 
 
-@dataclass
-class Spend:
+class Spend(msgspec.Struct):
     """The answer: when the cycle began, in milliseconds, and the members by e-mail address.
 
     `others` counts accounts that cannot be compared: without an address, or removed, since events
@@ -71,10 +69,10 @@ class Spend:
     """
 
     cycle_start: int | None = None
-    members: dict[str, Charged] = field(default_factory=dict)
+    members: dict[str, Charged] = {}
     others: int = 0
-    removed: set[str] = field(default_factory=set)
-    accounts: set[str] = field(default_factory=set)
+    removed: set[str] = set()
+    accounts: set[str] = set()
 
     @property
     def comparable(self) -> dict[str, Charged]:
@@ -82,8 +80,7 @@ class Spend:
         return {user: each for user, each in self.members.items() if user not in self.removed}
 
 
-@dataclass(frozen=True, slots=True)
-class SpendReading:
+class SpendReading(msgspec.Struct, frozen=True):
     """What reading an answer needs."""
 
     envelope: Envelope

@@ -10,9 +10,10 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+
+import msgspec
 
 from dashboard_scraper.browser.finding import find_browser
 from dashboard_scraper.browser.profile import locked_profile
@@ -93,8 +94,7 @@ def _without_secrets(settings: DashboardSettings, environment: Mapping[str, str]
     return {name: value for name, value in environment.items() if name.upper() not in ours}
 
 
-@dataclass
-class _Wait:
+class _Wait(msgspec.Struct):
     """Looks at the browser's pages until the dashboard accepts the cookie that they left.
 
     It ends `seconds` after it `began`, by the monotonic clock.
@@ -106,7 +106,7 @@ class _Wait:
     headless: bool
     began: float
     seconds: float
-    tried: set[tuple[str, ...]] = field(default_factory=set)
+    tried: set[tuple[str, ...]] = set()
 
     def session(self) -> CookieSession:
         """The session, stored; SignInRequired when the time is over."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from dashboard_scraper.files import explained, flush_folder, remove_leftovers_beside
 from dashboard_scraper.secret_files import read_private, write_private
@@ -41,8 +42,7 @@ class SessionStore(Protocol):
         """Remove what is stored; returns whether there was anything."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileStore:
+class FileStore(msgspec.Struct, frozen=True):
     """A file of mode 0600; its folder, if new, gets 0700."""
 
     path: Path

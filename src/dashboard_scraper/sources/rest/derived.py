@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -31,8 +30,7 @@ _CLOCKS_DIFFER = timedelta(hours=1)
 _SHOWN = 40
 
 
-@dataclass(slots=True)
-class _Odd:
+class _Odd(msgspec.Struct):
     count: int
     example: str
 

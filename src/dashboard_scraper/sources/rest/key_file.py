@@ -5,9 +5,9 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from pydantic import SecretStr
 
 from dashboard_scraper.errors import SignInRequired, UsageError
@@ -20,8 +20,7 @@ Unpack = Callable[[str, Path, bytes], str]
 """The secret within a file of JSON, from the setting that names the file, its path and its text."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyWords:
+class KeyWords(msgspec.Struct, frozen=True):
     """How errors name a secret: `what` it is, such as a token, and what `service` it is for.
 
     `setting` is the setting with the secret itself; the same name with `_FILE` is that with a file.

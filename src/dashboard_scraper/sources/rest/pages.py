@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 _HEAD = 1 << 16  # bytes in which the title is searched, and the marks of filters
 _BEGINNING = 1 << 10  # bytes in which the first tag is, after any white space
@@ -40,8 +41,7 @@ _FILTER_HOST = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """An HTML page: its title, the software that sent it (`Server`), and what it looks like."""
 
     title: str

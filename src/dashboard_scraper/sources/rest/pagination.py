@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -36,8 +35,7 @@ _LONG = 1 << 24
 _MOST_FIELDS = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """The records of one page, as the JSON text of an array, and the key that they were under.
 
     `fields` are the other fields of the answer, whose whole text is `text`. `commas` is the number
@@ -48,7 +46,7 @@ class Page:
     key: str | None
     next_url: str | None
     next_cursor: str | None
-    fields: Mapping[str, msgspec.Raw] = field(default_factory=dict)
+    fields: Mapping[str, msgspec.Raw] = {}
     text: bytes | bytearray = b""
     commas: int = 0
 

@@ -13,10 +13,10 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 from pyiceberg.exceptions import CommitStateUnknownException
 from pyiceberg.io.pyarrow import pyarrow_to_schema, write_file
@@ -43,16 +43,14 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.05, 2.0
 _RETRIES = "commit.retry.num-retries"
 
 
-@dataclass(frozen=True)
-class MadeDay:
+class MadeDay(msgspec.Struct, frozen=True):
     """The totals of a day, and its rows by the name of the table."""
 
     totals: Mapping[str, Any]
     rows: Mapping[str, pa.Table]
 
 
-@dataclass(frozen=True)
-class LakeDay:
+class LakeDay(msgspec.Struct, frozen=True):
     """What the lake should have of a day; nothing where `content` is None.
 
     `totals` are passed where the lake has the rows already. Else `make` is called once, and again

@@ -6,10 +6,10 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import requests
 from pyiceberg import exceptions
@@ -48,8 +48,7 @@ _MISCONFIGURED = (
 )
 
 
-@dataclass(frozen=True)
-class Lake:
+class Lake(msgspec.Struct, frozen=True):
     """An open catalogue, and the namespace of the tables. `shown` is for messages."""
 
     catalog: Catalog

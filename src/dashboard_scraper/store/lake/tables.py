@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import cached_property
 
+import msgspec
 import pyarrow as pa
+from msgspec.structs import replace
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.transforms import IdentityTransform, MonthTransform
@@ -67,8 +68,7 @@ PROPERTIES = {
 }
 
 
-@dataclass(frozen=True)
-class LakeTable:
+class LakeTable(msgspec.Struct, frozen=True, dict=True):
     """A table of the lake; `arrow` has its columns."""
 
     arrow: ArrowTable
@@ -116,8 +116,7 @@ COST_DAYS = _lake_table(arrow.COST_DAYS)
 COST_TOTALS = _lake_table(arrow.COST_TOTALS, _ROW_COUNT, _PSEUDONYMS)
 
 
-@dataclass(frozen=True)
-class TableGroup:
+class TableGroup(msgspec.Struct, frozen=True):
     """Tables that have the same `content` of a day: those of rows, and that of the totals, which is
     committed after them. Its column `count` is how many rows of the first table a day has.
     """
