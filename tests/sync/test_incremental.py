@@ -450,6 +450,20 @@ def test_backfill_stops_after_28_unavailable_days(home: Home, spring: Simulator)
     assert list(ledger(home)) == list(Window(first, first + timedelta(9)).days())
 
 
+def test_source_that_is_down_is_asked_once_more_for_one_day(home: Home, spring: Simulator) -> None:
+    home.settings |= {"MAX_CONCURRENCY": "1", "SCRAPE_ENDPOINTS": "user-feature-stats"}
+    first, last = TODAY - timedelta(4), TODAY - timedelta(1)
+    spring.add_fault(Fault(status(503), USERS))
+    with pytest.raises(SourceUnavailable, match="no day could be fetched"):
+        backfill(home, first, last)
+    assert asked(spring) == [*Window(first, last).days(), first]
+    spring.clear_faults()
+    spring.requests.clear()
+    spring.add_fault(Fault(status(503), USERS, times=4))
+    backfill(home, first, last)
+    assert asked(spring) == [*Window(first, last).days()] * 2
+
+
 @pytest.mark.slow
 def test_scattered_failures_do_not_stop_backfill(home: Home, spring: Simulator) -> None:
     days = list(Window(TODAY - timedelta(52), TODAY - timedelta(11)).days())

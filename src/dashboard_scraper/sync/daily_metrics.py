@@ -374,12 +374,21 @@ def _fetch(job: Job, source: Source, days: list[date], record: RunRecord) -> _Fe
     with job.progress(days, source.estimate) as report:
         fetched = _fetch_days(job, source, days, record, report, give_up_after=_OUTAGE)
         again = [day for day, e in fetched.failures.items() if not isinstance(e, NotPublished)]
-        if again:
-            logger.info("%d days failed; trying them again", len(again))
-            second = _fetch_days(job, source, sorted(again), record, report)
-            failures = {day: fetched.failures[day] for day in fetched.failures if day not in again}
+        for part in _parts_to_try(sorted(again), fetched):
+            logger.info("%d days failed; trying %d of them again", len(fetched.failures), len(part))
+            second = _fetch_days(job, source, part, record, report)
+            failures = {day: fetched.failures[day] for day in fetched.failures if day not in part}
             fetched = _Fetched(fetched.results | second.results, failures | second.failures)
+            if not fetched.results:
+                break
     return fetched
+
+
+def _parts_to_try(again: list[date], fetched: _Fetched) -> list[list[date]]:
+    """All days at once; where the source seems to be down, first one that shows whether it is."""
+    errors = (fetched.failures[day] for day in again)
+    is_down = not fetched.results and all(isinstance(e, SourceUnavailable) for e in errors)
+    return [part for part in ((again[:1], again[1:]) if is_down else (again,)) if part]
 
 
 def _fetch_days(
