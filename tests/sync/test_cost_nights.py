@@ -335,6 +335,18 @@ def test_run_for_old_days_keeps_budgets(home: Home, spring: Simulator) -> None:
     assert limits() == before == spring.organization.costs.budgets()[: len(before)] != []
 
 
+def test_limits_that_nobody_confirms_are_removed(
+    home: Home, spring: Simulator, caplog: Log
+) -> None:
+    """They would look like those of now for ever."""
+    run(home)
+    spring.add_fault(Fault(status(404), BUDGETS))
+    run(home, NOON + timedelta(1))
+    with store_at(settings_of(home).store_url).reading() as reader:
+        assert reader.budgets(ANALYTICS) == []
+    assert "does not offer budgets any more" in caplog.text
+
+
 def test_costs_that_nobody_wants_are_not_asked_for(home: Home, spring: Simulator) -> None:
     home.settings["FETCH_COST"] = "false"
     run(home)

@@ -254,6 +254,14 @@ def _fill_budgets(store: Store, name: str, source: CostSource, now: datetime) ->
     today = utc_day(now)
     with store.reading() as reader:
         users = reader.users(name, Window(today - _BUDGETS_OF, today))
-    budgets = source.fetch_budgets(users) if users else None
-    if budgets is not None:
-        store.put_budgets(name, budgets, now)
+        had_some = bool(reader.budgets(name))
+    if not users:
+        return
+    budgets = source.fetch_budgets(users)
+    if budgets is None and had_some:
+        logger.warning(
+            "the source does not offer budgets any more, perhaps not to these credentials; those"
+            " that it had are removed, since nobody knows whether they still hold"
+        )
+    if budgets is not None or had_some:
+        store.put_budgets(name, budgets or [], now)
