@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from conftest import Home, Start
+from dashboard_scraper.errors import SourceUnavailable
 from dashboard_scraper.model.costs import BILLED, COSTS_BY_NAME, Cost
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.simulator import Organization, Simulator
+from dashboard_scraper.simulator import Fault, Organization, Simulator, status
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import store_at
 from stored_days import NOON, TODAY, backfill, forget, march, settings_of
@@ -93,6 +94,17 @@ def test_day_without_costs_has_none(home: Home) -> None:
     home.settings["FETCH_COST"] = "false"
     backfill(home, DAY, DAY)
     assert history(home) == []
+
+
+def test_day_with_costs_alone_shows_them(home: Home, spring: Simulator) -> None:
+    spring.add_fault(Fault(status(500), "user-activity"))
+    home.settings["MAX_RETRIES"] = "0"
+    with pytest.raises(SourceUnavailable):
+        fetched(home)
+    assert [version["version"] for version in history(home)] == [1]
+    head, _, version, *_ = home.run("history", f"{DAY}").out.splitlines()
+    assert head == f"{DAY} ({ANALYTICS}): only its costs are in the store"
+    assert version.startswith("version 1 of its costs, since ")
 
 
 def test_forgotten_person_is_in_no_version(home: Home, spring: Simulator) -> None:

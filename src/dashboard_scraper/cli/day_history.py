@@ -63,10 +63,13 @@ class DayHistory(msgspec.Struct, frozen=True):
 
 
 def history_of(reader: Reader, source: str, day: date, audience: Audience) -> DayHistory:
-    """Every version of the day; UsageError if there is none."""
+    """Every version of the day and of its costs; UsageError if there is none of either."""
     versions = reader.versions(source, day)
+    costs = cost_history_of(reader, source, day, audience)
     if not versions:
-        raise UsageError(f"{day} is not in the store for the source {source}")
+        if not costs:
+            raise UsageError(f"{day} is not in the store for the source {source}")
+        return DayHistory(source, day, None, None, [], costs)
     (current,) = (version.ledger for version in versions if version.state is None)
     histories = []
     before: DayVersion | None = None
@@ -75,7 +78,6 @@ def history_of(reader: Reader, source: str, day: date, audience: Audience) -> Da
         # Held and rejected versions were never in force, so nothing is compared with them.
         if version.state in (None, VersionState.SUPERSEDED):
             before = version
-    costs = cost_history_of(reader, source, day, audience)
     return DayHistory(source, day, current.held, current.suspicious, histories, costs)
 
 
@@ -128,7 +130,8 @@ def _figures(name: str, old: UserUsage | None, new: UserUsage) -> Iterator[Perso
 def as_lines(history: DayHistory) -> Iterator[str]:
     """The history as text."""
     count = len(history.versions)
-    yield f"{history.day} ({history.source}): {count} version{'s'[: count - 1]}"
+    versions = f"{count} version{'s'[: count - 1]}" if count else "only its costs are in the store"
+    yield f"{history.day} ({history.source}): {versions}"
     for name, doubt in (("held", history.held), ("suspicious", history.suspicious)):
         if doubt:
             yield f"{name}: {doubt}"
