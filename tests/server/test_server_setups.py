@@ -15,8 +15,9 @@ import requests
 
 from conftest import Home, Start, today, yesterday
 from dashboard_scraper.github.reports import Subject
-from dashboard_scraper.model.dates import end_of_day
+from dashboard_scraper.model.dates import end_of_day, iso_utc
 from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, UserUsage
+from dashboard_scraper.sources.registry import COPILOT, CURSOR
 from dashboard_scraper.store import DetailStatus, store_at
 from filled_store import FETCHED, SOURCE, figures_of, put, report_of, user
 from github_requests import (
@@ -70,6 +71,20 @@ def test_month_lacks_missing_days_and_says_so(home: Home) -> None:
         assert figures_of_metrics(server)["latest_reports_missing_days"] == 2
         whole_day = server.get(path_of(ENTERPRISE, "users-1-day"))
         assert "X-Usage-Missing-Days" not in whole_day.headers
+
+
+def test_metrics_of_several_sources_are_of_each(home: Home) -> None:
+    """People of one are not those of another, and what one has looked up is not the other's."""
+    home.settings |= {"METRICS_SOURCE": "all", "SOURCES": f"{CURSOR},{COPILOT}"}
+    url = f"sqlite:///{home.data / 'usage.db'}"
+    put(url, {day: some_day(1) for day in (LAST, LAST - timedelta(1))}, CURSOR)
+    put(url, {LAST - timedelta(2): [user("ada-m", chat_messages=1)]}, COPILOT)
+    with serving(home) as server:
+        metrics = server.get("/metrics").text
+        organization = server.json("/orgs/acme")
+    for name, count in {CURSOR: len(NAMES), COPILOT: 1}.items():
+        assert f'dashboard_scraper_people{{source="{name}"}} {count}.0\n' in metrics
+    assert organization["updated_at"] == iso_utc(end_of_day(LAST))
 
 
 @pytest.mark.slow

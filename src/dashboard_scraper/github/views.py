@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Collection, Generator, Hashable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -54,10 +54,12 @@ from dashboard_scraper.store.status import StoreStatus, status_of
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _Ledger = Mapping[date, LedgerDay]
 _Chunks = Generator[bytes, None, None]
 _LEDGER, _PERSONS = "ledger", "persons"
-"""Keys of the cache, for the two values that most others need."""
+"""Keys of the two values that most others need."""
 _USER_DAYS_IN_PART = 10_000
 """At 4 KB each, forty megabytes."""
 
@@ -125,7 +127,7 @@ class GithubViews:
         self, scope: Scope, subject: Subject, *, merge_ides: bool | None = None
     ) -> tuple[Report, Caveats]:
         """The report of the 28 days up to the newest completed stored day, and its caveats."""
-        ledger = self._cache.get(_LEDGER, self._ledger)
+        ledger = self._known(self._cache, _LEDGER, self._ledger)
         window = self._latest_window(ledger)
         report = self._report(scope, subject, window, merge_ides, latest=True)
         return report, self._checked(report, self._cache)
@@ -145,7 +147,7 @@ class GithubViews:
         """
         if report.subject is not Subject.USERS:
             return [report]
-        ledger = self._cache.get(_LEDGER, self._ledger)
+        ledger = self._known(self._cache, _LEDGER, self._ledger)
         parts, start, rows = [], report.window.start, 0
         for day in report.window.days():
             users = ledger[day].users if day in ledger else 0
@@ -174,12 +176,14 @@ class GithubViews:
             raise DaysMissing("ORGANIZATION_ID is not set: there are no reports of an organization")
         if report.subject is Subject.TEAMS and not self._audience.has_teams:
             raise DaysMissing("IDENTITY_FILE names no teams: there are no reports of them")
-        ledger = values.get(_LEDGER, self._ledger)
+        ledger = self._known(values, _LEDGER, self._ledger)
         missing = [day for day in report.days.days() if day not in ledger]
         if len(missing) == len(report.days):
             raise DaysMissing(f"days that have not been fetched: {listed_days(missing)}")
         if self._info.has_records:
-            missing, absence = values.get(("missing", report), partial(self._missing_in, report))
+            missing, absence = self._known(
+                values, ("missing", report), partial(self._missing_in, report)
+            )
             if absence:
                 self._once.warn("not served: %s", absence)
                 raise DaysMissing(absence)
@@ -202,7 +206,7 @@ class GithubViews:
 
     def _chunks(self, report: Report, caveats: Caveats) -> _Chunks:
         if report.subject is Subject.WHOLE:  # a single object, and small, but it reads a lot
-            found, content = self._cache.get(report, partial(self._whole, report))
+            found, content = self._known(self._cache, report, partial(self._whole, report))
             caveats.add(found)
             yield content
             return
@@ -221,7 +225,7 @@ class GithubViews:
             self._once.warn("%s", remark)
 
     def _reports_in(self, view: CachedView, report: Report) -> GithubReports | RecordedReports:
-        persons = view.get(_PERSONS, self._persons)
+        persons = self._known(view, _PERSONS, self._persons)
         if self._info.has_records:
             return RecordedReports(view.reader, self._source, self._audience, persons)
         options = replace(self._options, merge_ides=report.merge_ides)
@@ -235,13 +239,13 @@ class GithubViews:
 
     def seats(self) -> SeatList:
         """The seats of everybody who is known, and the doubts about the latest 28 days."""
-        window = self._latest_window(self._cache.get(_LEDGER, self._ledger))
+        window = self._latest_window(self._known(self._cache, _LEDGER, self._ledger))
         # Its key has the window, which moves with the day though nothing is stored.
-        return self._cache.get(("seats", window), partial(self._seat_list, window))
+        return self._known(self._cache, ("seats", window), partial(self._seat_list, window))
 
     def _seat_list(self, window: Window, view: CachedView) -> SeatList:
-        doubts = self._doubts(view.get(_LEDGER, self._ledger), window)
-        persons = view.get(_PERSONS, self._persons)
+        doubts = self._doubts(self._known(view, _LEDGER, self._ledger), window)
+        persons = self._known(view, _PERSONS, self._persons)
         seats = seats_in(view.reader, self._source, self._audience, persons)
         return SeatList(seats, window, doubts)
 
@@ -250,7 +254,7 @@ class GithubViews:
         number = self._options.organization_id or ""
         is_id = number.isascii() and number.isdigit()
         try:
-            days = [*self._cache.get(_LEDGER, self._ledger)]
+            days = [*self._known(self._cache, _LEDGER, self._ledger)]
         except DaysMissing:
             days = []
         first, last = (days[0], days[-1]) if days else 2 * (utc_day(self._clock()),)
@@ -262,22 +266,24 @@ class GithubViews:
         if self._unmet:
             return {}
         try:
-            window = self._latest_window(self._cache.get(_LEDGER, self._ledger))
+            window = self._latest_window(self._known(self._cache, _LEDGER, self._ledger))
             # Its key has the window, which moves with the day though nothing is stored.
-            missing = self._cache.get(("missing", window), partial(self._missing_days, window))
+            missing = self._known(
+                self._cache, ("missing", window), partial(self._missing_days, window)
+            )
             return {self._source: len(missing)}
         except DaysMissing:
             return {}
 
     def _missing_days(self, window: Window, view: CachedView) -> list[date]:
-        ledger = view.get(_LEDGER, self._ledger)
+        ledger = self._known(view, _LEDGER, self._ledger)
         without = unrecorded(view.reader, self._source, window) if self._info.has_records else []
         return [day for day in window.days() if day not in ledger or day in without]
 
     def people(self) -> dict[str, int]:
         """By the source's name, how many people and service accounts were ever stored of it."""
         try:
-            persons = self._cache.get(_PERSONS, self._persons)
+            persons = self._known(self._cache, _PERSONS, self._persons)
         except DaysMissing:
             return {}
         return {self._source: len({person.id for person in persons.values()})}
@@ -326,6 +332,12 @@ class GithubViews:
     def _status(self, view: CachedView) -> StoreStatus:
         shown, now = self._cache.shown, self._clock()
         return status_of(view.reader, shown, self._settling, now, self._tolerance)
+
+    def _known(
+        self, values: CachedView | StoreCache, key: Hashable, compute: Callable[[CachedView], T]
+    ) -> T:
+        """The value of the key for this source: views of others have the same cache."""
+        return values.get((self._source, key), compute)
 
     def _ledger(self, view: CachedView) -> _Ledger:
         return view.reader.ledger(self._source)
