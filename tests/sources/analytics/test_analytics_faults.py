@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter as Tally
 from dataclasses import dataclass, replace
 
+import msgspec
 import pytest
 
 from analytics_runs import (
@@ -54,6 +55,7 @@ from dashboard_scraper.simulator import (
     status,
 )
 from dashboard_scraper.simulator.faults import Effect
+from dashboard_scraper.store.unjudged import NOT_JUDGED
 from stored_days import fetch
 
 
@@ -220,7 +222,7 @@ ENDING: dict[int, type[ScraperError]] = {400: UsageError, 401: SignInRequired, 4
 def test_fault_of_every_day_ends_the_run(
     home: Home, spring: Simulator, undisturbed: Left, code: int, endpoint: str
 ) -> None:
-    """The day that was stored by then stays; files of an earlier run are set aside."""
+    """The day stored by then stays, as not judged yet; files of an earlier run are set aside."""
     spring.add_fault(Fault(status(code), endpoint, DAY if endpoint == USERS else None))
     folder = home.data / FOLDER
     folder.mkdir(parents=True)
@@ -230,8 +232,9 @@ def test_fault_of_every_day_ends_the_run(
     assert type(error) is ENDING[code]
     expected = {USERS: {USAGE: 1, DAU: 1, USERS: 2}, USAGE: {USAGE: 1}, DAU: {USAGE: 1, DAU: 1}}
     assert asked(spring) == expected[endpoint]
-    days = {SOUND: undisturbed.days[SOUND]} if endpoint == USERS else {}
-    assert left_by(home) == Left(days, {})
+    row, users = undisturbed.days[SOUND]
+    stored = {SOUND: (msgspec.structs.replace(row, suspicious=NOT_JUDGED), users)}
+    assert left_by(home) == Left(stored if endpoint == USERS else {}, {})
     stale = {f"{name}.stale" for name in (MANIFEST, *day_files(DAY))}
     assert {path.name for path in folder.iterdir()} == stale
 
