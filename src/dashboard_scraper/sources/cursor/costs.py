@@ -196,7 +196,7 @@ class CursorCosts:
         if len(missing) > _MOST_MISSING:
             logger.info(
                 "costs: the billing cycle since %s cannot be compared: %d of its days are not"
-                " stored",
+                " stored, or lack somebody who was removed",
                 cycle.start,
                 len(missing),
             )
