@@ -308,6 +308,20 @@ def test_command_line_has_offline_refresh_and_daily(home: Home, sim: Simulator) 
     assert sim.requests == []
 
 
+@pytest.mark.slow
+def test_new_store_beside_earlier_exports_is_warned_of(
+    home: Home, spring: Simulator, caplog: Log
+) -> None:
+    assert spring.url
+    run(home, size=1)
+    run(home, nights=1, size=1)
+    assert "is new" not in caplog.text
+    (home.data / "usage.db").unlink()
+    run(home, nights=2, size=1)
+    [warning] = [each for each in own_warnings(caplog) if "usage.db is new" in each]
+    assert "if the store was lost" in warning
+
+
 @on_sqlite
 @pytest.mark.slow
 def test_next_run_resumes_after_expired_session(home: Home, start: Start, store_url: str) -> None:

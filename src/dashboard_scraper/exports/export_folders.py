@@ -57,6 +57,19 @@ def moment_of(folder: Path) -> datetime | None:
     return datetime.strptime(match[1], _AS_OF_FORMAT).replace(tzinfo=UTC) if match else None
 
 
+def warn_of_lost_store(outputs: Path, store: str) -> None:
+    """Warn of a new store beside earlier exports: all else looks right where a volume is not
+    mounted.
+    """
+    if earlier := export_folders(outputs):
+        logger.warning(
+            "%s is new, although there are exports of earlier runs, such as %s: if the store was"
+            " lost, or its disk is not mounted, restore it, since older days are nowhere else",
+            store,
+            earlier[0].path,
+        )
+
+
 def remove_leftovers_of_runs(outputs: Path) -> None:
     """Remove temporary files of killed runs from the folders below EXPORT_DIR that runs use."""
     remove_leftovers(_folders_of_runs(outputs))

@@ -76,6 +76,8 @@ class Store:
         self._people = people
         self._write_lock = threading.Lock()
         self._is_open = False
+        self.is_new = False
+        """Whether this object has created the store."""
         self._put_days: set[date] = set()
         self._numbers: Mapping[str, int] = {}
 
@@ -114,6 +116,7 @@ class Store:
             with self._explained():
                 if not self._backend.exists():
                     self._backend.create()
+                    self.is_new = True
                 stack.enter_context(self._backend.writing())
                 self._backend.transact(self._bring_up_to_date)
             self._numbers = {}  # another run may have removed people

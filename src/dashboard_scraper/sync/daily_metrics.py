@@ -19,7 +19,12 @@ from dashboard_scraper.errors import (
     SourceUnavailable,
 )
 from dashboard_scraper.exports.daily_export import DailyExport, summarise
-from dashboard_scraper.exports.export_folders import latest_follows, prune, remove_leftovers_of_runs
+from dashboard_scraper.exports.export_folders import (
+    latest_follows,
+    prune,
+    remove_leftovers_of_runs,
+    warn_of_lost_store,
+)
 from dashboard_scraper.files import undone_on_failure
 from dashboard_scraper.model.checks import revision
 from dashboard_scraper.model.costs import CostDifference
@@ -179,6 +184,8 @@ def _write_daily(
         _recorded(job) as record,
         make_source() as source,
     ):
+        if job.store.is_new:
+            warn_of_lost_store(export.outputs.folder, job.store.shown)
         remove_leftovers_of_runs(export.outputs.folder)
         record.source, window = source, export.window
         outcome = bring_up_to_date(job, source, window, record, refresh=refresh, compare=True)
