@@ -244,11 +244,6 @@ class Reader(CostQueries, SumQueries):
         with self._explained():
             return history.held_revisions(self._connection, source, window)
 
-    def unjudged(self, source: str) -> list[date]:
-        """Days with new figures that no run has judged yet."""
-        with self._explained():
-            return unjudged.days_of(self._connection, source)
-
     def last_answers(self, source: str, window: Window) -> dict[date, LedgerDay]:
         """The source's latest answer for each day, whether that is in force or not."""
         with self._explained():

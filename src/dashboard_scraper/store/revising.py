@@ -140,9 +140,10 @@ class StoredDay:
         current = self._in_force()
         if current is None:
             self._replace_rows({}, answer)
-            self._connection.execute(insertion(DAY_LEDGER), row)
+            self._connection.execute(insertion(DAY_LEDGER), {**row, "suspicious": suspicious})
             self._record_fetch(fetched_at, row["version"])
-            self.mark(fetched_at, suspicious=suspicious)
+            if suspicious:
+                self._record_marks(fetched_at, {"held": None, "suspicious": suspicious})
             return Stored.FIRST, None
         before = ledger_day(current)
         stored = {table: self.rows.current(table) for table in ANSWER_TABLES}
@@ -370,9 +371,12 @@ class StoredDay:
         marks = {**before, **reasons}
         if marks != before:
             self._update_ledger(**marks)
-            self.rows.execute(_OF_MARK, {"at": moment})
-            row = {"source": self._source, "day": self._day, "marked_at": moment, **marks}
-            self._connection.execute(insertion(DAY_MARK), row)
+            self._record_marks(moment, marks)
+
+    def _record_marks(self, moment: datetime, marks: dict[str, str | None]) -> None:
+        self.rows.execute(_OF_MARK, {"at": moment})
+        row = {"source": self._source, "day": self._day, "marked_at": moment, **marks}
+        self._connection.execute(insertion(DAY_MARK), row)
 
     def judged(self, moment: datetime) -> None:
         """Clear the mark of a day that was not judged yet."""

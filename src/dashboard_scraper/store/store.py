@@ -23,7 +23,7 @@ from dashboard_scraper.model.metrics import DETAILED
 from dashboard_scraper.model.seats import Seat
 from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, TenantFigure
 from dashboard_scraper.people.people import People
-from dashboard_scraper.store import day_people, persons, runs, unjudged
+from dashboard_scraper.store import day_people, persons, runs
 from dashboard_scraper.store.backend import Backend, View
 from dashboard_scraper.store.cost_days import StoredCosts, mark_days
 from dashboard_scraper.store.cost_rows import CostLedgerDay
@@ -46,6 +46,7 @@ from dashboard_scraper.store.schema import (
     VERSION,
 )
 from dashboard_scraper.store.statements import insertion, source_values
+from dashboard_scraper.store.unjudged import NOT_JUDGED
 from dashboard_scraper.store.versions import Content
 
 Result = TypeVar("Result")
@@ -242,9 +243,8 @@ class Store:
         ledger's row before.
 
         An answer that differs from the version in force replaces it, unless the policy holds it.
-        With a policy, a day with new figures is among `Reader.unjudged`, and marked, until it is
-        `judged`. `fetched_at` is when the fetch began: the answer may lack anything that happened
-        since.
+        With a policy, new figures are marked as not judged yet, until they are `judged`.
+        `fetched_at` is when the fetch began: the answer may lack anything that happened since.
         """
         self._put_days.add(usage.day)
 
@@ -257,10 +257,8 @@ class Store:
                 fetched_at,
                 policy or AcceptAll(),
                 people,
-                suspicious=unjudged.NOT_JUDGED if policy else None,
+                suspicious=NOT_JUDGED if policy else None,
             )
-            if policy is not None and stored in (Stored.FIRST, Stored.REVISED):
-                unjudged.add(connection, source, usage.day)
             return stored, before, stored_day.rows.numbers
 
         stored, before, self._numbers = self._write(put)
@@ -274,12 +272,7 @@ class Store:
         `suspicious` mark. No run judges it any more. Returns whether there was anything to accept.
         """
         self._put_days.add(day)
-
-        def accept(connection: Connection) -> bool:
-            unjudged.remove(connection, source, [day])
-            return self._stored_day(connection, source, day).accept(moment)
-
-        return self._write(accept)
+        return self._write(lambda c: self._stored_day(c, source, day).accept(moment))
 
     def reject(self, source: str, day: date, moment: datetime) -> bool:
         """Reject the held version of a day for good; returns whether there was one."""
@@ -293,7 +286,6 @@ class Store:
         """Record that these days were compared with others, and marked where they are odd."""
 
         def judged(connection: Connection) -> None:
-            unjudged.remove(connection, source, days)
             for day in days:
                 self._stored_day(connection, source, day).judged(moment)
 

@@ -13,7 +13,7 @@ from dashboard_scraper.model.checks import revision
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.listing import listed, listed_days
 from dashboard_scraper.store import Change, Store, Stored
-from dashboard_scraper.store.unjudged import unmarked
+from dashboard_scraper.store.unjudged import is_unjudged, unmarked
 from dashboard_scraper.sync.plausibility import doubts_of, history_for, implausible
 from dashboard_scraper.sync.revisions import Caution, Judgement, judge
 
@@ -62,10 +62,9 @@ def review(
     """
     with store.reading() as reader:
         held = [_unmarked(change) for change in reader.held(source_name, window)]
-        left = {day for day in reader.unjudged(source_name) if day in window}
+        new = {day for day, row in reader.ledger(source_name, window).items() if is_unjudged(row)}
         ledger = reader.judged_ledger(source_name, history_for(window)) if held else {}
     judgements = judge(held, ledger, caution)
-    new = left | {day for day, what in stored.items() if what in (Stored.FIRST, Stored.REVISED)}
     still_held = []
     for judgement in judgements:
         day = judgement.change.before.day
