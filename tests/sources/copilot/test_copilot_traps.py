@@ -51,6 +51,7 @@ from dashboard_scraper.simulator import (
     page,
     raw_body,
     redirect,
+    rename_key,
     set_value,
     status,
 )
@@ -418,6 +419,7 @@ def test_difference_is_fetched_alone_the_second_time(home: Home, github: Simulat
         (set_value("created_at", "yesterday"), "created_at"),
         (set_value("created_at", "2025-10-10T09:00:00"), "created_at"),
         (set_value("assignee", {"id": 7}), "login"),
+        (rename_key("last_activity_at", "last_used_at"), "last_activity_at; has it been renamed"),
     ],
 )
 def test_odd_seats_are_refused(home: Home, github: Simulator, effect: Effect, words: str) -> None:

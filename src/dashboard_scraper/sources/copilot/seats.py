@@ -33,7 +33,7 @@ _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 class _Seat(msgspec.Struct):
     created_at: _Moment
     assignee: _Assignee | None
-    last_activity_at: _Moment | None = None
+    last_activity_at: _Moment | msgspec.UnsetType | None = msgspec.UNSET
     pending_cancellation_date: date | None = None
     plan_type: str | None = None
     organization: dict[str, Any] | None = None
@@ -63,7 +63,7 @@ def seats_of(pages: Iterable[Page], names: Names) -> list[Seat]:
     assignee is of somebody whose account is gone, and is nobody's.
     """
     found: dict[str, Seat] = {}
-    total, gone = -1, 0
+    total, gone, dated = -1, 0, False
     for page in pages:
         if total not in (-1, page.total_seats):
             raise ContractBroken(
@@ -72,6 +72,7 @@ def seats_of(pages: Iterable[Page], names: Names) -> list[Seat]:
             )
         total = page.total_seats
         for each in page.seats:
+            dated = dated or each.last_activity_at is not msgspec.UNSET
             if each.assignee is None:
                 gone += 1
                 continue
@@ -82,6 +83,10 @@ def seats_of(pages: Iterable[Page], names: Names) -> list[Seat]:
         raise ContractBroken(
             f"{ENDPOINT}: total_seats is {total}, but seats of {len(found)} users came"
         )
+    if found and not dated:  # everybody would look like somebody who never used the seat
+        raise ContractBroken(
+            f"{ENDPOINT}: no seat has the field last_activity_at; has it been renamed?"
+        )
     return [found[login] for login in sorted(found)]
 
 
@@ -90,7 +95,7 @@ def _seat(login: str, seat: _Seat) -> Seat:
         login,
         seat.plan_type,
         utc_day(seat.created_at),
-        seat.last_activity_at,
+        seat.last_activity_at or None,
         seat.pending_cancellation_date,
     )
 
