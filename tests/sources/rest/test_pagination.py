@@ -271,8 +271,9 @@ NOT_UNDERSTOOD: dict[str, dict[str, object]] = {
 }
 
 
-def test_link_header_to_more_pages_is_refused(home: Home, sim: Simulator) -> None:
-    link = ("Link", f'<{PATH}?page=2>; rel="next"')
+@pytest.mark.parametrize("relation", ['rel="next"', "rel=next", 'REL="last Next"', "rel = 'next'"])
+def test_link_header_to_more_pages_is_refused(home: Home, sim: Simulator, relation: str) -> None:
+    link = ("Link", f'<{PATH}?page=1>; rel="prev", <{PATH}?page=2>; {relation}')
     sim.add_fault(Fault(lambda answer, _request: answer.with_headers(link)))
     assert_refused(home, sim, 1, "Link")
 

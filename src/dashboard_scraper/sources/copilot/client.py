@@ -56,6 +56,7 @@ from dashboard_scraper.sources.rest.auth import AllowedRequests, NoAuth
 from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.http import Pieces, Response
 from dashboard_scraper.sources.rest.pacing import Pace
+from dashboard_scraper.sources.rest.pagination import has_next_link
 from dashboard_scraper.sources.rest.source import RestSource, connection
 from dashboard_scraper.sources.rest.unknown_fields import Fate
 from dashboard_scraper.sources.rest.urls import with_params
@@ -477,7 +478,7 @@ class CopilotSource(SummedDays, RestSource):
                 raise ContractBroken(f"{SEATS}: page {number} repeats an earlier one")
             seen.add(body)
             yield page
-            if len(page.seats) < PAGE_SIZE and 'rel="next"' not in response.headers.get("Link", ""):
+            if len(page.seats) < PAGE_SIZE and not has_next_link(response.headers):
                 return
         raise ContractBroken(f"{SEATS}: there are more than {MOST_PAGES:,} pages")
 

@@ -37,6 +37,7 @@ from dashboard_scraper.sources.rest.pagination import (
     Page,
     Paginator,
     decode_field,
+    has_next_link,
     parse_object,
     parse_page,
 )
@@ -245,7 +246,7 @@ class DashboardSource(RestSource):
 
     def _get(self, endpoint: str, url: str) -> Response:
         response = self._admitted(endpoint, url)
-        if 'rel="next"' in response.headers.get("Link", ""):
+        if has_next_link(response.headers):
             raise ContractBroken(
                 f"{endpoint}: a Link header leads to more pages, in an unknown way"
             )

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from requests.utils import parse_header_links
 
 from dashboard_scraper.decoding import UNDECODABLE, decoding, with_spelled_numbers
 from dashboard_scraper.errors import ContractBroken
@@ -128,6 +129,15 @@ def decode_field(endpoint: str, name: str, raw: msgspec.Raw, kind: Any) -> Any:
     """Decode one field of an answer as the type `kind`."""
     with decoding(f"{endpoint}: {name}"):
         return msgspec.json.decode(raw, type=kind)
+
+
+def has_next_link(headers: Mapping[str, str]) -> bool:
+    """Whether a Link header leads to more pages, however it spells that (RFC 8288, 3.3)."""
+    for link in parse_header_links(headers.get("Link", "")):
+        relations = next((text for name, text in link.items() if name.lower() == "rel"), "")
+        if "next" in relations.lower().split():
+            return True
+    return False
 
 
 def _next_url(endpoint: str, fields: dict[str, msgspec.Raw]) -> str | None:
