@@ -34,6 +34,7 @@ from copilot_runs import (
     opened,
     truth,
 )
+from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import (
     ContractBroken,
     NotPublished,
@@ -391,6 +392,23 @@ def test_run_with_a_wrong_token_ends_with_3(home: Home, github: Simulator) -> No
 def test_rate_limit_is_no_missing_right(home: Home, github: Simulator) -> None:
     fault(github, USERS, status(403, "0"), times=1)
     assert seen(github, fetched(home))
+
+
+@pytest.mark.parametrize("code", [403, 429])
+def test_nothing_is_sent_before_the_limit_is_reset(
+    home: Home, github: Simulator, code: int
+) -> None:
+    home.settings["RETRY_BUDGET_SECONDS"] = "9"
+    refusal = status(code)
+
+    def spent(answer: Answer, request: Request) -> Answer:
+        reset = f"{int(utc_now().timestamp()) + 1800}"
+        headers = ("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", reset)
+        return refusal(answer, request).with_headers(*headers)
+
+    fault(github, USERS, spent)
+    refused(home, SourceUnavailable, f"HTTP {code}", "RETRY_BUDGET_SECONDS=9 is spent")
+    assert github.count(USERS) == 1
 
 
 def test_broken_month_is_fetched_day_by_day(home: Home, github: Simulator) -> None:

@@ -38,8 +38,8 @@ from dashboard_scraper.sources.rest.pages import Page, page_in
 from dashboard_scraper.sources.rest.retrying import (
     AttemptFailed,
     RetryPolicy,
+    pause_in,
     root_cause,
-    seconds_of,
 )
 from dashboard_scraper.sources.rest.route import Route
 from dashboard_scraper.sources.rest.statuses import Meaning, meaning_of
@@ -348,7 +348,7 @@ def _failure(response: Response) -> AttemptFailed:
     page = f", {response.page}" if response.page else ""
     return AttemptFailed(
         f"HTTP {response.status}{page}",
-        seconds_of(response.headers.get("Retry-After")),
+        pause_in(response.headers),
         too_many=response.meaning is Meaning.SLOW_DOWN,
     )
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import email.utils
 import random
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -66,6 +67,17 @@ def seconds_of(retry_after: str | None) -> float | None:
         return max(0.0, (aware - datetime.now(UTC)).total_seconds())
     except (ValueError, OverflowError):
         return None
+
+
+def pause_in(headers: Mapping[str, str]) -> float | None:
+    """The seconds after which to come again: `Retry-After`, or where nothing is left of a limit
+    until when it is, as GitHub says.
+    """
+    reset = headers.get("X-RateLimit-Reset", "")
+    spent = headers.get("X-RateLimit-Remaining") == "0" and "Retry-After" not in headers
+    if spent and re.fullmatch(r"[0-9]{1,12}", reset):
+        return max(0.0, int(reset) - datetime.now(UTC).timestamp())
+    return seconds_of(headers.get("Retry-After"))
 
 
 def root_cause(error: BaseException) -> str:
