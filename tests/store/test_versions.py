@@ -424,6 +424,15 @@ def test_export_as_of_has_the_bytes_of_that_moment(
     capsys.readouterr()
 
 
+def test_version_of_a_clock_that_was_ahead_stays_replaced(store: Store) -> None:
+    put(store, people(3), 2)
+    put(store, people(2), 0)
+    for night in (0, 1, 2, 3):
+        with store.as_of(FIRST + night * NIGHT).reading() as reader:
+            (row,) = reader.ledger(ANALYTICS).values()
+            assert reader.day(row).users == people(2)
+
+
 def export_at(home: Home, place: Path, now: datetime) -> dict[str, bytes]:
     """An export of what is in force, at a moment that the test chooses."""
     settings = settings_of(home)

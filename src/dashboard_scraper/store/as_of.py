@@ -83,6 +83,9 @@ def _in_force(store: Connection, moment: datetime) -> list[RowMapping]:
             key = (row["source"], row["day"])
             if row["accepted_at"] is None or row["accepted_at"] > moment:
                 continue
+            # One that came by a clock that was ahead was over before it came.
+            if table is DAY_VERSION and row["state_since"] <= moment:
+                continue
             if key not in found or _order(found[key]) < _order(row):
                 found[key] = row
     return list(found.values())
