@@ -186,7 +186,8 @@ class ObjectWriter(msgspec.Struct, frozen=True):
 
 def billing_of(seats: Sequence[Seat], cycle: Window) -> Json:
     """A `copilot-organization-details`. Nobody knows Augment's billing cycle: `cycle` is the window
-    of the 28-day reports, so that the active seats are their monthly active users.
+    of the 28-day reports, so that the active seats are their monthly active users, and whoever was
+    active since by a newer day or by what the source says.
     """
     start = start_of_day(cycle.start)
     active = sum(seat.last_activity is not None and seat.last_activity >= start for seat in seats)
