@@ -137,6 +137,21 @@ def test_contradictory_options_are_refused(home: Home, options: list[str]) -> No
     assert not file.with_suffix(".json").exists()
 
 
+def test_active_days_say_whether_an_unknown_count_may_be_activity(home: Home) -> None:
+    """As they do for the JSON of a day: nobody has a record who was not active."""
+    nothing = {**dict.fromkeys(COUNTED, "0"), "Chat Messages": ""}
+    days = {
+        "ada@example.com": "0",
+        "bo@example.com": "1",
+        "cy@example.com": "",
+        "di@example.com": "-",
+    }
+    rows = [{**row(name), **nothing, "Active Days": cell} for name, cell in days.items()]
+    found = records(home.run("convert", str(saved(home, sheet(*rows)))))
+    assert [each["user_login"] for each in found] == [*days][1:]
+    assert {each["user_initiated_interaction_count"] for each in found} == {None}
+
+
 def test_out_names_file_and_its_folder_is_made(home: Home) -> None:
     result = home.run("convert", str(saved(home)), "--out", "new/deep/copilot.json")
     assert [each["user_login"] for each in records(result)] == ["ada@example.com", "bo@example.com"]

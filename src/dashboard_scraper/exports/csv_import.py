@@ -9,11 +9,14 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
+
 from dashboard_scraper.csv_text import decode, parse_text
 from dashboard_scraper.errors import ContractBroken, UsageError
 from dashboard_scraper.exports.totals_row import refuse_totals
 from dashboard_scraper.model.figures import of_counts
 from dashboard_scraper.model.metrics import (
+    ACTIVE_DAYS,
     COUNTS,
     MAX_COUNT,
     REQUIRED,
@@ -36,7 +39,7 @@ Row = tuple[int, list[str]]
 
 
 def read_users(path: Path) -> list[UserUsage]:
-    """The users of a CSV with their counts; dates and rates are not read.
+    """The users of a CSV with their counts and active days; dates and rates are not read.
 
     Unknown columns and blank rows are ignored. Raises UsageError if the file cannot be read, and
     ContractBroken, with row and column, if it is not the dashboard's CSV.
@@ -124,7 +127,17 @@ def _user(name: str, number: int, row: Sequence[str], columns: dict[str, int]) -
     service = _FLAGS.get(flag.strip().lower())
     if service is None:
         raise ContractBroken(f"{where}, {SERVICE_ACCOUNT_TITLE!r}: {flag!r} is not true or false")
-    return UserUsage(user, of_counts(counts), service=service)
+    figures = msgspec.structs.replace(of_counts(counts), active_days=_active_days(row, columns))
+    return UserUsage(user, figures, service=service)
+
+
+def _active_days(row: Sequence[str], columns: dict[str, int]) -> int | None:
+    """On how many days the user was active; unknown where the cell is no count, since it only says
+    whether there may have been activity beside unknown counts.
+    """
+    cell = row[columns[ACTIVE_DAYS.title]] if ACTIVE_DAYS.title in columns else ""
+    match = _COUNT.fullmatch(cell)
+    return int(match[1]) if match else None
 
 
 def _count(where: str, cell: str) -> int:
