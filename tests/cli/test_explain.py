@@ -109,6 +109,16 @@ def test_day_without_costs_is_refused(home: Home) -> None:
     assert "Not compared, since they or their counterparts have no costs: " in out
 
 
+def test_nothing_to_compare_is_not_called_incomplete(home: Home) -> None:
+    """Without any other day, `--incomplete` would compare nothing, and must not be advised."""
+    store_costs(home, NAMES, Window(LAST, LAST))
+    words = ("explain", f"{LAST}")
+    for more in ((), ("--incomplete",)):
+        err = refused(home, *words, *more, code=6)
+        assert "fetch these days with backfill\n" in err
+        assert "--incomplete" not in err
+
+
 def test_unknown_amounts_are_no_zeros(home: Home) -> None:
     day = LAST - timedelta(2)
 

@@ -238,7 +238,7 @@ def compare(
     whole = [pair for pair in pairs if all(day in costs.known for day in _days_of([pair]))]
     left_out = sorted(set(_days_of(pairs)) - set(_days_of(whole)))
     if left_out and not (incomplete and whole):
-        _raise_missing(costs, now, before)
+        _raise_missing(costs, now, before, others=bool(whole))
     now_days = [pair.now for pair in whole if pair.now]
     before_days = [pair.before for pair in whole if pair.before]
     rows = [costs.ledger[day] for day in sorted(_days_of(whole))]
@@ -261,7 +261,8 @@ def _days_of(pairs: Iterable[DayPair]) -> list[date]:
     return [day for pair in pairs for day in (pair.now, pair.before) if day]
 
 
-def _raise_missing(costs: CostReading, now: Window, before: Window) -> None:
+def _raise_missing(costs: CostReading, now: Window, before: Window, *, others: bool) -> None:
+    """Raise DaysMissing; `others` says whether there are days that could be compared alone."""
     asked = [*before.days(), *now.days()]
     missing = [day for day in asked if day not in costs.ledger]
     unknown = [day for day in asked if day in costs.ledger and day not in costs.known]
@@ -270,9 +271,10 @@ def _raise_missing(costs: CostReading, now: Window, before: Window) -> None:
         reasons.append(f"the store has no costs of {listed_days(missing)}")
     if unknown:
         reasons.append(f"{costs.metric.name} is unknown on {listed_days(unknown)}")
+    alone = ", or add --incomplete to compare the other days alone" if others else ""
     raise DaysMissing(
         f"{now} cannot be compared with {before}: {'; '.join(reasons)}; fetch these days with"
-        " backfill, or add --incomplete to compare the other days alone"
+        f" backfill{alone}"
     )
 
 
