@@ -270,9 +270,9 @@ def test_costs_of_nobody_are_unattributed(world: World) -> None:
     world.costs(SOURCE, LAST, [nobody, Cost(ALICE, Account.PERSON, "MODEL", "m", figures)])
     with store_at(world.url).reading() as reader:
         used = usage_of(reader, world.classes(reader), SOURCE)
-    spent = {each: usage.costs[USD].billed for each, usage in used.items() if usage.costs}
-    half = Decimal("0.5")
-    assert spent == {PersonClass.UNATTRIBUTED: half, PersonClass.ACTIVE: half}
+    spent = {each: usage.costs[USD].billed for each, usage in used.items()}
+    half = {PersonClass.UNATTRIBUTED: Decimal("0.5"), PersonClass.ACTIVE: Decimal("0.5")}
+    assert spent == dict.fromkeys(PersonClass, Decimal(0)) | half, "others cost nothing: no gap"
 
 
 def test_person_in_one_source_is_a_person_over_all(world: World) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import msgspec
 
 from dashboard_scraper.across.classes import Classes, PersonClass
 from dashboard_scraper.model.columns import sum_of
 from dashboard_scraper.model.costs import CostFigures, sum_costs
+from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import of_counts
 from dashboard_scraper.model.metrics import Figures
 from dashboard_scraper.store import Reader
 from dashboard_scraper.store.day_people import bits_in
+from dashboard_scraper.store.empty_days import cost_sums
 
 
 class ClassUsage(msgspec.Struct):
@@ -43,7 +47,22 @@ def usage_of(reader: Reader, classes: Classes, source: str) -> dict[PersonClass,
             parts[class_of(user.user)].append(of_counts(user.sums))
     for each, figures in parts.items():
         found[each].figures = sum_of(figures)
-    for row in reader.cost_ledger(source, across.window).values():
+    _add_costs(reader, source, across.window, class_of, found)
+    return found
+
+
+def _add_costs(
+    reader: Reader,
+    source: str,
+    window: Window,
+    class_of: Callable[[str], PersonClass],
+    found: Mapping[PersonClass, ClassUsage],
+) -> None:
+    """Add what each class cost: zeros for one without a row on days whose costs are stored, unless
+    nobody can say in which currency.
+    """
+    ledger = reader.cost_ledger(source, window)
+    for row in ledger.values():
         by_class: dict[PersonClass, list[CostFigures]] = {}
         for cost in reader.costs(row):
             by_class.setdefault(class_of(cost.user), []).append(cost.figures)
@@ -51,4 +70,9 @@ def usage_of(reader: Reader, classes: Classes, source: str) -> dict[PersonClass,
             costs = found[each].costs
             before = [costs[row.currency]] if row.currency in costs else []
             costs[row.currency] = sum_costs([*before, *amounts])
-    return found
+    spent = {currency for usage in found.values() for currency in usage.costs}
+    currencies = spent or {row.currency for row in ledger.values()}
+    if len(currencies) == 1:
+        (currency,) = currencies
+        for usage in found.values():
+            usage.costs.setdefault(currency, cost_sums(source, ()))
