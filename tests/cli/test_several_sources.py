@@ -77,6 +77,29 @@ def test_one_page_compares_them(home: Home, sim: Simulator) -> None:
     assert sim.requests
 
 
+def test_tables_of_an_earlier_run_do_not_pass_for_new_ones(home: Home, sim: Simulator) -> None:
+    assert home.run(*DAILY).code == 0
+    tables = sorted(path.name for path in home.data.glob("*.csv"))
+    assert len(tables) == 2
+    home.settings["ROSTER_FILE"] = "roster.csv"
+    (home.path / "roster.csv").write_text("no such column\n")
+    assert home.run(*DAILY).code == 2
+    assert sorted(path.name for path in home.data.glob("*.csv*")) == [f"{n}.stale" for n in tables]
+    assert sim.requests
+
+
+def test_interrupted_run_sets_tables_of_an_earlier_one_aside(home: Home, sim: Simulator) -> None:
+    assert home.run(*DAILY).code == 0
+
+    def interrupted(settings: Settings) -> None:
+        raise KeyboardInterrupt(settings.source)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_daily(settings_of(home), DAYS, around=lambda _: interrupted)
+    assert {path.suffix for path in home.data.glob("*.csv*")} == {".stale"}
+    assert sim.requests
+
+
 def test_one_source_has_no_page_of_all(home: Home, sim: Simulator) -> None:
     result = home.run(*DAILY, "--source", ANALYTICS)
     assert result.code == 0, result.err

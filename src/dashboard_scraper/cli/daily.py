@@ -12,7 +12,8 @@ from dashboard_scraper.cli.notifying import Notified
 from dashboard_scraper.cli.observing import observed
 from dashboard_scraper.cli.several import for_each_source
 from dashboard_scraper.clock import utc_now
-from dashboard_scraper.errors import ScraperError
+from dashboard_scraper.errors import OutputFailed, ScraperError
+from dashboard_scraper.files import set_aside
 from dashboard_scraper.model.dates import DAYS, Window, utc_day
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.sources.interface import Clock
@@ -77,7 +78,8 @@ def export_daily(settings: Settings, window: Window | None) -> None:
 @contextlib.contextmanager
 def _comparison_after(settings: Settings, window: Window | None, clock: Clock) -> Iterator[None]:
     """Write the tables and the page of several sources, also where one failed: its error, which
-    says what to do, is then what the command ends with, and one of these files is logged.
+    says what to do, is then what the command ends with, and one of these files is logged. Where the
+    run was interrupted, earlier tables are set aside: they do not say which days they are of.
     """
 
     try:
@@ -88,7 +90,21 @@ def _comparison_after(settings: Settings, window: Window | None, clock: Clock) -
         except ScraperError as error:
             logger.error("%s", error)  # noqa: TRY400 - no traceback: the message says what to do
         raise
+    except BaseException:  # a signal, or an unexpected error, after which nothing is trusted
+        _set_tables_aside(settings)
+        raise
     _compare(settings, window, clock())
+
+
+def _set_tables_aside(settings: Settings) -> None:
+    if len(settings.covered) < 2:
+        return
+    from dashboard_scraper.cli.people import tables_in  # noqa: PLC0415 - see `_compare`
+
+    try:
+        set_aside(tables_in(settings.export_dir))
+    except OutputFailed as error:
+        logger.error("%s", error)  # noqa: TRY400 - the command ends with the first error
 
 
 def _compare(settings: Settings, window: Window | None, now: datetime) -> None:

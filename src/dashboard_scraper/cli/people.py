@@ -14,7 +14,13 @@ from dashboard_scraper.across.summary import PeopleSummary, summary_of
 from dashboard_scraper.across.tables import PEOPLE_CSV, USAGE_CSV, people_csv, usage_csv
 from dashboard_scraper.across.usage import usage_of
 from dashboard_scraper.cli.wiring import audience_of
-from dashboard_scraper.files import Publication, make_folder, remove_leftovers_beside, set_aside
+from dashboard_scraper.files import (
+    Publication,
+    make_folder,
+    remove_leftovers_beside,
+    replaced_or_set_aside,
+    set_aside,
+)
 from dashboard_scraper.model.dates import DAYS, Window
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.groups import grouped
@@ -124,6 +130,13 @@ def write_tables(settings: Settings, reader: Reader, everybody: Everybody) -> li
 
 
 @measured("write tables")
+def tables_in(folder: Path) -> list[Path]:
+    """Both CSVs. They do not say which days they are of: those of an earlier run would pass for
+    others.
+    """
+    return [folder / USAGE_CSV, folder / PEOPLE_CSV]
+
+
 def export_tables(settings: Settings, window: Window | None, today: date) -> list[Path]:
     """Write the CSVs of a window, by default the newest 28 days, of all sources that the settings
     cover and the store has; none for a single source, or without a store.
@@ -131,7 +144,7 @@ def export_tables(settings: Settings, window: Window | None, today: date) -> lis
     store = store_of(settings)
     if len(settings.covered) < 2 or not store.exists():
         return []
-    with store.reading() as reader:
+    with replaced_or_set_aside(tables_in(settings.export_dir)), store.reading() as reader:
         sources = [name for name in settings.covered if name in reader.sources()]
         window = window or newest_window(reader, sources, today - timedelta(1))
         if window is None:
