@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from dashboard_scraper.errors import DaysMissing, UsageError
 from dashboard_scraper.exports.copilot_converter import NEEDS as COPILOT_NEEDS

@@ -8,13 +8,14 @@ import codecs
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 from pydantic import SecretStr
 
 from dashboard_scraper.clock import utc_now
