@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -261,8 +262,28 @@ def test_restored_backup_is_sent_whole(filled: Home) -> None:
         store.put(SOURCE, DayUsage(DAY, put_more), LATER)
     target = fresh(filled)
     file.write_bytes(backup)
+    (filled.path / "state").write_text(json.dumps(target.state))
+    log = filled.run("tap", "--state", f"{filled.path / 'state'}").err
+    assert log.count("the store no longer has what was sent") == 4  # not of whole tables
     lines = sync(filled, target)
-    assert {each["stream"] for each in kinds(lines, "ACTIVATE_VERSION")} == {"user_days"}
+    assert {each["stream"] for each in kinds(lines, "ACTIVATE_VERSION")} == {*target.schemas}
+    assert target.content() == fresh(filled).content()
+
+
+@on_sqlite
+def test_day_fetched_again_into_a_restored_backup_is_sent_whole(filled: Home) -> None:
+    """Its version has the number of the one that is lost, which had another user and cost."""
+    file = filled.data / "usage.db"
+    backup = file.read_bytes()
+    store = store_at(filled.settings["STORE_URL"])
+    target = Target()
+    for number, name in enumerate(("new@example.com", "newer@example.com")):
+        file.write_bytes(backup)
+        more = [*some_days(5)[DAY], UserUsage(name, user("x").figures)]
+        with store.locked(), store.opened():
+            store.put(SOURCE, DayUsage(DAY, more), LATER + timedelta(hours=number))
+        put_costs(filled, DAY, cost(name, "2"), later=True)
+        sync(filled, target)
     assert target.content() == fresh(filled).content()
 
 

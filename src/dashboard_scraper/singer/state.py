@@ -44,8 +44,9 @@ class Bookmark(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     """What was sent of a stream.
 
     Rows of `table_version` replace those of earlier ones; while `unfinished`, these are still
-    there. `made_with` identifies the settings and the selection, `content` the rows of a whole
-    table, and `days` those of each day, by source. `replication_key_value` is for people.
+    there. `made_with` identifies the settings and the selection, and is empty where the store may
+    lack what was sent; `content` identifies the rows of a whole table, and `days` those of each
+    day, by source. `replication_key_value` is for people.
     """
 
     table_version: int
@@ -60,11 +61,13 @@ class Bookmark(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
 
 class State(msgspec.Struct, forbid_unknown_fields=True):
     """The value of STATE messages. `origins` is when each source was first fetched into the store,
-    which tells one store from another.
+    which tells one store from another, and `newest` when it was last, which tells it from an
+    earlier copy of itself.
     """
 
     bookmarks: dict[str, Bookmark] = {}
     origins: dict[str, datetime] = {}
+    newest: dict[str, datetime] = {}
 
 
 def read(path: Path) -> State:

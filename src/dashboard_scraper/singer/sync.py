@@ -52,6 +52,7 @@ from dashboard_scraper.store import Reader
 
 logger = logging.getLogger(__name__)
 
+_LOST = "the store no longer has what was sent: it was restored, or shows less"
 _STATE_SHARE = 10
 """A state names every day, so it is at most one in so many bytes until the stream ends."""
 
@@ -82,9 +83,12 @@ class Sync:
 
     def run(self, selections: Sequence[Selection], state_file: Path | None = None) -> None:
         """Send these streams; UsageError, before anything is sent, for a state of another store."""
-        origins = self.reader.first_fetches()
+        fetches = self.reader.fetches()
+        origins = {source: first for source, (first, _) in fetches.items()}
         check_origins(state_file, self.state, origins)
+        self._look_for_lost_fetches()
         self.state.origins = origins
+        self.state.newest = {source: last for source, (_, last) in fetches.items()}
         for selection in selections:
             is_table = selection.stream.name in _TABLES
             sent = self._table(selection) if is_table else self._days(selection)
@@ -92,6 +96,15 @@ class Sync:
             if self._unsaved:
                 self._save()
         self._save()
+
+    def _look_for_lost_fetches(self) -> None:
+        """A backup may have been restored, and days fetched again into versions with the numbers of
+        those that are lost: then no mark says whose rows are gone.
+        """
+        known = self.state.newest.items()
+        if not all(self.reader.has_fetch(source, moment) for source, moment in known):
+            for bookmark in self.state.bookmarks.values():
+                bookmark.made_with = ""
 
     def _days(self, selection: Selection) -> int:
         stream = selection.stream
@@ -129,12 +142,14 @@ class Sync:
             reason = "nothing was sent before"
         elif selection.whole and not before.unfinished:
             reason = "the catalogue says FULL_TABLE"
+        elif not before.made_with:
+            reason = _LOST
         elif before.made_with != made_with:
             reason = "the settings or the selection have changed"
         elif before.forgets != forgets:
             reason = "somebody was removed from the store"
         elif any(_is_lost(before.days[source], rows, marks, source) for source in before.days):
-            reason = "the store no longer has what was sent: it was restored, or shows less"
+            reason = _LOST
         if reason is None and before is not None:
             return before
         logger.info("%s: all rows are sent: %s", selection.stream.name, reason)

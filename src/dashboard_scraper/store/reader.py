@@ -89,8 +89,11 @@ _NAMES = 500
 
 # Each is built once: see `statements`.
 _SOURCES = select(DAY_LEDGER.c.source).distinct().order_by(DAY_LEDGER.c.source)
-_FIRST_FETCHES = select(DAY_FETCH.c.source, func.min(DAY_FETCH.c.fetched_at)).group_by(
-    DAY_FETCH.c.source
+_FETCHES = select(
+    DAY_FETCH.c.source, func.min(DAY_FETCH.c.fetched_at), func.max(DAY_FETCH.c.fetched_at)
+).group_by(DAY_FETCH.c.source)
+_FETCHES_AT = of_source(DAY_FETCH, select(func.count())).where(
+    DAY_FETCH.c.fetched_at == bindparam("moment")
 )
 _DAYS = of_source(DAY_LEDGER, select(DAY_LEDGER.c.day)).order_by(DAY_LEDGER.c.day)
 _NAMES_OF_ALL = select(PERSON.c.user_login)
@@ -179,11 +182,16 @@ class Reader(CostQueries, SumQueries):
         """The sources that the store has days from, sorted by name."""
         return [row[0] for row in self._all(_SOURCES)]
 
-    def first_fetches(self) -> dict[str, datetime]:
-        """When each source was first fetched into the store: no two stores have this in common,
-        but for copies.
+    def fetches(self) -> dict[str, tuple[datetime, datetime]]:
+        """When each source was fetched into the store first, which no two stores have in common but
+        for copies, and last.
         """
-        return {row[0]: row[1] for row in self._all(_FIRST_FETCHES)}
+        return {row[0]: (row[1], row[2]) for row in self._all(_FETCHES)}
+
+    def has_fetch(self, source: str, moment: datetime) -> bool:
+        """Whether a fetch began at this very moment: an earlier copy lacks what came later."""
+        ((count,),) = self._all(_FETCHES_AT, {**source_values(source), "moment": moment})
+        return bool(count)
 
     def days(self, source: str) -> list[date]:
         """The stored days, oldest first."""
