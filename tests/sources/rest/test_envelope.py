@@ -43,6 +43,7 @@ TENANT = Endpoint.TENANT.value
 DAYS = next(metric for metric in AUGMENT_METRICS if metric.kind is Kind.DAYS)
 MIDNIGHT = datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC)
 NEXT = MIDNIGHT + timedelta(days=1)
+SECONDS = int(NEXT.timestamp())
 
 # By the path of the field: values that contradict the records, and values that do not.
 ENVELOPE_FIELDS: dict[str, tuple[list[Any], list[Any]]] = {
@@ -89,7 +90,10 @@ ENVELOPE_FIELDS: dict[str, tuple[list[Any], list[Any]]] = {
     "time_zone": (["CET"], ["UTC"]),
     "timezone": (["America/Los_Angeles", "+02:00", 60], ["UTC", "Etc/UTC", "Z", 0]),
     "utcOffset": (["-08:00"], ["+00:00"]),
-    "generated_at": ([f"{DAY}T12:00:00Z"], [NEXT.isoformat(), f"{DAY}T12:00:00", "soon"]),
+    "generated_at": (
+        [f"{DAY}T12:00:00Z", f"{BEFORE}", SECONDS - 1, (SECONDS - 1) * 1000],
+        [NEXT.isoformat(), f"{DAY}T12:00:00", f"{DAY}", "soon", SECONDS, SECONDS * 1000, 12, True],
+    ),
     "metadata.partial": ([True], [False]),
     "meta.timeZone": (["CET"], ["UTC"]),
     "pagination.total": ([999], []),

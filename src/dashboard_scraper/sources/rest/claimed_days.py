@@ -11,6 +11,8 @@ from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.dates import Window, end_of_day
 from dashboard_scraper.sources.rest.claims import Claim, claims_in, contradicted, shown_name
 
+_RECENT = 10**9  # seconds from 1970 until 2001, which no number of anything else reaches
+
 
 def is_date(value: Mapping[str, object]) -> bool:
     """Whether the object is a day, as the dashboard writes it in URLs."""
@@ -84,10 +86,19 @@ def generated_too_early(value: Any, asked: Window, now: datetime) -> str | None:
 
     A moment without a time zone proves nothing; a day that has not ended cannot be complete anyway.
     """
-    generated, end = _moment(value), end_of_day(asked.end)
-    if isinstance(generated, datetime) and generated.tzinfo and generated < end <= now:
-        return f"{asked.end} had not ended by then"
-    return None
+    generated, end = _moment(value) or _since_1970(value), end_of_day(asked.end)
+    if isinstance(generated, datetime):
+        is_early = generated.tzinfo is not None and generated < end
+    else:
+        is_early = generated is not None and generated < asked.end
+    return f"{asked.end} had not ended by then" if is_early and end <= now else None
+
+
+def _since_1970(value: Any) -> datetime | None:
+    """The moment of a number of seconds or milliseconds; None for one that is too small for it."""
+    if not isinstance(value, int) or not _RECENT <= value < _RECENT * 10**4:
+        return None
+    return datetime.fromtimestamp(value if value < _RECENT * 100 else value / 1000, UTC)
 
 
 def refuse_other_days(where: str, record: Mapping[str, object], asked: Window) -> None:
