@@ -26,6 +26,7 @@ from dashboard_scraper.simulator import (
     Fault,
     Organization,
     Simulator,
+    add_beside,
     add_field,
     remove_field,
     repeat_user,
@@ -181,6 +182,23 @@ def test_missing_endpoint_is_not_an_error(home: Home, start_api: Start, code: in
     assert len(ledger_of(home)) == 4
     with store_at(settings_of(home).store_url).reading() as reader:
         assert reader.last_success(ANALYTICS) is not None
+
+
+@pytest.mark.parametrize("code", [403, 404])
+def test_endpoint_that_is_gone_is_an_error(home: Home, spring: Simulator, code: int) -> None:
+    fetch(home, FIRST, DAY)
+    spring.add_fault(Fault(status(code), CREDITS))
+    with pytest.raises(ContractBroken, match="does not offer credits any more"):
+        fetch(home, FIRST, LAST)
+    assert list(ledger_of(home)) == DAYS
+
+
+def test_endpoint_that_is_gone_on_a_later_page_is_an_error(home: Home, spring: Simulator) -> None:
+    more = {"has_more": True, "next_cursor": "next"}
+    spring.add_fault(Fault(add_beside("pagination", value=more), CREDITS, times=1))
+    spring.add_fault(Fault(status(404), CREDITS, after=1))
+    with pytest.raises(ContractBroken, match="credit-usage-by-user: HTTP 404"):
+        fetch(home, FIRST, LAST)
 
 
 def twice(difference: float) -> Effect:

@@ -7,7 +7,7 @@ the next run fetches what is left.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from dashboard_scraper.errors import (
@@ -158,7 +158,7 @@ def _difference(users: Iterable[UserUsage], usages: Iterable[EditorLanguageUsage
 
 
 def _fill_credits(
-    store: Store, name: str, details: Details, stored: Iterable[LedgerDay], now: datetime
+    store: Store, name: str, details: Details, stored: Sequence[LedgerDay], now: datetime
 ) -> list[ScraperError]:
     lacking = {row.day: row for row in stored if row.credits is None}
     if not lacking or not details.credits_wanted:
@@ -170,13 +170,23 @@ def _fill_credits(
             except DETAIL_ERRORS as error:
                 return [error.preceded_by(f"credits of {window} could not be fetched")]
             if usages is None:
-                logger.info(
-                    "credits are unavailable: the source does not offer that endpoint to us"
-                )
-                return []
+                return _without_credits(stored)
             for day in window.days():
                 of_day = {usage.user: usage.credits for usage in usages if usage.day == day}
                 _store_credits(store, name, lacking[day], of_day, now)
+    return []
+
+
+def _without_credits(stored: Iterable[LedgerDay]) -> list[ScraperError]:
+    """An error where there were credits before: then these are missing, and not absent."""
+    if any(row.credits is not None for row in stored):
+        return [
+            ContractBroken(
+                "the source does not offer credits any more, perhaps not to these credentials; the"
+                " store has some of other days. If there are none to come, set FETCH_CREDITS=false"
+            )
+        ]
+    logger.info("credits are unavailable: the source does not offer that endpoint to us")
     return []
 
 

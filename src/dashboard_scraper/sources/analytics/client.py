@@ -297,6 +297,8 @@ class AnalyticsSource(RestSource):
                 usage = CreditUsage(day, each.name, each.record.credits_consumed)
                 put_distinct(endpoint, found, (day, each.name), usage)
         except Absent:
+            if found:
+                raise  # after it had answered before
             return None
         return list(found.values())
 
