@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from dashboard_scraper.cli.exporting import export_files
 from dashboard_scraper.errors import DaysMissing, SignInRequired
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.simulator import Fault, Organization, Simulator, status
-from stored_days import TODAY, USERS, fetch, march, settings_of
+from stored_days import NOON, TODAY, USERS, fetch, march, settings_of
 
 Log = pytest.LogCaptureFixture
 
@@ -67,6 +67,19 @@ def test_latest_names_the_newest_window(home: Home) -> None:
     assert latest(home) == name_of(march(6))
     fetch(home, march(5), march(6))
     assert latest(home) == name_of(march(5), march(6)), "of the same end, the last one written"
+
+
+@pytest.mark.usefixtures("csv_alone", "spring")
+@pytest.mark.slow
+def test_latest_skips_exports_of_a_clock_that_was_ahead(home: Home) -> None:
+    """Nor does retention spare such an export in place of the one that `latest` names."""
+    home.settings["RETENTION_EXPORTS"] = "1"
+    one_day(home, 8)
+    now = NOON - timedelta(2)
+    fetch(home, march(7), march(7), now)
+    assert latest(home) == name_of(march(7))
+    fetch(home, march(5), march(5), now)
+    assert (latest(home), exports(home)) == (name_of(march(7)), {5, 7, 8})
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from dashboard_scraper.exports.daily_folders import (
 from dashboard_scraper.exports.notes import NOTES, is_foreign
 from dashboard_scraper.files import STALE_SUFFIX, explained, flush_folder, turn_in, write_whole
 from dashboard_scraper.leftovers import remove_leftovers
-from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.dates import Window, end_of_day
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def _folders_of_runs(outputs: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def latest_follows(export: DailyExport) -> Iterator[None]:
+def latest_follows(export: DailyExport, clock: Callable[[], datetime]) -> Iterator[None]:
     """Around a run that writes an export: updates `latest` to the newest complete export.
 
     Also after a failed run, which may have withdrawn the export that `latest` names.
@@ -102,14 +102,14 @@ def latest_follows(export: DailyExport) -> Iterator[None]:
         raise
     except BaseException:
         try:
-            point_to_latest(export.outputs)
+            _point_to_latest(export.outputs, clock())
         except OutputFailed as second:
             logger.error("%s", second)  # noqa: TRY400 - the run ends with the first error
         raise
-    point_to_latest(export.outputs)
+    _point_to_latest(export.outputs, clock())
 
 
-def point_to_latest(outputs: Outputs) -> None:
+def _point_to_latest(outputs: Outputs, now: datetime) -> None:
     """Point `latest` to the newest complete export, or remove it if there is none.
 
     Anything of that name that the program did not create is left alone.
@@ -126,9 +126,17 @@ def point_to_latest(outputs: Outputs) -> None:
                     link,
                 )
                 return
-            newest = next((f for f in export_folders(outputs.folder) if f.is_complete()), None)
+            newest = _newest_complete(export_folders(outputs.folder), now)
             linked = _link(link, newest.path.name if newest else None)
         _write_name(outputs, newest.path.name if newest and not linked else None)
+
+
+def _newest_complete(folders: Iterable[ExportFolder], now: datetime) -> ExportFolder | None:
+    """Of these, newest first. One whose last day is not over comes of a clock that was ahead: its
+    newest days have what they had until then.
+    """
+    over = (each for each in folders if end_of_day(each.window.end) <= now)
+    return next((each for each in over if each.is_complete()), None)
 
 
 def _is_ours(link: Path) -> bool:
@@ -167,7 +175,7 @@ def _write_name(outputs: Outputs, name: str | None) -> None:
         write_whole(path, f"{name}\n".encode(), outputs.mode)
 
 
-def prune(export: DailyExport) -> None:
+def prune(export: DailyExport, now: datetime) -> None:
     """Remove the oldest daily exports beyond RETENTION_EXPORTS, after a run that was complete.
 
     The run's own folder and the newest complete one are never removed, nor is any folder with a
@@ -178,7 +186,7 @@ def prune(export: DailyExport) -> None:
         return
     with explained(outputs.folder), turn_in(outputs.folder):
         _finish_removals(export)
-        left = [each.path for each in _too_many(export) if not _remove(export, each)]
+        left = [each.path for each in _too_many(export, now) if not _remove(export, each)]
     if left:
         named = ", ".join(str(path) for path in left[:_NAMED_AT_MOST])
         more = f" and {len(left) - _NAMED_AT_MOST} more" if len(left) > _NAMED_AT_MOST else ""
@@ -193,9 +201,9 @@ def _finish_removals(export: DailyExport) -> None:
             _empty(export, path, window)
 
 
-def _too_many(export: DailyExport) -> Iterable[ExportFolder]:
+def _too_many(export: DailyExport, now: datetime) -> Iterable[ExportFolder]:
     folders = [each for each in export_folders(export.outputs.folder) if each.manifest()]
-    newest = next((each for each in folders if each.is_complete()), None)
+    newest = _newest_complete(folders, now)
     spared = (export.folder, newest and newest.path)
     return [each for each in folders[export.outputs.retention :] if each.path not in spared]
 

@@ -21,7 +21,7 @@ def export_stored(
 ) -> Verdict:
     """Write every file from the store alone; raises DaysMissing afterwards if days are missing."""
     undo = functools.partial(withdraw, store, export, clock)
-    with latest_follows(export), undone_on_failure(undo), store.reading() as reader:
+    with latest_follows(export, clock), undone_on_failure(undo), store.reading() as reader:
         stored = reader.ledger(export.source, export.window)
         missing = [day for day in export.window.days() if day not in stored]
         advice = advice_of(reader, export.source)

@@ -157,9 +157,9 @@ def run_daily_job(
     changes nothing.
     """
     undo = functools.partial(_withdraw, job, export)
-    with latest_follows(export):
+    with latest_follows(export, job.clock):
         verdict = _write_daily(job, make_source, export, undo, refresh=refresh)
-    prune(export)
+    prune(export, job.clock())
     return verdict
 
 
