@@ -192,6 +192,19 @@ def test_seats_of_the_source_win_over_the_roster(world: World) -> None:
     assert named(classes, classes.overall)[PersonClass.IDLE] == [BEN]
 
 
+def test_address_of_the_roster_is_not_another_identity(world: World) -> None:
+    """Beside a login, or another address of the same person: the source has one name for each."""
+    world.identities()
+    world.days(LOGINS, {LAST: [person("ada-m"), person("ben-m")]})
+    world.days(SOURCE, {LAST: [person("ada@old.example.com")]})
+    world.roster = f"email,seats\nada@example.com,{LOGINS};{SOURCE}\n{BEN},{LOGINS}\n"
+    with store_at(world.url).reading() as reader:
+        classes = world.classes(reader)
+    for source, count in ((LOGINS, 2), (SOURCE, 1)):
+        assert classes.of[source].counts()[PersonClass.ACTIVE] == count
+    assert classes.overall.counts()[PersonClass.ACTIVE] == 2
+
+
 def random_world(world: World, draw: random.Random) -> None:
     """People, namesakes, service accounts, seats, costs and a roster, in any combination."""
     if draw.random() < 0.8:

@@ -145,6 +145,8 @@ class Classes:
         across = self.across
         seats, from_seats = self._seats_of(reader, source, roster)
         self.seats[source] = seats
+        # Addresses of the roster are the company's: no names by which the source calls anybody.
+        beside = self._names_beside_seats(source) if from_seats is SeatsFrom.SOURCE else {}
         people, services = self._payers_of(source)
         present = _bits(across.present(source))
         seated = None if from_seats is None else _bits(seats)
@@ -159,7 +161,7 @@ class Classes:
             everybody,
             everybody & (~known | service),
             self._active_after_leaving(source),
-            across.several(source, self._names_beside_seats(source)),
+            across.several(source, beside),
             active,
             active | across.active_before(source) | said,
             seated,
