@@ -136,7 +136,7 @@ CASES: dict[str, tuple[str, Effect, str]] = {
     "usage: count negative": (USAGE, set_value("agentRequests", -1, 0), "agentRequests"),
     "usage: count a text": (USAGE, set_value("totalTabsShown", "9", 0), "totalTabsShown"),
     "usage: count null": (USAGE, set_value("totalTabsAccepted", None, 0), "totalTabsAccepted"),
-    "usage: address renamed": (USAGE, rename_key("email", "mail"), "email; has the field been"),
+    "usage: address renamed": (USAGE, rename_key("email", "mail"), "no row has a value for email"),
     "usage: rows renamed": (USAGE, rename_key("data", "rows"), "no list of records"),
     "usage: other period": (USAGE, put("period", "endDate", value=1), "period is"),
     "usage: no pages": (USAGE, changed(lambda body: body.pop("pagination", 0)), "pagination"),
@@ -294,6 +294,14 @@ def test_a_member_without_a_row_of_a_day_is_missed(home: Home, cursor: Simulator
         assert source.fetch_day(SOUND).differences == []
         with pytest.raises(ContractBroken, match="totalUsers is"):
             source.fetch_day(DAY)
+
+
+def test_team_whose_people_have_all_left_is_no_renamed_field(home: Home, cursor: Simulator) -> None:
+    cursor.add_fault(Fault(remove_field("email"), USAGE))
+    with opened(home) as source:
+        users = source.fetch_day(DAY).users
+    assert users
+    assert all(user.user.isdigit() for user in users)
 
 
 def test_capitals_make_no_other_people(home: Home, cursor: Simulator) -> None:

@@ -225,7 +225,6 @@ class CursorSource(SummedDays, RestSource):
         found = {day: PeopleOfDay() for day in window.days()}
         pages = NumberedPages(DAILY_USAGE, _PAGE_SIZE, "totalUsers")
         accounts: set[str] = set()
-        named = False
         follows = True
         while follows:
             query = {**_days_of(window), "page": pages.number, "pageSize": _PAGE_SIZE}
@@ -236,20 +235,20 @@ class CursorSource(SummedDays, RestSource):
             for row in page.rows:
                 found[row.day].add(row)
                 accounts.add(row.account)
-                named = named or row.name != row.account
             self._members = pages.total or 0
             envelope.count(len(page.rows))
         pages.check(len(accounts))
         envelope.check(len(accounts) * len(window))
-        if accounts and not named:  # at least who made the key has one
-            raise ContractBroken(
-                f"{DAILY_USAGE}: no row has a value for {EMAIL}; has the field been renamed?"
-            )
         for day, people in found.items():
             if len(people) != len(accounts):
                 raise ContractBroken(
                     f"{DAILY_USAGE}: {len(accounts)} members came, and {day} has rows of"
                     f" {len(people)}"
+                )
+            if people.addresses_moved:
+                raise ContractBroken(
+                    f"{DAILY_USAGE}: no row has a value for {EMAIL}, but there are addresses in"
+                    " other fields; has it been renamed?"
                 )
         self._note_contradictions(found)
         return found

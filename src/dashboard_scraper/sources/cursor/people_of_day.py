@@ -45,6 +45,14 @@ class PeopleOfDay:
         rows = (row for rows in self._rows.values() for row in rows)
         return sum(row.is_active is False and any(row.counts) for row in rows)
 
+    @property
+    def addresses_moved(self) -> bool:
+        """Whether no row has its address in the field for it, but some have one in another."""
+        rows = [row for rows in self._rows.values() for row in rows]
+        return all(row.name == row.account for row in rows) and any(
+            "@" in f"{value}" for row in rows for value in row.extra.values()
+        )
+
     def add(self, row: AccountDay) -> None:
         """Add a row; ContractBroken if the account has one already."""
         if row.account in self._accounts:
