@@ -437,6 +437,7 @@ def test_difference_is_fetched_alone_the_second_time(home: Home, github: Simulat
         (set_value("created_at", "yesterday"), "created_at"),
         (set_value("created_at", "2025-10-10T09:00:00"), "created_at"),
         (set_value("assignee", {"id": 7}), "login"),
+        (set_value("assignee", None), "no seat has an assignee"),
         (rename_key("last_activity_at", "last_used_at"), "last_activity_at; has it been renamed"),
     ],
 )

@@ -83,6 +83,8 @@ def seats_of(pages: Iterable[Page], names: Names) -> list[Seat]:
         raise ContractBroken(
             f"{ENDPOINT}: total_seats is {total}, but seats of {len(found)} users came"
         )
+    if total and not found:
+        raise ContractBroken(f"{ENDPOINT}: total_seats is {total}, and no seat has an assignee")
     if found and not dated:  # everybody would look like somebody who never used the seat
         raise ContractBroken(
             f"{ENDPOINT}: no seat has the field last_activity_at; has it been renamed?"
