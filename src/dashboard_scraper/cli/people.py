@@ -129,7 +129,6 @@ def write_tables(settings: Settings, reader: Reader, everybody: Everybody) -> li
     return [*files]
 
 
-@measured("write tables")
 def tables_in(folder: Path) -> list[Path]:
     """Both CSVs. They do not say which days they are of: those of an earlier run would pass for
     others.
@@ -137,6 +136,7 @@ def tables_in(folder: Path) -> list[Path]:
     return [folder / USAGE_CSV, folder / PEOPLE_CSV]
 
 
+@measured("write tables")
 def export_tables(settings: Settings, window: Window | None, today: date) -> list[Path]:
     """Write the CSVs of a window, by default the newest 28 days, of all sources that the settings
     cover and the store has; none for a single source, or without a store.
