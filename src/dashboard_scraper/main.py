@@ -17,7 +17,9 @@ from dashboard_scraper.logs import configure_logging, log_uncaught_errors
 
 logger = logging.getLogger(__name__)
 
-_TERMINATED = 128 + signal.SIGTERM
+# SIGHUP comes when a terminal is closed; Windows does not have it.
+_ENDING = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+_TERMINATED = [128 + number for number in _ENDING]
 # Objects after which Python looks for garbage, instead of 700. A day of ten thousand users makes
 # far more, none of them in cycles: to look among them took a quarter of the time to store it.
 _GARBAGE = 50_000
@@ -41,13 +43,19 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
     """Exit as on Ctrl-C, so that temporary files are removed on the way out.
 
     Nothing may be logged here: if the signal arrives while a line is being written, logging would
     raise inside the logging module, which swallows the exception, and the signal would be lost.
     """
-    sys.exit(_TERMINATED)
+    sys.exit(128 + number)
+
+
+def _catch_signals() -> None:
+    for number in _ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` wants it
+            signal.signal(number, _terminate)
 
 
 def _open_missing_streams() -> None:
@@ -86,7 +94,7 @@ def run_tap() -> None:
 def run(words: Sequence[str] | None = None) -> None:
     """The entry point of `python -m dashboard_scraper` and of the installed command."""
     _open_missing_streams()
-    signal.signal(signal.SIGTERM, _terminate)
+    _catch_signals()
     gc.set_threshold(_GARBAGE)
     # Another package's plugin of pydantic would see every setting, secrets too; and to look for one
     # reads the metadata of all that is installed.
@@ -95,7 +103,7 @@ def run(words: Sequence[str] | None = None) -> None:
     try:
         code = main(sys.argv[1:] if words is None else words)
     except SystemExit as ending:
-        if ending.code == _TERMINATED:
+        if ending.code in _TERMINATED:
             logger.error("terminated")  # noqa: TRY400
         raise
     finally:

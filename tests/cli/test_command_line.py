@@ -363,6 +363,28 @@ def test_terminated_run_leaves_no_current_file(
     assert list(scratch.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_run_goes_on_without_its_terminal_under_nohup(home: Home, start: Start) -> None:
+    sim = start()
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", "trap '' HUP; exec \"$@\"", "sh", *home.command(US)],
+        env=home.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not sim.count() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGHUP)
+        _, err = process.communicate(timeout=300)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0, err
+
+
 # The standard streams
 
 

@@ -299,18 +299,31 @@ def test_run_without_a_network_notifies_nobody(
     assert (sink.messages, sink.paths, api.requests) == ([], [], [])
 
 
-@pytest.mark.parametrize("moment", ["at its start", "in a request"])
+@pytest.mark.parametrize(
+    ("moment", "number", "code"),
+    [
+        ("at its start", signal.SIGTERM, 143),
+        ("in a request", signal.SIGTERM, 143),
+        ("in a request", signal.SIGHUP, 129),
+    ],
+)
 def test_terminated_run_pings_its_exit_code(
-    home: Home, api: Simulator, sink: HttpSink, forks: Forks, moment: str
+    home: Home,
+    api: Simulator,
+    sink: HttpSink,
+    forks: Forks,
+    moment: str,
+    number: signal.Signals,
+    code: int,
 ) -> None:
     """At any moment after the ping of its start, even while that is answered; with no message."""
     api.add_fault(Fault(hang(600)))
     begun = sink.paths if moment == "at its start" else api.requests
     run = forks.start(home, *BACKFILL)
     until(lambda: bool(begun))
-    run.kill(signal.SIGTERM)
-    assert run.wait().code == 143
-    assert (sink.paths, sink.messages) == (pings("start", "143"), [])
+    run.kill(number)
+    assert run.wait().code == code
+    assert (sink.paths, sink.messages) == (pings("start", f"{code}"), [])
 
 
 def test_notify_test_tries_every_url(home: Home, api: Simulator, sink: HttpSink) -> None:
