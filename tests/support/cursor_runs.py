@@ -107,8 +107,9 @@ def true_columns(day: Day) -> dict[str, int]:
 
 
 def true_users(sim: Simulator, day: date) -> dict[str, dict[str, int]]:
+    """Of everybody who was active on the day."""
     days = team_of(sim).user_days(day)
-    return {name: true_columns(counts) for name, counts in sorted(days.items())}
+    return {name: true_columns(counts) for name, counts in sorted(days.items()) if any(counts)}
 
 
 def true_costs(sim: Simulator, day: date) -> list[Cost]:

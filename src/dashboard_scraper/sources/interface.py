@@ -298,6 +298,7 @@ class SourceInfo(msgspec.Struct, frozen=True):
     leaves_out: str = ""
     """Whom the source is known to leave out, in words; an answer without them looks complete."""
     name_kind: NameKind = NameKind.SERVICE_ACCOUNT
+    """What a user's name without `@` is."""
     lag_days: Callable[[Settings], int] = _no_lag
     """How many full days after a day's end its figures are expected: windows without dates end so
     much earlier.
@@ -314,7 +315,6 @@ class SourceInfo(msgspec.Struct, frozen=True):
         """The newest days that the source is expected to have."""
         return last_complete_days(count, today - timedelta(days=self.lag_days(settings)))
 
-    """What a user's name without `@` is."""
     cost_metrics: Collection[CostMetric] = COST_METRICS
     """What it may know of costs; none, where it never knows any."""
     has_records: bool = False

@@ -51,7 +51,7 @@ def is_unpaged(request: Request) -> bool:
 
 @pytest.mark.slow
 def test_csv_equals_the_truth(home: Home, cursor: Simulator) -> None:
-    """Of people with one account and with two, of people who left, and of people without usage."""
+    """Of people with one account and with two, and of people who left."""
     fetch(home, SOUND, DAY)
     for day in (SOUND, DAY):
         rows = rows_of(home.data / FOLDER / f"cursor_metrics_{day}.csv")
@@ -59,7 +59,7 @@ def test_csv_equals_the_truth(home: Home, cursor: Simulator) -> None:
         columns = true_columns(next(iter(team_of(cursor).user_days(day).values())))
         found = {name: {each: int(row[each]) for each in columns} for name, row in rows.items()}
         assert found == expected
-        assert {row["Active Days"] for row in rows.values()} == {"0", "1"}
+        assert {row["Active Days"] for row in rows.values()} == {"1"}
 
 
 @pytest.mark.slow
@@ -79,11 +79,11 @@ def test_unmapped_fields_are_columns(home: Home, cursor: Simulator) -> None:
     with opened(home) as source:
         users = {user.user: user for user in source.fetch_day(DAY).users}
     days = team_of(cursor).user_days(DAY)
-    for name, truth in days.items():
-        extra, counts = users[name].extra, truth._asdict()
+    active = [name for name, day in days.items() if any(day)]
+    for name in active:
+        extra, counts = users[name].extra, days[name]._asdict()
         for field in ("composerRequests", "agentRequests", "totalLinesAdded", "bugbotUsages"):
             assert extra[field] == counts[field]
-    active = [name for name, day in days.items() if any(day)]
     assert all(users[name].extra["mostUsedModel"] == "model-a" for name in active)
 
 
@@ -137,13 +137,37 @@ def test_a_period_is_the_sum_of_its_days(home: Home, cursor: Simulator) -> None:
         assert "mostUsedModel" not in user.extra
 
 
-def test_inactive_members_are_not_active(home: Home, cursor: Simulator) -> None:
-    """Their other figures are unknown, which alone would make them active."""
+def test_members_without_activity_have_no_rows(home: Home, cursor: Simulator) -> None:
+    """Others have, though the source calls them inactive: typed lines are no metric, but stored."""
+    days = team_of(cursor).user_days(DAY)
+    idle = next(seat for seat in team_of(cursor).seats if not any(days[seat.person.email]))
+
+    def type_lines(body: Any, _request: Request) -> Any:
+        for row in body["data"]:
+            if row["userId"] == idle.user_id:
+                row["totalLinesAdded"] = 7
+        return body
+
+    cursor.add_fault(Fault(edited(type_lines), USAGE))
     with opened(home) as source:
-        users = source.fetch_day(DAY).users
-    active = {user.user for user in users if is_active(user.figures)}
-    assert active == {name for name, day in team_of(cursor).user_days(DAY).items() if any(day)}
-    assert len(active) < len(users)
+        users = {user.user: user for user in source.fetch_day(DAY).users}
+    active = {name for name, day in days.items() if any(day)}
+    assert users.keys() == active | {idle.person.email}
+    assert {name for name, user in users.items() if is_active(user.figures)} == active
+
+
+def test_fetching_a_day_with_later_ones_changes_nothing(home: Home, own_cursor: Simulator) -> None:
+    """Somebody who joined on one of them is listed, without activity, on the days before."""
+    joined = max(seat.joined for seat in team_of(own_cursor).seats)
+    first, last = joined - timedelta(2), joined - timedelta(1)
+    fetch(home, first, last)
+    alone = ledger(home)
+    home.settings["SETTLE_DAYS"] = "30"
+    fetch(home, first, joined, NOON + timedelta(days=1))
+    together = ledger(home)
+    assert [together[day].fetched_at > alone[day].fetched_at for day in alone] == [True, True]
+    assert [together[day].version for day in alone] == [1, 1]
+    assert [together[day].users for day in alone] == [alone[day].users for day in alone]
 
 
 @pytest.mark.slow

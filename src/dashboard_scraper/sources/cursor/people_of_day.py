@@ -20,7 +20,7 @@ from dashboard_scraper.model.metrics import (
 )
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.sources.cursor.daily_usage import AccountDay
-from dashboard_scraper.sources.cursor.fields import COUNTED, SUMMED
+from dashboard_scraper.sources.cursor.fields import COUNTED, SUMMED, TEXTS
 from dashboard_scraper.sources.cursor.paths import DAILY_USAGE
 
 _counts_of = maker(tuple(COUNTED))
@@ -65,8 +65,16 @@ class PeopleOfDay:
         self._rows.setdefault(row.name, []).append(row)
 
     def users(self) -> list[UserUsage]:
-        """One for each person, sorted by name."""
-        return [_user(name, self._rows[name]) for name in sorted(self._rows)]
+        """One for each person with any activity, sorted by name.
+
+        Who is listed without any depends on the days that were asked for together: somebody who
+        joined on one of them has rows of zeros on those before.
+        """
+        return [
+            _user(name, self._rows[name])
+            for name in sorted(self._rows)
+            if any(map(_says_anything, self._rows[name]))
+        ]
 
     def totals(self) -> Totals:
         """The sums of the counts, and how many people were active."""
@@ -80,6 +88,10 @@ class PeopleOfDay:
 def is_active(row: AccountDay) -> bool:
     """Whether the source says that the account was active, or has a count that shows it."""
     return bool(row.is_active) or any(row.counts)
+
+
+def _says_anything(row: AccountDay) -> bool:
+    return is_active(row) or any(value for field, value in row.extra.items() if field not in TEXTS)
 
 
 def _user(name: str, rows: list[AccountDay]) -> UserUsage:
