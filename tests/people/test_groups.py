@@ -43,6 +43,18 @@ def test_part_of_a_team_does_not_show_the_rest() -> None:
     assert shown({"all": {*range(12)}, "core": {*range(6)}}) == ["all", "core"]
 
 
+def test_parts_of_a_team_together_do_not_show_the_rest() -> None:
+    whole, first, second = {*range(12)}, {*range(5)}, {*range(5, 11)}
+    parts = {"first": first, "second": second, "third": {11}}
+    assert shown({"all": whole, **parts}, without_team=9) == ["all", "second"]
+
+
+def test_one_of_teams_that_overlap_does_not_show_who_is_not_in_it() -> None:
+    teams_of_all = {"most": {*range(10)}, "some": {*range(4, 12)}}
+    assert shown(teams_of_all) == []
+    assert shown(teams_of_all, without_team=5) == ["most", "some"]
+
+
 @given(st.lists(st.sets(st.integers(0, 25)), max_size=6), st.integers(0, 8))
 def test_what_is_left_of_the_total_is_never_few_people(
     sets: list[set[int]], without_team: int
@@ -51,8 +63,7 @@ def test_what_is_left_of_the_total_is_never_few_people(
     everybody = {*range(100, 100 + without_team)}.union(*sets)
     names = shown_groups(members, everybody, FIVE)
     assert all(len(members[name]) >= FIVE for name in names)
-    left = everybody.difference(*(members[name] for name in names))
-    assert not left or len(left) >= FIVE or not names
-    for one, other in itertools.permutations(names, 2):
-        if members[one] < members[other]:
-            assert len(members[other] - members[one]) >= FIVE
+    for whole in (everybody, *(members[name] for name in names)):
+        parts = [members[name] for name in names if members[name] < whole]
+        for taken in (*parts, set[int]().union(*parts)):
+            assert taken in (set(), whole) or len(whole - taken) >= FIVE

@@ -15,19 +15,32 @@ def shown_groups(
 ) -> list[str]:
     """The groups to show by themselves, sorted; all others are to be shown as one, or not at all.
 
-    A group of fewer than `minimum` people is not shown. Nor must anybody find its figures by taking
-    those that are shown from the total, or one group from another that it is a part of: so where
-    what is left would be fewer people, the smallest groups that are shown are hidden as well.
+    A group of fewer than `minimum` people is not shown. Nor must anybody find the figures of fewer
+    by taking groups that are shown from the total, or from a group that they are parts of: so where
+    what is left would be fewer people, the smallest of these parts is hidden as well.
     """
     shown = {name: found for name, found in members.items() if len(found) >= minimum}
-    for name, found in list(shown.items()):
-        rests = (len(other - found) for other in shown.values() if found < other)
-        if any(rest < minimum for rest in rests):
-            del shown[name]
-    by_size = sorted(shown, key=lambda name: (len(shown[name]), name), reverse=True)
-    while by_size and 0 < len(everybody - set().union(*map(shown.__getitem__, by_size))) < minimum:
-        by_size.pop()
-    return sorted(by_size)
+    while (part := _telling_part(shown, everybody, minimum)) is not None:
+        del shown[part]
+    return sorted(shown)
+
+
+def _telling_part(
+    shown: Mapping[str, Set[Hashable]], everybody: Set[Hashable], minimum: int
+) -> str | None:
+    """The smallest group that tells of a few people: those who are left of a whole without it, or
+    without all parts of the whole.
+    """
+    by_size = sorted(shown, key=lambda name: (len(shown[name]), name))
+    for whole in (everybody, *map(shown.__getitem__, by_size)):
+        parts = [name for name in by_size if shown[name] < whole]
+        together = set().union(*map(shown.__getitem__, parts))
+        if parts and 0 < len(whole - together) < minimum:
+            return parts[0]
+        for name in parts:
+            if len(whole - shown[name]) < minimum:
+                return name
+    return None
 
 
 def grouped(members: Mapping[str, set[T]], minimum: int) -> dict[str, set[T]]:
