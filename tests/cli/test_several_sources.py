@@ -85,6 +85,7 @@ def test_tables_of_an_earlier_run_do_not_pass_for_new_ones(home: Home, sim: Simu
     (home.path / "roster.csv").write_text("no such column\n")
     assert home.run(*DAILY).code == 2
     assert sorted(path.name for path in home.data.glob("*.csv*")) == [f"{n}.stale" for n in tables]
+    assert [path.name for path in home.data.glob("report.html*")] == ["report.html.stale"]
     assert sim.requests
 
 

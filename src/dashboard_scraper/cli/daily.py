@@ -81,19 +81,30 @@ def _comparison_after(settings: Settings, window: Window | None, clock: Clock) -
     says what to do, is then what the command ends with, and one of these files is logged. Where the
     run was interrupted, earlier tables are set aside: they do not say which days they are of.
     """
+    with _followed_by(lambda: _compare(settings, window, clock())):
+        try:
+            yield
+        except ScraperError:
+            raise
+        except BaseException:  # a signal, or an unexpected error, after which nothing is trusted
+            _set_tables_aside(settings)
+            raise
 
+
+@contextlib.contextmanager
+def _followed_by(work: Callable[[], None]) -> Iterator[None]:
+    """Do `work` after the block, also where that failed: its error is raised then, and that of
+    `work` logged.
+    """
     try:
         yield
     except ScraperError:
         try:
-            _compare(settings, window, clock())
+            work()
         except ScraperError as error:
             logger.error("%s", error)  # noqa: TRY400 - no traceback: the message says what to do
         raise
-    except BaseException:  # a signal, or an unexpected error, after which nothing is trusted
-        _set_tables_aside(settings)
-        raise
-    _compare(settings, window, clock())
+    work()
 
 
 def _set_tables_aside(settings: Settings) -> None:
@@ -115,5 +126,6 @@ def _compare(settings: Settings, window: Window | None, now: datetime) -> None:
     from dashboard_scraper.cli.people import export_tables  # noqa: PLC0415
     from dashboard_scraper.cli.reporting import write_comparison  # noqa: PLC0415
 
-    print_lines(export_tables(settings, window, utc_day(now)))
-    write_comparison(settings, window, now)
+    # A page of the night before does not stay beside tables that could not be written.
+    with _followed_by(lambda: write_comparison(settings, window, now)):
+        print_lines(export_tables(settings, window, utc_day(now)))

@@ -9,6 +9,7 @@ from dashboard_scraper.cli.memory import prepare_for_many_records
 from dashboard_scraper.cli.output import print_lines
 from dashboard_scraper.cli.wiring import audience_of, report_options
 from dashboard_scraper.errors import DaysMissing, UsageError
+from dashboard_scraper.files import replaced_or_set_aside
 from dashboard_scraper.model.dates import Window, utc_day
 from dashboard_scraper.report.options import MOST_DAYS, REPORT
 from dashboard_scraper.settings.config import Settings
@@ -44,7 +45,9 @@ def write_comparison(settings: Settings, window: Window | None, now: datetime) -
     if window and len(window) > MOST_DAYS:
         logger.warning("%s is not written: it shows at most %d days", REPORT, MOST_DAYS)
         return
-    try:
-        write_report(settings, window, now)
-    except DaysMissing as error:
-        logger.warning("%s of all sources: %s", REPORT, error)
+    # Around all of it: a setting that the page needs may be wrong, such as the roster.
+    with replaced_or_set_aside([settings.export_dir / REPORT]):
+        try:
+            write_report(settings, window, now)
+        except DaysMissing as error:
+            logger.warning("%s of all sources: %s", REPORT, error)
