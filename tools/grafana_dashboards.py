@@ -101,7 +101,8 @@ def _adoption(dialect: Dialect) -> list[Panel]:
             [dialect.query(queries.seats(dialect))],
             width=6,
             description="As the source reports them now; unknown where it does not know seats. A"
-            " seat is used where its holder was active in the last 28 days of the range.",
+            " seat is used where its holder was active in the last 28 days of the range that are"
+            " expected by now.",
         ),
     ]
 
@@ -137,7 +138,8 @@ def usage_sections(dialect: Dialect) -> list[Section]:
                     _COLORS,
                     width=24,
                     height=5,
-                    description="Every day since the source's first one, up to yesterday.",
+                    description="Every day since the source's first one, up to the newest that is"
+                    " expected by now: yesterday, or of Copilot two days earlier.",
                 ),
                 _freshness(dialect),
             ],

@@ -10,7 +10,8 @@ from typing import Any
 class Dialect:
     """How one database says what every query needs; `{}` stands for a day, or two of them.
 
-    `begin` and `end` are the first and the last day of the dashboard's time range, in UTC.
+    `begin` and `end` are the first and the last day of the dashboard's time range, in UTC. In
+    `expected`, `{}` is by how many days a source is later than yesterday.
     """
 
     name: str
@@ -19,6 +20,7 @@ class Dialect:
     begin: str
     end: str
     yesterday: str
+    expected: str
     calendar: str
     time: str
     plus: str
@@ -65,6 +67,7 @@ POSTGRESQL = _Postgresql(
     begin="($__timeFrom()::timestamptz AT TIME ZONE 'UTC')::date",
     end="($__timeTo()::timestamptz AT TIME ZONE 'UTC')::date",
     yesterday="((now() AT TIME ZONE 'UTC')::date - 1)",
+    expected="((now() AT TIME ZONE 'UTC')::date - 1 - {})",
     calendar="SELECT {0} + n FROM generate_series(0, {1} - {0}) AS n",
     time="({}::timestamp AT TIME ZONE 'UTC') AS \"time\"",
     plus="({} + {})",
@@ -81,6 +84,7 @@ SQLITE = _Sqlite(
     begin="date($__from / 1000, 'unixepoch')",
     end="date($__to / 1000, 'unixepoch')",
     yesterday="date('now', '-1 day')",
+    expected="date('now', '-1 day', -({}) || ' days')",
     calendar="SELECT {0} AS day WHERE {0} <= {1}"
     " UNION ALL SELECT date(day, '+1 day') FROM calendar WHERE day < {1}",
     time="CAST(strftime('%s', {}) AS INTEGER) AS time",

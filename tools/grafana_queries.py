@@ -1,7 +1,7 @@
 """The SQL of the dashboards, over the store's views.
 
 A day that is not stored is NULL in every one: the days come from a calendar, and what is stored is
-joined to it. Nothing after yesterday is expected.
+joined to it. Nothing after yesterday is expected, and of some sources not even that.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from collections.abc import Iterable, Sequence
 from dashboard_scraper.model.costs import CostKind, CostMetric
 from dashboard_scraper.model.doubts import DoubtKind
 from dashboard_scraper.model.metrics import ACTIVE_DAYS, COUNTS, REQUIRED, Metric
+from dashboard_scraper.settings.config import Settings
+from dashboard_scraper.sources.registry import SOURCES as SOURCE_NAMES
+from dashboard_scraper.sources.registry import lag_days_of
 from grafana_dialects import Dialect
 
 SOURCE = "${source:sqlstring}"
@@ -26,6 +29,14 @@ def _calendar(dialect: Dialect, earlier: int = 0) -> str:
     begin = dialect.plus.format(dialect.begin, -earlier) if earlier else dialect.begin
     end = dialect.least.format(dialect.end, dialect.yesterday)
     return f"calendar(day) AS (\n  {dialect.calendar.format(begin, end)}\n)"
+
+
+def _expected(dialect: Dialect, source: str) -> str:
+    """The newest day that the source should have by now."""
+    default = Settings.model_construct()
+    lags = {name: lag_days_of(default, name) for name in SOURCE_NAMES}
+    cases = "".join(f" WHEN '{name}' THEN {days}" for name, days in lags.items() if days)
+    return dialect.expected.format(f"CASE {source}{cases} ELSE 0 END")
 
 
 def _doubtful(row: str) -> str:
@@ -216,7 +227,7 @@ def days_used_by_source(dialect: Dialect) -> str:
 
 def seats(dialect: Dialect) -> str:
     """The seats now, and those of people who were active in the last 28 days of the range."""
-    end = dialect.least.format(dialect.end, dialect.yesterday)
+    end = dialect.least.format(dialect.end, _expected(dialect, SOURCE))
     begin = dialect.plus.format(end, 1 - MONTH)
     return (
         "WITH active AS (\n"
@@ -242,7 +253,8 @@ def states(dialect: Dialect) -> str:
         f"WITH RECURSIVE {_calendar(dialect)}\n"
         f"SELECT {dialect.time.format('c.day')},\n  CASE\n"
         f"    WHEN d.day IS NULL AND c.day > (SELECT MIN(day) FROM daily_totals"
-        f" WHERE source = {SOURCE}) THEN 'missing'\n{doubts}\n"
+        f" WHERE source = {SOURCE})\n      AND c.day <= {_expected(dialect, SOURCE)} THEN 'missing'"
+        f"\n{doubts}\n"
         '    ELSE d.status\n  END AS "Day"\n'
         f"FROM calendar c LEFT JOIN daily_totals d ON d.day = c.day AND d.source = {SOURCE}\n"
         "ORDER BY c.day"
@@ -251,7 +263,10 @@ def states(dialect: Dialect) -> str:
 
 def freshness(dialect: Dialect) -> str:
     """A row for each source: its newest day, what is missing or in doubt, and its last run."""
-    wanted = f"{dialect.days_between.format('MIN(day)', dialect.yesterday)} + 1"
+    expected = _expected(dialect, "source")
+    wanted = f"{dialect.days_between.format('MIN(day)', expected)} + 1"
+    stored = f"SUM(CASE WHEN day <= {expected} THEN 1 ELSE 0 END)"
+    missing = dialect.greatest.format(f"0, {wanted} - {stored}")
     doubts = "".join(
         f",\n    SUM(CASE WHEN {kind.word} IS NOT NULL THEN 1 ELSE 0 END) AS {kind.word}"
         for kind in DoubtKind
@@ -259,8 +274,8 @@ def freshness(dialect: Dialect) -> str:
     shown = "".join(f',\n  d.{kind.word} AS "{kind.word.capitalize()}"' for kind in DoubtKind)
     age = dialect.days_between.format("d.newest", dialect.yesterday)
     return (
-        "WITH days AS (\n  SELECT source, MAX(day) AS newest,"
-        f" {wanted} - COUNT(*) AS missing{doubts}\n"
+        "WITH days AS (\n  SELECT source, MAX(day) AS newest,\n"
+        f"    {missing} AS missing{doubts}\n"
         f"  FROM daily_totals WHERE day <= {dialect.yesterday} GROUP BY source\n),\n"
         "newest_runs AS (\n  SELECT source, MAX(number) AS number FROM runs"
         " WHERE ended_at IS NOT NULL GROUP BY source\n),\n"

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 import grafana_dashboards
-from conftest import Home
+from conftest import Home, today
 from dashboard_scraper import open_store
 from dashboard_scraper.model.costs import (
     BILLED,
@@ -29,7 +30,7 @@ from dashboard_scraper.model.figures import accept_rate, is_active
 from dashboard_scraper.model.metrics import ACCEPT_RATE, ACCEPTED, COUNTS, REQUIRED, SHOWN
 from dashboard_scraper.model.seats import Seat
 from dashboard_scraper.model.usage import DayUsage, UserUsage
-from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
+from dashboard_scraper.sources.registry import ANALYTICS, COPILOT, DASHBOARD
 from dashboard_scraper.store import store_at
 from dashboard_scraper.store.notices import Notice
 from dashboard_scraper.store.runs import NIGHTLY, RunCounts
@@ -279,6 +280,41 @@ def test_days_have_their_state(filled: str) -> None:
     (panel,) = (p for p in panels(dashboard(shown.kind, "usage")) if p["title"] == "Days")
     (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
     assert {*expected.values()} <= {*mapping["options"]}
+
+
+def _used(usage: DayUsage) -> DayUsage:
+    counts = figures_of({"chat_messages": 3})
+    return replaced(usage, users=[replace(user, figures=counts) for user in usage.users])
+
+
+@pytest.fixture(params=STORE_KINDS)
+def late(request: pytest.FixtureRequest, home: Home) -> Iterator[str]:
+    """A store of each kind with all that a source has by now that is two days late, and one day
+    more: no test may depend on where midnight is.
+    """
+    home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
+    with ExitStack() as stack:
+        if request.param == "postgresql":
+            server = request.getfixturevalue("postgres_server")
+            prepared = request.getfixturevalue("prepared_database")
+            home.settings["STORE_URL"] = stack.enter_context(new_database(server, prepared))
+        newest = today() - timedelta(2)
+        month = Window(newest - timedelta(29), newest)
+        store_days(home, NAMES[:1], month, change=_used, source=COPILOT)
+        store = store_at(home.settings["STORE_URL"])
+        with store.locked(), store.opened():
+            store.put_seats(COPILOT, [Seat(name) for name in NAMES[:2]], FETCHED)
+        yield home.settings["STORE_URL"]
+
+
+@pytest.mark.slow
+def test_day_that_is_not_expected_yet_is_not_missing(late: str) -> None:
+    shown = grafana_of(late, Window(today() - timedelta(30), today()), source=COPILOT)
+    assert {*column(shown.panel("usage", "Days"), "Day").values()} == {"complete", None}
+    (row,) = shown.panel("usage", "Freshness")
+    assert row["Missing"] == 0
+    (row,) = shown.panel("usage", "Seats")
+    assert row == {"Seats now": 2, "Seats used in 28 days": 1}
 
 
 @pytest.mark.slow

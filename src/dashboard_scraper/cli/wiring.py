@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 from dashboard_scraper.exports.daily_export import DailyExport, Outputs
@@ -17,6 +18,7 @@ from dashboard_scraper.people.roster import Roster, read_roster
 from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.settings.config import Settings, load_settings
 from dashboard_scraper.sources.interface import Clock
+from dashboard_scraper.sources.registry import lag_days_of
 from dashboard_scraper.store.settling import Settling
 from dashboard_scraper.sync.revisions import Caution
 
@@ -83,8 +85,9 @@ def rules_of(settings: Settings) -> Rules:
 
 
 def settling_of(settings: Settings) -> Settling:
-    """When counts and costs are final."""
-    return Settling(settings.settle_days, settings.cost_settle_days)
+    """When counts and costs are expected and final."""
+    lag_of = partial(lag_days_of, settings)
+    return Settling(settings.settle_days, settings.cost_settle_days, lag_of)
 
 
 def caution_of(settings: Settings, clock: Clock) -> Caution:

@@ -52,6 +52,13 @@ def name_kind_of(name: str) -> NameKind:
     return info_of(name).name_kind if name in SOURCES else NameKind.SERVICE_ACCOUNT
 
 
+def lag_days_of(settings: Settings, name: str) -> int:
+    """How many full days after a day's end its figures are expected; 0 for a source that this
+    program does not know.
+    """
+    return info_of(name).lag_days(settings) if name in SOURCES else 0
+
+
 def configured_source(settings: Settings) -> str:
     """What METRICS_SOURCE=auto resolves to; the dashboard if none is configured."""
     return next(iter(_configured(settings, AUGMENT_SOURCES)), DASHBOARD)

@@ -28,7 +28,7 @@ def gauges_of(status: StoreStatus) -> list[Gauge]:
     newest = Gauge(
         "newest_complete_day_end_timestamp", "End of the newest day that is kept", SECONDS
     )
-    missing = Gauge("missing_days", "Days between the first and yesterday that are missing")
+    missing = Gauge("missing_days", "Days since the first that should be stored and are not")
     success = Gauge(
         "last_success_timestamp", "When a run last got everything, and it added up", SECONDS
     )

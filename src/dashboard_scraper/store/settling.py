@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -9,11 +10,18 @@ from dashboard_scraper.model.dates import end_of_day
 from dashboard_scraper.store import CostLedgerDay, LedgerDay
 
 
+def _no_lag(_source: str) -> int:
+    return 0
+
+
 class Settling(NamedTuple):
-    """How many days after its end a day is settled: its counts, and its costs."""
+    """How many days after its end a day is settled: its counts, and its costs. `lag_of` a source is
+    how many it takes until the source is expected to have the day at all.
+    """
 
     counts: int
     costs: int
+    lag_of: Callable[[str], int] = _no_lag
 
 
 def is_settled(stored: LedgerDay | CostLedgerDay, settle_days: int, now: datetime) -> bool:

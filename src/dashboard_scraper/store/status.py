@@ -52,7 +52,8 @@ class SourceStatus(msgspec.Struct):
     `last` may be today; days after it are in `future`: they were stored while a clock was ahead.
     The `fetched_at` of days in `fetched_in_future` is still to come. `newest_over` is the newest
     day that had ended when it was fetched, as far as clocks were right: the freshness is measured
-    from its end. `rows` is the number of user-days. `unsettled` days may still grow, `unchecked`
+    from its end. `rows` is the number of user-days. `missing` days should be stored by now: none
+    that the source is not expected to have yet. `unsettled` days may still grow, `unchecked`
     ones came without the tenant's figures, and from `forgotten` ones a user was removed.
     `editor_language` and `credits` count the days that have such figures; those of
     `editor_language_unreconciled` do not add up to the users' figures. `costs` is None where no day
@@ -139,7 +140,7 @@ def _source_status(
     now: datetime,
     tolerance: Tolerance,
 ) -> SourceStatus:
-    rows, today = ledger.values(), utc_day(now)
+    rows, today, lag = ledger.values(), utc_day(now), settling.lag_of(source)
     doubts = doubts_in(rows, tolerance)
     first = min(ledger)
     last = max((day for day in ledger if day <= today), default=max(ledger))
@@ -153,7 +154,7 @@ def _source_status(
         future=[day for day in ledger if day > today],
         fetched_in_future=[row.day for row in rows if _is_in_future(row, now)],
         empty=[row.day for row in rows if row.status is Status.EMPTY],
-        missing=[day for day in _completed_days(first, today) if day not in ledger],
+        missing=[day for day in _expected_days(first, today, lag) if day not in ledger],
         unsettled=[row.day for row in rows if not is_settled(row, settling.counts, now)],
         unchecked=[row.day for row in rows if row.totals is None],
         unreconciled=[
@@ -189,9 +190,10 @@ def _is_in_future(row: LedgerDay, now: datetime) -> bool:
     return row.fetched_at > now + _CLOCKS_DIFFER
 
 
-def _completed_days(first: date, today: date) -> Iterator[date]:
-    yesterday = last_complete_days(1, today).end
-    return Window(first, yesterday).days() if first <= yesterday else iter(())
+def _expected_days(first: date, today: date, lag: int) -> Iterator[date]:
+    """Up to yesterday, or to the day that the source has by then."""
+    newest = last_complete_days(1, today - timedelta(lag)).end
+    return Window(first, newest).days() if first <= newest else iter(())
 
 
 def as_text(status: StoreStatus) -> str:

@@ -349,3 +349,7 @@ def test_days_that_are_not_ready_are_not_stale(home: Home, days: int, code: int)
         users = [UserUsage("ada-l", Figures(active_days=1))]
         store.put("copilot", DayUsage(day, users), datetime.now(UTC))
     assert home.run("status", "--max-age", "36h").code == code
+    (copilot,) = msgspec.json.decode(home.run("status", "--json").out)["sources"]
+    yesterday, expected = (f"{today() - timedelta(back)}" for back in (1, 4))
+    assert yesterday not in copilot["missing"]
+    assert (expected in copilot["missing"]) is (days > 4)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import logging
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dashboard_scraper.cli.arguments import Parser, duration
 from dashboard_scraper.cli.options import add_json, add_source, settings_of
-from dashboard_scraper.sources.registry import info_of
+from dashboard_scraper.sources.registry import info_of, lag_days_of
 
 if TYPE_CHECKING:
     from dashboard_scraper.across.summary import PeopleSummary
@@ -74,7 +75,8 @@ def print_status(
     status, people, notified = StoreStatus(store.shown, []), None, None
     if store.exists():
         with store.reading() as reader:
-            settling = Settling(settings.settle_days, settings.cost_settle_days)
+            lag_of = partial(lag_days_of, settings)
+            settling = Settling(settings.settle_days, settings.cost_settle_days, lag_of)
             tolerance = settings.reconcile_tolerance
             status = status_of(reader, store.shown, settling, now, tolerance)
             people = _people(settings, reader, now)
