@@ -89,6 +89,8 @@ class ContractBroken(ScraperError):
     """The source's answer has an unexpected shape; the message names endpoint and field."""
 
     exit_code = 5
+    of_every_day = False
+    """Whether the query was refused whatever its days: others need not be asked for."""
 
 
 class DaysMissing(ScraperError):

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -23,6 +24,7 @@ from dashboard_scraper.model.costs import Budget, CostDay
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.simulator import Fault, Organization, Simulator, remove_field, status
 from dashboard_scraper.simulator.exchange import Answer, Request
+from dashboard_scraper.simulator.faults import edited, grouped
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import CostLedgerDay, store_at
 from stored_days import NOON, TODAY, backfill, fetch, forget, march, settings_of, sql
@@ -175,6 +177,33 @@ def test_missing_field_is_an_error(home: Home, spring: Simulator) -> None:
     with pytest.raises(ContractBroken, match=r"cost-analytics.*billed_amount_usd"):
         run(home)
     assert stored(home) == []
+
+
+def test_malformed_day_fails_alone(home: Home, spring: Simulator, caplog: Log) -> None:
+    """Whether it is asked for by itself, as the first one, or with others."""
+    bad = {march(1), march(5)}
+
+    def spoil(body: Any, request: Request) -> Any:
+        for point in body["data_points"] if grouped(request) else ():
+            if date.fromisoformat(point["start_date"]) in bad:
+                point["cost_metrics"]["input_tokens"] = -1
+        return body
+
+    spring.add_fault(Fault(edited(spoil), COST))
+    with pytest.raises(ContractBroken, match=f"^costs of {march(1)} could not be fetched: "):
+        run(home)
+    assert [row.day for row in ledger(home)] == [day for day in WINDOW.days() if day not in bad]
+    assert f"costs of {march(5)} could not be fetched: " in caplog.text
+    bad.clear()
+    run(home)
+    check_equal_to_truth(home, spring)
+
+
+def test_refused_query_is_not_repeated_for_each_day(home: Home, spring: Simulator) -> None:
+    spring.add_fault(Fault(status(400), COST, asks=grouped))
+    with pytest.raises(ContractBroken, match="does not group by"):
+        run(home)
+    assert asked(spring)[COST] == 2  # the totals, and the first day
 
 
 def _without_last_row(answer: Answer, _request: Request) -> Answer:

@@ -143,18 +143,26 @@ class _Filling:
             logger.info("fetching the costs of %s", listed_days(needed))
         for run in runs_of_days(needed):
             for window in self._windows(run):
-                fetched_at = self._rules.clock()
-                try:
-                    costs = self._source.fetch_costs(window)
-                except ContractBroken as error:
-                    if self._source.has_totals:
-                        raise
-                    # Other days may be well-formed.
-                    self.failed.append(error.preceded_by(f"costs of {window} could not be fetched"))
-                    continue
-                for day in window.days():
-                    self._put(self._day(day, costs, totals), fetched_at)
+                self._fetch(window, totals)
         return True
+
+    def _fetch(self, window: Window, totals: Mapping[date, CostFigures | None]) -> None:
+        """Fetch and store the costs of days; each by itself where an answer is malformed, since
+        that may be about one of them.
+        """
+        fetched_at = self._rules.clock()
+        try:
+            costs = self._source.fetch_costs(window)
+            for day in window.days():
+                self._put(self._day(day, costs, totals), fetched_at)
+        except ContractBroken as error:
+            if error.of_every_day:
+                raise
+            if len(window) == 1:
+                self.failed.append(error.preceded_by(f"costs of {window} could not be fetched"))
+                return
+            for day in window.days():
+                self._fetch(Window(day, day), totals)
 
     def _is_needed(self, day: date, total: CostFigures | None, now: datetime) -> bool:
         row = self._stored.get(day)

@@ -24,11 +24,11 @@ from cursor_runs import (
     team_of,
     true_costs,
 )
-from dashboard_scraper.errors import NotReconciled, SourceUnavailable
+from dashboard_scraper.errors import ContractBroken, NotReconciled, SourceUnavailable
 from dashboard_scraper.model.costs import Account
-from dashboard_scraper.model.dates import Window, end_of_day, start_of_day
+from dashboard_scraper.model.dates import Window, end_of_day, start_of_day, utc_day
 from dashboard_scraper.simulator import Fault, Request, Simulator, status
-from dashboard_scraper.simulator.cursor_team import CENT, MILLISECOND, Event, Seat
+from dashboard_scraper.simulator.cursor_team import CENT, MILLISECOND, Event, Seat, moment_of
 from dashboard_scraper.simulator.faults import edited
 from dashboard_scraper.sources.registry import CURSOR
 from dashboard_scraper.store import store_at
@@ -223,6 +223,23 @@ def test_failing_comparison_is_named_as_such(home: Home, own_cursor: Simulator) 
     with pytest.raises(SourceUnavailable, match=r"^the costs of the billing period could not be"):
         fetch(home, FIRST, LAST)
     assert cost_ledger(home).keys() == set(Window(FIRST, LAST).days())
+
+
+def test_wrong_event_fails_the_costs_of_its_day_alone(home: Home, cursor: Simulator) -> None:
+    """Though those of several days come together."""
+    with_costs(home, cursor)
+    first = SOUND - timedelta(3)
+
+    def spoil(body: Json, _: Request) -> Json:
+        for event in body["usageEvents"]:
+            if utc_day(moment_of(int(event["timestamp"]))) == SOUND:
+                event["model"] = 7
+        return body
+
+    cursor.add_fault(Fault(edited(spoil), EVENTS))
+    with pytest.raises(ContractBroken, match=f"^costs of {SOUND} could not be fetched: "):
+        fetch(home, first, DAY)
+    assert cost_ledger(home).keys() == {*Window(first, DAY).days()} - {SOUND}
 
 
 @pytest.mark.slow

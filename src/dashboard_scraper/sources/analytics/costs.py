@@ -212,7 +212,9 @@ class AnalyticsCosts:
             body = self._api.post(endpoint, query)
         except Absent as error:
             if endpoint in self._answered:
-                raise ContractBroken(f"{error}, after it had answered before") from error
+                broken = ContractBroken(f"{error}, after it had answered before")
+                broken.of_every_day = True
+                raise broken from error
             raise
         self._answered.add(endpoint)
         return body
@@ -237,4 +239,6 @@ def _batches(users: list[str]) -> Iterator[list[str]]:
 def _refused_keys(error: QueryRefused) -> ContractBroken:
     """Which of the keys a query by user and resource was refused for, as far as that is known."""
     named = [key for key in _GROUPS if key in str(error)] or [*_GROUPS]
-    return ContractBroken(f"{error}; it does not group by {' or '.join(named)}")
+    broken = ContractBroken(f"{error}; it does not group by {' or '.join(named)}")
+    broken.of_every_day = True
+    return broken
