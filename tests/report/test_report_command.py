@@ -163,6 +163,25 @@ def test_small_teams_are_not_shown_apart(home: Home) -> None:
 
 
 @pytest.mark.slow
+def test_service_accounts_do_not_hide_that_few_people_are_in_no_team(home: Home) -> None:
+    people = home.path / "people.csv"
+    *team, alone = users(7)
+    rows = [f"{name},u{place},{place + 1},red" for place, name in enumerate(team)]
+    people.write_text("\n".join(["email,login,id,team", *rows]))
+    home.settings["IDENTITY_FILE"] = str(people)
+    bots = [
+        UserUsage(f"bot-{number}", figures_of({"chat_messages": 5}), service=True)
+        for number in range(4)
+    ]
+
+    def with_bots(day: DayUsage) -> DayUsage:
+        return dataclasses.replace(day, users=[*bots, *day.users])
+
+    store_days(home, [*team, alone], Window(LAST, LAST), change=with_bots)
+    assert "t-use-by-team" not in report_of(home).tables
+
+
+@pytest.mark.slow
 def test_person_of_two_teams_counts_in_both(home: Home) -> None:
     ada, bob, cy = users(3)
     people = home.path / "people.csv"

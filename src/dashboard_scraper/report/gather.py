@@ -134,13 +134,17 @@ class _Gathering:
             is_service = bool(services >> bit & 1)
             yield Person(name, is_service, sums[name], active_days[bit], day)
 
-    def known_names(self, end: date) -> set[str]:
-        """The names of everybody with a row up to the day."""
+    def known_names(self, end: date) -> tuple[set[str], set[str]]:
+        """The names of everybody with a row up to the day, and those of service accounts alone."""
         people = ShownPeople(self._reader, self._source, Window(date.min, end), self._audience)
-        known = 0
+        known = persons = 0
         for day in people.days():
             known |= people.listed(day)
-        return {self.naming.name(name) for name in self._reader.names_of(known)}
+            persons |= people.listed(day) & ~people.services(day)
+        return self._names(known), self._names(known & ~persons)
+
+    def _names(self, bitmap: int) -> set[str]:
+        return {self.naming.name(name) for name in self._reader.names_of(bitmap)}
 
 
 def reach_of(window: Window) -> Window:
@@ -164,13 +168,13 @@ def figures_of(
     now, before = (
         gathering.period(each, options.tolerance) for each in (window, period_before(window))
     )
-    known = gathering.known_names(window.end)
+    known, services = gathering.known_names(window.end)
     rows = [row for day, row in gathering.ledger.items() if day in window]
     whole = [row.day for row in rows if row.editor_language is DetailStatus.COMPLETE]
     measures = Measures(info_of(source).metrics)
     messages = measures.parts(MESSAGES)
     parts = _parts(reader, source, whole, gathering.naming, now, messages)
-    teams, hidden = _teams(now, known, audience, messages, options.min_group_size)
+    teams, hidden = _teams(now, known, services, audience, messages, options.min_group_size)
     return ReportFigures(
         source=source,
         measures=measures,
@@ -200,9 +204,9 @@ def teams_in(
     now = gathering.period(window, options.tolerance)
     if now.missing:
         return []
-    known = gathering.known_names(window.end)
+    known, services = gathering.known_names(window.end)
     messages = Measures(info_of(source).metrics).parts(MESSAGES)
-    return _teams(now, known, audience, messages, options.min_group_size)[0] or []
+    return _teams(now, known, services, audience, messages, options.min_group_size)[0] or []
 
 
 def _parts(
@@ -223,11 +227,16 @@ def _parts(
 def _teams(
     period: Period,
     known: set[str],
+    services: set[str],
     audience: Audience,
     messages: Collection[Metric],
     minimum: int,
 ) -> tuple[list[Group] | None, int]:
-    """The teams that may be shown, and how many are not; None where there is none."""
+    """The teams that may be shown, and how many are not; None where there is none.
+
+    Service accounts without a team are among those who are in none, but are not counted as people:
+    they would hide how few people are.
+    """
     if not audience.has_teams:
         return None, 0
     members: dict[str, set[str]] = {}
@@ -235,6 +244,9 @@ def _teams(
         person = audience.identities.get(audience.people.key(name))
         for team in (person.teams if person else ()) or ("",):
             members.setdefault(team, set()).add(name)
-    groups = grouped_teams(members, minimum)
+    accounts = members.get("", set()) & services
+    groups = grouped_teams({**members, "": members.get("", set()) - accounts}, minimum)
+    if groups and accounts:
+        groups[""] = groups.get("", set()) | accounts
     hidden = len(members.keys() - groups.keys() - {""})
     return teams_of(period, groups, messages) if groups else None, hidden

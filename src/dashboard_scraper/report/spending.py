@@ -194,6 +194,10 @@ class CostReading:
         members: dict[str, set[str]] = {}
         for key, person in audience.identities.items():
             members.setdefault(_teams_text(person), set()).add(audience.people.key(key))
+        payers = {payer.name for payer, _ in self._cells if payer.account is Account.PERSON}
+        unlisted = {audience.people.key(name) for name in payers} - set().union(*members.values())
+        if unlisted:
+            members.setdefault("", set()).update(unlisted)
         shown = grouped_teams(members, self._min_group_size)
         others = NO_TEAM if members.keys() <= {*shown, ""} else OTHER_TEAMS
 
