@@ -446,3 +446,21 @@ def test_reported_seats_are_served(home: Home) -> None:
     )
     assert (ada.since.date(), ada.last_activity) == (MONTH.start, FETCHED)
     assert (idle.person.login, idle.last_activity) == ("idle", None)
+
+
+def test_seats_of_one_person_are_one(home: Home) -> None:
+    """Since the first of them, used when any was, and ending when both do."""
+    (home.path / "people.csv").write_text(
+        "email,login,id\nada@example.com,ada,5\nada@old.example.com,ada,5\n"
+    )
+    home.settings["IDENTITY_FILE"] = "people.csv"
+    put_records(home, {LAST: [user_record("ben", 42)]})
+    newer = Seat("ada@example.com", "business", LAST, FETCHED - timedelta(9), LAST)
+    older = Seat("ada@old.example.com", "business", MONTH.start, FETCHED)
+    store = store_at(home.settings["STORE_URL"])
+    with store.locked(), store.opened():
+        store.put_seats(SOURCE, [newer, older], FETCHED)
+    with views_of(home) as views:
+        (ada,) = views.seats().seats
+    assert (ada.person.login, ada.plan, ada.ends) == ("ada", "business", None)
+    assert (ada.since.date(), ada.last_activity) == (MONTH.start, FETCHED)

@@ -8,7 +8,9 @@ from datetime import date, datetime
 import msgspec
 
 from dashboard_scraper.github.reports import Persons
+from dashboard_scraper.model import seats as model
 from dashboard_scraper.model.dates import start_of_day
+from dashboard_scraper.model.seats import merged
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import Person, persons_of
 from dashboard_scraper.store import Reader
@@ -38,19 +40,23 @@ def seats_in(reader: Reader, source: str, audience: Audience, persons: Persons) 
 
 
 def _reported(reader: Reader, source: str, audience: Audience, persons: Persons) -> Iterator[Seat]:
-    """The seats of the source's newest answer. Who never had a row has an id that follows from the
-    name.
+    """The seats of the source's newest answer; several of one person are one. Who never had a row
+    has an id that follows from the name.
     """
     current = [each for each in reader.seats(source) if each.current]
     idle = [each.seat.user for each in current if each.seat.user not in persons]
     unused = persons_of(idle, audience.identities, audience.rename, audience.people)
-    everybody, of_person = {**unused, **persons}, dict[Person, Seat]()
+    everybody = {**unused, **persons}
+    of_person: dict[Person, tuple[model.Seat, datetime]] = {}
     for each in current:
         seat, person = each.seat, everybody[each.seat.user]
         since = start_of_day(seat.assigned_on) if seat.assigned_on else each.first_fetched_at
-        found = Seat(person, since, seat.last_active, seat.plan, seat.ends_on)
-        of_person.setdefault(person, found)
-    yield from of_person.values()
+        if person in of_person:
+            other, before = of_person[person]
+            seat, since = merged(other, seat), min(before, since)
+        of_person[person] = seat, since
+    for person, (seat, since) in of_person.items():
+        yield Seat(person, since, seat.last_active, seat.plan, seat.ends_on)
 
 
 def _assumed(reader: Reader, source: str, audience: Audience, persons: Persons) -> Iterator[Seat]:

@@ -21,6 +21,19 @@ class Seat(msgspec.Struct, frozen=True):
     ends_on: date | None = None
 
 
+def merged(first: Seat, second: Seat) -> Seat:
+    """Two seats of one user: the older assignment, the newer activity. It ends when both do."""
+    plans = sorted({seat.plan for seat in (first, second) if seat.plan})
+    ends = [seat.ends_on for seat in (first, second)]
+    return Seat(
+        first.user,
+        ", ".join(plans) or None,
+        min((day for seat in (first, second) if (day := seat.assigned_on)), default=None),
+        max((seen for seat in (first, second) if (seen := seat.last_active)), default=None),
+        None if None in ends else max(day for day in ends if day),
+    )
+
+
 class StoredSeat(msgspec.Struct, frozen=True):
     """A seat in the store: when the first and the newest answer had it, and whether that is the
     source's newest answer of all (`current`).

@@ -13,7 +13,7 @@ from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.addresses import Names
 from dashboard_scraper.model.dates import utc_day
 from dashboard_scraper.model.metrics import MAX_COUNT
-from dashboard_scraper.model.seats import Seat
+from dashboard_scraper.model.seats import Seat, merged
 from dashboard_scraper.sources.rest.repeated_keys import refuse_repeated_keys
 
 ENDPOINT = "billing/seats"
@@ -78,7 +78,7 @@ def seats_of(pages: Iterable[Page], names: Names) -> list[Seat]:
                 continue
             login = names.taken(ENDPOINT, "assignee.login", each.assignee.login).lower()
             seat = _seat(login, each)
-            found[login] = _merged(found[login], seat) if login in found else seat
+            found[login] = merged(found[login], seat) if login in found else seat
     if not total - gone <= len(found) <= total:
         raise ContractBroken(
             f"{ENDPOINT}: total_seats is {total}, but seats of {len(found)} users came"
@@ -99,17 +99,4 @@ def _seat(login: str, seat: _Seat) -> Seat:
         utc_day(seat.created_at),
         seat.last_activity_at or None,
         seat.pending_cancellation_date,
-    )
-
-
-def _merged(first: Seat, second: Seat) -> Seat:
-    """Two seats of one user: the older assignment, the newer activity. It ends when both do."""
-    plans = sorted({seat.plan for seat in (first, second) if seat.plan})
-    ends = [seat.ends_on for seat in (first, second)]
-    return Seat(
-        first.user,
-        ", ".join(plans) or None,
-        min(day for seat in (first, second) if (day := seat.assigned_on)),
-        max((seen for seat in (first, second) if (seen := seat.last_active)), default=None),
-        None if None in ends else max(day for day in ends if day),
     )
