@@ -287,6 +287,22 @@ def test_day_that_does_not_add_up_is_marked(home: Home, github: Simulator) -> No
     ]
 
 
+def test_fewer_users_than_are_active_do_not_add_up(home: Home, github: Simulator) -> None:
+    """A file that is cut between two lines is well-formed, and may lose nothing that is summed."""
+    users = len(truth(github).usage(DAY))
+    fault(github, OWN_FILE, of_first(daily_active_users=users + 1))
+    with pytest.raises(NotReconciled):
+        fetch_daily(settings_of(home), Window(DAY, DAY), clock=lambda: NOON)
+    with store_at(settings_of(home).store_url).reading() as reader:
+        row = reader.ledger("copilot")[DAY]
+    assert [(each.metric, each.users, each.tenant) for each in row.unreconciled] == [
+        ("user_count", users, users + 1)
+    ]
+    with opened(home) as source:  # the month has the same sums: the day was not revised
+        source.prepare([DAY], [], compared=True)
+        assert source.changed_days({DAY: row.totals or {}}) == []
+
+
 @pytest.mark.slow
 def test_revised_day_is_found_by_the_month(home: Home, github: Simulator) -> None:
     days = [DAY - timedelta(1), DAY]

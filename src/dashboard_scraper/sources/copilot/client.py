@@ -26,6 +26,7 @@ from dashboard_scraper.sources.copilot.fields import (
     NO_ACTIVITY,
     extra_of,
     figures_of,
+    totals_beside,
     totals_of,
     unknown_features,
 )
@@ -215,7 +216,9 @@ class CopilotSource(SummedDays, RestSource):
         return sorted(
             day
             for day, before in stored.items()
-            if day in window and day not in self._alone and before != totals.get(day, NO_ACTIVITY)
+            if day in window
+            and day not in self._alone
+            and any(before.get(name) != n for name, n in totals.get(day, NO_ACTIVITY).items())
         )
 
     def fetch_day(self, day: date) -> DayUsage:
@@ -233,16 +236,15 @@ class CopilotSource(SummedDays, RestSource):
         if isinstance(own, NoReport):
             return self._without_own(day, users, own)
         record, text = own
-        totals = totals_of(record)
         if isinstance(users, NoReport) or not users:
-            if record.daily_active_users or any(totals.values()):
+            if record.daily_active_users or any(totals_of(record).values()):
                 raise self._missing(
                     day,
                     f"{self._own_day} has {record.daily_active_users} users of {day}, but"
                     f" {_USERS_DAY} has none",
                 )
             users = []
-        return DayUsage(day, users, totals, text)
+        return DayUsage(day, users, totals_beside(record, len(users)), text)
 
     def _without_own(self, day: date, users: list[UserUsage] | NoReport, own: NoReport) -> DayUsage:
         """A day without the tenant's own report: a quiet one, if there are no users either."""

@@ -18,11 +18,12 @@ from dashboard_scraper.model.metrics import (
     ACCEPT_RATE,
     ACTIVE_DAYS,
     BY_NAME,
+    USER_COUNT,
     Figures,
     Metric,
     Totals,
 )
-from dashboard_scraper.sources.copilot.records import Counters, FeatureRow, Record
+from dashboard_scraper.sources.copilot.records import Counters, DayRecord, FeatureRow, Record
 
 INTERACTIONS = "user_initiated_interaction_count"
 GENERATIONS = "code_generation_activity_count"
@@ -157,12 +158,18 @@ def extra_of(record: Record) -> dict[str, Cell]:
 
 
 def totals_of(record: Counters) -> Totals:
-    """The seven counters of a whole day.
-
-    Not the number of users: `daily_active_users` leaves out people who used the command line alone,
-    of whom there are records.
-    """
+    """The seven counters of a whole day."""
     return {_OWN[counter].name: getattr(record, counter) for counter in COUNTERS}
+
+
+def totals_beside(record: DayRecord, users: int) -> Totals:
+    """The totals that so many users with a record must add up to.
+
+    The number of active users is among them only where there are fewer records: it leaves out
+    people who used the command line alone, of whom there are records.
+    """
+    active = record.daily_active_users
+    return totals_of(record) | ({USER_COUNT.name: active} if users < active else {})
 
 
 NO_ACTIVITY: Totals = {metric.name: 0 for metric in _OWN.values()}
