@@ -29,6 +29,8 @@ from crash_child import (
     until,
     wait_until_disconnected,
 )
+from dashboard_scraper.exports.manifest import MANIFEST
+from dashboard_scraper.files import STALE_SUFFIX
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import counts_of
 from dashboard_scraper.model.metrics import COUNTS
@@ -252,4 +254,19 @@ def test_kill_between_renames_leaves_complete_files(trials: Trials, nth: int) ->
     trials.kill_at(Trap("os.rename", nth, OUTPUT))
     assert len(files_in(job_folder(trials.home))) == nth - 1
     assert stored_days(trials.url) == trials.undisturbed.days
+    trials.finish()
+
+
+@pytest.mark.parametrize("empty_place", ["sqlite"], indirect=True)
+@pytest.mark.slow
+def test_no_manifest_vouches_for_files_of_two_runs(trials: Trials) -> None:
+    trials.finish()
+    trials.home.settings["ENTERPRISE_ID"] = "2"
+    trap = Trap("os.rename", 2, OUTPUT)
+    killed = trials.forks.start(trials.home, *JOB, "--offline", trap=trap).wait()
+    assert killed.code == -SIGKILL, killed.err
+    left = files_in(job_folder(trials.home))
+    assert left.keys() ^ trials.undisturbed.files.keys() == {MANIFEST, f"{MANIFEST}{STALE_SUFFIX}"}
+    del trials.home.settings["ENTERPRISE_ID"]
+    (job_folder(trials.home) / f"{MANIFEST}{STALE_SUFFIX}").unlink()
     trials.finish()

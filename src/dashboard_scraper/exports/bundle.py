@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,16 @@ from dashboard_scraper.exports.notes import is_foreign, notes_text, refuse_forei
 from dashboard_scraper.exports.page_file import PageFile
 from dashboard_scraper.exports.stored_costs import StoredCosts, cost_doubts
 from dashboard_scraper.files import (
+    STALE_SUFFIX,
     Publication,
     WrittenFile,
+    behind_links,
+    explained,
+    flush_folder,
     make_folder,
     remove_leftovers_beside,
     set_aside,
+    turn_in,
 )
 from dashboard_scraper.github.recorded import no_records, unrecorded
 from dashboard_scraper.model.dates import Window
@@ -169,9 +175,11 @@ def write_files(
         if costs.expected:
             without = [day.day for day in manifest.days if day.costs is None]
             manifest = msgspec.structs.replace(manifest, missing_costs=without)
-        publication.add(export.manifest_path, encoded(manifest))
-        _set_aside_unwritten(export, manifest)
-        publication.publish()
+        content = encoded(manifest)
+        publication.add(export.manifest_path, content)
+        with _set_aside_meanwhile(behind_links(export.manifest_path), content):
+            _set_aside_unwritten(export, manifest)
+            publication.publish()
     for each in unwritten:
         logger.info("%s: not written: %s", export.window, each.reason)
     return doubts
@@ -298,6 +306,23 @@ def _without_records(reader: Reader, export: DailyExport) -> list[date]:
 def _gap(days: Collection[date]) -> Unwritten:
     reason = f"GitHub's reports leave out days without records: {no_records(days)}"
     return Unwritten("GitHub's reports", [], reason)
+
+
+@contextlib.contextmanager
+def _set_aside_meanwhile(manifest: Path, content: bytes) -> Iterator[None]:
+    """Set an earlier manifest aside until the new one is in its place: it must not vouch for files
+    of two exports where the program is killed while it renames them.
+    """
+    stale = manifest.with_name(manifest.name + STALE_SUFFIX)
+    with explained(manifest), turn_in(manifest.parent):
+        differs = manifest.exists() and manifest.read_bytes() != content
+        if differs:
+            manifest.replace(stale)
+            flush_folder(manifest.parent)
+    yield
+    if differs:
+        with explained(stale):
+            stale.unlink(missing_ok=True)
 
 
 def _set_aside_unwritten(export: DailyExport, manifest: Manifest) -> None:
