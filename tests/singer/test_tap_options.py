@@ -227,6 +227,15 @@ def test_service_accounts_that_are_left_out_are_not_in_sums(small: Home) -> None
     assert (bots["user_login"], bots["billed"]) == (SERVICE_ACCOUNTS, "4")
 
 
+def test_day_of_accounts_that_are_left_out_has_no_figure_that_the_source_does_not_know(
+    small: Home,
+) -> None:
+    put(small.settings["STORE_URL"], {LAST: [user(BOT, chat_messages=1, commits=None)]})
+    small.settings["INCLUDE_SERVICE_ACCOUNTS"] = "false"
+    day = next(row for row in fresh(small).rows("days") if row["day"] == f"{LAST}")
+    assert (day["users"], day["chat_messages"], day["commits"]) == (0, 0, None)
+
+
 def test_identity_file_that_changes_sends_everything_again(small: Home) -> None:
     target = fresh(small)
     identities = small.path / "people.csv"

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from dashboard_scraper.model.columns import sum_of
 from dashboard_scraper.model.costs import COST_METRICS, Cost, text_of
 from dashboard_scraper.model.dates import Window, end_of_day
 from dashboard_scraper.model.doubts import DoubtKind, doubts_of
@@ -36,6 +35,7 @@ from dashboard_scraper.singer.streams import (
     Stream,
 )
 from dashboard_scraper.store import CostLedgerDay, LedgerDay, Reader, VersionState
+from dashboard_scraper.store.empty_days import usage_sums
 
 Record = dict[str, Any]
 
@@ -168,7 +168,7 @@ class LedgerDays:
         if not self._people.leaves_out(day):
             return {}
         users = self._view.audience.shown(self._view.reader.day(self._ledger[day]).users)
-        sums = sum_of(user.figures for user in users)
+        sums = usage_sums(self._view.source, users)
         return {metric.name: sums[metric] for metric in COUNTS}
 
     def has_version(self, day: date, number: int) -> bool:  # noqa: ARG002
