@@ -120,7 +120,7 @@ last statement of each changes something on whatever weekday."""
 
 
 def damage(url: str, today: date) -> None:
-    """Do all of it, and end the days and runs of one source four days ago."""
+    """Do all of it, end the days of one source four days ago, and let none of its runs succeed."""
     day = today - timedelta(1)
     with psycopg.connect(url) as connection:
         for statements, _ in DAMAGES.values():
@@ -132,9 +132,7 @@ def damage(url: str, today: date) -> None:
         for table in ("day_ledger", "user_day", "cost_ledger", "cost_day"):
             where = f"source = '{CURSOR}' AND day > '{old}'"
             connection.execute(f"DELETE FROM {table} WHERE {where}")
-        connection.execute(
-            f"UPDATE run SET ended_at = ended_at - INTERVAL '4 days' WHERE source = '{CURSOR}'"
-        )
+        connection.execute(f"UPDATE run SET exit_code = 9 WHERE source = '{CURSOR}'")
 
 
 def damage_lake(lake: Path, today: date) -> None:
