@@ -295,7 +295,10 @@ def test_days_fetched_in_future_do_not_count(
     assert json_of(home, capsys)["newest_over"] == f"{newest}"
     lines = text_of(home, capsys)
     assert [line for line in lines if doubt in line]
-    assert lines[2] == "dashboard: 2025-03-08 to 2025-03-09"
+    assert lines[2:4] == [
+        "dashboard: 2025-03-08 to 2025-03-09",
+        "  0 complete, 2 empty, 0 missing",
+    ]
     assert lines[-5].endswith("30")  # the ruler: the calendar has one month
     age_checked(home, NOON, "36h")
     assert [found for found in messages(caplog) if doubt in found]

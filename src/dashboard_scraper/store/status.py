@@ -49,7 +49,8 @@ class Doubtful(msgspec.Struct):
 class SourceStatus(msgspec.Struct):
     """The days of one source, from the first that was fetched to the newest completed one.
 
-    `last` may be today; days after it are in `future`: they were stored while a clock was ahead.
+    `last` may be today. Days after it are in `future`, and neither `complete` nor `empty`: they
+    were stored while a clock was ahead.
     The `fetched_at` of days in `fetched_in_future` is still to come. `newest_over` is the newest
     day that had ended when it was fetched, as far as clocks were right: the freshness is measured
     from its end. `rows` is the number of user-days. `missing` days should be stored by now: none
@@ -150,10 +151,10 @@ def _source_status(
         last=last,
         newest_over=max((row.day for row in rows if was_over(row, now)), default=None),
         rows=sum(row.users for row in rows),
-        complete=sum(row.status is Status.COMPLETE for row in rows),
+        complete=sum(row.status is Status.COMPLETE for row in rows if row.day <= last),
         future=[day for day in ledger if day > today],
         fetched_in_future=[row.day for row in rows if _is_in_future(row, now)],
-        empty=[row.day for row in rows if row.status is Status.EMPTY],
+        empty=[row.day for row in rows if row.status is Status.EMPTY and row.day <= last],
         missing=[day for day in _expected_days(first, today, lag) if day not in ledger],
         unsettled=[row.day for row in rows if not is_settled(row, settling.counts, now)],
         unchecked=[row.day for row in rows if row.totals is None],
