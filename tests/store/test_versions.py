@@ -230,6 +230,8 @@ def test_damaged_day_is_replaced_without_a_hold(store: Store, store_url: str) ->
         "UPDATE day_ledger SET active_users = 9",
         "DELETE FROM day_people",
         "UPDATE day_people SET active = NULL",
+        "UPDATE day_people SET chat_messages = NULL",
+        "UPDATE day_people SET ide_agent_messages = listed",
     ],
 )
 def test_repeated_answer_repairs_ledger_and_bitmaps(

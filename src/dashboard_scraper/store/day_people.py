@@ -18,21 +18,18 @@ from sqlalchemy import Connection, or_, select
 from dashboard_scraper.model.columns import Columns
 from dashboard_scraper.model.metrics import METRICS
 from dashboard_scraper.store.persons import numbers
-from dashboard_scraper.store.rows import LedgerDay
 from dashboard_scraper.store.schema import DAY_LEDGER, DAY_PEOPLE, USER_DAY
 from dashboard_scraper.store.statements import (
     content_of_day,
     day_values,
     deletion_of_day,
     insertion,
-    is_of_day,
     of_source,
     source_values,
     update_of_day,
 )
 
 _BITMAPS = tuple(DAY_PEOPLE.c)[2:]
-_COUNTED = select(DAY_PEOPLE.c.listed, DAY_PEOPLE.c.active).where(is_of_day(DAY_PEOPLE))
 _OF_SOURCE = of_source(DAY_PEOPLE, select(DAY_PEOPLE))
 
 
@@ -95,23 +92,25 @@ def _bitmap(flags: bytes) -> bytes:
 _DIGITS = bytes.maketrans(b"\0\1", b"01")
 
 
-def is_right(connection: Connection, source: str, day: date) -> bool:
-    """Whether a day's bitmaps are what its rows say."""
-    right = bitmaps_of(_rows(connection, source, day), numbers(connection))
+def is_right(
+    connection: Connection,
+    source: str,
+    day: date,
+    rows: Mapping[tuple[Any, ...], Sequence[Any]] | None = None,
+    number_of: Mapping[str, int] | None = None,
+) -> bool:
+    """Whether a day's bitmaps are what its rows say; `rows` and `number_of` as in `write`, where
+    they are known already.
+    """
+    rows = _rows(connection, source, day) if rows is None else rows
+    right = bitmaps_of(rows, number_of or numbers(connection))
     stored = (
         connection.execute(content_of_day(DAY_PEOPLE), day_values(source, day)).mappings().all()
     )
     return len(stored) == 1 and all(
-        from_bytes(stored[0][name] or b"") == from_bytes(bitmap) for name, bitmap in right.items()
+        stored[0][name] is not None and from_bytes(stored[0][name]) == from_bytes(bitmap)
+        for name, bitmap in right.items()
     )
-
-
-def are_counted(connection: Connection, row: LedgerDay) -> bool:
-    """Whether a day's bitmaps have as many people as the ledger, without reading its rows."""
-    found = connection.execute(_COUNTED, day_values(row.source, row.day)).one_or_none()
-    if found is None or None in found:
-        return False
-    return [from_bytes(each).bit_count() for each in found] == [row.users, row.active_users]
 
 
 def fill(connection: Connection) -> None:

@@ -154,7 +154,7 @@ class StoredDay:
                 return Stored.REVISED, before
             self.rows.replace(USER_DAY, old, new)
             stored[USER_DAY] = old = new
-        elif not day_people.are_counted(self._connection, before):
+        elif not day_people.is_right(self._connection, self._source, self._day, old, numbers):
             self.rows.replace(USER_DAY, old, old)  # the bitmaps alone are damaged
         # After `forget`, even an equal answer is a revision: with it, nobody is missing any more.
         if new == old and _totals_of(row) == _totals_of(current) and not before.forgotten:
