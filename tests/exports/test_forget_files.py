@@ -9,6 +9,7 @@ import re
 import shutil
 import unicodedata
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 import pyarrow.parquet
 import pytest
@@ -146,12 +147,13 @@ def test_foreign_files_are_left_and_reported(home: Home, caplog: pytest.LogCaptu
     escaped = home.data / "manifest.json"  # with escaped characters
     escaped.write_text(json.dumps({"author": OLD, "start": "a"}))
     (home.data / "report.html").write_text(f"<p>{OLD}", encoding="utf-8")
+    (home.data / "links.txt").write_text(f"https://example.com/?q={quote(NEW.title())}#x")
     left = {"notes.txt", "package.json", "report.html"}
     people = home.path / "people.csv"
     people = people.rename(home.data / people.name)
     home.settings["IDENTITY_FILE"] = f"{people}"
     shutil.copy(home.data / "usage.db", home.data / "backup")
-    with pytest.raises(OutputFailed, match=r"4 files still show the person, such as .*manifest"):
+    with pytest.raises(OutputFailed, match=r"5 files still show the person, such as .*links"):
         forget(home, NEW, files=True)
     assert shown(home) == {*left, "backup", people.name}
     assert escaped.exists()

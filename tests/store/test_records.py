@@ -107,6 +107,25 @@ def test_forgotten_person_is_in_no_record(store: Store) -> None:
         assert [row.seat.user for row in reader.seats(SOURCE)] == [BEN]
 
 
+@pytest.mark.parametrize(
+    ("mention", "left"),
+    [
+        ("Seen by Ada@Example.com.", "Seen by forgotten."),
+        ("'ada@example.com'", "'forgotten'"),
+        ("*ada@example.com*, nada@example.com", "*forgotten*, nada@example.com"),
+        ("mailto:ada@example.com?subject=x", "mailto:forgotten?subject=x"),
+        ("/u?id=ada%40example.com&x=1.50", "/u?id=forgotten&x=1.50"),
+        ("one\\nada@example.com\\tx", "one\\nforgotten\\tx"),
+        ("ada\\u0040example.com", "forgotten"),
+        ("\\ud83d ada@example.com", "\\ud83d forgotten"),
+    ],
+)
+def test_mention_of_forgotten_person_is_in_no_record(store: Store, mention: str, left: str) -> None:
+    put(store, answer(f'{{"a":1.50,"top":"{mention}"}}', **{ADA: "{}", BEN: "1"}))
+    assert store.forget(ADA)
+    assert records(store) == {TENANT: f'{{"a":1.50,"top":"{left}"}}', BEN: "1"}
+
+
 def test_seat_that_is_gone_stays_known(any_store: Store) -> None:
     """Sources leave removed people out: what was fetched while they had a seat is all there is."""
     before = Seat(ADA, "business", date(2026, 1, 5), FIRST - NIGHT)

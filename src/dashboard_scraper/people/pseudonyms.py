@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote
 
 import msgspec
 
@@ -18,8 +19,13 @@ from dashboard_scraper.secret_files import read_private
 
 _SHORTEST_KEY = 32
 _DIGITS = 20
-# Anything that looks like an address: fields outside the catalogue may hold one anywhere.
-_ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"=]+?(?:@|%40)[^\s@<>()\[\],;:\"'=]+", re.IGNORECASE)
+# Anything that looks like an address: fields outside the catalogue may hold one anywhere. Quotes
+# and marks before it, and the end of a sentence or path behind it, are none of it.
+_ADDRESS = re.compile(
+    r"""[^\s@<>()\[\],;:"='`*|/\\{}][^\s@<>()\[\],;:"=]*?(?:@|%40)"""
+    r"""[^\s@<>()\[\],;:"'=`*|/\\{}&?!#%]*[^\s@<>()\[\],;:"'=`*|/\\{}&?!#%.]""",
+    re.IGNORECASE,
+)
 
 Rename = Callable[[str], str]
 """From a user's address to the name that outputs show."""
@@ -98,7 +104,14 @@ def hidden(text: str, rename: Rename, names: Iterable[str] = ()) -> str:
         return text
     for name in names:
         text = text.replace(name, rename(name))
-    return _ADDRESS.sub(lambda match: rename(match[0]), text)
+    return _ADDRESS.sub(lambda match: _of_address(match[0], rename), text)
+
+
+def _of_address(found: str, rename: Rename) -> str:
+    """Its name, also where it is percent-encoded as in a URL."""
+    address = found if "@" in found else unquote(found)
+    name = rename(address)
+    return found if name == address else name
 
 
 def hidden_in_figures(figures: Iterable[TenantFigure], rename: Rename) -> list[TenantFigure]:

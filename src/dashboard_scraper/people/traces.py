@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -41,7 +42,11 @@ class Traces(msgspec.Struct, frozen=True):
     def pattern(self) -> re.Pattern[str]:
         """Matches any of them in folded text."""
         addresses = {key for key in self.keys if "@" in key}
-        addresses |= {address.translate(_IN_HTML) for address in addresses}
+        addresses |= {
+            written
+            for address in addresses
+            for written in (address.translate(_IN_HTML), folded(quote(address)))
+        }
         addresses |= {folded(pseudonym) for pseudonym in self.pseudonyms}
         found = [rf"(?<![\w.+%-])(?:{_any_of(addresses)})(?![\w-]|\.\w)"] if addresses else []
         if names := {folded(key) for key in self.keys if "@" not in key}:

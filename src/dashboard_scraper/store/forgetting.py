@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -14,6 +17,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -44,6 +48,11 @@ from dashboard_scraper.store.schema import (
 
 FORGOTTEN = "forgotten"
 """Replaces the person's address where unknown fields of other users mention it."""
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_AT = ("@", r"\u0040", "%40")
+"""How JSON may have the sign of an address, also in a URL."""
+
+_Change = Callable[[str], str]
 
 
 def remove_person(connection: Connection, people: People, user: str) -> int:
@@ -149,20 +158,38 @@ def _remove_mentions(connection: Connection, people: People, person: str) -> Non
     def without(text: str) -> str:
         return hidden(text, lambda found: FORGOTTEN if people.key(found) == person else found)
 
+    def without_in_json(text: str) -> str:
+        return _STRING.sub(lambda match: _changed(match[0], without), text)
+
     for mentioning in (USER_DAY.c.extra, RECORD_DAY.c.record):
         for table in (mentioning.table, VERSION_TABLES[mentioning.table]):
             text = table.c[mentioning.name]
             key = list(table.primary_key.columns)
-            query = select(text, *key).where(text.contains("@"))
+            has_addresses = or_(*(text.contains(at, autoescape=True) for at in _AT))
+            query = select(text, *key).where(has_addresses)
             for found, *place in connection.execute(query).all():
-                if (changed := without(found)) != found:
+                if (changed := without_in_json(found)) != found:
                     is_row = [column == value for column, value in zip(key, place, strict=True)]
                     changing = update(table).where(*is_row).values({text.name: changed})
                     connection.execute(changing)
-    _remove_tenant_mentions(connection, without)
+    _remove_tenant_mentions(connection, without, without_in_json)
 
 
-def _remove_tenant_mentions(connection: Connection, without: Any) -> None:
+def _changed(literal: str, change: _Change) -> str:
+    """A string of JSON with its text changed, and as it was written where nothing is."""
+    if not any(at in literal for at in _AT):
+        return literal
+    try:
+        text = msgspec.json.decode(literal, type=str)
+    except msgspec.DecodeError:  # half of a surrogate pair, in a field that nobody reads
+        return change(literal)
+    changed = change(text)
+    return literal if changed == text else msgspec.json.encode(changed).decode()
+
+
+def _remove_tenant_mentions(
+    connection: Connection, without: _Change, without_in_json: _Change
+) -> None:
     table = TENANT_FIGURE
     for row in connection.execute(select(table)).mappings().all():
         of_row = table.primary_key.columns
@@ -170,5 +197,5 @@ def _remove_tenant_mentions(connection: Connection, without: Any) -> None:
         metric, value = row[table.c.metric], row[table.c.value] or ""
         if without(metric) != metric:
             connection.execute(delete(table).where(*is_row))
-        elif without(value) != value:
-            connection.execute(update(table).where(*is_row).values(value=without(value)))
+        elif (changed := without_in_json(value)) != value:
+            connection.execute(update(table).where(*is_row).values(value=changed))
