@@ -11,12 +11,14 @@ import unicodedata
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
+import markupsafe
 import pyarrow.parquet
 import pytest
 
 from conftest import Home, all_files
 from dashboard_scraper.cli.exporting import export_files, export_parquet
 from dashboard_scraper.cli.reporting import write_report
+from dashboard_scraper.csv_text import guard, render
 from dashboard_scraper.errors import OutputFailed, UsageError
 from dashboard_scraper.exports.csv_tables import users_csv
 from dashboard_scraper.model.dates import Window
@@ -196,6 +198,23 @@ def test_service_account_is_found_by_full_name(home: Home, capsys: Capture) -> N
     assert "ci-2" in (folder / f"augment_metrics_{LAST}.csv").read_text()
     texts = [path.read_text() for path in all_files(folder) if path.suffix != ".html"]
     assert not [text for text in texts if re.search(r'(?m)(^|")ci[",]', text)]
+
+
+@pytest.mark.parametrize("name", ['-R&D "new" key', '"r&d"@example.com'])
+def test_name_is_found_however_a_file_writes_it(home: Home, capsys: Capture, name: str) -> None:
+    home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "METRICS_SOURCE": SOURCE}
+    home.data.mkdir()
+    put(home.settings["STORE_URL"], {LAST: [user(name, chat_messages=1)]})
+    (home.data / "old.csv").write_bytes(render(["User", "Row"], [[guard(name), 1]]))
+    (home.data / "old.html").write_text(f"<td>{markupsafe.escape(name)}</td>")
+    (home.data / "old.json").write_text(json.dumps({"user": name}))
+    forget(home, name)
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.rpartition("/")[2] for line in lines if line] == [
+        "old.csv",
+        "old.html",
+        "old.json",
+    ]
 
 
 @pytest.mark.slow

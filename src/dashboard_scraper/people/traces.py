@@ -12,6 +12,8 @@ from urllib.parse import quote
 
 import msgspec
 
+from dashboard_scraper.csv_text import guard
+
 _CHUNK = 1 << 22
 _OVERLAP = 1 << 10  # longer than any name, which may lie across two chunks
 _PARQUET = b"PAR1"
@@ -24,7 +26,7 @@ _UNSEARCHABLE = (
     b"BZh",
     b"\x28\xb5\x2f\xfd",
 )
-_IN_HTML = str.maketrans({"&": "&amp;", "'": "&#39;"})
+_IN_HTML = str.maketrans({"&": "&amp;", "'": "&#39;", '"': "&#34;", "<": "&lt;", ">": "&gt;"})
 _IN_JSON = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
@@ -41,15 +43,10 @@ class Traces(msgspec.Struct, frozen=True):
 
     def pattern(self) -> re.Pattern[str]:
         """Matches any of them in folded text."""
-        addresses = {key for key in self.keys if "@" in key}
-        addresses |= {
-            written
-            for address in addresses
-            for written in (address.translate(_IN_HTML), folded(quote(address)))
-        }
+        addresses = {form for key in self.keys if "@" in key for form in _written(key)}
         addresses |= {folded(pseudonym) for pseudonym in self.pseudonyms}
         found = [rf"(?<![\w.+%-])(?:{_any_of(addresses)})(?![\w-]|\.\w)"] if addresses else []
-        if names := {folded(key) for key in self.keys if "@" not in key}:
+        if names := {form for key in self.keys if "@" not in key for form in _written(folded(key))}:
             found.append(rf'(?:^|[">])(?:{_any_of(names)})(?:#\d+)?[",<]')
         if self.login:
             found.append(rf'"user_login": ?"{re.escape(folded(self.login))}"')
@@ -61,6 +58,17 @@ def folded(text: str) -> str:
     if text.isascii():
         return text.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
+
+
+def _written(name: str) -> set[str]:
+    """The name as CSV, HTML, JSON and URLs have it, folded."""
+    return {
+        name,
+        guard(name).replace('"', '""'),
+        name.translate(_IN_HTML),
+        msgspec.json.encode(name).decode()[1:-1],
+        folded(quote(name)),
+    }
 
 
 def _unescaped(text: str) -> str:
