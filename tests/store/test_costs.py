@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -131,6 +132,18 @@ def test_day_without_costs_is_not_a_missing_day(store: Store) -> None:
     with store.reading() as reader:
         assert [*reader.cost_ledger(ANALYTICS)] == [DAY]
         assert reader.cost_ledger(ANALYTICS, Window(DAY - NIGHT, DAY - NIGHT)) == {}
+
+
+def test_day_without_costs_is_in_the_currency_of_the_others(store: Store) -> None:
+    """Its answer has no row that could name one, and its zeros were labelled as dollars."""
+    quiet, euros = day_of(day=DAY + timedelta(1)), day_of(cost("alice@example.com", "1"))
+    assert put(store, quiet) is Stored.FIRST
+    assert stored(store, quiet.day)[0].currency == "USD"
+    put(store, replace(euros, currency="EUR"))
+    assert put(store, quiet, 1) is Stored.SAME
+    assert put(store, day_of(day=DAY + timedelta(2))) is Stored.FIRST
+    found = [stored(store, DAY + timedelta(n))[0] for n in range(3)]
+    assert [(row.currency, row.version) for row in found] == [("EUR", 1)] * 3
 
 
 def test_rows_that_do_not_match_the_ledger_are_refused(store_url: str, store: Store) -> None:

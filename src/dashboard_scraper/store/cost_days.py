@@ -46,12 +46,18 @@ from dashboard_scraper.store.statements import (
     deletion_of_day,
     insertion,
     is_of_version,
+    of_source,
     rows_of_day,
+    source_values,
     update_of_day,
     version_values,
 )
 from dashboard_scraper.store.versions import Content, Delta, applied, difference
 
+_CURRENCY = (
+    of_source(COST_DAY, select(COST_DAY.c.currency)).order_by(COST_DAY.c.day.desc()).limit(1)
+)
+"""That of the newest day with costs."""
 _KEYS = 3  # columns of the key after source and day
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
@@ -80,6 +86,8 @@ class StoredCosts:
         content = cost_content(costs)
         new = {key: row for key, row in content.items() if key[0] not in without}
         row = cost_ledger_row(self._prefix[0], costs, fetched_at)
+        if not content:  # a source that names the currency in its rows did not say it
+            row["currency"] = self._usual_currency() or row["currency"]
         if lost := len(content) - len(new):
             row |= {**sum_columns(self._sums_of(new)), "forgotten": lost}
         persons.add(self._connection, self._prefix[0], {key[0] for key in new if key[0]}, people)
@@ -89,14 +97,20 @@ class StoredCosts:
             self._connection.execute(insertion(COST_LEDGER), row)
             return Stored.FIRST, None
         before, old = cost_ledger_day(current), self.rows()
+        if not content and not old:  # another label of nothing is no revision
+            current = {**current, "currency": row["currency"]}
         if new == old and is_equal(row, current) and before.forgotten == lost:
-            self._update_ledger(fetched_at=fetched_at)
+            self._update_ledger(fetched_at=fetched_at, currency=row["currency"])
             return Stored.SAME, before
         self._archive(current, difference(old, new))
         self._delete_rows(COST_DAY)
         self._write(COST_DAY, new)
         self._update_ledger(**{**row, "version": before.version + 1})
         return Stored.REVISED, before
+
+    def _usual_currency(self) -> str | None:
+        found: str | None = self._connection.scalar(_CURRENCY, source_values(self._prefix[0]))
+        return found
 
     def rows(self) -> Content:
         """The rows of the version in force."""
