@@ -134,6 +134,14 @@ def test_days_without_costs_are_gaps(home: Home) -> None:
 
 
 @pytest.mark.slow
+def test_period_without_costs_has_the_unit_of_other_days(home: Home) -> None:
+    first = TWO_MONTHS.start
+    report = stored(home, Window(first - timedelta(9), first - timedelta(3)))
+    assert report.number("cost-billed") == "unknown"
+    assert "Credits" not in section(report)
+
+
+@pytest.mark.slow
 def test_days_in_doubt_are_marked(home: Home) -> None:
     day = MONTH.start + timedelta(2)
 

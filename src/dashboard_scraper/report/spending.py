@@ -129,7 +129,9 @@ class CostReading:
             for day, row in reader.cost_ledger(source, reach).items()
             if any(day in window for window in windows)
         }
-        self.metric = metric or usual_metric(self.ledger.values())
+        # Where no day of the windows has costs, the source's newest say what they would be in.
+        self._usual = [*(self.ledger or reader.cost_ledger(source)).values()][-len(reach) :]
+        self.metric = metric or usual_metric(self._usual)
         self.known = {
             day: amount
             for day, row in self.ledger.items()
@@ -176,13 +178,12 @@ class CostReading:
     @property
     def currency(self) -> str:
         """The currency of all days; UsageError where there are several."""
-        rows = self.ledger.values()
-        found = currencies_of(rows)
-        if len(found) > 1 and self.metric.kind is CostKind.MONEY:
+        found = currencies_of(self._usual)
+        if len(found) > 1 and self.ledger and self.metric.kind is CostKind.MONEY:
             raise UsageError(
                 f"the days have costs in {' and '.join(found)}, which are not compared"
             )
-        return found[0] if found else next((row.currency for row in rows), "")
+        return found[0] if found else next((row.currency for row in self._usual), "")
 
     def team_of(self) -> Callable[[Payer], str] | None:
         """The teams of a payer, in one text so that each amount is in one team's line; None where
