@@ -13,9 +13,12 @@ from conftest import Home, Start
 from dashboard_scraper.errors import SourceUnavailable
 from dashboard_scraper.model.costs import BILLED, COSTS_BY_NAME, Cost
 from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.simulator import Fault, Organization, Simulator, status
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import store_at
+from filled_store import user
+from stored_costs import cost, day_of
 from stored_days import NOON, TODAY, backfill, forget, march, settings_of
 
 DAY = march(3)
@@ -87,6 +90,23 @@ def test_row_that_is_new_or_gone_is_compared_with_zero(home: Home, spring: Simul
     for change in taken:
         assert Decimal(change["before"]) == figure(first, change)
         assert Decimal(change["after"]) == figure(second, change)
+
+
+def test_another_spelling_is_neither_new_nor_gone(home: Home) -> None:
+    home.settings["METRICS_SOURCE"] = ANALYTICS
+    home.data.mkdir()
+    store = store_at(settings_of(home).store_url)
+    for hours, name, number in ((0, "Ada@example.com", 2), (1, "ada@example.com", 3)):
+        answer = DayUsage(DAY, [user(name, chat_messages=number, total_messages=number)])
+        with store.locked(), store.opened():
+            store.put(ANALYTICS, answer, NOON + timedelta(hours=hours))
+            store.put_costs(
+                ANALYTICS, day_of(DAY, [cost(name, f"{number}")]), NOON + timedelta(hours=hours)
+            )
+    text = home.run("history", f"{DAY}").out
+    assert "    ada@example.com: chat_messages 2 -> 3\n" in text
+    assert "    ada@example.com, model-large: billed 2 -> 3\n" in text
+    assert not [word for word in (": new", ": gone", "Ada@", "-> 0") if word in text]
 
 
 @pytest.mark.usefixtures("spring")

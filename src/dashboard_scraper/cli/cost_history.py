@@ -19,7 +19,7 @@ from dashboard_scraper.model.costs import (
 )
 from dashboard_scraper.model.dates import iso_utc
 from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.people.shown_costs import shown_costs
+from dashboard_scraper.people.shown_costs import person_of, shown_costs, sort_key
 from dashboard_scraper.store import CostVersion, Reader
 
 
@@ -70,8 +70,7 @@ def _version(
     ledger = version.ledger
     changes: list[CostChange] = []
     if before is not None:
-        old, new = (shown_costs(each.costs, audience) for each in (before, version))
-        changes = list(_changes(old, new))
+        changes = list(_changes(before.costs, version.costs, audience))
     return CostVersionHistory(
         version=ledger.version,
         since=ledger.accepted_at,
@@ -88,14 +87,18 @@ def _known(figures: CostFigures) -> dict[str, CostValue]:
     return {m.name: figures[m] for m in COST_METRICS if figures[m] is not None}
 
 
-def _changes(old: Iterable[Cost], new: Iterable[Cost]) -> Iterator[CostChange]:
-    before, after = _by_key(old), _by_key(new)
-    for key in sorted(before.keys() | after.keys()):
-        was, is_now = before.get(key), after.get(key)
+def _changes(old: Iterable[Cost], new: Iterable[Cost], audience: Audience) -> Iterator[CostChange]:
+    """By person, under the newer name."""
+    before, after = (_by_key(shown_costs(costs, audience), audience) for costs in (old, new))
+    found = {**before, **after}
+    for key in sorted(found, key=lambda each: sort_key(found[each])):
+        was, is_now = (costs[key].figures if key in costs else None for costs in (before, after))
+        cost = found[key]
+        place = cost.user, cost.account.value, cost.resource_type, cost.resource
         for metric in COST_METRICS:
             values = _value(was, is_now, metric), _value(is_now, was, metric)
             if values[0] != values[1]:
-                yield CostChange(*key, metric.name, *values)
+                yield CostChange(*place, metric.name, *values)
 
 
 def _value(figures: CostFigures | None, other: CostFigures | None, metric: CostMetric) -> CostValue:
@@ -105,11 +108,8 @@ def _value(figures: CostFigures | None, other: CostFigures | None, metric: CostM
     return NO_COST[metric] if other is not None and other[metric] is not None else None
 
 
-def _by_key(costs: Iterable[Cost]) -> Mapping[tuple[str, str, str, str], CostFigures]:
-    return {
-        (cost.user, cost.account.value, cost.resource_type, cost.resource): cost.figures
-        for cost in costs
-    }
+def _by_key(costs: Iterable[Cost], audience: Audience) -> Mapping[tuple[str, ...], Cost]:
+    return {(person_of(cost, audience) or cost.user, *sort_key(cost)[1:]): cost for cost in costs}
 
 
 def cost_lines(histories: Iterable[CostVersionHistory]) -> Iterator[str]:

@@ -88,7 +88,7 @@ def _version(
     changes: list[PersonChange] = []
     if before is not None:
         old, new = reader.version(before.ledger), reader.version(ledger)
-        changes = list(_changes(audience.shown(old), audience.shown(new)))
+        changes = list(_changes(old, new, audience))
     return VersionHistory(
         version=ledger.version,
         state=version.state.value if version.state else _IN_FORCE,
@@ -103,15 +103,22 @@ def _version(
     )
 
 
-def _changes(old: Iterable[UserUsage], new: Iterable[UserUsage]) -> Iterator[PersonChange]:
-    before = {user.user: user for user in old}
-    after = {user.user: user for user in new}
-    for name in sorted(before.keys() | after.keys()):
-        if name not in before or name not in after:
-            yield PersonChange(name, _ROW, name in before, name in after)
-            if name in before:
+def _changes(
+    old: Iterable[UserUsage], new: Iterable[UserUsage], audience: Audience
+) -> Iterator[PersonChange]:
+    """By person, under the newer name: another spelling is neither gone nor new."""
+    before, after = (
+        {audience.person_of_shown(user.user): user for user in audience.shown(users)}
+        for users in (old, new)
+    )
+    found = before | after
+    for person in sorted(found, key=lambda each: found[each].user):
+        name = found[person].user
+        if person not in before or person not in after:
+            yield PersonChange(name, _ROW, person in before, person in after)
+            if person in before:
                 continue
-        yield from _figures(name, before.get(name), after[name])
+        yield from _figures(name, before.get(person), after[person])
 
 
 def _figures(name: str, old: UserUsage | None, new: UserUsage) -> Iterator[PersonChange]:
