@@ -1,4 +1,4 @@
-{#- The rows of a day with costs add up to its totals, exactly. Of removed users, amounts stay. -#}
+{#- The rows of a day with costs add up to its totals, exactly. Neither has those of removed users. -#}
 with sums as (
     select
         source,

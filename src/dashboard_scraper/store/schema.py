@@ -64,6 +64,7 @@ _PERSON = (
 _EXTRA = "JSON: the fields that the catalogue does not know, flattened"
 _UNRECONCILED = "JSON: where the users' sums and the tenant's own figures disagree, with both"
 _FORGOTTEN = "Users that were removed since"
+_FORGOTTEN_COSTS = "Rows of users who were removed since: the sums are without them"
 _FETCHED_AT = "When the fetch began"
 _SERVICE = "Whether it is a service account; the dashboard has only people"
 _VERSION_NUMBER = "Counts the different answers that were ever stored for the day"
@@ -307,7 +308,7 @@ def _cost_ledger_columns() -> tuple[Column[Any], ...]:
             for m in COST_METRICS
         ),
         Column("unreconciled", Text, comment=_UNRECONCILED),
-        Column("forgotten", Integer, nullable=False, server_default="0", comment=_FORGOTTEN),
+        Column("forgotten", Integer, nullable=False, server_default="0", comment=_FORGOTTEN_COSTS),
         Column("accepted_at", Moment, nullable=False, comment="Since when this is in force"),
     )
 
