@@ -263,6 +263,20 @@ def test_address_with_apostrophe_is_replaced(home: Home, spring: Simulator) -> N
     assert shown[pseudonym(ADA)]["manager"] == pseudonym(cyd)
 
 
+def test_name_in_a_word_is_not_told_by_the_rest_of_it(home: Home, spring: Simulator) -> None:
+    use_key(home)
+    users = [record(ADA, metadata="x"), record("data", metadata="job_data_1 of data: update")]
+    body = json.dumps({"userFeatureStats": users}).encode()
+    spring.add_fault(Fault(raw_body(body), USERS))
+    with pytest.raises(NotReconciled):
+        fetch(home, FIRST, FIRST)
+    folder = home.data / f"daily_exports_{FIRST}_to_{FIRST}"
+    rows = {row[USER_TITLE]: row for row in rows_of(folder / f"augment_metrics_{FIRST}.csv")}
+    bot = pseudonym("data")
+    assert rows[bot]["metadata"] == f"job_{bot}_1 of {bot}: update"
+    assert rows[pseudonym(ADA)]["metadata"] == "x"
+
+
 def test_unknown_tenant_figures_hide_names(home: Home, spring: Simulator) -> None:
     use_key(home)
     spring.add_fault(Fault(add_field("mostActive", ADA), TENANT))

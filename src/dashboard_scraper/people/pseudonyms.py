@@ -103,7 +103,7 @@ def hidden(text: str, rename: Rename, names: Iterable[str] = ()) -> str:
     if rename is as_they_are:
         return text
     for name in names:
-        text = text.replace(name, rename(name))
+        text = _replaced(text, name, rename)
     return _ADDRESS.sub(lambda match: _of_address(match[0], rename), text)
 
 
@@ -128,4 +128,14 @@ def hidden_in_figures(figures: Iterable[TenantFigure], rename: Rename) -> list[T
 
 def _without(text: str, address: str, rename: Rename) -> str:
     """The text with pseudonyms for the user's address and for everything that looks like one."""
-    return hidden(text.replace(address, rename(address)), rename)
+    return hidden(_replaced(text, address, rename), rename)
+
+
+def _replaced(text: str, name: str, rename: Rename) -> str:
+    """The text with the pseudonym for the name, but not where it is a part of a word: what is left
+    of the word would tell the name.
+    """
+    if name not in text:
+        return text
+    word = rf"(?<![^\W_]){re.escape(name)}(?![^\W_])"
+    return re.sub(word, lambda _: rename(name), text)
