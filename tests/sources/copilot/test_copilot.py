@@ -24,6 +24,7 @@ from copilot_runs import (
     by_login,
     downloads,
     fault,
+    of_bytes,
     of_first,
     opened,
     read_from,
@@ -32,7 +33,7 @@ from copilot_runs import (
     truth,
 )
 from dashboard_scraper.cli.fetching import fetch_daily
-from dashboard_scraper.errors import NotReconciled
+from dashboard_scraper.errors import ContractBroken, NotReconciled
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import BY_NAME, METRICS, Figures
 from dashboard_scraper.model.usage import DayUsage, UserUsage
@@ -314,6 +315,21 @@ def test_revised_day_is_found_by_the_month(home: Home, github: Simulator) -> Non
         assert source.changed_days(stored) == [DAY]
         source.fetch_day(DAY)  # its own report is newer than the month's
         assert source.changed_days(stored) == []
+
+
+def test_broken_month_of_the_tenant_loses_no_day(home: Home, github: Simulator) -> None:
+    """It is fetched to compare stored days alone; that they were not compared is an error."""
+
+    def fetch(first: date) -> None:
+        fetch_daily(settings_of(home), Window(first, DAY), clock=lambda: NOON)
+
+    fetch(DAY)
+    fault(github, "enterprise-28-day.ndjson", of_bytes(lambda body: body.replace(b'"day"', b'"x"')))
+    first = DAY - timedelta(1)
+    with pytest.raises(ContractBroken, match=r"^the stored days could not be compared with .*day"):
+        fetch(first)
+    with store_at(settings_of(home).store_url).reading() as reader:
+        assert reader.ledger("copilot").keys() == {first, DAY}
 
 
 @pytest.mark.slow

@@ -124,7 +124,7 @@ class CopilotSource(SummedDays, RestSource):
         self._downloads = Downloads(lambda link: connection(settings, link, NoAuth()), base)
         self._lock = threading.Lock()
         self._month: Month | None = None
-        self._own_latest: tuple[Window, dict[date, Totals]] | None = None
+        self._own_latest: tuple[Window, dict[date, Totals]] | ContractBroken | None = None
         self._alone: set[date] = set()
         self._credits: dict[date, list[CreditUsage]] = {}
         self._seen = False
@@ -176,7 +176,7 @@ class CopilotSource(SummedDays, RestSource):
         compared: bool,  # noqa: ARG002
     ) -> None:
         """Where many days are needed, fetch the users of the latest month in one call; the tenant's
-        own figures of it, where days are compared.
+        own figures of it, where days are compared: what is wrong with them is an error of that.
         """
         if not days:
             return
@@ -184,7 +184,10 @@ class CopilotSource(SummedDays, RestSource):
         if len(needed) >= _WORTH_A_MONTH:
             self._month = self._fetch_month()
         if len(days) > len(needed):
-            self._own_latest = self._fetch_own_month()
+            try:
+                self._own_latest = self._fetch_own_month()
+            except ContractBroken as error:
+                self._own_latest = error
 
     def _check_days(self, window: Window) -> None:
         published = self.published(self._clock())
@@ -212,6 +215,8 @@ class CopilotSource(SummedDays, RestSource):
         """
         if self._own_latest is None:
             return []
+        if isinstance(self._own_latest, ContractBroken):
+            raise self._own_latest
         window, totals = self._own_latest
         return sorted(
             day
