@@ -76,6 +76,21 @@ def test_export_equals_what_the_run_wrote(home: Home, spring: Simulator) -> None
     assert contents(home.path / "deep" / "elsewhere") == before
 
 
+@pytest.mark.slow
+def test_files_of_other_days_are_named(home: Home, spring: Simulator) -> None:
+    fetch(home, march(3), march(5))
+    folder = home.path / "collected"
+    for first, last in ((3, 4), (3, 4), (4, 5)):
+        words = ("export", f"{march(first)}", f"{march(last)}", "--out", f"{folder}")
+        result = home.run(*words)
+        assert result.code == 0, result.err
+        expected = "2025-03-03 to 2025-03-04, such as augment_metrics_2025-03-03.csv"
+        assert (expected in result.err) == (last == 5)
+    assert {*pair(march(3))} <= contents(folder).keys()
+    assert march(3).isoformat() not in statuses(folder)
+    assert spring.requests
+
+
 @on_sqlite
 @pytest.mark.usefixtures("store_url")
 @pytest.mark.slow

@@ -26,6 +26,7 @@ from dashboard_scraper.exports.manifest import (
     ManifestDay,
     encoded,
     fields_of_window,
+    read_manifest,
 )
 from dashboard_scraper.exports.notes import is_foreign, notes_text, refuse_foreign
 from dashboard_scraper.exports.page_file import PageFile
@@ -177,6 +178,7 @@ def write_files(
             manifest = msgspec.structs.replace(manifest, missing_costs=without)
         content = encoded(manifest)
         publication.add(export.manifest_path, content)
+        _warn_of_other_windows(export, manifest)
         with _set_aside_meanwhile(behind_links(export.manifest_path), content):
             _set_aside_unwritten(export, manifest)
             publication.publish()
@@ -306,6 +308,26 @@ def _without_records(reader: Reader, export: DailyExport) -> list[date]:
 def _gap(days: Collection[date]) -> Unwritten:
     reason = f"GitHub's reports leave out days without records: {no_records(days)}"
     return Unwritten("GitHub's reports", [], reason)
+
+
+def _warn_of_other_windows(export: DailyExport, manifest: Manifest) -> None:
+    """A folder may collect the days of several exports, but has the manifest of one."""
+    before = read_manifest(export.manifest_path)
+    if before is None or (before.start, before.end) == (manifest.start, manifest.end):
+        return
+    listed = {file.name for file in manifest.files()}
+    names = sorted(file.name for file in before.files() if file.name not in listed)
+    left = [name for name in names if (export.folder / name).is_file()]
+    if left:
+        logger.warning(
+            "%s also has %d files of %s to %s, such as %s: they stay as they are, and the new"
+            " manifest does not list them",
+            export.folder,
+            len(left),
+            before.start,
+            before.end,
+            left[0],
+        )
 
 
 @contextlib.contextmanager
