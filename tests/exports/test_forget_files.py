@@ -200,12 +200,14 @@ def test_service_account_is_found_by_full_name(home: Home, capsys: Capture) -> N
     assert not [text for text in texts if re.search(r'(?m)(^|")ci[",]', text)]
 
 
-@pytest.mark.parametrize("name", ['-R&D "new" key', '"r&d"@example.com'])
+@pytest.mark.parametrize("name", ["ci", '-R&D "new" key', '"r&d"@example.com'])
 def test_name_is_found_however_a_file_writes_it(home: Home, capsys: Capture, name: str) -> None:
     home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "METRICS_SOURCE": SOURCE}
     home.data.mkdir()
     put(home.settings["STORE_URL"], {LAST: [user(name, chat_messages=1)]})
     (home.data / "old.csv").write_bytes(render(["User", "Row"], [[guard(name), 1]]))
+    focus = render(["Cost", "x_Source", "x_User", "x_Tokens"], [[1, SOURCE, guard(name), 1]])
+    (home.data / "old.focus.csv").write_bytes(focus)
     (home.data / "old.html").write_text(f"<td>{markupsafe.escape(name)}</td>")
     (home.data / "old.json").write_text(json.dumps({"user": name}))
     forget(home, name)

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import msgspec
 
 from dashboard_scraper.csv_text import guard
+from dashboard_scraper.sources.registry import SOURCES
 
 _CHUNK = 1 << 22
 _OVERLAP = 1 << 10  # longer than any name, which may lie across two chunks
@@ -47,7 +48,9 @@ class Traces(msgspec.Struct, frozen=True):
         addresses |= {folded(pseudonym) for pseudonym in self.pseudonyms}
         found = [rf"(?<![\w.+%-])(?:{_any_of(addresses)})(?![\w-]|\.\w)"] if addresses else []
         if names := {form for key in self.keys if "@" not in key for form in _written(folded(key))}:
-            found.append(rf'(?:^|[">])(?:{_any_of(names)})(?:#\d+)?[",<]')
+            # In the CSV of FOCUS, the column before it is the source; in others it is the first.
+            before = rf'(?:^|[">]|,(?:{_any_of(SOURCES)}),)'
+            found.append(rf'{before}(?:{_any_of(names)})(?:#\d+)?[",<]')
         if self.login:
             found.append(rf'"user_login": ?"{re.escape(folded(self.login))}"')
         return re.compile("|".join(found), re.MULTILINE)
