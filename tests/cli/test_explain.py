@@ -13,10 +13,11 @@ from msgspec.structs import replace
 
 from conftest import Home, today
 from dashboard_scraper.csv_text import render
-from dashboard_scraper.model.costs import Cost, CostDay, sum_costs
+from dashboard_scraper.model.costs import Cost, CostDay, CostFigures, sum_costs
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.people.identity import HEADER
 from dashboard_scraper.simulator import Simulator
+from dashboard_scraper.sources.registry import CLAUDE_CODE
 from made_up_days import LAST, MONTH, TWO_MONTHS, users
 from stored_costs import BOT, MODELS, SPIKE, SPIKE_DAY, cost, day_of, store_costs, with_spike
 from stored_days import forget, sql
@@ -61,6 +62,17 @@ def test_spike_is_the_first_line(home: Home, store_url: str) -> None:
         False,
     )
     assert Decimal(cause["difference"]) == Decimal(cause["amount"]) - Decimal(cause["usual"])
+
+
+def test_estimate_is_explained_where_nothing_else_is_known(home: Home) -> None:
+    def estimates(day: date, costs: list[Cost]) -> CostDay:
+        found = [replace(each, figures=CostFigures(estimated=Decimal(2))) for each in costs]
+        return day_of(day, found)
+
+    store_costs(home, NAMES, FORTNIGHT, change=estimates, source=CLAUDE_CODE)
+    home.settings["METRICS_SOURCE"] = CLAUDE_CODE
+    assert explained(home, *WEEK)["metric"] == "estimated"
+    assert "Estimated in USD, an estimate and not a bill: " in home.run(*WEEK).out
 
 
 def test_breakdowns_sum_exactly_to_the_whole(home: Home) -> None:

@@ -41,7 +41,8 @@ def configure(parser: Parser) -> None:
     parser.add_argument(
         "--metric",
         choices=[metric.name for metric in (BILLED, ESTIMATED, CREDITS)],
-        help="by default billed where anything was billed, else credits",
+        help="by default billed where anything was billed, else credits; estimated where neither is"
+        " known",
     )
     parser.add_argument(
         "--forecast",
