@@ -288,6 +288,18 @@ def test_day_fetched_again_into_a_restored_backup_is_sent_whole(filled: Home) ->
 
 
 @on_sqlite
+def test_other_person_forgotten_in_a_restored_backup_is_gone(filled: Home) -> None:
+    file = filled.data / "usage.db"
+    backup = file.read_bytes()
+    forget(filled, GONE)
+    target = fresh(filled)
+    file.write_bytes(backup)
+    forget(filled, KEPT)
+    sync(filled, target)
+    assert target.content() == fresh(filled).content()
+
+
+@on_sqlite
 def test_later_answer_with_equal_figures_sends_no_user(filled: Home) -> None:
     target = fresh(filled)
     store = store_at(filled.settings["STORE_URL"])

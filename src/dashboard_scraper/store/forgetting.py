@@ -22,6 +22,7 @@ from sqlalchemy import (
     update,
 )
 
+from dashboard_scraper.clock import utc_now
 from dashboard_scraper.model.figures import counts_of, of_counts
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.people.people import People
@@ -71,7 +72,7 @@ def remove_person(connection: Connection, people: People, user: str) -> int:
     gone[""] = people.of("").names_in(without_rows.difference(*known.values()), person)
     persons.remove(connection, gone, set().union(*(known[each] - gone[each] for each in known)))
     _remove_mentions(connection, people, person)
-    _count_forgets(connection)
+    _note_forget(connection)
     return removed
 
 
@@ -93,11 +94,15 @@ def _remove_names(connection: Connection, source: str, names: set[str]) -> int:
     return removed
 
 
-def _count_forgets(connection: Connection) -> None:
-    """Record it for the store as a whole: mentions may be gone from days of other users."""
+def _note_forget(connection: Connection) -> None:
+    """Record it for the store as a whole: mentions may be gone from days of other users.
+
+    By its moment, since a count would come again where a backup is restored in between.
+    """
     before = connection.scalar(select(INFO.c.value).where(INFO.c.name == FORGETS))
+    number = max(int(before or 0) + 1, int(utc_now().timestamp() * 1_000_000))
     connection.execute(delete(INFO).where(INFO.c.name == FORGETS))
-    connection.execute(insert(INFO).values(name=FORGETS, value=f"{int(before or 0) + 1}"))
+    connection.execute(insert(INFO).values(name=FORGETS, value=f"{number}"))
 
 
 def _users_in_versions(

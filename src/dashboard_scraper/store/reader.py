@@ -447,7 +447,7 @@ class Reader(CostQueries, SumQueries):
 
     @property
     def forgets(self) -> int:
-        """How often somebody was removed from the store."""
+        """A number that grows when somebody is removed; 0 where nobody was."""
         return int(self._forgets or 0)
 
     @cached_property

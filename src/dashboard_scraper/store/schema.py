@@ -53,7 +53,7 @@ INFO = Table(
 SCHEMA_VERSION = "schema_version"
 LAST_SUCCESS = "last_success"  # followed by a colon and the source
 SEATS = "seats"  # followed by a colon and the source: when they were fetched
-FORGETS = "forgets"  # how often somebody was removed
+FORGETS = "forgets"  # a number that grows when somebody is removed
 
 _SOURCE = "Where the figures come from: a name of METRICS_SOURCE"
 _USER = "The user's address, or the name of a service account, as the source wrote it"
