@@ -192,6 +192,15 @@ def test_pseudonyms_hold_and_a_new_key_sends_everything_again(small: Home) -> No
     assert not names & {row["user_login"] for row in target.rows("user_days")}
 
 
+def test_state_does_not_let_anybody_try_names(small: Home) -> None:
+    """It has digests of what is in the rows: with names in them, these could be guessed."""
+    small.settings["PSEUDONYM_KEY_FILE"] = f"{small.path / 'key'}"
+    first, second = (fresh_without(small, word * 10).state for word in ("first", "second"))
+    marks = [state["bookmarks"]["user_days"]["days"][SOURCE] for state in (first, second)]
+    assert marks[0].keys() == marks[1].keys()
+    assert not {*marks[0].values()} & {*marks[1].values()}
+
+
 def fresh_without(home: Home, key: str) -> Target:
     """A target that knows no name."""
     file_of_key = home.path / "key"

@@ -82,7 +82,10 @@ class UserDayRows:
         return {day: self._mark(row) for day, row in self._ledger.items()}
 
     def _mark(self, row: LedgerDay) -> Mark:
-        numbers = (row.users, row.active_users, row.sums, row.digest)
+        # With the key of pseudonyms, if there is one: the digest is made of names and of figures
+        # that are in the rows, so that whoever guesses the names of a day could try them.
+        content = row.digest and self._view.audience.rename(row.digest)
+        numbers = (row.users, row.active_users, row.sums, content)
         made_from = (row.accepted_at, *numbers, _doubts(row, self._view.tolerance))
         return Mark(row.version, row.forgotten, digest(made_from))
 
