@@ -305,6 +305,29 @@ def test_refresh_repairs_a_changed_day(home: Home, store_url: str, run: Run) -> 
     assert stored_users(home)[NEXT]
 
 
+@pytest.mark.slow
+def test_lost_name_is_reported(store_url: str, run: Run) -> None:
+    make_store(store_url)
+    sql(store_url, "DELETE FROM person WHERE user_login = 'ben'")
+    for words in (EXPORT, ("people",)):
+        result = run(*words)
+        assert result.code == 1
+        assert "somebody with figures has no name" in result.err.splitlines()[-1]
+    result = run("status", "--verify")
+    assert (result.code, "the rows of these days do not match" in result.err) == (1, True)
+
+
+@pytest.mark.usefixtures("sim")
+@pytest.mark.slow
+def test_refresh_repairs_a_lost_name(store_url: str, run: Run) -> None:
+    words = ("--daily", *EXPORT[1:])
+    assert run(*words).code == 0
+    sql(store_url, "DELETE FROM person WHERE number = 0")
+    assert run("status", "--verify").code == 1
+    assert run(*words, "--refresh").code == 0
+    assert run("status", "--verify").code == 0
+
+
 def test_day_without_ledger_row_is_missing(home: Home, store_url: str, run: Run) -> None:
     make_store(store_url)
     sql(store_url, f"DELETE FROM day_ledger WHERE day = '{NEXT}'")

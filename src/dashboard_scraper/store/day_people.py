@@ -103,7 +103,10 @@ def is_right(
     they are known already.
     """
     rows = _rows(connection, source, day) if rows is None else rows
-    right = bitmaps_of(rows, number_of or numbers(connection))
+    number_of = number_of or numbers(connection)
+    if any(name not in number_of for (name,) in rows):
+        return False
+    right = bitmaps_of(rows, number_of)
     stored = (
         connection.execute(content_of_day(DAY_PEOPLE), day_values(source, day)).mappings().all()
     )

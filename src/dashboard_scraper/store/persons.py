@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from sqlalchemy import Connection, Table, bindparam, delete, func, select, update
 
+from dashboard_scraper.errors import StoreFailed
 from dashboard_scraper.model.names import NameKind
 from dashboard_scraper.people.people import People
 from dashboard_scraper.sources.registry import name_kind_of
@@ -93,6 +94,20 @@ def _numbered(connection: Connection, names: set[str], people: People) -> Mappin
 def numbers(connection: Connection) -> dict[str, int]:
     """The number of each name."""
     return {row[0]: row[1] for row in connection.execute(_NUMBERS)}
+
+
+class NameOfNumber(dict[int, str]):
+    """The name that each number stands for; StoreFailed for one that the store has no name of."""
+
+    def __init__(self, place: str, number_of: Mapping[str, int]) -> None:
+        super().__init__((number, name) for name, number in number_of.items())
+        self._place = place
+
+    def __missing__(self, number: int) -> str:
+        raise StoreFailed(
+            f"{self._place}: somebody with figures has no name any more; restore the store from a"
+            " backup, or fetch the days that `status --verify` names again with --refresh"
+        )
 
 
 def _own_names(source: str, names: set[str]) -> set[str]:

@@ -337,7 +337,8 @@ class Reader(CostQueries, SumQueries):
     def name_of_bit(self) -> dict[int, str]:
         """The name that each bit of a bitmap stands for."""
         with self._explained():
-            return {number: name for name, number in persons.numbers(self._connection).items()}
+            numbers = persons.numbers(self._connection)
+        return persons.NameOfNumber(self._place, numbers)
 
     def known(self, source: str) -> list[KnownUser]:
         """Every user of the source, sorted by name."""

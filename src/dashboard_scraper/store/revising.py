@@ -155,7 +155,11 @@ class StoredDay:
             self.rows.replace(USER_DAY, old, new)
             stored[USER_DAY] = old = new
         elif not day_people.is_right(self._connection, self._source, self._day, old, numbers):
-            self.rows.replace(USER_DAY, old, old)  # the bitmaps alone are damaged
+            # The bitmaps alone are damaged, or names are lost.
+            names = (name for (name,) in old)
+            numbers = persons.add(self._connection, self._source, names, people, numbers)
+            self.rows.numbers = numbers
+            self.rows.replace(USER_DAY, old, old)
         # After `forget`, even an equal answer is a revision: with it, nobody is missing any more.
         if new == old and _totals_of(row) == _totals_of(current) and not before.forgotten:
             self._update_records(before.version, stored, answer)
