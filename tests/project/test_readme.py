@@ -7,7 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -84,7 +84,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert home.run("--last-28-days").code == 0
         assert home.run("--daily", "10-20-2025", "10-22-2025").code == 0
     store_costs(home, users(3), Window(date(2025, 10, 1), date(2025, 11, 30)))
-    store_costs(home, users(3), Window(yesterday(), yesterday()))
+    newest = Window(yesterday(), yesterday())
+    store_costs(home, users(3), newest, fetched=datetime.now(UTC))
     return home.data
 
 

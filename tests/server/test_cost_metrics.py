@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -100,7 +100,9 @@ def test_amounts_are_for_the_token_only(served: Served) -> None:
 
 @pytest.mark.slow
 def test_newest_closed_day_is_shown(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A newer day whose costs do not add up is counted, but its amounts are not shown."""
+    """A newer day whose costs do not add up is counted, but its amounts are not shown, nor are
+    those of a day that a clock fetched which was ahead.
+    """
     home = Home(tmp_path_factory.mktemp("open"))
     store_days(home, NAMES, DAYS)
 
@@ -108,6 +110,8 @@ def test_newest_closed_day_is_shown(tmp_path_factory: pytest.TempPathFactory) ->
         return CostDay(each, costs, sum_costs([])) if each == LAST else day_of(each, costs)
 
     store_costs(home, NAMES, DAYS, change=last_is_open)
+    ahead = Window(date(2999, 12, 1), date(2999, 12, 1))
+    store_costs(home, NAMES, ahead, fetched=datetime(2999, 12, 30, tzinfo=UTC))
     with serving(home) as server:
         found = samples(server.get("/metrics").text)
     end = end_of_day(LAST - timedelta(1)).timestamp()

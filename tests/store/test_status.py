@@ -20,6 +20,7 @@ from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import store_at
 from databases import on_sqlite
 from filled_store import user
+from stored_costs import cost, day_of
 from stored_days import (
     NOON,
     TENANT,
@@ -270,6 +271,13 @@ def put_days(home: Home, fetched: dict[date, datetime]) -> None:
             store.put(DASHBOARD, DayUsage(day, [user("ada@example.com")]), moment)
 
 
+def put_costs(home: Home, fetched: dict[date, datetime]) -> None:
+    store = store_at(home.settings["STORE_URL"])
+    with store.locked(), store.opened():
+        for day, moment in fetched.items():
+            store.put_costs(DASHBOARD, day_of(day, [cost("ada@example.com", "1")]), moment)
+
+
 SOUND = {march(8): NOON, march(9): NOON}
 LATER = NOON + timedelta(days=40)
 AHEAD = {
@@ -313,6 +321,14 @@ def test_store_with_future_days_only_is_stale(home: Home, capsys: Capture) -> No
     assert text_of(home, capsys)
     with pytest.raises(Stale, match="every stored day was fetched before it had ended"):
         age_checked(home, NOON, "999d")
+
+
+def test_costs_fetched_by_a_clock_that_was_ahead_are_not_fresh(home: Home) -> None:
+    put_days(home, SOUND)
+    put_costs(home, {march(8): NOON, date(2025, 4, 15): LATER})
+    age_checked(home, NOON, "36h")
+    with pytest.raises(Stale, match="the newest day with costs, 2025-03-08, ended 36 hours ago"):
+        age_checked(home, NOON, "35h")
 
 
 @pytest.mark.parametrize("day", [march(9), march(10)], ids=["yesterday", "today"])

@@ -160,7 +160,7 @@ class _Run(msgspec.Struct):
         tolerance = settings.reconcile_tolerance
         with store.reading() as reader:
             status = status_of(reader, "", settling_of(settings), now, tolerance)
-            found = [*of_store(reader, status, source)]
+            found = [*of_store(reader, status, source, now)]
             if self.stores_days:
                 info, window = info_of(source), self._days(settings)
                 found += of_days(reader, info, window, tolerance, now)

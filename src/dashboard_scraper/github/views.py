@@ -305,7 +305,7 @@ class GithubViews:
                 ledger = view.reader.cost_ledger(self._source)
         except DaysMissing:
             return {}
-        newest = newest_closed(ledger.values())
+        newest = newest_closed(ledger.values(), self._clock())
         return {self._source: newest} if newest else {}
 
     def notices(self) -> list[Notice]:

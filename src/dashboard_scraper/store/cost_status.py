@@ -13,7 +13,7 @@ from dashboard_scraper.model.dates import end_of_day
 from dashboard_scraper.model.listing import NAMED_AT_MOST, listed, listed_days
 from dashboard_scraper.store.cost_rows import CostLedgerDay
 from dashboard_scraper.store.reader import Reader
-from dashboard_scraper.store.settling import is_settled
+from dashboard_scraper.store.settling import is_settled, was_over
 
 
 class UnreconciledCosts(msgspec.Struct):
@@ -24,7 +24,9 @@ class UnreconciledCosts(msgspec.Struct):
 
 
 class CostStatus(msgspec.Struct):
-    """The days with costs, from `first` to `last`, `days` in number.
+    """The days with costs, from `first` to `last`, `days` in number. The freshness is that of
+    `newest_over`, the newest day that had ended when its costs were fetched, as far as clocks were
+    right.
 
     `missing` are later days than the first that are stored, but without costs. `unsettled` ones may
     still be corrected, and from `forgotten` ones a user was removed.
@@ -32,6 +34,7 @@ class CostStatus(msgspec.Struct):
 
     first: date
     last: date
+    newest_over: date | None
     days: int
     missing: list[date]
     unsettled: list[date]
@@ -40,10 +43,12 @@ class CostStatus(msgspec.Struct):
 
     def raise_if_stale(self, source_name: str, max_age: timedelta, now: datetime) -> None:
         """Raise Stale if the newest day with costs ended longer than `max_age` ago."""
-        age = now - end_of_day(self.last)
+        if self.newest_over is None:
+            raise Stale(f"{source_name}: the costs of every day were fetched before it had ended")
+        age = now - end_of_day(self.newest_over)
         if age > max_age:
             raise Stale(
-                f"{source_name}: the newest day with costs, {self.last}, ended"
+                f"{source_name}: the newest day with costs, {self.newest_over}, ended"
                 f" {age.total_seconds() / 3600:.0f} hours ago"
             )
 
@@ -59,6 +64,7 @@ def cost_status(
     return CostStatus(
         first=first,
         last=max(ledger),
+        newest_over=max((row.day for row in rows if was_over(row, now)), default=None),
         days=len(ledger),
         missing=sorted(day for day in stored if day > first and day not in ledger),
         unsettled=[row.day for row in rows if not is_settled(row, settle_days, now)],
@@ -69,11 +75,9 @@ def cost_status(
     )
 
 
-def newest_closed(ledger: Iterable[CostLedgerDay]) -> CostLedgerDay | None:
+def newest_closed(ledger: Iterable[CostLedgerDay], now: datetime) -> CostLedgerDay | None:
     """The newest day whose costs add up and that had ended when it was fetched; oldest first."""
-    closed = [
-        row for row in ledger if not row.unreconciled and end_of_day(row.day) <= row.fetched_at
-    ]
+    closed = [row for row in ledger if not row.unreconciled and was_over(row, now)]
     return closed[-1] if closed else None
 
 

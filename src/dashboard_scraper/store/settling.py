@@ -9,6 +9,9 @@ from typing import NamedTuple
 from dashboard_scraper.model.dates import end_of_day
 from dashboard_scraper.store import CostLedgerDay, LedgerDay
 
+_CLOCKS_DIFFER = timedelta(minutes=5)
+"""Clock skew to allow for between machines that work on the same store."""
+
 
 def _no_lag(_source: str) -> int:
     return 0
@@ -31,3 +34,15 @@ def is_settled(stored: LedgerDay | CostLedgerDay, settle_days: int, now: datetim
     """
     settled_at = end_of_day(stored.day) + timedelta(days=settle_days)
     return settled_at <= stored.fetched_at <= now
+
+
+def was_over(stored: LedgerDay | CostLedgerDay, now: datetime) -> bool:
+    """Whether the day had ended when it was fetched, and the fetch is not in the future: others do
+    not count for the freshness.
+    """
+    return end_of_day(stored.day) <= stored.fetched_at and not is_in_future(stored, now)
+
+
+def is_in_future(stored: LedgerDay | CostLedgerDay, now: datetime) -> bool:
+    """Whether the day was fetched at a moment that is still to come: some clock was wrong."""
+    return stored.fetched_at > now + _CLOCKS_DIFFER

@@ -24,12 +24,9 @@ from dashboard_scraper.model.tolerance import EXACT, Tolerance
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader, Status
 from dashboard_scraper.store.cost_status import CostStatus, cost_status, lines_of
 from dashboard_scraper.store.runs import Run
-from dashboard_scraper.store.settling import Settling, is_settled
+from dashboard_scraper.store.settling import Settling, is_in_future, is_settled, was_over
 
 logger = logging.getLogger(__name__)
-
-_CLOCKS_DIFFER = timedelta(minutes=5)
-"""Clock skew to allow for between machines that work on the same store."""
 
 
 class Unreconciled(msgspec.Struct):
@@ -153,7 +150,7 @@ def _source_status(
         rows=sum(row.users for row in rows),
         complete=sum(row.status is Status.COMPLETE for row in rows if row.day <= last),
         future=[day for day in ledger if day > today],
-        fetched_in_future=[row.day for row in rows if _is_in_future(row, now)],
+        fetched_in_future=[row.day for row in rows if is_in_future(row, now)],
         empty=[row.day for row in rows if row.status is Status.EMPTY and row.day <= last],
         missing=[day for day in _expected_days(first, today, lag) if day not in ledger],
         unsettled=[row.day for row in rows if not is_settled(row, settling.counts, now)],
@@ -178,17 +175,6 @@ def _source_status(
 
 def _of_kind(doubts: Iterable[Doubt], kind: DoubtKind) -> list[Doubtful]:
     return [Doubtful(each.window.start, each.words) for each in doubts if each.kind is kind]
-
-
-def was_over(row: LedgerDay, now: datetime) -> bool:
-    """Whether the day had ended when it was fetched, and the fetch is not in the future: others do
-    not count for the freshness.
-    """
-    return end_of_day(row.day) <= row.fetched_at and not _is_in_future(row, now)
-
-
-def _is_in_future(row: LedgerDay, now: datetime) -> bool:
-    return row.fetched_at > now + _CLOCKS_DIFFER
 
 
 def _expected_days(first: date, today: date, lag: int) -> Iterator[date]:

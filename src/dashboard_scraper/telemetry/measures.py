@@ -25,7 +25,8 @@ from dashboard_scraper.store.gauges import (
     gauges_of,
     newest_cost_day,
 )
-from dashboard_scraper.store.status import StoreStatus, was_over
+from dashboard_scraper.store.settling import was_over
+from dashboard_scraper.store.status import StoreStatus
 
 _PREFIX = "dashboard_scraper"
 _UNITS = {SECONDS: "s"}
@@ -88,9 +89,9 @@ def _of_day(row: LedgerDay, known: list[Metric]) -> Iterator[Measure]:
             yield Measure(name, unit, metric.definition, value, attributes)
 
 
-def of_store(reader: Reader, status: StoreStatus, source: str) -> Iterator[Measure]:
+def of_store(reader: Reader, status: StoreStatus, source: str, now: datetime) -> Iterator[Measure]:
     """What `/metrics` says of the days of a source, under the same names."""
-    newest = newest_closed(reader.cost_ledger(source).values())
+    newest = newest_closed(reader.cost_ledger(source).values(), now)
     for gauge in (
         *gauges_of(status),
         newest_cost_day({source: newest} if newest else {}),
