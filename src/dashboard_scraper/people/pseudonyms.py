@@ -26,6 +26,7 @@ _ADDRESS = re.compile(
     r"""[^\s@<>()\[\],;:"'=`*|/\\{}&?!#%]*[^\s@<>()\[\],;:"'=`*|/\\{}&?!#%.]""",
     re.IGNORECASE,
 )
+_WORD = re.compile(r"\S+")
 
 Rename = Callable[[str], str]
 """From a user's address to the name that outputs show."""
@@ -104,7 +105,14 @@ def hidden(text: str, rename: Rename, names: Iterable[str] = ()) -> str:
         return text
     for name in names:
         text = _replaced(text, name, rename)
-    return _ADDRESS.sub(lambda match: _of_address(match[0], rename), text)
+    return _WORD.sub(lambda match: _of_word(match[0], rename), text)
+
+
+def _of_word(word: str, rename: Rename) -> str:
+    """The word with pseudonyms: most have no address, and to search a long one takes seconds."""
+    if "@" not in word and "%40" not in word:
+        return word
+    return _ADDRESS.sub(lambda match: _of_address(match[0], rename), word)
 
 
 def _of_address(found: str, rename: Rename) -> str:
