@@ -133,17 +133,11 @@ class StoredDay:
         """
         row = ledger_row(self._source, usage, fetched_at)
         new = user_rows(usage)
-        names = (name for (name,) in new)
-        numbers = persons.add(self._connection, self._source, names, people, self.rows.numbers)
-        self.rows.numbers = numbers
+        self._add_persons(new, people)
         answer = {USER_DAY: new, RECORD_DAY: record_rows(usage)}
         current = self._in_force()
         if current is None:
-            self._replace_rows({}, answer)
-            self._connection.execute(insertion(DAY_LEDGER), {**row, "suspicious": suspicious})
-            self._record_fetch(fetched_at, row["version"])
-            if suspicious:
-                self._record_marks(fetched_at, {"held": None, "suspicious": suspicious})
+            self._put_first(row, answer, suspicious)
             return Stored.FIRST, None
         before = ledger_day(current)
         stored = {table: self.rows.current(table) for table in ANSWER_TABLES}
@@ -154,12 +148,8 @@ class StoredDay:
                 return Stored.REVISED, before
             self.rows.replace(USER_DAY, old, new)
             stored[USER_DAY] = old = new
-        elif not day_people.is_right(self._connection, self._source, self._day, old, numbers):
-            # The bitmaps alone are damaged, or names are lost.
-            names = (name for (name,) in old)
-            numbers = persons.add(self._connection, self._source, names, people, numbers)
-            self.rows.numbers = numbers
-            self.rows.replace(USER_DAY, old, old)
+        else:
+            self._repair_people(old, people)
         # After `forget`, even an equal answer is a revision: with it, nobody is missing any more.
         if new == old and _totals_of(row) == _totals_of(current) and not before.forgotten:
             self._update_records(before.version, stored, answer)
@@ -180,6 +170,26 @@ class StoredDay:
             self._repeat_archived(known, fetched_at)
         self.mark(fetched_at, held=reason)
         return Stored.HELD, before
+
+    def _add_persons(self, rows: Content, people: People) -> None:
+        names = (name for (name,) in rows)
+        known = self.rows.numbers
+        self.rows.numbers = persons.add(self._connection, self._source, names, people, known)
+
+    def _put_first(self, row: dict[str, Any], answer: Answer, suspicious: str | None) -> None:
+        """Store the first answer for the day."""
+        self._replace_rows({}, answer)
+        self._connection.execute(insertion(DAY_LEDGER), {**row, "suspicious": suspicious})
+        self._record_fetch(row["fetched_at"], row["version"])
+        if suspicious:
+            self._record_marks(row["fetched_at"], {"held": None, "suspicious": suspicious})
+
+    def _repair_people(self, rows: Content, people: People) -> None:
+        """Write the bitmaps again, and names that are lost, where they do not match the rows."""
+        source, day, numbers = self._source, self._day, self.rows.numbers
+        if not day_people.is_right(self._connection, source, day, rows, numbers):
+            self._add_persons(rows, people)
+            self.rows.replace(USER_DAY, rows, rows)
 
     def _replace_rows(self, old: Answer, new: Answer) -> None:
         for table in ANSWER_TABLES:

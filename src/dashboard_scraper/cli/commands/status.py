@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import logging
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 
 from dashboard_scraper.cli.arguments import Parser, duration
 from dashboard_scraper.cli.options import add_json, add_source, settings_of
-from dashboard_scraper.sources.registry import info_of, lag_days_of
+from dashboard_scraper.sources.registry import info_of
 
 if TYPE_CHECKING:
     from dashboard_scraper.across.summary import PeopleSummary
@@ -67,17 +66,15 @@ def print_status(
     from dashboard_scraper.across.summary import as_text as people_text
     from dashboard_scraper.cli.output import print_json, print_text
     from dashboard_scraper.cli.several import for_each_source
+    from dashboard_scraper.cli.wiring import settling_of
     from dashboard_scraper.store import notices, store_of
-    from dashboard_scraper.store.settling import Settling
     from dashboard_scraper.store.status import StoreStatus, as_text, raise_if_stale, status_of
 
     store = store_of(settings)
     status, people, notified = StoreStatus(store.shown, []), None, None
     if store.exists():
         with store.reading() as reader:
-            lag_of = partial(lag_days_of, settings)
-            settling = Settling(settings.settle_days, settings.cost_settle_days, lag_of)
-            tolerance = settings.reconcile_tolerance
+            settling, tolerance = settling_of(settings), settings.reconcile_tolerance
             status = status_of(reader, store.shown, settling, now, tolerance)
             people = _people(settings, reader, now)
             notified = notices.status_of(reader.notices())
