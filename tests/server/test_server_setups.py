@@ -350,8 +350,15 @@ def is_being_read(store_url: str) -> bool:
     if store_url.startswith("sqlite"):
         _, in_log, moved = sql(store_url, "PRAGMA wal_checkpoint(PASSIVE)")[0]
         return bool(moved < in_log)
-    state = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
-    return bool(sql(store_url, f"{state} AND state = 'idle in transaction'"))
+    # Not by `state`: between two parts of a download it is idle, during one it is active.
+    return bool(
+        sql(
+            store_url,
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+            " AND backend_type = 'client backend'"
+            " AND xact_start IS NOT NULL AND pid <> pg_backend_pid()",
+        )
+    )
 
 
 @pytest.mark.slow
