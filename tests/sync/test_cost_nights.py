@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -24,7 +25,7 @@ from dashboard_scraper.model.costs import Budget, CostDay
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.simulator import Fault, Organization, Simulator, remove_field, status
 from dashboard_scraper.simulator.exchange import Answer, Request
-from dashboard_scraper.simulator.faults import edited, grouped
+from dashboard_scraper.simulator.faults import edited, grouped, ungrouped
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import CostLedgerDay, store_at
 from stored_days import NOON, TODAY, backfill, fetch, forget, march, settings_of, sql
@@ -174,17 +175,21 @@ def test_days_before_a_failure_stay(home: Home, spring: Simulator) -> None:
 
 def test_missing_field_is_an_error(home: Home, spring: Simulator) -> None:
     spring.add_fault(Fault(remove_field("billed_amount_usd"), COST))
-    with pytest.raises(ContractBroken, match=r"cost-analytics.*billed_amount_usd"):
+    what = rf"^costs of {WINDOW} could not be fetched: cost-analytics.*billed_amount_usd"
+    with pytest.raises(ContractBroken, match=what):
         run(home)
     assert stored(home) == []
 
 
-def test_malformed_day_fails_alone(home: Home, spring: Simulator, caplog: Log) -> None:
+@pytest.mark.parametrize("what", [grouped, ungrouped], ids=["rows", "totals"])
+def test_malformed_day_fails_alone(
+    home: Home, spring: Simulator, caplog: Log, what: Callable[[Request], bool]
+) -> None:
     """Whether it is asked for by itself, as the first one, or with others."""
     bad = {march(1), march(5)}
 
     def spoil(body: Any, request: Request) -> Any:
-        for point in body["data_points"] if grouped(request) else ():
+        for point in body["data_points"] if what(request) else ():
             if date.fromisoformat(point["start_date"]) in bad:
                 point["cost_metrics"]["input_tokens"] = -1
         return body

@@ -127,24 +127,42 @@ class _Filling:
     def run(self, *, refresh: bool) -> bool:
         """Fetch what is needed; False where the source has no costs for this tenant."""
         moment = self._rules.clock()
-        totals: Mapping[date, CostFigures | None] | None
-        if self._source.has_totals:
-            totals = self._source.fetch_totals(self._window)
-        else:
-            totals = dict.fromkeys(self._window.days())
+        totals = self._totals()
         if totals is None:
             return False
-        needed = [
-            day
-            for day in self._window.days()
-            if refresh or self._is_needed(day, totals[day], moment)
-        ]
+        needed = [day for day in totals if refresh or self._is_needed(day, totals[day], moment)]
         if needed:
             logger.info("fetching the costs of %s", listed_days(needed))
         for run in runs_of_days(needed):
             for window in self._windows(run):
                 self._fetch(window, totals)
         return True
+
+    def _totals(self) -> Mapping[date, CostFigures | None] | None:
+        """The source's own figures of each day, oldest first, where it has any; where the answer is
+        malformed, each by itself, and none of the days that are.
+        """
+        if not self._source.has_totals:
+            return dict.fromkeys(self._window.days())
+        try:
+            return self._source.fetch_totals(self._window)
+        except ContractBroken:
+            found, failed = self._totals_of_days()
+            if not found:
+                raise
+        self.failed += failed
+        return found
+
+    def _totals_of_days(self) -> tuple[dict[date, CostFigures], list[ScraperError]]:
+        """Of each day that has well-formed ones, and why the others have none."""
+        found: dict[date, CostFigures] = {}
+        failed: list[ScraperError] = []
+        for day in self._window.days():
+            try:
+                found |= self._source.fetch_totals(Window(day, day)) or {}
+            except ContractBroken as error:
+                failed.append(error.preceded_by(f"costs of {day} could not be fetched"))
+        return found, failed
 
     def _fetch(self, window: Window, totals: Mapping[date, CostFigures | None]) -> None:
         """Fetch and store the costs of days; each by itself where an answer is malformed, since

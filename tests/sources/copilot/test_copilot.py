@@ -21,6 +21,7 @@ from copilot_runs import (
     RECENT,
     TODAY,
     USERS,
+    Effect,
     by_login,
     downloads,
     fault,
@@ -33,11 +34,16 @@ from copilot_runs import (
     truth,
 )
 from dashboard_scraper.cli.fetching import fetch_daily
-from dashboard_scraper.errors import ContractBroken, NotReconciled
+from dashboard_scraper.errors import (
+    ContractBroken,
+    NotReconciled,
+    ScraperError,
+    SourceUnavailable,
+)
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import BY_NAME, METRICS, Figures
 from dashboard_scraper.model.usage import DayUsage, UserUsage
-from dashboard_scraper.simulator import Organization, Simulator
+from dashboard_scraper.simulator import Organization, Simulator, cut_body
 from dashboard_scraper.simulator.assistants import COPILOT
 from dashboard_scraper.simulator.copilot import CREDITS_SINCE, Tally
 from dashboard_scraper.simulator.copilot_api import ORGANIZATION
@@ -317,16 +323,27 @@ def test_revised_day_is_found_by_the_month(home: Home, github: Simulator) -> Non
         assert source.changed_days(stored) == []
 
 
-def test_broken_month_of_the_tenant_loses_no_day(home: Home, github: Simulator) -> None:
+@pytest.mark.parametrize(
+    ("effect", "error"),
+    [
+        (of_bytes(lambda body: body.replace(b'"day"', b'"x"')), ContractBroken),
+        (cut_body(), SourceUnavailable),
+    ],
+    ids=["malformed", "cut"],
+)
+def test_broken_month_of_the_tenant_loses_no_day(
+    home: Home, github: Simulator, effect: Effect, error: type[ScraperError]
+) -> None:
     """It is fetched to compare stored days alone; that they were not compared is an error."""
+    home.settings["MAX_RETRIES"] = "0"
 
     def fetch(first: date) -> None:
         fetch_daily(settings_of(home), Window(first, DAY), clock=lambda: NOON)
 
     fetch(DAY)
-    fault(github, "enterprise-28-day.ndjson", of_bytes(lambda body: body.replace(b'"day"', b'"x"')))
+    fault(github, "enterprise-28-day.ndjson", effect)
     first = DAY - timedelta(1)
-    with pytest.raises(ContractBroken, match=r"^the stored days could not be compared with .*day"):
+    with pytest.raises(error, match=r"^the stored days could not be compared with .*day"):
         fetch(first)
     with store_at(settings_of(home).store_url).reading() as reader:
         assert reader.ledger("copilot").keys() == {first, DAY}

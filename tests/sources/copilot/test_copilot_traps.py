@@ -411,8 +411,10 @@ def test_nothing_is_sent_before_the_limit_is_reset(
     assert github.count(USERS) == 1
 
 
-def test_broken_month_is_fetched_day_by_day(home: Home, github: Simulator) -> None:
-    fault(github, MONTH_FILE, of_first(day=None))
+@pytest.mark.parametrize("effect", [of_first(day=None), cut_body()], ids=["malformed", "cut"])
+def test_broken_month_is_fetched_day_by_day(home: Home, github: Simulator, effect: Effect) -> None:
+    home.settings["MAX_RETRIES"] = "0"
+    fault(github, MONTH_FILE, effect)
     days = [DAY, RECENT]
     with opened(home) as source:
         source.prepare(days, [DAY] * 8, compared=True)

@@ -14,7 +14,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from typing import IO, TypeVar
 
-from dashboard_scraper.errors import ContractBroken, NotPublished, ScraperError, UsageError
+from dashboard_scraper.errors import (
+    ContractBroken,
+    NotPublished,
+    ScraperError,
+    SourceUnavailable,
+    UsageError,
+)
 from dashboard_scraper.model.dates import Window, utc_day
 from dashboard_scraper.model.metrics import Totals
 from dashboard_scraper.model.seats import Seat
@@ -77,7 +83,8 @@ _FINAL = timedelta(days=4)
 _IN_MEMORY = 1 << 23  # bytes of a part that is not written to a file
 _WORTH_A_MONTH = 8
 """Days that a run must need for one call for all of them to be better: fewer are quicker alone."""
-
+_NO_MONTH = (ContractBroken, SourceUnavailable)
+"""Each day has reports of its own beside the month: those may well be sound, or arrive."""
 
 _Fetched = TypeVar("_Fetched")
 
@@ -124,7 +131,7 @@ class CopilotSource(SummedDays, RestSource):
         self._downloads = Downloads(lambda link: connection(settings, link, NoAuth()), base)
         self._lock = threading.Lock()
         self._month: Month | None = None
-        self._own_latest: tuple[Window, dict[date, Totals]] | ContractBroken | None = None
+        self._own_latest: tuple[Window, dict[date, Totals]] | ScraperError | None = None
         self._alone: set[date] = set()
         self._credits: dict[date, list[CreditUsage]] = {}
         self._seen = False
@@ -186,7 +193,7 @@ class CopilotSource(SummedDays, RestSource):
         if len(days) > len(needed):
             try:
                 self._own_latest = self._fetch_own_month()
-            except ContractBroken as error:
+            except _NO_MONTH as error:
                 self._own_latest = error
 
     def _check_days(self, window: Window) -> None:
@@ -215,7 +222,7 @@ class CopilotSource(SummedDays, RestSource):
         """
         if self._own_latest is None:
             return []
-        if isinstance(self._own_latest, ContractBroken):
+        if isinstance(self._own_latest, ScraperError):
             raise self._own_latest
         window, totals = self._own_latest
         return sorted(
@@ -337,7 +344,7 @@ class CopilotSource(SummedDays, RestSource):
         """The users of the latest month; None where it cannot be used, so that days come alone."""
         try:
             return self._with_new_links(self._fetch_month_once)
-        except ContractBroken as error:
+        except _NO_MONTH as error:
             logger.warning("%s; each day is fetched alone", error)
             return None
 
