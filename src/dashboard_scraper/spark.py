@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.installation import how_to_install
 from dashboard_scraper.model.dates import DAYS, Window, parse_day
-from dashboard_scraper.model.metrics import COUNTS, DETAILED
+from dashboard_scraper.model.metrics import ACTIVE_DAYS, COUNTS, DETAILED
 
 try:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -68,7 +68,7 @@ def github_records(
     """
     first_days = user_days.groupBy("user_login").agg(f.min("day"))
     people = github_people([(row[0], row[1]) for row in first_days.collect()])
-    rows = user_days.select(*_keys_in(user_days), "person", *_counts_in(user_days))
+    rows = user_days.select(*_keys_in(user_days), "person", *_numbers_in(user_days))
     if daily_totals is not None:
         rows = _with_phases(rows, {row[0] for row in daily_totals.select("day").collect()})
     rows = _in_window(rows, stamp)
@@ -88,7 +88,7 @@ def github_records(
 
 def copilot_records(user_days: DataFrame, stamp: Stamp) -> DataFrame:
     """The same for the Copilot JSON; the stamp must have a window."""
-    rows = _in_window(user_days, stamp).select(*_keys_in(user_days), *_counts_in(user_days))
+    rows = _in_window(user_days, stamp).select(*_keys_in(user_days), *_numbers_in(user_days))
     last_days = rows.groupBy("user_login").agg(f.max("day"))
     people = copilot_people([(row[0], row[1]) for row in last_days.collect()])
     return _converted(rows, copilot_lines, people, stamp)
@@ -126,8 +126,9 @@ def _keys_in(user_days: DataFrame) -> list[str]:
     return [*(["source"] if "source" in user_days.columns else []), *_USER_DAY]
 
 
-def _counts_in(user_days: DataFrame) -> list[str]:
-    return [metric.name for metric in COUNTS if metric.name in user_days.columns]
+def _numbers_in(user_days: DataFrame) -> list[str]:
+    numbers = [ACTIVE_DAYS, *COUNTS]
+    return [metric.name for metric in numbers if metric.name in user_days.columns]
 
 
 def _converted(

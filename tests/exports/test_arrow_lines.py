@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 from datetime import date
 from typing import Any
@@ -23,7 +24,7 @@ from dashboard_scraper import (
     github_people,
 )
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.model.metrics import DETAILED
+from dashboard_scraper.model.metrics import ACTIVE_DAYS, DETAILED
 from dashboard_scraper.sources.registry import SOURCES
 from filled_store import LAST, MONTH, SOURCE, figures_of
 from lake_days import ENTERPRISE, export_locally, export_to_lake, fill
@@ -125,6 +126,34 @@ def test_users_that_are_not_shown_have_no_line() -> None:
 
 def test_resting_users_have_no_line() -> None:
     assert github_lines(batch_of("ada@example.com"), ADA, STAMP).num_rows == 0
+
+
+@pytest.mark.parametrize("lines", [github_lines, copilot_lines])
+def test_active_days_say_whether_an_unknown_count_may_be_activity(lines: Any) -> None:
+    """As in the local files: nobody has a line who was not active."""
+    unknown = batch_of("ada@example.com", chat_messages=None)
+    column = unknown.schema.get_field_index(ACTIVE_DAYS.name)
+    for days, count in ((0, 0), (1, 1), (None, 1)):
+        batch = unknown.set_column(column, ACTIVE_DAYS.name, pa.array([days], pa.int64()))
+        assert lines(batch, ADA, STAMP).num_rows == count
+
+
+@pytest.mark.parametrize("lines", [github_lines, copilot_lines])
+def test_batch_of_other_types_gives_the_same_line_or_is_refused(lines: Any) -> None:
+    good = batch_of("ada@example.com", chat_messages=3)
+    moment, decimals = pa.array([LAST]).cast(pa.timestamp("us")), pa.array([3.0])
+    for name, right, wrong in (
+        ("day", pa.array([LAST], pa.date64()), moment),
+        ("day", pa.array([LAST]).dictionary_encode(), pa.array([f"{LAST}"])),
+        ("day", pa.array([LAST]), pa.array([None], pa.date32())),
+        ("chat_messages", decimals, pa.array([3.5])),
+        ("chat_messages", pa.array([3], pa.int8()), pa.array([math.nan])),
+    ):
+        column = good.schema.get_field_index(name)
+        same = lines(good.set_column(column, name, right), ADA, STAMP)
+        assert same.equals(lines(good, ADA, STAMP))
+        with pytest.raises(UsageError, match=f"the batch's column {name} "):
+            lines(good.set_column(column, name, wrong), ADA, STAMP)
 
 
 @pytest.mark.parametrize("lines", [github_lines, copilot_lines])

@@ -21,7 +21,7 @@ from dashboard_scraper.model.metrics import DETAILED, REQUIRED
 from dashboard_scraper.model.usage import EditorLanguageUsage, UserUsage
 from dashboard_scraper.store import DetailStatus, store_at
 from dashboard_scraper.store.lake.place import CATALOG_FILE, NAMESPACE
-from filled_store import FETCHED, MONTH, SOURCE, put, some_days
+from filled_store import FETCHED, MONTH, SOURCE, figures_of, put, some_days
 
 ENTERPRISE = "283613"
 STORED = Window(MONTH.start - timedelta(5), MONTH.end)
@@ -53,6 +53,7 @@ def fill(home: Home, *, pseudonyms: bool) -> None:
         users[1:4] = [
             _without(user, areas) for user, areas in zip(users[1:4], _UNUSED, strict=True)
         ]
+        users.append(UserUsage("resting@example.com", RESTING))
     put(home.settings["STORE_URL"], days)
     store = store_at(home.settings["STORE_URL"])
     with store.locked(), store.opened():
@@ -65,6 +66,9 @@ def fill(home: Home, *, pseudonyms: bool) -> None:
                     SOURCE, day, {user.user: draw.random() for user in users}, FETCHED
                 )
 
+
+RESTING = replace(figures_of(chat_messages=None), active_days=0)
+"""Of somebody who was not active, also where a count is unknown."""
 
 _UNUSED = [(CLI, REMOTE, CODE_FIRST), (CLI, REMOTE), (CLI,)]
 """What three users never use, so that each is in another phase."""

@@ -21,7 +21,14 @@ from dashboard_scraper.github.records import Part, cells_of_figures, known_of_wh
 from dashboard_scraper.github.reports import NEEDS as GITHUB_NEEDS
 from dashboard_scraper.installation import how_to_install
 from dashboard_scraper.model.figures import Values, has_activity, maker
-from dashboard_scraper.model.metrics import COUNTS, DETAILED, METRICS, REQUIRED, Figures
+from dashboard_scraper.model.metrics import (
+    ACTIVE_DAYS,
+    COUNTS,
+    DETAILED,
+    METRICS,
+    REQUIRED,
+    Figures,
+)
 from dashboard_scraper.output import Needs
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import persons_of
@@ -47,7 +54,7 @@ LINES = pa.schema(
 """What both functions return: a day's file has its lines in the order of `sort_key`."""
 
 _NEEDED = ("day", "user_login", *(metric.name for metric in REQUIRED))
-_COUNTS = frozenset(COUNTS)
+_NUMBERS = frozenset([*COUNTS, ACTIVE_DAYS])
 _detailed = maker(DETAILED)
 
 
@@ -159,8 +166,8 @@ def _active(
 ) -> Iterator[tuple[date, _Row]]:
     if absent := [name for name in _NEEDED if name not in batch.schema.names]:
         raise UsageError(f"the batch lacks the column {absent[0]}")
-    days, names = (batch.column(name).to_pylist() for name in _NEEDED[:2])
-    columns = [_optional(batch, m.name) if m in _COUNTS else repeat(None) for m in METRICS]
+    days, names = _days(batch), batch.column("user_login").to_pylist()
+    columns = [_numbers(batch, m.name) if m in _NUMBERS else repeat(None) for m in METRICS]
     found: set[tuple[date, int]] = set()
     details = zip(*more, strict=False) if more else repeat(())
     for day, name, values, others in zip(
@@ -178,6 +185,28 @@ def _active(
             )
         found.add((day, shown.id))
         yield day, _Row(name, shown, values, others)
+
+
+def _days(batch: pa.RecordBatch) -> list[date]:
+    """UsageError for moments, which are of another day in another time zone, and for texts."""
+    column = batch.column("day")
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not pa.types.is_date(kind) or column.null_count:
+        what = "null in a row" if column.null_count else f"{kind}"
+        raise UsageError(f"the batch's column day is {what}; it must be a date, as date32")
+    days: list[date] = column.to_pylist()
+    return days
+
+
+def _numbers(batch: pa.RecordBatch, name: str) -> Iterable[int | None]:
+    """As `_optional`, of a column of whole numbers: programs with nulls make decimals of those."""
+    if name not in batch.schema.names:
+        return repeat(None)
+    try:
+        numbers: list[int | None] = batch.column(name).cast(pa.int64()).to_pylist()
+    except pa.ArrowException as error:
+        raise UsageError(f"the batch's column {name} has no whole numbers: {error}") from error
+    return numbers
 
 
 def _optional(batch: pa.RecordBatch, name: str) -> Iterable[Any]:
