@@ -39,6 +39,7 @@ def facts(code: int = 0, missing: Iterable[date] = (), quiet: Iterable[date] = (
         NIGHT,
         stores_days=True,
         ledger=by_day(rows),
+        asked=[*DAYS.days()],
         expected=[*DAYS.days()],
         recent=[*DAYS.days()],
     )
@@ -82,6 +83,14 @@ def test_missing_days_are_not_a_failure_too() -> None:
     assert kinds(facts(6, missing=last(1))) == [Occasion.DAYS_MISSING]
     assert kinds(facts(6)) == [Occasion.RUN_FAILED]
     assert kinds(facts(4, missing=last(2))) == [Occasion.RUN_FAILED, Occasion.DAYS_MISSING]
+
+
+def test_failure_is_not_that_of_days_which_an_earlier_run_did_not_get() -> None:
+    """As where a day was lost for good, and now costs are missing."""
+    lost = DAYS.start - timedelta(1)
+    found = facts(6, missing=[lost])
+    found = replace(found, expected=[lost, *found.expected])
+    assert kinds(found) == [Occasion.RUN_FAILED, Occasion.DAYS_MISSING]
 
 
 def test_missing_days_are_told_when_they_have_doubled() -> None:

@@ -307,6 +307,19 @@ def test_no_byte_has_a_secret_or_a_person(
     assert HEADER not in failed.err
 
 
+@on_sqlite
+def test_days_are_those_that_the_run_began_with(
+    home: Home, sink: Collector, store_url: str
+) -> None:
+    """It may end on another day, which the next night fetches."""
+    moments = [datetime(2026, 3, 2, 23, 50, tzinfo=UTC)]
+    settings = sending_to(sink, home)
+    with observed(settings, "last-28-days", clock=lambda: moments[-1]) as each:
+        each(lambda _settings: moments.append(moments[0] + timedelta(minutes=20)))(settings)
+    assert attributes_of(sink.span(f"source {settings.source}"))["window.end"] == "2026-03-01"
+    assert store_url
+
+
 def test_name_in_the_cause_of_an_error_is_not_repeated() -> None:
     """Such as a login, which does not look like an address."""
     cause = ContractBroken("octo-ada came twice")

@@ -12,7 +12,8 @@ import pytest
 from conftest import Home, Start
 from dashboard_scraper.cli.watching import watch
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.simulator import Fault, Organization, Simulator, status
+from dashboard_scraper.simulator import Fault, Organization, Request, Simulator, status
+from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
@@ -112,6 +113,24 @@ def test_source_that_is_down_is_tried_every_hour(
     assert ran(home)[2:] == ["03 03:05 6", "03 04:05 6", "03 05:05 0"]
     assert subjects(sink) == ["1 day is missing", "all is well again"]
     assert_days_are_true(home, sim, date(2026, 3, 2))
+
+
+def test_night_that_ends_on_another_day_misses_none_of_its_days(
+    home: Home, sim: Simulator, sink: HttpSink
+) -> None:
+    """The day that ended meanwhile is the next night's."""
+    home.settings["SCHEDULE"] = "50 23 * * *"
+    time = FastTime(FIRST, at("03 20:00"))
+
+    def slow(answer: Answer, _request: Request) -> Answer:
+        time.spend(timedelta(minutes=20))
+        return answer
+
+    time.at = [(at("02 23:40"), lambda: sim.add_fault(Fault(slow, times=1)))]
+    watch_until(home, time)
+    assert ran(home)[1:] == ["02 23:50 0"]
+    assert subjects(sink) == []
+    assert_days_are_true(home, sim, date(2026, 3, 1))
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,8 @@ class Notified(AbstractContextManager["Notified"]):
             if not store.exists():
                 return base, []
             with store.reading() as reader:
-                newest = info.last_days(settings, DAYS, utc_day(run.ended_at))
+                # Those that it fetched: it may have ended on another day than it began.
+                newest = info.last_days(settings, DAYS, utc_day(run.started_at))
                 asked = self.window
                 return facts.read(reader, base, newest, asked, settings.settle_days, run.started_at)
         except ScraperError as error:

@@ -101,38 +101,39 @@ class _Run(msgspec.Struct):
     window: Window | None
     stores_days: bool
     clock: Clock
-    _ended: list[tuple[Settings, SourceRun]] = []
+    _ended: list[tuple[Settings, Window, SourceRun]] = []
 
     def each(self, work: Work) -> Work:
         """The same work for one source, as a span."""
 
         def run(settings: Settings) -> None:
             source, started_at, exit_code = settings.source, self.clock(), 0
+            window = self._days(settings, started_at)
             try:
                 with _ending(f"source {source}", {"source": source, "command": self.command}):
                     try:
                         work(settings)
                     finally:
-                        self._annotate(settings)
+                        self._annotate(settings, window)
             except BaseException as error:
                 exit_code = exit_code_of(error)
                 raise
             finally:
                 seconds = (self.clock() - started_at).total_seconds()
                 ended = SourceRun(source, self.command, exit_code, seconds)
-                self._ended.append((settings, ended))
+                self._ended.append((settings, window, ended))
 
         return run
 
-    def _days(self, settings: Settings) -> Window:
-        today = utc_day(self.clock())
+    def _days(self, settings: Settings, started_at: datetime) -> Window:
+        """The days that the run fetches, which may end on another day than it began."""
+        today = utc_day(started_at)
         return self.window or info_of(settings.source).last_days(settings, DAYS, today)
 
-    def _annotate(self, settings: Settings) -> None:
+    def _annotate(self, settings: Settings, window: Window) -> None:
         """Say of the open span what the store has of the days afterwards."""
         if not self.stores_days:
             return
-        window = self._days(settings)
         annotate({"window.start": f"{window.start}", "window.end": f"{window.end}"})
         store = store_of(settings)
         with _read_or_warned():
@@ -147,13 +148,13 @@ class _Run(msgspec.Struct):
     def measures(self) -> Sequence[Measure]:
         """Of each source, how its run ended, and what the store says."""
         found: list[Measure] = []
-        for settings, run in self._ended:
+        for settings, window, run in self._ended:
             found += of_run(run)
             with _read_or_warned():
-                found += self._of_store(settings)
+                found += self._of_store(settings, window)
         return found
 
-    def _of_store(self, settings: Settings) -> Sequence[Measure]:
+    def _of_store(self, settings: Settings, window: Window) -> Sequence[Measure]:
         store, now, source = store_of(settings), self.clock(), settings.source
         if not store.exists():
             return []
@@ -162,8 +163,7 @@ class _Run(msgspec.Struct):
             status = status_of(reader, "", settling_of(settings), now, tolerance)
             found = [*of_store(reader, status, source, now)]
             if self.stores_days:
-                info, window = info_of(source), self._days(settings)
-                found += of_days(reader, info, window, tolerance, now)
+                found += of_days(reader, info_of(source), window, tolerance, now)
         return found
 
 

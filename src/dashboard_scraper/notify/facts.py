@@ -60,13 +60,15 @@ def read(
     runs = runs_of(reader, source)
     if not base.stores_days:
         return replace(base, runs=runs), notices
-    expected = _expected_days(asked or newest, notices)
+    asked = asked or newest
+    expected = _expected_days(asked, notices)
     whole = Window(min(expected[0], newest.start), max(expected[-1], newest.end))
     ledger = reader.ledger(source, history_for(whole))
     return (
         replace(
             base,
             ledger=ledger,
+            asked=[*asked.days()],
             expected=expected,
             recent=[*newest.days()],
             revised=[*_revised_since(reader, ledger, settle_days, started_at)],

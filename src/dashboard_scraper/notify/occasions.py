@@ -94,6 +94,7 @@ class RunFacts(msgspec.Struct, frozen=True):
     stores_days: bool
     sign_in: SignIn = SignIn()
     ledger: Mapping[date, LedgerDay] = {}
+    asked: Sequence[date] = ()
     expected: Sequence[date] = ()
     recent: Sequence[date] = ()
     revised: Sequence[Revised] = ()
@@ -131,18 +132,19 @@ def findings_in(facts: RunFacts, revision_percent: float) -> list[Finding]:
 _Found = Iterator[tuple[Occasion, Details]]
 
 
-def _missing_days(facts: RunFacts) -> tuple[date, ...]:
-    return tuple(sorted(day for day in facts.expected if day not in facts.ledger))
+def _missing_of(days: Sequence[date], facts: RunFacts) -> tuple[date, ...]:
+    return tuple(sorted(day for day in days if day not in facts.ledger))
 
 
 def _failed(facts: RunFacts) -> _Found:
-    only_missing = facts.exit_code == DaysMissing.exit_code and _missing_days(facts)
+    # Not where days of earlier runs alone are missing: this one lacks something else, as costs.
+    only_missing = facts.exit_code == DaysMissing.exit_code and _missing_of(facts.asked, facts)
     if facts.exit_code and not only_missing:
         yield Occasion.RUN_FAILED, Details(facts.command, facts.exit_code)
 
 
 def _missing(facts: RunFacts) -> _Found:
-    if days := _missing_days(facts):
+    if days := _missing_of(facts.expected, facts):
         yield Occasion.DAYS_MISSING, Details(days=days)
 
 
