@@ -146,6 +146,14 @@ def test_day_without_costs_is_in_the_currency_of_the_others(store: Store) -> Non
     assert [(row.currency, row.version) for row in found] == [("EUR", 1)] * 3
 
 
+def test_first_day_with_costs_says_the_currency_of_those_before(store: Store) -> None:
+    """A first run begins with the oldest day, which may be a quiet one."""
+    put(store, day_of())
+    day = DAY + timedelta(1)
+    put(store, replace(day_of(cost(ADA, "1"), day=day), currency="EUR"))
+    assert [stored(store, each)[0].currency for each in (DAY, day)] == ["EUR", "EUR"]
+
+
 def test_rows_that_do_not_match_the_ledger_are_refused(store_url: str, store: Store) -> None:
     put(store, day_of(cost(ADA, "1.5"), cost(BEN, "2")))
     sql(store_url, f"DELETE FROM cost_day WHERE user_login = '{BEN}'")

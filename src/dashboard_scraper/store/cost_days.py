@@ -12,7 +12,17 @@ from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, Executable, RowMapping, Select, Table, delete, select, update
+from sqlalchemy import (
+    Connection,
+    Executable,
+    RowMapping,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    select,
+    update,
+)
 
 from dashboard_scraper.model.costs import CostDay, CostDifference, CostFigures
 from dashboard_scraper.model.dates import Window
@@ -58,6 +68,7 @@ _CURRENCY = (
     of_source(COST_DAY, select(COST_DAY.c.currency)).order_by(COST_DAY.c.day.desc()).limit(1)
 )
 """That of the newest day with costs."""
+_LABELLING = update(COST_LEDGER).where(COST_LEDGER.c.source == bindparam("of_source"))
 _KEYS = 3  # columns of the key after source and day
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
@@ -86,8 +97,12 @@ class StoredCosts:
         content = cost_content(costs)
         new = {key: row for key, row in content.items() if key[0] not in without}
         row = cost_ledger_row(self._prefix[0], costs, fetched_at)
+        usual = self._usual_currency()
         if not content:  # a source that names the currency in its rows did not say it
-            row["currency"] = self._usual_currency() or row["currency"]
+            row["currency"] = usual or row["currency"]
+        elif usual is None:  # nor did it for the days without costs before this one
+            values = {"of_source": self._prefix[0], "currency": row["currency"]}
+            self._connection.execute(_LABELLING, values)
         if lost := len(content) - len(new):
             row |= {**sum_columns(self._sums_of(new)), "forgotten": lost}
         persons.add(self._connection, self._prefix[0], {key[0] for key in new if key[0]}, people)
