@@ -200,6 +200,21 @@ def test_service_account_is_found_by_full_name(home: Home, capsys: Capture) -> N
     assert not [text for text in texts if re.search(r'(?m)(^|")ci[",]', text)]
 
 
+def test_account_is_looked_for_where_parquet_names_people(home: Home, capsys: Capture) -> None:
+    """Every row has the word of its source, which is an account's name here."""
+    home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "METRICS_SOURCE": SOURCE}
+    account, other = user(SOURCE, chat_messages=1), user("bob@example.com", chat_messages=1)
+    days = {LAST: [account, other], LONG_AGO: [other]}
+    put(home.settings["STORE_URL"], days)
+    for day in days:
+        export_parquet(settings_of(home), Window(day, day), None)
+    capsys.readouterr()
+    forget(home, SOURCE)
+    (found,) = capsys.readouterr().out.splitlines()[1:2]
+    assert f"day={LAST}" in found
+    assert f"day={LONG_AGO}" not in found
+
+
 @pytest.mark.parametrize("name", ["ci", '-R&D "new" key', '"r&d"@example.com'])
 def test_name_is_found_however_a_file_writes_it(home: Home, capsys: Capture, name: str) -> None:
     home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "METRICS_SOURCE": SOURCE}

@@ -336,6 +336,25 @@ def test_forgotten_person_is_in_no_file(home: Home, lake: Path) -> None:
     assert query(lake, "daily_totals", "forgotten", "day DESC")[0] == (1,)
 
 
+@pytest.mark.parametrize("damaged", ["*.json", "snap-*.avro"])
+def test_damaged_lake_keeps_no_name_in_other_files(home: Home, lake: Path, damaged: str) -> None:
+    person, other = "ada@example.com", "bob@example.com"
+    put(home.settings["STORE_URL"], {LAST: [user(person), user(other)]})
+    exported(home)
+    table = lake / "usage" / "user_days"
+    data = {*table.rglob("*.parquet")}
+    (home.data / "metrics_20261031.csv").write_text(f"User\n{person}\n")
+    for path in (table / "metadata").glob(damaged):
+        path.write_text("{")
+    result = home.run("forget", person, "--files")
+    assert result.code == 1
+    assert f"the lake in {lake} could not be rewritten: " in result.err
+    assert f"files of {lake} still show the person: restore the lake" in result.err
+    assert person not in result.err
+    assert not (home.data / "metrics_20261031.csv").exists()
+    assert {*table.rglob("*.parquet")} == data, "the lake refers to them"
+
+
 def states_of(folder: Path) -> int:
     """How many states of the users' rows there are; each must have all its files."""
     catalog = catalog_in(folder)

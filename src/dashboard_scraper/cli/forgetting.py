@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from dashboard_scraper.exports.manifest import MANIFEST, read_manifest
 from dashboard_scraper.exports.notes import NOTES, is_foreign
 from dashboard_scraper.files import STALE_SUFFIX, explained, flush_folder
 from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.listing import listed
 from dashboard_scraper.people import traces
 from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.settings.config import Settings
@@ -74,8 +75,9 @@ def forget(settings: Settings, user: str, *, files: bool, source: str | None = N
         if not rows and not found.showing:
             raise UsageError(f"{store.shown} has no day of {user}; {_advice(store, user)}")
         sys.stdout.write(f"{rows} rows removed\n")
+        unwritten: dict[Path, ScraperError] = {}
         if files and found.showing:
-            _remove_from_files(settings, store, search, found.showing)
+            unwritten = _remove_from_files(settings, store, search, found.showing)
         else:
             _list(found.showing)
             if found.showing:
@@ -88,10 +90,24 @@ def forget(settings: Settings, user: str, *, files: bool, source: str | None = N
     if files:
         found = search.find()
     _log_what_is_left(settings, found)
-    if files and found.showing:
+    if files:
+        _refuse_what_is_left(found.showing, unwritten)
+
+
+def _refuse_what_is_left(showing: list[Path], unwritten: Mapping[Path, ScraperError]) -> None:
+    """OutputFailed where files still show the person; `unwritten` says why in each lake."""
+    for lake, error in unwritten.items():
+        logger.error("the lake in %s could not be rewritten: %s", lake, error)
+    foreign = [path for path in showing if _lake_of(path) not in unwritten]
+    if foreign:
         raise OutputFailed(
-            f"{len(found.showing)} files still show the person, such as {found.showing[0]}, but"
+            f"{len(foreign)} files still show the person, such as {foreign[0]}, but"
             " were not written by this program: remove them yourself"
+        )
+    if unwritten:
+        raise OutputFailed(
+            f"{len(showing)} files of {listed(unwritten)} still show the person: restore the lake"
+            " and run it again, or remove its folder and export again"
         )
 
 
@@ -132,8 +148,10 @@ def _is_ours(path: Path) -> bool:
 
 def _remove_from_files(
     settings: Settings, store: Store, search: Search, showing: list[Path]
-) -> None:
-    """Rewrite files whose days are in the store; remove our other files."""
+) -> dict[Path, ScraperError]:
+    """Rewrite files whose days are in the store; remove our other files. Returns why lakes could
+    not be rewritten, by folder: a file that such a lake still refers to must not be removed.
+    """
     ours = [path for path in showing if _is_ours(path)]
     in_lakes = [path for path in ours if _lake_of(path) is not None]
     others = [path for path in ours if path not in in_lakes]
@@ -144,8 +162,10 @@ def _remove_from_files(
         _write_parquet_again(settings, store, place, day)
     for place, day in sorted(set(_focus_days(others))):
         _write_focus_again(settings, store, place, day)
-    _write_lakes_again(settings, store, in_lakes)
+    unwritten = _write_lakes_again(settings, store, in_lakes)
+    ours = [path for path in ours if _lake_of(path) not in unwritten]
     left = [path for path in search.find().showing if _is_ours(path)]
+    left = [path for path in left if _lake_of(path) not in unwritten]
     gone = {*left, *_vouching(path for path in left if _lake_of(path) is None)}
     for path in sorted(gone):
         with explained(path):
@@ -153,6 +173,7 @@ def _remove_from_files(
             flush_folder(path.parent)
     for path in sorted({*ours, *gone}):
         _print("rewritten" if path.exists() else "removed", path)
+    return unwritten
 
 
 def _vouching(paths: Iterable[Path]) -> Iterator[Path]:
@@ -232,8 +253,11 @@ def _lake_of(path: Path) -> Path | None:
     return next((folder for folder in path.parents if (folder / CATALOG).exists()), None)
 
 
-def _write_lakes_again(settings: Settings, store: Store, showing: Iterable[Path]) -> None:
-    """Replace the days of these files in their lakes, and remove all earlier states of the lakes.
+def _write_lakes_again(
+    settings: Settings, store: Store, showing: Iterable[Path]
+) -> dict[Path, ScraperError]:
+    """Replace the days of these files in their lakes, and remove all earlier states of the lakes;
+    returns the errors by the lake's folder.
 
     Files that no state of a lake refers to are left.
     """
@@ -245,13 +269,16 @@ def _write_lakes_again(settings: Settings, store: Store, showing: Iterable[Path]
 
             for source, day in days_in(path):
                 days.setdefault((folder, source), set()).add(day)
-    for (folder, source), listed in sorted(days.items()):
+    failed: dict[Path, ScraperError] = {}
+    for (folder, source), found in sorted(days.items()):
         from dashboard_scraper.exports.iceberg_export import rewrite_days  # noqa: PLC0415
 
-        window = Window(min(listed), max(listed))
-        export = daily_export(settings, window, folder).of(source)
-        # An error ends the command: a file that the lake still refers to must not be removed.
-        rewrite_days(store, folder, listed, export)
+        export = daily_export(settings, Window(min(found), max(found)), folder).of(source)
+        try:
+            rewrite_days(store, folder, found, export)
+        except ScraperError as error:
+            failed[folder] = error
+    return failed
 
 
 def _log_what_is_left(settings: Settings, found: traces.Found) -> None:

@@ -7,7 +7,6 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -18,6 +17,10 @@ from dashboard_scraper.sources.registry import SOURCES
 _CHUNK = 1 << 22
 _OVERLAP = 1 << 10  # longer than any name, which may lie across two chunks
 _PARQUET = b"PAR1"
+_NAMES = {"user_login", "person", "x_User", "x_Person"}
+"""The columns of this program's Parquet files that name people; the words of others may be a name,
+such as of a source.
+"""
 # Databases and compressed files: a text search does not find names in them.
 _UNSEARCHABLE = (
     b"SQLite format 3\0",
@@ -149,9 +152,13 @@ def _parquet_shows(path: Path, pattern: re.Pattern[str]) -> bool | None:
         table = pyarrow.parquet.read_table(path, partitioning=None)
     except pa.ArrowException:
         return None
-    values: set[Any] = set()
-    for column in table.columns:
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            values.update(column.unique().to_pylist())
-    # In quotes, as in JSON: `pattern` needs to see where a value begins and ends.
-    return any(pattern.search(f'"{folded(value)}"') for value in values if value)
+    names = _NAMES.intersection(table.column_names) or {*table.column_names}
+    values: set[str] = set()
+    for field, column in zip(table.schema, table.columns, strict=True):
+        if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
+            # In quotes, as in JSON: `pattern` needs to see where a name begins and ends.
+            mark = '"' if field.name in names else ""
+            values |= {
+                f"{mark}{folded(value)}{mark}" for value in column.unique().to_pylist() if value
+            }
+    return any(map(pattern.search, values))

@@ -33,6 +33,8 @@ CONFLICTS = (exceptions.CommitFailedException, exceptions.ValidationException)
 FAILURES: tuple[type[Exception], ...] = (
     exceptions.RESTError,
     exceptions.SignError,
+    exceptions.ValidationError,  # metadata that is damaged, in JSON
+    EOFError,  # or in Avro
     requests.RequestException,
     SQLAlchemyError,
     OSError,
