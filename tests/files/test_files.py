@@ -74,7 +74,7 @@ def test_publications_rename_one_at_a_time(tmp_path: Path) -> None:
         thread.join(0.1)
         assert thread.is_alive()
         assert not target.exists()
-    thread.join(10)
+    thread.join()
     assert target.read_bytes() == b"new"
 
 

@@ -324,7 +324,7 @@ def test_lost_lock_takes_precedence_over_other_errors(postgres_url: str) -> None
 PARAMETERS = {
     "prepare_threshold=0": 0,
     "prepare_threshold=None&pgbouncer=true": 0,
-    "sslmode=disable&connect_timeout=3&application_name=usage": 0,
+    "sslmode=disable&connect_timeout=60&application_name=usage": 0,
     "prepare_threshold=many": 2,
     "prepare_treshold=0": 2,
     "pool_size=5": 2,

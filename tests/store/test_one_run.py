@@ -60,6 +60,8 @@ READING: dict[str, tuple[str, ...]] = {
 def simulator(start: Start, home: Home) -> Simulator:
     """Small; each day is fetched only once."""
     home.settings |= {"SETTLE_DAYS": "0", "MAX_CONCURRENCY": "4", "STORE_LEASE_SECONDS": "5"}
+    # A run that waits for an answer asks once, however long the others take beside it.
+    home.settings |= {"REQUEST_TIMEOUT_SECONDS": "300", "RETRY_BUDGET_SECONDS": "600"}
     return start(Organization(users=5, today=today()))
 
 

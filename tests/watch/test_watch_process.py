@@ -32,6 +32,7 @@ def sim(start: Start, home: Home) -> Simulator:
         "STORE_URL": f"sqlite:///{home.data / 'usage.db'}",
         "MAX_CONCURRENCY": "1",
         "MAX_RETRIES": "0",
+        "REQUEST_TIMEOUT_SECONDS": "300",  # what hangs waits for the signal, however late it comes
     }
     return start(Organization(users=2, today=today()))
 
