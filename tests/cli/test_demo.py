@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
 from conftest import Home, today, yesterday
+from dashboard_scraper.cli.demo import run_demo
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.settings.groups import sqlite_url
-from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
+from dashboard_scraper.sources.registry import ANALYTICS, CLAUDE_CODE, DASHBOARD
 from dashboard_scraper.store import DetailStatus, LedgerDay, Status, store_at
 from report_reading import REPORT, Report, read_report
 
@@ -76,6 +77,22 @@ def test_demo_store_has_a_status(source: str, demo: Demo) -> None:
     url = sqlite_url(of_demo.data / "demo" / "usage.db")
     home = Home(of_demo.path, {"METRICS_SOURCE": source, "STORE_URL": url})
     assert home.run("status", "--max-age", "48h").code == 0
+
+
+@pytest.mark.slow
+def test_demo_of_claude_code_works_soon_after_midnight(home: Home) -> None:
+    """When its report does not have the day before yet."""
+    half_past = datetime.combine(today(), time(0, 30), UTC)
+    run_demo(
+        home.path,
+        None,
+        users=6,
+        seed=1,
+        source=CLAUDE_CODE,
+        billing="dollars",
+        clock=lambda: half_past,
+    )
+    assert max(each.day for each in ledger_of(home, CLAUDE_CODE)) == today() - timedelta(2)
 
 
 @pytest.mark.slow
