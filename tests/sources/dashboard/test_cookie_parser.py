@@ -141,6 +141,10 @@ FORMS: dict[str, Form] = {
     "name and value": lambda v: f"_session={v}",
     "blanks around it": lambda v: f"\ufeff\n  _session={v} \r\n",
     "quotes around the value": lambda v: f'_session="{v}"',
+    "quotes around name and value": lambda v: f'"_session={v}"',
+    "quotes around a header": lambda v: f'"Cookie: theme=dark; _session={v}"',
+    "quotes around two values": lambda v: f'theme="dark"; _session="{v}"',
+    "blanks around the sign": lambda v: f"_session = {v}",
     "the same twice": lambda v: f"_session={v}; _session={v}",
     "several without a header": lambda v: f"theme=dark; _session={v}; lang=en",
     "Cookie header": lambda v: f"Cookie: theme=dark; _session={v}; lang=en",
@@ -216,6 +220,7 @@ FORMS |= {
 ALL_FORMS: dict[str, Form] = {
     "bare": lambda v: v,
     "bare in quotes": lambda v: f'"{v}"',
+    "apostrophes around name and value": lambda v: f"'_session={v}'",
     "a name, a colon": lambda v: f"_session: {v}",
     "a name in quotes, a colon": lambda v: f"'_session':'{v}',",
     **FORMS,

@@ -95,13 +95,17 @@ def _unquoted(value: str) -> str:
 
 
 def _from_header(text: str) -> Cookies:
+    if text[1:-1].count(text[0]) == 0:  # quotes around one of several values are not around all
+        text = _unquoted(text)
     header = _HEADER.match(text)
     if header:
         text = text[header.end() :]
     parts = [part.strip() for part in text.split(";") if part.strip()]
     if header and header.group(1):
         parts = parts[:1]  # the others of a Set-Cookie are attributes
-    pairs = [(name.strip(), _unquoted(value)) for name, eq, value in map(_split, parts) if eq]
+    pairs = [
+        (name.strip(), _unquoted(value.strip())) for name, eq, value in map(_split, parts) if eq
+    ]
     if any(name == SESSION_COOKIE for name, _ in pairs):
         return _collect(pair for pair in pairs if _COOKIE_NAME.fullmatch(pair[0]))
     return {} if header or len(parts) != 1 else _from_bare(_unquoted(parts[0]))
