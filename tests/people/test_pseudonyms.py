@@ -216,6 +216,19 @@ def test_store_has_addresses_not_pseudonyms(home: Home, spring: Simulator) -> No
     assert contents(export(home, "again")) == before
 
 
+@pytest.mark.usefixtures("spring")
+def test_converted_csv_with_pseudonyms_keeps_them(home: Home) -> None:
+    """Pseudonyms of pseudonyms would be other people's."""
+    use_key(home)
+    fetch(home, FIRST, FIRST)
+    export_files(settings_of(home), Window(FIRST, FIRST), home.data / "export")
+    day, made = home.data / "export" / f"copilot_metrics_{FIRST}.json", home.path / "made.json"
+    file = day.with_name(f"augment_metrics_{FIRST}.csv")
+    convert(settings_of(home), file, (None, None, None), made)
+    assert made.read_bytes() == day.read_bytes()
+    assert made.read_bytes().count(b'"user-') > 1
+
+
 @pytest.mark.slow
 def test_addresses_in_unknown_fields_are_replaced(home: Home, spring: Simulator) -> None:
     use_key(home)

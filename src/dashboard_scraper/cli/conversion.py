@@ -6,6 +6,8 @@ import logging
 from datetime import date
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from dashboard_scraper.cli.output import print_lines
 from dashboard_scraper.cli.wiring import audience_of
 from dashboard_scraper.errors import UsageError
@@ -20,6 +22,8 @@ from dashboard_scraper.files import (
     replaced_or_set_aside,
 )
 from dashboard_scraper.model.figures import is_active, values_of
+from dashboard_scraper.people.people import is_pseudonym
+from dashboard_scraper.people.pseudonyms import as_they_are
 from dashboard_scraper.settings.config import Settings
 
 logger = logging.getLogger(__name__)
@@ -39,6 +43,8 @@ def convert(
     audience = audience_of(settings)
     with replaced_or_set_aside([target]):
         rows = read_users(file)
+        if all(is_pseudonym(row.user) for row in rows):  # of an export with pseudonyms
+            audience = replace(audience, rename=as_they_are)
         users = audience.shown(rows, len(window))
         if not users:
             logger.warning("%s has no users, only a header", file.name)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.figures import counts_of
 from dashboard_scraper.model.usage import UserUsage
+from dashboard_scraper.people.people import is_pseudonym
 
 _TOTAL = re.compile(
     r"(?:grand|sub|all|overall)?[\s-]*"
@@ -16,7 +17,6 @@ _TOTAL = re.compile(
     r"|итого|всего|合計|合计|总计|總計|합계)(?:\W.*)?",
     re.IGNORECASE | re.DOTALL,
 )
-_PSEUDONYM = re.compile(r"user-[0-9a-f]{20}")
 # In a small team, a person with few figures may equal the sum of the others by chance.
 _ENOUGH_OTHERS, _ENOUGH_FIGURES = 2, 3
 
@@ -43,4 +43,4 @@ def _counts(user: UserUsage) -> list[int]:
 
 
 def _is_somebody(user: UserUsage) -> bool:
-    return user.service or "@" in user.user or bool(_PSEUDONYM.fullmatch(user.user))
+    return user.service or "@" in user.user or is_pseudonym(user.user)

@@ -47,6 +47,11 @@ def person_key(name: str) -> str:
     return unicodedata.normalize("NFC", folded)
 
 
+def is_pseudonym(name: str) -> bool:
+    """Whether the name looks like one that `pseudonyms` made."""
+    return _PSEUDONYM.fullmatch(name) is not None
+
+
 class People(msgspec.Struct, frozen=True):
     """`person_key` plus what IDENTITY_FILE knows: a person's key by the key of each further
     address, by each login in lower case, and by each source's id.
@@ -69,7 +74,7 @@ class People(msgspec.Struct, frozen=True):
         key = person_key(name)
         if "@" in key or self.kind is NameKind.SERVICE_ACCOUNT:
             return self.aliases.get(key, key)
-        if _PSEUDONYM.fullmatch(key):  # in the lake of an export with pseudonyms
+        if is_pseudonym(key):  # in the lake of an export with pseudonyms
             return key
         if self.kind is NameKind.LOGIN:
             login = key.lower()
