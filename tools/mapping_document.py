@@ -53,7 +53,7 @@ _RULES = """\
 - In the CSV of a day, the user is spelt as the source did that day. Of several spellings on one day
   there is one row, under the last of them in alphabetical order: counts are added, the accept rate
   follows from the sums, first and last seen are the earliest and the latest, and what is unknown of
-  one spelling is unknown.
+  one spelling is unknown: in the day's record and in the aggregate too.
 - `used_chat` is true with any {chat}. `used_agent` is true with any of {agent}. What
   is unknown sets no flag. Of several spellings on one day, a flag is true if it is for one of them,
   also where the sum is unknown; records that are made from the one row of a CSV or of Parquet

@@ -280,6 +280,32 @@ def test_what_is_unknown_of_one_spelling_hides_no_flag_of_another(home: Home) ->
         assert (record["used_chat"], record["used_agent"]) == (True, True)
 
 
+def test_what_is_unknown_of_an_idle_spelling_is_unknown_in_the_window(home: Home) -> None:
+    """As on its day: by itself the spelling has no record, and its day is in no sum."""
+    one, other = SPELLINGS["capitals"]
+    idle = UserUsage(one, figures(chat_messages=None, active_days=0))
+    alone = UserUsage("ben@example.com", idle.figures)
+    home.settings |= {"STORE_URL": f"sqlite:///{home.path}/usage.db", "METRICS_SOURCE": SOURCE}
+    before = LAST - timedelta(1)
+    put(
+        home.settings["STORE_URL"],
+        {
+            before: [user(other, chat_messages=2), user(alone.user, chat_messages=3)],
+            LAST: [idle, user(other, chat_messages=5), alone],
+        },
+    )
+    export_files(settings_of(home), Window(before, LAST), home.path / "out")
+    (of_day,) = json_of(home.path / "out" / f"copilot_metrics_{LAST}.json")
+    whole = json_of(home.path / "out" / "copilot_metrics_aggregated.json")
+    messages = "user_initiated_interaction_count"
+    assert of_day[messages] is None
+    assert [(each["user_login"], each[messages]) for each in whole] == [
+        (other, None),
+        (alone.user, 3),
+    ]
+    assert [each["used_chat"] for each in whole] == [True, True]
+
+
 def moment(day: int) -> Any:
     return FETCHED.replace(day=day)
 

@@ -27,6 +27,7 @@ from dashboard_scraper.model.figures import (
     Sums,
     Values,
     added,
+    counts_of,
     of_counts,
     picker,
     values_of,
@@ -348,6 +349,13 @@ class WindowTotals:
             name, flags = name_of(user.user), _flags_in(values_of(of_counts(user.known)))
             self._sums.add(name, user.sums)
             self._flags[name] = flags | self._flags.get(name, flags)
+
+    def hide_unknown(self, user: UserUsage) -> None:
+        """Make those sums unknown that are unknown of the user."""
+        self._sums.add(
+            user.user, tuple([None if c is None else 0 for c in counts_of(user.figures)])
+        )
+        self._flags.setdefault(user.user, _FLAGS[False][False])
 
     def lines(self, heads: Mapping[str, bytes]) -> Iterator[bytes]:
         """A record without its stamp for each user who was active in the window, by address."""
