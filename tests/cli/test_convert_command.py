@@ -186,6 +186,9 @@ SAVED_OTHERWISE = {
     "with semicolons after sep=": b"sep=;\r\n" + GOOD.replace(b",", b";"),
     "with commas after sep=": BOM + b"sep=,\n" + GOOD,
     "with semicolons and percents of a comma": GOOD.replace(b",", b";").replace(b".67%", b",67 %"),
+    "with blanks around a name": sheet(ADA, BO)
+    .replace(b"bo@", b" bo@")
+    .replace(b".com,", b".com\xc2\xa0,"),
     "with CR": sheet(ADA, BO, end="\r"),
     "as Unicode text of Excel": GOOD.decode().replace(",", "\t").encode("utf-16"),
     "as UTF-16, the other way": b"\xfe\xff" + GOOD.decode().encode("utf-16-be"),

@@ -14,6 +14,7 @@ import msgspec
 from dashboard_scraper.csv_text import decode, parse_text
 from dashboard_scraper.errors import ContractBroken, UsageError
 from dashboard_scraper.exports.totals_row import refuse_totals
+from dashboard_scraper.model.addresses import cleaned
 from dashboard_scraper.model.figures import of_counts
 from dashboard_scraper.model.metrics import (
     ACTIVE_DAYS,
@@ -114,7 +115,7 @@ def _fitted(name: str, number: int, row: Sequence[str], header: Sequence[str]) -
 
 def _user(name: str, number: int, row: Sequence[str], columns: dict[str, int]) -> UserUsage:
     where = f"{name}, row {number}"
-    user = row[columns[USER_TITLE]]
+    user = cleaned(row[columns[USER_TITLE]])
     if not user:
         raise ContractBroken(
             f"{where}: the column {USER_TITLE!r} is empty; if it is a row of sums, remove it"
