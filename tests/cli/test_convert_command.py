@@ -152,6 +152,15 @@ def test_active_days_say_whether_an_unknown_count_may_be_activity(home: Home) ->
     assert {each["user_initiated_interaction_count"] for each in found} == {None}
 
 
+def test_more_active_days_than_days_are_a_warning(home: Home) -> None:
+    """Of three days, somebody may have been active on each."""
+    file = saved(home, sheet(ADA, row("bo@example.com", Active_Days="3")))
+    for options, warned in (([], False), (["--day", "2025-10-22"], True)):
+        result = home.run("convert", str(file), *options)
+        assert len(records(result)) == 2
+        assert ("bo@example.com was active on 3 days, which is more" in result.err) == warned
+
+
 def test_out_names_file_and_its_folder_is_made(home: Home) -> None:
     result = home.run("convert", str(saved(home)), "--out", "new/deep/copilot.json")
     assert [each["user_login"] for each in records(result)] == ["ada@example.com", "bo@example.com"]

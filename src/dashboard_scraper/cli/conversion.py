@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from dashboard_scraper.files import (
     remove_leftovers_beside,
     replaced_or_set_aside,
 )
+from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import is_active, values_of
+from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.people.people import is_pseudonym
 from dashboard_scraper.people.pseudonyms import as_they_are
 from dashboard_scraper.settings.config import Settings
@@ -45,6 +48,7 @@ def convert(
         rows = read_users(file)
         if all(is_pseudonym(row.user) for row in rows):  # of an export with pseudonyms
             audience = replace(audience, rename=as_they_are)
+        _warn_of_other_days(rows, window)
         users = audience.shown(rows, len(window))
         if not users:
             logger.warning("%s has no users, only a header", file.name)
@@ -66,3 +70,18 @@ def convert(
             publication.publish()
     logger.info("%s: %d users, %d with activity", window, len(users), len(lines))
     print_lines([target])
+
+
+def _warn_of_other_days(users: Iterable[UserUsage], window: Window) -> None:
+    """The sums of a month would pass for those of a day."""
+    most, user = max(
+        ((each.figures.active_days or 0, each.user) for each in users), default=(0, "")
+    )
+    if most > len(window):
+        logger.warning(
+            "%s was active on %d days, which is more than there are in %s: give the days of the"
+            " CSV with --day, or with --start and --end",
+            user,
+            most,
+            window,
+        )
