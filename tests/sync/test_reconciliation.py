@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from analytics_runs import REQUIRED, edited
+from analytics_runs import USERS as USERS_OF_ANALYTICS
 from conftest import Home, Start, today, yesterday
 from dashboard_scraper.errors import RevisionsHeld
 from dashboard_scraper.model.checks import Difference
@@ -55,6 +57,23 @@ def manifest(home: Home) -> Any:
 def last_success(home: Home) -> Any:
     (source,) = json.loads(home.run("status", "--json").out)["sources"]
     return source["last_success"]
+
+
+def _with_idle(body: Any) -> None:
+    """Somebody who was not active, whom the organization's number of users leaves out."""
+    nothing = dict.fromkeys(REQUIRED, 0)
+    idle = {"user_email": "idle@example.com", "active_days": 0, "metrics": nothing}
+    body["users"].append(idle)
+    body["metadata"]["returned_user_count"] += 1
+
+
+def test_listed_user_without_activity_is_not_among_active_users(home: Home, api: Simulator) -> None:
+    """Neither in a day of the store nor in a period of one day."""
+    api.add_fault(Fault(edited(_with_idle), USERS_OF_ANALYTICS))
+    for words in (["--daily"], []):
+        result = home.run(*words, f"{LAST}")
+        assert result.code == 0, result.err
+    assert "idle@example.com" in (home.data / f"metrics_{LAST:%Y%m%d}.csv").read_text()
 
 
 @on_sqlite

@@ -31,7 +31,7 @@ from dashboard_scraper.files import (
     replaced_or_set_aside,
     set_aside,
 )
-from dashboard_scraper.model.checks import closing_differences
+from dashboard_scraper.model.checks import Difference
 from dashboard_scraper.model.dates import Window, utc_day
 from dashboard_scraper.model.doubts import Doubt, DoubtKind, doubts_in, unreconciled
 from dashboard_scraper.model.listing import listed
@@ -43,7 +43,6 @@ from dashboard_scraper.model.usage import (
     OtherRecords,
     TenantFigure,
     UserUsage,
-    sums_of,
 )
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.pseudonyms import hidden_in_figures
@@ -183,7 +182,7 @@ def _doubts(
     """The doubts about these users; for a single day also those in the store."""
     if not isinstance(users, list):
         return []
-    differences = closing_differences(sums_of(users), len(users), _totals(source_name, tenant))
+    differences = _differences(period.window, users, _totals(source_name, tenant))
     found = unreconciled(period.window, differences, tolerance)
     if len(period.window) == 1 and period.is_over:
         with store.reading() as reader:
@@ -234,9 +233,14 @@ def _store(
         record.add(usage.day, stored)
         became = {usage.day: stored}
         return review(store, period.source, period.window, became, period.caution).errors()
-    if differences := closing_differences(sums_of(users), len(users), totals):
+    if differences := _differences(period.window, users, totals):
         logger.warning("%s does not add up: %s", period.window, listed(differences, separator="; "))
     return []
+
+
+def _differences(window: Window, users: list[UserUsage], totals: Totals | None) -> list[Difference]:
+    """As of a stored day: somebody without an active day is not among the users with any."""
+    return DayUsage(window.end, users, totals).differences
 
 
 def _totals(source_name: str, tenant: Sequence[TenantFigure]) -> Totals | None:
