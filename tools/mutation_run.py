@@ -34,6 +34,13 @@ PACKAGE = "dashboard_scraper"
 _SEQUENCES = "test_versions -k any_sequence"  # slow, beside the others of this file
 _VERSIONS = "test_versions -k 'not any_sequence'"
 
+_DAYS = [
+    "test_reconciliation",
+    "test_revisions -k 'turn or contradiction or new_day or first_window'",
+    "test_faults -k 'day and not any_size'",
+    "test_incremental -k 'not wherever and not outputs_after'",
+]
+
 TESTS = {
     "exports/copilot_converter.py": ["test_converter"],
     "github/records.py": ["test_github_records"],
@@ -48,6 +55,7 @@ TESTS = {
     "store/history.py": [_VERSIONS],
     "store/as_of.py": ["test_store -k 'figures_are_upserted'", _VERSIONS],
     "store/revising.py": [_VERSIONS, _SEQUENCES, "test_revisions"],
+    "store/movements.py": [_VERSIONS, _SEQUENCES, "test_revisions"],
     "store/persons.py": ["test_people"],
     "store/forgetting.py": [_VERSIONS, "test_people -k 'forget'", "test_forget -k 'not file'"],
     "store/store.py": ["test_store", _VERSIONS, "test_store_damage", "test_people -k 'forget'"],
@@ -72,12 +80,8 @@ TESTS = {
     "sync/review.py": ["test_revisions"],
     "sync/plausibility.py": ["test_plausibility", "test_revisions -k first"],
     "model/doubts.py": ["test_doubts", "test_reconciliation", "test_status"],
-    "sync/daily_metrics.py": [
-        "test_reconciliation",
-        "test_revisions -k 'turn or contradiction or new_day or first_window'",
-        "test_faults -k 'day and not any_size'",
-        "test_incremental -k 'not wherever and not outputs_after'",
-    ],
+    "sync/daily_metrics.py": _DAYS,
+    "sync/day_fetching.py": _DAYS,
     "store/settling.py": ["test_judgements"],
 }
 """Files, some with pytest's words that choose a few of their tests."""

@@ -21,7 +21,8 @@ from dashboard_scraper.sources.interface import Clock, MakeSource
 from dashboard_scraper.sources.registry import info_of, products
 from dashboard_scraper.store import Store, store_of
 from dashboard_scraper.store.runs import NIGHTLY
-from dashboard_scraper.sync.daily_metrics import Job, backfill, run_daily_job
+from dashboard_scraper.sync.daily_metrics import backfill, run_daily_job
+from dashboard_scraper.sync.day_fetching import Job
 from dashboard_scraper.sync.period_metrics import Period, default_name, export_period
 
 logger = logging.getLogger(__name__)

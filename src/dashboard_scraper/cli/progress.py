@@ -13,7 +13,7 @@ from datetime import date
 from dashboard_scraper.errors import ScraperError
 from dashboard_scraper.model.dates import rough_duration
 from dashboard_scraper.sources.interface import Estimate
-from dashboard_scraper.sync.daily_metrics import Report
+from dashboard_scraper.sync.day_fetching import Report
 
 logger = logging.getLogger(__name__)
 

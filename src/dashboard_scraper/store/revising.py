@@ -5,7 +5,7 @@ Versions are never overwritten: one that is no longer in force is archived with 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from enum import Enum
 from typing import Any, Protocol
@@ -14,13 +14,12 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, Table, bindparam, select
 
 from dashboard_scraper.model.columns import Columns
-from dashboard_scraper.model.figures import counts_of, is_active
-from dashboard_scraper.model.metrics import COUNTS
 from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.people.people import People
 from dashboard_scraper.store import day_people, persons
 from dashboard_scraper.store.backend import Load
-from dashboard_scraper.store.history import Change, Movement, VersionState
+from dashboard_scraper.store.history import Change, VersionState
+from dashboard_scraper.store.movements import movement_of
 from dashboard_scraper.store.rows import (
     DetailStatus,
     LedgerDay,
@@ -28,7 +27,6 @@ from dashboard_scraper.store.rows import (
     ledger_row,
     record_rows,
     user_rows,
-    user_usage,
 )
 from dashboard_scraper.store.schema import (
     ANSWER_TABLES,
@@ -54,7 +52,7 @@ from dashboard_scraper.store.statements import (
     version_values,
 )
 from dashboard_scraper.store.unjudged import NOT_JUDGED
-from dashboard_scraper.store.versions import Content, DayRows, Key, difference
+from dashboard_scraper.store.versions import Content, DayRows, difference
 
 _MARKS = ("held", "suspicious")
 _OF_FIGURES = ("status", "users", "active_users", *(column.name for column in SUM_COLUMNS))
@@ -159,7 +157,7 @@ class StoredDay:
         if known is not None and known["state"] == VersionState.REJECTED.value:
             self._repeat_archived(known, fetched_at)
             return Stored.REJECTED, before
-        change = Change(before, ledger_day(row), _movement(old, new, people))
+        change = Change(before, ledger_day(row), movement_of(old, new, people))
         reason = policy.reason_to_hold(change)
         if reason is None:
             self._supersede(current, row, stored, answer, suspicious)
@@ -414,48 +412,3 @@ def _is_damaged(content: Content, ledger: LedgerDay) -> bool:
 
 def _totals_of(row: Any) -> list[int | None]:
     return [row[column.name] for column in TOTAL_COLUMNS.values()]
-
-
-def _movement(old: Content, new: Content, people: People) -> Movement:
-    """What each person gains and loses; a count that becomes unknown counts as lost."""
-    delta = difference(new, old)
-    before, after = (_by_person(rows, delta, people) for rows in (old, new))
-    lost, gained = (dict.fromkeys((metric.name for metric in COUNTS), 0) for _ in range(2))
-    nothing = _Person()
-    for person in before.keys() | after.keys():
-        was, is_now = before.get(person, nothing), after.get(person, nothing)
-        for name, less in _less(was.counts, is_now.counts):
-            (lost if less > 0 else gained)[name] += abs(less)
-    active_before = {person for person, each in before.items() if each.active}
-    active_after = {person for person, each in after.items() if each.active}
-    return Movement(
-        len(active_before - active_after),
-        len(active_after - active_before),
-        {name: count for name, count in lost.items() if count},
-        {name: count for name, count in gained.items() if count},
-    )
-
-
-class _Person(msgspec.Struct):
-    """The sums of one person's rows; an unknown count adds nothing."""
-
-    active: bool = False
-    counts: list[int] = msgspec.field(default_factory=lambda: [0] * len(COUNTS))
-
-
-def _by_person(rows: Content, keys: Iterable[Key], people: People) -> dict[str, _Person]:
-    found: dict[str, _Person] = {}
-    for key in keys:
-        if row := rows.get(key):
-            person = found.setdefault(people.key(key[0]), _Person())
-            figures = user_usage((*key, *row)).figures
-            person.active |= is_active(figures)
-            counts = counts_of(figures)
-            person.counts = [sum_ + (n or 0) for sum_, n in zip(person.counts, counts, strict=True)]
-    return found
-
-
-def _less(before: list[int], after: list[int]) -> Iterator[tuple[str, int]]:
-    for metric, was, is_now in zip(COUNTS, before, after, strict=True):
-        if was != is_now:
-            yield metric.name, was - is_now

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 from collections.abc import Callable, Collection, Mapping
@@ -16,7 +15,6 @@ from dashboard_scraper.errors import (
     DaysMissing,
     NotPublished,
     ScraperError,
-    SourceUnavailable,
 )
 from dashboard_scraper.exports.daily_export import DailyExport, summarise
 from dashboard_scraper.exports.export_folders import (
@@ -26,34 +24,30 @@ from dashboard_scraper.exports.export_folders import (
     warn_of_lost_store,
 )
 from dashboard_scraper.files import undone_on_failure
-from dashboard_scraper.model.checks import revision
 from dashboard_scraper.model.costs import CostDifference
-from dashboard_scraper.model.dates import DAYS, Window, rough_duration
+from dashboard_scraper.model.dates import Window, rough_duration
 from dashboard_scraper.model.doubts import doubts_in
-from dashboard_scraper.model.listing import NAMED_AT_MOST, listed, listed_days
+from dashboard_scraper.model.listing import NAMED_AT_MOST, listed_days
 from dashboard_scraper.model.metrics import Totals
-from dashboard_scraper.model.reconciliation import FILES_MARKED, STORE_MARKED, Rules, Verdict
-from dashboard_scraper.model.usage import DayUsage
-from dashboard_scraper.sources.interface import Clock, Estimate, MakeSource, Source
-from dashboard_scraper.sources.rest.turns import Turns
+from dashboard_scraper.model.reconciliation import FILES_MARKED, STORE_MARKED, Verdict
+from dashboard_scraper.sources.interface import MakeSource, Source
 from dashboard_scraper.spans import measured, span
-from dashboard_scraper.store import LedgerDay, Reader, Store, Stored
+from dashboard_scraper.store import LedgerDay, Reader, Stored
 from dashboard_scraper.sync.day_costs import CostRules, fill_costs
 from dashboard_scraper.sync.day_details import fill_details
+from dashboard_scraper.sync.day_fetching import (
+    DAY_ERRORS,
+    Failures,
+    Fetched,
+    Job,
+    fetch_and_store,
+)
 from dashboard_scraper.sync.review import review
 from dashboard_scraper.sync.revisions import Caution
 from dashboard_scraper.sync.run_record import RunRecord, recorded
 from dashboard_scraper.sync.seats import fill_seats
-from dashboard_scraper.sync.workers import each_done
 
 logger = logging.getLogger(__name__)
-
-# These fail one day, which may succeed later; any other error would fail every day, and ends the
-# run.
-_DAY_ERRORS = (SourceUnavailable, ContractBroken, NotPublished)
-
-# After so many unavailable days in a row the source is down, and the rest would only add load.
-_OUTAGE = DAYS
 
 # Less than a day, so that a nightly job that starts a little earlier still rechecks; but two runs
 # of one night do not recheck the same days.
@@ -61,33 +55,6 @@ _RECHECKED_AFTER = timedelta(hours=20)
 
 # Log an estimate beforehand for runs that take longer.
 _LONG_SECONDS = 60
-
-Failures = dict[date, ScraperError]
-Report = Callable[[date, ScraperError | None], None]
-"""Called for each day that was fetched (with None) or failed."""
-Progress = Callable[
-    [Collection[date], Callable[[Collection[date]], Estimate | None]],
-    contextlib.AbstractContextManager[Report],
-]
-"""Shows the progress; gets the days, and what estimates the cost of those left."""
-
-
-class Job(msgspec.Struct, frozen=True):
-    """How to bring days of a source into the store; `command` is what the run is recorded as, and
-    `meanwhile` is done while the first answers are awaited.
-    """
-
-    store: Store
-    source: str
-    command: str
-    workers: int
-    caution: Caution
-    recheck_days: int
-    cost_settle_days: int
-    clock: Clock
-    progress: Progress
-    rules: Rules
-    meanwhile: Callable[[], None]
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -260,7 +227,7 @@ def bring_up_to_date(
             compared=len(compared) > 1,
         )
     _log_plan(source, window, needed, recheck)
-    fetched = _fetch(job, source, sorted([*needed, *recheck]), record)
+    fetched = fetch_and_store(job, source, sorted([*needed, *recheck]), record)
     failures |= fetched.failures
     incomplete: list[ScraperError] = []
     if len(compared) > 1:
@@ -315,7 +282,7 @@ def _note_success(job: Job, source: Source, outcome: Outcome, verdict: Verdict) 
 @measured("compare days")
 def _compare(
     job: Job, source: Source, days: Collection[date], failures: Failures, record: RunRecord
-) -> tuple[_Fetched, list[ScraperError]]:
+) -> tuple[Fetched, list[ScraperError]]:
     """Fetch again the days whose totals have changed since the source's last answer for them.
 
     Days that were fetched just now are compared too: a range without gaps costs fewer requests, and
@@ -323,20 +290,20 @@ def _compare(
     So is a day that differs here, but is unchanged when it is fetched again. Errors are returned
     beside the days that were fetched before them.
     """
-    fetched = _Fetched()
+    fetched = Fetched()
     try:
         before = _totals_of(_last_answers(job, source, days, failures))
         changed = source.changed_days(before)
         if not changed:
             return fetched, []
         logger.warning("the source has revised %s; fetching them again", listed_days(changed))
-        fetched = _fetch(job, source, changed, record)
+        fetched = fetch_and_store(job, source, changed, record)
         answers = _last_answers(job, source, days, failures | fetched.failures)
         after = _totals_of(answers)
         if any(before[day] == after.get(day) for day in changed):
             known = {day for day, row in answers.items() if row.unreconciled}
             _refuse_contradiction(source, after, known)
-    except _DAY_ERRORS as error:
+    except DAY_ERRORS as error:
         what = "the stored days could not be compared with the source's totals of now"
         return fetched, [error.preceded_by(what)]
     return fetched, []
@@ -365,116 +332,6 @@ def _refuse_contradiction(
             f"the totals of {Window(min(totals), max(totals))} are not the sum of its days:"
             f" {listed_days(changed)} differ in it, but are unchanged when fetched alone"
         )
-
-
-class _Fetched(msgspec.Struct, frozen=True):
-    """What the store did with each fetched day, and why the others failed."""
-
-    results: dict[date, Stored] = {}
-    failures: Failures = {}
-
-
-def _fetch(job: Job, source: Source, days: list[date], record: RunRecord) -> _Fetched:
-    """Fetch every day, and at the end those that failed once more."""
-    if not days:
-        return _Fetched()
-    with job.progress(days, source.estimate) as report:
-        fetched = _fetch_days(job, source, days, record, report, give_up_after=_OUTAGE)
-        again = [day for day, e in fetched.failures.items() if not isinstance(e, NotPublished)]
-        for part in _parts_to_try(sorted(again), fetched):
-            logger.info("%d days failed; trying %d of them again", len(fetched.failures), len(part))
-            second = _fetch_days(job, source, part, record, report)
-            failures = {day: fetched.failures[day] for day in fetched.failures if day not in part}
-            fetched = _Fetched(fetched.results | second.results, failures | second.failures)
-            if not fetched.results:
-                break
-    return fetched
-
-
-def _parts_to_try(again: list[date], fetched: _Fetched) -> list[list[date]]:
-    """All days at once; where the source seems to be down, first one that shows whether it is."""
-    errors = (fetched.failures[day] for day in again)
-    is_down = not fetched.results and all(isinstance(e, SourceUnavailable) for e in errors)
-    return [part for part in ((again[:1], again[1:]) if is_down else (again,)) if part]
-
-
-def _fetch_days(
-    job: Job,
-    source: Source,
-    days: list[date],
-    record: RunRecord,
-    report: Report,
-    give_up_after: int | None = None,
-) -> _Fetched:
-    fetched = _Fetched()
-    in_a_row = 0
-    with contextlib.ExitStack() as on_error:
-        on_error.callback(source.stop)  # ends threads that wait for their next attempt, too
-        # Each thread stores its day at once: a queue of days of a large tenant would be big.
-        fetch = functools.partial(_fetch_day, job, source, Turns())
-        for day, result in each_done(fetch, days, job.workers, job.meanwhile):
-            error = result if isinstance(result, ScraperError) else None
-            if isinstance(result, ScraperError):
-                record.add_failed(day)
-                fetched.failures[day] = _error_of_day(result)
-            else:
-                record.add(day, result)
-                fetched.results[day] = result
-            report(day, error)
-            in_a_row = in_a_row + 1 if isinstance(error, SourceUnavailable) else 0
-            if in_a_row == give_up_after:
-                raise SourceUnavailable(
-                    f"{in_a_row} days in a row could not be fetched; {day}: {error}"
-                ) from error
-        on_error.pop_all()
-    return fetched
-
-
-def _fetch_day(job: Job, source: Source, turns: Turns, day: date) -> Stored:
-    with turns.day():
-        usage, fetched_at = _fetched(job, source, day)
-        return store_day(job.store, source.name, usage, fetched_at, job.caution)
-
-
-def _fetched(job: Job, source: Source, day: date) -> tuple[DayUsage, datetime]:
-    """A day's figures, and when they began to be fetched."""
-    with span("fetch day", {"day": f"{day}"}):
-        fetched_at = job.clock()
-        usage = source.fetch_day(day)
-        if usage.differences:
-            # Users and totals are separate requests; the source may have changed between the two.
-            logger.info("%s: %s; fetching it once more", day, usage.differences[0])
-            fetched_at = job.clock()
-            usage = source.fetch_day(day)
-    return usage, min(fetched_at, usage.as_of or fetched_at)
-
-
-def store_day(
-    store: Store, source_name: str, usage: DayUsage, fetched_at: datetime, caution: Caution
-) -> Stored:
-    """Store a day; logs what does not add up, and what a revision changed."""
-    with span("store day", {"day": f"{usage.day}"}) as note:
-        result, before = store.put(source_name, usage, fetched_at, caution)
-        note({"stored": result.name.lower()})
-    if usage.differences:
-        differences = listed(usage.differences, separator="; ")
-        logger.warning("%s does not add up: %s; stored as it is", usage.day, differences)
-    if (
-        before is not None
-        and result is Stored.REVISED
-        and (changes := revision(before.sums, usage.sums))
-    ):
-        logger.info("%s was revised: %s", usage.day, changes)
-    if result is Stored.REJECTED:
-        logger.info("%s: the source repeats an answer that was rejected", usage.day)
-    return result
-
-
-def _error_of_day(error: ScraperError) -> ScraperError:
-    """The error, if it fails only its day; raises one that would fail every day."""
-    if not isinstance(error, _DAY_ERRORS):
-        raise error
-    return error
 
 
 def _raise_if_all_failed(outcome: Outcome, window: Window) -> None:

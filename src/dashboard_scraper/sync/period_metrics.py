@@ -50,7 +50,7 @@ from dashboard_scraper.sources.interface import MakeSource, Selection
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.spans import span
 from dashboard_scraper.store import Store
-from dashboard_scraper.sync.daily_metrics import store_day
+from dashboard_scraper.sync.day_fetching import store_day
 from dashboard_scraper.sync.review import review
 from dashboard_scraper.sync.revisions import Caution
 from dashboard_scraper.sync.run_record import RunRecord, recorded
