@@ -341,6 +341,19 @@ def test_notify_test_tries_every_url(home: Home, api: Simulator, sink: HttpSink)
     assert api.requests == []
 
 
+@pytest.mark.parametrize("code", [301, 302, 307, 308])
+def test_webhook_that_leads_elsewhere_has_not_accepted(
+    home: Home, api: Simulator, sink: HttpSink, code: int
+) -> None:
+    """The page of a sign-in answers, too, and nobody has read the message."""
+    del home.settings["HEARTBEAT_URL"]
+    sink.status, sink.location = code, "/sign-in"
+    result = home.run("notify-test")
+    assert result.code == 1
+    assert f"NOTIFY_URLS: URL 1 (json://): HTTP {code}" in result.err
+    assert (len(sink.messages), sink.paths, api.requests) == (1, [], [])
+
+
 @pytest.mark.parametrize("url", ["slak://{token}/x", "mailto://", "{token}"])
 def test_url_that_apprise_does_not_know_fails_the_run_at_its_end(
     url: str, home: Home, api: Simulator, sink: HttpSink

@@ -45,10 +45,14 @@ class Point:
 
 @dataclass
 class Collector:
-    """What arrived; `status` and `answer` are the answer to it, once `may_answer` is set."""
+    """What arrived; `status`, `location` and `answer` are the answer to it, once `may_answer` is
+    set. `followed` are the paths of all GETs.
+    """
 
     port: int = 0
     status: int = 200
+    location: str = ""
+    followed: list[str] = field(default_factory=list)
     answer: bytes = b""
     may_answer: threading.Event = field(default_factory=threading.Event)
     bodies: list[bytes] = field(default_factory=list)
@@ -124,9 +128,17 @@ def collector() -> Iterator[Collector]:
             found.may_answer.wait()
             with contextlib.suppress(ConnectionError):  # who waits no longer has closed it
                 self.send_response(found.status)
+                if found.location:
+                    self.send_header("Location", found.location)
                 self.send_header("Content-Length", f"{len(found.answer)}")
                 self.end_headers()
                 self.wfile.write(found.answer)
+
+        def do_GET(self) -> None:
+            found.followed.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
 
         def log_message(self, *_args: object) -> None:
             pass

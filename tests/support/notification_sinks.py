@@ -21,10 +21,13 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 @dataclass
 class HttpSink:
-    """What arrived: the path of each GET, the JSON of each POST; `status` is its answer."""
+    """What arrived: the path of each GET, the JSON of each POST; `status` is its answer, and
+    `location` where it leads each POST to.
+    """
 
     port: int = 0
     status: int = 200
+    location: str = ""
     paths: list[str] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
     on_message: Callable[[], object] = lambda: None
@@ -50,16 +53,18 @@ def http_sink() -> Iterator[HttpSink]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             sink.paths.append(self.path)
-            self._answer()
+            self._answer(200 if sink.location else sink.status)
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             sink.messages.append(json.loads(body))
             sink.on_message()
-            self._answer()
+            self._answer(sink.status, sink.location)
 
-        def _answer(self) -> None:
-            self.send_response(sink.status)
+        def _answer(self, status: int, location: str = "") -> None:
+            self.send_response(status)
+            if location:
+                self.send_header("Location", location)
             self.send_header("Content-Length", "0")
             self.end_headers()
 

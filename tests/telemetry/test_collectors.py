@@ -141,6 +141,21 @@ def test_wait_for_a_collector_is_bounded(sink: Collector, caplog: pytest.LogCapt
     assert [each for each in own_warnings(caplog) if "traces: no answer within 0.1 s" in each]
 
 
+@pytest.mark.parametrize("code", [302, 308])
+def test_collector_that_leads_elsewhere_has_not_accepted(
+    sink: Collector, caplog: pytest.LogCaptureFixture, code: int
+) -> None:
+    """The headers, which may have a key, are for the collector alone."""
+    sink.status, sink.location = code, "/elsewhere"
+    sender = Sender({Signal.TRACES}, Libraries({ENDPOINT: sink.url}))
+    assert sender.tracer
+    with sender.tracer.span("a part", {}, is_request=False):
+        pass
+    sender.finish([], 60)
+    assert [each for each in own_warnings(caplog) if f"traces: HTTP {code}" in each]
+    assert (len(sink.bodies), sink.followed) == (1, [])
+
+
 @pytest.mark.slow
 def test_malformed_header_is_not_logged(home: Home, api: Simulator, sink: Collector) -> None:
     home.settings |= {ENDPOINT: sink.url, HEADERS: f"{SECRET},={SECRET}"}

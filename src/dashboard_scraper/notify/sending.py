@@ -72,6 +72,8 @@ def channels_of(urls: str) -> list[Channel]:
             async_mode=False,
             service_timeout=0,
             secure_logging=True,
+            # A page of a sign-in, to which it is sent, would pass for a message that was accepted.
+            http_redirects=False,
         )
         service = Apprise(asset=asset)
         if not scheme or not _added(service, url):

@@ -51,7 +51,7 @@ _INSTANCE = "service.instance.id"
 _SCOPE = "dashboard_scraper"
 _ERROR_TYPE = "error.type"
 _STATUS_CODE = "http.response.status_code"
-_FAILED = 400
+_REDIRECT, _FAILED = 300, 400
 
 
 class _Session(requests.Session):
@@ -64,13 +64,14 @@ class _Session(requests.Session):
 
     def why_not(self, *, is_accepted: bool) -> str:
         """Why not everything was accepted; empty where it was."""
-        if not is_accepted:
+        if self.failure or not is_accepted:  # the SDK takes a redirect for a success
             return self.failure or "not accepted"
         return f"{self.rejected} of them rejected" if self.rejected else ""
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Follow no redirect: another server would get the headers, and the collector nothing."""
         try:
-            response = super().send(request, **kwargs)
+            response = super().send(request, **{**kwargs, "allow_redirects": False})
         except requests.exceptions.SSLError:
             self.failure = "the TLS connection failed"
             raise
@@ -80,8 +81,9 @@ class _Session(requests.Session):
         except requests.ConnectionError:
             self.failure = "it could not be reached, or closed the connection"
             raise
-        self.failure = "" if response.ok else f"HTTP {response.status_code}"
-        self.rejected += _rejected_in(response) if response.ok else 0
+        is_success = response.status_code < _REDIRECT
+        self.failure = "" if is_success else f"HTTP {response.status_code}"
+        self.rejected += _rejected_in(response) if is_success else 0
         return response
 
 
