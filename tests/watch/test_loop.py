@@ -45,11 +45,12 @@ class Notes:
     def run(self, sources: Sequence[str]) -> Outcome:
         self.ran.append(f"{self.time.now():%d %H:%M}")
         started = self.time.now()
+        refused = dict.fromkeys(sources, self.key) if self.code == 3 else {}
         self.meanwhile()
         self.time.spend(self.lasts)
         if self.has_store:
             self.rows += [Attempt(s, started, self.time.now(), self.code) for s in sources]
-        return Outcome(self.code, dict.fromkeys(sources, self.code))
+        return Outcome(self.code, dict.fromkeys(sources, self.code), refused)
 
     def attempts(self, since: datetime) -> list[Attempt] | None:
         return [row for row in self.rows if row.started_at >= since] if self.has_store else None
@@ -146,6 +147,15 @@ def test_session_that_is_over_waits_for_sign_in(path: Path) -> None:
     run_loop(work, path)
     assert work.ran == ["24 12:00", "25 03:05", "25 08:00"]
     assert [f"{moment:%d %H:%M}" for moment in work.touched[:2]] == ["25 08:21", "25 08:41"]
+
+
+def test_session_that_a_later_run_could_use_is_kept_alive_again(path: Path) -> None:
+    """As where the dashboard refused it for a while."""
+    work = Notes(days(1), code=3)
+    work.time.at.append((START + timedelta(hours=1), lambda: setattr(work, "code", 0)))
+    run_loop(work, path)
+    assert work.ran == ["24 12:00", "25 03:05"]
+    assert f"{work.touched[0]:%d %H:%M}" == "25 03:26"
 
 
 def test_session_is_used_every_few_minutes(path: Path) -> None:

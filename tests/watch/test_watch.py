@@ -9,12 +9,14 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+import claude_code_runs
 from conftest import Home, Start
 from dashboard_scraper.cli.watching import watch
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.simulator import Fault, Organization, Request, Simulator, status
 from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.registry import CLAUDE_CODE, DASHBOARD
 from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
 from fast_time import FastTime
@@ -184,3 +186,21 @@ def test_expired_session_waits_for_a_sign_in(
     assert notified == ["the session is over, and the next run will fail"]
     assert subjects(sink) == ["1 day is missing", "all is well again"]
     assert_days_are_true(home, sim, date(2026, 3, 3))
+
+
+def test_sign_in_while_another_source_is_fetched_is_used_at_once(home: Home, start: Start) -> None:
+    """After the refusal, and before the end of the run."""
+    sim = start(Organization(users=PEOPLE, today=date(2026, 3, 12)), rate_limit=False)
+    claude_code_runs.use(home, sim)
+    del home.settings["METRICS_SOURCE"]
+    home.settings |= {"SOURCES": f"{DASHBOARD},{CLAUDE_CODE}", "FETCH_COST": "false"}
+    sim.expire()
+
+    def meanwhile(answer: Answer, _request: Request) -> Answer:
+        sign_in(home, sim)
+        return answer
+
+    sim.add_fault(Fault(meanwhile, claude_code_runs.ENDPOINT, times=1))
+    watch_until(home, FastTime(at("02 12:00"), at("02 14:00")))
+    assert ran(home) == ["02 12:00 3", "02 12:00 0", "02 12:00 0"]
+    assert_days_are_true(home, sim, date(2026, 3, 1))

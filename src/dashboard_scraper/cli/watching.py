@@ -16,7 +16,7 @@ from dashboard_scraper.cli.keeping_alive import keep_alive
 from dashboard_scraper.cli.notifying import channels_of, heartbeat_of, keeping_alive
 from dashboard_scraper.cli.wiring import audience_of, report_options
 from dashboard_scraper.clock import utc_now
-from dashboard_scraper.errors import LockHeld, ScraperError, UsageError
+from dashboard_scraper.errors import LockHeld, ScraperError, SignInRequired, UsageError
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.settings.groups import LAKE_PREFIX
 from dashboard_scraper.sources.registry import info_of
@@ -67,6 +67,7 @@ class Nightly:
         still has it at the next attempt.
         """
         codes: dict[str, int] = {}
+        refused: dict[str, Hashable] = {}
         self._is_running = True
 
         def noted(work: SourceWork) -> SourceWork:
@@ -77,6 +78,8 @@ class Nightly:
                     codes[settings.source] = 0
                 except ScraperError as error:
                     codes[settings.source] = error.exit_code
+                    if error.exit_code == SignInRequired.exit_code:
+                        refused[settings.source] = self.credentials(settings.source)
                     raise
 
             return run
@@ -93,7 +96,7 @@ class Nightly:
         except ScraperError as error:
             # No traceback: the message says what to do.
             logger.error("%s", error)  # noqa: TRY400
-            return Outcome(error.exit_code, codes)
+            return Outcome(error.exit_code, codes, refused)
         finally:
             self._is_running = False
             self._was_locked = LockHeld.exit_code in codes.values()

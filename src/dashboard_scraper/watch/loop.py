@@ -22,7 +22,7 @@ from dashboard_scraper.watch.heartbeat import (
     HeartbeatFile,
     LastRun,
 )
-from dashboard_scraper.watch.plan import Attempt, Rules, Step, next_step
+from dashboard_scraper.watch.plan import FINAL, Attempt, Rules, Step, next_step
 
 logger = logging.getLogger(__name__)
 
@@ -42,10 +42,13 @@ class Time(Protocol):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """The exit code of a run, and that of each of its sources."""
+    """The exit code of a run, and that of each of its sources. `refused` are the credentials of
+    those that need a new sign-in, as they were then: others may run for hours after them.
+    """
 
     exit_code: int
     codes: Mapping[str, int]
+    refused: Mapping[str, Hashable] = {}
 
 
 class Work(Protocol):
@@ -172,8 +175,9 @@ class Loop:
         for source in sources:
             code = outcome.codes.get(source, outcome.exit_code)
             self._unrecorded.append(Attempt(source, started, ended, code))
-            if code == SignInRequired.exit_code:
-                self._refused[source] = self._work.credentials(source)
+            if code in FINAL:
+                self._refused.pop(source, None)
+        self._refused.update(outcome.refused)
         self._read_attempts()
         self._say(last_run=LastRun(started, ended, outcome.exit_code))
 
