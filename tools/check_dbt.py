@@ -24,10 +24,11 @@ from sqlalchemy.engine import make_url
 
 import dbt_figures
 import dbt_stores
+from dashboard_scraper.cli.demo import clock_of
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.model.dates import utc_day
 from dashboard_scraper.settings.config import Settings
-from dashboard_scraper.settings.groups import sqlite_url
+from dashboard_scraper.settings.groups import ALL_SOURCES, sqlite_url
 from dbt_catalogue import PACKAGE
 
 SERVER = "TEST_POSTGRES_URL"
@@ -159,7 +160,7 @@ def main(dbt: Path, server: str) -> None:
         dbt_stores.database(server) as url,
         ThreadPoolExecutor() as pool,
     ):
-        scratch, today = Path(name), utc_day(utc_now())
+        scratch, today = Path(name), utc_day(clock_of(ALL_SOURCES, utc_now)())
         sqlite, lake, extensions = scratch / "usage.db", scratch / "lake", scratch / "extensions"
         settings = dbt_stores.fill(scratch, [sqlite_url(sqlite), url], today)
         dbt_stores.export_lake(settings, lake, today)

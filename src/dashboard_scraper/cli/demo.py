@@ -124,7 +124,7 @@ def run_demo(
     """Fill a store of its own with 84 days, and run the 28-day job on it, of one source or of all;
     then write the page that compares them.
     """
-    clock = _clock_of(source, clock)
+    clock = clock_of(source, clock)
     now = clock()
     today = utc_day(now)
     organization = Organization(users=users, seed=seed, today=today, billing=billing)
@@ -150,7 +150,7 @@ def run_demo(
         write_report(settings, None, now)
 
 
-def _clock_of(source: str, clock: Clock) -> Clock:
+def clock_of(source: str, clock: Clock) -> Clock:
     """With Claude Code, an hour behind: its report does not have yesterday before one o'clock, and
     somebody who tries the program then would see it fail.
     """
