@@ -323,10 +323,12 @@ def test_changed_rows_are_not_explained(home: Home) -> None:
 @pytest.mark.slow
 def test_planted_spike_of_the_source_is_first(home: Home, api: Simulator) -> None:
     """From the source's answers to the first line, in every digit."""
-    # A Wednesday: at a weekend, and with it twice of that, few people cost anything.
-    spiked = today() - timedelta(5 + (today().weekday() - 2 - 5) % 7)
-    end = spiked + timedelta(3)
+    end = today() - timedelta(2)
     window = Window(end - timedelta(13), end)
+    # A spike is as large as what the day costs, and must exceed what else changes.
+    costs = api.organization.costs
+    days = [end - timedelta(number) for number in range(7)]
+    spiked = max(days, key=lambda day: sum(row.amounts.billed for row in costs.rows(day)))
     spike = api.plant_spike(spiked)
     home.settings["FETCH_COST"] = "true"
     assert (

@@ -11,12 +11,12 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 import toy_source
-from conftest import Home, Start, today, yesterday
+from conftest import Home, Start, twelve_users, yesterday
 from crash_child import Forks, until
 from dashboard_scraper.model.dates import is_weekend
 from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.secret_files import write_private
-from dashboard_scraper.simulator import Fault, Organization, Simulator, hang, status
+from dashboard_scraper.simulator import Fault, Simulator, hang, status
 from dashboard_scraper.sources.registry import ANALYTICS, SOURCES
 from dashboard_scraper.sources.rest.token_expiry import expiry_of
 from dashboard_scraper.store import Notice, RunCounts, store_at
@@ -51,7 +51,7 @@ def api(home: Home, start_api: Start, sink: HttpSink) -> Simulator:
         "HEARTBEAT_URL": f"{sink.url}/{PING}",
         "FETCH_EDITOR_LANGUAGE": "false",
     }
-    return start_api(Organization(users=12, today=today()))
+    return start_api(twelve_users())
 
 
 def webhook(sink: HttpSink) -> str:

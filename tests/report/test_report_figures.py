@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from conftest import Home, Start, today, yesterday
+from conftest import Home, Start, twelve_users, yesterday
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import COUNTS, LINES, METRICS, Kind, Metric, Whole, parts_of
 from dashboard_scraper.model.usage import DayUsage, UserUsage
@@ -56,7 +56,7 @@ def records(path: Path) -> list[dict[str, Any]]:
 def month(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
     """A daily export from the dashboard, and the page of its store."""
     home = Home(tmp_path_factory.mktemp("month"))
-    with Simulator(Organization(users=12, today=today())) as simulator:
+    with Simulator(twelve_users()) as simulator:
         home.settings["METRICS_API_BASE_URL"] = simulator.url + "/"
         cookies = {SESSION_COOKIE: simulator.cookie}
         save_cookies(home.cookie_file, cookies, origin_of(simulator.url))

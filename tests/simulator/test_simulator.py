@@ -92,6 +92,20 @@ def test_same_seed_gives_same_figures_in_any_order() -> None:
     assert other.totals(Window(DAY, DAY)) != first[DAY]
 
 
+def test_figures_since_an_epoch_do_not_depend_on_the_date() -> None:
+    """Weeks later they are the same: what people did so long ago, and what it costs."""
+    seen = []
+    for today in (DAY, DAY + timedelta(weeks=5)):
+        organization = Organization(users=9, today=today, epoch=today)
+        seen.append(
+            [
+                (organization.totals(Window(day, day)), organization.costs.rows(day))
+                for day in (today - timedelta(number) for number in range(9))
+            ]
+        )
+    assert seen[0] == seen[1]
+
+
 def test_tenant_totals_are_sums_of_users(sim: Simulator) -> None:
     start, end = DAY - timedelta(days=6), DAY
     rows = users(sim, start, end)

@@ -14,7 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 import claude_code_runs
 from analytics_runs import USERS
 from collector import Collector, attributes_of, collector
-from conftest import Home, Start, today, yesterday
+from conftest import Home, Start, today, twelve_users, yesterday
 from dashboard_scraper import __version__
 from dashboard_scraper.cli.observing import observed
 from dashboard_scraper.errors import ContractBroken, DaysMissing
@@ -58,7 +58,7 @@ def sink(home: Home) -> Iterator[Collector]:
 def api(home: Home, start_api: Start, sink: Collector) -> Simulator:
     assert sink
     home.settings["FETCH_EDITOR_LANGUAGE"] = "false"
-    return start_api(Organization(users=12, today=today()))
+    return start_api(twelve_users())
 
 
 def ledger_of(home: Home, source: str = ANALYTICS) -> dict[date, LedgerDay]:

@@ -258,7 +258,7 @@ class Costs:
         index, share, messages = member.index, member.index % 10, counts.messages
         if not messages:
             return
-        draws = draw(f"{self._organization.seed}/{index}/{day.toordinal()}/cost")
+        draws = draw(f"{self._organization.seed}/{index}/{self._organization.number_of(day)}/cost")
         left = raised(consumed, self._raises.get(day, 0)) * HUNDREDTH
         if counts.remote:
             base = counts.remote * (60 + draws[12] % 1200) * PRICE_OF_SECOND
@@ -282,13 +282,15 @@ class Costs:
 
     def _of_nobody(self, day: date) -> Iterator[Row]:
         """On every third day: by turns costs, a correction, and costs with a tiny billed amount."""
-        organization, number = self._organization, day.toordinal() + self._organization.seed
-        if number % _UNATTRIBUTED_EVERY:
+        organization, number = self._organization, self._organization.number_of(day)
+        turn, rest = divmod(number + organization.seed, _UNATTRIBUTED_EVERY)
+        if rest:
             return
-        draws = draw(f"{organization.seed}/{day.toordinal()}/nobody")
+        draws = draw(f"{organization.seed}/{number}/nobody")
         tokens = tokens_of(1 + draws[6] % 40, draws)
         base = price_of(tokens, QUICK)
-        if (turn := number // _UNATTRIBUTED_EVERY % 3) == 1:
+        turn %= 3
+        if turn == 1:
             tokens, base = NO_TOKENS, -base
         if self.billing == "credits":
             yield Row(None, QUICK, in_credits(tokens, base))
@@ -301,9 +303,10 @@ class Costs:
         not active; or credits are moved between models, since the sum must be that of the usage.
         """
         organization = self._organization
-        if (day.toordinal() + organization.seed) % _CORRECTED_EVERY != 1:
+        number = organization.number_of(day)
+        if (number + organization.seed) % _CORRECTED_EVERY != 1:
             return
-        draws = draw(f"{organization.seed}/{day.toordinal()}/correction")
+        draws = draw(f"{organization.seed}/{number}/correction")
         first, usage = draws[0] % max(1, len(organization.people)), self._usage(day)
         people = organization.people[first:] + organization.people[:first]
         here = [person for person in people if person.belongs(day, day)]

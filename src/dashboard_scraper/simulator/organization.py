@@ -155,8 +155,9 @@ class Total(NamedTuple):
 class Organization:
     """`users` people at example.com and some service accounts; `today` is the current UTC day.
 
-    When members join and leave depends on `today`; the figures of a day do not. `billing` is the
-    unit of its contract: `costs` has what the usage costs in it.
+    When members join and leave depends on `today`; the figures of a day do not, unless there is an
+    `epoch`: then they depend on how many days it is from there, and on the weekday, and not on the
+    date. `billing` is the unit of its contract: `costs` has what the usage costs in it.
     """
 
     def __init__(
@@ -166,8 +167,10 @@ class Organization:
         service_accounts: int = 2,
         today: date | None = None,
         billing: Billing = "dollars",
+        epoch: date | None = None,
     ) -> None:
         self.seed = seed
+        self._epoch = epoch.toordinal() if epoch else 0
         self.today = today or utc_day(datetime.now(UTC))
         self.people = tuple(self._person(index) for index in range(users))
         self.accounts = tuple(
@@ -179,6 +182,10 @@ class Organization:
         self._ranges: dict[Window, dict[int, Total]] = {}
         self._lock = threading.RLock()
         self.costs = Costs(self, billing)
+
+    def number_of(self, day: date) -> int:
+        """What a day's figures are drawn with."""
+        return day.toordinal() - self._epoch
 
     def figures(self, member: Member, day: date) -> Counts:
         """One user-day, with its revisions so far."""
@@ -279,10 +286,10 @@ class Organization:
         """The random numbers of a user-day; None for a day without activity."""
         if not member.chance or day > self.today or not member.belongs(day, day):
             return None
-        ordinal = day.toordinal()
+        number = self.number_of(day)
         chance = member.chance // 8 if day.weekday() in _WEEKEND else member.chance
-        coin, *draws = draw(f"{self.seed}/{member.index}/{ordinal}")
-        certain = day == member.joined or (ordinal - member.index) % _LONGEST_PAUSE == 0
+        coin, *draws = draw(f"{self.seed}/{member.index}/{number}")
+        certain = day == member.joined or (number - member.index) % _LONGEST_PAUSE == 0
         return tuple(draws) if certain or coin < chance else None
 
     def _day(self, day: date) -> dict[int, Total]:

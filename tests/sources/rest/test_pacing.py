@@ -20,9 +20,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from conftest import Home, Start, today
+from conftest import Home, Start, today, twelve_users
 from crash_child import Forks, until
-from dashboard_scraper.simulator import Fault, Organization, Simulator, status
+from dashboard_scraper.simulator import Fault, Simulator, status
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.sources.rest import pacing
 from dashboard_scraper.sources.rest.auth import BearerToken
@@ -365,7 +365,7 @@ def test_waiting_run_stops_and_saves_its_bucket(
     home: Home, start_api: Start, forks: Forks, burst: int
 ) -> None:
     """The next request would be in twenty minutes."""
-    sim = start_api(Organization(users=12, today=today()))
+    sim = start_api(twelve_users())
     home.settings |= {"ANALYTICS_REQUESTS_PER_MINUTE": "0.05", "ANALYTICS_BURST": f"{burst}"}
     home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
     run = forks.start(home, "--last-28-days")

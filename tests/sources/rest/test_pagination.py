@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from conftest import Home, Start, content_of, last_working_day, own_files, today
+from conftest import Home, Start, content_of, last_working_day, own_files, twelve_users
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.simulator import (
     Fault,
@@ -58,7 +58,7 @@ def _users_only(home: Home) -> None:
 def expected(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The day's CSV when it comes in one answer."""
     home = Home(tmp_path_factory.mktemp("expected"), {"SCRAPE_ENDPOINTS": USERS})
-    with Simulator(Organization(users=12, today=today())) as simulator:
+    with Simulator(twelve_users()) as simulator:
         home.settings["METRICS_API_BASE_URL"] = simulator.url
         origin = origin_of(simulator.url)
         save_cookies(home.cookie_file, {SESSION_COOKIE: simulator.cookie}, origin)

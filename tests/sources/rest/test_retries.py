@@ -16,12 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import Home, Result, Start, last_working_day, today
+from conftest import Home, Result, Start, last_working_day, twelve_users
 from crash_child import Forks, until
 from dashboard_scraper.settings.config import load_settings
 from dashboard_scraper.simulator import (
     Fault,
-    Organization,
     Request,
     Simulator,
     cut_body,
@@ -87,7 +86,7 @@ def add_passing_fault(home: Home, sim: Simulator, name: str, times: int | None =
 def expected(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The day's CSV as it is without any fault."""
     home = Home(tmp_path_factory.mktemp("expected"), {"SCRAPE_ENDPOINTS": USERS})
-    with Simulator(Organization(users=12, today=today())) as simulator:
+    with Simulator(twelve_users()) as simulator:
         home.settings["METRICS_API_BASE_URL"] = simulator.url
         origin = origin_of(simulator.url)
         save_cookies(home.cookie_file, {SESSION_COOKIE: simulator.cookie}, origin)
