@@ -11,6 +11,7 @@ import pytest
 
 from conftest import Home, Result, today, yesterday
 from dashboard_scraper.errors import ContractBroken, UsageError
+from dashboard_scraper.exports.copilot_converter import md5_user_id
 from dashboard_scraper.exports.csv_days import period_csv, period_path, tenant_path, window_of_file
 from dashboard_scraper.exports.csv_import import read_users
 from dashboard_scraper.exports.csv_tables import tenant_csv
@@ -18,6 +19,7 @@ from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import USER_TITLE, Kind
 from dashboard_scraper.model.usage import TenantFigure
 from dashboard_scraper.sources.dashboard.fields import FIELDS
+from dashboard_scraper.sources.registry import SOURCES
 
 TITLES = [USER_TITLE, *(metric.title for metric in FIELDS)]
 COUNTED = {metric.title for metric in FIELDS if metric.kind is Kind.COUNT}
@@ -390,6 +392,14 @@ def test_service_account_may_have_any_name(tmp_path: Path) -> None:
                 read_users(file)
         else:
             assert [user.service for user in read_users(file)] == [False, known]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_service_account_is_one_of_augment_whichever_source_is_set(home: Home, source: str) -> None:
+    """It would be a login of GitHub Copilot with another id."""
+    home.settings["METRICS_SOURCE"] = source
+    (made,) = records(home.run("convert", str(saved(home, sheet(row("triage-bot"))))))
+    assert made["user_id"] == md5_user_id("triage-bot")
 
 
 def test_equal_rows_are_one_user(home: Home) -> None:
