@@ -43,7 +43,7 @@ from dashboard_scraper.errors import (
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import BY_NAME, METRICS, Figures
 from dashboard_scraper.model.usage import DayUsage, UserUsage
-from dashboard_scraper.simulator import Organization, Simulator, cut_body
+from dashboard_scraper.simulator import Organization, Simulator, cut_body, status
 from dashboard_scraper.simulator.assistants import COPILOT
 from dashboard_scraper.simulator.copilot import CREDITS_SINCE, Tally
 from dashboard_scraper.simulator.copilot_api import ORGANIZATION
@@ -347,6 +347,17 @@ def test_broken_month_of_the_tenant_loses_no_day(
         fetch(first)
     with store_at(settings_of(home).store_url).reading() as reader:
         assert reader.ledger("copilot").keys() == {first, DAY}
+
+
+def test_missing_month_of_the_tenant_is_warned_of(
+    home: Home, github: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Then nothing shows that a stored day was revised."""
+    fault(github, "latest", status(204))
+    with opened(home) as source:
+        source.prepare([DAY], [], compared=True)
+        assert source.changed_days({DAY: {}}) == []
+    assert "the stored days were not compared" in caplog.text
 
 
 @pytest.mark.slow

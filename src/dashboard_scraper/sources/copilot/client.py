@@ -368,6 +368,11 @@ class CopilotSource(SummedDays, RestSource):
         endpoint = self._own_month
         links = self._links(endpoint)
         if isinstance(links, NoReport):
+            logger.warning(
+                "GitHub has no %s (%s): the stored days were not compared with it",
+                endpoint,
+                links.face,
+            )
             return None
         body = self._only_file(endpoint, links)
         with_days = days_in_month(endpoint, body, links.days)
