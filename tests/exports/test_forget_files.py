@@ -215,6 +215,33 @@ def test_account_is_looked_for_where_parquet_names_people(home: Home, capsys: Ca
     assert f"day={LONG_AGO}" not in found
 
 
+def test_account_named_as_its_source_is_in_no_manifest(home: Home) -> None:
+    """Every manifest has that word: one was removed, and its files stayed without it."""
+    home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "METRICS_SOURCE": SOURCE}
+    account, other = user(SOURCE, chat_messages=1), user("bob@example.com", chat_messages=1)
+    put(home.settings["STORE_URL"], {LAST: [account, other], LONG_AGO: [other]})
+    for day in (LAST, LONG_AGO):
+        export_files(settings_of(home), Window(day, day), None)
+    home.run("people", "--csv")
+    for table in ("user_day", "day_ledger"):
+        sql(home.settings["STORE_URL"], f"DELETE FROM {table} WHERE day = '{LONG_AGO}'")
+    forget(home, SOURCE, files=True)
+    assert len([*home.data.glob("daily_exports_*/manifest.json")]) == 2
+    assert (home.data / "usage_by_class.csv").exists()
+
+
+def test_no_file_shows_a_name_that_is_also_of_somebody_else(home: Home) -> None:
+    """Nothing is left to search for then, and every file was taken to show the person."""
+    home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "METRICS_SOURCE": SOURCE}
+    put(home.settings["STORE_URL"], {LAST: [user("ada", chat_messages=1)]})
+    put(home.settings["STORE_URL"], {LAST: [user("ada", chat_messages=1)]}, "copilot")
+    export_files(settings_of(home), Window(LAST, LAST), None)
+    found = home.run("forget", "ada", "--source", "copilot")
+    assert found.out.splitlines()[0] == "1 rows removed"
+    assert "still shown" not in found.out
+    assert f"also that of somebody else in {SOURCE}" in found.err
+
+
 @pytest.mark.parametrize("name", ["ci", '-R&D "new" key', '"r&d"@example.com'])
 def test_name_is_found_however_a_file_writes_it(home: Home, capsys: Capture, name: str) -> None:
     home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "METRICS_SOURCE": SOURCE}

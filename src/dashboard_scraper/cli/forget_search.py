@@ -9,7 +9,9 @@ from pathlib import Path
 
 import msgspec
 
+from dashboard_scraper.across.tables import USAGE_CSV
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.exports.manifest import MANIFEST, read_manifest
 from dashboard_scraper.people import traces
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import read_identities
@@ -93,6 +95,7 @@ class Search:
         )
         self._elsewhere = self._pattern(plain, set().union(*others.values()))
         self._patterns = {source: self._pattern(plain, others[source]) for source in names}
+        self._without_accounts = self._pattern(set(), set())
 
     def find(self) -> traces.Found:
         """The files that show the person now."""
@@ -100,6 +103,8 @@ class Search:
         return msgspec.structs.replace(found, ambiguous=self._ambiguous)
 
     def _pattern_of(self, path: Path) -> re.Pattern[str]:
+        if path.name == USAGE_CSV or (path.name == MANIFEST and read_manifest(path)):
+            return self._without_accounts  # they name sources, which an account may be called
         source = source_of(self._settings, path)
         return self._patterns.get(source or "", self._elsewhere)
 

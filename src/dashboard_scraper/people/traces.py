@@ -30,6 +30,8 @@ _UNSEARCHABLE = (
     b"BZh",
     b"\x28\xb5\x2f\xfd",
 )
+_NOTHING = "(?!)"
+"""Matches no text; an empty pattern matches every one."""
 _IN_HTML = str.maketrans({"&": "&amp;", "'": "&#39;", '"': "&#34;", "<": "&lt;", ">": "&gt;"})
 _IN_JSON = re.compile(r"\\u([0-9a-fA-F]{4})")
 
@@ -56,7 +58,7 @@ class Traces(msgspec.Struct, frozen=True):
             found.append(rf'{before}(?:{_any_of(names)})(?:#\d+)?[",<]')
         if self.login:
             found.append(rf'"user_login": ?"{re.escape(folded(self.login))}"')
-        return re.compile("|".join(found), re.MULTILINE)
+        return re.compile("|".join(found) or _NOTHING, re.MULTILINE)
 
 
 def folded(text: str) -> str:
