@@ -28,7 +28,6 @@ from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.people.people import is_pseudonym
 from dashboard_scraper.people.pseudonyms import as_they_are
 from dashboard_scraper.settings.config import Settings
-from dashboard_scraper.sources.registry import ANALYTICS
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +43,8 @@ def convert(
     target = out.absolute() if out else file.absolute().with_suffix(".json")
     if behind_links(target) == behind_links(file):
         raise UsageError(f"{file} would be overwritten; choose another name with --out")
-    audience = audience_of(settings).of(ANALYTICS)  # no other assistant's CSV can be converted
+    # The CSV is not of the source that is set: a name without `@` in it is a service account's.
+    audience = audience_of(settings).of("")
     with replaced_or_set_aside([target]):
         rows = read_users(file)
         if all(is_pseudonym(row.user) for row in rows):  # of an export with pseudonyms
