@@ -6,6 +6,7 @@ import json
 import math
 import pickle
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -154,6 +155,26 @@ def test_batch_of_other_types_gives_the_same_line_or_is_refused(lines: Any) -> N
         assert same.equals(lines(good, ADA, STAMP))
         with pytest.raises(UsageError, match=f"the batch's column {name} "):
             lines(good.set_column(column, name, wrong), ADA, STAMP)
+
+
+def test_numbers_of_other_types_give_the_same_line() -> None:
+    """As pandas has whole numbers beside nulls, and DuckDB sums."""
+    good = batch_of("ada@example.com", chat_messages=3)
+
+    def line(phase: pa.Array, consumed: pa.Array) -> str:
+        named = {"adoption_phase": phase, "credits_consumed": consumed}
+        batch = good
+        for name, column in named.items():
+            batch = batch.append_column(name, column)
+        (found,) = github_lines(batch, ADA, STAMP).column("line").to_pylist()
+        return str(found)
+
+    expected = line(pa.array([2]), pa.array([1.5]))
+    assert '"phase_number":2,"phase":"Phase 2"' in expected
+    assert '"ai_credits_used":1.5,' in expected
+    assert line(pa.array([2.0]), pa.array([Decimal("1.5")])) == expected
+    with pytest.raises(UsageError, match="the batch's column adoption_phase"):
+        line(pa.array([2.5]), pa.array([1.5]))
 
 
 @pytest.mark.parametrize("lines", [github_lines, copilot_lines])

@@ -102,7 +102,11 @@ def github_lines(batch: pa.RecordBatch, people: People, stamp: Stamp) -> pa.Reco
     editor and language; `credits_consumed` and `adoption_phase`, a number, add what they say.
     """
     _check_sources(batch, GITHUB_NEEDS)
-    columns = [_optional(batch, name) for name in (PARTS, CREDITS, PHASE)]
+    columns = [
+        _parts_in(batch),
+        _numbers(batch, CREDITS, pa.float64()),
+        _numbers(batch, PHASE),
+    ]
     stamps = cache(lambda day: github.stamp_of(stamp, day))
     heads = cache(lambda shown: github.head_of(shown.id, shown.login))
 
@@ -198,23 +202,28 @@ def _days(batch: pa.RecordBatch) -> list[date]:
     return days
 
 
-def _numbers(batch: pa.RecordBatch, name: str) -> Iterable[int | None]:
-    """As `_optional`, of a column of whole numbers: programs with nulls make decimals of those."""
-    if name not in batch.schema.names:
+_WHOLE = pa.int64()
+
+
+def _numbers(batch: pa.RecordBatch, name: str, kind: pa.DataType = _WHOLE) -> Iterable[Any]:
+    """A column's numbers; all are unknown where it is missing, as metrics are in older exports.
+
+    Programs that mark nulls by NaN make decimals of whole numbers.
+    """
+    if name not in batch.schema.names or batch.column(name).null_count == batch.num_rows:
         return repeat(None)
     try:
-        numbers: list[int | None] = batch.column(name).cast(pa.int64()).to_pylist()
+        numbers: list[Any] = batch.column(name).cast(kind).to_pylist()
     except pa.ArrowException as error:
-        raise UsageError(f"the batch's column {name} has no whole numbers: {error}") from error
+        raise UsageError(f"the batch's column {name} is not of {kind}: {error}") from error
     return numbers
 
 
-def _optional(batch: pa.RecordBatch, name: str) -> Iterable[Any]:
-    """The column's values; all are unknown where it is missing, as metrics are in older exports."""
-    if name not in batch.schema.names or batch.column(name).null_count == batch.num_rows:
+def _parts_in(batch: pa.RecordBatch) -> Iterable[Any]:
+    if PARTS not in batch.schema.names:
         return repeat(None)
-    values: list[Any] = batch.column(name).to_pylist()
-    return values
+    parts: list[Any] = batch.column(PARTS).to_pylist()
+    return parts
 
 
 def _part(fields: Mapping[str, Any], whole: Figures) -> Part:
