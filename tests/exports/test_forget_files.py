@@ -215,17 +215,20 @@ def test_account_is_looked_for_where_parquet_names_people(home: Home, capsys: Ca
     assert f"day={LONG_AGO}" not in found
 
 
-def test_account_named_as_its_source_is_in_no_manifest(home: Home) -> None:
-    """Every manifest has that word: one was removed, and its files stayed without it."""
+@pytest.mark.parametrize("name", [SOURCE, "active"], ids=["source", "word of the page"])
+def test_word_of_every_export_removes_no_manifest(home: Home, name: str) -> None:
+    """As the name of an account it was found in manifests or pages after these were rewritten:
+    they were removed, and the other files stayed without a manifest.
+    """
     home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "METRICS_SOURCE": SOURCE}
-    account, other = user(SOURCE, chat_messages=1), user("bob@example.com", chat_messages=1)
+    account, other = user(name, chat_messages=1), user("bob@example.com", chat_messages=1)
     put(home.settings["STORE_URL"], {LAST: [account, other], LONG_AGO: [other]})
     for day in (LAST, LONG_AGO):
         export_files(settings_of(home), Window(day, day), None)
     home.run("people", "--csv")
     for table in ("user_day", "day_ledger"):
         sql(home.settings["STORE_URL"], f"DELETE FROM {table} WHERE day = '{LONG_AGO}'")
-    forget(home, SOURCE, files=True)
+    forget(home, name, files=True)
     assert len([*home.data.glob("daily_exports_*/manifest.json")]) == 2
     assert (home.data / "usage_by_class.csv").exists()
 

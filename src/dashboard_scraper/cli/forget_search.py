@@ -63,6 +63,8 @@ class Search:
 
     A name without `@` may be somebody else's in another source: then only files in the folders of
     the other sources are searched for it. The names of the store are those of before the removal.
+    Files that were `rewritten` from the store since are not searched for it: it may be a word that
+    the page has.
     """
 
     def __init__(self, settings: Settings, names: Names, audience: Audience, user: str) -> None:
@@ -95,6 +97,7 @@ class Search:
         )
         self._elsewhere = self._pattern(plain, set().union(*others.values()))
         self._patterns = {source: self._pattern(plain, others[source]) for source in names}
+        self.rewritten: set[Path] = set()
         self._without_accounts = self._pattern(set(), set())
 
     def find(self) -> traces.Found:
@@ -103,8 +106,8 @@ class Search:
         return msgspec.structs.replace(found, ambiguous=self._ambiguous)
 
     def _pattern_of(self, path: Path) -> re.Pattern[str]:
-        if path.name == USAGE_CSV or (path.name == MANIFEST and read_manifest(path)):
-            return self._without_accounts  # they name sources, which an account may be called
+        if path in self.rewritten or _names_nobody(path):
+            return self._without_accounts
         source = source_of(self._settings, path)
         return self._patterns.get(source or "", self._elsewhere)
 
@@ -122,6 +125,13 @@ class Search:
         readable = self._settings.allow_readable_secrets
         of_spelling = rename_of(self._settings.pseudonym_key_file, str, allow_readable=readable)
         return frozenset([self._audience.rename(self._user), *map(of_spelling, names)])
+
+
+def _names_nobody(path: Path) -> bool:
+    """Whether it is a file of this program with words such as a source, which may also be the name
+    of an account, and no names.
+    """
+    return path.name == USAGE_CSV or (path.name == MANIFEST and read_manifest(path) is not None)
 
 
 def _not_searched(settings: Settings) -> set[Path]:

@@ -157,7 +157,7 @@ def _remove_from_files(
     others = [path for path in ours if path not in in_lakes]
     current = {_export_folder(path) for path in others if path.suffix != STALE_SUFFIX}
     for folder in sorted(current):
-        _write_again(settings, store, folder)
+        search.rewritten.update(_write_again(settings, store, folder))
     for place, day in sorted(set(_parquet_days(others))):
         _write_parquet_again(settings, store, place, day)
     for place, day in sorted(set(_focus_days(others))):
@@ -190,8 +190,10 @@ def _export_folder(path: Path) -> Path:
     return path.parent.parent if path.parent.name == FOLDER else path.parent
 
 
-def _write_again(settings: Settings, store: Store, folder: Path) -> None:
-    """Rewrite the export that the manifest describes, if the store has any of its days."""
+def _write_again(settings: Settings, store: Store, folder: Path) -> Iterator[Path]:
+    """Rewrite the export that the manifest describes, if the store has any of its days; yields the
+    files that it has then.
+    """
     manifest = read_manifest(folder / MANIFEST)
     if manifest is None:
         return
@@ -202,6 +204,8 @@ def _write_again(settings: Settings, store: Store, folder: Path) -> None:
             if reader.ledger(manifest.source, window):
                 export = daily_export(settings, window, folder).of(manifest.source)
                 write_files(reader, export, {}, moment or utc_now())
+                if manifest := read_manifest(folder / MANIFEST):
+                    yield from (folder / file.name for file in manifest.files())
     except ScraperError as error:
         logger.warning("%s could not be rewritten: %s", folder, error)
 
