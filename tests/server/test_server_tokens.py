@@ -158,6 +158,16 @@ def test_changed_file_is_noticed_and_other_links_stay(
     assert requests.head(link, timeout=SECONDS).status_code == 200
 
 
+@pytest.mark.slow
+def test_signal_right_after_the_address_reads_again(home: Home) -> None:
+    home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
+    with serving(home) as server:
+        server.process.kill(signal.SIGHUP)
+        until(lambda: "read the tokens again" in server.log or "terminated" in server.log, SECONDS)
+        assert "terminated" not in server.log
+        assert server.get("/healthz").status_code == 200
+
+
 @pytest.mark.parametrize("damage", ["half", "gone", "readable"])
 @pytest.mark.slow
 def test_damaged_file_leaves_earlier_tokens(

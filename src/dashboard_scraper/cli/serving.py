@@ -84,9 +84,9 @@ def serve(settings: Settings, host: str, port: int, *, insecure: bool = False) -
             reloaded.append(Reloaded("the certificate", certificate.paths, certificate.reload))
         shown = f"[{host}]" if ":" in host else host
         scheme = "https" if certificate else "http"
-        print_lines([f"{scheme}://{shown}:{listener.getsockname()[1]}"])
+        address = f"{scheme}://{shown}:{listener.getsockname()[1]}"
         context = certificate.context if certificate else None
-        _answer(make(access), listener, context, reloaded)
+        _answer(make(access), listener, context, reloaded, address)
 
 
 def app_of(settings: Settings, store: Store, access: Access, host: str) -> Starlette:
@@ -137,6 +137,7 @@ def _answer(
     listener: socket.socket,
     context: ssl.SSLContext | None,
     reloaded: Sequence[Reloaded],
+    address: str,
 ) -> None:
     repeated = count_repeats()
 
@@ -160,15 +161,17 @@ def _answer(
     logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
     try:
         with asyncio.Runner(loop_factory=lambda: ServingLoop(context)) as runner:
-            runner.run(_run(uvicorn.Server(config), listener, reloaded))
+            runner.run(_run(uvicorn.Server(config), listener, reloaded, address))
     finally:
         repeated.flush(everything=True)
 
 
 async def _run(
-    server: uvicorn.Server, listener: socket.socket, reloaded: Sequence[Reloaded]
+    server: uvicorn.Server, listener: socket.socket, reloaded: Sequence[Reloaded], address: str
 ) -> None:
-    """Serve, and read the files again on SIGHUP; on a terminal, that signal ends the program."""
+    """Print the address and serve, and read the files again on SIGHUP; on a terminal, that signal
+    ends the program.
+    """
 
     def read_again() -> None:
         for each in reloaded:
@@ -176,6 +179,8 @@ async def _run(
 
     if hasattr(signal, "SIGHUP") and not (sys.stdin and sys.stdin.isatty()):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, read_again)
+    # Not before: whoever sends the signal to a server that says that it is there would end it.
+    print_lines([address])
     await server.serve(sockets=[listener])
 
 
