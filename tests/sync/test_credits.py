@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from conftest import Home, Start, without_github
+from conftest import Home, Start, last_working_day, without_github
 from dashboard_scraper.cli.commands.status import print_status
 from dashboard_scraper.errors import (
     ContractBroken,
@@ -271,7 +271,7 @@ def test_repeated_credit_record_counts_once(home: Home, spring: Simulator, effec
 def test_credit_error_sets_exit_code(home: Home, start_api: Start) -> None:
     sim = start_api(billing="credits")
     sim.add_fault(Fault(set_value(AMOUNT, -1), CREDITS))
-    result = home.run("--daily", f"{sim.organization.today - timedelta(1)}")
+    result = home.run("--daily", f"{last_working_day()}")
     assert result.code == 5
     assert AMOUNT in result.err
     assert len(home.own_files()) == 2

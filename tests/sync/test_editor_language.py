@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from conftest import Home, Start, own_warnings
+from conftest import Home, Start, last_working_day, own_warnings
 from dashboard_scraper.cli.commands.status import print_status
 from dashboard_scraper.cli.fetching import fetch_period
 from dashboard_scraper.errors import (
@@ -282,10 +282,8 @@ def test_error_loses_only_editor_rows(home: Home, spring: Simulator, name: str) 
 
 def test_editor_error_sets_exit_code(home: Home, start_api: Start) -> None:
     home.settings["MAX_RETRIES"] = "0"
-    sim = start_api()
-    sim.add_fault(Fault(status(503), ENDPOINT))
-    day = f"{sim.organization.today - NIGHT}"
-    result = home.run("--daily", day)
+    start_api().add_fault(Fault(status(503), ENDPOINT))
+    result = home.run("--daily", f"{last_working_day()}")
     assert result.code == 4
     assert "editors and languages of" in result.err
     assert len(home.own_files()) == 2
