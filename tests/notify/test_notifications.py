@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 import toy_source
-from conftest import Home, Start, twelve_users, yesterday
+from conftest import Home, Start, today, twelve_users, yesterday
 from crash_child import Forks, until
 from dashboard_scraper.model.dates import is_weekend
 from dashboard_scraper.model.usage import DayUsage
@@ -26,7 +26,8 @@ from stored_days import answer_with_nobody
 
 TOKEN = "t0ken-0f-the-webhook"
 PING = "2f1c-the-uuid-of-the-check"
-SETTLED = yesterday() - timedelta(9)
+# A Wednesday: at a weekend, nobody of twelve people may work.
+SETTLED = next(day for n in range(10, 17) if (day := today() - timedelta(n)).weekday() == 2)
 DAY = f"{yesterday() - timedelta(1)}"
 BACKFILL = ("backfill", DAY, DAY)
 pytestmark = pytest.mark.slow

@@ -14,7 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 import claude_code_runs
 from analytics_runs import USERS
 from collector import Collector, attributes_of, collector
-from conftest import Home, Start, today, twelve_users, yesterday
+from conftest import Home, Start, today, twelve_users
 from dashboard_scraper import __version__
 from dashboard_scraper.cli.observing import observed
 from dashboard_scraper.errors import ContractBroken, DaysMissing
@@ -35,7 +35,8 @@ from databases import on_sqlite
 from stored_days import settings_of
 
 PREFIX = "dashboard_scraper."
-SETTLED = yesterday() - timedelta(9)
+# A Wednesday: at a weekend, nobody of twelve people may work.
+SETTLED = next(day for n in range(10, 17) if (day := today() - timedelta(n)).weekday() == 2)
 DAY = f"{SETTLED}"
 HEADER = "s3cret-0f-the-collector"
 ERROR = Status.STATUS_CODE_ERROR
