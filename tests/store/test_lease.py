@@ -36,6 +36,11 @@ WRITING = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
     " AND state = 'idle in transaction' AND backend_xid IS NOT NULL"
 )
+OTHERS = (
+    "FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+    " AND pid <> pg_backend_pid()"
+)
+END = f"SELECT count(pg_terminate_backend(pid)) {OTHERS}"
 
 
 @pytest.fixture
@@ -189,6 +194,14 @@ def test_commit_whose_answer_is_lost_is_applied_once(postgres_store_url: str, lo
         assert list(reader.ledger("dashboard")) == [yesterday(), today()]
 
 
+def test_snapshot_that_the_server_ends_after_it_was_read_is_whole(postgres_store_url: str) -> None:
+    """As where the server restarts while files are written of it."""
+    with store_at(postgres_store_url).reading() as reader:
+        assert reader.ledger("dashboard") == {}
+        sql(postgres_store_url, END)
+        until(lambda: sql(postgres_store_url, f"SELECT count(*) {OTHERS}") == [(0,)])
+
+
 @pytest.mark.slow
 def test_dropped_connections_lose_no_day(
     home: Home, simulator: Simulator, postgres_store_url: str, forks: Forks
@@ -196,13 +209,9 @@ def test_dropped_connections_lose_no_day(
     home.settings["STORE_URL"] = postgres_store_url
     simulator.latency = 0.01
     run = forks.start(home, *JOB)
-    end = (
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    )
     for fetched in (1, 2, 3):
         until(lambda fetched=fetched: simulator.count(USERS) > fetched)  # type: ignore[misc]
-        sql(postgres_store_url, end)
+        sql(postgres_store_url, END)
     result = run.wait()
     assert result.code == 0, result.err
     assert len(stored_days(postgres_store_url)) == DAYS

@@ -158,8 +158,14 @@ class PostgresBackend:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[View]:
-        with contextlib.closing(self._retries.run(self._begun)) as connection:
+        connection = self._retries.run(self._begun)
+        try:
             yield View(connection, lambda: None)
+        finally:
+            # Where the server has ended it before, nothing is lost: what was read is whole, or an
+            # error has said so.
+            with contextlib.suppress(*self.errors):
+                connection.close()
 
     def _begun(self) -> Connection:
         connection = connect(self._parameters).execution_options(
