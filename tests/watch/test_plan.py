@@ -76,3 +76,9 @@ def test_only_failed_sources_run_again() -> None:
     assert (step.moment, step.sources) == (DUE + 2 * MINUTE + HOUR, ("b", "c"))
     done = next_step(RULES, ["a"], attempts, NOON)
     assert (done.moment, done.sources) == (TOMORROW, ("a",))
+
+
+def test_retry_shortly_before_the_schedule_takes_nobody_along() -> None:
+    late = Attempt("b", TOMORROW - 90 * MINUTE, TOMORROW - 80 * MINUTE, 4)
+    step = next_step(RULES, ["a", "b"], [attempt(0, source="a"), late], TOMORROW - HOUR)
+    assert (step.moment, step.sources) == (TOMORROW - 20 * MINUTE, ("b",))

@@ -67,7 +67,7 @@ def next_step(
     """The next run. A source in `refused` needs somebody to sign in, and waits for the schedule.
 
     A run that was missed, or killed, is due at once. Sources that are due within half a pause of
-    the first go along with it.
+    the first go along with it, but none before its scheduled moment: it would run twice.
     """
     scheduled = rules.schedule.after(now)
     due = rules.schedule.latest(now)
@@ -77,8 +77,8 @@ def next_step(
         moment = None if due is None else _due(rules, mine, due, now, is_refused=source in refused)
         moments[source] = min(moment or scheduled, scheduled)
     first = min(moments.values())
-    together = first + rules.pause / 2 if first < scheduled else first
-    return Step(first, tuple(name for name in sources if moments[name] <= together))
+    together = {m for m in moments.values() if m <= first + rules.pause / 2 and m < scheduled}
+    return Step(first, tuple(name for name in sources if moments[name] in {first, *together}))
 
 
 def _due(
