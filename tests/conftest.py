@@ -61,7 +61,7 @@ for _name in (*CA_FILES, *PROXIES, NO_PROXY):
         os.environ.pop(_spelling, None)
 
 
-def _wait_out_midnight() -> None:
+def _wait_out_midnight(config: pytest.Config) -> None:
     """Tests that begin before midnight and end after it would have two todays: many write down the
     first when they are imported. With several workers it is the whole suite, which takes minutes.
     """
@@ -69,13 +69,12 @@ def _wait_out_midnight() -> None:
     midnight = datetime.combine(now.date() + timedelta(1), datetime.min.time(), UTC)
     is_long = any(word.startswith("-n") for word in sys.argv)
     if midnight - now < timedelta(minutes=15 if is_long else 3):
-        sys.stderr.write("waiting for midnight (UTC): the tests need one day for all of them\n")
+        capture = config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled():  # else nobody would know why nothing happens
+            sys.stderr.write("waiting for midnight (UTC): the tests need one day for all of them\n")
+            sys.stderr.flush()
         time.sleep((midnight - now).total_seconds() + 1)
 
-
-# Workers and the processes that tests start inherit that somebody has waited.
-if os.environ.setdefault(_BEGUN, f"{os.getpid()}") == f"{os.getpid()}":
-    _wait_out_midnight()
 
 # How long an example takes says something of the machine alone, where others work too. The examples
 # are the same each time, so that no change fails by what it has nothing to do with; to look for
@@ -250,6 +249,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Who only distributes the tests to workers collects none of them, and needs no fixture: the
     workers wait while it imports.
     """
+    # Workers and the processes that tests start inherit that somebody has waited.
+    if os.environ.setdefault(_BEGUN, f"{os.getpid()}") == f"{os.getpid()}":
+        _wait_out_midnight(config)
     if config.getoption("numprocesses", None):
         gc.enable()
         return
