@@ -169,6 +169,21 @@ def test_spelling_is_not_another_identity(world: World) -> None:
     }
 
 
+def test_capitals_of_a_login_are_not_another_identity(world: World) -> None:
+    """On two days, and beside a seat."""
+    world.identities()
+    world.days(LOGINS, {DAYS[2]: [person("Ada-M"), person("Zed")]})
+    world.days(LOGINS, {LAST: [person("ada-m"), person("Ben-M"), person("zed")]})
+    world.seats(LOGINS, Seat("ada-m"), Seat("ben-m"))
+    with store_at(world.url).reading() as reader:
+        classes = world.classes(reader)
+        assert classes.across.unmatched[LOGINS] == ["zed"]
+    assert named(classes, classes.of[LOGINS]) == {
+        PersonClass.UNATTRIBUTED: ["zed"],
+        PersonClass.ACTIVE: ["ada@example.com", BEN],
+    }
+
+
 def test_person_of_a_login_alone_has_the_address_as_name(world: World) -> None:
     world.identities()
     world.days(LOGINS, {LAST: [person("ben-m")]})

@@ -10,7 +10,6 @@ import msgspec
 
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.people.people import person_key
 from dashboard_scraper.store import Reader
 from dashboard_scraper.store.day_people import DayPeople, bits_in, counts_of_bits, from_bytes
 
@@ -184,22 +183,23 @@ class PeopleAcross:
         """The people whom the source calls by several names in the window or, as in `more`, beside
         seats; not just by spellings of one: by two addresses, or an address and an id.
         """
-        found = 0
+        found, account_key = 0, self._audiences[source].people.account_key
         for bit in self._names[source].keys() | more.keys():
             names = [*self._names[source].get(bit, ()), *more.get(bit, ())]
-            if len(names) > 1 and len({*map(person_key, names)}) > 1:
+            if len(names) > 1 and len({*map(account_key, names)}) > 1:
                 found |= 1 << bit
         return found
 
     @cached_property
     def unmatched(self) -> dict[str, list[str]]:
-        """By source, the logins and ids with a row of which no address is known, by alphabet."""
+        """By source, the logins and ids with a row of which no address is known, by alphabet; a
+        login that has several spellings once.
+        """
         return {
             source: sorted(
-                name
+                names[-1]
                 for names in self._names[source].values()
-                for name in names
-                if not self.is_matched(source, name)
+                if not self.is_matched(source, names[-1])
             )
             for source in self.sources
         }

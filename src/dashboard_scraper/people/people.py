@@ -69,6 +69,11 @@ class People(msgspec.Struct, frozen=True):
         """The same people, for names as this source writes them."""
         return replace(self, source=source, kind=name_kind_of(source))
 
+    def account_key(self, name: str) -> str:
+        """The same for every spelling of one name: of a login, whatever its capitals."""
+        key = person_key(name)
+        return key.lower() if self.kind is NameKind.LOGIN else key
+
     def key(self, name: str) -> str:
         """The person's key; with several addresses, that of the first in IDENTITY_FILE."""
         key = person_key(name)
