@@ -25,7 +25,7 @@ from conftest import (
 )
 from dashboard_scraper.cli.commands.status import print_status
 from dashboard_scraper.cli.exporting import export_files
-from dashboard_scraper.cli.fetching import fetch_daily
+from dashboard_scraper.cli.fetching import fetch_daily, fetch_period
 from dashboard_scraper.errors import (
     ContractBroken,
     DaysMissing,
@@ -308,16 +308,23 @@ def test_command_line_has_offline_refresh_and_daily(home: Home, sim: Simulator) 
     assert sim.requests == []
 
 
+@pytest.mark.parametrize("command", ["daily", "backfill", "period"])
 @pytest.mark.slow
 def test_new_store_beside_earlier_exports_is_warned_of(
-    home: Home, spring: Simulator, caplog: Log
+    home: Home, spring: Simulator, caplog: Log, command: str
 ) -> None:
+    """By the run that makes it, whichever that is: the next one finds a store."""
     assert spring.url
     run(home, size=1)
     run(home, nights=1, size=1)
     assert "is new" not in caplog.text
     (home.data / "usage.db").unlink()
-    run(home, nights=2, size=1)
+    if command == "daily":
+        run(home, nights=2, size=1)
+    elif command == "backfill":
+        backfill(home, DAYS[0], DAYS[0])
+    else:
+        fetch_period(settings_of(home), NOON, Window(DAYS[0], DAYS[0]), None)
     [warning] = [each for each in own_warnings(caplog) if "usage.db is new" in each]
     assert "if the store was lost" in warning
 
