@@ -95,10 +95,11 @@ class Search:
         self._ambiguous = tuple(
             sorted(source for source in names if (plain | logins) & others[source])
         )
-        self._elsewhere = self._pattern(plain, set().union(*others.values()))
+        anywhere = set().union(*others.values())
+        self._elsewhere = self._pattern(plain, anywhere)
         self._patterns = {source: self._pattern(plain, others[source]) for source in names}
         self.rewritten: set[Path] = set()
-        self._without_accounts = self._pattern(set(), set())
+        self._without_accounts = self._pattern(set(), anywhere)
 
     def find(self) -> traces.Found:
         """The files that show the person now."""
