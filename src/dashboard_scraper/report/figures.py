@@ -101,7 +101,10 @@ class Day(msgspec.Struct, frozen=True):
 
 
 class Person(msgspec.Struct, frozen=True):
-    """Somebody who was active in a period, with the sums over its days."""
+    """Somebody who was active in a period, with the sums over its days.
+
+    Of the period before, these have the kinds of messages alone; others are None, as if unknown.
+    """
 
     name: str
     service: bool

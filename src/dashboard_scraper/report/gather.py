@@ -80,8 +80,8 @@ class _Gathering:
         for day in self.ledger:
             self._distinct.add(day, self._people.active(day))
 
-    def period(self, window: Window, tolerance: Tolerance) -> Period:
-        """The days and the people of a window."""
+    def period(self, window: Window, tolerance: Tolerance, metrics: Collection[Metric]) -> Period:
+        """The days and the people of a window; these with their sums of the `metrics` alone."""
         stored = [day for day in window.days() if day in self.ledger]
         sums = self._sums_of_days(stored)
         days = [
@@ -92,7 +92,7 @@ class _Gathering:
             )
             for day in window.days()
         ]
-        return Period(window, tuple(days), tuple(self._persons(stored)))
+        return Period(window, tuple(days), tuple(self._persons(stored, metrics)))
 
     def _day(self, row: LedgerDay, sums: Figures, tolerance: Tolerance) -> Day:
         return Day(
@@ -114,11 +114,10 @@ class _Gathering:
         sums |= self._reader.people_sums(self._source, parted) if parted else {}
         return {day: sums.get(day, sum_of([])) for day in days}
 
-    def _persons(self, days: list[date]) -> Iterator[Person]:
+    def _persons(self, days: list[date], metrics: Collection[Metric]) -> Iterator[Person]:
         """Everybody who was active on one of the days, by name."""
         sums = Sums()
         include = self._audience.service_accounts
-        metrics = info_of(self._source).metrics
         for user in self._reader.sums_by_user(
             self._source, days, metrics, service_accounts=include
         ):
@@ -164,15 +163,15 @@ def figures_of(
 ) -> ReportFigures:
     """The figures for the page of a window, from the store; days of `left_out` count as missing."""
     gathering = _Gathering(reader, source, window, audience, left_out)
+    measures = Measures(info_of(source).metrics)
+    messages = measures.parts(MESSAGES)
     # The window first: its sums are those that another output has just asked for.
-    now, before = (
-        gathering.period(each, options.tolerance) for each in (window, period_before(window))
-    )
+    now = gathering.period(window, options.tolerance, measures.metrics)
+    # Of the people before, the page has who they were, and how many messages each sent.
+    before = gathering.period(period_before(window), options.tolerance, messages)
     known, services = gathering.known_names(window.end)
     rows = [row for day, row in gathering.ledger.items() if day in window]
     whole = [row.day for row in rows if row.editor_language is DetailStatus.COMPLETE]
-    measures = Measures(info_of(source).metrics)
-    messages = measures.parts(MESSAGES)
     parts = _parts(reader, source, whole, gathering.naming, now, messages)
     teams, hidden = _teams(now, known, services, audience, messages, options.min_group_size)
     return ReportFigures(
@@ -201,11 +200,12 @@ def teams_in(
     day of it is missing, since more may have been active.
     """
     gathering = _Gathering(reader, source, window, audience, ())
-    now = gathering.period(window, options.tolerance)
+    measures = Measures(info_of(source).metrics)
+    now = gathering.period(window, options.tolerance, measures.metrics)
     if now.missing:
         return []
     known, services = gathering.known_names(window.end)
-    messages = Measures(info_of(source).metrics).parts(MESSAGES)
+    messages = measures.parts(MESSAGES)
     return _teams(now, known, services, audience, messages, options.min_group_size)[0] or []
 
 
