@@ -94,7 +94,9 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Traced:
     ]
     words = json.dumps([home.words(*run) for run in runs])
     program = [sys.executable, "-W", "error", "-c", _RUNS, str(home.path / "serve" / "token")]
-    with Simulator(organization()) as simulator:
+    # Somebody is active on every weekday: a file without anybody is empty, and is not written to.
+    busy = Organization(users=20, today=today(), epoch=today())
+    with Simulator(busy) as simulator:
         home.settings["METRICS_API_BASE_URL"] = simulator.url
         file = tmp_path_factory.mktemp("trace") / "calls"
         out, calls = trace([*program, words], home.environment(), file, simulator.cookie)
