@@ -190,13 +190,13 @@ def _export_folder(path: Path) -> Path:
     return path.parent.parent if path.parent.name == FOLDER else path.parent
 
 
-def _write_again(settings: Settings, store: Store, folder: Path) -> Iterator[Path]:
-    """Rewrite the export that the manifest describes, if the store has any of its days; yields the
-    files that it has then.
+def _write_again(settings: Settings, store: Store, folder: Path) -> list[Path]:
+    """Rewrite the export that the manifest describes, if the store has any of its days. Returns
+    the files that were written.
     """
     manifest = read_manifest(folder / MANIFEST)
     if manifest is None:
-        return
+        return []
     window = Window(manifest.start, manifest.end)
     try:
         moment = moment_of(folder)
@@ -204,10 +204,11 @@ def _write_again(settings: Settings, store: Store, folder: Path) -> Iterator[Pat
             if reader.ledger(manifest.source, window):
                 export = daily_export(settings, window, folder).of(manifest.source)
                 write_files(reader, export, {}, moment or utc_now())
-                if manifest := read_manifest(folder / MANIFEST):
-                    yield from (folder / file.name for file in manifest.files())
+                manifest = read_manifest(folder / MANIFEST)
+                return [folder / file.name for file in manifest.files()] if manifest else []
     except ScraperError as error:
         logger.warning("%s could not be rewritten: %s", folder, error)
+    return []
 
 
 def _parquet_days(showing: Iterable[Path]) -> Iterator[tuple[Path, date]]:
