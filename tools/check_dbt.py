@@ -29,6 +29,7 @@ from dashboard_scraper.clock import utc_now
 from dashboard_scraper.model.dates import utc_day
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.settings.groups import ALL_SOURCES, sqlite_url
+from dashboard_scraper.sources.registry import COPILOT
 from dbt_catalogue import PACKAGE
 
 SERVER = "TEST_POSTGRES_URL"
@@ -48,7 +49,7 @@ class Project:
     folder: Path
     store: str
     environment: Mapping[str, str]
-    variables: Mapping[str, str]
+    variables: Mapping[str, Any]
 
     def run(self, *words: str, fails: bool = False) -> list[dict[str, Any]]:
         """The results of a command of dbt; CheckFailed where it ends in another way."""
@@ -85,7 +86,13 @@ def bad_in(results: list[dict[str, Any]]) -> set[str]:
 
 
 def projects(
-    dbt: Path, scratch: Path, url: str, sqlite: Path, lake: Path, extensions: Path
+    dbt: Path,
+    scratch: Path,
+    url: str,
+    sqlite: Path,
+    lake: Path,
+    extensions: Path,
+    lag_days: Mapping[str, int],
 ) -> Iterator[Project]:
     """For each kind of store, the example with the package beside it."""
     server = make_url(url)
@@ -108,7 +115,9 @@ def projects(
         )
         folder = scratch / "projects" / store / "example"
         more = {"DUCKDB_PATH": f"{scratch / store}.duckdb"}
-        variables = {"store_database": "usage_store"} if store == "sqlite" else {}
+        variables: dict[str, Any] = {"lag_days": lag_days}
+        if store == "sqlite":
+            variables["store_database"] = "usage_store"
         yield Project(dbt, folder, store, {**environment, **more}, variables)
 
 
@@ -165,7 +174,8 @@ def main(dbt: Path, server: str) -> None:
         settings = dbt_stores.fill(scratch, [sqlite_url(sqlite), url], today)
         dbt_stores.export_lake(settings, lake, today)
         install_extension(dbt, extensions)
-        found = list(projects(dbt, scratch, url, sqlite, lake, extensions))
+        lag_days = {COPILOT: settings.copilot_ready_days}
+        found = list(projects(dbt, scratch, url, sqlite, lake, extensions, lag_days))
         list(pool.map(lambda each: check_whole(each, settings, url), found))
         dbt_stores.damage(url, today)
         dbt_stores.damage_lake(lake, today)
