@@ -1,12 +1,12 @@
 """What the report costs: 28 days of 5,000 users to a page, and the page in a browser.
 
 The time is that of the whole program, `report`, from a store that has these days alone, and from
-one that has also the 56 before, with which the page compares them. The page's times are those that
-headless Chromium gives: until the charts are drawn and everything can be used, when the last script
-has run, and until the browser says that all is loaded. Each is taken several times; the smallest
-and the largest are printed.
+one that has also the days before, with which the page compares them. The page's times are those
+that headless Chromium gives: until the charts are drawn and everything can be used, when the last
+script has run, and until the browser says that all is loaded. Each is taken several times; the
+smallest and the largest are printed.
 
-    python bench/report.py [--users 5000] [--runs 3]
+    python bench/report.py [--users 5000] [--before 56] [--runs 3]
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ import store
 store.fill(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
 """
 DAYS = 28
-KEPT_BEFORE = 56
 
 
 def several(runs: int, function: Callable[[], float], unit: str) -> str:
@@ -57,10 +56,11 @@ def main() -> None:
     """Print one line for each measurement."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--users", type=int, default=5000)
+    parser.add_argument("--before", type=int, default=2 * DAYS, help="days before these 28")
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        for days in (DAYS, DAYS + KEPT_BEFORE):
+        for days in (DAYS, DAYS + options.before):
             home = Path(folder, str(days))
             make = made_in(home, options.users, days)
             print(
