@@ -79,10 +79,13 @@ def test_demo_store_has_a_status(source: str, demo: Demo) -> None:
     assert home.run("status", "--max-age", "48h").code == 0
 
 
+@pytest.mark.parametrize(("hour", "newest"), [(0, timedelta(2)), (1, timedelta(1))])
 @pytest.mark.slow
-def test_demo_of_claude_code_works_soon_after_midnight(home: Home) -> None:
-    """When its report does not have the day before yet."""
-    half_past = datetime.combine(today(), time(0, 30), UTC)
+def test_demo_of_claude_code_works_soon_after_midnight(
+    home: Home, hour: int, newest: timedelta
+) -> None:
+    """Before one o'clock, its report does not have the day before yet."""
+    half_past = datetime.combine(today(), time(hour, 30), UTC)
     run_demo(
         home.path,
         None,
@@ -92,7 +95,7 @@ def test_demo_of_claude_code_works_soon_after_midnight(home: Home) -> None:
         billing="dollars",
         clock=lambda: half_past,
     )
-    assert max(each.day for each in ledger_of(home, CLAUDE_CODE)) == today() - timedelta(2)
+    assert max(each.day for each in ledger_of(home, CLAUDE_CODE)) == today() - newest
 
 
 @pytest.mark.slow

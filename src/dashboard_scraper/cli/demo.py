@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ _DAYS_STORED = 3 * DAYS
 _CLOCK_SCALE = 1000
 _TEAMS = ("platform", "payments", "mobile", "data", "design-systems")
 _TEAMLESS = 12  # one person in so many
-_CLAUDE_CODE_LATE = timedelta(hours=1)
+_CLAUDE_CODE_LATE = 1  # o'clock: before it, its report does not have yesterday
 _DAYS_AGO, _TOO_MANY = 12, 17
 _SPIKE_AGO = 5  # days, at least
 _SEATS = {COPILOT: SeatPrice(Decimal(19), "USD"), CURSOR: SeatPrice(Decimal(40), "USD")}
@@ -151,11 +151,13 @@ def run_demo(
 
 
 def clock_of(source: str, clock: Clock) -> Clock:
-    """With Claude Code, an hour behind: its report does not have yesterday before one o'clock, and
-    somebody who tries the program then would see it fail.
+    """With Claude Code before one o'clock, two hours behind, and so on the day before: its report
+    does not have yesterday yet, and somebody who tries the program then would see it fail.
     """
-    late = _CLAUDE_CODE_LATE if source in (CLAUDE_CODE, ALL_SOURCES) else timedelta()
-    return lambda: clock() - late
+    has_claude_code = source in (CLAUDE_CODE, ALL_SOURCES)
+    if not has_claude_code or clock().astimezone(UTC).hour >= _CLAUDE_CODE_LATE:
+        return clock
+    return lambda: clock() - timedelta(hours=1 + _CLAUDE_CODE_LATE)
 
 
 def people_rows(organization: Organization, source: str) -> list[tuple[str, ...]]:
