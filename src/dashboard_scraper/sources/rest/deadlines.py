@@ -168,6 +168,7 @@ def _connect_in_time(connect: Callable[[], None], connection: HTTPConnection) ->
         return
     done = threading.Event()
     abandoned = threading.Event()
+    handover = threading.Lock()  # so that a connection that is in use is never closed
     raised: list[BaseException] = []
 
     def work() -> None:
@@ -176,17 +177,21 @@ def _connect_in_time(connect: Callable[[], None], connection: HTTPConnection) ->
         except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
             raised.append(error)
         finally:
-            done.set()
-            if abandoned.is_set():
+            with handover:
+                done.set()
+                is_late = abandoned.is_set()
+            if is_late:
                 connection.close()
 
     context = copy_context()
     threading.Thread(target=context.run, args=(work,), name="connect", daemon=True).start()
     try:
-        in_time = done.wait(limits.phase().left())
+        done.wait(limits.phase().left())
     finally:
-        abandoned.set()
-    if not in_time:
+        with handover:
+            if not done.is_set():
+                abandoned.set()
+    if abandoned.is_set():
         slow = TooSlow(f"no connection within {limits.silence:g} s")
         raise ConnectTimeoutError(connection, str(slow)) from slow
     if raised:
