@@ -36,7 +36,7 @@ class RequestSettings(Group):
         " including all retries",
     )
     max_concurrency: int = Field(
-        16,
+        24,
         ge=1,
         le=64,
         description="Requests in flight at once; from 16 on, a day's requests are sent side by side"
