@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date
 
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.distinct import MergedBits
-from dashboard_scraper.model.metrics import Metric
-from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.store import Reader
+from dashboard_scraper.model.figures import counts_of, is_active
+from dashboard_scraper.model.metrics import Count, Metric
+from dashboard_scraper.people.audience import Audience, Naming
+from dashboard_scraper.store import LedgerDay, Reader
 
 
 class ShownPeople:
@@ -59,3 +61,28 @@ class ShownPeople:
     def _shown(self, day: date, bitmap: int) -> int:
         left_out = 0 if self._service_accounts else self._days[day].service
         return self.merged(bitmap & ~left_out)
+
+
+def unknown_of_merged(
+    reader: Reader,
+    days: Iterable[LedgerDay],
+    metrics: Collection[Metric],
+    logins: Iterable[str],
+    naming: Naming,
+) -> Iterator[tuple[str, tuple[Count, ...]]]:
+    """What to add to the sums by user of everybody with several spellings: None for what is unknown
+    of their days, and else 0. These sums are without a spelling that was not active, but what is
+    unknown of it is unknown of the person's day.
+
+    Loads the days on which one of the metrics is unknown of anybody, if somebody has spellings.
+    """
+    names = {login: naming.name(login) for login in logins}
+    spellings = Counter(names.values())
+    shared = {login for login, name in names.items() if spellings[name] > 1}
+    for row in days:
+        if not shared or all(row.sums[metric] is not None for metric in metrics):
+            continue
+        for user in naming.shown([u for u in reader.day(row).users if u.user in shared]):
+            if is_active(user.figures):
+                counts = counts_of(user.figures)
+                yield user.user, tuple([None if count is None else 0 for count in counts])

@@ -49,6 +49,7 @@ from dashboard_scraper.store.settling import Settling
 from filled_store import FETCHED, LAST, MONTH, SOURCE, put, report_of, user
 from filled_store import figures_of as figures
 from github_schemas import user_records
+from report_reading import REPORT, read_report
 from stored_days import forget, settings_of, sql
 
 ZOE = "Zo\u00eb@example.com"
@@ -304,6 +305,9 @@ def test_what_is_unknown_of_an_idle_spelling_is_unknown_in_the_window(home: Home
         (alone.user, 3),
     ]
     assert [each["used_chat"] for each in whole] == [True, True]
+    assert home.run("report", f"{before:%m-%d-%Y}", f"{LAST:%m-%d-%Y}").code == 0
+    rows = read_report(home.data / REPORT).rows or []
+    assert [(name, messages) for name, messages, *_ in rows] == [(alone.user, 3), (other, None)]
 
 
 def moment(day: int) -> Any:

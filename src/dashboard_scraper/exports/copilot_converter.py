@@ -27,13 +27,20 @@ from dashboard_scraper.model.figures import (
     Sums,
     Values,
     added,
-    counts_of,
     of_counts,
     picker,
     values_of,
 )
 from dashboard_scraper.model.listing import NAMED_AT_MOST
-from dashboard_scraper.model.metrics import BY_NAME, LINES, METRICS, REQUIRED, Metric, parts_of
+from dashboard_scraper.model.metrics import (
+    BY_NAME,
+    LINES,
+    METRICS,
+    REQUIRED,
+    Count,
+    Metric,
+    parts_of,
+)
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.output import Needs
 from dashboard_scraper.people.audience import Audience
@@ -350,12 +357,10 @@ class WindowTotals:
             self._sums.add(name, user.sums)
             self._flags[name] = flags | self._flags.get(name, flags)
 
-    def hide_unknown(self, user: UserUsage) -> None:
-        """Make those sums unknown that are unknown of the user."""
-        self._sums.add(
-            user.user, tuple([None if c is None else 0 for c in counts_of(user.figures)])
-        )
-        self._flags.setdefault(user.user, _FLAGS[False][False])
+    def hide_unknown(self, name: str, counts: tuple[Count, ...]) -> None:
+        """Add what `unknown_of_merged` says of this name."""
+        self._sums.add(name, counts)
+        self._flags.setdefault(name, _FLAGS[False][False])
 
     def lines(self, heads: Mapping[str, bytes]) -> Iterator[bytes]:
         """A record without its stamp for each user who was active in the window, by address."""

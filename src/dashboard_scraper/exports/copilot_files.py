@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -24,10 +23,11 @@ from dashboard_scraper.exports.copilot_converter import (
 from dashboard_scraper.exports.daily_export import DailyExport
 from dashboard_scraper.exports.file_outputs import FileOutput
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.figures import is_active, values_of
+from dashboard_scraper.model.figures import values_of
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.output import OutputDay, OutputFile, OutputRun
 from dashboard_scraper.people.audience import Audience, Naming
+from dashboard_scraper.shown_people import unknown_of_merged
 from dashboard_scraper.sources.registry import info_of
 
 _RULES = 2
@@ -127,22 +127,6 @@ class CopilotFiles(FileOutput):
     def _stamp(self, day: date) -> bytes:
         return stamp_of(day, self._export.window, self._export.enterprise_id)
 
-    def _merged_with_unknown(self) -> Iterator[UserUsage]:
-        """On days with an unknown count, everybody with several spellings: the sums are without a
-        spelling that was not active, but what is unknown of it is so in the day's record too.
-        """
-        run, window = self._run, self._export.window
-        logins = run.reader.users(run.source, window)
-        spellings = Counter(map(run.naming.name, logins))
-        shared = {login for login in logins if spellings[run.naming.name(login)] > 1}
-        if not shared:
-            return
-        for day, row in run.reader.ledger(run.source, window).items():
-            if day in run.missing or all(row.sums[metric] is not None for metric in PLACES):
-                continue
-            users = [user for user in run.reader.day(row).users if user.user in shared]
-            yield from (user for user in run.naming.shown(users) if is_active(user.figures))
-
     def finish(self) -> list[OutputFile]:
         export, run = self._export, self._run
         days = [day for day in export.window.days() if day not in run.missing]
@@ -150,8 +134,11 @@ class CopilotFiles(FileOutput):
         metrics = info_of(run.source).metrics
         sums = run.reader.sums_by_user(run.source, days, metrics, service_accounts=include)
         totals = WindowTotals(sums, run.naming.name)
-        for user in self._merged_with_unknown():
-            totals.hide_unknown(user)
+        ledger = run.reader.ledger(run.source, export.window)
+        rows = [row for day, row in ledger.items() if day not in run.missing]
+        logins = run.reader.users(run.source, export.window)
+        for name, counts in unknown_of_merged(run.reader, rows, PLACES, logins, run.naming):
+            totals.hide_unknown(name, counts)
         if not run.missing:  # a sum without some days would pass for the window's
             lines = totals.lines(self._heads)
             stamp = self._stamp(export.window.end)

@@ -30,7 +30,7 @@ from dashboard_scraper.report.figures import (
     teams_of,
 )
 from dashboard_scraper.report.options import ReportOptions
-from dashboard_scraper.shown_people import ShownPeople
+from dashboard_scraper.shown_people import ShownPeople, unknown_of_merged
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader, Status
 from dashboard_scraper.store.day_people import bits_in, counts_of_bits, new_on
@@ -54,7 +54,8 @@ def newest_window(stored: Sequence[Collection[date]], today: date) -> Window | N
 
 
 class _Gathering:
-    """Computes periods of the page from one snapshot, without loading a row of users.
+    """Computes periods of the page from one snapshot, without loading a row of users but those of
+    `unknown_of_merged`.
 
     The days of `left_out` count as missing.
     """
@@ -71,7 +72,9 @@ class _Gathering:
         self._source = source
         self._audience = audience
         reach = reach_of(window)
-        self.naming = audience.naming(reader.spellings(source, reach))
+        spellings = reader.spellings(source, reach)
+        self._logins = [login for login, _ in spellings]
+        self.naming = audience.naming(spellings)
         self.ledger = {
             day: row for day, row in reader.ledger(source, reach).items() if day not in left_out
         }
@@ -122,6 +125,11 @@ class _Gathering:
             self._source, days, metrics, service_accounts=include
         ):
             sums.add(self.naming.name(user.user), user.sums)
+        rows = [self.ledger[day] for day in days]
+        for name, counts in unknown_of_merged(
+            self._reader, rows, metrics, self._logins, self.naming
+        ):
+            sums.add(name, counts)
         active = {day: self._people.active(day) for day in days}
         active_days = counts_of_bits(active.values())
         last: dict[int, tuple[date, int]] = {}
