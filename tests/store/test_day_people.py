@@ -21,7 +21,7 @@ from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.store import Reader, store_at
 from dashboard_scraper.store.day_people import counts_of_bits
 from dashboard_scraper.store.history import Change
-from dashboard_scraper.store.reader import KnownUser
+from dashboard_scraper.store.people_reader import KnownUser
 from dashboard_scraper.store.revising import AcceptAll
 from dashboard_scraper.store.sum_queries import UserSums
 from filled_store import FETCHED, LAST, MONTH, SOURCE, figures_of, put, some_days, user

@@ -17,27 +17,23 @@ from dashboard_scraper.model.money import exact_sum
 from dashboard_scraper.store.cost_days import StoredCosts
 from dashboard_scraper.store.cost_rows import CostLedgerDay, cost_ledger_day, cost_of
 from dashboard_scraper.store.empty_days import are_cost_sums
-from dashboard_scraper.store.schema import BUDGET, COST_DAY, COST_LEDGER, COST_VERSION
+from dashboard_scraper.store.schema import COST_DAY, COST_LEDGER, COST_VERSION
 from dashboard_scraper.store.snapshot import Snapshot
 from dashboard_scraper.store.statements import day_values, of_source, rows_of_day, source_values
+from dashboard_scraper.store.unversioned import BUDGETS_OF_SOURCE
 
+# Each is built once: see `statements`.
 _COSTS_OF_DAY = (
     select(*list(COST_DAY.c)[2:])
     .where(COST_DAY.c.source == bindparam("source"), COST_DAY.c.day == bindparam("day"))
     .order_by(COST_DAY.c.user_login, COST_DAY.c.resource_type, COST_DAY.c.resource)
 )
-
-
-# Each is built once: see `statements`.
 _COST_VERSIONS = rows_of_day(COST_VERSION)
 _HAS_COSTS = of_source(COST_LEDGER, select(COST_LEDGER.c.day)).limit(1)
 _COST_DAYS = of_source(COST_DAY, select(COST_DAY.c.day)).distinct()
 _PAYERS = of_source(
     COST_DAY, select(COST_DAY.c.user_login, COST_DAY.c.account), windowed=True
 ).distinct()
-_BUDGETS = of_source(
-    BUDGET, select(BUDGET.c.user_login, BUDGET.c.kind, BUDGET.c.monthly_limit)
-).order_by(BUDGET.c.user_login, BUDGET.c.kind)
 
 
 class CostVersion(NamedTuple):
@@ -99,7 +95,7 @@ class CostQueries(Snapshot):
         rows = self._all(_COSTS_OF_DAY, {"source": ledger.source, "day": ledger.day})
         found = [cost_of(row) for row in rows]
         if not are_cost_sums(ledger.sums, (cost.figures for cost in found)):
-            raise self._costs_damaged(ledger.day)
+            raise self._damaged(ledger.day, "the costs")
         return found
 
     def cost_versions(self, source: str, day: date) -> list[CostVersion]:
@@ -130,14 +126,8 @@ class CostQueries(Snapshot):
         rows = self._all(_amounts_of_day(metric), {"source": ledger.source, "day": ledger.day})
         amounts = [row[-1] for row in rows]
         if None in amounts or exact_sum(amounts) != ledger.sums[metric]:
-            raise self._costs_damaged(ledger.day)
+            raise self._damaged(ledger.day, "the costs")
         return [CostAmount(row[0], Account(row[1]), *row[2:]) for row in rows]
-
-    def _costs_damaged(self, day: date) -> StoreFailed:
-        return StoreFailed(
-            f"{self._place}: the costs of {day} do not match the ledger; restore the store from a"
-            " backup, or fetch the day again with --refresh"
-        )
 
     def damaged_costs(self, source: str) -> list[date]:
         """Days whose costs do not match the ledger, or have none while there are rows."""
@@ -166,5 +156,5 @@ class CostQueries(Snapshot):
 
     def budgets(self, source: str) -> list[Budget]:
         """The limits of users that the source named last, sorted by user."""
-        rows = self._all(_BUDGETS, source_values(source))
+        rows = self._all(BUDGETS_OF_SOURCE, source_values(source))
         return [Budget(user, CostKind(kind), limit) for user, kind, limit in rows]

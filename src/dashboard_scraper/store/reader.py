@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection
 from datetime import date, datetime
 from functools import cache, cached_property
 from typing import Any, NamedTuple
@@ -14,64 +14,34 @@ from sqlalchemy import Column, Select, Table, and_, bindparam, func, select
 from dashboard_scraper.errors import StoreFailed
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import maker
-from dashboard_scraper.model.metrics import (
-    COUNTS,
-    DETAILED,
-    FIRST_SEEN,
-    LAST_SEEN,
-    METRICS,
-    Metric,
-)
+from dashboard_scraper.model.metrics import COUNTS, DETAILED, METRICS, Metric
 from dashboard_scraper.model.seats import Seat, StoredSeat
 from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, TenantFigure, UserUsage
-from dashboard_scraper.people.people import Spelling
-from dashboard_scraper.store import day_people, history, persons, unjudged
+from dashboard_scraper.store import day_people, history, unjudged
 from dashboard_scraper.store.cost_reader import CostQueries
 from dashboard_scraper.store.day_columns import DayColumns, columns_of, users_of_day
-from dashboard_scraper.store.day_people import DayPeople, bits_in, from_bytes, new_on
 from dashboard_scraper.store.history import Change, DayVersion
 from dashboard_scraper.store.notices import ALL, Notice
+from dashboard_scraper.store.people_reader import PeopleQueries
 from dashboard_scraper.store.rows import LedgerDay, ledger_day, user_usage
 from dashboard_scraper.store.runs import NEWEST_ENDED, NEWEST_FIRST, Run
 from dashboard_scraper.store.schema import (
     CREDIT_DAY,
     DAY_FETCH,
     DAY_LEDGER,
-    DAY_PEOPLE,
     DETAILED_COLUMNS,
     EDITOR_LANGUAGE_DAY,
     FORGETS,
     INFO,
     LAST_SUCCESS,
-    PERSON,
     RECORD_DAY,
-    SEAT,
     SEATS,
-    TENANT_FIGURE,
-    USER_DAY,
 )
-from dashboard_scraper.store.snapshot import IS_OF_DAY
 from dashboard_scraper.store.statements import of_source, source_values
 from dashboard_scraper.store.sum_queries import SumQueries
+from dashboard_scraper.store.unversioned import FIGURES_OF_TENANT, SEATS_OF_SOURCE
 
 _detailed = maker(DETAILED)
-
-
-class KnownUser(NamedTuple):
-    """A user with any row at all, of whom `service` says whether all rows are a service account's:
-    the first day with one, the last with activity, and when the newest row says that they were
-    first and last seen, if it does.
-    """
-
-    user: str
-    service: bool
-    first_day: date
-    last_active: date | None
-    first_seen: datetime | None
-    last_seen: datetime | None
-
-
-_SEAT_COLUMNS = tuple(SEAT.c)[1:6]
 
 
 class RecordedDay(NamedTuple):
@@ -84,9 +54,6 @@ class RecordedDay(NamedTuple):
     example: str
 
 
-_NAMES = 500
-"""In one query."""
-
 # Each is built once: see `statements`.
 _SOURCES = select(DAY_LEDGER.c.source).distinct().order_by(DAY_LEDGER.c.source)
 _FETCHES = select(
@@ -96,18 +63,7 @@ _FETCHES_AT = of_source(DAY_FETCH, select(func.count())).where(
     DAY_FETCH.c.fetched_at == bindparam("moment")
 )
 _DAYS = of_source(DAY_LEDGER, select(DAY_LEDGER.c.day)).order_by(DAY_LEDGER.c.day)
-_NAMES_OF_ALL = select(PERSON.c.user_login)
 _NOTE = select(INFO.c.value).where(INFO.c.name == bindparam("note"))
-_SEATS = of_source(
-    SEAT, select(*_SEAT_COLUMNS, SEAT.c.first_fetched_at, SEAT.c.fetched_at, SEAT.c.current)
-).order_by(SEAT.c.user_login)
-_SEEN = select(
-    USER_DAY.c.user_login, USER_DAY.c[FIRST_SEEN.name], USER_DAY.c[LAST_SEEN.name]
-).where(*IS_OF_DAY)
-_TENANT_FIGURES = of_source(
-    TENANT_FIGURE,
-    select(*(TENANT_FIGURE.c[n] for n in ("start_day", "end_day", "metric", "value"))),
-).order_by(TENANT_FIGURE.c.start_day, TENANT_FIGURE.c.end_day, TENANT_FIGURE.c.metric)
 
 
 def _of_a_day(table: Table, *columns: Column[Any], by: tuple[Column[Any], ...]) -> Select[Any]:
@@ -136,21 +92,6 @@ def _ledger(*, windowed: bool) -> Select[Any]:
 
 
 @cache
-def _people(metrics: tuple[Metric, ...], *, windowed: bool) -> Select[Any]:
-    ledger, table = DAY_LEDGER.c, DAY_PEOPLE
-    query = select(
-        ledger.day,
-        ledger.users,
-        ledger.active_users,
-        *(table.c.listed, table.c.service, table.c.active),
-        *(table.c[metric.name] for metric in metrics),
-    ).outerjoin_from(
-        DAY_LEDGER, table, (table.c.source == ledger.source) & (table.c.day == ledger.day)
-    )
-    return of_source(DAY_LEDGER, query, windowed=windowed).order_by(ledger.day)
-
-
-@cache
 def _recorded(*, windowed: bool) -> Select[Any]:
     table = RECORD_DAY
     counted = select(
@@ -162,20 +103,7 @@ def _recorded(*, windowed: bool) -> Select[Any]:
     return of_source(table, query.join_from(days, table, is_first)).order_by(days.c.day)
 
 
-def _in_areas(
-    areas: Sequence[Iterable[Metric]], metrics: Sequence[Metric], counted: Sequence[int]
-) -> tuple[int, ...]:
-    """For each area, the bitmap of those with more than 0 in one of its metrics."""
-    found = []
-    for area in areas:
-        active = 0
-        for metric in area:
-            active |= counted[metrics.index(metric)]
-        found.append(active)
-    return tuple(found)
-
-
-class Reader(CostQueries, SumQueries):
+class Reader(CostQueries, PeopleQueries, SumQueries):
     """A snapshot of the store."""
 
     def sources(self) -> list[str]:
@@ -231,12 +159,6 @@ class Reader(CostQueries, SumQueries):
             raise self._damaged(ledger.day, "the rows")
         return found
 
-    def _damaged(self, day: date, what: str) -> StoreFailed:
-        return StoreFailed(
-            f"{self._place}: {what} of {day} do not match the ledger; restore the store from a"
-            " backup, or fetch the day again with --refresh"
-        )
-
     def versions(self, source: str, day: date) -> list[DayVersion]:
         """Every version of a day, by number; empty where the day is missing."""
         with self._explained():
@@ -257,59 +179,6 @@ class Reader(CostQueries, SumQueries):
         with self._explained():
             return history.last_answers(self._connection, source, window)
 
-    def users(self, source: str, window: Window) -> list[str]:
-        """Every address with a row in the window."""
-        listed = 0
-        for day in self.people(source, window).values():
-            listed |= day.listed
-        return self.names_of(listed)
-
-    def names(self) -> list[str]:
-        """Every user name in the store, as a source spelled it."""
-        return [row[0] for row in self._all(_NAMES_OF_ALL)]
-
-    def names_by_source(self) -> dict[str, set[str]]:
-        """Every user name in the store, as each source spelled it; reads every row."""
-        with self._explained():
-            return persons.names_by_source(self._connection)
-
-    def spellings(self, source: str, window: Window) -> list[Spelling]:
-        """Every spelling of an address in the window, with its newest day there."""
-        newest_first = reversed(self.people(source, window).items())
-        return [
-            (name, day)
-            for day, new in new_on((day, people.listed) for day, people in newest_first)
-            for name in self.names_of(new)
-        ]
-
-    def first_days(self, source: str) -> dict[str, date]:
-        """Every user of the source, ordered by their first day, then by address."""
-        listed = ((day, people.listed) for day, people in self.people(source).items())
-        return self._days_of_names(new_on(listed))
-
-    def people(
-        self,
-        source: str,
-        window: Window | None = None,
-        areas: Sequence[Iterable[Metric]] = (),
-    ) -> dict[date, DayPeople]:
-        """Who had a row and who was active on each stored day, oldest first; by default on all.
-
-        Somebody is active in an area if one of its counts is above 0. Raises StoreFailed where the
-        bitmaps do not match the ledger.
-        """
-        metrics = tuple(dict.fromkeys(metric for area in areas for metric in area))
-        query = _people(metrics, windowed=window is not None)
-        found = {}
-        for day, users, active_users, *bitmaps in self._all(query, source_values(source, window)):
-            if None in bitmaps:
-                raise self._damaged(day, "the bitmaps")
-            listed, service, active, *counted = map(from_bytes, bitmaps)
-            if (listed.bit_count(), active.bit_count()) != (users, active_users):
-                raise self._damaged(day, "the bitmaps")
-            found[day] = DayPeople(listed, service, active, _in_areas(areas, metrics, counted))
-        return found
-
     def damaged_days(self, source: str) -> list[date]:
         """Days whose rows, bitmaps or costs do not match the ledgers or each other; reads every
         row.
@@ -329,60 +198,11 @@ class Reader(CostQueries, SumQueries):
                     found.append(row.day)
         return sorted({*found})
 
-    def names_of(self, bitmap: int) -> list[str]:
-        """The names that a bitmap stands for, in alphabetical order."""
-        return sorted(self.name_of_bit[number] for number in bits_in(bitmap))
-
-    @cached_property
-    def name_of_bit(self) -> dict[int, str]:
-        """The name that each bit of a bitmap stands for."""
-        with self._explained():
-            numbers = persons.numbers(self._connection)
-        return persons.NameOfNumber(self._place, numbers)
-
-    def known(self, source: str) -> list[KnownUser]:
-        """Every user of the source, sorted by name."""
-        people = self.people(source)
-        newest_first = [*reversed(people.items())]
-        not_service = {
-            name
-            for _, new in new_on((day, p.listed & ~p.service) for day, p in newest_first)
-            for name in self.names_of(new)
-        }
-        last = self._days_of_names(new_on((day, each.active) for day, each in newest_first))
-        first = self.first_days(source)
-        found = []
-        for day, newest in new_on((day, each.listed) for day, each in newest_first):
-            names = self.names_of(newest)
-            # Most people have their newest row on the newest day, all of whose rows are read.
-            times = self._seen_on(source, day, None if newest == people[day].listed else names)
-            found += [
-                KnownUser(name, name not in not_service, first[name], last.get(name), *times[name])
-                for name in names
-            ]
-        return sorted(found)
-
-    def _days_of_names(self, days: Iterable[tuple[date, int]]) -> dict[str, date]:
-        return {name: day for day, bitmap in days for name in self.names_of(bitmap)}
-
-    def _seen_on(
-        self, source: str, day: date, names: list[str] | None
-    ) -> dict[str, tuple[datetime | None, datetime | None]]:
-        """When these users (None: all) were first and last seen, as their rows of the day say."""
-        values = {"source": source, "day": day}
-        if names is None:
-            rows = self._all(_SEEN, values)
-        else:
-            chunks = (names[at : at + _NAMES] for at in range(0, len(names), _NAMES))
-            chosen = (_SEEN.where(USER_DAY.c.user_login.in_(chunk)) for chunk in chunks)
-            rows = [row for part in chosen for row in self._all(part, values)]
-        return {row[0]: (row[1], row[2]) for row in rows}
-
     def tenant_figures(self, source: str) -> list[TenantFigure]:
         """The source's figures of the tenant per period, oldest first."""
         return [
             TenantFigure(Window(start, end), metric, msgspec.json.decode(value))
-            for start, end, metric, value in self._all(_TENANT_FIGURES, source_values(source))
+            for start, end, metric, value in self._all(FIGURES_OF_TENANT, source_values(source))
         ]
 
     def editor_languages(self, source: str, day: date) -> list[EditorLanguageUsage]:
@@ -410,7 +230,7 @@ class Reader(CostQueries, SumQueries):
 
     def seats(self, source: str) -> list[StoredSeat]:
         """Every seat that the source ever reported, sorted by user."""
-        rows = self._all(_SEATS, source_values(source))
+        rows = self._all(SEATS_OF_SOURCE, source_values(source))
         return [StoredSeat(Seat(*row[:-3]), *row[-3:]) for row in rows]
 
     def seats_fetched_at(self, source: str) -> datetime | None:

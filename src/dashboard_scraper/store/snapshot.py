@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import date
 from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, bindparam
 
+from dashboard_scraper.errors import StoreFailed
 from dashboard_scraper.store.rows import LedgerDay
 from dashboard_scraper.store.schema import USER_DAY
 
@@ -58,3 +60,10 @@ class Snapshot:
             result = self._connection.execute(query, values)
             names = [f"{name}" for name in result.keys()]  # noqa: SIM118 - not a dict
             return [dict(zip(names, row, strict=True)) for row in result]
+
+    def _damaged(self, day: date, what: str) -> StoreFailed:
+        """What to raise where `what` is stored of a day is not what the ledger says."""
+        return StoreFailed(
+            f"{self._place}: {what} of {day} do not match the ledger; restore the store from a"
+            " backup, or fetch the day again with --refresh"
+        )

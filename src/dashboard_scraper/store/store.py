@@ -11,8 +11,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from datetime import date, datetime
 from typing import Any, TypeVar
 
-import msgspec
-from sqlalchemy import Connection, Table, bindparam, delete, select, update
+from sqlalchemy import Connection, Table, bindparam, delete
 from sqlalchemy.exc import OperationalError
 
 from dashboard_scraper.errors import StoreFailed, UsageError
@@ -23,7 +22,7 @@ from dashboard_scraper.model.metrics import DETAILED
 from dashboard_scraper.model.seats import Seat
 from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, TenantFigure
 from dashboard_scraper.people.people import People
-from dashboard_scraper.store import day_people, persons, runs
+from dashboard_scraper.store import day_people, persons, runs, unversioned
 from dashboard_scraper.store.backend import Backend, View
 from dashboard_scraper.store.cost_days import StoredCosts, mark_days
 from dashboard_scraper.store.cost_rows import CostLedgerDay
@@ -35,32 +34,23 @@ from dashboard_scraper.store.reader import Reader
 from dashboard_scraper.store.revising import AcceptAll, Policy, Stored, StoredDay
 from dashboard_scraper.store.rows import DetailStatus, LedgerDay
 from dashboard_scraper.store.schema import (
-    BUDGET,
     CREDIT_DAY,
     EDITOR_LANGUAGE_DAY,
     INFO,
     LAST_SUCCESS,
-    SEAT,
     SEATS,
-    TENANT_FIGURE,
     VERSION,
 )
-from dashboard_scraper.store.statements import insertion, source_values
+from dashboard_scraper.store.statements import insertion
 from dashboard_scraper.store.unjudged import NOT_JUDGED
 from dashboard_scraper.store.versions import Content
 
 Result = TypeVar("Result")
 
-_encode = msgspec.json.Encoder().encode
 _detailed_in = picker(DETAILED)
 
-# Each is built once: see `statements`.
+# Built once: see `statements`.
 _DELETION_OF_NOTE = delete(INFO).where(INFO.c.name == bindparam("note"))
-_DELETION_OF_BUDGETS = delete(BUDGET).where(BUDGET.c.source == bindparam("source"))
-_FIGURE_KEY = ("source", "start_day", "end_day", "metric")
-_DELETION_OF_FIGURE = delete(TENANT_FIGURE).where(
-    *(TENANT_FIGURE.c[name] == bindparam(name) for name in _FIGURE_KEY)
-)
 
 
 class Store:
@@ -321,22 +311,11 @@ class Store:
 
     def put_budgets(self, source: str, budgets: Iterable[Budget], fetched_at: datetime) -> None:
         """Replace the limits of users by those that the source named now."""
-        rows = [
-            {
-                "source": source,
-                "user_login": budget.user,
-                "kind": budget.kind.value,
-                "monthly_limit": budget.limit,
-                "fetched_at": fetched_at,
-            }
-            for budget in budgets
-        ]
+        listed = list(budgets)  # the work may run twice
 
         def replace(connection: Connection) -> None:
-            connection.execute(_DELETION_OF_BUDGETS, source_values(source))
-            if rows:
-                connection.execute(insertion(BUDGET), rows)
-            self._add_names(connection, source, (str(row["user_login"]) for row in rows))
+            unversioned.put_budgets(connection, source, listed, fetched_at)
+            self._add_names(connection, source, (budget.user for budget in listed))
 
         self._write(replace)
 
@@ -344,31 +323,11 @@ class Store:
         """Upsert the seats that the source reports now; those that it no longer has stay, and are
         not current.
         """
-        rows = {seat.user: msgspec.structs.astuple(seat) for seat in seats}
-        names = [column.name for column in SEAT.c][1:6]
+        listed = list(seats)  # the work may run twice
 
         def put(connection: Connection) -> None:
-            is_of = SEAT.c.source == source
-            query = select(SEAT.c.user_login, SEAT.c.first_fetched_at).where(is_of)
-            known = {row[0]: row[1] for row in connection.execute(query)}
-            connection.execute(update(SEAT).where(is_of).values(current=False))
-            # One by one: a database takes some ten thousand values in one statement.
-            if gone := [{"name": name} for name in known.keys() & rows.keys()]:
-                replaced = delete(SEAT).where(is_of, SEAT.c.user_login == bindparam("name"))
-                connection.execute(replaced, gone)
-            values = [
-                {
-                    **dict(zip(names, row, strict=True)),
-                    "source": source,
-                    "first_fetched_at": known.get(user, fetched_at),
-                    "fetched_at": fetched_at,
-                    "current": True,
-                }
-                for user, row in rows.items()
-            ]
-            if values:
-                connection.execute(insertion(SEAT), values)
-            self._add_names(connection, source, rows)
+            unversioned.put_seats(connection, source, listed, fetched_at)
+            self._add_names(connection, source, (seat.user for seat in listed))
             self._put_note(connection, f"{SEATS}:{source}", fetched_at.isoformat())
 
         self._write(put)
@@ -378,21 +337,7 @@ class Store:
     ) -> None:
         """Upsert the tenant's figures of a period."""
         rows = list(figures)  # the work may run twice
-
-        def replace(connection: Connection) -> None:
-            for figure in rows:
-                key = {
-                    "source": source,
-                    "start_day": figure.window.start,
-                    "end_day": figure.window.end,
-                    "metric": figure.metric,
-                }
-                connection.execute(_DELETION_OF_FIGURE, key)
-                value = _encode(figure.value).decode()
-                row = {**key, "value": value, "fetched_at": fetched_at}
-                connection.execute(insertion(TENANT_FIGURE), row)
-
-        self._write(replace)
+        self._write(lambda c: unversioned.put_tenant_figures(c, source, rows, fetched_at))
 
     def put_editor_languages(
         self,
