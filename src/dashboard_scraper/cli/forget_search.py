@@ -11,6 +11,7 @@ import msgspec
 
 from dashboard_scraper.across.tables import USAGE_CSV
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.exports import focus
 from dashboard_scraper.exports.manifest import MANIFEST, read_manifest
 from dashboard_scraper.people import traces
 from dashboard_scraper.people.audience import Audience
@@ -20,9 +21,16 @@ from dashboard_scraper.people.pseudonyms import rename_of
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.settings.groups import SQLITE_PREFIX
 from dashboard_scraper.sources.registry import SOURCES
+from dashboard_scraper.store.schema import PERSON
 
 CATALOG = "catalog.db"
 """The file of a lake in a folder of its own."""
+_COLUMNS = {
+    PERSON.c.user_login.name,
+    PERSON.c.person.name,
+    *(column.name for column in focus.PEOPLE),
+}
+"""The columns of Parquet files that name people."""
 
 Names = Mapping[str, Collection[str]]
 """Names as each source spells them."""
@@ -103,7 +111,7 @@ class Search:
 
     def find(self) -> traces.Found:
         """The files that show the person now."""
-        found = traces.find(self._settings.export_dir, self._pattern_of, self._excluded)
+        found = traces.find(self._settings.export_dir, self._pattern_of, self._excluded, _COLUMNS)
         return msgspec.structs.replace(found, ambiguous=self._ambiguous)
 
     def _pattern_of(self, path: Path) -> re.Pattern[str]:

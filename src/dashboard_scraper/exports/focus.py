@@ -185,8 +185,7 @@ def _of_metric(metric: CostMetric) -> Column:
     )
 
 
-_OWN = (
-    Column("x_Source", Type.TEXT, "The source of the figures", lambda c: c.source),
+PEOPLE = (
     Column(
         "x_User",
         Type.TEXT,
@@ -194,6 +193,11 @@ _OWN = (
         lambda c: c.cost.user or None,
     ),
     Column("x_Person", Type.TEXT, "The same for all spellings of a person", lambda c: c.person),
+)
+"""The columns that name people."""
+_OWN = (
+    Column("x_Source", Type.TEXT, "The source of the figures", lambda c: c.source),
+    *PEOPLE,
     Column("x_Account", Type.TEXT, "Whose cost it is", lambda c: c.cost.account.value),
     Column("x_ResourceType", Type.TEXT, "The resource's type", lambda c: c.cost.resource_type),
     Column("x_Resource", Type.TEXT, "The resource", lambda c: c.cost.resource),

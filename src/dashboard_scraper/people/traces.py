@@ -17,10 +17,6 @@ from dashboard_scraper.sources.registry import SOURCES
 _CHUNK = 1 << 22
 _OVERLAP = 1 << 10  # longer than any name, which may lie across two chunks
 _PARQUET = b"PAR1"
-_NAMES = {"user_login", "person", "x_User", "x_Person"}
-"""The columns of this program's Parquet files that name people; the words of others may be a name,
-such as of a source.
-"""
 # Databases and compressed files: a text search does not find names in them.
 _UNSEARCHABLE = (
     b"SQLite format 3\0",
@@ -101,16 +97,22 @@ class Found(msgspec.Struct):
 
 
 def find(
-    folder: Path, pattern_of: Callable[[Path], re.Pattern[str]], but: Collection[Path]
+    folder: Path,
+    pattern_of: Callable[[Path], re.Pattern[str]],
+    but: Collection[Path],
+    columns: Collection[str],
 ) -> Found:
     """Search every file below the folder, each for its pattern of `Traces`, except those in `but`,
     given as real paths.
+
+    `columns` are those of this program's Parquet files that name people; the words of its others
+    may be a name, such as of a source.
     """
     found = Found()
     for path in files_below(folder):
         if Path(os.path.realpath(path)) not in but:
             try:
-                shows = _shows(path, pattern_of(path))
+                shows = _shows(path, pattern_of(path), columns)
             except OSError:
                 shows = None
             if shows is not False:
@@ -125,14 +127,14 @@ def files_below(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in sorted(names))
 
 
-def _shows(path: Path, pattern: re.Pattern[str]) -> bool | None:
+def _shows(path: Path, pattern: re.Pattern[str], columns: Collection[str]) -> bool | None:
     """Whether the file shows the person; None if it cannot be searched."""
     if not path.is_file():  # opening a pipe would block for ever
         return None
     with path.open("rb") as file:
         head = file.read(max(map(len, _UNSEARCHABLE)))
     if head.startswith(_PARQUET):
-        return _parquet_shows(path, pattern)
+        return _parquet_shows(path, pattern, columns)
     if head.startswith(_UNSEARCHABLE):
         return None
     with path.open(encoding="utf-8", errors="replace", newline="") as text:
@@ -144,7 +146,7 @@ def _shows(path: Path, pattern: re.Pattern[str]) -> bool | None:
     return False
 
 
-def _parquet_shows(path: Path, pattern: re.Pattern[str]) -> bool | None:
+def _parquet_shows(path: Path, pattern: re.Pattern[str], columns: Collection[str]) -> bool | None:
     try:
         import pyarrow as pa  # noqa: PLC0415 - an extra
         import pyarrow.parquet  # noqa: PLC0415
@@ -154,7 +156,8 @@ def _parquet_shows(path: Path, pattern: re.Pattern[str]) -> bool | None:
         table = pyarrow.parquet.read_table(path, partitioning=None)
     except pa.ArrowException:
         return None
-    names = _NAMES.intersection(table.column_names) or {*table.column_names}
+    # Of a file of another program, any column may name people.
+    names = {*columns}.intersection(table.column_names) or {*table.column_names}
     values: set[str] = set()
     for field, column in zip(table.schema, table.columns, strict=True):
         if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
