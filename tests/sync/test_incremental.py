@@ -308,7 +308,7 @@ def test_command_line_has_offline_refresh_and_daily(home: Home, sim: Simulator) 
     assert sim.requests == []
 
 
-@pytest.mark.parametrize("command", ["daily", "backfill", "period"])
+@pytest.mark.parametrize("command", ["daily", "daily without a session", "backfill", "period"])
 @pytest.mark.slow
 def test_new_store_beside_earlier_exports_is_warned_of(
     home: Home, spring: Simulator, caplog: Log, command: str
@@ -321,6 +321,10 @@ def test_new_store_beside_earlier_exports_is_warned_of(
     (home.data / "usage.db").unlink()
     if command == "daily":
         run(home, nights=2, size=1)
+    elif command == "daily without a session":
+        home.cookie_file.unlink()
+        with pytest.raises(SignInRequired):
+            run(home, nights=2, size=1)
     elif command == "backfill":
         backfill(home, DAYS[0], DAYS[0])
     else:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from dashboard_scraper.cli.progress import day_progress
 from dashboard_scraper.cli.wiring import audience_of, caution_of, daily_export, outputs_of, rules_of
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.exports.export_folders import warn_of_lost_store
 from dashboard_scraper.model.dates import DAYS, Window, utc_day
 from dashboard_scraper.people.people import People
 from dashboard_scraper.settings.config import Settings
@@ -54,8 +52,7 @@ def fetch_period(
     store = store_of(settings, audience.people)
     make_source = _source_maker(settings, store, lambda: now)
     rules, outputs = rules_of(settings), outputs_of(settings)
-    with _lost_store_warned_of(settings, store):
-        paths, verdict = export_period(make_source, store, period, audience, outputs, rules)
+    paths, verdict = export_period(make_source, store, period, audience, outputs, rules)
     print_lines(paths)
     verdict.conclude()
 
@@ -85,19 +82,8 @@ def backfill_days(settings: Settings, window: Window, clock: Clock = utc_now) ->
     """`backfill`."""
     info_of(settings.source).check_days(settings)
     job = _job_of(settings, "backfill", clock, audience_of(settings).people)
-    with _lost_store_warned_of(settings, job.store):
-        verdict = backfill(job, _source_maker(settings, job.store, clock), window)
+    verdict = backfill(job, _source_maker(settings, job.store, clock), window)
     verdict.conclude()
-
-
-@contextlib.contextmanager
-def _lost_store_warned_of(settings: Settings, store: Store) -> Iterator[None]:
-    """Warn at the end, also of a run that fails: the next one finds a store that is not new."""
-    try:
-        yield
-    finally:
-        if store.is_new:
-            warn_of_lost_store(settings.export_dir, store.shown)
 
 
 def _load_outputs() -> None:
@@ -129,6 +115,7 @@ def _job_of(
         store,
         settings.source,
         command,
+        settings.export_dir,
         settings.days_at_once,
         caution,
         settings.recheck_days,

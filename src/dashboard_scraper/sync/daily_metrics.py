@@ -21,7 +21,6 @@ from dashboard_scraper.exports.export_folders import (
     latest_follows,
     prune,
     remove_leftovers_of_runs,
-    warn_of_lost_store,
 )
 from dashboard_scraper.files import undone_on_failure
 from dashboard_scraper.model.costs import CostDifference
@@ -147,12 +146,9 @@ def _write_daily(
 ) -> Verdict:
     with (
         undone_on_failure(undo, job.store.locked()),
-        job.store.opened(),
         _recorded(job) as record,
         make_source() as source,
     ):
-        if job.store.is_new:
-            warn_of_lost_store(export.outputs.folder, job.store.shown)
         remove_leftovers_of_runs(export.outputs.folder)
         record.source, window = source, export.window
         outcome = bring_up_to_date(job, source, window, record, refresh=refresh, compare=True)
@@ -174,7 +170,6 @@ def backfill(job: Job, make_source: MakeSource, window: Window) -> Verdict:
     """Fetch the missing days of the window, oldest first; raises DaysMissing if some remain."""
     with (
         job.store.locked(),
-        job.store.opened(),
         _recorded(job) as record,
         make_source() as source,
     ):
@@ -192,7 +187,7 @@ def backfill(job: Job, make_source: MakeSource, window: Window) -> Verdict:
 
 
 def _recorded(job: Job) -> AbstractContextManager[RunRecord]:
-    return recorded(job.store, job.source, job.command, job.clock)
+    return recorded(job.store, job.source, job.command, job.clock, job.outputs)
 
 
 def bring_up_to_date(

@@ -7,6 +7,7 @@ import functools
 import logging
 from collections.abc import Callable, Collection
 from datetime import date, datetime
+from pathlib import Path
 
 import msgspec
 
@@ -49,13 +50,14 @@ Progress = Callable[
 
 
 class Job(msgspec.Struct, frozen=True):
-    """How to bring days of a source into the store; `command` is what the run is recorded as, and
-    `meanwhile` is done while the first answers are awaited.
+    """How to bring days of a source into the store; `command` is what the run is recorded as,
+    `outputs` is EXPORT_DIR, and `meanwhile` is done while the first answers are awaited.
     """
 
     store: Store
     source: str
     command: str
+    outputs: Path
     workers: int
     caution: Caution
     recheck_days: int

@@ -117,7 +117,7 @@ def export_period(
     """
     with (
         replaced_or_set_aside(period.replaced, store.locked()),
-        _recorded(store, period) as record,
+        _recorded(store, period, outputs.folder) as record,
         make_source() as source,
     ):
         record.source = source
@@ -152,12 +152,12 @@ def export_period(
 
 
 @contextlib.contextmanager
-def _recorded(store: Store, period: Period) -> Iterator[RunRecord]:
-    """Record the run in the opened store, unless the period is not over: nothing is stored then."""
+def _recorded(store: Store, period: Period, outputs: Path) -> Iterator[RunRecord]:
+    """Record the run in the store, unless the period is not over: nothing is stored then."""
     if not period.is_over:
         yield RunRecord()
         return
-    with store.opened(), recorded(store, period.source, "fetch", utc_now) as record:
+    with recorded(store, period.source, "fetch", utc_now, outputs) as record:
         yield record
 
 

@@ -6,11 +6,13 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 
 import msgspec
 
 from dashboard_scraper import __version__
 from dashboard_scraper.errors import ScraperError, exit_code_of
+from dashboard_scraper.exports.export_folders import warn_of_lost_store
 from dashboard_scraper.sources.interface import Clock, Source
 from dashboard_scraper.spans import annotate
 from dashboard_scraper.store import RunCounts, Store, Stored
@@ -44,26 +46,33 @@ class RunRecord(msgspec.Struct):
 
 
 @contextlib.contextmanager
-def recorded(store: Store, source: str, command: str, clock: Clock) -> Iterator[RunRecord]:
-    """Record a run in the open store: at the beginning that it runs, at the end what it did.
+def recorded(
+    store: Store, source: str, command: str, clock: Clock, outputs: Path
+) -> Iterator[RunRecord]:
+    """Open the store, within its lock, and record a run in it: at the beginning that it runs, at
+    the end what it did.
 
     If that cannot be recorded, the run fails, unless it failed already: then it is logged.
     """
-    record = RunRecord()
-    number = store.start_run(source, command, clock(), __version__)
-
-    def end() -> None:
-        code, counts = exit_code_of(record.error) if record.error else 0, record.counts()
-        annotate(msgspec.structs.asdict(counts))
-        store.end_run(number, clock(), code, counts)
-
-    try:
-        yield record
-    except BaseException as error:
-        record.error = error
+    with store.opened():
+        # Before anything can fail, since the next run finds a store that is not new.
+        if store.is_new:
+            warn_of_lost_store(outputs, store.shown)
+        record = RunRecord()
+        number = store.start_run(source, command, clock(), __version__)
         try:
-            end()
-        except ScraperError as failure:
-            logger.warning("how the run ended is not recorded: %s", failure)
-        raise
-    end()
+            yield record
+        except BaseException as error:
+            record.error = error
+            try:
+                _end(store, number, record, clock)
+            except ScraperError as failure:
+                logger.warning("how the run ended is not recorded: %s", failure)
+            raise
+        _end(store, number, record, clock)
+
+
+def _end(store: Store, number: int, record: RunRecord, clock: Clock) -> None:
+    code, counts = exit_code_of(record.error) if record.error else 0, record.counts()
+    annotate(msgspec.structs.asdict(counts))
+    store.end_run(number, clock(), code, counts)
