@@ -100,10 +100,6 @@ class CopilotApi(Api):
         for link in self._links.values():
             link.expires = 0.0
 
-    def expire_app_tokens(self) -> None:
-        """Let every token of the app's installation expire."""
-        self._app_tokens.clear()
-
     def is_cached(self, request: Request) -> bool:  # noqa: ARG002 - links differ each time
         return False
 

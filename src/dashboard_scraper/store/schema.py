@@ -92,7 +92,6 @@ USER_DAY = Table(
     Column("service_account", Boolean, nullable=False, server_default=false(), comment=_SERVICE),
     sqlite_with_rowid=False,  # clustered by the key: a day's rows are on adjacent pages
 )
-FIGURE_COLUMNS = tuple(USER_DAY.c[metric.name] for metric in METRICS)
 
 DAY_LEDGER = Table(
     "day_ledger",
@@ -288,7 +287,6 @@ COST_DAY = Table(
     *(Column(m.name, _COST_TYPES[m.kind], comment=m.definition) for m in COST_METRICS),
     sqlite_with_rowid=False,
 )
-COST_COLUMNS = tuple(COST_DAY.c[metric.name] for metric in COST_METRICS)
 
 
 def _cost_ledger_columns() -> tuple[Column[Any], ...]:

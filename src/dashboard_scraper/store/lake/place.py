@@ -16,7 +16,6 @@ from pyiceberg import exceptions
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.io import AWS_REGION, S3_ENDPOINT
-from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.utils.config import Config
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -146,8 +145,3 @@ def _explained(shown: str, kind: type[ScraperError]) -> Iterator[None]:
 def _first_line(error: Exception) -> str:
     lines = str(getattr(error, "orig", None) or error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
-
-
-def is_local(location: str) -> bool:
-    """Whether the path or URL of a file is in this machine's file system."""
-    return PyArrowFileIO.parse_location(location)[0] == "file"
