@@ -8,11 +8,9 @@ of users is one report too, which a first run uses.
 from __future__ import annotations
 
 import logging
-import tempfile
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date, datetime, timedelta
-from typing import IO, TypeVar
 
 from dashboard_scraper.errors import (
     ContractBroken,
@@ -26,7 +24,7 @@ from dashboard_scraper.model.metrics import Totals
 from dashboard_scraper.model.seats import Seat
 from dashboard_scraper.model.usage import CreditUsage, DayUsage, EditorLanguageUsage, UserUsage
 from dashboard_scraper.sources.copilot.auth import AppToken, GithubHeaders, token_of
-from dashboard_scraper.sources.copilot.downloads import Counted, Downloads, LinkExpired
+from dashboard_scraper.sources.copilot.downloads import Downloads
 from dashboard_scraper.sources.copilot.fields import (
     CLI_MESSAGES,
     NO_ACTIVITY,
@@ -36,34 +34,18 @@ from dashboard_scraper.sources.copilot.fields import (
     totals_of,
     unknown_features,
 )
-from dashboard_scraper.sources.copilot.ndjson import lines_of
 from dashboard_scraper.sources.copilot.records import DayRecord, RecordReader, UserRecord
 from dashboard_scraper.sources.copilot.refused import Refusals
-from dashboard_scraper.sources.copilot.reports import (
-    Links,
-    Month,
-    NoReport,
-    days_in_month,
-    links_in,
-)
-from dashboard_scraper.sources.copilot.seats import (
-    ENDPOINT as SEATS,
-)
-from dashboard_scraper.sources.copilot.seats import (
-    MOST_PAGES,
-    PAGE_SIZE,
-    Page,
-    read_page,
-    seats_of,
-)
+from dashboard_scraper.sources.copilot.report_calls import ReportCalls, with_new_links
+from dashboard_scraper.sources.copilot.reports import Month, NoReport, days_in_month
+from dashboard_scraper.sources.copilot.seats import ENDPOINT as SEATS
+from dashboard_scraper.sources.copilot.seats import pages_of, seats_of
 from dashboard_scraper.sources.copilot.settings import CopilotSettings
 from dashboard_scraper.sources.interface import Estimate
 from dashboard_scraper.sources.registry import COPILOT
 from dashboard_scraper.sources.rest.auth import AllowedRequests, NoAuth
-from dashboard_scraper.sources.rest.envelope import Envelope
-from dashboard_scraper.sources.rest.http import Pieces, Response
+from dashboard_scraper.sources.rest.http import Response
 from dashboard_scraper.sources.rest.pacing import Pace
-from dashboard_scraper.sources.rest.pagination import has_next_link
 from dashboard_scraper.sources.rest.source import RestSource, connection
 from dashboard_scraper.sources.rest.unknown_fields import Fate
 from dashboard_scraper.sources.rest.urls import with_params
@@ -80,13 +62,10 @@ _FIRST_DAY = {True: date(2025, 10, 10), False: date(2025, 12, 12)}
 CREDITS_SINCE = date(2026, 6, 19)
 _FINAL = timedelta(days=4)
 """Three full days after its end, a day is final: what has no report then will have none."""
-_IN_MEMORY = 1 << 23  # bytes of a part that is not written to a file
 _WORTH_A_MONTH = 8
 """Days that a run must need for one call for all of them to be better: fewer are quicker alone."""
 _NO_MONTH = (ContractBroken, SourceUnavailable)
 """Each day has reports of its own beside the month: those may well be sound, or arrive."""
-
-_Fetched = TypeVar("_Fetched")
 
 
 class CopilotSource(SummedDays, RestSource):
@@ -129,12 +108,12 @@ class CopilotSource(SummedDays, RestSource):
         )
         super().__init__(settings, base, self._allowed, self._refusals.access, pace=pace)
         self._downloads = Downloads(lambda link: connection(settings, link, NoAuth()), base)
+        self._reports = ReportCalls(self._call, self._data, self._downloads, self._own_month, clock)
         self._lock = threading.Lock()
         self._month: Month | None = None
         self._own_latest: tuple[Window, dict[date, Totals]] | ScraperError | None = None
         self._alone: set[date] = set()
         self._credits: dict[date, list[CreditUsage]] = {}
-        self._seen = False
 
     def stop(self) -> None:
         """End requests that wait, from another thread; later calls fail at once."""
@@ -292,13 +271,13 @@ class CopilotSource(SummedDays, RestSource):
         month = self._month
         if month is not None and month.holds(day):
             return self._read_users(_USERS_MONTH, day, month.take(day))
-        return self._with_new_links(lambda: self._fetch_users_alone(day))
+        return with_new_links(lambda: self._fetch_users_alone(day))
 
     def _fetch_users_alone(self, day: date) -> list[UserUsage] | NoReport:
-        links = self._links(_USERS_DAY, day)
+        links = self._reports.links(_USERS_DAY, day)
         if isinstance(links, NoReport):
             return links
-        return self._read_users(_USERS_DAY, day, self._lines(_USERS_DAY, links))
+        return self._read_users(_USERS_DAY, day, self._reports.lines(_USERS_DAY, links))
 
     def _read_users(self, endpoint: str, day: date, lines: Iterable[bytes]) -> list[UserUsage]:
         """The users of a day, sorted; ContractBroken where one comes twice: parts of a report are
@@ -329,32 +308,32 @@ class CopilotSource(SummedDays, RestSource):
         return [found[login] for login in sorted(found)]
 
     def _own_of(self, day: date) -> tuple[DayRecord, str] | NoReport:
-        return self._with_new_links(lambda: self._fetch_own_alone(day))
+        return with_new_links(lambda: self._fetch_own_alone(day))
 
     def _fetch_own_alone(self, day: date) -> tuple[DayRecord, str] | NoReport:
-        links = self._links(self._own_day, day)
+        links = self._reports.links(self._own_day, day)
         if isinstance(links, NoReport):
             return links
         endpoint = self._own_day
-        body = self._only_file(endpoint, links)
+        body = self._reports.only_file(endpoint, links)
         reader = RecordReader(DayRecord, endpoint, self._unknown)
         return reader.read(f"{endpoint}: {day}", body, Window(day, day))
 
     def _fetch_month(self) -> Month | None:
         """The users of the latest month; None where it cannot be used, so that days come alone."""
         try:
-            return self._with_new_links(self._fetch_month_once)
+            return with_new_links(self._fetch_month_once)
         except _NO_MONTH as error:
             logger.warning("%s; each day is fetched alone", error)
             return None
 
     def _fetch_month_once(self) -> Month | None:
-        links = self._links(_USERS_MONTH)
+        links = self._reports.links(_USERS_MONTH)
         if isinstance(links, NoReport):
             return None
         month = Month(_USERS_MONTH, links.days)
         try:
-            for line in self._lines(_USERS_MONTH, links):
+            for line in self._reports.lines(_USERS_MONTH, links):
                 month.add(line)
         except BaseException:
             month.close()
@@ -362,11 +341,11 @@ class CopilotSource(SummedDays, RestSource):
         return month
 
     def _fetch_own_month(self) -> tuple[Window, dict[date, Totals]] | None:
-        return self._with_new_links(self._fetch_own_month_once)
+        return with_new_links(self._fetch_own_month_once)
 
     def _fetch_own_month_once(self) -> tuple[Window, dict[date, Totals]] | None:
         endpoint = self._own_month
-        links = self._links(endpoint)
+        links = self._reports.links(endpoint)
         if isinstance(links, NoReport):
             logger.warning(
                 "GitHub has no %s (%s): the stored days were not compared with it",
@@ -374,7 +353,7 @@ class CopilotSource(SummedDays, RestSource):
                 links.face,
             )
             return None
-        body = self._only_file(endpoint, links)
+        body = self._reports.only_file(endpoint, links)
         with_days = days_in_month(endpoint, body, links.days)
         reader = RecordReader(DayRecord, endpoint, self._unknown)
         found: dict[date, Totals] = {}
@@ -385,79 +364,16 @@ class CopilotSource(SummedDays, RestSource):
             found[record.day] = totals_of(record)
         return links.days, found
 
-    def _only_file(self, endpoint: str, links: Links) -> bytes | bytearray:
-        """The file of a report that is a single object."""
-        if len(links.urls) > 1:
-            raise ContractBroken(f"{endpoint}: {len(links.urls)} links to a report of one object")
-        return self._downloads.whole(endpoint, links.urls[0])
-
-    def _lines(self, endpoint: str, links: Links) -> Iterator[bytes]:
-        """The lines of all parts of a report, one part after the other.
-
-        Each part is written to a file first, where it is large: an attempt that fails half-way is
-        repeated, and no line is read twice.
-        """
-        for link in links.urls:
-            with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as part:
-                self._spool(endpoint, link, part)
-                part.seek(0)
-                for line in part:
-                    yield line.rstrip(b"\n")
-
-    def _spool(self, endpoint: str, link: str, part: IO[bytes]) -> None:
-        def consume(response: Response, pieces: Pieces) -> None:
-            part.seek(0)
-            part.truncate()
-            counted = Counted(endpoint, response, pieces)
-            for line in lines_of(endpoint, counted):
-                part.write(line + b"\n")
-            counted.refuse_unframed()
-
-        self._downloads.stream(endpoint, link, consume)
-
-    def _with_new_links(self, fetch: Callable[[], _Fetched]) -> _Fetched:
-        """Fetch, and once more where a link had expired: each call issues new ones."""
-        try:
-            return fetch()
-        except LinkExpired as error:
-            logger.info("%s; asking for new links", error)
-            return fetch()
-
-    def _links(self, report: str, day: date | None = None) -> Links | NoReport:
+    def _call(self, report: str, day: date | None) -> Response:
         url = self._allowed.url_of(f"{_REPORTS}{report}")
-        if day is not None:
-            url = with_params(url, {"day": day.isoformat()})
-        response = self._http.get(url)
-        if response.status == 404 and response.page is None and (self._seen or day is not None):
-            self._prove_access()
-            return NoReport("HTTP 404", ambiguous=True)
-        if response.status == 204:
-            self._seen = True
-            return NoReport("HTTP 204")
-        body = self._data(report, response).body
-        self._seen = True
-        now = self._clock()
-        today = utc_day(now)
-        envelope = Envelope(report, Window(day or today, day or today), now)
-        return links_in(report, body, day, envelope)
-
-    def _prove_access(self) -> None:
-        """SignInRequired unless some report proves that the token may see the tenant's."""
-        if not self._seen:
-            response = self._http.get(self._url_of(self._own_month))
-            if response.status != 204:
-                self._data(self._own_month, response)
-            self._seen = True
-
-    def _url_of(self, report: str) -> str:
-        return self._allowed.url_of(f"{_REPORTS}{report}")
+        return self._http.get(with_params(url, {"day": day.isoformat()}) if day else url)
 
     def _refusal(self, endpoint: str, response: Response) -> ScraperError:
         return self._refusals.of(endpoint, response)
 
     def check(self) -> None:
         """Prove with one small request that the token may see the tenant's reports."""
-        self._links(self._own_month)
+        self._reports.links(self._own_month)
 
     def estimate_records(self, days: Iterable[float]) -> Estimate:
         """Nothing: there are none by editor and language."""
@@ -482,24 +398,8 @@ class CopilotSource(SummedDays, RestSource):
 
     def fetch_seats(self) -> list[Seat] | None:
         """Every seat of now, one for each user."""
-        return seats_of(self._seat_pages(), self._names)
-
-    def _seat_pages(self) -> Iterator[Page]:
-        seen: set[bytes] = set()
-        for number in range(1, MOST_PAGES + 1):
-            url = with_params(
-                self._allowed.url_of(SEATS), {"per_page": f"{PAGE_SIZE}", "page": f"{number}"}
-            )
-            response = self._data(SEATS, self._http.get(url))
-            body = bytes(response.body)
-            page = read_page(body)
-            if page.seats and body in seen:
-                raise ContractBroken(f"{SEATS}: page {number} repeats an earlier one")
-            seen.add(body)
-            yield page
-            if len(page.seats) < PAGE_SIZE and not has_next_link(response.headers):
-                return
-        raise ContractBroken(f"{SEATS}: there are more than {MOST_PAGES:,} pages")
+        pages = pages_of(lambda url: self._get(SEATS, url), self._allowed.url_of(SEATS))
+        return seats_of(pages, self._names)
 
 
 def _came_twice(endpoint: str, day: date, login: str) -> ContractBroken:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime
 from typing import Annotated, Any
 
@@ -14,11 +14,14 @@ from dashboard_scraper.model.addresses import Names
 from dashboard_scraper.model.dates import utc_day
 from dashboard_scraper.model.metrics import MAX_COUNT
 from dashboard_scraper.model.seats import Seat, merged
+from dashboard_scraper.sources.rest.http import Response
+from dashboard_scraper.sources.rest.pagination import has_next_link
 from dashboard_scraper.sources.rest.repeated_keys import refuse_repeated_keys
+from dashboard_scraper.sources.rest.urls import with_params
 
 ENDPOINT = "billing/seats"
-PAGE_SIZE = 100
-MOST_PAGES = 10_000
+_PAGE_SIZE = 100
+_MOST_PAGES = 10_000
 
 
 class _Assignee(msgspec.Struct):
@@ -47,8 +50,23 @@ class Page(msgspec.Struct):
     seats: list[_Seat]
 
 
-def read_page(body: bytes | bytearray) -> Page:
-    """The page, or ContractBroken."""
+def pages_of(get: Callable[[str], Response], url: str) -> Iterator[Page]:
+    """Every page of the seats at the URL; `get` raises unless a response has data."""
+    seen: set[bytes] = set()
+    for number in range(1, _MOST_PAGES + 1):
+        response = get(with_params(url, {"per_page": f"{_PAGE_SIZE}", "page": f"{number}"}))
+        body = bytes(response.body)
+        page = _read_page(body)
+        if page.seats and body in seen:
+            raise ContractBroken(f"{ENDPOINT}: page {number} repeats an earlier one")
+        seen.add(body)
+        yield page
+        if len(page.seats) < _PAGE_SIZE and not has_next_link(response.headers):
+            return
+    raise ContractBroken(f"{ENDPOINT}: there are more than {_MOST_PAGES:,} pages")
+
+
+def _read_page(body: bytes) -> Page:
     with decoding(ENDPOINT):
         page = msgspec.json.decode(body, type=Page)
     refuse_repeated_keys(ENDPOINT, body)

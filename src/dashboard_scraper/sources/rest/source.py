@@ -40,7 +40,7 @@ def connection(
 
 
 class RestSource:
-    """The base of both sources; usable from several threads."""
+    """The base of sources over HTTP; usable from several threads."""
 
     def __init__(
         self,
