@@ -371,3 +371,27 @@ def test_period_of_any_length_is_drawn_by_day(length: int, home: Home) -> None:
         first, last = (int(end) for end in (label.split("\u2013") * 2)[:2])
         assert int(people) == sum(first <= row[3] <= last for row in rows), label
     assert len(rows) == int(report.number("active"))
+
+
+@pytest.mark.slow
+def test_unknown_rate_is_not_one_without_completions(home: Home) -> None:
+    """The day is a gap, and so says the legend; nor is a missing day before without completions."""
+
+    def change(usage: DayUsage) -> DayUsage:
+        shown = {LAST: None, DAYS[-2]: 0}.get(usage.day, 4)
+        figures = figures_of({SHOWN: shown, ACCEPTED: 0, "chat_messages": 1})
+        return DayUsage(usage.day, [UserUsage(user, figures) for user in users(1)], {})
+
+    store_days(home, users(1), TWO_MONTHS, change=change, missing=[TWO_MONTHS.start])
+    report = report_of(home)
+    rates = report.column("t-rate", RATE.title)
+    chart = report.charts["rate"]
+    assert [rates[f"{day}"] for day in DAYS[-3:]] == ["0.0%", "none", "unknown"]
+    assert [day["gap"] for day in chart["days"][-3:]] == [False, False, True]
+    assert report.words.count("\u25a8 unknown") == 1
+    tips = [tip.splitlines() for tip in chart["tips"]]
+    assert [tips[0][-1], tips[1][-1]] == [
+        "the period before: unknown",
+        "the period before: 0.0%",
+    ]
+    assert [tip[1] for tip in tips[-2:]] == ["rate: none", "rate: unknown"]

@@ -315,10 +315,10 @@ def _rate_figure(figures: ReportFigures) -> Figure:
         [Row(RATE_TERM, _rate_on, "rate", COMPLETIONS)],
         lines=True,
         details=[Row(term_of(SHOWN), _pick(SHOWN)), _ACCEPTED_ROW],
-        show=lambda value: NONE if value is None else rate(value),
+        show=rate,
         unit="%",
         top=100,
-        may_be_blank=True,
+        is_blank=lambda day: day.sum_of((SHOWN,)) == 0,
     )
     return day_figure(
         figures, plot, [Key(COMPLETIONS, RATE_TERM, "of the completions shown on the day")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -32,6 +33,7 @@ from dashboard_scraper.report.figures import (
 from dashboard_scraper.report.parts import Figure, Key, Table
 from dashboard_scraper.report.texts import (
     ACTIVE_DAY,
+    NONE,
     UNKNOWN,
     WEEKDAY,
     WEEKDAYS,
@@ -69,8 +71,8 @@ class Row(msgspec.Struct, frozen=True):
 class DayPlot(msgspec.Struct, frozen=True):
     """A chart over the days: the rows as stacked bars, or as `lines`.
 
-    `details` are in the table and the tooltips only. If values `may_be_blank`, a stored day without
-    one is not a gap: it has nothing to show, such as a rate without completions.
+    `details` are in the table and the tooltips only. A day that `is_blank` has nothing to show,
+    such as a rate without completions: its value is none, and neither unknown nor a gap.
     """
 
     name: str
@@ -81,7 +83,7 @@ class DayPlot(msgspec.Struct, frozen=True):
     show: Callable[[float | None], str] = number
     unit: str = ""
     top: float = 0
-    may_be_blank: bool = False
+    is_blank: Callable[[Day], bool] = lambda _: False
     full: bool = False
 
     def is_gap(self, day: Day) -> bool:
@@ -89,11 +91,16 @@ class DayPlot(msgspec.Struct, frozen=True):
         if day.state is State.MISSING:
             return True
         unknown = [row.pick(day) is None for row in self.rows]
-        return not self.may_be_blank and (all(unknown) if self.lines else any(unknown))
+        return not self.is_blank(day) and (all(unknown) if self.lines else any(unknown))
+
+    def text(self, day: Day, value: float | None) -> str:
+        """One of the day's values as text."""
+        return NONE if self.is_blank(day) else self.show(value)
 
     def texts(self, day: Day) -> list[tuple[Row, str]]:
         """The day's values as text, blank for a missing day."""
-        shown = [(row, self.show) for row in self.rows] + [(row, number) for row in self.details]
+        show = partial(self.text, day)
+        shown = [(row, show) for row in self.rows] + [(row, number) for row in self.details]
         missing = day.state is State.MISSING
         return [(row, "" if missing else show(row.pick(day))) for row, show in shown]
 
@@ -110,7 +117,7 @@ def day_figure(
     ]
     chart = DayChart(
         [chart_day(day, gap=plot.is_gap(day)) for day in now.days],
-        [_tip(plot, day, i, earlier) for i, day in enumerate(now.days)],
+        [_tip(plot, day, i, before, earlier) for i, day in enumerate(now.days)],
         bars=() if plot.lines else series,
         lines=series if plot.lines else (),
         before=earlier,
@@ -151,12 +158,13 @@ def _lines_before(before: Period, plot: DayPlot) -> list[Series]:
     return [series for series in found if any(value is not None for value in series.values)]
 
 
-def _tip(plot: DayPlot, day: Day, place: int, earlier: Sequence[Series]) -> str:
+def _tip(plot: DayPlot, day: Day, place: int, before: Period, earlier: Sequence[Series]) -> str:
     lines = [day_head(day)]
     if day.state is not State.MISSING:
         lines += [f"{row.short}: {text}" for row, text in plot.texts(day)]
     if earlier:
-        values = [(plot.show(series.values[place]), series.label) for series in earlier]
+        text = partial(plot.text, before.days[place])
+        values = [(text(series.values[place]), series.label) for series in earlier]
         several = plot.lines and len(plot.rows) > 1
         texts = [f"{text} in {label}" if several else text for text, label in values]
         lines.append(f"{_BEFORE}: {', '.join(texts)}")
