@@ -12,7 +12,7 @@ import pytest
 
 import browser
 from browser import Browser, all_of, one
-from report_pages import DAY, EMPTY, FULL, GAPS, LARGE, SAME, Pages, Screen
+from report_pages import DAY, EMPTY, FULL, GAPS, LARGE, SAME, WIDE, Pages, Screen
 from report_reading import read_report
 from tree import ROOT
 
@@ -262,6 +262,27 @@ def test_page_fits_the_screen(name: str, width: int, screen: Screen) -> None:
     for boxes in dates:
         assert boxes
         assert all(right < left for (_, right), (left, _) in itertools.pairwise(boxes))
+
+
+@pytest.mark.parametrize("width", [412, 1024])
+@pytest.mark.slow
+def test_texts_of_charts_are_whole_and_apart(width: int, screen: Screen) -> None:
+    """A number without its minus or its first digits is another number."""
+    chromium = screen.look(WIDE, width)
+    drawn = chromium.execute_script(
+        "return [...document.querySelectorAll('svg.screen')].flatMap(svg => {"
+        " const edge = svg.getBoundingClientRect();"
+        " return ['scale', 'values', 'dates'].map(group =>"
+        " [...svg.querySelectorAll(`.${group} text`)].map(text => [text.textContent,"
+        " text.getBoundingClientRect()]).map(([text, box]) =>"
+        " [text, box.left - edge.left, box.right - edge.right, box.left, box.right, box.top]))})"
+    )
+    texts = {text for group in drawn for text, *_ in group}
+    assert {"\u2212400B", "1,234,000,000,005"} <= texts
+    for group in drawn:
+        assert [text for text, left, right, *_ in group if left < 0 or right > 0] == []
+        for (text, *_, right, top), (_, _, _, left, _, level) in itertools.pairwise(group):
+            assert right <= left or top != level, text
 
 
 @pytest.mark.slow

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 import browser
 import several_sources
 from browser import Browser
 from conftest import Home
 from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.figures import NOTHING_KNOWN
+from dashboard_scraper.model.metrics import COUNTS
 from dashboard_scraper.model.usage import DayUsage, UserUsage
+from dashboard_scraper.sources.registry import ANALYTICS, info_of
+from made_up_costs import cost, day_of, in_dollars, put_costs
 from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, store_days, users
 from report_reading import REPORT
 from stored_days import mark
@@ -21,7 +27,7 @@ from take_screenshots import page_in
 SCRIPT = "</script><script>document.title='Taken'</script>"
 DAYS = list(MONTH.days())
 GAPS, LARGE, DAY, EMPTY, FULL, SAME = "gaps", "large", "day", "empty", "full", "same"
-SEVERAL = "several"
+SEVERAL, WIDE = "several", "wide"
 ALL = [GAPS, LARGE, DAY, EMPTY, FULL]
 _MANY = 1100
 
@@ -32,7 +38,8 @@ class Pages:
     In GAPS, days are missing, empty or in doubt, and one user's name is a script. LARGE has more
     than a thousand users, DAY is of one day with unknown figures, EMPTY has nobody. Of FULL,
     everything is known: teams, editors, languages. In SAME, all users do the same on every
-    day. SEVERAL has every assistant, and a day of one is missing.
+    day. SEVERAL has every assistant, and a day of one is missing. WIDE has a hundred days, with
+    long numbers on the last, a Monday, and large corrections of costs.
     """
 
     def __init__(self, folders: pytest.TempPathFactory) -> None:
@@ -64,12 +71,31 @@ def _report(home: Home, name: str) -> Path:
         store_days(home, users(3), TWO_MONTHS, change=_all_at_work)
     elif name == DAY:
         store_days(home, users(60), Window(LAST, LAST), change=_four_known)
+    elif name == WIDE:
+        return _wide(home)
     elif name == LARGE:
         store_days(home, users(_MANY), MONTH, change=_few_but_on_the_last_days)
     else:
         store_days(home, [], MONTH)
     assert home.run("report").code == 6 * (name in (GAPS, SEVERAL))
     return home.data / REPORT
+
+
+def _wide(home: Home) -> Path:
+    window = Window(LAST - timedelta(98), LAST + timedelta(1))
+    corrections = [cost(users(1)[0], in_dollars("-400000000000"))]
+    put_costs(home, [day_of(corrections, day) for day in window.days()])
+    store_days(home, users(1), window, change=_much_on_the_last_day, source=ANALYTICS)
+    days = (f"{day:%m-%d-%Y}" for day in (window.start, window.end))
+    assert home.run("report", *days).code == 0
+    return home.data / REPORT
+
+
+def _much_on_the_last_day(usage: DayUsage) -> DayUsage:
+    count = 1_234_000_000_005 if usage.day > LAST else 5
+    counts = {metric.name: count for metric in COUNTS if metric in info_of(ANALYTICS).metrics}
+    figures = replace(NOTHING_KNOWN, **counts)
+    return DayUsage(usage.day, [UserUsage(user.user, figures) for user in usage.users[:1]])
 
 
 def _all_at_work(usage: DayUsage) -> DayUsage:

@@ -2,10 +2,11 @@
 (() => {
   // Heights by the room there is; text keeps its size, so a narrow chart is another drawing.
   const heightOf = (width) => (width < 460 ? 210 : width < 800 ? 230 : 270);
-  const left = 44, right = 8, labelRoom = 62, top = 18, thickest = 44;
+  const right = 8, labelRoom = 62, top = 18, thickest = 44;
+  const letter = 7.6, bold = 8.4; // as wide as those of the style sheet are at most
   const si = d3.format("~s");
   const short = (value) => si(value).replace("G", "B");
-  const whole = d3.format(",");
+  const whole = d3.format(",d"); // without the d, a large number is rounded to 1.2e+12
 
   // From zero to a round number, marked at whole numbers alone: everything that is counted is whole.
   // Only corrections of costs are below zero.
@@ -18,7 +19,17 @@
   // Scales, grid and the areas that tell a place in words, around the marks.
   function frame({ width, scale: { start, end, ticks }, unit = "", marginRight = right, marginBottom = 24, tips }, marks) {
     const count = tips.length;
+    const scaleText = (value) => short(value) + unit;
+    // A minus that is cut off makes another number.
+    const left = Math.max(44, 14 + letter * d3.max(ticks, (value) => scaleText(value).length));
     const step = (width - left - marginRight) / count;
+    const middle = (place) => left + step * (place + 0.5);
+    const fits = (text, place) => middle(place) + (letter * text.length) / 2 <= width;
+    // Where a text is that may be wider than its place; Plot adds half a band.
+    const inside = (text, place) => {
+      const half = (bold * text.length) / 2;
+      return Math.min(Math.max(middle(place), half), width - half) - step * 0.37;
+    };
     const pad = step * 0.13;
     const spare = Math.max(0, (step * 0.74 - thickest) / 2);
     const svg = Plot.plot({
@@ -34,8 +45,8 @@
       color: { type: "identity" },
       marks: [
         Plot.gridY(ticks, { stroke: "var(--rule)", strokeOpacity: 1 }),
-        Plot.axisY(ticks, { tickSize: 0, tickFormat: (value) => short(value) + unit, label: null, className: "scale" }),
-        ...marks({ inset: spare, step }),
+        Plot.axisY(ticks, { tickSize: 0, tickFormat: scaleText, label: null, className: "scale" }),
+        ...marks({ inset: spare, step, fits, inside }),
         Plot.barY(tips, { x: (_, i) => i, y1: start, y2: end, insetLeft: -pad, insetRight: -pad, insetTop: -top, fill: "transparent", className: "hits" }),
       ],
     });
@@ -75,8 +86,9 @@
     return [Plot.tickY(values, { ...under, ...insets }), Plot.tickY(values, { ...at, ...quiet, ...insets, stroke: "var(--before)" })];
   }
 
-  function valueLabels(values, options) {
-    return Plot.text(values, { ...at, dy: -8, fill: "var(--ink)", stroke: "var(--card)", strokeWidth: 3, className: "values", ...options });
+  function valueLabels(values, filter, text, inside) {
+    const x = { value: (value, place) => inside(text(value, place), place), scale: null };
+    return Plot.text(values, { ...at, x, filter, text, dy: -8, fill: "var(--ink)", stroke: "var(--card)", strokeWidth: 3, className: "values" });
   }
 
   // Each line's name at its end, moved apart where they would touch.
@@ -117,17 +129,17 @@
     const scale = scaleTo(highest, lowest);
     // By the longest name, in the letters of the style sheet.
     const longest = d3.max(spec.lines, (series) => series.label.length) ?? 0;
-    const marginRight = spec.lines.length ? Math.max(labelRoom, 12 + longest * 7.6) : right;
+    const marginRight = spec.lines.length ? Math.max(labelRoom, 12 + longest * letter) : right;
     const noted = d3.range(count).filter((place) => spec.days[place].mark);
     const marginBottom = noted.length ? 40 : 24;
     const { unit, tips } = spec;
-    return frame({ width, scale, unit, marginRight, marginBottom, tips }, ({ inset, step }) => {
+    return frame({ width, scale, unit, marginRight, marginBottom, tips }, ({ inset, step, fits, inside }) => {
       const every = Math.max(1, Math.ceil(46 / step));
       const weekly = every > 1 && count > 7;
       const dated = [];
       for (const place of d3.range(count)) {
         const due = !dated.length || place >= dated.at(-1) + every;
-        if (due && (!weekly || spec.days[place].monday)) dated.push(place);
+        if (due && (!weekly || spec.days[place].monday) && fits(spec.days[place].label, place)) dated.push(place);
       }
       const pad = -step * 0.13;
       const insets = { insetLeft: inset, insetRight: inset };
@@ -138,7 +150,7 @@
         ...spec.lines.filter((series) => series.wide).flatMap(drawnLine),
         ...spec.before.flatMap(earlierLine),
         ...spec.lines.filter((series) => !series.wide).flatMap(drawnLine),
-        valueLabels(heights, { filter: (_, place) => place === tallest && heights[place], text: (height, place) => spec.texts[place] ?? whole(height) }),
+        valueLabels(heights, (_, place) => place === tallest && heights[place], (height, place) => spec.texts[place] ?? whole(height), inside),
         endLabels(spec.lines, scale.end, heightOf(width) - top - marginBottom),
         Plot.text(dated, { x: Plot.identity, frameAnchor: "bottom", dy: 14, text: (place) => spec.days[place].label, className: "dates" }),
         Plot.text(noted, { x: Plot.identity, frameAnchor: "bottom", dy: 30, text: (place) => spec.days[place].mark, className: "signs" }),
@@ -148,16 +160,18 @@
 
   function drawBars(spec, width) {
     const scale = scaleTo(d3.max(known([...spec.values, ...spec.before])) ?? 0);
-    const most = d3.max(known(spec.values));
-    return frame({ width, scale, tips: spec.tips }, ({ inset, step }) => {
-      const every = Math.max(1, Math.ceil((d3.max(spec.labels, (label) => label.length) * 7) / step));
-      const told = (_, place) => spec.values[place] !== null && (step >= 24 || spec.values[place] === most);
+    const tallest = d3.maxIndex(spec.values);
+    const room = (texts, wide) => 4 + wide * d3.max(texts, (text) => text.length);
+    return frame({ width, scale, tips: spec.tips }, ({ inset, step, fits, inside }) => {
+      const every = Math.max(1, Math.ceil(room(spec.labels, letter) / step));
+      const tellsAll = step >= Math.max(24, room(spec.texts, bold));
+      const told = (_, place) => spec.values[place] !== null && (tellsAll || place === tallest);
       return [
         Plot.barY(spec.values, { ...at, fill: "var(--people)", insetLeft: inset, insetRight: inset, className: "bars" }),
         baseline(),
         ...earlierTicks(spec.before, inset - 2),
-        valueLabels(spec.values, { filter: told, text: (_, place) => spec.texts[place] }),
-        Plot.text(spec.labels, { x: (_, place) => place, filter: (_, place) => place % every === 0, frameAnchor: "bottom", dy: 14, text: Plot.identity, className: "dates" }),
+        valueLabels(spec.values, told, (_, place) => spec.texts[place], inside),
+        Plot.text(spec.labels, { x: (_, place) => place, filter: (label, place) => place % every === 0 && fits(label, place), frameAnchor: "bottom", dy: 14, text: Plot.identity, className: "dates" }),
       ];
     });
   }
