@@ -24,14 +24,8 @@ from pathlib import Path
 import requests
 
 from dashboard_scraper.cli.memory import prepare_for_many_records
-from dashboard_scraper.github.reports import (
-    GithubOptions,
-    GithubReports,
-    Report,
-    Scope,
-    Subject,
-    persons_in,
-)
+from dashboard_scraper.github.kinds import GithubOptions, Report, Scope, Subject
+from dashboard_scraper.github.reports import GithubReports, persons_in
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.settings.groups import sqlite_url

@@ -24,14 +24,8 @@ from pyspark.sql import SparkSession
 from dashboard_scraper import Stamp, spark
 from dashboard_scraper.exports.copilot_converter import head_of, json_array, line_of, stamp_of
 from dashboard_scraper.exports.copilot_files import ids_by_name
-from dashboard_scraper.github.reports import (
-    GithubOptions,
-    GithubReports,
-    Report,
-    Scope,
-    Subject,
-    persons_in,
-)
+from dashboard_scraper.github.kinds import GithubOptions, Report, Scope, Subject
+from dashboard_scraper.github.reports import GithubReports, persons_in
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import values_of
 from dashboard_scraper.people.audience import Audience

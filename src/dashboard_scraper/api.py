@@ -22,6 +22,7 @@ from dashboard_scraper.exports.copilot_converter import NEEDS as COPILOT_NEEDS
 from dashboard_scraper.exports.copilot_converter import convert, flags_by_name
 from dashboard_scraper.exports.copilot_files import ids_by_name
 from dashboard_scraper.exports.stored_costs import cost_doubts
+from dashboard_scraper.github.kinds import GithubOptions, Report, Scope, Subject
 from dashboard_scraper.github.recorded import (
     RecordedReports,
     no_records,
@@ -29,14 +30,7 @@ from dashboard_scraper.github.recorded import (
     unrecorded,
 )
 from dashboard_scraper.github.reports import NEEDS as GITHUB_NEEDS
-from dashboard_scraper.github.reports import (
-    GithubOptions,
-    GithubReports,
-    Report,
-    Scope,
-    Subject,
-    persons_in,
-)
+from dashboard_scraper.github.reports import GithubReports, persons_in
 from dashboard_scraper.model.costs import CostDay
 from dashboard_scraper.model.dates import DAYS, Window
 from dashboard_scraper.model.doubts import Doubt, doubts_in

@@ -8,8 +8,8 @@ from datetime import date, timedelta
 
 import pytest
 
+from dashboard_scraper.github.kinds import Subject
 from dashboard_scraper.github.records import GithubFeature
-from dashboard_scraper.github.reports import Subject
 from dashboard_scraper.model.dates import DAYS
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.sources.registry import DASHBOARD

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from dashboard_scraper.github.counters import Counter
+from dashboard_scraper.github.kinds import GithubOptions, Report, Scope, Subject
 from dashboard_scraper.github.records import (
     AGENT_FEATURES,
     CHAT_FEATURES,
@@ -16,14 +17,7 @@ from dashboard_scraper.github.records import (
     PLACE_OF,
     GithubFeature,
 )
-from dashboard_scraper.github.reports import (
-    GithubOptions,
-    GithubReports,
-    Report,
-    Scope,
-    Subject,
-    persons_in,
-)
+from dashboard_scraper.github.reports import GithubReports, persons_in
 from dashboard_scraper.model.dates import DAYS, Window
 from dashboard_scraper.model.figures import NOTHING_KNOWN
 from dashboard_scraper.model.metrics import DETAILED, LINES, Figures

@@ -20,8 +20,8 @@ from conftest import Home
 from dashboard_scraper.cli.wiring import audience_of
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import DaysMissing
+from dashboard_scraper.github.kinds import GithubOptions, Report, Scope, Subject
 from dashboard_scraper.github.recorded import RecordedReports, recorded_persons
-from dashboard_scraper.github.reports import GithubOptions, Report, Scope, Subject
 from dashboard_scraper.github.views import GithubViews
 from dashboard_scraper.model.columns import sum_of
 from dashboard_scraper.model.seats import Seat

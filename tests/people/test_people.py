@@ -25,7 +25,8 @@ from dashboard_scraper.cli.wiring import audience_of, github_options, report_opt
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.exports.copilot_converter import md5_user_id
 from dashboard_scraper.exports.csv_tables import users_csv
-from dashboard_scraper.github.reports import GithubOptions, Subject, persons_in
+from dashboard_scraper.github.kinds import GithubOptions, Subject
+from dashboard_scraper.github.reports import persons_in
 from dashboard_scraper.github.seats import seats_in
 from dashboard_scraper.github.views import GithubViews
 from dashboard_scraper.model.addresses import cleaned

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from conftest import Home
-from dashboard_scraper.github.reports import GithubOptions, Scope, Subject
+from dashboard_scraper.github.kinds import GithubOptions, Scope, Subject
 from dashboard_scraper.model.dates import end_of_day
 from dashboard_scraper.model.doubts import DoubtKind
 from dashboard_scraper.model.figures import NOTHING_KNOWN

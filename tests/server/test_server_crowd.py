@@ -25,7 +25,7 @@ from dashboard_scraper.cli.serving import serve
 from dashboard_scraper.cli.wiring import audience_of, github_options, report_options, settling_of
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.github.reports import Scope as ReportScope
+from dashboard_scraper.github.kinds import Scope as ReportScope
 from dashboard_scraper.github.views import GithubViews
 from dashboard_scraper.log_repeats import INTERVAL_SECONDS, Repeats, repeats
 from dashboard_scraper.report.view import ReportView

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from conftest import Home, Start, today, yesterday
-from dashboard_scraper.github.reports import Subject
+from dashboard_scraper.github.kinds import Subject
 from dashboard_scraper.model.dates import end_of_day, iso_utc
 from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, UserUsage
 from dashboard_scraper.sources.registry import COPILOT, CURSOR

@@ -17,7 +17,7 @@ from dashboard_scraper.cli.wiring import daily_export
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import DaysMissing, SignInRequired, UsageError
 from dashboard_scraper.exports.withdrawal import withdraw
-from dashboard_scraper.github.reports import GithubOptions, Report, Scope, Subject
+from dashboard_scraper.github.kinds import GithubOptions, Report, Scope, Subject
 from dashboard_scraper.github.views import GithubViews
 from dashboard_scraper.model.costs import CostFigures
 from dashboard_scraper.model.dates import Window

@@ -10,15 +10,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from dashboard_scraper.github.kinds import GithubOptions, Report, Scope, Subject
 from dashboard_scraper.github.records import PLACE_OF
-from dashboard_scraper.github.reports import (
-    GithubOptions,
-    GithubReports,
-    Report,
-    Scope,
-    Subject,
-    persons_in,
-)
+from dashboard_scraper.github.reports import GithubReports, persons_in
 from dashboard_scraper.model.columns import sum_of
 from dashboard_scraper.model.dates import DAYS, Window, end_of_day
 from dashboard_scraper.model.metrics import COUNTS, Figures

@@ -12,7 +12,7 @@ import requests
 
 from conftest import Home
 from dashboard_scraper.clock import utc_now
-from dashboard_scraper.github.reports import GithubOptions, Scope, Subject
+from dashboard_scraper.github.kinds import GithubOptions, Scope, Subject
 from dashboard_scraper.github.views import GithubViews
 from dashboard_scraper.model.doubts import DoubtKind
 from dashboard_scraper.model.tolerance import read_tolerance

@@ -19,7 +19,7 @@ from dashboard_scraper.cli.output import print_lines
 from dashboard_scraper.cli.wiring import audience_of, github_options, report_options, settling_of
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.github.reports import Scope
+from dashboard_scraper.github.kinds import Scope
 from dashboard_scraper.github.views import GithubViews
 from dashboard_scraper.hosts import is_loopback
 from dashboard_scraper.log_repeats import count_repeats

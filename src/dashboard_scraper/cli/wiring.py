@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from dashboard_scraper.exports.daily_export import DailyExport, Outputs
-from dashboard_scraper.github.reports import GithubOptions
+from dashboard_scraper.github.kinds import GithubOptions
 from dashboard_scraper.logs import configure_logging
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.reconciliation import Rules

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from dashboard_scraper.errors import DaysMissing, ScraperError
 from dashboard_scraper.exports.manifest import MANIFEST
 from dashboard_scraper.exports.notes import NOTES
-from dashboard_scraper.github.reports import GithubOptions
+from dashboard_scraper.github.kinds import GithubOptions
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.listing import listed_days, shortened
 from dashboard_scraper.model.tolerance import Tolerance

@@ -13,15 +13,8 @@ from dashboard_scraper.exports.daily_export import DailyExport
 from dashboard_scraper.exports.daily_folders import FOLDER
 from dashboard_scraper.exports.file_outputs import WindowFiles
 from dashboard_scraper.files import PendingFile, make_folder
-from dashboard_scraper.github.reports import (
-    NEEDS,
-    GithubReports,
-    Report,
-    Scope,
-    Subject,
-    persons_in,
-    stamped,
-)
+from dashboard_scraper.github.kinds import Report, Scope, Subject
+from dashboard_scraper.github.reports import NEEDS, GithubReports, persons_in, stamped
 from dashboard_scraper.model.dates import DAYS, Window, runs_of_days
 from dashboard_scraper.output import OutputDay, OutputFile, OutputRun
 

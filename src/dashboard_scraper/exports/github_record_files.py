@@ -16,8 +16,8 @@ from dashboard_scraper.exports.github_files import (
     report_paths,
 )
 from dashboard_scraper.files import make_folder
+from dashboard_scraper.github.kinds import Report, Subject
 from dashboard_scraper.github.recorded import RecordedReports, recorded_persons
-from dashboard_scraper.github.reports import Report, Subject
 from dashboard_scraper.output import OutputFile
 
 logger = logging.getLogger(__name__)

@@ -13,22 +13,14 @@ import msgspec
 from msgspec.structs import replace
 
 from dashboard_scraper.errors import DaysMissing
+from dashboard_scraper.github.kinds import GithubOptions, Report, Scope, Subject
 from dashboard_scraper.github.objects import Organization
 from dashboard_scraper.github.recorded import (
     RecordedReports,
     recorded_persons,
     unrecorded,
 )
-from dashboard_scraper.github.reports import (
-    NEEDS,
-    GithubOptions,
-    GithubReports,
-    Persons,
-    Report,
-    Scope,
-    Subject,
-    persons_in,
-)
+from dashboard_scraper.github.reports import NEEDS, GithubReports, Persons, persons_in
 from dashboard_scraper.github.seats import Seat, seats_in
 from dashboard_scraper.logs import Once
 from dashboard_scraper.model.dates import (

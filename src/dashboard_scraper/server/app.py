@@ -26,8 +26,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dashboard_scraper.errors import DaysMissing, ScraperError
-from dashboard_scraper.github.reports import Report, Subject
-from dashboard_scraper.github.reports import Scope as ReportScope
+from dashboard_scraper.github.kinds import Report, Subject
+from dashboard_scraper.github.kinds import Scope as ReportScope
 from dashboard_scraper.github.views import GithubViews
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.report.view import ReportView

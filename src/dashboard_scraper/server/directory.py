@@ -10,8 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from dashboard_scraper.github.kinds import Scope
 from dashboard_scraper.github.objects import ObjectWriter, Organization, billing_of
-from dashboard_scraper.github.reports import Scope
 from dashboard_scraper.github.seats import Seat
 from dashboard_scraper.github.views import GithubViews
 from dashboard_scraper.people.identity import Person, team_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date
 
-from dashboard_scraper.github.reports import Report, Scope, Subject
+from dashboard_scraper.github.kinds import Report, Scope, Subject
 from dashboard_scraper.model.dates import Window
 
 _MERGED = "-editors-merged"
