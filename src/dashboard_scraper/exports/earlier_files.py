@@ -44,8 +44,7 @@ class EarlierFiles:
         manifest = read_manifest(folder / MANIFEST)
         if manifest is None or (manifest.start, manifest.end) != (window.start, window.end):
             return
-        for listed_day in manifest.days:
-            for file in listed_day.files or []:
-                if file.made_from:
-                    earlier = EarlierFile(folder / file.name, file, window)
-                    self._found.setdefault(file.made_from, earlier)
+        for file in manifest.files():
+            if file.made_from:
+                earlier = EarlierFile(folder / file.name, file, window)
+                self._found.setdefault(file.made_from, earlier)

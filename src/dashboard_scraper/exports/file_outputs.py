@@ -33,10 +33,10 @@ class FileOutput:
 
 
 class WindowFiles(FileOutput):
-    """An output whose files depend on several days, so that no earlier export has them."""
+    """An output whose files depend on several days: none stays valid when other days change."""
 
     def day_targets(self, day: date) -> list[Path]:  # noqa: ARG002
-        """None: even GitHub's report of one day counts people over the 27 days before it."""
+        """None: even GitHub's report of one day looks at people over the 27 days before it."""
         return []
 
     def sample(self, users: Sequence[UserUsage]) -> Iterable[bytes]:  # noqa: ARG002

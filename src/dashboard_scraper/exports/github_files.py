@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Sequence
 from datetime import date
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,13 @@ import msgspec
 from dashboard_scraper.exports.daily_export import DailyExport
 from dashboard_scraper.exports.daily_folders import FOLDER
 from dashboard_scraper.exports.file_outputs import WindowFiles
-from dashboard_scraper.files import PendingFile, make_folder
+from dashboard_scraper.files import PendingFile, WrittenFile, make_folder
 from dashboard_scraper.github.kinds import Report, Scope, Subject
+from dashboard_scraper.github.lines import head_of, user_part
+from dashboard_scraper.github.records import Part, cells_of_figures
 from dashboard_scraper.github.reports import NEEDS, GithubReports, persons_in, stamped
 from dashboard_scraper.model.dates import DAYS, Window, runs_of_days
+from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.output import OutputDay, OutputFile, OutputRun
 
 logger = logging.getLogger(__name__)
@@ -71,12 +76,22 @@ class GithubFiles(WindowFiles):
         super().__init__(export)
         self._reports: GithubReports
         self._wanted: list[Report] = []
-        self._users: dict[Report, PendingFile] = {}
+        self._wanted_on: dict[date, list[Report]] = {}
+        self._latest: dict[Report, PendingFile] = {}
+        self._of_days: dict[Report, WrittenFile] = {}
         self._totals: dict[date, dict[str, Any]] = {}
         self._unwritten: list[date] = []
 
     def targets(self) -> list[Path]:
         return report_paths(self._export.folder, self._export.window)
+
+    def sample(self, users: Sequence[UserUsage]) -> Iterable[bytes]:
+        for user in users:
+            part = Part("editor", "language", user.figures)
+            for parts in ([], [part]):
+                yield user_part(
+                    head_of(1, user.user), cells_of_figures(user.figures), parts, 1.5, 2
+                )
 
     def begin(self, run: OutputRun) -> None:
         options, folder = self._export.github, self._export.folder
@@ -100,23 +115,39 @@ class GithubFiles(WindowFiles):
         for window in runs_of_days(day for whole in wholes for day in whole.days()):
             self._reports.count_people(window)
         for report in self._wanted:
-            if report.subject is Subject.USERS:
-                self._users[report] = run.publication.begin(report_path(folder, report))
+            for day in report.window.days():
+                self._wanted_on.setdefault(day, []).append(report)
+            if is_users_28_day(report):
+                self._latest[report] = run.publication.begin(report_path(folder, report))
 
     def add_day(self, day: OutputDay) -> None:
-        files = {report: file for report, file in self._users.items() if day.day in report.window}
-        if files:
-            lines = list(self._reports.user_lines(day.ledger_day, day.counted))
-            for report, file in files.items():
-                for piece in stamped(lines, self._reports.stamp(report, day.day)):
-                    file.write(piece)
-        wholes = [each for each in self._wanted if each.subject is Subject.WHOLE]
-        if any(day.day in report.window for report in wholes):
+        wanted = self._wanted_on.get(day.day, [])
+        made = self._write_lines(day, [each for each in wanted if each.subject is Subject.USERS])
+        if any(report.subject is Subject.WHOLE for report in wanted):
             with_parts = day.ledger_day.editor_language
             users = day.counted.users if with_parts else []
             self._totals[day.day] = self._reports.totals(day.ledger_day, users)
-            if not files:
+            if not made:
                 self._unwritten.append(day.day)
+
+    def _write_lines(self, day: OutputDay, reports: list[Report]) -> bool:
+        """Add the day's lines to the reports on users; returns whether any had to be made."""
+
+        @cache
+        def lines() -> list[bytes]:  # the same in reports of every scope
+            return list(self._reports.user_lines(day.ledger_day, day.counted))
+
+        for report in reports:
+            stamp = self._reports.stamp(report, day.day)
+            make = partial(lambda stamp: stamped(lines(), stamp), stamp)
+            if report in self._latest:
+                for piece in make():
+                    self._latest[report].write(piece)
+            else:
+                path = report_path(self._export.folder, report)
+                depends_on = stamp, self._reports.lines_depend_on(day.ledger_day)
+                self._of_days[report] = self._run.write_day(path, day, make, depends_on).written
+        return lines.cache_info().currsize > 0
 
     def finish(self) -> list[OutputFile]:
         if not self._wanted:
@@ -129,13 +160,15 @@ class GithubFiles(WindowFiles):
 
     def _finish(self, report: Report) -> OutputFile:
         path, add = report_path(self._export.folder, report), self._run.publication.add
-        if report.subject is Subject.USERS:
-            written = self._users[report].finish()
+        if report in self._of_days:
+            written = self._of_days[report]
+        elif report.subject is Subject.USERS:
+            written = self._latest[report].finish()
         elif report.subject is Subject.TEAMS:
             written = add(path, self._reports.teams(report))
         else:
             there = (day for day in report.window.days() if day in self._totals)
             totals = [self._totals[day] for day in there]
             written = add(path, self._reports.whole(report, totals))
-        named = msgspec.structs.replace(written, name=f"{FOLDER}/{written.name}")
+        named = msgspec.structs.replace(written, name=f"{FOLDER}/{path.name}")
         return OutputFile(named, field="github_reports")

@@ -49,10 +49,10 @@ from dashboard_scraper.github.records import (
 from dashboard_scraper.model.dates import DAYS, Window, end_of_day, iso_utc
 from dashboard_scraper.model.distinct import DistinctPeople
 from dashboard_scraper.model.metrics import LINES, Figures
-from dashboard_scraper.model.usage import DayUsage, UserUsage
+from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, UserUsage
 from dashboard_scraper.output import Needs
 from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.people.identity import Person, persons_of, team_id
+from dashboard_scraper.people.identity import Person, persons_of, team_id, usual_person
 from dashboard_scraper.people.people import person_key
 from dashboard_scraper.shown_people import ShownPeople
 from dashboard_scraper.sources.registry import info_of
@@ -60,6 +60,10 @@ from dashboard_scraper.store import DetailStatus, LedgerDay, Reader
 from dashboard_scraper.store.day_people import bits_in
 
 WEEK = 7
+_RULES = 1
+"""To be raised where lines of the same days and settings become others in a way that a sample of
+one person's line does not show.
+"""
 _LINES_PER_CHUNK = 200
 _encode = msgspec.json.Encoder().encode
 
@@ -117,6 +121,7 @@ class GithubReports:
         self._first_open: tuple[date, str] | None = None
         self._out_of_reach: set[date] = set()
         self._active = {area: DistinctPeople() for area in (_ANY, *_AREAS)}
+        self._contents: dict[date, str] = {}
 
     def chunks(self, report: Report) -> Iterator[bytes]:
         """The report in chunks; empty if none of its days is in the store."""
@@ -171,6 +176,40 @@ class GithubReports:
             head = self._head(user.person)
             yield user_part(head, user.cells, user.parts, user.credits, phase) + b"\n"
 
+    def lines_depend_on(self, row: LedgerDay) -> list[Any]:
+        """What the day's lines depend on besides its content and the settings.
+
+        That is the content of the days whose activity makes the adoption phases, the details that
+        are stored apart from the day, and the persons who are named with a view to others.
+        """
+        before = Window(row.day - timedelta(days=DAYS - 1), row.day)
+        return [
+            _RULES,
+            [self._contents.get(day) for day in before.days()],
+            self._details(row),
+            self._credits_by_person(row),
+            self._unusual_persons,
+        ]
+
+    def _details(self, row: LedgerDay) -> list[EditorLanguageUsage]:
+        if row.editor_language is not DetailStatus.COMPLETE:
+            return []
+        return self._reader.editor_languages(self._source, row.day)
+
+    @cached_property
+    def _unusual_persons(self) -> list[tuple[str, str, int]]:
+        """Everybody whose login or id is not what the name or the identities alone say: of an
+        earlier spelling, or because somebody else had it first.
+        """
+        rename, people = self._audience.rename, self._audience.people
+        found = []
+        for name, person in sorted(self._persons.items()):
+            key = people.key(name)
+            usual = self._audience.identities.get(key) or usual_person(rename(name), rename(key))
+            if person != usual:
+                found.append((name, person.login, person.id))
+        return found
+
     def _phases_on(self, day: date) -> list[Phase]:
         return phases_on(day, self._active[_ANY], self._active) or []
 
@@ -211,11 +250,12 @@ class GithubReports:
 
     def _parts(self, row: LedgerDay, users: list[UserUsage]) -> Iterator[tuple[str, Part]]:
         """The parts by address; none if the day's do not add up to its users' figures."""
-        if row.editor_language is DetailStatus.COMPLETE:
+        details = self._details(row)
+        if details:
             figures = {person_key(user.user): user.figures for user in users}
             # A name as it is spelt wins over its key, which another spelling may share.
             figures |= {user.user: user.figures for user in users}
-            for usage in self._reader.editor_languages(self._source, row.day):
+            for usage in details:
                 whole = figures.get(usage.user) or figures.get(person_key(usage.user))
                 known = known_of_whole(usage.figures, whole)
                 yield usage.user, Part(usage.editor, usage.language, known)
@@ -333,6 +373,8 @@ class GithubReports:
         """Load who was active in a window and in the 27 days before it; returns missing days."""
         reach = Window(window.start - timedelta(days=DAYS - 1), window.end)
         people = ShownPeople(self._reader, self._source, reach, self._audience, _AREA_COUNTS)
+        for day, row in self._reader.ledger(self._source, reach).items():
+            self._contents[day] = self._reader.content_of(row)
         for day in people.days():
             counted = [people.active(day), *people.active_in(day)]
             for area, bitmap in zip(self._active, counted, strict=True):

@@ -201,21 +201,29 @@ def persons_of(
     return found
 
 
+def usual_person(name: str, key: str) -> Person:
+    """Somebody without an entry in the file, as outputs show the name and key, where nobody else
+    has that login or id.
+    """
+    return Person(name, sha256_user_id(key))
+
+
 def _unlisted(name: str, key: str, logins: set[str], ids: set[int]) -> Person:
-    login = next(tried for tried in _tries(name) if tried.lower() not in logins)
-    own = number = sha256_user_id(key)
-    if own in ids:
-        number = next(tried for tried in map(sha256_user_id, _tries(key)) if tried not in ids)
-    if login != name or number != own:
+    usual = usual_person(name, key)
+    person = Person(
+        next(tried for tried in _tries(name) if tried.lower() not in logins),
+        next(tried for tried in map(sha256_user_id, _tries(key)) if tried not in ids),
+    )
+    if person != usual:
         logger.warning(
             "%s gets the login %s and the id %d: its own belong to another user",
             name,
-            login,
-            number,
+            person.login,
+            person.id,
         )
-    logins.add(login.lower())
-    ids.add(number)
-    return Person(login, number)
+    logins.add(person.login.lower())
+    ids.add(person.id)
+    return person
 
 
 def _tries(name: str) -> Iterator[str]:
