@@ -13,6 +13,7 @@ from dashboard_scraper.model.costs import Account
 from dashboard_scraper.model.seats import Seat
 from dashboard_scraper.people.roster import Colleague, Roster, sources_alike
 from dashboard_scraper.store import Reader
+from dashboard_scraper.store.day_people import union
 
 
 class PersonClass(Enum):
@@ -80,7 +81,7 @@ class Members(msgspec.Struct, frozen=True):
     @property
     def everybody(self) -> int:
         """All who are in a class."""
-        return _union(self.of.values())
+        return union(self.of.values())
 
     def class_of(self, bit: int) -> PersonClass:
         """The class of somebody who is in one."""
@@ -227,16 +228,16 @@ class Classes:
             for bit, each in self.colleagues.items()
             if each.had_started(window.end) and not each.had_left(window.start)
         )
-        somewhere_a_person = _union(part.everybody & ~part.unattributed for part in parts)
+        somewhere_a_person = union(part.everybody & ~part.unattributed for part in parts)
         seated = [part.seated for part in parts if part.seated is not None]
         whole = _Facts(
-            _union(part.everybody for part in parts) | listed,
-            _union(part.unattributed for part in parts) & ~somewhere_a_person,
-            _union(part.left_active for part in parts),
-            _union(part.several for part in parts),
-            _union(part.active for part in parts),
-            _union(part.seen for part in parts),
-            _union(seated) if seated else None,
+            union(part.everybody for part in parts) | listed,
+            union(part.unattributed for part in parts) & ~somewhere_a_person,
+            union(part.left_active for part in parts),
+            union(part.several for part in parts),
+            union(part.active for part in parts),
+            union(part.seen for part in parts),
+            union(seated) if seated else None,
         )
         return Members(whole.classes(), whole.seated)
 
@@ -255,10 +256,3 @@ def _bits(numbers: Iterable[int]) -> int:
     for place in places:
         bitmap[place >> 3] |= 1 << (place & 7)
     return int.from_bytes(bitmap, "little")
-
-
-def _union(bitmaps: Iterable[int]) -> int:
-    found = 0
-    for bitmap in bitmaps:
-        found |= bitmap
-    return found

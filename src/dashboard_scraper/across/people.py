@@ -11,7 +11,14 @@ import msgspec
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.store import Reader
-from dashboard_scraper.store.day_people import DayPeople, bits_in, counts_of_bits, from_bytes
+from dashboard_scraper.store.day_people import (
+    DayPeople,
+    bits_in,
+    counts_of_bits,
+    from_bytes,
+    new_on,
+    union,
+)
 
 Key = str
 """What is the same for all names of a person, in every source (`People.key`)."""
@@ -65,8 +72,8 @@ class PeopleAcross:
 
     def _read(self, source: str, stored: Mapping[date, DayPeople]) -> None:
         within = {day: each for day, each in stored.items() if day in self.window}
-        listed = _union(day.listed for day in within.values())
-        earlier = _union(
+        listed = union(day.listed for day in within.values())
+        earlier = union(
             each.active & ~each.service for day, each in stored.items() if day not in within
         )
         place = {
@@ -130,7 +137,7 @@ class PeopleAcross:
 
     def active_in(self, source: str, window: Window) -> int:
         """The people with activity on any stored day of a part of the window."""
-        return _union(self.active(source, day) for day in self._days[source] if day in window)
+        return union(self.active(source, day) for day in self._days[source] if day in window)
 
     def active_before(self, source: str) -> int:
         """The people with activity on any stored day before the window."""
@@ -146,7 +153,7 @@ class PeopleAcross:
         days = self._days[source]
         listed = {day: each.listed for day, each in days.items()}
         active = {day: each.active for day, each in days.items()}
-        people = _union(each.listed & ~each.service for each in days.values())
+        people = union(each.listed & ~each.service for each in days.values())
         first, last = _first(listed.items()), _first(reversed(listed.items()))
         last_active, counts = _first(reversed(active.items())), counts_of_bits(active.values())
         return {
@@ -175,7 +182,7 @@ class PeopleAcross:
     def service_accounts(self, source: str) -> int:
         """Those of whom every row in the window is a service account's, whatever outputs show."""
         days = self._days[source].values()
-        return _union(each.listed for each in days) & ~_union(
+        return union(each.listed for each in days) & ~union(
             each.listed & ~each.service for each in days
         )
 
@@ -221,18 +228,6 @@ class _Moved:
         return bitmap & ~self._moving | from_bytes(bytes(moved))
 
 
-def _union(bitmaps: Iterable[int]) -> int:
-    found = 0
-    for bitmap in bitmaps:
-        found |= bitmap
-    return found
-
-
 def _first(days: Iterable[tuple[date, int]]) -> dict[int, date]:
     """The first of the days on which each bit is set."""
-    found: dict[int, date] = {}
-    seen = 0
-    for day, bitmap in days:
-        found.update(dict.fromkeys(bits_in(bitmap & ~seen), day))
-        seen |= bitmap
-    return found
+    return {bit: day for day, new in new_on(days) for bit in bits_in(new)}

@@ -6,7 +6,7 @@ sources together, but none of another source.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 
 import msgspec
@@ -22,7 +22,7 @@ from dashboard_scraper.report.figures import WEEK, ReportFigures
 from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import Reader
-from dashboard_scraper.store.day_people import bits_in, counts_of_bits
+from dashboard_scraper.store.day_people import bits_in, counts_of_bits, union
 
 
 class PeopleOfDay(msgspec.Struct, frozen=True):
@@ -144,8 +144,8 @@ def together_of(
     teams, hidden = _teams(across, audience, here, options.min_group_size)
     return Together(
         sides,
-        _union(here.values()).bit_count(),
-        _union(there.values()).bit_count(),
+        union(here.values()).bit_count(),
+        union(there.values()).bit_count(),
         _by_count(here),
         None if any(side.missing for side in sides) else _without(classes),
         teams if audience.has_teams else None,
@@ -159,7 +159,7 @@ def _without(classes: Classes) -> int | None:
     """The people with a seat in any source who were active in none."""
     if classes.overall.seated is None:
         return None
-    active = _union(classes.across.used.values())
+    active = union(classes.across.used.values())
     seated = {bit for source in classes.across.sources for bit in _holders(classes, source)}
     return sum(not active >> bit & 1 for bit in seated)
 
@@ -199,7 +199,7 @@ def _side(
     source, window = figures.source, figures.now.window
     now, before = here[source], there[source]
     compared = not figures.now.missing and not figures.before.missing
-    services = _union(across.services(source, day) for day in across.days(source) if day in window)
+    services = union(across.services(source, day) for day in across.days(source) if day in window)
     unmatched = {across.bit_of(source, name) for name in across.unmatched[source]}
     return Side(
         figures,
@@ -275,10 +275,3 @@ def _teams(
         for team, keys in groups.items()
     ]
     return shown, len(members.keys() - groups.keys() - {""})
-
-
-def _union(bitmaps: Iterable[int]) -> int:
-    found = 0
-    for bitmap in bitmaps:
-        found |= bitmap
-    return found

@@ -1,4 +1,4 @@
-"""The interface of a storage backend: only what SQLite and PostgreSQL do differently."""
+"""The interface of a storage backend: only what SQLite, PostgreSQL and a lake do differently."""
 
 from __future__ import annotations
 
@@ -101,3 +101,9 @@ class Backend(Protocol):
     def scrub(self) -> None:
         """Overwrite what is left of deleted rows in the store's files. Requires `writing`."""
         ...
+
+
+def first_line_of(error: Exception) -> str:
+    """The first line of a driver's message: in the others, a server may repeat data."""
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -185,6 +185,14 @@ def counts_of_bits(bitmaps: Iterable[int]) -> dict[int, int]:
     return found
 
 
+def union(bitmaps: Iterable[int]) -> int:
+    """Those who are in any of the bitmaps."""
+    found = 0
+    for bitmap in bitmaps:
+        found |= bitmap
+    return found
+
+
 def new_on(days: Iterable[tuple[date, int]]) -> Iterator[tuple[date, int]]:
     """For each day, those of its bitmap who are in none of the days before it."""
     seen = 0

@@ -13,7 +13,7 @@ from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import FIRST_SEEN, LAST_SEEN, Metric
 from dashboard_scraper.people.people import Spelling
 from dashboard_scraper.store import persons
-from dashboard_scraper.store.day_people import DayPeople, bits_in, from_bytes, new_on
+from dashboard_scraper.store.day_people import DayPeople, bits_in, from_bytes, new_on, union
 from dashboard_scraper.store.schema import DAY_LEDGER, DAY_PEOPLE, PERSON, USER_DAY
 from dashboard_scraper.store.snapshot import IS_OF_DAY, Snapshot
 from dashboard_scraper.store.statements import of_source, source_values
@@ -61,13 +61,7 @@ def _in_areas(
     areas: Sequence[Iterable[Metric]], metrics: Sequence[Metric], counted: Sequence[int]
 ) -> tuple[int, ...]:
     """For each area, the bitmap of those with more than 0 in one of its metrics."""
-    found = []
-    for area in areas:
-        active = 0
-        for metric in area:
-            active |= counted[metrics.index(metric)]
-        found.append(active)
-    return tuple(found)
+    return tuple(union(counted[metrics.index(metric)] for metric in area) for area in areas)
 
 
 class PeopleQueries(Snapshot):
@@ -75,10 +69,7 @@ class PeopleQueries(Snapshot):
 
     def users(self, source: str, window: Window) -> list[str]:
         """Every address with a row in the window."""
-        listed = 0
-        for day in self.people(source, window).values():
-            listed |= day.listed
-        return self.names_of(listed)
+        return self.names_of(union(day.listed for day in self.people(source, window).values()))
 
     def names(self) -> list[str]:
         """Every user name in the store, as a source spelled it."""

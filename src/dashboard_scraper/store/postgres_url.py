@@ -14,6 +14,7 @@ from sqlalchemy import URL
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.store.backend import first_line_of
 
 # Without these, a connection to a server or gateway that has vanished would hang for hours.
 _DEFAULTS = {
@@ -108,10 +109,10 @@ def _refused(error: psycopg.Error) -> UsageError:
 def passing_reason(error: Exception) -> str | None:
     """The server's message for a transient error; None for a permanent one."""
     cause = getattr(error, "orig", None) or error
-    words = str(cause).strip().splitlines() or [type(cause).__name__]
+    message = first_line_of(error)
     state = getattr(cause, "sqlstate", None)
     if state is not None:
-        return words[0] if _PASSES.fullmatch(state) else None
+        return message if _PASSES.fullmatch(state) else None
     if not isinstance(cause, psycopg.OperationalError) or _WILL_NOT_PASS.search(str(cause)):
         return None
-    return words[0]
+    return message

@@ -23,7 +23,7 @@ from dashboard_scraper.model.seats import Seat
 from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, TenantFigure
 from dashboard_scraper.people.people import People
 from dashboard_scraper.store import day_people, persons, runs, unversioned
-from dashboard_scraper.store.backend import Backend, View
+from dashboard_scraper.store.backend import Backend, View, first_line_of
 from dashboard_scraper.store.cost_days import StoredCosts, mark_days
 from dashboard_scraper.store.cost_rows import CostLedgerDay
 from dashboard_scraper.store.forgetting import remove_person
@@ -214,11 +214,8 @@ class Store:
             raise self._failed(error) from error
 
     def _failed(self, error: Exception) -> StoreFailed:
-        """The first line of the driver's message: in the others, a server may repeat data."""
-        reason = str(getattr(error, "orig", None) or error).strip()
-        first = reason.splitlines()[0] if reason else type(error).__name__
-        advice = self._backend.explain(error)
-        failed = StoreFailed(f"{self.shown}: {first}" + (f"; {advice}" if advice else ""))
+        message, advice = first_line_of(error), self._backend.explain(error)
+        failed = StoreFailed(f"{self.shown}: {message}" + (f"; {advice}" if advice else ""))
         failed.is_away = isinstance(error, OperationalError)
         return failed
 

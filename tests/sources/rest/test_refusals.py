@@ -14,7 +14,7 @@ from dashboard_scraper.errors import (
 )
 from dashboard_scraper.simulator import Fault, Simulator, html, page, raw_body, redirect, status
 from dashboard_scraper.simulator.faults import Effect
-from dashboard_scraper.sources.rest.pages import cleaned
+from dashboard_scraper.sources.rest.shown import cleaned
 
 __all__ = ["each"]
 

@@ -42,11 +42,11 @@ from dashboard_scraper.sources.analytics.fields import IDENTITY
 from dashboard_scraper.sources.analytics.paths import COST_ANALYTICS
 from dashboard_scraper.sources.rest.amounts import tokens
 from dashboard_scraper.sources.rest.claimed_days import refuse_other_days
-from dashboard_scraper.sources.rest.claims import shown_name
 from dashboard_scraper.sources.rest.currencies import refuse_other_currency
 from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.pagination import commas_beside, parse_object
 from dashboard_scraper.sources.rest.repeated_keys import refuse_repeated_keys
+from dashboard_scraper.sources.rest.shown import shown_name
 from dashboard_scraper.sources.rest.unknown_fields import Fate, UnknownFields
 
 POINTS = "data_points"

@@ -22,12 +22,11 @@ from dashboard_scraper.model.metrics import MAX_COUNT
 from dashboard_scraper.model.money import of_cents
 from dashboard_scraper.sources.rest.amounts import amount, tokens
 from dashboard_scraper.sources.rest.claimed_days import refuse_other_days
-from dashboard_scraper.sources.rest.claims import shown_name
 from dashboard_scraper.sources.rest.envelope import Envelope
-from dashboard_scraper.sources.rest.pages import cleaned
 from dashboard_scraper.sources.rest.pagination import parse_object
 from dashboard_scraper.sources.rest.pruned import pruned
 from dashboard_scraper.sources.rest.repeated_keys import refuse_repeated_keys
+from dashboard_scraper.sources.rest.shown import shown_name, shown_value
 
 ENDPOINT = "claude_code"
 """The last segment of the report's path, as errors name it."""
@@ -36,7 +35,6 @@ RECORDS, MORE, NEXT = "data", "has_more", "next_page"
 _MIDNIGHT = re.compile(r"(\d{4}-\d\d-\d\d)(T00:00:00(\.0+)?(Z|\+00:00))?", re.ASCII)
 # Amounts are in minor units, which are hundredths in these alone.
 _WITH_CENTS = ("USD", "EUR", "GBP", "AUD", "CAD", "CHF", "DKK", "INR", "NOK", "PLN", "SEK", "SGD")
-_SHOWN = 60
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 # PostgreSQL cannot store a NUL in a text.
@@ -216,7 +214,7 @@ class Reading(msgspec.Struct, frozen=True):
         match = _MIDNIGHT.fullmatch(text)
         if match is None:
             raise ContractBroken(
-                f"{where} is {_shown(text)}, and neither a day nor a midnight in UTC"
+                f"{where} is {shown_value(text)}, and neither a day nor a midnight in UTC"
             )
         if match[1] != f"{self.day}":
             raise ContractBroken(f"{where} is {match[1]}, but {self.day} was requested")
@@ -226,7 +224,7 @@ class Reading(msgspec.Struct, frozen=True):
         field = _NAMED_BY.get(actor.type)
         if field is None:
             raise ContractBroken(
-                f"{where}.type is {_shown(actor.type)}; known are {listed([*_NAMED_BY])}"
+                f"{where}.type is {shown_value(actor.type)}; known are {listed([*_NAMED_BY])}"
             )
         given = [name for name in _NAMED_BY.values() if getattr(actor, name) is not None]
         if given != [field]:
@@ -261,12 +259,12 @@ def _models(where: str, models: list[_Model]) -> Iterator[ModelUse]:
     for place, each in enumerate(models):
         at = f"{where}[{place}]"
         if names.index(each.model) != place:
-            raise ContractBroken(f"{at}.model: {_shown(each.model)} came twice in a record")
+            raise ContractBroken(f"{at}.model: {shown_value(each.model)} came twice in a record")
         currency = each.estimated_cost.currency
         if currency not in _WITH_CENTS:
             raise ContractBroken(
-                f"{at}.estimated_cost.currency is {_shown(currency)}, which is not known to have"
-                " cents"
+                f"{at}.estimated_cost.currency is {shown_value(currency)}, which is not"
+                " known to have cents"
             )
         figures = CostFigures(
             _tokens(at, "input", each.tokens.input),
@@ -318,8 +316,3 @@ def _required(fields: dict[str, msgspec.Raw], name: str) -> msgspec.Raw:
             f" {listed([shown_name(each) for each in sorted(fields)]) or 'none'}"
         )
     return fields.pop(name) if name == RECORDS else fields[name]
-
-
-def _shown(text: str) -> str:
-    """The value as a log may hold it: a long word may be a secret that the server repeats."""
-    return cleaned(ascii(text), _SHOWN)

@@ -8,8 +8,8 @@ from dashboard_scraper.decoding import UNDECODABLE
 from dashboard_scraper.errors import ScraperError, SignInRequired
 from dashboard_scraper.sources.copilot.auth import HOW_TO_GET_ONE, Redacting
 from dashboard_scraper.sources.rest.http import Response
-from dashboard_scraper.sources.rest.pages import cleaned
 from dashboard_scraper.sources.rest.refusals import Access, refusal
+from dashboard_scraper.sources.rest.shown import cleaned
 
 _ENTERPRISE_NEEDS = (
     "a classic token needs the scope manage_billing:copilot or read:enterprise, a fine-grained one"

@@ -13,7 +13,7 @@ from dashboard_scraper.decoding import UNDECODABLE
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.costs import MAX_TOKENS
 from dashboard_scraper.model.money import parse_amount, parse_hundredths
-from dashboard_scraper.sources.rest.pages import cleaned
+from dashboard_scraper.sources.rest.shown import cleaned, shown_value
 
 _NULL = b"null"
 _DIGITS = re.compile(r"[0-9]{1,19}")  # of MAX_TOKENS
@@ -48,7 +48,7 @@ def _read(
         return parse(text)
     except ValueError as error:
         # Of an amount that is too long, the error has another spelling than the source's.
-        value = "" if text[:_SHOWN] in str(error) else f"{_shown(text)}: "
+        value = "" if text[:_SHOWN] in str(error) else f"{shown_value(text)}: "
         reason = cleaned(str(error), 2 * _SHOWN)
         raise ContractBroken(f"{where}.{field}: {value}{reason}") from None
 
@@ -60,7 +60,7 @@ def tokens(where: str, field: str, raw: msgspec.Raw) -> int | None:
         return None
     if not _DIGITS.fullmatch(text) or (number := int(text)) > MAX_TOKENS:
         raise ContractBroken(
-            f"{where}.{field}: {_shown(text)} is not a whole number from 0 to {MAX_TOKENS}"
+            f"{where}.{field}: {shown_value(text)} is not a whole number from 0 to {MAX_TOKENS}"
         )
     return number
 
@@ -74,8 +74,3 @@ def _text(where: str, field: str, raw: msgspec.Raw) -> str | None:
         except UNDECODABLE as error:
             raise ContractBroken(f"{where}.{field}: {error}") from error
     return None if data == _NULL else data.decode(errors="replace")
-
-
-def _shown(text: str) -> str:
-    """The value as a log may hold it: a long word may be a secret that the server repeats."""
-    return cleaned(ascii(text), _SHOWN)

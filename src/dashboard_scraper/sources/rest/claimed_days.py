@@ -9,7 +9,8 @@ from typing import Any
 
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.dates import Window, end_of_day
-from dashboard_scraper.sources.rest.claims import Claim, claims_in, contradicted, shown_name
+from dashboard_scraper.sources.rest.claims import Claim, claims_in, contradicted
+from dashboard_scraper.sources.rest.shown import shown_name
 
 _RECENT = 10**9  # seconds from 1970 until 2001, which no number of anything else reaches
 

@@ -1,7 +1,7 @@
 """What a field beside the records claims of an answer, recognized by its name.
 
-One table for both sources and for every level of an envelope. Case, underscores and hyphens make no
-difference. Sources add such fields without notice, so the table has more names than either uses.
+One table for all sources and for every level of an envelope. Case, underscores and hyphens make no
+difference. Sources add such fields without notice, so the table has more names than they use.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from enum import Enum
 from typing import Any
 
 from dashboard_scraper.errors import ContractBroken
-from dashboard_scraper.sources.rest.pages import cleaned
-
-_SHOWN = 60
+from dashboard_scraper.sources.rest.shown import shown_name, shown_value
 
 
 class Claim(Enum):
@@ -101,14 +99,4 @@ def claims_in(record: Mapping[str, object]) -> Iterator[tuple[str, Any, Claim]]:
 
 def contradicted(where: str, path: str, value: object, why: str) -> ContractBroken:
     """The error of a field whose claim is not true."""
-    return ContractBroken(f"{where}: {shown_name(path)} is {_shown_value(value)}, but {why}")
-
-
-def shown_name(path: str) -> str:
-    """The name of a field as a log may hold it."""
-    return cleaned(path, _SHOWN)
-
-
-def _shown_value(value: object) -> str:
-    # `cleaned` shortens long words: a server may repeat the token in its answer.
-    return cleaned(ascii(value), _SHOWN)
+    return ContractBroken(f"{where}: {shown_name(path)} is {shown_value(value)}, but {why}")

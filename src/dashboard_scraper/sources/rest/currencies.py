@@ -10,10 +10,8 @@ import msgspec
 from dashboard_scraper.decoding import UNDECODABLE
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.costs import USD
-from dashboard_scraper.sources.rest.claims import shown_name
-from dashboard_scraper.sources.rest.pages import cleaned
+from dashboard_scraper.sources.rest.shown import shown_name, shown_value
 
-_SHOWN = 60
 # ISO 4217's, without USD.
 _OTHER = """
     aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bhd bif bmd bnd bob brl bsd btn bwp byn
@@ -47,7 +45,7 @@ def refuse_other_currency(where: str, fields: Mapping[str, msgspec.Raw]) -> list
             if _CURRENCY in key.lower() and value not in (None, ""):
                 if not isinstance(value, str) or value.upper() != USD:
                     raise ContractBroken(
-                        f"{where}: {shown_name(path)} is {cleaned(ascii(value), _SHOWN)}; none but"
+                        f"{where}: {shown_name(path)} is {shown_value(value)}; none but"
                         f" {USD} can be read"
                     )
                 dollars.append(path)

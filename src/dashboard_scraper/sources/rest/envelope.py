@@ -26,8 +26,8 @@ from dashboard_scraper.sources.rest.claims import (
     claim_of,
     claims_in,
     contradicted,
-    shown_name,
 )
+from dashboard_scraper.sources.rest.shown import shown_name
 
 LONGEST_FIELD = 1 << 16
 """Bytes of a field of an envelope; the list of records has no such limit."""

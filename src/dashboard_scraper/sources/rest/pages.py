@@ -8,11 +8,12 @@ from collections.abc import Mapping
 
 import msgspec
 
+from dashboard_scraper.sources.rest.shown import cleaned
+
 _HEAD = 1 << 16  # bytes in which the title is searched, and the marks of filters
 _BEGINNING = 1 << 10  # bytes in which the first tag is, after any white space
 _TITLE_LENGTH = 80
 _SERVER_LENGTH = 30
-_LONG_WORD = re.compile(r"\S{33,}")  # a token, a cursor, a URL with one: too long for a word
 _TITLE = re.compile(rb"<title[^>]*>(.{0,2000}?)</title", re.IGNORECASE | re.DOTALL)
 _PASSWORD_FIELD = re.compile(rb"type\s*=\s*[\"']?password", re.IGNORECASE)
 
@@ -78,10 +79,3 @@ def page_in(content_type: str, headers: Mapping[str, str], body: bytes | bytearr
 def looks_like_filter(host: str) -> bool:
     """Whether the host is named like a product that filters web traffic."""
     return _FILTER_HOST.search(host) is not None
-
-
-def cleaned(text: str, length: int) -> str:
-    """One line of at most `length` visible characters."""
-    visible = "".join(c if c.isprintable() else " " for c in text)
-    line = " ".join(_LONG_WORD.sub("…", visible).split())
-    return line if len(line) <= length else f"{line[: length - 1]}…"

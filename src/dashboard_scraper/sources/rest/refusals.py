@@ -1,4 +1,4 @@
-"""Responses without data: which error each becomes, in words for the user, for both sources."""
+"""Responses without data: which error each becomes, in words for the user, for all sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each HTTP status means when usage figures were asked for: one table for both sources.
+"""What each HTTP status means when usage figures were asked for: one table for all sources.
 
 It covers RFC 9110, IANA's registry, and the codes that gateways invented. A status that is not
 listed has the meaning of its class: a 5xx is retried, everything else is refused.

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dashboard_scraper.errors import ScraperError, UsageError
 from dashboard_scraper.settings.groups import LAKE_PREFIX
+from dashboard_scraper.store.backend import first_line_of
 
 CATALOG_FILE = "catalog.db"
 NAMESPACE = "usage"
@@ -113,7 +114,7 @@ def _configured(name: str) -> Catalog:
             )
         return load_catalog(name, **{**_of_environment(), **properties})
     except _MISCONFIGURED as error:
-        raise UsageError(f"the catalogue {name}: {_first_line(error)}") from error
+        raise UsageError(f"the catalogue {name}: {first_line_of(error)}") from error
 
 
 def _of_environment() -> dict[str, str]:
@@ -139,9 +140,4 @@ def _explained(shown: str, kind: type[ScraperError]) -> Iterator[None]:
     try:
         yield
     except FAILURES as error:
-        raise kind(f"{shown}: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+        raise kind(f"{shown}: {first_line_of(error)}") from error
