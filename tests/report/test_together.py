@@ -169,6 +169,17 @@ def test_gap_of_a_source_is_its_own(home: Home) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("whole")
+def test_legend_has_what_hatched_days_are(home: Home) -> None:
+    """Each day is in the store, but not the week up to it: of the first days, nobody knows that."""
+    assert home.run("report", f"{BEFORE.start}", f"{BEFORE.end}", "--source", "all").code == 0
+    report = read_report(home.data / REPORT)
+    hatched = [day["gap"] for day in report.charts["together-week"]["days"]]
+    assert hatched == [True] * 6 + [False]
+    assert report.words.count("\u25a8 unknown") == 1 + len(SOURCES)  # each has weeks of its own
+
+
+@pytest.mark.slow
 def test_seats_without_activity_and_their_cost(home: Home, whole: str) -> None:
     later = Seat("new", assigned_on=LAST + timedelta(1))
     holders = [Seat("Ben-M"), Seat("deb-m"), Seat("cyd-m"), Seat("ada-m"), later]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from decimal import Decimal
 
 from dashboard_scraper.report.charts import (
+    GAP,
     MISSING,
     BarChart,
     ChartDay,
@@ -245,6 +246,8 @@ def _days_figure(
         if any(side.missing for side in sides)
         else []
     )
+    if any(place.gap for place in places):
+        marks.append((GAP, UNKNOWN))
     headers = ["Day", *(labels[side.source] for side in sides), "Remark"]
     name = f"together-{term.key}"
     return Figure(
