@@ -9,10 +9,13 @@ import pytest
 from test_report_appearance import audit, contrast, distance, linear, oklab
 
 import browser
-from browser import all_of, one, texts
+from browser import Browser, all_of, one, texts
+from conftest import Home
 from dashboard_scraper.sources.registry import ANALYTICS, CLAUDE_CODE, COPILOT, CURSOR
+from filled_store import MONTH
 from report_pages import SEVERAL, Pages, Screen
-from report_reading import read_report
+from report_reading import REPORT, read_report
+from several_sources import ADA, put
 
 SOURCES = (ANALYTICS, COPILOT, CURSOR, CLAUDE_CODE)
 
@@ -75,12 +78,33 @@ def test_page_of_several_fits_the_screen(screen: Screen) -> None:
         browser.show(chromium, width, dark=width == 360)
         browser.settle(chromium)
         assert chromium.execute_script("return document.documentElement.scrollWidth") <= width
-        cut = chromium.execute_script(
-            "return [...document.querySelectorAll('.screen .ends text')].filter(text =>"
-            " text.getBoundingClientRect().right"
-            " > text.closest('svg').getBoundingClientRect().right + 1).map(e => e.textContent)"
-        )
-        assert cut == [], width
+        assert cut_names(chromium) == [], width
+
+
+def cut_names(chromium: Browser) -> list[str]:
+    """The names of lines that do not fit beside their charts."""
+    found: list[str] = chromium.execute_script(
+        "return [...document.querySelectorAll('.screen .ends text')].filter(text =>"
+        " text.getBoundingClientRect().right"
+        " > text.closest('svg').getBoundingClientRect().right + 1).map(e => e.textContent)"
+    )
+    return found
+
+
+@pytest.mark.slow
+def test_short_names_of_lines_are_whole(screen: Screen, home: Home) -> None:
+    """Of one with wide letters, too: there is no longer name that makes room for it."""
+    url = home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
+    home.data.mkdir()
+    for source in (ANALYTICS, CURSOR):
+        put(url, source, {MONTH: [ADA]})
+    home.settings["SOURCES"] = f"{ANALYTICS},{CURSOR}"
+    assert home.run("report", "--source", "all").code == 0
+    browser.show(screen.chromium, 360)
+    browser.open_page(screen.chromium, home.data / REPORT)
+    screen.forget()
+    assert "Augment" in texts(screen.chromium, ".screen .ends text")
+    assert cut_names(screen.chromium) == []
 
 
 @pytest.mark.heavy

@@ -129,7 +129,7 @@
     const scale = scaleTo(highest, lowest);
     // By the longest name, in the letters of the style sheet.
     const longest = d3.max(spec.lines, (series) => series.label.length) ?? 0;
-    const marginRight = spec.lines.length ? Math.max(labelRoom, 12 + longest * letter) : right;
+    const marginRight = spec.lines.length ? Math.max(labelRoom, 12 + longest * bold) : right;
     const noted = d3.range(count).filter((place) => spec.days[place].mark);
     const marginBottom = noted.length ? 40 : 24;
     const { unit, tips } = spec;
