@@ -25,14 +25,14 @@ from cursor_runs import (
     true_users,
 )
 from dashboard_scraper.cli.fetching import fetch_daily
-from dashboard_scraper.errors import NotReconciled
+from dashboard_scraper.errors import NotReconciled, UsageError
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import is_active
 from dashboard_scraper.simulator import Fault, Request, Simulator
 from dashboard_scraper.simulator.faults import edited
 from dashboard_scraper.sources.registry import CURSOR
 from dashboard_scraper.store import store_at
-from stored_days import NOON, TODAY, fetch, settings_of
+from stored_days import NOON, TODAY, backfill, fetch, settings_of
 
 pytestmark = pytest.mark.usefixtures("csv_alone")
 
@@ -291,6 +291,20 @@ def test_lost_days_are_warned_of(
     with opened(home) as source:
         source.prepare(days, days, compared=True)
     assert f"nobody was active from {days[-1]} to {SOUND}" in caplog.text
+
+
+def test_day_over_two_years_old_is_refused(home: Home, cursor: Simulator) -> None:
+    """Whatever Cursor says of it: a day that it has lost looks like one without activity."""
+    oldest = TODAY - timedelta(days=730)
+    old = oldest - timedelta(days=1)
+    refused = f"none of {old},.*begin with {oldest}"
+    with pytest.raises(UsageError, match=refused):
+        backfill(home, old, oldest)
+    with opened(home) as source, pytest.raises(UsageError, match=refused):
+        source.fetch_users(Window(old, oldest))
+    assert cursor.requests == []
+    backfill(home, oldest, oldest)
+    assert list(ledger(home)) == [oldest]
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 
 import msgspec
 
-from dashboard_scraper.errors import ContractBroken, NotPublished, ScraperError
+from dashboard_scraper.errors import ContractBroken, NotPublished, ScraperError, UsageError
 from dashboard_scraper.logs import Once
 from dashboard_scraper.model.dates import Window, end_of_day, is_weekend, pieces_of, utc_day
 from dashboard_scraper.model.metrics import USER_COUNT, Totals
@@ -279,7 +279,13 @@ class CursorSource(SummedDays, RestSource):
     def _check_days(self, window: Window) -> None:
         now = self._clock()
         refuse_unfinished(window, utc_day(now))
-        if window.end > self.published(now).end:
+        published = self.published(now)
+        if window.start < published.start:
+            raise UsageError(
+                f"Cursor is asked for the last two years, and for none of {window.start}, which may"
+                f" look empty because it is lost; begin with {published.start} or later"
+            )
+        if window.end > published.end:
             raise NotPublished(
                 f"Cursor has not counted all of {window.end} yet; run it again after"
                 f" {self._settings.cursor_ready_hour:02}:00 UTC"
