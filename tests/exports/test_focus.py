@@ -261,7 +261,10 @@ def test_charges_are_those_known_at_a_moment(home: Home) -> None:
     assert billed == ["7", "9"]
     assert not (home.data / "focus").exists()
     unknown = COSTS_FETCHED - timedelta(hours=1)
-    assert home.run(*words, "--as-of", f"{unknown:%Y-%m-%dT%H:%M}").code == 6
+    result = home.run(*words, "--as-of", f"{unknown:%Y-%m-%dT%H:%M}")
+    assert result.code == 6
+    assert f"the store did not have them at {unknown:%Y-%m-%dT%H:%M}" in result.err
+    assert "fetch them" not in result.err, "that would not help"
 
 
 def test_pseudonyms_hide_names_and_money_stays(home: Home) -> None:

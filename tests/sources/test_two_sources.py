@@ -362,6 +362,9 @@ def test_missing_source_is_reported_with_the_other(home: Home, there: str) -> No
     with pytest.raises(DaysMissing, match=f"fetch them first from the source {there}") as caught:
         export_files(with_source(home, there), Window(LAST, TODAY), out)
     assert absent not in str(caught.value)
+    earlier = datetime(2025, 3, 1, tzinfo=UTC)
+    with pytest.raises(DaysMissing, match="the store did not have them at 2025-03-01T"):
+        export_files(with_source(home, there), Window(FIRST, LAST), out, earlier)
 
 
 @pytest.mark.slow

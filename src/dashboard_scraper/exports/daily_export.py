@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import msgspec
@@ -14,7 +14,7 @@ from dashboard_scraper.errors import DaysMissing, ScraperError
 from dashboard_scraper.exports.manifest import MANIFEST
 from dashboard_scraper.exports.notes import NOTES
 from dashboard_scraper.github.kinds import GithubOptions
-from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.dates import Window, iso_utc
 from dashboard_scraper.model.listing import listed_days, shortened
 from dashboard_scraper.model.tolerance import Tolerance
 from dashboard_scraper.people.audience import Audience
@@ -110,6 +110,8 @@ class DailyExport(msgspec.Struct, frozen=True):
 
 def advice_of(reader: Reader, source_name: str) -> str:
     """What the user can do about days of a source that are not in the store."""
+    if reader.moment:
+        return not_known_then(reader.moment)
     names = reader.sources()
     others = [name for name in names if name != source_name]
     if source_name in names or not others:
@@ -118,6 +120,11 @@ def advice_of(reader: Reader, source_name: str) -> str:
         f"the store has no days of the source {source_name}, but has some of"
         f" {' and '.join(others)}: choose with --source or METRICS_SOURCE"
     )
+
+
+def not_known_then(moment: datetime) -> str:
+    """Why days are missing as of an earlier moment, to which no fetch adds any."""
+    return f"the store did not have them at {iso_utc(moment)}"
 
 
 def reason_of(error: ScraperError, rename: Rename) -> str:

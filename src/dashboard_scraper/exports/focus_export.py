@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.exports import focus
-from dashboard_scraper.exports.daily_export import DailyExport, summarise
+from dashboard_scraper.exports.daily_export import DailyExport, not_known_then, summarise
 from dashboard_scraper.exports.focus import COLUMNS, Charge, Type
 from dashboard_scraper.exports.stored_costs import (
     StoredCosts,
@@ -27,7 +27,7 @@ from dashboard_scraper.installation import how_to_install
 from dashboard_scraper.model.money import MAX_DECIMALS, MAX_DIGITS
 from dashboard_scraper.model.reconciliation import Rules, Verdict
 from dashboard_scraper.people.shown_costs import person_of
-from dashboard_scraper.store import CostLedgerDay, Store
+from dashboard_scraper.store import CostLedgerDay, Reader, Store
 
 try:
     import pyarrow as pa
@@ -64,15 +64,17 @@ def export_days(
     with store.reading() as reader:
         costs = StoredCosts(reader, export)
         _write(folder, costs, export, account or export.product.prefix)
+        advice = _advice_of(reader, export.source)
     if not costs.days and (reason := reason_without_costs(export.source)):
         raise UsageError(reason)
-    summarise(
-        export.window,
-        costs.missing,
-        f"these are days without costs in the store: fetch them first from the source"
-        f" {export.source}, with FETCH_COST",
-    )
+    summarise(export.window, costs.missing, f"these are days without costs in the store: {advice}")
     return rules.verdict_on([], _MARKED, costs=costs.unreconciled)
+
+
+def _advice_of(reader: Reader, source: str) -> str:
+    if reader.moment:
+        return not_known_then(reader.moment)
+    return f"fetch them first from the source {source}, with FETCH_COST"
 
 
 def paths_of(folder: Path, day: date) -> tuple[Path, Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import date
+from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -25,12 +25,22 @@ IS_OF_DAY = (USER_DAY.c.source == bindparam("source"), USER_DAY.c.day == bindpar
 
 
 class Snapshot:
-    """A connection with a snapshot's transaction, and the store's place for messages."""
+    """A connection with a snapshot's transaction, and the store's place for messages.
 
-    def __init__(self, connection: Connection, place: str, explained: Explained) -> None:
+    `moment` is the earlier one whose versions it has; None: those in force now.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        place: str,
+        explained: Explained,
+        moment: datetime | None = None,
+    ) -> None:
         self._connection = connection
         self._place = place
         self._explained = explained
+        self.moment = moment
 
     @property
     def connection(self) -> Connection:

@@ -440,4 +440,4 @@ class _StoreAsOf(Store):
         with self._store.reading() as reader, contextlib.ExitStack() as stack:
             with self._explained():
                 copy = stack.enter_context(snapshot(reader.connection, self._moment))
-            yield Reader(copy, self.shown, contextlib.nullcontext)
+            yield Reader(copy, self.shown, contextlib.nullcontext, self._moment)
