@@ -14,7 +14,7 @@ ONE_DAY = [str(last_working_day())]
 FORMS = {"one day": ONE_DAY, "28 days": ["--last-28-days"]}
 GRACE = 16  # values of a rolling session that the simulator takes at a time
 AUTH = "--auth"
-SIGN_IN = "python -m dashboard_scraper --auth"
+SIGN_IN = "dashboard-scraper --auth"
 
 
 def saved_cookies(home: Home) -> dict[str, str]:

@@ -36,8 +36,8 @@ _START_SECONDS = 30.0
 _ALONE_SECONDS = 8.0  # from its start on; it is closed within the ten seconds that are documented
 _LOOK_SECONDS = 1.0  # between two looks, where no page changes: a cookie alone is no event
 _REPORT_SECONDS = 60.0
-_PASTE = "paste the cookie with python -m dashboard_scraper --auth"
-_IN_THE_WINDOW = "sign in with a window: python -m dashboard_scraper --auth --browser"
+_PASTE = "paste the cookie with dashboard-scraper --auth"
+_IN_THE_WINDOW = "sign in with a window: dashboard-scraper --auth --browser"
 
 # The pages on which identity providers say that they refuse an automated browser: Google's.
 _REFUSALS = ("/signin/rejected",)

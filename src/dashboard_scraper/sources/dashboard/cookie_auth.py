@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 SESSION_COOKIE = "_session"
 Cookies = dict[str, str]
 
-_HOW = "python -m dashboard_scraper --auth, with the same --home if any"
+_HOW = "dashboard-scraper --auth, with the same --home if any"
 SIGN_IN = f"sign in: {_HOW}"
 SIGN_IN_AGAIN = f"sign in again: {_HOW}"
 SESSION_OVER = "the session has expired"
