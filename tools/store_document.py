@@ -48,6 +48,7 @@ In SQLite, a day is text (`2025-10-20`), and a moment is text in ISO 8601 with a
 (`2025-10-20T16:02:11.100000Z`). An amount of money or credits is text too (`3.417`): SQLite's own
 numbers are binary and would change its last digits. `SUM(billed)` would do so as well; the shell
 `sqlite3` has `decimal_sum(billed)`, which is exact, and so is PostgreSQL's `SUM` of its `numeric`.
+Of unknown amounts alone, `decimal_sum` makes 0: add `WHERE billed IS NOT NULL`.
 """
 
 _LOCK = """\

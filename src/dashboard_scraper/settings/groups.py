@@ -225,7 +225,7 @@ class OutputSettings(Group):
         None,
         min_length=1,
         description="`BillingAccountId` of costs in FOCUS: whose bill it is, which the source does"
-        " not say; none: `augment`, `cursor`, `claude_code` or `github_copilot`",
+        " not say; none: `augment`, `cursor` or `claude_code`",
     )
 
     @property
