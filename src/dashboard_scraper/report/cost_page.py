@@ -180,41 +180,15 @@ def _marks_of(day: CostDayFigures) -> list[str]:
 
 def _day_figure(costs: PageCosts, metric: CostMetric, style: str, *, full: bool) -> Figure:
     """One metric's bars over the days, with the period before as a muted line."""
-    amounts = [day.amount(metric) for day in costs.days]
-    earlier = [day.amount(metric) for day in costs.before]
-    has_before = any(amount is not None for amount in earlier)
     marks = [_marks_of(day) for day in costs.days]
-    places = [
-        ChartDay(
-            f"{day.day.day} {day.day:%b}",
-            day.day.weekday() == _MONDAY,
-            next(iter(mark), ""),
-            day.amount(metric) is None,
-        )
-        for day, mark in zip(costs.days, marks, strict=True)
-    ]
-    unit = costs.unit(metric)
-    tips = [
-        _tip(day, metric, unit, before if has_before else None)
-        for day, before in itertools.zip_longest(costs.days, costs.before)
-    ]
+    chart = _day_chart(costs, metric, style, marks)
     used = {mark for each in marks for mark in each}
     if any(day.sums is not None and day.amount(metric) is None for day in costs.days):
         used.add(GAP)
     term = cost_term(metric)
-    keys = [Key(style, term, f"{metric.title.lower()} on the day, in {unit}")]
-    if has_before:
+    keys = [Key(style, term, f"{metric.title.lower()} on the day, in {costs.unit(metric)}")]
+    if chart.before:
         keys.append(Key(BEFORE, None, _BEFORE))
-    chart = DayChart(
-        places,
-        tips,
-        bars=[AmountSeries(metric.title, amounts, style)],
-        lines=(),
-        before=[AmountSeries(_BEFORE, earlier, BEFORE)] if has_before else (),
-        unit="",
-        top=0,
-        texts=["" if amount is None else money(amount).text for amount in amounts],
-    )
     title = f"{metric.title} per day"
     if metric is ESTIMATED:
         title += ", not a bill"
@@ -231,6 +205,39 @@ def _day_figure(costs: PageCosts, metric: CostMetric, style: str, *, full: bool)
         keys,
         meanings,
         full=full,
+    )
+
+
+def _day_chart(
+    costs: PageCosts, metric: CostMetric, style: str, marks: Sequence[Sequence[str]]
+) -> DayChart:
+    """The chart of it; `marks` are those of each day."""
+    amounts = [day.amount(metric) for day in costs.days]
+    earlier = [day.amount(metric) for day in costs.before]
+    has_before = any(amount is not None for amount in earlier)
+    places = [
+        ChartDay(
+            f"{day.day.day} {day.day:%b}",
+            day.day.weekday() == _MONDAY,
+            next(iter(mark), ""),
+            day.amount(metric) is None,
+        )
+        for day, mark in zip(costs.days, marks, strict=True)
+    ]
+    unit = costs.unit(metric)
+    tips = [
+        _tip(day, metric, unit, before if has_before else None)
+        for day, before in itertools.zip_longest(costs.days, costs.before)
+    ]
+    return DayChart(
+        places,
+        tips,
+        bars=[AmountSeries(metric.title, amounts, style)],
+        lines=(),
+        before=[AmountSeries(_BEFORE, earlier, BEFORE)] if has_before else (),
+        unit="",
+        top=0,
+        texts=["" if amount is None else money(amount).text for amount in amounts],
     )
 
 
