@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from datetime import date, timedelta
+from operator import methodcaller
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,7 @@ def _revise_before(home: Home) -> None:
     for day in (BEFORE, BEFORE + timedelta(days=1)):
         agent = figures_of({"remote_agent_messages": 3, "remote_agent_lines_of_code": 5})
         usage = DayUsage(day, [UserUsage(NEW, agent), *user_days(users(6), day)])
-        put(home, lambda store, usage=usage: store.put(DASHBOARD, usage, LATER))
+        put(home, methodcaller("put", DASHBOARD, usage, LATER))
 
 
 def _add_details(home: Home) -> None:

@@ -190,6 +190,22 @@ def _recorded(job: Job) -> AbstractContextManager[RunRecord]:
     return recorded(job.store, job.source, job.command, job.clock, job.outputs)
 
 
+class _Plan(msgspec.Struct, frozen=True):
+    """The days that are needed, those to fetch again as a check, those whose totals to compare, and
+    those that are needed, but not published yet.
+    """
+
+    needed: list[date]
+    recheck: list[date]
+    compared: list[date]
+    unpublished: list[date]
+
+    @property
+    def fetched(self) -> list[date]:
+        """The days to fetch, oldest first."""
+        return sorted([*self.needed, *self.recheck])
+
+
 def bring_up_to_date(
     job: Job, source: Source, window: Window, record: RunRecord, *, refresh: bool, compare: bool
 ) -> Outcome:
@@ -202,31 +218,20 @@ def bring_up_to_date(
         logger.warning(
             "%s: there are no figures of the whole tenant to reconcile users with", source.name
         )
-    with job.store.reading() as reader:
-        stored = reader.judged_ledger(source.name, window)
     now = job.clock()
-    needed = days_to_fetch(stored, window, job.caution, totals=source.has_totals, doubts=compare)
-    needed = list(window.days()) if refresh else needed
-    published = source.published(now)
-    failures: Failures = {day: _not_published(day) for day in needed if day > published.end}
+    plan = _planned(job, source, window, now, refresh=refresh, compare=compare)
+    failures: Failures = {day: _not_published(day) for day in plan.unpublished}
     record.failed.update(failures)
-    needed = [day for day in needed if day not in failures]
-    again = {*needed, *failures}
-    rest = {day: row for day, row in stored.items() if day not in again and day >= published.start}
-    recheck = days_to_recheck(rest, again, job.recheck_days, now) if compare else []
-    compared = [*needed, *rest] if compare and source.has_totals else []
-    with span("prepare days", {"days": len(needed) + len(recheck)}):
+    with span("prepare days", {"days": len(plan.fetched)}):
         source.prepare(
-            sorted({*needed, *recheck, *compared}),
-            sorted({*needed, *recheck}),
-            compared=len(compared) > 1,
+            sorted({*plan.fetched, *plan.compared}), plan.fetched, compared=len(plan.compared) > 1
         )
-    _log_plan(source, window, needed, recheck)
-    fetched = fetch_and_store(job, source, sorted([*needed, *recheck]), record)
+    _log_plan(source, window, plan)
+    fetched = fetch_and_store(job, source, plan.fetched, record)
     failures |= fetched.failures
     incomplete: list[ScraperError] = []
-    if len(compared) > 1:
-        again_fetched, incomplete = _compare(job, source, compared, failures, record)
+    if len(plan.compared) > 1:
+        again_fetched, incomplete = _compare(job, source, plan.compared, failures, record)
         failures |= again_fetched.failures
         # A day that is new in this run stays new if the source then repeats the same answer.
         fetched.results.update(
@@ -243,6 +248,21 @@ def bring_up_to_date(
     return Outcome(failures, incomplete, reviewed.errors())
 
 
+def _planned(
+    job: Job, source: Source, window: Window, now: datetime, *, refresh: bool, compare: bool
+) -> _Plan:
+    with job.store.reading() as reader:
+        stored = reader.judged_ledger(source.name, window)
+    wanted = days_to_fetch(stored, window, job.caution, totals=source.has_totals, doubts=compare)
+    wanted = list(window.days()) if refresh else wanted
+    published = source.published(now)
+    needed = [day for day in wanted if day <= published.end]
+    rest = {day: row for day, row in stored.items() if day not in wanted and day >= published.start}
+    recheck = days_to_recheck(rest, wanted, job.recheck_days, now) if compare else []
+    compared = [*needed, *rest] if compare and source.has_totals else []
+    return _Plan(needed, recheck, compared, [day for day in wanted if day > published.end])
+
+
 def _unreconciled_costs(
     reader: Reader, source_name: str, window: Window
 ) -> dict[date, list[CostDifference]]:
@@ -254,16 +274,15 @@ def _not_published(day: date) -> NotPublished:
     return NotPublished(f"{day} is not published yet; the source has it some hours after its end")
 
 
-def _log_plan(source: Source, window: Window, needed: list[date], recheck: list[date]) -> None:
-    total = len(window)
-    logger.info("%s: %d days are stored, %d to fetch", window, total - len(needed), len(needed))
-    if recheck:
-        logger.info("rechecking, in turn: %s", listed_days(recheck))
-    estimate = source.estimate(needed)
+def _log_plan(source: Source, window: Window, plan: _Plan) -> None:
+    logger.info("%s: %d of %d days to fetch", window, len(plan.needed), len(window))
+    if plan.recheck:
+        logger.info("rechecking, in turn: %s", listed_days(plan.recheck))
+    estimate = source.estimate(plan.needed)
     if estimate is not None and estimate.seconds >= _LONG_SECONDS:
         logger.info(
             "%d days take %d requests for pages of users, about %s at the source's rate limit",
-            len(needed),
+            len(plan.needed),
             estimate.requests,
             rough_duration(estimate.seconds),
         )
