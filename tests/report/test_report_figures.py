@@ -359,6 +359,23 @@ def test_unknown_figure_makes_its_sums_unknown(home: Home) -> None:
         assert [place for place, day in enumerate(drawn) if day["gap"]] == gaps, chart
 
 
+@pytest.mark.slow
+def test_kind_that_is_unknown_of_everybody_once_is_reported(home: Home) -> None:
+    """Each day's sum is unknown, and each person's: but the source does report it."""
+
+    def without_one(usage: DayUsage) -> DayUsage:
+        found = [
+            UserUsage(user, figures_of({"chat_messages": chat}))
+            for user, chat in zip(users(2), (None, 3)[:: (-1) ** usage.day.day], strict=True)
+        ]
+        return DayUsage(usage.day, found, {})
+
+    store_days(home, users(2), MONTH, change=without_one)
+    report = report_of(home)
+    assert set(report.column("t-messages", "Chat Messages").values()) == {"unknown"}
+    assert "This source does not report" not in report.words
+
+
 @pytest.mark.parametrize("length", [1, 32, 90])
 @pytest.mark.slow
 def test_period_of_any_length_is_drawn_by_day(length: int, home: Home) -> None:

@@ -118,11 +118,15 @@ class Person(msgspec.Struct, frozen=True):
 
 
 class Period(msgspec.Struct, frozen=True):
-    """The days of a window, and the people who were active on any of them, by name."""
+    """The days of a window, and the people who were active on any of them, by name.
+
+    `used` are the metrics of which somebody is known to have some, on any day.
+    """
 
     window: Window
     days: tuple[Day, ...]
     people: tuple[Person, ...]
+    used: frozenset[Metric]
 
     @property
     def stored(self) -> list[Day]:
@@ -139,10 +143,12 @@ class Period(msgspec.Struct, frozen=True):
         return added([day.sum_of(metrics) for day in self.stored]) if self.stored else None
 
     def reports(self, metric: Metric) -> bool:
-        """Whether the source reports the metric: of any day, or of any person.
+        """Whether the source reports the metric: of any day, of any person, or of both.
 
         True if nobody was active, since then nothing shows that it does not.
         """
+        if metric in self.used:
+            return True
         everybody = (person.sums[metric] for person in self.people)
         of_days = (day.sum_of((metric,)) for day in self.days if day.state is State.COMPLETE)
         counts = itertools.chain(of_days, everybody)  # of many people, most often a day is enough

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, timedelta
 
 from dashboard_scraper.model.columns import sum_of
@@ -10,7 +10,7 @@ from dashboard_scraper.model.dates import DAYS, Window, newest_over, period_befo
 from dashboard_scraper.model.distinct import DistinctPeople
 from dashboard_scraper.model.doubts import doubts_of
 from dashboard_scraper.model.figures import Sums
-from dashboard_scraper.model.metrics import LINES, MESSAGES, Figures, Metric
+from dashboard_scraper.model.metrics import COUNTS, LINES, MESSAGES, Figures, Metric
 from dashboard_scraper.model.tolerance import Tolerance
 from dashboard_scraper.people.audience import Audience, Naming
 from dashboard_scraper.people.groups import grouped_teams
@@ -32,7 +32,7 @@ from dashboard_scraper.report.figures import (
 from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.shown_people import ShownPeople, unknown_of_merged
 from dashboard_scraper.sources.registry import info_of
-from dashboard_scraper.store import DetailStatus, LedgerDay, Reader, Status
+from dashboard_scraper.store import DetailStatus, LedgerDay, Reader, Status, UserSums
 from dashboard_scraper.store.day_people import bits_in, counts_of_bits, new_on
 
 _MOST_BEHIND = timedelta(weeks=1)
@@ -95,7 +95,13 @@ class _Gathering:
             )
             for day in window.days()
         ]
-        return Period(window, tuple(days), tuple(self._persons(stored, metrics)))
+        users = self._reader.sums_by_user(
+            self._source, stored, metrics, service_accounts=self._audience.service_accounts
+        )
+        known = [(at, metric) for at, metric in enumerate(COUNTS) if metric in metrics]
+        used = [metric for at, metric in known if any(user.known[at] for user in users)]
+        people = tuple(self._persons(users, stored, metrics))
+        return Period(window, tuple(days), people, frozenset(used))
 
     def _day(self, row: LedgerDay, sums: Figures, tolerance: Tolerance) -> Day:
         return Day(
@@ -117,13 +123,12 @@ class _Gathering:
         sums |= self._reader.people_sums(self._source, parted) if parted else {}
         return {day: sums.get(day, sum_of([])) for day in days}
 
-    def _persons(self, days: list[date], metrics: Collection[Metric]) -> Iterator[Person]:
-        """Everybody who was active on one of the days, by name."""
+    def _persons(
+        self, users: Iterable[UserSums], days: list[date], metrics: Collection[Metric]
+    ) -> Iterator[Person]:
+        """Everybody who was active on one of the days, by name; `users` has the sums by address."""
         sums = Sums()
-        include = self._audience.service_accounts
-        for user in self._reader.sums_by_user(
-            self._source, days, metrics, service_accounts=include
-        ):
+        for user in users:
             sums.add(self.naming.name(user.user), user.sums)
         rows = [self.ledger[day] for day in days]
         for name, counts in unknown_of_merged(
