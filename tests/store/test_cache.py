@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +24,16 @@ from filled_store import SOURCE, put, user
 DAY = date(2026, 11, 3)
 THREADS = 8
 ASKED = 200
+
+_DELETES = """
+import sqlite3, sys
+other = sqlite3.connect(sys.argv[1])
+other.execute("DELETE FROM day_ledger")
+other.commit()
+print("done", flush=True)
+sys.stdin.read()
+other.close()
+"""
 
 
 class Count:
@@ -145,6 +157,13 @@ def test_missing_store_is_noticed_once_it_is_there(tmp_path: Path) -> None:
         assert cache.get("days", Count()) == 1
 
 
+def copy_over(path: Path, backup: Path) -> None:
+    """Restore a backup as docs/stored-days.md says, into the same file."""
+    for suffix in ("-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    shutil.copy(backup, path)
+
+
 def test_restored_backup_is_noticed(tmp_path: Path) -> None:
     """A connection that stays open would go on reading the file that was replaced."""
     path, backup = tmp_path / "usage.db", tmp_path / "backup.db"
@@ -186,6 +205,43 @@ def test_backup_copied_over_the_file_is_noticed(tmp_path: Path) -> None:
         assert cache.get("days", Count()) == 2
         shutil.copy(backup, path)
         assert cache.get("days", Count()) == 1
+
+
+def test_smaller_backup_copied_over_the_file_is_read(tmp_path: Path) -> None:
+    """What the open connection knows of the file's size is of the store before it."""
+    path, backup = tmp_path / "usage.db", tmp_path / "backup.db"
+    url = f"sqlite:///{path}"
+    put_day(url)
+    shutil.copy(path, backup)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE large AS SELECT randomblob(100000)")
+        other.commit()
+    with cache_of(url) as cache:
+        assert cache.get("days", Count()) == 1
+        copy_over(path, backup)
+        assert cache.get("days", Count()) == 1
+
+
+@pytest.mark.slow
+def test_commit_after_a_backup_was_copied_over_the_file_is_noticed(tmp_path: Path) -> None:
+    """Of another process, while it is only in the write-ahead log: the open connection goes on
+    looking at the one that was removed.
+    """
+    path, backup = tmp_path / "usage.db", tmp_path / "backup.db"
+    url = f"sqlite:///{path}"
+    put_day(url)
+    shutil.copy(path, backup)
+    with cache_of(url) as cache:
+        assert cache.get("days", Count()) == 1
+        copy_over(path, backup)
+        assert cache.get("days", Count()) == 1
+        with subprocess.Popen(
+            [sys.executable, "-c", _DELETES, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as other:
+            assert other.stdout
+            assert other.stdout.readline() == b"done\n"
+            assert cache.get("days", Count()) == 0
+            other.communicate()
 
 
 def test_file_that_vanished_is_no_value(tmp_path: Path) -> None:

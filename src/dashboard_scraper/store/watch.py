@@ -44,6 +44,8 @@ class SqliteWatch:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._opened: tuple[str, tuple[int, int]] | None = None
+        self._index: Path | None = None
+        self._index_file: tuple[int, int] | None = None
         self._count = 0
 
     def state(self) -> Hashable:
@@ -56,22 +58,40 @@ class SqliteWatch:
             stamp, connection = stamp_of(self._path), self._connection
             # Whoever may write stays able to read what is open, so that nothing else is looked at:
             # every request of a server asks for the state.
-            if not (stamp and connection and self._opened == (WRITING, file_of(stamp))):
+            if not (stamp and connection and self._is_open(WRITING, file_of(stamp))):
                 real = Path(os.path.realpath(self._path))
                 options = access_for_reading(self._path).options
                 stamp = stamp_of(real)
                 if stamp is None or options == IMMUTABLE:  # SQLite would not look at it again
                     return stamp
                 connection = self._open(real, options, file_of(stamp))
-            (version,) = connection.execute("PRAGMA data_version").fetchone()
+            try:
+                (version,) = connection.execute("PRAGMA data_version").fetchone()
+            except sqlite3.Error:
+                self._close()
+                raise
             return self._count, version, stamp
+
+    def _is_open(self, options: str, file: tuple[int, int]) -> bool:
+        """Whether the connection is to this file with these options, and to its index: who copies a
+        backup over the file removes the log and the index beside it before, and what others commit
+        from then on is in new ones.
+        """
+        return self._opened == (options, file) and self._index_file == self._found_index()
+
+    def _found_index(self) -> tuple[int, int] | None:
+        stamp = stamp_of(self._index) if self._index else None
+        return file_of(stamp) if stamp else None
 
     def _open(self, real: Path, options: str, file: tuple[int, int]) -> sqlite3.Connection:
         """The connection to this file with these options, a new one unless it is open."""
-        if self._connection is None or self._opened != (options, file):
+        if self._connection is None or not self._is_open(options, file):
             self._close()
             self._connection = self._connected(real, options)
+            self._connection.execute("PRAGMA data_version").fetchone()  # makes the index
             self._opened = options, file
+            self._index = Path(f"{real}-shm")
+            self._index_file = self._found_index()
             self._count += 1
         return self._connection
 
