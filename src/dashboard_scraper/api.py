@@ -82,9 +82,8 @@ class StoredFigures:
         """
         window = Window(start, end)
         rows = self._ledger(window, source)
-        costs = self._reader.cost_ledger(rows[0].source, window)
-        unreconciled = {day: row.unreconciled for day, row in costs.items() if row.unreconciled}
-        return [*doubts_in(rows, EXACT), *cost_doubts(unreconciled)]
+        costs = self._reader.unreconciled_costs(rows[0].source, window)
+        return [*doubts_in(rows, EXACT), *cost_doubts(costs)]
 
     def costs(self, start: date, end: date, source: str | None = None) -> Iterator[CostDay]:
         """The costs of each day, oldest first: a row for each user and resource, in exact decimals,

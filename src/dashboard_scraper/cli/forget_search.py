@@ -16,7 +16,7 @@ from dashboard_scraper.exports.manifest import MANIFEST, read_manifest
 from dashboard_scraper.people import traces
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import read_identities
-from dashboard_scraper.people.people import People
+from dashboard_scraper.people.people import People, folded
 from dashboard_scraper.people.pseudonyms import rename_of
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.settings.groups import SQLITE_PREFIX
@@ -91,15 +91,13 @@ class Search:
         self._pseudonyms = self._pseudonyms_of({user}.union(*theirs.values()))
         # Folded, as the files' text is.
         others = {
-            source: {traces.folded(name) for name in names[source] if name not in theirs[source]}
+            source: {folded(name) for name in names[source] if name not in theirs[source]}
             for source in names
         }
-        plain = {
-            traces.folded(name) for found in theirs.values() for name in found if "@" not in name
-        }
+        plain = {folded(name) for found in theirs.values() for name in found if "@" not in name}
         if "@" not in user and not plain:
-            plain = {traces.folded(user)}
-        logins = {traces.folded(self._login)} if self._login else set()
+            plain = {folded(user)}
+        logins = {folded(self._login)} if self._login else set()
         self._ambiguous = tuple(
             sorted(source for source in names if (plain | logins) & others[source])
         )
@@ -123,7 +121,7 @@ class Search:
     def _pattern(self, names: set[str], others: set[str]) -> re.Pattern[str]:
         """For files in which somebody else has these other names."""
         addresses = {key for key in self._audience.people.keys_of(self._user) if "@" in key}
-        login = self._login if self._login and traces.folded(self._login) not in others else None
+        login = self._login if self._login and folded(self._login) not in others else None
         keys = frozenset(addresses | names - others)
         return traces.Traces(keys, self._pseudonyms, login).pattern()
 

@@ -40,11 +40,17 @@ def person_key(name: str) -> str:
     name = cleaned(name)
     if "@" not in name:
         return name
-    if name.isascii():
-        return name.lower()
-    # Unicode's canonical caseless matching: folding a composed letter may leave its mark apart.
-    folded = unicodedata.normalize("NFD", name).casefold()
-    return unicodedata.normalize("NFC", folded)
+    return folded(name)
+
+
+def folded(text: str) -> str:
+    """The text without differences of case and of composition, as Unicode's canonical caseless
+    matching compares it.
+    """
+    if text.isascii():
+        return text.lower()
+    # Folding a composed letter may leave its mark apart.
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
 
 
 def is_pseudonym(name: str) -> bool:

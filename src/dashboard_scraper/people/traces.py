@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -12,6 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from dashboard_scraper.csv_text import guard
+from dashboard_scraper.people.people import folded
 from dashboard_scraper.sources.registry import SOURCES
 
 _CHUNK = 1 << 22
@@ -55,13 +55,6 @@ class Traces(msgspec.Struct, frozen=True):
         if self.login:
             found.append(rf'"user_login": ?"{re.escape(folded(self.login))}"')
         return re.compile("|".join(found) or _NOTHING, re.MULTILINE)
-
-
-def folded(text: str) -> str:
-    """Fold the text as `people.person_key` folds an address."""
-    if text.isascii():
-        return text.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
 
 
 def _written(name: str) -> set[str]:

@@ -11,7 +11,14 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, bindparam, select
 
 from dashboard_scraper.errors import StoreFailed
-from dashboard_scraper.model.costs import Account, Budget, Cost, CostKind, CostMetric
+from dashboard_scraper.model.costs import (
+    Account,
+    Budget,
+    Cost,
+    CostDifference,
+    CostKind,
+    CostMetric,
+)
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.money import exact_sum
 from dashboard_scraper.store.cost_days import StoredCosts
@@ -83,6 +90,11 @@ class CostQueries(Snapshot):
         """The same as the table has it, by column name."""
         query = _ledger(windowed=window is not None)
         return {row["day"]: row for row in self._dicts(query, source_values(source, window))}
+
+    def unreconciled_costs(self, source: str, window: Window) -> dict[date, list[CostDifference]]:
+        """Where the costs of days do not add up, of those where they do not, oldest first."""
+        ledger = self.cost_ledger(source, window)
+        return {day: row.unreconciled for day, row in ledger.items() if row.unreconciled}
 
     def has_costs(self, source: str) -> bool:
         """Whether the costs of any day are stored."""

@@ -127,7 +127,7 @@ class StoredDay:
     ) -> tuple[Stored, LedgerDay | None]:
         """Store an answer; returns what was done with it, and the ledger's row before.
 
-        New figures are marked as `suspicious`.
+        New figures get this mark `suspicious`, if there is one.
         """
         row = ledger_row(self._source, usage, fetched_at)
         new = user_rows(usage)

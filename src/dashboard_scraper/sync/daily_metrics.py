@@ -23,7 +23,6 @@ from dashboard_scraper.exports.export_folders import (
     remove_leftovers_of_runs,
 )
 from dashboard_scraper.files import undone_on_failure
-from dashboard_scraper.model.costs import CostDifference
 from dashboard_scraper.model.dates import Window, rough_duration
 from dashboard_scraper.model.doubts import doubts_in
 from dashboard_scraper.model.listing import NAMED_AT_MOST, listed_days
@@ -31,7 +30,7 @@ from dashboard_scraper.model.metrics import Totals
 from dashboard_scraper.model.reconciliation import FILES_MARKED, STORE_MARKED, Verdict
 from dashboard_scraper.sources.interface import MakeSource, Source
 from dashboard_scraper.spans import measured, span
-from dashboard_scraper.store import LedgerDay, Reader, Stored
+from dashboard_scraper.store import LedgerDay, Stored
 from dashboard_scraper.sync.day_costs import CostRules, fill_costs
 from dashboard_scraper.sync.day_details import fill_details
 from dashboard_scraper.sync.day_fetching import (
@@ -158,7 +157,7 @@ def _write_daily(
 
         with job.store.reading() as reader:
             doubts = write_files(reader, export, outcome.failures, job.clock())
-            costs = _unreconciled_costs(reader, source.name, export.window)
+            costs = reader.unreconciled_costs(source.name, export.window)
         verdict = job.rules.verdict_on(doubts, FILES_MARKED, outcome.reviewed, costs)
         _note_success(job, source, outcome, verdict)
         record.error = outcome.error(window) or verdict.error
@@ -177,7 +176,7 @@ def backfill(job: Job, make_source: MakeSource, window: Window) -> Verdict:
         outcome = bring_up_to_date(job, source, window, record, refresh=False, compare=False)
         with job.store.reading() as reader:
             doubts = doubts_in(reader.ledger(source.name, window).values(), job.rules.tolerance)
-            costs = _unreconciled_costs(reader, source.name, window)
+            costs = reader.unreconciled_costs(source.name, window)
         verdict = job.rules.verdict_on(doubts, STORE_MARKED, outcome.reviewed, costs)
         _note_success(job, source, outcome, verdict)
         record.error = outcome.error(window) or verdict.error
@@ -261,13 +260,6 @@ def _planned(
     recheck = days_to_recheck(rest, wanted, job.recheck_days, now) if compare else []
     compared = [*needed, *rest] if compare and source.has_totals else []
     return _Plan(needed, recheck, compared, [day for day in wanted if day > published.end])
-
-
-def _unreconciled_costs(
-    reader: Reader, source_name: str, window: Window
-) -> dict[date, list[CostDifference]]:
-    ledger = reader.cost_ledger(source_name, window)
-    return {day: row.unreconciled for day, row in ledger.items() if row.unreconciled}
 
 
 def _not_published(day: date) -> NotPublished:

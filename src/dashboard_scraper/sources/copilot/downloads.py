@@ -5,7 +5,6 @@ No secret is sent to it: each link is one itself.
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 from collections.abc import Callable, Iterator
 
@@ -13,6 +12,7 @@ from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
 from dashboard_scraper.errors import ContractBroken, SourceUnavailable
+from dashboard_scraper.hosts import is_loopback
 from dashboard_scraper.sources.rest.bodies import Incomplete
 from dashboard_scraper.sources.rest.http import Consume, Http, Pieces, Response
 from dashboard_scraper.sources.rest.pages import page_in
@@ -24,14 +24,6 @@ _EXPIRED = (401, 403, 404, 410)
 
 class LinkExpired(SourceUnavailable):
     """The other host does not accept the link any more; a new report call issues another."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether the host is this machine."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class Downloads:
