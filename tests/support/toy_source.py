@@ -9,12 +9,13 @@ from datetime import date, datetime, timedelta
 
 from msgspec.structs import replace
 
+from dashboard_scraper.clock import Clock
 from dashboard_scraper.model.columns import sum_of
 from dashboard_scraper.model.dates import Window, utc_day
 from dashboard_scraper.model.metrics import BY_NAME, Totals
 from dashboard_scraper.model.usage import DayUsage, TenantFigure, UserUsage
 from dashboard_scraper.settings.config import Settings
-from dashboard_scraper.sources.interface import Clock, Selection, SourceInfo
+from dashboard_scraper.sources.interface import Selection, SourceInfo
 from dashboard_scraper.sources.products import Product
 from dashboard_scraper.store import Store
 

@@ -10,19 +10,15 @@ from datetime import datetime
 from dashboard_scraper.cli.fetching import command_of, fetch_daily
 from dashboard_scraper.cli.notifying import Notified
 from dashboard_scraper.cli.observing import observed
-from dashboard_scraper.cli.several import for_each_source
-from dashboard_scraper.clock import utc_now
+from dashboard_scraper.cli.several import Work, for_each_source
+from dashboard_scraper.clock import Clock, utc_now
 from dashboard_scraper.errors import OutputFailed, ScraperError
 from dashboard_scraper.files import set_aside
 from dashboard_scraper.model.dates import DAYS, Window, utc_day
 from dashboard_scraper.settings.config import Settings
-from dashboard_scraper.sources.interface import Clock
 from dashboard_scraper.sources.registry import info_of
 
 logger = logging.getLogger(__name__)
-
-Work = Callable[[Settings], None]
-"""What is done for one source, with its settings."""
 
 
 def run_daily(

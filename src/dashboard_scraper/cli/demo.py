@@ -17,7 +17,7 @@ from dashboard_scraper.cli.reporting import write_report
 from dashboard_scraper.cli.several import for_each_source
 from dashboard_scraper.cli.sign_in import store_session
 from dashboard_scraper.cli.wiring import read_settings
-from dashboard_scraper.clock import utc_now
+from dashboard_scraper.clock import Clock, utc_now
 from dashboard_scraper.csv_text import render
 from dashboard_scraper.files import Publication
 from dashboard_scraper.model.dates import DAYS, utc_day
@@ -32,7 +32,6 @@ from dashboard_scraper.simulator.assistants import Assistants
 from dashboard_scraper.simulator.copilot_api import ENTERPRISE as COPILOT_ENTERPRISE
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE
 from dashboard_scraper.sources.dashboard.cookie_paste import parse_paste
-from dashboard_scraper.sources.interface import Clock
 from dashboard_scraper.sources.registry import (
     ANALYTICS,
     CLAUDE_CODE,

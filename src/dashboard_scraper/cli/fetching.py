@@ -12,12 +12,12 @@ from dashboard_scraper.cli.memory import prepare_for_many_records
 from dashboard_scraper.cli.output import print_lines
 from dashboard_scraper.cli.progress import day_progress
 from dashboard_scraper.cli.wiring import audience_of, caution_of, daily_export, outputs_of, rules_of
-from dashboard_scraper.clock import utc_now
+from dashboard_scraper.clock import Clock, utc_now
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.model.dates import DAYS, Window, utc_day
 from dashboard_scraper.people.people import People
 from dashboard_scraper.settings.config import Settings
-from dashboard_scraper.sources.interface import Clock, MakeSource
+from dashboard_scraper.sources.interface import MakeSource
 from dashboard_scraper.sources.registry import info_of, products
 from dashboard_scraper.store import Store, store_of
 from dashboard_scraper.store.runs import NIGHTLY

@@ -18,7 +18,8 @@ import msgspec
 from msgspec.structs import replace
 from pydantic import SecretStr
 
-from dashboard_scraper.clock import utc_now
+from dashboard_scraper.cli.several import Work
+from dashboard_scraper.clock import Clock, utc_now
 from dashboard_scraper.errors import ScraperError, SourceUnavailable, UsageError, exit_code_of
 from dashboard_scraper.model.dates import DAYS, Window, utc_day
 from dashboard_scraper.secret_files import read_private
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Work = Callable[[Settings], None]
-Clock = Callable[[], datetime]
 T = TypeVar("T")
 
 

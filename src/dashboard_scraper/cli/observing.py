@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from dashboard_scraper.cli.several import Work
 from dashboard_scraper.cli.wiring import settling_of
-from dashboard_scraper.clock import utc_now
+from dashboard_scraper.clock import Clock, utc_now
 from dashboard_scraper.errors import ScraperError, exit_code_of
 from dashboard_scraper.model.dates import DAYS, Window, utc_day
 from dashboard_scraper.model.doubts import DoubtKind, days_of, doubts_in
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Work = Callable[[Settings], None]
-Clock = Callable[[], datetime]
 Each = Callable[[Work], Work]
 """Makes of the work for one source the same work, observed."""
 

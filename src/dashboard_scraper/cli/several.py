@@ -10,10 +10,11 @@ from dashboard_scraper.settings.config import Settings
 
 logger = logging.getLogger(__name__)
 
+Work = Callable[[Settings], None]
+"""What is done for one source, with its settings."""
 
-def for_each_source(
-    settings: Settings, work: Callable[[Settings], None], only: Collection[str] | None = None
-) -> None:
+
+def for_each_source(settings: Settings, work: Work, only: Collection[str] | None = None) -> None:
     """Call `work` with the settings of each covered source, in order, or of `only` these.
 
     Raises the error of a single source as it is. Of several, each error is logged under the

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from dashboard_scraper.cli.daily import Work as SourceWork
 from dashboard_scraper.cli.daily import run_daily
 from dashboard_scraper.cli.keeping_alive import keep_alive
 from dashboard_scraper.cli.notifying import channels_of, heartbeat_of, keeping_alive
+from dashboard_scraper.cli.several import Work
 from dashboard_scraper.cli.wiring import audience_of, report_options
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import LockHeld, ScraperError, SignInRequired, UsageError
@@ -70,7 +70,7 @@ class Nightly:
         refused: dict[str, Hashable] = {}
         self._is_running = True
 
-        def noted(work: SourceWork) -> SourceWork:
+        def noted(work: Work) -> Work:
             def run(settings: Settings) -> None:
                 codes[settings.source] = ScraperError.exit_code
                 try:
@@ -124,7 +124,7 @@ class Nightly:
         over, except by a run: that will find it out itself.
         """
         now = self._time.now()
-        touch: SourceWork = partial(keep_alive, now=now)
+        touch: Work = partial(keep_alive, now=now)
         try:
             if self._is_running:
                 touch(self._settings.for_source(source))

@@ -6,6 +6,7 @@ import logging
 from functools import partial
 from pathlib import Path
 
+from dashboard_scraper.clock import Clock
 from dashboard_scraper.exports.daily_export import DailyExport, Outputs
 from dashboard_scraper.github.kinds import GithubOptions
 from dashboard_scraper.logs import configure_logging
@@ -17,7 +18,6 @@ from dashboard_scraper.people.pseudonyms import rename_of
 from dashboard_scraper.people.roster import Roster, read_roster
 from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.settings.config import Settings, load_settings
-from dashboard_scraper.sources.interface import Clock
 from dashboard_scraper.sources.registry import lag_days_of
 from dashboard_scraper.store.settling import Settling
 from dashboard_scraper.sync.revisions import Caution

@@ -6,12 +6,13 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
+from dashboard_scraper.clock import Clock
 from dashboard_scraper.errors import LockHeld, OutputFailed
 from dashboard_scraper.exports.daily_export import DailyExport, Outputs
 from dashboard_scraper.exports.daily_folders import (
@@ -88,7 +89,7 @@ def _folders_of_runs(outputs: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def latest_follows(export: DailyExport, clock: Callable[[], datetime]) -> Iterator[None]:
+def latest_follows(export: DailyExport, clock: Clock) -> Iterator[None]:
     """Around a run that writes an export: updates `latest` to the newest complete export.
 
     Also after a failed run, which may have withdrawn the export that `latest` names.

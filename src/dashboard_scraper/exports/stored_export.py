@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from datetime import datetime
 
+from dashboard_scraper.clock import Clock
 from dashboard_scraper.exports.bundle import write_files
 from dashboard_scraper.exports.daily_export import DailyExport, advice_of, summarise
 from dashboard_scraper.exports.export_folders import latest_follows
@@ -16,9 +15,7 @@ from dashboard_scraper.model.reconciliation import FILES_MARKED, Rules, Verdict
 from dashboard_scraper.store import Store
 
 
-def export_stored(
-    store: Store, export: DailyExport, rules: Rules, clock: Callable[[], datetime]
-) -> Verdict:
+def export_stored(store: Store, export: DailyExport, rules: Rules, clock: Clock) -> Verdict:
     """Write every file from the store alone; raises DaysMissing afterwards if days are missing."""
     undo = functools.partial(withdraw, store, export, clock)
     with latest_follows(export, clock), undone_on_failure(undo), store.reading() as reader:

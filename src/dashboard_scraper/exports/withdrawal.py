@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 
 import msgspec
 
+from dashboard_scraper.clock import Clock
 from dashboard_scraper.errors import OutputFailed, ScraperError, StoreFailed
 from dashboard_scraper.exports.bundle import (
     add_notes,
@@ -37,9 +38,7 @@ logger = logging.getLogger(__name__)
 _INTERRUPTED = 130
 
 
-def withdraw(
-    store: Store, export: DailyExport, clock: Callable[[], datetime], error: BaseException
-) -> None:
+def withdraw(store: Store, export: DailyExport, clock: Clock, error: BaseException) -> None:
     """Set aside files that would look fresh and are not, and write a manifest that says why.
 
     A day's files stay if the manifest vouches for them, the day was settled when fetched, the store

@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from dashboard_scraper.clock import Clock
 from dashboard_scraper.errors import DaysMissing
 from dashboard_scraper.github.kinds import GithubOptions, Report, Scope, Subject
 from dashboard_scraper.github.objects import Organization
@@ -93,7 +94,7 @@ class GithubViews:
         audience: Audience,
         options: GithubOptions,
         settling: Settling,
-        clock: Callable[[], datetime],
+        clock: Clock,
         tolerance: Tolerance = EXACT,
     ) -> None:
         self._tolerance = tolerance

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from collections.abc import Sequence
+from datetime import date
 from functools import partial
 
+from dashboard_scraper.clock import Clock
 from dashboard_scraper.errors import DaysMissing
 from dashboard_scraper.model.dates import DAYS, utc_day
 from dashboard_scraper.people.audience import Audience
@@ -25,7 +26,7 @@ class ReportView:
         sources: Sequence[str],
         audience: Audience,
         options: ReportOptions,
-        clock: Callable[[], datetime],
+        clock: Clock,
     ) -> None:
         self._cache = cache
         self._sources = sources

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from dashboard_scraper.clock import Clock
 from dashboard_scraper.model.costs import (
     COST_METRICS,
     Budget,
@@ -35,9 +36,6 @@ from dashboard_scraper.sources.products import Product
 if TYPE_CHECKING:
     from dashboard_scraper.settings.config import Settings
     from dashboard_scraper.store import Store
-
-Clock = Callable[[], datetime]
-"""Returns the current time, in UTC."""
 
 
 class Estimate(msgspec.Struct, frozen=True):

@@ -14,12 +14,13 @@ from datetime import date, datetime, timedelta
 
 import msgspec
 
+from dashboard_scraper.clock import Clock
 from dashboard_scraper.errors import ContractBroken, ScraperError
 from dashboard_scraper.model.costs import COST_METRICS, Cost, CostDay, CostFigures, text_of
 from dashboard_scraper.model.dates import Window, pieces_of, runs_of_days, utc_day
 from dashboard_scraper.model.listing import listed, listed_days
 from dashboard_scraper.people.people import person_key
-from dashboard_scraper.sources.interface import Clock, CostSource, Source
+from dashboard_scraper.sources.interface import CostSource, Source
 from dashboard_scraper.spans import measured
 from dashboard_scraper.store import CostLedgerDay, Store, Stored
 from dashboard_scraper.store.settling import is_settled

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from dashboard_scraper.clock import Clock
 from dashboard_scraper.errors import (
     ContractBroken,
     NotPublished,
@@ -22,7 +23,7 @@ from dashboard_scraper.model.dates import DAYS
 from dashboard_scraper.model.listing import listed
 from dashboard_scraper.model.reconciliation import Rules
 from dashboard_scraper.model.usage import DayUsage
-from dashboard_scraper.sources.interface import Clock, Estimate, Source
+from dashboard_scraper.sources.interface import Estimate, Source
 from dashboard_scraper.sources.rest.turns import Turns
 from dashboard_scraper.spans import span
 from dashboard_scraper.store import Store, Stored

@@ -15,11 +15,12 @@ the new one, or the source has repeated it on enough later days.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from datetime import date, datetime
+from collections.abc import Iterable, Mapping
+from datetime import date
 
 import msgspec
 
+from dashboard_scraper.clock import Clock
 from dashboard_scraper.model.checks import Difference, parts_differences, shown
 from dashboard_scraper.model.figures import counts_of
 from dashboard_scraper.model.listing import listed
@@ -51,7 +52,7 @@ class Caution(msgspec.Struct, frozen=True):
     limit: float
     confirmations: int
     settle_days: int
-    clock: Callable[[], datetime]
+    clock: Clock
     tolerance: Tolerance
 
     def is_settled(self, stored: LedgerDay) -> bool:

@@ -11,9 +11,10 @@ from pathlib import Path
 import msgspec
 
 from dashboard_scraper import __version__
+from dashboard_scraper.clock import Clock
 from dashboard_scraper.errors import ScraperError, exit_code_of
 from dashboard_scraper.exports.export_folders import warn_of_lost_store
-from dashboard_scraper.sources.interface import Clock, Source
+from dashboard_scraper.sources.interface import Source
 from dashboard_scraper.spans import annotate
 from dashboard_scraper.store import RunCounts, Store, Stored
 

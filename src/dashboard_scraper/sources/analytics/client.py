@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sized
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sized
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from dashboard_scraper.clock import Clock
 from dashboard_scraper.errors import ContractBroken, NotPublished, ScraperError, UsageError
 from dashboard_scraper.logs import Once
 from dashboard_scraper.model.columns import sum_of
@@ -90,7 +91,7 @@ class AnalyticsSource(RestSource):
         settings: AnalyticsSettings,
         pace: Pace,
         cost_pace: Pace,
-        clock: Callable[[], datetime],
+        clock: Clock,
     ) -> None:
         self._settings = settings
         self._pace = pace

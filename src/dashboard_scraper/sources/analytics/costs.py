@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from datetime import date, datetime
+from collections.abc import Iterable, Iterator
+from datetime import date
 from typing import Protocol
 
+from dashboard_scraper.clock import Clock
 from dashboard_scraper.errors import ContractBroken, UsageError
 from dashboard_scraper.logs import Once
 from dashboard_scraper.model.addresses import Names
@@ -74,7 +75,7 @@ class AnalyticsCosts:
         self,
         api: Api,
         settings: AnalyticsSettings,
-        clock: Callable[[], datetime],
+        clock: Clock,
         names: Names,
         unknown: UnknownFields,
     ) -> None:

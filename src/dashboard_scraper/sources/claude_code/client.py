@@ -7,11 +7,12 @@ exists to close it against.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime, timedelta
 
 from requests import PreparedRequest
 
+from dashboard_scraper.clock import Clock
 from dashboard_scraper.errors import NotPublished, ScraperError, UsageError
 from dashboard_scraper.model.dates import Window, utc_day
 from dashboard_scraper.model.listing import listed_days
@@ -73,9 +74,7 @@ class ClaudeCodeSource(SummedDays, RestSource):
     seats = None
     has_totals = False
 
-    def __init__(
-        self, settings: ClaudeCodeSettings, pace: Pace, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, settings: ClaudeCodeSettings, pace: Pace, clock: Clock) -> None:
         self._pace = pace
         self._clock = clock
         self._key = _key_of(settings)

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
+from dashboard_scraper.clock import Clock
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.model.costs import ESTIMATED, TOKEN_METRICS
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import METRICS
 from dashboard_scraper.sources.claude_code.fields import MEANINGS
-from dashboard_scraper.sources.interface import Clock, Selection, SourceInfo
+from dashboard_scraper.sources.interface import Selection, SourceInfo
 from dashboard_scraper.sources.products import CLAUDE_CODE as PRODUCT
 from dashboard_scraper.sources.registry import CLAUDE_CODE
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date, datetime, timedelta
 
+from dashboard_scraper.clock import Clock
 from dashboard_scraper.errors import (
     ContractBroken,
     NotPublished,
@@ -83,9 +84,7 @@ class CopilotSource(SummedDays, RestSource):
     editor_language_requests = 0  # no row of a record has both
     summed_extra = (CLI_MESSAGES,)
 
-    def __init__(
-        self, settings: CopilotSettings, pace: Pace, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, settings: CopilotSettings, pace: Pace, clock: Clock) -> None:
         self._settings, self._pace, self._clock = settings, pace, clock
         self._is_enterprise = settings.copilot_enterprise is not None
         slug = settings.copilot_enterprise or settings.copilot_organization

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
+from dashboard_scraper.clock import Clock
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import METRICS
 from dashboard_scraper.model.names import NameKind
 from dashboard_scraper.sources.copilot.fields import MEANINGS
-from dashboard_scraper.sources.interface import Clock, Selection, SourceInfo
+from dashboard_scraper.sources.interface import Selection, SourceInfo
 from dashboard_scraper.sources.products import COPILOT as PRODUCT
 from dashboard_scraper.sources.registry import COPILOT
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Iterator
-from datetime import date, datetime
+from datetime import date
 from typing import IO, TypeVar
 
+from dashboard_scraper.clock import Clock
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.dates import Window, utc_day
 from dashboard_scraper.sources.copilot.downloads import Counted, Downloads, LinkExpired
@@ -36,7 +37,7 @@ class ReportCalls:
         data: Callable[[str, Response], Response],
         downloads: Downloads,
         proof: str,
-        clock: Callable[[], datetime],
+        clock: Clock,
     ) -> None:
         self._call, self._data, self._downloads = call, data, downloads
         self._proof, self._clock = proof, clock

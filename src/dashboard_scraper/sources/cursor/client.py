@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime, timedelta
 
 import msgspec
 
+from dashboard_scraper.clock import Clock
 from dashboard_scraper.errors import ContractBroken, NotPublished, ScraperError, UsageError
 from dashboard_scraper.logs import Once
 from dashboard_scraper.model.dates import Window, end_of_day, is_weekend, pieces_of, utc_day
@@ -78,7 +79,7 @@ class CursorSource(SummedDays, RestSource):
         settings: CursorSettings,
         pace: Pace,
         event_pace: Pace,
-        clock: Callable[[], datetime],
+        clock: Clock,
     ) -> None:
         self._settings = settings
         self._pace = pace

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import msgspec
 
+from dashboard_scraper.clock import Clock
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.addresses import Names
 from dashboard_scraper.model.costs import (
@@ -41,7 +42,7 @@ from dashboard_scraper.sources.cursor.moments import (
 from dashboard_scraper.sources.cursor.numbered_pages import NumberedPages
 from dashboard_scraper.sources.cursor.paths import SPEND, USAGE_EVENTS
 from dashboard_scraper.sources.cursor.spend import MEMBERS, Charged, Spend, SpendReading
-from dashboard_scraper.sources.interface import Clock, ClosedPeriod, StoredCosts
+from dashboard_scraper.sources.interface import ClosedPeriod, StoredCosts
 from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.unknown_fields import UnknownFields
 

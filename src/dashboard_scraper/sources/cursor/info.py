@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
+from dashboard_scraper.clock import Clock
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.model.costs import BILLED, ESTIMATED, TOKEN_METRICS
 from dashboard_scraper.model.dates import Window
@@ -15,7 +16,7 @@ from dashboard_scraper.model.metrics import METRICS
 from dashboard_scraper.model.names import NameKind
 from dashboard_scraper.sources import products
 from dashboard_scraper.sources.cursor.fields import MEANINGS
-from dashboard_scraper.sources.interface import Clock, Selection, SourceInfo
+from dashboard_scraper.sources.interface import Selection, SourceInfo
 from dashboard_scraper.sources.registry import CURSOR
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ from contextlib import AbstractContextManager
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from dashboard_scraper.clock import Clock
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.model.dates import Window, last_complete_days, utc_day
 from dashboard_scraper.sources.dashboard.fields import FIELDS, MEANINGS, TENANT_TOTALS
-from dashboard_scraper.sources.interface import Clock, Selection, SessionInfo, SourceInfo
+from dashboard_scraper.sources.interface import Selection, SessionInfo, SourceInfo
 from dashboard_scraper.sources.products import AUGMENT
 from dashboard_scraper.sources.registry import DASHBOARD
 
