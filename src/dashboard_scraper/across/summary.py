@@ -9,7 +9,7 @@ import msgspec
 
 from dashboard_scraper.across.classes import Classes, Members, PersonClass, SeatsFrom
 from dashboard_scraper.model.dates import iso_utc
-from dashboard_scraper.model.listing import listed, listed_days
+from dashboard_scraper.model.listing import listed, listed_days, many
 from dashboard_scraper.people.groups import grouped_teams
 from dashboard_scraper.sources.registry import SOURCES, info_of
 from dashboard_scraper.store.day_people import bits_in
@@ -168,19 +168,15 @@ def _team_words(team: TeamPeople) -> str:
     return f"{team.team or 'all others'} {busy:,} of {team.counts.people:,} in use"
 
 
-def _many(count: int, one: str, several: str = "") -> str:
-    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
-
-
 def _remarks(source: SourcePeople) -> Iterator[str]:
     if source.missing:
         yield (
-            f"{_many(len(source.missing), 'day')} missing ({listed_days(source.missing)}): people"
+            f"{many(len(source.missing), 'day')} missing ({listed_days(source.missing)}): people"
             " who seem idle may have been active then"
         )
     if source.unmatched:
         names = f": {listed(source.unmatched_names)}" if source.unmatched_names else ""
-        count = _many(source.unmatched, "login or id", "logins or ids")
+        count = many(source.unmatched, "login or id", "logins or ids")
         yield f"{count} without a known address{names}"
     if source.seats_from == SeatsFrom.SOURCE.value and source.seats_as_of:
         yield f"seats as of {iso_utc(source.seats_as_of)}"

@@ -13,6 +13,7 @@ from dashboard_scraper.errors import UsageError
 from dashboard_scraper.model.checks import Difference
 from dashboard_scraper.model.dates import iso_utc
 from dashboard_scraper.model.figures import NOTHING_KNOWN
+from dashboard_scraper.model.listing import many
 from dashboard_scraper.model.metrics import METRICS
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.people.audience import Audience
@@ -137,7 +138,7 @@ def _figures(name: str, old: UserUsage | None, new: UserUsage) -> Iterator[Perso
 def as_lines(history: DayHistory) -> Iterator[str]:
     """The history as text."""
     count = len(history.versions)
-    versions = f"{count} version{'s'[: count - 1]}" if count else "only its costs are in the store"
+    versions = many(count, "version") if count else "only its costs are in the store"
     yield f"{history.day} ({history.source}): {versions}"
     for name, doubt in (("held", history.held), ("suspicious", history.suspicious)):
         if doubt:

@@ -12,7 +12,7 @@ from dashboard_scraper.model.cost_changes import DAY, Cause, Change, share_of, s
 from dashboard_scraper.model.cost_forecast import METHOD, Forecast, NoForecast
 from dashboard_scraper.model.costs import ESTIMATED, CostMetric
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.listing import listed, listed_days
+from dashboard_scraper.model.listing import listed, listed_days, many
 from dashboard_scraper.model.money import exact_sum
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.report.cost_texts import (
@@ -251,20 +251,13 @@ def _whole(comparison: Comparison) -> Iterator[str]:
         for each, sign in ((whole.now, False), (whole.before, False), (whole.difference, True))
     )
     estimate = ", an estimate and not a bill" if comparison.metric is ESTIMATED else ""
-    now_days, before_days = comparison.days
+    now_days, before_days = (many(days, "day") for days in comparison.days)
     yield (
         f"{comparison.metric.title} in {comparison.unit}{estimate}: {now} in {explained.now}"
-        f" ({_days(now_days)}), {before} in {explained.before} ({_days(before_days)}): {change}"
+        f" ({now_days}), {before} in {explained.before} ({before_days}): {change}"
     )
     if now_days != before_days:
-        yield (
-            f"The periods are not equally long: {_days(now_days)} are compared with"
-            f" {_days(before_days)}"
-        )
-
-
-def _days(count: int) -> str:
-    return f"{count} day{'s'[: count - 1]}"
+        yield f"The periods are not equally long: {now_days} are compared with {before_days}"
 
 
 def _remarks(found: Explained) -> Iterator[str]:

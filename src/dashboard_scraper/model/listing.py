@@ -24,7 +24,12 @@ def listed_days(days: Iterable[date], most: int = _RANGES_AT_MOST) -> str:
     """`2025-03-01, 2025-03-04 to 2025-03-06 and 14 more ranges`, oldest first."""
     ranges = list(runs_of_days(days))
     more = len(ranges) - most
-    return listed(ranges, most) + (f" range{'s'[: more - 1]}" if more > 0 else "")
+    return listed(ranges, most) + ((" ranges" if more > 1 else " range") if more > 0 else "")
+
+
+def many(count: int, one: str, several: str = "") -> str:
+    """`1 day`, `2 days`."""
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
 def shortened(text: str, most: int) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dashboard_scraper.model.doubts import Doubt, DoubtKind
+from dashboard_scraper.model.listing import many
 from dashboard_scraper.report.charts import mark_of
 from dashboard_scraper.report.figures import Period, ReportFigures, State
-from dashboard_scraper.report.texts import day_head, days_text, doubt_text, listed, many, plain
+from dashboard_scraper.report.texts import day_head, days_text, doubt_text, listed, plain
 from dashboard_scraper.sources.registry import info_of
 
 _LONGEST_LIST = 10

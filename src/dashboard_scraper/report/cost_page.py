@@ -15,6 +15,7 @@ from dashboard_scraper.model.costs import (
     CostMetric,
 )
 from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.listing import many
 from dashboard_scraper.model.money import ZERO, difference, exact_sum, per, rounded
 from dashboard_scraper.report.charts import (
     BEFORE,
@@ -36,7 +37,6 @@ from dashboard_scraper.report.texts import (
     UNKNOWN,
     Term,
     days_text,
-    many,
     number,
     weekday_text,
 )

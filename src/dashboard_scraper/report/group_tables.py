@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from dashboard_scraper.model.listing import many
 from dashboard_scraper.model.metrics import ACCEPTED, LINES, MESSAGES, SHOWN
 from dashboard_scraper.report.figures import Group, ReportFigures
 from dashboard_scraper.report.parts import Section, Table
@@ -15,7 +16,6 @@ from dashboard_scraper.report.texts import (
     RATE_TERM,
     Term,
     hidden_teams_text,
-    many,
     number,
     rate_cell,
     term_of,

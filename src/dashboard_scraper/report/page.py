@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from dashboard_scraper.model.dates import DAYS
 from dashboard_scraper.model.figures import accept_rate
+from dashboard_scraper.model.listing import many
 from dashboard_scraper.model.metrics import (
     ACCEPTED,
     COUNTS,
@@ -63,7 +64,6 @@ from dashboard_scraper.report.texts import (
     UNKNOWN,
     Term,
     against,
-    many,
     mean,
     number,
     points,

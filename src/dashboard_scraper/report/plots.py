@@ -8,6 +8,7 @@ from functools import partial
 import msgspec
 
 from dashboard_scraper.model.doubts import DoubtKind
+from dashboard_scraper.model.listing import many
 from dashboard_scraper.report.charts import (
     BEFORE,
     EMPTY,
@@ -39,7 +40,6 @@ from dashboard_scraper.report.texts import (
     WEEKDAYS,
     Term,
     day_head,
-    many,
     mean,
     number,
     short,

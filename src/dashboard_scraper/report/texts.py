@@ -11,6 +11,7 @@ from dashboard_scraper.model.checks import Difference
 from dashboard_scraper.model.dates import DAYS, Window, runs_of_days
 from dashboard_scraper.model.doubts import Doubt
 from dashboard_scraper.model.figures import accept_rate
+from dashboard_scraper.model.listing import many
 from dashboard_scraper.model.metrics import (
     ACCEPT_RATE,
     COUNTS,
@@ -118,11 +119,6 @@ def _with_sign(text: str) -> str:
     if not any(digit in text for digit in "123456789"):
         text = f"\u00b1{text[1:]}"
     return text.replace("-", "\u2212")
-
-
-def many(count: int, one: str, several: str | None = None) -> str:
-    """`1 day`, `2 days`."""
-    return f"{count:,} {one if count == 1 else several or one + 's'}"
 
 
 OTHER_TEAMS = "all others"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from decimal import Decimal
 
+from dashboard_scraper.model.listing import many
 from dashboard_scraper.report.charts import (
     GAP,
     MISSING,
@@ -27,7 +28,6 @@ from dashboard_scraper.report.texts import (
     UNKNOWN,
     Term,
     days_text,
-    many,
     number,
     plain,
     share,

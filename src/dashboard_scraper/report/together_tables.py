@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from dashboard_scraper.model.costs import BILLED, CREDITS, ESTIMATED, CostMetric
+from dashboard_scraper.model.listing import many
 from dashboard_scraper.model.meanings import are_comparable
 from dashboard_scraper.model.metrics import COUNTS, Metric
 from dashboard_scraper.model.money import per
@@ -19,7 +20,6 @@ from dashboard_scraper.report.texts import (
     UNKNOWN,
     Term,
     hidden_teams_text,
-    many,
     number,
     share,
 )

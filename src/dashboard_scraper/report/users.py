@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from dashboard_scraper.model.figures import accept_rate
+from dashboard_scraper.model.listing import many
 from dashboard_scraper.model.metrics import ACCEPTED, COUNTS, LINES, SHOWN, Metric, Unit
 from dashboard_scraper.report.figures import (
     USE,
@@ -25,7 +26,6 @@ from dashboard_scraper.report.texts import (
     NEW,
     RATE_TERM,
     Term,
-    many,
     number,
     rate,
     term_of,

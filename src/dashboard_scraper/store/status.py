@@ -47,16 +47,15 @@ class SourceStatus(msgspec.Struct):
     """The days of one source, from the first that was fetched to the newest completed one.
 
     `last` may be today. Days after it are in `future`, and neither `complete` nor `empty`: they
-    were stored while a clock was ahead.
-    The `fetched_at` of days in `fetched_in_future` is still to come. `newest_over` is the newest
-    day that had ended when it was fetched, as far as clocks were right: the freshness is measured
-    from its end. `rows` is the number of user-days. `missing` days should be stored by now: none
-    that the source is not expected to have yet. `unsettled` days may still grow, `unchecked`
-    ones came without the tenant's figures, and from `forgotten` ones a user was removed.
-    `editor_language` and `credits` count the days that have such figures; those of
+    were stored while a clock was ahead. The `fetched_at` of days in `fetched_in_future` is still to
+    come. `newest_over` is the newest day that had ended when it was fetched, as far as clocks were
+    right: the freshness is measured from its end. `rows` is the number of user-days. `missing` days
+    should be stored by now: none that the source is not expected to have yet. `unsettled` days may
+    still grow, `unchecked` ones came without the tenant's figures, and from `forgotten` ones a user
+    was removed. `editor_language` and `credits` count the days that have such figures; those of
     `editor_language_unreconciled` do not add up to the users' figures. `costs` is None where no day
-    has costs. `last_success` is when a run
-    last fetched everything that it should, without a day in doubt.
+    has costs. `last_success` is when a run last fetched everything that it should, without a day in
+    doubt.
     """
 
     source: str
