@@ -407,6 +407,12 @@ def test_equal_rows_are_one_user(home: Home) -> None:
     assert [each["user_login"] for each in made] == ["ada@example.com", "bo@example.com"]
 
 
+def test_missing_file_is_named_before_its_days_are_asked_for(home: Home) -> None:
+    result = home.run("convert", "typing-error.csv")
+    assert (result.code, result.out) == (2, "")
+    assert "typing-error.csv does not exist" in result.err
+
+
 @pytest.mark.parametrize("kind", ["missing", "folder"])
 def test_missing_file_is_refused(home: Home, kind: str) -> None:
     """The earlier output is set aside."""

@@ -39,7 +39,7 @@ def convert(
     out: Path | None,
 ) -> None:
     """Write the JSON, and print its path; `days` are --day, --start and --end."""
-    window = window_of_options(*days) or window_of_file(file)
+    window = window_of_options(*days) or _window_named_by(file)
     target = out.absolute() if out else file.absolute().with_suffix(".json")
     if behind_links(target) == behind_links(file):
         raise UsageError(f"{file} would be overwritten; choose another name with --out")
@@ -71,6 +71,15 @@ def convert(
             publication.publish()
     logger.info("%s: %d users, %d with activity", window, len(users), len(lines))
     print_lines([target])
+
+
+def _window_named_by(file: Path) -> Window:
+    try:
+        return window_of_file(file)
+    except UsageError:
+        if not file.exists():
+            raise UsageError(f"{file} does not exist") from None
+        raise
 
 
 def _warn_of_other_days(users: Iterable[UserUsage], window: Window) -> None:
