@@ -170,12 +170,16 @@ class Store:
 
     def as_of(self, moment: datetime) -> Store:
         """The store for reading, as of an earlier moment; UsageError for a lake."""
+        return _StoreAsOf(self.with_versions(), self._backend, moment)
+
+    def with_versions(self) -> Store:
+        """This store; UsageError for a lake."""
         if not self._backend.has_versions:
             raise UsageError(
-                f"{self.shown} has each day as it is now: for an earlier moment, read the store"
-                " that is exported to it"
+                f"{self.shown} has each day as it is now: for other versions, read the store that"
+                " is exported to it"
             )
-        return _StoreAsOf(self, self._backend, moment)
+        return self
 
     def _is_old(self, view: View) -> bool:
         """Whether the store needs a migration; UsageError where this user may not migrate it."""

@@ -26,13 +26,13 @@ def run(args: argparse.Namespace) -> None:
 
 
 def print_history(settings: Settings, day: date, *, as_json: bool) -> None:
-    """Print every version; UsageError if the day is not in the store."""
+    """Print every version; UsageError if the day is not in the store, or this is a lake."""
     from dashboard_scraper.cli.day_history import as_lines, history_of
     from dashboard_scraper.cli.output import print_json, print_lines
     from dashboard_scraper.cli.wiring import audience_of
     from dashboard_scraper.store import store_of
 
-    with store_of(settings).reading() as reader:
+    with store_of(settings).with_versions().reading() as reader:
         history = history_of(reader, settings.source, day, audience_of(settings))
     if as_json:
         print_json(history)

@@ -43,7 +43,7 @@ def print_revisions(settings: Settings) -> None:
     from dashboard_scraper.cli.output import print_lines
     from dashboard_scraper.store import store_of
 
-    with store_of(settings).reading() as reader:
+    with store_of(settings).with_versions().reading() as reader:
         lines = list(_lines(reader, settings))
     if not lines:
         lines = ["no revision is held, and no day is suspicious"]
