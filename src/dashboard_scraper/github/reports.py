@@ -7,7 +7,6 @@ organization are a single compact object. There are no records of a day that is 
 from __future__ import annotations
 
 import itertools
-import operator
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from functools import cached_property
@@ -354,15 +353,16 @@ class GithubReports:
             return {}
         active = self._active[_ANY].bitmap(row.day, 1) or 0
         phase_of = {bit: each.number for each in phases for bit in bits_in(each.people & active)}
-        sums_of = {each.number: [0] * len(_AVERAGES) for each in phases}
-        for name, *sums in self._reader.group_sums(
+        # With zeros, so that a phase without people has sums.
+        rows_of = {each.number: [("", *(0 for _ in _AVERAGES))] for each in phases}
+        for sums in self._reader.group_sums(
             row, [*_AVERAGES.values()], service_accounts=self._audience.service_accounts
         ):
-            number = phase_of[self._bit_of[self._persons[name].id]]
-            sums_of[number] = [*map(operator.add, sums_of[number], sums)]
-        named = {
-            number: dict(zip(_AVERAGES, sums, strict=True)) for number, sums in sums_of.items()
-        }
+            rows_of[phase_of[self._bit_of[self._persons[sums[0]].id]]].append(sums)
+        named = {}
+        for number, rows in rows_of.items():
+            _, *columns = zip(*rows, strict=True)
+            named[number] = dict(zip(_AVERAGES, map(sum, columns), strict=True))
         return {"totals_by_ai_adoption_phase": [*totals_by_phase(phases, active, named)]}
 
     def count_people(self, window: Window) -> None:
