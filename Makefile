@@ -108,6 +108,7 @@ bench: $(READY)
 	$(BIN)/python bench/analytics.py
 	$(BIN)/python bench/serve.py --users 500
 	$(BIN)/python bench/report.py
+	$(BIN)/python bench/long_export.py --users 500
 	$(BIN)/python bench/lake.py
 	$(BIN)/python bench/import_time.py
 

@@ -1,0 +1,75 @@
+"""What the export of a year costs: the first one, the same again, and that of a day later.
+
+The store has all of the days; only the exports are measured. The second has nothing new to write,
+and the third one day, and the window's dates in every record of the Copilot JSON. Printed are the
+wall and CPU time, the bytes written and the peak memory of the whole program, each time as a ratio
+of the first too.
+
+    python bench/long_export.py [--users 2000] [--days 365] [--folder FOLDER]
+
+The folder must have room for all files, some 6 KB for each user-day; it is emptied at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+
+from last_28_days import Cost, cost_of
+
+from dashboard_scraper.settings.groups import sqlite_url
+from store import LAST
+
+BENCH = Path(__file__).parent
+FILL = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import store
+store.fill(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+"""
+
+
+def filled(home: Path, users: int, days: int) -> None:
+    (home / "data").mkdir()
+    url = sqlite_url(home / "data" / "usage.db")
+    fill = [sys.executable, "-c", FILL, str(BENCH), url, str(users), str(days)]
+    subprocess.run(fill, check=True, capture_output=True)
+
+
+def exported(home: Path, days: int, back: int) -> Cost:
+    """Of as many days, up to so many days before the last."""
+    end = LAST - timedelta(days=back)
+    command = [sys.executable, "-m", "dashboard_scraper", "export", "--home", str(home)]
+    command += [f"{end - timedelta(days=days - 1)}", f"{end}"]
+    return cost_of(command, {**os.environ, "RECONCILE": "warn"}, home)  # of made-up figures
+
+
+def main() -> None:
+    """Print a line for each export."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--users", type=int, default=2_000)
+    parser.add_argument("--days", type=int, default=365)
+    parser.add_argument("--folder", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        home = Path(folder)
+        filled(home, options.users, options.days + 1)
+        print("export of        wall s    CPU s  MB written  MB peak   ratio")
+        first: Cost | None = None
+        for what, back in (("all days", 1), ("the same", 1), ("a day later", 0)):
+            cost = exported(home, options.days, back)
+            first = first or cost
+            print(
+                f"{what:<14}{cost.wall:>9.2f}{cost.cpu:>9.2f}{cost.written:>12,.0f}"
+                f"{cost.memory:>9.0f}{cost.cpu / first.cpu:>8.3f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
