@@ -121,17 +121,21 @@ def _counts(members: Members, within: int = -1) -> ClassCounts:
     return ClassCounts(sum(counted.values()), counted, with_seat)
 
 
+def members_of(overall: Members, teams: Mapping[int, frozenset[str]]) -> dict[str, set[int]]:
+    """The members of each team, and under an empty name who is in none. Without service accounts
+    and others of whom nobody knows who they are: they would hide how few people are in none.
+    """
+    found: dict[str, set[int]] = {}
+    for bit in bits_in(overall.everybody & ~overall.of[PersonClass.UNATTRIBUTED]):
+        for team in teams.get(bit) or ("",):
+            found.setdefault(team, set()).add(bit)
+    return found
+
+
 def _teams(
     overall: Members, teams: Mapping[int, frozenset[str]], min_group_size: int
 ) -> list[TeamPeople]:
-    """Without service accounts and others of whom nobody knows who they are: they are in no team,
-    and would hide how few people are.
-    """
-    members: dict[str, set[int]] = {}
-    for bit in bits_in(overall.everybody & ~overall.of[PersonClass.UNATTRIBUTED]):
-        for team in teams.get(bit) or ("",):
-            members.setdefault(team, set()).add(bit)
-    shown = grouped_teams(members, min_group_size)
+    shown = grouped_teams(members_of(overall, teams), min_group_size)
     return [
         TeamPeople(team, _counts(overall, sum(1 << bit for bit in bits)))
         for team, bits in shown.items()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from dashboard_scraper.across.classes import Classes, PersonClass
+from dashboard_scraper.across.classes import Classes
 from dashboard_scraper.across.people import PeopleAcross
-from dashboard_scraper.across.summary import PeopleSummary, summary_of
+from dashboard_scraper.across.summary import PeopleSummary, members_of, summary_of
 from dashboard_scraper.across.tables import PEOPLE_CSV, USAGE_CSV, people_csv, usage_csv
 from dashboard_scraper.across.usage import usage_of
 from dashboard_scraper.cli.wiring import audience_of
@@ -28,7 +28,6 @@ from dashboard_scraper.people.roster import read_roster
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.spans import measured
 from dashboard_scraper.store import Reader, store_of
-from dashboard_scraper.store.day_people import bits_in
 
 
 class Everybody(msgspec.Struct, frozen=True):
@@ -48,11 +47,7 @@ class Everybody(msgspec.Struct, frozen=True):
 
     def shown_teams(self) -> dict[int, str]:
         """The teams of each person that may be shown, in one text."""
-        overall = self.classes.overall
-        members: dict[str, set[int]] = {}
-        for bit in bits_in(overall.everybody & ~overall.of[PersonClass.UNATTRIBUTED]):
-            for team in self.teams.get(bit) or ("",):
-                members.setdefault(team, set()).add(bit)
+        members = members_of(self.classes.overall, self.teams)
         shown = grouped(members, self.min_group_size).keys()
         return {bit: ", ".join(sorted(found & shown)) for bit, found in self.teams.items()}
 

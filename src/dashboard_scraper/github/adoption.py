@@ -3,7 +3,7 @@
 A person is in a phase by what they used on at least two of the 28 days up to a day: phase 2 is one
 agent outside the editor (the command line's or a remote one), phase 3 is both, and phase 1 is
 completions or the editor's agent without these. GitHub's further agents, code review and its app,
-Augment does not have. Where one of the 28 days is missing, nobody's phase is known.
+are in no metric of the catalogue. Where one of the 28 days is missing, nobody's phase is known.
 """
 
 from __future__ import annotations

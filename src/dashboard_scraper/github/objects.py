@@ -1,7 +1,7 @@
 """GitHub's REST objects for people, teams and organizations.
 
 They have every field that GitHub's description requires, since strict clients reject parts of
-objects. What Augment does not know has the value that stands for "not configured", or none.
+objects. What no source knows has the value that stands for "not configured", or none.
 """
 
 from __future__ import annotations
@@ -185,9 +185,9 @@ class ObjectWriter(msgspec.Struct, frozen=True):
 
 
 def billing_of(seats: Sequence[Seat], cycle: Window) -> Json:
-    """A `copilot-organization-details`. Nobody knows Augment's billing cycle: `cycle` is the window
-    of the 28-day reports, so that the active seats are their monthly active users, and whoever was
-    active since by a newer day or by what the source says.
+    """A `copilot-organization-details`. Nobody knows the tenant's billing cycle: `cycle` is the
+    window of the 28-day reports, so that the active seats are their monthly active users, and
+    whoever was active since by a newer day or by what the source says.
     """
     start = start_of_day(cycle.start)
     active = sum(seat.last_activity is not None and seat.last_activity >= start for seat in seats)

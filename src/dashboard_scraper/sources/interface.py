@@ -301,22 +301,20 @@ class SourceInfo(msgspec.Struct, frozen=True):
     """How many full days after a day's end its figures are expected: windows without dates end so
     much earlier.
     """
-
     session: SessionInfo | None = None
     """How its session is kept alive; None where it has a token or key, which need no use."""
     session_life: Callable[[Settings], timedelta | None] = _unknown
     """How long a session lasts after its last use, if it is a session that nothing renews."""
     token_expires_at: Callable[[Settings], datetime | None] = _unknown
     """When the token expires, if it says so itself."""
-
-    def last_days(self, settings: Settings, count: int, today: date) -> Window:
-        """The newest days that the source is expected to have."""
-        return last_complete_days(count, today - timedelta(days=self.lag_days(settings)))
-
     cost_metrics: Collection[CostMetric] = COST_METRICS
     """What it may know of costs; none, where it never knows any."""
     has_records: bool = False
     """Whether it has records in GitHub's format, which are stored as they come."""
+
+    def last_days(self, settings: Settings, count: int, today: date) -> Window:
+        """The newest days that the source is expected to have."""
+        return last_complete_days(count, today - timedelta(days=self.lag_days(settings)))
 
     @property
     def has_costs(self) -> bool:
