@@ -267,7 +267,7 @@ def _not_published(day: date) -> NotPublished:
 
 
 def _log_plan(source: Source, window: Window, plan: _Plan) -> None:
-    logger.info("%s: %d of %d days to fetch", window, len(plan.needed), len(window))
+    logger.info("%s: %d days to fetch, of %d", window, len(plan.needed), len(window))
     if plan.recheck:
         logger.info("rechecking, in turn: %s", listed_days(plan.recheck))
     estimate = source.estimate(plan.needed)
