@@ -107,11 +107,6 @@ class CostSource(Protocol):
         ...
 
     @property
-    def required(self) -> bool:
-        """Whether it is an error where the source has no costs for this tenant."""
-        ...
-
-    @property
     def days_at_once(self) -> int:
         """The longest range of days that one request may ask for."""
         ...

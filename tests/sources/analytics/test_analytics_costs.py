@@ -167,7 +167,6 @@ def test_tenant_without_costs_has_none(home: Home, absent: Simulator, caplog: Lo
     caplog.set_level(logging.INFO, "dashboard_scraper")
     with opened(home) as source:
         assert source.costs.wanted
-        assert not source.costs.required
         assert [source.costs.fetch_totals(WINDOW) for _ in range(3)] == [None] * 3
         assert source.costs.fetch_budgets(["ada@example.com"]) is None
     assert [record.levelno for record in caplog.records] == [logging.INFO] * 2
@@ -179,7 +178,6 @@ def test_tenant_without_costs_has_none(home: Home, absent: Simulator, caplog: Lo
 def test_required_costs_that_are_absent_are_an_error(home: Home, absent: Simulator) -> None:
     home.settings["FETCH_COST"] = "true"
     with opened(home) as source:
-        assert source.costs.required
         error = failure(lambda: source.costs.fetch_totals(WINDOW))
         assert source.costs.fetch_budgets(["ada@example.com"]) is None, "these are not required"
     assert type(error) is UsageError

@@ -94,10 +94,9 @@ def print_status(
         if check:
             source.check(settings, now)
         if max_age is not None:
-            costs = settings.fetch_cost != "false"
             # Days that the source has not published yet make nothing stale.
             age = max_age + timedelta(days=source.lag_days(settings))
-            raise_if_stale(status, settings.source, age, now, costs=costs)
+            raise_if_stale(status, settings.source, age, now, costs=settings.wants_costs)
 
     if check or max_age is not None:
         for_each_source(settings, check_source)

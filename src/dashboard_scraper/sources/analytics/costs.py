@@ -71,6 +71,8 @@ class AnalyticsCosts:
     A tenant without the endpoint has no costs, which `FETCH_COST=true` makes an error.
     """
 
+    has_totals = True
+
     def __init__(
         self,
         api: Api,
@@ -80,25 +82,14 @@ class AnalyticsCosts:
         unknown: UnknownFields,
     ) -> None:
         self._api = api
-        self._setting = settings.fetch_cost
+        self.wanted = settings.wants_costs
+        self._required = settings.fetch_cost == "true"
         self._clock = clock
         self._names = names
         self._unknown = unknown
         self._amounts = {name: Amounts(name) for name in (COST_ANALYTICS, BUDGET_OVERRIDES)}
         self._once = Once(logger)
         self._answered: set[str] = set()
-
-    has_totals = True
-
-    @property
-    def wanted(self) -> bool:
-        """Unless FETCH_COST is false."""
-        return self._setting != "false"
-
-    @property
-    def required(self) -> bool:
-        """Where FETCH_COST is true."""
-        return self._setting == "true"
 
     @property
     def days_at_once(self) -> int:
@@ -119,7 +110,7 @@ class AnalyticsCosts:
                     raise ContractBroken(f"{row.where}: {row.day} came twice")
                 found[row.day] = row.figures
         except Absent as error:
-            self._note_absence(COST_ANALYTICS, error, required=self.required)
+            self._note_absence(COST_ANALYTICS, error, required=self._required)
             return None
         return {day: found.get(day, NO_COST) for day in window.days()}
 

@@ -19,7 +19,6 @@ class ClaudeCodeCosts:
     """
 
     wanted = True
-    required = False
     has_totals = False
     days_at_once = 1
 

@@ -90,7 +90,7 @@ class CursorSource(SummedDays, RestSource):
         self._allowed = AllowedRequests(base, PREFIX, ALLOWED, self._key)
         super().__init__(settings, base, self._allowed, ACCESS, pace=pace, max_body=_MAX_BODY)
         self._once = Once(logger)
-        self._costs = CursorCosts(self, settings.fetch_cost, clock, self._names, self._unknown)
+        self._costs = CursorCosts(self, settings.wants_costs, clock, self._names, self._unknown)
         self._totals: dict[date, Totals] = {}
         self._without_totals: dict[date, ContractBroken] = {}
         self._needed: list[date] = []

@@ -79,24 +79,14 @@ class CursorCosts:
     has_totals = False
 
     def __init__(
-        self, api: Api, fetch_cost: str, clock: Clock, names: Names, unknown: UnknownFields
+        self, api: Api, wanted: bool, clock: Clock, names: Names, unknown: UnknownFields
     ) -> None:
         self._api = api
-        self._setting = fetch_cost
+        self.wanted = wanted
         self._clock = clock
         self._names = names
         self._unknown = unknown
         self._most_events = 0  # that a day has had so far
-
-    @property
-    def wanted(self) -> bool:
-        """Unless FETCH_COST is false."""
-        return self._setting != "false"
-
-    @property
-    def required(self) -> bool:
-        """Where FETCH_COST is true."""
-        return self._setting == "true"
 
     @property
     def days_at_once(self) -> int:

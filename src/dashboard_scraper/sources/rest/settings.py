@@ -81,6 +81,11 @@ class CostSettings(Group):
         " for you",
     )
 
+    @property
+    def wants_costs(self) -> bool:
+        """Unless FETCH_COST is false."""
+        return self.fetch_cost != "false"
+
 
 def refuse_both(settings: BaseModel, name: str) -> None:
     """ValueError where a secret is set, and a file with it too: for a validator of settings."""
