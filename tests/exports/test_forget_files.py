@@ -267,6 +267,19 @@ def test_name_is_found_however_a_file_writes_it(home: Home, capsys: Capture, nam
     assert found == ["old.csv", "old.focus.csv", "old.html", "old.json"]
 
 
+@pytest.mark.parametrize("name", ["", " ", "\u200b"], ids=["empty", "blank", "invisible"])
+def test_empty_name_removes_nothing(home: Home, name: str) -> None:
+    """Such as that of a variable which a script did not set: every file has it somewhere."""
+    home.settings |= {"STORE_URL": f"sqlite:///{home.data / 'usage.db'}", "METRICS_SOURCE": SOURCE}
+    put(home.settings["STORE_URL"], {LAST: [user("ada@example.com", chat_messages=1)]})
+    export_files(settings_of(home), Window(LAST, LAST), None)
+    before = {path: path.read_bytes() for path in all_files(home.data)}
+    result = home.run("forget", name, "--files")
+    assert (result.code, result.out) == (2, "")
+    assert "name the person" in result.err
+    assert {path: path.read_bytes() for path in all_files(home.data)} == before
+
+
 @pytest.mark.slow
 def test_forget_command_takes_the_option(home: Home) -> None:
     fill(home)

@@ -29,6 +29,7 @@ from dashboard_scraper.exports.export_folders import moment_of
 from dashboard_scraper.exports.manifest import MANIFEST, read_manifest
 from dashboard_scraper.exports.notes import NOTES, is_foreign
 from dashboard_scraper.files import STALE_SUFFIX, explained, flush_folder
+from dashboard_scraper.model.addresses import cleaned
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.listing import listed
 from dashboard_scraper.people import traces
@@ -58,9 +59,11 @@ def forget(settings: Settings, user: str, *, files: bool, source: str | None = N
     """Remove a person from the store, and with `files` from the files below EXPORT_DIR.
 
     Without `files`, these are listed. A name that is not an address is meant as the `source` spells
-    it. UsageError if neither store nor files have the person, or if several sources have the name,
-    each for somebody else.
+    it. UsageError if the name is empty, if neither store nor files have the person, or if
+    several sources have the name, each for somebody else.
     """
+    if not cleaned(user):  # every file has it somewhere
+        raise UsageError("name the person to forget: the address, login or id, as the CSV has it")
     audience = audience_of(settings)
     store = store_of(settings, audience.people)
     if not store.exists():
