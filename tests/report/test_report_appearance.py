@@ -305,6 +305,9 @@ def test_texts_of_charts_are_whole_and_apart(width: int, screen: Screen) -> None
         assert [text for text, left, right, *_ in group if left < 0 or right > 0] == []
         for (text, *_, right, top), (_, _, _, left, _, level) in itertools.pairwise(group):
             assert right <= left or top != level, text
+    for scale, values in zip(drawn[::3], drawn[1::3], strict=True):
+        edge = max(right for *_, right, _ in scale)
+        assert [text for text, *_, left, _, _ in values if left < edge] == []
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@
     // Where a text is that may be wider than its place; Plot adds half a band.
     const inside = (text, place) => {
       const half = (bold * text.length) / 2;
-      return Math.min(Math.max(middle(place), half), width - half) - step * 0.37;
+      return Math.min(Math.max(middle(place), left + half), width - half) - step * 0.37;
     };
     const pad = step * 0.13;
     const spare = Math.max(0, (step * 0.74 - thickest) / 2);
