@@ -248,3 +248,10 @@ def test_convert_accepts_the_spellings_of_days(capsys: Capture) -> None:
         parse(["convert", "x.csv", "--day", "2025-10"])
     assert main(["convert", "x.csv", "--start", "2025-10", "--end", "2025-09"]) == 2
     assert "the start 2025-10-01 is after the end 2025-09-30" in capsys.readouterr().err
+
+
+def test_help_offers_a_month_where_it_is_accepted(capsys: Capture) -> None:
+    for command, accepts in (("export", True), ("history", False)):
+        assert ("a month" in printed(["help", command], capsys)) is accepts
+        main([command, "2025-10", "--home", "nowhere"])
+        assert ("more than one day" in capsys.readouterr().err) is not accepts

@@ -17,10 +17,11 @@ from dashboard_scraper.sources.registry import SOURCES
 if TYPE_CHECKING:
     from dashboard_scraper.settings.config import Settings
 
-SPELLINGS = (
-    "MM-DD-YYYY or YYYY-MM-DD, in UTC; also yesterday, -7d (seven days ago), or a month, YYYY-MM"
-)
-"""How a day may be written."""
+_DATES = "MM-DD-YYYY or YYYY-MM-DD, in UTC; also yesterday"
+SPELLINGS = f"{_DATES}, -7d (seven days ago), or a month, YYYY-MM"
+"""How a day, or the days of a month, may be written."""
+OF_ONE_DAY = f"{_DATES}, or -7d (seven days ago)"
+"""How a day may be written where a month is too much."""
 
 
 def add_common(parser: Parser) -> None:

@@ -7,7 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from dashboard_scraper.cli.arguments import Parser, one_day
-from dashboard_scraper.cli.options import SPELLINGS, add_json, add_source, settings_of
+from dashboard_scraper.cli.options import OF_ONE_DAY, add_json, add_source, settings_of
 
 if TYPE_CHECKING:
     from dashboard_scraper.settings.config import Settings
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def configure(parser: Parser) -> None:
     """The day and the format."""
-    parser.add_argument("day", type=one_day, metavar="DAY", help=f"the day; {SPELLINGS}")
+    parser.add_argument("day", type=one_day, metavar="DAY", help=f"the day; {OF_ONE_DAY}")
     add_source(parser)
     add_json(parser)
 

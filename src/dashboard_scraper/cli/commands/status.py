@@ -37,7 +37,9 @@ def configure(parser: Parser) -> None:
         help="exit with 8 if the newest day ended longer ago: 36h, 2d or 90m, for example",
     )
     parser.add_argument(
-        "--check", action="store_true", help="also try the session; exit with 3 if it has expired"
+        "--check",
+        action="store_true",
+        help="also try the session, token or key; exit with 3 if it is not accepted",
     )
     parser.add_argument(
         "--verify",
