@@ -143,6 +143,16 @@ def test_one_request_a_day_has_usage_and_costs(home: Home, claude: Simulator) ->
 
 
 @pytest.mark.slow
+def test_costs_can_be_left_out(home: Home, claude: Simulator) -> None:
+    home.settings["FETCH_COST"] = "false"
+    fetched(home, DAY)
+    assert claude.count(ENDPOINT, DAY) == 1
+    with store_at(home.settings["STORE_URL"]).reading() as reader:
+        assert list(reader.ledger(CLAUDE_CODE)) == [DAY]
+        assert reader.cost_ledger(CLAUDE_CODE) == {}
+
+
+@pytest.mark.slow
 def test_second_night_asks_for_unsettled_days_only(home: Home, claude: Simulator) -> None:
     """Costs settle later than usage; a day for which neither has settled is asked for once."""
     window = Window(TODAY - timedelta(10), TODAY - timedelta(1))

@@ -90,7 +90,7 @@ class ClaudeCodeSource(SummedDays, RestSource):
             max_body=_MAX_BODY,
         )
         self._who: dict[date, Who] = {}
-        self.costs = ClaudeCodeCosts(self._reported)
+        self.costs = ClaudeCodeCosts(self._reported, wanted=settings.wants_costs)
 
     def published(self, now: datetime) -> Window:
         """Every day since there is Claude Code, up to the last that ended over an hour ago."""

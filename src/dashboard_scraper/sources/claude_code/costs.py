@@ -18,11 +18,11 @@ class ClaudeCodeCosts:
     was fetched in this run is not fetched again. `reported` fetches one.
     """
 
-    wanted = True
     has_totals = False
     days_at_once = 1
 
-    def __init__(self, reported: Callable[[date], ReportedDay]) -> None:
+    def __init__(self, reported: Callable[[date], ReportedDay], *, wanted: bool) -> None:
+        self.wanted = wanted
         self._reported = reported
         self._recent = RecentCosts(_MOST_ROWS)
         self._currencies: dict[date, str] = {}

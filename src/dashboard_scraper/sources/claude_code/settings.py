@@ -8,10 +8,10 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 
 from dashboard_scraper.settings.values import BaseUrl
-from dashboard_scraper.sources.rest.settings import RequestSettings, refuse_both
+from dashboard_scraper.sources.rest.settings import CostSettings, RequestSettings, refuse_both
 
 
-class ClaudeCodeSettings(RequestSettings):
+class ClaudeCodeSettings(CostSettings, RequestSettings):
     """The Claude Code Analytics API of the Claude Console."""
 
     claude_code_api_key: SecretStr | None = Field(
