@@ -7,13 +7,13 @@ import logging
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
-from conftest import Home
+from conftest import Home, yesterday
 from copilot_runs import (
     DAY,
     FILE,
@@ -384,7 +384,8 @@ def test_wrong_token_and_tenant_need_signing_in(home: Home, github: Simulator) -
 
 def test_run_with_a_wrong_token_ends_with_3(home: Home, github: Simulator) -> None:
     home.settings["COPILOT_TOKEN"] = f"{github.copilot.token}x"
-    result = home.run("2026-11-20", "2026-11-20", "--daily")
+    day = yesterday() - timedelta(9)  # reports are kept for a year
+    result = home.run(f"{day}", f"{day}", "--daily")
     assert result.code == 3
     assert github.copilot.token not in result.err
 
