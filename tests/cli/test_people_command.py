@@ -141,6 +141,27 @@ def test_days_without_costs_are_counted_beside_them(home_of_two: Home) -> None:
     assert {row["Billed"] for row in rows if row["Source"] != SOURCE} == {""}
 
 
+def test_accounts_with_costs_alone_are_listed_as_others(home_of_two: Home, capsys: Capture) -> None:
+    """In their source, and service accounts only where these are shown."""
+    accounts = {"deb@example.com": Account.PERSON, "builder": Account.SERVICE_ACCOUNT}
+    costs = [Cost(name, each, "MODEL", "m", CostFigures(1)) for name, each in accounts.items()]
+    store = store_at(home_of_two.settings["STORE_URL"])
+    with store.locked(), store.opened():
+        store.put_costs(SOURCE, CostDay(LAST, costs, None), FETCHED)
+    lines = {
+        f"never seen              deb@example.com  {SOURCE} (not active)",
+        f"unattributed            builder  {SOURCE} (not active)",
+    }
+    run(home_of_two)
+    assert lines <= {*capsys.readouterr().out.splitlines()}
+    home_of_two.settings["INCLUDE_SERVICE_ACCOUNTS"] = "false"
+    run(home_of_two)
+    assert "builder" not in capsys.readouterr().out
+    run(home_of_two, as_csv=True)
+    rows = {row["User"] for row in rows_of(home_of_two.data / PEOPLE_CSV)}
+    assert rows == {ADA, BEN, CYD, "deb@example.com", "zed"}
+
+
 def test_names_are_hidden_where_outputs_hide_them(home_of_two: Home, capsys: Capture) -> None:
     home_of_two.settings["REPORT_USERS"] = "false"
     run(home_of_two, as_csv=True)

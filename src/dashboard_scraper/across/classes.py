@@ -133,6 +133,7 @@ class Classes:
     def __init__(self, reader: Reader, across: PeopleAcross, roster: Roster | None = None) -> None:
         self.across = across
         self.seats: dict[str, dict[int, list[Seat]]] = {}
+        self.services = 0
         self.colleagues = _colleagues(across, roster)
         self._payers = {source: reader.payers(source, across.window) for source in across.sources}
         facts = {source: self._facts(reader, source, roster) for source in across.sources}
@@ -156,6 +157,7 @@ class Classes:
         service = (across.service_accounts(source) | services) & ~(
             present & ~across.service_accounts(source) | people
         )
+        self.services |= across.service_accounts(source) | service
         active = across.used[source]
         said = _bits(bit for bit in seats if any(seat.last_active for seat in seats[bit]))
         return _Facts(

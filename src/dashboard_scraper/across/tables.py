@@ -32,13 +32,12 @@ def people_csv(
     """
     across, overall = classes.across, classes.overall
     present = {source: across.present(source) for source in across.sources}
-    services = {bit for found in present.values() for bit in found if found[bit].service}
     header = ["User", "Class", *(() if anonymous else ("Name", "Team", "Started", "Left"))]
     for source in across.sources:
         header += [f"{source} {title}" for title in _titles(anonymous=anonymous)]
     rows = []
     for bit in bits_in(overall.everybody):
-        if not service_accounts and bit in services:
+        if not service_accounts and classes.services >> bit & 1:
             continue
         row: list[Cell] = [guard(across.name(bit)), overall.class_of(bit).value]
         if not anonymous:

@@ -95,11 +95,10 @@ def _lines(everybody: Everybody) -> list[str]:
         for source in across.sources:
             presence, seated = present[source].get(bit), classes.of[source].seated or 0
             last = presence.last_active if presence else None
-            if presence or seated >> bit & 1:
+            if classes.of[source].everybody >> bit & 1:
                 seat = ", seat" if seated >> bit & 1 else ""
                 places.append(f"{source} ({last or 'not active'}{seat})")
-        service = any(bit in each and each[bit].service for each in present.values())
-        if not service or everybody.audience.service_accounts:
+        if everybody.audience.service_accounts or not classes.services >> bit & 1:
             title = classes.overall.class_of(bit).title
             where = "; ".join(places) or "in no source"
             found.append((title, across.name(bit), where))
