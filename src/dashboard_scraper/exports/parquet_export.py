@@ -40,6 +40,7 @@ from dashboard_scraper.model.doubts import DoubtKind, doubts_in
 from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.model.reconciliation import Rules, Verdict
 from dashboard_scraper.store import Reader, Store
+from dashboard_scraper.store.backend import first_line_of
 
 try:
     import pyarrow as pa
@@ -300,7 +301,7 @@ def _explained(url: str) -> Iterator[None]:
         with explained(url):
             yield
     except pa.ArrowException as error:
-        raise UsageError(f"--out: {url}: {str(error).splitlines()[0]}") from error
+        raise UsageError(f"--out: {url}: {first_line_of(error)}") from error
 
 
 def _check_url(url: str) -> None:

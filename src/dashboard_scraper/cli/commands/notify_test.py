@@ -33,7 +33,7 @@ def send_test(settings: Settings) -> None:
 
     heartbeat, channels = heartbeat_of(settings), channels_of(settings)
     if heartbeat is None and not channels:
-        raise UsageError("neither NOTIFY_URLS nor HEARTBEAT_URL is set")
+        raise UsageError("neither NOTIFY_URLS nor HEARTBEAT_URL is set; set one of them")
     failures = []
     for outcome in send(test_message(), channels, settings.libraries):
         if outcome.failure:

@@ -36,6 +36,7 @@ HOW_TO_GET_ONE = (
 _WORDS = KeyWords("COPILOT_TOKEN", "token", "GitHub Copilot", HOW_TO_GET_ONE)
 _ACCEPT, _VERSION = "application/vnd.github+json", "2022-11-28"
 _KEY_SETTING = "COPILOT_APP_KEY_FILE"
+_HOW_TO_GET_A_KEY = "download one in the settings of the app"
 _ENDPOINT = "access_tokens"
 # GitHub allows ten minutes at most, and suggests to allow for a clock that is a minute ahead.
 _JWT_LIFE, _CLOCK_AHEAD = timedelta(minutes=9), timedelta(minutes=1)
@@ -104,8 +105,8 @@ class _AppJwt(AuthBase):
             return jwt.encode(claims, self._key, algorithm="RS256")
         except (ValueError, TypeError, jwt.PyJWTError):
             raise UsageError(
-                f"{_KEY_SETTING}: {self._key_file} is not a private RSA key in PEM; download one in"
-                " the settings of the app"
+                f"{_KEY_SETTING}: {self._key_file} is not a private RSA key in PEM;"
+                f" {_HOW_TO_GET_A_KEY}"
             ) from None
 
 
@@ -121,7 +122,9 @@ class AppToken(AuthBase):
         try:
             key = read_private(key_file, allow_readable=settings.allow_readable_secrets)
         except FileNotFoundError:
-            raise SignInRequired(f"{_KEY_SETTING}: {key_file} does not exist") from None
+            raise SignInRequired(
+                f"{_KEY_SETTING}: {key_file} does not exist; {_HOW_TO_GET_A_KEY}"
+            ) from None
         signing = _AppJwt(settings.copilot_app_id or "", key, key_file)
         allowed = AllowedRequests(
             settings.copilot_api_base_url,

@@ -276,24 +276,34 @@ class Http:
             self.sent += 1
         limits = Limits(self._policy.timeout, deadline)
         timeout = min(limits.silence, limits.left())
+        with (
+            self._explained(url),
+            _counted_by(call.pace),
+            limited(limits),
+            self._session.request(
+                call.method,
+                url,
+                data=call.body,
+                headers=_JSON if call.body is not None else None,
+                auth=self._auth,
+                timeout=timeout,
+                stream=True,
+                allow_redirects=False,
+            ) as answer,
+        ):
+            # Not dict(answer.cookies), which raises for two of one name with different paths.
+            cookies = {cookie.name: cookie.value or "" for cookie in answer.cookies}
+            body = self._read(answer, call, limits)
+        response = Response(answer.status_code, url, answer.headers, body, cookies)
+        if response.meaning in _RETRIED:
+            raise _failure(response)
+        return response
+
+    @contextlib.contextmanager
+    def _explained(self, url: str) -> Iterator[None]:
+        """AttemptFailed for what a retry may fix; for all else, what it means to the user."""
         try:
-            with (
-                _counted_by(call.pace),
-                limited(limits),
-                self._session.request(
-                    call.method,
-                    url,
-                    data=call.body,
-                    headers=_JSON if call.body is not None else None,
-                    auth=self._auth,
-                    timeout=timeout,
-                    stream=True,
-                    allow_redirects=False,
-                ) as answer,
-            ):
-                # Not dict(answer.cookies), which raises for two of one name with different paths.
-                cookies = {cookie.name: cookie.value or "" for cookie in answer.cookies}
-                body = self._read(answer, call, limits)
+            yield
         except requests.exceptions.SSLError as error:
             _refuse_empty_bundle(error)
             raise SourceUnavailable(
@@ -313,10 +323,6 @@ class Http:
             raise ContractBroken(f"{self._shown(url)}: {error}") from error
         except OSError as error:  # requests raises a bare one where the CA file does not exist
             raise UsageError(f"REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE: {error}") from error
-        response = Response(answer.status_code, url, answer.headers, body, cookies)
-        if response.meaning in _RETRIED:
-            raise _failure(response)
-        return response
 
     def _read(self, answer: requests.Response, call: _Call, limits: Limits) -> bytearray:
         """The whole body of data, else an excerpt: what is left unread ends the connection."""
