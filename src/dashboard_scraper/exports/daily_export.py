@@ -108,13 +108,15 @@ class DailyExport(msgspec.Struct, frozen=True):
         return self.folder == self.outputs.of_window(self.window)
 
 
-def advice_of(reader: Reader, source_name: str) -> str:
-    """What the user can do about days of a source that are not in the store."""
+def advice_of(reader: Reader, source_name: str, *, of_several: bool = False) -> str:
+    """What the user can do about days of a source that are not in the store; where it is one of
+    several, nobody has to choose another.
+    """
     if reader.moment:
         return not_known_then(reader.moment)
     names = reader.sources()
     others = [name for name in names if name != source_name]
-    if source_name in names or not others:
+    if source_name in names or not others or of_several:
         return f"fetch them first from the source {source_name}"
     return (
         f"the store has no days of the source {source_name}, but has some of"

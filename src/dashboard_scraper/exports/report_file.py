@@ -50,7 +50,8 @@ def write_page(
             source: [day for day in window.days() if day not in stored[source]]
             for source in sources
         }
-        advice = {source: advice_of(reader, source) for source in sources}
+        several = len(sources) > 1
+        advice = {source: advice_of(reader, source, of_several=several) for source in sources}
         if not any(stored.values()):
             _summarise(window, missing, advice)
         page = page_of(reader, sources, window, audience, options)
