@@ -26,6 +26,7 @@ from dashboard_scraper.cli.commands import COMMANDS
 from dashboard_scraper.exports import daily_folders, github_files
 from dashboard_scraper.exports.manifest import MANIFEST
 from dashboard_scraper.model.dates import is_weekend
+from dashboard_scraper.settings.config import setting_names
 from dashboard_scraper.settings.library_settings import CA_FILES, NO_PROXY, PROXIES
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
@@ -195,6 +196,11 @@ def own_files(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.is_file()]
 
 
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Messages of warnings and errors."""
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
 def own_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Warnings and errors that are not about what GitHub's reports cannot say."""
     return [
@@ -219,6 +225,13 @@ def left_after_failure(before: set[str]) -> set[str]:
     stay = {name for name in before if (match := of_day.fullmatch(name)) and match[1] in settled}
     manifests = {name for name in before if stay and name.endswith("/manifest.json")}
     return stay | manifests | {f"{name}.stale" for name in before - stay}
+
+
+@pytest.fixture
+def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that read settings in this process, whose environment may have some."""
+    for name in setting_names():
+        monkeypatch.delenv(name, raising=False)
 
 
 STORE_FILES = {"usage", "usage.db"}

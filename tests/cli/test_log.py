@@ -16,18 +16,13 @@ from conftest import Home
 from crash_child import Forks
 from dashboard_scraper.logs import configure_logging
 from dashboard_scraper.main import main
-from dashboard_scraper.settings.config import setting_names
+
+pytestmark = pytest.mark.usefixtures("no_settings_of_this_machine")
 
 Capture = pytest.CaptureFixture[str]
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 FOREIGN = "a\nb\x1b[2J\u2028c\x9b\ud800"
 logger = logging.getLogger("dashboard_scraper.of_a_test")
-
-
-@pytest.fixture(autouse=True)
-def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in setting_names():
-        monkeypatch.delenv(name, raising=False)
 
 
 def on_terminal(forks: Forks, home: Home, *words: str) -> tuple[int, list[str]]:

@@ -13,19 +13,14 @@ from dashboard_scraper.cli.parser import parse
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.main import main
 from dashboard_scraper.model.dates import Window, parse_days
-from dashboard_scraper.settings.config import setting_names
 from dashboard_scraper.settings.groups import sqlite_url
 from dashboard_scraper.sources.registry import DASHBOARD
 from filled_store import put, user
 
+pytestmark = pytest.mark.usefixtures("no_settings_of_this_machine")
+
 Capture = pytest.CaptureFixture[str]
 A_DAY = date(2025, 3, 9)
-
-
-@pytest.fixture(autouse=True)
-def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in setting_names():
-        monkeypatch.delenv(name, raising=False)
 
 
 # Options

@@ -38,6 +38,7 @@ from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.sources.rest.urls import origin_of
+from mounts import mount
 
 EXPORT = ("export", f"{WINDOW.start}", f"{WINDOW.end}")
 USERS = Endpoint.USERS.value
@@ -46,18 +47,12 @@ SIZE = 4096  # kilobytes
 FULL = "No space left on device"
 
 
-def mount(*words: str) -> bool:
-    with contextlib.suppress(OSError):
-        return not subprocess.run(words, capture_output=True, timeout=300, check=False).returncode
-    return False
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    if not mount("mount", "-t", "tmpfs", "-o", f"size={SIZE}k", "none", str(folder)):
+    if not mount("-t", "tmpfs", "-o", f"size={SIZE}k", "none", str(folder)):
         assert "CI" not in os.environ, "CI must be able to mount a file system"
         pytest.skip("mounting needs root, and a mount command")
     yield folder
@@ -65,7 +60,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def remount(folder: Path, how: str) -> None:
-    assert mount("mount", "-o", f"remount,{how},size={SIZE}k", str(folder))
+    assert mount("-o", f"remount,{how},size={SIZE}k", str(folder))
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from dashboard_scraper.simulator import Simulator
 from dashboard_scraper.sources.analytics.token_auth import read_token
 from dashboard_scraper.sources.dashboard.client import DashboardSource
 from dashboard_scraper.sources.dashboard.cookie_auth import save_cookies
+from mounts import mount
 
 Log = pytest.LogCaptureFixture
 TEXT = b"0123456789abcdef0123456789abcdef"
@@ -44,18 +45,12 @@ def secret(folder: Path, mode: int = 0o600) -> Path:
     return path
 
 
-def _mounted(*words: str) -> bool:
-    with contextlib.suppress(OSError):
-        return not subprocess.run(words, capture_output=True, timeout=300, check=False).returncode
-    return False
-
-
 @pytest.fixture
 def in_memory(open_folder: Path) -> Iterator[Path]:
     """A file system in memory."""
     folder = open_folder / "mount"
     folder.mkdir()
-    if not _mounted("mount", "-t", "tmpfs", "-o", "mode=0755,size=1m", "none", str(folder)):
+    if not mount("-t", "tmpfs", "-o", "mode=0755,size=1m", "none", str(folder)):
         assert "CI" not in os.environ, "where all is to be proved, a file system must be had"
         pytest.skip("mounting needs root, and a mount command")
     yield folder
@@ -68,7 +63,7 @@ def bound(open_folder: Path) -> Iterator[Path]:
     (open_folder / "there").mkdir()
     folder = open_folder / "here"
     folder.mkdir()
-    if not _mounted("mount", "--bind", str(open_folder / "there"), str(folder)):
+    if not mount("--bind", str(open_folder / "there"), str(folder)):
         assert "CI" not in os.environ, "where all is to be proved, a file system must be had"
         pytest.skip("mounting needs root, and a mount command")
     yield folder
@@ -77,7 +72,7 @@ def bound(open_folder: Path) -> Iterator[Path]:
 
 def close(folder: Path) -> None:
     """Nobody can write to the mount any longer."""
-    assert _mounted("mount", "-o", "remount,bind,ro", str(folder))
+    assert mount("-o", "remount,bind,ro", str(folder))
 
 
 @pytest.mark.parametrize("mode", [0o400, 0o440, 0o444, 0o600, 0o640, 0o644])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +10,7 @@ import msgspec
 import pytest
 
 from both_sources import DAY, WINDOW, analytics, asking, dashboard
-from conftest import Home, Start
+from conftest import Home, Start, warnings
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.addresses import LONGEST, cleaned
 from dashboard_scraper.people.people import person_key
@@ -56,10 +55,6 @@ def from_analytics(home: Home) -> list[Any]:
 
 
 SOURCES = [(USERS, USER_FIELD, from_dashboard), (ACTIVITY, EMAIL, from_analytics)]
-
-
-def warnings(caplog: Log) -> list[str]:
-    return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
 
 
 @pytest.mark.parametrize("name", SPELLINGS)

@@ -19,6 +19,8 @@ from dashboard_scraper.simulator import Simulator
 from dashboard_scraper.sources.dashboard.settings import Endpoint
 from tree import ROOT
 
+pytestmark = pytest.mark.usefixtures("no_settings_of_this_machine")
+
 # As documented; the last two are not in the table that users first saw.
 DEFAULTS = {
     "COOKIE_FILE": "secrets/cookies.json",
@@ -224,12 +226,6 @@ OTHERS = {
 }
 EXAMPLE = ROOT / ".env.example"
 CONFIGURATION = EXAMPLE.parent / "docs" / "configuration.md"
-
-
-@pytest.fixture(autouse=True)
-def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in setting_names():
-        monkeypatch.delenv(name, raising=False)
 
 
 def written(settings: Settings, home: Path) -> dict[str, str]:

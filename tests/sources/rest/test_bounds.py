@@ -5,7 +5,6 @@ and what nobody knows costs no user's own figures.
 from __future__ import annotations
 
 import gzip
-import logging
 import socket
 import threading
 import time
@@ -19,7 +18,7 @@ import msgspec
 import pytest
 
 from both_sources import DAY, WINDOW, analytics, dashboard, users_of
-from conftest import Home, Start
+from conftest import Home, Start, warnings
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.flatten import DEPTH, flatten
 from dashboard_scraper.simulator import (
@@ -55,10 +54,6 @@ USERS, TENANT = "user-feature-stats", "tenant-feature-stats"
 EDITORS = "daily-user-activity-by-editor-language"
 Log = pytest.LogCaptureFixture
 MIB = 1 << 20
-
-
-def warnings(caplog: Log) -> list[str]:
-    return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
 
 
 # Bodies

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from msgspec import structs
 
 from both_sources import WINDOW, analytics, dashboard, users_of
-from conftest import Home, Start
+from conftest import Home, Start, warnings
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.metrics import FIRST_SEEN, LAST_SEEN, METRICS, Kind
 from dashboard_scraper.model.usage import UserUsage
@@ -66,10 +65,6 @@ SENTINELS = [
 def name_of(field: str) -> str:
     """Of a figure, by the dashboard's name of it or ours."""
     return next((metric.name for metric, each in FIELDS.items() if each == field), field)
-
-
-def warnings(caplog: Log) -> list[str]:
-    return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
 
 
 def without(users: list[UserUsage], which: int, *fields: str) -> list[UserUsage]:
