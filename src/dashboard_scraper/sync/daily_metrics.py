@@ -219,7 +219,8 @@ def bring_up_to_date(
         )
     now = job.clock()
     plan = _planned(job, source, window, now, refresh=refresh, compare=compare)
-    failures: Failures = {day: _not_published(day) for day in plan.unpublished}
+    newest = source.published(now).end
+    failures: Failures = {day: _not_published(day, newest) for day in plan.unpublished}
     record.failed.update(failures)
     with span("prepare days", {"days": len(plan.fetched)}):
         source.prepare(
@@ -262,8 +263,10 @@ def _planned(
     return _Plan(needed, recheck, compared, [day for day in wanted if day > published.end])
 
 
-def _not_published(day: date) -> NotPublished:
-    return NotPublished(f"{day} is not published yet; the source has it some hours after its end")
+def _not_published(day: date, newest: date) -> NotPublished:
+    return NotPublished(
+        f"{day} is not published yet: by now, the source is expected to have days up to {newest}"
+    )
 
 
 def _log_plan(source: Source, window: Window, plan: _Plan) -> None:
