@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import tempfile
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 
@@ -37,6 +38,7 @@ from dashboard_scraper.cli.fetching import fetch_daily
 from dashboard_scraper.errors import (
     ContractBroken,
     NotReconciled,
+    OutputFailed,
     ScraperError,
     SourceUnavailable,
 )
@@ -48,6 +50,7 @@ from dashboard_scraper.simulator.assistants import COPILOT
 from dashboard_scraper.simulator.copilot import CREDITS_SINCE, Tally
 from dashboard_scraper.simulator.copilot_api import ORGANIZATION
 from dashboard_scraper.simulator.copilot_records import user_record
+from dashboard_scraper.sources.copilot import report_calls
 from dashboard_scraper.sources.copilot.fields import CLI_MESSAGES
 from dashboard_scraper.sources.copilot.info import INFO
 from dashboard_scraper.store import store_at
@@ -347,6 +350,21 @@ def test_broken_month_of_the_tenant_loses_no_day(
         fetch(first)
     with store_at(settings_of(home).store_url).reading() as reader:
         assert reader.ledger("copilot").keys() == {first, DAY}
+
+
+@pytest.mark.parametrize("what", ["the days of a month", "a large part"])
+def test_temporary_files_without_room_are_explained(
+    home: Home, github: Simulator, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """And are not taken for a wrong setting of the connection."""
+    monkeypatch.setattr(tempfile, "tempdir", f"{home.path / 'gone'}")
+    if what == "a large part":
+        monkeypatch.setattr(report_calls, "_IN_MEMORY", 1)
+    days = [DAY - timedelta(back) for back in range(10)]
+    why = r"^a temporary file in .*gone could not be written"
+    with opened(home) as source, pytest.raises(OutputFailed, match=why):
+        source.prepare(days, days, compared=False)
+    assert len(downloads(github)) == 1
 
 
 def test_missing_month_of_the_tenant_is_warned_of(

@@ -13,7 +13,7 @@ from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.dates import Window, utc_day
 from dashboard_scraper.sources.copilot.downloads import Counted, Downloads, LinkExpired
 from dashboard_scraper.sources.copilot.ndjson import lines_of
-from dashboard_scraper.sources.copilot.reports import Links, NoReport, links_in
+from dashboard_scraper.sources.copilot.reports import Links, NoReport, links_in, temporary_files
 from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.http import Pieces, Response
 
@@ -84,17 +84,20 @@ class ReportCalls:
         for link in links.urls:
             with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as part:
                 self._spool(endpoint, link, part)
-                part.seek(0)
+                with temporary_files():
+                    part.seek(0)
                 for line in part:
                     yield line.rstrip(b"\n")
 
     def _spool(self, endpoint: str, link: str, part: IO[bytes]) -> None:
         def consume(response: Response, pieces: Pieces) -> None:
-            part.seek(0)
-            part.truncate()
+            with temporary_files():
+                part.seek(0)
+                part.truncate()
             counted = Counted(endpoint, response, pieces)
             for line in lines_of(endpoint, counted):
-                part.write(line + b"\n")
+                with temporary_files():
+                    part.write(line + b"\n")
             counted.refuse_unframed()
 
         self._downloads.stream(endpoint, link, consume)

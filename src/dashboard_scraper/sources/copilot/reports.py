@@ -6,6 +6,7 @@ import contextlib
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import date
 from typing import IO
 
@@ -13,6 +14,7 @@ import msgspec
 
 from dashboard_scraper.decoding import decoding
 from dashboard_scraper.errors import ContractBroken
+from dashboard_scraper.files import explained
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.sources.copilot.records import REPORT_DAYS
 from dashboard_scraper.sources.rest.envelope import Envelope
@@ -104,6 +106,11 @@ def _days_of(endpoint: str, found: _Day | _Period, asked: date | None) -> Window
     return Window(start, end)
 
 
+def temporary_files() -> AbstractContextManager[None]:
+    """OutputFailed where a temporary file cannot be written, as on a full disk."""
+    return explained(f"a temporary file in {tempfile.gettempdir()}")
+
+
 class _DayOf(msgspec.Struct):
     day: date
 
@@ -130,9 +137,10 @@ class Month:
             raise ContractBroken(
                 f"{self._endpoint}: a record is of {day}, outside of the report's {self.days}"
             )
-        if day not in self._files:
-            self._files[day] = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
-        self._files[day].write(line + b"\n")
+        with temporary_files():
+            if day not in self._files:
+                self._files[day] = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
+            self._files[day].write(line + b"\n")
 
     def holds(self, day: date) -> bool:
         """Whether there are lines of the day that were not taken yet."""
@@ -144,7 +152,8 @@ class Month:
         with self._lock:
             file = self._files.pop(day)
         with contextlib.closing(file):
-            file.seek(0)
+            with temporary_files():
+                file.seek(0)  # which writes what is still in memory
             for line in file:
                 yield line.rstrip(b"\n")
 
