@@ -305,6 +305,7 @@ def test_default_metric_says_what_else_there_is(home: Home) -> None:
     store_costs(home, NAMES, FORTNIGHT, change=in_credits)
     found = explained(home, *WEEK)
     assert (found["metric"], found["unit"]) == ("credits", "credits")
+    assert "\nCredits: " in home.run(*WEEK).out
     store_costs(home, NAMES, FORTNIGHT, change=both)
     assert "Credits are not 0 either: --metric credits explains them" in home.run(*WEEK).out
 

@@ -252,8 +252,10 @@ def _whole(comparison: Comparison) -> Iterator[str]:
     )
     estimate = ", an estimate and not a bill" if comparison.metric is ESTIMATED else ""
     now_days, before_days = (many(days, "day") for days in comparison.days)
+    title, unit = comparison.metric.title, comparison.unit
+    amount = title if title.lower() == unit else f"{title} in {unit}"  # not "Credits in credits"
     yield (
-        f"{comparison.metric.title} in {comparison.unit}{estimate}: {now} in {explained.now}"
+        f"{amount}{estimate}: {now} in {explained.now}"
         f" ({now_days}), {before} in {explained.before} ({before_days}): {change}"
     )
     if now_days != before_days:

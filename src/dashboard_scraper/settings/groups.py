@@ -99,9 +99,9 @@ class SyncSettings(Group):
 
     metrics_source: Annotated[str, BeforeValidator(lowered), AfterValidator(_source)] = Field(
         AUTO_SOURCE,
-        description="Where figures come from: `dashboard`, `analytics`, or `auto`: the Analytics"
-        " API where a token is set, else the dashboard; `all`: each of `SOURCES`, or each that has"
-        " its credentials",
+        description="Where figures come from: `dashboard`, `analytics`, `copilot`, `cursor`,"
+        " `claude_code`, or `auto`: the Analytics API where a token is set, else the dashboard;"
+        " `all`: each of `SOURCES`, or each that has its credentials",
     )
     sources: Annotated[Names, AfterValidator(_sources)] = Field(
         (),
