@@ -413,6 +413,14 @@ def test_missing_file_is_named_before_its_days_are_asked_for(home: Home) -> None
     assert "typing-error.csv does not exist" in result.err
 
 
+@pytest.mark.parametrize("file", ["", ".", "/"])
+def test_file_without_a_name_is_refused(home: Home, file: str) -> None:
+    for words in ([file], [file, "--day", "2025-10-20"]):
+        result = home.run("convert", *words)
+        assert (result.code, result.out) == (2, "")
+        assert "is not a file" in result.err
+
+
 @pytest.mark.parametrize("kind", ["missing", "folder"])
 def test_missing_file_is_refused(home: Home, kind: str) -> None:
     """The earlier output is set aside."""

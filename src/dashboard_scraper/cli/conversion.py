@@ -39,6 +39,8 @@ def convert(
     out: Path | None,
 ) -> None:
     """Write the JSON, and print its path; `days` are --day, --start and --end."""
+    if not file.name:
+        raise UsageError(f"{file} is not a file; name the CSV to convert")
     window = window_of_options(*days) or _window_named_by(file)
     target = out.absolute() if out else file.absolute().with_suffix(".json")
     if behind_links(target) == behind_links(file):
