@@ -209,6 +209,16 @@ def test_revised_settled_day_is_found_by_bisection(
             assert (f"{metric.name} {old} -> {new}" in logged_line) == (old != new)
 
 
+def test_revised_settled_day_is_found_alone(home: Home, spring: Simulator) -> None:
+    """Without any other day to compare."""
+    home.settings["REVISION_LIMIT"] = "100"
+    run(home)
+    day = next(day for day in days_before(0, SIZE, 4) if any(totals(spring, day).values()))
+    spring.revise(day)
+    fetch_daily(settings_of(home), Window(day, day), clock=lambda: NOON)
+    assert ledger(home)[day].totals == totals(spring, day)
+
+
 @on_sqlite
 @pytest.mark.slow
 def test_outputs_after_revision_equal_first_run(

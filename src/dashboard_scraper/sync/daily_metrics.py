@@ -224,13 +224,13 @@ def bring_up_to_date(
     record.failed.update(failures)
     with span("prepare days", {"days": len(plan.fetched)}):
         source.prepare(
-            sorted({*plan.fetched, *plan.compared}), plan.fetched, compared=len(plan.compared) > 1
+            sorted({*plan.fetched, *plan.compared}), plan.fetched, compared=bool(plan.compared)
         )
     _log_plan(source, window, plan)
     fetched = fetch_and_store(job, source, plan.fetched, record)
     failures |= fetched.failures
     incomplete: list[ScraperError] = []
-    if len(plan.compared) > 1:
+    if plan.compared:
         again_fetched, incomplete = _compare(job, source, plan.compared, failures, record)
         failures |= again_fetched.failures
         # A day that is new in this run stays new if the source then repeats the same answer.
@@ -260,6 +260,8 @@ def _planned(
     rest = {day: row for day, row in stored.items() if day not in wanted and day >= published.start}
     recheck = days_to_recheck(rest, wanted, job.recheck_days, now) if compare else []
     compared = [*needed, *rest] if compare and source.has_totals else []
+    if len(compared) == 1 and {*compared} <= {*needed, *recheck}:
+        compared = []  # one day that is fetched anyway is compared with the same answer
     return _Plan(needed, recheck, compared, [day for day in wanted if day > published.end])
 
 
