@@ -54,7 +54,7 @@ def write_page(
         advice = {source: advice_of(reader, source, of_several=several) for source in sources}
         if not any(stored.values()):
             _summarise(window, missing, advice)
-        page = page_of(reader, sources, window, audience, options)
+        page = page_of(reader, sources, window, audience, options, store)
         make_folder(target.parent, mode)
         remove_leftovers_beside([target])
         with Publication(mode) as publication:

@@ -30,9 +30,10 @@ from dashboard_scraper.report.figures import (
     teams_of,
 )
 from dashboard_scraper.report.options import ReportOptions
+from dashboard_scraper.report.sums_beside import SumsLater, nothing_beside, sums_beside
 from dashboard_scraper.shown_people import ShownPeople, unknown_of_merged
 from dashboard_scraper.sources.registry import info_of
-from dashboard_scraper.store import DetailStatus, LedgerDay, Reader, Status, UserSums
+from dashboard_scraper.store import DetailStatus, LedgerDay, Reader, Status, Store, UserSums
 from dashboard_scraper.store.day_people import bits_in, counts_of_bits, new_on
 
 _MOST_BEHIND = timedelta(weeks=1)
@@ -83,7 +84,21 @@ class _Gathering:
         for day in self.ledger:
             self._distinct.add(day, self._people.active(day))
 
-    def period(self, window: Window, tolerance: Tolerance, metrics: Collection[Metric]) -> Period:
+    def begin_sums(self, store: Store, window: Window, metrics: Collection[Metric]) -> SumsLater:
+        """Begin to add up the sums that `period` needs, beside what the reader is asked for."""
+        days = [row for day, row in self.ledger.items() if day in window]
+        include = self._audience.service_accounts
+        return sums_beside(
+            store, self._reader, self._source, days, metrics, service_accounts=include
+        )
+
+    def period(
+        self,
+        window: Window,
+        tolerance: Tolerance,
+        metrics: Collection[Metric],
+        sums_later: SumsLater = nothing_beside,
+    ) -> Period:
         """The days and the people of a window; these with their sums of the `metrics` alone."""
         stored = [day for day in window.days() if day in self.ledger]
         sums = self._sums_of_days(stored)
@@ -95,9 +110,11 @@ class _Gathering:
             )
             for day in window.days()
         ]
-        users = self._reader.sums_by_user(
-            self._source, stored, metrics, service_accounts=self._audience.service_accounts
-        )
+        users = sums_later()
+        if users is None:
+            users = self._reader.sums_by_user(
+                self._source, stored, metrics, service_accounts=self._audience.service_accounts
+            )
         known = [(at, metric) for at, metric in enumerate(COUNTS) if metric in metrics]
         used = [metric for at, metric in known if any(user.known[at] for user in users)]
         people = tuple(self._persons(users, stored, metrics))
@@ -173,15 +190,21 @@ def figures_of(
     audience: Audience,
     options: ReportOptions,
     left_out: Collection[date] = (),
+    store: Store | None = None,
 ) -> ReportFigures:
-    """The figures for the page of a window, from the store; days of `left_out` count as missing."""
+    """The figures for the page of a window, from the store; days of `left_out` count as missing.
+
+    With the `store` of the reader, the period before is added up while the window is.
+    """
     gathering = _Gathering(reader, source, window, audience, left_out)
     measures = Measures(info_of(source).metrics)
     messages = measures.parts(MESSAGES)
+    earlier = period_before(window)
+    later = gathering.begin_sums(store, earlier, messages) if store else nothing_beside
     # The window first: its sums are those that another output has just asked for.
     now = gathering.period(window, options.tolerance, measures.metrics)
     # Of the people before, the page has who they were, and how many messages each sent.
-    before = gathering.period(period_before(window), options.tolerance, messages)
+    before = gathering.period(earlier, options.tolerance, messages, later)
     known, services = gathering.known_names(window.end)
     rows = [row for day, row in gathering.ledger.items() if day in window]
     whole = [row.day for row in rows if row.editor_language is DetailStatus.COMPLETE]

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from dashboard_scraper.beside import beside
 from dashboard_scraper.errors import ContractBroken, SignInRequired
 from dashboard_scraper.logs import Once
 from dashboard_scraper.model.checks import changed_days, gain_of
@@ -28,7 +29,6 @@ from dashboard_scraper.sources.dashboard.settings import DashboardSettings, Endp
 from dashboard_scraper.sources.dashboard.user_records import USERS_KEY, Count, Reading
 from dashboard_scraper.sources.dashboard.users_answer import UsersAnswer
 from dashboard_scraper.sources.registry import DASHBOARD
-from dashboard_scraper.sources.rest.beside import beside
 from dashboard_scraper.sources.rest.derived import latest_moment
 from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.http import Response

@@ -1,4 +1,4 @@
-"""Requests side by side: one that another need not wait for."""
+"""Work side by side: requests, or a database's, that other work need not wait for."""
 
 from __future__ import annotations
 
