@@ -89,7 +89,7 @@ def test_only_entry_point_imports_cli() -> None:
 
 
 FLOORS = (
-    "clock errors hosts installation leftovers log_repeats spans",
+    "beside clock errors hosts installation leftovers log_repeats spans",
     "decoding files model",
     "csv_text json_templates logs secret_files sources watch",
     "browser settings.library_settings settings.values",
