@@ -202,6 +202,9 @@ WORDS = {
     "a part of an option": (["--last-28"], "unrecognized"),
     "an unknown option": (["--fresh"], "unrecognized"),
     "an unknown level": (["--log-level", "LOUD"], "--log-level"),
+    "an empty home": (["--home", ""], "--home: the value is empty"),
+    "an empty name for the CSV": ([US, "--out", ""], "--out: the value is empty"),
+    "an empty destination": (["export", US, "--out", " "], "--out: the value is empty"),
     "a home that is not there": (["--home", "nowhere"], "nowhere is not a directory"),
 }
 SETTINGS = {

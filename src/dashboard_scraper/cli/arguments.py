@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from dashboard_scraper.errors import UsageError
@@ -99,6 +100,16 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise UsageError("the value is empty, as of a variable that is not set")
+    return text
+
+
+def _path(text: str) -> Path:
+    return Path(_filled(text))
+
+
 days: Callable[[str], Window] = _argument(read_days)
 one_day: Callable[[str], Window] = _argument(_one_day)
 moment: Callable[[str], datetime] = _argument(_past_moment)
@@ -106,3 +117,5 @@ duration: Callable[[str], timedelta] = _argument(parse_duration)
 positive: Callable[[str], int] = _argument(_positive)
 whole_number: Callable[[str], int] = _argument(_whole)
 port: Callable[[str], int] = _argument(_port)
+filled: Callable[[str], str] = _argument(_filled)
+path: Callable[[str], Path] = _argument(_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dashboard_scraper import __version__
-from dashboard_scraper.cli.arguments import Parser, days
+from dashboard_scraper.cli.arguments import Parser, days, path
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.logs import LOG_LEVELS
 from dashboard_scraper.model.dates import Window, complete_window, utc_day
@@ -28,7 +28,7 @@ def add_common(parser: Parser) -> None:
     """The options that every command has."""
     parser.add_argument(
         "--home",
-        type=Path,
+        type=path,
         default=Path(),
         metavar="DIR",
         help="folder of .env, secrets/ and data/ (default: the current one)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from dashboard_scraper.cli.arguments import Parser, days, one_day
+from dashboard_scraper.cli.arguments import Parser, days, one_day, path
 from dashboard_scraper.cli.options import settings_of
 
 
@@ -16,7 +16,7 @@ def configure(parser: Parser) -> None:
     for name, what in (("--start", "first"), ("--end", "last")):
         parser.add_argument(name, type=days, metavar="DATE", help=f"the {what} day in it")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="name of the JSON file (default: FILE.json)"
+        "--out", type=path, metavar="FILE", help="name of the JSON file (default: FILE.json)"
     )
 
 

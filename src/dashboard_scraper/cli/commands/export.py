@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dashboard_scraper.cli.arguments import Parser, moment, whole_number
+from dashboard_scraper.cli.arguments import Parser, filled, moment, whole_number
 from dashboard_scraper.cli.options import add_range, add_source, complete_range_of, settings_of
 from dashboard_scraper.errors import UsageError
 
@@ -28,6 +28,7 @@ def configure(parser: Parser) -> None:
     )
     parser.add_argument(
         "--out",
+        type=filled,
         metavar="FOLDER",
         help="destination (default: in EXPORT_DIR); for parquet also a URL like"
         " s3://BUCKET/PREFIX, for iceberg also iceberg://CATALOG/NAMESPACE",

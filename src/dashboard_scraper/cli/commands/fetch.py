@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dashboard_scraper.cli.arguments import Parser, read_days
+from dashboard_scraper.cli.arguments import Parser, path, read_days
 from dashboard_scraper.cli.options import SPELLINGS, add_source, range_of, settings_of
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.model.dates import Window, complete_window, requested_window, utc_day
@@ -62,7 +61,7 @@ def add_options(parser: Parser) -> None:
         action="store_true",
         help="with --auth: remove the session and the browser's profile",
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="name of the CSV file")
+    parser.add_argument("--out", type=path, metavar="FILE", help="name of the CSV file")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from dashboard_scraper.cli.arguments import Parser
+from dashboard_scraper.cli.arguments import Parser, path
 from dashboard_scraper.cli.options import add_source, home_of
 
 
@@ -13,7 +12,7 @@ def configure(parser: Parser) -> None:
     """The options that runners of Singer taps pass."""
     parser.add_argument(
         "--config",
-        type=Path,
+        type=path,
         metavar="FILE",
         help='JSON object of settings, such as {"store_url": "..."}; "home" is as --home',
     )
@@ -22,13 +21,13 @@ def configure(parser: Parser) -> None:
         "--discover", action="store_true", help="print the catalogue of all streams and fields"
     )
     catalog.add_argument(
-        "--catalog", type=Path, metavar="FILE", help="what is selected (default: everything)"
+        "--catalog", type=path, metavar="FILE", help="what is selected (default: everything)"
     )
     catalog.add_argument(
-        "--properties", type=Path, metavar="FILE", help="the older name of --catalog"
+        "--properties", type=path, metavar="FILE", help="the older name of --catalog"
     )
     parser.add_argument(
-        "--state", type=Path, metavar="FILE", help="the newest state that the target has printed"
+        "--state", type=path, metavar="FILE", help="the newest state that the target has printed"
     )
     add_source(parser, several=True)
 
