@@ -2,19 +2,18 @@
 
 The store has all of the days; only the exports are measured. The second has nothing new to write,
 and the third one day, and the window's dates in every record of the Copilot JSON. Printed are the
-wall and CPU time, the bytes written and the peak memory of the whole program, each time as a ratio
-of the first too.
+wall and CPU time, the bytes written and the peak memory of the whole program, and the ratio of its
+CPU time to that of the first.
 
     python bench/long_export.py [--users 2000] [--days 365] [--folder FOLDER]
 
-The folder must have room for all files, some 6 KB for each user-day; it is emptied at the end.
+The folder must have room for all files, some 6 KB for each user-day; they are removed at the end.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 from datetime import timedelta
@@ -22,23 +21,9 @@ from pathlib import Path
 
 from last_28_days import Cost, cost_of
 
-from dashboard_scraper.settings.groups import sqlite_url
-from store import LAST
-
-BENCH = Path(__file__).parent
-FILL = """
-import sys
-sys.path.insert(0, sys.argv[1])
 import store
-store.fill(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
-"""
-
-
-def filled(home: Path, users: int, days: int) -> None:
-    (home / "data").mkdir()
-    url = sqlite_url(home / "data" / "usage.db")
-    fill = [sys.executable, "-c", FILL, str(BENCH), url, str(users), str(days)]
-    subprocess.run(fill, check=True, capture_output=True)
+from dashboard_scraper.settings.groups import sqlite_url
+from store import LAST, in_a_process
 
 
 def exported(home: Path, days: int, back: int) -> Cost:
@@ -58,7 +43,9 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         home = Path(folder)
-        filled(home, options.users, options.days + 1)
+        (home / "data").mkdir()
+        url = sqlite_url(home / "data" / "usage.db")
+        in_a_process(store.__file__, "fill", url, options.users, options.days + 1)
         print("export of        wall s    CPU s  MB written  MB peak   ratio")
         first: Cost | None = None
         for what, back in (("all days", 1), ("the same", 1), ("a day later", 0)):

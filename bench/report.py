@@ -19,15 +19,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import store
 from dashboard_scraper.settings.groups import sqlite_url
+from store import in_a_process
 
 BENCH = Path(__file__).parent
-FILL = """
-import sys
-sys.path.insert(0, sys.argv[1])
-import store
-store.fill(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
-"""
 DAYS = 28
 
 
@@ -40,8 +36,7 @@ def made_in(home: Path, users: int, days: int) -> Callable[[], float]:
     """A store of so many days; what is returned makes its page and gives the seconds."""
     (home / "data").mkdir(parents=True)
     url = sqlite_url(home / "data" / "usage.db")
-    fill = [sys.executable, "-c", FILL, str(BENCH), url, str(users), str(days)]
-    subprocess.run(fill, check=True, capture_output=True)
+    in_a_process(store.__file__, "fill", url, users, days)
     command = [sys.executable, "-m", "dashboard_scraper", "report", "--home", str(home)]
 
     def make() -> float:

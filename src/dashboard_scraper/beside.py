@@ -1,4 +1,4 @@
-"""Work side by side: requests, or a database's, that other work need not wait for."""
+"""Does some work in a thread, such as a request or a query, while other work goes on."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from functools import cache, partial
 from pathlib import Path
@@ -137,16 +137,22 @@ class GithubFiles(WindowFiles):
         def lines() -> list[bytes]:  # the same in reports of every scope
             return list(self._reports.user_lines(day.ledger_day, day.counted))
 
+        @cache
+        def depends_on() -> list[Any]:
+            return self._reports.lines_depend_on(day.ledger_day)
+
+        def content(stamp: bytes) -> Iterator[bytes]:
+            return stamped(lines(), stamp)
+
         for report in reports:
             stamp = self._reports.stamp(report, day.day)
-            make = partial(lambda stamp: stamped(lines(), stamp), stamp)
             if report in self._latest:
-                for piece in make():
+                for piece in content(stamp):
                     self._latest[report].write(piece)
             else:
-                path = report_path(self._export.folder, report)
-                depends_on = stamp, self._reports.lines_depend_on(day.ledger_day)
-                self._of_days[report] = self._run.write_day(path, day, make, depends_on).written
+                path, make = report_path(self._export.folder, report), partial(content, stamp)
+                file = self._run.write_day(path, day, make, (stamp, depends_on()))
+                self._of_days[report] = file.written
         return lines.cache_info().currsize > 0
 
     def finish(self) -> list[OutputFile]:
