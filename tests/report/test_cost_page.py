@@ -17,14 +17,14 @@ from msgspec.structs import replace
 
 import browser
 from conftest import Home
-from dashboard_scraper.model.costs import Budget, Cost, CostDay, CostKind, sum_costs
+from dashboard_scraper.model.costs import USD, Budget, Cost, CostDay, CostKind, sum_costs
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import store_at
 from made_up_days import LAST, MONTH, TWO_MONTHS, store_days, users
 from report_pages import Screen
 from report_reading import REPORT, Report, read_report
-from stored_costs import Change, cost, day_of, store_costs, with_spike
+from stored_costs import BOT, Change, cost, day_of, store_costs, with_spike
 
 NAMES = users(12)
 FEBRUARY = date(2025, 2, 1)
@@ -220,14 +220,53 @@ def test_budgets_are_beside_what_was_consumed(home: Home) -> None:
     assert shares[0][3] == ">999%" or shares[0][3].endswith("%")
     assert shares[1][1] == "100.01 USD"
     assert shares[2][1:] == ["10.00 credits", "0.00 credits", "0%"]
-    month = Window(date(2025, 3, 1), LAST)
-    with store_at(home.settings["STORE_URL"]).reading() as reader:
-        rows = [each for _, each in reader.cost_rows(DASHBOARD, month) if each.user == NAMES[0]]
-    assert exact_cells_of(report, "t-budgets", 1)[1] == sum(
-        each.figures.billed or Decimal(0) for each in rows
-    )
+    consumed = amounts_of_the_first(home, Window(date(2025, 3, 1), LAST))
+    assert exact_cells_of(report, "t-budgets", 1)[1] == sum(consumed)
     assert "Consumption is what was billed, of 28 of 30 days up to 2025-03-30." in report.words
     assert "1 of 3 budgets is exceeded." in report.words
+
+
+def costs_in_two_currencies(home: Home, euros: Window) -> Report:
+    """The page of MONTH, in dollars, where a source's earlier costs are in euros."""
+
+    def change(day: date, costs: list[Cost]) -> CostDay:
+        return CostDay(day, costs, day_of(day, costs).total, "EUR" if day in euros else USD)
+
+    return stored(home, change=change, budgets=[Budget(NAMES[0], CostKind.MONEY, Decimal(99))])
+
+
+@pytest.mark.slow
+def test_budget_has_nothing_of_another_currency(home: Home) -> None:
+    """The month began before the page's period, with days in euros."""
+    report = costs_in_two_currencies(home, Window(TWO_MONTHS.start, MONTH.start - timedelta(1)))
+    (row,) = report.tables["t-budgets"][1:]
+    of_page = sum(amounts_of_the_first(home, MONTH))
+    assert exact_cells_of(report, "t-budgets", 1) == [of_page], row
+    assert "what was billed, of 28 of 30 days up to 2025-03-30." in report.words
+    assert "Days with costs in EUR are not part of it." in report.words
+    reason = "their costs are in EUR and USD"
+    assert f"Nothing is compared with the period before: {reason}." in report.words
+
+
+def amounts_of_the_first(home: Home, window: Window) -> list[Decimal]:
+    """What the first of the NAMES was billed."""
+    with store_at(home.settings["STORE_URL"]).reading() as reader:
+        rows = [each for _, each in reader.cost_rows(DASHBOARD, window) if each.user == NAMES[0]]
+    return [each.figures.billed or Decimal(0) for each in rows]
+
+
+@pytest.mark.slow
+def test_budget_of_a_service_account_is_its_own(home: Home) -> None:
+    """Where outputs leave service accounts out, what others consume is not part of it."""
+    home.settings["INCLUDE_SERVICE_ACCOUNTS"] = "false"
+    budgets = [Budget(BOT, CostKind.MONEY, Decimal(10))]
+
+    def change(day: date, costs: list[Cost]) -> CostDay:
+        return day_of(day, [*costs, cost("nightly-build", "100")])
+
+    report = stored(home, change=change, budgets=budgets)
+    (row,) = report.tables["t-budgets"][1:]
+    assert row == ["(service accounts)", "10.00 USD", "2.63 USD", "26%"]
 
 
 def exact_cells_of(report: Report, table: str, column: int) -> list[Decimal]:

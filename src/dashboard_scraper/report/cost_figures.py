@@ -10,6 +10,7 @@ from datetime import date
 from decimal import Decimal
 
 import msgspec
+from msgspec.structs import replace
 
 from dashboard_scraper.model.cost_changes import (
     MODEL,
@@ -32,6 +33,7 @@ from dashboard_scraper.model.costs import (
 from dashboard_scraper.model.dates import Window, month_of, period_before
 from dashboard_scraper.model.money import exact_sum
 from dashboard_scraper.people.audience import Audience, Naming
+from dashboard_scraper.people.shown_costs import SERVICE_ACCOUNTS
 from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.report.spending import (
     Comparison,
@@ -80,12 +82,16 @@ class BudgetUse(msgspec.Struct, frozen=True):
 
 
 class Budgets(msgspec.Struct, frozen=True):
-    """The limits, those used up most first, and which days of the month their use is known of."""
+    """The limits, those used up most first, and which days of the month their use is known of.
+
+    `apart` are the currencies of other days, which are not counted.
+    """
 
     month: Window
     until: date
     known: Mapping[CostMetric, Collection[date]]
     uses: Sequence[BudgetUse]
+    apart: Sequence[str] = ()
 
 
 class PageCosts(msgspec.Struct, frozen=True):
@@ -93,7 +99,8 @@ class PageCosts(msgspec.Struct, frozen=True):
 
     `metric` is what is billed, or else credits: parts, comparison and forecast are of it. `models`
     and `people` are the parts of all known days; `comparison` is None where either period lacks a
-    day. `people` have a line each for service accounts and for what belongs to nobody.
+    day. `people` have a line each for service accounts and for what belongs to nobody. `mixed` are
+    the currencies of both periods, where these are several.
     """
 
     metric: CostMetric
@@ -105,6 +112,7 @@ class PageCosts(msgspec.Struct, frozen=True):
     comparison: Comparison | None
     forecast: Forecast | NoForecast
     budgets: Budgets | None
+    mixed: Sequence[str] = ()
 
     def missing(self, metric: CostMetric) -> int:
         """On how many days of the period the metric is unknown."""
@@ -159,7 +167,8 @@ def costs_of(
     before = period_before(window)
     if mixed := _mixed_in(reader, source, window):
         return MixedCurrencies(mixed)
-    windows = [window] if _mixed_in(reader, source, before, window) else [before, window]
+    mixed_before = _mixed_in(reader, source, before, window)
+    windows = [window] if mixed_before else [before, window]
     settle_days = options.cost_settle_days
     reading = CostReading(
         reader,
@@ -180,7 +189,8 @@ def costs_of(
         parts[PERSON],
         compare(reading, window, before, settle_days) if complete else None,
         month_forecast(reader, source, reading.metric, window.end),
-        _budgets(reader, source, window.end, audience, naming),
+        _budgets(reader, source, window.end, audience, naming, reading.currency),
+        mixed_before,
     )
 
 
@@ -204,33 +214,60 @@ def _day(row: CostLedgerDay, settle_days: int) -> CostDayFigures:
 
 
 def _budgets(
-    reader: Reader, source: str, until: date, audience: Audience, naming: Naming
+    reader: Reader, source: str, until: date, audience: Audience, naming: Naming, currency: str
 ) -> Budgets | None:
     """Each person's limits, those of all of their addresses together."""
+    # By account: what one without a limit consumes is not part of the limits of others.
+    each_account = replace(audience, service_accounts=True)
     limits: dict[tuple[Payer, CostKind], list[Decimal]] = {}
     for budget in reader.budgets(source):
-        payer = payer_of(budget.user, _account_of(budget), audience, naming)
+        payer = payer_of(budget.user, _account_of(budget), each_account, naming)
         limits.setdefault((payer, budget.kind), []).append(budget.limit)
     if not limits:
         return None
     so_far = Window(until.replace(day=1), until)
     known: dict[CostMetric, Collection[date]] = {}
+    apart: set[str] = set()
     uses = []
     for kind, metric in _METRICS.items():
         of_kind = {payer: some for (payer, each), some in limits.items() if each is kind}
         if not of_kind:
             continue
-        reading = CostReading(reader, source, audience, (so_far,), metric, naming)
-        known[metric] = set(reading.known)
+        reading = CostReading(reader, source, each_account, (so_far,), metric, naming)
+        others = _in_others(reading, currency) if kind is CostKind.MONEY else {}
+        apart.update(others.values())
+        known[metric] = days = [day for day in reading.known if day not in others]
         consumed: dict[Payer, list[Decimal]] = {}
-        for (payer, _), amounts in reading.spending(so_far).cells.items():
+        for (payer, _), amounts in reading.spending(so_far, days).cells.items():
             consumed.setdefault(payer, []).extend(amounts.values())
-        uses += [
-            BudgetUse(payer.name, metric, exact_sum(some), exact_sum(consumed.get(payer, ())))
-            for payer, some in of_kind.items()
-        ]
+        uses += _uses(of_kind, consumed, metric, audience)
     uses.sort(key=lambda use: (-use.percent, use.person))
-    return Budgets(month_of(until), until, known, uses)
+    return Budgets(month_of(until), until, known, uses, sorted(apart))
+
+
+def _in_others(reading: CostReading, currency: str) -> dict[date, str]:
+    """The days whose costs are in another currency, and in which."""
+    found = {day: currencies_of([row]) for day, row in reading.ledger.items()}
+    return {day: other for day, others in found.items() for other in others if other != currency}
+
+
+def _uses(
+    limits: Mapping[Payer, Sequence[Decimal]],
+    consumed: Mapping[Payer, Sequence[Decimal]],
+    metric: CostMetric,
+    audience: Audience,
+) -> list[BudgetUse]:
+    """The use of each limit; those of service accounts that are not shown are one."""
+    shown: dict[str, tuple[list[Decimal], list[Decimal]]] = {}
+    for payer, some in limits.items():
+        included = audience.includes(service=payer.account is Account.SERVICE_ACCOUNT)
+        of_name = shown.setdefault(payer.name if included else SERVICE_ACCOUNTS, ([], []))
+        of_name[0].extend(some)
+        of_name[1].extend(consumed.get(payer, ()))
+    return [
+        BudgetUse(name, metric, exact_sum(limit), exact_sum(amounts))
+        for name, (limit, amounts) in shown.items()
+    ]
 
 
 def _account_of(budget: Budget) -> Account:

@@ -376,6 +376,8 @@ def _notes(costs: PageCosts, *, with_users: bool) -> Iterator[str]:
 
 
 def _uncompared(costs: PageCosts) -> str:
+    if costs.mixed:
+        return f"their costs are in {' and '.join(costs.mixed)}"
     lacking = [
         f"{title} lacks {many(count, 'day')}"
         for title, days in (("the period", costs.days), (_BEFORE, costs.before))
@@ -392,6 +394,8 @@ def _budget_notes(budgets: Budgets, *, with_users: bool) -> Iterator[str]:
             yield f"{text}, of {len(known)} of {many(len(so_far), 'day')} up to {budgets.until}."
         else:
             yield f"{text} up to {budgets.until}."
+    if budgets.apart:
+        yield f"Days with costs in {' and '.join(budgets.apart)} are not part of it."
     above = sum(use.consumed > use.limit for use in budgets.uses)
     count = many(len(budgets.uses), "budget")
     yield f"{number(above)} of {count} {'is' if above == 1 else 'are'} exceeded."
