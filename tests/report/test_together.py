@@ -237,10 +237,12 @@ def billed(amount: str | None, estimated: str | None) -> CostFigures:
     return CostFigures(billed=exact[0], estimated=exact[1])
 
 
-def put_costs(url: str, source: str, figures: CostFigures, currency: str) -> None:
+def put_costs(
+    url: str, source: str, figures: CostFigures, currency: str, window: Window = WEEK
+) -> None:
     store = store_at(url)
     with store.locked(), store.opened():
-        for day in DAYS:
+        for day in window.days():
             # Of a day without any row, everything is 0: also what the source never knows.
             costs = [Cost(ADA, Account.PERSON, "MODEL", "model-a", figures)] if day != GAP else []
             total = sum_costs(cost.figures for cost in costs)
@@ -264,6 +266,17 @@ def test_billed_and_estimated_costs_never_meet(home: Home, whole: str) -> None:
     assert f"{IDS}-cost-estimated" in report.charts
     for together in ("42.00", "48.00", "54.00"):
         assert together not in report.text
+
+
+@pytest.mark.slow
+def test_source_without_costs_of_these_days_is_not_left_out(home: Home, whole: str) -> None:
+    """It is unknown what it cost: without a row, it would look free."""
+    put_costs(whole, ANALYTICS, billed("3", None), "USD")
+    put_costs(whole, IDS, billed("5", None), "USD", BEFORE)
+    assert rows(report_of(home), "t-billed-per-active-person") == {
+        "Augment": ["18.00 USD", "2", "9.00 USD", "7 of 7"],
+        "Cursor": ["unknown", "2", "unknown", "0 of 7"],
+    }
 
 
 @pytest.mark.slow

@@ -122,18 +122,16 @@ def _cost_row(side: Side, labels: Labels, metric: CostMetric) -> list[str | Amou
     if not isinstance(costs, PageCosts) or metric not in metrics_of(costs):
         return None
     total = costs.total(metric)
-    if total is None:
-        return None
     unit, missing = costs.unit(metric), costs.missing(metric)
     days = len(costs.days)
     each: str | Amount = UNKNOWN
-    if not missing and not side.missing:
+    if total is not None and not missing and not side.missing:
         each = NONE
         if side.people:
             each = with_unit(per(total, side.people, CENTS), unit)
     return [
         labels[side.source],
-        with_unit(total, unit),
+        UNKNOWN if total is None else with_unit(total, unit),
         number(side.people),
         each,
         f"{days - missing} of {days}",
