@@ -81,6 +81,11 @@ class UserTable(msgspec.Struct, frozen=True):
         return many(len(self.rows), "user")
 
     @property
+    def shown(self) -> str:
+        """Which rows there are without the script, as the script says it of a page."""
+        return f"1\u2013{len(self.cells):,} of {len(self.rows):,}" if self.rows else ""
+
+    @property
     def rate_column(self) -> int:
         """The place of the column of rates among the cells of a row; 0 without one."""
         return next((at for at, each in enumerate(self.terms, 1) if each is RATE_TERM), 0)
