@@ -1,4 +1,4 @@
-"""A simulator of Augment's dashboard API and Analytics API on a loopback port."""
+"""A simulator of the APIs of all sources on a loopback port."""
 
 from __future__ import annotations
 

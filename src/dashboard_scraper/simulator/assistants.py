@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
 
+from dashboard_scraper.model.dates import is_weekend
 from dashboard_scraper.simulator.draws import draw
 from dashboard_scraper.simulator.organization import Member, Organization, address
 
 COPILOT, CURSOR, CLAUDE_CODE = ASSISTANTS = ("copilot", "cursor", "claude_code")
 
-_WEEKEND = (5, 6)
 _CERTAIN = 65536  # one more than the largest number drawn
 _FEWEST_COLLEAGUES = 6
 _FIRST_ACCOUNT = 10_000_000  # the number of a GitHub account
@@ -80,7 +80,7 @@ class Assistants:
         if day > self.organization.today or not colleague.has(assistant, day):
             return None
         joined, _, usual = colleague.assistants[assistant]
-        chance = usual // 8 if day.weekday() in _WEEKEND else usual
+        chance = usual // 8 if is_weekend(day) else usual
         coin, *draws = draw(
             f"{self.organization.seed}/{assistant}/{colleague.index}/{day.toordinal()}"
         )

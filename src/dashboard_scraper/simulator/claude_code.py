@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import NamedTuple
 
+from dashboard_scraper.model.dates import is_weekend
 from dashboard_scraper.simulator.assistants import CLAUDE_CODE, Assistants
 from dashboard_scraper.simulator.draws import draw
 from dashboard_scraper.simulator.organization import Organization
@@ -23,7 +24,6 @@ CENT = 10_000
 _TERMINALS = ("vscode", "iTerm.app", "tmux", "WarpTerminal")
 _PRICES = {QUICK: (1, 5, 0, 1), THOROUGH: (3, 15, 0, 4)}
 """Of a token of each class."""
-_WEEKEND = (5, 6)
 
 
 class Spent(NamedTuple):
@@ -68,7 +68,7 @@ def _rows(organization: Organization, day: date) -> Iterator[Row]:
         return
     for name in API_KEYS:
         draws = draw(f"{organization.seed}/{CLAUDE_CODE}/{name}/{day.toordinal()}")
-        if day.weekday() not in _WEEKEND:
+        if not is_weekend(day):
             yield from _of_actor(name, True, draws)
 
 

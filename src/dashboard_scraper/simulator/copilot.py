@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from dashboard_scraper.simulator.assistants import COPILOT, Assistants, Colleague
+from dashboard_scraper.simulator.draws import raised
 from dashboard_scraper.simulator.organization import Organization
 
 CREDITS_SINCE = date(2026, 6, 19)
@@ -114,15 +115,13 @@ def _usage(colleague: Colleague, day: date, draws: tuple[int, ...], revisions: i
         features = {Feature.CLI: _cli(draws)}
     else:
         features = _features(day, draws)
-    for _ in range(revisions):
-        features = {name: _raised(tally) for name, tally in features.items()}
+    features = {
+        name: Tally(*(raised(count, revisions) for count in tally))
+        for name, tally in features.items()
+    }
     used = add(features.values())
     consumed = used.interactions * 125 + draws[16] % 50
     return Usage(colleague, day, features, consumed if day >= CREDITS_SINCE else None, draws)
-
-
-def _raised(tally: Tally) -> Tally:
-    return Tally(*(count + count // 10 + 1 if count else 0 for count in tally))
 
 
 def _features(day: date, draws: tuple[int, ...]) -> dict[str, Tally]:

@@ -23,7 +23,7 @@ from dashboard_scraper.model.costs import (
     CostKind,
 )
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.simulator.draws import draw
+from dashboard_scraper.simulator.draws import draw, raised
 from dashboard_scraper.simulator.prices import (
     COMPUTE,
     HUNDREDTH,
@@ -40,7 +40,6 @@ from dashboard_scraper.simulator.prices import (
     in_credits,
     in_dollars,
     price_of,
-    raised,
     tokens_of,
     whole_credits,
 )
@@ -122,10 +121,6 @@ class Costs:
         costs.sort(key=lambda cost: (cost.user, cost.resource_type, cost.resource))
         total = self.total(day)
         return CostDay(day, costs, NO_COST if total is None else self._figures(total))
-
-    def of_member(self, member: Member, day: date) -> list[Cost]:
-        """One member's part of `of_day`."""
-        return [self.cost(row) for row in self.rows(day) if row.member == member.index]
 
     def cost(self, row: Row) -> Cost:
         """The row in exact decimals."""
@@ -244,7 +239,7 @@ class Costs:
         usage, organization = self._usage(day), self._organization
         if not usage:
             return
-        revised = organization.is_revised(day)
+        revised = organization.revisions(day) > 0
         for index, counts in usage.items():
             member = organization.members[index]
             first = organization.first_figures(member, day) if revised else counts

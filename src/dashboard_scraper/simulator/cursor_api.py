@@ -305,7 +305,7 @@ def _decoded(body: bytes) -> _Query:
         query = msgspec.json.decode(body or b"{}", type=_Query)
     except msgspec.DecodeError as error:
         raise invalid(f"invalid request body: {error}") from error
-    if min(query.page or 1, query.pageSize or 1) < 1 or 0 in (query.page, query.pageSize):
+    if any(number is not None and number < 1 for number in (query.page, query.pageSize)):
         raise invalid("page and pageSize must be at least 1")
     return query
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from dashboard_scraper.model.dates import Window, end_of_day, start_of_day, utc_day
 from dashboard_scraper.simulator.assistants import CURSOR, Assistants, Colleague
-from dashboard_scraper.simulator.draws import draw
+from dashboard_scraper.simulator.draws import draw, raised
 from dashboard_scraper.simulator.organization import Organization
 
 CENT = 10**17
@@ -221,8 +221,8 @@ class CursorTeam:
             usageBasedReqs=based,
             bugbotUsages=draws[12] % 2,
         )
-        for _ in range(self.organization.revisions(day)):
-            counts = Day(*(value + value // 10 + 1 if value else 0 for value in counts))
+        revisions = self.organization.revisions(day)
+        counts = Day(*(raised(value, revisions) for value in counts))
         return counts if any(counts) else counts._replace(chatRequests=1)
 
     def events(self, start: datetime, end: datetime) -> list[Event]:
@@ -278,13 +278,12 @@ class CursorTeam:
     def cost_rows(self, day: date) -> dict[tuple[str, str, str, str], CostRow]:
         """The truth about a day's costs, by user, account, kind of charge and model."""
         end = end_of_day(day) - MILLISECOND
-        found: dict[tuple[str, str, str, str], CostRow] = {}
+        found: dict[tuple[str, str, str, str], list[CostRow]] = {}
         for event in self.events(start_of_day(day), end):
             kind = "REQUEST" if event.tokens is None else "MODEL"
             key = (*self._payer(event), kind, event.model)
-            before = found.get(key)
-            found[key] = _added(before, event) if before else _row(event)
-        return found
+            found.setdefault(key, []).append(_row(event))
+        return {key: _added(rows) for key, rows in found.items()}
 
     def _payer(self, event: Event) -> tuple[str, str]:
         if event.service is not None:
@@ -332,7 +331,7 @@ def cents_text(units: int) -> str:
     return f"{'-' if units < 0 else ''}{whole}{f'.{digits}' if digits else ''}"
 
 
-def added(many: Iterable[CostRow]) -> CostRow:
+def _added(many: Iterable[CostRow]) -> CostRow:
     """The sum, which has unknown tokens where one has."""
     tokens: Tokens | None = Tokens(0, 0, 0, 0)
     billed = charged = 0
@@ -350,10 +349,6 @@ def _row(event: Event) -> CostRow:
 def _rounded(cents: int) -> int:
     """An amount in units of 10**-18 dollars, half away from zero."""
     return (abs(cents) + 5) // 10 * (-1 if cents < 0 else 1)
-
-
-def _added(row: CostRow, event: Event) -> CostRow:
-    return added([row, _row(event)])
 
 
 def _both(first: Tokens | None, second: Tokens | None) -> Tokens | None:

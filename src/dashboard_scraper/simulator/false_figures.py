@@ -6,9 +6,11 @@ import itertools
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 
+from dashboard_scraper.model.dates import is_weekend
 from dashboard_scraper.model.metrics import ACCEPTED, SHOWN
 from dashboard_scraper.simulator.exchange import Request
 from dashboard_scraper.simulator.faults import Fault
+from dashboard_scraper.simulator.fields import ACTIVE_DAYS_FIELDS
 from dashboard_scraper.simulator.lying import (
     EVERYTHING,
     TOTALS,
@@ -44,7 +46,7 @@ NO_MEASURE = "the day has no version before, and days differ by more among each 
 NO_HISTORY = "a store without days has nothing that the answers could be compared with"
 
 _WEEK, _DAY = timedelta(7), timedelta(1)
-_SUNDAY = 6
+_FRIDAY = 4
 
 
 def _some_days(
@@ -69,11 +71,11 @@ def _settled(night: Night) -> list[date]:
 
 def _one_settled(night: Night) -> list[date]:
     """A settled working day, which has many figures to lose."""
-    return [max(day for day in night.settled if day.weekday() < _SUNDAY - 1)]
+    return [max(day for day in night.settled if not is_weekend(day))]
 
 
 def _weekend(night: Night) -> list[date]:
-    return [day for day in night.window.days() if day.weekday() >= _SUNDAY - 1]
+    return [day for day in night.window.days() if is_weekend(day)]
 
 
 def _other_tenant(night: Night) -> list[Fault]:
@@ -203,9 +205,7 @@ CONSISTENT = [
     Lie("newest day fiftyfold", _some_days(_newest, times(50)), Unseen.FIRST_NIGHT, NO_HISTORY),
     Lie(
         "weekends like Fridays",
-        _some_days(
-            _weekend, of_day(lambda day: day - timedelta(max(0, day.weekday() - _SUNDAY + 2)))
-        ),
+        _some_days(_weekend, of_day(lambda day: day - timedelta(max(0, day.weekday() - _FRIDAY)))),
     ),
     Lie(
         "stale answers",
@@ -254,7 +254,7 @@ def _without_one(records: Records, _request: Request) -> Records:
 
 
 def _seven_active_days(record: Record, _request: Request) -> None:
-    record.update({key: 7 for key in ("active_days", "totalActiveDays") if record.get(key)})
+    record.update({key: 7 for key in ACTIVE_DAYS_FIELDS if record.get(key)})
 
 
 def _no_completions(record: Record, request: Request) -> None:

@@ -282,7 +282,7 @@ def repeat_key(name: str, value: object) -> Effect:
     """Write a key twice in the first object that has it: first with this value, then its own."""
     again = msgspec.json.encode({name: value})[1:-1]
     key = msgspec.json.encode(name) + b":"
-    return _data(lambda body: body.replace(key, again + b"," + key, 1))
+    return rewritten(lambda body, _request: body.replace(key, again + b"," + key, 1))
 
 
 def inflate(size: int, times: int = 1) -> Effect:
@@ -366,18 +366,18 @@ def repeat_user(changed: bool = False) -> Effect:
 
 def edited(change: Callable[[Json, Request], Json]) -> Effect:
     """An effect on the JSON of an answer with data."""
-    return lambda answer, request: _data(
-        lambda body: msgspec.json.encode(change(msgspec.json.decode(body), request))
-    )(answer, request)
+    return rewritten(
+        lambda body, request: msgspec.json.encode(change(msgspec.json.decode(body), request))
+    )
 
 
-def _data(change: Callable[[bytes], bytes]) -> Effect:
+def rewritten(change: Callable[[bytes, Request], bytes]) -> Effect:
     """An effect on the bytes of an answer with data."""
 
-    def effect(answer: Answer, _request: Request) -> Answer:
+    def effect(answer: Answer, request: Request) -> Answer:
         if answer.status != 200 or answer.content_type != "application/json":
             return answer
-        return replace(answer, body=change(answer.body))
+        return replace(answer, body=change(answer.body, request))
 
     return effect
 

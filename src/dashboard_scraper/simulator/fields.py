@@ -1,4 +1,4 @@
-"""Maps the organization's counts to the field names of either API."""
+"""Maps the organization's counts to the field names of either of Augment's APIs."""
 
 from __future__ import annotations
 

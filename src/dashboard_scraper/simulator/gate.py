@@ -1,4 +1,4 @@
-"""The dashboard's session, and the Analytics API's rate limit."""
+"""What stands before an API: the dashboard's session, and a rate limit."""
 
 from __future__ import annotations
 

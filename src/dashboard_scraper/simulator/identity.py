@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from dashboard_scraper.simulator.connection import Served
 from dashboard_scraper.simulator.exchange import Answer, Request, json_answer
+from dashboard_scraper.simulator.gate import COOKIE_NAME
 
 AUTHORIZE, PASSWORD, FACTOR, REJECTED = "/authorize", "/password", "/factor", "/signin/rejected"
 SIGNED_IN, DEVICE, PENDING = "idp_sign_in", "idp_device", "idp_pending"
@@ -96,7 +97,7 @@ class IdentityProvider(Served):
         self._pending[pending] = return_to
         form = _PASSWORD_FORM + _ONLY_PEOPLE * self.refuses_automation
         return page("Sign in", form).with_headers(
-            cookie(PENDING, pending), cookie("_session", f"not-the-dashboards-{pending}")
+            cookie(PENDING, pending), cookie(COOKIE_NAME, f"not-the-dashboards-{pending}")
         )
 
     def _after_password(self, fields: Mapping[str, str], cookies: Mapping[str, str]) -> Answer:

@@ -1,6 +1,6 @@
 """Building blocks of lies: answers for another organization, or altered answers.
 
-Each lie has faults for both APIs; a program uses one of them.
+Each lie has faults for both of Augment's APIs; a program uses one of them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import Metric
 from dashboard_scraper.simulator.dashboard_api import TENANT_STATS, USER_STATS
 from dashboard_scraper.simulator.exchange import Answer, Request, json_answer
-from dashboard_scraper.simulator.faults import Effect, Fault, edited, holder, records_of
-from dashboard_scraper.simulator.organization import NOTHING, Counts, Member, Organization
+from dashboard_scraper.simulator.faults import Effect, Fault, edited, holder, records_of, rewritten
+from dashboard_scraper.simulator.organization import NOTHING, Counts, Member, Organization, add
 from dashboard_scraper.simulator.server import Simulator
 from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS, USER_FIELD
 from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
@@ -178,8 +178,7 @@ def of_days_until(days: int) -> Figures:
     """The sum of so many days up to the requested one."""
 
     def figures(honest: Organization, member: Member, day: date) -> Counts:
-        several = (honest.figures(member, day - timedelta(number)) for number in range(days))
-        return Counts(*map(sum, zip(*several, strict=True)))
+        return add(honest.figures(member, day - timedelta(number)) for number in range(days))
 
     return figures
 
@@ -279,10 +278,7 @@ def in_totals(metric: Metric, by: int, day: date) -> list[Fault]:
 def in_text(change: Callable[[bytes, Request], bytes], endpoints: Iterable[str]) -> list[Fault]:
     """Change the text of an answer, to what JSON libraries do not write."""
 
-    def effect(answer: Answer, request: Request) -> Answer:
-        return replace(answer, body=change(answer.body, request)) if _has_data(answer) else answer
-
-    return [Fault(effect, endpoint) for endpoint in endpoints]
+    return [Fault(rewritten(change), endpoint) for endpoint in endpoints]
 
 
 def is_dashboard(request: Request) -> bool:
@@ -321,10 +317,6 @@ def is_active(record: Record) -> bool:
     """Whether the user has any count above 0."""
     counts = record.get("metrics") or record
     return any(isinstance(count, int) and count for count in counts.values())
-
-
-def _has_data(answer: Answer) -> bool:
-    return answer.status == 200 and answer.content_type == "application/json"
 
 
 def _with_records(body: Any, records: Records) -> Any:

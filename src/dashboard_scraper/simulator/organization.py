@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
-from dashboard_scraper.model.dates import Window, utc_day
+from dashboard_scraper.model.dates import Window, is_weekend, utc_day
 from dashboard_scraper.simulator.costs import Billing, Costs
-from dashboard_scraper.simulator.draws import draw
+from dashboard_scraper.simulator.draws import draw, raised
 
 _FIRST_NAMES = [
     "adira",
@@ -40,7 +40,6 @@ _ACCOUNT_NAMES = ["nightly-build", "code-review", "release-bot", "dependency-bot
 _LANGUAGES = ["Python", "TypeScript", "Java", "Go", "Rust", "Kotlin", "SQL", "Unknown"]
 _EDITORS = ["VSCode", "VSCode", "VSCode", "JetBrains", "JetBrains", "Vim", "Unknown"]
 
-_WEEKEND = (5, 6)
 _CERTAIN = 65536  # one more than the largest number drawn
 _LONGEST_PAUSE = 63  # days between active ones at most, so that the search for the last is short
 _CACHED_DAYS = 200
@@ -189,11 +188,10 @@ class Organization:
 
     def figures(self, member: Member, day: date) -> Counts:
         """One user-day, with its revisions so far."""
-        counts = self.first_figures(member, day)
-        if counts is not NOTHING:
-            for _ in range(self._revisions.get(day, 0)):
-                counts = Counts(*(value + value // 10 + 1 if value else 0 for value in counts))
-        return counts
+        counts, revisions = self.first_figures(member, day), self.revisions(day)
+        if counts is NOTHING or not revisions:
+            return counts
+        return Counts(*(raised(value, revisions) for value in counts))
 
     def first_figures(self, member: Member, day: date) -> Counts:
         """One user-day, before any revision."""
@@ -208,13 +206,10 @@ class Organization:
     def revise(self, day: date) -> None:
         """Raise the day's figures, for everyone who was active on it."""
         with self._lock:
-            self._revisions[day] = self._revisions.get(day, 0) + 1
+            self._revisions[day] = self.revisions(day) + 1
             self._days.pop(day, None)
             self._ranges.clear()
         self.costs.compute_again(day)
-
-    def is_revised(self, day: date) -> bool:
-        return day in self._revisions
 
     def revisions(self, day: date) -> int:
         """How often the day's figures were raised."""
@@ -287,7 +282,7 @@ class Organization:
         if not member.chance or day > self.today or not member.belongs(day, day):
             return None
         number = self.number_of(day)
-        chance = member.chance // 8 if day.weekday() in _WEEKEND else member.chance
+        chance = member.chance // 8 if is_weekend(day) else member.chance
         coin, *draws = draw(f"{self.seed}/{member.index}/{number}")
         certain = day == member.joined or (number - member.index) % _LONGEST_PAUSE == 0
         return tuple(draws) if certain or coin < chance else None

@@ -76,13 +76,6 @@ def add(many: Iterable[Amounts]) -> Amounts:
     return Amounts(*map(sum, zip(*many, strict=True)))
 
 
-def raised(value: int, times: int) -> int:
-    """By a tenth and a little more, so many times; 0 stays."""
-    for _ in range(times):
-        value += value // 10 + 1 if value else 0
-    return value
-
-
 def whole_credits(amounts: Amounts) -> Amounts:
     """With credits in hundredths, as the usage of credits has them."""
     return amounts._replace(credits=amounts.credits // HUNDREDTH * HUNDREDTH)

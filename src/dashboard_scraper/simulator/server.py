@@ -32,7 +32,7 @@ from dashboard_scraper.simulator.organization import Member, Organization
 
 
 class Simulator(Served):
-    """Simulates Augment's dashboard and Analytics API while it is entered or started.
+    """Simulates the APIs of all sources while it is entered or started.
 
     `latency` is in seconds per request. With `clock_scale`, the time of the rate limit runs so many
     times faster. `paging` is for the dashboard's user statistics. `billing` switches the
