@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.parquet
 
 from dashboard_scraper.errors import OutputFailed
 from dashboard_scraper.exports.stored_costs import content_of, unreconciled_in
@@ -82,6 +83,14 @@ def table_of(rows: Sequence[Sequence[Any]], schema: pa.Schema, day: date) -> pa.
             f" {error}"
         ) from error
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def parquet_of(table: pa.Table, metadata: Mapping[Any, Any]) -> bytes:
+    """The table as a Parquet file with this metadata."""
+    sink = pa.BufferOutputStream()
+    pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), sink)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 def _extra(user: UserUsage) -> str | None:

@@ -154,28 +154,13 @@ def write_files(
     with Publication(export.outputs.mode) as publication:
         all_doubts = [*doubts, *cost_doubts(costs.unreconciled)]
         notes = add_notes(publication, export, all_doubts, unwritten)
-        audience = export.audience
-        naming = audience.naming(reader.spellings(export.source, export.window))
-        run = OutputRun(
-            reader,
-            publication,
-            export.source,
-            audience,
-            naming,
-            missing,
-            export.window,
-            formats=made_with(msgspec.structs.replace(export, window=_ANY_WINDOW)),
-            earlier=EarlierFiles(export),
-        )
+        run = _run_of(reader, publication, export, missing)
         days = [_missing_day(day, failures.get(day), export) for day in missing]
         days += _feed_outputs(outputs, run, stored.values(), export, now)
         days = _with_costs(days, costs, export, now)
         _warn_of_unexplained_absence(of_window)
         written = [file for output in outputs for file in output.finish()]
-        manifest = _manifest(export, days, written, notes, unwritten, without_records)
-        if costs.expected:
-            without = [day.day for day in manifest.days if day.costs is None]
-            manifest = msgspec.structs.replace(manifest, missing_costs=without)
+        manifest = _manifest(export, days, written, notes, unwritten, without_records, costs)
         content = encoded(manifest)
         publication.add(export.manifest_path, content)
         _warn_of_other_windows(export, manifest)
@@ -185,6 +170,22 @@ def write_files(
     for each in unwritten:
         logger.info("%s: not written: %s", export.window, each.reason)
     return doubts
+
+
+def _run_of(
+    reader: Reader, publication: Publication, export: DailyExport, missing: Collection[date]
+) -> OutputRun:
+    return OutputRun(
+        reader,
+        publication,
+        export.source,
+        export.audience,
+        export.audience.naming(reader.spellings(export.source, export.window)),
+        missing,
+        export.window,
+        formats=made_with(msgspec.structs.replace(export, window=_ANY_WINDOW)),
+        earlier=EarlierFiles(export),
+    )
 
 
 def _reach(outputs: Collection[Output]) -> Window:
@@ -272,6 +273,7 @@ def _manifest(
     notes: WrittenFile | None,
     unwritten: list[Unwritten],
     without_records: Collection[date],
+    costs: StoredCosts,
 ) -> Manifest:
     of_days: dict[date, list[WrittenFile]] = {}
     for file in written:
@@ -294,6 +296,9 @@ def _manifest(
             day.day for day in days if day.files is None or day.day in without_records
         ]
         or msgspec.UNSET,
+        missing_costs=(
+            [day.day for day in days if day.costs is None] if costs.expected else msgspec.UNSET
+        ),
         **fields_of_window((file.field, file.written) for file in written if file.day is None),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from dashboard_scraper.csv_text import guard, render
 from dashboard_scraper.exports.daily_export import DailyExport
@@ -70,7 +71,7 @@ class CostFiles(DayFiles):
         if row is None:
             return
         (path,) = self.day_targets(day.day)
-        make = lambda: self._content(row)  # noqa: E731
+        make = partial(self._content, row)
         self._written.append(self._run.write_day(path, day, make, depends_on=content_of(row)))
 
     def _content(self, row: CostLedgerDay) -> bytes:

@@ -27,6 +27,7 @@ from dashboard_scraper.exports.notes import NOTES, is_foreign
 from dashboard_scraper.files import STALE_SUFFIX, explained, flush_folder, turn_in, write_whole
 from dashboard_scraper.leftovers import remove_leftovers
 from dashboard_scraper.model.dates import Window, end_of_day
+from dashboard_scraper.model.listing import listed
 
 logger = logging.getLogger(__name__)
 
@@ -189,9 +190,8 @@ def prune(export: DailyExport, now: datetime) -> None:
         _finish_removals(export)
         left = [each.path for each in _too_many(export, now) if not _remove(export, each)]
     if left:
-        named = ", ".join(str(path) for path in left[:_NAMED_AT_MOST])
-        more = f" and {len(left) - _NAMED_AT_MOST} more" if len(left) > _NAMED_AT_MOST else ""
-        logger.warning("not removed, since they contain other files: %s%s", named, more)
+        named = listed(left, _NAMED_AT_MOST)
+        logger.warning("not removed, since they contain other files: %s", named)
 
 
 def _finish_removals(export: DailyExport) -> None:

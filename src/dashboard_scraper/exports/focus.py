@@ -8,7 +8,7 @@ Where nothing was billed, the costs are null: an estimate is never written as a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 
@@ -23,7 +23,7 @@ from dashboard_scraper.model.costs import (
     CostMetric,
     text_of,
 )
-from dashboard_scraper.model.dates import month_of
+from dashboard_scraper.model.dates import end_of_day, month_of, start_of_day
 from dashboard_scraper.sources.products import Product
 
 VERSION = "1.4"
@@ -80,14 +80,6 @@ class Column(msgspec.Struct, frozen=True):
     value: Callable[[Charge], Value]
 
 
-def _moment(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
-
-
-def _after(day: date) -> datetime:
-    return _moment(day + timedelta(1))
-
-
 def _resource(charge: Charge) -> str:
     cost = charge.cost
     return f"Usage of {cost.resource or 'an unnamed resource'} ({cost.resource_type or 'no type'})"
@@ -126,13 +118,13 @@ _STANDARD = (
         "BillingPeriodEnd",
         Type.MOMENT,
         "Start of the next calendar month, UTC",
-        lambda c: _after(month_of(c.day).end),
+        lambda c: end_of_day(month_of(c.day).end),
     ),
     Column(
         "BillingPeriodStart",
         Type.MOMENT,
         "Start of the calendar month, UTC",
-        lambda c: _moment(month_of(c.day).start),
+        lambda c: start_of_day(month_of(c.day).start),
     ),
     _constant(
         "ChargeCategory",
@@ -142,8 +134,12 @@ _STANDARD = (
     _nothing("ChargeClass", "the source does not say which month a negative amount corrects"),
     Column("ChargeDescription", Type.TEXT, "The resource and its type", _resource),
     _constant("ChargeFrequency", "Usage-Based", "`Usage-Based`"),
-    Column("ChargePeriodEnd", Type.MOMENT, "Start of the next day, UTC", lambda c: _after(c.day)),
-    Column("ChargePeriodStart", Type.MOMENT, "Start of the day, UTC", lambda c: _moment(c.day)),
+    Column(
+        "ChargePeriodEnd", Type.MOMENT, "Start of the next day, UTC", lambda c: end_of_day(c.day)
+    ),
+    Column(
+        "ChargePeriodStart", Type.MOMENT, "Start of the day, UTC", lambda c: start_of_day(c.day)
+    ),
     _nothing("ConsumedQuantity", f"{_NO_PRICES}; tokens are in columns of their own", Type.DECIMAL),
     _nothing("ConsumedUnit", "as `ConsumedQuantity`"),
     _billed("ContractedCost", "As `BilledCost`, which FOCUS demands where there is no unit price"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -31,9 +31,8 @@ from dashboard_scraper.store import CostLedgerDay, Reader, Store
 
 try:
     import pyarrow as pa
-    import pyarrow.parquet
 
-    from dashboard_scraper.exports.arrow_days import table_of
+    from dashboard_scraper.exports.arrow_days import parquet_of, table_of
 except ImportError:
     raise UsageError(
         f"FOCUS needs a library that is not installed: {how_to_install('parquet')}"
@@ -118,14 +117,5 @@ def _contents(
         for cost in costs.shown(row)
     ]
     yield focus.csv(charges)
-    yield _parquet(charges, row.day)
-
-
-def _parquet(charges: Sequence[Charge], day: date) -> bytes:
-    table = table_of([*focus.rows(charges)], SCHEMA, day)
-    sink = pa.BufferOutputStream()
-    pyarrow.parquet.write_table(
-        table.replace_schema_metadata({"focus_version": focus.VERSION}), sink
-    )
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
+    table = table_of([*focus.rows(charges)], SCHEMA, row.day)
+    yield parquet_of(table, {"focus_version": focus.VERSION})

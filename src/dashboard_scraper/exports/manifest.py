@@ -71,8 +71,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     formats without a field of their own. `missing_from_github_reports` are the days that a report
     of the window lacks. `missing_costs` are the days of the window without a file of costs, where
     the source has any costs. `unwritten` are the formats that need figures the source lacks. Fields
-    with a default are absent from the manifests of
-    earlier versions.
+    with a default are absent from the manifests of earlier versions.
     """
 
     source: str

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
@@ -52,6 +52,7 @@ try:
         DayContents,
         cost_days,
         marks_of,
+        parquet_of,
         user_days,
     )
     from dashboard_scraper.store.arrow import COST_DAYS, USER_DAYS, without
@@ -80,49 +81,45 @@ def export_days(store: Store, export: DailyExport, place: str, rules: Rules) -> 
     if "://" in place:
         _check_url(place)
     with store.reading() as reader:
-        run, costs = _Run(reader, export), StoredCosts(reader, export)
-        doubts = doubts_in(run.stored.values(), export.tolerance)
+        users, of_costs = _UserFiles(reader, export), _CostFiles(reader, export)
+        costs = of_costs.stored
+        doubts = doubts_in(users.stored.values(), export.tolerance)
         # Also where the source has no costs: those of another one must not stay there.
-        runs: list[_DayFiles] = [run, _CostRun(costs, export)]
+        parts: list[_DayFiles] = [users, of_costs]
         if "://" in place:
-            for each in runs:
+            for each in parts:
                 _upload(f"{place}/{each.folder}" if each.folder else place, each, window)
         else:
             place = str(Path(place).absolute())
-            for each in runs:
+            for each in parts:
                 _write(Path(place) / each.folder, each, window, export.outputs.mode)
         if costs.expected and costs.missing:
             logger.warning(
                 "%s: the store has no costs, so there is no file of them",
                 listed_days(costs.missing),
             )
-        missing = [day for day in window.days() if day not in run.stored]
+        missing = [day for day in window.days() if day not in users.stored]
         advice = advice_of(reader, source_name)
     summarise(window, missing, advice)
     return place, rules.verdict_on(doubts, _MARKED, costs=costs.unreconciled)
 
 
 class _DayFiles(Protocol):
-    """The days of one export that have a file, each read from the store only to be written."""
+    """The days of one export that have a file, each read from the store only to be written.
+
+    `contents` identifies what each stored day is written from; oldest first.
+    """
 
     folder: str
     name: str
-
-    @property
-    def days(self) -> Collection[date]:
-        """The stored days, oldest first."""
-        ...
-
-    def changed(self, content_of: Callable[[date], bytes | None]) -> list[date]:
-        """The days whose file has another content, or is missing."""
-        ...
+    contents: dict[date, bytes]
 
     def parquet(self, day: date) -> bytes:
         """The file of a day."""
         ...
 
 
-class _Run:
+class _UserFiles:
     """The days of users."""
 
     folder = ""
@@ -134,56 +131,39 @@ class _Run:
         self.stored = reader.ledger(export.source, export.window)
         contents = DayContents(export.audience, export.tolerance)
         rows = reader.ledger_rows(export.source, export.window)
-        self._contents = {day: contents.of(row).encode() for day, row in rows.items()}
-
-    @property
-    def days(self) -> Collection[date]:
-        return self.stored.keys()
-
-    def changed(self, content_of: Callable[[date], bytes | None]) -> list[date]:
-        return [day for day in self.stored if content_of(day) != self._contents[day]]
+        self.contents = {day: contents.of(row).encode() for day, row in rows.items()}
 
     def parquet(self, day: date) -> bytes:
         audience, tolerance, row = self._export.audience, self._export.tolerance, self.stored[day]
         users = audience.shown(self._reader.day(row).users)
         table = user_days(row, users, audience, tolerance).select(SCHEMA.names)
-        metadata: dict[Any, Any] = {_CONTENT: self._contents[day], **marks_of(row, tolerance)}
-        return _encoded(table, metadata)
+        return parquet_of(table, {_CONTENT: self.contents[day], **marks_of(row, tolerance)})
 
 
-class _CostRun:
+class _CostFiles:
     """The days with costs."""
 
     folder = COSTS
     name = "cost_days.parquet"
 
-    def __init__(self, costs: StoredCosts, export: DailyExport) -> None:
-        self._costs = costs
+    def __init__(self, reader: Reader, export: DailyExport) -> None:
         self._audience = export.audience
+        self.stored = StoredCosts(reader, export)
         contents = CostContents(export.audience)
-        self._contents = {day: contents.of(row).encode() for day, row in costs.days.items()}
-
-    @property
-    def days(self) -> Collection[date]:
-        return self._costs.days.keys()
-
-    def changed(self, content_of: Callable[[date], bytes | None]) -> list[date]:
-        return [day for day in self.days if content_of(day) != self._contents[day]]
+        self.contents = {day: contents.of(row).encode() for day, row in self.stored.days.items()}
 
     def parquet(self, day: date) -> bytes:
-        row = self._costs.days[day]
-        table = cost_days(row, self._costs.shown(row), self._audience).select(COST_SCHEMA.names)
-        metadata: dict[Any, Any] = {_CONTENT: self._contents[day]}
+        row = self.stored.days[day]
+        table = cost_days(row, self.stored.shown(row), self._audience).select(COST_SCHEMA.names)
+        metadata: dict[Any, Any] = {_CONTENT: self.contents[day]}
         if words := unreconciled_in(row):
             metadata[DoubtKind.UNRECONCILED.word] = words
-        return _encoded(table, metadata)
+        return parquet_of(table, metadata)
 
 
-def _encoded(table: pa.Table, metadata: dict[Any, Any]) -> bytes:
-    sink = pa.BufferOutputStream()
-    pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), sink)
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
+def _changed(files: _DayFiles, content_of: Callable[[date], bytes | None]) -> list[date]:
+    """The days whose file has another content, or is missing."""
+    return [day for day, content in files.contents.items() if content_of(day) != content]
 
 
 def rewrite_day(store: Store, folder: Path, day: date, export: DailyExport) -> None:
@@ -191,8 +171,8 @@ def rewrite_day(store: Store, folder: Path, day: date, export: DailyExport) -> N
 
     The folder may be that of costs.
     """
-    make = _cost_run if folder.name == COSTS else _Run
-    path = folder / _partition(day) / (_CostRun if folder.name == COSTS else _Run).name
+    kind = _CostFiles if folder.name == COSTS else _UserFiles
+    path = folder / _partition(day) / kind.name
     try:
         table = pyarrow.parquet.read_table(path, columns=["source"], partitioning=None)
     except (pa.ArrowException, OSError) as error:
@@ -200,13 +180,9 @@ def rewrite_day(store: Store, folder: Path, day: date, export: DailyExport) -> N
     window = Window(day, day)
     with store.reading() as reader:
         for source in set(table.column("source").to_pylist()):
-            run = make(reader, export.of(source, window))
-            for stored in run.days:
-                write_whole(path, run.parquet(stored), export.outputs.mode)
-
-
-def _cost_run(reader: Reader, export: DailyExport) -> _CostRun:
-    return _CostRun(StoredCosts(reader, export), export)
+            files = kind(reader, export.of(source, window))
+            for stored in files.contents:
+                write_whole(path, files.parquet(stored), export.outputs.mode)
 
 
 def place_of(folder: Path) -> Path:
@@ -233,34 +209,33 @@ def _hidden(name: str) -> str:
     return f".{name}{STALE_SUFFIX}"
 
 
-def _write(folder: Path, run: _DayFiles, window: Window, mode: int) -> None:
+def _write(folder: Path, files: _DayFiles, window: Window, mode: int) -> None:
     """Write all changed files or none; those of days that are not stored any more are set aside."""
-    files = {day: folder / _partition(day) / run.name for day in window.days()}
-    changed = list(run.changed(lambda day: _content_of(f"{files[day]}")))
-    gone = [path for day, path in files.items() if day not in run.days]
-    targets = [files[day] for day in changed] + gone
-    remove_leftovers_beside(files.values())
+    paths = {day: folder / _partition(day) / files.name for day in window.days()}
+    changed = _changed(files, lambda day: _content_of(f"{paths[day]}"))
+    gone = [path for day, path in paths.items() if day not in files.contents]
+    targets = [paths[day] for day in changed] + gone
+    remove_leftovers_beside(paths.values())
     with (
         replaced_or_set_aside(targets, stale_name=_hidden),
         Publication(mode) as publication,
     ):
         for day in changed:
-            make_folder(files[day].parent, mode)
-            publication.add(files[day], run.parquet(day))
+            make_folder(paths[day].parent, mode)
+            publication.add(paths[day], files.parquet(day))
         set_aside(gone, _hidden)
         publication.publish()
-    _log(run, len(changed))
+    _log(files, len(changed))
 
 
-def _log(run: _DayFiles, written: int) -> None:
-    if not run.days:
-        return
-    logger.info(
-        "%s: %d of %d days written, the others are unchanged", run.name, written, len(run.days)
-    )
+def _log(files: _DayFiles, written: int) -> None:
+    if days := len(files.contents):
+        logger.info(
+            "%s: %d of %d days written, the others are unchanged", files.name, written, days
+        )
 
 
-def _upload(url: str, run: _DayFiles, window: Window) -> None:
+def _upload(url: str, files: _DayFiles, window: Window) -> None:
     """Upload one object after another; an earlier export's objects of other days are hidden.
 
     Object stores have no transaction over several objects, so a failure leaves some days new and
@@ -270,20 +245,22 @@ def _upload(url: str, run: _DayFiles, window: Window) -> None:
         place, folder = pyarrow.fs.FileSystem.from_uri(url)
         # Raises where nothing answers, after some seconds: else every day would wait as long.
         place.get_file_info(folder)
-        objects = {day: f"{folder}/{_partition(day)}/{run.name}" for day in window.days()}
-        changed = list(run.changed(lambda day: _content_of(objects[day], place)))
-        left = {*changed} | (set(objects) - set(run.days))
+        objects = {day: f"{folder}/{_partition(day)}/{files.name}" for day in window.days()}
+        changed = _changed(files, lambda day: _content_of(objects[day], place))
+        left = {*changed} | (set(objects) - files.contents.keys())
         try:
             for day in changed:
-                data = run.parquet(day)
+                data = files.parquet(day)
                 with place.open_output_stream(objects[day]) as stream:
                     stream.write(data)
                 left.discard(day)
         finally:
-            hidden = [day for day in left if _hide(place, f"{folder}/{_partition(day)}", run.name)]
+            hidden = [
+                day for day in left if _hide(place, f"{folder}/{_partition(day)}", files.name)
+            ]
             if hidden:
                 logger.warning("%s: hid what earlier exports left of %s", url, listed_days(hidden))
-    _log(run, len(changed))
+    _log(files, len(changed))
 
 
 def _hide(place: Any, folder: str, name: str) -> bool:
