@@ -13,9 +13,14 @@ _RANGES_AT_MOST = 5
 _LONGEST_NAME = 200
 
 
-def listed(names: Collection[object], most: int = NAMED_AT_MOST, separator: str = ", ") -> str:
-    """The first `most` names, each shortened if it is very long, and the number of the others."""
-    shown = (shortened(str(name), _LONGEST_NAME) for name in itertools.islice(names, most))
+def listed(
+    names: Collection[object],
+    most: int = NAMED_AT_MOST,
+    separator: str = ", ",
+    longest: int = _LONGEST_NAME,
+) -> str:
+    """The first `most` names, each shortened beyond the `longest`, and the number of the others."""
+    shown = (shortened(str(name), longest) for name in itertools.islice(names, most))
     more = len(names) - most
     return separator.join(shown) + (f" and {more:,} more" if more > 0 else "")
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dashboard_scraper.model.doubts import Doubt, DoubtKind
-from dashboard_scraper.model.listing import many
+from dashboard_scraper.model.listing import listed, many
 from dashboard_scraper.report.charts import mark_of
 from dashboard_scraper.report.figures import Period, ReportFigures, State
-from dashboard_scraper.report.texts import day_head, days_text, doubt_text, listed, plain
+from dashboard_scraper.report.texts import day_head, days_text, doubt_text, plain
 from dashboard_scraper.sources.registry import info_of
 
-_LONGEST_LIST = 10
+_LONGEST_LIST, _LONGEST_DOUBT = 10, 1000
 
 
 def completeness_of(figures: ReportFigures) -> list[str]:
@@ -25,7 +25,7 @@ def completeness_of(figures: ReportFigures) -> list[str]:
     for kind, title in _DOUBTS.items():
         doubts = [f"{day.day}: {_reason(d)}" for day in now.days for d in day.doubts_of(kind)]
         if doubts:
-            texts.append(f"{title}: {listed(doubts, _LONGEST_LIST)}")
+            texts.append(f"{title}: {listed(doubts, _LONGEST_LIST, '; ', _LONGEST_DOUBT)}")
     lost = [day.day for day in now.days if day.forgotten]
     if lost:
         texts.append(f"A user was removed since, and is not counted: {days_text(lost)}")

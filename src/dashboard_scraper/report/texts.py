@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from datetime import date
 
 import msgspec
 
 from dashboard_scraper.model.checks import Difference
-from dashboard_scraper.model.dates import DAYS, Window, runs_of_days
+from dashboard_scraper.model.dates import DAYS, Window
 from dashboard_scraper.model.doubts import Doubt
 from dashboard_scraper.model.figures import accept_rate
-from dashboard_scraper.model.listing import many
+from dashboard_scraper.model.listing import listed, listed_days, many
 from dashboard_scraper.model.metrics import (
     ACCEPT_RATE,
     COUNTS,
@@ -136,7 +136,7 @@ def hidden_teams_text(hidden: int, minimum: int) -> str:
 
 def days_text(days: Iterable[date]) -> str:
     """`2025-03-01, 2025-03-04 to 2025-03-06`, cut off after the first 20 runs."""
-    return listed([str(run) for run in runs_of_days(days)], _MOST_RUNS, ", ")
+    return listed_days(days, _MOST_RUNS)
 
 
 def two_lines(title: str) -> tuple[str, str]:
@@ -187,12 +187,6 @@ def difference_text(difference: Difference) -> str:
     return f"{title}: the source says {tenant}, the users' sum is {users}"
 
 
-def listed(items: Collection[str], most: int, separator: str = "; ") -> str:
-    """The first items, and how many more there are."""
-    first = separator.join(list(items)[:most])
-    return f"{first}{separator}and {len(items) - most:,} more" if len(items) > most else first
-
-
 def short(value: float) -> str:
     """For narrow labels: `940`, `12k`, `1.5M`."""
     for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
@@ -219,7 +213,7 @@ def day_head(day: Day) -> str:
 def doubt_text(doubt: Doubt) -> str:
     """A doubt in words: the first two differences from the source's totals, or its reason."""
     if doubt.differences:
-        return listed([difference_text(each) for each in doubt.differences], 2)
+        return listed([difference_text(each) for each in doubt.differences], 2, "; ")
     return f"{doubt.kind.word}: {doubt.words}"
 
 

@@ -10,7 +10,7 @@ import difflib
 import io
 import re
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,7 @@ from dotenv.parser import Binding, parse_stream
 from dotenv.variables import Variable, parse_variables
 
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.model.listing import listed
 from dashboard_scraper.settings.library_settings import LAKE_CATALOGUES
 
 _MOST_PROBLEMS = 5
@@ -66,14 +67,8 @@ def read_dotenv(
         except _Problem as problem:
             problems.append(f"line {line}{problem}")
     if problems:
-        raise UsageError(f"{path}: {'; '.join(_bounded(problems))}")
+        raise UsageError(f"{path}: {listed(problems, _MOST_PROBLEMS, '; ')}")
     return found
-
-
-def _bounded(problems: list[str]) -> Iterator[str]:
-    yield from problems[:_MOST_PROBLEMS]
-    if len(problems) > _MOST_PROBLEMS:
-        yield f"and {len(problems) - _MOST_PROBLEMS} more"
 
 
 def _text(path: Path) -> str:
