@@ -215,7 +215,6 @@ class OutputSettings(Group):
         True,
         description="Whether the report names users: a row for each, who started, who stopped",
     )
-
     seat_prices: Annotated[InstanceOf[SeatPrices], BeforeValidator(_seat_prices)] = Field(
         NO_PRICES,
         description="Price of a seat a month by source, as `copilot:19,cursor:40`, perhaps with a"

@@ -124,7 +124,7 @@ class Libraries(msgspec.Struct, frozen=True):
     def of_notifications(self) -> Iterator[None]:
         """Put proxies and certificates into the environment meanwhile, where Apprise reads them."""
         values = {n: v for n, v in self.from_file.items() if n in (*PROXIES, NO_PROXY)}
-        ca = next((p for n in CA_FILES if (p := os.environ.get(n) or self.from_file.get(n))), None)
+        ca = next(filter(None, map(self.value_of, CA_FILES)), None)
         with _in_environment(values | ({CA_FILES[0]: ca} if ca else {})):
             yield
 
@@ -154,7 +154,6 @@ def library_settings(
             name: _absolute(home, name, value)
             for name, value in from_file.items()
             if (name in LIBRARY_SETTINGS or name.startswith(LAKE_CATALOGUES))
-            and value
             and name not in set_already
         }
     )

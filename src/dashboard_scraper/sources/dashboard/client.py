@@ -165,7 +165,7 @@ class DashboardSource(RestSource):
         reading = Reading(endpoint, window, latest, self._oddities, self._unknown, self._names)
         envelope = Envelope(endpoint, window, now)
         answer = UsersAnswer(reading, self._reported)
-        for page in self._pages(Endpoint.USERS, window):
+        for page in self._user_pages(window):
             envelope.read(page.fields, UNDERSTOOD)
             envelope.count(answer.add(page))
         envelope.check(len(answer))
@@ -236,11 +236,12 @@ class DashboardSource(RestSource):
             {"startDate": _json_date(window.start), "endDate": _json_date(window.end)},
         )
 
-    def _pages(self, endpoint: Endpoint, window: Window) -> Iterator[Page]:
-        url: str | None = self._url(endpoint, window)
-        paginator = Paginator(endpoint.value, url or "")
+    def _user_pages(self, window: Window) -> Iterator[Page]:
+        name, first = Endpoint.USERS.value, self._url(Endpoint.USERS, window)
+        paginator = Paginator(name, first)
+        url: str | None = first
         while url is not None:
-            page = parse_page(endpoint.value, USERS_KEY, self._get(endpoint.value, url).body)
+            page = parse_page(name, USERS_KEY, self._get(name, url).body)
             yield page
             url = paginator.after(url, page)
 

@@ -104,7 +104,9 @@ def _from_header(text: str) -> Cookies:
     if header and header.group(1):
         parts = parts[:1]  # the others of a Set-Cookie are attributes
     pairs = [
-        (name.strip(), _unquoted(value.strip())) for name, eq, value in map(_split, parts) if eq
+        (name.strip(), _unquoted(value.strip()))
+        for name, eq, value in (part.partition("=") for part in parts)
+        if eq
     ]
     if any(name == SESSION_COOKIE for name, _ in pairs):
         return _collect(pair for pair in pairs if _COOKIE_NAME.fullmatch(pair[0]))
@@ -121,10 +123,6 @@ def _from_bare(value: str) -> Cookies:
     if '"' in value:
         raise UsageError("there are quotes in it; copy the value alone, without its name")
     return {SESSION_COOKIE: value}
-
-
-def _split(part: str) -> tuple[str, str, str]:
-    return part.partition("=")
 
 
 # Lines

@@ -34,7 +34,6 @@ _FOREIGN = (
     ("pywintypes", "error"),
     ("win32ctypes.pywin32.pywintypes", "error"),
 )
-_NO_KEYRING = f"{_SETTING}: there is no keyring here, as on servers and in containers"
 _INSTEAD = "or set COOKIE_STORE=file"
 
 
@@ -136,7 +135,7 @@ def open_keyring(cookie_file: Path) -> KeyringStore:
     try:
         found = keyring.get_keyring()
     except OSError as error:  # the address of a D-Bus that has ended
-        raise UsageError(f"{_NO_KEYRING}{_desktop_only()}; set COOKIE_STORE=file") from error
+        raise _no_keyring() from error
     except (ImportError, AttributeError, ValueError, RuntimeError) as error:
         # PYTHON_KEYRING_BACKEND, or the library's own file, names one that cannot be used.
         raise UsageError(
@@ -156,7 +155,7 @@ def _secure(found: KeyringBackend) -> KeyringBackend:
             return keyring
     kind = type(found)
     if kind.__module__ == "keyring.backends.fail" or isinstance(found, ChainerBackend):
-        raise UsageError(f"{_NO_KEYRING}{_desktop_only()}; set COOKIE_STORE=file")
+        raise _no_keyring()
     raise UsageError(
         f"{_SETTING}: {kind.__module__}.{kind.__qualname__} does not protect what it stores;"
         f" choose another with PYTHON_KEYRING_BACKEND, {_INSTEAD}"
@@ -168,10 +167,14 @@ def _is_secure(keyring: KeyringBackend) -> bool:
     return keyring.priority >= 1 and not type(keyring).__module__.startswith(_INSECURE)
 
 
-def _desktop_only() -> str:
-    if sys.platform != "linux":
-        return ""
-    return " (on a desktop, the session's D-Bus leads to it: cron needs DBUS_SESSION_BUS_ADDRESS)"
+def _no_keyring() -> UsageError:
+    on_linux = (
+        " (on a desktop, the session's D-Bus leads to it: cron needs DBUS_SESSION_BUS_ADDRESS)"
+    )
+    return UsageError(
+        f"{_SETTING}: there is no keyring here, as on servers and in containers"
+        f"{on_linux if sys.platform == 'linux' else ''}; set COOKIE_STORE=file"
+    )
 
 
 @contextlib.contextmanager
