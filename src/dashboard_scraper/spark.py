@@ -38,9 +38,9 @@ from dashboard_scraper.exports.arrow_lines import (
     github_people,
 )
 from dashboard_scraper.exports.copilot_converter import NEEDS as COPILOT_NEEDS
+from dashboard_scraper.github.active_people import COUNTS_OF_AREA
 from dashboard_scraper.github.adoption import CLI, CODE_FIRST, OFTEN, REMOTE
 from dashboard_scraper.github.lines import Stamp
-from dashboard_scraper.github.reports import COUNTS_OF_AREA
 from dashboard_scraper.github.reports import NEEDS as GITHUB_NEEDS
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import DetailStatus

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from pyiceberg.catalog.sql import SqlCatalog
 
 from conftest import Home
+from dashboard_scraper.github.active_people import COUNTS_OF_AREA
 from dashboard_scraper.github.adoption import CLI, CODE_FIRST, REMOTE
-from dashboard_scraper.github.reports import COUNTS_OF_AREA
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import NOTHING_KNOWN
 from dashboard_scraper.model.metrics import DETAILED, REQUIRED

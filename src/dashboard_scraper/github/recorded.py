@@ -17,11 +17,11 @@ import msgspec
 from dashboard_scraper.errors import StoreFailed
 from dashboard_scraper.github.kinds import Report, Scope, Subject
 from dashboard_scraper.github.record_fields import SHOWN_OF_PEOPLE
-from dashboard_scraper.github.reports import Persons, chunked, team_rows
+from dashboard_scraper.github.reports import chunked, team_rows
 from dashboard_scraper.model.dates import Window, end_of_day, iso_utc
 from dashboard_scraper.model.listing import listed, listed_days
 from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.people.identity import Person, persons_of
+from dashboard_scraper.people.identity import Person, Persons, persons_of
 from dashboard_scraper.people.people import People
 from dashboard_scraper.people.pseudonyms import Rename, hidden
 from dashboard_scraper.store import LedgerDay, Reader, RecordedDay

@@ -8,33 +8,23 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from datetime import date, timedelta
+from datetime import date
 from functools import cached_property
 from typing import Any
 
 import msgspec
 
-from dashboard_scraper.github.adoption import (
-    CODE_FIRST,
-    COMPLETION,
-    EDIT,
-    Phase,
-    engagement_on,
-    phases_on,
-    totals_by_phase,
-)
+from dashboard_scraper.github.active_people import ActivePeople
+from dashboard_scraper.github.adoption import totals_by_phase
 from dashboard_scraper.github.counters import Counter
 from dashboard_scraper.github.kinds import GithubOptions, Report, Subject
 from dashboard_scraper.github.lines import Stamp, head_of, stamp_of, user_part
 from dashboard_scraper.github.records import (
-    AGENT_FEATURES,
     AT_LEAST,
-    CHAT_FEATURES,
     MAPPED_LINES,
     MAPPED_REQUIRED,
     PLACE_OF,
     Cells,
-    GithubFeature,
     Part,
     arrays_of,
     cells_of_figures,
@@ -45,20 +35,17 @@ from dashboard_scraper.github.records import (
     rows_of,
     totals_of,
 )
-from dashboard_scraper.model.dates import DAYS, Window, end_of_day, iso_utc
-from dashboard_scraper.model.distinct import DistinctPeople
+from dashboard_scraper.model.dates import Window, end_of_day, iso_utc
 from dashboard_scraper.model.metrics import LINES, Figures
 from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, UserUsage
 from dashboard_scraper.output import Needs
 from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.people.identity import Person, persons_of, team_id, usual_person
+from dashboard_scraper.people.identity import Person, Persons, persons_of, team_id, usual_person
 from dashboard_scraper.people.people import person_key
-from dashboard_scraper.shown_people import ShownPeople
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader
 from dashboard_scraper.store.day_people import bits_in
 
-WEEK = 7
 _RULES = 1
 """To be raised where lines of the same days and settings become others in a way that a sample of
 one person's line does not show.
@@ -67,9 +54,6 @@ _LINES_PER_CHUNK = 200
 _encode = msgspec.json.Encoder().encode
 
 NEEDS = Needs("GitHub's reports", MAPPED_REQUIRED)
-
-Persons = Mapping[str, Person]
-"""Everybody ever stored, by name as in the store."""
 
 
 def persons_in(reader: Reader, source: str, audience: Audience) -> Persons:
@@ -119,14 +103,13 @@ class GithubReports:
         self._open = 0
         self._first_open: tuple[date, str] | None = None
         self._out_of_reach: set[date] = set()
-        self._active = {area: DistinctPeople() for area in (_ANY, *_AREAS)}
-        self._contents: dict[date, str] = {}
+        self._active = ActivePeople(reader, source, audience, persons)
 
     def chunks(self, report: Report) -> Iterator[bytes]:
         """The report in chunks; empty if none of its days is in the store."""
         ledger = self._reader.ledger(self._source, report.days).values()
         if report.subject is Subject.USERS:
-            self.load_people(report.days)
+            self._active.load(report.days)
             for row in ledger:
                 lines = self.user_lines(row, self._reader.day(row))
                 yield from stamped(lines, self.stamp(report, row.day))
@@ -166,11 +149,11 @@ class GithubReports:
         """A line without its stamp for everybody who was active on a stored day.
 
         Reports of several scopes differ in the stamp only, so the lines are encoded once for all.
-        Adoption phases are those of days that `load_people` has covered.
+        Adoption phases are those of days that `count_people` has covered.
         """
-        phases = self._phases_on(row.day)
+        phases = self._active.phases_on(row.day)
         for user in self._user_days(row, usage):
-            bit = self._bit_of[user.person.id]
+            bit = self._active.bit_of[user.person.id]
             phase = next((each.number for each in phases if each.people >> bit & 1), None)
             head = self._head(user.person)
             yield user_part(head, user.cells, user.parts, user.credits, phase) + b"\n"
@@ -181,10 +164,9 @@ class GithubReports:
         That is the content of the days whose activity makes the adoption phases, the details that
         are stored apart from the day, and the persons who are named with a view to others.
         """
-        before = Window(row.day - timedelta(days=DAYS - 1), row.day)
         return [
             _RULES,
-            [self._contents.get(day) for day in before.days()],
+            self._active.contents_up_to(row.day),
             self._details(row),
             self._credits_by_person(row),
             self._unusual_persons,
@@ -208,9 +190,6 @@ class GithubReports:
             if person != usual:
                 found.append((name, person.login, person.id))
         return found
-
-    def _phases_on(self, day: date) -> list[Phase]:
-        return phases_on(day, self._active[_ANY], self._active) or []
 
     def _head(self, person: Person) -> bytes:
         """How a person's lines begin after the stamp, the same on every day."""
@@ -308,7 +287,7 @@ class GithubReports:
             "created_at": iso_utc(end_of_day(window.end)),
             "day_totals": days,
         }
-        if engagement := engagement_on(window.end, self._active[_ANY], self._active):
+        if engagement := self._active.engagement_on(window.end):
             wrapper["copilot_feature_engagement"] = engagement
         return _encode(wrapper) + b"\n"
 
@@ -339,7 +318,7 @@ class GithubReports:
         parts = [part for user, part in found if person_key(user) not in left_out]
         return {
             "day": row.day,
-            **self._people_on(row.day),
+            **self._active.counts_on(row.day),
             **totals_of(rows),
             **arrays_of(rows, parts, merge_ides=options.merge_ides),
             **cli_of(rows),
@@ -348,17 +327,17 @@ class GithubReports:
 
     def _by_phase(self, row: LedgerDay) -> dict[str, Any]:
         """`totals_by_ai_adoption_phase`, which GitHub leaves out where it is not known."""
-        phases = self._phases_on(row.day)
+        phases = self._active.phases_on(row.day)
         if not phases:
             return {}
-        active = self._active[_ANY].bitmap(row.day, 1) or 0
+        active, bit_of = self._active.on(row.day), self._active.bit_of
         phase_of = {bit: each.number for each in phases for bit in bits_in(each.people & active)}
         # With zeros, so that a phase without people has sums.
         rows_of = {each.number: [("", *(0 for _ in _AVERAGES))] for each in phases}
         for sums in self._reader.group_sums(
             row, [*_AVERAGES.values()], service_accounts=self._audience.service_accounts
         ):
-            rows_of[phase_of[self._bit_of[self._persons[sums[0]].id]]].append(sums)
+            rows_of[phase_of[bit_of[self._persons[sums[0]].id]]].append(sums)
         named = {}
         for number, rows in rows_of.items():
             _, *columns = zip(*rows, strict=True)
@@ -367,47 +346,7 @@ class GithubReports:
 
     def count_people(self, window: Window) -> None:
         """Count who was active in a window, and in the 27 days before it for the monthly counts."""
-        self._out_of_reach.update(self.load_people(window))
-
-    def load_people(self, window: Window) -> set[date]:
-        """Load who was active in a window and in the 27 days before it; returns missing days."""
-        reach = Window(window.start - timedelta(days=DAYS - 1), window.end)
-        people = ShownPeople(self._reader, self._source, reach, self._audience, _AREA_COUNTS)
-        for day, row in self._reader.ledger(self._source, reach).items():
-            self._contents[day] = self._reader.content_of(row)
-        for day in people.days():
-            counted = [people.active(day), *people.active_in(day)]
-            for area, bitmap in zip(self._active, counted, strict=True):
-                self._active[area].add(day, bitmap)
-        return set(reach.days()) - set(people.days())
-
-    @cached_property
-    def _bit_of(self) -> dict[int, int]:
-        """The bit of each person by id: of several the one that merging leaves, which may be of a
-        spelling in another source.
-        """
-        person, bits = self._audience.person, dict[str, int]()
-        for bit, name in sorted(self._reader.name_of_bit.items()):
-            bits.setdefault(person(name), bit)
-        return {each.id: bits[person(name)] for name, each in self._persons.items()}
-
-    def _people_on(self, day: date) -> dict[str, int]:
-        """The counts of active people, in GitHub's fields.
-
-        GitHub leaves out the command line's counts if nobody used it.
-        """
-        active, found = self._active, {}
-        for area in (_ANY, "copilot_cloud_agent"):
-            users = f"{area}_users".lstrip("_")
-            found[f"daily_active_{users}"] = active[area].at_least(day, 1)
-            found[f"weekly_active_{users}"] = active[area].at_least(day, WEEK)
-            found[f"monthly_active_{users}"] = active[area].at_least(day, DAYS)
-        for area in ("chat", "agent"):
-            found[f"monthly_active_{area}_users"] = active[area].at_least(day, DAYS)
-        for name, days in (("daily", 1), ("weekly", WEEK), ("monthly", DAYS)):
-            if users_of_cli := active["cli"].at_least(day, days):
-                found[f"{name}_active_cli_users"] = users_of_cli
-        return found
+        self._out_of_reach.update(self._active.load(window))
 
     def teams(self, report: Report) -> Iterator[bytes]:
         """A line per person and team, whether active on the day or not; empty if the day is not in
@@ -436,22 +375,6 @@ def team_rows(
             }
 
 
-_ANY = ""  # any activity at all
-_AREAS: dict[str, tuple[GithubFeature, ...]] = {
-    "chat": CHAT_FEATURES,
-    "agent": AGENT_FEATURES,
-    "cli": (GithubFeature.CLI,),
-    "copilot_cloud_agent": (GithubFeature.REMOTE,),
-    COMPLETION: (GithubFeature.COMPLETION,),
-    EDIT: (GithubFeature.EDIT,),
-    CODE_FIRST: (GithubFeature.COMPLETION, *AGENT_FEATURES),
-}
-"""What people are counted by besides any activity, as named in GitHub's fields."""
-COUNTS_OF_AREA = {
-    area: [metric for metric, place in PLACE_OF.items() if place.feature in features]
-    for area, features in _AREAS.items()
-}
-_AREA_COUNTS = [*COUNTS_OF_AREA.values()]
 _AVERAGES = {
     name: [metric for metric, place in PLACE_OF.items() if place.counter is counter]
     for name, counter in (

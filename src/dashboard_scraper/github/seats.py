@@ -7,12 +7,11 @@ from datetime import date, datetime
 
 import msgspec
 
-from dashboard_scraper.github.reports import Persons
 from dashboard_scraper.model import seats as model
 from dashboard_scraper.model.dates import start_of_day
 from dashboard_scraper.model.seats import merged
 from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.people.identity import Person, persons_of
+from dashboard_scraper.people.identity import Person, Persons, persons_of
 from dashboard_scraper.store import Reader
 
 

@@ -21,7 +21,7 @@ from dashboard_scraper.github.recorded import (
     recorded_persons,
     unrecorded,
 )
-from dashboard_scraper.github.reports import NEEDS, GithubReports, Persons, persons_in
+from dashboard_scraper.github.reports import NEEDS, GithubReports, persons_in
 from dashboard_scraper.github.seats import Seat, seats_in
 from dashboard_scraper.logs import Once
 from dashboard_scraper.model.dates import (
@@ -36,7 +36,7 @@ from dashboard_scraper.model.doubts import Doubt, doubts_in
 from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.model.tolerance import EXACT, Tolerance
 from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.people.identity import members_of_teams, sha256_user_id
+from dashboard_scraper.people.identity import Persons, members_of_teams, sha256_user_id
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import CostLedgerDay, LedgerDay
 from dashboard_scraper.store.cache import CachedView, StoreCache

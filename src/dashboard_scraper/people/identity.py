@@ -40,6 +40,8 @@ class Person(msgspec.Struct, frozen=True):
 Identities = Mapping[str, Person]
 """Persons by the keys (`people.person_key`) of their addresses, in the order of the file."""
 
+Persons = Mapping[str, Person]
+"""Everybody ever stored, by name as in the store."""
 
 _Owners = dict[object, tuple[str, Person]]
 """By each login and id, the first address and person that had it."""
