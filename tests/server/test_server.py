@@ -204,8 +204,10 @@ def test_wrong_method_is_404_like_github(served: Served) -> None:
 
 
 def lasting(answer: requests.Response) -> dict[str, str]:
-    """The headers that do not differ from answer to answer; a signed link makes another ETag."""
-    passing = {"date", "link", "x-github-request-id", "etag"}
+    """The headers that do not differ from answer to answer; a signed link makes another ETag, and
+    the limit is reset at the end of each hour.
+    """
+    passing = {"date", "link", "x-github-request-id", "etag", "x-ratelimit-reset"}
     return {name: value for name, value in answer.headers.items() if name.lower() not in passing}
 
 
