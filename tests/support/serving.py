@@ -44,7 +44,9 @@ class Served:
 
     @property
     def log(self) -> str:
-        return (self.home.path / "serve.log").read_text()
+        """The whole lines: of the last one, only a part may have been written by now."""
+        lines, end, _ = (self.home.path / "serve.log").read_bytes().rpartition(b"\n")
+        return (lines + end).decode()
 
     def get(self, path: str, method: str = "GET", **headers: str) -> requests.Response:
         """With the token, unless `Authorization` is given."""
