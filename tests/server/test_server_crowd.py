@@ -121,6 +121,11 @@ def is_closed(connection: socket.socket, seconds: float) -> bool:
 # Connections
 
 
+def await_connection(listener: socket.socket) -> None:
+    """A client may know of its connection before who listens has it."""
+    assert select.select([listener], [], [], SECONDS)[0]
+
+
 @pytest.mark.slow
 @pytest.mark.longest
 def test_incomplete_requests_do_not_block_others(served: Served, secure: Served) -> None:
@@ -164,9 +169,11 @@ def test_listener_survives_lack_of_file_descriptors(
             free = socket.socket()
             lowest = free.fileno()
             free.close()
+            await_connection(listener)
             with files_limited(lowest), pytest.raises(BlockingIOError):
                 listener.accept()
             assert is_closed(waiting, SECONDS)
+            await_connection(listener)
             listener.accept()[0].close()
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
@@ -192,13 +199,18 @@ def test_address_is_limited_to_its_share() -> None:
         address = listener.getsockname()[:2]
         listener.setblocking(False)
         with contextlib.ExitStack() as stack:
-            for _ in range(3):
+            accepted = []
+            for _ in range(2):
                 stack.enter_context(socket.create_connection(address))
-            accepted = [stack.enter_context(listener.accept()[0]) for _ in range(2)]
+                await_connection(listener)
+                accepted.append(stack.enter_context(listener.accept()[0]))
+            stack.enter_context(socket.create_connection(address))
+            await_connection(listener)
             with pytest.raises(BlockingIOError):
                 listener.accept()
             accepted[0].close()
             stack.enter_context(socket.create_connection(address))
+            await_connection(listener)
             stack.enter_context(listener.accept()[0])
 
 
