@@ -27,6 +27,12 @@ SETTLED = today() - timedelta(5)
 HANGING = today() - timedelta(8)
 
 
+def far_from_now() -> str:
+    """A schedule that comes once a month, and not soon: else a run might begin within a test."""
+    now = datetime.now(UTC)
+    return f"{now:%M %H} {(now - timedelta(1)):%d} * *"
+
+
 @pytest.fixture
 def sim(start: Start, home: Home) -> Simulator:
     home.settings |= {
@@ -34,6 +40,7 @@ def sim(start: Start, home: Home) -> Simulator:
         "MAX_CONCURRENCY": "1",
         "MAX_RETRIES": "0",
         "REQUEST_TIMEOUT_SECONDS": "300",  # what hangs waits for the signal, however late it comes
+        "SCHEDULE": far_from_now(),
     }
     return start(Organization(users=2, today=today()))
 
@@ -106,7 +113,6 @@ def test_process_stopped_while_it_fetches(home: Home, sim: Simulator, forks: For
     now = datetime.now(UTC)
     second = FastTime(now, now + timedelta(hours=1.5))
     second.at = [(now + timedelta(minutes=30), stop)]
-    home.settings["SCHEDULE"] = f"{now:%M %H} {(now - timedelta(1)):%d} * *"  # far from now
     watch(settings_of(home), second)
     assert exit_codes(home) == [143, 0]
     assert len(stored) == 20
