@@ -336,6 +336,37 @@ def test_forgotten_person_is_in_no_file(home: Home, lake: Path) -> None:
     assert query(lake, "daily_totals", "forgotten", "day DESC")[0] == (1,)
 
 
+@pytest.mark.parametrize(
+    ("boss", "files"), [("boss@example.com", False), ("boss@example.com", True), ("deploy", True)]
+)
+def test_days_mentioning_forgotten_person_are_as_stored(
+    home: Home, lake: Path, boss: str, files: bool
+) -> None:
+    """In the fields of another user; where these have a word that is no address, it stays."""
+    url, day = home.settings["STORE_URL"], f"{LAST}"
+    report = UserUsage("ada@example.com", figures_of(chat_messages=1), {"manager": boss})
+    put(url, {FIRST: [user(boss), user("bob@example.com")], LAST: [report]})
+    parquet = home.data / "parquet" / f"day={day}" / "user_days.parquet"
+
+    def shown() -> list[tuple[str, str | None]]:
+        of_lake = query(lake, "user_days", "user_login, extra", "day DESC")[:1]
+        table = pq.read_table(parquet, partitioning=None)
+        names, extras = (table[column].to_pylist() for column in ("user_login", "extra"))
+        return [*of_lake, *zip(names, extras, strict=True)]
+
+    exported(home)
+    assert home.run("export", day, "--format", "parquet").code == 0
+    assert shown() == 2 * [(report.user, f'{{"manager":"{boss}"}}')]
+    assert home.run("forget", boss, *(["--files"] if files else [])).code == 0
+    if not files:
+        exported(home)
+        assert home.run("export", day, "--format", "parquet").code == 0
+    (stays,) = stored(url)[LAST]
+    assert shown() == 2 * [(stays.user, f'{{"manager":"{stays.extra["manager"]}"}}')]
+    assert users_in(lake)[FIRST] == {"bob@example.com"}
+    assert consistent(lake)
+
+
 @pytest.mark.parametrize("damaged", ["*.json", "snap-*.avro"])
 def test_damaged_lake_keeps_no_name_in_other_files(home: Home, lake: Path, damaged: str) -> None:
     person, other = "ada@example.com", "bob@example.com"

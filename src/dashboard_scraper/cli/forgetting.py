@@ -162,12 +162,13 @@ def _remove_from_files(
     for folder in sorted(current):
         search.rewritten.update(_write_again(settings, store, folder))
     for place, day in sorted(set(_parquet_days(others))):
-        _write_parquet_again(settings, store, place, day)
+        search.rewritten.update(_write_parquet_again(settings, store, place, day))
     for place, day in sorted(set(_focus_days(others))):
         _write_focus_again(settings, store, place, day)
-    unwritten = _write_lakes_again(settings, store, in_lakes)
+    unwritten, has = _write_lakes_again(settings, store, in_lakes)
+    search.rewritten.update(has)
     ours = [path for path in ours if _lake_of(path) not in unwritten]
-    left = [path for path in search.find().showing if _is_ours(path)]
+    left = [path for path in search.find().showing if _is_ours(path) and path not in has]
     left = [path for path in left if _lake_of(path) not in unwritten]
     gone = {*left, *_vouching(path for path in left if _lake_of(path) is None)}
     for path in sorted(gone):
@@ -222,7 +223,7 @@ def _parquet_days(showing: Iterable[Path]) -> Iterator[tuple[Path, date]]:
                 yield path.parent.parent, day
 
 
-def _write_parquet_again(settings: Settings, store: Store, place: Path, day: date) -> None:
+def _write_parquet_again(settings: Settings, store: Store, place: Path, day: date) -> list[Path]:
     from dashboard_scraper.exports.parquet_export import (  # noqa: PLC0415 - an extra
         place_of,
         rewrite_day,
@@ -231,9 +232,10 @@ def _write_parquet_again(settings: Settings, store: Store, place: Path, day: dat
     try:
         moment = moment_of(place_of(place))
         store = store.as_of(moment) if moment else store
-        rewrite_day(store, place, day, daily_export(settings, Window(day, day), place))
+        return rewrite_day(store, place, day, daily_export(settings, Window(day, day), place))
     except ScraperError as error:
         logger.warning("%s of %s could not be rewritten: %s", day, place, error)
+    return []
 
 
 def _focus_days(showing: Iterable[Path]) -> Iterator[tuple[Path, date]]:
@@ -263,9 +265,9 @@ def _lake_of(path: Path) -> Path | None:
 
 def _write_lakes_again(
     settings: Settings, store: Store, showing: Iterable[Path]
-) -> dict[Path, ScraperError]:
+) -> tuple[dict[Path, ScraperError], set[Path]]:
     """Replace the days of these files in their lakes, and remove all earlier states of the lakes;
-    returns the errors by the lake's folder.
+    returns the errors by the lake's folder, and the files that the other lakes have then.
 
     Files that no state of a lake refers to are left.
     """
@@ -278,15 +280,16 @@ def _write_lakes_again(
             for source, day in days_in(path):
                 days.setdefault((folder, source), set()).add(day)
     failed: dict[Path, ScraperError] = {}
+    has: dict[Path, set[Path]] = {}
     for (folder, source), found in sorted(days.items()):
         from dashboard_scraper.exports.iceberg_export import rewrite_days  # noqa: PLC0415
 
         export = daily_export(settings, Window(min(found), max(found)), folder).of(source)
         try:
-            rewrite_days(store, folder, found, export)
+            has[folder] = rewrite_days(store, folder, found, export)
         except ScraperError as error:
             failed[folder] = error
-    return failed
+    return failed, set().union(*has.values())
 
 
 def _log_what_is_left(settings: Settings, found: traces.Found) -> None:

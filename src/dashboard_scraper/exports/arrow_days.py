@@ -127,7 +127,8 @@ class DayContents:
     Equal where the store has the same version of the day and the settings show it in the same way.
     """
 
-    def __init__(self, audience: Audience, tolerance: Tolerance) -> None:
+    def __init__(self, audience: Audience, tolerance: Tolerance, forgets: int) -> None:
+        """`forgets` is the store's number of removed people: rows of others may have named them."""
         examples = [
             UserUsage("ada@example.com", NOTHING_KNOWN),
             UserUsage("backup", NOTHING_KNOWN, service=True),
@@ -138,6 +139,8 @@ class DayContents:
         columns = [f"{field}" for field in USER_DAYS.schema]
         known = audience.people.known
         self._made_with = [_FORMAT, columns, shown, known, tolerance.as_numbers()]
+        if forgets:  # else the days that earlier versions wrote would all be written again
+            self._made_with.append(forgets)
 
     def of(self, ledger: Mapping[str, Any]) -> str:
         """The identifier for a row of the ledger, by column name."""

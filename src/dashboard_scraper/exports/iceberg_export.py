@@ -7,6 +7,7 @@ outputs leave these out, and each person once.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from functools import partial
@@ -43,7 +44,7 @@ try:
     )
     from dashboard_scraper.exports.lake_costs import CostsOfDays
     from dashboard_scraper.store.lake.commits import LakeDay, MadeDay, prepare, put
-    from dashboard_scraper.store.lake.expiry import expire
+    from dashboard_scraper.store.lake.expiry import expire, files_of
     from dashboard_scraper.store.lake.place import Lake, folder_of, opened
     from dashboard_scraper.store.lake.state import contents_of_rows, totals_in
     from dashboard_scraper.store.lake.tables import (
@@ -108,8 +109,12 @@ def days_in(path: Path) -> set[tuple[str, date]]:
     return set(zip(*(keys.column(name).to_pylist() for name in ("source", "day")), strict=True))
 
 
-def rewrite_days(store: Store, folder: Path, days: Iterable[date], export: DailyExport) -> None:
-    """Bring some days of a lake in `folder` up to date, and remove its earlier states."""
+def rewrite_days(
+    store: Store, folder: Path, days: Iterable[date], export: DailyExport
+) -> set[Path]:
+    """Bring some days of a lake in `folder` up to date, and remove its earlier states. Returns the
+    files that it has then.
+    """
     listed = set(days)
     export = msgspec.structs.replace(export, window=Window(min(listed), max(listed)))
     with (
@@ -119,6 +124,8 @@ def rewrite_days(store: Store, folder: Path, days: Iterable[date], export: Daily
     ):
         _write(lake, export, (_UsageOfDays(reader, export), CostsOfDays(reader, export)), listed)
         expire(lake, _FOREVER)  # also the states between the commits above
+        has = {os.path.realpath(name) for name in files_of(lake)}
+    return {path for path in folder.rglob("*.parquet") if os.path.realpath(path) in has}
 
 
 def _write(
@@ -196,7 +203,7 @@ class _UsageOfDays:
     def __init__(self, reader: Reader, export: DailyExport) -> None:
         self._reader = reader
         self._export = export
-        contents = DayContents(export.audience, export.tolerance)
+        contents = DayContents(export.audience, export.tolerance, reader.forgets)
         self.stored = reader.ledger(export.source, export.window)
         self.totals = reader.ledger_rows(export.source, export.window)
         self.contents = {day: contents.of(row) for day, row in self.totals.items()}

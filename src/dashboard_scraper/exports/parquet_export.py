@@ -129,7 +129,7 @@ class _UserFiles:
         self._reader = reader
         self._export = export
         self.stored = reader.ledger(export.source, export.window)
-        contents = DayContents(export.audience, export.tolerance)
+        contents = DayContents(export.audience, export.tolerance, reader.forgets)
         rows = reader.ledger_rows(export.source, export.window)
         self.contents = {day: contents.of(row).encode() for day, row in rows.items()}
 
@@ -166,10 +166,10 @@ def _changed(files: _DayFiles, content_of: Callable[[date], bytes | None]) -> li
     return [day for day, content in files.contents.items() if content_of(day) != content]
 
 
-def rewrite_day(store: Store, folder: Path, day: date, export: DailyExport) -> None:
+def rewrite_day(store: Store, folder: Path, day: date, export: DailyExport) -> list[Path]:
     """Rewrite one day of an earlier export below `folder`, if it is stored, as `export` says.
 
-    The folder may be that of costs.
+    The folder may be that of costs. Returns the files that were written.
     """
     kind = _CostFiles if folder.name == COSTS else _UserFiles
     path = folder / _partition(day) / kind.name
@@ -177,12 +177,14 @@ def rewrite_day(store: Store, folder: Path, day: date, export: DailyExport) -> N
         table = pyarrow.parquet.read_table(path, columns=["source"], partitioning=None)
     except (pa.ArrowException, OSError) as error:
         raise UsageError(f"{path} was not written by an export: {error}") from error
-    window = Window(day, day)
+    window, written = Window(day, day), []
     with store.reading() as reader:
         for source in set(table.column("source").to_pylist()):
             files = kind(reader, export.of(source, window))
             for stored in files.contents:
                 write_whole(path, files.parquet(stored), export.outputs.mode)
+                written.append(path)
+    return written
 
 
 def place_of(folder: Path) -> Path:

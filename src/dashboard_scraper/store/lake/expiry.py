@@ -30,6 +30,12 @@ def expire(lake: Lake, before: datetime) -> None:
     logger.info("%s: %d files of earlier states removed", lake.shown, removed)
 
 
+def files_of(lake: Lake) -> set[str]:
+    """Every file that some state of the lake refers to."""
+    tables = (lake.catalog.load_table(lake.identifier(kind.name)) for kind in TABLES)
+    return set().union(*map(_files, tables))
+
+
 def _files(table: Table) -> set[str]:
     """Every file that some snapshot refers to."""
     found: set[str] = set()
