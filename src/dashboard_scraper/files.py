@@ -257,7 +257,7 @@ class Publication:
         """
         target = behind_links(target)
         with contextlib.suppress(OSError):
-            if source.samefile(target):
+            if source.samefile(target) and _has_mode(source.stat(), self.mode):
                 return is_unchanged(source, listed)
         temporary = self._temporary_for(target)
         if duplicate(source, temporary, self.mode) and is_unchanged(temporary, listed):
@@ -291,12 +291,12 @@ def duplicate(source: Path, target: Path, mode: int) -> bool:
     """
     try:
         found = source.lstat()
+        if not stat.S_ISREG(found.st_mode):  # to open a pipe would block for ever
+            return False
         original = source.open("rb")
     except OSError:
         return False
     with original, explained(target):
-        if not stat.S_ISREG(found.st_mode):
-            return False
         if not (_cloned(original, target, mode) or _linked(source, found, target, mode)):
             with os.fdopen(create_file(target, mode), "wb") as file:
                 shutil.copyfileobj(original, file)
@@ -324,13 +324,17 @@ def _cloned(original: BinaryIO, target: Path, mode: int) -> bool:
 
 def _linked(source: Path, found: os.stat_result, target: Path, mode: int) -> bool:
     """Give the file another name. Both then have one mode and owner, so these must be right."""
-    if os.name == "nt" or (stat.S_IMODE(found.st_mode), found.st_uid) != (mode, os.geteuid()):
+    if os.name == "nt" or not _has_mode(found, mode) or found.st_uid != os.geteuid():
         return False
     try:
         target.hardlink_to(source)
     except OSError:  # the file system has no links, or the file has too many
         return False
     return True
+
+
+def _has_mode(found: os.stat_result, mode: int) -> bool:
+    return os.name == "nt" or stat.S_IMODE(found.st_mode) == mode
 
 
 def is_unchanged(path: Path, listed: WrittenFile) -> bool:

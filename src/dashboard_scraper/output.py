@@ -125,6 +125,8 @@ class EarlierFile(msgspec.Struct, frozen=True):
     def content(self) -> bytes | None:
         """The file's content; None where it is missing or no longer what was listed."""
         try:
+            if not self.path.is_file():  # to read a pipe would block for ever
+                return None
             content = self.path.read_bytes()
         except OSError:
             return None

@@ -154,6 +154,17 @@ def _remove_files(home: Home) -> None:
         path.unlink()
 
 
+def _put_pipes(home: Home) -> None:
+    for path in (csv_of(folder_of(home, NIGHT), FIRST), json_of(folder_of(home, NIGHT), FIRST)):
+        path.unlink()
+        os.mkfifo(path)
+
+
+def _put_pipe_for_manifest(home: Home) -> None:
+    (folder_of(home, NIGHT) / "manifest.json").unlink()
+    os.mkfifo(folder_of(home, NIGHT) / "manifest.json")
+
+
 def _widen_mode(home: Home) -> None:
     home.settings["OUTPUT_MODE"] = "640"
 
@@ -169,6 +180,8 @@ def _widen_mode(home: Home) -> None:
         _change_enterprise,
         _damage_manifest,
         _remove_files,
+        _put_pipes,
+        _put_pipe_for_manifest,
         _widen_mode,
     ],
 )
@@ -288,6 +301,17 @@ def test_file_in_its_place_stays(tmp_path: Path, written: tuple[Path, WrittenFil
     assert take(tmp_path / "b.csv", source, listed)
     assert take(source, source, listed)
     assert sorted(contents(tmp_path)) == ["a.csv", "b.csv"]
+
+
+def test_file_in_its_place_gets_the_mode(tmp_path: Path, written: tuple[Path, WrittenFile]) -> None:
+    """Others might read it, and another name of the file keeps the mode that it has."""
+    source, listed = written
+    os.link(source, tmp_path / "b.csv")
+    source.chmod(0o644)
+    assert take(source, source, listed)
+    assert contents(tmp_path) == {"a.csv": b"figures", "b.csv": b"figures"}
+    modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("a.csv", "b.csv")]
+    assert modes == [0o600, 0o644]
 
 
 @pytest.mark.parametrize("what", ["changed", "missing", "symbolic link"])

@@ -127,7 +127,7 @@ def encoded(manifest: Manifest) -> bytes:
 def read_manifest(path: Path) -> Manifest | None:
     """The manifest of an earlier run; None if there is none, or the file is not one of ours."""
     try:
-        return _decode(path.read_bytes())
+        return _decode(path.read_bytes()) if path.is_file() else None
     except (OSError, *UNDECODABLE):
         return None
 
