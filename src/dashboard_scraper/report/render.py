@@ -159,6 +159,7 @@ _TEMPLATES = PackageLoader("dashboard_scraper")
 def _environment() -> Environment:
     environment = Environment(
         loader=_TEMPLATES,
+        auto_reload=False,  # those of another version, installed meanwhile, are not this program's
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
