@@ -276,7 +276,8 @@ def test_nobody_and_no_usage_is_lost_or_counted_twice(world: World, seed: int) -
             across, members = classes.across, classes.of[source]
             together |= members.everybody
             rows = [u for d in reader.ledger(source, WINDOW).values() for u in reader.day(d).users]
-            costs = [cost for _, cost in reader.cost_rows(source, WINDOW)]
+            ledger = reader.cost_ledger(source, WINDOW).values()
+            costs = [cost for day in ledger for cost in reader.costs(day)]
             seats = [each.seat.user for each in reader.seats(source) if each.current]
             named = {u.user for u in rows} | {c.user for c in costs if c.user} | {*seats}
             for name in named:

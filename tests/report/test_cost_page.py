@@ -251,7 +251,8 @@ def test_budget_has_nothing_of_another_currency(home: Home) -> None:
 def amounts_of_the_first(home: Home, window: Window) -> list[Decimal]:
     """What the first of the NAMES was billed."""
     with store_at(home.settings["STORE_URL"]).reading() as reader:
-        rows = [each for _, each in reader.cost_rows(DASHBOARD, window) if each.user == NAMES[0]]
+        ledger = reader.cost_ledger(DASHBOARD, window).values()
+        rows = [each for day in ledger for each in reader.costs(day) if each.user == NAMES[0]]
     return [each.figures.billed or Decimal(0) for each in rows]
 
 

@@ -38,7 +38,10 @@ def find_browser(
     """
     if configured is not None:
         if not os.access(configured, os.X_OK) or configured.is_dir():
-            raise UsageError(f"BROWSER_PATH: {configured} is not a program")
+            raise UsageError(
+                f"BROWSER_PATH: {configured} is not a program; write the path of Chrome, Edge or"
+                " Chromium, or leave it empty for the one that is installed"
+            )
         return configured
     candidates = list(_candidates(system, environment))
     for candidate in candidates:

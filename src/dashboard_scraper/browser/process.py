@@ -44,7 +44,10 @@ class Process:
                 self._start(program, arguments, environment)
         except OSError as error:
             self._log.close()
-            raise UsageError(f"{program} could not be started: {error.strerror}") from error
+            raise UsageError(
+                f"{program} could not be started: {error.strerror}; set BROWSER_PATH to another"
+                " browser, or paste the cookie with --auth"
+            ) from error
 
     def _start(
         self, program: Path, arguments: Sequence[str], environment: Mapping[str, str]

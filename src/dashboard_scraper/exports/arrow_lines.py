@@ -169,7 +169,7 @@ def _active(
     batch: pa.RecordBatch, people: People, more: list[Iterable[Any]]
 ) -> Iterator[tuple[date, _Row]]:
     if absent := [name for name in _NEEDED if name not in batch.schema.names]:
-        raise UsageError(f"the batch lacks the column {absent[0]}")
+        raise UsageError(f"the batch lacks the column {absent[0]}; read it from the table, too")
     days, names = _days(batch), batch.column("user_login").to_pylist()
     columns = [_numbers(batch, m.name) if m in _NUMBERS else repeat(None) for m in METRICS]
     found: set[tuple[date, int]] = set()
@@ -179,7 +179,9 @@ def _active(
     ):
         shown = people.get(name)
         if shown is None:
-            raise UsageError(f"`people` lacks users of the batch, such as of {day}")
+            raise UsageError(
+                f"`people` lacks users of the batch, such as of {day}; make it from the same table"
+            )
         if not shown.shown or not has_activity(values):
             continue
         if (day, shown.id) in found:

@@ -72,7 +72,7 @@ def window_of_options(day: date | None, start: date | None, end: date | None) ->
     if start is None and end is None:
         return None
     if start is None or end is None:
-        raise UsageError("--start and --end go together")
+        raise UsageError("--start and --end go together; give both, or --day")
     return Window(start, end)
 
 

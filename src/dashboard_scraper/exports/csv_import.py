@@ -54,9 +54,13 @@ def read_users(path: Path) -> list[UserUsage]:
             f"{path.name} is not a CSV in UTF-8: {error}; save it as CSV in UTF-8"
         ) from error
     except csv.Error as error:
-        raise ContractBroken(f"{path.name} is not a CSV in UTF-8: {error}") from error
+        raise ContractBroken(
+            f"{path.name} is not a CSV in UTF-8: {error}; save it as CSV in UTF-8"
+        ) from error
     except ValueError:
-        raise ContractBroken(f"{path.name} is empty: it does not even have a header") from None
+        raise ContractBroken(
+            f"{path.name} is empty: it does not even have a header; save the table again"
+        ) from None
     titles = header[1]
     columns = _columns(path.name, titles)
     users: dict[str, UserUsage] = {}
@@ -65,7 +69,9 @@ def read_users(path: Path) -> list[UserUsage]:
         cells = _fitted(path.name, number, row, titles)
         user = _user(path.name, number, cells, columns)
         if users.setdefault(user.user, user) != user:
-            raise ContractBroken(f"{path.name}, row {number}: a second row for {user.user}")
+            raise ContractBroken(
+                f"{path.name}, row {number}: a second row for {user.user}; remove the wrong one"
+            )
         places.setdefault(user.user, number)
     refuse_totals(path.name, list(users.values()), places)
     return list(users.values())
@@ -99,7 +105,7 @@ def _columns(name: str, header: Sequence[str]) -> dict[str, int]:
     if missing := [title for title in _NEEDED if title not in columns]:
         raise ContractBroken(f"{name}: the column {missing[0]!r} is missing, which the JSON needs")
     if doubled := [title for title in columns if list(header).count(title) > 1]:
-        raise ContractBroken(f"{name}: the column {doubled[0]!r} appears twice")
+        raise ContractBroken(f"{name}: the column {doubled[0]!r} appears twice; remove one")
     return columns
 
 

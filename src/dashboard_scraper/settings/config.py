@@ -156,4 +156,4 @@ def _expanded(name: str, path: Path) -> Path:
     try:
         return path.expanduser()
     except RuntimeError as error:
-        raise UsageError(f"{name}={path}: {error}") from error
+        raise UsageError(f"{name}={path}: {error} Write the whole path") from error

@@ -76,9 +76,11 @@ def _text(path: Path) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: line {_line_at(data, error.start)} is not UTF-8") from None
+        raise UsageError(
+            f"{path}: line {_line_at(data, error.start)} is not UTF-8; save the file as UTF-8"
+        ) from None
     if "\0" in text:
-        raise UsageError(f"{path}: line {_line_at(data, data.index(0))} has a NUL byte")
+        raise UsageError(f"{path}: line {_line_at(data, data.index(0))} has a NUL byte; remove it")
     return text
 
 
@@ -95,7 +97,9 @@ def _bytes(path: Path) -> bytes:
             raise UsageError(f"{path} is not a file; write the settings in a file of that name")
         return path.read_bytes()
     except FileNotFoundError:
-        raise UsageError(f"{path} is a link to a file that does not exist") from None
+        raise UsageError(
+            f"{path} is a link to a file that does not exist; create that file, or remove the link"
+        ) from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
 

@@ -165,4 +165,4 @@ def _absolute(home: Path, name: str, value: str) -> str:
     try:
         return str(home / Path(value).expanduser())
     except RuntimeError as error:
-        raise UsageError(f"{name}={value}: {error}") from error
+        raise UsageError(f"{name}={value}: {error} Write the whole path") from error

@@ -155,12 +155,6 @@ class CostQueries(Snapshot):
                 found.append(day)
         return found
 
-    def cost_rows(self, source: str, window: Window | None = None) -> Iterator[tuple[date, Cost]]:
-        """Every row of the window's stored days, oldest day first; raises as `costs`."""
-        for day, ledger in self.cost_ledger(source, window).items():
-            for cost in self.costs(ledger):
-                yield day, cost
-
     def payers(self, source: str, window: Window) -> set[tuple[str, Account]]:
         """Whose costs are stored in the window, and what kind of account each is."""
         rows = self._all(_PAYERS, source_values(source, window))

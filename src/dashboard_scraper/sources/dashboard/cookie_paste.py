@@ -181,7 +181,9 @@ def _from_json(text: str, host: str) -> Cookies:
     try:
         found = msgspec.json.decode(text)
     except UNDECODABLE as error:
-        raise UsageError(f"it looks like JSON, but is not valid JSON: {error}") from None
+        raise UsageError(
+            f"it looks like JSON, but is not valid JSON: {error}; copy all of it again"
+        ) from None
     if requests := list(_har_requests(found)):
         return _collect(
             pair

@@ -82,7 +82,9 @@ def _check_days(settings: DashboardSettings) -> None:
     from dashboard_scraper.sources.dashboard.settings import Endpoint  # noqa: PLC0415
 
     if not _selection(settings).users:
-        raise UsageError(f"fetching days needs {Endpoint.USERS.value} in SCRAPE_ENDPOINTS")
+        raise UsageError(
+            f"fetching days needs {Endpoint.USERS.value} in SCRAPE_ENDPOINTS; add it, or write all"
+        )
 
 
 def _selection(settings: DashboardSettings) -> Selection:
