@@ -2,7 +2,7 @@
 
 The report is made by a process of its own; the first piece is counted from the opening of the
 store, and peak memory is the whole process's. The baseline is `json.dumps` of the same records,
-which are in memory already. Then the server gives the same report to one reader, and a day's to 50
+which are in memory already. Then the server sends the same report to one reader, and a day's to 50
 at once; each must get all of it.
 
     python bench/github_reports.py [--users 10000] [--runs 3] [--readers 50]
@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import threading
@@ -22,6 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import requests
+from serve import served
 
 from dashboard_scraper.cli.memory import prepare_for_many_records
 from dashboard_scraper.github.kinds import GithubOptions, Report, Scope, Subject
@@ -110,21 +109,11 @@ def read_at_once(address: str, token: str, readers: int) -> None:
     )
 
 
-def serve(url: str, home: str, runs: int, readers: int) -> None:
+def read_over_http(url: str, home: str, runs: int, readers: int) -> None:
     """Start the server on the store and read from it."""
-    command = [sys.executable, "-m", "dashboard_scraper", "serve", "--home", home, "--port", "0"]
-    environment = {**os.environ, "STORE_URL": url, "LOG_LEVEL": "WARNING"}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout
-        try:
-            token = server.stdout.readline().removeprefix("token: ").strip()
-            address = server.stdout.readline().strip()
-            show(
-                "over HTTP", [read(address, token, "users-28-day/latest")[:2] for _ in range(runs)]
-            )
-            read_at_once(address, token, readers)
-        finally:
-            server.terminate()
+    with served(url, home) as (address, token):
+        show("over HTTP", [read(address, token, "users-28-day/latest")[:2] for _ in range(runs)])
+        read_at_once(address, token, readers)
 
 
 def show(what: str, costs: list[tuple[float, ...]], more: str = "") -> None:
@@ -151,7 +140,7 @@ def main() -> None:
             ratio = f", {min(cost[1] for cost in costs) / plain:.2f} of json.dumps"
             more = f"  {size:,.1f} MB, peak {memory:.0f} MB{ratio if subject else ''}"
             show(name, [tuple(cost[:2]) for cost in costs], more)
-        serve(url, scratch, args.runs, args.readers)
+        read_over_http(url, scratch, args.runs, args.readers)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 A lake of made-up days is written by the program's own commits, a month each, and then read by
 `report` and `export` as their store. A few days are also exported from a SQLite store, since that
 is where the rows come from; the projection has that without the time of a run that finds nothing
-to write. Times are CPU seconds of the program (user and system), then those of
-the clock. The projection multiplies them by the rows: writing grows with these, reading 28 days
-only in the files that the catalogue lists, and in who was there before.
+to write. Times are CPU seconds of the program (user and system), then those of the clock. The
+projection multiplies them by the rows: writing grows with these, reading 28 days only in the files
+that the catalogue lists, and in who was there before.
 
     python bench/lake.py [--people 20000] [--days 120] [--folder FOLDER]
 """
@@ -35,6 +35,7 @@ from dashboard_scraper.model.figures import maker
 from dashboard_scraper.model.metrics import COUNTS
 from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.settings.groups import LAKE_PREFIX, sqlite_url
+from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import store_at
 from dashboard_scraper.store.lake.commits import LakeDay, MadeDay, prepare, put
 from dashboard_scraper.store.lake.place import opened
@@ -48,7 +49,7 @@ from dashboard_scraper.store.lake.tables import (
     USER_DAYS,
 )
 
-SOURCE = "analytics"
+SOURCE = ANALYTICS
 LAST = date(2026, 10, 31)
 FETCHED = datetime(2026, 11, 10, 3, tzinfo=UTC)
 PROJECTED = 365_000_000

@@ -2,7 +2,7 @@
 
 Each phase is a process of its own; its time is that of the calls alone for storing (the figures are
 made up beforehand, day by day) and of the whole program for exporting. The baselines store the same
-rows in a plain SQLite table with `executemany`, and give out the same window with `csv` and `json`.
+rows in a plain SQLite table with `executemany`, and export the same window with `csv` and `json`.
 Each case is run several times; the smallest and the largest time are printed.
 
     python bench/store.py [--users 10000] [--days 100] [--runs 3] [--postgres URL]
@@ -39,11 +39,12 @@ from dashboard_scraper.model.metrics import (
 from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.settings.groups import sqlite_url
 from dashboard_scraper.sources.dashboard.fields import TENANT_TOTALS
+from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import store_at
 
 LAST = date(2026, 10, 31)
 WINDOW = 28
-SOURCE = "dashboard"
+SOURCE = DASHBOARD
 
 BASELINE_EXPORT = """
 import csv, json, sqlite3, sys
@@ -75,7 +76,7 @@ def usages(users: int, days: int) -> Iterator[DayUsage]:
 
 
 def figures(day: date, draw: random.Random) -> Figures:
-    """One user's, as the dashboard gives them."""
+    """One user's, as the dashboard reports them."""
     seen = datetime(day.year, day.month, day.day, 16, 2, 11, 100000, UTC)
     counts = draw.choices(range(500), k=len(COUNTS))
     return _make([*counts, seen, seen, 1, 41.67])
@@ -179,7 +180,7 @@ def main() -> None:
         plain = Path(scratch, "plain.db")
         filled_plainly = in_a_process(__file__, "fill_plainly", plain, *size)
         code = [sys.executable, "-c", BASELINE_EXPORT, str(plain), scratch, f"{first}", f"{LAST}"]
-        given_plainly = min(measured(code)[0] for _ in range(args.runs))
+        exported_plainly = min(measured(code)[0] for _ in range(args.runs))
         urls = {"SQLite": [sqlite_url(Path(scratch, f"{run}.db")) for run in range(args.runs)]}
         if args.postgres:  # a second run replaces what the first has stored, which costs more
             urls["PostgreSQL"] = [args.postgres]
@@ -192,7 +193,7 @@ def main() -> None:
             environment = {**os.environ, "STORE_URL": places[-1]}
             words = ["--home", scratch, f"{first}", f"{LAST}"]
             costs = [measured([*export, *words], environment) for _ in range(args.runs)]
-            show(f"{name}, give out", costs, given_plainly)
+            show(f"{name}, export", costs, exported_plainly)
 
 
 if __name__ == "__main__":

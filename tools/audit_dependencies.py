@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from dashboard_scraper.model.listing import listed
+
 _NAMED_AT_MOST = 10
 
 
@@ -31,7 +33,8 @@ def audit(lock: Path) -> list[dict[str, Any]] | None:
     try:
         found: list[dict[str, Any]] = msgspec.json.decode(done.stdout)["dependencies"]
     except msgspec.DecodeError:
-        print(done.stderr.decode(errors="replace").strip().splitlines()[-1:], file=sys.stderr)
+        last_line = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        print(last_line, file=sys.stderr)
         return None
     return found
 
@@ -47,8 +50,7 @@ def report(lock: Path, packages: list[dict[str, Any]] | None) -> bool:
     skipped = [package["name"] for package in packages if "skip_reason" in package]
     print(f"{len(audited)} of {len(packages)} packages were audited, {len(vulnerable)} vulnerable")
     if skipped:
-        more = len(skipped) - _NAMED_AT_MOST
-        names = ", ".join(skipped[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+        names = listed(skipped, _NAMED_AT_MOST)
         print(f"without advisory data, and so not audited: {names}")
     for package in vulnerable:
         for found in package["vulns"]:

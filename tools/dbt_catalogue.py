@@ -220,14 +220,16 @@ def _required(view: str) -> list[str]:
     return [*names, *_DERIVED.get(view, {})]
 
 
+_COUNTED_BESIDE: Mapping[str, list[str]] = MappingProxyType(
+    {"user_days": [], "daily_totals": ["users", "active_users", "forgotten", "repeats"]}
+)
+"""What the views with figures count besides these."""
+
+
 def _range_lines(view: str) -> Iterator[str]:
     """No figure below 0; amounts may be, in corrections."""
-    ranges: dict[str, list[str]] = {
-        "user_days": [],
-        "daily_totals": ["users", "active_users", "forgotten", "repeats"],
-    }
-    if view in ranges:
-        arguments = f"{{columns: {_json(ranges[view])}}}"
+    if view in _COUNTED_BESIDE:
+        arguments = f"{{columns: {_json(_COUNTED_BESIDE[view])}}}"
         yield f"      - counts_are_not_negative:\n          arguments: {arguments}"
 
 

@@ -124,7 +124,7 @@ def _github() -> str:
     bounds = [
         f"- **{metric.title}** count as {other.title} where a source does not know them: so many"
         "\n  were suggested at least. With a 0, tools show an acceptance rate of lines of 0 %"
-        "\n  beside accepted lines; now it is 100 %, which is all that the source says."
+        "\n  beside accepted lines; so it is 100 %, which is all that the source says."
         for metric, other in AT_LEAST.items()
     ]
     table = ["| CSV column | GitHub's reports |", "|---|---|", *rows]

@@ -11,10 +11,11 @@ import pytest
 from conftest import Home, today, yesterday
 from dashboard_scraper.cli.demo import run_demo
 from dashboard_scraper.model.dates import Window
+from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.settings.groups import sqlite_url
 from dashboard_scraper.sources.registry import ANALYTICS, CLAUDE_CODE, DASHBOARD
 from dashboard_scraper.store import DetailStatus, LedgerDay, Status, store_at
-from report_reading import REPORT, Report, read_report
+from report_reading import Report, read_report
 
 USERS = {ANALYTICS: 64, DASHBOARD: 12}
 Demo = Callable[[str], tuple[Home, Report]]

@@ -40,6 +40,7 @@ from dashboard_scraper.people.identity import people_of, read_identities
 from dashboard_scraper.people.people import People, person_key
 from dashboard_scraper.report.figures import movement_of
 from dashboard_scraper.report.gather import figures_of
+from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.server.openmetrics import open_metrics
 from dashboard_scraper.settings.groups import SQLITE_PREFIX
 from dashboard_scraper.sources.registry import DASHBOARD
@@ -50,7 +51,7 @@ from dashboard_scraper.store.settling import Settling
 from filled_store import FETCHED, LAST, MONTH, SOURCE, put, report_of, user
 from filled_store import figures_of as figures
 from github_schemas import user_records
-from report_reading import REPORT, read_report
+from report_reading import read_report
 from stored_days import forget, settings_of, sql
 
 ZOE = "Zo\u00eb@example.com"

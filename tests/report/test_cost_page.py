@@ -19,11 +19,12 @@ import browser
 from conftest import Home
 from dashboard_scraper.model.costs import USD, Budget, Cost, CostDay, CostKind, sum_costs
 from dashboard_scraper.model.dates import Window
+from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import store_at
 from made_up_days import LAST, MONTH, TWO_MONTHS, store_days, users
 from report_pages import Screen
-from report_reading import REPORT, Report, read_report
+from report_reading import Report, read_report
 from stored_costs import BOT, Change, cost, day_of, store_costs, with_spike
 
 NAMES = users(12)

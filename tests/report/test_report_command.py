@@ -16,9 +16,10 @@ from conftest import Home, today, yesterday
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import METRICS, USER_COUNT
 from dashboard_scraper.model.usage import DayUsage, UserUsage
+from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.simulator import Fault, Simulator, status
 from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, store_days, user_days, users
-from report_reading import REPORT, Report, read_report, without_code
+from report_reading import Report, read_report, without_code
 
 SCRIPT = "</script><script>alert(1)</script>"
 DAYS = list(MONTH.days())

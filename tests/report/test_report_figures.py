@@ -17,11 +17,12 @@ from conftest import Home, Start, twelve_users, yesterday
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import COUNTS, LINES, METRICS, Kind, Metric, Whole, parts_of
 from dashboard_scraper.model.usage import DayUsage, UserUsage
+from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.rest.urls import origin_of
 from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, store_days, users
-from report_reading import REPORT, Report, read_report
+from report_reading import Report, read_report
 from stored_days import sql
 
 MESSAGES = parts_of(next(metric for metric in COUNTS if metric.whole is Whole.MESSAGES))

@@ -19,11 +19,12 @@ from dashboard_scraper.model.meanings import Basis, Meaning
 from dashboard_scraper.model.metrics import LINES, MESSAGES, SHOWN
 from dashboard_scraper.model.seats import Seat
 from dashboard_scraper.report.gather import newest_window
+from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.sources.analytics.fields import MEANINGS
 from dashboard_scraper.sources.products import COPILOT, CURSOR
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import store_at
-from report_reading import REPORT, Report, read_report
+from report_reading import Report, read_report
 from several_sources import (
     ADA,
     BEFORE,

@@ -11,10 +11,11 @@ from test_report_appearance import audit, contrast, distance, linear, oklab
 import browser
 from browser import Browser, all_of, one, texts
 from conftest import Home
+from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.sources.registry import ANALYTICS, CLAUDE_CODE, COPILOT, CURSOR
 from filled_store import MONTH
 from report_pages import SEVERAL, Pages, Screen
-from report_reading import REPORT, read_report
+from report_reading import read_report
 from several_sources import ADA, put
 
 SOURCES = (ANALYTICS, COPILOT, CURSOR, CLAUDE_CODE)

@@ -13,10 +13,11 @@ import browser
 from conftest import Home
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.usage import DayUsage
+from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import store_at
 from made_up_days import FETCHED, LAST, MONTH, store_days, user_days, users
-from report_reading import REPORT, read_text
+from report_reading import read_text
 from serving import SECONDS, Served, serving
 from several_sources import store_all
 

@@ -48,6 +48,7 @@ from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import LedgerDay, postgres, status, store_at
 
 WARM = (exporting, people, postgres, serving, status, watching)
+"""What only some commands import: a run that is forked need not."""
 
 _LONGEST_RUN = 300
 _LONGEST_SERVER = 1200

@@ -24,8 +24,6 @@ USAGE, EVENTS, SPEND, MEMBERS = "daily-usage-data", "filtered-usage-events", "sp
 SOUND, DAY = march(4), march(5)
 FOLDER = f"daily_exports_{SOUND}_to_{DAY}"
 
-_DOLLAR = Decimal(10) ** 18
-
 
 def point_to(home: Home, sim: Simulator) -> None:
     """The home's runs use the simulator's Cursor, without a limit."""

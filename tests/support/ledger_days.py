@@ -49,6 +49,4 @@ def by_day(rows: Iterable[LedgerDay]) -> dict[date, LedgerDay]:
 
 
 OPEN = sums(chat_messages=5, total_messages=6)
-
-
 CLOSED = sums(chat_messages=6, total_messages=6)

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from msgspec.structs import replace
 
 from conftest import Home
-from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.dates import Window, is_weekend
 from dashboard_scraper.model.figures import NOTHING_KNOWN
 from dashboard_scraper.model.metrics import COUNTS, Figures, parts_of
 from dashboard_scraper.model.usage import DayUsage, UserUsage
@@ -44,7 +44,7 @@ def figures_of(counts: Mapping[str, int | None]) -> Figures:
 def user_days(names: Iterable[str], day: date) -> list[UserUsage]:
     """Figures of which two thirds are active on a weekday; the same on every call."""
     draw = random.Random(f"{day}")
-    chance = 0.15 if day.weekday() >= 5 else 0.66
+    chance = 0.15 if is_weekend(day) else 0.66
     return [
         UserUsage(
             name,

@@ -17,10 +17,10 @@ from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import NOTHING_KNOWN
 from dashboard_scraper.model.metrics import COUNTS
 from dashboard_scraper.model.usage import DayUsage, UserUsage
+from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.sources.registry import ANALYTICS, info_of
 from made_up_costs import cost, day_of, in_dollars, put_costs
 from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, store_days, users
-from report_reading import REPORT
 from stored_days import mark
 from take_screenshots import page_in
 

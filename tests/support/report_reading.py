@@ -10,10 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from dashboard_scraper.report.options import REPORT
-
 _VOID = {"meta", "link", "input", "wbr"}
-__all__ = ["REPORT", "Report", "read_report", "read_text", "without_code"]
 
 
 @dataclass

@@ -15,7 +15,7 @@ from dashboard_scraper.model.costs import (
     CostFigures,
     sum_costs,
 )
-from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.dates import Window, is_weekend
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import store_at
 from made_up_days import LAST
@@ -45,7 +45,7 @@ def cost(user: str, amount: Decimal | str, resource: str = MODELS[0], kind: str 
 
 def usual_costs(names: Iterable[str], day: date) -> list[Cost]:
     """On working days, more for each person than for the one before; a tenth on weekends."""
-    part = Decimal("0.1") if day.weekday() > 4 else Decimal(1)
+    part = Decimal("0.1") if is_weekend(day) else Decimal(1)
     wave = Decimal(day.day % 5) / 10
     costs = [
         cost(name, part * (Decimal("2.375") + number + wave), model)

@@ -33,13 +33,14 @@ from dashboard_scraper.errors import DaysMissing
 from dashboard_scraper.model.costs import COST_METRICS, NO_COST, Account, Cost
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import COUNTS
+from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.simulator import Fault, Simulator
 from dashboard_scraper.simulator.claude_code import API_KEYS
 from dashboard_scraper.simulator.claude_code_faults import in_currency, nobody
 from dashboard_scraper.sources.claude_code.days import MODEL, DayCosts, RecentCosts
 from dashboard_scraper.sources.registry import CLAUDE_CODE, info_of
 from dashboard_scraper.store import store_at
-from report_reading import REPORT, read_report
+from report_reading import read_report
 from stored_days import settings_of
 
 NEXT = DAY + timedelta(1)

@@ -12,6 +12,7 @@ from analytics_runs import put
 from claude_code_runs import DAY, ENDPOINT, KEY, by_actor, fetched, ledger, opened, true_figures
 from conftest import Home
 from dashboard_scraper.errors import ContractBroken, ScraperError, SignInRequired, UsageError
+from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.simulator import (
     Fault,
     Simulator,
@@ -34,7 +35,7 @@ from dashboard_scraper.simulator.claude_code_faults import (
 from dashboard_scraper.simulator.faults import Effect, edited
 from dashboard_scraper.sources.rest.auth import NotAllowed
 from dashboard_scraper.store import Status, store_at
-from report_reading import REPORT, read_report
+from report_reading import read_report
 from stored_days import settings_of, sql
 
 NEXT = DAY + timedelta(1)
