@@ -215,7 +215,8 @@ class CostReading:
 
 
 def _teams_text(person: Person) -> str:
-    return ", ".join(person.teams)
+    """The same for all who are in the same teams, whatever the order of their rows."""
+    return ", ".join(sorted(person.teams))
 
 
 def _spellings(newest: dict[str, date]) -> list[Spelling]:
