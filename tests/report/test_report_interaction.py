@@ -8,8 +8,10 @@ from selenium.webdriver.common.keys import Keys
 
 import browser
 from browser import all_of, one, texts
+from conftest import Home
+from made_up_days import MONTH, store_days, users
 from report_pages import DAY, DAYS, GAPS, LARGE, SCRIPT, Pages, Screen
-from report_reading import read_report
+from report_reading import REPORT, read_report
 
 
 @pytest.mark.slow
@@ -32,6 +34,21 @@ def test_search_finds_any_part_of_a_name(screen: Screen, pages: Pages) -> None:
     one(chromium, "#search").send_keys("nobody")
     assert one(chromium, "#found").text == f"0 of {len(rows):,} users"
     assert texts(chromium, "#user-table tbody th") == []
+
+
+@pytest.mark.slow
+def test_search_finds_every_spelling_of_a_name(home: Home, screen: Screen) -> None:
+    """One that differs in composition and case alone is the same person's, as elsewhere."""
+    name = "josé.größe@example.com"
+    store_days(home, [name, *users(3)], MONTH)
+    assert home.run("report", f"{MONTH.start}", f"{MONTH.end}").code == 0
+    screen.forget()
+    browser.open_page(screen.chromium, home.data / REPORT)
+    for spelling in (name, "JOSE\u0301.GRO\u0308SSE", "José.grösse"):
+        one(screen.chromium, "#search").clear()
+        one(screen.chromium, "#search").send_keys(spelling)
+        assert texts(screen.chromium, "#user-table tbody th") == [name], spelling
+    assert one(screen.chromium, "#found").text == "1 of 4 users"
 
 
 @pytest.mark.slow

@@ -62,7 +62,9 @@
     const previous = section.querySelector(".previous");
     const next = section.querySelector(".next");
     const rateColumn = Number(table.dataset.rate);
-    const lower = rows.map((row) => row[0].toLowerCase());
+    // Capitals, since those of ß are SS: a name is found in every spelling that is one person's.
+    const folded = (name) => name.normalize("NFC").toUpperCase();
+    const searched = rows.map((row) => folded(row[0]));
     const numbers = new Intl.NumberFormat("en-US");
     const names = new Intl.Collator("en");
     let shown = rows.map((_, index) => index);
@@ -118,8 +120,8 @@
     }
 
     function select() {
-      const wanted = search.value.trim().toLowerCase();
-      shown = rows.map((_, index) => index).filter((index) => lower[index].includes(wanted));
+      const wanted = folded(search.value.trim());
+      shown = rows.map((_, index) => index).filter((index) => searched[index].includes(wanted));
       shown.sort(compare);
       page = 0;
       const total = `${numbers.format(rows.length)} user${rows.length === 1 ? "" : "s"}`;
