@@ -156,6 +156,9 @@ def test_analytics_sums_and_editors_add_up(home: Home, api: Simulator, store_url
         day for day, count in people.column("t-active", "Daily active people").items() if int(count)
     )
     of_day = report_of(home, day)
+    words = report_of(home, window[0], f"{monday + timedelta(3)}", code=6).words
+    assert "1 missing day left out" in words
+    assert "have no such figures" not in words  # they are known of all days that are stored
     sql(store_url, f"UPDATE day_ledger SET editor_language = 'unreconciled' WHERE day = '{day}'")
     fewer = report_of(home, *window)
     assert "Of 2 of 3 days" in fewer.words

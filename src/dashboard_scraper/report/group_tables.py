@@ -36,7 +36,7 @@ def places_section(figures: ReportFigures) -> Section:
             "places", title, notes=["Not known: the store has no such figures of these days."]
         )
     notes = []
-    if figures.editor_days < len(figures.now.days):
+    if figures.editor_days < stored:
         notes.append(
             f"Of {figures.editor_days} of {many(stored, 'day')}; the others have no such figures,"
             " or ones that are not those of their users."
