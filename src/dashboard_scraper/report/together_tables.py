@@ -35,9 +35,14 @@ PEOPLE = Term(
 IDLE_SEATS = Term(
     "idle-seats",
     "Seats without activity",
-    "Seats that the source reported last, whose owner was not active with it in the period",
+    "Seats whose owner was not active with the assistant in the period",
 )
-SEATS = Term("seats", "Seats", "Seats that the source reported last")
+SEATS = Term(
+    "seats",
+    "Seats",
+    "Seats that the source reported last, or else those in ROSTER_FILE, without those that were"
+    " assigned after the period",
+)
 IDLE_COST = Term(
     "idle-cost",
     "Cost a month",
