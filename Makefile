@@ -271,4 +271,4 @@ define CHECK_PYTHON
 endef
 
 clean:
-	rm -rf $(VENV) .venv-3.* $(RUNTIME) $(SITE) $(RELEASE) $(DBT) $(SINGER) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* $(RUNTIME) $(SITE) $(RELEASE) $(FOCUS) $(DBT) $(SINGER) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

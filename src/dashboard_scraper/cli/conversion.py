@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from dashboard_scraper.files import (
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import is_active, values_of
 from dashboard_scraper.model.usage import UserUsage
+from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.people import is_pseudonym
 from dashboard_scraper.people.pseudonyms import as_they_are
 from dashboard_scraper.settings.config import Settings
@@ -55,17 +56,8 @@ def convert(
         users = audience.shown(rows, len(window))
         if not users:
             logger.warning("%s has no users, only a header", file.name)
-        persons = [audience.person_of_shown(user.user) for user in users]
-        ids = copilot.reported_user_ids(persons)
-        flags = copilot.flags_by_name(rows, audience, audience.person)
+        lines = _lines(rows, users, audience)
         stamp = copilot.stamp_of(window.end, window, settings.enterprise_id)
-        lines = [
-            copilot.line_of(
-                copilot.head_of(ids[person], user.user), values_of(user.figures), flags[person]
-            )
-            for user, person in zip(users, persons, strict=True)
-            if is_active(user.figures)
-        ]
         make_folder(target.parent, settings.file_mode)
         remove_leftovers_beside([target])
         with Publication(settings.file_mode) as publication:
@@ -73,6 +65,22 @@ def convert(
             publication.publish()
     logger.info("%s: %d users, %d with activity", window, len(users), len(lines))
     print_lines([target])
+
+
+def _lines(
+    rows: Iterable[UserUsage], users: Sequence[UserUsage], audience: Audience
+) -> list[bytes]:
+    """The records, without their stamp, of the active ones among the users that the rows show."""
+    persons = [audience.person_of_shown(user.user) for user in users]
+    ids = copilot.reported_user_ids(persons)
+    flags = copilot.flags_by_name(rows, audience, audience.person)
+    return [
+        copilot.line_of(
+            copilot.head_of(ids[person], user.user), values_of(user.figures), flags[person]
+        )
+        for user, person in zip(users, persons, strict=True)
+        if is_active(user.figures)
+    ]
 
 
 def _window_named_by(file: Path) -> Window:

@@ -153,21 +153,34 @@ class StoredDay:
             self._update_records(before.version, stored, answer)
             self._repeat(current, row, answer, settled=policy.is_settled(before))
             return Stored.SAME, before
-        known = self._version_like(row)
+        change = Change(before, ledger_day(row), movement_of(old, new, people))
+        return self._decide(change, current, row, stored, answer, policy, suspicious), before
+
+    def _decide(
+        self,
+        change: Change,
+        current: RowMapping,
+        row: dict[str, Any],
+        stored: Answer,
+        answer: Answer,
+        policy: Policy,
+        suspicious: str | None,
+    ) -> Stored:
+        """Put other figures in force than those that are, unless they are rejected or held."""
+        known, fetched_at = self._version_like(row), row["fetched_at"]
         if known is not None and known["state"] == VersionState.REJECTED.value:
             self._repeat_archived(known, fetched_at)
-            return Stored.REJECTED, before
-        change = Change(before, ledger_day(row), movement_of(old, new, people))
+            return Stored.REJECTED
         reason = policy.reason_to_hold(change)
         if reason is None:
             self._supersede(current, row, stored, answer, suspicious)
-            return Stored.REVISED, before
+            return Stored.REVISED
         if known is None:
             self._hold(change, row, stored, answer)
         else:
             self._repeat_archived(known, fetched_at)
         self.mark(fetched_at, held=reason)
-        return Stored.HELD, before
+        return Stored.HELD
 
     def _add_persons(self, rows: Content, people: People) -> None:
         names = (name for (name,) in rows)

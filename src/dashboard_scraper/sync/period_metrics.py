@@ -127,16 +127,7 @@ def export_period(
             tenant = source.fetch_tenant(period.window) if period.selected.tenant else []
         reviewed = _store(store, period, users, tenant, record) if period.is_over else []
         doubts = _doubts(store, source.name, period, users, tenant, rules.tolerance)
-        files: dict[Path, bytes] = {}
-        if doubts:
-            refuse_foreign(period.notes)
-            files[period.notes] = notes_text(doubts)
-        if users is not None:
-            files[period.target] = _users_file(period.window, users, source.name, audience)
-        if period.selected.tenant:
-            figures = hidden_in_figures(tenant, audience.rename)
-            files[tenant_path(period.target)] = tenant_csv(figures)
-        files |= _period_file(period, users, tenant)
+        files = _files(period, users, tenant, doubts, audience)
         store.check_lock()
         make_folder(period.target.parent, outputs.mode)
         remove_leftovers_beside(files)
@@ -190,6 +181,26 @@ def _doubts(
         of_store = doubts_in(stored.values(), tolerance)
         found += (doubt for doubt in of_store if doubt.kind is not DoubtKind.UNRECONCILED)
     return found
+
+
+def _files(
+    period: Period,
+    users: list[UserUsage] | OtherRecords | None,
+    tenant: Sequence[TenantFigure],
+    doubts: Sequence[Doubt],
+    audience: Audience,
+) -> dict[Path, bytes]:
+    """The files to write, with their contents; OutputFailed where another's is in the way."""
+    files: dict[Path, bytes] = {}
+    if doubts:
+        refuse_foreign(period.notes)
+        files[period.notes] = notes_text(doubts)
+    if users is not None:
+        files[period.target] = _users_file(period.window, users, period.source, audience)
+    if period.selected.tenant:
+        figures = hidden_in_figures(tenant, audience.rename)
+        files[tenant_path(period.target)] = tenant_csv(figures)
+    return files | _period_file(period, users, tenant)
 
 
 def _period_file(

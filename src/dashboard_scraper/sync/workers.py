@@ -11,6 +11,7 @@ import itertools
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TypeVar
 
 from dashboard_scraper.errors import ScraperError
@@ -33,17 +34,7 @@ def each_done(
     """
     tasks: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
     results: queue.SimpleQueue[tuple[Item, Result | ScraperError] | None] = queue.SimpleQueue()
-
-    def work() -> None:
-        try:
-            while (item := tasks.get()) is not None:
-                try:
-                    results.put((item, function(item)))
-                except ScraperError as error:
-                    results.put((item, error))
-        finally:
-            results.put(None)
-
+    work = partial(_work, function, tasks, results)
     waiting = iter(items)
     outstanding = 0
     for item in itertools.islice(waiting, workers):
@@ -68,3 +59,19 @@ def each_done(
     finally:
         for _ in range(started):
             tasks.put(None)
+
+
+def _work(
+    function: Callable[[Item], Result],
+    tasks: queue.SimpleQueue[Item | None],
+    results: queue.SimpleQueue[tuple[Item, Result | ScraperError] | None],
+) -> None:
+    """Do one task after another until one is None; a result that is None says that this ended."""
+    try:
+        while (item := tasks.get()) is not None:
+            try:
+                results.put((item, function(item)))
+            except ScraperError as error:
+                results.put((item, error))
+    finally:
+        results.put(None)

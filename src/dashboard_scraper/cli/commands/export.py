@@ -63,15 +63,7 @@ def run(args: argparse.Namespace) -> None:
 
     window = complete_range_of(args)
     settings = settings_of(args)
-    if args.expire is not None and args.format != "iceberg":
-        raise UsageError("--expire: only a lake has earlier states; add --format iceberg")
-    if args.format == "iceberg" and args.as_of is not None:
-        raise UsageError("--as-of: a lake has each day as it is now; use another --format")
-    if args.format in ("files", "focus") and args.out and "://" in args.out:
-        raise UsageError(
-            f"--out: --format {args.format} needs a folder; for a URL, use --format parquet or"
-            " iceberg"
-        )
+    _refuse_contradictions(args)
     # A lake has the rows of all sources in the same tables.
     lake = args.out or f"{settings.export_dir / LAKE}"
     several = len(settings.covered) > 1
@@ -93,3 +85,15 @@ def run(args: argparse.Namespace) -> None:
     finally:
         if args.format == "files" and not args.out and not args.as_of:
             print_lines(export_tables(settings, window, window.end))
+
+
+def _refuse_contradictions(args: argparse.Namespace) -> None:
+    if args.expire is not None and args.format != "iceberg":
+        raise UsageError("--expire: only a lake has earlier states; add --format iceberg")
+    if args.format == "iceberg" and args.as_of is not None:
+        raise UsageError("--as-of: a lake has each day as it is now; use another --format")
+    if args.format in ("files", "focus") and args.out and "://" in args.out:
+        raise UsageError(
+            f"--out: --format {args.format} needs a folder; for a URL, use --format parquet or"
+            " iceberg"
+        )
