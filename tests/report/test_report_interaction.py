@@ -9,9 +9,10 @@ from selenium.webdriver.common.keys import Keys
 import browser
 from browser import all_of, one, texts
 from conftest import Home
+from dashboard_scraper.report.options import REPORT
 from made_up_days import MONTH, store_days, users
 from report_pages import DAY, DAYS, GAPS, LARGE, SCRIPT, Pages, Screen
-from report_reading import REPORT, read_report
+from report_reading import read_report
 
 
 @pytest.mark.slow
