@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from msgspec.structs import replace
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.types import StringType
 
 from conftest import Home, Result
 from crash_child import Forks, Run, Trap, until
@@ -289,6 +291,21 @@ def test_manifests_have_no_names(home: Home, lake: Path) -> None:
     for task in table.scan().plan_files():
         assert not named & {*task.file.lower_bounds, *task.file.upper_bounds}
     catalog.close()
+
+
+def test_column_of_the_customer_stays(home: Home, lake: Path) -> None:
+    """The totals of a month are in one file: written again, it has those of the other days."""
+    exported(home)
+    with contextlib.closing(catalog_in(lake)) as catalog:
+        table = catalog.load_table((NAMESPACE, "daily_totals"))
+        with table.update_schema() as change:
+            change.add_column("note", StringType())
+        rows = table.refresh().scan().to_arrow()
+        place = rows.schema.get_field_index("note")
+        table.overwrite(rows.set_column(place, "note", pa.array(["ours"] * len(rows), pa.string())))
+    put(home.settings["STORE_URL"], {LAST: some_days(1, seed=7)[LAST]})
+    exported(home)
+    assert query(lake, "daily_totals", "note") == [("ours",), ("ours",), (None,)]
 
 
 def everything_in(folder: Path) -> set[str]:

@@ -239,12 +239,16 @@ def _replace_totals(
     """
     months = sorted({month_of(day) for day in days})
     all_of_months = [day for month in months for day in month.days()]
-    before = table.scan(row_filter=is_of(source, all_of_months)).to_arrow().to_pylist()
-    rows = {row["day"]: row for row in before if row["day"] not in set(days)} | dict(totals)
+    before = table.scan(row_filter=is_of(source, all_of_months)).to_arrow()
+    others = (row for row in before.to_pylist() if row["day"] not in set(days))
+    rows = {row["day"]: row for row in others} | dict(totals)
+    # The customer's own columns, too, with what they have of the other days.
+    more = [field for field in before.schema if field.name not in kind.arrow.schema.names]
+    schema = pa.schema([*kind.arrow.schema, *more])
     files = []
     for month in months:
         of_month = [rows[day] for day in month.days() if day in rows]
-        table_of_month = pa.Table.from_pylist(of_month, kind.arrow.schema)
+        table_of_month = pa.Table.from_pylist(of_month, schema)
         files += _written(table, source, month.start, table_of_month)
     _replace(table, source, all_of_months, files)
 
