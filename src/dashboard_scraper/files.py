@@ -255,10 +255,8 @@ class Publication:
 
         False where the file is missing or is not what it was when it was `listed`.
         """
+        # Also one that is in its place already: another program may replace it before `publish`.
         target = behind_links(target)
-        with contextlib.suppress(OSError):
-            if source.samefile(target) and _has_mode(source.stat(), self.mode):
-                return is_unchanged(source, listed)
         temporary = self._temporary_for(target)
         if duplicate(source, temporary, self.mode) and is_unchanged(temporary, listed):
             return True
@@ -271,18 +269,33 @@ class Publication:
         """Rename every file to its target; the folders are flushed before this returns.
 
         Nothing is renamed in a folder in whose turn `only_if` is false. Only one program at a time
-        renames files in a folder, so that two sets do not mix. Raises RuntimeError, and renames
-        nothing, if a file was begun and not finished.
+        renames files in a folder, and any with a last file in the same folder, so that two sets do
+        not mix. Raises RuntimeError, and renames nothing, if a file was begun and not finished.
         """
         if not all(pending.is_finished for pending in self._pending):
             raise RuntimeError("a file is still being written")
-        for folder, targets in itertools.groupby(list(self._prepared), lambda path: path.parent):
-            with explained(folder), turn_in(folder):
-                for target in targets if only_if() else ():
-                    with explained(target):
-                        self._prepared[target].replace(target)
-                    del self._prepared[target]
-                flush_folder(folder)
+        targets = [*self._prepared]
+        if not targets:
+            return
+        last = targets[-1].parent
+        with explained(last), turn_in(last):
+            for folder, group in itertools.groupby(targets, lambda path: path.parent):
+                turn = contextlib.nullcontext() if folder == last else turn_in(folder)
+                with explained(folder), turn:
+                    for target in group if only_if() else ():
+                        with explained(target):
+                            _rename(self._prepared[target], target)
+                        del self._prepared[target]
+                    flush_folder(folder)
+
+
+def _rename(temporary: Path, target: Path) -> None:
+    """Renaming a link to another link of the same file would leave both names."""
+    with contextlib.suppress(FileNotFoundError):
+        if temporary.samefile(target):
+            temporary.unlink()
+            return
+    temporary.replace(target)
 
 
 def duplicate(source: Path, target: Path, mode: int) -> bool:
@@ -324,17 +337,13 @@ def _cloned(original: BinaryIO, target: Path, mode: int) -> bool:
 
 def _linked(source: Path, found: os.stat_result, target: Path, mode: int) -> bool:
     """Give the file another name. Both then have one mode and owner, so these must be right."""
-    if os.name == "nt" or not _has_mode(found, mode) or found.st_uid != os.geteuid():
+    if os.name == "nt" or (stat.S_IMODE(found.st_mode), found.st_uid) != (mode, os.geteuid()):
         return False
     try:
         target.hardlink_to(source)
     except OSError:  # the file system has no links, or the file has too many
         return False
     return True
-
-
-def _has_mode(found: os.stat_result, mode: int) -> bool:
-    return os.name == "nt" or stat.S_IMODE(found.st_mode) == mode
 
 
 def is_unchanged(path: Path, listed: WrittenFile) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -16,7 +18,7 @@ import pytest
 from conftest import Home
 from dashboard_scraper import leftovers
 from dashboard_scraper.cli.exporting import export_files, export_parquet
-from dashboard_scraper.files import Publication, WrittenFile
+from dashboard_scraper.files import Publication, WrittenFile, write_whole
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.sources.registry import COPILOT, CURSOR, DASHBOARD
@@ -301,6 +303,39 @@ def test_file_in_its_place_stays(tmp_path: Path, written: tuple[Path, WrittenFil
     assert take(tmp_path / "b.csv", source, listed)
     assert take(source, source, listed)
     assert sorted(contents(tmp_path)) == ["a.csv", "b.csv"]
+
+
+def test_file_in_its_place_is_that_of_the_newest_set(
+    tmp_path: Path, written: tuple[Path, WrittenFile]
+) -> None:
+    """Another program has replaced it meanwhile: the manifest would vouch for another content."""
+    source, listed = written
+    with Publication() as publication:
+        assert publication.take(source, source, listed)
+        write_whole(source, b"figures of others")
+        publication.publish()
+    assert contents(tmp_path) == {"a.csv": b"figures"}
+
+
+def test_files_of_two_folders_do_not_mix(tmp_path: Path) -> None:
+    """While those of one are renamed, no other program renames in that of the last file."""
+    below, free = tmp_path / "below", list[str]()
+    below.mkdir()
+
+    def look() -> bool:
+        descriptor = os.open(tmp_path, os.O_RDONLY)
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free.append(f"{tmp_path}")
+        os.close(descriptor)
+        return True
+
+    with Publication() as publication:
+        for path in (tmp_path / "a", below / "b", tmp_path / "manifest"):
+            publication.add(path, b"figures")
+        publication.publish(look)
+    assert sorted(contents(tmp_path)) == ["a", "below/b", "manifest"]
+    assert free == []
 
 
 def test_file_in_its_place_gets_the_mode(tmp_path: Path, written: tuple[Path, WrittenFile]) -> None:
