@@ -16,6 +16,8 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
+from ports import reserved_port
+
 Browser = webdriver.Chrome
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
@@ -46,7 +48,10 @@ def started(*, loopback: bool = False) -> Iterator[Browser]:
     ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    with webdriver.Chrome(options=options, service=Service(DRIVER)) as browser:
+    with (
+        reserved_port() as port,
+        webdriver.Chrome(options=options, service=Service(DRIVER, port)) as browser,
+    ):
         browser.set_script_timeout(300)  # a look at the whole page takes a while on a busy machine
         yield browser
 

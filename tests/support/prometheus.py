@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,12 @@ from typing import Any
 import msgspec
 import requests
 
+from ports import reserved_port
 from serving import Served
 from tree import ROOT
 
 FOLDER = ROOT / "deploy" / "prometheus"
 SECONDS = 120
-ATTEMPTS = 5
 _INTERVALS = ("scrape_interval", "scrape_timeout", "evaluation_interval")
 
 
@@ -42,18 +41,16 @@ class Prometheus:
         found: list[Any] = self.get("query", query=expression)["result"]
         return found
 
-    def is_ready(self) -> bool:
-        """Wait until it answers; False if it has ended, since another took its port."""
+    def wait_until_ready(self) -> None:
+        """Until it answers."""
         deadline = time.monotonic() + SECONDS
-        while self.process.poll() is None:
+        while True:
+            assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, self.log.read_text()
-            try:
+            with suppress(requests.ConnectionError):
                 if requests.get(f"{self.address}/-/ready", timeout=SECONDS).status_code == 200:
-                    return True
-            except requests.ConnectionError:
-                pass
+                    return
             time.sleep(0.1)
-        return False
 
     def wait_for(self, expression: str) -> None:
         """Until the expression has a sample."""
@@ -80,12 +77,10 @@ def _configured(served: Served, folder: Path) -> Path:
 
 @contextmanager
 def running(program: Path, served: Served, folder: Path) -> Iterator[Prometheus]:
-    """Start it on a free port, another one where that is taken meanwhile."""
-    config = _configured(served, folder)
-    for attempt in range(ATTEMPTS):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            address = f"127.0.0.1:{free.getsockname()[1]}"
-        log = folder / f"log-{attempt}"
+    """Start it, and wait until it answers."""
+    config, log = _configured(served, folder), folder / "log"
+    with reserved_port() as port:
+        address = f"127.0.0.1:{port}"
         command = [
             f"{program}",
             f"--config.file={config}",
@@ -96,10 +91,8 @@ def running(program: Path, served: Served, folder: Path) -> Iterator[Prometheus]
             process = subprocess.Popen(command, cwd=folder, stdout=written, stderr=written)
         prometheus = Prometheus(f"http://{address}", process, log)
         try:
-            if prometheus.is_ready():
-                yield prometheus
-                return
+            prometheus.wait_until_ready()
+            yield prometheus
         finally:
             process.terminate()
             process.wait()
-    raise AssertionError(log.read_text())

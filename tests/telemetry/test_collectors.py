@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from dashboard_scraper.simulator import Simulator
 from dashboard_scraper.telemetry.sending import Sender
 from dashboard_scraper.telemetry.switch import Signal, signals_of
 from databases import on_sqlite
+from ports import reserved_port
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
@@ -79,18 +79,18 @@ def test_failing_collector_changes_nothing(
     code = home.run(*RUN, "--refresh").code
     without = exported(home)
     assert (without == before) is (token == "right")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        refusing = f"http://127.0.0.1:{free.getsockname()[1]}"
-    home.settings |= {
-        ENDPOINT: {"refuses": refusing, "no URL": "collector"}.get(failing, sink.url),
-        HEADERS: f"x-api-key={SECRET}",
-        # A quick answer needs no limit, which a busy machine would exceed.
-        "OTEL_EXPORTER_OTLP_TIMEOUT": "60" if failing == "answers 500" else "0.2",
-    }
     sink.status = int(failing.removeprefix("answers ")) if "answers" in failing else 200
     if failing == "hangs":
         sink.may_answer.clear()
-    observed = home.run(*RUN, "--refresh")
+    with reserved_port() as closed:
+        places = {"refuses": f"http://127.0.0.1:{closed}", "no URL": "collector"}
+        home.settings |= {
+            ENDPOINT: places.get(failing, sink.url),
+            HEADERS: f"x-api-key={SECRET}",
+            # A quick answer needs no limit, which a busy machine would exceed.
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "60" if failing == "answers 500" else "0.2",
+        }
+        observed = home.run(*RUN, "--refresh")
     assert observed.code == code == (0 if token == "right" else 3)
     assert exported(home) == without
     assert len(warnings_in(observed.err)) == 1

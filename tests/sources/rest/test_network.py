@@ -31,6 +31,7 @@ from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save
 from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.sources.rest.trust import trusting
 from dashboard_scraper.sources.rest.urls import origin_of, redact
+from ports import reserved_port
 
 PATHS = [f"/api/{endpoint.value}" for endpoint in Endpoint]
 DAY = last_working_day()
@@ -47,10 +48,8 @@ def sign_in_at(home: Home, base_url: str, cookie: str) -> None:
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """Bound, so that nobody else gets it, but not listening."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]
+    with reserved_port() as port:
+        yield port
 
 
 def assert_whole(home: Home, *words: str) -> str:
