@@ -23,7 +23,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, CookieSession
+from dashboard_scraper.sources.dashboard.session_store import FileStore
 from dashboard_scraper.sources.rest.urls import origin_of
 
 SCRAPER = Path(__file__).with_name("one_by_one.py")
@@ -57,6 +58,11 @@ class SimulatorProcess:
         assert self._process.stdout is not None
         line: dict[str, object] = json.loads(self._process.stdout.readline())
         return line
+
+    def sign_in(self, cookie_file: Path) -> None:
+        """Store a session of its dashboard."""
+        cookies = {SESSION_COOKIE: self.cookie}
+        CookieSession(FileStore(cookie_file), origin_of(self.url), cookies).store()
 
     def stop(self) -> tuple[int, float]:
         """End it; returns how many requests it answered, and its seconds of CPU time for that."""
@@ -93,7 +99,7 @@ def nights(simulator: SimulatorProcess, folder: Path) -> dict[str, Cost]:
     """What one run of each costs, with new folders for both."""
     home = folder / "home"
     cookie_file = home / "secrets" / "cookies.json"
-    save_cookies(cookie_file, {SESSION_COOKIE: simulator.cookie}, origin_of(simulator.url))
+    simulator.sign_in(cookie_file)
     environment = {
         **os.environ,
         "METRICS_API_BASE_URL": simulator.url,

@@ -23,9 +23,7 @@ from pathlib import Path
 from dashboard_scraper.model.figures import of_counts
 from dashboard_scraper.model.metrics import COUNTS
 from dashboard_scraper.model.usage import DayUsage, UserUsage
-from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.registry import DASHBOARD
-from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import Store, store_at
 
 FIRST = date(2026, 1, 1)
@@ -79,8 +77,7 @@ def night_cost(users: int) -> tuple[float, float]:
     try:
         with tempfile.TemporaryDirectory() as folder:
             home = Path(folder)
-            cookies = {SESSION_COOKIE: simulator.cookie}
-            save_cookies(home / "secrets/cookies.json", cookies, origin_of(simulator.url))
+            simulator.sign_in(home / "secrets/cookies.json")
             (home / ".env").write_text(f"METRICS_API_BASE_URL={simulator.url}\n")
             first, second = (_seconds(["-c", NIGHT, str(ago), folder]) for ago in (1, 0))
             return first, second

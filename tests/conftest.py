@@ -29,9 +29,10 @@ from dashboard_scraper.model.dates import is_weekend
 from dashboard_scraper.settings.config import setting_names
 from dashboard_scraper.settings.library_settings import CA_FILES, NO_PROXY, PROXIES
 from dashboard_scraper.simulator import Organization, Simulator
-from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE
 from dashboard_scraper.sources.rest.urls import origin_of
 from in_process import run_main
+from saved_cookies import save_cookies
 
 # Databases of PostgreSQL, the browser of the report's tests, the simulators of those of analytics
 # faults, an S3 server, lakes, and what is read and written.
@@ -157,6 +158,11 @@ class Home:
     @property
     def cookie_file(self) -> Path:
         return self.path / "secrets" / "cookies.json"
+
+    def sign_in(self, simulator: Simulator) -> None:
+        """Store the newest session of the simulator's dashboard."""
+        cookies = {SESSION_COOKIE: simulator.cookie}
+        save_cookies(self.cookie_file, cookies, origin_of(simulator.url))
 
     @property
     def data(self) -> Path:
@@ -367,9 +373,7 @@ def start(home: Home) -> Iterator[Start]:
         def begin(organization: Organization | None = None, **options: Any) -> Simulator:
             simulator = stack.enter_context(Simulator(organization or twelve_users(), **options))
             home.settings["METRICS_API_BASE_URL"] = simulator.url + "/"
-            save_cookies(
-                home.cookie_file, {SESSION_COOKIE: simulator.cookie}, origin_of(simulator.url)
-            )
+            home.sign_in(simulator)
             return simulator
 
         yield begin

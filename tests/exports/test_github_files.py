@@ -18,9 +18,7 @@ from dashboard_scraper.github.records import PLACE_OF
 from dashboard_scraper.model.dates import DAYS
 from dashboard_scraper.model.metrics import LINES
 from dashboard_scraper.simulator import Fault, Organization, Simulator, set_value, status
-from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.fields import FIELDS
-from dashboard_scraper.sources.rest.urls import origin_of
 from github_schemas import user_records, whole_record
 
 USERS_ENDPOINT = "user-feature-stats"
@@ -89,8 +87,7 @@ def exported(home: Home, dashboard_home: Path) -> Home:
 
 def sign_in(home: Home, simulator: Simulator) -> None:
     home.settings["METRICS_API_BASE_URL"] = simulator.url + "/"
-    cookies = {SESSION_COOKIE: simulator.cookie}
-    save_cookies(home.cookie_file, cookies, origin_of(simulator.url))
+    home.sign_in(simulator)
 
 
 @pytest.fixture

@@ -37,10 +37,8 @@ from dashboard_scraper.model.metrics import COUNTS
 from dashboard_scraper.simulator import Fault, Organization, Paging, Request, Simulator
 from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.simulator.fields import dashboard_row
-from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.fields import FIELDS
 from dashboard_scraper.sources.dashboard.settings import Endpoint
-from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
 
 USERS = Endpoint.USERS.value
@@ -65,7 +63,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     home = Home(tmp_path_factory.mktemp("undisturbed"))
     with Simulator(organization()) as simulator:
         home.settings["METRICS_API_BASE_URL"] = simulator.url
-        save_cookies(home.cookie_file, {SESSION_COOKIE: simulator.cookie}, origin_of(simulator.url))
+        home.sign_in(simulator)
         result = home.run(*JOB)
         assert result.code == 0, result.err
     left = Undisturbed(files_in(job_folder(home)), stored_days(f"sqlite:///{home.data}/usage.db"))

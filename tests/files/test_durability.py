@@ -23,8 +23,6 @@ from crash_child import StoredDays, files_in, stored_days
 from dashboard_scraper.exports.manifest import MANIFEST
 from dashboard_scraper.files import STALE_SUFFIX
 from dashboard_scraper.simulator import Organization, Simulator
-from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
-from dashboard_scraper.sources.rest.urls import origin_of
 from power_cut import Contents, Disk, Journal, Step
 from system_calls import FOLDERS, LINKS, RENAMES, SYNCS, WRITES, Call, trace
 
@@ -199,7 +197,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     journal = Journal(home, tmp_path_factory.mktemp("journal"))
     with Simulator(organization()) as simulator:
         home.settings["METRICS_API_BASE_URL"] = simulator.url
-        save_cookies(home.cookie_file, {SESSION_COOKIE: simulator.cookie}, origin_of(simulator.url))
+        home.sign_in(simulator)
         recorded = Recorded(home, words, [], {}, [])
         for options in ((), ("--refresh",)):
             home.settings["ENTERPRISE_ID"] = f"{1 + len(recorded.files)}"

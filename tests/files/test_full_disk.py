@@ -35,9 +35,7 @@ from dashboard_scraper.files import STALE_SUFFIX
 from dashboard_scraper.settings.groups import sqlite_url
 from dashboard_scraper.simulator import Fault, Organization, Request, Simulator
 from dashboard_scraper.simulator.exchange import Answer
-from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.settings import Endpoint
-from dashboard_scraper.sources.rest.urls import origin_of
 from mounts import mount
 
 EXPORT = ("export", f"{WINDOW.start}", f"{WINDOW.end}")
@@ -153,7 +151,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     home = Home(tmp_path_factory.mktemp("undisturbed"), dict(SETTINGS))
     with Simulator(organization()) as simulator:
         home.settings["METRICS_API_BASE_URL"] = simulator.url
-        save_cookies(home.cookie_file, {SESSION_COOKIE: simulator.cookie}, origin_of(simulator.url))
+        home.sign_in(simulator)
         return run_undisturbed(home, sqlite_url(home.data / STORE))
 
 

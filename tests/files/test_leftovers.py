@@ -19,7 +19,7 @@ from dashboard_scraper.files import Publication, write_whole
 from dashboard_scraper.leftovers import remove_leftovers
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.simulator import Organization, Simulator
-from dashboard_scraper.sources.dashboard.cookie_auth import save_cookies
+from saved_cookies import save_cookies
 from stored_days import NOON, TODAY, fetch, march, settings_of
 
 _KILLED = """

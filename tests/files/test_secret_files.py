@@ -21,8 +21,8 @@ from dashboard_scraper.settings.config import Settings, load_settings
 from dashboard_scraper.simulator import Simulator
 from dashboard_scraper.sources.analytics.token_auth import read_token
 from dashboard_scraper.sources.dashboard.client import DashboardSource
-from dashboard_scraper.sources.dashboard.cookie_auth import save_cookies
 from mounts import mount
+from saved_cookies import save_cookies
 
 Log = pytest.LogCaptureFixture
 TEXT = b"0123456789abcdef0123456789abcdef"

@@ -26,9 +26,7 @@ from dashboard_scraper.people.pseudonyms import rename_of
 from dashboard_scraper.simulator import Fault, Organization, Simulator, repeat_user
 from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.simulator.faults import Effect
-from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
-from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
 from databases import on_sqlite
 from stored_days import TODAY, backfill, fetch, forget, march, settings_of, sql
@@ -322,9 +320,7 @@ def test_one_of_them_is_forgotten_by_its_name(
 @on_sqlite
 @pytest.mark.slow
 def test_the_dashboards_users_are_all_people(home: Home, in_each_store: Simulator) -> None:
-    save_cookies(
-        home.cookie_file, {SESSION_COOKIE: in_each_store.cookie}, origin_of(in_each_store.url)
-    )
+    home.sign_in(in_each_store)
     home.settings |= {"METRICS_API_BASE_URL": in_each_store.url, "METRICS_SOURCE": DASHBOARD}
     fetch(home, FIRST, LAST)
     exported = in_parquet(home, DASHBOARD)

@@ -17,8 +17,6 @@ from dashboard_scraper import errors
 from dashboard_scraper.cli.commands import COMMANDS
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.simulator import Organization, Simulator
-from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
-from dashboard_scraper.sources.rest.urls import origin_of
 from made_up_days import users
 from stored_costs import store_costs
 from stored_days import sql
@@ -80,7 +78,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = Home(tmp_path_factory.mktemp("filled"))
     with Simulator(Organization(users=3)) as simulator:
         home.settings["METRICS_API_BASE_URL"] = simulator.url
-        save_cookies(home.cookie_file, {SESSION_COOKIE: simulator.cookie}, origin_of(simulator.url))
+        home.sign_in(simulator)
         assert home.run("--last-28-days").code == 0
         assert home.run("--daily", "10-20-2025", "10-22-2025").code == 0
     store_costs(home, users(3), Window(date(2025, 10, 1), date(2025, 11, 30)))

@@ -19,8 +19,6 @@ from dashboard_scraper.model.metrics import COUNTS, LINES, METRICS, Kind, Metric
 from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.simulator import Organization, Simulator
-from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
-from dashboard_scraper.sources.rest.urls import origin_of
 from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, store_days, users
 from report_reading import Report, read_report
 from stored_days import sql
@@ -59,8 +57,7 @@ def month(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
     home = Home(tmp_path_factory.mktemp("month"))
     with Simulator(twelve_users()) as simulator:
         home.settings["METRICS_API_BASE_URL"] = simulator.url + "/"
-        cookies = {SESSION_COOKIE: simulator.cookie}
-        save_cookies(home.cookie_file, cookies, origin_of(simulator.url))
+        home.sign_in(simulator)
         (folder,) = home.run("--last-28-days").paths
     return folder, report_of(home)
 

@@ -48,10 +48,8 @@ from dashboard_scraper.simulator import Counts, Fault, Organization, Simulator, 
 from dashboard_scraper.simulator.fields import analytics_metrics
 from dashboard_scraper.simulator.organization import add
 from dashboard_scraper.sources.analytics.fields import COUNTED
-from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.fields import FIELDS
 from dashboard_scraper.sources.registry import ANALYTICS, AUGMENT_SOURCES, DASHBOARD
-from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
 from databases import on_sqlite
 from lying_nights import sign_in
@@ -103,7 +101,7 @@ def begin(start_api: Start, home: Home) -> Begin:
     def at(day: date) -> Simulator:
         sim = start_api(Organization(users=12, today=day))
         home.settings["METRICS_API_BASE_URL"] = sim.url
-        save_cookies(home.cookie_file, {SESSION_COOKIE: sim.cookie}, origin_of(sim.url))
+        home.sign_in(sim)
         return sim
 
     return at

@@ -43,8 +43,6 @@ from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.settings.groups import SQLITE_PREFIX
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.sources.dashboard.client import DashboardSource
-from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
-from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import LedgerDay, postgres, status, store_at
 
 WARM = (exporting, people, postgres, serving, status, watching)
@@ -380,7 +378,7 @@ def _warm_up() -> None:
     """Import and cache everything that a run needs, once for all runs."""
     with tempfile.TemporaryDirectory() as folder, Simulator(Organization(5, today=today())) as sim:
         home = Home(Path(folder), {"METRICS_API_BASE_URL": sim.url})
-        save_cookies(home.cookie_file, {SESSION_COOKIE: sim.cookie}, origin_of(sim.url))
+        home.sign_in(sim)
         for _ in range(2):  # the second compares
             assert home.run(*JOB).code == 0
     asyncio.run(anyio.sleep(0))  # imports what each server would at its first request

@@ -29,9 +29,7 @@ from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.simulator import Fault, Organization, Simulator
 from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.simulator.lying import Lie, Night
-from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.registry import DASHBOARD
-from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
 from databases import new_database, pooled
 from stored_days import settings_of
@@ -262,8 +260,7 @@ def sign_in(home: Home, simulator: Simulator, source: str) -> None:
     """Set up the home to fetch from the source."""
     if source == DASHBOARD:
         home.settings["METRICS_API_BASE_URL"] = f"{simulator.url}/"
-        origin = origin_of(simulator.url)
-        save_cookies(home.cookie_file, {SESSION_COOKIE: simulator.cookie}, origin)
+        home.sign_in(simulator)
     else:
         home.settings |= {
             "ANALYTICS_API_BASE_URL": simulator.url,

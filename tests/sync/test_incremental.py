@@ -47,10 +47,8 @@ from dashboard_scraper.simulator import (
     set_value,
     status,
 )
-from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS
 from dashboard_scraper.sources.registry import DASHBOARD
-from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
 from dashboard_scraper.store.unjudged import NOT_JUDGED
 from databases import on_sqlite
@@ -354,7 +352,8 @@ def test_next_run_resumes_after_expired_session(home: Home, start: Start, store_
     assert caught.value.exit_code == 3
     assert list(ledger(home)) == DAYS[:7]
     assert not folder_of(home).exists()
-    save_cookies(home.cookie_file, {SESSION_COOKIE: sim.sign_in()}, origin_of(sim.url))
+    sim.sign_in()
+    home.sign_in(sim)
     run(home)
     whole = [request for request in sim.requests if request.status == 200]
     assert [request.day for request in whole if request.endpoint == USERS] == DAYS
@@ -459,8 +458,8 @@ def test_backfill_fetches_missing_days_oldest_first(
     spring.expire()
     with pytest.raises(SignInRequired):
         backfill(home, first, last)
-    cookie = {SESSION_COOKIE: spring.sign_in()}
-    save_cookies(home.cookie_file, cookie, origin_of(spring.url))
+    spring.sign_in()
+    home.sign_in(spring)
     spring.clear_faults()
     spring.requests.clear()
     backfill(home, first, last)

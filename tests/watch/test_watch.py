@@ -15,9 +15,7 @@ from dashboard_scraper.cli.watching import watch
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.simulator import Fault, Organization, Request, Simulator, status
 from dashboard_scraper.simulator.exchange import Answer
-from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.registry import CLAUDE_CODE, DASHBOARD
-from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
 from fast_time import FastTime
 from notification_sinks import HttpSink, http_sink
@@ -70,7 +68,7 @@ def watch_until(home: Home, time: FastTime) -> None:
 
 def sign_in(home: Home, sim: Simulator) -> None:
     sim.sign_in()
-    save_cookies(home.cookie_file, {SESSION_COOKIE: sim.cookie}, origin_of(sim.url))
+    home.sign_in(sim)
 
 
 def assert_days_are_true(home: Home, sim: Simulator, last: date) -> None:

@@ -24,9 +24,7 @@ from dashboard_scraper.errors import (
 from dashboard_scraper.simulator import Fault, Simulator, redirect, reset, status
 from dashboard_scraper.simulator.exchange import Answer, json_answer
 from dashboard_scraper.simulator.faults import Effect
-from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
-from dashboard_scraper.sources.rest.urls import origin_of
 from dashboard_scraper.store import store_at
 from stored_days import settings_of
 
@@ -227,7 +225,7 @@ def test_token_in_a_message_is_redacted(home: Home, api: Simulator, code: int) -
 def both(home: Home, api: Simulator) -> Simulator:
     """One simulator for which the home has a session and a token."""
     home.settings["METRICS_API_BASE_URL"] = api.url
-    save_cookies(home.cookie_file, {SESSION_COOKIE: api.cookie}, origin_of(api.url))
+    home.sign_in(api)
     return api
 
 

@@ -23,9 +23,8 @@ from dashboard_scraper.errors import SignInRequired
 from dashboard_scraper.simulator import Fault, IdentityProvider, Request, Simulator
 from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.sources.dashboard import browser_sign_in
-from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE
 from dashboard_scraper.sources.dashboard.renewal import Renewal
-from dashboard_scraper.sources.rest.urls import origin_of
 from person import PROFILE, Person, fake_browser, give_browser, give_program, sign_in
 from sessions import assert_no_secret, saved_cookies
 from stored_days import settings_of
@@ -351,7 +350,7 @@ def test_renewal_takes_what_another_process_got_meanwhile(dashboard: Company) ->
     give_program(home, f"#!/bin/sh\necho started >> {starts}\nexit 1\n")
     sent = {SESSION_COOKIE: sim.cookie}
     sim.sign_in()
-    save_cookies(home.cookie_file, {SESSION_COOKIE: sim.cookie}, origin_of(sim.url))
+    home.sign_in(sim)
     renewal = Renewal(settings_of(home), allowed=True)
     session = renewal.instead_of(SignInRequired("it is over"), sent)
     assert session.cookies == {SESSION_COOKIE: sim.cookie} != sent

@@ -18,10 +18,10 @@ from dashboard_scraper.errors import UsageError
 from dashboard_scraper.sources.dashboard.cookie_auth import (
     SESSION_COOKIE,
     CookieSession,
-    save_cookies,
 )
 from dashboard_scraper.sources.dashboard.cookie_paste import parse_paste
 from dashboard_scraper.sources.dashboard.session_store import FileStore
+from saved_cookies import save_cookies
 
 HOST = "app.example.com"
 ORIGIN = f"https://{HOST}:443"

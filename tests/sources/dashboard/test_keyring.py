@@ -17,7 +17,7 @@ from keyring.backends.chainer import ChainerBackend
 from conftest import Home, Start, all_files
 from crash_child import Forks
 from dashboard_scraper.simulator import Simulator
-from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE
 from dashboard_scraper.sources.dashboard.keyring_store import KeyringStore, open_keyring
 from dashboard_scraper.sources.rest.urls import origin_of
 from secret_service import SecretService, running_service
@@ -100,7 +100,7 @@ def test_empty_keyring_asks_to_sign_in(signed_out: Home) -> None:
 
 def test_file_is_not_read_beside_the_keyring(signed_out: Home, sim: Simulator) -> None:
     """It may be of another time, and of another account."""
-    save_cookies(signed_out.cookie_file, {SESSION_COOKIE: sim.cookie}, origin_of(sim.url))
+    signed_out.sign_in(sim)
     assert signed_out.run(*ONE_DAY).code == 3
 
 

@@ -7,8 +7,9 @@ import pytest
 from conftest import Home, Result, Start, left_after_failure
 from dashboard_scraper.simulator import Fault, Simulator, html, redirect, set_cookie
 from dashboard_scraper.simulator import status as answer_status
-from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE
 from dashboard_scraper.sources.rest.urls import origin_of
+from saved_cookies import save_cookies
 from sessions import (
     AUTH,
     FORMS,

@@ -20,10 +20,10 @@ from dashboard_scraper.sources.dashboard.client import DashboardSource
 from dashboard_scraper.sources.dashboard.cookie_auth import (
     SESSION_COOKIE,
     CookieSession,
-    save_cookies,
 )
 from dashboard_scraper.sources.dashboard.session_store import FileStore
 from dashboard_scraper.sources.rest.urls import origin_of
+from saved_cookies import save_cookies
 from sessions import saved_cookies
 from stored_days import settings_of
 

@@ -27,11 +27,12 @@ from dashboard_scraper.simulator import (
     set_cookie,
     status,
 )
-from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
+from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE
 from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.sources.rest.trust import trusting
 from dashboard_scraper.sources.rest.urls import origin_of, redact
 from ports import reserved_port
+from saved_cookies import save_cookies
 
 PATHS = [f"/api/{endpoint.value}" for endpoint in Endpoint]
 DAY = last_working_day()

@@ -33,10 +33,8 @@ from dashboard_scraper.simulator import (
 )
 from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.simulator.faults import Effect
-from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE, save_cookies
 from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.sources.rest.retrying import MAX_WAIT, RetryPolicy, seconds_of
-from dashboard_scraper.sources.rest.urls import origin_of
 
 pytestmark = pytest.mark.usefixtures("csv_alone")
 
@@ -88,8 +86,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     home = Home(tmp_path_factory.mktemp("expected"), {"SCRAPE_ENDPOINTS": USERS})
     with Simulator(twelve_users()) as simulator:
         home.settings["METRICS_API_BASE_URL"] = simulator.url
-        origin = origin_of(simulator.url)
-        save_cookies(home.cookie_file, {SESSION_COOKIE: simulator.cookie}, origin)
+        home.sign_in(simulator)
         assert home.run(f"{DAY}").code == 0
     return (home.data / CSV_NAME).read_bytes()
 

@@ -8,7 +8,6 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
@@ -17,7 +16,7 @@ from requests.auth import AuthBase
 
 from dashboard_scraper.decoding import UNDECODABLE
 from dashboard_scraper.errors import OutputFailed, ScraperError, SignInRequired, UsageError
-from dashboard_scraper.sources.dashboard.session_store import FileStore, SessionStore
+from dashboard_scraper.sources.dashboard.session_store import SessionStore
 
 logger = logging.getLogger(__name__)
 
@@ -82,11 +81,6 @@ def _decoded(data: bytes, origin: str) -> _StoredSession | None:
         if plain.get(SESSION_COOKIE):
             return _StoredSession(plain, origin)
     return None
-
-
-def save_cookies(path: Path, cookies: Mapping[str, str], origin: str) -> None:
-    """Store the cookies in a file of mode 0600; its folder, if new, gets 0700."""
-    FileStore(path).write(_encoded(_StoredSession(dict(cookies), origin, _new_sign_in())))
 
 
 def _new_sign_in() -> str:
