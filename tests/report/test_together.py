@@ -281,6 +281,20 @@ def test_source_without_costs_of_these_days_is_not_left_out(home: Home, whole: s
 
 
 @pytest.mark.slow
+def test_person_with_a_service_account_is_a_person_in_every_part(home: Home, whole: str) -> None:
+    """Also where the service account was the last to be active."""
+    (home.path / "people.csv").write_text(f"{IDENTITIES}{CYD},cm,9,core,\ntriage-bot,cm,9,core,\n")
+    weeks = Window(BEFORE.start, WEEK.end)
+    put_costs(whole, ANALYTICS, billed("3", None), "USD", weeks)
+    assert home.run("report", f"{weeks.start}", f"{weeks.end}", "--source", "all").code == 0
+    report = read_report(home.data / REPORT)
+    row = rows(report, "t-billed-per-active-person")["Augment"]
+    assert row == ["39.00 USD", "3", "13.00 USD", "14 of 14"]
+    assert report.number(f"{ANALYTICS}-cost-per-person") == row[2]
+    assert "service account" not in str(report.tables[f"{ANALYTICS}-user-table"])
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("whole")
 def test_small_teams_are_not_shown_apart(home: Home) -> None:
     people = [f"p{number}@example.com,p{number},{100 + number},core," for number in range(3)]

@@ -34,7 +34,7 @@ from dashboard_scraper.report.sums_beside import SumsLater, nothing_beside, sums
 from dashboard_scraper.shown_people import ShownPeople, unknown_of_merged
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader, Status, Store, UserSums
-from dashboard_scraper.store.day_people import bits_in, counts_of_bits, new_on
+from dashboard_scraper.store.day_people import bits_in, counts_of_bits, new_on, union
 
 _MOST_BEHIND = timedelta(weeks=1)
 
@@ -154,14 +154,14 @@ class _Gathering:
             sums.add(name, counts)
         active = {day: self._people.active(day) for day in days}
         active_days = counts_of_bits(active.values())
-        last: dict[int, tuple[date, int]] = {}
+        # Somebody with a service account of their own is a person, whichever was active last.
+        persons = union(bits & ~self._people.services(day) for day, bits in active.items())
+        last: dict[int, date] = {}
         for day, new in new_on(reversed(active.items())):
-            last |= dict.fromkeys(bits_in(new), (day, self._people.services(day)))
+            last |= dict.fromkeys(bits_in(new), day)
         bits = {self.naming.name(self._reader.name_of_bit[bit]): bit for bit in last}
         for name, bit in sorted(bits.items()):
-            day, services = last[bit]
-            is_service = bool(services >> bit & 1)
-            yield Person(name, is_service, sums[name], active_days[bit], day)
+            yield Person(name, not persons >> bit & 1, sums[name], active_days[bit], last[bit])
 
     def known_names(self, end: date) -> tuple[set[str], set[str]]:
         """The names of everybody with a row up to the day, and those of service accounts alone."""
