@@ -21,6 +21,7 @@ from conftest import Home, Result, Start, left_after_failure, today
 from dashboard_scraper.simulator import Fault, Organization, Simulator, set_cookie
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE
 from dashboard_scraper.sources.rest.urls import origin_of
+from ports import reserved_port
 from sessions import AUTH, FORMS, ONE_DAY, SHAPES, SIGN_IN, assert_no_secret, saved_cookies
 
 
@@ -101,12 +102,13 @@ def test_first_sign_in_does_not_say_again(words: list[str], signed_out: Home) ->
 def test_unchecked_session_is_stored_only_on_request(
     code: int, setting: str, value: str, home: Home, start: Start
 ) -> None:
-    sim = start()
+    assert start().url
     home.settings[setting] = value
-    if code == 4:
-        sim.stop()
     before = home.cookie_file.read_bytes()
-    result = home.run(AUTH, stdin="_session=another")
+    with reserved_port() as closed:
+        if code == 4:
+            home.settings["METRICS_API_BASE_URL"] = f"http://127.0.0.1:{closed}/"
+        result = home.run(AUTH, stdin="_session=another")
     assert (result.code, "accepts" in result.err) == (code, False)
     assert "--no-check saves it" in result.err
     assert home.cookie_file.read_bytes() == before

@@ -20,7 +20,7 @@ from conftest import Home, Result
 from dashboard_scraper.browser.finding import find_browser
 from dashboard_scraper.browser.profile import locked_profile
 from dashboard_scraper.errors import SignInRequired
-from dashboard_scraper.simulator import Fault, IdentityProvider, Request, Simulator
+from dashboard_scraper.simulator import Fault, IdentityProvider, Request, Simulator, reset
 from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.sources.dashboard import browser_sign_in
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE
@@ -218,7 +218,7 @@ def test_cookie_is_asked_for_by_url_alone(dashboard: Company) -> None:
 
 def test_unproven_session_is_not_saved(dashboard: Company) -> None:
     served(dashboard, cookie_of(dashboard))
-    dashboard.sim.stop()
+    dashboard.sim.add_fault(Fault(reset()))
     dashboard.home.settings["MAX_RETRIES"] = "0"
     result = dashboard.home.run(*SIGN_IN)
     assert result.code == 4
