@@ -230,6 +230,22 @@ def test_teams_are_shown_from_a_size_on(home_of_two: Home, capsys: Capture) -> N
     assert "by team: core 2 of 2 in use, all others 0 of 1 in use" in capsys.readouterr().out
 
 
+def test_two_seats_do_not_make_somebody_of_a_team_active(
+    home_of_two: Home, capsys: Capture
+) -> None:
+    """Ben is of the class of several identities, whose people may be active or not."""
+    with (home_of_two.path / "identities.csv").open("a") as file:
+        file.write(f"{BEN},ben-m,12,core\n")
+    store = store_at(home_of_two.settings["STORE_URL"])
+    with store.locked(), store.opened():
+        store.put_seats(LOGINS, [Seat("ben-m"), Seat(BEN)], FETCHED)
+    home_of_two.settings["MIN_GROUP_SIZE"] = "1"
+    run(home_of_two)
+    printed = capsys.readouterr().out
+    assert f"several identities      {BEN}" in printed
+    assert "all others 0 of 1 in use" in printed
+
+
 def test_source_says_whom_it_leaves_out(home_of_two: Home, capsys: Capture) -> None:
     source = "claude_code"
     store = store_at(home_of_two.settings["STORE_URL"])

@@ -12,7 +12,7 @@ from dashboard_scraper.model.dates import iso_utc
 from dashboard_scraper.model.listing import listed, listed_days, many
 from dashboard_scraper.people.groups import grouped_teams
 from dashboard_scraper.sources.registry import SOURCES, info_of
-from dashboard_scraper.store.day_people import bits_in
+from dashboard_scraper.store.day_people import bits_in, union
 from dashboard_scraper.store.notices import NoticeStatus
 from dashboard_scraper.store.status import StoreStatus
 
@@ -46,10 +46,14 @@ class SourcePeople(msgspec.Struct):
 
 
 class TeamPeople(msgspec.Struct):
-    """The people of one team, over all sources; `team` is empty for all who are in no shown one."""
+    """The people of one team, over all sources; `team` is empty for all who are in no shown one.
+
+    `active` were so in the window, whichever class they are in.
+    """
 
     team: str
     counts: ClassCounts
+    active: int
 
 
 class PeopleSummary(msgspec.Struct):
@@ -89,7 +93,7 @@ def summary_of(
         window.end,
         [_source_people(classes, source, named=named) for source in across.sources],
         _counts(classes.overall),
-        _teams(classes.overall, teams, min_group_size),
+        _teams(classes, teams, min_group_size),
     )
 
 
@@ -133,12 +137,14 @@ def members_of(overall: Members, teams: Mapping[int, frozenset[str]]) -> dict[st
 
 
 def _teams(
-    overall: Members, teams: Mapping[int, frozenset[str]], min_group_size: int
+    classes: Classes, teams: Mapping[int, frozenset[str]], min_group_size: int
 ) -> list[TeamPeople]:
-    shown = grouped_teams(members_of(overall, teams), min_group_size)
+    shown = grouped_teams(members_of(classes.overall, teams), min_group_size)
+    active = union(classes.across.used.values())
+    members = {team: sum(1 << bit for bit in bits) for team, bits in shown.items()}
     return [
-        TeamPeople(team, _counts(overall, sum(1 << bit for bit in bits)))
-        for team, bits in shown.items()
+        TeamPeople(team, _counts(classes.overall, bits), (active & bits).bit_count())
+        for team, bits in members.items()
     ]
 
 
@@ -164,12 +170,7 @@ def as_text(summary: PeopleSummary) -> str:
 
 
 def _team_words(team: TeamPeople) -> str:
-    active = team.counts.classes
-    busy = sum(
-        active[each.value]
-        for each in (PersonClass.ACTIVE, PersonClass.SEVERAL, PersonClass.LEFT_ACTIVE)
-    )
-    return f"{team.team or 'all others'} {busy:,} of {team.counts.people:,} in use"
+    return f"{team.team or 'all others'} {team.active:,} of {team.counts.people:,} in use"
 
 
 def _remarks(source: SourcePeople) -> Iterator[str]:
