@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from dashboard_scraper.errors import OutputFailed
-from dashboard_scraper.exports.stored_costs import content_of, unreconciled_in
+from dashboard_scraper.exports.stored_costs import content_of
 from dashboard_scraper.model.costs import COST_METRICS, Account, Cost, CostFigures
 from dashboard_scraper.model.doubts import DoubtKind, doubts_of
 from dashboard_scraper.model.figures import NOTHING_KNOWN, values_of
@@ -23,7 +23,6 @@ from dashboard_scraper.people.shown_costs import person_of, shown_costs
 from dashboard_scraper.store import CostLedgerDay, LedgerDay
 from dashboard_scraper.store.arrow import COST_DAYS, USER_DAYS
 
-_encode = msgspec.json.Encoder().encode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 _DIGEST_BYTES = 8  # 16 letters, which Iceberg's manifests have in full
 _FORMAT = 1  # to be raised when the same version of a day is written in another way
@@ -43,7 +42,7 @@ def user_days(
         [row.day] * count,
         [user.user for user in listed],
         *(list(column) for column in figures),
-        [_extra(user) for user in listed],
+        [user.extra_json for user in listed],
         [user.service for user in listed],
         [audience.person_of_shown(user.user) for user in listed],
         *([marks.get(kind.word)] * count for kind in DoubtKind),
@@ -59,7 +58,7 @@ def cost_days(row: CostLedgerDay, costs: Iterable[Cost], audience: Audience) -> 
 
     OutputFailed where people whose spellings were added up have more than a column holds.
     """
-    unreconciled = unreconciled_in(row)
+    unreconciled = row.unreconciled_words
     rows = [
         (
             *(row.source, row.day, cost.user, cost.resource_type, cost.resource),
@@ -91,10 +90,6 @@ def parquet_of(table: pa.Table, metadata: Mapping[Any, Any]) -> bytes:
     pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), sink)
     content: bytes = sink.getvalue().to_pybytes()
     return content
-
-
-def _extra(user: UserUsage) -> str | None:
-    return _encode(user.extra).decode() if user.extra else None
 
 
 def marks_of(row: LedgerDay, tolerance: Tolerance) -> dict[str, str]:

@@ -11,11 +11,7 @@ from dashboard_scraper.errors import UsageError
 from dashboard_scraper.exports import focus
 from dashboard_scraper.exports.daily_export import DailyExport, not_known_then, summarise
 from dashboard_scraper.exports.focus import COLUMNS, Charge, Type
-from dashboard_scraper.exports.stored_costs import (
-    StoredCosts,
-    reason_without_costs,
-    unreconciled_in,
-)
+from dashboard_scraper.exports.stored_costs import StoredCosts, reason_without_costs
 from dashboard_scraper.files import (
     Publication,
     make_folder,
@@ -112,7 +108,7 @@ def _contents(
             row.currency,
             account,
             row.fetched_at,
-            unreconciled_in(row),
+            row.unreconciled_words,
         )
         for cost in costs.shown(row)
     ]

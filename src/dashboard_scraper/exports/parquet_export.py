@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.exports.daily_export import DailyExport, advice_of, summarise
-from dashboard_scraper.exports.stored_costs import StoredCosts, unreconciled_in
+from dashboard_scraper.exports.stored_costs import StoredCosts
 from dashboard_scraper.files import (
     STALE_SUFFIX,
     Publication,
@@ -156,7 +156,7 @@ class _CostFiles:
         row = self.stored.days[day]
         table = cost_days(row, self.stored.shown(row), self._audience).select(COST_SCHEMA.names)
         metadata: dict[Any, Any] = {_CONTENT: self.contents[day]}
-        if words := unreconciled_in(row):
+        if words := row.unreconciled_words:
             metadata[DoubtKind.UNRECONCILED.word] = words
         return parquet_of(table, metadata)
 

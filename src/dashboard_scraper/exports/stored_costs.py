@@ -53,11 +53,6 @@ def reason_without_costs(source: str) -> str | None:
     return None if info.has_costs else f"{info.title} reports no costs: there are none to export"
 
 
-def unreconciled_in(row: CostLedgerDay) -> str | None:
-    """Where a day's rows and the source's own figures differ, in words; None if they agree."""
-    return listed(row.unreconciled, separator="; ") if row.unreconciled else None
-
-
 def cost_doubts(unreconciled: Mapping[date, Sequence[CostDifference]]) -> list[Doubt]:
     """The doubts about the costs of days; no tolerance makes a difference of money agree."""
     return [

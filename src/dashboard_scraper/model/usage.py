@@ -40,6 +40,11 @@ class UserUsage(msgspec.Struct, frozen=True):
     service: bool = False
     record: str | None = None
 
+    @property
+    def extra_json(self) -> str | None:
+        """`extra` as a JSON object; None where it is empty."""
+        return msgspec.json.encode(self.extra).decode() if self.extra else None
+
 
 @dataclass(frozen=True)
 class DayUsage:

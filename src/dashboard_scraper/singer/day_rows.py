@@ -14,7 +14,6 @@ from dashboard_scraper.model.costs import COST_METRICS, Cost, text_of
 from dashboard_scraper.model.dates import Window, end_of_day
 from dashboard_scraper.model.doubts import DoubtKind, doubts_of
 from dashboard_scraper.model.figures import values_of
-from dashboard_scraper.model.listing import listed
 from dashboard_scraper.model.metrics import COUNTS, METRICS
 from dashboard_scraper.model.tolerance import Tolerance
 from dashboard_scraper.model.usage import UserUsage
@@ -195,7 +194,11 @@ class CostDayRows:
     def rows(self, day: date, *, removed: bool) -> Iterator[Record]:
         row, audience = self._ledger[day], self._view.audience
         gone = _gone(COST_DAYS, self._view.source, day, row.version, row.accepted_at)
-        of_day = {**gone, "currency": row.currency, DoubtKind.UNRECONCILED.word: _words(row)}
+        of_day = {
+            **gone,
+            "currency": row.currency,
+            DoubtKind.UNRECONCILED.word: row.unreconciled_words,
+        }
         sent = set()
         for cost in shown_costs(self._view.reader.costs(row), audience):
             sent.add(_key(cost))
@@ -238,7 +241,7 @@ class CostLedgerDays:
         stored = self._stored[row.day]
         return {
             **{field.name: _amount(stored.get(field.name)) for field in COST_TOTALS.fields},
-            DoubtKind.UNRECONCILED.word: _words(row),
+            DoubtKind.UNRECONCILED.word: row.unreconciled_words,
             "status": _COMPLETE,
             DAY_VERSION: row.version,
             SINCE: row.accepted_at,
@@ -263,10 +266,6 @@ def _key(cost: Cost) -> tuple[str, ...]:
 def _amount(value: Any) -> Any:
     """An amount of money as text, and anything else as it is."""
     return text_of(value) if isinstance(value, Decimal) else value
-
-
-def _words(row: CostLedgerDay) -> str | None:
-    return listed(row.unreconciled, separator="; ") if row.unreconciled else None
 
 
 def _doubts(row: LedgerDay, tolerance: Tolerance) -> dict[str, str | None]:

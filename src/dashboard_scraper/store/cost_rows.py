@@ -20,6 +20,7 @@ from dashboard_scraper.model.costs import (
     CostFigures,
     CostValue,
 )
+from dashboard_scraper.model.listing import listed
 from dashboard_scraper.model.money import normalized
 from dashboard_scraper.store.empty_days import cost_sums
 from dashboard_scraper.store.schema import COST_SUM_COLUMNS, COST_TOTAL_COLUMNS
@@ -48,6 +49,11 @@ class CostLedgerDay(msgspec.Struct, frozen=True):
     forgotten: int
     accepted_at: datetime
     version: int
+
+    @property
+    def unreconciled_words(self) -> str | None:
+        """Where the rows and the source's own figures differ; None if they agree."""
+        return listed(self.unreconciled, separator="; ") if self.unreconciled else None
 
 
 def cost_ledger_day(row: Mapping[Any, Any]) -> CostLedgerDay:

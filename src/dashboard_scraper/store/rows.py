@@ -142,16 +142,12 @@ def user_rows(usage: DayUsage) -> dict[tuple[str], Row]:
     if "\0" in "".join([user.user for user in usage.users]):  # PostgreSQL's text cannot store it
         raise _holds_nul(usage)
     rows = {
-        (user.user,): (*values, _extra_text(user), user.service)
+        (user.user,): (*values, user.extra_json, user.service)
         for user, values in zip(usage.users, usage.values(), strict=True)
     }
     if len(rows) < len(usage.users):
         raise ContractBroken(f"{usage.day}: a user has two rows")
     return rows
-
-
-def _extra_text(user: UserUsage) -> str | None:
-    return _encode(user.extra).decode() if user.extra else None
 
 
 def _holds_nul(usage: DayUsage) -> ContractBroken:
