@@ -65,13 +65,21 @@ class OutputDay:
         return None if hidden or columns.has_extra else columns
 
     @cached_property
+    def active(self) -> DayColumns | None:
+        """Those of `columns` who were active; None where the columns do not show who was."""
+        found = self.columns and self.columns.active()
+        # Somebody may have used only what the source no longer reports: no column has it.
+        is_all = found is not None and len(found.names) == self.ledger_day.active_users
+        return found if is_all else None
+
+    @cached_property
     def counted(self) -> DayUsage:
         """The same as `usage` but for figures that are not counted, which may be unknown."""
         columns = self.columns
         if columns is None:
             return self.usage
         found = DayUsage(self.day, columns.counted())
-        # Somebody may have used only what the source no longer reports: no column has it.
+        # As in `active`.
         return found if len(found.active) == self.ledger_day.active_users else self.usage
 
 

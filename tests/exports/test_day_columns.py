@@ -15,6 +15,13 @@ from msgspec.structs import replace
 from dashboard_scraper.errors import StoreFailed
 from dashboard_scraper.exports.copilot_converter import head_of, line_of, lines_of
 from dashboard_scraper.exports.csv_tables import columns_csv, users_csv
+from dashboard_scraper.github.lines import user_part, user_parts
+from dashboard_scraper.github.records import (
+    cells_of_figures,
+    columns_of_cells,
+    columns_of_lines_added,
+    lines_added,
+)
 from dashboard_scraper.model.figures import values_of
 from dashboard_scraper.model.metrics import COUNTS, METRICS, REQUIRED, Figures, Kind
 from dashboard_scraper.model.usage import UserUsage
@@ -58,12 +65,24 @@ def check_files(day: OutputDay, source: str) -> None:
     ]
     assert day.counted.users == counted
     heads = {each.user: head_of(7, each.user) for each in day.shown.users}
-    lines = lines_of(heads, day.columns, day.ledger_day.active_users)
     unknown = any(each.figures[m] is None for each in day.shown.users for m in REQUIRED)
-    assert (lines is None) == unknown
-    if lines is not None:
+    assert (day.active is None) == unknown
+    if day.active is not None:
         active = day.shown.active
-        assert [*lines] == [line_of(heads[each.user], values_of(each.figures)) for each in active]
+        assert [*day.active.names] == [each.user for each in active]
+        lines = [line_of(heads[each.user], values_of(each.figures)) for each in active]
+        assert [*lines_of(heads, day.active)] == lines
+        cells = columns_of_cells(day.active.values, len(active))
+        rows = [cells_of_figures(each.figures) for each in active]
+        assert [*zip(*cells, strict=True)] == rows
+        assert columns_of_lines_added(cells) == [*map(lines_added, rows)]
+        phases = [None, *range(4)] * len(rows)
+        heads_of_rows = [heads[each.user] for each in active]
+        parts = user_parts(heads_of_rows, cells, phases[: len(rows)])
+        assert [*parts] == [
+            user_part(head, row, phase=phase)
+            for head, row, phase in zip(heads_of_rows, rows, phases, strict=False)
+        ]
 
 
 def usage(source: str, name: str, figures: dict[str, Any], *, service: bool = False) -> UserUsage:
@@ -169,5 +188,5 @@ def test_activity_that_no_column_has_is_that_of_records(store_url: str) -> None:
     ]
     with stored_day(store_url, DASHBOARD, users) as day:
         assert day.columns is not None
-        assert lines_of({}, day.columns, day.ledger_day.active_users) is None
+        assert day.active is None
         assert [each.user for each in day.counted.active] == [each.user for each in users]

@@ -36,7 +36,6 @@ from dashboard_scraper.model.metrics import (
     BY_NAME,
     LINES,
     METRICS,
-    REQUIRED,
     Count,
     Metric,
     parts_of,
@@ -258,25 +257,15 @@ def line_of(head: bytes, values: Values, flags: Flags | None = None) -> bytes:
     return b"%b%b%b" % (head, text, _ENDS[flags.agent][flags.chat])
 
 
-def lines_of(
-    heads: Mapping[str, bytes], columns: DayColumns, active_users: int
-) -> Iterator[bytes] | None:
-    """`line_of` for everybody who was active, several times as fast; None where a figure that the
-    lines need is unknown, or where the columns do not show the activity of all `active_users`.
-    """
-    if not all(map(columns.is_known, REQUIRED)):
-        return None
-    active = [*map(any, zip(*columns.counts.values(), strict=True))]
-    if sum(active) != active_users:
-        return None
-    names = itertools.compress(columns.names, active)
-    values = {m: [*itertools.compress(columns.values[m], active)] for m in PLACES}
+def lines_of(heads: Mapping[str, bytes], active: DayColumns) -> Iterator[bytes]:
+    """`line_of` for everybody who was active, several times as fast; every figure is known."""
     agent, chat = (
-        map(any, zip(*(values[metric] for metric in metrics), strict=True))
+        map(any, zip(*(active.values[metric] for metric in metrics), strict=True))
         for metrics in (_AGENT_METRICS, _CHAT_METRICS)
     )
     ends = (_ENDS[by_agent][by_chat] for by_agent, by_chat in zip(agent, chat, strict=True))
-    return _template(_ALL_KNOWN).filled_all(map(heads.__getitem__, names), [*values.values()], ends)
+    values = [active.values[metric] for metric in PLACES]
+    return _template(_ALL_KNOWN).filled_all(map(heads.__getitem__, active.names), values, ends)
 
 
 _placed = picker(PLACES)

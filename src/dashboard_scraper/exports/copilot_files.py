@@ -111,11 +111,8 @@ class CopilotFiles(FileOutput):
         self._written.append(written)
 
     def _lines(self, day: OutputDay) -> Iterable[bytes]:
-        columns = day.columns
-        if columns is not None and self._renamed.isdisjoint(columns.names):
-            lines = lines_of(self._heads, columns, day.ledger_day.active_users)
-            if lines is not None:
-                return lines
+        if day.active is not None and self._renamed.isdisjoint(day.active.names):
+            return lines_of(self._heads, day.active)
         run, users, flags = self._run, day.usage.users, dict[str, Flags]()
         if len(day.shown.users) < len(users):
             flags = flags_by_name(users, run.audience, run.naming.name)

@@ -135,7 +135,7 @@ class GithubFiles(WindowFiles):
 
         @cache
         def lines() -> list[bytes]:  # the same in reports of every scope
-            return list(self._reports.user_lines(day.ledger_day, day.counted))
+            return list(self._reports.user_lines(day))
 
         @cache
         def depends_on() -> list[Any]:

@@ -28,6 +28,7 @@ from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import Persons
 from dashboard_scraper.shown_people import ShownPeople
 from dashboard_scraper.store import Reader
+from dashboard_scraper.store.day_people import bits_in
 
 WEEK = 7
 _ANY = ""  # any activity at all
@@ -88,6 +89,17 @@ class ActivePeople:
     def phases_on(self, day: date) -> list[Phase]:
         """The adoption phases on a day; empty where they are unknown."""
         return phases_on(day, self._active[_ANY], self._active) or []
+
+    def phase_numbers_on(self, day: date) -> dict[int, int]:
+        """The number of the phase of each person who was active on a day, by bit; empty where it
+        is unknown.
+        """
+        active = self.on(day)
+        return {
+            bit: phase.number
+            for phase in self.phases_on(day)
+            for bit in bits_in(phase.people & active)
+        }
 
     def engagement_on(self, day: date) -> dict[str, Any] | None:
         """`copilot_feature_engagement` of the 28 days up to the day; None where it is unknown."""

@@ -5,7 +5,7 @@ Reports of several scopes and windows differ in the stamp only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from functools import cache
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from dashboard_scraper.github.adoption import VERSION, phase_fields
-from dashboard_scraper.github.records import Cells, Part, text_of, user_fields
+from dashboard_scraper.github.records import Cells, Column, Part, text_of, user_fields
 from dashboard_scraper.model.dates import Window
 
 _encode = msgspec.json.Encoder().encode
@@ -56,10 +56,20 @@ def user_part(
     """The line after the stamp and a comma; without parts from a template."""
     fields = _encode(user_fields(cells, parts)) if parts else text_of(cells)
     consumed = b"" if credits_used is None else b',"ai_credits_used":%b' % _encode(credits_used)
-    adoption = b"" if phase is None else _adoption(phase)
-    return b"%b,%b%b%b}" % (head, fields[1:-1], consumed, adoption)
+    return b"%b,%b%b%b" % (head, fields[1:-1], consumed, end_of(phase))
+
+
+def user_parts(
+    heads: Iterable[bytes], cells: Sequence[Column], phases: Iterable[int | None]
+) -> Iterator[bytes]:
+    """`user_part` of many users, of whom there are neither parts nor credits."""
+    rows = zip(heads, zip(*cells, strict=True), map(end_of, phases), strict=True)
+    return (b"%b,%b%b" % (head, text_of(each)[1:-1], end) for head, each, end in rows)
 
 
 @cache
-def _adoption(phase: int) -> bytes:
-    return b',"ai_adoption_phase":' + _encode({**phase_fields(phase), "version": VERSION})
+def end_of(phase: int | None) -> bytes:
+    """How a line ends."""
+    if phase is None:
+        return b"}"
+    return b',"ai_adoption_phase":%b}' % _encode({**phase_fields(phase), "version": VERSION})

@@ -10,7 +10,7 @@ at least (`AT_LEAST`); `is_unknown` detects them.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -19,8 +19,9 @@ import msgspec
 
 from dashboard_scraper.github.counters import Counter
 from dashboard_scraper.json_templates import Template
+from dashboard_scraper.model.columns import sum_of_column
 from dashboard_scraper.model.figures import picker, values_of
-from dashboard_scraper.model.metrics import BY_NAME, METRICS, Figures, Metric, parts_of
+from dashboard_scraper.model.metrics import BY_NAME, METRICS, Count, Figures, Metric, parts_of
 
 _encode = msgspec.json.Encoder().encode
 
@@ -107,6 +108,7 @@ PLACES = tuple(
 """The place of each cell, in the order of the cells."""
 
 Cells = tuple[int, ...]
+Column = Sequence[int]
 Row = tuple[int, ...]
 """The seven counters, in the order of COUNTERS."""
 
@@ -135,6 +137,7 @@ def _cells_reader(feeds: Sequence[tuple[Metric, GithubPlace]]) -> Callable[[Figu
 
 
 # By editor and language, the sources report only some metrics; others are sums of their parts.
+_FED_TO = {place: [m for m, fed in PLACE_OF.items() if fed == place] for place in PLACES}
 _IN_DETAIL = {metric: (metric,) if metric.detailed else parts_of(metric) for metric in PLACE_OF}
 
 _known_cells_of = _cells_reader([*PLACE_OF.items()])
@@ -157,6 +160,29 @@ def cells_of_figures(figures: Figures) -> Cells:
     return cells
 
 
+def columns_of_cells(values: Mapping[Metric, Sequence[Count]], users: int) -> list[Column]:
+    """`cells_of_figures` of many users: a column for each cell, from a column for each metric that
+    the source knows.
+    """
+    return [
+        [*map(sum, zip(*columns, strict=True))] if len(columns) > 1 else columns[0]
+        for fed in _FED_TO.values()
+        if (columns := [_known_column(values, metric, users) for metric in fed])
+    ]
+
+
+def _known_column(
+    values: Mapping[Metric, Sequence[Count]], metric: Metric, users: int
+) -> Sequence[int]:
+    column = values.get(metric, [None] * users)
+    if sum_of_column(column) is not None:
+        return column  # type: ignore[return-value]  # without None it has a sum
+    other = AT_LEAST.get(metric)
+    least = _known_column(values, other, users) if other else [0] * users
+    pairs = zip(column, least, strict=True)
+    return [at_least if count is None else count for count, at_least in pairs]
+
+
 def is_unknown(figures: Figures) -> bool:
     """Whether a figure that every source reports is unknown, and so counts as 0."""
     return None in _required_in(values_of(figures))
@@ -175,6 +201,11 @@ def rows_of(cells: Cells) -> Rows:
 def lines_added(cells: Cells) -> int:
     """The lines added at the top level of the record."""
     return sum([cells[cell] for cell in _added])
+
+
+def columns_of_lines_added(cells: Sequence[Column]) -> list[int]:
+    """The same of many users, from `columns_of_cells`."""
+    return [*map(sum, zip(*(cells[cell] for cell in _added), strict=True))]
 
 
 class Part(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from functools import cache, cached_property
 from typing import Any
@@ -11,7 +12,7 @@ from sqlalchemy import Select, select
 
 from dashboard_scraper.model.columns import sum_of_column
 from dashboard_scraper.model.figures import maker
-from dashboard_scraper.model.metrics import Count, Kind, Metric
+from dashboard_scraper.model.metrics import REQUIRED, Count, Kind, Metric
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.store.column_types import days_seen
 from dashboard_scraper.store.schema import USER_DAY
@@ -42,6 +43,24 @@ class DayColumns(msgspec.Struct, frozen=True, dict=True):
         """The sums of the counts; an unknown count makes its sum unknown."""
         return {metric: sum_of_column(column) for metric, column in self.counts.items()}
 
+    def active(self) -> DayColumns | None:
+        """The rows with any activity; None if a required count is unknown, so that others may have
+        been active too.
+        """
+        if not all(map(self.is_known, REQUIRED)):
+            return None
+        used = [*map(any, zip(*self.counts.values(), strict=True))]
+
+        def of_used(column: Column) -> Column:
+            return [*itertools.compress(column, used)]
+
+        values = {metric: of_used(column) for metric, column in self.values.items()}
+        return DayColumns(of_used(self.names), values, of_used(self.services), self.has_extra)
+
+    def is_known(self, metric: Metric) -> bool:
+        """Whether the metric, a count, has a column, and is known of everybody."""
+        return self.sums.get(metric) is not None
+
     def counted(self) -> list[UserUsage]:
         """The users with their counts and active days; all other figures are unknown."""
         metrics = [metric for metric in self.values if metric.kind in (Kind.COUNT, Kind.DAYS)]
@@ -51,10 +70,6 @@ class DayColumns(msgspec.Struct, frozen=True, dict=True):
             UserUsage(name, make(row), service=service)
             for name, service, row in zip(self.names, self.services, rows, strict=True)
         ]
-
-    def is_known(self, metric: Metric) -> bool:
-        """Whether the metric, a count, is known of everybody."""
-        return self.sums[metric] is not None
 
 
 @cache
