@@ -16,6 +16,7 @@ import os
 import shutil
 import stat
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import BinaryIO, Self
 
 import msgspec
 
+from dashboard_scraper.beside import beside
 from dashboard_scraper.errors import LockHeld, OutputFailed
 from dashboard_scraper.leftovers import TemporaryNames, remove_leftovers
 from dashboard_scraper.spans import measured
@@ -38,6 +40,7 @@ else:
 logger = logging.getLogger(__name__)
 
 STALE_SUFFIX = ".stale"
+_FLUSHES_AT_ONCE = 4
 
 PRIVATE = 0o600
 """The mode of a file that only its owner may read."""
@@ -179,15 +182,19 @@ class PendingFile:
         self._size += len(chunk)
 
     def finish(self) -> WrittenFile:
+        """Say that nothing follows; the publication will call `flush`."""
+        with explained(self._target):
+            self._file.flush()
+        self.is_finished = True
+        return WrittenFile(self._target.name, self._size, self._digest.hexdigest())
+
+    def flush(self) -> None:
         """Flush it to the disk, and check that it is complete."""
         with explained(self._target):
             with self._file:
-                self._file.flush()
                 os.fsync(self._file.fileno())
             if self._temporary.stat().st_size != self._size:
                 raise OutputFailed(f"{self._target}: only a part of it is on the disk")
-        self.is_finished = True
-        return WrittenFile(self._target.name, self._size, self._digest.hexdigest())
 
 
 class Publication:
@@ -196,6 +203,9 @@ class Publication:
     Until `publish`, no target is touched; without it, leaving the context removes the temporary
     files. The renames come last, in the order of `add`, and each is atomic: so add the file that
     vouches for the others, such as a manifest, as the last one.
+
+    Files are flushed to the disk while the next ones are made, and all before the first rename: so
+    what the disk refuses may be raised by a later call.
     """
 
     def __init__(self, mode: int = PRIVATE) -> None:
@@ -205,6 +215,7 @@ class Publication:
         self._names: TemporaryNames | None = None
         self._open = contextlib.ExitStack()
         self._pending: list[PendingFile] = []
+        self._flushes: deque[Callable[[], None]] = deque()
 
     def __enter__(self) -> Self:
         return self
@@ -215,6 +226,9 @@ class Publication:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
+        while self._flushes:  # closed meanwhile, they might flush another file
+            with contextlib.suppress(OutputFailed):
+                self._flushes.popleft()()
         with contextlib.suppress(OSError):  # closing flushes an unfinished file, which may fail
             self._open.close()
         for temporary in self._prepared.values():
@@ -232,6 +246,7 @@ class Publication:
 
     def begin(self, target: Path) -> PendingFile:
         """As `add`, in pieces, so that several files can be written side by side."""
+        self._flush_beside()
         target = behind_links(target)
         temporary = self._temporary_for(target)
         with explained(target):
@@ -239,6 +254,16 @@ class Publication:
         pending = PendingFile(target, temporary, self._open.enter_context(file))
         self._pending.append(pending)
         return pending
+
+    def _flush_beside(self) -> None:
+        """Begin to flush what is finished; a disk can take as long for that as the program for the
+        content.
+        """
+        finished = [each for each in self._pending if each.is_finished]
+        self._pending = [each for each in self._pending if not each.is_finished]
+        self._flushes.extend(beside(each.flush) for each in finished)
+        while len(self._flushes) > _FLUSHES_AT_ONCE:
+            self._flushes.popleft()()
 
     def _temporary_for(self, target: Path) -> Path:
         with explained(target):
@@ -274,6 +299,10 @@ class Publication:
         """
         if not all(pending.is_finished for pending in self._pending):
             raise RuntimeError("a file is still being written")
+        while self._pending:
+            self._pending.pop().flush()
+        while self._flushes:
+            self._flushes.popleft()()
         targets = [*self._prepared]
         if not targets:
             return

@@ -78,7 +78,10 @@ def test_publications_rename_one_at_a_time(tmp_path: Path) -> None:
     assert target.read_bytes() == b"new"
 
 
-def test_file_of_wrong_size_is_not_published(tmp_path: Path) -> None:
+@pytest.mark.parametrize("others", [0, 1, 9])
+def test_file_of_wrong_size_is_not_published(tmp_path: Path, others: int) -> None:
+    """Whether it is flushed at the end, or while others are written."""
+
     def chunks() -> Iterator[bytes]:
         yield b"figures"
         (temporary,) = tmp_path.glob(".*.tmp")
@@ -86,6 +89,9 @@ def test_file_of_wrong_size_is_not_published(tmp_path: Path) -> None:
 
     with pytest.raises(OutputFailed, match="file: only a part of it"), Publication() as publication:
         publication.add(tmp_path / "file", chunks())
+        for number in range(others):
+            publication.add(tmp_path / f"{number}", b"figures")
+        publication.publish()
     assert names(tmp_path) == set()
 
 
@@ -97,7 +103,7 @@ def test_folder_that_is_gone_is_named(tmp_path: Path) -> None:
     with Publication() as publication:
         publication.add(folder / "file", b"new")
         shutil.rmtree(folder)
-        with pytest.raises(OutputFailed, match="folder could not be written: No such file"):
+        with pytest.raises(OutputFailed, match="folder/file could not be written: No such file"):
             publication.publish()
 
 
