@@ -224,10 +224,11 @@ def test_parts_count_under_editor_and_language(split: list[Part], rest: Figures)
 @given(st.tuples(*(st.one_of(st.just(0), st.integers(0, 3 * MAX_COUNT)) for _ in PLACES)))
 @pytest.mark.slow
 def test_templates_print_what_the_encoder_does(cells: Cells) -> None:
-    expected = msgspec.json.encode(user_fields(cells))
+    encoded = msgspec.json.encode(user_fields(cells))
+    expected = encoded[1:-1]
     assert text_of(cells) == expected
     assert text_of(cells) == expected, "printed like one that was made before"
-    assert json.loads(expected)
+    assert json.loads(encoded)
 
 
 def part(editor: str, language: str, **counts: int) -> Part:

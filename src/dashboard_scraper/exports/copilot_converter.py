@@ -12,7 +12,7 @@ import functools
 import hashlib
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from enum import Enum
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from dashboard_scraper.github.counters import Counter
-from dashboard_scraper.json_templates import Template
+from dashboard_scraper.json_templates import Templates
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import (
     Picker,
@@ -251,9 +251,10 @@ def line_of(head: bytes, values: Values, flags: Flags | None = None) -> bytes:
     """
     flags, numbers = flags or _flags_in(values), _placed(values)
     try:
-        text = _template(_ALL_KNOWN).filled(numbers)
+        text = _TEMPLATES.text(numbers, _ALL_KNOWN)
     except TypeError:  # a figure is None, which is rare
-        text = _template(tuple([number is not None for number in numbers])).filled(numbers)
+        known = tuple([number is not None for number in numbers])
+        text = _TEMPLATES.text([number or 0 for number in numbers], known)
     return b"%b%b%b" % (head, text, _ENDS[flags.agent][flags.chat])
 
 
@@ -265,7 +266,7 @@ def lines_of(heads: Mapping[str, bytes], active: DayColumns) -> Iterator[bytes]:
     )
     ends = (_ENDS[by_agent][by_chat] for by_agent, by_chat in zip(agent, chat, strict=True))
     values = [active.values[metric] for metric in PLACES]
-    return _template(_ALL_KNOWN).filled_all(map(heads.__getitem__, active.names), values, ends)
+    return _TEMPLATES.whole_texts(map(heads.__getitem__, active.names), values, ends)
 
 
 _placed = picker(PLACES)
@@ -274,17 +275,15 @@ _ALL_KNOWN = (True,) * len(PLACES)
 _ENDS = [[b",%b" % _encode(_used(flags))[1:] for flags in row] for row in _FLAGS]
 
 
-@functools.lru_cache(maxsize=8192)
-def _template(known: tuple[bool, ...]) -> Template:
+def _between(numbers: Sequence[Count]) -> bytes:
     """What is between a line's head and its end."""
+    values: list[Any] = [None] * len(METRICS)
+    for place, number in zip(_PLACED, numbers, strict=True):
+        values[place] = number
+    return b",%b" % _encode(_counters(tuple(values)))[1:-1]
 
-    def encode(numbers: Iterable[int]) -> bytes:
-        values: list[Any] = [None] * len(METRICS)
-        for place, there, number in zip(_PLACED, known, numbers, strict=True):
-            values[place] = number if there else None
-        return b",%b" % _encode(_counters(tuple(values)))[1:-1]
 
-    return Template(encode, known)
+_TEMPLATES = Templates(_between, len(PLACES))
 
 
 def md5_user_id(address: str) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from dashboard_scraper.github.adoption import VERSION, phase_fields
-from dashboard_scraper.github.records import Cells, Column, Part, text_of, user_fields
+from dashboard_scraper.github.records import Cells, Column, Part, text_of, texts_of, user_fields
 from dashboard_scraper.model.dates import Window
 
 _encode = msgspec.json.Encoder().encode
@@ -54,17 +54,16 @@ def user_part(
     phase: int | None = None,
 ) -> bytes:
     """The line after the stamp and a comma; without parts from a template."""
-    fields = _encode(user_fields(cells, parts)) if parts else text_of(cells)
+    fields = _encode(user_fields(cells, parts))[1:-1] if parts else text_of(cells)
     consumed = b"" if credits_used is None else b',"ai_credits_used":%b' % _encode(credits_used)
-    return b"%b,%b%b%b" % (head, fields[1:-1], consumed, end_of(phase))
+    return b"%b,%b%b%b" % (head, fields, consumed, end_of(phase))
 
 
 def user_parts(
     heads: Iterable[bytes], cells: Sequence[Column], phases: Iterable[int | None]
 ) -> Iterator[bytes]:
     """`user_part` of many users, of whom there are neither parts nor credits."""
-    rows = zip(heads, zip(*cells, strict=True), map(end_of, phases), strict=True)
-    return (b"%b,%b%b" % (head, text_of(each)[1:-1], end) for head, each, end in rows)
+    return map(b"%b,%b%b".__mod__, zip(heads, texts_of(cells), map(end_of, phases), strict=True))
 
 
 @cache
