@@ -50,13 +50,6 @@ def spring(start_api: Start, home: Home, caplog: Log) -> Simulator:
     return start_api(Organization(users=12, today=TODAY), billing="credits")
 
 
-@pytest.fixture
-def in_each_store(spring: Simulator, store_url: str) -> Simulator:
-    """As `spring`; each database in turn."""
-    assert store_url
-    return spring
-
-
 def left_out(home: Home) -> None:
     home.settings["INCLUDE_SERVICE_ACCOUNTS"] = "false"
 

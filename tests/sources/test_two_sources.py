@@ -114,13 +114,6 @@ def spring(begin: Begin) -> Simulator:
 
 
 @pytest.fixture
-def in_each_store(spring: Simulator, store_url: str) -> Simulator:
-    """As `spring`, with each database in turn."""
-    assert store_url
-    return spring
-
-
-@pytest.fixture
 def now(begin: Begin) -> Simulator:
     """Its today is the real one, as a run from the command line needs."""
     return begin(today())

@@ -206,6 +206,13 @@ def small() -> Iterator[Simulator]:
 
 
 @pytest.fixture(scope="module")
+def in_dollars() -> Iterator[Simulator]:
+    """The same, billed in dollars."""
+    with Simulator(Organization(users=6, today=TODAY), rate_limit=False) as sim:
+        yield sim
+
+
+@pytest.fixture(scope="module")
 def large() -> Iterator[Simulator]:
     with Simulator(Organization(users=450, today=TODAY), rate_limit=False) as sim:
         yield sim

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import make_url
 
 from conftest import Home
+from dashboard_scraper.simulator import Simulator
 from dashboard_scraper.store import store_at
 
 SERVER, POOLER = "TEST_POSTGRES_URL", "TEST_PGBOUNCER_URL"
@@ -124,6 +125,13 @@ def store_url(request: pytest.FixtureRequest, home: Home) -> str:
     """
     fixtures = {"postgresql": "pooled_store_url", "pgbouncer": "pgbouncer_url"}
     return _store_url_of(request, home, fixtures)
+
+
+@pytest.fixture
+def in_each_store(spring: Simulator, store_url: str) -> Simulator:
+    """The `spring` of the tests' own file, with each kind of database in turn."""
+    assert store_url
+    return spring
 
 
 on_sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)

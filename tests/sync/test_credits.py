@@ -69,13 +69,6 @@ def spring(start_api: Start, home: Home, caplog: Log) -> Simulator:
     return start_api(Organization(users=12, today=TODAY + timedelta(9)), billing="credits")
 
 
-@pytest.fixture
-def in_each_store(spring: Simulator, store_url: str) -> Simulator:
-    """As `spring`; each database in turn."""
-    assert store_url
-    return spring
-
-
 def in_organization(sim: Simulator, first: date = FIRST, last: date = LAST) -> Credits:
     """What everybody consumed, by day and name."""
     return {

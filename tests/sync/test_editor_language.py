@@ -68,13 +68,6 @@ def spring(start_api: Start, home: Home, caplog: Log) -> Simulator:
     return start_api(Organization(users=12, today=TODAY + timedelta(9)))
 
 
-@pytest.fixture
-def in_each_store(spring: Simulator, store_url: str) -> Simulator:
-    """As `spring`; each database in turn."""
-    assert store_url
-    return spring
-
-
 def in_organization(sim: Simulator, day: date) -> list[tuple[Any, ...]]:
     """The rows that the day is to have: user, editor, language and the counts."""
     members, rows = sim.organization.members, []

@@ -86,13 +86,6 @@ def spring(start: Start, home: Home, caplog: Log) -> Simulator:
     return start(Organization(users=12, today=TODAY + timedelta(9)))
 
 
-@pytest.fixture
-def in_each_store(spring: Simulator, store_url: str) -> Simulator:
-    """As `spring`; each database in turn."""
-    assert store_url
-    return spring
-
-
 def run(home: Home, nights: int = 0, *, refresh: bool = False, size: int = SIZE) -> None:
     """The daily job for the last days, at noon so many days after TODAY."""
     now = NOON + nights * NIGHT

@@ -46,13 +46,6 @@ def spring(start: Start, home: Home) -> Simulator:
     return start(Organization(users=20, today=TODAY + timedelta(9)))
 
 
-@pytest.fixture
-def in_each_store(spring: Simulator, store_url: str) -> Simulator:
-    """As `spring`; each database in turn."""
-    assert store_url
-    return spring
-
-
 def run(home: Home, night: int = 0, first: date = FIRST, last: date = LAST) -> int:
     """`--daily`, at noon so many days after TODAY; returns the exit code."""
     try:

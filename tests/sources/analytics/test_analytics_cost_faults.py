@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -34,7 +34,6 @@ from dashboard_scraper.errors import (
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.simulator import (
     Fault,
-    Organization,
     Request,
     Simulator,
     add_beside,
@@ -58,7 +57,6 @@ from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.analytics.client import AnalyticsSource
 from dashboard_scraper.sources.analytics.cost_answers import OPTIONAL, WIRE_METRICS
-from stored_days import TODAY
 
 POINT = ("data_points", 0)
 METRICS, GROUP = (*POINT, "cost_metrics"), (*POINT, "group_by_values")
@@ -66,12 +64,6 @@ BILLED = "billed_amount_usd"
 ONE_DAY = Window(DAY, DAY)
 Json = Any
 Log = pytest.LogCaptureFixture
-
-
-@pytest.fixture(scope="module")
-def in_dollars() -> Iterator[Simulator]:
-    with Simulator(Organization(users=6, today=TODAY), rate_limit=False) as sim:
-        yield sim
 
 
 @pytest.fixture

@@ -40,12 +40,6 @@ LONG = Window(TODAY - timedelta(40), TODAY - timedelta(1))
 Log = pytest.LogCaptureFixture
 
 
-@pytest.fixture(scope="module")
-def in_dollars() -> Iterator[Simulator]:
-    with Simulator(Organization(users=6, today=TODAY), rate_limit=False) as sim:
-        yield sim
-
-
 @pytest.fixture
 def costly(home: Home, in_dollars: Simulator) -> Simulator:
     """A simulator of six users and two accounts, which bills in dollars."""
