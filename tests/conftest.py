@@ -179,7 +179,9 @@ class Home:
 
     def own_files(self) -> set[str]:
         """The same without GitHub's reports."""
-        return {name for name in self.files() if daily_folders.FOLDER not in Path(name).parts}
+        return {
+            name for name in self.files() if daily_folders.GITHUB_FOLDER not in Path(name).parts
+        }
 
 
 def all_files(folder: Path) -> list[Path]:

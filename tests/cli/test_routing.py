@@ -220,7 +220,7 @@ def test_unfinished_days_are_refused(word: str, day: str, stored: Home, capsys: 
 
 @pytest.mark.parametrize("start", ["10-20-2025", "-7d", "-2d"])
 def test_backfill_of_one_day_needs_its_end(start: str, stored: Home, capsys: Capture) -> None:
-    """It used to mean every day since: neither of the two meanings may be taken unasked."""
+    """That day, or every day since: neither of the two meanings may be taken unasked."""
     assert main(["backfill", start, "--home", str(stored.path)]) == 2
     day = parse_days(start, today()).start
     err = capsys.readouterr().err

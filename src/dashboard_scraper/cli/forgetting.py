@@ -24,7 +24,7 @@ from dashboard_scraper.cli.wiring import audience_of, daily_export, rules_of
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import OutputFailed, ScraperError, UsageError
 from dashboard_scraper.exports.bundle import write_files
-from dashboard_scraper.exports.daily_folders import FOLDER
+from dashboard_scraper.exports.daily_folders import GITHUB_FOLDER
 from dashboard_scraper.exports.export_folders import moment_of
 from dashboard_scraper.exports.manifest import MANIFEST, read_manifest
 from dashboard_scraper.exports.notes import NOTES, is_foreign
@@ -191,7 +191,7 @@ def _vouching(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _export_folder(path: Path) -> Path:
-    return path.parent.parent if path.parent.name == FOLDER else path.parent
+    return path.parent.parent if path.parent.name == GITHUB_FOLDER else path.parent
 
 
 def _write_again(settings: Settings, store: Store, folder: Path) -> list[Path]:

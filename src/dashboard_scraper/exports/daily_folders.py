@@ -13,9 +13,9 @@ import msgspec
 from dashboard_scraper.exports.manifest import MANIFEST, Manifest, read_manifest
 from dashboard_scraper.model.dates import Window
 
-FOLDER = "github_reports"
+GITHUB_FOLDER = "github_reports"
 """GitHub's reports, below the folder of an export."""
-NAME = re.compile(r"daily_exports_(\d{4}-\d\d-\d\d)_to_(\d{4}-\d\d-\d\d)", re.ASCII)
+EXPORT_NAME = re.compile(r"daily_exports_(\d{4}-\d\d-\d\d)_to_(\d{4}-\d\d-\d\d)", re.ASCII)
 
 
 class ExportFolder(msgspec.Struct, frozen=True):
@@ -58,7 +58,7 @@ def export_folders(outputs: Path) -> list[ExportFolder]:
 
 def window_of(name: str) -> Window | None:
     """The window in the name of a daily export; None for other names."""
-    match = NAME.fullmatch(name)
+    match = EXPORT_NAME.fullmatch(name)
     with contextlib.suppress(ValueError):  # not a date, as 2026-02-30
         return Window(*map(date.fromisoformat, match.groups())) if match else None
     return None

@@ -16,8 +16,8 @@ from dashboard_scraper.clock import Clock
 from dashboard_scraper.errors import LockHeld, OutputFailed
 from dashboard_scraper.exports.daily_export import DailyExport, Outputs
 from dashboard_scraper.exports.daily_folders import (
-    FOLDER,
-    NAME,
+    EXPORT_NAME,
+    GITHUB_FOLDER,
     ExportFolder,
     export_folders,
     folders_in,
@@ -80,9 +80,9 @@ def remove_leftovers_of_runs(outputs: Path) -> None:
 def _folders_of_runs(outputs: Path) -> Iterator[Path]:
     yield outputs
     for path in folders_in(outputs):
-        if NAME.fullmatch(path.name):
+        if EXPORT_NAME.fullmatch(path.name):
             yield path
-            yield path / FOLDER
+            yield path / GITHUB_FOLDER
     yield outputs / FOCUS
     for path in folders_in(outputs / PARQUET):
         yield path
@@ -142,7 +142,7 @@ def _newest_complete(folders: Iterable[ExportFolder], now: datetime) -> ExportFo
 
 
 def _is_ours(link: Path) -> bool:
-    return link.is_symlink() and bool(NAME.fullmatch(str(link.readlink())))
+    return link.is_symlink() and bool(EXPORT_NAME.fullmatch(str(link.readlink())))
 
 
 def _link(link: Path, name: str | None) -> bool:
@@ -168,7 +168,7 @@ def _write_name(outputs: Outputs, name: str | None) -> None:
     """Write the newest export's name to a file, or remove it; another's file is left alone."""
     path = outputs.folder / LATEST_FILE
     text = path.read_text(errors="replace") if path.is_file() else ""
-    if os.path.lexists(path) and not NAME.fullmatch(text.strip()):
+    if os.path.lexists(path) and not EXPORT_NAME.fullmatch(text.strip()):
         if name:
             logger.warning("%s was not written by this program, and is left alone", path)
     elif name is None:
@@ -246,10 +246,10 @@ def _own_names(export: DailyExport, window: Window) -> set[str]:
 def _has_only_own_files(export: DailyExport, folder: Path, window: Window) -> bool:
     own = _own_names(export, window)
     entries = [*os.scandir(folder)]
-    below = [entry for entry in entries if entry.name == FOLDER]
+    below = [entry for entry in entries if entry.name == GITHUB_FOLDER]
     if any(not entry.is_dir(follow_symlinks=False) for entry in below):
         return False
-    files = [entry for entry in entries if entry.name != FOLDER]
+    files = [entry for entry in entries if entry.name != GITHUB_FOLDER]
     files += [entry for each in below for entry in os.scandir(each)]
     return all(
         entry.is_file(follow_symlinks=False)
@@ -271,6 +271,6 @@ def _empty(export: DailyExport, folder: Path, window: Window) -> None:
         if not path.parent.is_symlink() and not _is_foreign_notes(path):
             with contextlib.suppress(OSError):
                 path.unlink()
-    for each in (folder / FOLDER, folder):
+    for each in (folder / GITHUB_FOLDER, folder):
         with contextlib.suppress(OSError):  # not empty, or a symbolic link
             each.rmdir()

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from dashboard_scraper.exports.daily_export import DailyExport
-from dashboard_scraper.exports.daily_folders import FOLDER
+from dashboard_scraper.exports.daily_folders import GITHUB_FOLDER
 from dashboard_scraper.exports.file_outputs import WindowFiles
 from dashboard_scraper.files import PendingFile, WrittenFile, make_folder
 from dashboard_scraper.github.kinds import Report, Scope, Subject
@@ -31,7 +31,7 @@ def report_path(folder: Path, report: Report) -> Path:
     whole = report.subject is Subject.WHOLE
     prefix = "" if whole or report.scope is Scope.ENTERPRISE else f"{report.scope.value}-"
     day = "" if report.latest else f"_{report.window.end}"
-    return folder / FOLDER / f"{prefix}{report.name}{day}{'.json' if whole else '.ndjson'}"
+    return folder / GITHUB_FOLDER / f"{prefix}{report.name}{day}{'.json' if whole else '.ndjson'}"
 
 
 def all_reports(window: Window) -> list[Report]:
@@ -106,7 +106,7 @@ class GithubFiles(WindowFiles):
         ]
         if not self._wanted:
             return
-        make_folder(folder / FOLDER, run.publication.mode)
+        make_folder(folder / GITHUB_FOLDER, run.publication.mode)
         persons = persons_in(run.reader, run.source, run.audience)
         self._reports = GithubReports(run.reader, run.source, run.audience, options, persons)
         # Reports of days in a row reach back to nearly the same days, which are read once; and
@@ -176,5 +176,5 @@ class GithubFiles(WindowFiles):
             there = (day for day in report.window.days() if day in self._totals)
             totals = [self._totals[day] for day in there]
             written = add(path, self._reports.whole(report, totals))
-        named = msgspec.structs.replace(written, name=f"{FOLDER}/{path.name}")
+        named = msgspec.structs.replace(written, name=f"{GITHUB_FOLDER}/{path.name}")
         return OutputFile(named, field="github_reports")

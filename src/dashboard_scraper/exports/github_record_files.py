@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from dashboard_scraper.exports.daily_folders import FOLDER
+from dashboard_scraper.exports.daily_folders import GITHUB_FOLDER
 from dashboard_scraper.exports.file_outputs import WindowFiles
 from dashboard_scraper.exports.github_files import (
     all_reports,
@@ -41,7 +41,7 @@ class GithubRecordFiles(WindowFiles):
             and len(reports.missing(report)) < len(report.days)
         ]
         if wanted:
-            make_folder(self._export.folder / FOLDER, run.publication.mode)
+            make_folder(self._export.folder / GITHUB_FOLDER, run.publication.mode)
         written = [self._write(reports, report) for report in wanted]
         for remark in reports.remarks():
             logger.warning("%s", remark)
@@ -50,5 +50,5 @@ class GithubRecordFiles(WindowFiles):
     def _write(self, reports: RecordedReports, report: Report) -> OutputFile:
         path = report_path(self._export.folder, report)
         written = self._run.publication.add(path, reports.chunks(report))
-        named = msgspec.structs.replace(written, name=f"{FOLDER}/{written.name}")
+        named = msgspec.structs.replace(written, name=f"{GITHUB_FOLDER}/{written.name}")
         return OutputFile(named, field="github_reports")
