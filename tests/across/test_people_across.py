@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from dashboard_scraper.across.people import PeopleAcross, Presence
 from dashboard_scraper.errors import UsageError
@@ -90,8 +91,11 @@ def test_person_with_a_service_account_is_a_person(tmp_path: Path) -> None:
     put(url, {LAST: [person(ADA, 0), person(OLD, service=True)]})
     with store_at(url).reading() as reader:
         found = PeopleAcross(reader, [SOURCE], WINDOW, identities(tmp_path))
+        shown = replace(identities(tmp_path), service_accounts=False)
+        without = PeopleAcross(reader, [SOURCE], WINDOW, shown)
     assert keys(found, found.used[SOURCE]) == [ADA]
     assert found.services(SOURCE, LAST) == 0
+    assert not without.used[SOURCE], "the service account is left out, also as hers"
 
 
 def test_without_identities_only_addresses_meet(filled: str) -> None:

@@ -85,12 +85,14 @@ class PeopleAcross:
             spelled.setdefault(place[number], []).append(self._numbers[number])
         self._names[source] = {bit: sorted(found) for bit, found in spelled.items()}
         moved = _Moved(place)
+        everybody = self._audiences[source].service_accounts
         self._days[source] = {
             day: _Day(
                 moved(each.listed),
                 # A person's account is a service account's only if all accounts of the day are.
                 moved(each.listed) & ~moved(each.listed & ~each.service),
-                moved(each.active),
+                # What outputs leave out does not make the person active whose account it is.
+                moved(each.active if everybody else each.active & ~each.service),
             )
             for day, each in within.items()
         }
