@@ -52,7 +52,8 @@ def render(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> bytes:
     A byte order mark comes first only where something is not ASCII: without it Excel garbles such
     names, and with it simple readers trip over the first title.
     """
-    return marked(render_rows(itertools.chain([[guard(title) for title in header]], rows)))
+    whole = render_rows(itertools.chain([[guard(title) for title in header]], rows))
+    return b"".join(marked([whole]))
 
 
 def render_rows(rows: Iterable[Sequence[Cell]]) -> bytes:
@@ -62,9 +63,9 @@ def render_rows(rows: Iterable[Sequence[Cell]]) -> bytes:
     return text.getvalue().encode()
 
 
-def marked(content: bytes) -> bytes:
-    """A whole CSV, with the byte order mark where it needs one."""
-    return content if content.isascii() else codecs.BOM_UTF8 + content
+def marked(pieces: list[bytes]) -> list[bytes]:
+    """All pieces of a CSV, after the byte order mark where it needs one."""
+    return pieces if all(map(bytes.isascii, pieces)) else [codecs.BOM_UTF8, *pieces]
 
 
 def quoted(text: str) -> bytes:

@@ -58,7 +58,7 @@ def stored_day(url: str, source: str, users: list[UserUsage]) -> Iterator[Output
 
 def check_files(day: OutputDay, source: str) -> None:
     assert day.columns is not None
-    assert columns_csv(day.columns, source) == users_csv(day.shown.users, source)
+    assert b"".join(columns_csv(day.columns, source)) == users_csv(day.shown.users, source)
     uncounted = {m.name: None for m in METRICS if m.kind in (Kind.MOMENT, Kind.PERCENT)}
     counted = [
         replace(each, figures=replace(each.figures, **uncounted)) for each in day.usage.users

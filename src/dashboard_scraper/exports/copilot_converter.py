@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 Record = dict[str, Any]
 
 _encode = msgspec.json.Encoder().encode
-_RECORDS_PER_CHUNK = 500
+_RECORDS_PER_CHUNK = 100  # fit in a cache of the processor: 500 take half as long again
 
 
 class Feature(Enum):

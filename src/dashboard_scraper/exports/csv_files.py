@@ -22,7 +22,7 @@ class CsvFiles(DayFiles):
         (path,) = self.day_targets(day.day)
         source = self._run.source
 
-        def make() -> bytes:
+        def make() -> bytes | list[bytes]:
             if day.columns is not None:
                 return columns_csv(day.columns, source)
             return users_csv(day.shown.users, source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import cache, lru_cache
 from typing import Any
@@ -21,6 +21,7 @@ TENANT_HEADER = ("start_date", "end_date", "metric", "value")
 PRIORITY_COLUMNS = ("timestamp", "date", "user_id", "email", "metric", "value")
 
 _DATE_PART = len("YYYY-MM-DD")
+_ROWS_PER_PIECE = 300  # fit in a cache of the processor: all at once take a fifth longer
 
 
 def users_csv(users: Sequence[UserUsage], source_name: str) -> bytes:
@@ -30,15 +31,15 @@ def users_csv(users: Sequence[UserUsage], source_name: str) -> bytes:
     table = _table_of(source_name)
     extra_names = sorted({name for user in users for name in user.extra})
     if not extra_names:
-        return marked(b"".join([render_rows([table.header]), *map(table.line, users)]))
+        return b"".join(marked([render_rows([table.header]), *map(table.line, users)]))
     rows = (table.row(user) + _row(user.extra, extra_names) for user in users)
     return render((*table.header, *extra_names), rows)
 
 
-def columns_csv(columns: DayColumns, source_name: str) -> bytes:
-    """The same for users as columns, several times as fast."""
+def columns_csv(columns: DayColumns, source_name: str) -> list[bytes]:
+    """The same for users as columns, several times as fast, in pieces."""
     table = _table_of(source_name)
-    return marked(render_rows([table.header]) + table.text(columns))
+    return marked([render_rows([table.header]), *table.pieces(columns)])
 
 
 class _Table:
@@ -78,8 +79,8 @@ class _Table:
             )
             return _row_with(gaps) % tuple([cell for cell in cells if cell is not None])
 
-    def text(self, columns: DayColumns) -> bytes:
-        """The lines of all users."""
+    def pieces(self, columns: DayColumns) -> Iterator[bytes]:
+        """The lines of all users, many at a time."""
         cells: list[Sequence[Any]] = [quoted_texts(columns.names)]
         gaps = ["%s"]
         for metric in self._metrics:
@@ -91,7 +92,9 @@ class _Table:
             gaps.append("%s")
             cells.append([f"{_guarded(service)}" for service in columns.services])
         line = ",".join(gaps) + "\r\n"
-        return "".join(map(line.__mod__, zip(*cells, strict=True))).encode()
+        rows = map(line.__mod__, zip(*cells, strict=True))
+        while piece := "".join(itertools.islice(rows, _ROWS_PER_PIECE)):
+            yield piece.encode()
 
     def row(self, user: UserUsage) -> list[Cell]:
         row: list[Any] = [guard(user.user), *self._pick(values_of(user.figures))]
