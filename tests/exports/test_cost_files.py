@@ -193,6 +193,13 @@ def test_service_accounts_are_one_row_if_left_out(home: Home) -> None:
     assert whole(found) == whole(costs)
 
 
+def test_sums_have_no_zeros_at_the_end(home: Home) -> None:
+    """As amounts of single rows, and as what is read from a lake."""
+    home.settings["INCLUDE_SERVICE_ACCOUNTS"] = "false"
+    fill(home, day_of([service(in_dollars("7.25")), service(in_dollars("0.25"), "another")]))
+    assert path_of(export(home)).read_text().endswith(",,7.5,7.5,0,USD\n")
+
+
 def test_one_person_has_one_row_per_resource(home: Home) -> None:
     (home.path / "people.csv").write_text(f"email,login,id,team\n{ADA},ada,1,\n{BEN},ada,1,\n")
     home.settings["IDENTITY_FILE"] = "people.csv"

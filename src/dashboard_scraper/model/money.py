@@ -58,11 +58,11 @@ def shown(amount: Decimal) -> str:
 
 
 def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
-    """The sum, exact in every digit."""
+    """The sum, exact in every digit, and in its shortest form: the same however it was added up."""
     total = ZERO
     for amount in amounts:
         total = _EXACT.add(total, amount)
-    return total or ZERO
+    return Decimal(f"{total.normalize(_EXACT):f}") if total else ZERO
 
 
 def of_cents(cents: Decimal) -> Decimal:
