@@ -34,9 +34,9 @@ def _base_url(value: str) -> str:
     try:
         url = parse_url(value)
     except LocationParseError:
-        raise ValueError("not a valid URL; write it as https://app.augmentcode.com/") from None
+        raise ValueError("not a valid URL; write it as https://app.example.com/") from None
     if url.scheme not in ("http", "https") or not url.host:
-        raise ValueError("write it with https:// and a host, as https://app.augmentcode.com/")
+        raise ValueError("write it with https:// and a host, as https://app.example.com/")
     if url.auth or url.query or url.fragment:
         raise ValueError("write it without user, password, query or fragment")
     return value
