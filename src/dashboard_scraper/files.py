@@ -166,7 +166,11 @@ class WrittenFile(msgspec.Struct, frozen=True, omit_defaults=True):
 class PendingFile:
     """A file of a publication that is still being written."""
 
-    def __init__(self, target: Path, temporary: Path, file: BinaryIO) -> None:
+    def __init__(self, name: str, target: Path, temporary: Path, file: BinaryIO) -> None:
+        """`name` is that of the file which was asked for: a link, where `target` is what it points
+        to.
+        """
+        self._name = name
         self._target = target
         self._temporary = temporary
         self._file = file
@@ -186,7 +190,7 @@ class PendingFile:
         with explained(self._target):
             self._file.flush()
         self.is_finished = True
-        return WrittenFile(self._target.name, self._size, self._digest.hexdigest())
+        return WrittenFile(self._name, self._size, self._digest.hexdigest())
 
     def flush(self) -> None:
         """Flush it to the disk, and check that it is complete."""
@@ -201,8 +205,9 @@ class Publication:
     """A set of files that are written first, and then appear together.
 
     Until `publish`, no target is touched; without it, leaving the context removes the temporary
-    files. The renames come last, in the order of `add`, and each is atomic: so add the file that
-    vouches for the others, such as a manifest, as the last one.
+    files. The renames come last, in each folder in the order of `add`, and in that of the last file
+    at the end; each is atomic. So add the file that vouches for the others, such as a manifest, as
+    the last one.
 
     Files are flushed to the disk while the next ones are made, and all before the first rename: so
     what the disk refuses may be raised by a later call.
@@ -247,11 +252,11 @@ class Publication:
     def begin(self, target: Path) -> PendingFile:
         """As `add`, in pieces, so that several files can be written side by side."""
         self._flush_beside()
-        target = behind_links(target)
+        name, target = target.name, behind_links(target)
         temporary = self._temporary_for(target)
         with explained(target):
             file = os.fdopen(create_file(temporary, self.mode), "wb")
-        pending = PendingFile(target, temporary, self._open.enter_context(file))
+        pending = PendingFile(name, target, temporary, self._open.enter_context(file))
         self._pending.append(pending)
         return pending
 
@@ -308,6 +313,7 @@ class Publication:
             return
         last = targets[-1].parent
         with explained(last), turn_in(last):
+            targets.sort(key=lambda path: (path.parent == last, path.parent))
             for folder, group in itertools.groupby(targets, lambda path: path.parent):
                 turn = contextlib.nullcontext() if folder == last else turn_in(folder)
                 with explained(folder), turn:

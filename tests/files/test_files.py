@@ -66,6 +66,14 @@ def test_files_appear_on_publish(tmp_path: Path) -> None:
     ]
 
 
+def test_file_behind_a_link_is_named_as_the_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("real")
+    with Publication() as publication:
+        written = publication.add(tmp_path / "link", b"new")
+        publication.publish()
+    assert (written.name, (tmp_path / "real").read_bytes()) == ("link", b"new")
+
+
 def test_publications_rename_one_at_a_time(tmp_path: Path) -> None:
     target = tmp_path / "file"
     thread = threading.Thread(target=write_whole, args=(target, b"new"))
@@ -194,16 +202,35 @@ def test_only_a_folder_that_is_made_gets_the_mode(
     assert mode(folder) == 0o711
 
 
-def test_folders_of_new_names_are_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the power could take the folder, with all that was published in it."""
-    flushed: list[Path] = []
+@pytest.fixture
+def flushed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files and folders that were flushed to the disk."""
+    found: list[Path] = []
     original = os.fsync
 
     def fsync(descriptor: int) -> None:
-        flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        found.append(Path(f"/proc/self/fd/{descriptor}").readlink())
         original(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
+    return found
+
+
+def test_folders_are_flushed_once_that_of_the_last_file_last(
+    tmp_path: Path, flushed: list[Path]
+) -> None:
+    top, below = tmp_path / "b", tmp_path / "b" / "a"
+    below.mkdir(parents=True)
+    with Publication() as publication:
+        for name in "123":
+            publication.add(below / name, b"figures")
+            publication.add(top / name, b"figures")
+        publication.publish()
+    assert [path for path in flushed if path.is_dir()] == [below, top]
+
+
+def test_folders_of_new_names_are_flushed(tmp_path: Path, flushed: list[Path]) -> None:
+    """Else the power could take the folder, with all that was published in it."""
     folder = tmp_path / "new" / "newer"
     make_folder(folder)
     assert flushed == [tmp_path, folder.parent]
