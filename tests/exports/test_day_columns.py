@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from dashboard_scraper.errors import StoreFailed
 from dashboard_scraper.exports.copilot_converter import head_of, line_of, lines_of
 from dashboard_scraper.exports.csv_tables import columns_csv, users_csv
+from dashboard_scraper.github.kinds import GithubOptions
 from dashboard_scraper.github.lines import user_part, user_parts
 from dashboard_scraper.github.records import (
     cells_of_figures,
@@ -22,11 +23,14 @@ from dashboard_scraper.github.records import (
     columns_of_lines_added,
     lines_added,
 )
+from dashboard_scraper.github.reports import GithubReports, persons_in
+from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import values_of
 from dashboard_scraper.model.metrics import COUNTS, METRICS, REQUIRED, Figures, Kind
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.output import OutputDay
 from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.people.identity import Person
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import store_at
 from filled_store import LAST, SOURCE, figures_of, put, user
@@ -115,6 +119,42 @@ def test_files_from_columns_are_those_from_records(
     ]
     with stored_day(url, source, users) as day:
         check_files(day, source)
+
+
+@pytest.mark.slow
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.tuples(any_figures, st.booleans()), min_size=1, max_size=4),
+    st.one_of(st.just({}), known),
+    st.sampled_from([DASHBOARD, ANALYTICS]),
+    st.booleans(),
+)
+def test_reports_from_columns_are_those_from_records(
+    tmp_path_factory: pytest.TempPathFactory,
+    people: list[tuple[dict[str, Any], bool]],
+    known: dict[str, int],
+    source: str,
+    merged: bool,
+) -> None:
+    """Every line, and what is said of all; also where two of the people have one login and id."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('store') / 'usage.db'}"
+    users = [
+        usage(source, f"user{number}@example.com", figures | known, service=service)
+        for number, (figures, service) in enumerate(people)
+    ]
+    ada = Person("ada", 7)
+    identities = {each.user: ada for each in users[:2]} if merged else {}
+    audience = Audience(identities=identities)
+    put(url, {LAST: users}, source)
+    with store_at(url).reading() as reader:
+        row, found = reader.ledger(source)[LAST], []
+        for as_stored in (True, False):
+            persons = persons_in(reader, source, audience)
+            reports = GithubReports(reader, source, audience, GithubOptions("e"), persons)
+            reports.count_people(Window(LAST, LAST))
+            day = OutputDay(reader, row, audience, as_stored=as_stored)
+            found.append(([*reports.user_lines(day)], reports.remarks()))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("source", [DASHBOARD, ANALYTICS])
