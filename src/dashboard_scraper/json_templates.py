@@ -49,24 +49,29 @@ class Templates:
     def text(self, numbers: Sequence[int], present: Present) -> bytes:
         """The text for these numbers; those that are not present are 0."""
         template, pick = self._template(present)
-        text: bytes = template % pick([*numbers, *[sum(parts(numbers)) for parts in self._parts]])
+        sums = [sum(parts(numbers)) for parts in self._parts]
+        text: bytes = template % (b"", *pick([*numbers, *sums]), b"")
         return text
 
-    def texts(self, columns: Sequence[Sequence[int]]) -> Iterator[bytes]:
-        """The texts for columns of numbers, of which those are present that are not 0."""
+    def texts(
+        self, before: Iterable[bytes], columns: Sequence[Sequence[int]], after: Iterable[bytes]
+    ) -> Iterator[bytes]:
+        """The texts for columns of numbers, of which those are present that are not 0, each between
+        two others.
+        """
         present = zip(*(map(bool, column) for column in columns), strict=True)
         rows = zip(*columns, *self._columns_of_sums(columns), strict=True)
-        for (template, pick), row in zip(map(self._template, present), rows, strict=True):
-            yield template % pick(row)
+        templates = map(self._template, present)
+        for first, (template, pick), row, last in zip(before, templates, rows, after, strict=True):
+            yield template % (first, *pick(row), last)
 
     def whole_texts(
         self, before: Iterable[bytes], columns: Sequence[Sequence[int]], after: Iterable[bytes]
     ) -> Iterator[bytes]:
-        """The texts for columns of numbers that are all present, each between two others."""
+        """The same for columns of numbers that are all present."""
         template, pick = self._template(self._all)
         picked = pick([*columns, *self._columns_of_sums(columns)])
-        rows = zip(before, *picked, after, strict=True)
-        return map(b"".join([b"%b", template, b"%b"]).__mod__, rows)
+        return map(template.__mod__, zip(before, *picked, after, strict=True))
 
     def _columns_of_sums(self, columns: Sequence[Sequence[int]]) -> list[list[int]]:
         return [[*map(sum, zip(*parts(columns), strict=True))] for parts in self._parts]
@@ -78,13 +83,16 @@ class Templates:
         return text, [*map(int, _GAPS.findall(text))]
 
     def _made(self, present: Present) -> tuple[bytes, Callable[[Sequence[Any]], Any]]:
-        """A text with gaps, and what picks the numbers in them from all numbers and their sums."""
+        """A text with gaps, also before and after it, and what picks the numbers in the gaps from
+        all numbers and their sums.
+        """
         text, found = self._found_in(present)
         there = sum(1 << bit for bit, is_there in enumerate(present) if is_there)
         place_of = {each & there: len(present) + n for n, each in enumerate(self._sums)}
         place_of |= {1 << bit: bit for bit in range(len(present))}
         places = [place_of[number] for number in found]
-        return _GAPS.sub(b"%d", text.replace(b"%", b"%%")), _picker(places)
+        template = _GAPS.sub(b"%d", text.replace(b"%", b"%%"))
+        return b"".join([b"%b", template, b"%b"]), _picker(places)
 
 
 def _picker(places: Sequence[int]) -> Callable[[Sequence[Any]], Any]:

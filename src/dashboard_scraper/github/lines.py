@@ -56,18 +56,18 @@ def user_part(
     """The line after the stamp and a comma; without parts from a template."""
     fields = _encode(user_fields(cells, parts))[1:-1] if parts else text_of(cells)
     consumed = b"" if credits_used is None else b',"ai_credits_used":%b' % _encode(credits_used)
-    return b"%b,%b%b%b" % (head, fields, consumed, end_of(phase))
+    return b"%b,%b%b%b" % (head, fields, consumed, _end_of(phase))
 
 
 def user_parts(
     heads: Iterable[bytes], cells: Sequence[Column], phases: Iterable[int | None]
 ) -> Iterator[bytes]:
     """`user_part` of many users, of whom there are neither parts nor credits."""
-    return map(b"%b,%b%b".__mod__, zip(heads, texts_of(cells), map(end_of, phases), strict=True))
+    return texts_of((head + b"," for head in heads), cells, map(_end_of, phases))
 
 
 @cache
-def end_of(phase: int | None) -> bytes:
+def _end_of(phase: int | None) -> bytes:
     """How a line ends."""
     if phase is None:
         return b"}"

@@ -321,9 +321,11 @@ def text_of(cells: Cells) -> bytes:
     return _TEMPLATES.text(cells, tuple(map(bool, cells)))
 
 
-def texts_of(cells: Sequence[Column]) -> Iterator[bytes]:
-    """The same of many users, from `columns_of_cells`."""
-    return _TEMPLATES.texts(cells)
+def texts_of(
+    before: Iterable[bytes], cells: Sequence[Column], after: Iterable[bytes]
+) -> Iterator[bytes]:
+    """The same of many users, from `columns_of_cells`, each between two other texts."""
+    return _TEMPLATES.texts(before, cells, after)
 
 
 _TEMPLATES = Templates(
