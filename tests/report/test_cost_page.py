@@ -269,6 +269,7 @@ def test_budget_of_a_service_account_is_its_own(home: Home) -> None:
     report = stored(home, change=change, budgets=budgets)
     (row,) = report.tables["t-budgets"][1:]
     assert row == ["(service accounts)", "10.00 USD", "2.63 USD", "26%"]
+    assert "0 of 1 budget is exceeded." in report.words
 
 
 def exact_cells_of(report: Report, table: str, column: int) -> list[Decimal]:

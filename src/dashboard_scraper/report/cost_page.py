@@ -397,8 +397,9 @@ def _budget_notes(budgets: Budgets, *, with_users: bool) -> Iterator[str]:
     if budgets.apart:
         yield f"Days with costs in {' and '.join(budgets.apart)} are not part of it."
     above = sum(use.consumed > use.limit for use in budgets.uses)
-    count = many(len(budgets.uses), "budget")
-    yield f"{number(above)} of {count} {'is' if above == 1 else 'are'} exceeded."
+    count = len(budgets.uses)
+    verb = "is" if 1 in (above, count) else "are"
+    yield f"{number(above)} of {many(count, 'budget')} {verb} exceeded."
     if with_users and len(budgets.uses) > _MOST_BUDGETS:
         yield f"The {_MOST_BUDGETS} that are used up most are shown."
     yield "People without a budget of their own may have one of the organization."
