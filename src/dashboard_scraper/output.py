@@ -12,12 +12,12 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.files import Publication, WrittenFile
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.listing import listed
 from dashboard_scraper.model.metrics import Metric
 from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.people.audience import Audience, Naming
+from dashboard_scraper.publication import Publication, WrittenFile
 from dashboard_scraper.sources.interface import SourceInfo
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import LedgerDay, Reader

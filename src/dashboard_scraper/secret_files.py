@@ -19,7 +19,8 @@ from typing import Self
 import msgspec
 
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.files import make_folder, write_whole
+from dashboard_scraper.files import make_folder
+from dashboard_scraper.publication import write_whole
 
 logger = logging.getLogger(__name__)
 

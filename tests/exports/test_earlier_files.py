@@ -18,9 +18,9 @@ import pytest
 from conftest import Home
 from dashboard_scraper import leftovers
 from dashboard_scraper.cli.exporting import export_files, export_parquet
-from dashboard_scraper.files import Publication, WrittenFile, write_whole
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.usage import DayUsage, UserUsage
+from dashboard_scraper.publication import Publication, WrittenFile, write_whole
 from dashboard_scraper.sources.registry import COPILOT, CURSOR, DASHBOARD
 from dashboard_scraper.store import store_at
 from made_up_days import FETCHED, LAST, figures_of, store_days, users

@@ -24,8 +24,8 @@ from dashboard_scraper.errors import (
 )
 from dashboard_scraper.exports.manifest import is_as_listed, read_manifest
 from dashboard_scraper.exports.withdrawal import withdraw
-from dashboard_scraper.files import WrittenFile
 from dashboard_scraper.model.dates import Window, iso_utc
+from dashboard_scraper.publication import WrittenFile
 from dashboard_scraper.simulator import Fault, Organization, Request, Simulator, status
 from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.store import store_of

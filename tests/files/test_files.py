@@ -19,15 +19,9 @@ import pytest
 
 from conftest import Home, Result, yesterday
 from dashboard_scraper.errors import OutputFailed
-from dashboard_scraper.files import (
-    Publication,
-    make_folder,
-    replaced_or_set_aside,
-    set_aside,
-    turn_in,
-    write_whole,
-)
+from dashboard_scraper.files import make_folder, replaced_or_set_aside, set_aside, turn_in
 from dashboard_scraper.leftovers import remove_leftovers
+from dashboard_scraper.publication import Publication, write_whole
 from dashboard_scraper.simulator import Fault, Simulator, status
 
 DAY = f"{yesterday()}"

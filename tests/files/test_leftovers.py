@@ -15,9 +15,9 @@ from dashboard_scraper.cli.conversion import convert
 from dashboard_scraper.cli.exporting import export_files, export_parquet
 from dashboard_scraper.cli.fetching import fetch_period
 from dashboard_scraper.cli.reporting import write_report
-from dashboard_scraper.files import Publication, write_whole
 from dashboard_scraper.leftovers import remove_leftovers
 from dashboard_scraper.model.dates import Window
+from dashboard_scraper.publication import Publication, write_whole
 from dashboard_scraper.simulator import Organization, Simulator
 from saved_cookies import save_cookies
 from stored_days import NOON, TODAY, fetch, march, settings_of
@@ -25,7 +25,7 @@ from stored_days import NOON, TODAY, fetch, march, settings_of
 _KILLED = """
 import os, sys
 from pathlib import Path
-from dashboard_scraper.files import Publication
+from dashboard_scraper.publication import Publication
 for folder in map(Path, sys.argv[1:]):
     folder.mkdir(parents=True, exist_ok=True)
     publication = Publication()

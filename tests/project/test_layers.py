@@ -91,6 +91,7 @@ def test_only_entry_point_imports_cli() -> None:
 FLOORS = (
     "beside clock errors hosts installation leftovers log_repeats spans",
     "decoding files model",
+    "publication",
     "csv_text json_templates logs secret_files sources watch",
     "browser settings.library_settings settings.values",
     "sources.rest.settings",

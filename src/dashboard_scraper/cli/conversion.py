@@ -16,7 +16,6 @@ from dashboard_scraper.exports import copilot_converter as copilot
 from dashboard_scraper.exports.csv_days import window_of_file, window_of_options
 from dashboard_scraper.exports.csv_import import read_users
 from dashboard_scraper.files import (
-    Publication,
     behind_links,
     make_folder,
     remove_leftovers_beside,
@@ -28,6 +27,7 @@ from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.people import is_pseudonym
 from dashboard_scraper.people.pseudonyms import as_they_are
+from dashboard_scraper.publication import Publication
 from dashboard_scraper.settings.config import Settings
 
 logger = logging.getLogger(__name__)

@@ -19,11 +19,11 @@ from dashboard_scraper.cli.sign_in import store_session
 from dashboard_scraper.cli.wiring import read_settings
 from dashboard_scraper.clock import Clock, utc_now
 from dashboard_scraper.csv_text import render
-from dashboard_scraper.files import Publication
 from dashboard_scraper.model.dates import DAYS, utc_day
 from dashboard_scraper.model.metrics import MESSAGES
 from dashboard_scraper.model.seat_prices import SeatPrice, SeatPrices
 from dashboard_scraper.people.identity import HEADER
+from dashboard_scraper.publication import Publication
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.settings.groups import ALL_SOURCES, sqlite_url
 from dashboard_scraper.settings.library_settings import Libraries

@@ -15,7 +15,6 @@ from dashboard_scraper.across.tables import PEOPLE_CSV, USAGE_CSV, people_csv, u
 from dashboard_scraper.across.usage import usage_of
 from dashboard_scraper.cli.wiring import audience_of
 from dashboard_scraper.files import (
-    Publication,
     make_folder,
     remove_leftovers_beside,
     replaced_or_set_aside,
@@ -25,6 +24,7 @@ from dashboard_scraper.model.dates import DAYS, Window
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.groups import grouped
 from dashboard_scraper.people.roster import read_roster
+from dashboard_scraper.publication import Publication
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.spans import measured
 from dashboard_scraper.store import Reader, store_of

@@ -33,8 +33,6 @@ from dashboard_scraper.exports.page_file import PageFile
 from dashboard_scraper.exports.stored_costs import StoredCosts, cost_doubts
 from dashboard_scraper.files import (
     STALE_SUFFIX,
-    Publication,
-    WrittenFile,
     behind_links,
     explained,
     flush_folder,
@@ -50,6 +48,7 @@ from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.model.metrics import METRICS, USER_COUNT, Figures, Kind
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.output import Output, OutputDay, OutputFile, OutputRun, Unwritten
+from dashboard_scraper.publication import Publication, WrittenFile
 from dashboard_scraper.shown_people import ShownPeople
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.spans import measured

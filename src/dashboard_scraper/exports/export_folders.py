@@ -24,10 +24,11 @@ from dashboard_scraper.exports.daily_folders import (
     window_of,
 )
 from dashboard_scraper.exports.notes import NOTES, is_foreign
-from dashboard_scraper.files import STALE_SUFFIX, explained, flush_folder, turn_in, write_whole
+from dashboard_scraper.files import STALE_SUFFIX, explained, flush_folder, turn_in
 from dashboard_scraper.leftovers import remove_leftovers
 from dashboard_scraper.model.dates import Window, end_of_day
 from dashboard_scraper.model.listing import listed
+from dashboard_scraper.publication import write_whole
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,6 @@ from dashboard_scraper.exports.daily_export import DailyExport, not_known_then, 
 from dashboard_scraper.exports.focus import COLUMNS, Charge, Type
 from dashboard_scraper.exports.stored_costs import StoredCosts, reason_without_costs
 from dashboard_scraper.files import (
-    Publication,
     make_folder,
     remove_leftovers_beside,
     replaced_or_set_aside,
@@ -23,6 +22,7 @@ from dashboard_scraper.installation import how_to_install
 from dashboard_scraper.model.money import MAX_DECIMALS, MAX_DIGITS
 from dashboard_scraper.model.reconciliation import Rules, Verdict
 from dashboard_scraper.people.shown_costs import person_of
+from dashboard_scraper.publication import Publication
 from dashboard_scraper.store import CostLedgerDay, Reader, Store
 
 try:

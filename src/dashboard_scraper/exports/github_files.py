@@ -14,7 +14,7 @@ import msgspec
 from dashboard_scraper.exports.daily_export import DailyExport
 from dashboard_scraper.exports.daily_folders import GITHUB_FOLDER
 from dashboard_scraper.exports.file_outputs import WindowFiles
-from dashboard_scraper.files import PendingFile, WrittenFile, make_folder
+from dashboard_scraper.files import make_folder
 from dashboard_scraper.github.kinds import Report, Scope, Subject
 from dashboard_scraper.github.lines import head_of, user_part
 from dashboard_scraper.github.records import Part, cells_of_figures
@@ -22,6 +22,7 @@ from dashboard_scraper.github.reports import NEEDS, GithubReports, persons_in, s
 from dashboard_scraper.model.dates import DAYS, Window, runs_of_days
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.output import OutputDay, OutputFile, OutputRun
+from dashboard_scraper.publication import PendingFile, WrittenFile
 
 logger = logging.getLogger(__name__)
 

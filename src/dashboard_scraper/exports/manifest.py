@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from dashboard_scraper.decoding import UNDECODABLE
-from dashboard_scraper.files import WrittenFile, is_unchanged
 from dashboard_scraper.model.checks import Difference
 from dashboard_scraper.model.costs import CostDifference
 from dashboard_scraper.output import Unwritten
+from dashboard_scraper.publication import WrittenFile, is_unchanged
 
 MANIFEST = "manifest.json"
 

@@ -26,19 +26,18 @@ from dashboard_scraper.exports.daily_export import DailyExport, advice_of, summa
 from dashboard_scraper.exports.stored_costs import StoredCosts
 from dashboard_scraper.files import (
     STALE_SUFFIX,
-    Publication,
     explained,
     make_folder,
     remove_leftovers_beside,
     replaced_or_set_aside,
     set_aside,
-    write_whole,
 )
 from dashboard_scraper.installation import how_to_install
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.doubts import DoubtKind, doubts_in
 from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.model.reconciliation import Rules, Verdict
+from dashboard_scraper.publication import Publication, write_whole
 from dashboard_scraper.store import Reader, Store
 from dashboard_scraper.store.backend import first_line_of
 

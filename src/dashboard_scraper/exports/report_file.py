@@ -10,13 +10,13 @@ from dashboard_scraper.errors import DaysMissing
 from dashboard_scraper.exports.daily_export import advice_of, summarise
 from dashboard_scraper.files import (
     PRIVATE,
-    Publication,
     make_folder,
     remove_leftovers_beside,
     replaced_or_set_aside,
 )
 from dashboard_scraper.model.dates import DAYS, Window, last_complete_days
 from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.publication import Publication
 from dashboard_scraper.report.gather import newest_window
 from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.report.render import page_of

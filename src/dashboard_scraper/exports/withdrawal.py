@@ -29,8 +29,9 @@ from dashboard_scraper.exports.manifest import (
 )
 from dashboard_scraper.exports.notes import NOTES, is_foreign
 from dashboard_scraper.exports.stored_costs import cost_doubts
-from dashboard_scraper.files import Publication, set_aside
+from dashboard_scraper.files import set_aside
 from dashboard_scraper.model.doubts import Doubt, doubts_in
+from dashboard_scraper.publication import Publication
 from dashboard_scraper.store import CostLedgerDay, LedgerDay, Reader, Store
 
 logger = logging.getLogger(__name__)

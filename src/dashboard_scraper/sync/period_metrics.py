@@ -25,7 +25,6 @@ from dashboard_scraper.exports.daily_export import Outputs
 from dashboard_scraper.exports.export_folders import remove_leftovers_of_runs
 from dashboard_scraper.exports.notes import is_foreign, notes_path, notes_text, refuse_foreign
 from dashboard_scraper.files import (
-    Publication,
     make_folder,
     remove_leftovers_beside,
     replaced_or_set_aside,
@@ -46,6 +45,7 @@ from dashboard_scraper.model.usage import (
 )
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.pseudonyms import hidden_in_figures
+from dashboard_scraper.publication import Publication
 from dashboard_scraper.sources.interface import MakeSource, Selection
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.spans import span

@@ -16,7 +16,8 @@ import msgspec
 
 from dashboard_scraper.decoding import UNDECODABLE
 from dashboard_scraper.errors import OutputFailed, Stale
-from dashboard_scraper.files import make_folder, write_whole
+from dashboard_scraper.files import make_folder
+from dashboard_scraper.publication import write_whole
 
 logger = logging.getLogger(__name__)
 

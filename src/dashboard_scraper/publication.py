@@ -1,0 +1,302 @@
+"""Atomic writing of files: a file appears completely or not at all.
+
+A file is written beside its target under a temporary name, its size is checked, it is flushed to
+the disk and renamed, and then the folder is flushed. So readers of the target see the old file or
+the new one, never a part, also after a crash or a power cut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import os
+import shutil
+import stat
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import msgspec
+
+from dashboard_scraper.beside import beside
+from dashboard_scraper.errors import OutputFailed
+from dashboard_scraper.files import (
+    HAVE_FCNTL,
+    PRIVATE,
+    behind_links,
+    create_file,
+    explained,
+    flush_folder,
+    remove_leftovers_beside,
+    turn_in,
+)
+from dashboard_scraper.leftovers import TemporaryNames
+from dashboard_scraper.spans import measured
+
+if HAVE_FCNTL:
+    import fcntl
+
+_FLUSHES_AT_ONCE = 4
+
+
+def _always() -> bool:
+    return True
+
+
+def write_whole(
+    target: Path, data: bytes, mode: int = PRIVATE, only_if: Callable[[], bool] = _always
+) -> None:
+    """Write `data` to `target` atomically; the file has `mode` from its first byte.
+
+    `only_if` decides last, while no other program can rename a file in the folder: where it is
+    false, the target stays.
+    """
+    remove_leftovers_beside([target])
+    with Publication(mode) as publication:
+        publication.add(target, data)
+        publication.publish(only_if)
+
+
+class WrittenFile(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The name, size in bytes, and checksum of a file that was written.
+
+    Files of the same name and `made_from` have the same bytes; empty where nothing says so.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    made_from: str = ""
+
+
+class PendingFile:
+    """A file of a publication that is still being written."""
+
+    def __init__(self, name: str, target: Path, temporary: Path, file: BinaryIO) -> None:
+        """`name` is that of the file which was asked for: a link, where `target` is what it points
+        to.
+        """
+        self._name = name
+        self._target = target
+        self._temporary = temporary
+        self._file = file
+        self._digest = hashlib.sha256()
+        self._size = 0
+        self.is_finished = False
+
+    def write(self, chunk: bytes) -> None:
+        """Append bytes."""
+        with explained(self._target):
+            self._file.write(chunk)
+        self._digest.update(chunk)
+        self._size += len(chunk)
+
+    def finish(self) -> WrittenFile:
+        """Say that nothing follows; the publication will call `flush`."""
+        with explained(self._target):
+            self._file.flush()
+        self.is_finished = True
+        return WrittenFile(self._name, self._size, self._digest.hexdigest())
+
+    def flush(self) -> None:
+        """Flush it to the disk, and check that it is complete."""
+        with explained(self._target):
+            with self._file:
+                os.fsync(self._file.fileno())
+            if self._temporary.stat().st_size != self._size:
+                raise OutputFailed(f"{self._target}: only a part of it is on the disk")
+
+
+class Publication:
+    """A set of files that are written first, and then appear together.
+
+    Until `publish`, no target is touched; without it, leaving the context removes the temporary
+    files. The renames come last, in each folder in the order of `add`, and in that of the last file
+    at the end; each is atomic. So add the file that vouches for the others, such as a manifest, as
+    the last one.
+
+    Files are flushed to the disk while the next ones are made, and all before the first rename: so
+    what the disk refuses may be raised by a later call.
+    """
+
+    def __init__(self, mode: int = PRIVATE) -> None:
+        """Every file gets `mode`, from its first byte and whatever the umask."""
+        self.mode = mode
+        self._prepared: dict[Path, Path] = {}
+        self._names: TemporaryNames | None = None
+        self._open = contextlib.ExitStack()
+        self._pending: list[PendingFile] = []
+        self._flushes: deque[Callable[[], None]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        while self._flushes:  # closed meanwhile, they might flush another file
+            with contextlib.suppress(OutputFailed):
+                self._flushes.popleft()()
+        with contextlib.suppress(OSError):  # closing flushes an unfinished file, which may fail
+            self._open.close()
+        for temporary in self._prepared.values():
+            temporary.unlink(missing_ok=True)
+        self._prepared.clear()
+        if self._names is not None:
+            self._names.release()
+
+    def add(self, target: Path, data: bytes | Iterable[bytes]) -> WrittenFile:
+        """Write `data` to the disk under a temporary name beside `target`."""
+        file = self.begin(target)
+        for chunk in [data] if isinstance(data, bytes) else data:
+            file.write(chunk)
+        return file.finish()
+
+    def begin(self, target: Path) -> PendingFile:
+        """As `add`, in pieces, so that several files can be written side by side."""
+        self._flush_beside()
+        name, target = target.name, behind_links(target)
+        temporary = self._temporary_for(target)
+        with explained(target):
+            file = os.fdopen(create_file(temporary, self.mode), "wb")
+        pending = PendingFile(name, target, temporary, self._open.enter_context(file))
+        self._pending.append(pending)
+        return pending
+
+    def _flush_beside(self) -> None:
+        """Begin to flush what is finished; a disk can take as long for that as the program for the
+        content.
+        """
+        finished = [each for each in self._pending if each.is_finished]
+        self._pending = [each for each in self._pending if not each.is_finished]
+        self._flushes.extend(beside(each.flush) for each in finished)
+        while len(self._flushes) > _FLUSHES_AT_ONCE:
+            self._flushes.popleft()()
+
+    def _temporary_for(self, target: Path) -> Path:
+        with explained(target):
+            if target.exists() and not target.is_file():
+                raise OutputFailed(f"{target} is not a regular file; choose another name")
+            if self._names is None:
+                self._names = TemporaryNames(target.parent)
+        temporary = self._names.beside(target)
+        self._prepared[target] = temporary  # before the file exists: a signal may come in between
+        return temporary
+
+    def take(self, target: Path, source: Path, listed: WrittenFile) -> bool:
+        """Add an earlier file under a new name: as a clone or link where possible, else as a copy.
+
+        False where the file is missing or is not what it was when it was `listed`.
+        """
+        # Also one that is in its place already: another program may replace it before `publish`.
+        target = behind_links(target)
+        temporary = self._temporary_for(target)
+        if duplicate(source, temporary, self.mode) and is_unchanged(temporary, listed):
+            return True
+        del self._prepared[target]
+        temporary.unlink(missing_ok=True)
+        return False
+
+    @measured("publish files")
+    def publish(self, only_if: Callable[[], bool] = _always) -> None:
+        """Rename every file to its target; the folders are flushed before this returns.
+
+        Nothing is renamed in a folder in whose turn `only_if` is false. Only one program at a time
+        renames files in a folder, and any with a last file in the same folder, so that two sets do
+        not mix. Raises RuntimeError, and renames nothing, if a file was begun and not finished.
+        """
+        if not all(pending.is_finished for pending in self._pending):
+            raise RuntimeError("a file is still being written")
+        while self._pending:
+            self._pending.pop().flush()
+        while self._flushes:
+            self._flushes.popleft()()
+        targets = [*self._prepared]
+        if not targets:
+            return
+        last = targets[-1].parent
+        with explained(last), turn_in(last):
+            targets.sort(key=lambda path: (path.parent == last, path.parent))
+            for folder, group in itertools.groupby(targets, lambda path: path.parent):
+                turn = contextlib.nullcontext() if folder == last else turn_in(folder)
+                with explained(folder), turn:
+                    for target in group if only_if() else ():
+                        with explained(target):
+                            _rename(self._prepared[target], target)
+                        del self._prepared[target]
+                    flush_folder(folder)
+
+
+def _rename(temporary: Path, target: Path) -> None:
+    """Renaming a link to another link of the same file would leave both names."""
+    with contextlib.suppress(FileNotFoundError):
+        if temporary.samefile(target):
+            temporary.unlink()
+            return
+    temporary.replace(target)
+
+
+def duplicate(source: Path, target: Path, mode: int) -> bool:
+    """Create `target` with the content of a file, without writing it again where possible: as a
+    clone, else as a hard link, else as a copy. False where the source cannot be read.
+    """
+    try:
+        found = source.lstat()
+        if not stat.S_ISREG(found.st_mode):  # to open a pipe would block for ever
+            return False
+        original = source.open("rb")
+    except OSError:
+        return False
+    with original, explained(target):
+        if not (_cloned(original, target, mode) or _linked(source, found, target, mode)):
+            with os.fdopen(create_file(target, mode), "wb") as file:
+                shutil.copyfileobj(original, file)
+                file.flush()
+                os.fsync(file.fileno())
+    return True
+
+
+_FICLONE = 0x40049409  # of Linux' linux/fs.h; Python has no name for it
+
+
+def _cloned(original: BinaryIO, target: Path, mode: int) -> bool:
+    """Let a new file share the blocks of another until one of them changes: Btrfs and XFS can."""
+    if sys.platform != "linux":
+        return False
+    with os.fdopen(create_file(target, mode), "wb") as file:
+        try:
+            fcntl.ioctl(file, _FICLONE, original.fileno())
+        except OSError:
+            target.unlink()
+            return False
+        os.fsync(file.fileno())
+    return True
+
+
+def _linked(source: Path, found: os.stat_result, target: Path, mode: int) -> bool:
+    """Give the file another name. Both then have one mode and owner, so these must be right."""
+    if os.name == "nt" or (stat.S_IMODE(found.st_mode), found.st_uid) != (mode, os.geteuid()):
+        return False
+    try:
+        target.hardlink_to(source)
+    except OSError:  # the file system has no links, or the file has too many
+        return False
+    return True
+
+
+def is_unchanged(path: Path, listed: WrittenFile) -> bool:
+    """Whether a file has the listed size and checksum."""
+    try:
+        if not path.is_file() or path.stat().st_size != listed.size:
+            return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == listed.sha256
+    except (OSError, ValueError):  # ValueError: a name with a NUL character, which no file can have
+        return False
