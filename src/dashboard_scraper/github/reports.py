@@ -160,8 +160,8 @@ class GithubReports:
         def phase_of(person: Person) -> int | None:
             return numbers.get(bit_of[person.id])
 
-        if (active := self._columns_of(day)) is not None:
-            persons = [self._persons[name] for name in active.names]
+        if found := self._columns_of(day):
+            active, persons = found
             cells = columns_of_cells(active.values, len(persons))
             self._note_columns(day.day, active, cells)
             return user_parts(map(self._head, persons), cells, map(phase_of, persons))
@@ -172,16 +172,17 @@ class GithubReports:
             for user in self._user_days(day.ledger_day, day.counted)
         )
 
-    def _columns_of(self, day: OutputDay) -> DayColumns | None:
-        """Everybody who was active as columns, several times as fast; None where their lines need
-        more than that: parts, credits, or two rows for one person.
+    def _columns_of(self, day: OutputDay) -> tuple[DayColumns, list[Person]] | None:
+        """Everybody who was active as columns, several times as fast, and who they are; None where
+        their lines need more than that: parts, credits, or two rows for one person.
         """
         row, active = day.ledger_day, day.active
         has_parts = row.editor_language is DetailStatus.COMPLETE
         if active is None or has_parts or (self._options.with_credits and row.credits is not None):
             return None
-        ids = {self._persons[name].id for name in active.names}
-        return active if len(ids) == len(active.names) else None
+        persons = [self._persons[name] for name in active.names]
+        is_one_each = len({person.id for person in persons}) == len(persons)
+        return (active, persons) if is_one_each else None
 
     def lines_depend_on(self, row: LedgerDay) -> list[Any]:
         """What the day's lines depend on besides its content and the settings.
