@@ -15,6 +15,7 @@ import toy_logins
 from conftest import Home
 from dashboard_scraper.model.costs import Account, Cost, CostDay, CostFigures, sum_costs
 from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.doubts import DoubtKind
 from dashboard_scraper.model.meanings import Basis, Meaning
 from dashboard_scraper.model.metrics import LINES, MESSAGES, SHOWN
 from dashboard_scraper.model.seats import Seat
@@ -39,6 +40,7 @@ from several_sources import (
     put_seats,
 )
 from source_kinds import register
+from stored_days import sql
 from toy_ids import NAME as IDS
 from toy_logins import NAME as LOGINS
 
@@ -167,6 +169,31 @@ def test_gap_of_a_source_is_its_own(home: Home) -> None:
     assert compared["Augment"][3:] == ["1", "1", "7 of 7"]
     assert report.number("people-together") == "about 4"
     assert f"Copilot: missing {GAP}." in report.words
+
+
+@pytest.mark.slow
+def test_day_in_doubt_has_its_mark_beside_other_assistants(home: Home, gap: str) -> None:
+    """As in the part of its source; a day that another source misses has both remarks."""
+    held, suspicious = (remark_on(kind) for kind in (DoubtKind.HELD, DoubtKind.SUSPICIOUS))
+    for column, day in (("held", GAP), ("held", DAYS[4]), ("suspicious", DAYS[4])):
+        sql(
+            gap,
+            f"UPDATE day_ledger SET {column} = 'one more, or one fewer'"
+            f" WHERE source = '{IDS}' AND day = '{day}'",
+        )
+    report = report_of(home, code=6)
+    for name in ("together-day", "together-week"):
+        chart = report.charts[name]
+        assert [day["mark"] for day in chart["days"]] == ["", "", "\u00d7", "", "*", "", ""]
+        remarks = [row[-1] for row in report.tables[f"t-{name}"][1:]]
+        assert remarks[2:5] == [f"missing: Copilot; {held}", "", f"{suspicious}; {held}"]
+        assert chart["tips"][4].endswith(f"\n{suspicious}\n{held}")
+    assert f"Cursor: % With 2 days on which {DoubtKind.HELD.meaning}." in report.words
+
+
+def remark_on(kind: DoubtKind) -> str:
+    """The remark on a day of Cursor with a doubt of that kind."""
+    return f"{kind.meaning}: Cursor"
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from test_report_appearance import audit, contrast, distance, linear, oklab
 import browser
 from browser import Browser, all_of, one, texts
 from conftest import Home
+from dashboard_scraper.model.doubts import DoubtKind
 from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.sources.registry import ANALYTICS, CLAUDE_CODE, COPILOT, CURSOR
 from filled_store import MONTH
@@ -52,7 +53,15 @@ def test_gap_breaks_the_line_of_its_source_alone(screen: Screen) -> None:
     assert sorted(runs.values()) == [1, 1, 1, 2]
     assert runs["var(--source-5)"] == 2  # Copilot
     assert all_of(chromium, "#f-together-day .screen .gaps rect") == []
-    assert texts(chromium, "#f-together-day .screen .signs text") == ["\u00d7"]
+    assert texts(chromium, "#f-together-day .screen .signs text") == ["\u00d7", "%"]
+
+
+@pytest.mark.slow
+def test_day_in_doubt_is_marked_beside_others_as_in_its_own_part(screen: Screen) -> None:
+    chromium = screen.look(SEVERAL)
+    own = texts(chromium, f"#f-{COPILOT}-active .marks li")
+    beside = texts(chromium, "#f-together-day .marks li")
+    assert own[-1] == beside[-1] == f"% {DoubtKind.HELD.meaning}"
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -38,8 +38,8 @@ class Pages:
     In GAPS, days are missing, empty or in doubt, and one user's name is a script. LARGE has more
     than a thousand users, DAY is of one day with unknown figures, EMPTY has nobody. Of FULL,
     everything is known: teams, editors, languages. In SAME, all users do the same on every
-    day. SEVERAL has every assistant, and a day of one is missing. WIDE has a hundred days, with
-    long numbers on the last, a Monday, and large corrections of costs.
+    day. SEVERAL has every assistant; a day of one is missing, and one held. WIDE has a hundred
+    days, with long numbers on the last, a Monday, and large corrections of costs.
     """
 
     def __init__(self, folders: pytest.TempPathFactory) -> None:
@@ -58,6 +58,7 @@ class Pages:
 def _report(home: Home, name: str) -> Path:
     if name == SEVERAL:
         several_sources.store_all(home)
+        mark(home.settings["STORE_URL"], several_sources.LAST, "held", "one user -> none")
     elif name == GAPS:
         gaps = {"missing": [DAYS[3], DAYS[20]], "empty": [DAYS[8]], "change": _differs}
         store_days(home, [SCRIPT, *users(4)], TWO_MONTHS, **gaps)  # type: ignore[arg-type]

@@ -45,7 +45,7 @@ from dashboard_scraper.report.texts import (
     short,
 )
 
-_MARKS = {
+MARKS = {
     MISSING: "missing: not in the store",
     **{kind.sign: kind.meaning for kind in DoubtKind},
     EMPTY: "fetched, and nobody was active",
@@ -137,13 +137,13 @@ def day_figure(
     rows = [
         [f"{day.day}", *(text for _, text in plot.texts(day)), _remark(day)] for day in now.days
     ]
-    meanings = [(mark, meaning) for mark, meaning in _MARKS.items() if mark in marks]
+    meanings = [(mark, meaning) for mark, meaning in MARKS.items() if mark in marks]
     table = Table(headers, rows)
     return Figure(plot.name, plot.title, chart, table, keys, meanings, notes, plot.full)
 
 
 def _remark(day: Day) -> str:
-    return "; ".join(_MARKS[mark] for mark in marks_of(day))
+    return "; ".join(MARKS[mark] for mark in marks_of(day))
 
 
 def _lines_before(before: Period, plot: DayPlot) -> list[Series]:
@@ -243,13 +243,18 @@ def whole_notes(period: Period) -> list[str]:
     notes = []
     if period.missing:
         notes.append(f"{MISSING} {many(period.missing, 'missing day')} left out")
-    doubtful = {kind: sum(bool(day.doubts_of(kind)) for day in period.stored) for kind in DoubtKind}
-    notes += [
-        f"{kind.sign} With {many(days, 'day')} on which {kind.meaning}"
-        for kind, days in doubtful.items()
-        if days
-    ]
+    notes += doubt_notes(period)
     empty = sum(day.state is State.EMPTY for day in period.stored)
     if empty:
         notes.append(f"{EMPTY} With {many(empty, 'day')} on which nobody was active")
     return notes
+
+
+def doubt_notes(period: Period) -> list[str]:
+    """Notes on the days in doubt that a figure counts, one for each kind of doubt."""
+    doubtful = {kind: sum(bool(day.doubts_of(kind)) for day in period.stored) for kind in DoubtKind}
+    return [
+        f"{kind.sign} With {many(days, 'day')} on which {kind.meaning}"
+        for kind, days in doubtful.items()
+        if days
+    ]

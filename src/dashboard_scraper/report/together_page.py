@@ -10,18 +10,21 @@ from decimal import Decimal
 
 from dashboard_scraper.model.listing import many
 from dashboard_scraper.report.charts import (
+    EMPTY,
     GAP,
     MISSING,
     BarChart,
     ChartDay,
     DayChart,
     Series,
+    marks_of,
     source_style,
 )
 from dashboard_scraper.report.completeness import completeness_of, strip_of
 from dashboard_scraper.report.cost_page import money
 from dashboard_scraper.report.figures import WEEK, change_of
 from dashboard_scraper.report.parts import Amount, Coverage, Figure, Key, Number, Section, Table
+from dashboard_scraper.report.plots import MARKS, doubt_notes
 from dashboard_scraper.report.texts import (
     LAPSED,
     NEW,
@@ -217,17 +220,17 @@ def _days_figure(
     sides = together.sides
     values = {side.source: [pick(day) for day in side.days] for side in sides}
     days = [each.day for each in sides[0].days]
-    places, tips, rows = [], [], []
+    places, tips, rows, used = [], [], [], set[str]()
     for at, day in enumerate(days):
-        lacking = [labels[side.source] for side in sides if side.days[at].active is None]
+        remarks = _remarks(sides, labels, at)
         unknown = all(values[side.source][at] is None for side in sides)
-        mark = MISSING if lacking else ""
         label = f"{day.day} {day:%b}"
-        places.append(ChartDay(label, not day.weekday(), mark, unknown))
+        places.append(ChartDay(label, not day.weekday(), next(iter(remarks), ""), unknown))
         cells = [_cell(side, at, values[side.source][at]) for side in sides]
         named = [f"{labels[s.source]}: {cell}" for s, cell in zip(sides, cells, strict=True)]
-        tips.append("\n".join([weekday_text(day), *named]))
-        rows.append([f"{day}", *cells, f"missing: {', '.join(lacking)}" if lacking else ""])
+        tips.append("\n".join([weekday_text(day), *named, *remarks.values()]))
+        rows.append([f"{day}", *cells, "; ".join(remarks.values())])
+        used.update(remarks)
     chart = DayChart(
         places,
         tips,
@@ -241,19 +244,33 @@ def _days_figure(
         top=0,
     )
     keys = [Key(source_style(side.source), None, labels[side.source]) for side in sides]
-    marks = (
-        [(MISSING, "missing in a source, whose line has a gap")]
-        if any(side.missing for side in sides)
-        else []
-    )
     if any(place.gap for place in places):
-        marks.append((GAP, UNKNOWN))
+        used.add(GAP)
+    legend = {**MARKS, MISSING: "missing in a source, whose line has a gap"}
+    marks = [(mark, meaning) for mark, meaning in legend.items() if mark in used]
     headers = ["Day", *(labels[side.source] for side in sides), "Remark"]
     name = f"together-{term.key}"
     return Figure(
         name, f"{term.title} by assistant", chart, Table(headers, rows), keys, marks, notes,
         full=term is WEEKLY,
     )  # fmt: skip
+
+
+def _remarks(sides: Sequence[Side], labels: Labels, at: int) -> dict[str, str]:
+    """What is special about a day, and in which sources, by its mark, the most important first.
+
+    That nobody was active needs no mark: the line of the source is at 0.
+    """
+    where: dict[str, list[str]] = {}
+    for side in sides:
+        for mark in marks_of(side.figures.now.days[at]):
+            where.setdefault(mark, []).append(labels[side.source])
+    meanings = {**MARKS, MISSING: "missing"}
+    return {
+        mark: f"{meaning}: {', '.join(where[mark])}"
+        for mark, meaning in meanings.items()
+        if mark in where and mark != EMPTY
+    }
 
 
 def _cell(side: Side, at: int, value: int | None) -> str:
@@ -314,6 +331,7 @@ def _notes(together: Together, labels: Labels) -> Iterator[str]:
         if side.figures.before.missing:
             days = many(side.figures.before.missing, "day")
             yield f"{label}: of the period before {days} are missing, so nothing is compared."
+        yield from (f"{label}: {note}." for note in doubt_notes(side.figures.now))
         if side.services:
             yield (
                 f"{label}: {many(side.services, 'service account or API key', 'service accounts')}"

@@ -14,6 +14,7 @@ from dashboard_scraper.report.cost_figures import MixedCurrencies, PageCosts
 from dashboard_scraper.report.cost_page import PER_PERSON, cost_term, metrics_of, with_unit
 from dashboard_scraper.report.cost_texts import CENTS
 from dashboard_scraper.report.parts import Amount, Section, Table
+from dashboard_scraper.report.plots import doubt_notes
 from dashboard_scraper.report.texts import (
     NONE,
     OTHER_TEAMS,
@@ -215,6 +216,11 @@ def comparable_section(together: Together, labels: Labels) -> Section | None:
             f"{labels[side.source]}: without {many(len(side.missing), 'missing day')}."
             for side in sides
             if side.missing
+        ),
+        *(
+            f"{labels[side.source]}: {note}."
+            for side in sides
+            for note in doubt_notes(side.figures.now)
         ),
     ]
     return Section("alike", "Figures that compare", tables=[("Counted alike", table)], notes=notes)
