@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from types import FrameType
 from typing import NoReturn
 
@@ -70,6 +71,14 @@ def _open_missing_streams() -> None:
             setattr(sys, name, open(nowhere, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
+def _accept_any_character() -> None:
+    """Write what the encoding of stdout does not have as an escape, as stderr does: the encoding of
+    a file on Windows lacks most alphabets, and not every file name is UTF-8.
+    """
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def _is_all_written() -> bool:
     """Whether the standard streams took everything. The interpreter would try once more at the end,
     and exit with a code of its own.
@@ -94,6 +103,7 @@ def run_tap() -> None:
 def run(words: Sequence[str] | None = None) -> None:
     """The entry point of `python -m dashboard_scraper` and of the installed command."""
     _open_missing_streams()
+    _accept_any_character()
     _catch_signals()
     gc.set_threshold(_GARBAGE)
     # Another package's plugin of pydantic would see every setting, secrets too; and to look for one

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from datetime import date, timedelta
 from pathlib import Path
@@ -129,6 +130,34 @@ def test_home_has_env_session_and_data(
     assert (result.code, sim.count()) == (0, 3)
     assert result.paths[0] == home.path / "exports" / f"{SINGLE}.csv"
     assert list(elsewhere.iterdir()) == [elsewhere / ".env"]
+
+
+def printed(home: Home, *words: str) -> bytes:
+    """What a process of its own writes to standard output."""
+    command, environment = home.command(*words), home.environment()
+    return subprocess.run(command, env=environment, capture_output=True, check=True).stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every file name is Unicode")
+def test_home_may_have_a_name_that_is_not_utf_8(home: Home, sim: Simulator) -> None:
+    home.path = home.path / os.fsdecode(b"Gr\xf6\xdfe")
+    home.path.mkdir()
+    home.sign_in(sim)
+    home.settings["PYTHONIOENCODING"] = "utf-8"  # as on a desktop, where it refuses such bytes
+    lines = printed(home, US).decode().splitlines()
+    assert lines[0].endswith(rf"/Gr\udcf6\udcdfe/data/{SINGLE}.csv")
+    assert home.files() == both(SINGLE)
+    assert json.loads(home.run("status", "--json").out)["store"].endswith("/data/usage.db")
+
+
+def test_what_the_encoding_of_output_lacks_is_escaped(home: Home) -> None:
+    home.path = home.path / "Größe Ж"
+    home.path.mkdir()
+    store = home.data / "usage.db"
+    home.settings["PYTHONIOENCODING"] = "latin-1"  # like that of a file on Windows
+    text = printed(home, "status").decode("latin-1")
+    assert text.startswith(f"store: {store}\n".replace("Ж", r"\u0416"))
+    assert json.loads(printed(home, "status", "--json").decode("utf-8"))["store"] == str(store)
 
 
 @pytest.mark.slow

@@ -30,5 +30,11 @@ def print_text(text: str) -> None:
 
 
 def print_json(value: msgspec.Struct) -> None:
-    """Write one indented JSON document to stdout."""
-    print_lines([msgspec.json.format(msgspec.json.encode(value)).decode()])
+    """Write one indented JSON document to stdout: in UTF-8, whatever the encoding of text there."""
+    stdout: TextIO | None = sys.stdout
+    if stdout is None:
+        return
+    with explained("standard output"):
+        stdout.flush()
+        stdout.buffer.write(msgspec.json.format(msgspec.json.encode(value)) + b"\n")
+        stdout.flush()

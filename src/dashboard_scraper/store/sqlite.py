@@ -249,7 +249,7 @@ class SqliteBackend:
 
     def _connected(self, path: Path, options: str) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            f"file:{quote(str(path))}?{options}",
+            f"file:{quote(os.fsencode(path))}?{options}",
             uri=True,
             timeout=_BUSY_SECONDS,
             isolation_level=None,

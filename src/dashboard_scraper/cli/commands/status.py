@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -81,8 +82,9 @@ def print_status(
             people = _people(settings, reader, now)
             notified = notices.status_of(reader.notices())
     if as_json:
-        every = StatusWithPeople(status.store, status.sources, status.runs, people, notified)
-        print_json(every)
+        # A file name need not be UTF-8, which JSON has to be.
+        name = os.fsencode(status.store).decode(errors="replace")
+        print_json(StatusWithPeople(name, status.sources, status.runs, people, notified))
     else:
         texts = [as_text(status)]
         if people and people.adds_to_days:
