@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def test_store_in_an_object_store(home: Home, remote_catalogue: RestCatalogue) -
 def test_merged_files_are_read_and_replaced(home: Home, lake: Path) -> None:
     """Another program may put several days into one file."""
     export_lake(home)
-    catalog = SqlCatalog("lake", uri=f"sqlite:///{lake / CATALOG_FILE}", warehouse=f"{lake}")
+    catalog = catalog_of(lake)
     table = catalog.load_table((NAMESPACE, "user_days"))
     merge_files(table)
     snapshot = table.metadata.current_snapshot_id
@@ -91,6 +92,33 @@ def test_merged_files_are_read_and_replaced(home: Home, lake: Path) -> None:
     export_lake(home)
     catalog.close()
     assert written(reading(home, lake), "of-lake") == written(home, "of-store")
+
+
+@pytest.mark.usefixtures("details")
+def test_rows_that_another_program_added_again(home: Home, lake: Path) -> None:
+    """The figures of their day would be twice as high: nobody reads it before it is replaced."""
+    export_lake(home)
+    added = {"daily_totals": FIRST, "user_days": FIRST + timedelta(1), "credit_days": LAST}
+    with closing(catalog_of(lake)) as catalog:
+        tables = {name: catalog.load_table((NAMESPACE, name)) for name in added}
+        before = {name: table.scan().to_arrow().num_rows for name, table in tables.items()}
+        for name, table in tables.items():
+            table.append(table.scan(row_filter=f"day = '{added[name]}'").to_arrow())
+        result = reading(home, lake).run("status")
+        assert result.code == 1
+        assert f"{FIRST} to {LAST}: the rows are not those of the totals" in result.err
+        export_lake(home)
+        for name, table in tables.items():
+            assert table.refresh().scan().to_arrow().num_rows == before[name], name
+        totals = tables["daily_totals"]
+        totals.append(totals.scan().to_arrow())
+    export_lake(home)
+    assert reading(home, lake).run("status").code == 0
+
+
+def catalog_of(lake: Path) -> SqlCatalog:
+    """The lake as another program opens it."""
+    return SqlCatalog("lake", uri=f"sqlite:///{lake / CATALOG_FILE}", warehouse=f"{lake}")
 
 
 def test_lake_can_only_be_read(home: Home, lake: Path) -> None:

@@ -43,20 +43,17 @@ try:
         user_days,
     )
     from dashboard_scraper.exports.lake_costs import CostsOfDays
-    from dashboard_scraper.store.lake.commits import LakeDay, MadeDay, prepare, put
+    from dashboard_scraper.store.lake.commits import LakeDay, MadeDay, made_day, prepare, put
     from dashboard_scraper.store.lake.expiry import expire, files_of
     from dashboard_scraper.store.lake.place import Lake, folder_of, opened
-    from dashboard_scraper.store.lake.state import contents_of_rows, totals_in
+    from dashboard_scraper.store.lake.state import Contents, are_whole, contents_of_rows, totals_in
     from dashboard_scraper.store.lake.tables import (
         CONTENT,
         CREDIT_DAYS,
         EDITOR_LANGUAGE_DAYS,
         PSEUDONYMS,
         USAGE,
-        USER_DAYS,
         LakeTable,
-        TableGroup,
-        with_content,
     )
 except ImportError:
     raise UsageError(
@@ -175,18 +172,22 @@ def _change(
     days: _Days,
     day: date,
     totals: Mapping[str, Any] | None,
-    there: Mapping[str, Mapping[date, set[str]]],
+    there: Mapping[str, Contents],
 ) -> LakeDay | None:
     """What has to be done about a day of the window, if anything."""
     content, make = days.contents.get(day), partial(days.made, day)
-    found = {name: contents.get(day, set()) for name, contents in there.items()}
+    found = {name: contents.get(day, {}) for name, contents in there.items()}
     if content is None:
         nothing = totals is None and not any(found.values())
         return None if nothing else LakeDay(day, None, make)
-    if not _is_written(days.group, content, totals, found):
+    if (
+        totals is None
+        or totals[CONTENT] != content
+        or not are_whole(days.group, totals, found)  # of an interrupted run, or of another program
+    ):
         return LakeDay(day, content, make)
     fresh = {name: days.totals[day][name] for name in days.freshness}
-    if totals is None or totals == {**totals, **fresh}:
+    if totals == {**totals, **fresh}:
         return None
     return LakeDay(day, content, make, {**totals, **fresh})
 
@@ -214,18 +215,16 @@ class _UsageOfDays:
         users = self._reader.day(row).users
         shown = audience.shown(users)
         content = self.contents[day]
-        totals = {**self.totals[day], CONTENT: content, PSEUDONYMS: audience.anonymous}
+        totals = {**self.totals[day], PSEUDONYMS: audience.anonymous}
         if audience.anonymous or shown != users:
             totals |= _totals_of(row.source, DayUsage(row.day, shown))
         names = _Names(audience, users, shown)
-        rows = {
-            USER_DAYS: user_days(row, shown, audience, self._export.tolerance),
-            EDITOR_LANGUAGE_DAYS: self._editor_languages(row, names),
-            CREDIT_DAYS: self._credits(row, names),
-        }
-        return MadeDay(
-            totals, {kind.name: with_content(table, content) for kind, table in rows.items()}
+        rows = (
+            user_days(row, shown, audience, self._export.tolerance),
+            self._editor_languages(row, names),
+            self._credits(row, names),
         )
+        return made_day(self.group, totals, rows, content)
 
     def _editor_languages(self, row: LedgerDay, names: _Names) -> pa.Table:
         usages = self._reader.editor_languages(row.source, row.day) if row.editor_language else []
@@ -253,21 +252,6 @@ def _months(window: Window) -> Iterator[Window]:
         if end == window.end:
             return
         start = date.fromordinal(end.toordinal() + 1)
-
-
-def _is_written(
-    group: TableGroup,
-    content: str,
-    totals: Mapping[str, Any] | None,
-    found: Mapping[str, set[str]],
-) -> bool:
-    """Whether the lake has the day, and an interrupted run has left no table behind the others."""
-    if totals is None or totals[CONTENT] != content:
-        return False
-    counted = found[group.rows[0].name]
-    return bool(counted) == bool(totals[group.count]) and all(
-        each <= {content} for each in found.values()
-    )
 
 
 def _totals_of(source: str, shown: DayUsage) -> dict[str, Any]:

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
 
 from dashboard_scraper.exports.arrow_days import CostContents, cost_days
 from dashboard_scraper.exports.daily_export import DailyExport
 from dashboard_scraper.exports.stored_costs import StoredCosts
 from dashboard_scraper.store import Reader
-from dashboard_scraper.store.lake.commits import MadeDay
-from dashboard_scraper.store.lake.tables import (
-    CONTENT,
-    COST_DAYS,
-    COSTS,
-    PSEUDONYMS,
-    ROW_COUNT,
-    with_content,
-)
+from dashboard_scraper.store.lake.commits import MadeDay, made_day
+from dashboard_scraper.store.lake.tables import COSTS, PSEUDONYMS
 
 
 class CostsOfDays:
@@ -38,9 +30,5 @@ class CostsOfDays:
         """The rows of a day, read from the store."""
         row, content = self.stored.days[day], self.contents[day]
         rows = cost_days(row, self.stored.shown(row), self._audience)
-        more: dict[str, Any] = {
-            ROW_COUNT: rows.num_rows,
-            PSEUDONYMS: self._audience.anonymous,
-            CONTENT: content,
-        }
-        return MadeDay({**self.totals[day], **more}, {COST_DAYS.name: with_content(rows, content)})
+        totals = {**self.totals[day], PSEUDONYMS: self._audience.anonymous}
+        return made_day(self.group, totals, (rows,), content)

@@ -30,7 +30,7 @@ from dashboard_scraper.store.backend import View
 from dashboard_scraper.store.column_types import Moment
 from dashboard_scraper.store.lake.duckdb_engine import engine_in
 from dashboard_scraper.store.lake.place import Lake, exists, opened
-from dashboard_scraper.store.lake.state import contents_in, day_bounds, is_true
+from dashboard_scraper.store.lake.state import are_whole, contents_in, day_bounds, is_true
 from dashboard_scraper.store.lake.tables import (
     CONTENT,
     GROUPS,
@@ -198,33 +198,40 @@ def _consistent(lake: Lake) -> dict[str, IcebergTable]:
             return tables
     raise StoreFailed(
         f"{lake.shown}: {listed_days(torn)}: the rows are not those of the totals; an export is"
-        " running or was interrupted: wait for it, or export these days again"
+        " running or was interrupted, or another program has added rows: wait for it, or export"
+        " these days again"
     )
 
 
 def _torn_days(group: TableGroup, tables: Mapping[str, IcebergTable]) -> set[date]:
     """Days whose rows in some table are not those of the totals."""
-    columns = ("source", "day", group.count, CONTENT)
-    table = tables.get(group.totals.name)
-    totals = table.scan(selected_fields=columns).to_arrow().to_pylist() if table is not None else []
-    contents = {(row["source"], row["day"]): row[CONTENT] for row in totals}
-    found = {
-        kind.name: contents_in(tables[kind.name]) if kind.name in tables else {}
-        for kind in group.rows
-    }
-    torn = {
-        key
-        for each in found.values()
-        for key, there in each.items()
-        if there != {contents.get(key)}
-    }
-    counted = found[group.rows[0].name]
-    torn |= {
-        key
-        for row in totals
-        if row[group.count] and (key := (row["source"], row["day"])) not in counted
-    }
+    there = [kind.name for kind in group.rows if kind.name in tables]
+    found = {name: contents_in(tables[name]) for name in there}
+    torn = {key for each in found.values() for key in each}
+    if group.totals.name in tables:
+        for key, totals in _totals_by_day(group, tables[group.totals.name]).items():
+            rows: dict[str, Mapping[str, int]] = {
+                kind.name: found.get(kind.name, {}).get(key, {}) for kind in group.rows
+            }
+            if len(totals) == 1 and are_whole(group, totals[0], rows):
+                torn.discard(key)
+            else:
+                torn.add(key)
     return {day for _, day in torn}
+
+
+def _totals_by_day(
+    group: TableGroup, table: IcebergTable
+) -> dict[tuple[str, date], list[dict[str, Any]]]:
+    """What the totals say of the rows of each source and day: once, unless they were added again.
+    The tables of earlier versions lack some counts.
+    """
+    wanted = {"source", "day", CONTENT, *group.counts}
+    columns = [name for name in table.schema().column_names if name in wanted]
+    found: dict[tuple[str, date], list[dict[str, Any]]] = {}
+    for row in table.scan(selected_fields=tuple(columns)).to_arrow().to_pylist():
+        found.setdefault((row["source"], row["day"]), []).append(row)
+    return found
 
 
 def _refuse_pseudonyms(totals: Iterable[IcebergTable], shown: str) -> None:

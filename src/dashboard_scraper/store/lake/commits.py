@@ -30,10 +30,12 @@ from dashboard_scraper.model.dates import month_of
 from dashboard_scraper.store.lake.place import CONFLICTS, Lake
 from dashboard_scraper.store.lake.state import Contents, contents_in, is_of
 from dashboard_scraper.store.lake.tables import (
+    CONTENT,
     PROPERTIES,
     TABLES,
     LakeTable,
     TableGroup,
+    with_content,
 )
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,18 @@ class MadeDay(msgspec.Struct, frozen=True):
 
     totals: Mapping[str, Any]
     rows: Mapping[str, pa.Table]
+
+
+def made_day(
+    group: TableGroup, totals: Mapping[str, Any], rows: Sequence[pa.Table], content: str
+) -> MadeDay:
+    """The rows of a day in each of the group's tables, and totals that count them."""
+    counts = zip(group.counts, (each.num_rows for each in rows), strict=True)
+    tables = zip(group.rows, rows, strict=True)
+    return MadeDay(
+        {**totals, **dict(counts), CONTENT: content},
+        {kind.name: with_content(each, content) for kind, each in tables},
+    )
 
 
 class LakeDay(msgspec.Struct, frozen=True):
@@ -140,7 +154,7 @@ class _Batch:
         self._source = source
         self._days = {each.day: each for each in days}
         self._totals: dict[date, Mapping[str, Any]] = {}
-        self._expected: dict[tuple[str, date], set[str]] = {}
+        self._expected: dict[tuple[str, date], Mapping[str, int]] = {}
         self._files: dict[tuple[str, date], list[DataFile]] = {}
 
     def write(self) -> None:
@@ -151,7 +165,7 @@ class _Batch:
             if each.totals is not None:
                 self._totals[each.day] = each.totals
                 for kind, _ in tables:
-                    there = found[kind.name].get(each.day, set())
+                    there = found[kind.name].get(each.day, {})
                     self._expected[kind.name, each.day] = there
                 continue
             made = each.make() if each.content else None
@@ -160,7 +174,7 @@ class _Batch:
             for kind, table in tables:
                 rows = made.rows[kind.name] if made is not None else []
                 key = kind.name, each.day
-                self._expected[key] = {str(each.content)} if len(rows) else set()
+                self._expected[key] = {str(each.content): len(rows)} if len(rows) else {}
                 if len(rows) and found[kind.name].get(each.day) != self._expected[key]:
                     self._files[key] = _written(table, self._source, each.day, rows)
 
@@ -214,9 +228,7 @@ class _Batch:
 
     def _differing(self, kind: LakeTable, table: Table) -> list[date]:
         found = self._found(table)
-        return [
-            day for day in self._days if found.get(day, set()) != self._expected[kind.name, day]
-        ]
+        return [day for day in self._days if found.get(day, {}) != self._expected[kind.name, day]]
 
     def _files_of(self, kind: LakeTable, table: Table, day: date) -> list[DataFile]:
         """The files written for a day; written again where an earlier commit has used them."""

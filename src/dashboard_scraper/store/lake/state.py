@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
+import pyarrow as pa
 import pyiceberg.expressions
 from pyiceberg.conversions import from_bytes
 from pyiceberg.expressions import And, BooleanExpression
@@ -16,17 +17,20 @@ from dashboard_scraper.model.dates import Window
 from dashboard_scraper.store.lake.place import Lake
 from dashboard_scraper.store.lake.tables import CONTENT, TableGroup
 
-Contents = Mapping[date, set[str]]
+Contents = Mapping[date, Mapping[str, int]]
+"""How many rows of each day were written from which content."""
+
 _EPOCH = date(1970, 1, 1).toordinal()
 
 
 def totals_in(
     lake: Lake, group: TableGroup, source: str, window: Window | None = None
 ) -> dict[date, dict[str, Any]]:
-    """The rows of the totals, by day."""
+    """The rows of the totals, by day; that of a day with several has no content."""
     table = lake.catalog.load_table(lake.identifier(group.totals.name))
     rows = table.scan(row_filter=is_in(source, window)).to_arrow().to_pylist()
-    return {row["day"]: row for row in rows}
+    days = Counter(row["day"] for row in rows)
+    return {row["day"]: row if days[row["day"]] == 1 else {**row, CONTENT: ""} for row in rows}
 
 
 def contents_of_rows(
@@ -43,27 +47,42 @@ def contents_of_rows(
 
 def contents_in(
     table: Table, rows: BooleanExpression = ALWAYS_TRUE
-) -> dict[tuple[str, date], set[str]]:
-    """The contents of these rows, by default all, by source and day: one, unless a writer was
-    interrupted.
+) -> dict[tuple[str, date], Counter[str]]:
+    """How many of these rows, by default of all, have which content, by source and day: one,
+    unless a writer was interrupted. Their number tells rows that another program has added again.
 
     Read from the bounds in the manifests: each day has files of its own, unless another program
     has merged them.
     """
     columns = ("source", "day", CONTENT)
     scan = table.scan(row_filter=rows, selected_fields=columns)
-    keys: list[tuple[str, date, str]] = []
+    found: dict[tuple[str, date], Counter[str]] = defaultdict(Counter)
     for task in scan.plan_files():
         key = _only_key(table, task)
         if key is None:
-            distinct = scan.to_arrow().group_by(list(columns)).aggregate([])
-            keys = list(zip(*(distinct.column(name).to_pylist() for name in columns), strict=True))
-            break
-        keys.append(key)
-    found: dict[tuple[str, date], set[str]] = defaultdict(set)
-    for source, day, content in keys:
-        found[source, day].add(content)
+            return _counted(scan.to_arrow().group_by(list(columns)).aggregate([([], "count_all")]))
+        source, day, content = key
+        found[source, day][content] += task.file.record_count
     return found
+
+
+def _counted(groups: pa.Table) -> dict[tuple[str, date], Counter[str]]:
+    """As `contents_in`, from the columns source, day, content and their number of rows."""
+    found: dict[tuple[str, date], Counter[str]] = defaultdict(Counter)
+    for source, day, content, rows in zip(*(c.to_pylist() for c in groups.columns), strict=True):
+        found[source, day][content] = rows
+    return found
+
+
+def are_whole(
+    group: TableGroup, totals: Mapping[str, Any], found: Mapping[str, Mapping[str, int]]
+) -> bool:
+    """Whether what each table has of a day are the rows that the day's totals count."""
+    for kind, column in zip(group.rows, group.counts, strict=True):
+        there, count = found[kind.name], totals.get(column)
+        if not there.keys() <= {totals[CONTENT]} or count not in (None, sum(there.values())):
+            return False
+    return True
 
 
 def _only_key(table: Table, task: FileScanTask) -> tuple[str, date, str] | None:

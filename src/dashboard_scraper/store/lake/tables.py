@@ -42,6 +42,13 @@ _ROW_COUNT = (
     pa.field(ROW_COUNT, pa.int64(), nullable=False),
     "How many rows the day has in the table of costs",
 )
+_EDITOR_LANGUAGE_ROWS, _CREDIT_ROWS = (
+    (
+        pa.field(f"{name}_rows", pa.int64()),
+        f"How many rows the day has in `{name}_days`; NULL where an earlier version wrote it",
+    )
+    for name in ("editor_language", "credit")
+)
 _TYPES: dict[pa.DataType, IcebergType] = {
     pa.timestamp("us", tz="UTC"): TimestamptzType(),
     pa.bool_(): BooleanType(),
@@ -111,19 +118,19 @@ def _lake_table(table: ArrowTable, *more: tuple[pa.Field, str]) -> LakeTable:
 USER_DAYS = _lake_table(arrow.USER_DAYS)
 EDITOR_LANGUAGE_DAYS = _lake_table(arrow.EDITOR_LANGUAGE_DAYS)
 CREDIT_DAYS = _lake_table(arrow.CREDIT_DAYS)
-DAILY_TOTALS = _lake_table(arrow.DAILY_TOTALS, _PSEUDONYMS)
+DAILY_TOTALS = _lake_table(arrow.DAILY_TOTALS, _PSEUDONYMS, _EDITOR_LANGUAGE_ROWS, _CREDIT_ROWS)
 COST_DAYS = _lake_table(arrow.COST_DAYS)
 COST_TOTALS = _lake_table(arrow.COST_TOTALS, _ROW_COUNT, _PSEUDONYMS)
 
 
 class TableGroup(msgspec.Struct, frozen=True):
     """Tables that have the same `content` of a day: those of rows, and that of the totals, which is
-    committed after them. Its column `count` is how many rows of the first table a day has.
+    committed after them. `counts` are its columns that say how many rows a day has in each table.
     """
 
     rows: tuple[LakeTable, ...]
+    counts: tuple[str, ...]
     totals: LakeTable
-    count: str
 
     @property
     def tables(self) -> tuple[LakeTable, ...]:
@@ -131,8 +138,12 @@ class TableGroup(msgspec.Struct, frozen=True):
         return (*self.rows, self.totals)
 
 
-USAGE = TableGroup((USER_DAYS, EDITOR_LANGUAGE_DAYS, CREDIT_DAYS), DAILY_TOTALS, "users")
-COSTS = TableGroup((COST_DAYS,), COST_TOTALS, ROW_COUNT)
+USAGE = TableGroup(
+    (USER_DAYS, EDITOR_LANGUAGE_DAYS, CREDIT_DAYS),
+    ("users", _EDITOR_LANGUAGE_ROWS[0].name, _CREDIT_ROWS[0].name),
+    DAILY_TOTALS,
+)
+COSTS = TableGroup((COST_DAYS,), (ROW_COUNT,), COST_TOTALS)
 """Costs are revised apart from what was used. Lakes of earlier versions lack these tables."""
 GROUPS = (USAGE, COSTS)
 TABLES = (*USAGE.tables, *COSTS.tables)
