@@ -168,6 +168,33 @@ def test_details_are_tables_of_their_own(home: Home, lake: Path) -> None:
     assert consistent(lake)
 
 
+@pytest.mark.parametrize("pseudonyms", [False, True])
+def test_details_of_a_left_out_service_account_are_not_its_persons(
+    home: Home, lake: Path, pseudonyms: bool
+) -> None:
+    ada = "ada@example.com"
+    store = store_at(home.settings["STORE_URL"])
+    put(home.settings["STORE_URL"], {LAST: [user(ada), user("bot")]})
+    usages = [
+        EditorLanguageUsage(name, "VSCode", "Python", figures_of(chat_messages=count))
+        for name, count in ((ada, 3), ("bot", 4))
+    ]
+    with store.locked(), store.opened():
+        store.put_editor_languages(SOURCE, LAST, usages, DetailStatus.COMPLETE, FETCHED)
+        store.put_credits(SOURCE, LAST, {ada: 1.5, "bot": 2.0}, FETCHED)
+    people = home.path / "people.csv"
+    people.write_text(f"email,login,id\n{ada},ada,7\nbot,ada,7\n")
+    home.settings |= {"INCLUDE_SERVICE_ACCOUNTS": "false", "IDENTITY_FILE": f"{people}"}
+    if pseudonyms:
+        (home.path / "key").write_text("k" * 32)
+        (home.path / "key").chmod(0o600)
+        home.settings["PSEUDONYM_KEY_FILE"] = f"{home.path / 'key'}"
+    exported(home)
+    person, *_ = query(lake, "user_days", "user_login", "day DESC")[0]
+    assert query(lake, "editor_language_days", "user_login, chat_messages") == [(person, 3)]
+    assert query(lake, "credit_days", "user_login, credits_consumed") == [(person, 1.5)]
+
+
 def test_second_run_commits_nothing(home: Home, lake: Path) -> None:
     exported(home)
     before = snapshots(lake)

@@ -23,7 +23,7 @@ from dashboard_scraper.model.figures import NOTHING_KNOWN
 from dashboard_scraper.model.metrics import DETAILED, LINES, Figures
 from dashboard_scraper.model.usage import EditorLanguageUsage, UserUsage
 from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.people.identity import Person
+from dashboard_scraper.people.identity import Person, people_of
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import DetailStatus, store_at
 from databases import on_sqlite
@@ -121,6 +121,25 @@ def test_two_spellings_are_one_person_everywhere(
     whole = whole_record(report_of(store_url, WHOLE, LAST))
     counts = {name: count for name, count in whole.items() if name.endswith("active_users")}
     assert set(counts.values()) == {1}, counts
+
+
+@on_sqlite
+def test_what_a_left_out_service_account_did_is_not_its_persons(store_url: str) -> None:
+    """Neither its editors, of which the person would have more than they did, nor its credits."""
+    both = [user("ada@example.com", chat_messages=4), user("bot", chat_messages=6)]
+    put(store_url, {LAST: both})
+    put_editors(store_url, LAST, both)
+    store = store_at(store_url)
+    with store.locked(), store.opened():
+        store.put_credits(SOURCE, LAST, {each.user: 1.25 for each in both}, FETCHED)
+    identities = {each.user: Person("ada", 7) for each in both}
+    audience = Audience(service_accounts=False, identities=identities, people=people_of(identities))
+    (record,) = user_records(
+        report_of(store_url, USERS, LAST, options(with_credits=True), audience=audience)
+    )
+    assert (record["user_login"], record["ai_credits_used"]) == ("ada", 1.25)
+    ides = {row["ide"]: row["user_initiated_interaction_count"] for row in record["totals_by_ide"]}
+    assert ides == {"vscode": 2, "intellij": 2}
 
 
 def added_up(records: list[Json]) -> Json:

@@ -16,9 +16,11 @@ import pytest
 from conftest import Home, Start, twelve_users, yesterday
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import COUNTS, LINES, METRICS, Kind, Metric, Whole, parts_of
-from dashboard_scraper.model.usage import DayUsage, UserUsage
+from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, UserUsage
 from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.simulator import Organization, Simulator
+from dashboard_scraper.store import DetailStatus, store_at
+from filled_store import FETCHED, SOURCE, put, user
 from made_up_days import LAST, MONTH, TWO_MONTHS, figures_of, store_days, users
 from report_reading import Report, read_report
 from stored_days import sql
@@ -162,6 +164,28 @@ def test_analytics_sums_and_editors_add_up(home: Home, api: Simulator, store_url
     whole, one, rest = (number_of(each, LINES) for each in (people, of_day, fewer))
     assert whole == rest
     assert sum_of(fewer, "t-editors") == shown(whole - one)
+
+
+@pytest.mark.slow
+def test_editors_of_a_left_out_service_account_are_not_its_persons(
+    home: Home, store_url: str
+) -> None:
+    both = [user("ada@example.com", **{LINES.name: 3}), user("bot", **{LINES.name: 4})]
+    put(store_url, {LAST: both})
+    usages = [
+        EditorLanguageUsage(each.user, editor, "Python", each.figures)
+        for each, editor in zip(both, ("VSCode", "Vim"), strict=True)
+    ]
+    store = store_at(store_url)
+    with store.locked(), store.opened():
+        store.put_editor_languages(SOURCE, LAST, usages, DetailStatus.COMPLETE, FETCHED)
+    people = home.path / "people.csv"
+    people.write_text("email,login,id\nada@example.com,ada,7\nbot,ada,7\n")
+    home.settings |= {"STORE_URL": store_url, "IDENTITY_FILE": f"{people}"}
+    for shown, editors in (("true", {"VSCode": "3", "Vim": "4"}), ("false", {"VSCode": "3"})):
+        home.settings["INCLUDE_SERVICE_ACCOUNTS"] = shown
+        report = report_of(home, f"{LAST}", "--source", SOURCE)
+        assert report.column("t-editors", LINES.title) == editors
 
 
 def number_of(report: Report, metric: Metric) -> int:

@@ -136,6 +136,9 @@ class DayContents:
         self._made_with = [_FORMAT, columns, shown, known, tolerance.as_numbers()]
         if forgets:  # else the days that earlier versions wrote would all be written again
             self._made_with.append(forgets)
+        of_accounts = any("@" not in name for pair in known.items() for name in pair)
+        if of_accounts and not audience.service_accounts:
+            self._made_with.append("details by account")  # earlier versions: by person
 
     def of(self, ledger: Mapping[str, Any]) -> str:
         """The identifier for a row of the ledger, by column name."""

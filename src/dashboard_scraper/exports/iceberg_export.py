@@ -28,6 +28,7 @@ from dashboard_scraper.model.metrics import DETAILED
 from dashboard_scraper.model.reconciliation import Rules, Verdict
 from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.people.audience import Audience
+from dashboard_scraper.people.people import person_key
 from dashboard_scraper.settings.groups import LAKE_PREFIX
 from dashboard_scraper.store import LedgerDay, Reader, Store
 from dashboard_scraper.store.empty_days import usage_sums
@@ -275,18 +276,15 @@ class _Names:
         self._audience = audience
         key = audience.people.key
         self._shown = {} if audience.anonymous else {key(user.user): user.user for user in shown}
-        self._left_out = {
-            key(user.user) for user in users if not audience.includes(service=user.service)
-        }
+        self._left_out = audience.left_out(users)
 
     def of(self, user: str) -> str | None:
         """The name; None where outputs leave the account out."""
-        key = self._audience.people.key(user)
-        if key in self._left_out and key not in self._shown:
+        if person_key(user) in self._left_out:
             return None
-        return (
-            self._audience.rename(user) if self._audience.anonymous else self._shown.get(key, user)
-        )
+        if self._audience.anonymous:
+            return self._audience.rename(user)
+        return self._shown.get(self._audience.people.key(user), user)
 
     def person_of(self, name: str) -> str:
         """The person of such a name."""

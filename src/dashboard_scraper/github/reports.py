@@ -50,7 +50,7 @@ from dashboard_scraper.store import DetailStatus, LedgerDay, Reader
 from dashboard_scraper.store.day_columns import DayColumns
 from dashboard_scraper.store.day_people import bits_in
 
-_RULES = 1
+_RULES = 2
 """To be raised where lines of the same days and settings become others in a way that a sample of
 one person's line does not show.
 """
@@ -228,7 +228,7 @@ class GithubReports:
         """Everybody who was active on the day, merged by person."""
         audience, found = self._audience, dict[int, _UserDay]()
         parts = self._parts_by_person(row, usage.users)
-        consumed = self._credits_by_person(row)
+        consumed = self._credits_by_person(row, audience.left_out(usage.users))
         for user in usage.active:
             if not audience.includes(service=user.service):
                 continue
@@ -253,24 +253,29 @@ class GithubReports:
         return parts
 
     def _parts(self, row: LedgerDay, users: list[UserUsage]) -> Iterator[tuple[str, Part]]:
-        """The parts by address; none if the day's do not add up to its users' figures."""
+        """The shown parts by address; none if the day's do not add up to its users' figures."""
         details = self._details(row)
         if details:
+            left_out = self._audience.left_out(users)
             figures = {person_key(user.user): user.figures for user in users}
             # A name as it is spelt wins over its key, which another spelling may share.
             figures |= {user.user: user.figures for user in users}
             for usage in details:
-                whole = figures.get(usage.user) or figures.get(person_key(usage.user))
-                known = known_of_whole(usage.figures, whole)
-                yield usage.user, Part(usage.editor, usage.language, known)
+                if person_key(usage.user) not in left_out:
+                    whole = figures.get(usage.user) or figures.get(person_key(usage.user))
+                    known = known_of_whole(usage.figures, whole)
+                    yield usage.user, Part(usage.editor, usage.language, known)
 
-    def _credits_by_person(self, row: LedgerDay) -> dict[str, float]:
+    def _credits_by_person(
+        self, row: LedgerDay, left_out: Collection[str] = ()
+    ) -> dict[str, float]:
         if not self._options.with_credits or row.credits is None:
             return {}
         found: dict[str, float] = {}
         for user, consumed in self._reader.credits_of(self._source, row.day).items():
-            key = self._audience.people.key(user)
-            found[key] = found.get(key, 0) + consumed
+            if person_key(user) not in left_out:
+                key = self._audience.people.key(user)
+                found[key] = found.get(key, 0) + consumed
         return found
 
     def note_differences(self, days: Collection[date]) -> None:
@@ -348,13 +353,7 @@ class GithubReports:
             users = []  # not needed: there are no parts
         elif users is None:
             users = self._reader.day(row).users
-        left_out = {
-            person_key(user.user)
-            for user in users
-            if not self._audience.includes(service=user.service)
-        }
-        found = self._parts(row, users)
-        parts = [part for user, part in found if person_key(user) not in left_out]
+        parts = [part for _, part in self._parts(row, users)]
         return {
             "day": row.day,
             **self._active.counts_on(row.day),

@@ -15,7 +15,7 @@ from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.model.metrics import Figures
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.people.identity import Identities
-from dashboard_scraper.people.people import People, Spelling
+from dashboard_scraper.people.people import People, Spelling, person_key
 from dashboard_scraper.people.pseudonyms import Pseudonyms, Rename, as_they_are, renamed
 
 
@@ -62,6 +62,12 @@ class Audience(msgspec.Struct, frozen=True):
     def includes(self, *, service: bool) -> bool:
         """Whether outputs include such an account; the store includes all."""
         return self.service_accounts or not service
+
+    def left_out(self, accounts: Iterable[Account]) -> set[str]:
+        """By `person_key`, those that outputs leave out; the person whose one is may be shown."""
+        return {
+            person_key(each.user) for each in accounts if not self.includes(service=each.service)
+        }
 
     def person(self, name: str) -> str:
         """An identifier that is the same for all spellings of a person, and may be shown."""

@@ -35,6 +35,7 @@ from dashboard_scraper.shown_people import ShownPeople, unknown_of_merged
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader, Status, Store, UserSums
 from dashboard_scraper.store.day_people import bits_in, counts_of_bits, new_on, union
+from dashboard_scraper.store.sum_queries import PlaceSums
 
 _MOST_BEHIND = timedelta(weeks=1)
 
@@ -163,6 +164,15 @@ class _Gathering:
         for name, bit in sorted(bits.items()):
             yield Person(name, not persons >> bit & 1, sums[name], active_days[bit], last[bit])
 
+    def sums_of_places(self, days: Iterable[date], messages: Collection[Metric]) -> list[PlaceSums]:
+        """The sums over the days of messages and of lines, by user, editor and language."""
+        return self._reader.editor_language_sums(
+            self._source,
+            days,
+            [messages, (LINES,)],
+            service_accounts=self._audience.service_accounts,
+        )
+
     def known_names(self, end: date) -> tuple[set[str], set[str]]:
         """The names of everybody with a row up to the day, and those of service accounts alone."""
         people = ShownPeople(self._reader, self._source, Window(date.min, end), self._audience)
@@ -208,7 +218,8 @@ def figures_of(
     known, services = gathering.known_names(window.end)
     rows = [row for day, row in gathering.ledger.items() if day in window]
     whole = [row.day for row in rows if row.editor_language is DetailStatus.COMPLETE]
-    parts = _parts(reader, source, whole, gathering.naming, now, messages)
+    places = gathering.sums_of_places(whole, messages) if whole else []
+    parts = _parts(places, gathering.naming, now)
     teams, hidden = _teams(now, known, services, audience, messages, options.min_group_size)
     return ReportFigures(
         source=source,
@@ -245,17 +256,9 @@ def teams_in(
     return _teams(now, known, services, audience, messages, options.min_group_size)[0] or []
 
 
-def _parts(
-    reader: Reader,
-    source: str,
-    days: list[date],
-    naming: Naming,
-    period: Period,
-    messages: Collection[Metric],
-) -> list[Part]:
-    """The sums over the days by person, editor and language."""
+def _parts(sums: Iterable[PlaceSums], naming: Naming, period: Period) -> list[Part]:
+    """The sums by person, editor and language of everybody who is shown."""
     shown = {person.name for person in period.people}
-    sums = reader.editor_language_sums(source, days, [messages, (LINES,)]) if days else []
     parts = [Part(naming.name(each.user), each.editor, each.language, *each.sums) for each in sums]
     return [part for part in parts if part.user in shown]
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
+    exists,
     false,
     func,
     literal,
@@ -215,7 +216,9 @@ def _open_sums(
 
 
 @cache
-def _editor_language_sums(wholes: tuple[tuple[Metric, ...], ...]) -> Select[Any]:
+def _editor_language_sums(
+    wholes: tuple[tuple[Metric, ...], ...], *, service_accounts: bool
+) -> Select[Any]:
     table = EDITOR_LANGUAGE_DAY
     place = (table.c.user_login, table.c.editor, table.c.language)
     # In SQL, x + NULL is NULL, and count() leaves NULL out: so an unknown part shows.
@@ -224,6 +227,9 @@ def _editor_language_sums(wholes: tuple[tuple[Metric, ...], ...]) -> Select[Any]
         cast(case((func.count(each) == func.count(), func.sum(each))), BigInteger) for each in sums
     )
     query = select(*place, *whole_sums).where(*_is_on_days(table))
+    if not service_accounts:
+        is_row = (USER_DAY.c[name] == table.c[name] for name in ("source", "day", "user_login"))
+        query = query.where(~exists().where(*is_row, USER_DAY.c.service_account))
     return query.group_by(*place).order_by(*place)
 
 
@@ -370,11 +376,16 @@ class SumQueries(Snapshot):
         return count, OpenSum(*self._all(first, values)[0]) if count else None
 
     def editor_language_sums(
-        self, source: str, days: Iterable[date], wholes: Sequence[Iterable[Metric]]
+        self,
+        source: str,
+        days: Iterable[date],
+        wholes: Sequence[Iterable[Metric]],
+        *,
+        service_accounts: bool,
     ) -> list[PlaceSums]:
         """For each user, editor and language the sums over the days: of each of the `wholes`, the
         sum of its metrics, or None where a part is unknown.
         """
-        query = _editor_language_sums(tuple(map(tuple, wholes)))
+        query = _editor_language_sums(tuple(map(tuple, wholes)), service_accounts=service_accounts)
         rows = self._all(query, _days_values(source, days))
         return [PlaceSums(row[0], row[1], row[2], row[3:]) for row in rows]
