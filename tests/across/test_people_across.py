@@ -87,13 +87,17 @@ def test_service_account_is_not_its_namesake(filled: str, tmp_path: Path) -> Non
 
 
 def test_person_with_a_service_account_is_a_person(tmp_path: Path) -> None:
+    """On a day of the window as on one before."""
     url = f"sqlite:///{tmp_path / 'usage.db'}"
     put(url, {LAST: [person(ADA, 0), person(OLD, service=True)]})
     with store_at(url).reading() as reader:
         found = PeopleAcross(reader, [SOURCE], WINDOW, identities(tmp_path))
+        later = Window(LAST + timedelta(1), LAST + timedelta(1))
+        before = PeopleAcross(reader, [SOURCE], later, identities(tmp_path))
         shown = replace(identities(tmp_path), service_accounts=False)
         without = PeopleAcross(reader, [SOURCE], WINDOW, shown)
     assert keys(found, found.used[SOURCE]) == [ADA]
+    assert keys(before, before.active_before(SOURCE)) == [ADA]
     assert found.services(SOURCE, LAST) == 0
     assert not without.used[SOURCE], "the service account is left out, also as hers"
 

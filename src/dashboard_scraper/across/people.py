@@ -71,14 +71,10 @@ class PeopleAcross:
             self._read(source, reader.people(source, Window(date.min, window.end)))
 
     def _read(self, source: str, stored: Mapping[date, DayPeople]) -> None:
-        within = {day: each for day, each in stored.items() if day in self.window}
-        listed = union(day.listed for day in within.values())
-        earlier = union(
-            each.active & ~each.service for day, each in stored.items() if day not in within
-        )
+        listed = union(each.listed for day, each in stored.items() if day in self.window)
         place = {
             number: self.bit_of(source, self._numbers[number], number)
-            for number in bits_in(listed | earlier)
+            for number in bits_in(union(each.listed for each in stored.values()))
         }
         spelled: dict[int, list[str]] = {}
         for number in bits_in(listed):
@@ -86,17 +82,11 @@ class PeopleAcross:
         self._names[source] = {bit: sorted(found) for bit, found in spelled.items()}
         moved = _Moved(place)
         everybody = self._audiences[source].service_accounts
-        self._days[source] = {
-            day: _Day(
-                moved(each.listed),
-                # A person's account is a service account's only if all accounts of the day are.
-                moved(each.listed) & ~moved(each.listed & ~each.service),
-                # What outputs leave out does not make the person active whose account it is.
-                moved(each.active if everybody else each.active & ~each.service),
-            )
-            for day, each in within.items()
-        }
-        self._earlier[source] = moved(earlier)
+        days = {day: _by_person(each, moved, everybody=everybody) for day, each in stored.items()}
+        self._days[source] = {day: each for day, each in days.items() if day in self.window}
+        self._earlier[source] = union(
+            each.active & ~each.service for day, each in days.items() if day not in self.window
+        )
 
     def bit_of(self, source: str, name: str, number: int | None = None) -> int:
         """The bit of whom a source calls by this name, as beside a seat; a new one where nobody has
@@ -212,6 +202,17 @@ class PeopleAcross:
             )
             for source in self.sources
         }
+
+
+def _by_person(each: DayPeople, moved: _Moved, *, everybody: bool) -> _Day:
+    """A day of persons from that of accounts; without `everybody`, of no service account."""
+    return _Day(
+        moved(each.listed),
+        # A person's account is a service account's only if all accounts of the day are.
+        moved(each.listed) & ~moved(each.listed & ~each.service),
+        # What outputs leave out does not make the person active whose account it is.
+        moved(each.active if everybody else each.active & ~each.service),
+    )
 
 
 class _Moved:
