@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,14 @@ from test_report_appearance import audit, contrast, distance, linear, oklab
 import browser
 from browser import Browser, all_of, one, texts
 from conftest import Home
+from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.doubts import DoubtKind
 from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.sources.registry import ANALYTICS, CLAUDE_CODE, COPILOT, CURSOR
 from filled_store import MONTH
 from report_pages import SEVERAL, Pages, Screen
 from report_reading import read_report
-from several_sources import ADA, put
+from several_sources import ADA, LAST, WEEK, put
 
 SOURCES = (ANALYTICS, COPILOT, CURSOR, CLAUDE_CODE)
 
@@ -115,6 +117,31 @@ def test_short_names_of_lines_are_whole(screen: Screen, home: Home) -> None:
     screen.forget()
     assert "Augment" in texts(screen.chromium, ".screen .ends text")
     assert cut_names(screen.chromium) == []
+
+
+@pytest.mark.slow
+def test_name_of_a_line_that_ends_at_zero_is_beside_no_date(screen: Screen, home: Home) -> None:
+    url = home.settings["STORE_URL"] = f"sqlite:///{home.data / 'usage.db'}"
+    home.data.mkdir()
+    at_work, last = Window(WEEK.start, LAST - timedelta(1)), Window(LAST, LAST)
+    for source in (ANALYTICS, CURSOR):
+        put(url, source, {at_work: [ADA], last: []})
+    home.settings["SOURCES"] = f"{ANALYTICS},{CURSOR}"
+    assert home.run("report", f"{WEEK.start}", f"{LAST}", "--source", "all").code == 0
+    for media, drawing in (("", "screen"), ("print", "paper")):
+        browser.show(screen.chromium, 760, dark=False, media=media)
+        browser.open_page(screen.chromium, home.data / REPORT)
+        screen.forget()
+        names, dates = (
+            screen.chromium.execute_script(
+                "return [...document.querySelectorAll(arguments[0])].map(text =>"
+                " text.getBoundingClientRect().toJSON())",
+                f"#f-together-day .{drawing} .{what} text",
+            )
+            for what in ("ends", "dates")
+        )
+        assert len(names) == 2
+        assert max(name["bottom"] for name in names) <= min(date["top"] for date in dates)
 
 
 @pytest.mark.heavy

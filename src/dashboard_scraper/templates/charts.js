@@ -91,10 +91,10 @@
     return Plot.text(values, { ...at, x, filter, text, dy: -8, fill: "var(--ink)", stroke: "var(--card)", strokeWidth: 3, className: "values" });
   }
 
-  // Each line's name at its end, moved apart where they would touch.
+  // Each line's name at its end, moved apart where they would touch, and above the dates.
   function endLabels(lines, end, height) {
     const gap = (14 / height) * end;
-    let highest = -Infinity;
+    let highest = -gap / 2;
     const ends = lines.map((series) => ({ ...series, value: series.values.at(-1), place: series.values.length - 1 }))
       .filter((series) => series.value !== null)
       .sort((a, b) => a.value - b.value);
