@@ -170,6 +170,21 @@ def test_source_option_chooses_one(home: Home, sim: Simulator) -> None:
     assert sim.requests
 
 
+def test_sources_beside_another_choice_are_refused(home: Home, sim: Simulator) -> None:
+    """Whoever follows the page of one source, and then that of several, has both."""
+    home.settings["METRICS_SOURCE"] = TOY
+    result = home.run(*DAILY)
+    assert result.code == 2
+    assert f"METRICS_SOURCE={TOY} beside SOURCES={ANALYTICS},{TOY}: remove one" in result.err
+    assert home.run(*DAILY, "--source", TOY).code == 0
+    (home.path / ".env").write_text(f"SOURCES={home.settings.pop('SOURCES')}\n")
+    assert home.run(*DAILY).code == 0, "the environment overrides the file"
+    home.settings["METRICS_SOURCE"] = "all"
+    assert home.run(*DAILY).code == 0
+    assert folders(home) == [ANALYTICS, "data", TOY]
+    assert sim.requests
+
+
 def test_all_is_what_has_credentials(home: Home, sim: Simulator) -> None:
     """Augment's dashboard is not fetched beside its API: the same people would count twice."""
     del home.settings["SOURCES"]

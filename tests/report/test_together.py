@@ -373,7 +373,8 @@ def test_source_without_any_day_does_not_stop_the_page(home: Home, filled: Path)
     result = home.run("report", f"{WEEK.start}", f"{WEEK.end}")
     assert result.code == 6
     assert f"{LOGINS}: 7 of 7 days are missing" in result.err
-    assert f"fetch them first from the source {LOGINS}" in result.err
+    assert f"fetch them first from the source {LOGINS}, with backfill" in result.err
+    assert f": {ANALYTICS}: {WEEK}: 7 of 7 days\n" in result.err
     assert "choose with --source" not in result.err, "this page is of all that were chosen"
     report = read_report(home.data / REPORT)
     assert rows(report, "t-assistant-by-assistant")["Augment"][0] == "2"

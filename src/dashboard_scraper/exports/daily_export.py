@@ -117,7 +117,7 @@ def advice_of(reader: Reader, source_name: str, *, of_several: bool = False) -> 
     names = reader.sources()
     others = [name for name in names if name != source_name]
     if source_name in names or not others or of_several:
-        return f"fetch them first from the source {source_name}"
+        return f"fetch them first from the source {source_name}, with backfill"
     return (
         f"the store has no days of the source {source_name}, but has some of"
         f" {' and '.join(others)}: choose with --source or METRICS_SOURCE"
@@ -134,11 +134,12 @@ def reason_of(error: ScraperError, rename: Rename) -> str:
     return shortened(hidden(str(error), rename, error.names), _LONGEST_REASON)
 
 
-def summarise(window: Window, missing: Collection[date], advice: str) -> None:
-    """Log how many days there are; raises DaysMissing if some are missing."""
-    total = len(window)
-    logger.info("%s: %d of %d days", window, total - len(missing), total)
+def summarise(window: Window, missing: Collection[date], advice: str, of: str = "") -> None:
+    """Log how many days there are, after a name of what they are of; raises DaysMissing if some are
+    missing.
+    """
+    total, whose = len(window), f"{of}: " if of else ""
+    logger.info("%s%s: %d of %d days", whose, window, total - len(missing), total)
     if missing:
-        raise DaysMissing(
-            f"{len(missing)} of {total} days are missing: {listed_days(missing)}; {advice}"
-        )
+        listed = listed_days(missing)
+        raise DaysMissing(f"{whose}{len(missing)} of {total} days are missing: {listed}; {advice}")

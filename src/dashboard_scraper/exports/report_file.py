@@ -70,8 +70,8 @@ def _summarise(
     lacking = []
     for source, days in missing.items():
         try:
-            summarise(window, days, advice[source])
+            summarise(window, days, advice[source], of=source if len(missing) > 1 else "")
         except DaysMissing as error:
-            lacking.append(f"{source}: {error}" if len(missing) > 1 else f"{error}")
+            lacking.append(f"{error}")
     if lacking:
         raise DaysMissing("; ".join(lacking))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -36,6 +36,18 @@ def refuse_misspelt(
                 f"{name} is in the environment but is not a setting; did you mean {setting}, which"
                 f" decides {concern.value}? Rename {name}, or unset it"
             )
+
+
+def refuse_two_choices(settings: Settings, given: Collection[str], place: Path | str) -> None:
+    """UsageError for SOURCES beside a METRICS_SOURCE of one source in the same place: of what both
+    name, a run would fetch that one alone, and end with 0.
+    """
+    one, several = settings.metrics_source, settings.sources
+    if {"metrics_source", "sources"} <= set(given) and settings.covered != several:
+        raise UsageError(
+            f"wrong setting: METRICS_SOURCE={one} beside SOURCES={','.join(several)}: remove one of"
+            f" them, since the first would leave out what only the second names ({place})"
+        )
 
 
 def refuse_open(file: Path, found: Iterable[Assignment], settings: Settings) -> None:

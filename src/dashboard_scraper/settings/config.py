@@ -9,7 +9,12 @@ from typing import Self
 from pydantic import ConfigDict, PrivateAttr, ValidationError
 
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.settings.checks import refuse_misspelt, refuse_open, remarks_on
+from dashboard_scraper.settings.checks import (
+    refuse_misspelt,
+    refuse_open,
+    refuse_two_choices,
+    remarks_on,
+)
 from dashboard_scraper.settings.dotenv_file import read_dotenv
 from dashboard_scraper.settings.errors import explained
 from dashboard_scraper.settings.groups import (
@@ -130,6 +135,8 @@ def load_settings(home: Path, **overrides: object) -> Settings:
             return f"{file}, line {found[name].line}" if in_file else "in the environment"
 
         raise UsageError(explained(error, Settings.model_fields, origin)) from None
+    refuse_two_choices(settings, ours.keys() - overrides.keys(), file)
+    refuse_two_choices(settings, theirs.keys() - overrides.keys(), "in the environment")
     refuse_open(file, found.values(), settings)
     settings = settings.model_copy(update=_absolute_places(home, settings))
     libraries = library_settings(from_file, variables, home)

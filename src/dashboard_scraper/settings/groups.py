@@ -105,8 +105,8 @@ class SyncSettings(Group):
     )
     sources: Annotated[Names, AfterValidator(_sources)] = Field(
         (),
-        description="Sources that a run fetches in turn, as `analytics,copilot,cursor`;"
-        " none: the one of `METRICS_SOURCE`",
+        description="Sources that a run fetches in turn, as `analytics,copilot,cursor`, in place of"
+        " one in `METRICS_SOURCE`; none: that one",
     )
     lookback_days: int = Field(
         30, ge=1, le=3660, description="Days that a run without dates fetches"
