@@ -147,7 +147,10 @@ class Publication:
         with contextlib.suppress(OSError):  # closing flushes an unfinished file, which may fail
             self._open.close()
         for temporary in self._prepared.values():
-            temporary.unlink(missing_ok=True)
+            # What cannot be removed now, as on a disk that has become read-only, the next run
+            # removes: the error that led here says more.
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
         self._prepared.clear()
         if self._names is not None:
             self._names.release()
@@ -201,7 +204,8 @@ class Publication:
         if duplicate(source, temporary, self.mode) and is_unchanged(temporary, listed):
             return True
         del self._prepared[target]
-        temporary.unlink(missing_ok=True)
+        with explained(target):
+            temporary.unlink(missing_ok=True)
         return False
 
     @measured("publish files")

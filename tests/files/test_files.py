@@ -109,6 +109,18 @@ def test_folder_that_is_gone_is_named(tmp_path: Path) -> None:
             publication.publish()
 
 
+def test_folder_that_has_become_a_file_is_named(tmp_path: Path) -> None:
+    """Though the temporary file cannot be removed then."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    named = "folder/file could not be written: Not a directory"
+    with pytest.raises(OutputFailed, match=named), Publication() as publication:
+        publication.add(folder / "file", b"new")
+        shutil.rmtree(folder)
+        folder.touch()
+        publication.publish()
+
+
 def test_set_aside_tolerates_missing_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("old")
 
