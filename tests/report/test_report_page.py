@@ -68,6 +68,23 @@ def test_accept_rate_appears_once_beside_its_chart(home: Home) -> None:
     assert prose.count(reported) == 1
 
 
+@pytest.mark.slow
+def test_more_accepted_than_shown_has_a_remark(home: Home) -> None:
+    """Beside a rate over 100 %, and on a day without a rate, since nothing was shown."""
+    days = {LAST - timedelta(2): (4, 5), LAST - timedelta(1): (0, 1), LAST: (5, 5)}
+
+    def change(usage: DayUsage) -> DayUsage:
+        shown, accepted = days[usage.day]
+        counts = {"completions_count": shown, "completions_accepted": accepted}
+        return DayUsage(usage.day, [UserUsage(users(1)[0], figures_of(counts))])
+
+    window = Window(min(days), LAST)
+    store_days(home, users(1), window, change=change)
+    report = page(home, window)
+    assert [cells[1] for cells in report.tables["t-rate"][1:]] == ["125.0%", "none", "100.0%"]
+    assert "More accepted than shown: 2025-03-28 to 2025-03-29." in report.words
+
+
 def test_each_kind_of_number_has_one_format() -> None:
     assert [number(count) for count in (0, 1234, None)] == ["0", "1,234", "unknown"]
     assert [mean(value) for value in (124, 125.75, 3164.0)] == ["124.0", "125.8", "3,164.0"]

@@ -64,6 +64,7 @@ from dashboard_scraper.report.texts import (
     UNKNOWN,
     Term,
     against,
+    days_text,
     mean,
     number,
     points,
@@ -320,9 +321,19 @@ def _rate_figure(figures: ReportFigures) -> Figure:
         top=100,
         is_blank=lambda day: day.sum_of((SHOWN,)) == 0,
     )
-    return day_figure(
-        figures, plot, [Key(COMPLETIONS, RATE_TERM, "of the completions shown on the day")]
-    )
+    keys = [Key(COMPLETIONS, RATE_TERM, "of the completions shown on the day")]
+    return day_figure(figures, plot, keys, _more_accepted(figures.now))
+
+
+def _more_accepted(period: Period) -> list[str]:
+    """A note on days of which the rate is over 100 %, or none although some were accepted."""
+    beyond = []
+    for day in period.stored:
+        shown, accepted = (day.sum_of((metric,)) for metric in (SHOWN, ACCEPTED))
+        if shown is not None and accepted is not None and accepted > shown:
+            beyond.append(day.day)
+    words = "What is shown before midnight may be accepted after it."
+    return [f"More accepted than shown: {days_text(beyond)}. {words}"] if beyond else []
 
 
 def _rate_number(figures: ReportFigures) -> Number:
