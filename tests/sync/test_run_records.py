@@ -139,6 +139,22 @@ def test_status_lists_runs(home: Home) -> None:
 
 
 @pytest.mark.usefixtures("sim")
+def test_status_lists_the_runs_of_the_source_that_is_named(home: Home) -> None:
+    assert home.run(*DAILY).code == 0
+    store = store_at(sqlite_url(home.data / "usage.db"))
+    with store.locked(), store.opened():
+        store.start_run("analytics", "backfill", datetime.now(UTC), __version__)
+    for words, sources in (
+        ((), ["analytics", "dashboard"]),
+        (("--source", "all"), ["analytics", "dashboard"]),
+        (("--source", "dashboard"), ["dashboard"]),
+        (("--source", "copilot"), []),
+    ):
+        listed = json.loads(home.run("status", "--runs", "--json", *words).out)["runs"]
+        assert [run["source"] for run in listed] == sources, words
+
+
+@pytest.mark.usefixtures("sim")
 def test_killed_run_does_not_look_like_a_success(home: Home) -> None:
     assert home.run(*DAILY).code == 0
     store = store_at(sqlite_url(home.data / "usage.db"))

@@ -80,7 +80,7 @@ def read(
 
 def runs_of(reader: Reader, source: str) -> list[Run]:
     """The last runs of the source, newest first."""
-    return [run for run in reader.runs(_RUNS) if run.source == source]
+    return reader.runs(_RUNS, source)
 
 
 def _expected_days(asked: Window, open_notices: Sequence[Notice]) -> list[date]:

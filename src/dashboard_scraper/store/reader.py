@@ -35,6 +35,7 @@ from dashboard_scraper.store.schema import (
     INFO,
     LAST_SUCCESS,
     RECORD_DAY,
+    RUN,
     SEATS,
 )
 from dashboard_scraper.store.statements import of_source, source_values
@@ -238,9 +239,10 @@ class Reader(CostQueries, PeopleQueries, SumQueries):
         moment = self.note(f"{SEATS}:{source}")
         return datetime.fromisoformat(moment) if moment else None
 
-    def runs(self, most: int) -> list[Run]:
-        """The newest runs of all sources, newest first."""
-        return [Run(*row) for row in self._all(NEWEST_FIRST.limit(most))]
+    def runs(self, most: int, source: str | None = None) -> list[Run]:
+        """The newest runs, by default of all sources, newest first."""
+        found = NEWEST_FIRST if source is None else NEWEST_FIRST.where(RUN.c.source == source)
+        return [Run(*row) for row in self._all(found.limit(most))]
 
     def newest_runs(self) -> list[Run]:
         """The newest run of each source that has ended, newest first."""

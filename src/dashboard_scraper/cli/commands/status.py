@@ -29,7 +29,8 @@ def configure(parser: Parser) -> None:
     parser.add_argument(
         "--runs",
         action="store_true",
-        help=f"list the newest {_RUNS} runs instead: when each ran, how it ended, what it fetched",
+        help=f"list the newest {_RUNS} runs instead, those of --source if given: when each ran, how"
+        " it ended, what it fetched",
     )
     parser.add_argument(
         "--max-age",
@@ -53,7 +54,8 @@ def run(args: argparse.Namespace) -> None:
     """Print the status as of now."""
     settings = settings_of(args)
     if args.runs:
-        _print_runs(settings, as_json=args.json)
+        only = None if args.source in (None, "all") else settings.source
+        _print_runs(settings, only, as_json=args.json)
         return
     now = datetime.now(UTC)
     print_status(settings, now, as_json=args.json, max_age=args.max_age, check=args.check)
@@ -106,8 +108,8 @@ def print_status(
         for_each_source(settings, check_source)
 
 
-def _print_runs(settings: Settings, *, as_json: bool) -> None:
-    """The newest runs of all sources, newest first."""
+def _print_runs(settings: Settings, only: str | None, *, as_json: bool) -> None:
+    """The newest runs of all sources, or of one alone, newest first."""
     from dashboard_scraper.cli.output import print_json, print_lines
     from dashboard_scraper.store import store_of
     from dashboard_scraper.store.runs import RunList
@@ -116,7 +118,7 @@ def _print_runs(settings: Settings, *, as_json: bool) -> None:
     runs = RunList([])
     if store.exists():
         with store.reading() as reader:
-            runs = RunList(reader.runs(_RUNS))
+            runs = RunList(reader.runs(_RUNS, only))
     if as_json:
         print_json(runs)
     else:
