@@ -320,6 +320,24 @@ def test_day_without_a_removed_person_is_fetched_until_it_settles(
     assert [each.version for each in ledger(home)] == versions
 
 
+def test_log_of_a_revision_has_the_sums_without_removed_people(
+    home: Home, spring: Simulator, caplog: Log
+) -> None:
+    run(home)
+    day = _corrected(home)
+    forget(home, next(user for user in users_of(home, day) if "@" in user))
+    before = ledger_of(home, day).sums.billed
+    spring.revise_costs(day)
+    run(home, NOON + timedelta(1))
+    assert before != (after := ledger_of(home, day).sums.billed)
+    assert f", billed {before} -> {after}," in caplog.text
+
+
+def ledger_of(home: Home, day: date) -> CostLedgerDay:
+    (row,) = (row for row in ledger(home) if row.day == day)
+    return row
+
+
 def test_somebody_with_costs_alone_does_not_come_back(home: Home, spring: Simulator) -> None:
     run(home)
     day = _corrected(home)

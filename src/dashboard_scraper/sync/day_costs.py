@@ -7,6 +7,7 @@ the days that are missing, not settled, or whose usage was revised since, are fe
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 from collections.abc import Iterator, Mapping
@@ -219,16 +220,17 @@ class _Filling:
             fetched_at = self._rules.clock()
             costs = self._fetch_again(costs.day)
         self._most_rows = max(self._most_rows, len(costs.costs))
-        result, before = self._store.put_costs(
-            self._name, costs, fetched_at, self._removed_from(costs)
-        )
+        removed = self._removed_from(costs)
+        result, before = self._store.put_costs(self._name, costs, fetched_at, removed)
         if costs.differences:
             differences = listed(costs.differences, separator="; ")
             logger.warning(
                 "the costs of %s do not add up: %s; stored as they are", costs.day, differences
             )
         if result is Stored.REVISED and before is not None:
-            logger.info("the costs of %s were revised%s", costs.day, _changes(before, costs))
+            left = [cost for cost in costs.costs if cost.user not in removed]
+            changes = _changes(before, dataclasses.replace(costs, costs=left))
+            logger.info("the costs of %s were revised%s", costs.day, changes)
 
     def _day(
         self,
