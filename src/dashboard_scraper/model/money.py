@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation, localcontext
+from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation
 
 MAX_DECIMALS = 18
 MAX_DIGITS = 38
@@ -40,16 +40,12 @@ def normalized(amount: Decimal) -> Decimal:
     """The same amount without trailing zeros or an exponent; ValueError where it is too long."""
     if not amount.is_finite():
         raise ValueError(f"{amount} is not a decimal number")
-    if not amount:
-        return ZERO
-    with localcontext(_EXACT):
-        shortest = amount.normalize()
-    exponent = int(shortest.as_tuple().exponent)
-    if -exponent > MAX_DECIMALS:
-        raise ValueError(f"{shortest!s:.40} has more than {MAX_DECIMALS} digits after the point")
+    shortest = _shortest(amount)
+    if places_of(shortest) > MAX_DECIMALS:
+        raise ValueError(f"{amount!s:.40} has more than {MAX_DECIMALS} digits after the point")
     if shortest.adjusted() >= _MAX_WHOLE:
-        raise ValueError(f"{shortest!s:.40} has more than {_MAX_WHOLE} digits before the point")
-    return Decimal(f"{shortest:f}")
+        raise ValueError(f"{amount!s:.40} has more than {_MAX_WHOLE} digits before the point")
+    return shortest
 
 
 def shown(amount: Decimal) -> str:
@@ -62,7 +58,11 @@ def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
     total = ZERO
     for amount in amounts:
         total = _EXACT.add(total, amount)
-    return Decimal(f"{total.normalize(_EXACT):f}") if total else ZERO
+    return _shortest(total)
+
+
+def _shortest(amount: Decimal) -> Decimal:
+    return Decimal(f"{amount.normalize(_EXACT):f}") if amount else ZERO
 
 
 def of_cents(cents: Decimal) -> Decimal:
