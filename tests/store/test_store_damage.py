@@ -125,8 +125,8 @@ def test_migration_adds_and_loses_nothing(home: Home, store_url: str) -> None:
         expected = known if day == new else replace(known, **{LOST.name: None})
         assert (row.sums, row.forgotten, row.fetched_at) == (expected, 0, FETCHED)
     with store.reading() as reader:
-        assert reader.tenant_figures(SOURCE) == [figure]
         assert reader.last_success(SOURCE) == FETCHED
+    assert sql(store_url, "SELECT metric, value FROM tenant_figure") == [(figure.metric, "5")]
     seen = sql(store_url, f"SELECT {LOST.name}, {RATE.name} FROM user_days ORDER BY day")
     assert seen == [(None, None)] * 4 + [(7, 50.0)] * 2
     first = next(total for total in TOTALS if total.name in TENANT_TOTALS.values())

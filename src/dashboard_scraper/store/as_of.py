@@ -31,7 +31,6 @@ from dashboard_scraper.store.schema import (
     INFO,
     RECORD_DAY,
     SEAT,
-    TENANT_FIGURE,
     USER_DAY,
 )
 from dashboard_scraper.store.sqlite import load
@@ -64,10 +63,6 @@ def snapshot(store: Connection, moment: datetime) -> Iterator[Connection]:
         # As of now: files that were made before somebody was removed are not to be taken again.
         for note in store.execute(select(INFO).where(INFO.c.name == FORGETS)).mappings().all():
             copy.execute(insertion(INFO), {**note})
-        figures = select(TENANT_FIGURE)
-        for figure in store.execute(figures).mappings().all():
-            if figure["fetched_at"] <= moment:
-                copy.execute(insertion(TENANT_FIGURE), {**figure})
         yield copy
 
 

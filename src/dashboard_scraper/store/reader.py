@@ -16,7 +16,7 @@ from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import maker
 from dashboard_scraper.model.metrics import COUNTS, DETAILED, METRICS, Metric
 from dashboard_scraper.model.seats import Seat, StoredSeat
-from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, TenantFigure, UserUsage
+from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, UserUsage
 from dashboard_scraper.store import day_people, history, unjudged
 from dashboard_scraper.store.cost_reader import CostQueries
 from dashboard_scraper.store.day_columns import DayColumns, columns_of, users_of_day
@@ -40,7 +40,7 @@ from dashboard_scraper.store.schema import (
 )
 from dashboard_scraper.store.statements import of_source, source_values
 from dashboard_scraper.store.sum_queries import SumQueries
-from dashboard_scraper.store.unversioned import FIGURES_OF_TENANT, SEATS_OF_SOURCE
+from dashboard_scraper.store.unversioned import SEATS_OF_SOURCE
 
 _detailed = maker(DETAILED)
 
@@ -198,13 +198,6 @@ class Reader(CostQueries, PeopleQueries, SumQueries):
                 if not day_people.is_right(self._connection, source, row.day):
                     found.append(row.day)
         return sorted({*found})
-
-    def tenant_figures(self, source: str) -> list[TenantFigure]:
-        """The source's figures of the tenant per period, oldest first."""
-        return [
-            TenantFigure(Window(start, end), metric, msgspec.json.decode(value))
-            for start, end, metric, value in self._all(FIGURES_OF_TENANT, source_values(source))
-        ]
 
     def editor_languages(self, source: str, day: date) -> list[EditorLanguageUsage]:
         """The day's figures by user, editor and language, in that order."""

@@ -28,9 +28,6 @@ SEATS_OF_SOURCE = of_source(
 BUDGETS_OF_SOURCE = of_source(
     BUDGET, select(BUDGET.c.user_login, BUDGET.c.kind, BUDGET.c.monthly_limit)
 ).order_by(BUDGET.c.user_login, BUDGET.c.kind)
-FIGURES_OF_TENANT = of_source(
-    TENANT_FIGURE, select(*(TENANT_FIGURE.c[name] for name in (*_PERIOD, "value")))
-).order_by(*(TENANT_FIGURE.c[name] for name in _PERIOD))
 _DELETION_OF_BUDGETS = delete(BUDGET).where(BUDGET.c.source == bindparam("source"))
 _DELETION_OF_FIGURE = delete(TENANT_FIGURE).where(
     *(TENANT_FIGURE.c[name] == bindparam(name) for name in ("source", *_PERIOD))

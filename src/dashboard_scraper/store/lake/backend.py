@@ -52,7 +52,6 @@ from dashboard_scraper.store.schema import (
     RUN,
     SCHEMA_VERSION,
     SEAT,
-    TENANT_FIGURE,
     VERSION,
 )
 from dashboard_scraper.store.watch import Watch
@@ -255,7 +254,7 @@ def _create(connection: Connection, tables: Mapping[str, IcebergTable]) -> None:
         columns = ", ".join(map(_expression, kind.arrow.of.c))
         view, rows = kind.arrow.of.name, f"lake_{kind.name}"
         duck.execute(f"CREATE VIEW {view} AS SELECT {columns} FROM {rows}")  # noqa: S608
-    for table in (INFO, TENANT_FIGURE, BUDGET, SEAT, RECORD_DAY, RUN, NOTICE):
+    for table in (INFO, BUDGET, SEAT, RECORD_DAY, RUN, NOTICE):
         table.create(connection, checkfirst=False)
     connection.execute(INFO.insert().values(name=SCHEMA_VERSION, value=f"{VERSION}"))
     session.later((PERSON.name, DAY_PEOPLE.name), _create_people)
