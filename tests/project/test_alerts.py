@@ -18,7 +18,8 @@ import pytest
 from conftest import Home
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.notify.occasions import Occasion
-from dashboard_scraper.sources.registry import DASHBOARD
+from dashboard_scraper.settings.config import Settings
+from dashboard_scraper.sources.registry import DASHBOARD, SOURCES, lag_days_of
 from dashboard_scraper.store import store_at
 from dashboard_scraper.store.notices import Notice
 from dashboard_scraper.store.runs import NIGHTLY, RunCounts
@@ -148,6 +149,16 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         store.put_notices([Notice(DASHBOARD, Occasion.SIGN_IN_EXPIRES.value, FETCHED, "Soon")])
     with serving(home) as server:
         yield server
+
+
+def test_stale_alert_waits_longer_for_sources_that_are_late() -> None:
+    """By as many days as the source is late; a source that is not named waits two days."""
+    (expr,) = (rule["expr"] for rule in RULES if rule.get("alert") == "DashboardScraperStale")
+    hours = dict(re.findall(r'source(!?="\w+")\} > (\d+) \* 3600', expr))
+    default = Settings.model_construct()
+    late = {name: days for name in SOURCES if (days := lag_days_of(default, name))}
+    (name,) = late
+    assert hours == {f'!="{name}"': "48", f'="{name}"': f"{48 + 24 * late[name]}"}
 
 
 @pytest.mark.slow
