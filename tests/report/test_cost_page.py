@@ -160,6 +160,17 @@ def test_days_in_doubt_are_marked(home: Home) -> None:
 
 
 @pytest.mark.slow
+def test_user_removed_from_the_period_before_is_a_remark(home: Home) -> None:
+    """Else who comes back with the next fetch looks like somebody new, who made costs rise."""
+    stored(home)
+    assert home.run("forget", NAMES[1]).code == 0
+    words = page(home).words
+    days = f"{TWO_MONTHS.start} to {MONTH.start - timedelta(1)}"
+    assert f"Of the period before, a user was removed since: {days}" in words
+    assert f"Of the period before: A user was removed since, and is not counted: {days}." in words
+
+
+@pytest.mark.slow
 def test_page_without_users_names_nobody(home: Home) -> None:
     home.settings["REPORT_USERS"] = "false"
     budgets = [Budget(NAMES[0], CostKind.MONEY, Decimal(1))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from dashboard_scraper.model.doubts import Doubt, DoubtKind
 from dashboard_scraper.model.listing import listed, many
 from dashboard_scraper.report.charts import mark_of
@@ -14,7 +16,7 @@ _LONGEST_LIST, _LONGEST_DOUBT = 10, 1000
 
 def completeness_of(figures: ReportFigures) -> list[str]:
     """Sentences on the completeness of the data, naming the days that are not complete."""
-    now, before = figures.now, figures.before
+    now = figures.now
     empty = [day.day for day in now.days if day.state is State.EMPTY]
     missing = [day.day for day in now.days if day.state is State.MISSING]
     texts = [_in_store(now)]
@@ -29,16 +31,22 @@ def completeness_of(figures: ReportFigures) -> list[str]:
     lost = [day.day for day in now.days if day.forgotten]
     if lost:
         texts.append(f"A user was removed since, and is not counted: {days_text(lost)}")
-    if not before.stored:
-        texts.append("No day of the period before is in the store, so nothing is compared with it")
-    elif before.missing:
-        days = f"{before.missing} of {many(len(before.days), 'day')}"
-        texts.append(f"Missing of the period before: {days}, so no sum is compared with its")
-    if in_doubt := [day.day for day in before.days if day.doubts]:
-        texts.append(f"In doubt of the period before: {days_text(in_doubt)}")
+    texts += _of_the_period_before(figures.before)
     if left_out := info_of(figures.source).leaves_out:
         texts.append(f"The source leaves out {plain(left_out)}")
     return texts
+
+
+def _of_the_period_before(before: Period) -> Iterator[str]:
+    if not before.stored:
+        yield "No day of the period before is in the store, so nothing is compared with it"
+    elif before.missing:
+        days = f"{before.missing} of {many(len(before.days), 'day')}"
+        yield f"Missing of the period before: {days}, so no sum is compared with its"
+    if in_doubt := [day.day for day in before.days if day.doubts]:
+        yield f"In doubt of the period before: {days_text(in_doubt)}"
+    if lost := [day.day for day in before.days if day.forgotten]:
+        yield f"Of the period before, a user was removed since: {days_text(lost)}"
 
 
 _DOUBTS = {

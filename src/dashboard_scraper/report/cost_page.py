@@ -359,20 +359,24 @@ def _notes(costs: PageCosts, *, with_users: bool) -> Iterator[str]:
         yield f"No costs in the store, and shown as gaps: {days_text(missing)}."
     if costs.comparison is None:
         yield f"Nothing is compared with the period before: {_uncompared(costs)}."
-    for title, days in (
-        ("Not what the source's own figures say", [d.day for d in costs.days if d.doubt]),
-        ("Not settled, and may still change", [d.day for d in costs.days if not d.settled]),
-        (
-            "A user was removed since, and is not counted",
-            [d.day for d in costs.days if d.forgotten],
-        ),
-    ):
-        if days:
-            yield f"{title}: {days_text(days)}."
+    yield from _remarks(costs.days)
+    if costs.comparison is not None:
+        yield from (f"Of the period before: {remark}" for remark in _remarks(costs.before))
     if ESTIMATED in _others(costs):
         yield "Estimated amounts are the source's own estimate, and never added to what is billed."
     if costs.budgets:
         yield from _budget_notes(costs.budgets, with_users=with_users)
+
+
+def _remarks(days: Sequence[CostDayFigures]) -> Iterator[str]:
+    """What makes the amounts of days other than what was spent on them."""
+    for title, found in (
+        ("Not what the source's own figures say", [d.day for d in days if d.doubt]),
+        ("Not settled, and may still change", [d.day for d in days if not d.settled]),
+        ("A user was removed since, and is not counted", [d.day for d in days if d.forgotten]),
+    ):
+        if found:
+            yield f"{title}: {days_text(found)}."
 
 
 def _uncompared(costs: PageCosts) -> str:
