@@ -50,7 +50,7 @@ def copilot_locally(url: str, window: Window, folder: Path) -> None:
     """A file a day."""
     audience = Audience()
     with store_at(url).reading() as reader:
-        naming = audience.naming(reader.spellings(INFO.name, window))
+        naming = audience.naming(reader.spellings(INFO.name, window, service_accounts=True))
         ids = ids_by_name(reader.users(INFO.name, window), audience, naming)
         heads = {name: head_of(number, name) for name, number in ids.items()}
         for day, row in reader.ledger(INFO.name, window).items():

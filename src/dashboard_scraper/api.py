@@ -110,7 +110,9 @@ class StoredFigures:
         rows = self._ledger(window, source)
         audience = Audience().of(rows[0].source)
         COPILOT_NEEDS.check(info_of(rows[0].source))
-        naming = audience.naming(self._reader.spellings(rows[0].source, window))
+        include = audience.service_accounts
+        spellings = self._reader.spellings(rows[0].source, window, service_accounts=include)
+        naming = audience.naming(spellings)
         logins = self._reader.users(rows[0].source, window)
         ids = ids_by_name(logins, audience, naming)
         for row in rows:

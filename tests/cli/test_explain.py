@@ -269,6 +269,15 @@ def test_left_out_service_accounts_are_one_line(home: Home) -> None:
     assert sum(Decimal(p["now"]) for p in lines.values()) == Decimal(found["now"]["amount"])
 
 
+def test_left_out_service_account_does_not_name_its_person(home: Home) -> None:
+    people = home.path / "people.csv"
+    people.write_text(f"email,login,id\nada@example.com,ada,7\n{BOT},ada,7\n")
+    home.settings |= {"INCLUDE_SERVICE_ACCOUNTS": "false", "IDENTITY_FILE": f"{people}"}
+    store_costs(home, ["ada@example.com"], FORTNIGHT)
+    lines = {part["name"] for part in explained(home, *WEEK)["by"]["person"]}
+    assert lines == {"ada@example.com", "(service accounts)", "(unattributed)"}
+
+
 def test_people_have_pseudonyms(home: Home) -> None:
     key = home.path / "key"
     key.write_text("k" * 40)

@@ -23,12 +23,18 @@ from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import SERVICE_ACCOUNT_TITLE, USER_COUNT, USER_TITLE
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.people.pseudonyms import rename_of
+from dashboard_scraper.report.options import REPORT
+from dashboard_scraper.settings.groups import sqlite_url
 from dashboard_scraper.simulator import Fault, Organization, Simulator, repeat_user
 from dashboard_scraper.simulator.exchange import Answer, Request
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
 from dashboard_scraper.store import store_at
 from databases import on_sqlite
+from filled_store import LAST as NEWEST
+from filled_store import put
+from filled_store import user as usage_of
+from report_reading import read_report
 from stored_days import TODAY, backfill, fetch, forget, march, settings_of, sql
 
 FIRST, LAST = march(3), march(5)
@@ -190,6 +196,25 @@ def test_excluded_accounts_are_only_in_the_store(
     names = {member.name.encode() for member in in_each_store.organization.accounts}
     assert len(written) == 4 * len(DAYS) + 2
     assert not [path for path in written for name in names if name in path.read_bytes()]
+
+
+def test_left_out_account_does_not_name_its_person(home: Home) -> None:
+    """Not even where its name is the newest that the person has."""
+    ada, day = "ada@example.com", NEWEST
+    url = sqlite_url(home.path / "usage.db")
+    both = [usage_of(ada, chat_messages=4), usage_of("nightly", chat_messages=6)]
+    put(url, {day: both})
+    people = home.path / "people.csv"
+    people.write_text(f"email,login,id\n{ada},ada,7\nnightly,ada,7\n")
+    home.settings |= {"STORE_URL": url, "METRICS_SOURCE": ANALYTICS, "IDENTITY_FILE": f"{people}"}
+    left_out(home)
+    (folder,) = home.run("export", f"{day}").paths
+    assert marks(folder / f"augment_metrics_{day}.csv") == {ada: "false"}
+    for name in (f"copilot_metrics_{day}.json", AGGREGATED):
+        assert [record["user_login"] for record in json.loads((folder / name).read_bytes())] == [
+            ada
+        ]
+    assert [row[0] for row in read_report(folder / REPORT).rows or []] == [ada]
 
 
 @pytest.mark.slow

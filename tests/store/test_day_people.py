@@ -84,7 +84,8 @@ def check_bitmaps(reader: Reader) -> None:
             there = [u.user for u in active if any(u.figures[metric] for metric in area)]
             assert reader.names_of(bitmap) == sorted(there)
     assert reader.first_days(SOURCE) == first
-    assert sorted(reader.spellings(SOURCE, MONTH)) == sorted(last.items())
+    spellings = reader.spellings(SOURCE, MONTH, service_accounts=True)
+    assert sorted(spellings) == sorted(last.items())
     assert reader.known(SOURCE) == known_in(reader)
     assert reader.damaged_days(SOURCE) == []
 

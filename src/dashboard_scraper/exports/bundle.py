@@ -174,12 +174,16 @@ def write_files(
 def _run_of(
     reader: Reader, publication: Publication, export: DailyExport, missing: Collection[date]
 ) -> OutputRun:
+    audience = export.audience
+    spellings = reader.spellings(
+        export.source, export.window, service_accounts=audience.service_accounts
+    )
     return OutputRun(
         reader,
         publication,
         export.source,
-        export.audience,
-        export.audience.naming(reader.spellings(export.source, export.window)),
+        audience,
+        audience.naming(spellings),
         missing,
         export.window,
         formats=made_with(msgspec.structs.replace(export, window=_ANY_WINDOW)),

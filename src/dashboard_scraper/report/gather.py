@@ -74,7 +74,8 @@ class _Gathering:
         self._source = source
         self._audience = audience
         reach = reach_of(window)
-        spellings = reader.spellings(source, reach)
+        include = audience.service_accounts
+        spellings = reader.spellings(source, reach, service_accounts=include)
         self._logins = [login for login, _ in spellings]
         self.naming = audience.naming(spellings)
         self.ledger = {

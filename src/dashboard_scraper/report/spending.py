@@ -145,7 +145,8 @@ class CostReading:
         newest: dict[str, date] = {}
         for day in self.known:
             for row in self._reader.cost_amounts(self.ledger[day], self.metric):
-                newest[row.user] = day
+                if self._audience.includes(service=row.account is Account.SERVICE_ACCOUNT):
+                    newest[row.user] = day
                 by_day = raw.setdefault(
                     (row.user, row.account, Resource(row.resource_type, row.resource)), {}
                 )

@@ -80,14 +80,13 @@ class PeopleQueries(Snapshot):
         with self._explained():
             return persons.names_by_source(self._connection)
 
-    def spellings(self, source: str, window: Window) -> list[Spelling]:
+    def spellings(self, source: str, window: Window, *, service_accounts: bool) -> list[Spelling]:
         """Every spelling of an address in the window, with its newest day there."""
-        newest_first = reversed(self.people(source, window).items())
-        return [
-            (name, day)
-            for day, new in new_on((day, people.listed) for day, people in newest_first)
-            for name in self.names_of(new)
+        listed = [
+            (day, each.listed if service_accounts else each.listed & ~each.service)
+            for day, each in self.people(source, window).items()
         ]
+        return [(name, day) for day, new in new_on(listed[::-1]) for name in self.names_of(new)]
 
     def first_days(self, source: str) -> dict[str, date]:
         """Every user of the source, ordered by their first day, then by address."""
