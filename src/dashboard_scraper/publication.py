@@ -179,7 +179,11 @@ class Publication:
         """
         finished = [each for each in self._pending if each.is_finished]
         self._pending = [each for each in self._pending if not each.is_finished]
-        self._flushes.extend(beside(each.flush) for each in finished)
+        for each in finished:
+            try:
+                self._flushes.append(beside(each.flush))
+            except RuntimeError:  # the system allows no more threads
+                each.flush()
         while len(self._flushes) > _FLUSHES_AT_ONCE:
             self._flushes.popleft()()
 

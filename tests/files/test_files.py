@@ -109,6 +109,23 @@ def test_folder_that_is_gone_is_named(tmp_path: Path) -> None:
             publication.publish()
 
 
+def test_files_are_flushed_where_no_thread_can_be_started(
+    tmp_path: Path, flushed: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that may have few processes: an export needs no thread."""
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with Publication() as publication:
+        for name in "123":
+            publication.add(tmp_path / name, b"figures")
+        publication.publish()
+    assert len(flushed) == len("123") + 1
+    assert names(tmp_path) == {*"123"}
+
+
 def test_folder_that_has_become_a_file_is_named(tmp_path: Path) -> None:
     """Though the temporary file cannot be removed then."""
     folder = tmp_path / "folder"

@@ -62,8 +62,9 @@
     const previous = section.querySelector(".previous");
     const next = section.querySelector(".next");
     const rateColumn = Number(table.dataset.rate);
-    // Capitals, since those of ß are SS: a name is found in every spelling that is one person's.
-    const folded = (name) => name.normalize("NFC").toUpperCase();
+    // Capitals of small letters, since those of ß are SS, and those of ẞ are not: a name is found in
+    // every spelling that is one person's.
+    const folded = (name) => name.normalize("NFC").toLowerCase().toUpperCase();
     const searched = rows.map((row) => folded(row[0]));
     const numbers = new Intl.NumberFormat("en-US");
     const names = new Intl.Collator("en");
