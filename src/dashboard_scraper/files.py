@@ -92,6 +92,13 @@ def _give_mode(descriptor: int, mode: int) -> None:
             os.fchmod(descriptor, mode | (given & stat.S_ISGID))
 
 
+def give_mode(path: Path, mode: int) -> None:
+    """Give an existing file the mode, where the system has modes and this user may."""
+    if os.name != "nt":
+        with contextlib.suppress(OSError):
+            path.chmod(mode)
+
+
 def narrow(path: Path, mode: int) -> bool:
     """Remove permissions of a file that `mode` does not have; returns whether it had any."""
     if os.name == "nt":

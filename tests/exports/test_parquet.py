@@ -222,8 +222,10 @@ def test_only_changed_days_are_written_again(home: Home, store_url: str) -> None
     before = identities(home.path / "out")
     export(home, home.path / "out")
     assert identities(home.path / "out") == before
+    home.settings["OUTPUT_MODE"] = "640"
     mark(store_url, LAST, "suspicious", "who knows")
     export(home, home.path / "out")
+    assert {path.stat().st_mode & 0o777 for path in (home.path / "out").rglob(FILE)} == {0o640}
     after = identities(home.path / "out")
     assert {name for name in after if after[name] != before[name]} == {partition(LAST)}
     assert {row[0] for row in query(home.path / "out", "suspicious")} == {None, "who knows"}

@@ -27,6 +27,7 @@ from dashboard_scraper.exports.stored_costs import StoredCosts
 from dashboard_scraper.files import (
     STALE_SUFFIX,
     explained,
+    give_mode,
     make_folder,
     remove_leftovers_beside,
     replaced_or_set_aside,
@@ -225,6 +226,8 @@ def _write(folder: Path, files: _DayFiles, window: Window, mode: int) -> None:
             make_folder(paths[day].parent, mode)
             publication.add(paths[day], files.parquet(day))
         set_aside(gone, _hidden)
+        for day in files.contents.keys() - {*changed}:
+            give_mode(paths[day], mode)
         publication.publish()
     _log(files, len(changed))
 
