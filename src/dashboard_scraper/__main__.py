@@ -2,4 +2,5 @@
 
 from dashboard_scraper.main import run
 
-run()
+if __name__ == "__main__":
+    run()

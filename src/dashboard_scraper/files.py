@@ -114,13 +114,16 @@ def narrow(path: Path, mode: int) -> bool:
 
 def remove_leftovers_beside(targets: Iterable[Path]) -> None:
     """Remove the temporary files that killed programs left in the folders of `targets`."""
+    remove_leftovers(folders_of(targets))
+
+
+def folders_of(targets: Iterable[Path]) -> set[Path]:
+    """The folders in which these files are written."""
     # Of hundreds of targets hardly one is a link, and to resolve a path costs ten times as much.
-    remove_leftovers(
-        {
-            behind_links(target).parent if os.path.islink(target) else target.parent  # noqa: PTH114
-            for target in targets
-        }
-    )
+    return {
+        behind_links(target).parent if os.path.islink(target) else target.parent  # noqa: PTH114
+        for target in targets
+    }
 
 
 def _stale(name: str) -> str:

@@ -38,13 +38,18 @@ _LEFT_OVER_SECONDS = 24 * 3600
 class TemporaryNames:
     """Names for temporary files, in any folder, that no other program removes before `release`."""
 
-    def __init__(self, folder: Path) -> None:
-        """Create the lock's file in `folder`; raises OSError."""
+    def __init__(self, token: str) -> None:
+        """Of another process that has locked the `token`; see `locked`."""
+        self.token = token
         self._lock: tuple[Path, int] | None = None
+
+    @classmethod
+    def locked(cls, folder: Path) -> TemporaryNames:
+        """Names with a new token, whose lock's file is created in `folder`; raises OSError."""
         while True:
-            self._token = secrets.token_hex(_TOKEN_BYTES)
-            if not HAVE_FCNTL or self._take(folder / f".{self._token}{_LOCK_SUFFIX}"):
-                return
+            names = cls(secrets.token_hex(_TOKEN_BYTES))
+            if not HAVE_FCNTL or names._take(folder / f".{names.token}{_LOCK_SUFFIX}"):
+                return names
 
     def _take(self, path: Path) -> bool:
         """Whether the lock is held, or this file system has no locks."""
@@ -63,8 +68,15 @@ class TemporaryNames:
 
     def beside(self, target: Path) -> Path:
         """A name in the target's folder."""
-        name = f".{self._token}{secrets.token_hex(_TOKEN_BYTES)}{_TEMPORARY_SUFFIX}"
+        name = f".{self.token}{secrets.token_hex(_TOKEN_BYTES)}{_TEMPORARY_SUFFIX}"
         return target.with_name(name)
+
+    def remove_files(self, folders: Iterable[Path]) -> None:
+        """Remove every file that has one of these names in the folders."""
+        for path, token in _found(sorted(set(folders)), _TEMPORARY):
+            if token == self.token:
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
     def release(self) -> None:
         """Release the lock, once no file has one of these names any more."""

@@ -17,7 +17,7 @@ from dashboard_scraper.model.listing import listed
 from dashboard_scraper.model.metrics import Metric
 from dashboard_scraper.model.usage import DayUsage, UserUsage
 from dashboard_scraper.people.audience import Audience, Naming
-from dashboard_scraper.publication import Publication, WrittenFile
+from dashboard_scraper.publication import MadeFile, Publication, WrittenFile
 from dashboard_scraper.sources.interface import SourceInfo
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import LedgerDay, Reader
@@ -155,7 +155,8 @@ class OutputRun(msgspec.Struct, frozen=True):
 
     `missing` days of the window are not in the store, or failed in this run. `naming` has one name
     per person for the whole window. `formats` is a digest of all that the files of a day depend on
-    besides its content and the window.
+    besides its content and the window. `made` are files that another process made meanwhile, by
+    what they are made from.
     """
 
     reader: Reader
@@ -167,6 +168,7 @@ class OutputRun(msgspec.Struct, frozen=True):
     window: Window
     formats: str
     earlier: Earlier
+    made: dict[str, MadeFile]
 
     def write_day(
         self,
@@ -176,7 +178,8 @@ class OutputRun(msgspec.Struct, frozen=True):
         depends_on: object = None,
         restamp: Callable[[bytes, Window], bytes] | None = None,
     ) -> OutputFile:
-        """Write a file of one day, unless an earlier export has it, made from the same.
+        """Write a file of one day, unless another process or an earlier export has made it from
+        the same.
 
         `depends_on` is what the file depends on besides the day's content and the settings. One
         that also depends on the window needs `restamp`, which turns the content for another window
@@ -186,10 +189,12 @@ class OutputRun(msgspec.Struct, frozen=True):
         parts = msgspec.json.encode([content, self.formats, path.name, depends_on])
         made_from = hashlib.blake2b(parts, digest_size=16).hexdigest()
         written = None
-        if earlier := self.earlier.find(day.day, made_from):
+        if made := self.made.pop(made_from, None):
+            self.publication.adopt(path, made)
+            written = made.written
+        elif earlier := self.earlier.find(day.day, made_from):
             written = self._taken(path, earlier, restamp)
-        written = written or self.publication.add(path, make())
-        return OutputFile(msgspec.structs.replace(written, made_from=made_from), day.day)
+        return OutputFile(written or self.publication.add(path, make(), made_from), day.day)
 
     def _taken(
         self, path: Path, earlier: EarlierFile, restamp: Callable[[bytes, Window], bytes] | None
@@ -200,7 +205,8 @@ class OutputRun(msgspec.Struct, frozen=True):
         content = earlier.content()
         if content is None:
             return None
-        return self.publication.add(path, restamp(content, earlier.window))
+        made_from = earlier.listed.made_from
+        return self.publication.add(path, restamp(content, earlier.window), made_from)
 
 
 class Output(Protocol):

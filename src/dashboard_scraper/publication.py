@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, NamedTuple, Self
 
 import msgspec
 
@@ -73,20 +73,34 @@ class WrittenFile(msgspec.Struct, frozen=True, omit_defaults=True):
     made_from: str = ""
 
 
-class PendingFile:
-    """A file of a publication that is still being written."""
+class MadeFile(NamedTuple):
+    """A file that another process made for a publication, whole, under a temporary name of it."""
 
-    def __init__(self, name: str, target: Path, temporary: Path, file: BinaryIO) -> None:
+    temporary: Path
+    written: WrittenFile
+
+
+class PendingFile:
+    """A file of a publication that is still being written, or not flushed yet."""
+
+    def __init__(
+        self,
+        name: str,
+        target: Path,
+        temporary: Path,
+        file: BinaryIO,
+        whole: WrittenFile | None = None,
+    ) -> None:
         """`name` is that of the file which was asked for: a link, where `target` is what it points
-        to.
+        to. Of a `whole` one, nothing is left but to flush it.
         """
         self._name = name
         self._target = target
         self._temporary = temporary
         self._file = file
         self._digest = hashlib.sha256()
-        self._size = 0
-        self.is_finished = False
+        self._size = whole.size if whole else 0
+        self.is_finished = whole is not None
 
     def write(self, chunk: bytes) -> None:
         """Append bytes."""
@@ -95,12 +109,17 @@ class PendingFile:
         self._digest.update(chunk)
         self._size += len(chunk)
 
-    def finish(self) -> WrittenFile:
+    def finish(self, made_from: str = "") -> WrittenFile:
         """Say that nothing follows; the publication will call `flush`."""
         with explained(self._target):
             self._file.flush()
         self.is_finished = True
-        return WrittenFile(self._name, self._size, self._digest.hexdigest())
+        return WrittenFile(self._name, self._size, self._digest.hexdigest(), made_from)
+
+    def close(self) -> None:
+        """Close the file, unflushed: some file systems say only then that they are full."""
+        with explained(self._target):
+            self._file.close()
 
     def flush(self) -> None:
         """Flush it to the disk, and check that it is complete."""
@@ -155,12 +174,19 @@ class Publication:
         if self._names is not None:
             self._names.release()
 
-    def add(self, target: Path, data: bytes | Iterable[bytes]) -> WrittenFile:
+    def names(self, folder: Path) -> TemporaryNames:
+        """Those of its temporary files, for `adopt`; `folder` is one of those of its files."""
+        if self._names is None:
+            with explained(folder):
+                self._names = TemporaryNames.locked(folder)
+        return self._names
+
+    def add(self, target: Path, data: bytes | Iterable[bytes], made_from: str = "") -> WrittenFile:
         """Write `data` to the disk under a temporary name beside `target`."""
         file = self.begin(target)
         for chunk in [data] if isinstance(data, bytes) else data:
             file.write(chunk)
-        return file.finish()
+        return file.finish(made_from)
 
     def begin(self, target: Path) -> PendingFile:
         """As `add`, in pieces, so that several files can be written side by side."""
@@ -187,13 +213,21 @@ class Publication:
         while len(self._flushes) > _FLUSHES_AT_ONCE:
             self._flushes.popleft()()
 
+    def adopt(self, target: Path, made: MadeFile) -> None:
+        """Add a file that another process made under one of the publication's `names`."""
+        self._flush_beside()
+        name, target = target.name, behind_links(target)
+        with explained(target):
+            _refuse_irregular(target)
+            file = made.temporary.open("r+b" if os.name == "nt" else "rb")
+        self._prepared[target] = made.temporary
+        self._open.enter_context(file)
+        self._pending.append(PendingFile(name, target, made.temporary, file, made.written))
+
     def _temporary_for(self, target: Path) -> Path:
         with explained(target):
-            if target.exists() and not target.is_file():
-                raise OutputFailed(f"{target} is not a regular file; choose another name")
-            if self._names is None:
-                self._names = TemporaryNames(target.parent)
-        temporary = self._names.beside(target)
+            _refuse_irregular(target)
+        temporary = self.names(target.parent).beside(target)
         self._prepared[target] = temporary  # before the file exists: a signal may come in between
         return temporary
 
@@ -240,6 +274,45 @@ class Publication:
                             _rename(self._prepared[target], target)
                         del self._prepared[target]
                     flush_folder(folder)
+
+
+class PartOfPublication(Publication):
+    """Files that this process makes for the publication of another one, which flushes and renames
+    them.
+    """
+
+    def __init__(self, mode: int, names: TemporaryNames) -> None:
+        super().__init__(mode)
+        self._names = names
+        self._made: list[MadeFile] = []
+
+    def add(self, target: Path, data: bytes | Iterable[bytes], made_from: str = "") -> WrittenFile:
+        written = super().add(target, data, made_from)
+        self._made.append(MadeFile(self._prepared[behind_links(target)], written))
+        return written
+
+    def take(self, target: Path, source: Path, listed: WrittenFile) -> bool:
+        is_taken = super().take(target, source, listed)
+        if is_taken:
+            self._made.append(MadeFile(self._prepared[behind_links(target)], listed))
+        return is_taken
+
+    def _flush_beside(self) -> None:
+        """Nothing: flushed twice, a file would be waited for twice."""
+
+    def hand_over(self) -> list[MadeFile]:
+        """The files since the last time; from now on, they are the other process's."""
+        made, self._made = self._made, []
+        for pending in self._pending:
+            pending.close()
+        self._pending.clear()
+        self._prepared.clear()
+        return made
+
+
+def _refuse_irregular(target: Path) -> None:
+    if target.exists() and not target.is_file():
+        raise OutputFailed(f"{target} is not a regular file; choose another name")
 
 
 def _rename(temporary: Path, target: Path) -> None:

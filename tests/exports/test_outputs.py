@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Home
-from dashboard_scraper.exports import bundle
+from dashboard_scraper.exports import formats
 from dashboard_scraper.exports.daily_export import DailyExport
 from dashboard_scraper.exports.manifest import MANIFEST
 from dashboard_scraper.model.dates import Window
@@ -65,7 +65,7 @@ class HeadCount:
 @pytest.fixture
 def with_head_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """The program with one row more in its registry of formats."""
-    monkeypatch.setattr(bundle, "OUTPUTS", (*bundle.OUTPUTS, HeadCount))
+    monkeypatch.setattr(formats, "OUTPUTS", (*formats.OUTPUTS, HeadCount))
 
 
 def export(home: Home) -> tuple[int, Path]:

@@ -18,7 +18,7 @@ from sqlalchemy import make_url
 from conftest import Home, all_files, content_of
 from dashboard_scraper.cli.fetching import backfill_days, fetch_daily
 from dashboard_scraper.errors import ScraperError
-from dashboard_scraper.exports import bundle
+from dashboard_scraper.exports import formats
 from dashboard_scraper.exports.csv_files import CsvFiles
 from dashboard_scraper.exports.manifest import MANIFEST
 from dashboard_scraper.exports.notes import NOTES
@@ -127,8 +127,8 @@ class Setup:
 
     @property
     def name(self) -> str:
-        formats = "-every format" if self.every_format else ""
-        return f"{self.source}-{self.store}{formats}"
+        every = "-every format" if self.every_format else ""
+        return f"{self.source}-{self.store}{every}"
 
     def sign_in(self, home: Home, simulator: Simulator) -> None:
         """Set up the home to fetch from the source."""
@@ -139,9 +139,9 @@ class Setup:
     def run(self, home: Home, night: int) -> int:
         """Run the job of the night; returns its exit code."""
         now = moment(night)
-        formats = bundle.OUTPUTS if self.every_format else (CsvFiles,)
+        outputs = formats.OUTPUTS if self.every_format else (CsvFiles,)
         try:
-            with mock.patch.object(bundle, "OUTPUTS", formats):
+            with mock.patch.object(formats, "OUTPUTS", outputs):
                 fetch_daily(settings_of(home), window(night), clock=lambda: now)
         except ScraperError as error:
             return error.exit_code

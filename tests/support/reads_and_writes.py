@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from dashboard_scraper.exports import bundle
+from dashboard_scraper.exports import formats
 from dashboard_scraper.exports.csv_files import CsvFiles
 
 
@@ -20,7 +20,8 @@ def reads() -> Iterator[Counter[str]]:
 
     def note(_c: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
         if "user_day.extra" in statement and "ORDER BY user_day.user_login" in statement:
-            found[next(f"{value}" for value in values if f"{value}".startswith("20"))] += 1
+            given = values.values() if isinstance(values, dict) else values
+            found[next(f"{value}" for value in given if f"{value}".startswith("20"))] += 1
 
     event.listen(Engine, "before_cursor_execute", note)
     yield found
@@ -33,4 +34,4 @@ def csv_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
     All formats take half of the time of a run.
     """
-    monkeypatch.setattr(bundle, "OUTPUTS", (CsvFiles,))
+    monkeypatch.setattr(formats, "OUTPUTS", (CsvFiles,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -13,12 +14,14 @@ from dashboard_scraper.cli.output import print_lines
 from dashboard_scraper.cli.wiring import daily_export, rules_of
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.exports.daily_export import DailyExport
+from dashboard_scraper.exports.day_workers import DayWorkers, usable_processors
 from dashboard_scraper.exports.export_folders import FOCUS, PARQUET, folder_as_of
 from dashboard_scraper.exports.stored_export import export_stored
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.settings.groups import LAKE_PREFIX
-from dashboard_scraper.store import store_of
+from dashboard_scraper.store import Store, store_of
 
 logger = logging.getLogger(__name__)
 
@@ -27,17 +30,31 @@ def export_files(
     settings: Settings, window: Window, folder: Path | None, as_of: datetime | None = None
 ) -> None:
     """`export`, and the daily jobs with `--offline`."""
-    prepare_for_many_records()
-    store, rules = store_of(settings), rules_of(settings)
-    export = daily_export(settings, window, folder.absolute() if folder else None)
-    if as_of is None:
-        verdict = export_stored(store, export, rules, utc_now)
-    else:
-        if folder is None:
-            export = msgspec.structs.replace(export, folder=folder_as_of(export.folder, as_of))
-        verdict = export_stored(store.as_of(as_of), export, rules, lambda: as_of)
+    store, export = _opened(settings, window, folder, as_of)
+    workers = DayWorkers(
+        # Without patience: the store is there, and this process does not wait for another's doubts.
+        partial(
+            _opened, settings.model_copy(update={"retry_budget_seconds": 0}), window, folder, as_of
+        ),
+        min(settings.export_processes, usable_processors()) - 1,
+    )
+    clock = utc_now if as_of is None else lambda: as_of
+    verdict = export_stored(store, export, rules_of(settings), clock, workers)
     print_lines(export.results())
     verdict.conclude()
+
+
+def _opened(
+    settings: Settings, window: Window, folder: Path | None, as_of: datetime | None
+) -> tuple[Store, DailyExport]:
+    prepare_for_many_records()
+    store = store_of(settings)
+    export = daily_export(settings, window, folder.absolute() if folder else None)
+    if as_of is None:
+        return store, export
+    if folder is None:
+        export = msgspec.structs.replace(export, folder=folder_as_of(export.folder, as_of))
+    return store.as_of(as_of), export
 
 
 def export_parquet(

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from dashboard_scraper.errors import NotPublished, ScraperError
-from dashboard_scraper.exports.copilot_files import CopilotFiles
-from dashboard_scraper.exports.cost_files import CostFiles
-from dashboard_scraper.exports.csv_files import CsvFiles
 from dashboard_scraper.exports.daily_export import DailyExport, reason_of
-from dashboard_scraper.exports.earlier_files import EarlierFiles
-from dashboard_scraper.exports.github_files import GithubFiles
-from dashboard_scraper.exports.github_record_files import GithubRecordFiles
+from dashboard_scraper.exports.day_workers import NO_WORKERS, DayWorkers
+from dashboard_scraper.exports.feed import Feed, reach_of
+from dashboard_scraper.exports.formats import (
+    all_paths,
+    made_with,
+    outputs_of,
+    unwritten_of,
+    written_of,
+)
 from dashboard_scraper.exports.manifest import (
     CostsOfDay,
     Manifest,
@@ -29,25 +30,23 @@ from dashboard_scraper.exports.manifest import (
     read_manifest,
 )
 from dashboard_scraper.exports.notes import is_foreign, notes_text, refuse_foreign
-from dashboard_scraper.exports.page_file import PageFile
 from dashboard_scraper.exports.stored_costs import StoredCosts, cost_doubts
 from dashboard_scraper.files import (
     STALE_SUFFIX,
     behind_links,
     explained,
     flush_folder,
+    folders_of,
     make_folder,
-    remove_leftovers_beside,
     set_aside,
     turn_in,
 )
 from dashboard_scraper.github.recorded import no_records, unrecorded
-from dashboard_scraper.model.dates import Window
+from dashboard_scraper.leftovers import remove_leftovers
 from dashboard_scraper.model.doubts import Doubt, doubts_in
 from dashboard_scraper.model.listing import listed_days
-from dashboard_scraper.model.metrics import METRICS, USER_COUNT, Figures, Kind
-from dashboard_scraper.model.usage import UserUsage
-from dashboard_scraper.output import Output, OutputDay, OutputFile, OutputRun, Unwritten
+from dashboard_scraper.model.metrics import USER_COUNT
+from dashboard_scraper.output import OutputFile, Unwritten
 from dashboard_scraper.publication import Publication, WrittenFile
 from dashboard_scraper.shown_people import ShownPeople
 from dashboard_scraper.sources.registry import info_of
@@ -58,88 +57,20 @@ from dashboard_scraper.store.settling import is_settled
 logger = logging.getLogger(__name__)
 
 
-def _github_files(export: DailyExport) -> Output:
-    is_recorded = info_of(export.source).has_records
-    return GithubRecordFiles(export) if is_recorded else GithubFiles(export)
-
-
-OUTPUTS: tuple[Callable[[DailyExport], Output], ...] = (
-    CsvFiles,
-    CostFiles,
-    CopilotFiles,
-    _github_files,
-    PageFile,
-)
-"""Every format of an export; the manifest lists a day's files in this order."""
-
-
-def outputs_of(export: DailyExport) -> list[Output]:
-    """An instance of every format, for one export."""
-    return [make(export) for make in OUTPUTS]
-
-
-def written_of(export: DailyExport) -> list[Output]:
-    """The same without those that need what the source does not know."""
-    source = info_of(export.source)
-    return [each for each in outputs_of(export) if not (each.needs and each.needs.unmet(source))]
-
-
-def unwritten_of(export: DailyExport) -> list[Unwritten]:
-    """Why the others are not written."""
-    source, needs = info_of(export.source), [each.needs for each in outputs_of(export)]
-    return [unmet for each in needs if each and (unmet := each.unmet(source))]
-
-
-def day_paths(export: DailyExport, days: Iterable[date]) -> list[Path]:
-    """The files that depend on a single day, for each of the days."""
-    outputs = written_of(export)
-    return [path for day in days for output in outputs for path in output.day_targets(day)]
-
-
-def all_paths(export: DailyExport) -> list[Path]:
-    """Every file that the export may contain."""
-    targets = [path for output in outputs_of(export) for path in output.targets()]
-    return [*targets, export.notes_path, export.manifest_path]
-
-
-def made_with(export: DailyExport) -> str:
-    """A digest of everything besides the store that the files of single days depend on.
-
-    It covers the identities, and what every format writes for two made-up users: so any setting or
-    program version that would change a file changes the digest, without a list of such settings.
-    """
-    numbers: list[Any] = [
-        number if metric.kind in (Kind.COUNT, Kind.DAYS) else None
-        for number, metric in enumerate(METRICS, start=1)
-    ]
-    figures = Figures(*numbers)
-    users = [
-        UserUsage("ada@example.com", figures, {"unknown": "bob@example.com"}),
-        UserUsage("backup", figures, service=True),
-    ]
-    shown = export.audience.shown(users)
-    digest = hashlib.sha256()
-    for output in written_of(export):
-        for chunk in output.sample(shown):
-            digest.update(chunk)
-    people = (dict(export.audience.identities), export.audience.people.known)
-    digest.update(msgspec.json.encode(people, order="sorted"))
-    return digest.hexdigest()
-
-
-_ANY_WINDOW = Window(date(2000, 1, 1), date(2000, 1, 1))
-
-
 @measured("write files")
 def write_files(
-    reader: Reader, export: DailyExport, failures: Mapping[date, ScraperError], now: datetime
+    reader: Reader,
+    export: DailyExport,
+    failures: Mapping[date, ScraperError],
+    now: datetime,
+    workers: DayWorkers = NO_WORKERS,
 ) -> list[Doubt]:
     """Write the files of every stored day that did not fail; returns what is in doubt of them.
 
     The manifest is written last, since it vouches for all other files.
     """
     outputs, unwritten = written_of(export), [*unwritten_of(export)]
-    ledger = reader.ledger(export.source, _reach(outputs))
+    ledger = reader.ledger(export.source, reach_of(outputs))
     stored = {day: row for day, row in ledger.items() if day not in failures}
     of_window = [row for day, row in stored.items() if day in export.window]
     missing = [day for day in export.window.days() if day not in stored]
@@ -149,13 +80,18 @@ def write_files(
     doubts = doubts_in(of_window, export.tolerance)
     costs = StoredCosts(reader, export)
     make_folder(export.folder, export.outputs.mode)
-    remove_leftovers_beside(all_paths(export))
-    with Publication(export.outputs.mode) as publication:
+    remove_leftovers(folders := folders_of(all_paths(export)))
+    with contextlib.ExitStack() as stack:
+        publication = stack.enter_context(Publication(export.outputs.mode))
         all_doubts = [*doubts, *cost_doubts(costs.unreconciled)]
         notes = add_notes(publication, export, all_doubts, unwritten)
-        run = _run_of(reader, publication, export, missing)
+        feed = Feed(outputs, reader, publication, export, missing)
+        names = publication.names(export.folder)
+        made_on = stack.enter_context(workers.working(of_window, names, folders))
+        for row in stored.values():
+            feed.add_day(row, made_on(row.day))
         days = [_missing_day(day, failures.get(day), export) for day in missing]
-        days += _feed_outputs(outputs, run, stored.values(), export, now)
+        days += [_stored_day(row, feed.people, export, now) for row in of_window]
         days = _with_costs(days, costs, export, now)
         _warn_of_unexplained_absence(of_window)
         written = [file for output in outputs for file in output.finish()]
@@ -171,63 +107,14 @@ def write_files(
     return doubts
 
 
-def _run_of(
-    reader: Reader, publication: Publication, export: DailyExport, missing: Collection[date]
-) -> OutputRun:
-    audience = export.audience
-    spellings = reader.spellings(
-        export.source, export.window, service_accounts=audience.service_accounts
-    )
-    return OutputRun(
-        reader,
-        publication,
-        export.source,
-        audience,
-        audience.naming(spellings),
-        missing,
-        export.window,
-        formats=made_with(msgspec.structs.replace(export, window=_ANY_WINDOW)),
-        earlier=EarlierFiles(export),
-    )
-
-
-def _reach(outputs: Collection[Output]) -> Window:
-    """The smallest window with every day that some output reads."""
-    reaches = [output.reach for output in outputs]
-    return Window(min(each.start for each in reaches), max(each.end for each in reaches))
-
-
-def _feed_outputs(
-    outputs: Sequence[Output],
-    run: OutputRun,
-    stored: Iterable[LedgerDay],
-    export: DailyExport,
-    now: datetime,
-) -> list[ManifestDay]:
-    """Pass each day to every output that reads it; returns the window's days for the manifest."""
-    days = []
-    people = ShownPeople(run.reader, run.source, run.window, run.audience)
-    for output in outputs:
-        output.begin(run)
-    for row in stored:
-        as_stored = row.day in export.window and not run.audience.anonymous
-        as_stored = as_stored and people.listed(row.day).bit_count() == row.users
-        day = OutputDay(run.reader, row, run.audience, as_stored=as_stored)
-        for output in outputs:
-            if row.day in output.reach:
-                output.add_day(day)
-        if row.day in export.window:
-            settled = is_settled(row, export.settle_days, now)
-            days.append(_stored_day(row, people, settled=settled))
-    return days
-
-
-def _stored_day(row: LedgerDay, people: ShownPeople, *, settled: bool) -> ManifestDay:
+def _stored_day(
+    row: LedgerDay, people: ShownPeople, export: DailyExport, now: datetime
+) -> ManifestDay:
     return ManifestDay(
         row.day,
         row.status.value,
         fetched_at=row.fetched_at,
-        settled=settled,
+        settled=is_settled(row, export.settle_days, now),
         users=people.listed(row.day).bit_count(),
         active_users=people.active(row.day).bit_count(),
         unreconciled=row.unreconciled,

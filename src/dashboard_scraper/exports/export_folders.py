@@ -237,7 +237,7 @@ def _own_names(export: DailyExport, window: Window) -> set[str]:
     Includes the reports of an organization and of teams, whatever the settings are now.
     """
     # Imported here: all formats take long to import, and the start of a run need not wait for them.
-    from dashboard_scraper.exports.bundle import all_paths  # noqa: PLC0415
+    from dashboard_scraper.exports.formats import all_paths  # noqa: PLC0415
 
     paths = all_paths(msgspec.structs.replace(export, window=window))
     names = {str(path.relative_to(export.folder)) for path in paths}

@@ -7,6 +7,7 @@ import functools
 from dashboard_scraper.clock import Clock
 from dashboard_scraper.exports.bundle import write_files
 from dashboard_scraper.exports.daily_export import DailyExport, advice_of, summarise
+from dashboard_scraper.exports.day_workers import NO_WORKERS, DayWorkers
 from dashboard_scraper.exports.export_folders import latest_follows
 from dashboard_scraper.exports.stored_costs import StoredCosts
 from dashboard_scraper.exports.withdrawal import withdraw
@@ -15,7 +16,13 @@ from dashboard_scraper.model.reconciliation import FILES_MARKED, Rules, Verdict
 from dashboard_scraper.store import Store
 
 
-def export_stored(store: Store, export: DailyExport, rules: Rules, clock: Clock) -> Verdict:
+def export_stored(
+    store: Store,
+    export: DailyExport,
+    rules: Rules,
+    clock: Clock,
+    workers: DayWorkers = NO_WORKERS,
+) -> Verdict:
     """Write every file from the store alone; raises DaysMissing afterwards if days are missing."""
     undo = functools.partial(withdraw, store, export, clock)
     with latest_follows(export, clock), undone_on_failure(undo), store.reading() as reader:
@@ -24,7 +31,7 @@ def export_stored(store: Store, export: DailyExport, rules: Rules, clock: Clock)
         advice = advice_of(reader, export.source)
         if not stored:
             summarise(export.window, missing, advice)
-        doubts = write_files(reader, export, {}, clock())
+        doubts = write_files(reader, export, {}, clock(), workers)
         costs = StoredCosts(reader, export).unreconciled
     summarise(export.window, missing, advice)
     return rules.verdict_on(doubts, FILES_MARKED, costs=costs)

@@ -10,15 +10,10 @@ import msgspec
 
 from dashboard_scraper.clock import Clock
 from dashboard_scraper.errors import OutputFailed, ScraperError, StoreFailed
-from dashboard_scraper.exports.bundle import (
-    add_notes,
-    all_paths,
-    day_paths,
-    made_with,
-    unwritten_of,
-)
+from dashboard_scraper.exports.bundle import add_notes
 from dashboard_scraper.exports.cost_files import is_costs
 from dashboard_scraper.exports.daily_export import DailyExport, reason_of
+from dashboard_scraper.exports.formats import all_paths, day_paths, made_with, unwritten_of
 from dashboard_scraper.exports.manifest import (
     Failure,
     Manifest,

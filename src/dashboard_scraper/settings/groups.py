@@ -189,6 +189,13 @@ class OutputSettings(Group):
         description="How many folders of daily exports stay below `EXPORT_DIR`, newest first;"
         " none: all",
     )
+    export_processes: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="How many processes make the files of `export`, where it has 100,000 user-days"
+        " or more: at most one for each processor. Each takes the memory of a whole export",
+    )
     include_service_accounts: bool = Field(
         True,
         description="Whether outputs include service accounts; the store always includes them",

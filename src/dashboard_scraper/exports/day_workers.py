@@ -1,0 +1,194 @@
+"""Other processes that make files of an export, while its own makes those of other days.
+
+They begin at the last day, and it begins at the first, until they meet. Each reads the store by
+itself. What they made is only taken where it was made from the content that the export's process
+sees, and it makes everything itself where they fail: so they change how long it takes, not what it
+writes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from datetime import date
+from pathlib import Path
+
+import msgspec
+
+from dashboard_scraper.errors import ScraperError
+from dashboard_scraper.exports.daily_export import DailyExport
+from dashboard_scraper.exports.feed import Feed, reach_of
+from dashboard_scraper.exports.formats import written_of
+from dashboard_scraper.leftovers import TemporaryNames
+from dashboard_scraper.publication import MadeFile, PartOfPublication
+from dashboard_scraper.store import LedgerDay, Store
+
+logger = logging.getLogger(__name__)
+
+LEAST_USER_DAYS = 100_000
+"""Fewer are exported before another process has got ready."""
+
+OpenExport = Callable[[], tuple[Store, DailyExport]]
+MadeOn = Callable[[date], Collection[MadeFile]]
+"""The files that others have made of a day; none where they were not that far."""
+
+
+def usable_processors() -> int:
+    """Those that this process may use, not those of the machine."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class DayWorkers(msgspec.Struct, frozen=True):
+    """Up to `count` processes, for exports of at least so many user-days.
+
+    `open_export` returns the store and the export. It is called in each process, so it must be
+    possible to pickle it.
+    """
+
+    open_export: OpenExport
+    count: int
+    least_user_days: int = LEAST_USER_DAYS
+
+    @contextlib.contextmanager
+    def working(
+        self, rows: Sequence[LedgerDay], names: TemporaryNames, folders: Collection[Path]
+    ) -> Iterator[MadeOn]:
+        """Have them make the files of these days while entered, under temporary `names`.
+
+        Afterwards, no such file is left in the folders.
+        """
+        pool = None
+        if self.count > 0 and sum(row.users for row in rows) >= self.least_user_days:
+            pool = _pool(self.count, (self.open_export, names.token))
+        if pool is None:
+            yield _none_made
+            return
+        with contextlib.ExitStack() as stack:
+            stack.callback(names.remove_files, folders)
+            stack.callback(pool.shutdown, cancel_futures=True)
+            yield _Days(pool, [row.day for row in rows], 3 * self.count).made_on
+
+
+def _none_made(_: date) -> Collection[MadeFile]:
+    return ()
+
+
+def _open_nothing() -> tuple[Store, DailyExport]:
+    raise RuntimeError("there are no other processes")
+
+
+NO_WORKERS = DayWorkers(_open_nothing, 0)
+"""The export's process makes everything."""
+
+
+def _pool(count: int, prepare: tuple[OpenExport, str]) -> ProcessPoolExecutor | None:
+    # Forked, a process would share connections and locks with this one.
+    context = multiprocessing.get_context("spawn")
+    try:
+        return ProcessPoolExecutor(count, context, _prepare, prepare)
+    except (ImportError, NotImplementedError, OSError) as error:  # a system without semaphores
+        logger.info("no other process makes files: %s", error)
+        return None
+
+
+class _Days:
+    """Days of which a pool makes the files, the last one first."""
+
+    def __init__(self, pool: ProcessPoolExecutor, days: Iterable[date], ahead: int) -> None:
+        """`ahead`: how many days wait for a process, so that none has to wait for a day."""
+        self._pool = pool
+        self._left = [*days]
+        self._ahead = ahead
+        self._futures: dict[date, Future[list[MadeFile] | None]] = {}
+
+    def made_on(self, day: date) -> Collection[MadeFile]:
+        """The files of a day, which are waited for if the pool has it; else the caller makes it."""
+        made: list[MadeFile] | None = []
+        try:
+            if day in self._left:
+                self._left.remove(day)
+                self._submit()
+            elif future := self._futures.pop(day, None):
+                made = future.result()
+        except (BrokenExecutor, OSError) as error:  # killed, or never begun: for want of memory
+            logger.warning("going on without another process that makes files: %s", error)
+            made = None
+        if made is None:
+            self._left.clear()
+            self._futures.clear()
+        return made or ()
+
+    def _submit(self) -> None:
+        """Not all days at once: those that are left are for whoever is faster."""
+        waiting = sum(not future.done() for future in self._futures.values())
+        while self._left and waiting < self._ahead:
+            day = self._left.pop()
+            self._futures[day] = self._pool.submit(_made_on, day)
+            waiting += 1
+
+
+class _Worker:
+    """What another process needs for its days; opened with the first one."""
+
+    def __init__(self, open_export: OpenExport, token: str) -> None:
+        self._open_export = open_export
+        self._names = TemporaryNames(token)
+
+    @functools.cached_property
+    def _opened(self) -> tuple[Feed, PartOfPublication, Mapping[date, LedgerDay]]:
+        store, export = self._open_export()
+        # Files of the whole window are not for this process.
+        github = msgspec.structs.replace(export.github, users_28_day_files=False)
+        export = msgspec.structs.replace(export, github=github)
+        held = contextlib.ExitStack()
+        atexit.register(held.close)
+        reader = held.enter_context(store.reading())
+        outputs = written_of(export)
+        ledger = reader.ledger(export.source, reach_of(outputs))
+        missing = [day for day in export.window.days() if day not in ledger]
+        publication = PartOfPublication(export.outputs.mode, self._names)
+        return Feed(outputs, reader, publication, export, missing), publication, ledger
+
+    def made_on(self, day: date) -> list[MadeFile]:
+        """The files of a day; none if the store no longer has it."""
+        feed, publication, ledger = self._opened
+        if day in ledger:
+            feed.add_day(ledger[day])
+        return publication.hand_over()
+
+
+_workers: list[_Worker] = []
+"""That of this process, where it is another one."""
+
+
+def _prepare(open_export: OpenExport, token: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the export's process ends this one
+    logging.disable()  # and says what there is to say
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _workers.append(_Worker(open_export, token))
+
+
+def _made_on(day: date) -> list[MadeFile] | None:
+    """None where something fails: the export's process will find out, and report it."""
+    try:
+        return _workers[0].made_on(day)
+    except ScraperError:
+        return None
+
+
+def _end_with_parent() -> None:
+    """A pool tells its processes to end; nobody does so where the parent was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,139 @@
+"""Whatever other processes do, an export has the files that one process makes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import opened_exports
+from conftest import Home
+from crash_child import files_in
+from dashboard_scraper.exports.daily_folders import GITHUB_FOLDER
+from dashboard_scraper.exports.day_workers import LEAST_USER_DAYS, usable_processors
+from dashboard_scraper.model.dates import Window
+from made_up_days import LAST, store_days, users
+from opened_exports import OPENED, export_with, opened, opened_by_nobody, opened_in_vain
+from stored_days import settings_of
+from tree import ROOT
+
+WEEK = Window(LAST - timedelta(6), LAST)
+
+
+@pytest.fixture
+def stored(home: Home) -> Home:
+    """A home with a week of four people."""
+    home.settings["ORGANIZATION_ID"] = "7"
+    store_days(home, users(4), WEEK)
+    return home
+
+
+def alone(home: Home, place: Path) -> dict[str, bytes]:
+    """What one process makes."""
+    return export_with(home, WEEK, place / "alone", None)
+
+
+@pytest.mark.slow
+def test_last_days_are_made_by_another_process(
+    home: Home, store_url: str, tmp_path: Path, reads: Counter[str]
+) -> None:
+    home.settings |= {"STORE_URL": store_url, "ORGANIZATION_ID": "7"}
+    store_days(home, users(4), WEEK)
+    expected = alone(home, tmp_path)
+    reads.clear()
+    open_export = partial(opened, settings_of(home), WEEK, tmp_path / "made")
+    assert export_with(home, WEEK, tmp_path / "made", open_export) == expected
+    assert (reads[f"{WEEK.start}"], reads[f"{LAST}"]) == (1, 0)
+
+
+@pytest.mark.slow
+def test_process_that_dies_is_replaced(
+    stored: Home, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = export_with(stored, WEEK, tmp_path / "made", opened_by_nobody)
+    assert made == alone(stored, tmp_path)
+    assert "going on without another process" in caplog.text
+
+
+@pytest.mark.slow
+def test_process_that_fails_is_replaced(stored: Home, tmp_path: Path) -> None:
+    """It cannot reach the store, which this process has open."""
+    made = export_with(stored, WEEK, tmp_path / "made", opened_in_vain)
+    assert made == alone(stored, tmp_path)
+
+
+@pytest.mark.slow
+def test_files_made_from_other_content_are_not_taken(stored: Home, tmp_path: Path) -> None:
+    """As where a day is revised before the other process reads it."""
+    revised = Home(tmp_path / "revised", {"ORGANIZATION_ID": "7"})
+    revised.path.mkdir()
+    store_days(revised, users(5), WEEK)
+    open_export = partial(opened, settings_of(revised), WEEK, tmp_path / "made")
+    made = export_with(stored, WEEK, tmp_path / "made", open_export)
+    assert made == alone(stored, tmp_path)
+
+
+def start(home: Home, folder: Path, seconds: float) -> subprocess.Popen[str]:
+    """An export that waits for another process, which has begun to open it."""
+    words = [home.settings["STORE_URL"], f"{WEEK.start}", f"{WEEK.end}", folder, f"{seconds}"]
+    command = [sys.executable, "-W", "error", opened_exports.__file__, home.path, *words]
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == OPENED
+    return process
+
+
+@pytest.mark.slow
+def test_other_process_ends_with_one_that_is_killed(stored: Home, tmp_path: Path) -> None:
+    process = start(stored, tmp_path / "made", 3600)
+    process.kill()
+    with (tmp_path / "made" / "lock").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the other process holds it until it ends
+    process.communicate()
+    (tmp_path / "made" / "lock").unlink()
+    assert export_with(stored, WEEK, tmp_path / "made", None) == alone(stored, tmp_path)
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_no_file(stored: Home, tmp_path: Path) -> None:
+    """It reaches the other process too, which finishes the day that it has begun."""
+    process = start(stored, tmp_path / "made", 1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == -signal.SIGINT
+    assert "SpawnProcess" not in err  # the other process's traceback
+    left = {path.name for path in (tmp_path / "made").rglob("*")}
+    assert left == {"lock", GITHUB_FOLDER}
+
+
+@pytest.mark.heavy
+def test_long_export_uses_another_processor(
+    home: Home, tmp_path: Path, reads: Counter[str]
+) -> None:
+    days = Window(LAST - timedelta(LEAST_USER_DAYS // 2000 - 1), LAST)
+    store_days(home, users(2000), days)
+    made = {}
+    for processes in ("1", "2"):
+        home.settings["EXPORT_PROCESSES"] = processes
+        reads.clear()
+        folder = tmp_path / processes
+        result = home.run("export", f"{days.start}", f"{days.end}", "--out", f"{folder}")
+        assert result.code == 0, result.err
+        made[processes] = files_in(folder), reads[f"{LAST}"]
+    assert made["1"][1] == 1
+    assert made["2"] == (made["1"][0], int(usable_processors() == 1))
