@@ -176,9 +176,12 @@ class Publication:
 
     def names(self, folder: Path) -> TemporaryNames:
         """Those of its temporary files, for `adopt`; `folder` is one of those of its files."""
+        with explained(folder):
+            return self._locked_names(folder)
+
+    def _locked_names(self, folder: Path) -> TemporaryNames:
         if self._names is None:
-            with explained(folder):
-                self._names = TemporaryNames.locked(folder)
+            self._names = TemporaryNames.locked(folder)
         return self._names
 
     def add(self, target: Path, data: bytes | Iterable[bytes], made_from: str = "") -> WrittenFile:
@@ -227,7 +230,7 @@ class Publication:
     def _temporary_for(self, target: Path) -> Path:
         with explained(target):
             _refuse_irregular(target)
-        temporary = self.names(target.parent).beside(target)
+            temporary = self._locked_names(target.parent).beside(target)
         self._prepared[target] = temporary  # before the file exists: a signal may come in between
         return temporary
 

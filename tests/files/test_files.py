@@ -20,8 +20,8 @@ import pytest
 from conftest import Home, Result, yesterday
 from dashboard_scraper.errors import OutputFailed
 from dashboard_scraper.files import make_folder, replaced_or_set_aside, set_aside, turn_in
-from dashboard_scraper.leftovers import remove_leftovers
-from dashboard_scraper.publication import Publication, write_whole
+from dashboard_scraper.leftovers import TemporaryNames, remove_leftovers
+from dashboard_scraper.publication import PartOfPublication, Publication, write_whole
 from dashboard_scraper.simulator import Fault, Simulator, status
 
 DAY = f"{yesterday()}"
@@ -42,6 +42,20 @@ def umask(request: pytest.FixtureRequest) -> Iterator[None]:
     before = os.umask(request.param)
     yield
     os.umask(before)
+
+
+@pytest.fixture
+def flushed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files and folders that were flushed to the disk."""
+    found: list[Path] = []
+    original = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        found.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return found
 
 
 def test_files_appear_on_publish(tmp_path: Path) -> None:
@@ -94,6 +108,41 @@ def test_file_of_wrong_size_is_not_published(tmp_path: Path, others: int) -> Non
         for number in range(others):
             publication.add(tmp_path / f"{number}", b"figures")
         publication.publish()
+    assert names(tmp_path) == set()
+
+
+def part_of(publication: Publication, folder: Path) -> PartOfPublication:
+    """One as another process makes it, of which only the names' token is known."""
+    token = publication.names(folder).token
+    return PartOfPublication(publication.mode, TemporaryNames(token))
+
+
+def test_part_of_a_publication_appears_with_it(tmp_path: Path, flushed: list[Path]) -> None:
+    """Flushed once, by whoever publishes it."""
+    with Publication() as publication:
+        part = part_of(publication, tmp_path)
+        written = [part.add(tmp_path / name, name.encode()) for name in "abc"]
+        made = part.hand_over()
+        assert [each.written for each in made] == written
+        assert flushed == []
+        for each in made:
+            publication.adopt(tmp_path / each.written.name, each)
+        publication.publish()
+    assert sorted(flushed[:-1]) == sorted(each.temporary for each in made)
+    assert flushed[-1] == tmp_path
+    found = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert found == {name: name for name in "abc"}
+
+
+def test_part_that_lost_bytes_is_not_published(tmp_path: Path) -> None:
+    with Publication() as publication:
+        part = part_of(publication, tmp_path)
+        part.add(tmp_path / "file", b"figures")
+        (made,) = part.hand_over()
+        os.truncate(made.temporary, 3)
+        publication.adopt(tmp_path / "file", made)
+        with pytest.raises(OutputFailed, match="file: only a part of it"):
+            publication.publish()
     assert names(tmp_path) == set()
 
 
@@ -223,20 +272,6 @@ def test_only_a_folder_that_is_made_gets_the_mode(
     folder.chmod(0o711)
     make_folder(folder, of_files)
     assert mode(folder) == 0o711
-
-
-@pytest.fixture
-def flushed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The files and folders that were flushed to the disk."""
-    found: list[Path] = []
-    original = os.fsync
-
-    def fsync(descriptor: int) -> None:
-        found.append(Path(f"/proc/self/fd/{descriptor}").readlink())
-        original(descriptor)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    return found
 
 
 def test_folders_are_flushed_once_that_of_the_last_file_last(

@@ -43,7 +43,7 @@ def opened_slowly(
 ) -> tuple[Store, DailyExport]:
     """Says that it begins, and holds a lock on a file in the folder until the process ends."""
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     sys.stdout.write(OPENED)
     sys.stdout.flush()
     time.sleep(seconds)

@@ -31,13 +31,10 @@ def export_files(
 ) -> None:
     """`export`, and the daily jobs with `--offline`."""
     store, export = _opened(settings, window, folder, as_of)
-    workers = DayWorkers(
-        # Without patience: the store is there, and this process does not wait for another's doubts.
-        partial(
-            _opened, settings.model_copy(update={"retry_budget_seconds": 0}), window, folder, as_of
-        ),
-        min(settings.export_processes, usable_processors()) - 1,
-    )
+    # Another process does not wait for a server, since this one would have to wait for it.
+    hasty = settings.model_copy(update={"retry_budget_seconds": 0})
+    others = min(settings.export_processes, usable_processors()) - 1
+    workers = DayWorkers(partial(_opened, hasty, window, folder, as_of), others)
     clock = utc_now if as_of is None else lambda: as_of
     verdict = export_stored(store, export, rules_of(settings), clock, workers)
     print_lines(export.results())

@@ -133,8 +133,22 @@ class _Days:
         waiting = sum(not future.done() for future in self._futures.values())
         while self._left and waiting < self._ahead:
             day = self._left.pop()
-            self._futures[day] = self._pool.submit(_made_on, day)
+            with _uninterrupted():
+                self._futures[day] = self._pool.submit(_made_on, day)
             waiting += 1
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let processes start that Ctrl-C does not interrupt: that of the export ends them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Worker:
@@ -172,8 +186,7 @@ _workers: list[_Worker] = []
 
 
 def _prepare(open_export: OpenExport, token: str) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the export's process ends this one
-    logging.disable()  # and says what there is to say
+    logging.disable()  # the export's process says what there is to say
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _workers.append(_Worker(open_export, token))
 
