@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -127,6 +130,27 @@ def test_bitmaps_follow_every_write(tmp_path_factory: pytest.TempPathFactory, st
                     store.put(SOURCE, usage, moment, policy)
     with store.reading() as reader:
         check_bitmaps(reader)
+
+
+def test_day_of_thousands_is_stored_as_one_of_few(tmp_path: Path) -> None:
+    """Bitmaps and the digest are made from some users at a time."""
+    figures = [figures_of(), figures_of(chat_messages=2), figures_of(total_tool_calls=None)]
+    users = [
+        UserUsage(f"user{number:04}@example.com", figures[number % 3], service=number % 5 == 0)
+        for number in range(8100)
+    ]
+    put(url := f"sqlite:///{tmp_path / 'usage.db'}", {LAST: users})
+    counts = [(each.user, each.service, counts_of(each.figures)) for each in users]
+    with store_at(url).reading() as reader:
+        digest = hashlib.blake2b(msgspec.json.encode(counts), digest_size=16).hexdigest()
+        assert reader.ledger(SOURCE)[LAST].digest == digest
+        found = reader.people(SOURCE)[LAST]
+        for bitmap, of in (
+            (found.listed, users),
+            (found.active, [each for each in users if is_active(each.figures)]),
+            (found.service, [each for each in users if each.service]),
+        ):
+            assert reader.names_of(bitmap) == [each.user for each in of]
 
 
 def test_names_are_numbered_again_after_a_run_elsewhere_removed_them(store_url: str) -> None:

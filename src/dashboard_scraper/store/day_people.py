@@ -30,6 +30,7 @@ from dashboard_scraper.store.statements import (
 )
 
 _BITMAPS = tuple(DAY_PEOPLE.c)[2:]
+_ROWS_AT_ONCE = 8000  # columns of all rows would take as much memory as the rows
 _OF_SOURCE = of_source(DAY_PEOPLE, select(DAY_PEOPLE))
 
 
@@ -71,10 +72,17 @@ def bitmaps_of(
     for number, row in zip(numbers, rows.values(), strict=True):
         by_number[number] = row
         listed[number] = 1
-    columns = Columns(by_number)
-    service = bytes(map(bool, map(itemgetter(-1), by_number)))
-    flags = (bytes(listed), service, columns.active(), *columns.used)
+    starts = range(0, len(by_number) or 1, _ROWS_AT_ONCE)
+    parts = [_flags_of(by_number[start : start + _ROWS_AT_ONCE]) for start in starts]
+    flags = (bytes(listed), *map(b"".join, zip(*parts, strict=True)))
     return {column.name: _bitmap(each) for column, each in zip(_BITMAPS, flags, strict=True)}
+
+
+def _flags_of(rows: Sequence[Sequence[Any]]) -> tuple[bytes, ...]:
+    """Those of some of the rows, of each bitmap but `listed`."""
+    columns = Columns(rows)
+    service = bytes(map(bool, map(itemgetter(-1), rows)))
+    return (service, columns.active(), *columns.used)
 
 
 _NOBODY = (*(0 for _ in METRICS), None, False)

@@ -6,19 +6,22 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from enum import Enum
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.checks import Difference
-from dashboard_scraper.model.figures import counts_in, counts_of, is_active, of_counts
+from dashboard_scraper.model.figures import counts_of, is_active, of_counts
 from dashboard_scraper.model.metrics import COUNTS, Figures, Totals
 from dashboard_scraper.model.usage import DayUsage, UserUsage, sums_of
 from dashboard_scraper.store.backend import Row
 from dashboard_scraper.store.empty_days import sums_of_nobody
 from dashboard_scraper.store.schema import DAY_LEDGER, SUM_COLUMNS, TOTAL_COLUMNS
 
+_by_name = attrgetter("user", "service")
+_ENCODED_AT_ONCE = 1000  # users: the counts of a large tenant's take as much memory as the users
 _encode = msgspec.json.Encoder().encode
 _decode_extra = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_differences = msgspec.json.Decoder(list[Difference]).decode
@@ -95,11 +98,14 @@ def ledger_row(source: str, usage: DayUsage, fetched_at: datetime) -> dict[str, 
 
 def digest_of(usage: DayUsage) -> str:
     """Equal for days on which the same users had the same counts."""
-    counts = sorted(
-        (user.user, user.service, counts_in(values))
-        for user, values in zip(usage.users, usage.values(), strict=True)
-    )
-    return hashlib.blake2b(_encode(counts), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(b"[", digest_size=16)
+    users = sorted(usage.users, key=_by_name)
+    for start in range(0, len(users), _ENCODED_AT_ONCE):
+        few = users[start : start + _ENCODED_AT_ONCE]
+        counts = [(user.user, user.service, counts_of(user.figures)) for user in few]
+        digest.update((b"," if start else b"") + _encode(counts)[1:-1])
+    digest.update(b"]")
+    return digest.hexdigest()
 
 
 def sum_columns(sums: Figures) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 from dashboard_scraper.errors import ContractBroken
@@ -17,6 +18,13 @@ from dashboard_scraper.sources.rest.pagination import Page, refuse_too_many
 
 # One thread at a time decodes a page: more would be no faster, and each would need the memory.
 _DECODING = threading.Lock()
+
+
+def _emptied(records: list[Any]) -> Iterator[Any]:
+    """Each record, which is then no longer in the list: they take as much memory as the users."""
+    records.reverse()
+    while records:
+        yield records.pop()
 
 
 class UsersAnswer:
@@ -41,11 +49,11 @@ class UsersAnswer:
                 count = len(decoded.records)
             else:
                 records, extras = decoded
-                for record, extra in zip(records, extras, strict=False):
+                count = len(records)
+                for record, extra in zip(_emptied(records), extras, strict=False):
                     usage = usage_of(self._reading, record, extra, self._gone)
                     self._report_unknown(usage)
                     self._users.add(usage, record.user)
-                count = len(records)
         refuse_too_many(self._reading.endpoint, len(self))
         return count
 
