@@ -17,6 +17,7 @@ from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.io import AWS_REGION, S3_ENDPOINT
 from pyiceberg.utils.config import Config
+from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from dashboard_scraper.errors import ScraperError, UsageError
@@ -99,7 +100,8 @@ def _named(url: str) -> tuple[Catalog, str]:
 
 
 def _catalog_in(folder: Path) -> Catalog:
-    return SqlCatalog(_OWN_CATALOG, uri=f"sqlite:///{folder / CATALOG_FILE}", warehouse=f"{folder}")
+    uri = URL.create("sqlite", database=f"{folder / CATALOG_FILE}")
+    return SqlCatalog(_OWN_CATALOG, uri=uri.render_as_string(), warehouse=f"{folder}")
 
 
 def _configured(name: str) -> Catalog:
