@@ -80,7 +80,10 @@ def test_everybody_is_listed_with_class_and_seat(home_of_two: Home, capsys: Capt
         f"unattributed            zed  {LOGINS} ({LAST})",
         f"people from {WINDOW.start} to {WINDOW.end}, each in one class:",
     ]
-    assert f"  {LOGINS}: 1 login or id without a known address: zed" in lines
+    assert (
+        f"  {LOGINS}: 1 login or id without a known address, which IDENTITY_FILE can give: zed"
+        in lines
+    )
     assert f"  {LOGINS}: 1 day missing ({WINDOW.start})" in "\n".join(lines)
 
 
@@ -173,7 +176,7 @@ def test_names_are_hidden_where_outputs_hide_them(home_of_two: Home, capsys: Cap
     run(home_of_two)
     print_status(settings_of(home_of_two), NOW, as_json=False, max_age=None, check=False)
     printed = capsys.readouterr().out
-    assert "1 login or id without a known address\n" in printed
+    assert "1 login or id without a known address, which IDENTITY_FILE can give\n" in printed
     assert not any(name in printed for name in (ADA, "zed", "bot ", "Cyd"))
 
 
@@ -218,7 +221,10 @@ def test_login_with_a_seat_alone_is_listed_as_unmatched(home_of_two: Home, capsy
     with store.locked(), store.opened():
         store.put_seats(LOGINS, [Seat("ada-m"), Seat("abe")], FETCHED)
     run(home_of_two)
-    assert "2 logins or ids without a known address: abe, zed\n" in capsys.readouterr().out
+    assert (
+        "2 logins or ids without a known address, which IDENTITY_FILE can give: abe, zed\n"
+        in capsys.readouterr().out
+    )
 
 
 def test_teams_are_shown_from_a_size_on(home_of_two: Home, capsys: Capture) -> None:

@@ -182,7 +182,7 @@ def _remarks(source: SourcePeople) -> Iterator[str]:
     if source.unmatched:
         names = f": {listed(source.unmatched_names)}" if source.unmatched_names else ""
         count = many(source.unmatched, "login or id", "logins or ids")
-        yield f"{count} without a known address{names}"
+        yield f"{count} without a known address, which IDENTITY_FILE can give{names}"
     if source.seats_from == SeatsFrom.SOURCE.value and source.seats_as_of:
         yield f"seats as of {iso_utc(source.seats_as_of)}"
     elif source.seats_from == SeatsFrom.ROSTER.value:
