@@ -74,33 +74,33 @@ class WrittenFile(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class MadeFile(NamedTuple):
-    """A file that another process made for a publication, whole, under a temporary name of it."""
+    """A file that another process made for a publication, under a temporary name of it."""
 
     temporary: Path
     written: WrittenFile
 
+    def flush(self) -> None:
+        """Flush it to the disk, and check that it is complete."""
+        with explained(self.temporary):
+            with self.temporary.open("r+b" if os.name == "nt" else "rb") as file:
+                os.fsync(file.fileno())
+            _check_size(self.temporary, self.written.size, self.written.name)
+
 
 class PendingFile:
-    """A file of a publication that is still being written, or not flushed yet."""
+    """A file of a publication that is still being written."""
 
-    def __init__(
-        self,
-        name: str,
-        target: Path,
-        temporary: Path,
-        file: BinaryIO,
-        whole: WrittenFile | None = None,
-    ) -> None:
+    def __init__(self, name: str, target: Path, temporary: Path, file: BinaryIO) -> None:
         """`name` is that of the file which was asked for: a link, where `target` is what it points
-        to. Of a `whole` one, nothing is left but to flush it.
+        to.
         """
         self._name = name
         self._target = target
         self._temporary = temporary
         self._file = file
         self._digest = hashlib.sha256()
-        self._size = whole.size if whole else 0
-        self.is_finished = whole is not None
+        self._size = 0
+        self.is_finished = False
 
     def write(self, chunk: bytes) -> None:
         """Append bytes."""
@@ -126,8 +126,12 @@ class PendingFile:
         with explained(self._target):
             with self._file:
                 os.fsync(self._file.fileno())
-            if self._temporary.stat().st_size != self._size:
-                raise OutputFailed(f"{self._target}: only a part of it is on the disk")
+            _check_size(self._temporary, self._size, self._target)
+
+
+def _check_size(temporary: Path, size: int, name: Path | str) -> None:
+    if temporary.stat().st_size != size:
+        raise OutputFailed(f"{name}: only a part of it is on the disk")
 
 
 class Publication:
@@ -217,15 +221,13 @@ class Publication:
             self._flushes.popleft()()
 
     def adopt(self, target: Path, made: MadeFile) -> None:
-        """Add a file that another process made under one of the publication's `names`."""
-        self._flush_beside()
-        name, target = target.name, behind_links(target)
+        """Add a file that another process made under one of the publication's `names`, and that
+        was flushed since.
+        """
+        target = behind_links(target)
         with explained(target):
             _refuse_irregular(target)
-            file = made.temporary.open("r+b" if os.name == "nt" else "rb")
         self._prepared[target] = made.temporary
-        self._open.enter_context(file)
-        self._pending.append(PendingFile(name, target, made.temporary, file, made.written))
 
     def _temporary_for(self, target: Path) -> Path:
         with explained(target):

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import opened_exports
-from conftest import Home
+from conftest import Home, all_files
 from crash_child import files_in, until
 from dashboard_scraper.exports.daily_folders import GITHUB_FOLDER
 from dashboard_scraper.exports.day_workers import LEAST_USER_DAYS, usable_processors
@@ -42,9 +42,23 @@ def alone(home: Home, place: Path) -> dict[str, bytes]:
     return export_with(home, WEEK, place / "alone", None)
 
 
+@pytest.fixture
+def flushed(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """The inodes that this process flushed to the disk."""
+    found: set[int] = set()
+    original = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        original(descriptor)
+        found.add(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return found
+
+
 @pytest.mark.slow
 def test_last_days_are_made_by_another_process(
-    home: Home, store_url: str, tmp_path: Path, reads: Counter[str]
+    home: Home, store_url: str, tmp_path: Path, reads: Counter[str], flushed: set[int]
 ) -> None:
     home.settings |= {"STORE_URL": store_url, "ORGANIZATION_ID": "7"}
     store_days(home, users(4), WEEK)
@@ -53,6 +67,7 @@ def test_last_days_are_made_by_another_process(
     open_export = partial(opened, settings_of(home), WEEK, tmp_path / "made")
     assert export_with(home, WEEK, tmp_path / "made", open_export) == expected
     assert (reads[f"{WEEK.start}"], reads[f"{LAST}"]) == (1, 0)
+    assert {path.stat().st_ino for path in all_files(tmp_path / "made")} <= flushed
 
 
 @pytest.mark.slow

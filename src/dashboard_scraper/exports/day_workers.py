@@ -10,20 +10,21 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
 import logging
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from datetime import date
+from functools import cached_property, partial
 from pathlib import Path
 
 import msgspec
 
-from dashboard_scraper.errors import ScraperError
+from dashboard_scraper.beside import beside
+from dashboard_scraper.errors import OutputFailed, ScraperError
 from dashboard_scraper.exports.daily_export import DailyExport
 from dashboard_scraper.exports.feed import Feed, reach_of
 from dashboard_scraper.exports.formats import written_of
@@ -75,7 +76,7 @@ class DayWorkers(msgspec.Struct, frozen=True):
             return
         with contextlib.ExitStack() as stack:
             stack.callback(names.remove_files, folders)
-            stack.callback(pool.shutdown, cancel_futures=True)
+            stack.callback(_end, pool)
             yield _Days(pool, [row.day for row in rows], 3 * self.count).made_on
 
 
@@ -101,6 +102,11 @@ def _pool(count: int, prepare: tuple[OpenExport, str]) -> ProcessPoolExecutor | 
         return None
 
 
+def _end(pool: ProcessPoolExecutor) -> None:
+    with contextlib.suppress(RuntimeError):  # the system allowed it no thread
+        pool.shutdown(cancel_futures=True)
+
+
 class _Days:
     """Days of which a pool makes the files, the last one first."""
 
@@ -110,6 +116,7 @@ class _Days:
         self._left = [*days]
         self._ahead = ahead
         self._futures: dict[date, Future[list[MadeFile] | None]] = {}
+        self._flushed: dict[date, Callable[[], list[MadeFile] | None]] = {}
 
     def made_on(self, day: date) -> Collection[MadeFile]:
         """The files of a day, which are waited for if the pool has it; else the caller makes it."""
@@ -118,14 +125,15 @@ class _Days:
             if day in self._left:
                 self._left.remove(day)
                 self._submit()
-            elif future := self._futures.pop(day, None):
-                made = future.result()
-        except (BrokenExecutor, OSError) as error:  # killed, or never begun: for want of memory
+            elif flushed := self._flushed.pop(day, None):
+                made = flushed()
+        # Killed or never begun, for want of memory or threads; or the disk is full.
+        except (RuntimeError, OSError, OutputFailed) as error:
             logger.warning("going on without another process that makes files: %s", error)
             made = None
         if made is None:
             self._left.clear()
-            self._futures.clear()
+            self._flushed.clear()
         return made or ()
 
     def _submit(self) -> None:
@@ -134,8 +142,16 @@ class _Days:
         while self._left and waiting < self._ahead:
             day = self._left.pop()
             with _uninterrupted():
-                self._futures[day] = self._pool.submit(_made_on, day)
+                future = self._futures[day] = self._pool.submit(_made_on, day)
+            self._flushed[day] = beside(partial(_flushed, future))
             waiting += 1
+
+
+def _flushed(future: Future[list[MadeFile] | None]) -> list[MadeFile] | None:
+    made = future.result()
+    for each in made or ():
+        each.flush()
+    return made
 
 
 @contextlib.contextmanager
@@ -158,7 +174,7 @@ class _Worker:
         self._open_export = open_export
         self._names = TemporaryNames(token)
 
-    @functools.cached_property
+    @cached_property
     def _opened(self) -> tuple[Feed, PartOfPublication, Mapping[date, LedgerDay]]:
         store, export = self._open_export()
         # Files of the whole window are not for this process.
