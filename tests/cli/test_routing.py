@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -66,6 +68,19 @@ def test_value_of_option_is_not_the_command(value: str) -> None:
 def test_option_of_another_command_is_refused(words: list[str]) -> None:
     with pytest.raises(UsageError, match="unrecognized"):
         parse(words)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be removed there")
+def test_removed_current_folder_is_no_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main(["status"]) == 2
+    assert "the current folder has been removed: change to another" in capsys.readouterr().err
+    assert main(["status", "--home", f"{tmp_path}"]) == 0
 
 
 @pytest.mark.parametrize(

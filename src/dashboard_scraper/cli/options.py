@@ -49,11 +49,17 @@ def add_common(parser: Parser) -> None:
 
 
 def home_of(args: argparse.Namespace) -> Path:
-    """The folder of --home; UsageError if it is not a directory."""
+    """The folder of --home; UsageError if it is not a directory, or is below one that is gone."""
     home: Path = args.home
     if not home.is_dir():
         raise UsageError(f"--home: {home} is not a directory")
-    return home.resolve()
+    try:
+        return home.resolve()
+    except FileNotFoundError:
+        raise UsageError(
+            "the current folder has been removed: change to another one, or write the whole path"
+            " of --home"
+        ) from None
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
