@@ -313,7 +313,8 @@ def totals_of(days: list[list[UserUsage]]) -> WindowTotals:
     sums = []
     for name, each in sorted(figures.items()):
         columns = list(zip(*map(counts_of, each), strict=True))
-        known = tuple(sum(count or 0 for count in column) for column in columns)
+        there = [[count for count in column if count is not None] for column in columns]
+        known = tuple(sum(counts) if counts else None for counts in there)
         sums.append(UserSums(name, tuple(map(added, columns)), known))
     return WindowTotals(sums, lambda name: name)
 

@@ -282,7 +282,8 @@ def test_sums_by_user_are_those_of_rows(
     expected = []
     for name, found in sorted(rows.items()):
         columns = list(zip(*(counts_of(each.figures) for each in found), strict=True))
-        known = tuple(sum(count or 0 for count in column) for column in columns)
+        there = [[count for count in column if count is not None] for column in columns]
+        known = tuple(sum(counts) if counts else None for counts in there)
         expected.append(UserSums(name, tuple(map(added, columns)), known))
     with store_at(url).reading() as reader:
         assert reader.sums_by_user(SOURCE, stored, service_accounts=service) == expected

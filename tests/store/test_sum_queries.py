@@ -63,9 +63,20 @@ def test_sums_of_some_metrics_leave_others_unknown(store_url: str) -> None:
     for few, every in zip(found, everything, strict=True):
         assert few.user == every.user
         for place in range(len(COUNTS)):
-            sums = (every.sums[place], every.known[place]) if place in places else (None, 0)
+            sums = (every.sums[place], every.known[place]) if place in places else (None, None)
             assert (few.sums[place], few.known[place]) == sums
     assert again == everything
+
+
+def test_sum_over_a_day_with_an_unknown_count_is_unknown(store_url: str) -> None:
+    """But what is known of the other days counts, such as for flags."""
+    put(store_url, {FIRST: PEOPLE, LAST: [user("ben@example.com", chat_messages=3)]})
+    with store_at(store_url).reading() as reader:
+        found = reader.sums_by_user(SOURCE, [FIRST, LAST], service_accounts=True)
+    (ben,) = (each for each in found if each.user == "ben@example.com")
+    place = COUNTS.index(BY_NAME["chat_messages"])
+    assert (ben.sums[place], ben.known[place]) == (None, 3)
+    assert ben.sums[COUNTS.index(WRITTEN)] == 3
 
 
 def test_sums_are_compared_with_the_ledger_for_every_wanted_metric(store_url: str) -> None:

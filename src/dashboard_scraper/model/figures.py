@@ -75,17 +75,15 @@ class Sums:
     """Adds up counts by name, such as those of each person over many days."""
 
     def __init__(self) -> None:
-        # An unknown count is NaN here: that plus any number is NaN again, without a test for None.
-        self._counts: dict[str, tuple[float, ...]] = {}
+        self._counts: dict[str, Sequence[float | None]] = {}
 
     def add(self, name: str, counts: tuple[Count, ...]) -> None:
         """Add counts to those of this name, in the order of COUNTS."""
-        if None in counts:
-            added: tuple[float, ...] = tuple([math.nan if c is None else c for c in counts])
-        else:
-            added = counts  # type: ignore[assignment]
         before = self._counts.get(name)
-        self._counts[name] = added if before is None else tuple(map(operator.add, before, added))
+        if before is None:  # as they are: for most names there is nothing to add
+            self._counts[name] = counts
+        else:
+            self._counts[name] = tuple(map(operator.add, _numbers(before), _numbers(counts)))
 
     def names(self) -> list[str]:
         """In alphabetical order."""
@@ -93,6 +91,13 @@ class Sums:
 
     def __getitem__(self, name: str) -> Figures:
         return of_counts([None if count != count else count for count in self._counts[name]])
+
+
+def _numbers(counts: Sequence[float | None]) -> Sequence[float]:
+    """With NaN for an unknown count: that plus any number is NaN again, without a test for None."""
+    if None in counts:
+        return [math.nan if count is None else count for count in counts]
+    return counts  # type: ignore[return-value]
 
 
 def accept_rate(shown: Count, accepted: Count) -> float | None:

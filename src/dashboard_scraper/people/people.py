@@ -48,7 +48,7 @@ def folded(text: str) -> str:
     matching compares it.
     """
     if text.isascii():
-        return text.lower()
+        return text if text.islower() else text.lower()  # not a copy, of which caches keep many
     # Folding a composed letter may leave its mark apart.
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
 

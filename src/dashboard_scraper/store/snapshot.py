@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from dashboard_scraper.store.schema import USER_DAY
 Explained = Callable[[], AbstractContextManager[None]]
 """A context in which errors of the driver become StoreFailed."""
 
+_ROWS_AT_ONCE = 1000
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
 # Queries of a single day, and conditions and sums of many columns, are built once: SQLAlchemy takes
@@ -51,6 +52,12 @@ class Snapshot:
         """All rows."""
         with self._explained():
             return self._connection.execute(query, values).all()
+
+    def _each(self, query: Any, values: Mapping[str, Any]) -> Iterator[Any]:
+        """The same one by one, for very many: SQLAlchemy's rows take as much memory as the sums."""
+        with self._explained():
+            for rows in self._connection.execute(query, values).partitions(_ROWS_AT_ONCE):
+                yield from rows
 
     def _as_stored(self, query: Any, values: Mapping[str, Any]) -> Sequence[Any]:
         """All rows as the driver returns them: not as rows of SQLAlchemy, nor with values of the

@@ -47,17 +47,18 @@ from dashboard_scraper.store.schema import (
 from dashboard_scraper.store.snapshot import IS_OF_DAY, Snapshot
 
 _COUNT_COLUMNS = tuple(USER_DAY.c[metric.name] for metric in COUNTS)
+_USERS_AT_ONCE = 1000  # columns of all users would take half as much memory as their sums
 _NOTHING: Mapping[Metric, Metric] = MappingProxyType({})
 
 
 class UserSums(NamedTuple):
     """A user's sums over days, in the order of COUNTS: None where one of the days is unknown.
-    `known` are the sums without these days.
+    `known` are the sums without these days: None where there are no others.
     """
 
     user: str
     sums: tuple[Count, ...]
-    known: tuple[int, ...]
+    known: tuple[Count, ...]
 
 
 class OpenSum(NamedTuple):
@@ -300,15 +301,17 @@ class SumQueries(Snapshot):
         partly = tuple(place for place in wanted if place in unknown)
         query = _sums_by_user(wanted, partly, service_accounts=service_accounts)
         found = []
-        for row in self._all(query, _days_values(source, days)):
+        for row in self._each(query, _days_values(source, days)):
             sums: list[Count] = [None] * len(COUNTS)
             for place, count in zip(wanted, row[1:], strict=False):
                 sums[place] = count
-            known = tuple([each or 0 for each in sums])
-            for place, is_known in zip(partly, row[len(wanted) + 1 :], strict=True):
-                if not is_known:
-                    sums[place] = None
-            found.append(UserSums(row[0], tuple(sums), known))
+            whole = known = tuple(sums)
+            if not all(row[len(wanted) + 1 :]):
+                for place, is_known in zip(partly, row[len(wanted) + 1 :], strict=True):
+                    if not is_known:
+                        sums[place] = None
+                whole = tuple(sums)
+            found.append(UserSums(row[0], whole, known))
         if service_accounts:
             self._check_sums(source, days, wanted, found)
         return found
@@ -322,9 +325,13 @@ class SumQueries(Snapshot):
     ) -> None:
         """Nobody else compares the rows of days that are not loaded with the ledger."""
         of_ledger = self._all(_of_ledger(_whole_sums_of), _days_values(source, days))[0]
-        columns = [*zip(*(user.known for user in users), strict=True)] or [()] * len(COUNTS)
+        of_users = [0] * len(COUNTS)
+        for start in range(0, len(users), _USERS_AT_ONCE):
+            few = users[start : start + _USERS_AT_ONCE]
+            columns = zip(*(user.known for user in few), strict=True)
+            of_users = [n + sum(filter(None, c)) for n, c in zip(of_users, columns, strict=True)]
         for place in wanted:
-            if of_ledger[place] is not None and of_ledger[place] != sum(columns[place]):
+            if of_ledger[place] is not None and of_ledger[place] != of_users[place]:
                 raise StoreFailed(
                     f"{self._place}: the rows from {min(days)} to {max(days)} do not match the"
                     " ledger; see which days do not with `status --verify`, and restore the store"
