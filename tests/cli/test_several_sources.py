@@ -176,9 +176,12 @@ def test_sources_beside_another_choice_are_refused(home: Home, sim: Simulator) -
     result = home.run(*DAILY)
     assert result.code == 2
     assert f"METRICS_SOURCE={TOY} beside SOURCES={ANALYTICS},{TOY}: remove one" in result.err
-    assert home.run(*DAILY, "--source", TOY).code == 0
+    result = home.run(*DAILY, "--source", TOY)
+    assert (result.code, "METRICS_SOURCE" in result.err) == (0, False)
     (home.path / ".env").write_text(f"SOURCES={home.settings.pop('SOURCES')}\n")
-    assert home.run(*DAILY).code == 0, "the environment overrides the file"
+    result = home.run(*DAILY)
+    assert result.code == 0, "the environment overrides the file"
+    assert f"METRICS_SOURCE={TOY} is in the environment, and leaves SOURCES=" in result.err
     home.settings["METRICS_SOURCE"] = "all"
     assert home.run(*DAILY).code == 0
     assert folders(home) == [ANALYTICS, "data", TOY]

@@ -14,6 +14,7 @@ from dashboard_scraper.errors import UsageError
 from dashboard_scraper.hosts import is_loopback
 from dashboard_scraper.secret_files import check_private
 from dashboard_scraper.settings.dotenv_file import Assignment
+from dashboard_scraper.settings.groups import ALL_SOURCES
 from dashboard_scraper.settings.library_settings import is_library_secret
 from dashboard_scraper.settings.names import Concern, Fields, concern_of
 
@@ -46,7 +47,18 @@ def refuse_two_choices(settings: Settings, given: Collection[str], place: Path |
     if {"metrics_source", "sources"} <= set(given) and settings.covered != several:
         raise UsageError(
             f"wrong setting: METRICS_SOURCE={one} beside SOURCES={','.join(several)}: remove one of"
-            f" them, since the first would leave out what only the second names ({place})"
+            f" them, or write METRICS_SOURCE={ALL_SOURCES}, since the first would leave out what"
+            f" only the second names ({place})"
+        )
+
+
+def remarks_on_sources(settings: Settings, overrides: Mapping[str, object]) -> Iterator[str]:
+    """That SOURCES of `.env` is overridden by the environment, where some deployments set one."""
+    chosen = settings.sources and "metrics_source" not in overrides
+    if chosen and settings.covered != settings.sources:
+        yield (
+            f"METRICS_SOURCE={settings.metrics_source} is in the environment, and leaves"
+            f" SOURCES={','.join(settings.sources)} out of account"
         )
 
 

@@ -14,6 +14,7 @@ from dashboard_scraper.settings.checks import (
     refuse_open,
     refuse_two_choices,
     remarks_on,
+    remarks_on_sources,
 )
 from dashboard_scraper.settings.dotenv_file import read_dotenv
 from dashboard_scraper.settings.errors import explained
@@ -140,7 +141,8 @@ def load_settings(home: Path, **overrides: object) -> Settings:
     refuse_open(file, found.values(), settings)
     settings = settings.model_copy(update=_absolute_places(home, settings))
     libraries = library_settings(from_file, variables, home)
-    return settings.using(libraries, tuple(remarks_on(settings, found, alike)))
+    remarks = (*remarks_on(settings, found, alike), *remarks_on_sources(settings, overrides))
+    return settings.using(libraries, remarks)
 
 
 def _absolute_places(home: Path, settings: Settings) -> dict[str, object]:
