@@ -170,6 +170,10 @@ def test_wrong_period_before_is_refused(home: Home, before: list[str], why: str)
     assert why in refused(home, *WEEK, "--before", *before, code=2)
 
 
+def test_first_day_of_the_calendar_has_nothing_before_it(home: Home) -> None:
+    assert "no calendar has a period" in refused(home, "explain", "0001-01-01", code=2)
+
+
 def test_month_may_be_compared_with_a_month(home: Home) -> None:
     store_costs(home, NAMES[:1], Window(date(2025, 2, 1), date(2025, 3, 31)))
     found = explained(home, "explain", "2025-03", "--before", "2025-02")

@@ -52,9 +52,12 @@ class Window(msgspec.Struct, frozen=True, order=True):
 
 
 def period_before(window: Window) -> Window:
-    """The period of the same length right before the window."""
+    """The period of the same length right before the window; UsageError if that is before 0001."""
     length = timedelta(days=len(window))
-    return Window(window.start - length, window.end - length)
+    try:
+        return Window(window.start - length, window.end - length)
+    except OverflowError:
+        raise UsageError(f"{window}: no calendar has a period of that length before it") from None
 
 
 def utc_day(moment: datetime) -> date:
