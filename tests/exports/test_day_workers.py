@@ -18,6 +18,7 @@ import pytest
 import opened_exports
 from conftest import Home, all_files
 from crash_child import files_in, until
+from dashboard_scraper.errors import StoreFailed
 from dashboard_scraper.exports.daily_folders import GITHUB_FOLDER
 from dashboard_scraper.exports.day_workers import LEAST_USER_DAYS, usable_processors
 from dashboard_scraper.model.dates import Window
@@ -80,9 +81,9 @@ def test_process_that_dies_is_replaced(
 
 
 @pytest.mark.slow
-def test_process_that_fails_is_replaced(stored: Home, tmp_path: Path) -> None:
-    """It cannot reach the store, which this process has open."""
-    made = export_with(stored, WEEK, tmp_path / "made", opened_in_vain)
+@pytest.mark.parametrize("error", [StoreFailed("no connection is left"), MemoryError()], ids=repr)
+def test_process_that_fails_is_replaced(stored: Home, tmp_path: Path, error: BaseException) -> None:
+    made = export_with(stored, WEEK, tmp_path / "made", partial(opened_in_vain, error))
     assert made == alone(stored, tmp_path)
 
 

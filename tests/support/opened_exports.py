@@ -13,7 +13,6 @@ from conftest import Home
 from crash_child import files_in
 from dashboard_scraper.cli.wiring import daily_export, rules_of
 from dashboard_scraper.clock import utc_now
-from dashboard_scraper.errors import StoreFailed
 from dashboard_scraper.exports.daily_export import DailyExport
 from dashboard_scraper.exports.day_workers import DayWorkers, OpenExport
 from dashboard_scraper.exports.stored_export import export_stored
@@ -34,8 +33,8 @@ def opened_by_nobody(*_: object) -> tuple[Store, DailyExport]:
     os._exit(1)
 
 
-def opened_in_vain(*_: object) -> tuple[Store, DailyExport]:
-    raise StoreFailed("the server has no connection left")
+def opened_in_vain(error: BaseException) -> tuple[Store, DailyExport]:
+    raise error
 
 
 def opened_slowly(

@@ -211,7 +211,7 @@ def _made_on(day: date) -> list[MadeFile] | None:
     """None where something fails: the export's process will find out, and report it."""
     try:
         return _workers[0].made_on(day)
-    except ScraperError:
+    except (ScraperError, MemoryError):
         return None
 
 
