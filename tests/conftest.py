@@ -31,7 +31,7 @@ from dashboard_scraper.settings.library_settings import CA_FILES, NO_PROXY, PROX
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE
 from dashboard_scraper.sources.rest.urls import origin_of
-from in_process import run_main
+from in_process import logging_as_before, run_main
 from saved_cookies import save_cookies
 
 # Databases of PostgreSQL, the browser of the report's tests, the simulators of those of analytics
@@ -348,6 +348,13 @@ def pytest_collection_modifyitems(
     yield
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     items[:] = _longest_first(items, workers)
+
+
+@pytest.fixture(autouse=True)
+def _logging_for_each_test() -> Iterator[None]:
+    """Or the next tests would find records of whatever level this one has logged at."""
+    with logging_as_before():
+        yield
 
 
 @pytest.fixture

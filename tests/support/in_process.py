@@ -71,8 +71,9 @@ def _as_in_a_process(
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), "utf-8")),
-        _own_logging(),
+        logging_as_before(),
     ):
+        logging.getLogger().handlers = []
         time.tzset()
         try:
             yield
@@ -82,10 +83,10 @@ def _as_in_a_process(
 
 
 @contextlib.contextmanager
-def _own_logging() -> Iterator[None]:
+def logging_as_before() -> Iterator[None]:
     """The program sets the root logger up anew; pytest's handlers and levels come back."""
     root = logging.getLogger()
-    handlers, root.handlers = root.handlers, []
+    handlers = root.handlers[:]
     levels = [(logger, logger.level) for logger in (root, *map(logging.getLogger, _LOGGERS))]
     try:
         yield
