@@ -2,8 +2,9 @@
 
 The store has all of the days; only the exports are measured. The second has nothing new to write,
 and the third one day, and the window's dates in every record of the Copilot JSON. Printed are the
-wall and CPU time, the bytes written and the peak memory of the whole program, and the ratio of its
-CPU time to that of the first.
+wall and CPU time and the bytes written of the whole program, the peak memory of its largest
+process, and the ratio of its CPU time to that of the first. Where there are two processors, two
+processes make the files, unless EXPORT_PROCESSES is 1.
 
     python bench/long_export.py [--users 2000] [--days 365] [--folder FOLDER]
 
