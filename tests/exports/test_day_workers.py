@@ -163,3 +163,19 @@ def test_long_export_uses_another_processor(
         made[processes] = files_in(folder), reads[f"{LAST}"]
     assert made["1"][1] == 1
     assert made["2"] == (made["1"][0], int(usable_processors() == 1))
+
+
+@pytest.mark.heavy
+def test_lake_is_read_by_another_process_too(
+    stored: Home, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Which ends without DuckDB's list of what it still had open."""
+    days = f"{WEEK.start}", f"{WEEK.end}"
+    result = stored.run("export", *days, "--format", "iceberg", "--out", f"{tmp_path / 'lake'}")
+    assert result.code == 0, result.err
+    stored.settings["STORE_URL"] = f"iceberg:///{tmp_path / 'lake'}"
+    expected = alone(stored, tmp_path)
+    capfd.readouterr()
+    open_export = partial(opened, settings_of(stored), WEEK, tmp_path / "made")
+    assert export_with(stored, WEEK, tmp_path / "made", open_export) == expected
+    assert capfd.readouterr() == ("", "")

@@ -204,6 +204,7 @@ _workers: list[_Worker] = []
 def _prepare(open_export: OpenExport, token: str) -> None:
     logging.disable()  # the export's process says what there is to say
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    atexit.register(_workers.clear)  # DuckDB lists what is not released by then
     _workers.append(_Worker(open_export, token))
 
 
