@@ -28,8 +28,8 @@ from dashboard_scraper.cli.demo import clock_of
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.model.dates import utc_day
 from dashboard_scraper.settings.config import Settings
-from dashboard_scraper.settings.groups import ALL_SOURCES, sqlite_url
-from dashboard_scraper.sources.registry import COPILOT
+from dashboard_scraper.settings.groups import sqlite_url
+from dashboard_scraper.sources.registry import ALL_SOURCES, COPILOT
 from dbt_catalogue import PACKAGE
 
 SERVER = "TEST_POSTGRES_URL"

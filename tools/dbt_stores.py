@@ -21,9 +21,9 @@ from dashboard_scraper.exports.iceberg_export import export_days
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.reconciliation import Rules
 from dashboard_scraper.settings.config import Settings
-from dashboard_scraper.settings.groups import ALL_SOURCES, LAKE_PREFIX
+from dashboard_scraper.settings.groups import LAKE_PREFIX
 from dashboard_scraper.simulator import Organization, Simulator
-from dashboard_scraper.sources.registry import ANALYTICS, CLAUDE_CODE, CURSOR, info_of
+from dashboard_scraper.sources.registry import ALL_SOURCES, ANALYTICS, CLAUDE_CODE, CURSOR, info_of
 from dashboard_scraper.store import store_of
 from dashboard_scraper.store.lake.place import opened
 from dashboard_scraper.store.lake.tables import USAGE

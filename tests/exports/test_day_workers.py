@@ -81,10 +81,15 @@ def test_process_that_dies_is_replaced(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("error", [StoreFailed("no connection is left"), MemoryError()], ids=repr)
-def test_process_that_fails_is_replaced(stored: Home, tmp_path: Path, error: BaseException) -> None:
+@pytest.mark.parametrize(
+    "error", [StoreFailed("no connection is left"), MemoryError("no memory")], ids=repr
+)
+def test_process_that_fails_is_replaced(
+    stored: Home, tmp_path: Path, caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
     made = export_with(stored, WEEK, tmp_path / "made", partial(opened_in_vain, error))
     assert made == alone(stored, tmp_path)
+    assert caplog.text.count(f"going on without another process that makes files: {error}") == 1
 
 
 @pytest.mark.slow

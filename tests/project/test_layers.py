@@ -59,6 +59,12 @@ def test_first_request_waits_for_no_output_format() -> None:
     assert late & set(json.loads(done.stdout)) == set()
 
 
+def test_export_without_other_processes_imports_nothing_for_them() -> None:
+    code = f"import sys, {PACKAGE}.exports.bundle; print('multiprocessing' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 @pytest.mark.parametrize("name", ["", *COMMANDS])
 def test_command_module_has_configure_and_run(name: str) -> None:
     module = importlib.import_module((COMMANDS[name] if name else FETCH).module)

@@ -24,8 +24,8 @@ from dashboard_scraper.exports.report_file import write_page
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.people.identity import HEADER
 from dashboard_scraper.settings.config import Settings, load_settings
-from dashboard_scraper.settings.groups import ALL_SOURCES
 from dashboard_scraper.simulator import Organization, Simulator
+from dashboard_scraper.sources.registry import ALL_SOURCES
 from dashboard_scraper.store import store_at
 
 TODAY = date(2026, 11, 2)

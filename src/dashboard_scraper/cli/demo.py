@@ -25,7 +25,7 @@ from dashboard_scraper.model.seat_prices import SeatPrice, SeatPrices
 from dashboard_scraper.people.identity import HEADER
 from dashboard_scraper.publication import Publication
 from dashboard_scraper.settings.config import Settings
-from dashboard_scraper.settings.groups import ALL_SOURCES, sqlite_url
+from dashboard_scraper.settings.groups import sqlite_url
 from dashboard_scraper.settings.library_settings import Libraries
 from dashboard_scraper.simulator import Billing, Fault, Organization, Simulator, raise_total
 from dashboard_scraper.simulator.assistants import Assistants
@@ -33,6 +33,7 @@ from dashboard_scraper.simulator.copilot_api import ENTERPRISE as COPILOT_ENTERP
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE
 from dashboard_scraper.sources.dashboard.cookie_paste import parse_paste
 from dashboard_scraper.sources.registry import (
+    ALL_SOURCES,
     ANALYTICS,
     CLAUDE_CODE,
     COPILOT,

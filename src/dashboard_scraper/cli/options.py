@@ -12,7 +12,7 @@ from dashboard_scraper.cli.arguments import Parser, days, path
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.logs import LOG_LEVELS
 from dashboard_scraper.model.dates import Window, complete_window, utc_day
-from dashboard_scraper.sources.registry import SOURCES
+from dashboard_scraper.sources.registry import ALL_SOURCES, AUTO_SOURCE, SOURCES
 
 if TYPE_CHECKING:
     from dashboard_scraper.settings.config import Settings
@@ -74,7 +74,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 def add_source(parser: Parser, *, several: bool = False) -> None:
     """--source, for commands that use one source or its days; with `several` also all of them."""
-    named = ("auto", *(("all",) if several else ()), *SOURCES)
+    named = (AUTO_SOURCE, *((ALL_SOURCES,) if several else ()), *SOURCES)
     more = "; all: each of SOURCES, or each that has its credentials" if several else ""
     parser.add_argument(
         "--source", choices=named, help=f"overrides the setting METRICS_SOURCE{more}"

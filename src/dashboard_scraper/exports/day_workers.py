@@ -11,15 +11,15 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
-import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from datetime import date
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -31,6 +31,9 @@ from dashboard_scraper.exports.formats import written_of
 from dashboard_scraper.leftovers import TemporaryNames
 from dashboard_scraper.publication import MadeFile, PartOfPublication
 from dashboard_scraper.store import LedgerDay, Store
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +96,10 @@ NO_WORKERS = DayWorkers(_open_nothing, 0)
 
 
 def _pool(count: int, prepare: tuple[OpenExport, str]) -> ProcessPoolExecutor | None:
+    # Most exports and every night need no other process, and do not wait for these imports.
+    import multiprocessing  # noqa: PLC0415
+    from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415
+
     # Forked, a process would share connections and locks with this one.
     context = multiprocessing.get_context("spawn")
     try:
@@ -115,26 +122,23 @@ class _Days:
         self._pool = pool
         self._left = [*days]
         self._ahead = ahead
-        self._futures: dict[date, Future[list[MadeFile] | None]] = {}
-        self._flushed: dict[date, Callable[[], list[MadeFile] | None]] = {}
+        self._futures: dict[date, Future[list[MadeFile]]] = {}
+        self._flushed: dict[date, Callable[[], list[MadeFile]]] = {}
 
     def made_on(self, day: date) -> Collection[MadeFile]:
         """The files of a day, which are waited for if the pool has it; else the caller makes it."""
-        made: list[MadeFile] | None = []
         try:
             if day in self._left:
                 self._left.remove(day)
                 self._submit()
             elif flushed := self._flushed.pop(day, None):
-                made = flushed()
-        # Killed or never begun, for want of memory or threads; or the disk is full.
+                return flushed()
+        # It failed, was killed or never begun, for want of memory or threads; or the disk is full.
         except (RuntimeError, OSError, OutputFailed) as error:
             logger.warning("going on without another process that makes files: %s", error)
-            made = None
-        if made is None:
             self._left.clear()
             self._flushed.clear()
-        return made or ()
+        return ()
 
     def _submit(self) -> None:
         """Not all days at once: those that are left are for whoever is faster."""
@@ -147,9 +151,9 @@ class _Days:
             waiting += 1
 
 
-def _flushed(future: Future[list[MadeFile] | None]) -> list[MadeFile] | None:
+def _flushed(future: Future[list[MadeFile]]) -> list[MadeFile]:
     made = future.result()
-    for each in made or ():
+    for each in made:
         each.flush()
     return made
 
@@ -208,17 +212,19 @@ def _prepare(open_export: OpenExport, token: str) -> None:
     _workers.append(_Worker(open_export, token))
 
 
-def _made_on(day: date) -> list[MadeFile] | None:
-    """None where something fails: the export's process will find out, and report it."""
+def _made_on(day: date) -> list[MadeFile]:
+    """RuntimeError where something fails; not every error of ours can be pickled."""
     try:
         return _workers[0].made_on(day)
-    except (ScraperError, MemoryError):
-        return None
+    except (ScraperError, MemoryError) as error:
+        raise RuntimeError(f"{error}" or "it has no memory left") from None
 
 
 def _end_with_parent() -> None:
     """A pool tells its processes to end; nobody does so where the parent was killed."""
-    parent = multiprocessing.parent_process()
+    from multiprocessing import parent_process  # noqa: PLC0415 - as above
+
+    parent = parent_process()
     if parent is not None:
         parent.join()
         os._exit(1)

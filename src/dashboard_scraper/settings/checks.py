@@ -14,9 +14,9 @@ from dashboard_scraper.errors import UsageError
 from dashboard_scraper.hosts import is_loopback
 from dashboard_scraper.secret_files import check_private
 from dashboard_scraper.settings.dotenv_file import Assignment
-from dashboard_scraper.settings.groups import ALL_SOURCES
 from dashboard_scraper.settings.library_settings import is_library_secret
 from dashboard_scraper.settings.names import Concern, Fields, concern_of
+from dashboard_scraper.sources.registry import ALL_SOURCES
 
 if TYPE_CHECKING:
     from dashboard_scraper.settings.config import Settings

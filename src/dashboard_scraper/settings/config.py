@@ -19,8 +19,6 @@ from dashboard_scraper.settings.checks import (
 from dashboard_scraper.settings.dotenv_file import read_dotenv
 from dashboard_scraper.settings.errors import explained
 from dashboard_scraper.settings.groups import (
-    ALL_SOURCES,
-    AUTO_SOURCE,
     LAKE_PREFIX,
     SQLITE_PREFIX,
     GithubSettings,
@@ -43,7 +41,12 @@ from dashboard_scraper.sources.claude_code.settings import ClaudeCodeSettings
 from dashboard_scraper.sources.copilot.settings import CopilotSettings
 from dashboard_scraper.sources.cursor.settings import CursorSettings
 from dashboard_scraper.sources.dashboard.settings import DashboardSettings
-from dashboard_scraper.sources.registry import configured_source, configured_sources
+from dashboard_scraper.sources.registry import (
+    ALL_SOURCES,
+    AUTO_SOURCE,
+    configured_source,
+    configured_sources,
+)
 
 
 class Settings(

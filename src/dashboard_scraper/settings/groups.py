@@ -21,7 +21,7 @@ from dashboard_scraper.model.seat_prices import NO_PRICES, SeatPrices, read_seat
 from dashboard_scraper.model.tolerance import EXACT, Tolerance, read_tolerance
 from dashboard_scraper.settings.names import Concern
 from dashboard_scraper.settings.values import BaseUrl, Group, Names, lowered
-from dashboard_scraper.sources.registry import AUGMENT_SOURCES, SOURCES
+from dashboard_scraper.sources.registry import ALL_SOURCES, AUGMENT_SOURCES, AUTO_SOURCE, SOURCES
 from dashboard_scraper.sources.rest.settings import refuse_both
 from dashboard_scraper.watch.schedule import UTC_NAME, Schedule, read_time_zone
 
@@ -29,8 +29,6 @@ SQLITE_PREFIX = "sqlite:///"
 LAKE_PREFIX = "iceberg://"
 _POSTGRES_PREFIXES = ("postgresql://", "postgres://", "postgresql+psycopg://")
 LEASE_SECONDS = 30
-AUTO_SOURCE = "auto"
-ALL_SOURCES = "all"
 
 
 def _source(name: str) -> str:

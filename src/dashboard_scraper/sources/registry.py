@@ -19,6 +19,9 @@ CLAUDE_CODE = "claude_code"
 CURSOR = "cursor"
 COPILOT = "copilot"
 
+AUTO_SOURCE, ALL_SOURCES = "auto", "all"
+"""What a setting or option names in place of a source."""
+
 # Modules are imported on demand: every `--help` needs the names, and nothing else.
 SOURCES = {
     DASHBOARD: "dashboard_scraper.sources.dashboard.info",

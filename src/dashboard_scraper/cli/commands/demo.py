@@ -6,16 +6,14 @@ import argparse
 
 from dashboard_scraper.cli.arguments import Parser, positive
 from dashboard_scraper.cli.options import home_of
-from dashboard_scraper.sources.registry import ANALYTICS, SOURCES
-
-ALL = "all"
+from dashboard_scraper.sources.registry import ALL_SOURCES, ANALYTICS, SOURCES
 
 
 def configure(parser: Parser) -> None:
     """The source and the made-up organization."""
     parser.add_argument(
         "--source",
-        choices=(ALL, *SOURCES),
+        choices=(ALL_SOURCES, *SOURCES),
         default=ANALYTICS,
         help="simulated API to read (default: the Analytics API); all: those of every assistant,"
         " and the page that compares them",

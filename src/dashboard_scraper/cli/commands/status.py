@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dashboard_scraper.cli.arguments import Parser, duration
 from dashboard_scraper.cli.options import add_json, add_source, settings_of
-from dashboard_scraper.sources.registry import info_of
+from dashboard_scraper.sources.registry import ALL_SOURCES, info_of
 
 if TYPE_CHECKING:
     from dashboard_scraper.across.summary import PeopleSummary
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
     """Print the status as of now."""
     settings = settings_of(args)
     if args.runs:
-        only = None if args.source in (None, "all") else settings.source
+        only = None if args.source in (None, ALL_SOURCES) else settings.source
         _print_runs(settings, only, as_json=args.json)
         return
     now = datetime.now(UTC)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dashboard_scraper.cli.arguments import Parser, port
 from dashboard_scraper.cli.options import add_source, settings_of
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.sources.registry import ALL_SOURCES
 
 if TYPE_CHECKING:
     from dashboard_scraper.settings.config import Settings
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
         watch(settings)
         return
     words += ["--home", str(args.home), "--log-level", settings.log_level]
-    if args.source not in (None, "all"):
+    if args.source not in (None, ALL_SOURCES):
         words += ["--source", args.source]
     watch(settings, beside=serving(words))
 
