@@ -138,12 +138,17 @@ def test_status_lists_runs(home: Home) -> None:
     assert f": {newest.partition(': ')[2]}\n" in home.run("status").out
 
 
+def begin_run(home: Home, source: str) -> None:
+    """Record a run that never ends."""
+    store = store_at(sqlite_url(home.data / "usage.db"))
+    with store.locked(), store.opened():
+        store.start_run(source, "backfill", datetime.now(UTC), __version__)
+
+
 @pytest.mark.usefixtures("sim")
 def test_status_lists_the_runs_of_the_source_that_is_named(home: Home) -> None:
     assert home.run(*DAILY).code == 0
-    store = store_at(sqlite_url(home.data / "usage.db"))
-    with store.locked(), store.opened():
-        store.start_run("analytics", "backfill", datetime.now(UTC), __version__)
+    begin_run(home, "analytics")
     for words, sources in (
         ((), ["analytics", "dashboard"]),
         (("--source", "all"), ["analytics", "dashboard"]),
@@ -157,9 +162,7 @@ def test_status_lists_the_runs_of_the_source_that_is_named(home: Home) -> None:
 @pytest.mark.usefixtures("sim")
 def test_killed_run_does_not_look_like_a_success(home: Home) -> None:
     assert home.run(*DAILY).code == 0
-    store = store_at(sqlite_url(home.data / "usage.db"))
-    with store.locked(), store.opened():
-        store.start_run("dashboard", "backfill", datetime.now(UTC), __version__)
+    begin_run(home, "dashboard")
     newest = home.run("status", "--runs").out.splitlines()[0]
     assert newest.endswith("did not say how it ended: it is still running, or was killed")
     (ended,) = json.loads(home.run("status", "--json").out)["runs"]

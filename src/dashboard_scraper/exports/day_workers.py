@@ -96,13 +96,13 @@ NO_WORKERS = DayWorkers(_open_nothing, 0)
 
 
 def _pool(count: int, prepare: tuple[OpenExport, str]) -> ProcessPoolExecutor | None:
-    # Most exports and every night need no other process, and do not wait for these imports.
-    import multiprocessing  # noqa: PLC0415
-    from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415
-
-    # Forked, a process would share connections and locks with this one.
-    context = multiprocessing.get_context("spawn")
     try:
+        # Most exports and every night need no other process, and do not wait for these imports.
+        import multiprocessing  # noqa: PLC0415
+        from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415
+
+        # Forked, a process would share connections and locks with this one.
+        context = multiprocessing.get_context("spawn")
         return ProcessPoolExecutor(count, context, _prepare, prepare)
     except (ImportError, NotImplementedError, OSError) as error:  # a system without semaphores
         logger.info("no other process makes files: %s", error)
