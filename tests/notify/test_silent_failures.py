@@ -15,6 +15,9 @@ import toy_source
 from conftest import Home, Start, today, yesterday
 from crash_child import Forks, until
 from dashboard_scraper.across.tables import USAGE_CSV
+from dashboard_scraper.model.dates import end_of_day
+from dashboard_scraper.model.listing import listed_days
+from dashboard_scraper.model.usage import DayUsage
 from dashboard_scraper.simulator import Fault, Organization, Simulator, hang
 from dashboard_scraper.sources.registry import ANALYTICS, SOURCES
 from dashboard_scraper.store import RunCounts, store_at
@@ -70,6 +73,34 @@ def test_failure_of_no_single_source_is_told_once_and_its_end(
     assert subjects(sink) == ["analytics: all is well again, and 1 more"]
     assert json.loads(home.run("status", "--json").out)["notices"]["open"] == []
     assert store_url
+
+
+@on_sqlite
+def test_days_of_a_break_longer_than_the_window_are_told_until_they_are_fetched(
+    home: Home, api: Simulator, sink: HttpSink, store_url: str
+) -> None:
+    """The day before the break has figures that were still growing, and no night asks for it."""
+    before = today() - timedelta(35)
+    store = store_at(store_url)
+    with store.locked(), store.opened():
+        fetched_at = end_of_day(before) + timedelta(hours=3)
+        store.put(ANALYTICS, DayUsage(before, [], None), fetched_at)
+    backfill = ("backfill", f"{before}", f"{today() - timedelta(29)}")
+    missing = listed_days([before + timedelta(number) for number in range(1, 7)])
+    for _ in range(2):
+        result = home.run("--last-28-days")
+        assert result.code == 0
+        assert f"had settled: {before}; missing since then: {missing}; " in result.err
+        assert f"run `{' '.join(backfill)}`\n" in result.err
+    assert api.requests
+    (message,) = sink.take()
+    assert message["title"] == "dashboard-scraper: analytics: 6 days are missing"
+    assert f"Not in the store: {missing}." in message["message"]
+    assert home.run(*backfill).code == 0
+    assert subjects(sink) == ["analytics: all is well again"]
+    result = home.run("--last-28-days")
+    assert "settled" not in result.err
+    assert sink.take() == []
 
 
 @on_sqlite

@@ -14,6 +14,7 @@ import pytest
 
 from conftest import Home, Start
 from dashboard_scraper.cli.commands.status import print_status, verify
+from dashboard_scraper.cli.fetching import fetch_daily
 from dashboard_scraper.errors import (
     ContractBroken,
     NotReconciled,
@@ -117,6 +118,20 @@ def test_late_revision_is_found_by_the_total(home: Home, spring: Simulator, capl
     versions = {row.day: row.version for row in ledger(home)}
     assert versions == {day: 2 if day == march(3) else 1 for day in WINDOW.days()}
     assert f"the costs of {march(3)} were revised: " in caplog.text
+
+
+def test_costs_that_settled_after_their_days_left_the_window_are_named(
+    home: Home, spring: Simulator, caplog: Log
+) -> None:
+    run(home)
+    after_a_break = NOON + timedelta(28)
+    spring.speak_for(Organization(users=2, today=after_a_break.date()))
+    for fetch_cost, first in (("auto", march(3)), ("false", march(7))):
+        home.settings["FETCH_COST"] = fetch_cost
+        caplog.clear()
+        fetch_daily(settings_of(home), None, clock=lambda: after_a_break)
+        assert f"run `backfill {first} {WINDOW.end}`" in caplog.text
+    assert spring.requests
 
 
 def test_moved_costs_are_found_until_the_day_settles(home: Home, spring: Simulator) -> None:

@@ -16,7 +16,9 @@ from dashboard_scraper.notify.occasions import Occasion, Revised, RunFacts, Sign
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.sources.interface import SourceInfo
 from dashboard_scraper.store import LedgerDay, Notice, Reader, Run, VersionState
+from dashboard_scraper.store.runs import NIGHTLY
 from dashboard_scraper.store.settling import is_settled
+from dashboard_scraper.sync.left_behind import left_behind
 from dashboard_scraper.sync.plausibility import history_for
 from dashboard_scraper.sync.revisions import NEGLIGIBLE
 
@@ -60,15 +62,18 @@ def read(
     runs = runs_of(reader, source)
     if not base.stores_days:
         return replace(base, runs=runs), notices
-    asked = asked or newest
-    expected = _expected_days(asked, notices)
+    expected = _expected_days(asked or newest, notices)
+    if base.command == NIGHTLY:
+        earlier = Window(date.min, newest.start - timedelta(days=1))
+        left = left_behind(reader, source, earlier, base.ended_at, settle_days=settle_days)
+        expected = sorted({*expected, *left.missing})
     whole = Window(min(expected[0], newest.start), max(expected[-1], newest.end))
     ledger = reader.ledger(source, history_for(whole))
     return (
         replace(
             base,
             ledger=ledger,
-            asked=[*asked.days()],
+            asked=[*(asked or newest).days()],
             expected=expected,
             recent=[*newest.days()],
             revised=[*_revised_since(reader, ledger, settle_days, started_at)],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any, NamedTuple
@@ -38,6 +38,9 @@ _COSTS_OF_DAY = (
 _COST_VERSIONS = rows_of_day(COST_VERSION)
 _HAS_COSTS = of_source(COST_LEDGER, select(COST_LEDGER.c.day)).limit(1)
 _COST_DAYS = of_source(COST_DAY, select(COST_DAY.c.day)).distinct()
+_LAST_FETCHES = of_source(
+    COST_LEDGER, select(COST_LEDGER.c.day, COST_LEDGER.c.fetched_at), windowed=True
+)
 _PAYERS = of_source(
     COST_DAY, select(COST_DAY.c.user_login, COST_DAY.c.account), windowed=True
 ).distinct()
@@ -90,6 +93,10 @@ class CostQueries(Snapshot):
         """The same as the table has it, by column name."""
         query = _ledger(windowed=window is not None)
         return {row["day"]: row for row in self._dicts(query, source_values(source, window))}
+
+    def last_cost_fetches(self, source: str, window: Window) -> dict[date, datetime]:
+        """When the costs of each day that has some were fetched last."""
+        return {row[0]: row[1] for row in self._all(_LAST_FETCHES, source_values(source, window))}
 
     def unreconciled_costs(self, source: str, window: Window) -> dict[date, list[CostDifference]]:
         """Where the costs of days do not add up, of those where they do not, oldest first."""

@@ -63,6 +63,9 @@ _FETCHES = select(
 _FETCHES_AT = of_source(DAY_FETCH, select(func.count())).where(
     DAY_FETCH.c.fetched_at == bindparam("moment")
 )
+_LAST_FETCHES = of_source(
+    DAY_FETCH, select(DAY_FETCH.c.day, func.max(DAY_FETCH.c.fetched_at)), windowed=True
+).group_by(DAY_FETCH.c.day)
 _DAYS = of_source(DAY_LEDGER, select(DAY_LEDGER.c.day)).order_by(DAY_LEDGER.c.day)
 _NOTE = select(INFO.c.value).where(INFO.c.name == bindparam("note"))
 
@@ -121,6 +124,10 @@ class Reader(CostQueries, PeopleQueries, SumQueries):
         """Whether a fetch began at this very moment: an earlier copy lacks what came later."""
         ((count,),) = self._all(_FETCHES_AT, {**source_values(source), "moment": moment})
         return bool(count)
+
+    def last_fetches(self, source: str, window: Window) -> dict[date, datetime]:
+        """When each stored day was fetched last, whatever was done with the answer."""
+        return {row[0]: row[1] for row in self._all(_LAST_FETCHES, source_values(source, window))}
 
     def days(self, source: str) -> list[date]:
         """The stored days, oldest first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from dashboard_scraper.model.dates import end_of_day
@@ -32,8 +32,13 @@ def is_settled(stored: LedgerDay | CostLedgerDay, settle_days: int, now: datetim
 
     A day that was fetched in the future is not: some clock was wrong.
     """
-    settled_at = end_of_day(stored.day) + timedelta(days=settle_days)
-    return settled_at <= stored.fetched_at <= now
+    return settled_by(stored.day, stored.fetched_at, settle_days, now)
+
+
+def settled_by(day: date, fetched_at: datetime, settle_days: int, now: datetime) -> bool:
+    """The same of a day whose row is not read."""
+    settled_at = end_of_day(day) + timedelta(days=settle_days)
+    return settled_at <= fetched_at <= now
 
 
 def was_over(stored: LedgerDay | CostLedgerDay, now: datetime) -> bool:

@@ -31,6 +31,7 @@ from dashboard_scraper.model.reconciliation import FILES_MARKED, STORE_MARKED, V
 from dashboard_scraper.sources.interface import MakeSource, Source
 from dashboard_scraper.spans import measured, span
 from dashboard_scraper.store import LedgerDay, Stored
+from dashboard_scraper.store.runs import NIGHTLY
 from dashboard_scraper.sync.day_costs import CostRules, fill_costs
 from dashboard_scraper.sync.day_details import fill_details
 from dashboard_scraper.sync.day_fetching import (
@@ -40,6 +41,7 @@ from dashboard_scraper.sync.day_fetching import (
     Job,
     fetch_and_store,
 )
+from dashboard_scraper.sync.left_behind import warn_of_left_behind
 from dashboard_scraper.sync.review import review
 from dashboard_scraper.sync.revisions import Caution
 from dashboard_scraper.sync.run_record import RunRecord, recorded
@@ -158,6 +160,8 @@ def _write_daily(
         with job.store.reading() as reader:
             doubts = write_files(reader, export, outcome.failures, job.clock())
             costs = reader.unreconciled_costs(source.name, export.window)
+            if job.command == NIGHTLY:
+                warn_of_left_behind(job, reader, source, export.window)
         verdict = job.rules.verdict_on(doubts, FILES_MARKED, outcome.reviewed, costs)
         _note_success(job, source, outcome, verdict)
         record.error = outcome.error(window) or verdict.error
