@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 Clock = Callable[[], datetime]
 """Returns the current moment, in UTC."""
+
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""How far the clocks of machines that work on the same store may be apart."""
 
 
 def utc_now() -> datetime:

@@ -100,6 +100,18 @@ def test_nights_run_once_each_and_miss_nothing(home: Home, sim: Simulator) -> No
     assert state["state"] == "ended"
 
 
+def test_night_is_not_taken_for_done_by_a_run_of_a_clock_that_was_ahead(
+    home: Home, sim: Simulator
+) -> None:
+    """The clock is ahead for an hour of the first evening: until after the next night but one."""
+    watch_until(home, FastTime(FIRST, at("02 20:00")))
+    watch_until(home, FastTime(at("04 03:05"), at("04 04:00")))
+    watch_until(home, FastTime(at("02 21:00"), at("04 12:00")))
+    nights = ["02 00:00 0", "02 03:05 0", "04 03:05 0", "03 03:05 0", "04 03:05 0"]
+    assert ran(home) == nights
+    assert_days_are_true(home, sim, date(2026, 3, 3))
+
+
 def test_source_that_is_down_is_tried_every_hour(
     home: Home, sim: Simulator, sink: HttpSink
 ) -> None:

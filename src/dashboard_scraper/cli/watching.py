@@ -21,7 +21,7 @@ from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.settings.groups import LAKE_PREFIX
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import store_of
-from dashboard_scraper.store.runs import NIGHTLY
+from dashboard_scraper.store.runs import NIGHTLY, without_clocks_ahead
 from dashboard_scraper.watch.heartbeat import HeartbeatFile
 from dashboard_scraper.watch.loop import Loop, Outcome, Time
 from dashboard_scraper.watch.plan import Attempt, Rules
@@ -115,7 +115,7 @@ class Nightly:
             return None
         return [
             Attempt(row.source, row.started_at, row.ended_at, row.exit_code)
-            for row in rows
+            for row in without_clocks_ahead(rows)
             if row.command == NIGHTLY and row.started_at >= since
         ]
 

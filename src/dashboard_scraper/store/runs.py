@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import msgspec
 from sqlalchemy import Connection, func, insert, select, update
 
+from dashboard_scraper.clock import CLOCKS_DIFFER
 from dashboard_scraper.model.dates import iso_utc
 from dashboard_scraper.store.schema import RUN
 
@@ -65,6 +67,15 @@ class RunList(msgspec.Struct, frozen=True):
             f"{iso_utc(run.started_at)} {run.source} {run.command}: {run.ending}"
             for run in self.runs
         ]
+
+
+def without_clocks_ahead(newest_first: Iterable[Run]) -> Iterator[Run]:
+    """The runs, but none that began after one with a later number: its clock was ahead."""
+    earliest = None
+    for run in newest_first:
+        if earliest is None or run.started_at <= earliest + CLOCKS_DIFFER:
+            earliest = min(run.started_at, earliest or run.started_at)
+            yield run
 
 
 _COLUMNS = tuple(RUN.c[name] for name in Run.__struct_fields__)

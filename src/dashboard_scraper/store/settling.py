@@ -6,11 +6,9 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
+from dashboard_scraper.clock import CLOCKS_DIFFER
 from dashboard_scraper.model.dates import end_of_day
 from dashboard_scraper.store import CostLedgerDay, LedgerDay
-
-_CLOCKS_DIFFER = timedelta(minutes=5)
-"""Clock skew to allow for between machines that work on the same store."""
 
 
 def _no_lag(_source: str) -> int:
@@ -50,4 +48,4 @@ def was_over(stored: LedgerDay | CostLedgerDay, now: datetime) -> bool:
 
 def is_in_future(stored: LedgerDay | CostLedgerDay, now: datetime) -> bool:
     """Whether the day was fetched at a moment that is still to come: some clock was wrong."""
-    return stored.fetched_at > now + _CLOCKS_DIFFER
+    return stored.fetched_at > now + CLOCKS_DIFFER

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from dashboard_scraper.clock import CLOCKS_DIFFER
 from dashboard_scraper.errors import (
     Implausible,
     NotReconciled,
@@ -27,7 +28,6 @@ FINAL = frozenset(
 
 _SIGNALS = 128
 """Greater exit codes are those of runs that a signal ended."""
-_CLOCKS_DIFFER = timedelta(minutes=5)
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -99,4 +99,4 @@ def _due(
 
 def _since(attempts: Iterable[Attempt], due: datetime, now: datetime) -> Iterator[Attempt]:
     """Those from the scheduled moment on; not those of a clock that was ahead."""
-    return (each for each in attempts if due <= each.started_at <= now + _CLOCKS_DIFFER)
+    return (each for each in attempts if due <= each.started_at <= now + CLOCKS_DIFFER)
