@@ -33,6 +33,19 @@ def test_beat_is_fresh_for_five_minutes(tmp_path: Path) -> None:
         raise_unless_alive(path, NOW + timedelta(seconds=301))
 
 
+def test_beat_of_a_clock_that_was_ahead_is_not_fresh(tmp_path: Path) -> None:
+    """A process that lives on beats again within a minute."""
+    path = tmp_path / "watch.json"
+    file = HeartbeatFile(path, 0o600)
+    file.beat(BEAT, NOW + timedelta(minutes=5))
+    assert raise_unless_alive(path, NOW) == BEAT
+    file.beat(BEAT, NOW + timedelta(days=1))
+    with pytest.raises(Stale, match="its last heartbeat is 86400 s ahead"):
+        raise_unless_alive(path, NOW)
+    file.beat(BEAT, NOW + timedelta(minutes=1))
+    assert raise_unless_alive(path, NOW + timedelta(minutes=1)) == BEAT
+
+
 def test_beat_without_news_only_sets_the_time(tmp_path: Path) -> None:
     path = tmp_path / "watch.json"
     file = HeartbeatFile(path, 0o600)

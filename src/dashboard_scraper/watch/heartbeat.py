@@ -100,4 +100,9 @@ def raise_unless_alive(path: Path, now: datetime) -> Heartbeat:
         raise Stale(f"watch has ended, {age:.0f} s ago")
     if age > SILENCE.total_seconds():
         raise Stale(f"watch is silent: its last heartbeat was {age:.0f} s ago")
+    if age < -SILENCE.total_seconds():  # whoever is alive has a new one in a minute
+        raise Stale(
+            f"watch is silent since the clock was set back: its last heartbeat is {-age:.0f} s"
+            " ahead"
+        )
     return content
