@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import re
 import shutil
+import sys
 import unicodedata
 from datetime import UTC, date, datetime, timedelta
 from urllib.parse import quote
@@ -63,7 +65,8 @@ def shown(home: Home, *marks: str) -> set[str]:
     for path in all_files(home.data):
         data = path.read_bytes()
         if path.suffix == ".parquet":
-            data = f"{pyarrow.parquet.read_table(path, partitioning=None).to_pylist()}".encode()
+            table = pyarrow.parquet.read_table(pyarrow.BufferReader(data))
+            data = f"{table.to_pylist()}".encode()
         text = unicodedata.normalize("NFC", data.decode(errors="replace")).lower()
         if "usage.db" not in path.name and re.search(
             "|".join([rf"(?<!a){NEW}(?!pany)", "zo\u00eb@old", "zoe-b", *marks]), text
@@ -137,6 +140,19 @@ def test_files_are_found_without_rows_in_the_store(home: Home, capsys: Capture) 
     assert shown(home) == set()
     with pytest.raises(UsageError, match="has no day of"):
         forget(home, OLD, files=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every file name is Unicode")
+@pytest.mark.slow
+def test_files_are_rewritten_in_a_folder_whose_name_is_not_utf_8(home: Home) -> None:
+    home.path = home.path / os.fsdecode(b"Gr\xf6\xdfe")
+    home.path.mkdir()
+    fill(home)
+    before = {path.relative_to(home.data) for path in home.data.glob("parquet/*/*.parquet")}
+    assert {f"{path}" for path in before} <= shown(home)
+    forget(home, NEW, files=True)
+    assert shown(home) == set()
+    assert {path.relative_to(home.data) for path in home.data.glob("parquet/*/*.parquet")} == before
 
 
 @pytest.mark.slow

@@ -671,6 +671,7 @@ def test_catalogue_settings_come_from_env_file(home: Home, catalogue: RestCatalo
         (["--out", "iceberg://nowhere/x"], "PYICEBERG_CATALOG__NOWHERE__URI"),
         (["--out", "iceberg://a/b/c"], "does not name a lake"),
         (["--out", "s3://bucket/prefix"], "name a folder, or iceberg://CATALOG/NAMESPACE"),
+        (["--out", "l\udce4ke"], "a lake needs a folder whose name is UTF-8"),
         (["--as-of", "2026-11-20"], "a lake has each day as it is now"),
     ],
 )

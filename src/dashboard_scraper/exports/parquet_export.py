@@ -17,6 +17,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -174,7 +175,8 @@ def rewrite_day(store: Store, folder: Path, day: date, export: DailyExport) -> l
     kind = _CostFiles if folder.name == COSTS else _UserFiles
     path = folder / _partition(day) / kind.name
     try:
-        table = pyarrow.parquet.read_table(path, columns=["source"], partitioning=None)
+        with path.open("rb") as file:  # its library takes no path that is not UTF-8
+            table = pyarrow.parquet.read_table(file, columns=["source"])
     except (pa.ArrowException, OSError) as error:
         raise UsageError(f"{path} was not written by an export: {error}") from error
     window, written = Window(day, day), []
@@ -192,10 +194,11 @@ def place_of(folder: Path) -> Path:
     return folder.parent if folder.name == COSTS else folder
 
 
-def _content_of(path: str, place: Any = None) -> bytes | None:
+def _content_of(open_file: Callable[[], Any]) -> bytes | None:
     """What a file was written from; None if it is missing, or not a whole file of an export."""
     try:
-        metadata = pyarrow.parquet.read_metadata(path, filesystem=place).metadata
+        with open_file() as file:
+            metadata = pyarrow.parquet.read_metadata(file).metadata
     except (pa.ArrowException, OSError):
         return None
     content: bytes | None = (metadata or {}).get(_CONTENT)
@@ -214,7 +217,7 @@ def _hidden(name: str) -> str:
 def _write(folder: Path, files: _DayFiles, window: Window, mode: int) -> None:
     """Write all changed files or none; those of days that are not stored any more are set aside."""
     paths = {day: folder / _partition(day) / files.name for day in window.days()}
-    changed = _changed(files, lambda day: _content_of(f"{paths[day]}"))
+    changed = _changed(files, lambda day: _content_of(partial(paths[day].open, "rb")))
     gone = [path for day, path in paths.items() if day not in files.contents]
     targets = [paths[day] for day in changed] + gone
     remove_leftovers_beside(paths.values())
@@ -250,7 +253,9 @@ def _upload(url: str, files: _DayFiles, window: Window) -> None:
         # Raises where nothing answers, after some seconds: else every day would wait as long.
         place.get_file_info(folder)
         objects = {day: f"{folder}/{_partition(day)}/{files.name}" for day in window.days()}
-        changed = _changed(files, lambda day: _content_of(objects[day], place))
+        changed = _changed(
+            files, lambda day: _content_of(partial(place.open_input_file, objects[day]))
+        )
         left = {*changed} | (set(objects) - files.contents.keys())
         try:
             for day in changed:

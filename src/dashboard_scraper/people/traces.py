@@ -146,7 +146,8 @@ def _parquet_shows(path: Path, pattern: re.Pattern[str], columns: Collection[str
     except ImportError:
         return None
     try:
-        table = pyarrow.parquet.read_table(path, partitioning=None)
+        with path.open("rb") as file:  # its library takes no path that is not UTF-8
+            table = pyarrow.parquet.read_table(file)
     except pa.ArrowException:
         return None
     # Of a file of another program, any column may name people.

@@ -64,9 +64,21 @@ class Lake(msgspec.Struct, frozen=True):
 
 
 def folder_of(url: str) -> Path | None:
-    """The folder that an `iceberg:///FOLDER` names; None where it names a catalogue."""
+    """The folder that an `iceberg:///FOLDER` names; None where it names a catalogue.
+
+    UsageError if its name is not UTF-8: the tables' metadata has it.
+    """
     rest = url.removeprefix(LAKE_PREFIX)
-    return Path(rest[1:]) if rest.startswith("/") else None
+    if not rest.startswith("/"):
+        return None
+    folder = Path(rest[1:])
+    try:
+        f"{folder}".encode()
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{folder}: a lake needs a folder whose name is UTF-8; choose another one"
+        ) from None
+    return folder
 
 
 def exists(url: str) -> bool:
