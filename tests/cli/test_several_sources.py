@@ -164,9 +164,21 @@ def test_different_failures_have_a_code_of_their_own(
     assert sim.requests
 
 
-def test_source_option_chooses_one(home: Home, sim: Simulator) -> None:
-    result = home.run(*DAILY, "--source", ANALYTICS)
-    assert (result.code, folders(home)) == (0, ["data"])
+def test_source_option_chooses_one_and_writes_to_its_folder(home: Home, sim: Simulator) -> None:
+    """As where somebody repeats the one that failed: what it writes elsewhere would repair nothing,
+    and what it writes over the files of all sources would lack the others.
+    """
+    assert home.run(*DAILY).code == 0
+    of_all = {path: path.read_bytes() for path in home.data.glob("*.[ch]*")}
+    one = home.data / ANALYTICS
+    for path in one.glob("*/manifest.json"):
+        path.unlink()
+    for command in (DAILY, ("report",), ("people", "--csv"), (f"{DAYS.start}",)):
+        result = home.run(*command, "--source", ANALYTICS)
+        assert result.code == 0, result.err
+        assert all(f"/{ANALYTICS}/" in line for line in result.out.splitlines())
+    assert folders(home) == [ANALYTICS, TOY]
+    assert {path: path.read_bytes() for path in of_all} == of_all
     assert sim.requests
 
 
@@ -184,7 +196,7 @@ def test_sources_beside_another_choice_are_refused(home: Home, sim: Simulator) -
     assert f"METRICS_SOURCE={TOY} is in the environment, and leaves SOURCES=" in result.err
     home.settings["METRICS_SOURCE"] = "all"
     assert home.run(*DAILY).code == 0
-    assert folders(home) == [ANALYTICS, "data", TOY]
+    assert folders(home) == [ANALYTICS, TOY]
     assert sim.requests
 
 

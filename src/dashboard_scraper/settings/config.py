@@ -101,12 +101,14 @@ class Settings(
         return self.covered[0]
 
     def for_source(self, name: str) -> Self:
-        """The settings of one of the covered sources; with several, each has a folder for its files
-        below EXPORT_DIR.
+        """The settings of one source alone. Where SOURCES or the command names several, each has a
+        folder for its files below EXPORT_DIR, also in a command for one of them: `latest` in it has
+        to be the newest.
         """
-        several = len(self.covered) > 1
+        several = len(self.covered) > 1 or len(self.sources) > 1
         folder = self.export_dir / name if several else self.export_dir
-        return self.model_copy(update={"metrics_source": name, "export_dir": folder})
+        alone: dict[str, object] = {"metrics_source": name, "sources": (), "export_dir": folder}
+        return self.model_copy(update=alone)
 
 
 def setting_names() -> list[str]:
