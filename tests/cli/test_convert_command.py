@@ -271,6 +271,10 @@ ROUNDED = ["1e3", "1E+05", '"1,2E+05"']
 
 NOT_THE_DASHBOARDS = {
     "column gone": (sheet(ADA, titles=WITHOUT_CHAT), ["'Chat Messages' is missing"]),
+    "column gone between semicolons": (
+        sheet(ADA, titles=WITHOUT_CHAT).replace(b",", b";"),
+        ["'Chat Messages' is missing"],
+    ),
     "no user column": (sheet(ADA, titles=TITLES[1:]), ["'User' is missing"]),
     "column twice": (sheet(ADA, titles=[*TITLES, "Tool Uses"]), ["'Tool Uses' appears twice"]),
     "no user": (sheet(ADA, row("")), ["row 3", "'User'"]),

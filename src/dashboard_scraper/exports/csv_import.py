@@ -91,13 +91,13 @@ def _rows(path: Path) -> Iterator[Row]:
 
 
 def _delimiter(text: str) -> str:
-    """The delimiter with which the header has all needed columns; a comma if none does."""
+    """The one that gives the header the most of the needed columns; of equals, the first."""
     line = next((line for line in text.splitlines() if line.strip(" ,;\t")), "")
-    for delimiter in _DELIMITERS:
-        titles = line.split(delimiter)
-        if {title.strip('"') for title in titles}.issuperset(_NEEDED):
-            return delimiter
-    return _DELIMITERS[0]
+
+    def found(delimiter: str) -> int:
+        return len({title.strip('"') for title in line.split(delimiter)}.intersection(_NEEDED))
+
+    return max(_DELIMITERS, key=found)
 
 
 def _columns(name: str, header: Sequence[str]) -> dict[str, int]:
