@@ -366,7 +366,10 @@ def _raise_unless_whole(outcome: Outcome, window: Window) -> None:
         logger.error("%s", error)
     if len(others) > NAMED_AT_MOST:
         logger.error("and %d more errors", len(others) - NAMED_AT_MOST)
-    summarise(window, outcome.failures, "run it again")
+    # With --quiet this is all that is logged of it.
+    early = all(isinstance(error, NotPublished) for error in outcome.failures.values())
+    advice = "run it again when the source has published them" if early else "run it again"
+    summarise(window, outcome.failures, advice)
     for error in outcome.incomplete:
         raise error
 

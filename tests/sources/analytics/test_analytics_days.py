@@ -167,7 +167,8 @@ def test_yesterday_is_unpublished_before_the_hour(
     """
     caplog.set_level(logging.INFO, "dashboard_scraper")
     others = [day for day in WINDOW.days() if day != LAST]
-    with pytest.raises(DaysMissing, match=f"1 of 28 days are missing: {LAST}") as caught:
+    missing = f"1 of 28 days are missing: {LAST}; run it again when the source has published them"
+    with pytest.raises(DaysMissing, match=missing) as caught:
         daily(home, BEFORE)
     assert caught.value.exit_code == 6
     entries = manifest(home)
