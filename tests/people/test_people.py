@@ -25,6 +25,7 @@ from dashboard_scraper.cli.wiring import audience_of, github_options, report_opt
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.exports.copilot_converter import md5_user_id
 from dashboard_scraper.exports.csv_tables import users_csv
+from dashboard_scraper.exports.manifest import MANIFEST
 from dashboard_scraper.github.kinds import GithubOptions, Subject
 from dashboard_scraper.github.reports import persons_in
 from dashboard_scraper.github.seats import seats_in
@@ -310,6 +311,24 @@ def test_what_is_unknown_of_an_idle_spelling_is_unknown_in_the_window(home: Home
     assert home.run("report", f"{before:%m-%d-%Y}", f"{LAST:%m-%d-%Y}").code == 0
     rows = read_report(home.data / REPORT).rows or []
     assert [(name, messages) for name, messages, *_ in rows] == [(alone.user, 3), (other, None)]
+
+
+def test_person_is_idle_in_every_output_where_each_spelling_is(home: Home) -> None:
+    """What is unknown of one was nothing, and of the other only on how many days it was active."""
+    one, other = SPELLINGS["capitals"]
+    two = [
+        UserUsage(one, figures(chat_messages=None, active_days=0)),
+        UserUsage(other, figures(active_days=None)),
+    ]
+    home.settings |= {"STORE_URL": f"sqlite:///{home.path}/usage.db", "METRICS_SOURCE": SOURCE}
+    put(home.settings["STORE_URL"], {LAST: [*two, user("ben@example.com", chat_messages=3)]})
+    folder = home.path / "out"
+    export_files(settings_of(home), Window(LAST, LAST), folder)
+    (day,) = json.loads((folder / MANIFEST).read_bytes())["days"]
+    assert day["active_users"] == 1
+    for path in (*folder.glob("copilot_metrics_*.json"), *folder.rglob("users-1-day_*.ndjson")):
+        records = lines_of(path) if path.suffix == ".ndjson" else json_of(path)
+        assert [record["user_login"] for record in records] == ["ben@example.com"], path
 
 
 def moment(day: int) -> Any:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from dashboard_scraper.model.columns import sum_of
-from dashboard_scraper.model.figures import accept_rate
+from dashboard_scraper.model.figures import accept_rate, is_active
 from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.model.metrics import Figures
 from dashboard_scraper.model.usage import UserUsage
@@ -156,18 +156,25 @@ def _one(spellings: Sequence[UserUsage], days: int) -> UserUsage:
 
 
 def _figures(spellings: Sequence[Figures], days: int) -> Figures:
-    """Counts are added and derived values computed again; an unknown part makes an unknown sum."""
+    """Counts are added and derived values computed again; an unknown part makes an unknown sum.
+
+    Where none of the spellings was active, the person was not: what is unknown of two of them may
+    look together as if there had been something.
+    """
     counts = sum_of(spellings)
     first = _all_known(each.first_seen for each in spellings)
     last = _all_known(each.last_seen for each in spellings)
     active = _all_known(each.active_days for each in spellings)
-    return replace(
+    found = replace(
         counts,
         first_seen=min(first) if first else None,
         last_seen=max(last) if last else None,
         active_days=_days_together(active, days) if active else None,
         acceptance_rate=accept_rate(counts.completions_count, counts.completions_accepted),
     )
+    if is_active(found) and not any(map(is_active, spellings)):
+        return replace(found, active_days=0)
+    return found
 
 
 _T = TypeVar("_T")
