@@ -11,9 +11,10 @@ from dashboard_scraper.decoding import decoding
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.model.listing import listed
-from dashboard_scraper.sources.analytics.endpoints import ApiCount, Endpoint, Reading
+from dashboard_scraper.sources.analytics.endpoints import Endpoint, Reading
 from dashboard_scraper.sources.rest.pagination import commas_beside, parse_object
 from dashboard_scraper.sources.rest.repeated_keys import refuse_repeated_keys
+from dashboard_scraper.sources.rest.wire_types import Count
 
 PAGINATION, METADATA = "pagination", "metadata"
 _USERS_RETURNED = "returned_user_count"
@@ -25,7 +26,7 @@ _UNDERSTOOD = (*PAGING, f"{METADATA}.{_USERS_RETURNED}")  # `UserCounts` checks 
 class _Metadata(msgspec.Struct):
     effective_start_date: date
     effective_end_date: date
-    returned_user_count: ApiCount | None = None
+    returned_user_count: Count | None = None
 
 
 class _Pagination(msgspec.Struct):

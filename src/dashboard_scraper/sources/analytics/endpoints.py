@@ -10,22 +10,19 @@ import msgspec
 from dashboard_scraper.decoding import UNDECODABLE, decoding
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.flatten import Cell
-from dashboard_scraper.model.metrics import MAX_COUNT, USER_HEADER, Kind
+from dashboard_scraper.model.metrics import USER_HEADER, Kind
 from dashboard_scraper.sources.analytics.fields import COUNTED, DAYS_FIELD, IDENTITY, OPTIONAL
 from dashboard_scraper.sources.rest.claimed_days import refuse_other_days
 from dashboard_scraper.sources.rest.derived import Oddities, known_or_none
 from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.loose_records import loose_records
 from dashboard_scraper.sources.rest.unknown_fields import Fate, UnknownFields
+from dashboard_scraper.sources.rest.wire_types import Count, Name, Number
 
 PAGE_SIZE = 100
 _CREDIT_PAGE_SIZE = 500
 
-ApiCount = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 _Identity = Annotated[str, msgspec.Meta(min_length=1)]  # `Names` cleans and limits it
-# Of an editor or a language. PostgreSQL cannot store a NUL in a text.
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"\A[^\x00]*\Z")]
-_Credits = Annotated[float, msgspec.Meta(ge=0, le=MAX_COUNT)]
 _METRICS = "metrics"
 _COUNT_NAMES = frozenset(metric.name for metric in COUNTED)
 
@@ -45,11 +42,7 @@ class Reading(msgspec.Struct, frozen=True):
 def _metrics(*, forbid_unknown_fields: bool) -> Any:
     """A struct with the counts in the order of COUNTED."""
     fields = [
-        (
-            (m.name, ApiCount | msgspec.UnsetType, msgspec.UNSET)
-            if m is OPTIONAL
-            else (m.name, ApiCount)
-        )
+        ((m.name, Count | msgspec.UnsetType, msgspec.UNSET) if m is OPTIONAL else (m.name, Count))
         for m in COUNTED
     ]
     return msgspec.defstruct(
@@ -158,7 +151,7 @@ _WITH_METRICS: dict[str, Any] = {_METRICS: None}
 USER_ACTIVITY = Endpoint(
     "user-activity",
     "users",
-    {**_IDENTIFIED, DAYS_FIELD: ApiCount | None, **_WITH_METRICS},
+    {**_IDENTIFIED, DAYS_FIELD: Count | None, **_WITH_METRICS},
     Fate.COLUMN,
     page_size=PAGE_SIZE,
 )
@@ -168,13 +161,13 @@ DAILY_USAGE = Endpoint(
 DAU_COUNT = Endpoint(
     "dau-count",
     "daily_active_user_counts",
-    {"date": date, "user_count": ApiCount},
+    {"date": date, "user_count": Count},
     Fate.OF_ORGANIZATION,
 )
 EDITOR_LANGUAGE = Endpoint(
     "daily-user-activity-by-editor-language",
     "records",
-    {**_IDENTIFIED, "editor": _Name, "language": _Name, **_WITH_METRICS},
+    {**_IDENTIFIED, "editor": Name, "language": Name, **_WITH_METRICS},
     Fate.OF_EDITORS,
     page_size=PAGE_SIZE,
     single_day=True,
@@ -182,7 +175,7 @@ EDITOR_LANGUAGE = Endpoint(
 CREDIT_USAGE = Endpoint(
     "credit-usage-by-user",
     "records",
-    {**_IDENTIFIED, "date": date, "credits_consumed": _Credits},
+    {**_IDENTIFIED, "date": date, "credits_consumed": Number},
     Fate.OF_CREDITS,
     page_size=_CREDIT_PAGE_SIZE,
     by_date=True,

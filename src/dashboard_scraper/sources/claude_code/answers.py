@@ -18,7 +18,6 @@ from dashboard_scraper.model.addresses import Names
 from dashboard_scraper.model.costs import CostFigures
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.listing import listed
-from dashboard_scraper.model.metrics import MAX_COUNT
 from dashboard_scraper.model.money import of_cents
 from dashboard_scraper.sources.rest.amounts import amount, tokens
 from dashboard_scraper.sources.rest.claimed_days import refuse_other_days
@@ -27,6 +26,7 @@ from dashboard_scraper.sources.rest.pagination import parse_object
 from dashboard_scraper.sources.rest.pruned import pruned
 from dashboard_scraper.sources.rest.repeated_keys import refuse_repeated_keys
 from dashboard_scraper.sources.rest.shown import shown_name, shown_value
+from dashboard_scraper.sources.rest.wire_types import Count, Name
 
 ENDPOINT = "claude_code"
 """The last segment of the report's path, as errors name it."""
@@ -36,9 +36,6 @@ _MIDNIGHT = re.compile(r"(\d{4}-\d\d-\d\d)(T00:00:00(\.0+)?(Z|\+00:00))?", re.AS
 # Amounts are in minor units, which are hundredths in these alone.
 _WITH_CENTS = ("USD", "EUR", "GBP", "AUD", "CAD", "CHF", "DKK", "INR", "NOK", "PLN", "SEK", "SGD")
 
-_Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
-# PostgreSQL cannot store a NUL in a text.
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"\A[^\x00]*\Z")]
 # It becomes the name of a column.
 _Kind = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{1,40}\Z")]
 
@@ -58,24 +55,24 @@ class Actor(_Strict):
 class Lines(_Strict):
     """Lines of code."""
 
-    added: _Count
-    removed: _Count
+    added: Count
+    removed: Count
 
 
 class Core(_Strict):
     """The counts of a record."""
 
-    num_sessions: _Count
+    num_sessions: Count
     lines_of_code: Lines
-    commits_by_claude_code: _Count
-    pull_requests_by_claude_code: _Count
+    commits_by_claude_code: Count
+    pull_requests_by_claude_code: Count
 
 
 class Decisions(_Strict):
     """What became of the edits that a tool proposed."""
 
-    accepted: _Count
-    rejected: _Count
+    accepted: Count
+    rejected: Count
 
 
 class Actions(_Strict):
@@ -100,7 +97,7 @@ class _Money(_Strict):
 
 
 class _Model(_Strict):
-    model: _Name
+    model: Name
     tokens: _Tokens
     estimated_cost: _Money
 

@@ -10,13 +10,11 @@ import msgspec
 from dashboard_scraper.decoding import UNDECODABLE, decoding
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.metrics import MAX_COUNT
 from dashboard_scraper.sources.rest.claimed_days import refuse_other_days
 from dashboard_scraper.sources.rest.repeated_keys import refuse_repeated_keys
 from dashboard_scraper.sources.rest.unknown_fields import Fate, UnknownFields
+from dashboard_scraper.sources.rest.wire_types import Count, Number
 
-Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
-_Amount = Annotated[float, msgspec.Meta(ge=0, le=MAX_COUNT)]
 _Id = Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
 _Object = dict[str, Any]
 
@@ -122,7 +120,7 @@ class UserRecord(Record, kw_only=True):
     user_login: Annotated[str, msgspec.Meta(min_length=1)]
     used_agent: bool
     used_chat: bool
-    ai_credits_used: _Amount | None = None
+    ai_credits_used: Number | None = None
     used_cli: bool | None = None
     used_copilot_coding_agent: bool | None = None
     used_copilot_cloud_agent: bool | None = None

@@ -12,12 +12,12 @@ from dashboard_scraper.decoding import decoding
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.addresses import Names
 from dashboard_scraper.model.dates import utc_day
-from dashboard_scraper.model.metrics import MAX_COUNT
 from dashboard_scraper.model.seats import Seat, merged
 from dashboard_scraper.sources.rest.http import Response
 from dashboard_scraper.sources.rest.pagination import has_next_link
 from dashboard_scraper.sources.rest.repeated_keys import refuse_repeated_keys
 from dashboard_scraper.sources.rest.urls import with_params
+from dashboard_scraper.sources.rest.wire_types import Count
 
 ENDPOINT = "billing/seats"
 _PAGE_SIZE = 100
@@ -46,7 +46,7 @@ class _Seat(msgspec.Struct):
 class Page(msgspec.Struct):
     """One page; `total_seats` counts each user once, however many objects there are."""
 
-    total_seats: Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
+    total_seats: Count
     seats: list[_Seat]
 
 

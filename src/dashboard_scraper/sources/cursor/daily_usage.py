@@ -13,7 +13,7 @@ from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.addresses import Names
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.flatten import Cell
-from dashboard_scraper.model.metrics import MAX_COUNT, USER_HEADER
+from dashboard_scraper.model.metrics import USER_HEADER
 from dashboard_scraper.sources.cursor.fields import (
     COUNTED,
     EMAIL,
@@ -31,12 +31,11 @@ from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.loose_records import loose_records
 from dashboard_scraper.sources.rest.pagination import decode_field, parse_page
 from dashboard_scraper.sources.rest.unknown_fields import UnknownFields
+from dashboard_scraper.sources.rest.wire_types import Count, Text
 
 ROWS, PERIOD, PAGINATION = "data", "period", "pagination"
 
-_Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 _Id = Annotated[int, msgspec.Meta(ge=0)] | Annotated[str, msgspec.Meta(min_length=1)]
-_Text = Annotated[str, msgspec.Meta(max_length=200, pattern=r"\A[^\x00]*\Z")]
 _OTHERS = tuple(name for name in (*SUMMED, *TEXTS) if name not in REQUIRED_FIELDS)
 
 
@@ -60,9 +59,9 @@ def _row(*, strict: bool) -> Any:
         ("date", int),
         (EMAIL, str | None | msgspec.UnsetType, msgspec.UNSET),
         (IS_ACTIVE, bool | msgspec.UnsetType, msgspec.UNSET),
-        *((name, _Count) for name in REQUIRED_FIELDS),
+        *((name, Count) for name in REQUIRED_FIELDS),
         *(
-            (name, (_Text if name in TEXTS else _Count) | None | msgspec.UnsetType, msgspec.UNSET)
+            (name, (Text if name in TEXTS else Count) | None | msgspec.UnsetType, msgspec.UNSET)
             for name in _OTHERS
         ),
     ]

@@ -22,13 +22,13 @@ from dashboard_scraper.sources.rest.currencies import refuse_other_currency
 from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.pagination import decode_field, parse_page
 from dashboard_scraper.sources.rest.unknown_fields import Fate, UnknownFields
+from dashboard_scraper.sources.rest.wire_types import Name
 
 EVENTS, PERIOD, PAGINATION, TOTAL = "usageEvents", "period", "pagination", "totalUsageEventsCount"
 CHARGED = "chargedCents"
 
 _Tokens = Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKENS)]
 _Total = Annotated[int, msgspec.Meta(ge=0)]
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"\A[^\x00]*\Z")]
 _Milliseconds = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,15}\Z")]
 _UNSET = msgspec.UNSET
 _Unset = msgspec.UnsetType
@@ -56,7 +56,7 @@ class _TokenUsage(msgspec.Struct, forbid_unknown_fields=True):
 
 class _Event(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     timestamp: _Milliseconds
-    model: _Name
+    model: Name
     kind: str
     isTokenBasedCall: bool  # noqa: N815
     isChargeable: bool  # noqa: N815

@@ -26,7 +26,7 @@ from dashboard_scraper.sources.dashboard.fields import MONTHLY_ACTIVE_USERS, TEN
 from dashboard_scraper.sources.dashboard.renewal import Renewal
 from dashboard_scraper.sources.dashboard.session_store import session_store
 from dashboard_scraper.sources.dashboard.settings import DashboardSettings, Endpoint
-from dashboard_scraper.sources.dashboard.user_records import USERS_KEY, Count, Reading
+from dashboard_scraper.sources.dashboard.user_records import USERS_KEY, Reading
 from dashboard_scraper.sources.dashboard.users_answer import UsersAnswer
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.sources.rest.derived import latest_moment
@@ -46,6 +46,7 @@ from dashboard_scraper.sources.rest.repeated_keys import refuse_repeated_keys
 from dashboard_scraper.sources.rest.source import RestSource
 from dashboard_scraper.sources.rest.unknown_fields import Fate
 from dashboard_scraper.sources.rest.urls import origin_of, with_params
+from dashboard_scraper.sources.rest.wire_types import Count
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,6 @@ from dashboard_scraper.model.metrics import (
     ACTIVE_DAYS,
     FIRST_SEEN,
     LAST_SEEN,
-    MAX_COUNT,
     USER_HEADER,
     Figures,
     Kind,
@@ -31,9 +30,9 @@ from dashboard_scraper.sources.rest.derived import Oddities, known_or_none, plau
 from dashboard_scraper.sources.rest.loose_records import loose_records
 from dashboard_scraper.sources.rest.pagination import Page
 from dashboard_scraper.sources.rest.unknown_fields import UnknownFields
+from dashboard_scraper.sources.rest.wire_types import Count
 
 USERS_KEY = "userFeatureStats"
-Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 _Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
 _TYPES: dict[Kind, Any] = {
     Kind.COUNT: Count,
