@@ -31,9 +31,13 @@ def parse_amount(text: str) -> Decimal:
     Raises ValueError, with words for people, for anything that is not a plain decimal number, and
     for one with more digits than outputs can hold.
     """
+    return normalized(_decimal(text))
+
+
+def _decimal(text: str) -> Decimal:
     if len(text) > _LONGEST or not _AMOUNT.fullmatch(text):
         raise ValueError(f"{text[:40]!r} is not a decimal number")
-    return normalized(Decimal(text))
+    return Decimal(text)
 
 
 def normalized(amount: Decimal) -> Decimal:
@@ -77,9 +81,7 @@ def parse_hundredths(text: str) -> Decimal:
     digits after the point is rounded, half away from zero; ValueError for anything but a decimal
     number.
     """
-    if len(text) > _LONGEST or not _AMOUNT.fullmatch(text):
-        raise ValueError(f"{text[:40]!r} is not a decimal number")
-    amount = Decimal(text).scaleb(-2, _ROUNDING)
+    amount = _decimal(text).scaleb(-2, _ROUNDING)
     if amount.adjusted() >= _MAX_WHOLE:
         raise ValueError(f"{text[:40]} has more than {_MAX_WHOLE} digits before the point")
     return normalized(rounded(amount, MAX_DECIMALS))
