@@ -227,7 +227,7 @@ class Lease:
                 if taken is not None:
                     self._fence, self._writes = taken[0], 0
                     return None
-                held = connection.cursor(row_factory=class_row(_Held)).execute(_LOOK).fetchone()
+                held = _held(connection)
                 if held is not None:  # else it was freed between the two statements
                     return held
 
@@ -299,12 +299,16 @@ class Lease:
     def _taken_over(self) -> LockLost:
         who = "another run"
         with contextlib.suppress(psycopg.Error), self._connect() as connection:
-            held = connection.cursor(row_factory=class_row(_Held)).execute(_LOOK).fetchone()
+            held = _held(connection)
             who = held.holder if held else who
         return LockLost(
             f"this run sent no heartbeat for {self._seconds:g} s, and {who} took over the store;"
             " this run wrote nothing since then: run it again"
         )
+
+
+def _held(connection: psycopg.Connection[Any]) -> _Held | None:
+    return connection.cursor(row_factory=class_row(_Held)).execute(_LOOK).fetchone()
 
 
 def _make_table(connection: psycopg.Connection[Any]) -> None:
