@@ -15,7 +15,7 @@ from dashboard_scraper.errors import UsageError
 from dashboard_scraper.model.listing import listed
 from dashboard_scraper.model.names import NameKind
 from dashboard_scraper.people.people import People, person_key
-from dashboard_scraper.people.people_file import read_rows
+from dashboard_scraper.people.people_file import numbered_rows, read_rows
 from dashboard_scraper.people.pseudonyms import Rename, as_they_are
 from dashboard_scraper.sources.registry import SOURCES, name_kind_of
 
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 HEADER = ("email", "login", "id", "team")
 LARGEST_ID = 2**31 - 1  # GitHub's ids are smaller, and some consumers store them in 32 bits
+_NAME = "IDENTITY_FILE"
 _ID = re.compile(r"[0-9]{1,10}")
 
 
@@ -55,31 +56,26 @@ def read_identities(path: Path) -> Identities:
 
     Raises UsageError, with the row, if the file cannot be read or contradicts itself.
     """
-    header, *rows = read_rows("IDENTITY_FILE", path, HEADER)
+    header, *rows = read_rows(_NAME, path, HEADER)
     names = tuple(name.strip().lower() for name in header)
     known = HEADER if names[: len(HEADER)] == HEADER else HEADER[:-1]
     sources = _sources_with_ids()
     more = names[len(known) :]
     if names[: len(known)] != known or len({*more}) < len(more) or not {*more} <= sources.keys():
         also = f" (and then {', '.join(sorted(sources))}, if you like)" if sources else ""
-        raise UsageError(f"IDENTITY_FILE: {path}: the header must be {','.join(HEADER)}{also}")
+        raise UsageError(f"{_NAME}: {path}: the header must be {','.join(HEADER)}{also}")
     found: dict[str, Person] = {}
     repeated = []
     owners: _Owners = {}
-    for number, row in enumerate(rows, start=2):
-        cells = [cell.strip() for cell in row]
-        if any(cells):
-            where = f"IDENTITY_FILE: {path}, row {number}"
-            if len(cells) != len(names):
-                raise UsageError(f"{where}: {len(cells)} cells under {len(names)} columns")
-            ids = tuple(
-                (sources[name], cell)
-                for name, cell in zip(names[len(known) :], cells[len(known) :], strict=True)
-                if cell
-            )
-            if not _add(where, found, ids, *cells[: len(known)]):
-                repeated.append(f"{cells[0]} in row {number}")
-            _refuse_shared(where, owners, cells[0], found[person_key(cells[0])])
+    for number, where, cells in numbered_rows(_NAME, path, rows, len(names)):
+        ids = tuple(
+            (sources[name], cell)
+            for name, cell in zip(more, cells[len(known) :], strict=True)
+            if cell
+        )
+        if not _add(where, found, ids, *cells[: len(known)]):
+            repeated.append(f"{cells[0]} in row {number}")
+        _refuse_shared(where, owners, cells[0], found[person_key(cells[0])])
     if repeated:
         logger.warning("IDENTITY_FILE: repeated entries: %s", listed(repeated))
     return _with_all_teams(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dashboard_scraper.csv_text import parse
@@ -25,3 +25,18 @@ def read_rows(setting: str, path: Path, header: Sequence[str]) -> list[list[str]
     if not rows:
         raise UsageError(f"{setting}: {path} is empty; write {','.join(header)} and people")
     return rows
+
+
+def numbered_rows(
+    setting: str, path: Path, rows: Sequence[Sequence[str]], columns: int
+) -> Iterator[tuple[int, str, list[str]]]:
+    """Each row below the header that is not blank: its number, its place as errors name it, and its
+    cells without spaces around them. UsageError where a row has more or fewer cells than columns.
+    """
+    for number, row in enumerate(rows, start=2):
+        cells = [cell.strip() for cell in row]
+        if any(cells):
+            where = f"{setting}: {path}, row {number}"
+            if len(cells) != columns:
+                raise UsageError(f"{where}: {len(cells)} cells under {columns} columns")
+            yield number, where, cells

@@ -11,7 +11,7 @@ import msgspec
 
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.people.people import People
-from dashboard_scraper.people.people_file import read_rows
+from dashboard_scraper.people.people_file import numbered_rows, read_rows
 from dashboard_scraper.sources.registry import SOURCES, info_of
 
 COLUMNS = ("email", "name", "team", "seats", "started", "left")
@@ -68,13 +68,7 @@ def read_roster(path: Path, people: People) -> Roster:
     found: dict[str, Colleague] = {}
     first: dict[str, int] = {}
     anywhere = people.of("")
-    for number, row in enumerate(rows, start=2):
-        cells = [cell.strip() for cell in row]
-        if not any(cells):
-            continue
-        where = f"{_NAME}: {path}, row {number}"
-        if len(cells) != len(names):
-            raise UsageError(f"{where}: {len(cells)} cells under {len(names)} columns")
+    for number, where, cells in numbered_rows(_NAME, path, rows, len(names)):
         colleague = _colleague(where, dict(zip(names, cells, strict=True)))
         key = anywhere.key(colleague.email)
         if key in found:
