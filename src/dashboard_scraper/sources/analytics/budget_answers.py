@@ -15,7 +15,7 @@ from dashboard_scraper.people.people import person_key
 from dashboard_scraper.sources.analytics.amounts import Amounts
 from dashboard_scraper.sources.analytics.answers import records_in
 from dashboard_scraper.sources.analytics.paths import BUDGET_OVERRIDES
-from dashboard_scraper.sources.rest.currencies import refuse_other_currency
+from dashboard_scraper.sources.rest.currencies import note_unknown, refuse_other_currency
 from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.pagination import parse_object
 from dashboard_scraper.sources.rest.repeated_keys import refuse_repeated_keys
@@ -108,8 +108,7 @@ class BudgetReading(msgspec.Struct, frozen=True):
     def _judge(self, where: str, record: Mapping[str, msgspec.Raw], known: Collection[str]) -> None:
         """Note unknown fields, unless one of them is about another currency."""
         unknown = {name: raw for name, raw in record.items() if name not in known}
-        dollars = refuse_other_currency(where, unknown)
-        self.unknown.note(Fate.OF_BUDGETS, unknown.keys() - {*dollars})
+        note_unknown(self.unknown, Fate.OF_BUDGETS, where, unknown)
 
 
 def _about(user: str, message: str) -> ContractBroken:

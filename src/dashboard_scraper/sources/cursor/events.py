@@ -18,7 +18,7 @@ from dashboard_scraper.sources.cursor.moments import Period, day_of, refuse_othe
 from dashboard_scraper.sources.cursor.numbered_pages import Claims
 from dashboard_scraper.sources.cursor.paths import USAGE_EVENTS
 from dashboard_scraper.sources.rest.amounts import cents
-from dashboard_scraper.sources.rest.currencies import refuse_other_currency
+from dashboard_scraper.sources.rest.currencies import note_unknown, refuse_other_currency
 from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.pagination import decode_field, parse_page
 from dashboard_scraper.sources.rest.unknown_fields import Fate, UnknownFields
@@ -178,8 +178,7 @@ class EventReading(msgspec.Struct, frozen=True):
         """ContractBroken where an unknown field says that amounts are not in dollars."""
         unknown = {name: raw for name, raw in fields.items() if name not in known}
         if unknown:
-            currencies = refuse_other_currency(where, unknown)
-            self.unknown.note(Fate.OF_COSTS, unknown.keys() - {*currencies})
+            note_unknown(self.unknown, Fate.OF_COSTS, where, unknown)
 
     def _event(self, where: str, event: _Event, text: msgspec.Raw) -> Event:
         moment = int(event.timestamp)

@@ -17,7 +17,7 @@ from dashboard_scraper.sources.cursor.moments import ms_of
 from dashboard_scraper.sources.cursor.numbered_pages import Claims
 from dashboard_scraper.sources.cursor.paths import SPEND
 from dashboard_scraper.sources.rest.amounts import cents
-from dashboard_scraper.sources.rest.currencies import refuse_other_currency
+from dashboard_scraper.sources.rest.currencies import note_unknown, refuse_other_currency
 from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.pagination import decode_field, parse_page
 from dashboard_scraper.sources.rest.unknown_fields import Fate, UnknownFields
@@ -114,8 +114,7 @@ class SpendReading(msgspec.Struct, frozen=True):
 
     def _add(self, where: str, row: Mapping[str, msgspec.Raw], spend: Spend) -> None:
         unknown = {name: raw for name, raw in row.items() if name not in _KNOWN}
-        currencies = refuse_other_currency(where, unknown)
-        self.unknown.note(Fate.OF_COSTS, unknown.keys() - {*currencies})
+        note_unknown(self.unknown, Fate.OF_COSTS, where, unknown)
         known = {name: row[name] for name in _Member.__struct_fields__ if name in row}
         with decoding(where):
             member = _MEMBER.decode(msgspec.json.encode(known))

@@ -11,6 +11,7 @@ from dashboard_scraper.decoding import UNDECODABLE
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.costs import USD
 from dashboard_scraper.sources.rest.shown import shown_name, shown_value
+from dashboard_scraper.sources.rest.unknown_fields import Fate, UnknownFields
 
 # ISO 4217's, without USD.
 _OTHER = """
@@ -50,6 +51,17 @@ def refuse_other_currency(where: str, fields: Mapping[str, msgspec.Raw]) -> list
                     )
                 dollars.append(path)
     return dollars
+
+
+def note_unknown(
+    unknown: UnknownFields, fate: Fate, where: str, fields: Mapping[str, msgspec.Raw]
+) -> None:
+    """Note unknown fields of an object beside amounts, except those that name US dollars.
+
+    ContractBroken as `refuse_other_currency`.
+    """
+    dollars = refuse_other_currency(where, fields)
+    unknown.note(fate, fields.keys() - {*dollars})
 
 
 def _within(name: str, raw: msgspec.Raw) -> Iterator[tuple[str, str, Any]]:
