@@ -60,17 +60,21 @@ def export_parquet(
     """`export --format parquet`; `target` is a folder or the URL of an object store."""
     from dashboard_scraper.exports.parquet_export import export_days  # noqa: PLC0415 - an extra
 
-    store = store_of(settings)
-    folder = settings.export_dir / PARQUET
-    if as_of is not None:
-        store = store.as_of(as_of)
-        folder = folder_as_of(folder, as_of)
+    store, folder = _store_and_folder(settings, PARQUET, as_of)
     place = target or str(folder)
     with settings.libraries.of_object_stores():
         export = daily_export(settings, window, None)
         place, verdict = export_days(store, export, place, rules_of(settings))
     print_lines([place])
     verdict.conclude()
+
+
+def _store_and_folder(settings: Settings, name: str, as_of: datetime | None) -> tuple[Store, Path]:
+    """The store, as it was at the moment if there is one, and the usual folder of its files."""
+    store, folder = store_of(settings), settings.export_dir / name
+    if as_of is None:
+        return store, folder
+    return store.as_of(as_of), folder_as_of(folder, as_of)
 
 
 def export_focus(
@@ -91,11 +95,7 @@ def export_focus(
     if several and reason:
         logger.info("%s", reason)
         return
-    store = store_of(settings)
-    folder = settings.export_dir / FOCUS
-    if as_of is not None:
-        store = store.as_of(as_of)
-        folder = folder_as_of(folder, as_of)
+    store, folder = _store_and_folder(settings, FOCUS, as_of)
     folder = Path(target or folder).absolute()
     export = daily_export(settings, window, None)
     account = settings.focus_billing_account_id
