@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import msgspec
 import pytest
 
 from conftest import Home, Start, own_warnings, yesterday
@@ -26,11 +24,10 @@ from dashboard_scraper.people.pseudonyms import rename_of
 from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.settings.groups import sqlite_url
 from dashboard_scraper.simulator import Fault, Organization, Simulator, repeat_user
-from dashboard_scraper.simulator.exchange import Answer, Request
-from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.registry import ANALYTICS, DASHBOARD
 from dashboard_scraper.store import store_at
 from databases import on_sqlite
+from effects import of_list
 from filled_store import LAST as NEWEST
 from filled_store import put
 from filled_store import user as usage_of
@@ -135,16 +132,6 @@ def in_parquet(home: Home, source: str = ANALYTICS) -> dict[date, dict[str, bool
 def stored_users(home: Home, day: date) -> list[UserUsage]:
     with store_at(settings_of(home).store_url).reading() as reader:
         return reader.day(reader.ledger(ANALYTICS)[day]).users
-
-
-def edited(change: Callable[[list[Json]], list[Json]]) -> Effect:
-    """Other users in the answer."""
-
-    def effect(answer: Answer, _request: Request) -> Answer:
-        body = msgspec.json.decode(answer.body)
-        return replace(answer, body=msgspec.json.encode({**body, "users": change(body["users"])}))
-
-    return effect
 
 
 @on_sqlite
@@ -295,7 +282,7 @@ def test_name_of_person_and_account_is_an_error(home: Home, spring: Simulator) -
         person = {name: value for name, value in users[0].items() if name != "user_email"}
         return [*users[:-1], {**account, **person}]
 
-    spring.add_fault(Fault(edited(same_name), USERS, FIRST))
+    spring.add_fault(Fault(of_list("users", same_name), USERS, FIRST))
     with pytest.raises(ContractBroken, match="came twice"):
         backfill(home, FIRST, FIRST)
 
@@ -307,7 +294,7 @@ def test_user_is_person_or_account(home: Home, spring: Simulator, fields: str) -
         rest = {name: value for name, value in users[0].items() if name not in names}
         return [{**rest, **(names if fields == "both" else {})}, *users[1:]]
 
-    spring.add_fault(Fault(edited(change), USERS, FIRST))
+    spring.add_fault(Fault(of_list("users", change), USERS, FIRST))
     with pytest.raises(ContractBroken, match=f"{fields} of user_email and service_account_name"):
         backfill(home, FIRST, FIRST)
 

@@ -7,12 +7,11 @@ import json
 import logging
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from conftest import Home, Result, all_files, content_of, yesterday
@@ -37,6 +36,7 @@ from dashboard_scraper.sources.analytics.fields import COUNTED, DAYS_FIELD, OPTI
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.sources.rest.pacing import Pace
 from dashboard_scraper.store import LedgerDay, store_at
+from effects import in_place, put
 from stored_days import NOON, TODAY, fetch, march, settings_of, sql
 
 USERS, USAGE, DAU = "user-activity", "daily-usage", "dau-count"
@@ -56,28 +56,6 @@ ACTIVE_DAYS = DAYS_FIELD
 MOST = 10**12
 
 
-def edited(change: Callable[[Json], object]) -> Effect:
-    """An effect that changes the JSON of an answer in place."""
-
-    def effect(answer: Answer, _request: Request) -> Answer:
-        body = msgspec.json.decode(answer.body)
-        change(body)
-        return replace(answer, body=msgspec.json.encode(body))
-
-    return effect
-
-
-def put(*path: str | int, value: object) -> Effect:
-    """Another value at a place in the answer."""
-
-    def change(body: Json) -> None:
-        for step in path[:-1]:
-            body = body[step]
-        body[path[-1]] = value
-
-    return edited(change)
-
-
 def without(*path: str | int) -> Effect:
     """An answer without the key or the element at that place."""
 
@@ -86,7 +64,7 @@ def without(*path: str | int) -> Effect:
             body = body[step]
         del body[path[-1]]
 
-    return edited(change)
+    return in_place(change)
 
 
 def both(*effects: Effect) -> Effect:

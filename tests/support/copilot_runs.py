@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -18,6 +17,7 @@ from dashboard_scraper.simulator.copilot_api import ENTERPRISE
 from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.sources.copilot.client import CopilotSource
 from dashboard_scraper.sources.rest.pacing import Pace
+from effects import of_bytes
 from stored_days import settings_of
 
 TODAY = date(2026, 11, 27)
@@ -103,11 +103,6 @@ def true_totals(whole: Tally) -> dict[str, int]:
         "total_modified_lines_of_code": whole.added,
         "lines_deleted": whole.deleted,
     }
-
-
-def of_bytes(change: Callable[[bytes], bytes]) -> Effect:
-    """An effect on the bytes of an answer."""
-    return lambda answer, _request: replace(answer, body=change(answer.body))
 
 
 def of_records(change: Callable[[Records], Records]) -> Effect:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from analytics_runs import REQUIRED, edited
+from analytics_runs import REQUIRED
 from analytics_runs import USERS as USERS_OF_ANALYTICS
 from conftest import Home, Start, today, yesterday
 from dashboard_scraper.errors import RevisionsHeld
@@ -25,6 +25,7 @@ from dashboard_scraper.model.tolerance import Tolerance
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body, set_value, status
 from dashboard_scraper.sources.dashboard.fields import TENANT_TOTALS
 from databases import on_sqlite
+from effects import in_place
 from stored_days import TENANT, USERS, mark
 
 MESSAGES = next(iter(TENANT_TOTALS))
@@ -69,7 +70,7 @@ def _with_idle(body: Any) -> None:
 
 def test_listed_user_without_activity_is_not_among_active_users(home: Home, api: Simulator) -> None:
     """Neither in a day of the store nor in a period of one day."""
-    api.add_fault(Fault(edited(_with_idle), USERS_OF_ANALYTICS))
+    api.add_fault(Fault(in_place(_with_idle), USERS_OF_ANALYTICS))
     for words in (["--daily"], []):
         result = home.run(*words, f"{LAST}")
         assert result.code == 0, result.err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -24,6 +23,7 @@ from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS
 from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import LedgerDay, Status, VersionState, store_at
 from databases import on_sqlite
+from effects import of_list
 from stored_days import NOON, TENANT, TODAY, USERS, answer_with_nobody, fetch, ledger, stored_users
 
 pytestmark = pytest.mark.usefixtures("csv_alone")
@@ -55,23 +55,11 @@ def run(home: Home, night: int = 0, first: date = FIRST, last: date = LAST) -> i
     return 0
 
 
-def edited(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Any:
-    """An effect on the users' records."""
-
-    def effect(answer: Answer, request: Request) -> Answer:
-        del request
-        body = json.loads(answer.body)
-        body["userFeatureStats"] = change(body["userFeatureStats"])
-        return Answer(answer.status, json.dumps(body).encode())
-
-    return effect
-
-
 def scaled(field: str, factor: float) -> Any:
     def change(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [{**each, field: round(each[field] * factor)} for each in records]
 
-    return edited(change)
+    return of_list("userFeatureStats", change)
 
 
 def manifest(home: Home) -> dict[str, Any]:
@@ -408,7 +396,7 @@ def weekly(home: Home, sim: Simulator, factor: float) -> LedgerDay:
     def change(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return records[: round(len(records) * factor)]
 
-    sim.add_fault(Fault(edited(change), USERS, newest))
+    sim.add_fault(Fault(of_list("userFeatureStats", change), USERS, newest))
     home.settings["RECONCILE"] = "warn"
     run(home, 0, newest - timedelta(DAYS), newest)
     return ledger(home)[newest]

@@ -16,11 +16,9 @@ from analytics_runs import (
     METADATA,
     SOUND,
     both,
-    edited,
     failure,
     opened,
     point_to,
-    put,
     twice,
     without,
 )
@@ -57,6 +55,7 @@ from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.analytics.client import AnalyticsSource
 from dashboard_scraper.sources.analytics.cost_answers import OPTIONAL, WIRE_METRICS
+from effects import in_place, put
 
 POINT = ("data_points", 0)
 METRICS, GROUP = (*POINT, "cost_metrics"), (*POINT, "group_by_values")
@@ -241,7 +240,7 @@ def renamed(name: str) -> Callable[[Json], None]:
 def test_missing_metric_names_the_unknown_ones(
     home: Home, spring: Simulator, fetch: Fetch, name: str
 ) -> None:
-    message = refused(home, spring, edited(renamed(name)), fetch)
+    message = refused(home, spring, in_place(renamed(name)), fetch)
     assert f"data_points[0].cost_metrics: {name} is missing" in message
     assert f"unknown fields there: {name}_v2" in message
 
@@ -392,7 +391,7 @@ GROUPS: dict[str, tuple[Effect, str]] = {
     "the same row twice": (repeat_user(), "came twice"),
     "other figures": (repeat_user(changed=True), "came twice"),
     "the same row, spelled otherwise": (
-        edited(_append_like_the_first),
+        in_place(_append_like_the_first),
         "came twice",
     ),
 }
@@ -402,7 +401,7 @@ GROUPS: dict[str, tuple[Effect, str]] = {
 def test_other_groups_are_refused(home: Home, spring: Simulator, name: str) -> None:
     effect, words = GROUPS[name]
     if "twice" in words and "spelled" not in name:
-        count = edited(
+        count = in_place(
             lambda body: body["metadata"].update(returned_data_point_count=len(body["data_points"]))
         )
         effect = both(effect, count)
@@ -414,7 +413,7 @@ def test_row_that_names_nobody_is_of_nobody(
     home: Home, spring: Simulator, value: str | None
 ) -> None:
     window = Window(DAY - timedelta(6), DAY)
-    nobody = edited(
+    nobody = in_place(
         lambda body: [
             point["group_by_values"].setdefault("user_email", value)
             for point in body["data_points"]
@@ -442,7 +441,7 @@ def test_second_total_of_a_day_is_refused(home: Home, spring: Simulator) -> None
         twice(body, "data_points")
         body["metadata"]["returned_data_point_count"] += 1
 
-    assert f"{DAY} came twice" in refused(home, spring, edited(change), totals)
+    assert f"{DAY} came twice" in refused(home, spring, in_place(change), totals)
 
 
 PAGES = {"the same cursor": repeat_cursor, "two cursors in turn": alternate_cursors}
@@ -477,9 +476,9 @@ BUDGET_FAULTS: dict[str, tuple[Effect, str]] = {
     "user missing": (without(*OVERRIDE, "user_email"), "user_email"),
     "another user": (put(*OVERRIDE, "user_email", value="eve@example.com"), "was not asked for"),
     "a blank user": (put(*OVERRIDE, "user_email", value=" "), "is not a name"),
-    "twice": (edited(lambda body: twice(body, "overrides")), "came twice"),
+    "twice": (in_place(lambda body: twice(body, "overrides")), "came twice"),
     "twice, spelled otherwise": (
-        edited(
+        in_place(
             lambda body: twice(
                 body, "overrides", user_email=body["overrides"][0]["user_email"].upper()
             )

@@ -28,11 +28,9 @@ from analytics_runs import (
     assert_whole,
     both,
     day_files,
-    edited,
     failure,
     left_by,
     opened,
-    put,
     refused,
     twice,
     without,
@@ -65,6 +63,7 @@ from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.simulator.fields import analytics_metrics
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import DetailStatus, store_at
+from effects import in_place, put
 from stored_days import backfill, fetch, march, settings_of
 
 
@@ -164,7 +163,7 @@ SHAPES_OF_EDITORS: dict[str, tuple[Effect, str]] = {
     "pagination missing": (without("pagination"), "pagination"),
     "more without a cursor": (put("pagination", "has_more", value=True), "next_cursor"),
     "a page token": (put("next_page_token", value="x"), "next_page_token"),
-    "users counted otherwise": (edited(add_to(USER_COUNT_PATH, 1)), "returned_user_count"),
+    "users counted otherwise": (in_place(add_to(USER_COUNT_PATH, 1)), "returned_user_count"),
     "users not counted": (without(*USER_COUNT_PATH), "returned_user_count"),
     "all records lost": (put("records", value=[]), "returned_user_count"),
 }
@@ -201,7 +200,7 @@ def part_of_a_stranger(body: Json) -> None:
 def test_unreconciled_editors_are_stored_and_logged(
     home: Home, detailed: Simulator, logged: Logged, change: Callable[[Json], None]
 ) -> None:
-    detailed.add_fault(Fault(edited(change), EDITORS, DAY))
+    detailed.add_fault(Fault(in_place(change), EDITORS, DAY))
     fetch(home, SOUND, DAY)
     assert detailed.count(EDITORS, DAY) == 2
     assert left_by(home).days[DAY][0].editor_language is DetailStatus.UNRECONCILED
@@ -220,7 +219,7 @@ def test_records_counted_as_users_keep_the_editors(
     home: Home, detailed: Simulator, logged: Logged
 ) -> None:
     """The field is not documented: on every day it may count records, which is said once."""
-    detailed.add_fault(Fault(edited(count_records), EDITORS))
+    detailed.add_fault(Fault(in_place(count_records), EDITORS))
     fetch(home, SOUND, DAY)
     assert_editors(home, detailed, SOUND, DAY)
     assert {row.editor_language for row, _ in left_by(home).days.values()} == {
@@ -231,7 +230,7 @@ def test_records_counted_as_users_keep_the_editors(
 
 
 def test_lost_record_is_noticed_where_records_are_counted(home: Home, detailed: Simulator) -> None:
-    detailed.add_fault(Fault(both(edited(count_records), without("records", 0)), EDITORS))
+    detailed.add_fault(Fault(both(in_place(count_records), without("records", 0)), EDITORS))
     with opened(home) as source:
         assert "returned_user_count" in refused(source, EDITORS)
 
@@ -240,7 +239,7 @@ def test_lost_record_is_noticed_where_records_are_counted(home: Home, detailed: 
 def test_reconciled_editors_have_no_warning(
     home: Home, detailed: Simulator, logged: Logged
 ) -> None:
-    detailed.add_fault(Fault(edited(add_to_part), EDITORS, DAY, times=1))
+    detailed.add_fault(Fault(in_place(add_to_part), EDITORS, DAY, times=1))
     fetch(home, SOUND, DAY)
     assert_editors(home, detailed, SOUND, DAY)
     assert logged(logging.WARNING) == []
@@ -340,14 +339,14 @@ SHAPES_OF_CREDITS: dict[str, tuple[Effect, str]] = {
     "no identity": (without(*RECORD, "user_email"), "none of"),
     "both identities": (put(*RECORD, "service_account_name", value="triage-9"), "both of"),
     "record twice with two figures": (
-        edited(lambda body: twice(body, "records", credits_consumed=0.125)),
+        in_place(lambda body: twice(body, "records", credits_consumed=0.125)),
         "twice",
     ),
     "pagination missing": (without("pagination"), "pagination"),
     "more without a cursor": (put("pagination", "has_more", value=True), "next_cursor"),
     "a page token": (put("next_page_token", value="x"), "next_page_token"),
     "all records lost": (put("records", value=[]), "returned_user_count"),
-    "a user lost": (edited(lambda body: body["records"].pop()), "returned_user_count"),
+    "a user lost": (in_place(lambda body: body["records"].pop()), "returned_user_count"),
 }
 
 
@@ -397,7 +396,7 @@ def rename_first(field: str) -> Effect:
             if record.get(field) == name:
                 record[field] = f"{name}\0"
 
-    return edited(change)
+    return in_place(change)
 
 
 NAMES_WITH_NUL: dict[str, tuple[str, str]] = {

@@ -20,12 +20,10 @@ from analytics_runs import (
     add_to,
     asked,
     assert_whole,
-    edited,
     failure,
     left_by,
     on_page,
     opened,
-    put,
     refused,
     without,
 )
@@ -50,6 +48,7 @@ from dashboard_scraper.simulator import (
 )
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.analytics.fields import OPTIONAL
+from effects import in_place, put
 from stored_days import backfill, fetch
 
 
@@ -62,7 +61,7 @@ def same_page() -> Effect:
         body["users"] = first["users"]
         body["metadata"]["returned_user_count"] = len(first["users"])
 
-    return edited(change)
+    return in_place(change)
 
 
 PAGES: dict[str, tuple[Effect, str, int]] = {
@@ -85,16 +84,16 @@ PAGES: dict[str, tuple[Effect, str, int]] = {
     "third page ends early": (on_page(2, put("pagination", "has_more", value=False)), "", 2),
     "user on two pages with two figures": (repeat_user(changed=True), "twice", 2),
     "one user more than was counted": (
-        on_page(2, edited(add_to(USER_COUNT_PATH, -1))),
+        on_page(2, in_place(add_to(USER_COUNT_PATH, -1))),
         "returned_user_count",
         3,
     ),
     "one user less than was counted": (
-        on_page(2, edited(add_to(USER_COUNT_PATH, 1))),
+        on_page(2, in_place(add_to(USER_COUNT_PATH, 1))),
         "returned_user_count",
         3,
     ),
-    "counted on no page": (edited(lambda body: body.pop("metadata")), "metadata", 1),
+    "counted on no page": (in_place(lambda body: body.pop("metadata")), "metadata", 1),
     "counted wrong in all": (put(*USER_COUNT_PATH, value=450), "returned_user_count", 3),
 }
 
@@ -134,7 +133,9 @@ def test_same_user_on_two_pages_counts_once(
     many.add_fault(Fault(repeat_user(), USERS, DAY))
     many.add_fault(
         Fault(
-            edited(lambda b: b["metadata"].update(returned_user_count=len(b["users"]))), USERS, DAY
+            in_place(lambda b: b["metadata"].update(returned_user_count=len(b["users"]))),
+            USERS,
+            DAY,
         )
     )
     fetch(home, SOUND, DAY)

@@ -20,10 +20,8 @@ from analytics_runs import (
     asked,
     assert_whole,
     both,
-    edited,
     left_by,
     opened,
-    put,
     refused,
     twice,
     without,
@@ -43,6 +41,7 @@ from dashboard_scraper.simulator import (
 )
 from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.analytics.fields import OPTIONAL
+from effects import in_place, put
 from stored_days import backfill, fetch, march
 
 NO_COUNTS: dict[str, object] = {
@@ -126,7 +125,7 @@ SHAPES_OF_USERS: dict[str, tuple[Effect, str]] = {
         put(*USER, "service_account_name", value="triage-9"),
         "both of user_email and service_account_name",
     ),
-    "a person and an account of one name": (edited(renamed_as_account), "twice"),
+    "a person and an account of one name": (in_place(renamed_as_account), "twice"),
     "pagination missing": (without("pagination"), "pagination"),
     "pagination null": (put("pagination", value=None), "pagination"),
     "pagination a list": (put("pagination", value=[]), "pagination"),
@@ -161,7 +160,7 @@ SHAPES_OF_USERS: dict[str, tuple[Effect, str]] = {
     "all users lost": (put("users", value=[]), "returned_user_count"),
     "user twice with two figures": (repeat_user(changed=True), "twice"),
     "user twice with another field": (
-        edited(lambda body: twice(body, "users", novel=1)),
+        in_place(lambda body: twice(body, "users", novel=1)),
         "twice",
     ),
 }
@@ -224,23 +223,23 @@ ACCEPTED: dict[str, tuple[str, Effect]] = {
     "the other identity is null": (USERS, put(*USER, "service_account_name", value=None)),
     "a cursor after the last page": (USERS, put("pagination", "next_cursor", value="x.1")),
     "no cursor after the last page": (USERS, without("pagination", "next_cursor")),
-    "paging fields that are empty": (USERS, edited(lambda b: b.update(next=None, cursor=""))),
+    "paging fields that are empty": (USERS, in_place(lambda b: b.update(next=None, cursor=""))),
     "a user twice with the same figures": (USERS, repeat_user()),
     "a user twice, and counted so": (
         USERS,
         both(
             repeat_user(),
-            edited(lambda b: b["metadata"].update(returned_user_count=len(b["users"]))),
+            in_place(lambda b: b["metadata"].update(returned_user_count=len(b["users"]))),
         ),
     ),
-    "users in another order": (USERS, edited(lambda body: body["users"].reverse())),
-    "days in another order": (USAGE, edited(lambda body: body["daily_usage"].reverse())),
+    "users in another order": (USERS, in_place(lambda body: body["users"].reverse())),
+    "days in another order": (USAGE, in_place(lambda body: body["daily_usage"].reverse())),
     "a day twice with the same figures": (USAGE, repeat_user()),
     "a day of users twice with the same figures": (DAU, repeat_user()),
     "an unknown field of a day": (USAGE, add_field("novel", 1)),
     "an unknown count of a day": (
         USAGE,
-        edited(lambda b: b["daily_usage"][0]["metrics"].update(n=1)),
+        in_place(lambda b: b["daily_usage"][0]["metrics"].update(n=1)),
     ),
     "an unknown field of a day of users": (DAU, add_field("novel", 1)),
     "a page that is empty of words": (USAGE, put("pagination", value={"has_more": False})),

@@ -25,7 +25,6 @@ from analytics_runs import (
     asked,
     assert_only_the_sound_day,
     assert_whole,
-    edited,
     failure,
     files_of,
     left_by,
@@ -46,6 +45,7 @@ from dashboard_scraper.simulator import (
     null_body,
 )
 from dashboard_scraper.simulator.faults import Effect
+from effects import in_place
 from stored_days import NOON, fetch, settings_of
 
 
@@ -58,7 +58,7 @@ def raised_by(number: int) -> Effect:
         for record in body.get("daily_active_user_counts", []):
             record["user_count"] += number
 
-    return edited(change)
+    return in_place(change)
 
 
 @pytest.mark.slow
@@ -90,8 +90,8 @@ def lose_a_user(body: Json) -> None:
 
 
 OPEN: dict[str, tuple[str, Effect, str]] = {
-    "a metric of a user": (USERS, edited(add_to_count), COUNT),
-    "a user": (USERS, edited(lose_a_user), USER_COUNT.name),
+    "a metric of a user": (USERS, in_place(add_to_count), COUNT),
+    "a user": (USERS, in_place(lose_a_user), USER_COUNT.name),
     "the totals": (USAGE, raised_by(1), COUNT),
     "the count of users": (DAU, raised_by(1), USER_COUNT.name),
 }
@@ -151,7 +151,7 @@ def test_day_that_breaks_on_retry_is_not_stored(
     home: Home, spring: Simulator, undisturbed: Left
 ) -> None:
     """The first answer was not right, and there is no second one."""
-    spring.add_fault(Fault(edited(add_to_count), USERS, DAY, times=1))
+    spring.add_fault(Fault(in_place(add_to_count), USERS, DAY, times=1))
     spring.add_fault(Fault(null_body(), USERS, DAY, after=1))
     assert type(failure(lambda: fetch(home, SOUND, DAY))) is DaysMissing
     assert_only_the_sound_day(left_by(home), undisturbed)

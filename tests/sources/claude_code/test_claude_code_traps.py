@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from analytics_runs import put
 from claude_code_runs import DAY, ENDPOINT, KEY, by_actor, fetched, ledger, opened, true_figures
 from conftest import Home
 from dashboard_scraper.errors import ContractBroken, ScraperError, SignInRequired, UsageError
@@ -35,6 +34,7 @@ from dashboard_scraper.simulator.claude_code_faults import (
 from dashboard_scraper.simulator.faults import Effect, edited
 from dashboard_scraper.sources.rest.auth import NotAllowed
 from dashboard_scraper.store import Status, store_at
+from effects import put
 from report_reading import read_report
 from stored_days import settings_of, sql
 

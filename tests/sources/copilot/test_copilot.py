@@ -26,7 +26,6 @@ from copilot_runs import (
     by_login,
     downloads,
     fault,
-    of_bytes,
     of_first,
     opened,
     read_from,
@@ -54,6 +53,7 @@ from dashboard_scraper.sources.copilot import report_calls
 from dashboard_scraper.sources.copilot.fields import CLI_MESSAGES
 from dashboard_scraper.sources.copilot.info import INFO
 from dashboard_scraper.store import store_at
+from effects import of_bytes
 from stored_days import settings_of
 
 MONTH = Window(RECENT - timedelta(27), RECENT)

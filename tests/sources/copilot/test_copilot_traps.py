@@ -28,7 +28,6 @@ from copilot_runs import (
     by_login,
     downloads,
     fault,
-    of_bytes,
     of_first,
     of_records,
     opened,
@@ -60,6 +59,7 @@ from dashboard_scraper.simulator.copilot import Tally
 from dashboard_scraper.simulator.copilot_api import ENTERPRISE, NDJSON, NoReport
 from dashboard_scraper.simulator.exchange import Answer
 from dashboard_scraper.sources.copilot.ndjson import lines_of
+from effects import of_bytes
 
 FACES: tuple[NoReport, ...] = ("204", "[]", "string", "404")
 NOTHING = raw_body(b'{"download_links":[]}')

@@ -49,6 +49,7 @@ from dashboard_scraper.simulator.faults import Effect, edited
 from dashboard_scraper.sources.cursor.client import CursorSource
 from dashboard_scraper.sources.cursor.paths import ALLOWED, PREFIX
 from dashboard_scraper.sources.rest.auth import NotAllowed
+from effects import in_place, put
 from stored_days import NOON, TODAY, fetch
 
 pytestmark = pytest.mark.usefixtures("csv_alone")
@@ -84,27 +85,8 @@ def on_page(number: int, effect: Effect) -> Effect:
     )
 
 
-def changed(change: Callable[[Json], object]) -> Effect:
-    """An effect that changes the JSON of an answer in place."""
-
-    def edit(body: Json, _request: Request) -> Json:
-        change(body)
-        return body
-
-    return edited(edit)
-
-
-def put(*path: str | int, value: object) -> Effect:
-    def change(body: Json) -> None:
-        for step in path[:-1]:
-            body = body[step]
-        body[path[-1]] = value
-
-    return changed(change)
-
-
 def twice(key: str) -> Effect:
-    return changed(lambda body: body[key].append(body[key][0]))
+    return in_place(lambda body: body[key].append(body[key][0]))
 
 
 def repeated_page() -> Effect:
@@ -130,7 +112,7 @@ CASES: dict[str, tuple[str, Effect, str]] = {
     # usage
     "usage: one row twice": (USAGE, on_page(2, twice("data")), "came twice"),
     "usage: a page repeats": (USAGE, repeated_page(), "page 2 is one that came before"),
-    "usage: day of another zone": (USAGE, changed(shifted), "another time zone"),
+    "usage: day of another zone": (USAGE, in_place(shifted), "another time zone"),
     "usage: other day": (USAGE, set_value("day", f"{SOUND}"), "the row is of 2025-03-04"),
     "usage: count renamed": (USAGE, rename_key("chatRequests", "chats"), "chatRequests"),
     "usage: count negative": (USAGE, set_value("agentRequests", -1, 0), "agentRequests"),
@@ -139,10 +121,10 @@ CASES: dict[str, tuple[str, Effect, str]] = {
     "usage: address renamed": (USAGE, rename_key("email", "mail"), "no row has a value for email"),
     "usage: rows renamed": (USAGE, rename_key("data", "rows"), "no list of records"),
     "usage: other period": (USAGE, put("period", "endDate", value=1), "period is"),
-    "usage: no pages": (USAGE, changed(lambda body: body.pop("pagination", 0)), "pagination"),
+    "usage: no pages": (USAGE, in_place(lambda body: body.pop("pagination", 0)), "pagination"),
     "usage: fewer members": (
         USAGE,
-        changed(lambda body: "pagination" in body and body["data"].pop()),
+        in_place(lambda body: "pagination" in body and body["data"].pop()),
         "totalUsers is",
     ),
     "usage: total grows": (
@@ -158,7 +140,7 @@ CASES: dict[str, tuple[str, Effect, str]] = {
     ),
     "usage: too large pages": (
         USAGE,
-        changed(lambda body: "pagination" in body and body["pagination"].update(pageSize=10_000)),
+        in_place(lambda body: "pagination" in body and body["pagination"].update(pageSize=10_000)),
         "pageSize is 10000",
     ),
     "usage: key repeated": (USAGE, repeat_key("chatRequests", 1), "is repeated"),
@@ -175,7 +157,7 @@ CASES: dict[str, tuple[str, Effect, str]] = {
     "events: currency": (EVENTS, add_field("currency", "EUR", 0), "none but USD"),
     "events: currency in tokens": (
         EVENTS,
-        changed(
+        in_place(
             lambda body: [e.get(TOKENS, {}).update(currency="EUR") for e in body["usageEvents"]]
         ),
         "none but USD",
@@ -184,7 +166,7 @@ CASES: dict[str, tuple[str, Effect, str]] = {
     "events: moment a number": (EVENTS, set_value("timestamp", 1, 0), "timestamp"),
     "events: two payers": (
         EVENTS,
-        changed(
+        in_place(
             lambda body: [
                 each.update(userEmail="ada@example.com", serviceAccountName="bot")
                 for each in body["usageEvents"]
@@ -192,11 +174,11 @@ CASES: dict[str, tuple[str, Effect, str]] = {
         ),
         "both userEmail and a service account",
     ),
-    "events: fewer": (EVENTS, changed(lambda body: body["usageEvents"].pop()), "but"),
+    "events: fewer": (EVENTS, in_place(lambda body: body["usageEvents"].pop()), "but"),
     "events: list renamed": (EVENTS, rename_key("usageEvents", "events"), "no list of records"),
     "events: total missing": (
         EVENTS,
-        changed(lambda body: body.pop("totalUsageEventsCount")),
+        in_place(lambda body: body.pop("totalUsageEventsCount")),
         "totalUsageEventsCount is missing",
     ),
     # spend
@@ -204,20 +186,20 @@ CASES: dict[str, tuple[str, Effect, str]] = {
     "spend: null": (SPEND, set_value("spendCents", None, 0), "spendCents is null"),
     "spend: currency": (SPEND, add_field("currency", "EUR", 0), "none but USD"),
     "spend: account twice": (SPEND, on_page(2, twice("teamMemberSpend")), "came twice"),
-    "spend: fewer": (SPEND, on_page(2, changed(lambda b: b["teamMemberSpend"].pop())), "but"),
+    "spend: fewer": (SPEND, on_page(2, in_place(lambda b: b["teamMemberSpend"].pop())), "but"),
     "spend: no cycle": (
         SPEND,
-        changed(lambda body: body.pop("subscriptionCycleStart")),
+        in_place(lambda body: body.pop("subscriptionCycleStart")),
         "subscriptionCycleStart is missing",
     ),
     "spend: cycle in microseconds": (
         SPEND,
-        changed(lambda body: body.update(subscriptionCycleStart=1_740_700_800_000_000)),
+        in_place(lambda body: body.update(subscriptionCycleStart=1_740_700_800_000_000)),
         "subscriptionCycleStart",
     ),
     "spend: cycle in seconds": (
         SPEND,
-        changed(lambda body: body.update(subscriptionCycleStart=1_740_700_800)),
+        in_place(lambda body: body.update(subscriptionCycleStart=1_740_700_800)),
         "subscriptionCycleStart",
     ),
     # members
@@ -254,7 +236,7 @@ HARMLESS: dict[str, tuple[str, Effect]] = {
 @pytest.mark.slow
 def test_unknown_fields_change_no_figure(home: Home, cursor: Simulator, name: str) -> None:
     endpoint, effect = HARMLESS[name]
-    cursor.add_fault(Fault(changed(lambda _: None), endpoint))  # which shortens amounts, as floats
+    cursor.add_fault(Fault(in_place(lambda _: None), endpoint))  # which shortens amounts, as floats
     with opened(home) as source:
         before = FETCHES[endpoint](source)
     cursor.add_fault(Fault(effect, endpoint))
@@ -274,7 +256,7 @@ def test_a_wrong_row_fails_its_day_alone(home: Home, cursor: Simulator) -> None:
             if row["day"] == f"{SOUND}":
                 row["chatRequests"] = -1
 
-    cursor.add_fault(Fault(changed(change), USAGE, asks=lambda each: "page" in each.parameters))
+    cursor.add_fault(Fault(in_place(change), USAGE, asks=lambda each: "page" in each.parameters))
     with pytest.raises(DaysMissing):
         fetch(home, SOUND - timedelta(1), DAY)
     assert ledger(home).keys() == {SOUND - timedelta(1), DAY}
@@ -287,7 +269,7 @@ def test_a_member_without_a_row_of_a_day_is_missed(home: Home, cursor: Simulator
         gone = [row for row in body["data"] if row["day"] == f"{DAY}"][:1]
         body["data"] = [row for row in body["data"] if row not in gone]
 
-    paged = Fault(changed(lose), USAGE, asks=lambda each: each.parameters.get("page") == 1)
+    paged = Fault(in_place(lose), USAGE, asks=lambda each: each.parameters.get("page") == 1)
     with opened(home) as source:
         source.prepare([SOUND, DAY], [SOUND, DAY], compared=True)
         cursor.add_fault(paged)
@@ -313,10 +295,10 @@ def test_capitals_make_no_other_people(home: Home, cursor: Simulator) -> None:
                 if field in row:
                     row[field] = row[field].title()
 
-    cursor.add_fault(Fault(changed(lambda _: None)))  # which shortens amounts, as floats
+    cursor.add_fault(Fault(in_place(lambda _: None)))  # which shortens amounts, as floats
     with opened(home) as source:
         before = source.fetch_day(DAY), source.costs.fetch_costs(ONE_DAY)
-    cursor.add_fault(Fault(changed(shout)))
+    cursor.add_fault(Fault(in_place(shout)))
     with opened(home) as source:
         after = source.fetch_day(DAY), source.costs.fetch_costs(ONE_DAY)
     assert (after[0].users, after[1]) == (before[0].users, before[1])

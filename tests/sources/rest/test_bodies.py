@@ -25,13 +25,9 @@ from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.rest.auth import BearerToken
 from dashboard_scraper.sources.rest.http import Http
 from dashboard_scraper.sources.rest.retrying import RetryPolicy
+from effects import of_bytes
 
 __all__ = ["each"]
-
-
-def edited(change: Callable[[bytes], bytes]) -> Effect:
-    """Other bytes, with a Content-Length that is right for them."""
-    return lambda answer, _request: replace(answer, body=change(answer.body))
 
 
 def by_close(effect: Effect) -> Effect:
@@ -62,8 +58,8 @@ INCOMPLETE: dict[str, tuple[Effect, str]] = {
     "cut, by chunk": (cut_body("chunked"), ""),
     "cut, no last chunk": (cut_body("last chunk"), ""),
     "cut, no length": (cut_body("close"), "cut short"),
-    "cut, right length": (edited(lambda body: body[: len(body) // 2]), "cut short"),
-    "last byte lost, right length": (edited(shorter(1)), "cut short"),
+    "cut, right length": (of_bytes(lambda body: body[: len(body) // 2]), "cut short"),
+    "last byte lost, right length": (of_bytes(shorter(1)), "cut short"),
     "cut in the headers": (cut_body("head"), "within the headers"),
     "reset in the body": (reset_mid_body(), ""),
     "gzip cut in half": (compressed("gzip", lambda b: b[: len(b) // 2]), "compressed"),
@@ -106,18 +102,18 @@ WHOLE: dict[str, Effect] = {
         "gzip",
         lambda b: gzip.compress(gzip.decompress(b)[:9]) + gzip.compress(gzip.decompress(b)[9:]),
     ),
-    "no length": by_close(edited(bytes)),
-    "byte order mark": edited(lambda body: b"\xef\xbb\xbf" + body),
-    "white space around": edited(lambda body: b"\r\n " + body + b"\n\n"),
+    "no length": by_close(of_bytes(bytes)),
+    "byte order mark": of_bytes(lambda body: b"\xef\xbb\xbf" + body),
+    "white space around": of_bytes(lambda body: b"\r\n " + body + b"\n\n"),
 }
 
 BROKEN: dict[str, Effect] = {
-    "two JSON texts": edited(lambda body: body + body),
-    "trailing garbage": edited(lambda body: body + b"<!-- cached -->"),
-    "UTF-16": edited(lambda body: body.decode().encode("utf-16")),
+    "two JSON texts": of_bytes(lambda body: body + body),
+    "trailing garbage": of_bytes(lambda body: body + b"<!-- cached -->"),
+    "UTF-16": of_bytes(lambda body: body.decode().encode("utf-16")),
     "an encoding that was not asked for": compressed("br"),
-    "gzip that is not called so": edited(gzip.compress),
-    "damaged without a checksum": edited(lambda body: body.replace(b":", b";", 1)),
+    "gzip that is not called so": of_bytes(gzip.compress),
+    "damaged without a checksum": of_bytes(lambda body: body.replace(b":", b";", 1)),
 }
 
 

@@ -28,11 +28,11 @@ from dashboard_scraper.simulator import (
     set_value,
 )
 from dashboard_scraper.simulator.exchange import Answer, Request
-from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS
 from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.sources.rest.envelope import Envelope
 from dashboard_scraper.sources.rest.pagination import parse_page
+from effects import of_bytes
 from stored_days import settings_of
 
 __all__ = ["each"]
@@ -363,10 +363,6 @@ def test_setting_cannot_hide_the_days_field(home: Home, sim: Simulator) -> None:
 # Keys that stand twice
 
 
-def spoilt(change: Callable[[bytes], bytes]) -> Effect:
-    return lambda answer, _request: replace(answer, body=change(answer.body))
-
-
 def keys_of(endpoint: str) -> list[str]:
     """Of an answer, of its records, and of objects within them."""
     of_lists = {
@@ -411,7 +407,7 @@ def test_repeated_key_is_found_in_every_spelling(home: Home, sim: Simulator, nam
         sim.add_fault(Fault(set_value("firstSeen", None, record=4), USERS))
         sim.add_fault(Fault(repeat_key("chat", 0), USERS))
         old, new = b'"firstSeen":null,', b'"lastSeen":null,'
-    sim.add_fault(Fault(spoilt(lambda body: body.replace(old, new, 1)), USERS))
+    sim.add_fault(Fault(of_bytes(lambda body: body.replace(old, new, 1)), USERS))
     with pytest.raises(ContractBroken, match="is repeated"):
         statistics(home)
 
@@ -425,7 +421,7 @@ def test_commas_in_texts_are_no_keys(home: Home, sim: Simulator) -> None:
 
 def test_white_space_between_fields_is_ignored(home: Home, sim: Simulator) -> None:
     expected = statistics(home)
-    sim.add_fault(Fault(spoilt(lambda body: msgspec.json.format(body, indent=3)), USERS))
+    sim.add_fault(Fault(of_bytes(lambda body: msgspec.json.format(body, indent=3)), USERS))
     assert statistics(home) == expected
 
 
