@@ -35,7 +35,7 @@ from in_process import logging_as_before, run_main
 from saved_cookies import save_cookies
 
 # Databases of PostgreSQL, the browser of the report's tests, the simulators of those of analytics
-# faults, an S3 server, lakes, and what is read and written.
+# faults, an S3 server, lakes, what is read and written, and sources of each kind of names.
 FIXTURES = (
     "databases",
     "report_pages",
@@ -46,6 +46,7 @@ FIXTURES = (
     "object_stores",
     "lakes",
     "reads_and_writes",
+    "source_kinds",
 )
 
 _FILE = "file://"

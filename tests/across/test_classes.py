@@ -23,10 +23,12 @@ from dashboard_scraper.people.identity import people_of, read_identities
 from dashboard_scraper.people.people import People
 from dashboard_scraper.people.roster import read_roster
 from dashboard_scraper.store import Reader, store_at
-from filled_store import FETCHED, LAST, SOURCE, figures_of
-from source_kinds import register
+from filled_store import FETCHED, LAST, SOURCE
+from source_kinds import person
 from toy_ids import NAME as IDS
 from toy_logins import NAME as LOGINS
+
+pytestmark = pytest.mark.usefixtures("kinds_of_names")
 
 DAYS = [LAST - timedelta(back) for back in (3, 2, 1, 0)]
 WINDOW = Window(DAYS[1], LAST)
@@ -40,15 +42,6 @@ ben@example.com,ben-m,12,core,72
 ALICE, BEN, CYD, DAN, EVE, FAY = (
     f"{n}@example.com" for n in ["alice", "ben", "cyd", "dan", "eve", "fay"]
 )
-
-
-@pytest.fixture(autouse=True)
-def _kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    register(monkeypatch)
-
-
-def person(name: str, messages: int = 1, *, service: bool = False) -> UserUsage:
-    return UserUsage(name, figures_of(chat_messages=messages), service=service)
 
 
 class World:

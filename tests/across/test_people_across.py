@@ -11,15 +11,16 @@ from msgspec.structs import replace
 from dashboard_scraper.across.people import PeopleAcross, Presence
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.people.identity import people_of, read_identities
 from dashboard_scraper.people.pseudonyms import rename_of
 from dashboard_scraper.store import store_at
-from filled_store import LAST, SOURCE, figures_of, put
-from source_kinds import register
+from filled_store import LAST, SOURCE, put
+from source_kinds import person
 from toy_ids import NAME as IDS
 from toy_logins import NAME as LOGINS
+
+pytestmark = pytest.mark.usefixtures("kinds_of_names")
 
 BEFORE = LAST - timedelta(1)
 WINDOW = Window(BEFORE, LAST)
@@ -30,15 +31,6 @@ email,login,id,team,{IDS}_id
 {OLD},Ada-M,11,core,72
 {BEN},bm,12,core,
 """
-
-
-def person(name: str, messages: int = 1, *, service: bool = False) -> UserUsage:
-    return UserUsage(name, figures_of(chat_messages=messages), service=service)
-
-
-@pytest.fixture(autouse=True)
-def _kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    register(monkeypatch)
 
 
 @pytest.fixture

@@ -21,10 +21,11 @@ from dashboard_scraper.people.identity import people_of, read_identities
 from dashboard_scraper.people.people import People
 from dashboard_scraper.store import Store, store_at
 from filled_store import FETCHED, LAST, SOURCE, figures_of
-from source_kinds import register
 from stored_days import forget, settings_of, sql
 from toy_ids import NAME as IDS
 from toy_logins import NAME as LOGINS
+
+pytestmark = pytest.mark.usefixtures("kinds_of_names")
 
 ADA, OLD, BEN = (f"{name}@example.com" for name in ("ada", "ada.old", "ben"))
 WINDOW = Window(LAST - timedelta(1), LAST)
@@ -34,11 +35,6 @@ email,login,id,{IDS}_id
 {ADA},Ada-M,11,71
 {OLD},Ada-M,11,
 """
-
-
-@pytest.fixture(autouse=True)
-def _kinds(monkeypatch: pytest.MonkeyPatch) -> None:
-    register(monkeypatch)
 
 
 @pytest.fixture

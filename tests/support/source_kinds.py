@@ -1,4 +1,4 @@
-"""Sources of each kind of names, beside those whose other names are service accounts'."""
+"""Sources of each kind of names, beside that of service accounts. A fixture too."""
 
 from __future__ import annotations
 
@@ -6,9 +6,21 @@ import pytest
 
 import toy_ids
 import toy_logins
+from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.sources.registry import SOURCES
+from filled_store import figures_of
+
+
+@pytest.fixture
+def kinds_of_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sources are in the registry."""
+    register(monkeypatch)
 
 
 def register(monkeypatch: pytest.MonkeyPatch) -> None:
     for source in (toy_logins, toy_ids):
         monkeypatch.setitem(SOURCES, source.NAME, source.__name__)
+
+
+def person(name: str, messages: int = 1, *, service: bool = False) -> UserUsage:
+    return UserUsage(name, figures_of(chat_messages=messages), service=service)
