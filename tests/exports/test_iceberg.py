@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from dashboard_scraper.store import DetailStatus, store_at
 from dashboard_scraper.store.lake.place import CATALOG_FILE, NAMESPACE
 from dashboard_scraper.store.lake.tables import TABLES
 from filled_store import FETCHED, LAST, SOURCE, figures_of, put, some_days, user
-from lakes import REST, TOKEN, Refused, RestCatalogue
+from lakes import REST, TOKEN, Refused, RestCatalogue, epoch_us
 from object_stores import objects
 from stored_days import mark, sql
 
@@ -111,12 +111,6 @@ def consistent(folder: Path) -> bool:
     return all(len({content for _, content, _ in found}) == 1 for found in state(folder).values())
 
 
-def plain(figure: object) -> object:
-    """Times as microseconds since 1970, which DuckDB gives without pytz."""
-    since = figure - datetime(1970, 1, 1, tzinfo=UTC) if isinstance(figure, datetime) else None
-    return figure if since is None else since // timedelta(microseconds=1)
-
-
 def test_duckdb_reads_every_stored_value(home: Home, lake: Path) -> None:
     seen = figures_of(chat_messages=None, total_messages=10**12)
     seen = replace(seen, last_seen=FETCHED, acceptance_rate=12.5, active_days=1)
@@ -132,7 +126,7 @@ def test_duckdb_reads_every_stored_value(home: Home, lake: Path) -> None:
         "day, user_login",
     )
     assert [row[:-2] for row in rows] == [
-        (day, SOURCE, each.user, *map(plain, values_of(each.figures)))
+        (day, SOURCE, each.user, *map(epoch_us, values_of(each.figures)))
         for day in DAYS
         for each in users[day]
     ]
@@ -227,7 +221,7 @@ def test_fresh_fetch_alone_writes_no_rows(home: Home, lake: Path) -> None:
     after = snapshots(lake)
     assert {name for name in after if after[name] != before[name]} == {"daily_totals"}
     fetched = query(lake, "daily_totals", "epoch_us(fetched_at)")
-    assert fetched == [(plain(moment),) for moment in (FETCHED, FETCHED, later)]
+    assert fetched == [(epoch_us(moment),) for moment in (FETCHED, FETCHED, later)]
 
 
 def test_revised_day_replaces_its_rows(home: Home, lake: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from dashboard_scraper.model.metrics import METRICS, Kind
 from dashboard_scraper.simulator import Fault, Organization, Simulator, add_field, set_value
 from dashboard_scraper.sources.dashboard.fields import FIELDS, USER_FIELD
 from databases import on_sqlite
+from lakes import epoch_us
 from object_stores import BUCKET, SECRET, bucket_at, objects, sign_in_at
 from stored_days import (
     TODAY,
@@ -77,12 +78,6 @@ def query(folder: Path, what: str) -> list[tuple[Any, ...]]:
         return engine.execute(f"SELECT {what} FROM {source} ORDER BY day, user_login").fetchall()
 
 
-def plain(figure: object) -> object:
-    """Times as microseconds since 1970, since DuckDB has no Python type for them without pytz."""
-    since = figure - datetime(1970, 1, 1, tzinfo=UTC) if isinstance(figure, datetime) else None
-    return figure if since is None else since // timedelta(microseconds=1)
-
-
 @pytest.fixture
 def three_days(home: Home, spring: Simulator, store_url: str) -> Simulator:
     """Three days: with unknown figures and unknown fields, without a user, and a usual one."""
@@ -108,7 +103,7 @@ def test_duckdb_reads_every_stored_value(home: Home) -> None:
     rows = query(home.path / "out", ", ".join(["day", "source", "user_login", *names, "extra"]))
     users = stored_users(home)
     assert [row[:-1] for row in rows] == [
-        (day, "dashboard", user.user, *map(plain, values_of(user.figures)))
+        (day, "dashboard", user.user, *map(epoch_us, values_of(user.figures)))
         for day in (FIRST, LAST)
         for user in users[day]
     ]

@@ -6,6 +6,7 @@ import contextlib
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -234,3 +235,9 @@ def _configured(home: Home, tables: RestCatalogue) -> Iterator[RestCatalogue]:
             "PYICEBERG_CATALOG__CUSTOMERS__TOKEN": TOKEN,
         }
         yield tables
+
+
+def epoch_us(figure: object) -> object:
+    """Moments as microseconds since 1970: DuckDB has no Python type for them without pytz."""
+    since = figure - datetime(1970, 1, 1, tzinfo=UTC) if isinstance(figure, datetime) else None
+    return figure if since is None else since // timedelta(microseconds=1)
