@@ -28,7 +28,6 @@ FETCHED_SOON = datetime(2025, 4, 1, tzinfo=UTC)
 
 NAMES = users(4)
 WORDS = ("explain", f"{MONTH.start}", f"{MONTH.end}")
-BEFORE = Window(TWO_MONTHS.start, MONTH.start - timedelta(1))
 FORTNIGHT = Window(LAST - timedelta(13), LAST)
 WEEK = ("explain", f"{LAST - timedelta(6)}", f"{LAST}")
 

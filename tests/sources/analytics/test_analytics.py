@@ -35,7 +35,6 @@ PERIOD = [str(DAY)]
 NAMES = {f"metrics_{DAY:%Y%m%d}.csv", f"metrics_{DAY:%Y%m%d}_tenant.csv"}
 TOKEN_FILE = "token.txt"
 Log = pytest.LogCaptureFixture
-Capture = pytest.CaptureFixture[str]
 
 
 # The token

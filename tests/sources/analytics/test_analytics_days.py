@@ -28,7 +28,6 @@ from stored_days import NOON, TODAY, backfill, settings_of
 
 USERS, USAGE, DAU = "user-activity", "daily-usage", "dau-count"
 DAY = yesterday()
-PERIOD = [str(DAY)]
 Log = pytest.LogCaptureFixture
 Capture = pytest.CaptureFixture[str]
 
