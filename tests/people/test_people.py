@@ -53,7 +53,7 @@ from filled_store import FETCHED, LAST, MONTH, SOURCE, put, report_of, user
 from filled_store import figures_of as figures
 from github_schemas import user_records
 from report_reading import read_report
-from stored_days import forget, settings_of, sql
+from stored_days import forget, set_schema_version, settings_of, sql
 
 ZOE = "Zo\u00eb@example.com"
 SPELLINGS = {
@@ -405,7 +405,7 @@ def test_an_older_store_gets_its_persons(home: Home, store_url: str) -> None:
         sql(store_url, f"DROP VIEW {view}")
     sql(store_url, "DROP TABLE person")
     sql(store_url, "CREATE VIEW user_days AS SELECT * FROM user_day")
-    sql(store_url, "UPDATE store_info SET value = '2' WHERE name = 'schema_version'")
+    set_schema_version(store_url, 2)
     store = store_at(store_url, people_of(read_identities(home.path / "people.csv")))
     with store.locked(), store.opened():
         pass

@@ -31,7 +31,6 @@ from dashboard_scraper.simulator import (
     raw_body,
     repeat_user,
 )
-from dashboard_scraper.sources.dashboard.fields import FIELDS, USER_FIELD
 from report_reading import without_code
 from stored_days import (
     NOON,
@@ -41,6 +40,7 @@ from stored_days import (
     backfill,
     fetch,
     march,
+    record_of,
     settings_of,
     stored_users,
 )
@@ -109,14 +109,6 @@ def outputs(folder: Path) -> dict[str, str]:
 def rows_of(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def record(user: str, **fields: object) -> dict[str, object]:
-    return {
-        USER_FIELD: user,
-        **dict.fromkeys((FIELDS[m] for m in COUNTS if m in FIELDS), 1),
-        **fields,
-    }
 
 
 def export(home: Home, name: str) -> Path:
@@ -232,7 +224,7 @@ def test_converted_csv_with_pseudonyms_keeps_them(home: Home) -> None:
 @pytest.mark.slow
 def test_addresses_in_unknown_fields_are_replaced(home: Home, spring: Simulator) -> None:
     use_key(home)
-    ada = record(
+    ada = record_of(
         ADA,
         manager=BOB,
         self=f"mailto:{ADA}?subject=x",
@@ -242,7 +234,7 @@ def test_addresses_in_unknown_fields_are_replaced(home: Home, spring: Simulator)
         number=5,
         **{f"by {BOB}": True},
     )
-    account = record("release-bot", made="by release-bot for all")
+    account = record_of("release-bot", made="by release-bot for all")
     body = json.dumps({"userFeatureStats": [ada, account]}).encode()
     spring.add_fault(Fault(raw_body(body), USERS))
     with pytest.raises(NotReconciled):
@@ -267,7 +259,7 @@ def test_addresses_in_unknown_fields_are_replaced(home: Home, spring: Simulator)
 def test_address_with_apostrophe_is_replaced(home: Home, spring: Simulator) -> None:
     use_key(home)
     cyd = "cyd.o'neill@example.com"
-    body = json.dumps({"userFeatureStats": [record(ADA, manager=cyd), record(cyd)]}).encode()
+    body = json.dumps({"userFeatureStats": [record_of(ADA, manager=cyd), record_of(cyd)]}).encode()
     spring.add_fault(Fault(raw_body(body), USERS))
     with pytest.raises(NotReconciled):
         fetch(home, FIRST, FIRST)
@@ -278,7 +270,7 @@ def test_address_with_apostrophe_is_replaced(home: Home, spring: Simulator) -> N
 
 def test_name_in_a_word_is_not_told_by_the_rest_of_it(home: Home, spring: Simulator) -> None:
     use_key(home)
-    users = [record(ADA, metadata="x"), record("data", metadata="job_data_1 of data: update")]
+    users = [record_of(ADA, metadata="x"), record_of("data", metadata="job_data_1 of data: update")]
     body = json.dumps({"userFeatureStats": users}).encode()
     spring.add_fault(Fault(raw_body(body), USERS))
     with pytest.raises(NotReconciled):

@@ -19,7 +19,6 @@ from dashboard_scraper.csv_text import parse
 from dashboard_scraper.errors import ContractBroken, DaysMissing, UsageError
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import SERVICE_ACCOUNT_TITLE, USER_COUNT, USER_TITLE
-from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.people.pseudonyms import rename_of
 from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.settings.groups import sqlite_url
@@ -32,7 +31,7 @@ from filled_store import LAST as NEWEST
 from filled_store import put
 from filled_store import user as usage_of
 from report_reading import read_report
-from stored_days import TODAY, backfill, fetch, forget, march, settings_of, sql
+from stored_days import TODAY, backfill, fetch, forget, march, settings_of, sql, stored_users
 
 FIRST, LAST = march(3), march(5)
 WINDOW = Window(FIRST, LAST)
@@ -129,11 +128,6 @@ def in_parquet(home: Home, source: str = ANALYTICS) -> dict[date, dict[str, bool
     return found
 
 
-def stored_users(home: Home, day: date) -> list[UserUsage]:
-    with store_at(settings_of(home).store_url).reading() as reader:
-        return reader.day(reader.ledger(ANALYTICS)[day]).users
-
-
 @on_sqlite
 @pytest.mark.slow
 def test_accounts_have_marked_rows(home: Home, in_each_store: Simulator) -> None:
@@ -144,7 +138,7 @@ def test_accounts_have_marked_rows(home: Home, in_each_store: Simulator) -> None
         assert of_accounts
         expected = {**dict.fromkeys(of_people, False), **dict.fromkeys(of_accounts, True)}
         assert in_view(home, ANALYTICS, day) == expected
-        assert {user.user: user.service for user in stored_users(home, day)} == expected
+        assert {user.user: user.service for user in stored_users(home, ANALYTICS)[day]} == expected
         assert in_parquet(home)[day] == expected
         assert csv_marks(home, day) == {
             user: "true" if mark else "false" for user, mark in expected.items()

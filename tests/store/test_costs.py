@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -12,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import Home
 from dashboard_scraper.errors import ContractBroken, StoreFailed
 from dashboard_scraper.model.costs import (
     Account,
@@ -35,14 +33,6 @@ FIRST = datetime(2026, 10, 6, 3, tzinfo=UTC)
 NIGHT = timedelta(days=1)
 ADA, BEN, NOBODY = "ada@example.com", "ben@example.com", ""
 LONG = Decimal("12345678901234567890.123456789012345678")
-
-
-@pytest.fixture
-def store(home: Home, store_url: str) -> Iterator[Store]:
-    assert home.path.is_dir()
-    place = store_at(store_url, People())
-    with place.locked(), place.opened():
-        yield place
 
 
 def figures(billed: Decimal | str, tokens: int = 0) -> CostFigures:

@@ -28,7 +28,7 @@ from dashboard_scraper.store.people_reader import KnownUser
 from dashboard_scraper.store.revising import AcceptAll
 from dashboard_scraper.store.sum_queries import UserSums
 from filled_store import FETCHED, LAST, MONTH, SOURCE, figures_of, put, some_days, user
-from stored_days import sql
+from stored_days import set_schema_version, sql
 
 FIRST = LAST - timedelta(2)
 NAMES = ("ada@example.com", "Ada@example.com", "ben@example.com", "nightly")
@@ -216,11 +216,11 @@ def test_older_store_gets_bitmaps(store_url: str) -> None:
     put(store_url, some_days(3))
     sql(store_url, "DROP TABLE day_people")
     sql(store_url, "ALTER TABLE person DROP COLUMN number")
-    sql(store_url, "UPDATE store_info SET value = '4' WHERE name = 'schema_version'")
+    set_schema_version(store_url, 4)
     with store_at(store_url).reading() as reader:
         check_bitmaps(reader)
     sql(store_url, f"UPDATE day_people SET {COUNTS[0].name} = NULL")
-    sql(store_url, "UPDATE store_info SET value = '4' WHERE name = 'schema_version'")
+    set_schema_version(store_url, 4)
     with store_at(store_url).reading() as reader:
         check_bitmaps(reader)
 

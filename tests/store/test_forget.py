@@ -19,7 +19,7 @@ from dashboard_scraper.model.figures import is_active
 from dashboard_scraper.model.metrics import COUNTS
 from dashboard_scraper.model.usage import UserUsage, sums_of
 from dashboard_scraper.simulator import Fault, Organization, Simulator, raw_body
-from dashboard_scraper.sources.dashboard.fields import FIELDS, USER_FIELD
+from dashboard_scraper.sources.dashboard.fields import FIELDS
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import LedgerDay
 from databases import on_sqlite
@@ -33,6 +33,7 @@ from stored_days import (
     forget,
     ledger,
     march,
+    record_of,
     settings_of,
     sql,
     stored_users,
@@ -64,14 +65,6 @@ def without(stored: StoredUsers, user: str) -> StoredUsers:
 
 def answer(*records: dict[str, object]) -> bytes:
     return json.dumps({"userFeatureStats": records}).encode()
-
-
-def record(user: str, **fields: object) -> dict[str, object]:
-    return {
-        USER_FIELD: user,
-        **dict.fromkeys((FIELDS[m] for m in COUNTS if m in FIELDS), 1),
-        **fields,
-    }
 
 
 def stands_in_files(home: Home, user: str) -> bool:
@@ -141,9 +134,9 @@ def test_ledger_matches_the_remaining_rows(home: Home) -> None:
 def test_forget_ignores_capitals_in_addresses(
     home: Home, spring: Simulator, capsys: Capture, written: str
 ) -> None:
-    two = answer(record("Ada@Example.com"), record("ada@example.com"), record("bob@example.com"))
+    two = answer(*map(record_of, ("Ada@Example.com", "ada@example.com", "bob@example.com")))
     spring.add_fault(Fault(raw_body(two), USERS, FIRST))
-    spring.add_fault(Fault(raw_body(answer(record("ada@example.com"))), USERS, march(4)))
+    spring.add_fault(Fault(raw_body(answer(record_of("ada@example.com"))), USERS, march(4)))
     with pytest.raises(NotReconciled):  # the dashboard's totals are still everybody's
         backfill(home, FIRST, march(4))
     capsys.readouterr()
@@ -202,8 +195,9 @@ def test_manifest_counts_forgotten_users(home: Home, capsys: Capture) -> None:
 def test_sum_is_known_once_unknown_user_is_forgotten(home: Home, spring: Simulator) -> None:
     unknown, other = COUNTS[0], COUNTS[2]
     hidden = {FIELDS[unknown]: None}
-    users = [record("ada@example.com", **hidden), record("bob@example.com", **{FIELDS[other]: 5})]
-    both = [*users, record("cyd@example.com", **hidden)]
+    bob = record_of("bob@example.com", **{FIELDS[other]: 5})
+    users = [record_of("ada@example.com", **hidden), bob]
+    both = [*users, record_of("cyd@example.com", **hidden)]
     spring.add_fault(Fault(raw_body(answer(*users)), USERS, FIRST))
     spring.add_fault(Fault(raw_body(answer(*both)), USERS, march(4)))
     with pytest.raises(NotReconciled):
@@ -219,7 +213,7 @@ def test_sum_is_known_once_unknown_user_is_forgotten(home: Home, spring: Simulat
 
 @pytest.mark.slow
 def test_day_without_remaining_users_has_zero_sums(home: Home, spring: Simulator) -> None:
-    spring.add_fault(Fault(raw_body(answer(record("ada@example.com"))), USERS, FIRST))
+    spring.add_fault(Fault(raw_body(answer(record_of("ada@example.com"))), USERS, FIRST))
     with pytest.raises(NotReconciled):
         backfill(home, FIRST, FIRST)
     forget(home, "ada@example.com")

@@ -25,7 +25,7 @@ from dashboard_scraper.store import store_at
 from dashboard_scraper.store.schema import VERSION
 from filled_store import LAST, SOURCE, put, some_days, user
 from serving import serving
-from stored_days import sql
+from stored_days import set_schema_version, sql
 
 DAYS = some_days(3)
 SPAN = (f"{min(DAYS)}", f"{LAST}")
@@ -275,10 +275,6 @@ def test_select_only_role_cannot_fetch(
     assert "need a role that may write" in capsys.readouterr().err
 
 
-def set_version(url: str, version: int) -> None:
-    sql(url, f"UPDATE store_info SET value = '{version}' WHERE name = 'schema_version'")
-
-
 @pytest.mark.slow
 def test_older_store_that_may_only_be_read_is_reported(
     home: Home, postgres_store_url: str, reader_url: str, volume: Path, read: Read
@@ -286,7 +282,7 @@ def test_older_store_that_may_only_be_read_is_reported(
     file = f"sqlite:///{volume / 'usage.db'}"
     put(file, DAYS)
     for writable, url in ((postgres_store_url, reader_url), (file, file)):
-        set_version(writable, VERSION - 1)
+        set_schema_version(writable, VERSION - 1)
         if url == file:
             make_read_only(volume)
         home.settings["STORE_URL"] = url

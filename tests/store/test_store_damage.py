@@ -26,7 +26,7 @@ from dashboard_scraper.simulator import Simulator
 from dashboard_scraper.sources.dashboard.fields import TENANT_TOTALS
 from dashboard_scraper.store import store_at
 from dashboard_scraper.store.schema import VERSION
-from stored_days import ledger, settings_of, sql, stored_users
+from stored_days import ledger, set_schema_version, settings_of, sql, stored_users
 
 SOURCE = "dashboard"
 DAY = yesterday() - timedelta(10)
@@ -80,11 +80,7 @@ def make_older(url: str) -> None:
         "DROP TABLE tenant_figure",
     ):
         sql(url, statement)
-    set_version(url, 0)
-
-
-def set_version(url: str, version: int) -> None:
-    sql(url, f"UPDATE store_info SET value = '{version}' WHERE name = 'schema_version'")
+    set_schema_version(url, 0)
 
 
 def version(url: str) -> str:
@@ -172,7 +168,7 @@ def test_newer_store_is_refused(
     home: Home, store_url: str, sim: Simulator, run: Run, words: tuple[str, ...]
 ) -> None:
     make_store(store_url)
-    set_version(store_url, VERSION + 1)
+    set_schema_version(store_url, VERSION + 1)
     before = everything(home, store_url)
     result = run(*words)
     assert (result.code, result.out) == (2, "")

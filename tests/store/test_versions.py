@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -27,7 +26,6 @@ from dashboard_scraper.model.usage import (
     UserUsage,
     sums_of,
 )
-from dashboard_scraper.people.people import People
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.store import (
     Change,
@@ -40,7 +38,7 @@ from dashboard_scraper.store import (
 )
 from dashboard_scraper.store.revising import Stored
 from filled_store import user
-from stored_days import settings_of, sql
+from stored_days import set_schema_version, settings_of, sql
 
 DAY = date(2026, 10, 5)
 NIGHT, INSTANT = timedelta(days=1), timedelta(microseconds=1)
@@ -61,14 +59,6 @@ class Suspicion:
     def reason_to_hold(self, change: Change) -> str | None:
         del change
         return "held for the test" if self.holds else None
-
-
-@pytest.fixture
-def store(home: Home, store_url: str) -> Iterator[Store]:
-    assert home.path.is_dir()
-    place = store_at(store_url, People())
-    with place.locked(), place.opened():
-        yield place
 
 
 def people(count: int, **counts: int) -> Users:
@@ -462,7 +452,7 @@ def test_migration_adds_versions_to_days(store_url: str) -> None:
     sql(store_url, "DROP VIEW daily_totals")
     for column in ("version", "accepted_at", "digest", "suspicious", "held"):
         sql(store_url, f"ALTER TABLE day_ledger DROP COLUMN {column}")
-    sql(store_url, "UPDATE store_info SET value = '3' WHERE name = 'schema_version'")
+    set_schema_version(store_url, 3)
     with place.locked(), place.opened():
         put(place, people(4), 1)
         assert contents(place) == {1: people(3), 2: people(4)}

@@ -14,8 +14,9 @@ import pytest
 from sqlalchemy import make_url
 
 from conftest import Home
+from dashboard_scraper.people.people import People
 from dashboard_scraper.simulator import Simulator
-from dashboard_scraper.store import store_at
+from dashboard_scraper.store import Store, store_at
 
 SERVER, POOLER = "TEST_POSTGRES_URL", "TEST_PGBOUNCER_URL"
 _LOOKS, _PAUSE = 50, 0.01
@@ -125,6 +126,14 @@ def store_url(request: pytest.FixtureRequest, home: Home) -> str:
     """
     fixtures = {"postgresql": "pooled_store_url", "pgbouncer": "pgbouncer_url"}
     return _store_url_of(request, home, fixtures)
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    """An empty store of each kind in turn, open for writing."""
+    place = store_at(store_url, People())
+    with place.locked(), place.opened():
+        yield place
 
 
 @pytest.fixture

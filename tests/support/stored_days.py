@@ -13,12 +13,13 @@ from conftest import Home
 from dashboard_scraper.cli import forgetting
 from dashboard_scraper.cli.fetching import backfill_days, fetch_daily
 from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.metrics import COUNTS
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.settings.config import Settings, load_settings
 from dashboard_scraper.settings.groups import SQLITE_PREFIX
 from dashboard_scraper.simulator import Fault, Simulator, raw_body, set_value
-from dashboard_scraper.sources.dashboard.client import DashboardSource
-from dashboard_scraper.sources.dashboard.fields import TENANT_TOTALS
+from dashboard_scraper.sources.dashboard.fields import FIELDS, TENANT_TOTALS, USER_FIELD
+from dashboard_scraper.sources.registry import DASHBOARD
 from dashboard_scraper.store import LedgerDay, store_at
 
 USERS, TENANT = "user-feature-stats", "tenant-feature-stats"
@@ -51,17 +52,21 @@ def forget(home: Home, user: str, *, files: bool = False) -> None:
     forgetting.forget(settings_of(home), user, files=files)
 
 
-def ledger(home: Home) -> dict[date, LedgerDay]:
+def ledger(home: Home, source: str = DASHBOARD) -> dict[date, LedgerDay]:
     with store_at(settings_of(home).store_url).reading() as reader:
-        return reader.ledger(DashboardSource.name)
+        return reader.ledger(source)
 
 
-def stored_users(home: Home) -> dict[date, list[UserUsage]]:
+def stored_users(home: Home, source: str = DASHBOARD) -> dict[date, list[UserUsage]]:
     """Every day's users, each day checked against the ledger as exports do."""
     with store_at(settings_of(home).store_url).reading() as reader:
-        return {
-            day: reader.day(row).users for day, row in reader.ledger(DashboardSource.name).items()
-        }
+        return {day: reader.day(row).users for day, row in reader.ledger(source).items()}
+
+
+def record_of(user: str, **fields: object) -> dict[str, object]:
+    """A record of the dashboard's with every count, and other fields."""
+    counts = dict.fromkeys((FIELDS[metric] for metric in COUNTS if metric in FIELDS), 1)
+    return {USER_FIELD: user, **counts, **fields}
 
 
 def answer_with_nobody(sim: Simulator, day: date) -> None:
@@ -87,3 +92,8 @@ def sql(store_url: str, statement: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(store_url) as server:
         cursor = server.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
+
+
+def set_schema_version(store_url: str, version: int) -> None:
+    """Make the store look like one of another version."""
+    sql(store_url, f"UPDATE store_info SET value = '{version}' WHERE name = 'schema_version'")

@@ -39,9 +39,9 @@ from dashboard_scraper.simulator.faults import Effect
 from dashboard_scraper.sources.analytics.client import AnalyticsSource
 from dashboard_scraper.sources.registry import ANALYTICS
 from dashboard_scraper.sources.rest.pacing import Pace
-from dashboard_scraper.store import DetailStatus, LedgerDay, store_at
+from dashboard_scraper.store import DetailStatus, store_at
 from databases import on_sqlite
-from stored_days import NOON, TODAY, backfill, fetch, forget, march, settings_of, sql
+from stored_days import NOON, TODAY, backfill, fetch, forget, ledger, march, settings_of, sql
 
 pytestmark = pytest.mark.usefixtures("csv_alone")
 
@@ -89,14 +89,11 @@ def stored_credits(home: Home) -> Credits:
     return found
 
 
-def ledger_of(home: Home) -> dict[date, LedgerDay]:
-    with store_at(settings_of(home).store_url).reading() as reader:
-        return reader.ledger(ANALYTICS)
-
-
 def days_with(home: Home) -> list[date]:
     """The days with credits in the ledger."""
-    return [day for day, row in ledger_of(home).items() if row.credits is DetailStatus.COMPLETE]
+    return [
+        day for day, row in ledger(home, ANALYTICS).items() if row.credits is DetailStatus.COMPLETE
+    ]
 
 
 def asked(sim: Simulator) -> list[Window]:
@@ -172,7 +169,7 @@ def test_missing_endpoint_is_not_an_error(home: Home, start_api: Start, code: in
     assert "WARNING" not in without_github(result.err)
     assert sim.count(CREDITS) == 1
     assert (days_with(home), stored_credits(home)) == ([], {})
-    assert len(ledger_of(home)) == 4
+    assert len(ledger(home, ANALYTICS)) == 4
     with store_at(settings_of(home).store_url).reading() as reader:
         assert reader.last_success(ANALYTICS) is not None
 
@@ -183,7 +180,7 @@ def test_endpoint_that_is_gone_is_an_error(home: Home, spring: Simulator, code: 
     spring.add_fault(Fault(status(code), CREDITS))
     with pytest.raises(ContractBroken, match="does not offer credits any more"):
         fetch(home, FIRST, LAST)
-    assert list(ledger_of(home)) == DAYS
+    assert list(ledger(home, ANALYTICS)) == DAYS
 
 
 def test_endpoint_that_is_gone_on_a_later_page_is_an_error(home: Home, spring: Simulator) -> None:
@@ -244,7 +241,7 @@ def test_error_loses_only_credits(home: Home, spring: Simulator, name: str) -> N
     assert f"credits of {FIRST} to {LAST} could not be fetched" in str(caught.value)
     code = {UsageError: 2, SourceUnavailable: 4, ContractBroken: 5, SignInRequired: 3}[kind]
     assert (type(caught.value), caught.value.exit_code) == (kind, code)
-    assert list(ledger_of(home)) == DAYS
+    assert list(ledger(home, ANALYTICS)) == DAYS
     assert len(home.own_files()) == len(DAYS) + 1
     assert (days_with(home), stored_credits(home)) == ([], {})
     spring.clear_faults()

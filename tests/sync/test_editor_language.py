@@ -25,7 +25,6 @@ from dashboard_scraper.errors import (
 )
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import DETAILED
-from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.simulator import (
     Fault,
     Organization,
@@ -41,9 +40,20 @@ from dashboard_scraper.simulator.fields import analytics_metrics
 from dashboard_scraper.sources.analytics.fields import OPTIONAL
 from dashboard_scraper.sources.analytics.settings import EDITOR_LANGUAGE_REQUESTS
 from dashboard_scraper.sources.registry import ANALYTICS
-from dashboard_scraper.store import DetailStatus, LedgerDay, store_at
+from dashboard_scraper.store import DetailStatus, store_at
 from databases import on_sqlite
-from stored_days import NOON, TODAY, backfill, fetch, forget, march, settings_of, sql
+from stored_days import (
+    NOON,
+    TODAY,
+    backfill,
+    fetch,
+    forget,
+    ledger,
+    march,
+    settings_of,
+    sql,
+    stored_users,
+)
 
 pytestmark = pytest.mark.usefixtures("csv_alone")
 
@@ -87,18 +97,8 @@ def rows_of(home: Home, day: date) -> list[tuple[Any, ...]]:
     return sorted(sql(url, f"SELECT {columns} FROM editor_language_days WHERE {where}"))
 
 
-def ledger_of(home: Home) -> dict[date, LedgerDay]:
-    with store_at(settings_of(home).store_url).reading() as reader:
-        return reader.ledger(ANALYTICS)
-
-
 def statuses(home: Home) -> dict[date, DetailStatus | None]:
-    return {day: row.editor_language for day, row in ledger_of(home).items()}
-
-
-def users_of(home: Home, day: date) -> list[UserUsage]:
-    with store_at(settings_of(home).store_url).reading() as reader:
-        return reader.day(reader.ledger(ANALYTICS)[day]).users
+    return {day: row.editor_language for day, row in ledger(home, ANALYTICS).items()}
 
 
 def asked(sim: Simulator, endpoint: str = ENDPOINT) -> list[date]:
@@ -156,7 +156,7 @@ def test_stored_rows_add_up_to_user_days(home: Home, in_each_store: Simulator) -
     for day in DAYS:
         rows = rows_of(home, day)
         assert rows == in_organization(in_each_store, day)
-        for user in users_of(home, day):
+        for user in stored_users(home, ANALYTICS)[day]:
             counts = [row[3:] for row in rows if row[0] == user.user]
             assert tuple(map(sum, zip(*counts, strict=True))) == tuple(
                 user.figures[metric] for metric in DETAILED
@@ -255,7 +255,7 @@ def test_error_loses_only_editor_rows(home: Home, spring: Simulator, name: str) 
         fetch(home, FIRST, LAST)
     assert type(caught.value) is kind
     assert caught.value.exit_code == code
-    assert list(ledger_of(home)) == DAYS
+    assert list(ledger(home, ANALYTICS)) == DAYS
     assert len(home.own_files()) == len(DAYS) + 1
     with store_at(settings_of(home).store_url).reading() as reader:
         assert reader.last_success(ANALYTICS) is None
@@ -429,7 +429,7 @@ def test_contradicting_editor_records_are_an_error(home: Home, spring: Simulator
     rows = [", ".join(row[:3]) for row in in_organization(spring, DAY)]
     assert any(f"{ENDPOINT}: {row} came twice" in str(caught.value) for row in rows)
     assert statuses(home) == {DAY: None}
-    assert users_of(home, DAY)
+    assert stored_users(home, ANALYTICS)[DAY]
     assert rows_of(home, DAY) == []
 
 
@@ -468,13 +468,13 @@ def test_forgotten_person_stays_away_from_late_rows(home: Home, spring: Simulato
     """Days that are fetched again bring a person back; such a day is not fetched again."""
     home.settings["FETCH_EDITOR_LANGUAGE"] = "false"
     backfill(home, FIRST, march(6))
-    user = max(each.user for each in users_of(home, DAY) if "@" in each.user)
+    user = max(each.user for each in stored_users(home, ANALYTICS)[DAY] if "@" in each.user)
     forget(home, user)
     home.settings["FETCH_EDITOR_LANGUAGE"] = "true"
     spring.requests.clear()
     backfill(home, FIRST, march(6))
     assert asked(spring, USERS) == []
-    assert user not in [each.user for each in users_of(home, DAY)]
+    assert user not in [each.user for each in stored_users(home, ANALYTICS)[DAY]]
     assert rows_of(home, DAY) == [r for r in in_organization(spring, DAY) if r[0] != user]
     assert statuses(home)[DAY] is COMPLETE
 
@@ -485,7 +485,7 @@ def test_single_day_keeps_rows_unless_it_changed(home: Home, spring: Simulator) 
     later = NOON + timedelta(days=5)
     fetch_period(settings_of(home), later, Window(DAY, DAY), None)
     assert rows_of(home, DAY) == in_organization(spring, DAY)
-    assert ledger_of(home)[DAY].fetched_at == later
+    assert ledger(home, ANALYTICS)[DAY].fetched_at == later
     spring.revise(DAY)
     fetch_period(settings_of(home), later, Window(DAY, DAY), None)
     assert rows_of(home, DAY) == []
