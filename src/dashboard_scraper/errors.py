@@ -29,16 +29,17 @@ class ScraperError(Exception):
     """Base of every error whose message alone tells a user what to do."""
 
     exit_code = 1
-    names: tuple[str, ...] = ()
-    """Parts of the message that may be a user's name although they do not look like an address;
-    redaction cannot find these by their form.
-    """
+
+    def __init__(self, message: str = "", *, names: tuple[str, ...] = ()) -> None:
+        """`names` are parts of the message that may be a user's name although they do not look like
+        an address: redaction cannot find these by their form.
+        """
+        super().__init__(message)
+        self.names = names
 
     def preceded_by(self, words: str) -> Self:
         """The same error with these words before its message."""
-        error = type(self)(f"{words}: {self}")
-        error.names = self.names
-        return error
+        return type(self)(f"{words}: {self}", names=self.names)
 
 
 def exit_code_of(error: BaseException) -> int:

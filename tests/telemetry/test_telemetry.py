@@ -323,8 +323,7 @@ def test_days_are_those_that_the_run_began_with(
 
 def test_name_in_the_cause_of_an_error_is_not_repeated() -> None:
     """Such as a login, which does not look like an address."""
-    cause = ContractBroken("octo-ada came twice")
-    cause.names = ("octo-ada",)
+    cause = ContractBroken("octo-ada came twice", names=("octo-ada",))
     error = DaysMissing(f"one day: {cause}")
     error.__cause__ = cause
     assert words_of(error) == "one day: REDACTED came twice"

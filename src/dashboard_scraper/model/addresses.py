@@ -58,12 +58,11 @@ class Names:
     def taken(self, endpoint: str, field: str, name: str) -> str:
         """The name as it is stored; ContractBroken where it cannot be a user's name."""
         if len(name) > LONGEST:
-            error = ContractBroken(
+            raise ContractBroken(
                 f"{endpoint}: {field}: {escaped(name)} has {len(name):,} characters; a name has at"
-                f" most {LONGEST}"
+                f" most {LONGEST}",
+                names=(ascii(name)[1:_SHOWN],),
             )
-            error.names = (ascii(name)[1:_SHOWN],)
-            raise error
         if is_plain(name) and name:
             return name
         clean = cleaned(name)

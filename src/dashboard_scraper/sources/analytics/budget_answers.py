@@ -71,7 +71,9 @@ class BudgetReading(msgspec.Struct, frozen=True):
         for place, record in enumerate(records):
             budget = self._budget(f"{where}[{place}]", record, asked)
             if budget.user in found:
-                raise _about(budget.user, f"{where}[{place}]: {escaped(budget.user)} came twice")
+                raise ContractBroken(
+                    f"{where}[{place}]: {escaped(budget.user)} came twice", names=(budget.user,)
+                )
             found[budget.user] = budget
         self.envelope.check(len(found))
         return list(found.values())
@@ -93,7 +95,7 @@ class BudgetReading(msgspec.Struct, frozen=True):
         name = self.names.taken(BUDGET_OVERRIDES, "user_email", override.user_email)
         user = asked.get(person_key(name))
         if user is None:
-            raise _about(name, f"{where}: {escaped(name)} was not asked for")
+            raise ContractBroken(f"{where}: {escaped(name)} was not asked for", names=(name,))
         return Budget(user, self.kind, self._limit(f"{where}.config", override.config))
 
     def _limit(self, where: str, config: dict[str, msgspec.Raw]) -> Decimal:
@@ -109,9 +111,3 @@ class BudgetReading(msgspec.Struct, frozen=True):
         """Note unknown fields, unless one of them is about another currency."""
         unknown = {name: raw for name, raw in record.items() if name not in known}
         note_unknown(self.unknown, Fate.OF_BUDGETS, where, unknown)
-
-
-def _about(user: str, message: str) -> ContractBroken:
-    error = ContractBroken(message)
-    error.names = (user,)
-    return error

@@ -132,12 +132,11 @@ class AnalyticsCosts:
         cost = cost_of(row, self._names)
         key = (cost.user, cost.resource_type, cost.resource)
         if key in of_day:
-            error = ContractBroken(
+            raise ContractBroken(
                 f"{row.where}: {cost.user or 'no user'}, {cost.resource_type} {cost.resource} came"
-                f" twice for {row.day}"
+                f" twice for {row.day}",
+                names=(cost.user,) if cost.user else (),
             )
-            error.names = (cost.user,) if cost.user else ()
-            raise error
         of_day[key] = cost
         refuse_too_many(COST_ANALYTICS, len(of_day))
 

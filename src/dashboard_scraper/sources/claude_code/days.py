@@ -97,23 +97,21 @@ def _by_user(by_actor: dict[_Actor, list[Record]]) -> dict[str, list[Record]]:
     for (key, name), records in sorted(by_actor.items()):
         user = key_name(name) if key else name
         if user in named:
-            error = ContractBroken(
+            raise ContractBroken(
                 f"{records[0].where}.actor: {user} is the name of a person and of an API key, or of"
-                " two keys; rename the key in the Claude Console"
+                " two keys; rename the key in the Claude Console",
+                names=(user,),
             )
-            error.names = (user,)
-            raise error
         named[user] = records
     return named
 
 
 def _came_twice(record: Record) -> ContractBroken:
-    error = ContractBroken(
+    return ContractBroken(
         f"{record.where}: {record.name} came twice with terminal_type {record.terminal} and"
-        f" customer_type {record.customer}: a page may have been repeated"
+        f" customer_type {record.customer}: a page may have been repeated",
+        names=(record.name,),
     )
-    error.names = (record.name,)
-    return error
 
 
 def _costs(day: date, named: dict[str, list[Record]]) -> DayCosts:

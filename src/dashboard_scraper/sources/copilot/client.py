@@ -292,7 +292,7 @@ class CopilotSource(SummedDays, RestSource):
             record, text = reader.read(f"{endpoint}: {day}: record {number}", line, window)
             login = self._names.taken(endpoint, "user_login", record.user_login).lower()
             if login in found or record.user_id in accounts:
-                raise _came_twice(endpoint, day, login)
+                raise ContractBroken(f"{endpoint}: {login} came twice on {day}", names=(login,))
             accounts.add(record.user_id)
             tenants.add(record.enterprise_id if self._is_enterprise else record.organization_id)
             found[login] = UserUsage(login, figures_of(record), extra_of(record), record=text)
@@ -374,9 +374,9 @@ class CopilotSource(SummedDays, RestSource):
         """Prove with one small request that the token may see the tenant's reports."""
         self._reports.links(self._own_month)
 
-    def estimate_records(self, days: Iterable[float]) -> Estimate:
+    def estimate_records(self, days: Iterable[float]) -> Estimate:  # noqa: ARG002
         """Nothing: there are none by editor and language."""
-        return Estimate(0 * sum(1 for _ in days), 0.0)
+        return Estimate(0, 0.0)
 
     def fetch_editor_languages(self, day: date) -> list[EditorLanguageUsage]:  # noqa: ARG002
         """None: no row of a record has both an editor and a language."""
@@ -399,9 +399,3 @@ class CopilotSource(SummedDays, RestSource):
         """Every seat of now, one for each user."""
         pages = pages_of(lambda url: self._get(SEATS, url), self._allowed.url_of(SEATS))
         return seats_of(pages, self._names)
-
-
-def _came_twice(endpoint: str, day: date, login: str) -> ContractBroken:
-    error = ContractBroken(f"{endpoint}: {login} came twice on {day}")
-    error.names = (login,)
-    return error

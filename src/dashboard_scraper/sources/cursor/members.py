@@ -52,9 +52,9 @@ class MemberReading(msgspec.Struct, frozen=True):
         for place, record in enumerate(records):
             member = self._member(f"{where}[{place}]", record)
             if f"{member.id}" in accounts:
-                error = ContractBroken(f"{where}[{place}]: the member {member.id} came twice")
-                error.names = (f"{member.id}",)
-                raise error
+                raise ContractBroken(
+                    f"{where}[{place}]: the member {member.id} came twice", names=(f"{member.id}",)
+                )
             accounts.add(f"{member.id}")
             if not member.isRemoved and member.role != UNPAID:
                 name = self.names.taken(MEMBERS, "email", member.email.lower())

@@ -56,11 +56,10 @@ class PeopleOfDay:
     def add(self, row: AccountDay) -> None:
         """Add a row; ContractBroken if the account has one already."""
         if row.account in self._accounts:
-            error = ContractBroken(
-                f"{DAILY_USAGE}: the account {row.account} of {row.name} came twice for {row.day}"
+            raise ContractBroken(
+                f"{DAILY_USAGE}: the account {row.account} of {row.name} came twice for {row.day}",
+                names=(row.name, row.account),
             )
-            error.names = (row.name, row.account)
-            raise error
         self._accounts.add(row.account)
         self._rows.setdefault(row.name, []).append(row)
 

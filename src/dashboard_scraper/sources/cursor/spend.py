@@ -119,9 +119,9 @@ class SpendReading(msgspec.Struct, frozen=True):
         with decoding(where):
             member = _MEMBER.decode(msgspec.json.encode(known))
         if f"{member.userId}" in spend.accounts:
-            error = ContractBroken(f"{where}: the account {member.userId} came twice")
-            error.names = (f"{member.userId}",)
-            raise error
+            raise ContractBroken(
+                f"{where}: the account {member.userId} came twice", names=(f"{member.userId}",)
+            )
         spend.accounts.add(f"{member.userId}")
         charged = Charged(
             _required(where, ON_DEMAND, member.spendCents),

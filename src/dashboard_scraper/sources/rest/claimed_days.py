@@ -127,9 +127,8 @@ def refuse_other_days(where: str, record: Mapping[str, object], asked: Window) -
 def refuse_too_many_days(endpoint: str, field: str, user: str, days: int, asked: Window) -> None:
     """ContractBroken where a user was active on more days than were requested."""
     if days > len(asked):
-        error = ContractBroken(
+        raise ContractBroken(
             f"{endpoint}: {field} of {user} is {days}, but {_requested(asked)}: these are the"
-            " figures of other days"
+            " figures of other days",
+            names=(user,),
         )
-        error.names = (user,)
-        raise error

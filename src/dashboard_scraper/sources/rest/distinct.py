@@ -59,6 +59,4 @@ class DistinctUsers:
 
 
 def _came_twice(endpoint: str, what: str, names: tuple[str, ...]) -> ContractBroken:
-    error = ContractBroken(f"{endpoint}: {what} came twice, with different figures")
-    error.names = names
-    return error
+    return ContractBroken(f"{endpoint}: {what} came twice, with different figures", names=names)
