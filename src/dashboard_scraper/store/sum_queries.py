@@ -128,8 +128,7 @@ def _sums_of_day(
         if metric in others:
             known = func.coalesce(known, USER_DAY.c[others[metric].name])
         sums.append(_sum_of(known))
-    query: Select[Any] = select(*sums).where(*IS_OF_DAY)
-    return query if service_accounts else query.where(USER_DAY.c.service_account == false())
+    return select(*sums).where(*IS_OF_DAY, *_are_shown(service_accounts=service_accounts))
 
 
 @cache
@@ -140,8 +139,13 @@ def _group_sums_of_day(
         cast(sum((func.coalesce(USER_DAY.c[m.name], 0) for m in group), literal(0)), BigInteger)
         for group in groups
     ]
-    query = select(USER_DAY.c.user_login, *sums).where(*IS_OF_DAY).where(_is_active())
-    return query if service_accounts else query.where(USER_DAY.c.service_account == false())
+    shown = _are_shown(service_accounts=service_accounts)
+    return select(USER_DAY.c.user_login, *sums).where(*IS_OF_DAY, _is_active(), *shown)
+
+
+def _are_shown(*, service_accounts: bool) -> tuple[ColumnElement[bool], ...]:
+    """The condition that leaves out service accounts, unless they are shown."""
+    return () if service_accounts else (USER_DAY.c.service_account == false(),)
 
 
 def _is_on_days(table: Table) -> tuple[ColumnElement[bool], ...]:
@@ -157,8 +161,7 @@ def _days_values(source: str, days: Iterable[date]) -> dict[str, Any]:
 @cache
 def _active_on(*, service_accounts: bool) -> tuple[ColumnElement[bool], ...]:
     """The conditions for the days' rows with activity."""
-    found = (*_is_on_days(USER_DAY), _is_active())
-    return found if service_accounts else (*found, USER_DAY.c.service_account == false())
+    return *_is_on_days(USER_DAY), _is_active(), *_are_shown(service_accounts=service_accounts)
 
 
 @cache
@@ -186,7 +189,7 @@ def _of_ledger(of_columns: Callable[..., tuple[ColumnElement[Any], ...]]) -> Sel
 def _people_sums() -> Select[Any]:
     return (
         select(USER_DAY.c.day, *_whole_sums_of(_COUNT_COLUMNS))
-        .where(*_is_on_days(USER_DAY), USER_DAY.c.service_account == false())
+        .where(*_is_on_days(USER_DAY), *_are_shown(service_accounts=False))
         .group_by(USER_DAY.c.day)
     )
 
