@@ -312,18 +312,24 @@ def _span(low: int, high: int) -> str:
 
 def top_share(period: Period, parts: Collection[Metric]) -> float | None:
     """The percentage of all messages that the most active tenth of the people sent."""
-    counts = [person.sum_of(parts) for person in period.people]
-    known = sorted((count for count in counts if count is not None), reverse=True)
-    if len(known) < len(counts) or not sum(known):
+    counts = _all_known(period, parts)
+    if counts is None or not sum(counts):
         return None
-    return 100 * sum(known[: -(-len(known) // 10)]) / sum(known)
+    top = sorted(counts, reverse=True)[: -(-len(counts) // 10)]
+    return 100 * sum(top) / sum(counts)
 
 
 def median_messages(period: Period, parts: Collection[Metric]) -> float | None:
     """The median of the active people's messages; None if anybody's are unknown."""
+    counts = _all_known(period, parts)
+    return statistics.median(counts) if counts else None
+
+
+def _all_known(period: Period, parts: Collection[Metric]) -> list[int] | None:
+    """How many messages each person sent; None if anybody's are unknown."""
     counts = [person.sum_of(parts) for person in period.people]
     known = [count for count in counts if count is not None]
-    return statistics.median(known) if known and len(known) == len(counts) else None
+    return known if len(known) == len(counts) else None
 
 
 def places_of(parts: Iterable[Part], name_of: Callable[[Part], str]) -> list[Group]:
