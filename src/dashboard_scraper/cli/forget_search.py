@@ -10,12 +10,12 @@ from pathlib import Path
 import msgspec
 
 from dashboard_scraper.across.tables import USAGE_CSV
+from dashboard_scraper.cli.wiring import identities_of
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.exports import focus
 from dashboard_scraper.exports.manifest import MANIFEST, read_manifest
 from dashboard_scraper.people import traces
 from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.people.identity import read_identities
 from dashboard_scraper.people.people import People, folded
 from dashboard_scraper.people.pseudonyms import rename_of
 from dashboard_scraper.settings.config import Settings
@@ -82,8 +82,7 @@ class Search:
         person = audience.people.key(user)
         # Read here, not taken from the audience, which has none with pseudonyms: an export from
         # before they were switched on may have the person's login.
-        file = settings.identity_file
-        identity = (read_identities(file) if file else {}).get(person)
+        identity = identities_of(settings).get(person)
         self._login = identity.login if identity else None
         theirs = {
             source: audience.people.of(source).names_in(names[source], person) for source in names

@@ -20,7 +20,7 @@ from dashboard_scraper.cli.forget_search import (
     source_of,
 )
 from dashboard_scraper.cli.output import print_text
-from dashboard_scraper.cli.wiring import audience_of, daily_export, rules_of
+from dashboard_scraper.cli.wiring import audience_of, daily_export, existing_store, rules_of
 from dashboard_scraper.clock import utc_now
 from dashboard_scraper.errors import OutputFailed, ScraperError, UsageError
 from dashboard_scraper.exports.bundle import write_files
@@ -36,7 +36,7 @@ from dashboard_scraper.people import traces
 from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.sources.registry import products
-from dashboard_scraper.store import Store, store_of
+from dashboard_scraper.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +65,7 @@ def forget(settings: Settings, user: str, *, files: bool, source: str | None = N
     if not cleaned(user):  # every file has it somewhere
         raise UsageError("name the person to forget: the address, login or id, as the CSV has it")
     audience = audience_of(settings)
-    store = store_of(settings, audience.people)
-    if not store.exists():
-        raise UsageError(f"there is no store at {store.shown}; fix STORE_URL")
+    store = existing_store(settings, audience.people)
     with store.locked(), store.opened():
         with store.reading() as reader:
             names = reader.names_by_source()

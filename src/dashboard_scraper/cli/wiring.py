@@ -7,18 +7,21 @@ from functools import partial
 from pathlib import Path
 
 from dashboard_scraper.clock import Clock
+from dashboard_scraper.errors import UsageError
 from dashboard_scraper.exports.daily_export import DailyExport, Outputs
 from dashboard_scraper.github.kinds import GithubOptions
 from dashboard_scraper.logs import configure_logging
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.reconciliation import Rules
 from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.people.identity import people_of, read_identities
+from dashboard_scraper.people.identity import Identities, people_of, read_identities
+from dashboard_scraper.people.people import People
 from dashboard_scraper.people.pseudonyms import rename_of
 from dashboard_scraper.people.roster import Roster, read_roster
 from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.settings.config import Settings, load_settings
 from dashboard_scraper.sources.registry import lag_days_of
+from dashboard_scraper.store import Store, store_of
 from dashboard_scraper.store.settling import Settling
 from dashboard_scraper.sync.revisions import Caution
 
@@ -75,8 +78,20 @@ def roster_of(settings: Settings) -> Roster | None:
     """Who should be using what, if ROSTER_FILE says so; UsageError if it is invalid."""
     if settings.roster_file is None:
         return None
-    identities = read_identities(settings.identity_file) if settings.identity_file else {}
-    return read_roster(settings.roster_file, people_of(identities))
+    return read_roster(settings.roster_file, people_of(identities_of(settings)))
+
+
+def existing_store(settings: Settings, people: People) -> Store:
+    """The store, which joins these people; UsageError where there is none yet."""
+    store = store_of(settings, people)
+    if not store.exists():
+        raise UsageError(f"there is no store at {store.shown}; fix STORE_URL")
+    return store
+
+
+def identities_of(settings: Settings) -> Identities:
+    """The persons of IDENTITY_FILE, if there is one; UsageError if it is invalid."""
+    return read_identities(settings.identity_file) if settings.identity_file else {}
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -120,7 +135,7 @@ def audience_of(settings: Settings) -> Audience:
     With pseudonyms, IDENTITY_FILE is only used to merge a person's addresses: logins, ids and teams
     would reveal who somebody is.
     """
-    identities = read_identities(settings.identity_file) if settings.identity_file else {}
+    identities = identities_of(settings)
     people = people_of(identities).of(settings.source)
     readable = settings.allow_readable_secrets
     rename = rename_of(settings.pseudonym_key_file, people.key, allow_readable=readable)

@@ -67,12 +67,9 @@ def decide(settings: Settings, action: str, windows: Sequence[Window], now: date
     UsageError, before anything is changed, if a given day or month has none.
     """
     from dashboard_scraper.cli.output import print_text
-    from dashboard_scraper.cli.wiring import audience_of
-    from dashboard_scraper.store import store_of
+    from dashboard_scraper.cli.wiring import audience_of, existing_store
 
-    store = store_of(settings, audience_of(settings).people)
-    if not store.exists():
-        raise UsageError(f"there is no store at {store.shown}; fix STORE_URL")
+    store = existing_store(settings, audience_of(settings).people)
     with store.locked(), store.opened():
         for day in _days_to_decide(store, settings.source, action, windows):
             if action == _ACCEPT:
