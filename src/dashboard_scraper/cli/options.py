@@ -86,7 +86,9 @@ def add_json(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def add_range(parser: Parser, *, end: str, optional: bool = False) -> None:
+def add_range(
+    parser: Parser, *, end: str = "last day (default: START alone)", optional: bool = False
+) -> None:
     """START and END; `end` is the help of END."""
     start = parser.add_argument(
         "start", type=days, metavar="START", help=f"first day, or a month; {SPELLINGS}"

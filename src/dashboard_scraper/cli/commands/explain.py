@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def configure(parser: Parser) -> None:
     """The two periods, the metric, and what the difference is taken apart by."""
-    add_range(parser, end="last day (default: START alone)")
+    add_range(parser)
     parser.add_argument(
         "--before",
         type=days,

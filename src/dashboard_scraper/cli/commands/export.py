@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def configure(parser: Parser) -> None:
     """The days, the format, the destination, and the moment."""
-    add_range(parser, end="last day (default: START alone)")
+    add_range(parser)
     add_source(parser, several=True)
     parser.add_argument(
         "--format",

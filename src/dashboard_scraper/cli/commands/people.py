@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def configure(parser: Parser) -> None:
     """The days, the sources and the format."""
-    add_range(parser, end="last day (default: START alone)", optional=True)
+    add_range(parser, optional=True)
     add_source(parser, several=True)
     form = parser.add_mutually_exclusive_group()
     add_json(form)

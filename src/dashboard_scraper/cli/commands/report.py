@@ -11,7 +11,7 @@ from dashboard_scraper.cli.options import add_range, add_source, complete_range_
 
 def configure(parser: Parser) -> None:
     """The days; by default the newest."""
-    add_range(parser, end="last day (default: START alone)", optional=True)
+    add_range(parser, optional=True)
     add_source(parser, several=True)
 
 
