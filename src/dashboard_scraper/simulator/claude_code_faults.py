@@ -38,11 +38,11 @@ def plain_dates() -> Effect:
     return edited(edit)
 
 
-def dated(day: date | str, record: int = 0) -> Effect:
-    """One record is of another day, or of what is not a day."""
+def dated(day: date | str) -> Effect:
+    """The first record is of another day, or of what is not a day."""
 
     def edit(body: Json, _request: object) -> Json:
-        body["data"][record]["date"] = f"{day}"
+        body["data"][0]["date"] = f"{day}"
         return body
 
     return edited(edit)

@@ -49,12 +49,8 @@ _WEEK, _DAY = timedelta(7), timedelta(1)
 _FRIDAY = 4
 
 
-def _some_days(
-    days: Callable[[Night], Iterable[date]],
-    figures: Figures,
-    endpoints: Iterable[str | None] = EVERYTHING,
-) -> Tell:
-    return lambda night: answered_by(on(days(night), figures), endpoints)(night)
+def _some_days(days: Callable[[Night], Iterable[date]], figures: Figures) -> Tell:
+    return lambda night: answered_by(on(days(night), figures))(night)
 
 
 def nothing(_honest: Organization, _member: Member, _day: date) -> Counts:

@@ -147,10 +147,10 @@ def interim(status: int, count: int | None = 1, pause: float = 0.0) -> Effect:
     return lambda answer, _request: replace(answer, interim=(status, count), pause=pause)
 
 
-def slow_head(seconds_a_line: float, lines: int = 90) -> Effect:
+def slow_head(seconds_a_line: float) -> Effect:
     """Send many headers, line by line."""
-    more = tuple((f"X-Line-{number}", "x") for number in range(lines))
-    return lambda answer, _request: replace(answer.with_headers(*more), pause=seconds_a_line)
+    longer = long_head(90, 1)
+    return lambda answer, request: replace(longer(answer, request), pause=seconds_a_line)
 
 
 def long_head(lines: int, length: int) -> Effect:
