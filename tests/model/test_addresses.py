@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from both_sources import DAY, WINDOW, analytics, asking, dashboard
+from both_sources import DAY, active_users_of, asking, users_of
 from conftest import Home, Start, warnings
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.addresses import LONGEST, cleaned
@@ -42,19 +42,7 @@ SPELLINGS = {
 UNSEEN = ("", " ", "\u200b", "\ufeff \u00ad", "\0")
 
 
-def from_dashboard(home: Home) -> list[Any]:
-    with dashboard(home) as source:
-        users = source.fetch_users(WINDOW)
-    assert isinstance(users, list)
-    return users
-
-
-def from_analytics(home: Home) -> list[Any]:
-    with analytics(home) as source:
-        return source.fetch_users(WINDOW)
-
-
-SOURCES = [(USERS, USER_FIELD, from_dashboard), (ACTIVITY, EMAIL, from_analytics)]
+SOURCES = [(USERS, USER_FIELD, users_of), (ACTIVITY, EMAIL, active_users_of)]
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
@@ -102,10 +90,10 @@ def respelt(field: str, spell: Callable[[str], str]) -> Effect:
 
 
 def test_name_of_a_service_account_is_cleaned_too(home: Home, api: Simulator) -> None:
-    expected = from_analytics(home)
+    expected = active_users_of(home)
     assert any(user.service for user in expected)
     api.add_fault(Fault(respelt(ACCOUNT, lambda name: f"\u2060{name} "), ACTIVITY))
-    assert from_analytics(home) == expected
+    assert active_users_of(home) == expected
 
 
 @pytest.mark.parametrize(("endpoint", "field", "users"), SOURCES)

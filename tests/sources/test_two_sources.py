@@ -42,7 +42,6 @@ from dashboard_scraper.model.metrics import (
     Kind,
     parts_of,
 )
-from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.settings.config import Settings
 from dashboard_scraper.simulator import Counts, Fault, Organization, Simulator, set_value
 from dashboard_scraper.simulator.fields import analytics_metrics
@@ -50,10 +49,9 @@ from dashboard_scraper.simulator.organization import add
 from dashboard_scraper.sources.analytics.fields import COUNTED
 from dashboard_scraper.sources.dashboard.fields import FIELDS
 from dashboard_scraper.sources.registry import ANALYTICS, AUGMENT_SOURCES, DASHBOARD
-from dashboard_scraper.store import store_at
 from databases import on_sqlite
 from lying_nights import sign_in
-from stored_days import NOON, TODAY, forget, march, settings_of, sql
+from stored_days import NOON, TODAY, forget, march, settings_of, sql, stored_users
 
 FIRST, LAST = march(4), march(6)  # on weekends, a small organization may have no user
 DAYS = list(Window(FIRST, LAST).days())
@@ -137,17 +135,11 @@ def fetch_from(home: Home, source: str, first: date = FIRST, last: date = LAST) 
     return home.data / source / f"daily_exports_{first}_to_{last}"
 
 
-def stored_of(home: Home, source: str) -> dict[date, list[UserUsage]]:
-    """Every day's users, each day checked against the ledger as every export does."""
-    with store_at(settings_of(home).store_url).reading() as reader:
-        return {day: reader.day(row).users for day, row in reader.ledger(source).items()}
-
-
 def common_user_days(home: Home, source: str) -> dict[tuple[date, str], tuple[Any, ...]]:
     """What both sources know of the people who were active."""
     return {
         (day, user.user): _common_in(values_of(user.figures))
-        for day, users in stored_of(home, source).items()
+        for day, users in stored_users(home, source).items()
         for user in users
         if is_active(user.figures) and not user.service
     }
@@ -209,7 +201,7 @@ def test_unknown_metrics_are_not_zero(both: Fetched) -> None:
         (ANALYTICS, ONLY_DASHBOARD, ONLY_ANALYTICS),
         (DASHBOARD, ONLY_ANALYTICS, ONLY_DASHBOARD),
     ):
-        figures = [u.figures for users in stored_of(both.home, source).values() for u in users]
+        figures = [u.figures for users in stored_users(both.home, source).values() for u in users]
         active = [each for each in figures if is_active(each)]
         assert len(active) > len(DAYS)
         assert {each[metric] for each in figures for metric in unknown} == {None}
@@ -453,11 +445,11 @@ def test_single_day_is_stored_and_a_range_is_not(home: Home, now: Simulator) -> 
     users, tenant = home.run(f"{day - timedelta(3)}", f"{day}").paths
     assert table(users)
     assert table(tenant)
-    assert stored_of(home, ANALYTICS) == {}
+    assert stored_users(home, ANALYTICS) == {}
     users, _ = home.run(f"{day}").paths
-    (stored,) = stored_of(home, ANALYTICS).values()
+    (stored,) = stored_users(home, ANALYTICS).values()
     assert [user.user for user in stored] == sorted(row[USER_TITLE] for row in table(users))
-    assert stored_of(home, DASHBOARD) == {}
+    assert stored_users(home, DASHBOARD) == {}
     now.requests.clear()
     export_files(settings_of(home), Window(day, day), home.path / "out")
     assert now.requests == []
@@ -485,7 +477,7 @@ def test_another_engine_reads_parquet_of_both_sources(both: Fetched, tmp_path: P
                 *(day, source, user.user, user.service),
                 *(user.figures[metric] for metric in METRICS if metric.kind is not Kind.MOMENT),
             )
-            for day, users in stored_of(home, source).items()
+            for day, users in stored_users(home, source).items()
             for user in users
         ]
         assert (seen == [(None, None)]) == (source == ANALYTICS)

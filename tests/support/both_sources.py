@@ -60,6 +60,12 @@ def users_of(home: Home) -> list[UserUsage]:
     return users
 
 
+def active_users_of(home: Home) -> list[UserUsage]:
+    """The active users of the day, from the Analytics API."""
+    with analytics(home) as source:
+        return source.fetch_users(WINDOW)
+
+
 def _from_dashboard(home: Home, endpoint: Endpoint) -> object:
     with dashboard(home) as source:
         if endpoint is Endpoint.USERS:

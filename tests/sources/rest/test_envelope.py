@@ -12,7 +12,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from both_sources import DAY, WINDOW, Asking, analytics, asking, dashboard, each
+from both_sources import (
+    DAY,
+    WINDOW,
+    Asking,
+    active_users_of,
+    analytics,
+    asking,
+    dashboard,
+    each,
+    users_of,
+)
 from conftest import Home, Start
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.dates import Window
@@ -271,21 +281,9 @@ def test_count_may_be_of_a_page_or_of_all_pages() -> None:
 # Records
 
 
-def activity(home: Home) -> list[Any]:
-    with analytics(home) as source:
-        return source.fetch_users(WINDOW)
-
-
-def statistics(home: Home) -> list[Any]:
-    with dashboard(home) as source:
-        users = source.fetch_users(WINDOW)
-    assert isinstance(users, list)
-    return users
-
-
 SOURCES: list[tuple[str, Callable[[Home], list[Any]]]] = [
-    (USERS, statistics),
-    (ACTIVITY, activity),
+    (USERS, users_of),
+    (ACTIVITY, active_users_of),
 ]
 OTHER_DAYS: dict[str, object] = {
     "date": f"{BEFORE}",
@@ -409,20 +407,20 @@ def test_repeated_key_is_found_in_every_spelling(home: Home, sim: Simulator, nam
         old, new = b'"firstSeen":null,', b'"lastSeen":null,'
     sim.add_fault(Fault(of_bytes(lambda body: body.replace(old, new, 1)), USERS))
     with pytest.raises(ContractBroken, match="is repeated"):
-        statistics(home)
+        users_of(home)
 
 
 def test_commas_in_texts_are_no_keys(home: Home, sim: Simulator) -> None:
     """Every key is looked at then, and none is found."""
     sim.add_fault(Fault(set_value("userEmail", '"a,b": ,@example.com', record=2), USERS))
     sim.add_fault(Fault(add_field("novel", ['{"a":1,"a":2}', {}, [], [1, 2]], record=3), USERS))
-    assert '"a,b": ,@example.com' in {user.user for user in statistics(home)}
+    assert '"a,b": ,@example.com' in {user.user for user in users_of(home)}
 
 
 def test_white_space_between_fields_is_ignored(home: Home, sim: Simulator) -> None:
-    expected = statistics(home)
+    expected = users_of(home)
     sim.add_fault(Fault(of_bytes(lambda body: msgspec.json.format(body, indent=3)), USERS))
-    assert statistics(home) == expected
+    assert users_of(home) == expected
 
 
 def test_empty_lists_have_no_keys() -> None:
@@ -447,7 +445,7 @@ def zeros(answer: Answer, _request: Request) -> Answer:
 @pytest.mark.slow
 def test_totals_of_zero_are_checked_with_users(home: Home, api: Simulator) -> None:
     """They are stored, and what does not add up is said."""
-    expected = activity(home)
+    expected = active_users_of(home)
     api.requests.clear()
     for endpoint in ("daily-usage", "dau-count"):
         api.add_fault(Fault(zeros, endpoint))
