@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ from dashboard_scraper.settings.config import setting_names
 from dashboard_scraper.settings.library_settings import CA_FILES, NO_PROXY, PROXIES
 from dashboard_scraper.simulator import Organization, Simulator
 from dashboard_scraper.sources.dashboard.cookie_auth import SESSION_COOKIE
+from dashboard_scraper.sources.dashboard.settings import Endpoint
 from dashboard_scraper.sources.rest.urls import origin_of
 from in_process import logging_as_before, run_main
 from saved_cookies import save_cookies
@@ -425,3 +427,23 @@ def api(start_api: Start) -> Simulator:
 def sim(start: Start) -> Simulator:
     """A simulator of 12 users without any fault."""
     return start()
+
+
+@pytest.fixture(scope="session")
+def users_csv(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The CSV of the users of the last working day, in one answer and without any fault."""
+    settings = {"SCRAPE_ENDPOINTS": Endpoint.USERS.value}
+    home, day = Home(tmp_path_factory.mktemp("expected"), settings), last_working_day()
+    with Simulator(twelve_users()) as simulator:
+        home.settings["METRICS_API_BASE_URL"] = simulator.url
+        home.sign_in(simulator)
+        assert home.run(f"{day}").code == 0
+    return (home.data / f"metrics_{day:%Y%m%d}.csv").read_bytes()
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[socket.socket]:
+    """Another origin on this machine; who connects is found by `accept`."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        yield listening

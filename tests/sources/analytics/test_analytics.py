@@ -8,7 +8,6 @@ import shlex
 import socket
 import stat
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -341,14 +340,6 @@ def test_server_message_is_one_short_line(home: Home, api: Simulator) -> None:
 def test_a_refusal_without_words_is_reported_too(home: Home, api: Simulator, body: bytes) -> None:
     api.add_fault(Fault(lambda _answer, _request: Answer(400, body)))
     assert "HTTP 400" in message_of(UsageError, lambda: run_period(home))
-
-
-@pytest.fixture
-def elsewhere() -> Iterator[socket.socket]:
-    """Another origin that listens; who connects is found by `accept`."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.setblocking(False)
-        yield listening
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from conftest import Home, Start, content_of, last_working_day, own_files, twelve_users
+from conftest import Home, Start, content_of, last_working_day, own_files
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.simulator import (
     Fault,
@@ -52,17 +51,6 @@ def _users_only(home: Home) -> None:
     home.settings["SCRAPE_ENDPOINTS"] = USERS
 
 
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The day's CSV when it comes in one answer."""
-    home = Home(tmp_path_factory.mktemp("expected"), {"SCRAPE_ENDPOINTS": USERS})
-    with Simulator(twelve_users()) as simulator:
-        home.settings["METRICS_API_BASE_URL"] = simulator.url
-        home.sign_in(simulator)
-        assert home.run(f"{DAY}").code == 0
-    return (home.data / CSV_NAME).read_bytes()
-
-
 def assert_refused(home: Home, sim: Simulator, requests: int, words: str = "") -> None:
     """Exit 5 after so many requests, and no file."""
     result = home.run(f"{DAY}")
@@ -91,20 +79,20 @@ def edited(**fields: object) -> Effect:
 )
 @pytest.mark.slow
 def test_every_style_gives_the_file_of_one_page(
-    home: Home, start: Start, expected: bytes, style: Any, key: str
+    home: Home, start: Start, users_csv: bytes, style: Any, key: str
 ) -> None:
-    rows = expected.count(b"\n") - 1
+    rows = users_csv.count(b"\n") - 1
     sim = start(paging=Paging(style, page_size=5, list_key=key))
     result = home.run(f"{DAY}")
     assert result.code == 0, result.err
-    assert (home.data / CSV_NAME).read_bytes() == expected
+    assert (home.data / CSV_NAME).read_bytes() == users_csv
     assert sim.count() == (1 if style == "none" else -(-rows // 5))
 
 
-def test_bare_array_gives_the_file_of_one_page(home: Home, start: Start, expected: bytes) -> None:
+def test_bare_array_gives_the_file_of_one_page(home: Home, start: Start, users_csv: bytes) -> None:
     sim = start(paging=Paging(list_key=None))
     assert home.run(f"{DAY}").code == 0
-    assert (home.data / CSV_NAME).read_bytes() == expected
+    assert (home.data / CSV_NAME).read_bytes() == users_csv
     assert sim.count() == 1
 
 
@@ -128,14 +116,6 @@ def test_daily_files_do_not_depend_on_pages_or_order(home: Home, start: Start) -
     sim.add_fault(Fault(reverse, "user-feature-stats"))
     assert export() == expected
     assert sim.count("user-feature-stats") == 2 * 4
-
-
-@pytest.fixture
-def elsewhere() -> Iterator[socket.socket]:
-    """Another origin on this machine, which notices every connection."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.setblocking(False)
-        yield listening
 
 
 ASTRAY = {
@@ -238,12 +218,12 @@ def test_next_to_the_page_itself_is_refused(home: Home, sim: Simulator) -> None:
 
 @pytest.mark.parametrize("style", STYLES)
 def test_same_user_on_two_pages_is_one_row(
-    home: Home, start: Start, expected: bytes, style: Any
+    home: Home, start: Start, users_csv: bytes, style: Any
 ) -> None:
     """A page shifts when somebody joins while the pages are read."""
     start(paging=Paging(style, page_size=5)).add_fault(Fault(repeat_user()))
     assert home.run(f"{DAY}").code == 0
-    assert (home.data / CSV_NAME).read_bytes() == expected
+    assert (home.data / CSV_NAME).read_bytes() == users_csv
 
 
 NOT_UNDERSTOOD: dict[str, dict[str, object]] = {
@@ -304,11 +284,11 @@ def test_last_page_is_recognized_in_every_form(
     assert sim.count() == 1
 
 
-def test_fault_of_a_later_page_retries_it_alone(home: Home, start: Start, expected: bytes) -> None:
+def test_fault_of_a_later_page_retries_it_alone(home: Home, start: Start, users_csv: bytes) -> None:
     sim = start(paging=Paging("cursor", page_size=5))
     sim.add_fault(Fault(status(503), after=1, times=1))
     assert home.run(f"{DAY}").code == 0
-    assert (home.data / CSV_NAME).read_bytes() == expected
+    assert (home.data / CSV_NAME).read_bytes() == users_csv
     cursors = [request.query.get("cursor") for request in sim.requests]
     assert (len(cursors), cursors[0], cursors[1]) == (4, None, cursors[2])
 
