@@ -23,7 +23,10 @@ from pyiceberg.types import StringType
 
 from conftest import Home, Result
 from crash_child import Forks, Run, Trap, until
+from dashboard_scraper.cli.exporting import export_lake
+from dashboard_scraper.errors import UsageError
 from dashboard_scraper.exports import iceberg_export
+from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.figures import values_of
 from dashboard_scraper.model.metrics import METRICS, Kind
 from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, UserUsage
@@ -33,7 +36,7 @@ from dashboard_scraper.store.lake.tables import TABLES
 from filled_store import FETCHED, LAST, SOURCE, figures_of, put, some_days, user
 from lakes import REST, TOKEN, Refused, RestCatalogue, epoch_us
 from object_stores import objects
-from stored_days import mark, sql
+from stored_days import mark, settings_of, sql
 
 pytestmark = pytest.mark.slow
 
@@ -665,7 +668,6 @@ def test_catalogue_settings_come_from_env_file(home: Home, catalogue: RestCatalo
         (["--out", "iceberg://nowhere/x"], "PYICEBERG_CATALOG__NOWHERE__URI"),
         (["--out", "iceberg://a/b/c"], "does not name a lake"),
         (["--out", "s3://bucket/prefix"], "name a folder, or iceberg://CATALOG/NAMESPACE"),
-        (["--out", "l\udce4ke"], "a lake needs a folder whose name is UTF-8"),
         (["--as-of", "2026-11-20"], "a lake has each day as it is now"),
     ],
 )
@@ -675,6 +677,15 @@ def test_place_that_is_not_a_lake_is_refused(
     result = export(home, *words)
     assert (result.code, result.out) == (2, "")
     assert message in result.err
+    assert not lake.exists()
+
+
+def test_folder_whose_name_is_not_utf_8_is_refused(home: Home, lake: Path) -> None:
+    """Without a log: pytest's workers cannot send one that has such a name."""
+    folder = home.path / "l\udce4ke"
+    with pytest.raises(UsageError, match="a lake needs a folder whose name is UTF-8"):
+        export_lake(settings_of(home), Window(FIRST, LAST), f"{folder}")
+    assert not folder.exists()
     assert not lake.exists()
 
 
