@@ -254,7 +254,7 @@ $(SINGER_READY): $(READY) requirements-singer.txt
 $(RUNTIME_READY): requirements.txt
 	$(CHECK_PYTHON)
 	$(PYTHON) -m venv $(RUNTIME)
-	$(RUNTIME)/bin/python $(PIP_INSTALL) requirements.txt
+	$(call install,$(RUNTIME),requirements.txt)
 	touch $@
 
 $(SITE_READY): requirements-docs.txt
