@@ -101,6 +101,24 @@ def test_missing_days_are_told_when_they_have_doubled() -> None:
     assert nights.changes(facts()) == []
 
 
+def test_missing_day_is_told_beside_days_that_stay_missing() -> None:
+    """As those of a break: their number would have to double first."""
+    nights = Nights()
+    stays = [DAYS.start, DAYS.start + timedelta(1), DAYS.start + timedelta(2)]
+    new = DAYS.start + timedelta(5)
+    changes = [
+        nights.changes(facts(6, missing=[*stays, *new_days]))
+        for new_days in ([], [], [new], [new], [new, new + timedelta(1)], [])
+    ]
+    assert changes == [[Change.NEW], [], [Change.WORSE], [], [], []]
+
+
+def test_source_that_is_late_every_night_is_told_once() -> None:
+    nights = Nights()
+    late = [nights.changes(facts(6, missing=[day])) for day in reversed(last(5))]
+    assert late == [[Change.NEW], [], [], [], []]
+
+
 def test_failure_is_told_again_when_its_code_changes() -> None:
     nights = Nights()
     changes = [nights.changes(facts(code)) for code in (4, 4, 3, 3, 0)]
@@ -120,7 +138,7 @@ def test_what_goes_on_unchanged_is_not_written_again() -> None:
     assert nights.changes(facts(3, missing=last(1))) == [Change.NEW, Change.NEW]
     again = nights.run(facts(3, missing=last(1)))
     assert (again.news, again.silent) == ([], [])
-    other = nights.run(facts(3, missing=[DAYS.start]))
+    other = nights.run(facts(3, missing=[THURSDAY - timedelta(1)]))
     assert [notice.occasion for notice in other.silent] == [Occasion.DAYS_MISSING.value]
     assert nights.changes(facts()) == [Change.OVER, Change.OVER]
 

@@ -9,6 +9,7 @@ from enum import Enum
 import msgspec
 
 from dashboard_scraper.errors import SignInRequired
+from dashboard_scraper.model.dates import runs_of_days
 from dashboard_scraper.notify.occasions import Details, Finding, Occasion, RunFacts
 from dashboard_scraper.store import Notice
 from dashboard_scraper.store.runs import NIGHTLY
@@ -114,7 +115,10 @@ def _change(
     """Why to send a message of it; None if it would only repeat the last one."""
     if notice is None or notice.notified_at is None:
         return Change.NEW
-    if _is_worse(finding.details, details_of(notice)):
+    before = details_of(notice)
+    if _is_worse(finding.details, before):
+        return Change.WORSE
+    if finding.occasion is Occasion.DAYS_MISSING and _has_new_gap(finding.details, before):
         return Change.WORSE
     if remind_after is not None and now - notice.notified_at >= remind_after:
         return Change.STILL
@@ -126,6 +130,15 @@ def _is_worse(now: Details, before: Details) -> bool:
     if (now.exit_code, now.expires_at) != (before.exit_code, before.expires_at):
         return True
     return bool(before.reported) and len(now.days) >= _WORSE_FACTOR * before.reported
+
+
+def _has_new_gap(now: Details, before: Details) -> bool:
+    """Whether days are missing that neither were before nor are next to such days: not one more of
+    an outage that goes on, or of a source that is late every night.
+    """
+    known = {day.toordinal() for day in before.days}
+    gaps = [(gap.start.toordinal(), gap.end.toordinal()) for gap in runs_of_days(now.days)]
+    return any(known.isdisjoint(range(start - 1, end + 2)) for start, end in gaps)
 
 
 def _updated(finding: Finding, notice: Notice | None, now: datetime, *, tell: bool) -> Notice:
