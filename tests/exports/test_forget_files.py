@@ -265,7 +265,7 @@ def test_no_file_shows_a_name_that_is_also_of_somebody_else(home: Home) -> None:
     put(home.settings["STORE_URL"], {LAST: [user("ada", chat_messages=1)]}, "copilot")
     export_files(settings_of(home), Window(LAST, LAST), None)
     found = home.run("forget", "ada", "--source", "copilot")
-    assert found.out.splitlines()[0] == "1 rows removed"
+    assert found.out.splitlines()[0] == "1 row removed"
     assert "still shown" not in found.out
     assert f"also that of somebody else in {SOURCE}" in found.err
 

@@ -340,7 +340,7 @@ def test_forget_removes_person_with_only_credits(
     assert (f"{FIRST}", STRANGER) in stored_credits(home)
     capsys.readouterr()
     forget(home, STRANGER)
-    assert capsys.readouterr().out == "1 rows removed\n"
+    assert capsys.readouterr().out == "1 row removed\n"
     assert stored_credits(home) == in_organization(spring)
 
 

@@ -459,7 +459,7 @@ def test_forget_removes_person_with_only_editor_rows(
     backfill(home, DAY, DAY)
     capsys.readouterr()
     forget(home, STRANGER)
-    assert capsys.readouterr().out == "1 rows removed\n"
+    assert capsys.readouterr().out == "1 row removed\n"
     assert rows_of(home, DAY) == in_organization(spring, DAY)
 
 

@@ -31,7 +31,7 @@ from dashboard_scraper.exports.notes import NOTES, is_foreign
 from dashboard_scraper.files import STALE_SUFFIX, explained, flush_folder
 from dashboard_scraper.model.addresses import cleaned
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.listing import listed
+from dashboard_scraper.model.listing import listed, many
 from dashboard_scraper.people import traces
 from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.settings.config import Settings
@@ -75,7 +75,7 @@ def forget(settings: Settings, user: str, *, files: bool, source: str | None = N
         found = search.find()
         if not rows and not found.showing:
             raise UsageError(f"{store.shown} has no day of {user}; {_advice(store, user)}")
-        sys.stdout.write(f"{rows} rows removed\n")
+        sys.stdout.write(f"{many(rows, 'row')} removed\n")
         unwritten: dict[Path, ScraperError] = {}
         if files and found.showing:
             unwritten = _remove_from_files(settings, store, search, found.showing)

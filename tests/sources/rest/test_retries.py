@@ -121,7 +121,7 @@ def test_permanent_fault_ends_with_the_attempts(
 def test_without_retries_there_is_one_attempt(users_only: Home, sim: Simulator) -> None:
     users_only.settings["MAX_RETRIES"] = "0"
     sim.add_fault(Fault(status(503, "0"), times=1))
-    assert_gave_up(users_only.run(f"{DAY}"), users_only, "HTTP 503", "after 1 attempts")
+    assert_gave_up(users_only.run(f"{DAY}"), users_only, "HTTP 503", "after 1 attempt\n")
     assert sim.count() == 1
 
 

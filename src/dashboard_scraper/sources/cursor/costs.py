@@ -29,6 +29,7 @@ from dashboard_scraper.model.costs import (
     text_of,
 )
 from dashboard_scraper.model.dates import Window, runs_of_days, utc_day
+from dashboard_scraper.model.listing import many
 from dashboard_scraper.model.money import ZERO, difference, exact_sum
 from dashboard_scraper.sources.cursor.events import EVENTS, TOTAL, Event, EventReading
 from dashboard_scraper.sources.cursor.moments import (
@@ -317,7 +318,7 @@ def _differences(
     for metric in (BILLED, ESTIMATED):
         differing = [each for each in compared if each.metric is metric and each.differs]
         if differing:
-            members = "1 member" if len(differing) == 1 else f"{len(differing)} members"
+            members = many(len(differing), "member")
             found.append(
                 CostDifference(
                     f"{metric.name} of {members} in the billing cycle since {first}",

@@ -23,6 +23,7 @@ from requests.auth import AuthBase
 
 from dashboard_scraper import __version__
 from dashboard_scraper.errors import ContractBroken, SourceUnavailable, UsageError
+from dashboard_scraper.model.listing import many
 from dashboard_scraper.sources.rest.bodies import (
     ACCEPTED_ENCODINGS,
     MAX_BODY,
@@ -238,7 +239,9 @@ class Http:
             self._pause_all_threads(wait)
         what = f"{self._shown(url)}: {failure}"
         if attempt > self._policy.retries:
-            raise SourceUnavailable(f"{what}; gave up after {attempt} attempts") from failure
+            raise SourceUnavailable(
+                f"{what}; gave up after {many(attempt, 'attempt')}"
+            ) from failure
         if time.monotonic() + wait > deadline:
             raise SourceUnavailable(
                 f"{what}; gave up, RETRY_BUDGET_SECONDS={self._policy.budget:g} is spent"
