@@ -149,6 +149,33 @@ def test_missing_days_are_noted_where_they_matter(
 
 
 @pytest.mark.slow
+def test_days_that_may_still_change_are_marked(home: Home) -> None:
+    """The last days of a nightly page: who compares them with others must know."""
+    before = LAST - timedelta(1)
+    store_days(home, users(9), MONTH, empty=[LAST])
+    settled = page(home, settle_days=10)
+    report = page(home, settle_days=12)
+    marks = [day["mark"] for day in report.charts["active"]["days"]]
+    assert marks[-2:] == ["~", "\u25cb"]
+    assert "~" not in marks[:-2]
+    remarks = report.column("t-active", "Remark")
+    assert remarks[f"{before}"] == "not settled: may still change"
+    assert remarks[f"{LAST}"] == "fetched, and nobody was active; not settled: may still change"
+    assert f"Not settled, and may still change: {before} to {LAST}" in report.words
+    for text in report.charts["active"]["tips"][-2:]:
+        assert "may still change" in text.splitlines()[0]
+    assert "may still change" not in settled.text
+
+
+@pytest.mark.slow
+def test_days_of_the_period_before_that_may_still_change_are_listed(home: Home) -> None:
+    store_days(home, users(9), TWO_MONTHS)
+    days = f"{MONTH.start - timedelta(2)} to {MONTH.start - timedelta(1)}"
+    words = page(home, settle_days=40).words
+    assert f"Of the period before, not settled, and may still change: {days}" in words
+
+
+@pytest.mark.slow
 def test_one_day_and_one_person_are_singular(home: Home) -> None:
     store_days(home, users(1), Window(LAST - timedelta(1), LAST), missing=[LAST - timedelta(1)])
     words = page(home, Window(LAST, LAST)).words

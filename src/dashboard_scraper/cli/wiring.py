@@ -67,6 +67,7 @@ def report_options(settings: Settings) -> ReportOptions:
     return ReportOptions(
         settings.report_users,
         settings.reconcile_tolerance,
+        settings.settle_days,
         settings.cost_settle_days,
         settings.seat_prices,
         settings.min_group_size,

@@ -17,10 +17,13 @@ from dashboard_scraper.sources.registry import SOURCES
 Values = Sequence[float | None]
 Pick = Callable[[Day], float | None]
 
-MISSING, EMPTY, GAP = "\u00d7", "\u25cb", "\u25a8"
+MISSING, EMPTY, UNSETTLED, GAP = "\u00d7", "\u25cb", "~", "\u25a8"
 """The marks under special days; days in doubt have the sign of their doubt instead. GAP is in the
 legend for the hatching of days with an unknown figure.
 """
+
+MAY_CHANGE = "not settled: may still change"
+"""What UNSETTLED means."""
 
 PEOPLE, MONTH, BEFORE, OTHER = "people", "month", "before", "other"
 """Colours of the style sheet for series that are not of one kind of use: all people, the people of
@@ -119,8 +122,9 @@ def mark_of(day: Day) -> str:
 
 
 def marks_of(day: Day) -> list[str]:
-    """All marks of a day, the most important first: missing, in doubt, empty."""
+    """All marks of a day, the most important first: missing, in doubt, empty, not settled."""
     if day.state is State.MISSING:
         return [MISSING]
     signs = [doubt.kind.sign for doubt in day.doubts]
-    return [*signs, EMPTY] if day.state is State.EMPTY else signs
+    signs += [EMPTY] if day.state is State.EMPTY else []
+    return signs if day.settled else [*signs, UNSETTLED]

@@ -28,6 +28,8 @@ def completeness_of(figures: ReportFigures) -> list[str]:
         doubts = [f"{day.day}: {_reason(d)}" for day in now.days for d in day.doubts_of(kind)]
         if doubts:
             texts.append(f"{title}: {listed(doubts, _LONGEST_LIST, '; ', _LONGEST_DOUBT)}")
+    if unsettled := [day.day for day in now.days if not day.settled]:
+        texts.append(f"Not settled, and may still change: {days_text(unsettled)}")
     lost = [day.day for day in now.days if day.forgotten]
     if lost:
         texts.append(f"A user was removed since, and is not counted: {days_text(lost)}")
@@ -45,6 +47,8 @@ def _of_the_period_before(before: Period) -> Iterator[str]:
         yield f"Missing of the period before: {days}, so no sum is compared with its"
     if in_doubt := [day.day for day in before.days if day.doubts]:
         yield f"In doubt of the period before: {days_text(in_doubt)}"
+    if unsettled := [day.day for day in before.days if not day.settled]:
+        yield f"Of the period before, not settled, and may still change: {days_text(unsettled)}"
     if lost := [day.day for day in before.days if day.forgotten]:
         yield f"Of the period before, a user was removed since: {days_text(lost)}"
 

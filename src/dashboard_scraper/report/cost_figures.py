@@ -40,12 +40,12 @@ from dashboard_scraper.report.spending import (
     CostReading,
     compare,
     currencies_of,
-    is_settled,
     month_forecast,
     payer_of,
     unit_of,
 )
 from dashboard_scraper.store import CostLedgerDay, Reader
+from dashboard_scraper.store.settling import was_settled
 
 _METRICS = {CostKind.MONEY: BILLED, CostKind.CREDITS: CREDITS}
 """What a budget of the kind limits."""
@@ -210,7 +210,7 @@ def _days(reading: CostReading, window: Window, settle_days: int) -> list[CostDa
 
 def _day(row: CostLedgerDay, settle_days: int) -> CostDayFigures:
     doubt = "; ".join(map(str, row.unreconciled))
-    return CostDayFigures(row.day, row.sums, doubt, is_settled(row, settle_days), row.forgotten)
+    return CostDayFigures(row.day, row.sums, doubt, was_settled(row, settle_days), row.forgotten)
 
 
 def _budgets(

@@ -15,14 +15,17 @@ from dashboard_scraper.model.costs import (
     CostMetric,
 )
 from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.doubts import DoubtKind
 from dashboard_scraper.model.listing import many
 from dashboard_scraper.model.money import ZERO, difference, exact_sum, per, rounded
 from dashboard_scraper.report.charts import (
     BEFORE,
     GAP,
+    MAY_CHANGE,
     MISSING,
     MONTH,
     PEOPLE,
+    UNSETTLED,
     AmountSeries,
     ChartDay,
     DayChart,
@@ -42,11 +45,11 @@ from dashboard_scraper.report.texts import (
 )
 
 _MOST_PEOPLE, _MOST_PARTS, _MOST_BUDGETS = 10, 3, 25
-_UNRECONCILED, _UNSETTLED = "!", "~"
+_UNRECONCILED = DoubtKind.UNRECONCILED.sign
 _MARKS = {
     MISSING: "missing: no costs in the store",
     _UNRECONCILED: "not what the source's own figures say",
-    _UNSETTLED: "not settled: may still change",
+    UNSETTLED: MAY_CHANGE,
     GAP: UNKNOWN,
 }
 _BEFORE = "the period before"
@@ -175,7 +178,7 @@ def _marks_of(day: CostDayFigures) -> list[str]:
     if day.sums is None:
         return [MISSING]
     found = [_UNRECONCILED] if day.doubt else []
-    return found if day.settled else [*found, _UNSETTLED]
+    return found if day.settled else [*found, UNSETTLED]
 
 
 def _day_figure(costs: PageCosts, metric: CostMetric, style: str, *, full: bool) -> Figure:

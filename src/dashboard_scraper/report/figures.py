@@ -79,7 +79,8 @@ class Day(msgspec.Struct, frozen=True):
 
     `week` and `month` count distinct active people of the 7 and 28 days up to this one, and are
     None if any of these days is missing. `sums` is None for a missing day. `doubts` say why the
-    figures may be wrong, the worst first; `forgotten` is how many users were removed since.
+    figures may be wrong, the worst first; a day that is not `settled` may still change; `forgotten`
+    is how many users were removed since.
     """
 
     day: date
@@ -89,6 +90,7 @@ class Day(msgspec.Struct, frozen=True):
     month: int | None = None
     sums: Figures | None = None
     doubts: tuple[Doubt, ...] = ()
+    settled: bool = True
     forgotten: int = 0
 
     def doubts_of(self, kind: DoubtKind) -> list[Doubt]:

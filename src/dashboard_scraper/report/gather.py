@@ -11,7 +11,6 @@ from dashboard_scraper.model.distinct import DistinctPeople
 from dashboard_scraper.model.doubts import doubts_of
 from dashboard_scraper.model.figures import Sums
 from dashboard_scraper.model.metrics import COUNTS, LINES, MESSAGES, Figures, Metric
-from dashboard_scraper.model.tolerance import Tolerance
 from dashboard_scraper.people.audience import Audience, Naming
 from dashboard_scraper.people.groups import grouped_teams
 from dashboard_scraper.report.cost_figures import costs_of
@@ -35,6 +34,7 @@ from dashboard_scraper.shown_people import ShownPeople, unknown_of_merged
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader, Status, Store, UserSums
 from dashboard_scraper.store.day_people import bits_in, counts_of_bits, new_on, union
+from dashboard_scraper.store.settling import was_settled
 from dashboard_scraper.store.sum_queries import PlaceSums
 
 _MOST_BEHIND = timedelta(weeks=1)
@@ -97,7 +97,7 @@ class _Gathering:
     def period(
         self,
         window: Window,
-        tolerance: Tolerance,
+        options: ReportOptions,
         metrics: Collection[Metric],
         sums_later: SumsLater = nothing_beside,
     ) -> Period:
@@ -106,7 +106,7 @@ class _Gathering:
         sums = self._sums_of_days(stored)
         days = [
             (
-                self._day(self.ledger[day], sums[day], tolerance)
+                self._day(self.ledger[day], sums[day], options)
                 if day in sums
                 else Day(day, State.MISSING)
             )
@@ -122,7 +122,7 @@ class _Gathering:
         people = tuple(self._persons(users, stored, metrics))
         return Period(window, tuple(days), people, frozenset(used))
 
-    def _day(self, row: LedgerDay, sums: Figures, tolerance: Tolerance) -> Day:
+    def _day(self, row: LedgerDay, sums: Figures, options: ReportOptions) -> Day:
         return Day(
             row.day,
             State.EMPTY if row.status is Status.EMPTY else State.COMPLETE,
@@ -130,7 +130,8 @@ class _Gathering:
             week=self._distinct.exactly(row.day, WEEK),
             month=self._distinct.exactly(row.day, DAYS),
             sums=sums,
-            doubts=tuple(doubts_of(row, tolerance)),
+            doubts=tuple(doubts_of(row, options.tolerance)),
+            settled=was_settled(row, options.settle_days),
             forgotten=row.forgotten,
         )
 
@@ -213,9 +214,9 @@ def figures_of(
     earlier = period_before(window)
     later = gathering.begin_sums(store, earlier, messages) if store else nothing_beside
     # The window first: its sums are those that another output has just asked for.
-    now = gathering.period(window, options.tolerance, measures.metrics)
+    now = gathering.period(window, options, measures.metrics)
     # Of the people before, the page has who they were, and how many messages each sent.
-    before = gathering.period(earlier, options.tolerance, messages, later)
+    before = gathering.period(earlier, options, messages, later)
     known, services = gathering.known_names(window.end)
     rows = [row for day, row in gathering.ledger.items() if day in window]
     whole = [row.day for row in rows if row.editor_language is DetailStatus.COMPLETE]
@@ -249,7 +250,7 @@ def teams_in(
     """
     gathering = _Gathering(reader, source, window, audience, ())
     measures = Measures(info_of(source).metrics)
-    now = gathering.period(window, options.tolerance, measures.metrics)
+    now = gathering.period(window, options, measures.metrics)
     if now.missing:
         return []
     known, services = gathering.known_names(window.end)

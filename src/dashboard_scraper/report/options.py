@@ -22,13 +22,14 @@ MOST_DAYS = 3 * 366
 
 class ReportOptions(msgspec.Struct, frozen=True):
     """Whether the page has a table of users, the tolerance beyond which users and the source's
-    totals count as different, how long after its end a day's costs are settled, what a seat of
-    each source costs a month, the size below which a team is not shown apart, and who should be
-    using what.
+    totals count as different, how many days after its end a day's counts and its costs are
+    settled, what a seat of each source costs a month, the size below which a team is not shown
+    apart, and who should be using what.
     """
 
     users: bool = True
     tolerance: Tolerance = EXACT
+    settle_days: int = 0
     cost_settle_days: int = 0
     seat_prices: SeatPrices = NO_PRICES
     min_group_size: int = MIN_GROUP_SIZE

@@ -13,8 +13,10 @@ from dashboard_scraper.report.charts import (
     BEFORE,
     EMPTY,
     GAP,
+    MAY_CHANGE,
     MISSING,
     PEOPLE,
+    UNSETTLED,
     BarChart,
     DayChart,
     Pick,
@@ -49,6 +51,7 @@ MARKS = {
     MISSING: "missing: not in the store",
     **{kind.sign: kind.meaning for kind in DoubtKind},
     EMPTY: "fetched, and nobody was active",
+    UNSETTLED: MAY_CHANGE,
     GAP: UNKNOWN,
 }
 _BEFORE = "the period before"

@@ -29,7 +29,7 @@ from dashboard_scraper.model.costs import (
     CostKind,
     CostMetric,
 )
-from dashboard_scraper.model.dates import Window, end_of_day, month_of
+from dashboard_scraper.model.dates import Window, month_of
 from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.model.money import exact_sum
 from dashboard_scraper.people.audience import Audience, Naming
@@ -38,6 +38,7 @@ from dashboard_scraper.people.identity import Person
 from dashboard_scraper.people.people import Spelling
 from dashboard_scraper.people.shown_costs import SERVICE_ACCOUNTS
 from dashboard_scraper.store import CostLedgerDay, Reader
+from dashboard_scraper.store.settling import was_settled
 
 UNATTRIBUTED = "(unattributed)"
 NO_TEAM, OTHER_TEAMS = "(no team)", "(all others)"
@@ -71,11 +72,6 @@ class Comparison(msgspec.Struct, frozen=True):
 def unit_of(metric: CostMetric, currency: str) -> str:
     """What amounts of the metric are in."""
     return currency if metric.kind is CostKind.MONEY else metric.kind.value
-
-
-def is_settled(day: CostLedgerDay, settle_days: int) -> bool:
-    """Whether the day was fetched so long after its end that its costs are final."""
-    return day.fetched_at >= end_of_day(day.day) + timedelta(days=settle_days)
 
 
 def usual_metric(days: Iterable[CostLedgerDay]) -> CostMetric:
@@ -259,7 +255,7 @@ def compare(
         (len(now_days), len(before_days)),
         left_out,
         [row for row in rows if row.unreconciled],
-        [row.day for row in rows if not is_settled(row, settle_days)],
+        [row.day for row in rows if not was_settled(row, settle_days)],
         [row.day for row in rows if row.forgotten],
     )
 

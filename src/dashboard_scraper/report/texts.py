@@ -201,12 +201,13 @@ def rate_cell(shown: int | None, accepted: int | None) -> str:
 
 
 def day_head(day: Day) -> str:
-    """The day and anything special about it: missing, in doubt, empty."""
+    """The day and anything special about it: missing, in doubt, empty, not settled."""
     head = weekday_text(day.day)
     if day.state is State.MISSING:
         return f"{head}: missing"
     known = [doubt_text(each) for each in day.doubts]
     known += ["nobody was active"] if day.state is State.EMPTY else []
+    known += [] if day.settled else ["may still change"]
     return f"{head}: {'; '.join(known)}" if known else head
 
 

@@ -35,8 +35,16 @@ def is_settled(stored: LedgerDay | CostLedgerDay, settle_days: int, now: datetim
 
 def settled_by(day: date, fetched_at: datetime, settle_days: int, now: datetime) -> bool:
     """The same of a day whose row is not read."""
-    settled_at = end_of_day(day) + timedelta(days=settle_days)
-    return settled_at <= fetched_at <= now
+    return _settles_at(day, settle_days) <= fetched_at <= now
+
+
+def was_settled(stored: LedgerDay | CostLedgerDay, settle_days: int) -> bool:
+    """The same whatever time it is, for outputs that only new figures may change."""
+    return _settles_at(stored.day, settle_days) <= stored.fetched_at
+
+
+def _settles_at(day: date, settle_days: int) -> datetime:
+    return end_of_day(day) + timedelta(days=settle_days)
 
 
 def was_over(stored: LedgerDay | CostLedgerDay, now: datetime) -> bool:
