@@ -230,9 +230,8 @@ $(READY): pyproject.toml requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	touch $@
 
-# With Spark comes pandas, which pyarrow imports wherever it finds it: SPARK_AFTER names targets that
-# have to end before it is installed.
-$(SPARK_READY): $(READY) requirements-spark.txt | $(SPARK_AFTER)
+# With Spark comes pandas, which pyarrow imports wherever it finds it.
+$(SPARK_READY): $(READY) requirements-spark.txt
 	$(call install,$(VENV),requirements-spark.txt)
 	touch $@
 
