@@ -83,23 +83,26 @@ def test_days_of_a_break_longer_than_the_window_are_told_until_they_are_fetched(
     before = today() - timedelta(35)
     store = store_at(store_url)
     with store.locked(), store.opened():
-        fetched_at = end_of_day(before) + timedelta(hours=3)
-        store.put(ANALYTICS, DayUsage(before, [], None), fetched_at)
+        for day, later in ((before - timedelta(1), timedelta(4)), (before, timedelta(hours=3))):
+            store.put(ANALYTICS, DayUsage(day, [], None), end_of_day(day) + later)
     backfill = ("backfill", f"{before}", f"{today() - timedelta(29)}")
     missing = listed_days([before + timedelta(number) for number in range(1, 7)])
     for _ in range(2):
         result = home.run("--last-28-days")
         assert result.code == 0
-        assert f"had settled: {before}; missing since then: {missing}; " in result.err
+        assert f"had settled: {before}; missing: {missing}; no nightly run" in result.err
         assert f"run `{' '.join(backfill)}`\n" in result.err
     assert api.requests
     (message,) = sink.take()
     assert message["title"] == "dashboard-scraper: analytics: 6 days are missing"
     assert f"Not in the store: {missing}." in message["message"]
+    assert home.run("backfill", f"{before}", f"{before}").code == 0  # the missing ones stay
+    assert f", missing: {missing}; no nightly run" in home.run("--last-28-days").err
+    assert sink.take() == []
     assert home.run(*backfill).code == 0
     assert subjects(sink) == ["analytics: all is well again"]
     result = home.run("--last-28-days")
-    assert "settled" not in result.err
+    assert "no nightly run" not in result.err
     assert sink.take() == []
 
 

@@ -55,6 +55,13 @@ class RecordedDay(NamedTuple):
     example: str
 
 
+class FetchTimes(NamedTuple):
+    """When a day was fetched for the first and for the last time."""
+
+    first: datetime
+    last: datetime
+
+
 # Each is built once: see `statements`.
 _SOURCES = select(DAY_LEDGER.c.source).distinct().order_by(DAY_LEDGER.c.source)
 _FETCHES = select(
@@ -63,8 +70,10 @@ _FETCHES = select(
 _FETCHES_AT = of_source(DAY_FETCH, select(func.count())).where(
     DAY_FETCH.c.fetched_at == bindparam("moment")
 )
-_LAST_FETCHES = of_source(
-    DAY_FETCH, select(DAY_FETCH.c.day, func.max(DAY_FETCH.c.fetched_at)), windowed=True
+_FETCH_TIMES = of_source(
+    DAY_FETCH,
+    select(DAY_FETCH.c.day, func.min(DAY_FETCH.c.fetched_at), func.max(DAY_FETCH.c.fetched_at)),
+    windowed=True,
 ).group_by(DAY_FETCH.c.day)
 _DAYS = of_source(DAY_LEDGER, select(DAY_LEDGER.c.day)).order_by(DAY_LEDGER.c.day)
 _NOTE = select(INFO.c.value).where(INFO.c.name == bindparam("note"))
@@ -125,9 +134,10 @@ class Reader(CostQueries, PeopleQueries, SumQueries):
         ((count,),) = self._all(_FETCHES_AT, {**source_values(source), "moment": moment})
         return bool(count)
 
-    def last_fetches(self, source: str, window: Window) -> dict[date, datetime]:
-        """When each stored day was fetched last, whatever was done with the answer."""
-        return {row[0]: row[1] for row in self._all(_LAST_FETCHES, source_values(source, window))}
+    def fetch_times(self, source: str, window: Window) -> dict[date, FetchTimes]:
+        """When each stored day was fetched, whatever was done with the answers."""
+        rows = self._all(_FETCH_TIMES, source_values(source, window))
+        return {row[0]: FetchTimes(row[1], row[2]) for row in rows}
 
     def days(self, source: str) -> list[date]:
         """The stored days, oldest first."""

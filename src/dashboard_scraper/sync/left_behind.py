@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 
 import msgspec
 
-from dashboard_scraper.model.dates import Window
+from dashboard_scraper.model.dates import DAYS, Window, end_of_day
 from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.sources.interface import Source
 from dashboard_scraper.store import Reader
@@ -18,10 +18,15 @@ from dashboard_scraper.sync.day_fetching import Job
 
 logger = logging.getLogger(__name__)
 
+_IN_TIME = timedelta(days=DAYS)
+"""How long after its end the nightly job fetches a day for the first time, at most."""
+
 
 class LeftBehind(msgspec.Struct, frozen=True):
-    """Stored days that were last fetched before they or their costs had settled, and the days after
-    the first of these that are missing; both oldest first, and before the window.
+    """Days before the window, oldest first: stored ones that were last fetched before they or their
+    costs had settled, and those that are missing although days before them were fetched by the
+    nightly job, in the weeks after their end. Days that somebody filled later say nothing of the
+    days around them.
     """
 
     unsettled: list[date]
@@ -38,17 +43,20 @@ def left_behind(
     cost_settle_days: int | None = None,
 ) -> LeftBehind:
     """Those among `earlier` days. Costs count where there is a `cost_settle_days`."""
-    fetched = reader.last_fetches(source, earlier)
-    open_days = {day for day, at in fetched.items() if not settled_by(day, at, settle_days, now)}
+    fetched = reader.fetch_times(source, earlier)
+    unsettled = {
+        day for day, at in fetched.items() if not settled_by(day, at.last, settle_days, now)
+    }
     if cost_settle_days is not None:
         costs = reader.last_cost_fetches(source, earlier)
-        open_days |= {
+        unsettled |= {
             day for day, at in costs.items() if not settled_by(day, at, cost_settle_days, now)
         }
-    if not open_days:
+    in_time = {day for day, at in fetched.items() if at.first - end_of_day(day) <= _IN_TIME}
+    if not (in_time or unsettled):
         return LeftBehind([], [])
-    since = Window(min(open_days), earlier.end)
-    return LeftBehind(sorted(open_days), [day for day in since.days() if day not in fetched])
+    since = Window(min(in_time | unsettled), earlier.end)
+    return LeftBehind(sorted(unsettled), [day for day in since.days() if day not in fetched])
 
 
 def warn_of_left_behind(job: Job, reader: Reader, source: Source, window: Window) -> None:
@@ -66,14 +74,12 @@ def warn_of_left_behind(job: Job, reader: Reader, source: Source, window: Window
         settle_days=job.caution.settle_days,
         cost_settle_days=job.cost_settle_days if has_costs else None,
     )
-    if left.unsettled:
-        missing = f"; missing since then: {listed_days(left.missing)}" if left.missing else ""
+    found = (("last fetched before they had settled", left.unsettled), ("missing", left.missing))
+    if days := sorted({*left.unsettled, *left.missing}):
         logger.warning(
-            "days before %s were last fetched before they had settled: %s%s; no nightly run fetches"
-            " them any more: run `backfill %s %s`",
+            "of the days before %s, %s; no nightly run fetches them any more: run `backfill %s %s`",
             window.start,
-            listed_days(left.unsettled),
-            missing,
-            left.unsettled[0],
-            max([*left.unsettled, *left.missing]),
+            "; ".join(f"{what}: {listed_days(each)}" for what, each in found if each),
+            days[0],
+            days[-1],
         )
