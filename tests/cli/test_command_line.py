@@ -440,10 +440,11 @@ def test_run_without_standard_streams_does_its_work(home: Home, start: Start) ->
     assert (home.data / f"daily_exports_{DAY}_to_{DAY}" / "manifest.json").exists()
 
 
+@pytest.mark.parametrize("words", [["status"], ["completion", "bash"]], ids=lambda words: words[0])
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is full")
-def test_full_standard_output_is_an_error_without_a_traceback(home: Home) -> None:
-    result = with_streams(home, ">/dev/full", "status")
+def test_full_standard_output_is_an_error_without_a_traceback(home: Home, words: list[str]) -> None:
+    result = with_streams(home, ">/dev/full", *words)
     [line] = result.stderr.splitlines()
     assert line.endswith("standard output could not be written: No space left on device")
     assert result.returncode == 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import logging
 import os
@@ -11,6 +13,7 @@ import shutil
 import sys
 import unicodedata
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from urllib.parse import quote
 
 import markupsafe
@@ -87,6 +90,13 @@ def test_files_with_the_person_are_listed(home: Home, capsys: Capture, named: st
     assert first == "3 rows removed"
     assert {line.removeprefix(f"still shown in {home.data}/") for line in listed} == before
     assert shown(home) == before
+    with (  # without a buffer, as in the image
+        Path("/dev/full").open("wb", buffering=0) as full,
+        io.TextIOWrapper(full, write_through=True) as unbuffered,
+        contextlib.redirect_stdout(unbuffered),
+        pytest.raises(OutputFailed, match="standard output could not be written"),
+    ):
+        forget(home, named)
 
 
 @pytest.mark.slow

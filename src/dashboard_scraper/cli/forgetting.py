@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
@@ -75,7 +74,7 @@ def forget(settings: Settings, user: str, *, files: bool, source: str | None = N
         found = search.find()
         if not rows and not found.showing:
             raise UsageError(f"{store.shown} has no day of {user}; {_advice(store, user)}")
-        sys.stdout.write(f"{many(rows, 'row')} removed\n")
+        print_text(f"{many(rows, 'row')} removed\n", flush=False)
         unwritten: dict[Path, ScraperError] = {}
         if files and found.showing:
             unwritten = _remove_from_files(settings, store, search, found.showing)
@@ -127,7 +126,7 @@ def _list(paths: Iterable[Path]) -> None:
 
 def _print(what: str, path: Path) -> None:
     # A name that is not valid UTF-8 cannot be printed as it is.
-    sys.stdout.write(f"{what} {os.fsencode(path).decode(errors='replace')}\n")
+    print_text(f"{what} {os.fsencode(path).decode(errors='replace')}\n", flush=False)
 
 
 def _is_ours(path: Path) -> bool:

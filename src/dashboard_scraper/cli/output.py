@@ -19,14 +19,18 @@ def print_lines(results: Iterable[Path | str]) -> None:
     print_text("".join(f"{each}\n" for each in results))
 
 
-def print_text(text: str) -> None:
-    """Write a text, and what was written before, to stdout; OutputFailed as above."""
+def print_text(text: str, *, flush: bool = True) -> None:
+    """Write a text, and what was written before, to stdout; OutputFailed as above.
+
+    Not flushed, a text need not stop the work that it reports: only the last one then fails.
+    """
     stdout: TextIO | None = sys.stdout  # None in a process that was started without one
     if stdout is None:
         return
     with explained("standard output"):
         stdout.write(text)
-        stdout.flush()
+        if flush:
+            stdout.flush()
 
 
 def print_json(value: msgspec.Struct) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from dashboard_scraper.cli.arguments import Parser
 from dashboard_scraper.cli.commands import COMMANDS, fetch
@@ -23,6 +22,8 @@ def run(args: argparse.Namespace) -> None:
     """Write the script to stdout."""
     import shtab
 
+    from dashboard_scraper.cli.output import print_text
+
     form = new_parser("", "")
     fetch.add_options(form)
     shown = form.add_subparsers()
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     shown.add_parser(VERSION, help="print the version")
     for parser in (form, *shown.choices.values()):
         _complete_paths(parser)
-    sys.stdout.write(f"{shtab.complete(form, args.shell)}\n")
+    print_text(f"{shtab.complete(form, args.shell)}\n")
 
 
 def _complete_paths(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
@@ -76,7 +75,7 @@ def decide(settings: Settings, action: str, windows: Sequence[Window], now: date
                 store.accept(settings.source, day, now)
             else:
                 store.reject(settings.source, day, now)
-            sys.stdout.write(f"{day} {action}ed\n")
+            print_text(f"{day} {action}ed\n", flush=False)
     print_text("")
 
 

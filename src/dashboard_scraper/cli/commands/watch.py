@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -62,9 +61,10 @@ def _words_of_serve(args: argparse.Namespace) -> list[str]:
 
 
 def _print_health(settings: Settings) -> None:
+    from dashboard_scraper.cli.output import print_text
     from dashboard_scraper.model.dates import iso_utc
     from dashboard_scraper.watch.heartbeat import raise_unless_alive
 
     beat = raise_unless_alive(settings.heartbeat_file, datetime.now(UTC))
     next_run = f", next run {iso_utc(beat.next_run)}" if beat.next_run else ""
-    sys.stdout.write(f"{beat.state}{next_run}\n")
+    print_text(f"{beat.state}{next_run}\n")
