@@ -281,6 +281,29 @@ def test_no_records_give_a_header_and_a_warning(home: Home, sim: Simulator) -> N
     assert "without a single record" in result.err
 
 
+@pytest.mark.parametrize(("days", "code"), [(6, 0), (7, 11)])
+@pytest.mark.parametrize("listed", [True, False], ids=["listed", "left-out"])
+def test_week_without_anybody_is_marked_and_an_error(
+    home: Home, sim: Simulator, days: int, code: int, listed: bool
+) -> None:
+    """What an account sees that may not see the others: of a shorter time, it may be right."""
+    idle: dict[str, object] = {field: 0 for metric, field in FIELDS.items() if metric in COUNTS}
+    idle |= dict.fromkeys(("firstSeen", "lastSeen", "acceptanceRatePercentage"))
+    idle |= {"totalActiveDays": 0, USER_FIELD: "ada@example.com"}
+    sim.add_fault(
+        Fault(raw_body(json.dumps({"userFeatureStats": [idle] * listed}).encode()), USERS)
+    )
+    home.settings["SCRAPE_ENDPOINTS"] = USERS
+    result = home.run(f"{DAY - timedelta(days - 1)}", f"{DAY}")
+    assert result.code == code, result.err
+    (users,) = (path for path in result.paths if path.suffix == ".csv")
+    assert len(users.read_text().splitlines()) == 1 + listed
+    notes = [path.read_text() for path in result.paths if path.suffix == ".txt"]
+    words = f"nobody is active on any of the {days} days"
+    assert [words in text for text in notes] == [True] * (code > 0)
+    assert (f"{words} from {DAY - timedelta(6)} to {DAY}; every file" in result.err) == (code > 0)
+
+
 def test_other_records_have_priority_columns_first(home: Home, sim: Simulator) -> None:
     """And UTC timestamps."""
     records = [

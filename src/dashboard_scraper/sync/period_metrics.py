@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from dashboard_scraper.clock import utc_now
-from dashboard_scraper.errors import ScraperError, UsageError
+from dashboard_scraper.errors import Implausible, ScraperError, UsageError
 from dashboard_scraper.exports.csv_days import (
     name_has,
     period_csv,
@@ -51,6 +51,7 @@ from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.spans import span
 from dashboard_scraper.store import Store
 from dashboard_scraper.sync.day_fetching import store_day
+from dashboard_scraper.sync.plausibility import without_anybody
 from dashboard_scraper.sync.review import review
 from dashboard_scraper.sync.revisions import Caution
 from dashboard_scraper.sync.run_record import RunRecord, recorded
@@ -101,6 +102,11 @@ class Period(msgspec.Struct, frozen=True):
         """The file that names the users' doubts, if there are any."""
         return notes_path(self.target)
 
+    @property
+    def marked(self) -> str:
+        """What was done with figures in doubt, in words."""
+        return f"every file is written; {self.notes.name} says so"
+
 
 def export_period(
     make_source: MakeSource,
@@ -127,6 +133,9 @@ def export_period(
             tenant = source.fetch_tenant(period.window) if period.selected.tenant else []
         reviewed = _store(store, period, users, tenant, record) if period.is_over else []
         doubts = _doubts(store, source.name, period, users, tenant, rules.tolerance)
+        if words := _implausible(period.window, users):
+            doubts.append(Doubt(period.window, DoubtKind.SUSPICIOUS, words))
+            reviewed.append(Implausible(f"{words}; {period.marked}"))
         files = _files(period, users, tenant, doubts, audience)
         store.check_lock()
         make_folder(period.target.parent, outputs.mode)
@@ -155,11 +164,17 @@ def _recorded(store: Store, period: Period, outputs: Path) -> Iterator[RunRecord
 def _verdict(
     period: Period, doubts: Sequence[Doubt], reviewed: Sequence[ScraperError], rules: Rules
 ) -> Verdict:
-    marked = f"every file is written; {period.notes.name} says so"
     # Users and tenant are two requests, and figures of today grow between them.
     if not period.is_over:
         rules = msgspec.structs.replace(rules, warn_of_unreconciled=True)
-    return rules.verdict_on(doubts, marked, reviewed)
+    return rules.verdict_on(doubts, period.marked, reviewed)
+
+
+def _implausible(window: Window, users: list[UserUsage] | OtherRecords | None) -> str | None:
+    """Why a period as a whole is implausible, in words: an account that sees nobody looks so."""
+    if not isinstance(users, list) or DayUsage(window.end, users).active:
+        return None
+    return without_anybody(window)
 
 
 def _doubts(

@@ -98,13 +98,20 @@ def _described(name: str, value: int, usual: list[int]) -> str:
     )
 
 
+def without_anybody(window: Window) -> str | None:
+    """Why a window in which nobody is active is implausible, in words; None for a short one."""
+    if len(window) < _DAYS_EMPTY_AT_LEAST:
+        return None
+    return f"nobody is active on any of the {len(window)} days from {window}"
+
+
 def implausible(window: Window, ledger: Mapping[date, LedgerDay]) -> str | None:
     """Why a whole window is implausible, in words."""
     rows = [ledger[day] for day in window.days() if day in ledger]
     if len(rows) < len(window):
         return None
-    if len(rows) >= _DAYS_EMPTY_AT_LEAST and all(row.status is Status.EMPTY for row in rows):
-        return f"nobody is active on any of the {len(rows)} days from {window}"
+    if all(row.status is Status.EMPTY for row in rows):
+        return without_anybody(window)
     active = [row for row in rows if row.status is not Status.EMPTY]
     twins = len(active) >= _DAYS_EQUAL_AT_LEAST and len({row.digest for row in active}) == 1
     if twins and same_as_another(active[0], ledger):
