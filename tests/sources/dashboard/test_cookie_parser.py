@@ -272,7 +272,7 @@ TWO = (HOST, "_session", f"{SECRET}1"), (HOST, "_session", f"{SECRET}2")
 NOTHING, CONTROL, NONE, DIFFERENT, NO_JSON, CUT = (
     "nothing was pasted",
     "control characters",
-    "there is no _session cookie in it",
+    f"there is no _session cookie of {HOST} in it",
     "two different _session cookies",
     "looks like JSON, but is not valid JSON",
     "cut or malformed",
@@ -363,7 +363,7 @@ REFUSED = {
     ),
     "cURL of another site": (
         curl("-b", f"_session={SECRET}", url="https://app.example.org/"),
-        "",
+        NONE,
     ),
 }
 

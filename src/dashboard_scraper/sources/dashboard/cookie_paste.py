@@ -54,12 +54,13 @@ def parse_paste(text: str, host: str) -> Cookies:
     if not text:
         raise UsageError("nothing was pasted; copy the cookie and try again")
     read = next(read for is_such, read in _FORMS if is_such(text))
-    return _checked(read(text, host))
+    return _checked(read(text, host), host)
 
 
-def _checked(cookies: Cookies) -> Cookies:
+def _checked(cookies: Cookies, host: str) -> Cookies:
     if not cookies.get(SESSION_COOKIE):
-        raise UsageError(f"there is no {SESSION_COOKIE} cookie in it; copy that one")
+        # With its site: what was copied at another one has a cookie of that name.
+        raise UsageError(f"there is no {SESSION_COOKIE} cookie of {host} in it; copy that one")
     for name, value in cookies.items():
         if not _COOKIE_NAME.fullmatch(name):
             raise UsageError("a cookie's name in it has characters that are not allowed there")
