@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -81,6 +82,13 @@ def test_nightly_job_is_repeated_where_that_may_help() -> None:
     text = (FOLDER / "dashboard-scraper-nightly.service").read_text(encoding="utf-8")
     (line,) = re.findall(r"^RestartPreventExitStatus=(.*)", text, re.MULTILINE)
     assert {int(code) for code in line.split()} == final_exit_codes()
+
+
+@pytest.mark.parametrize("name", ["serve", "watch"])
+def test_stopped_service_is_not_a_failed_one(name: str) -> None:
+    """`systemctl stop` sends SIGTERM."""
+    text = (FOLDER / f"dashboard-scraper-{name}.service").read_text(encoding="utf-8")
+    assert f"\nSuccessExitStatus={128 + signal.SIGTERM}\n" in text
 
 
 def test_user_of_the_services_can_be_created(machine: Path) -> None:
