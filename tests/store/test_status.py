@@ -184,7 +184,7 @@ def test_status_lists_every_kind_of_day(home: Home, capsys: Capture) -> None:
     assert found["unreconciled"] == [{"day": f"{march(4)}", "differences": [difference]}]
     lines = text_of(home, capsys, NOON + timedelta(days=2))
     assert "  10 complete, 1 empty, 5 missing" in lines
-    assert "  1 days do not add up" in lines
+    assert "  1 day does not add up" in lines
     assert (
         f"    2025-03-04: {TENANT_TOTALS[MESSAGES]} is 1000000, the users' sum is {sums}" in lines
     )
@@ -283,12 +283,12 @@ LATER = NOON + timedelta(days=40)
 AHEAD = {
     "future": (
         {date(2025, 4, 15): LATER},
-        "1 days lie in the future, and do not count: 2025-04-15",
+        "1 day in the future, not counted: 2025-04-15",
     ),
-    "the far future": ({date(2999, 12, 30): LATER}, "do not count: 2999-12-30"),
+    "the far future": ({date(2999, 12, 30): LATER}, "not counted: 2999-12-30"),
     "fetched in the future": (
         {march(9): LATER},
-        "1 days were fetched at a moment that is still to come, and do not count: 2025-03-09",
+        "1 day fetched at a moment still to come, not counted: 2025-03-09",
     ),
 }
 

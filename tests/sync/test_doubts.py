@@ -176,9 +176,9 @@ def test_server_ignores_tolerated_differences(doubtful: Home) -> None:
 def test_status_marks_days_in_doubt(doubtful: Home) -> None:
     shown = doubtful.run("status")
     assert shown.code == 0
-    assert "  3 days that are suspicious\n" in shown.out
+    assert "  3 days: suspicious\n" in shown.out
     assert f"    {SUSPICIOUS}: {WHY_SHOWN}\n" in shown.out
-    assert "  2 days of which newer figures are held\n" in shown.out
+    assert "  2 days: newer figures are held\n" in shown.out
     assert f"    {HELD}: {NEWER}\n" in shown.out
     (line,) = (line for line in shown.out.splitlines() if line.startswith(f"  {LAST:%Y-%m}"))
     signs = dict(zip(MONTH.days(), line[-len(MONTH) :], strict=True))

@@ -10,7 +10,7 @@ import msgspec
 from dashboard_scraper.errors import Stale
 from dashboard_scraper.model.costs import CostDifference
 from dashboard_scraper.model.dates import end_of_day
-from dashboard_scraper.model.listing import NAMED_AT_MOST, listed, listed_days
+from dashboard_scraper.model.listing import NAMED_AT_MOST, listed, listed_days, many
 from dashboard_scraper.store.cost_rows import CostLedgerDay
 from dashboard_scraper.store.reader import Reader
 from dashboard_scraper.store.settling import is_settled, was_over
@@ -83,7 +83,7 @@ def newest_closed(ledger: Iterable[CostLedgerDay], now: datetime) -> CostLedgerD
 
 def lines_of(status: CostStatus) -> Iterator[str]:
     """Lines for people."""
-    yield f"  {status.days} days have costs, {status.first} to {status.last}"
+    yield f"  {many(status.days, 'day has', 'days have')} costs, {status.first} to {status.last}"
     if status.missing:
         yield f"    days without costs: {listed_days(status.missing)}"
     for each in status.unreconciled[-NAMED_AT_MOST:]:
@@ -92,4 +92,5 @@ def lines_of(status: CostStatus) -> Iterator[str]:
     if (more := len(status.unreconciled) - NAMED_AT_MOST) > 0:
         yield f"    the costs of {more:,} more days do not add up, which --json has"
     if status.forgotten:
-        yield f"    {len(status.forgotten)} days lack the costs of a user who was removed"
+        lack = many(len(status.forgotten), "day lacks", "days lack")
+        yield f"    {lack} the costs of a user who was removed"

@@ -19,7 +19,7 @@ from dashboard_scraper.model.dates import (
     utc_day,
 )
 from dashboard_scraper.model.doubts import Doubt, DoubtKind, doubts_in
-from dashboard_scraper.model.listing import NAMED_AT_MOST, listed_days
+from dashboard_scraper.model.listing import NAMED_AT_MOST, listed_days, many
 from dashboard_scraper.model.tolerance import EXACT, Tolerance
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader, Status
 from dashboard_scraper.store.cost_status import CostStatus, cost_status, lines_of
@@ -198,7 +198,7 @@ def as_text(status: StoreStatus) -> str:
             f"  {source.complete} complete, {len(source.empty)} empty,"
             f" {len(source.missing)} missing",
             f"  last run that got everything: {success}",
-            f"  {len(source.unreconciled)} days do not add up",
+            f"  {many(len(source.unreconciled), 'day does', 'days do')} not add up",
         ]
         lines += _newest(
             [
@@ -211,7 +211,9 @@ def as_text(status: StoreStatus) -> str:
         lines += _reasons(DoubtKind.HELD, source.held)
         lines += _details(source)
         if source.forgotten:
-            lines.append(f"  {len(source.forgotten)} days lack a user who was removed")
+            lines.append(
+                f"  {many(len(source.forgotten), 'day lacks', 'days lack')} a user who was removed"
+            )
         lines += [f"  {remark}" for remark in _clock_remarks(source)]
         lines += ["", f"           {_RULER}", *(f"  {line}" for line in _calendar(source))]
     if status.sources:
@@ -223,18 +225,18 @@ def _reasons(kind: DoubtKind, days: Sequence[Doubtful]) -> list[str]:
     if not days:
         return []
     reasons = _newest([f"    {each.day}: {each.reason}" for each in days])
-    return [f"  {len(days)} {_DAYS_ARE[kind]}", *reasons]
+    return [f"  {many(len(days), 'day')}: {_DAY_IS[kind]}", *reasons]
 
 
 def _details(source: SourceStatus) -> Iterator[str]:
     """Lines about figures that only some sources have, and only some runs fetch."""
     if source.editor_language:
-        yield f"  {source.editor_language} days have editors and languages"
+        yield f"  {many(source.editor_language, 'day has', 'days have')} editors and languages"
     if source.editor_language_unreconciled:
         days = listed_days(source.editor_language_unreconciled)
         yield f"    they do not add up to the users' figures: {days}"
     if source.credits:
-        yield f"  {source.credits} days have credits"
+        yield f"  {many(source.credits, 'day has', 'days have')} credits"
     if source.costs:
         yield from lines_of(source.costs)
 
@@ -250,13 +252,13 @@ def _clock_remarks(source: SourceStatus) -> Iterator[str]:
     """Lines about days that were stored while a clock was wrong."""
     if source.future:
         yield (
-            f"{len(source.future)} days lie in the future, and do not count:"
+            f"{many(len(source.future), 'day')} in the future, not counted:"
             f" {listed_days(source.future)}; a clock was ahead when they were fetched"
         )
     if source.fetched_in_future:
         yield (
-            f"{len(source.fetched_in_future)} days were fetched at a moment that is still to come,"
-            f" and do not count: {listed_days(source.fetched_in_future)}; a clock was ahead, or"
+            f"{many(len(source.fetched_in_future), 'day')} fetched at a moment still to come,"
+            f" not counted: {listed_days(source.fetched_in_future)}; a clock was ahead, or"
             " this one is behind"
         )
 
