@@ -20,12 +20,11 @@ from conftest import Home, all_files
 from crash_child import files_in, until
 from dashboard_scraper.errors import StoreFailed
 from dashboard_scraper.exports.daily_folders import GITHUB_FOLDER
-from dashboard_scraper.exports.day_workers import LEAST_USER_DAYS, usable_processors
+from dashboard_scraper.exports.day_workers import LEAST_USER_DAYS, OpenExport, usable_processors
 from dashboard_scraper.model.dates import Window
 from made_up_days import LAST, store_days, users
-from opened_exports import OPENED, export_with, opened, opened_by_nobody, opened_in_vain
+from opened_exports import OPENED, export_opened, opened, opened_by_nobody, opened_in_vain
 from stored_days import settings_of
-from tree import ROOT
 
 WEEK = Window(LAST - timedelta(6), LAST)
 
@@ -36,6 +35,18 @@ def stored(home: Home) -> Home:
     home.settings["ORGANIZATION_ID"] = "7"
     store_days(home, users(4), WEEK)
     return home
+
+
+def export_with(
+    home: Home, window: Window, folder: Path, open_export: OpenExport | None
+) -> dict[str, bytes]:
+    """What an export writes with another process, which opens it in this way, or with none.
+
+    Nothing else is left.
+    """
+    export_opened(settings_of(home), window, folder, open_export)
+    assert not [*folder.rglob(".*")]
+    return files_in(folder)
 
 
 def alone(home: Home, place: Path) -> dict[str, bytes]:
@@ -109,7 +120,6 @@ def start(home: Home, folder: Path, seconds: float) -> subprocess.Popen[str]:
     command = [sys.executable, "-W", "error", opened_exports.__file__, str(home.path), *words]
     return subprocess.Popen(
         command,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
