@@ -26,7 +26,7 @@ import pytest
 from dashboard_scraper.cli.commands import COMMANDS
 from dashboard_scraper.exports import daily_folders, github_files
 from dashboard_scraper.exports.manifest import MANIFEST
-from dashboard_scraper.model.dates import is_weekend
+from dashboard_scraper.model.dates import Window, is_weekend, last_complete_days
 from dashboard_scraper.settings.config import setting_names
 from dashboard_scraper.settings.library_settings import CA_FILES, NO_PROXY, PROXIES
 from dashboard_scraper.simulator import Organization, Simulator
@@ -173,7 +173,11 @@ class Home:
 
     @property
     def daily_folder(self) -> Path:
-        return self.data / f"daily_exports_{today() - timedelta(28)}_to_{yesterday()}"
+        return self.folder_of(Window(today() - timedelta(28), yesterday()))
+
+    def folder_of(self, days: Window) -> Path:
+        """Where a daily export of these days is."""
+        return self.data / f"daily_exports_{days.start}_to_{days.end}"
 
     def files(self) -> set[str]:
         """Names of all files below data/, with their folders; the store and its lock apart."""
@@ -254,6 +258,11 @@ def today() -> date:
 
 def yesterday() -> date:
     return today() - timedelta(1)
+
+
+WEEK = last_complete_days(7, today())
+WEEK_JOB = ("--daily", f"{WEEK.start}", f"{WEEK.end}")
+"""The daily job of a week: 28 days would do the same more often, in three times the time."""
 
 
 def twelve_users() -> Organization:

@@ -1,4 +1,4 @@
-"""`--last-28-days` and `demo`: the folder, each day's files, their sum, and the manifest."""
+"""The daily job and `demo`: the folder, each day's files, their sum, and the manifest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,19 @@ from typing import Any
 
 import pytest
 
-from conftest import Home, Result, Start, content_of, own_files, today, yesterday
+from conftest import (
+    WEEK,
+    WEEK_JOB,
+    Home,
+    Result,
+    Start,
+    all_files,
+    content_of,
+    last_working_day,
+    own_files,
+    today,
+    yesterday,
+)
 from dashboard_scraper.github.counters import Counter
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.metrics import LINES, USER_TITLE, Kind, parts_of
@@ -31,8 +43,8 @@ from dashboard_scraper.simulator import (
 from dashboard_scraper.sources.dashboard.fields import FIELDS, USER_FIELD
 from dashboard_scraper.sources.registry import DASHBOARD
 
-DAYS = [yesterday() - timedelta(27 - number) for number in range(28)]
-DAY = DAYS[20]
+DAYS = [*WEEK.days()]
+DAY = last_working_day()
 USERS = "user-feature-stats"
 COUNTS = [FIELDS[m] for m in FIELDS if m.kind is Kind.COUNT]
 COUNTERS = [counter.value for counter in Counter]
@@ -41,7 +53,7 @@ REPORT = "report.html"
 
 
 def daily(home: Home, code: int = 0) -> Result:
-    result = home.run("--last-28-days")
+    result = home.run(*WEEK_JOB)
     assert result.code == code, result.err
     assert "Traceback" not in result.err
     return result
@@ -56,7 +68,7 @@ def json_name(day: date) -> str:
 
 
 def read(home: Home, name: str) -> Any:
-    return json.loads((home.daily_folder / name).read_bytes())
+    return json.loads((home.folder_of(WEEK) / name).read_bytes())
 
 
 def manifest_days(home: Home) -> dict[str, dict[str, Any]]:
@@ -71,15 +83,18 @@ def counters(record: dict[str, Any]) -> Tally[tuple[str, str]]:
 
 @pytest.mark.slow
 def test_files_have_the_names_of_the_brief(home: Home, sim: Simulator) -> None:
-    result = daily(home)
-    assert home.daily_folder.name == f"daily_exports_{DAYS[0]}_to_{DAYS[-1]}"
+    result = home.run("--last-28-days")
+    assert result.code == 0, result.err
+    assert "Traceback" not in result.err
+    days = [yesterday() - timedelta(27 - number) for number in range(28)]
+    assert home.daily_folder.name == f"daily_exports_{days[0]}_to_{days[-1]}"
     assert result.paths == [home.daily_folder]
-    pairs = [name(day) for day in DAYS for name in (csv_name, json_name)]
+    pairs = [name(day) for day in days for name in (csv_name, json_name)]
     names = {
         str(Path(home.daily_folder.name, name)) for name in [*pairs, AGGREGATED, MANIFEST, REPORT]
     }
     assert home.own_files() == names
-    for day in DAYS:
+    for day in days:
         assert sim.count(USERS, day) == 1
 
 
@@ -152,12 +167,12 @@ def test_manifest_lists_every_day(home: Home, sim: Simulator) -> None:
             continue
         records = read(home, json_name(day))
         assert reported["status"] == ("complete" if records else "empty")
-        with (home.daily_folder / csv_name(day)).open(newline="") as file:
+        with (home.folder_of(WEEK) / csv_name(day)).open(newline="") as file:
             rows = list(csv.DictReader(file))
         assert (reported["users"], reported["active_users"]) == (len(rows), len(records))
         assert [each["name"] for each in reported["files"]] == [csv_name(day), json_name(day)]
         for each in reported["files"]:
-            data = (home.daily_folder / each["name"]).read_bytes()
+            data = (home.folder_of(WEEK) / each["name"]).read_bytes()
             assert (each["size"], each["sha256"]) == (len(data), sha256(data).hexdigest())
     days = manifest_days(home)
     assert (days[f"{nobody}"]["status"], days[f"{nobody}"]["users"]) == ("empty", 0)
@@ -165,14 +180,14 @@ def test_manifest_lists_every_day(home: Home, sim: Simulator) -> None:
     assert days[f"{idle}"]["users"] > 0
     assert "complete" in {reported["status"] for reported in days.values()}
     assert manifest["aggregated"] is None
-    assert not (home.daily_folder / AGGREGATED).exists()
+    assert not (home.folder_of(WEEK) / AGGREGATED).exists()
 
 
 @pytest.mark.usefixtures("sim")
 @pytest.mark.slow
 def test_manifest_lists_the_aggregate(home: Home) -> None:
     daily(home)
-    data = (home.daily_folder / AGGREGATED).read_bytes()
+    data = (home.folder_of(WEEK) / AGGREGATED).read_bytes()
     assert read(home, MANIFEST)["aggregated"] == {
         "name": AGGREGATED,
         "size": len(data),
@@ -185,7 +200,7 @@ def test_manifest_lists_the_aggregate(home: Home) -> None:
 def test_day_without_an_answer_is_not_empty(home: Home, sim: Simulator) -> None:
     for field in COUNTS:
         sim.add_fault(Fault(set_value(field, None), USERS, DAY))
-    result = home.run("--last-28-days")
+    result = home.run(*WEEK_JOB)
     assert result.code in (0, 6), result.err
     assert manifest_days(home)[f"{DAY}"]["status"] != "empty"
 
@@ -200,7 +215,7 @@ def test_user_with_unknown_activity_has_a_record(home: Home, sim: Simulator) -> 
         value = None if field == COUNTS[0] else 0
         sim.add_fault(Fault(set_value(field, value, record=place), USERS, DAY))
     daily(home, 9)
-    with (home.daily_folder / csv_name(DAY)).open(newline="") as file:
+    with (home.folder_of(WEEK) / csv_name(DAY)).open(newline="") as file:
         (user,) = (row[USER_TITLE] for row in csv.DictReader(file) if not row["Completions"])
     assert user in {each["user_login"] for each in read(home, json_name(DAY))}
 
@@ -223,7 +238,7 @@ def test_impossible_count_costs_only_its_day(home: Home, sim: Simulator) -> None
 def test_large_unknown_numbers_stay_exact(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(raw_body(one_user(unknown=10**30, least=-(10**30))), USERS, DAY))
     daily(home, 9)
-    with (home.daily_folder / csv_name(DAY)).open(newline="") as file:
+    with (home.folder_of(WEEK) / csv_name(DAY)).open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert (row["unknown"], row["least"].lstrip("'")) == (f"{10**30}", f"{-(10**30)}")
 
@@ -240,10 +255,10 @@ def test_field_named_like_a_column_costs_no_day(home: Home, sim: Simulator) -> N
 @pytest.mark.slow
 def test_second_run_writes_the_same_bytes(home: Home) -> None:
     daily(home)
-    before = contents(home.daily_folder)
+    before = contents(home.folder_of(WEEK))
     home.settings["MAX_CONCURRENCY"] = "1"
     daily(home)
-    assert contents(home.daily_folder) == before
+    assert contents(home.folder_of(WEEK)) == before
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -260,10 +275,10 @@ def test_unequal_lines_are_logged_once(home: Home, sim: Simulator) -> None:
     (line,) = [line for line in daily(home, 11).err.splitlines() if "its parts are" in line]
     assert "WARNING" in line
     assert "ada@example.com" in line
-    assert f"is {28 * 17}, its parts are {28 * 3 * len(parts)}" in line
+    assert f"is {len(DAYS) * 17}, its parts are {len(DAYS) * 3 * len(parts)}" in line
     sim.clear_faults()
     shutil.rmtree(home.data)
-    assert "add up" not in home.run("--last-28-days").err
+    assert "add up" not in home.run(*WEEK_JOB).err
 
 
 @pytest.mark.usefixtures("sim")
@@ -272,8 +287,8 @@ def test_log_has_a_line_per_day_and_a_summary(home: Home) -> None:
     lines = daily(home).err.splitlines()
     assert "\x1b" not in "".join(lines)
     assert not [day for day in DAYS if sum(f"{day} fetched" in line for line in lines) != 1]
-    assert "28 of 28 days" in "".join(line for line in lines if "fetched" in line)
-    assert lines[-1].endswith(f"{DAYS[0]} to {DAYS[-1]}: 28 of 28 days")
+    assert "7 of 7 days" in "".join(line for line in lines if "fetched" in line)
+    assert lines[-1].endswith(f"{DAYS[0]} to {DAYS[-1]}: 7 of 7 days")
 
 
 @pytest.mark.slow
@@ -282,7 +297,7 @@ def test_summary_names_missing_days_and_reasons(home: Home, sim: Simulator) -> N
     lines = daily(home, 6).err.splitlines()
     assert sim.count(USERS, DAY) == 2
     assert f"{DAY} failed: {USERS}" in lines[-3]
-    assert "27 of 28 days" in lines[-2]
+    assert "6 of 7 days" in lines[-2]
     assert "ERROR" in lines[-1]
     assert f"{DAY}" in lines[-1]
 
@@ -311,16 +326,9 @@ def test_terminal_shows_a_progress_bar(home: Home) -> None:
     assert b" fetched" not in shown
 
 
-def demo(path: Path, *words: str, **environment: str) -> Result:
-    """Run the demo in a home of its own."""
-    path.mkdir()
-    return Home(path, environment).run("demo", "--users", "3", *words)
-
-
 @pytest.mark.slow
-@pytest.mark.longest
-def test_demo_depends_on_its_seed_alone(tmp_path: Path) -> None:
-    """Not on the settings; and it writes only below its own folder."""
+def test_demo_depends_on_its_seed_alone(start: Start, tmp_path: Path) -> None:
+    """Not on the settings; and it writes only below its own folder, beside real files."""
     nowhere = "http://proxy.invalid:9/"
     troubled = {
         "METRICS_API_BASE_URL": "https://dashboard.invalid/",
@@ -329,34 +337,32 @@ def test_demo_depends_on_its_seed_alone(tmp_path: Path) -> None:
         **dict.fromkeys(["HTTP_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"], nowhere),
         "NO_PROXY": "other.example.com",
     }
+    real = start(Organization(users=3, today=today()))
     found = {}
-    for name, words, environment in [
-        ("first", ["--seed", "7"], {}),
-        ("second", ["--seed", "7"], troubled),
-        ("other", ["--seed", "8"], {}),
+    for name, seed, environment in [
+        ("first", "7", {}),
+        ("second", "7", troubled),
+        ("other", "8", {}),
     ]:
-        result = demo(tmp_path / name, "--users", "4", *words, **environment)
+        home = Home(tmp_path / name, environment)
+        home.path.mkdir()
+        if environment:
+            home.sign_in(real)
+            daily(Home(home.path, {"METRICS_API_BASE_URL": f"{real.url}/"}))
+        before = outside_of_demo(home)
+        assert bool(before) == bool(environment)
+        result = home.run("demo", "--source", DASHBOARD, "--users", "4", "--seed", seed)
         assert result.code == 0, result.err
-        folder = Home(tmp_path / name).data / "demo" / Home(tmp_path / name).daily_folder.name
+        folder = home.data / "demo" / home.daily_folder.name
         assert result.paths == [folder]
-        # The notes are of the day that does not add up, if any of four people worked on it.
-        assert len(contents(folder).keys() - {"NOTES.txt"}) == 87
-        outside = [
-            path
-            for path in (tmp_path / name).rglob("*")
-            if path.is_file() and tmp_path / name / "data" / "demo" not in path.parents
-        ]
-        assert outside == []
+        assert len(contents(folder)) == 59
+        assert outside_of_demo(home) == before
         found[name] = contents(folder)
     assert found["first"] == found["second"]
     assert found["first"] != found["other"]
 
 
-@pytest.mark.slow
-def test_demo_leaves_real_files_alone(home: Home, start: Start) -> None:
-    start(Organization(users=3, today=today()))
-    daily(home)
-    session, files = home.cookie_file.read_bytes(), contents(home.daily_folder)
-    assert home.run("demo", "--source", DASHBOARD, "--users", "2").code == 0
-    assert home.cookie_file.read_bytes() == session
-    assert contents(home.daily_folder) == files
+def outside_of_demo(home: Home) -> dict[Path, bytes]:
+    """The real session, store and files."""
+    files = [path for path in all_files(home.path) if home.data / "demo" not in path.parents]
+    return {path: path.read_bytes() for path in files}

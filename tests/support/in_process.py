@@ -93,4 +93,5 @@ def logging_as_before() -> Iterator[None]:
     finally:
         root.handlers = handlers
         for logger, level in levels:
-            logger.setLevel(level)
+            if logger.level != level:  # to set it empties the caches of hundreds of loggers
+                logger.setLevel(level)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Home, content_of, last_working_day, own_files, yesterday
+from conftest import WEEK, WEEK_JOB, Home, content_of, last_working_day, own_files
 from dashboard_scraper.exports.copilot_converter import PLACES
 from dashboard_scraper.model.metrics import USER_TITLE, Kind, Metric
 from dashboard_scraper.simulator import (
@@ -148,7 +148,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def manifest(home: Home) -> dict[str, dict[str, Any]]:
-    days = json.loads((home.daily_folder / MANIFEST).read_bytes())["days"]
+    days = json.loads((home.folder_of(WEEK) / MANIFEST).read_bytes())["days"]
     return {entry["day"]: entry for entry in days}
 
 
@@ -157,11 +157,10 @@ def pair(day: object) -> set[str]:
 
 
 def daily_files(home: Home) -> dict[str, bytes]:
-    return {path.name: content_of(path) for path in own_files(home.daily_folder)}
+    return {path.name: content_of(path) for path in own_files(home.folder_of(WEEK))}
 
 
-ALL_DAYS = [yesterday() - timedelta(n) for n in range(28)]
-WHOLE_EXPORT = {AGGREGATED, MANIFEST, REPORT}.union(*map(pair, ALL_DAYS))
+WHOLE_EXPORT = {AGGREGATED, MANIFEST, REPORT}.union(*map(pair, WEEK.days()))
 
 
 @pytest.mark.parametrize("name", BROKEN_USERS)
@@ -210,10 +209,10 @@ def test_fault_of_every_day_ends_the_job(
 ) -> None:
     """Of the first requests one is refused; what is in flight then may end, nothing else begins."""
     home.settings["MAX_CONCURRENCY"] = "2"
-    stale = leave_files_of_an_earlier_run(home, home.daily_folder, *WHOLE_EXPORT)
+    stale = leave_files_of_an_earlier_run(home, home.folder_of(WEEK), *WHOLE_EXPORT)
     sim.add_fault(Fault(effect, times=1))
     sim.latency = 0.5
-    result = home.run("--last-28-days")
+    result = home.run(*WEEK_JOB)
     assert result.code == code, result.err
     assert sim.count() <= 3
     assert home.files() == stale
@@ -238,9 +237,9 @@ def test_repeated_user_is_one_row(home: Home, sim: Simulator) -> None:
 def test_unknown_fields_become_columns(home: Home, sim: Simulator) -> None:
     sim.add_fault(Fault(add_field("zeta", 7, record=0), USERS))
     sim.add_fault(Fault(add_field("alpha", {"b": [1], "a": True}, record=1), USERS))
-    result = home.run("--last-28-days")
+    result = home.run(*WEEK_JOB)
     assert result.code == 0, result.err
-    rows = rows_of(home.daily_folder / f"augment_metrics_{DAY}.csv")
+    rows = rows_of(home.folder_of(WEEK) / f"augment_metrics_{DAY}.csv")
     assert list(rows[0])[-3:] == ["alpha.a", "alpha.b", "zeta"]
     cells = sorted(list(row.values())[-3:] for row in rows)
     assert cells == [[""] * 3] * (len(rows) - 2) + [["", "", "7"], ["true", "[1]", ""]]
@@ -284,15 +283,17 @@ def test_missing_figure_of_a_user_is_never_0(home: Home, sim: Simulator, fault: 
     chat = next(m for m in FIELDS if m.title == "Chat Messages")
     sim.add_fault(Fault(set_value(FIELDS[chat], 5), USERS))  # so that every user has a record
     sim.add_fault(Fault(fault, USERS, day=BROKEN_DAY))
-    result = home.run("--last-28-days")
+    result = home.run(*WEEK_JOB)
     assert result.code == 9, result.err  # the dashboard's totals are other users'
     assert f"{FIELDS[COUNT]} is unknown" in result.err
-    rows = rows_of(home.daily_folder / f"augment_metrics_{BROKEN_DAY}.csv")
+    rows = rows_of(home.folder_of(WEEK) / f"augment_metrics_{BROKEN_DAY}.csv")
     (user,) = (row[USER_TITLE] for row in rows if not row[COUNT.title])
     assert sum(row[COUNT.title].isdigit() for row in rows) == len(rows) - 1
     (place,) = PLACES[COUNT]
     for name in (f"copilot_metrics_{BROKEN_DAY}.json", AGGREGATED):
-        records = {r["user_login"]: r for r in json.loads((home.daily_folder / name).read_bytes())}
+        records = {
+            r["user_login"]: r for r in json.loads((home.folder_of(WEEK) / name).read_bytes())
+        }
         lacking = records.pop(user)
         features = {row["feature"]: row for row in lacking["totals_by_feature"]}
         assert place.feature
@@ -307,10 +308,10 @@ def test_user_with_unknown_count_is_not_inactive(home: Home, sim: Simulator) -> 
     counts = [m for m in FIELDS if m.kind is Kind.COUNT]
     for metric in counts:
         sim.add_fault(Fault(set_value(FIELDS[metric], None if metric is COUNT else 0, 0), USERS))
-    assert home.run("--last-28-days").code == 9
-    rows = rows_of(home.daily_folder / f"augment_metrics_{DAY}.csv")
+    assert home.run(*WEEK_JOB).code == 9
+    rows = rows_of(home.folder_of(WEEK) / f"augment_metrics_{DAY}.csv")
     (user,) = (row[USER_TITLE] for row in rows if not row[COUNT.title])
-    records = json.loads((home.daily_folder / f"copilot_metrics_{DAY}.json").read_bytes())
+    records = json.loads((home.folder_of(WEEK) / f"copilot_metrics_{DAY}.json").read_bytes())
     assert user in {record["user_login"] for record in records}
 
 
@@ -327,13 +328,13 @@ def test_broken_day_costs_that_day_alone(home: Home, sim: Simulator, name: str) 
     effect, words = ONE_DAY_BROKEN[name]
     home.settings["MAX_RETRIES"] = "0"
     lost = {*pair(BROKEN_DAY), AGGREGATED}
-    leave_files_of_an_earlier_run(home, home.daily_folder, *lost, MANIFEST)
+    leave_files_of_an_earlier_run(home, home.folder_of(WEEK), *lost, MANIFEST)
     sim.add_fault(Fault(effect, USERS, BROKEN_DAY))
-    result = home.run("--last-28-days")
+    result = home.run(*WEEK_JOB)
     assert result.code == 6, result.err
-    assert f"1 of 28 days are missing: {BROKEN_DAY}" in result.err
+    assert f"1 of 7 days are missing: {BROKEN_DAY}" in result.err
     assert sim.count(USERS, BROKEN_DAY) == 2
-    assert sim.count(USERS) == 29
+    assert sim.count(USERS) == 8
     asked = [each for each in sim.requests if each.endpoint == USERS]
     assert asked[-1].day == BROKEN_DAY, "tried again at the end of the run"
     stale = {f"{file}.stale" for file in lost}
@@ -344,20 +345,20 @@ def test_broken_day_costs_that_day_alone(home: Home, sim: Simulator, name: str) 
     entry = manifest(home)[f"{BROKEN_DAY}"]
     assert entry["status"] == "failed"
     assert words in entry["reason"]
-    assert json.loads((home.daily_folder / MANIFEST).read_bytes())["aggregated"] is None
+    assert json.loads((home.folder_of(WEEK) / MANIFEST).read_bytes())["aggregated"] is None
 
 
 @pytest.mark.slow
 def test_day_that_works_on_retry_is_complete(home: Home, sim: Simulator) -> None:
     home.settings["MAX_RETRIES"] = "0"
-    assert home.run("--last-28-days").code == 0
+    assert home.run(*WEEK_JOB).code == 0
     expected = daily_files(home)
     sim.add_fault(Fault(null_body(), USERS, BROKEN_DAY, times=1))
     sim.add_fault(Fault(status(500), USERS, DAY, times=1))
     before = sim.count(USERS)
-    result = home.run("--last-28-days", "--refresh")
+    result = home.run(*WEEK_JOB, "--refresh")
     assert result.code == 0, result.err
-    assert sim.count(USERS) - before == 30
+    assert sim.count(USERS) - before == 9
     assert daily_files(home) == expected
 
 
@@ -379,7 +380,6 @@ def test_no_day_at_all_leaves_no_file(
 
 
 HUGE = 2**70
-JOB = "--last-28-days"
 EXTREME: dict[str, str] = {
     "huge count": f'"{FIELDS[COUNT]}":{HUGE}',
     "huge unknown field": f'"novel":{HUGE}',
@@ -388,7 +388,7 @@ EXTREME: dict[str, str] = {
 
 
 @pytest.mark.parametrize(
-    ("name", "form"), [*((name, "day") for name in EXTREME), ("huge unknown field", JOB)]
+    ("name", "form"), [*((name, "day") for name in EXTREME), ("huge unknown field", "week")]
 )
 @pytest.mark.slow
 def test_value_of_any_size_is_written_or_refused(
@@ -397,11 +397,11 @@ def test_value_of_any_size_is_written_or_refused(
     figures = ",".join(f'"{FIELDS[m]}":0' for m in FIELDS if m.kind is Kind.COUNT)
     record = f'{{"{USER_FIELD}":"ada@example.com",{figures},{EXTREME[name]}}}'
     sim.add_fault(Fault(body(f'{{"userFeatureStats":[{record}]}}'), USERS))
-    result = home.run(f"{DAY}" if form == "day" else form)
+    result = home.run(*([f"{DAY}"] if form == "day" else WEEK_JOB))
     assert "Traceback" not in result.err
     assert result.code in (5, 9, 11), result.err  # zeros are not the dashboard's totals
     if result.code != 5:
-        daily = home.daily_folder / f"augment_metrics_{DAY}.csv"
+        daily = home.folder_of(WEEK) / f"augment_metrics_{DAY}.csv"
         text = (home.data / CSV_NAME if form == "day" else daily).read_text()
         assert not name.startswith("huge") or f"{HUGE}" in text
     else:
