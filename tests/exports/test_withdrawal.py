@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -37,13 +38,28 @@ MANIFEST = "manifest.json"
 STALE = ".stale"
 
 
+def settings_in(data: Path) -> dict[str, str]:
+    return {"MAX_RETRIES": "0", "RECHECK_DAYS": "0", "STORE_URL": f"sqlite:///{data / 'usage.db'}"}
+
+
+@pytest.fixture(scope="module")
+def fetched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of a home that has fetched the window, to be copied."""
+    home = Home(tmp_path_factory.mktemp("fetched"))
+    home.settings |= settings_in(home.data)
+    with Simulator(Organization(users=5, today=TODAY)) as simulator:
+        home.settings["METRICS_API_BASE_URL"] = f"{simulator.url}/"
+        home.sign_in(simulator)
+        fetch(home, FIRST, LAST)
+    return home.data
+
+
 @pytest.fixture
-def spring(start: Start, home: Home) -> Simulator:
+def spring(start: Start, home: Home, fetched: Path) -> Simulator:
     """A simulator of five users whose today is the 10th of March, 2025; the window is fetched."""
-    home.settings |= {"MAX_RETRIES": "0", "STORE_URL": f"sqlite:///{home.data / 'usage.db'}"}
-    simulator = start(Organization(users=5, today=TODAY))
-    fetch(home, FIRST, LAST)
-    return simulator
+    shutil.copytree(fetched, home.data, symlinks=True)
+    home.settings |= settings_in(home.data)
+    return start(Organization(users=5, today=TODAY))
 
 
 def folder_of(home: Home) -> Path:
