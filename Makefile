@@ -49,9 +49,11 @@ test: $(READY)
 test-fast: $(READY)
 	$(BIN)/pytest -n $(PROCESSORS) --dist worksteal -m "not slow" $(TEST_OPTIONS)
 
-# Every worker compiles all tests where there is no bytecode yet, at the same time: do it once before.
+# Every worker compiles all tests where there is no bytecode yet, and has Hypothesis write down which
+# characters there are, all at the same time: do it once before.
 compiled-tests: $(READY)
 	$(BIN)/pytest --collect-only -qq > /dev/null
+	$(BIN)/python -c "from hypothesis import strategies; strategies.text().validate()"
 
 lint: $(READY)
 	$(BIN)/ruff check $(SOURCES)
