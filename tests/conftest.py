@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import hypothesis
 import pytest
 
 from dashboard_scraper.cli.commands import COMMANDS
@@ -36,9 +35,11 @@ from dashboard_scraper.sources.rest.urls import origin_of
 from in_process import logging_as_before, run_main
 from saved_cookies import save_cookies
 
-# Databases of PostgreSQL, the browser of the report's tests, the simulators of those of analytics
-# faults, an S3 server, lakes, what is read and written, and sources of each kind of names.
+# The examples of Hypothesis, databases of PostgreSQL, the browser of the report's tests, the
+# simulators of those of analytics faults, an S3 server, lakes, what is read and written, and
+# sources of each kind of names.
 FIXTURES = (
+    "examples",
     "databases",
     "report_pages",
     "analytics_runs",
@@ -80,19 +81,6 @@ def _wait_out_midnight(config: pytest.Config) -> None:
             sys.stderr.flush()
         time.sleep((midnight - now).total_seconds() + 1)
 
-
-# How long an example takes says something of the machine alone, where others work too. The examples
-# are the same each time, so that no change fails by what it has nothing to do with; to look for
-# others, use `--hypothesis-profile default`. Tests of secrets and spellings say that they try more.
-hypothesis.settings.register_profile(
-    "patient",
-    hypothesis.settings(),
-    max_examples=50,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
-)
-hypothesis.settings.load_profile("patient")
 
 # A shell has what it runs in the background ignore this signal, and then our children would too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
