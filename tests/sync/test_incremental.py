@@ -172,6 +172,7 @@ def test_next_night_fetches_only_unsettled_days(
     assert len(contents(folder_of(home, 1))) == FILES
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_revised_settled_day_is_found_by_bisection(
     home: Home, spring: Simulator, caplog: Log
@@ -200,6 +201,7 @@ def test_revised_settled_day_is_found_by_bisection(
             assert (f"{metric.name} {old} -> {new}" in logged_line) == (old != new)
 
 
+@pytest.mark.usefixtures("csv_alone")
 def test_revised_settled_day_is_found_alone(home: Home, spring: Simulator) -> None:
     """Without any other day to compare."""
     home.settings["REVISION_LIMIT"] = "100"
@@ -518,6 +520,7 @@ def test_time_left_is_logged_for_slow_source(home: Home, start: Start) -> None:
     assert int(left[0][1]) * {"s": 1, "min": 60}[left[0][2]] >= 0.8 * 27
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_days_without_totals_stay_unchecked(
     home: Home, spring: Simulator, caplog: Log, capsys: Capture
@@ -573,6 +576,7 @@ def test_failed_comparison_still_writes_files(
     run(home, 1)
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_total_older_than_the_days_is_asked_for_again(home: Home, spring: Simulator) -> None:
     """It is asked for before the days, so that these may be newer: that is no contradiction."""
@@ -621,6 +625,7 @@ def test_unreconciled_day_is_stored_and_reported(
     assert both in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("csv_alone")
 @pytest.mark.slow
 def test_day_that_adds_up_on_second_fetch_is_clean(
     home: Home, spring: Simulator, caplog: Log
