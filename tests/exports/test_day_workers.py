@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -148,12 +149,19 @@ def test_other_process_ends_with_one_that_is_killed(stored: Home, tmp_path: Path
     assert export_with(stored, WEEK, tmp_path / "made", None) == alone(stored, tmp_path)
 
 
+def catches_interrupts(process: str) -> bool:
+    """Whether Python has begun there, so that Ctrl-C would print a traceback."""
+    (caught,) = re.findall(r"SigCgt:\s*(\w+)", Path(f"/proc/{process}/status").read_text())
+    return bool(int(caught, 16) >> (signal.SIGINT - 1) & 1)
+
+
 @pytest.mark.slow
 def test_ctrl_c_leaves_no_file(stored: Home, tmp_path: Path) -> None:
     """It reaches the other process too, which starts or has begun a day, and finishes that."""
     process = start(stored, tmp_path / "made", 1)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     until(lambda: len(children.read_text().split()) == len(["the tracker of semaphores", "it"]))
+    until(lambda: catches_interrupts(children.read_text().split()[1]))
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == -signal.SIGINT
