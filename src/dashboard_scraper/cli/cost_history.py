@@ -15,11 +15,12 @@ from dashboard_scraper.model.costs import (
     CostFigures,
     CostMetric,
     CostValue,
+    names_of,
     text_of,
 )
 from dashboard_scraper.model.dates import iso_utc
 from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.people.shown_costs import person_of, shown_costs, sort_key
+from dashboard_scraper.people.shown_costs import person_of, shown_costs
 from dashboard_scraper.store import CostVersion, Reader
 
 
@@ -91,14 +92,13 @@ def _changes(old: Iterable[Cost], new: Iterable[Cost], audience: Audience) -> It
     """By person, under the newer name."""
     before, after = (_by_key(shown_costs(costs, audience), audience) for costs in (old, new))
     found = {**before, **after}
-    for key in sorted(found, key=lambda each: sort_key(found[each])):
+    for key in sorted(found, key=lambda each: names_of(found[each])):
         was, is_now = (costs[key].figures if key in costs else None for costs in (before, after))
         cost = found[key]
-        place = cost.user, cost.account.value, cost.resource_type, cost.resource
         for metric in COST_METRICS:
             values = _value(was, is_now, metric), _value(is_now, was, metric)
             if values[0] != values[1]:
-                yield CostChange(*place, metric.name, *values)
+                yield CostChange(*names_of(cost), metric.name, *values)
 
 
 def _value(figures: CostFigures | None, other: CostFigures | None, metric: CostMetric) -> CostValue:
@@ -109,7 +109,7 @@ def _value(figures: CostFigures | None, other: CostFigures | None, metric: CostM
 
 
 def _by_key(costs: Iterable[Cost], audience: Audience) -> Mapping[tuple[str, ...], Cost]:
-    return {(person_of(cost, audience) or cost.user, *sort_key(cost)[1:]): cost for cost in costs}
+    return {(person_of(cost, audience) or cost.user, *names_of(cost)[1:]): cost for cost in costs}
 
 
 def cost_lines(histories: Iterable[CostVersionHistory]) -> Iterator[str]:

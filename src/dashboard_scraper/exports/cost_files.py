@@ -10,7 +10,15 @@ from dashboard_scraper.csv_text import guard, render
 from dashboard_scraper.exports.daily_export import DailyExport
 from dashboard_scraper.exports.file_outputs import DayFiles
 from dashboard_scraper.exports.stored_costs import StoredCosts, content_of
-from dashboard_scraper.model.costs import COST_METRICS, USD, Account, Cost, CostFigures, text_of
+from dashboard_scraper.model.costs import (
+    COST_METRICS,
+    USD,
+    Account,
+    Cost,
+    CostFigures,
+    names_of,
+    text_of,
+)
 from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.model.metrics import USER_TITLE
 from dashboard_scraper.model.money import ZERO, exact_sum, parse_amount
@@ -33,9 +41,8 @@ def costs_csv(costs: Iterable[Cost], currency: str) -> bytes:
 
 
 def _row(cost: Cost, currency: str) -> list[Cell]:
-    names = (cost.user, cost.account.value, cost.resource_type, cost.resource)
     return [
-        *map(guard, names),
+        *map(guard, names_of(cost)),
         # A negative number is not a formula: only text is guarded.
         *(text_of(cost.figures[metric]) for metric in COST_METRICS),
         currency,

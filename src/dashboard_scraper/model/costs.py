@@ -132,6 +132,13 @@ class Cost(msgspec.Struct, frozen=True):
     figures: CostFigures
 
 
+def names_of(cost: Cost) -> tuple[str, str, str, str]:
+    """User, account, resource type and resource: what tells the costs of a day apart, in the order
+    in which outputs sort them.
+    """
+    return cost.user, cost.account.value, cost.resource_type, cost.resource
+
+
 class CostDifference(msgspec.Struct, frozen=True):
     """One of the source's own figures of a day that differs from the sum of its rows; both as text,
     None where unknown.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dashboard_scraper.model.costs import Account, Cost, sum_costs
+from dashboard_scraper.model.costs import Account, Cost, names_of, sum_costs
 from dashboard_scraper.people.audience import Audience
 
 SERVICE_ACCOUNTS = "(service accounts)"
@@ -29,12 +29,7 @@ def shown_costs(costs: Iterable[Cost], audience: Audience) -> list[Cost]:
         Cost(names[key], key[0], resource_type, resource, sum_costs(each.figures for each in group))
         for (key, resource_type, resource), group in groups.items()
     ]
-    return sorted(shown, key=sort_key)
-
-
-def sort_key(cost: Cost) -> tuple[str, ...]:
-    """By user; what else tells two entries of a user apart comes after."""
-    return cost.user, cost.account.value, cost.resource_type, cost.resource
+    return sorted(shown, key=names_of)
 
 
 def person_of(cost: Cost, audience: Audience) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from dashboard_scraper.model.costs import COST_METRICS, text_of
+from dashboard_scraper.model.costs import COST_METRICS, names_of, text_of
 from dashboard_scraper.model.dates import Window, end_of_day
 from dashboard_scraper.model.doubts import DoubtKind, doubts_of
 from dashboard_scraper.model.figures import values_of
@@ -18,7 +18,7 @@ from dashboard_scraper.model.metrics import COUNTS, METRICS
 from dashboard_scraper.model.tolerance import Tolerance
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.people.shown_costs import person_of, shown_costs, sort_key
+from dashboard_scraper.people.shown_costs import person_of, shown_costs
 from dashboard_scraper.shown_people import ShownPeople
 from dashboard_scraper.singer.fields import DELETED_AT
 from dashboard_scraper.singer.state import Mark
@@ -201,10 +201,10 @@ class CostDayRows:
         }
         sent = set()
         for cost in shown_costs(self._view.reader.costs(row), audience):
-            sent.add(sort_key(cost))
+            sent.add(names_of(cost))
             figures = {metric.name: _amount(cost.figures[metric]) for metric in COST_METRICS}
             known = {**figures, "person": person_of(cost, audience), DELETED_AT: None}
-            yield {**of_day, **dict(zip(_COST_KEY, sort_key(cost), strict=True)), **known}
+            yield {**of_day, **dict(zip(_COST_KEY, names_of(cost), strict=True)), **known}
         if removed:
             for key in sorted(self._earlier(row) - sent):
                 yield {**gone, **dict(zip(_COST_KEY, key, strict=True))}
@@ -212,7 +212,7 @@ class CostDayRows:
     def _earlier(self, row: CostLedgerDay) -> set[tuple[str, ...]]:
         versions = self._view.reader.earlier_costs(row)
         return {
-            sort_key(cost) for costs in versions for cost in shown_costs(costs, self._view.audience)
+            names_of(cost) for costs in versions for cost in shown_costs(costs, self._view.audience)
         }
 
     def has_version(self, day: date, number: int) -> bool:
