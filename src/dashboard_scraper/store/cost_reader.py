@@ -72,13 +72,6 @@ def _amounts_of_day(metric: CostMetric) -> Select[Any]:
     ).where(table.source == bindparam("source"), table.day == bindparam("day"))
 
 
-@cache
-def _ledger(*, windowed: bool) -> Select[Any]:
-    return of_source(COST_LEDGER, select(COST_LEDGER), windowed=windowed).order_by(
-        COST_LEDGER.c.day
-    )
-
-
 class CostQueries(Snapshot):
     """The part of a `Reader` that knows costs."""
 
@@ -91,8 +84,7 @@ class CostQueries(Snapshot):
         self, source: str, window: Window | None = None
     ) -> dict[date, dict[str, Any]]:
         """The same as the table has it, by column name."""
-        query = _ledger(windowed=window is not None)
-        return {row["day"]: row for row in self._dicts(query, source_values(source, window))}
+        return self._by_day(COST_LEDGER, source, window)
 
     def last_cost_fetches(self, source: str, window: Window) -> dict[date, datetime]:
         """When the costs of each day that has some were fetched last."""

@@ -100,11 +100,6 @@ _CREDITS, _RECORDS = (
 
 
 @cache
-def _ledger(*, windowed: bool) -> Select[Any]:
-    return of_source(DAY_LEDGER, select(DAY_LEDGER), windowed=windowed).order_by(DAY_LEDGER.c.day)
-
-
-@cache
 def _recorded(*, windowed: bool) -> Select[Any]:
     table = RECORD_DAY
     counted = select(
@@ -150,8 +145,7 @@ class Reader(CostQueries, PeopleQueries, SumQueries):
 
     def ledger_rows(self, source: str, window: Window | None = None) -> dict[date, dict[str, Any]]:
         """The same as the table has it, by column name."""
-        query = _ledger(windowed=window is not None)
-        return {row["day"]: row for row in self._dicts(query, source_values(source, window))}
+        return self._by_day(DAY_LEDGER, source, window)
 
     def judged_ledger(self, source: str, window: Window | None = None) -> dict[date, LedgerDay]:
         """The same without the mark of days that no run has judged yet: for the run that does."""
@@ -246,8 +240,7 @@ class Reader(CostQueries, PeopleQueries, SumQueries):
 
     def seats_fetched_at(self, source: str) -> datetime | None:
         """When the source last reported its seats; None if it never did."""
-        moment = self.note(f"{SEATS}:{source}")
-        return datetime.fromisoformat(moment) if moment else None
+        return self._noted_moment(f"{SEATS}:{source}")
 
     def runs(self, most: int, source: str | None = None) -> list[Run]:
         """The newest runs, by default of all sources, newest first."""
@@ -264,7 +257,10 @@ class Reader(CostQueries, PeopleQueries, SumQueries):
 
     def last_success(self, source: str) -> datetime | None:
         """When a run last fetched everything that it should."""
-        moment = self.note(f"{LAST_SUCCESS}:{source}")
+        return self._noted_moment(f"{LAST_SUCCESS}:{source}")
+
+    def _noted_moment(self, name: str) -> datetime | None:
+        moment = self.note(name)
         return datetime.fromisoformat(moment) if moment else None
 
     def content_of(self, row: LedgerDay) -> str:

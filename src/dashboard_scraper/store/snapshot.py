@@ -8,11 +8,13 @@ from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, bindparam
+from sqlalchemy import Connection, Table, bindparam
 
 from dashboard_scraper.errors import StoreFailed
+from dashboard_scraper.model.dates import Window
 from dashboard_scraper.store.rows import LedgerDay
 from dashboard_scraper.store.schema import USER_DAY
+from dashboard_scraper.store.statements import rows_by_day, source_values
 
 Explained = Callable[[], AbstractContextManager[None]]
 """A context in which errors of the driver become StoreFailed."""
@@ -77,6 +79,13 @@ class Snapshot:
             result = self._connection.execute(query, values)
             names = [f"{name}" for name in result.keys()]  # noqa: SIM118 - not a dict
             return [dict(zip(names, row, strict=True)) for row in result]
+
+    def _by_day(
+        self, table: Table, source: str, window: Window | None
+    ) -> dict[date, dict[str, Any]]:
+        """The rows of a table that has one for each day, oldest first; without a window, all."""
+        query = rows_by_day(table, windowed=window is not None)
+        return {row["day"]: row for row in self._dicts(query, source_values(source, window))}
 
     def _damaged(self, day: date, what: str) -> StoreFailed:
         """What to raise where `what` is stored of a day is not what the ledger says."""

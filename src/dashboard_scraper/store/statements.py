@@ -109,6 +109,12 @@ def of_source(table: Table, query: Select[Any], *, windowed: bool = False) -> Se
     return query
 
 
+@cache
+def rows_by_day(table: Table, *, windowed: bool) -> Select[Any]:
+    """Whole rows, oldest first; restricted as `of_source` does."""
+    return of_source(table, select(table), windowed=windowed).order_by(table.c.day)
+
+
 def source_values(source: str, window: Window | None = None) -> dict[str, Any]:
     """The values of the parameters in `of_source`."""
     values: dict[str, Any] = {"source": source}
