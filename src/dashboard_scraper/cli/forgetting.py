@@ -191,6 +191,12 @@ def _export_folder(path: Path) -> Path:
     return path.parent.parent if path.parent.name == GITHUB_FOLDER else path.parent
 
 
+def _store_of(folder: Path, store: Store) -> Store:
+    """The store as of the moment that a folder's files are of, if they are of an earlier one."""
+    moment = moment_of(folder)
+    return store.as_of(moment) if moment else store
+
+
 def _write_again(settings: Settings, store: Store, folder: Path) -> list[Path]:
     """Rewrite the export that the manifest describes, if the store has any of its days. Returns
     the files that were written.
@@ -200,11 +206,10 @@ def _write_again(settings: Settings, store: Store, folder: Path) -> list[Path]:
         return []
     window = Window(manifest.start, manifest.end)
     try:
-        moment = moment_of(folder)
-        with (store.as_of(moment) if moment else store).reading() as reader:
+        with _store_of(folder, store).reading() as reader:
             if reader.ledger(manifest.source, window):
                 export = daily_export(settings, window, folder).of(manifest.source)
-                write_files(reader, export, {}, moment or utc_now())
+                write_files(reader, export, {}, reader.moment or utc_now())
                 manifest = read_manifest(folder / MANIFEST)
                 return [folder / file.name for file in manifest.files()] if manifest else []
     except ScraperError as error:
@@ -227,9 +232,8 @@ def _write_parquet_again(settings: Settings, store: Store, place: Path, day: dat
     )
 
     try:
-        moment = moment_of(place_of(place))
-        store = store.as_of(moment) if moment else store
-        return rewrite_day(store, place, day, daily_export(settings, Window(day, day), place))
+        export = daily_export(settings, Window(day, day), place)
+        return rewrite_day(_store_of(place_of(place), store), place, day, export)
     except ScraperError as error:
         logger.warning("%s of %s could not be rewritten: %s", day, place, error)
     return []
@@ -248,9 +252,8 @@ def _write_focus_again(settings: Settings, store: Store, folder: Path, day: date
     export = daily_export(settings, Window(day, day), folder)
     export = export.of(source_of(settings, folder) or settings.source)
     try:
-        moment = moment_of(folder)
-        store = store.as_of(moment) if moment else store
-        export_days(store, export, folder, settings.focus_billing_account_id, rules_of(settings))
+        account, rules = settings.focus_billing_account_id, rules_of(settings)
+        export_days(_store_of(folder, store), export, folder, account, rules)
     except ScraperError as error:
         logger.warning("%s of %s could not be rewritten: %s", day, folder, error)
 
@@ -293,7 +296,7 @@ def _log_what_is_left(settings: Settings, found: traces.Found) -> None:
     """Log what the user has to do, without the person's name: logs are stored too."""
     if found.unchecked:
         logger.warning(
-            "%d files could not be searched (other databases and compressed files), such as" " %s",
+            "%d files could not be searched (other databases and compressed files), such as %s",
             len(found.unchecked),
             found.unchecked[0],
         )
