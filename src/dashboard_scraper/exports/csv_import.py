@@ -49,11 +49,7 @@ def read_users(path: Path) -> list[UserUsage]:
         header, *rows = _rows(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise ContractBroken(
-            f"{path.name} is not a CSV in UTF-8: {error}; save it as CSV in UTF-8"
-        ) from error
-    except csv.Error as error:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise ContractBroken(
             f"{path.name} is not a CSV in UTF-8: {error}; save it as CSV in UTF-8"
         ) from error
