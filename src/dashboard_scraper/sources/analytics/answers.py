@@ -10,9 +10,8 @@ import msgspec
 from dashboard_scraper.decoding import decoding
 from dashboard_scraper.errors import ContractBroken
 from dashboard_scraper.model.flatten import Cell
-from dashboard_scraper.model.listing import listed
 from dashboard_scraper.sources.analytics.endpoints import Endpoint, Reading
-from dashboard_scraper.sources.rest.pagination import commas_beside, parse_object
+from dashboard_scraper.sources.rest.pagination import commas_beside, keys_text, parse_object
 from dashboard_scraper.sources.rest.repeated_keys import refuse_repeated_keys
 from dashboard_scraper.sources.rest.wire_types import Count
 
@@ -68,10 +67,7 @@ _T = TypeVar("_T")
 def records_in(endpoint: str, fields: dict[str, msgspec.Raw], key: str) -> msgspec.Raw:
     """Take the list of records out of the fields of an answer."""
     if key not in fields:
-        raise ContractBroken(
-            f"{endpoint}: {key} is missing; the answer has the keys"
-            f" {listed([*map(repr, sorted(fields))]) or 'none'}"
-        )
+        raise ContractBroken(f"{endpoint}: {key} is missing; {keys_text(fields)}")
     return fields.pop(key)
 
 

@@ -8,7 +8,7 @@ and `has_more`. Everything else is an error: a renamed key must not look like an
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -76,14 +76,18 @@ def parse_page(endpoint: str, own_key: str, body: bytes | bytearray) -> Page:
     if len(keys) != 1:
         raise ContractBroken(
             f"{endpoint}: found {'no' if not keys else 'more than one'} list of records under"
-            f" {own_key}, {', '.join(GENERAL_LIST_KEYS)}; the answer has the keys"
-            f" {listed([*map(repr, sorted(fields))]) or 'none'}"
+            f" {own_key}, {', '.join(GENERAL_LIST_KEYS)}; {keys_text(fields)}"
         )
     records = _array(endpoint, keys[0], fields.pop(keys[0]))
     commas = commas_beside(endpoint, body, fields)
     next_url = _next_url(endpoint, fields)
     next_cursor = _next_cursor(endpoint, fields) if next_url is None else None
     return Page(records, keys[0], next_url, next_cursor, fields, body, commas)
+
+
+def keys_text(fields: Iterable[str]) -> str:
+    """What an answer has instead of its records, for a message."""
+    return f"the answer has the keys {listed([*map(repr, sorted(fields))]) or 'none'}"
 
 
 def commas_beside(endpoint: str, body: bytes | bytearray, fields: Mapping[str, msgspec.Raw]) -> int:
