@@ -99,6 +99,14 @@ def configure_logging(level: str, log_format: str | None = None) -> None:
     logging.getLogger(__package__).setLevel(level)
 
 
+def keep_out_of_the_log(library: str) -> None:
+    """Let nothing that the library logs reach a handler of this program: it may have secrets."""
+    its_logger = logging.getLogger(library)
+    its_logger.propagate = False
+    if not its_logger.handlers:
+        its_logger.addHandler(logging.NullHandler())
+
+
 def _format_of_environment() -> str:
     given = os.environ.get("LOG_FORMAT", "").strip().lower()
     # A wrong value is reported when the settings are read.

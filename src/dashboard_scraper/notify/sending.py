@@ -15,6 +15,7 @@ import msgspec
 from dashboard_scraper import __version__
 from dashboard_scraper.errors import UsageError
 from dashboard_scraper.installation import how_to_install
+from dashboard_scraper.logs import keep_out_of_the_log
 from dashboard_scraper.notify.messages import PROGRAM, Message
 from dashboard_scraper.settings.library_settings import Libraries
 
@@ -58,7 +59,7 @@ def channels_of(urls: str) -> list[Channel]:
         from apprise import Apprise, AppriseAsset  # noqa: PLC0415 - only who is notified needs it
     except ImportError as error:
         raise UsageError(f"NOTIFY_URLS needs Apprise: {how_to_install('notify')}") from error
-    _keep_out_of_the_log()
+    keep_out_of_the_log("apprise")  # it logs hosts, users and addresses
     channels = []
     for number, url in enumerate(_BETWEEN.split(urls.strip(" \t\r\n,")), 1):
         scheme = match[1].lower() if (match := _SCHEME.match(url)) else ""
@@ -152,11 +153,3 @@ def log_failures(outcomes: Sequence[Outcome]) -> bool:
         if outcome.failure:
             logger.warning("no message was sent to %s: %s", outcome.channel, outcome.failure)
     return any(outcome.failure is None for outcome in outcomes)
-
-
-def _keep_out_of_the_log() -> None:
-    """Apprise logs hosts, users and addresses; what it says reaches no handler of this program."""
-    apprise_logger = logging.getLogger("apprise")
-    apprise_logger.propagate = False
-    if not apprise_logger.handlers:
-        apprise_logger.addHandler(logging.NullHandler())

@@ -38,6 +38,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from dashboard_scraper import __version__
 from dashboard_scraper.installation import NAME
+from dashboard_scraper.logs import keep_out_of_the_log
 from dashboard_scraper.settings.library_settings import TELEMETRY_ENDPOINT, Libraries
 from dashboard_scraper.sources.rest.route import route_to
 from dashboard_scraper.spans import Attributes, Note, Value
@@ -246,7 +247,7 @@ class Sender:
 
     def __init__(self, signals: Collection[Signal], libraries: Libraries) -> None:
         """Raises ValueError for a setting that the SDK refuses, UsageError for certificates."""
-        _keep_out_of_the_log()
+        keep_out_of_the_log("opentelemetry")
         with libraries.of_telemetry():
             resource = _resource()
             traces = _Traces(resource, libraries) if Signal.TRACES in signals else None
@@ -299,10 +300,3 @@ class _Attempt:
         """Wait until the deadline; why it failed, or nothing. None where it has not ended then."""
         self._thread.join(max(0.0, deadline - time.monotonic()))
         return None if self._thread.is_alive() else self._failure
-
-
-def _keep_out_of_the_log() -> None:
-    sdk_logger = logging.getLogger("opentelemetry")
-    sdk_logger.propagate = False
-    if not sdk_logger.handlers:
-        sdk_logger.addHandler(logging.NullHandler())
