@@ -31,7 +31,6 @@ from dashboard_scraper.model.metrics import (
 )
 from dashboard_scraper.output import Needs
 from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.people.identity import persons_of
 from dashboard_scraper.sources.registry import info_of
 
 try:
@@ -79,7 +78,7 @@ def github_people(
     """
     audience = audience or Audience()
     names = [name for name, _ in sorted(first_days, key=lambda each: (each[1], each[0]))]
-    persons = persons_of(names, audience.identities, audience.rename, audience.people)
+    persons = audience.persons(names)
     return {name: Shown(person.id, person.login) for name, person in persons.items()}
 
 

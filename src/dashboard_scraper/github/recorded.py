@@ -56,7 +56,7 @@ def recorded_persons(reader: Reader, source: str, audience: Audience) -> Persons
     names = reader.first_days(source)
     if audience.anonymous:
         return persons_of(names, {}, audience.rename, People())
-    known = persons_of(names, audience.identities, audience.rename, audience.people)
+    known = audience.persons(names)
     accounts = _newest_accounts(reader, source)
     return {
         name: (

@@ -43,7 +43,7 @@ from dashboard_scraper.model.metrics import LINES, Figures
 from dashboard_scraper.model.usage import DayUsage, EditorLanguageUsage, UserUsage
 from dashboard_scraper.output import Needs, OutputDay
 from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.people.identity import Person, Persons, persons_of, team_id, usual_person
+from dashboard_scraper.people.identity import Person, Persons, team_id, usual_person
 from dashboard_scraper.people.people import person_key
 from dashboard_scraper.sources.registry import info_of
 from dashboard_scraper.store import DetailStatus, LedgerDay, Reader
@@ -62,9 +62,7 @@ NEEDS = Needs("GitHub's reports", MAPPED_REQUIRED)
 
 def persons_in(reader: Reader, source: str, audience: Audience) -> Persons:
     """Everybody by name, of all time: an id or login, once given, must not go to anybody else."""
-    return persons_of(
-        reader.first_days(source), audience.identities, audience.rename, audience.people
-    )
+    return audience.persons(reader.first_days(source))
 
 
 class _UserDay(msgspec.Struct):

@@ -11,7 +11,7 @@ from dashboard_scraper.model import seats as model
 from dashboard_scraper.model.dates import start_of_day
 from dashboard_scraper.model.seats import merged
 from dashboard_scraper.people.audience import Audience
-from dashboard_scraper.people.identity import Person, Persons, persons_of
+from dashboard_scraper.people.identity import Person, Persons
 from dashboard_scraper.store import Reader
 
 
@@ -44,7 +44,7 @@ def _reported(reader: Reader, source: str, audience: Audience, persons: Persons)
     """
     current = [each for each in reader.seats(source) if each.current]
     idle = [each.seat.user for each in current if each.seat.user not in persons]
-    unused = persons_of(idle, audience.identities, audience.rename, audience.people)
+    unused = audience.persons(idle)
     everybody = {**unused, **persons}
     of_person: dict[Person, tuple[model.Seat, datetime]] = {}
     for each in current:

@@ -14,7 +14,7 @@ from dashboard_scraper.model.figures import accept_rate, is_active
 from dashboard_scraper.model.flatten import Cell
 from dashboard_scraper.model.metrics import Figures
 from dashboard_scraper.model.usage import UserUsage
-from dashboard_scraper.people.identity import Identities
+from dashboard_scraper.people.identity import Identities, Person, persons_of
 from dashboard_scraper.people.people import People, Spelling, person_key
 from dashboard_scraper.people.pseudonyms import Pseudonyms, Rename, as_they_are, renamed
 
@@ -76,6 +76,10 @@ class Audience(msgspec.Struct, frozen=True):
     def person_of_shown(self, name: str) -> str:
         """As `person`, for a name that `shown` returned."""
         return name if self.anonymous else self.people.key(name)
+
+    def persons(self, names: Iterable[str]) -> dict[str, Person]:
+        """Every user as GitHub's reports name them, by the names in the store: see `persons_of`."""
+        return persons_of(names, self.identities, self.rename, self.people)
 
     def shown(self, users: Iterable[UserUsage], days: int = 1) -> list[UserUsage]:
         """The users that outputs show for a period of `days`, each person once.
