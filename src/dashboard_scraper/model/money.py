@@ -23,6 +23,8 @@ _EXACT = Context(prec=_LONGEST, traps=[Inexact, InvalidOperation])
 _ROUNDING = Context(prec=100, rounding=ROUND_HALF_UP)
 
 ZERO = Decimal(0)
+CENTS = 2
+"""How many digits after the point an amount of money has where it is rounded for display."""
 
 
 def parse_amount(text: str) -> Decimal:
@@ -102,6 +104,6 @@ def rounded(amount: Decimal, places: int) -> Decimal:
     return amount.quantize(Decimal(1).scaleb(-places), context=_ROUNDING)
 
 
-def per(amount: Decimal, count: int, places: int) -> Decimal:
-    """The amount divided by a count, rounded: for display alone."""
-    return rounded(_ROUNDING.divide(amount, Decimal(count)), places)
+def per(amount: Decimal, count: int) -> Decimal:
+    """The amount divided by a count, rounded to cents: for display alone."""
+    return rounded(_ROUNDING.divide(amount, Decimal(count)), CENTS)

@@ -17,7 +17,7 @@ from dashboard_scraper.model.costs import (
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.doubts import DoubtKind
 from dashboard_scraper.model.listing import many
-from dashboard_scraper.model.money import ZERO, difference, exact_sum, per, rounded
+from dashboard_scraper.model.money import CENTS, ZERO, difference, exact_sum, per, rounded
 from dashboard_scraper.report.charts import (
     BEFORE,
     GAP,
@@ -31,7 +31,7 @@ from dashboard_scraper.report.charts import (
     DayChart,
 )
 from dashboard_scraper.report.cost_figures import Budgets, CostDayFigures, PageCosts
-from dashboard_scraper.report.cost_texts import CENTS, cause_text, exact_text
+from dashboard_scraper.report.cost_texts import cause_text, exact_text
 from dashboard_scraper.report.figures import Period
 from dashboard_scraper.report.parts import Amount, Figure, Key, Number, Section, Table
 from dashboard_scraper.report.spending import Comparison
@@ -154,7 +154,7 @@ def _per_person(costs: PageCosts, now: Period) -> Number:
         return Number(PER_PERSON, UNKNOWN, warning=why)
     if not people:
         return Number(PER_PERSON, NONE, "nobody was active")
-    share = per(total, people, CENTS)
+    share = per(total, people)
     return Number(PER_PERSON, f"{money(share)} {costs.unit(costs.metric)}", detail)
 
 

@@ -8,10 +8,7 @@ from decimal import Decimal
 from dashboard_scraper.model.cost_changes import Cause, share_text
 from dashboard_scraper.model.cost_forecast import METHOD, Forecast, NoForecast
 from dashboard_scraper.model.costs import CostKind, CostMetric
-from dashboard_scraper.model.money import places_of, rounded
-
-CENTS = 2
-
+from dashboard_scraper.model.money import CENTS, places_of, rounded
 
 Show = Callable[[Decimal, bool], str]
 """An amount as text, perhaps with its sign."""

@@ -12,7 +12,6 @@ from dashboard_scraper.model.metrics import COUNTS, Metric
 from dashboard_scraper.model.money import per
 from dashboard_scraper.report.cost_figures import MixedCurrencies, PageCosts
 from dashboard_scraper.report.cost_page import PER_PERSON, cost_term, metrics_of, with_unit
-from dashboard_scraper.report.cost_texts import CENTS
 from dashboard_scraper.report.parts import Amount, Section, Table
 from dashboard_scraper.report.plots import doubt_notes
 from dashboard_scraper.report.texts import (
@@ -134,7 +133,7 @@ def _cost_row(side: Side, labels: Labels, metric: CostMetric) -> list[str | Amou
     if total is not None and not missing and not side.missing:
         each = NONE
         if side.people:
-            each = with_unit(per(total, side.people, CENTS), unit)
+            each = with_unit(per(total, side.people), unit)
     return [
         labels[side.source],
         UNKNOWN if total is None else with_unit(total, unit),
