@@ -24,11 +24,11 @@ _EPOCH = date(1970, 1, 1).toordinal()
 
 
 def totals_in(
-    lake: Lake, group: TableGroup, source: str, window: Window | None = None
+    lake: Lake, group: TableGroup, source: str, window: Window
 ) -> dict[date, dict[str, Any]]:
     """The rows of the totals, by day; that of a day with several has no content."""
     table = lake.catalog.load_table(lake.identifier(group.totals.name))
-    rows = table.scan(row_filter=is_in(source, window)).to_arrow().to_pylist()
+    rows = table.scan(row_filter=_is_in(source, window)).to_arrow().to_pylist()
     days = Counter(row["day"] for row in rows)
     return {row["day"]: row if days[row["day"]] == 1 else {**row, CONTENT: ""} for row in rows}
 
@@ -40,7 +40,7 @@ def contents_of_rows(
     found: dict[str, Contents] = {}
     for kind in group.rows:
         table = lake.catalog.load_table(lake.identifier(kind.name))
-        by_day = contents_in(table, is_in(source, window))
+        by_day = contents_in(table, _is_in(source, window))
         found[kind.name] = {day: contents for (_, day), contents in by_day.items()}
     return found
 
@@ -127,10 +127,8 @@ def is_of(source: str, days: Iterable[date]) -> BooleanExpression:
     return And(_is_of_source(source), of_day)
 
 
-def is_in(source: str, window: Window | None) -> BooleanExpression:
+def _is_in(source: str, window: Window) -> BooleanExpression:
     """The condition for rows of a source in a window."""
-    if window is None:
-        return _is_of_source(source)
     return And(
         _is_of_source(source),
         _expressions.GreaterThanOrEqual("day", f"{window.start}"),
