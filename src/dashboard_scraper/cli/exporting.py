@@ -81,9 +81,9 @@ def export_focus(
     settings: Settings,
     window: Window,
     target: str | None,
-    as_of: datetime | None = None,
+    as_of: datetime | None,
     *,
-    several: bool = False,
+    several: bool,
 ) -> None:
     """`export --format focus`; `target` is a folder. A source without costs is an error, but not if
     it is one of `several`.

@@ -267,7 +267,7 @@ def shown_rows(rows: Rows) -> Rows:
 
 
 def arrays_of(
-    rows: Rows, parts: Iterable[Part] = (), *, merge_ides: bool = False
+    rows: Rows, parts: Iterable[Part], *, merge_ides: bool = False
 ) -> dict[str, list[dict[str, Any]]]:
     """The five breakdowns by editor, language, feature and model.
 

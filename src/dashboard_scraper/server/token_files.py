@@ -94,7 +94,7 @@ class TokenFiles:
         return Credentials.of_token(self._text, SINGLE, tokens)
 
 
-def all_tokens(single: Path, several: Path, *, allow_readable: bool = False) -> list[Token]:
+def all_tokens(single: Path, several: Path, *, allow_readable: bool) -> list[Token]:
     """Those of both files, of which either may be missing, for a list."""
     found: list[Token] = []
     with contextlib.suppress(FileNotFoundError):

@@ -120,7 +120,7 @@ def add_token(
     return text
 
 
-def revoke_token(path: Path, name: str, *, allow_readable: bool = False) -> None:
+def revoke_token(path: Path, name: str, *, allow_readable: bool) -> None:
     """Remove a token from the file; UsageError if it has none of this name."""
     with _alone(path):
         tokens = _tokens_or_none(path, allow_readable=allow_readable)

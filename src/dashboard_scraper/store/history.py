@@ -93,10 +93,8 @@ def users_of(
     return [user_usage((*key, *row)) for key, row in sorted(content.items())]
 
 
-def held_revisions(
-    connection: Connection, source: str, window: Window | None = None
-) -> list[Change]:
-    """What held versions would change, oldest day first; by default of all days."""
+def held_revisions(connection: Connection, source: str, window: Window | None) -> list[Change]:
+    """What held versions would change, oldest day first; without a window, of all days."""
     query, values = _held_of(windowed=window is not None), source_values(source, window)
     changes = []
     for held in connection.execute(query, values).mappings().all():

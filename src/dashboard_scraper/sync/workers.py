@@ -24,7 +24,7 @@ def each_done(
     function: Callable[[Item], Result],
     items: Iterable[Item],
     workers: int,
-    meanwhile: Callable[[], None] = lambda: None,
+    meanwhile: Callable[[], None],
 ) -> Iterator[tuple[Item, Result | ScraperError]]:
     """Yield each item with what the function returned or the ScraperError that it raised.
 
