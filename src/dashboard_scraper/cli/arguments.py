@@ -82,22 +82,16 @@ def _past_moment(text: str) -> datetime:
     return found
 
 
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= 100_000):
-        raise UsageError("write a number from 1 to 100000")
-    return int(text)
+def _number(least: int, most: int) -> Callable[[str], int]:
+    """Reads a whole number between these, which has no more digits than the largest."""
 
+    def read(text: str) -> int:
+        is_number = text.isascii() and text.isdigit() and len(text) <= len(f"{most}")
+        if not (is_number and least <= int(text) <= most):
+            raise UsageError(f"write a number from {least} to {most}")
+        return int(text)
 
-def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 6 and int(text) <= 100_000):
-        raise UsageError("write a number from 0 to 100000")
-    return int(text)
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) < 1 << 16):
-        raise UsageError("write a number from 0 to 65535")
-    return int(text)
+    return read
 
 
 def _filled(text: str) -> str:
@@ -114,8 +108,8 @@ days: Callable[[str], Window] = _argument(read_days)
 one_day: Callable[[str], Window] = _argument(_one_day)
 moment: Callable[[str], datetime] = _argument(_past_moment)
 duration: Callable[[str], timedelta] = _argument(parse_duration)
-positive: Callable[[str], int] = _argument(_positive)
-whole_number: Callable[[str], int] = _argument(_whole)
-port: Callable[[str], int] = _argument(_port)
+positive: Callable[[str], int] = _argument(_number(1, 100_000))
+whole_number: Callable[[str], int] = _argument(_number(0, 100_000))
+port: Callable[[str], int] = _argument(_number(0, (1 << 16) - 1))
 filled: Callable[[str], str] = _argument(_filled)
 path: Callable[[str], Path] = _argument(_path)
