@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +62,13 @@ def send(settings: Settings, selections: Sequence[Selection], state_file: Path |
         )
     before = state.read(state_file) if state_file else state.State()
     now = utc_now()
+    yesterday = last_complete_days(1, utc_day(now)).end
     with store_of(settings).reading() as reader:
-        views = [_view(reader, settings.for_source(name)) for name in settings.covered]
+        views = [_view(reader, settings.for_source(name), yesterday) for name in settings.covered]
         sync = Sync(reader, views, before, Writer(sys.stdout.buffer), now)
         sync.run(selections, state_file)
 
 
-def _view(reader: Reader, settings: Settings) -> View:
-    yesterday = last_complete_days(1, utc_day(utc_now())).end
+def _view(reader: Reader, settings: Settings, yesterday: date) -> View:
     audience = audience_of(settings)
     return View(reader, settings.source, audience, settings.reconcile_tolerance, yesterday)
