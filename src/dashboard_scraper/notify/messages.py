@@ -20,6 +20,7 @@ from dashboard_scraper.errors import (
     SourceUnavailable,
     UsageError,
 )
+from dashboard_scraper.installation import NAME
 from dashboard_scraper.model.dates import iso_utc
 from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.notify.compared import Change, News
@@ -32,7 +33,6 @@ from dashboard_scraper.notify.occasions import (
     Occasion,
 )
 
-PROGRAM = "dashboard-scraper"
 _ALL_SOURCES = "all sources"
 _CHANGES_AT_MOST = 5
 
@@ -113,13 +113,13 @@ def message_of(news: Sequence[News]) -> Message:
     headlines = [_headline(each) for each in problems]
     first, *others = headlines + [_all_is_well(source) for source in recovered]
     more = f", and {len(others)} more" if others else ""
-    return Message(f"{PROGRAM}: {first}{more}", "\n\n".join(parts) + "\n", bool(problems))
+    return Message(f"{NAME}: {first}{more}", "\n\n".join(parts) + "\n", bool(problems))
 
 
 def test_message() -> Message:
     """What the command `notify-test` sends."""
     body = "This is a test. Messages about failed runs and missing days will arrive here.\n"
-    return Message(f"{PROGRAM}: test message", body, is_problem=False)
+    return Message(f"{NAME}: test message", body, is_problem=False)
 
 
 def part_of(news: News) -> str:

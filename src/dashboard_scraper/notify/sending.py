@@ -14,9 +14,9 @@ import msgspec
 
 from dashboard_scraper import __version__
 from dashboard_scraper.errors import UsageError
-from dashboard_scraper.installation import how_to_install
+from dashboard_scraper.installation import NAME, how_to_install
 from dashboard_scraper.logs import keep_out_of_the_log
-from dashboard_scraper.notify.messages import PROGRAM, Message
+from dashboard_scraper.notify.messages import Message
 from dashboard_scraper.settings.library_settings import Libraries
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def channels_of(urls: str) -> list[Channel]:
         scheme = match[1].lower() if (match := _SCHEME.match(url)) else ""
         # In a thread of ours, which ends with the program: it would wait for one of Apprise's.
         asset = AppriseAsset(
-            app_id=PROGRAM,
-            app_desc=f"{PROGRAM} {__version__}",
+            app_id=NAME,
+            app_desc=f"{NAME} {__version__}",
             app_url="",
             image_url_mask="",
             image_url_logo="",

@@ -14,6 +14,7 @@ from sqlalchemy import URL
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from dashboard_scraper.errors import UsageError
+from dashboard_scraper.installation import NAME
 from dashboard_scraper.store.backend import first_line_of
 
 # Without these, a connection to a server or gateway that has vanished would hang for hours.
@@ -61,7 +62,7 @@ def parameters_of(url: URL, token: str) -> dict[str, Any]:
     query = {name: _checked(name, value) for name, value in url.query.items()}
     known = {name: value for name, value in query.items() if name not in _POOLER_WORDS}
     _, found = PGDialect_psycopg().create_connect_args(url.set(query=known))  # type: ignore[no-untyped-call]
-    program = str(found.get("application_name", "dashboard-scraper"))[:_LONGEST_PROGRAM]
+    program = str(found.get("application_name", NAME))[:_LONGEST_PROGRAM]
     name = f"{program} {token} process {os.getpid()} on {socket.gethostname()}"
     shown = name.encode("ascii", "replace")[:_LONGEST_NAME].decode()
     return {**_DEFAULTS, **found, "application_name": shown}
