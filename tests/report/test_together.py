@@ -19,7 +19,7 @@ from dashboard_scraper.model.doubts import DoubtKind
 from dashboard_scraper.model.meanings import Basis, Meaning
 from dashboard_scraper.model.metrics import LINES, MESSAGES, SHOWN
 from dashboard_scraper.model.seats import Seat
-from dashboard_scraper.report.gather import newest_window
+from dashboard_scraper.report.gather import newest_common_window
 from dashboard_scraper.report.options import REPORT
 from dashboard_scraper.sources.analytics.fields import MEANINGS
 from dashboard_scraper.sources.products import COPILOT, CURSOR
@@ -361,11 +361,11 @@ def test_window_ends_on_the_newest_day_of_all() -> None:
     late = [LAST - timedelta(at) for at in range(40)]
     new = [today - timedelta(at) for at in range(1, 5)]
     month = Window(LAST - timedelta(27), LAST)
-    assert newest_window([late, new], today) == month
+    assert newest_common_window([late, new], today) == month
     stopped = [LAST - timedelta(30)]
-    assert newest_window([late, new, stopped, []], today) == month
-    assert newest_window([[today]], today) is None
-    assert newest_window([new], today) == Window(new[-1], new[0])
+    assert newest_common_window([late, new, stopped, []], today) == month
+    assert newest_common_window([[today]], today) is None
+    assert newest_common_window([new], today) == Window(new[-1], new[0])
 
 
 def test_source_without_any_day_does_not_stop_the_page(home: Home, filled: Path) -> None:

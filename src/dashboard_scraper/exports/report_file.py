@@ -17,7 +17,7 @@ from dashboard_scraper.files import (
 from dashboard_scraper.model.dates import DAYS, Window, last_complete_days
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.publication import Publication
-from dashboard_scraper.report.gather import newest_window
+from dashboard_scraper.report.gather import newest_common_window
 from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.report.render import page_of
 from dashboard_scraper.store import Store
@@ -42,7 +42,7 @@ def write_page(
     with replaced_or_set_aside([target]), store.reading() as reader:
         window = (
             window
-            or newest_window([reader.days(source) for source in sources], today)
+            or newest_common_window([reader.days(source) for source in sources], today)
             or last_complete_days(DAYS, today)
         )
         stored = {source: reader.ledger(source, window) for source in sources}

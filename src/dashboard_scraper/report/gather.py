@@ -40,7 +40,7 @@ from dashboard_scraper.store.sum_queries import PlaceSums
 _MOST_BEHIND = timedelta(weeks=1)
 
 
-def newest_window(stored: Sequence[Collection[date]], today: date) -> Window | None:
+def newest_common_window(stored: Sequence[Collection[date]], today: date) -> Window | None:
     """The 28 days up to the newest completed day that every source has, or from the first day of
     any if that is later; None without a completed day. Each source has its stored days in the list.
 

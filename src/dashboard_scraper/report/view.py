@@ -11,7 +11,7 @@ from dashboard_scraper.errors import DaysMissing
 from dashboard_scraper.model.dates import DAYS, utc_day
 from dashboard_scraper.people.audience import Audience
 from dashboard_scraper.report.figures import Group
-from dashboard_scraper.report.gather import newest_window, teams_in
+from dashboard_scraper.report.gather import newest_common_window, teams_in
 from dashboard_scraper.report.options import ReportOptions
 from dashboard_scraper.report.render import page_of
 from dashboard_scraper.store.cache import CachedView, StoreCache
@@ -40,7 +40,7 @@ class ReportView:
         return self._cache.get(("page", today), partial(self._page, today))
 
     def _page(self, today: date, view: CachedView) -> bytes:
-        window = newest_window([view.reader.days(source) for source in self._sources], today)
+        window = newest_common_window([view.reader.days(source) for source in self._sources], today)
         if window is None:
             raise DaysMissing("no completed day has been fetched yet")
         return page_of(view.reader, self._sources, window, self._audience, self._options)
@@ -60,7 +60,7 @@ class ReportView:
     def _teams(self, today: date, view: CachedView) -> dict[str, list[Group]]:
         found = {}
         for source in self._sources:
-            window = newest_window([view.reader.days(source)], today)
+            window = newest_common_window([view.reader.days(source)], today)
             if window and len(window) == DAYS:
                 found[source] = teams_in(view.reader, source, window, self._audience, self._options)
         return found
