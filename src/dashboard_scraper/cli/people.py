@@ -93,12 +93,13 @@ def _teams_of(classes: Classes, audience: Audience) -> dict[int, frozenset[str]]
     }
 
 
-def write_tables(settings: Settings, reader: Reader, everybody: Everybody) -> list[Path]:
-    """Write the CSVs to EXPORT_DIR; returns their paths. Without REPORT_USERS there is none of
-    people, and an earlier one is set aside.
+def write_tables(
+    settings: Settings, reader: Reader, everybody: Everybody, folder: Path
+) -> list[Path]:
+    """Write the CSVs; returns their paths. Without REPORT_USERS there is none of people, and an
+    earlier one is set aside.
     """
     classes, audience = everybody.classes, everybody.audience
-    folder = settings.export_dir
     usage = {source: usage_of(reader, classes, source) for source in classes.across.sources}
     cost_days = {
         source: len(reader.cost_ledger(source, classes.across.window))
@@ -139,9 +140,11 @@ def export_tables(settings: Settings, window: Window | None, today: date) -> lis
     store = store_of(settings)
     if len(settings.covered) < 2 or not store.exists():
         return []
-    with replaced_or_set_aside(tables_in(settings.export_dir)), store.reading() as reader:
+    folder = settings.export_dir
+    with replaced_or_set_aside(tables_in(folder)), store.reading() as reader:
         sources = [name for name in settings.covered if name in reader.sources()]
         window = window or newest_window(reader, sources, today - timedelta(1))
         if window is None:
             return []
-        return write_tables(settings, reader, everybody_of(settings, reader, sources, window))
+        everybody = everybody_of(settings, reader, sources, window)
+        return write_tables(settings, reader, everybody, folder)

@@ -27,8 +27,7 @@ def write_report(settings: Settings, window: Window | None, now: datetime) -> No
 
     prepare_for_many_records()
     audience, options = audience_of(settings), report_options(settings)
-    one = len(settings.covered) == 1
-    target = (settings.for_source(settings.source) if one else settings).export_dir / REPORT
+    target = settings.covered_dir / REPORT
     store, mode = store_of(settings), settings.file_mode
     write_page(store, settings.covered, window, audience, options, target, utc_day(now), mode)
     print_lines([target.absolute().as_uri()])

@@ -100,6 +100,12 @@ class Settings(
         """The one source of a command that works with one: the first that is covered."""
         return self.covered[0]
 
+    @property
+    def covered_dir(self) -> Path:
+        """The folder of files about all covered sources together: of a single one, its own."""
+        one = len(self.covered) == 1
+        return self.for_source(self.source).export_dir if one else self.export_dir
+
     def for_source(self, name: str) -> Self:
         """The settings of one source alone. Where SOURCES or the command names several, each has a
         folder for its files below EXPORT_DIR, also in a command for one of them: `latest` in it has

@@ -73,8 +73,8 @@ def print_people(
             raise DaysMissing(f"{store_of(settings).shown} has no day of these sources yet")
         everybody = everybody_of(settings, reader, sources, chosen)
         if as_csv:
-            one = settings.for_source(only[0]) if only and len(only) == 1 else settings
-            print_lines(write_tables(one, reader, everybody))
+            folder = settings.covered_dir if only else settings.export_dir
+            print_lines(write_tables(settings, reader, everybody, folder))
             return
     if as_json:
         print_json(everybody.summary())
