@@ -14,7 +14,7 @@ import pyarrow.parquet
 from dashboard_scraper.errors import OutputFailed
 from dashboard_scraper.exports.stored_costs import content_of
 from dashboard_scraper.model.costs import COST_METRICS, Account, Cost, CostFigures
-from dashboard_scraper.model.doubts import DoubtKind, doubts_of
+from dashboard_scraper.model.doubts import DoubtKind, words_by_kind
 from dashboard_scraper.model.figures import NOTHING_KNOWN, values_of
 from dashboard_scraper.model.tolerance import Tolerance
 from dashboard_scraper.model.usage import UserUsage
@@ -34,7 +34,7 @@ def user_days(
     row: LedgerDay, users: Iterable[UserUsage], audience: Audience, tolerance: Tolerance
 ) -> pa.Table:
     """The rows of those users that `Audience.shown` returned."""
-    listed, marks = list(users), marks_of(row, tolerance)
+    listed, marks = list(users), words_by_kind(row, tolerance)
     count = len(listed)
     figures = zip(*(values_of(user.figures) for user in listed), strict=True)
     columns: list[Any] = [
@@ -90,11 +90,6 @@ def parquet_of(table: pa.Table, metadata: Mapping[Any, Any]) -> bytes:
     pyarrow.parquet.write_table(table.replace_schema_metadata(metadata), sink)
     content: bytes = sink.getvalue().to_pybytes()
     return content
-
-
-def marks_of(row: LedgerDay, tolerance: Tolerance) -> dict[str, str]:
-    """The doubts of a day, in words, by the name of their column."""
-    return {doubt.kind.word: doubt.words for doubt in doubts_of(row, tolerance)}
 
 
 class CostContents:

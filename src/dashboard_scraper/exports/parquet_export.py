@@ -36,7 +36,7 @@ from dashboard_scraper.files import (
 )
 from dashboard_scraper.installation import how_to_install
 from dashboard_scraper.model.dates import Window
-from dashboard_scraper.model.doubts import DoubtKind, doubts_in
+from dashboard_scraper.model.doubts import DoubtKind, doubts_in, words_by_kind
 from dashboard_scraper.model.listing import listed_days
 from dashboard_scraper.model.reconciliation import Rules, Verdict
 from dashboard_scraper.publication import Publication, write_whole
@@ -52,7 +52,6 @@ try:
         CostContents,
         DayContents,
         cost_days,
-        marks_of,
         parquet_of,
         user_days,
     )
@@ -138,7 +137,7 @@ class _UserFiles:
         audience, tolerance, row = self._export.audience, self._export.tolerance, self.stored[day]
         users = audience.shown(self._reader.day(row).users)
         table = user_days(row, users, audience, tolerance).select(SCHEMA.names)
-        return parquet_of(table, {_CONTENT: self.contents[day], **marks_of(row, tolerance)})
+        return parquet_of(table, {_CONTENT: self.contents[day], **words_by_kind(row, tolerance)})
 
 
 class _CostFiles:

@@ -69,6 +69,11 @@ def doubts_of(marked: MarkedDay, tolerance: Tolerance) -> list[Doubt]:
     return found
 
 
+def words_by_kind(marked: MarkedDay, tolerance: Tolerance) -> dict[str, str]:
+    """The doubts about a day, in words, by the word of their kind, which is that of columns."""
+    return {doubt.kind.word: doubt.words for doubt in doubts_of(marked, tolerance)}
+
+
 def unreconciled(
     window: Window, differences: Iterable[Difference], tolerance: Tolerance
 ) -> list[Doubt]:

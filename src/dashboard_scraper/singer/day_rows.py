@@ -12,7 +12,7 @@ import msgspec
 
 from dashboard_scraper.model.costs import COST_METRICS, names_of, text_of
 from dashboard_scraper.model.dates import Window, end_of_day
-from dashboard_scraper.model.doubts import DoubtKind, doubts_of
+from dashboard_scraper.model.doubts import DoubtKind, words_by_kind
 from dashboard_scraper.model.figures import values_of
 from dashboard_scraper.model.metrics import COUNTS, METRICS
 from dashboard_scraper.model.tolerance import Tolerance
@@ -266,7 +266,7 @@ def _amount(value: Any) -> Any:
 
 def _doubts(row: LedgerDay, tolerance: Tolerance) -> dict[str, str | None]:
     """Of each kind, in words or None."""
-    found = {doubt.kind.word: doubt.words for doubt in doubts_of(row, tolerance)}
+    found = words_by_kind(row, tolerance)
     return {kind.word: found.get(kind.word) for kind in DoubtKind}
 
 
