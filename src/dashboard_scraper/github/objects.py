@@ -132,20 +132,20 @@ class ObjectWriter(msgspec.Struct, frozen=True):
             "assignee": self.user(seat.person),
         }
 
-    def enterprise_team(self, enterprise: str, slug: str, since: datetime) -> Json:
+    def enterprise_team(self, enterprise: Organization, slug: str) -> Json:
         """An `enterprise-team`."""
-        name = quote(slug, safe="")
-        url = f"{self.api}/enterprises/{quote(enterprise, safe='')}/teams/{name}"
+        login, name = quote(enterprise.login, safe=""), quote(slug, safe="")
+        url = f"{self.api}/enterprises/{login}/teams/{name}"
         return {
             "id": team_id(slug),
             "name": slug,
             "slug": slug,
             "url": url,
-            "html_url": f"{self.web}/enterprises/{quote(enterprise, safe='')}/teams/{name}",
+            "html_url": f"{self.web}/enterprises/{login}/teams/{name}",
             "members_url": f"{url}/memberships",
             "group_id": None,
-            "created_at": iso_utc(since),
-            "updated_at": iso_utc(since),
+            "created_at": iso_utc(enterprise.since),
+            "updated_at": iso_utc(enterprise.since),
         }
 
     def team(self, organization: Organization, slug: str) -> Json:

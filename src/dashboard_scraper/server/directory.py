@@ -121,17 +121,13 @@ class Directory:
 
     def _enterprise_teams(self, request: Request) -> Response:
         enterprise, writer = self._organization_of(request), self._writer(request)
-        return self._list(
-            request,
-            [*self._views.teams],
-            lambda slug: writer.enterprise_team(enterprise.login, slug, enterprise.since),
-        )
+        teams = [*self._views.teams]
+        return self._list(request, teams, lambda slug: writer.enterprise_team(enterprise, slug))
 
     def _enterprise_team(self, request: Request) -> Response:
         slug, _ = self._team_of(request)
         enterprise = self._organization_of(request)
-        writer = self._writer(request)
-        return json_answer(writer.enterprise_team(enterprise.login, slug, enterprise.since))
+        return json_answer(self._writer(request).enterprise_team(enterprise, slug))
 
     def _teams(self, request: Request) -> Response:
         one, writer = self._organization_of(request), self._writer(request)
