@@ -51,8 +51,6 @@ T = TypeVar("T")
 
 _Ledger = Mapping[date, LedgerDay]
 _Chunks = Generator[bytes, None, None]
-_LEDGER, _PERSONS = "ledger", "persons"
-"""Keys of the two values that most others need."""
 _USER_DAYS_IN_PART = 10_000
 """At 4 KB each, forty megabytes."""
 
@@ -120,7 +118,7 @@ class GithubViews:
         self, scope: Scope, subject: Subject, *, merge_ides: bool | None = None
     ) -> tuple[Report, Caveats]:
         """The report of the 28 days up to the newest completed stored day, and its caveats."""
-        ledger = self._known(self._cache, _LEDGER, self._ledger)
+        ledger = self._ledger(self._cache)
         window = self._latest_window(ledger)
         report = self._report(scope, subject, window, merge_ides, latest=True)
         return report, self._checked(report, self._cache)
@@ -140,7 +138,7 @@ class GithubViews:
         """
         if report.subject is not Subject.USERS:
             return [report]
-        ledger = self._known(self._cache, _LEDGER, self._ledger)
+        ledger = self._ledger(self._cache)
         parts, start, rows = [], report.window.start, 0
         for day in report.window.days():
             users = ledger[day].users if day in ledger else 0
@@ -169,7 +167,7 @@ class GithubViews:
             raise DaysMissing("ORGANIZATION_ID is not set: there are no reports of an organization")
         if report.subject is Subject.TEAMS and not self._audience.has_teams:
             raise DaysMissing("IDENTITY_FILE names no teams: there are no reports of them")
-        ledger = self._known(values, _LEDGER, self._ledger)
+        ledger = self._ledger(values)
         missing = [day for day in report.days.days() if day not in ledger]
         if len(missing) == len(report.days):
             raise DaysMissing(f"days that have not been fetched: {listed_days(missing)}")
@@ -218,7 +216,7 @@ class GithubViews:
             self._once.warn("%s", remark)
 
     def _reports_in(self, view: CachedView, report: Report) -> GithubReports | RecordedReports:
-        persons = self._known(view, _PERSONS, self._persons)
+        persons = self._persons(view)
         if self._info.has_records:
             return RecordedReports(view.reader, self._source, self._audience, persons)
         options = replace(self._options, merge_ides=report.merge_ides)
@@ -232,13 +230,13 @@ class GithubViews:
 
     def seats(self) -> SeatList:
         """The seats of everybody who is known, and the doubts about the latest 28 days."""
-        window = self._latest_window(self._known(self._cache, _LEDGER, self._ledger))
+        window = self._latest_window(self._ledger(self._cache))
         # Its key has the window, which moves with the day though nothing is stored.
         return self._known(self._cache, ("seats", window), partial(self._seat_list, window))
 
     def _seat_list(self, window: Window, view: CachedView) -> SeatList:
-        doubts = self._doubts(self._known(view, _LEDGER, self._ledger), window)
-        persons = self._known(view, _PERSONS, self._persons)
+        doubts = self._doubts(self._ledger(view), window)
+        persons = self._persons(view)
         seats = seats_in(view.reader, self._source, self._audience, persons)
         return SeatList(seats, window, doubts)
 
@@ -247,7 +245,7 @@ class GithubViews:
         number = self._options.organization_id or ""
         is_id = number.isascii() and number.isdigit()
         try:
-            days = [*self._known(self._cache, _LEDGER, self._ledger)]
+            days = [*self._ledger(self._cache)]
         except DaysMissing:
             days = []
         first, last = (days[0], days[-1]) if days else 2 * (utc_day(self._clock()),)
@@ -259,7 +257,7 @@ class GithubViews:
         if self._unmet:
             return {}
         try:
-            window = self._latest_window(self._known(self._cache, _LEDGER, self._ledger))
+            window = self._latest_window(self._ledger(self._cache))
             # Its key has the window, which moves with the day though nothing is stored.
             missing = self._known(
                 self._cache, ("missing", window), partial(self._missing_days, window)
@@ -269,14 +267,14 @@ class GithubViews:
             return {}
 
     def _missing_days(self, window: Window, view: CachedView) -> list[date]:
-        ledger = self._known(view, _LEDGER, self._ledger)
+        ledger = self._ledger(view)
         without = unrecorded(view.reader, self._source, window) if self._info.has_records else []
         return [day for day in window.days() if day not in ledger or day in without]
 
     def people(self) -> dict[str, int]:
         """By the source's name, how many people and service accounts were ever stored of it."""
         try:
-            persons = self._known(self._cache, _PERSONS, self._persons)
+            persons = self._persons(self._cache)
         except DaysMissing:
             return {}
         return {self._source: len({person.id for person in persons.values()})}
@@ -332,9 +330,11 @@ class GithubViews:
         """The value of the key for this source: views of others have the same cache."""
         return values.get((self._source, key), compute)
 
-    def _ledger(self, view: CachedView) -> _Ledger:
-        return view.reader.ledger(self._source)
+    def _ledger(self, values: CachedView | StoreCache) -> _Ledger:
+        return self._known(values, "ledger", lambda view: view.reader.ledger(self._source))
 
-    def _persons(self, view: CachedView) -> Persons:
+    def _persons(self, values: CachedView | StoreCache) -> Persons:
         persons = recorded_persons if self._info.has_records else persons_in
-        return persons(view.reader, self._source, self._audience)
+        return self._known(
+            values, "persons", lambda view: persons(view.reader, self._source, self._audience)
+        )
