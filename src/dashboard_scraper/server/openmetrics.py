@@ -112,7 +112,7 @@ class _StatusCollector(Collector):
 
 def _family_of(gauge: Gauge) -> GaugeMetricFamily:
     family = GaugeMetricFamily(
-        "_".join(part for part in (_PREFIX, gauge.name, gauge.unit) if part),
+        f"{_PREFIX}_{_name_of(gauge)}",
         gauge.text,
         labels=["source"],
         unit=gauge.unit,
@@ -120,6 +120,11 @@ def _family_of(gauge: Gauge) -> GaugeMetricFamily:
     for source, value in gauge.values.items():
         family.add_metric([source], value)
     return family
+
+
+def _name_of(gauge: Gauge) -> str:
+    """Its name in OpenMetrics, which ends with the unit."""
+    return f"{gauge.name}_{gauge.unit}" if gauge.unit else gauge.name
 
 
 def open_metrics(
@@ -178,9 +183,8 @@ def _cost_days(
 
 def _written(gauge: Gauge) -> Iterator[str]:
     """The lines of a gauge; nothing where no source has a value."""
-    name = "_".join(part for part in (gauge.name, gauge.unit) if part)
     samples = [(_labels(source), f"{value:.0f}") for source, value in gauge.values.items()]
-    yield from _family(name, gauge.text, samples, gauge.unit)
+    yield from _family(_name_of(gauge), gauge.text, samples, gauge.unit)
 
 
 def _amounts(newest_costs: Mapping[str, CostLedgerDay]) -> Iterator[str]:

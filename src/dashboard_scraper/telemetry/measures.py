@@ -65,8 +65,7 @@ def of_days(
     reader: Reader, info: SourceInfo, window: Window, tolerance: Tolerance, now: datetime
 ) -> Iterator[Measure]:
     """The sums of each day of the window, for every metric that the source knows of."""
-    unknown = set(info.lacks(COUNTS))
-    known = [metric for metric in COUNTS if metric not in unknown]
+    known = [metric for metric in COUNTS if metric in info.metrics]
     for row in reader.ledger(info.name, window).values():
         if was_over(row, now) and not doubts_of(row, tolerance):
             yield from _of_day(row, known)
