@@ -30,7 +30,7 @@ class StoredCosts:
     @cached_property
     def expected(self) -> bool:
         """Whether the store has costs of the source, perhaps of other days."""
-        return bool(self.days) or bool(self._reader.cost_ledger(self._export.source))
+        return bool(self.days) or self._reader.has_costs(self._export.source)
 
     @property
     def missing(self) -> list[date]:

@@ -9,7 +9,6 @@ from dashboard_scraper.exports.bundle import write_files
 from dashboard_scraper.exports.daily_export import DailyExport, advice_of, summarise
 from dashboard_scraper.exports.day_workers import NO_WORKERS, DayWorkers
 from dashboard_scraper.exports.export_folders import latest_follows
-from dashboard_scraper.exports.stored_costs import StoredCosts
 from dashboard_scraper.exports.withdrawal import withdraw
 from dashboard_scraper.files import undone_on_failure
 from dashboard_scraper.model.reconciliation import FILES_MARKED, Rules, Verdict
@@ -32,6 +31,6 @@ def export_stored(
         if not stored:
             summarise(export.window, missing, advice)
         doubts = write_files(reader, export, {}, clock(), workers)
-        costs = StoredCosts(reader, export).unreconciled
+        costs = reader.unreconciled_costs(export.source, export.window)
     summarise(export.window, missing, advice)
     return rules.verdict_on(doubts, FILES_MARKED, costs=costs)
