@@ -9,13 +9,19 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, Table, select
+from sqlalchemy import Connection, Select, select
 
 from dashboard_scraper.model.dates import Window
 from dashboard_scraper.model.usage import UserUsage
 from dashboard_scraper.store.rows import LedgerDay, ledger_day, user_usage
 from dashboard_scraper.store.schema import DAY_FETCH, DAY_LEDGER, DAY_VERSION, USER_DAY
-from dashboard_scraper.store.statements import is_of_day, of_source, rows_of_day, source_values
+from dashboard_scraper.store.statements import (
+    is_of_day,
+    of_source,
+    rows_by_day,
+    rows_of_day,
+    source_values,
+)
 from dashboard_scraper.store.versions import DayRows
 
 
@@ -111,16 +117,11 @@ def _held_of(*, windowed: bool) -> Select[Any]:
     return of_source(DAY_VERSION, query, windowed=windowed)
 
 
-@cache
-def _of_window(table: Table) -> Select[Any]:
-    return of_source(table, select(table), windowed=True)
-
-
 def last_answers(connection: Connection, source: str, window: Window) -> dict[date, LedgerDay]:
     """The source's latest answer for each day of the window, in force or not, oldest day first."""
     answers: dict[date, LedgerDay] = {}
     for table in (DAY_LEDGER, DAY_VERSION):
-        rows = connection.execute(_of_window(table), source_values(source, window))
+        rows = connection.execute(rows_by_day(table, windowed=True), source_values(source, window))
         for row in rows.mappings():
             answer, known = ledger_day(row), answers.get(row["day"])
             if known is None or _order(known) < _order(answer):
