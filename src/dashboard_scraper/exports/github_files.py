@@ -68,6 +68,22 @@ def report_paths(folder: Path, window: Window) -> list[Path]:
     return [report_path(folder, report) for report in all_reports(window)]
 
 
+def wanted_reports(export: DailyExport) -> list[Report]:
+    """Those of them that the settings want: teams need to be known."""
+    return [
+        report
+        for report in all_reports(export.window)
+        if (report.subject is not Subject.TEAMS or export.audience.has_teams)
+        and (export.github.users_28_day_files or not is_users_28_day(report))
+    ]
+
+
+def listed_report(path: Path, written: WrittenFile) -> OutputFile:
+    """A report at this path as the manifest lists it."""
+    named = msgspec.structs.replace(written, name=f"{GITHUB_FOLDER}/{path.name}")
+    return OutputFile(named, field="github_reports")
+
+
 class GithubFiles(WindowFiles):
     """Every report, without its missing days, but for those of which every day is missing."""
 
@@ -99,10 +115,8 @@ class GithubFiles(WindowFiles):
         super().begin(run)
         self._wanted = [
             report
-            for report in all_reports(self._export.window)
+            for report in wanted_reports(self._export)
             if (report.scope is Scope.ENTERPRISE or options.organization_id)
-            and (report.subject is not Subject.TEAMS or run.audience.has_teams)
-            and (options.users_28_day_files or not is_users_28_day(report))
             and not all(day in run.missing for day in report.window.days())
         ]
         if not self._wanted:
@@ -177,5 +191,4 @@ class GithubFiles(WindowFiles):
             there = (day for day in report.window.days() if day in self._totals)
             totals = [self._totals[day] for day in there]
             written = add(path, self._reports.whole(report, totals))
-        named = msgspec.structs.replace(written, name=f"{GITHUB_FOLDER}/{path.name}")
-        return OutputFile(named, field="github_reports")
+        return listed_report(path, written)
